@@ -1,0 +1,68 @@
+//! Which conversation a message belongs to: computed from its participants, never looked up.
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::address::Address;
+use crate::ids::{ConversationId, TenantId};
+
+/// The conversation of `participants` (the sender and every recipient, in any order) on `topic`.
+///
+/// SHA-256 over the UTF-8 lines tenant id, each distinct participant sorted bytewise, and topic (an
+/// empty line if there is none), joined by `\n`; the first 16 bytes as a UUID of version 8. The same
+/// on every machine, so two first messages at once cannot open two conversations.
+#[must_use]
+pub fn conversation_id<'a>(
+    tenant: TenantId,
+    participants: impl IntoIterator<Item = &'a Address>,
+    topic: Option<&str>,
+) -> ConversationId {
+    let mut lines: Vec<&str> = participants.into_iter().map(Address::as_str).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    let tenant = tenant.to_string();
+    lines.insert(0, &tenant);
+    lines.push(topic.unwrap_or_default());
+    let digest = Sha256::digest(lines.join("\n"));
+    let mut first = [0; 16];
+    first.copy_from_slice(&digest[..16]);
+    ConversationId(Uuid::new_v8(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phone(text: &str) -> Address {
+        Address::phone(text).expect("a possible number")
+    }
+
+    #[test]
+    fn the_published_vector_holds_in_both_directions() {
+        let (a, b) = (phone("+12016661234"), phone("+18045551234"));
+        let expected = "9a2476e4-4694-8b3f-8121-f933c8b3c73b";
+        let there = conversation_id(TenantId::DEFAULT, [&a, &b], None);
+        let back = conversation_id(TenantId::DEFAULT, [&b, &a], None);
+        assert_eq!(there.to_string(), expected);
+        assert_eq!(back, there);
+    }
+
+    #[test]
+    fn tenants_topics_and_participants_keep_conversations_apart() {
+        let (a, b, c) = (phone("+12016661234"), phone("+18045551234"), phone("+18045551235"));
+        let base = conversation_id(TenantId::DEFAULT, [&a, &b], None);
+        let other_tenant = TenantId(Uuid::from_u128(2));
+        assert_ne!(conversation_id(other_tenant, [&a, &b], None), base);
+        assert_ne!(conversation_id(TenantId::DEFAULT, [&a, &b], Some("invoice")), base);
+        assert_ne!(conversation_id(TenantId::DEFAULT, [&a, &b, &c], None), base);
+    }
+
+    #[test]
+    fn a_participant_named_twice_counts_once() {
+        let (a, b) = (phone("+12016661234"), phone("+18045551234"));
+        assert_eq!(
+            conversation_id(TenantId::DEFAULT, [&a, &b, &b], None),
+            conversation_id(TenantId::DEFAULT, [&a, &b], None),
+        );
+    }
+}

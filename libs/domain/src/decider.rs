@@ -1,0 +1,84 @@
+//! The shape every aggregate has: fold history into state, decide on a command.
+
+use crate::ids::ConversationId;
+
+/// One consistency boundary: its stream is folded by [`evolve`](Decider::evolve), and a command is
+/// answered by [`decide`](Decider::decide) from that fold alone.
+pub trait Decider: Default + Send {
+    /// What somebody asks for.
+    type Command: Sync;
+    /// What happened.
+    type Event: DomainEvent;
+    /// The domain's "no", with its reason.
+    type Rejection: std::error::Error + Send + Sync + 'static;
+
+    /// Decides which events follow from `command`; an empty list means that it has happened already.
+    ///
+    /// # Errors
+    /// The domain's own reason to refuse. It never fails otherwise.
+    fn decide(&self, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Rejection>;
+
+    /// Applies one recorded event. Total: no history, however odd, makes it fail.
+    #[must_use]
+    fn evolve(self, event: &Self::Event) -> Self;
+
+    /// How the bus and the read side find the events of this stream; asked after the event that is
+    /// being recorded has been applied.
+    fn routing(&self) -> Routing;
+}
+
+/// An event of a stream: a named, versioned, serialisable fact.
+pub trait DomainEvent: Sized + Send + Sync {
+    /// The type's name, as the log and the bus know it, such as `MessageRequested`.
+    fn event_type(&self) -> &'static str;
+
+    /// Version of the payload's shape, from 1.
+    fn schema_version(&self) -> i16;
+
+    /// The payload as JSON text.
+    fn encode(&self) -> String;
+
+    /// Reads a payload of any version that was ever written, upcasting old shapes.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for a type, version or shape that this build does not know. Such an event
+    /// halts its reader; it is never skipped.
+    fn decode(event_type: &str, schema_version: i16, payload: &str) -> Result<Self, DecodeError>;
+}
+
+/// An event that this build cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// No such event type and version is known here; a newer hatch wrote it.
+    #[error("event type {event_type} version {schema_version} is unknown to this build")]
+    Unknown {
+        /// The type as recorded.
+        event_type: String,
+        /// The version as recorded.
+        schema_version: i16,
+    },
+    /// The payload does not have the shape of its type and version.
+    #[error("payload of {event_type} version {schema_version} does not have its shape")]
+    Shape {
+        /// The type as recorded.
+        event_type: String,
+        /// The version as recorded.
+        schema_version: i16,
+        /// What serde missed.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Columns beside the payload that let bus and read side route an event without reading it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Routing {
+    /// The kind of stream, such as `message`.
+    pub aggregate: &'static str,
+    /// The conversation that the event belongs to.
+    pub conversation_id: Option<ConversationId>,
+    /// The channel, such as `sms`.
+    pub channel: Option<&'static str>,
+    /// The priority, such as `normal`.
+    pub priority: Option<&'static str>,
+}

@@ -1,0 +1,13 @@
+//! Time and chance, as parameters.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// Where time and new ids come from: the wall clock in production, a script in tests.
+pub trait Environment: Send + Sync + 'static {
+    /// The time, in whole microseconds, which is what PostgreSQL keeps.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// A new, unique, time-ordered id (UUIDv7, RFC 9562).
+    fn new_id(&self) -> Uuid;
+}

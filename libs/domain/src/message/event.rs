@@ -1,0 +1,320 @@
+//! The facts of a message's life, as the log keeps them. Events are forever: a new shape is a new
+//! schema version and an upcaster in [`MessageEvent::decode`], and never an edit of an old one.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::address::Address;
+use crate::decider::{DecodeError, DomainEvent};
+use crate::ids::ConversationId;
+
+/// How a message travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// A text message to a phone.
+    Sms,
+}
+
+impl Channel {
+    /// The channel's name in the API, in subjects and in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sms => "sms",
+        }
+    }
+}
+
+/// Which of two waiting messages goes first. Each priority has its own queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Login codes and the like.
+    High,
+    /// Everything that was not said to be otherwise.
+    #[default]
+    Normal,
+    /// Campaigns.
+    Low,
+}
+
+impl Priority {
+    /// Every priority, the most urgent first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+
+    /// The priority's name in the API, in subjects and in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// A file that goes with a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Where the file is.
+    pub url: String,
+    /// Its media type, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+}
+
+/// Why a message was not sent or not delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendError {
+    /// The provider's own code, or one of ours such as `connect`.
+    pub code: String,
+    /// A sentence for people.
+    pub detail: String,
+    /// Whether trying again cannot help.
+    pub permanent: bool,
+}
+
+/// Somebody asked for a message to be sent, and it was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRequested {
+    /// The conversation that it belongs to.
+    pub conversation_id: ConversationId,
+    /// How it is to travel.
+    pub channel: Channel,
+    /// The sender.
+    pub from: Address,
+    /// The recipients, at least one.
+    pub to: Vec<Address>,
+    /// The text.
+    pub body: Option<String>,
+    /// Files that go with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+    /// Which queue it waits in.
+    pub priority: Priority,
+    /// The client's own notes, kept and never read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, serde_json::Value>,
+    /// When it was asked for.
+    pub at: DateTime<Utc>,
+}
+
+/// An attempt to send was claimed. Whoever holds `token` may call the provider, once, before
+/// `call_before`; nobody else ever makes this attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendAttempted {
+    /// The attempt's number, from 1.
+    pub attempt: u32,
+    /// The provider, such as `twilio`.
+    pub provider: String,
+    /// The provider account that is used.
+    pub account: String,
+    /// The claimant's token.
+    pub token: Uuid,
+    /// The call must begin before this.
+    pub call_before: DateTime<Utc>,
+    /// With no outcome by then, the claimant is gone and the attempt is in doubt.
+    pub lease_until: DateTime<Utc>,
+    /// When it was claimed.
+    pub at: DateTime<Utc>,
+}
+
+/// The provider took the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageSent {
+    /// The attempt that succeeded.
+    pub attempt: u32,
+    /// What the provider calls the message.
+    pub provider_message_id: String,
+    /// Into how many parts the provider cut it, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments: Option<u32>,
+    /// When the provider's answer, or the receipt that stands for it, came.
+    pub at: DateTime<Utc>,
+}
+
+/// The attempt surely did not send the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendFailed {
+    /// The attempt that failed.
+    pub attempt: u32,
+    /// Why.
+    pub error: SendError,
+    /// When the next attempt is due; none when this was the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<DateTime<Utc>>,
+    /// When it failed.
+    pub at: DateTime<Utc>,
+}
+
+/// The request was written and no answer came: the message may or may not have been sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendInDoubt {
+    /// The attempt in doubt.
+    pub attempt: u32,
+    /// What was seen.
+    pub detail: String,
+    /// Since when it is in doubt.
+    pub at: DateTime<Utc>,
+}
+
+/// The claimant found its deadline passed before it called: the attempt did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptAbandoned {
+    /// The attempt that was given up.
+    pub attempt: u32,
+    /// When the next attempt is due.
+    pub retry_at: DateTime<Utc>,
+    /// When it was given up.
+    pub at: DateTime<Utc>,
+}
+
+/// The message will not be sent: refused for good, out of attempts, or failed at the provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageFailed {
+    /// The last attempt.
+    pub attempt: u32,
+    /// Why.
+    pub error: SendError,
+    /// The receipt that said so, when it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt_id: Option<Uuid>,
+    /// When it became certain.
+    pub at: DateTime<Utc>,
+}
+
+/// A receipt says that the message reached its recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageDelivered {
+    /// The attempt that it speaks of.
+    pub attempt: u32,
+    /// What the provider calls the message.
+    pub provider_message_id: String,
+    /// The content id of the receipt.
+    pub receipt_id: Uuid,
+    /// When the receipt came.
+    pub at: DateTime<Utc>,
+}
+
+/// A receipt says that the message did not reach its recipient.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageUndelivered {
+    /// The attempt that it speaks of.
+    pub attempt: u32,
+    /// What the provider calls the message.
+    pub provider_message_id: String,
+    /// The content id of the receipt.
+    pub receipt_id: Uuid,
+    /// Why.
+    pub error: SendError,
+    /// When the receipt came.
+    pub at: DateTime<Utc>,
+}
+
+/// Somebody wrote to us.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageReceived {
+    /// The conversation that it belongs to.
+    pub conversation_id: ConversationId,
+    /// How it came.
+    pub channel: Channel,
+    /// The provider that brought it.
+    pub provider: String,
+    /// The provider account that it came in by.
+    pub account: String,
+    /// What the provider calls it.
+    pub provider_message_id: String,
+    /// The sender.
+    pub from: Address,
+    /// The recipients.
+    pub to: Vec<Address>,
+    /// The text.
+    pub body: Option<String>,
+    /// Files that came with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+    /// Into how many parts it was cut, where the provider says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segments: Option<u32>,
+    /// When it came.
+    pub at: DateTime<Utc>,
+}
+
+macro_rules! message_events {
+    ($($name:ident),+ $(,)?) => {
+        /// Every event of a message's stream.
+        #[derive(Debug, Clone, PartialEq)]
+        #[expect(missing_docs, reason = "each variant carries the documented type of its name")]
+        pub enum MessageEvent {
+            $($name($name),)+
+        }
+
+        $(impl From<$name> for MessageEvent {
+            fn from(event: $name) -> Self {
+                Self::$name(event)
+            }
+        })+
+
+        impl MessageEvent {
+            /// The name of every type of event.
+            pub const TYPES: &[&'static str] = &[$(stringify!($name),)+];
+        }
+
+        impl DomainEvent for MessageEvent {
+            fn event_type(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)+
+                }
+            }
+
+            fn schema_version(&self) -> i16 {
+                1
+            }
+
+            fn encode(&self) -> String {
+                let encoded = match self {
+                    $(Self::$name(event) => serde_json::to_string(event),)+
+                };
+                encoded.expect("string-keyed structs always serialise")
+            }
+
+            fn decode(
+                event_type: &str,
+                schema_version: i16,
+                payload: &str,
+            ) -> Result<Self, DecodeError> {
+                let decoded = match (event_type, schema_version) {
+                    $((stringify!($name), 1) => serde_json::from_str(payload).map(Self::$name),)+
+                    _ => {
+                        return Err(DecodeError::Unknown {
+                            event_type: event_type.to_owned(),
+                            schema_version,
+                        });
+                    }
+                };
+                decoded.map_err(|source| DecodeError::Shape {
+                    event_type: event_type.to_owned(),
+                    schema_version,
+                    source,
+                })
+            }
+        }
+    };
+}
+
+message_events![
+    MessageRequested,
+    SendAttempted,
+    MessageSent,
+    SendFailed,
+    SendInDoubt,
+    AttemptAbandoned,
+    MessageFailed,
+    MessageDelivered,
+    MessageUndelivered,
+    MessageReceived,
+];

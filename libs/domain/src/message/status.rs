@@ -1,0 +1,116 @@
+//! Where a message stands: one small fold that the decider and the read models share.
+
+use serde::{Deserialize, Serialize};
+
+use super::event::MessageEvent;
+
+/// The status of a message, as the API shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Accepted, and waiting for its first attempt.
+    Queued,
+    /// An attempt is under way.
+    Sending,
+    /// An attempt surely failed and another is due.
+    Retrying,
+    /// An attempt was made and nobody knows whether it sent the message.
+    InDoubt,
+    /// The provider took it.
+    Sent,
+    /// A receipt says that it did not arrive.
+    Undelivered,
+    /// It will not be sent, or the provider gave it up.
+    Failed,
+    /// A receipt says that it arrived.
+    Delivered,
+    /// It came from outside.
+    Received,
+}
+
+impl Status {
+    /// The status' name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Retrying => "retrying",
+            Self::InDoubt => "in_doubt",
+            Self::Sent => "sent",
+            Self::Undelivered => "undelivered",
+            Self::Failed => "failed",
+            Self::Delivered => "delivered",
+            Self::Received => "received",
+        }
+    }
+
+    /// How much is known of one attempt. What a higher rank says is never taken back by a lower.
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Queued => 0,
+            Self::Sending => 1,
+            Self::InDoubt => 2,
+            Self::Retrying => 3,
+            Self::Sent => 4,
+            Self::Undelivered => 5,
+            Self::Failed => 6,
+            Self::Delivered | Self::Received => 7,
+        }
+    }
+}
+
+/// The status and the attempt that it speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Where the message stands.
+    pub status: Status,
+    /// The latest attempt, from 1; 0 before the first.
+    pub attempt: u32,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { status: Status::Queued, attempt: 0 }
+    }
+}
+
+impl Progress {
+    /// Applies one event. A later attempt starts afresh; within an attempt, and for a delivery by any
+    /// attempt, the status only rises in rank. So receipts may come late, twice and in any order.
+    #[must_use]
+    pub fn after(self, event: &MessageEvent) -> Self {
+        use MessageEvent as E;
+        match event {
+            E::MessageRequested(_) => self.raised(self.attempt, Status::Queued),
+            E::MessageReceived(_) => self.raised(self.attempt, Status::Received),
+            E::SendAttempted(e) => self.started(e.attempt),
+            E::MessageSent(e) => self.raised(e.attempt, Status::Sent),
+            E::SendFailed(e) => self.raised(e.attempt, Status::Retrying),
+            E::SendInDoubt(e) => self.raised(e.attempt, Status::InDoubt),
+            E::AttemptAbandoned(e) => self.raised(e.attempt, Status::Retrying),
+            E::MessageFailed(e) => self.raised(e.attempt, Status::Failed),
+            E::MessageUndelivered(e) => self.raised(e.attempt, Status::Undelivered),
+            E::MessageDelivered(_) => self.raised(self.attempt, Status::Delivered),
+        }
+    }
+
+    fn started(self, attempt: u32) -> Self {
+        if attempt <= self.attempt {
+            return self;
+        }
+        let status = match self.status {
+            Status::Delivered | Status::Received => self.status,
+            _ => Status::Sending,
+        };
+        Self { status, attempt }
+    }
+
+    fn raised(self, attempt: u32, status: Status) -> Self {
+        if attempt == self.attempt && status.rank() > self.status.rank() {
+            Self { status, ..self }
+        } else {
+            self
+        }
+    }
+}
