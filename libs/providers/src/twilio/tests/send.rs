@@ -11,7 +11,7 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::super::{Settings, TwilioAdapter};
-use super::stub::{Reply, Stub, Then, breaking};
+use super::stub::{Reply, Stub, Then, breaking, greeting};
 use super::{ACCOUNT, SID, settings};
 use crate::{Adapter, Outbound, Outcome};
 
@@ -209,8 +209,7 @@ async fn without_a_connection_it_is_unavailable() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let refused = format!("http://{}", free.local_addr().expect("bound"));
     drop(free);
-    let (plain, _) = breaking(Then::Write("this is no TLS")).await;
-    let no_tls = plain.replace("http://", "https://");
+    let no_tls = greeting("this is no TLS").await.replace("http://", "https://");
     for url in [refused, no_tls, "http://nowhere.invalid".to_owned()] {
         match adapter(&url).send(&outbound()).await {
             Outcome::Unavailable { code, .. } => {

@@ -114,6 +114,17 @@ async fn misbehave(mut stream: TcpStream, then: Then, requests: &Mutex<usize>) {
     }
 }
 
+/// A server that talks first and closes, whatever protocol the client wanted.
+pub(super) async fn greeting(words: &'static str) -> String {
+    let (listener, url) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(words.as_bytes()).await.expect("the client listens");
+        }
+    });
+    url
+}
+
 /// Reads one request up to the end of its body; false when the client closed before.
 async fn read_request(stream: &mut TcpStream) -> bool {
     let mut bytes = Vec::new();
