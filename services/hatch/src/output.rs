@@ -11,3 +11,9 @@ pub fn line(text: impl std::fmt::Display) -> std::io::Result<()> {
     writeln!(out, "{text}")?;
     out.flush()
 }
+
+/// Prints an error with all its causes to the standard error, in one line.
+pub fn error(error: &anyhow::Error) {
+    // With the standard error gone there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "hatch: {error:#}");
+}

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
 use hatch_dispatcher::RetryPolicy;
@@ -129,6 +129,13 @@ impl Settings {
             let (key, value) = setting(&name, value)?;
             figment = figment.merge(Serialized::global(&key, typed(value)));
         }
+        if figment.contains("twilio") {
+            let public_url = figment.extract_inner("public_url").unwrap_or_else(|_| {
+                let listen = figment.extract_inner("listen");
+                format!("http://{}", listen.unwrap_or_else(|_| Self::default().listen))
+            });
+            figment = figment.join(Serialized::global("twilio.public_url", public_url));
+        }
         figment.extract().map_err(|error| describe(&error))
     }
 
@@ -199,18 +206,6 @@ fn describe(error: &figment::Error) -> anyhow::Error {
     }
 }
 
-/// Refuses a name that cannot stand in a NATS subject.
-///
-/// # Errors
-/// With what was expected.
-pub fn check_bus_prefix(prefix: &str) -> anyhow::Result<()> {
-    let sane = !prefix.is_empty() && prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !sane {
-        bail!("configuration: bus_prefix: expected letters, digits and _, got {prefix:?}");
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +261,18 @@ mod tests {
     fn variables_of_tests_and_children_are_no_settings() {
         let environment = [("HATCH_TEST_DATABASE_URL", "x"), ("HATCH_EXIT_WITH_PARENT", "1")];
         assert!(load("", &environment).is_ok());
+    }
+
+    #[test]
+    fn twilio_is_told_the_public_url() {
+        let sid = format!("AC{}", "0".repeat(32));
+        let variables = [
+            ("HATCH_TWILIO__ACCOUNT_SID", sid.as_str()),
+            ("HATCH_TWILIO__AUTH_TOKEN", "secret"),
+            ("HATCH_PUBLIC_URL", "https://hatch.example"),
+        ];
+        let twilio = load("", &variables).expect("valid").twilio.expect("an account");
+        assert_eq!(twilio.public_url.as_str(), "https://hatch.example/");
     }
 
     #[test]
