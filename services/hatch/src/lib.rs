@@ -1,1 +1,5 @@
-//! 
+//! hatch: the one binary.
+
+pub mod embedded;
+pub mod supervise;
+pub mod with_servers;
