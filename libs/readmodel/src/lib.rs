@@ -1,1 +1,12 @@
-//! 
+//! Read models: the projections that write them and the queries that read them.
+
+mod error;
+mod projection;
+mod query;
+
+pub use error::Error;
+pub use projection::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX, contact_id};
+pub use query::{
+    Conversation, ConversationFilter, LIMIT_DEFAULT, LIMIT_MAX, List, Message, MessageFilter, Page,
+    PageError, QueryError, ReadModel, SentAs,
+};
