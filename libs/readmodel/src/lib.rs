@@ -1,6 +1,8 @@
 //! Read models: the projections that write them and the queries that read them.
 
 mod error;
+#[cfg(test)]
+mod history;
 mod projection;
 mod query;
 

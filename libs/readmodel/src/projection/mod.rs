@@ -7,3 +7,5 @@ mod store;
 
 pub use conversation::{LastMessage, PREVIEW_CHARACTERS_MAX};
 pub use message::{Direction, contact_id};
+#[cfg(test)]
+mod tests;
