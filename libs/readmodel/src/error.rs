@@ -26,13 +26,13 @@ pub enum Error {
         /// The event's type.
         event_type: String,
     },
-    /// The page does not go on where the tables stand.
-    #[error("page begins at position {first}, but the tables stand at {checkpoint}")]
+    /// The page does not go on where the tables stand, or has a gap.
+    #[error("expected the event at position {expected}, got the one at {found}")]
     NotContiguous {
-        /// Where the tables stand.
-        checkpoint: Position,
-        /// The first position of the page.
-        first: Position,
+        /// The position that should have come.
+        expected: Position,
+        /// The one that came.
+        found: Position,
     },
     /// Somebody else moved the checkpoint: another projector is at work.
     #[error("checkpoint is no longer at position {expected}: another projector is active")]

@@ -17,7 +17,9 @@ use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::conversation::{ConversationRow, LastMessage};
-use super::fold::{ProviderMessage, Rows, StateRow};
+use super::fold::{
+    MessageFact, ProviderMessage, Rows, StateRow, conversations_to_load, messages_to_load,
+};
 use super::message::{MessageContent, MessageState};
 use crate::Error;
 
@@ -93,15 +95,15 @@ const INSERT_CONVERSATION_PARTICIPANTS: &str = "
     INSERT INTO rm_messages_v1.conversation_participants (tenant_id, address, conversation_id)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[])";
 
-/// The rows of these messages and conversations that exist.
+/// The rows that exist of what `facts` change.
 pub(crate) async fn load(
     transaction: &Transaction<'_>,
-    messages: &[Uuid],
-    conversations: &[Uuid],
+    facts: &[MessageFact],
 ) -> Result<Rows, Error> {
+    let (messages, conversations) = (messages_to_load(facts), conversations_to_load(facts));
     let (states, conversations) = try_join!(
-        query(transaction, LOAD_STATES, messages),
-        query(transaction, LOAD_CONVERSATIONS, conversations),
+        query(transaction, LOAD_STATES, &messages),
+        query(transaction, LOAD_CONVERSATIONS, &conversations),
     )?;
     let mut rows = Rows::default();
     for row in &states {
@@ -139,7 +141,7 @@ async fn query(
     Ok(transaction.query(&statement, &[&ids]).await?)
 }
 
-/// Executes `sql`, which has to write `rows` rows; nothing is sent for none.
+/// Executes `sql`, whose `columns` hold `rows` rows; nothing is sent for none.
 async fn execute(
     transaction: &Transaction<'_>,
     sql: &'static str,

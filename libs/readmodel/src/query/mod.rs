@@ -4,12 +4,17 @@ mod conditions;
 mod conversation;
 mod message;
 mod page;
+mod projections;
+#[cfg(test)]
+mod tests;
 
 pub use conversation::{Conversation, ConversationFilter};
 pub use message::{Message, MessageFilter, SentAs};
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
+pub use projections::{Halt, ProjectionState, ProjectionStatus};
 
 use deadpool_postgres::Pool;
+use hatch_eventstore::LogError;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -22,9 +27,12 @@ pub enum QueryError {
     /// The page cannot be had: the client's mistake.
     #[error(transparent)]
     Page(#[from] PageError),
-    /// The database's.
+    /// The tables cannot be read.
     #[error(transparent)]
     Database(#[from] Error),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
 }
 
 /// The read models' queries. Cheap to clone.
