@@ -1,0 +1,69 @@
+//! The read side: every query names its tenant and reads the views.
+
+mod conditions;
+mod conversation;
+mod message;
+mod page;
+mod projections;
+#[cfg(test)]
+mod tests;
+
+pub use conversation::{Conversation, ConversationFilter};
+pub use message::{Message, MessageFilter, SentAs};
+pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
+pub use projections::{Halt, ProjectionState, ProjectionStatus};
+
+use deadpool_postgres::Pool;
+use hatch_eventstore::LogError;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use self::conditions::Conditions;
+use crate::Error;
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The page cannot be had: the client's mistake.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// The tables cannot be read.
+    #[error(transparent)]
+    Database(#[from] Error),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// The read models' queries. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ReadModel {
+    pool: Pool,
+}
+
+impl ReadModel {
+    /// Queries over `pool`, whose own timeouts bound the wait for a connection.
+    #[must_use]
+    pub fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// A list. It is planned each time for its values, since the best plan for a participant of three
+    /// messages is a bad one for an address that is in all of them.
+    async fn list(&self, sql: &str, conditions: &Conditions) -> Result<Vec<Row>, Error> {
+        let client = self.pool.get().await?;
+        let (_, values) = conditions.parts();
+        Ok(client.query_typed(sql, &values).await?)
+    }
+
+    /// A look-up by key, for which one plan fits all values.
+    async fn prepared(
+        &self,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, values).await?)
+    }
+}

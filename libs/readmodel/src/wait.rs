@@ -1,0 +1,127 @@
+//! Reading one's own writes: waiting until the projections have passed a position.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use hatch_eventstore::Position;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::projection::Projection;
+use crate::{Error, checkpoints};
+
+/// The pause between two looks at the checkpoints.
+const POLL_INTERVAL: Duration = Duration::from_millis(4);
+
+/// How long the answer of one look is taken for the present. Far less than PostgreSQL needs to
+/// recover from a crash, which may take checkpoints back: they are committed without waiting for
+/// the disk.
+const FRESH: Duration = Duration::from_millis(20);
+
+/// Waits for checkpoints. Cheap to clone; clones share one poller.
+///
+/// However many wait, one of them looks at the checkpoints every few milliseconds and tells the
+/// others; while nobody waits, nobody looks.
+#[derive(Clone)]
+pub struct ReadPosition {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: Pool,
+    /// Held by the waiter that looks on behalf of all.
+    poller: Mutex<()>,
+    seen: watch::Sender<Option<Seen>>,
+}
+
+/// What a look at the checkpoints found.
+#[derive(Debug, Clone)]
+struct Seen {
+    at: Instant,
+    checkpoints: Vec<(Projection, Position)>,
+}
+
+/// Why the wait ended without the position being reached.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// The time is up. The client should try again soon.
+    #[error("the read models have not reached position {0} in time")]
+    NotReached(Position),
+    /// The checkpoints cannot be read.
+    #[error(transparent)]
+    Database(#[from] Error),
+}
+
+impl ReadPosition {
+    /// Waits through `pool`.
+    #[must_use]
+    pub fn new(pool: Pool) -> Self {
+        let seen = watch::Sender::new(None);
+        Self { shared: Arc::new(Shared { pool, poller: Mutex::new(()), seen }) }
+    }
+
+    /// Returns as soon as every one of `projections` has applied everything up to `position`.
+    ///
+    /// # Errors
+    /// [`WaitError::NotReached`] after `wait`; [`WaitError::Database`] at once when the checkpoints
+    /// cannot be read.
+    pub async fn reached(
+        &self,
+        projections: &[Projection],
+        position: Position,
+        wait: Duration,
+    ) -> Result<(), WaitError> {
+        let deadline = Instant::now() + wait;
+        match timeout_at(deadline, self.shared.wait(projections, position)).await {
+            Ok(reached) => Ok(reached?),
+            Err(_) => Err(WaitError::NotReached(position)),
+        }
+    }
+}
+
+impl Shared {
+    async fn wait(&self, projections: &[Projection], position: Position) -> Result<(), Error> {
+        let mut seen = self.seen.subscribe();
+        loop {
+            let passed = seen.borrow_and_update().as_ref().is_some_and(|seen| {
+                seen.at.elapsed() <= FRESH && seen.passed(projections, position)
+            });
+            if passed {
+                return Ok(());
+            }
+            tokio::select! {
+                biased;
+                // The sender lives as long as this does, so a change is the only outcome.
+                _ = seen.changed() => {}
+                _poller = self.poller.lock() => self.poll(projections, position).await?,
+            }
+        }
+    }
+
+    /// Looks at the checkpoints, for everybody, until `position` is reached. Dropped halfway, it
+    /// leaves the task to the next waiter.
+    async fn poll(&self, projections: &[Projection], position: Position) -> Result<(), Error> {
+        loop {
+            let client = self.pool.get().await?;
+            let checkpoints = checkpoints::read_all(&client).await?;
+            // Not kept while pausing: others may need the connection.
+            drop(client);
+            let seen = Seen { at: Instant::now(), checkpoints };
+            let passed = seen.passed(projections, position);
+            self.seen.send_replace(Some(seen));
+            if passed {
+                return Ok(());
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+    }
+}
+
+impl Seen {
+    fn passed(&self, projections: &[Projection], position: Position) -> bool {
+        projections.iter().all(|projection| {
+            self.checkpoints.iter().any(|(name, at)| name == projection && *at >= position)
+        })
+    }
+}
