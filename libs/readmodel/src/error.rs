@@ -58,6 +58,20 @@ impl Error {
         self.poison_position().is_some()
     }
 
+    /// Whether PostgreSQL was away or refused service, so that the same again may succeed.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Pool(_) => true,
+            // Without a code of the server's the connection itself failed. Classes 08, 53 and 57:
+            // connection lost, out of resources, operator intervention such as a shutdown.
+            Self::Postgres(error) => error
+                .code()
+                .is_none_or(|code| ["08", "53", "57"].iter().any(|c| code.code().starts_with(c))),
+            _ => false,
+        }
+    }
+
     /// The position of the event that is the cause, if one is.
     #[must_use]
     pub const fn poison_position(&self) -> Option<Position> {
