@@ -2,4 +2,5 @@
 
 pub mod embedded;
 pub mod supervise;
+pub mod up;
 pub mod with_servers;
