@@ -7,6 +7,8 @@ mod history;
 mod migrations;
 mod projection;
 mod query;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use error::Error;

@@ -5,13 +5,14 @@ mod conversation;
 mod message;
 mod page;
 mod projections;
-#[cfg(test)]
-mod tests;
 
 pub use conversation::{Conversation, ConversationFilter};
 pub use message::{Message, MessageFilter, SentAs};
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
 pub use projections::{Halt, ProjectionState, ProjectionStatus};
+
+#[cfg(test)]
+pub(crate) use {conversation::list_sql as conversation_list_sql, message::list_sql as message_list_sql};
 
 use deadpool_postgres::Pool;
 use hatch_eventstore::LogError;
