@@ -93,6 +93,18 @@ impl Message {
         }
     }
 
+    /// When the next attempt is due; none unless the message waits for one after a failure.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<DateTime<Utc>> {
+        self.retry_at.filter(|_| self.status() == Status::Retrying)
+    }
+
+    /// The attempt that was claimed with `token`.
+    #[must_use]
+    pub fn attempt_claimed_with(&self, token: Uuid) -> Option<u32> {
+        self.attempts.iter().find(|attempt| attempt.token == token).map(|attempt| attempt.number)
+    }
+
     fn outbound(&self) -> Result<&MessageRequested, MessageRejection> {
         match &self.origin {
             Some(Origin::Requested(request)) => Ok(request),
@@ -107,12 +119,11 @@ impl Message {
 
     fn start_attempt(&self, start: &StartAttempt) -> Result<Vec<MessageEvent>, MessageRejection> {
         self.outbound()?;
-        match (self.status(), self.retry_at) {
-            (Status::Queued, _) => {}
+        match (self.status(), self.retry_at()) {
             (Status::Retrying, Some(due)) if due > start.at => {
                 return Err(MessageRejection::NotDue(due));
             }
-            (Status::Retrying, Some(_)) => {}
+            (Status::Queued, _) | (Status::Retrying, Some(_)) => {}
             (status, _) => return Err(MessageRejection::NotWaiting(status)),
         }
         Ok(vec![

@@ -1,0 +1,169 @@
+//! The data folder (`.hatch/`): its lock, and the record of where its servers are.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+use super::account::Home;
+use super::log::LogFile;
+use crate::supervise::is_alive;
+
+/// Says which process uses the folder, by a lock that ends with the process.
+const LOCK: &str = "hatch.lock";
+/// Where the servers are, for the other subcommands.
+const SERVERS: &str = "servers.json";
+
+/// A data folder that this process alone uses.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    home: Home,
+    servers: Mutex<Servers>,
+    /// Held, not read. The second is where the data lie, in case two folders point to one place.
+    _locks: (File, Option<File>),
+}
+
+/// What runs on a data folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Servers {
+    /// The supervisor.
+    pub hatch_pid: u32,
+    /// `postgres://` URL with its password.
+    pub database_url: String,
+    /// `nats://` URL.
+    pub nats_url: String,
+    /// The postmaster, where it is ours and up.
+    pub postgres_pid: Option<u32>,
+    /// The nats-server, where it is ours and up.
+    pub nats_pid: Option<u32>,
+    /// Where hatch serves.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Where the provider simulator serves.
+    #[serde(default)]
+    pub simulator_url: Option<String>,
+}
+
+impl Folder {
+    /// Makes the folder if need be and locks it.
+    ///
+    /// # Errors
+    /// Another hatch uses it (the message says which), or it cannot be written.
+    pub fn lock(path: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(path)
+            .and_then(|()| path.canonicalize())
+            .with_context(|| format!("failed to make the data folder {}", path.display()))
+            .and_then(|path| {
+                let first = lock(&path, &path)?;
+                let home = Home::of(&path)?;
+                let second = if home.path().starts_with(&path) {
+                    None
+                } else {
+                    Some(lock(home.path(), &path)?)
+                };
+                let servers = Servers { hatch_pid: std::process::id(), ..Servers::default() };
+                Ok(Self { path, home, servers: Mutex::new(servers), _locks: (first, second) })
+            })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the folder at `path` is or was the data folder of some process.
+    pub(crate) fn was_locked(path: &Path) -> bool {
+        path.join(LOCK).metadata().is_ok_and(|lock| lock.len() > 0)
+    }
+
+    /// Changes the record of what runs here.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn record(&self, change: impl FnOnce(&mut Servers)) -> anyhow::Result<()> {
+        let mut servers = self.servers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut servers);
+        write_secret(&self.path.join(SERVERS), &serde_json::to_string_pretty(&*servers)?)
+            .context("failed to record where the servers are")
+    }
+
+    pub(super) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub(super) fn log(&self, server: &str) -> LogFile {
+        LogFile::new(self.path.join(format!("{server}.log")))
+    }
+
+    pub(super) fn forget_servers(&self) {
+        // Readers check whether the recorded process lives, so a stale record misleads nobody.
+        let _ = std::fs::remove_file(self.path.join(SERVERS));
+    }
+}
+
+impl Servers {
+    /// What runs on the data folder at `path`; `None` where nothing does.
+    ///
+    /// # Errors
+    /// There is a record and it cannot be read.
+    pub fn read(path: &Path) -> anyhow::Result<Option<Self>> {
+        let path = path.join(SERVERS);
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            text => text.with_context(|| format!("failed to read {}", path.display()))?,
+        };
+        let servers: Self = serde_json::from_str(&text)
+            .with_context(|| format!("failed to understand {}", path.display()))?;
+        Ok(is_alive(servers.hatch_pid).then_some(servers))
+    }
+}
+
+/// Locks `folder` on behalf of the data folder `of`.
+fn lock(folder: &Path, of: &Path) -> anyhow::Result<File> {
+    let path = folder.join(LOCK);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .with_context(|| format!("failed to open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0)
+                .and_then(|()| write!(file, "{}", std::process::id()))
+                .with_context(|| format!("failed to write {}", path.display()))?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            file.read_to_string(&mut pid)
+                .with_context(|| format!("failed to read {}", path.display()))?;
+            bail!("hatch is already running on {} (process {pid})", of.display())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("failed to lock {}", path.display()))
+        }
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub(super) fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+    let new = path.with_extension("new");
+    // One that a crash left may have another mode.
+    let _ = std::fs::remove_file(&new);
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| std::fs::rename(&new, path))
+        .with_context(|| format!("failed to write {}", path.display()))
+}

@@ -1,0 +1,217 @@
+//! PostgreSQL and nats-server as child processes, for development and tests.
+//!
+//! Each server listens on a private port of the loopback address, keeps its data under one folder,
+//! is started again on the same port when it dies, and is stopped cleanly. Whatever a killed
+//! predecessor left running on the same data is found and stopped first, so that there is never
+//! more than one server on it.
+
+mod account;
+mod binaries;
+mod folder;
+mod leftover;
+mod log;
+mod nats;
+mod port;
+mod postgres;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use binaries::{NatsServer, PostgresInstallation};
+pub use folder::{Folder, Servers};
+
+use nats::Nats;
+use postgres::Postgres;
+
+/// How long a server may take until it answers; crash recovery of a large log is part of it.
+const READY_MAX: Duration = Duration::from_secs(60);
+/// A server whose port was taken between choosing and binding it is given another, this often.
+const START_ATTEMPTS_MAX: u32 = 5;
+
+/// What the servers are for, which is how they are tuned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A developer's own data: durable as in production.
+    Development,
+    /// One test run. `fsync` is off: a commit reaches the operating system as in production, so it
+    /// survives the kill of any process, and no test can cut the power.
+    Tests,
+}
+
+/// Which servers to start, and where.
+#[derive(Debug)]
+pub struct Options {
+    /// Tuning.
+    pub purpose: Purpose,
+    /// A PostgreSQL that is there already; none is started then.
+    pub database_url: Option<String>,
+    /// A NATS that is there already; none is started then.
+    pub nats_url: Option<String>,
+}
+
+/// The running servers of one [`Folder`].
+#[derive(Debug)]
+pub struct Embedded {
+    postgres: Option<Postgres>,
+    nats: Option<Nats>,
+    database_url: String,
+    nats_url: String,
+    folder: Arc<Folder>,
+    record: JoinSet<()>,
+}
+
+impl Embedded {
+    /// Starts what `options` do not name and waits until it answers.
+    ///
+    /// # Errors
+    /// A server is not installed, or did not start in time; the end of its log is in the message.
+    pub async fn start(folder: Arc<Folder>, options: Options) -> anyhow::Result<Self> {
+        let home = folder.home();
+        let (postgres, nats) = tokio::join!(
+            async {
+                match options.database_url {
+                    Some(_) => Ok(None),
+                    None => {
+                        Postgres::start(&folder, &home.postgres(), options.purpose).await.map(Some)
+                    }
+                }
+            },
+            async {
+                match options.nats_url {
+                    Some(_) => Ok(None),
+                    None => Nats::start(&folder, &home.nats()).await.map(Some),
+                }
+            }
+        );
+        let (postgres, nats) = match (postgres, nats) {
+            (Ok(postgres), Ok(nats)) => (postgres, nats),
+            (postgres, nats) => {
+                // The one that did start is not left behind.
+                return Err(stop_both(postgres, nats).await);
+            }
+        };
+        let database_url = options
+            .database_url
+            .or_else(|| postgres.as_ref().map(Postgres::url))
+            .context("no PostgreSQL was given or started")?;
+        let nats_url = options
+            .nats_url
+            .or_else(|| nats.as_ref().map(Nats::url))
+            .context("no NATS was given or started")?;
+        let mut embedded =
+            Self { postgres, nats, database_url, nats_url, folder, record: JoinSet::new() };
+        embedded.keep_record()?;
+        Ok(embedded)
+    }
+
+    /// Stops what an earlier run on this folder left behind, without starting anything.
+    ///
+    /// # Errors
+    /// Something cannot be stopped.
+    pub async fn stop_leftovers(folder: &Folder) -> anyhow::Result<()> {
+        postgres::stop_leftovers(&folder.home().postgres()).await?;
+        nats::stop_leftovers(&folder.home().nats()).await
+    }
+
+    /// `postgres://` URL of the application's database, as its owner.
+    #[must_use]
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// `nats://` URL.
+    #[must_use]
+    pub fn nats_url(&self) -> &str {
+        &self.nats_url
+    }
+
+    /// The PostgreSQL that was started, if one was.
+    #[must_use]
+    pub fn postgres_installation(&self) -> Option<&PostgresInstallation> {
+        self.postgres.as_ref().map(Postgres::installation)
+    }
+
+    /// The program of the nats-server that was started, if one was.
+    #[must_use]
+    pub fn nats_server(&self) -> Option<&Path> {
+        self.nats.as_ref().map(Nats::program)
+    }
+
+    /// Stops the servers that were started and waits until they have ended.
+    pub async fn stop(mut self) {
+        self.record.shutdown().await;
+        tokio::join!(
+            async {
+                if let Some(nats) = self.nats {
+                    nats.stop().await;
+                }
+            },
+            async {
+                if let Some(postgres) = self.postgres {
+                    postgres.stop().await;
+                }
+            }
+        );
+        self.folder.forget_servers();
+    }
+
+    /// Writes where the servers are, now and whenever a restart gives one another process id.
+    fn keep_record(&mut self) -> anyhow::Result<()> {
+        self.folder.record(|servers| {
+            servers.database_url.clone_from(&self.database_url);
+            servers.nats_url.clone_from(&self.nats_url);
+        })?;
+        if let Some(postgres) = &self.postgres {
+            self.follow(postgres.pid(), |servers, pid| servers.postgres_pid = pid)?;
+        }
+        if let Some(nats) = &self.nats {
+            self.follow(nats.pid(), |servers, pid| servers.nats_pid = pid)?;
+        }
+        Ok(())
+    }
+
+    fn follow(
+        &mut self,
+        mut pid: watch::Receiver<Option<u32>>,
+        set: fn(&mut Servers, Option<u32>),
+    ) -> anyhow::Result<()> {
+        let folder = Arc::clone(&self.folder);
+        let current = *pid.borrow_and_update();
+        folder.record(|servers| set(servers, current))?;
+        self.record.spawn(async move {
+            while pid.changed().await.is_ok() {
+                let current = *pid.borrow_and_update();
+                if let Err(error) = folder.record(|servers| set(servers, current)) {
+                    tracing::warn!("{error:#}");
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+async fn stop_both(
+    postgres: anyhow::Result<Option<Postgres>>,
+    nats: anyhow::Result<Option<Nats>>,
+) -> anyhow::Error {
+    let mut first = None;
+    match postgres {
+        Ok(Some(postgres)) => postgres.stop().await,
+        Ok(None) => {}
+        Err(error) => first = Some(error),
+    }
+    match nats {
+        Ok(Some(nats)) => nats.stop().await,
+        Ok(None) => {}
+        Err(error) => first = first.or(Some(error)),
+    }
+    first.unwrap_or_else(|| anyhow::anyhow!("no server failed"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! These run real servers; `initdb` takes seconds on some machines, so each test does much.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+use tokio_postgres::{Client, NoTls};
+
+use super::*;
+use crate::supervise::{is_alive, signal};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(10);
+
+/// A data folder in a place that the servers' account gets to.
+fn data_folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711))
+        .expect("the mode");
+    folder
+}
+
+fn options() -> Options {
+    Options { purpose: Purpose::Tests, database_url: None, nats_url: None }
+}
+
+async fn start(path: &Path) -> Embedded {
+    let folder = Folder::lock(path).expect("the folder is free");
+    Embedded::start(Arc::new(folder), options()).await.expect("the servers start")
+}
+
+async fn connect(url: &str) -> Option<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.ok()?;
+    tokio::spawn(connection);
+    Some(client)
+}
+
+async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = attempt().await {
+            return value;
+        }
+        assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn recorded(path: &Path) -> Servers {
+    Servers::read(path).expect("a readable record").expect("a record")
+}
+
+/// The process id in the record, as soon as it is another than `old`.
+async fn restarted(path: &Path, of: fn(&Servers) -> Option<u32>, old: u32) -> u32 {
+    eventually("a restart", async || of(&recorded(path)).filter(|new| *new != old)).await
+}
+
+#[tokio::test]
+async fn data_survive_a_stop_and_servers_that_are_killed_come_back_on_the_same_port() {
+    let temporary = data_folder();
+    let path = temporary.path();
+    let embedded = start(path).await;
+    let client = connect(embedded.database_url()).await.expect("a connection");
+    client
+        .batch_execute("CREATE TABLE kept (n int); INSERT INTO kept VALUES (42)")
+        .await
+        .expect("DDL");
+
+    let before = recorded(path);
+    let (postgres, nats) = (before.postgres_pid.expect("pid"), before.nats_pid.expect("pid"));
+    signal(postgres, Signal::SIGKILL);
+    signal(nats, Signal::SIGKILL);
+    restarted(path, |servers| servers.nats_pid, nats).await;
+    restarted(path, |servers| servers.postgres_pid, postgres).await;
+    let url = embedded.database_url().to_owned();
+    let client = eventually("PostgreSQL answers again", async || connect(&url).await).await;
+    let row = client.query_one("SELECT n FROM kept", &[]).await.expect("the row");
+    assert_eq!(row.get::<_, i32>(0), 42);
+    assert_eq!(recorded(path).nats_url, before.nats_url);
+
+    let last = recorded(path);
+    embedded.stop().await;
+    assert!(!is_alive(last.postgres_pid.expect("pid")));
+    assert!(!is_alive(last.nats_pid.expect("pid")));
+    assert_eq!(Servers::read(path).expect("no record"), None);
+
+    let embedded = start(path).await;
+    let client = connect(embedded.database_url()).await.expect("a connection");
+    let row = client.query_one("SELECT n FROM kept", &[]).await.expect("the row");
+    assert_eq!(row.get::<_, i32>(0), 42);
+    embedded.stop().await;
+}
+
+#[test]
+fn a_second_hatch_on_a_folder_is_told_in_one_line_who_has_it() {
+    let temporary = data_folder();
+    let held = Folder::lock(temporary.path()).expect("the folder is free");
+    let refusal = Folder::lock(temporary.path()).expect_err("it is taken").to_string();
+    let path = temporary.path().canonicalize().expect("the path");
+    assert_eq!(
+        refusal,
+        format!("hatch is already running on {} (process {})", path.display(), std::process::id())
+    );
+    drop(held);
+    Folder::lock(temporary.path()).expect("the folder is free again");
+}

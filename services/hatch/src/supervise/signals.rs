@@ -1,0 +1,37 @@
+//! The signals that ask this process to stop.
+
+use anyhow::Context as _;
+use nix::sys::signal::Signal;
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+
+/// `SIGINT` (Ctrl-C), `SIGTERM` and `SIGHUP` (the terminal is gone).
+#[derive(Debug)]
+pub struct StopSignals {
+    interrupt: Stream,
+    terminate: Stream,
+    hang_up: Stream,
+}
+
+impl StopSignals {
+    /// Takes over the three signals; from now on none of them ends the process by itself.
+    ///
+    /// # Errors
+    /// The system refuses to hand them over.
+    pub fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("failed to listen for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next of them.
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::SIGINT,
+            _ = self.terminate.recv() => Signal::SIGTERM,
+            _ = self.hang_up.recv() => Signal::SIGHUP,
+        }
+    }
+}
