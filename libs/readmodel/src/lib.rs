@@ -18,4 +18,4 @@ pub use query::{
     Conversation, ConversationFilter, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, Message, MessageFilter,
     Page, PageError, ProjectionState, ProjectionStatus, QueryError, ReadModel, SentAs,
 };
-pub use wait::{ReadPosition, WaitError};
+pub use wait::ReadPosition;

@@ -15,7 +15,6 @@ pub use projections::{Halt, ProjectionState, ProjectionStatus};
 pub(crate) use {conversation::list_sql as conversation_list_sql, message::list_sql as message_list_sql};
 
 use deadpool_postgres::Pool;
-use hatch_eventstore::LogError;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -31,15 +30,12 @@ pub enum QueryError {
     /// The tables cannot be read.
     #[error(transparent)]
     Database(#[from] Error),
-    /// The log cannot be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
 }
 
 /// The read models' queries. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadModel {
-    pool: Pool,
+    pub(crate) pool: Pool,
 }
 
 impl ReadModel {
