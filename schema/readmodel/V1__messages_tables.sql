@@ -7,9 +7,11 @@
 CREATE SCHEMA IF NOT EXISTS rm_messages_v1;
 
 -- What is fixed by the first event of a message. created_position is the position of that event:
--- unique, immutable, in log order, and therefore what the lists are sorted and paged by.
+-- unique, immutable, in log order, and therefore what the lists are sorted and paged by. The key
+-- begins with the tenant, for GET messages without a filter; an index on the position alone would
+-- tempt the planner to walk past every other tenant's messages.
 CREATE TABLE rm_messages_v1.messages (
-    created_position bigint PRIMARY KEY,
+    created_position bigint NOT NULL,
     id               uuid NOT NULL UNIQUE,
     tenant_id        uuid NOT NULL,
     conversation_id  uuid NOT NULL,
@@ -26,7 +28,8 @@ CREATE TABLE rm_messages_v1.messages (
     attachments      json NOT NULL,
     metadata         json NOT NULL,
     created_at       timestamptz NOT NULL,
-    scheduled_at     timestamptz
+    scheduled_at     timestamptz,
+    PRIMARY KEY (tenant_id, created_position)
 );
 
 -- Where a message stands. The free space lets its few updates stay on their page.

@@ -34,3 +34,18 @@ pub(crate) async fn read_all(client: &Object) -> Result<Vec<(Projection, Positio
     }
     Ok(checkpoints)
 }
+
+pub(crate) async fn ensure(client: &Object, projection: Projection) -> Result<(), Error> {
+    client
+        .execute(
+            "INSERT INTO es.checkpoints (name, version, position, epoch) VALUES ($1, $2, 0, 0) ON CONFLICT DO NOTHING",
+            &[&projection.name(), &projection.version()],
+        )
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn read(client: &Object, projection: Projection) -> Result<Position, Error> {
+    let all = read_all(client).await?;
+    Ok(all.into_iter().find(|(p, _)| *p == projection).map(|(_, at)| at).unwrap_or_default())
+}

@@ -1,7 +1,7 @@
 //! What can go wrong between the log and the tables.
 
 use hatch_domain::DecodeError;
-use hatch_eventstore::Position;
+use hatch_eventstore::{LogError, Position};
 
 /// Why rows could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,9 @@ pub enum Error {
     /// A row holds a status that this build does not know; a newer hatch wrote it.
     #[error("status {0} in the read model is unknown to this build")]
     UnknownStatus(String),
+    /// The log cannot be read.
+    #[error("the log cannot be read")]
+    Log(#[from] LogError),
     /// No connection to PostgreSQL in time.
     #[error("no connection to the read model's database")]
     Pool(#[from] deadpool_postgres::PoolError),
@@ -52,32 +55,18 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the event itself is the cause, so that trying again with this build cannot help.
-    #[must_use]
-    pub fn is_poison(&self) -> bool {
-        self.poison_position().is_some()
-    }
-
-    /// Whether PostgreSQL was away or refused service, so that the same again may succeed.
+    /// Whether PostgreSQL is away or busy, so that the same may well succeed later.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
             Self::Pool(_) => true,
-            // Without a code of the server's the connection itself failed. Classes 08, 53 and 57:
-            // connection lost, out of resources, operator intervention such as a shutdown.
-            Self::Postgres(error) => error
-                .code()
-                .is_none_or(|code| ["08", "53", "57"].iter().any(|c| code.code().starts_with(c))),
+            Self::Log(error) => error.is_unavailable(),
+            // Connection, resources, operator intervention, system; serialisation and locks. An
+            // error without a code is one of the connection.
+            Self::Postgres(error) => error.code().is_none_or(|code| {
+                ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.code().starts_with(class))
+            }),
             _ => false,
-        }
-    }
-
-    /// The position of the event that is the cause, if one is.
-    #[must_use]
-    pub const fn poison_position(&self) -> Option<Position> {
-        match self {
-            Self::Undecodable { position, .. } | Self::Misplaced { position, .. } => Some(*position),
-            _ => None,
         }
     }
 }

@@ -7,6 +7,8 @@ mod history;
 mod migrations;
 mod projection;
 mod query;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use error::Error;
@@ -16,4 +18,4 @@ pub use query::{
     Conversation, ConversationFilter, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, Message, MessageFilter,
     Page, PageError, ProjectionState, ProjectionStatus, QueryError, ReadModel, SentAs,
 };
-pub use wait::{ReadPosition, WaitError};
+pub use wait::ReadPosition;

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use hatch_eventstore::Position;
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::projection::Projection;
-use crate::{Error, checkpoints};
+use crate::{Error, QueryError, ReadModel, checkpoints};
 
 /// The pause between two looks at the checkpoints.
 const POLL_INTERVAL: Duration = Duration::from_millis(4);
@@ -29,7 +28,7 @@ pub struct ReadPosition {
 }
 
 struct Shared {
-    pool: Pool,
+    read_model: ReadModel,
     /// Held by the waiter that looks on behalf of all.
     poller: Mutex<()>,
     seen: watch::Sender<Option<Seen>>,
@@ -42,40 +41,28 @@ struct Seen {
     checkpoints: Vec<(Projection, Position)>,
 }
 
-/// Why the wait ended without the position being reached.
-#[derive(Debug, thiserror::Error)]
-pub enum WaitError {
-    /// The time is up. The client should try again soon.
-    #[error("the read models have not reached position {0} in time")]
-    NotReached(Position),
-    /// The checkpoints cannot be read.
-    #[error(transparent)]
-    Database(#[from] Error),
-}
-
 impl ReadPosition {
-    /// Waits through `pool`.
+    /// Waits until `read_model` shows a position.
     #[must_use]
-    pub fn new(pool: Pool) -> Self {
+    pub fn new(read_model: ReadModel) -> Self {
         let seen = watch::Sender::new(None);
-        Self { shared: Arc::new(Shared { pool, poller: Mutex::new(()), seen }) }
+        Self { shared: Arc::new(Shared { read_model, poller: Mutex::new(()), seen }) }
     }
 
-    /// Returns as soon as every one of `projections` has applied everything up to `position`.
+    /// Whether every one of `projections` has applied everything up to `position`; waits for that
+    /// no longer than `wait`.
     ///
     /// # Errors
-    /// [`WaitError::NotReached`] after `wait`; [`WaitError::Database`] at once when the checkpoints
-    /// cannot be read.
-    pub async fn reached(
+    /// [`QueryError::Database`] at once when the checkpoints cannot be read.
+    pub async fn wait_for(
         &self,
         projections: &[Projection],
         position: Position,
         wait: Duration,
-    ) -> Result<(), WaitError> {
-        let deadline = Instant::now() + wait;
-        match timeout_at(deadline, self.shared.wait(projections, position)).await {
-            Ok(reached) => Ok(reached?),
-            Err(_) => Err(WaitError::NotReached(position)),
+    ) -> Result<bool, QueryError> {
+        match timeout(wait, self.shared.wait(projections, position)).await {
+            Ok(reached) => Ok(reached.map(|()| true)?),
+            Err(_) => Ok(false),
         }
     }
 }
@@ -103,7 +90,7 @@ impl Shared {
     /// leaves the task to the next waiter.
     async fn poll(&self, projections: &[Projection], position: Position) -> Result<(), Error> {
         loop {
-            let client = self.pool.get().await?;
+            let client = self.read_model.pool.get().await?;
             let checkpoints = checkpoints::read_all(&client).await?;
             // Not kept while pausing: others may need the connection.
             drop(client);

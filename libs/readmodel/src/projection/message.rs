@@ -8,6 +8,7 @@ use hatch_domain::message::event::{
 };
 use hatch_domain::message::status::{Progress, Status};
 use hatch_eventstore::Position;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -15,7 +16,8 @@ use uuid::Uuid;
 const IN_DOUBT_CODE: &str = "in_doubt";
 
 /// Which way a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// From us.
     Outbound,
@@ -301,6 +303,6 @@ pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Value {
+fn json<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).expect("string-keyed structs always serialise")
 }

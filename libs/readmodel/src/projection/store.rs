@@ -3,7 +3,6 @@
 
 use deadpool_postgres::Transaction;
 use futures::try_join;
-use hatch_domain::address::Address;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::event::SendError;
 use hatch_domain::message::status::{Progress, Status};
@@ -11,7 +10,6 @@ use hatch_eventstore::Position;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
-use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;

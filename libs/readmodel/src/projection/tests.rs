@@ -160,7 +160,7 @@ fn an_unknown_event_of_a_message_names_its_position_and_type() {
     history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
     history.push(TENANT, 1, "message", "MessageTeleported", "{}");
     let error = fold(Rows::default(), &history.events).expect_err("never skipped");
-    assert_eq!(error.poison_position(), Some(Position(2)));
+    assert!(matches!(error, Error::Undecodable { position: Position(2), .. }), "{error}");
     assert!(error.to_string().contains("MessageTeleported"), "{error}");
 }
 
@@ -181,8 +181,8 @@ fn an_event_that_does_not_fit_its_message_is_refused() {
     twice.record(TENANT, 1, request());
     for (history, position) in [(orphan, 1), (twice, 2)] {
         let error = fold(Rows::default(), &history.events).expect_err("it does not fit");
-        assert!(matches!(error, Error::Misplaced { .. }), "{error}");
-        assert_eq!(error.poison_position(), Some(Position(position)));
+        let expected = matches!(&error, Error::Misplaced { position: at, .. } if at.0 == position);
+        assert!(expected, "{error}");
     }
 }
 

@@ -13,14 +13,11 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    /// Rows of `tenant`, whose column is `column`.
-    pub(crate) fn of(tenant: TenantId, column: &str) -> Self {
-        Self { sql: String::new(), values: Vec::new() }.and(
-            &format!("{column} = "),
-            "",
-            tenant.0,
-            Type::UUID,
-        )
+    /// Rows of `tenant`, which every one of `columns` is to name.
+    pub(crate) fn of(tenant: TenantId, columns: &[&str]) -> Self {
+        let named: Vec<String> = columns.iter().map(|column| format!("{column} = $1")).collect();
+        let sql = format!("WHERE {}\n", named.join(" AND "));
+        Self { sql, values: vec![(Box::new(tenant.0), Type::UUID)] }
     }
 
     /// And `before`, `value`, `after`, written together.
@@ -31,9 +28,8 @@ impl Conditions {
         value: impl ToSql + Sync + Send + 'static,
         kind: Type,
     ) -> Self {
-        let joint = if self.values.is_empty() { "WHERE" } else { "  AND" };
         self.values.push((Box::new(value), kind));
-        writeln!(self.sql, "{joint} {before}${}{after}", self.values.len())
+        writeln!(self.sql, "  AND {before}${}{after}", self.values.len())
             .expect("a String takes all that is written to it");
         self
     }

@@ -110,13 +110,13 @@ impl ReadModel {
 /// The list's statement. A participant is looked for with EXISTS, so that the planner may begin with
 /// the few conversations of a customer, or walk the latest ones for an address of the tenant's own
 /// that takes part in nearly all.
-pub(super) fn list_sql(
+pub(crate) fn list_sql(
     tenant: TenantId,
     filter: &ConversationFilter,
     before: Position,
     limit: u32,
 ) -> (String, Conditions) {
-    let mut conditions = Conditions::of(tenant, "c.tenant_id").and(
+    let mut conditions = Conditions::of(tenant, &["c.tenant_id"]).and(
         "c.last_message_position < ",
         "",
         before.0,

@@ -5,16 +5,16 @@ mod conversation;
 mod message;
 mod page;
 mod projections;
-#[cfg(test)]
-mod tests;
 
 pub use conversation::{Conversation, ConversationFilter};
 pub use message::{Message, MessageFilter, SentAs};
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
 pub use projections::{Halt, ProjectionState, ProjectionStatus};
 
+#[cfg(test)]
+pub(crate) use {conversation::list_sql as conversation_list_sql, message::list_sql as message_list_sql};
+
 use deadpool_postgres::Pool;
-use hatch_eventstore::LogError;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -30,15 +30,12 @@ pub enum QueryError {
     /// The tables cannot be read.
     #[error(transparent)]
     Database(#[from] Error),
-    /// The log cannot be read.
-    #[error(transparent)]
-    Log(#[from] LogError),
 }
 
 /// The read models' queries. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadModel {
-    pool: Pool,
+    pub(crate) pool: Pool,
 }
 
 impl ReadModel {

@@ -1,6 +1,6 @@
 //! How far the projections are behind the log.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use hatch_eventstore::{Log, Position};
 use serde::Serialize;
 
@@ -10,6 +10,9 @@ use crate::{Error, checkpoints};
 
 /// A read model whose oldest waiting event is older than this is catching up, not live.
 const LIVE_LAG_SECONDS_MAX: f64 = 5.0;
+
+/// The time as the log's own database has it: events carry that.
+const NOW: &str = "SELECT clock_timestamp()";
 
 /// Halts that still stand are those of an event after the checkpoint.
 const HALTS: &str = "SELECT projection, version, position, reason FROM rm.projection_halts";
@@ -54,32 +57,49 @@ pub struct ProjectionStatus {
     pub halt: Option<Halt>,
 }
 
+impl std::fmt::Display for ProjectionState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Live => "live",
+            Self::CatchingUp => "catching_up",
+            Self::Halted => "halted",
+        })
+    }
+}
+
+/// The tables' side of the status.
+struct Progress {
+    checkpoints: Vec<(Projection, Position)>,
+    halts: Vec<(Projection, Halt)>,
+    now: DateTime<Utc>,
+}
+
 impl ReadModel {
-    /// Every read model, as of `now`. Not a tenant's business, but the operator's.
+    /// Every read model. Not a tenant's business, but the operator's.
     ///
     /// # Errors
-    /// [`QueryError::Database`], [`QueryError::Log`].
-    pub async fn projections(
-        &self,
-        log: &Log,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<ProjectionStatus>, QueryError> {
-        // The checkpoints first: they only grow, so none is found ahead of the head.
-        let (checkpoints, halts) = self.checkpoints_and_halts().await?;
+    /// [`QueryError::Database`].
+    pub async fn projections(&self) -> Result<Vec<ProjectionStatus>, QueryError> {
+        Ok(self.statuses().await?)
+    }
+
+    async fn statuses(&self) -> Result<Vec<ProjectionStatus>, Error> {
+        // The checkpoints before the head: both only grow, so none is found beyond it.
+        let Progress { checkpoints, halts, now } = self.progress().await?;
+        let log = Log::new(self.pool.clone());
         let head = log.head().await?;
         let mut statuses = Vec::new();
         for (projection, position) in checkpoints {
-            let waiting = log.read_at(position.next()).await?;
-            let waiting_seconds = waiting.map_or(0.0, |event| {
-                (now - event.recorded_at).as_seconds_f64().max(0.0)
-            });
+            let oldest = log.read_at(position.next()).await?;
+            let waited = oldest.map_or(TimeDelta::zero(), |event| now - event.recorded_at);
+            let lag_seconds = waited.as_seconds_f64().max(0.0);
             let halt = halts
                 .iter()
                 .find(|(halted, halt)| *halted == projection && halt.position > position)
                 .map(|(_, halt)| halt.clone());
             let status = match halt {
                 Some(_) => ProjectionState::Halted,
-                None if waiting_seconds > LIVE_LAG_SECONDS_MAX => ProjectionState::CatchingUp,
+                None if lag_seconds > LIVE_LAG_SECONDS_MAX => ProjectionState::CatchingUp,
                 None => ProjectionState::Live,
             };
             statuses.extend(projection.read_models().iter().map(|name| ProjectionStatus {
@@ -87,7 +107,7 @@ impl ReadModel {
                 version: projection.version(),
                 position,
                 lag_events: (head.0 - position.0).max(0),
-                lag_seconds: waiting_seconds,
+                lag_seconds,
                 status,
                 halt: halt.clone(),
             }));
@@ -95,9 +115,7 @@ impl ReadModel {
         Ok(statuses)
     }
 
-    async fn checkpoints_and_halts(
-        &self,
-    ) -> Result<(Vec<(Projection, Position)>, Vec<(Projection, Halt)>), Error> {
+    async fn progress(&self) -> Result<Progress, Error> {
         let client = self.pool.get().await?;
         let checkpoints = checkpoints::read_all(&client).await?;
         let statement = client.prepare_cached(HALTS).await?;
@@ -107,6 +125,8 @@ impl ReadModel {
             let halt = Halt { position: Position(row.try_get(2)?), reason: row.try_get(3)? };
             halts.extend(Projection::find(&name, version).map(|projection| (projection, halt)));
         }
-        Ok((checkpoints, halts))
+        let statement = client.prepare_cached(NOW).await?;
+        let now = client.query_one(&statement, &[]).await?.try_get(0)?;
+        Ok(Progress { checkpoints, halts, now })
     }
 }
