@@ -5,9 +5,21 @@
 //! ([`Subscription`]). What an event means is not known here.
 
 mod append;
+mod appender;
 mod event;
+mod log;
 mod position;
+mod postgres;
+pub mod schema;
+#[cfg(feature = "testing")]
+pub mod testing;
 
-pub use append::{Append, AppendError, Appended, CommandKey, ExpectedVersion, Guard, SideRow, StreamWrite};
+pub use append::{
+    Append, AppendError, Appended, CommandKey, ExpectedVersion, Guard, SideRow, StreamWrite,
+};
+pub use appender::{Appender, AppenderConfig};
 pub use event::{Metadata, NewEvent, RecordedEvent};
+pub use log::{Log, LogError, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, RecordedCommand, STREAM_EVENTS_MAX};
 pub use position::Position;
+pub use postgres::pool;
+pub use schema::migrate;
