@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use hatch_bus::testing::{Server, TestBus, connected};
 use hatch_bus::{Bus, Settings, State, Work};
 
-use crate::support::{
-    Server, bus_at, connected, event, eventually, in_time, last_sequence, publish, work,
-};
+use crate::support::{event, eventually, in_time, last_sequence, publish, work};
 
 fn sms(bus: &Bus) -> hatch_bus::WorkQueue {
     bus.work_queue(Work {
@@ -38,7 +37,7 @@ async fn connecting_does_not_wait_for_a_server_and_succeeds_when_it_comes() {
 #[tokio::test]
 async fn followers_and_queues_go_on_after_the_server_was_killed() {
     let mut server = Server::start().await;
-    let bus = bus_at(&server.url()).await;
+    let bus = TestBus::create_at(&server.url()).await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=3).await;
     let (mut follow, mut queue) = (bus.follow(1), sms(&bus));
@@ -86,7 +85,7 @@ async fn followers_and_queues_go_on_after_the_server_was_killed() {
 #[tokio::test]
 async fn a_publisher_resumes_after_the_server_was_killed_under_its_window() {
     let mut server = Server::start().await;
-    let bus = bus_at(&server.url()).await;
+    let bus = TestBus::create_at(&server.url()).await;
     bus.create_generation(1, 1).await.expect("creates");
     let mut publisher = bus.publisher(1, 0);
     let mut failed = false;
