@@ -1,6 +1,6 @@
 //! A bus of its own for each test, and a nats-server that a test may kill.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -154,6 +154,12 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// The folder with its data.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.data.path().join("store")
+    }
+
     /// Kills it, as a crash would.
     ///
     /// # Panics
@@ -161,6 +167,18 @@ impl Server {
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("is ours");
+            child.wait().expect("is ours");
+        }
+    }
+
+    /// Stops it in order: what its consumers know is on disk then.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let terminate = Command::new("kill").arg(child.id().to_string()).status();
+            assert!(terminate.is_ok_and(|status| status.success()), "is ours");
             child.wait().expect("is ours");
         }
     }
@@ -180,7 +198,7 @@ impl Server {
         let folder = self.data.path();
         let child = Command::new(&program)
             .args(["-js", "-a", "127.0.0.1", "-p", port, "-sd"])
-            .arg(folder.join("store"))
+            .arg(self.store())
             .arg("--ports_file_dir")
             .arg(folder)
             .stdout(Stdio::null())
