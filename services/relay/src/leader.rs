@@ -117,26 +117,30 @@ impl Leader {
     async fn publish(&mut self, generation: i32, after: i64) -> Result<(), Error> {
         let mut publisher = self.deps.bus.publisher(generation, after);
         loop {
+            // Before the read: a hint that comes during it is not lost.
+            let hinted = *self.deps.head.borrow_and_update();
             let sent = Position(publisher.sent());
             let page = self.deps.log.read_page(sent, self.config.page_events_max).await?;
+            let nothing = page.is_empty();
             for event in page {
                 publisher.publish(&envelope::of(event)).await?;
             }
             self.deps.status.published(Position(publisher.acknowledged()));
-            self.wait(&mut publisher).await?;
+            if nothing || hinted <= Position(publisher.sent()) {
+                self.wait(&mut publisher).await?;
+            }
         }
     }
 
-    /// Waits until the log has, or may have, more than was sent.
+    /// Waits for a hint that the log has grown, or until it is time to look without one.
     async fn wait(&mut self, publisher: &mut Publisher) -> Result<(), Error> {
         let poll = tokio::time::sleep(Duration::from_millis(self.config.poll_ms));
         tokio::pin!(poll);
-        let sent = Position(publisher.sent());
         loop {
             let flushed = publisher.acknowledged() == publisher.sent();
             tokio::select! {
                 biased;
-                Ok(_) = self.deps.head.wait_for(|head| *head > sent) => return Ok(()),
+                Ok(()) = self.deps.head.changed() => return Ok(()),
                 stored = publisher.flush(), if !flushed => {
                     stored?;
                     self.deps.status.published(Position(publisher.acknowledged()));

@@ -26,7 +26,10 @@ use session::Session;
 pub use status::{Status, StatusHandle};
 
 /// Failures in a row after which the leader lets another relay try: its way to the bus may be better.
-const FAILURES_MAX: u32 = 6;
+const FAILURES_MAX: u32 = 8;
+
+/// Pauses after failures: from twice the first, doubling, to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// What the relay works with.
 pub struct Deps {
@@ -117,13 +120,16 @@ async fn term(leader: &mut Leader, session: Session) {
             error = leader.lead(&session) => error,
         };
         failures = if leader.published() > published { 1 } else { failures + 1 };
-        warn("publish the log", &error);
+        // The same failure again and again says nothing new.
+        if failures == 1 {
+            warn("publish the log", &error);
+        }
         if let Error::Log(damage) = &error
             && !damage.is_unavailable()
         {
             leader.status().halt(damage.to_string());
         }
-        tokio::time::sleep(Duration::from_millis(50) * 2_u32.pow(failures)).await;
+        tokio::time::sleep((PAUSES.0 * 2_u32.pow(failures)).min(PAUSES.1)).await;
     }
 }
 
