@@ -39,7 +39,7 @@ macro_rules! select_events {
     };
 }
 
-const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
+pub(crate) const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
 const PAGE: &str = select_events!("WHERE position > $1 ORDER BY position LIMIT $2");
 const STREAM: &str =
     select_events!("WHERE stream_id = $1 AND tenant_id = $2 ORDER BY version LIMIT $3");

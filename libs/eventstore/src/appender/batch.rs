@@ -51,7 +51,13 @@ pub(crate) fn take<T: AsRef<Append>>(waiting: &mut VecDeque<T>) -> Vec<T> {
 }
 
 /// What no two commands of a batch may share.
-fn names(append: &Append) -> impl Iterator<Item = Uuid> {
-    let streams = append.writes.iter().map(|write| write.stream_id);
-    streams.chain(append.key.map(|key| key.id))
+#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+enum Name {
+    Stream(Uuid),
+    Key(Uuid),
+}
+
+fn names(append: &Append) -> impl Iterator<Item = Name> {
+    let streams = append.writes.iter().map(|write| Name::Stream(write.stream_id));
+    streams.chain(append.key.map(|key| Name::Key(key.id)))
 }
