@@ -18,7 +18,7 @@ const FAILING_CALLS: u32 = 2;
 
 /// What the provider does with one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reaction {
+pub(crate) enum Reaction {
     /// Too many requests; asks for a second's wait.
     Throttle,
     /// An error of the provider's own.
@@ -35,18 +35,18 @@ pub enum Reaction {
 
 /// The life of an accepted message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Course {
+pub(crate) struct Course {
     /// How the call is answered.
-    pub answer: Answering,
+    pub(crate) answer: Answering,
     /// The receipts, in the order in which they are posted.
-    pub receipts: &'static [Receipt],
+    pub(crate) receipts: &'static [Receipt],
     /// Where the message ends up, for those who look it up.
-    pub end: Receipt,
+    pub(crate) end: Receipt,
 }
 
 /// How an accepted call is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answering {
+pub(crate) enum Answering {
     /// At once.
     AtOnce,
     /// Once the receipt of its delivery was posted.
@@ -57,7 +57,7 @@ pub enum Answering {
 
 /// What a receipt says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Receipt {
+pub(crate) enum Receipt {
     /// Handed to the carrier.
     Sent,
     /// Arrived.
@@ -76,8 +76,7 @@ impl Course {
 
 /// Decides on a call to send a message to `recipient`, when it is number `calls` for that message
 /// (from 1).
-#[must_use]
-pub fn react(recipient: &str, calls: u32) -> Reaction {
+pub(crate) fn react(recipient: &str, calls: u32) -> Reaction {
     let fails = calls <= FAILING_CALLS;
     match magic(recipient) {
         "throttle" if fails => Reaction::Throttle,
@@ -90,8 +89,7 @@ pub fn react(recipient: &str, calls: u32) -> Reaction {
 }
 
 /// The life of an accepted message to `recipient`.
-#[must_use]
-pub fn course(recipient: &str) -> Course {
+pub(crate) fn course(recipient: &str) -> Course {
     use Receipt::{Delivered, Sent, Undelivered};
     match magic(recipient) {
         "mute" => Course { answer: Answering::Never, ..Course::GOOD },

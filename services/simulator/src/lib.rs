@@ -2,7 +2,7 @@
 //! webhooks, and their bad days on demand.
 //!
 //! It shares no type with hatch, because a mistake that both sides share shows nowhere. What the
-//! recipient looks like decides what happens to a message ([`behaviour`]); whatever was accepted is
+//! recipient looks like decides what happens to a message (the table is in `behaviour.rs`); whatever was accepted is
 //! kept in a record that referees every test for lost and doubled messages.
 //!
 //! Receipts are posted until hatch takes them, up to `callback_attempts_max` times over about a
@@ -19,7 +19,7 @@
 //! | `POST /_sim/inbound` | have somebody write to us |
 
 mod accounts;
-pub mod behaviour;
+mod behaviour;
 mod clock;
 mod config;
 mod control;
