@@ -35,7 +35,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 pub struct Deps {
     /// The log that it reads.
     pub log: Log,
-    /// Hints that the log has grown; late or missing ones cost at most
+    /// Hints that the log has grown, from a [`HeadWatch`](hatch_eventstore::HeadWatch); late or
+    /// missing ones cost at most
     /// [`poll_ms`](Config::poll_ms).
     pub head: watch::Receiver<Position>,
     /// How to connect to the log's database, for the session that holds the lock.
