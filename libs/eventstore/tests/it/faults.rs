@@ -51,6 +51,7 @@ async fn a_commit_that_does_not_arrive_is_sent_again() {
     let command = Append { key: key(7, 1), ..one(stream(1), Expected::NoStream) };
     assert_eq!(appender.append(command).await.expect("accepted"), committed(1, 1));
     assert!(proxy.has_cut());
+    assert_eq!(events(&log(&database)).await.len(), 1);
     check(&database).await;
 }
 
