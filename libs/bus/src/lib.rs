@@ -1,1 +1,38 @@
-//! 
+//! The bus: the log's events on NATS JetStream, as CloudEvents.
+//!
+//! One stream holds a contiguous piece of the log, and **a message's stream sequence is its event's
+//! position**. That makes the stream a function of the log: whoever publishes names the sequence it
+//! expects before its own, so a late or lost publish is refused by the server instead of shifting
+//! what follows. The bus carries work and freshness, never truth: it may lose everything, and
+//! whoever reads it repairs gaps from the log.
+//!
+//! - [`Bus`] is the connection; it is never waited for.
+//! - [`Publisher`] writes a generation of the stream, in log order; the relay has the only one.
+//! - [`Follow`] feeds readers that keep their own checkpoint, without acknowledgements.
+//! - [`WorkQueue`] hands out work that must be acknowledged.
+//!
+//! What an event means is not known here.
+
+mod bus;
+mod envelope;
+mod error;
+mod follow;
+mod publisher;
+mod pull;
+mod retry;
+mod settings;
+mod stream;
+mod subject;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod version;
+mod work_queue;
+
+pub use bus::{Bus, State};
+pub use envelope::{DATA_BYTES_MAX, DecodeError, Envelope};
+pub use error::Error;
+pub use follow::Follow;
+pub use publisher::{Publisher, WINDOW_MAX};
+pub use settings::Settings;
+pub use stream::{Last, StreamState};
+pub use work_queue::{Delivery, Work, WorkQueue};

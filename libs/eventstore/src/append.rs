@@ -1,7 +1,10 @@
 //! What is asked of the appender, and what it answers.
 
+use std::collections::HashSet;
+
 use uuid::Uuid;
 
+use crate::appender::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use crate::{NewEvent, Position};
 
 /// The state a stream must be in for an append to happen.
@@ -15,6 +18,19 @@ pub enum ExpectedVersion {
     Exists,
     /// Whatever it is.
     Any,
+}
+
+impl ExpectedVersion {
+    /// Whether a stream at version `actual` is in this state; 0 is a stream without events.
+    #[must_use]
+    pub const fn holds(self, actual: i64) -> bool {
+        match self {
+            Self::NoStream => actual == 0,
+            Self::Exact(version) => actual == version,
+            Self::Exists => actual > 0,
+            Self::Any => true,
+        }
+    }
 }
 
 /// Events for one stream.
@@ -70,12 +86,68 @@ pub struct Append {
     pub side_rows: Vec<SideRow>,
 }
 
+/// Streams, guards and side rows of one command at most, each.
+const PARTS_MAX: usize = 256;
+
+/// What an event or a side row takes beside its text, about.
+const OVERHEAD_BYTES: usize = 256;
+
+impl Append {
+    /// How many events it has.
+    pub(crate) fn events(&self) -> usize {
+        self.writes.iter().map(|write| write.events.len()).sum()
+    }
+
+    /// How many bytes it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let events = self.writes.iter().flat_map(|write| &write.events);
+        let events = events.map(|event| OVERHEAD_BYTES + event.payload.len());
+        let rows = self.side_rows.iter().map(|side| OVERHEAD_BYTES + side.row.len());
+        OVERHEAD_BYTES + events.chain(rows).sum::<usize>()
+    }
+
+    /// Every stream that it writes or guards.
+    pub(crate) fn stream_ids(&self) -> impl Iterator<Item = Uuid> {
+        let written = self.writes.iter().map(|write| write.stream_id);
+        written.chain(self.guards.iter().map(|guard| guard.stream_id))
+    }
+
+    /// Refuses what breaks a limit, before it takes a place in the queue.
+    pub(crate) fn check(&self) -> Result<(), AppendError> {
+        let refuse = |why: &str| Err(AppendError::Refused(why.to_owned()));
+        if self.writes.iter().any(|write| write.events.is_empty()) {
+            return refuse("a stream is written without events");
+        }
+        let mut streams = HashSet::new();
+        if !self.writes.iter().all(|write| streams.insert(write.stream_id)) {
+            return refuse("a stream is written twice in one command");
+        }
+        let parts = [self.writes.len(), self.guards.len(), self.side_rows.len()];
+        if parts.into_iter().any(|count| count > PARTS_MAX) {
+            return refuse("too many streams, guards or side rows");
+        }
+        if self.events() > BATCH_EVENTS_MAX || self.bytes() > BATCH_BYTES_MAX {
+            return refuse("too many events or bytes in one command");
+        }
+        if !self.side_rows.iter().all(|side| is_table_name(side.table)) {
+            return refuse("the table of a side row is not a plain name");
+        }
+        Ok(())
+    }
+}
+
+/// Whether `name` can stand in SQL as it is.
+fn is_table_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.';
+    !name.is_empty() && name.bytes().all(plain)
+}
+
 /// What an append came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
     /// Its events are committed.
     Committed {
-        /// Position of its first event.
+        /// Position of its first event; the log's head when it had none.
         first: Position,
         /// Position of its last event; the log's head when it had none.
         last: Position,

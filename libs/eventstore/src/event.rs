@@ -23,6 +23,13 @@ pub struct Metadata {
     pub traceparent: Option<String>,
 }
 
+impl Metadata {
+    /// As JSON text.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a struct of strings and ids always serialises")
+    }
+}
+
 /// An event to be appended.
 #[derive(Debug, Clone)]
 pub struct NewEvent {

@@ -5,9 +5,33 @@
 //! ([`Subscription`]). What an event means is not known here.
 
 mod append;
+mod appender;
+mod checkpoint;
+mod environment;
 mod event;
+mod feed;
+mod head;
+mod log;
 mod position;
+mod postgres;
+pub mod schema;
+mod store;
+mod subscription;
+#[cfg(feature = "testing")]
+pub mod testing;
 
-pub use append::{Append, AppendError, Appended, CommandKey, ExpectedVersion, Guard, SideRow, StreamWrite};
+pub use append::{
+    Append, AppendError, Appended, CommandKey, ExpectedVersion, Guard, SideRow, StreamWrite,
+};
+pub use appender::{Appender, AppenderConfig};
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use environment::SystemEnvironment;
 pub use event::{Metadata, NewEvent, RecordedEvent};
+pub use feed::{Feed, FeedPublisher};
+pub use head::HeadWatch;
+pub use log::{Log, LogError, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, RecordedCommand, STREAM_EVENTS_MAX};
 pub use position::Position;
+pub use postgres::pool;
+pub use schema::migrate;
+pub use store::{Execute, ExecuteError, ExecuteResult, Executed, Known, Store};
+pub use subscription::Subscription;

@@ -1,1 +1,17 @@
-//! 
+//! The HTTP interface: commands, queries and provider webhooks, one file an endpoint.
+//!
+//! Each role is a router of its own ([`commands`], [`queries`], [`webhooks`]); the process merges
+//! those it runs, adds [`health`] and wraps them in [`serve`]'s layers. A 2xx for a command or a
+//! webhook is given only after its events are committed.
+
+pub mod commands;
+mod extract;
+pub mod health;
+mod problem;
+pub mod queries;
+mod request;
+mod service;
+pub mod webhooks;
+
+pub use problem::Problem;
+pub use service::{app, serve};

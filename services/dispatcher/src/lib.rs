@@ -1,1 +1,213 @@
-//! 
+//! The dispatcher: takes what is requested from JetStream, claims each attempt in the log, calls
+//! the provider, and records what came of it.
+//!
+//! One queue for each channel and priority, so that a flood of campaigns never delays a login code.
+//! Nothing waits inside NATS: a delivery is acknowledged as soon as its claim is committed, and what
+//! happens to the attempt from then on is in the log.
+
+mod attempt;
+mod retry;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hatch_bus::{Bus, Delivery, Work};
+use hatch_domain::message::event::{Channel, MessageRequested, Priority};
+use hatch_domain::message::{AGGREGATE, Message};
+use hatch_domain::{Decider, DecodeError, DomainEvent};
+use hatch_eventstore::{Position, Store};
+use hatch_providers::Adapter;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::attempt::{Next, Pending};
+pub use crate::retry::RetryPolicy;
+
+/// Deliveries taken from a queue at a time, at most.
+const BATCH_MAX: usize = 64;
+
+/// Messages that wait in memory for their next attempt, at most.
+const RETRIES_WAITING_MAX: usize = 10_000;
+
+/// Between the end of the call and the end of the lease, for the outcome to be recorded.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
+
+/// A provider account that messages are sent through.
+#[derive(Clone)]
+pub struct Account {
+    /// The provider, such as `twilio`.
+    pub provider: &'static str,
+    /// The account's name there.
+    pub account: String,
+    /// What it can carry.
+    pub channels: &'static [Channel],
+    /// Our code for it.
+    pub adapter: Arc<dyn Adapter>,
+}
+
+/// What the dispatcher works with.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// The log.
+    pub store: Store,
+    /// Where requests come from.
+    pub bus: Bus,
+    /// Through whom messages are sent; the first that carries a channel is used for it.
+    pub accounts: Vec<Account>,
+}
+
+/// How the dispatcher works.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Attempts under way at a time, for each queue.
+    pub concurrency_max: usize,
+    /// From the claim of an attempt until, with no outcome, it is in doubt.
+    pub lease: Duration,
+    /// How long a provider's answer may take.
+    pub http_timeout: Duration,
+    /// Attempts and the waits between them.
+    pub retry: RetryPolicy,
+}
+
+impl Config {
+    /// How long after the claim the call may begin, so that it ends within the lease.
+    fn start_within(&self) -> Duration {
+        self.lease.saturating_sub(self.http_timeout).saturating_sub(LEASE_MARGIN)
+    }
+}
+
+/// One dispatcher, shared by its attempts.
+struct Dispatcher {
+    dependencies: Dependencies,
+    config: Config,
+    shutdown: CancellationToken,
+    attempts: TaskTracker,
+    retries_waiting: Arc<Semaphore>,
+}
+
+/// Dispatches until `shutdown`, then waits for the attempts under way to be recorded.
+pub async fn run(dependencies: Dependencies, config: Config, shutdown: CancellationToken) {
+    let dispatcher = Arc::new(Dispatcher {
+        dependencies,
+        config,
+        shutdown,
+        attempts: TaskTracker::new(),
+        retries_waiting: Arc::new(Semaphore::new(RETRIES_WAITING_MAX)),
+    });
+    let mut channels: Vec<Channel> =
+        dispatcher.dependencies.accounts.iter().flat_map(|a| a.channels).copied().collect();
+    channels.dedup();
+    let queues = channels
+        .iter()
+        .flat_map(|channel| Priority::ALL.map(|priority| (*channel, priority)))
+        .map(|(channel, priority)| dispatcher.clone().drain(channel, priority));
+    futures::future::join_all(queues).await;
+    dispatcher.attempts.close();
+    dispatcher.attempts.wait().await;
+}
+
+impl Dispatcher {
+    /// Takes deliveries of one queue, as many as may be under way.
+    async fn drain(self: Arc<Self>, channel: Channel, priority: Priority) {
+        let mut queue = self.dependencies.bus.work_queue(Work {
+            aggregate: AGGREGATE.to_owned(),
+            event_type: "MessageRequested".to_owned(),
+            channel: Some(channel.as_str().to_owned()),
+            priority: Some(priority.as_str().to_owned()),
+            ..Work::default()
+        });
+        let permits = Arc::new(Semaphore::new(self.config.concurrency_max));
+        loop {
+            let next = async {
+                let first = permits.clone().acquire_owned().await.ok()?;
+                let free = (permits.available_permits() + 1).min(BATCH_MAX);
+                Some((first, queue.fetch(free).await))
+            };
+            let taken = tokio::select! {
+                taken = next => taken,
+                () = self.shutdown.cancelled() => return,
+            };
+            let Some((first, deliveries)) = taken else { return };
+            let mut held = Some(first);
+            for delivery in deliveries {
+                let permit = match held.take() {
+                    Some(permit) => Ok(permit),
+                    None => permits.clone().acquire_owned().await,
+                };
+                let Ok(permit) = permit else { return };
+                let work = self.clone().deliver(delivery, permits.clone(), permit);
+                self.attempts.spawn(work);
+            }
+        }
+    }
+
+    /// Makes attempts for one delivery until nothing is left to do, or it is better left to others.
+    async fn deliver(
+        self: Arc<Self>,
+        delivery: Delivery,
+        permits: Arc<Semaphore>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let pending = match self.pending(&delivery).await {
+            Ok(pending) => pending,
+            Err(error) => {
+                let position = delivery.envelope.position;
+                tracing::error!(position, error = %error, "a request cannot be read");
+                return;
+            }
+        };
+        let mut permit = permit;
+        let mut next = self.attempt(pending, Some(delivery)).await;
+        while let Next::Retry { pending, wait } = next {
+            drop(permit);
+            let Ok(_waiting) = self.retries_waiting.clone().try_acquire_owned() else { return };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.shutdown.cancelled() => return,
+            }
+            let Ok(again) = permits.clone().acquire_owned().await else { return };
+            permit = again;
+            next = self.attempt(*pending, None).await;
+        }
+    }
+
+    /// The message as the delivered event leaves it: nothing is read, except an event too large to
+    /// travel.
+    async fn pending(&self, delivery: &Delivery) -> Result<Pending, PendingError> {
+        let envelope = &delivery.envelope;
+        let (event_type, version) = (envelope.event_type.as_str(), envelope.schema_version);
+        let event = match &envelope.data {
+            Some(data) => <Message as Decider>::Event::decode(event_type, version, data.get())?,
+            None => {
+                let position = Position(envelope.position);
+                let recorded = self.dependencies.store.log().read_at(position).await?;
+                recorded.ok_or(PendingError::Missing(position))?.decode()?
+            }
+        };
+        Ok(Pending {
+            tenant_id: envelope.tenant_id,
+            message_id: envelope.stream_id,
+            correlation_id: envelope.correlation_id,
+            causation_id: envelope.event_id,
+            traceparent: envelope.traceparent.clone(),
+            message: Message::default().evolve(&event),
+            version: envelope.stream_version,
+        })
+    }
+
+    fn account_for(&self, request: &MessageRequested) -> Option<&Account> {
+        self.dependencies.accounts.iter().find(|a| a.channels.contains(&request.channel))
+    }
+}
+
+/// Why a delivery cannot be worked on. It is not acknowledged, and comes again.
+#[derive(Debug, thiserror::Error)]
+enum PendingError {
+    #[error("this build does not know the event")]
+    Decode(#[from] DecodeError),
+    #[error("the log cannot be read")]
+    Log(#[from] hatch_eventstore::LogError),
+    #[error("position {0} is not in the log")]
+    Missing(Position),
+}

@@ -1,6 +1,67 @@
-//! hatch: the one binary.
+//! hatch: the one binary, as a library, so that tests run what users run.
 
+pub mod cli;
+mod commands;
+mod demo;
+mod development;
 pub mod embedded;
+mod feed;
+mod logging;
+pub mod output;
+mod readiness;
+pub mod roles;
+pub mod settings;
 pub mod supervise;
 pub mod up;
 pub mod with_servers;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use hatch_eventstore::schema::{EVENTSTORE, Schema};
+
+use crate::cli::{Cli, Command};
+use crate::settings::Settings;
+
+/// Runs one command and says how the process is to end.
+///
+/// # Errors
+/// Whatever keeps the command from doing what it is for, with what to do about it.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    if let Command::WithServers(with_servers) = &cli.command {
+        return with_servers::run(&with_servers.command).await;
+    }
+    let settings = Settings::load()?;
+    logging::init(&settings.log)?;
+    match cli.command {
+        Command::Up(flags) => development::run(flags.split).await?,
+        Command::Serve(flags) => commands::serve::run(settings, &flags.roles).await?,
+        Command::Simulator => commands::simulator::run(&settings).await?,
+        Command::Migrate => commands::migrate::run(&settings).await?,
+        Command::Projections(cli::Projections::List) => {
+            commands::projections::list(&commands::running(settings)?).await?;
+        }
+        Command::Events(cli::Events::Tail(flags)) => {
+            commands::events::tail(&commands::running(settings)?, &flags).await?;
+        }
+        Command::Events(cli::Events::Show { stream }) => {
+            commands::events::show(&commands::running(settings)?, stream).await?;
+        }
+        Command::Doctor => return commands::doctor::run(commands::running(settings)?).await,
+        Command::Demo(flags) => demo::run(&settings, flags).await?,
+        Command::WithServers(_) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every schema of a database of hatch, in the order in which they are migrated.
+pub(crate) fn schemas() -> [Schema; 2] {
+    [EVENTSTORE, hatch_readmodel::SCHEMA]
+}
+
+/// A client for our own HTTP requests.
+fn http_client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
+    let client = reqwest::Client::builder().timeout(timeout).no_proxy();
+    client.build().context("failed to make an HTTP client")
+}

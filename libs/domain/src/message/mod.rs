@@ -1,4 +1,289 @@
-//! A message: one SMS on its way out, or one that came in. Its stream is two to six events long.
+//! A message: one on its way out through attempts and receipts, or one that came in.
+//!
+//! A message that goes well is four events long: requested, attempted, sent, delivered. The claim
+//! ([`MessageCommand::StartAttempt`]) is what makes a send happen once: the provider is called only
+//! by the holder of the token that stands in the committed [`event::SendAttempted`].
 
+pub mod command;
 pub mod event;
 pub mod status;
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use self::command::{
+    AttemptOutcome, MessageCommand, MessageRejection, ReceiptOutcome, RecordOutcome, RecordReceipt,
+    StartAttempt,
+};
+use self::event::{
+    AttemptAbandoned, Channel, MessageDelivered, MessageEvent, MessageFailed, MessageReceived,
+    MessageRequested, MessageSent, MessageUndelivered, SendAttempted, SendFailed, SendInDoubt,
+};
+use self::status::{Progress, Status};
+use crate::decider::{Decider, Routing};
+use crate::ids::MessageId;
+
+/// The aggregate's name in the log and in subjects.
+pub const AGGREGATE: &str = "message";
+
+/// Namespace of [`inbound_message_id`]: a UUIDv4 drawn once for hatch.
+const INBOUND_NAMESPACE: Uuid = Uuid::from_u128(0x5c0c_9a3e_41d7_4b0f_9c86_2b1e_7f3a_d415);
+
+/// The id, and so the stream, of the message that a provider calls `provider_message_id`. The same
+/// webhook again meets a stream that exists already, whichever instance takes it in.
+#[must_use]
+pub fn inbound_message_id(provider: &str, account: &str, provider_message_id: &str) -> MessageId {
+    let name = format!("{provider}\n{account}\nmessage\n{provider_message_id}");
+    MessageId(Uuid::new_v5(&INBOUND_NAMESPACE, name.as_bytes()))
+}
+
+/// A message, folded from its stream.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Message {
+    origin: Option<Origin>,
+    progress: Progress,
+    attempts: Vec<Attempt>,
+    retry_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Origin {
+    Requested(MessageRequested),
+    Received(MessageReceived),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Attempt {
+    number: u32,
+    token: Uuid,
+    /// What the provider calls the message, once it took it.
+    provider_message_id: Option<String>,
+}
+
+impl Message {
+    /// Where the message stands.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        self.progress.status
+    }
+
+    /// The latest attempt, from 1; 0 before the first.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.progress.attempt
+    }
+
+    /// What was asked for; none for an inbound message.
+    #[must_use]
+    pub const fn requested(&self) -> Option<&MessageRequested> {
+        match &self.origin {
+            Some(Origin::Requested(request)) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// What came in; none for an outbound message.
+    #[must_use]
+    pub const fn received(&self) -> Option<&MessageReceived> {
+        match &self.origin {
+            Some(Origin::Received(received)) => Some(received),
+            _ => None,
+        }
+    }
+
+    /// When the next attempt is due; none unless the message waits for one after a failure.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<DateTime<Utc>> {
+        self.retry_at.filter(|_| self.status() == Status::Retrying)
+    }
+
+    /// The attempt that was claimed with `token`.
+    #[must_use]
+    pub fn attempt_claimed_with(&self, token: Uuid) -> Option<u32> {
+        self.attempts.iter().find(|attempt| attempt.token == token).map(|attempt| attempt.number)
+    }
+
+    fn outbound(&self) -> Result<&MessageRequested, MessageRejection> {
+        match &self.origin {
+            Some(Origin::Requested(request)) => Ok(request),
+            Some(Origin::Received(_)) => Err(MessageRejection::Inbound),
+            None => Err(MessageRejection::Unknown),
+        }
+    }
+
+    fn find_attempt(&self, number: u32) -> Option<&Attempt> {
+        self.attempts.iter().find(|attempt| attempt.number == number)
+    }
+
+    fn start_attempt(&self, start: &StartAttempt) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        match (self.status(), self.retry_at()) {
+            (Status::Retrying, Some(due)) if due > start.at => {
+                return Err(MessageRejection::NotDue(due));
+            }
+            (Status::Queued, _) | (Status::Retrying, Some(_)) => {}
+            (status, _) => return Err(MessageRejection::NotWaiting(status)),
+        }
+        Ok(vec![
+            SendAttempted {
+                attempt: self.attempt().saturating_add(1),
+                provider: start.provider.clone(),
+                account: start.account.clone(),
+                token: start.token,
+                call_before: start.call_before,
+                lease_until: start.lease_until,
+                at: start.at,
+            }
+            .into(),
+        ])
+    }
+
+    fn record_outcome(
+        &self,
+        record: &RecordOutcome,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        let RecordOutcome { attempt: number, token, ref outcome, at } = *record;
+        let attempt = self
+            .find_attempt(number)
+            .filter(|attempt| attempt.token == token)
+            .ok_or(MessageRejection::NotClaimant(number))?;
+        // A receipt may have overtaken the answer and settled the attempt; then only the
+        // acceptance, with its parts, still tells something new.
+        let open = number == self.attempt() && self.status() == Status::Sending;
+        Ok(match outcome {
+            AttemptOutcome::Accepted { provider_message_id, segments }
+                if attempt.provider_message_id.is_none() =>
+            {
+                let provider_message_id = provider_message_id.clone();
+                let segments = *segments;
+                vec![MessageSent { attempt: number, provider_message_id, segments, at }.into()]
+            }
+            AttemptOutcome::NotSent { error, retry_at } if open => {
+                let retry_at = retry_at.filter(|_| !error.permanent);
+                let error = error.clone();
+                let failed = SendFailed { attempt: number, error: error.clone(), retry_at, at };
+                let last = MessageFailed { attempt: number, error, receipt_id: None, at };
+                let terminal = retry_at.is_none().then(|| last.into());
+                std::iter::once(failed.into()).chain(terminal).collect()
+            }
+            AttemptOutcome::Unknown { detail } if open => {
+                vec![SendInDoubt { attempt: number, detail: detail.clone(), at }.into()]
+            }
+            AttemptOutcome::Abandoned { retry_at } if open => {
+                vec![AttemptAbandoned { attempt: number, retry_at: *retry_at, at }.into()]
+            }
+            _ => Vec::new(),
+        })
+    }
+
+    fn record_receipt(
+        &self,
+        receipt: &RecordReceipt,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        let attempt = self.attempt_of(receipt)?;
+        let event = receipt_event(attempt, receipt);
+        // A repeat, or one that came too late, changes nothing and is no event; the webhook log
+        // keeps the observation.
+        let changes = self.progress.after(&event) != self.progress;
+        Ok(if changes { vec![event] } else { Vec::new() })
+    }
+
+    fn attempt_of(&self, receipt: &RecordReceipt) -> Result<&Attempt, MessageRejection> {
+        let called = Some(receipt.provider_message_id.as_str());
+        let found = match receipt.attempt {
+            Some(number) => self.find_attempt(number),
+            None => self.attempts.iter().find(|a| a.provider_message_id.as_deref() == called),
+        };
+        found.ok_or(MessageRejection::NoSuchAttempt)
+    }
+}
+
+fn receipt_event(attempt: &Attempt, receipt: &RecordReceipt) -> MessageEvent {
+    let RecordReceipt { provider_message_id, receipt_id, outcome, at, .. } = receipt.clone();
+    let attempt = attempt.number;
+    match outcome {
+        ReceiptOutcome::Sent => {
+            MessageSent { attempt, provider_message_id, segments: None, at }.into()
+        }
+        ReceiptOutcome::Delivered => {
+            MessageDelivered { attempt, provider_message_id, receipt_id, at }.into()
+        }
+        ReceiptOutcome::Undelivered(error) => {
+            MessageUndelivered { attempt, provider_message_id, receipt_id, error, at }.into()
+        }
+        ReceiptOutcome::Failed(error) => {
+            MessageFailed { attempt, error, receipt_id: Some(receipt_id), at }.into()
+        }
+    }
+}
+
+impl Decider for Message {
+    type Command = MessageCommand;
+    type Event = MessageEvent;
+    type Rejection = MessageRejection;
+
+    fn decide(&self, command: &MessageCommand) -> Result<Vec<MessageEvent>, MessageRejection> {
+        match command {
+            MessageCommand::Request(_) | MessageCommand::Receive(_) if self.origin.is_some() => {
+                Err(MessageRejection::Exists)
+            }
+            MessageCommand::Request(request) => Ok(vec![request.clone().into()]),
+            MessageCommand::Receive(received) => Ok(vec![received.clone().into()]),
+            MessageCommand::StartAttempt(start) => self.start_attempt(start),
+            MessageCommand::RecordOutcome(record) => self.record_outcome(record),
+            MessageCommand::RecordReceipt(receipt) => self.record_receipt(receipt),
+        }
+    }
+
+    fn evolve(mut self, event: &MessageEvent) -> Self {
+        use MessageEvent as E;
+        self.progress = self.progress.after(event);
+        match event {
+            E::MessageRequested(e) => {
+                self.origin.get_or_insert_with(|| Origin::Requested(e.clone()));
+            }
+            E::MessageReceived(e) => {
+                self.origin.get_or_insert_with(|| Origin::Received(e.clone()));
+            }
+            E::SendAttempted(e) => {
+                self.attempts.push(Attempt {
+                    number: e.attempt,
+                    token: e.token,
+                    provider_message_id: None,
+                });
+            }
+            E::MessageSent(e) => {
+                if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
+                    attempt.provider_message_id = Some(e.provider_message_id.clone());
+                }
+            }
+            E::SendFailed(e) => self.retry_at = e.retry_at,
+            E::AttemptAbandoned(e) => self.retry_at = Some(e.retry_at),
+            E::SendInDoubt(_)
+            | E::MessageFailed(_)
+            | E::MessageDelivered(_)
+            | E::MessageUndelivered(_) => {}
+        }
+        self
+    }
+
+    fn routing(&self) -> Routing {
+        let (conversation_id, channel, priority) = match &self.origin {
+            Some(Origin::Requested(r)) => {
+                (Some(r.conversation_id), Some(r.channel), Some(r.priority))
+            }
+            Some(Origin::Received(r)) => (Some(r.conversation_id), Some(r.channel), None),
+            None => (None, None, None),
+        };
+        Routing {
+            aggregate: AGGREGATE,
+            conversation_id,
+            channel: channel.map(Channel::as_str),
+            priority: priority.map(event::Priority::as_str),
+        }
+    }
+}

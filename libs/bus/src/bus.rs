@@ -1,0 +1,153 @@
+//! The connection to NATS.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::context::ContextBuilder;
+use async_nats::{Client, ConnectOptions, Event};
+use tokio::sync::watch;
+
+use crate::publisher::WINDOW_MAX;
+use crate::{Error, Settings, version};
+
+/// What a request to JetStream may take, such as creating the stream.
+const REQUEST_MAX: Duration = Duration::from_secs(5);
+
+/// What storing one event may take; after that its window counts as lost.
+const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(2);
+
+/// Longest pause between two attempts to reconnect.
+const RECONNECT_MAX: Duration = Duration::from_secs(1);
+
+/// A process' connection to NATS. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    settings: Arc<Settings>,
+    client: Client,
+    /// For publishing: acknowledgements time out soon.
+    publishing: Context,
+    api: Context,
+    /// Counts connections made.
+    connections: watch::Receiver<u64>,
+}
+
+/// How the bus is at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Connected to a server of this version.
+    Connected(String),
+    /// Not connected; it keeps trying.
+    Disconnected,
+    /// Connected to a server that must not be used, for the reason that the sentence says.
+    Refused(String),
+}
+
+impl Bus {
+    /// Starts connecting and returns at once; it retries for ever in the background.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when a setting cannot be used.
+    pub async fn connect(settings: Settings) -> Result<Self, Error> {
+        let servers = settings.servers()?;
+        let (made, connections) = watch::channel(0);
+        let options = options(&servers[0], made);
+        let client = options.connect(&servers[..]).await.map_err(|error| Error::Setting {
+            name: "url",
+            reason: format!("expected nats://host:port: {error}"),
+        })?;
+        let context = |timeout| {
+            // A window that was dropped holds its permits until its acknowledgements time out.
+            ContextBuilder::new()
+                .timeout(timeout)
+                .ack_timeout(ACKNOWLEDGE_MAX)
+                .max_ack_inflight(4 * WINDOW_MAX)
+                .build(client.clone())
+        };
+        Ok(Self {
+            settings: Arc::new(settings),
+            publishing: context(ACKNOWLEDGE_MAX),
+            api: context(REQUEST_MAX),
+            client,
+            connections,
+        })
+    }
+
+    /// How the bus is at the moment; cheap.
+    #[must_use]
+    pub fn state(&self) -> State {
+        if self.client.connection_state() != async_nats::connection::State::Connected {
+            return State::Disconnected;
+        }
+        match self.client.try_server_info() {
+            None => State::Disconnected,
+            Some(info) => match version::check(&info.version) {
+                Ok(()) => State::Connected(info.version),
+                Err(sentence) => State::Refused(sentence),
+            },
+        }
+    }
+
+    /// The settings that it was connected with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn connections(&self) -> watch::Receiver<u64> {
+        self.connections.clone()
+    }
+
+    /// For requests; an error while there is nobody to ask, so that nothing waits or queues up.
+    pub(crate) fn api(&self) -> Result<&Context, Error> {
+        self.usable().map(|()| &self.api)
+    }
+
+    /// For publishing events.
+    pub(crate) fn publishing(&self) -> Result<&Context, Error> {
+        self.usable().map(|()| &self.publishing)
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn usable(&self) -> Result<(), Error> {
+        match self.state() {
+            State::Connected(_) => Ok(()),
+            State::Disconnected => Err(Error::Disconnected),
+            State::Refused(sentence) => Err(Error::ServerRefused(sentence)),
+        }
+    }
+}
+
+/// Credentials are taken from the first server's URL: the client itself ignores them there.
+fn options(server: &async_nats::ServerAddr, made: watch::Sender<u64>) -> ConnectOptions {
+    let options = match (server.username(), server.password()) {
+        (Some(user), Some(password)) => {
+            ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        }
+        (Some(token), None) => ConnectOptions::with_token(token.to_owned()),
+        (None, _) => ConnectOptions::new(),
+    };
+    let made = Arc::new(made);
+    options
+        .name("hatch")
+        .retry_on_initial_connect()
+        .reconnect_delay_callback(|attempt| {
+            let doubled = 1_u64 << attempt.min(7);
+            Duration::from_millis(10 * doubled).min(RECONNECT_MAX)
+        })
+        .event_callback(move |event| {
+            let made = Arc::clone(&made);
+            async move {
+                match event {
+                    Event::Connected => made.send_modify(|count| *count += 1),
+                    Event::SlowConsumer(_) => {
+                        tracing::warn!("NATS: {event}, messages were dropped")
+                    }
+                    event => tracing::warn!("NATS: {event}"),
+                }
+            }
+        })
+}

@@ -1,0 +1,168 @@
+//! One pull consumer's open request: what [`Follow`](crate::Follow) and
+//! [`WorkQueue`](crate::WorkQueue) have in common.
+//!
+//! The client library's own iterators hide when a request ended, and some of them wait for over a
+//! minute after a server restart; here every way in which a request can end is told to the caller.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::pull::{BatchConfig, Config};
+use async_nats::jetstream::consumer::{Consumer, PullConsumer};
+use async_nats::jetstream::{Context, Message};
+use async_nats::{StatusCode, Subject, Subscriber};
+use futures::StreamExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use crate::stream::signed;
+use crate::{Bus, Envelope, Error};
+
+/// How long the server keeps a request without anything to deliver.
+const REQUEST_AGE_MAX: Duration = Duration::from_secs(30);
+
+/// How often the server says that it still has the request, while it has nothing to deliver.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+
+/// Silence after which the server is taken to have forgotten the request.
+const SILENCE_MAX: Duration = Duration::from_millis(1_250);
+
+/// A consumer of the current generation with at most one request open.
+pub(crate) struct Pull {
+    context: Context,
+    consumer: PullConsumer,
+    inbox: Subject,
+    subscriber: Subscriber,
+    connections: watch::Receiver<u64>,
+    open: Option<Open>,
+}
+
+struct Open {
+    batch: usize,
+    remaining: usize,
+    asked: Instant,
+    heard: Instant,
+}
+
+impl Open {
+    fn was_refused(&self) -> bool {
+        self.remaining == self.batch && self.asked.elapsed() < REQUEST_AGE_MAX / 2
+    }
+}
+
+/// What came of the open request.
+pub(crate) enum Item {
+    /// A message of the stream.
+    Message(Box<Message>),
+    /// The request has ended: as many as asked for came, or it aged.
+    Ended,
+    /// The request has ended with nothing, long before its time: asked again at once it would only
+    /// end again. Others wait for the same events, or too many are out.
+    Refused,
+    /// The connection was made anew; the request is lost, and so may be what was on its way.
+    Reconnected,
+}
+
+impl Pull {
+    /// Creates the consumer on the current generation, or takes the durable one that is there.
+    pub(crate) async fn open(bus: &Bus, config: Config) -> Result<Self, Error> {
+        let mut connections = bus.connections();
+        connections.mark_unchanged();
+        let (_, stream) = bus.current_stream().await?.ok_or(Error::NoStream)?;
+        let context = bus.api()?.clone();
+        let consumer: Consumer<Config> = context
+            .create_consumer_on_stream(config, stream)
+            .await
+            .map_err(Error::request("create a consumer of the event stream"))?;
+        let inbox = Subject::from(bus.client().new_inbox());
+        let subscribed = bus.client().subscribe(inbox.clone()).await;
+        let subscriber = subscribed.map_err(Error::request("subscribe to an inbox"))?;
+        Ok(Self { context, consumer, inbox, subscriber, connections, open: None })
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Asks for up to `batch` messages. A greedy request stays until it got them all; another ends
+    /// as soon as the server has delivered what it has, if that is any.
+    pub(crate) async fn request(&mut self, batch: usize, greedy: bool) -> Result<(), Error> {
+        let request = BatchConfig {
+            batch,
+            expires: Some(REQUEST_AGE_MAX),
+            no_wait: !greedy,
+            idle_heartbeat: HEARTBEAT,
+            ..BatchConfig::default()
+        };
+        // A connection made before this does not lose the request.
+        self.connections.mark_unchanged();
+        let sent = self.consumer.request_batch(request, self.inbox.clone()).await;
+        sent.map_err(Error::request("ask a consumer for events"))?;
+        let asked = Instant::now();
+        self.open = Some(Open { batch, remaining: batch, asked, heard: asked });
+        Ok(())
+    }
+
+    /// Waits for what comes next of the open request. Cancelling it loses nothing.
+    ///
+    /// After an error the consumer is to be opened anew.
+    pub(crate) async fn next(&mut self) -> Result<Item, Error> {
+        loop {
+            let Some(open) = &mut self.open else { return Ok(Item::Ended) };
+            let message = tokio::select! {
+                biased;
+                message = timeout_at(open.heard + SILENCE_MAX, self.subscriber.next()) => message,
+                Ok(()) = self.connections.changed() => {
+                    self.open = None;
+                    return Ok(Item::Reconnected);
+                }
+            };
+            let message = match message {
+                Err(_) => return Err(Error::Silent),
+                Ok(None) => return Err(Error::Ended("the connection was closed".to_owned())),
+                Ok(Some(message)) => message,
+            };
+            open.heard = Instant::now();
+            match message.status {
+                None | Some(StatusCode::OK) => {
+                    open.remaining = open.remaining.saturating_sub(1);
+                    if open.remaining == 0 {
+                        self.open = None;
+                    }
+                    let context = self.context.clone();
+                    return Ok(Item::Message(Box::new(Message { message, context })));
+                }
+                Some(StatusCode::IDLE_HEARTBEAT) => {}
+                Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => {
+                    let refused = open.was_refused();
+                    self.open = None;
+                    return Ok(if refused { Item::Refused } else { Item::Ended });
+                }
+                Some(status) => {
+                    self.open = None;
+                    let reason = message.description.unwrap_or_else(|| status.to_string());
+                    return Err(Error::Ended(reason));
+                }
+            }
+        }
+    }
+}
+
+/// The event of a message; `None`, with a warning, when it is not one of hatch's in its place.
+pub(crate) fn decode(message: &Message) -> Option<Envelope> {
+    let sequence = message.info().map(|info| signed(info.stream_sequence)).ok();
+    match Envelope::decode(&message.payload) {
+        Ok(envelope) if Some(envelope.position) == sequence => Some(envelope),
+        Ok(envelope) => {
+            tracing::warn!(
+                position = envelope.position,
+                ?sequence,
+                "skipped an event out of place"
+            );
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, ?sequence, "skipped a foreign message of the event stream");
+            None
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The stream: one generation at a time.
+//!
+//! A generation is a stream of its own name whose first sequence is the position that it begins at.
+//! Generations share their subjects, so the older one is deleted before the next is created; whoever
+//! owns the subjects is the current one.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::GetStreamByNameErrorKind;
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType,
+};
+use uuid::Uuid;
+
+use crate::{Bus, Error, subject};
+
+/// How long events stay in the stream.
+const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Header with the event's position.
+pub(crate) const POSITION: &str = "Hatch-Position";
+
+/// Header with the event's id.
+pub(crate) const EVENT_ID: &str = "Hatch-Event-Id";
+
+/// What is known of the current generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamState {
+    /// No stream owns the subjects.
+    Absent,
+    /// There is one.
+    Present {
+        /// Its generation, from 1.
+        generation: i32,
+        /// The position that it begins at, by its configuration.
+        first_position: i64,
+        /// Its last sequence.
+        last_sequence: i64,
+        /// What is stored there.
+        last: Last,
+    },
+}
+
+/// What is stored at a stream's last sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// Nothing: the stream is new, or all of it has aged out.
+    Empty,
+    /// A message with hatch's headers.
+    Event {
+        /// `Hatch-Position`.
+        position: i64,
+        /// `Hatch-Event-Id`.
+        event_id: Uuid,
+    },
+    /// A message without hatch's headers, or none although the stream is not empty.
+    Foreign,
+}
+
+impl Bus {
+    /// Asks for the current generation, and its leader (never a replica that may lag) for its end.
+    ///
+    /// # Errors
+    /// When NATS cannot be asked, or a foreign stream takes the subjects.
+    pub async fn stream_state(&self) -> Result<StreamState, Error> {
+        let Some((generation, name)) = self.current_stream().await? else {
+            return Ok(StreamState::Absent);
+        };
+        let stream = self
+            .api()?
+            .get_stream(name)
+            .await
+            .map_err(Error::request("read the event stream's state"))?;
+        let info = stream.cached_info();
+        let sequence = info.state.last_sequence;
+        let last = if info.state.messages == 0 {
+            Last::Empty
+        } else {
+            match stream.get_raw_message(sequence).await {
+                Ok(message) => of_headers(&message.headers),
+                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+                    Last::Foreign
+                }
+                Err(error) => return Err(Error::request("read the stream's last event")(error)),
+            }
+        };
+        Ok(StreamState::Present {
+            generation,
+            first_position: signed(info.config.first_sequence.unwrap_or(1)),
+            last_sequence: signed(sequence),
+            last,
+        })
+    }
+
+    /// Creates a generation whose first event is the one at `first_position`; the current one, if
+    /// any, is deleted.
+    ///
+    /// # Errors
+    /// When NATS cannot do it; the current generation may be gone already.
+    pub async fn create_generation(
+        &self,
+        generation: i32,
+        first_position: i64,
+    ) -> Result<(), Error> {
+        let api = self.api()?;
+        while let Some((_, name)) = self.current_stream().await? {
+            api.delete_stream(name)
+                .await
+                .map_err(Error::request("delete the event stream's older generation"))?;
+        }
+        let config = Config {
+            name: self.stream_name(generation),
+            subjects: vec![subject::all(&self.settings().prefix)],
+            description: Some("The log of hatch: sequence = position".to_owned()),
+            retention: RetentionPolicy::Limits,
+            discard: DiscardPolicy::Old,
+            storage: StorageType::File,
+            max_age: AGE_MAX,
+            max_bytes: self.settings().stream_bytes_max,
+            num_replicas: self.settings().replicas,
+            first_sequence: Some(unsigned(first_position)),
+            allow_direct: true,
+            deny_delete: true,
+            ..Config::default()
+        };
+        let created = api.create_stream(config).await;
+        created.map(drop).map_err(Error::request("create the event stream"))
+    }
+
+    /// The name of a generation's stream, such as `HATCH_EVENTS_1`.
+    pub(crate) fn stream_name(&self, generation: i32) -> String {
+        format!("{}{generation}", self.stream_name_start())
+    }
+
+    /// The generation that owns the subjects, and its stream's name.
+    pub(crate) async fn current_stream(&self) -> Result<Option<(i32, String)>, Error> {
+        let owner = self.api()?.stream_by_subject(subject::all(&self.settings().prefix)).await;
+        let name = match owner {
+            Ok(name) => name,
+            Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::request("find the event stream")(error)),
+        };
+        let number = name.strip_prefix(&self.stream_name_start()).map(str::parse);
+        match number {
+            Some(Ok(generation)) => Ok(Some((generation, name))),
+            _ => Err(Error::ForeignStream(name)),
+        }
+    }
+
+    fn stream_name_start(&self) -> String {
+        format!("{}_EVENTS_", self.settings().prefix.to_ascii_uppercase())
+    }
+}
+
+/// Sequences are below 2^63: positions are, and sequences are positions.
+pub(crate) fn signed(sequence: u64) -> i64 {
+    i64::try_from(sequence).unwrap_or(i64::MAX)
+}
+
+/// Positions are at least 0.
+pub(crate) fn unsigned(position: i64) -> u64 {
+    u64::try_from(position).unwrap_or(0)
+}
+
+fn of_headers(headers: &HeaderMap) -> Last {
+    let header = |name| headers.get(name).map(async_nats::HeaderValue::as_str);
+    let position = header(POSITION).and_then(|text| text.parse().ok());
+    let event_id = header(EVENT_ID).and_then(|text| text.parse().ok());
+    match (position, event_id) {
+        (Some(position), Some(event_id)) => Last::Event { position, event_id },
+        _ => Last::Foreign,
+    }
+}

@@ -1,0 +1,165 @@
+//! Work that is handed out until it is acknowledged.
+
+use std::time::Duration;
+
+use async_nats::jetstream::Message;
+use async_nats::jetstream::consumer::pull::Config;
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use crate::pull::{Item, Pull, decode};
+use crate::retry::Retry;
+use crate::{Bus, Envelope, Error, State, subject};
+
+/// How long a fetch that has something waits for the end of what the server has ready.
+const GATHER_MAX: Duration = Duration::from_millis(5);
+
+/// How long handing an acknowledgement to the connection may take.
+const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(1);
+
+/// One kind of work: the events that are, and how they are handed out.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Work {
+    /// The aggregate of the events, such as `message`.
+    pub aggregate: String,
+    /// Their type, such as `MessageRequested`.
+    pub event_type: String,
+    /// Their channel; `None` is that of events without one.
+    pub channel: Option<String>,
+    /// Their priority; `None` is that of events without one.
+    pub priority: Option<String>,
+    /// How many may be out at once, over all processes, before more are handed out.
+    pub ack_pending_max: i64,
+    /// After this time without an acknowledgement an event is handed out again.
+    pub ack_wait_ms: u64,
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self {
+            aggregate: String::new(),
+            event_type: String::new(),
+            channel: None,
+            priority: None,
+            ack_pending_max: 1_000,
+            ack_wait_ms: 30_000,
+        }
+    }
+}
+
+/// A durable, acknowledged consumer of one kind of work. All processes that open the same kind share
+/// it; each event goes to one of them. It outlives server restarts and begins again with the first
+/// event of the next generation.
+pub struct WorkQueue {
+    bus: Bus,
+    work: Work,
+    pull: Option<Pull>,
+    ready: Vec<Delivery>,
+    retry: Retry,
+}
+
+/// One handing-out of an event.
+pub struct Delivery {
+    /// The event.
+    pub envelope: Envelope,
+    message: Box<Message>,
+    bus: Bus,
+}
+
+impl Bus {
+    /// The queue of one kind of work.
+    #[must_use]
+    pub fn work_queue(&self, work: Work) -> WorkQueue {
+        let retry = Retry::default();
+        WorkQueue { bus: self.clone(), work, pull: None, ready: Vec::new(), retry }
+    }
+}
+
+impl WorkQueue {
+    /// Waits, at the server, until there is work, and takes what is there, up to `max` (at least 1).
+    /// Cancelling it loses nothing.
+    pub async fn fetch(&mut self, max: usize) -> Vec<Delivery> {
+        let max = max.max(1);
+        loop {
+            if let Err(error) = self.gather(max).await {
+                self.pull = None;
+                self.retry.failed(&error);
+            }
+            if !self.ready.is_empty() {
+                self.retry.succeeded();
+                return self.ready.drain(..max.min(self.ready.len())).collect();
+            }
+        }
+    }
+
+    /// Takes what the server has, waiting for the first; then returns soon.
+    async fn gather(&mut self, max: usize) -> Result<(), Error> {
+        self.retry.wait().await;
+        let pull = match &mut self.pull {
+            Some(pull) => pull,
+            None => self.pull.insert(Pull::open(&self.bus, config(&self.bus, &self.work)).await?),
+        };
+        if !pull.is_open() && self.ready.len() < max {
+            pull.request(max - self.ready.len(), false).await?;
+        }
+        while pull.is_open() || !self.ready.is_empty() {
+            let item = if self.ready.is_empty() {
+                pull.next().await?
+            } else {
+                // What comes later stays with the request, for the next fetch.
+                match timeout(GATHER_MAX, pull.next()).await {
+                    Ok(item) => item?,
+                    Err(_) => return Ok(()),
+                }
+            };
+            match item {
+                Item::Message(message) => take(&self.bus, message, &mut self.ready).await,
+                Item::Refused => {
+                    self.retry.pause();
+                    return Ok(());
+                }
+                Item::Ended | Item::Reconnected => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Delivery {
+    /// Says that this event need not be handed out again. It may be all the same, when the
+    /// acknowledgement is lost.
+    pub async fn ack(self) {
+        acknowledge(&self.bus, &self.message).await;
+    }
+}
+
+/// A message that is not an event will not become one: it is acknowledged.
+async fn take(bus: &Bus, message: Box<Message>, ready: &mut Vec<Delivery>) {
+    match decode(&message) {
+        Some(envelope) => ready.push(Delivery { envelope, message, bus: bus.clone() }),
+        None => acknowledge(bus, &message).await,
+    }
+}
+
+async fn acknowledge(bus: &Bus, message: &Message) {
+    // While there is no connection an acknowledgement would only fill the client's queue.
+    let connected = matches!(bus.state(), State::Connected(_));
+    if !connected || !matches!(timeout(ACKNOWLEDGE_MAX, message.ack()).await, Ok(Ok(()))) {
+        tracing::debug!("an acknowledgement was lost, the event will be handed out again");
+    }
+}
+
+fn config(bus: &Bus, work: &Work) -> Config {
+    Config {
+        durable_name: Some(subject::consumer_name(work)),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: Duration::from_millis(work.ack_wait_ms),
+        max_deliver: -1,
+        max_ack_pending: work.ack_pending_max,
+        filter_subject: subject::of_work(&bus.settings().prefix, work),
+        ..Config::default()
+    }
+}

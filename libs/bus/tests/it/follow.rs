@@ -1,0 +1,96 @@
+//! Following: in order, through everything.
+
+use futures::StreamExt;
+use hatch_bus::testing::TestBus;
+
+use crate::support::{event, in_time, prefix, publish, raw};
+
+async fn positions(follow: &mut hatch_bus::Follow, count: usize) -> Vec<i64> {
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        seen.push(in_time("the next event", follow.next()).await.position);
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_follower_sees_every_event_from_its_position_in_order() {
+    let bus = TestBus::create().await;
+    bus.create_generation(1, 1).await.expect("creates");
+    publish(&bus, 1, 1..=1_500).await;
+    let mut follow = bus.follow(100);
+    let first = in_time("the first event", follow.next()).await;
+    assert_eq!(format!("{first:?}"), format!("{:?}", event(100)));
+    assert_eq!(positions(&mut follow, 1_400).await, (101..=1_500).collect::<Vec<_>>());
+
+    let live = async {
+        publish(&bus, 1, 1_501..=2_000).await;
+    };
+    let (seen, ()) = tokio::join!(positions(&mut follow, 500), live);
+    assert_eq!(seen, (1_501..=2_000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_follower_that_starts_before_the_stream_exists_or_ahead_of_it_waits() {
+    let bus = TestBus::create().await;
+    let mut early = bus.follow(1);
+    let mut ahead = bus.follow(8);
+    let publishing = async {
+        bus.create_generation(1, 1).await.expect("creates");
+        publish(&bus, 1, 1..=10).await;
+    };
+    let (early, ahead, ()) =
+        tokio::join!(positions(&mut early, 10), positions(&mut ahead, 3), publishing);
+    assert_eq!(early, (1..=10).collect::<Vec<_>>());
+    assert_eq!(ahead, [8, 9, 10]);
+}
+
+#[tokio::test]
+async fn a_follower_goes_on_after_its_consumer_is_deleted() {
+    let bus = TestBus::create().await;
+    bus.create_generation(1, 1).await.expect("creates");
+    publish(&bus, 1, 1..=3).await;
+    let mut follow = bus.follow(1);
+    assert_eq!(positions(&mut follow, 3).await, [1, 2, 3]);
+
+    let name = format!("{}_EVENTS_1", prefix(&bus).to_uppercase());
+    let stream = raw(&bus).await.get_stream(name).await.expect("exists");
+    let consumers: Vec<_> = stream.consumer_names().collect().await;
+    assert_eq!(consumers.len(), 1);
+    for consumer in consumers {
+        stream.delete_consumer(&consumer.expect("a name")).await.expect("deletes");
+    }
+    publish(&bus, 1, 4..=6).await;
+    assert_eq!(positions(&mut follow, 3).await, [4, 5, 6]);
+}
+
+#[tokio::test]
+async fn a_follower_goes_on_in_the_next_generation() {
+    let bus = TestBus::create().await;
+    bus.create_generation(1, 1).await.expect("creates");
+    publish(&bus, 1, 1..=3).await;
+    let mut follow = bus.follow(1);
+    assert_eq!(positions(&mut follow, 3).await, [1, 2, 3]);
+
+    // Events 4 to 9 were never published: the reader takes them from the log.
+    bus.create_generation(2, 10).await.expect("creates");
+    publish(&bus, 2, 10..=12).await;
+    assert_eq!(positions(&mut follow, 3).await, [10, 11, 12]);
+}
+
+#[tokio::test]
+async fn a_follower_skips_foreign_messages() {
+    let bus = TestBus::create().await;
+    bus.create_generation(1, 1).await.expect("creates");
+    publish(&bus, 1, 1..=1).await;
+    let jetstream = raw(&bus).await;
+    let foreign = format!("{}.events.x", prefix(&bus));
+    // No envelope, and an envelope whose position is not its sequence.
+    for payload in ["hello".into(), event(77).encode()] {
+        let sent = jetstream.publish(foreign.clone(), payload).await.expect("is sent");
+        sent.await.expect("is stored");
+    }
+    publish(&bus, 1, 4..=5).await;
+    let mut follow = bus.follow(1);
+    assert_eq!(positions(&mut follow, 3).await, [1, 4, 5]);
+}

@@ -1,0 +1,135 @@
+//! What can be asked of a message, and why it may be refused.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::event::{MessageReceived, MessageRequested, SendError};
+use super::status::Status;
+
+/// A command to one message.
+#[derive(Debug, Clone)]
+pub enum MessageCommand {
+    /// Send a new message. The request was validated at the edge.
+    Request(MessageRequested),
+    /// Claim the next attempt.
+    StartAttempt(StartAttempt),
+    /// Say what came of a claimed attempt.
+    RecordOutcome(RecordOutcome),
+    /// Say what a provider's receipt tells.
+    RecordReceipt(RecordReceipt),
+    /// Take in a message from outside.
+    Receive(MessageReceived),
+}
+
+/// Claims the next attempt for whoever holds the token.
+#[derive(Debug, Clone)]
+pub struct StartAttempt {
+    /// The provider to be called.
+    pub provider: String,
+    /// The account to be used there.
+    pub account: String,
+    /// The claimant's token, never used before.
+    pub token: Uuid,
+    /// The call must begin before this.
+    pub call_before: DateTime<Utc>,
+    /// With no outcome by then the attempt is in doubt.
+    pub lease_until: DateTime<Utc>,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
+/// What came of an attempt, said by its claimant.
+#[derive(Debug, Clone)]
+pub struct RecordOutcome {
+    /// The attempt.
+    pub attempt: u32,
+    /// The claimant's token.
+    pub token: Uuid,
+    /// What came of it.
+    pub outcome: AttemptOutcome,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
+/// What can come of an attempt.
+#[derive(Debug, Clone)]
+pub enum AttemptOutcome {
+    /// The provider took the message.
+    Accepted {
+        /// What the provider calls it.
+        provider_message_id: String,
+        /// Its parts, where the provider says so.
+        segments: Option<u32>,
+    },
+    /// It surely was not sent.
+    NotSent {
+        /// Why.
+        error: SendError,
+        /// When to try again; none when it was the last attempt. A permanent error has no next one.
+        retry_at: Option<DateTime<Utc>>,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// What was seen.
+        detail: String,
+    },
+    /// The deadline had passed before the call: nothing was sent.
+    Abandoned {
+        /// When to try again.
+        retry_at: DateTime<Utc>,
+    },
+}
+
+/// A provider's receipt for one attempt.
+#[derive(Debug, Clone)]
+pub struct RecordReceipt {
+    /// The attempt that it speaks of; none when the receipt named only the provider's id.
+    pub attempt: Option<u32>,
+    /// What the provider calls the message.
+    pub provider_message_id: String,
+    /// Content id: the same receipt again has the same.
+    pub receipt_id: Uuid,
+    /// What it says.
+    pub outcome: ReceiptOutcome,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
+/// What a receipt can say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiptOutcome {
+    /// The provider handed the message on.
+    Sent,
+    /// It arrived.
+    Delivered,
+    /// It did not arrive.
+    Undelivered(SendError),
+    /// The provider gave it up.
+    Failed(SendError),
+}
+
+/// Why a message refuses a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MessageRejection {
+    /// The stream has begun already.
+    #[error("the message exists already")]
+    Exists,
+    /// The stream has no first event.
+    #[error("there is no such message")]
+    Unknown,
+    /// An inbound message is not sent and has no receipts.
+    #[error("the message is inbound")]
+    Inbound,
+    /// It is not waiting for an attempt.
+    #[error("the message is {}, and starts no attempt", .0.as_str())]
+    NotWaiting(Status),
+    /// Its next attempt is not due yet.
+    #[error("the next attempt is due at {0}")]
+    NotDue(DateTime<Utc>),
+    /// Somebody else holds the attempt, or nobody made it.
+    #[error("attempt {0} is not the caller's")]
+    NotClaimant(u32),
+    /// The receipt belongs to no attempt of this message.
+    #[error("the receipt belongs to no attempt of this message")]
+    NoSuchAttempt,
+}

@@ -1,0 +1,550 @@
+//! Given these events, when this command, then these events (or this rejection).
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::event::SendError;
+use super::*;
+use crate::address::Address;
+use crate::conversation::conversation_id;
+use crate::decider::DomainEvent;
+use crate::ids::TenantId;
+
+/// A scenario under construction: history in, one command, then the check.
+struct Given(Message);
+
+fn given(history: &[MessageEvent]) -> Given {
+    Given(history.iter().fold(Message::default(), Message::evolve))
+}
+
+impl Given {
+    fn when(
+        &self,
+        command: impl Into<MessageCommand>,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.0.decide(&command.into())
+    }
+
+    fn status(&self) -> Status {
+        self.0.status()
+    }
+}
+
+impl From<StartAttempt> for MessageCommand {
+    fn from(command: StartAttempt) -> Self {
+        Self::StartAttempt(command)
+    }
+}
+
+impl From<RecordOutcome> for MessageCommand {
+    fn from(command: RecordOutcome) -> Self {
+        Self::RecordOutcome(command)
+    }
+}
+
+impl From<RecordReceipt> for MessageCommand {
+    fn from(command: RecordReceipt) -> Self {
+        Self::RecordReceipt(command)
+    }
+}
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000 + second, 0).expect("a time in range")
+}
+
+fn token(n: u32) -> Uuid {
+    Uuid::from_u128(0xC1A1_0000 + u128::from(n))
+}
+
+fn phones() -> (Address, Address) {
+    let phone = |text| Address::phone(text).expect("a possible number");
+    (phone("+12016661234"), phone("+18045551234"))
+}
+
+fn request() -> MessageRequested {
+    let (from, to) = phones();
+    MessageRequested {
+        conversation_id: conversation_id(TenantId::DEFAULT, [&from, &to], None),
+        channel: Channel::Sms,
+        from,
+        to: vec![to],
+        body: Some("Hello".to_owned()),
+        attachments: Vec::new(),
+        priority: event::Priority::Normal,
+        metadata: BTreeMap::new(),
+        at: at(0),
+    }
+}
+
+fn inbound() -> MessageReceived {
+    let (to, from) = phones();
+    MessageReceived {
+        conversation_id: conversation_id(TenantId::DEFAULT, [&from, &to], None),
+        channel: Channel::Sms,
+        provider: "twilio".to_owned(),
+        account: "AC0".to_owned(),
+        provider_message_id: "SM-in".to_owned(),
+        from,
+        to: vec![to],
+        body: Some("Hi".to_owned()),
+        attachments: Vec::new(),
+        segments: Some(1),
+        at: at(0),
+    }
+}
+
+fn start(n: u32, second: i64) -> StartAttempt {
+    StartAttempt {
+        provider: "twilio".to_owned(),
+        account: "AC0".to_owned(),
+        token: token(n),
+        call_before: at(second + 5),
+        lease_until: at(second + 10),
+        at: at(second),
+    }
+}
+
+fn attempted(n: u32, second: i64) -> MessageEvent {
+    let StartAttempt { provider, account, token, call_before, lease_until, at } = start(n, second);
+    SendAttempted { attempt: n, provider, account, token, call_before, lease_until, at }.into()
+}
+
+fn outcome(n: u32, outcome: AttemptOutcome) -> RecordOutcome {
+    RecordOutcome { attempt: n, token: token(n), outcome, at: at(2) }
+}
+
+fn accepted() -> AttemptOutcome {
+    AttemptOutcome::Accepted { provider_message_id: "SM1".to_owned(), segments: Some(1) }
+}
+
+fn error(permanent: bool) -> SendError {
+    SendError { code: "21211".to_owned(), detail: "invalid To".to_owned(), permanent }
+}
+
+fn sent(n: u32) -> MessageEvent {
+    let provider_message_id = "SM1".to_owned();
+    MessageSent { attempt: n, provider_message_id, segments: Some(1), at: at(2) }.into()
+}
+
+fn failed(n: u32, retry_at: Option<DateTime<Utc>>) -> MessageEvent {
+    SendFailed { attempt: n, error: error(retry_at.is_none()), retry_at, at: at(2) }.into()
+}
+
+fn receipt(n: u32, outcome: ReceiptOutcome) -> RecordReceipt {
+    let receipt_id = Uuid::new_v5(&Uuid::nil(), format!("{n} {outcome:?}").as_bytes());
+    RecordReceipt {
+        attempt: Some(n),
+        provider_message_id: format!("SM{n}"),
+        receipt_id,
+        outcome,
+        at: at(3),
+    }
+}
+
+fn names(events: &[MessageEvent]) -> Vec<&'static str> {
+    events.iter().map(DomainEvent::event_type).collect()
+}
+
+/// Decides and applies; a rejection leaves the message as it is.
+fn execute(message: Message, command: &MessageCommand) -> (Message, Vec<MessageEvent>) {
+    let events = message.decide(command).unwrap_or_default();
+    (events.iter().fold(message, Message::evolve), events)
+}
+
+#[test]
+fn a_request_begins_the_stream_and_waits() {
+    let given_nothing = given(&[]);
+    let events = given_nothing.when(MessageCommand::Request(request()));
+    assert_eq!(events, Ok(vec![request().into()]));
+    assert_eq!(given(&[request().into()]).status(), Status::Queued);
+}
+
+#[test]
+fn a_message_is_requested_once() {
+    let again = given(&[request().into()]).when(MessageCommand::Request(request()));
+    assert_eq!(again, Err(MessageRejection::Exists));
+}
+
+#[test]
+fn a_claim_carries_the_claimants_token_and_the_first_number() {
+    let events = given(&[request().into()]).when(start(1, 1));
+    assert_eq!(events, Ok(vec![attempted(1, 1)]));
+}
+
+#[test]
+fn an_attempt_under_way_is_not_started_again() {
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    assert_eq!(claimed.status(), Status::Sending);
+    assert_eq!(claimed.when(start(2, 1)), Err(MessageRejection::NotWaiting(Status::Sending)));
+}
+
+#[test]
+fn nothing_is_attempted_for_a_message_that_nobody_asked_for() {
+    assert_eq!(given(&[]).when(start(1, 1)), Err(MessageRejection::Unknown));
+    let came_in = given(&[inbound().into()]);
+    assert_eq!(came_in.when(start(1, 1)), Err(MessageRejection::Inbound));
+}
+
+#[test]
+fn an_accepted_attempt_is_sent() {
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    assert_eq!(claimed.when(outcome(1, accepted())), Ok(vec![sent(1)]));
+    assert_eq!(given(&[request().into(), attempted(1, 1), sent(1)]).status(), Status::Sent);
+}
+
+#[test]
+fn an_outcome_said_twice_is_recorded_once() {
+    let is_sent = given(&[request().into(), attempted(1, 1), sent(1)]);
+    assert_eq!(is_sent.when(outcome(1, accepted())), Ok(Vec::new()));
+    let unknown = AttemptOutcome::Unknown { detail: "timeout".to_owned() };
+    assert_eq!(is_sent.when(outcome(1, unknown)), Ok(Vec::new()));
+}
+
+#[test]
+fn only_the_claimant_says_what_came_of_its_attempt() {
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    let stranger = RecordOutcome { token: token(9), ..outcome(1, accepted()) };
+    assert_eq!(claimed.when(stranger), Err(MessageRejection::NotClaimant(1)));
+    assert_eq!(claimed.when(outcome(2, accepted())), Err(MessageRejection::NotClaimant(2)));
+}
+
+#[test]
+fn a_passing_failure_is_retried_when_due_and_not_before() {
+    let not_sent = AttemptOutcome::NotSent { error: error(false), retry_at: Some(at(9)) };
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    let events = claimed.when(outcome(1, not_sent)).expect("accepted");
+    assert_eq!(names(&events), ["SendFailed"]);
+
+    let history = [request().into(), attempted(1, 1), failed(1, Some(at(9)))];
+    let retrying = given(&history);
+    assert_eq!(retrying.status(), Status::Retrying);
+    assert_eq!(retrying.when(start(2, 8)), Err(MessageRejection::NotDue(at(9))));
+    assert_eq!(retrying.when(start(2, 9)), Ok(vec![attempted(2, 9)]));
+}
+
+#[test]
+fn a_permanent_refusal_ends_the_message_whatever_the_retry_says() {
+    let refused = AttemptOutcome::NotSent { error: error(true), retry_at: Some(at(9)) };
+    let events = given(&[request().into(), attempted(1, 1)]).when(outcome(1, refused));
+    assert_eq!(names(&events.expect("accepted")), ["SendFailed", "MessageFailed"]);
+}
+
+#[test]
+fn the_last_failed_attempt_ends_the_message() {
+    let exhausted = AttemptOutcome::NotSent { error: error(false), retry_at: None };
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    let events = claimed.when(outcome(1, exhausted)).expect("accepted");
+    assert_eq!(names(&events), ["SendFailed", "MessageFailed"]);
+    let over = events.iter().fold(claimed.0, Message::evolve);
+    assert_eq!(over.status(), Status::Failed);
+    let again = over.decide(&start(2, 99).into());
+    assert_eq!(again, Err(MessageRejection::NotWaiting(Status::Failed)));
+}
+
+#[test]
+fn no_answer_is_doubt_and_starts_no_second_attempt() {
+    let unknown = AttemptOutcome::Unknown { detail: "timeout".to_owned() };
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    let events = claimed.when(outcome(1, unknown)).expect("accepted");
+    assert_eq!(names(&events), ["SendInDoubt"]);
+    let doubtful = events.iter().fold(claimed.0, Message::evolve);
+    assert_eq!(doubtful.status(), Status::InDoubt);
+    let again = doubtful.decide(&start(2, 99).into());
+    assert_eq!(again, Err(MessageRejection::NotWaiting(Status::InDoubt)));
+}
+
+#[test]
+fn a_late_receipt_settles_a_doubt() {
+    let in_doubt = SendInDoubt { attempt: 1, detail: "timeout".to_owned(), at: at(4) };
+    let doubtful = given(&[request().into(), attempted(1, 1), in_doubt.into()]);
+    let settled = doubtful.when(receipt(1, ReceiptOutcome::Sent)).expect("accepted");
+    assert_eq!(names(&settled), ["MessageSent"]);
+    let settled = doubtful.when(receipt(1, ReceiptOutcome::Delivered)).expect("accepted");
+    assert_eq!(names(&settled), ["MessageDelivered"]);
+}
+
+#[test]
+fn an_abandoned_attempt_was_not_made_and_is_retried() {
+    let abandoned = AttemptOutcome::Abandoned { retry_at: at(8) };
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    let events = claimed.when(outcome(1, abandoned)).expect("accepted");
+    assert_eq!(names(&events), ["AttemptAbandoned"]);
+    let retrying = events.iter().fold(claimed.0, Message::evolve);
+    assert_eq!(names(&retrying.decide(&start(2, 8).into()).expect("due")), ["SendAttempted"]);
+}
+
+#[test]
+fn a_delivery_is_recorded_once() {
+    let is_sent = given(&[request().into(), attempted(1, 1), sent(1)]);
+    let delivered = receipt(1, ReceiptOutcome::Delivered);
+    let events = is_sent.when(delivered.clone()).expect("accepted");
+    assert_eq!(names(&events), ["MessageDelivered"]);
+    let arrived = events.iter().fold(is_sent.0, Message::evolve);
+    assert_eq!(arrived.status(), Status::Delivered);
+    assert_eq!(arrived.decide(&delivered.into()), Ok(Vec::new()));
+}
+
+#[test]
+fn an_undelivered_message_says_why() {
+    let is_sent = given(&[request().into(), attempted(1, 1), sent(1)]);
+    let undelivered = receipt(1, ReceiptOutcome::Undelivered(error(true)));
+    let events = is_sent.when(undelivered).expect("accepted");
+    assert!(matches!(&events[..], [MessageEvent::MessageUndelivered(e)] if e.error == error(true)));
+    let message = events.iter().fold(is_sent.0, Message::evolve);
+    assert_eq!(message.status(), Status::Undelivered);
+}
+
+#[test]
+fn a_provider_that_gives_up_after_accepting_fails_the_message() {
+    let is_sent = given(&[request().into(), attempted(1, 1), sent(1)]);
+    let gave_up = receipt(1, ReceiptOutcome::Failed(error(true)));
+    let events = is_sent.when(gave_up).expect("accepted");
+    assert_eq!(names(&events), ["MessageFailed"]);
+    let message = events.iter().fold(is_sent.0, Message::evolve);
+    assert_eq!(message.status(), Status::Failed);
+}
+
+#[test]
+fn a_delivery_overtakes_the_answer_and_is_not_taken_back_by_it() {
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    let (early, _) = execute(claimed.0, &receipt(1, ReceiptOutcome::Delivered).into());
+    assert_eq!(early.status(), Status::Delivered);
+    let (after, events) = execute(early, &outcome(1, accepted()).into());
+    assert_eq!(names(&events), ["MessageSent"], "its parts are still news");
+    assert_eq!(after.status(), Status::Delivered);
+}
+
+#[test]
+fn a_timeout_after_a_delivery_is_no_doubt() {
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    let (early, _) = execute(claimed.0, &receipt(1, ReceiptOutcome::Delivered).into());
+    let unknown = AttemptOutcome::Unknown { detail: "timeout".to_owned() };
+    assert_eq!(early.decide(&outcome(1, unknown).into()), Ok(Vec::new()));
+}
+
+#[test]
+fn a_late_undelivered_of_the_first_attempt_leaves_the_second_alone() {
+    let history =
+        [request().into(), attempted(1, 1), failed(1, Some(at(9))), attempted(2, 9), sent(2)];
+    let second = given(&history);
+    let late = receipt(1, ReceiptOutcome::Undelivered(error(true)));
+    assert_eq!(second.when(late), Ok(Vec::new()));
+    assert_eq!(second.status(), Status::Sent);
+}
+
+#[test]
+fn a_late_delivery_of_the_first_attempt_is_a_delivery() {
+    let history = [request().into(), attempted(1, 1), failed(1, Some(at(9))), attempted(2, 9)];
+    let (message, _) = execute(given(&history).0, &receipt(1, ReceiptOutcome::Delivered).into());
+    assert_eq!(message.status(), Status::Delivered);
+}
+
+#[test]
+fn a_receipt_without_our_attempt_is_found_by_the_providers_id() {
+    let is_sent = given(&[request().into(), attempted(1, 1), sent(1)]);
+    let nameless = RecordReceipt { attempt: None, ..receipt(1, ReceiptOutcome::Delivered) };
+    assert_eq!(names(&is_sent.when(nameless).expect("found")), ["MessageDelivered"]);
+}
+
+#[test]
+fn a_receipt_of_nobodys_attempt_is_refused() {
+    let is_sent = given(&[request().into(), attempted(1, 1), sent(1)]);
+    let foreign = receipt(7, ReceiptOutcome::Delivered);
+    assert_eq!(is_sent.when(foreign), Err(MessageRejection::NoSuchAttempt));
+    let nameless = RecordReceipt {
+        attempt: None,
+        provider_message_id: "SM-other".to_owned(),
+        ..receipt(1, ReceiptOutcome::Delivered)
+    };
+    assert_eq!(is_sent.when(nameless), Err(MessageRejection::NoSuchAttempt));
+    let unknown = given(&[]).when(receipt(1, ReceiptOutcome::Delivered));
+    assert_eq!(unknown, Err(MessageRejection::Unknown));
+}
+
+#[test]
+fn an_inbound_message_is_received_once() {
+    let events = given(&[]).when(MessageCommand::Receive(inbound()));
+    assert_eq!(events, Ok(vec![inbound().into()]));
+    let received = given(&[inbound().into()]);
+    assert_eq!(received.status(), Status::Received);
+    let again = received.when(MessageCommand::Receive(inbound()));
+    assert_eq!(again, Err(MessageRejection::Exists));
+}
+
+#[test]
+fn the_stream_of_an_inbound_message_depends_on_account_and_provider_id_only() {
+    let id = inbound_message_id("twilio", "AC0", "SM1");
+    assert_eq!(inbound_message_id("twilio", "AC0", "SM1"), id);
+    assert_ne!(inbound_message_id("twilio", "AC1", "SM1"), id);
+    assert_ne!(inbound_message_id("twilio", "AC0", "SM2"), id);
+    assert_ne!(inbound_message_id("other", "AC0", "SM1"), id);
+}
+
+#[test]
+fn every_event_reads_back_as_it_was_written() {
+    for event in every_event() {
+        let read =
+            MessageEvent::decode(event.event_type(), event.schema_version(), &event.encode());
+        assert_eq!(read.expect("readable"), event);
+    }
+    let written: Vec<_> = every_event().iter().map(DomainEvent::event_type).collect();
+    assert_eq!(written, MessageEvent::TYPES, "one example of each type");
+}
+
+#[test]
+fn an_unknown_type_version_or_shape_is_an_error_not_a_guess() {
+    for (name, version, payload) in
+        [("MessageTeleported", 1, "{}"), ("MessageSent", 2, "{}"), ("MessageSent", 1, "{}")]
+    {
+        assert!(MessageEvent::decode(name, version, payload).is_err(), "{name} {version}");
+    }
+}
+
+fn every_event() -> Vec<MessageEvent> {
+    let delivered = receipt(1, ReceiptOutcome::Delivered);
+    vec![
+        request().into(),
+        attempted(1, 1),
+        sent(1),
+        failed(1, Some(at(9))),
+        SendInDoubt { attempt: 1, detail: "timeout".to_owned(), at: at(4) }.into(),
+        AttemptAbandoned { attempt: 1, retry_at: at(5), at: at(4) }.into(),
+        MessageFailed { attempt: 1, error: error(true), receipt_id: None, at: at(4) }.into(),
+        MessageDelivered {
+            attempt: 1,
+            provider_message_id: "SM1".to_owned(),
+            receipt_id: delivered.receipt_id,
+            at: at(4),
+        }
+        .into(),
+        MessageUndelivered {
+            attempt: 1,
+            provider_message_id: "SM1".to_owned(),
+            receipt_id: delivered.receipt_id,
+            error: error(true),
+            at: at(4),
+        }
+        .into(),
+        inbound().into(),
+    ]
+}
+
+/// The event with another attempt number and, for claims, that attempt's token.
+fn renumbered(event: MessageEvent, n: u32) -> MessageEvent {
+    use MessageEvent as E;
+    match event {
+        E::SendAttempted(e) => SendAttempted { attempt: n, token: token(n), ..e }.into(),
+        E::MessageSent(e) => MessageSent { attempt: n, ..e }.into(),
+        E::SendFailed(e) => SendFailed { attempt: n, ..e }.into(),
+        E::SendInDoubt(e) => SendInDoubt { attempt: n, ..e }.into(),
+        E::AttemptAbandoned(e) => AttemptAbandoned { attempt: n, ..e }.into(),
+        E::MessageFailed(e) => MessageFailed { attempt: n, ..e }.into(),
+        E::MessageDelivered(e) => MessageDelivered { attempt: n, ..e }.into(),
+        E::MessageUndelivered(e) => MessageUndelivered { attempt: n, ..e }.into(),
+        other @ (E::MessageRequested(_) | E::MessageReceived(_)) => other,
+    }
+}
+
+fn any_event() -> impl Strategy<Value = MessageEvent> {
+    let number = prop_oneof![0..5_u32, Just(u32::MAX)];
+    (any::<Index>(), number).prop_map(|(pick, n)| renumbered(pick.get(&every_event()).clone(), n))
+}
+
+fn any_receipt_outcome() -> impl Strategy<Value = ReceiptOutcome> {
+    prop_oneof![
+        Just(ReceiptOutcome::Sent),
+        Just(ReceiptOutcome::Delivered),
+        Just(ReceiptOutcome::Undelivered(error(true))),
+        Just(ReceiptOutcome::Failed(error(true))),
+    ]
+}
+
+fn any_command() -> impl Strategy<Value = MessageCommand> {
+    let number = 1..4_u32;
+    let outcomes = prop_oneof![
+        Just(accepted()),
+        Just(AttemptOutcome::NotSent { error: error(true), retry_at: None }),
+        Just(AttemptOutcome::NotSent { error: error(false), retry_at: Some(at(5)) }),
+        Just(AttemptOutcome::Unknown { detail: "timeout".to_owned() }),
+        Just(AttemptOutcome::Abandoned { retry_at: at(5) }),
+    ];
+    prop_oneof![
+        Just(MessageCommand::Request(request())),
+        Just(MessageCommand::Receive(inbound())),
+        (1..99_u32, 0..12_i64).prop_map(|(n, second)| start(n, second).into()),
+        (number.clone(), 1..99_u32, outcomes).prop_map(|(n, holder, o)| {
+            RecordOutcome { token: token(holder), ..outcome(n, o) }.into()
+        }),
+        (number, any_receipt_outcome()).prop_map(|(n, o)| receipt(n, o).into()),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn receipts_in_any_order_and_number_end_in_the_same_status(
+        receipts in prop::collection::vec((1..3_u32, any_receipt_outcome()), 1..6),
+        order in prop::collection::vec(any::<Index>(), 0..12),
+    ) {
+        let history = [
+            request().into(), attempted(1, 1), failed(1, Some(at(2))), attempted(2, 2), sent(2),
+        ];
+        let play = |list: &[(u32, ReceiptOutcome)]| {
+            list.iter().fold(given(&history).0, |message, (n, o)| {
+                execute(message, &receipt(*n, o.clone()).into()).0
+            }).status()
+        };
+        let mut shuffled = receipts.clone();
+        shuffled.extend(order.iter().map(|index| index.get(&receipts).clone()));
+        for (place, index) in order.iter().enumerate() {
+            let other = index.index(shuffled.len());
+            shuffled.swap(place % receipts.len(), other);
+        }
+        prop_assert_eq!(play(&shuffled), play(&receipts));
+    }
+
+    #[test]
+    fn no_sequence_of_commands_starts_one_attempt_twice(
+        commands in prop::collection::vec(any_command(), 0..40),
+    ) {
+        let first = execute(Message::default(), &MessageCommand::Request(request())).0;
+        let mut started = Vec::new();
+        let mut message = first;
+        for command in &commands {
+            let (next, events) = execute(message, command);
+            started.extend(events.iter().filter_map(|event| match event {
+                MessageEvent::SendAttempted(e) => Some(e.attempt),
+                _ => None,
+            }));
+            message = next;
+        }
+        let expected: Vec<u32> = (1..).take(started.len()).collect();
+        prop_assert_eq!(started, expected, "numbered from 1, each once");
+    }
+
+    #[test]
+    fn no_history_makes_decide_or_evolve_panic(
+        history in prop::collection::vec(any_event(), 0..30),
+        commands in prop::collection::vec(any_command(), 1..5),
+    ) {
+        let message = given(&history).0;
+        for command in &commands {
+            let _ = execute(message.clone(), command);
+        }
+    }
+
+    #[test]
+    fn a_command_decided_twice_in_a_row_adds_nothing_the_second_time(
+        history in prop::collection::vec(any_command(), 0..20),
+        command in any_command(),
+    ) {
+        let message = history.iter().fold(
+            execute(Message::default(), &MessageCommand::Request(request())).0,
+            |message, command| execute(message, command).0,
+        );
+        let (once, _) = execute(message, &command);
+        let (_, again) = execute(once, &command);
+        prop_assert_eq!(names(&again), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,295 @@
+//! Appending by group commit: while one transaction commits, the next batch gathers.
+//!
+//! No timer delays anything: a lone command commits at once, and a busy process commits hundreds of
+//! events a transaction. The decision itself is [`plan`]'s, the SQL is [`session`]'s; here is the
+//! queue between callers and the one connection, and what is done when a batch fails.
+
+mod batch;
+mod plan;
+mod session;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_postgres::Config;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use batch::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
+use session::{Failure, Session, Trace};
+
+use crate::{Append, AppendError, Appended, Position};
+
+/// Waits between attempts when PostgreSQL cannot be used: from the first, doubling, to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+
+/// Events of a partition of the log, as `es.create_partition` makes them.
+const PARTITION_EVENTS: i64 = 10_000_000;
+
+/// Limits of an [`Appender`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppenderConfig {
+    /// Commands that wait or are being committed at most; more are refused as overload.
+    pub queue_commands_max: usize,
+    /// Bytes of those commands at most, about.
+    pub queue_bytes_max: usize,
+    /// How long a caller waits for its answer.
+    pub append_timeout: Duration,
+}
+
+impl Default for AppenderConfig {
+    fn default() -> Self {
+        Self {
+            queue_commands_max: 4096,
+            queue_bytes_max: 64 * 1024 * 1024,
+            append_timeout: Duration::from_secs(4),
+        }
+    }
+}
+
+/// The process' one writer to the log; cheap to clone.
+#[derive(Clone)]
+pub struct Appender {
+    queue: mpsc::Sender<Waiting>,
+    places: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    append_timeout: Duration,
+}
+
+impl Appender {
+    /// Starts the task that owns the connection. It connects on its own, and again for ever; on
+    /// `shutdown` it commits what is queued and ends.
+    #[must_use]
+    pub fn start(
+        config: AppenderConfig,
+        postgres: Config,
+        shutdown: CancellationToken,
+    ) -> (Self, JoinHandle<()>) {
+        let (queue, commands) = mpsc::channel(config.queue_commands_max);
+        let appender = Self {
+            queue,
+            places: Arc::new(Semaphore::new(config.queue_commands_max)),
+            bytes: Arc::new(Semaphore::new(config.queue_bytes_max)),
+            append_timeout: config.append_timeout,
+        };
+        let worker = Worker {
+            postgres,
+            commands,
+            waiting: VecDeque::new(),
+            session: None,
+            partition: None,
+            backoff: BACKOFF.0,
+        };
+        (appender, tokio::spawn(worker.run(shutdown)))
+    }
+
+    /// Appends `append`, all of it or nothing, and waits until it is committed.
+    ///
+    /// # Errors
+    /// [`AppendError`]; after [`AppendError::Unavailable`] the events may be there or may yet come.
+    pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        append.check()?;
+        let bytes = u32::try_from(append.bytes()).unwrap_or(u32::MAX);
+        let overloaded = |_| AppendError::Overloaded;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(overloaded)?;
+        let room = Arc::clone(&self.bytes).try_acquire_many_owned(bytes).map_err(overloaded)?;
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting { append, reply, _place: place, _room: room };
+        self.queue.try_send(waiting).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => AppendError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => AppendError::Unavailable,
+        })?;
+        match tokio::time::timeout(self.append_timeout, answer).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Err(AppendError::Unavailable),
+        }
+    }
+}
+
+/// A command in the queue.
+struct Waiting {
+    append: Append,
+    /// Closed when the caller has given up.
+    reply: oneshot::Sender<Result<Appended, AppendError>>,
+    _place: OwnedSemaphorePermit,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AsRef<Append> for Waiting {
+    fn as_ref(&self) -> &Append {
+        &self.append
+    }
+}
+
+/// The task behind an [`Appender`].
+struct Worker {
+    postgres: Config,
+    commands: mpsc::Receiver<Waiting>,
+    waiting: VecDeque<Waiting>,
+    session: Option<Session>,
+    /// The partition that the last batch ended in.
+    partition: Option<i64>,
+    backoff: Duration,
+}
+
+/// The answers to a batch, in its order.
+type Outcomes = Vec<Result<Appended, AppendError>>;
+
+impl Worker {
+    async fn run(mut self, shutdown: CancellationToken) {
+        while self.gather(&shutdown).await {
+            self.waiting.retain(Waiting::is_wanted);
+            let batch = batch::take(&mut self.waiting);
+            self.settle(batch).await;
+        }
+    }
+
+    /// Waits for a command and takes what else is queued; false when there will be no more.
+    async fn gather(&mut self, shutdown: &CancellationToken) -> bool {
+        if self.waiting.is_empty() {
+            let first = tokio::select! {
+                biased;
+                command = self.commands.recv() => command,
+                () = shutdown.cancelled() => {
+                    // Nothing more comes in; what is there is still committed.
+                    self.commands.close();
+                    self.commands.recv().await
+                }
+            };
+            match first {
+                Some(command) => self.waiting.push_back(command),
+                None => return false,
+            }
+        }
+        while let Ok(command) = self.commands.try_recv() {
+            self.waiting.push_back(command);
+        }
+        true
+    }
+
+    /// Sees to it that every command of `batch` gets its answer, or that its caller has gone.
+    async fn settle(&mut self, batch: Vec<Waiting>) {
+        let mut todo = vec![batch];
+        while let Some(mut batch) = todo.pop() {
+            batch.retain(Waiting::is_wanted);
+            if batch.is_empty() {
+                continue;
+            }
+            match self.attempt(&batch).await {
+                Ok(outcomes) => {
+                    self.backoff = BACKOFF.0;
+                    answer(batch, outcomes);
+                }
+                Err(Failure::Refused(why)) if batch.len() == 1 => {
+                    answer(batch, vec![Err(AppendError::Refused(why))]);
+                }
+                // One of them is to blame: halving finds it, and the others are committed.
+                Err(Failure::Refused(_)) => {
+                    let second = batch.split_off(batch.len() / 2);
+                    todo.extend([second, batch]);
+                }
+                Err(Failure::NotCommitted(why)) => {
+                    tracing::warn!(error = why, "append failed, trying again");
+                    todo.push(batch);
+                    self.start_over().await;
+                }
+                Err(Failure::Miscounted(why) | Failure::InDoubt(why)) => {
+                    tracing::error!(error = why, "append ended in a way that it cannot");
+                    answer(batch, Vec::new());
+                    self.start_over().await;
+                }
+            }
+        }
+    }
+
+    /// Decides on `batch` and commits what is accepted.
+    async fn attempt(&mut self, batch: &[Waiting]) -> Result<Outcomes, Failure> {
+        let appends: Vec<&Append> = batch.iter().map(AsRef::as_ref).collect();
+        let session = self.session().await?;
+        for side in appends.iter().flat_map(|append| &append.side_rows) {
+            session.prepare_side_rows(side.table).await?;
+        }
+        let mut begun = session.begin(&appends).await?;
+        let plan = plan::plan(appends, std::mem::take(&mut begun.state));
+        if plan.is_empty() {
+            session.rollback().await?;
+            return Ok(plan.outcomes);
+        }
+        match session.commit(&plan, &begun).await {
+            Ok(()) => {}
+            Err(Failure::InDoubt(why)) => {
+                tracing::warn!(error = why, "answer to COMMIT lost, looking whether it landed");
+                let trace = begun.trace(&plan);
+                if !self.landed(batch, &trace).await {
+                    return Err(Failure::NotCommitted("COMMIT did not arrive".to_owned()));
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+        if let Some(last) = plan.events.last() {
+            self.reached(last.position).await;
+        }
+        Ok(plan.outcomes)
+    }
+
+    /// Whether the transaction that left `trace` was committed; asks until there is an answer, or
+    /// nobody of `batch` waits for one.
+    async fn landed(&mut self, batch: &[Waiting], trace: &Trace) -> bool {
+        while batch.iter().any(Waiting::is_wanted) {
+            self.start_over().await;
+            let found = match self.session().await {
+                Ok(session) => session.landed(trace).await,
+                Err(failure) => Err(failure),
+            };
+            match found {
+                Ok(landed) => return landed,
+                Err(failure) => tracing::warn!(?failure, "still unknown whether COMMIT landed"),
+            }
+        }
+        false
+    }
+
+    /// The session, opened if there is none that can be used.
+    async fn session(&mut self) -> Result<&mut Session, Failure> {
+        let session = match self.session.take().filter(Session::is_open) {
+            Some(session) => session,
+            None => Session::open(&self.postgres).await?,
+        };
+        Ok(self.session.insert(session))
+    }
+
+    /// Throws the session away, whatever state it is in, and waits a little.
+    async fn start_over(&mut self) {
+        self.session = None;
+        tokio::time::sleep(self.backoff).await;
+        self.backoff = (self.backoff * 2).min(BACKOFF.1);
+    }
+
+    /// Makes partitions when the log has entered another one.
+    async fn reached(&mut self, head: Position) {
+        let partition = head.0 / PARTITION_EVENTS;
+        if self.partition.replace(partition).is_some_and(|before| before != partition)
+            && let Some(session) = &self.session
+        {
+            session.ensure_partitions().await;
+        }
+    }
+}
+
+impl Waiting {
+    /// Whether the caller still waits.
+    fn is_wanted(&self) -> bool {
+        !self.reply.is_closed()
+    }
+}
+
+/// Gives each command its outcome; one without is told that it is unknown.
+fn answer(batch: Vec<Waiting>, outcomes: Outcomes) {
+    let outcomes = outcomes.into_iter().chain(std::iter::repeat(Err(AppendError::Unavailable)));
+    for (command, outcome) in batch.into_iter().zip(outcomes) {
+        // The caller may have given up meanwhile: nobody to tell.
+        let _ = command.reply.send(outcome);
+    }
+}

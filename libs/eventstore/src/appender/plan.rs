@@ -1,0 +1,151 @@
+//! The decision between the two flights of an append: which commands of a batch are accepted, and
+//! at which versions and positions. Pure: no I/O, no clock.
+
+use std::collections::{BTreeMap, HashMap};
+
+use uuid::Uuid;
+
+use crate::log::RecordedCommand;
+use crate::{Append, AppendError, Appended, CommandKey, ExpectedVersion, NewEvent, Position};
+
+/// What the log said of everything a batch touches, under the log's lock.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LogState {
+    /// The last position.
+    pub(crate) head: Position,
+    /// The streams that exist.
+    pub(crate) streams: HashMap<Uuid, StreamState>,
+    /// The keys that were used before.
+    pub(crate) commands: HashMap<Uuid, RecordedCommand>,
+}
+
+/// A stream that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamState {
+    pub(crate) tenant_id: Uuid,
+    pub(crate) version: i64,
+}
+
+/// What a batch comes to.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    /// One for each command, in order; final only once the rest of the plan is committed.
+    pub(crate) outcomes: Vec<Result<Appended, AppendError>>,
+    /// The events to insert, in order of their dense positions.
+    pub(crate) events: Vec<PlannedEvent<'a>>,
+    /// The streams to write, with their new versions.
+    pub(crate) streams: Vec<(Uuid, StreamState)>,
+    /// The keys to record.
+    pub(crate) commands: Vec<(CommandKey, Position, Position)>,
+    /// The side rows to insert, by table.
+    pub(crate) side_rows: BTreeMap<&'static str, Vec<&'a str>>,
+}
+
+/// An event with its place.
+#[derive(Debug)]
+pub(crate) struct PlannedEvent<'a> {
+    pub(crate) position: Position,
+    pub(crate) stream_id: Uuid,
+    pub(crate) tenant_id: Uuid,
+    pub(crate) version: i64,
+    pub(crate) event: &'a NewEvent,
+}
+
+impl Plan<'_> {
+    /// Whether there is nothing to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.commands.is_empty() && self.side_rows.is_empty()
+    }
+}
+
+/// Decides on `batch`, in order: each command sees what those before it changed. No two of them
+/// write the same stream or carry the same key.
+pub(crate) fn plan<'a>(
+    batch: impl IntoIterator<Item = &'a Append>,
+    mut state: LogState,
+) -> Plan<'a> {
+    let mut plan = Plan {
+        outcomes: Vec::new(),
+        events: Vec::new(),
+        streams: Vec::new(),
+        commands: Vec::new(),
+        side_rows: BTreeMap::new(),
+    };
+    for append in batch {
+        let outcome = match judge(append, &state) {
+            Ok(None) => Ok(accept(append, &mut state, &mut plan)),
+            Ok(Some(duplicate)) => Ok(duplicate),
+            Err(error) => Err(error),
+        };
+        plan.outcomes.push(outcome);
+    }
+    plan
+}
+
+/// Whether `append` may happen; some if it has happened already.
+fn judge(append: &Append, state: &LogState) -> Result<Option<Appended>, AppendError> {
+    if let Some(key) = append.key
+        && let Some(recorded) = state.commands.get(&key.id)
+    {
+        return if recorded.request_hash == key.request_hash {
+            Ok(Some(Appended::Duplicate { first: recorded.first, last: recorded.last }))
+        } else {
+            Err(AppendError::KeyReused)
+        };
+    }
+    for write in &append.writes {
+        if let Some(stream) = state.streams.get(&write.stream_id)
+            && stream.tenant_id != write.tenant_id
+        {
+            return Err(AppendError::ForeignTenant(write.stream_id));
+        }
+        expect(write.stream_id, write.expected, state)?;
+    }
+    for guard in &append.guards {
+        expect(guard.stream_id, guard.expected, state)?;
+    }
+    Ok(None)
+}
+
+fn expect(stream_id: Uuid, expected: ExpectedVersion, state: &LogState) -> Result<(), AppendError> {
+    let actual = state.streams.get(&stream_id).map_or(0, |stream| stream.version);
+    if expected.holds(actual) {
+        Ok(())
+    } else {
+        Err(AppendError::Conflict { stream_id, expected, actual })
+    }
+}
+
+/// Gives `append` its versions and positions.
+fn accept<'a>(append: &'a Append, state: &mut LogState, plan: &mut Plan<'a>) -> Appended {
+    let before = state.head;
+    for write in &append.writes {
+        let stream = state
+            .streams
+            .entry(write.stream_id)
+            .or_insert(StreamState { tenant_id: write.tenant_id, version: 0 });
+        for event in &write.events {
+            stream.version += 1;
+            state.head = state.head.next();
+            plan.events.push(PlannedEvent {
+                position: state.head,
+                stream_id: write.stream_id,
+                tenant_id: write.tenant_id,
+                version: stream.version,
+                event,
+            });
+        }
+        plan.streams.push((write.stream_id, *stream));
+    }
+    for side in &append.side_rows {
+        plan.side_rows.entry(side.table).or_default().push(&side.row);
+    }
+    let last = state.head;
+    let first = if last > before { before.next() } else { last };
+    if let Some(key) = append.key {
+        let recorded = RecordedCommand { request_hash: key.request_hash, first, last };
+        state.commands.insert(key.id, recorded);
+        plan.commands.push((key, first, last));
+    }
+    Appended::Committed { first, last }
+}

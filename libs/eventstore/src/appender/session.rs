@@ -1,0 +1,466 @@
+//! The appender's connection: the two flights of an append as SQL.
+//!
+//! Within a flight the statements are sent together and answered together. What PostgreSQL does
+//! with them has traps:
+//! - The lock is a statement of its own: under READ COMMITTED a statement's snapshot is taken before
+//!   it waits, so one that locks *and* reads would read what was true before it waited.
+//! - COMMIT of a transaction that failed succeeds and rolls back: a batch counts as committed only
+//!   if each of its statements did as well, with the right number of rows.
+//! - Dropping a future does not end what it asked for; a session that was left in the middle is
+//!   thrown away.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future::{join_all, try_join_all};
+use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Config, Error, Statement};
+use uuid::Uuid;
+
+use super::plan::{LogState, Plan, PlannedEvent, StreamState};
+use crate::log::RecordedCommand;
+use crate::postgres::{self, Connected};
+use crate::{Append, Position};
+
+/// Advisory lock that orders all appends to this database's log ("hatchlog" in ASCII).
+const LOG_LOCK: i64 = 0x6861_7463_686c_6f67;
+
+/// How long a flight may take; the server's own limits come first.
+const FLIGHT_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Partitions made in advance, 10 million positions each.
+const PARTITIONS_AHEAD: i32 = 3;
+
+/// Durable commits; plans that stay good while tables grow from nothing; and limits that free the
+/// log's lock when this process stalls or vanishes.
+const SETTINGS: &str = "SET synchronous_commit = on; SET jit = off; SET enable_seqscan = off; \
+     SET enable_hashjoin = off; SET lock_timeout = '3s'; SET statement_timeout = '5s'; \
+     SET idle_in_transaction_session_timeout = '1s'; SET client_connection_check_interval = '1s'";
+
+const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
+/// The clock is read once, under the lock: all events of a batch were recorded at that time.
+const HEAD: &str = "SELECT (SELECT coalesce(max(position), 0) FROM es.events), \
+     (SELECT max(epoch) FROM es.log_epoch), clock_timestamp(), pg_current_xact_id()::text";
+const STREAMS: &str =
+    "SELECT stream_id, tenant_id, version FROM es.streams WHERE stream_id = ANY($1)";
+const COMMANDS: &str = "SELECT command_key, request_hash, first_position, last_position \
+     FROM es.commands WHERE command_key = ANY($1)";
+const INSERT_EVENTS: &str = "INSERT INTO es.events (position, stream_id, version, tenant_id, \
+     event_id, type, schema_version, epoch, recorded_at, aggregate, conversation_id, channel, \
+     priority, metadata, payload) \
+     SELECT position, stream_id, version, tenant_id, event_id, type, schema_version, $14::int, \
+     $15::timestamptz, aggregate, conversation_id, channel, priority, metadata::json, \
+     payload::json \
+     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], \
+     $7::smallint[], $8::text[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[]) \
+     AS e(position, stream_id, version, tenant_id, event_id, type, schema_version, aggregate, \
+     conversation_id, channel, priority, metadata, payload)";
+const UPSERT_STREAMS: &str = "INSERT INTO es.streams (stream_id, tenant_id, version) \
+     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) \
+     ON CONFLICT (stream_id) DO UPDATE SET version = EXCLUDED.version";
+const INSERT_COMMANDS: &str = "INSERT INTO es.commands \
+     (command_key, request_hash, first_position, last_position, at) \
+     SELECT k, h, f, l, $5::timestamptz \
+     FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::bigint[]) AS c(k, h, f, l)";
+const NOTIFY: &str = "SELECT pg_notify('hatch_head', $1)";
+const EVENT_AT: &str = "SELECT event_id FROM es.events WHERE position = $1";
+const TRANSACTION_STATUS: &str = "SELECT pg_xact_status($1::text::xid8)";
+const ENSURE_PARTITIONS: &str = "SELECT es.ensure_partitions($1)";
+
+/// A connection with everything prepared.
+pub(super) struct Session {
+    connection: Connected,
+    statements: Statements,
+    side_rows: HashMap<&'static str, Statement>,
+}
+
+struct Statements {
+    lock: Statement,
+    head: Statement,
+    streams: Statement,
+    commands: Statement,
+    insert_events: Statement,
+    upsert_streams: Statement,
+    insert_commands: Statement,
+    notify: Statement,
+    event_at: Statement,
+}
+
+/// A transaction that holds the log's lock, and what it read.
+pub(super) struct Begun {
+    pub(super) state: LogState,
+    epoch: i32,
+    recorded_at: DateTime<Utc>,
+    transaction_id: String,
+}
+
+/// How to recognise a transaction whose COMMIT was not answered.
+pub(super) enum Trace {
+    /// By its first event: right across a failover, too.
+    Event(Position, Uuid),
+    /// By its number: all that one without events leaves.
+    Transaction(String),
+}
+
+/// Why a flight failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// PostgreSQL refuses a value: some command of the batch can never be appended.
+    Refused(String),
+    /// Surely not committed, and no command's fault.
+    NotCommitted(String),
+    /// The answer to COMMIT is missing.
+    InDoubt(String),
+    /// Committed, but not what was asked for: something meddles with the log's tables.
+    Miscounted(String),
+}
+
+impl Session {
+    /// Connects to the primary and prepares.
+    pub(super) async fn open(postgres: &Config) -> Result<Self, Failure> {
+        within(postgres::CONNECT_TIMEOUT, Self::connect(postgres)).await
+    }
+
+    async fn connect(postgres: &Config) -> Result<Self, Failure> {
+        let mut postgres = postgres.clone();
+        postgres
+            .application_name("hatch-appender")
+            .target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+        let connection = postgres::connect(&postgres).await.map_err(not_committed)?;
+        connection.batch_execute(SETTINGS).await.map_err(not_committed)?;
+        let texts = [
+            LOCK,
+            HEAD,
+            STREAMS,
+            COMMANDS,
+            INSERT_EVENTS,
+            UPSERT_STREAMS,
+            INSERT_COMMANDS,
+            NOTIFY,
+            EVENT_AT,
+        ];
+        let prepared = try_join_all(texts.iter().map(|text| connection.prepare(text)));
+        let prepared = prepared.await.map_err(not_committed)?;
+        let Ok(
+            [
+                lock,
+                head,
+                streams,
+                commands,
+                insert_events,
+                upsert_streams,
+                insert_commands,
+                notify,
+                event_at,
+            ],
+        ) = <[Statement; 9]>::try_from(prepared)
+        else {
+            unreachable!("one statement for each text")
+        };
+        let statements = Statements {
+            lock,
+            head,
+            streams,
+            commands,
+            insert_events,
+            upsert_streams,
+            insert_commands,
+            notify,
+            event_at,
+        };
+        let session = Self { connection, statements, side_rows: HashMap::new() };
+        session.ensure_partitions().await;
+        Ok(session)
+    }
+
+    /// Whether the connection still stands, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        !self.connection.is_closed()
+    }
+
+    /// Makes partitions ahead of the head. Failing is not urgent: there are some in advance.
+    pub(super) async fn ensure_partitions(&self) {
+        match self.connection.execute(ENSURE_PARTITIONS, &[&PARTITIONS_AHEAD]).await {
+            Ok(_) => {}
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "partitions of the log not made in advance; appends stop when the last is full"
+            ),
+        }
+    }
+
+    /// Prepares the statement that inserts side rows into `table`.
+    pub(super) async fn prepare_side_rows(&mut self, table: &'static str) -> Result<(), Failure> {
+        if self.side_rows.contains_key(table) {
+            return Ok(());
+        }
+        // One row for each text, whatever the text holds.
+        let sql = format!(
+            "INSERT INTO {table} SELECT r.* FROM unnest($1::text[]) AS side(text), \
+             json_populate_record(NULL::{table}, side.text::json) AS r"
+        );
+        let statement = match self.connection.prepare(&sql).await {
+            Ok(statement) => statement,
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
+                return Err(Failure::Refused(format!("table {table} does not exist")));
+            }
+            Err(error) => return Err(not_committed(error)),
+        };
+        self.side_rows.insert(table, statement);
+        Ok(())
+    }
+
+    /// Flight 1: begins, takes the lock and reads what the batch touches.
+    pub(super) async fn begin(&self, batch: &[&Append]) -> Result<Begun, Failure> {
+        within(FLIGHT_TIMEOUT, async { self.read(batch).await.map_err(not_committed) }).await
+    }
+
+    async fn read(&self, batch: &[&Append]) -> Result<Begun, Error> {
+        let (client, prepared) = (&self.connection, &self.statements);
+        let stream_ids: Vec<Uuid> = batch.iter().flat_map(|append| append.stream_ids()).collect();
+        let keys: Vec<Uuid> = batch.iter().filter_map(|append| append.key.map(|k| k.id)).collect();
+        let by_stream: [&(dyn ToSql + Sync); 1] = [&stream_ids];
+        let by_key: [&(dyn ToSql + Sync); 1] = [&keys];
+        // Sent in this order; try_join! polls its futures in order.
+        let (_, _, head, streams, commands) = futures::try_join!(
+            client.batch_execute("BEGIN"),
+            client.execute(&prepared.lock, &[&LOG_LOCK]),
+            client.query_one(&prepared.head, &[]),
+            client.query(&prepared.streams, &by_stream),
+            try_join_all((!keys.is_empty()).then(|| client.query(&prepared.commands, &by_key))),
+        )?;
+        let mut state = LogState { head: Position(head.try_get(0)?), ..LogState::default() };
+        for row in streams {
+            let stream = StreamState { tenant_id: row.try_get(1)?, version: row.try_get(2)? };
+            state.streams.insert(row.try_get(0)?, stream);
+        }
+        for row in commands.iter().flatten() {
+            state.commands.insert(row.try_get(0)?, RecordedCommand::read(row, 1)?);
+        }
+        Ok(Begun {
+            state,
+            epoch: head.try_get(1)?,
+            recorded_at: head.try_get(2)?,
+            transaction_id: head.try_get(3)?,
+        })
+    }
+
+    /// Ends the transaction that [`begin`](Self::begin) began, with nothing written.
+    pub(super) async fn rollback(&self) -> Result<(), Failure> {
+        within(FLIGHT_TIMEOUT, async {
+            self.connection.batch_execute("ROLLBACK").await.map_err(not_committed)
+        })
+        .await
+    }
+
+    /// Flight 2: writes `plan` and commits.
+    pub(super) async fn commit(&self, plan: &Plan<'_>, begun: &Begun) -> Result<(), Failure> {
+        match tokio::time::timeout(FLIGHT_TIMEOUT, self.write(plan, begun)).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::InDoubt("no answer in time".to_owned())),
+        }
+    }
+
+    async fn write(&self, plan: &Plan<'_>, begun: &Begun) -> Result<(), Failure> {
+        // Sent in this order, COMMIT last; join! polls its futures in order.
+        let (events, streams, commands, side_rows, notified, committed) = futures::join!(
+            self.insert_events(plan, begun),
+            self.upsert_streams(plan),
+            self.insert_commands(plan, begun),
+            self.insert_side_rows(plan),
+            self.notify(plan),
+            self.connection.batch_execute("COMMIT"),
+        );
+        let mut counted = true;
+        for right in [events, streams, commands, side_rows, notified] {
+            counted &= right.map_err(written)?;
+        }
+        committed.map_err(committing)?;
+        if counted {
+            Ok(())
+        } else {
+            Err(Failure::Miscounted("a statement wrote another number of rows".to_owned()))
+        }
+    }
+
+    async fn insert_events(&self, plan: &Plan<'_>, begun: &Begun) -> Result<bool, Error> {
+        let events = &plan.events;
+        let routing = |i: usize| &events[i].event.routing;
+        let rows = 0..events.len();
+        let column = |of: fn(&PlannedEvent<'_>) -> Uuid| events.iter().map(of).collect::<Vec<_>>();
+        let positions: Vec<i64> = events.iter().map(|e| e.position.0).collect();
+        let versions: Vec<i64> = events.iter().map(|e| e.version).collect();
+        let types: Vec<&str> = events.iter().map(|e| e.event.event_type).collect();
+        let schema_versions: Vec<i16> = events.iter().map(|e| e.event.schema_version).collect();
+        let aggregates: Vec<&str> = rows.clone().map(|i| routing(i).aggregate).collect();
+        let conversations: Vec<Option<Uuid>> =
+            rows.clone().map(|i| routing(i).conversation_id.map(|id| id.0)).collect();
+        let channels: Vec<Option<&str>> = rows.clone().map(|i| routing(i).channel).collect();
+        let priorities: Vec<Option<&str>> = rows.map(|i| routing(i).priority).collect();
+        let metadata: Vec<String> = events.iter().map(|e| e.event.metadata.to_json()).collect();
+        let payloads: Vec<&str> = events.iter().map(|e| e.event.payload.as_str()).collect();
+        let parameters: [&(dyn ToSql + Sync); 15] = [
+            &positions,
+            &column(|e| e.stream_id),
+            &versions,
+            &column(|e| e.tenant_id),
+            &column(|e| e.event.event_id),
+            &types,
+            &schema_versions,
+            &aggregates,
+            &conversations,
+            &channels,
+            &priorities,
+            &metadata,
+            &payloads,
+            &begun.epoch,
+            &begun.recorded_at,
+        ];
+        self.execute(&self.statements.insert_events, &parameters, events.len()).await
+    }
+
+    async fn upsert_streams(&self, plan: &Plan<'_>) -> Result<bool, Error> {
+        let ids: Vec<Uuid> = plan.streams.iter().map(|(id, _)| *id).collect();
+        let tenants: Vec<Uuid> = plan.streams.iter().map(|(_, s)| s.tenant_id).collect();
+        let versions: Vec<i64> = plan.streams.iter().map(|(_, s)| s.version).collect();
+        let statement = &self.statements.upsert_streams;
+        self.execute(statement, &[&ids, &tenants, &versions], ids.len()).await
+    }
+
+    async fn insert_commands(&self, plan: &Plan<'_>, begun: &Begun) -> Result<bool, Error> {
+        let keys: Vec<Uuid> = plan.commands.iter().map(|(key, ..)| key.id).collect();
+        let hashes: Vec<&[u8]> = plan.commands.iter().map(|(k, ..)| &k.request_hash[..]).collect();
+        let first: Vec<i64> = plan.commands.iter().map(|(_, first, _)| first.0).collect();
+        let last: Vec<i64> = plan.commands.iter().map(|(.., last)| last.0).collect();
+        let parameters: [&(dyn ToSql + Sync); 5] =
+            [&keys, &hashes, &first, &last, &begun.recorded_at];
+        self.execute(&self.statements.insert_commands, &parameters, keys.len()).await
+    }
+
+    async fn insert_side_rows(&self, plan: &Plan<'_>) -> Result<bool, Error> {
+        let inserted = plan.side_rows.iter().map(|(table, rows)| async move {
+            self.execute(&self.side_rows[table], &[rows], rows.len()).await
+        });
+        // Unlike try_join_all this keeps polling the others when one fails, so that all are sent.
+        let inserted: Vec<_> = join_all(inserted).await;
+        inserted.into_iter().try_fold(true, |all, right| Ok(all & right?))
+    }
+
+    /// Wakes the readers when this is committed. A hint: they look by themselves as well.
+    async fn notify(&self, plan: &Plan<'_>) -> Result<bool, Error> {
+        match plan.events.last() {
+            Some(last) => {
+                let head = last.position.to_string();
+                self.execute(&self.statements.notify, &[&head], 1).await
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// Whether `statement` wrote the expected number of rows; with none to write nothing is sent.
+    async fn execute(
+        &self,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+        rows: usize,
+    ) -> Result<bool, Error> {
+        if rows == 0 {
+            return Ok(true);
+        }
+        let written = self.connection.execute(statement, parameters).await?;
+        Ok(usize::try_from(written) == Ok(rows))
+    }
+
+    /// Whether the transaction that left `trace` was committed. Takes the log's lock first: it may
+    /// still have been under way.
+    pub(super) async fn landed(&self, trace: &Trace) -> Result<bool, Failure> {
+        within(FLIGHT_TIMEOUT, async {
+            let found = self.look_for(trace).await.map_err(not_committed)?;
+            self.connection.batch_execute("ROLLBACK").await.map_err(not_committed)?;
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn look_for(&self, trace: &Trace) -> Result<bool, Error> {
+        let client = &self.connection;
+        client.batch_execute("BEGIN").await?;
+        client.execute(&self.statements.lock, &[&LOG_LOCK]).await?;
+        match trace {
+            Trace::Event(position, event_id) => {
+                let row = client.query_opt(&self.statements.event_at, &[&position.0]).await?;
+                Ok(row.map(|row| row.try_get(0)).transpose()? == Some(*event_id))
+            }
+            Trace::Transaction(id) => {
+                let row = client.query_one(TRANSACTION_STATUS, &[id]).await?;
+                Ok(row.try_get::<_, Option<&str>>(0)? == Some("committed"))
+            }
+        }
+    }
+}
+
+impl Begun {
+    /// What `plan` will have left once it is committed.
+    pub(super) fn trace(&self, plan: &Plan<'_>) -> Trace {
+        match plan.events.first() {
+            Some(first) => Trace::Event(first.position, first.event.event_id),
+            None => Trace::Transaction(self.transaction_id.clone()),
+        }
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    flight: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(limit, flight).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::NotCommitted("no answer in time".to_owned())),
+    }
+}
+
+/// An error before COMMIT was sent.
+fn not_committed(error: Error) -> Failure {
+    Failure::NotCommitted(describe(&error))
+}
+
+/// An error of a statement before COMMIT: the server's own means that COMMIT rolled back; that the
+/// connection was lost says nothing about how far the server got.
+fn written(error: Error) -> Failure {
+    match error.as_db_error() {
+        Some(db) if is_refusal(db) => Failure::Refused(db.message().to_owned()),
+        Some(_) => Failure::NotCommitted(describe(&error)),
+        None => Failure::InDoubt(describe(&error)),
+    }
+}
+
+/// An error of COMMIT itself, such as a deferred constraint's.
+fn committing(error: Error) -> Failure {
+    match error.as_db_error() {
+        Some(db) if is_refusal(db) => Failure::Refused(db.message().to_owned()),
+        _ => Failure::InDoubt(describe(&error)),
+    }
+}
+
+/// Whether some value of the batch is to blame, by SQLSTATE class: 22 data exception, 23 integrity
+/// constraint, 54 limits (such as JSON nested too deep), P0 raised by a side table's trigger.
+fn is_refusal(error: &DbError) -> bool {
+    // A missing partition comes as a violated check of the log's table: nobody's fault.
+    let partition_missing =
+        error.code() == &SqlState::CHECK_VIOLATION && error.table() == Some("events");
+    let class = &error.code().code()[..2];
+    matches!(class, "22" | "23" | "54" | "P0") && !partition_missing
+}
+
+/// The error with its causes, for the log file.
+fn describe(error: &Error) -> String {
+    match error.as_db_error() {
+        Some(db) => format!("{} ({})", db.message(), db.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}

@@ -1,0 +1,50 @@
+//! Events as they come over the bus, decoded once a process and shared among its readers.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+
+use crate::RecordedEvent;
+
+/// Fills a [`Feed`]: the one place of a process that reads the bus has it.
+///
+/// What it publishes need not be complete, unique or in order: readers take what continues what they
+/// have, and repair the rest from the log. Dropping it ends the feed.
+pub struct FeedPublisher {
+    events: broadcast::Sender<Arc<RecordedEvent>>,
+}
+
+/// Where [`Subscription`](crate::Subscription)s take live events from; cheap to clone.
+#[derive(Clone)]
+pub struct Feed {
+    // Weak, so that the feed ends with its publisher.
+    events: broadcast::WeakSender<Arc<RecordedEvent>>,
+}
+
+impl FeedPublisher {
+    /// A feed that keeps the last `events_max` events (at least one) for readers that are slow; one
+    /// that is slower has a gap.
+    #[must_use]
+    pub fn new(events_max: usize) -> Self {
+        Self { events: broadcast::Sender::new(events_max.max(1)) }
+    }
+
+    /// The readers' end.
+    #[must_use]
+    pub fn feed(&self) -> Feed {
+        Feed { events: self.events.downgrade() }
+    }
+
+    /// Hands an event to whoever reads; never waits.
+    pub fn publish(&self, event: Arc<RecordedEvent>) {
+        // An error says that nobody reads at the moment.
+        let _ = self.events.send(event);
+    }
+}
+
+impl Feed {
+    /// What is published from now on; none when the publisher is gone.
+    pub(crate) fn subscribe(&self) -> Option<broadcast::Receiver<Arc<RecordedEvent>>> {
+        self.events.upgrade().map(|events| events.subscribe())
+    }
+}

@@ -1,0 +1,310 @@
+//! Reading the log.
+//!
+//! Positions are gapless and commit in order, so a page needs no care about transactions that are
+//! still under way: what follows a position is there or is not there yet. Every read checks that,
+//! and an error names the first place where it does not hold.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool, PoolError};
+use futures::TryStreamExt;
+use tokio_postgres::Row;
+use tokio_postgres::types::{Json, ToSql};
+use uuid::Uuid;
+
+use crate::{Position, RecordedEvent};
+
+/// How long one read may take, the wait for a connection included.
+const READ_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Events of a page at most.
+pub const PAGE_EVENTS_MAX: usize = 5_000;
+
+/// Bytes of payload after which a page ends early.
+pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Events of one stream at most; streams are short by design.
+pub const STREAM_EVENTS_MAX: usize = 10_000;
+
+/// The columns of an event, in the order that [`event`] reads them.
+macro_rules! select_events {
+    ($rest:literal) => {
+        concat!(
+            "SELECT position, stream_id, version, tenant_id, event_id, type, schema_version, epoch, \
+             recorded_at, aggregate, conversation_id, channel, priority, metadata, payload \
+             FROM es.events ",
+            $rest
+        )
+    };
+}
+
+pub(crate) const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
+const PAGE: &str = select_events!("WHERE position > $1 ORDER BY position LIMIT $2");
+const STREAM: &str =
+    select_events!("WHERE stream_id = $1 AND tenant_id = $2 ORDER BY version LIMIT $3");
+const AT: &str = select_events!("WHERE position = $1");
+const COMMAND: &str = "SELECT request_hash, first_position, last_position FROM es.commands \
+     WHERE command_key = $1";
+
+/// Reads the log through a pool of connections; cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    pool: Pool,
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// PostgreSQL did not answer, or not in time: try again later.
+    #[error("the log is unavailable")]
+    Unavailable(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
+    /// Positions are missing: the log is damaged, or these were archived.
+    #[error("the log has a gap: position {expected} is missing before {found}")]
+    Gap {
+        /// The position that should have come.
+        expected: Position,
+        /// The one that came.
+        found: Position,
+    },
+    /// The reader has seen more than the log holds: the database was restored, cloned or failed
+    /// over with a loss.
+    #[error("the log has regressed: its head is {head}, {seen} was read before")]
+    Regressed {
+        /// The position that the reader came with.
+        seen: Position,
+        /// The last position there is.
+        head: Position,
+    },
+    /// A stream's versions are not 1, 2, 3, ...
+    #[error("stream {stream_id} has a gap: version {expected} is missing before {found}")]
+    StreamGap {
+        /// The stream.
+        stream_id: Uuid,
+        /// The version that should have come.
+        expected: i64,
+        /// The one that came.
+        found: i64,
+    },
+    /// A stream is longer than any should be.
+    #[error("stream {0} has more than {STREAM_EVENTS_MAX} events")]
+    StreamTooLong(Uuid),
+    /// A row cannot be read as an event.
+    #[error("read a row of the log")]
+    Malformed(#[source] tokio_postgres::Error),
+}
+
+/// What is kept of a client's idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedCommand {
+    /// SHA-256 of the request that it was used for.
+    pub request_hash: [u8; 32],
+    /// Position of the first event of that time.
+    pub first: Position,
+    /// Position of the last event of that time.
+    pub last: Position,
+}
+
+impl RecordedCommand {
+    /// Reads hash, first and last position from `row`, beginning at column `start`.
+    pub(crate) fn read(row: &Row, start: usize) -> Result<Self, tokio_postgres::Error> {
+        Ok(Self {
+            // The table checks the length.
+            request_hash: row.try_get::<_, &[u8]>(start)?.try_into().unwrap_or_default(),
+            first: Position(row.try_get(start + 1)?),
+            last: Position(row.try_get(start + 2)?),
+        })
+    }
+}
+
+impl LogError {
+    /// Whether trying again later can help. Every other error means that the log, or this reader's
+    /// idea of it, is damaged: the reader halts.
+    #[must_use]
+    pub const fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl Log {
+    /// Reads through `pool`; make it with [`pool`](crate::pool).
+    #[must_use]
+    pub const fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// The last position; [`Position::START`] when the log is empty.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`].
+    pub async fn head(&self) -> Result<Position, LogError> {
+        in_time(async { head(&self.client().await?).await }).await
+    }
+
+    /// The events after `after`, in order and without a gap, at most `limit` (and at most
+    /// [`PAGE_EVENTS_MAX`]). A page also ends after [`PAGE_BYTES_MAX`], so only an empty one means
+    /// that there is nothing more.
+    ///
+    /// # Errors
+    /// [`LogError::Gap`] when positions are missing, [`LogError::Regressed`] when `after` lies
+    /// beyond the log's head, and what every read can fail of.
+    pub async fn read_page(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<RecordedEvent>, LogError> {
+        let limit = i64::try_from(limit.min(PAGE_EVENTS_MAX)).unwrap_or(i64::MAX);
+        in_time(async {
+            let client = self.client().await?;
+            let page = read(&client, PAGE, &[&after.0, &limit], PAGE_BYTES_MAX).await?;
+            check_positions(after, &page)?;
+            if page.is_empty() && after > Position::START {
+                let head = head(&client).await?;
+                if head < after {
+                    return Err(LogError::Regressed { seen: after, head });
+                }
+            }
+            Ok(page)
+        })
+        .await
+    }
+
+    /// All events of a stream, in order; none when it does not exist or is another tenant's.
+    ///
+    /// # Errors
+    /// [`LogError::StreamGap`], [`LogError::StreamTooLong`], and what every read can fail of.
+    pub async fn read_stream(
+        &self,
+        tenant_id: Uuid,
+        stream_id: Uuid,
+    ) -> Result<Vec<RecordedEvent>, LogError> {
+        let limit = i64::try_from(STREAM_EVENTS_MAX + 1).unwrap_or(i64::MAX);
+        in_time(async {
+            let client = self.client().await?;
+            let parameters: [&(dyn ToSql + Sync); 3] = [&stream_id, &tenant_id, &limit];
+            let events = read(&client, STREAM, &parameters, usize::MAX).await?;
+            if events.len() > STREAM_EVENTS_MAX {
+                return Err(LogError::StreamTooLong(stream_id));
+            }
+            check_versions(stream_id, &events)?;
+            Ok(events)
+        })
+        .await
+    }
+
+    /// The event at `position`, if the log reaches that far.
+    ///
+    /// # Errors
+    /// What every read can fail of.
+    pub async fn read_at(&self, position: Position) -> Result<Option<RecordedEvent>, LogError> {
+        in_time(async {
+            let client = self.client().await?;
+            Ok(read(&client, AT, &[&position.0], usize::MAX).await?.pop())
+        })
+        .await
+    }
+
+    /// What a client's key was used for, if it was.
+    ///
+    /// # Errors
+    /// What every read can fail of.
+    pub async fn command(&self, key: Uuid) -> Result<Option<RecordedCommand>, LogError> {
+        in_time(async {
+            let client = self.client().await?;
+            let statement = client.prepare_cached(COMMAND).await.map_err(unavailable)?;
+            let row = client.query_opt(&statement, &[&key]).await.map_err(unavailable)?;
+            row.map(|row| command(&row)).transpose()
+        })
+        .await
+    }
+
+    async fn client(&self) -> Result<Object, LogError> {
+        self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => unavailable(error),
+            error => LogError::Unavailable(Some(Box::new(error))),
+        })
+    }
+}
+
+async fn in_time<T>(read: impl Future<Output = Result<T, LogError>>) -> Result<T, LogError> {
+    match tokio::time::timeout(READ_TIMEOUT, read).await {
+        Ok(result) => result,
+        Err(elapsed) => Err(LogError::Unavailable(Some(Box::new(elapsed)))),
+    }
+}
+
+async fn head(client: &Object) -> Result<Position, LogError> {
+    let statement = client.prepare_cached(HEAD).await.map_err(unavailable)?;
+    let row = client.query_one(&statement, &[]).await.map_err(unavailable)?;
+    Ok(Position(row.get(0)))
+}
+
+/// The rows of `sql` as events; stops when their payloads exceed `bytes_max`.
+async fn read(
+    client: &Object,
+    sql: &str,
+    parameters: &[&(dyn ToSql + Sync)],
+    bytes_max: usize,
+) -> Result<Vec<RecordedEvent>, LogError> {
+    let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
+    let rows = client.query_raw(&statement, parameters.iter().copied());
+    let mut rows = pin!(rows.await.map_err(unavailable)?);
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await.map_err(unavailable)? {
+        let event = event(&row).map_err(LogError::Malformed)?;
+        bytes += event.payload.get().len();
+        events.push(event);
+        if bytes > bytes_max {
+            break;
+        }
+    }
+    Ok(events)
+}
+
+fn check_positions(after: Position, page: &[RecordedEvent]) -> Result<(), LogError> {
+    let mut expected = after;
+    for event in page {
+        expected = expected.next();
+        if event.position != expected {
+            return Err(LogError::Gap { expected, found: event.position });
+        }
+    }
+    Ok(())
+}
+
+fn check_versions(stream_id: Uuid, events: &[RecordedEvent]) -> Result<(), LogError> {
+    for (expected, event) in (1..).zip(events) {
+        if event.version != expected {
+            return Err(LogError::StreamGap { stream_id, expected, found: event.version });
+        }
+    }
+    Ok(())
+}
+
+fn event(row: &Row) -> Result<RecordedEvent, tokio_postgres::Error> {
+    Ok(RecordedEvent {
+        position: Position(row.try_get(0)?),
+        stream_id: row.try_get(1)?,
+        version: row.try_get(2)?,
+        tenant_id: row.try_get(3)?,
+        event_id: row.try_get(4)?,
+        event_type: row.try_get(5)?,
+        schema_version: row.try_get(6)?,
+        epoch: row.try_get(7)?,
+        recorded_at: row.try_get(8)?,
+        aggregate: row.try_get(9)?,
+        conversation_id: row.try_get(10)?,
+        channel: row.try_get(11)?,
+        priority: row.try_get(12)?,
+        metadata: row.try_get::<_, Json<_>>(13)?.0,
+        payload: row.try_get::<_, Json<_>>(14)?.0,
+    })
+}
+
+fn command(row: &Row) -> Result<RecordedCommand, LogError> {
+    RecordedCommand::read(row, 0).map_err(LogError::Malformed)
+}
+
+fn unavailable(error: tokio_postgres::Error) -> LogError {
+    LogError::Unavailable(Some(Box::new(error)))
+}

@@ -1,0 +1,143 @@
+//! Following the log: every event once, in order, without a gap.
+
+mod follow;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{broadcast, watch};
+
+use crate::{Feed, HeadWatch, Log, LogError, Position, RecordedEvent};
+use follow::{Follow, Offer, Step};
+
+/// Waits between attempts to read the log while it is unavailable: first, doubling, to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// An ordered, contiguous stream of events from a position on.
+///
+/// Catching up, it pages the log. Live, it takes the [`Feed`] as long as that is contiguous and
+/// keeps up, and repairs everything else from the log: a gap, a stall, no feed at all. So its
+/// correctness does not depend on the bus, only its cost does.
+pub struct Subscription {
+    log: Log,
+    head: Option<watch::Receiver<Position>>,
+    feed: Option<broadcast::Receiver<Arc<RecordedEvent>>>,
+    follow: Follow,
+    batch_events_max: usize,
+    /// Taken and not yet returned: nothing is lost when `next_batch` is dropped while it waits.
+    ready: Vec<Arc<RecordedEvent>>,
+    backoff: Duration,
+}
+
+impl Subscription {
+    /// Follows the log after `after` in batches of at most `batch_events_max`.
+    #[must_use]
+    pub fn new(
+        log: Log,
+        head: &HeadWatch,
+        feed: Option<&Feed>,
+        after: Position,
+        batch_events_max: usize,
+    ) -> Self {
+        Self {
+            log,
+            head: Some(head.subscribe()),
+            feed: feed.and_then(Feed::subscribe),
+            follow: Follow::new(after, Instant::now()),
+            batch_events_max: batch_events_max.max(1),
+            ready: Vec::new(),
+            backoff: BACKOFF.0,
+        }
+    }
+
+    /// The next events, at least one; waits until there are. Safe to drop and call again.
+    ///
+    /// While PostgreSQL is away it waits and tries again, so an error is a reason to halt.
+    ///
+    /// # Errors
+    /// [`LogError`], never [`LogError::Unavailable`].
+    pub async fn next_batch(&mut self) -> Result<Vec<Arc<RecordedEvent>>, LogError> {
+        while self.ready.is_empty() {
+            let head = match &mut self.head {
+                Some(head) => *head.borrow_and_update(),
+                None => Position::START,
+            };
+            match self.follow.step(head, self.feed.is_some(), Instant::now()) {
+                Step::Page => self.page(head).await?,
+                Step::Wait(until) => self.wait(until).await,
+            }
+        }
+        Ok(std::mem::take(&mut self.ready))
+    }
+
+    async fn page(&mut self, head: Position) -> Result<(), LogError> {
+        match self.log.read_page(self.follow.last(), self.batch_events_max).await {
+            Ok(page) => {
+                self.backoff = BACKOFF.0;
+                let last = page.last().map(|event| event.position);
+                self.follow.paged(last, head, Instant::now());
+                self.ready = page.into_iter().map(Arc::new).collect();
+                Ok(())
+            }
+            Err(error) if error.is_unavailable() => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    retry_in = ?self.backoff,
+                    "log not read"
+                );
+                tokio::time::sleep(self.backoff).await;
+                self.backoff = (self.backoff * 2).min(BACKOFF.1);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn wait(&mut self, until: Instant) {
+        tokio::select! {
+            received = receive(&mut self.feed) => match received {
+                Ok(event) => self.take(event),
+                // What was missed shows as a gap when the next one comes.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => self.feed = None,
+            },
+            changed = changed(&mut self.head) => if changed.is_err() {
+                self.head = None;
+            },
+            () = tokio::time::sleep_until(until.into()) => {}
+        }
+    }
+
+    /// Takes `event`, and what the feed has ready after it.
+    fn take(&mut self, event: Arc<RecordedEvent>) {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            match self.follow.offered(event.position, Instant::now()) {
+                Offer::Take => self.ready.push(event),
+                Offer::Skip => {}
+                Offer::Gap => return,
+            }
+            if self.ready.len() < self.batch_events_max {
+                next = self.feed.as_mut().and_then(|feed| feed.try_recv().ok());
+            }
+        }
+    }
+}
+
+async fn receive(
+    feed: &mut Option<broadcast::Receiver<Arc<RecordedEvent>>>,
+) -> Result<Arc<RecordedEvent>, broadcast::error::RecvError> {
+    match feed {
+        Some(feed) => feed.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn changed(
+    head: &mut Option<watch::Receiver<Position>>,
+) -> Result<(), watch::error::RecvError> {
+    match head {
+        Some(head) => head.changed().await,
+        None => std::future::pending().await,
+    }
+}

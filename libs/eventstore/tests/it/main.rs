@@ -1,0 +1,4 @@
+//! The event store against a real PostgreSQL.
+
+mod append;
+mod support;

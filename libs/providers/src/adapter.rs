@@ -1,0 +1,108 @@
+//! One call to a provider and what became of it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use hatch_domain::address::Address;
+use hatch_domain::ids::{MessageId, TenantId};
+use hatch_domain::message::event::{Attachment, Channel, SendError};
+
+use crate::Correlation;
+
+/// A future that can be returned by an `Arc<dyn Adapter>`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Sends messages through one account at one provider.
+pub trait Adapter: Send + Sync {
+    /// Makes one attempt, with one HTTP request at most, and ends within the configured timeout.
+    ///
+    /// It never repeats the request by itself. Dropping the future after its first poll leaves the
+    /// attempt in doubt.
+    fn send<'a>(&'a self, message: &'a Outbound) -> BoxFuture<'a, Outcome>;
+}
+
+/// A message as one attempt hands it to a provider.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outbound {
+    /// Whose message it is.
+    pub tenant_id: TenantId,
+    /// The message.
+    pub message_id: MessageId,
+    /// The attempt's number, from 1.
+    pub attempt: u32,
+    /// How it is to travel.
+    pub channel: Channel,
+    /// The sender.
+    pub from: Address,
+    /// The recipients. A phone provider takes exactly one.
+    pub to: Vec<Address>,
+    /// The text.
+    pub body: Option<String>,
+    /// Files that go with it, which the provider fetches.
+    pub attachments: Vec<Attachment>,
+    /// The W3C trace context that the call belongs to.
+    pub traceparent: Option<String>,
+}
+
+impl Outbound {
+    /// What the provider is given to hand back with each receipt.
+    #[must_use]
+    pub const fn correlation(&self) -> Correlation {
+        Correlation {
+            tenant_id: self.tenant_id,
+            message_id: self.message_id,
+            attempt: self.attempt,
+        }
+    }
+}
+
+/// Says which attempt it is and nothing that a person wrote: it may end up in a log.
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound")
+            .field("tenant_id", &self.tenant_id)
+            .field("message_id", &self.message_id)
+            .field("attempt", &self.attempt)
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of one attempt. The line that matters is between the first four, after which it is
+/// known whether the message was taken, and [`Unknown`](Outcome::Unknown).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The provider took the message and will send receipts under this id.
+    Accepted {
+        /// What the provider calls the message.
+        provider_message_id: String,
+        /// Into how many parts the provider cut it, where it says so.
+        segments: Option<u32>,
+    },
+    /// The provider answered that it will not send this message. Surely not sent.
+    Refused {
+        /// The provider's code and words; `permanent` tells whether another attempt is worth it.
+        error: SendError,
+    },
+    /// The provider answered that this is too much at once. Surely not sent.
+    Throttled {
+        /// When the provider wants to be asked again, where it says so.
+        retry_after: Option<Duration>,
+        /// A sentence for people.
+        detail: String,
+    },
+    /// The provider could not be reached, or answered that it is out of order. Surely not sent.
+    Unavailable {
+        /// The provider's own code, or `connect` or `dns`.
+        code: String,
+        /// A sentence for people.
+        detail: String,
+    },
+    /// The request may have been written and no answer of the provider's own was read: the message
+    /// may have been sent or not. To send it again could send it twice.
+    Unknown {
+        /// What was seen.
+        detail: String,
+    },
+}

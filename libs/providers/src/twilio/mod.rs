@@ -1,0 +1,23 @@
+//! Twilio Programmable Messaging: SMS and MMS, API version 2010-04-01.
+//!
+//! Twilio has no idempotency key for sends and echoes no reference of ours. So our ids travel in
+//! the query of the `StatusCallback` URL, and a send without an answer stays in doubt.
+
+mod adapter;
+mod settings;
+mod signature;
+mod webhook;
+mod wire;
+
+pub use adapter::TwilioAdapter;
+pub use settings::Settings;
+pub use webhook::TwilioWebhook;
+
+/// The provider's name in the log, the API and the webhook path.
+pub const PROVIDER: &str = "twilio";
+
+/// Where Twilio posts both receipts and inbound messages, below the public URL.
+pub const WEBHOOK_PATH: &str = "/api/v1/webhooks/twilio";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! What an operator configures for one Twilio account.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::{Error, Secret};
+
+/// One Twilio account.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The account's SID: `AC` and 32 hexadecimal digits.
+    pub account_sid: String,
+    /// The account's primary auth token: authenticates sends and proves webhooks.
+    pub auth_token: Secret,
+    /// During a rotation the other auth token, with which webhooks are believed too.
+    #[serde(default)]
+    pub auth_token_secondary: Option<Secret>,
+    /// Where Twilio's API is.
+    #[serde(default = "default_base_url")]
+    pub base_url: Url,
+    /// Where the world reaches hatch: receipts are asked for there, and signatures cover it. It may
+    /// have a path, for a proxy that takes one away.
+    pub public_url: Url,
+    /// A send without an answer is given up, and is in doubt, after this long.
+    #[serde(default = "default_http_timeout_ms")]
+    pub http_timeout_ms: u64,
+    /// A connection that is not there by then is given up, and surely nothing was sent. Less than
+    /// `http_timeout_ms`, so that the two cannot be confused.
+    #[serde(default = "default_connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+}
+
+fn default_base_url() -> Url {
+    Url::parse("https://api.twilio.com").expect("a constant URL parses")
+}
+
+const fn default_http_timeout_ms() -> u64 {
+    15_000
+}
+
+const fn default_connect_timeout_ms() -> u64 {
+    2_000
+}
+
+impl Settings {
+    /// Checks what types cannot say.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let refuse = |setting, expected| Err(Error::Setting { setting, expected });
+        let sid = self.account_sid.strip_prefix("AC").unwrap_or_default();
+        if sid.len() != 32 || !sid.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return refuse("account_sid", "AC and 32 hexadecimal digits");
+        }
+        let tokens = [Some(&self.auth_token), self.auth_token_secondary.as_ref()];
+        if tokens.into_iter().flatten().any(|token| token.expose().is_empty()) {
+            return refuse("auth_token", "a token that is not empty");
+        }
+        for (setting, url) in [("base_url", &self.base_url), ("public_url", &self.public_url)] {
+            let plain = url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty()
+                && url.password().is_none();
+            if !plain || !matches!(url.scheme(), "http" | "https") {
+                return refuse(setting, "an http or https URL without user, query and fragment");
+            }
+        }
+        // Twilio answers 21609 to such a callback, which would fail each and every send.
+        if self.public_url.host_str().is_some_and(|host| host.contains('_')) {
+            return refuse("public_url", "a host name without underscores");
+        }
+        if self.connect_timeout_ms == 0 || self.connect_timeout_ms >= self.http_timeout_ms {
+            return refuse("connect_timeout_ms", "more than 0 and less than http_timeout_ms");
+        }
+        Ok(())
+    }
+
+    pub(super) const fn http_timeout(&self) -> Duration {
+        Duration::from_millis(self.http_timeout_ms)
+    }
+
+    pub(super) const fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+}

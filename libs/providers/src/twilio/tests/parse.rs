@@ -1,0 +1,218 @@
+//! What receipts and inbound messages mean. The webhook of each test is signed, since nothing else
+//! can be parsed.
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use bytes::Bytes;
+use hatch_domain::ids::{MessageId, TenantId};
+use hatch_domain::message::event::{Attachment, SendError};
+use hmac::{Hmac, Mac};
+use http::{HeaderMap, Method};
+use sha1::Sha1;
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use super::super::TwilioWebhook;
+use super::{ACCOUNT, SID, TOKEN, settings};
+use crate::{
+    Correlation, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Webhook,
+};
+
+const PATH: &str = "/api/v1/webhooks/twilio";
+const MESSAGE: u128 = 0x0189_0a5d_ac96_774b_bcce_b302_099a_8057;
+
+/// Signs and parses a form posted to `path`.
+fn parse(path: &str, fields: &[(&str, &str)]) -> Result<Vec<Observation>, NotUnderstood> {
+    let mut sorted = fields.to_vec();
+    sorted.sort_unstable();
+    let mut mac = Hmac::<Sha1>::new_from_slice(TOKEN.as_bytes()).expect("any length");
+    mac.update(format!("http://hatch.example{path}").as_bytes());
+    for (key, value) in sorted {
+        mac.update(key.as_bytes());
+        mac.update(value.as_bytes());
+    }
+    let signature = BASE64_STANDARD.encode(mac.finalize().into_bytes());
+    let body: String =
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let mut headers = HeaderMap::new();
+    let content_type = "application/x-www-form-urlencoded";
+    headers.insert("content-type", content_type.parse().expect("a value"));
+    headers.insert("x-twilio-signature", signature.parse().expect("a value"));
+    let path_and_query = path.parse().expect("a path");
+    let request =
+        RawRequest { method: Method::POST, path_and_query, headers, body: Bytes::from(body) };
+    let settings = settings("https://api.twilio.com", "http://hatch.example");
+    let webhook = TwilioWebhook::new(settings).expect("good settings");
+    let verified = webhook.verify(&request).expect("signed above");
+    webhook.parse(&verified)
+}
+
+/// A status callback's fields with some of them set, as Twilio sends them.
+fn status<'a>(status: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut fields = vec![
+        ("MessageSid", SID),
+        ("SmsSid", SID),
+        ("MessageStatus", status),
+        ("SmsStatus", status),
+        ("AccountSid", ACCOUNT),
+        ("From", "+12016661234"),
+        ("ApiVersion", "2010-04-01"),
+    ];
+    fields.extend_from_slice(more);
+    fields
+}
+
+fn receipt(path: &str, fields: &[(&str, &str)]) -> Receipt {
+    match parse(path, fields).expect("understood").as_slice() {
+        [Observation::Receipt(receipt)] => receipt.clone(),
+        other => panic!("expected one receipt: {other:?}"),
+    }
+}
+
+#[test]
+fn a_receipt_brings_our_ids_back() {
+    let message = Uuid::from_u128(MESSAGE);
+    let correlation =
+        Correlation { tenant_id: TenantId::DEFAULT, message_id: MessageId(message), attempt: 2 };
+    let path = format!("{PATH}?{}", correlation.to_query());
+    let receipt = receipt(&path, &status("delivered", &[("RawDlrDoneDate", "2601311200")]));
+    assert_eq!(receipt.correlation, Some(correlation));
+    assert_eq!(receipt.account, ACCOUNT);
+    assert_eq!(receipt.provider_message_id, SID);
+    assert_eq!(receipt.outcome, ReceiptOutcome::Delivered);
+}
+
+#[test]
+fn without_all_of_our_ids_a_receipt_has_none() {
+    let message = Uuid::from_u128(MESSAGE);
+    let tenant = TenantId::DEFAULT;
+    for query in [
+        String::new(),
+        "?foo=1".to_owned(),
+        format!("?message_id={message}&attempt=1"),
+        format!("?message_id={message}&attempt=0&tenant_id={tenant}"),
+        format!("?message_id={message}&attempt=x&tenant_id={tenant}"),
+        format!("?message_id=17&attempt=1&tenant_id={tenant}"),
+    ] {
+        let receipt = receipt(&format!("{PATH}{query}"), &status("sent", &[]));
+        assert_eq!(receipt.correlation, None, "{query}");
+    }
+}
+
+#[test]
+fn each_status_has_its_outcome() {
+    use ReceiptOutcome as O;
+    for (twilio, expected) in [
+        ("accepted", O::Progress),
+        ("scheduled", O::Progress),
+        ("queued", O::Progress),
+        ("sending", O::Progress),
+        ("sent", O::Sent),
+        ("delivered", O::Delivered),
+        ("read", O::Delivered),
+    ] {
+        assert_eq!(receipt(PATH, &status(twilio, &[])).outcome, expected, "{twilio}");
+    }
+}
+
+#[test]
+fn a_failure_carries_twilios_code_and_whether_another_attempt_can_help() {
+    for (code, permanent) in [("30005", true), ("30003", false), ("30410", true), ("39999", true)] {
+        let receipt = receipt(PATH, &status("undelivered", &[("ErrorCode", code)]));
+        let detail = format!("see https://www.twilio.com/docs/errors/{code}");
+        let error = SendError { code: code.to_owned(), detail, permanent };
+        assert_eq!(receipt.outcome, ReceiptOutcome::Undelivered(error));
+    }
+    let fields = [("ErrorCode", "30007"), ("ErrorMessage", "filtered")];
+    let failed = receipt(PATH, &status("failed", &fields));
+    let error = SendError { code: "30007".into(), detail: "filtered".into(), permanent: true };
+    assert_eq!(failed.outcome, ReceiptOutcome::Failed(error));
+    match receipt(PATH, &status("failed", &[])).outcome {
+        ReceiptOutcome::Failed(error) => assert_eq!(error.code, "failed"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_repeated_receipt_has_the_same_id_and_another_one_another() {
+    let done = ("RawDlrDoneDate", "2601311200");
+    let first = receipt(PATH, &status("delivered", &[done])).receipt_id;
+    let mut repeated = status("delivered", &[done, ("NewField", "1")]);
+    repeated.reverse();
+    assert_eq!(receipt(PATH, &repeated).receipt_id, first);
+    assert_eq!(first.get_version_num(), 5);
+    let others = [
+        status("sent", &[done]),
+        status("delivered", &[("RawDlrDoneDate", "2601311201")]),
+        status("delivered", &[done, ("ErrorCode", "30008")]),
+    ];
+    for other in others {
+        assert_ne!(receipt(PATH, &other).receipt_id, first);
+    }
+}
+
+#[test]
+fn an_inbound_message_is_read_whole() {
+    let fields = [
+        ("MessageSid", SID),
+        ("SmsStatus", "received"),
+        ("AccountSid", ACCOUNT),
+        ("From", "+18045551234"),
+        ("To", "+12016661234"),
+        ("Body", "Grüße 🥚"),
+        ("NumSegments", "1"),
+        ("NumMedia", "2"),
+        ("MediaUrl0", "https://api.twilio.com/0"),
+        ("MediaContentType0", "image/jpeg"),
+        ("MediaUrl1", "https://api.twilio.com/1"),
+        ("FromCity", ""),
+    ];
+    let observations = parse(PATH, &fields).expect("understood");
+    let [Observation::Inbound(inbound)] = observations.as_slice() else {
+        panic!("expected one inbound message: {observations:?}");
+    };
+    assert_eq!(inbound.account, ACCOUNT);
+    assert_eq!(inbound.provider_message_id, SID);
+    assert_eq!(inbound.from.as_str(), "+18045551234");
+    assert_eq!(inbound.to.len(), 1);
+    assert_eq!(inbound.to[0].as_str(), "+12016661234");
+    assert_eq!(inbound.body.as_deref(), Some("Grüße 🥚"));
+    assert_eq!(inbound.segments, Some(1));
+    let file = |n, content_type: Option<&str>| Attachment {
+        url: format!("https://api.twilio.com/{n}"),
+        content_type: content_type.map(str::to_owned),
+    };
+    assert_eq!(inbound.attachments, [file(0, Some("image/jpeg")), file(1, None)]);
+}
+
+#[test]
+fn what_is_not_understood_says_what_was_missed() {
+    let foreign = "AC11111111111111111111111111111111";
+    let missing = |field| NotUnderstood::Missing { field };
+    let inbound = |from| {
+        [("MessageSid", SID), ("SmsStatus", "received"), ("From", from), ("To", "+12016661234")]
+    };
+    let cases = [
+        (
+            vec![("MessageSid", SID), ("MessageStatus", "sent"), ("AccountSid", foreign)],
+            NotUnderstood::ForeignAccount,
+        ),
+        (vec![("MessageSid", SID)], missing("MessageStatus")),
+        (vec![("MessageStatus", "sent")], missing("MessageSid")),
+        (vec![("CallSid", "CA1"), ("CallStatus", "ringing")], missing("MessageStatus")),
+        (status("teleported", &[]), NotUnderstood::Status { status: "teleported".into() }),
+        (inbound("").to_vec(), missing("From")),
+    ];
+    for (fields, expected) in cases {
+        assert_eq!(parse(PATH, &fields), Err(expected));
+    }
+    let short_code = parse(PATH, &inbound("73822"));
+    assert!(matches!(short_code, Err(NotUnderstood::Address { field: "From", .. })));
+}
+
+#[test]
+fn success_is_an_empty_204() {
+    let settings = settings("https://api.twilio.com", "http://hatch.example");
+    let answer = TwilioWebhook::new(settings).expect("good settings").success();
+    assert_eq!(answer.status(), 204);
+    assert!(answer.body().is_empty());
+}

@@ -1,0 +1,170 @@
+//! Receipts and inbound messages, which Twilio posts as forms to one URL.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use hatch_domain::address::Address;
+use hatch_domain::message::event::{Attachment, Channel, SendError};
+use http::status::StatusCode;
+use url::form_urlencoded;
+use uuid::{Uuid, uuid};
+
+use super::wire::is_permanent;
+use super::{Settings, signature};
+use crate::webhook::{
+    Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Refusal, Verified,
+    Webhook,
+};
+use crate::{Correlation, Error};
+
+/// Twilio takes and brings ten files a message at most.
+const MEDIA_MAX: usize = 10;
+
+/// Namespace of receipt ids. It never changes: streams remember the ids.
+const RECEIPTS: Uuid = uuid!("dec1975f-1fcb-4352-bc83-a8ad623573d2");
+
+/// Believes and understands the webhooks of one Twilio account.
+pub struct TwilioWebhook {
+    settings: Settings,
+}
+
+impl TwilioWebhook {
+    /// Makes the webhook of an account.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for wrong settings.
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        settings.check()?;
+        Ok(Self { settings })
+    }
+}
+
+impl Webhook for TwilioWebhook {
+    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
+        let mut tokens = vec![&self.settings.auth_token];
+        tokens.extend(&self.settings.auth_token_secondary);
+        signature::verify(&self.settings.public_url, &tokens, request)?;
+        Ok(Verified::new(request))
+    }
+
+    fn parse(&self, request: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood> {
+        let request = request.request();
+        if !signature::is_form(request) {
+            return Err(NotUnderstood::ContentType { expected: "a form" });
+        }
+        let form = Form(form_urlencoded::parse(&request.body).collect());
+        // The token proves this account and speaks for no other.
+        let account = &self.settings.account_sid;
+        if form.get("AccountSid").is_some_and(|named| named != account) {
+            return Err(NotUnderstood::ForeignAccount);
+        }
+        let observation = match form.status() {
+            Some("received" | "receiving") => Observation::Inbound(form.inbound(account)?),
+            Some(status) => {
+                let query = request.path_and_query.query().unwrap_or_default();
+                let correlation = Correlation::from_query(query);
+                Observation::Receipt(form.receipt(account, status, correlation)?)
+            }
+            None if form.get("Body").is_some() => Observation::Inbound(form.inbound(account)?),
+            None => return Err(NotUnderstood::Missing { field: "MessageStatus" }),
+        };
+        Ok(vec![observation])
+    }
+
+    /// 204: taken, and nothing to be said in return.
+    fn success(&self) -> http::Response<Bytes> {
+        let mut response = http::Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    }
+}
+
+/// The fields of a webhook.
+struct Form<'a>(HashMap<Cow<'a, str>, Cow<'a, str>>);
+
+impl Form<'_> {
+    /// A field that is there and not empty.
+    fn get(&self, field: &str) -> Option<&str> {
+        self.0.get(field).map(AsRef::as_ref).filter(|value: &&str| !value.is_empty())
+    }
+
+    fn required(&self, field: &'static str) -> Result<&str, NotUnderstood> {
+        self.get(field).ok_or(NotUnderstood::Missing { field })
+    }
+
+    /// The status, by which receipts and inbound messages differ: receipts carry it under both
+    /// names, inbound messages as `SmsStatus` only.
+    fn status(&self) -> Option<&str> {
+        self.get("MessageStatus").or_else(|| self.get("SmsStatus"))
+    }
+
+    fn address(&self, field: &'static str) -> Result<Address, NotUnderstood> {
+        Address::phone(self.required(field)?)
+            .map_err(|source| NotUnderstood::Address { field, source })
+    }
+
+    fn receipt(
+        &self,
+        account: &str,
+        status: &str,
+        correlation: Option<Correlation>,
+    ) -> Result<Receipt, NotUnderstood> {
+        let sid = self.required("MessageSid")?;
+        let code = self.get("ErrorCode").unwrap_or_default();
+        let done = self.get("RawDlrDoneDate").unwrap_or_default();
+        let content = [account, sid, status, code, done].join("\n");
+        Ok(Receipt {
+            correlation,
+            account: account.to_owned(),
+            provider_message_id: sid.to_owned(),
+            receipt_id: Uuid::new_v5(&RECEIPTS, content.as_bytes()),
+            outcome: self.outcome(status)?,
+        })
+    }
+
+    fn outcome(&self, status: &str) -> Result<ReceiptOutcome, NotUnderstood> {
+        Ok(match status {
+            "accepted" | "scheduled" | "queued" | "sending" => ReceiptOutcome::Progress,
+            "sent" => ReceiptOutcome::Sent,
+            // One that was read was delivered before, and that receipt may be the lost one.
+            "delivered" | "partially_delivered" | "read" => ReceiptOutcome::Delivered,
+            "undelivered" => ReceiptOutcome::Undelivered(self.error(status)),
+            "failed" | "canceled" => ReceiptOutcome::Failed(self.error(status)),
+            _ => return Err(NotUnderstood::Status { status: status.to_owned() }),
+        })
+    }
+
+    /// Twilio's code where it gives one, else the status.
+    fn error(&self, status: &str) -> SendError {
+        let code = self.get("ErrorCode").filter(|code| *code != "0");
+        SendError {
+            code: code.unwrap_or(status).to_owned(),
+            detail: match (self.get("ErrorMessage"), code) {
+                (Some(message), _) => message.to_owned(),
+                (None, Some(code)) => format!("see https://www.twilio.com/docs/errors/{code}"),
+                (None, None) => format!("Twilio reported the message as {status}"),
+            },
+            permanent: code.and_then(|code| code.parse().ok()).is_none_or(is_permanent),
+        }
+    }
+
+    fn inbound(&self, account: &str) -> Result<Inbound, NotUnderstood> {
+        let media = self.get("NumMedia").and_then(|n| n.parse().ok()).unwrap_or(0).min(MEDIA_MAX);
+        let file = |n| {
+            let url = self.get(&format!("MediaUrl{n}"))?.to_owned();
+            let content_type = self.get(&format!("MediaContentType{n}")).map(str::to_owned);
+            Some(Attachment { url, content_type })
+        };
+        Ok(Inbound {
+            account: account.to_owned(),
+            provider_message_id: self.required("MessageSid")?.to_owned(),
+            channel: Channel::Sms,
+            from: self.address("From")?,
+            to: vec![self.address("To")?],
+            body: self.get("Body").map(str::to_owned),
+            attachments: (0..media).filter_map(file).collect(),
+            segments: self.get("NumSegments").and_then(|n| n.parse().ok()).filter(|n| *n > 0),
+        })
+    }
+}

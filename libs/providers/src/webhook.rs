@@ -1,0 +1,193 @@
+//! What providers post to us: first whether it is theirs, then what it means.
+
+use std::fmt;
+
+use bytes::Bytes;
+use hatch_domain::address::{Address, AddressError};
+use hatch_domain::message::event::{Attachment, Channel, SendError};
+use http::header::HeaderMap;
+use http::method::Method;
+use http::uri::PathAndQuery;
+use uuid::Uuid;
+
+use crate::Correlation;
+
+/// Verifies and understands the webhooks of one account at one provider.
+pub trait Webhook: Send + Sync {
+    /// Checks the signature over the raw bytes. Nothing that is in the request is believed before.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the request is not proven to come from the provider's account.
+    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal>;
+
+    /// Says what a request means, in the order in which it says so.
+    ///
+    /// # Errors
+    /// [`NotUnderstood`] for a request that is the provider's and that this build cannot read. It
+    /// is to be kept and answered as a success: sending it again would not help.
+    fn parse(&self, request: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood>;
+
+    /// What the provider wants to hear when a request was taken.
+    fn success(&self) -> http::Response<Bytes>;
+}
+
+/// A request as it came in, before anybody looked into it.
+#[derive(Clone)]
+pub struct RawRequest {
+    /// The method.
+    pub method: Method,
+    /// Path and query exactly as requested, before any router took a part of it away.
+    pub path_and_query: PathAndQuery,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body's bytes.
+    pub body: Bytes,
+}
+
+/// Says how much came in and not what: the body and the query hold what people wrote.
+impl fmt::Debug for RawRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawRequest")
+            .field("method", &self.method)
+            .field("path", &self.path_and_query.path())
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request whose signature was found good. Only [`Webhook::verify`] makes one.
+#[derive(Debug, Clone, Copy)]
+pub struct Verified<'r>(&'r RawRequest);
+
+impl<'r> Verified<'r> {
+    /// To be called when, and only when, the signature is good.
+    pub(crate) const fn new(request: &'r RawRequest) -> Self {
+        Self(request)
+    }
+
+    /// The request.
+    #[must_use]
+    pub const fn request(&self) -> &'r RawRequest {
+        self.0
+    }
+}
+
+/// Why a request is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It carries no signature.
+    #[error("find the signature header")]
+    MissingSignature,
+    /// Its signature is not one of this account over these bytes and our public URL.
+    #[error("match the signature to the request and our public URL")]
+    WrongSignature,
+    /// The signature does not cover the body, and the hash that should is missing or another's.
+    #[error("match the body to the hash of it that was signed")]
+    WrongBody,
+}
+
+/// Why a verified request makes no sense to this build.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotUnderstood {
+    /// It has no body of the kind that the provider sends.
+    #[error("read the body as {expected}")]
+    ContentType {
+        /// The kind of body that is understood.
+        expected: &'static str,
+    },
+    /// A field without which it means nothing is absent or empty.
+    #[error("find the field {field}")]
+    Missing {
+        /// The provider's name of the field.
+        field: &'static str,
+    },
+    /// It speaks of another account than the one that signed it.
+    #[error("match the account named in the request to the one that signed it")]
+    ForeignAccount,
+    /// It tells a status that this build does not know.
+    #[error("know the status {status:?}")]
+    Status {
+        /// The status as the provider calls it.
+        status: String,
+    },
+    /// A sender or recipient is no address that this build knows, such as a short code.
+    #[error("read the field {field} as an address")]
+    Address {
+        /// The provider's name of the field.
+        field: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: AddressError,
+    },
+}
+
+/// What a webhook says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    /// How a message that we sent is doing.
+    Receipt(Receipt),
+    /// Somebody wrote to us.
+    Inbound(Inbound),
+}
+
+/// How a message that we sent is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The attempt that it speaks of; absent when the message was not sent by hatch, or by hand.
+    pub correlation: Option<Correlation>,
+    /// The provider account.
+    pub account: String,
+    /// What the provider calls the message.
+    pub provider_message_id: String,
+    /// A UUIDv5 of what the receipt says: the same again when it is repeated.
+    pub receipt_id: Uuid,
+    /// What it says.
+    pub outcome: ReceiptOutcome,
+}
+
+/// What a receipt says of its attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceiptOutcome {
+    /// The provider still works on it, which changes nothing.
+    Progress,
+    /// The provider handed it on.
+    Sent,
+    /// It reached the recipient.
+    Delivered,
+    /// It was handed on and did not reach the recipient.
+    Undelivered(SendError),
+    /// The provider gave it up.
+    Failed(SendError),
+}
+
+/// Somebody wrote to us.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Inbound {
+    /// The provider account that it came in by.
+    pub account: String,
+    /// What the provider calls it.
+    pub provider_message_id: String,
+    /// How it came.
+    pub channel: Channel,
+    /// The sender.
+    pub from: Address,
+    /// The recipients.
+    pub to: Vec<Address>,
+    /// The text.
+    pub body: Option<String>,
+    /// Files that came with it, where the provider keeps them.
+    pub attachments: Vec<Attachment>,
+    /// Into how many parts it was cut, where the provider says so.
+    pub segments: Option<u32>,
+}
+
+/// Says which message it is and nothing that a person wrote: it may end up in a log.
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbound")
+            .field("account", &self.account)
+            .field("provider_message_id", &self.provider_message_id)
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
+    }
+}

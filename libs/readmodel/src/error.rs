@@ -1,0 +1,72 @@
+//! What can go wrong between the log and the tables.
+
+use hatch_domain::DecodeError;
+use hatch_eventstore::{LogError, Position};
+
+/// Why rows could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A message event that this build does not know. It halts the projection; it is never skipped.
+    #[error("event {event_type} at position {position} cannot be read")]
+    Undecodable {
+        /// The event's position.
+        position: Position,
+        /// The event's type.
+        event_type: String,
+        /// What the domain made of it.
+        #[source]
+        source: DecodeError,
+    },
+    /// A message event that does not fit its message's row: a second beginning, or something that
+    /// happened to a message that never began. No log that hatch wrote holds one.
+    #[error("event {event_type} at position {position} does not fit its message")]
+    Misplaced {
+        /// The event's position.
+        position: Position,
+        /// The event's type.
+        event_type: String,
+    },
+    /// The page does not go on where the tables stand, or has a gap.
+    #[error("expected the event at position {expected}, got the one at {found}")]
+    NotContiguous {
+        /// The position that should have come.
+        expected: Position,
+        /// The one that came.
+        found: Position,
+    },
+    /// Somebody else moved the checkpoint: another projector is at work.
+    #[error("checkpoint is no longer at position {expected}: another projector is active")]
+    Fenced {
+        /// Where the checkpoint was expected.
+        expected: Position,
+    },
+    /// A row holds a status that this build does not know; a newer hatch wrote it.
+    #[error("status {0} in the read model is unknown to this build")]
+    UnknownStatus(String),
+    /// The log cannot be read.
+    #[error("the log cannot be read")]
+    Log(#[from] LogError),
+    /// No connection to PostgreSQL in time.
+    #[error("no connection to the read model's database")]
+    Pool(#[from] deadpool_postgres::PoolError),
+    /// PostgreSQL refused or was lost.
+    #[error("the read model's database refused or was lost")]
+    Postgres(#[from] tokio_postgres::Error),
+}
+
+impl Error {
+    /// Whether PostgreSQL is away or busy, so that the same may well succeed later.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Pool(_) => true,
+            Self::Log(error) => error.is_unavailable(),
+            // Connection, resources, operator intervention, system; serialisation and locks. An
+            // error without a code is one of the connection.
+            Self::Postgres(error) => error.code().is_none_or(|code| {
+                ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.code().starts_with(class))
+            }),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! One conversation as the read model keeps it, folded from the first events of its messages.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_eventstore::Position;
+use serde::{Deserialize, Serialize};
+
+use super::message::{Direction, MessageContent};
+
+/// Characters of a message's text that a list of conversations shows.
+pub const PREVIEW_CHARACTERS_MAX: usize = 140;
+
+/// The message that a list of conversations shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// `outbound` or `inbound`.
+    pub direction: String,
+    /// Its channel, such as `sms`.
+    pub channel: String,
+    /// The beginning of its text on one line, at most [`PREVIEW_CHARACTERS_MAX`] characters; none
+    /// when it has no text.
+    pub preview: Option<String>,
+    /// When it was requested or received.
+    pub at: DateTime<Utc>,
+}
+
+/// A conversation after its latest message.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ConversationRow {
+    pub(crate) id: ConversationId,
+    pub(crate) tenant_id: TenantId,
+    /// The same for every message of the conversation, since its id is computed from them.
+    pub(crate) participants: Vec<String>,
+    pub(crate) channels: BTreeSet<String>,
+    pub(crate) message_count: i64,
+    pub(crate) unread_count: i64,
+    pub(crate) last_message: LastMessage,
+    pub(crate) last_message_position: Position,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
+}
+
+impl ConversationRow {
+    /// The conversation with `message` in it, which is later in the log than all that it had.
+    pub(crate) fn with(before: Option<Self>, message: &MessageContent) -> Self {
+        let last_message = LastMessage {
+            id: message.id,
+            direction: message.direction.as_str().to_owned(),
+            channel: message.channel.to_owned(),
+            preview: message.body.as_deref().and_then(preview),
+            at: message.created_at,
+        };
+        let mut row = before.unwrap_or_else(|| Self {
+            id: message.conversation_id,
+            tenant_id: message.tenant_id,
+            participants: message.participants().into_iter().map(str::to_owned).collect(),
+            channels: BTreeSet::new(),
+            message_count: 0,
+            unread_count: 0,
+            last_message: last_message.clone(),
+            last_message_position: message.created_position,
+            created_at: message.created_at,
+            updated_at: message.created_at,
+        });
+        row.message_count += 1;
+        row.unread_count += i64::from(message.direction == Direction::Inbound);
+        row.channels.insert(message.channel.to_owned());
+        row.last_message = last_message;
+        row.last_message_position = message.created_position;
+        row.updated_at = message.created_at;
+        row
+    }
+}
+
+/// The beginning of `text` on one line.
+fn preview(text: &str) -> Option<String> {
+    // Spaces are folded before the cut, and only as much is read as the cut needs.
+    let mut line = String::new();
+    let mut left = PREVIEW_CHARACTERS_MAX;
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+            left -= 1;
+        }
+        line.extend(word.chars().take(left));
+        left = left.saturating_sub(word.chars().take(left).count());
+        if left <= 1 {
+            break;
+        }
+    }
+    (!line.is_empty()).then_some(line)
+}

@@ -1,0 +1,175 @@
+//! The fold of one page of the log: rows and events in, changed rows out. No I/O and no clock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::message::event::MessageEvent;
+use hatch_domain::message::AGGREGATE;
+use hatch_eventstore::{Position, RecordedEvent};
+use uuid::Uuid;
+
+use super::conversation::ConversationRow;
+use super::message::{MessageContent, MessageState};
+use crate::Error;
+
+/// The version of a stream's first event.
+const FIRST_VERSION: i64 = 1;
+
+/// An event of a message, decoded.
+pub(crate) struct MessageFact {
+    position: Position,
+    event_type: String,
+    message_id: MessageId,
+    tenant_id: TenantId,
+    version: i64,
+    event: MessageEvent,
+}
+
+/// The events of `page` that are about messages, in log order. Events of other aggregates are not
+/// this projection's business.
+///
+/// # Errors
+/// [`Error::Undecodable`] for a message event that this build does not know: it is never skipped.
+pub(crate) fn message_facts(page: &[Arc<RecordedEvent>]) -> Result<Vec<MessageFact>, Error> {
+    page.iter().filter(|recorded| recorded.aggregate == AGGREGATE).map(|r| fact(r)).collect()
+}
+
+fn fact(recorded: &RecordedEvent) -> Result<MessageFact, Error> {
+    let event = recorded.decode().map_err(|source| Error::Undecodable {
+        position: recorded.position,
+        event_type: recorded.event_type.clone(),
+        source,
+    })?;
+    Ok(MessageFact {
+        position: recorded.position,
+        event_type: recorded.event_type.clone(),
+        message_id: MessageId(recorded.stream_id),
+        tenant_id: TenantId(recorded.tenant_id),
+        version: recorded.version,
+        event,
+    })
+}
+
+/// The messages whose rows exist already and that `facts` go on with.
+pub(crate) fn messages_to_load(facts: &[MessageFact]) -> Vec<Uuid> {
+    let mut first_seen: BTreeMap<Uuid, i64> = BTreeMap::new();
+    for fact in facts {
+        first_seen.entry(fact.message_id.0).or_insert(fact.version);
+    }
+    first_seen
+        .into_iter()
+        .filter_map(|(id, version)| (version != FIRST_VERSION).then_some(id))
+        .collect()
+}
+
+/// The conversations that `facts` add a message to.
+pub(crate) fn conversations_to_load(facts: &[MessageFact]) -> Vec<Uuid> {
+    let mut ids: Vec<Uuid> = facts
+        .iter()
+        .filter_map(|fact| match &fact.event {
+            MessageEvent::MessageRequested(event) => Some(event.conversation_id.0),
+            MessageEvent::MessageReceived(event) => Some(event.conversation_id.0),
+            _ => None,
+        })
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// A message whose content is written already.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StateRow {
+    pub(crate) created_position: Position,
+    pub(crate) tenant_id: TenantId,
+    pub(crate) state: MessageState,
+}
+
+/// What a provider calls one attempt of an outbound message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProviderMessage {
+    pub(crate) tenant_id: TenantId,
+    pub(crate) provider: String,
+    pub(crate) provider_message_id: String,
+    pub(crate) account: String,
+    pub(crate) message_id: MessageId,
+    pub(crate) attempt: u32,
+}
+
+/// The rows that a page touches: as they were loaded, and then as they are to be written. Ordered
+/// maps, so that two writers of the same rows would lock them in the same order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Rows {
+    /// Messages that began in this page.
+    pub(crate) contents: Vec<MessageContent>,
+    pub(crate) states: BTreeMap<MessageId, StateRow>,
+    /// Learned in this page.
+    pub(crate) provider_messages: Vec<ProviderMessage>,
+    pub(crate) conversations: BTreeMap<ConversationId, ConversationRow>,
+    /// Conversations that began in this page.
+    pub(crate) opened: Vec<ConversationId>,
+}
+
+impl Rows {
+    /// Applies one page, in order.
+    ///
+    /// # Errors
+    /// [`Error::Misplaced`] when an event does not fit its message's row, which no log that hatch
+    /// wrote can do.
+    pub(crate) fn after(mut self, facts: &[MessageFact]) -> Result<Self, Error> {
+        for fact in facts {
+            self.apply(fact)?;
+        }
+        Ok(self)
+    }
+
+    fn apply(&mut self, fact: &MessageFact) -> Result<(), Error> {
+        let MessageFact { position, message_id, tenant_id, ref event, .. } = *fact;
+        let begun = MessageContent::begun_by(event, position, message_id, tenant_id);
+        let before = match (self.states.remove(&message_id), begun) {
+            (Some(row), None) if row.state.position < position => row,
+            (None, Some(content)) => {
+                let state = MessageState::new(content.created_at, position);
+                self.begin(content);
+                StateRow { created_position: position, tenant_id, state }
+            }
+            _ => {
+                let event_type = fact.event_type.clone();
+                return Err(Error::Misplaced { position, event_type });
+            }
+        };
+        let called_before = before.state.provider_message_id.clone();
+        let row = StateRow { state: before.state.after(event, position), ..before };
+        let outbound = !matches!(event, MessageEvent::MessageReceived(_));
+        if outbound && row.state.provider_message_id != called_before {
+            self.provider_messages.extend(provider_message(message_id, &row));
+        }
+        self.states.insert(message_id, row);
+        Ok(())
+    }
+
+    fn begin(&mut self, content: MessageContent) {
+        let id = content.conversation_id;
+        let before = self.conversations.remove(&id);
+        if before.is_none() {
+            self.opened.push(id);
+        }
+        self.conversations.insert(id, ConversationRow::with(before, &content));
+        self.contents.push(content);
+    }
+}
+
+/// What the provider calls the current attempt, if it is known. The late answer to a former attempt
+/// is not kept: its account is no longer in the row, and its receipts mostly carry our own ids.
+fn provider_message(message_id: MessageId, row: &StateRow) -> Option<ProviderMessage> {
+    let state = &row.state;
+    Some(ProviderMessage {
+        tenant_id: row.tenant_id,
+        provider: state.provider.clone()?,
+        provider_message_id: state.provider_message_id.clone()?,
+        account: state.account.clone()?,
+        message_id,
+        attempt: state.progress.attempt,
+    })
+}

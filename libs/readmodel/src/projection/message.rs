@@ -1,0 +1,308 @@
+//! One message as the read model keeps it: what its first event fixes, and what every event moves.
+
+use chrono::{DateTime, Utc};
+use hatch_domain::address::Address;
+use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::message::event::{
+    MessageEvent, MessageReceived, MessageRequested, MessageSent, SendAttempted, SendError,
+};
+use hatch_domain::message::status::{Progress, Status};
+use hatch_eventstore::Position;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// The code shown for a message that is in doubt: no provider gave one.
+const IN_DOUBT_CODE: &str = "in_doubt";
+
+/// Which way a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// From us.
+    Outbound,
+    /// To us.
+    Inbound,
+}
+
+impl Direction {
+    /// The direction's name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Outbound => "outbound",
+            Self::Inbound => "inbound",
+        }
+    }
+}
+
+/// The contact that an address belongs to while nobody linked or merged it: UUIDv5 with the tenant's
+/// id as the namespace and the normalised address as the name. So two tenants never share a contact,
+/// and nothing has to be looked up.
+#[must_use]
+pub fn contact_id(tenant: TenantId, address: &Address) -> Uuid {
+    Uuid::new_v5(&tenant.0, address.as_str().as_bytes())
+}
+
+/// What the first event of a message fixes for good.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MessageContent {
+    pub(crate) created_position: Position,
+    pub(crate) id: MessageId,
+    pub(crate) tenant_id: TenantId,
+    pub(crate) conversation_id: ConversationId,
+    pub(crate) contact_id: Uuid,
+    pub(crate) direction: Direction,
+    pub(crate) channel: &'static str,
+    pub(crate) from: Address,
+    pub(crate) to: Vec<Address>,
+    pub(crate) body: Option<String>,
+    pub(crate) attachments: Value,
+    pub(crate) metadata: Value,
+    pub(crate) created_at: DateTime<Utc>,
+}
+
+impl MessageContent {
+    /// The content of a message whose first event is `event`; none when no message begins with it.
+    pub(crate) fn begun_by(
+        event: &MessageEvent,
+        position: Position,
+        id: MessageId,
+        tenant_id: TenantId,
+    ) -> Option<Self> {
+        let begun = match event {
+            MessageEvent::MessageRequested(requested) => Begun::from(requested),
+            MessageEvent::MessageReceived(received) => Begun::from(received),
+            _ => return None,
+        };
+        let other_party = match begun.direction {
+            Direction::Outbound => begun.to.first().unwrap_or(begun.from),
+            Direction::Inbound => begun.from,
+        };
+        Some(Self {
+            created_position: position,
+            id,
+            tenant_id,
+            conversation_id: begun.conversation_id,
+            contact_id: contact_id(tenant_id, other_party),
+            direction: begun.direction,
+            channel: begun.channel,
+            from: begun.from.clone(),
+            to: begun.to.to_vec(),
+            body: begun.body.map(storable),
+            attachments: begun.attachments,
+            metadata: begun.metadata,
+            created_at: begun.at,
+        })
+    }
+
+    /// Sender and recipients, each once, sorted bytewise.
+    pub(crate) fn participants(&self) -> Vec<&str> {
+        let mut all: Vec<&str> =
+            std::iter::once(&self.from).chain(&self.to).map(Address::as_str).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
+/// What the two events that begin a message have in common.
+struct Begun<'a> {
+    direction: Direction,
+    conversation_id: ConversationId,
+    channel: &'static str,
+    from: &'a Address,
+    to: &'a [Address],
+    body: Option<&'a str>,
+    attachments: Value,
+    metadata: Value,
+    at: DateTime<Utc>,
+}
+
+impl<'a> From<&'a MessageRequested> for Begun<'a> {
+    fn from(event: &'a MessageRequested) -> Self {
+        Self {
+            direction: Direction::Outbound,
+            conversation_id: event.conversation_id,
+            channel: event.channel.as_str(),
+            from: &event.from,
+            to: &event.to,
+            body: event.body.as_deref(),
+            attachments: json(&event.attachments),
+            metadata: json(&event.metadata),
+            at: event.at,
+        }
+    }
+}
+
+impl<'a> From<&'a MessageReceived> for Begun<'a> {
+    fn from(event: &'a MessageReceived) -> Self {
+        Self {
+            direction: Direction::Inbound,
+            conversation_id: event.conversation_id,
+            channel: event.channel.as_str(),
+            from: &event.from,
+            to: &event.to,
+            body: event.body.as_deref(),
+            attachments: json(&event.attachments),
+            metadata: Value::Object(serde_json::Map::new()),
+            at: event.at,
+        }
+    }
+}
+
+/// Where a message stands after its latest event.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MessageState {
+    pub(crate) progress: Progress,
+    pub(crate) provider: Option<String>,
+    pub(crate) account: Option<String>,
+    pub(crate) provider_message_id: Option<String>,
+    pub(crate) next_attempt_at: Option<DateTime<Utc>>,
+    pub(crate) error: Option<SendError>,
+    pub(crate) segments: Option<u32>,
+    pub(crate) sent_at: Option<DateTime<Utc>>,
+    pub(crate) delivered_at: Option<DateTime<Utc>>,
+    pub(crate) updated_at: DateTime<Utc>,
+    pub(crate) position: Position,
+}
+
+impl MessageState {
+    /// Before the first event of a message that was created at `at`.
+    pub(crate) fn new(at: DateTime<Utc>, position: Position) -> Self {
+        Self {
+            progress: Progress::default(),
+            provider: None,
+            account: None,
+            provider_message_id: None,
+            next_attempt_at: None,
+            error: None,
+            segments: None,
+            sent_at: None,
+            delivered_at: None,
+            updated_at: at,
+            position,
+        }
+    }
+
+    /// Applies one event. The status is the domain's own fold; what explains it (error, due time)
+    /// changes only when it does, so that a late receipt never leaves the reason of another status.
+    #[must_use]
+    pub(crate) fn after(mut self, event: &MessageEvent, position: Position) -> Self {
+        use MessageEvent as E;
+        let progress = self.progress.after(event);
+        let moved = progress != self.progress;
+        self.progress = progress;
+        if moved {
+            self.error = error_of(event);
+            self.next_attempt_at = due_time_of(event);
+        }
+        match event {
+            E::SendAttempted(attempted) if moved => self.attempted(attempted),
+            E::MessageSent(sent) if sent.attempt == progress.attempt => self.sent(sent),
+            E::MessageDelivered(delivered) => {
+                self.delivered_at.get_or_insert(delivered.at);
+                if delivered.attempt == progress.attempt {
+                    self.called(&delivered.provider_message_id);
+                }
+            }
+            E::MessageUndelivered(undelivered) if undelivered.attempt == progress.attempt => {
+                self.called(&undelivered.provider_message_id);
+            }
+            E::MessageReceived(received) => self.received(received),
+            E::MessageRequested(_)
+            | E::SendAttempted(_)
+            | E::MessageSent(_)
+            | E::SendFailed(_)
+            | E::SendInDoubt(_)
+            | E::AttemptAbandoned(_)
+            | E::MessageFailed(_)
+            | E::MessageUndelivered(_) => {}
+        }
+        self.updated_at = at_of(event);
+        self.position = position;
+        self
+    }
+
+    /// A new attempt: what the former one brought no longer speaks of this message, unless that one
+    /// turns out to have delivered it.
+    fn attempted(&mut self, event: &SendAttempted) {
+        if self.progress.status != Status::Sending {
+            return;
+        }
+        self.provider = Some(storable(&event.provider));
+        self.account = Some(storable(&event.account));
+        self.provider_message_id = None;
+        self.segments = None;
+        self.sent_at = None;
+    }
+
+    fn sent(&mut self, event: &MessageSent) {
+        self.called(&event.provider_message_id);
+        self.sent_at.get_or_insert(event.at);
+        self.segments = self.segments.or(event.segments);
+    }
+
+    fn received(&mut self, event: &MessageReceived) {
+        self.provider = Some(storable(&event.provider));
+        self.account = Some(storable(&event.account));
+        self.called(&event.provider_message_id);
+        self.segments = event.segments;
+    }
+
+    fn called(&mut self, provider_message_id: &str) {
+        self.provider_message_id.get_or_insert_with(|| storable(provider_message_id));
+    }
+}
+
+/// The reason of the status that `event` leads to, where it has one.
+fn error_of(event: &MessageEvent) -> Option<SendError> {
+    let error = match event {
+        MessageEvent::SendFailed(event) => &event.error,
+        MessageEvent::MessageFailed(event) => &event.error,
+        MessageEvent::MessageUndelivered(event) => &event.error,
+        MessageEvent::SendInDoubt(event) => {
+            return Some(SendError {
+                code: IN_DOUBT_CODE.to_owned(),
+                detail: event.detail.clone(),
+                permanent: false,
+            });
+        }
+        _ => return None,
+    };
+    Some(error.clone())
+}
+
+fn due_time_of(event: &MessageEvent) -> Option<DateTime<Utc>> {
+    match event {
+        MessageEvent::SendFailed(event) => event.retry_at,
+        MessageEvent::AttemptAbandoned(event) => Some(event.retry_at),
+        _ => None,
+    }
+}
+
+fn at_of(event: &MessageEvent) -> DateTime<Utc> {
+    use MessageEvent as E;
+    match event {
+        E::MessageRequested(event) => event.at,
+        E::SendAttempted(event) => event.at,
+        E::MessageSent(event) => event.at,
+        E::SendFailed(event) => event.at,
+        E::SendInDoubt(event) => event.at,
+        E::AttemptAbandoned(event) => event.at,
+        E::MessageFailed(event) => event.at,
+        E::MessageDelivered(event) => event.at,
+        E::MessageUndelivered(event) => event.at,
+        E::MessageReceived(event) => event.at,
+    }
+}
+
+/// `text` as PostgreSQL can keep it. Its `text` has no NUL; one that came in by a webhook must not
+/// halt the projection for ever, so it becomes U+FFFD, as an undecodable byte would.
+pub(crate) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn json<T: Serialize>(value: &T) -> Value {
+    serde_json::to_value(value).expect("string-keyed structs always serialise")
+}

@@ -1,0 +1,144 @@
+//! The write side: pages of the log become rows.
+
+mod conversation;
+mod fold;
+mod message;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use deadpool_postgres::{Object, Transaction};
+use futures::try_join;
+use hatch_eventstore::{Position, RecordedEvent};
+
+pub use conversation::{LastMessage, PREVIEW_CHARACTERS_MAX};
+pub use message::{Direction, contact_id};
+
+use crate::{Error, checkpoints};
+
+/// A losing of the last rows is harmless: their checkpoint is lost with them, and the log still has
+/// the events. So the disk need not be waited for.
+const DO_NOT_WAIT_FOR_DISK: &str = "SET LOCAL synchronous_commit = off";
+
+const RECORD_HALT: &str = "
+    INSERT INTO rm.projection_halts (projection, version, position, reason)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (projection, version) DO UPDATE
+       SET position = EXCLUDED.position, reason = EXCLUDED.reason, halted_at = now()";
+
+/// Something that follows the log with a checkpoint of its own, and the read models that it writes.
+///
+/// Messages and conversations are one projection: a message and its place in its conversation become
+/// visible together, a page costs one transaction, and the one pass over the log that rebuilds the
+/// one rebuilds the other. What may lag or halt without them is a projection of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Projection {
+    /// Messages and conversations.
+    Messages,
+}
+
+impl Projection {
+    /// Every projection.
+    pub const ALL: [Self; 1] = [Self::Messages];
+
+    /// The name of its checkpoint.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Messages => "messages",
+        }
+    }
+
+    /// The version of its tables.
+    #[must_use]
+    pub const fn version(self) -> i32 {
+        match self {
+            Self::Messages => 1,
+        }
+    }
+
+    /// The read models that it writes, by the names that the API lists.
+    #[must_use]
+    pub const fn read_models(self) -> &'static [&'static str] {
+        match self {
+            Self::Messages => &["messages", "conversations"],
+        }
+    }
+
+    /// The projection with this name and version, if this build has it.
+    pub(crate) fn find(name: &str, version: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name && one.version() == version)
+    }
+
+    /// Notes that the event at `position` cannot be applied and that the projection waits for a
+    /// build that can. The note stands for as long as the checkpoint is before it.
+    ///
+    /// # Errors
+    /// [`Error::Postgres`].
+    pub async fn record_halt(
+        self,
+        client: &Object,
+        position: Position,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let statement = client.prepare_cached(RECORD_HALT).await?;
+        let reason = message::storable(reason);
+        client
+            .execute(&statement, &[&self.name(), &self.version(), &position.0, &reason])
+            .await?;
+        Ok(())
+    }
+
+    /// Applies `page`, the events right after `from`, and moves the checkpoint from `from` to the
+    /// last of them, in one transaction; returns where the checkpoint then is.
+    ///
+    /// The checkpoint is moved first, by compare-and-set. That locks it, so a second projector waits
+    /// here, finds it moved, and has changed nothing.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] then. [`Error::Undecodable`] or [`Error::Misplaced`] for an event that this
+    /// build cannot apply; nothing of its page is applied. [`Error::NotContiguous`] for a page that
+    /// is not the next.
+    pub async fn advance(
+        self,
+        client: &mut Object,
+        from: Position,
+        page: &[Arc<RecordedEvent>],
+    ) -> Result<Position, Error> {
+        check_contiguous(from, page)?;
+        let Some(last) = page.last() else {
+            return Ok(from);
+        };
+        match self {
+            Self::Messages => {
+                let facts = fold::message_facts(page)?;
+                let transaction = client.transaction().await?;
+                let ((), (), rows) = try_join!(
+                    do_not_wait_for_disk(&transaction),
+                    checkpoints::compare_and_set(&transaction, self, from, last),
+                    store::load(&transaction, &facts),
+                )?;
+                store::write(&transaction, &rows.after(&facts)?).await?;
+                transaction.commit().await?;
+            }
+        }
+        Ok(last.position)
+    }
+}
+
+async fn do_not_wait_for_disk(transaction: &Transaction<'_>) -> Result<(), Error> {
+    Ok(transaction.batch_execute(DO_NOT_WAIT_FOR_DISK).await?)
+}
+
+fn check_contiguous(checkpoint: Position, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let mut expected = checkpoint;
+    for event in page {
+        expected = expected.next();
+        if event.position != expected {
+            return Err(Error::NotContiguous { expected, found: event.position });
+        }
+    }
+    Ok(())
+}

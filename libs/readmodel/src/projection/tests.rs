@@ -1,0 +1,262 @@
+//! The fold, given a history: no database.
+
+use std::sync::Arc;
+
+use hatch_domain::message::status::Status;
+use hatch_eventstore::{Position, RecordedEvent};
+use proptest::prelude::*;
+
+use super::fold::{Rows, conversations_to_load, message_facts, messages_to_load};
+use super::message::{Direction, MessageState, contact_id};
+use crate::Error;
+use crate::history::*;
+
+fn fold(rows: Rows, page: &[Arc<RecordedEvent>]) -> Result<Rows, Error> {
+    rows.after(&message_facts(page)?)
+}
+
+fn folded(history: &History) -> Rows {
+    fold(Rows::default(), &history.events).expect("a lawful history")
+}
+
+fn state(rows: &Rows, message: u128) -> &MessageState {
+    &rows.states.get(&id(message)).expect("the message has a row").state
+}
+
+/// The state of one outbound message after `events`.
+fn outbound(events: impl IntoIterator<Item = hatch_domain::message::event::MessageEvent>) -> MessageState {
+    let mut history = History::default();
+    history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
+    for event in events {
+        history.record(TENANT, 1, event);
+    }
+    state(&folded(&history), 1).clone()
+}
+
+#[test]
+fn a_request_begins_a_queued_message_and_its_conversation() {
+    let mut history = History::default();
+    history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
+    let rows = folded(&history);
+    let [content] = rows.contents.as_slice() else { panic!("one message, got {:?}", rows.contents) };
+    assert_eq!((content.id, content.direction), (id(1), Direction::Outbound));
+    assert_eq!(content.contact_id, contact_id(TENANT, &customer(1)));
+    assert_eq!((content.created_position, content.created_at), (Position(1), at(1)));
+    assert_eq!(content.metadata, serde_json::json!({"order": "42"}));
+    assert_eq!(state(&rows, 1).progress.status, Status::Queued);
+    assert_eq!(rows.opened, [content.conversation_id]);
+    let conversation = &rows.conversations[&content.conversation_id];
+    assert_eq!(conversation.participants, [OURS, "+18045550001"]);
+    assert_eq!((conversation.message_count, conversation.unread_count), (1, 0));
+}
+
+#[test]
+fn a_life_that_goes_well_ends_delivered_with_all_its_times() {
+    let state = outbound([attempted(1), sent(1), delivered(1)]);
+    assert_eq!((state.progress.status, state.progress.attempt), (Status::Delivered, 1));
+    assert_eq!((state.sent_at, state.delivered_at), (Some(at(3)), Some(at(4))));
+    assert_eq!((state.updated_at, state.position), (at(4), Position(4)));
+    assert_eq!((state.provider.as_deref(), state.account.as_deref()), (Some("twilio"), Some(ACCOUNT)));
+    assert_eq!((state.provider_message_id.as_deref(), state.segments), (Some("SM1"), Some(2)));
+    assert_eq!((state.error, state.next_attempt_at), (None, None));
+}
+
+#[test]
+fn an_inbound_message_is_received_and_unread() {
+    let mut history = History::default();
+    history.record(TENANT, 1, received(TENANT, &customer(1), &phone(OURS)));
+    let rows = folded(&history);
+    assert_eq!(rows.contents[0].contact_id, contact_id(TENANT, &customer(1)));
+    let state = state(&rows, 1);
+    assert_eq!((state.progress.status, state.progress.attempt), (Status::Received, 0));
+    assert_eq!(state.provider_message_id.as_deref(), Some("SMinbound"));
+    assert_eq!(rows.provider_messages, [], "receipts speak of outbound messages only");
+    let conversation = rows.conversations.values().next().expect("one");
+    assert_eq!((conversation.message_count, conversation.unread_count), (1, 1));
+}
+
+#[test]
+fn a_failed_attempt_shows_why_and_when_the_next_is_due_until_it_starts() {
+    let waiting = outbound([attempted(1), send_failed(1, Some(at(60)))]);
+    assert_eq!(waiting.progress.status, Status::Retrying);
+    assert_eq!(waiting.next_attempt_at, Some(at(60)));
+    assert_eq!(waiting.error, Some(error("20500", false)));
+    let again = outbound([attempted(1), send_failed(1, Some(at(60))), attempted(2)]);
+    assert_eq!((again.progress.status, again.progress.attempt), (Status::Sending, 2));
+    assert_eq!((again.next_attempt_at, again.error), (None, None));
+}
+
+#[test]
+fn a_final_failure_has_no_next_attempt() {
+    let state = outbound([attempted(1), send_failed(1, None), failed(1)]);
+    assert_eq!(state.progress.status, Status::Failed);
+    assert_eq!((state.error, state.next_attempt_at), (Some(error("30008", true)), None));
+}
+
+#[test]
+fn a_late_receipt_of_a_former_attempt_changes_neither_status_nor_reason() {
+    let life = [attempted(1), sent(1), undelivered(1), attempted(2), sent(2)];
+    let before = outbound(life.clone());
+    let after = outbound(life.into_iter().chain([undelivered(1)]));
+    assert_eq!(after.progress.status, Status::Sent);
+    assert_eq!(after.position, before.position.next(), "it did touch the message");
+    let untouched = MessageState { updated_at: before.updated_at, position: before.position, ..after };
+    assert_eq!(untouched, before);
+}
+
+#[test]
+fn a_receipt_that_overtakes_the_answer_leaves_the_answers_details() {
+    let state = outbound([attempted(1), delivered(1), sent(1)]);
+    assert_eq!(state.progress.status, Status::Delivered);
+    assert_eq!((state.sent_at, state.segments), (Some(at(4)), Some(2)));
+}
+
+#[test]
+fn what_the_provider_calls_each_attempt_is_kept_once() {
+    let mut history = History::default();
+    history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
+    for event in [attempted(1), sent(1), undelivered(1), attempted(2), sent(2), delivered(2)] {
+        history.record(TENANT, 1, event);
+    }
+    let rows = folded(&history);
+    let kept: Vec<_> =
+        rows.provider_messages.iter().map(|p| (p.provider_message_id.as_str(), p.attempt)).collect();
+    assert_eq!(kept, [("SM1", 1), ("SM2", 2)]);
+}
+
+#[test]
+fn a_conversation_counts_exactly_and_shows_its_latest_message() {
+    let mut history = History::default();
+    let long = "word ".repeat(100);
+    history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
+    history.record(TENANT, 2, received(TENANT, &customer(1), &phone(OURS)));
+    history.record(TENANT, 1, attempted(1));
+    let mut last = received(TENANT, &customer(1), &phone(OURS));
+    last.body = Some(format!("  two\nlines {long}"));
+    history.record(TENANT, 3, last);
+    let rows = folded(&history);
+    let conversation = rows.conversations.values().next().expect("one");
+    assert_eq!((conversation.message_count, conversation.unread_count), (3, 2));
+    assert_eq!(conversation.last_message.id, id(3));
+    assert_eq!(conversation.last_message_position, Position(4));
+    assert_eq!((conversation.created_at, conversation.updated_at), (at(1), at(4)));
+    let preview = conversation.last_message.preview.as_deref().expect("it has a text");
+    assert!(preview.starts_with("two lines word word"), "{preview}");
+    assert!((138..=140).contains(&preview.chars().count()), "{preview}");
+}
+
+#[test]
+fn a_text_that_postgresql_cannot_hold_does_not_halt_the_projection() {
+    let mut history = History::default();
+    let mut odd = received(TENANT, &customer(1), &phone(OURS));
+    odd.body = Some("a\u{0}b".to_owned());
+    history.record(TENANT, 1, odd);
+    assert_eq!(folded(&history).contents[0].body.as_deref(), Some("a\u{fffd}b"));
+}
+
+#[test]
+fn an_unknown_event_of_a_message_names_its_position_and_type() {
+    let mut history = History::default();
+    history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
+    history.push(TENANT, 1, "message", "MessageTeleported", "{}");
+    let error = fold(Rows::default(), &history.events).expect_err("never skipped");
+    assert!(matches!(error, Error::Undecodable { position: Position(2), .. }), "{error}");
+    assert!(error.to_string().contains("MessageTeleported"), "{error}");
+}
+
+#[test]
+fn events_of_other_aggregates_are_none_of_its_business() {
+    let mut history = History::default();
+    history.push(TENANT, 9, "consent", "ConsentWithdrawn", "{}");
+    assert_eq!(folded(&history), Rows::default());
+}
+
+#[test]
+fn an_event_that_does_not_fit_its_message_is_refused() {
+    let request = || requested(TENANT, &phone(OURS), &customer(1));
+    let mut orphan = History::default();
+    orphan.record(TENANT, 1, attempted(1));
+    let mut twice = History::default();
+    twice.record(TENANT, 1, request());
+    twice.record(TENANT, 1, request());
+    for (history, position) in [(orphan, 1), (twice, 2)] {
+        let error = fold(Rows::default(), &history.events).expect_err("it does not fit");
+        let expected = matches!(&error, Error::Misplaced { position: at, .. } if at.0 == position);
+        assert!(expected, "{error}");
+    }
+}
+
+#[test]
+fn only_rows_that_can_exist_are_loaded() {
+    let mut history = History::default();
+    history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
+    history.record(TENANT, 2, requested(TENANT, &phone(OURS), &customer(2)));
+    history.record(TENANT, 1, attempted(1));
+    history.record(TENANT, 2, attempted(1));
+    let facts = message_facts(&history.events[1..]).expect("lawful");
+    assert_eq!(messages_to_load(&facts), [id(1).0], "message 2 begins in this page");
+    assert_eq!(conversations_to_load(&facts).len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn receipts_in_any_order_end_in_the_same_status(
+        receipts in Just(vec![sent(1), sent(2), undelivered(1), undelivered(2), failed(2), delivered(2)])
+            .prop_shuffle(),
+        kept in 1..=6_usize,
+        repeated in 0..6_usize,
+    ) {
+        let mut receipts = receipts;
+        receipts.truncate(kept);
+        receipts.push(receipts[repeated % kept].clone());
+        let after = |receipts: Vec<_>| {
+            outbound([attempted(1), attempted(2)].into_iter().chain(receipts)).progress
+        };
+        let mut sorted = receipts.clone();
+        sorted.sort_by_key(|receipt| format!("{receipt:?}"));
+        prop_assert_eq!(after(receipts), after(sorted));
+    }
+
+    #[test]
+    fn the_borders_of_pages_do_not_matter(lives in lives(), cuts in prop::collection::vec(1..5_usize, 40)) {
+        let whole = folded(&lives);
+        let (mut rows, mut rest, mut cuts) = (Rows::default(), lives.events.as_slice(), cuts.into_iter());
+        while !rest.is_empty() {
+            let (page, later) = rest.split_at(cuts.next().unwrap_or(1).min(rest.len()));
+            rows = fold(rows, page).expect("a lawful history");
+            rest = later;
+        }
+        prop_assert_eq!(rows, whole);
+    }
+}
+
+/// The interleaved lives of a few messages of two conversations.
+pub(crate) fn lives() -> impl Strategy<Value = History> {
+    let step = (1..5_u128, any::<bool>(), 0..8_usize);
+    prop::collection::vec(step, 1..40).prop_map(|steps| {
+        let mut history = History::default();
+        let mut begun = std::collections::HashSet::new();
+        for (message, inbound, kind) in steps {
+            let peer = customer(u32::try_from(message % 2).unwrap_or_default());
+            if begun.insert(message) {
+                if inbound {
+                    history.record(TENANT, message, received(TENANT, &peer, &phone(OURS)));
+                } else {
+                    history.record(TENANT, message, requested(TENANT, &phone(OURS), &peer));
+                }
+                continue;
+            }
+            history.record(TENANT, message, match kind {
+                0 => attempted(1),
+                1 => attempted(2),
+                2 => sent(1),
+                3 => sent(2),
+                4 => undelivered(1),
+                5 => send_failed(1, Some(at(99))),
+                6 => delivered(2),
+                _ => failed(2),
+            });
+        }
+        history
+    })
+}

@@ -1,0 +1,164 @@
+//! Conversations, one or many, as the API shows them.
+
+use chrono::{DateTime, Utc};
+use hatch_domain::address::Address;
+use hatch_domain::ids::{ConversationId, TenantId};
+use hatch_domain::message::event::Channel;
+use hatch_eventstore::Position;
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::{Json, Type};
+
+use super::conditions::Conditions;
+use super::page::{List, ListKind, Page};
+use super::{QueryError, ReadModel};
+use crate::Error;
+use crate::projection::LastMessage;
+
+/// The columns that every query of conversations reads.
+macro_rules! columns {
+    () => {
+        "c.id, c.participants, c.channels, c.topic, c.state, c.assignee, c.labels, c.message_count,
+         c.unread_count, c.last_message, c.metadata, c.created_at, c.updated_at,
+         c.last_message_position"
+    };
+}
+
+const LIST: &str = concat!("SELECT ", columns!(), " FROM rm.conversations c\n");
+
+const ONE: &str =
+    concat!("SELECT ", columns!(), " FROM rm.conversations c WHERE c.tenant_id = $1 AND c.id = $2");
+
+/// A conversation. Serialises to exactly the API's object: what is absent is `null` or an empty list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Conversation {
+    /// Its id.
+    pub id: ConversationId,
+    /// Who takes part, sorted bytewise.
+    pub participants: Vec<String>,
+    /// The channels of its messages, sorted.
+    pub channels: Vec<String>,
+    /// The topic that sets it apart from others of the same participants.
+    pub topic: Option<String>,
+    /// `open`, `closed` or `snoozed`.
+    pub state: String,
+    /// Who looks after it.
+    pub assignee: Option<String>,
+    /// The labels that it bears.
+    pub labels: Vec<String>,
+    /// How many messages it has, in both directions.
+    pub message_count: i64,
+    /// How many inbound messages came since it was last read.
+    pub unread_count: i64,
+    /// Its latest message.
+    pub last_message: LastMessage,
+    /// The client's own notes.
+    pub metadata: Value,
+    /// When its first message was requested or received.
+    pub created_at: DateTime<Utc>,
+    /// When its latest message was requested or received.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Which conversations are wanted: those that every given field holds for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConversationFilter {
+    /// In which this address takes part.
+    pub participant: Option<Address>,
+    /// With a message by this channel.
+    pub channel: Option<Channel>,
+}
+
+impl ReadModel {
+    /// The conversations of `tenant` that `filter` lets through, the latest activity first.
+    ///
+    /// They are paged by the position of their latest message. What does not move while a client
+    /// pages is neither repeated nor left out. What does move, because a message came, moves to the
+    /// top: it is not repeated further down, and a client that had not reached it yet finds it by
+    /// beginning again at the first page.
+    ///
+    /// # Errors
+    /// [`QueryError::Page`] for a cursor that is none; [`QueryError::Database`].
+    pub async fn conversations(
+        &self,
+        tenant: TenantId,
+        filter: &ConversationFilter,
+        page: &Page,
+    ) -> Result<List<Conversation>, QueryError> {
+        let before = page.before(ListKind::Conversations)?;
+        let (sql, conditions) = list_sql(tenant, filter, before, page.limit);
+        let rows = self.list(&sql, &conditions).await?;
+        let rows: Result<Vec<_>, Error> = rows.iter().map(keyed_conversation).collect();
+        Ok(List::of(ListKind::Conversations, page.limit, rows?))
+    }
+
+    /// One conversation of `tenant`.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn conversation(
+        &self,
+        tenant: TenantId,
+        id: ConversationId,
+    ) -> Result<Option<Conversation>, QueryError> {
+        let rows = self.prepared(ONE, &[&tenant.0, &id.0]).await?;
+        Ok(rows.first().map(conversation).transpose()?)
+    }
+}
+
+/// The list's statement. A participant is looked for with EXISTS, so that the planner may begin with
+/// the few conversations of a customer, or walk the latest ones for an address of the tenant's own
+/// that takes part in nearly all.
+pub(crate) fn list_sql(
+    tenant: TenantId,
+    filter: &ConversationFilter,
+    before: Position,
+    limit: u32,
+) -> (String, Conditions) {
+    let mut conditions = Conditions::of(tenant, &["c.tenant_id"]).and(
+        "c.last_message_position < ",
+        "",
+        before.0,
+        Type::INT8,
+    );
+    if let Some(address) = &filter.participant {
+        conditions = conditions.and(
+            "EXISTS (SELECT FROM rm.conversation_participants p
+                      WHERE p.tenant_id = c.tenant_id AND p.conversation_id = c.id
+                        AND p.address = ",
+            ")",
+            address.to_string(),
+            Type::TEXT,
+        );
+    }
+    if let Some(channel) = filter.channel {
+        conditions = conditions.and("c.channels ? ", "", channel.as_str(), Type::TEXT);
+    }
+    let (where_sql, _) = conditions.parts();
+    let sql =
+        format!("{LIST}{where_sql} ORDER BY c.last_message_position DESC LIMIT {}", limit + 1);
+    (sql, conditions)
+}
+
+fn keyed_conversation(row: &Row) -> Result<(Position, Conversation), Error> {
+    Ok((Position(row.try_get("last_message_position")?), conversation(row)?))
+}
+
+fn conversation(row: &Row) -> Result<Conversation, Error> {
+    Ok(Conversation {
+        id: ConversationId(row.try_get("id")?),
+        participants: row.try_get::<_, Json<_>>("participants")?.0,
+        channels: row.try_get::<_, Json<_>>("channels")?.0,
+        topic: row.try_get("topic")?,
+        state: row.try_get("state")?,
+        assignee: row.try_get("assignee")?,
+        labels: row.try_get::<_, Json<_>>("labels")?.0,
+        message_count: row.try_get("message_count")?,
+        unread_count: row.try_get("unread_count")?,
+        last_message: row.try_get::<_, Json<_>>("last_message")?.0,
+        metadata: row.try_get("metadata")?,
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}

@@ -1,0 +1,304 @@
+//! Messages, one or many, as the API shows them.
+
+use chrono::{DateTime, Utc};
+use hatch_domain::address::Address;
+use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::message::event::{Channel, SendError};
+use hatch_domain::message::status::Status;
+use hatch_eventstore::Position;
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::{Json, ToSql, Type};
+use uuid::Uuid;
+
+use super::conditions::Conditions;
+use super::page::{List, ListKind, Page};
+use super::{QueryError, ReadModel};
+use crate::Error;
+use crate::projection::Direction;
+
+/// The columns that every query of messages reads.
+macro_rules! columns {
+    () => {
+        "m.id, m.conversation_id, m.contact_id, m.direction, m.channel, m.from_address,
+         m.to_addresses, m.cc, m.bcc, m.subject, m.body, m.html, m.attachments, m.status,
+         m.provider, m.provider_message_id, m.attempts, m.next_attempt_at, m.error, m.segments,
+         m.metadata, m.created_at, m.scheduled_at, m.sent_at, m.delivered_at, m.read_at,
+         m.updated_at, m.position, m.created_position"
+    };
+}
+
+const LIST: &str = concat!("SELECT ", columns!(), " FROM rm.messages m\n");
+
+const ONE: &str =
+    concat!("SELECT ", columns!(), " FROM rm.messages m WHERE m.tenant_id = $1 AND m.id = $2");
+
+/// Two rows are enough to know that the name is ambiguous.
+const SENT_AS: &str = "
+    SELECT message_id, attempt
+      FROM rm.provider_messages
+     WHERE tenant_id = $1 AND provider = $2 AND provider_message_id = $3
+       AND ($4::text IS NULL OR account = $4)
+     LIMIT 2";
+
+/// A message. Serialises to exactly the API's object: what is absent is `null` or an empty list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// The conversation that it belongs to.
+    pub conversation_id: ConversationId,
+    /// The contact at the other end; see [`contact_id`](crate::contact_id).
+    pub contact_id: Uuid,
+    /// `outbound` or `inbound`.
+    pub direction: String,
+    /// The channel, such as `sms`.
+    pub channel: String,
+    /// The sender.
+    pub from: String,
+    /// The recipients; in JSON a string when there is one, as in a request.
+    #[serde(serialize_with = "one_or_list")]
+    pub to: Vec<String>,
+    /// Who got a copy, for email.
+    pub cc: Vec<String>,
+    /// Who got a copy unseen, for email.
+    pub bcc: Vec<String>,
+    /// The subject, for email.
+    pub subject: Option<String>,
+    /// The text.
+    pub body: Option<String>,
+    /// The text as HTML, for email.
+    pub html: Option<String>,
+    /// The files that go with it: `[{url, content_type?}]`.
+    pub attachments: Value,
+    /// Where it stands. Text, because rows may be newer than this build.
+    pub status: String,
+    /// The provider of the latest attempt, or the one that brought it.
+    pub provider: Option<String>,
+    /// What that provider calls it.
+    pub provider_message_id: Option<String>,
+    /// How many attempts were made to send it.
+    pub attempts: i32,
+    /// When the next one is due.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// Why it has the status that it has, where that is a bad one.
+    pub error: Option<SendError>,
+    /// Into how many parts the provider cut it.
+    pub segments: Option<i32>,
+    /// The client's own notes.
+    pub metadata: Value,
+    /// When it was requested or received.
+    pub created_at: DateTime<Utc>,
+    /// When it is to be sent, if that was asked for.
+    pub scheduled_at: Option<DateTime<Utc>>,
+    /// When the provider took it.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// When a receipt said that it arrived.
+    pub delivered_at: Option<DateTime<Utc>>,
+    /// When a receipt said that it was read.
+    pub read_at: Option<DateTime<Utc>>,
+    /// When its latest event happened.
+    pub updated_at: DateTime<Utc>,
+    /// The position of its latest event.
+    pub position: Position,
+}
+
+/// Which messages are wanted: those that every given field holds for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MessageFilter {
+    /// From or to this address.
+    pub participant: Option<Address>,
+    /// Of this conversation.
+    pub conversation: Option<ConversationId>,
+    /// By this channel.
+    pub channel: Option<Channel>,
+    /// In this direction.
+    pub direction: Option<Direction>,
+    /// With this status.
+    pub status: Option<Status>,
+}
+
+/// Which message, and which attempt of it, a provider speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentAs {
+    /// The message.
+    pub message_id: MessageId,
+    /// The attempt, from 1.
+    pub attempt: u32,
+}
+
+impl ReadModel {
+    /// The messages of `tenant` that `filter` lets through, the newest first.
+    ///
+    /// They are paged by the position of their first event, which never changes: whatever is written
+    /// meanwhile, no message is repeated, and none that was there when paging began is left out.
+    /// (One whose *status* changes between two pages joins or leaves a list filtered by status.)
+    ///
+    /// # Errors
+    /// [`QueryError::Page`] for a cursor that is none; [`QueryError::Database`].
+    pub async fn messages(
+        &self,
+        tenant: TenantId,
+        filter: &MessageFilter,
+        page: &Page,
+    ) -> Result<List<Message>, QueryError> {
+        let before = page.before(ListKind::Messages)?;
+        let (sql, conditions) = list_sql(tenant, filter, before, page.limit);
+        let rows = self.list(&sql, &conditions).await?;
+        let rows: Result<Vec<_>, Error> = rows.iter().map(keyed_message).collect();
+        Ok(List::of(ListKind::Messages, page.limit, rows?))
+    }
+
+    /// One message of `tenant`.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn message(
+        &self,
+        tenant: TenantId,
+        id: MessageId,
+    ) -> Result<Option<Message>, QueryError> {
+        let rows = self.prepared(ONE, &[&tenant.0, &id.0]).await?;
+        Ok(rows.first().map(message).transpose()?)
+    }
+
+    /// The messages of a conversation of `tenant`, the newest first; none when there is no such
+    /// conversation.
+    ///
+    /// # Errors
+    /// As [`messages`](Self::messages).
+    pub async fn conversation_messages(
+        &self,
+        tenant: TenantId,
+        id: ConversationId,
+        page: &Page,
+    ) -> Result<Option<List<Message>>, QueryError> {
+        let filter = MessageFilter { conversation: Some(id), ..MessageFilter::default() };
+        let list = self.messages(tenant, &filter, page).await?;
+        // A conversation has a message from its first moment on, so an empty first page means that
+        // there is none; an empty later page does not.
+        let unknown = list.data.is_empty() && page.cursor.is_none();
+        Ok((!unknown).then_some(list))
+    }
+
+    /// The message of `tenant` that `provider` calls `provider_message_id`, for receipts that do not
+    /// carry our own ids. None when it is unknown, or when several accounts use that name and
+    /// `account` does not say which.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn sent_as(
+        &self,
+        tenant: TenantId,
+        provider: &str,
+        account: Option<&str>,
+        provider_message_id: &str,
+    ) -> Result<Option<SentAs>, QueryError> {
+        let values: [&(dyn ToSql + Sync); 4] =
+            [&tenant.0, &provider, &provider_message_id, &account];
+        let rows = self.prepared(SENT_AS, &values).await?;
+        let [row] = rows.as_slice() else {
+            return Ok(None);
+        };
+        let attempt: i32 = row.try_get("attempt").map_err(Error::from)?;
+        Ok(Some(SentAs {
+            message_id: MessageId(row.try_get("message_id").map_err(Error::from)?),
+            attempt: u32::try_from(attempt).unwrap_or_default(),
+        }))
+    }
+}
+
+/// The list's statement. The participants' table is joined rather than searched for each message:
+/// its key then gives the order, and the page is the only thing that is read.
+pub(crate) fn list_sql(
+    tenant: TenantId,
+    filter: &MessageFilter,
+    before: Position,
+    limit: u32,
+) -> (String, Conditions) {
+    let mut conditions = Conditions::of(tenant, tenant_columns(filter)).and(
+        "m.created_position < ",
+        "",
+        before.0,
+        Type::INT8,
+    );
+    let mut join = "";
+    if let Some(address) = &filter.participant {
+        join = "JOIN rm.message_participants p ON p.created_position = m.created_position\n";
+        conditions = conditions.and("p.address = ", "", address.to_string(), Type::TEXT);
+    }
+    if let Some(id) = filter.conversation {
+        conditions = conditions.and("m.conversation_id = ", "", id.0, Type::UUID);
+    }
+    if let Some(channel) = filter.channel {
+        conditions = conditions.and("m.channel = ", "", channel.as_str(), Type::TEXT);
+    }
+    if let Some(direction) = filter.direction {
+        conditions = conditions.and("m.direction = ", "", direction.as_str(), Type::TEXT);
+    }
+    if let Some(status) = filter.status {
+        conditions = conditions.and("m.status = ", "", status.as_str(), Type::TEXT);
+    }
+    let (where_sql, _) = conditions.parts();
+    let sql = format!(
+        "{LIST}{join}{where_sql} \
+         ORDER BY m.created_position DESC LIMIT {}",
+        limit + 1
+    );
+    (sql, conditions)
+}
+
+fn one_or_list<S: serde::Serializer>(list: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match list {
+        [only] => only.serialize(serializer),
+        list => list.serialize(serializer),
+    }
+}
+
+/// Where the tenant is named: in the messages, and in the table whose index the list may begin with.
+/// Not in others, since the planner counts the tenant's share of the rows once for each.
+const fn tenant_columns(filter: &MessageFilter) -> &'static [&'static str] {
+    match filter {
+        MessageFilter { participant: Some(_), .. } => &["m.tenant_id", "p.tenant_id"],
+        MessageFilter { status: Some(_), .. } => &["m.tenant_id", "m.state_tenant_id"],
+        _ => &["m.tenant_id"],
+    }
+}
+
+fn keyed_message(row: &Row) -> Result<(Position, Message), Error> {
+    Ok((Position(row.try_get("created_position")?), message(row)?))
+}
+
+fn message(row: &Row) -> Result<Message, Error> {
+    Ok(Message {
+        id: MessageId(row.try_get("id")?),
+        conversation_id: ConversationId(row.try_get("conversation_id")?),
+        contact_id: row.try_get("contact_id")?,
+        direction: row.try_get("direction")?,
+        channel: row.try_get("channel")?,
+        from: row.try_get("from_address")?,
+        to: row.try_get::<_, Json<_>>("to_addresses")?.0,
+        cc: row.try_get::<_, Json<_>>("cc")?.0,
+        bcc: row.try_get::<_, Json<_>>("bcc")?.0,
+        subject: row.try_get("subject")?,
+        body: row.try_get("body")?,
+        html: row.try_get("html")?,
+        attachments: row.try_get("attachments")?,
+        status: row.try_get("status")?,
+        provider: row.try_get("provider")?,
+        provider_message_id: row.try_get("provider_message_id")?,
+        attempts: row.try_get("attempts")?,
+        next_attempt_at: row.try_get("next_attempt_at")?,
+        error: row.try_get::<_, Option<Json<SendError>>>("error")?.map(|json| json.0),
+        segments: row.try_get("segments")?,
+        metadata: row.try_get("metadata")?,
+        created_at: row.try_get("created_at")?,
+        scheduled_at: row.try_get("scheduled_at")?,
+        sent_at: row.try_get("sent_at")?,
+        delivered_at: row.try_get("delivered_at")?,
+        read_at: row.try_get("read_at")?,
+        updated_at: row.try_get("updated_at")?,
+        position: Position(row.try_get("position")?),
+    })
+}

@@ -1,0 +1,66 @@
+//! The read side: every query names its tenant and reads the views.
+
+mod conditions;
+mod conversation;
+mod message;
+mod page;
+mod projections;
+
+pub use conversation::{Conversation, ConversationFilter};
+pub use message::{Message, MessageFilter, SentAs};
+pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
+pub use projections::{Halt, ProjectionState, ProjectionStatus};
+
+#[cfg(test)]
+pub(crate) use {conversation::list_sql as conversation_list_sql, message::list_sql as message_list_sql};
+
+use deadpool_postgres::Pool;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use self::conditions::Conditions;
+use crate::Error;
+
+/// Why a query has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The page cannot be had: the client's mistake.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// The tables cannot be read.
+    #[error(transparent)]
+    Database(#[from] Error),
+}
+
+/// The read models' queries. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ReadModel {
+    pub(crate) pool: Pool,
+}
+
+impl ReadModel {
+    /// Queries over `pool`, whose own timeouts bound the wait for a connection.
+    #[must_use]
+    pub fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// A list. It is planned each time for its values, since the best plan for a participant of three
+    /// messages is a bad one for an address that is in all of them.
+    async fn list(&self, sql: &str, conditions: &Conditions) -> Result<Vec<Row>, Error> {
+        let client = self.pool.get().await?;
+        let (_, values) = conditions.parts();
+        Ok(client.query_typed(sql, &values).await?)
+    }
+
+    /// A look-up by key, for which one plan fits all values.
+    async fn prepared(
+        &self,
+        sql: &'static str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, values).await?)
+    }
+}

@@ -1,0 +1,132 @@
+//! How far the projections are behind the log.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_eventstore::{Log, Position};
+use serde::Serialize;
+
+use super::{QueryError, ReadModel};
+use crate::projection::Projection;
+use crate::{Error, checkpoints};
+
+/// A read model whose oldest waiting event is older than this is catching up, not live.
+const LIVE_LAG_SECONDS_MAX: f64 = 5.0;
+
+/// The time as the log's own database has it: events carry that.
+const NOW: &str = "SELECT clock_timestamp()";
+
+/// Halts that still stand are those of an event after the checkpoint.
+const HALTS: &str = "SELECT projection, version, position, reason FROM rm.projection_halts";
+
+/// Whether a read model follows the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProjectionState {
+    /// It is at the log's head, or seconds behind.
+    Live,
+    /// It is further behind.
+    CatchingUp,
+    /// It met an event that this build cannot apply, and waits for one that can.
+    Halted,
+}
+
+/// The event that a read model halted at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Halt {
+    /// The event's position.
+    pub position: Position,
+    /// Why it cannot be applied.
+    pub reason: String,
+}
+
+/// How far a read model got.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProjectionStatus {
+    /// The read model.
+    pub name: &'static str,
+    /// The version of its tables.
+    pub version: i32,
+    /// The last position that it has applied.
+    pub position: Position,
+    /// How many events of the log it has yet to apply.
+    pub lag_events: i64,
+    /// How long the oldest of them has been waiting.
+    pub lag_seconds: f64,
+    /// Whether it follows the log.
+    pub status: ProjectionState,
+    /// Where and why it halted, if it did.
+    pub halt: Option<Halt>,
+}
+
+impl std::fmt::Display for ProjectionState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Live => "live",
+            Self::CatchingUp => "catching_up",
+            Self::Halted => "halted",
+        })
+    }
+}
+
+/// The tables' side of the status.
+struct Progress {
+    checkpoints: Vec<(Projection, Position)>,
+    halts: Vec<(Projection, Halt)>,
+    now: DateTime<Utc>,
+}
+
+impl ReadModel {
+    /// Every read model. Not a tenant's business, but the operator's.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn projections(&self) -> Result<Vec<ProjectionStatus>, QueryError> {
+        Ok(self.statuses().await?)
+    }
+
+    async fn statuses(&self) -> Result<Vec<ProjectionStatus>, Error> {
+        // The checkpoints before the head: both only grow, so none is found beyond it.
+        let Progress { checkpoints, halts, now } = self.progress().await?;
+        let log = Log::new(self.pool.clone());
+        let head = log.head().await?;
+        let mut statuses = Vec::new();
+        for (projection, position) in checkpoints {
+            let oldest = log.read_at(position.next()).await?;
+            let waited = oldest.map_or(TimeDelta::zero(), |event| now - event.recorded_at);
+            let lag_seconds = waited.as_seconds_f64().max(0.0);
+            let halt = halts
+                .iter()
+                .find(|(halted, halt)| *halted == projection && halt.position > position)
+                .map(|(_, halt)| halt.clone());
+            let status = match halt {
+                Some(_) => ProjectionState::Halted,
+                None if lag_seconds > LIVE_LAG_SECONDS_MAX => ProjectionState::CatchingUp,
+                None => ProjectionState::Live,
+            };
+            statuses.extend(projection.read_models().iter().map(|name| ProjectionStatus {
+                name,
+                version: projection.version(),
+                position,
+                lag_events: (head.0 - position.0).max(0),
+                lag_seconds,
+                status,
+                halt: halt.clone(),
+            }));
+        }
+        Ok(statuses)
+    }
+
+    async fn progress(&self) -> Result<Progress, Error> {
+        let client = self.pool.get().await?;
+        let checkpoints = checkpoints::read_all(&client).await?;
+        let statement = client.prepare_cached(HALTS).await?;
+        let mut halts = Vec::new();
+        for row in client.query(&statement, &[]).await? {
+            let (name, version): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
+            let halt = Halt { position: Position(row.try_get(2)?), reason: row.try_get(3)? };
+            halts.extend(Projection::find(&name, version).map(|projection| (projection, halt)));
+        }
+        let statement = client.prepare_cached(NOW).await?;
+        let now = client.query_one(&statement, &[]).await?.try_get(0)?;
+        Ok(Progress { checkpoints, halts, now })
+    }
+}

@@ -1,0 +1,176 @@
+//! Pages become rows: once, whole, and by one projector.
+
+use std::sync::Arc;
+
+use hatch_eventstore::{Position, RecordedEvent};
+use serde_json::json;
+
+use super::Db;
+use crate::history::*;
+use crate::{Error, QueryError};
+
+/// Two outbound messages and an inbound one, through most that can happen to them.
+fn history() -> History {
+    let mut history = History::default();
+    history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
+    history.record(TENANT, 1, attempted(1));
+    history.record(TENANT, 2, requested(TENANT, &phone(OURS), &customer(2)));
+    history.record(TENANT, 1, send_failed(1, Some(at(60))));
+    history.push(TENANT, 99, "consent", "ConsentWithdrawn", "{}");
+    history.record(TENANT, 3, received(TENANT, &customer(1), &phone(OURS)));
+    history.record(TENANT, 1, attempted(2));
+    history.record(TENANT, 2, attempted(1));
+    history.record(TENANT, 1, delivered(2));
+    history.record(TENANT, 1, sent(2));
+    history.record(TENANT, 2, sent(1));
+    history.record(TENANT, 2, undelivered(1));
+    history
+}
+
+#[tokio::test]
+async fn a_message_reads_back_as_the_apis_object() {
+    let db = Db::with(&history().events).await;
+    let read_model = db.read_model();
+    let message = read_model.message(TENANT, id(2)).await.expect("it can be read").expect("it is there");
+    let request = requested(TENANT, &phone(OURS), &customer(2));
+    assert_eq!(
+        serde_json::to_value(message).expect("it serialises"),
+        json!({
+            "id": id(2), "conversation_id": request.conversation_id,
+            "contact_id": crate::contact_id(TENANT, &customer(2)), "direction": "outbound",
+            "channel": "sms", "from": OURS, "to": ["+18045550002"], "cc": [], "bcc": [],
+            "subject": null, "body": "Hello", "html": null, "attachments": [],
+            "status": "undelivered", "provider": "twilio", "provider_message_id": "SM1",
+            "attempts": 1, "next_attempt_at": null,
+            "error": {"code": "30003", "detail": "because of 30003", "permanent": true},
+            "segments": 2, "metadata": {"order": "42"}, "created_at": at(3), "scheduled_at": null,
+            "sent_at": at(11), "delivered_at": null, "read_at": null, "updated_at": at(12),
+            "position": 12,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_conversation_reads_back_as_the_apis_object() {
+    let db = Db::with(&history().events).await;
+    let conversation_id = requested(TENANT, &phone(OURS), &customer(1)).conversation_id;
+    let conversation =
+        db.read_model().conversation(TENANT, conversation_id).await.expect("it can be read");
+    assert_eq!(
+        serde_json::to_value(conversation.expect("it is there")).expect("it serialises"),
+        json!({
+            "id": conversation_id, "participants": [OURS, "+18045550001"], "channels": ["sms"],
+            "topic": null, "state": "open", "assignee": null, "labels": [], "message_count": 2,
+            "unread_count": 1, "last_message": {"id": id(3), "direction": "inbound",
+            "channel": "sms", "preview": "Hi back", "at": at(6)}, "metadata": {},
+            "created_at": at(1), "updated_at": at(6),
+        })
+    );
+}
+
+#[tokio::test]
+async fn events_one_by_one_or_as_one_page_give_equal_rows() {
+    let history = history();
+    let (whole, single) = (Db::with(&history.events).await, Db::new().await);
+    for (n, event) in (0..).zip(&history.events) {
+        single.advance(Position(n), std::slice::from_ref(event)).await.expect("it is the next");
+    }
+    let dump = whole.dump().await;
+    assert!(dump.len() > 10, "{dump:?}");
+    assert_eq!(single.dump().await, dump);
+    assert_eq!(single.checkpoint().await, whole.checkpoint().await);
+}
+
+#[tokio::test]
+async fn a_page_applied_twice_changes_nothing_the_second_time() {
+    let history = history();
+    let db = Db::with(&history.events).await;
+    let before = db.dump().await;
+    let again = db.advance(Position::START, &history.events).await.expect_err("it was applied");
+    assert!(matches!(again, Error::Fenced { expected: Position::START }), "{again}");
+    assert_eq!(db.dump().await, before);
+}
+
+#[tokio::test]
+async fn of_two_projectors_at_one_checkpoint_exactly_one_applies_the_page() {
+    let history = history();
+    let db = Db::new().await;
+    let outcomes = tokio::join!(
+        db.advance(Position::START, &history.events),
+        db.advance(Position::START, &history.events),
+        db.advance(Position::START, &history.events[..3]),
+    );
+    let outcomes = [outcomes.0, outcomes.1, outcomes.2];
+    let winners: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().ok()).collect();
+    assert_eq!(winners.len(), 1, "{outcomes:?}");
+    let fenced = outcomes.iter().filter(|one| matches!(one, Err(Error::Fenced { .. }))).count();
+    assert_eq!(fenced, 2, "{outcomes:?}");
+    let applied = usize::try_from(winners[0].0).expect("positive");
+    assert_eq!(db.dump().await, Db::with(&history.events[..applied]).await.dump().await);
+}
+
+#[tokio::test]
+async fn a_projector_that_stops_in_the_middle_of_a_page_leaves_it_unapplied() {
+    let history = history();
+    let db = Db::with(&history.events[..4]).await;
+    let before = db.dump().await;
+    let mut client = db.client().await;
+    let advance = crate::Projection::Messages.advance(&mut client, Position(4), &history.events[4..]);
+    // Polled until it waits for PostgreSQL for the third time, and then never again.
+    let mut polls = 0;
+    let mut advance = Box::pin(advance);
+    let interrupted = std::future::poll_fn(|context| {
+        polls += 1;
+        match advance.as_mut().poll(context) {
+            std::task::Poll::Ready(outcome) => std::task::Poll::Ready(Some(outcome)),
+            std::task::Poll::Pending if polls == 3 => std::task::Poll::Ready(None),
+            std::task::Poll::Pending => std::task::Poll::Pending,
+        }
+    });
+    assert!(interrupted.await.is_none(), "it was to be interrupted");
+    drop(advance);
+    drop(client);
+    assert_eq!(db.dump().await, before);
+    let restarted = db.advance(db.checkpoint().await, &history.events[4..]).await;
+    assert_eq!(restarted.expect("it goes on"), Position(12));
+    assert_eq!(db.dump().await, Db::with(&history.events).await.dump().await);
+}
+
+#[tokio::test]
+async fn a_page_with_an_unknown_event_is_not_applied_at_all() {
+    let mut history = history();
+    history.push(TENANT, 1, "message", "MessageTeleported", "{}");
+    let db = Db::new().await;
+    let error = db.advance(Position::START, &history.events).await.expect_err("never skipped");
+    assert!(matches!(error, Error::Undecodable { position: Position(13), .. }), "{error}");
+    assert_eq!((db.checkpoint().await, db.dump().await), (Position::START, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_the_next_is_refused() {
+    let history = history();
+    let db = Db::new().await;
+    let gap = [Arc::clone(&history.events[0]), Arc::clone(&history.events[2])];
+    let later: &[Arc<RecordedEvent>] = &history.events[1..];
+    for page in [later, &gap] {
+        let error = db.advance(Position::START, page).await.expect_err("it does not follow");
+        assert!(matches!(error, Error::NotContiguous { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_finds_its_message_by_what_the_provider_calls_it() {
+    let db = Db::with(&history().events).await;
+    let read_model = db.read_model();
+    let find = async |tenant, provider: &str, account: Option<&str>, called: &str| {
+        let found: Result<_, QueryError> =
+            read_model.sent_as(tenant, provider, account, called).await;
+        found.expect("it can be looked up").map(|sent| (sent.message_id, sent.attempt))
+    };
+    assert_eq!(find(TENANT, "twilio", None, "SM2").await, Some((id(1), 2)));
+    assert_eq!(find(TENANT, "twilio", Some(ACCOUNT), "SM2").await, Some((id(1), 2)));
+    assert_eq!(find(TENANT, "twilio", Some("AC2"), "SM2").await, None);
+    assert_eq!(find(TENANT, "vonage", None, "SM2").await, None);
+    assert_eq!(find(OTHER_TENANT, "twilio", None, "SM2").await, None);
+    assert_eq!(find(TENANT, "twilio", None, "SMinbound").await, None);
+}

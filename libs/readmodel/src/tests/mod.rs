@@ -1,0 +1,84 @@
+//! The tables, against a real PostgreSQL.
+
+mod applying;
+mod listing;
+mod plans;
+mod waiting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+use hatch_eventstore::testing::{Template, TestDatabase};
+use hatch_eventstore::{Position, RecordedEvent};
+
+use crate::projection::Projection;
+use crate::{Error, ReadModel, checkpoints};
+
+const TEMPLATE: Template = Template { name: "readmodel", schemas: &[crate::SCHEMA], sql: "" };
+
+const TABLES: [&str; 6] = [
+    "messages",
+    "message_states",
+    "message_participants",
+    "provider_messages",
+    "conversations",
+    "conversation_participants",
+];
+
+/// A migrated database of the test's own.
+struct Db {
+    pool: Pool,
+    _database: TestDatabase,
+}
+
+impl Db {
+    async fn new() -> Self {
+        let database = TestDatabase::create_from(&TEMPLATE).await;
+        let pool = hatch_eventstore::pool(&database.config(), 4, Duration::from_secs(5));
+        let db = Self { pool, _database: database };
+        checkpoints::ensure(&db.client().await, Projection::Messages).await.expect("a checkpoint");
+        db
+    }
+
+    /// With `events` applied in one page.
+    async fn with(events: &[Arc<RecordedEvent>]) -> Self {
+        let db = Self::new().await;
+        db.advance(Position::START, events).await.expect("a lawful history");
+        db
+    }
+
+    async fn client(&self) -> Object {
+        self.pool.get().await.expect("the test server answers")
+    }
+
+    async fn advance(
+        &self,
+        from: Position,
+        page: &[Arc<RecordedEvent>],
+    ) -> Result<Position, Error> {
+        Projection::Messages.advance(&mut self.client().await, from, page).await
+    }
+
+    fn read_model(&self) -> ReadModel {
+        ReadModel::new(self.pool.clone())
+    }
+
+    /// Every row of every table, as text.
+    async fn dump(&self) -> Vec<String> {
+        let client = self.client().await;
+        let mut dump = Vec::new();
+        for table in TABLES {
+            let sql = format!(
+                "SELECT '{table} ' || to_json(t)::text FROM rm_messages_v1.{table} t ORDER BY 1"
+            );
+            let rows = client.query(&sql, &[]).await.expect("the table can be read");
+            dump.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+        }
+        dump
+    }
+
+    async fn checkpoint(&self) -> Position {
+        checkpoints::read(&self.client().await, Projection::Messages).await.expect("a checkpoint")
+    }
+}

@@ -1,0 +1,40 @@
+//! `Idempotency-Key`: the same key and request make one message, for ever.
+
+use axum::http::HeaderMap;
+use hatch_domain::ids::TenantId;
+use hatch_eventstore::CommandKey;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::Problem;
+use crate::problem::FieldError;
+
+const HEADER: &str = "idempotency-key";
+
+/// Characters of a key at most.
+const KEY_LENGTH_MAX: usize = 255;
+
+/// Namespace of command keys: a UUIDv4 drawn once for hatch.
+const NAMESPACE: Uuid = Uuid::from_u128(0x9d3f_5f0a_6c1e_4f7b_8a52_0e4c_b7d1_93a6);
+
+/// The command key of a request, if its client gave one. It covers the tenant, the route and the
+/// request as it was understood: two spellings of one number are the same request.
+pub(super) fn command_key(
+    headers: &HeaderMap,
+    tenant: TenantId,
+    route: &str,
+    normalised: &impl Serialize,
+) -> Result<Option<CommandKey>, Problem> {
+    let Some(value) = headers.get(HEADER) else { return Ok(None) };
+    let printable = value.to_str().ok().filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()));
+    let Some(key) = printable else {
+        let detail = format!("expected 1 to {KEY_LENGTH_MAX} printable ASCII characters");
+        return Err(Problem::invalid(vec![FieldError::new("Idempotency-Key", detail)]));
+    };
+    let request = serde_json::to_vec(normalised).map_err(|error| Problem::fault(&error))?;
+    Ok(Some(CommandKey {
+        id: Uuid::new_v5(&NAMESPACE, format!("{tenant}\n{route}\n{key}").as_bytes()),
+        request_hash: Sha256::digest(request).into(),
+    }))
+}

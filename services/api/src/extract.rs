@@ -1,0 +1,122 @@
+//! Reading a request: every refusal is a [`Problem`] that names the field.
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+use uuid::Uuid;
+
+use crate::Problem;
+use crate::problem::FieldError;
+
+/// Bytes of a request's body at most.
+pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// A JSON body of at most [`BODY_BYTES_MAX`].
+#[derive(Debug)]
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::unsupported_media_type("application/json"));
+        }
+        let body = read_body(request, state).await?;
+        parse_json(&body).map(Self).map_err(|error| Problem::invalid(vec![error]))
+    }
+}
+
+/// The whole body, within the limit.
+pub(crate) async fn read_body<S: Send + Sync>(
+    request: Request,
+    state: &S,
+) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|_| Problem::too_large(BODY_BYTES_MAX))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    let subtype = essence.to_ascii_lowercase();
+    subtype == "application/json" || (subtype.starts_with("application/") && subtype.ends_with("+json"))
+}
+
+/// Parses `body`, or says which field is wrong and what was expected.
+pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, FieldError> {
+    if body.is_empty() {
+        return Err(FieldError::new("", "expected a JSON object, the body is empty"));
+    }
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let detail = format!("expected UTF-8, byte {} is not", error.valid_up_to());
+        FieldError::new("", detail)
+    })?;
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let value = serde_path_to_error::deserialize(&mut parser)
+        .map_err(|error| FieldError::new(pointer(error.path()), error.inner().to_string()))?;
+    parser.end().map_err(|error| FieldError::new("", error.to_string()))?;
+    Ok(value)
+}
+
+/// JSON Pointer of a path (RFC 6901, section 3).
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        let token = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Enum { .. } | Segment::Unknown => continue,
+        };
+        pointer.push('/');
+        pointer.push_str(&token);
+    }
+    pointer
+}
+
+/// An id in the path. What is no id names nothing: 404.
+#[derive(Debug)]
+pub(crate) struct PathId(pub(crate) Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let id = Path::<Uuid>::from_request_parts(parts, state).await;
+        id.map(|Path(id)| Self(id)).map_err(|_| Problem::not_found("id"))
+    }
+}
+
+/// The parameters of the query.
+#[derive(Debug)]
+pub(crate) struct QueryParameters<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(rejection) => {
+                let (pointer, detail) = parameter_error(&rejection);
+                Err(Problem::invalid(vec![FieldError::new(pointer, detail)]))
+            }
+        }
+    }
+}
+
+/// The parameter and the reason in axum's words, `Failed to ...: name: reason`.
+fn parameter_error(rejection: &axum::extract::rejection::QueryRejection) -> (String, String) {
+    let mut cause: &dyn std::error::Error = rejection;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let text = rejection.body_text();
+    let reason = text.split_once(": ").map_or(text.as_str(), |(_, reason)| reason);
+    match reason.split_once(": ") {
+        Some((name, detail)) => (format!("?{name}"), detail.to_owned()),
+        None => ("?".to_owned(), cause.to_string()),
+    }
+}

@@ -1,0 +1,215 @@
+//! What a client is told when something cannot be done: `application/problem+json` (RFC 9457).
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hatch_eventstore::{AppendError, ExecuteError, LogError};
+use serde::Serialize;
+
+/// The media type of a problem (RFC 9457, section 3).
+pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Seconds that a client is asked to wait while a dependency is away.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// An error answer. It becomes a body when the outermost layer adds the request's id as `instance`.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: String,
+    errors: Vec<FieldError>,
+    retry_after_seconds: Option<u32>,
+}
+
+/// A problem as it is sent.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    instance: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct FieldError {
+    /// JSON Pointer (RFC 6901) to the field; empty for the whole body. `?name` for a parameter of
+    /// the query, which no pointer reaches.
+    pub(crate) pointer: String,
+    /// What was expected.
+    pub(crate) detail: String,
+}
+
+impl FieldError {
+    pub(crate) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), detail: detail.into() }
+    }
+}
+
+impl Problem {
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        let detail = detail.into();
+        Self { status, kind, title, detail, errors: Vec::new(), retry_after_seconds: None }
+    }
+
+    /// The request cannot be understood or breaks a rule; `errors` names each field.
+    pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = match &errors[..] {
+            [only] if only.pointer.is_empty() => only.detail.clone(),
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            several => format!("{} fields are invalid; see errors", several.len()),
+        };
+        let title = "The request is invalid";
+        Self { errors, ..Self::new(StatusCode::BAD_REQUEST, "invalid-request", title, detail) }
+    }
+
+    /// There is nothing of that name, for this tenant.
+    pub(crate) fn not_found(what: &str) -> Self {
+        let detail = format!("there is no such {what}");
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+    }
+
+    /// The idempotency key was used for another request.
+    pub(crate) fn key_reused() -> Self {
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "The idempotency key was used for another request",
+            "Idempotency-Key: use a new key for a new request, or repeat the first one unchanged",
+        )
+    }
+
+    /// The webhook's signature is missing or wrong.
+    pub(crate) fn wrong_signature(detail: impl Into<String>) -> Self {
+        let title = "The signature is wrong";
+        Self::new(StatusCode::UNAUTHORIZED, "wrong-signature", title, detail)
+    }
+
+    /// PostgreSQL is away or too slow; whether a command happened, its idempotency key tells.
+    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+        let title = "The service is unavailable";
+        Self {
+            retry_after_seconds: Some(RETRY_AFTER_SECONDS),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail)
+        }
+    }
+
+    /// Our own fault. The cause is logged here, once, with its chain, and not shown.
+    pub(crate) fn fault(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = %Chain(error), "request failed");
+        let title = "Something went wrong";
+        let detail = "the error is logged under this request id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title, detail)
+    }
+
+    /// A problem for an error answer that the framework made without one.
+    pub(crate) fn bare(status: StatusCode) -> Self {
+        let (kind, detail) = match status {
+            StatusCode::NOT_FOUND => ("not-found", "no endpoint has this path"),
+            StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "see the Allow header"),
+            StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "the body is over the limit"),
+            _ => ("other", status.canonical_reason().unwrap_or("error")),
+        };
+        Self::new(status, kind, status.canonical_reason().unwrap_or("Error"), detail)
+    }
+
+    /// The body is over the limit.
+    pub(crate) fn too_large(limit_bytes: usize) -> Self {
+        let detail = format!("the body is over the limit of {limit_bytes} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", detail)
+    }
+
+    /// The body is of another type than the endpoint takes.
+    pub(crate) fn unsupported_media_type(expected: &str) -> Self {
+        let title = "Unsupported content type";
+        let detail = format!("Content-Type: expected {expected}");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", title, detail)
+    }
+
+    /// The answer, with the id of the request that it answers.
+    pub(crate) fn render(self, request_id: &str) -> Response {
+        let Self { status, kind, title, detail, errors, retry_after_seconds } = self;
+        let kind = format!("urn:hatch:problem:{kind}");
+        let status_code = status.as_u16();
+        let body =
+            Body { kind, title, status: status_code, detail, instance: request_id, errors };
+        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
+        if let Some(seconds) = retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<AppendError> for Problem {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Overloaded => Self::unavailable("too many writes are waiting"),
+            AppendError::Unavailable => Self::unavailable(
+                "the log did not answer in time; repeat with the same Idempotency-Key",
+            ),
+            AppendError::KeyReused => Self::key_reused(),
+            AppendError::Refused(why) => Self::invalid(vec![FieldError::new("", why)]),
+            other => Self::fault(&other),
+        }
+    }
+}
+
+impl<R: std::error::Error + 'static> From<ExecuteError<R>> for Problem {
+    /// A rejection that an endpoint does not know better about is a fault: it cannot happen there.
+    fn from(error: ExecuteError<R>) -> Self {
+        match error {
+            ExecuteError::Append(error) => error.into(),
+            ExecuteError::Log(error) => error.into(),
+            error @ (ExecuteError::Rejected(_) | ExecuteError::Decode(_)) => Self::fault(&error),
+        }
+    }
+}
+
+impl From<LogError> for Problem {
+    fn from(error: LogError) -> Self {
+        if error.is_unavailable() {
+            tracing::warn!(error = %Chain(&error), "the log is unavailable");
+            Self::unavailable("the log did not answer")
+        } else {
+            Self::fault(&error)
+        }
+    }
+}
+
+/// An error with everything that caused it, for a log line.
+struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// The header that carries the log position of a write.
+pub(crate) const POSITION: HeaderName = HeaderName::from_static("hatch-position");

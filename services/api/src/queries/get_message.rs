@@ -1,0 +1,21 @@
+//! `GET /api/v1/messages/{id}`: one message.
+
+use axum::Json;
+use axum::extract::State;
+use hatch_domain::ids::MessageId;
+use hatch_readmodel::Message;
+
+use super::parameters::OneParameters;
+use super::{Queries, TENANT};
+use crate::Problem;
+use crate::extract::{PathId, QueryParameters};
+
+pub(super) async fn handler(
+    State(queries): State<Queries>,
+    PathId(id): PathId,
+    QueryParameters(parameters): QueryParameters<OneParameters>,
+) -> Result<Json<Message>, Problem> {
+    parameters.freshness().wait(&queries).await?;
+    let message = queries.read_model.message(TENANT, MessageId(id)).await?;
+    message.map(Json).ok_or_else(|| Problem::not_found("message"))
+}

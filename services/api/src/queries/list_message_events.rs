@@ -1,0 +1,59 @@
+//! `GET /api/v1/messages/{id}/events`: everything that happened to a message, oldest first.
+
+use axum::Json;
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use hatch_domain::message::AGGREGATE;
+use hatch_eventstore::{Metadata, Position, RecordedEvent};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Queries, TENANT};
+use crate::Problem;
+use crate::extract::PathId;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Events {
+    data: Vec<Event>,
+}
+
+#[derive(Debug, Serialize)]
+struct Event {
+    position: Position,
+    event_id: Uuid,
+    #[serde(rename = "type")]
+    event_type: String,
+    schema_version: i16,
+    /// The event's place in the message's stream.
+    version: i64,
+    recorded_at: DateTime<Utc>,
+    data: Box<RawValue>,
+    metadata: Metadata,
+}
+
+pub(super) async fn handler(
+    State(queries): State<Queries>,
+    PathId(id): PathId,
+) -> Result<Json<Events>, Problem> {
+    let events = queries.log.read_stream(TENANT.0, id).await?;
+    if events.first().is_none_or(|first| first.aggregate != AGGREGATE) {
+        return Err(Problem::not_found("message"));
+    }
+    Ok(Json(Events { data: events.into_iter().map(Event::from).collect() }))
+}
+
+impl From<RecordedEvent> for Event {
+    fn from(event: RecordedEvent) -> Self {
+        Self {
+            position: event.position,
+            event_id: event.event_id,
+            event_type: event.event_type,
+            schema_version: event.schema_version,
+            version: event.version,
+            recorded_at: event.recorded_at,
+            data: event.payload,
+            metadata: event.metadata,
+        }
+    }
+}

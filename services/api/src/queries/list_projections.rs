@@ -1,0 +1,21 @@
+//! `GET /api/v1/projections`: how far each projection has come.
+
+use axum::Json;
+use axum::extract::State;
+use hatch_readmodel::ProjectionStatus;
+use serde::Serialize;
+
+use super::Queries;
+use crate::Problem;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Projections {
+    data: Vec<ProjectionStatus>,
+}
+
+pub(super) async fn handler(
+    State(queries): State<Queries>,
+) -> Result<Json<Projections>, Problem> {
+    let data = queries.read_model.projections(&queries.log, queries.environment.now()).await?;
+    Ok(Json(Projections { data }))
+}

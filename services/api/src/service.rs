@@ -1,0 +1,41 @@
+//! Putting the roles' routers behind one listener.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{Next, from_fn};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::extract::BODY_BYTES_MAX;
+use crate::request;
+
+/// How long requests under way may take after the end was asked for.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// The given routes with what every request goes through: its id, its log line, the body limit and
+/// problems for errors.
+pub fn app(routes: Router, new_id: fn() -> Uuid) -> Router {
+    let named = move |request, next: Next| request::layer(request, next, new_id);
+    routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).layer(from_fn(named))
+}
+
+/// Serves `app` until `shutdown`, then finishes the requests under way, within ten seconds.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let drained = shutdown.clone();
+    let serving = axum::serve(listener, app)
+        .with_graceful_shutdown(async move { drained.cancelled().await });
+    tokio::select! {
+        result = serving => result,
+        () = async { shutdown.cancelled().await; tokio::time::sleep(DRAIN_MAX).await } => Ok(()),
+    }
+}

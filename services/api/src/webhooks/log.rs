@@ -1,0 +1,101 @@
+//! The webhook log: every request as it came in, and what was made of it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use chrono::{DateTime, Utc};
+use hatch_eventstore::SideRow;
+use hatch_providers::RawRequest;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// The table; its rows commit with the events of their webhook.
+const TABLE: &str = "hatch.webhook_log";
+
+/// Bytes kept of a body that nobody vouches for.
+const UNSIGNED_BODY_BYTES_MAX: usize = 8 * 1024;
+
+/// What was made of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    /// It became events.
+    Applied,
+    /// It said what was known already.
+    Duplicate,
+    /// It says nothing that changes a message.
+    Ignored,
+    /// The signature was missing or wrong; nothing else was looked at.
+    RejectedSignature,
+    /// Signed, but not understood or about nothing that is known: kept for later.
+    Quarantined,
+}
+
+/// One row.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Entry {
+    id: Uuid,
+    tenant_id: Uuid,
+    provider: &'static str,
+    pub(super) account: Option<String>,
+    pub(super) kind: Option<&'static str>,
+    outcome: Outcome,
+    pub(super) provider_message_id: Option<String>,
+    pub(super) message_id: Option<Uuid>,
+    detail: Option<String>,
+    method: String,
+    path_and_query: String,
+    headers: BTreeMap<String, String>,
+    body: String,
+    received_at: DateTime<Utc>,
+}
+
+impl Entry {
+    pub(super) fn new(
+        id: Uuid,
+        tenant_id: Uuid,
+        provider: &'static str,
+        request: &RawRequest,
+        received_at: DateTime<Utc>,
+    ) -> Self {
+        let headers = request.headers.iter().map(|(name, value)| {
+            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).replace('\0', ""))
+        });
+        Self {
+            id,
+            tenant_id,
+            provider,
+            account: None,
+            kind: None,
+            outcome: Outcome::Applied,
+            provider_message_id: None,
+            message_id: None,
+            detail: None,
+            method: request.method.to_string(),
+            path_and_query: request.path_and_query.to_string(),
+            headers: headers.collect(),
+            body: hex(&request.body),
+            received_at,
+        }
+    }
+
+    /// The row for an outcome, with a sentence where there is one.
+    pub(super) fn row(&self, outcome: Outcome, detail: Option<String>) -> SideRow {
+        let mut entry = Self { outcome, detail, ..self.clone() };
+        if outcome == Outcome::RejectedSignature {
+            entry.body.truncate("\\x".len() + 2 * UNSIGNED_BODY_BYTES_MAX);
+        }
+        let row = serde_json::to_string(&entry).expect("a row of texts serialises");
+        SideRow { table: TABLE, row }
+    }
+}
+
+/// PostgreSQL's text form of a bytea.
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 + 2 * bytes.len());
+    text.push_str("\\x");
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("a String takes all");
+    }
+    text
+}

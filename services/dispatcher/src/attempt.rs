@@ -1,0 +1,239 @@
+//! One attempt: claim, acknowledge, call before the deadline, record the outcome.
+//!
+//! The provider is called only by the claimant whose token stands in the committed claim, and only
+//! before a monotonic deadline counted from before the claim. Everything else may be repeated.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_bus::Delivery;
+use hatch_domain::ids::{MessageId, TenantId};
+use hatch_domain::message::Message;
+use hatch_domain::message::command::{
+    AttemptOutcome, MessageCommand, MessageRejection, RecordOutcome, StartAttempt,
+};
+use hatch_domain::message::event::{MessageEvent, MessageRequested};
+use hatch_eventstore::{Execute, ExecuteError, Executed, Known, Metadata};
+use hatch_providers::Outbound;
+use uuid::Uuid;
+
+use crate::{Account, Dispatcher};
+
+/// Between two tries to reach the log.
+const LOG_WAIT: Duration = Duration::from_millis(250);
+
+/// A message that is to be sent, as far as this process knows it.
+pub(crate) struct Pending {
+    pub(crate) tenant_id: Uuid,
+    pub(crate) message_id: Uuid,
+    pub(crate) correlation_id: Uuid,
+    /// The event that asks for the next attempt.
+    pub(crate) causation_id: Uuid,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) message: Message,
+    pub(crate) version: i64,
+}
+
+/// A committed claim of this process.
+struct Claim {
+    attempt: u32,
+    token: Uuid,
+    /// The call begins before this or not at all.
+    deadline: Instant,
+}
+
+/// How a try to claim ended.
+enum Claiming {
+    Ours(Claim),
+    /// Somebody else has it, or nothing is to be attempted.
+    NotOurs,
+    /// The log did not answer before the deadline; the delivery comes again.
+    Unknown,
+}
+
+/// What is left to do after an attempt.
+pub(crate) enum Next {
+    /// Nothing for this process.
+    Done,
+    /// Another attempt, after this long.
+    Retry { pending: Box<Pending>, wait: Duration },
+}
+
+impl Dispatcher {
+    /// Claims and makes one attempt. `delivery` is acknowledged once the claim is committed, or once
+    /// it is certain that there is nothing to claim.
+    pub(crate) async fn attempt(&self, mut pending: Pending, delivery: Option<Delivery>) -> Next {
+        let Some(request) = pending.message.requested().cloned() else { return Next::Done };
+        let Some(account) = self.account_for(&request) else { return Next::Done };
+        let claiming = self.claim(&mut pending, account).await;
+        if let (Claiming::Ours(_) | Claiming::NotOurs, Some(delivery)) = (&claiming, delivery) {
+            delivery.ack().await;
+        }
+        let Claiming::Ours(claim) = claiming else { return Next::Done };
+        let outcome = self.call(&pending, &request, account, &claim).await;
+        self.record(pending, &claim, outcome).await
+    }
+
+    /// Appends the claim, on the version that is known without reading. When the log does not
+    /// answer, the claim may have been committed all the same: the stream tells, by the token.
+    async fn claim(&self, pending: &mut Pending, account: &Account) -> Claiming {
+        let store = &self.dependencies.store;
+        let token = store.environment().new_id();
+        let deadline = Instant::now() + self.config.start_within();
+        let mut known = Known::At(pending.message.clone(), pending.version);
+        while Instant::now() < deadline {
+            let command = self.start_attempt(account, token, store.environment().now());
+            match self.execute(pending, &command, known).await {
+                Ok(Executed { state, version, .. }) => {
+                    let attempt = state.attempt();
+                    (pending.message, pending.version) = (state, version);
+                    return Claiming::Ours(Claim { attempt, token, deadline });
+                }
+                Err(ExecuteError::Append(_) | ExecuteError::Log(_)) => {
+                    tokio::time::sleep(LOG_WAIT).await;
+                }
+                Err(error) => {
+                    log_unclaimed(pending, &error);
+                    return Claiming::NotOurs;
+                }
+            }
+            match store.load::<Message>(pending.tenant_id, pending.message_id).await {
+                Ok((state, version)) => {
+                    if let Some(attempt) = state.attempt_claimed_with(token) {
+                        (pending.message, pending.version) = (state, version);
+                        return Claiming::Ours(Claim { attempt, token, deadline });
+                    }
+                    known = Known::At(state, version);
+                }
+                Err(_) => known = Known::Load,
+            }
+        }
+        Claiming::Unknown
+    }
+
+    fn start_attempt(&self, account: &Account, token: Uuid, now: DateTime<Utc>) -> MessageCommand {
+        let after = |wait| now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+        MessageCommand::StartAttempt(StartAttempt {
+            provider: account.provider.to_owned(),
+            account: account.account.clone(),
+            token,
+            call_before: after(self.config.start_within()),
+            lease_until: after(self.config.lease),
+            at: now,
+        })
+    }
+
+    /// Calls the provider, unless the deadline has passed.
+    async fn call(
+        &self,
+        pending: &Pending,
+        request: &MessageRequested,
+        account: &Account,
+        claim: &Claim,
+    ) -> AttemptOutcome {
+        let outbound = Outbound {
+            tenant_id: TenantId(pending.tenant_id),
+            message_id: MessageId(pending.message_id),
+            attempt: claim.attempt,
+            channel: request.channel,
+            from: request.from.clone(),
+            to: request.to.clone(),
+            body: request.body.clone(),
+            attachments: request.attachments.clone(),
+            traceparent: pending.traceparent.clone(),
+        };
+        let environment = self.dependencies.store.environment();
+        let chance = rand::random_range(0.0..=1.0);
+        if Instant::now() >= claim.deadline {
+            let wait = self.config.retry.wait(claim.attempt, chance);
+            let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+            return AttemptOutcome::Abandoned { retry_at: environment.now() + wait };
+        }
+        let outcome = account.adapter.send(&outbound).await;
+        self.config.retry.judge(claim.attempt, outcome, environment.now(), chance)
+    }
+
+    /// Appends the outcome, for as long as it takes: it is known nowhere else.
+    async fn record(&self, mut pending: Pending, claim: &Claim, outcome: AttemptOutcome) -> Next {
+        let environment = self.dependencies.store.environment();
+        let at = environment.now();
+        let Claim { attempt, token, .. } = *claim;
+        let command =
+            MessageCommand::RecordOutcome(RecordOutcome { attempt, token, outcome, at });
+        let mut known = Known::At(pending.message.clone(), pending.version);
+        let executed = loop {
+            match self.execute(&pending, &command, known).await {
+                Ok(executed) => break executed,
+                Err(ExecuteError::Append(_) | ExecuteError::Log(_)) => {
+                    tokio::time::sleep(LOG_WAIT).await;
+                    known = Known::Load;
+                }
+                Err(error) => {
+                    let message_id = pending.message_id;
+                    tracing::error!(%message_id, attempt, error = %error, "an outcome is refused");
+                    return Next::Done;
+                }
+            }
+        };
+        log_outcome(&pending, attempt, &executed);
+        (pending.message, pending.version) = (executed.state, executed.version);
+        match pending.message.retry_at() {
+            Some(due) => {
+                let wait = (due - environment.now()).to_std().unwrap_or_default();
+                Next::Retry { pending: Box::new(pending), wait }
+            }
+            None => Next::Done,
+        }
+    }
+
+    async fn execute(
+        &self,
+        pending: &Pending,
+        command: &MessageCommand,
+        known: Known<Message>,
+    ) -> Result<Executed<Message>, ExecuteError<MessageRejection>> {
+        let execute = Execute {
+            tenant_id: pending.tenant_id,
+            stream_id: pending.message_id,
+            command,
+            known,
+            metadata: Metadata {
+                correlation_id: pending.correlation_id,
+                causation_id: Some(pending.causation_id),
+                actor: "dispatcher".to_owned(),
+                traceparent: pending.traceparent.clone(),
+            },
+            key: None,
+            guards: Vec::new(),
+            side_rows: Vec::new(),
+        };
+        self.dependencies.store.execute(execute).await
+    }
+}
+
+fn log_unclaimed(pending: &Pending, error: &ExecuteError<MessageRejection>) {
+    let message_id = pending.message_id;
+    match error {
+        ExecuteError::Rejected(rejection) => {
+            tracing::debug!(%message_id, reason = %rejection, "nothing to attempt");
+        }
+        error => tracing::error!(%message_id, error = %error, "a message cannot be claimed"),
+    }
+}
+
+fn log_outcome(pending: &Pending, attempt: u32, executed: &Executed<Message>) {
+    let message_id = pending.message_id;
+    let status = executed.state.status().as_str();
+    for event in &executed.events {
+        match event {
+            MessageEvent::SendFailed(failed) => {
+                let (code, permanent) = (&failed.error.code, failed.error.permanent);
+                tracing::warn!(%message_id, attempt, code, permanent, "attempt failed");
+            }
+            MessageEvent::SendInDoubt(doubt) => {
+                tracing::warn!(%message_id, attempt, detail = doubt.detail, "attempt in doubt");
+            }
+            _ => tracing::debug!(%message_id, attempt, status, "attempt recorded"),
+        }
+    }
+}

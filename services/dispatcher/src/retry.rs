@@ -1,0 +1,130 @@
+//! When a failed attempt is tried again: exponential back-off with full jitter.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::message::command::AttemptOutcome;
+use hatch_domain::message::event::SendError;
+use hatch_providers::Outcome;
+use serde::Deserialize;
+
+/// How attempts are spaced and how many there are.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryPolicy {
+    /// Attempts at most, the first included.
+    pub attempts_max: u32,
+    /// The first wait is at most this; each later one at most twice the one before.
+    pub backoff_min_ms: u64,
+    /// No wait is longer, unless the provider asks for it.
+    pub backoff_max_ms: u64,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { attempts_max: 8, backoff_min_ms: 1_000, backoff_max_ms: 600_000 }
+    }
+}
+
+impl RetryPolicy {
+    /// What the domain is told of an adapter's outcome. `chance`, from 0 to 1, is the jitter.
+    pub(crate) fn judge(
+        &self,
+        attempt: u32,
+        outcome: Outcome,
+        now: DateTime<Utc>,
+        chance: f64,
+    ) -> AttemptOutcome {
+        let (error, at_least) = match outcome {
+            Outcome::Accepted { provider_message_id, segments } => {
+                return AttemptOutcome::Accepted { provider_message_id, segments };
+            }
+            Outcome::Unknown { detail } => return AttemptOutcome::Unknown { detail },
+            Outcome::Refused { error } => (error, Duration::ZERO),
+            Outcome::Throttled { retry_after, detail } => {
+                let error = SendError { code: "throttled".to_owned(), detail, permanent: false };
+                (error, retry_after.unwrap_or_default())
+            }
+            Outcome::Unavailable { code, detail } => {
+                (SendError { code, detail, permanent: false }, Duration::ZERO)
+            }
+        };
+        let another = !error.permanent && attempt < self.attempts_max;
+        let wait = self.wait(attempt, chance).max(at_least);
+        let retry_at = another.then(|| now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX));
+        AttemptOutcome::NotSent { error, retry_at }
+    }
+
+    /// Full jitter: anything from nothing to the cap of this attempt.
+    pub(crate) fn wait(&self, attempt: u32, chance: f64) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(31);
+        let cap = self.backoff_min_ms.saturating_mul(1 << doublings).min(self.backoff_max_ms);
+        Duration::from_millis(cap).mul_f64(chance.clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: RetryPolicy =
+        RetryPolicy { attempts_max: 3, backoff_min_ms: 200, backoff_max_ms: 5_000 };
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).expect("in range")
+    }
+
+    fn unavailable() -> Outcome {
+        Outcome::Unavailable { code: "connect".to_owned(), detail: "refused".to_owned() }
+    }
+
+    fn retry_after(outcome: &AttemptOutcome) -> Option<i64> {
+        match outcome {
+            AttemptOutcome::NotSent { retry_at, .. } => {
+                retry_at.map(|at| (at - now()).num_milliseconds())
+            }
+            other => panic!("expected a failure, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn waits_double_up_to_the_cap_and_jitter_reaches_down_to_nothing() {
+        let full: Vec<_> = (1..=7).map(|n| POLICY.wait(n, 1.0).as_millis()).collect();
+        assert_eq!(full, [200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        assert_eq!(POLICY.wait(5, 0.0), Duration::ZERO);
+        assert_eq!(POLICY.wait(u32::MAX, 1.0).as_millis(), 5_000);
+    }
+
+    #[test]
+    fn the_last_attempt_has_no_next_one() {
+        assert_eq!(retry_after(&POLICY.judge(2, unavailable(), now(), 0.5)), Some(200));
+        assert_eq!(retry_after(&POLICY.judge(3, unavailable(), now(), 0.5)), None);
+    }
+
+    #[test]
+    fn a_permanent_refusal_is_not_retried() {
+        let error = SendError {
+            code: "21211".to_owned(),
+            detail: "invalid To".to_owned(),
+            permanent: true,
+        };
+        assert_eq!(retry_after(&POLICY.judge(1, Outcome::Refused { error }, now(), 0.5)), None);
+    }
+
+    #[test]
+    fn a_provider_that_says_how_long_to_wait_is_obeyed() {
+        let throttled = |seconds| Outcome::Throttled {
+            retry_after: Some(Duration::from_secs(seconds)),
+            detail: "slow down".to_owned(),
+        };
+        assert_eq!(retry_after(&POLICY.judge(1, throttled(60), now(), 1.0)), Some(60_000));
+        assert_eq!(retry_after(&POLICY.judge(1, throttled(0), now(), 1.0)), Some(200));
+    }
+
+    #[test]
+    fn doubt_is_never_a_failure() {
+        let unknown = Outcome::Unknown { detail: "timeout".to_owned() };
+        let judged = POLICY.judge(1, unknown, now(), 0.5);
+        assert!(matches!(judged, AttemptOutcome::Unknown { .. }));
+    }
+}

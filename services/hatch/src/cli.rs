@@ -1,0 +1,120 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Talk with your customers on every channel, and never lose or double a message.
+#[derive(Debug, Parser)]
+#[command(name = "hatch", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Settings come from hatch.toml and HATCH_ environment variables.\n\
+    Start here: hatch up")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything for development: PostgreSQL, NATS, the provider simulator and all roles.
+    #[command(after_help = "Example: hatch up\n\
+        Data is kept in .hatch/ (HATCH_DATA_DIR); Ctrl-C stops everything that was started.\n\
+        HATCH_DATABASE_URL and HATCH_NATS_URL use your servers instead.")]
+    Up(Up),
+    /// Run roles against given servers.
+    #[command(after_help = "Example: HATCH_DATABASE_URL=postgres://... HATCH_NATS_URL=nats://... \\\n  \
+        hatch serve --roles command,query,webhook")]
+    Serve(Serve),
+    /// Bring the database to the schema of this version.
+    #[command(after_help = "Example: HATCH_DATABASE_URL=postgres://... hatch migrate\n\
+        Safe to repeat. Roles refuse to start on another schema.")]
+    Migrate,
+    /// Look at the projections.
+    #[command(subcommand)]
+    Projections(Projections),
+    /// Look at the log.
+    #[command(subcommand)]
+    Events(Events),
+    /// Run the provider simulator alone.
+    #[command(after_help = "Example: HATCH_SIMULATOR_LISTEN=127.0.0.1:8089 hatch simulator\n\
+        Its record: curl http://127.0.0.1:8089/_sim/messages")]
+    Simulator,
+    /// Check configuration and servers, and say what to do.
+    #[command(after_help = "Example: hatch doctor\nExit status 1 when something is wrong.")]
+    Doctor,
+    /// Send messages against a running `hatch up`, and show what happened to them.
+    #[command(after_help = "Example: hatch demo   (in the folder where `./dev up` runs)")]
+    Demo(Demo),
+    /// Run a command with private servers for tests.
+    #[command(hide = true)]
+    WithServers(WithServers),
+}
+
+/// Flags of `up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Run each role and the simulator as a process of its own.
+    #[arg(long)]
+    pub split: bool,
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Roles to run in this process, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "command,query,webhook,relay,projector,dispatcher")]
+    pub roles: Vec<crate::roles::Role>,
+}
+
+/// What to do with projections.
+#[derive(Debug, Subcommand)]
+pub enum Projections {
+    /// Show the position and lag of each projection.
+    #[command(after_help = "Example: hatch projections list")]
+    List,
+}
+
+/// What to do with the log.
+#[derive(Debug, Subcommand)]
+pub enum Events {
+    /// Print the newest events, then follow the log.
+    #[command(after_help = "Example: hatch events tail --lines 20\n\
+        One JSON object a line. --no-follow ends after the newest events.")]
+    Tail(Tail),
+    /// Print one stream, oldest event first.
+    #[command(after_help = "Example: hatch events show 0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11")]
+    Show {
+        /// The stream: a message's id.
+        stream: uuid::Uuid,
+    },
+}
+
+/// Flags of `events tail`.
+#[derive(Debug, Args)]
+pub struct Tail {
+    /// How many of the newest events to begin with (at most 1000).
+    #[arg(long, short = 'n', default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub lines: u16,
+    /// End after these.
+    #[arg(long)]
+    pub no_follow: bool,
+}
+
+/// Flags of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The hatch to talk to [default: where `up` listens].
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Its simulator [default: where `up` has it].
+    #[arg(long)]
+    pub simulator: Option<String>,
+}
+
+/// Flags of `with-servers`.
+#[derive(Debug, Args)]
+pub struct WithServers {
+    /// The command and its arguments.
+    #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
+    pub command: Vec<std::ffi::OsString>,
+}

@@ -1,0 +1,39 @@
+//! `hatch serve`: roles against given servers.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::roles::{self, Role};
+use crate::settings::Settings;
+use crate::supervise;
+
+/// Runs until a signal asks for the end.
+pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()> {
+    let listener = listen(&settings.listen).await?;
+    let address = listener.local_addr()?.ip();
+    refuse_open(address)?;
+    let shutdown = CancellationToken::new();
+    supervise::stop_on_signal(&shutdown)?;
+    supervise::stop_with_parent(&shutdown);
+    let roles: BTreeSet<Role> = roles.iter().copied().collect();
+    roles::run(&settings, &roles, listener, shutdown).await
+}
+
+/// Opens the listener, or says in one line why not and what to do.
+pub(crate) async fn listen(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("failed to listen on {address}: is it taken? HATCH_LISTEN sets another address")
+    })
+}
+
+/// There is no authentication yet: nobody but this machine may ask.
+fn refuse_open(address: IpAddr) -> anyhow::Result<()> {
+    if !address.is_loopback() {
+        bail!("authentication is off, so hatch listens on loopback only, not on {address}");
+    }
+    Ok(())
+}

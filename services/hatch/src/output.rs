@@ -1,0 +1,19 @@
+//! What commands print for people and programs.
+
+use std::io::Write;
+
+/// Prints one line to the standard output.
+///
+/// # Errors
+/// When it cannot be written, such as to a pipe whose reader is gone.
+pub fn line(text: impl std::fmt::Display) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// Prints an error with all its causes to the standard error, in one line.
+pub fn error(error: &anyhow::Error) {
+    // With the standard error gone there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "hatch: {error:#}");
+}

@@ -1,0 +1,59 @@
+//! What `/ready` asks.
+
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use hatch_api::health::Dependency;
+use hatch_bus::{Bus, State};
+
+/// How long a dependency may take to answer.
+const CHECK_MAX: Duration = Duration::from_secs(2);
+
+/// PostgreSQL and its schema are required; NATS is not: without it sends are accepted and wait.
+pub(crate) fn dependencies(pool: Pool, bus: Bus) -> Vec<Dependency> {
+    let schema_pool = pool.clone();
+    vec![
+        Dependency {
+            name: "postgresql",
+            required: true,
+            check: Box::new(move || Box::pin(bounded(reach(pool.clone())))),
+        },
+        Dependency {
+            name: "schema",
+            required: true,
+            check: Box::new(move || Box::pin(bounded(check_schema(schema_pool.clone())))),
+        },
+        Dependency {
+            name: "nats",
+            required: false,
+            check: Box::new(move || {
+                let state = bus.state();
+                Box::pin(async move {
+                    match state {
+                        State::Connected(_) => Ok(()),
+                        State::Disconnected => Err("not connected".to_owned()),
+                        State::Refused(why) => Err(why),
+                    }
+                })
+            }),
+        },
+    ]
+}
+
+async fn bounded(check: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let answer = tokio::time::timeout(CHECK_MAX, check).await;
+    answer.unwrap_or_else(|_| Err(format!("no answer within {CHECK_MAX:?}")))
+}
+
+async fn reach(pool: Pool) -> Result<(), String> {
+    let client = pool.get().await.map_err(|error| error.to_string())?;
+    client.simple_query("").await.map(drop).map_err(|error| error.to_string())
+}
+
+async fn check_schema(pool: Pool) -> Result<(), String> {
+    let client = pool.get().await.map_err(|error| error.to_string())?;
+    for schema in crate::schemas() {
+        schema.check(&client).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}

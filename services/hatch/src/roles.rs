@@ -1,0 +1,280 @@
+//! The roles, wired to what they need, in one process.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use deadpool_postgres::Pool;
+use hatch_bus::Bus;
+use hatch_domain::Environment;
+use hatch_domain::address::Address;
+use hatch_domain::ids::TenantId;
+use hatch_domain::message::event::Channel;
+use hatch_eventstore::{
+    Appender, AppenderConfig, Feed, HeadWatch, Log, Store, SystemEnvironment,
+};
+use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
+use hatch_readmodel::{ReadModel, ReadPosition};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Settings;
+use crate::{feed, readiness};
+
+/// Connections to PostgreSQL for reads, in one process.
+const POOL_CONNECTIONS_MAX: usize = 16;
+/// How long a read waits for a connection.
+const POOL_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// A part of hatch that can run in a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Role {
+    /// Takes what clients ask for.
+    Command,
+    /// Answers what clients read.
+    Query,
+    /// Takes what providers post.
+    Webhook,
+    /// Publishes the log on JetStream.
+    Relay,
+    /// Writes the read models.
+    Projector,
+    /// Sends messages.
+    Dispatcher,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 6] = [
+        Self::Command,
+        Self::Query,
+        Self::Webhook,
+        Self::Relay,
+        Self::Projector,
+        Self::Dispatcher,
+    ];
+
+    /// The role's name on the command line.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Query => "query",
+            Self::Webhook => "webhook",
+            Self::Relay => "relay",
+            Self::Projector => "projector",
+            Self::Dispatcher => "dispatcher",
+        }
+    }
+}
+
+/// Runs `roles` until `shutdown`: first the HTTP interface ends, then the workers, then the appender,
+/// so that nothing loses what it writes to.
+///
+/// Every process serves `/health` and `/ready` on `listener`, whatever its roles.
+///
+/// # Errors
+/// A bad setting, a database of another schema, or a role that cannot go on.
+pub async fn run(
+    settings: &Settings,
+    roles: &BTreeSet<Role>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let process = Process::start(settings, roles).await?;
+    let mut workers = JoinSet::new();
+    process.spawn_workers(settings, roles, &mut workers)?;
+    let app = hatch_api::app(process.routes(settings, roles)?, new_id);
+    let serving = shutdown.child_token();
+    let mut api = tokio::spawn(hatch_api::serve(listener, app, serving.clone()));
+    let ended = tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        result = &mut api => result.context("the HTTP interface")?.context("the HTTP interface"),
+        Some(result) = workers.join_next() => match result {
+            Ok(Ok(())) => Err(anyhow::anyhow!("a role ended by itself")),
+            Ok(Err(error)) => Err(error),
+            Err(error) => Err(error).context("a role"),
+        },
+    };
+    serving.cancel();
+    if !api.is_finished() {
+        let _ = (&mut api).await;
+    }
+    process.workers.cancel();
+    while workers.join_next().await.is_some() {}
+    process.appending.cancel();
+    process.appender_task.await.context("the appender")?;
+    ended
+}
+
+/// What the roles of a process share.
+struct Process {
+    postgres: tokio_postgres::Config,
+    pool: Pool,
+    store: Store,
+    log: Log,
+    bus: Bus,
+    workers: CancellationToken,
+    appending: CancellationToken,
+    appender_task: tokio::task::JoinHandle<()>,
+}
+
+fn new_id() -> uuid::Uuid {
+    SystemEnvironment.new_id()
+}
+
+impl Process {
+    async fn start(settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<Self> {
+        let postgres = postgres(settings)?;
+        let pool = hatch_eventstore::pool(&postgres, POOL_CONNECTIONS_MAX, POOL_WAIT_MAX);
+        check_schema(&pool).await?;
+        let log = Log::new(pool.clone());
+        let appending = CancellationToken::new();
+        let (appender, appender_task) =
+            Appender::start(AppenderConfig::default(), postgres.clone(), appending.clone());
+        let store = Store::new(appender, log.clone(), Arc::new(SystemEnvironment));
+        let bus = Bus::connect(hatch_bus::Settings {
+            url: settings.nats_url()?.to_owned(),
+            prefix: settings.bus_prefix.clone(),
+            ..hatch_bus::Settings::default()
+        })
+        .await
+        .context("NATS")?;
+        let workers = CancellationToken::new();
+        tracing::info!(roles = ?roles, "starting");
+        Ok(Self { postgres, pool, store, log, bus, workers, appending, appender_task })
+    }
+
+    fn routes(&self, settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<Router> {
+        let mut routes = hatch_api::health::router(readiness::dependencies(
+            self.pool.clone(),
+            self.bus.clone(),
+        ));
+        let read_model = ReadModel::new(self.pool.clone());
+        if roles.contains(&Role::Command) {
+            routes = routes.merge(hatch_api::commands::router(hatch_api::commands::Commands {
+                store: self.store.clone(),
+                default_sms_sender: default_sender(settings)?,
+            }));
+        }
+        if roles.contains(&Role::Query) {
+            routes = routes.merge(hatch_api::queries::router(hatch_api::queries::Queries {
+                read_model: read_model.clone(),
+                read_position: ReadPosition::new(self.pool.clone()),
+                log: self.log.clone(),
+                environment: Arc::new(SystemEnvironment),
+            }));
+        }
+        if roles.contains(&Role::Webhook) {
+            routes = routes.merge(hatch_api::webhooks::router(hatch_api::webhooks::Webhooks {
+                store: self.store.clone(),
+                read_model,
+                accounts: webhook_accounts(settings)?,
+            }));
+        }
+        Ok(routes)
+    }
+
+    fn spawn_workers(
+        &self,
+        settings: &Settings,
+        roles: &BTreeSet<Role>,
+        workers: &mut JoinSet<anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
+        if roles.contains(&Role::Relay) || roles.contains(&Role::Projector) {
+            let (head, _) = HeadWatch::start(self.postgres.clone(), self.workers.clone());
+            if roles.contains(&Role::Relay) {
+                self.spawn_relay(&head, workers);
+            }
+            if roles.contains(&Role::Projector) {
+                self.spawn_projector(&head, workers);
+            }
+        }
+        if roles.contains(&Role::Dispatcher) {
+            self.spawn_dispatcher(settings, workers)?;
+        }
+        Ok(())
+    }
+
+    fn spawn_dispatcher(
+        &self,
+        settings: &Settings,
+        workers: &mut JoinSet<anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
+        let config = hatch_dispatcher::Config {
+            concurrency_max: settings.dispatcher.concurrency_max,
+            lease: Duration::from_millis(settings.dispatcher.lease_ms),
+            http_timeout: Duration::from_millis(
+                settings.twilio.as_ref().map_or(0, |twilio| twilio.http_timeout_ms),
+            ),
+            retry: settings.dispatcher.retry,
+        };
+        let dependencies = hatch_dispatcher::Dependencies {
+            store: self.store.clone(),
+            bus: self.bus.clone(),
+            accounts: sending_accounts(settings)?,
+        };
+        let shutdown = self.workers.clone();
+        workers.spawn(async move {
+            hatch_dispatcher::run(dependencies, config, shutdown).await;
+            Ok(())
+        });
+        Ok(())
+    }
+}
+
+/// PostgreSQL's address, parsed.
+///
+/// # Errors
+/// When it is missing or no address.
+pub fn postgres(settings: &Settings) -> anyhow::Result<tokio_postgres::Config> {
+    let url = settings.database_url()?;
+    let mut config: tokio_postgres::Config = url.parse().context(
+        "configuration: database_url: expected postgres://user:password@host:port/database",
+    )?;
+    config.application_name("hatch");
+    Ok(config)
+}
+
+async fn check_schema(pool: &Pool) -> anyhow::Result<()> {
+    let client = pool.get().await.context("failed to reach PostgreSQL")?;
+    for schema in crate::schemas() {
+        schema.check(&client).await.context("run `hatch migrate`")?;
+    }
+    Ok(())
+}
+
+fn default_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
+    let sender = settings.default_sms_sender.as_deref();
+    sender.map(Address::phone).transpose().context("configuration: default_sms_sender")
+}
+
+fn sending_accounts(settings: &Settings) -> anyhow::Result<Vec<hatch_dispatcher::Account>> {
+    let mut accounts = Vec::new();
+    if let Some(twilio) = &settings.twilio {
+        let adapter = TwilioAdapter::new(twilio.clone()).context("configuration: twilio")?;
+        accounts.push(hatch_dispatcher::Account {
+            provider: twilio::PROVIDER,
+            account: twilio.account_sid.clone(),
+            channels: &[Channel::Sms],
+            adapter: Arc::new(adapter),
+        });
+    }
+    Ok(accounts)
+}
+
+fn webhook_accounts(settings: &Settings) -> anyhow::Result<Vec<hatch_api::webhooks::Account>> {
+    let mut accounts = Vec::new();
+    if let Some(twilio) = &settings.twilio {
+        let webhook = TwilioWebhook::new(twilio.clone()).context("configuration: twilio")?;
+        accounts.push(hatch_api::webhooks::Account {
+            tenant_id: TenantId::DEFAULT,
+            provider: twilio::PROVIDER,
+            webhook: Arc::new(webhook),
+        });
+    }
+    Ok(accounts)
+}

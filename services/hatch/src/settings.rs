@@ -1,0 +1,343 @@
+//! Configuration: `hatch.toml` overlaid by `HATCH_` environment variables.
+//!
+//! Nested keys take `__` in the environment (`HATCH_TWILIO__AUTH_TOKEN`), and any text may be given
+//! as a file (`HATCH_DATABASE_URL_FILE=/run/secrets/url`). An unknown key or a bad value stops the
+//! start with the key's name and what was expected.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use figment::Figment;
+use figment::providers::{Format, Serialized, Toml};
+use hatch_dispatcher::RetryPolicy;
+use hatch_providers::twilio;
+use serde::Deserialize;
+use serde_json::json;
+
+/// The configuration file, in the current directory.
+const FILE: &str = "hatch.toml";
+
+/// Names with the prefix that are no settings: they steer tests and child processes.
+const NOT_SETTINGS: &[&str] =
+    &["HATCH_TEST_", "HATCH_EXIT_WITH_PARENT", "HATCH_CONFIG", DEVELOPMENT];
+
+/// Names the simulator's URL in the children of `up --split`, which work as `up` does.
+pub(crate) const DEVELOPMENT: &str = "HATCH_DEVELOPMENT_SIMULATOR";
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// PostgreSQL 15 or newer. `up` starts one of its own where this is not set.
+    pub database_url: Option<String>,
+    /// nats-server 2.10 or newer. `up` starts one of its own where this is not set.
+    pub nats_url: Option<String>,
+    /// Address and port of the HTTP interface.
+    pub listen: String,
+    /// Address and port of the provider simulator that `up` starts.
+    pub simulator_listen: String,
+    /// Where the outside reaches `listen`; providers send their webhooks there, and signatures are
+    /// checked against it. Default: `http://` and `listen`.
+    pub public_url: Option<String>,
+    /// Where `up` keeps its servers' data.
+    pub data_dir: PathBuf,
+    /// First token of every subject and stream in NATS.
+    pub bus_prefix: String,
+    /// The sender of an SMS that names none.
+    pub default_sms_sender: Option<String>,
+    /// The Twilio account, where there is one.
+    pub twilio: Option<twilio::Settings>,
+    /// How the dispatcher works.
+    pub dispatcher: DispatcherSettings,
+    /// What is logged, and how.
+    pub log: LogSettings,
+}
+
+/// How the dispatcher works.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DispatcherSettings {
+    /// Attempts under way at a time, for each priority.
+    pub concurrency_max: usize,
+    /// From the claim of an attempt until it is in doubt.
+    pub lease_ms: u64,
+    /// Attempts and the waits between them.
+    pub retry: RetryPolicy,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// A `tracing` filter, such as `info` or `info,hatch_relay=debug`.
+    pub filter: String,
+    /// `text` for people, `json` for machines.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            database_url: None,
+            nats_url: None,
+            listen: "127.0.0.1:8080".to_owned(),
+            simulator_listen: "127.0.0.1:8089".to_owned(),
+            public_url: None,
+            data_dir: PathBuf::from(".hatch"),
+            bus_prefix: "hatch".to_owned(),
+            default_sms_sender: None,
+            twilio: None,
+            dispatcher: DispatcherSettings::default(),
+            log: LogSettings::default(),
+        }
+    }
+}
+
+impl Default for DispatcherSettings {
+    fn default() -> Self {
+        Self { concurrency_max: 256, lease_ms: 60_000, retry: RetryPolicy::default() }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl Settings {
+    /// Reads file and environment.
+    ///
+    /// # Errors
+    /// An unknown key, a bad value or an unreadable file, each by its name.
+    pub fn load() -> anyhow::Result<Self> {
+        let defaults = std::env::var(DEVELOPMENT).map(|simulator| development(&simulator));
+        Self::from(defaults.unwrap_or_default(), &file(), std::env::vars())
+    }
+
+    /// As [`load`](Self::load), with the defaults of `up`: an account at `simulator`, short waits, and
+    /// the public URL at `listen`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_development(simulator: &str, listen: SocketAddr) -> anyhow::Result<Self> {
+        let listen = ("HATCH_LISTEN".to_owned(), listen.to_string());
+        let environment = std::env::vars().chain([listen]);
+        Self::from(development(simulator), &file(), environment)
+    }
+
+    fn from(
+        defaults: Figment,
+        file: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        let mut figment = defaults.merge(Toml::file(file));
+        for (name, value) in environment.filter(|(name, _)| is_setting(name)) {
+            let (key, value) = setting(&name, value)?;
+            figment = figment.merge(Serialized::global(&key, typed(value)));
+        }
+        if figment.contains("twilio") {
+            let public_url = figment.extract_inner("public_url").unwrap_or_else(|_| {
+                let listen = figment.extract_inner("listen");
+                format!("http://{}", listen.unwrap_or_else(|_| Self::default().listen))
+            });
+            figment = figment.join(Serialized::global("twilio.public_url", public_url));
+        }
+        figment.extract().map_err(|error| describe(&error))
+    }
+
+    /// Where the outside reaches the HTTP interface.
+    #[must_use]
+    pub fn public_url(&self) -> String {
+        let url = self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen));
+        url.trim_end_matches('/').to_owned()
+    }
+
+    /// PostgreSQL's address, which every command but `up` needs.
+    ///
+    /// # Errors
+    /// When it is not set, with what to do.
+    pub fn database_url(&self) -> anyhow::Result<&str> {
+        self.database_url.as_deref().context(
+            "no PostgreSQL is known: set HATCH_DATABASE_URL, or start `./dev up` in this folder",
+        )
+    }
+
+    /// NATS' address.
+    ///
+    /// # Errors
+    /// When it is not set, with what to do.
+    pub fn nats_url(&self) -> anyhow::Result<&str> {
+        self.nats_url
+            .as_deref()
+            .context("no NATS is known: set HATCH_NATS_URL, or start `./dev up` in this folder")
+    }
+}
+
+fn file() -> PathBuf {
+    std::env::var_os("HATCH_CONFIG").map_or_else(|| PathBuf::from(FILE), PathBuf::from)
+}
+
+/// The defaults of `up`. Its waits are short, so that whatever can happen ends within a minute.
+fn development(simulator: &str) -> Figment {
+    Figment::from(Serialized::defaults(json!({
+        "default_sms_sender": "+12016661234",
+        "twilio": {
+            "account_sid": format!("AC{}", "0".repeat(32)),
+            "auth_token": "dev-twilio-auth-token",
+            "base_url": simulator,
+            "http_timeout_ms": 3_000,
+            "connect_timeout_ms": 1_000,
+        },
+        "dispatcher": {
+            "lease_ms": 10_000,
+            "retry": { "attempts_max": 5, "backoff_min_ms": 200, "backoff_max_ms": 5_000 },
+        },
+    })))
+}
+
+fn is_setting(name: &str) -> bool {
+    name.starts_with("HATCH_") && !NOT_SETTINGS.iter().any(|other| name.starts_with(other))
+}
+
+/// The key and value of a variable; `..._FILE` stands for the content of the file that it names.
+fn setting(name: &str, value: String) -> anyhow::Result<(String, String)> {
+    let key = |name: &str| name["HATCH_".len()..].to_ascii_lowercase().replace("__", ".");
+    match name.strip_suffix("_FILE") {
+        Some(name) => {
+            let content = std::fs::read_to_string(&value)
+                .with_context(|| format!("failed to read {value}, which {name}_FILE names"))?;
+            Ok((key(name), content.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        None => Ok((key(name), value)),
+    }
+}
+
+/// A short number or a truth value as such, everything else as text: a secret that happens to look
+/// like a number is longer than any number that is set here.
+fn typed(value: String) -> figment::value::Value {
+    const DIGITS_MAX: usize = 9;
+    let number = value.parse::<u64>().ok().filter(|_| value.len() <= DIGITS_MAX);
+    match (number, value.as_str()) {
+        (Some(number), _) => number.into(),
+        (None, "true") => true.into(),
+        (None, "false") => false.into(),
+        (None, _) => value.into(),
+    }
+}
+
+fn describe(error: &figment::Error) -> anyhow::Error {
+    let key = error.path.join(".");
+    let kind = &error.kind;
+    match key.as_str() {
+        "" => anyhow::anyhow!("configuration: {kind}"),
+        key => anyhow::anyhow!("configuration: {key}: {kind}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(toml: &str, variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("hatch.toml");
+        std::fs::write(&file, toml)?;
+        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Settings::from(Figment::new(), &file, variables)
+    }
+
+    #[test]
+    fn the_environment_overlays_the_file_and_the_file_the_defaults() {
+        let toml = "listen = \"127.0.0.1:1\"\n[dispatcher]\nconcurrency_max = 7\n";
+        let environment =
+            [("HATCH_DISPATCHER__RETRY__ATTEMPTS_MAX", "3"), ("HATCH_LISTEN", "127.0.0.1:2")];
+        let settings = load(toml, &environment).expect("valid");
+        assert_eq!(settings.listen, "127.0.0.1:2");
+        assert_eq!(settings.dispatcher.concurrency_max, 7);
+        assert_eq!(settings.dispatcher.retry.attempts_max, 3);
+        assert_eq!(settings.bus_prefix, "hatch");
+    }
+
+    #[test]
+    fn a_secret_can_be_given_as_a_file() {
+        let secret = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(secret.path(), "postgres://secret\n").expect("written");
+        let path = secret.path().to_str().expect("UTF-8");
+        let settings = load("", &[("HATCH_DATABASE_URL_FILE", path)]).expect("valid");
+        assert_eq!(settings.database_url.as_deref(), Some("postgres://secret"));
+        let missing = load("", &[("HATCH_DATABASE_URL_FILE", "/no/such/file")]);
+        assert!(missing.expect_err("unreadable").to_string().contains("HATCH_DATABASE_URL_FILE"));
+    }
+
+    #[test]
+    fn file_and_environment_overlay_the_defaults_of_up() {
+        let toml = "[dispatcher]\nlease_ms = 20000\n";
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("hatch.toml");
+        std::fs::write(&file, toml).expect("written");
+        let variables = [("HATCH_TWILIO__HTTP_TIMEOUT_MS".to_owned(), "5000".to_owned())];
+        let defaults = development("http://127.0.0.1:8089");
+        let settings =
+            Settings::from(defaults, &file, variables.into_iter()).expect("valid");
+        assert_eq!(settings.dispatcher.lease_ms, 20_000);
+        assert_eq!(settings.dispatcher.retry.attempts_max, 5);
+        let twilio = settings.twilio.expect("an account");
+        assert_eq!(twilio.http_timeout_ms, 5_000);
+        assert_eq!(twilio.base_url.as_str(), "http://127.0.0.1:8089/");
+        assert_eq!(twilio.public_url.as_str(), "http://127.0.0.1:8080/");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        for error in [load("lisen = \"x\"", &[]), load("", &[("HATCH_LISEN", "x")])] {
+            let text = format!("{:#}", error.expect_err("unknown key"));
+            assert!(text.contains("lisen") && text.contains("listen"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_type_and_what_was_expected() {
+        let error = load("", &[("HATCH_DISPATCHER__CONCURRENCY_MAX", "many")]);
+        let text = format!("{:#}", error.expect_err("no number"));
+        assert!(text.contains("dispatcher.concurrency_max"), "{text}");
+        assert!(text.contains("string") && text.contains("many"), "{text}");
+    }
+
+    #[test]
+    fn variables_of_tests_and_children_are_no_settings() {
+        let environment = [("HATCH_TEST_DATABASE_URL", "x"), ("HATCH_EXIT_WITH_PARENT", "1")];
+        assert!(load("", &environment).is_ok());
+    }
+
+    #[test]
+    fn twilio_is_told_the_public_url() {
+        let sid = format!("AC{}", "0".repeat(32));
+        let variables = [
+            ("HATCH_TWILIO__ACCOUNT_SID", sid.as_str()),
+            ("HATCH_TWILIO__AUTH_TOKEN", "secret"),
+            ("HATCH_PUBLIC_URL", "https://hatch.example"),
+        ];
+        let twilio = load("", &variables).expect("valid").twilio.expect("an account");
+        assert_eq!(twilio.public_url.as_str(), "https://hatch.example/");
+    }
+
+    #[test]
+    fn the_public_url_follows_the_listener_unless_it_is_set() {
+        let settings = load("listen = \"127.0.0.1:9\"", &[]).expect("valid");
+        assert_eq!(settings.public_url(), "http://127.0.0.1:9");
+        let settings = load("public_url = \"https://hatch.example/\"", &[]).expect("valid");
+        assert_eq!(settings.public_url(), "https://hatch.example");
+    }
+}
