@@ -55,18 +55,20 @@ impl Follow {
     }
 
     async fn step(&mut self) -> Result<Option<Envelope>, Error> {
+        self.retry.wait().await;
         let pull = match &mut self.pull {
             Some(pull) => pull,
-            None => {
-                self.retry.wait().await;
-                self.pull.insert(Pull::open(&self.bus, config(self.next)).await?)
-            }
+            None => self.pull.insert(Pull::open(&self.bus, config(self.next)).await?),
         };
         if !pull.is_open() {
             pull.request(BATCH_MAX, true).await?;
         }
         match pull.next().await? {
             Item::Ended => Ok(None),
+            Item::Refused => {
+                self.retry.pause();
+                Ok(None)
+            }
             // What was on its way is lost: a new consumer begins after what has come.
             Item::Reconnected => {
                 self.pull = None;

@@ -23,6 +23,8 @@ mod retry;
 mod settings;
 mod stream;
 mod subject;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod version;
 mod work_queue;
 

@@ -44,8 +44,6 @@ struct Open {
 }
 
 impl Open {
-    /// Ended by the server with nothing, long before its time: asked again at once it would only
-    /// end again.
     fn was_refused(&self) -> bool {
         self.remaining == self.batch && self.asked.elapsed() < REQUEST_AGE_MAX / 2
     }
@@ -57,6 +55,9 @@ pub(crate) enum Item {
     Message(Box<Message>),
     /// The request has ended: as many as asked for came, or it aged.
     Ended,
+    /// The request has ended with nothing, long before its time: asked again at once it would only
+    /// end again. Others wait for the same events, or too many are out.
+    Refused,
     /// The connection was made anew; the request is lost, and so may be what was on its way.
     Reconnected,
 }
@@ -92,6 +93,8 @@ impl Pull {
             idle_heartbeat: HEARTBEAT,
             ..BatchConfig::default()
         };
+        // A connection made before this does not lose the request.
+        self.connections.mark_unchanged();
         let sent = self.consumer.request_batch(request, self.inbox.clone()).await;
         sent.map_err(Error::request("ask a consumer for events"))?;
         let asked = Instant::now();
@@ -129,9 +132,10 @@ impl Pull {
                     return Ok(Item::Message(Box::new(Message { message, context })));
                 }
                 Some(StatusCode::IDLE_HEARTBEAT) => {}
-                Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) if !open.was_refused() => {
+                Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => {
+                    let refused = open.was_refused();
                     self.open = None;
-                    return Ok(Item::Ended);
+                    return Ok(if refused { Item::Refused } else { Item::Ended });
                 }
                 Some(status) => {
                     self.open = None;

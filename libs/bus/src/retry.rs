@@ -31,6 +31,10 @@ impl Retry {
             let error: &dyn std::error::Error = error;
             tracing::info!(error, "the event stream cannot be read, trying again");
         }
+        self.pause();
+    }
+
+    pub(crate) fn pause(&mut self) {
         let pause = (Self::FIRST * 2_u32.pow(self.failures.min(6))).min(Self::MAX);
         self.failures += 1;
         self.until = Some(Instant::now() + pause);

@@ -116,6 +116,10 @@ impl WorkQueue {
             };
             match item {
                 Item::Message(message) => take(&self.bus, message, &mut self.ready).await,
+                Item::Refused => {
+                    self.retry.pause();
+                    return Ok(());
+                }
                 Item::Ended | Item::Reconnected => return Ok(()),
             }
         }

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hatch_eventstore::{AppendError, LogError};
+use hatch_eventstore::{AppendError, ExecuteError, LogError};
 use serde::Serialize;
 
 /// The media type of a problem (RFC 9457, section 3).
@@ -12,19 +12,27 @@ pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application
 const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// An error answer. It becomes a body when the outermost layer adds the request's id as `instance`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: String,
+    errors: Vec<FieldError>,
+    retry_after_seconds: Option<u32>,
+}
+
+/// A problem as it is sent.
+#[derive(Serialize)]
+struct Body<'a> {
     #[serde(rename = "type")]
     kind: String,
     title: &'static str,
     status: u16,
     detail: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    instance: Option<String>,
+    instance: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
-    #[serde(skip)]
-    retry_after_seconds: Option<u32>,
 }
 
 /// What is wrong with one field.
@@ -44,16 +52,14 @@ impl FieldError {
 }
 
 impl Problem {
-    fn new(status: StatusCode, kind: &str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            kind: format!("urn:hatch:problem:{kind}"),
-            title,
-            status: status.as_u16(),
-            detail: detail.into(),
-            instance: None,
-            errors: Vec::new(),
-            retry_after_seconds: None,
-        }
+    fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        let detail = detail.into();
+        Self { status, kind, title, detail, errors: Vec::new(), retry_after_seconds: None }
     }
 
     /// The request cannot be understood or breaks a rule; `errors` names each field.
@@ -131,12 +137,15 @@ impl Problem {
     }
 
     /// The answer, with the id of the request that it answers.
-    pub(crate) fn render(mut self, request_id: &str) -> Response {
-        self.instance = Some(request_id.to_owned());
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
+    pub(crate) fn render(self, request_id: &str) -> Response {
+        let Self { status, kind, title, detail, errors, retry_after_seconds } = self;
+        let kind = format!("urn:hatch:problem:{kind}");
+        let status_code = status.as_u16();
+        let body =
+            Body { kind, title, status: status_code, detail, instance: request_id, errors };
+        let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
-        if let Some(seconds) = self.retry_after_seconds {
+        if let Some(seconds) = retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
@@ -145,8 +154,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = status.into_response();
+        let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
         response
     }
@@ -162,6 +170,17 @@ impl From<AppendError> for Problem {
             AppendError::KeyReused => Self::key_reused(),
             AppendError::Refused(why) => Self::invalid(vec![FieldError::new("", why)]),
             other => Self::fault(&other),
+        }
+    }
+}
+
+impl<R: std::error::Error + 'static> From<ExecuteError<R>> for Problem {
+    /// A rejection that an endpoint does not know better about is a fault: it cannot happen there.
+    fn from(error: ExecuteError<R>) -> Self {
+        match error {
+            ExecuteError::Append(error) => error.into(),
+            ExecuteError::Log(error) => error.into(),
+            error @ (ExecuteError::Rejected(_) | ExecuteError::Decode(_)) => Self::fault(&error),
         }
     }
 }
@@ -182,7 +201,7 @@ struct Chain<'a>(&'a (dyn std::error::Error + 'static));
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)?;
+        write!(f, "{}", self.0)?;
         let mut source = self.0.source();
         while let Some(error) = source {
             write!(f, ": {error}")?;

@@ -16,14 +16,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a client's own request id at most.
 const REQUEST_ID_LENGTH_MAX: usize = 128;
 
-/// The id of the request being served.
-#[derive(Debug, Clone)]
-pub(crate) struct RequestId(pub(crate) String);
-
 /// Takes the client's `X-Request-Id` if it is sane, else makes one; answers with it, on errors too.
-pub(crate) async fn layer(mut request: Request, next: Next, new_id: fn() -> Uuid) -> Response {
+pub(crate) async fn layer(request: Request, next: Next, new_id: fn() -> Uuid) -> Response {
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
-    request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let started = Instant::now();

@@ -8,7 +8,10 @@ use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use serde_json::{Value, json};
 
+use crate::cli;
+use crate::embedded::Servers;
 use crate::output::line;
+use crate::settings::Settings;
 
 /// Our number and the customer's.
 const SENDER: &str = "+12016661234";
@@ -32,9 +35,16 @@ struct Demo {
 ///
 /// # Errors
 /// When hatch or its simulator does not answer, or something does not happen in time.
-pub async fn run(url: String, simulator: String) -> anyhow::Result<()> {
-    let http = crate::http_client(REQUEST_MAX)?;
-    let demo = Demo { http, url, simulator };
+pub async fn run(settings: &Settings, flags: cli::Demo) -> anyhow::Result<()> {
+    let running = Servers::read(&settings.data_dir)?.unwrap_or_default();
+    let demo = Demo {
+        http: crate::http_client(REQUEST_MAX)?,
+        url: flags.url.or(running.url).unwrap_or_else(|| format!("http://{}", settings.listen)),
+        simulator: flags
+            .simulator
+            .or(running.simulator_url)
+            .unwrap_or_else(|| format!("http://{}", settings.simulator_listen)),
+    };
     line("One SMS goes out, its receipt and a reply come back.\n")?;
 
     let (sms, took) = demo.send_and_await("Your order 42 is on its way.").await?;

@@ -3,6 +3,7 @@
 pub mod cli;
 mod commands;
 mod demo;
+mod development;
 pub mod embedded;
 mod feed;
 mod logging;
@@ -11,7 +12,7 @@ mod readiness;
 pub mod roles;
 pub mod settings;
 pub mod supervise;
-mod up;
+pub mod up;
 pub mod with_servers;
 
 use std::process::ExitCode;
@@ -34,7 +35,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = Settings::load()?;
     logging::init(&settings.log)?;
     match cli.command {
-        Command::Up(flags) => up::run(settings, flags.split).await?,
+        Command::Up(flags) => development::run(flags.split).await?,
         Command::Serve(flags) => commands::serve::run(settings, &flags.roles).await?,
         Command::Simulator => commands::simulator::run(&settings).await?,
         Command::Migrate => commands::migrate::run(&settings).await?,

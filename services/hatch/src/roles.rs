@@ -162,9 +162,10 @@ impl Process {
         }
         if roles.contains(&Role::Query) {
             routes = routes.merge(hatch_api::queries::router(hatch_api::queries::Queries {
-                read_position: ReadPosition::new(read_model.clone()),
                 read_model: read_model.clone(),
+                read_position: ReadPosition::new(self.pool.clone()),
                 log: self.log.clone(),
+                environment: Arc::new(SystemEnvironment),
             }));
         }
         if roles.contains(&Role::Webhook) {
@@ -184,7 +185,7 @@ impl Process {
         workers: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
         if roles.contains(&Role::Relay) || roles.contains(&Role::Projector) {
-            let head = HeadWatch::start(self.postgres.clone(), self.workers.clone());
+            let (head, _) = HeadWatch::start(self.postgres.clone(), self.workers.clone());
             if roles.contains(&Role::Relay) {
                 self.spawn_relay(&head, workers);
             }

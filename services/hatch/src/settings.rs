@@ -4,6 +4,7 @@
 //! as a file (`HATCH_DATABASE_URL_FILE=/run/secrets/url`). An unknown key or a bad value stops the
 //! start with the key's name and what was expected.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,12 +13,17 @@ use figment::providers::{Format, Serialized, Toml};
 use hatch_dispatcher::RetryPolicy;
 use hatch_providers::twilio;
 use serde::Deserialize;
+use serde_json::json;
 
 /// The configuration file, in the current directory.
 const FILE: &str = "hatch.toml";
 
 /// Names with the prefix that are no settings: they steer tests and child processes.
-const NOT_SETTINGS: &[&str] = &["HATCH_TEST_", "HATCH_EXIT_WITH_PARENT", "HATCH_CONFIG"];
+const NOT_SETTINGS: &[&str] =
+    &["HATCH_TEST_", "HATCH_EXIT_WITH_PARENT", "HATCH_CONFIG", DEVELOPMENT];
+
+/// Names the simulator's URL in the children of `up --split`, which work as `up` does.
+pub(crate) const DEVELOPMENT: &str = "HATCH_DEVELOPMENT_SIMULATOR";
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -116,15 +122,27 @@ impl Settings {
     /// # Errors
     /// An unknown key, a bad value or an unreadable file, each by its name.
     pub fn load() -> anyhow::Result<Self> {
-        let file = std::env::var("HATCH_CONFIG").unwrap_or_else(|_| FILE.to_owned());
-        Self::from(Path::new(&file), std::env::vars())
+        let defaults = std::env::var(DEVELOPMENT).map(|simulator| development(&simulator));
+        Self::from(defaults.unwrap_or_default(), &file(), std::env::vars())
+    }
+
+    /// As [`load`](Self::load), with the defaults of `up`: an account at `simulator`, short waits, and
+    /// the public URL at `listen`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_development(simulator: &str, listen: SocketAddr) -> anyhow::Result<Self> {
+        let listen = ("HATCH_LISTEN".to_owned(), listen.to_string());
+        let environment = std::env::vars().chain([listen]);
+        Self::from(development(simulator), &file(), environment)
     }
 
     fn from(
+        defaults: Figment,
         file: &Path,
         environment: impl Iterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
-        let mut figment = Figment::from(Toml::file(file));
+        let mut figment = defaults.merge(Toml::file(file));
         for (name, value) in environment.filter(|(name, _)| is_setting(name)) {
             let (key, value) = setting(&name, value)?;
             figment = figment.merge(Serialized::global(&key, typed(value)));
@@ -165,6 +183,28 @@ impl Settings {
             .as_deref()
             .context("no NATS is known: set HATCH_NATS_URL, or start `./dev up` in this folder")
     }
+}
+
+fn file() -> PathBuf {
+    std::env::var_os("HATCH_CONFIG").map_or_else(|| PathBuf::from(FILE), PathBuf::from)
+}
+
+/// The defaults of `up`. Its waits are short, so that whatever can happen ends within a minute.
+fn development(simulator: &str) -> Figment {
+    Figment::from(Serialized::defaults(json!({
+        "default_sms_sender": "+12016661234",
+        "twilio": {
+            "account_sid": format!("AC{}", "0".repeat(32)),
+            "auth_token": "dev-twilio-auth-token",
+            "base_url": simulator,
+            "http_timeout_ms": 3_000,
+            "connect_timeout_ms": 1_000,
+        },
+        "dispatcher": {
+            "lease_ms": 10_000,
+            "retry": { "attempts_max": 5, "backoff_min_ms": 200, "backoff_max_ms": 5_000 },
+        },
+    })))
 }
 
 fn is_setting(name: &str) -> bool {
@@ -215,7 +255,7 @@ mod tests {
         let file = folder.path().join("hatch.toml");
         std::fs::write(&file, toml)?;
         let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Settings::from(&file, variables)
+        Settings::from(Figment::new(), &file, variables)
     }
 
     #[test]
@@ -239,6 +279,24 @@ mod tests {
         assert_eq!(settings.database_url.as_deref(), Some("postgres://secret"));
         let missing = load("", &[("HATCH_DATABASE_URL_FILE", "/no/such/file")]);
         assert!(missing.expect_err("unreadable").to_string().contains("HATCH_DATABASE_URL_FILE"));
+    }
+
+    #[test]
+    fn file_and_environment_overlay_the_defaults_of_up() {
+        let toml = "[dispatcher]\nlease_ms = 20000\n";
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("hatch.toml");
+        std::fs::write(&file, toml).expect("written");
+        let variables = [("HATCH_TWILIO__HTTP_TIMEOUT_MS".to_owned(), "5000".to_owned())];
+        let defaults = development("http://127.0.0.1:8089");
+        let settings =
+            Settings::from(defaults, &file, variables.into_iter()).expect("valid");
+        assert_eq!(settings.dispatcher.lease_ms, 20_000);
+        assert_eq!(settings.dispatcher.retry.attempts_max, 5);
+        let twilio = settings.twilio.expect("an account");
+        assert_eq!(twilio.http_timeout_ms, 5_000);
+        assert_eq!(twilio.base_url.as_str(), "http://127.0.0.1:8089/");
+        assert_eq!(twilio.public_url.as_str(), "http://127.0.0.1:8080/");
     }
 
     #[test]

@@ -49,8 +49,11 @@ pub async fn run(command: &[OsString]) -> anyhow::Result<ExitCode> {
     let folder = Arc::new(Folder::lock(temporary.path())?);
     let options = Options { purpose: Purpose::Tests, database_url: None, nats_url: None };
     let embedded = tokio::select! {
-        embedded = Embedded::start(Arc::clone(&folder), options) => embedded?,
-        signal = signals.next() => return Ok(exit_code_of(signal)),
+        embedded = Embedded::start(&folder, options) => embedded?,
+        signal = signals.next() => {
+            Embedded::stop_leftovers(&folder).await?;
+            return Ok(exit_code_of(signal));
+        }
     };
     let status = match started(program, arguments, &embedded) {
         Ok(mut child) => wait(&mut child, &mut signals).await,

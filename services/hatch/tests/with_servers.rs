@@ -60,7 +60,9 @@ fn server_pids(temporary: &Path) -> Vec<i32> {
             .flatten()
             .filter_map(|entry| std::fs::read(entry.path().join("servers.json")).ok())
             .filter_map(|text| serde_json::from_slice::<serde_json::Value>(&text).ok())
-            .flat_map(|servers| [servers["postgres_pid"].as_i64(), servers["nats_pid"].as_i64()])
+            .flat_map(|servers| {
+                [servers["pids"]["postgres"].as_i64(), servers["pids"]["nats-server"].as_i64()]
+            })
             .flatten()
             .map(|pid| i32::try_from(pid).expect("a process id"))
             .collect();
@@ -100,6 +102,7 @@ fn a_terminated_run_stops_its_servers_and_a_killed_one_is_cleared_away_by_the_ne
     let temporary = temporary();
     // Ends when its input does, at the latest with this test.
     let mut run = with_servers(temporary.path(), "exec cat").spawn().expect("hatch runs");
+    let _input = run.stdin.take();
     let pids = server_pids(temporary.path());
     signal(&run, Signal::SIGTERM);
     assert_eq!(run.wait().expect("an end").code(), Some(128 + Signal::SIGTERM as i32));
@@ -107,6 +110,7 @@ fn a_terminated_run_stops_its_servers_and_a_killed_one_is_cleared_away_by_the_ne
     assert!(is_empty(temporary.path()));
 
     let mut run = with_servers(temporary.path(), "exec cat").spawn().expect("hatch runs");
+    let _input = run.stdin.take();
     let pids = server_pids(temporary.path());
     signal(&run, Signal::SIGKILL);
     run.wait().expect("an end");

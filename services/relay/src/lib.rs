@@ -1,1 +1,139 @@
-//! 
+//! The relay: publishes the log on the bus, event by event, in log order.
+//!
+//! Any number of relays may run; an advisory lock makes one of them the leader and the others stand
+//! by. The lock only avoids waste: the bus itself refuses what is not next (sequence = position), so
+//! two leaders at once could not do harm. The leader remembers nothing. Where it goes on follows
+//! from the stream's last message, verified against the log ([`decision`]), after every error anew.
+//!
+//! It never guesses about the log: when the stream holds an event that the log does not, it halts.
+
+mod decision;
+mod envelope;
+mod leader;
+mod session;
+mod status;
+
+use std::time::Duration;
+
+use hatch_bus::Bus;
+use hatch_eventstore::{Log, LogError, Position};
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use leader::Leader;
+use session::Session;
+pub use status::{Status, StatusHandle};
+
+/// Failures in a row after which the leader lets another relay try: its way to the bus may be better.
+const FAILURES_MAX: u32 = 8;
+
+/// Pauses after failures: from twice the first, doubling, to the last.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What the relay works with.
+pub struct Deps {
+    /// The log that it reads.
+    pub log: Log,
+    /// Hints that the log has grown; late or missing ones cost at most
+    /// [`poll_ms`](Config::poll_ms).
+    pub head: watch::Receiver<Position>,
+    /// How to connect to the log's database, for the session that holds the lock.
+    pub postgres: tokio_postgres::Config,
+    /// The bus that it writes.
+    pub bus: Bus,
+    /// Where it tells its state.
+    pub status: StatusHandle,
+}
+
+/// How the relay works.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Events read from the log at once.
+    pub page_events_max: usize,
+    /// How often the log is read without a hint that it has grown.
+    pub poll_ms: u64,
+    /// How often a relay that stands by tries to become the leader.
+    pub standby_poll_ms: u64,
+    /// How often a halted leader looks whether the halt has been lifted.
+    pub halt_poll_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { page_events_max: 500, poll_ms: 500, standby_poll_ms: 1_000, halt_poll_ms: 5_000 }
+    }
+}
+
+/// Why the relay pauses; it always tries again.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Bus(#[from] hatch_bus::Error),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error("use the relay's session")]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error("use the relay's session: PostgreSQL did not answer in time")]
+    Slow(#[from] tokio::time::error::Elapsed),
+}
+
+/// Publishes the log until `shutdown`, surviving the loss of PostgreSQL, NATS and leadership.
+pub async fn run(deps: Deps, config: Config, shutdown: CancellationToken) {
+    let status = deps.status.clone();
+    let relaying = async {
+        let mut leader = Leader::new(deps, config.clone());
+        let standby = Duration::from_millis(config.standby_poll_ms);
+        loop {
+            match Session::lead(leader.postgres()).await {
+                Ok(Some(session)) => {
+                    tracing::info!("this relay leads");
+                    term(&mut leader, session).await;
+                    tracing::info!("this relay leads no longer");
+                    status.resign();
+                    // Longer than the others wait, so that one of them is first.
+                    tokio::time::sleep(standby).await;
+                }
+                Ok(None) => {}
+                Err(error) => warn("become the leader", &error),
+            }
+            tokio::time::sleep(standby).await;
+        }
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = relaying => {}
+    }
+    status.resign();
+}
+
+/// Leads until the session is lost or too much fails.
+async fn term(leader: &mut Leader, session: Session) {
+    leader.status().lead();
+    let mut failures = 0;
+    while failures < FAILURES_MAX {
+        let published = leader.published();
+        let error = tokio::select! {
+            biased;
+            () = session.lost() => return,
+            error = leader.lead(&session) => error,
+        };
+        failures = if leader.published() > published { 1 } else { failures + 1 };
+        // The same failure again and again says nothing new.
+        if failures == 1 {
+            warn("publish the log", &error);
+        }
+        if let Error::Log(damage) = &error
+            && !damage.is_unavailable()
+        {
+            leader.status().halt(damage.to_string());
+        }
+        tokio::time::sleep((PAUSES.0 * 2_u32.pow(failures)).min(PAUSES.1)).await;
+    }
+}
+
+fn warn(what: &'static str, error: &Error) {
+    let error: &dyn std::error::Error = error;
+    tracing::warn!(error, "failed to {what}, trying again");
+}

@@ -1,1 +1,51 @@
-//! 
+//! The messaging providers, for development and tests: their own APIs over HTTP, their own signed
+//! webhooks, and their bad days on demand.
+//!
+//! It shares no type with hatch, because a mistake that both sides share shows nowhere. What the
+//! recipient looks like decides what happens to a message (the table is in `behaviour.rs`); whatever was accepted is
+//! kept in a record that referees every test for lost and doubled messages.
+//!
+//! Receipts are posted until hatch takes them, up to `callback_attempts_max` times over about a
+//! minute and a half, so that a hatch that restarts for some seconds misses none. With a
+//! `record_path` the record outlives a SIGKILL of the simulator too, and so do the receipts that
+//! were still due.
+//!
+//! | path | |
+//! |---|---|
+//! | `/2010-04-01/Accounts/{sid}/Messages.json` | Twilio: send (POST), look up (GET) |
+//! | `/2010-04-01/Accounts/{sid}/Messages/{sid}.json` | Twilio: look up one |
+//! | `GET /_sim/messages`, `DELETE /_sim` | the record as NDJSON; forget it |
+//! | `PUT /_sim/accounts/{account}` | disturb an account |
+//! | `POST /_sim/inbound` | have somebody write to us |
+
+mod accounts;
+mod behaviour;
+mod clock;
+mod config;
+mod control;
+mod delivery;
+mod journal;
+mod record;
+mod segments;
+mod server;
+mod twilio;
+
+pub use config::{Config, TwilioAccount};
+pub use server::run;
+
+/// Why the simulator cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The record's file cannot be read, or was not written by a simulator.
+    #[error("open the simulator's record")]
+    Record(#[source] std::io::Error),
+    /// The HTTP client for callbacks cannot be built.
+    #[error("build an HTTP client for callbacks")]
+    Client(#[source] reqwest::Error),
+    /// The listener failed.
+    #[error("serve the simulator")]
+    Serve(#[source] std::io::Error),
+}
+
+#[cfg(test)]
+mod tests;

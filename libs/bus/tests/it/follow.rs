@@ -1,8 +1,9 @@
 //! Following: in order, through everything.
 
 use futures::StreamExt;
+use hatch_bus::testing::TestBus;
 
-use crate::support::{bus, event, finish, in_time, prefix, publish, raw};
+use crate::support::{event, in_time, prefix, publish, raw};
 
 async fn positions(follow: &mut hatch_bus::Follow, count: usize) -> Vec<i64> {
     let mut seen = Vec::new();
@@ -14,7 +15,7 @@ async fn positions(follow: &mut hatch_bus::Follow, count: usize) -> Vec<i64> {
 
 #[tokio::test]
 async fn a_follower_sees_every_event_from_its_position_in_order() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=1_500).await;
     let mut follow = bus.follow(100);
@@ -27,12 +28,11 @@ async fn a_follower_sees_every_event_from_its_position_in_order() {
     };
     let (seen, ()) = tokio::join!(positions(&mut follow, 500), live);
     assert_eq!(seen, (1_501..=2_000).collect::<Vec<_>>());
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_follower_that_starts_before_the_stream_exists_or_ahead_of_it_waits() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     let mut early = bus.follow(1);
     let mut ahead = bus.follow(8);
     let publishing = async {
@@ -43,12 +43,11 @@ async fn a_follower_that_starts_before_the_stream_exists_or_ahead_of_it_waits() 
         tokio::join!(positions(&mut early, 10), positions(&mut ahead, 3), publishing);
     assert_eq!(early, (1..=10).collect::<Vec<_>>());
     assert_eq!(ahead, [8, 9, 10]);
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_follower_goes_on_after_its_consumer_is_deleted() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=3).await;
     let mut follow = bus.follow(1);
@@ -63,12 +62,11 @@ async fn a_follower_goes_on_after_its_consumer_is_deleted() {
     }
     publish(&bus, 1, 4..=6).await;
     assert_eq!(positions(&mut follow, 3).await, [4, 5, 6]);
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_follower_goes_on_in_the_next_generation() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=3).await;
     let mut follow = bus.follow(1);
@@ -78,12 +76,11 @@ async fn a_follower_goes_on_in_the_next_generation() {
     bus.create_generation(2, 10).await.expect("creates");
     publish(&bus, 2, 10..=12).await;
     assert_eq!(positions(&mut follow, 3).await, [10, 11, 12]);
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_follower_skips_foreign_messages() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=1).await;
     let jetstream = raw(&bus).await;
@@ -96,5 +93,4 @@ async fn a_follower_skips_foreign_messages() {
     publish(&bus, 1, 4..=5).await;
     let mut follow = bus.follow(1);
     assert_eq!(positions(&mut follow, 3).await, [1, 4, 5]);
-    finish(&bus).await;
 }

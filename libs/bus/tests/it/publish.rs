@@ -1,12 +1,13 @@
 //! Publishing: sequence = position, whatever happens.
 
+use hatch_bus::testing::TestBus;
 use hatch_bus::{Error, Last, StreamState};
 
-use crate::support::{bus, event, finish, in_time, last_sequence, prefix, publish, raw};
+use crate::support::{event, in_time, last_sequence, prefix, publish, raw};
 
 #[tokio::test]
 async fn a_generation_begins_at_its_first_position_and_sequence_is_position() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     assert_eq!(bus.stream_state().await.expect("answers"), StreamState::Absent);
     bus.create_generation(7, 1_000).await.expect("creates");
     let empty = StreamState::Present {
@@ -25,12 +26,11 @@ async fn a_generation_begins_at_its_first_position_and_sequence_is_position() {
         last: Last::Event { position: 2_999, event_id: event(2_999).event_id },
     };
     assert_eq!(bus.stream_state().await.expect("answers"), full);
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_stored_event_carries_its_subject_and_headers() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     let mut publisher = bus.publisher(1, 0);
     let mut sent = event(1);
@@ -51,12 +51,11 @@ async fn a_stored_event_carries_its_subject_and_headers() {
     assert_eq!(header("Hatch-Event-Id"), Some(sent.event_id.to_string()));
     assert_eq!(header("traceparent"), sent.traceparent);
     assert_eq!(stored.payload, sent.encode());
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_zombie_publisher_of_an_old_point_is_refused() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=10).await;
     let mut zombie = bus.publisher(1, 10);
@@ -66,12 +65,11 @@ async fn a_zombie_publisher_of_an_old_point_is_refused() {
     let refused = zombie.flush().await.expect_err("is refused");
     assert!(matches!(refused, Error::Publish { position: 11, .. }), "{refused:?}");
     assert_eq!(last_sequence(&bus).await, 20);
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_zombie_publisher_of_an_older_generation_is_refused() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=3).await;
     let mut zombie = bus.publisher(1, 3);
@@ -80,12 +78,11 @@ async fn a_zombie_publisher_of_an_older_generation_is_refused() {
     zombie.publish(&event(4)).await.expect("is only sent");
     assert!(zombie.flush().await.is_err());
     assert_eq!(last_sequence(&bus).await, 3);
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_lost_publish_fails_the_rest_of_its_window_and_resuming_repairs_it() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=10).await;
     // Event 11 never arrives: this publisher takes it for sent.
@@ -100,12 +97,11 @@ async fn a_lost_publish_fails_the_rest_of_its_window_and_resuming_repairs_it() {
 
     publish(&bus, 1, 11..=100).await;
     assert_eq!(last_sequence(&bus).await, 100);
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn publishing_again_what_is_stored_adds_nothing() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=50).await;
     let mut again = bus.publisher(1, 40);
@@ -115,12 +111,11 @@ async fn publishing_again_what_is_stored_adds_nothing() {
     assert!(again.flush().await.is_err());
     assert_eq!(again.acknowledged(), 40);
     assert_eq!(last_sequence(&bus).await, 50);
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn what_two_publishers_write_at_once_is_still_the_log() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     let write = async |mut publisher: hatch_bus::Publisher| {
         for position in 1..=1_000 {
@@ -138,12 +133,11 @@ async fn what_two_publishers_write_at_once_is_still_the_log() {
         let seen = in_time("an event", follow.next()).await;
         assert_eq!((seen.position, seen.event_id), (position, event(position).event_id));
     }
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_message_without_hatch_headers_at_the_end_is_told_from_an_event() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=3).await;
     let foreign = format!("{}.events.x", prefix(&bus));
@@ -152,12 +146,11 @@ async fn a_message_without_hatch_headers_at_the_end_is_told_from_an_event() {
     assert_eq!(stored.await.expect("is stored").sequence, 4);
     let state = bus.stream_state().await.expect("answers");
     assert!(matches!(state, StreamState::Present { last_sequence: 4, last: Last::Foreign, .. }));
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_foreign_stream_that_takes_the_subjects_is_never_deleted() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     let name = format!("FOREIGN_{}", prefix(&bus));
     let config = async_nats::jetstream::stream::Config {
         name: name.clone(),
@@ -167,5 +160,4 @@ async fn a_foreign_stream_that_takes_the_subjects_is_never_deleted() {
     raw(&bus).await.create_stream(config).await.expect("creates");
     let refused = bus.create_generation(1, 1).await.expect_err("is refused");
     assert!(matches!(&refused, Error::ForeignStream(stream) if *stream == name), "{refused:?}");
-    finish(&bus).await;
 }

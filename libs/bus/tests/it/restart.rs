@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use hatch_bus::testing::{Server, TestBus, connected};
 use hatch_bus::{Bus, Settings, State, Work};
 
-use crate::support::{
-    Server, bus_at, connected, event, eventually, in_time, last_sequence, publish, work,
-};
+use crate::support::{event, eventually, in_time, last_sequence, publish, work};
 
 fn sms(bus: &Bus) -> hatch_bus::WorkQueue {
     bus.work_queue(Work {
@@ -38,7 +37,7 @@ async fn connecting_does_not_wait_for_a_server_and_succeeds_when_it_comes() {
 #[tokio::test]
 async fn followers_and_queues_go_on_after_the_server_was_killed() {
     let mut server = Server::start().await;
-    let bus = bus_at(&server.url()).await;
+    let bus = TestBus::create_at(&server.url()).await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=3).await;
     let (mut follow, mut queue) = (bus.follow(1), sms(&bus));
@@ -86,7 +85,7 @@ async fn followers_and_queues_go_on_after_the_server_was_killed() {
 #[tokio::test]
 async fn a_publisher_resumes_after_the_server_was_killed_under_its_window() {
     let mut server = Server::start().await;
-    let bus = bus_at(&server.url()).await;
+    let bus = TestBus::create_at(&server.url()).await;
     bus.create_generation(1, 1).await.expect("creates");
     let mut publisher = bus.publisher(1, 0);
     let mut failed = false;
@@ -112,5 +111,72 @@ async fn a_publisher_resumes_after_the_server_was_killed_under_its_window() {
     for position in 1..=3_000 {
         let seen = in_time("an event", follow.next()).await;
         assert_eq!((seen.position, seen.event_id), (position, event(position).event_id));
+    }
+}
+
+/// A power loss may cost the stream its end while the consumers' state survives.
+#[tokio::test]
+async fn a_queue_and_a_follower_go_on_after_the_stream_lost_its_end() {
+    let mut server = Server::start().await;
+    let bus = TestBus::create_at(&server.url()).await;
+    bus.create_generation(1, 1).await.expect("creates");
+    publish(&bus, 1, 1..=5).await;
+    let (mut follow, mut queue) = (bus.follow(1), sms(&bus));
+    worked(&mut queue, 5).await;
+
+    server.kill();
+    let early = tempfile::tempdir().expect("a temporary folder");
+    let messages = find(&server.store(), "msgs").expect("the stream's messages");
+    copy(&messages, early.path());
+    restarted(&mut server, &bus).await;
+    publish(&bus, 1, 6..=10).await;
+    worked(&mut queue, 10).await;
+
+    server.stop();
+    std::fs::remove_dir_all(&messages).expect("is removed");
+    copy(early.path(), &messages);
+    let last = restarted(&mut server, &bus).await;
+    assert!(matches!(last, hatch_bus::StreamState::Present { last_sequence: 5, .. }), "{last:?}");
+    publish(&bus, 1, 6..=12).await;
+    worked(&mut queue, 12).await;
+    for position in 1..=12 {
+        assert_eq!(in_time("an event", follow.next()).await.position, position);
+    }
+}
+
+async fn restarted(server: &mut Server, bus: &Bus) -> hatch_bus::StreamState {
+    eventually("disconnected", async || (bus.state() == State::Disconnected).then_some(())).await;
+    server.start_again();
+    connected(bus).await;
+    eventually("the stream", async || bus.stream_state().await.ok()).await
+}
+
+/// Works until the event at `position` was handed out.
+async fn worked(queue: &mut hatch_bus::WorkQueue, position: i64) {
+    let mut seen = 0;
+    while seen < position {
+        for delivery in in_time("work", queue.fetch(100)).await {
+            seen = seen.max(delivery.envelope.position);
+            delivery.ack().await;
+        }
+    }
+}
+
+fn find(folder: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let folders = entries.map(|entry| entry.path()).filter(|path| path.is_dir());
+    folders.into_iter().find_map(|path| {
+        if path.file_name().is_some_and(|file| file == name) {
+            Some(path)
+        } else {
+            find(&path, name)
+        }
+    })
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).expect("is created");
+    for entry in std::fs::read_dir(from).expect("is read").filter_map(Result::ok) {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("is copied");
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use hatch_bus::testing::TestBus;
 use hatch_bus::{Bus, Delivery, Work, WorkQueue};
 
-use crate::support::{bus, finish, in_time, work};
+use crate::support::{in_time, work};
 
 fn queue(bus: &Bus, channel: &str, priority: &str, ack_wait_ms: u64) -> WorkQueue {
     bus.work_queue(Work {
@@ -39,7 +40,7 @@ async fn publish(bus: &Bus, from: i64, work_of: &[(&str, &str)]) {
 
 #[tokio::test]
 async fn each_channel_and_priority_gets_only_its_own() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     let mut other_type = work(5, "sms", "high");
     other_type.event_type = "MessageSent".to_owned();
@@ -55,12 +56,11 @@ async fn each_channel_and_priority_gets_only_its_own() {
     assert_eq!(positions(&fetch(&mut high, 3).await), [1, 4, 6]);
     assert_eq!(positions(&fetch(&mut low, 1).await), [2]);
     assert_eq!(positions(&fetch(&mut email, 1).await), [3]);
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn what_is_not_acknowledged_is_handed_out_again_and_what_is_acknowledged_is_not() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, &[("sms", "high"); 10]).await;
     let mut queue = queue(&bus, "sms", "high", 300);
@@ -72,12 +72,11 @@ async fn what_is_not_acknowledged_is_handed_out_again_and_what_is_acknowledged_i
     let mut again = positions(&fetch(&mut queue, 5).await);
     again.sort_unstable();
     assert_eq!(again, [1, 3, 5, 7, 9]);
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_fetch_takes_no_more_than_asked_and_the_rest_comes_with_the_next() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, &[("sms", "high"); 10]).await;
     let mut queue = queue(&bus, "sms", "high", 30_000);
@@ -86,12 +85,11 @@ async fn a_fetch_takes_no_more_than_asked_and_the_rest_comes_with_the_next() {
     let mut all = positions(&first);
     all.extend(positions(&fetch(&mut queue, 10 - first.len()).await));
     assert_eq!(all, (1..=10).collect::<Vec<_>>());
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn an_idle_fetch_returns_at_once_when_work_comes() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     let mut queue = queue(&bus, "sms", "high", 30_000);
     publish(&bus, 1, &[("sms", "high")]).await;
@@ -103,12 +101,11 @@ async fn an_idle_fetch_returns_at_once_when_work_comes() {
     let (got, ()) = tokio::join!(fetch(&mut queue, 1), publish(&bus, 2, &[("sms", "high")]));
     assert_eq!(positions(&got), [2]);
     assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn two_queues_of_the_same_work_share_it() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, &[("sms", "high"); 20]).await;
     let (mut one, mut other) =
@@ -118,12 +115,11 @@ async fn two_queues_of_the_same_work_share_it() {
     all.extend(positions(&of_other));
     all.sort_unstable();
     assert_eq!(all, (1..=20).collect::<Vec<_>>());
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn no_more_is_out_than_may_be_and_acknowledging_brings_the_rest() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, &[("sms", "high"); 5]).await;
     let mut queue = bus.work_queue(Work {
@@ -140,12 +136,11 @@ async fn no_more_is_out_than_may_be_and_acknowledging_brings_the_rest() {
         delivery.ack().await;
     }
     assert_eq!(positions(&fetch(&mut queue, 2).await), [3, 4]);
-    finish(&bus).await;
 }
 
 #[tokio::test]
 async fn a_queue_goes_on_in_the_next_generation() {
-    let bus = bus().await;
+    let bus = TestBus::create().await;
     let mut queue = queue(&bus, "sms", "high", 30_000);
     let publishing = async {
         bus.create_generation(1, 1).await.expect("creates");
@@ -158,5 +153,4 @@ async fn a_queue_goes_on_in_the_next_generation() {
     publisher.publish(&work(10, "sms", "high")).await.expect("publishes");
     publisher.flush().await.expect("is stored");
     assert_eq!(positions(&fetch(&mut queue, 1).await), [10]);
-    finish(&bus).await;
 }

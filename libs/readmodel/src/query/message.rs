@@ -57,7 +57,8 @@ pub struct Message {
     pub channel: String,
     /// The sender.
     pub from: String,
-    /// The recipients.
+    /// The recipients; in JSON a string when there is one, as in a request.
+    #[serde(serialize_with = "one_or_list")]
     pub to: Vec<String>,
     /// Who got a copy, for email.
     pub cc: Vec<String>,
@@ -252,6 +253,13 @@ pub(crate) fn list_sql(
     sql.push_str(conditions.sql());
     sql.push_str(&format!("ORDER BY m.created_position DESC LIMIT {}", limit + 1));
     (sql, conditions)
+}
+
+fn one_or_list<S: serde::Serializer>(list: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    match list {
+        [only] => only.serialize(serializer),
+        list => list.serialize(serializer),
+    }
 }
 
 fn keyed_message(row: &Row) -> Result<(Position, Message), Error> {

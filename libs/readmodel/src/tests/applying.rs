@@ -39,7 +39,7 @@ async fn a_message_reads_back_as_the_apis_object() {
         json!({
             "id": id(2), "conversation_id": request.conversation_id,
             "contact_id": crate::contact_id(TENANT, &customer(2)), "direction": "outbound",
-            "channel": "sms", "from": OURS, "to": ["+18045550002"], "cc": [], "bcc": [],
+            "channel": "sms", "from": OURS, "to": "+18045550002", "cc": [], "bcc": [],
             "subject": null, "body": "Hello", "html": null, "attachments": [],
             "status": "undelivered", "provider": "twilio", "provider_message_id": "SM1",
             "attempts": 1, "next_attempt_at": null,

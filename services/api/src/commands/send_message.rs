@@ -12,7 +12,7 @@ use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::{Channel, MessageEvent, MessageRequested};
 use hatch_domain::message::status::Status;
 use hatch_eventstore::{
-    Appended, Execute, ExecuteError, Known, Metadata, Position, RecordedEvent, Store,
+    Appended, Execute, Known, Metadata, Position, RecordedEvent, Store,
 };
 use serde::Serialize;
 
@@ -74,8 +74,7 @@ pub(super) async fn handler(
             guards: Vec::new(),
             side_rows: Vec::new(),
         })
-        .await
-        .map_err(problem)?;
+        .await?;
     match executed.appended {
         Some(Appended::Duplicate { first, .. }) => Ok(answer(&replayed(store, first).await?, true)),
         Some(Appended::Committed { first, .. }) => {
@@ -129,14 +128,4 @@ fn answer(accepted: &Accepted, replayed: bool) -> Response {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response
-}
-
-fn problem(error: ExecuteError<<Message as hatch_domain::Decider>::Rejection>) -> Problem {
-    match error {
-        ExecuteError::Append(error) => error.into(),
-        ExecuteError::Log(error) => error.into(),
-        // The id is new: neither its stream nor an event of it can be there.
-        ExecuteError::Rejected(error) => Problem::fault(&error),
-        ExecuteError::Decode(error) => Problem::fault(&error),
-    }
 }

@@ -5,11 +5,11 @@ use axum::extract::State;
 use hatch_domain::ids::ConversationId;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
-use hatch_readmodel::{Direction, List, Message, MessageFilter};
+use hatch_readmodel::{List, Message, MessageFilter};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::parameters::{Freshness, channel, page, participant};
+use super::parameters::{Freshness, channel, direction, page, participant};
 use super::{Queries, TENANT};
 use crate::Problem;
 use crate::extract::QueryParameters;
@@ -20,7 +20,7 @@ pub(super) struct Parameters {
     participant: Option<String>,
     conversation: Option<Uuid>,
     channel: Option<String>,
-    direction: Option<Direction>,
+    direction: Option<String>,
     status: Option<Status>,
     limit: Option<u32>,
     cursor: Option<String>,
@@ -36,7 +36,7 @@ pub(super) async fn handler(
         participant: participant(parameters.participant.as_deref())?,
         conversation: parameters.conversation.map(ConversationId),
         channel: channel(parameters.channel.as_deref())?,
-        direction: parameters.direction,
+        direction: direction(parameters.direction.as_deref())?,
         status: parameters.status,
     };
     let page = page(parameters.limit, parameters.cursor)?;

@@ -16,5 +16,6 @@ pub(super) struct Projections {
 pub(super) async fn handler(
     State(queries): State<Queries>,
 ) -> Result<Json<Projections>, Problem> {
-    Ok(Json(Projections { data: queries.read_model.projections().await? }))
+    let data = queries.read_model.projections(&queries.log, queries.environment.now()).await?;
+    Ok(Json(Projections { data }))
 }

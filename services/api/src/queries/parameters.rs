@@ -5,7 +5,7 @@ use std::time::Duration;
 use hatch_domain::address::Address;
 use hatch_domain::message::event::Channel;
 use hatch_eventstore::Position;
-use hatch_readmodel::{Page, QueryError};
+use hatch_readmodel::{Direction, Page, Projection, QueryError};
 use serde::Deserialize;
 
 use super::Queries;
@@ -54,13 +54,8 @@ impl Freshness {
             let detail = format!("expected 0 to {WAIT_SECONDS_MAX} seconds, got {seconds}");
             return Err(Problem::invalid(vec![FieldError::new("?wait", detail)]));
         }
-        let reached =
-            queries.read_position.wait_for(after, Duration::from_secs_f64(seconds)).await?;
-        if reached {
-            return Ok(());
-        }
-        let detail = format!("the read models have not reached position {after} yet");
-        Err(Problem::unavailable(detail))
+        let wait = Duration::from_secs_f64(seconds);
+        Ok(queries.read_position.reached(&Projection::ALL, after, wait).await?)
     }
 }
 
@@ -84,6 +79,20 @@ pub(super) fn channel(text: Option<&str>) -> Result<Option<Channel>, Problem> {
         Some(other) => {
             let detail = format!("expected \"sms\", got {other:?}");
             Err(Problem::invalid(vec![FieldError::new("?channel", detail)]))
+        }
+    }
+}
+
+/// A filter's direction.
+pub(super) fn direction(text: Option<&str>) -> Result<Option<Direction>, Problem> {
+    let all = [Direction::Outbound, Direction::Inbound];
+    match text {
+        None => Ok(None),
+        Some(text) => {
+            all.into_iter().find(|direction| direction.as_str() == text).map(Some).ok_or_else(|| {
+                let detail = format!("expected \"outbound\" or \"inbound\", got {text:?}");
+                Problem::invalid(vec![FieldError::new("?direction", detail)])
+            })
         }
     }
 }

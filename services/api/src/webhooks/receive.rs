@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{OriginalUri, Path, Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::uri::PathAndQuery;
 use axum::response::Response;
+use hatch_domain::Decider;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::MessageId;
 use hatch_domain::message::command::{
     MessageCommand, MessageRejection, ReceiptOutcome as Told, RecordReceipt,
 };
-use hatch_domain::message::event::{MessageEvent, MessageReceived};
+use hatch_domain::message::event::MessageReceived;
 use hatch_domain::message::{Message, inbound_message_id};
 use hatch_eventstore::{Append, Execute, ExecuteError, Known, Metadata, SideRow};
-use hatch_providers::{Inbound, Observation, RawRequest, Receipt, ReceiptOutcome};
+use hatch_providers::{Inbound, Observation, RawRequest, Receipt, ReceiptOutcome, Verified};
 
 use super::log::{Entry, Outcome};
 use super::{Account, Webhooks};
@@ -27,16 +28,15 @@ const BODY_BYTES_MAX: usize = 256 * 1024;
 pub(super) async fn handler(
     State(webhooks): State<Arc<Webhooks>>,
     Path(provider): Path<String>,
-    OriginalUri(uri): OriginalUri,
     request: Request,
 ) -> Result<Response, Problem> {
     let (method, headers) = (request.method().clone(), request.headers().clone());
+    let asked = request.uri().path_and_query().cloned();
+    let path_and_query = asked.unwrap_or_else(|| PathAndQuery::from_static("/"));
     let body = read_body(request, &()).await?;
     if body.len() > BODY_BYTES_MAX {
         return Err(Problem::too_large(BODY_BYTES_MAX));
     }
-    let path_and_query =
-        uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     let raw = RawRequest { method, path_and_query, headers, body };
     webhooks.receive(&provider, &raw).await
 }
@@ -50,23 +50,13 @@ struct Incoming<'a> {
 
 impl Webhooks {
     async fn receive(&self, provider: &str, raw: &RawRequest) -> Result<Response, Problem> {
-        let mut accounts = self.accounts.iter().filter(|a| a.provider == provider).peekable();
-        let first = *accounts.peek().ok_or_else(|| Problem::not_found("provider account"))?;
+        let accounts: Vec<&Account> =
+            self.accounts.iter().filter(|account| account.provider == provider).collect();
+        let first = *accounts.first().ok_or_else(|| Problem::not_found("provider account"))?;
         let mut refusal = None;
         for account in accounts {
             match account.webhook.verify(raw) {
-                Ok(verified) => {
-                    let mut incoming = self.incoming(account, raw);
-                    match account.webhook.parse(&verified) {
-                        Ok(observations) => {
-                            for observation in observations {
-                                incoming.observe(observation).await?;
-                            }
-                        }
-                        Err(error) => incoming.quarantine(chain(&error)).await?,
-                    }
-                    return Ok(account.webhook.success().map(Body::from));
-                }
+                Ok(verified) => return self.believe(account, raw, &verified).await,
                 Err(error) => refusal = Some(error),
             }
         }
@@ -75,6 +65,24 @@ impl Webhooks {
         let incoming = self.incoming(first, raw);
         incoming.keep(incoming.entry.row(Outcome::RejectedSignature, Some(detail.clone()))).await?;
         Err(Problem::wrong_signature(detail))
+    }
+
+    async fn believe(
+        &self,
+        account: &Account,
+        raw: &RawRequest,
+        verified: &Verified<'_>,
+    ) -> Result<Response, Problem> {
+        let mut incoming = self.incoming(account, raw);
+        match account.webhook.parse(verified) {
+            Ok(observations) => {
+                for observation in observations {
+                    incoming.observe(observation).await?;
+                }
+            }
+            Err(error) => incoming.quarantine(chain(&error)).await?,
+        }
+        Ok(account.webhook.success().map(Body::from))
     }
 
     fn incoming<'a>(&'a self, account: &'a Account, raw: &RawRequest) -> Incoming<'a> {
@@ -117,7 +125,8 @@ impl Incoming<'_> {
             outcome,
             at: self.webhooks.store.environment().now(),
         });
-        self.execute(message_id, &command, Known::Load).await
+        let known = self.webhooks.store.load(self.account.tenant_id.0, message_id.0).await?;
+        self.execute(message_id, &command, known).await
     }
 
     /// Our ids come back with the receipt; one without them is found by the provider's id, once
@@ -157,7 +166,7 @@ impl Incoming<'_> {
             segments,
             at: self.webhooks.store.environment().now(),
         });
-        self.execute(message_id, &command, Known::At(Message::default(), 0)).await
+        self.execute(message_id, &command, (Message::default(), 0)).await
     }
 
     /// Records what the webhook says together with its row of the log.
@@ -165,11 +174,12 @@ impl Incoming<'_> {
         &self,
         message_id: MessageId,
         command: &MessageCommand,
-        known: Known<Message>,
+        known: (Message, i64),
     ) -> Result<(), Problem> {
-        let side_rows = |events: &[MessageEvent]| {
-            let told = if events.is_empty() { Outcome::Duplicate } else { Outcome::Applied };
-            vec![self.entry.row(told, None)]
+        let (message, version) = known;
+        let outcome = match message.decide(command) {
+            Ok(events) if events.is_empty() => Outcome::Duplicate,
+            _ => Outcome::Applied,
         };
         let executed = self
             .webhooks
@@ -178,7 +188,7 @@ impl Incoming<'_> {
                 tenant_id: self.account.tenant_id.0,
                 stream_id: message_id.0,
                 command,
-                known,
+                known: Known::At(message, version),
                 metadata: Metadata {
                     correlation_id: message_id.0,
                     actor: format!("webhook:{}", self.account.provider),
@@ -186,7 +196,7 @@ impl Incoming<'_> {
                 },
                 key: None,
                 guards: Vec::new(),
-                side_rows: &side_rows,
+                side_rows: vec![self.entry.row(outcome, None)],
             })
             .await;
         match executed {
@@ -195,9 +205,7 @@ impl Incoming<'_> {
                 self.keep(self.entry.row(Outcome::Duplicate, None)).await
             }
             Err(ExecuteError::Rejected(rejection)) => self.quarantine(rejection.to_string()).await,
-            Err(ExecuteError::Append(error)) => Err(error.into()),
-            Err(ExecuteError::Log(error)) => Err(error.into()),
-            Err(ExecuteError::Decode(error)) => Err(Problem::fault(&error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -210,7 +218,7 @@ impl Incoming<'_> {
     /// Commits a row without events.
     async fn keep(&self, row: SideRow) -> Result<(), Problem> {
         let append = Append { side_rows: vec![row], ..Append::default() };
-        self.webhooks.store.append(append).await?;
+        self.webhooks.store.appender().append(append).await?;
         Ok(())
     }
 }

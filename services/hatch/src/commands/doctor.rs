@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hatch_bus::{Bus, State};
-use hatch_eventstore::Log;
+use hatch_domain::Environment;
+use hatch_eventstore::{Log, SystemEnvironment};
 use hatch_readmodel::ReadModel;
 
 use super::pool;
@@ -69,7 +70,7 @@ async fn postgres(settings: &Settings) -> Vec<(&'static str, Finding)> {
     }
     findings.push(("schema", Good("is the one of this version".to_owned())));
     findings.push(("log", log(&Log::new(pool.clone())).await));
-    findings.push(("projections", projections(&ReadModel::new(pool)).await));
+    findings.push(("projections", projections(&ReadModel::new(pool.clone()), &Log::new(pool)).await));
     findings
 }
 
@@ -82,10 +83,10 @@ async fn log(log: &Log) -> Finding {
     }
 }
 
-async fn projections(read_model: &ReadModel) -> Finding {
-    match read_model.projections().await {
+async fn projections(read_model: &ReadModel, log: &Log) -> Finding {
+    match read_model.projections(log, SystemEnvironment.now()).await {
         Ok(list) if list.iter().all(|p| p.lag_events <= LAG_EVENTS_MAX) => {
-            let names: Vec<_> = list.iter().map(|p| p.name.as_str()).collect();
+            let names: Vec<_> = list.iter().map(|p| p.name).collect();
             Good(format!("{} are fresh", names.join(", ")))
         }
         Ok(list) => {

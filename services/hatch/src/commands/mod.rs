@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use deadpool_postgres::Pool;
 
-use crate::embedded;
+use crate::embedded::Servers;
 use crate::roles::postgres;
 use crate::settings::Settings;
 
 /// The settings with the servers of a running `up` where no others are set.
 pub(crate) fn running(mut settings: Settings) -> anyhow::Result<Settings> {
-    if let Some(servers) = embedded::running(&settings.data_dir)? {
+    if let Some(servers) = Servers::read(&settings.data_dir)? {
         settings.database_url.get_or_insert(servers.database_url);
         settings.nats_url.get_or_insert(servers.nats_url);
     }

@@ -17,7 +17,8 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     let address = listener.local_addr()?.ip();
     refuse_open(address)?;
     let shutdown = CancellationToken::new();
-    supervise::cancel_on_stop(shutdown.clone())?;
+    supervise::stop_on_signal(&shutdown)?;
+    supervise::stop_with_parent(&shutdown);
     let roles: BTreeSet<Role> = roles.iter().copied().collect();
     roles::run(&settings, &roles, listener, shutdown).await
 }

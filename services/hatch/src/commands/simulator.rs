@@ -3,11 +3,12 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
-use crate::supervise;
+use crate::{development, supervise};
 
 /// Runs until a signal asks for the end.
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
-    supervise::cancel_on_stop(shutdown.clone())?;
-    crate::up::simulate(settings, shutdown).await
+    supervise::stop_on_signal(&shutdown)?;
+    supervise::stop_with_parent(&shutdown);
+    development::simulate(settings, &settings.data_dir, shutdown).await
 }

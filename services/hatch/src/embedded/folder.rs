@@ -1,13 +1,15 @@
 //! The data folder (`.hatch/`): its lock, and the record of where its servers are.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::account::Home;
 use super::log::LogFile;
@@ -37,10 +39,10 @@ pub struct Servers {
     pub database_url: String,
     /// `nats://` URL.
     pub nats_url: String,
-    /// The postmaster, where it is ours and up.
-    pub postgres_pid: Option<u32>,
-    /// The nats-server, where it is ours and up.
-    pub nats_pid: Option<u32>,
+    /// The processes of the supervisor that are up, by name: `postgres`, `nats-server`, and each role
+    /// and the `simulator` where they are processes of their own.
+    #[serde(default)]
+    pub pids: BTreeMap<String, u32>,
     /// Where hatch serves.
     #[serde(default)]
     pub url: Option<String>,
@@ -71,6 +73,12 @@ impl Folder {
             })
     }
 
+    /// `HATCH_DATA_DIR`, else `.hatch` in the current folder.
+    #[must_use]
+    pub fn default_path() -> PathBuf {
+        std::env::var_os("HATCH_DATA_DIR").map_or_else(|| PathBuf::from(".hatch"), PathBuf::from)
+    }
+
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -93,6 +101,38 @@ impl Folder {
             .context("failed to record where the servers are")
     }
 
+    /// Keeps the record of the process `name` current while it is supervised.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub fn follow(
+        self: &Arc<Self>,
+        name: &str,
+        mut pid: watch::Receiver<Option<u32>>,
+    ) -> anyhow::Result<()> {
+        let (folder, name) = (Arc::downgrade(self), name.to_owned());
+        let current = *pid.borrow_and_update();
+        self.record_pid(&name, current)?;
+        tokio::spawn(async move {
+            // The sender lives as long as the process is supervised.
+            while pid.changed().await.is_ok() {
+                let current = *pid.borrow_and_update();
+                let Some(folder) = folder.upgrade() else { return };
+                if let Err(error) = folder.record_pid(&name, current) {
+                    tracing::warn!("{error:#}");
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn record_pid(&self, name: &str, pid: Option<u32>) -> anyhow::Result<()> {
+        self.record(|servers| match pid {
+            Some(pid) => drop(servers.pids.insert(name.to_owned(), pid)),
+            None => drop(servers.pids.remove(name)),
+        })
+    }
+
     pub(super) fn home(&self) -> &Home {
         &self.home
     }
@@ -100,9 +140,11 @@ impl Folder {
     pub(super) fn log(&self, server: &str) -> LogFile {
         LogFile::new(self.path.join(format!("{server}.log")))
     }
+}
 
-    pub(super) fn forget_servers(&self) {
-        // Readers check whether the recorded process lives, so a stale record misleads nobody.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Readers check whether the recorded process lives, so a record that stays misleads nobody.
         let _ = std::fs::remove_file(self.path.join(SERVERS));
     }
 }

@@ -19,11 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 pub use binaries::{NatsServer, PostgresInstallation};
 pub use folder::{Folder, Servers};
+pub(crate) use port::free_port;
 
 use nats::Nats;
 use postgres::Postgres;
@@ -61,8 +60,8 @@ pub struct Embedded {
     nats: Option<Nats>,
     database_url: String,
     nats_url: String,
-    folder: Arc<Folder>,
-    record: JoinSet<()>,
+    /// Its lock must outlive the servers.
+    _folder: Arc<Folder>,
 }
 
 impl Embedded {
@@ -70,21 +69,21 @@ impl Embedded {
     ///
     /// # Errors
     /// A server is not installed, or did not start in time; the end of its log is in the message.
-    pub async fn start(folder: Arc<Folder>, options: Options) -> anyhow::Result<Self> {
+    pub async fn start(folder: &Arc<Folder>, options: Options) -> anyhow::Result<Self> {
         let home = folder.home();
         let (postgres, nats) = tokio::join!(
             async {
                 match options.database_url {
                     Some(_) => Ok(None),
                     None => {
-                        Postgres::start(&folder, &home.postgres(), options.purpose).await.map(Some)
+                        Postgres::start(folder, &home.postgres(), options.purpose).await.map(Some)
                     }
                 }
             },
             async {
                 match options.nats_url {
                     Some(_) => Ok(None),
-                    None => Nats::start(&folder, &home.nats()).await.map(Some),
+                    None => Nats::start(folder, &home.nats()).await.map(Some),
                 }
             }
         );
@@ -103,9 +102,8 @@ impl Embedded {
             .nats_url
             .or_else(|| nats.as_ref().map(Nats::url))
             .context("no NATS was given or started")?;
-        let mut embedded =
-            Self { postgres, nats, database_url, nats_url, folder, record: JoinSet::new() };
-        embedded.keep_record()?;
+        let embedded = Self { postgres, nats, database_url, nats_url, _folder: Arc::clone(folder) };
+        embedded.record(folder)?;
         Ok(embedded)
     }
 
@@ -143,8 +141,7 @@ impl Embedded {
     }
 
     /// Stops the servers that were started and waits until they have ended.
-    pub async fn stop(mut self) {
-        self.record.shutdown().await;
+    pub async fn stop(self) {
         tokio::join!(
             async {
                 if let Some(nats) = self.nats {
@@ -157,40 +154,20 @@ impl Embedded {
                 }
             }
         );
-        self.folder.forget_servers();
     }
 
     /// Writes where the servers are, now and whenever a restart gives one another process id.
-    fn keep_record(&mut self) -> anyhow::Result<()> {
-        self.folder.record(|servers| {
+    fn record(&self, folder: &Arc<Folder>) -> anyhow::Result<()> {
+        folder.record(|servers| {
             servers.database_url.clone_from(&self.database_url);
             servers.nats_url.clone_from(&self.nats_url);
         })?;
         if let Some(postgres) = &self.postgres {
-            self.follow(postgres.pid(), |servers, pid| servers.postgres_pid = pid)?;
+            folder.follow(postgres::PROGRAM, postgres.pid())?;
         }
         if let Some(nats) = &self.nats {
-            self.follow(nats.pid(), |servers, pid| servers.nats_pid = pid)?;
+            folder.follow(nats::PROGRAM, nats.pid())?;
         }
-        Ok(())
-    }
-
-    fn follow(
-        &mut self,
-        mut pid: watch::Receiver<Option<u32>>,
-        set: fn(&mut Servers, Option<u32>),
-    ) -> anyhow::Result<()> {
-        let folder = Arc::clone(&self.folder);
-        let current = *pid.borrow_and_update();
-        folder.record(|servers| set(servers, current))?;
-        self.record.spawn(async move {
-            while pid.changed().await.is_ok() {
-                let current = *pid.borrow_and_update();
-                if let Err(error) = folder.record(|servers| set(servers, current)) {
-                    tracing::warn!("{error:#}");
-                }
-            }
-        });
         Ok(())
     }
 }

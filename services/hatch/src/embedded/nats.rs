@@ -21,7 +21,7 @@ use super::port::free_port;
 use super::{READY_MAX, START_ATTEMPTS_MAX, leftover};
 use crate::supervise::{Program, Supervised};
 
-const PROGRAM: &str = "nats-server";
+pub(super) const PROGRAM: &str = "nats-server";
 const POLL: Duration = Duration::from_millis(20);
 const GREETING_MAX: Duration = Duration::from_secs(1);
 

@@ -21,7 +21,7 @@ use super::port::free_port;
 use super::{Purpose, READY_MAX, START_ATTEMPTS_MAX, leftover};
 use crate::supervise::{Program, Supervised, is_alive};
 
-const PROGRAM: &str = "postgres";
+pub(super) const PROGRAM: &str = "postgres";
 /// The application's superuser and its database.
 const HATCH: &str = "hatch";
 const PASSWORD_BYTES: usize = 24;

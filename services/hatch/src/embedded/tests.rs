@@ -29,7 +29,7 @@ fn options() -> Options {
 
 async fn start(path: &Path) -> Embedded {
     let folder = Folder::lock(path).expect("the folder is free");
-    Embedded::start(Arc::new(folder), options()).await.expect("the servers start")
+    Embedded::start(&Arc::new(folder), options()).await.expect("the servers start")
 }
 
 async fn connect(url: &str) -> Option<Client> {
@@ -54,8 +54,9 @@ fn recorded(path: &Path) -> Servers {
 }
 
 /// The process id in the record, as soon as it is another than `old`.
-async fn restarted(path: &Path, of: fn(&Servers) -> Option<u32>, old: u32) -> u32 {
-    eventually("a restart", async || of(&recorded(path)).filter(|new| *new != old)).await
+async fn restarted(path: &Path, name: &str, old: u32) -> u32 {
+    let new = async || recorded(path).pids.get(name).copied().filter(|new| *new != old);
+    eventually("a restart", new).await
 }
 
 #[tokio::test]
@@ -70,11 +71,11 @@ async fn data_survive_a_stop_and_servers_that_are_killed_come_back_on_the_same_p
         .expect("DDL");
 
     let before = recorded(path);
-    let (postgres, nats) = (before.postgres_pid.expect("pid"), before.nats_pid.expect("pid"));
+    let (postgres, nats) = (before.pids["postgres"], before.pids["nats-server"]);
     signal(postgres, Signal::SIGKILL);
     signal(nats, Signal::SIGKILL);
-    restarted(path, |servers| servers.nats_pid, nats).await;
-    restarted(path, |servers| servers.postgres_pid, postgres).await;
+    restarted(path, "nats-server", nats).await;
+    restarted(path, "postgres", postgres).await;
     let url = embedded.database_url().to_owned();
     let client = eventually("PostgreSQL answers again", async || connect(&url).await).await;
     let row = client.query_one("SELECT n FROM kept", &[]).await.expect("the row");
@@ -83,8 +84,7 @@ async fn data_survive_a_stop_and_servers_that_are_killed_come_back_on_the_same_p
 
     let last = recorded(path);
     embedded.stop().await;
-    assert!(!is_alive(last.postgres_pid.expect("pid")));
-    assert!(!is_alive(last.nats_pid.expect("pid")));
+    assert!(!last.pids.into_values().any(is_alive));
     assert_eq!(Servers::read(path).expect("no record"), None);
 
     let embedded = start(path).await;

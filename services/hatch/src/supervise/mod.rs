@@ -2,6 +2,7 @@
 //! stopped by a signal, a grace time and, only then, `SIGKILL`.
 
 mod parent;
+mod reverse_proxy;
 mod signals;
 
 use std::future::Future;
@@ -17,7 +18,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use parent::{EXIT_WITH_PARENT, stop_with_parent};
-pub use signals::StopSignals;
+pub use reverse_proxy::{Upstreams, serve_proxy};
+pub use signals::{StopSignals, stop_on_signal};
 
 /// First pause before a process that died is started again; it doubles up to [`RESTART_MAX`].
 const RESTART_MIN: Duration = Duration::from_millis(100);

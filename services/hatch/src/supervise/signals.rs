@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// `SIGINT` (Ctrl-C), `SIGTERM` and `SIGHUP` (the terminal is gone).
 #[derive(Debug)]
@@ -34,4 +35,18 @@ impl StopSignals {
             _ = self.hang_up.recv() => Signal::SIGHUP,
         }
     }
+}
+
+/// Cancels `shutdown` at the first of the signals.
+///
+/// # Errors
+/// The system refuses to hand them over.
+pub fn stop_on_signal(shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let (mut signals, shutdown) = (StopSignals::new()?, shutdown.clone());
+    tokio::spawn(async move {
+        let signal = signals.next().await;
+        tracing::info!(%signal, "stopping");
+        shutdown.cancel();
+    });
+    Ok(())
 }

@@ -1,0 +1,114 @@
+//! What `hatch up` runs: the roles and the simulator, set up for each other.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::migrate;
+use crate::roles::{self, Role};
+use crate::settings::{DEVELOPMENT, Settings};
+use crate::supervise;
+use crate::up::{self, Application, Options, Place};
+
+/// The simulator's record, in the data folder.
+const RECORD: &str = "simulator-messages.ndjson";
+
+/// Everything on one machine, until a signal asks for the end.
+pub(crate) async fn run(split: bool) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    supervise::stop_on_signal(&stop)?;
+    let settings = Settings::load()?;
+    let options = Options {
+        folder: settings.data_dir.clone(),
+        listen: address(&settings.listen, "listen")?,
+        simulator_listen: address(&settings.simulator_listen, "simulator_listen")?,
+        database_url: settings.database_url.clone(),
+        nats_url: settings.nats_url.clone(),
+        split,
+        program: std::env::current_exe().context("failed to find this program")?,
+    };
+    up::run(Development, options, &stop).await
+}
+
+/// The simulator alone, until `shutdown`.
+pub(crate) async fn simulate(
+    settings: &Settings,
+    folder: &Path,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let listen = address(&settings.simulator_listen, "simulator_listen")?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("failed to listen on {listen} (HATCH_SIMULATOR_LISTEN)"))?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("failed to make {}", folder.display()))?;
+    let config = hatch_simulator::Config {
+        public_url: settings.public_url().parse().context("configuration: public_url")?,
+        record_path: Some(folder.join(RECORD)),
+        ..hatch_simulator::Config::default()
+    };
+    Ok(hatch_simulator::run(config, listener, shutdown).await?)
+}
+
+struct Development;
+
+impl Application for Development {
+    async fn migrate(&self, place: &Place) -> anyhow::Result<()> {
+        migrate::migrate(&settings(place)?).await
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        place: Place,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let settings = settings(&place)?;
+        let listener = TcpListener::bind(place.listen)
+            .await
+            .with_context(|| format!("failed to listen on {}", place.listen))?;
+        roles::run(&settings, &BTreeSet::from(Role::ALL), listener, shutdown).await
+    }
+
+    async fn simulate(
+        self: Arc<Self>,
+        place: Place,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        simulate(&settings(&place)?, &place.folder, shutdown).await
+    }
+
+    fn environment(&self, place: &Place) -> Vec<(OsString, OsString)> {
+        let mut environment = vec![(DEVELOPMENT.into(), simulator_url(place).into())];
+        if std::env::var_os("HATCH_PUBLIC_URL").is_none() {
+            // A child listens elsewhere; the outside knows this address only.
+            environment
+                .push(("HATCH_PUBLIC_URL".into(), format!("http://{}", place.listen).into()));
+        }
+        environment
+    }
+}
+
+/// The settings of `up`, with what `up` chose.
+fn settings(place: &Place) -> anyhow::Result<Settings> {
+    let mut settings = Settings::load_development(&simulator_url(place), place.listen)?;
+    settings.database_url = Some(place.database_url.clone());
+    settings.nats_url = Some(place.nats_url.clone());
+    settings.simulator_listen = place.simulator_listen.to_string();
+    Ok(settings)
+}
+
+fn simulator_url(place: &Place) -> String {
+    format!("http://{}", place.simulator_listen)
+}
+
+fn address(text: &str, key: &str) -> anyhow::Result<SocketAddr> {
+    text.parse().with_context(|| {
+        format!("configuration: {key}: expected ADDRESS:PORT such as 127.0.0.1:8080, got {text:?}")
+    })
+}

@@ -1,0 +1,171 @@
+//! One address in front of API roles that are processes of their own.
+//!
+//! Bodies are streamed in both directions. Nothing is retried here: a request that may have reached
+//! its role is the client's to repeat, with its idempotency key.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use axum::http::uri::{PathAndQuery, Uri};
+use axum::http::{Method, StatusCode, Version};
+use axum::response::{IntoResponse as _, Response};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// What a client that finds a role down is told to wait: a restart takes no longer.
+const RETRY_AFTER_S: u64 = 1;
+/// Paths whose requests come from providers.
+const WEBHOOKS: [&str; 2] = ["/api/v1/webhooks", "/api/webhooks"];
+/// Headers of one connection, which end at the proxy (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("te"),
+    HeaderName::from_static("transfer-encoding"),
+    HeaderName::from_static("upgrade"),
+];
+
+/// Where each API role listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Upstreams {
+    /// Writes.
+    pub command: SocketAddr,
+    /// Reads.
+    pub query: SocketAddr,
+    /// What providers send.
+    pub webhook: SocketAddr,
+}
+
+impl Upstreams {
+    fn of(&self, method: &Method, path: &str) -> SocketAddr {
+        let is_under = |prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if WEBHOOKS.into_iter().any(is_under) {
+            self.webhook
+        } else if matches!(*method, Method::GET | Method::HEAD) {
+            self.query
+        } else {
+            self.command
+        }
+    }
+}
+
+/// Serves `upstreams` on `listener` until `shutdown`, and then until the last request has ended.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve_proxy(
+    listener: TcpListener,
+    upstreams: Upstreams,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT_MAX));
+    connector.set_nodelay(true);
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let app = Router::new().fallback(forward).with_state(Arc::new(Proxy { upstreams, client }));
+    axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+struct Proxy {
+    upstreams: Upstreams,
+    client: Client<HttpConnector, Body>,
+}
+
+async fn forward(State(proxy): State<Arc<Proxy>>, mut request: Request) -> Response {
+    let upstream = proxy.upstreams.of(request.method(), request.uri().path());
+    let target = request.uri().path_and_query().cloned();
+    let uri = Uri::builder()
+        .scheme("http")
+        .authority(upstream.to_string())
+        .path_and_query(target.unwrap_or_else(|| PathAndQuery::from_static("/")))
+        .build();
+    let Ok(uri) = uri else {
+        return problem(StatusCode::BAD_REQUEST, "the request's target is not a path");
+    };
+    *request.uri_mut() = uri;
+    *request.version_mut() = Version::HTTP_11;
+    remove_hop_by_hop(request.headers_mut());
+    match proxy.client.request(request).await {
+        Ok(response) => {
+            let mut response = response.map(Body::new);
+            remove_hop_by_hop(response.headers_mut());
+            response
+        }
+        Err(error) if error.is_connect() => {
+            problem(StatusCode::SERVICE_UNAVAILABLE, "the role that answers this is restarting")
+        }
+        Err(error) => {
+            tracing::warn!(%upstream, %error, "a role ended in the middle of a request");
+            problem(
+                StatusCode::BAD_GATEWAY,
+                "the role ended before it answered; whether it acted is unknown: repeat the \
+                 request with the same Idempotency-Key",
+            )
+        }
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// An RFC 9457 answer of the proxy itself.
+fn problem(status: StatusCode, detail: &str) -> Response {
+    let body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    let mut response =
+        (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_readers_and_writers_reach_their_own_role() {
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let upstreams = Upstreams { command: address(1), query: address(2), webhook: address(3) };
+        for (method, path, port) in [
+            (Method::POST, "/api/v1/webhooks/twilio", 3),
+            (Method::POST, "/api/webhooks/sms", 3),
+            (Method::GET, "/api/v1/webhooks", 3),
+            (Method::POST, "/api/v1/webhook-endpoints", 1),
+            (Method::GET, "/api/v1/webhook-log", 2),
+            (Method::HEAD, "/ready", 2),
+            (Method::POST, "/api/v1/messages", 1),
+            (Method::DELETE, "/api/v1/contacts/1", 1),
+        ] {
+            assert_eq!(upstreams.of(&method, path).port(), port, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `hatch up`: everything on one machine, for development.
+//!
+//! In order: the data folder is locked, the addresses are checked, the servers start, the schema is
+//! applied, the simulator and the roles start. The stop goes the other way, so that whatever still
+//! runs finds what it needs. Nothing is lost by a stop or a kill: data stay in the folder.
+
+mod one_process;
+mod ready;
+mod split;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::{ErrorKind, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use tokio_util::sync::CancellationToken;
+
+use crate::embedded::{Embedded, Folder, Options as ServerOptions, Purpose, free_port};
+
+/// What to run, and where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data folder; see [`Folder::default_path`].
+    pub folder: PathBuf,
+    /// Where hatch serves. Port 0 stands for any free one.
+    pub listen: SocketAddr,
+    /// Where the provider simulator serves. Port 0 stands for any free one.
+    pub simulator_listen: SocketAddr,
+    /// A PostgreSQL to use instead of an embedded one.
+    pub database_url: Option<String>,
+    /// A NATS to use instead of an embedded one.
+    pub nats_url: Option<String>,
+    /// Run each role and the simulator as a process of its own, by `program`.
+    pub split: bool,
+    /// This program, which also knows `serve --roles` and `simulator`.
+    pub program: PathBuf,
+}
+
+/// Where everything is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The data folder, as an absolute path.
+    pub folder: PathBuf,
+    /// `postgres://` URL.
+    pub database_url: String,
+    /// `nats://` URL.
+    pub nats_url: String,
+    /// Where hatch serves.
+    pub listen: SocketAddr,
+    /// Where the provider simulator serves.
+    pub simulator_listen: SocketAddr,
+}
+
+/// The parts that are started between the servers' start and their stop.
+pub trait Application: Send + Sync + 'static {
+    /// Applies the schema.
+    fn migrate(&self, place: &Place) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Runs every role in this process until `shutdown`.
+    fn serve(
+        self: Arc<Self>,
+        place: Place,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Runs the provider simulator in this process until `shutdown`.
+    fn simulate(
+        self: Arc<Self>,
+        place: Place,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// The environment that gives `serve` and `simulator` in another process the settings of
+    /// development. The servers' URLs, the data folder and the address are added to it.
+    fn environment(&self, place: &Place) -> Vec<(OsString, OsString)>;
+}
+
+/// Runs `application` until `stop`.
+///
+/// # Errors
+/// The folder or an address is taken, a server or the schema cannot be had, or a part ended by
+/// itself. Whatever was started has been stopped then.
+pub async fn run(
+    application: impl Application,
+    options: Options,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let folder = Arc::new(Folder::lock(&options.folder)?);
+    let listen = available(options.listen, "HATCH_LISTEN")?;
+    let simulator_listen = available(options.simulator_listen, "HATCH_SIMULATOR_LISTEN")?;
+    let server_options = ServerOptions {
+        purpose: Purpose::Development,
+        database_url: options.database_url.clone(),
+        nats_url: options.nats_url.clone(),
+    };
+    let embedded = tokio::select! {
+        embedded = Embedded::start(&folder, server_options) => embedded?,
+        () = stop.cancelled() => return Embedded::stop_leftovers(&folder).await,
+    };
+    let place = Place {
+        folder: folder.path().to_owned(),
+        database_url: embedded.database_url().to_owned(),
+        nats_url: embedded.nats_url().to_owned(),
+        listen,
+        simulator_listen,
+    };
+    let outcome = run_parts(Arc::new(application), &options, &place, &folder, stop).await;
+    embedded.stop().await;
+    outcome
+}
+
+async fn run_parts(
+    application: Arc<impl Application>,
+    options: &Options,
+    place: &Place,
+    folder: &Arc<Folder>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        migrated = application.migrate(place) => migrated.context("failed to apply the schema")?,
+        () = stop.cancelled() => return Ok(()),
+    }
+    folder.record(|servers| {
+        servers.url = Some(format!("http://{}", place.listen));
+        servers.simulator_url = Some(format!("http://{}", place.simulator_listen));
+    })?;
+    if options.split {
+        split::run(&*application, &options.program, place, folder, stop).await
+    } else {
+        one_process::run(application, place, stop).await
+    }
+}
+
+/// Says on standard output where hatch serves, which scripts wait for.
+fn announce(place: &Place) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "hatch is ready: http://{}", place.listen)
+        .context("failed to say that hatch is ready")
+}
+
+/// Checks that `address` can be served on before anything is started, and chooses a port for 0.
+fn available(mut address: SocketAddr, setting: &str) -> anyhow::Result<SocketAddr> {
+    if address.port() == 0 {
+        address.set_port(free_port()?);
+    }
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(address),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
+            "port {} is taken by another program: stop it, or choose another address with \
+             {setting}={}:PORT",
+            address.port(),
+            address.ip()
+        ),
+        Err(error) => Err(error).with_context(|| format!("failed to listen on {address}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

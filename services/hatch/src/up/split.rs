@@ -1,0 +1,131 @@
+//! The simulator and each role as a process of its own, behind one address.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::join_all;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use super::ready::ready;
+use super::{Application, Place, announce};
+use crate::embedded::{Folder, free_port};
+use crate::supervise::{EXIT_WITH_PARENT, Program, Supervised, Upstreams, serve_proxy};
+
+/// The roles that answer HTTP; they stop first.
+const API: [&str; 3] = ["command", "query", "webhook"];
+const WORKERS: [&str; 3] = ["relay", "projector", "dispatcher"];
+const SIMULATOR: &str = "simulator";
+/// Open streams end with the role behind them; this is for a client that does not read.
+const PROXY_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs until `stop`.
+pub(super) async fn run(
+    application: &impl Application,
+    program: &Path,
+    place: &Place,
+    folder: &Arc<Folder>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(place.listen)
+        .await
+        .with_context(|| format!("failed to listen on {}", place.listen))?;
+    let family = Family { program, place, folder, environment: application.environment(place) };
+    let (simulator, _) = family.start(SIMULATOR)?;
+    let (workers, _) = family.start_all(WORKERS)?;
+    let (api, [command, query, webhook]) = family.start_all(API)?;
+    let stop_proxy = CancellationToken::new();
+    let upstreams = Upstreams { command, query, webhook };
+    let mut proxy = tokio::spawn(serve_proxy(listener, upstreams, stop_proxy.clone()));
+    let started = async {
+        join_all([command, webhook, place.listen].map(ready)).await;
+        announce(place)?;
+        std::future::pending().await
+    };
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        outcome = &mut proxy => outcome.context("the proxy panicked")?.context("the proxy failed"),
+        outcome = started => outcome,
+    };
+    stop_proxy.cancel();
+    join_all(api.into_iter().map(Supervised::stop)).await;
+    if !proxy.is_finished() && tokio::time::timeout(PROXY_GRACE, &mut proxy).await.is_err() {
+        proxy.abort();
+    }
+    join_all(workers.into_iter().map(Supervised::stop)).await;
+    simulator.stop().await;
+    outcome
+}
+
+/// What the processes have in common.
+struct Family<'a> {
+    program: &'a Path,
+    place: &'a Place,
+    folder: &'a Arc<Folder>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Family<'_> {
+    fn start_all<const N: usize>(
+        &self,
+        names: [&'static str; N],
+    ) -> anyhow::Result<(Vec<Supervised>, [SocketAddr; N])> {
+        let mut addresses = [self.place.listen; N];
+        let mut started = Vec::with_capacity(N);
+        for (name, address) in names.into_iter().zip(&mut addresses) {
+            let process;
+            (process, *address) = self.start(name)?;
+            started.push(process);
+        }
+        Ok((started, addresses))
+    }
+
+    /// Starts a role, or the simulator, and says where it listens.
+    fn start(&self, name: &'static str) -> anyhow::Result<(Supervised, SocketAddr)> {
+        let (arguments, listen) = if name == SIMULATOR {
+            (vec![SIMULATOR], self.place.simulator_listen)
+        } else {
+            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+            (vec!["serve", "--roles", name], listen)
+        };
+        let setting = if name == SIMULATOR { "HATCH_SIMULATOR_LISTEN" } else { "HATCH_LISTEN" };
+        let mut environment = self.environment.clone();
+        environment.extend([
+            ("HATCH_DATABASE_URL".into(), self.place.database_url.clone().into()),
+            ("HATCH_NATS_URL".into(), self.place.nats_url.clone().into()),
+            ("HATCH_DATA_DIR".into(), self.place.folder.clone().into()),
+            (setting.into(), listen.to_string().into()),
+            (EXIT_WITH_PARENT.into(), "1".into()),
+        ]);
+        let program = self.program.to_owned();
+        let process = Supervised::start(Process { name, program, arguments, environment })?;
+        self.folder.follow(name, process.pid())?;
+        Ok((process, listen))
+    }
+}
+
+struct Process {
+    name: &'static str,
+    program: PathBuf,
+    arguments: Vec<&'static str>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Program for Process {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn command(&self) -> std::io::Result<Command> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).stdin(Stdio::piped());
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
+        Ok(command)
+    }
+}

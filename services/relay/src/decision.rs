@@ -1,0 +1,92 @@
+//! Where publishing goes on: a function of the stream's end and of what the log says about it.
+
+use hatch_bus::{Last, StreamState};
+use uuid::Uuid;
+
+/// What the log says, read after the stream's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LogState {
+    /// Its last position.
+    pub(crate) head: i64,
+    /// The id of its event at the position that the stream's last message names, if it has one.
+    pub(crate) event_at_last: Option<Uuid>,
+    /// Whether a generation of the stream is on record.
+    pub(crate) published_before: bool,
+    /// Whether the log is in a newer epoch than the last generation on record: somebody decided that
+    /// this log, as it is, is the one to go on with.
+    pub(crate) newer_epoch: bool,
+}
+
+/// Where publishing goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// In this generation, after this position.
+    Resume { generation: i32, after: i64 },
+    /// In a new generation that begins at this position.
+    NewGeneration { first_position: i64 },
+    /// Nowhere.
+    Halt(LogRegressed),
+}
+
+/// The stream holds an event that the log lacks: the log was restored or failed over with a loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum LogRegressed {
+    /// The stream goes further than the log.
+    #[error("LOG_REGRESSED: the bus was at position {bus}, the log ends at {head}")]
+    Ahead { bus: i64, head: i64 },
+    /// Another event stands at the position.
+    #[error("LOG_REGRESSED: at position {position} the bus has event {bus}, the log another")]
+    OtherEvent { position: i64, bus: Uuid },
+    /// No event stands at the position, although the log goes further.
+    #[error("LOG_REGRESSED: the bus is at position {position}, which the log lacks")]
+    Missing { position: i64 },
+}
+
+/// Decides where publishing goes on.
+pub(crate) fn decide(stream: StreamState, log: LogState) -> Decision {
+    let at_head = Decision::NewGeneration { first_position: log.head + 1 };
+    let StreamState::Present { generation, last_sequence, last, .. } = stream else {
+        return if log.published_before {
+            at_head
+        } else {
+            Decision::NewGeneration { first_position: 1 }
+        };
+    };
+    match verify(last_sequence, last, log) {
+        Verdict::Good => Decision::Resume { generation, after: last_sequence },
+        Verdict::Foreign => at_head,
+        Verdict::Regressed(_) if log.newer_epoch => at_head,
+        Verdict::Regressed(regressed) => Decision::Halt(regressed),
+    }
+}
+
+enum Verdict {
+    Good,
+    Foreign,
+    Regressed(LogRegressed),
+}
+
+fn verify(last_sequence: i64, last: Last, log: LogState) -> Verdict {
+    if last == Last::Foreign
+        || matches!(last, Last::Event { position, .. } if position != last_sequence)
+    {
+        return Verdict::Foreign;
+    }
+    if last_sequence > log.head {
+        return Verdict::Regressed(LogRegressed::Ahead { bus: last_sequence, head: log.head });
+    }
+    match (last, log.event_at_last) {
+        (Last::Event { event_id, .. }, Some(same)) if same == event_id => Verdict::Good,
+        (Last::Event { position, event_id }, Some(_)) => {
+            Verdict::Regressed(LogRegressed::OtherEvent { position, bus: event_id })
+        }
+        (Last::Event { position, .. }, None) => {
+            Verdict::Regressed(LogRegressed::Missing { position })
+        }
+        // New, or all of it aged out: there is nothing that could contradict the log.
+        (Last::Empty | Last::Foreign, _) => Verdict::Good,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What the leader does: find out where to go on, and publish from there until something fails.
+
+use std::time::Duration;
+
+use hatch_bus::{Last, Publisher, StreamState};
+use hatch_eventstore::Position;
+
+use crate::decision::{Decision, LogRegressed, LogState, decide};
+use crate::session::{Recorded, Session};
+use crate::status::StatusHandle;
+use crate::{Config, Deps, Error, envelope};
+
+/// The relay's work while it leads.
+pub(crate) struct Leader {
+    deps: Deps,
+    config: Config,
+}
+
+impl Leader {
+    pub(crate) fn new(deps: Deps, config: Config) -> Self {
+        Self { deps, config }
+    }
+
+    pub(crate) fn postgres(&self) -> &tokio_postgres::Config {
+        &self.deps.postgres
+    }
+
+    pub(crate) fn status(&self) -> &StatusHandle {
+        &self.deps.status
+    }
+
+    pub(crate) fn published(&self) -> Option<Position> {
+        self.deps.status.get().published
+    }
+
+    /// Publishes until an error, which it returns.
+    pub(crate) async fn lead(&mut self, session: &Session) -> Error {
+        loop {
+            if let Err(error) = self.step(session).await {
+                return error;
+            }
+        }
+    }
+
+    async fn step(&mut self, session: &Session) -> Result<(), Error> {
+        let (stream, recorded, decision) = self.decide(session).await?;
+        match decision {
+            Decision::Resume { generation, after } => {
+                // It may have been created by a leader that died before it put it on record.
+                if let StreamState::Present { first_position, .. } = stream {
+                    session.record(generation, first_position, recorded.epoch).await?;
+                }
+                tracing::info!(generation, after, "publishing goes on");
+                self.publish(generation, after).await
+            }
+            Decision::NewGeneration { first_position } => {
+                self.begin(session, stream, recorded, first_position).await
+            }
+            Decision::Halt(regressed) => {
+                self.halt(regressed).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the stream's end, then the log: the log cannot lag behind what was published from it.
+    async fn decide(&self, session: &Session) -> Result<(StreamState, Recorded, Decision), Error> {
+        let stream = self.deps.bus.stream_state().await?;
+        let last = match stream {
+            StreamState::Present { last: Last::Event { position, .. }, .. } => {
+                self.deps.log.read_at(Position(position)).await?
+            }
+            _ => None,
+        };
+        let head = self.deps.log.head().await?.0;
+        let recorded = session.recorded().await?;
+        let log = LogState {
+            head,
+            event_at_last: last.map(|event| event.event_id),
+            published_before: recorded.generation > 0,
+            newer_epoch: recorded.generation_epoch.is_some_and(|epoch| recorded.epoch > epoch),
+        };
+        Ok((stream, recorded, decide(stream, log)))
+    }
+
+    /// The stream comes first and the record second: a stream that cannot be created leaves no trace.
+    async fn begin(
+        &self,
+        session: &Session,
+        old: StreamState,
+        recorded: Recorded,
+        first_position: i64,
+    ) -> Result<(), Error> {
+        let there = match old {
+            StreamState::Present { generation, .. } => generation,
+            StreamState::Absent => 0,
+        };
+        let generation = there.max(recorded.generation) + 1;
+        tracing::warn!(generation, first_position, ?old, "a new generation of the stream begins");
+        self.deps.bus.create_generation(generation, first_position).await?;
+        session.record(generation, first_position, recorded.epoch).await
+    }
+
+    async fn halt(&self, regressed: LogRegressed) {
+        let reason = regressed.to_string();
+        if self.deps.status.get().halted.as_ref() != Some(&reason) {
+            tracing::error!(
+                "{reason}. Nothing is published: the database seems to be restored, cloned or failed \
+                 over with a loss. Make sure that it is the one to go on with, then run \
+                 `hatch fence lift`"
+            );
+            self.deps.status.halt(reason);
+        }
+        tokio::time::sleep(Duration::from_millis(self.config.halt_poll_ms)).await;
+    }
+
+    async fn publish(&mut self, generation: i32, after: i64) -> Result<(), Error> {
+        let mut publisher = self.deps.bus.publisher(generation, after);
+        loop {
+            // Before the read: a hint that comes during it is not lost.
+            let hinted = *self.deps.head.borrow_and_update();
+            let sent = Position(publisher.sent());
+            let page = self.deps.log.read_page(sent, self.config.page_events_max).await?;
+            let nothing = page.is_empty();
+            for event in page {
+                publisher.publish(&envelope::of(event)).await?;
+            }
+            self.deps.status.published(Position(publisher.acknowledged()));
+            if nothing || hinted <= Position(publisher.sent()) {
+                self.wait(&mut publisher).await?;
+            }
+        }
+    }
+
+    /// Waits for a hint that the log has grown, or until it is time to look without one.
+    async fn wait(&mut self, publisher: &mut Publisher) -> Result<(), Error> {
+        let poll = tokio::time::sleep(Duration::from_millis(self.config.poll_ms));
+        tokio::pin!(poll);
+        loop {
+            let flushed = publisher.acknowledged() == publisher.sent();
+            tokio::select! {
+                biased;
+                Ok(()) = self.deps.head.changed() => return Ok(()),
+                stored = publisher.flush(), if !flushed => {
+                    stored?;
+                    self.deps.status.published(Position(publisher.acknowledged()));
+                }
+                () = &mut poll => return Ok(()),
+            }
+        }
+    }
+}

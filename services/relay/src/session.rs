@@ -1,0 +1,107 @@
+//! The PostgreSQL session that makes a relay the leader, and what it reads and writes there.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_postgres::{Client, Config, NoTls};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::Error;
+
+/// The advisory lock of the leader ("relay" in ASCII).
+const LOCK: i64 = 0x72_656c_6179;
+
+/// How long either side may be silent before the session counts as lost, and connecting or a
+/// statement may take.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// The same for the server's side: it frees the lock of a leader whose machine is gone.
+const OPTIONS: &str = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=1 \
+     -c tcp_keepalives_count=3 -c tcp_user_timeout=5000 -c statement_timeout=4s \
+     -c application_name=hatch-relay";
+
+const RECORDED: &str = "SELECT coalesce(max(generation), 0), \
+         coalesce((SELECT max(epoch) FROM es.log_epoch), 0), \
+         (SELECT epoch FROM es.bus_generations ORDER BY generation DESC LIMIT 1) \
+     FROM es.bus_generations";
+
+const RECORD: &str = "INSERT INTO es.bus_generations (generation, first_position, epoch) \
+     VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+
+/// A session that holds the leader's lock. Dropping it frees the lock.
+pub(crate) struct Session {
+    client: Client,
+    lost: CancellationToken,
+    _driver: AbortOnDropHandle<()>,
+}
+
+/// What is on record of the stream's generations.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Recorded {
+    /// The last generation; 0 when there was none.
+    pub(crate) generation: i32,
+    /// The epoch of the log at the moment.
+    pub(crate) epoch: i32,
+    /// The epoch of the log in which the last generation began.
+    pub(crate) generation_epoch: Option<i32>,
+}
+
+impl Session {
+    /// A session with the lock; `None` when another relay has it.
+    ///
+    /// The lock is tried, not waited for: a statement that waits would hold back the cleaning up of
+    /// dead rows in the whole database.
+    pub(crate) async fn lead(postgres: &Config) -> Result<Option<Self>, Error> {
+        let mut postgres = postgres.clone();
+        let options = match postgres.get_options() {
+            Some(given) => format!("{OPTIONS} {given}"),
+            None => OPTIONS.to_owned(),
+        };
+        postgres
+            .options(options)
+            .connect_timeout(SILENCE_MAX)
+            .tcp_user_timeout(SILENCE_MAX)
+            .keepalives(true)
+            .keepalives_idle(SILENCE_MAX)
+            .keepalives_interval(SILENCE_MAX / 5)
+            .keepalives_retries(3);
+        let (client, connection) = timeout(SILENCE_MAX, postgres.connect(NoTls)).await??;
+        let lost = CancellationToken::new();
+        let ended = lost.clone().drop_guard();
+        let driver = AbortOnDropHandle::new(tokio::spawn(async move {
+            let _ended = ended;
+            if let Err(error) = connection.await {
+                let error: &dyn std::error::Error = &error;
+                tracing::debug!(error, "the relay's session ended");
+            }
+        }));
+        let row =
+            timeout(SILENCE_MAX, client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK]));
+        let leads: bool = row.await??.get(0);
+        Ok(leads.then_some(Self { client, lost, _driver: driver }))
+    }
+
+    /// Resolves when the session, and with it the lock, is lost.
+    pub(crate) async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    /// Reads what is on record.
+    pub(crate) async fn recorded(&self) -> Result<Recorded, Error> {
+        let row = timeout(SILENCE_MAX, self.client.query_one(RECORDED, &[])).await??;
+        Ok(Recorded { generation: row.get(0), epoch: row.get(1), generation_epoch: row.get(2) })
+    }
+
+    /// Puts a generation on record, unless it is.
+    pub(crate) async fn record(
+        &self,
+        generation: i32,
+        first_position: i64,
+        epoch: i32,
+    ) -> Result<(), Error> {
+        timeout(SILENCE_MAX, self.client.execute(RECORD, &[&generation, &first_position, &epoch]))
+            .await??;
+        Ok(())
+    }
+}

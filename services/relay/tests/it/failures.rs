@@ -1,0 +1,134 @@
+//! What goes wrong: lost sessions, servers and streams, foreign messages, a regressed log.
+
+use hatch_bus::testing::{Server, TestBus, connected};
+use hatch_bus::{State, StreamState};
+use hatch_eventstore::Position;
+
+use crate::support::{World, eventually, publish, stray};
+
+#[tokio::test]
+async fn a_leader_whose_session_is_ended_resigns_and_a_relay_leads_again() {
+    let world = World::new().await;
+    let relay = world.relay().await;
+    relay.leads().await;
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = current_database() AND application_name = 'hatch-relay'";
+    let ended = world.database.connect().await.execute(sql, &[]).await.expect("may do that");
+    assert_eq!(ended, 1);
+    relay.until("resigns", |status| !status.leader).await;
+    relay.leads().await;
+    let last = world.append(10).await;
+    world.published(last).await;
+}
+
+#[tokio::test]
+async fn publishing_goes_on_after_nats_was_killed() {
+    let mut server = Server::start().await;
+    let world = World::with_bus(TestBus::create_at(&server.url()).await).await;
+    let relay = world.relay().await;
+    let last = world.append(100).await;
+    world.published(last).await;
+
+    server.kill();
+    eventually("disconnected", async || (world.bus.state() == State::Disconnected).then_some(()))
+        .await;
+    let last = world.append(100).await;
+    server.start_again();
+    connected(&world.bus).await;
+    world.published(last).await;
+    world.assert_is_log(1, last).await;
+    assert_eq!(world.generations().await, [(1, 1, 1)]);
+    drop(relay);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_deleted_is_followed_by_a_generation_at_the_head() {
+    let world = World::new().await;
+    let _relay = world.relay().await;
+    let last = world.append(10).await;
+    world.published(last).await;
+    let jetstream = world.jetstream().await;
+    jetstream.delete_stream(world.stream_name(1)).await.expect("is deleted");
+
+    // The relay notices with the next event, which the new generation then begins after.
+    let head = world.append(1).await;
+    eventually("the next generation", async || {
+        let state = world.bus.stream_state().await.ok()?;
+        matches!(state, StreamState::Present { generation: 2, .. }).then_some(())
+    })
+    .await;
+    let last = world.append(5).await;
+    world.published(last).await;
+    world.assert_is_log(head.0 + 1, last).await;
+    assert_eq!(world.generations().await, [(1, 1, 1), (2, head.0 + 1, 1)]);
+}
+
+#[tokio::test]
+async fn a_foreign_message_at_the_end_is_followed_by_a_generation_at_the_head() {
+    let world = World::new().await;
+    let _relay = world.relay().await;
+    let last = world.append(10).await;
+    world.published(last).await;
+    let subject = format!("{}.events.stray", world.bus.settings().prefix);
+    let jetstream = world.jetstream().await;
+    let stored = jetstream.publish(subject, "hello".into()).await.expect("is sent");
+    stored.await.expect("is stored");
+
+    let head = world.append(1).await;
+    eventually("the next generation", async || {
+        let state = world.bus.stream_state().await.ok()?;
+        matches!(state, StreamState::Present { generation: 2, .. }).then_some(())
+    })
+    .await;
+    let last = world.append(5).await;
+    world.published(last).await;
+    world.assert_is_log(head.0 + 1, last).await;
+}
+
+#[tokio::test]
+async fn a_log_behind_the_bus_halts_until_a_newer_epoch_is_begun() {
+    let world = World::new().await;
+    let relay = world.relay().await;
+    let last = world.append(10).await;
+    world.published(last).await;
+    relay.stop().await;
+    // As if the log had lost its last event.
+    publish(&world.bus, 1, &stray(11)).await;
+
+    let relay = world.relay().await;
+    let status = relay.until("halts", |status| status.halted.is_some()).await;
+    let reason = status.halted.expect("just seen");
+    assert!(reason.contains("LOG_REGRESSED"), "{reason}");
+    assert!(status.leader);
+    // The log goes on, with another event at that position: still nothing is published.
+    let last = world.append(5).await;
+    relay
+        .until("finds the other event", |status| {
+            status.halted.as_ref().is_some_and(|why| why.contains("another"))
+        })
+        .await;
+    let state = world.bus.stream_state().await.expect("answers");
+    assert!(matches!(state, StreamState::Present { last_sequence: 11, generation: 1, .. }));
+
+    let lift = "INSERT INTO es.log_epoch (epoch, system_identifier, timeline, base_position, reason) \
+                SELECT 2, system_identifier, timeline, $1, 'lifted' FROM es.log_epoch";
+    world.database.connect().await.execute(lift, &[&last.0]).await.expect("is inserted");
+    relay.until("goes on", |status| status.halted.is_none()).await;
+    let last = world.append(5).await;
+    world.published(last).await;
+    assert_eq!(world.generations().await, [(1, 1, 1), (2, 16, 2)]);
+}
+
+#[tokio::test]
+async fn a_relay_without_nats_leads_and_publishes_once_it_is_there() {
+    let mut server = Server::start().await;
+    let world = World::with_bus(TestBus::create_at(&server.url()).await).await;
+    let relay = world.relay().await;
+    relay.leads().await;
+    server.kill();
+    let last = world.append(10).await;
+    assert_eq!(last, Position(10));
+    server.start_again();
+    world.published(last).await;
+    world.assert_is_log(1, last).await;
+}

@@ -1,0 +1,14 @@
+//! The only place that reads the wall clock and draws random numbers.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use uuid::Uuid;
+
+/// The time, in whole microseconds.
+pub(crate) fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
+
+/// A new id, later ones greater.
+pub(crate) fn new_id() -> Uuid {
+    Uuid::now_v7()
+}

@@ -1,0 +1,62 @@
+//! What can be configured; every default is that of `hatch up`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use url::Url;
+
+/// The simulator's configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where hatch is: inbound messages are posted below it.
+    pub public_url: Url,
+    /// The file that the record is kept in; without one it ends with the process.
+    pub record_path: Option<PathBuf>,
+    /// So many messages are accepted until the record is cleared; further ones are refused as if
+    /// the provider were out of order, because a record that forgets is no referee. About half a
+    /// kibibyte of memory each.
+    pub record_messages_max: usize,
+    /// The last receipt of a message is due so long after it was accepted, and the first one after
+    /// half of that.
+    pub receipt_delay_ms: u64,
+    /// So many callbacks are under way at once.
+    pub callbacks_concurrency_max: usize,
+    /// So many messages may have receipts due; above, sends are throttled.
+    pub callbacks_pending_max: usize,
+    /// A callback is tried so often. The waits in between grow from 0.1 to 2 s.
+    pub callback_attempts_max: u32,
+    /// A callback without an answer counts as failed after this long.
+    pub callback_timeout_ms: u64,
+    /// The Twilio accounts.
+    pub twilio: Vec<TwilioAccount>,
+}
+
+/// A Twilio account.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TwilioAccount {
+    /// `AC` and 32 hexadecimal digits.
+    pub account_sid: String,
+    /// Authenticates sends, and signs webhooks.
+    pub auth_token: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            public_url: Url::parse("http://127.0.0.1:8080").expect("a constant URL parses"),
+            record_path: None,
+            record_messages_max: 2_000_000,
+            receipt_delay_ms: 20,
+            callbacks_concurrency_max: 64,
+            callbacks_pending_max: 100_000,
+            callback_attempts_max: 50,
+            callback_timeout_ms: 5_000,
+            twilio: vec![TwilioAccount {
+                account_sid: format!("AC{}", "0".repeat(32)),
+                auth_token: "dev-twilio-auth-token".to_owned(),
+            }],
+        }
+    }
+}

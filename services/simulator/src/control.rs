@@ -1,0 +1,111 @@
+//! `/_sim`: what the providers do not have.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use futures::stream;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::accounts::Disturbance;
+use crate::server::Simulator;
+use crate::twilio;
+
+/// The record is read in pieces of so many messages, so that a long one delays nobody.
+const PIECE_MESSAGES: usize = 1_000;
+
+pub(crate) fn routes() -> Router<Arc<Simulator>> {
+    Router::new()
+        .route("/_sim", delete(forget))
+        .route("/_sim/messages", get(messages))
+        .route("/_sim/accounts/{account}", put(disturb))
+        .route("/_sim/inbound", post(inbound))
+}
+
+/// `GET /_sim/messages`: the record as NDJSON, in order of acceptance.
+async fn messages(State(simulator): State<Arc<Simulator>>) -> Response {
+    let pieces = stream::unfold((simulator, 0), |(simulator, from)| async move {
+        let lines = simulator.record.lines(from, PIECE_MESSAGES);
+        let next = (simulator, from + PIECE_MESSAGES);
+        (!lines.is_empty()).then(|| (Ok::<_, std::convert::Infallible>(Bytes::from(lines)), next))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response()
+}
+
+/// `DELETE /_sim`: forgets the record and ends every disturbance. Receipts that are due still come.
+async fn forget(State(simulator): State<Arc<Simulator>>) -> Response {
+    simulator.accounts.calm();
+    match simulator.record.clear() {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+/// `PUT /_sim/accounts/{account}`: disturbs an account, or ends its disturbance (`up`).
+async fn disturb(
+    State(simulator): State<Arc<Simulator>>,
+    Path(account): Path<String>,
+    Json(disturbance): Json<Disturbance>,
+) -> Response {
+    if !simulator.config.twilio.iter().any(|known| known.account_sid == account) {
+        return problem(StatusCode::NOT_FOUND, "no such provider account");
+    }
+    simulator.accounts.set(&account, disturbance);
+    Json(disturbance).into_response()
+}
+
+/// Somebody writes to us.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InboundRequest {
+    provider: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    #[serde(default)]
+    pub(crate) body: String,
+    /// For email only.
+    #[serde(default, rename = "subject")]
+    _subject: Option<String>,
+    #[serde(default)]
+    pub(crate) attachments: Vec<InboundFile>,
+    #[serde(default)]
+    pub(crate) provider_message_id: Option<String>,
+}
+
+/// A file: its URL, or its URL and type.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum InboundFile {
+    Url(String),
+    Typed { url: String, content_type: Option<String> },
+}
+
+/// `POST /_sim/inbound`: posts the provider's signed webhook once, and answers with what hatch
+/// answered: `{"status": 204, "provider_message_id": "SM..."}`.
+async fn inbound(
+    State(simulator): State<Arc<Simulator>>,
+    Json(request): Json<InboundRequest>,
+) -> Response {
+    if request.provider != twilio::PROVIDER {
+        return problem(StatusCode::BAD_REQUEST, "provider: expected twilio");
+    }
+    let Some((id, callback)) = twilio::inbound(&simulator.config, request) else {
+        return problem(StatusCode::BAD_REQUEST, "no Twilio account is configured");
+    };
+    match simulator.delivery.post_once(&callback).await {
+        Ok(status) => Json(json!({"status": status, "provider_message_id": id})).into_response(),
+        Err(error) => problem(StatusCode::BAD_GATEWAY, &format!("hatch did not answer: {error}")),
+    }
+}
+
+fn problem(status: StatusCode, detail: &str) -> Response {
+    let body =
+        json!({"title": status.canonical_reason(), "status": status.as_u16(), "detail": detail});
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}

@@ -1,0 +1,96 @@
+//! The HTTP server: routes, shared state, start and stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::accounts::Accounts;
+use crate::delivery::Delivery;
+use crate::record::Record;
+use crate::{Config, Error, control, twilio};
+
+/// Bodies longer than this are refused.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// So many requests are left without an answer at once.
+const UNANSWERED_MAX: usize = 10_000;
+
+/// Connections that do not end by themselves are dropped so long after the shutdown began.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// Everything that requests share.
+pub(crate) struct Simulator {
+    pub(crate) config: Config,
+    pub(crate) record: Record,
+    pub(crate) accounts: Accounts,
+    pub(crate) delivery: Delivery,
+    unanswered: Semaphore,
+    shutdown: CancellationToken,
+}
+
+/// Serves on `listener` until `shutdown` is cancelled.
+///
+/// # Errors
+/// [`Error`] when the record cannot be opened, the HTTP client cannot be built or the listener fails.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let (record, due) = Record::open(config.record_path.as_deref(), config.record_messages_max)
+        .map_err(Error::Record)?;
+    let simulator = Arc::new(Simulator {
+        record,
+        accounts: Accounts::default(),
+        delivery: Delivery::new(&config, shutdown.clone())?,
+        unanswered: Semaphore::new(UNANSWERED_MAX),
+        shutdown: shutdown.clone(),
+        config,
+    });
+    for (message, callback) in due {
+        twilio::resume(&simulator, message, callback);
+    }
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its delays");
+        }
+    });
+    let router = Router::new()
+        .merge(control::routes())
+        .merge(twilio::routes())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(Arc::clone(&simulator));
+    let server = axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
+        .into_future();
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(SHUTDOWN_GRACE).await;
+        Ok(())
+    };
+    let served = tokio::select! {
+        served = server => served,
+        given_up = overdue => given_up,
+    };
+    shutdown.cancel();
+    simulator.delivery.finish().await;
+    served.map_err(Error::Serve)
+}
+
+impl Simulator {
+    /// Does not answer, until the client goes away or the simulator stops.
+    pub(crate) async fn never(&self) -> Response {
+        if let Ok(_place) = self.unanswered.try_acquire() {
+            self.shutdown.cancelled().await;
+        }
+        StatusCode::SERVICE_UNAVAILABLE.into_response()
+    }
+}

@@ -1,0 +1,131 @@
+//! `/_sim`.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::receipts::expected_signature;
+use super::{ACCOUNT, FROM, Provider, answer, id};
+
+const TO: &str = "+18045551234";
+
+impl Provider {
+    async fn inbound(&self, request: Value) -> (u16, Value) {
+        answer(self.client.post(format!("{}/_sim/inbound", self.url)).json(&request)).await
+    }
+
+    async fn disturb(&self, account: &str, disturbance: Value) -> u16 {
+        let url = format!("{}/_sim/accounts/{account}", self.url);
+        answer(self.client.put(url).json(&disturbance)).await.0
+    }
+}
+
+#[tokio::test]
+async fn the_record_has_a_line_for_each_accepted_message() {
+    let provider = Provider::start().await;
+    let sid = provider.accepted(id(5), TO).await;
+    let (_, anonymous) = answer(provider.post(&[("To", TO), ("From", FROM), ("Body", "x")])).await;
+    let doubled = provider.accepted(id(5), TO).await;
+    let record = provider.record().await;
+    let accepted_at = record[0]["accepted_at"].as_str().expect("a time");
+    assert!(
+        chrono::DateTime::parse_from_rfc3339(accepted_at).is_ok() && accepted_at.ends_with('Z')
+    );
+    let line = json!({
+        "provider": "twilio", "account": ACCOUNT, "provider_message_id": sid,
+        "hatch_message_id": id(5), "from": FROM, "to": TO, "accepted_at": accepted_at, "calls": 2,
+    });
+    assert_eq!(record[0], line);
+    assert_eq!(record[1]["provider_message_id"], anonymous["sid"]);
+    assert_eq!((&record[1]["hatch_message_id"], &record[1]["calls"]), (&Value::Null, &1.into()));
+    assert_eq!(
+        (&record[2]["provider_message_id"], &record[2]["calls"]),
+        (&doubled.into(), &2.into())
+    );
+}
+
+#[tokio::test]
+async fn a_forgotten_record_is_empty() {
+    let provider = Provider::start().await;
+    provider.accepted(id(1), TO).await;
+    provider.disturb(ACCOUNT, json!({"mode": "down"})).await;
+    let forget = provider.client.delete(format!("{}/_sim", provider.url));
+    assert_eq!(answer(forget).await.0, 204);
+    assert!(provider.record().await.is_empty());
+    let (status, _) = answer(provider.send(id(1), "+18045550429")).await;
+    assert_eq!(status, 429, "calls and disturbances are forgotten too");
+}
+
+#[tokio::test]
+async fn an_inbound_message_is_a_signed_webhook_and_hatchs_status_comes_back() {
+    let provider = Provider::start().await;
+    let request = json!({
+        "provider": "twilio", "from": TO, "to": FROM, "body": "Grüße 🥚",
+        "attachments": ["https://files.example/a.jpg",
+            {"url": "https://files.example/b.png", "content_type": "image/png"}],
+    });
+    let (status, said) = provider.inbound(request.clone()).await;
+    assert_eq!((status, &said["status"]), (200, &204.into()));
+    let sid = said["provider_message_id"].as_str().expect("a SID");
+    let posted = provider.hatch.posted().remove(0);
+    assert_eq!(posted.uri, "/api/v1/webhooks/twilio");
+    let signature = expected_signature(&provider.hatch.url, &posted);
+    assert_eq!(posted.headers["x-twilio-signature"], signature);
+    let expected = [
+        ("MessageSid", sid),
+        ("AccountSid", ACCOUNT),
+        ("SmsStatus", "received"),
+        ("From", TO),
+        ("To", FROM),
+        ("Body", "Grüße 🥚"),
+        ("NumSegments", "1"),
+        ("NumMedia", "2"),
+        ("MediaUrl0", "https://files.example/a.jpg"),
+        ("MediaUrl1", "https://files.example/b.png"),
+        ("MediaContentType1", "image/png"),
+    ];
+    for (key, value) in expected {
+        assert_eq!(posted.field(key).as_deref(), Some(value), "{key}");
+    }
+    assert_eq!(posted.field("MessageStatus"), None);
+
+    *provider.hatch.statuses.lock().expect("not held") = vec![503];
+    let mut again = request;
+    again["provider_message_id"] = json!(sid);
+    let (status, said) = provider.inbound(again).await;
+    assert_eq!((status, &said["status"]), (200, &503.into()));
+    let posted = provider.hatch.posted();
+    assert_eq!(posted.len(), 2, "delivered again, and once");
+    assert_eq!(posted[1].field("MessageSid").as_deref(), Some(sid));
+}
+
+#[tokio::test]
+async fn an_inbound_message_of_an_unknown_provider_is_refused() {
+    let provider = Provider::start().await;
+    let request = json!({"provider": "pigeon", "from": TO, "to": FROM, "body": "coo"});
+    assert_eq!(provider.inbound(request).await.0, 400);
+    assert!(provider.hatch.posted().is_empty());
+}
+
+#[tokio::test]
+async fn an_account_can_be_down_throttled_slow_and_up_again() {
+    let provider = Provider::start().await;
+    let list = format!("/2010-04-01/Accounts/{ACCOUNT}/Messages.json");
+    for (mode, status, code) in [("down", 503, 20503), ("throttled", 429, 20429)] {
+        assert_eq!(provider.disturb(ACCOUNT, json!({"mode": mode})).await, 200);
+        for request in [provider.send(id(1), TO), provider.get(&list)] {
+            let (answered, error) = answer(request).await;
+            assert_eq!((answered, &error["code"]), (status, &Value::from(code)), "{mode}");
+        }
+    }
+    assert!(provider.record().await.is_empty());
+    provider.disturb(ACCOUNT, json!({"mode": "slow", "latency_ms": 400})).await;
+    let begin = Instant::now();
+    let sid = provider.accepted(id(1), TO).await;
+    assert!(begin.elapsed() >= Duration::from_millis(400));
+    assert!(!provider.hatch.receipts(&sid).is_empty(), "it was taken long before the answer");
+    provider.disturb(ACCOUNT, json!({"mode": "up"})).await;
+    provider.accepted(id(2), TO).await;
+    assert_eq!(provider.disturb("AC1", json!({"mode": "down"})).await, 404);
+    assert_eq!(provider.disturb(ACCOUNT, json!({"mode": "sideways"})).await, 422);
+}

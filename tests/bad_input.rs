@@ -1,0 +1,172 @@
+//! Bad input: a clear error that names the field, and no event.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, CUSTOMER, Hatch, SENDER};
+
+fn good() -> Value {
+    json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": "Hello"})
+}
+
+fn with(field: &str, value: Value) -> Value {
+    let mut request = good();
+    request[field] = value;
+    request
+}
+
+fn without(field: &str) -> Value {
+    let mut request = good();
+    request.as_object_mut().expect("an object").remove(field);
+    request
+}
+
+fn pointers(answer: &Answer) -> Vec<&str> {
+    let errors = answer.body["errors"].as_array().unwrap_or_else(|| panic!("{}", answer.body));
+    errors.iter().filter_map(|error| error["pointer"].as_str()).collect()
+}
+
+#[tokio::test]
+async fn each_bad_field_is_named_and_nothing_is_recorded() {
+    let hatch = Hatch::start().await;
+    let cases = [
+        (with("colour", json!("red")), "/colour"),
+        (without("to"), "/to"),
+        (with("to", json!("8045551234")), "/to"),
+        (with("to", json!("+1804")), "/to"),
+        (with("to", json!(18_045_551_234_u64)), "/to"),
+        (with("to", json!([])), "/to"),
+        (with("to", json!([CUSTOMER, "+18045551235"])), "/to"),
+        (with("to", json!(SENDER)), "/to"),
+        (with("from", json!("somebody")), "/from"),
+        (without("body"), "/body"),
+        (with("body", json!("")), "/body"),
+        (with("body", json!(42)), "/body"),
+        (with("body", json!("a\u{0}b")), "/body"),
+        (with("body", json!("x".repeat(1_601))), "/body"),
+        (with("channel", json!("pigeon")), "/channel"),
+        (with("priority", json!("urgent")), "/priority"),
+        (with("topic", json!("invoice")), "/topic"),
+        (with("attachments", json!([{"url": "https://example.com/a.jpg"}])), "/attachments"),
+        (with("metadata", json!("order 42")), "/metadata"),
+        (with("metadata", json!({"note": "a\u{0}b"})), "/metadata"),
+        (with("metadata", json!({"note": "x".repeat(20_000)})), "/metadata"),
+    ];
+    for (request, pointer) in cases {
+        let answer = hatch.post("/api/v1/messages", &request).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{request}: {}", answer.body);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(pointers(&answer), [pointer], "{request}: {}", answer.body);
+    }
+    assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn several_bad_fields_are_named_at_once() {
+    let hatch = Hatch::start().await;
+    let request = json!({"channel": "sms", "from": "x", "to": "y"});
+    let answer = hatch.post("/api/v1/messages", &request).await;
+    assert_eq!(pointers(&answer), ["/from", "/to", "/body"]);
+    assert_eq!(answer.body["instance"], answer.header("x-request-id"));
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_object_is_refused() {
+    let hatch = Hatch::start().await;
+    for body in ["", "{", "[]", "null", "\"text\"", "{}{}", "{\"to\":1,}"] {
+        let answer =
+            hatch.request(Method::POST, "/api/v1/messages", &[], Some(body.to_owned())).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body:?}: {}", answer.body);
+        assert!(answer.body["detail"].is_string(), "{body:?}");
+    }
+    let request = hatch.http.post(format!("{}/api/v1/messages", hatch.url));
+    let request = request.header("content-type", "application/json").body(vec![b'"', 0xff, b'"']);
+    let status = request.send().await.expect("an answer").status();
+    assert_eq!(status, StatusCode::BAD_REQUEST, "invalid UTF-8");
+    assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn another_content_type_is_415_and_a_large_body_413() {
+    let hatch = Hatch::start().await;
+    let url = format!("{}/api/v1/messages", hatch.url);
+    let form = hatch.http.post(&url).form(&[("to", CUSTOMER)]).send().await.expect("an answer");
+    assert_eq!(form.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+
+    let large = with("body", json!("x".repeat(1024 * 1024)));
+    let answer = hatch.post("/api/v1/messages", &large).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", answer.body);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn unknown_paths_ids_and_methods_are_problems_too() {
+    let hatch = Hatch::start().await;
+    let unknown = "0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11";
+    let paths = [
+        "/api/v1/nothing".to_owned(),
+        "/api/v1/messages/not-a-uuid".to_owned(),
+        format!("/api/v1/messages/{unknown}"),
+        format!("/api/v1/messages/{unknown}/events"),
+        format!("/api/v1/conversations/{unknown}"),
+        format!("/api/v1/conversations/{unknown}/messages"),
+        "/api/v1/conversations/x/messages".to_owned(),
+    ];
+    for path in paths {
+        let answer = hatch.get(&path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{path}");
+        assert_eq!(answer.body["status"], 404, "{path}");
+    }
+    let method = hatch.request(Method::DELETE, "/api/v1/messages", &[], None).await;
+    assert_eq!(method.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(method.header("allow").contains("POST"));
+    assert_eq!(method.body["status"], 405);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn bad_parameters_of_a_query_are_named() {
+    let hatch = Hatch::start().await;
+    let cases = [
+        ("limit=0", "?limit"),
+        ("limit=201", "?limit"),
+        ("limit=many", "?limit"),
+        ("cursor=garbage", "?cursor"),
+        ("channel=pigeon", "?channel"),
+        ("direction=sideways", "?direction"),
+        ("status=lost", "?status"),
+        ("participant=nobody", "?participant"),
+        ("conversation=x", "?conversation"),
+        ("after=yesterday", "?after"),
+        ("after=1&wait=31", "?wait"),
+        ("colour=red", "?colour"),
+    ];
+    for (query, parameter) in cases {
+        let answer = hatch.get(&format!("/api/v1/messages?{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}: {}", answer.body);
+        assert_eq!(pointers(&answer), [parameter], "{query}: {}", answer.body);
+    }
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_sane_request_id_is_kept_and_another_is_replaced() {
+    let hatch = Hatch::start().await;
+    let with_id = async |id: &str| {
+        let answer = hatch.request(Method::GET, "/health", &[("x-request-id", id)], None).await;
+        answer.header("x-request-id").to_owned()
+    };
+    assert_eq!(with_id("trace-42").await, "trace-42");
+    for insane in ["", "a b", "{}", &"x".repeat(129)] {
+        let replaced = with_id(insane).await;
+        assert_ne!(replaced, insane);
+        assert_eq!(replaced.len(), 36, "a UUID");
+    }
+    hatch.finish().await;
+}

@@ -1,0 +1,247 @@
+//! A whole hatch in the test's process, with a simulator, a database and a NATS prefix of its own.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use hatch::roles::{self, Role};
+use hatch::settings::Settings;
+use hatch_domain::Environment;
+use hatch_eventstore::SystemEnvironment;
+use hatch_eventstore::testing::{Template, TestDatabase};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Our number in tests, and a customer's that everything is delivered to.
+pub(crate) const SENDER: &str = "+12016661234";
+pub(crate) const CUSTOMER: &str = "+18045551234";
+
+/// The account that `up` configures, too.
+pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000000";
+pub(crate) const AUTH_TOKEN: &str = "dev-twilio-auth-token";
+
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at a condition.
+const POLL: Duration = Duration::from_millis(10);
+
+/// A database of hatch.
+const TEMPLATE: Template =
+    Template { name: "hatch", schemas: &[hatch_readmodel::SCHEMA], sql: "" };
+
+pub(crate) struct Hatch {
+    pub(crate) url: String,
+    pub(crate) simulator: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) settings: Settings,
+    running: Option<Running>,
+    simulation: CancellationToken,
+    simulating: JoinHandle<()>,
+    // Dropped last: the database goes when nobody uses it any more.
+    pub(crate) database: TestDatabase,
+}
+
+struct Running {
+    shutdown: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Hatch {
+    /// All roles and the simulator.
+    pub(crate) async fn start() -> Self {
+        let database = TestDatabase::create_from(&TEMPLATE).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let (simulator, simulation, simulating) = simulate(&url).await;
+        let settings = settings(&database, &url, &simulator);
+        let http = reqwest::Client::builder()
+            .timeout(PATIENCE)
+            .no_proxy()
+            .build()
+            .expect("an HTTP client");
+        let mut hatch = Self {
+            url,
+            simulator,
+            http,
+            settings,
+            running: None,
+            simulation,
+            simulating,
+            database,
+        };
+        hatch.run(listener, &Role::ALL);
+        hatch.eventually("hatch is ready", async |hatch| {
+            let ready = hatch.get("/ready").await;
+            (ready.status == StatusCode::OK && ready.body["status"] == "ready").then_some(())
+        })
+        .await;
+        hatch
+    }
+
+    fn run(&mut self, listener: TcpListener, roles: &[Role]) {
+        let shutdown = CancellationToken::new();
+        let roles: BTreeSet<Role> = roles.iter().copied().collect();
+        let (settings, token) = (self.settings.clone(), shutdown.clone());
+        let task =
+            tokio::spawn(async move { roles::run(&settings, &roles, listener, token).await });
+        self.running = Some(Running { shutdown, task });
+    }
+
+    /// Ends all roles as SIGTERM would.
+    pub(crate) async fn stop(&mut self) {
+        let running = self.running.take().expect("it runs");
+        running.shutdown.cancel();
+        running.task.await.expect("no panic").expect("a clean end");
+    }
+
+    /// Starts the given roles again, on the same address.
+    pub(crate) async fn start_again(&mut self, roles: &[Role]) {
+        let address = self.url.trim_start_matches("http://");
+        let listener = TcpListener::bind(address).await.expect("the port is free again");
+        self.run(listener, roles);
+    }
+
+    /// Ends everything; the database goes with the value.
+    pub(crate) async fn finish(mut self) {
+        if self.running.is_some() {
+            self.stop().await;
+        }
+        self.simulation.cancel();
+        self.simulating.await.expect("the simulator ends");
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.request(Method::GET, path, &[], None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.request(Method::POST, path, &[], Some(body.to_string())).await
+    }
+
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::read(request.send().await.expect("hatch answers")).await
+    }
+
+    /// Sends an SMS and returns its id.
+    pub(crate) async fn send_sms(&self, to: &str, body: &str) -> String {
+        let request = json!({"channel": "sms", "from": SENDER, "to": to, "body": body});
+        let answer = self.post("/api/v1/messages", &request).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        answer.text("id").to_owned()
+    }
+
+    /// The message, once it has the status.
+    pub(crate) async fn message_with_status(&self, id: &str, status: &str) -> Value {
+        let what = format!("message {id} is {status}");
+        self.eventually(&what, async |hatch| {
+            let answer = hatch.get(&format!("/api/v1/messages/{id}")).await;
+            (answer.status == StatusCode::OK && answer.body["status"] == status)
+                .then_some(answer.body)
+        })
+        .await
+    }
+
+    /// The names of a message's events, oldest first.
+    pub(crate) async fn event_types(&self, id: &str) -> Vec<String> {
+        let answer = self.get(&format!("/api/v1/messages/{id}/events")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let events = answer.body["data"].as_array().expect("a list");
+        events.iter().map(|event| event["type"].as_str().expect("a name").to_owned()).collect()
+    }
+
+    /// How many events the log holds.
+    pub(crate) async fn log_length(&self) -> i64 {
+        self.count("SELECT count(*) FROM es.events").await
+    }
+
+    pub(crate) async fn count(&self, sql: &str) -> i64 {
+        let (client, connection) = self
+            .database
+            .config()
+            .connect(tokio_postgres::NoTls)
+            .await
+            .expect("the database answers");
+        let connection = tokio::spawn(connection);
+        let count = client.query_one(sql, &[]).await.expect("a count").get(0);
+        drop(client);
+        connection.await.expect("no panic").expect("a clean end");
+        count
+    }
+
+    /// What the simulator accepted.
+    pub(crate) async fn record(&self) -> Vec<Value> {
+        let answer = self.http.get(format!("{}/_sim/messages", self.simulator)).send().await;
+        let text = answer.expect("the simulator answers").text().await.expect("text");
+        text.lines().map(|line| serde_json::from_str(line).expect("NDJSON")).collect()
+    }
+
+    /// Has the simulator deliver an inbound SMS and returns hatch's answer to the webhook.
+    pub(crate) async fn simulate_inbound(&self, inbound: &Value) -> u64 {
+        let url = format!("{}/_sim/inbound", self.simulator);
+        let answer = self.http.post(url).json(inbound).send().await;
+        let answer = Answer::read(answer.expect("the simulator answers")).await;
+        answer.body["status"].as_u64().unwrap_or_else(|| panic!("no status: {}", answer.body))
+    }
+
+    /// Waits until `look` finds something.
+    pub(crate) async fn eventually<T>(
+        &self,
+        what: &str,
+        look: impl AsyncFn(&Self) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = look(self).await {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    async fn read(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self { status, headers, body }
+    }
+
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.body[field].as_str().unwrap_or_else(|| panic!("no {field} in {}", self.body))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).unwrap_or_else(|| panic!("no header {name}"));
+        value.to_str().expect("text")
+    }
+}
+
+/// A new id, for what must be unique.
+pub(crate) fn unique() -> String {
+    SystemEnvironment.new_id().simple().to_string()
+}

@@ -1,0 +1,15 @@
+//! Scenarios across HTTP, against real PostgreSQL and NATS, with the simulator as the referee.
+//!
+//! `./dev test` starts the servers and names them in `HATCH_TEST_DATABASE_URL` and
+//! `HATCH_TEST_NATS_URL`. Each test has a database, a NATS prefix and ports of its own.
+
+mod architecture;
+mod bad_input;
+mod harness;
+mod idempotency;
+mod inbound;
+mod load;
+mod outcomes;
+mod queries;
+mod send;
+mod webhooks;
