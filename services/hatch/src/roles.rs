@@ -140,13 +140,7 @@ impl Process {
         let (appender, appender_task) =
             Appender::start(AppenderConfig::default(), postgres.clone(), appending.clone());
         let store = Store::new(appender, log.clone(), Arc::new(SystemEnvironment));
-        let bus = Bus::connect(hatch_bus::Settings {
-            url: settings.nats_url()?.to_owned(),
-            prefix: settings.bus_prefix.clone(),
-            ..hatch_bus::Settings::default()
-        })
-        .await
-        .context("NATS")?;
+        let bus = Bus::connect(settings.bus()?).await.context("NATS")?;
         let workers = CancellationToken::new();
         tracing::info!(roles = ?roles, "starting");
         let relay = hatch_relay::StatusHandle::default();
