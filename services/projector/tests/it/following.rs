@@ -50,9 +50,9 @@ async fn what_the_feed_brings_becomes_rows_without_a_look_at_the_log() {
     let world = World::new().await;
     let publisher = FeedPublisher::new(100);
     // With a head that does not move, the log itself would be looked at after seconds only.
+    let (_, first) = world.request(1).await;
     let projector =
         world.projector_with(world.blind_head(), Some(publisher.feed()), Config::default());
-    let (_, first) = world.request(1).await;
     world.reached(first).await;
     let started = tokio::time::Instant::now();
     let (id, position) = world.deliver(2).await;
