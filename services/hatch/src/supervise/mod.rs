@@ -173,5 +173,3 @@ async fn keep_running<P: Program>(
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,46 @@
+# The commands of the checkout. ./dev installs what they need and then runs them.
+
+set positional-arguments
+
+# List the recipes
+[private]
+default:
+    @just --list
+
+# Start servers, simulator and roles on http://127.0.0.1:8080 (--split: a process a role)
+up *ARGS:
+    @exec cargo run --package hatch -- up "$@"
+
+# Run the tests against servers of their own; ARGS go to cargo-nextest
+test *ARGS:
+    @cargo build --workspace --all-targets
+    @exec cargo run --quiet --package hatch -- with-servers -- cargo nextest run --workspace "$@"
+
+# Check formatting, lints, dependencies and scripts
+lint:
+    @cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { echo "lint: run: rustup component add rustfmt clippy" >&2; exit 1; }
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- --deny warnings
+    @if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; else echo "lint: without cargo-deny: dependencies are not checked" >&2; fi
+    @if command -v shellcheck >/dev/null; then shellcheck dev .ci/run deploy/bench; else echo "lint: without shellcheck: scripts are not checked" >&2; fi
+
+# Format everything
+fmt:
+    cargo fmt --all
+
+# Send and receive a message of each kind through the running up
+demo *ARGS:
+    @exec cargo run --quiet --package hatch -- demo "$@"
+
+# Run the program against the running up
+hatch *ARGS:
+    @exec cargo run --quiet --package hatch -- "$@"
+
+# Measure a release build: one of its own, or with --url a running one
+bench *ARGS:
+    @cargo build --release --package hatch
+    @exec deploy/bench "${CARGO_TARGET_DIR:-target}/release/hatch" "$@"
+
+# Try the providers' official SDKs against the simulator and hatch
+conformance *ARGS:
+    @exec tests/conformance/run "$@"
