@@ -170,17 +170,18 @@ impl Hatch {
     }
 
     pub(crate) async fn count(&self, sql: &str) -> i64 {
-        let (client, connection) = self
-            .database
-            .config()
-            .connect(tokio_postgres::NoTls)
-            .await
-            .expect("the database answers");
+        self.rows(sql).await[0].get(0)
+    }
+
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<tokio_postgres::Row> {
+        let config = self.database.config();
+        let (client, connection) =
+            config.connect(tokio_postgres::NoTls).await.expect("the database answers");
         let connection = tokio::spawn(connection);
-        let count = client.query_one(sql, &[]).await.expect("a count").get(0);
+        let rows = client.query(sql, &[]).await.expect("rows");
         drop(client);
         connection.await.expect("no panic").expect("a clean end");
-        count
+        rows
     }
 
     /// What the simulator accepted.
@@ -244,4 +245,30 @@ impl Answer {
 /// A new id, for what must be unique.
 pub(crate) fn unique() -> String {
     SystemEnvironment.new_id().simple().to_string()
+}
+
+async fn simulate(url: &str) -> (String, CancellationToken, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = format!("http://{}", listener.local_addr().expect("bound"));
+    let config = hatch_simulator::Config {
+        public_url: url.parse().expect("a URL"),
+        ..hatch_simulator::Config::default()
+    };
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let task = tokio::spawn(async move {
+        hatch_simulator::run(config, listener, token).await.expect("a clean end");
+    });
+    (address, shutdown, task)
+}
+
+fn settings(database: &TestDatabase, url: &str, simulator: &str) -> Settings {
+    let nats = std::env::var("HATCH_TEST_NATS_URL")
+        .expect("HATCH_TEST_NATS_URL is not set: run the tests with `./dev test`");
+    let address = url.trim_start_matches("http://").parse().expect("an address");
+    let mut settings = Settings::load_development(simulator, address).expect("settings");
+    settings.database_url = Some(database.url());
+    settings.nats_url = Some(nats);
+    settings.bus_prefix = format!("t{}", &unique()[..31]);
+    settings
 }

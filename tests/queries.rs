@@ -17,8 +17,8 @@ async fn one_reads_ones_own_write() {
         let read = hatch.get(&format!("/api/v1/messages/{id}?after={position}")).await;
         assert_eq!(read.status, StatusCode::OK, "{}", read.body);
         let conversation = accepted.text("conversation_id");
-        let read = hatch.get(&format!("/api/v1/conversations/{conversation}?after={position}"));
-        assert!(read.await.body["message_count"].as_i64() > Some(n));
+        let path = format!("/api/v1/conversations/{conversation}?after={position}");
+        assert!(hatch.get(&path).await.body["message_count"].as_i64() > Some(n));
     }
     hatch.finish().await;
 }

@@ -31,7 +31,7 @@ pub use feed::{Feed, FeedPublisher};
 pub use head::HeadWatch;
 pub use log::{Log, LogError, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, RecordedCommand, STREAM_EVENTS_MAX};
 pub use position::Position;
-pub use postgres::pool;
+pub use postgres::{Connected, connect, pool};
 pub use schema::migrate;
 pub use store::{Execute, ExecuteError, ExecuteResult, Executed, Known, Store};
 pub use subscription::Subscription;

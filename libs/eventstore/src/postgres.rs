@@ -85,8 +85,11 @@ impl std::ops::DerefMut for Connected {
     }
 }
 
-/// A connection of one's own, outside of any pool.
-pub(crate) async fn connect(postgres: &Config) -> Result<Connected, tokio_postgres::Error> {
+/// A connection of one's own, outside of any pool, such as migrations need.
+///
+/// # Errors
+/// What `tokio_postgres` fails of; it takes two seconds at most for each host.
+pub async fn connect(postgres: &Config) -> Result<Connected, tokio_postgres::Error> {
     let (client, connection) = hardened(postgres).connect(NoTls).await?;
     let driver = tokio::spawn(async move {
         // Whoever uses the client gets the error as well, and knows what to do about it.

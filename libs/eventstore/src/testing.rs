@@ -5,8 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tokio_postgres::{Client, Config};
 use uuid::Uuid;
 
-use crate::postgres;
-pub use crate::postgres::Connected;
+use crate::postgres::{self, Connected};
 use crate::schema::{EVENTSTORE, Schema};
 
 /// The variable that names the server to create test databases on.

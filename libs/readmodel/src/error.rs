@@ -1,7 +1,7 @@
 //! What can go wrong between the log and the tables.
 
 use hatch_domain::DecodeError;
-use hatch_eventstore::{LogError, Position};
+use hatch_eventstore::{CheckpointError, LogError, Position};
 
 /// Why rows could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -34,12 +34,9 @@ pub enum Error {
         /// The one that came.
         found: Position,
     },
-    /// Somebody else moved the checkpoint: another projector is at work.
-    #[error("checkpoint is no longer at position {expected}: another projector is active")]
-    Fenced {
-        /// Where the checkpoint was expected.
-        expected: Position,
-    },
+    /// The checkpoint cannot be loaded or moved; fenced, if another projector moved it.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A row holds a status that this build does not know; a newer hatch wrote it.
     #[error("status {0} in the read model is unknown to this build")]
     UnknownStatus(String),
@@ -61,12 +58,23 @@ impl Error {
         match self {
             Self::Pool(_) => true,
             Self::Log(error) => error.is_unavailable(),
-            // Connection, resources, operator intervention, system; serialisation and locks. An
-            // error without a code is one of the connection.
-            Self::Postgres(error) => error.code().is_none_or(|code| {
-                ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.code().starts_with(class))
-            }),
+            Self::Checkpoint(CheckpointError::Postgres(error)) | Self::Postgres(error) => {
+                is_passing(error)
+            }
             _ => false,
         }
     }
+
+    /// Whether another projector moved the checkpoint.
+    #[must_use]
+    pub const fn is_fenced(&self) -> bool {
+        matches!(self, Self::Checkpoint(CheckpointError::Fenced { .. }))
+    }
+}
+
+/// Whether what ails PostgreSQL passes: connection, resources, an operator, the system;
+/// serialisation and locks. An error without a code is one of the connection.
+fn is_passing(error: &tokio_postgres::Error) -> bool {
+    const CLASSES: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
+    error.code().is_none_or(|code| CLASSES.iter().any(|class| code.code().starts_with(class)))
 }

@@ -124,7 +124,12 @@ pub(crate) struct History {
 impl History {
     /// Records `event` of message `message` of `tenant` at the next position; it happened [`at`] that
     /// position, whatever it says itself.
-    pub(crate) fn record(&mut self, tenant: TenantId, message: u128, event: impl Into<MessageEvent>) {
+    pub(crate) fn record(
+        &mut self,
+        tenant: TenantId,
+        message: u128,
+        event: impl Into<MessageEvent>,
+    ) {
         let position = self.next_position();
         let event = happened_at(event.into(), at(position.0));
         self.push(tenant, message, AGGREGATE, event.event_type(), &event.encode());

@@ -35,7 +35,7 @@ struct Demo {
 ///
 /// # Errors
 /// When hatch or its simulator does not answer, or something does not happen in time.
-pub async fn run(settings: &Settings, flags: cli::Demo) -> anyhow::Result<()> {
+pub(crate) async fn run(settings: &Settings, flags: cli::Demo) -> anyhow::Result<()> {
     let running = Servers::read(&settings.data_dir)?.unwrap_or_default();
     let demo = Demo {
         http: crate::http_client(REQUEST_MAX)?,

@@ -12,7 +12,7 @@ use crate::settings::{LogFormat, LogSettings};
 ///
 /// # Errors
 /// When the filter is none, with what is wrong.
-pub fn init(settings: &LogSettings) -> anyhow::Result<()> {
+pub(crate) fn init(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.filter)
         .with_context(|| format!("configuration: log.filter: {:?}", settings.filter))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -13,7 +13,7 @@ use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::event::Channel;
 use hatch_eventstore::{
-    Appender, AppenderConfig, Feed, HeadWatch, Log, Store, SystemEnvironment,
+    Appender, AppenderConfig, FeedPublisher, HeadWatch, Log, Store, SystemEnvironment,
 };
 use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
 use hatch_readmodel::{ReadModel, ReadPosition};
@@ -28,6 +28,9 @@ use crate::{feed, readiness};
 const POOL_CONNECTIONS_MAX: usize = 16;
 /// How long a read waits for a connection.
 const POOL_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Events that the feed keeps for a reader that is slow.
+const FEED_EVENTS_MAX: usize = 4_096;
 
 /// A part of hatch that can run in a process of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -117,6 +120,7 @@ struct Process {
     store: Store,
     log: Log,
     bus: Bus,
+    relay: hatch_relay::StatusHandle,
     workers: CancellationToken,
     appending: CancellationToken,
     appender_task: tokio::task::JoinHandle<()>,
@@ -145,7 +149,8 @@ impl Process {
         .context("NATS")?;
         let workers = CancellationToken::new();
         tracing::info!(roles = ?roles, "starting");
-        Ok(Self { postgres, pool, store, log, bus, workers, appending, appender_task })
+        let relay = hatch_relay::StatusHandle::default();
+        Ok(Self { postgres, pool, store, log, bus, relay, workers, appending, appender_task })
     }
 
     fn routes(&self, settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<Router> {
@@ -163,9 +168,8 @@ impl Process {
         if roles.contains(&Role::Query) {
             routes = routes.merge(hatch_api::queries::router(hatch_api::queries::Queries {
                 read_model: read_model.clone(),
-                read_position: ReadPosition::new(self.pool.clone()),
+                read_position: ReadPosition::new(read_model.clone()),
                 log: self.log.clone(),
-                environment: Arc::new(SystemEnvironment),
             }));
         }
         if roles.contains(&Role::Webhook) {
@@ -197,6 +201,38 @@ impl Process {
             self.spawn_dispatcher(settings, workers)?;
         }
         Ok(())
+    }
+
+    fn spawn_relay(&self, head: &HeadWatch, workers: &mut JoinSet<anyhow::Result<()>>) {
+        let dependencies = hatch_relay::Deps {
+            log: self.log.clone(),
+            head: head.subscribe(),
+            postgres: self.postgres.clone(),
+            bus: self.bus.clone(),
+            status: self.relay.clone(),
+        };
+        let shutdown = self.workers.clone();
+        workers.spawn(async move {
+            hatch_relay::run(dependencies, hatch_relay::Config::default(), shutdown).await;
+            Ok(())
+        });
+    }
+
+    fn spawn_projector(&self, head: &HeadWatch, workers: &mut JoinSet<anyhow::Result<()>>) {
+        let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
+        let feed = publisher.feed();
+        let (bus, start, shutdown) =
+            (self.bus.clone(), head.current().next(), self.workers.clone());
+        workers.spawn(async move {
+            feed::run(bus, start, publisher, shutdown).await;
+            Ok(())
+        });
+        let (pool, log, head) = (self.pool.clone(), self.log.clone(), head.clone());
+        let shutdown = self.workers.clone();
+        workers.spawn(async move {
+            hatch_projector::run(pool, log, head, Some(feed), shutdown).await;
+            Ok(())
+        });
     }
 
     fn spawn_dispatcher(

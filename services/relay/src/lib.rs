@@ -3,7 +3,7 @@
 //! Any number of relays may run; an advisory lock makes one of them the leader and the others stand
 //! by. The lock only avoids waste: the bus itself refuses what is not next (sequence = position), so
 //! two leaders at once could not do harm. The leader remembers nothing. Where it goes on follows
-//! from the stream's last message, verified against the log ([`decision`]), after every error anew.
+//! from the stream's last message, verified against the log, after every error anew.
 //!
 //! It never guesses about the log: when the stream holds an event that the log does not, it halts.
 
@@ -35,7 +35,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 pub struct Deps {
     /// The log that it reads.
     pub log: Log,
-    /// Hints that the log has grown; late or missing ones cost at most
+    /// Hints that the log has grown, from a [`HeadWatch`](hatch_eventstore::HeadWatch); late or
+    /// missing ones cost at most
     /// [`poll_ms`](Config::poll_ms).
     pub head: watch::Receiver<Position>,
     /// How to connect to the log's database, for the session that holds the lock.

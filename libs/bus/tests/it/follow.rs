@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use hatch_bus::testing::TestBus;
 
-use crate::support::{event, in_time, prefix, publish, raw};
+use crate::support::{event, eventually, in_time, prefix, publish, raw, stream_name};
 
 async fn positions(follow: &mut hatch_bus::Follow, count: usize) -> Vec<i64> {
     let mut seen = Vec::new();
@@ -31,18 +31,33 @@ async fn a_follower_sees_every_event_from_its_position_in_order() {
 }
 
 #[tokio::test]
-async fn a_follower_that_starts_before_the_stream_exists_or_ahead_of_it_waits() {
+async fn a_follower_that_starts_before_the_stream_exists_waits() {
     let bus = TestBus::create().await;
-    let mut early = bus.follow(1);
-    let mut ahead = bus.follow(8);
+    let mut follow = bus.follow(1);
     let publishing = async {
         bus.create_generation(1, 1).await.expect("creates");
         publish(&bus, 1, 1..=10).await;
     };
-    let (early, ahead, ()) =
-        tokio::join!(positions(&mut early, 10), positions(&mut ahead, 3), publishing);
-    assert_eq!(early, (1..=10).collect::<Vec<_>>());
-    assert_eq!(ahead, [8, 9, 10]);
+    let (seen, ()) = tokio::join!(positions(&mut follow, 10), publishing);
+    assert_eq!(seen, (1..=10).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_follower_that_is_ahead_of_the_stream_sees_nothing_before_its_position() {
+    let bus = TestBus::create().await;
+    bus.create_generation(1, 1).await.expect("creates");
+    publish(&bus, 1, 1..=3).await;
+    let mut follow = bus.follow(8);
+    let publishing = async {
+        let stream = raw(&bus).await.get_stream(stream_name(&bus)).await.expect("exists");
+        eventually("the consumer", async || {
+            (stream.get_info().await.ok()?.state.consumer_count == 1).then_some(())
+        })
+        .await;
+        publish(&bus, 1, 4..=10).await;
+    };
+    let (seen, ()) = tokio::join!(positions(&mut follow, 3), publishing);
+    assert_eq!(seen, [8, 9, 10]);
 }
 
 #[tokio::test]
@@ -53,8 +68,7 @@ async fn a_follower_goes_on_after_its_consumer_is_deleted() {
     let mut follow = bus.follow(1);
     assert_eq!(positions(&mut follow, 3).await, [1, 2, 3]);
 
-    let name = format!("{}_EVENTS_1", prefix(&bus).to_uppercase());
-    let stream = raw(&bus).await.get_stream(name).await.expect("exists");
+    let stream = raw(&bus).await.get_stream(stream_name(&bus)).await.expect("exists");
     let consumers: Vec<_> = stream.consumer_names().collect().await;
     assert_eq!(consumers.len(), 1);
     for consumer in consumers {

@@ -3,7 +3,7 @@
 use hatch_bus::testing::TestBus;
 use hatch_bus::{Error, Last, StreamState};
 
-use crate::support::{event, in_time, last_sequence, prefix, publish, raw};
+use crate::support::{event, in_time, last_sequence, prefix, publish, raw, stream_name};
 
 #[tokio::test]
 async fn a_generation_begins_at_its_first_position_and_sequence_is_position() {
@@ -38,8 +38,7 @@ async fn a_stored_event_carries_its_subject_and_headers() {
     publisher.publish(&sent).await.expect("publishes");
     publisher.flush().await.expect("is stored");
 
-    let name = format!("{}_EVENTS_1", prefix(&bus).to_uppercase());
-    let stream = raw(&bus).await.get_stream(name).await.expect("exists");
+    let stream = raw(&bus).await.get_stream(stream_name(&bus)).await.expect("exists");
     let stored = stream.get_raw_message(1).await.expect("is stored");
     let subject = format!(
         "{}.events.00000000-0000-0000-0000-000000000001.message.MessageRequested.sms.normal",

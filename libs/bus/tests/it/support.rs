@@ -13,6 +13,11 @@ pub(crate) fn prefix(bus: &Bus) -> &str {
     &bus.settings().prefix
 }
 
+/// The stream of the test's first generation.
+pub(crate) fn stream_name(bus: &Bus) -> String {
+    format!("{}_EVENTS_1", prefix(bus).to_uppercase())
+}
+
 /// A plain connection to the same server, for what hatch itself never does.
 pub(crate) async fn raw(bus: &Bus) -> async_nats::jetstream::Context {
     async_nats::jetstream::new(async_nats::connect(&bus.settings().url).await.expect("connects"))

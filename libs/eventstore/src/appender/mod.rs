@@ -67,7 +67,7 @@ impl Appender {
         postgres: Config,
         shutdown: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
-        let (queue, commands) = mpsc::channel(config.queue_commands_max);
+        let (queue, commands) = mpsc::channel(config.queue_commands_max.max(1));
         let appender = Self {
             queue,
             places: Arc::new(Semaphore::new(config.queue_commands_max)),
@@ -85,7 +85,8 @@ impl Appender {
         (appender, tokio::spawn(worker.run(shutdown)))
     }
 
-    /// Appends `append`, all of it or nothing, and waits until it is committed.
+    /// Appends `append`, all of it or nothing, and waits until it is committed. Dropped while it
+    /// waits, the command may still be appended.
     ///
     /// # Errors
     /// [`AppendError`]; after [`AppendError::Unavailable`] the events may be there or may yet come.

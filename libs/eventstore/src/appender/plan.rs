@@ -149,3 +149,6 @@ fn accept<'a>(append: &'a Append, state: &mut LogState, plan: &mut Plan<'a>) -> 
     }
     Appended::Committed { first, last }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,12 @@
 //! The event store against a real PostgreSQL.
 
 mod append;
+mod batch;
+mod checkpoint;
+mod faults;
+mod follow;
+mod log;
+mod proxy;
+mod schema;
+mod store;
 mod support;

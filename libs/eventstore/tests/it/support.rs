@@ -31,6 +31,7 @@ pub(crate) fn appender(database: &TestDatabase) -> Appender {
     appender_at(database.config())
 }
 
+/// An appender that connects as `postgres` says.
 pub(crate) fn appender_at(postgres: tokio_postgres::Config) -> Appender {
     Appender::start(AppenderConfig::default(), postgres, CancellationToken::new()).0
 }
@@ -85,4 +86,62 @@ pub(crate) fn committed(first: i64, last: i64) -> Appended {
 
 pub(crate) fn stream(n: u128) -> Uuid {
     Uuid::from_u128(0x5000 + n)
+}
+
+/// How long a condition that has to come true may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Asks until `condition` holds; fails when it takes too long.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let asked = async {
+        while !condition().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, asked).await.is_err() {
+        panic!("this did not come true in time: {what}");
+    }
+}
+
+/// Fails when `future` takes too long.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it should not take that long")
+}
+
+/// What holds of every log: positions dense from 1, versions dense in each stream, the streams'
+/// versions those of their events, and no event twice.
+pub(crate) async fn check(database: &TestDatabase) {
+    let client = database.connect().await;
+    let faults = client
+        .query(
+            "SELECT 'position ' || position FROM (
+                 SELECT position, row_number() OVER (ORDER BY position) AS n FROM es.events) e
+             WHERE position <> n
+             UNION ALL
+             SELECT 'version of position ' || position FROM (
+                 SELECT position, version,
+                     row_number() OVER (PARTITION BY stream_id ORDER BY position) AS n
+                 FROM es.events) e
+             WHERE version <> n
+             UNION ALL
+             SELECT 'stream ' || coalesce(s.stream_id, e.stream_id)
+             FROM es.streams s FULL JOIN (
+                 SELECT stream_id, max(version) AS version FROM es.events GROUP BY stream_id) e
+                 USING (stream_id)
+             WHERE s.version IS DISTINCT FROM e.version
+             UNION ALL
+             SELECT 'event ' || event_id FROM es.events GROUP BY event_id HAVING count(*) > 1",
+            &[],
+        )
+        .await
+        .expect("the log can be checked");
+    let faults: Vec<String> = faults.iter().map(|row| row.get(0)).collect();
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+/// The ids in `public.audit`.
+pub(crate) async fn audits(database: &TestDatabase) -> Vec<i32> {
+    let client = database.connect().await;
+    let rows = client.query("SELECT id FROM public.audit ORDER BY id", &[]).await;
+    rows.expect("the table can be read").iter().map(|row| row.get(0)).collect()
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
-use hatch_domain::message::event::MessageEvent;
 use hatch_domain::message::AGGREGATE;
+use hatch_domain::message::event::MessageEvent;
 use hatch_eventstore::{Position, RecordedEvent};
 use uuid::Uuid;
 

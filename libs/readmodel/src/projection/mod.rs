@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use deadpool_postgres::{Object, Transaction};
 use futures::try_join;
-use hatch_eventstore::{Position, RecordedEvent};
+use hatch_eventstore::{Checkpoint, Position, RecordedEvent};
 
 pub use conversation::{LastMessage, PREVIEW_CHARACTERS_MAX};
 pub use message::{Direction, contact_id};
 
-use crate::{Error, checkpoints};
+use crate::Error;
 
 /// A losing of the last rows is harmless: their checkpoint is lost with them, and the log still has
 /// the events. So the disk need not be waited for.
@@ -85,47 +85,63 @@ impl Projection {
     ) -> Result<(), Error> {
         let statement = client.prepare_cached(RECORD_HALT).await?;
         let reason = message::storable(reason);
-        client
-            .execute(&statement, &[&self.name(), &self.version(), &position.0, &reason])
-            .await?;
+        client.execute(&statement, &[&self.name(), &self.version(), &position.0, &reason]).await?;
         Ok(())
     }
 
-    /// Applies `page`, the events right after `from`, and moves the checkpoint from `from` to the
-    /// last of them, in one transaction; returns where the checkpoint then is.
+    /// Where it stands; before the first event when it never ran.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`].
+    pub async fn checkpoint(self, client: &Object) -> Result<Checkpoint, Error> {
+        let client: &deadpool_postgres::Client = client;
+        Ok(Checkpoint::load(client, self.name(), self.version()).await?)
+    }
+
+    /// Applies `page`, the events right after `checkpoint`, and moves the checkpoint to the last of
+    /// them, in one transaction; returns where it then is.
     ///
     /// The checkpoint is moved first, by compare-and-set. That locks it, so a second projector waits
     /// here, finds it moved, and has changed nothing.
     ///
     /// # Errors
-    /// [`Error::Fenced`] then. [`Error::Undecodable`] or [`Error::Misplaced`] for an event that this
-    /// build cannot apply; nothing of its page is applied. [`Error::NotContiguous`] for a page that
-    /// is not the next.
+    /// One that [is fenced](Error::is_fenced) then. [`Error::Undecodable`] or [`Error::Misplaced`]
+    /// for an event that this build cannot apply, [`Error::NotContiguous`] for a page that is not
+    /// the next. Nothing of the page is applied whatever the error, unless the connection was lost
+    /// while it committed: the checkpoint tells.
     pub async fn advance(
         self,
         client: &mut Object,
-        from: Position,
+        checkpoint: &Checkpoint,
         page: &[Arc<RecordedEvent>],
-    ) -> Result<Position, Error> {
-        check_contiguous(from, page)?;
+    ) -> Result<Checkpoint, Error> {
+        check_contiguous(checkpoint.position, page)?;
         let Some(last) = page.last() else {
-            return Ok(from);
+            return Ok(checkpoint.clone());
         };
         match self {
             Self::Messages => {
                 let facts = fold::message_facts(page)?;
                 let transaction = client.transaction().await?;
-                let ((), (), rows) = try_join!(
+                let ((), advanced, rows) = try_join!(
                     do_not_wait_for_disk(&transaction),
-                    checkpoints::compare_and_set(&transaction, self, from, last),
+                    move_to(checkpoint, &transaction, last),
                     store::load(&transaction, &facts),
                 )?;
                 store::write(&transaction, &rows.after(&facts)?).await?;
                 transaction.commit().await?;
+                Ok(advanced)
             }
         }
-        Ok(last.position)
     }
+}
+
+async fn move_to(
+    checkpoint: &Checkpoint,
+    transaction: &Transaction<'_>,
+    last: &RecordedEvent,
+) -> Result<Checkpoint, Error> {
+    Ok(checkpoint.advance(transaction, last.position, last.epoch).await?)
 }
 
 async fn do_not_wait_for_disk(transaction: &Transaction<'_>) -> Result<(), Error> {

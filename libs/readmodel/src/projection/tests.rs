@@ -24,7 +24,9 @@ fn state(rows: &Rows, message: u128) -> &MessageState {
 }
 
 /// The state of one outbound message after `events`.
-fn outbound(events: impl IntoIterator<Item = hatch_domain::message::event::MessageEvent>) -> MessageState {
+fn outbound(
+    events: impl IntoIterator<Item = hatch_domain::message::event::MessageEvent>,
+) -> MessageState {
     let mut history = History::default();
     history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
     for event in events {
@@ -38,7 +40,9 @@ fn a_request_begins_a_queued_message_and_its_conversation() {
     let mut history = History::default();
     history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
     let rows = folded(&history);
-    let [content] = rows.contents.as_slice() else { panic!("one message, got {:?}", rows.contents) };
+    let [content] = rows.contents.as_slice() else {
+        panic!("one message, got {:?}", rows.contents)
+    };
     assert_eq!((content.id, content.direction), (id(1), Direction::Outbound));
     assert_eq!(content.contact_id, contact_id(TENANT, &customer(1)));
     assert_eq!((content.created_position, content.created_at), (Position(1), at(1)));
@@ -56,7 +60,10 @@ fn a_life_that_goes_well_ends_delivered_with_all_its_times() {
     assert_eq!((state.progress.status, state.progress.attempt), (Status::Delivered, 1));
     assert_eq!((state.sent_at, state.delivered_at), (Some(at(3)), Some(at(4))));
     assert_eq!((state.updated_at, state.position), (at(4), Position(4)));
-    assert_eq!((state.provider.as_deref(), state.account.as_deref()), (Some("twilio"), Some(ACCOUNT)));
+    assert_eq!(
+        (state.provider.as_deref(), state.account.as_deref()),
+        (Some("twilio"), Some(ACCOUNT))
+    );
     assert_eq!((state.provider_message_id.as_deref(), state.segments), (Some("SM1"), Some(2)));
     assert_eq!((state.error, state.next_attempt_at), (None, None));
 }
@@ -100,7 +107,8 @@ fn a_late_receipt_of_a_former_attempt_changes_neither_status_nor_reason() {
     let after = outbound(life.into_iter().chain([undelivered(1)]));
     assert_eq!(after.progress.status, Status::Sent);
     assert_eq!(after.position, before.position.next(), "it did touch the message");
-    let untouched = MessageState { updated_at: before.updated_at, position: before.position, ..after };
+    let untouched =
+        MessageState { updated_at: before.updated_at, position: before.position, ..after };
     assert_eq!(untouched, before);
 }
 
@@ -119,8 +127,11 @@ fn what_the_provider_calls_each_attempt_is_kept_once() {
         history.record(TENANT, 1, event);
     }
     let rows = folded(&history);
-    let kept: Vec<_> =
-        rows.provider_messages.iter().map(|p| (p.provider_message_id.as_str(), p.attempt)).collect();
+    let kept: Vec<_> = rows
+        .provider_messages
+        .iter()
+        .map(|p| (p.provider_message_id.as_str(), p.attempt))
+        .collect();
     assert_eq!(kept, [("SM1", 1), ("SM2", 2)]);
 }
 
@@ -246,16 +257,20 @@ pub(crate) fn lives() -> impl Strategy<Value = History> {
                 }
                 continue;
             }
-            history.record(TENANT, message, match kind {
-                0 => attempted(1),
-                1 => attempted(2),
-                2 => sent(1),
-                3 => sent(2),
-                4 => undelivered(1),
-                5 => send_failed(1, Some(at(99))),
-                6 => delivered(2),
-                _ => failed(2),
-            });
+            history.record(
+                TENANT,
+                message,
+                match kind {
+                    0 => attempted(1),
+                    1 => attempted(2),
+                    2 => sent(1),
+                    3 => sent(2),
+                    4 => undelivered(1),
+                    5 => send_failed(1, Some(at(99))),
+                    6 => delivered(2),
+                    _ => failed(2),
+                },
+            );
         }
         history
     })

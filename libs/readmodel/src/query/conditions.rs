@@ -13,11 +13,12 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    /// Rows of `tenant`, which every one of `columns` is to name.
-    pub(crate) fn of(tenant: TenantId, columns: &[&str]) -> Self {
-        let named: Vec<String> = columns.iter().map(|column| format!("{column} = $1")).collect();
-        let sql = format!("WHERE {}\n", named.join(" AND "));
-        Self { sql, values: vec![(Box::new(tenant.0), Type::UUID)] }
+    /// Rows of `tenant`, which `column` names.
+    pub(crate) fn of(tenant: TenantId, column: &str) -> Self {
+        Self {
+            sql: format!("WHERE {column} = $1\n"),
+            values: vec![(Box::new(tenant.0), Type::UUID)],
+        }
     }
 
     /// And `before`, `value`, `after`, written together.
@@ -34,12 +35,17 @@ impl Conditions {
         self
     }
 
-    /// The conditions as SQL, and their values with their types.
-    pub(crate) fn parts(&self) -> (&str, Vec<(&(dyn ToSql + Sync), Type)>) {
+    /// The conditions.
+    pub(crate) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// Their values, with their types.
+    pub(crate) fn values(&self) -> Vec<(&(dyn ToSql + Sync), Type)> {
         let values = self.values.iter().map(|(value, kind)| {
             let value: &(dyn ToSql + Sync) = value.as_ref();
             (value, kind.clone())
         });
-        (&self.sql, values.collect())
+        values.collect()
     }
 }

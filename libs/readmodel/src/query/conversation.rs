@@ -116,7 +116,7 @@ pub(crate) fn list_sql(
     before: Position,
     limit: u32,
 ) -> (String, Conditions) {
-    let mut conditions = Conditions::of(tenant, &["c.tenant_id"]).and(
+    let mut conditions = Conditions::of(tenant, "c.tenant_id").and(
         "c.last_message_position < ",
         "",
         before.0,
@@ -135,9 +135,11 @@ pub(crate) fn list_sql(
     if let Some(channel) = filter.channel {
         conditions = conditions.and("c.channels ? ", "", channel.as_str(), Type::TEXT);
     }
-    let (where_sql, _) = conditions.parts();
-    let sql =
-        format!("{LIST}{where_sql} ORDER BY c.last_message_position DESC LIMIT {}", limit + 1);
+    let sql = format!(
+        "{LIST}{}ORDER BY c.last_message_position DESC LIMIT {}",
+        conditions.sql(),
+        limit + 1
+    );
     (sql, conditions)
 }
 

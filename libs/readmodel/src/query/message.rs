@@ -209,24 +209,37 @@ impl ReadModel {
     }
 }
 
-/// The list's statement. The participants' table is joined rather than searched for each message:
-/// its key then gives the order, and the page is the only thing that is read.
+/// The list's statement. Participants and statuses have tables of their own whose keys end in the
+/// position: joined, they give the order, and the page is the only thing that is read. Each names the
+/// tenant, which its index begins with, and the place ($2), which PostgreSQL does not carry over.
 pub(crate) fn list_sql(
     tenant: TenantId,
     filter: &MessageFilter,
     before: Position,
     limit: u32,
 ) -> (String, Conditions) {
-    let mut conditions = Conditions::of(tenant, tenant_columns(filter)).and(
+    let mut sql = LIST.to_owned();
+    let mut conditions = Conditions::of(tenant, "m.tenant_id").and(
         "m.created_position < ",
         "",
         before.0,
         Type::INT8,
     );
-    let mut join = "";
     if let Some(address) = &filter.participant {
-        join = "JOIN rm.message_participants p ON p.created_position = m.created_position\n";
+        sql.push_str(
+            "JOIN rm.message_participants p
+               ON p.tenant_id = m.tenant_id AND p.created_position = m.created_position
+              AND p.created_position < $2\n",
+        );
         conditions = conditions.and("p.address = ", "", address.to_string(), Type::TEXT);
+    }
+    if let Some(status) = filter.status {
+        sql.push_str(
+            "JOIN rm.message_statuses s
+               ON s.tenant_id = m.tenant_id AND s.created_position = m.created_position
+              AND s.created_position < $2\n",
+        );
+        conditions = conditions.and("s.status = ", "", status.as_str(), Type::TEXT);
     }
     if let Some(id) = filter.conversation {
         conditions = conditions.and("m.conversation_id = ", "", id.0, Type::UUID);
@@ -237,15 +250,8 @@ pub(crate) fn list_sql(
     if let Some(direction) = filter.direction {
         conditions = conditions.and("m.direction = ", "", direction.as_str(), Type::TEXT);
     }
-    if let Some(status) = filter.status {
-        conditions = conditions.and("m.status = ", "", status.as_str(), Type::TEXT);
-    }
-    let (where_sql, _) = conditions.parts();
-    let sql = format!(
-        "{LIST}{join}{where_sql} \
-         ORDER BY m.created_position DESC LIMIT {}",
-        limit + 1
-    );
+    sql.push_str(conditions.sql());
+    sql.push_str(&format!("ORDER BY m.created_position DESC LIMIT {}", limit + 1));
     (sql, conditions)
 }
 
@@ -253,16 +259,6 @@ fn one_or_list<S: serde::Serializer>(list: &[String], serializer: S) -> Result<S
     match list {
         [only] => only.serialize(serializer),
         list => list.serialize(serializer),
-    }
-}
-
-/// Where the tenant is named: in the messages, and in the table whose index the list may begin with.
-/// Not in others, since the planner counts the tenant's share of the rows once for each.
-const fn tenant_columns(filter: &MessageFilter) -> &'static [&'static str] {
-    match filter {
-        MessageFilter { participant: Some(_), .. } => &["m.tenant_id", "p.tenant_id"],
-        MessageFilter { status: Some(_), .. } => &["m.tenant_id", "m.state_tenant_id"],
-        _ => &["m.tenant_id"],
     }
 }
 

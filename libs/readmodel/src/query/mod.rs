@@ -12,7 +12,9 @@ pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
 pub use projections::{Halt, ProjectionState, ProjectionStatus};
 
 #[cfg(test)]
-pub(crate) use {conversation::list_sql as conversation_list_sql, message::list_sql as message_list_sql};
+pub(crate) use {
+    conversation::list_sql as conversation_list_sql, message::list_sql as message_list_sql,
+};
 
 use deadpool_postgres::Pool;
 use tokio_postgres::Row;
@@ -49,8 +51,7 @@ impl ReadModel {
     /// messages is a bad one for an address that is in all of them.
     async fn list(&self, sql: &str, conditions: &Conditions) -> Result<Vec<Row>, Error> {
         let client = self.pool.get().await?;
-        let (_, values) = conditions.parts();
-        Ok(client.query_typed(sql, &values).await?)
+        Ok(client.query_typed(sql, &conditions.values()).await?)
     }
 
     /// A look-up by key, for which one plan fits all values.

@@ -116,7 +116,8 @@ mod tests {
     fn garbage_is_no_cursor() {
         let zero = encode(ListKind::Messages, Position(0));
         let negative = encode(ListKind::Messages, Position(-1));
-        for text in ["", "x", "AQ", "%%%", "AQAAAAAAAAAAAA", "' OR 1=1 --", "é", &zero, &negative] {
+        for text in ["", "x", "AQ", "%%%", "AQAAAAAAAAAAAA", "' OR 1=1 --", "é", &zero, &negative]
+        {
             assert_eq!(decode(ListKind::Messages, text), Err(PageError::Cursor), "{text:?}");
         }
     }

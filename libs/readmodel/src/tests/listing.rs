@@ -47,7 +47,10 @@ async fn messages_come_newest_first_and_each_filter_narrows_them() {
         (MessageFilter { participant: Some(customer(1)), ..all.clone() }, vec![2, 1]),
         (MessageFilter { participant: Some(phone(OURS)), ..all.clone() }, vec![3, 2, 1]),
         (MessageFilter { participant: Some(customer(7)), ..all.clone() }, vec![]),
-        (MessageFilter { conversation: Some(conversation_with(TENANT, 2)), ..all.clone() }, vec![3]),
+        (
+            MessageFilter { conversation: Some(conversation_with(TENANT, 2)), ..all.clone() },
+            vec![3],
+        ),
         (MessageFilter { channel: Some(Channel::Sms), ..all.clone() }, vec![3, 2, 1]),
         (MessageFilter { direction: Some(Direction::Inbound), ..all.clone() }, vec![3]),
         (MessageFilter { direction: Some(Direction::Outbound), ..all.clone() }, vec![2, 1]),
@@ -141,7 +144,7 @@ async fn paging_through_messages_while_others_write_repeats_and_drops_nothing() 
                 break;
             }
             // A new message, and one of every message seen so far moves on.
-            let from = db.checkpoint().await;
+            let from = db.checkpoint().await.position;
             let new = 1_000 + u128::try_from(from.0).expect("positive");
             history.record(TENANT, new, requested(TENANT, &phone(OURS), &customer(1)));
             history.record(TENANT, seen[seen.len() / 2], attempted(1));

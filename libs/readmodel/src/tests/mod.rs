@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use hatch_eventstore::testing::{Template, TestDatabase};
-use hatch_eventstore::{Position, RecordedEvent};
+use hatch_eventstore::{Checkpoint, Position, RecordedEvent};
 
 use crate::projection::Projection;
-use crate::{Error, ReadModel, checkpoints};
+use crate::{Error, ReadModel};
 
 const TEMPLATE: Template = Template { name: "readmodel", schemas: &[crate::SCHEMA], sql: "" };
 
@@ -36,9 +36,7 @@ impl Db {
     async fn new() -> Self {
         let database = TestDatabase::create_from(&TEMPLATE).await;
         let pool = hatch_eventstore::pool(&database.config(), 4, Duration::from_secs(5));
-        let db = Self { pool, _database: database };
-        checkpoints::ensure(&db.client().await, Projection::Messages).await.expect("a checkpoint");
-        db
+        Self { pool, _database: database }
     }
 
     /// With `events` applied in one page.
@@ -52,12 +50,16 @@ impl Db {
         self.pool.get().await.expect("the test server answers")
     }
 
+    /// Applies `page` by a projector that thinks that the checkpoint is at `from`.
     async fn advance(
         &self,
         from: Position,
         page: &[Arc<RecordedEvent>],
     ) -> Result<Position, Error> {
-        Projection::Messages.advance(&mut self.client().await, from, page).await
+        let mut client = self.client().await;
+        let checkpoint = Projection::Messages.checkpoint(&client).await?;
+        let checkpoint = Checkpoint { position: from, ..checkpoint };
+        Ok(Projection::Messages.advance(&mut client, &checkpoint, page).await?.position)
     }
 
     fn read_model(&self) -> ReadModel {
@@ -78,7 +80,7 @@ impl Db {
         dump
     }
 
-    async fn checkpoint(&self) -> Position {
-        checkpoints::read(&self.client().await, Projection::Messages).await.expect("a checkpoint")
+    async fn checkpoint(&self) -> Checkpoint {
+        Projection::Messages.checkpoint(&self.client().await).await.expect("a checkpoint")
     }
 }

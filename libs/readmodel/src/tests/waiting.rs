@@ -5,9 +5,9 @@ use std::time::Duration;
 use hatch_eventstore::Position;
 
 use super::Db;
+use crate::ReadPosition;
 use crate::history::*;
 use crate::projection::Projection;
-use crate::ReadPosition;
 
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(30);

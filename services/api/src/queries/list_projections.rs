@@ -16,6 +16,5 @@ pub(super) struct Projections {
 pub(super) async fn handler(
     State(queries): State<Queries>,
 ) -> Result<Json<Projections>, Problem> {
-    let data = queries.read_model.projections(&queries.log, queries.environment.now()).await?;
-    Ok(Json(Projections { data }))
+    Ok(Json(Projections { data: queries.read_model.projections().await? }))
 }

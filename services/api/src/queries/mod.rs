@@ -10,14 +10,11 @@ mod list_messages;
 mod list_projections;
 mod parameters;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::routing::get;
-use hatch_domain::Environment;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::Log;
-use hatch_readmodel::{QueryError, ReadModel, ReadPosition, WaitError};
+use hatch_readmodel::{QueryError, ReadModel, ReadPosition};
 
 use crate::Problem;
 use crate::problem::FieldError;
@@ -31,8 +28,6 @@ pub struct Queries {
     pub read_position: ReadPosition,
     /// The log.
     pub log: Log,
-    /// The time, for lags.
-    pub environment: Arc<dyn Environment>,
 }
 
 /// Whose data is asked for. There is one tenant until requests are authenticated.
@@ -66,16 +61,6 @@ impl From<QueryError> for Problem {
                 Self::unavailable("the read models did not answer")
             }
             QueryError::Database(error) => Self::fault(&error),
-            QueryError::Log(error) => error.into(),
-        }
-    }
-}
-
-impl From<WaitError> for Problem {
-    fn from(error: WaitError) -> Self {
-        match error {
-            WaitError::NotReached(_) => Self::unavailable(error.to_string()),
-            WaitError::Database(error) => QueryError::from(error).into(),
         }
     }
 }

@@ -55,7 +55,11 @@ impl Freshness {
             return Err(Problem::invalid(vec![FieldError::new("?wait", detail)]));
         }
         let wait = Duration::from_secs_f64(seconds);
-        Ok(queries.read_position.reached(&Projection::ALL, after, wait).await?)
+        if queries.read_position.wait_for(&Projection::ALL, after, wait).await? {
+            return Ok(());
+        }
+        let detail = format!("the read models have not reached position {after} yet");
+        Err(Problem::unavailable(detail))
     }
 }
 

@@ -4,8 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use hatch_bus::{Bus, State};
-use hatch_domain::Environment;
-use hatch_eventstore::{Log, SystemEnvironment};
+use hatch_eventstore::Log;
 use hatch_readmodel::ReadModel;
 
 use super::pool;
@@ -70,7 +69,7 @@ async fn postgres(settings: &Settings) -> Vec<(&'static str, Finding)> {
     }
     findings.push(("schema", Good("is the one of this version".to_owned())));
     findings.push(("log", log(&Log::new(pool.clone())).await));
-    findings.push(("projections", projections(&ReadModel::new(pool.clone()), &Log::new(pool)).await));
+    findings.push(("projections", projections(&ReadModel::new(pool)).await));
     findings
 }
 
@@ -83,8 +82,8 @@ async fn log(log: &Log) -> Finding {
     }
 }
 
-async fn projections(read_model: &ReadModel, log: &Log) -> Finding {
-    match read_model.projections(log, SystemEnvironment.now()).await {
+async fn projections(read_model: &ReadModel) -> Finding {
+    match read_model.projections().await {
         Ok(list) if list.iter().all(|p| p.lag_events <= LAG_EVENTS_MAX) => {
             let names: Vec<_> = list.iter().map(|p| p.name).collect();
             Good(format!("{} are fresh", names.join(", ")))

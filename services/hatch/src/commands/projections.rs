@@ -1,7 +1,5 @@
 //! `hatch projections`.
 
-use hatch_domain::Environment;
-use hatch_eventstore::{Log, SystemEnvironment};
 use hatch_readmodel::ReadModel;
 
 use super::pool;
@@ -10,14 +8,12 @@ use crate::settings::Settings;
 
 /// Prints a table of all projections.
 pub(crate) async fn list(settings: &Settings) -> anyhow::Result<()> {
-    let pool = pool(settings)?;
-    let (read_model, log) = (ReadModel::new(pool.clone()), Log::new(pool));
-    let projections = read_model.projections(&log, SystemEnvironment.now()).await?;
+    let projections = ReadModel::new(pool(settings)?).projections().await?;
     line(format!("{:<16} {:>7} {:>12} {:>11} {:>9}  status", "projection", "version", "position", "lag events", "lag s"))?;
     for p in projections {
         line(format!(
             "{:<16} {:>7} {:>12} {:>11} {:>9.1}  {}",
-            p.name, p.version, p.position, p.lag_events, p.lag_seconds, p.status.as_str()
+            p.name, p.version, p.position, p.lag_events, p.lag_seconds, p.status
         ))?;
     }
     Ok(())

@@ -70,13 +70,14 @@ async fn a_relay_resumes_where_the_last_one_stopped() {
 
 #[tokio::test]
 async fn a_relay_finds_new_events_without_a_hint() {
-    let world = World::new().await;
+    // Its hints have ended.
+    let head = tokio::sync::watch::channel(Position::START).1;
+    let mut world = World::new().await;
+    world.head = head;
     let relay = world.relay().await;
     relay.leads().await;
-    // Another world's hints do not reach this relay.
-    let silent = World { head: tokio::sync::watch::channel(Position::START).0, ..world };
-    let last = silent.append(3).await;
-    silent.published(last).await;
+    let last = world.append(3).await;
+    world.published(last).await;
 }
 
 #[tokio::test]

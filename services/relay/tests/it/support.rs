@@ -7,8 +7,8 @@ use hatch_bus::{Bus, Envelope, StreamState};
 use hatch_domain::{Routing, ids::ConversationId};
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
-    Append, Appended, Appender, AppenderConfig, ExpectedVersion, Log, Metadata, NewEvent, Position,
-    StreamWrite, pool,
+    Append, Appended, Appender, AppenderConfig, ExpectedVersion, HeadWatch, Log, Metadata,
+    NewEvent, Position, StreamWrite, pool,
 };
 use hatch_relay::{Config, Deps, Status, StatusHandle};
 use tokio::sync::watch;
@@ -24,8 +24,8 @@ pub(crate) struct World {
     pub(crate) database: TestDatabase,
     pub(crate) log: Log,
     pub(crate) bus: TestBus,
-    pub(crate) appender: Appender,
-    pub(crate) head: watch::Sender<Position>,
+    appender: Appender,
+    pub(crate) head: watch::Receiver<Position>,
 }
 
 /// A running relay; stopped, as a crash would, when dropped.
@@ -45,7 +45,8 @@ impl World {
         let log = Log::new(pool(&database.config(), 4, Duration::from_secs(5)));
         let (appender, _task) =
             Appender::start(AppenderConfig::default(), database.config(), CancellationToken::new());
-        Self { database, log, bus, appender, head: watch::channel(Position::START).0 }
+        let (head, _task) = HeadWatch::start(database.config(), CancellationToken::new());
+        Self { database, log, bus, appender, head: head.subscribe() }
     }
 
     /// Appends `count` events, one transaction each ten; returns the last position.
@@ -64,7 +65,6 @@ impl World {
                 Appended::Duplicate { .. } => panic!("has no key"),
             }
         }
-        self.head.send_replace(last);
         last
     }
 
@@ -72,7 +72,7 @@ impl World {
         let status = StatusHandle::default();
         let deps = Deps {
             log: self.log.clone(),
-            head: self.head.subscribe(),
+            head: self.head.clone(),
             postgres: self.database.config(),
             bus: self.bus.connect_again().await,
             status: status.clone(),

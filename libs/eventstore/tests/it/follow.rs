@@ -1,0 +1,210 @@
+//! Following the log: subscriptions, the feed, and the head.
+
+use std::sync::Arc;
+
+use hatch_eventstore::testing::TestDatabase;
+use hatch_eventstore::{
+    Append, Appender, ExpectedVersion as Expected, FeedPublisher, HeadWatch, LogError, Position,
+    RecordedEvent, Subscription,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::*;
+
+const BATCH_EVENTS_MAX: usize = 10;
+
+fn head(database: &TestDatabase) -> HeadWatch {
+    HeadWatch::start(database.config(), CancellationToken::new()).0
+}
+
+async fn append(appender: &Appender, count: usize) {
+    let writes = vec![write(stream(1), Expected::Any, count)];
+    appender.append(Append { writes, ..Append::default() }).await.expect("accepted");
+}
+
+/// The next `count` events' positions; each batch within its bound.
+async fn positions(subscription: &mut Subscription, count: usize) -> Vec<i64> {
+    let mut positions = Vec::new();
+    while positions.len() < count {
+        let batch = soon(subscription.next_batch()).await.expect("nothing to halt for");
+        assert!((1..=BATCH_EVENTS_MAX).contains(&batch.len()));
+        positions.extend(batch.iter().map(|event| event.position.0));
+    }
+    positions
+}
+
+/// An event as the bus would bring it; the actor says that it came that way.
+fn by_bus(like: &RecordedEvent, position: i64) -> Arc<RecordedEvent> {
+    let mut event = RecordedEvent { position: Position(position), ..like.clone() };
+    event.metadata.actor = "bus".to_owned();
+    Arc::new(event)
+}
+
+fn way(event: &RecordedEvent) -> (i64, &str) {
+    (event.position.0, &event.metadata.actor)
+}
+
+#[tokio::test]
+async fn the_head_is_seen_as_it_moves() {
+    let database = database().await;
+    let appender = appender(&database);
+    append(&appender, 3).await;
+    let watch = head(&database);
+    let mut head = watch.subscribe();
+    soon(head.wait_for(|head| *head == Position(3))).await.expect("the watch lives");
+    append(&appender, 2).await;
+    soon(head.wait_for(|head| *head == Position(5))).await.expect("the watch lives");
+    assert_eq!(watch.current(), Position(5));
+}
+
+#[tokio::test]
+async fn the_head_is_seen_again_after_the_connection_broke() {
+    let database = database().await;
+    let appender = appender(&database);
+    append(&appender, 1).await;
+    let mut head = head(&database).subscribe();
+    soon(head.wait_for(|head| *head == Position(1))).await.expect("the watch lives");
+    let client = database.connect().await;
+    let killed = client
+        .query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE application_name = 'hatch-head' AND datname = current_database()",
+            &[],
+        )
+        .await;
+    assert_eq!(killed.expect("a superuser may").len(), 1);
+    append(&appender, 1).await;
+    soon(head.wait_for(|head| *head == Position(2))).await.expect("the watch lives");
+}
+
+#[tokio::test]
+async fn a_subscription_catches_up_in_bounded_batches_and_then_follows() {
+    let database = database().await;
+    let (appender, log, head) = (appender(&database), log(&database), head(&database));
+    append(&appender, 25).await;
+    let mut subscription = Subscription::new(log, &head, None, Position(2), BATCH_EVENTS_MAX);
+    assert_eq!(positions(&mut subscription, 23).await, (3..=25).collect::<Vec<_>>());
+    for n in 26..30 {
+        append(&appender, 1).await;
+        assert_eq!(positions(&mut subscription, 1).await, [n]);
+    }
+}
+
+#[tokio::test]
+async fn live_events_are_taken_from_the_feed() {
+    let database = database().await;
+    let (appender, log, head) = (appender(&database), log(&database), head(&database));
+    append(&appender, 2).await;
+    let stored = events(&log).await;
+    let publisher = FeedPublisher::new(64);
+    let feed = publisher.feed();
+    let mut subscription =
+        Subscription::new(log, &head, Some(&feed), Position::START, BATCH_EVENTS_MAX);
+    assert_eq!(positions(&mut subscription, 2).await, [1, 2]);
+
+    // Not in the log at all, so they can only come from the feed; with repeats, as buses do.
+    for position in [2, 3, 3, 4, 2] {
+        publisher.publish(by_bus(&stored[0], position));
+    }
+    let batch = soon(subscription.next_batch()).await.expect("nothing to halt for");
+    let ways: Vec<_> = batch.iter().map(|event| way(event)).collect();
+    assert_eq!(ways, [(3, "bus"), (4, "bus")]);
+}
+
+#[tokio::test]
+async fn a_gap_in_the_feed_is_repaired_from_the_log() {
+    let database = database().await;
+    let (appender, log) = (appender(&database), log(&database));
+    // It never learns of a head, so that nothing but the gap can send the reader to the log.
+    let mut nowhere = tokio_postgres::Config::new();
+    nowhere.host("127.0.0.1").port(1).user("nobody");
+    let head = HeadWatch::start(nowhere, CancellationToken::new()).0;
+    append(&appender, 1).await;
+    let publisher = FeedPublisher::new(64);
+    let feed = publisher.feed();
+    let mut subscription =
+        Subscription::new(log.clone(), &head, Some(&feed), Position::START, BATCH_EVENTS_MAX);
+    assert_eq!(positions(&mut subscription, 1).await, [1]);
+    let stored = events(&log).await;
+    publisher.publish(by_bus(&stored[0], 2));
+    let batch = soon(subscription.next_batch()).await.expect("nothing to halt for");
+    assert_eq!(way(&batch[0]), (2, "bus"));
+
+    append(&appender, 3).await;
+    publisher.publish(by_bus(&stored[0], 4));
+    let batch = soon(subscription.next_batch()).await.expect("nothing to halt for");
+    let ways: Vec<_> = batch.iter().map(|event| way(event)).collect();
+    assert_eq!(ways, [(3, "test"), (4, "test")]);
+    // And the feed is taken up again.
+    publisher.publish(by_bus(&stored[0], 5));
+    let batch = soon(subscription.next_batch()).await.expect("nothing to halt for");
+    assert_eq!(way(&batch[0]), (5, "bus"));
+}
+
+#[tokio::test]
+async fn a_feed_that_stalls_or_ends_is_not_waited_for() {
+    let database = database().await;
+    let (appender, log, head) = (appender(&database), log(&database), head(&database));
+    append(&appender, 1).await;
+    let publisher = FeedPublisher::new(64);
+    let feed = publisher.feed();
+    let mut subscription =
+        Subscription::new(log, &head, Some(&feed), Position::START, BATCH_EVENTS_MAX);
+    assert_eq!(positions(&mut subscription, 1).await, [1]);
+    append(&appender, 1).await;
+    assert_eq!(positions(&mut subscription, 1).await, [2], "though the feed is silent");
+    drop(publisher);
+    append(&appender, 1).await;
+    assert_eq!(positions(&mut subscription, 1).await, [3], "though the feed is gone");
+}
+
+#[tokio::test]
+async fn a_reader_that_lags_behind_the_feed_misses_nothing() {
+    let database = database().await;
+    let (appender, log, head) = (appender(&database), log(&database), head(&database));
+    append(&appender, 1).await;
+    let publisher = FeedPublisher::new(4);
+    let feed = publisher.feed();
+    let mut subscription =
+        Subscription::new(log.clone(), &head, Some(&feed), Position::START, BATCH_EVENTS_MAX);
+    assert_eq!(positions(&mut subscription, 1).await, [1]);
+    append(&appender, 40).await;
+    for event in events(&log).await {
+        publisher.publish(Arc::new(event));
+    }
+    assert_eq!(positions(&mut subscription, 40).await, (2..=41).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_batch_that_nobody_waited_for_comes_the_next_time() {
+    let database = database().await;
+    let (appender, log, head) = (appender(&database), log(&database), head(&database));
+    append(&appender, 30).await;
+    let mut subscription = Subscription::new(log, &head, None, Position::START, BATCH_EVENTS_MAX);
+    let mut seen = Vec::new();
+    while seen.len() < 30 {
+        // Dropped after each poll but the last, wherever it was.
+        let mut next = Box::pin(subscription.next_batch());
+        if let std::task::Poll::Ready(batch) = futures::poll!(&mut next) {
+            seen.extend(batch.expect("nothing to halt for").iter().map(|e| e.position.0));
+            continue;
+        }
+        let patience = std::time::Duration::from_millis(5);
+        if let Ok(batch) = tokio::time::timeout(patience, next).await {
+            seen.extend(batch.expect("nothing to halt for").iter().map(|e| e.position.0));
+        }
+    }
+    assert_eq!(seen, (1..=30).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_reader_ahead_of_the_log_halts() {
+    let database = database().await;
+    let (appender, log, head) = (appender(&database), log(&database), head(&database));
+    append(&appender, 2).await;
+    let mut subscription = Subscription::new(log, &head, None, Position(5), BATCH_EVENTS_MAX);
+    let error = soon(subscription.next_batch()).await.expect_err("a reason to halt");
+    let LogError::Regressed { seen: Position(5), head: Position(2) } = error else {
+        panic!("{error:?}")
+    };
+}

@@ -1,0 +1,191 @@
+//! Webhooks as a provider posts them, and as an impostor would.
+
+use base64::Engine;
+use hmac::{Hmac, Mac};
+use reqwest::StatusCode;
+
+use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SENDER, unique};
+
+/// A form post to hatch, signed as Twilio signs: HMAC-SHA1 over the URL and the sorted parameters.
+struct Post<'a> {
+    path_and_query: String,
+    form: Vec<(&'a str, String)>,
+    token: &'a str,
+}
+
+impl Post<'_> {
+    async fn send(&self, hatch: &Hatch) -> StatusCode {
+        let url = format!("{}{}", hatch.url, self.path_and_query);
+        let mut sorted = self.form.clone();
+        sorted.sort();
+        let signed =
+            sorted.iter().fold(url.clone(), |text, (key, value)| text + key + value);
+        let mut mac = Hmac::<sha1::Sha1>::new_from_slice(self.token.as_bytes()).expect("any key");
+        mac.update(signed.as_bytes());
+        let signature =
+            base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+        let request = hatch.http.post(url).header("x-twilio-signature", signature);
+        request.form(&self.form).send().await.expect("hatch answers").status()
+    }
+}
+
+fn receipt<'a>(id: &str, sid: &str, status: &str) -> Post<'a> {
+    let tenant = "00000000-0000-0000-0000-000000000001";
+    Post {
+        path_and_query: format!(
+            "/api/v1/webhooks/twilio?message_id={id}&attempt=1&tenant_id={tenant}"
+        ),
+        form: vec![
+            ("MessageSid", sid.to_owned()),
+            ("SmsSid", sid.to_owned()),
+            ("MessageStatus", status.to_owned()),
+            ("SmsStatus", status.to_owned()),
+            ("AccountSid", ACCOUNT.to_owned()),
+            ("From", SENDER.to_owned()),
+            ("To", CUSTOMER.to_owned()),
+            ("ApiVersion", "2010-04-01".to_owned()),
+        ],
+        token: AUTH_TOKEN,
+    }
+}
+
+fn inbound<'a>(sid: &str) -> Post<'a> {
+    Post {
+        path_and_query: "/api/v1/webhooks/twilio".to_owned(),
+        form: vec![
+            ("MessageSid", sid.to_owned()),
+            ("SmsStatus", "received".to_owned()),
+            ("AccountSid", ACCOUNT.to_owned()),
+            ("From", CUSTOMER.to_owned()),
+            ("To", SENDER.to_owned()),
+            ("Body", "Grüße & mehr".to_owned()),
+            ("NumMedia", "0".to_owned()),
+            ("NumSegments", "1".to_owned()),
+        ],
+        token: AUTH_TOKEN,
+    }
+}
+
+async fn outcomes(hatch: &Hatch, outcome: &str) -> i64 {
+    let sql = format!("SELECT count(*) FROM hatch.webhook_log WHERE outcome = '{outcome}'");
+    hatch.count(&sql).await
+}
+
+/// A message that the provider took and never spoke of again, with its provider id.
+async fn sent(hatch: &Hatch) -> (String, String) {
+    let id = hatch.send_sms("+18045550888", "Hello").await;
+    let message = hatch.message_with_status(&id, "sent").await;
+    let sid = message["provider_message_id"].as_str().expect("an id").to_owned();
+    (id, sid)
+}
+
+#[tokio::test]
+async fn a_signed_receipt_is_recorded_once_however_often_it_comes() {
+    let hatch = Hatch::start().await;
+    let (id, sid) = sent(&hatch).await;
+    let before = hatch.log_length().await;
+    for _ in 0..3 {
+        let status = receipt(&id, &sid, "delivered").send(&hatch).await;
+        assert!(status.is_success(), "{status}");
+    }
+    assert_eq!(hatch.log_length().await, before + 1);
+    assert_eq!((outcomes(&hatch, "applied").await, outcomes(&hatch, "duplicate").await), (1, 2));
+    hatch.message_with_status(&id, "delivered").await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn concurrent_twins_of_a_receipt_add_one_event() {
+    let hatch = Hatch::start().await;
+    let (id, sid) = sent(&hatch).await;
+    let before = hatch.log_length().await;
+    let post = receipt(&id, &sid, "delivered");
+    let statuses = futures::future::join_all((0..10).map(|_| post.send(&hatch))).await;
+    assert!(statuses.iter().all(StatusCode::is_success), "{statuses:?}");
+    assert_eq!(hatch.log_length().await, before + 1);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_later_lower_status_does_not_move_the_message_back() {
+    let hatch = Hatch::start().await;
+    let (id, sid) = sent(&hatch).await;
+    for status in ["delivered", "undelivered", "sent", "queued"] {
+        assert!(receipt(&id, &sid, status).send(&hatch).await.is_success());
+    }
+    hatch.message_with_status(&id, "delivered").await;
+    let types = hatch.event_types(&id).await;
+    assert_eq!(types.last().map(String::as_str), Some("MessageDelivered"));
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_wrong_or_missing_signature_is_401_and_a_row_and_nothing_else() {
+    let hatch = Hatch::start().await;
+    let (id, sid) = sent(&hatch).await;
+    let before = hatch.log_length().await;
+    let forged = Post { token: "guess", ..receipt(&id, &sid, "delivered") };
+    assert_eq!(forged.send(&hatch).await, StatusCode::UNAUTHORIZED);
+
+    let url = format!("{}/api/v1/webhooks/twilio", hatch.url);
+    let unsigned = hatch.http.post(url).form(&inbound("SM1").form).send().await;
+    assert_eq!(unsigned.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+
+    assert_eq!(hatch.log_length().await, before);
+    assert_eq!(outcomes(&hatch, "rejected_signature").await, 2);
+    hatch.message_with_status(&id, "sent").await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_receipt_with_the_providers_id_alone_is_matched() {
+    let hatch = Hatch::start().await;
+    let (id, sid) = sent(&hatch).await;
+    let nameless = Post {
+        path_and_query: "/api/v1/webhooks/twilio".to_owned(),
+        ..receipt(&id, &sid, "delivered")
+    };
+    assert!(nameless.send(&hatch).await.is_success());
+    hatch.message_with_status(&id, "delivered").await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_signed_receipt_for_nothing_we_know_is_kept_and_makes_no_stream() {
+    let hatch = Hatch::start().await;
+    let unknown = "0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11";
+    let sid = format!("SM{}", unique());
+    assert!(receipt(unknown, &sid, "delivered").send(&hatch).await.is_success());
+    let mut strange = receipt(unknown, &sid, "teleported");
+    assert!(strange.send(&hatch).await.is_success());
+    strange.path_and_query = "/api/v1/webhooks/twilio".to_owned();
+    assert!(strange.send(&hatch).await.is_success());
+    assert_eq!(hatch.log_length().await, 0);
+    assert_eq!(outcomes(&hatch, "quarantined").await, 3);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn an_inbound_message_is_taken_in_once_with_its_text() {
+    let hatch = Hatch::start().await;
+    let sid = format!("SM{}", unique());
+    let post = inbound(&sid);
+    let statuses = futures::future::join_all((0..5).map(|_| post.send(&hatch))).await;
+    assert!(statuses.iter().all(StatusCode::is_success), "{statuses:?}");
+    let list = hatch.get("/api/v1/messages?direction=inbound&after=1").await;
+    let data = list.body["data"].as_array().expect("a list");
+    assert_eq!(data.len(), 1);
+    assert_eq!(data[0]["body"], "Grüße & mehr");
+    assert_eq!(data[0]["status"], "received");
+    assert_eq!(data[0]["provider_message_id"], *sid);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_provider_without_an_account_is_404() {
+    let hatch = Hatch::start().await;
+    let url = format!("{}/api/v1/webhooks/pigeon", hatch.url);
+    let answer = hatch.http.post(url).form(&[("a", "b")]).send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    hatch.finish().await;
+}
