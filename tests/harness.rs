@@ -29,8 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A database of hatch.
-const TEMPLATE: Template =
-    Template { name: "hatch", schemas: &[hatch_readmodel::SCHEMA], sql: "" };
+const TEMPLATE: Template = Template { name: "hatch", schemas: &[hatch_readmodel::SCHEMA], sql: "" };
 
 pub(crate) struct Hatch {
     pub(crate) url: String,
@@ -72,11 +71,12 @@ impl Hatch {
             database,
         };
         hatch.run(listener, &Role::ALL);
-        hatch.eventually("hatch is ready", async |hatch| {
-            let ready = hatch.get("/ready").await;
-            (ready.status == StatusCode::OK && ready.body["status"] == "ready").then_some(())
-        })
-        .await;
+        hatch
+            .eventually("hatch is ready", async |hatch| {
+                let ready = hatch.get("/ready").await;
+                (ready.status == StatusCode::OK && ready.body["status"] == "ready").then_some(())
+            })
+            .await;
         hatch
     }
 

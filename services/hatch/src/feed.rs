@@ -8,7 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Brings events from `start` on to the readers of `feed`, until `shutdown`. What is lost on the way
 /// they take from the log.
-pub(crate) async fn run(bus: Bus, start: Position, feed: FeedPublisher, shutdown: CancellationToken) {
+pub(crate) async fn run(
+    bus: Bus,
+    start: Position,
+    feed: FeedPublisher,
+    shutdown: CancellationToken,
+) {
     let mut follow = bus.follow(start.0);
     loop {
         tokio::select! {

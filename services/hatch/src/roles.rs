@@ -51,14 +51,8 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] = [
-        Self::Command,
-        Self::Query,
-        Self::Webhook,
-        Self::Relay,
-        Self::Projector,
-        Self::Dispatcher,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Command, Self::Query, Self::Webhook, Self::Relay, Self::Projector, Self::Dispatcher];
 
     /// The role's name on the command line.
     #[must_use]
@@ -148,10 +142,8 @@ impl Process {
     }
 
     fn routes(&self, settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<Router> {
-        let mut routes = hatch_api::health::router(readiness::dependencies(
-            self.pool.clone(),
-            self.bus.clone(),
-        ));
+        let mut routes =
+            hatch_api::health::router(readiness::dependencies(self.pool.clone(), self.bus.clone()));
         let read_model = ReadModel::new(self.pool.clone());
         if roles.contains(&Role::Command) {
             routes = routes.merge(hatch_api::commands::router(hatch_api::commands::Commands {

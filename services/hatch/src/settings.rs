@@ -312,8 +312,7 @@ mod tests {
         std::fs::write(&file, toml).expect("written");
         let variables = [("HATCH_TWILIO__HTTP_TIMEOUT_MS".to_owned(), "5000".to_owned())];
         let defaults = development("http://127.0.0.1:8089");
-        let settings =
-            Settings::from(defaults, &file, variables.into_iter()).expect("valid");
+        let settings = Settings::from(defaults, &file, variables.into_iter()).expect("valid");
         assert_eq!(settings.dispatcher.lease_ms, 20_000);
         assert_eq!(settings.dispatcher.retry.attempts_max, 5);
         let twilio = settings.twilio.expect("an account");
