@@ -206,17 +206,20 @@ impl Process {
 
     fn spawn_projector(&self, head: &HeadWatch, workers: &mut JoinSet<anyhow::Result<()>>) {
         let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
-        let feed = publisher.feed();
-        let (bus, start, shutdown) =
-            (self.bus.clone(), head.current().next(), self.workers.clone());
+        let dependencies = hatch_projector::Deps {
+            pool: self.pool.clone(),
+            log: self.log.clone(),
+            head: head.clone(),
+            feed: Some(publisher.feed()),
+        };
+        let (bus, head, shutdown) = (self.bus.clone(), head.subscribe(), self.workers.clone());
         workers.spawn(async move {
-            feed::run(bus, start, publisher, shutdown).await;
+            feed::run(bus, head, publisher, shutdown).await;
             Ok(())
         });
-        let (pool, log, head) = (self.pool.clone(), self.log.clone(), head.clone());
         let shutdown = self.workers.clone();
         workers.spawn(async move {
-            hatch_projector::run(pool, log, head, Some(feed), shutdown).await;
+            hatch_projector::run(dependencies, hatch_projector::Config::default(), shutdown).await;
             Ok(())
         });
     }
