@@ -88,6 +88,14 @@ impl Bus {
         }
     }
 
+    /// Waits until it is connected to a server that may be used.
+    pub async fn connected(&self) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(20);
+        while self.usable().is_err() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// The settings that it was connected with.
     #[must_use]
     pub fn settings(&self) -> &Settings {

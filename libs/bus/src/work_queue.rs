@@ -5,15 +5,13 @@ use std::time::Duration;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use futures::FutureExt;
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use crate::pull::{Item, Pull, decode};
 use crate::retry::Retry;
 use crate::{Bus, Envelope, Error, State, subject};
-
-/// How long a fetch that has something waits for the end of what the server has ready.
-const GATHER_MAX: Duration = Duration::from_millis(5);
 
 /// How long handing an acknowledgement to the connection may take.
 const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(1);
@@ -94,7 +92,7 @@ impl WorkQueue {
         }
     }
 
-    /// Takes what the server has, waiting for the first; then returns soon.
+    /// Takes what has come from the server, waiting for the first.
     async fn gather(&mut self, max: usize) -> Result<(), Error> {
         self.retry.wait().await;
         let pull = match &mut self.pull {
@@ -108,10 +106,10 @@ impl WorkQueue {
             let item = if self.ready.is_empty() {
                 pull.next().await?
             } else {
-                // What comes later stays with the request, for the next fetch.
-                match timeout(GATHER_MAX, pull.next()).await {
-                    Ok(item) => item?,
-                    Err(_) => return Ok(()),
+                // What has not come yet stays with the request, for the next fetch.
+                match pull.next().now_or_never() {
+                    Some(item) => item?,
+                    None => return Ok(()),
                 }
             };
             match item {

@@ -33,7 +33,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         return with_servers::run(&with_servers.command).await;
     }
     let settings = Settings::load()?;
-    logging::init(&settings.log)?;
+    let filter = match cli.command {
+        Command::Serve(_) | Command::Simulator => logging::NORMAL,
+        _ => logging::QUIET,
+    };
+    logging::init(&settings.log, filter)?;
     match cli.command {
         Command::Up(flags) => development::run(flags.split).await?,
         Command::Serve(flags) => commands::serve::run(settings, &flags.roles).await?,

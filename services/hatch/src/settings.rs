@@ -79,20 +79,22 @@ pub struct DispatcherSettings {
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSettings {
-    /// A `tracing` filter, such as `info` or `info,hatch_relay=debug`.
-    pub filter: String,
+    /// A `tracing` filter, such as `info` or `info,hatch_relay=debug`. Default: `info`, and for `up`
+    /// only what is unusual.
+    pub filter: Option<String>,
     /// `text` for people, `json` for machines.
     pub format: LogFormat,
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
+    #[default]
     Text,
     /// One JSON object a line.
     Json,
@@ -126,12 +128,6 @@ impl Default for BusSettings {
 impl Default for DispatcherSettings {
     fn default() -> Self {
         Self { concurrency_max: 256, lease_ms: 60_000, retry: RetryPolicy::default() }
-    }
-}
-
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self { filter: "info".to_owned(), format: LogFormat::Text }
     }
 }
 
@@ -223,6 +219,7 @@ fn development(simulator: &str) -> Figment {
             "connect_timeout_ms": 1_000,
         },
         "bus": { "stream_bytes_max": 1 << 30 },
+        "log": { "filter": crate::logging::QUIET },
         "dispatcher": {
             "lease_ms": 10_000,
             "retry": { "attempts_max": 5, "backoff_min_ms": 200, "backoff_max_ms": 5_000 },

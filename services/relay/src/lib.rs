@@ -82,11 +82,13 @@ enum Error {
 
 /// Publishes the log until `shutdown`, surviving the loss of PostgreSQL, NATS and leadership.
 pub async fn run(deps: Deps, config: Config, shutdown: CancellationToken) {
-    let status = deps.status.clone();
+    let (status, bus) = (deps.status.clone(), deps.bus.clone());
     let relaying = async {
         let mut leader = Leader::new(deps, config.clone());
         let standby = Duration::from_millis(config.standby_poll_ms);
         loop {
+            // Who cannot reach the bus leaves the lead to one who can.
+            bus.connected().await;
             match Session::lead(leader.postgres()).await {
                 Ok(Some(session)) => {
                     tracing::info!("this relay leads");

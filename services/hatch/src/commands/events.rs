@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use chrono::{DateTime, Utc};
 use hatch_domain::ids::TenantId;
-use hatch_eventstore::{Log, Position, RecordedEvent};
-use serde_json::json;
+use hatch_eventstore::{Log, Metadata, Position, RecordedEvent};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::pool;
@@ -26,7 +28,7 @@ pub(crate) async fn tail(settings: &Settings, flags: &Tail) -> anyhow::Result<()
     loop {
         let page = log.read_page(after, PAGE_EVENTS).await?;
         for event in &page {
-            line(object(event))?;
+            print(event)?;
             after = event.position;
         }
         if page.is_empty() {
@@ -43,20 +45,35 @@ pub(crate) async fn show(settings: &Settings, stream: Uuid) -> anyhow::Result<()
     let events = Log::new(pool(settings)?).read_stream(TenantId::DEFAULT.0, stream).await?;
     ensure!(!events.is_empty(), "there is no stream {stream}");
     for event in &events {
-        line(object(event))?;
+        print(event)?;
     }
     Ok(())
 }
 
-fn object(event: &RecordedEvent) -> serde_json::Value {
-    json!({
-        "position": event.position,
-        "stream": event.stream_id,
-        "version": event.version,
-        "type": event.event_type,
-        "schema_version": event.schema_version,
-        "recorded_at": event.recorded_at,
-        "data": event.payload,
-        "metadata": event.metadata,
-    })
+/// An event as it is printed.
+#[derive(Serialize)]
+struct Line<'a> {
+    position: Position,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    schema_version: i16,
+    stream: Uuid,
+    version: i64,
+    recorded_at: DateTime<Utc>,
+    data: &'a RawValue,
+    metadata: &'a Metadata,
+}
+
+fn print(event: &RecordedEvent) -> anyhow::Result<()> {
+    let printed = serde_json::to_string(&Line {
+        position: event.position,
+        event_type: &event.event_type,
+        schema_version: event.schema_version,
+        stream: event.stream_id,
+        version: event.version,
+        recorded_at: event.recorded_at,
+        data: &event.payload,
+        metadata: &event.metadata,
+    });
+    line(printed?).map_err(Into::into)
 }
