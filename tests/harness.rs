@@ -36,7 +36,7 @@ pub(crate) struct Hatch {
     pub(crate) simulator: String,
     pub(crate) http: reqwest::Client,
     pub(crate) settings: Settings,
-    running: Option<Running>,
+    running: Vec<Running>,
     simulation: CancellationToken,
     simulating: JoinHandle<()>,
     // Dropped last: stream and database go when nobody uses them any more.
@@ -52,25 +52,31 @@ struct Running {
 impl Hatch {
     /// All roles and the simulator.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&Role::ALL, |_| {}).await
+    }
+
+    /// The given roles and the simulator, with settings that `change` has had a say in.
+    pub(crate) async fn start_with(roles: &[Role], change: impl FnOnce(&mut Settings)) -> Self {
         let database = TestDatabase::create_from(&TEMPLATE).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let (simulator, simulation, simulating) = simulate(&url).await;
         let bus = TestBus::create().await;
-        let settings = settings(&database, &bus, &url, &simulator);
+        let mut settings = settings(&database, &bus, &url, &simulator);
+        change(&mut settings);
         let http = hatch::http_client(PATIENCE).expect("an HTTP client");
         let mut hatch = Self {
             url,
             simulator,
             http,
             settings,
-            running: None,
+            running: Vec::new(),
             simulation,
             simulating,
             _bus: bus,
             database,
         };
-        hatch.run(listener, &Role::ALL);
+        hatch.running.push(hatch.run(listener, roles));
         hatch
             .eventually("hatch is ready", async |hatch| {
                 let ready = hatch.get("/ready").await;
@@ -80,34 +86,39 @@ impl Hatch {
         hatch
     }
 
-    fn run(&mut self, listener: TcpListener, roles: &[Role]) {
+    fn run(&self, listener: TcpListener, roles: &[Role]) -> Running {
         let shutdown = CancellationToken::new();
         let roles: BTreeSet<Role> = roles.iter().copied().collect();
         let (settings, token) = (self.settings.clone(), shutdown.clone());
         let task =
             tokio::spawn(async move { roles::run(&settings, &roles, listener, token).await });
-        self.running = Some(Running { shutdown, task });
+        Running { shutdown, task }
     }
 
     /// Ends all roles as SIGTERM would.
     pub(crate) async fn stop(&mut self) {
-        let running = self.running.take().expect("it runs");
-        running.shutdown.cancel();
-        running.task.await.expect("no panic").expect("a clean end");
+        for Running { shutdown, task } in self.running.drain(..) {
+            shutdown.cancel();
+            task.await.expect("no panic").expect("a clean end");
+        }
     }
 
     /// Starts the given roles again, on the same address.
     pub(crate) async fn start_again(&mut self, roles: &[Role]) {
         let address = self.url.trim_start_matches("http://");
         let listener = TcpListener::bind(address).await.expect("the port is free again");
-        self.run(listener, roles);
+        self.running.push(self.run(listener, roles));
+    }
+
+    /// Starts the given roles beside those that run, as another process would.
+    pub(crate) async fn start_more(&mut self, roles: &[Role]) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        self.running.push(self.run(listener, roles));
     }
 
     /// Ends everything; the database goes with the value.
     pub(crate) async fn finish(mut self) {
-        if self.running.is_some() {
-            self.stop().await;
-        }
+        self.stop().await;
         self.simulation.cancel();
         self.simulating.await.expect("the simulator ends");
     }
@@ -174,13 +185,9 @@ impl Hatch {
     }
 
     pub(crate) async fn rows(&self, sql: &str) -> Vec<tokio_postgres::Row> {
-        let config = self.database.config();
-        let (client, connection) =
-            config.connect(tokio_postgres::NoTls).await.expect("the database answers");
-        let connection = tokio::spawn(connection);
-        let rows = client.query(sql, &[]).await.expect("rows");
-        drop(client);
-        connection.await.expect("no panic").expect("a clean end");
+        let session = self.database.connect().await;
+        let rows = session.query(sql, &[]).await.expect("rows");
+        session.close().await;
         rows
     }
 

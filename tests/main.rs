@@ -5,6 +5,7 @@
 
 mod architecture;
 mod bad_input;
+mod dispatch;
 mod harness;
 mod idempotency;
 mod inbound;

@@ -153,7 +153,8 @@ impl Dispatcher {
         self.config.retry.judge(claim.attempt, outcome, environment.now(), chance)
     }
 
-    /// Appends the outcome, for as long as it takes: it is known nowhere else.
+    /// Appends the outcome, for as long as it takes, since it is known nowhere else. Only at the end
+    /// of the process, with the log away, it is given up; then the lease's end leaves a doubt.
     async fn record(&self, mut pending: Pending, claim: &Claim, outcome: AttemptOutcome) -> Next {
         let environment = self.dependencies.store.environment();
         let at = environment.now();
@@ -163,13 +164,15 @@ impl Dispatcher {
         let executed = loop {
             match self.execute(&pending, &command, known).await {
                 Ok(executed) => break executed,
-                Err(ExecuteError::Append(_) | ExecuteError::Log(_)) => {
+                Err(ExecuteError::Append(_) | ExecuteError::Log(_))
+                    if !self.shutdown.is_cancelled() =>
+                {
                     tokio::time::sleep(LOG_WAIT).await;
                     known = Known::Load;
                 }
                 Err(error) => {
                     let message_id = pending.message_id;
-                    tracing::error!(%message_id, attempt, error = %error, "an outcome is refused");
+                    tracing::error!(%message_id, attempt, error = %error, "an outcome is lost");
                     return Next::Done;
                 }
             }

@@ -71,6 +71,21 @@ pub struct Config {
 }
 
 impl Config {
+    /// Refuses a lease that leaves no time for a call.
+    ///
+    /// # Errors
+    /// A sentence that says what was expected.
+    pub fn check(&self) -> Result<(), String> {
+        if self.start_within().is_zero() {
+            let least = self.http_timeout + LEASE_MARGIN;
+            return Err(format!("expected a lease of more than {least:?}, got {:?}", self.lease));
+        }
+        if self.concurrency_max == 0 || self.retry.attempts_max == 0 {
+            return Err("expected concurrency_max and retry.attempts_max of at least 1".to_owned());
+        }
+        Ok(())
+    }
+
     /// How long after the claim the call may begin, so that it ends within the lease.
     fn start_within(&self) -> Duration {
         self.lease.saturating_sub(self.http_timeout).saturating_sub(LEASE_MARGIN)

@@ -237,6 +237,7 @@ impl Process {
             ),
             retry: settings.dispatcher.retry,
         };
+        config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher: {e}"))?;
         let dependencies = hatch_dispatcher::Dependencies {
             store: self.store.clone(),
             bus: self.bus.clone(),

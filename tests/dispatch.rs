@@ -1,0 +1,120 @@
+//! Who may call the provider, and when.
+
+use hatch::roles::Role;
+use hatch_domain::Environment;
+use hatch_domain::ids::TenantId;
+use hatch_domain::message::Message;
+use hatch_domain::message::command::{MessageCommand, StartAttempt};
+use hatch_eventstore::{
+    Appender, AppenderConfig, Execute, Known, Log, Metadata, Store, SystemEnvironment,
+};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::{ACCOUNT, CUSTOMER, Hatch};
+
+const NOBODY_DISPATCHES: &[Role] =
+    &[Role::Command, Role::Query, Role::Webhook, Role::Relay, Role::Projector];
+
+#[tokio::test]
+async fn two_dispatchers_send_each_message_once() {
+    let mut hatch = Hatch::start().await;
+    hatch.start_more(&[Role::Dispatcher]).await;
+    let sends = (0..100).map(|n| {
+        let hatch = &hatch;
+        async move { hatch.send_sms(CUSTOMER, &format!("number {n}")).await }
+    });
+    let ids = futures::future::join_all(sends).await;
+    for id in &ids {
+        hatch.message_with_status(id, "delivered").await;
+    }
+    let record = hatch.record().await;
+    assert_eq!(record.len(), ids.len());
+    assert!(record.iter().all(|line| line["calls"] == 1));
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_another_claimed_is_not_made() {
+    let mut hatch = Hatch::start_with(NOBODY_DISPATCHES, |_| {}).await;
+    let claimed = hatch.send_sms(CUSTOMER, "claimed by another").await;
+    claim(&hatch, &claimed).await;
+    let free = hatch.send_sms(CUSTOMER, "free").await;
+    hatch.start_more(&[Role::Dispatcher]).await;
+    hatch.message_with_status(&free, "delivered").await;
+    // One queue hands out in order: the claimed one was looked at before the free one.
+    assert_eq!(hatch.event_types(&claimed).await, ["MessageRequested", "SendAttempted"]);
+    let record = hatch.record().await;
+    assert_eq!(record.len(), 1);
+    assert_eq!(record[0]["hatch_message_id"], *free);
+    hatch.finish().await;
+}
+
+/// Claims the message's attempt as a dispatcher elsewhere would.
+async fn claim(hatch: &Hatch, id: &str) {
+    let postgres = hatch.database.config().clone();
+    let pool = hatch_eventstore::pool(&postgres, 1, std::time::Duration::from_secs(5));
+    let stop = CancellationToken::new();
+    let (appender, task) = Appender::start(AppenderConfig::default(), postgres, stop.clone());
+    let environment = SystemEnvironment;
+    let store = Store::new(appender, Log::new(pool), std::sync::Arc::new(environment));
+    let now = environment.now();
+    let command = MessageCommand::StartAttempt(StartAttempt {
+        provider: "twilio".to_owned(),
+        account: ACCOUNT.to_owned(),
+        token: environment.new_id(),
+        call_before: now,
+        lease_until: now,
+        at: now,
+    });
+    store
+        .execute::<Message>(Execute {
+            tenant_id: TenantId::DEFAULT.0,
+            stream_id: id.parse().expect("a UUID"),
+            command: &command,
+            known: Known::Load,
+            metadata: Metadata::default(),
+            key: None,
+            guards: Vec::new(),
+            side_rows: Vec::new(),
+        })
+        .await
+        .expect("claimed");
+    stop.cancel();
+    task.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn a_claim_that_commits_after_its_deadline_is_abandoned_without_a_call() {
+    let mut hatch = Hatch::start_with(NOBODY_DISPATCHES, |settings| {
+        // The call must begin within half a second of the claim: 4.5 s less 3 s for the call and
+        // 1 s of margin.
+        settings.dispatcher.lease_ms = 4_500;
+    })
+    .await;
+    let id = hatch.send_sms(CUSTOMER, "Hello").await;
+    let session = hatch.database.connect().await;
+    // What orders all appends; while it is held, no claim commits.
+    let lock = i64::from_be_bytes(*b"hatchlog");
+    session.execute("SELECT pg_advisory_lock($1)", &[&lock]).await.expect("locked");
+    hatch.start_more(&[Role::Dispatcher]).await;
+    hatch
+        .eventually("a claim waits for longer than its deadline", async |hatch| {
+            let waiting = "SELECT count(*) FROM pg_stat_activity \
+                WHERE datname = current_database() AND wait_event = 'advisory' \
+                AND clock_timestamp() - query_start > interval '0.7 s'";
+            (hatch.count(waiting).await > 0).then_some(())
+        })
+        .await;
+    session.execute("SELECT pg_advisory_unlock($1)", &[&lock]).await.expect("unlocked");
+    session.close().await;
+
+    let message = hatch.message_with_status(&id, "delivered").await;
+    assert_eq!(message["attempts"], 2);
+    let types = hatch.event_types(&id).await;
+    assert_eq!(types[..3], ["MessageRequested", "SendAttempted", "AttemptAbandoned"]);
+    let record = hatch.record().await;
+    assert_eq!(record.len(), 1);
+    assert_eq!(record[0]["calls"], json!(1), "the abandoned attempt called nobody");
+    hatch.finish().await;
+}
