@@ -11,6 +11,8 @@ mod idempotency;
 mod inbound;
 mod load;
 mod outcomes;
+mod process;
 mod queries;
 mod send;
+mod unavailable;
 mod webhooks;

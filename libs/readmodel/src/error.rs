@@ -46,6 +46,9 @@ pub enum Error {
     /// No connection to PostgreSQL in time.
     #[error("no connection to the read model's database")]
     Pool(#[from] deadpool_postgres::PoolError),
+    /// PostgreSQL did not answer in time.
+    #[error("the read model's database did not answer in time")]
+    Slow,
     /// PostgreSQL refused or was lost.
     #[error("the read model's database refused or was lost")]
     Postgres(#[from] tokio_postgres::Error),
@@ -56,7 +59,7 @@ impl Error {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::Pool(_) => true,
+            Self::Pool(_) | Self::Slow => true,
             Self::Log(error) => error.is_unavailable(),
             Self::Checkpoint(CheckpointError::Postgres(error)) | Self::Postgres(error) => {
                 is_passing(error)

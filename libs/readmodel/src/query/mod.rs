@@ -16,12 +16,17 @@ pub(crate) use {
     conversation::list_sql as conversation_list_sql, message::list_sql as message_list_sql,
 };
 
+use std::time::Duration;
+
 use deadpool_postgres::Pool;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use self::conditions::Conditions;
 use crate::Error;
+
+/// How long a read may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +55,11 @@ impl ReadModel {
     /// A list. It is planned each time for its values, since the best plan for a participant of three
     /// messages is a bad one for an address that is in all of them.
     async fn list(&self, sql: &str, conditions: &Conditions) -> Result<Vec<Row>, Error> {
-        let client = self.pool.get().await?;
-        Ok(client.query_typed(sql, &conditions.values()).await?)
+        in_time(async {
+            let client = self.pool.get().await?;
+            Ok(client.query_typed(sql, &conditions.values()).await?)
+        })
+        .await
     }
 
     /// A look-up by key, for which one plan fits all values.
@@ -60,8 +68,16 @@ impl ReadModel {
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.query(&statement, values).await?)
+        in_time(async {
+            let client = self.pool.get().await?;
+            let statement = client.prepare_cached(sql).await?;
+            Ok(client.query(&statement, values).await?)
+        })
+        .await
     }
+}
+
+/// Ends a read that PostgreSQL does not answer, so that the client hears in time that it is away.
+async fn in_time<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(READ_TIMEOUT, read).await.map_err(|_| Error::Slow)?
 }

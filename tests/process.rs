@@ -1,0 +1,213 @@
+//! The program as users run it: `hatch up` as a process, killed and started again.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::harness::CUSTOMER;
+
+const PATIENCE: Duration = Duration::from_secs(40);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A running `hatch up`, killed when the test fails.
+struct Up {
+    child: Child,
+    url: String,
+    http: reqwest::Client,
+}
+
+fn hatch(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hatch"));
+    command
+        .current_dir(folder)
+        .env_remove("HATCH_DATABASE_URL")
+        .env_remove("HATCH_NATS_URL")
+        .env("HATCH_LISTEN", "127.0.0.1:0")
+        .env("HATCH_SIMULATOR_LISTEN", "127.0.0.1:0")
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// What a command printed, and how it ended.
+async fn output(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
+    let output = hatch(folder).args(arguments).output().await.expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+impl Up {
+    async fn start(folder: &Path, arguments: &[&str]) -> Self {
+        let mut command = hatch(folder);
+        command.arg("up").args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let ready = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        let line = ready.expect("ready in time").expect("readable").expect("a line");
+        let url = line.strip_prefix("hatch is ready: ").expect("the promised line").to_owned();
+        let http = hatch::http_client(PATIENCE).expect("an HTTP client");
+        Self { child, url, http }
+    }
+
+    /// Sends until it is accepted, as a client with an idempotency key does.
+    async fn send(&self, key: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let request = self.http.post(format!("{}/api/v1/messages", self.url));
+            let request = request.header("idempotency-key", key);
+            let answer = request.json(&json!({"to": CUSTOMER, "body": key})).send().await;
+            if let Ok(answer) = answer
+                && answer.status() == 202
+            {
+                let accepted: Value = answer.json().await.expect("JSON");
+                return accepted["id"].as_str().expect("an id").to_owned();
+            }
+            assert!(Instant::now() < deadline, "not accepted within {PATIENCE:?}");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn delivered(&self, id: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.http.get(format!("{}/api/v1/messages/{id}", self.url)).send().await;
+            if let Ok(answer) = answer
+                && let Ok(message) = answer.json::<Value>().await
+                && message["status"] == "delivered"
+            {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not delivered within {PATIENCE:?}");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child.id().expect("it runs");
+        send_signal(pid.into(), signal);
+    }
+}
+
+fn send_signal(pid: i64, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).expect("a process id"));
+    kill(pid, signal).expect("the process is there");
+}
+
+fn data_folder() -> TempDir {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // PostgreSQL runs under another account when this runs as root.
+    let open = std::fs::Permissions::from_mode(0o711);
+    std::fs::set_permissions(folder.path(), open).expect("the mode");
+    folder
+}
+
+/// The process id of a server, once it is on record.
+async fn pid_of(folder: &Path, server: &str) -> i64 {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = std::fs::read_to_string(folder.join(".hatch/servers.json")).expect("a record");
+        let servers: Value = serde_json::from_str(&text).expect("JSON");
+        if let Some(pid) = servers["pids"][server].as_i64() {
+            return pid;
+        }
+        assert!(Instant::now() < deadline, "no {server} in {servers}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+#[tokio::test]
+async fn up_delivers_and_survives_the_kill_of_each_of_its_processes_and_of_itself() {
+    let folder = data_folder();
+    let mut up = Up::start(folder.path(), &[]).await;
+    let first = up.send("first").await;
+    up.delivered(&first).await;
+
+    for server in ["postgres", "nats-server"] {
+        send_signal(pid_of(folder.path(), server).await, Signal::SIGKILL);
+        let id = up.send(server).await;
+        up.delivered(&id).await;
+    }
+
+    up.signal(Signal::SIGKILL);
+    up.child.wait().await.expect("it ends");
+    let mut up = Up::start(folder.path(), &[]).await;
+    up.delivered(&first).await;
+    assert_eq!(up.send("first").await, first, "the key is known for ever");
+    let last = up.send("last").await;
+    up.delivered(&last).await;
+
+    let postgres = pid_of(folder.path(), "postgres").await;
+    let nats = pid_of(folder.path(), "nats-server").await;
+    up.signal(Signal::SIGTERM);
+    assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+    for pid in [postgres, nats] {
+        let pid = Pid::from_raw(i32::try_from(pid).expect("a process id"));
+        assert!(kill(pid, None).is_err(), "process {pid} still runs");
+    }
+}
+
+#[tokio::test]
+async fn split_roles_deliver_and_the_commands_find_what_runs() {
+    let folder = data_folder();
+    let mut up = Up::start(folder.path(), &["--split"]).await;
+    let id = up.send("split").await;
+    up.delivered(&id).await;
+
+    let (ok, events, _) = output(folder.path(), &["events", "show", &id]).await;
+    assert!(ok);
+    let types: Vec<Value> = events
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["type"].clone())
+        .collect();
+    assert_eq!(types[..2], ["MessageRequested", "SendAttempted"]);
+    let (ok, tail, _) = output(folder.path(), &["events", "tail", "-n", "2", "--no-follow"]).await;
+    assert!(ok && tail.lines().count() == 2, "{tail}");
+    let (ok, list, _) = output(folder.path(), &["projections", "list"]).await;
+    assert!(ok && list.contains("messages") && list.contains("conversations"), "{list}");
+    let (ok, findings, _) = output(folder.path(), &["doctor"]).await;
+    assert!(ok && !findings.contains("WRONG"), "{findings}");
+    let (ok, demo, error) = output(folder.path(), &["demo"]).await;
+    assert!(ok && demo.contains("MessageDelivered"), "{demo}{error}");
+
+    let (ok, _, error) = output(folder.path(), &["up"]).await;
+    assert!(!ok && error.contains("already running"), "{error}");
+    assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+    up.signal(Signal::SIGTERM);
+    assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+}
+
+#[tokio::test]
+async fn what_cannot_start_says_why_in_one_line() {
+    let folder = data_folder();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound");
+    let run = async |arguments: &[&str], variable: &str, value: &str| {
+        let mut command = hatch(folder.path());
+        let output = command.args(arguments).env(variable, value).output().await.expect("it runs");
+        assert!(!output.status.success());
+        let error = String::from_utf8(output.stderr).expect("UTF-8");
+        assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+        error
+    };
+    let error = run(&["up"], "HATCH_LISTEN", &address.to_string()).await;
+    assert!(
+        error.contains(&address.port().to_string()) && error.contains("HATCH_LISTEN"),
+        "{error}"
+    );
+    let error = run(&["serve"], "HATCH_LOG__FILTER", "info").await;
+    assert!(error.contains("HATCH_DATABASE_URL"), "{error}");
+    let error = run(&["serve"], "HATCH_LISTEN", "0.0.0.0:0").await;
+    assert!(error.contains("loopback"), "{error}");
+    let error = run(&["doctor"], "HATCH_DISPATCHER__LEASE_MS", "soon").await;
+    assert!(error.contains("dispatcher.lease_ms") && error.contains("soon"), "{error}");
+}
