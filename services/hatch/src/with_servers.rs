@@ -2,7 +2,8 @@
 //!
 //! PostgreSQL and nats-server start in a fresh temporary folder; the command finds them by its
 //! environment; both and the folder are gone when it ends, however it ends. What a run that was
-//! killed left behind is cleared away by the next one.
+//! killed left behind is cleared away by the next one. A server that the environment names already
+//! (`HATCH_TEST_...`, else `HATCH_...`) is used and not started.
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
@@ -15,7 +16,7 @@ use anyhow::Context as _;
 use nix::sys::signal::Signal;
 use tokio::process::Child;
 
-use crate::embedded::{Embedded, Folder, Options, Purpose};
+use crate::embedded::{Embedded, Folder, NatsServer, Options, PostgresInstallation, Purpose};
 use crate::supervise::{StopSignals, signal};
 
 /// `postgres://` URL of a superuser.
@@ -47,7 +48,11 @@ pub async fn run(command: &[OsString]) -> anyhow::Result<ExitCode> {
         .context("failed to make a temporary folder")?;
     open_to_servers(temporary.path())?;
     let folder = Arc::new(Folder::lock(temporary.path())?);
-    let options = Options { purpose: Purpose::Tests, database_url: None, nats_url: None };
+    let options = Options {
+        purpose: Purpose::Tests,
+        database_url: given(TEST_DATABASE_URL, "HATCH_DATABASE_URL"),
+        nats_url: given(TEST_NATS_URL, "HATCH_NATS_URL"),
+    };
     let embedded = tokio::select! {
         embedded = Embedded::start(&folder, options) => embedded?,
         signal = signals.next() => {
@@ -68,16 +73,28 @@ fn started(
     arguments: &[OsString],
     embedded: &Embedded,
 ) -> anyhow::Result<Child> {
-    let postgres = embedded.postgres_installation().context("PostgreSQL was not started")?;
-    let nats = embedded.nats_server().context("nats-server was not started")?;
-    tokio::process::Command::new(program)
+    let mut command = tokio::process::Command::new(program);
+    command
         .args(arguments)
         .env(TEST_DATABASE_URL, embedded.database_url())
-        .env(TEST_NATS_URL, embedded.nats_url())
-        .env(TEST_NATS_SERVER, nats)
-        .env(TEST_POSTGRES_BIN, &postgres.bin)
-        .spawn()
-        .with_context(|| format!("failed to run {}", program.display()))
+        .env(TEST_NATS_URL, embedded.nats_url());
+    // Where a server was given, its program may be missing; a test that needs it says so.
+    if let Some(nats) = embedded.nats_server().or_else(|| NatsServer::find().ok()) {
+        command.env(TEST_NATS_SERVER, nats.program);
+    }
+    let postgres = embedded.postgres_installation();
+    if let Some(postgres) = postgres.or_else(|| PostgresInstallation::find(None).ok()) {
+        command.env(TEST_POSTGRES_BIN, postgres.bin);
+    }
+    command.spawn().with_context(|| format!("failed to run {}", program.display()))
+}
+
+/// The first of two settings that says something.
+fn given(first: &str, second: &str) -> Option<String> {
+    [first, second]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|url| !url.is_empty())
 }
 
 /// Waits for the command's own end. It gets the signals that we get; Ctrl-C reaches it from the

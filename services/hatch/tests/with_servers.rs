@@ -25,6 +25,11 @@ fn with_servers(temporary: &Path, script: &str) -> Command {
     command
         .args(["with-servers", "--", "sh", "-c", script])
         .env("TMPDIR", temporary)
+        // This test may itself run under `with-servers`, or beside somebody's servers.
+        .env_remove("HATCH_TEST_DATABASE_URL")
+        .env_remove("HATCH_TEST_NATS_URL")
+        .env_remove("HATCH_DATABASE_URL")
+        .env_remove("HATCH_NATS_URL")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -14,7 +14,6 @@ mod nats;
 mod port;
 mod postgres;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,14 +129,14 @@ impl Embedded {
 
     /// The PostgreSQL that was started, if one was.
     #[must_use]
-    pub fn postgres_installation(&self) -> Option<&PostgresInstallation> {
-        self.postgres.as_ref().map(Postgres::installation)
+    pub fn postgres_installation(&self) -> Option<PostgresInstallation> {
+        self.postgres.as_ref().map(Postgres::installation).cloned()
     }
 
-    /// The program of the nats-server that was started, if one was.
+    /// The nats-server that was started, if one was.
     #[must_use]
-    pub fn nats_server(&self) -> Option<&Path> {
-        self.nats.as_ref().map(Nats::program)
+    pub fn nats_server(&self) -> Option<NatsServer> {
+        self.nats.as_ref().map(|nats| NatsServer { program: nats.program().to_owned() })
     }
 
     /// Stops the servers that were started and waits until they have ended.

@@ -172,4 +172,3 @@ async fn keep_running<P: Program>(
         pid.send_replace(running.child.id());
     }
 }
-
