@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use hatch::roles::{self, Role};
-use hatch::settings::Settings;
+use hatch::settings::{BusSettings, Settings};
+use hatch_bus::testing::TestBus;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use hatch_eventstore::testing::{Template, TestDatabase};
@@ -28,8 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A database of hatch.
-const TEMPLATE: Template =
-    Template { name: "hatch", schemas: &[hatch_readmodel::SCHEMA], sql: "" };
+const TEMPLATE: Template = Template { name: "hatch", schemas: &[hatch_readmodel::SCHEMA], sql: "" };
 
 pub(crate) struct Hatch {
     pub(crate) url: String,
@@ -39,7 +39,8 @@ pub(crate) struct Hatch {
     running: Option<Running>,
     simulation: CancellationToken,
     simulating: JoinHandle<()>,
-    // Dropped last: the database goes when nobody uses it any more.
+    // Dropped last: stream and database go when nobody uses them any more.
+    _bus: TestBus,
     pub(crate) database: TestDatabase,
 }
 
@@ -55,12 +56,9 @@ impl Hatch {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let (simulator, simulation, simulating) = simulate(&url).await;
-        let settings = settings(&database, &url, &simulator);
-        let http = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .no_proxy()
-            .build()
-            .expect("an HTTP client");
+        let bus = TestBus::create().await;
+        let settings = settings(&database, &bus, &url, &simulator);
+        let http = hatch::http_client(PATIENCE).expect("an HTTP client");
         let mut hatch = Self {
             url,
             simulator,
@@ -69,14 +67,16 @@ impl Hatch {
             running: None,
             simulation,
             simulating,
+            _bus: bus,
             database,
         };
         hatch.run(listener, &Role::ALL);
-        hatch.eventually("hatch is ready", async |hatch| {
-            let ready = hatch.get("/ready").await;
-            (ready.status == StatusCode::OK && ready.body["status"] == "ready").then_some(())
-        })
-        .await;
+        hatch
+            .eventually("hatch is ready", async |hatch| {
+                let ready = hatch.get("/ready").await;
+                (ready.status == StatusCode::OK && ready.body["status"] == "ready").then_some(())
+            })
+            .await;
         hatch
     }
 
@@ -262,13 +262,12 @@ async fn simulate(url: &str) -> (String, CancellationToken, JoinHandle<()>) {
     (address, shutdown, task)
 }
 
-fn settings(database: &TestDatabase, url: &str, simulator: &str) -> Settings {
-    let nats = std::env::var("HATCH_TEST_NATS_URL")
-        .expect("HATCH_TEST_NATS_URL is not set: run the tests with `./dev test`");
+fn settings(database: &TestDatabase, bus: &TestBus, url: &str, simulator: &str) -> Settings {
     let address = url.trim_start_matches("http://").parse().expect("an address");
     let mut settings = Settings::load_development(simulator, address).expect("settings");
+    let hatch_bus::Settings { url, prefix, replicas, stream_bytes_max } = bus.settings().clone();
     settings.database_url = Some(database.url());
-    settings.nats_url = Some(nats);
-    settings.bus_prefix = format!("t{}", &unique()[..31]);
+    settings.nats_url = Some(url);
+    settings.bus = BusSettings { prefix, replicas, stream_bytes_max };
     settings
 }

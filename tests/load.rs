@@ -46,7 +46,10 @@ async fn two_thousand_sends_from_32_connections_are_delivered_once_each() {
     assert_eq!(record.len(), MESSAGES);
     for line in record {
         let id = line["hatch_message_id"].as_str().expect("an id");
-        assert_eq!(Some(line["provider_message_id"].as_str().expect("an id")), sent.get(id).map(String::as_str));
+        assert_eq!(
+            Some(line["provider_message_id"].as_str().expect("an id")),
+            sent.get(id).map(String::as_str)
+        );
         assert_eq!(line["calls"], 1);
     }
     let dense = "SELECT count(*) FROM es.events WHERE position > (SELECT count(*) FROM es.events)";
@@ -62,7 +65,10 @@ async fn by_message(hatch: &Hatch) -> BTreeMap<String, String> {
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-#[expect(clippy::print_stderr, reason = "a figure for whoever runs this by hand; nothing judges it")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a figure for whoever runs this by hand; nothing judges it"
+)]
 fn report(what: &str, seconds: f64) {
     eprintln!("{what}: {:.0}/s", MESSAGES as f64 / seconds);
 }

@@ -63,10 +63,7 @@ async fn a_provider_that_swallows_a_request_leaves_it_in_doubt_and_is_not_called
     let hatch = Hatch::start().await;
     let id = hatch.send_sms("+18045550503", "Hello").await;
     hatch.message_with_status(&id, "in_doubt").await;
-    assert_eq!(
-        hatch.event_types(&id).await,
-        ["MessageRequested", "SendAttempted", "SendInDoubt"]
-    );
+    assert_eq!(hatch.event_types(&id).await, ["MessageRequested", "SendAttempted", "SendInDoubt"]);
     assert!(hatch.record().await.is_empty());
     hatch.finish().await;
 }

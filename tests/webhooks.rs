@@ -18,8 +18,7 @@ impl Post<'_> {
         let url = format!("{}{}", hatch.url, self.path_and_query);
         let mut sorted = self.form.clone();
         sorted.sort();
-        let signed =
-            sorted.iter().fold(url.clone(), |text, (key, value)| text + key + value);
+        let signed = sorted.iter().fold(url.clone(), |text, (key, value)| text + key + value);
         let mut mac = Hmac::<sha1::Sha1>::new_from_slice(self.token.as_bytes()).expect("any key");
         mac.update(signed.as_bytes());
         let signature =

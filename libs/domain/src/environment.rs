@@ -10,4 +10,7 @@ pub trait Environment: Send + Sync + 'static {
 
     /// A new, unique, time-ordered id (UUIDv7, RFC 9562).
     fn new_id(&self) -> Uuid;
+
+    /// A number from 0 to 1, for jitter.
+    fn chance(&self) -> f64;
 }

@@ -11,6 +11,7 @@ const SUBSECOND_DIGITS: u16 = 6;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemEnvironment;
 
+#[expect(clippy::disallowed_methods, reason = "time and chance have to come from somewhere")]
 impl Environment for SystemEnvironment {
     fn now(&self) -> DateTime<Utc> {
         Utc::now().trunc_subsecs(SUBSECOND_DIGITS)
@@ -18,5 +19,9 @@ impl Environment for SystemEnvironment {
 
     fn new_id(&self) -> Uuid {
         Uuid::now_v7()
+    }
+
+    fn chance(&self) -> f64 {
+        rand::random_range(0.0..=1.0)
     }
 }

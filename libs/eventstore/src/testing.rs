@@ -2,9 +2,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use hatch_domain::Environment;
 use tokio_postgres::{Client, Config};
-use uuid::Uuid;
 
+use crate::SystemEnvironment;
 use crate::postgres::{self, Connected};
 use crate::schema::{EVENTSTORE, Schema};
 
@@ -50,7 +51,7 @@ impl TestDatabase {
         let server: Config = server_url().parse().expect("the server's URL is one");
         let admin = connect(&server).await;
         let source = template.ensure(&server, &admin).await;
-        let name = format!("hatch_test_{}", Uuid::now_v7().simple());
+        let name = format!("hatch_test_{}", SystemEnvironment.new_id().simple());
         admin
             .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {source}"))
             .await

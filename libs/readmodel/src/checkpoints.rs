@@ -8,15 +8,18 @@ use crate::projection::Projection;
 
 const ALL: &str = "SELECT name, version, position FROM es.checkpoints";
 
-/// The position of every projection that this build has and that ever ran.
+/// The position of every projection of this build; before the first event for one that never ran.
 pub(crate) async fn read_all(client: &Object) -> Result<Vec<(Projection, Position)>, Error> {
     let statement = client.prepare_cached(ALL).await?;
-    let mut checkpoints = Vec::new();
+    let mut checkpoints = Projection::ALL.map(|projection| (projection, Position::START));
     for row in client.query(&statement, &[]).await? {
         let (name, version): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
-        if let Some(projection) = Projection::find(&name, version) {
-            checkpoints.push((projection, Position(row.try_get(2)?)));
+        let found = Projection::find(&name, version);
+        for (projection, position) in &mut checkpoints {
+            if found == Some(*projection) {
+                *position = Position(row.try_get(2)?);
+            }
         }
     }
-    Ok(checkpoints)
+    Ok(checkpoints.to_vec())
 }

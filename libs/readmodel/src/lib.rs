@@ -1,4 +1,12 @@
 //! Read models: the projections that write them and the queries that read them.
+//!
+//! [`Projection::advance`] turns a page of the log into rows and moves the checkpoint, in one
+//! transaction; what a page does to rows is a pure fold, without I/O and without a clock, so the same
+//! log always gives the same rows. [`ReadModel`] answers queries, each for one tenant.
+//! [`ReadPosition`] lets a client wait until its own write is in the rows.
+//!
+//! To add a field to a read model: fold it, write it, add it to the view and to the query's type. A
+//! field of old messages needs the tables built anew, beside the old ones, as a new version.
 
 mod checkpoints;
 mod error;

@@ -42,7 +42,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     let subtype = essence.to_ascii_lowercase();
-    subtype == "application/json" || (subtype.starts_with("application/") && subtype.ends_with("+json"))
+    subtype == "application/json"
+        || (subtype.starts_with("application/") && subtype.ends_with("+json"))
 }
 
 /// Parses `body`, or says which field is wrong and what was expected.

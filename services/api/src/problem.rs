@@ -141,8 +141,7 @@ impl Problem {
         let Self { status, kind, title, detail, errors, retry_after_seconds } = self;
         let kind = format!("urn:hatch:problem:{kind}");
         let status_code = status.as_u16();
-        let body =
-            Body { kind, title, status: status_code, detail, instance: request_id, errors };
+        let body = Body { kind, title, status: status_code, detail, instance: request_id, errors };
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         if let Some(seconds) = retry_after_seconds {

@@ -32,8 +32,8 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let drained = shutdown.clone();
-    let serving = axum::serve(listener, app)
-        .with_graceful_shutdown(async move { drained.cancelled().await });
+    let serving =
+        axum::serve(listener, app).with_graceful_shutdown(async move { drained.cancelled().await });
     tokio::select! {
         result = serving => result,
         () = async { shutdown.cancelled().await; tokio::time::sleep(DRAIN_MAX).await } => Ok(()),

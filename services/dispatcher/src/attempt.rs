@@ -143,7 +143,7 @@ impl Dispatcher {
             traceparent: pending.traceparent.clone(),
         };
         let environment = self.dependencies.store.environment();
-        let chance = rand::random_range(0.0..=1.0);
+        let chance = environment.chance();
         if Instant::now() >= claim.deadline {
             let wait = self.config.retry.wait(claim.attempt, chance);
             let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
@@ -158,8 +158,7 @@ impl Dispatcher {
         let environment = self.dependencies.store.environment();
         let at = environment.now();
         let Claim { attempt, token, .. } = *claim;
-        let command =
-            MessageCommand::RecordOutcome(RecordOutcome { attempt, token, outcome, at });
+        let command = MessageCommand::RecordOutcome(RecordOutcome { attempt, token, outcome, at });
         let mut known = Known::At(pending.message.clone(), pending.version);
         let executed = loop {
             match self.execute(&pending, &command, known).await {

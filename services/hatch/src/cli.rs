@@ -22,8 +22,10 @@ pub enum Command {
         HATCH_DATABASE_URL and HATCH_NATS_URL use your servers instead.")]
     Up(Up),
     /// Run roles against given servers.
-    #[command(after_help = "Example: HATCH_DATABASE_URL=postgres://... HATCH_NATS_URL=nats://... \\\n  \
-        hatch serve --roles command,query,webhook")]
+    #[command(
+        after_help = "Example: HATCH_DATABASE_URL=postgres://... HATCH_NATS_URL=nats://... \\\n  \
+        hatch serve --roles command,query,webhook"
+    )]
     Serve(Serve),
     /// Bring the database to the schema of this version.
     #[command(after_help = "Example: HATCH_DATABASE_URL=postgres://... hatch migrate\n\
@@ -62,7 +64,11 @@ pub struct Up {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Roles to run in this process, separated by commas.
-    #[arg(long, value_delimiter = ',', default_value = "command,query,webhook,relay,projector,dispatcher")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "command,query,webhook,relay,projector,dispatcher"
+    )]
     pub roles: Vec<crate::roles::Role>,
 }
 

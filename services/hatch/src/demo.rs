@@ -64,8 +64,7 @@ pub(crate) async fn run(settings: &Settings, flags: cli::Demo) -> anyhow::Result
 impl Demo {
     async fn send_and_await(&self, body: &str) -> anyhow::Result<(Value, Duration)> {
         let started = Instant::now();
-        let request =
-            json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": body});
+        let request = json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": body});
         let accepted = self.post(&format!("{}/api/v1/messages", self.url), &request).await?;
         let id = text(&accepted, "id").to_owned();
         let path = format!("messages/{id}?after={}&wait=10", accepted["position"]);
@@ -101,8 +100,7 @@ impl Demo {
             let received =
                 self.get("messages?direction=inbound&participant=%2B18045551234&limit=20").await?;
             let mut messages = received["data"].as_array().into_iter().flatten();
-            if let Some(reply) =
-                messages.find(|m| m["provider_message_id"] == *provider_message_id)
+            if let Some(reply) = messages.find(|m| m["provider_message_id"] == *provider_message_id)
             {
                 return Ok((reply.clone(), started.elapsed()));
             }
@@ -114,8 +112,12 @@ impl Demo {
     async fn print_conversation(&self, id: &str) -> anyhow::Result<()> {
         let conversation = self.get(&format!("conversations/{id}")).await?;
         let messages = self.get(&format!("conversations/{id}/messages?limit=10")).await?;
-        let participants: Vec<&str> =
-            conversation["participants"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let participants: Vec<&str> = conversation["participants"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         line(format!("Conversation {id}: {}", participants.join(" and ")))?;
         line(format!(
             "  {} messages, {} unread; the newest:",
@@ -167,8 +169,8 @@ async fn checked(
     answer: Result<reqwest::Response, reqwest::Error>,
     url: &str,
 ) -> anyhow::Result<Value> {
-    let answer = answer
-        .with_context(|| format!("nothing answers at {url}: is `./dev up` running?"))?;
+    let answer =
+        answer.with_context(|| format!("nothing answers at {url}: is `./dev up` running?"))?;
     let status = answer.status();
     let body = answer.text().await.context("failed to read the answer")?;
     ensure!(status.is_success(), "{url} answered {status}: {body}");

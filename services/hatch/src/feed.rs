@@ -4,23 +4,32 @@ use std::sync::Arc;
 
 use hatch_bus::{Bus, Envelope};
 use hatch_eventstore::{FeedPublisher, Metadata, Position, RecordedEvent};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Brings events from `start` on to the readers of `feed`, until `shutdown`. What is lost on the way
-/// they take from the log.
-pub(crate) async fn run(bus: Bus, start: Position, feed: FeedPublisher, shutdown: CancellationToken) {
-    let mut follow = bus.follow(start.0);
-    loop {
-        tokio::select! {
-            envelope = follow.next() => {
-                // An event too large to travel is a gap, which the log fills.
-                if let Some(event) = recorded(envelope) {
-                    feed.publish(Arc::new(event));
-                }
+/// Brings events from the log's present head on to the readers of `feed`, until `shutdown`. What is
+/// before it or lost on the way they take from the log.
+pub(crate) async fn run(
+    bus: Bus,
+    mut head: watch::Receiver<Position>,
+    feed: FeedPublisher,
+    shutdown: CancellationToken,
+) {
+    let carrying = async {
+        // An error says that the watch has ended, which happens at the shutdown.
+        let Ok(start) = head.wait_for(|head| *head > Position::START).await.map(|head| *head)
+        else {
+            return;
+        };
+        let mut follow = bus.follow(start.0);
+        loop {
+            // An event too large to travel is a gap, which the log fills.
+            if let Some(event) = recorded(follow.next().await) {
+                feed.publish(Arc::new(event));
             }
-            () = shutdown.cancelled() => return,
         }
-    }
+    };
+    let _ = shutdown.run_until_cancelled(carrying).await;
 }
 
 fn recorded(envelope: Envelope) -> Option<RecordedEvent> {

@@ -60,8 +60,13 @@ pub(crate) fn schemas() -> [Schema; 2] {
     [EVENTSTORE, hatch_readmodel::SCHEMA]
 }
 
-/// A client for our own HTTP requests.
-fn http_client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
+/// A client for our own HTTP requests, each within `timeout`.
+///
+/// # Errors
+/// When the system's root certificates cannot be had.
+pub fn http_client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
+    // Fails only when the process chose its cryptography before; then that is used.
+    drop(rustls::crypto::ring::default_provider().install_default());
     let client = reqwest::Client::builder().timeout(timeout).no_proxy();
     client.build().context("failed to make an HTTP client")
 }

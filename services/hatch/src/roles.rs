@@ -51,14 +51,8 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] = [
-        Self::Command,
-        Self::Query,
-        Self::Webhook,
-        Self::Relay,
-        Self::Projector,
-        Self::Dispatcher,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Command, Self::Query, Self::Webhook, Self::Relay, Self::Projector, Self::Dispatcher];
 
     /// The role's name on the command line.
     #[must_use]
@@ -140,13 +134,7 @@ impl Process {
         let (appender, appender_task) =
             Appender::start(AppenderConfig::default(), postgres.clone(), appending.clone());
         let store = Store::new(appender, log.clone(), Arc::new(SystemEnvironment));
-        let bus = Bus::connect(hatch_bus::Settings {
-            url: settings.nats_url()?.to_owned(),
-            prefix: settings.bus_prefix.clone(),
-            ..hatch_bus::Settings::default()
-        })
-        .await
-        .context("NATS")?;
+        let bus = Bus::connect(settings.bus()?).await.context("NATS")?;
         let workers = CancellationToken::new();
         tracing::info!(roles = ?roles, "starting");
         let relay = hatch_relay::StatusHandle::default();
@@ -154,10 +142,8 @@ impl Process {
     }
 
     fn routes(&self, settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<Router> {
-        let mut routes = hatch_api::health::router(readiness::dependencies(
-            self.pool.clone(),
-            self.bus.clone(),
-        ));
+        let mut routes =
+            hatch_api::health::router(readiness::dependencies(self.pool.clone(), self.bus.clone()));
         let read_model = ReadModel::new(self.pool.clone());
         if roles.contains(&Role::Command) {
             routes = routes.merge(hatch_api::commands::router(hatch_api::commands::Commands {
@@ -220,17 +206,20 @@ impl Process {
 
     fn spawn_projector(&self, head: &HeadWatch, workers: &mut JoinSet<anyhow::Result<()>>) {
         let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
-        let feed = publisher.feed();
-        let (bus, start, shutdown) =
-            (self.bus.clone(), head.current().next(), self.workers.clone());
+        let dependencies = hatch_projector::Deps {
+            pool: self.pool.clone(),
+            log: self.log.clone(),
+            head: head.clone(),
+            feed: Some(publisher.feed()),
+        };
+        let (bus, head, shutdown) = (self.bus.clone(), head.subscribe(), self.workers.clone());
         workers.spawn(async move {
-            feed::run(bus, start, publisher, shutdown).await;
+            feed::run(bus, head, publisher, shutdown).await;
             Ok(())
         });
-        let (pool, log, head) = (self.pool.clone(), self.log.clone(), head.clone());
         let shutdown = self.workers.clone();
         workers.spawn(async move {
-            hatch_projector::run(pool, log, head, Some(feed), shutdown).await;
+            hatch_projector::run(dependencies, hatch_projector::Config::default(), shutdown).await;
             Ok(())
         });
     }

@@ -42,8 +42,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Where `up` keeps its servers' data.
     pub data_dir: PathBuf,
-    /// First token of every subject and stream in NATS.
-    pub bus_prefix: String,
+    /// How the log is carried by NATS.
+    pub bus: BusSettings,
     /// The sender of an SMS that names none.
     pub default_sms_sender: Option<String>,
     /// The Twilio account, where there is one.
@@ -52,6 +52,18 @@ pub struct Settings {
     pub dispatcher: DispatcherSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+}
+
+/// How the log is carried by NATS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BusSettings {
+    /// First token of every subject; installations that share a NATS account differ here.
+    pub prefix: String,
+    /// Copies of the stream. Production wants 3.
+    pub replicas: usize,
+    /// What the stream may take of NATS' disk, which NATS reserves.
+    pub stream_bytes_max: i64,
 }
 
 /// How the dispatcher works.
@@ -95,12 +107,19 @@ impl Default for Settings {
             simulator_listen: "127.0.0.1:8089".to_owned(),
             public_url: None,
             data_dir: PathBuf::from(".hatch"),
-            bus_prefix: "hatch".to_owned(),
+            bus: BusSettings::default(),
             default_sms_sender: None,
             twilio: None,
             dispatcher: DispatcherSettings::default(),
             log: LogSettings::default(),
         }
+    }
+}
+
+impl Default for BusSettings {
+    fn default() -> Self {
+        let hatch_bus::Settings { prefix, replicas, stream_bytes_max, .. } = Default::default();
+        Self { prefix, replicas, stream_bytes_max }
     }
 }
 
@@ -174,14 +193,17 @@ impl Settings {
         )
     }
 
-    /// NATS' address.
+    /// How NATS is reached and used.
     ///
     /// # Errors
-    /// When it is not set, with what to do.
-    pub fn nats_url(&self) -> anyhow::Result<&str> {
-        self.nats_url
-            .as_deref()
-            .context("no NATS is known: set HATCH_NATS_URL, or start `./dev up` in this folder")
+    /// When its address is not set, with what to do.
+    pub fn bus(&self) -> anyhow::Result<hatch_bus::Settings> {
+        let url = self
+            .nats_url
+            .clone()
+            .context("no NATS is known: set HATCH_NATS_URL, or start `./dev up` in this folder")?;
+        let BusSettings { prefix, replicas, stream_bytes_max } = self.bus.clone();
+        Ok(hatch_bus::Settings { url, prefix, replicas, stream_bytes_max })
     }
 }
 
@@ -200,6 +222,7 @@ fn development(simulator: &str) -> Figment {
             "http_timeout_ms": 3_000,
             "connect_timeout_ms": 1_000,
         },
+        "bus": { "stream_bytes_max": 1 << 30 },
         "dispatcher": {
             "lease_ms": 10_000,
             "retry": { "attempts_max": 5, "backoff_min_ms": 200, "backoff_max_ms": 5_000 },
@@ -267,7 +290,7 @@ mod tests {
         assert_eq!(settings.listen, "127.0.0.1:2");
         assert_eq!(settings.dispatcher.concurrency_max, 7);
         assert_eq!(settings.dispatcher.retry.attempts_max, 3);
-        assert_eq!(settings.bus_prefix, "hatch");
+        assert_eq!(settings.bus.prefix, "hatch");
     }
 
     #[test]
@@ -289,8 +312,7 @@ mod tests {
         std::fs::write(&file, toml).expect("written");
         let variables = [("HATCH_TWILIO__HTTP_TIMEOUT_MS".to_owned(), "5000".to_owned())];
         let defaults = development("http://127.0.0.1:8089");
-        let settings =
-            Settings::from(defaults, &file, variables.into_iter()).expect("valid");
+        let settings = Settings::from(defaults, &file, variables.into_iter()).expect("valid");
         assert_eq!(settings.dispatcher.lease_ms, 20_000);
         assert_eq!(settings.dispatcher.retry.attempts_max, 5);
         let twilio = settings.twilio.expect("an account");

@@ -1,19 +1,58 @@
-//! temporary
+//! The projector: keeps the read models up with the log.
+//!
+//! Each projection follows the log by a subscription of its own, from its own checkpoint, so that one
+//! that halts or is rebuilt holds up no other. Nothing is remembered between pages but the
+//! checkpoint, which commits with the rows: whatever ends a projector, the next goes on from there.
+//! Any number of projectors may run. One is active; the checkpoint's compare-and-set refuses the
+//! others, which stand by.
+
+mod worker;
+
 use deadpool_postgres::Pool;
-use hatch_eventstore::{Feed, HeadWatch, Log, Subscription, Position};
+use futures::future::join_all;
+use hatch_eventstore::{Feed, HeadWatch, Log};
 use hatch_readmodel::Projection;
-/// t
-pub async fn run(pool: Pool, log: Log, head: HeadWatch, feed: Option<Feed>, shutdown: tokio_util::sync::CancellationToken) {
-    let work = async {
-        let mut at = { let c = pool.get().await.expect("x");
-            c.execute("INSERT INTO es.checkpoints (name, version, position, epoch) VALUES ('messages', 1, 0, 0) ON CONFLICT DO NOTHING", &[]).await.expect("x");
-            Position(c.query_one("SELECT position FROM es.checkpoints", &[]).await.expect("x").get(0)) };
-        let mut s = Subscription::new(log, &head, feed.as_ref(), at, 500);
-        loop {
-            let b = s.next_batch().await.expect("x");
-            let mut c = pool.get().await.expect("x");
-            at = Projection::Messages.advance(&mut c, at, &b).await.expect("x");
-        }
-    };
-    tokio::select! { () = work => {}, () = shutdown.cancelled() => {} }
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use worker::Worker;
+
+/// What the projector works with.
+#[derive(Clone)]
+pub struct Deps {
+    /// Connections to the read models' database; one for each projection is kept.
+    pub pool: Pool,
+    /// The log that it reads.
+    pub log: Log,
+    /// Tells how far the log has grown.
+    pub head: HeadWatch,
+    /// Brings live events without a look at the log; without it everything is read from the log.
+    pub feed: Option<Feed>,
+}
+
+/// How the projector works.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Events applied in one transaction at most. More make catching up cheaper, and a failed page
+    /// dearer.
+    pub page_events_max: usize,
+    /// How often a projector that stands by looks whether the active one still moves.
+    pub standby_poll_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { page_events_max: 1_000, standby_poll_ms: 1_000 }
+    }
+}
+
+/// Keeps every projection up with the log until `shutdown`. It waits out whatever PostgreSQL does; a
+/// projection that meets an event that it cannot apply halts, and says so in its status.
+pub async fn run(deps: Deps, config: Config, shutdown: CancellationToken) {
+    let workers = Projection::ALL
+        .into_iter()
+        .map(|projection| Worker::new(projection, deps.clone(), config.clone()).run());
+    // Dropped halfway, a page is rolled back.
+    let _ = shutdown.run_until_cancelled(join_all(workers)).await;
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use hatch_domain::Routing;
+use hatch_domain::{Environment, Routing};
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, CommandKey, ExpectedVersion, Guard, Log, Metadata,
-    NewEvent, Position, RecordedEvent, SideRow, StreamWrite,
+    NewEvent, Position, RecordedEvent, SideRow, StreamWrite, SystemEnvironment,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -47,7 +47,7 @@ pub(crate) async fn events(log: &Log) -> Vec<RecordedEvent> {
 
 pub(crate) fn event(payload: &str) -> NewEvent {
     NewEvent {
-        event_id: Uuid::now_v7(),
+        event_id: SystemEnvironment.new_id(),
         event_type: "Happened",
         schema_version: 1,
         routing: Routing { aggregate: "thing", ..Routing::default() },

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Db;
 use crate::history::*;
-use crate::{Error, Projection, QueryError};
+use crate::{Error, Projection, ProjectionState, QueryError};
 
 /// Two outbound messages and an inbound one, through most that can happen to them.
 fn history() -> History {
@@ -174,4 +174,30 @@ async fn a_receipt_finds_its_message_by_what_the_provider_calls_it() {
     assert_eq!(find(TENANT, "vonage", None, "SM2").await, None);
     assert_eq!(find(OTHER_TENANT, "twilio", None, "SM2").await, None);
     assert_eq!(find(TENANT, "twilio", None, "SMinbound").await, None);
+}
+
+#[tokio::test]
+async fn the_applications_role_may_do_what_the_application_does() {
+    let mut db = Db::new().await;
+    let mut config = db.database.config();
+    config.options("-c role=hatch_app");
+    db.pool = hatch_eventstore::pool(&config, 2, std::time::Duration::from_secs(5));
+    let history = history();
+    db.advance(Position::START, &history.events).await.expect("it may write the rows");
+    let client = db.client().await;
+    Projection::Messages.record_halt(&client, Position(13), "why").await.expect("it may say so");
+    let webhook = "INSERT INTO hatch.webhook_log (id, tenant_id, provider, outcome, method,
+            path_and_query, headers, body, received_at)
+        VALUES (gen_random_uuid(), gen_random_uuid(), 'twilio', 'applied', 'POST', '/', '{}', '', now())";
+    client.batch_execute(webhook).await.expect("it may log webhooks");
+    let statuses = db.read_model().projections().await.expect("it may read");
+    assert!(statuses.iter().all(|one| one.status == ProjectionState::Halted), "{statuses:?}");
+    assert!(db.read_model().message(TENANT, id(1)).await.expect("it may read").is_some());
+}
+
+#[tokio::test]
+async fn a_projection_that_never_ran_is_listed_at_the_beginning() {
+    let statuses = Db::new().await.read_model().projections().await.expect("they can be read");
+    let listed: Vec<_> = statuses.iter().map(|one| (one.name, one.position)).collect();
+    assert_eq!(listed, [("messages", Position::START), ("conversations", Position::START)]);
 }

@@ -29,14 +29,14 @@ const TABLES: [&str; 6] = [
 /// A migrated database of the test's own.
 struct Db {
     pool: Pool,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl Db {
     async fn new() -> Self {
         let database = TestDatabase::create_from(&TEMPLATE).await;
         let pool = hatch_eventstore::pool(&database.config(), 4, Duration::from_secs(5));
-        Self { pool, _database: database }
+        Self { pool, database }
     }
 
     /// With `events` applied in one page.

@@ -11,9 +11,7 @@ use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::{Channel, MessageEvent, MessageRequested};
 use hatch_domain::message::status::Status;
-use hatch_eventstore::{
-    Appended, Execute, Known, Metadata, Position, RecordedEvent, Store,
-};
+use hatch_eventstore::{Appended, Execute, Known, Metadata, Position, RecordedEvent, Store};
 use serde::Serialize;
 
 use super::Commands;
@@ -45,8 +43,7 @@ pub(super) async fn handler(
     JsonBody(request): JsonBody<SendRequest>,
 ) -> Result<Response, Problem> {
     let tenant = TenantId::DEFAULT;
-    let send =
-        request.validate(commands.default_sms_sender.as_ref()).map_err(Problem::invalid)?;
+    let send = request.validate(commands.default_sms_sender.as_ref()).map_err(Problem::invalid)?;
     let key = command_key(&headers, tenant, ROUTE, &send)?;
     let store = &commands.store;
     let id = MessageId(store.environment().new_id());

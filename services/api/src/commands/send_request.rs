@@ -63,7 +63,10 @@ pub(super) struct Send {
 
 impl SendRequest {
     /// Applies every rule; the error lists each field that breaks one.
-    pub(super) fn validate(self, default_sender: Option<&Address>) -> Result<Send, Vec<FieldError>> {
+    pub(super) fn validate(
+        self,
+        default_sender: Option<&Address>,
+    ) -> Result<Send, Vec<FieldError>> {
         let mut errors = Vec::new();
         if let Some(channel) = self.channel.as_deref().filter(|channel| *channel != "sms") {
             let detail = format!("expected \"sms\", got {channel:?}");

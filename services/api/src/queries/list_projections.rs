@@ -13,8 +13,6 @@ pub(super) struct Projections {
     data: Vec<ProjectionStatus>,
 }
 
-pub(super) async fn handler(
-    State(queries): State<Queries>,
-) -> Result<Json<Projections>, Problem> {
+pub(super) async fn handler(State(queries): State<Queries>) -> Result<Json<Projections>, Problem> {
     Ok(Json(Projections { data: queries.read_model.projections().await? }))
 }

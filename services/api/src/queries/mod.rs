@@ -42,7 +42,10 @@ pub fn router(queries: Queries) -> Router {
         .route("/api/v1/messages/{id}/events", get(list_message_events::handler))
         .route(conversations, get(list_conversations::handler))
         .route(&format!("{conversations}/{{id}}"), get(get_conversation::handler))
-        .route(&format!("{conversations}/{{id}}/messages"), get(list_conversation_messages::handler))
+        .route(
+            &format!("{conversations}/{{id}}/messages"),
+            get(list_conversation_messages::handler),
+        )
         .route("/api/v1/projections", get(list_projections::handler))
         .with_state(queries)
 }

@@ -70,9 +70,9 @@ pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<Page, P
 
 /// A filter's address, normalised as stored addresses are.
 pub(super) fn participant(text: Option<&str>) -> Result<Option<Address>, Problem> {
-    text.map(Address::phone).transpose().map_err(|error| {
-        Problem::invalid(vec![FieldError::new("?participant", error.to_string())])
-    })
+    text.map(Address::phone)
+        .transpose()
+        .map_err(|error| Problem::invalid(vec![FieldError::new("?participant", error.to_string())]))
 }
 
 /// A filter's channel.
@@ -93,10 +93,12 @@ pub(super) fn direction(text: Option<&str>) -> Result<Option<Direction>, Problem
     match text {
         None => Ok(None),
         Some(text) => {
-            all.into_iter().find(|direction| direction.as_str() == text).map(Some).ok_or_else(|| {
-                let detail = format!("expected \"outbound\" or \"inbound\", got {text:?}");
-                Problem::invalid(vec![FieldError::new("?direction", detail)])
-            })
+            all.into_iter().find(|direction| direction.as_str() == text).map(Some).ok_or_else(
+                || {
+                    let detail = format!("expected \"outbound\" or \"inbound\", got {text:?}");
+                    Problem::invalid(vec![FieldError::new("?direction", detail)])
+                },
+            )
         }
     }
 }

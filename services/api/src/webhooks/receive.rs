@@ -145,8 +145,16 @@ impl Incoming<'_> {
 
     async fn inbound(&mut self, inbound: Inbound) -> Result<(), Problem> {
         let Account { tenant_id, provider, .. } = *self.account;
-        let Inbound { account, provider_message_id, channel, from, to, body, attachments, segments } =
-            inbound;
+        let Inbound {
+            account,
+            provider_message_id,
+            channel,
+            from,
+            to,
+            body,
+            attachments,
+            segments,
+        } = inbound;
         let message_id = inbound_message_id(provider, &account, &provider_message_id);
         self.entry.kind = Some("message");
         self.entry.account = Some(account.clone());

@@ -105,14 +105,7 @@ async fn projections(read_model: &ReadModel) -> Finding {
 
 async fn nats(settings: &Settings) -> Finding {
     let remedy = "set HATCH_NATS_URL to a server that answers, or start `./dev up`";
-    let connected = async {
-        let bus = Bus::connect(hatch_bus::Settings {
-            url: settings.nats_url()?.to_owned(),
-            prefix: settings.bus_prefix.clone(),
-            ..hatch_bus::Settings::default()
-        });
-        anyhow::Ok(bus.await?)
-    };
+    let connected = async { anyhow::Ok(Bus::connect(settings.bus()?).await?) };
     let bus = match connected.await {
         Ok(bus) => bus,
         Err(error) => return Bad { what: format!("{error:#}"), remedy },

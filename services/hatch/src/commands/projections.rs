@@ -9,7 +9,10 @@ use crate::settings::Settings;
 /// Prints a table of all projections.
 pub(crate) async fn list(settings: &Settings) -> anyhow::Result<()> {
     let projections = ReadModel::new(pool(settings)?).projections().await?;
-    line(format!("{:<16} {:>7} {:>12} {:>11} {:>9}  status", "projection", "version", "position", "lag events", "lag s"))?;
+    line(format!(
+        "{:<16} {:>7} {:>12} {:>11} {:>9}  status",
+        "projection", "version", "position", "lag events", "lag s"
+    ))?;
     for p in projections {
         line(format!(
             "{:<16} {:>7} {:>12} {:>11} {:>9.1}  {}",

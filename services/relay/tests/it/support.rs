@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use hatch_bus::testing::TestBus;
 use hatch_bus::{Bus, Envelope, StreamState};
-use hatch_domain::{Routing, ids::ConversationId};
+use hatch_domain::{Environment, Routing, ids::ConversationId};
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, ExpectedVersion, HeadWatch, Log, Metadata,
-    NewEvent, Position, StreamWrite, pool,
+    NewEvent, Position, StreamWrite, SystemEnvironment, pool,
 };
 use hatch_relay::{Config, Deps, Status, StatusHandle};
 use tokio::sync::watch;
@@ -54,7 +54,7 @@ impl World {
         let mut last = Position::START;
         for size in (0..count).step_by(10).map(|done| (count - done).min(10)) {
             let write = StreamWrite {
-                stream_id: Uuid::now_v7(),
+                stream_id: SystemEnvironment.new_id(),
                 tenant_id: Uuid::from_u128(1),
                 expected: ExpectedVersion::NoStream,
                 events: (0..size).map(|_| new_event()).collect(),
@@ -147,7 +147,7 @@ impl Drop for Relay {
 }
 
 fn new_event() -> NewEvent {
-    let event_id = Uuid::now_v7();
+    let event_id = SystemEnvironment.new_id();
     NewEvent {
         event_id,
         event_type: "MessageRequested",
@@ -172,11 +172,11 @@ fn new_event() -> NewEvent {
 pub(crate) fn stray(position: i64) -> Envelope {
     Envelope {
         position,
-        event_id: Uuid::now_v7(),
+        event_id: SystemEnvironment.new_id(),
         tenant_id: Uuid::from_u128(1),
         event_type: "MessageRequested".to_owned(),
         schema_version: 1,
-        stream_id: Uuid::now_v7(),
+        stream_id: SystemEnvironment.new_id(),
         stream_version: 1,
         epoch: 1,
         recorded_at: chrono::DateTime::UNIX_EPOCH,

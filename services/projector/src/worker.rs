@@ -1,0 +1,190 @@
+//! One projection, kept up with the log.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use hatch_eventstore::{Checkpoint, Position, RecordedEvent, Subscription};
+use hatch_readmodel::{Error, Projection};
+use tokio::time::sleep;
+
+use crate::{Config, Deps};
+
+/// How often an event is tried before the projection halts at it.
+const TRIES_MAX: usize = 3;
+
+/// The pause between two tries.
+const TRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Waits while PostgreSQL is away: from the first, doubling, to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+pub(crate) struct Worker {
+    projection: Projection,
+    deps: Deps,
+    config: Config,
+    backoff: Duration,
+}
+
+/// Why a projection no longer follows the log.
+enum Stop {
+    /// Another projector is at work.
+    Fenced,
+    /// PostgreSQL is away: the same again later.
+    Unavailable(Error),
+    /// The event at this position cannot be applied, or the log itself is not what was read before.
+    Halt(Position, Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Worker {
+    pub(crate) const fn new(projection: Projection, deps: Deps, config: Config) -> Self {
+        Self { projection, deps, config, backoff: BACKOFF.0 }
+    }
+
+    /// Follows the log until the projection halts.
+    pub(crate) async fn run(mut self) {
+        let projection = self.projection.name();
+        loop {
+            let Err(stop) = self.follow().await;
+            match stop {
+                Stop::Fenced => {
+                    tracing::info!(projection, "another projector is active, standing by");
+                    self.stand_by().await;
+                    tracing::info!(projection, "the active projector does not move, taking over");
+                }
+                Stop::Unavailable(error) => self.back_off(&error).await,
+                Stop::Halt(position, error) => {
+                    let reason = chain(error.as_ref());
+                    tracing::error!(projection, position = position.0, reason, "projection halted");
+                    return self.record_halt(position, &reason).await;
+                }
+            }
+        }
+    }
+
+    /// Applies page after page, from the checkpoint as it is.
+    async fn follow(&mut self) -> Result<Infallible, Stop> {
+        let mut client = self.deps.pool.get().await.map_err(|e| Stop::Unavailable(e.into()))?;
+        let mut checkpoint =
+            self.projection.checkpoint(&client).await.map_err(Stop::Unavailable)?;
+        let mut subscription = Subscription::new(
+            self.deps.log.clone(),
+            &self.deps.head,
+            self.deps.feed.as_ref(),
+            checkpoint.position,
+            self.config.page_events_max,
+        );
+        loop {
+            let page = subscription.next_batch().await;
+            let page = page.map_err(|error| Stop::halt(checkpoint.position.next(), error))?;
+            checkpoint = self.apply(&mut client, checkpoint, &page).await?;
+            self.backoff = BACKOFF.0;
+        }
+    }
+
+    /// Applies `page`; if that is refused, event by event, so that the checkpoint comes to stand right
+    /// before the event that is the cause.
+    async fn apply(
+        &self,
+        client: &mut Object,
+        mut checkpoint: Checkpoint,
+        page: &[Arc<RecordedEvent>],
+    ) -> Result<Checkpoint, Stop> {
+        let refusal = match self.projection.advance(client, &checkpoint, page).await {
+            Ok(advanced) => return Ok(advanced),
+            Err(error) => Stop::unless_refused(error)?,
+        };
+        let projection = self.projection.name();
+        tracing::warn!(projection, error = &refusal as &dyn std::error::Error, "page refused");
+        for event in page {
+            checkpoint = self.apply_one(client, &checkpoint, event).await?;
+        }
+        Ok(checkpoint)
+    }
+
+    async fn apply_one(
+        &self,
+        client: &mut Object,
+        checkpoint: &Checkpoint,
+        event: &Arc<RecordedEvent>,
+    ) -> Result<Checkpoint, Stop> {
+        let page = std::slice::from_ref(event);
+        let mut tries = 1;
+        loop {
+            let refusal = match self.projection.advance(client, checkpoint, page).await {
+                Ok(advanced) => return Ok(advanced),
+                Err(error) => Stop::unless_refused(error)?,
+            };
+            if tries == TRIES_MAX {
+                return Err(Stop::halt(event.position, refusal));
+            }
+            tries += 1;
+            sleep(TRY_PAUSE).await;
+        }
+    }
+
+    /// Waits until the log has something that no other projector applies.
+    async fn stand_by(&self) {
+        let mut seen = None;
+        loop {
+            sleep(Duration::from_millis(self.config.standby_poll_ms)).await;
+            // While PostgreSQL is away, nobody is active and nothing can be taken over.
+            let Ok(client) = self.deps.pool.get().await else { continue };
+            let Ok(checkpoint) = self.projection.checkpoint(&client).await else { continue };
+            let waiting = self.deps.head.current() > checkpoint.position;
+            if waiting && seen == Some(checkpoint.position) {
+                return;
+            }
+            seen = Some(checkpoint.position);
+        }
+    }
+
+    async fn back_off(&mut self, error: &Error) {
+        tracing::warn!(
+            projection = self.projection.name(),
+            error = error as &dyn std::error::Error,
+            retry_in = ?self.backoff,
+            "projection waits for PostgreSQL"
+        );
+        sleep(self.backoff).await;
+        self.backoff = (self.backoff * 2).min(BACKOFF.1);
+    }
+
+    /// Makes the halt visible; does not give up while PostgreSQL is away.
+    async fn record_halt(&mut self, position: Position, reason: &str) {
+        loop {
+            let recorded = async {
+                let client = self.deps.pool.get().await?;
+                self.projection.record_halt(&client, position, reason).await
+            };
+            match recorded.await {
+                Ok(()) => return,
+                Err(error) => self.back_off(&error).await,
+            }
+        }
+    }
+}
+
+impl Stop {
+    /// `error`, if PostgreSQL or this build refuses the events; otherwise why to stop.
+    fn unless_refused(error: Error) -> Result<Error, Self> {
+        if error.is_fenced() {
+            Err(Self::Fenced)
+        } else if error.is_unavailable() {
+            Err(Self::Unavailable(error))
+        } else {
+            Ok(error)
+        }
+    }
+
+    fn halt(position: Position, error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Halt(position, Box::new(error))
+    }
+}
+
+/// `error` and what caused it, as one sentence.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,194 @@
+//! A log to write to, and projectors that may be started and stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use hatch_domain::address::Address;
+use hatch_domain::conversation::conversation_id;
+use hatch_domain::ids::{MessageId, TenantId};
+use hatch_domain::message::command::{
+    AttemptOutcome, MessageCommand, ReceiptOutcome, RecordOutcome, RecordReceipt, StartAttempt,
+};
+use hatch_domain::message::event::{Channel, MessageRequested, Priority};
+use hatch_domain::message::{AGGREGATE, Message};
+use hatch_domain::{Environment, Routing};
+use hatch_eventstore::testing::{Template, TestDatabase};
+use hatch_eventstore::{
+    Append, Appended, Appender, AppenderConfig, Execute, ExpectedVersion, Feed, HeadWatch, Known,
+    Log, Metadata, NewEvent, Position, Store, StreamWrite, SystemEnvironment,
+};
+use hatch_projector::{Config, Deps};
+use hatch_readmodel::{Projection, ReadModel, ReadPosition};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const TEMPLATE: Template =
+    Template { name: "readmodel", schemas: &[hatch_readmodel::SCHEMA], sql: "" };
+
+/// How long a test waits for what has to happen.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
+
+/// A database with an appender, and what reads it.
+pub(crate) struct World {
+    pub(crate) database: TestDatabase,
+    pub(crate) pool: Pool,
+    pub(crate) log: Log,
+    pub(crate) head: HeadWatch,
+    pub(crate) store: Store,
+    pub(crate) read_model: ReadModel,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let database = TestDatabase::create_from(&TEMPLATE).await;
+        let pool = hatch_eventstore::pool(&database.config(), 6, Duration::from_secs(2));
+        let log = Log::new(pool.clone());
+        let (appender, _task) =
+            Appender::start(AppenderConfig::default(), database.config(), CancellationToken::new());
+        let (head, _task) = HeadWatch::start(database.config(), CancellationToken::new());
+        let store = Store::new(appender, log.clone(), Arc::new(SystemEnvironment));
+        let read_model = ReadModel::new(pool.clone());
+        Self { database, pool, log, head, store, read_model }
+    }
+
+    /// A head that nobody moves.
+    pub(crate) fn blind_head(&self) -> HeadWatch {
+        let stopped = CancellationToken::new();
+        stopped.cancel();
+        HeadWatch::start(self.database.config(), stopped).0
+    }
+
+    pub(crate) fn projector(&self) -> Projector {
+        self.projector_with(self.head.clone(), None, Config::default())
+    }
+
+    pub(crate) fn projector_with(
+        &self,
+        head: HeadWatch,
+        feed: Option<Feed>,
+        config: Config,
+    ) -> Projector {
+        let shutdown = CancellationToken::new();
+        let deps = Deps { pool: self.pool.clone(), log: self.log.clone(), head, feed };
+        let running = tokio::spawn(hatch_projector::run(deps, config, shutdown.clone()));
+        Projector { shutdown, running }
+    }
+
+    /// Has the message decide on `command`; returns the position of its last event.
+    pub(crate) async fn execute(&self, id: MessageId, command: MessageCommand) -> Position {
+        let execute = Execute::<Message> {
+            tenant_id: TENANT.0,
+            stream_id: id.0,
+            command: &command,
+            known: Known::Load,
+            metadata: Metadata::default(),
+            key: None,
+            guards: Vec::new(),
+            side_rows: Vec::new(),
+        };
+        let executed = self.store.execute(execute).await.expect("the command is lawful");
+        last(executed.appended.expect("it has events"))
+    }
+
+    /// Asks for a message to the `n`th customer.
+    pub(crate) async fn request(&self, n: u32) -> (MessageId, Position) {
+        let from = Address::phone("+12016661234").expect("a possible number");
+        let to = Address::phone(&format!("+1804555{n:04}")).expect("a possible number");
+        let id = MessageId(SystemEnvironment.new_id());
+        let request = MessageRequested {
+            conversation_id: conversation_id(TENANT, [&from, &to], None),
+            channel: Channel::Sms,
+            from,
+            to: vec![to],
+            body: Some("Hello".to_owned()),
+            attachments: Vec::new(),
+            priority: Priority::Normal,
+            metadata: [].into(),
+            at: SystemEnvironment.now(),
+        };
+        (id, self.execute(id, MessageCommand::Request(request)).await)
+    }
+
+    /// Asks for a message and sees it through to its delivery.
+    pub(crate) async fn deliver(&self, n: u32) -> (MessageId, Position) {
+        let (id, _) = self.request(n).await;
+        let (token, at) = (Uuid::from_u128(7), SystemEnvironment.now());
+        let (provider, account) = ("twilio".to_owned(), "AC1".to_owned());
+        let (call_before, lease_until) = (at, at);
+        let start = StartAttempt { provider, account, token, call_before, lease_until, at };
+        self.execute(id, MessageCommand::StartAttempt(start)).await;
+        let called = format!("SM{n}");
+        let outcome =
+            AttemptOutcome::Accepted { provider_message_id: called.clone(), segments: Some(1) };
+        let outcome = RecordOutcome { attempt: 1, token, outcome, at };
+        self.execute(id, MessageCommand::RecordOutcome(outcome)).await;
+        let receipt = RecordReceipt {
+            attempt: Some(1),
+            provider_message_id: called,
+            receipt_id: Uuid::from_u128(9),
+            outcome: ReceiptOutcome::Delivered,
+            at,
+        };
+        (id, self.execute(id, MessageCommand::RecordReceipt(receipt)).await)
+    }
+
+    /// Appends an event of a message that no build knows.
+    pub(crate) async fn poison(&self, id: MessageId) -> Position {
+        let event = NewEvent {
+            event_id: SystemEnvironment.new_id(),
+            event_type: "MessageTeleported",
+            schema_version: 1,
+            routing: Routing { aggregate: AGGREGATE, ..Routing::default() },
+            metadata: Metadata::default(),
+            payload: "{}".to_owned(),
+        };
+        let write = StreamWrite {
+            stream_id: id.0,
+            tenant_id: TENANT.0,
+            expected: ExpectedVersion::Exists,
+            events: vec![event],
+        };
+        let append = Append { writes: vec![write], ..Append::default() };
+        last(self.store.appender().append(append).await.expect("the log takes anything"))
+    }
+
+    pub(crate) async fn reached(&self, position: Position) {
+        let wait = ReadPosition::new(self.read_model.clone());
+        let reached = wait.wait_for(&Projection::ALL, position, WAIT_MAX).await;
+        assert!(reached.expect("the checkpoints can be read"), "{position} is not reached");
+    }
+}
+
+/// Waits until `holds` does.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(WAIT_MAX, waiting).await;
+    assert!(waited.is_ok(), "{what}: not in time");
+}
+
+/// A projector that runs.
+pub(crate) struct Projector {
+    shutdown: CancellationToken,
+    running: JoinHandle<()>,
+}
+
+impl Projector {
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.expect("it ends in order");
+    }
+}
+
+fn last(appended: Appended) -> Position {
+    match appended {
+        Appended::Committed { last, .. } | Appended::Duplicate { last, .. } => last,
+    }
+}
