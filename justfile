@@ -22,7 +22,7 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- --deny warnings
     @if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; else echo "lint: without cargo-deny: dependencies are not checked" >&2; fi
-    @if command -v shellcheck >/dev/null; then shellcheck dev .ci/run deploy/bench; else echo "lint: without shellcheck: scripts are not checked" >&2; fi
+    @if command -v shellcheck >/dev/null; then shellcheck dev .ci/run; else echo "lint: without shellcheck: scripts are not checked" >&2; fi
 
 # Format everything
 fmt:
@@ -35,12 +35,3 @@ demo *ARGS:
 # Run the program against the running up
 hatch *ARGS:
     @exec cargo run --quiet --package hatch -- "$@"
-
-# Measure a release build: one of its own, or with --url a running one
-bench *ARGS:
-    @cargo build --release --package hatch
-    @exec deploy/bench "${CARGO_TARGET_DIR:-target}/release/hatch" "$@"
-
-# Try the providers' official SDKs against the simulator and hatch
-conformance *ARGS:
-    @exec tests/conformance/run "$@"
