@@ -154,6 +154,8 @@ fn options(server: &async_nats::ServerAddr, made: watch::Sender<u64>) -> Connect
                     Event::SlowConsumer(_) => {
                         tracing::warn!("NATS: {event}, messages were dropped")
                     }
+                    // Our own end.
+                    Event::Closed => {}
                     event => tracing::warn!("NATS: {event}"),
                 }
             }

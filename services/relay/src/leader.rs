@@ -96,7 +96,16 @@ impl Leader {
             StreamState::Absent => 0,
         };
         let generation = there.max(recorded.generation) + 1;
-        tracing::warn!(generation, first_position, ?old, "a new generation of the stream begins");
+        if generation == 1 {
+            tracing::info!(first_position, "the first generation of the stream begins");
+        } else {
+            tracing::warn!(
+                generation,
+                first_position,
+                ?old,
+                "another generation of the stream begins"
+            );
+        }
         self.deps.bus.create_generation(generation, first_position).await?;
         session.record(generation, first_position, recorded.epoch).await
     }
