@@ -3,18 +3,34 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
+use email_address::{EmailAddress, Options};
 use phonenumber::metadata::DATABASE;
 use serde::{Deserialize, Serialize};
 
 /// Digits of an E.164 number at most, country code included (ITU-T E.164).
 const PHONE_DIGITS_MAX: usize = 15;
 
-/// A normalised address: a phone number in E.164 (`+12016661234`).
+/// Characters of a chat participant's name at most.
+const NAME_CHARACTERS_MAX: usize = 255;
+
+/// A normalised address: a phone number in E.164 (`+12016661234`), an email address with its domain in
+/// lower case, or the plain name of a chat participant.
 ///
 /// Made by a parser such as [`Address::phone`]; one read from a recorded event is taken as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Address(String);
+
+/// What an address is the address of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressKind {
+    /// A phone.
+    Phone,
+    /// A mailbox.
+    Email,
+    /// A participant of a chat.
+    Name,
+}
 
 /// Why a text is no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +44,12 @@ pub enum AddressError {
     /// No number of its country has this many digits.
     #[error("no phone number of this country code has this many digits")]
     Impossible,
+    /// It is not `local@domain`.
+    #[error("expected an email address, such as user@example.com")]
+    NotEmail,
+    /// It is empty, too long, or holds control characters.
+    #[error("expected a name of 1 to 255 printable characters")]
+    NotName,
 }
 
 impl Address {
@@ -49,6 +71,53 @@ impl Address {
             return Err(AddressError::Impossible);
         }
         Ok(Self(format!("+{digits}")))
+    }
+
+    /// Reads an email address (RFC 5321, ASCII or internationalised) and normalises it: the domain in
+    /// lower case, the local part as it is, since only its own host knows whether case matters there.
+    /// `[x@y](mailto:x@y)`, as some editors paste it, is read as `x@y`.
+    ///
+    /// # Errors
+    /// [`AddressError::NotEmail`].
+    pub fn email(text: &str) -> Result<Self, AddressError> {
+        let text = text.trim();
+        let text = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.split_once("](mailto:"))
+            .filter(|(_, link)| link.ends_with(')'))
+            .map_or(text, |(label, _)| label);
+        let options = Options::default().without_display_text().without_domain_literal();
+        let email = EmailAddress::parse_with_options(text, options.with_required_tld())
+            .map_err(|_| AddressError::NotEmail)?;
+        Ok(Self(format!("{}@{}", email.local_part(), email.domain().to_lowercase())))
+    }
+
+    /// Reads the name of a chat participant.
+    ///
+    /// # Errors
+    /// [`AddressError::NotName`].
+    pub fn name(text: &str) -> Result<Self, AddressError> {
+        let text = text.trim();
+        let sane = (1..=NAME_CHARACTERS_MAX).contains(&text.chars().count())
+            && !text.contains(char::is_control);
+        sane.then(|| Self(text.to_owned())).ok_or(AddressError::NotName)
+    }
+
+    /// What kind of address a text can only be meant as: with an `@` an email address, with a leading
+    /// `+` a phone number, else a name.
+    #[must_use]
+    pub fn kind_of(text: &str) -> AddressKind {
+        match text.trim() {
+            text if text.contains('@') => AddressKind::Email,
+            text if text.starts_with('+') => AddressKind::Phone,
+            _ => AddressKind::Name,
+        }
+    }
+
+    /// What it is the address of.
+    #[must_use]
+    pub fn kind(&self) -> AddressKind {
+        Self::kind_of(&self.0)
     }
 
     /// The normalised text.
@@ -159,6 +228,55 @@ mod tests {
     }
 
     #[test]
+    fn an_email_address_keeps_its_local_part_and_lowers_its_domain() {
+        let normal = |text| Address::email(text).map(|a| a.to_string());
+        assert_eq!(normal("User.Name+tag@Example.COM").as_deref(), Ok("User.Name+tag@example.com"));
+        assert_eq!(normal(" user@example.com ").as_deref(), Ok("user@example.com"));
+        assert_eq!(normal("[x@y.com](mailto:x@y.com)").as_deref(), Ok("x@y.com"));
+    }
+
+    #[test]
+    fn what_is_no_email_address_is_refused() {
+        let texts = [
+            "",
+            "user",
+            "@example.com",
+            "user@",
+            "a b@example.com",
+            "user@exa mple.com",
+            "user@@example.com",
+            "user@example",
+            "Name <user@example.com>",
+            "user@[127.0.0.1]",
+            "user@example.com\u{0}",
+            "[x@y.com](mailto:x@y.com",
+            "user@example.com\r\nBcc: a@b.com",
+        ];
+        for text in texts {
+            assert_eq!(Address::email(text), Err(AddressError::NotEmail), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_short_and_printable() {
+        assert_eq!(Address::name(" alice ").map(|a| a.to_string()).as_deref(), Ok("alice"));
+        for text in ["", "  ", "a\u{0}b", "a\nb", &"x".repeat(256)] {
+            assert_eq!(Address::name(text), Err(AddressError::NotName), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_kind_shows() {
+        for (text, kind) in [
+            ("+12016661234", AddressKind::Phone),
+            ("user@example.com", AddressKind::Email),
+            ("alice", AddressKind::Name),
+        ] {
+            assert_eq!(Address::kind_of(text), kind, "{text}");
+        }
+    }
+
+    #[test]
     fn logs_see_only_the_ends() {
         assert_eq!(Address::phone("+12016661234").expect("possible").redacted(), "+12…34");
     }
@@ -168,6 +286,16 @@ mod tests {
         fn parsing_is_total_and_idempotent(text in "\\PC{0,40}|\\+[0-9 ().-]{0,24}") {
             if let Ok(address) = Address::phone(&text) {
                 prop_assert_eq!(Address::phone(address.as_str()), Ok(address));
+            }
+            if let Ok(address) = Address::email(&text) {
+                prop_assert_eq!(Address::email(address.as_str()), Ok(address));
+            }
+        }
+
+        #[test]
+        fn emails_are_idempotent_too(text in "[a-zA-Z0-9.+_-]{1,12}@[a-zA-Z0-9.-]{1,12}\\.[a-zA-Z]{1,5}") {
+            if let Ok(address) = Address::email(&text) {
+                prop_assert_eq!(Address::email(address.as_str()), Ok(address));
             }
         }
     }

@@ -19,6 +19,60 @@ pub enum MessageCommand {
     RecordReceipt(RecordReceipt),
     /// Take in a message from outside.
     Receive(MessageReceived),
+    /// Call it off, as long as no attempt has begun.
+    Cancel {
+        /// Now.
+        at: DateTime<Utc>,
+    },
+    /// Begin a new round of attempts for a failed message.
+    Retry {
+        /// Now.
+        at: DateTime<Utc>,
+    },
+    /// Let the next attempt wait.
+    Defer {
+        /// For what.
+        reason: String,
+        /// Until when.
+        until: DateTime<Utc>,
+        /// Now.
+        at: DateTime<Utc>,
+    },
+    /// Say that the lease of the attempt under way is over and its claimant gone.
+    ExpireLease {
+        /// Now.
+        at: DateTime<Utc>,
+    },
+    /// Say what came of an attempt in doubt, by a look-up, a policy or a person.
+    SettleDoubt(SettleDoubt),
+}
+
+/// Ends the doubt about an attempt.
+#[derive(Debug, Clone)]
+pub struct SettleDoubt {
+    /// The attempt.
+    pub attempt: u32,
+    /// What came of it.
+    pub settlement: Settlement,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
+/// What an attempt in doubt turned out to be.
+#[derive(Debug, Clone)]
+pub enum Settlement {
+    /// The provider has the message.
+    Sent {
+        /// What the provider calls it.
+        provider_message_id: String,
+    },
+    /// It has not, or is held not to have.
+    NotSent {
+        /// Why, and how that is known.
+        error: SendError,
+        /// When to try again; none when it was the last attempt.
+        retry_at: Option<DateTime<Utc>>,
+    },
 }
 
 /// Claims the next attempt for whoever holds the token.
@@ -102,6 +156,8 @@ pub enum ReceiptOutcome {
     Sent,
     /// It arrived.
     Delivered,
+    /// It was read.
+    Read,
     /// It did not arrive.
     Undelivered(SendError),
     /// The provider gave it up.
@@ -123,6 +179,12 @@ pub enum MessageRejection {
     /// It is not waiting for an attempt.
     #[error("the message is {}, and starts no attempt", .0.as_str())]
     NotWaiting(Status),
+    /// It cannot be called off any more.
+    #[error("the message is {}, and cannot be canceled", .0.as_str())]
+    NotCancelable(Status),
+    /// It has not failed.
+    #[error("the message is {}, and cannot be retried", .0.as_str())]
+    NotRetryable(Status),
     /// Its next attempt is not due yet.
     #[error("the next attempt is due at {0}")]
     NotDue(DateTime<Utc>),

@@ -1,5 +1,6 @@
 //! The facts of a message's life, as the log keeps them. Events are forever: a new shape is a new
-//! schema version and an upcaster in [`MessageEvent::decode`], and never an edit of an old one.
+//! schema version and an upcaster in [`MessageEvent::decode`], and never an edit of an old one. Only a
+//! field that may be absent, and then means what its absence meant before, joins an existing version.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,12 @@ use crate::ids::ConversationId;
 pub enum Channel {
     /// A text message to a phone.
     Sms,
+    /// A text message with pictures and the like.
+    Mms,
+    /// A mail.
+    Email,
+    /// A message between participants of this installation: stored and shown, carried by nobody.
+    Chat,
 }
 
 impl Channel {
@@ -25,7 +32,19 @@ impl Channel {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sms => "sms",
+            Self::Mms => "mms",
+            Self::Email => "email",
+            Self::Chat => "chat",
         }
+    }
+
+    /// Every channel.
+    pub const ALL: [Self; 4] = [Self::Sms, Self::Mms, Self::Email, Self::Chat];
+
+    /// Whether a provider carries it.
+    #[must_use]
+    pub const fn has_provider(self) -> bool {
+        !matches!(self, Self::Chat)
     }
 }
 
@@ -60,11 +79,50 @@ impl Priority {
 /// A file that goes with a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
-    /// Where the file is.
-    pub url: String,
+    /// Where the file is, unless `content` is the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Its media type, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
+    /// Its name, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// The file itself, in base64 (RFC 4648, section 4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+/// What only a mail has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Email {
+    /// The subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The text as HTML.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub html: Option<String>,
+    /// Who gets a copy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cc: Vec<Address>,
+    /// Who gets a copy unseen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bcc: Vec<Address>,
+    /// Where answers are to go, if not to the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<Address>,
+    /// Further headers, as the client wrote them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Its Message-ID (RFC 5322, section 3.6.4), without angle brackets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail_id: Option<String>,
+    /// The Message-ID of the mail that it answers, without angle brackets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: Option<String>,
+    /// The Message-IDs of the thread so far, oldest first, without angle brackets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<String>,
 }
 
 /// Why a message was not sent or not delivered.
@@ -94,6 +152,15 @@ pub struct MessageRequested {
     /// Files that go with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
+    /// What only a mail has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Box<Email>>,
+    /// The topic that sets its conversation apart from others of the same participants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// When it is to be sent, if not at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_at: Option<DateTime<Utc>>,
     /// Which queue it waits in.
     pub priority: Priority,
     /// The client's own notes, kept and never read.
@@ -237,10 +304,54 @@ pub struct MessageReceived {
     /// Files that came with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
+    /// What only a mail has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<Box<Email>>,
+    /// The topic that sets its conversation apart from others of the same participants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
     /// Into how many parts it was cut, where the provider says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments: Option<u32>,
     /// When it came.
+    pub at: DateTime<Utc>,
+}
+
+/// A receipt says that the recipient has read the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRead {
+    /// The attempt that it speaks of.
+    pub attempt: u32,
+    /// What the provider calls the message.
+    pub provider_message_id: String,
+    /// The content id of the receipt.
+    pub receipt_id: Uuid,
+    /// When the receipt came.
+    pub at: DateTime<Utc>,
+}
+
+/// The message was called off before an attempt began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageCanceled {
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The next attempt has to wait for something other than a failure's back-off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageDeferred {
+    /// For what, such as `rate`.
+    pub reason: String,
+    /// Until when.
+    pub until: DateTime<Utc>,
+    /// Since when.
+    pub at: DateTime<Utc>,
+}
+
+/// Somebody asked for a failed message to be tried again: a new round of attempts begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryRequested {
+    /// When.
     pub at: DateTime<Utc>,
 }
 
@@ -317,4 +428,8 @@ message_events![
     MessageDelivered,
     MessageUndelivered,
     MessageReceived,
+    MessageRead,
+    MessageCanceled,
+    MessageDeferred,
+    RetryRequested,
 ];

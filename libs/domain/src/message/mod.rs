@@ -5,6 +5,7 @@
 //! by the holder of the token that stands in the committed [`event::SendAttempted`].
 
 pub mod command;
+pub mod due;
 pub mod event;
 pub mod status;
 #[cfg(test)]
@@ -15,11 +16,12 @@ use uuid::Uuid;
 
 use self::command::{
     AttemptOutcome, MessageCommand, MessageRejection, ReceiptOutcome, RecordOutcome, RecordReceipt,
-    StartAttempt,
+    SettleDoubt, Settlement, StartAttempt,
 };
 use self::event::{
-    AttemptAbandoned, Channel, MessageDelivered, MessageEvent, MessageFailed, MessageReceived,
-    MessageRequested, MessageSent, MessageUndelivered, SendAttempted, SendFailed, SendInDoubt,
+    AttemptAbandoned, Channel, MessageCanceled, MessageDeferred, MessageDelivered, MessageEvent,
+    MessageFailed, MessageRead, MessageReceived, MessageRequested, MessageSent, MessageUndelivered,
+    RetryRequested, SendAttempted, SendError, SendFailed, SendInDoubt,
 };
 use self::status::{Progress, Status};
 use crate::decider::{Decider, Routing};
@@ -45,7 +47,10 @@ pub struct Message {
     origin: Option<Origin>,
     progress: Progress,
     attempts: Vec<Attempt>,
-    retry_at: Option<DateTime<Utc>>,
+    /// Before this no attempt starts: a schedule, a deferral, or a failure's back-off.
+    not_before: Option<DateTime<Utc>>,
+    /// The attempts of the rounds before the present one.
+    attempts_before: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +62,11 @@ enum Origin {
 #[derive(Debug, Clone, PartialEq)]
 struct Attempt {
     number: u32,
+    account: String,
     token: Uuid,
+    at: DateTime<Utc>,
+    lease_until: DateTime<Utc>,
+    in_doubt_at: Option<DateTime<Utc>>,
     /// What the provider calls the message, once it took it.
     provider_message_id: Option<String>,
 }
@@ -93,10 +102,34 @@ impl Message {
         }
     }
 
-    /// When the next attempt is due; none unless the message waits for one after a failure.
+    /// The number, within the present round, of the latest attempt; 0 before its first.
     #[must_use]
-    pub fn retry_at(&self) -> Option<DateTime<Utc>> {
-        self.retry_at.filter(|_| self.status() == Status::Retrying)
+    pub const fn attempt_in_round(&self) -> u32 {
+        self.attempt().saturating_sub(self.attempts_before)
+    }
+
+    /// When the next attempt is due; none when the message waits for none.
+    #[must_use]
+    pub fn attempt_due(&self) -> Option<DateTime<Utc>> {
+        let origin = self.requested()?;
+        match self.status() {
+            Status::Queued | Status::Scheduled => Some(self.not_before.unwrap_or(origin.at)),
+            Status::Retrying => self.not_before,
+            _ => None,
+        }
+    }
+
+    /// The doubt about the latest attempt, if there is one.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Doubt<'_>> {
+        let attempt = self.latest().filter(|_| self.status() == Status::InDoubt)?;
+        Some(Doubt {
+            attempt: attempt.number,
+            account: &attempt.account,
+            attempted_at: attempt.at,
+            lease_until: attempt.lease_until,
+            since: attempt.in_doubt_at?,
+        })
     }
 
     /// The attempt that was claimed with `token`.
@@ -113,18 +146,22 @@ impl Message {
         }
     }
 
+    fn latest(&self) -> Option<&Attempt> {
+        self.find_attempt(self.attempt())
+    }
+
     fn find_attempt(&self, number: u32) -> Option<&Attempt> {
         self.attempts.iter().find(|attempt| attempt.number == number)
     }
 
     fn start_attempt(&self, start: &StartAttempt) -> Result<Vec<MessageEvent>, MessageRejection> {
         self.outbound()?;
-        match (self.status(), self.retry_at()) {
-            (Status::Retrying, Some(due)) if due > start.at => {
+        match self.attempt_due() {
+            Some(due) if due > start.at && self.not_before.is_some() => {
                 return Err(MessageRejection::NotDue(due));
             }
-            (Status::Queued, _) | (Status::Retrying, Some(_)) => {}
-            (status, _) => return Err(MessageRejection::NotWaiting(status)),
+            Some(_) => {}
+            None => return Err(MessageRejection::NotWaiting(self.status())),
         }
         Ok(vec![
             SendAttempted {
@@ -162,12 +199,7 @@ impl Message {
                 vec![MessageSent { attempt: number, provider_message_id, segments, at }.into()]
             }
             AttemptOutcome::NotSent { error, retry_at } if open => {
-                let retry_at = retry_at.filter(|_| !error.permanent);
-                let error = error.clone();
-                let failed = SendFailed { attempt: number, error: error.clone(), retry_at, at };
-                let last = MessageFailed { attempt: number, error, receipt_id: None, at };
-                let terminal = retry_at.is_none().then(|| last.into());
-                std::iter::once(failed.into()).chain(terminal).collect()
+                not_sent(number, error, *retry_at, at)
             }
             AttemptOutcome::Unknown { detail } if open => {
                 vec![SendInDoubt { attempt: number, detail: detail.clone(), at }.into()]
@@ -177,6 +209,63 @@ impl Message {
             }
             _ => Vec::new(),
         })
+    }
+
+    fn settle_doubt(&self, settle: &SettleDoubt) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        let SettleDoubt { attempt, ref settlement, at } = *settle;
+        if self.doubt().is_none_or(|doubt| doubt.attempt != attempt) {
+            // A receipt, or somebody else, was faster.
+            return Ok(Vec::new());
+        }
+        Ok(match settlement {
+            Settlement::Sent { provider_message_id } => {
+                let provider_message_id = provider_message_id.clone();
+                vec![MessageSent { attempt, provider_message_id, segments: None, at }.into()]
+            }
+            Settlement::NotSent { error, retry_at } => not_sent(attempt, error, *retry_at, at),
+        })
+    }
+
+    fn expire_lease(&self, at: DateTime<Utc>) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        let expired = self
+            .latest()
+            .filter(|attempt| self.status() == Status::Sending && attempt.lease_until <= at);
+        Ok(expired.map_or_else(Vec::new, |attempt| {
+            let detail = "the claimant said nothing before its lease was over".to_owned();
+            vec![SendInDoubt { attempt: attempt.number, detail, at }.into()]
+        }))
+    }
+
+    fn cancel(&self, at: DateTime<Utc>) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        match self.status() {
+            Status::Queued | Status::Scheduled => Ok(vec![MessageCanceled { at }.into()]),
+            status => Err(MessageRejection::NotCancelable(status)),
+        }
+    }
+
+    fn retry(&self, at: DateTime<Utc>) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        match self.status() {
+            Status::Failed => Ok(vec![RetryRequested { at }.into()]),
+            status => Err(MessageRejection::NotRetryable(status)),
+        }
+    }
+
+    fn defer(
+        &self,
+        reason: &str,
+        until: DateTime<Utc>,
+        at: DateTime<Utc>,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        match self.attempt_due() {
+            Some(due) if due >= until => Ok(Vec::new()),
+            Some(_) => Ok(vec![MessageDeferred { reason: reason.to_owned(), until, at }.into()]),
+            None => Err(MessageRejection::NotWaiting(self.status())),
+        }
     }
 
     fn record_receipt(
@@ -202,6 +291,35 @@ impl Message {
     }
 }
 
+/// An attempt in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt<'a> {
+    /// Its number.
+    pub attempt: u32,
+    /// The provider account that was used.
+    pub account: &'a str,
+    /// When it was claimed; the provider has nothing of it from before.
+    pub attempted_at: DateTime<Utc>,
+    /// Until when its claimant may still say what came of it.
+    pub lease_until: DateTime<Utc>,
+    /// Since when it is in doubt.
+    pub since: DateTime<Utc>,
+}
+
+/// The attempt surely did not send; without another one the message has failed.
+fn not_sent(
+    attempt: u32,
+    error: &SendError,
+    retry_at: Option<DateTime<Utc>>,
+    at: DateTime<Utc>,
+) -> Vec<MessageEvent> {
+    let retry_at = retry_at.filter(|_| !error.permanent);
+    let failed = SendFailed { attempt, error: error.clone(), retry_at, at };
+    let last = MessageFailed { attempt, error: error.clone(), receipt_id: None, at };
+    let terminal = retry_at.is_none().then(|| last.into());
+    std::iter::once(failed.into()).chain(terminal).collect()
+}
+
 fn receipt_event(attempt: &Attempt, receipt: &RecordReceipt) -> MessageEvent {
     let RecordReceipt { provider_message_id, receipt_id, outcome, at, .. } = receipt.clone();
     let attempt = attempt.number;
@@ -212,6 +330,7 @@ fn receipt_event(attempt: &Attempt, receipt: &RecordReceipt) -> MessageEvent {
         ReceiptOutcome::Delivered => {
             MessageDelivered { attempt, provider_message_id, receipt_id, at }.into()
         }
+        ReceiptOutcome::Read => MessageRead { attempt, provider_message_id, receipt_id, at }.into(),
         ReceiptOutcome::Undelivered(error) => {
             MessageUndelivered { attempt, provider_message_id, receipt_id, error, at }.into()
         }
@@ -236,6 +355,11 @@ impl Decider for Message {
             MessageCommand::StartAttempt(start) => self.start_attempt(start),
             MessageCommand::RecordOutcome(record) => self.record_outcome(record),
             MessageCommand::RecordReceipt(receipt) => self.record_receipt(receipt),
+            MessageCommand::Cancel { at } => self.cancel(*at),
+            MessageCommand::Retry { at } => self.retry(*at),
+            MessageCommand::Defer { reason, until, at } => self.defer(reason, *until, *at),
+            MessageCommand::ExpireLease { at } => self.expire_lease(*at),
+            MessageCommand::SettleDoubt(settle) => self.settle_doubt(settle),
         }
     }
 
@@ -244,29 +368,45 @@ impl Decider for Message {
         self.progress = self.progress.after(event);
         match event {
             E::MessageRequested(e) => {
-                self.origin.get_or_insert_with(|| Origin::Requested(e.clone()));
+                if self.origin.is_none() {
+                    self.origin = Some(Origin::Requested(e.clone()));
+                    self.not_before = e.send_at;
+                }
             }
             E::MessageReceived(e) => {
                 self.origin.get_or_insert_with(|| Origin::Received(e.clone()));
             }
-            E::SendAttempted(e) => {
-                self.attempts.push(Attempt {
-                    number: e.attempt,
-                    token: e.token,
-                    provider_message_id: None,
-                });
-            }
+            E::SendAttempted(e) => self.attempts.push(Attempt {
+                number: e.attempt,
+                account: e.account.clone(),
+                token: e.token,
+                at: e.at,
+                lease_until: e.lease_until,
+                in_doubt_at: None,
+                provider_message_id: None,
+            }),
             E::MessageSent(e) => {
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
                     attempt.provider_message_id = Some(e.provider_message_id.clone());
                 }
             }
-            E::SendFailed(e) => self.retry_at = e.retry_at,
-            E::AttemptAbandoned(e) => self.retry_at = Some(e.retry_at),
-            E::SendInDoubt(_)
-            | E::MessageFailed(_)
+            E::SendInDoubt(e) => {
+                if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
+                    attempt.in_doubt_at = Some(e.at);
+                }
+            }
+            E::SendFailed(e) => self.not_before = e.retry_at,
+            E::AttemptAbandoned(e) => self.not_before = Some(e.retry_at),
+            E::MessageDeferred(e) => self.not_before = Some(e.until),
+            E::RetryRequested(e) => {
+                self.not_before = Some(e.at);
+                self.attempts_before = self.attempt();
+            }
+            E::MessageFailed(_)
             | E::MessageDelivered(_)
-            | E::MessageUndelivered(_) => {}
+            | E::MessageUndelivered(_)
+            | E::MessageRead(_)
+            | E::MessageCanceled(_) => {}
         }
         self
     }

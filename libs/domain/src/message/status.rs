@@ -8,6 +8,8 @@ use super::event::MessageEvent;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
+    /// Accepted, to be sent later.
+    Scheduled,
     /// Accepted, and waiting for its first attempt.
     Queued,
     /// An attempt is under way.
@@ -24,6 +26,10 @@ pub enum Status {
     Failed,
     /// A receipt says that it arrived.
     Delivered,
+    /// A receipt says that it was read.
+    Read,
+    /// It was called off before an attempt began.
+    Canceled,
     /// It came from outside.
     Received,
 }
@@ -33,6 +39,7 @@ impl Status {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Scheduled => "scheduled",
             Self::Queued => "queued",
             Self::Sending => "sending",
             Self::Retrying => "retrying",
@@ -41,21 +48,40 @@ impl Status {
             Self::Undelivered => "undelivered",
             Self::Failed => "failed",
             Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Canceled => "canceled",
             Self::Received => "received",
         }
     }
 
+    /// Every status.
+    pub const ALL: [Self; 12] = [
+        Self::Scheduled,
+        Self::Queued,
+        Self::Sending,
+        Self::Retrying,
+        Self::InDoubt,
+        Self::Sent,
+        Self::Undelivered,
+        Self::Failed,
+        Self::Delivered,
+        Self::Read,
+        Self::Canceled,
+        Self::Received,
+    ];
+
     /// How much is known of one attempt. What a higher rank says is never taken back by a lower.
     const fn rank(self) -> u8 {
         match self {
-            Self::Queued => 0,
+            Self::Scheduled | Self::Queued => 0,
             Self::Sending => 1,
             Self::InDoubt => 2,
             Self::Retrying => 3,
             Self::Sent => 4,
             Self::Undelivered => 5,
             Self::Failed => 6,
-            Self::Delivered | Self::Received => 7,
+            Self::Delivered | Self::Received | Self::Canceled => 7,
+            Self::Read => 8,
         }
     }
 }
@@ -82,7 +108,18 @@ impl Progress {
     pub fn after(self, event: &MessageEvent) -> Self {
         use MessageEvent as E;
         match event {
-            E::MessageRequested(_) => self.raised(self.attempt, Status::Queued),
+            E::MessageRequested(e) if self == Self::default() && e.send_at.is_some() => {
+                Self { status: Status::Scheduled, ..self }
+            }
+            E::MessageRequested(e) if self == Self::default() && !e.channel.has_provider() => {
+                Self { status: Status::Delivered, ..self }
+            }
+            E::MessageRequested(_) | E::MessageDeferred(_) => self,
+            E::MessageCanceled(_) => self.raised(self.attempt, Status::Canceled),
+            E::RetryRequested(_) => match self.status {
+                Status::Failed => Self { status: Status::Queued, ..self },
+                _ => self,
+            },
             E::MessageReceived(_) => self.raised(self.attempt, Status::Received),
             E::SendAttempted(e) => self.started(e.attempt),
             E::MessageSent(e) => self.raised(e.attempt, Status::Sent),
@@ -92,6 +129,7 @@ impl Progress {
             E::MessageFailed(e) => self.raised(e.attempt, Status::Failed),
             E::MessageUndelivered(e) => self.raised(e.attempt, Status::Undelivered),
             E::MessageDelivered(_) => self.raised(self.attempt, Status::Delivered),
+            E::MessageRead(_) => self.raised(self.attempt, Status::Read),
         }
     }
 
@@ -100,14 +138,17 @@ impl Progress {
             return self;
         }
         let status = match self.status {
-            Status::Delivered | Status::Received => self.status,
+            Status::Delivered | Status::Read | Status::Received | Status::Canceled => self.status,
             _ => Status::Sending,
         };
         Self { status, attempt }
     }
 
     fn raised(self, attempt: u32, status: Status) -> Self {
-        if attempt == self.attempt && status.rank() > self.status.rank() {
+        // Before an attempt, and between two rounds of them, what is said of an earlier one is late.
+        let waits = matches!(self.status, Status::Scheduled | Status::Queued);
+        let late = waits && status.rank() < Status::Delivered.rank();
+        if attempt == self.attempt && !late && status.rank() > self.status.rank() {
             Self { status, ..self }
         } else {
             self

@@ -44,6 +44,12 @@ impl From<RecordOutcome> for MessageCommand {
     }
 }
 
+impl From<SettleDoubt> for MessageCommand {
+    fn from(command: SettleDoubt) -> Self {
+        Self::SettleDoubt(command)
+    }
+}
+
 impl From<RecordReceipt> for MessageCommand {
     fn from(command: RecordReceipt) -> Self {
         Self::RecordReceipt(command)
@@ -72,6 +78,9 @@ fn request() -> MessageRequested {
         to: vec![to],
         body: Some("Hello".to_owned()),
         attachments: Vec::new(),
+        email: None,
+        topic: None,
+        send_at: None,
         priority: event::Priority::Normal,
         metadata: BTreeMap::new(),
         at: at(0),
@@ -90,6 +99,8 @@ fn inbound() -> MessageReceived {
         to: vec![to],
         body: Some("Hi".to_owned()),
         attachments: Vec::new(),
+        email: None,
+        topic: None,
         segments: Some(1),
         at: at(0),
     }
@@ -141,6 +152,24 @@ fn receipt(n: u32, outcome: ReceiptOutcome) -> RecordReceipt {
         outcome,
         at: at(3),
     }
+}
+
+fn defer_until(second: i64) -> MessageCommand {
+    MessageCommand::Defer { reason: "rate".to_owned(), until: at(second), at: at(0) }
+}
+
+/// A look-up that found the message, or surely did not.
+fn settle(n: u32, sent: bool) -> SettleDoubt {
+    let settlement = if sent {
+        Settlement::Sent { provider_message_id: "SM1".to_owned() }
+    } else {
+        Settlement::NotSent { error: error(false), retry_at: Some(at(30)) }
+    };
+    SettleDoubt { attempt: n, settlement, at: at(20) }
+}
+
+fn in_doubt(n: u32) -> MessageEvent {
+    SendInDoubt { attempt: n, detail: "timeout".to_owned(), at: at(4) }.into()
 }
 
 fn names(events: &[MessageEvent]) -> Vec<&'static str> {
@@ -364,6 +393,136 @@ fn a_receipt_of_nobodys_attempt_is_refused() {
 }
 
 #[test]
+fn a_scheduled_message_waits_for_its_time() {
+    let later = MessageRequested { send_at: Some(at(60)), ..request() };
+    let scheduled = given(&[later.clone().into()]);
+    assert_eq!(scheduled.status(), Status::Scheduled);
+    assert_eq!(scheduled.when(start(1, 59)), Err(MessageRejection::NotDue(at(60))));
+    assert_eq!(scheduled.when(start(1, 60)), Ok(vec![attempted(1, 60)]));
+    let begun = given(&[later.into(), attempted(1, 60)]);
+    assert_eq!(begun.status(), Status::Sending);
+}
+
+#[test]
+fn what_has_not_begun_can_be_called_off_once() {
+    let later = MessageRequested { send_at: Some(at(60)), ..request() };
+    for history in [vec![request().into()], vec![later.into()]] {
+        let waiting = given(&history);
+        let cancel = || MessageCommand::Cancel { at: at(1) };
+        assert_eq!(waiting.when(cancel()), Ok(vec![MessageCanceled { at: at(1) }.into()]));
+        let canceled = Given(execute(waiting.0, &cancel()).0);
+        assert_eq!(canceled.status(), Status::Canceled);
+        let again = canceled.when(cancel());
+        assert_eq!(again, Err(MessageRejection::NotCancelable(Status::Canceled)));
+        let start = canceled.when(start(1, 99));
+        assert_eq!(start, Err(MessageRejection::NotWaiting(Status::Canceled)));
+    }
+}
+
+#[test]
+fn what_has_begun_cannot_be_called_off() {
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    let late = claimed.when(MessageCommand::Cancel { at: at(2) });
+    assert_eq!(late, Err(MessageRejection::NotCancelable(Status::Sending)));
+}
+
+#[test]
+fn a_failed_message_gets_a_new_round_of_attempts() {
+    let history = [
+        request().into(),
+        attempted(1, 1),
+        failed(1, None),
+        MessageFailed { attempt: 1, error: error(true), receipt_id: None, at: at(2) }.into(),
+    ];
+    let over = given(&history);
+    let retry = MessageCommand::Retry { at: at(7) };
+    let (again, events) = execute(over.0, &retry);
+    assert_eq!(names(&events), ["RetryRequested"]);
+    assert_eq!(again.status(), Status::Queued);
+    let (again, events) = execute(again, &start(2, 7).into());
+    assert_eq!(names(&events), ["SendAttempted"]);
+    assert_eq!((again.attempt(), again.attempt_in_round()), (2, 1));
+    let running = again.decide(&retry);
+    assert_eq!(running, Err(MessageRejection::NotRetryable(Status::Sending)));
+}
+
+#[test]
+fn a_repeated_failure_receipt_does_not_end_the_new_round() {
+    let gave_up = receipt(1, ReceiptOutcome::Failed(error(true)));
+    let (failed, _) =
+        execute(given(&[request().into(), attempted(1, 1), sent(1)]).0, &gave_up.clone().into());
+    let (again, _) = execute(failed, &MessageCommand::Retry { at: at(7) });
+    assert_eq!(again.decide(&gave_up.into()), Ok(Vec::new()));
+    let (delivered, _) = execute(again, &receipt(1, ReceiptOutcome::Delivered).into());
+    assert_eq!(delivered.status(), Status::Delivered, "but a delivery is one, whenever it comes");
+}
+
+#[test]
+fn a_deferral_holds_the_attempt_back_and_never_brings_it_forward() {
+    let (deferred, events) = execute(given(&[request().into()]).0, &defer_until(10));
+    assert_eq!(names(&events), ["MessageDeferred"]);
+    let early = deferred.decide(&start(1, 9).into());
+    assert_eq!(early, Err(MessageRejection::NotDue(at(10))));
+    assert_eq!(deferred.decide(&defer_until(9)), Ok(Vec::new()));
+    assert_eq!(names(&deferred.decide(&start(1, 10).into()).expect("due")), ["SendAttempted"]);
+}
+
+#[test]
+fn an_attempt_without_an_outcome_is_in_doubt_when_its_lease_is_over() {
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    let expire = |second| MessageCommand::ExpireLease { at: at(second) };
+    assert_eq!(claimed.when(expire(10)), Ok(Vec::new()), "its lease runs until 11");
+    let (doubtful, events) = execute(claimed.0, &expire(11));
+    assert_eq!(names(&events), ["SendInDoubt"]);
+    let doubt = doubtful.doubt().expect("a doubt");
+    assert_eq!((doubt.attempt, doubt.account, doubt.since), (1, "AC0", at(11)));
+    let done = given(&[request().into(), attempted(1, 1), sent(1)]);
+    assert_eq!(done.when(expire(99)), Ok(Vec::new()));
+}
+
+#[test]
+fn a_look_up_settles_a_doubt_and_nothing_else() {
+    let doubtful = given(&[request().into(), attempted(1, 1), in_doubt(1)]);
+    assert_eq!(names(&doubtful.when(settle(1, true)).expect("found")), ["MessageSent"]);
+    assert_eq!(names(&doubtful.when(settle(1, false)).expect("not found")), ["SendFailed"]);
+    assert_eq!(doubtful.when(settle(2, false)), Ok(Vec::new()), "another attempt");
+    let (delivered, _) = execute(doubtful.0, &receipt(1, ReceiptOutcome::Delivered).into());
+    assert_eq!(delivered.decide(&settle(1, false).into()), Ok(Vec::new()), "a receipt was faster");
+}
+
+#[test]
+fn a_chat_message_is_there_at_once_and_nobody_sends_it() {
+    let chat = given(&[MessageRequested { channel: Channel::Chat, ..request() }.into()]);
+    assert_eq!(chat.status(), Status::Delivered);
+    assert_eq!(chat.when(start(1, 1)), Err(MessageRejection::NotWaiting(Status::Delivered)));
+}
+
+#[test]
+fn a_read_message_is_delivered_and_more() {
+    let is_sent = given(&[request().into(), attempted(1, 1), sent(1)]);
+    let (read, _) = execute(is_sent.0, &receipt(1, ReceiptOutcome::Read).into());
+    assert_eq!(read.status(), Status::Read);
+    assert_eq!(read.decide(&receipt(1, ReceiptOutcome::Delivered).into()), Ok(Vec::new()));
+}
+
+#[test]
+fn every_message_that_waits_or_is_under_way_has_a_due_time() {
+    use super::due::Due;
+
+    let due = |event: MessageEvent| event.due();
+    let later = MessageRequested { send_at: Some(at(60)), ..request() };
+    assert_eq!(due(request().into()), Due::At { attempt: None, at: at(0) });
+    assert_eq!(due(later.into()), Due::At { attempt: None, at: at(60) });
+    assert_eq!(due(attempted(1, 1)), Due::At { attempt: Some(1), at: at(11) });
+    assert_eq!(due(in_doubt(1)), Due::At { attempt: Some(1), at: at(4) });
+    assert_eq!(due(failed(1, Some(at(9)))), Due::At { attempt: Some(1), at: at(9) });
+    assert_eq!(due(failed(1, None)), Due::Settled { attempt: 1 });
+    assert_eq!(due(sent(1)), Due::Settled { attempt: 1 });
+    assert_eq!(due(RetryRequested { at: at(7) }.into()), Due::At { attempt: None, at: at(7) });
+    assert_eq!(due(inbound().into()), Due::Over);
+}
+
+#[test]
 fn an_inbound_message_is_received_once() {
     let events = given(&[]).when(MessageCommand::Receive(inbound()));
     assert_eq!(events, Ok(vec![inbound().into()]));
@@ -446,6 +605,16 @@ fn every_event() -> Vec<MessageEvent> {
         }
         .into(),
         inbound().into(),
+        MessageRead {
+            attempt: 1,
+            provider_message_id: "SM1".to_owned(),
+            receipt_id: delivered.receipt_id,
+            at: at(5),
+        }
+        .into(),
+        MessageCanceled { at: at(1) }.into(),
+        MessageDeferred { reason: "rate".to_owned(), until: at(6), at: at(1) }.into(),
+        RetryRequested { at: at(7) }.into(),
     ]
 }
 
@@ -461,7 +630,12 @@ fn renumbered(event: MessageEvent, n: u32) -> MessageEvent {
         E::MessageFailed(e) => MessageFailed { attempt: n, ..e }.into(),
         E::MessageDelivered(e) => MessageDelivered { attempt: n, ..e }.into(),
         E::MessageUndelivered(e) => MessageUndelivered { attempt: n, ..e }.into(),
-        other @ (E::MessageRequested(_) | E::MessageReceived(_)) => other,
+        E::MessageRead(e) => MessageRead { attempt: n, ..e }.into(),
+        other @ (E::MessageRequested(_)
+        | E::MessageReceived(_)
+        | E::MessageCanceled(_)
+        | E::MessageDeferred(_)
+        | E::RetryRequested(_)) => other,
     }
 }
 
@@ -474,6 +648,7 @@ fn any_receipt_outcome() -> impl Strategy<Value = ReceiptOutcome> {
     prop_oneof![
         Just(ReceiptOutcome::Sent),
         Just(ReceiptOutcome::Delivered),
+        Just(ReceiptOutcome::Read),
         Just(ReceiptOutcome::Undelivered(error(true))),
         Just(ReceiptOutcome::Failed(error(true))),
     ]
@@ -495,7 +670,12 @@ fn any_command() -> impl Strategy<Value = MessageCommand> {
         (number.clone(), 1..99_u32, outcomes).prop_map(|(n, holder, o)| {
             RecordOutcome { token: token(holder), ..outcome(n, o) }.into()
         }),
-        (number, any_receipt_outcome()).prop_map(|(n, o)| receipt(n, o).into()),
+        (number.clone(), any_receipt_outcome()).prop_map(|(n, o)| receipt(n, o).into()),
+        (0..20_i64).prop_map(|second| MessageCommand::Cancel { at: at(second) }),
+        (0..20_i64).prop_map(|second| MessageCommand::Retry { at: at(second) }),
+        (0..20_i64).prop_map(|second| MessageCommand::ExpireLease { at: at(second) }),
+        (0..20_i64).prop_map(defer_until),
+        (number, any::<bool>()).prop_map(|(n, sent)| settle(n, sent).into()),
     ]
 }
 
@@ -550,6 +730,35 @@ proptest! {
         for command in &commands {
             let _ = execute(message.clone(), command);
         }
+    }
+
+    #[test]
+    fn what_is_not_final_is_due_at_some_time(
+        commands in prop::collection::vec(any_command(), 0..30),
+    ) {
+        use super::due::Due;
+
+        let mut message = execute(Message::default(), &MessageCommand::Request(request())).0;
+        let mut due = Some((0, at(0)));
+        for command in &commands {
+            let (next, events) = execute(message, command);
+            for event in &events {
+                due = match (event.due(), due) {
+                    (Due::At { attempt, at }, held) => {
+                        Some((attempt.or(held.map(|(n, _)| n)).unwrap_or(0), at))
+                    }
+                    (Due::Settled { attempt }, Some((held, _))) if attempt >= held => None,
+                    (Due::Settled { .. }, held) => held,
+                    (Due::Over, _) => None,
+                };
+            }
+            message = next;
+        }
+        let waits = matches!(
+            message.status(),
+            Status::Scheduled | Status::Queued | Status::Sending | Status::Retrying | Status::InDoubt
+        );
+        prop_assert!(!waits || due.is_some(), "{:?} is due at no time", message.status());
     }
 
     #[test]

@@ -1,0 +1,52 @@
+//! When somebody has to look at a message again, told by one event alone, so that progress never
+//! depends on a delivery being remembered.
+
+use chrono::{DateTime, Utc};
+
+use super::event::MessageEvent;
+
+/// What an event says of its message's due time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Look at it at this time; what is to be done then, the message itself says.
+    At {
+        /// The attempt that the event speaks of; none when it speaks of the next one.
+        attempt: Option<u32>,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// This attempt, and those before it, need nobody any more. A later one keeps its time.
+    Settled {
+        /// The attempt.
+        attempt: u32,
+    },
+    /// Nothing is left to be done for the message.
+    Over,
+}
+
+impl MessageEvent {
+    /// What the event says of its message's due time.
+    #[must_use]
+    pub fn due(&self) -> Due {
+        match self {
+            Self::MessageRequested(e) if !e.channel.has_provider() => Due::Over,
+            Self::MessageRequested(e) => Due::At { attempt: None, at: e.send_at.unwrap_or(e.at) },
+            Self::SendAttempted(e) => Due::At { attempt: Some(e.attempt), at: e.lease_until },
+            Self::SendInDoubt(e) => Due::At { attempt: Some(e.attempt), at: e.at },
+            Self::SendFailed(e) => match e.retry_at {
+                Some(at) => Due::At { attempt: Some(e.attempt), at },
+                None => Due::Settled { attempt: e.attempt },
+            },
+            Self::AttemptAbandoned(e) => Due::At { attempt: Some(e.attempt), at: e.retry_at },
+            Self::MessageDeferred(e) => Due::At { attempt: None, at: e.until },
+            Self::RetryRequested(e) => Due::At { attempt: None, at: e.at },
+            Self::MessageSent(e) => Due::Settled { attempt: e.attempt },
+            Self::MessageUndelivered(e) => Due::Settled { attempt: e.attempt },
+            Self::MessageFailed(e) => Due::Settled { attempt: e.attempt },
+            Self::MessageDelivered(_)
+            | Self::MessageRead(_)
+            | Self::MessageCanceled(_)
+            | Self::MessageReceived(_) => Due::Over,
+        }
+    }
+}
