@@ -45,6 +45,9 @@ pub(crate) fn requested(tenant: TenantId, from: &Address, to: &Address) -> Messa
         to: vec![to.clone()],
         body: Some("Hello".to_owned()),
         attachments: Vec::new(),
+        email: None,
+        topic: None,
+        send_at: None,
         priority: Priority::Normal,
         metadata: [("order".to_owned(), "42".into())].into(),
         at: at(0),
@@ -62,6 +65,8 @@ pub(crate) fn received(tenant: TenantId, from: &Address, to: &Address) -> Messag
         to: vec![to.clone()],
         body: Some("Hi back".to_owned()),
         attachments: Vec::new(),
+        email: None,
+        topic: None,
         segments: Some(1),
         at: at(0),
     }

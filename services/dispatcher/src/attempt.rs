@@ -179,7 +179,7 @@ impl Dispatcher {
         };
         log_outcome(&pending, attempt, &executed);
         (pending.message, pending.version) = (executed.state, executed.version);
-        match pending.message.retry_at() {
+        match pending.message.attempt_due() {
             Some(due) => {
                 let wait = (due - environment.now()).to_std().unwrap_or_default();
                 Next::Retry { pending: Box::new(pending), wait }

@@ -77,7 +77,7 @@ impl Priority {
 }
 
 /// A file that goes with a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Attachment {
     /// Where the file is, unless `content` is the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -745,7 +745,7 @@ proptest! {
             for event in &events {
                 due = match (event.due(), due) {
                     (Due::At { attempt, at }, held) => {
-                        Some((attempt.or(held.map(|(n, _)| n)).unwrap_or(0), at))
+                        Some((attempt.or_else(|| held.map(|(n, _)| n)).unwrap_or(0), at))
                     }
                     (Due::Settled { attempt }, Some((held, _))) if attempt >= held => None,
                     (Due::Settled { .. }, held) => held,

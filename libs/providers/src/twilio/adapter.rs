@@ -52,7 +52,8 @@ impl TwilioAdapter {
         let callback = self.status_callback(message.correlation());
         let mut form = vec![("To", to), ("From", message.from.as_str())];
         form.extend(message.body.as_deref().map(|body| ("Body", body)));
-        form.extend(message.attachments.iter().map(|file| ("MediaUrl", file.url.as_str())));
+        let urls = message.attachments.iter().filter_map(|file| file.url.as_deref());
+        form.extend(urls.map(|url| ("MediaUrl", url)));
         form.push(("StatusCallback", &callback));
         let request = self
             .client

@@ -154,7 +154,7 @@ impl Form<'_> {
         let file = |n| {
             let url = self.get(&format!("MediaUrl{n}"))?.to_owned();
             let content_type = self.get(&format!("MediaContentType{n}")).map(str::to_owned);
-            Some(Attachment { url, content_type })
+            Some(Attachment { url: Some(url), content_type, ..Attachment::default() })
         };
         Ok(Inbound {
             account: account.to_owned(),

@@ -217,7 +217,11 @@ impl MessageState {
             | E::SendInDoubt(_)
             | E::AttemptAbandoned(_)
             | E::MessageFailed(_)
-            | E::MessageUndelivered(_) => {}
+            | E::MessageUndelivered(_)
+            | E::MessageRead(_)
+            | E::MessageCanceled(_)
+            | E::MessageDeferred(_)
+            | E::RetryRequested(_) => {}
         }
         self.updated_at = at_of(event);
         self.position = position;
@@ -294,6 +298,10 @@ fn at_of(event: &MessageEvent) -> DateTime<Utc> {
         E::MessageDelivered(event) => event.at,
         E::MessageUndelivered(event) => event.at,
         E::MessageReceived(event) => event.at,
+        E::MessageRead(event) => event.at,
+        E::MessageCanceled(event) => event.at,
+        E::MessageDeferred(event) => event.at,
+        E::RetryRequested(event) => event.at,
     }
 }
 

@@ -171,6 +171,8 @@ impl Incoming<'_> {
             to,
             body,
             attachments,
+            email: None,
+            topic: None,
             segments,
             at: self.webhooks.store.environment().now(),
         });

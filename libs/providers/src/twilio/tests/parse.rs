@@ -178,8 +178,9 @@ fn an_inbound_message_is_read_whole() {
     assert_eq!(inbound.body.as_deref(), Some("Grüße 🥚"));
     assert_eq!(inbound.segments, Some(1));
     let file = |n, content_type: Option<&str>| Attachment {
-        url: format!("https://api.twilio.com/{n}"),
+        url: Some(format!("https://api.twilio.com/{n}")),
         content_type: content_type.map(str::to_owned),
+        ..Attachment::default()
     };
     assert_eq!(inbound.attachments, [file(0, Some("image/jpeg")), file(1, None)]);
 }

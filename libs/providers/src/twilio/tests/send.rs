@@ -65,7 +65,7 @@ async fn the_request_is_exactly_twilios() {
     let stub = Stub::start(reply(201, created())).await;
     let mut message = outbound();
     let url = |n: u8| format!("https://files.example/{n}.jpg");
-    let file = |n| Attachment { url: url(n), content_type: None };
+    let file = |n| Attachment { url: Some(url(n)), ..Attachment::default() };
     message.attachments = vec![file(1), file(2)];
     message.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
     adapter(&stub.url).send(&message).await;
