@@ -4,9 +4,10 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::message::event::{Attachment, Channel, SendError};
+use hatch_domain::message::event::{Attachment, Channel, Email, SendError};
 
 use crate::Correlation;
 
@@ -20,6 +21,46 @@ pub trait Adapter: Send + Sync {
     /// It never repeats the request by itself. Dropping the future after its first poll leaves the
     /// attempt in doubt.
     fn send<'a>(&'a self, message: &'a Outbound) -> BoxFuture<'a, Outcome>;
+
+    /// Whether the provider can be asked what became of an attempt in doubt. Where it cannot, only a
+    /// receipt, a policy or a person settles a doubt.
+    fn can_look_up(&self) -> bool {
+        false
+    }
+
+    /// Asks the provider for messages that an attempt in doubt may have sent. Changes nothing there.
+    fn look_up<'a>(&'a self, _asked: &'a LookUp) -> BoxFuture<'a, LookedUp> {
+        Box::pin(async {
+            LookedUp::Inconclusive { detail: "this provider has no look-up".to_owned() }
+        })
+    }
+}
+
+/// What is known of an attempt in doubt.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LookUp {
+    /// The message as the attempt would have sent it.
+    pub message: Outbound,
+    /// When the attempt was claimed: the provider has nothing of it from before.
+    pub attempted_at: DateTime<Utc>,
+}
+
+/// What the provider knows of an attempt in doubt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookedUp {
+    /// Messages that match in sender, recipient and text and are not older than the attempt, the
+    /// oldest first; not empty. Whether one of them is another message of ours, the caller knows.
+    Found {
+        /// What the provider calls them.
+        provider_message_ids: Vec<String>,
+    },
+    /// It has no such message, and would have by now.
+    NotFound,
+    /// It did not answer, or not so that anything follows from it.
+    Inconclusive {
+        /// What was seen.
+        detail: String,
+    },
 }
 
 /// A message as one attempt hands it to a provider.
@@ -39,8 +80,10 @@ pub struct Outbound {
     pub to: Vec<Address>,
     /// The text.
     pub body: Option<String>,
-    /// Files that go with it, which the provider fetches.
+    /// Files that go with it: by URL, for the provider to fetch, or with their content.
     pub attachments: Vec<Attachment>,
+    /// What only a mail has.
+    pub email: Option<Box<Email>>,
     /// The W3C trace context that the call belongs to.
     pub traceparent: Option<String>,
 }

@@ -16,7 +16,7 @@ mod secret;
 pub mod twilio;
 mod webhook;
 
-pub use adapter::{Adapter, BoxFuture, Outbound, Outcome};
+pub use adapter::{Adapter, BoxFuture, LookUp, LookedUp, Outbound, Outcome};
 pub use correlation::Correlation;
 pub use secret::Secret;
 pub use webhook::{

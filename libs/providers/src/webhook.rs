@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use hatch_domain::address::{Address, AddressError};
-use hatch_domain::message::event::{Attachment, Channel, SendError};
+use hatch_domain::message::event::{Attachment, Channel, Email, SendError};
 use http::header::HeaderMap;
 use http::method::Method;
 use http::uri::PathAndQuery;
@@ -154,6 +154,8 @@ pub enum ReceiptOutcome {
     Sent,
     /// It reached the recipient.
     Delivered,
+    /// The recipient has read it.
+    Read,
     /// It was handed on and did not reach the recipient.
     Undelivered(SendError),
     /// The provider gave it up.
@@ -175,8 +177,10 @@ pub struct Inbound {
     pub to: Vec<Address>,
     /// The text.
     pub body: Option<String>,
-    /// Files that came with it, where the provider keeps them.
+    /// Files that came with it, where the provider keeps them or with their content.
     pub attachments: Vec<Attachment>,
+    /// What only a mail has.
+    pub email: Option<Box<Email>>,
     /// Into how many parts it was cut, where the provider says so.
     pub segments: Option<u32>,
 }

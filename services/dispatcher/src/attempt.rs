@@ -140,6 +140,7 @@ impl Dispatcher {
             to: request.to.clone(),
             body: request.body.clone(),
             attachments: request.attachments.clone(),
+            email: request.email.clone(),
             traceparent: pending.traceparent.clone(),
         };
         let environment = self.dependencies.store.environment();

@@ -164,6 +164,7 @@ impl Form<'_> {
             to: vec![self.address("To")?],
             body: self.get("Body").map(str::to_owned),
             attachments: (0..media).filter_map(file).collect(),
+            email: None,
             segments: self.get("NumSegments").and_then(|n| n.parse().ok()).filter(|n| *n > 0),
         })
     }

@@ -111,6 +111,7 @@ impl Incoming<'_> {
             }
             ReceiptOutcome::Sent => Told::Sent,
             ReceiptOutcome::Delivered => Told::Delivered,
+            ReceiptOutcome::Read => Told::Read,
             ReceiptOutcome::Undelivered(error) => Told::Undelivered(error),
             ReceiptOutcome::Failed(error) => Told::Failed(error),
         };
@@ -171,7 +172,7 @@ impl Incoming<'_> {
             to,
             body,
             attachments,
-            email: None,
+            email,
             topic: None,
             segments,
             at: self.webhooks.store.environment().now(),

@@ -27,6 +27,7 @@ fn outbound() -> Outbound {
         to: vec![Address::phone("+18045551234").expect("possible")],
         body: Some("Grüße & 1+1=2 🥚".to_owned()),
         attachments: Vec::new(),
+        email: None,
         traceparent: None,
     }
 }
