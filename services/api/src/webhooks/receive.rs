@@ -154,6 +154,7 @@ impl Incoming<'_> {
             to,
             body,
             attachments,
+            email,
             segments,
         } = inbound;
         let message_id = inbound_message_id(provider, &account, &provider_message_id);
