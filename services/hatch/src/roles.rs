@@ -13,7 +13,7 @@ use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::event::Channel;
 use hatch_eventstore::{
-    Appender, AppenderConfig, FeedPublisher, HeadWatch, Log, Store, SystemEnvironment,
+    Appender, AppenderConfig, Feed, FeedPublisher, HeadWatch, Log, Store, SystemEnvironment,
 };
 use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
 use hatch_readmodel::{ReadModel, ReadPosition};
@@ -31,6 +31,9 @@ const POOL_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Events that the feed keeps for a reader that is slow.
 const FEED_EVENTS_MAX: usize = 4_096;
+
+/// Clients that follow the live feed of one process at once, at most.
+const LIVE_STREAMS_MAX: usize = 256;
 
 /// A part of hatch that can run in a process of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -83,9 +86,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let process = Process::start(settings, roles).await?;
     let mut workers = JoinSet::new();
-    process.spawn_workers(settings, roles, &mut workers)?;
-    let app = hatch_api::app(process.routes(settings, roles)?, new_id);
+    let following = process.follow(roles, &mut workers);
+    process.spawn_workers(settings, roles, following.as_ref(), &mut workers)?;
     let serving = shutdown.child_token();
+    let routes = process.routes(settings, roles, following.as_ref(), &serving)?;
+    let app = hatch_api::app(routes, new_id);
     let mut api = tokio::spawn(hatch_api::serve(listener, app, serving.clone()));
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -120,6 +125,13 @@ struct Process {
     appender_task: tokio::task::JoinHandle<()>,
 }
 
+/// How a process follows the log.
+struct Following {
+    head: HeadWatch,
+    /// What JetStream brings, read once for all who follow here.
+    feed: Option<Feed>,
+}
+
 fn new_id() -> uuid::Uuid {
     SystemEnvironment.new_id()
 }
@@ -141,7 +153,37 @@ impl Process {
         Ok(Self { postgres, pool, store, log, bus, relay, workers, appending, appender_task })
     }
 
-    fn routes(&self, settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<Router> {
+    /// Starts what the readers of the log among the roles share.
+    fn follow(
+        &self,
+        roles: &BTreeSet<Role>,
+        workers: &mut JoinSet<anyhow::Result<()>>,
+    ) -> Option<Following> {
+        let fed = [Role::Projector, Role::Query].iter().any(|role| roles.contains(role));
+        if !fed && !roles.contains(&Role::Relay) {
+            return None;
+        }
+        let (head, _) = HeadWatch::start(self.postgres.clone(), self.workers.clone());
+        let feed = fed.then(|| {
+            let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
+            let feed = publisher.feed();
+            let (bus, head, shutdown) = (self.bus.clone(), head.subscribe(), self.workers.clone());
+            workers.spawn(async move {
+                feed::run(bus, head, publisher, shutdown).await;
+                Ok(())
+            });
+            feed
+        });
+        Some(Following { head, feed })
+    }
+
+    fn routes(
+        &self,
+        settings: &Settings,
+        roles: &BTreeSet<Role>,
+        following: Option<&Following>,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Router> {
         let mut routes =
             hatch_api::health::router(readiness::dependencies(self.pool.clone(), self.bus.clone()));
         let read_model = ReadModel::new(self.pool.clone());
@@ -158,6 +200,15 @@ impl Process {
                 log: self.log.clone(),
             }));
         }
+        if let Some(Following { head, feed }) = following.filter(|_| roles.contains(&Role::Query)) {
+            routes = routes.merge(hatch_api::live::router(hatch_api::live::Live {
+                log: self.log.clone(),
+                head: head.clone(),
+                feed: feed.clone(),
+                streams_max: LIVE_STREAMS_MAX,
+                shutdown: shutdown.clone(),
+            }));
+        }
         if roles.contains(&Role::Webhook) {
             routes = routes.merge(hatch_api::webhooks::router(hatch_api::webhooks::Webhooks {
                 store: self.store.clone(),
@@ -172,15 +223,15 @@ impl Process {
         &self,
         settings: &Settings,
         roles: &BTreeSet<Role>,
+        following: Option<&Following>,
         workers: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        if roles.contains(&Role::Relay) || roles.contains(&Role::Projector) {
-            let (head, _) = HeadWatch::start(self.postgres.clone(), self.workers.clone());
+        if let Some(following) = following {
             if roles.contains(&Role::Relay) {
-                self.spawn_relay(&head, workers);
+                self.spawn_relay(&following.head, workers);
             }
             if roles.contains(&Role::Projector) {
-                self.spawn_projector(&head, workers);
+                self.spawn_projector(following, workers);
             }
         }
         if roles.contains(&Role::Dispatcher) {
@@ -204,19 +255,13 @@ impl Process {
         });
     }
 
-    fn spawn_projector(&self, head: &HeadWatch, workers: &mut JoinSet<anyhow::Result<()>>) {
-        let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
+    fn spawn_projector(&self, following: &Following, workers: &mut JoinSet<anyhow::Result<()>>) {
         let dependencies = hatch_projector::Deps {
             pool: self.pool.clone(),
             log: self.log.clone(),
-            head: head.clone(),
-            feed: Some(publisher.feed()),
+            head: following.head.clone(),
+            feed: following.feed.clone(),
         };
-        let (bus, head, shutdown) = (self.bus.clone(), head.subscribe(), self.workers.clone());
-        workers.spawn(async move {
-            feed::run(bus, head, publisher, shutdown).await;
-            Ok(())
-        });
         let shutdown = self.workers.clone();
         workers.spawn(async move {
             hatch_projector::run(dependencies, hatch_projector::Config::default(), shutdown).await;

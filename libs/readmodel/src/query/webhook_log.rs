@@ -175,11 +175,8 @@ fn list_sql(
         let place = format!("(received_at, id) < (${}, ", conditions.values().len());
         conditions = conditions.and(&place, ")", id, Type::UUID);
     }
-    let sql = format!(
-        "{LIST}{}ORDER BY received_at DESC, id DESC LIMIT {}",
-        conditions.sql(),
-        limit + 1
-    );
+    let sql =
+        format!("{LIST}{}ORDER BY received_at DESC, id DESC LIMIT {}", conditions.sql(), limit + 1);
     (sql, conditions)
 }
 
