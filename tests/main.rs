@@ -9,6 +9,7 @@ mod dispatch;
 mod harness;
 mod idempotency;
 mod inbound;
+mod live;
 mod load;
 mod outcomes;
 mod process;

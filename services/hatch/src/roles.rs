@@ -195,8 +195,8 @@ impl Process {
         }
         if roles.contains(&Role::Query) {
             routes = routes.merge(hatch_api::queries::router(hatch_api::queries::Queries {
-                read_model: read_model.clone(),
                 read_position: ReadPosition::new(read_model.clone()),
+                read_model,
                 log: self.log.clone(),
             }));
         }
@@ -210,13 +210,17 @@ impl Process {
             }));
         }
         if roles.contains(&Role::Webhook) {
-            routes = routes.merge(hatch_api::webhooks::router(hatch_api::webhooks::Webhooks {
-                store: self.store.clone(),
-                read_model,
-                accounts: webhook_accounts(settings)?,
-            }));
+            routes = routes.merge(hatch_api::webhooks::router(self.webhooks(settings)?));
         }
         Ok(routes)
+    }
+
+    fn webhooks(&self, settings: &Settings) -> anyhow::Result<hatch_api::webhooks::Webhooks> {
+        Ok(hatch_api::webhooks::Webhooks {
+            store: self.store.clone(),
+            read_model: ReadModel::new(self.pool.clone()),
+            accounts: webhook_accounts(settings)?,
+        })
     }
 
     fn spawn_workers(
@@ -233,6 +237,13 @@ impl Process {
             if roles.contains(&Role::Projector) {
                 self.spawn_projector(following, workers);
             }
+        }
+        if roles.contains(&Role::Webhook) {
+            let (webhooks, shutdown) = (self.webhooks(settings)?, self.workers.clone());
+            workers.spawn(async move {
+                hatch_api::webhooks::match_receipts(webhooks, shutdown).await;
+                Ok(())
+            });
         }
         if roles.contains(&Role::Dispatcher) {
             self.spawn_dispatcher(settings, workers)?;
@@ -344,6 +355,7 @@ fn webhook_accounts(settings: &Settings) -> anyhow::Result<Vec<hatch_api::webhoo
         accounts.push(hatch_api::webhooks::Account {
             tenant_id: TenantId::DEFAULT,
             provider: twilio::PROVIDER,
+            path: twilio::PROVIDER,
             webhook: Arc::new(webhook),
         });
     }
