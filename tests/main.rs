@@ -11,6 +11,7 @@ mod idempotency;
 mod inbound;
 mod live;
 mod load;
+mod observations;
 mod outcomes;
 mod process;
 mod queries;
