@@ -176,7 +176,11 @@ impl Dispatcher {
         let mut next = self.attempt(pending, Some(delivery)).await;
         while let Next::Retry { pending, wait } = next {
             drop(permit);
-            let Ok(_waiting) = self.retries_waiting.clone().try_acquire_owned() else { return };
+            let Ok(_waiting) = self.retries_waiting.clone().try_acquire_owned() else {
+                let message_id = pending.message_id;
+                tracing::error!(%message_id, "too many messages wait for their next attempt");
+                return;
+            };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.shutdown.cancelled() => return,

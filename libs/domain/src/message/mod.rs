@@ -60,6 +60,8 @@ struct Attempt {
     token: Uuid,
     /// What the provider calls the message, once it took it.
     provider_message_id: Option<String>,
+    /// Its parts, once they are known.
+    segments: Option<u32>,
 }
 
 impl Message {
@@ -97,6 +99,12 @@ impl Message {
     #[must_use]
     pub fn retry_at(&self) -> Option<DateTime<Utc>> {
         self.retry_at.filter(|_| self.status() == Status::Retrying)
+    }
+
+    /// Whether an attempt may begin, now or later.
+    #[must_use]
+    pub fn waits_for_attempt(&self) -> bool {
+        self.status() == Status::Queued || self.retry_at().is_some()
     }
 
     /// The attempt that was claimed with `token`.
@@ -155,7 +163,8 @@ impl Message {
         let open = number == self.attempt() && self.status() == Status::Sending;
         Ok(match outcome {
             AttemptOutcome::Accepted { provider_message_id, segments }
-                if attempt.provider_message_id.is_none() =>
+                if attempt.provider_message_id.is_none()
+                    || (attempt.segments.is_none() && segments.is_some()) =>
             {
                 let provider_message_id = provider_message_id.clone();
                 let segments = *segments;
@@ -254,11 +263,13 @@ impl Decider for Message {
                     number: e.attempt,
                     token: e.token,
                     provider_message_id: None,
+                    segments: None,
                 });
             }
             E::MessageSent(e) => {
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
                     attempt.provider_message_id = Some(e.provider_message_id.clone());
+                    attempt.segments = attempt.segments.or(e.segments);
                 }
             }
             E::SendFailed(e) => self.retry_at = e.retry_at,
