@@ -118,6 +118,8 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
         .flat_map(|channel| Priority::ALL.map(|priority| (*channel, priority)))
         .map(|(channel, priority)| dispatcher.clone().drain(channel, priority));
     futures::future::join_all(queues).await;
+    // Without an account there is nothing to do, which is no reason for the process to end.
+    dispatcher.shutdown.cancelled().await;
     dispatcher.attempts.close();
     dispatcher.attempts.wait().await;
 }

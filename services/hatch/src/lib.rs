@@ -45,7 +45,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(flags) => development::run(settings, flags.split).await?,
         Command::Serve(flags) => commands::serve::run(settings, &flags.roles).await?,
         Command::Simulator => commands::simulator::run(&settings).await?,
-        Command::Migrate => commands::migrate::run(&settings).await?,
+        Command::Migrate => commands::migrate::run(&commands::running(settings)?).await?,
         Command::Projections(cli::Projections::List) => {
             commands::projections::list(&commands::running(settings)?).await?;
         }

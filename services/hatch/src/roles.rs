@@ -84,6 +84,7 @@ pub async fn run(
     let mut process = Process::start(settings, roles).await?;
     let mut workers = JoinSet::new();
     process.spawn_workers(settings, roles, &mut workers)?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
     let app = hatch_api::app(process.routes(settings, roles)?, new_id);
     let serving = shutdown.child_token();
     let mut api = tokio::spawn(hatch_api::serve(listener, app, serving.clone()));

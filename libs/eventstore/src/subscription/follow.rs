@@ -188,7 +188,7 @@ mod tests {
             let now = now + 100 * u32::try_from(n).expect("small") * MS;
             let position = Position(10 + n);
             assert!(matches!(follow.step(position.next(), true, now), Step::Wait(_)));
-            assert_eq!(follow.offered(position, Position(100), now), Offer::Take);
+            assert_eq!(follow.offered(position, position.next(), now), Offer::Take);
         }
     }
 
