@@ -63,8 +63,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// Every schema of a database of hatch, in the order in which they are migrated.
-pub(crate) fn schemas() -> [Schema; 2] {
-    [EVENTSTORE, hatch_readmodel::SCHEMA]
+pub(crate) fn schemas() -> [Schema; 3] {
+    [EVENTSTORE, hatch_readmodel::SCHEMA, hatch_dispatcher::SCHEMA]
 }
 
 /// A client for our own HTTP requests, each within `timeout`.
