@@ -5,6 +5,8 @@
 
 mod architecture;
 mod bad_input;
+mod channels;
+mod compat;
 mod dispatch;
 mod harness;
 mod idempotency;
@@ -13,6 +15,7 @@ mod load;
 mod outcomes;
 mod process;
 mod queries;
+mod random_input;
 mod send;
 mod unavailable;
 mod webhooks;
