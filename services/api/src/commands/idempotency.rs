@@ -46,7 +46,10 @@ pub(super) fn item_key(
 fn client_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all(HEADER).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let printable = value.to_str().ok().filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()));
+    let printable = value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()) && !key.contains(char::is_control));
     if let (Some(key), None) = (printable, values.next()) {
         return Ok(Some(key));
     }
