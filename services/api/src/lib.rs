@@ -5,6 +5,7 @@
 //! webhook is given only after its events are committed.
 
 pub mod commands;
+pub mod compat;
 mod extract;
 pub mod health;
 mod problem;

@@ -154,17 +154,25 @@ impl Process {
             hatch_api::health::router(readiness::dependencies(self.pool.clone(), self.bus.clone()));
         let read_model = ReadModel::new(self.pool.clone());
         if roles.contains(&Role::Command) {
-            routes = routes.merge(hatch_api::commands::router(hatch_api::commands::Commands {
+            let commands = hatch_api::commands::Commands {
                 store: self.store.clone(),
                 default_sms_sender: default_sender(settings)?,
-            }));
+                default_email_sender: None,
+                mail_host: hatch_api::commands::mail_host(&settings.public_url()),
+            };
+            routes = routes
+                .merge(hatch_api::compat::commands(commands.clone()))
+                .merge(hatch_api::commands::router(commands));
         }
         if roles.contains(&Role::Query) {
-            routes = routes.merge(hatch_api::queries::router(hatch_api::queries::Queries {
+            let queries = hatch_api::queries::Queries {
                 read_model: read_model.clone(),
                 read_position: ReadPosition::new(read_model.clone()),
                 log: self.log.clone(),
-            }));
+            };
+            routes = routes
+                .merge(hatch_api::compat::queries(queries.clone()))
+                .merge(hatch_api::queries::router(queries));
         }
         if roles.contains(&Role::Webhook) {
             routes = routes.merge(hatch_api::webhooks::router(hatch_api::webhooks::Webhooks {
