@@ -33,6 +33,9 @@ const POOL_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Events that the feed keeps for a reader that is slow.
 const FEED_EVENTS_MAX: usize = 4_096;
 
+/// Clients that follow the live feed of one process at once, at most.
+const LIVE_STREAMS_MAX: usize = 256;
+
 /// A part of hatch that can run in a process of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Role {
@@ -84,10 +87,12 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let mut process = Process::start(settings, roles).await?;
     let mut workers = JoinSet::new();
-    process.spawn_workers(settings, roles, &mut workers)?;
+    let following = process.follow(roles, &mut workers);
+    process.spawn_workers(settings, roles, following.as_ref(), &mut workers)?;
     tracing::info!(address = %listener.local_addr()?, "listening");
-    let app = hatch_api::app(process.routes(settings, roles)?, new_id);
     let serving = shutdown.child_token();
+    let routes = process.routes(settings, roles, following.as_ref(), &serving)?;
+    let app = hatch_api::app(routes, new_id);
     let mut api = tokio::spawn(hatch_api::serve(listener, app, serving.clone()));
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -128,6 +133,13 @@ struct Process {
     appender_task: tokio::task::JoinHandle<()>,
 }
 
+/// How a process follows the log.
+struct Following {
+    head: HeadWatch,
+    /// What JetStream brings, read once for all who follow here.
+    feed: Option<Feed>,
+}
+
 fn new_id() -> uuid::Uuid {
     SystemEnvironment.new_id()
 }
@@ -149,7 +161,39 @@ impl Process {
         Ok(Self { postgres, pool, store, log, bus, relay, workers, appending, appender_task })
     }
 
-    fn routes(&self, settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<Router> {
+    /// Starts what the readers of the log among the roles share.
+    fn follow(
+        &self,
+        roles: &BTreeSet<Role>,
+        workers: &mut JoinSet<anyhow::Result<()>>,
+    ) -> Option<Following> {
+        let fed = [Role::Projector, Role::Query, Role::Dispatcher]
+            .iter()
+            .any(|role| roles.contains(role));
+        if !fed && !roles.contains(&Role::Relay) {
+            return None;
+        }
+        let (head, _) = HeadWatch::start(self.postgres.clone(), self.workers.clone());
+        let feed = fed.then(|| {
+            let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
+            let feed = publisher.feed();
+            let (bus, head, shutdown) = (self.bus.clone(), head.subscribe(), self.workers.clone());
+            workers.spawn(async move {
+                feed::run(bus, head, publisher, shutdown).await;
+                Ok(())
+            });
+            feed
+        });
+        Some(Following { head, feed })
+    }
+
+    fn routes(
+        &self,
+        settings: &Settings,
+        roles: &BTreeSet<Role>,
+        following: Option<&Following>,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Router> {
         let mut routes =
             hatch_api::health::router(readiness::dependencies(self.pool.clone(), self.bus.clone()));
         let read_model = ReadModel::new(self.pool.clone());
@@ -174,6 +218,15 @@ impl Process {
                 .merge(hatch_api::compat::queries(queries.clone()))
                 .merge(hatch_api::queries::router(queries));
         }
+        if let Some(Following { head, feed }) = following.filter(|_| roles.contains(&Role::Query)) {
+            routes = routes.merge(hatch_api::live::router(hatch_api::live::Live {
+                log: self.log.clone(),
+                head: head.clone(),
+                feed: feed.clone(),
+                streams_max: LIVE_STREAMS_MAX,
+                shutdown: shutdown.clone(),
+            }));
+        }
         if roles.contains(&Role::Webhook) {
             routes = routes.merge(hatch_api::webhooks::router(hatch_api::webhooks::Webhooks {
                 store: self.store.clone(),
@@ -188,22 +241,18 @@ impl Process {
         &self,
         settings: &Settings,
         roles: &BTreeSet<Role>,
+        following: Option<&Following>,
         workers: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        let has = |role| roles.contains(&role);
-        if has(Role::Relay) || has(Role::Projector) || has(Role::Dispatcher) {
-            let (head, _) = HeadWatch::start(self.postgres.clone(), self.workers.clone());
-            if has(Role::Relay) {
-                self.spawn_relay(&head, workers);
+        if let Some(following) = following {
+            if roles.contains(&Role::Relay) {
+                self.spawn_relay(&following.head, workers);
             }
-            if has(Role::Projector) || has(Role::Dispatcher) {
-                let feed = self.spawn_feed(&head, workers);
-                if has(Role::Projector) {
-                    self.spawn_projector(&head, feed.clone(), workers);
-                }
-                if has(Role::Dispatcher) {
-                    self.spawn_dispatcher(settings, head, feed, workers)?;
-                }
+            if roles.contains(&Role::Projector) {
+                self.spawn_projector(following, workers);
+            }
+            if roles.contains(&Role::Dispatcher) {
+                self.spawn_dispatcher(settings, following, workers)?;
             }
         }
         Ok(())
@@ -224,28 +273,12 @@ impl Process {
         });
     }
 
-    fn spawn_feed(&self, head: &HeadWatch, workers: &mut JoinSet<anyhow::Result<()>>) -> Feed {
-        let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
-        let feed = publisher.feed();
-        let (bus, head, shutdown) = (self.bus.clone(), head.subscribe(), self.workers.clone());
-        workers.spawn(async move {
-            feed::run(bus, head, publisher, shutdown).await;
-            Ok(())
-        });
-        feed
-    }
-
-    fn spawn_projector(
-        &self,
-        head: &HeadWatch,
-        feed: Feed,
-        workers: &mut JoinSet<anyhow::Result<()>>,
-    ) {
+    fn spawn_projector(&self, following: &Following, workers: &mut JoinSet<anyhow::Result<()>>) {
         let dependencies = hatch_projector::Deps {
             pool: self.pool.clone(),
             log: self.log.clone(),
-            head: head.clone(),
-            feed: Some(feed),
+            head: following.head.clone(),
+            feed: following.feed.clone(),
         };
         let shutdown = self.workers.clone();
         workers.spawn(async move {
@@ -257,16 +290,15 @@ impl Process {
     fn spawn_dispatcher(
         &self,
         settings: &Settings,
-        head: HeadWatch,
-        feed: Feed,
+        following: &Following,
         workers: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
         let config = dispatcher_config(settings)?;
         let dependencies = hatch_dispatcher::Dependencies {
             store: self.store.clone(),
             pool: self.pool.clone(),
-            head,
-            feed: Some(feed),
+            head: following.head.clone(),
+            feed: following.feed.clone(),
             bus: self.bus.clone(),
             accounts: sending_accounts(settings)?,
         };
