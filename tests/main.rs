@@ -14,5 +14,6 @@ mod outcomes;
 mod process;
 mod queries;
 mod send;
+mod telemetry;
 mod unavailable;
 mod webhooks;

@@ -14,4 +14,5 @@ mod service;
 pub mod webhooks;
 
 pub use problem::Problem;
+pub use request::{RequestStats, RouteStats};
 pub use service::{app, serve};

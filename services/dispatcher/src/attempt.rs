@@ -15,8 +15,12 @@ use hatch_domain::message::command::{
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_eventstore::{Execute, ExecuteError, Executed, Known, Metadata};
 use hatch_providers::Outbound;
+use hatch_telemetry::{span, trace};
+use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
+use crate::stats::{ABANDONED, outcome_name};
 use crate::{Account, Dispatcher};
 
 /// Between two tries to reach the log.
@@ -62,15 +66,29 @@ pub(crate) enum Next {
 impl Dispatcher {
     /// Claims and makes one attempt. `delivery` is acknowledged once the claim is committed, or once
     /// it is certain that there is nothing to claim.
-    pub(crate) async fn attempt(&self, mut pending: Pending, delivery: Option<Delivery>) -> Next {
+    pub(crate) async fn attempt(&self, pending: Pending, delivery: Option<Delivery>) -> Next {
         let Some(request) = pending.message.requested().cloned() else { return Next::Done };
         let Some(account) = self.account_for(&request) else { return Next::Done };
+        let (message_id, provider) = (pending.message_id, account.provider);
+        let span = span!("dispatch", otel.kind = "consumer", %message_id, provider);
+        let traceparent = pending.traceparent.clone();
+        let attempted = Box::pin(self.claim_and_call(pending, delivery, &request, account));
+        trace::within(span, traceparent.as_deref(), attempted).await
+    }
+
+    async fn claim_and_call(
+        &self,
+        mut pending: Pending,
+        delivery: Option<Delivery>,
+        request: &MessageRequested,
+        account: &Account,
+    ) -> Next {
         let claiming = self.claim(&mut pending, account).await;
         if let (Claiming::Ours(_) | Claiming::NotOurs, Some(delivery)) = (&claiming, delivery) {
             delivery.ack().await;
         }
         let Claiming::Ours(claim) = claiming else { return Next::Done };
-        let outcome = self.call(&pending, &request, account, &claim).await;
+        let outcome = self.call(&pending, request, account, &claim).await;
         self.record(pending, &claim, outcome).await
     }
 
@@ -131,7 +149,8 @@ impl Dispatcher {
         account: &Account,
         claim: &Claim,
     ) -> AttemptOutcome {
-        let outbound = Outbound {
+        let (stats, provider) = (&self.dependencies.stats, account.provider);
+        let mut outbound = Outbound {
             tenant_id: TenantId(pending.tenant_id),
             message_id: MessageId(pending.message_id),
             attempt: claim.attempt,
@@ -141,16 +160,24 @@ impl Dispatcher {
             body: request.body.clone(),
             attachments: request.attachments.clone(),
             email: request.email.clone(),
-            traceparent: pending.traceparent.clone(),
+            traceparent: None,
         };
         let environment = self.dependencies.store.environment();
         let chance = environment.chance();
         if Instant::now() >= claim.deadline {
             let wait = self.config.retry.wait(claim.attempt, chance);
             let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+            stats.attempts.of(&(provider, ABANDONED)).increment();
             return AttemptOutcome::Abandoned { retry_at: environment.now() + wait };
         }
-        let outcome = account.adapter.send(&outbound).await;
+        let (attempt, called) = (claim.attempt, Instant::now());
+        let span =
+            span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);
+        outbound.traceparent = span.in_scope(trace::current);
+        let outcome = account.adapter.send(&outbound).instrument(span.clone()).await;
+        stats.call_seconds.of(&provider).observe_duration(called.elapsed());
+        stats.attempts.of(&(provider, outcome_name(&outcome))).increment();
+        span.record("outcome", outcome_name(&outcome));
         self.config.retry.judge(claim.attempt, outcome, environment.now(), chance)
     }
 
@@ -204,7 +231,7 @@ impl Dispatcher {
                 correlation_id: pending.correlation_id,
                 causation_id: Some(pending.causation_id),
                 actor: "dispatcher".to_owned(),
-                traceparent: pending.traceparent.clone(),
+                traceparent: trace::current(),
             },
             key: None,
             guards: Vec::new(),

@@ -7,6 +7,7 @@
 
 mod attempt;
 mod retry;
+mod stats;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::attempt::{Next, Pending};
 pub use crate::retry::RetryPolicy;
+pub use crate::stats::Stats;
 
 /// Deliveries taken from a queue at a time, at most.
 const BATCH_MAX: usize = 64;
@@ -55,6 +57,8 @@ pub struct Dependencies {
     pub bus: Bus,
     /// Through whom messages are sent; the first that carries a channel is used for it.
     pub accounts: Vec<Account>,
+    /// Counts what it does.
+    pub stats: Arc<Stats>,
 }
 
 /// How the dispatcher works.
