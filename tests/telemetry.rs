@@ -212,7 +212,8 @@ impl Tree {
 
     fn print(&self) -> String {
         let mut out = String::new();
-        let roots = self.spans.values().filter(|s| !self.spans.contains_key(&hex(&s.parent_span_id)));
+        let roots =
+            self.spans.values().filter(|s| !self.spans.contains_key(&hex(&s.parent_span_id)));
         let mut left: Vec<_> = roots.map(|span| (0, span)).collect();
         while let Some((depth, span)) = left.pop() {
             let took = (span.end_time_unix_nano - span.start_time_unix_nano) / 1_000;

@@ -1,9 +1,9 @@
-//! Counters and histograms of atomics: a crate keeps them in its `Stats`, and whoever wants to know
+//! Counters, gauges and histograms of atomics: a crate keeps them in its `Stats`, and whoever wants to know
 //! reads them.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,6 +28,34 @@ impl Counter {
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What is under way.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+/// One that is under way, until it is dropped.
+#[must_use]
+pub struct Held<'a>(&'a Gauge);
+
+impl Gauge {
+    /// One more, for as long as the value lives.
+    pub fn hold(&self) -> Held<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Held(self)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -10,8 +10,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
 use hatch_telemetry::{span, trace};
-use tracing::{Instrument, Span};
 use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::Problem;

@@ -19,9 +19,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// The given routes with what every request goes through: its id, its trace, its log line, the body
 /// limit and problems for errors.
 pub fn app(routes: Router, new_id: fn() -> Uuid, stats: Arc<RequestStats>) -> Router {
-    let named = move |request, next: Next| {
-        request::layer(request, next, new_id(), Arc::clone(&stats))
-    };
+    let named =
+        move |request, next: Next| request::layer(request, next, new_id(), Arc::clone(&stats));
     routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).layer(from_fn(named))
 }
 

@@ -69,6 +69,7 @@ impl Dispatcher {
     pub(crate) async fn attempt(&self, pending: Pending, delivery: Option<Delivery>) -> Next {
         let Some(request) = pending.message.requested().cloned() else { return Next::Done };
         let Some(account) = self.account_for(&request) else { return Next::Done };
+        let _under_way = self.dependencies.stats.under_way.hold();
         let (message_id, provider) = (pending.message_id, account.provider);
         let span = span!("dispatch", otel.kind = "consumer", %message_id, provider);
         let traceparent = pending.traceparent.clone();
@@ -171,8 +172,7 @@ impl Dispatcher {
             return AttemptOutcome::Abandoned { retry_at: environment.now() + wait };
         }
         let (attempt, called) = (claim.attempt, Instant::now());
-        let span =
-            span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);
+        let span = span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);
         outbound.traceparent = span.in_scope(trace::current);
         let outcome = account.adapter.send(&outbound).instrument(span.clone()).await;
         stats.call_seconds.of(&provider).observe_duration(called.elapsed());

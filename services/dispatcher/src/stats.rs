@@ -1,11 +1,13 @@
 //! What the dispatcher counts.
 
 use hatch_providers::Outcome;
-use hatch_telemetry::measure::{Counter, Family, Histogram};
+use hatch_telemetry::measure::{Counter, Family, Gauge, Histogram};
 
 /// What a dispatcher has done since it started.
 #[derive(Debug, Default)]
 pub struct Stats {
+    /// Messages whose next attempt is being claimed, made or recorded.
+    pub under_way: Gauge,
     /// Attempts that were claimed and have an outcome, by provider and outcome.
     pub attempts: Family<(&'static str, &'static str), Counter>,
     /// How long calls of a provider took, in seconds.

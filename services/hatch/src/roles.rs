@@ -153,7 +153,18 @@ impl Process {
         tracing::info!(roles = ?roles, "starting");
         let relay = hatch_relay::StatusHandle::default();
         let stats = Stats::default();
-        Ok(Self { postgres, pool, store, log, bus, relay, stats, workers, appending, appender_task })
+        Ok(Self {
+            postgres,
+            pool,
+            store,
+            log,
+            bus,
+            relay,
+            stats,
+            workers,
+            appending,
+            appender_task,
+        })
     }
 
     fn routes(&self, settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<Router> {

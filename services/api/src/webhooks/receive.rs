@@ -127,7 +127,8 @@ impl Incoming<'_> {
             outcome,
             at: self.webhooks.store.environment().now(),
         });
-        let loaded = self.webhooks.store.load_traced(self.account.tenant_id.0, message_id.0).await?;
+        let loaded =
+            self.webhooks.store.load_traced(self.account.tenant_id.0, message_id.0).await?;
         let Loaded { state, version, traceparent } = loaded;
         // Part of the message's trace, not of the one that the provider's request began.
         let provider = self.account.provider;

@@ -150,7 +150,11 @@ impl Sources {
         let gauge = |name, help, values| Metric { name, help, values: Values::Gauge(values) };
         [
             gauge("hatch_relay_leader", "Whether this relay publishes, 1 or 0", leader),
-            gauge("hatch_relay_halted", "Whether the leader halted at a log that regressed", halted),
+            gauge(
+                "hatch_relay_halted",
+                "Whether the leader halted at a log that regressed",
+                halted,
+            ),
             gauge("hatch_relay_published_position", "The last position on the bus", published),
             gauge("hatch_relay_lag_events", "Events of the log that are not on the bus", events),
             gauge("hatch_relay_lag_seconds", "How long the oldest of them has waited", waited),
@@ -169,8 +173,7 @@ impl Sources {
     async fn projections(&self) -> [Metric; 4] {
         let mut samples = [const { Samples::new() }; 4];
         if let Some(read_model) = &self.projections
-            && let Ok(Ok(statuses)) =
-                tokio::time::timeout(LAG_MAX, read_model.projections()).await
+            && let Ok(Ok(statuses)) = tokio::time::timeout(LAG_MAX, read_model.projections()).await
         {
             for status in statuses {
                 let values = [
@@ -194,11 +197,15 @@ impl Sources {
             gauge("hatch_projection_position", "The projection's checkpoint", position),
             gauge("hatch_projection_lag_events", "Events that it has yet to apply", events),
             gauge("hatch_projection_lag_seconds", "How long the oldest of them has waited", waited),
-            gauge("hatch_projection_halted", "Whether it met an event that it cannot apply", halted),
+            gauge(
+                "hatch_projection_halted",
+                "Whether it met an event that it cannot apply",
+                halted,
+            ),
         ]
     }
 
-    fn providers(&self) -> [Metric; 3] {
+    fn providers(&self) -> [Metric; 4] {
         let calls = self.dispatcher.call_seconds.all().into_iter();
         let calls = calls.map(|(provider, histogram)| {
             (vec![("provider", provider.to_owned())], histogram.get())
@@ -209,6 +216,11 @@ impl Sources {
                 help: "Attempts by outcome: accepted, refused, throttled, unavailable, unknown, or \
                        abandoned before the call",
                 values: by_provider(&self.dispatcher.attempts),
+            },
+            Metric {
+                name: "hatch_dispatch_under_way",
+                help: "Attempts that are being claimed, made or recorded",
+                values: Values::gauge(number(self.dispatcher.under_way.get())),
             },
             Metric {
                 name: "hatch_provider_call_duration_seconds",
@@ -228,7 +240,11 @@ impl Sources {
         let status = self.pool.status();
         let gauge = |name, help, value| Metric { name, help, values: Values::gauge(count(value)) };
         [
-            gauge("hatch_pool_connections_max", "Connections that the pool may open", status.max_size),
+            gauge(
+                "hatch_pool_connections_max",
+                "Connections that the pool may open",
+                status.max_size,
+            ),
             gauge("hatch_pool_connections", "Connections that are open", status.size),
             gauge("hatch_pool_connections_available", "Of those, not in use", status.available),
             gauge("hatch_pool_waiting", "Reads that wait for a connection", status.waiting),
