@@ -6,6 +6,7 @@
 mod architecture;
 mod bad_input;
 mod dispatch;
+mod halt;
 mod harness;
 mod idempotency;
 mod inbound;

@@ -51,6 +51,8 @@ enum Claiming {
     Ours(Claim),
     /// Somebody else has it, or nothing is to be attempted.
     NotOurs,
+    /// It is too early by this much: the wall clock says so, which decides, and not the wait.
+    Early(Duration),
     /// The log did not answer before the deadline; the delivery comes again.
     Unknown,
 }
@@ -85,10 +87,14 @@ impl Dispatcher {
         account: &Account,
     ) -> Next {
         let claiming = self.claim(&mut pending, account).await;
-        if let (Claiming::Ours(_) | Claiming::NotOurs, Some(delivery)) = (&claiming, delivery) {
+        if let Some(delivery) = delivery.filter(|_| !matches!(claiming, Claiming::Unknown)) {
             delivery.ack().await;
         }
-        let Claiming::Ours(claim) = claiming else { return Next::Done };
+        let claim = match claiming {
+            Claiming::Ours(claim) => claim,
+            Claiming::Early(wait) => return Next::Retry { pending: Box::new(pending), wait },
+            Claiming::NotOurs | Claiming::Unknown => return Next::Done,
+        };
         let outcome = self.call(&pending, request, account, &claim).await;
         self.record(pending, &claim, outcome).await
     }
@@ -100,6 +106,7 @@ impl Dispatcher {
         let token = store.environment().new_id();
         let deadline = Instant::now() + self.config.start_within();
         let mut known = Known::At(pending.message.clone(), pending.version);
+        let mut unanswered = false;
         while Instant::now() < deadline {
             let command = self.start_attempt(account, token, store.environment().now());
             match self.execute(pending, &command, known).await {
@@ -108,19 +115,30 @@ impl Dispatcher {
                     (pending.message, pending.version) = (state, version);
                     return Claiming::Ours(Claim { attempt, token, deadline });
                 }
+                Err(ExecuteError::Rejected(MessageRejection::NotDue(due))) => {
+                    let wait = (due - store.environment().now()).to_std().unwrap_or_default();
+                    return Claiming::Early(wait);
+                }
                 Err(ExecuteError::Append(_) | ExecuteError::Log(_)) => {
                     tokio::time::sleep(LOG_WAIT).await;
                 }
-                Err(error) => {
+                // The stream moved on. What moved it may have been this very claim, by an append
+                // whose answer did not come.
+                Err(error) if !unanswered => {
                     log_unclaimed(pending, &error);
                     return Claiming::NotOurs;
                 }
+                Err(_) => {}
             }
+            unanswered = true;
             match store.load::<Message>(pending.tenant_id, pending.message_id).await {
                 Ok((state, version)) => {
                     if let Some(attempt) = state.attempt_claimed_with(token) {
                         (pending.message, pending.version) = (state, version);
                         return Claiming::Ours(Claim { attempt, token, deadline });
+                    }
+                    if !state.waits_for_attempt() {
+                        return Claiming::NotOurs;
                     }
                     known = Known::At(state, version);
                 }

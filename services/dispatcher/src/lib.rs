@@ -122,6 +122,8 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
         .flat_map(|channel| Priority::ALL.map(|priority| (*channel, priority)))
         .map(|(channel, priority)| dispatcher.clone().drain(channel, priority));
     futures::future::join_all(queues).await;
+    // Without an account there is nothing to do, which is no reason for the process to end.
+    dispatcher.shutdown.cancelled().await;
     dispatcher.attempts.close();
     dispatcher.attempts.wait().await;
 }
@@ -180,7 +182,11 @@ impl Dispatcher {
         let mut next = self.attempt(pending, Some(delivery)).await;
         while let Next::Retry { pending, wait } = next {
             drop(permit);
-            let Ok(_waiting) = self.retries_waiting.clone().try_acquire_owned() else { return };
+            let Ok(_waiting) = self.retries_waiting.clone().try_acquire_owned() else {
+                let message_id = pending.message_id;
+                tracing::error!(%message_id, "too many messages wait for their next attempt");
+                return;
+            };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.shutdown.cancelled() => return,

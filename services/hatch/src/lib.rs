@@ -33,7 +33,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::WithServers(with_servers) = &cli.command {
         return with_servers::run(&with_servers.command).await;
     }
-    let settings = Settings::load()?;
+    let settings = match cli.command {
+        Command::Up(_) => Settings::load_up()?,
+        _ => Settings::load()?,
+    };
     let filter = match cli.command {
         Command::Serve(_) | Command::Simulator => logging::NORMAL,
         _ => logging::QUIET,
@@ -46,10 +49,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Up(flags) => development::run(flags.split).await?,
+        Command::Up(flags) => development::run(settings, flags.split).await?,
         Command::Serve(flags) => commands::serve::run(settings, &flags.roles).await?,
         Command::Simulator => commands::simulator::run(&settings).await?,
-        Command::Migrate => commands::migrate::run(&settings).await?,
+        Command::Migrate => commands::migrate::run(&commands::running(settings)?).await?,
         Command::Projections(cli::Projections::List) => {
             commands::projections::list(&commands::running(settings)?).await?;
         }

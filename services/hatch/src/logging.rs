@@ -30,7 +30,8 @@ where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
     let filter = settings.filter.as_deref().unwrap_or(filter);
-    let filter = EnvFilter::try_new(filter)
+    // Below a warning it logs the parameters of every statement: addresses and texts.
+    let filter = EnvFilter::try_new(format!("{filter},tokio_postgres=warn"))
         .with_context(|| format!("configuration: log.filter: {filter:?}"))?;
     let lines = fmt::layer().with_writer(std::io::stderr);
     Ok(match settings.format {

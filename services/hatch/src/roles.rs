@@ -82,9 +82,10 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let process = Process::start(settings, roles).await?;
+    let mut process = Process::start(settings, roles).await?;
     let mut workers = JoinSet::new();
     process.spawn_workers(settings, roles, &mut workers)?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
     let app = hatch_api::app(
         process.routes(settings, roles)?,
         new_id,
@@ -95,6 +96,10 @@ pub async fn run(
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         result = &mut api => result.context("the HTTP interface")?.context("the HTTP interface"),
+        result = &mut process.appender_task => {
+            result.context("the appender")?;
+            Err(anyhow::anyhow!("the appender ended by itself"))
+        }
         Some(result) = workers.join_next() => match result {
             Ok(Ok(())) => Err(anyhow::anyhow!("a role ended by itself")),
             Ok(Err(error)) => Err(error),
@@ -108,7 +113,9 @@ pub async fn run(
     process.workers.cancel();
     while workers.join_next().await.is_some() {}
     process.appending.cancel();
-    process.appender_task.await.context("the appender")?;
+    if !process.appender_task.is_finished() {
+        (&mut process.appender_task).await.context("the appender")?;
+    }
     ended
 }
 

@@ -162,6 +162,15 @@ impl Settings {
         Self::from(defaults.unwrap_or_default(), &file(), std::env::vars())
     }
 
+    /// As [`load`](Self::load), with the defaults of `up`, before it is known where everything listens.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_up() -> anyhow::Result<Self> {
+        let simulator = format!("http://{}", Self::default().simulator_listen);
+        Self::from(development(&simulator), &file(), std::env::vars())
+    }
+
     /// As [`load`](Self::load), with the defaults of `up`: an account at `simulator`, short waits, and
     /// the public URL at `listen`.
     ///

@@ -69,6 +69,8 @@ struct Attempt {
     in_doubt_at: Option<DateTime<Utc>>,
     /// What the provider calls the message, once it took it.
     provider_message_id: Option<String>,
+    /// Its parts, once they are known.
+    segments: Option<u32>,
 }
 
 impl Message {
@@ -132,6 +134,12 @@ impl Message {
         })
     }
 
+    /// Whether an attempt may begin, now or later.
+    #[must_use]
+    pub fn waits_for_attempt(&self) -> bool {
+        self.attempt_due().is_some()
+    }
+
     /// The attempt that was claimed with `token`.
     #[must_use]
     pub fn attempt_claimed_with(&self, token: Uuid) -> Option<u32> {
@@ -192,7 +200,8 @@ impl Message {
         let open = number == self.attempt() && self.status() == Status::Sending;
         Ok(match outcome {
             AttemptOutcome::Accepted { provider_message_id, segments }
-                if attempt.provider_message_id.is_none() =>
+                if attempt.provider_message_id.is_none()
+                    || (attempt.segments.is_none() && segments.is_some()) =>
             {
                 let provider_message_id = provider_message_id.clone();
                 let segments = *segments;
@@ -384,10 +393,12 @@ impl Decider for Message {
                 lease_until: e.lease_until,
                 in_doubt_at: None,
                 provider_message_id: None,
+                segments: None,
             }),
             E::MessageSent(e) => {
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
                     attempt.provider_message_id = Some(e.provider_message_id.clone());
+                    attempt.segments = attempt.segments.or(e.segments);
                 }
             }
             E::SendInDoubt(e) => {

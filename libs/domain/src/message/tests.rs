@@ -346,6 +346,15 @@ fn a_delivery_overtakes_the_answer_and_is_not_taken_back_by_it() {
 }
 
 #[test]
+fn an_answer_after_the_sent_receipt_still_brings_the_parts() {
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    let (early, _) = execute(claimed.0, &receipt(1, ReceiptOutcome::Sent).into());
+    let (after, events) = execute(early, &outcome(1, accepted()).into());
+    assert!(matches!(&events[..], [MessageEvent::MessageSent(e)] if e.segments == Some(1)));
+    assert_eq!(after.decide(&outcome(1, accepted()).into()), Ok(Vec::new()), "and only once");
+}
+
+#[test]
 fn a_timeout_after_a_delivery_is_no_doubt() {
     let claimed = given(&[request().into(), attempted(1, 1)]);
     let (early, _) = execute(claimed.0, &receipt(1, ReceiptOutcome::Delivered).into());
