@@ -18,5 +18,6 @@ mod process;
 mod queries;
 mod random_input;
 mod send;
+mod telemetry;
 mod unavailable;
 mod webhooks;

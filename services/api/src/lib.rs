@@ -17,4 +17,5 @@ mod stall;
 pub mod webhooks;
 
 pub use problem::Problem;
+pub use request::{RequestStats, RouteStats};
 pub use service::{app, serve};

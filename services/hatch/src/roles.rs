@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
+use crate::telemetry::metrics;
 use crate::{feed, readiness};
 
 /// Connections to PostgreSQL for reads, in one process.
@@ -75,7 +76,7 @@ impl Role {
 /// Runs `roles` until `shutdown`: first the HTTP interface ends, then the workers, then the appender,
 /// so that nothing loses what it writes to.
 ///
-/// Every process serves `/health` and `/ready` on `listener`, whatever its roles.
+/// Every process serves `/health`, `/ready` and `/metrics` on `listener`, whatever its roles.
 ///
 /// # Errors
 /// A bad setting, a database of another schema, or a role that cannot go on.
@@ -92,7 +93,7 @@ pub async fn run(
     tracing::info!(address = %listener.local_addr()?, "listening");
     let serving = shutdown.child_token();
     let routes = process.routes(settings, roles, following.as_ref(), &serving)?;
-    let app = hatch_api::app(routes, new_id);
+    let app = hatch_api::app(routes, new_id, Arc::clone(&process.stats.requests));
     let mut api = tokio::spawn(hatch_api::serve(listener, app, serving.clone()));
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -128,6 +129,7 @@ struct Process {
     log: Log,
     bus: Bus,
     relay: hatch_relay::StatusHandle,
+    stats: Stats,
     workers: CancellationToken,
     appending: CancellationToken,
     appender_task: tokio::task::JoinHandle<()>,
@@ -138,6 +140,14 @@ struct Following {
     head: HeadWatch,
     /// What JetStream brings, read once for all who follow here.
     feed: Option<Feed>,
+}
+
+/// What the roles count.
+#[derive(Default)]
+struct Stats {
+    requests: Arc<hatch_api::RequestStats>,
+    webhooks: Arc<hatch_api::webhooks::WebhookStats>,
+    dispatcher: Arc<hatch_dispatcher::Stats>,
 }
 
 fn new_id() -> uuid::Uuid {
@@ -158,7 +168,19 @@ impl Process {
         let workers = CancellationToken::new();
         tracing::info!(roles = ?roles, "starting");
         let relay = hatch_relay::StatusHandle::default();
-        Ok(Self { postgres, pool, store, log, bus, relay, workers, appending, appender_task })
+        let stats = Stats::default();
+        Ok(Self {
+            postgres,
+            pool,
+            store,
+            log,
+            bus,
+            relay,
+            stats,
+            workers,
+            appending,
+            appender_task,
+        })
     }
 
     /// Starts what the readers of the log among the roles share.
@@ -196,6 +218,7 @@ impl Process {
     ) -> anyhow::Result<Router> {
         let mut routes =
             hatch_api::health::router(readiness::dependencies(self.pool.clone(), self.bus.clone()));
+        routes = routes.merge(metrics::router(self.metrics(roles)));
         let read_model = ReadModel::new(self.pool.clone());
         if roles.contains(&Role::Command) {
             let commands = hatch_api::commands::Commands {
@@ -232,9 +255,25 @@ impl Process {
                 store: self.store.clone(),
                 read_model,
                 accounts: webhook_accounts(settings)?,
+                stats: Arc::clone(&self.stats.webhooks),
             }));
         }
         Ok(routes)
+    }
+
+    fn metrics(&self, roles: &BTreeSet<Role>) -> metrics::Sources {
+        let projects = roles.contains(&Role::Projector);
+        metrics::Sources {
+            started_at: SystemEnvironment.now(),
+            requests: Arc::clone(&self.stats.requests),
+            webhooks: Arc::clone(&self.stats.webhooks),
+            dispatcher: Arc::clone(&self.stats.dispatcher),
+            appender: self.store.appender().clone(),
+            pool: self.pool.clone(),
+            log: self.log.clone(),
+            relay: roles.contains(&Role::Relay).then(|| self.relay.clone()),
+            projections: projects.then(|| ReadModel::new(self.pool.clone())),
+        }
     }
 
     fn spawn_workers(
@@ -301,6 +340,7 @@ impl Process {
             feed: following.feed.clone(),
             bus: self.bus.clone(),
             accounts: sending_accounts(settings)?,
+            stats: Arc::clone(&self.stats.dispatcher),
         };
         let shutdown = self.workers.clone();
         workers.spawn(async move {
