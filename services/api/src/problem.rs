@@ -187,7 +187,9 @@ impl From<AppendError> for Problem {
                 "the log did not answer in time; repeat with the same Idempotency-Key",
             ),
             AppendError::KeyReused => Self::key_reused(),
-            AppendError::Conflict { .. } => Self::unavailable("the message keeps changing"),
+            AppendError::Conflict { .. } => {
+                Self::unavailable("others kept changing the same message; try again")
+            }
             AppendError::Refused(why) => Self::invalid(vec![FieldError::new("", why)]),
             other => Self::fault(&other),
         }

@@ -22,7 +22,8 @@ pub(crate) const QUIET: &str = "warn";
 /// When the filter is none, with what is wrong.
 pub(crate) fn init(settings: &LogSettings, filter: &str) -> anyhow::Result<()> {
     let filter = settings.filter.as_deref().unwrap_or(filter);
-    let filter = EnvFilter::try_new(filter)
+    // Below a warning it logs the parameters of every statement: addresses and texts.
+    let filter = EnvFilter::try_new(format!("{filter},tokio_postgres=warn"))
         .with_context(|| format!("configuration: log.filter: {filter:?}"))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match settings.format {

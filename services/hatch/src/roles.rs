@@ -13,11 +13,12 @@ use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::event::Channel;
 use hatch_eventstore::{
-    Appender, AppenderConfig, FeedPublisher, HeadWatch, Log, Store, SystemEnvironment,
+    Appender, AppenderConfig, Feed, FeedPublisher, HeadWatch, Log, Store, SystemEnvironment,
 };
 use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
 use hatch_readmodel::{ReadModel, ReadPosition};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -81,15 +82,20 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let process = Process::start(settings, roles).await?;
+    let mut process = Process::start(settings, roles).await?;
     let mut workers = JoinSet::new();
     process.spawn_workers(settings, roles, &mut workers)?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
     let app = hatch_api::app(process.routes(settings, roles)?, new_id);
     let serving = shutdown.child_token();
     let mut api = tokio::spawn(hatch_api::serve(listener, app, serving.clone()));
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         result = &mut api => result.context("the HTTP interface")?.context("the HTTP interface"),
+        result = &mut process.appender_task => {
+            result.context("the appender")?;
+            Err(anyhow::anyhow!("the appender ended by itself"))
+        }
         Some(result) = workers.join_next() => match result {
             Ok(Ok(())) => Err(anyhow::anyhow!("a role ended by itself")),
             Ok(Err(error)) => Err(error),
@@ -103,7 +109,9 @@ pub async fn run(
     process.workers.cancel();
     while workers.join_next().await.is_some() {}
     process.appending.cancel();
-    process.appender_task.await.context("the appender")?;
+    if !process.appender_task.is_finished() {
+        (&mut process.appender_task).await.context("the appender")?;
+    }
     ended
 }
 
@@ -182,17 +190,21 @@ impl Process {
         roles: &BTreeSet<Role>,
         workers: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        if roles.contains(&Role::Relay) || roles.contains(&Role::Projector) {
+        let has = |role| roles.contains(&role);
+        if has(Role::Relay) || has(Role::Projector) || has(Role::Dispatcher) {
             let (head, _) = HeadWatch::start(self.postgres.clone(), self.workers.clone());
-            if roles.contains(&Role::Relay) {
+            if has(Role::Relay) {
                 self.spawn_relay(&head, workers);
             }
-            if roles.contains(&Role::Projector) {
-                self.spawn_projector(&head, workers);
+            if has(Role::Projector) || has(Role::Dispatcher) {
+                let feed = self.spawn_feed(&head, workers);
+                if has(Role::Projector) {
+                    self.spawn_projector(&head, feed.clone(), workers);
+                }
+                if has(Role::Dispatcher) {
+                    self.spawn_dispatcher(settings, head, feed, workers)?;
+                }
             }
-        }
-        if roles.contains(&Role::Dispatcher) {
-            self.spawn_dispatcher(settings, workers)?;
         }
         Ok(())
     }
@@ -212,19 +224,29 @@ impl Process {
         });
     }
 
-    fn spawn_projector(&self, head: &HeadWatch, workers: &mut JoinSet<anyhow::Result<()>>) {
+    fn spawn_feed(&self, head: &HeadWatch, workers: &mut JoinSet<anyhow::Result<()>>) -> Feed {
         let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
-        let dependencies = hatch_projector::Deps {
-            pool: self.pool.clone(),
-            log: self.log.clone(),
-            head: head.clone(),
-            feed: Some(publisher.feed()),
-        };
+        let feed = publisher.feed();
         let (bus, head, shutdown) = (self.bus.clone(), head.subscribe(), self.workers.clone());
         workers.spawn(async move {
             feed::run(bus, head, publisher, shutdown).await;
             Ok(())
         });
+        feed
+    }
+
+    fn spawn_projector(
+        &self,
+        head: &HeadWatch,
+        feed: Feed,
+        workers: &mut JoinSet<anyhow::Result<()>>,
+    ) {
+        let dependencies = hatch_projector::Deps {
+            pool: self.pool.clone(),
+            log: self.log.clone(),
+            head: head.clone(),
+            feed: Some(feed),
+        };
         let shutdown = self.workers.clone();
         workers.spawn(async move {
             hatch_projector::run(dependencies, hatch_projector::Config::default(), shutdown).await;
@@ -235,19 +257,16 @@ impl Process {
     fn spawn_dispatcher(
         &self,
         settings: &Settings,
+        head: HeadWatch,
+        feed: Feed,
         workers: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        let config = hatch_dispatcher::Config {
-            concurrency_max: settings.dispatcher.concurrency_max,
-            lease: Duration::from_millis(settings.dispatcher.lease_ms),
-            http_timeout: Duration::from_millis(
-                settings.twilio.as_ref().map_or(0, |twilio| twilio.http_timeout_ms),
-            ),
-            retry: settings.dispatcher.retry,
-        };
-        config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher: {e}"))?;
+        let config = dispatcher_config(settings)?;
         let dependencies = hatch_dispatcher::Dependencies {
             store: self.store.clone(),
+            pool: self.pool.clone(),
+            head,
+            feed: Some(feed),
             bus: self.bus.clone(),
             accounts: sending_accounts(settings)?,
         };
@@ -258,6 +277,27 @@ impl Process {
         });
         Ok(())
     }
+}
+
+fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dispatcher::Config> {
+    let dispatcher = &settings.dispatcher;
+    let config = hatch_dispatcher::Config {
+        concurrency_max: dispatcher.concurrency_max,
+        lease: Duration::from_millis(dispatcher.lease_ms),
+        http_timeout: Duration::from_millis(
+            settings.twilio.as_ref().map_or(0, |twilio| twilio.http_timeout_ms),
+        ),
+        retry: dispatcher.retry,
+        timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
+        waits: hatch_dispatcher::Waits {
+            delivery_grace: Duration::from_millis(dispatcher.delivery_grace_ms),
+            validity: Duration::from_millis(dispatcher.validity_ms),
+            look_ups: dispatcher.look_ups_ms.map(Duration::from_millis),
+            receipt: Duration::from_millis(dispatcher.receipt_wait_ms),
+        },
+    };
+    config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher: {e}"))?;
+    Ok(config)
 }
 
 /// PostgreSQL's address, parsed.
@@ -295,6 +335,8 @@ fn sending_accounts(settings: &Settings) -> anyhow::Result<Vec<hatch_dispatcher:
             account: twilio.account_sid.clone(),
             channels: &[Channel::Sms],
             adapter: Arc::new(adapter),
+            in_doubt: settings.dispatcher.in_doubt.get(twilio::PROVIDER).copied(),
+            room: Arc::new(Semaphore::new(settings.dispatcher.account_concurrency_max)),
         });
     }
     Ok(accounts)

@@ -14,7 +14,7 @@ use hatch_domain::message::command::{
 };
 use hatch_domain::message::event::MessageReceived;
 use hatch_domain::message::{Message, inbound_message_id};
-use hatch_eventstore::{Append, Execute, ExecuteError, Known, Metadata, SideRow};
+use hatch_eventstore::{Append, AppendError, Execute, ExecuteError, Known, Metadata, SideRow};
 use hatch_providers::{Inbound, Observation, RawRequest, Receipt, ReceiptOutcome, Verified};
 
 use super::log::{Entry, Outcome};
@@ -217,6 +217,7 @@ impl Incoming<'_> {
                 self.keep(self.entry.row(Outcome::Duplicate, None)).await
             }
             Err(ExecuteError::Rejected(rejection)) => self.quarantine(rejection.to_string()).await,
+            Err(ExecuteError::Append(AppendError::Refused(why))) => self.quarantine(why).await,
             Err(error) => Err(error.into()),
         }
     }
