@@ -74,8 +74,9 @@ impl Role {
                 path: "scripted/inbound",
                 webhook: Arc::new(Scripted { twilio, says: Arc::clone(&says) }),
             }],
+            stats: Arc::default(),
         });
-        let app = hatch_api::app(router, || SystemEnvironment.new_id());
+        let app = hatch_api::app(router, || SystemEnvironment.new_id(), Arc::default());
         tokio::spawn(hatch_api::serve(listener, app, shutdown.clone()));
         Self { address, says, shutdown }
     }

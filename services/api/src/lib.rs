@@ -5,6 +5,7 @@
 //! webhook is given only after its events are committed.
 
 pub mod commands;
+pub mod compat;
 mod extract;
 pub mod health;
 pub mod live;
@@ -16,4 +17,5 @@ mod stall;
 pub mod webhooks;
 
 pub use problem::Problem;
+pub use request::{RequestStats, RouteStats};
 pub use service::{app, serve};

@@ -1,5 +1,6 @@
 //! Putting the roles' routers behind one listener.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::extract::BODY_BYTES_MAX;
-use crate::request;
+use crate::request::{self, RequestStats};
 use crate::stall::StallListener;
 
 /// How long requests under way may take after the end was asked for.
@@ -19,10 +20,11 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of an answer that waits for it.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
-/// The given routes with what every request goes through: its id, its log line, the body limit and
-/// problems for errors.
-pub fn app(routes: Router, new_id: fn() -> Uuid) -> Router {
-    let named = move |request, next: Next| request::layer(request, next, new_id);
+/// The given routes with what every request goes through: its id, its trace, its log line, the body
+/// limit and problems for errors.
+pub fn app(routes: Router, new_id: fn() -> Uuid, stats: Arc<RequestStats>) -> Router {
+    let named =
+        move |request, next: Next| request::layer(request, next, new_id(), Arc::clone(&stats));
     routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).layer(from_fn(named))
 }
 

@@ -13,9 +13,13 @@ use hatch_domain::message::command::{
 };
 use hatch_domain::message::event::{Attachment, Email, MessageEvent, MessageReceived};
 use hatch_domain::message::{Message, inbound_message_id};
-use hatch_eventstore::{Append, AppendError, ExpectedVersion, Metadata, SideRow, StreamWrite};
+use hatch_eventstore::{
+    Append, AppendError, ExpectedVersion, Loaded, Metadata, SideRow, StreamWrite,
+};
 use hatch_providers::{Inbound, Observation, Receipt, ReceiptOutcome};
 use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
+use hatch_telemetry::{span, trace};
+use tracing::Span;
 
 use super::log::Entry;
 use super::matching::KeptReceipt;
@@ -73,6 +77,8 @@ enum Meaning {
 struct Stream {
     before: Message,
     version: i64,
+    /// Of the request that the message began with.
+    traceparent: Option<String>,
     now: Message,
     events: Vec<MessageEvent>,
 }
@@ -120,7 +126,13 @@ impl Recording<'_> {
         let append =
             Append { side_rows: vec![self.entry.row(outcome, detail)], ..Append::default() };
         self.webhooks.store.appender().append(append).await?;
+        self.count(outcome);
         Ok(())
+    }
+
+    fn count(&self, outcome: Outcome) {
+        let label = (self.account.provider, outcome.as_str());
+        self.webhooks.stats.observations.of(&label).increment();
     }
 }
 
@@ -282,9 +294,13 @@ impl Recording<'_> {
             if last {
                 side_rows.push(self.entry.row(after.outcome(), after.detail()));
             }
-            let append = Append { writes: self.writes(streams), side_rows, ..Append::default() };
+            let (writes, _spans) = self.writes(streams);
+            let append = Append { writes, side_rows, ..Append::default() };
             match self.webhooks.store.appender().append(append).await {
                 Ok(_) => {
+                    if last {
+                        self.count(after.outcome());
+                    }
                     *summary = after;
                     return Ok(());
                 }
@@ -317,25 +333,40 @@ impl Recording<'_> {
         ids.sort_unstable();
         ids.dedup();
         let loads = ids.into_iter().map(|id| async move {
-            let loaded = self.webhooks.store.load(self.account.tenant_id.0, id.0).await;
-            let (before, version): (Message, i64) = loaded?;
-            Ok((id, Stream { now: before.clone(), before, version, events: Vec::new() }))
+            let loaded = self.webhooks.store.load_traced(self.account.tenant_id.0, id.0).await;
+            let Loaded { state: before, version, traceparent }: Loaded<Message> = loaded?;
+            let now = before.clone();
+            Ok((id, Stream { before, version, traceparent, now, events: Vec::new() }))
         });
         stream::iter(loads).buffer_unordered(LOADS_MAX).try_collect().await
     }
 
-    fn writes(&self, streams: BTreeMap<MessageId, Stream>) -> Vec<StreamWrite> {
+    /// What is to be written, and spans of the messages' traces, to be closed when it is.
+    fn writes(&self, streams: BTreeMap<MessageId, Stream>) -> (Vec<StreamWrite>, Vec<Span>) {
         let changed = streams.into_iter().filter(|(_, stream)| !stream.events.is_empty());
         changed
             .map(|(id, stream)| {
+                let provider = self.account.provider;
+                let span = match &stream.traceparent {
+                    // Part of the message's trace, not of the one that the request began.
+                    Some(traceparent) => {
+                        let span =
+                            span!("receipt", otel.kind = "consumer", provider, message_id = %id);
+                        trace::set_parent(&span, Some(traceparent));
+                        trace::link_to_current(&span);
+                        span
+                    }
+                    None => Span::current(),
+                };
                 let metadata = Metadata {
                     correlation_id: id.0,
-                    actor: format!("webhook:{}", self.account.provider),
+                    actor: format!("webhook:{provider}"),
+                    traceparent: span.in_scope(trace::current),
                     ..Metadata::default()
                 };
                 let store = &self.webhooks.store;
                 let (_, events) = store.record(stream.before, &stream.events, &metadata);
-                StreamWrite {
+                let write = StreamWrite {
                     stream_id: id.0,
                     tenant_id: self.account.tenant_id.0,
                     expected: match stream.version {
@@ -343,9 +374,10 @@ impl Recording<'_> {
                         version => ExpectedVersion::Exact(version),
                     },
                     events,
-                }
+                };
+                (write, span)
             })
-            .collect()
+            .unzip()
     }
 
     /// The row of a receipt that waits.
