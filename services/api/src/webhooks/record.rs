@@ -19,7 +19,7 @@ use hatch_eventstore::{
 use hatch_providers::{Inbound, Observation, Receipt, ReceiptOutcome};
 use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
 use hatch_telemetry::{span, trace};
-use tracing::Span;
+use tracing::{Instrument, Span};
 
 use super::log::Entry;
 use super::matching::KeptReceipt;
@@ -294,9 +294,11 @@ impl Recording<'_> {
             if last {
                 side_rows.push(self.entry.row(after.outcome(), after.detail()));
             }
-            let (writes, _spans) = self.writes(streams);
+            let (writes, spans) = self.writes(streams);
             let append = Append { writes, side_rows, ..Append::default() };
-            match self.webhooks.store.appender().append(append).await {
+            // The append is a part of the one trace that it belongs to, if there is one.
+            let span = if spans.len() == 1 { spans[0].clone() } else { Span::current() };
+            match self.webhooks.store.appender().append(append).instrument(span).await {
                 Ok(_) => {
                     if last {
                         self.count(after.outcome());
@@ -347,21 +349,11 @@ impl Recording<'_> {
         changed
             .map(|(id, stream)| {
                 let provider = self.account.provider;
-                let span = match &stream.traceparent {
-                    // Part of the message's trace, not of the one that the request began.
-                    Some(traceparent) => {
-                        let span =
-                            span!("receipt", otel.kind = "consumer", provider, message_id = %id);
-                        trace::set_parent(&span, Some(traceparent));
-                        trace::link_to_current(&span);
-                        span
-                    }
-                    None => Span::current(),
-                };
+                let (span, traceparent) = self.trace(id, stream.traceparent);
                 let metadata = Metadata {
                     correlation_id: id.0,
                     actor: format!("webhook:{provider}"),
-                    traceparent: span.in_scope(trace::current),
+                    traceparent,
                     ..Metadata::default()
                 };
                 let store = &self.webhooks.store;
@@ -378,6 +370,23 @@ impl Recording<'_> {
                 (write, span)
             })
             .unzip()
+    }
+
+    /// A span of the message's own trace, not of the one that the request began, and the context that
+    /// its events get. What comes in begins its message's trace, which is the request's.
+    fn trace(&self, id: MessageId, traceparent: Option<String>) -> (Span, Option<String>) {
+        if traceparent.is_none() {
+            return (Span::current(), trace::current());
+        }
+        let provider = self.account.provider;
+        let span = span!("receipt", otel.kind = "consumer", provider, message_id = %id);
+        if span.is_disabled() {
+            return (span, traceparent);
+        }
+        trace::set_parent(&span, traceparent.as_deref());
+        trace::link_to_current(&span);
+        let context = span.in_scope(trace::current);
+        (span, context)
     }
 
     /// The row of a receipt that waits.
