@@ -12,6 +12,7 @@ mod halt;
 mod harness;
 mod idempotency;
 mod inbound;
+mod live;
 mod load;
 mod outcomes;
 mod process;

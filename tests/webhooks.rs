@@ -1,8 +1,10 @@
 //! Webhooks as a provider posts them, and as an impostor would.
 
 use base64::Engine;
+use hatch::roles::Role;
 use hmac::{Hmac, Mac};
 use reqwest::StatusCode;
+use serde_json::json;
 
 use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SENDER, unique};
 
@@ -159,6 +161,99 @@ async fn a_receipt_with_the_providers_id_alone_is_matched() {
     };
     assert!(nameless.send(&hatch).await.is_success());
     hatch.message_with_status(&id, "delivered").await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_receipt_that_comes_before_its_message_is_known_waits_for_it_through_a_restart() {
+    let mut hatch = Hatch::start().await;
+    // Sent by hatch, but its receipt came before the provider's name for it was in the log.
+    let id = hatch.send_sms("+18045550504", "mute: no answer to the send").await;
+    let sid = hatch
+        .eventually("the simulator has it", async |hatch| {
+            let record = hatch.record().await;
+            Some(record.first()?["provider_message_id"].as_str()?.to_owned())
+        })
+        .await;
+    let unknown = format!("SM{}", unique());
+    for name in [&unknown, &unknown] {
+        let early = Post {
+            path_and_query: "/api/v1/webhooks/twilio".to_owned(),
+            ..receipt("", name, "read")
+        };
+        assert!(early.send(&hatch).await.is_success());
+    }
+    assert_eq!(outcomes(&hatch, "quarantined").await, 2);
+    let listed = hatch.get("/api/v1/webhook-log?outcome=quarantined").await;
+    let detail = listed.body["data"][0]["detail"].as_str().expect("a reason");
+    assert!(detail.starts_with("waiting_for_message"), "{detail}");
+    let waiting = "SELECT count(*) FROM hatch.waiting_receipts";
+    assert_eq!(hatch.count(waiting).await, 2);
+
+    hatch.stop().await;
+    hatch.start_again(&Role::ALL).await;
+    hatch.message_with_status(&id, "delivered").await;
+    // As if the provider called the message so all along.
+    let database = hatch.database.connect().await;
+    let renamed = format!(
+        "UPDATE rm_messages_v1.provider_messages SET provider_message_id = '{unknown}'
+          WHERE provider_message_id = '{sid}'"
+    );
+    assert_eq!(database.execute(&renamed, &[]).await.expect("it can be renamed"), 1);
+    database.close().await;
+
+    let message = hatch.message_with_status(&id, "read").await;
+    assert!(message["read_at"].is_string(), "{message}");
+    hatch
+        .eventually("nothing waits any more", async |hatch| {
+            (hatch.count(waiting).await == 0).then_some(())
+        })
+        .await;
+    let reads = hatch.event_types(&id).await.into_iter().filter(|name| name == "MessageRead");
+    assert_eq!(reads.count(), 1);
+    assert_eq!(outcomes(&hatch, "quarantined").await, 0);
+    let listed = hatch.get(&format!("/api/v1/webhook-log?message={id}&outcome=applied")).await;
+    let details: Vec<_> =
+        listed.body["data"].as_array().expect("a list").iter().map(|w| &w["detail"]).collect();
+    assert!(details.contains(&&json!("matched when its message was known")), "{details:?}");
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn the_webhook_log_is_paged_filtered_and_shows_a_body_only_by_id() {
+    let hatch = Hatch::start().await;
+    for n in 0..5 {
+        assert!(inbound(&format!("SM{n}")).send(&hatch).await.is_success());
+    }
+    let forged = Post { token: "guess", ..inbound("SM9") };
+    assert_eq!(forged.send(&hatch).await, StatusCode::UNAUTHORIZED);
+    let (mut seen, mut path) = (Vec::new(), "/api/v1/webhook-log?limit=2".to_owned());
+    loop {
+        let page = hatch.get(&path).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        let data = page.body["data"].as_array().expect("a list");
+        assert!(data.iter().all(|webhook| webhook.get("body").is_none()));
+        seen.extend(data.iter().cloned());
+        let Some(cursor) = page.body["next_cursor"].as_str() else { break };
+        path = format!("/api/v1/webhook-log?limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen.len(), 6);
+    assert_eq!(seen[0]["outcome"], "rejected_signature", "newest first");
+    assert_eq!(seen[1]["provider_message_id"], "SM4");
+    let applied = hatch.get("/api/v1/webhook-log?outcome=applied").await;
+    assert_eq!(applied.body["data"].as_array().map(Vec::len), Some(5));
+
+    let id = seen[1]["id"].as_str().expect("an id");
+    let whole = hatch.get(&format!("/api/v1/webhook-log/{id}")).await;
+    assert!(whole.text("body").contains("MessageSid=SM4"), "{}", whole.body);
+    assert!(whole.body["headers"]["x-twilio-signature"].is_string());
+    for (query, pointer) in [("outcome=lost", "?outcome"), ("cursor=x", "?cursor")] {
+        let answer = hatch.get(&format!("/api/v1/webhook-log?{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert_eq!(answer.body["errors"][0]["pointer"], pointer);
+    }
+    let unknown = hatch.get("/api/v1/webhook-log/0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     hatch.finish().await;
 }
 

@@ -229,8 +229,9 @@ impl Store {
         }
     }
 
-    /// The state after `events`, and what the log is to hold of each.
-    fn record<D: Decider>(
+    /// The state after `events`, and what the log is to hold of each: for those who append to several
+    /// streams at once. [`execute`](Self::execute) does it for one.
+    pub fn record<D: Decider>(
         &self,
         mut state: D,
         events: &[D::Event],

@@ -233,8 +233,8 @@ impl Process {
         }
         if roles.contains(&Role::Query) {
             let queries = hatch_api::queries::Queries {
-                read_model: read_model.clone(),
                 read_position: ReadPosition::new(read_model.clone()),
+                read_model,
                 log: self.log.clone(),
             };
             routes = routes
@@ -251,12 +251,7 @@ impl Process {
             }));
         }
         if roles.contains(&Role::Webhook) {
-            routes = routes.merge(hatch_api::webhooks::router(hatch_api::webhooks::Webhooks {
-                store: self.store.clone(),
-                read_model,
-                accounts: webhook_accounts(settings)?,
-                stats: Arc::clone(&self.stats.webhooks),
-            }));
+            routes = routes.merge(hatch_api::webhooks::router(self.webhooks(settings)?));
         }
         Ok(routes)
     }
@@ -276,6 +271,15 @@ impl Process {
         }
     }
 
+    fn webhooks(&self, settings: &Settings) -> anyhow::Result<hatch_api::webhooks::Webhooks> {
+        Ok(hatch_api::webhooks::Webhooks {
+            store: self.store.clone(),
+            read_model: ReadModel::new(self.pool.clone()),
+            accounts: webhook_accounts(settings)?,
+            stats: Arc::clone(&self.stats.webhooks),
+        })
+    }
+
     fn spawn_workers(
         &self,
         settings: &Settings,
@@ -293,6 +297,13 @@ impl Process {
             if roles.contains(&Role::Dispatcher) {
                 self.spawn_dispatcher(settings, following, workers)?;
             }
+        }
+        if roles.contains(&Role::Webhook) {
+            let (webhooks, shutdown) = (self.webhooks(settings)?, self.workers.clone());
+            workers.spawn(async move {
+                hatch_api::webhooks::match_receipts(webhooks, shutdown).await;
+                Ok(())
+            });
         }
         Ok(())
     }
@@ -421,6 +432,7 @@ fn webhook_accounts(settings: &Settings) -> anyhow::Result<Vec<hatch_api::webhoo
         accounts.push(hatch_api::webhooks::Account {
             tenant_id: TenantId::DEFAULT,
             provider: twilio::PROVIDER,
+            path: twilio::PROVIDER,
             webhook: Arc::new(webhook),
         });
     }

@@ -35,10 +35,20 @@ pub const AGGREGATE: &str = "message";
 const INBOUND_NAMESPACE: Uuid = Uuid::from_u128(0x5c0c_9a3e_41d7_4b0f_9c86_2b1e_7f3a_d415);
 
 /// The id, and so the stream, of the message that a provider calls `provider_message_id`. The same
-/// webhook again meets a stream that exists already, whichever instance takes it in.
+/// webhook again meets a stream that exists already, whichever instance takes it in. A provider's
+/// names are unique among its phone messages (SMS and MMS alike), among its mails, and so on.
 #[must_use]
-pub fn inbound_message_id(provider: &str, account: &str, provider_message_id: &str) -> MessageId {
-    let name = format!("{provider}\n{account}\nmessage\n{provider_message_id}");
+pub fn inbound_message_id(
+    provider: &str,
+    account: &str,
+    channel: Channel,
+    provider_message_id: &str,
+) -> MessageId {
+    let kind = match channel {
+        Channel::Sms | Channel::Mms => "message",
+        Channel::Email | Channel::Chat => channel.as_str(),
+    };
+    let name = format!("{provider}\n{account}\n{kind}\n{provider_message_id}");
     MessageId(Uuid::new_v5(&INBOUND_NAMESPACE, name.as_bytes()))
 }
 

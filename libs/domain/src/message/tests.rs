@@ -560,11 +560,14 @@ fn an_inbound_message_is_received_once() {
 
 #[test]
 fn the_stream_of_an_inbound_message_depends_on_account_and_provider_id_only() {
-    let id = inbound_message_id("twilio", "AC0", "SM1");
-    assert_eq!(inbound_message_id("twilio", "AC0", "SM1"), id);
-    assert_ne!(inbound_message_id("twilio", "AC1", "SM1"), id);
-    assert_ne!(inbound_message_id("twilio", "AC0", "SM2"), id);
-    assert_ne!(inbound_message_id("other", "AC0", "SM1"), id);
+    let named = inbound_message_id;
+    let id = named("twilio", "AC0", Channel::Sms, "SM1");
+    assert_eq!(named("twilio", "AC0", Channel::Sms, "SM1"), id);
+    assert_eq!(named("twilio", "AC0", Channel::Mms, "SM1"), id, "phone messages are of one kind");
+    assert_ne!(named("twilio", "AC0", Channel::Email, "SM1"), id);
+    assert_ne!(named("twilio", "AC1", Channel::Sms, "SM1"), id);
+    assert_ne!(named("twilio", "AC0", Channel::Sms, "SM2"), id);
+    assert_ne!(named("other", "AC0", Channel::Sms, "SM1"), id);
 }
 
 #[test]

@@ -1,17 +1,27 @@
 //! What providers post to us: receipts and inbound messages.
 
 mod log;
+mod matching;
 mod receive;
+mod record;
+mod summary;
+mod threading;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::Store;
 use hatch_providers::Webhook;
 use hatch_readmodel::ReadModel;
 use hatch_telemetry::measure::{Counter, Family};
+
+pub use matching::match_receipts;
+
+/// Bytes of a mail that comes in, with its files.
+const MAIL_BYTES_MAX: usize = 25 * 1024 * 1024;
 
 /// What the webhook role needs.
 #[derive(Clone)]
@@ -38,8 +48,10 @@ pub struct WebhookStats {
 pub struct Account {
     /// Whose account it is.
     pub tenant_id: TenantId,
-    /// The provider, as the path names it: `twilio`.
+    /// The provider: `twilio`.
     pub provider: &'static str,
+    /// Where it posts, after `/api/v1/webhooks/`: `twilio`, `sendgrid/inbound`.
+    pub path: &'static str,
     /// Our code for it.
     pub webhook: Arc<dyn Webhook>,
 }
@@ -48,5 +60,9 @@ pub struct Account {
 pub fn router(webhooks: Webhooks) -> Router {
     Router::new()
         .route("/api/v1/webhooks/{provider}", post(receive::handler))
+        .route(
+            "/api/v1/webhooks/{provider}/inbound",
+            post(receive::inbound_handler).layer(DefaultBodyLimit::max(MAIL_BYTES_MAX)),
+        )
         .with_state(Arc::new(webhooks))
 }

@@ -1,0 +1,184 @@
+//! Receipts that came before their message's name at the provider was known: kept, and matched when
+//! it is.
+//!
+//! A row is forgotten only after its events are committed, and a receipt that comes to nothing new is
+//! no event: so neither a crash nor a second process that does the same can lose or double one.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use hatch_domain::message::Message;
+use hatch_domain::message::command::{MessageCommand, ReceiptOutcome as Told, RecordReceipt};
+use hatch_domain::message::event::SendError;
+use hatch_eventstore::{Execute, ExecuteError, Known, Metadata};
+use hatch_readmodel::{SentAs, WaitingReceipt};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Webhooks;
+
+/// Between two looks at what is due.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Between two looks at the same receipt, at least; those that wait for long wait ever longer.
+const PAUSE_SECONDS: f64 = 1.0;
+
+/// Receipts that are looked at at once.
+const BATCH_MAX: i64 = 100;
+
+/// How long a receipt waits. Whoever else sends by the account has receipts that are never matched.
+const AGE_MAX: TimeDelta = TimeDelta::days(3);
+
+/// A receipt as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeptReceipt {
+    pub(super) account: String,
+    pub(super) provider_message_id: String,
+    receipt_id: Uuid,
+    outcome: KeptOutcome,
+    error: Option<SendError>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KeptOutcome {
+    Sent,
+    Delivered,
+    Read,
+    Undelivered,
+    Failed,
+}
+
+impl KeptReceipt {
+    pub(super) fn new(
+        account: String,
+        provider_message_id: String,
+        receipt_id: Uuid,
+        outcome: Told,
+    ) -> Self {
+        let (outcome, error) = match outcome {
+            Told::Sent => (KeptOutcome::Sent, None),
+            Told::Delivered => (KeptOutcome::Delivered, None),
+            Told::Read => (KeptOutcome::Read, None),
+            Told::Undelivered(error) => (KeptOutcome::Undelivered, Some(error)),
+            Told::Failed(error) => (KeptOutcome::Failed, Some(error)),
+        };
+        Self { account, provider_message_id, receipt_id, outcome, error }
+    }
+
+    fn told(&self) -> Told {
+        let error = || {
+            self.error.clone().unwrap_or_else(|| SendError {
+                code: "unknown".to_owned(),
+                detail: "the receipt gives no reason".to_owned(),
+                permanent: true,
+            })
+        };
+        match self.outcome {
+            KeptOutcome::Sent => Told::Sent,
+            KeptOutcome::Delivered => Told::Delivered,
+            KeptOutcome::Read => Told::Read,
+            KeptOutcome::Undelivered => Told::Undelivered(error()),
+            KeptOutcome::Failed => Told::Failed(error()),
+        }
+    }
+}
+
+/// Matches receipts that wait with their messages, until `shutdown`.
+pub async fn match_receipts(webhooks: Webhooks, shutdown: CancellationToken) {
+    let matching = async {
+        loop {
+            if let Err(error) = webhooks.match_due().await {
+                tracing::warn!(error = error.as_ref(), "waiting receipts not matched");
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    };
+    let _: Option<()> = shutdown.run_until_cancelled(matching).await;
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Webhooks {
+    async fn match_due(&self) -> Result<(), BoxError> {
+        let now = self.store.environment().now();
+        let due = self.read_model.take_waiting_receipts(now, BATCH_MAX, PAUSE_SECONDS).await?;
+        for receipt in due {
+            let settled = match receipt.sent_as {
+                Some(sent_as) => self.settle(&receipt, sent_as).await,
+                None if now - receipt.received_at > AGE_MAX => {
+                    let forgotten = self.read_model.settle_waiting_receipt(&receipt, None).await;
+                    forgotten.map_err(BoxError::from)
+                }
+                None => Ok(()),
+            };
+            // It is due again later; the others need not wait for it.
+            if let Err(error) = settled {
+                tracing::warn!(receipt = %receipt.id, error = error.as_ref(), "receipt not settled");
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, waiting: &WaitingReceipt, sent_as: SentAs) -> Result<(), BoxError> {
+        let kept: KeptReceipt = serde_json::from_value(waiting.receipt.clone())?;
+        let command = MessageCommand::RecordReceipt(RecordReceipt {
+            attempt: Some(sent_as.attempt),
+            provider_message_id: kept.provider_message_id.clone(),
+            receipt_id: kept.receipt_id,
+            outcome: kept.told(),
+            at: waiting.received_at,
+        });
+        let executed = self
+            .store
+            .execute::<Message>(Execute {
+                tenant_id: waiting.tenant_id.0,
+                stream_id: sent_as.message_id.0,
+                command: &command,
+                known: Known::Load,
+                metadata: Metadata {
+                    correlation_id: sent_as.message_id.0,
+                    actor: format!("webhook:{}", waiting.provider),
+                    ..Metadata::default()
+                },
+                key: None,
+                guards: Vec::new(),
+                side_rows: Vec::new(),
+            })
+            .await;
+        let detail = match executed {
+            Ok(_) => Some("matched when its message was known"),
+            // It stays in quarantine, and is not tried again.
+            Err(ExecuteError::Rejected(rejection)) => {
+                tracing::warn!(webhook = %waiting.webhook_id, %rejection, "receipt not taken");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(self.read_model.settle_waiting_receipt(waiting, detail).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_receipt_says_what_it_said() {
+        let error =
+            SendError { code: "30003".into(), detail: "unreachable".into(), permanent: true };
+        for told in [
+            Told::Sent,
+            Told::Delivered,
+            Told::Read,
+            Told::Undelivered(error.clone()),
+            Told::Failed(error),
+        ] {
+            let kept = KeptReceipt::new("AC1".into(), "SM1".into(), Uuid::nil(), told.clone());
+            let row = serde_json::to_value(&kept).expect("it serialises");
+            let read: KeptReceipt = serde_json::from_value(row).expect("it is read");
+            assert_eq!(read.told(), told);
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! From what a webhook says to the log: all that one request says in as few appends as that takes,
+//! together with its row of the webhook log.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt, stream};
+use hatch_domain::Decider;
+use hatch_domain::conversation::conversation_id;
+use hatch_domain::ids::{ConversationId, MessageId};
+use hatch_domain::message::command::{
+    MessageCommand, MessageRejection, ReceiptOutcome as Told, RecordReceipt,
+};
+use hatch_domain::message::event::{Attachment, Email, MessageEvent, MessageReceived};
+use hatch_domain::message::{Message, inbound_message_id};
+use hatch_eventstore::{
+    Append, AppendError, ExpectedVersion, Loaded, Metadata, SideRow, StreamWrite,
+};
+use hatch_providers::{Inbound, Observation, Receipt, ReceiptOutcome};
+use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
+use hatch_telemetry::{span, trace};
+
+use super::log::Entry;
+use super::matching::KeptReceipt;
+use super::summary::Summary;
+use super::threading::{Reference, references};
+use super::{Account, Webhooks};
+use crate::Problem;
+
+/// Observations that are appended at once. An append has room for few more streams.
+const OBSERVATIONS_MAX: usize = 200;
+
+/// Streams that are read at once.
+const LOADS_MAX: usize = 8;
+
+/// How often an append is decided at most; each time but the first after a conflict.
+const DECISIONS_MAX: usize = 8;
+
+/// Bytes of files, in base64, that a mail brings into the log. What is over it keeps its name only.
+const FILES_BYTES_MAX: usize = 384 * 1024;
+
+/// Why an append did not happen.
+enum Failed {
+    /// The log takes no such events, now or later.
+    Refused(String),
+    /// Anything else: the provider repeats the request.
+    Problem(Problem),
+}
+
+impl<P: Into<Problem>> From<P> for Failed {
+    fn from(problem: P) -> Self {
+        Self::Problem(problem.into())
+    }
+}
+
+/// One webhook on its way into the log.
+pub(super) struct Recording<'a> {
+    pub(super) webhooks: &'a Webhooks,
+    pub(super) account: &'a Account,
+    pub(super) entry: Entry,
+    pub(super) now: DateTime<Utc>,
+}
+
+/// What an observation means for the log.
+enum Meaning {
+    /// Nothing.
+    Nothing,
+    /// A message hears of it.
+    Tells { message_id: MessageId, command: Box<MessageCommand> },
+    /// A message will hear of it, once it is known which.
+    Waits(KeptReceipt),
+}
+
+/// A message that an observation is about, and what it has decided so far.
+#[derive(Default)]
+struct Stream {
+    before: Message,
+    version: i64,
+    /// The trace that its last event belongs to.
+    traceparent: Option<String>,
+    now: Message,
+    events: Vec<MessageEvent>,
+}
+
+impl Recording<'_> {
+    /// Records everything; none of it is answered for before all of it is committed. When it fails in
+    /// the middle, the provider repeats the request, and what was recorded is a duplicate then.
+    pub(super) async fn record(mut self, observations: Vec<Observation>) -> Result<(), Problem> {
+        let mut meanings = Vec::with_capacity(observations.len());
+        for (n, observation) in observations.into_iter().enumerate() {
+            self.describe(n == 0, &observation);
+            meanings.push(self.meaning(observation).await?);
+        }
+        self.describe_message(&meanings);
+        let mut chunks: Vec<&[Meaning]> = meanings.chunks(OBSERVATIONS_MAX).collect();
+        // The row of a webhook that says nothing is kept as well.
+        let last = chunks.pop().unwrap_or_default();
+        let mut summary = Summary::default();
+        let recorded = async {
+            for chunk in chunks {
+                self.append(chunk, &mut summary, false).await?;
+            }
+            self.append(last, &mut summary, true).await
+        };
+        match recorded.await {
+            Ok(()) => Ok(()),
+            Err(Failed::Refused(why)) => self.quarantine(why).await,
+            Err(Failed::Problem(problem)) => Err(problem),
+        }
+    }
+
+    /// Keeps the webhook's row without an event, because nobody can say what it means.
+    pub(super) async fn quarantine(&self, detail: String) -> Result<(), Problem> {
+        let provider = self.account.provider;
+        tracing::warn!(provider, detail, "webhook quarantined");
+        self.keep(Outcome::Quarantined, Some(detail)).await
+    }
+
+    /// Commits the webhook's row without events.
+    pub(super) async fn keep(
+        &self,
+        outcome: Outcome,
+        detail: Option<String>,
+    ) -> Result<(), Problem> {
+        let append =
+            Append { side_rows: vec![self.entry.row(outcome, detail)], ..Append::default() };
+        self.webhooks.store.appender().append(append).await?;
+        self.count(outcome);
+        Ok(())
+    }
+
+    fn count(&self, outcome: Outcome) {
+        let label = (self.account.provider, outcome.as_str());
+        self.webhooks.stats.observations.of(&label).increment();
+    }
+}
+
+impl Recording<'_> {
+    /// Fills the columns of the log's row that say what the webhook is about. With several
+    /// observations they say what all have in common.
+    fn describe(&mut self, first: bool, observation: &Observation) {
+        let (kind, account, provider_message_id) = match observation {
+            Observation::Receipt(r) => ("status", &r.account, &r.provider_message_id),
+            Observation::Inbound(i) => {
+                let kind = if i.email.is_some() { "email" } else { "message" };
+                (kind, &i.account, &i.provider_message_id)
+            }
+        };
+        let entry = &mut self.entry;
+        let common = |known: &Option<String>, this: &String| {
+            (first || known.as_ref() == Some(this)).then(|| this.clone())
+        };
+        entry.kind = (first || entry.kind == Some(kind)).then_some(kind);
+        entry.account = common(&entry.account, account);
+        entry.provider_message_id = common(&entry.provider_message_id, provider_message_id);
+    }
+
+    fn describe_message(&mut self, meanings: &[Meaning]) {
+        let mut ids = meanings.iter().map(|meaning| match meaning {
+            Meaning::Tells { message_id, .. } => Some(message_id.0),
+            Meaning::Nothing | Meaning::Waits(_) => None,
+        });
+        let first = ids.next().flatten();
+        self.entry.message_id = first.filter(|_| ids.all(|id| id == first));
+    }
+
+    async fn meaning(&self, observation: Observation) -> Result<Meaning, Problem> {
+        match observation {
+            Observation::Receipt(receipt) => self.receipt(receipt).await,
+            Observation::Inbound(inbound) => self.inbound(inbound).await,
+        }
+    }
+
+    async fn receipt(&self, receipt: Receipt) -> Result<Meaning, Problem> {
+        let outcome = match receipt.outcome.clone() {
+            ReceiptOutcome::Progress => return Ok(Meaning::Nothing),
+            ReceiptOutcome::Sent => Told::Sent,
+            ReceiptOutcome::Delivered => Told::Delivered,
+            ReceiptOutcome::Read => Told::Read,
+            ReceiptOutcome::Undelivered(error) => Told::Undelivered(error),
+            ReceiptOutcome::Failed(error) => Told::Failed(error),
+        };
+        let Some(SentAs { message_id, attempt }) = self.message_of(&receipt).await? else {
+            let Receipt { account, provider_message_id, receipt_id, .. } = receipt;
+            let kept = KeptReceipt::new(account, provider_message_id, receipt_id, outcome);
+            return Ok(Meaning::Waits(kept));
+        };
+        let command = Box::new(MessageCommand::RecordReceipt(RecordReceipt {
+            attempt: Some(attempt),
+            provider_message_id: receipt.provider_message_id,
+            receipt_id: receipt.receipt_id,
+            outcome,
+            at: self.now,
+        }));
+        Ok(Meaning::Tells { message_id, command })
+    }
+
+    /// Our ids come back with the receipt; one without them is found by the provider's id, once that
+    /// is known.
+    async fn message_of(&self, receipt: &Receipt) -> Result<Option<SentAs>, Problem> {
+        let Account { tenant_id, provider, .. } = self.account;
+        if let Some(correlation) = receipt.correlation.filter(|c| c.tenant_id == *tenant_id) {
+            let (message_id, attempt) = (correlation.message_id, correlation.attempt);
+            return Ok(Some(SentAs { message_id, attempt }));
+        }
+        let (account, id) = (receipt.account.as_str(), receipt.provider_message_id.as_str());
+        Ok(self.webhooks.read_model.sent_as(*tenant_id, provider, Some(account), id).await?)
+    }
+
+    async fn inbound(&self, inbound: Inbound) -> Result<Meaning, Problem> {
+        let Account { tenant_id, provider, .. } = *self.account;
+        let Inbound { account, provider_message_id, channel, .. } = &inbound;
+        let message_id = inbound_message_id(provider, account, *channel, provider_message_id);
+        let participants = std::iter::once(&inbound.from).chain(&inbound.to);
+        let alone = conversation_id(tenant_id, participants, None);
+        let joined = match &inbound.email {
+            Some(email) => self.thread(email).await?,
+            None => None,
+        };
+        let (conversation_id, topic) = joined.unwrap_or((alone, None));
+        let command = Box::new(MessageCommand::Receive(MessageReceived {
+            conversation_id,
+            channel: inbound.channel,
+            provider: provider.to_owned(),
+            account: inbound.account,
+            provider_message_id: inbound.provider_message_id,
+            from: inbound.from,
+            to: inbound.to,
+            body: inbound.body,
+            attachments: within_limit(inbound.attachments),
+            email: inbound.email,
+            topic,
+            segments: inbound.segments,
+            at: self.now,
+        }));
+        Ok(Meaning::Tells { message_id, command })
+    }
+
+    /// The conversation that a mail joins because of what it refers to, with its topic.
+    async fn thread(
+        &self,
+        email: &Email,
+    ) -> Result<Option<(ConversationId, Option<String>)>, Problem> {
+        let tenant_id = self.account.tenant_id;
+        for reference in references(email) {
+            match reference {
+                Reference::Ours { message_id, conversation_id } => {
+                    let loaded = self.webhooks.store.load(tenant_id.0, message_id.0).await?;
+                    let (message, _): (Message, i64) = loaded;
+                    let ours = message.requested().filter(|r| r.conversation_id == conversation_id);
+                    if let Some(requested) = ours {
+                        return Ok(Some((conversation_id, requested.topic.clone())));
+                    }
+                }
+                Reference::Theirs(mail_id) => {
+                    let read_model = &self.webhooks.read_model;
+                    if let Some(id) = read_model.conversation_of_mail(tenant_id, mail_id).await? {
+                        return Ok(Some((id, None)));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Recording<'_> {
+    /// Appends what `meanings` come to, with the webhook's row if they are the `last`.
+    async fn append(
+        &self,
+        meanings: &[Meaning],
+        summary: &mut Summary,
+        last: bool,
+    ) -> Result<(), Failed> {
+        let mut decisions = 1;
+        loop {
+            let mut streams = self.load(meanings, decisions == 1).await?;
+            let mut after = summary.clone();
+            let mut side_rows = Vec::new();
+            for meaning in meanings {
+                match meaning {
+                    Meaning::Nothing => after.ignored(),
+                    Meaning::Tells { message_id, command } => {
+                        let stream = streams.entry(*message_id).or_default();
+                        after.decided(stream.decide(command));
+                    }
+                    Meaning::Waits(receipt) => {
+                        after.waits(receipt);
+                        side_rows.push(self.waiting(receipt));
+                    }
+                }
+            }
+            if last {
+                side_rows.push(self.entry.row(after.outcome(), after.detail()));
+            }
+            let append = Append { writes: self.writes(streams), side_rows, ..Append::default() };
+            match self.webhooks.store.appender().append(append).await {
+                Ok(_) => {
+                    *summary = after;
+                    if last {
+                        self.count(summary.outcome());
+                    }
+                    return Ok(());
+                }
+                Err(AppendError::Conflict { .. }) if decisions < DECISIONS_MAX => decisions += 1,
+                Err(AppendError::Refused(why)) => return Err(Failed::Refused(why)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The streams that `meanings` are about. What comes in is taken to be `new` at first: if it is
+    /// not, the append says so.
+    async fn load(
+        &self,
+        meanings: &[Meaning],
+        new: bool,
+    ) -> Result<BTreeMap<MessageId, Stream>, Problem> {
+        let mut ids: Vec<MessageId> = meanings
+            .iter()
+            .filter_map(|meaning| match meaning {
+                Meaning::Tells { command, .. }
+                    if new && matches!(**command, MessageCommand::Receive(_)) =>
+                {
+                    None
+                }
+                Meaning::Tells { message_id, .. } => Some(*message_id),
+                Meaning::Nothing | Meaning::Waits(_) => None,
+            })
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let loads = ids.into_iter().map(|id| async move {
+            let loaded = self.webhooks.store.load_traced(self.account.tenant_id.0, id.0).await;
+            let Loaded { state: before, version, traceparent } = loaded?;
+            let now = Message::clone(&before);
+            Ok((id, Stream { before, version, traceparent, now, events: Vec::new() }))
+        });
+        stream::iter(loads).buffer_unordered(LOADS_MAX).try_collect().await
+    }
+
+    fn writes(&self, streams: BTreeMap<MessageId, Stream>) -> Vec<StreamWrite> {
+        let changed = streams.into_iter().filter(|(_, stream)| !stream.events.is_empty());
+        changed
+            .map(|(id, stream)| {
+                let metadata = Metadata {
+                    correlation_id: id.0,
+                    actor: format!("webhook:{}", self.account.provider),
+                    traceparent: self.continued(id, stream.traceparent),
+                    ..Metadata::default()
+                };
+                let store = &self.webhooks.store;
+                let (_, events) = store.record(stream.before, &stream.events, &metadata);
+                StreamWrite {
+                    stream_id: id.0,
+                    tenant_id: self.account.tenant_id.0,
+                    expected: match stream.version {
+                        0 => ExpectedVersion::NoStream,
+                        version => ExpectedVersion::Exact(version),
+                    },
+                    events,
+                }
+            })
+            .collect()
+    }
+
+    /// A step in the trace that the message began, and not in the one of the provider's request.
+    fn continued(&self, message_id: MessageId, traceparent: Option<String>) -> Option<String> {
+        let provider = self.account.provider;
+        let span = span!("receipt", otel.kind = "consumer", provider, %message_id);
+        if traceparent.is_none() || span.is_disabled() {
+            return traceparent.or_else(trace::current);
+        }
+        trace::set_parent(&span, traceparent.as_deref());
+        trace::link_to_current(&span);
+        span.in_scope(trace::current)
+    }
+
+    /// The row of a receipt that waits.
+    fn waiting(&self, receipt: &KeptReceipt) -> SideRow {
+        let row = serde_json::json!({
+            "id": self.webhooks.store.environment().new_id(),
+            "webhook_id": self.entry.id,
+            "tenant_id": self.account.tenant_id,
+            "provider": self.account.provider,
+            "account": receipt.account,
+            "provider_message_id": receipt.provider_message_id,
+            "receipt": receipt,
+            "received_at": self.now,
+            "next_look_at": self.now,
+        });
+        SideRow { table: WaitingReceipt::TABLE, row: row.to_string() }
+    }
+}
+
+impl Stream {
+    fn decide(&mut self, command: &MessageCommand) -> Result<usize, MessageRejection> {
+        let events = self.now.decide(command)?;
+        for event in &events {
+            self.now = std::mem::take(&mut self.now).evolve(event);
+        }
+        let count = events.len();
+        self.events.extend(events);
+        Ok(count)
+    }
+}
+
+/// The files as the log keeps them: as many contents as there is room for.
+fn within_limit(attachments: Vec<Attachment>) -> Vec<Attachment> {
+    let mut left = FILES_BYTES_MAX;
+    let kept = attachments.into_iter().map(|mut attachment| {
+        let bytes = attachment.content.as_ref().map_or(0, String::len);
+        match left.checked_sub(bytes) {
+            Some(rest) => left = rest,
+            None => attachment.content = None,
+        }
+        attachment
+    });
+    kept.collect()
+}

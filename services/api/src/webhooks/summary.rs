@@ -1,0 +1,134 @@
+//! What a webhook came to, in one outcome and one sentence. Pure.
+
+use hatch_domain::message::command::MessageRejection;
+use hatch_readmodel::{WaitingReceipt, WebhookOutcome as Outcome};
+
+use super::matching::KeptReceipt;
+
+/// Counts what became of the observations of one webhook.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Summary {
+    applied: usize,
+    duplicate: usize,
+    ignored: usize,
+    /// About nothing that is known.
+    refused: usize,
+    /// Why the first of those is.
+    reason: Option<String>,
+    waiting: usize,
+    /// What the first of those calls its message.
+    waits_for: Option<String>,
+}
+
+impl Summary {
+    /// An observation changes nothing by itself.
+    pub(super) const fn ignored(&mut self) {
+        self.ignored += 1;
+    }
+
+    /// A message has decided on an observation: how many events came of it.
+    pub(super) fn decided(&mut self, decision: Result<usize, MessageRejection>) {
+        match decision {
+            Ok(0) | Err(MessageRejection::Exists) => self.duplicate += 1,
+            Ok(_) => self.applied += 1,
+            Err(rejection) => {
+                self.refused += 1;
+                self.reason.get_or_insert_with(|| rejection.to_string());
+            }
+        }
+    }
+
+    /// An observation waits for its message.
+    pub(super) fn waits(&mut self, receipt: &KeptReceipt) {
+        self.waiting += 1;
+        self.waits_for.get_or_insert_with(|| receipt.provider_message_id.clone());
+    }
+
+    /// The outcome: the one that most wants attention.
+    pub(super) const fn outcome(&self) -> Outcome {
+        if self.refused + self.waiting > 0 {
+            Outcome::Quarantined
+        } else if self.applied > 0 {
+            Outcome::Applied
+        } else if self.duplicate > 0 {
+            Outcome::Duplicate
+        } else {
+            Outcome::Ignored
+        }
+    }
+
+    /// Why it is what it is, and with several observations how many came to what.
+    pub(super) fn detail(&self) -> Option<String> {
+        let reason = match (&self.reason, &self.waits_for) {
+            (Some(reason), _) => Some(reason.clone()),
+            (None, Some(name)) => {
+                let reason = WaitingReceipt::REASON;
+                Some(format!("{reason}: no message is known by the provider's name {name} yet"))
+            }
+            (None, None) => None,
+        };
+        let counts = [
+            (self.applied, "applied"),
+            (self.duplicate, "duplicate"),
+            (self.ignored, "ignored"),
+            (self.refused, "refused"),
+            (self.waiting, "waiting"),
+        ];
+        let total: usize = counts.iter().map(|(count, _)| count).sum();
+        let counted = (total > 1).then(|| {
+            let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+            counts.map(|(count, name)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+        });
+        let parts: Vec<String> = reason.into_iter().chain(counted).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hatch_domain::message::command::ReceiptOutcome;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn receipt() -> KeptReceipt {
+        KeptReceipt::new("AC1".into(), "SM1".into(), Uuid::nil(), ReceiptOutcome::Delivered)
+    }
+
+    #[test]
+    fn a_webhook_that_says_nothing_is_ignored() {
+        let summary = Summary::default();
+        assert_eq!((summary.outcome(), summary.detail()), (Outcome::Ignored, None));
+    }
+
+    #[test]
+    fn one_observation_needs_no_counting() {
+        let mut summary = Summary::default();
+        summary.decided(Ok(1));
+        assert_eq!((summary.outcome(), summary.detail()), (Outcome::Applied, None));
+    }
+
+    #[test]
+    fn what_exists_already_and_what_changes_nothing_are_duplicates() {
+        for decision in [Ok(0), Err(MessageRejection::Exists)] {
+            let mut summary = Summary::default();
+            summary.decided(decision);
+            assert_eq!(summary.outcome(), Outcome::Duplicate);
+        }
+    }
+
+    #[test]
+    fn only_waiting_alone_is_said_to_be_waiting() {
+        let mut summary = Summary::default();
+        summary.decided(Ok(1));
+        summary.waits(&receipt());
+        assert_eq!(summary.outcome(), Outcome::Quarantined);
+        let detail = summary.detail().expect("a reason");
+        assert!(detail.starts_with(WaitingReceipt::REASON), "{detail}");
+        assert!(detail.ends_with("1 applied, 1 waiting"), "{detail}");
+
+        summary.decided(Err(MessageRejection::Unknown));
+        let detail = summary.detail().expect("a reason");
+        assert!(detail.starts_with("there is no such message"), "{detail}");
+    }
+}
