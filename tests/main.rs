@@ -6,6 +6,7 @@
 mod architecture;
 mod bad_input;
 mod dispatch;
+mod due;
 mod halt;
 mod harness;
 mod idempotency;

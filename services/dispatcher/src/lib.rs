@@ -11,6 +11,8 @@ mod due;
 mod look_up;
 mod retry;
 mod sweep;
+#[cfg(test)]
+mod testing;
 mod timers;
 
 use std::sync::Arc;
