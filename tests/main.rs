@@ -5,6 +5,8 @@
 
 mod architecture;
 mod bad_input;
+mod channels;
+mod compat;
 mod dispatch;
 mod due;
 mod halt;
@@ -15,6 +17,8 @@ mod load;
 mod outcomes;
 mod process;
 mod queries;
+mod random_input;
 mod send;
+mod telemetry;
 mod unavailable;
 mod webhooks;

@@ -11,8 +11,12 @@
 
 mod adapter;
 mod correlation;
+pub mod generic;
 mod http_client;
 mod secret;
+pub mod sendgrid;
+#[cfg(test)]
+mod stub;
 pub mod twilio;
 mod webhook;
 

@@ -15,9 +15,13 @@ use hatch_domain::message::command::{
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_eventstore::{Execute, ExecuteError, Executed, Known, Metadata};
 use hatch_providers::Outbound;
+use hatch_telemetry::{span, trace};
+use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::due::{after, is_expired};
+use crate::stats::{ABANDONED, outcome_name};
 use crate::{Account, Dispatcher};
 
 /// For how long a message is parked for which its account has no room: at least, at most.
@@ -87,7 +91,7 @@ impl Dispatcher {
     /// Claims and makes one attempt, or lets the message fail when it is too late for one. `delivery`
     /// is acknowledged once the claim is committed, or once it is certain that there is nothing to
     /// claim.
-    pub(crate) async fn attempt(&self, mut pending: Pending, delivery: Option<Delivery>) -> Next {
+    pub(crate) async fn attempt(&self, pending: Pending, delivery: Option<Delivery>) -> Next {
         let Some(request) = pending.message.requested().cloned() else { return Next::Done };
         let now = self.now();
         if is_expired(&pending.message, now, &self.config.waits) {
@@ -101,6 +105,21 @@ impl Dispatcher {
         let Some(_permit) = account.permit().await else {
             return self.park(pending, delivery).await;
         };
+        let _under_way = self.dependencies.stats.under_way.hold();
+        let (message_id, provider) = (pending.message_id, account.provider);
+        let span = span!("dispatch", otel.kind = "consumer", %message_id, provider);
+        let traceparent = pending.traceparent.clone();
+        let attempted = Box::pin(self.claim_and_call(pending, delivery, &request, account));
+        trace::within(span, traceparent.as_deref(), attempted).await
+    }
+
+    async fn claim_and_call(
+        &self,
+        mut pending: Pending,
+        delivery: Option<Delivery>,
+        request: &MessageRequested,
+        account: &Account,
+    ) -> Next {
         let claiming = self.claim(&mut pending, account).await;
         if let Some(delivery) = delivery.filter(|_| !matches!(claiming, Claiming::Unknown)) {
             delivery.ack().await;
@@ -110,7 +129,7 @@ impl Dispatcher {
             Claiming::Early(wait) => return Next::Retry { pending: Box::new(pending), wait },
             Claiming::NotOurs | Claiming::Unknown => return Next::Done,
         };
-        let outcome = self.call(&pending, &request, account, &claim).await;
+        let outcome = self.call(&pending, request, account, &claim).await;
         self.record(pending, &claim, outcome).await
     }
 
@@ -183,16 +202,24 @@ impl Dispatcher {
         account: &Account,
         claim: &Claim,
     ) -> AttemptOutcome {
-        let outbound = pending.outbound(request, claim.attempt);
+        let (stats, provider) = (&self.dependencies.stats, account.provider);
+        let mut outbound = pending.outbound(request, claim.attempt);
         let in_round = pending.message.attempt_in_round();
         let environment = self.dependencies.store.environment();
         let chance = environment.chance();
         if Instant::now() >= claim.deadline {
             let wait = self.config.retry.wait(in_round, chance);
             let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+            stats.attempts.of(&(provider, ABANDONED)).increment();
             return AttemptOutcome::Abandoned { retry_at: environment.now() + wait };
         }
-        let outcome = account.adapter.send(&outbound).await;
+        let (attempt, called) = (claim.attempt, Instant::now());
+        let span = span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);
+        outbound.traceparent = span.in_scope(trace::current);
+        let outcome = account.adapter.send(&outbound).instrument(span.clone()).await;
+        stats.call_seconds.of(&provider).observe_duration(called.elapsed());
+        stats.attempts.of(&(provider, outcome_name(&outcome))).increment();
+        span.record("outcome", outcome_name(&outcome));
         self.config.retry.judge(in_round, outcome, environment.now(), chance)
     }
 
@@ -285,7 +312,7 @@ impl Dispatcher {
                 correlation_id: pending.correlation_id,
                 causation_id: Some(pending.causation_id),
                 actor: "dispatcher".to_owned(),
-                traceparent: pending.traceparent.clone(),
+                traceparent: trace::current(),
             },
             key: None,
             guards: Vec::new(),

@@ -10,6 +10,7 @@ mod attempt;
 mod due;
 mod look_up;
 mod retry;
+mod stats;
 mod sweep;
 #[cfg(test)]
 mod testing;
@@ -43,6 +44,7 @@ mod embedded {
 /// The dispatcher's own tables. It is migrated after the event store's schema, which makes the role
 /// that is granted privileges here.
 pub const SCHEMA: Schema = Schema::new("dispatch", embedded::migrations::runner);
+pub use crate::stats::Stats;
 
 /// Deliveries taken from a queue at a time, at most.
 const BATCH_MAX: usize = 64;
@@ -107,6 +109,8 @@ pub struct Dependencies {
     pub bus: Bus,
     /// Through whom messages are sent; the first that carries a channel is used for it.
     pub accounts: Vec<Account>,
+    /// Counts what it does.
+    pub stats: Arc<Stats>,
 }
 
 /// How the dispatcher works.

@@ -12,6 +12,7 @@ mod readiness;
 pub mod roles;
 pub mod settings;
 pub mod supervise;
+pub mod telemetry;
 pub mod up;
 pub mod with_servers;
 
@@ -40,8 +41,14 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(_) | Command::Simulator => logging::NORMAL,
         _ => logging::QUIET,
     };
-    logging::init(&settings.log, filter)?;
-    match cli.command {
+    let telemetry = telemetry::start(&settings, filter)?;
+    let outcome = Box::pin(execute(cli.command, settings)).await;
+    telemetry.finish().await;
+    outcome
+}
+
+async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCode> {
+    match command {
         Command::Up(flags) => development::run(settings, flags.split).await?,
         Command::Serve(flags) => commands::serve::run(settings, &flags.roles).await?,
         Command::Simulator => commands::simulator::run(&settings).await?,

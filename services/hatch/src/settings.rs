@@ -53,6 +53,8 @@ pub struct Settings {
     pub dispatcher: DispatcherSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Where traces go.
+    pub telemetry: TelemetrySettings,
 }
 
 /// How the log is carried by NATS.
@@ -106,6 +108,24 @@ pub struct LogSettings {
     pub format: LogFormat,
 }
 
+/// Where traces go.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetrySettings {
+    /// An OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; spans go
+    /// to `/v1/traces` there. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`, and without it no spans are made.
+    pub otlp_endpoint: Option<String>,
+    /// The share, from 0 to 1, of the traces that begin here that are exported. A trace that a client
+    /// began is exported if the client says so.
+    pub sample_ratio: f64,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, sample_ratio: 1.0 }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -131,6 +151,7 @@ impl Default for Settings {
             twilio: None,
             dispatcher: DispatcherSettings::default(),
             log: LogSettings::default(),
+            telemetry: TelemetrySettings::default(),
         }
     }
 }

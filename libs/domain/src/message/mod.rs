@@ -7,6 +7,7 @@
 pub mod command;
 pub mod due;
 pub mod event;
+pub mod mail_id;
 pub mod status;
 #[cfg(test)]
 mod tests;

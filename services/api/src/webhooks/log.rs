@@ -36,6 +36,19 @@ pub(super) enum Outcome {
     Quarantined,
 }
 
+impl Outcome {
+    /// Its name, as metrics have it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::RejectedSignature => "rejected_signature",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
 /// One row.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Entry {
