@@ -8,6 +8,7 @@ mod bad_input;
 mod channels;
 mod compat;
 mod dispatch;
+mod due;
 mod halt;
 mod harness;
 mod idempotency;

@@ -25,7 +25,7 @@ use crate::stats::{ABANDONED, outcome_name};
 use crate::{Account, Dispatcher};
 
 /// For how long a message is parked for which its account has no room: at least, at most.
-const PARKED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
+const PARKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// Between two tries to reach the log.
 const LOG_WAIT: Duration = Duration::from_millis(250);

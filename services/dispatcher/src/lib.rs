@@ -12,6 +12,8 @@ mod look_up;
 mod retry;
 mod stats;
 mod sweep;
+#[cfg(test)]
+mod testing;
 mod timers;
 
 use std::sync::Arc;
