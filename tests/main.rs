@@ -5,6 +5,8 @@
 
 mod architecture;
 mod bad_input;
+mod channels;
+mod compat;
 mod dispatch;
 mod halt;
 mod harness;
@@ -14,6 +16,7 @@ mod load;
 mod outcomes;
 mod process;
 mod queries;
+mod random_input;
 mod send;
 mod telemetry;
 mod unavailable;

@@ -11,6 +11,9 @@ use hatch_domain::message::event::{Attachment, Channel, Email, SendError};
 
 use crate::Correlation;
 
+/// A provider's words are kept up to this length.
+const DETAIL_CHARS_MAX: usize = 500;
+
 /// A future that can be returned by an `Arc<dyn Adapter>`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -148,4 +151,28 @@ pub enum Outcome {
         /// What was seen.
         detail: String,
     },
+}
+
+impl Outcome {
+    /// The outcome's name, for logs.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Refused { .. } => "refused",
+            Self::Throttled { .. } => "throttled",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// A message that its provider cannot carry, refused by us without a call.
+    pub(crate) fn unsendable(code: &str, detail: &str) -> Self {
+        let (code, detail) = (code.to_owned(), detail.to_owned());
+        Self::Refused { error: SendError { code, detail, permanent: true } }
+    }
+}
+
+/// A provider's words, cut to a length that is kept.
+pub(crate) fn bounded(text: &str) -> String {
+    text.chars().take(DETAIL_CHARS_MAX).collect()
 }

@@ -7,10 +7,11 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use chrono::DateTime;
-use http::header::{DATE, HeaderMap, RETRY_AFTER};
+use chrono::{DateTime, FixedOffset};
+use http::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder, redirect, retry};
+use url::Url;
 
 use crate::Error;
 
@@ -18,8 +19,8 @@ use crate::Error;
 /// is being written leaves that request in doubt.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// More of an answer is not read. Answers to a send are about one kibibyte.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// More of an answer to a send is not read. They are about one kibibyte.
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// A provider's wish to wait is not believed beyond this.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
@@ -39,8 +40,7 @@ pub(crate) enum Exchange {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    /// The `Retry-After` header, as a wait from the answer on.
-    pub(crate) retry_after: Option<Duration>,
+    pub(crate) headers: HeaderMap,
     /// The body; empty when it broke off or is too long to be a provider's.
     pub(crate) body: Bytes,
 }
@@ -62,18 +62,18 @@ pub(crate) fn client(connect_timeout: Duration, timeout: Duration) -> Result<Cli
         .map_err(Error::Client)
 }
 
-/// Makes the one exchange.
-pub(crate) async fn exchange(request: RequestBuilder) -> Exchange {
+/// Makes the one exchange, and reads `answer_bytes_max` of the answer's body at most.
+pub(crate) async fn exchange(request: RequestBuilder, answer_bytes_max: usize) -> Exchange {
     let mut response = match request.send().await {
         Ok(response) => response,
         Err(error) => return without_answer(&error),
     };
     let status = response.status();
-    let retry_after = retry_after(response.headers());
+    let headers = response.headers().clone();
     let mut body = BytesMut::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_BYTES_MAX => {
+            Ok(Some(chunk)) if body.len() + chunk.len() <= answer_bytes_max => {
                 body.extend_from_slice(&chunk);
             }
             Ok(None) => break,
@@ -83,7 +83,7 @@ pub(crate) async fn exchange(request: RequestBuilder) -> Exchange {
             }
         }
     }
-    Exchange::Answered(Answer { status, retry_after, body: body.freeze() })
+    Exchange::Answered(Answer { status, headers, body: body.freeze() })
 }
 
 /// Sorts a failure by whether a byte of the request can have been written. The details name the
@@ -114,18 +114,58 @@ fn root(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-/// Reads `Retry-After` (RFC 9110, 10.2.3): seconds, or a date, which is taken relative to the
-/// answer's own `Date` so that no clock of ours is compared with theirs.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = if let Ok(seconds) = value.parse() {
-        Duration::from_secs(seconds)
-    } else {
-        let until = DateTime::parse_from_rfc2822(value).ok()?;
-        let date = headers.get(DATE)?.to_str().ok()?;
-        (until - DateTime::parse_from_rfc2822(date).ok()?).to_std().unwrap_or_default()
-    };
-    Some(wait.min(RETRY_AFTER_MAX))
+impl Answer {
+    /// The wait that `Retry-After` (RFC 9110, 10.2.3) asks for: seconds, or a date, which is taken
+    /// relative to the answer's own `Date` so that no clock of ours is compared with theirs.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let value = self.text(RETRY_AFTER)?;
+        let wait = if let Ok(seconds) = value.parse() {
+            Duration::from_secs(seconds)
+        } else {
+            self.until(DateTime::parse_from_rfc2822(value).ok()?)?
+        };
+        Some(wait.min(RETRY_AFTER_MAX))
+    }
+
+    /// The wait until the Unix time, in seconds, that a header of that name tells. Relative to
+    /// `Date`, as above.
+    pub(crate) fn reset_after(&self, header: &'static str) -> Option<Duration> {
+        let seconds = self.text(HeaderName::from_static(header))?.parse().ok()?;
+        let wait = self.until(DateTime::from_timestamp(seconds, 0)?.fixed_offset())?;
+        Some(wait.min(RETRY_AFTER_MAX))
+    }
+
+    /// A header's text without the space around it.
+    pub(crate) fn text(&self, header: HeaderName) -> Option<&str> {
+        self.headers.get(header)?.to_str().ok().map(str::trim)
+    }
+
+    fn until(&self, time: DateTime<FixedOffset>) -> Option<Duration> {
+        let now = DateTime::parse_from_rfc2822(self.text(DATE)?).ok()?;
+        Some((time - now).to_std().unwrap_or_default())
+    }
+}
+
+/// Refuses a URL that is more than a place below which paths can be put.
+pub(crate) fn check_url(setting: &'static str, url: &Url) -> Result<(), Error> {
+    let plain = url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if plain && matches!(url.scheme(), "http" | "https") {
+        return Ok(());
+    }
+    let expected = "an http or https URL without user, query and fragment";
+    Err(Error::Setting { setting, expected })
+}
+
+/// Refuses timeouts that cannot be told apart.
+pub(crate) const fn check_timeouts(connect_ms: u64, http_ms: u64) -> Result<(), Error> {
+    if connect_ms > 0 && connect_ms < http_ms {
+        return Ok(());
+    }
+    let (setting, expected) = ("connect_timeout_ms", "more than 0 and less than http_timeout_ms");
+    Err(Error::Setting { setting, expected })
 }
 
 #[cfg(test)]
@@ -145,10 +185,33 @@ mod tests {
             ("-1", None),
         ];
         for (value, seconds) in expected {
-            let mut headers = HeaderMap::new();
-            headers.insert(DATE, date.parse().expect("a header value"));
-            headers.insert(RETRY_AFTER, value.parse().expect("a header value"));
-            assert_eq!(retry_after(&headers), seconds.map(Duration::from_secs), "{value}");
+            let answer = answer(&[(DATE, date), (RETRY_AFTER, value)]);
+            assert_eq!(answer.retry_after(), seconds.map(Duration::from_secs), "{value}");
         }
+    }
+
+    #[test]
+    fn a_reset_is_a_unix_time_by_the_answers_own_clock_and_is_bounded() {
+        // 1994-11-06T08:49:37Z
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        let expected = [
+            ("784111787", Some(10)),
+            ("784111000", Some(0)),
+            ("999999999999", Some(3600)),
+            ("soon", None),
+        ];
+        let name = HeaderName::from_static("x-ratelimit-reset");
+        for (value, seconds) in expected {
+            let answer = answer(&[(DATE, date), (name.clone(), value)]);
+            let wait = answer.reset_after("x-ratelimit-reset");
+            assert_eq!(wait, seconds.map(Duration::from_secs), "{value}");
+        }
+        assert_eq!(answer(&[(name, "784111787")]).reset_after("x-ratelimit-reset"), None);
+    }
+
+    fn answer(headers: &[(HeaderName, &str)]) -> Answer {
+        let value = |text: &str| text.parse().expect("a header value");
+        let headers = headers.iter().map(|(name, text)| (name.clone(), value(text))).collect();
+        Answer { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() }
     }
 }

@@ -11,8 +11,10 @@
 
 mod adapter;
 mod correlation;
+pub mod generic;
 mod http_client;
 mod secret;
+pub mod sendgrid;
 pub mod twilio;
 mod webhook;
 

@@ -27,6 +27,12 @@ pub trait Webhook: Send + Sync {
     /// is to be kept and answered as a success: sending it again would not help.
     fn parse(&self, request: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood>;
 
+    /// Whether a request that is [`NotUnderstood`] is answered as the sender's mistake (400), because
+    /// the sender can mend it. A provider cannot: its request is kept and answered as a success.
+    fn refuses_nonsense(&self) -> bool {
+        false
+    }
+
     /// What the provider wants to hear when a request was taken.
     fn success(&self) -> http::Response<Bytes>;
 }
@@ -81,6 +87,12 @@ pub enum Refusal {
     /// Its signature is not one of this account over these bytes and our public URL.
     #[error("match the signature to the request and our public URL")]
     WrongSignature,
+    /// It does not carry the secret that senders were given.
+    #[error("find the bearer secret")]
+    MissingSecret,
+    /// The secret that it carries is another's.
+    #[error("match the bearer secret")]
+    WrongSecret,
     /// The signature does not cover the body, and the hash that should is missing or another's.
     #[error("match the body to the hash of it that was signed")]
     WrongBody,
@@ -100,6 +112,14 @@ pub enum NotUnderstood {
     Missing {
         /// The provider's name of the field.
         field: &'static str,
+    },
+    /// A field is there and not what it has to be.
+    #[error("read the field {field}: expected {expected}")]
+    Field {
+        /// The provider's name of the field.
+        field: String,
+        /// What it has to be.
+        expected: &'static str,
     },
     /// It speaks of another account than the one that signed it.
     #[error("match the account named in the request to the one that signed it")]

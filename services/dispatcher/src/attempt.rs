@@ -20,8 +20,12 @@ use tracing::Instrument;
 use tracing::field::Empty;
 use uuid::Uuid;
 
+use crate::due::{after, is_expired};
 use crate::stats::{ABANDONED, outcome_name};
 use crate::{Account, Dispatcher};
+
+/// For how long a message is parked for which its account has no room: at least, at most.
+const PARKED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
 /// Between two tries to reach the log.
 const LOG_WAIT: Duration = Duration::from_millis(250);
@@ -65,11 +69,38 @@ pub(crate) enum Next {
     Retry { pending: Box<Pending>, wait: Duration },
 }
 
+impl Pending {
+    /// The message as the attempt hands it to the provider.
+    pub(crate) fn outbound(&self, request: &MessageRequested, attempt: u32) -> Outbound {
+        Outbound {
+            tenant_id: TenantId(self.tenant_id),
+            message_id: MessageId(self.message_id),
+            attempt,
+            channel: request.channel,
+            from: request.from.clone(),
+            to: request.to.clone(),
+            body: request.body.clone(),
+            attachments: request.attachments.clone(),
+            email: request.email.clone(),
+            traceparent: self.traceparent.clone(),
+        }
+    }
+}
+
 impl Dispatcher {
-    /// Claims and makes one attempt. `delivery` is acknowledged once the claim is committed, or once
-    /// it is certain that there is nothing to claim.
+    /// Claims and makes one attempt, or lets the message fail when it is too late for one. `delivery`
+    /// is acknowledged once the claim is committed, or once it is certain that there is nothing to
+    /// claim.
     pub(crate) async fn attempt(&self, pending: Pending, delivery: Option<Delivery>) -> Next {
         let Some(request) = pending.message.requested().cloned() else { return Next::Done };
+        let now = self.now();
+        if is_expired(&pending.message, now, &self.config.waits) {
+            let next = self.change(pending, MessageCommand::Expire { at: now }).await;
+            if let Some(delivery) = delivery {
+                delivery.ack().await;
+            }
+            return next;
+        }
         let Some(account) = self.account_for(&request) else { return Next::Done };
         let _under_way = self.dependencies.stats.under_way.hold();
         let (message_id, provider) = (pending.message_id, account.provider);
@@ -86,6 +117,9 @@ impl Dispatcher {
         request: &MessageRequested,
         account: &Account,
     ) -> Next {
+        let Some(_permit) = account.permit().await else {
+            return self.park(pending, delivery).await;
+        };
         let claiming = self.claim(&mut pending, account).await;
         if let Some(delivery) = delivery.filter(|_| !matches!(claiming, Claiming::Unknown)) {
             delivery.ack().await;
@@ -169,22 +203,12 @@ impl Dispatcher {
         claim: &Claim,
     ) -> AttemptOutcome {
         let (stats, provider) = (&self.dependencies.stats, account.provider);
-        let mut outbound = Outbound {
-            tenant_id: TenantId(pending.tenant_id),
-            message_id: MessageId(pending.message_id),
-            attempt: claim.attempt,
-            channel: request.channel,
-            from: request.from.clone(),
-            to: request.to.clone(),
-            body: request.body.clone(),
-            attachments: request.attachments.clone(),
-            email: request.email.clone(),
-            traceparent: None,
-        };
+        let mut outbound = pending.outbound(request, claim.attempt);
+        let in_round = pending.message.attempt_in_round();
         let environment = self.dependencies.store.environment();
         let chance = environment.chance();
         if Instant::now() >= claim.deadline {
-            let wait = self.config.retry.wait(claim.attempt, chance);
+            let wait = self.config.retry.wait(in_round, chance);
             let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
             stats.attempts.of(&(provider, ABANDONED)).increment();
             return AttemptOutcome::Abandoned { retry_at: environment.now() + wait };
@@ -196,7 +220,7 @@ impl Dispatcher {
         stats.call_seconds.of(&provider).observe_duration(called.elapsed());
         stats.attempts.of(&(provider, outcome_name(&outcome))).increment();
         span.record("outcome", outcome_name(&outcome));
-        self.config.retry.judge(claim.attempt, outcome, environment.now(), chance)
+        self.config.retry.judge(in_round, outcome, environment.now(), chance)
     }
 
     /// Appends the outcome, for as long as it takes, since it is known nowhere else. Only at the end
@@ -225,13 +249,52 @@ impl Dispatcher {
         };
         log_outcome(&pending, attempt, &executed);
         (pending.message, pending.version) = (executed.state, executed.version);
+        self.next(pending)
+    }
+
+    /// Executes a command that is not about a call of ours. What fails is left to the next sweep.
+    pub(crate) async fn change(&self, mut pending: Pending, command: MessageCommand) -> Next {
+        let known = Known::At(pending.message.clone(), pending.version);
+        match self.execute(&pending, &command, known).await {
+            Ok(executed) => {
+                let attempt = executed.state.attempt();
+                log_outcome(&pending, attempt, &executed);
+                (pending.message, pending.version) = (executed.state, executed.version);
+                self.next(pending)
+            }
+            Err(error) => {
+                log_unclaimed(&pending, &error);
+                Next::Done
+            }
+        }
+    }
+
+    /// What the message, as it is now, leaves to do for this process.
+    pub(crate) fn next(&self, pending: Pending) -> Next {
         match pending.message.attempt_due() {
             Some(due) => {
-                let wait = (due - environment.now()).to_std().unwrap_or_default();
+                let wait = (due - self.now()).to_std().unwrap_or_default();
                 Next::Retry { pending: Box::new(pending), wait }
             }
             None => Next::Done,
         }
+    }
+
+    /// Lets a message wait in the log for which its account has no room now.
+    async fn park(&self, pending: Pending, delivery: Option<Delivery>) -> Next {
+        let environment = self.dependencies.store.environment();
+        let (at, chance) = (environment.now(), environment.chance());
+        let wait = PARKED.0 + (PARKED.1 - PARKED.0).mul_f64(chance);
+        let (reason, until) = ("rate".to_owned(), after(at, wait));
+        let next = self.change(pending, MessageCommand::Defer { reason, until, at }).await;
+        if let Some(delivery) = delivery {
+            delivery.ack().await;
+        }
+        next
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.dependencies.store.environment().now()
     }
 
     async fn execute(
@@ -249,7 +312,7 @@ impl Dispatcher {
                 correlation_id: pending.correlation_id,
                 causation_id: Some(pending.causation_id),
                 actor: "dispatcher".to_owned(),
-                traceparent: trace::current(),
+                traceparent: trace::current().or_else(|| pending.traceparent.clone()),
             },
             key: None,
             guards: Vec::new(),

@@ -70,8 +70,8 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
 }
 
 /// Every schema of a database of hatch, in the order in which they are migrated.
-pub(crate) fn schemas() -> [Schema; 2] {
-    [EVENTSTORE, hatch_readmodel::SCHEMA]
+pub(crate) fn schemas() -> [Schema; 3] {
+    [EVENTSTORE, hatch_readmodel::SCHEMA, hatch_dispatcher::SCHEMA]
 }
 
 /// A client for our own HTTP requests, each within `timeout`.

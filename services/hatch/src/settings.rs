@@ -4,13 +4,14 @@
 //! as a file (`HATCH_DATABASE_URL_FILE=/run/secrets/url`). An unknown key or a bad value stops the
 //! start with the key's name and what was expected.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
-use hatch_dispatcher::RetryPolicy;
+use hatch_dispatcher::{DoubtPolicy, RetryPolicy};
 use hatch_providers::twilio;
 use serde::Deserialize;
 use serde_json::json;
@@ -78,6 +79,22 @@ pub struct DispatcherSettings {
     pub lease_ms: u64,
     /// Attempts and the waits between them.
     pub retry: RetryPolicy,
+    /// Attempts under way at a time for each provider account; what finds no room is parked.
+    pub account_concurrency_max: usize,
+    /// How far behind the log the timers are kept: messages which finish sooner never touch them.
+    pub timers_lag_ms: u64,
+    /// How long a new message is left to its delivery by NATS before it is sent without one.
+    pub delivery_grace_ms: u64,
+    /// From the request, the schedule or the retry until a message that was not sent fails.
+    pub validity_ms: u64,
+    /// When a provider is asked about an attempt in doubt: first and for the second time, counted
+    /// from the later of doubt and lease end.
+    pub look_ups_ms: [u64; 2],
+    /// How long a receipt is waited for before a doubt is left to a person.
+    pub receipt_wait_ms: u64,
+    /// What becomes of attempts in doubt, for each provider: `look_up` (the default where the
+    /// provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
+    pub in_doubt: BTreeMap<String, DoubtPolicy>,
 }
 
 /// What is logged, and how.
@@ -148,7 +165,18 @@ impl Default for BusSettings {
 
 impl Default for DispatcherSettings {
     fn default() -> Self {
-        Self { concurrency_max: 256, lease_ms: 60_000, retry: RetryPolicy::default() }
+        Self {
+            concurrency_max: 256,
+            lease_ms: 60_000,
+            retry: RetryPolicy::default(),
+            account_concurrency_max: 256,
+            timers_lag_ms: 3_000,
+            delivery_grace_ms: 10_000,
+            validity_ms: 86_400_000,
+            look_ups_ms: [30_000, 120_000],
+            receipt_wait_ms: 600_000,
+            in_doubt: BTreeMap::new(),
+        }
     }
 }
 
@@ -252,6 +280,10 @@ fn development(simulator: &str) -> Figment {
         "log": { "filter": crate::logging::QUIET },
         "dispatcher": {
             "lease_ms": 10_000,
+            "timers_lag_ms": 1_000,
+            "delivery_grace_ms": 2_000,
+            "look_ups_ms": [1_000, 3_000],
+            "receipt_wait_ms": 10_000,
             "retry": { "attempts_max": 5, "backoff_min_ms": 200, "backoff_max_ms": 5_000 },
         },
     })))

@@ -1,6 +1,8 @@
 //! The only place that reads the wall clock and draws random numbers.
 
 use chrono::{DateTime, SubsecRound, Utc};
+use p256::SecretKey;
+use p256::elliptic_curve::rand_core::OsRng;
 use uuid::Uuid;
 
 /// The time, in whole microseconds.
@@ -13,4 +15,9 @@ pub(crate) fn now() -> DateTime<Utc> {
 #[expect(clippy::disallowed_methods, reason = "the one place of the simulator that reads them")]
 pub(crate) fn new_id() -> Uuid {
     Uuid::now_v7()
+}
+
+/// A new key on the curve P-256.
+pub(crate) fn new_key() -> SecretKey {
+    SecretKey::random(&mut OsRng)
 }

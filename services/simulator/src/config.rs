@@ -30,6 +30,9 @@ pub struct Config {
     pub callback_timeout_ms: u64,
     /// The Twilio accounts.
     pub twilio: Vec<TwilioAccount>,
+    /// The SendGrid accounts. None by default, since each needs a key: see
+    /// [`SendGridAccount::development`].
+    pub sendgrid: Vec<SendGridAccount>,
 }
 
 /// A Twilio account.
@@ -40,6 +43,34 @@ pub struct TwilioAccount {
     pub account_sid: String,
     /// Authenticates sends, and signs webhooks.
     pub auth_token: String,
+}
+
+/// A SendGrid account.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SendGridAccount {
+    /// What the record calls it.
+    pub account: String,
+    /// Authenticates sends.
+    pub api_key: String,
+    /// The private key that signs webhooks: P-256, as PEM in PKCS #8 (see
+    /// [`key_pair`](crate::key_pair)).
+    pub private_key: String,
+    /// Where events are posted; by default `/api/v1/webhooks/sendgrid` below the public URL.
+    #[serde(default)]
+    pub event_webhook_url: Option<Url>,
+}
+
+impl SendGridAccount {
+    /// The account that `hatch up` is configured for.
+    pub fn development(private_key: impl Into<String>) -> Self {
+        Self {
+            account: "sendgrid".to_owned(),
+            api_key: "dev-sendgrid-api-key".to_owned(),
+            private_key: private_key.into(),
+            event_webhook_url: None,
+        }
+    }
 }
 
 impl Default for Config {
@@ -57,6 +88,7 @@ impl Default for Config {
                 account_sid: format!("AC{}", "0".repeat(32)),
                 auth_token: "dev-twilio-auth-token".to_owned(),
             }],
+            sendgrid: Vec::new(),
         }
     }
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::accounts::Disturbance;
 use crate::server::Simulator;
-use crate::twilio;
+use crate::{Config, sendgrid, twilio};
 
 /// The record is read in pieces of so many messages, so that a long one delays nobody.
 const PIECE_MESSAGES: usize = 1_000;
@@ -53,7 +53,10 @@ async fn disturb(
     Path(account): Path<String>,
     Json(disturbance): Json<Disturbance>,
 ) -> Response {
-    if !simulator.config.twilio.iter().any(|known| known.account_sid == account) {
+    let Config { twilio, sendgrid, .. } = &simulator.config;
+    let known = twilio.iter().any(|known| known.account_sid == account)
+        || sendgrid.iter().any(|known| known.account == account);
+    if !known {
         return problem(StatusCode::NOT_FOUND, "no such provider account");
     }
     simulator.accounts.set(&account, disturbance);
@@ -69,9 +72,15 @@ pub(crate) struct InboundRequest {
     pub(crate) to: String,
     #[serde(default)]
     pub(crate) body: String,
-    /// For email only.
-    #[serde(default, rename = "subject")]
-    _subject: Option<String>,
+    /// For mail only.
+    #[serde(default)]
+    pub(crate) subject: Option<String>,
+    /// For mail only: the Message-ID of the mail that it answers.
+    #[serde(default)]
+    pub(crate) in_reply_to: Option<String>,
+    /// For mail only: the Message-IDs of its thread, the oldest first.
+    #[serde(default)]
+    pub(crate) references: Vec<String>,
     #[serde(default)]
     pub(crate) attachments: Vec<InboundFile>,
     #[serde(default)]
@@ -92,11 +101,13 @@ async fn inbound(
     State(simulator): State<Arc<Simulator>>,
     Json(request): Json<InboundRequest>,
 ) -> Response {
-    if request.provider != twilio::PROVIDER {
-        return problem(StatusCode::BAD_REQUEST, "provider: expected twilio");
-    }
-    let Some((id, callback)) = twilio::inbound(&simulator.config, request) else {
-        return problem(StatusCode::BAD_REQUEST, "no Twilio account is configured");
+    let webhook = match request.provider.as_str() {
+        twilio::PROVIDER => twilio::inbound(&simulator.config, request),
+        sendgrid::PROVIDER => sendgrid::inbound(&simulator, request),
+        _ => return problem(StatusCode::BAD_REQUEST, "provider: expected twilio or sendgrid"),
+    };
+    let Some((id, callback)) = webhook else {
+        return problem(StatusCode::BAD_REQUEST, "no account of the provider is configured");
     };
     match simulator.delivery.post_once(&callback).await {
         Ok(status) => Json(json!({"status": status, "provider_message_id": id})).into_response(),

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `/2010-04-01/Accounts/{sid}/Messages.json` | Twilio: send (POST), look up (GET) |
 //! | `/2010-04-01/Accounts/{sid}/Messages/{sid}.json` | Twilio: look up one |
+//! | `POST /v3/mail/send` | SendGrid: send |
 //! | `GET /_sim/messages`, `DELETE /_sim` | the record as NDJSON; forget it |
 //! | `PUT /_sim/accounts/{account}` | disturb an account |
 //! | `POST /_sim/inbound` | have somebody write to us |
@@ -25,13 +26,18 @@ mod config;
 mod control;
 mod delivery;
 mod journal;
+mod keys;
 mod record;
 mod segments;
+mod sendgrid;
 mod server;
 mod twilio;
 
-pub use config::{Config, TwilioAccount};
+pub use config::{Config, SendGridAccount, TwilioAccount};
+pub use keys::{KeyPair, key_pair};
 pub use server::run;
+
+use std::path::PathBuf;
 
 /// Why the simulator cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +48,18 @@ pub enum Error {
     /// The HTTP client for callbacks cannot be built.
     #[error("build an HTTP client for callbacks")]
     Client(#[source] reqwest::Error),
+    /// The file of a key cannot be read or written.
+    #[error("read or write the key pair's file {}", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What should be a private key is none.
+    #[error("read a P-256 private key in PKCS #8 PEM")]
+    Key(#[source] p256::pkcs8::Error),
     /// The listener failed.
     #[error("serve the simulator")]
     Serve(#[source] std::io::Error),

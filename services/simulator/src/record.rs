@@ -1,6 +1,6 @@
 //! The simulator's own record of what it was asked and what it took: the referee of the tests.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -27,6 +27,19 @@ pub(crate) struct Message {
     pub(crate) body: String,
     pub(crate) media: Vec<String>,
     pub(crate) accepted_at: DateTime<Utc>,
+    /// What only a mail has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mail: Option<Box<Mail>>,
+}
+
+/// What a mail's events have to tell.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Mail {
+    /// Everybody whom it goes to, `to` first.
+    pub(crate) recipients: Vec<String>,
+    /// The sender's own words, for each event.
+    pub(crate) custom_args: BTreeMap<String, String>,
+    pub(crate) smtp_id: String,
 }
 
 impl Message {

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accounts::Accounts;
 use crate::delivery::Delivery;
 use crate::record::Record;
+use crate::sendgrid::{self, SendGrid};
 use crate::{Config, Error, control, twilio};
 
 /// Bodies longer than this are refused.
@@ -32,6 +33,7 @@ pub(crate) struct Simulator {
     pub(crate) record: Record,
     pub(crate) accounts: Accounts,
     pub(crate) delivery: Delivery,
+    pub(crate) sendgrid: SendGrid,
     unanswered: Semaphore,
     shutdown: CancellationToken,
 }
@@ -47,16 +49,22 @@ pub async fn run(
 ) -> Result<(), Error> {
     let (record, due) = Record::open(config.record_path.as_deref(), config.record_messages_max)
         .map_err(Error::Record)?;
+    let (sendgrid, events) = SendGrid::new(&config)?;
     let simulator = Arc::new(Simulator {
         record,
+        sendgrid,
         accounts: Accounts::default(),
         delivery: Delivery::new(&config, shutdown.clone())?,
         unanswered: Semaphore::new(UNANSWERED_MAX),
         shutdown: shutdown.clone(),
         config,
     });
+    sendgrid::post_events(&simulator, events);
     for (message, callback) in due {
-        twilio::resume(&simulator, message, callback);
+        match message.provider.as_str() {
+            sendgrid::PROVIDER => sendgrid::resume(&simulator, message),
+            _ => twilio::resume(&simulator, message, callback),
+        }
     }
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
@@ -66,6 +74,7 @@ pub async fn run(
     let router = Router::new()
         .merge(control::routes())
         .merge(twilio::routes())
+        .merge(sendgrid::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Arc::clone(&simulator));
     let server = axum::serve(listener, router)

@@ -500,6 +500,23 @@ fn a_look_up_settles_a_doubt_and_nothing_else() {
 }
 
 #[test]
+fn a_message_that_waits_too_long_expires_whether_it_was_attempted_or_not() {
+    let expire = MessageCommand::Expire { at: at(90) };
+    let queued = given(&[request().into()]);
+    let retrying = given(&[request().into(), attempted(1, 1), failed(1, Some(at(9)))]);
+    for waiting in [queued, retrying] {
+        let (expired, events) = execute(waiting.0, &expire);
+        assert_eq!(names(&events), ["MessageFailed"]);
+        assert_eq!(expired.status(), Status::Failed);
+        assert_eq!(events[0].due(), due::Due::Over);
+        let (again, _) = execute(expired, &MessageCommand::Retry { at: at(100) });
+        assert_eq!((again.status(), again.round_from()), (Status::Queued, Some(at(100))));
+    }
+    let sending = given(&[request().into(), attempted(1, 1)]);
+    assert_eq!(sending.when(expire), Err(MessageRejection::NotWaiting(Status::Sending)));
+}
+
+#[test]
 fn a_chat_message_is_there_at_once_and_nobody_sends_it() {
     let chat = given(&[MessageRequested { channel: Channel::Chat, ..request() }.into()]);
     assert_eq!(chat.status(), Status::Delivered);
@@ -675,6 +692,7 @@ fn any_command() -> impl Strategy<Value = MessageCommand> {
     prop_oneof![
         Just(MessageCommand::Request(request())),
         Just(MessageCommand::Receive(inbound())),
+        Just(MessageCommand::Expire { at: at(9) }),
         (1..99_u32, 0..12_i64).prop_map(|(n, second)| start(n, second).into()),
         (number.clone(), 1..99_u32, outcomes).prop_map(|(n, holder, o)| {
             RecordOutcome { token: token(holder), ..outcome(n, o) }.into()

@@ -5,9 +5,9 @@ use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};
 
 use super::wire::{Created, ErrorBody, is_permanent};
-use super::{Settings, WEBHOOK_PATH};
-use crate::adapter::{Adapter, BoxFuture, Outbound, Outcome};
-use crate::http_client::{self, Answer, Exchange};
+use super::{Settings, WEBHOOK_PATH, look_up};
+use crate::adapter::{Adapter, BoxFuture, LookUp, LookedUp, Outbound, Outcome, bounded};
+use crate::http_client::{self, ANSWER_BYTES_MAX, Answer, Exchange};
 use crate::{Correlation, Error};
 
 /// By default Twilio posts a receipt once more when it cannot connect, and never after a 503: a
@@ -16,14 +16,15 @@ use crate::{Correlation, Error};
 /// (<https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides>).
 const CALLBACK_OVERRIDES: &str = "rc=5&rp=all";
 
-/// Twilio's words are kept up to this length.
-const DETAIL_CHARS_MAX: usize = 500;
+/// Twilio takes ten files a message at most (error 21623).
+const MEDIA_MAX: usize = 10;
 
 /// Sends SMS and MMS through one Twilio account.
 pub struct TwilioAdapter {
     client: Client,
     settings: Settings,
-    messages_url: String,
+    base_url: String,
+    messages_path: String,
     callback_url: String,
 }
 
@@ -38,10 +39,8 @@ impl TwilioAdapter {
         let base = settings.base_url.as_str().trim_end_matches('/');
         let public = settings.public_url.as_str().trim_end_matches('/');
         Ok(Self {
-            messages_url: format!(
-                "{base}/2010-04-01/Accounts/{}/Messages.json",
-                settings.account_sid
-            ),
+            base_url: base.to_owned(),
+            messages_path: format!("/2010-04-01/Accounts/{}/Messages.json", settings.account_sid),
             callback_url: format!("{public}{WEBHOOK_PATH}"),
             client,
             settings,
@@ -55,11 +54,22 @@ impl TwilioAdapter {
         let urls = message.attachments.iter().filter_map(|file| file.url.as_deref());
         form.extend(urls.map(|url| ("MediaUrl", url)));
         form.push(("StatusCallback", &callback));
-        let request = self
-            .client
-            .post(&self.messages_url)
-            .basic_auth(&self.settings.account_sid, Some(self.settings.auth_token.expose()))
-            .form(&form);
+        let url = format!("{}{}", self.base_url, self.messages_path);
+        self.authenticated(self.client.post(url), message).form(&form)
+    }
+
+    /// Asks for a list of messages: `path` and query begin with [`Self::messages_path`].
+    pub(super) fn list_request(&self, path: &str, message: &Outbound) -> RequestBuilder {
+        self.authenticated(self.client.get(format!("{}{path}", self.base_url)), message)
+    }
+
+    pub(super) fn messages_path(&self) -> &str {
+        &self.messages_path
+    }
+
+    fn authenticated(&self, request: RequestBuilder, message: &Outbound) -> RequestBuilder {
+        let request =
+            request.basic_auth(&self.settings.account_sid, Some(self.settings.auth_token.expose()));
         match &message.traceparent {
             Some(traceparent) => request.header("traceparent", traceparent),
             None => request,
@@ -74,19 +84,52 @@ impl TwilioAdapter {
 impl Adapter for TwilioAdapter {
     fn send<'a>(&'a self, message: &'a Outbound) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
-            let [to] = message.to.as_slice() else {
-                return one_recipient_only();
+            let to = match sendable(message) {
+                Ok(to) => to,
+                Err(refused) => return refused,
             };
-            let outcome = outcome(http_client::exchange(self.request(message, to.as_str())).await);
+            let request = self.request(message, to);
+            let outcome = outcome(http_client::exchange(request, ANSWER_BYTES_MAX).await);
             tracing::debug!(
                 message_id = %message.message_id,
                 attempt = message.attempt,
-                outcome = name(&outcome),
+                outcome = outcome.name(),
                 "called twilio"
             );
             outcome
         })
     }
+
+    fn can_look_up(&self) -> bool {
+        true
+    }
+
+    fn look_up<'a>(&'a self, asked: &'a LookUp) -> BoxFuture<'a, LookedUp> {
+        Box::pin(async move {
+            match sendable(&asked.message) {
+                Ok(to) => look_up::look_up(self, asked, to).await,
+                // Such a message was never sent.
+                Err(_) => LookedUp::NotFound,
+            }
+        })
+    }
+}
+
+/// The one recipient of a message that Twilio can carry.
+fn sendable(message: &Outbound) -> Result<&str, Outcome> {
+    let [to] = message.to.as_slice() else {
+        let detail = "Twilio takes exactly one recipient a message";
+        return Err(Outcome::unsendable("recipients", detail));
+    };
+    if message.attachments.len() > MEDIA_MAX {
+        let detail = "Twilio takes ten files a message at most";
+        return Err(Outcome::unsendable("attachments", detail));
+    }
+    if message.attachments.iter().any(|file| file.url.is_none()) {
+        let detail = "Twilio fetches each file by its URL, and one has none";
+        return Err(Outcome::unsendable("attachments", detail));
+    }
+    Ok(to.as_str())
 }
 
 /// Says what an exchange means. Only Twilio's own body is taken for Twilio's word.
@@ -130,7 +173,7 @@ fn accepted(answer: &Answer) -> Outcome {
 fn throttled(answer: &Answer) -> Outcome {
     let detail = ErrorBody::read(&answer.body)
         .map_or_else(|| "HTTP 429".to_owned(), |error| bounded(&error.message));
-    Outcome::Throttled { retry_after: answer.retry_after, detail }
+    Outcome::Throttled { retry_after: answer.retry_after(), detail }
 }
 
 fn refused(status: StatusCode, error: &ErrorBody) -> Outcome {
@@ -142,29 +185,5 @@ fn refused(status: StatusCode, error: &ErrorBody) -> Outcome {
         Outcome::Refused { error: SendError { code, detail, permanent } }
     } else {
         Outcome::Unknown { detail: format!("HTTP {} with code {code}", status.as_u16()) }
-    }
-}
-
-fn one_recipient_only() -> Outcome {
-    Outcome::Refused {
-        error: SendError {
-            code: "recipients".to_owned(),
-            detail: "Twilio takes exactly one recipient a message".to_owned(),
-            permanent: true,
-        },
-    }
-}
-
-fn bounded(text: &str) -> String {
-    text.chars().take(DETAIL_CHARS_MAX).collect()
-}
-
-const fn name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Accepted { .. } => "accepted",
-        Outcome::Refused { .. } => "refused",
-        Outcome::Throttled { .. } => "throttled",
-        Outcome::Unavailable { .. } => "unavailable",
-        Outcome::Unknown { .. } => "unknown",
     }
 }

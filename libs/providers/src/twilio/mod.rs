@@ -1,9 +1,11 @@
 //! Twilio Programmable Messaging: SMS and MMS, API version 2010-04-01.
 //!
 //! Twilio has no idempotency key for sends and echoes no reference of ours. So our ids travel in
-//! the query of the `StatusCallback` URL, and a send without an answer stays in doubt.
+//! the query of the `StatusCallback` URL, and a send without an answer is in doubt
+//! until the list of messages to its recipient was read.
 
 mod adapter;
+mod look_up;
 mod settings;
 mod signature;
 mod webhook;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
+use crate::http_client::{check_timeouts, check_url};
 use crate::{Error, Secret};
 
 /// One Twilio account.
@@ -57,23 +58,13 @@ impl Settings {
         if tokens.into_iter().flatten().any(|token| token.expose().is_empty()) {
             return refuse("auth_token", "a token that is not empty");
         }
-        for (setting, url) in [("base_url", &self.base_url), ("public_url", &self.public_url)] {
-            let plain = url.query().is_none()
-                && url.fragment().is_none()
-                && url.username().is_empty()
-                && url.password().is_none();
-            if !plain || !matches!(url.scheme(), "http" | "https") {
-                return refuse(setting, "an http or https URL without user, query and fragment");
-            }
-        }
+        check_url("base_url", &self.base_url)?;
+        check_url("public_url", &self.public_url)?;
         // Twilio answers 21609 to such a callback, which would fail each and every send.
         if self.public_url.host_str().is_some_and(|host| host.contains('_')) {
             return refuse("public_url", "a host name without underscores");
         }
-        if self.connect_timeout_ms == 0 || self.connect_timeout_ms >= self.http_timeout_ms {
-            return refuse("connect_timeout_ms", "more than 0 and less than http_timeout_ms");
-        }
-        Ok(())
+        check_timeouts(self.connect_timeout_ms, self.http_timeout_ms)
     }
 
     pub(super) const fn http_timeout(&self) -> Duration {

@@ -127,8 +127,8 @@ impl Form<'_> {
         Ok(match status {
             "accepted" | "scheduled" | "queued" | "sending" => ReceiptOutcome::Progress,
             "sent" => ReceiptOutcome::Sent,
-            // One that was read was delivered before, and that receipt may be the lost one.
-            "delivered" | "partially_delivered" | "read" => ReceiptOutcome::Delivered,
+            "delivered" | "partially_delivered" => ReceiptOutcome::Delivered,
+            "read" => ReceiptOutcome::Read,
             "undelivered" => ReceiptOutcome::Undelivered(self.error(status)),
             "failed" | "canceled" => ReceiptOutcome::Failed(self.error(status)),
             _ => return Err(NotUnderstood::Status { status: status.to_owned() }),
@@ -159,7 +159,7 @@ impl Form<'_> {
         Ok(Inbound {
             account: account.to_owned(),
             provider_message_id: self.required("MessageSid")?.to_owned(),
-            channel: Channel::Sms,
+            channel: if media == 0 { Channel::Sms } else { Channel::Mms },
             from: self.address("From")?,
             to: vec![self.address("To")?],
             body: self.get("Body").map(str::to_owned),

@@ -85,6 +85,7 @@ async fn accept(
         to: form.to,
         body: form.body,
         media: form.media,
+        mail: None,
     };
     let callback = form.status_callback;
     let recorded = simulator.record.accept(message, callback.clone());

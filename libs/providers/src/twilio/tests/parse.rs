@@ -4,7 +4,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::message::event::{Attachment, SendError};
+use hatch_domain::message::event::{Attachment, Channel, SendError};
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, Method};
 use sha1::Sha1;
@@ -108,7 +108,7 @@ fn each_status_has_its_outcome() {
         ("sending", O::Progress),
         ("sent", O::Sent),
         ("delivered", O::Delivered),
-        ("read", O::Delivered),
+        ("read", O::Read),
     ] {
         assert_eq!(receipt(PATH, &status(twilio, &[])).outcome, expected, "{twilio}");
     }
@@ -172,6 +172,7 @@ fn an_inbound_message_is_read_whole() {
     };
     assert_eq!(inbound.account, ACCOUNT);
     assert_eq!(inbound.provider_message_id, SID);
+    assert_eq!(inbound.channel, Channel::Mms);
     assert_eq!(inbound.from.as_str(), "+18045551234");
     assert_eq!(inbound.to.len(), 1);
     assert_eq!(inbound.to[0].as_str(), "+12016661234");
@@ -183,6 +184,24 @@ fn an_inbound_message_is_read_whole() {
         ..Attachment::default()
     };
     assert_eq!(inbound.attachments, [file(0, Some("image/jpeg")), file(1, None)]);
+}
+
+#[test]
+fn without_files_it_is_an_sms() {
+    for media in [None, Some(("NumMedia", "0"))] {
+        let mut fields = vec![
+            ("MessageSid", SID),
+            ("SmsStatus", "received"),
+            ("From", "+18045551234"),
+            ("To", "+12016661234"),
+            ("Body", "Hi"),
+        ];
+        fields.extend(media);
+        match parse(PATH, &fields).expect("understood").as_slice() {
+            [Observation::Inbound(inbound)] => assert_eq!(inbound.channel, Channel::Sms),
+            other => panic!("expected one inbound message: {other:?}"),
+        }
+    }
 }
 
 #[test]

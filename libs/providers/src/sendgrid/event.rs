@@ -1,0 +1,125 @@
+//! What the event webhook says: a JSON array with events of several mails.
+
+use hatch_domain::message::event::SendError;
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::{Uuid, uuid};
+
+use super::wire::x_message_id;
+use crate::Correlation;
+use crate::adapter::bounded;
+use crate::webhook::{NotUnderstood, Observation, Receipt, ReceiptOutcome};
+
+/// Namespace of receipt ids. It never changes: streams remember the ids.
+const RECEIPTS: Uuid = uuid!("f2b1a7d4-0c53-4c1e-9a35-6f3d8e2b9c71");
+
+/// Reads every event of the array, in its order.
+///
+/// An event of an unknown kind is progress, since SendGrid adds kinds; one that speaks of no mail,
+/// such as a change of the account's status, is left out unless there is nothing else.
+pub(super) fn parse(account: &str, body: &[u8]) -> Result<Vec<Observation>, NotUnderstood> {
+    let events: Vec<Value> = serde_json::from_slice(body)
+        .map_err(|_| NotUnderstood::ContentType { expected: "a JSON array of events" })?;
+    let mut observations = Vec::with_capacity(events.len());
+    let mut left_out = None;
+    for event in events {
+        let event = Event::deserialize(event)
+            .map_err(|_| NotUnderstood::ContentType { expected: "events of SendGrid's" })?;
+        match event.receipt(account) {
+            Ok(receipt) => observations.push(Observation::Receipt(receipt)),
+            Err(error) if event.is_known() => return Err(error),
+            Err(error) => left_out = Some(error),
+        }
+    }
+    match left_out {
+        Some(error) if observations.is_empty() => Err(error),
+        Some(error) => {
+            tracing::warn!(%error, "left an event of SendGrid's out");
+            Ok(observations)
+        }
+        None => Ok(observations),
+    }
+}
+
+/// One event. The custom arguments of the mail stand beside SendGrid's own keys, as texts.
+#[derive(Deserialize)]
+struct Event {
+    event: String,
+    sg_event_id: Option<String>,
+    sg_message_id: Option<String>,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    /// A program opened the mail, for its recipient's privacy.
+    #[serde(default)]
+    sg_machine_open: bool,
+    #[serde(default)]
+    message_id: Value,
+    #[serde(default)]
+    attempt: Value,
+    #[serde(default)]
+    tenant_id: Value,
+}
+
+impl Event {
+    /// Whether it tells what became of a mail.
+    fn is_known(&self) -> bool {
+        let kinds = ["processed", "deferred", "delivered", "bounce", "dropped", "open"];
+        kinds.contains(&self.event.as_str())
+    }
+
+    fn receipt(&self, account: &str) -> Result<Receipt, NotUnderstood> {
+        let present = |value: &Option<String>| value.clone().filter(|text| !text.is_empty());
+        let message = present(&self.sg_message_id)
+            .ok_or(NotUnderstood::Missing { field: "sg_message_id" })?;
+        let event =
+            present(&self.sg_event_id).ok_or(NotUnderstood::Missing { field: "sg_event_id" })?;
+        Ok(Receipt {
+            correlation: self.correlation(),
+            account: account.to_owned(),
+            provider_message_id: x_message_id(&message).to_owned(),
+            receipt_id: Uuid::new_v5(&RECEIPTS, [account, &event].join("\n").as_bytes()),
+            outcome: self.outcome(),
+        })
+    }
+
+    fn correlation(&self) -> Option<Correlation> {
+        Some(Correlation {
+            tenant_id: self.tenant_id.as_str()?.parse().ok()?,
+            message_id: self.message_id.as_str()?.parse().ok()?,
+            attempt: self.attempt.as_str()?.parse().ok().filter(|attempt| *attempt > 0)?,
+        })
+    }
+
+    /// What follows for the mail. `processed` says that SendGrid took it, which settles a send without
+    /// an answer.
+    fn outcome(&self) -> ReceiptOutcome {
+        match self.event.as_str() {
+            "delivered" => ReceiptOutcome::Delivered,
+            "open" if !self.sg_machine_open => ReceiptOutcome::Read,
+            // A `blocked` mail was refused this once; another one may be taken.
+            "bounce" => {
+                ReceiptOutcome::Undelivered(self.error(self.kind.as_deref() != Some("blocked")))
+            }
+            "dropped" => ReceiptOutcome::Failed(self.error(true)),
+            _ => ReceiptOutcome::Progress,
+        }
+    }
+
+    /// The status of RFC 3463 where there is one, else the kind of event.
+    fn error(&self, permanent: bool) -> SendError {
+        let text = |value: &Option<String>| value.clone().filter(|text| !text.trim().is_empty());
+        let kind = if self.event == "bounce" { self.kind.as_ref() } else { None };
+        let otherwise = || kind.unwrap_or(&self.event).clone();
+        SendError {
+            code: text(&self.status).unwrap_or_else(otherwise),
+            detail: bounded(&text(&self.reason).unwrap_or_else(|| {
+                format!("SendGrid reported the mail as {}", kind.unwrap_or(&self.event))
+            })),
+            permanent,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! SendGrid, API version 3
+//! (<https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send>).
+
+mod error;
+mod events;
+mod inbound;
+mod mail;
+mod send;
+mod signature;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, header};
+use axum::routing::post;
+use p256::ecdsa::SigningKey;
+use p256::pkcs8::DecodePrivateKey;
+use tokio::sync::mpsc;
+
+use self::error::ApiError;
+use self::events::Queued;
+pub(crate) use self::events::{post_events, resume};
+pub(crate) use self::inbound::inbound;
+use crate::accounts::Mode;
+use crate::server::Simulator;
+use crate::{Config, Error};
+
+/// The provider's name in the record.
+pub(crate) const PROVIDER: &str = "sendgrid";
+
+/// Where hatch takes events, below its public URL.
+const EVENTS_PATH: &str = "/api/v1/webhooks/sendgrid";
+
+/// SendGrid's own maximum for a mail with its files.
+const BODY_BYTES_MAX: usize = 30 * 1024 * 1024;
+
+/// Events wait in a queue of this length to be posted.
+const QUEUE_EVENTS_MAX: usize = 10_000;
+
+/// The accounts, ready to sign, and the queue of their events.
+pub(crate) struct SendGrid {
+    accounts: Vec<Account>,
+    events: mpsc::Sender<Queued>,
+}
+
+/// An account.
+struct Account {
+    name: String,
+    api_key: String,
+    key: SigningKey,
+    events_url: String,
+}
+
+impl SendGrid {
+    /// The configured accounts, and the other end of the queue.
+    pub(crate) fn new(config: &Config) -> Result<(Self, mpsc::Receiver<Queued>), Error> {
+        let default_url =
+            format!("{}{EVENTS_PATH}", config.public_url.as_str().trim_end_matches('/'));
+        let account = |account: &crate::SendGridAccount| {
+            let key = SigningKey::from_pkcs8_pem(&account.private_key).map_err(Error::Key)?;
+            let url = account.event_webhook_url.as_ref().map(ToString::to_string);
+            Ok(Account {
+                name: account.account.clone(),
+                api_key: account.api_key.clone(),
+                key,
+                events_url: url.unwrap_or_else(|| default_url.clone()),
+            })
+        };
+        let accounts = config.sendgrid.iter().map(account).collect::<Result<_, Error>>()?;
+        let (events, queue) = mpsc::channel(QUEUE_EVENTS_MAX);
+        Ok((Self { accounts, events }, queue))
+    }
+
+    fn account(&self, name: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.name == name)
+    }
+
+    /// The account that the request proves to come from.
+    fn authenticate(&self, headers: &HeaderMap) -> Result<&Account, ApiError> {
+        let shown = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let account = self.accounts.iter().find(|account| Some(account.api_key.as_str()) == shown);
+        account.ok_or_else(ApiError::unauthenticated)
+    }
+}
+
+pub(crate) fn routes() -> Router<Arc<Simulator>> {
+    let send = post(send::create).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    Router::new().route("/v3/mail/send", send)
+}
+
+/// Fails as a disturbed account does; a slow one is slow elsewhere.
+fn check_mode(mode: Mode) -> Result<(), ApiError> {
+    match mode {
+        Mode::Up | Mode::Slow => Ok(()),
+        Mode::Down => Err(ApiError::unavailable()),
+        Mode::Throttled => Err(ApiError::throttled()),
+    }
+}
