@@ -135,19 +135,19 @@ struct Process {
     appender_task: tokio::task::JoinHandle<()>,
 }
 
+/// How a process follows the log.
+struct Following {
+    head: HeadWatch,
+    /// What JetStream brings, read once for all who follow here.
+    feed: Option<Feed>,
+}
+
 /// What the roles count.
 #[derive(Default)]
 struct Stats {
     requests: Arc<hatch_api::RequestStats>,
     webhooks: Arc<hatch_api::webhooks::WebhookStats>,
     dispatcher: Arc<hatch_dispatcher::Stats>,
-}
-
-/// How a process follows the log.
-struct Following {
-    head: HeadWatch,
-    /// What JetStream brings, read once for all who follow here.
-    feed: Option<Feed>,
 }
 
 fn new_id() -> uuid::Uuid {
