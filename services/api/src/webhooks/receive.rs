@@ -134,7 +134,7 @@ impl Incoming<'_> {
         let provider = self.account.provider;
         let span = span!("receipt", otel.kind = "consumer", provider, %message_id, attempt);
         trace::link_to_current(&span);
-        let recorded = self.execute(message_id, &command, (state, version));
+        let recorded = Box::pin(self.execute(message_id, &command, (state, version)));
         trace::within(span, traceparent.as_deref(), recorded).await
     }
 
