@@ -15,6 +15,8 @@ pub mod generic;
 mod http_client;
 mod secret;
 pub mod sendgrid;
+#[cfg(test)]
+mod stub;
 pub mod twilio;
 mod webhook;
 

@@ -21,6 +21,12 @@ use crate::webhook::{Inbound, NotUnderstood, RawRequest};
 /// changes.
 const NAMELESS: Uuid = uuid!("9a0f4c1d-77f2-4f4b-8e0e-3b7c5d1a2e64");
 
+/// A longer id is none: a line of a mail has no more room (RFC 5322, section 2.1.1).
+const ID_BYTES_MAX: usize = 998;
+
+/// Of a longer thread, the last ones are kept.
+const REFERENCES_MAX: usize = 100;
+
 const FORM: NotUnderstood = NotUnderstood::ContentType { expected: "a multipart form" };
 
 /// Reads the mail.
@@ -103,18 +109,21 @@ impl Headers {
         let Some(message) = MessageParser::default().parse_headers(&block) else {
             return Self::default();
         };
+        let sane = |id: &String| !id.is_empty() && id.len() <= ID_BYTES_MAX;
         let ids = |value: &HeaderValue<'_>| -> Vec<String> {
             let ids = value.as_text_list().unwrap_or_default().iter();
-            ids.map(|id| clean(id.trim())).filter(|id| !id.is_empty()).collect()
+            ids.map(|id| clean(id.trim())).filter(sane).collect()
         };
+        let mut references = ids(message.references());
+        references.drain(..references.len().saturating_sub(REFERENCES_MAX));
         let reply_to = message
             .reply_to()
             .and_then(|list| list.first())
             .and_then(|first| first.address().and_then(|address| Address::email(address).ok()));
         Self {
-            mail_id: message.message_id().map(|id| clean(id.trim())).filter(|id| !id.is_empty()),
+            mail_id: message.message_id().map(|id| clean(id.trim())).filter(sane),
             in_reply_to: ids(message.in_reply_to()).into_iter().next(),
-            references: ids(message.references()),
+            references,
             reply_to,
         }
     }

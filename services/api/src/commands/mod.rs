@@ -67,3 +67,20 @@ pub fn router(commands: Commands) -> Router {
         .route("/api/v1/messages/{id}/retry", post(retry_message::handler))
         .with_state(commands)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_ids_have_the_host_of_the_public_url_where_it_has_one() {
+        for (url, host) in [
+            ("https://Hatch.Example:8443/base", "hatch.example"),
+            ("http://127.0.0.1:8080", "127.0.0.1"),
+            ("http://[::1]:8080", MAIL_HOST_UNKNOWN),
+            ("", MAIL_HOST_UNKNOWN),
+        ] {
+            assert_eq!(mail_host(url), host, "{url:?}");
+        }
+    }
+}

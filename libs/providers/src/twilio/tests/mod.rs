@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::Settings;
 
+mod look_up;
 mod parse;
 mod send;
-mod stub;
 mod verify;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000000";

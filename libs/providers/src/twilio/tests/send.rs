@@ -11,13 +11,13 @@ use url::form_urlencoded;
 use uuid::Uuid;
 
 use super::super::{Settings, TwilioAdapter};
-use super::stub::{Reply, Stub, Then, breaking, greeting};
 use super::{ACCOUNT, SID, settings};
+use crate::stub::{Reply, Stub, Then, breaking, greeting};
 use crate::{Adapter, Outbound, Outcome};
 
 const MESSAGE: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
-fn outbound() -> Outbound {
+pub(super) fn outbound() -> Outbound {
     Outbound {
         tenant_id: TenantId::DEFAULT,
         message_id: MessageId(Uuid::parse_str(MESSAGE).expect("a UUID")),
@@ -32,12 +32,12 @@ fn outbound() -> Outbound {
     }
 }
 
-fn adapter(base_url: &str) -> Arc<dyn Adapter> {
+pub(super) fn adapter(base_url: &str) -> Arc<dyn Adapter> {
     let settings = settings(base_url, "http://127.0.0.1:8080/");
     Arc::new(TwilioAdapter::new(settings).expect("good settings"))
 }
 
-fn reply(status: u16, body: impl Into<String>) -> Reply {
+pub(super) fn reply(status: u16, body: impl Into<String>) -> Reply {
     Reply { status, headers: Vec::new(), body: body.into() }
 }
 
@@ -53,7 +53,7 @@ fn created() -> String {
     json!({"sid": SID, "num_segments": "2", "status": "queued", "new_field": {}}).to_string()
 }
 
-fn twilio_error(code: u32) -> String {
+pub(super) fn twilio_error(code: u32) -> String {
     json!({"code": code, "message": "Twilio's words", "status": 400}).to_string()
 }
 
@@ -229,4 +229,21 @@ async fn several_recipients_are_refused_without_a_call() {
     let outcome = adapter(&stub.url).send(&message).await;
     assert!(matches!(outcome, Outcome::Refused { error } if error.permanent));
     assert!(stub.seen().is_empty());
+}
+
+#[tokio::test]
+async fn files_that_twilio_cannot_fetch_are_refused_without_a_call() {
+    let stub = Stub::start(reply(201, created())).await;
+    let linked =
+        Attachment { url: Some("https://files.example/a".into()), ..Attachment::default() };
+    let carried = Attachment { content: Some("QQ==".into()), ..Attachment::default() };
+    for attachments in [vec![linked.clone(), carried], vec![linked.clone(); 11]] {
+        let message = Outbound { attachments, ..outbound() };
+        let outcome = adapter(&stub.url).send(&message).await;
+        assert!(matches!(outcome, Outcome::Refused { error } if error.permanent));
+    }
+    assert!(stub.seen().is_empty());
+    let message = Outbound { attachments: vec![linked; 10], body: None, ..outbound() };
+    let outcome = adapter(&stub.url).send(&message).await;
+    assert!(matches!(outcome, Outcome::Accepted { .. }), "{outcome:?}");
 }

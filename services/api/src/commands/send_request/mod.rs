@@ -115,7 +115,8 @@ impl SendRequest {
             Channel::Chat => chat::address(&self, errors),
         };
         let attachments = attachments::read(self.attachments.as_deref(), channel, errors);
-        let body = text::body(self.body, channel, self.html.is_some(), &attachments, errors);
+        let has_html = addressed.email.as_ref().is_some_and(|email| email.html.is_some());
+        let body = text::body(self.body, channel, has_html, &attachments, errors);
         let topic = text::topic(self.topic, channel, errors);
         let metadata = self.metadata.unwrap_or_default();
         text::check_metadata(&metadata, errors);

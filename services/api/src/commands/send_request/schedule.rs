@@ -41,3 +41,23 @@ pub(in crate::commands) fn time_to_send(
         at => Ok(at.filter(|at| *at > now)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_minute_past_is_now_and_the_year_ahead_is_the_last() {
+        let now: DateTime<Utc> = "2028-02-29T12:00:00Z".parse().expect("a time");
+        let year: DateTime<Utc> = "2029-02-28T12:00:00Z".parse().expect("a time");
+        let millisecond = TimeDelta::milliseconds(1);
+        assert_eq!(time_to_send(None, now), Ok(None));
+        assert_eq!(time_to_send(Some(now - PAST_MAX), now), Ok(None));
+        assert_eq!(time_to_send(Some(now), now), Ok(None));
+        assert_eq!(time_to_send(Some(now + millisecond), now), Ok(Some(now + millisecond)));
+        assert_eq!(time_to_send(Some(year), now), Ok(Some(year)));
+        for out in [now - PAST_MAX - millisecond, year + millisecond] {
+            assert_eq!(time_to_send(Some(out), now).map_err(|e| e.pointer), Err("/send_at".into()));
+        }
+    }
+}

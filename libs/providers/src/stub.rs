@@ -1,61 +1,73 @@
-//! Servers that stand for Twilio: one that answers as told, and one that misbehaves below HTTP.
+//! Servers that stand for providers: one that answers as told, and one that misbehaves below HTTP.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A request that a server has seen.
 #[derive(Clone)]
-pub(super) struct Seen {
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// What the next requests are answered.
 #[derive(Clone)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: String,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
 }
 
-/// An HTTP server that answers everything alike and remembers what it was asked.
-pub(super) struct Stub {
-    pub(super) url: String,
-    state: Arc<(Reply, Mutex<Vec<Seen>>)>,
+/// An HTTP server that answers as told and remembers what it was asked.
+pub(crate) struct Stub {
+    pub(crate) url: String,
+    state: Arc<State>,
+}
+
+struct State {
+    replies: Vec<Reply>,
+    seen: Mutex<Vec<Seen>>,
 }
 
 impl Stub {
-    pub(super) async fn start(reply: Reply) -> Self {
-        let state = Arc::new((reply, Mutex::default()));
+    /// Answers everything alike.
+    pub(crate) async fn start(reply: Reply) -> Self {
+        Self::start_with(vec![reply]).await
+    }
+
+    /// Answers with one reply after the other, and from then on with the last.
+    pub(crate) async fn start_with(replies: Vec<Reply>) -> Self {
+        let state = Arc::new(State { replies, seen: Mutex::default() });
         let (listener, url) = listen().await;
         let router = Router::new().fallback(answer).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { url, state }
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
-        self.state.1.lock().expect("no panic while held").clone()
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.state.seen.lock().expect("no panic while held").clone()
     }
 }
 
 async fn answer(
-    State(state): State<Arc<(Reply, Mutex<Vec<Seen>>)>>,
+    extract::State(state): extract::State<Arc<State>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> (StatusCode, HeaderMap, String) {
-    let (reply, seen) = &*state;
-    seen.lock().expect("no panic while held").push(Seen { method, uri, headers, body });
+    let mut seen = state.seen.lock().expect("no panic while held");
+    let reply = state.replies.get(seen.len()).or(state.replies.last()).expect("one at least");
+    seen.push(Seen { method, uri, headers, body });
     let headers = reply.headers.iter().map(|(name, value)| {
         let value = HeaderValue::from_str(value).expect("a header value");
         (HeaderName::from_static(name), value)
@@ -66,7 +78,7 @@ async fn answer(
 
 /// What a [`breaking`] server does once it has read a whole request.
 #[derive(Clone, Copy)]
-pub(super) enum Then {
+pub(crate) enum Then {
     /// Resets the connection.
     Reset,
     /// Says nothing and keeps the connection open.
@@ -78,7 +90,7 @@ pub(super) enum Then {
 }
 
 /// A server below HTTP. Returns its URL and how many requests it has read in full.
-pub(super) async fn breaking(then: Then) -> (String, Arc<Mutex<usize>>) {
+pub(crate) async fn breaking(then: Then) -> (String, Arc<Mutex<usize>>) {
     let (listener, url) = listen().await;
     let requests = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&requests);
@@ -115,7 +127,7 @@ async fn misbehave(mut stream: TcpStream, then: Then, requests: &Mutex<usize>) {
 }
 
 /// A server that talks first and closes, whatever protocol the client wanted.
-pub(super) async fn greeting(words: &'static str) -> String {
+pub(crate) async fn greeting(words: &'static str) -> String {
     let (listener, url) = listen().await;
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {

@@ -1,0 +1,179 @@
+//! What events mean. Each request is signed, since nothing else can be parsed.
+
+use hatch_domain::ids::{MessageId, TenantId};
+use hatch_domain::message::event::SendError;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::super::SendGridEvents;
+use super::{settings, signed};
+use crate::{Correlation, NotUnderstood, Observation, Receipt, ReceiptOutcome, Webhook};
+
+const MESSAGE: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+const X_MESSAGE_ID: &str = "LRzXl_NHStOGhQ4kofSm_A";
+
+fn parse_bytes(body: &str) -> Result<Vec<Observation>, NotUnderstood> {
+    let webhook = SendGridEvents::new(&settings("https://api.sendgrid.com")).expect("good");
+    let request = signed("application/json;charset=utf-8", body.as_bytes());
+    let verified = webhook.verify(&request).expect("signed above");
+    webhook.parse(&verified)
+}
+
+fn parse(events: &[Value]) -> Result<Vec<Receipt>, NotUnderstood> {
+    let receipt = |observation| match observation {
+        Observation::Receipt(receipt) => receipt,
+        Observation::Inbound(inbound) => panic!("{inbound:?}"),
+    };
+    let body = format!("{}\r\n", Value::from(events.to_vec()));
+    parse_bytes(&body).map(|observations| observations.into_iter().map(receipt).collect())
+}
+
+fn event(name: &str, more: Value) -> Value {
+    let mut event = json!({
+        "email": "customer@example.com", "timestamp": 1_600_112_492, "event": name,
+        "sg_event_id": format!("event-{name}"), "smtp-id": "<1@hatch>",
+        "sg_message_id": format!("{X_MESSAGE_ID}.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0"),
+        "message_id": MESSAGE, "attempt": "2", "tenant_id": TenantId::DEFAULT.to_string(),
+        "category": ["a"],
+    });
+    let object = event.as_object_mut().expect("an object");
+    object.extend(more.as_object().expect("an object").clone());
+    event
+}
+
+fn one(event: Value) -> Receipt {
+    let mut receipts = parse(&[event]).expect("understood");
+    assert_eq!(receipts.len(), 1);
+    receipts.remove(0)
+}
+
+#[test]
+fn an_array_is_as_many_receipts_in_its_order() {
+    let receipts = parse(&[
+        event("processed", json!({})),
+        event("delivered", json!({"message_id": Uuid::nil()})),
+        event("open", json!({})),
+    ]);
+    let receipts = receipts.expect("understood");
+    let outcomes: Vec<_> = receipts.iter().map(|receipt| receipt.outcome.clone()).collect();
+    use ReceiptOutcome::{Delivered, Progress, Read};
+    assert_eq!(outcomes, [Progress, Delivered, Read]);
+    let message_id = MessageId(Uuid::parse_str(MESSAGE).expect("a UUID"));
+    let correlation = Correlation { tenant_id: TenantId::DEFAULT, message_id, attempt: 2 };
+    assert_eq!(receipts[0].correlation, Some(correlation));
+    let other = receipts[1].correlation.map(|correlation| correlation.message_id);
+    assert_eq!(other, Some(MessageId(Uuid::nil())));
+    for receipt in &receipts {
+        assert_eq!(receipt.account, "sendgrid");
+        assert_eq!(receipt.provider_message_id, X_MESSAGE_ID);
+    }
+    assert_eq!(parse(&[]), Ok(Vec::new()));
+}
+
+#[test]
+fn without_all_of_our_ids_a_receipt_has_none() {
+    for (key, value) in [
+        ("message_id", json!(null)),
+        ("message_id", json!("17")),
+        ("attempt", json!("0")),
+        ("attempt", json!("x")),
+        ("tenant_id", json!({"a": 1})),
+    ] {
+        assert_eq!(one(event("delivered", json!({key: value}))).correlation, None, "{key}");
+    }
+}
+
+#[test]
+fn each_kind_has_its_outcome() {
+    for kind in [
+        "processed",
+        "deferred",
+        "click",
+        "spamreport",
+        "unsubscribe",
+        "group_unsubscribe",
+        "group_resubscribe",
+        "of_the_future",
+    ] {
+        assert_eq!(one(event(kind, json!({}))).outcome, ReceiptOutcome::Progress, "{kind}");
+    }
+    let machine = one(event("open", json!({"sg_machine_open": true})));
+    assert_eq!(machine.outcome, ReceiptOutcome::Progress, "no person has read it");
+    let person = one(event("open", json!({"sg_machine_open": false})));
+    assert_eq!(person.outcome, ReceiptOutcome::Read);
+}
+
+#[test]
+fn a_bounce_is_undelivered_and_a_drop_has_failed() {
+    let error = |code: &str, detail: &str, permanent| SendError {
+        code: code.to_owned(),
+        detail: detail.to_owned(),
+        permanent,
+    };
+    use ReceiptOutcome::{Failed, Undelivered};
+    let hard = json!({"type": "bounce", "status": "5.1.1", "reason": "no such user"});
+    let soft = json!({"type": "blocked", "status": "4.7.1", "reason": "try later"});
+    let dropped = json!({"reason": "Bounced Address", "status": "5.0.0"});
+    let cases = [
+        ("bounce", hard, Undelivered(error("5.1.1", "no such user", true))),
+        ("bounce", soft, Undelivered(error("4.7.1", "try later", false))),
+        (
+            "bounce",
+            json!({"type": "blocked"}),
+            Undelivered(error("blocked", "SendGrid reported the mail as blocked", false)),
+        ),
+        ("bounce", json!({"reason": "x", "status": ""}), Undelivered(error("bounce", "x", true))),
+        ("dropped", dropped, Failed(error("5.0.0", "Bounced Address", true))),
+        ("dropped", json!({"reason": "Invalid"}), Failed(error("dropped", "Invalid", true))),
+    ];
+    for (kind, more, outcome) in cases {
+        assert_eq!(one(event(kind, more.clone())).outcome, outcome, "{kind} {more}");
+    }
+}
+
+#[test]
+fn the_id_of_the_send_is_found_in_that_of_the_event() {
+    for (sg_message_id, expected) in [
+        (
+            "LRzXl_NHStOGhQ4kofSm_A.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0",
+            X_MESSAGE_ID,
+        ),
+        ("LRzXl_NHStOGhQ4kofSm_A.recvd-5f4d8b9c7-abcde-1-65A1B2C3-12.0", X_MESSAGE_ID),
+        ("LRzXl_NHStOGhQ4kofSm_A.something-new.0", X_MESSAGE_ID),
+        ("14c5d75ce93.dfd.64b469.filter0001.16648.5515E0B88.0", "14c5d75ce93.dfd.64b469"),
+        ("14c5d75ce93.dfd.64b469", "14c5d75ce93.dfd.64b469"),
+        (X_MESSAGE_ID, X_MESSAGE_ID),
+    ] {
+        let receipt = one(event("delivered", json!({"sg_message_id": sg_message_id})));
+        assert_eq!(receipt.provider_message_id, expected, "{sg_message_id}");
+    }
+}
+
+#[test]
+fn a_repeated_event_has_the_same_id_and_another_one_another() {
+    let first = one(event("delivered", json!({}))).receipt_id;
+    let repeated = one(event("delivered", json!({"timestamp": 1, "new_field": [1]})));
+    assert_eq!(repeated.receipt_id, first);
+    assert_eq!(first.get_version_num(), 5);
+    assert_ne!(one(event("delivered", json!({"sg_event_id": "other"}))).receipt_id, first);
+}
+
+#[test]
+fn what_is_not_understood_says_what_was_missed() {
+    for field in ["sg_event_id", "sg_message_id"] {
+        let events = [event("processed", json!({})), event("delivered", json!({field: null}))];
+        assert_eq!(parse(&events), Err(NotUnderstood::Missing { field }));
+    }
+    for body in ["", "{}", "[1]", "[{}]", "a=b", "[{\"event\": 1}]"] {
+        let refused = parse_bytes(body);
+        assert!(matches!(refused, Err(NotUnderstood::ContentType { .. })), "{body}: {refused:?}");
+    }
+}
+
+#[test]
+fn an_event_about_no_mail_does_not_hold_up_the_others() {
+    let account = json!({"event": "account_status_change", "type": "compliance_suspend"});
+    let receipts = parse(&[account.clone(), event("delivered", json!({}))]).expect("understood");
+    assert_eq!(receipts.len(), 1);
+    assert_eq!(parse(&[account]), Err(NotUnderstood::Missing { field: "sg_message_id" }));
+}

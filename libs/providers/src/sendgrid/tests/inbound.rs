@@ -1,0 +1,215 @@
+//! What a mail that came in says.
+
+use hatch_domain::address::Address;
+use hatch_domain::message::event::{Attachment, Channel, Email};
+
+use super::super::SendGridInbound;
+use super::{settings, signed};
+use crate::{Inbound, NotUnderstood, Observation, Webhook};
+
+const BOUNDARY: &str = "xYzZY";
+
+const HEADERS: &str = "Received: by mx.sendgrid.net; Sat, 31 Jan 2026 12:00:00 +0000\r\n\
+    MIME-Version: 1.0\r\n\
+    From: =?UTF-8?Q?J=C3=BCrgen?= <juergen@example.com>\r\n\
+    Message-ID: <CAF=abc@mail.example.com>\r\n\
+    In-Reply-To: <1@hatch>\r\n\
+    References: <0@hatch>\r\n <1@hatch>\r\n\
+    Reply-To: Answers <answers@Example.com>\r\n\
+    Content-Type: multipart/alternative; boundary=\"b\"\r\n";
+
+/// A part: its name, what follows the name in its header, and its content.
+type Part<'a> = (&'a str, &'a str, &'a [u8]);
+
+fn form(parts: &[Part<'_>]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, more, content) in parts {
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{more}\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    body
+}
+
+fn parse_bytes(content_type: &str, body: &[u8]) -> Result<Inbound, NotUnderstood> {
+    let webhook = SendGridInbound::new(&settings("https://api.sendgrid.com")).expect("good");
+    let request = signed(content_type, body);
+    let verified = webhook.verify(&request).expect("signed above");
+    let mut observations = webhook.parse(&verified)?;
+    assert_eq!(observations.len(), 1);
+    match observations.remove(0) {
+        Observation::Inbound(inbound) => Ok(inbound),
+        Observation::Receipt(receipt) => panic!("{receipt:?}"),
+    }
+}
+
+fn parse(parts: &[Part<'_>]) -> Result<Inbound, NotUnderstood> {
+    parse_bytes(&format!("multipart/form-data; boundary={BOUNDARY}"), &form(parts))
+}
+
+fn addresses(texts: &[&str]) -> Vec<Address> {
+    texts.iter().map(|text| Address::email(text).expect("an address")).collect()
+}
+
+/// The parts of a whole mail, with some of them replaced.
+fn mail<'a>(replaced: &[Part<'a>]) -> Vec<Part<'a>> {
+    let mut parts: Vec<Part<'a>> = vec![
+        ("headers", "", HEADERS.as_bytes()),
+        ("dkim", "", b"{@example.com : pass}"),
+        ("to", "", b"Support <user@UseHatchApp.com>"),
+        ("from", "", b"\"Schmidt, J\" <juergen@example.com>"),
+        ("subject", "", b"Hello"),
+        ("text", "", b"Hi there\r\n"),
+        ("envelope", "", br#"{"to":["user@usehatchapp.com"],"from":"juergen@example.com"}"#),
+        ("charsets", "", br#"{"to":"UTF-8","subject":"UTF-8","from":"UTF-8","text":"us-ascii"}"#),
+    ];
+    for part in replaced {
+        parts.retain(|(name, ..)| *name != part.0);
+        parts.push(*part);
+    }
+    parts
+}
+
+#[test]
+fn a_mail_is_read_whole() {
+    let info = br#"{"attachment1":{"filename":"info.png","type":"image/png","charset":"x"}}"#;
+    let inbound = parse(&mail(&[
+        ("html", "", "<p>Hi</p>".as_bytes()),
+        ("cc", "", b"Third <third@example.com>, fourth@example.com"),
+        ("attachments", "", b"2"),
+        ("attachment-info", "", info),
+        ("attachment1", "; filename=\"a.png\"\r\nContent-Type: image/png", b"\x89PNG\r\n--x\0"),
+        ("attachment2", "; filename=\"b.txt\"\r\nContent-Type: text/plain; charset=us-ascii", b"b"),
+    ]))
+    .expect("understood");
+    assert_eq!(inbound.account, "sendgrid");
+    assert_eq!(inbound.channel, Channel::Email);
+    assert_eq!(inbound.provider_message_id, "CAF=abc@mail.example.com");
+    assert_eq!(inbound.from.as_str(), "juergen@example.com");
+    assert_eq!(inbound.to, addresses(&["user@usehatchapp.com"]));
+    assert_eq!(inbound.body.as_deref(), Some("Hi there\r\n"));
+    let email = Email {
+        subject: Some("Hello".into()),
+        html: Some("<p>Hi</p>".into()),
+        cc: addresses(&["third@example.com", "fourth@example.com"]),
+        reply_to: Some(Address::email("answers@example.com").expect("an address")),
+        mail_id: Some("CAF=abc@mail.example.com".into()),
+        in_reply_to: Some("1@hatch".into()),
+        references: vec!["0@hatch".into(), "1@hatch".into()],
+        ..Email::default()
+    };
+    assert_eq!(inbound.email.as_deref(), Some(&email));
+    let file = |name: &str, content_type: &str, content: &str| Attachment {
+        url: None,
+        content_type: Some(content_type.to_owned()),
+        filename: Some(name.to_owned()),
+        content: Some(content.to_owned()),
+    };
+    // base64 of 89 50 4e 47 0d 0a 2d 2d 78 00, and of 62
+    let files = [
+        file("a.png", "image/png", "iVBORw0KLS14AA=="),
+        file("b.txt", "text/plain; charset=us-ascii", "Yg=="),
+    ];
+    assert_eq!(inbound.attachments, files);
+}
+
+#[test]
+fn each_text_is_read_in_its_own_charset() {
+    let charsets = br#"{"subject":"iso-8859-1","text":"Shift_JIS","html":"windows-1251"}"#;
+    let inbound = parse(&mail(&[
+        ("charsets", "", charsets),
+        ("subject", "", b"Gr\xfc\xdfe"),
+        ("text", "", b"\x93\xfa\x96\x7b"),
+        ("html", "", b"\xcf\xf0\xe8\xe2\xe5\xf2"),
+    ]))
+    .expect("understood");
+    let email = inbound.email.expect("a mail");
+    assert_eq!(email.subject.as_deref(), Some("Grüße"));
+    assert_eq!(inbound.body.as_deref(), Some("日本"));
+    assert_eq!(email.html.as_deref(), Some("Привет"));
+}
+
+#[test]
+fn what_cannot_be_read_in_a_charset_is_replaced() {
+    for charsets in [&br#"{"text":"x-unknown"}"#[..], b"{}", b"not JSON"] {
+        let parts = mail(&[("charsets", "", charsets), ("text", "", b"caf\xc3\xa9 \xff \0")]);
+        let body = parse(&parts).expect("understood").body;
+        assert_eq!(body.as_deref(), Some("café \u{fffd} \u{fffd}"));
+    }
+}
+
+#[test]
+fn whom_it_was_brought_to_counts_unless_the_mail_says_more_of_the_same() {
+    let both = mail(&[("to", "", b"user@usehatchapp.com, Bob <bob@example.com>")]);
+    let to = |parts: &[Part<'_>]| parse(parts).expect("understood").to;
+    assert_eq!(to(&both), addresses(&["user@usehatchapp.com", "bob@example.com"]));
+    let list = mail(&[("to", "", b"everybody@lists.example.com")]);
+    assert_eq!(to(&list), addresses(&["user@usehatchapp.com"]), "a mailing list");
+    let undisclosed = mail(&[("to", "", b"undisclosed-recipients:;")]);
+    assert_eq!(to(&undisclosed), addresses(&["user@usehatchapp.com"]), "a blind copy");
+    let no_envelope = mail(&[("envelope", "", b"")]);
+    assert_eq!(to(&no_envelope), addresses(&["user@usehatchapp.com"]));
+}
+
+#[test]
+fn a_mail_without_a_message_id_is_known_by_what_it_says() {
+    let id = |parts: &[Part<'_>]| parse(parts).expect("understood").provider_message_id;
+    let long = format!("Message-ID: <{}>\r\n", "x".repeat(999));
+    for headers in [&b""[..], b"Subject: Hello\r\n", b"Message-ID: \r\n", long.as_bytes()] {
+        let nameless = mail(&[("headers", "", headers)]);
+        let first = id(&nameless);
+        assert!(uuid::Uuid::parse_str(&first).is_ok(), "{first}");
+        let mut reordered = nameless.clone();
+        reordered.reverse();
+        assert_eq!(id(&reordered), first);
+        assert_ne!(id(&mail(&[("headers", "", headers), ("text", "", b"Hi here")])), first);
+    }
+}
+
+#[test]
+fn what_is_missing_is_none_and_a_bounce_has_its_sender() {
+    let parts: [Part<'_>; 2] = [
+        ("to", "", b"user@usehatchapp.com"),
+        ("from", "", b"Mail Delivery System <MAILER-DAEMON@example.com>"),
+    ];
+    let inbound = parse(&parts).expect("understood");
+    assert_eq!(inbound.from.as_str(), "MAILER-DAEMON@example.com");
+    assert_eq!((inbound.body, inbound.attachments), (None, Vec::new()));
+    assert_eq!(inbound.email.as_deref(), Some(&Email::default()));
+}
+
+#[test]
+fn an_address_field_cannot_bring_headers_along() {
+    let parts = mail(&[("from", "", b"juergen@example.com\r\nTo: evil@example.com\r\n\r\n")]);
+    let inbound = parse(&parts).expect("understood");
+    assert_eq!(inbound.to, addresses(&["user@usehatchapp.com"]));
+}
+
+#[test]
+fn what_is_not_understood_says_what_was_missed() {
+    let without = |name: &str| {
+        let mut parts = mail(&[("envelope", "", b"{}")]);
+        parts.retain(|part| part.0 != name);
+        parse(&parts)
+    };
+    assert_eq!(without("from"), Err(NotUnderstood::Missing { field: "from" }));
+    assert_eq!(without("to"), Err(NotUnderstood::Missing { field: "to" }));
+    let strange = mail(&[("envelope", "", br#"{"to":["not an address"]}"#)]);
+    assert!(matches!(parse(&strange), Err(NotUnderstood::Address { field: "envelope", .. })));
+    let whole = form(&mail(&[]));
+    let cut = &whole[..whole.len() / 2];
+    let multipart = format!("multipart/form-data; boundary={BOUNDARY}");
+    for (content_type, body) in [
+        ("application/json", &whole[..]),
+        ("multipart/form-data", &whole),
+        (&multipart, cut),
+        (&multipart, b""),
+    ] {
+        let refused = parse_bytes(content_type, body);
+        assert!(matches!(refused, Err(NotUnderstood::ContentType { .. })), "{refused:?}");
+    }
+}
