@@ -102,9 +102,6 @@ impl Dispatcher {
             return next;
         }
         let Some(account) = self.account_for(&request) else { return Next::Done };
-        let Some(_permit) = account.permit().await else {
-            return self.park(pending, delivery).await;
-        };
         let _under_way = self.dependencies.stats.under_way.hold();
         let (message_id, provider) = (pending.message_id, account.provider);
         let span = span!("dispatch", otel.kind = "consumer", %message_id, provider);
@@ -120,6 +117,9 @@ impl Dispatcher {
         request: &MessageRequested,
         account: &Account,
     ) -> Next {
+        let Some(_permit) = account.permit().await else {
+            return self.park(pending, delivery).await;
+        };
         let claiming = self.claim(&mut pending, account).await;
         if let Some(delivery) = delivery.filter(|_| !matches!(claiming, Claiming::Unknown)) {
             delivery.ack().await;
@@ -312,7 +312,7 @@ impl Dispatcher {
                 correlation_id: pending.correlation_id,
                 causation_id: Some(pending.causation_id),
                 actor: "dispatcher".to_owned(),
-                traceparent: trace::current(),
+                traceparent: trace::current().or_else(|| pending.traceparent.clone()),
             },
             key: None,
             guards: Vec::new(),

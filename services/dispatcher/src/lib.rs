@@ -35,6 +35,7 @@ use uuid::Uuid;
 use crate::attempt::{Next, Pending};
 pub use crate::due::{DoubtPolicy, Waits};
 pub use crate::retry::RetryPolicy;
+pub use crate::stats::Stats;
 use crate::timers::Timers;
 
 mod embedded {
@@ -44,7 +45,6 @@ mod embedded {
 /// The dispatcher's own tables. It is migrated after the event store's schema, which makes the role
 /// that is granted privileges here.
 pub const SCHEMA: Schema = Schema::new("dispatch", embedded::migrations::runner);
-pub use crate::stats::Stats;
 
 /// Deliveries taken from a queue at a time, at most.
 const BATCH_MAX: usize = 64;
