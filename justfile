@@ -29,9 +29,11 @@ fmt:
     cargo fmt --all
 
 # Send and receive a message of each kind through the running up
+[no-exit-message]
 demo *ARGS:
     @exec cargo run --quiet --package hatch -- demo "$@"
 
 # Run the program against the running up
+[no-exit-message]
 hatch *ARGS:
     @exec cargo run --quiet --package hatch -- "$@"

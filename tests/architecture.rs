@@ -26,6 +26,26 @@ fn the_table_names_only_crates_that_exist() {
     }
 }
 
+#[test]
+fn every_path_that_the_page_names_exists() {
+    let page = std::fs::read_to_string(root().join("docs/ARCHITECTURE.md")).expect("the page");
+    let mut folder = String::new();
+    let mut paths = 0;
+    for name in page.split('`').skip(1).step_by(2) {
+        let file = name.ends_with(".rs") && !name.contains('/');
+        let path = if file { format!("{folder}/{name}") } else { name.to_owned() };
+        if !["libs/", "services/", "tests/"].iter().any(|start| path.starts_with(start)) {
+            continue;
+        }
+        assert!(root().join(&path).exists(), "{path} does not exist");
+        if let Some((of, _)) = path.rsplit_once('/') {
+            of.clone_into(&mut folder);
+        }
+        paths += 1;
+    }
+    assert!(paths > 20, "{paths} paths were found, so they are written in another way now");
+}
+
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }

@@ -1,5 +1,8 @@
 //! Bad input: a clear error that names the field, and no event.
 
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::Environment;
+use hatch_eventstore::SystemEnvironment;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -48,6 +51,19 @@ async fn each_bad_field_is_named_and_nothing_is_recorded() {
         (with("priority", json!("urgent")), "/priority"),
         (with("topic", json!("invoice")), "/topic"),
         (with("attachments", json!([{"url": "https://example.com/a.jpg"}])), "/attachments"),
+        (with("subject", json!("Hi")), "/subject"),
+        (with("html", json!("<b>Hi</b>")), "/html"),
+        (with("cc", json!([CUSTOMER])), "/cc"),
+        (with("bcc", json!(CUSTOMER)), "/bcc"),
+        (with("reply_to", json!(SENDER)), "/reply_to"),
+        (with("headers", json!({"X-Note": "x"})), "/headers"),
+        (with("in_reply_to", json!("<a@example.com>")), "/in_reply_to"),
+        (with("type", json!("mms")), "/type"),
+        (with("send_at", json!("tomorrow")), "/send_at"),
+        (with("send_at", json!(1_893_456_000)), "/send_at"),
+        (with("send_at", json!(from_now(TimeDelta::seconds(-61)))), "/send_at"),
+        (with("send_at", json!(from_now(TimeDelta::days(367)))), "/send_at"),
+        (with("to", json!(vec![CUSTOMER; 1_001])), "/to"),
         (with("metadata", json!("order 42")), "/metadata"),
         (with("metadata", json!({"note": "a\u{0}b"})), "/metadata"),
         (with("metadata", json!({"note": "x".repeat(20_000)})), "/metadata"),
@@ -59,6 +75,112 @@ async fn each_bad_field_is_named_and_nothing_is_recorded() {
         assert_eq!(pointers(&answer), [pointer], "{request}: {}", answer.body);
     }
     assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+fn mail(field: &str, value: Value) -> Value {
+    let mut request = json!({
+        "channel": "email", "from": "a@example.com", "to": "b@example.com", "body": "Hello",
+    });
+    request[field] = value;
+    request
+}
+
+fn files(files: Value) -> Value {
+    json!({"channel": "mms", "from": SENDER, "to": CUSTOMER, "attachments": files})
+}
+
+fn from_now(delta: TimeDelta) -> DateTime<Utc> {
+    SystemEnvironment.now() + delta
+}
+
+#[tokio::test]
+async fn each_bad_field_of_a_mail_is_named_and_nothing_is_recorded() {
+    let hatch = Hatch::start().await;
+    let file = |name: &str, kind: &str, content: &str| json!([{"filename": name, "content_type": kind, "content": content}]);
+    let many: Vec<String> = (0..1_001).map(|n| format!("user{n}@example.com")).collect();
+    let cases = [
+        (mail("to", json!(null)), "/to"),
+        (mail("to", json!(CUSTOMER)), "/to"),
+        (mail("to", json!(["b@example.com", "nobody"])), "/to/1"),
+        (mail("to", json!("b@example.com\r\nBcc: c@example.com")), "/to"),
+        (mail("to", json!(many)), "/to"),
+        (mail("cc", json!(many[..1_000])), "/cc"),
+        (mail("bcc", json!(many[..1_000])), "/bcc"),
+        (mail("from", json!(SENDER)), "/from"),
+        (mail("from", json!(null)), "/from"),
+        (mail("body", json!("")), "/body"),
+        (json!({"from": "a@example.com", "to": "b@example.com", "html": ""}), "/body"),
+        (mail("body", json!("a\u{0}b")), "/body"),
+        (mail("html", json!("a\u{0}b")), "/html"),
+        (mail("subject", json!("x".repeat(999))), "/subject"),
+        (mail("subject", json!("Hi\r\nBcc: c@example.com")), "/subject"),
+        (mail("subject", json!(5)), "/subject"),
+        (mail("reply_to", json!("nobody")), "/reply_to"),
+        (mail("in_reply_to", json!("a message")), "/in_reply_to"),
+        (mail("in_reply_to", json!("<a@b>\r\nX: y")), "/in_reply_to"),
+        (mail("headers", json!({"To": "c@example.com"})), "/headers/To"),
+        (mail("headers", json!({"from": "c@example.com"})), "/headers/from"),
+        (mail("headers", json!({"Subject": "Hi"})), "/headers/Subject"),
+        (mail("headers", json!({"Content-Type": "text/html"})), "/headers/Content-Type"),
+        (mail("headers", json!({"Message-ID": "<a@b>"})), "/headers/Message-ID"),
+        (mail("headers", json!({"X-Note": "a\r\nBcc: c@example.com"})), "/headers/X-Note"),
+        (mail("headers", json!({"X-Note: a\r\nBcc": "c"})), "/headers/X-Note: a\r\nBcc"),
+        (mail("headers", json!({"": "c"})), "/headers/"),
+        (mail("headers", json!({"X-Note": 5})), "/headers/X-Note"),
+        (mail("headers", json!({"X-A": "1", "x-a": "2"})), "/headers/x-a"),
+        (mail("topic", json!("a\nb")), "/topic"),
+        (mail("topic", json!("x".repeat(256))), "/topic"),
+        (mail("attachments", json!(["javascript:alert(1)"])), "/attachments/0"),
+        (mail("attachments", json!([{"id": "0199a0c4"}])), "/attachments/0/id"),
+        (mail("attachments", json!([{}])), "/attachments/0"),
+        (mail("attachments", json!([5])), "/attachments/0"),
+        (mail("attachments", file("a.txt", "text/plain", "no base64")), "/attachments/0/content"),
+        (mail("attachments", file("a.txt", "text", "aGk=")), "/attachments/0/content_type"),
+        (mail("attachments", file("a\r\nb", "text/plain", "aGk=")), "/attachments/0/filename"),
+        (mail("attachments", json!([{"content": "aGk="}])), "/attachments/0/filename"),
+        (files(json!([])), "/attachments"),
+        (files(json!(vec!["https://example.com/a.jpg"; 11])), "/attachments"),
+        (files(json!(["https://example.com/a b.jpg"])), "/attachments/0"),
+        (files(json!([{"url": "file:///etc/passwd"}])), "/attachments/0/url"),
+        (files(json!([{"url": "https://example.com/a", "size": "5"}])), "/attachments/0/size"),
+        (files(json!([{"filename": "a", "content": "aGk="}])), "/attachments/0/content"),
+        (json!({"channel": "chat", "from": "alice", "to": "bob"}), "/body"),
+        (json!({"channel": "chat", "to": "bob", "body": "Hi"}), "/from"),
+        (json!({"channel": "chat", "from": "alice", "to": "a\nb", "body": "Hi"}), "/to"),
+        (json!({"from": "alice", "to": "8045551234", "body": "Hi"}), "/from"),
+        (json!({"from": SENDER, "to": "somebody", "body": "Hi"}), "/to"),
+        (json!({"to": "8045551234", "body": "Hi"}), "/to"),
+    ];
+    for (request, pointer) in cases {
+        let answer = hatch.post("/api/v1/messages", &request).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{request}: {}", answer.body);
+        assert_eq!(pointers(&answer)[..1], [pointer], "{request}: {}", answer.body);
+    }
+    assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_just_within_a_limit_is_taken() {
+    let hatch = Hatch::start_with(&[hatch::roles::Role::Command], |_| {}).await;
+    let many: Vec<String> = (0..1_000).map(|n| format!("user{n}@example.com")).collect();
+    let cases = [
+        with("body", json!("x".repeat(1_600))),
+        with("send_at", json!(from_now(TimeDelta::days(364)))),
+        with("send_at", json!(from_now(TimeDelta::seconds(-50)))),
+        mail("subject", json!("x".repeat(998))),
+        mail("to", json!(many)),
+        mail("cc", json!(many[..999])),
+        mail("topic", json!("x".repeat(255))),
+        mail("body", json!("x".repeat(1_000_000))),
+        files(json!(vec!["https://example.com/a.jpg"; 10])),
+    ];
+    for (request, expected) in cases.iter().zip(1..) {
+        let answer = hatch.post("/api/v1/messages", request).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{expected}: {}", answer.body);
+        assert_eq!(hatch.log_length().await, expected);
+    }
     hatch.finish().await;
 }
 
@@ -75,7 +197,8 @@ async fn several_bad_fields_are_named_at_once() {
 #[tokio::test]
 async fn a_body_that_is_no_json_object_is_refused() {
     let hatch = Hatch::start().await;
-    for body in ["", "{", "[]", "null", "\"text\"", "{}{}", "{\"to\":1,}"] {
+    let listed = format!("[\"sms\",null,\"{SENDER}\",\"{CUSTOMER}\",\"Hello\"]");
+    for body in ["", "{", "[]", &listed, "null", "\"text\"", "{}{}", "{\"to\":1,}"] {
         let answer =
             hatch.request(Method::POST, "/api/v1/messages", &[], Some(body.to_owned())).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body:?}: {}", answer.body);

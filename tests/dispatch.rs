@@ -85,6 +85,32 @@ async fn claim(hatch: &Hatch, id: &str) {
 }
 
 #[tokio::test]
+async fn a_claim_whose_answer_did_not_come_in_time_is_recognised_and_made_once() {
+    let mut hatch = Hatch::start_with(NOBODY_DISPATCHES, |_| {}).await;
+    let id = hatch.send_sms(CUSTOMER, "Hello").await;
+    let session = hatch.database.connect().await;
+    let lock = i64::from_be_bytes(*b"hatchlog");
+    session.execute("SELECT pg_advisory_lock($1)", &[&lock]).await.expect("locked");
+    hatch.start_more(&[Role::Dispatcher]).await;
+    hatch
+        .eventually("an append has given up and another waits", async |hatch| {
+            // The appender's caller waits for four seconds, the lock for three at a time.
+            let waiting = "SELECT count(*) FROM pg_stat_activity \
+                WHERE datname = current_database() AND wait_event = 'advisory' \
+                AND clock_timestamp() - (SELECT max(recorded_at) FROM es.events) > interval '4.3 s'";
+            (hatch.count(waiting).await > 0).then_some(())
+        })
+        .await;
+    session.execute("SELECT pg_advisory_unlock($1)", &[&lock]).await.expect("unlocked");
+    session.close().await;
+    let message = hatch.message_with_status(&id, "delivered").await;
+    assert_eq!(message["attempts"], 1);
+    let record = hatch.record().await;
+    assert_eq!((record.len(), &record[0]["calls"]), (1, &json!(1)));
+    hatch.finish().await;
+}
+
+#[tokio::test]
 async fn a_claim_that_commits_after_its_deadline_is_abandoned_without_a_call() {
     let mut hatch = Hatch::start_with(NOBODY_DISPATCHES, |settings| {
         // The call must begin within half a second of the claim: 4.5 s less 3 s for the call and

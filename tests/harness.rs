@@ -29,7 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A database of hatch.
-const TEMPLATE: Template = Template { name: "hatch", schemas: &[hatch_readmodel::SCHEMA], sql: "" };
+const TEMPLATE: Template = Template {
+    name: "hatch",
+    schemas: &[hatch_readmodel::SCHEMA, hatch_dispatcher::SCHEMA],
+    sql: "",
+};
 
 pub(crate) struct Hatch {
     pub(crate) url: String,
@@ -65,6 +69,8 @@ impl Hatch {
         let mut settings = settings(&database, &bus, &url, &simulator);
         change(&mut settings);
         let http = hatch::http_client(PATIENCE).expect("an HTTP client");
+        let nats_is_there = settings.nats_url.as_deref() == Some(bus.settings().url.as_str());
+        let status = if nats_is_there { "ready" } else { "degraded" };
         let mut hatch = Self {
             url,
             simulator,
@@ -80,7 +86,7 @@ impl Hatch {
         hatch
             .eventually("hatch is ready", async |hatch| {
                 let ready = hatch.get("/ready").await;
-                (ready.status == StatusCode::OK && ready.body["status"] == "ready").then_some(())
+                (ready.status == StatusCode::OK && ready.body["status"] == status).then_some(())
             })
             .await;
         hatch

@@ -5,7 +5,10 @@
 
 mod architecture;
 mod bad_input;
+mod channels;
+mod compat;
 mod dispatch;
+mod halt;
 mod harness;
 mod idempotency;
 mod inbound;
@@ -13,6 +16,8 @@ mod load;
 mod outcomes;
 mod process;
 mod queries;
+mod random_input;
 mod send;
+mod telemetry;
 mod unavailable;
 mod webhooks;

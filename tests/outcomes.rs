@@ -46,12 +46,11 @@ async fn a_throttled_or_failing_provider_is_tried_again_until_it_takes_the_messa
 }
 
 #[tokio::test]
-async fn a_provider_that_does_not_answer_leaves_a_doubt_that_a_receipt_settles() {
+async fn a_provider_that_takes_the_message_and_does_not_answer_delivers_it_once() {
     let hatch = Hatch::start().await;
     let id = hatch.send_sms("+18045550504", "Hello").await;
     let message = hatch.message_with_status(&id, "delivered").await;
     assert_eq!(message["attempts"], 1);
-    // The receipts come before the client gives up, so the doubt never arises or is settled.
     let record = hatch.record().await;
     assert_eq!(record.len(), 1);
     assert_eq!(record[0]["calls"], 1);

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use hatch_bus::testing::TestBus;
+use hatch_eventstore::testing::TestDatabase;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -47,8 +49,12 @@ async fn output(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
 impl Up {
     async fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = hatch(folder);
-        command.arg("up").args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("it starts");
+        command.arg("up").args(arguments).stderr(Stdio::null());
+        Self::ready(command).await
+    }
+
+    async fn ready(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let ready = tokio::time::timeout(PATIENCE, lines.next_line()).await;
         let line = ready.expect("ready in time").expect("readable").expect("a line");
@@ -187,6 +193,58 @@ async fn split_roles_deliver_and_the_commands_find_what_runs() {
 }
 
 #[tokio::test]
+async fn given_servers_are_used_and_ctrl_c_ends_it() {
+    let folder = data_folder();
+    let database = TestDatabase::create().await;
+    let bus = TestBus::create().await;
+    let mut command = hatch(folder.path());
+    command
+        .arg("up")
+        .env("HATCH_DATABASE_URL", database.url())
+        .env("HATCH_NATS_URL", &bus.settings().url)
+        .env("HATCH_BUS__PREFIX", &bus.settings().prefix)
+        .env("HATCH_BUS__STREAM_BYTES_MAX", "16777216");
+    let mut up = Up::ready(command).await;
+    let id = up.send("given").await;
+    up.delivered(&id).await;
+    assert!(!folder.path().join(".hatch/data").join("postgres").exists());
+    let session = database.connect().await;
+    let events = session.query_one("SELECT count(*) FROM es.events", &[]).await.expect("a count");
+    assert!(events.get::<_, i64>(0) >= 3);
+    session.close().await;
+    up.signal(Signal::SIGINT);
+    assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+}
+
+#[tokio::test]
+async fn logs_hold_neither_texts_nor_whole_addresses() {
+    let folder = data_folder();
+    let log = std::fs::File::create(folder.path().join("up.log")).expect("a file");
+    let mut command = hatch(folder.path());
+    command.arg("up").env("HATCH_LOG__FILTER", "debug").env("HATCH_LOG__FORMAT", "json");
+    command.stderr(log);
+    let mut up = Up::ready(command).await;
+    let id = up.send("a-text-that-nobody-logs").await;
+    up.delivered(&id).await;
+    let bad = up.http.post(format!("{}/api/v1/messages", up.url));
+    let bad = bad.json(&json!({"to": "+18045551", "body": "another-text"})).send().await;
+    assert_eq!(bad.expect("an answer").status(), 400);
+    up.signal(Signal::SIGTERM);
+    assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+
+    let log = std::fs::read_to_string(folder.path().join("up.log")).expect("a log");
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
+    }
+    assert!(log.contains(&id), "the message is named");
+    for secret in ["a-text-that-nobody-logs", "another-text", CUSTOMER, "+12016661234"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+    assert!(!log.contains("dev-twilio-auth-token"));
+}
+
+#[tokio::test]
 async fn what_cannot_start_says_why_in_one_line() {
     let folder = data_folder();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -207,6 +265,8 @@ async fn what_cannot_start_says_why_in_one_line() {
     let error = run(&["serve"], "HATCH_LOG__FILTER", "info").await;
     assert!(error.contains("HATCH_DATABASE_URL"), "{error}");
     let error = run(&["serve"], "HATCH_LISTEN", "0.0.0.0:0").await;
+    assert!(error.contains("loopback"), "{error}");
+    let error = run(&["up"], "HATCH_LISTEN", "0.0.0.0:0").await;
     assert!(error.contains("loopback"), "{error}");
     let error = run(&["doctor"], "HATCH_DISPATCHER__LEASE_MS", "soon").await;
     assert!(error.contains("dispatcher.lease_ms") && error.contains("soon"), "{error}");

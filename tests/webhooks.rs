@@ -119,6 +119,19 @@ async fn a_later_lower_status_does_not_move_the_message_back() {
 }
 
 #[tokio::test]
+async fn a_late_receipt_settles_a_doubt() {
+    let hatch = Hatch::start().await;
+    let id = hatch.send_sms("+18045550503", "Hello").await;
+    hatch.message_with_status(&id, "in_doubt").await;
+    let sid = format!("SM{}", unique());
+    assert!(receipt(&id, &sid, "delivered").send(&hatch).await.is_success());
+    let message = hatch.message_with_status(&id, "delivered").await;
+    assert_eq!(message["provider_message_id"], *sid);
+    assert_eq!(message["error"], serde_json::json!(null));
+    hatch.finish().await;
+}
+
+#[tokio::test]
 async fn a_wrong_or_missing_signature_is_401_and_a_row_and_nothing_else() {
     let hatch = Hatch::start().await;
     let (id, sid) = sent(&hatch).await;

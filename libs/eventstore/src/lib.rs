@@ -23,7 +23,7 @@ pub mod testing;
 pub use append::{
     Append, AppendError, Appended, CommandKey, ExpectedVersion, Guard, SideRow, StreamWrite,
 };
-pub use appender::{Appender, AppenderConfig};
+pub use appender::{Appender, AppenderConfig, AppenderStats};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use environment::SystemEnvironment;
 pub use event::{Metadata, NewEvent, RecordedEvent};
@@ -33,5 +33,5 @@ pub use log::{Log, LogError, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, RecordedCommand, S
 pub use position::Position;
 pub use postgres::{Connected, connect, pool};
 pub use schema::migrate;
-pub use store::{Execute, ExecuteError, ExecuteResult, Executed, Known, Store};
+pub use store::{Execute, ExecuteError, ExecuteResult, Executed, Known, Loaded, Store};
 pub use subscription::Subscription;

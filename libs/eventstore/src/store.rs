@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hatch_domain::{Decider, DecodeError, DomainEvent, Environment};
+use hatch_telemetry::trace;
 use uuid::Uuid;
 
 use crate::{
@@ -31,7 +32,7 @@ pub struct Execute<'a, D: Decider> {
     pub command: &'a D::Command,
     /// What the caller knows of the stream.
     pub known: Known<D>,
-    /// Recorded with each event.
+    /// Recorded with each event. Without a `traceparent` it gets the one of what happens now.
     pub metadata: Metadata,
     /// The client's key, where it gave one.
     pub key: Option<CommandKey>,
@@ -48,6 +49,17 @@ pub enum Known<D> {
     Load,
     /// Its state at this version (0: it has no event), which may have passed: then it is read.
     At(D, i64),
+}
+
+/// A stream as it is.
+#[derive(Debug, Clone)]
+pub struct Loaded<D> {
+    /// Its state; the initial one when it does not exist.
+    pub state: D,
+    /// Its version; 0 when it does not exist.
+    pub version: i64,
+    /// W3C Trace Context of the last of its events that has one.
+    pub traceparent: Option<String>,
 }
 
 /// What became of a command.
@@ -119,8 +131,9 @@ impl Store {
     /// # Errors
     /// [`ExecuteError`], which keeps the domain's "no" apart from what failed.
     pub async fn execute<D: Decider>(&self, execute: Execute<'_, D>) -> ExecuteResult<D> {
-        let Execute { tenant_id, stream_id, command, known, metadata, key, guards, side_rows } =
+        let Execute { tenant_id, stream_id, command, known, mut metadata, key, guards, side_rows } =
             execute;
+        metadata.traceparent = metadata.traceparent.or_else(trace::current);
         let (mut state, mut version) = match known {
             Known::At(state, version) => (state, version),
             Known::Load => self.load(tenant_id, stream_id).await?,
@@ -177,14 +190,28 @@ impl Store {
         tenant_id: Uuid,
         stream_id: Uuid,
     ) -> Result<(D, i64), ExecuteError<D::Rejection>> {
-        let events = self.log.read_stream(tenant_id, stream_id).await.map_err(ExecuteError::Log)?;
-        let (mut state, mut version) = (D::default(), 0);
-        for recorded in &events {
-            let event = recorded.decode::<D::Event>().map_err(ExecuteError::Decode)?;
-            state = state.evolve(&event);
-            version = recorded.version;
-        }
+        let Loaded { state, version, .. } = self.load_traced(tenant_id, stream_id).await?;
         Ok((state, version))
+    }
+
+    /// As [`load`](Self::load), with the trace that the stream's last event belongs to.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn load_traced<D: Decider>(
+        &self,
+        tenant_id: Uuid,
+        stream_id: Uuid,
+    ) -> Result<Loaded<D>, ExecuteError<D::Rejection>> {
+        let events = self.log.read_stream(tenant_id, stream_id).await.map_err(ExecuteError::Log)?;
+        let mut loaded = Loaded { state: D::default(), version: 0, traceparent: None };
+        for recorded in events {
+            let event = recorded.decode::<D::Event>().map_err(ExecuteError::Decode)?;
+            loaded.state = loaded.state.evolve(&event);
+            loaded.version = recorded.version;
+            loaded.traceparent = recorded.metadata.traceparent.or(loaded.traceparent);
+        }
+        Ok(loaded)
     }
 
     /// What `key` was used for before, if it was.

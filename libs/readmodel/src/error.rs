@@ -75,9 +75,10 @@ impl Error {
     }
 }
 
-/// Whether what ails PostgreSQL passes: connection, resources, an operator, the system;
-/// serialisation and locks. An error without a code is one of the connection.
+/// Whether what ails PostgreSQL passes: connection, a server that is read-only after a failover,
+/// resources, an operator, the system; serialisation and locks. An error without a code is one of the
+/// connection.
 fn is_passing(error: &tokio_postgres::Error) -> bool {
-    const CLASSES: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
+    const CLASSES: [&str; 7] = ["08", "25", "40", "53", "55", "57", "58"];
     error.code().is_none_or(|code| CLASSES.iter().any(|class| code.code().starts_with(class)))
 }

@@ -18,12 +18,15 @@ mod query;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod waiting;
 
 pub use error::Error;
 pub use migrations::SCHEMA;
 pub use projection::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX, Projection, contact_id};
 pub use query::{
-    Conversation, ConversationFilter, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, Message, MessageFilter,
-    Page, PageError, ProjectionState, ProjectionStatus, QueryError, ReadModel, SentAs,
+    Conversation, ConversationFilter, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Message,
+    MessageFilter, Page, PageError, ProjectionState, ProjectionStatus, QueryError, ReadModel,
+    SentAs, WebhookContent, WebhookFilter, WebhookOutcome,
 };
 pub use wait::ReadPosition;
+pub use waiting::WaitingReceipt;

@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
@@ -35,7 +35,13 @@ pub(crate) async fn read_body<S: Send + Sync>(
     request: Request,
     state: &S,
 ) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|_| Problem::too_large(BODY_BYTES_MAX))
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Problem::too_large(BODY_BYTES_MAX)
+        } else {
+            Problem::invalid(vec![FieldError::new("", "the body ended before it was whole")])
+        }
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -46,7 +52,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         || (subtype.starts_with("application/") && subtype.ends_with("+json"))
 }
 
-/// Parses `body`, or says which field is wrong and what was expected.
+/// Parses `body`, a JSON object, or says which field is wrong and what was expected.
 pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, FieldError> {
     if body.is_empty() {
         return Err(FieldError::new("", "expected a JSON object, the body is empty"));
@@ -55,6 +61,10 @@ pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, FieldErr
         let detail = format!("expected UTF-8, byte {} is not", error.valid_up_to());
         FieldError::new("", detail)
     })?;
+    // A structure could be read from a list of its fields' values, too.
+    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        return Err(FieldError::new("", "expected a JSON object"));
+    }
     let mut parser = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut parser)
         .map_err(|error| FieldError::new(pointer(error.path()), error.inner().to_string()))?;

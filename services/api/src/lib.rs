@@ -5,13 +5,17 @@
 //! webhook is given only after its events are committed.
 
 pub mod commands;
+pub mod compat;
 mod extract;
 pub mod health;
+pub mod live;
 mod problem;
 pub mod queries;
 mod request;
 mod service;
+mod stall;
 pub mod webhooks;
 
 pub use problem::Problem;
+pub use request::{RequestStats, RouteStats};
 pub use service::{app, serve};

@@ -30,7 +30,8 @@ struct Body<'a> {
     title: &'static str,
     status: u16,
     detail: String,
-    instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
 }
@@ -89,6 +90,12 @@ impl Problem {
         )
     }
 
+    /// The message is in a status in which it cannot be done; `detail` says the status.
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        let title = "The message's status does not allow it";
+        Self::new(StatusCode::CONFLICT, "conflict", title, detail)
+    }
+
     /// The webhook's signature is missing or wrong.
     pub(crate) fn wrong_signature(detail: impl Into<String>) -> Self {
         let title = "The signature is wrong";
@@ -136,13 +143,26 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", title, detail)
     }
 
+    /// Whether the same request may succeed in a while.
+    pub(crate) const fn is_unavailable(&self) -> bool {
+        self.retry_after_seconds.is_some()
+    }
+
+    /// The problem as a part of an answer; only a whole answer names its request.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self.clone().into_body(None)).unwrap_or_default()
+    }
+
+    fn into_body(self, instance: Option<&str>) -> Body<'_> {
+        let Self { status, kind, title, detail, errors, .. } = self;
+        let kind = format!("urn:hatch:problem:{kind}");
+        Body { kind, title, status: status.as_u16(), detail, instance, errors }
+    }
+
     /// The answer, with the id of the request that it answers.
     pub(crate) fn render(self, request_id: &str) -> Response {
-        let Self { status, kind, title, detail, errors, retry_after_seconds } = self;
-        let kind = format!("urn:hatch:problem:{kind}");
-        let status_code = status.as_u16();
-        let body = Body { kind, title, status: status_code, detail, instance: request_id, errors };
-        let body = serde_json::to_vec(&body).unwrap_or_default();
+        let (status, retry_after_seconds) = (self.status, self.retry_after_seconds);
+        let body = serde_json::to_vec(&self.into_body(Some(request_id))).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         if let Some(seconds) = retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -167,6 +187,9 @@ impl From<AppendError> for Problem {
                 "the log did not answer in time; repeat with the same Idempotency-Key",
             ),
             AppendError::KeyReused => Self::key_reused(),
+            AppendError::Conflict { .. } => {
+                Self::unavailable("others kept changing the same message; try again")
+            }
             AppendError::Refused(why) => Self::invalid(vec![FieldError::new("", why)]),
             other => Self::fault(&other),
         }

@@ -1,42 +1,103 @@
-//! The outermost layer: names each request, logs it once, and gives every error its body.
+//! The outermost layer: names each request, begins its trace, logs and counts it once, and gives every
+//! error its body.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use tracing::Instrument;
+use hatch_telemetry::measure::{Counter, Family, Histogram};
+use hatch_telemetry::{span, trace};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::Problem;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// What a request without a route of ours is counted under.
+const NO_ROUTE: &str = "-";
+
 /// Characters of a client's own request id at most.
 const REQUEST_ID_LENGTH_MAX: usize = 128;
 
-/// Takes the client's `X-Request-Id` if it is sane, else makes one; answers with it, on errors too.
-pub(crate) async fn layer(request: Request, next: Next, new_id: fn() -> Uuid) -> Response {
-    let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+/// What the HTTP interface has answered since it started, by route: the pattern, not the path.
+#[derive(Debug, Default)]
+pub struct RequestStats {
+    /// Each route that was asked for; `-` is what has none.
+    pub routes: Family<String, RouteStats>,
+}
+
+/// What one route has answered.
+#[derive(Debug, Default)]
+pub struct RouteStats {
+    /// Answers, by method and status.
+    pub answers: Family<(&'static str, u16), Counter>,
+    /// Seconds until the answer began, by method.
+    pub seconds: Family<&'static str, Histogram>,
+}
+
+/// Takes the client's `X-Request-Id` if it is sane, else `new_id`; answers with it, on errors too.
+/// The trace is the client's, by its `traceparent`, else a new one where traces are exported.
+pub(crate) async fn layer(
+    request: Request,
+    next: Next,
+    new_id: Uuid,
+    stats: Arc<RequestStats>,
+) -> Response {
+    let id = client_id(&request).unwrap_or_else(|| new_id.to_string());
+    let method = method_name(request.method());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let traceparent = traceparent.map(str::to_owned);
     let started = Instant::now();
-    let span = tracing::info_span!("request", request_id = %id);
-    let response = next.run(request).instrument(span).await;
+    let lines = tracing::info_span!("request", request_id = %id);
+    let traced = if route.starts_with("/api/") {
+        span!("request", otel.kind = "server", request_id = %id, method, route, status = Empty)
+    } else {
+        // Health and metrics are asked for all the time, and set nothing off.
+        Span::none()
+    };
+    let answered = async { (next.run(request).await, trace::current_trace_id()) };
+    let answered = trace::within(traced.clone(), traceparent.as_deref(), answered);
+    let (response, trace_id) = answered.instrument(lines).await;
     let mut response = with_body(response, &id);
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    traced.record("status", status);
+    let route_stats = stats.routes.of(route);
+    route_stats.answers.of(&(method, status)).increment();
+    route_stats.seconds.of(&method).observe_duration(took);
     tracing::info!(
         request_id = %id,
-        method = %method,
-        route = route.as_deref().unwrap_or("-"),
-        status = response.status().as_u16(),
-        duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        trace_id = trace_id.as_deref(),
+        method,
+        route,
+        status,
+        duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         "request"
     );
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// The method, if it is one that exists: a client can write anything there.
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "-",
+    }
 }
 
 fn client_id(request: &Request) -> Option<String> {

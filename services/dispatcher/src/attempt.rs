@@ -15,9 +15,17 @@ use hatch_domain::message::command::{
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_eventstore::{Execute, ExecuteError, Executed, Known, Metadata};
 use hatch_providers::Outbound;
+use hatch_telemetry::{span, trace};
+use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
+use crate::due::{after, is_expired};
+use crate::stats::{ABANDONED, outcome_name};
 use crate::{Account, Dispatcher};
+
+/// For how long a message is parked for which its account has no room: at least, at most.
+const PARKED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
 /// Between two tries to reach the log.
 const LOG_WAIT: Duration = Duration::from_millis(250);
@@ -47,6 +55,8 @@ enum Claiming {
     Ours(Claim),
     /// Somebody else has it, or nothing is to be attempted.
     NotOurs,
+    /// It is too early by this much: the wall clock says so, which decides, and not the wait.
+    Early(Duration),
     /// The log did not answer before the deadline; the delivery comes again.
     Unknown,
 }
@@ -59,18 +69,67 @@ pub(crate) enum Next {
     Retry { pending: Box<Pending>, wait: Duration },
 }
 
+impl Pending {
+    /// The message as the attempt hands it to the provider.
+    pub(crate) fn outbound(&self, request: &MessageRequested, attempt: u32) -> Outbound {
+        Outbound {
+            tenant_id: TenantId(self.tenant_id),
+            message_id: MessageId(self.message_id),
+            attempt,
+            channel: request.channel,
+            from: request.from.clone(),
+            to: request.to.clone(),
+            body: request.body.clone(),
+            attachments: request.attachments.clone(),
+            email: request.email.clone(),
+            traceparent: self.traceparent.clone(),
+        }
+    }
+}
+
 impl Dispatcher {
-    /// Claims and makes one attempt. `delivery` is acknowledged once the claim is committed, or once
-    /// it is certain that there is nothing to claim.
-    pub(crate) async fn attempt(&self, mut pending: Pending, delivery: Option<Delivery>) -> Next {
+    /// Claims and makes one attempt, or lets the message fail when it is too late for one. `delivery`
+    /// is acknowledged once the claim is committed, or once it is certain that there is nothing to
+    /// claim.
+    pub(crate) async fn attempt(&self, pending: Pending, delivery: Option<Delivery>) -> Next {
         let Some(request) = pending.message.requested().cloned() else { return Next::Done };
+        let now = self.now();
+        if is_expired(&pending.message, now, &self.config.waits) {
+            let next = self.change(pending, MessageCommand::Expire { at: now }).await;
+            if let Some(delivery) = delivery {
+                delivery.ack().await;
+            }
+            return next;
+        }
         let Some(account) = self.account_for(&request) else { return Next::Done };
+        let Some(_permit) = account.permit().await else {
+            return self.park(pending, delivery).await;
+        };
+        let _under_way = self.dependencies.stats.under_way.hold();
+        let (message_id, provider) = (pending.message_id, account.provider);
+        let span = span!("dispatch", otel.kind = "consumer", %message_id, provider);
+        let traceparent = pending.traceparent.clone();
+        let attempted = Box::pin(self.claim_and_call(pending, delivery, &request, account));
+        trace::within(span, traceparent.as_deref(), attempted).await
+    }
+
+    async fn claim_and_call(
+        &self,
+        mut pending: Pending,
+        delivery: Option<Delivery>,
+        request: &MessageRequested,
+        account: &Account,
+    ) -> Next {
         let claiming = self.claim(&mut pending, account).await;
-        if let (Claiming::Ours(_) | Claiming::NotOurs, Some(delivery)) = (&claiming, delivery) {
+        if let Some(delivery) = delivery.filter(|_| !matches!(claiming, Claiming::Unknown)) {
             delivery.ack().await;
         }
-        let Claiming::Ours(claim) = claiming else { return Next::Done };
-        let outcome = self.call(&pending, &request, account, &claim).await;
+        let claim = match claiming {
+            Claiming::Ours(claim) => claim,
+            Claiming::Early(wait) => return Next::Retry { pending: Box::new(pending), wait },
+            Claiming::NotOurs | Claiming::Unknown => return Next::Done,
+        };
+        let outcome = self.call(&pending, request, account, &claim).await;
         self.record(pending, &claim, outcome).await
     }
 
@@ -81,6 +140,7 @@ impl Dispatcher {
         let token = store.environment().new_id();
         let deadline = Instant::now() + self.config.start_within();
         let mut known = Known::At(pending.message.clone(), pending.version);
+        let mut unanswered = false;
         while Instant::now() < deadline {
             let command = self.start_attempt(account, token, store.environment().now());
             match self.execute(pending, &command, known).await {
@@ -89,19 +149,30 @@ impl Dispatcher {
                     (pending.message, pending.version) = (state, version);
                     return Claiming::Ours(Claim { attempt, token, deadline });
                 }
+                Err(ExecuteError::Rejected(MessageRejection::NotDue(due))) => {
+                    let wait = (due - store.environment().now()).to_std().unwrap_or_default();
+                    return Claiming::Early(wait);
+                }
                 Err(ExecuteError::Append(_) | ExecuteError::Log(_)) => {
                     tokio::time::sleep(LOG_WAIT).await;
                 }
-                Err(error) => {
+                // The stream moved on. What moved it may have been this very claim, by an append
+                // whose answer did not come.
+                Err(error) if !unanswered => {
                     log_unclaimed(pending, &error);
                     return Claiming::NotOurs;
                 }
+                Err(_) => {}
             }
+            unanswered = true;
             match store.load::<Message>(pending.tenant_id, pending.message_id).await {
                 Ok((state, version)) => {
                     if let Some(attempt) = state.attempt_claimed_with(token) {
                         (pending.message, pending.version) = (state, version);
                         return Claiming::Ours(Claim { attempt, token, deadline });
+                    }
+                    if !state.waits_for_attempt() {
+                        return Claiming::NotOurs;
                     }
                     known = Known::At(state, version);
                 }
@@ -131,27 +202,25 @@ impl Dispatcher {
         account: &Account,
         claim: &Claim,
     ) -> AttemptOutcome {
-        let outbound = Outbound {
-            tenant_id: TenantId(pending.tenant_id),
-            message_id: MessageId(pending.message_id),
-            attempt: claim.attempt,
-            channel: request.channel,
-            from: request.from.clone(),
-            to: request.to.clone(),
-            body: request.body.clone(),
-            attachments: request.attachments.clone(),
-            email: request.email.clone(),
-            traceparent: pending.traceparent.clone(),
-        };
+        let (stats, provider) = (&self.dependencies.stats, account.provider);
+        let mut outbound = pending.outbound(request, claim.attempt);
+        let in_round = pending.message.attempt_in_round();
         let environment = self.dependencies.store.environment();
         let chance = environment.chance();
         if Instant::now() >= claim.deadline {
-            let wait = self.config.retry.wait(claim.attempt, chance);
+            let wait = self.config.retry.wait(in_round, chance);
             let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+            stats.attempts.of(&(provider, ABANDONED)).increment();
             return AttemptOutcome::Abandoned { retry_at: environment.now() + wait };
         }
-        let outcome = account.adapter.send(&outbound).await;
-        self.config.retry.judge(claim.attempt, outcome, environment.now(), chance)
+        let (attempt, called) = (claim.attempt, Instant::now());
+        let span = span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);
+        outbound.traceparent = span.in_scope(trace::current);
+        let outcome = account.adapter.send(&outbound).instrument(span.clone()).await;
+        stats.call_seconds.of(&provider).observe_duration(called.elapsed());
+        stats.attempts.of(&(provider, outcome_name(&outcome))).increment();
+        span.record("outcome", outcome_name(&outcome));
+        self.config.retry.judge(in_round, outcome, environment.now(), chance)
     }
 
     /// Appends the outcome, for as long as it takes, since it is known nowhere else. Only at the end
@@ -180,13 +249,52 @@ impl Dispatcher {
         };
         log_outcome(&pending, attempt, &executed);
         (pending.message, pending.version) = (executed.state, executed.version);
+        self.next(pending)
+    }
+
+    /// Executes a command that is not about a call of ours. What fails is left to the next sweep.
+    pub(crate) async fn change(&self, mut pending: Pending, command: MessageCommand) -> Next {
+        let known = Known::At(pending.message.clone(), pending.version);
+        match self.execute(&pending, &command, known).await {
+            Ok(executed) => {
+                let attempt = executed.state.attempt();
+                log_outcome(&pending, attempt, &executed);
+                (pending.message, pending.version) = (executed.state, executed.version);
+                self.next(pending)
+            }
+            Err(error) => {
+                log_unclaimed(&pending, &error);
+                Next::Done
+            }
+        }
+    }
+
+    /// What the message, as it is now, leaves to do for this process.
+    pub(crate) fn next(&self, pending: Pending) -> Next {
         match pending.message.attempt_due() {
             Some(due) => {
-                let wait = (due - environment.now()).to_std().unwrap_or_default();
+                let wait = (due - self.now()).to_std().unwrap_or_default();
                 Next::Retry { pending: Box::new(pending), wait }
             }
             None => Next::Done,
         }
+    }
+
+    /// Lets a message wait in the log for which its account has no room now.
+    async fn park(&self, pending: Pending, delivery: Option<Delivery>) -> Next {
+        let environment = self.dependencies.store.environment();
+        let (at, chance) = (environment.now(), environment.chance());
+        let wait = PARKED.0 + (PARKED.1 - PARKED.0).mul_f64(chance);
+        let (reason, until) = ("rate".to_owned(), after(at, wait));
+        let next = self.change(pending, MessageCommand::Defer { reason, until, at }).await;
+        if let Some(delivery) = delivery {
+            delivery.ack().await;
+        }
+        next
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.dependencies.store.environment().now()
     }
 
     async fn execute(
@@ -204,7 +312,7 @@ impl Dispatcher {
                 correlation_id: pending.correlation_id,
                 causation_id: Some(pending.causation_id),
                 actor: "dispatcher".to_owned(),
-                traceparent: pending.traceparent.clone(),
+                traceparent: trace::current(),
             },
             key: None,
             guards: Vec::new(),

@@ -3,26 +3,46 @@
 //!
 //! One queue for each channel and priority, so that a flood of campaigns never delays a login code.
 //! Nothing waits inside NATS: a delivery is acknowledged as soon as its claim is committed, and what
-//! happens to the attempt from then on is in the log.
+//! happens to the attempt from then on is in the log. What is due without a delivery, the sweeper finds
+//! in the timers, a projection of the log.
 
 mod attempt;
+mod due;
+mod look_up;
 mod retry;
+mod stats;
+mod sweep;
+mod timers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool_postgres::Pool;
 use hatch_bus::{Bus, Delivery, Work};
 use hatch_domain::message::event::{Channel, MessageRequested, Priority};
 use hatch_domain::message::{AGGREGATE, Message};
 use hatch_domain::{Decider, DecodeError, DomainEvent};
-use hatch_eventstore::{Position, Store};
+use hatch_eventstore::schema::Schema;
+use hatch_eventstore::{Feed, HeadWatch, Position, Store};
 use hatch_providers::Adapter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::attempt::{Next, Pending};
+pub use crate::due::{DoubtPolicy, Waits};
 pub use crate::retry::RetryPolicy;
+use crate::timers::Timers;
+
+mod embedded {
+    refinery::embed_migrations!("../../schema/dispatcher");
+}
+
+/// The dispatcher's own tables. It is migrated after the event store's schema, which makes the role
+/// that is granted privileges here.
+pub const SCHEMA: Schema = Schema::new("dispatch", embedded::migrations::runner);
+pub use crate::stats::Stats;
 
 /// Deliveries taken from a queue at a time, at most.
 const BATCH_MAX: usize = 64;
@@ -32,6 +52,9 @@ const RETRIES_WAITING_MAX: usize = 10_000;
 
 /// Between the end of the call and the end of the lease, for the outcome to be recorded.
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
+
+/// How long an attempt waits for room at its account before its message is parked.
+const ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// A provider account that messages are sent through.
 #[derive(Clone)]
@@ -44,6 +67,29 @@ pub struct Account {
     pub channels: &'static [Channel],
     /// Our code for it.
     pub adapter: Arc<dyn Adapter>,
+    /// What becomes of attempts in doubt. By default they are looked up where the adapter can, and
+    /// otherwise wait.
+    pub in_doubt: Option<DoubtPolicy>,
+    /// One for each attempt that may be under way at a time.
+    pub room: Arc<Semaphore>,
+}
+
+impl Account {
+    fn doubt_policy(&self) -> DoubtPolicy {
+        let can_look_up = self.adapter.can_look_up();
+        match self.in_doubt {
+            Some(DoubtPolicy::LookUp) if !can_look_up => DoubtPolicy::Wait,
+            Some(policy) => policy,
+            None if can_look_up => DoubtPolicy::LookUp,
+            None => DoubtPolicy::Wait,
+        }
+    }
+
+    /// Room for one attempt; none when there is none soon.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = self.room.clone().acquire_owned();
+        tokio::time::timeout(ROOM_WAIT, permit).await.ok()?.ok()
+    }
 }
 
 /// What the dispatcher works with.
@@ -51,10 +97,18 @@ pub struct Account {
 pub struct Dependencies {
     /// The log.
     pub store: Store,
+    /// Connections to the database of the timers.
+    pub pool: Pool,
+    /// Tells how far the log has grown.
+    pub head: HeadWatch,
+    /// Brings live events to the timers without a look at the log.
+    pub feed: Option<Feed>,
     /// Where requests come from.
     pub bus: Bus,
     /// Through whom messages are sent; the first that carries a channel is used for it.
     pub accounts: Vec<Account>,
+    /// Counts what it does.
+    pub stats: Arc<Stats>,
 }
 
 /// How the dispatcher works.
@@ -68,6 +122,11 @@ pub struct Config {
     pub http_timeout: Duration,
     /// Attempts and the waits between them.
     pub retry: RetryPolicy,
+    /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
+    /// memory.
+    pub timers_lag: Duration,
+    /// The waits that decide what is due.
+    pub waits: Waits,
 }
 
 impl Config {
@@ -95,6 +154,7 @@ impl Config {
 /// One dispatcher, shared by its attempts.
 struct Dispatcher {
     dependencies: Dependencies,
+    timers: Timers,
     config: Config,
     shutdown: CancellationToken,
     attempts: TaskTracker,
@@ -104,6 +164,7 @@ struct Dispatcher {
 /// Dispatches until `shutdown`, then waits for the attempts under way to be recorded.
 pub async fn run(dependencies: Dependencies, config: Config, shutdown: CancellationToken) {
     let dispatcher = Arc::new(Dispatcher {
+        timers: Timers::new(dependencies.pool.clone()),
         dependencies,
         config,
         shutdown,
@@ -117,7 +178,11 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
         .iter()
         .flat_map(|channel| Priority::ALL.map(|priority| (*channel, priority)))
         .map(|(channel, priority)| dispatcher.clone().drain(channel, priority));
-    futures::future::join_all(queues).await;
+    let fold =
+        timers::follow::run(&dispatcher.dependencies, &dispatcher.config, &dispatcher.timers);
+    // Dropped halfway, a fold is rolled back.
+    let fold = dispatcher.shutdown.run_until_cancelled(fold);
+    futures::join!(futures::future::join_all(queues), dispatcher.clone().sweep(), fold);
     dispatcher.attempts.close();
     dispatcher.attempts.wait().await;
 }
@@ -172,17 +237,40 @@ impl Dispatcher {
                 return;
             }
         };
-        let mut permit = permit;
-        let mut next = self.attempt(pending, Some(delivery)).await;
-        while let Next::Retry { pending, wait } = next {
-            drop(permit);
-            let Ok(_waiting) = self.retries_waiting.clone().try_acquire_owned() else { return };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.shutdown.cancelled() => return,
+        let next = match self.next(pending) {
+            Next::Retry { pending, wait } if wait.is_zero() => {
+                self.attempt(*pending, Some(delivery)).await
             }
-            let Ok(again) = permits.clone().acquire_owned().await else { return };
-            permit = again;
+            // Scheduled: nothing waits inside NATS.
+            next => {
+                delivery.ack().await;
+                next
+            }
+        };
+        self.pursue(next, permits, permit).await;
+    }
+
+    /// Makes further attempts until nothing is left to do, or the next is so far off that the timers
+    /// will have it.
+    async fn pursue(&self, mut next: Next, permits: Arc<Semaphore>, permit: OwnedSemaphorePermit) {
+        let mut permit = Some(permit);
+        while let Next::Retry { pending, wait } = next {
+            if wait > self.config.timers_lag {
+                return;
+            }
+            if !wait.is_zero() {
+                permit = None;
+                let Ok(_waiting) = self.retries_waiting.clone().try_acquire_owned() else {
+                    return;
+                };
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = self.shutdown.cancelled() => return,
+                }
+            }
+            if permit.is_none() {
+                permit = permits.clone().acquire_owned().await.ok();
+            }
             next = self.attempt(*pending, None).await;
         }
     }
@@ -211,8 +299,38 @@ impl Dispatcher {
         })
     }
 
+    /// The message as its stream leaves it; none when it does not exist.
+    async fn load(
+        &self,
+        tenant_id: Uuid,
+        message_id: Uuid,
+    ) -> Result<Option<Pending>, PendingError> {
+        let events = self.dependencies.store.log().read_stream(tenant_id, message_id).await?;
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
+        let mut message = Message::default();
+        for recorded in &events {
+            message = message.evolve(&recorded.decode()?);
+        }
+        Ok(Some(Pending {
+            tenant_id,
+            message_id,
+            correlation_id: first.metadata.correlation_id,
+            causation_id: last.event_id,
+            traceparent: first.metadata.traceparent.clone(),
+            message,
+            version: last.version,
+        }))
+    }
+
     fn account_for(&self, request: &MessageRequested) -> Option<&Account> {
         self.dependencies.accounts.iter().find(|a| a.channels.contains(&request.channel))
+    }
+
+    /// The account by which the attempt in doubt was made.
+    fn account_in_doubt(&self, message: &Message) -> Option<&Account> {
+        let doubt = message.doubt()?;
+        let used = |a: &&Account| a.provider == doubt.provider && a.account == doubt.account;
+        self.dependencies.accounts.iter().find(used)
     }
 }
 

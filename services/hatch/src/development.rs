@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::migrate;
+use crate::commands::serve::refuse_open;
 use crate::roles::{self, Role};
 use crate::settings::{DEVELOPMENT, Settings};
 use crate::supervise;
@@ -20,10 +21,9 @@ use crate::up::{self, Application, Options, Place};
 const RECORD: &str = "simulator-messages.ndjson";
 
 /// Everything on one machine, until a signal asks for the end.
-pub(crate) async fn run(split: bool) -> anyhow::Result<()> {
+pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     supervise::stop_on_signal(&stop)?;
-    let settings = Settings::load()?;
     let options = Options {
         folder: settings.data_dir.clone(),
         listen: address(&settings.listen, "listen")?,
@@ -33,7 +33,7 @@ pub(crate) async fn run(split: bool) -> anyhow::Result<()> {
         split,
         program: std::env::current_exe().context("failed to find this program")?,
     };
-    up::run(Development, options, &stop).await
+    up::run(Development { public_url: settings.public_url }, options, &stop).await
 }
 
 /// The simulator alone, until `shutdown`.
@@ -56,7 +56,10 @@ pub(crate) async fn simulate(
     Ok(hatch_simulator::run(config, listener, shutdown).await?)
 }
 
-struct Development;
+struct Development {
+    /// As it was set, if it was.
+    public_url: Option<String>,
+}
 
 impl Application for Development {
     async fn migrate(&self, place: &Place) -> anyhow::Result<()> {
@@ -84,13 +87,13 @@ impl Application for Development {
     }
 
     fn environment(&self, place: &Place) -> Vec<(OsString, OsString)> {
-        let mut environment = vec![(DEVELOPMENT.into(), simulator_url(place).into())];
-        if std::env::var_os("HATCH_PUBLIC_URL").is_none() {
-            // A child listens elsewhere; the outside knows this address only.
-            environment
-                .push(("HATCH_PUBLIC_URL".into(), format!("http://{}", place.listen).into()));
-        }
-        environment
+        // A child listens elsewhere; the outside knows this address only.
+        let public_url =
+            self.public_url.clone().unwrap_or_else(|| format!("http://{}", place.listen));
+        vec![
+            (DEVELOPMENT.into(), simulator_url(place).into()),
+            ("HATCH_PUBLIC_URL".into(), public_url.into()),
+        ]
     }
 }
 
@@ -107,8 +110,11 @@ fn simulator_url(place: &Place) -> String {
     format!("http://{}", place.simulator_listen)
 }
 
+/// An address of this machine only: in development nobody is asked who he is.
 fn address(text: &str, key: &str) -> anyhow::Result<SocketAddr> {
-    text.parse().with_context(|| {
+    let address: SocketAddr = text.parse().with_context(|| {
         format!("configuration: {key}: expected ADDRESS:PORT such as 127.0.0.1:8080, got {text:?}")
-    })
+    })?;
+    refuse_open(address.ip())?;
+    Ok(address)
 }

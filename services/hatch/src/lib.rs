@@ -12,6 +12,7 @@ mod readiness;
 pub mod roles;
 pub mod settings;
 pub mod supervise;
+pub mod telemetry;
 pub mod up;
 pub mod with_servers;
 
@@ -32,17 +33,26 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::WithServers(with_servers) = &cli.command {
         return with_servers::run(&with_servers.command).await;
     }
-    let settings = Settings::load()?;
+    let settings = match cli.command {
+        Command::Up(_) => Settings::load_up()?,
+        _ => Settings::load()?,
+    };
     let filter = match cli.command {
         Command::Serve(_) | Command::Simulator => logging::NORMAL,
         _ => logging::QUIET,
     };
-    logging::init(&settings.log, filter)?;
-    match cli.command {
-        Command::Up(flags) => development::run(flags.split).await?,
+    let telemetry = telemetry::start(&settings, filter)?;
+    let outcome = Box::pin(execute(cli.command, settings)).await;
+    telemetry.finish().await;
+    outcome
+}
+
+async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Up(flags) => development::run(settings, flags.split).await?,
         Command::Serve(flags) => commands::serve::run(settings, &flags.roles).await?,
         Command::Simulator => commands::simulator::run(&settings).await?,
-        Command::Migrate => commands::migrate::run(&settings).await?,
+        Command::Migrate => commands::migrate::run(&commands::running(settings)?).await?,
         Command::Projections(cli::Projections::List) => {
             commands::projections::list(&commands::running(settings)?).await?;
         }
@@ -60,8 +70,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// Every schema of a database of hatch, in the order in which they are migrated.
-pub(crate) fn schemas() -> [Schema; 2] {
-    [EVENTSTORE, hatch_readmodel::SCHEMA]
+pub(crate) fn schemas() -> [Schema; 3] {
+    [EVENTSTORE, hatch_readmodel::SCHEMA, hatch_dispatcher::SCHEMA]
 }
 
 /// A client for our own HTTP requests, each within `timeout`.

@@ -14,6 +14,11 @@ pub fn line(text: impl std::fmt::Display) -> std::io::Result<()> {
 
 /// Prints an error with all its causes to the standard error, in one line.
 pub fn error(error: &anyhow::Error) {
+    let gone = error.downcast_ref::<std::io::Error>();
+    if gone.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+        // Whoever read the output has seen enough.
+        return;
+    }
     // With the standard error gone there is nobody left to tell.
     let _ = writeln!(std::io::stderr(), "hatch: {error:#}");
 }

@@ -13,15 +13,17 @@ use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::event::Channel;
 use hatch_eventstore::{
-    Appender, AppenderConfig, FeedPublisher, HeadWatch, Log, Store, SystemEnvironment,
+    Appender, AppenderConfig, Feed, FeedPublisher, HeadWatch, Log, Store, SystemEnvironment,
 };
 use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
 use hatch_readmodel::{ReadModel, ReadPosition};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
+use crate::telemetry::metrics;
 use crate::{feed, readiness};
 
 /// Connections to PostgreSQL for reads, in one process.
@@ -31,6 +33,9 @@ const POOL_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Events that the feed keeps for a reader that is slow.
 const FEED_EVENTS_MAX: usize = 4_096;
+
+/// Clients that follow the live feed of one process at once, at most.
+const LIVE_STREAMS_MAX: usize = 256;
 
 /// A part of hatch that can run in a process of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -71,7 +76,7 @@ impl Role {
 /// Runs `roles` until `shutdown`: first the HTTP interface ends, then the workers, then the appender,
 /// so that nothing loses what it writes to.
 ///
-/// Every process serves `/health` and `/ready` on `listener`, whatever its roles.
+/// Every process serves `/health`, `/ready` and `/metrics` on `listener`, whatever its roles.
 ///
 /// # Errors
 /// A bad setting, a database of another schema, or a role that cannot go on.
@@ -81,15 +86,22 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let process = Process::start(settings, roles).await?;
+    let mut process = Process::start(settings, roles).await?;
     let mut workers = JoinSet::new();
-    process.spawn_workers(settings, roles, &mut workers)?;
-    let app = hatch_api::app(process.routes(settings, roles)?, new_id);
+    let following = process.follow(roles, &mut workers);
+    process.spawn_workers(settings, roles, following.as_ref(), &mut workers)?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
     let serving = shutdown.child_token();
+    let routes = process.routes(settings, roles, following.as_ref(), &serving)?;
+    let app = hatch_api::app(routes, new_id, Arc::clone(&process.stats.requests));
     let mut api = tokio::spawn(hatch_api::serve(listener, app, serving.clone()));
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         result = &mut api => result.context("the HTTP interface")?.context("the HTTP interface"),
+        result = &mut process.appender_task => {
+            result.context("the appender")?;
+            Err(anyhow::anyhow!("the appender ended by itself"))
+        }
         Some(result) = workers.join_next() => match result {
             Ok(Ok(())) => Err(anyhow::anyhow!("a role ended by itself")),
             Ok(Err(error)) => Err(error),
@@ -103,7 +115,9 @@ pub async fn run(
     process.workers.cancel();
     while workers.join_next().await.is_some() {}
     process.appending.cancel();
-    process.appender_task.await.context("the appender")?;
+    if !process.appender_task.is_finished() {
+        (&mut process.appender_task).await.context("the appender")?;
+    }
     ended
 }
 
@@ -115,9 +129,25 @@ struct Process {
     log: Log,
     bus: Bus,
     relay: hatch_relay::StatusHandle,
+    stats: Stats,
     workers: CancellationToken,
     appending: CancellationToken,
     appender_task: tokio::task::JoinHandle<()>,
+}
+
+/// How a process follows the log.
+struct Following {
+    head: HeadWatch,
+    /// What JetStream brings, read once for all who follow here.
+    feed: Option<Feed>,
+}
+
+/// What the roles count.
+#[derive(Default)]
+struct Stats {
+    requests: Arc<hatch_api::RequestStats>,
+    webhooks: Arc<hatch_api::webhooks::WebhookStats>,
+    dispatcher: Arc<hatch_dispatcher::Stats>,
 }
 
 fn new_id() -> uuid::Uuid {
@@ -138,24 +168,86 @@ impl Process {
         let workers = CancellationToken::new();
         tracing::info!(roles = ?roles, "starting");
         let relay = hatch_relay::StatusHandle::default();
-        Ok(Self { postgres, pool, store, log, bus, relay, workers, appending, appender_task })
+        let stats = Stats::default();
+        Ok(Self {
+            postgres,
+            pool,
+            store,
+            log,
+            bus,
+            relay,
+            stats,
+            workers,
+            appending,
+            appender_task,
+        })
     }
 
-    fn routes(&self, settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<Router> {
+    /// Starts what the readers of the log among the roles share.
+    fn follow(
+        &self,
+        roles: &BTreeSet<Role>,
+        workers: &mut JoinSet<anyhow::Result<()>>,
+    ) -> Option<Following> {
+        let fed = [Role::Projector, Role::Query, Role::Dispatcher]
+            .iter()
+            .any(|role| roles.contains(role));
+        if !fed && !roles.contains(&Role::Relay) {
+            return None;
+        }
+        let (head, _) = HeadWatch::start(self.postgres.clone(), self.workers.clone());
+        let feed = fed.then(|| {
+            let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
+            let feed = publisher.feed();
+            let (bus, head, shutdown) = (self.bus.clone(), head.subscribe(), self.workers.clone());
+            workers.spawn(async move {
+                feed::run(bus, head, publisher, shutdown).await;
+                Ok(())
+            });
+            feed
+        });
+        Some(Following { head, feed })
+    }
+
+    fn routes(
+        &self,
+        settings: &Settings,
+        roles: &BTreeSet<Role>,
+        following: Option<&Following>,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Router> {
         let mut routes =
             hatch_api::health::router(readiness::dependencies(self.pool.clone(), self.bus.clone()));
+        routes = routes.merge(metrics::router(self.metrics(roles)));
         let read_model = ReadModel::new(self.pool.clone());
         if roles.contains(&Role::Command) {
-            routes = routes.merge(hatch_api::commands::router(hatch_api::commands::Commands {
+            let commands = hatch_api::commands::Commands {
                 store: self.store.clone(),
                 default_sms_sender: default_sender(settings)?,
-            }));
+                default_email_sender: None,
+                mail_host: hatch_api::commands::mail_host(&settings.public_url()),
+            };
+            routes = routes
+                .merge(hatch_api::compat::commands(commands.clone()))
+                .merge(hatch_api::commands::router(commands));
         }
         if roles.contains(&Role::Query) {
-            routes = routes.merge(hatch_api::queries::router(hatch_api::queries::Queries {
+            let queries = hatch_api::queries::Queries {
                 read_model: read_model.clone(),
                 read_position: ReadPosition::new(read_model.clone()),
                 log: self.log.clone(),
+            };
+            routes = routes
+                .merge(hatch_api::compat::queries(queries.clone()))
+                .merge(hatch_api::queries::router(queries));
+        }
+        if let Some(Following { head, feed }) = following.filter(|_| roles.contains(&Role::Query)) {
+            routes = routes.merge(hatch_api::live::router(hatch_api::live::Live {
+                log: self.log.clone(),
+                head: head.clone(),
+                feed: feed.clone(),
+                streams_max: LIVE_STREAMS_MAX,
+                shutdown: shutdown.clone(),
             }));
         }
         if roles.contains(&Role::Webhook) {
@@ -163,28 +255,44 @@ impl Process {
                 store: self.store.clone(),
                 read_model,
                 accounts: webhook_accounts(settings)?,
+                stats: Arc::clone(&self.stats.webhooks),
             }));
         }
         Ok(routes)
+    }
+
+    fn metrics(&self, roles: &BTreeSet<Role>) -> metrics::Sources {
+        let projects = roles.contains(&Role::Projector);
+        metrics::Sources {
+            started_at: SystemEnvironment.now(),
+            requests: Arc::clone(&self.stats.requests),
+            webhooks: Arc::clone(&self.stats.webhooks),
+            dispatcher: Arc::clone(&self.stats.dispatcher),
+            appender: self.store.appender().clone(),
+            pool: self.pool.clone(),
+            log: self.log.clone(),
+            relay: roles.contains(&Role::Relay).then(|| self.relay.clone()),
+            projections: projects.then(|| ReadModel::new(self.pool.clone())),
+        }
     }
 
     fn spawn_workers(
         &self,
         settings: &Settings,
         roles: &BTreeSet<Role>,
+        following: Option<&Following>,
         workers: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        if roles.contains(&Role::Relay) || roles.contains(&Role::Projector) {
-            let (head, _) = HeadWatch::start(self.postgres.clone(), self.workers.clone());
+        if let Some(following) = following {
             if roles.contains(&Role::Relay) {
-                self.spawn_relay(&head, workers);
+                self.spawn_relay(&following.head, workers);
             }
             if roles.contains(&Role::Projector) {
-                self.spawn_projector(&head, workers);
+                self.spawn_projector(following, workers);
             }
-        }
-        if roles.contains(&Role::Dispatcher) {
-            self.spawn_dispatcher(settings, workers)?;
+            if roles.contains(&Role::Dispatcher) {
+                self.spawn_dispatcher(settings, following, workers)?;
+            }
         }
         Ok(())
     }
@@ -204,19 +312,13 @@ impl Process {
         });
     }
 
-    fn spawn_projector(&self, head: &HeadWatch, workers: &mut JoinSet<anyhow::Result<()>>) {
-        let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
+    fn spawn_projector(&self, following: &Following, workers: &mut JoinSet<anyhow::Result<()>>) {
         let dependencies = hatch_projector::Deps {
             pool: self.pool.clone(),
             log: self.log.clone(),
-            head: head.clone(),
-            feed: Some(publisher.feed()),
+            head: following.head.clone(),
+            feed: following.feed.clone(),
         };
-        let (bus, head, shutdown) = (self.bus.clone(), head.subscribe(), self.workers.clone());
-        workers.spawn(async move {
-            feed::run(bus, head, publisher, shutdown).await;
-            Ok(())
-        });
         let shutdown = self.workers.clone();
         workers.spawn(async move {
             hatch_projector::run(dependencies, hatch_projector::Config::default(), shutdown).await;
@@ -227,21 +329,18 @@ impl Process {
     fn spawn_dispatcher(
         &self,
         settings: &Settings,
+        following: &Following,
         workers: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        let config = hatch_dispatcher::Config {
-            concurrency_max: settings.dispatcher.concurrency_max,
-            lease: Duration::from_millis(settings.dispatcher.lease_ms),
-            http_timeout: Duration::from_millis(
-                settings.twilio.as_ref().map_or(0, |twilio| twilio.http_timeout_ms),
-            ),
-            retry: settings.dispatcher.retry,
-        };
-        config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher: {e}"))?;
+        let config = dispatcher_config(settings)?;
         let dependencies = hatch_dispatcher::Dependencies {
             store: self.store.clone(),
+            pool: self.pool.clone(),
+            head: following.head.clone(),
+            feed: following.feed.clone(),
             bus: self.bus.clone(),
             accounts: sending_accounts(settings)?,
+            stats: Arc::clone(&self.stats.dispatcher),
         };
         let shutdown = self.workers.clone();
         workers.spawn(async move {
@@ -250,6 +349,27 @@ impl Process {
         });
         Ok(())
     }
+}
+
+fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dispatcher::Config> {
+    let dispatcher = &settings.dispatcher;
+    let config = hatch_dispatcher::Config {
+        concurrency_max: dispatcher.concurrency_max,
+        lease: Duration::from_millis(dispatcher.lease_ms),
+        http_timeout: Duration::from_millis(
+            settings.twilio.as_ref().map_or(0, |twilio| twilio.http_timeout_ms),
+        ),
+        retry: dispatcher.retry,
+        timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
+        waits: hatch_dispatcher::Waits {
+            delivery_grace: Duration::from_millis(dispatcher.delivery_grace_ms),
+            validity: Duration::from_millis(dispatcher.validity_ms),
+            look_ups: dispatcher.look_ups_ms.map(Duration::from_millis),
+            receipt: Duration::from_millis(dispatcher.receipt_wait_ms),
+        },
+    };
+    config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher: {e}"))?;
+    Ok(config)
 }
 
 /// PostgreSQL's address, parsed.
@@ -287,6 +407,8 @@ fn sending_accounts(settings: &Settings) -> anyhow::Result<Vec<hatch_dispatcher:
             account: twilio.account_sid.clone(),
             channels: &[Channel::Sms],
             adapter: Arc::new(adapter),
+            in_doubt: settings.dispatcher.in_doubt.get(twilio::PROVIDER).copied(),
+            room: Arc::new(Semaphore::new(settings.dispatcher.account_concurrency_max)),
         });
     }
     Ok(accounts)

@@ -4,13 +4,14 @@
 //! as a file (`HATCH_DATABASE_URL_FILE=/run/secrets/url`). An unknown key or a bad value stops the
 //! start with the key's name and what was expected.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
-use hatch_dispatcher::RetryPolicy;
+use hatch_dispatcher::{DoubtPolicy, RetryPolicy};
 use hatch_providers::twilio;
 use serde::Deserialize;
 use serde_json::json;
@@ -52,6 +53,8 @@ pub struct Settings {
     pub dispatcher: DispatcherSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Where traces go.
+    pub telemetry: TelemetrySettings,
 }
 
 /// How the log is carried by NATS.
@@ -76,6 +79,22 @@ pub struct DispatcherSettings {
     pub lease_ms: u64,
     /// Attempts and the waits between them.
     pub retry: RetryPolicy,
+    /// Attempts under way at a time for each provider account; what finds no room is parked.
+    pub account_concurrency_max: usize,
+    /// How far behind the log the timers are kept: messages which finish sooner never touch them.
+    pub timers_lag_ms: u64,
+    /// How long a new message is left to its delivery by NATS before it is sent without one.
+    pub delivery_grace_ms: u64,
+    /// From the request, the schedule or the retry until a message that was not sent fails.
+    pub validity_ms: u64,
+    /// When a provider is asked about an attempt in doubt: first and for the second time, counted
+    /// from the later of doubt and lease end.
+    pub look_ups_ms: [u64; 2],
+    /// How long a receipt is waited for before a doubt is left to a person.
+    pub receipt_wait_ms: u64,
+    /// What becomes of attempts in doubt, for each provider: `look_up` (the default where the
+    /// provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
+    pub in_doubt: BTreeMap<String, DoubtPolicy>,
 }
 
 /// What is logged, and how.
@@ -87,6 +106,24 @@ pub struct LogSettings {
     pub filter: Option<String>,
     /// `text` for people, `json` for machines.
     pub format: LogFormat,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetrySettings {
+    /// An OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; spans go
+    /// to `/v1/traces` there. Default: `OTEL_EXPORTER_OTLP_ENDPOINT`, and without it no spans are made.
+    pub otlp_endpoint: Option<String>,
+    /// The share, from 0 to 1, of the traces that begin here that are exported. A trace that a client
+    /// began is exported if the client says so.
+    pub sample_ratio: f64,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, sample_ratio: 1.0 }
+    }
 }
 
 /// How log lines look.
@@ -114,6 +151,7 @@ impl Default for Settings {
             twilio: None,
             dispatcher: DispatcherSettings::default(),
             log: LogSettings::default(),
+            telemetry: TelemetrySettings::default(),
         }
     }
 }
@@ -127,7 +165,18 @@ impl Default for BusSettings {
 
 impl Default for DispatcherSettings {
     fn default() -> Self {
-        Self { concurrency_max: 256, lease_ms: 60_000, retry: RetryPolicy::default() }
+        Self {
+            concurrency_max: 256,
+            lease_ms: 60_000,
+            retry: RetryPolicy::default(),
+            account_concurrency_max: 256,
+            timers_lag_ms: 3_000,
+            delivery_grace_ms: 10_000,
+            validity_ms: 86_400_000,
+            look_ups_ms: [30_000, 120_000],
+            receipt_wait_ms: 600_000,
+            in_doubt: BTreeMap::new(),
+        }
     }
 }
 
@@ -139,6 +188,15 @@ impl Settings {
     pub fn load() -> anyhow::Result<Self> {
         let defaults = std::env::var(DEVELOPMENT).map(|simulator| development(&simulator));
         Self::from(defaults.unwrap_or_default(), &file(), std::env::vars())
+    }
+
+    /// As [`load`](Self::load), with the defaults of `up`, before it is known where everything listens.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_up() -> anyhow::Result<Self> {
+        let simulator = format!("http://{}", Self::default().simulator_listen);
+        Self::from(development(&simulator), &file(), std::env::vars())
     }
 
     /// As [`load`](Self::load), with the defaults of `up`: an account at `simulator`, short waits, and
@@ -222,6 +280,10 @@ fn development(simulator: &str) -> Figment {
         "log": { "filter": crate::logging::QUIET },
         "dispatcher": {
             "lease_ms": 10_000,
+            "timers_lag_ms": 1_000,
+            "delivery_grace_ms": 2_000,
+            "look_ups_ms": [1_000, 3_000],
+            "receipt_wait_ms": 10_000,
             "retry": { "attempts_max": 5, "backoff_min_ms": 200, "backoff_max_ms": 5_000 },
         },
     })))

@@ -55,4 +55,6 @@ pub async fn run(deps: Deps, config: Config, shutdown: CancellationToken) {
         .map(|projection| Worker::new(projection, deps.clone(), config.clone()).run());
     // Dropped halfway, a page is rolled back.
     let _ = shutdown.run_until_cancelled(join_all(workers)).await;
+    // With all of them halted there is nothing left to do, which is no reason for the process to end.
+    shutdown.cancelled().await;
 }

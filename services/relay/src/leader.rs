@@ -8,6 +8,7 @@ use hatch_eventstore::Position;
 use crate::decision::{Decision, LogRegressed, LogState, decide};
 use crate::session::{Recorded, Session};
 use crate::status::StatusHandle;
+use crate::trace::Publishing;
 use crate::{Config, Deps, Error, envelope};
 
 /// The relay's work while it leads.
@@ -125,6 +126,7 @@ impl Leader {
 
     async fn publish(&mut self, generation: i32, after: i64) -> Result<(), Error> {
         let mut publisher = self.deps.bus.publisher(generation, after);
+        let mut publishing = Publishing::default();
         loop {
             // Before the read: a hint that comes during it is not lost.
             let hinted = *self.deps.head.borrow_and_update();
@@ -132,17 +134,29 @@ impl Leader {
             let page = self.deps.log.read_page(sent, self.config.page_events_max).await?;
             let nothing = page.is_empty();
             for event in page {
-                publisher.publish(&envelope::of(event)).await?;
+                let envelope = envelope::of(event);
+                publishing.sent(&envelope);
+                publisher.publish(&envelope).await?;
             }
-            self.deps.status.published(Position(publisher.acknowledged()));
+            self.acknowledged(&publisher, &mut publishing);
             if nothing || hinted <= Position(publisher.sent()) {
-                self.wait(&mut publisher).await?;
+                self.wait(&mut publisher, &mut publishing).await?;
             }
         }
     }
 
+    /// Tells how far the bus has come.
+    fn acknowledged(&self, publisher: &Publisher, publishing: &mut Publishing) {
+        self.deps.status.published(Position(publisher.acknowledged()));
+        publishing.stored(publisher.acknowledged());
+    }
+
     /// Waits for a hint that the log has grown, or until it is time to look without one.
-    async fn wait(&mut self, publisher: &mut Publisher) -> Result<(), Error> {
+    async fn wait(
+        &mut self,
+        publisher: &mut Publisher,
+        publishing: &mut Publishing,
+    ) -> Result<(), Error> {
         let poll = tokio::time::sleep(Duration::from_millis(self.config.poll_ms));
         tokio::pin!(poll);
         loop {
@@ -152,7 +166,7 @@ impl Leader {
                 Ok(()) = self.deps.head.changed() => return Ok(()),
                 stored = publisher.flush(), if !flushed => {
                     stored?;
-                    self.deps.status.published(Position(publisher.acknowledged()));
+                    self.acknowledged(publisher, publishing);
                 }
                 () = &mut poll => return Ok(()),
             }

@@ -12,6 +12,7 @@ mod envelope;
 mod leader;
 mod session;
 mod status;
+mod trace;
 
 use std::time::Duration;
 

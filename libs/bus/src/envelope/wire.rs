@@ -73,7 +73,9 @@ impl<'a> From<&'a Envelope> for Wire<'a> {
             causationid: envelope.causation_id,
             actor: (&*envelope.actor).into(),
             traceparent: envelope.traceparent.as_deref().map(Into::into),
-            dataref: data.is_none().then(|| format!("/api/v1/events/{}", envelope.position).into()),
+            dataref: data
+                .is_none()
+                .then(|| format!("/api/v1/messages/{}/events", envelope.stream_id).into()),
             data,
         }
     }

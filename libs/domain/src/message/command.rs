@@ -45,6 +45,11 @@ pub enum MessageCommand {
     },
     /// Say what came of an attempt in doubt, by a look-up, a policy or a person.
     SettleDoubt(SettleDoubt),
+    /// Give up a message that waits for an attempt: what it says is out of date.
+    Expire {
+        /// Now.
+        at: DateTime<Utc>,
+    },
 }
 
 /// Ends the doubt about an attempt.

@@ -42,6 +42,8 @@ impl MessageEvent {
             Self::RetryRequested(e) => Due::At { attempt: None, at: e.at },
             Self::MessageSent(e) => Due::Settled { attempt: e.attempt },
             Self::MessageUndelivered(e) => Due::Settled { attempt: e.attempt },
+            // Decided by us on the message as it is; a receipt may speak of an earlier attempt.
+            Self::MessageFailed(e) if e.receipt_id.is_none() => Due::Over,
             Self::MessageFailed(e) => Due::Settled { attempt: e.attempt },
             Self::MessageDelivered(_)
             | Self::MessageRead(_)

@@ -7,6 +7,7 @@
 pub mod command;
 pub mod due;
 pub mod event;
+pub mod mail_id;
 pub mod status;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,8 @@ pub struct Message {
     not_before: Option<DateTime<Utc>>,
     /// The attempts of the rounds before the present one.
     attempts_before: u32,
+    /// When the present round of attempts could begin.
+    round_from: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -62,6 +65,7 @@ enum Origin {
 #[derive(Debug, Clone, PartialEq)]
 struct Attempt {
     number: u32,
+    provider: String,
     account: String,
     token: Uuid,
     at: DateTime<Utc>,
@@ -69,6 +73,8 @@ struct Attempt {
     in_doubt_at: Option<DateTime<Utc>>,
     /// What the provider calls the message, once it took it.
     provider_message_id: Option<String>,
+    /// Its parts, once they are known.
+    segments: Option<u32>,
 }
 
 impl Message {
@@ -119,17 +125,43 @@ impl Message {
         }
     }
 
+    /// From when on the present round of attempts could begin: when it was asked for, or its schedule.
+    #[must_use]
+    pub const fn round_from(&self) -> Option<DateTime<Utc>> {
+        self.round_from
+    }
+
+    /// When the lease of the attempt under way ends; none when none is.
+    #[must_use]
+    pub fn lease_until(&self) -> Option<DateTime<Utc>> {
+        let attempt = self.latest().filter(|_| self.status() == Status::Sending)?;
+        Some(attempt.lease_until)
+    }
+
+    /// The provider, and the account there, by which an attempt was made.
+    #[must_use]
+    pub fn attempted_via(&self, number: u32) -> Option<(&str, &str)> {
+        self.find_attempt(number).map(|a| (a.provider.as_str(), a.account.as_str()))
+    }
+
     /// The doubt about the latest attempt, if there is one.
     #[must_use]
     pub fn doubt(&self) -> Option<Doubt<'_>> {
         let attempt = self.latest().filter(|_| self.status() == Status::InDoubt)?;
         Some(Doubt {
             attempt: attempt.number,
+            provider: &attempt.provider,
             account: &attempt.account,
             attempted_at: attempt.at,
             lease_until: attempt.lease_until,
             since: attempt.in_doubt_at?,
         })
+    }
+
+    /// Whether an attempt may begin, now or later.
+    #[must_use]
+    pub fn waits_for_attempt(&self) -> bool {
+        self.attempt_due().is_some()
     }
 
     /// The attempt that was claimed with `token`.
@@ -192,7 +224,8 @@ impl Message {
         let open = number == self.attempt() && self.status() == Status::Sending;
         Ok(match outcome {
             AttemptOutcome::Accepted { provider_message_id, segments }
-                if attempt.provider_message_id.is_none() =>
+                if attempt.provider_message_id.is_none()
+                    || (attempt.segments.is_none() && segments.is_some()) =>
             {
                 let provider_message_id = provider_message_id.clone();
                 let segments = *segments;
@@ -268,6 +301,19 @@ impl Message {
         }
     }
 
+    fn expire(&self, at: DateTime<Utc>) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        if self.attempt_due().is_none() {
+            return Err(MessageRejection::NotWaiting(self.status()));
+        }
+        let error = SendError {
+            code: "expired".to_owned(),
+            detail: "it could not be sent for as long as it was valid".to_owned(),
+            permanent: false,
+        };
+        Ok(vec![MessageFailed { attempt: self.attempt(), error, receipt_id: None, at }.into()])
+    }
+
     fn record_receipt(
         &self,
         receipt: &RecordReceipt,
@@ -296,6 +342,8 @@ impl Message {
 pub struct Doubt<'a> {
     /// Its number.
     pub attempt: u32,
+    /// The provider that was called.
+    pub provider: &'a str,
     /// The provider account that was used.
     pub account: &'a str,
     /// When it was claimed; the provider has nothing of it from before.
@@ -360,6 +408,7 @@ impl Decider for Message {
             MessageCommand::Defer { reason, until, at } => self.defer(reason, *until, *at),
             MessageCommand::ExpireLease { at } => self.expire_lease(*at),
             MessageCommand::SettleDoubt(settle) => self.settle_doubt(settle),
+            MessageCommand::Expire { at } => self.expire(*at),
         }
     }
 
@@ -371,6 +420,7 @@ impl Decider for Message {
                 if self.origin.is_none() {
                     self.origin = Some(Origin::Requested(e.clone()));
                     self.not_before = e.send_at;
+                    self.round_from = Some(e.send_at.unwrap_or(e.at));
                 }
             }
             E::MessageReceived(e) => {
@@ -378,16 +428,19 @@ impl Decider for Message {
             }
             E::SendAttempted(e) => self.attempts.push(Attempt {
                 number: e.attempt,
+                provider: e.provider.clone(),
                 account: e.account.clone(),
                 token: e.token,
                 at: e.at,
                 lease_until: e.lease_until,
                 in_doubt_at: None,
                 provider_message_id: None,
+                segments: None,
             }),
             E::MessageSent(e) => {
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
                     attempt.provider_message_id = Some(e.provider_message_id.clone());
+                    attempt.segments = attempt.segments.or(e.segments);
                 }
             }
             E::SendInDoubt(e) => {
@@ -401,6 +454,7 @@ impl Decider for Message {
             E::RetryRequested(e) => {
                 self.not_before = Some(e.at);
                 self.attempts_before = self.attempt();
+                self.round_from = Some(e.at);
             }
             E::MessageFailed(_)
             | E::MessageDelivered(_)

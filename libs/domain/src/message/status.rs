@@ -126,6 +126,8 @@ impl Progress {
             E::SendFailed(e) => self.raised(e.attempt, Status::Retrying),
             E::SendInDoubt(e) => self.raised(e.attempt, Status::InDoubt),
             E::AttemptAbandoned(e) => self.raised(e.attempt, Status::Retrying),
+            // Decided on the message as it is, and so never late.
+            E::MessageFailed(e) if e.receipt_id.is_none() => self.risen(e.attempt, Status::Failed),
             E::MessageFailed(e) => self.raised(e.attempt, Status::Failed),
             E::MessageUndelivered(e) => self.raised(e.attempt, Status::Undelivered),
             E::MessageDelivered(_) => self.raised(self.attempt, Status::Delivered),
@@ -148,7 +150,11 @@ impl Progress {
         // Before an attempt, and between two rounds of them, what is said of an earlier one is late.
         let waits = matches!(self.status, Status::Scheduled | Status::Queued);
         let late = waits && status.rank() < Status::Delivered.rank();
-        if attempt == self.attempt && !late && status.rank() > self.status.rank() {
+        if late { self } else { self.risen(attempt, status) }
+    }
+
+    const fn risen(self, attempt: u32, status: Status) -> Self {
+        if attempt == self.attempt && status.rank() > self.status.rank() {
             Self { status, ..self }
         } else {
             self

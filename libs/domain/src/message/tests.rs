@@ -346,6 +346,15 @@ fn a_delivery_overtakes_the_answer_and_is_not_taken_back_by_it() {
 }
 
 #[test]
+fn an_answer_after_the_sent_receipt_still_brings_the_parts() {
+    let claimed = given(&[request().into(), attempted(1, 1)]);
+    let (early, _) = execute(claimed.0, &receipt(1, ReceiptOutcome::Sent).into());
+    let (after, events) = execute(early, &outcome(1, accepted()).into());
+    assert!(matches!(&events[..], [MessageEvent::MessageSent(e)] if e.segments == Some(1)));
+    assert_eq!(after.decide(&outcome(1, accepted()).into()), Ok(Vec::new()), "and only once");
+}
+
+#[test]
 fn a_timeout_after_a_delivery_is_no_doubt() {
     let claimed = given(&[request().into(), attempted(1, 1)]);
     let (early, _) = execute(claimed.0, &receipt(1, ReceiptOutcome::Delivered).into());
@@ -488,6 +497,23 @@ fn a_look_up_settles_a_doubt_and_nothing_else() {
     assert_eq!(doubtful.when(settle(2, false)), Ok(Vec::new()), "another attempt");
     let (delivered, _) = execute(doubtful.0, &receipt(1, ReceiptOutcome::Delivered).into());
     assert_eq!(delivered.decide(&settle(1, false).into()), Ok(Vec::new()), "a receipt was faster");
+}
+
+#[test]
+fn a_message_that_waits_too_long_expires_whether_it_was_attempted_or_not() {
+    let expire = MessageCommand::Expire { at: at(90) };
+    let queued = given(&[request().into()]);
+    let retrying = given(&[request().into(), attempted(1, 1), failed(1, Some(at(9)))]);
+    for waiting in [queued, retrying] {
+        let (expired, events) = execute(waiting.0, &expire);
+        assert_eq!(names(&events), ["MessageFailed"]);
+        assert_eq!(expired.status(), Status::Failed);
+        assert_eq!(events[0].due(), due::Due::Over);
+        let (again, _) = execute(expired, &MessageCommand::Retry { at: at(100) });
+        assert_eq!((again.status(), again.round_from()), (Status::Queued, Some(at(100))));
+    }
+    let sending = given(&[request().into(), attempted(1, 1)]);
+    assert_eq!(sending.when(expire), Err(MessageRejection::NotWaiting(Status::Sending)));
 }
 
 #[test]
@@ -666,6 +692,7 @@ fn any_command() -> impl Strategy<Value = MessageCommand> {
     prop_oneof![
         Just(MessageCommand::Request(request())),
         Just(MessageCommand::Receive(inbound())),
+        Just(MessageCommand::Expire { at: at(9) }),
         (1..99_u32, 0..12_i64).prop_map(|(n, second)| start(n, second).into()),
         (number.clone(), 1..99_u32, outcomes).prop_map(|(n, holder, o)| {
             RecordOutcome { token: token(holder), ..outcome(n, o) }.into()

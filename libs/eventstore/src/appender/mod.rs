@@ -7,18 +7,22 @@
 mod batch;
 mod plan;
 mod session;
+mod stats;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hatch_telemetry::span;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_postgres::Config;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 pub(crate) use batch::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use session::{Failure, Session, Trace};
+pub use stats::AppenderStats;
 
 use crate::{Append, AppendError, Appended, Position};
 
@@ -55,7 +59,9 @@ pub struct Appender {
     queue: mpsc::Sender<Waiting>,
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    queue_commands_max: usize,
     append_timeout: Duration,
+    stats: Arc<AppenderStats>,
 }
 
 impl Appender {
@@ -72,7 +78,9 @@ impl Appender {
             queue,
             places: Arc::new(Semaphore::new(config.queue_commands_max)),
             bytes: Arc::new(Semaphore::new(config.queue_bytes_max)),
+            queue_commands_max: config.queue_commands_max,
             append_timeout: config.append_timeout,
+            stats: Arc::default(),
         };
         let worker = Worker {
             postgres,
@@ -81,6 +89,7 @@ impl Appender {
             session: None,
             partition: None,
             backoff: BACKOFF.0,
+            stats: Arc::clone(&appender.stats),
         };
         (appender, tokio::spawn(worker.run(shutdown)))
     }
@@ -91,6 +100,27 @@ impl Appender {
     /// # Errors
     /// [`AppendError`]; after [`AppendError::Unavailable`] the events may be there or may yet come.
     pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let span = span!("append", events = append.events(), outcome = tracing::field::Empty);
+        let answered = self.enqueue(append).instrument(span.clone()).await;
+        let outcome = stats::outcome(&answered);
+        span.record("outcome", outcome);
+        self.stats.appends.of(&outcome).increment();
+        answered
+    }
+
+    /// What was appended so far, and how.
+    #[must_use]
+    pub const fn stats(&self) -> &Arc<AppenderStats> {
+        &self.stats
+    }
+
+    /// Commands that wait or are being committed.
+    #[must_use]
+    pub fn queue_commands(&self) -> usize {
+        self.queue_commands_max.saturating_sub(self.places.available_permits())
+    }
+
+    async fn enqueue(&self, append: Append) -> Result<Appended, AppendError> {
         append.check()?;
         let bytes = u32::try_from(append.bytes()).unwrap_or(u32::MAX);
         let overloaded = |_| AppendError::Overloaded;
@@ -133,6 +163,7 @@ struct Worker {
     /// The partition that the last batch ended in.
     partition: Option<i64>,
     backoff: Duration,
+    stats: Arc<AppenderStats>,
 }
 
 /// The answers to a batch, in its order.
@@ -207,6 +238,7 @@ impl Worker {
 
     /// Decides on `batch` and commits what is accepted.
     async fn attempt(&mut self, batch: &[Waiting]) -> Result<Outcomes, Failure> {
+        let started = Instant::now();
         let appends: Vec<&Append> = batch.iter().map(AsRef::as_ref).collect();
         let session = self.session().await?;
         for side in appends.iter().flat_map(|append| &append.side_rows) {
@@ -229,6 +261,7 @@ impl Worker {
             }
             Err(failure) => return Err(failure),
         }
+        self.stats.committed(batch.len(), plan.events.len(), started.elapsed());
         if let Some(last) = plan.events.last() {
             self.reached(last.position).await;
         }

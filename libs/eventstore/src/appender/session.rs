@@ -182,12 +182,15 @@ impl Session {
 
     /// Makes partitions ahead of the head. Failing is not urgent: there are some in advance.
     pub(super) async fn ensure_partitions(&self) {
-        match self.connection.execute(ENSURE_PARTITIONS, &[&PARTITIONS_AHEAD]).await {
-            Ok(_) => {}
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
+        let made = within(FLIGHT_TIMEOUT, async {
+            let made = self.connection.execute(ENSURE_PARTITIONS, &[&PARTITIONS_AHEAD]).await;
+            made.map_err(not_committed)
+        });
+        if let Err(failure) = made.await {
+            tracing::warn!(
+                ?failure,
                 "partitions of the log not made in advance; appends stop when the last is full"
-            ),
+            );
         }
     }
 
@@ -201,13 +204,15 @@ impl Session {
             "INSERT INTO {table} SELECT r.* FROM unnest($1::text[]) AS side(text), \
              json_populate_record(NULL::{table}, side.text::json) AS r"
         );
-        let statement = match self.connection.prepare(&sql).await {
-            Ok(statement) => statement,
-            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => {
-                return Err(Failure::Refused(format!("table {table} does not exist")));
-            }
-            Err(error) => return Err(not_committed(error)),
-        };
+        let prepared = within(FLIGHT_TIMEOUT, async {
+            self.connection.prepare(&sql).await.map_err(|error| match error.code() {
+                Some(&SqlState::UNDEFINED_TABLE) => {
+                    Failure::Refused(format!("table {table} does not exist"))
+                }
+                _ => not_committed(error),
+            })
+        });
+        let statement = prepared.await?;
         self.side_rows.insert(table, statement);
         Ok(())
     }
@@ -225,7 +230,8 @@ impl Session {
         let by_key: [&(dyn ToSql + Sync); 1] = [&keys];
         // Sent in this order; try_join! polls its futures in order.
         let (_, _, head, streams, commands) = futures::try_join!(
-            client.batch_execute("BEGIN"),
+            // Each statement sees what was committed when it began, whatever the database's default.
+            client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
             client.execute(&prepared.lock, &[&LOG_LOCK]),
             client.query_one(&prepared.head, &[]),
             client.query(&prepared.streams, &by_stream),

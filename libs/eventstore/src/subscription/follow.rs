@@ -84,11 +84,12 @@ impl Follow {
         silence.min(since + BEHIND_MAX)
     }
 
-    /// The feed has the event of `position`.
-    pub(super) fn offered(&mut self, position: Position, now: Instant) -> Offer {
+    /// The feed has the event of `position`, and the log's head is `head` as far as is known. What is
+    /// beyond that is not believed: the bus may carry a past that the log lost.
+    pub(super) fn offered(&mut self, position: Position, head: Position, now: Instant) -> Offer {
         if position <= self.last {
             Offer::Skip
-        } else if position == self.last.next() {
+        } else if position == self.last.next() && position <= head {
             self.last = position;
             self.heard_at = now;
             Offer::Take
@@ -135,8 +136,16 @@ mod tests {
     fn it_pages_until_the_head_and_then_waits_for_the_feed() {
         let (mut follow, now) = live();
         assert_eq!(follow.step(Position(10), true, now), Step::Wait(now + SILENCE_MAX));
-        assert_eq!(follow.offered(Position(11), now), Offer::Take);
+        assert_eq!(follow.offered(Position(11), Position(100), now), Offer::Take);
         assert_eq!(follow.last(), Position(11));
+    }
+
+    #[test]
+    fn what_the_bus_has_beyond_the_head_is_asked_of_the_log() {
+        let (mut follow, now) = live();
+        assert_eq!(follow.offered(Position(11), Position(10), now), Offer::Gap);
+        assert_eq!(follow.step(Position(10), true, now), Step::Page);
+        assert_eq!(follow.last(), Position(10));
     }
 
     #[test]
@@ -154,10 +163,10 @@ mod tests {
     #[test]
     fn a_repeat_is_skipped_and_a_gap_sends_it_to_the_log() {
         let (mut follow, now) = live();
-        assert_eq!(follow.offered(Position(9), now), Offer::Skip);
-        assert_eq!(follow.offered(Position(10), now), Offer::Skip);
+        assert_eq!(follow.offered(Position(9), Position(100), now), Offer::Skip);
+        assert_eq!(follow.offered(Position(10), Position(100), now), Offer::Skip);
         assert!(matches!(follow.step(Position(10), true, now), Step::Wait(_)));
-        assert_eq!(follow.offered(Position(12), now), Offer::Gap);
+        assert_eq!(follow.offered(Position(12), Position(100), now), Offer::Gap);
         assert_eq!(follow.last(), Position(10));
         assert_eq!(follow.step(Position(10), true, now), Step::Page);
     }
@@ -168,7 +177,7 @@ mod tests {
         assert_eq!(follow.step(Position(12), true, now), Step::Wait(now + BEHIND_MAX));
         // A head that moves on does not extend the time, nor does half of what is missing.
         assert_eq!(follow.step(Position(15), true, now + 100 * MS), Step::Wait(now + BEHIND_MAX));
-        assert_eq!(follow.offered(Position(11), now + 200 * MS), Offer::Take);
+        assert_eq!(follow.offered(Position(11), Position(100), now + 200 * MS), Offer::Take);
         assert_eq!(follow.step(Position(15), true, now + 250 * MS), Step::Page);
     }
 
@@ -179,7 +188,7 @@ mod tests {
             let now = now + 100 * u32::try_from(n).expect("small") * MS;
             let position = Position(10 + n);
             assert!(matches!(follow.step(position.next(), true, now), Step::Wait(_)));
-            assert_eq!(follow.offered(position, now), Offer::Take);
+            assert_eq!(follow.offered(position, position.next(), now), Offer::Take);
         }
     }
 

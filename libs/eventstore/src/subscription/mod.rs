@@ -110,9 +110,10 @@ impl Subscription {
 
     /// Takes `event`, and what the feed has ready after it.
     fn take(&mut self, event: Arc<RecordedEvent>) {
+        let head = self.head.as_ref().map_or(Position::START, |head| *head.borrow());
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            match self.follow.offered(event.position, Instant::now()) {
+            match self.follow.offered(event.position, head, Instant::now()) {
                 Offer::Take => self.ready.push(event),
                 Offer::Skip => {}
                 Offer::Gap => return,

@@ -21,8 +21,8 @@ pub struct LastMessage {
     pub direction: String,
     /// Its channel, such as `sms`.
     pub channel: String,
-    /// The beginning of its text on one line, at most [`PREVIEW_CHARACTERS_MAX`] characters; none
-    /// when it has no text.
+    /// The beginning of its text, or else of its subject, on one line, at most
+    /// [`PREVIEW_CHARACTERS_MAX`] characters; none when it has neither.
     pub preview: Option<String>,
     /// When it was requested or received.
     pub at: DateTime<Utc>,
@@ -33,8 +33,10 @@ pub struct LastMessage {
 pub(crate) struct ConversationRow {
     pub(crate) id: ConversationId,
     pub(crate) tenant_id: TenantId,
-    /// The same for every message of the conversation, since its id is computed from them.
+    /// Those of its first message, which its id is computed from. A mail that joins because it
+    /// answers one may come from somebody else.
     pub(crate) participants: Vec<String>,
+    pub(crate) topic: Option<String>,
     pub(crate) channels: BTreeSet<String>,
     pub(crate) message_count: i64,
     pub(crate) unread_count: i64,
@@ -51,13 +53,16 @@ impl ConversationRow {
             id: message.id,
             direction: message.direction.as_str().to_owned(),
             channel: message.channel.to_owned(),
-            preview: message.body.as_deref().and_then(preview),
+            preview: [&message.body, &message.subject]
+                .into_iter()
+                .find_map(|text| text.as_deref().and_then(preview)),
             at: message.created_at,
         };
         let mut row = before.unwrap_or_else(|| Self {
             id: message.conversation_id,
             tenant_id: message.tenant_id,
             participants: message.participants().into_iter().map(str::to_owned).collect(),
+            topic: message.topic.clone(),
             channels: BTreeSet::new(),
             message_count: 0,
             unread_count: 0,

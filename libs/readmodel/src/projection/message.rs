@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::event::{
-    MessageEvent, MessageReceived, MessageRequested, MessageSent, SendAttempted, SendError,
+    Attachment, Email, MessageDeferred, MessageEvent, MessageReceived, MessageRequested,
+    MessageSent, SendAttempted, SendError,
 };
 use hatch_domain::message::status::{Progress, Status};
 use hatch_eventstore::Position;
@@ -56,10 +57,18 @@ pub(crate) struct MessageContent {
     pub(crate) channel: &'static str,
     pub(crate) from: Address,
     pub(crate) to: Vec<Address>,
+    pub(crate) cc: Vec<Address>,
+    pub(crate) bcc: Vec<Address>,
+    pub(crate) subject: Option<String>,
     pub(crate) body: Option<String>,
+    pub(crate) html: Option<String>,
+    /// What a mail calls itself, for the mails that answer it.
+    pub(crate) mail_id: Option<String>,
+    pub(crate) topic: Option<String>,
     pub(crate) attachments: Value,
     pub(crate) metadata: Value,
     pub(crate) created_at: DateTime<Utc>,
+    pub(crate) scheduled_at: Option<DateTime<Utc>>,
 }
 
 impl MessageContent {
@@ -75,6 +84,8 @@ impl MessageContent {
             MessageEvent::MessageReceived(received) => Begun::from(received),
             _ => return None,
         };
+        let no_email = Email::default();
+        let email = begun.email.unwrap_or(&no_email);
         let other_party = match begun.direction {
             Direction::Outbound => begun.to.first().unwrap_or(begun.from),
             Direction::Inbound => begun.from,
@@ -89,10 +100,17 @@ impl MessageContent {
             channel: begun.channel,
             from: begun.from.clone(),
             to: begun.to.to_vec(),
+            cc: email.cc.clone(),
+            bcc: email.bcc.clone(),
+            subject: email.subject.as_deref().map(storable),
             body: begun.body.map(storable),
-            attachments: begun.attachments,
+            html: email.html.as_deref().map(storable),
+            mail_id: email.mail_id.as_deref().map(storable),
+            topic: begun.topic.map(storable),
+            attachments: attachments(begun.attachments),
             metadata: begun.metadata,
             created_at: begun.at,
+            scheduled_at: begun.send_at,
         })
     }
 
@@ -114,9 +132,12 @@ struct Begun<'a> {
     from: &'a Address,
     to: &'a [Address],
     body: Option<&'a str>,
-    attachments: Value,
+    attachments: &'a [Attachment],
+    email: Option<&'a Email>,
+    topic: Option<&'a str>,
     metadata: Value,
     at: DateTime<Utc>,
+    send_at: Option<DateTime<Utc>>,
 }
 
 impl<'a> From<&'a MessageRequested> for Begun<'a> {
@@ -128,9 +149,12 @@ impl<'a> From<&'a MessageRequested> for Begun<'a> {
             from: &event.from,
             to: &event.to,
             body: event.body.as_deref(),
-            attachments: json(&event.attachments),
+            attachments: &event.attachments,
+            email: event.email.as_deref(),
+            topic: event.topic.as_deref(),
             metadata: json(&event.metadata),
             at: event.at,
+            send_at: event.send_at,
         }
     }
 }
@@ -144,9 +168,12 @@ impl<'a> From<&'a MessageReceived> for Begun<'a> {
             from: &event.from,
             to: &event.to,
             body: event.body.as_deref(),
-            attachments: json(&event.attachments),
+            attachments: &event.attachments,
+            email: event.email.as_deref(),
+            topic: event.topic.as_deref(),
             metadata: Value::Object(serde_json::Map::new()),
             at: event.at,
+            send_at: None,
         }
     }
 }
@@ -163,6 +190,7 @@ pub(crate) struct MessageState {
     pub(crate) segments: Option<u32>,
     pub(crate) sent_at: Option<DateTime<Utc>>,
     pub(crate) delivered_at: Option<DateTime<Utc>>,
+    pub(crate) read_at: Option<DateTime<Utc>>,
     pub(crate) updated_at: DateTime<Utc>,
     pub(crate) position: Position,
 }
@@ -180,6 +208,7 @@ impl MessageState {
             segments: None,
             sent_at: None,
             delivered_at: None,
+            read_at: None,
             updated_at: at,
             position,
         }
@@ -198,6 +227,14 @@ impl MessageState {
             self.next_attempt_at = due_time_of(event);
         }
         match event {
+            E::MessageRequested(requested) => self.requested(requested),
+            E::MessageDeferred(deferred) => self.deferred(deferred),
+            E::MessageRead(read) => {
+                self.read_at.get_or_insert(read.at);
+                if read.attempt == progress.attempt {
+                    self.called(&read.provider_message_id);
+                }
+            }
             E::SendAttempted(attempted) if moved => self.attempted(attempted),
             E::MessageSent(sent) if sent.attempt == progress.attempt => self.sent(sent),
             E::MessageDelivered(delivered) => {
@@ -210,22 +247,38 @@ impl MessageState {
                 self.called(&undelivered.provider_message_id);
             }
             E::MessageReceived(received) => self.received(received),
-            E::MessageRequested(_)
-            | E::SendAttempted(_)
+            E::SendAttempted(_)
             | E::MessageSent(_)
             | E::SendFailed(_)
             | E::SendInDoubt(_)
             | E::AttemptAbandoned(_)
             | E::MessageFailed(_)
             | E::MessageUndelivered(_)
-            | E::MessageRead(_)
             | E::MessageCanceled(_)
-            | E::MessageDeferred(_)
             | E::RetryRequested(_) => {}
         }
         self.updated_at = at_of(event);
         self.position = position;
         self
+    }
+
+    /// A schedule is the first due time; what no provider carries has arrived already.
+    fn requested(&mut self, event: &MessageRequested) {
+        match self.progress.status {
+            Status::Scheduled => self.next_attempt_at = event.send_at,
+            Status::Delivered => self.delivered_at = Some(event.at),
+            _ => {}
+        }
+    }
+
+    /// Puts off the next attempt, if the message waits for one. Why it waits, if an attempt failed,
+    /// stays.
+    fn deferred(&mut self, event: &MessageDeferred) {
+        let waits =
+            matches!(self.progress.status, Status::Scheduled | Status::Queued | Status::Retrying);
+        if waits {
+            self.next_attempt_at = Some(event.until);
+        }
     }
 
     /// A new attempt: what the former one brought no longer speaks of this message, unless that one
@@ -309,6 +362,24 @@ fn at_of(event: &MessageEvent) -> DateTime<Utc> {
 /// halt the projection for ever, so it becomes U+FFFD, as an undecodable byte would.
 pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
+}
+
+/// What is known of the files. A file that is part of the event itself is shown by its size only, so
+/// that a list stays a list: the event has it.
+fn attachments(attachments: &[Attachment]) -> Value {
+    let shown = attachments.iter().map(|attachment| {
+        let mut shown = json(&Attachment { content: None, ..attachment.clone() });
+        if let Some(content) = &attachment.content {
+            shown["size_bytes"] = decoded_length(content).into();
+        }
+        shown
+    });
+    shown.collect()
+}
+
+/// Bytes that a base64 text stands for (RFC 4648, section 4).
+fn decoded_length(base64: &str) -> usize {
+    base64.trim_end_matches('=').len() * 3 / 4
 }
 
 fn json<T: Serialize>(value: &T) -> Value {

@@ -14,6 +14,7 @@ use futures::try_join;
 use hatch_eventstore::{Checkpoint, Position, RecordedEvent};
 
 pub use conversation::{LastMessage, PREVIEW_CHARACTERS_MAX};
+pub(crate) use message::storable;
 pub use message::{Direction, contact_id};
 
 use crate::Error;

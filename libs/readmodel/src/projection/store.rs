@@ -24,13 +24,13 @@ use crate::Error;
 const LOAD_STATES: &str = "
     SELECT m.id, s.created_position, s.tenant_id, s.status, s.attempts, s.provider, s.account,
            s.provider_message_id, s.next_attempt_at, s.error, s.segments, s.sent_at, s.delivered_at,
-           s.updated_at, s.position
+           s.read_at, s.updated_at, s.position
       FROM rm_messages_v1.messages m
       JOIN rm_messages_v1.message_states s USING (created_position)
      WHERE m.id = ANY($1)";
 
 const LOAD_CONVERSATIONS: &str = "
-    SELECT id, tenant_id, participants, channels, message_count, unread_count, last_message,
+    SELECT id, tenant_id, participants, topic, channels, message_count, unread_count, last_message,
            last_message_position, created_at, updated_at
       FROM rm_messages_v1.conversations
      WHERE id = ANY($1)";
@@ -38,29 +38,28 @@ const LOAD_CONVERSATIONS: &str = "
 const INSERT_CONTENTS: &str = "
     INSERT INTO rm_messages_v1.messages
            (created_position, id, tenant_id, conversation_id, contact_id, direction, channel,
-            from_address, to_addresses, cc, bcc, body, attachments, metadata, created_at)
-    SELECT created_position, id, tenant_id, conversation_id, contact_id, direction, channel,
-           from_address, to_addresses, '[]', '[]', body, attachments, metadata, created_at
+            from_address, to_addresses, cc, bcc, subject, body, html, attachments, metadata,
+            created_at, scheduled_at)
+    SELECT *
       FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
-                  $7::text[], $8::text[], $9::json[], $10::text[], $11::json[], $12::json[],
-                  $13::timestamptz[])
-           AS u(created_position, id, tenant_id, conversation_id, contact_id, direction, channel,
-                from_address, to_addresses, body, attachments, metadata, created_at)";
+                  $7::text[], $8::text[], $9::json[], $10::json[], $11::json[], $12::text[],
+                  $13::text[], $14::text[], $15::json[], $16::json[], $17::timestamptz[],
+                  $18::timestamptz[])";
 
 const UPSERT_STATES: &str = "
     INSERT INTO rm_messages_v1.message_states
            (created_position, tenant_id, status, attempts, provider, account, provider_message_id,
-            next_attempt_at, error, segments, sent_at, delivered_at, updated_at, position)
+            next_attempt_at, error, segments, sent_at, delivered_at, read_at, updated_at, position)
     SELECT *
       FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::text[],
                   $7::text[], $8::timestamptz[], $9::json[], $10::integer[], $11::timestamptz[],
-                  $12::timestamptz[], $13::timestamptz[], $14::bigint[])
+                  $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::bigint[])
     ON CONFLICT (created_position) DO UPDATE
        SET status = EXCLUDED.status, attempts = EXCLUDED.attempts, provider = EXCLUDED.provider,
            account = EXCLUDED.account, provider_message_id = EXCLUDED.provider_message_id,
            next_attempt_at = EXCLUDED.next_attempt_at, error = EXCLUDED.error,
            segments = EXCLUDED.segments, sent_at = EXCLUDED.sent_at,
-           delivered_at = EXCLUDED.delivered_at, updated_at = EXCLUDED.updated_at,
+           delivered_at = EXCLUDED.delivered_at, read_at = EXCLUDED.read_at, updated_at = EXCLUDED.updated_at,
            position = EXCLUDED.position";
 
 const INSERT_MESSAGE_PARTICIPANTS: &str = "
@@ -75,14 +74,14 @@ const INSERT_PROVIDER_MESSAGES: &str = "
 
 const UPSERT_CONVERSATIONS: &str = "
     INSERT INTO rm_messages_v1.conversations
-           (id, tenant_id, participants, channels, state, labels, message_count, unread_count,
-            last_message, last_message_position, metadata, created_at, updated_at)
-    SELECT id, tenant_id, participants, channels, 'open', '[]', message_count, unread_count,
+           (id, tenant_id, participants, topic, channels, state, labels, message_count,
+            unread_count, last_message, last_message_position, metadata, created_at, updated_at)
+    SELECT id, tenant_id, participants, topic, channels, 'open', '[]', message_count, unread_count,
            last_message, last_message_position, '{}', created_at, updated_at
-      FROM unnest($1::uuid[], $2::uuid[], $3::json[], $4::jsonb[], $5::bigint[], $6::bigint[],
-                  $7::json[], $8::bigint[], $9::timestamptz[], $10::timestamptz[])
-           AS u(id, tenant_id, participants, channels, message_count, unread_count, last_message,
-                last_message_position, created_at, updated_at)
+      FROM unnest($1::uuid[], $2::uuid[], $3::json[], $4::text[], $5::jsonb[], $6::bigint[],
+                  $7::bigint[], $8::json[], $9::bigint[], $10::timestamptz[], $11::timestamptz[])
+           AS u(id, tenant_id, participants, topic, channels, message_count, unread_count,
+                last_message, last_message_position, created_at, updated_at)
     ON CONFLICT (id) DO UPDATE
        SET channels = EXCLUDED.channels, message_count = EXCLUDED.message_count,
            unread_count = EXCLUDED.unread_count, last_message = EXCLUDED.last_message,
@@ -92,6 +91,16 @@ const UPSERT_CONVERSATIONS: &str = "
 const INSERT_CONVERSATION_PARTICIPANTS: &str = "
     INSERT INTO rm_messages_v1.conversation_participants (tenant_id, address, conversation_id)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[])";
+
+/// The first mail with a name keeps it: whoever repeats it is not the one that others answer.
+const INSERT_MAILS: &str = "
+    INSERT INTO rm_messages_v1.mails (tenant_id, mail_id, message_id, conversation_id)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[])
+    ON CONFLICT DO NOTHING";
+
+/// Bytes of a Message-ID that is kept (RFC 5322, section 2.1.1: of a whole line). An index takes no
+/// more than some 2,700.
+const MAIL_ID_BYTES_MAX: usize = 998;
 
 /// The rows that exist of what `facts` change.
 pub(crate) async fn load(
@@ -123,6 +132,7 @@ pub(crate) async fn write(transaction: &Transaction<'_>, rows: &Rows) -> Result<
         insert_provider_messages(transaction, &rows.provider_messages),
         upsert_conversations(transaction, rows),
         insert_conversation_participants(transaction, rows),
+        insert_mails(transaction, &rows.contents),
     )?;
     Ok(())
 }
@@ -176,10 +186,15 @@ async fn insert_contents(
             &column(contents, |m| m.channel),
             &column(contents, |m| m.from.as_str()),
             &column(contents, |m| Json(&m.to)),
+            &column(contents, |m| Json(&m.cc)),
+            &column(contents, |m| Json(&m.bcc)),
+            &column(contents, |m| m.subject.as_deref()),
             &column(contents, |m| m.body.as_deref()),
+            &column(contents, |m| m.html.as_deref()),
             &column(contents, |m| &m.attachments),
             &column(contents, |m| &m.metadata),
             &column(contents, |m| m.created_at),
+            &column(contents, |m| m.scheduled_at),
         ],
     )
     .await
@@ -204,6 +219,7 @@ async fn upsert_states(transaction: &Transaction<'_>, rows: &Rows) -> Result<(),
             &column(states(), |r| r.state.segments.map(integer)),
             &column(states(), |r| r.state.sent_at),
             &column(states(), |r| r.state.delivered_at),
+            &column(states(), |r| r.state.read_at),
             &column(states(), |r| r.state.updated_at),
             &column(states(), |r| r.state.position.0),
         ],
@@ -260,6 +276,7 @@ async fn upsert_conversations(transaction: &Transaction<'_>, rows: &Rows) -> Res
             &column(conversations(), |c| c.id.0),
             &column(conversations(), |c| c.tenant_id.0),
             &column(conversations(), |c| Json(&c.participants)),
+            &column(conversations(), |c| c.topic.as_deref()),
             &column(conversations(), |c| Json(&c.channels)),
             &column(conversations(), |c| c.message_count),
             &column(conversations(), |c| c.unread_count),
@@ -292,6 +309,29 @@ async fn insert_conversation_participants(
     .await
 }
 
+async fn insert_mails(
+    transaction: &Transaction<'_>,
+    contents: &[MessageContent],
+) -> Result<(), Error> {
+    let mails: Vec<(&MessageContent, &str)> = contents
+        .iter()
+        .filter_map(|m| m.mail_id.as_deref().map(|mail_id| (m, mail_id)))
+        .filter(|(_, mail_id)| mail_id.len() <= MAIL_ID_BYTES_MAX)
+        .collect();
+    execute(
+        transaction,
+        INSERT_MAILS,
+        mails.len(),
+        &[
+            &column(&mails, |(m, _)| m.tenant_id.0),
+            &column(&mails, |(_, mail_id)| *mail_id),
+            &column(&mails, |(m, _)| m.id.0),
+            &column(&mails, |(m, _)| m.conversation_id.0),
+        ],
+    )
+    .await
+}
+
 fn state_row(row: &Row) -> Result<StateRow, Error> {
     Ok(StateRow {
         created_position: Position(row.try_get("created_position")?),
@@ -309,6 +349,7 @@ fn state_row(row: &Row) -> Result<StateRow, Error> {
             segments: row.try_get::<_, Option<i32>>("segments")?.map(natural),
             sent_at: row.try_get("sent_at")?,
             delivered_at: row.try_get("delivered_at")?,
+            read_at: row.try_get("read_at")?,
             updated_at: row.try_get("updated_at")?,
             position: Position(row.try_get("position")?),
         },
@@ -320,6 +361,7 @@ fn conversation_row(row: &Row) -> Result<ConversationRow, Error> {
         id: ConversationId(row.try_get("id")?),
         tenant_id: TenantId(row.try_get("tenant_id")?),
         participants: row.try_get::<_, Json<Vec<String>>>("participants")?.0,
+        topic: row.try_get("topic")?,
         channels: row.try_get::<_, Json<_>>("channels")?.0,
         message_count: row.try_get("message_count")?,
         unread_count: row.try_get("unread_count")?,

@@ -16,7 +16,7 @@ use super::conditions::Conditions;
 use super::page::{List, ListKind, Page};
 use super::{QueryError, ReadModel};
 use crate::Error;
-use crate::projection::Direction;
+use crate::projection::{Direction, storable};
 
 /// The columns that every query of messages reads.
 macro_rules! columns {
@@ -41,6 +41,10 @@ const SENT_AS: &str = "
      WHERE tenant_id = $1 AND provider = $2 AND provider_message_id = $3
        AND ($4::text IS NULL OR account = $4)
      LIMIT 2";
+
+/// Where a mail of this name belongs.
+const CONVERSATION_OF_MAIL: &str =
+    "SELECT conversation_id FROM rm.mails WHERE tenant_id = $1 AND mail_id = $2";
 
 /// A message. Serialises to exactly the API's object: what is absent is `null` or an empty list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,7 +74,7 @@ pub struct Message {
     pub body: Option<String>,
     /// The text as HTML, for email.
     pub html: Option<String>,
-    /// The files that go with it: `[{url, content_type?}]`.
+    /// The files that go with it: `[{url?, content_type?, filename?, size_bytes?}]`.
     pub attachments: Value,
     /// Where it stands. Text, because rows may be newer than this build.
     pub status: String,
@@ -206,6 +210,23 @@ impl ReadModel {
             message_id: MessageId(row.try_get("message_id").map_err(Error::from)?),
             attempt: u32::try_from(attempt).unwrap_or_default(),
         }))
+    }
+}
+
+impl ReadModel {
+    /// The conversation of the mail of `tenant` whose Message-ID (without angle brackets) is
+    /// `mail_id`: one that came in, or one that a client named. Our own names need no look-up.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn conversation_of_mail(
+        &self,
+        tenant: TenantId,
+        mail_id: &str,
+    ) -> Result<Option<ConversationId>, QueryError> {
+        let rows = self.prepared(CONVERSATION_OF_MAIL, &[&tenant.0, &storable(mail_id)]).await?;
+        let id = rows.first().map(|row| row.try_get(0)).transpose().map_err(Error::from)?;
+        Ok(id.map(ConversationId))
     }
 }
 

@@ -5,11 +5,13 @@ mod conversation;
 mod message;
 mod page;
 mod projections;
+mod webhook_log;
 
 pub use conversation::{Conversation, ConversationFilter};
 pub use message::{Message, MessageFilter, SentAs};
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
 pub use projections::{Halt, ProjectionState, ProjectionStatus};
+pub use webhook_log::{LoggedWebhook, WebhookContent, WebhookFilter, WebhookOutcome};
 
 #[cfg(test)]
 pub(crate) use {
@@ -63,7 +65,7 @@ impl ReadModel {
     }
 
     /// A look-up by key, for which one plan fits all values.
-    async fn prepared(
+    pub(crate) async fn prepared(
         &self,
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],

@@ -16,6 +16,7 @@ pub const LIMIT_DEFAULT: u32 = 50;
 pub(crate) enum ListKind {
     Messages = 1,
     Conversations = 2,
+    Webhooks = 3,
 }
 
 /// Why a page cannot be had.
@@ -59,7 +60,12 @@ impl Page {
 
     /// The sort key that the page comes after; beyond the newest for the first page.
     pub(crate) fn before(&self, kind: ListKind) -> Result<Position, PageError> {
-        self.cursor.as_deref().map_or(Ok(Position(i64::MAX)), |text| decode(kind, text))
+        Ok(self.key(kind)?.unwrap_or(Position(i64::MAX)))
+    }
+
+    /// The sort key that the page comes after; none for the first page.
+    pub(crate) fn key<K: SortKey>(&self, kind: ListKind) -> Result<Option<K>, PageError> {
+        self.cursor.as_deref().map(|text| decode(kind, text)).transpose()
     }
 }
 
@@ -74,31 +80,47 @@ pub struct List<T> {
 
 impl<T> List<T> {
     /// A page of at most `limit` of `rows`, which has one more if the list goes on.
-    pub(crate) fn of(kind: ListKind, limit: u32, mut rows: Vec<(Position, T)>) -> Self {
+    pub(crate) fn of(kind: ListKind, limit: u32, mut rows: Vec<(impl SortKey, T)>) -> Self {
         let limit = limit as usize;
         let goes_on = rows.len() > limit;
         rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| goes_on).map(|(key, _)| encode(kind, *key));
+        let next_cursor = rows.last().filter(|_| goes_on).map(|(key, _)| encode(kind, key));
         Self { data: rows.into_iter().map(|(_, row)| row).collect(), next_cursor }
     }
 }
 
-fn encode(kind: ListKind, key: Position) -> String {
+/// What a list is sorted by, as bytes of a cursor.
+pub(crate) trait SortKey: Sized {
+    /// The bytes.
+    fn to_bytes(&self) -> Vec<u8>;
+    /// The key of these bytes, if they are one's.
+    fn from_bytes(bytes: &[u8]) -> Option<Self>;
+}
+
+impl SortKey for Position {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.0.to_be_bytes().to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let key = i64::from_be_bytes(bytes.try_into().ok()?);
+        (key > 0).then_some(Self(key))
+    }
+}
+
+fn encode(kind: ListKind, key: &impl SortKey) -> String {
     let mut bytes = vec![kind as u8];
-    bytes.extend(key.0.to_be_bytes());
+    bytes.extend(key.to_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn decode(kind: ListKind, text: &str) -> Result<Position, PageError> {
+fn decode<K: SortKey>(kind: ListKind, text: &str) -> Result<K, PageError> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| PageError::Cursor)?;
-    match bytes.split_first() {
-        Some((&first, key)) if first == kind as u8 => {
-            let key = key.try_into().map_err(|_| PageError::Cursor)?;
-            Some(i64::from_be_bytes(key)).filter(|key| *key > 0).map(Position)
-        }
+    let key = match bytes.split_first() {
+        Some((&first, key)) if first == kind as u8 => K::from_bytes(key),
         _ => None,
-    }
-    .ok_or(PageError::Cursor)
+    };
+    key.ok_or(PageError::Cursor)
 }
 
 #[cfg(test)]
@@ -107,18 +129,19 @@ mod tests {
 
     #[test]
     fn a_cursor_leads_back_to_its_place_in_its_own_list_only() {
-        let cursor = encode(ListKind::Messages, Position(42));
+        let cursor = encode(ListKind::Messages, &Position(42));
         assert_eq!(decode(ListKind::Messages, &cursor), Ok(Position(42)));
-        assert_eq!(decode(ListKind::Conversations, &cursor), Err(PageError::Cursor));
+        assert_eq!(decode(ListKind::Conversations, &cursor), Err::<Position, _>(PageError::Cursor));
     }
 
     #[test]
     fn garbage_is_no_cursor() {
-        let zero = encode(ListKind::Messages, Position(0));
-        let negative = encode(ListKind::Messages, Position(-1));
+        let zero = encode(ListKind::Messages, &Position(0));
+        let negative = encode(ListKind::Messages, &Position(-1));
         for text in ["", "x", "AQ", "%%%", "AQAAAAAAAAAAAA", "' OR 1=1 --", "é", &zero, &negative]
         {
-            assert_eq!(decode(ListKind::Messages, text), Err(PageError::Cursor), "{text:?}");
+            let decoded = decode::<Position>(ListKind::Messages, text);
+            assert_eq!(decoded, Err(PageError::Cursor), "{text:?}");
         }
     }
 

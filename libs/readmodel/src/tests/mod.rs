@@ -17,13 +17,14 @@ use crate::{Error, ReadModel};
 
 const TEMPLATE: Template = Template { name: "readmodel", schemas: &[crate::SCHEMA], sql: "" };
 
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 7] = [
     "messages",
     "message_states",
     "message_participants",
     "provider_messages",
     "conversations",
     "conversation_participants",
+    "mails",
 ];
 
 /// A migrated database of the test's own.

@@ -20,21 +20,47 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x9d3f_5f0a_6c1e_4f7b_8a52_0e4c_b7d1_93a
 
 /// The command key of a request, if its client gave one. It covers the tenant, the route and the
 /// request as it was understood: two spellings of one number are the same request.
-pub(super) fn command_key(
+pub(crate) fn command_key(
     headers: &HeaderMap,
     tenant: TenantId,
     route: &str,
     normalised: &impl Serialize,
 ) -> Result<Option<CommandKey>, Problem> {
-    let Some(value) = headers.get(HEADER) else { return Ok(None) };
-    let printable = value.to_str().ok().filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()));
-    let Some(key) = printable else {
-        let detail = format!("expected 1 to {KEY_LENGTH_MAX} printable ASCII characters");
-        return Err(Problem::invalid(vec![FieldError::new("Idempotency-Key", detail)]));
-    };
+    let Some(key) = client_key(headers)? else { return Ok(None) };
+    of(&format!("{tenant}\n{route}\n{key}"), normalised).map(Some)
+}
+
+/// The command key of one item of a batch: each item is a command of its own, so that a batch that
+/// was interrupted can be repeated.
+pub(super) fn item_key(
+    headers: &HeaderMap,
+    tenant: TenantId,
+    route: &str,
+    index: usize,
+    normalised: &impl Serialize,
+) -> Result<Option<CommandKey>, Problem> {
+    let Some(key) = client_key(headers)? else { return Ok(None) };
+    of(&format!("{tenant}\n{route}\n{index}\n{key}"), normalised).map(Some)
+}
+
+fn client_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let printable = value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=KEY_LENGTH_MAX).contains(&key.len()) && !key.contains(char::is_control));
+    if let (Some(key), None) = (printable, values.next()) {
+        return Ok(Some(key));
+    }
+    let detail = format!("expected one key of 1 to {KEY_LENGTH_MAX} printable ASCII characters");
+    Err(Problem::invalid(vec![FieldError::new("Idempotency-Key", detail)]))
+}
+
+fn of(name: &str, normalised: &impl Serialize) -> Result<CommandKey, Problem> {
     let request = serde_json::to_vec(normalised).map_err(|error| Problem::fault(&error))?;
-    Ok(Some(CommandKey {
-        id: Uuid::new_v5(&NAMESPACE, format!("{tenant}\n{route}\n{key}").as_bytes()),
+    Ok(CommandKey {
+        id: Uuid::new_v5(&NAMESPACE, name.as_bytes()),
         request_hash: Sha256::digest(request).into(),
-    }))
+    })
 }

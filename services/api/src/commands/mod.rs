@@ -1,21 +1,60 @@
 //! What clients ask for. Every 2xx here is a committed event.
 
+mod accept;
+mod cancel_message;
+mod change;
 mod idempotency;
+mod retry_message;
+mod send_batch;
 mod send_message;
 mod send_request;
 
 use axum::Router;
 use axum::routing::post;
 use hatch_domain::address::Address;
+use hatch_domain::ids::TenantId;
 use hatch_eventstore::Store;
+use http::Uri;
+
+pub(crate) use self::accept::Accepted;
+pub(crate) use self::idempotency::command_key;
+use self::send_request::DefaultSenders;
+pub(crate) use self::send_request::{Recipients, SendRequest};
+
+/// Whose messages are sent. There is one tenant until requests are authenticated.
+pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
+
+/// The host of our Message-IDs where no public one is known: it never exists (RFC 2606, section 2).
+const MAIL_HOST_UNKNOWN: &str = "hatch.invalid";
 
 /// What the command role needs.
 #[derive(Clone)]
 pub struct Commands {
     /// Where events go.
     pub store: Store,
-    /// The sender of an SMS that names none.
+    /// The sender of an SMS or MMS that names none.
     pub default_sms_sender: Option<Address>,
+    /// The sender of a mail that names none.
+    pub default_email_sender: Option<Address>,
+    /// The host of our Message-IDs; see [`mail_host`].
+    pub mail_host: String,
+}
+
+impl Commands {
+    pub(crate) fn senders(&self) -> DefaultSenders<'_> {
+        DefaultSenders {
+            phone: self.default_sms_sender.as_ref(),
+            email: self.default_email_sender.as_ref(),
+        }
+    }
+}
+
+/// The host of our Message-IDs: that of the public URL, if it has one.
+#[must_use]
+pub fn mail_host(public_url: &str) -> String {
+    let host = public_url.parse::<Uri>().ok().and_then(|url| url.host().map(str::to_lowercase));
+    host.filter(|host| !host.is_empty() && !host.starts_with('['))
+        .unwrap_or_else(|| MAIL_HOST_UNKNOWN.to_owned())
 }
 
 /// The endpoints of the command role.
@@ -23,5 +62,25 @@ pub fn router(commands: Commands) -> Router {
     Router::new()
         .route("/api/v1/messages", post(send_message::handler))
         .route("/api/v1/messages/send", post(send_message::handler))
+        .route("/api/v1/messages/batch", post(send_batch::handler))
+        .route("/api/v1/messages/{id}/cancel", post(cancel_message::handler))
+        .route("/api/v1/messages/{id}/retry", post(retry_message::handler))
         .with_state(commands)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_ids_have_the_host_of_the_public_url_where_it_has_one() {
+        for (url, host) in [
+            ("https://Hatch.Example:8443/base", "hatch.example"),
+            ("http://127.0.0.1:8080", "127.0.0.1"),
+            ("http://[::1]:8080", MAIL_HOST_UNKNOWN),
+            ("", MAIL_HOST_UNKNOWN),
+        ] {
+            assert_eq!(mail_host(url), host, "{url:?}");
+        }
+    }
 }

@@ -3,13 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use hatch_domain::ids::ConversationId;
-use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
 use hatch_readmodel::{List, Message, MessageFilter};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::parameters::{Freshness, channel, direction, page, participant};
+use super::parameters::{Freshness, channel, direction, page, participant, status};
 use super::{Queries, TENANT};
 use crate::Problem;
 use crate::extract::QueryParameters;
@@ -21,7 +20,7 @@ pub(super) struct Parameters {
     conversation: Option<Uuid>,
     channel: Option<String>,
     direction: Option<String>,
-    status: Option<Status>,
+    status: Option<String>,
     limit: Option<u32>,
     cursor: Option<String>,
     after: Option<Position>,
@@ -37,7 +36,7 @@ pub(super) async fn handler(
         conversation: parameters.conversation.map(ConversationId),
         channel: channel(parameters.channel.as_deref())?,
         direction: direction(parameters.direction.as_deref())?,
-        status: parameters.status,
+        status: status(parameters.status.as_deref())?,
     };
     let page = page(parameters.limit, parameters.cursor)?;
     Freshness::new(parameters.after, parameters.wait).wait(&queries).await?;

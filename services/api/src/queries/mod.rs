@@ -3,11 +3,14 @@
 
 mod get_conversation;
 mod get_message;
+mod get_webhook;
 mod list_conversation_messages;
 mod list_conversations;
+mod list_dead_letters;
 mod list_message_events;
 mod list_messages;
 mod list_projections;
+mod list_webhooks;
 mod parameters;
 
 use axum::Router;
@@ -47,6 +50,9 @@ pub fn router(queries: Queries) -> Router {
             get(list_conversation_messages::handler),
         )
         .route("/api/v1/projections", get(list_projections::handler))
+        .route("/api/v1/dead-letters", get(list_dead_letters::handler))
+        .route("/api/v1/webhook-log", get(list_webhooks::handler))
+        .route("/api/v1/webhook-log/{id}", get(get_webhook::handler))
         .with_state(queries)
 }
 

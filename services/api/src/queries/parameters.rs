@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use hatch_domain::address::Address;
+use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::message::event::Channel;
+use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
 use hatch_readmodel::{Direction, Page, Projection, QueryError};
 use serde::Deserialize;
@@ -70,35 +71,45 @@ pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<Page, P
 
 /// A filter's address, normalised as stored addresses are.
 pub(super) fn participant(text: Option<&str>) -> Result<Option<Address>, Problem> {
-    text.map(Address::phone)
+    let parse = |text: &str| match Address::kind_of(text) {
+        AddressKind::Phone => Address::phone(text),
+        AddressKind::Email => Address::email(text),
+        AddressKind::Name => Address::name(text),
+    };
+    text.map(parse)
         .transpose()
         .map_err(|error| Problem::invalid(vec![FieldError::new("?participant", error.to_string())]))
 }
 
 /// A filter's channel.
 pub(super) fn channel(text: Option<&str>) -> Result<Option<Channel>, Problem> {
-    match text {
-        None => Ok(None),
-        Some("sms") => Ok(Some(Channel::Sms)),
-        Some(other) => {
-            let detail = format!("expected \"sms\", got {other:?}");
-            Err(Problem::invalid(vec![FieldError::new("?channel", detail)]))
-        }
-    }
+    one_of("?channel", text, &Channel::ALL, Channel::as_str)
 }
 
 /// A filter's direction.
 pub(super) fn direction(text: Option<&str>) -> Result<Option<Direction>, Problem> {
-    let all = [Direction::Outbound, Direction::Inbound];
-    match text {
-        None => Ok(None),
-        Some(text) => {
-            all.into_iter().find(|direction| direction.as_str() == text).map(Some).ok_or_else(
-                || {
-                    let detail = format!("expected \"outbound\" or \"inbound\", got {text:?}");
-                    Problem::invalid(vec![FieldError::new("?direction", detail)])
-                },
-            )
+    one_of("?direction", text, &[Direction::Outbound, Direction::Inbound], Direction::as_str)
+}
+
+/// A filter's status.
+pub(super) fn status(text: Option<&str>) -> Result<Option<Status>, Problem> {
+    one_of("?status", text, &Status::ALL, Status::as_str)
+}
+
+/// The value of `all` that is called `text`.
+pub(super) fn one_of<T: Copy>(
+    parameter: &str,
+    text: Option<&str>,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<Option<T>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    match all.iter().copied().find(|one| name(*one) == text) {
+        Some(found) => Ok(Some(found)),
+        None => {
+            let names: Vec<&str> = all.iter().map(|one| name(*one)).collect();
+            let detail = format!("expected one of {}, got {text:?}", names.join(", "));
+            Err(Problem::invalid(vec![FieldError::new(parameter, detail)]))
         }
     }
 }

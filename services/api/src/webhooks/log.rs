@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use axum::http::HeaderName;
+use axum::http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use chrono::{DateTime, Utc};
 use hatch_eventstore::SideRow;
 use hatch_providers::RawRequest;
@@ -14,6 +16,9 @@ const TABLE: &str = "hatch.webhook_log";
 
 /// Bytes kept of a body that nobody vouches for.
 const UNSIGNED_BODY_BYTES_MAX: usize = 8 * 1024;
+
+/// Headers that are not kept: they let their holder in.
+const SECRETS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 
 /// What was made of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,6 +34,19 @@ pub(super) enum Outcome {
     RejectedSignature,
     /// Signed, but not understood or about nothing that is known: kept for later.
     Quarantined,
+}
+
+impl Outcome {
+    /// Its name, as metrics have it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::RejectedSignature => "rejected_signature",
+            Self::Quarantined => "quarantined",
+        }
+    }
 }
 
 /// One row.
@@ -58,8 +76,9 @@ impl Entry {
         request: &RawRequest,
         received_at: DateTime<Utc>,
     ) -> Self {
-        let headers = request.headers.iter().map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).replace('\0', ""))
+        let kept = request.headers.iter().filter(|(name, _)| !SECRETS.contains(name));
+        let headers = kept.map(|(name, value)| {
+            (name.to_string(), storable(&String::from_utf8_lossy(value.as_bytes())))
         });
         Self {
             id,
@@ -82,12 +101,20 @@ impl Entry {
     /// The row for an outcome, with a sentence where there is one.
     pub(super) fn row(&self, outcome: Outcome, detail: Option<String>) -> SideRow {
         let mut entry = Self { outcome, detail, ..self.clone() };
+        for text in [&mut entry.account, &mut entry.provider_message_id, &mut entry.detail] {
+            *text = text.as_deref().map(storable);
+        }
         if outcome == Outcome::RejectedSignature {
             entry.body.truncate("\\x".len() + 2 * UNSIGNED_BODY_BYTES_MAX);
         }
         let row = serde_json::to_string(&entry).expect("a row of texts serialises");
         SideRow { table: TABLE, row }
     }
+}
+
+/// `text` as PostgreSQL can keep it: without NUL, which its `text` does not have.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// PostgreSQL's text form of a bytea.

@@ -11,6 +11,7 @@ use hatch_domain::ids::TenantId;
 use hatch_eventstore::Store;
 use hatch_providers::Webhook;
 use hatch_readmodel::ReadModel;
+use hatch_telemetry::measure::{Counter, Family};
 
 /// What the webhook role needs.
 #[derive(Clone)]
@@ -21,6 +22,15 @@ pub struct Webhooks {
     pub read_model: ReadModel,
     /// Who may post.
     pub accounts: Vec<Account>,
+    /// Counts what comes.
+    pub stats: Arc<WebhookStats>,
+}
+
+/// What the webhook role has taken since it started.
+#[derive(Debug, Default)]
+pub struct WebhookStats {
+    /// What webhooks said, by provider and what was made of it.
+    pub observations: Family<(&'static str, &'static str), Counter>,
 }
 
 /// A provider account that posts webhooks to us.

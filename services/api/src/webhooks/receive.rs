@@ -14,8 +14,9 @@ use hatch_domain::message::command::{
 };
 use hatch_domain::message::event::MessageReceived;
 use hatch_domain::message::{Message, inbound_message_id};
-use hatch_eventstore::{Append, Execute, ExecuteError, Known, Metadata, SideRow};
+use hatch_eventstore::{Append, AppendError, Execute, ExecuteError, Known, Loaded, Metadata};
 use hatch_providers::{Inbound, Observation, RawRequest, Receipt, ReceiptOutcome, Verified};
+use hatch_telemetry::{span, trace};
 
 use super::log::{Entry, Outcome};
 use super::{Account, Webhooks};
@@ -63,7 +64,7 @@ impl Webhooks {
         let detail = refusal.map_or_else(String::new, |error| format!("failed to {error}"));
         tracing::warn!(provider, detail, "webhook refused");
         let incoming = self.incoming(first, raw);
-        incoming.keep(incoming.entry.row(Outcome::RejectedSignature, Some(detail.clone()))).await?;
+        incoming.keep(Outcome::RejectedSignature, Some(detail.clone())).await?;
         Err(Problem::wrong_signature(detail))
     }
 
@@ -107,7 +108,7 @@ impl Incoming<'_> {
         self.entry.provider_message_id = Some(receipt.provider_message_id.clone());
         let outcome = match receipt.outcome.clone() {
             ReceiptOutcome::Progress => {
-                return self.keep(self.entry.row(Outcome::Ignored, None)).await;
+                return self.keep(Outcome::Ignored, None).await;
             }
             ReceiptOutcome::Sent => Told::Sent,
             ReceiptOutcome::Delivered => Told::Delivered,
@@ -126,8 +127,15 @@ impl Incoming<'_> {
             outcome,
             at: self.webhooks.store.environment().now(),
         });
-        let known = self.webhooks.store.load(self.account.tenant_id.0, message_id.0).await?;
-        self.execute(message_id, &command, known).await
+        let loaded =
+            self.webhooks.store.load_traced(self.account.tenant_id.0, message_id.0).await?;
+        let Loaded { state, version, traceparent } = loaded;
+        // Part of the message's trace, not of the one that the provider's request began.
+        let provider = self.account.provider;
+        let span = span!("receipt", otel.kind = "consumer", provider, %message_id, attempt);
+        trace::link_to_current(&span);
+        let recorded = self.execute(message_id, &command, (state, version));
+        trace::within(span, traceparent.as_deref(), recorded).await
     }
 
     /// Our ids come back with the receipt; one without them is found by the provider's id, once
@@ -212,11 +220,15 @@ impl Incoming<'_> {
             })
             .await;
         match executed {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.count(outcome);
+                Ok(())
+            }
             Err(ExecuteError::Rejected(MessageRejection::Exists)) => {
-                self.keep(self.entry.row(Outcome::Duplicate, None)).await
+                self.keep(Outcome::Duplicate, None).await
             }
             Err(ExecuteError::Rejected(rejection)) => self.quarantine(rejection.to_string()).await,
+            Err(ExecuteError::Append(AppendError::Refused(why))) => self.quarantine(why).await,
             Err(error) => Err(error.into()),
         }
     }
@@ -224,14 +236,21 @@ impl Incoming<'_> {
     async fn quarantine(&self, detail: String) -> Result<(), Problem> {
         let provider = self.account.provider;
         tracing::warn!(provider, detail, "webhook quarantined");
-        self.keep(self.entry.row(Outcome::Quarantined, Some(detail))).await
+        self.keep(Outcome::Quarantined, Some(detail)).await
     }
 
     /// Commits a row without events.
-    async fn keep(&self, row: SideRow) -> Result<(), Problem> {
+    async fn keep(&self, outcome: Outcome, detail: Option<String>) -> Result<(), Problem> {
+        let row = self.entry.row(outcome, detail);
         let append = Append { side_rows: vec![row], ..Append::default() };
         self.webhooks.store.appender().append(append).await?;
+        self.count(outcome);
         Ok(())
+    }
+
+    fn count(&self, outcome: Outcome) {
+        let label = (self.account.provider, outcome.as_str());
+        self.webhooks.stats.observations.of(&label).increment();
     }
 }
 

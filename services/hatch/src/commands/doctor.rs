@@ -83,17 +83,25 @@ async fn log(log: &Log) -> Finding {
 
 async fn projections(read_model: &ReadModel) -> Finding {
     match read_model.projections().await {
-        Ok(list) if list.iter().all(|p| p.lag_events <= LAG_EVENTS_MAX) => {
+        Ok(list) if list.iter().all(|p| p.halt.is_none() && p.lag_events <= LAG_EVENTS_MAX) => {
             let names: Vec<_> = list.iter().map(|p| p.name).collect();
             Good(format!("{} are fresh", names.join(", ")))
         }
         Ok(list) => {
             let behind: Vec<_> = list
                 .iter()
-                .filter(|p| p.lag_events > LAG_EVENTS_MAX)
-                .map(|p| format!("{} is {} events behind", p.name, p.lag_events))
+                .filter_map(|p| match &p.halt {
+                    Some(halt) => Some(format!(
+                        "{} halted before position {}: {}",
+                        p.name, halt.position, halt.reason
+                    )),
+                    None if p.lag_events > LAG_EVENTS_MAX => {
+                        Some(format!("{} is {} events behind", p.name, p.lag_events))
+                    }
+                    None => None,
+                })
                 .collect();
-            let remedy = "is a projector running? its log says why it halted, if it did";
+            let remedy = "run the build that knows the event, or start a projector if none runs";
             Bad { what: behind.join(", "), remedy }
         }
         Err(error) => {

@@ -31,7 +31,7 @@ pub(crate) async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 }
 
 /// There is no authentication yet: nobody but this machine may ask.
-fn refuse_open(address: IpAddr) -> anyhow::Result<()> {
+pub(crate) fn refuse_open(address: IpAddr) -> anyhow::Result<()> {
     if !address.is_loopback() {
         bail!("authentication is off, so hatch listens on loopback only, not on {address}");
     }

@@ -14,6 +14,8 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
+use hatch_domain::Environment;
+use hatch_eventstore::SystemEnvironment;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -131,16 +133,21 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// As the roles name it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// An RFC 9457 answer of the proxy itself.
 fn problem(status: StatusCode, detail: &str) -> Response {
+    let id = SystemEnvironment.new_id().to_string();
     let body = json!({
-        "type": "about:blank",
+        "type": "urn:hatch:problem:unavailable",
         "title": status.canonical_reason(),
         "status": status.as_u16(),
         "detail": detail,
+        "instance": id,
     });
-    let mut response =
-        (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response();
+    let headers = [(CONTENT_TYPE, "application/problem+json"), (REQUEST_ID, id.as_str())];
+    let mut response = (status, headers, body.to_string()).into_response();
     if status == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
     }

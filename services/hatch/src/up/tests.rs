@@ -175,7 +175,12 @@ async fn split_roles_are_reached_by_one_address_and_restarted_when_they_die() {
             (Method::GET, "/api/v1/messages", "query"),
             (Method::POST, "/api/v1/webhooks/twilio", "webhook"),
         ] {
-            assert_eq!(text(request(&url, method, path).await).await, role);
+            // The stand-in takes a moment to listen.
+            let response = eventually("the role answers", async || {
+                let response = request(&url, method.clone(), path).await;
+                (response.status() == StatusCode::OK).then_some(response)
+            });
+            assert_eq!(text(response.await).await, role);
         }
 
         signal(servers.pids["command"], Signal::SIGKILL);

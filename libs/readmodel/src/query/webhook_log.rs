@@ -1,0 +1,206 @@
+//! The webhook log: what providers posted, and what was made of it.
+
+use chrono::{DateTime, Utc};
+use hatch_domain::ids::{MessageId, TenantId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::conditions::Conditions;
+use super::page::{List, ListKind, Page, SortKey};
+use super::{QueryError, ReadModel};
+use crate::Error;
+
+const LIST: &str = "
+    SELECT id, provider, account, kind, outcome, provider_message_id, message_id, detail, method,
+           path_and_query, octet_length(body) AS body_bytes, received_at
+      FROM hatch.webhook_log\n";
+
+const ONE: &str = "
+    SELECT id, provider, account, kind, outcome, provider_message_id, message_id, detail, method,
+           path_and_query, octet_length(body) AS body_bytes, received_at, headers, body
+      FROM hatch.webhook_log
+     WHERE tenant_id = $1 AND id = $2";
+
+/// What was made of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookOutcome {
+    /// It says nothing that changes a message.
+    Ignored,
+    /// It said what was known already.
+    Duplicate,
+    /// It became events.
+    Applied,
+    /// Signed, but not understood or about nothing that is known: kept for later.
+    Quarantined,
+    /// The signature was missing or wrong; nothing else was looked at.
+    RejectedSignature,
+}
+
+impl WebhookOutcome {
+    /// The outcome's name in the API and in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignored => "ignored",
+            Self::Duplicate => "duplicate",
+            Self::Applied => "applied",
+            Self::Quarantined => "quarantined",
+            Self::RejectedSignature => "rejected_signature",
+        }
+    }
+}
+
+/// A webhook as lists show it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LoggedWebhook {
+    /// Its id.
+    pub id: Uuid,
+    /// The provider that it was posted as.
+    pub provider: String,
+    /// The provider account, where it is known.
+    pub account: Option<String>,
+    /// What it was about: `message`, `email` or `status`.
+    pub kind: Option<String>,
+    /// What was made of it.
+    pub outcome: String,
+    /// What the provider calls the message.
+    pub provider_message_id: Option<String>,
+    /// The message that it speaks of.
+    pub message_id: Option<MessageId>,
+    /// A sentence about the outcome, where one is needed.
+    pub detail: Option<String>,
+    /// The request's method.
+    pub method: String,
+    /// The request's path and query.
+    pub path_and_query: String,
+    /// How many bytes of its body are kept.
+    pub body_bytes: i32,
+    /// When it came.
+    pub received_at: DateTime<Utc>,
+}
+
+/// What a webhook said, as it came in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WebhookContent {
+    /// What lists show of it.
+    pub webhook: LoggedWebhook,
+    /// Its headers.
+    pub headers: Value,
+    /// Its body, as far as it is kept.
+    pub body: Vec<u8>,
+}
+
+/// Which webhooks are wanted: those that every given field holds for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WebhookFilter {
+    /// Of which this was made.
+    pub outcome: Option<WebhookOutcome>,
+    /// That speak of this message.
+    pub message: Option<MessageId>,
+}
+
+/// When it came, and its id, which breaks ties.
+struct Key(DateTime<Utc>, Uuid);
+
+impl SortKey for Key {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.0.timestamp_micros().to_be_bytes().to_vec();
+        bytes.extend(self.1.as_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (micros, id) = bytes.split_first_chunk()?;
+        let at = DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?;
+        // Years that PostgreSQL knows, too.
+        let sane = (0..=253_402_300_799).contains(&at.timestamp());
+        sane.then_some(Self(at, Uuid::from_slice(id).ok()?))
+    }
+}
+
+impl ReadModel {
+    /// The webhooks of `tenant` that `filter` lets through, the newest first, without their bodies.
+    ///
+    /// # Errors
+    /// [`QueryError::Page`] for a cursor that is none; [`QueryError::Database`].
+    pub async fn webhooks(
+        &self,
+        tenant: TenantId,
+        filter: &WebhookFilter,
+        page: &Page,
+    ) -> Result<List<LoggedWebhook>, QueryError> {
+        let before = page.key(ListKind::Webhooks)?;
+        let (sql, conditions) = list_sql(tenant, filter, before, page.limit);
+        let rows = self.list(&sql, &conditions).await?;
+        let rows: Result<Vec<_>, Error> = rows
+            .iter()
+            .map(|row| logged(row).map(|webhook| (Key(webhook.received_at, webhook.id), webhook)))
+            .collect();
+        Ok(List::of(ListKind::Webhooks, page.limit, rows?))
+    }
+
+    /// One webhook of `tenant`, whole.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn webhook(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+    ) -> Result<Option<WebhookContent>, QueryError> {
+        let rows = self.prepared(ONE, &[&tenant.0, &id]).await?;
+        Ok(rows.first().map(content).transpose()?)
+    }
+}
+
+fn list_sql(
+    tenant: TenantId,
+    filter: &WebhookFilter,
+    before: Option<Key>,
+    limit: u32,
+) -> (String, Conditions) {
+    let mut conditions = Conditions::of(tenant, "tenant_id");
+    if let Some(outcome) = filter.outcome {
+        conditions = conditions.and("outcome = ", "", outcome.as_str(), Type::TEXT);
+    }
+    if let Some(message) = filter.message {
+        conditions = conditions.and("message_id = ", "", message.0, Type::UUID);
+    }
+    if let Some(Key(at, id)) = before {
+        conditions = conditions.and("received_at <= ", "", at, Type::TIMESTAMPTZ);
+        let place = format!("(received_at, id) < (${}, ", conditions.values().len());
+        conditions = conditions.and(&place, ")", id, Type::UUID);
+    }
+    let sql =
+        format!("{LIST}{}ORDER BY received_at DESC, id DESC LIMIT {}", conditions.sql(), limit + 1);
+    (sql, conditions)
+}
+
+fn logged(row: &Row) -> Result<LoggedWebhook, Error> {
+    Ok(LoggedWebhook {
+        id: row.try_get("id")?,
+        provider: row.try_get("provider")?,
+        account: row.try_get("account")?,
+        kind: row.try_get("kind")?,
+        outcome: row.try_get("outcome")?,
+        provider_message_id: row.try_get("provider_message_id")?,
+        message_id: row.try_get::<_, Option<Uuid>>("message_id")?.map(MessageId),
+        detail: row.try_get("detail")?,
+        method: row.try_get("method")?,
+        path_and_query: row.try_get("path_and_query")?,
+        body_bytes: row.try_get("body_bytes")?,
+        received_at: row.try_get("received_at")?,
+    })
+}
+
+fn content(row: &Row) -> Result<WebhookContent, Error> {
+    Ok(WebhookContent {
+        webhook: logged(row)?,
+        headers: row.try_get("headers")?,
+        body: row.try_get("body")?,
+    })
+}

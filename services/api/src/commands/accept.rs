@@ -1,0 +1,169 @@
+//! Taking a valid send: one event, one answer, whichever endpoint it came by.
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use hatch_domain::conversation::conversation_id;
+use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::message::Message;
+use hatch_domain::message::command::MessageCommand;
+use hatch_domain::message::event::{Channel, MessageEvent, MessageRequested};
+use hatch_domain::message::mail_id::MailId;
+use hatch_domain::message::status::Status;
+use hatch_eventstore::{
+    Appended, CommandKey, Execute, Known, Metadata, Position, RecordedEvent, Store,
+};
+use serde::Serialize;
+
+use super::Commands;
+use super::send_request::{Send, time_to_send};
+use crate::Problem;
+use crate::problem::POSITION;
+
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// The message exists, and is on its way.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Accepted {
+    pub(crate) id: MessageId,
+    pub(crate) conversation_id: ConversationId,
+    status: Status,
+    channel: Channel,
+    created_at: DateTime<Utc>,
+    pub(super) position: Position,
+    /// The key was used before, and this is what it was answered then.
+    #[serde(skip)]
+    pub(super) replayed: bool,
+}
+
+impl Accepted {
+    fn new(id: MessageId, event: &MessageRequested, position: Position, replayed: bool) -> Self {
+        Self {
+            id,
+            conversation_id: event.conversation_id,
+            status: if event.send_at.is_some() { Status::Scheduled } else { Status::Queued },
+            channel: event.channel,
+            created_at: event.at,
+            position,
+            replayed,
+        }
+    }
+
+    /// An answer with `body` and the headers of an accepted message.
+    pub(crate) fn respond(&self, status: StatusCode, body: &impl Serialize) -> Response {
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(POSITION, HeaderValue::from(self.position.0));
+        if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/messages/{}", self.id)) {
+            headers.insert(header::LOCATION, location);
+        }
+        if self.replayed {
+            headers.insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+impl Commands {
+    /// Records the request, or finds what `key` was answered the first time.
+    ///
+    /// # Errors
+    /// A `send_at` out of range, a key of another request, or a log that does not answer.
+    pub(crate) async fn accept(
+        &self,
+        tenant: TenantId,
+        send: Send,
+        key: Option<CommandKey>,
+    ) -> Result<Accepted, Problem> {
+        let store = &self.store;
+        let now = store.environment().now();
+        let send_at = match time_to_send(send.send_at, now) {
+            Ok(send_at) => send_at,
+            // It may have been in range when the key was used first.
+            Err(error) => match used_before(store, key).await? {
+                Some(first) => return replayed(store, first).await,
+                None => return Err(Problem::invalid(vec![error])),
+            },
+        };
+        let id = MessageId(store.environment().new_id());
+        let requested = self.requested(tenant, id, Send { send_at, ..send }, now);
+        let accepted = Accepted::new(id, &requested, Position::START, false);
+        let executed = store
+            .execute::<Message>(Execute {
+                tenant_id: tenant.0,
+                stream_id: id.0,
+                command: &MessageCommand::Request(requested),
+                known: Known::At(Message::default(), 0),
+                metadata: metadata(id),
+                key,
+                guards: Vec::new(),
+                side_rows: Vec::new(),
+            })
+            .await?;
+        match executed.appended {
+            Some(Appended::Duplicate { first, .. }) => replayed(store, first).await,
+            Some(Appended::Committed { first, .. }) => Ok(Accepted { position: first, ..accepted }),
+            None => Err(Problem::unavailable("the request made no event")),
+        }
+    }
+
+    fn requested(
+        &self,
+        tenant: TenantId,
+        id: MessageId,
+        send: Send,
+        now: DateTime<Utc>,
+    ) -> MessageRequested {
+        let answers = send.email.as_ref().and_then(|email| email.in_reply_to.as_deref());
+        let joined = answers.and_then(|mail| MailId::parse(mail, &self.mail_host));
+        let conversation_id = joined.map(|mail| mail.conversation_id).unwrap_or_else(|| {
+            let participants = std::iter::once(&send.from).chain(&send.to);
+            conversation_id(tenant, participants, send.topic.as_deref())
+        });
+        let mail_id = MailId { message_id: id, conversation_id };
+        let email = send.email.map(|mut email| {
+            email.mail_id = Some(mail_id.to_text(&self.mail_host));
+            email
+        });
+        MessageRequested {
+            conversation_id,
+            channel: send.channel,
+            from: send.from,
+            to: send.to,
+            body: send.body,
+            attachments: send.attachments,
+            email,
+            topic: send.topic,
+            send_at: send.send_at,
+            priority: send.priority,
+            metadata: send.metadata,
+            at: now,
+        }
+    }
+}
+
+/// What is recorded with each event of a client's command.
+pub(super) fn metadata(id: MessageId) -> Metadata {
+    Metadata { correlation_id: id.0, actor: "api".to_owned(), ..Metadata::default() }
+}
+
+/// The position of what `key` was used for, if it was used for this request.
+async fn used_before(store: &Store, key: Option<CommandKey>) -> Result<Option<Position>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    let recorded = store.log().command(key.id).await?;
+    Ok(recorded.filter(|first| first.request_hash == key.request_hash).map(|known| known.first))
+}
+
+/// The answer that the first request with this key got, read back from its event.
+async fn replayed(store: &Store, first: Position) -> Result<Accepted, Problem> {
+    let recorded: Option<RecordedEvent> = store.log().read_at(first).await?;
+    let Some(recorded) = recorded else { return Err(Problem::not_found("first answer")) };
+    match recorded.decode() {
+        Ok(MessageEvent::MessageRequested(event)) => {
+            Ok(Accepted::new(MessageId(recorded.stream_id), &event, first, true))
+        }
+        Ok(_) => Err(Problem::key_reused()),
+        Err(error) => Err(Problem::fault(&error)),
+    }
+}

@@ -1,0 +1,155 @@
+//! Files: each by its URL, or, in a mail, as it is.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hatch_domain::message::event::{Attachment, Channel};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::Errors;
+use super::text::has_control;
+
+/// Files of an MMS at most: what Twilio takes.
+const MMS_ATTACHMENTS_MAX: usize = 10;
+/// Files of any other message at most.
+const ATTACHMENTS_MAX: usize = 50;
+/// Characters of a URL at most.
+const URL_CHARACTERS_MAX: usize = 2_048;
+/// Characters of a file's name at most.
+const FILENAME_CHARACTERS_MAX: usize = 255;
+/// Characters of a media type at most: 127 on either side of the slash (RFC 6838, section 4.2).
+const CONTENT_TYPE_CHARACTERS_MAX: usize = 255;
+
+/// The files, each wrong one named by its place.
+pub(super) fn read(
+    attachments: Option<&[Value]>,
+    channel: Channel,
+    errors: &mut Errors,
+) -> Vec<Attachment> {
+    let attachments = attachments.unwrap_or_default();
+    let max = if channel == Channel::Mms { MMS_ATTACHMENTS_MAX } else { ATTACHMENTS_MAX };
+    match channel {
+        Channel::Sms if !attachments.is_empty() => {
+            errors.add("/attachments", "an sms has none; channel mms has");
+            return Vec::new();
+        }
+        Channel::Mms if attachments.is_empty() => {
+            errors.add("/attachments", "is required: an mms has 1 to 10");
+        }
+        _ if attachments.len() > max => {
+            let detail = format!("expected at most {max}, got {}", attachments.len());
+            errors.add("/attachments", detail);
+            return Vec::new();
+        }
+        _ => {}
+    }
+    let read = |(index, value)| one(&format!("/attachments/{index}"), value, channel, errors);
+    attachments.iter().enumerate().map(read).collect()
+}
+
+fn one(pointer: &str, value: &Value, channel: Channel, errors: &mut Errors) -> Attachment {
+    match value {
+        Value::String(url) => {
+            check_url(pointer, url, errors);
+            Attachment { url: Some(url.clone()), ..Attachment::default() }
+        }
+        Value::Object(fields) => object(pointer, fields, channel, errors),
+        _ => {
+            errors.add(pointer, "expected a URL, or an object with a url or a content");
+            Attachment::default()
+        }
+    }
+}
+
+fn object(
+    pointer: &str,
+    fields: &Map<String, Value>,
+    channel: Channel,
+    errors: &mut Errors,
+) -> Attachment {
+    let mut attachment = Attachment::default();
+    for (name, value) in fields {
+        let place = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let text = match value {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            _ => {
+                errors.add(place, "expected a text");
+                continue;
+            }
+        };
+        match name.as_str() {
+            "url" => attachment.url = text,
+            "content_type" => attachment.content_type = text,
+            "filename" => attachment.filename = text,
+            "content" => attachment.content = text,
+            "id" => errors.add(place, "uploaded attachments are not available yet"),
+            _ => errors.add(place, "unknown field"),
+        }
+    }
+    check(pointer, &attachment, fields.contains_key("id"), channel, errors);
+    attachment
+}
+
+fn check(
+    pointer: &str,
+    attachment: &Attachment,
+    uploaded: bool,
+    channel: Channel,
+    errors: &mut Errors,
+) {
+    let content = format!("{pointer}/content");
+    match (&attachment.url, &attachment.content) {
+        (Some(url), None) => check_url(&format!("{pointer}/url"), url, errors),
+        (None, Some(_)) if channel != Channel::Email => {
+            errors.add(content, "only an email takes a file as it is; give its url");
+        }
+        (None, Some(base64)) => {
+            if base64.is_empty() || STANDARD.decode(base64).is_err() {
+                errors.add(content, "expected a file in base64, with padding");
+            }
+            if attachment.filename.is_none() {
+                errors.add(format!("{pointer}/filename"), "is required");
+            }
+        }
+        (Some(_), Some(_)) => errors.add(content, "expected a url or a content, not both"),
+        (None, None) if !uploaded => errors.add(pointer, "expected a url or a content"),
+        (None, None) => {}
+    }
+    if attachment.filename.as_deref().is_some_and(|name| !is_filename(name)) {
+        let detail = format!(
+            "expected 1 to {FILENAME_CHARACTERS_MAX} characters, no quote and no control character"
+        );
+        errors.add(format!("{pointer}/filename"), detail);
+    }
+    if attachment.content_type.as_deref().is_some_and(|kind| !is_media_type(kind)) {
+        errors.add(format!("{pointer}/content_type"), "expected a media type, such as image/png");
+    }
+}
+
+fn check_url(pointer: &str, text: &str, errors: &mut Errors) {
+    // What the parser would silently take out, a provider's would not.
+    let plain = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    let sane = plain && text.len() <= URL_CHARACTERS_MAX;
+    let url = Url::parse(text).ok().filter(|url| sane && matches!(url.scheme(), "http" | "https"));
+    if url.is_none() {
+        let detail = format!("expected an http or https URL of at most {URL_CHARACTERS_MAX} bytes");
+        errors.add(pointer, detail);
+    }
+}
+
+fn is_filename(name: &str) -> bool {
+    (1..=FILENAME_CHARACTERS_MAX).contains(&name.chars().count())
+        && !has_control(name)
+        && !name.contains('"')
+}
+
+/// A type and a subtype of RFC 6838, section 4.2, without parameters.
+fn is_media_type(text: &str) -> bool {
+    let token = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
+    text.len() <= CONTENT_TYPE_CHARACTERS_MAX
+        && text.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
+}

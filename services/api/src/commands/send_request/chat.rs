@@ -1,0 +1,36 @@
+//! Chat: between participants of this installation, whatever they are called by.
+
+use std::collections::HashSet;
+
+use hatch_domain::address::{Address, AddressError, AddressKind};
+
+use super::recipients::{read, too_many};
+use super::{Addressed, Errors, SendRequest};
+
+pub(super) fn address(request: &SendRequest, errors: &mut Errors) -> Addressed {
+    let from = match &request.from {
+        Some(from) => errors.take("/from", participant(from)),
+        None => {
+            errors.add("/from", "is required: a chat has no default sender");
+            None
+        }
+    };
+    let count = request.to.as_ref().map_or(0, |to| to.0.len());
+    let to = if count == 0 {
+        errors.add("/to", "is required");
+        Vec::new()
+    } else if too_many("/to", count, errors) {
+        Vec::new()
+    } else {
+        read("/to", request.to.as_ref(), participant, &mut HashSet::new(), errors)
+    };
+    Addressed { from, to, email: None }
+}
+
+fn participant(text: &str) -> Result<Address, AddressError> {
+    match Address::kind_of(text) {
+        AddressKind::Phone => Address::phone(text),
+        AddressKind::Email => super::email::mailbox(text),
+        AddressKind::Name => Address::name(text),
+    }
+}

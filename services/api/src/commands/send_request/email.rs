@@ -1,0 +1,187 @@
+//! Mail: its recipients, its subject and its headers.
+
+use std::collections::{BTreeMap, HashSet};
+
+use hatch_domain::address::{Address, AddressError};
+use hatch_domain::message::event::Email;
+
+use super::recipients::{read, too_many};
+use super::text::{has_control, has_nul};
+use super::{Addressed, Errors, SendRequest};
+
+/// What a mail without a subject is sent with.
+const SUBJECT_DEFAULT: &str = "(no subject)";
+
+/// Characters of a subject, of a header's value and of a Message-ID at most: the longest line of a
+/// mail (RFC 5322, section 2.1.1).
+const LINE_CHARACTERS_MAX: usize = 998;
+/// Characters of a header's name at most.
+const HEADER_NAME_CHARACTERS_MAX: usize = 76;
+/// Headers at most.
+const HEADERS_MAX: usize = 50;
+
+/// Headers that are made from other fields, or by the servers that carry the mail.
+const HEADERS_RESERVED: [&str; 19] = [
+    "authentication-results",
+    "bcc",
+    "cc",
+    "date",
+    "dkim-signature",
+    "from",
+    "in-reply-to",
+    "message-id",
+    "mime-version",
+    "received",
+    "references",
+    "reply-to",
+    "return-path",
+    "sender",
+    "subject",
+    "to",
+    "x-sg-eid",
+    "x-sg-id",
+    "x-smtpapi",
+];
+/// Beginnings of such headers' names.
+const HEADERS_RESERVED_PREFIXES: [&str; 3] = ["content-", "arc-", "resent-"];
+
+pub(super) fn address(
+    request: &SendRequest,
+    default_sender: Option<&Address>,
+    errors: &mut Errors,
+) -> Addressed {
+    let from = match &request.from {
+        Some(from) => errors.take("/from", mailbox(from)),
+        None => default_sender.cloned().or_else(|| {
+            errors.add("/from", "is required: no default sender is set for email");
+            None
+        }),
+    };
+    let lists = [&request.to, &request.cc, &request.bcc];
+    let counts = lists.map(|list| list.as_ref().map_or(0, |list| list.0.len()));
+    if counts[0] == 0 {
+        errors.add("/to", "is required");
+    }
+    let longest = if counts[0] >= counts[1].max(counts[2]) {
+        "/to"
+    } else if counts[1] >= counts[2] {
+        "/cc"
+    } else {
+        "/bcc"
+    };
+    if too_many(longest, counts.iter().sum(), errors) {
+        return Addressed { from, to: Vec::new(), email: None };
+    }
+    // Nobody gets the same mail twice.
+    let mut seen = HashSet::new();
+    let mut list = |pointer, list: &Option<_>, errors: &mut Errors| {
+        read(pointer, list.as_ref(), mailbox, &mut seen, errors)
+    };
+    let to = list("/to", &request.to, errors);
+    let cc = list("/cc", &request.cc, errors);
+    let bcc = list("/bcc", &request.bcc, errors);
+    let in_reply_to = request.in_reply_to.as_deref().and_then(|id| message_id(id, errors));
+    let email = Email {
+        subject: Some(subject(request.subject.as_deref(), errors)),
+        html: html(request.html.as_deref(), errors),
+        cc,
+        bcc,
+        reply_to: request
+            .reply_to
+            .as_deref()
+            .and_then(|address| errors.take("/reply_to", mailbox(address))),
+        headers: headers(request.headers.as_ref(), errors),
+        mail_id: None,
+        references: in_reply_to.iter().cloned().collect(),
+        in_reply_to,
+    };
+    Addressed { from, to, email: Some(Box::new(email)) }
+}
+
+/// An email address that can stand in a header as it is.
+pub(super) fn mailbox(text: &str) -> Result<Address, AddressError> {
+    let address = Address::email(text)?;
+    if has_control(address.as_str()) { Err(AddressError::NotEmail) } else { Ok(address) }
+}
+
+fn subject(subject: Option<&str>, errors: &mut Errors) -> String {
+    let Some(subject) = subject.filter(|text| !text.trim().is_empty()) else {
+        return SUBJECT_DEFAULT.to_owned();
+    };
+    let characters = subject.chars().count();
+    if characters > LINE_CHARACTERS_MAX {
+        let detail = format!("expected at most {LINE_CHARACTERS_MAX} characters, got {characters}");
+        errors.add("/subject", detail);
+    }
+    if has_control(subject) {
+        errors.add("/subject", "expected one line without control characters");
+    }
+    subject.to_owned()
+}
+
+fn html(html: Option<&str>, errors: &mut Errors) -> Option<String> {
+    let html = html.filter(|text| !text.is_empty())?;
+    if has_nul(html) {
+        errors.add("/html", "expected no NUL character");
+    }
+    Some(html.to_owned())
+}
+
+/// A Message-ID without its angle brackets.
+fn message_id(text: &str, errors: &mut Errors) -> Option<String> {
+    let text = text.trim();
+    let id = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
+    let sane = id.len() <= LINE_CHARACTERS_MAX
+        && id.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>')
+        && id.split_once('@').is_some_and(|(left, right)| !left.is_empty() && !right.is_empty());
+    if !sane {
+        errors.add("/in_reply_to", "expected one Message-ID, such as <id@example.com>");
+    }
+    sane.then(|| id.to_owned())
+}
+
+fn headers(
+    headers: Option<&BTreeMap<String, String>>,
+    errors: &mut Errors,
+) -> BTreeMap<String, String> {
+    let Some(headers) = headers else { return BTreeMap::new() };
+    if headers.len() > HEADERS_MAX {
+        let detail = format!("expected at most {HEADERS_MAX} headers, got {}", headers.len());
+        errors.add("/headers", detail);
+        return BTreeMap::new();
+    }
+    let mut names = HashSet::new();
+    for (name, value) in headers {
+        let pointer = format!("/headers/{}", name.replace('~', "~0").replace('/', "~1"));
+        let lower = name.to_ascii_lowercase();
+        if !is_header_name(name) {
+            let detail = format!(
+                "expected a name of 1 to {HEADER_NAME_CHARACTERS_MAX} printable ASCII characters \
+                 without a colon or a space"
+            );
+            errors.add(&pointer, detail);
+        } else if is_reserved(&lower) {
+            errors.add(&pointer, "is set by hatch or by the servers that carry the mail");
+        } else if !names.insert(lower) {
+            errors.add(&pointer, "is there twice; case makes no difference");
+        }
+        if value.len() > LINE_CHARACTERS_MAX || !value.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+            let detail = format!(
+                "expected at most {LINE_CHARACTERS_MAX} printable ASCII characters in one line"
+            );
+            errors.add(&pointer, detail);
+        }
+    }
+    headers.clone()
+}
+
+/// A field name of RFC 5322, section 3.6.8.
+fn is_header_name(name: &str) -> bool {
+    (1..=HEADER_NAME_CHARACTERS_MAX).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_graphic() && b != b':')
+}
+
+fn is_reserved(lower: &str) -> bool {
+    HEADERS_RESERVED.contains(&lower)
+        || HEADERS_RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix))
+}

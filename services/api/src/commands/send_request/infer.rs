@@ -1,0 +1,64 @@
+//! Which channel a send is for.
+
+use hatch_domain::address::{Address, AddressKind};
+use hatch_domain::message::event::Channel;
+
+use super::{Errors, SendRequest};
+
+/// Channels of the API that nothing carries yet.
+const NOT_YET: [&str; 3] = ["whatsapp", "voice", "voicemail"];
+
+/// The channel that the request names, or else means; none when it names one that there is not.
+pub(super) fn channel(request: &SendRequest, errors: &mut Errors) -> Option<Channel> {
+    let (pointer, name) = match (request.channel.as_deref(), request.r#type.as_deref()) {
+        (None, None) => return Some(meant(request)),
+        (None, Some(name)) => ("/type", name),
+        (Some(name), None) => ("/channel", name),
+        (Some(name), Some(alias)) => {
+            if name != alias {
+                errors.add("/type", "expected the same as channel, or one of the two alone");
+                return None;
+            }
+            ("/channel", name)
+        }
+    };
+    let found = Channel::ALL.into_iter().find(|channel| channel.as_str() == name);
+    if found.is_none() {
+        let known = Channel::ALL.map(Channel::as_str).join(", ");
+        errors.add(
+            pointer,
+            if NOT_YET.contains(&name) {
+                format!("{name} is not available yet; expected one of {known}")
+            } else {
+                format!("expected one of {known}, got {name:?}")
+            },
+        );
+    }
+    found
+}
+
+/// A phone number makes it a text message, an email address a mail, and names alone a chat. So an
+/// address of another kind than the rest is named as wrong, and no mistyped number becomes a chat.
+fn meant(request: &SendRequest) -> Channel {
+    let to = request.to.iter().flat_map(|to| &to.0);
+    let kinds = || request.from.iter().chain(to.clone()).map(|text| kind(text));
+    let has_files = request.attachments.as_ref().is_some_and(|list| !list.is_empty());
+    let phone = kinds().any(|kind| kind == AddressKind::Phone);
+    if !phone && kinds().any(|kind| kind == AddressKind::Email) {
+        Channel::Email
+    } else if phone || kinds().next().is_none() {
+        if has_files { Channel::Mms } else { Channel::Sms }
+    } else {
+        Channel::Chat
+    }
+}
+
+fn kind(text: &str) -> AddressKind {
+    let dialled = |c: char| c.is_ascii_digit() || matches!(c, ' ' | '.' | '-' | '(' | ')');
+    match Address::kind_of(text) {
+        AddressKind::Name if text.trim().is_empty() || text.chars().all(dialled) => {
+            AddressKind::Phone
+        }
+        kind => kind,
+    }
+}

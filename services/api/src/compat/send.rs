@@ -1,0 +1,94 @@
+//! `POST /api/send_message` and `POST /api/send_email`. They answer 200, which is all that their
+//! clients were ever told.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+
+use super::{Recipients, SendRequest, renamed};
+use crate::Problem;
+use crate::commands::{Accepted, Commands, TENANT, command_key};
+use crate::extract::JsonBody;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MessageRequest {
+    from: Option<String>,
+    to: Option<Recipients>,
+    body: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EmailRequest {
+    to_email: Option<Recipients>,
+    subject: Option<String>,
+    body: Option<String>,
+    from_email: Option<String>,
+    html_content: Option<String>,
+    cc: Option<Recipients>,
+    bcc: Option<Recipients>,
+    reply_to: Option<String>,
+}
+
+/// What the two say; each names the id in its own way.
+#[derive(Serialize)]
+struct Sent {
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_id: Option<String>,
+}
+
+pub(super) async fn message(
+    State(commands): State<Commands>,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<MessageRequest>,
+) -> Result<Response, Problem> {
+    let MessageRequest { from, to, body } = request;
+    let request = SendRequest { from, to, body, ..SendRequest::default() };
+    let accepted = accept(&commands, &headers, "POST /api/send_message", request, &[]).await?;
+    let id = Some(accepted.id.to_string());
+    Ok(accepted.respond(StatusCode::OK, &Sent { success: true, message_id: id, email_id: None }))
+}
+
+pub(super) async fn email(
+    State(commands): State<Commands>,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<EmailRequest>,
+) -> Result<Response, Problem> {
+    let EmailRequest { to_email, subject, body, from_email, html_content, cc, bcc, reply_to } =
+        request;
+    let request = SendRequest {
+        channel: Some("email".to_owned()),
+        from: from_email,
+        to: to_email,
+        subject,
+        body,
+        html: html_content,
+        cc,
+        bcc,
+        reply_to,
+        ..SendRequest::default()
+    };
+    let names = [("/from", "/from_email"), ("/to", "/to_email"), ("/html", "/html_content")];
+    let accepted = accept(&commands, &headers, "POST /api/send_email", request, &names).await?;
+    let id = Some(accepted.id.to_string());
+    Ok(accepted.respond(StatusCode::OK, &Sent { success: true, message_id: None, email_id: id }))
+}
+
+async fn accept(
+    commands: &Commands,
+    headers: &HeaderMap,
+    route: &str,
+    request: SendRequest,
+    names: &[(&str, &str)],
+) -> Result<Accepted, Problem> {
+    let send = request
+        .validate(commands.senders())
+        .map_err(|errors| Problem::invalid(renamed(errors, names)))?;
+    let key = command_key(headers, TENANT, route, &send)?;
+    commands.accept(TENANT, send, key).await
+}

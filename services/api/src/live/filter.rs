@@ -1,0 +1,134 @@
+//! What a client of the live feed asks for: from where, and which events. Pure.
+
+use axum::http::HeaderMap;
+use hatch_domain::ids::{ConversationId, TenantId};
+use hatch_domain::message::event::MessageEvent;
+use hatch_eventstore::{Position, RecordedEvent};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::Problem;
+use crate::problem::FieldError;
+
+/// What an `EventSource` says when it connects again (HTML Standard, 9.2.4).
+const LAST_EVENT_ID: &str = "last-event-id";
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Parameters {
+    /// The last position that the client has; the stream goes on after it.
+    from: Option<i64>,
+    conversation: Option<Uuid>,
+    types: Option<String>,
+}
+
+/// The events that a client wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Filter {
+    tenant: TenantId,
+    conversation: Option<ConversationId>,
+    types: Option<Vec<&'static str>>,
+}
+
+impl Filter {
+    /// The filter of `tenant`'s client that asked with `parameters`.
+    ///
+    /// # Errors
+    /// 400 for a type that no event has.
+    pub(super) fn new(tenant: TenantId, parameters: &Parameters) -> Result<Self, Problem> {
+        let types = parameters.types.as_deref().map(event_types).transpose();
+        let types =
+            types.map_err(|detail| Problem::invalid(vec![FieldError::new("?types", detail)]))?;
+        Ok(Self { tenant, conversation: parameters.conversation.map(ConversationId), types })
+    }
+
+    /// Whether the client wants `event`.
+    pub(super) fn lets_through(&self, event: &RecordedEvent) -> bool {
+        event.tenant_id == self.tenant.0
+            && self.conversation.is_none_or(|id| event.conversation_id == Some(id.0))
+            && self.types.as_ref().is_none_or(|types| types.contains(&event.event_type.as_str()))
+    }
+}
+
+fn event_types(list: &str) -> Result<Vec<&'static str>, String> {
+    let known = |name: &str| MessageEvent::TYPES.iter().copied().find(|known| *known == name);
+    let names = list.split(',').map(str::trim);
+    names
+        .map(|name| {
+            known(name).ok_or_else(|| {
+                let all = MessageEvent::TYPES.join(", ");
+                format!("expected a list of event types ({all}), got {name:?}")
+            })
+        })
+        .collect()
+}
+
+/// The last position that the client has: `Last-Event-ID`, which a client that connects again sends
+/// with the URL that it began with, or else `?from=`. None when it wants what happens from now on.
+///
+/// # Errors
+/// 400 for what is no position.
+pub(super) fn last_seen(
+    headers: &HeaderMap,
+    parameters: &Parameters,
+) -> Result<Option<Position>, Problem> {
+    let (name, position) = match headers.get(LAST_EVENT_ID) {
+        Some(id) => {
+            let id = id.to_str().ok().and_then(|id| id.trim().parse().ok());
+            ("Last-Event-ID", Some(id.unwrap_or(-1)))
+        }
+        None => ("?from", parameters.from),
+    };
+    match position {
+        Some(position) if position < 0 => {
+            let detail = "expected the id of an event of the stream, or 0 for the first one";
+            Err(Problem::invalid(vec![FieldError::new(name, detail)]))
+        }
+        position => Ok(position.map(Position)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn with_types(types: &str) -> Result<Filter, Problem> {
+        let parameters = Parameters { types: Some(types.to_owned()), ..Parameters::default() };
+        Filter::new(TenantId::DEFAULT, &parameters)
+    }
+
+    #[test]
+    fn types_are_a_list_of_known_names() {
+        let filter = with_types("MessageSent, MessageRead").expect("both are known");
+        assert_eq!(filter.types, Some(vec!["MessageSent", "MessageRead"]));
+        for wrong in ["", "MessageSent,", "Teleported", "messagesent", "MessageSent;MessageRead"] {
+            assert!(with_types(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_header_wins_over_the_parameter() {
+        let parameters = Parameters { from: Some(3), ..Parameters::default() };
+        let mut headers = HeaderMap::new();
+        let seen = |headers: &HeaderMap| last_seen(headers, &parameters).ok().flatten();
+        assert_eq!(seen(&headers), Some(Position(3)));
+        headers.insert(LAST_EVENT_ID, HeaderValue::from_static("17"));
+        assert_eq!(seen(&headers), Some(Position(17)));
+        assert!(matches!(last_seen(&HeaderMap::new(), &Parameters::default()), Ok(None)));
+    }
+
+    #[test]
+    fn what_is_no_position_is_refused() {
+        for id in ["-1", "x", "", "1.5", "99999999999999999999"] {
+            let headers = HeaderMap::from_iter([(
+                axum::http::HeaderName::from_static(LAST_EVENT_ID),
+                HeaderValue::from_static(id),
+            )]);
+            assert!(last_seen(&headers, &Parameters::default()).is_err(), "{id:?}");
+        }
+        let negative = Parameters { from: Some(-1), ..Parameters::default() };
+        assert!(last_seen(&HeaderMap::new(), &negative).is_err());
+    }
+}

@@ -1,0 +1,30 @@
+//! `GET /api/v1/events/{position}`: one event with its data, which `dataref` names where that was too
+//! large to travel.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use hatch_eventstore::Position;
+
+use super::cloud_event::CloudEvent;
+use super::{Shared, TENANT};
+use crate::Problem;
+
+/// The media type of a structured CloudEvent (CloudEvents JSON format, section 3).
+const MEDIA_TYPE: &str = "application/cloudevents+json";
+
+pub(super) async fn handler(
+    State(shared): State<Arc<Shared>>,
+    Path(position): Path<String>,
+) -> Result<impl IntoResponse, Problem> {
+    let unknown = || Problem::not_found("event");
+    let position: i64 = position.parse().map_err(|_| unknown())?;
+    if position <= 0 {
+        return Err(unknown());
+    }
+    let found = shared.live.log.read_at(Position(position)).await?;
+    let event = found.filter(|event| event.tenant_id == TENANT.0).ok_or_else(unknown)?;
+    Ok(([(CONTENT_TYPE, MEDIA_TYPE)], CloudEvent::whole(&event).to_json()))
+}

@@ -1,0 +1,54 @@
+//! What happens, as it happens: the log as Server-Sent Events.
+//!
+//! Each stream is a [`Subscription`](hatch_eventstore::Subscription) of its own on the feed that the
+//! process shares. It is read only as fast as its client reads: a slow one misses the feed, is paged
+//! from the log, and costs no memory that grows. One that takes nothing at all is cut off by the
+//! listener ([`serve`](crate::serve)).
+
+mod cloud_event;
+mod filter;
+mod get_event;
+mod stream;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use hatch_domain::ids::TenantId;
+use hatch_eventstore::{Feed, HeadWatch, Log};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// Whose events are asked for. There is one tenant until requests are authenticated.
+const TENANT: TenantId = TenantId::DEFAULT;
+
+/// What the live feed needs.
+#[derive(Clone)]
+pub struct Live {
+    /// Where events are, and all that the feed does not bring.
+    pub log: Log,
+    /// The log's head.
+    pub head: HeadWatch,
+    /// Live events, where this process reads them.
+    pub feed: Option<Feed>,
+    /// Streams that are open at once, at most.
+    pub streams_max: usize,
+    /// Ends every stream.
+    pub shutdown: CancellationToken,
+}
+
+/// The live feed and how many more may read it.
+struct Shared {
+    live: Live,
+    places: Arc<Semaphore>,
+}
+
+/// The endpoints of the live feed.
+pub fn router(live: Live) -> Router {
+    let places = Arc::new(Semaphore::new(live.streams_max));
+    Router::new()
+        .route("/api/v1/events", get(stream::handler))
+        .route("/api/events", get(stream::handler))
+        .route("/api/v1/events/{position}", get(get_event::handler))
+        .with_state(Arc::new(Shared { live, places }))
+}

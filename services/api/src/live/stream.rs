@@ -1,0 +1,107 @@
+//! `GET /api/v1/events` and `GET /api/events`: Server-Sent Events, one for each event of the log.
+//!
+//! `id:` is the event's position, `event:` its type and `data:` the CloudEvent. A client that says
+//! which position it has (`Last-Event-ID`, or `?from=`) gets everything after it, each once and in
+//! order; one that does not gets what happens from now on.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures::{Stream, StreamExt, stream};
+use hatch_eventstore::{Position, RecordedEvent, Subscription};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::cloud_event::CloudEvent;
+use super::filter::{Filter, Parameters, last_seen};
+use super::{Live, Shared, TENANT};
+use crate::Problem;
+use crate::extract::QueryParameters;
+use crate::problem::FieldError;
+
+/// A comment goes out when nothing else did for so long, so that both ends know that the other is
+/// there.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// Events that are taken from the log at once, and wait for their client.
+const BATCH_EVENTS_MAX: usize = 64;
+
+/// Tells nginx, and those who do as it does, not to hold events back.
+const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
+
+pub(super) async fn handler(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    QueryParameters(parameters): QueryParameters<Parameters>,
+) -> Result<impl IntoResponse, Problem> {
+    let filter = Filter::new(TENANT, &parameters)?;
+    let last_seen = last_seen(&headers, &parameters)?;
+    let place = Arc::clone(&shared.places).try_acquire_owned();
+    let place = place.map_err(|_| Problem::unavailable("too many streams are open"))?;
+    let head = shared.live.log.head().await?;
+    if let Some(last_seen) = last_seen.filter(|last_seen| *last_seen > head) {
+        let detail = format!("position {last_seen} is after the end of the log, which is {head}");
+        return Err(Problem::invalid(vec![FieldError::new("", detail)]));
+    }
+    let events = events(&shared.live, filter, last_seen.unwrap_or(head), place);
+    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
+    Ok(([UNBUFFERED], Sse::new(events).keep_alive(heartbeat)))
+}
+
+/// What the subscription of one client has brought.
+struct Reader {
+    subscription: Subscription,
+    filter: Filter,
+    _place: OwnedSemaphorePermit,
+}
+
+/// The events after `after` that `filter` lets through, until the shutdown. The place is held for as
+/// long.
+fn events(
+    live: &Live,
+    filter: Filter,
+    after: Position,
+    place: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Event, Infallible>> + Send + use<> {
+    let subscription = Subscription::new(
+        live.log.clone(),
+        &live.head,
+        live.feed.as_ref(),
+        after,
+        BATCH_EVENTS_MAX,
+    );
+    let reader = Reader { subscription, filter, _place: place };
+    let batches = stream::unfold(reader, |mut reader| async move {
+        let batch = reader.next_batch().await?;
+        Some((stream::iter(batch), reader))
+    });
+    let events = batches.flatten().map(|event| Ok(encoded(&event)));
+    events.take_until(live.shutdown.clone().cancelled_owned())
+}
+
+impl Reader {
+    /// None ends the stream: the client connects again and hears why, if it lasts.
+    async fn next_batch(&mut self) -> Option<Vec<Arc<RecordedEvent>>> {
+        match self.subscription.next_batch().await {
+            Ok(mut batch) => {
+                batch.retain(|event| self.filter.lets_through(event));
+                Some(batch)
+            }
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "live feed ended");
+                None
+            }
+        }
+    }
+}
+
+fn encoded(event: &RecordedEvent) -> Event {
+    Event::default()
+        .id(event.position.to_string())
+        .event(&event.event_type)
+        .data(CloudEvent::travelling(event).to_json())
+}

@@ -1,0 +1,30 @@
+//! `GET /api/v1/webhook-log/{id}`: one webhook, with its headers and its body.
+
+use axum::Json;
+use axum::extract::State;
+use hatch_readmodel::LoggedWebhook;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Queries, TENANT};
+use crate::Problem;
+use crate::extract::PathId;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Webhook {
+    #[serde(flatten)]
+    webhook: LoggedWebhook,
+    headers: Value,
+    /// As text; a byte that is not UTF-8 shows as U+FFFD.
+    body: String,
+}
+
+pub(super) async fn handler(
+    State(queries): State<Queries>,
+    PathId(id): PathId,
+) -> Result<Json<Webhook>, Problem> {
+    let found = queries.read_model.webhook(TENANT, id).await?;
+    let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
+    let body = String::from_utf8_lossy(&found.body).into_owned();
+    Ok(Json(Webhook { webhook: found.webhook, headers: found.headers, body }))
+}

@@ -1,0 +1,105 @@
+//! Asks a provider what became of an attempt in doubt, and takes no other message of ours for it.
+
+use std::time::{Duration, Instant};
+
+use hatch_domain::message::Message;
+use hatch_providers::{LookUp, LookedUp};
+use tokio::time::{sleep, timeout};
+
+use crate::attempt::Pending;
+use crate::{Account, Dispatcher};
+
+/// What asking may take, the pages of a long answer included.
+const ASK_MAX: Duration = Duration::from_secs(30);
+
+/// How long the outcome of another attempt, whose message the provider has already, may be on its
+/// way into the log.
+const OUTCOME_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the timers may take, beyond their lag, to come by what they are waited for.
+const FOLD_MARGIN: Duration = Duration::from_secs(10);
+
+/// Between two looks at how far the timers are.
+const POLL: Duration = Duration::from_millis(100);
+
+/// What is known of the attempt after asking.
+pub(crate) enum Answer {
+    /// It sent the message.
+    Sent { provider_message_id: String },
+    /// The provider has nothing that may come of it.
+    NotFound,
+    /// Nothing follows.
+    Inconclusive { detail: String },
+    /// The message is not in doubt.
+    Superseded,
+}
+
+impl Dispatcher {
+    /// Asks about the latest attempt of `pending`.
+    pub(crate) async fn ask(&self, pending: &Pending, account: &Account) -> Answer {
+        let (Some(doubt), Some(request)) = (pending.message.doubt(), pending.message.requested())
+        else {
+            return Answer::Superseded;
+        };
+        let asked = LookUp {
+            message: pending.outbound(request, doubt.attempt),
+            attempted_at: doubt.attempted_at,
+        };
+        match timeout(ASK_MAX, account.adapter.look_up(&asked)).await {
+            Err(_) => inconclusive("no answer in time"),
+            Ok(LookedUp::Inconclusive { detail }) => Answer::Inconclusive { detail },
+            Ok(LookedUp::NotFound) => Answer::NotFound,
+            Ok(LookedUp::Found { provider_message_ids }) => {
+                self.choose(pending, doubt.attempt, provider_message_ids).await
+            }
+        }
+    }
+
+    /// The first candidate that is no other message of ours. Candidates that all are others say that
+    /// the provider knows nothing of this one.
+    async fn choose(&self, pending: &Pending, attempt: u32, candidates: Vec<String>) -> Answer {
+        if let Err(detail) = self.fold_catches_up().await {
+            return Answer::Inconclusive { detail };
+        }
+        let ours = (pending.tenant_id, pending.message_id, attempt);
+        for provider_message_id in candidates {
+            let holder = self.timers.claim_provider_id(&provider_message_id, ours).await;
+            let Ok((tenant_id, message_id, held_by)) = holder else {
+                return inconclusive("whose the candidate is cannot be read");
+            };
+            if message_id == pending.message_id {
+                return Answer::Sent { provider_message_id };
+            }
+            let store = &self.dependencies.store;
+            let Ok((other, _)) = store.load::<Message>(tenant_id, message_id).await else {
+                return inconclusive("the message that has the candidate cannot be read");
+            };
+            if other.attempted_via(held_by) != pending.message.attempted_via(attempt) {
+                return inconclusive("another provider uses the same id");
+            }
+        }
+        Answer::NotFound
+    }
+
+    /// Waits until the timers have folded every outcome that may speak of what the provider has.
+    async fn fold_catches_up(&self) -> Result<(), String> {
+        sleep(OUTCOME_WAIT).await;
+        let head = self.dependencies.store.log().head().await;
+        let head = head.map_err(|error| error.to_string())?;
+        let deadline = Instant::now() + self.config.timers_lag + FOLD_MARGIN;
+        loop {
+            let checkpoint = self.timers.checkpoint().await;
+            if checkpoint.is_ok_and(|checkpoint| checkpoint.position >= head) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err("the timers are too far behind to tell".to_owned());
+            }
+            sleep(POLL).await;
+        }
+    }
+}
+
+fn inconclusive(detail: &str) -> Answer {
+    Answer::Inconclusive { detail: detail.to_owned() }
+}

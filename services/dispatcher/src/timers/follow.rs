@@ -1,0 +1,143 @@
+//! Follows the log at a distance and folds it into the timers. One dispatcher does; the checkpoint's
+//! compare-and-set refuses the others, which stand by and take over when it no longer moves.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_eventstore::{Checkpoint, CheckpointError, Position, RecordedEvent, Subscription};
+use tokio::time::sleep;
+
+use super::fold::{Fact, Fold};
+use super::{Error, Timers};
+use crate::{Config, Dependencies};
+
+/// Events taken from the subscription at a time, at most.
+const BATCH_EVENTS_MAX: usize = 1_000;
+
+/// Events that wait to be old enough, at most; with more to come, the rest waits in the log.
+const WAITING_EVENTS_MAX: usize = 20_000;
+
+/// Events folded in one transaction, at most.
+const FOLD_EVENTS_MAX: usize = 5_000;
+
+/// Waits while PostgreSQL is away: from the first, doubling, to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// How much longer than its distance from the head a checkpoint may stand still before the folder
+/// that moves it counts as gone.
+const STANDSTILL_MARGIN: Duration = Duration::from_secs(1);
+
+/// Follows until an event cannot be read; then the sweepers go on with the timers as they are.
+pub(crate) async fn run(dependencies: &Dependencies, config: &Config, timers: &Timers) {
+    let mut backoff = BACKOFF.0;
+    loop {
+        let Err(error) = follow(dependencies, config, timers, &mut backoff).await;
+        match &error {
+            Error::Checkpoint(CheckpointError::Fenced { .. }) => {
+                tracing::info!("another dispatcher folds the timers, standing by");
+                stand_by(dependencies, config, timers).await;
+                tracing::info!("the timers stand still, taking over");
+            }
+            Error::Undecodable { .. } | Error::Log(_) => {
+                let cause = std::error::Error::source(&error);
+                tracing::error!(error = %error, cause, "the timers have halted");
+                return;
+            }
+            _ => {
+                tracing::warn!(error = %error, retry_in = ?backoff, "the timers wait for PostgreSQL");
+                sleep(backoff).await;
+                backoff = (backoff * 2).min(BACKOFF.1);
+            }
+        }
+    }
+}
+
+async fn follow(
+    dependencies: &Dependencies,
+    config: &Config,
+    timers: &Timers,
+    backoff: &mut Duration,
+) -> Result<Infallible, Error> {
+    let store = &dependencies.store;
+    let mut checkpoint = timers.checkpoint().await?;
+    let mut subscription = Subscription::new(
+        store.log().clone(),
+        &dependencies.head,
+        dependencies.feed.as_ref(),
+        checkpoint.position,
+        BATCH_EVENTS_MAX,
+    );
+    let mut waiting = VecDeque::new();
+    let mut ticks = tokio::time::interval(tick(config));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            batch = subscription.next_batch(), if waiting.len() < WAITING_EVENTS_MAX => {
+                waiting.extend(facts(&batch?)?);
+            }
+            _ = ticks.tick() => {
+                let before = store.environment().now() - delta(config.timers_lag);
+                checkpoint = fold_until(timers, checkpoint, &mut waiting, before).await?;
+                *backoff = BACKOFF.0;
+            }
+        }
+    }
+}
+
+/// Folds what was recorded before `before`.
+async fn fold_until(
+    timers: &Timers,
+    mut checkpoint: Checkpoint,
+    waiting: &mut VecDeque<Fact>,
+    before: DateTime<Utc>,
+) -> Result<Checkpoint, Error> {
+    loop {
+        let old = waiting.iter().take(FOLD_EVENTS_MAX).take_while(|f| f.recorded_at <= before);
+        let count = old.count();
+        let Some(last) = count.checked_sub(1).and_then(|last| waiting.get(last)) else {
+            return Ok(checkpoint);
+        };
+        let (position, epoch) = (last.position, last.epoch);
+        let fold = Fold::of(waiting.iter().take(count), waiting.iter().skip(count));
+        checkpoint = timers.apply(&checkpoint, &fold, position, epoch).await?;
+        waiting.drain(..count);
+    }
+}
+
+fn facts(batch: &[Arc<RecordedEvent>]) -> Result<Vec<Fact>, Error> {
+    let fact = |event: &Arc<RecordedEvent>| {
+        Fact::of(event).map_err(|source| Error::Undecodable {
+            position: event.position,
+            event_type: event.event_type.clone(),
+            source,
+        })
+    };
+    batch.iter().map(fact).collect()
+}
+
+/// Waits until the log has something that no other folder folds.
+async fn stand_by(dependencies: &Dependencies, config: &Config, timers: &Timers) {
+    let mut seen: Option<Position> = None;
+    loop {
+        sleep(config.timers_lag + tick(config) + STANDSTILL_MARGIN).await;
+        // While PostgreSQL is away, nobody is active and nothing can be taken over.
+        let Ok(checkpoint) = timers.checkpoint().await else { continue };
+        let waits = dependencies.head.current() > checkpoint.position;
+        if waits && seen == Some(checkpoint.position) {
+            return;
+        }
+        seen = waits.then_some(checkpoint.position);
+    }
+}
+
+/// Between two folds: short against the lag, so that the lag is what decides.
+fn tick(config: &Config) -> Duration {
+    (config.timers_lag / 4).clamp(Duration::from_millis(20), Duration::from_millis(500))
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}

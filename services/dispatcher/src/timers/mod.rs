@@ -1,0 +1,28 @@
+//! The timers: when somebody has to look at each message that is not final. A projection of the log,
+//! folded some seconds behind its head, so that messages which finish quickly never touch the table.
+
+pub(crate) mod fold;
+pub(crate) mod follow;
+pub(crate) mod store;
+
+pub(crate) use store::{DueTimer, Timers};
+
+/// Why the timers cannot be folded or read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("event {event_type} at position {position} cannot be read")]
+    Undecodable {
+        position: hatch_eventstore::Position,
+        event_type: String,
+        #[source]
+        source: hatch_domain::DecodeError,
+    },
+    #[error(transparent)]
+    Checkpoint(#[from] hatch_eventstore::CheckpointError),
+    #[error("the log cannot be followed")]
+    Log(#[from] hatch_eventstore::LogError),
+    #[error("no connection to the timers' database")]
+    Pool(#[from] deadpool_postgres::PoolError),
+    #[error("the timers' database refused or was lost")]
+    Postgres(#[from] tokio_postgres::Error),
+}

@@ -1,0 +1,218 @@
+//! The SQL of the timers.
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Pool;
+use hatch_eventstore::{Checkpoint, Position};
+use uuid::Uuid;
+
+use super::Error;
+use super::fold::Fold;
+
+/// The projection's name and version among the checkpoints.
+const NAME: &str = "timers";
+const VERSION: i32 = 1;
+
+const SET: &str = "
+    INSERT INTO dispatch.timers (message_id, tenant_id, due_at, attempt, position, look_at)
+    SELECT message_id, tenant_id, due_at, attempt, position, due_at
+      FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::bigint[])
+           AS u(message_id, tenant_id, due_at, attempt, position)
+    ON CONFLICT (message_id) DO UPDATE
+       SET due_at = EXCLUDED.due_at, attempt = EXCLUDED.attempt, position = EXCLUDED.position,
+           look_at = EXCLUDED.look_at, looks = 0, not_found = 0";
+
+const CLEAR: &str = "
+    DELETE FROM dispatch.timers t
+     USING unnest($1::uuid[], $2::int[]) AS u(message_id, upto)
+     WHERE t.message_id = u.message_id AND (u.upto IS NULL OR t.attempt <= u.upto)";
+
+const KEEP_PROVIDER_IDS: &str = "
+    INSERT INTO dispatch.provider_ids (provider_message_id, tenant_id, message_id, attempt)
+    SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::int[])
+    ON CONFLICT DO NOTHING";
+
+/// Another sweeper's rows are passed over; those taken are nobody's business until `$3`.
+const TAKE: &str = "
+    UPDATE dispatch.timers t
+       SET look_at = $3
+      FROM (SELECT message_id FROM dispatch.timers
+             WHERE look_at <= $1 ORDER BY look_at LIMIT $2 FOR UPDATE SKIP LOCKED) due
+     WHERE t.message_id = due.message_id
+    RETURNING t.message_id, t.tenant_id, t.position, t.looks, t.not_found";
+
+const LOOK_AGAIN: &str = "
+    UPDATE dispatch.timers SET look_at = $3, looks = $4, not_found = $5
+     WHERE message_id = $1 AND position = $2";
+
+const FORGET: &str = "DELETE FROM dispatch.timers WHERE message_id = $1 AND position = $2";
+
+const CLAIM_PROVIDER_ID: &str = "
+    INSERT INTO dispatch.provider_ids AS p (provider_message_id, tenant_id, message_id, attempt)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (provider_message_id) DO UPDATE SET attempt = p.attempt
+    RETURNING tenant_id, message_id, attempt";
+
+/// The tables of the timers; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Timers {
+    pool: Pool,
+}
+
+/// A message to be looked at, and what the sweepers noted of it.
+#[derive(Debug, Clone)]
+pub(crate) struct DueTimer {
+    pub(crate) message_id: Uuid,
+    pub(crate) tenant_id: Uuid,
+    /// The event that set the timer.
+    pub(crate) position: Position,
+    /// How often the provider was asked about the doubt.
+    pub(crate) looks: u32,
+    /// How often it knew nothing of it.
+    pub(crate) not_found: u32,
+}
+
+impl Timers {
+    pub(crate) const fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    pub(crate) async fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        Ok(Checkpoint::load(&self.pool.get().await?, NAME, VERSION).await?)
+    }
+
+    /// Writes what `fold` made of the events from `checkpoint` up to `position`, and moves the
+    /// checkpoint there, in one transaction.
+    pub(crate) async fn apply(
+        &self,
+        checkpoint: &Checkpoint,
+        fold: &Fold,
+        position: Position,
+        epoch: i32,
+    ) -> Result<Checkpoint, Error> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        // First, so that a folder that was overtaken waits for nothing and writes nothing.
+        let advanced = checkpoint.advance(&transaction, position, epoch).await?;
+        set(&transaction, fold).await?;
+        clear(&transaction, fold).await?;
+        keep_provider_ids(&transaction, fold).await?;
+        transaction.commit().await?;
+        Ok(advanced)
+    }
+
+    /// Takes at most `limit` timers that are to be looked at by `now`. Until `hold` no other sweeper
+    /// takes them, whatever becomes of this one.
+    pub(crate) async fn take(
+        &self,
+        now: DateTime<Utc>,
+        limit: usize,
+        hold: DateTime<Utc>,
+    ) -> Result<Vec<DueTimer>, Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(TAKE).await?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = client.query(&statement, &[&now, &limit, &hold]).await?;
+        let timer = |row: &tokio_postgres::Row| {
+            Ok(DueTimer {
+                message_id: row.try_get(0)?,
+                tenant_id: row.try_get(1)?,
+                position: Position(row.try_get(2)?),
+                looks: natural(row.try_get(3)?),
+                not_found: natural(row.try_get(4)?),
+            })
+        };
+        rows.iter().map(timer).collect()
+    }
+
+    /// Notes when to look again, unless the log has said something new meanwhile.
+    pub(crate) async fn look_again(
+        &self,
+        timer: &DueTimer,
+        look_at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(LOOK_AGAIN).await?;
+        let (looks, not_found) = (integer(timer.looks), integer(timer.not_found));
+        let (id, position) = (&timer.message_id, &timer.position.0);
+        client.execute(&statement, &[id, position, &look_at, &looks, &not_found]).await?;
+        Ok(())
+    }
+
+    /// Drops a timer of which nothing is due any more, unless the log has said something new.
+    pub(crate) async fn forget(&self, timer: &DueTimer) -> Result<(), Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(FORGET).await?;
+        client.execute(&statement, &[&timer.message_id, &timer.position.0]).await?;
+        Ok(())
+    }
+
+    /// Makes a provider's id the message's, if it is nobody's yet, and says whose it is: tenant,
+    /// message, attempt. Of two messages that ask for the same one, one gets it.
+    pub(crate) async fn claim_provider_id(
+        &self,
+        provider_message_id: &str,
+        (tenant_id, message_id, attempt): (Uuid, Uuid, u32),
+    ) -> Result<(Uuid, Uuid, u32), Error> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(CLAIM_PROVIDER_ID).await?;
+        let attempt = integer(attempt);
+        let row = client
+            .query_one(&statement, &[&provider_message_id, &tenant_id, &message_id, &attempt])
+            .await?;
+        Ok((row.try_get(0)?, row.try_get(1)?, natural(row.try_get(2)?)))
+    }
+}
+
+type Transaction<'a> = deadpool_postgres::Transaction<'a>;
+
+async fn set(transaction: &Transaction<'_>, fold: &Fold) -> Result<(), Error> {
+    let mut timers: Vec<_> = fold.set().collect();
+    if timers.is_empty() {
+        return Ok(());
+    }
+    // One order for all, so that two writers never wait for each other.
+    timers.sort_unstable_by_key(|(id, _)| **id);
+    let statement = transaction.prepare_cached(SET).await?;
+    let ids: Vec<_> = timers.iter().map(|(id, _)| **id).collect();
+    let tenants: Vec<_> = timers.iter().map(|(_, timer)| timer.tenant_id).collect();
+    let due: Vec<_> = timers.iter().map(|(_, timer)| timer.due_at).collect();
+    let attempts: Vec<_> = timers.iter().map(|(_, timer)| timer.attempt.map(integer)).collect();
+    let positions: Vec<_> = timers.iter().map(|(_, timer)| timer.position.0).collect();
+    transaction.execute(&statement, &[&ids, &tenants, &due, &attempts, &positions]).await?;
+    Ok(())
+}
+
+async fn clear(transaction: &Transaction<'_>, fold: &Fold) -> Result<(), Error> {
+    let cleared: Vec<_> = fold.cleared().collect();
+    if cleared.is_empty() {
+        return Ok(());
+    }
+    let statement = transaction.prepare_cached(CLEAR).await?;
+    let ids: Vec<_> = cleared.iter().map(|(id, _)| **id).collect();
+    let attempts: Vec<_> = cleared.iter().map(|(_, upto)| upto.map(integer)).collect();
+    transaction.execute(&statement, &[&ids, &attempts]).await?;
+    Ok(())
+}
+
+async fn keep_provider_ids(transaction: &Transaction<'_>, fold: &Fold) -> Result<(), Error> {
+    let kept = &fold.provider_ids;
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let statement = transaction.prepare_cached(KEEP_PROVIDER_IDS).await?;
+    let ids: Vec<_> = kept.iter().map(|id| id.provider_message_id.as_str()).collect();
+    let tenants: Vec<_> = kept.iter().map(|id| id.tenant_id).collect();
+    let messages: Vec<_> = kept.iter().map(|id| id.message_id).collect();
+    let attempts: Vec<_> = kept.iter().map(|id| integer(id.attempt)).collect();
+    transaction.execute(&statement, &[&ids, &tenants, &messages, &attempts]).await?;
+    Ok(())
+}
+
+/// PostgreSQL has no unsigned integers; the counts kept here are far below.
+fn integer(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+fn natural(count: i32) -> u32 {
+    u32::try_from(count).unwrap_or_default()
+}

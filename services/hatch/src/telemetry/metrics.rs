@@ -1,0 +1,284 @@
+//! `GET /metrics`, as OpenMetrics text: what the crates count, read when it is asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Pool;
+use hatch_api::RequestStats;
+use hatch_api::webhooks::WebhookStats;
+use hatch_domain::Environment;
+use hatch_eventstore::{Appender, Log, LogError, SystemEnvironment};
+use hatch_readmodel::ReadModel;
+use hatch_telemetry::measure::{Counter, Family, Histogram};
+
+use super::exposition::{Metric, Samples, Values, encode};
+
+/// How long PostgreSQL may take to tell how far relay and projections are; without its answer they
+/// are left out.
+const LAG_MAX: Duration = Duration::from_secs(1);
+
+/// Where the numbers of a process come from.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) requests: Arc<RequestStats>,
+    pub(crate) webhooks: Arc<WebhookStats>,
+    pub(crate) dispatcher: Arc<hatch_dispatcher::Stats>,
+    pub(crate) appender: Appender,
+    pub(crate) pool: Pool,
+    pub(crate) log: Log,
+    /// Where this process runs the relay.
+    pub(crate) relay: Option<hatch_relay::StatusHandle>,
+    /// Where this process runs the projector.
+    pub(crate) projections: Option<ReadModel>,
+}
+
+/// The endpoint.
+pub(crate) fn router(sources: Sources) -> Router {
+    Router::new().route("/metrics", get(answer)).with_state(sources)
+}
+
+async fn answer(State(sources): State<Sources>) -> Response {
+    let text = encode(sources.metrics().await);
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, kind)], text).into_response()
+}
+
+impl Sources {
+    async fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = vec![Metric {
+            name: "process_start_time_seconds",
+            help: "When this process started, as Unix time",
+            values: Values::gauge(seconds(self.started_at)),
+        }];
+        metrics.extend(self.requests());
+        metrics.extend(self.appends());
+        metrics.extend(self.relay().await);
+        metrics.extend(self.projections().await);
+        metrics.extend(self.providers());
+        metrics.extend(self.pool());
+        metrics
+    }
+
+    fn requests(&self) -> [Metric; 2] {
+        let (mut answers, mut durations) = (Samples::new(), Samples::new());
+        for (route, stats) in self.requests.routes.all() {
+            for ((method, status), counter) in stats.answers.all() {
+                let labels = vec![
+                    ("route", route.clone()),
+                    ("method", method.to_owned()),
+                    ("status", status.to_string()),
+                ];
+                answers.push((labels, counter.get()));
+            }
+            for (method, histogram) in stats.seconds.all() {
+                let labels = vec![("route", route.clone()), ("method", method.to_owned())];
+                durations.push((labels, histogram.get()));
+            }
+        }
+        [
+            Metric {
+                name: "hatch_http_requests",
+                help: "Requests answered; route is the pattern, - where there is none",
+                values: Values::Counter(answers),
+            },
+            Metric {
+                name: "hatch_http_request_duration_seconds",
+                help: "From a request to the beginning of its answer",
+                values: Values::Histogram(durations),
+            },
+        ]
+    }
+
+    fn appends(&self) -> [Metric; 5] {
+        let stats = self.appender.stats();
+        let single = |histogram: &Histogram| Values::Histogram(vec![(vec![], histogram.get())]);
+        [
+            Metric {
+                name: "hatch_appends",
+                help: "Appends answered: committed, duplicate, conflict, key_reused, \
+                       foreign_tenant, refused, overloaded or unavailable",
+                values: labelled("outcome", &stats.appends),
+            },
+            Metric {
+                name: "hatch_append_batch_events",
+                help: "Events of a committed batch",
+                values: single(&stats.batch_events),
+            },
+            Metric {
+                name: "hatch_append_batch_commands",
+                help: "Commands of a committed batch",
+                values: single(&stats.batch_commands),
+            },
+            Metric {
+                name: "hatch_append_batch_duration_seconds",
+                help: "What a committed batch took",
+                values: single(&stats.batch_seconds),
+            },
+            Metric {
+                name: "hatch_append_queue_commands",
+                help: "Commands that wait or are being committed",
+                values: Values::gauge(count(self.appender.queue_commands())),
+            },
+        ]
+    }
+
+    async fn relay(&self) -> [Metric; 5] {
+        let (mut leader, mut halted) = (Samples::new(), Samples::new());
+        let (mut published, mut events, mut waited) =
+            (Samples::new(), Samples::new(), Samples::new());
+        if let Some(relay) = &self.relay {
+            let status = relay.get();
+            leader.push((vec![], flag(status.leader)));
+            halted.push((vec![], flag(status.halted.is_some())));
+            // Only the leader knows: what another one published, this process has not seen.
+            if let Some(position) = status.published.filter(|_| status.leader) {
+                published.push((vec![], number(position.0)));
+                let lag = tokio::time::timeout(LAG_MAX, self.lag(position)).await;
+                if let Ok(Ok((lag_events, lag_seconds))) = lag {
+                    events.push((vec![], number(lag_events)));
+                    waited.push((vec![], lag_seconds));
+                }
+            }
+        }
+        let gauge = |name, help, values| Metric { name, help, values: Values::Gauge(values) };
+        [
+            gauge("hatch_relay_leader", "Whether this relay publishes, 1 or 0", leader),
+            gauge(
+                "hatch_relay_halted",
+                "Whether the leader halted at a log that regressed",
+                halted,
+            ),
+            gauge("hatch_relay_published_position", "The last position on the bus", published),
+            gauge("hatch_relay_lag_events", "Events of the log that are not on the bus", events),
+            gauge("hatch_relay_lag_seconds", "How long the oldest of them has waited", waited),
+        ]
+    }
+
+    /// How many events come after `position`, and for how many seconds the first has been there.
+    async fn lag(&self, position: hatch_eventstore::Position) -> Result<(i64, f64), LogError> {
+        let head = self.log.head().await?;
+        let oldest = self.log.read_at(position.next()).await?;
+        let now = SystemEnvironment.now();
+        let waited = oldest.map_or(0.0, |event| (now - event.recorded_at).as_seconds_f64());
+        Ok(((head.0 - position.0).max(0), waited.max(0.0)))
+    }
+
+    async fn projections(&self) -> [Metric; 4] {
+        let mut samples = [const { Samples::new() }; 4];
+        if let Some(read_model) = &self.projections
+            && let Ok(Ok(statuses)) = tokio::time::timeout(LAG_MAX, read_model.projections()).await
+        {
+            for status in statuses {
+                let values = [
+                    number(status.position.0),
+                    number(status.lag_events),
+                    status.lag_seconds,
+                    flag(status.halt.is_some()),
+                ];
+                for (samples, value) in samples.iter_mut().zip(values) {
+                    let labels = vec![
+                        ("projection", status.name.to_owned()),
+                        ("version", status.version.to_string()),
+                    ];
+                    samples.push((labels, value));
+                }
+            }
+        }
+        let [position, events, waited, halted] = samples;
+        let gauge = |name, help, values| Metric { name, help, values: Values::Gauge(values) };
+        [
+            gauge("hatch_projection_position", "The projection's checkpoint", position),
+            gauge("hatch_projection_lag_events", "Events that it has yet to apply", events),
+            gauge("hatch_projection_lag_seconds", "How long the oldest of them has waited", waited),
+            gauge(
+                "hatch_projection_halted",
+                "Whether it met an event that it cannot apply",
+                halted,
+            ),
+        ]
+    }
+
+    fn providers(&self) -> [Metric; 4] {
+        let calls = self.dispatcher.call_seconds.all().into_iter();
+        let calls = calls.map(|(provider, histogram)| {
+            (vec![("provider", provider.to_owned())], histogram.get())
+        });
+        [
+            Metric {
+                name: "hatch_dispatch_attempts",
+                help: "Attempts by outcome: accepted, refused, throttled, unavailable, unknown, or \
+                       abandoned before the call",
+                values: by_provider(&self.dispatcher.attempts),
+            },
+            Metric {
+                name: "hatch_dispatch_under_way",
+                help: "Attempts that are being claimed, made or recorded",
+                values: Values::gauge(number(self.dispatcher.under_way.get())),
+            },
+            Metric {
+                name: "hatch_provider_call_duration_seconds",
+                help: "What a provider took to answer, or not to",
+                values: Values::Histogram(calls.collect()),
+            },
+            Metric {
+                name: "hatch_webhook_observations",
+                help: "What webhooks said: applied, duplicate, ignored, rejected_signature or \
+                       quarantined",
+                values: by_provider(&self.webhooks.observations),
+            },
+        ]
+    }
+
+    fn pool(&self) -> [Metric; 4] {
+        let status = self.pool.status();
+        let gauge = |name, help, value| Metric { name, help, values: Values::gauge(count(value)) };
+        [
+            gauge(
+                "hatch_pool_connections_max",
+                "Connections that the pool may open",
+                status.max_size,
+            ),
+            gauge("hatch_pool_connections", "Connections that are open", status.size),
+            gauge("hatch_pool_connections_available", "Of those, not in use", status.available),
+            gauge("hatch_pool_waiting", "Reads that wait for a connection", status.waiting),
+        ]
+    }
+}
+
+fn labelled(label: &'static str, family: &Family<&'static str, Counter>) -> Values {
+    let all = family.all().into_iter();
+    Values::Counter(all.map(|(key, c)| (vec![(label, key.to_owned())], c.get())).collect())
+}
+
+fn by_provider(family: &Family<(&'static str, &'static str), Counter>) -> Values {
+    let all = family.all().into_iter().map(|((provider, outcome), counter)| {
+        let labels = vec![("provider", provider.to_owned()), ("outcome", outcome.to_owned())];
+        (labels, counter.get())
+    });
+    Values::Counter(all.collect())
+}
+
+fn seconds(time: DateTime<Utc>) -> f64 {
+    number(time.timestamp_millis()) / 1_000.0
+}
+
+fn flag(yes: bool) -> f64 {
+    f64::from(u8::from(yes))
+}
+
+/// Exact to 2^53, which no position comes near.
+#[expect(clippy::cast_precision_loss, reason = "positions stay far below 2^53")]
+fn number(value: i64) -> f64 {
+    value as f64
+}
+
+fn count(value: usize) -> f64 {
+    number(i64::try_from(value).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,333 @@
+//! Every channel's own: what it takes, what is recorded, and where it is shown.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::Environment;
+use hatch_eventstore::SystemEnvironment;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, CUSTOMER, Hatch, SENDER};
+
+const SEND: &str = "/api/v1/messages";
+const MAILBOX: &str = "user@usehatchapp.com";
+const OTHER_MAILBOX: &str = "contact@gmail.com";
+
+async fn accepted(hatch: &Hatch, request: &Value) -> Answer {
+    let answer = hatch.post("/api/v1/messages", request).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{request}: {}", answer.body);
+    assert_eq!(answer.header("hatch-position"), answer.body["position"].to_string());
+    answer
+}
+
+/// What the log holds of the request.
+async fn requested(hatch: &Hatch, answer: &Answer) -> Value {
+    let events = hatch.get(&format!("/api/v1/messages/{}/events", answer.text("id"))).await;
+    assert_eq!(events.body["data"][0]["type"], "MessageRequested", "{}", events.body);
+    events.body["data"][0]["data"].clone()
+}
+
+fn mail() -> Value {
+    json!({"from": MAILBOX, "to": OTHER_MAILBOX, "subject": "Hello", "body": "A text"})
+}
+
+#[tokio::test]
+async fn an_email_is_recorded_with_all_that_it_says() {
+    let hatch = Hatch::start().await;
+    let answer = accepted(
+        &hatch,
+        &json!({
+            "from": "[User@UseHatchApp.com](mailto:User@UseHatchApp.com)",
+            "to": ["Contact@Gmail.com", "second@example.com", "contact@gmail.com"],
+            "subject": "Grüße", "body": "text", "html": "<b>text</b>", "topic": "invoice",
+            "cc": "cc@example.com", "bcc": ["bcc@example.com", "cc@example.com"],
+            "reply_to": "answers@example.com", "headers": {"X-Campaign": "autumn"},
+            "in_reply_to": "<old@elsewhere.example>", "priority": "high",
+            "attachments": [
+                "https://example.com/a.jpg",
+                {"url": "https://example.com/b.pdf", "filename": "b.pdf"},
+                {"filename": "c.txt", "content_type": "text/plain", "content": "aGVsbG8="},
+            ],
+        }),
+    )
+    .await;
+    assert_eq!(answer.body["channel"], "email");
+    assert_eq!(answer.body["status"], "queued");
+    let event = requested(&hatch, &answer).await;
+    assert_eq!(event["from"], "User@usehatchapp.com");
+    // Local parts of different case may be different mailboxes.
+    assert_eq!(
+        event["to"],
+        json!(["Contact@gmail.com", "second@example.com", "contact@gmail.com"])
+    );
+    let email = &event["email"];
+    assert_eq!(email["subject"], "Grüße");
+    assert_eq!(email["html"], "<b>text</b>");
+    assert_eq!(email["cc"], json!(["cc@example.com"]));
+    assert_eq!(email["bcc"], json!(["bcc@example.com"]), "nobody gets it twice");
+    assert_eq!(email["reply_to"], "answers@example.com");
+    assert_eq!(email["headers"], json!({"X-Campaign": "autumn"}));
+    assert_eq!(email["in_reply_to"], "old@elsewhere.example");
+    assert_eq!(email["references"], json!(["old@elsewhere.example"]));
+    let id = format!("{}.{}@127.0.0.1", answer.text("id"), answer.text("conversation_id"));
+    assert_eq!(email["mail_id"], id);
+    assert_eq!(event["topic"], "invoice");
+    assert_eq!(event["attachments"][0]["url"], "https://example.com/a.jpg");
+    assert_eq!(event["attachments"][2]["content"], "aGVsbG8=");
+    let path = format!("/api/v1/messages/{}?after={}", answer.text("id"), answer.body["position"]);
+    assert_eq!(hatch.get(&path).await.body["channel"], "email");
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn an_email_needs_no_subject_and_no_text_beside_html() {
+    let hatch = Hatch::start().await;
+    let answer =
+        accepted(&hatch, &json!({"from": MAILBOX, "to": OTHER_MAILBOX, "html": "<p>x</p>"})).await;
+    let event = requested(&hatch, &answer).await;
+    assert_eq!(event["email"]["subject"], "(no subject)");
+    assert_eq!(event["body"], json!(null));
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn an_answer_to_our_own_mail_joins_its_conversation() {
+    let hatch = Hatch::start().await;
+    let first = accepted(&hatch, &mail()).await;
+    let mail_id = requested(&hatch, &first).await["email"]["mail_id"].clone();
+    let mut answer = mail();
+    answer["to"] = json!("somebody-else@example.com");
+    let apart = accepted(&hatch, &answer).await;
+    assert_ne!(apart.text("conversation_id"), first.text("conversation_id"));
+    answer["in_reply_to"] = mail_id;
+    let joined = accepted(&hatch, &answer).await;
+    assert_eq!(joined.text("conversation_id"), first.text("conversation_id"));
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn participants_and_topic_make_the_conversation() {
+    let hatch = Hatch::start().await;
+    let conversation = async |change: Value| {
+        let mut request = mail();
+        request
+            .as_object_mut()
+            .expect("an object")
+            .extend(change.as_object().expect("one").clone());
+        accepted(&hatch, &request).await.text("conversation_id").to_owned()
+    };
+    let plain = conversation(json!({})).await;
+    let turned = conversation(json!({"from": OTHER_MAILBOX, "to": MAILBOX})).await;
+    assert_eq!(turned, plain, "whoever writes");
+    assert_eq!(conversation(json!({"cc": "cc@example.com"})).await, plain, "copies do not count");
+    assert_eq!(conversation(json!({"topic": ""})).await, plain, "an empty topic is none");
+    let topic = conversation(json!({"topic": "invoice"})).await;
+    assert_ne!(topic, plain);
+    assert_eq!(conversation(json!({"topic": "invoice", "subject": "Other"})).await, topic);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn an_mms_takes_files_and_needs_no_text() {
+    let hatch = Hatch::start().await;
+    let files: Vec<String> = (0..10).map(|n| format!("https://example.com/{n}.jpg")).collect();
+    let request = json!({"from": SENDER, "to": CUSTOMER, "attachments": files});
+    let answer = accepted(&hatch, &request).await;
+    assert_eq!(answer.body["channel"], "mms");
+    assert_eq!(answer.body["conversation_id"], "9a2476e4-4694-8b3f-8121-f933c8b3c73b");
+    let event = requested(&hatch, &answer).await;
+    assert_eq!(event["attachments"].as_array().map(Vec::len), Some(10));
+    assert_eq!(event["body"], json!(null));
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_chat_is_stored_and_shown_and_sent_to_nobody() {
+    let hatch = Hatch::start().await;
+    let request = json!({"from": "alice", "to": ["bob", "carol"], "body": "Hi", "topic": "lunch"});
+    let answer = accepted(&hatch, &request).await;
+    assert_eq!(answer.body["channel"], "chat");
+    let message = hatch.message_with_status(answer.text("id"), "delivered").await;
+    assert_eq!(message["body"], "Hi");
+    assert_eq!(hatch.event_types(answer.text("id")).await, ["MessageRequested"]);
+    let named = json!({"channel": "chat", "from": SENDER, "to": OTHER_MAILBOX, "body": "Hi"});
+    accepted(&hatch, &named).await;
+    assert!(hatch.record().await.is_empty());
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn channels_of_later_are_refused_as_not_available_yet() {
+    let hatch = Hatch::start().await;
+    for channel in ["whatsapp", "voice", "voicemail"] {
+        for field in ["channel", "type"] {
+            let request = json!({field: channel, "from": SENDER, "to": CUSTOMER, "body": "Hi"});
+            let answer = hatch.post("/api/v1/messages", &request).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+            assert_eq!(answer.body["errors"][0]["pointer"], format!("/{field}"));
+            assert!(answer.text("detail").contains("not available yet"), "{}", answer.body);
+        }
+    }
+    assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_of_later_is_scheduled_until_it_is_called_off() {
+    let hatch = Hatch::start().await;
+    let at = SystemEnvironment.now() + TimeDelta::hours(1);
+    let request = json!({"from": SENDER, "to": CUSTOMER, "body": "Later", "send_at": at});
+    let answer = accepted(&hatch, &request).await;
+    assert_eq!(answer.body["status"], "scheduled");
+    let id = answer.text("id");
+    hatch.message_with_status(id, "scheduled").await;
+    assert_eq!(time(&requested(&hatch, &answer).await["send_at"]), at);
+
+    let canceled = hatch.request(Method::POST, &format!("{SEND}/{id}/cancel"), &[], None).await;
+    assert_eq!(canceled.status, StatusCode::OK, "{}", canceled.body);
+    assert_eq!(canceled.body["id"], id);
+    assert_eq!(canceled.body["status"], "canceled");
+    assert_eq!(canceled.header("hatch-position"), canceled.body["position"].to_string());
+    hatch.message_with_status(id, "canceled").await;
+    let again = hatch.request(Method::POST, &format!("{SEND}/{id}/cancel"), &[], None).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    assert!(again.text("detail").contains("canceled"), "{}", again.body);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_time_just_gone_by_is_now() {
+    let hatch = Hatch::start().await;
+    let at = SystemEnvironment.now() - TimeDelta::seconds(30);
+    let request = json!({"from": SENDER, "to": CUSTOMER, "body": "Now", "send_at": at});
+    let answer = accepted(&hatch, &request).await;
+    assert_eq!(answer.body["status"], "queued");
+    hatch.message_with_status(answer.text("id"), "delivered").await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_failed_message_is_retried_and_others_are_not() {
+    let hatch = Hatch::start().await;
+    let change = async |id: &str, what: &str| {
+        hatch.request(Method::POST, &format!("{SEND}/{id}/{what}"), &[], None).await
+    };
+    let failed = hatch.send_sms("+18045550400", "Hello").await;
+    hatch.message_with_status(&failed, "failed").await;
+    let conflict = change(&failed, "cancel").await;
+    assert_eq!(conflict.status, StatusCode::CONFLICT);
+    assert!(conflict.text("detail").contains("failed"), "{}", conflict.body);
+    let retried = change(&failed, "retry").await;
+    assert_eq!(retried.status, StatusCode::ACCEPTED, "{}", retried.body);
+    assert_eq!(retried.body["status"], "queued");
+    let types = hatch.event_types(&failed).await;
+    assert!(types.iter().any(|event| event == "RetryRequested"), "{types:?}");
+
+    let delivered = hatch.send_sms(CUSTOMER, "Hello").await;
+    hatch.message_with_status(&delivered, "delivered").await;
+    let conflict = change(&delivered, "retry").await;
+    assert_eq!(conflict.status, StatusCode::CONFLICT);
+    assert!(conflict.text("detail").contains("delivered"), "{}", conflict.body);
+    for id in ["0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11", "not-a-uuid"] {
+        for what in ["cancel", "retry"] {
+            assert_eq!(change(id, what).await.status, StatusCode::NOT_FOUND, "{id}/{what}");
+        }
+    }
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_that_came_in_is_neither_canceled_nor_retried() {
+    let hatch = Hatch::start().await;
+    let inbound = json!({"provider": "twilio", "from": CUSTOMER, "to": SENDER, "body": "Hi"});
+    let status = hatch.simulate_inbound(&inbound).await;
+    assert!((200..300).contains(&status), "{status}");
+    let received = hatch
+        .eventually("the message is shown", async |hatch| {
+            let list = hatch.get("/api/v1/messages?direction=inbound").await;
+            list.body["data"][0]["id"].as_str().map(str::to_owned)
+        })
+        .await;
+    for what in ["cancel", "retry"] {
+        let path = format!("{SEND}/{received}/{what}");
+        let answer = hatch.request(Method::POST, &path, &[], None).await;
+        assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.body);
+        assert!(answer.text("detail").contains("received"), "{}", answer.body);
+    }
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn of_a_cancel_and_a_claim_exactly_one_wins() {
+    let hatch = Hatch::start().await;
+    let mut canceled = 0;
+    for n in 0..30 {
+        let id = hatch.send_sms(CUSTOMER, &format!("race {n}")).await;
+        let path = format!("{SEND}/{id}/cancel");
+        let answer = hatch.request(Method::POST, &path, &[], None).await;
+        let status = match answer.status {
+            StatusCode::OK => "canceled",
+            StatusCode::CONFLICT => "delivered",
+            other => panic!("{other}: {}", answer.body),
+        };
+        canceled += usize::from(status == "canceled");
+        hatch.message_with_status(&id, status).await;
+        let types = hatch.event_types(&id).await;
+        let claimed = types.iter().any(|event| event == "SendAttempted");
+        assert_eq!(claimed, status == "delivered", "{types:?}");
+    }
+    assert_eq!(hatch.record().await.len(), 30 - canceled);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_batch_answers_each_message_for_itself() {
+    let hatch = Hatch::start().await;
+    let batch = json!({"messages": [
+        {"from": SENDER, "to": CUSTOMER, "body": "one"},
+        {"from": SENDER, "to": "+1804", "body": "two"},
+        "three",
+        {"from": SENDER, "to": CUSTOMER, "body": "four", "colour": "red"},
+        mail(),
+    ]});
+    let answer = hatch.post("/api/v1/messages/batch", &batch).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    let data = answer.body["data"].as_array().expect("a list");
+    assert_eq!(data.len(), 5);
+    assert_eq!(data[0]["status"], "queued");
+    assert_eq!(data[1]["error"]["errors"][0]["pointer"], "/to");
+    assert_eq!(data[2]["error"]["status"], 400);
+    assert_eq!(data[3]["error"]["errors"][0]["pointer"], "/colour");
+    assert_eq!(data[4]["channel"], "email");
+    hatch.message_with_status(data[0]["id"].as_str().expect("an id"), "delivered").await;
+    let requests = "SELECT count(*) FROM es.events WHERE type = 'MessageRequested'";
+    assert_eq!(hatch.count(requests).await, 2);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_batch_holds_a_thousand_and_no_more() {
+    let hatch = Hatch::start_with(&[hatch::roles::Role::Command], |_| {}).await;
+    let batch = |count: usize| {
+        let one = json!({"from": SENDER, "to": CUSTOMER, "body": "Hello"});
+        json!({"messages": vec![one; count]})
+    };
+    for count in [0, 1_001] {
+        let answer = hatch.post("/api/v1/messages/batch", &batch(count)).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert_eq!(answer.body["errors"][0]["pointer"], "/messages");
+    }
+    assert_eq!(hatch.log_length().await, 0);
+    let answer = hatch.post("/api/v1/messages/batch", &batch(1_000)).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    let data = answer.body["data"].as_array().expect("a list");
+    assert!(data.iter().all(|item| item["status"] == "queued"), "{data:?}");
+    assert_eq!(hatch.log_length().await, 1_000);
+    assert_eq!(answer.header("hatch-position"), "1000");
+    hatch.finish().await;
+}
+
+/// So that a time can be compared however it is written.
+fn time(value: &Value) -> DateTime<Utc> {
+    let text = value.as_str().unwrap_or_else(|| panic!("no time: {value}"));
+    DateTime::parse_from_rfc3339(text).expect("RFC 3339").to_utc()
+}

@@ -1,0 +1,49 @@
+//! A projection that meets an event of the future halts, and nothing else does.
+
+use hatch_domain::ids::TenantId;
+use reqwest::StatusCode;
+
+use crate::harness::{CUSTOMER, Hatch};
+
+#[tokio::test]
+async fn a_halted_projection_is_shown_and_stops_nobody_else() {
+    let hatch = Hatch::start().await;
+    let first = hatch.send_sms(CUSTOMER, "before").await;
+    hatch.message_with_status(&first, "delivered").await;
+    append_an_event_of_the_future(&hatch).await;
+    hatch
+        .eventually("the projection is halted", async |hatch| {
+            let projections = hatch.get("/api/v1/projections").await;
+            (projections.body["data"][0]["status"] == "halted").then_some(())
+        })
+        .await;
+    let second = hatch.send_sms(CUSTOMER, "after").await;
+    hatch
+        .eventually("messages are still sent", async |hatch| {
+            let types = hatch.event_types(&second).await;
+            types.contains(&"MessageDelivered".to_owned()).then_some(())
+        })
+        .await;
+    assert_eq!(hatch.get("/api/v1/messages").await.status, StatusCode::OK);
+    hatch.finish().await;
+}
+
+/// As a newer hatch would, whose events this build does not know.
+async fn append_an_event_of_the_future(hatch: &Hatch) {
+    let session = hatch.database.connect().await;
+    let tenant = TenantId::DEFAULT.0;
+    session
+        .execute(
+            "WITH head AS (SELECT pg_advisory_xact_lock($2), max(position) + 1 AS next FROM es.events), \
+                  stream AS (INSERT INTO es.streams VALUES (gen_random_uuid(), $1, 1) RETURNING *) \
+             INSERT INTO es.events (position, stream_id, version, tenant_id, event_id, type, \
+                 schema_version, epoch, recorded_at, aggregate, metadata, payload) \
+             SELECT next, stream_id, 1, $1, gen_random_uuid(), 'MessageTeleported', 1, 1, now(), \
+                 'message', '{\"correlation_id\": \"00000000-0000-0000-0000-000000000000\", \
+                 \"actor\": \"test\"}', '{}' FROM head, stream",
+            &[&tenant, &i64::from_be_bytes(*b"hatchlog")],
+        )
+        .await
+        .expect("appended");
+    session.close().await;
+}
