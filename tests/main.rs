@@ -15,6 +15,7 @@ mod inbound;
 mod load;
 mod outcomes;
 mod process;
+mod providers;
 mod queries;
 mod random_input;
 mod send;
