@@ -17,6 +17,7 @@ mod live;
 mod load;
 mod outcomes;
 mod process;
+mod providers;
 mod queries;
 mod random_input;
 mod send;
