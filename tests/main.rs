@@ -15,6 +15,7 @@ mod idempotency;
 mod inbound;
 mod live;
 mod load;
+mod observations;
 mod outcomes;
 mod process;
 mod providers;

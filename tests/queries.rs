@@ -145,3 +145,55 @@ async fn readiness_names_each_dependency_and_projections_their_lag() {
     assert!(data.iter().all(|p| p["lag_events"].is_i64() && p["lag_seconds"].is_number()));
     hatch.finish().await;
 }
+
+#[tokio::test]
+async fn dead_letters_are_the_messages_that_were_given_up() {
+    let hatch = Hatch::start().await;
+    let mut failed = Vec::new();
+    for _ in 0..3 {
+        let id = hatch.send_sms("+18045550400", "to nobody").await;
+        hatch.message_with_status(&id, "failed").await;
+        failed.insert(0, id);
+    }
+    let fine = hatch.send_sms(CUSTOMER, "Hello").await;
+    hatch.message_with_status(&fine, "delivered").await;
+    let first = hatch.get("/api/v1/dead-letters?limit=2").await;
+    let cursor = first.text("next_cursor");
+    let rest = hatch.get(&format!("/api/v1/dead-letters?limit=2&cursor={cursor}")).await;
+    let ids = |answer: &crate::harness::Answer| {
+        let data = answer.body["data"].as_array().expect("a list").clone();
+        data.into_iter().map(|m| m["id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!([ids(&first), ids(&rest)].concat(), failed, "newest first");
+    assert_eq!(rest.body["next_cursor"], Value::Null);
+    assert_eq!(first.body["data"][0]["error"]["permanent"], true);
+    let none = hatch.get("/api/v1/dead-letters?channel=email").await;
+    assert_eq!(none.body["data"], json!([]));
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn filters_take_every_status_channel_and_kind_of_address_and_name_them_else() {
+    let hatch = Hatch::start().await;
+    let statuses = "scheduled queued sending retrying in_doubt sent undelivered failed delivered \
+        read canceled received";
+    let mut queries: Vec<String> =
+        statuses.split_whitespace().map(|status| format!("status={status}")).collect();
+    queries.extend(["sms", "mms", "email", "chat"].map(|channel| format!("channel={channel}")));
+    queries.extend(["a%40x.com", "alice", "%2B12016661234"].map(|a| format!("participant={a}")));
+    for query in queries {
+        let answer = hatch.get(&format!("/api/v1/messages?{query}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.body);
+    }
+    for (query, pointer) in [
+        ("status=lost", "?status"),
+        ("channel=pigeon", "?channel"),
+        ("participant=%2B1", "?participant"),
+        ("participant=a%40b", "?participant"),
+    ] {
+        let answer = hatch.get(&format!("/api/v1/messages?{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{query}");
+    }
+    hatch.finish().await;
+}

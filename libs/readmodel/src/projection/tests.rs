@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use hatch_domain::address::Address;
+use hatch_domain::message::event::{
+    Attachment, Channel, Email, MessageCanceled, MessageDeferred, MessageEvent, MessageRead,
+    MessageRequested, RetryRequested,
+};
 use hatch_domain::message::status::Status;
 use hatch_eventstore::{Position, RecordedEvent};
 use proptest::prelude::*;
@@ -154,6 +159,120 @@ fn a_conversation_counts_exactly_and_shows_its_latest_message() {
     let preview = conversation.last_message.preview.as_deref().expect("it has a text");
     assert!(preview.starts_with("two lines word word"), "{preview}");
     assert!((138..=140).contains(&preview.chars().count()), "{preview}");
+}
+
+#[test]
+fn a_mail_shows_all_that_a_mail_has_and_its_subject_where_it_has_no_text() {
+    let mut history = History::default();
+    let mail = |text: &str| Address::email(text).expect("an address");
+    history.record(
+        TENANT,
+        1,
+        MessageRequested {
+            channel: Channel::Email,
+            body: None,
+            attachments: vec![Attachment {
+                filename: Some("a.txt".to_owned()),
+                content: Some("aGVsbG8=".to_owned()),
+                ..Attachment::default()
+            }],
+            email: Some(Box::new(Email {
+                subject: Some("An  offer".to_owned()),
+                html: Some("<p>Hello</p>".to_owned()),
+                cc: vec![mail("c@example.com")],
+                bcc: vec![mail("b@example.com")],
+                mail_id: Some("name@example.com".to_owned()),
+                ..Email::default()
+            })),
+            topic: Some("offers".to_owned()),
+            ..requested(TENANT, &mail("us@example.com"), &mail("them@example.com"))
+        },
+    );
+    let rows = folded(&history);
+    let content = &rows.contents[0];
+    assert_eq!(content.subject.as_deref(), Some("An  offer"));
+    assert_eq!(content.html.as_deref(), Some("<p>Hello</p>"));
+    assert_eq!(
+        (&content.cc[..], &content.bcc[..]),
+        (&[mail("c@example.com")][..], &[mail("b@example.com")][..])
+    );
+    assert_eq!(content.mail_id.as_deref(), Some("name@example.com"));
+    let shown = serde_json::json!([{"filename": "a.txt", "size_bytes": 5}]);
+    assert_eq!(content.attachments, shown, "the file itself is in the event");
+    let conversation = &rows.conversations[&content.conversation_id];
+    assert_eq!(conversation.topic.as_deref(), Some("offers"));
+    assert_eq!(conversation.last_message.preview.as_deref(), Some("An offer"));
+    assert_eq!(conversation.participants.len(), 2, "copies are no participants");
+}
+
+#[test]
+fn a_schedule_is_the_first_due_time_and_a_cancel_ends_it() {
+    let mut history = History::default();
+    let request = requested(TENANT, &phone(OURS), &customer(1));
+    history.record(TENANT, 1, MessageRequested { send_at: Some(at(500)), ..request });
+    let rows = folded(&history);
+    assert_eq!(rows.contents[0].scheduled_at, Some(at(500)));
+    let waiting = state(&rows, 1);
+    assert_eq!(waiting.progress.status, Status::Scheduled);
+    assert_eq!(waiting.next_attempt_at, Some(at(500)));
+    history.record(TENANT, 1, MessageCanceled { at: at(0) });
+    let rows = folded(&history);
+    let canceled = state(&rows, 1);
+    assert_eq!(canceled.progress.status, Status::Canceled);
+    assert_eq!(canceled.next_attempt_at, None);
+}
+
+#[test]
+fn a_deferral_puts_off_the_next_attempt_and_leaves_the_reason_of_the_last() {
+    let deferred =
+        || MessageEvent::from(MessageDeferred { reason: "rate".into(), until: at(90), at: at(0) });
+    let queued = outbound([deferred()]);
+    assert_eq!((queued.progress.status, queued.next_attempt_at), (Status::Queued, Some(at(90))));
+    let retrying = outbound([attempted(1), send_failed(1, Some(at(60))), deferred()]);
+    assert_eq!(retrying.progress.status, Status::Retrying);
+    assert_eq!(retrying.next_attempt_at, Some(at(90)));
+    assert_eq!(retrying.error, Some(error("20500", false)));
+    let late = outbound([attempted(1), sent(1), deferred()]);
+    assert_eq!((late.progress.status, late.next_attempt_at), (Status::Sent, None));
+}
+
+#[test]
+fn a_new_round_begins_without_the_error_of_the_last() {
+    let life = [attempted(1), send_failed(1, None), failed(1), RetryRequested { at: at(0) }.into()];
+    let again = outbound(life.clone());
+    assert_eq!((again.progress.status, again.progress.attempt), (Status::Queued, 1));
+    assert_eq!((again.error, again.next_attempt_at), (None, None));
+    let sent = outbound(life.into_iter().chain([attempted(2), sent(2)]));
+    assert_eq!((sent.progress.status, sent.progress.attempt), (Status::Sent, 2));
+    assert_eq!(sent.provider_message_id.as_deref(), Some("SM2"));
+}
+
+#[test]
+fn a_read_message_knows_when_whatever_order_its_receipts_have() {
+    let read = || {
+        MessageEvent::from(MessageRead {
+            attempt: 1,
+            provider_message_id: "SM1".to_owned(),
+            receipt_id: uuid::Uuid::from_u128(8),
+            at: at(0),
+        })
+    };
+    let state = outbound([attempted(1), read(), sent(1), delivered(1)]);
+    assert_eq!(state.progress.status, Status::Read);
+    assert_eq!((state.read_at, state.sent_at), (Some(at(3)), Some(at(4))));
+    assert_eq!(state.delivered_at, Some(at(5)));
+    assert_eq!(state.provider_message_id.as_deref(), Some("SM1"));
+}
+
+#[test]
+fn a_chat_message_has_arrived_when_it_is_written() {
+    let mut history = History::default();
+    let name = |text: &str| Address::name(text).expect("a name");
+    let request = requested(TENANT, &name("alice"), &name("bob"));
+    history.record(TENANT, 1, MessageRequested { channel: Channel::Chat, ..request });
+    let rows = folded(&history);
+    let state = state(&rows, 1);
+    assert_eq!((state.progress.status, state.delivered_at), (Status::Delivered, Some(at(1))));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod applying;
 mod listing;
 mod plans;
 mod waiting;
+mod waiting_receipts;
 
 use std::sync::Arc;
 use std::time::Duration;

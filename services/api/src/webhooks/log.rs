@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use axum::http::HeaderName;
-use axum::http::header::{AUTHORIZATION, COOKIE};
+use axum::http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use chrono::{DateTime, Utc};
 use hatch_eventstore::SideRow;
 use hatch_providers::RawRequest;
@@ -22,8 +22,8 @@ const BODY_BYTES_MAX: usize = 128 * 1024;
 /// Bytes kept of a body that nobody vouches for.
 const UNSIGNED_BODY_BYTES_MAX: usize = 8 * 1024;
 
-/// Headers whose value is a secret, and not kept.
-const SECRET: [HeaderName; 2] = [AUTHORIZATION, COOKIE];
+/// Headers that are not kept: they let their holder in.
+const SECRETS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 
 /// One row.
 #[derive(Debug, Clone, Serialize)]
@@ -52,11 +52,11 @@ impl Entry {
         request: &RawRequest,
         received_at: DateTime<Utc>,
     ) -> Self {
-        let headers = request.headers.iter().map(|(name, value)| {
-            let value = if SECRET.contains(name) { b"(secret)" } else { value.as_bytes() };
-            (name.to_string(), String::from_utf8_lossy(value).replace('\0', ""))
+        let kept = request.headers.iter().filter(|(name, _)| !SECRETS.contains(name));
+        let headers = kept.map(|(name, value)| {
+            (name.to_string(), storable(&String::from_utf8_lossy(value.as_bytes())))
         });
-        let kept = &request.body[..request.body.len().min(BODY_BYTES_MAX)];
+        let body = &request.body[..request.body.len().min(BODY_BYTES_MAX)];
         Self {
             id,
             tenant_id,
@@ -70,7 +70,7 @@ impl Entry {
             method: request.method.to_string(),
             path_and_query: request.path_and_query.to_string(),
             headers: headers.collect(),
-            body: hex(kept),
+            body: hex(body),
             received_at,
         }
     }
@@ -78,12 +78,20 @@ impl Entry {
     /// The row for an outcome, with a sentence where there is one.
     pub(super) fn row(&self, outcome: Outcome, detail: Option<String>) -> SideRow {
         let mut entry = Self { outcome, detail, ..self.clone() };
+        for text in [&mut entry.account, &mut entry.provider_message_id, &mut entry.detail] {
+            *text = text.as_deref().map(storable);
+        }
         if outcome == Outcome::RejectedSignature {
             entry.body.truncate("\\x".len() + 2 * UNSIGNED_BODY_BYTES_MAX);
         }
         let row = serde_json::to_string(&entry).expect("a row of texts serialises");
         SideRow { table: TABLE, row }
     }
+}
+
+/// `text` as PostgreSQL can keep it: without NUL, which its `text` does not have.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// PostgreSQL's text form of a bytea.

@@ -19,6 +19,7 @@ use hatch_eventstore::{
 use hatch_providers::{Inbound, Observation, Receipt, ReceiptOutcome};
 use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
 use hatch_telemetry::{span, trace};
+use tracing::{Instrument, Span};
 
 use super::log::Entry;
 use super::matching::KeptReceipt;
@@ -76,7 +77,7 @@ enum Meaning {
 struct Stream {
     before: Message,
     version: i64,
-    /// The trace that its last event belongs to.
+    /// Of the request that the message began with.
     traceparent: Option<String>,
     now: Message,
     events: Vec<MessageEvent>,
@@ -293,13 +294,16 @@ impl Recording<'_> {
             if last {
                 side_rows.push(self.entry.row(after.outcome(), after.detail()));
             }
-            let append = Append { writes: self.writes(streams), side_rows, ..Append::default() };
-            match self.webhooks.store.appender().append(append).await {
+            let (writes, spans) = self.writes(streams);
+            let append = Append { writes, side_rows, ..Append::default() };
+            // One append stands in the trace of one message only: of the first that it is about.
+            let span = spans.first().cloned().unwrap_or_else(Span::current);
+            match self.webhooks.store.appender().append(append).instrument(span).await {
                 Ok(_) => {
-                    *summary = after;
                     if last {
-                        self.count(summary.outcome());
+                        self.count(after.outcome());
                     }
+                    *summary = after;
                     return Ok(());
                 }
                 Err(AppendError::Conflict { .. }) if decisions < DECISIONS_MAX => decisions += 1,
@@ -332,26 +336,42 @@ impl Recording<'_> {
         ids.dedup();
         let loads = ids.into_iter().map(|id| async move {
             let loaded = self.webhooks.store.load_traced(self.account.tenant_id.0, id.0).await;
-            let Loaded { state: before, version, traceparent } = loaded?;
-            let now = Message::clone(&before);
+            let Loaded { state: before, version, traceparent }: Loaded<Message> = loaded?;
+            let now = before.clone();
             Ok((id, Stream { before, version, traceparent, now, events: Vec::new() }))
         });
         stream::iter(loads).buffer_unordered(LOADS_MAX).try_collect().await
     }
 
-    fn writes(&self, streams: BTreeMap<MessageId, Stream>) -> Vec<StreamWrite> {
+    /// What is to be written, and spans of the messages' traces, to be closed when it is.
+    fn writes(&self, streams: BTreeMap<MessageId, Stream>) -> (Vec<StreamWrite>, Vec<Span>) {
         let changed = streams.into_iter().filter(|(_, stream)| !stream.events.is_empty());
         changed
             .map(|(id, stream)| {
+                let provider = self.account.provider;
+                let span = match &stream.traceparent {
+                    // Part of the message's trace, not of the one that the request began.
+                    Some(traceparent) => {
+                        let span =
+                            span!("receipt", otel.kind = "consumer", provider, message_id = %id);
+                        trace::set_parent(&span, Some(traceparent));
+                        trace::link_to_current(&span);
+                        span
+                    }
+                    None => Span::current(),
+                };
                 let metadata = Metadata {
                     correlation_id: id.0,
-                    actor: format!("webhook:{}", self.account.provider),
-                    traceparent: self.continued(id, stream.traceparent),
+                    actor: format!("webhook:{provider}"),
+                    traceparent: match stream.traceparent.filter(|_| span.is_disabled()) {
+                        None => span.in_scope(trace::current),
+                        carried => carried,
+                    },
                     ..Metadata::default()
                 };
                 let store = &self.webhooks.store;
                 let (_, events) = store.record(stream.before, &stream.events, &metadata);
-                StreamWrite {
+                let write = StreamWrite {
                     stream_id: id.0,
                     tenant_id: self.account.tenant_id.0,
                     expected: match stream.version {
@@ -359,21 +379,10 @@ impl Recording<'_> {
                         version => ExpectedVersion::Exact(version),
                     },
                     events,
-                }
+                };
+                (write, span)
             })
-            .collect()
-    }
-
-    /// A step in the trace that the message began, and not in the one of the provider's request.
-    fn continued(&self, message_id: MessageId, traceparent: Option<String>) -> Option<String> {
-        let provider = self.account.provider;
-        let span = span!("receipt", otel.kind = "consumer", provider, %message_id);
-        if traceparent.is_none() || span.is_disabled() {
-            return traceparent.or_else(trace::current);
-        }
-        trace::set_parent(&span, traceparent.as_deref());
-        trace::link_to_current(&span);
-        span.in_scope(trace::current)
+            .unzip()
     }
 
     /// The row of a receipt that waits.

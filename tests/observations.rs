@@ -1,0 +1,296 @@
+//! What webhooks say, whatever provider says it: arrays of receipts, and mails that join a thread.
+//!
+//! A webhook role of the test's own understands every signed request as what the test wrote.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use hatch_api::webhooks::{Account, Webhooks};
+use hatch_domain::Environment;
+use hatch_domain::address::Address;
+use hatch_domain::conversation::conversation_id;
+use hatch_domain::ids::TenantId;
+use hatch_domain::message::event::{Attachment, Channel, Email};
+use hatch_eventstore::{Appender, AppenderConfig, Log, Store, SystemEnvironment};
+use hatch_providers::twilio::TwilioWebhook;
+use hatch_providers::{
+    Correlation, Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Refusal,
+    Verified, Webhook,
+};
+use hatch_readmodel::ReadModel;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::harness::{AUTH_TOKEN, CUSTOMER, Hatch};
+use crate::webhooks::Post;
+
+/// Verifies as Twilio does; what a request says, the test has said before.
+struct Scripted {
+    twilio: TwilioWebhook,
+    says: Arc<Mutex<Vec<Observation>>>,
+}
+
+impl Webhook for Scripted {
+    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
+        self.twilio.verify(request)
+    }
+
+    fn parse(&self, _: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood> {
+        Ok(self.says.lock().expect("no panic").clone())
+    }
+
+    fn success(&self) -> axum::http::Response<Bytes> {
+        self.twilio.success()
+    }
+}
+
+/// A webhook role beside those of `hatch`.
+struct Role {
+    address: String,
+    says: Arc<Mutex<Vec<Observation>>>,
+    shutdown: CancellationToken,
+}
+
+impl Role {
+    async fn start(hatch: &Hatch) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = format!("http://{}", listener.local_addr().expect("bound"));
+        let mut settings = hatch.settings.twilio.clone().expect("it is configured");
+        settings.public_url = address.parse().expect("a URL");
+        let twilio = TwilioWebhook::new(settings).expect("settings");
+        let (says, shutdown) = (Arc::default(), CancellationToken::new());
+        let config = hatch.database.config();
+        let pool = hatch_eventstore::pool(&config, 4, std::time::Duration::from_secs(5));
+        let (appender, _) = Appender::start(AppenderConfig::default(), config, shutdown.clone());
+        let log = Log::new(pool.clone());
+        let router = hatch_api::webhooks::router(Webhooks {
+            store: Store::new(appender, log, Arc::new(SystemEnvironment)),
+            read_model: ReadModel::new(pool),
+            accounts: vec![Account {
+                tenant_id: TenantId::DEFAULT,
+                provider: "scripted",
+                path: "scripted/inbound",
+                webhook: Arc::new(Scripted { twilio, says: Arc::clone(&says) }),
+            }],
+            stats: Arc::default(),
+        });
+        let app = hatch_api::app(router, || SystemEnvironment.new_id(), Arc::default());
+        tokio::spawn(hatch_api::serve(listener, app, shutdown.clone()));
+        Self { address, says, shutdown }
+    }
+
+    /// Posts a webhook that says `observations`.
+    async fn post(&self, hatch: &Hatch, observations: Vec<Observation>) {
+        *self.says.lock().expect("no panic") = observations;
+        let post = Post {
+            path_and_query: "/api/v1/webhooks/scripted/inbound".to_owned(),
+            form: vec![("any", "thing".to_owned())],
+            token: AUTH_TOKEN,
+        };
+        let status = post.send_to(hatch, &self.address).await;
+        assert!(status.is_success(), "{status}");
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+fn receipt(id: &str, n: u128, outcome: ReceiptOutcome) -> Observation {
+    Observation::Receipt(Receipt {
+        correlation: Some(Correlation {
+            tenant_id: TenantId::DEFAULT,
+            message_id: id.parse().expect("an id"),
+            attempt: 1,
+        }),
+        account: "one".to_owned(),
+        provider_message_id: format!("name-{id}"),
+        receipt_id: Uuid::from_u128(n),
+        outcome,
+    })
+}
+
+fn address(text: &str) -> Address {
+    Address::email(text).expect("an address")
+}
+
+fn mail(name: &str, from: &str, email: Email) -> Observation {
+    Observation::Inbound(Inbound {
+        account: "one".to_owned(),
+        provider_message_id: name.to_owned(),
+        channel: Channel::Email,
+        from: address(from),
+        to: vec![address("user@usehatchapp.com")],
+        body: Some("Hi".to_owned()),
+        attachments: Vec::new(),
+        email: Some(Box::new(Email { mail_id: Some(name.to_owned()), ..email })),
+        segments: None,
+    })
+}
+
+/// The webhook log, newest first.
+async fn logged(hatch: &Hatch) -> Vec<Value> {
+    let log = hatch.get("/api/v1/webhook-log").await;
+    log.body["data"].as_array().cloned().unwrap_or_default()
+}
+
+/// The inbound message that the provider calls `name`, once it is shown.
+async fn shown(hatch: &Hatch, name: &str) -> Value {
+    hatch
+        .eventually("the mail is shown", async |hatch| {
+            let list = hatch.get("/api/v1/messages?direction=inbound").await;
+            let data = list.body["data"].as_array()?;
+            data.iter().find(|message| message["provider_message_id"] == *name).cloned()
+        })
+        .await
+}
+
+#[tokio::test]
+async fn an_array_of_receipts_is_one_append_and_one_row_of_the_log() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(hatch.send_sms("+18045550888", "silent").await);
+    }
+    for id in &ids {
+        hatch.message_with_status(id, "sent").await;
+    }
+    let before = hatch.log_length().await;
+    let unknown = "0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11";
+    let array = || {
+        vec![
+            receipt(&ids[0], 1, ReceiptOutcome::Delivered),
+            receipt(&ids[1], 2, ReceiptOutcome::Delivered),
+            receipt(&ids[0], 3, ReceiptOutcome::Read),
+            receipt(&ids[0], 1, ReceiptOutcome::Delivered),
+            receipt(&ids[2], 4, ReceiptOutcome::Progress),
+            receipt(unknown, 5, ReceiptOutcome::Delivered),
+        ]
+    };
+    role.post(&hatch, array()).await;
+    assert_eq!(hatch.log_length().await, before + 3);
+    let read = hatch.message_with_status(&ids[0], "read").await;
+    assert!(read["read_at"].is_string() && read["delivered_at"].is_string(), "{read}");
+    hatch.message_with_status(&ids[1], "delivered").await;
+    let times = "SELECT count(DISTINCT recorded_at) FROM es.events
+                  WHERE metadata->>'actor' = 'webhook:scripted'";
+    assert_eq!(hatch.count(times).await, 1, "one append, one time");
+
+    role.post(&hatch, array()).await;
+    assert_eq!(hatch.log_length().await, before + 3, "a repeat adds nothing");
+    let rows = logged(&hatch).await;
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[1]["outcome"], "quarantined");
+    let detail = "there is no such message; 3 applied, 1 duplicate, 1 ignored, 1 refused";
+    assert_eq!(rows[1]["detail"], detail);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn more_receipts_than_one_append_takes_are_all_recorded() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    let one = |n| mail(&format!("{n}@x.com"), &format!("customer{n}@x.com"), Email::default());
+    role.post(&hatch, (0..450).map(one).collect()).await;
+    assert_eq!(hatch.log_length().await, 450);
+    role.post(&hatch, (0..451).map(one).collect()).await;
+    assert_eq!(hatch.log_length().await, 451);
+    assert_eq!(logged(&hatch).await[0]["detail"], "1 applied, 450 duplicate");
+    role.post(&hatch, Vec::new()).await;
+    assert_eq!(logged(&hatch).await[0]["outcome"], "ignored");
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn two_webhooks_about_one_message_at_once_are_both_recorded() {
+    let hatch = Hatch::start().await;
+    let (one, two) = (Role::start(&hatch).await, Role::start(&hatch).await);
+    let id = hatch.send_sms("+18045550888", "silent").await;
+    hatch.message_with_status(&id, "sent").await;
+    tokio::join!(
+        one.post(&hatch, vec![receipt(&id, 1, ReceiptOutcome::Delivered)]),
+        two.post(&hatch, vec![receipt(&id, 2, ReceiptOutcome::Read)]),
+    );
+    hatch.message_with_status(&id, "read").await;
+    assert_eq!(logged(&hatch).await.len(), 2);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_mail_joins_the_thread_that_it_answers_and_else_its_participants() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    let ours = hatch.send_sms(CUSTOMER, "stands for a mail of ours").await;
+    let sent = hatch.message_with_status(&ours, "delivered").await;
+    let conversation = sent["conversation_id"].as_str().expect("an id");
+    let name = format!("{ours}.{conversation}@usehatchapp.com");
+    let answer = Email {
+        subject: Some("Re: Hello".to_owned()),
+        html: Some("<p>Hi</p>".to_owned()),
+        cc: vec![address("boss@x.com")],
+        references: vec![name],
+        ..Email::default()
+    };
+    role.post(&hatch, vec![mail("a@x.com", "else@x.com", answer)]).await;
+    let answer = shown(&hatch, "a@x.com").await;
+    assert_eq!(answer["conversation_id"], conversation);
+    assert_eq!(answer["subject"], "Re: Hello");
+    assert_eq!(answer["html"], "<p>Hi</p>");
+    assert_eq!(answer["cc"][0], "boss@x.com");
+
+    // One that answers that answer, from somebody else again.
+    let email = Email { in_reply_to: Some("<a@x.com>".to_owned()), ..Email::default() };
+    role.post(&hatch, vec![mail("b@x.com", "third@x.com", email)]).await;
+    assert_eq!(shown(&hatch, "b@x.com").await["conversation_id"], conversation);
+
+    // A name like ours proves nothing: its message has to be there and of that conversation.
+    let forged = format!("{}.{conversation}@usehatchapp.com", Uuid::from_u128(9));
+    let email = Email { in_reply_to: Some(forged), ..Email::default() };
+    role.post(&hatch, vec![mail("c@x.com", "third@x.com", email)]).await;
+    let parties = [address("third@x.com"), address("user@usehatchapp.com")];
+    let alone = conversation_id(TenantId::DEFAULT, &parties, None);
+    assert_eq!(shown(&hatch, "c@x.com").await["conversation_id"], alone.to_string());
+
+    // The first wins, whatever else a repeat says.
+    let before = hatch.log_length().await;
+    role.post(&hatch, vec![mail("c@x.com", "fourth@x.com", Email::default())]).await;
+    assert_eq!(hatch.log_length().await, before);
+    let list = hatch.get("/api/v1/conversations?participant=third%40X.com&channel=email").await;
+    assert_eq!(list.body["data"].as_array().map(Vec::len), Some(1), "{}", list.body);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_mails_files_are_shown_by_name_and_size_and_too_many_bytes_are_left_out() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    let file = |name: &str, bytes: usize| Attachment {
+        filename: Some(name.to_owned()),
+        content_type: Some("text/plain".to_owned()),
+        content: Some("AAAA".repeat(bytes / 3)),
+        ..Attachment::default()
+    };
+    let Observation::Inbound(mut inbound) = mail("a@x.com", "customer@x.com", Email::default())
+    else {
+        unreachable!("a mail comes in")
+    };
+    inbound.attachments = vec![file("small", 300), file("large", 3_000_000), file("other", 30)];
+    role.post(&hatch, vec![Observation::Inbound(inbound)]).await;
+    let message = shown(&hatch, "a@x.com").await;
+    let sizes: Vec<_> = message["attachments"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|file| (file["filename"].as_str(), file["size_bytes"].as_u64()))
+        .collect();
+    assert_eq!(
+        sizes,
+        [(Some("small"), Some(300)), (Some("large"), None), (Some("other"), Some(30))]
+    );
+    hatch.finish().await;
+}
