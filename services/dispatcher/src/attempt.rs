@@ -312,6 +312,7 @@ impl Dispatcher {
                 correlation_id: pending.correlation_id,
                 causation_id: Some(pending.causation_id),
                 actor: "dispatcher".to_owned(),
+                // The sweeper acts outside of any span: what it appends belongs to the message's trace.
                 traceparent: trace::current().or_else(|| pending.traceparent.clone()),
             },
             key: None,

@@ -173,9 +173,10 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
         attempts: TaskTracker::new(),
         retries_waiting: Arc::new(Semaphore::new(RETRIES_WAITING_MAX)),
     });
-    let mut channels: Vec<Channel> =
-        dispatcher.dependencies.accounts.iter().flat_map(|a| a.channels).copied().collect();
-    channels.dedup();
+    let carried = |channel: &Channel| {
+        dispatcher.dependencies.accounts.iter().any(|account| account.channels.contains(channel))
+    };
+    let channels: Vec<Channel> = Channel::ALL.into_iter().filter(carried).collect();
     let queues = channels
         .iter()
         .flat_map(|channel| Priority::ALL.map(|priority| (*channel, priority)))
