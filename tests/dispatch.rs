@@ -6,14 +6,15 @@ use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, StartAttempt};
 use hatch_eventstore::{
-    Appender, AppenderConfig, Execute, Known, Log, Metadata, Store, SystemEnvironment,
+    Appender, AppenderConfig, Execute, ExecuteResult, Known, Log, Metadata, Store,
+    SystemEnvironment,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{ACCOUNT, CUSTOMER, Hatch};
 
-const NOBODY_DISPATCHES: &[Role] =
+pub(crate) const NOBODY_DISPATCHES: &[Role] =
     &[Role::Command, Role::Query, Role::Webhook, Role::Relay, Role::Projector];
 
 #[tokio::test]
@@ -50,38 +51,46 @@ async fn an_attempt_that_another_claimed_is_not_made() {
     hatch.finish().await;
 }
 
-/// Claims the message's attempt as a dispatcher elsewhere would.
-async fn claim(hatch: &Hatch, id: &str) {
-    let postgres = hatch.database.config().clone();
-    let pool = hatch_eventstore::pool(&postgres, 1, std::time::Duration::from_secs(5));
-    let stop = CancellationToken::new();
-    let (appender, task) = Appender::start(AppenderConfig::default(), postgres, stop.clone());
-    let environment = SystemEnvironment;
-    let store = Store::new(appender, Log::new(pool), std::sync::Arc::new(environment));
-    let now = environment.now();
+/// Claims the message's attempt as a dispatcher elsewhere would that then dies.
+pub(crate) async fn claim(hatch: &Hatch, id: &str) {
+    let now = SystemEnvironment.now();
     let command = MessageCommand::StartAttempt(StartAttempt {
         provider: "twilio".to_owned(),
         account: ACCOUNT.to_owned(),
-        token: environment.new_id(),
+        token: SystemEnvironment.new_id(),
         call_before: now,
         lease_until: now,
         at: now,
     });
-    store
+    execute(hatch, id, &command).await.expect("claimed");
+}
+
+/// Has the message decide on a command, as another process would.
+pub(crate) async fn execute(
+    hatch: &Hatch,
+    id: &str,
+    command: &MessageCommand,
+) -> ExecuteResult<Message> {
+    let postgres = hatch.database.config().clone();
+    let pool = hatch_eventstore::pool(&postgres, 1, std::time::Duration::from_secs(5));
+    let stop = CancellationToken::new();
+    let (appender, task) = Appender::start(AppenderConfig::default(), postgres, stop.clone());
+    let store = Store::new(appender, Log::new(pool), std::sync::Arc::new(SystemEnvironment));
+    let executed = store
         .execute::<Message>(Execute {
             tenant_id: TenantId::DEFAULT.0,
             stream_id: id.parse().expect("a UUID"),
-            command: &command,
+            command,
             known: Known::Load,
             metadata: Metadata::default(),
             key: None,
             guards: Vec::new(),
             side_rows: Vec::new(),
         })
-        .await
-        .expect("claimed");
+        .await;
     stop.cancel();
     task.await.expect("no panic");
+    executed
 }
 
 #[tokio::test]

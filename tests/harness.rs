@@ -260,11 +260,23 @@ pub(crate) fn unique() -> String {
     SystemEnvironment.new_id().simple().to_string()
 }
 
+/// The keys of this process' simulator.
+fn keys() -> &'static hatch_simulator::KeyPair {
+    static KEYS: std::sync::LazyLock<hatch_simulator::KeyPair> = std::sync::LazyLock::new(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (private, public) =
+            (folder.path().join("private.pem"), folder.path().join("public.pem"));
+        hatch_simulator::key_pair(&private, &public).expect("keys")
+    });
+    &KEYS
+}
+
 async fn simulate(url: &str) -> (String, CancellationToken, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
     let config = hatch_simulator::Config {
         public_url: url.parse().expect("a URL"),
+        sendgrid: vec![hatch_simulator::SendGridAccount::development(keys().private_pem.clone())],
         ..hatch_simulator::Config::default()
     };
     let shutdown = CancellationToken::new();
@@ -279,6 +291,8 @@ fn settings(database: &TestDatabase, bus: &TestBus, url: &str, simulator: &str) 
     let address = url.trim_start_matches("http://").parse().expect("an address");
     let mut settings = Settings::load_development(simulator, address).expect("settings");
     let hatch_bus::Settings { url, prefix, replicas, stream_bytes_max } = bus.settings().clone();
+    let sendgrid = hatch::settings::sendgrid_account(simulator, &keys().public_pem);
+    settings.sendgrid = Some(serde_json::from_value(sendgrid).expect("an account"));
     settings.database_url = Some(database.url());
     settings.nats_url = Some(url);
     settings.bus = BusSettings { prefix, replicas, stream_bytes_max };

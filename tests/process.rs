@@ -271,3 +271,34 @@ async fn what_cannot_start_says_why_in_one_line() {
     let error = run(&["doctor"], "HATCH_DISPATCHER__LEASE_MS", "soon").await;
     assert!(error.contains("dispatcher.lease_ms") && error.contains("soon"), "{error}");
 }
+
+#[tokio::test]
+async fn a_collector_that_is_not_there_holds_nothing_up() {
+    let folder = data_folder();
+    let log = std::fs::File::create(folder.path().join("up.log")).expect("a file");
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let collector = format!("http://{}", nobody.local_addr().expect("bound"));
+    drop(nobody);
+    let mut command = hatch(folder.path());
+    command.arg("up").env("HATCH_LOG__FILTER", "info").env("HATCH_LOG__FORMAT", "json");
+    command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector).stderr(log);
+    let mut up = Up::ready(command).await;
+    let id = up.send("Hello").await;
+    up.delivered(&id).await;
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let asked = up.http.get(format!("{}/api/v1/messages/{id}", up.url));
+    let asked = asked.header("traceparent", format!("00-{trace}-b7ad6b7169203331-01"));
+    let answer = asked.header("x-request-id", "my-request").send().await.expect("an answer");
+    assert_eq!(answer.headers()["x-request-id"], "my-request");
+    up.signal(Signal::SIGTERM);
+    assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+
+    let log = std::fs::read_to_string(folder.path().join("up.log")).expect("a log");
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let requests: Vec<_> = lines.filter(|line| line["message"] == "request").collect();
+    let ours = requests.iter().filter(|line| line["request_id"] == "my-request");
+    let traces: Vec<_> = ours.map(|line| line["trace_id"].clone()).collect();
+    assert_eq!(traces, [trace]);
+    let sent = requests.iter().find(|line| line["method"] == "POST").expect("a line of the send");
+    assert_eq!(sent["trace_id"].as_str().map(str::len), Some(32), "a new trace: {sent}");
+}

@@ -117,6 +117,17 @@ async fn the_metrics_are_those_of_their_page() {
     hatch.finish().await;
 }
 
+/// Two of them compile, and the spans of one are lost in silence.
+#[test]
+fn there_is_one_opentelemetry() {
+    let lock = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"));
+    let lock = std::fs::read_to_string(lock).expect("the lock file");
+    for name in ["opentelemetry", "opentelemetry_sdk", "tracing-opentelemetry"] {
+        let line = format!("name = \"{name}\"");
+        assert_eq!(lock.lines().filter(|found| *found == line).count(), 1, "{name}");
+    }
+}
+
 async fn send(hatch: &Hatch, traceparent: Option<&str>) -> String {
     let body = json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": "Hello"});
     let headers: Vec<_> = traceparent.map(|text| ("traceparent", text)).into_iter().collect();

@@ -66,7 +66,8 @@ async fn answer(
     body: Bytes,
 ) -> (StatusCode, HeaderMap, String) {
     let mut seen = state.seen.lock().expect("no panic while held");
-    let reply = state.replies.get(seen.len()).or(state.replies.last()).expect("one at least");
+    let reply =
+        state.replies.get(seen.len()).or_else(|| state.replies.last()).expect("one at least");
     seen.push(Seen { method, uri, headers, body });
     let headers = reply.headers.iter().map(|(name, value)| {
         let value = HeaderValue::from_str(value).expect("a header value");

@@ -62,7 +62,7 @@ pub fn link_to_current(span: &Span) {
 /// The context that what happens now belongs to, as a `traceparent`.
 #[must_use]
 pub fn current() -> Option<String> {
-    let entered = Context::current().span().span_context().clone();
+    let entered = Context::map_current(|context| context.span().span_context().clone());
     format(&entered).or_else(|| CARRIED.try_with(Clone::clone).ok())
 }
 

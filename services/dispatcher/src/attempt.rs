@@ -25,7 +25,7 @@ use crate::stats::{ABANDONED, outcome_name};
 use crate::{Account, Dispatcher};
 
 /// For how long a message is parked for which its account has no room: at least, at most.
-const PARKED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
+const PARKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 
 /// Between two tries to reach the log.
 const LOG_WAIT: Duration = Duration::from_millis(250);
@@ -102,9 +102,6 @@ impl Dispatcher {
             return next;
         }
         let Some(account) = self.account_for(&request) else { return Next::Done };
-        let Some(_permit) = account.permit().await else {
-            return self.park(pending, delivery).await;
-        };
         let _under_way = self.dependencies.stats.under_way.hold();
         let (message_id, provider) = (pending.message_id, account.provider);
         let span = span!("dispatch", otel.kind = "consumer", %message_id, provider);
@@ -120,6 +117,9 @@ impl Dispatcher {
         request: &MessageRequested,
         account: &Account,
     ) -> Next {
+        let Some(_permit) = account.permit().await else {
+            return self.park(pending, delivery).await;
+        };
         let claiming = self.claim(&mut pending, account).await;
         if let Some(delivery) = delivery.filter(|_| !matches!(claiming, Claiming::Unknown)) {
             delivery.ack().await;
@@ -312,7 +312,8 @@ impl Dispatcher {
                 correlation_id: pending.correlation_id,
                 causation_id: Some(pending.causation_id),
                 actor: "dispatcher".to_owned(),
-                traceparent: trace::current(),
+                // The sweeper acts outside of any span: what it appends belongs to the message's trace.
+                traceparent: trace::current().or_else(|| pending.traceparent.clone()),
             },
             key: None,
             guards: Vec::new(),

@@ -156,3 +156,126 @@ pub(crate) fn after(time: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
     let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
     time.checked_add_signed(wait).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
+
+#[cfg(test)]
+mod tests {
+    use hatch_domain::Decider;
+    use hatch_domain::message::command::MessageCommand;
+    use hatch_domain::message::event::{
+        MessageCanceled, MessageDeferred, MessageEvent, MessageSent, RetryRequested, SendFailed,
+        SendInDoubt,
+    };
+
+    use super::*;
+    use crate::testing::{at, attempted, requested, scheduled};
+
+    const WAITS: Waits = Waits {
+        delivery_grace: Duration::from_secs(5),
+        validity: Duration::from_secs(1_000),
+        look_ups: [Duration::from_secs(30), Duration::from_secs(120)],
+        receipt: Duration::from_secs(600),
+    };
+
+    fn message(history: &[MessageEvent]) -> Message {
+        history.iter().fold(Message::default(), Message::evolve)
+    }
+
+    fn due(history: &[MessageEvent], second: i64) -> Action {
+        decide(&message(history), at(second), DoubtPolicy::LookUp, &WAITS, 0)
+    }
+
+    fn error() -> SendError {
+        SendError { code: "x".to_owned(), detail: "x".to_owned(), permanent: false }
+    }
+
+    fn failed(attempt: u32, retry_at: i64) -> MessageEvent {
+        SendFailed { attempt, error: error(), retry_at: Some(at(retry_at)), at: at(2) }.into()
+    }
+
+    fn in_doubt(attempt: u32, second: i64) -> MessageEvent {
+        SendInDoubt { attempt, detail: "timeout".to_owned(), at: at(second) }.into()
+    }
+
+    #[test]
+    fn a_new_message_is_left_to_the_bus_for_a_while_and_no_other_is() {
+        assert_eq!(due(&[requested()], 4), Action::LookAgain(at(5)));
+        assert_eq!(due(&[requested()], 5), Action::Attempt);
+        assert_eq!(due(&[scheduled(60)], 59), Action::LookAgain(at(60)));
+        assert_eq!(due(&[scheduled(60)], 60), Action::Attempt);
+        let retrying = [requested(), attempted(1), failed(1, 20)];
+        assert_eq!(due(&retrying, 19), Action::LookAgain(at(20)));
+        assert_eq!(due(&retrying, 20), Action::Attempt);
+        let deferral = MessageDeferred { reason: "rate".to_owned(), until: at(30), at: at(1) };
+        assert_eq!(due(&[requested(), deferral.into()], 30), Action::Attempt);
+    }
+
+    #[test]
+    fn validity_is_counted_from_request_schedule_or_retry() {
+        assert_eq!(due(&[requested()], 1_000), Action::Expire);
+        assert_eq!(due(&[scheduled(60)], 1_059), Action::Attempt);
+        assert_eq!(due(&[scheduled(60)], 1_060), Action::Expire);
+        let far = [requested(), attempted(1), failed(1, 5_000)];
+        assert_eq!(due(&far, 20), Action::LookAgain(at(1_000)), "not at its attempt's time");
+        let expire = MessageCommand::Expire { at: at(1_000) };
+        let mut again = vec![requested()];
+        again.extend(message(&again).decide(&expire).expect("it waits"));
+        again.push(RetryRequested { at: at(2_000) }.into());
+        assert_eq!(due(&again, 2_999), Action::Attempt);
+        assert_eq!(due(&again, 3_000), Action::Expire);
+    }
+
+    #[test]
+    fn an_attempt_is_its_claimants_until_the_lease_is_over() {
+        let sending = [requested(), attempted(1)];
+        assert_eq!(due(&sending, 9), Action::LookAgain(at(10)));
+        assert_eq!(due(&sending, 10), Action::ExpireLease);
+    }
+
+    #[test]
+    fn a_doubt_is_looked_up_after_the_later_of_doubt_and_lease() {
+        let early = [requested(), attempted(1), in_doubt(1, 3)];
+        assert_eq!(due(&early, 39), Action::LookAgain(at(40)));
+        assert_eq!(due(&early, 40), Action::LookUp);
+        let late = [requested(), attempted(1), in_doubt(1, 50)];
+        assert_eq!(due(&late, 79), Action::LookAgain(at(80)));
+        let second = decide(&message(&late), at(79), DoubtPolicy::LookUp, &WAITS, 1);
+        assert_eq!(second, Action::LookUp, "its caller came when it was due");
+    }
+
+    #[test]
+    fn look_ups_are_ever_further_apart_up_to_an_hour() {
+        let waits: Vec<_> =
+            (1..=8).map(|n| (next_look_up(at(0), n, &WAITS) - at(0)).num_seconds()).collect();
+        assert_eq!(waits, [90, 180, 360, 720, 1_440, 2_880, 3_600, 3_600]);
+        assert_eq!(next_look_up(at(0), u32::MAX, &WAITS), at(3_600));
+    }
+
+    #[test]
+    fn other_policies_wait_for_a_receipt_or_decide_at_once() {
+        let doubtful = message(&[requested(), attempted(1), in_doubt(1, 3)]);
+        let by = |policy, second| decide(&doubtful, at(second), policy, &WAITS, 0);
+        assert_eq!(by(DoubtPolicy::Wait, 602), Action::LookAgain(at(603)));
+        assert_eq!(by(DoubtPolicy::Wait, 603), Action::LeaveInDoubt);
+        assert_eq!(by(DoubtPolicy::Resend, 3), Action::Settle(Settled::Resend));
+        assert_eq!(by(DoubtPolicy::Fail, 3), Action::Settle(Settled::Fail));
+    }
+
+    #[test]
+    fn nothing_is_due_of_what_is_sent_or_ended() {
+        let provider_message_id = "SM1".to_owned();
+        let sent = MessageSent { attempt: 1, provider_message_id, segments: None, at: at(2) };
+        assert_eq!(due(&[requested(), attempted(1), sent.into()], 99), Action::Nothing);
+        let canceled = MessageCanceled { at: at(1) };
+        assert_eq!(due(&[requested(), canceled.into()], 99), Action::Nothing);
+    }
+
+    #[test]
+    fn the_last_attempt_of_a_round_is_not_followed_by_another() {
+        let doubtful = message(&[requested(), attempted(1), in_doubt(1, 3)]);
+        let next = |attempts_max| match not_sent(&doubtful, "x", "x", attempts_max, at(9)) {
+            Settlement::NotSent { retry_at, .. } => retry_at,
+            Settlement::Sent { .. } => panic!("not sent"),
+        };
+        assert_eq!((next(2), next(1)), (Some(at(9)), None));
+    }
+}

@@ -12,6 +12,8 @@ mod look_up;
 mod retry;
 mod stats;
 mod sweep;
+#[cfg(test)]
+mod testing;
 mod timers;
 
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use uuid::Uuid;
 use crate::attempt::{Next, Pending};
 pub use crate::due::{DoubtPolicy, Waits};
 pub use crate::retry::RetryPolicy;
+pub use crate::stats::Stats;
 use crate::timers::Timers;
 
 mod embedded {
@@ -42,7 +45,6 @@ mod embedded {
 /// The dispatcher's own tables. It is migrated after the event store's schema, which makes the role
 /// that is granted privileges here.
 pub const SCHEMA: Schema = Schema::new("dispatch", embedded::migrations::runner);
-pub use crate::stats::Stats;
 
 /// Deliveries taken from a queue at a time, at most.
 const BATCH_MAX: usize = 64;
@@ -171,9 +173,10 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
         attempts: TaskTracker::new(),
         retries_waiting: Arc::new(Semaphore::new(RETRIES_WAITING_MAX)),
     });
-    let mut channels: Vec<Channel> =
-        dispatcher.dependencies.accounts.iter().flat_map(|a| a.channels).copied().collect();
-    channels.dedup();
+    let carried = |channel: &Channel| {
+        dispatcher.dependencies.accounts.iter().any(|account| account.channels.contains(channel))
+    };
+    let channels: Vec<Channel> = Channel::ALL.into_iter().filter(carried).collect();
     let queues = channels
         .iter()
         .flat_map(|channel| Priority::ALL.map(|priority| (*channel, priority)))

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use hatch_domain::message::Message;
 use hatch_providers::{LookUp, LookedUp};
+use hatch_telemetry::{span, trace};
 use tokio::time::{sleep, timeout};
 
 use crate::attempt::Pending;
@@ -45,7 +46,10 @@ impl Dispatcher {
             message: pending.outbound(request, doubt.attempt),
             attempted_at: doubt.attempted_at,
         };
-        match timeout(ASK_MAX, account.adapter.look_up(&asked)).await {
+        let (provider, attempt) = (account.provider, doubt.attempt);
+        let span = span!("look-up", otel.kind = "client", provider, attempt);
+        let looked_up = timeout(ASK_MAX, account.adapter.look_up(&asked));
+        match trace::within(span, pending.traceparent.as_deref(), looked_up).await {
             Err(_) => inconclusive("no answer in time"),
             Ok(LookedUp::Inconclusive { detail }) => Answer::Inconclusive { detail },
             Ok(LookedUp::NotFound) => Answer::NotFound,

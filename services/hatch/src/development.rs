@@ -7,13 +7,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use hatch_simulator::{KeyPair, SendGridAccount};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::migrate;
 use crate::commands::serve::refuse_open;
 use crate::roles::{self, Role};
-use crate::settings::{DEVELOPMENT, Settings};
+use crate::settings::{DEVELOPMENT, SENDGRID_PRIVATE_KEY, SENDGRID_PUBLIC_KEY, Settings};
 use crate::supervise;
 use crate::up::{self, Application, Options, Place};
 
@@ -33,6 +34,7 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
         split,
         program: std::env::current_exe().context("failed to find this program")?,
     };
+    simulators_keys(&settings.data_dir)?;
     up::run(Development { public_url: settings.public_url }, options, &stop).await
 }
 
@@ -51,9 +53,16 @@ pub(crate) async fn simulate(
     let config = hatch_simulator::Config {
         public_url: settings.public_url().parse().context("configuration: public_url")?,
         record_path: Some(folder.join(RECORD)),
+        sendgrid: vec![SendGridAccount::development(simulators_keys(folder)?.private_pem)],
         ..hatch_simulator::Config::default()
     };
     Ok(hatch_simulator::run(config, listener, shutdown).await?)
+}
+
+/// The keys that SendGrid's webhooks are signed with, made at the first start.
+fn simulators_keys(folder: &Path) -> anyhow::Result<KeyPair> {
+    let (private, public) = (folder.join(SENDGRID_PRIVATE_KEY), folder.join(SENDGRID_PUBLIC_KEY));
+    hatch_simulator::key_pair(&private, &public).context("the simulator's keys")
 }
 
 struct Development {

@@ -15,6 +15,9 @@ use hatch_domain::message::event::Channel;
 use hatch_eventstore::{
     Appender, AppenderConfig, Feed, FeedPublisher, HeadWatch, Log, Store, SystemEnvironment,
 };
+use hatch_providers::Webhook;
+use hatch_providers::generic::{self, GenericWebhook};
+use hatch_providers::sendgrid::{self, SendGridAdapter, SendGridEvents, SendGridInbound};
 use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
 use hatch_readmodel::{ReadModel, ReadPosition};
 use tokio::net::TcpListener;
@@ -36,6 +39,9 @@ const FEED_EVENTS_MAX: usize = 4_096;
 
 /// Clients that follow the live feed of one process at once, at most.
 const LIVE_STREAMS_MAX: usize = 256;
+
+/// What a bad setting of the account is said to be.
+const SENDGRID: &str = "configuration: sendgrid";
 
 /// A part of hatch that can run in a process of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -224,7 +230,7 @@ impl Process {
             let commands = hatch_api::commands::Commands {
                 store: self.store.clone(),
                 default_sms_sender: default_sender(settings)?,
-                default_email_sender: None,
+                default_email_sender: default_email_sender(settings)?,
                 mail_host: hatch_api::commands::mail_host(&settings.public_url()),
             };
             routes = routes
@@ -256,15 +262,6 @@ impl Process {
         Ok(routes)
     }
 
-    fn webhooks(&self, settings: &Settings) -> anyhow::Result<hatch_api::webhooks::Webhooks> {
-        Ok(hatch_api::webhooks::Webhooks {
-            store: self.store.clone(),
-            read_model: ReadModel::new(self.pool.clone()),
-            accounts: webhook_accounts(settings)?,
-            stats: Arc::clone(&self.stats.webhooks),
-        })
-    }
-
     fn metrics(&self, roles: &BTreeSet<Role>) -> metrics::Sources {
         let projects = roles.contains(&Role::Projector);
         metrics::Sources {
@@ -278,6 +275,15 @@ impl Process {
             relay: roles.contains(&Role::Relay).then(|| self.relay.clone()),
             projections: projects.then(|| ReadModel::new(self.pool.clone())),
         }
+    }
+
+    fn webhooks(&self, settings: &Settings) -> anyhow::Result<hatch_api::webhooks::Webhooks> {
+        Ok(hatch_api::webhooks::Webhooks {
+            store: self.store.clone(),
+            read_model: ReadModel::new(self.pool.clone()),
+            accounts: webhook_accounts(settings)?,
+            stats: Arc::clone(&self.stats.webhooks),
+        })
     }
 
     fn spawn_workers(
@@ -367,9 +373,7 @@ fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dispatcher::Co
     let config = hatch_dispatcher::Config {
         concurrency_max: dispatcher.concurrency_max,
         lease: Duration::from_millis(dispatcher.lease_ms),
-        http_timeout: Duration::from_millis(
-            settings.twilio.as_ref().map_or(0, |twilio| twilio.http_timeout_ms),
-        ),
+        http_timeout: http_timeout(settings),
         retry: dispatcher.retry,
         timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
         waits: hatch_dispatcher::Waits {
@@ -404,9 +408,21 @@ async fn check_schema(pool: &Pool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The longest time that a provider may take to answer.
+fn http_timeout(settings: &Settings) -> Duration {
+    let twilio = settings.twilio.as_ref().map(|twilio| twilio.http_timeout_ms);
+    let sendgrid = settings.sendgrid.as_ref().map(|sendgrid| sendgrid.http_timeout_ms);
+    Duration::from_millis(twilio.max(sendgrid).unwrap_or_default())
+}
+
 fn default_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
     let sender = settings.default_sms_sender.as_deref();
     sender.map(Address::phone).transpose().context("configuration: default_sms_sender")
+}
+
+fn default_email_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
+    let sender = settings.default_email_sender.as_deref();
+    sender.map(Address::email).transpose().context("configuration: default_email_sender")
 }
 
 fn sending_accounts(settings: &Settings) -> anyhow::Result<Vec<hatch_dispatcher::Account>> {
@@ -416,9 +432,20 @@ fn sending_accounts(settings: &Settings) -> anyhow::Result<Vec<hatch_dispatcher:
         accounts.push(hatch_dispatcher::Account {
             provider: twilio::PROVIDER,
             account: twilio.account_sid.clone(),
-            channels: &[Channel::Sms],
+            channels: &[Channel::Sms, Channel::Mms],
             adapter: Arc::new(adapter),
             in_doubt: settings.dispatcher.in_doubt.get(twilio::PROVIDER).copied(),
+            room: Arc::new(Semaphore::new(settings.dispatcher.account_concurrency_max)),
+        });
+    }
+    if let Some(sendgrid) = &settings.sendgrid {
+        let adapter = SendGridAdapter::new(sendgrid.clone()).context("configuration: sendgrid")?;
+        accounts.push(hatch_dispatcher::Account {
+            provider: sendgrid::PROVIDER,
+            account: sendgrid.account.clone(),
+            channels: &[Channel::Email],
+            adapter: Arc::new(adapter),
+            in_doubt: settings.dispatcher.in_doubt.get(sendgrid::PROVIDER).copied(),
             room: Arc::new(Semaphore::new(settings.dispatcher.account_concurrency_max)),
         });
     }
@@ -433,6 +460,27 @@ fn webhook_accounts(settings: &Settings) -> anyhow::Result<Vec<hatch_api::webhoo
             tenant_id: TenantId::DEFAULT,
             provider: twilio::PROVIDER,
             path: twilio::PROVIDER,
+            webhook: Arc::new(webhook),
+        });
+    }
+    if let Some(sendgrid) = &settings.sendgrid {
+        let webhooks: [(_, Arc<dyn Webhook>); 2] = [
+            (sendgrid::PROVIDER, Arc::new(SendGridEvents::new(sendgrid).context(SENDGRID)?)),
+            ("sendgrid/inbound", Arc::new(SendGridInbound::new(sendgrid).context(SENDGRID)?)),
+        ];
+        accounts.extend(webhooks.map(|(path, webhook)| hatch_api::webhooks::Account {
+            tenant_id: TenantId::DEFAULT,
+            provider: sendgrid::PROVIDER,
+            path,
+            webhook,
+        }));
+    }
+    if let Some(generic) = &settings.generic {
+        let webhook = GenericWebhook::new(generic.clone()).context("configuration: generic")?;
+        accounts.push(hatch_api::webhooks::Account {
+            tenant_id: TenantId::DEFAULT,
+            provider: generic::PROVIDER,
+            path: generic::PROVIDER,
             webhook: Arc::new(webhook),
         });
     }

@@ -12,7 +12,7 @@ use anyhow::Context;
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
 use hatch_dispatcher::{DoubtPolicy, RetryPolicy};
-use hatch_providers::twilio;
+use hatch_providers::{generic, sendgrid, twilio};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -22,6 +22,11 @@ const FILE: &str = "hatch.toml";
 /// Names with the prefix that are no settings: they steer tests and child processes.
 const NOT_SETTINGS: &[&str] =
     &["HATCH_TEST_", "HATCH_EXIT_WITH_PARENT", "HATCH_CONFIG", DEVELOPMENT];
+
+/// The simulator's keys for SendGrid's webhooks, in the data folder.
+pub(crate) const SENDGRID_PRIVATE_KEY: &str = "simulator/sendgrid.private.pem";
+/// Likewise.
+pub(crate) const SENDGRID_PUBLIC_KEY: &str = "simulator/sendgrid.public.pem";
 
 /// Names the simulator's URL in the children of `up --split`, which work as `up` does.
 pub(crate) const DEVELOPMENT: &str = "HATCH_DEVELOPMENT_SIMULATOR";
@@ -47,8 +52,14 @@ pub struct Settings {
     pub bus: BusSettings,
     /// The sender of an SMS that names none.
     pub default_sms_sender: Option<String>,
+    /// The sender of a mail that names none.
+    pub default_email_sender: Option<String>,
     /// The Twilio account, where there is one.
     pub twilio: Option<twilio::Settings>,
+    /// The SendGrid account, where there is one.
+    pub sendgrid: Option<sendgrid::Settings>,
+    /// Who may post messages as plain JSON, if anybody.
+    pub generic: Option<generic::Settings>,
     /// How the dispatcher works.
     pub dispatcher: DispatcherSettings,
     /// What is logged, and how.
@@ -145,10 +156,13 @@ impl Default for Settings {
             listen: "127.0.0.1:8080".to_owned(),
             simulator_listen: "127.0.0.1:8089".to_owned(),
             public_url: None,
-            data_dir: PathBuf::from(".hatch"),
+            data_dir: data_dir(),
             bus: BusSettings::default(),
             default_sms_sender: None,
+            default_email_sender: None,
             twilio: None,
+            sendgrid: None,
+            generic: None,
             dispatcher: DispatcherSettings::default(),
             log: LogSettings::default(),
             telemetry: TelemetrySettings::default(),
@@ -267,8 +281,11 @@ fn file() -> PathBuf {
 
 /// The defaults of `up`. Its waits are short, so that whatever can happen ends within a minute.
 fn development(simulator: &str) -> Figment {
-    Figment::from(Serialized::defaults(json!({
+    let folder = std::env::var_os("HATCH_DATA_DIR").map_or_else(data_dir, PathBuf::from);
+    let figment = Figment::from(Serialized::defaults(json!({
         "default_sms_sender": "+12016661234",
+        "default_email_sender": "user@usehatchapp.com",
+        "generic": { "open": true },
         "twilio": {
             "account_sid": format!("AC{}", "0".repeat(32)),
             "auth_token": "dev-twilio-auth-token",
@@ -286,7 +303,28 @@ fn development(simulator: &str) -> Figment {
             "receipt_wait_ms": 10_000,
             "retry": { "attempts_max": 5, "backoff_min_ms": 200, "backoff_max_ms": 5_000 },
         },
-    })))
+    })));
+    // The key is made at the first start, before anybody needs it.
+    match std::fs::read_to_string(folder.join(SENDGRID_PUBLIC_KEY)) {
+        Ok(key) => figment.merge(Serialized::global("sendgrid", sendgrid_account(simulator, &key))),
+        Err(_) => figment,
+    }
+}
+
+/// The simulator's SendGrid account, whose webhooks are signed with the key pair of `public_key`.
+#[must_use]
+pub fn sendgrid_account(simulator: &str, public_key: &str) -> serde_json::Value {
+    json!({
+        "api_key": "dev-sendgrid-api-key",
+        "base_url": simulator,
+        "event_public_keys": [public_key],
+        "http_timeout_ms": 3_000,
+        "connect_timeout_ms": 1_000,
+    })
+}
+
+fn data_dir() -> PathBuf {
+    PathBuf::from(".hatch")
 }
 
 fn is_setting(name: &str) -> bool {

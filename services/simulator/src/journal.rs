@@ -25,7 +25,7 @@ pub(crate) enum Entry {
     /// A call was accepted.
     Accepted {
         /// The message.
-        message: Message,
+        message: Box<Message>,
         /// Where its receipts go.
         callback: Option<String>,
     },

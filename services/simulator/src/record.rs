@@ -87,7 +87,7 @@ impl Record {
             Entry::Called { key } => entries.count(key),
             Entry::Accepted { message, callback } => {
                 entries.count(message.key());
-                let message = entries.insert(message);
+                let message = entries.insert(*message);
                 if let Some(callback) = callback {
                     due.insert(message.provider_message_id.clone(), (message, callback));
                 }
@@ -131,10 +131,10 @@ impl Record {
         if inner.messages.len() >= self.messages_max {
             return Err(Unrecorded::Full);
         }
-        let entry = Entry::Accepted { message, callback };
+        let entry = Entry::Accepted { message: Box::new(message), callback };
         inner.journal.append(&entry).map_err(Unrecorded::File)?;
         let Entry::Accepted { message, .. } = entry else { unreachable!("made above") };
-        Ok(inner.insert(message))
+        Ok(inner.insert(*message))
     }
 
     /// Notes that no receipt of a message is due any more.

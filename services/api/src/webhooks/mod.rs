@@ -64,5 +64,7 @@ pub fn router(webhooks: Webhooks) -> Router {
             "/api/v1/webhooks/{provider}/inbound",
             post(receive::inbound_handler).layer(DefaultBodyLimit::max(MAIL_BYTES_MAX)),
         )
+        .route("/api/webhooks/sms", post(receive::generic_handler))
+        .route("/api/webhooks/email", post(receive::generic_handler))
         .with_state(Arc::new(webhooks))
 }

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::uri::PathAndQuery;
 use axum::response::Response;
-use hatch_providers::{RawRequest, Verified};
+use hatch_providers::{NotUnderstood, RawRequest, Verified};
 use hatch_readmodel::WebhookOutcome as Outcome;
 
 use super::log::Entry;
@@ -15,6 +15,7 @@ use super::record::Recording;
 use super::{Account, Webhooks};
 use crate::Problem;
 use crate::extract::read_body;
+use crate::problem::FieldError;
 
 pub(super) async fn handler(
     State(webhooks): State<Arc<Webhooks>>,
@@ -32,6 +33,15 @@ pub(super) async fn inbound_handler(
 ) -> Result<Response, Problem> {
     let raw = raw(request).await?;
     webhooks.receive(&format!("{provider}/inbound"), &raw).await
+}
+
+/// The paths of older systems.
+pub(super) async fn generic_handler(
+    State(webhooks): State<Arc<Webhooks>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let raw = raw(request).await?;
+    webhooks.receive("generic", &raw).await
 }
 
 /// The request as it came in, within the limit of its route.
@@ -71,6 +81,10 @@ impl Webhooks {
         let recording = self.recording(account, raw);
         match account.webhook.parse(verified) {
             Ok(observations) => recording.record(observations).await?,
+            // Its sender can mend it, and is told; a provider cannot, and would only repeat it.
+            Err(error) if account.webhook.refuses_nonsense() => {
+                return Err(Problem::invalid(vec![nonsense(&error)]));
+            }
             Err(error) => recording.quarantine(chain(&error)).await?,
         }
         Ok(account.webhook.success().map(Body::from))
@@ -81,6 +95,20 @@ impl Webhooks {
         let (id, now) = (environment.new_id(), environment.now());
         let entry = Entry::new(id, account.tenant_id.0, account.provider, raw, now);
         Recording { webhooks: self, account, entry, now }
+    }
+}
+
+/// What is wrong with a request that its sender is told of.
+fn nonsense(error: &NotUnderstood) -> FieldError {
+    match error {
+        NotUnderstood::Missing { field } => FieldError::new(format!("/{field}"), "is required"),
+        NotUnderstood::Field { field, expected } => {
+            FieldError::new(format!("/{field}"), format!("expected {expected}"))
+        }
+        NotUnderstood::Address { field, source } => {
+            FieldError::new(format!("/{field}"), source.to_string())
+        }
+        other => FieldError::new("", chain(other)),
     }
 }
 

@@ -296,8 +296,8 @@ impl Recording<'_> {
             }
             let (writes, spans) = self.writes(streams);
             let append = Append { writes, side_rows, ..Append::default() };
-            // The append is a part of the one trace that it belongs to, if there is one.
-            let span = if spans.len() == 1 { spans[0].clone() } else { Span::current() };
+            // One append stands in the trace of one message only: of the first that it is about.
+            let span = spans.first().cloned().unwrap_or_else(Span::current);
             match self.webhooks.store.appender().append(append).instrument(span).await {
                 Ok(_) => {
                     if last {
@@ -349,11 +349,24 @@ impl Recording<'_> {
         changed
             .map(|(id, stream)| {
                 let provider = self.account.provider;
-                let (span, traceparent) = self.trace(id, stream.traceparent);
+                let span = match &stream.traceparent {
+                    // Part of the message's trace, not of the one that the request began.
+                    Some(traceparent) => {
+                        let span =
+                            span!("receipt", otel.kind = "consumer", provider, message_id = %id);
+                        trace::set_parent(&span, Some(traceparent));
+                        trace::link_to_current(&span);
+                        span
+                    }
+                    None => Span::current(),
+                };
                 let metadata = Metadata {
                     correlation_id: id.0,
                     actor: format!("webhook:{provider}"),
-                    traceparent,
+                    traceparent: match stream.traceparent.filter(|_| span.is_disabled()) {
+                        None => span.in_scope(trace::current),
+                        carried => carried,
+                    },
                     ..Metadata::default()
                 };
                 let store = &self.webhooks.store;
@@ -370,23 +383,6 @@ impl Recording<'_> {
                 (write, span)
             })
             .unzip()
-    }
-
-    /// A span of the message's own trace, not of the one that the request began, and the context that
-    /// its events get. What comes in begins its message's trace, which is the request's.
-    fn trace(&self, id: MessageId, traceparent: Option<String>) -> (Span, Option<String>) {
-        if traceparent.is_none() {
-            return (Span::current(), trace::current());
-        }
-        let provider = self.account.provider;
-        let span = span!("receipt", otel.kind = "consumer", provider, message_id = %id);
-        if span.is_disabled() {
-            return (span, traceparent);
-        }
-        trace::set_parent(&span, traceparent.as_deref());
-        trace::link_to_current(&span);
-        let context = span.in_scope(trace::current);
-        (span, context)
     }
 
     /// The row of a receipt that waits.

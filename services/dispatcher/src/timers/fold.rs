@@ -205,50 +205,15 @@ impl To {
 #[cfg(test)]
 mod tests {
     use hatch_domain::message::event::{
-        AttemptAbandoned, Channel, MessageDeferred, MessageDelivered, MessageRequested,
-        MessageSent, Priority, RetryRequested, SendAttempted, SendError, SendFailed,
+        AttemptAbandoned, MessageDeferred, MessageDelivered, MessageSent, RetryRequested,
+        SendError, SendFailed,
     };
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::{at, attempted, requested};
 
     const MESSAGE: Uuid = Uuid::from_u128(7);
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(1_800_000_000 + second, 0).expect("in range")
-    }
-
-    fn requested() -> MessageEvent {
-        let phone = |text| hatch_domain::address::Address::phone(text).expect("a phone");
-        MessageRequested {
-            conversation_id: hatch_domain::ids::ConversationId(Uuid::nil()),
-            channel: Channel::Sms,
-            from: phone("+12016661234"),
-            to: vec![phone("+18045551234")],
-            body: None,
-            attachments: Vec::new(),
-            email: None,
-            topic: None,
-            send_at: None,
-            priority: Priority::Normal,
-            metadata: std::collections::BTreeMap::new(),
-            at: at(0),
-        }
-        .into()
-    }
-
-    fn attempted(attempt: u32) -> MessageEvent {
-        SendAttempted {
-            attempt,
-            provider: "twilio".to_owned(),
-            account: "AC0".to_owned(),
-            token: Uuid::nil(),
-            call_before: at(5),
-            lease_until: at(10),
-            at: at(1),
-        }
-        .into()
-    }
 
     fn sent(attempt: u32) -> MessageEvent {
         let provider_message_id = format!("SM{attempt}");

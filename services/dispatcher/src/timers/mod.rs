@@ -4,6 +4,8 @@
 pub(crate) mod fold;
 pub(crate) mod follow;
 pub(crate) mod store;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use store::{DueTimer, Timers};
 

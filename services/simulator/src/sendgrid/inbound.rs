@@ -20,7 +20,8 @@ pub(crate) fn inbound(
     let account = simulator.sendgrid.accounts.first()?;
     let id = request
         .provider_message_id
-        .clone()
+        .as_deref()
+        .map(|id| id.trim_matches(['<', '>']).to_owned())
         .unwrap_or_else(|| format!("{}@mail.example.com", clock::new_id().simple()));
     let boundary = format!("xYzZY{}", clock::new_id().simple());
     let body = form(&request, &id, &boundary);

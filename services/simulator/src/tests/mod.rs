@@ -16,16 +16,31 @@ use tokio_util::sync::CancellationToken;
 use url::form_urlencoded;
 use uuid::Uuid;
 
-use crate::{Config, Error, run};
+use crate::{Config, Error, SendGridAccount, run};
 
 mod control;
+mod keys;
 mod receipts;
 mod restart;
 mod send;
+mod sendgrid;
 
 const ACCOUNT: &str = "AC00000000000000000000000000000000";
 const TOKEN: &str = "dev-twilio-auth-token";
 const FROM: &str = "+12016661234";
+
+/// A key pair that openssl made.
+const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgs7ktrqlelXD+V/KI
+s3fK8gjLrIVRJi5kBPDfJM4NK9qhRANCAAQemJx6WOthvooZdY8rG0kSryQOoB+8
+89mrububRh7UcNr69ebE6GjMYVyKm+uThTzagZ1g7eNvRH1dbV4qsGU5
+-----END PRIVATE KEY-----
+";
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEHpiceljrYb6KGXWPKxtJEq8kDqAf
+vPPZq7m7m0Ye1HDa+vXmxOhozGFcipvrk4U82oGdYO3jb0R9XW1eKrBlOQ==
+-----END PUBLIC KEY-----
+";
 
 /// A condition that does not come true by then fails its test.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -116,7 +131,8 @@ impl Provider {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let public_url = hatch.url.parse().expect("a URL");
-        let config = Config { public_url, record_path, ..Config::default() };
+        let sendgrid = vec![SendGridAccount::development(PRIVATE_KEY)];
+        let config = Config { public_url, record_path, sendgrid, ..Config::default() };
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(run(config, listener, shutdown.clone()));
         drop(rustls::crypto::ring::default_provider().install_default());

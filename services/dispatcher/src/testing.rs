@@ -1,0 +1,59 @@
+//! Events of a message, for unit tests.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use hatch_domain::address::Address;
+use hatch_domain::ids::ConversationId;
+use hatch_domain::message::event::{
+    Channel, MessageEvent, MessageRequested, Priority, SendAttempted,
+};
+use uuid::Uuid;
+
+/// A second of the test's time.
+pub(crate) fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000 + second, 0).expect("in range")
+}
+
+/// A message is requested at second 0.
+pub(crate) fn requested() -> MessageEvent {
+    request(None)
+}
+
+/// A message is requested at second 0, to be sent later.
+pub(crate) fn scheduled(second: i64) -> MessageEvent {
+    request(Some(at(second)))
+}
+
+fn request(send_at: Option<DateTime<Utc>>) -> MessageEvent {
+    let phone = |text| Address::phone(text).expect("a phone");
+    MessageRequested {
+        conversation_id: ConversationId(Uuid::nil()),
+        channel: Channel::Sms,
+        from: phone("+12016661234"),
+        to: vec![phone("+18045551234")],
+        body: None,
+        attachments: Vec::new(),
+        email: None,
+        topic: None,
+        send_at,
+        priority: Priority::Normal,
+        metadata: BTreeMap::new(),
+        at: at(0),
+    }
+    .into()
+}
+
+/// An attempt is claimed at second 1; its lease ends at second 10.
+pub(crate) fn attempted(attempt: u32) -> MessageEvent {
+    SendAttempted {
+        attempt,
+        provider: "twilio".to_owned(),
+        account: "AC0".to_owned(),
+        token: Uuid::nil(),
+        call_before: at(5),
+        lease_until: at(10),
+        at: at(1),
+    }
+    .into()
+}

@@ -1,0 +1,123 @@
+//! The timers' tables on a real server.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use hatch_domain::message::due::Due;
+use hatch_eventstore::testing::{Template, TestDatabase};
+use hatch_eventstore::{Checkpoint, CheckpointError, Position};
+use uuid::Uuid;
+
+use super::fold::{Fact, Fold, MessageFact};
+use super::{DueTimer, Error, Timers};
+use crate::testing::at;
+
+const TEMPLATE: Template = Template { name: "dispatch", schemas: &[crate::SCHEMA], sql: "" };
+
+const TENANT: Uuid = Uuid::from_u128(1);
+
+async fn timers() -> (TestDatabase, Timers) {
+    let database = TestDatabase::create_from(&TEMPLATE).await;
+    let pool = hatch_eventstore::pool(&database.config(), 8, Duration::from_secs(5));
+    (database, Timers::new(pool))
+}
+
+fn message(n: i64) -> Uuid {
+    Uuid::from_u64_pair(1_000, n.unsigned_abs())
+}
+
+fn fact(position: i64, message_id: Uuid, due: Due) -> Fact {
+    let begins = false;
+    let message = MessageFact { tenant_id: TENANT, message_id, due, begins, provider_id: None };
+    Fact { position: Position(position), epoch: 1, recorded_at: at(0), message: Some(message) }
+}
+
+/// Folds `facts` onto the checkpoint as it is.
+async fn fold(timers: &Timers, facts: &[Fact]) -> Checkpoint {
+    let checkpoint = timers.checkpoint().await.expect("a checkpoint");
+    let fold = Fold::of(facts.iter(), std::iter::empty());
+    let last = facts.last().expect("facts").position;
+    timers.apply(&checkpoint, &fold, last, 1).await.expect("applied")
+}
+
+async fn take(timers: &Timers, second: i64, limit: usize) -> Vec<DueTimer> {
+    timers.take(at(second), limit, at(second + 100)).await.expect("taken")
+}
+
+#[tokio::test]
+async fn of_two_folders_of_the_same_events_one_is_refused_and_writes_nothing() {
+    let (_database, timers) = timers().await;
+    let checkpoint = timers.checkpoint().await.expect("a checkpoint");
+    fold(&timers, &[fact(1, message(1), Due::At { attempt: None, at: at(1) })]).await;
+    let other = [fact(1, message(2), Due::At { attempt: None, at: at(1) })];
+    let other = Fold::of(other.iter(), std::iter::empty());
+    let refused = timers.apply(&checkpoint, &other, Position(1), 1).await;
+    assert!(matches!(refused, Err(Error::Checkpoint(CheckpointError::Fenced { .. }))));
+    let taken = take(&timers, 1, 10).await;
+    assert_eq!(taken.iter().map(|timer| timer.message_id).collect::<Vec<_>>(), [message(1)]);
+}
+
+#[tokio::test]
+async fn two_sweepers_never_take_the_same_message_and_what_one_lost_comes_back() {
+    let (_database, timers) = timers().await;
+    let facts: Vec<_> =
+        (1..=200).map(|n| fact(n, message(n), Due::At { attempt: None, at: at(n) })).collect();
+    fold(&timers, &facts).await;
+    let sweeps = (0..8).map(|_| take(&timers, 150, 25));
+    let taken: Vec<_> =
+        futures::future::join_all(sweeps).await.concat().iter().map(|t| t.message_id).collect();
+    let unique: HashSet<_> = taken.iter().collect();
+    assert_eq!(unique.len(), taken.len());
+    assert!(taken.len() <= 150, "what is not due is not taken");
+    while !take(&timers, 150, 25).await.is_empty() {}
+    assert_eq!(take(&timers, 250, 500).await.len(), 200, "after its hold, and what is due by now");
+}
+
+#[tokio::test]
+async fn a_sweepers_note_does_not_outlive_a_word_of_the_log() {
+    let (_database, timers) = timers().await;
+    fold(&timers, &[fact(1, message(1), Due::At { attempt: Some(1), at: at(1) })]).await;
+    let taken = take(&timers, 1, 1).await.pop().expect("due");
+    fold(&timers, &[fact(2, message(1), Due::At { attempt: Some(1), at: at(2) })]).await;
+    let noted = DueTimer { looks: 7, not_found: 1, ..taken.clone() };
+    timers.look_again(&noted, at(999)).await.expect("not noted");
+    timers.forget(&taken).await.expect("not forgotten");
+    let again = take(&timers, 2, 1).await.pop().expect("due again");
+    assert_eq!((again.looks, again.not_found), (0, 0));
+    let noted = DueTimer { looks: 1, not_found: 1, ..again.clone() };
+    timers.look_again(&noted, at(50)).await.expect("noted");
+    assert!(take(&timers, 49, 1).await.is_empty());
+    let noted = take(&timers, 50, 1).await.pop().expect("due at its time");
+    assert_eq!((noted.looks, noted.not_found), (1, 1));
+    timers.forget(&noted).await.expect("forgotten");
+    assert!(take(&timers, 999, 1).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_settled_attempt_clears_its_own_timer_and_no_later_one() {
+    let (_database, timers) = timers().await;
+    let at_attempt = |attempt| Due::At { attempt, at: at(1) };
+    let held = [(1, Some(1)), (2, Some(2)), (3, None)];
+    let facts: Vec<_> = held.map(|(n, attempt)| fact(n, message(n), at_attempt(attempt))).to_vec();
+    fold(&timers, &facts).await;
+    let settled: Vec<_> =
+        (1..=3).map(|n| fact(3 + n, message(n), Due::Settled { attempt: 1 })).collect();
+    fold(&timers, &settled).await;
+    let left: HashSet<_> = take(&timers, 1, 9).await.iter().map(|t| t.message_id).collect();
+    assert_eq!(left, HashSet::from([message(2), message(3)]));
+    let over: Vec<_> = (2..=3).map(|n| fact(5 + n, message(n), Due::Over)).collect();
+    fold(&timers, &over).await;
+    assert!(take(&timers, 999, 9).await.is_empty());
+}
+
+#[tokio::test]
+async fn of_two_messages_that_claim_a_providers_id_one_gets_it() {
+    let (_database, timers) = timers().await;
+    let claims = (1..=8).map(|n| timers.claim_provider_id("SM1", (TENANT, message(n), 1)));
+    let holders: HashSet<_> = futures::future::join_all(claims)
+        .await
+        .into_iter()
+        .map(|holder| holder.expect("claimed"))
+        .collect();
+    assert_eq!(holders.len(), 1);
+}
