@@ -1,6 +1,7 @@
 //! Following the log: subscriptions, the feed, and the head.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
@@ -154,6 +155,9 @@ async fn what_the_bus_has_and_the_log_has_not_is_not_taken() {
     for position in 2..5 {
         publisher.publish(by_bus(&stored[0], position));
     }
+    // It looks at them all, and at the log, and has nothing to show for it.
+    let nothing = tokio::time::timeout(Duration::from_millis(300), subscription.next_batch()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
     append(&appender, 1).await;
     let batch = soon(subscription.next_batch()).await.expect("nothing to halt for");
     let ways: Vec<_> = batch.iter().map(|event| way(event)).collect();
