@@ -16,6 +16,9 @@ use crate::settings::Settings;
 /// Our number and the customer's.
 const SENDER: &str = "+12016661234";
 const CUSTOMER: &str = "+18045551234";
+/// Our mailbox and the customer's.
+const MAIL_SENDER: &str = "user@usehatchapp.com";
+const MAIL_CUSTOMER: &str = "customer@example.com";
 
 /// How long a message may take to be delivered.
 const DELIVERY_MAX: Duration = Duration::from_secs(20);
@@ -31,7 +34,8 @@ struct Demo {
     simulator: String,
 }
 
-/// Sends an SMS, waits for its receipt, receives a reply, and prints what happened.
+/// Sends an SMS, an MMS and a mail, waits for their receipts, receives a reply, and prints what
+/// happened.
 ///
 /// # Errors
 /// When hatch or its simulator does not answer, or something does not happen in time.
@@ -45,27 +49,60 @@ pub(crate) async fn run(settings: &Settings, flags: cli::Demo) -> anyhow::Result
             .or(running.simulator_url)
             .unwrap_or_else(|| format!("http://{}", settings.simulator_listen)),
     };
-    line("One SMS goes out, its receipt and a reply come back.\n")?;
+    line("An SMS, an MMS and a mail go out, their receipts and a reply come back.\n")?;
 
-    let (sms, took) = demo.send_and_await("Your order 42 is on its way.").await?;
-    let (id, status) = (text(&sms, "id"), text(&sms, "status"));
-    line(format!("SMS    {id}  {status} after {}", milliseconds(took)))?;
+    let mut sent = Vec::new();
+    for (name, request) in messages() {
+        let (message, took) = demo.send_and_await(&request).await?;
+        let (id, status) = (text(&message, "id"), text(&message, "status"));
+        line(format!("{name:<6} {id}  {status} after {}", milliseconds(took)))?;
+        sent.push((name, message));
+    }
 
     let (reply, took) = demo.receive("Thanks! When will it arrive?").await?;
     let (reply_id, status) = (text(&reply, "id"), text(&reply, "status"));
     line(format!("reply  {reply_id}  {status} after {}\n", milliseconds(took)))?;
 
-    demo.print_conversation(text(&sms, "conversation_id")).await?;
-    demo.print_timeline("SMS", id).await?;
+    demo.print_conversation(text(&reply, "conversation_id")).await?;
+    for (name, message) in &sent {
+        demo.print_timeline(name, text(message, "id")).await?;
+    }
     demo.print_timeline("reply", reply_id).await?;
     Ok(())
 }
 
+/// What goes out, by name.
+fn messages() -> [(&'static str, Value); 3] {
+    [
+        (
+            "SMS",
+            json!({
+                "channel": "sms", "from": SENDER, "to": CUSTOMER,
+                "body": "Your order 42 is on its way.",
+            }),
+        ),
+        (
+            "MMS",
+            json!({
+                "channel": "mms", "from": SENDER, "to": CUSTOMER, "body": "This is how it looks.",
+                "attachments": [{"url": "https://example.com/order-42.jpg"}],
+            }),
+        ),
+        (
+            "mail",
+            json!({
+                "channel": "email", "from": MAIL_SENDER, "to": MAIL_CUSTOMER,
+                "subject": "Your order 42", "body": "It is on its way.",
+                "html": "<p>It is <b>on its way</b>.</p>",
+            }),
+        ),
+    ]
+}
+
 impl Demo {
-    async fn send_and_await(&self, body: &str) -> anyhow::Result<(Value, Duration)> {
+    async fn send_and_await(&self, request: &Value) -> anyhow::Result<(Value, Duration)> {
         let started = Instant::now();
-        let request = json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": body});
-        let accepted = self.post(&format!("{}/api/v1/messages", self.url), &request).await?;
+        let accepted = self.post(&format!("{}/api/v1/messages", self.url), request).await?;
         let id = text(&accepted, "id").to_owned();
         let path = format!("messages/{id}?after={}&wait=10", accepted["position"]);
         loop {
