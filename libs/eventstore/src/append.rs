@@ -161,6 +161,16 @@ pub enum Appended {
     },
 }
 
+impl Appended {
+    /// Position of the command's last event, or the log's head when it had none.
+    #[must_use]
+    pub const fn last(&self) -> Position {
+        match self {
+            Self::Committed { last, .. } | Self::Duplicate { last, .. } => *last,
+        }
+    }
+}
+
 /// Why nothing was appended.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum AppendError {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use axum::http::HeaderValue;
 use axum::http::uri::PathAndQuery;
 use axum::response::Response;
 use hatch_providers::{NotUnderstood, RawRequest, Verified};
@@ -15,7 +16,7 @@ use super::record::Recording;
 use super::{Account, Webhooks};
 use crate::Problem;
 use crate::extract::read_body;
-use crate::problem::FieldError;
+use crate::problem::{FieldError, POSITION};
 
 pub(super) async fn handler(
     State(webhooks): State<Arc<Webhooks>>,
@@ -79,15 +80,17 @@ impl Webhooks {
         verified: &Verified<'_>,
     ) -> Result<Response, Problem> {
         let recording = self.recording(account, raw);
-        match account.webhook.parse(verified) {
+        let position = match account.webhook.parse(verified) {
             Ok(observations) => recording.record(observations).await?,
             // Its sender can mend it, and is told; a provider cannot, and would only repeat it.
             Err(error) if account.webhook.refuses_nonsense() => {
                 return Err(Problem::invalid(vec![nonsense(&error)]));
             }
             Err(error) => recording.quarantine(chain(&error)).await?,
-        }
-        Ok(account.webhook.success().map(Body::from))
+        };
+        let mut response = account.webhook.success().map(Body::from);
+        response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
+        Ok(response)
     }
 
     fn recording<'a>(&'a self, account: &'a Account, raw: &RawRequest) -> Recording<'a> {

@@ -14,7 +14,7 @@ use hatch_domain::message::command::{
 use hatch_domain::message::event::{Attachment, Email, MessageEvent, MessageReceived};
 use hatch_domain::message::{Message, inbound_message_id};
 use hatch_eventstore::{
-    Append, AppendError, ExpectedVersion, Loaded, Metadata, SideRow, StreamWrite,
+    Append, AppendError, ExpectedVersion, Loaded, Metadata, Position, SideRow, StreamWrite,
 };
 use hatch_providers::{Inbound, Observation, Receipt, ReceiptOutcome};
 use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
@@ -84,9 +84,12 @@ struct Stream {
 }
 
 impl Recording<'_> {
-    /// Records everything; none of it is answered for before all of it is committed. When it fails in
+    /// Records everything and says up to which position; none of it is answered for before all of it is committed. When it fails in
     /// the middle, the provider repeats the request, and what was recorded is a duplicate then.
-    pub(super) async fn record(mut self, observations: Vec<Observation>) -> Result<(), Problem> {
+    pub(super) async fn record(
+        mut self,
+        observations: Vec<Observation>,
+    ) -> Result<Position, Problem> {
         let mut meanings = Vec::with_capacity(observations.len());
         for (n, observation) in observations.into_iter().enumerate() {
             self.describe(n == 0, &observation);
@@ -104,14 +107,14 @@ impl Recording<'_> {
             self.append(last, &mut summary, true).await
         };
         match recorded.await {
-            Ok(()) => Ok(()),
+            Ok(position) => Ok(position),
             Err(Failed::Refused(why)) => self.quarantine(why).await,
             Err(Failed::Problem(problem)) => Err(problem),
         }
     }
 
     /// Keeps the webhook's row without an event, because nobody can say what it means.
-    pub(super) async fn quarantine(&self, detail: String) -> Result<(), Problem> {
+    pub(super) async fn quarantine(&self, detail: String) -> Result<Position, Problem> {
         let provider = self.account.provider;
         tracing::warn!(provider, detail, "webhook quarantined");
         self.keep(Outcome::Quarantined, Some(detail)).await
@@ -122,12 +125,12 @@ impl Recording<'_> {
         &self,
         outcome: Outcome,
         detail: Option<String>,
-    ) -> Result<(), Problem> {
+    ) -> Result<Position, Problem> {
         let append =
             Append { side_rows: vec![self.entry.row(outcome, detail)], ..Append::default() };
-        self.webhooks.store.appender().append(append).await?;
+        let appended = self.webhooks.store.appender().append(append).await?;
         self.count(outcome);
-        Ok(())
+        Ok(appended.last())
     }
 
     fn count(&self, outcome: Outcome) {
@@ -272,7 +275,7 @@ impl Recording<'_> {
         meanings: &[Meaning],
         summary: &mut Summary,
         last: bool,
-    ) -> Result<(), Failed> {
+    ) -> Result<Position, Failed> {
         let mut decisions = 1;
         loop {
             let mut streams = self.load(meanings, decisions == 1).await?;
@@ -299,12 +302,12 @@ impl Recording<'_> {
             // One append stands in the trace of one message only: of the first that it is about.
             let span = spans.first().cloned().unwrap_or_else(Span::current);
             match self.webhooks.store.appender().append(append).instrument(span).await {
-                Ok(_) => {
+                Ok(appended) => {
                     if last {
                         self.count(after.outcome());
                     }
                     *summary = after;
-                    return Ok(());
+                    return Ok(appended.last());
                 }
                 Err(AppendError::Conflict { .. }) if decisions < DECISIONS_MAX => decisions += 1,
                 Err(AppendError::Refused(why)) => return Err(Failed::Refused(why)),
