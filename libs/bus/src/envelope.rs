@@ -54,7 +54,7 @@ pub struct Envelope {
     /// W3C Trace Context of the request that did it.
     pub traceparent: Option<String>,
     /// The payload, byte for byte as written. `None` when it was over [`DATA_BYTES_MAX`]: it is in
-    /// the log at `position`; `dataref` names the path of the query API that shows its stream.
+    /// the log at `position`; `dataref` names the path of the query API that shows the event.
     pub data: Option<Box<RawValue>>,
 }
 

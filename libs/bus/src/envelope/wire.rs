@@ -73,9 +73,7 @@ impl<'a> From<&'a Envelope> for Wire<'a> {
             causationid: envelope.causation_id,
             actor: (&*envelope.actor).into(),
             traceparent: envelope.traceparent.as_deref().map(Into::into),
-            dataref: data
-                .is_none()
-                .then(|| format!("/api/v1/messages/{}/events", envelope.stream_id).into()),
+            dataref: data.is_none().then(|| format!("/api/v1/events/{}", envelope.position).into()),
             data,
         }
     }
