@@ -78,7 +78,12 @@ async fn receipts_twice_and_in_reverse_order_deliver_once() {
             (hatch.count(receipts).await >= 4).then_some(())
         })
         .await;
-    let types = hatch.event_types(&id).await;
+    let types = hatch
+        .eventually("the answer is recorded, too", async |hatch| {
+            let types = hatch.event_types(&id).await;
+            types.contains(&"MessageSent".to_owned()).then_some(types)
+        })
+        .await;
     assert_eq!(types.iter().filter(|name| *name == "MessageDelivered").count(), 1);
     assert_eq!(types.len(), 4, "{types:?}");
     hatch.message_with_status(&id, "delivered").await;
