@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::RecordedEvent;
 
@@ -12,6 +12,7 @@ use crate::RecordedEvent;
 /// have, and repair the rest from the log. Dropping it ends the feed.
 pub struct FeedPublisher {
     events: broadcast::Sender<Arc<RecordedEvent>>,
+    joined: Arc<Notify>,
 }
 
 /// Where [`Subscription`](crate::Subscription)s take live events from; cheap to clone.
@@ -19,6 +20,7 @@ pub struct FeedPublisher {
 pub struct Feed {
     // Weak, so that the feed ends with its publisher.
     events: broadcast::WeakSender<Arc<RecordedEvent>>,
+    joined: Arc<Notify>,
 }
 
 impl FeedPublisher {
@@ -26,13 +28,27 @@ impl FeedPublisher {
     /// that is slower has a gap.
     #[must_use]
     pub fn new(events_max: usize) -> Self {
-        Self { events: broadcast::Sender::new(events_max.max(1)) }
+        Self { events: broadcast::Sender::new(events_max.max(1)), joined: Arc::default() }
     }
 
     /// The readers' end.
     #[must_use]
     pub fn feed(&self) -> Feed {
-        Feed { events: self.events.downgrade() }
+        Feed { events: self.events.downgrade(), joined: Arc::clone(&self.joined) }
+    }
+
+    /// Whether anybody reads at the moment: what nobody reads need not be fetched.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.events.receiver_count() > 0
+    }
+
+    /// Waits until somebody reads.
+    pub async fn wait_for_readers(&self) {
+        while !self.is_read() {
+            // One who joins between the look and the wait leaves a permit.
+            self.joined.notified().await;
+        }
     }
 
     /// Hands an event to whoever reads; never waits.
@@ -45,6 +61,8 @@ impl FeedPublisher {
 impl Feed {
     /// What is published from now on; none when the publisher is gone.
     pub(crate) fn subscribe(&self) -> Option<broadcast::Receiver<Arc<RecordedEvent>>> {
-        self.events.upgrade().map(|events| events.subscribe())
+        let receiver = self.events.upgrade()?.subscribe();
+        self.joined.notify_one();
+        Some(receiver)
     }
 }

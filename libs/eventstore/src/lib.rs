@@ -16,6 +16,7 @@ mod position;
 mod postgres;
 pub mod schema;
 mod store;
+mod streams;
 mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -13,6 +13,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
+use crate::streams::StreamReader;
 use crate::{Position, RecordedEvent};
 
 /// How long one read may take, the wait for a connection included.
@@ -41,8 +42,9 @@ macro_rules! select_events {
 
 pub(crate) const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
 const PAGE: &str = select_events!("WHERE position > $1 ORDER BY position LIMIT $2");
-const STREAM: &str =
-    select_events!("WHERE stream_id = $1 AND tenant_id = $2 ORDER BY version LIMIT $3");
+pub(crate) const STREAMS: &str = select_events!(
+    "WHERE stream_id = ANY($1) AND tenant_id = ANY($2) ORDER BY stream_id, version LIMIT $3"
+);
 const AT: &str = select_events!("WHERE position = $1");
 const COMMAND: &str = "SELECT request_hash, first_position, last_position FROM es.commands \
      WHERE command_key = $1";
@@ -51,6 +53,7 @@ const COMMAND: &str = "SELECT request_hash, first_position, last_position FROM e
 #[derive(Clone)]
 pub struct Log {
     pool: Pool,
+    streams: StreamReader,
 }
 
 /// Why a read failed.
@@ -129,8 +132,8 @@ impl LogError {
 impl Log {
     /// Reads through `pool`; make it with [`pool`](crate::pool).
     #[must_use]
-    pub const fn new(pool: Pool) -> Self {
-        Self { pool }
+    pub fn new(pool: Pool) -> Self {
+        Self { streams: StreamReader::new(pool.clone()), pool }
     }
 
     /// The last position; [`Position::START`] when the log is empty.
@@ -178,11 +181,8 @@ impl Log {
         tenant_id: Uuid,
         stream_id: Uuid,
     ) -> Result<Vec<RecordedEvent>, LogError> {
-        let limit = i64::try_from(STREAM_EVENTS_MAX + 1).unwrap_or(i64::MAX);
         in_time(async {
-            let client = self.client().await?;
-            let parameters: [&(dyn ToSql + Sync); 3] = [&stream_id, &tenant_id, &limit];
-            let events = read(&client, STREAM, &parameters, usize::MAX).await?;
+            let events = self.streams.read(tenant_id, stream_id).await?;
             if events.len() > STREAM_EVENTS_MAX {
                 return Err(LogError::StreamTooLong(stream_id));
             }
@@ -219,11 +219,15 @@ impl Log {
     }
 
     async fn client(&self) -> Result<Object, LogError> {
-        self.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => unavailable(error),
-            error => LogError::Unavailable(Some(Box::new(error))),
-        })
+        client(&self.pool).await
     }
+}
+
+pub(crate) async fn client(pool: &Pool) -> Result<Object, LogError> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => unavailable(error),
+        error => LogError::Unavailable(Some(Box::new(error))),
+    })
 }
 
 async fn in_time<T>(read: impl Future<Output = Result<T, LogError>>) -> Result<T, LogError> {
@@ -240,7 +244,7 @@ async fn head(client: &Object) -> Result<Position, LogError> {
 }
 
 /// The rows of `sql` as events; stops when their payloads exceed `bytes_max`.
-async fn read(
+pub(crate) async fn read(
     client: &Object,
     sql: &str,
     parameters: &[&(dyn ToSql + Sync)],

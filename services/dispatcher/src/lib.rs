@@ -25,7 +25,7 @@ use hatch_domain::message::event::{Channel, MessageRequested, Priority};
 use hatch_domain::message::{AGGREGATE, Message};
 use hatch_domain::{Decider, DecodeError, DomainEvent};
 use hatch_eventstore::schema::Schema;
-use hatch_eventstore::{Feed, HeadWatch, Position, Store};
+use hatch_eventstore::{HeadWatch, Position, Store};
 use hatch_providers::Adapter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -103,8 +103,6 @@ pub struct Dependencies {
     pub pool: Pool,
     /// Tells how far the log has grown.
     pub head: HeadWatch,
-    /// Brings live events to the timers without a look at the log.
-    pub feed: Option<Feed>,
     /// Where requests come from.
     pub bus: Bus,
     /// Through whom messages are sent; the first that carries a channel is used for it.

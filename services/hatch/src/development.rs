@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::commands::migrate;
 use crate::commands::serve::refuse_open;
 use crate::roles::{self, Role};
-use crate::settings::{DEVELOPMENT, SENDGRID_PRIVATE_KEY, SENDGRID_PUBLIC_KEY, Settings};
+use crate::settings::{DEVELOPMENT, SENDGRID_PRIVATE_KEY, SENDGRID_PUBLIC_KEY, Settings, WEBHOOKS};
 use crate::supervise;
 use crate::up::{self, Application, Options, Place};
 
@@ -50,7 +50,9 @@ pub(crate) async fn simulate(
         .with_context(|| format!("failed to listen on {listen} (HATCH_SIMULATOR_LISTEN)"))?;
     std::fs::create_dir_all(folder)
         .with_context(|| format!("failed to make {}", folder.display()))?;
+    let webhooks = std::env::var(WEBHOOKS).ok().map(|address| format!("http://{address}").parse());
     let config = hatch_simulator::Config {
+        callback_proxy: webhooks.transpose().context(WEBHOOKS)?,
         public_url: settings.public_url().parse().context("configuration: public_url")?,
         record_path: Some(folder.join(RECORD)),
         sendgrid: vec![SendGridAccount::development(simulators_keys(folder)?.private_pem)],

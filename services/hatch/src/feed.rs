@@ -7,8 +7,9 @@ use hatch_eventstore::{FeedPublisher, Metadata, Position, RecordedEvent};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Brings events from the log's present head on to the readers of `feed`, until `shutdown`. What is
-/// before it or lost on the way they take from the log.
+/// Brings events from the log's present head on to the readers of `feed`, until `shutdown`; while
+/// there are none, JetStream is left alone. What is before it or lost on the way they take from the
+/// log.
 pub(crate) async fn run(
     bus: Bus,
     mut head: watch::Receiver<Position>,
@@ -16,16 +17,19 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) {
     let carrying = async {
-        // An error says that the watch has ended, which happens at the shutdown.
-        let Ok(start) = head.wait_for(|head| *head > Position::START).await.map(|head| *head)
-        else {
-            return;
-        };
-        let mut follow = bus.follow(start.0);
         loop {
-            // An event too large to travel is a gap, which the log fills.
-            if let Some(event) = recorded(follow.next().await) {
-                feed.publish(Arc::new(event));
+            feed.wait_for_readers().await;
+            // An error says that the watch has ended, which happens at the shutdown.
+            let Ok(start) = head.wait_for(|head| *head > Position::START).await.map(|head| *head)
+            else {
+                return;
+            };
+            let mut follow = bus.follow(start.0);
+            while feed.is_read() {
+                // An event too large to travel is a gap, which the log fills.
+                if let Some(event) = recorded(follow.next().await) {
+                    feed.publish(Arc::new(event));
+                }
             }
         }
     };

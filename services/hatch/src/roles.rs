@@ -195,10 +195,9 @@ impl Process {
         roles: &BTreeSet<Role>,
         workers: &mut JoinSet<anyhow::Result<()>>,
     ) -> Option<Following> {
-        let fed = [Role::Projector, Role::Query, Role::Dispatcher]
-            .iter()
-            .any(|role| roles.contains(role));
-        if !fed && !roles.contains(&Role::Relay) {
+        let reads = |role| roles.contains(&role);
+        let fed = reads(Role::Projector) || reads(Role::Query);
+        if !fed && !reads(Role::Relay) && !reads(Role::Dispatcher) {
             return None;
         }
         let (head, _) = HeadWatch::start(self.postgres.clone(), self.workers.clone());
@@ -354,7 +353,6 @@ impl Process {
             store: self.store.clone(),
             pool: self.pool.clone(),
             head: following.head.clone(),
-            feed: following.feed.clone(),
             bus: self.bus.clone(),
             accounts: sending_accounts(settings)?,
             stats: Arc::clone(&self.stats.dispatcher),

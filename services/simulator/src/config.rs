@@ -26,6 +26,8 @@ pub struct Config {
     pub callbacks_pending_max: usize,
     /// A callback is tried so often. The waits in between grow from 0.1 to 2 s.
     pub callback_attempts_max: u32,
+    /// An HTTP proxy that callbacks go through, whatever their URL says.
+    pub callback_proxy: Option<Url>,
     /// A callback without an answer counts as failed after this long.
     pub callback_timeout_ms: u64,
     /// The Twilio accounts.
@@ -80,9 +82,10 @@ impl Default for Config {
             record_path: None,
             record_messages_max: 2_000_000,
             receipt_delay_ms: 20,
-            callbacks_concurrency_max: 64,
+            callbacks_concurrency_max: 256,
             callbacks_pending_max: 100_000,
             callback_attempts_max: 50,
+            callback_proxy: None,
             callback_timeout_ms: 5_000,
             twilio: vec![TwilioAccount {
                 account_sid: format!("AC{}", "0".repeat(32)),

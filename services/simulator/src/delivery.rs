@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use reqwest::{Client, redirect, retry};
+use reqwest::{Client, Proxy, redirect, retry};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -38,12 +38,15 @@ impl Delivery {
     pub(crate) fn new(config: &Config, shutdown: CancellationToken) -> Result<Self, Error> {
         // Fails only when the process chose its cryptography before; then that is used.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let client = Client::builder()
+        let mut client = Client::builder().no_proxy();
+        if let Some(proxy) = &config.callback_proxy {
+            client = client.proxy(Proxy::all(proxy.clone()).map_err(Error::Client)?);
+        }
+        let client = client
             .timeout(Duration::from_millis(config.callback_timeout_ms))
             .pool_max_idle_per_host(config.callbacks_concurrency_max)
             .redirect(redirect::Policy::none())
             .retry(retry::never())
-            .no_proxy()
             .referer(false)
             .user_agent("TwilioProxy/1.1")
             .build()

@@ -3,19 +3,18 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_eventstore::{Checkpoint, CheckpointError, Position, RecordedEvent, Subscription};
+use hatch_eventstore::{Checkpoint, CheckpointError, Log, Position, RecordedEvent};
 use tokio::time::sleep;
 
 use super::fold::{Fact, Fold};
 use super::{Error, Timers};
 use crate::{Config, Dependencies};
 
-/// Events taken from the subscription at a time, at most.
-const BATCH_EVENTS_MAX: usize = 1_000;
+/// Events of a page of the log.
+const PAGE_EVENTS: usize = 2_000;
 
 /// Events that wait to be old enough, at most; with more to come, the rest waits in the log.
 const WAITING_EVENTS_MAX: usize = 20_000;
@@ -41,18 +40,23 @@ pub(crate) async fn run(dependencies: &Dependencies, config: &Config, timers: &T
                 stand_by(dependencies, config, timers).await;
                 tracing::info!("the timers stand still, taking over");
             }
+            Error::Log(unavailable) if unavailable.is_unavailable() => {
+                wait(&error, &mut backoff).await;
+            }
             Error::Undecodable { .. } | Error::Log(_) => {
                 let cause = std::error::Error::source(&error);
                 tracing::error!(error = %error, cause, "the timers have halted");
                 return;
             }
-            _ => {
-                tracing::warn!(error = %error, retry_in = ?backoff, "the timers wait for PostgreSQL");
-                sleep(backoff).await;
-                backoff = (backoff * 2).min(BACKOFF.1);
-            }
+            _ => wait(&error, &mut backoff).await,
         }
     }
+}
+
+async fn wait(error: &Error, backoff: &mut Duration) {
+    tracing::warn!(error = %error, retry_in = ?*backoff, "the timers wait for PostgreSQL");
+    sleep(*backoff).await;
+    *backoff = (*backoff * 2).min(BACKOFF.1);
 }
 
 async fn follow(
@@ -63,28 +67,39 @@ async fn follow(
 ) -> Result<Infallible, Error> {
     let store = &dependencies.store;
     let mut checkpoint = timers.checkpoint().await?;
-    let mut subscription = Subscription::new(
-        store.log().clone(),
-        &dependencies.head,
-        dependencies.feed.as_ref(),
-        checkpoint.position,
-        BATCH_EVENTS_MAX,
-    );
+    let mut read = checkpoint.position;
     let mut waiting = VecDeque::new();
     let mut ticks = tokio::time::interval(tick(config));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            batch = subscription.next_batch(), if waiting.len() < WAITING_EVENTS_MAX => {
-                waiting.extend(facts(&batch?)?);
-            }
-            _ = ticks.tick() => {
-                let before = store.environment().now() - delta(config.timers_lag);
-                checkpoint = fold_until(timers, checkpoint, &mut waiting, before).await?;
-                *backoff = BACKOFF.0;
-            }
+        // At this distance from the head the log is read in few large pages: live events would cost
+        // more.
+        let has_more = fill(store.log(), &mut read, &mut waiting).await?;
+        let before = store.environment().now() - delta(config.timers_lag);
+        let folded = checkpoint.position;
+        checkpoint = fold_until(timers, checkpoint, &mut waiting, before).await?;
+        *backoff = BACKOFF.0;
+        if !has_more || checkpoint.position == folded {
+            ticks.tick().await;
         }
     }
+}
+
+/// Reads the log after `read` into `waiting`, as far as there is room; whether the log may have more.
+async fn fill(
+    log: &Log,
+    read: &mut Position,
+    waiting: &mut VecDeque<Fact>,
+) -> Result<bool, Error> {
+    while waiting.len() < WAITING_EVENTS_MAX {
+        let page = log.read_page(*read, PAGE_EVENTS).await?;
+        let Some(last) = page.last() else { return Ok(false) };
+        *read = last.position;
+        for event in &page {
+            waiting.push_back(fact(event)?);
+        }
+    }
+    Ok(true)
 }
 
 /// Folds what was recorded before `before`.
@@ -107,15 +122,12 @@ async fn fold_until(
     }
 }
 
-fn facts(batch: &[Arc<RecordedEvent>]) -> Result<Vec<Fact>, Error> {
-    let fact = |event: &Arc<RecordedEvent>| {
-        Fact::of(event).map_err(|source| Error::Undecodable {
-            position: event.position,
-            event_type: event.event_type.clone(),
-            source,
-        })
-    };
-    batch.iter().map(fact).collect()
+fn fact(event: &RecordedEvent) -> Result<Fact, Error> {
+    Fact::of(event).map_err(|source| Error::Undecodable {
+        position: event.position,
+        event_type: event.event_type.clone(),
+        source,
+    })
 }
 
 /// Waits until the log has something that no other folder folds.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::ready::ready;
 use super::{Application, Place, announce};
 use crate::embedded::{Folder, free_port};
+use crate::settings::WEBHOOKS;
 use crate::supervise::{EXIT_WITH_PARENT, Program, Supervised, Upstreams, serve_proxy};
 
 /// The roles that answer HTTP; they stop first.
@@ -37,9 +38,9 @@ pub(super) async fn run(
         .await
         .with_context(|| format!("failed to listen on {}", place.listen))?;
     let family = Family { program, place, folder, environment: application.environment(place) };
-    let (simulator, _) = family.start(SIMULATOR)?;
-    let (workers, _) = family.start_all(WORKERS)?;
     let (api, [command, query, webhook]) = family.start_all(API)?;
+    let simulator = family.start_simulator(webhook)?;
+    let (workers, _) = family.start_all(WORKERS)?;
     let stop_proxy = CancellationToken::new();
     let upstreams = Upstreams { command, query, webhook };
     let mut proxy = tokio::spawn(serve_proxy(listener, upstreams, stop_proxy.clone()));
@@ -86,27 +87,41 @@ impl Family<'_> {
         Ok((started, addresses))
     }
 
-    /// Starts a role, or the simulator, and says where it listens.
-    fn start(&self, name: &'static str) -> anyhow::Result<(Supervised, SocketAddr)> {
-        let (arguments, listen) = if name == SIMULATOR {
-            (vec![SIMULATOR], self.place.simulator_listen)
-        } else {
-            let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-            (vec!["serve", "--roles", name], listen)
-        };
-        let setting = if name == SIMULATOR { "HATCH_SIMULATOR_LISTEN" } else { "HATCH_LISTEN" };
+    /// Starts a role and says where it listens.
+    fn start(&self, role: &'static str) -> anyhow::Result<(Supervised, SocketAddr)> {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let setting = ("HATCH_LISTEN".into(), listen.to_string().into());
+        let process = self.start_process(role, vec!["serve", "--roles", role], vec![setting])?;
+        Ok((process, listen))
+    }
+
+    fn start_simulator(&self, webhooks: SocketAddr) -> anyhow::Result<Supervised> {
+        let listen = self.place.simulator_listen.to_string();
+        let settings = vec![
+            ("HATCH_SIMULATOR_LISTEN".into(), listen.into()),
+            (WEBHOOKS.into(), webhooks.to_string().into()),
+        ];
+        self.start_process(SIMULATOR, vec![SIMULATOR], settings)
+    }
+
+    fn start_process(
+        &self,
+        name: &'static str,
+        arguments: Vec<&'static str>,
+        settings: Vec<(OsString, OsString)>,
+    ) -> anyhow::Result<Supervised> {
         let mut environment = self.environment.clone();
         environment.extend([
             ("HATCH_DATABASE_URL".into(), self.place.database_url.clone().into()),
             ("HATCH_NATS_URL".into(), self.place.nats_url.clone().into()),
             ("HATCH_DATA_DIR".into(), self.place.folder.clone().into()),
-            (setting.into(), listen.to_string().into()),
             (EXIT_WITH_PARENT.into(), "1".into()),
         ]);
+        environment.extend(settings);
         let program = self.program.to_owned();
         let process = Supervised::start(Process { name, program, arguments, environment })?;
         self.folder.follow(name, process.pid())?;
-        Ok((process, listen))
+        Ok(process)
     }
 }
 

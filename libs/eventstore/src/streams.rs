@@ -1,0 +1,151 @@
+//! Reading streams, many at once.
+//!
+//! A webhook reads the stream that it is about, and webhooks come by the hundred: while one query is
+//! under way the next ones gather, as appends do. A lone read goes at once; a busy process reads
+//! dozens of streams for the price of one.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use deadpool_postgres::Pool;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::log::{STREAM_EVENTS_MAX, STREAMS, client, read};
+use crate::{LogError, RecordedEvent};
+
+/// Streams of a query at most.
+const BATCH_STREAMS_MAX: usize = 128;
+
+/// Events of a query over several streams at most; streams with more are read one by one.
+const BATCH_EVENTS_MAX: usize = 4_096;
+
+/// Queries under way at most: a slow one holds up only some.
+const QUERIES_MAX: usize = 2;
+
+type Events = Result<Vec<RecordedEvent>, LogError>;
+
+/// Reads streams; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct StreamReader {
+    pool: Pool,
+    queue: Arc<Mutex<Queue>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    queries: usize,
+}
+
+struct Waiting {
+    tenant_id: Uuid,
+    stream_id: Uuid,
+    reply: oneshot::Sender<Events>,
+}
+
+impl StreamReader {
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self { pool, queue: Arc::default() }
+    }
+
+    /// The events of a stream, by version, at most one more than [`STREAM_EVENTS_MAX`]; none when it
+    /// is another tenant's. The caller limits how long it waits, and with that the queue: dropped
+    /// reads are not made.
+    pub(crate) async fn read(&self, tenant_id: Uuid, stream_id: Uuid) -> Events {
+        let (reply, events) = oneshot::channel();
+        {
+            let mut queue = self.lock();
+            queue.waiting.push_back(Waiting { tenant_id, stream_id, reply });
+            if queue.queries < QUERIES_MAX {
+                queue.queries += 1;
+                tokio::spawn(self.clone().answer_all());
+            }
+        }
+        events.await.unwrap_or(Err(LogError::Unavailable(None)))
+    }
+
+    /// Answers batch after batch until nobody waits.
+    async fn answer_all(self) {
+        while let Some(batch) = self.take() {
+            self.answer(batch).await;
+        }
+    }
+
+    /// The next batch; none ends the caller's turn.
+    fn take(&self) -> Option<Vec<Waiting>> {
+        let mut queue = self.lock();
+        let (mut batch, mut again) = (Vec::new(), VecDeque::new());
+        let mut taken = HashSet::new();
+        while batch.len() < BATCH_STREAMS_MAX
+            && let Some(waiting) = queue.waiting.pop_front()
+        {
+            if waiting.reply.is_closed() {
+                continue;
+            }
+            // Who asks for the same stream again waits for the next batch.
+            if taken.insert(waiting.stream_id) {
+                batch.push(waiting);
+            } else {
+                again.push_back(waiting);
+            }
+        }
+        again.append(&mut queue.waiting);
+        queue.waiting = again;
+        if batch.is_empty() {
+            queue.queries -= 1;
+            return None;
+        }
+        Some(batch)
+    }
+
+    async fn answer(&self, batch: Vec<Waiting>) {
+        let found = self.query(&batch, BATCH_EVENTS_MAX + 1).await;
+        match found {
+            Ok(found) if found.len() <= BATCH_EVENTS_MAX => {
+                let mut streams: HashMap<Uuid, Vec<RecordedEvent>> = HashMap::new();
+                for event in found {
+                    streams.entry(event.stream_id).or_default().push(event);
+                }
+                for Waiting { tenant_id, stream_id, reply } in batch {
+                    let events = streams.get_mut(&stream_id).map(mem::take).unwrap_or_default();
+                    let _ = reply.send(Ok(of_tenant(tenant_id, events)));
+                }
+            }
+            Err(LogError::Unavailable(_)) => {
+                for waiting in batch {
+                    let _ = waiting.reply.send(Err(LogError::Unavailable(None)));
+                }
+            }
+            // Some stream is long, or some row is damaged: each for itself.
+            _ => {
+                for waiting in batch {
+                    let alone = std::slice::from_ref(&waiting);
+                    let events = self.query(alone, STREAM_EVENTS_MAX + 1).await;
+                    let events = events.map(|events| of_tenant(waiting.tenant_id, events));
+                    let _ = waiting.reply.send(events);
+                }
+            }
+        }
+    }
+
+    async fn query(&self, streams: &[Waiting], limit: usize) -> Events {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let ids: Vec<Uuid> = streams.iter().map(|stream| stream.stream_id).collect();
+        let mut tenants: Vec<Uuid> = streams.iter().map(|stream| stream.tenant_id).collect();
+        tenants.sort_unstable();
+        tenants.dedup();
+        read(&client(&self.pool).await?, STREAMS, &[&ids, &tenants, &limit], usize::MAX).await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("nothing panics while it holds the queue")
+    }
+}
+
+/// A stream has one tenant: all of its events, or none.
+fn of_tenant(tenant_id: Uuid, mut events: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
+    events.retain(|event| event.tenant_id == tenant_id);
+    events
+}
