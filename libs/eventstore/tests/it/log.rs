@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use hatch_eventstore::{
     Append, ExpectedVersion as Expected, Log, LogError, PAGE_BYTES_MAX, Position, pool,
 };
@@ -80,19 +81,28 @@ async fn a_log_that_cannot_be_reached_is_unavailable() {
 async fn the_pool_does_not_hand_on_an_open_transaction() {
     let database = database().await;
     let pool = pool(&database.config(), 1, Duration::from_secs(1));
-    let client = pool.get().await.expect("a connection");
-    // What a dropped future leaves behind.
-    client.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(1)").await.expect("it is one");
-    drop(client);
-    let client = pool.get().await.expect("a connection");
     let held =
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()";
-    let row = client.query_one(held, &[]).await.expect("a usable connection");
-    assert_eq!(row.get::<_, i64>(0), 0);
+    let lock = "SELECT pg_advisory_xact_lock(1)";
 
-    client.batch_execute("BEGIN").await.expect("it is one");
-    client.batch_execute("SELECT 1/0").await.expect_err("division by zero");
+    let mut client = pool.get().await.expect("a connection");
+    // A future that is dropped while BEGIN is on its way.
+    assert!(client.transaction().now_or_never().is_none());
     drop(client);
     let client = pool.get().await.expect("a connection");
-    client.query_one("SELECT 1", &[]).await.expect("a usable connection");
+    client.batch_execute(lock).await.expect("a usable connection");
+    let row = client.query_one(held, &[]).await.expect("a usable connection");
+    assert_eq!(row.get::<_, i64>(0), 0, "the lock ended with its statement");
+    drop(client);
+
+    for statement in [lock, "SELECT 1/0"] {
+        let mut client = pool.get().await.expect("a connection");
+        let transaction = client.transaction().await.expect("a transaction");
+        let _ = transaction.batch_execute(statement).await;
+        drop(transaction);
+        drop(client);
+        let client = pool.get().await.expect("a connection");
+        let row = client.query_one(held, &[]).await.expect("a usable connection");
+        assert_eq!(row.get::<_, i64>(0), 0, "{statement}");
+    }
 }
