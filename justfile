@@ -37,3 +37,13 @@ demo *ARGS:
 [no-exit-message]
 hatch *ARGS:
     @exec cargo run --quiet --package hatch -- "$@"
+
+# Write the OpenAPI document to schema/openapi.json, where the tests expect it
+openapi:
+    @cargo run --quiet --package hatch -- openapi >schema/openapi.json.new
+    @mv schema/openapi.json.new schema/openapi.json
+
+# Hold the running up, or another hatch, against its own OpenAPI document
+[no-exit-message]
+schemathesis URL="http://127.0.0.1:8080" *ARGS:
+    @shift $(( $# > 0 ? 1 : 0 )); exec schemathesis --config-file .config/schemathesis.toml run "{{URL}}/api/v1/openapi.json" "$@"

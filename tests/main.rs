@@ -17,6 +17,7 @@ mod inbound;
 mod live;
 mod load;
 mod observations;
+mod openapi;
 mod outcomes;
 mod process;
 mod providers;

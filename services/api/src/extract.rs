@@ -127,7 +127,21 @@ fn parameter_error(rejection: &axum::extract::rejection::QueryRejection) -> (Str
     let text = rejection.body_text();
     let reason = text.split_once(": ").map_or(text.as_str(), |(_, reason)| reason);
     match reason.split_once(": ") {
-        Some((name, detail)) => (format!("?{name}"), detail.to_owned()),
+        Some((name, detail)) => {
+            let named = EXPECTED.iter().find(|(parameter, _)| *parameter == name);
+            let detail = named.map_or(detail, |(_, expected)| expected);
+            (format!("?{name}"), detail.to_owned())
+        }
         None => ("?".to_owned(), cause.to_string()),
     }
 }
+
+/// What parameters that are no texts have to be; the parser's own words say nothing to a client.
+const EXPECTED: [(&str, &str); 6] = [
+    ("limit", "expected a limit from 1 to 200"),
+    ("after", "expected a position of the log, such as 42"),
+    ("from", "expected a position of the log, such as 42"),
+    ("wait", "expected 0 to 30 seconds"),
+    ("conversation", "expected a conversation's id, a UUID"),
+    ("message", "expected a message's id, a UUID"),
+];

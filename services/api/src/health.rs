@@ -7,9 +7,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// One thing that this process needs.
 pub struct Dependency {
@@ -25,14 +27,22 @@ pub struct Dependency {
 pub type Check =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
-#[derive(Serialize)]
-struct Readiness {
+#[derive(Serialize, ToSchema)]
+struct Health {
     status: &'static str,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Readiness {
+    /// `ready`, `degraded` or `unavailable`.
+    status: &'static str,
+    #[schema(value_type = std::collections::HashMap<String, DependencyStatus>)]
     dependencies: BTreeMap<&'static str, DependencyStatus>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DependencyStatus {
+    /// `up` or `down`.
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
@@ -41,12 +51,33 @@ struct DependencyStatus {
 /// `/health` says that the process is alive. `/ready` asks each dependency: 503 without a required
 /// one, 200 and `degraded` without another.
 pub fn router(dependencies: Vec<Dependency>) -> Router {
-    Router::new()
-        .route("/health", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
-        .route("/ready", get(ready))
-        .with_state(Arc::new(dependencies))
+    Router::from(routes()).with_state(Arc::new(dependencies))
 }
 
+pub(crate) fn routes() -> OpenApiRouter<Arc<Vec<Dependency>>> {
+    OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready))
+}
+
+/// Whether the process is alive
+#[utoipa::path(
+    get, path = "/health", operation_id = "health", tag = "operations",
+    responses((status = 200, description = "It is.", body = Health))
+)]
+async fn health() -> Json<Health> {
+    Json(Health { status: "ok" })
+}
+
+/// Whether it can do its work
+///
+/// Each thing that it needs by name. `degraded` while one is away without which work goes on, later.
+#[utoipa::path(
+    get, path = "/ready", operation_id = "ready", tag = "operations",
+    responses(
+        (status = 200, description = "`ready` or `degraded`.", body = Readiness),
+        (status = 503, description = "`unavailable`: PostgreSQL is away or has another schema.",
+         body = Readiness)
+    )
+)]
 async fn ready(State(dependencies): State<Arc<Vec<Dependency>>>) -> Response {
     let mut worst = ("ready", StatusCode::OK);
     let mut statuses = BTreeMap::new();

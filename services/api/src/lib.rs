@@ -9,6 +9,7 @@ pub mod compat;
 mod extract;
 pub mod health;
 pub mod live;
+pub mod openapi;
 mod problem;
 pub mod queries;
 mod request;

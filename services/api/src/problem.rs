@@ -4,6 +4,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hatch_eventstore::{AppendError, ExecuteError, LogError};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The media type of a problem (RFC 9457, section 3).
 pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -22,22 +23,34 @@ pub struct Problem {
     retry_after_seconds: Option<u32>,
 }
 
-/// A problem as it is sent.
-#[derive(Serialize)]
-struct Body<'a> {
+/// What went wrong (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem, example = json!({
+    "type": "urn:hatch:problem:invalid-request", "title": "The request is invalid", "status": 400,
+    "detail": "/to: no phone number of this country code has this many digits",
+    "instance": "01a1fc66-08e6-7294-8005-e216d05b09c5",
+    "errors": [{"pointer": "/to",
+        "detail": "no phone number of this country code has this many digits"}]}))]
+pub(crate) struct Body {
+    /// Which problem: `urn:hatch:problem:` and its name.
     #[serde(rename = "type")]
     kind: String,
+    /// The problem in a few words, the same each time.
     title: &'static str,
+    /// The HTTP status.
     status: u16,
+    /// What went wrong this time.
     detail: String,
+    /// The request's id, which is in our log, too.
     #[serde(skip_serializing_if = "Option::is_none")]
-    instance: Option<&'a str>,
+    instance: Option<String>,
+    /// Each wrong field, where some are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
 }
 
 /// What is wrong with one field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
     /// JSON Pointer (RFC 6901) to the field; empty for the whole body. `?name` for a parameter of
     /// the query, which no pointer reaches.
@@ -153,7 +166,7 @@ impl Problem {
         serde_json::to_value(self.clone().into_body(None)).unwrap_or_default()
     }
 
-    fn into_body(self, instance: Option<&str>) -> Body<'_> {
+    fn into_body(self, instance: Option<String>) -> Body {
         let Self { status, kind, title, detail, errors, .. } = self;
         let kind = format!("urn:hatch:problem:{kind}");
         Body { kind, title, status: status.as_u16(), detail, instance, errors }
@@ -162,7 +175,8 @@ impl Problem {
     /// The answer, with the id of the request that it answers.
     pub(crate) fn render(self, request_id: &str) -> Response {
         let (status, retry_after_seconds) = (self.status, self.retry_after_seconds);
-        let body = serde_json::to_vec(&self.into_body(Some(request_id))).unwrap_or_default();
+        let body =
+            serde_json::to_vec(&self.into_body(Some(request_id.to_owned()))).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         if let Some(seconds) = retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -47,6 +47,9 @@ pub enum Command {
     /// Send messages against a running `hatch up`, and show what happened to them.
     #[command(after_help = "Example: hatch demo   (in the folder where `./dev up` runs)")]
     Demo(Demo),
+    /// Print the OpenAPI document, as `GET /api/v1/openapi.json` answers it.
+    #[command(hide = true)]
+    Openapi,
     /// Run a command with private servers for tests.
     #[command(hide = true)]
     WithServers(WithServers),

@@ -33,6 +33,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::WithServers(with_servers) = &cli.command {
         return with_servers::run(&with_servers.command).await;
     }
+    if let Command::Openapi = cli.command {
+        output::line(hatch_api::openapi::document_json().trim_end())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let settings = match cli.command {
         Command::Up(_) => Settings::load_up()?,
         _ => Settings::load()?,
@@ -64,7 +68,7 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         }
         Command::Doctor => return commands::doctor::run(commands::running(settings)?).await,
         Command::Demo(flags) => demo::run(&settings, flags).await?,
-        Command::WithServers(_) => {}
+        Command::Openapi | Command::WithServers(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

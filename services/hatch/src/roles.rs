@@ -255,6 +255,9 @@ impl Process {
                 shutdown: shutdown.clone(),
             }));
         }
+        if [Role::Command, Role::Query, Role::Webhook].iter().any(|role| roles.contains(role)) {
+            routes = routes.merge(hatch_api::openapi::router());
+        }
         if roles.contains(&Role::Webhook) {
             routes = routes.merge(hatch_api::webhooks::router(self.webhooks(settings)?));
         }

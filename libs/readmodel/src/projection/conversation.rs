@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_eventstore::Position;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::message::{Direction, MessageContent};
 
@@ -13,9 +14,10 @@ use super::message::{Direction, MessageContent};
 pub const PREVIEW_CHARACTERS_MAX: usize = 140;
 
 /// The message that a list of conversations shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LastMessage {
     /// Its id.
+    #[schema(value_type = uuid::Uuid)]
     pub id: MessageId,
     /// `outbound` or `inbound`.
     pub direction: String,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
+use utoipa::ToSchema;
 
 use super::conditions::Conditions;
 use super::page::{List, ListKind, Page};
@@ -31,9 +32,10 @@ const ONE: &str =
     concat!("SELECT ", columns!(), " FROM rm.conversations c WHERE c.tenant_id = $1 AND c.id = $2");
 
 /// A conversation. Serialises to exactly the API's object: what is absent is `null` or an empty list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Conversation {
     /// Its id.
+    #[schema(value_type = Uuid)]
     pub id: ConversationId,
     /// Who takes part, sorted bytewise.
     pub participants: Vec<String>,
@@ -54,6 +56,7 @@ pub struct Conversation {
     /// Its latest message.
     pub last_message: LastMessage,
     /// The client's own notes.
+    #[schema(value_type = Object)]
     pub metadata: Value,
     /// When its first message was requested or received.
     pub created_at: DateTime<Utc>,

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql, Type};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::conditions::Conditions;
@@ -46,12 +47,36 @@ const SENT_AS: &str = "
 const CONVERSATION_OF_MAIL: &str =
     "SELECT conversation_id FROM rm.mails WHERE tenant_id = $1 AND mail_id = $2";
 
+/// One address, or a list of them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what `one_or_list` writes")]
+enum AddressOrList {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// Why a message was not sent or not delivered.
+#[derive(ToSchema)]
+#[schema(as = SendError)]
+#[expect(dead_code, reason = "it describes the domain's type, which knows nothing of documents")]
+struct ErrorSchema {
+    /// The provider's own code, or one of ours such as `connect`.
+    code: String,
+    /// A sentence for people.
+    detail: String,
+    /// Whether trying again cannot help.
+    permanent: bool,
+}
+
 /// A message. Serialises to exactly the API's object: what is absent is `null` or an empty list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Message {
     /// Its id.
+    #[schema(value_type = Uuid)]
     pub id: MessageId,
     /// The conversation that it belongs to.
+    #[schema(value_type = Uuid)]
     pub conversation_id: ConversationId,
     /// The contact at the other end; see [`contact_id`](crate::contact_id).
     pub contact_id: Uuid,
@@ -63,6 +88,7 @@ pub struct Message {
     pub from: String,
     /// The recipients; in JSON a string when there is one, as in a request.
     #[serde(serialize_with = "one_or_list")]
+    #[schema(value_type = AddressOrList)]
     pub to: Vec<String>,
     /// Who got a copy, for email.
     pub cc: Vec<String>,
@@ -75,6 +101,7 @@ pub struct Message {
     /// The text as HTML, for email.
     pub html: Option<String>,
     /// The files that go with it: `[{url?, content_type?, filename?, size_bytes?}]`.
+    #[schema(value_type = Vec<Object>)]
     pub attachments: Value,
     /// Where it stands. Text, because rows may be newer than this build.
     pub status: String,
@@ -87,10 +114,12 @@ pub struct Message {
     /// When the next one is due.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// Why it has the status that it has, where that is a bad one.
+    #[schema(value_type = Option<ErrorSchema>)]
     pub error: Option<SendError>,
     /// Into how many parts the provider cut it.
     pub segments: Option<i32>,
     /// The client's own notes.
+    #[schema(value_type = Object)]
     pub metadata: Value,
     /// When it was requested or received.
     pub created_at: DateTime<Utc>,
@@ -105,6 +134,7 @@ pub struct Message {
     /// When its latest event happened.
     pub updated_at: DateTime<Utc>,
     /// The position of its latest event.
+    #[schema(value_type = i64)]
     pub position: Position,
 }
 

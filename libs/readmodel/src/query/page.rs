@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hatch_eventstore::Position;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Rows of a page at most.
 pub const LIMIT_MAX: u32 = 200;
@@ -70,7 +71,7 @@ impl Page {
 }
 
 /// A page of a list.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct List<T> {
     /// The rows, newest first.
     pub data: Vec<T>,

@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch_eventstore::{Log, Position};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{QueryError, ReadModel};
 use crate::projection::Projection;
@@ -18,7 +19,7 @@ const NOW: &str = "SELECT clock_timestamp()";
 const HALTS: &str = "SELECT projection, version, position, reason FROM rm.projection_halts";
 
 /// Whether a read model follows the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProjectionState {
     /// It is at the log's head, or seconds behind.
@@ -30,22 +31,24 @@ pub enum ProjectionState {
 }
 
 /// The event that a read model halted at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Halt {
     /// The event's position.
+    #[schema(value_type = i64)]
     pub position: Position,
     /// Why it cannot be applied.
     pub reason: String,
 }
 
 /// How far a read model got.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ProjectionStatus {
     /// The read model.
     pub name: &'static str,
     /// The version of its tables.
     pub version: i32,
     /// The last position that it has applied.
+    #[schema(value_type = i64)]
     pub position: Position,
     /// How many events of the log it has yet to apply.
     pub lag_events: i64,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::conditions::Conditions;
@@ -25,7 +26,7 @@ const ONE: &str = "
      WHERE tenant_id = $1 AND id = $2";
 
 /// What was made of a webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WebhookOutcome {
     /// It says nothing that changes a message.
@@ -55,7 +56,7 @@ impl WebhookOutcome {
 }
 
 /// A webhook as lists show it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct LoggedWebhook {
     /// Its id.
     pub id: Uuid,
@@ -70,6 +71,7 @@ pub struct LoggedWebhook {
     /// What the provider calls the message.
     pub provider_message_id: Option<String>,
     /// The message that it speaks of.
+    #[schema(value_type = Option<Uuid>)]
     pub message_id: Option<MessageId>,
     /// A sentence about the outcome, where one is needed.
     pub detail: Option<String>,

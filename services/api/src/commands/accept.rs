@@ -15,22 +15,35 @@ use hatch_eventstore::{
     Appended, CommandKey, Execute, Known, Metadata, Position, RecordedEvent, Store,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Commands;
 use super::send_request::{Send, time_to_send};
 use crate::Problem;
+use crate::openapi::{ChannelName, StatusName};
 use crate::problem::POSITION;
 
 pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The message exists, and is on its way.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "01a1fc66-08af-740d-be36-7b7f1ec62c55",
+    "conversation_id": "9a2476e4-4694-8b3f-8121-f933c8b3c73b", "status": "queued", "channel": "sms",
+    "created_at": "2026-11-21T04:38:27.759138Z", "position": 1}))]
 pub(crate) struct Accepted {
+    #[schema(value_type = Uuid)]
     pub(crate) id: MessageId,
+    #[schema(value_type = Uuid)]
     pub(crate) conversation_id: ConversationId,
+    /// `queued` or `scheduled`.
+    #[schema(value_type = StatusName)]
     status: Status,
+    #[schema(value_type = ChannelName)]
     channel: Channel,
     created_at: DateTime<Utc>,
+    /// The log position of the request.
+    #[schema(value_type = i64)]
     pub(super) position: Position,
     /// The key was used before, and this is what it was answered then.
     #[serde(skip)]

@@ -10,11 +10,13 @@ use hatch_domain::message::command::{MessageCommand, MessageRejection};
 use hatch_domain::message::status::Status;
 use hatch_eventstore::{Appended, Execute, ExecuteError, Known, Position};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::accept::{REPLAYED, metadata};
 use super::idempotency::command_key;
 use super::{Commands, TENANT};
 use crate::Problem;
+use crate::openapi::StatusName;
 use crate::problem::POSITION;
 
 /// A command of a client, and what it is answered.
@@ -27,10 +29,14 @@ pub(super) struct Change {
     pub(super) answer: StatusCode,
 }
 
-#[derive(Debug, Serialize)]
-struct Changed {
+/// What became of a message.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Changed {
+    #[schema(value_type = Uuid)]
     id: MessageId,
+    #[schema(value_type = StatusName)]
     status: Status,
+    #[schema(value_type = i64)]
     position: Position,
 }
 

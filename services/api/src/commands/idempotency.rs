@@ -5,12 +5,30 @@ use hatch_domain::ids::TenantId;
 use hatch_eventstore::CommandKey;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::Problem;
 use crate::problem::FieldError;
 
 const HEADER: &str = "idempotency-key";
+
+/// The header, as the document has it.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what is read from the headers by name")]
+pub(crate) struct IdempotencyKey {
+    /// One key for one request, for ever: repeated with the same request it is answered as the first
+    /// time, with another it is a 422.
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 255,
+        pattern = "^[ -~]+$",
+        example = "order-42"
+    )]
+    key: Option<String>,
+}
 
 /// Characters of a key at most.
 const KEY_LENGTH_MAX: usize = 255;
@@ -41,6 +59,11 @@ pub(super) fn item_key(
 ) -> Result<Option<CommandKey>, Problem> {
     let Some(key) = client_key(headers)? else { return Ok(None) };
     of(&format!("{tenant}\n{route}\n{index}\n{key}"), normalised).map(Some)
+}
+
+/// Refuses a key that is none, for requests that use it later.
+pub(super) fn check_key(headers: &HeaderMap) -> Result<(), Problem> {
+    client_key(headers).map(|_| ())
 }
 
 fn client_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {

@@ -15,11 +15,13 @@ use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::Store;
 use http::Uri;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub(crate) use self::accept::Accepted;
-pub(crate) use self::idempotency::command_key;
+pub(crate) use self::idempotency::{IdempotencyKey, command_key};
 use self::send_request::DefaultSenders;
-pub(crate) use self::send_request::{Recipients, SendRequest};
+pub(crate) use self::send_request::{OneOrSeveral, Recipients, SendRequest};
 
 /// Whose messages are sent. There is one tenant until requests are authenticated.
 pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
@@ -59,13 +61,16 @@ pub fn mail_host(public_url: &str) -> String {
 
 /// The endpoints of the command role.
 pub fn router(commands: Commands) -> Router {
-    Router::new()
-        .route("/api/v1/messages", post(send_message::handler))
+    Router::from(routes()).with_state(commands)
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Commands> {
+    OpenApiRouter::new()
+        .routes(routes!(send_message::handler))
         .route("/api/v1/messages/send", post(send_message::handler))
-        .route("/api/v1/messages/batch", post(send_batch::handler))
-        .route("/api/v1/messages/{id}/cancel", post(cancel_message::handler))
-        .route("/api/v1/messages/{id}/retry", post(retry_message::handler))
-        .with_state(commands)
+        .routes(routes!(send_batch::handler))
+        .routes(routes!(cancel_message::handler))
+        .routes(routes!(retry_message::handler))
 }
 
 #[cfg(test)]

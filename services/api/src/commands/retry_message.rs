@@ -8,10 +8,26 @@ use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::status::Status;
 
 use super::Commands;
-use super::change::{Change, change};
+use super::change::{Change, Changed, change};
+use super::idempotency::IdempotencyKey;
 use crate::Problem;
 use crate::extract::PathId;
+use crate::problem::Body as ProblemBody;
 
+/// Begins a new round of attempts
+///
+/// For a message that `failed`.
+#[utoipa::path(
+    post, path = "/api/v1/messages/{id}/retry", operation_id = "retry_message", tag = "messages",
+    params(("id" = Uuid, Path, description = "The message."), IdempotencyKey),
+    responses(
+        (status = 202, description = "Done.", body = Changed, headers(
+            ("Hatch-Position" = i64, description = "The log position of the write."),
+            ("Idempotent-Replayed" = bool, description = "`true` when the key was used before."))),
+        (status = 409, description = "The message's status does not allow it; `detail` says it.",
+         body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn handler(
     State(commands): State<Commands>,
     PathId(id): PathId,

@@ -9,9 +9,10 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::accept::Accepted;
-use super::idempotency::item_key;
+use super::idempotency::{IdempotencyKey, check_key, item_key};
 use super::send_request::SendRequest;
 use super::{Commands, TENANT};
 use crate::Problem;
@@ -26,31 +27,53 @@ const CONCURRENCY_MAX: usize = 256;
 
 const ROUTE: &str = "POST /api/v1/messages/batch";
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Batch {
+    /// 1 to 1,000 messages.
+    #[schema(value_type = Vec<SendRequest>, min_items = 1, max_items = 1000)]
     messages: Vec<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BatchResults)]
 struct Results {
     /// In the order of the request.
     data: Vec<ItemResult>,
 }
 
 /// What one message of the batch would have been answered alone.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum ItemResult {
     Accepted(Accepted),
-    Refused { error: serde_json::Value },
+    Refused {
+        #[schema(value_type = crate::problem::Body)]
+        error: serde_json::Value,
+    },
 }
 
+/// Asks for many messages at once, each for itself
+///
+/// Bad items do not fail good ones. A key counts for each message with its place, so that a batch that
+/// was interrupted can be repeated.
+#[utoipa::path(
+    post, path = "/api/v1/messages/batch", operation_id = "send_batch", tag = "messages",
+    params(IdempotencyKey),
+    request_body(content = Batch, example = json!({"messages": [
+        {"to": "+18045551234", "body": "Hello"}, {"to": "ann@example.com", "body": "Hello"}]})),
+    responses(
+        (status = 202, description = "What each message alone would have been answered, in order.",
+         body = Results, headers(
+            ("Hatch-Position" = i64, description = "The highest log position of the writes.")))
+    )
+)]
 pub(super) async fn handler(
     State(commands): State<Commands>,
     headers: HeaderMap,
     JsonBody(batch): JsonBody<Batch>,
 ) -> Result<Response, Problem> {
+    check_key(&headers)?;
     let count = batch.messages.len();
     if !(1..=MESSAGES_MAX).contains(&count) {
         let detail = format!("expected 1 to {MESSAGES_MAX} messages, got {count}");

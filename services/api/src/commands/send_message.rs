@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
-use super::idempotency::command_key;
+use super::accept::Accepted;
+use super::idempotency::{IdempotencyKey, command_key};
 use super::send_request::SendRequest;
 use super::{Commands, TENANT};
 use crate::Problem;
@@ -13,6 +14,36 @@ use crate::extract::JsonBody;
 /// Both paths of the endpoint are one route for idempotency keys.
 const ROUTE: &str = "POST /api/v1/messages";
 
+/// Asks for a message to be sent
+///
+/// The answer comes after the request is committed. `POST /api/v1/messages/send` is another name of
+/// this endpoint. Which fields a channel takes is said at each of them; `docs/api.md` has the limits.
+#[utoipa::path(
+    post, path = "/api/v1/messages", operation_id = "send_message", tag = "messages",
+    params(IdempotencyKey),
+    request_body(content = SendRequest, examples(
+        ("sms" = (summary = "SMS", value = json!({
+            "from": "+12016661234", "to": "+18045551234", "body": "Hello"}))),
+        ("mms" = (summary = "MMS", value = json!({
+            "to": "+18045551234", "body": "This is how it looks.",
+            "attachments": ["https://example.com/a.jpg"]}))),
+        ("email" = (summary = "Email", value = json!({
+            "to": ["ann@example.com"], "cc": ["bob@example.com"], "subject": "Your order",
+            "body": "It is on its way.", "html": "<p>It is on its way.</p>",
+            "metadata": {"order": "42"}}))),
+        ("chat" = (summary = "Chat", value = json!({
+            "channel": "chat", "from": "support", "to": "ann", "body": "Hello"}))),
+        ("scheduled" = (summary = "Later", value = json!({
+            "to": "+18045551234", "body": "Good morning", "send_at": "2030-01-31T08:00:00Z",
+            "priority": "low"}))))),
+    responses(
+        (status = 202, description = "The message is recorded and will be sent.", body = Accepted,
+         headers(
+            ("Hatch-Position" = i64, description = "The log position of the write."),
+            ("Location" = String, description = "Where the message is."),
+            ("Idempotent-Replayed" = bool, description = "`true` when the key was used before.")))
+    )
+)]
 pub(super) async fn handler(
     State(commands): State<Commands>,
     headers: HeaderMap,

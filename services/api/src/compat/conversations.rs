@@ -5,16 +5,21 @@ use axum::extract::State;
 use hatch_domain::ids::ConversationId;
 use hatch_readmodel::{Conversation, ConversationFilter, List, Message, Page, QueryError};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::Problem;
 use crate::commands::TENANT;
 use crate::extract::{PathId, QueryParameters};
 use crate::queries::Queries;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
+    /// Rows of a page; 50 when it is left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
+    /// The `next_cursor` of the page before, of the same list.
     cursor: Option<String>,
 }
 
@@ -24,18 +29,26 @@ impl Parameters {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CompatConversations)]
 pub(super) struct Conversations {
     conversations: Vec<Conversation>,
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CompatMessages)]
 pub(super) struct Messages {
     messages: Vec<Message>,
     next_cursor: Option<String>,
 }
 
+/// Conversations, the latest activity first
+#[utoipa::path(
+    get, path = "/api/conversations", operation_id = "compat_list_conversations", tag = "compatibility",
+    params(Parameters),
+    responses((status = 200, description = "A page.", body = Conversations))
+)]
 pub(super) async fn list(
     State(queries): State<Queries>,
     QueryParameters(parameters): QueryParameters<Parameters>,
@@ -46,6 +59,14 @@ pub(super) async fn list(
     Ok(Json(Conversations { conversations: data, next_cursor }))
 }
 
+/// The messages of a conversation, the newest first
+///
+/// `GET /api/conversation/{id}/messages` is another name.
+#[utoipa::path(
+    get, path = "/api/conversations/{id}/messages", operation_id = "compat_list_messages", tag = "compatibility",
+    params(("id" = Uuid, Path, description = "The conversation."), Parameters),
+    responses((status = 200, description = "A page.", body = Messages))
+)]
 pub(super) async fn messages(
     State(queries): State<Queries>,
     PathId(id): PathId,

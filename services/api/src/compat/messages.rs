@@ -5,28 +5,46 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::{Recipients, SendRequest, renamed};
+use super::{OneOrSeveral, Recipients, SendRequest, renamed};
 use crate::Problem;
-use crate::commands::{Commands, TENANT, command_key};
+use crate::commands::{Accepted, Commands, IdempotencyKey, TENANT, command_key};
 use crate::extract::JsonBody;
+use crate::openapi::ChannelName;
 use crate::problem::FieldError;
 
 /// The entry of `metadata` that keeps the client's own time.
 const TIMESTAMP: &str = "timestamp";
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CompatMessage)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Request {
     from: Option<String>,
+    #[schema(value_type = OneOrSeveral, required)]
     to: Option<Recipients>,
+    /// `sms` or `mms` there, `email` here.
+    #[schema(value_type = Option<ChannelName>)]
     r#type: Option<String>,
     body: Option<String>,
+    /// URLs.
+    #[schema(value_type = Option<Vec<String>>)]
     attachments: Option<Vec<Value>>,
     /// Kept as it is, and never read: clients' clocks order nothing.
     timestamp: Option<String>,
 }
 
+/// An SMS or MMS, in the old words
+///
+/// `timestamp` is kept as metadata, and orders nothing.
+#[utoipa::path(
+    post, path = "/api/messages/sms", operation_id = "compat_send_sms", tag = "compatibility",
+    params(IdempotencyKey),
+    request_body(content = Request, example = json!({"from": "+12016661234", "to": "+18045551234", "type": "sms", "body": "Hello",
+        "attachments": null, "timestamp": "2024-11-01T14:00:00Z"})),
+    responses((status = 202, description = "Recorded, and will be sent.", body = Accepted))
+)]
 pub(super) async fn sms(
     State(commands): State<Commands>,
     headers: HeaderMap,
@@ -38,6 +56,16 @@ pub(super) async fn sms(
     accept(&commands, &headers, "POST /api/messages/sms", request.send(channel)).await
 }
 
+/// A mail, in the old words
+///
+/// `timestamp` is kept as metadata, and orders nothing.
+#[utoipa::path(
+    post, path = "/api/messages/email", operation_id = "compat_send_email", tag = "compatibility",
+    params(IdempotencyKey),
+    request_body(content = Request, example = json!({"from": "user@usehatchapp.com", "to": "contact@gmail.com",
+        "body": "Hello", "attachments": null, "timestamp": "2024-11-01T14:00:00Z"})),
+    responses((status = 202, description = "Recorded, and will be sent.", body = Accepted))
+)]
 pub(super) async fn email(
     State(commands): State<Commands>,
     headers: HeaderMap,

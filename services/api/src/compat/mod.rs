@@ -7,29 +7,37 @@ mod messages;
 mod send;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::commands::{Commands, Recipients, SendRequest};
+use crate::commands::{Commands, OneOrSeveral, Recipients, SendRequest};
 use crate::problem::FieldError;
 use crate::queries::Queries;
 
 /// What clients ask for: endpoints of the command role.
 pub fn commands(commands: Commands) -> Router {
-    Router::new()
-        .route("/api/messages/sms", post(messages::sms))
-        .route("/api/messages/email", post(messages::email))
-        .route("/api/send_message", post(send::message))
-        .route("/api/send_email", post(send::email))
-        .with_state(commands)
+    Router::from(command_routes()).with_state(commands)
+}
+
+pub(crate) fn command_routes() -> OpenApiRouter<Commands> {
+    OpenApiRouter::new()
+        .routes(routes!(messages::sms))
+        .routes(routes!(messages::email))
+        .routes(routes!(send::message))
+        .routes(routes!(send::email))
 }
 
 /// What clients read: endpoints of the query role.
 pub fn queries(queries: Queries) -> Router {
-    Router::new()
-        .route("/api/conversations", get(conversations::list))
-        .route("/api/conversations/{id}/messages", get(conversations::messages))
+    Router::from(query_routes()).with_state(queries)
+}
+
+pub(crate) fn query_routes() -> OpenApiRouter<Queries> {
+    OpenApiRouter::new()
+        .routes(routes!(conversations::list))
+        .routes(routes!(conversations::messages))
         .route("/api/conversation/{id}/messages", get(conversations::messages))
-        .with_state(queries)
 }
 
 /// The errors with the names that the old requests have for the fields.

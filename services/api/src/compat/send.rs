@@ -5,35 +5,43 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::{Recipients, SendRequest, renamed};
+use super::{OneOrSeveral, Recipients, SendRequest, renamed};
 use crate::Problem;
-use crate::commands::{Accepted, Commands, TENANT, command_key};
+use crate::commands::{Accepted, Commands, IdempotencyKey, TENANT, command_key};
 use crate::extract::JsonBody;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CompatTextMessage)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MessageRequest {
     from: Option<String>,
+    #[schema(value_type = OneOrSeveral, required)]
     to: Option<Recipients>,
     body: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = CompatEmail)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EmailRequest {
+    #[schema(value_type = OneOrSeveral, required)]
     to_email: Option<Recipients>,
     subject: Option<String>,
     body: Option<String>,
     from_email: Option<String>,
     html_content: Option<String>,
+    #[schema(value_type = Option<OneOrSeveral>)]
     cc: Option<Recipients>,
+    #[schema(value_type = Option<OneOrSeveral>)]
     bcc: Option<Recipients>,
     reply_to: Option<String>,
 }
 
 /// What the two say; each names the id in its own way.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CompatSent)]
 struct Sent {
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,6 +50,14 @@ struct Sent {
     email_id: Option<String>,
 }
 
+/// A text message, in the old words
+#[utoipa::path(
+    post, path = "/api/send_message", operation_id = "compat_send_message", tag = "compatibility",
+    params(IdempotencyKey),
+    request_body(content = MessageRequest, example = json!({
+        "from": "+12016661234", "to": "+18045551234", "body": "Hello"})),
+    responses((status = 200, description = "Recorded, and will be sent.", body = Sent))
+)]
 pub(super) async fn message(
     State(commands): State<Commands>,
     headers: HeaderMap,
@@ -54,6 +70,14 @@ pub(super) async fn message(
     Ok(accepted.respond(StatusCode::OK, &Sent { success: true, message_id: id, email_id: None }))
 }
 
+/// A mail, in the old words
+#[utoipa::path(
+    post, path = "/api/send_email", operation_id = "compat_send_email_to", tag = "compatibility",
+    params(IdempotencyKey),
+    request_body(content = EmailRequest, example = json!({
+        "to_email": "contact@gmail.com", "subject": "Hello", "body": "Hello"})),
+    responses((status = 200, description = "Recorded, and will be sent.", body = Sent))
+)]
 pub(super) async fn email(
     State(commands): State<Commands>,
     headers: HeaderMap,

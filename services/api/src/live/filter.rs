@@ -5,6 +5,7 @@ use hatch_domain::ids::{ConversationId, TenantId};
 use hatch_domain::message::event::MessageEvent;
 use hatch_eventstore::{Position, RecordedEvent};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use crate::Problem;
@@ -13,12 +14,17 @@ use crate::problem::FieldError;
 /// What an `EventSource` says when it connects again (HTML Standard, 9.2.4).
 const LAST_EVENT_ID: &str = "last-event-id";
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
     /// The last position that the client has; the stream goes on after it.
+    #[param(minimum = 0)]
     from: Option<i64>,
+    /// Of this conversation only.
     conversation: Option<Uuid>,
+    /// Of these types only, separated by commas.
+    #[param(example = "MessageSent,MessageDelivered")]
     types: Option<String>,
 }
 

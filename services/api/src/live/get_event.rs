@@ -15,6 +15,15 @@ use crate::Problem;
 /// The media type of a structured CloudEvent (CloudEvents JSON format, section 3).
 const MEDIA_TYPE: &str = "application/cloudevents+json";
 
+/// One event with its data
+///
+/// `dataref` names it where the data was too large to travel.
+#[utoipa::path(
+    get, path = "/api/v1/events/{position}", operation_id = "get_event", tag = "events",
+    params(("position" = i64, Path, minimum = 1, description = "The event's place in the log.")),
+    responses((status = 200, description = "A structured CloudEvents 1.0 JSON.", body = Object,
+        content_type = "application/cloudevents+json"))
+)]
 pub(super) async fn handler(
     State(shared): State<Arc<Shared>>,
     Path(position): Path<String>,

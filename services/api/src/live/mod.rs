@@ -18,6 +18,8 @@ use hatch_domain::ids::TenantId;
 use hatch_eventstore::{Feed, HeadWatch, Log};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// Whose events are asked for. There is one tenant until requests are authenticated.
 const TENANT: TenantId = TenantId::DEFAULT;
@@ -38,7 +40,7 @@ pub struct Live {
 }
 
 /// The live feed and how many more may read it.
-struct Shared {
+pub(crate) struct Shared {
     live: Live,
     places: Arc<Semaphore>,
 }
@@ -46,9 +48,12 @@ struct Shared {
 /// The endpoints of the live feed.
 pub fn router(live: Live) -> Router {
     let places = Arc::new(Semaphore::new(live.streams_max));
-    Router::new()
-        .route("/api/v1/events", get(stream::handler))
+    Router::from(routes()).with_state(Arc::new(Shared { live, places }))
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(stream::handler))
         .route("/api/events", get(stream::handler))
-        .route("/api/v1/events/{position}", get(get_event::handler))
-        .with_state(Arc::new(Shared { live, places }))
+        .routes(routes!(get_event::handler))
 }

@@ -33,6 +33,19 @@ const BATCH_EVENTS_MAX: usize = 64;
 /// Tells nginx, and those who do as it does, not to hold events back.
 const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
 
+/// What happens, as it happens
+///
+/// Server-Sent Events: `id` is the log position, `event` the event type, `data` a CloudEvent as
+/// `GET /api/v1/events/{position}` shows it. A client that says which position it has
+/// (`Last-Event-ID`, or `?from=`) gets everything after it, each once and in order; another one what
+/// happens from now on. A comment comes every 15 seconds. `GET /api/events` is another name.
+#[utoipa::path(
+    get, path = "/api/v1/events", operation_id = "follow_events", tag = "events",
+    params(Parameters,
+        ("Last-Event-ID" = Option<i64>, Header, description = "Counts before `from`.")),
+    responses((status = 200, description = "The stream.", content_type = "text/event-stream",
+        body = String))
+)]
 pub(super) async fn handler(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,

@@ -10,6 +10,12 @@ use super::{Queries, TENANT};
 use crate::Problem;
 use crate::extract::{PathId, QueryParameters};
 
+/// One conversation
+#[utoipa::path(
+    get, path = "/api/v1/conversations/{id}", operation_id = "get_conversation", tag = "conversations",
+    params(("id" = Uuid, Path, description = "The conversation."), OneParameters),
+    responses((status = 200, description = "The conversation.", body = Conversation))
+)]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     PathId(id): PathId,

@@ -10,6 +10,12 @@ use super::{Queries, TENANT};
 use crate::Problem;
 use crate::extract::{PathId, QueryParameters};
 
+/// One message
+#[utoipa::path(
+    get, path = "/api/v1/messages/{id}", operation_id = "get_message", tag = "messages",
+    params(("id" = Uuid, Path, description = "The message."), OneParameters),
+    responses((status = 200, description = "The message.", body = Message))
+)]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     PathId(id): PathId,

@@ -5,20 +5,29 @@ use axum::extract::State;
 use hatch_readmodel::LoggedWebhook;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{Queries, TENANT};
 use crate::Problem;
 use crate::extract::PathId;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Webhook {
     #[serde(flatten)]
     webhook: LoggedWebhook,
+    /// Its headers, but for secrets.
+    #[schema(value_type = Object)]
     headers: Value,
     /// As text; a byte that is not UTF-8 shows as U+FFFD.
     body: String,
 }
 
+/// One webhook, with its headers and its body
+#[utoipa::path(
+    get, path = "/api/v1/webhook-log/{id}", operation_id = "get_webhook", tag = "webhooks",
+    params(("id" = Uuid, Path, description = "The webhook.")),
+    responses((status = 200, description = "The webhook.", body = Webhook))
+)]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     PathId(id): PathId,

@@ -6,21 +6,36 @@ use hatch_domain::ids::ConversationId;
 use hatch_eventstore::Position;
 use hatch_readmodel::{List, Message};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::parameters::{Freshness, page};
 use super::{Queries, TENANT};
 use crate::Problem;
 use crate::extract::{PathId, QueryParameters};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
+    /// Rows of a page; 50 when it is left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
+    /// The `next_cursor` of the page before, of the same list.
     cursor: Option<String>,
+    /// Shows the log at least up to this position, or answers 503.
+    #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<Position>,
+    /// Seconds that `after` may wait; 2 when it is left out.
+    #[param(minimum = 0, maximum = 30)]
     wait: Option<f64>,
 }
 
+/// The messages of a conversation, the newest first
+#[utoipa::path(
+    get, path = "/api/v1/conversations/{id}/messages", operation_id = "list_conversation_messages", tag = "conversations",
+    params(("id" = Uuid, Path, description = "The conversation."), Parameters),
+    responses((status = 200, description = "A page.", body = List<Message>))
+)]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     PathId(id): PathId,

@@ -5,23 +5,43 @@ use axum::extract::State;
 use hatch_eventstore::Position;
 use hatch_readmodel::{Conversation, ConversationFilter, List};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::parameters::{Freshness, channel, page, participant};
 use super::{Queries, TENANT};
 use crate::Problem;
 use crate::extract::QueryParameters;
+use crate::openapi::ChannelName;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
+    /// With this address among its participants.
+    #[param(example = "+18045551234")]
     participant: Option<String>,
+    /// By this channel.
+    #[param(value_type = Option<ChannelName>)]
     channel: Option<String>,
+    /// Rows of a page; 50 when it is left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
+    /// The `next_cursor` of the page before, of the same list.
     cursor: Option<String>,
+    /// Shows the log at least up to this position, or answers 503.
+    #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<Position>,
+    /// Seconds that `after` may wait; 2 when it is left out.
+    #[param(minimum = 0, maximum = 30)]
     wait: Option<f64>,
 }
 
+/// Conversations, the latest activity first
+#[utoipa::path(
+    get, path = "/api/v1/conversations", operation_id = "list_conversations", tag = "conversations",
+    params(Parameters),
+    responses((status = 200, description = "A page.", body = List<Conversation>))
+)]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     QueryParameters(parameters): QueryParameters<Parameters>,

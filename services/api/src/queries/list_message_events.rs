@@ -7,19 +7,24 @@ use hatch_domain::message::AGGREGATE;
 use hatch_eventstore::{Metadata, Position, RecordedEvent};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Queries, TENANT};
 use crate::Problem;
 use crate::extract::PathId;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageEvents)]
 pub(super) struct Events {
     data: Vec<Event>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageEvent)]
 struct Event {
+    /// The event's place in the log.
+    #[schema(value_type = i64)]
     position: Position,
     event_id: Uuid,
     #[serde(rename = "type")]
@@ -28,10 +33,22 @@ struct Event {
     /// The event's place in the message's stream.
     version: i64,
     recorded_at: DateTime<Utc>,
+    /// What happened; its shape is that of `type` and `schema_version`.
+    #[schema(value_type = Object)]
     data: Box<RawValue>,
+    /// Where the event came from: `correlation_id`, `causation_id`, `actor`, `traceparent`.
+    #[schema(value_type = Object)]
     metadata: Metadata,
 }
 
+/// Everything that happened to a message
+///
+/// Oldest first, from the log itself.
+#[utoipa::path(
+    get, path = "/api/v1/messages/{id}/events", operation_id = "list_message_events", tag = "messages",
+    params(("id" = Uuid, Path, description = "The message.")),
+    responses((status = 200, description = "The events.", body = Events))
+)]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     PathId(id): PathId,

@@ -6,27 +6,52 @@ use hatch_domain::ids::ConversationId;
 use hatch_eventstore::Position;
 use hatch_readmodel::{List, Message, MessageFilter};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::parameters::{Freshness, channel, direction, page, participant, status};
 use super::{Queries, TENANT};
 use crate::Problem;
 use crate::extract::QueryParameters;
+use crate::openapi::{ChannelName, DirectionName, StatusName};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
+    /// With this address among its participants.
+    #[param(example = "+18045551234")]
     participant: Option<String>,
+    /// Of this conversation.
     conversation: Option<Uuid>,
+    /// By this channel.
+    #[param(value_type = Option<ChannelName>)]
     channel: Option<String>,
+    /// Of this direction.
+    #[param(value_type = Option<DirectionName>)]
     direction: Option<String>,
+    /// In this status.
+    #[param(value_type = Option<StatusName>)]
     status: Option<String>,
+    /// Rows of a page; 50 when it is left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
+    /// The `next_cursor` of the page before, of the same list.
     cursor: Option<String>,
+    /// Shows the log at least up to this position, or answers 503.
+    #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<Position>,
+    /// Seconds that `after` may wait; 2 when it is left out.
+    #[param(minimum = 0, maximum = 30)]
     wait: Option<f64>,
 }
 
+/// Messages, the newest first
+#[utoipa::path(
+    get, path = "/api/v1/messages", operation_id = "list_messages", tag = "messages",
+    params(Parameters),
+    responses((status = 200, description = "A page.", body = List<Message>))
+)]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     QueryParameters(parameters): QueryParameters<Parameters>,

@@ -4,15 +4,21 @@ use axum::Json;
 use axum::extract::State;
 use hatch_readmodel::ProjectionStatus;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Queries;
 use crate::Problem;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Projections {
     data: Vec<ProjectionStatus>,
 }
 
+/// How far each projection has come
+#[utoipa::path(
+    get, path = "/api/v1/projections", operation_id = "list_projections", tag = "operations",
+    responses((status = 200, description = "Every projection.", body = Projections))
+)]
 pub(super) async fn handler(State(queries): State<Queries>) -> Result<Json<Projections>, Problem> {
     Ok(Json(Projections { data: queries.read_model.projections().await? }))
 }

@@ -6,6 +6,7 @@ use axum::extract::State;
 use hatch_domain::ids::MessageId;
 use hatch_readmodel::{List, LoggedWebhook, WebhookFilter, WebhookOutcome};
 use serde::Deserialize;
+use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::parameters::{one_of, page};
@@ -21,15 +22,28 @@ const OUTCOMES: [WebhookOutcome; 5] = [
     WebhookOutcome::RejectedSignature,
 ];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
+    /// Of which this was made.
+    #[param(value_type = Option<hatch_readmodel::WebhookOutcome>)]
     outcome: Option<String>,
+    /// That speak of this message.
     message: Option<Uuid>,
+    /// Rows of a page; 50 when it is left out.
+    #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
+    /// The `next_cursor` of the page before, of the same list.
     cursor: Option<String>,
 }
 
+/// What providers posted and what was made of it, the newest first
+#[utoipa::path(
+    get, path = "/api/v1/webhook-log", operation_id = "list_webhooks", tag = "webhooks",
+    params(Parameters),
+    responses((status = 200, description = "A page.", body = List<LoggedWebhook>))
+)]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     QueryParameters(parameters): QueryParameters<Parameters>,

@@ -14,10 +14,11 @@ mod list_webhooks;
 mod parameters;
 
 use axum::Router;
-use axum::routing::get;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::Log;
 use hatch_readmodel::{QueryError, ReadModel, ReadPosition};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::Problem;
 use crate::problem::FieldError;
@@ -38,22 +39,21 @@ const TENANT: TenantId = TenantId::DEFAULT;
 
 /// The endpoints of the query role.
 pub fn router(queries: Queries) -> Router {
-    let conversations = "/api/v1/conversations";
-    Router::new()
-        .route("/api/v1/messages", get(list_messages::handler))
-        .route("/api/v1/messages/{id}", get(get_message::handler))
-        .route("/api/v1/messages/{id}/events", get(list_message_events::handler))
-        .route(conversations, get(list_conversations::handler))
-        .route(&format!("{conversations}/{{id}}"), get(get_conversation::handler))
-        .route(
-            &format!("{conversations}/{{id}}/messages"),
-            get(list_conversation_messages::handler),
-        )
-        .route("/api/v1/projections", get(list_projections::handler))
-        .route("/api/v1/dead-letters", get(list_dead_letters::handler))
-        .route("/api/v1/webhook-log", get(list_webhooks::handler))
-        .route("/api/v1/webhook-log/{id}", get(get_webhook::handler))
-        .with_state(queries)
+    Router::from(routes()).with_state(queries)
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Queries> {
+    OpenApiRouter::new()
+        .routes(routes!(list_messages::handler))
+        .routes(routes!(get_message::handler))
+        .routes(routes!(list_message_events::handler))
+        .routes(routes!(list_conversations::handler))
+        .routes(routes!(get_conversation::handler))
+        .routes(routes!(list_conversation_messages::handler))
+        .routes(routes!(list_projections::handler))
+        .routes(routes!(list_dead_letters::handler))
+        .routes(routes!(list_webhooks::handler))
+        .routes(routes!(get_webhook::handler))
 }
 
 impl From<QueryError> for Problem {

@@ -8,6 +8,7 @@ use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
 use hatch_readmodel::{Direction, Page, Projection, QueryError};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::Queries;
 use crate::Problem;
@@ -26,10 +27,15 @@ pub(super) struct Freshness {
 }
 
 /// The parameters of queries that are not lists.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OneParameters {
+    /// Shows the log at least up to this position, or answers 503.
+    #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<Position>,
+    /// Seconds that `after` may wait; 2 when it is left out.
+    #[param(minimum = 0, maximum = 30)]
     wait: Option<f64>,
 }
 
@@ -49,11 +55,15 @@ impl Freshness {
     /// # Errors
     /// 503 when they have not in time, 400 for a wait out of range.
     pub(super) async fn wait(self, queries: &Queries) -> Result<(), Problem> {
-        let Some(after) = self.after else { return Ok(()) };
         let seconds = self.wait.unwrap_or(WAIT_SECONDS_DEFAULT);
         if !(0.0..=WAIT_SECONDS_MAX).contains(&seconds) {
             let detail = format!("expected 0 to {WAIT_SECONDS_MAX} seconds, got {seconds}");
             return Err(Problem::invalid(vec![FieldError::new("?wait", detail)]));
+        }
+        let Some(after) = self.after else { return Ok(()) };
+        if after < Position::START {
+            let detail = format!("expected a position of 0 or more, got {after}");
+            return Err(Problem::invalid(vec![FieldError::new("?after", detail)]));
         }
         let wait = Duration::from_secs_f64(seconds);
         if queries.read_position.wait_for(&Projection::ALL, after, wait).await? {

@@ -17,6 +17,8 @@ use hatch_eventstore::Store;
 use hatch_providers::Webhook;
 use hatch_readmodel::ReadModel;
 use hatch_telemetry::measure::{Counter, Family};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use matching::match_receipts;
 
@@ -58,13 +60,16 @@ pub struct Account {
 
 /// The endpoints of the webhook role.
 pub fn router(webhooks: Webhooks) -> Router {
-    Router::new()
-        .route("/api/v1/webhooks/{provider}", post(receive::handler))
-        .route(
-            "/api/v1/webhooks/{provider}/inbound",
-            post(receive::inbound_handler).layer(DefaultBodyLimit::max(MAIL_BYTES_MAX)),
-        )
-        .route("/api/webhooks/sms", post(receive::generic_handler))
+    Router::from(routes()).with_state(Arc::new(webhooks))
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Webhooks>> {
+    let mails = OpenApiRouter::new()
+        .routes(routes!(receive::inbound_handler))
+        .layer(DefaultBodyLimit::max(MAIL_BYTES_MAX));
+    OpenApiRouter::new()
+        .routes(routes!(receive::handler))
+        .merge(mails)
+        .routes(routes!(receive::generic_handler))
         .route("/api/webhooks/email", post(receive::generic_handler))
-        .with_state(Arc::new(webhooks))
 }

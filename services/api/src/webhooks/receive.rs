@@ -18,6 +18,22 @@ use crate::Problem;
 use crate::extract::read_body;
 use crate::problem::{FieldError, POSITION};
 
+/// What a provider posts: `twilio`, `sendgrid` (Event Webhook) or `generic`
+///
+/// The signature is checked over the raw bytes and the public URL before anything is parsed. A
+/// repeat is answered as the first was, and adds nothing.
+#[utoipa::path(
+    post, path = "/api/v1/webhooks/{provider}", operation_id = "receive_webhook", tag = "webhooks",
+    params(("provider" = String, Path, description = "The provider.", example = "twilio")),
+    request_body(content = String, content_type = "*/*", description = "As the provider defines it."),
+    responses(
+        (status = 200, description = "Everything it says is recorded, now or before."),
+        (status = 201, description = "The same, for providers that expect it."),
+        (status = 204, description = "The same, for providers that expect it."),
+        (status = 401, description = "It is not signed by the provider; nothing else happened.",
+         body = crate::problem::Body, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn handler(
     State(webhooks): State<Arc<Webhooks>>,
     Path(provider): Path<String>,
@@ -27,6 +43,21 @@ pub(super) async fn handler(
     webhooks.receive(&provider, &raw).await
 }
 
+/// A mail that comes in: `sendgrid` (Inbound Parse)
+#[utoipa::path(
+    post, path = "/api/v1/webhooks/{provider}/inbound", operation_id = "receive_mail",
+    tag = "webhooks",
+    params(("provider" = String, Path, description = "The provider.", example = "sendgrid")),
+    request_body(content = String, content_type = "multipart/form-data",
+        description = "As the provider defines it; 25 MiB at most."),
+    responses(
+        (status = 200, description = "Everything it says is recorded, now or before."),
+        (status = 201, description = "The same, for providers that expect it."),
+        (status = 204, description = "The same, for providers that expect it."),
+        (status = 401, description = "It is not signed by the provider; nothing else happened.",
+         body = crate::problem::Body, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn inbound_handler(
     State(webhooks): State<Arc<Webhooks>>,
     Path(provider): Path<String>,
@@ -37,6 +68,25 @@ pub(super) async fn inbound_handler(
 }
 
 /// The paths of older systems.
+/// A message that comes in, as plain JSON
+///
+/// `POST /api/webhooks/email` and `POST /api/v1/webhooks/generic` are other names. Open in `hatch up`
+/// only; elsewhere it needs the configured bearer secret.
+#[utoipa::path(
+    post, path = "/api/webhooks/sms", operation_id = "compat_receive", tag = "compatibility",
+    request_body(content = Object, description = "`from`, `to`, `type`, `body`, `attachments`, \
+        `timestamp`, and `messaging_provider_id` (sms, mms) or `xillio_id` (email).",
+        example = json!({"from": "+18045551234", "to": "+12016661234", "type": "sms",
+            "messaging_provider_id": "message-1", "body": "Hi back", "attachments": null,
+            "timestamp": "2024-11-01T14:00:00Z"})),
+    responses(
+        (status = 200, description = "Everything it says is recorded, now or before."),
+        (status = 201, description = "The same, for providers that expect it."),
+        (status = 204, description = "The same, for providers that expect it."),
+        (status = 401, description = "It is not signed by the provider; nothing else happened.",
+         body = crate::problem::Body, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn generic_handler(
     State(webhooks): State<Arc<Webhooks>>,
     request: Request,

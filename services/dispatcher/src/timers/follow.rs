@@ -86,11 +86,7 @@ async fn follow(
 }
 
 /// Reads the log after `read` into `waiting`, as far as there is room; whether the log may have more.
-async fn fill(
-    log: &Log,
-    read: &mut Position,
-    waiting: &mut VecDeque<Fact>,
-) -> Result<bool, Error> {
+async fn fill(log: &Log, read: &mut Position, waiting: &mut VecDeque<Fact>) -> Result<bool, Error> {
     while waiting.len() < WAITING_EVENTS_MAX {
         let page = log.read_page(*read, PAGE_EVENTS).await?;
         let Some(last) = page.last() else { return Ok(false) };

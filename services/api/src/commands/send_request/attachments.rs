@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use hatch_domain::message::event::{Attachment, Channel};
 use serde_json::{Map, Value};
 use url::Url;
+use utoipa::ToSchema;
 
 use super::Errors;
 use super::text::has_control;
@@ -19,6 +20,36 @@ const URL_CHARACTERS_MAX: usize = 2_048;
 const FILENAME_CHARACTERS_MAX: usize = 255;
 /// Characters of a media type at most: 127 on either side of the slash (RFC 6838, section 4.2).
 const CONTENT_TYPE_CHARACTERS_MAX: usize = 255;
+
+/// A file, as the document has it.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what is read from JSON values, place by place")]
+pub(super) enum AttachmentRequest {
+    /// Its URL, `http` or `https`.
+    Url(String),
+    /// With what is known of it.
+    File(AttachmentFile),
+}
+
+/// A file by its URL, or in a mail as it is.
+#[derive(ToSchema)]
+#[schema(example = json!({"url": "https://example.com/a.jpg", "content_type": "image/jpeg"}))]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it describes what is read from JSON values, place by place")]
+pub(super) struct AttachmentFile {
+    /// Where it is, `http` or `https`; or else `content`.
+    #[schema(max_length = 2048)]
+    url: Option<String>,
+    /// Its media type.
+    #[schema(max_length = 255, example = "image/png")]
+    content_type: Option<String>,
+    /// Its name; required with `content`.
+    #[schema(max_length = 255)]
+    filename: Option<String>,
+    /// The file in base64, with padding; `email` only.
+    content: Option<String>,
+}
 
 /// The files, each wrong one named by its place.
 pub(super) fn read(

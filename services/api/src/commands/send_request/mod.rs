@@ -20,32 +20,65 @@ use hatch_domain::address::Address;
 use hatch_domain::message::event::{Attachment, Channel, Email, Priority};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
-pub(crate) use self::recipients::Recipients;
+use self::attachments::AttachmentRequest;
+pub(crate) use self::recipients::{OneOrSeveral, Recipients};
 pub(super) use self::schedule::time_to_send;
+use crate::openapi::{ChannelName, PriorityName};
 use crate::problem::FieldError;
 
 /// A send as the client wrote it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct SendRequest {
+    /// How it travels; inferred from the addresses when it is left out.
+    #[schema(value_type = Option<ChannelName>)]
     pub(crate) channel: Option<String>,
     /// The same as `channel`.
+    #[schema(value_type = Option<ChannelName>)]
     pub(crate) r#type: Option<String>,
+    /// The sender; may be left out where a default sender is set for the channel.
+    #[schema(example = "+12016661234")]
     pub(crate) from: Option<String>,
+    /// The recipient, or for `email` and `chat` up to 1,000 of them.
+    #[schema(value_type = OneOrSeveral, required)]
     pub(crate) to: Option<Recipients>,
+    /// The text: 1,600 characters at most for `sms` and `mms`.
     pub(crate) body: Option<String>,
+    /// The files: 1 to 10 by URL for `mms`, up to 50 for `email` and `chat`.
+    #[schema(value_type = Option<Vec<AttachmentRequest>>, max_items = 50)]
     pub(crate) attachments: Option<Vec<Value>>,
+    /// When to send it: up to a year ahead.
+    #[schema(value_type = Option<chrono::DateTime<Utc>>)]
     pub(crate) send_at: Option<String>,
+    /// `normal` when it is left out.
+    #[schema(value_type = Option<PriorityName>)]
     pub(crate) priority: Option<Priority>,
+    /// A conversation of its own between the same participants; `email` and `chat` only.
+    #[schema(max_length = 255)]
     pub(crate) topic: Option<String>,
+    /// Your own notes, given back with the message: 50 entries, 16 KiB as JSON.
+    #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
     pub(crate) metadata: Option<BTreeMap<String, Value>>,
+    /// `email` only; in one line.
+    #[schema(max_length = 998)]
     pub(crate) subject: Option<String>,
+    /// The text as HTML; `email` only.
     pub(crate) html: Option<String>,
+    /// `email` only.
+    #[schema(value_type = Option<OneOrSeveral>)]
     pub(crate) cc: Option<Recipients>,
+    /// `email` only.
+    #[schema(value_type = Option<OneOrSeveral>)]
     pub(crate) bcc: Option<Recipients>,
+    /// `email` only.
     pub(crate) reply_to: Option<String>,
+    /// Further header fields; `email` only, 50 at most.
+    #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     pub(crate) headers: Option<BTreeMap<String, String>>,
+    /// The Message-ID of the mail that this one answers; `email` only.
+    #[schema(max_length = 1000)]
     pub(crate) in_reply_to: Option<String>,
 }
 

@@ -5,11 +5,23 @@ use std::collections::HashSet;
 use hatch_domain::address::{Address, AddressError};
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Errors;
 
 /// Recipients of a message at most, copies included.
 pub(super) const RECIPIENTS_MAX: usize = 1_000;
+
+/// One address or a list of them, as the document has it.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what `Recipients` reads")]
+pub(crate) enum OneOrSeveral {
+    /// One address.
+    One(String),
+    /// A list of addresses.
+    Several(Vec<String>),
+}
 
 /// One address or a list of them, as the client wrote them.
 #[derive(Debug, Default)]

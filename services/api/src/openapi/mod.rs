@@ -1,0 +1,209 @@
+//! The OpenAPI document: made from the routers themselves, so that there is no route without an
+//! operation, and served with a page that shows it.
+//!
+//! A new endpoint documents itself where it is: `#[utoipa::path]` above its handler says what it does,
+//! takes and answers when it succeeds; the router takes it by `routes!`. What every operation has in
+//! common is added here.
+
+mod names;
+mod page;
+
+use hatch_readmodel::WebhookOutcome;
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
+use utoipa::openapi::response::Response;
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{
+    Content, HeaderBuilder, InfoBuilder, License, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem,
+    Ref, RefOr, ResponseBuilder, Schema, Type,
+};
+use utoipa::{OpenApi as _, ToSchema};
+
+pub(crate) use self::names::{ChannelName, DirectionName, PriorityName, StatusName};
+pub use self::page::router;
+use crate::problem::Body as Problem;
+
+/// What the groups of operations are about, in the order of the page.
+const TAGS: [(&str, &str); 7] = [
+    ("messages", "Sending, and what became of it."),
+    ("conversations", "What was said between whom."),
+    ("events", "The log, live and event by event."),
+    ("webhooks", "What providers post."),
+    ("operations", "How hatch itself is doing."),
+    ("compatibility", "The paths of the systems that hatch replaces."),
+    ("documentation", "This document."),
+];
+
+/// Problems by status: when, for every operation that can have them.
+const PROBLEMS: [(&str, &str); 6] = [
+    ("400", "Something is wrong with the request; `errors` names each field."),
+    ("404", "There is nothing of that id."),
+    ("413", "The body is over the limit."),
+    ("415", "The body is of another type than the endpoint takes."),
+    ("422", "The idempotency key was used for another request."),
+    (
+        "503",
+        "PostgreSQL is away, too many writes wait, or the read models have not reached `after` in \
+             time. Whether a write happened, its key tells.",
+    ),
+];
+
+/// The whole document, whatever roles this process has.
+#[must_use]
+pub fn document() -> OpenApi {
+    let mut document = OpenApiBuilder::new().info(info()).tags(Some(tags())).build();
+    for part in [
+        crate::commands::routes().into_openapi(),
+        crate::queries::routes().into_openapi(),
+        crate::live::routes().into_openapi(),
+        crate::webhooks::routes().into_openapi(),
+        crate::health::routes().into_openapi(),
+        crate::compat::command_routes().into_openapi(),
+        crate::compat::query_routes().into_openapi(),
+        page::routes().into_openapi(),
+        Elsewhere::openapi(),
+    ] {
+        document.merge(part);
+    }
+    let components = document.components.get_or_insert_default();
+    let mut nested = Vec::new();
+    Problem::schemas(&mut nested);
+    components.schemas.extend(nested);
+    // Parameters name their types without bringing them.
+    components.schemas.extend([
+        named::<Problem>(),
+        named::<ChannelName>(),
+        named::<DirectionName>(),
+        named::<StatusName>(),
+        named::<WebhookOutcome>(),
+    ]);
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            complete(operation);
+        }
+    }
+    document
+}
+
+/// What every process serves beside its roles.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(metrics))]
+struct Elsewhere;
+
+/// What it counts
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "operations",
+    responses((status = 200, description = "Prometheus' text format; `docs/telemetry.md` names each.",
+        content_type = "application/openmetrics-text", body = String))
+)]
+#[expect(dead_code, reason = "the program serves it")]
+fn metrics() {}
+
+/// The document as the text that is served and kept in `schema/openapi.json`.
+///
+/// # Panics
+/// Never: it is made of texts and numbers.
+#[must_use]
+pub fn document_json() -> String {
+    let mut text = document().to_pretty_json().expect("a document of texts serialises");
+    text.push('\n');
+    text
+}
+
+fn named<T: ToSchema>() -> (String, RefOr<Schema>) {
+    (T::name().into_owned(), T::schema())
+}
+
+fn info() -> utoipa::openapi::Info {
+    InfoBuilder::new()
+        .title("hatch")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "Talk with your customers on every channel, and never lose or double a message.\n\n\
+             JSON in and out; times are RFC 3339 in UTC; ids are UUIDs; errors are \
+             `application/problem+json` (RFC 9457). Every answer carries `X-Request-Id`, every write \
+             `Hatch-Position`, which a read waits for with `?after=`.",
+        ))
+        .license(Some(License::new("Apache-2.0")))
+        .build()
+}
+
+fn tags() -> Vec<utoipa::openapi::Tag> {
+    let tag = |(name, about)| TagBuilder::new().name(name).description(Some(about)).build();
+    TAGS.into_iter().map(tag).collect()
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
+        .into_iter()
+        .flatten()
+}
+
+/// Adds what operations of its kind have in common: the problems, and the header of every answer.
+fn complete(operation: &mut Operation) {
+    let parameters: Vec<&Parameter> =
+        operation.parameters.iter().flatten().filter_map(written_here).collect();
+    let has = |place: ParameterIn| parameters.iter().any(|p| p.parameter_in == place);
+    let (in_path, in_query) = (has(ParameterIn::Path), has(ParameterIn::Query));
+    let in_header = has(ParameterIn::Header);
+    let keyed = parameters.iter().any(|p| p.name == "Idempotency-Key");
+    let has_body = operation.request_body.is_some();
+    let takes_json = operation
+        .request_body
+        .as_ref()
+        .and_then(written_here)
+        .is_some_and(|body| body.content.contains_key("application/json"));
+    let is_plain = operation.tags.as_ref().is_some_and(|tags| tags[0] == "documentation");
+    for (status, about) in PROBLEMS {
+        let can_be = match status {
+            "400" => in_query || in_header || has_body,
+            "404" => in_path,
+            "413" => has_body,
+            "415" => takes_json,
+            "422" => keyed,
+            _ => !is_plain,
+        };
+        if can_be && !operation.responses.responses.contains_key(status) {
+            let response = problem(status, about);
+            operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
+        }
+    }
+    for response in operation.responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            name_request(response);
+        }
+    }
+}
+
+/// What is no reference to elsewhere; nothing here is one.
+fn written_here<T>(part: &RefOr<T>) -> Option<&T> {
+    match part {
+        RefOr::T(part) => Some(part),
+        RefOr::Ref(_) => None,
+    }
+}
+
+/// An answer that is a problem.
+fn problem(status: &str, about: &str) -> Response {
+    let schema = Ref::from_schema_name(Problem::name());
+    let content = Content::new(Some(RefOr::Ref(schema)));
+    let mut response =
+        ResponseBuilder::new().description(about).content("application/problem+json", content);
+    if status == "503" {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+        let header = HeaderBuilder::new()
+            .schema(Some(seconds))
+            .description(Some("Seconds after which it is worth another try."))
+            .build();
+        response = response.header("Retry-After", header);
+    }
+    response.build()
+}
+
+fn name_request(response: &mut Response) {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    let header = HeaderBuilder::new()
+        .schema(Some(text))
+        .description(Some("The request's id: the client's own if it was sane."))
+        .build();
+    response.headers.insert("X-Request-Id".to_owned(), RefOr::T(header));
+}
