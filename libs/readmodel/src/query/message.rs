@@ -210,10 +210,11 @@ impl ReadModel {
     ) -> Result<Option<List<Message>>, QueryError> {
         let filter = MessageFilter { conversation: Some(id), ..MessageFilter::default() };
         let list = self.messages(tenant, &filter, page).await?;
-        // A conversation has a message from its first moment on, so an empty first page means that
-        // there is none; an empty later page does not.
-        let unknown = list.data.is_empty() && page.cursor.is_none();
-        Ok((!unknown).then_some(list))
+        // A page may be empty because it comes after the last one.
+        if list.data.is_empty() && self.conversation(tenant, id).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(list))
     }
 
     /// The message of `tenant` that `provider` calls `provider_message_id`, for receipts that do not
