@@ -264,3 +264,15 @@ async fn one_event_can_be_had_by_its_position() {
     }
     hatch.finish().await;
 }
+
+#[tokio::test]
+async fn a_stream_on_which_nothing_happens_has_a_heartbeat_each_15_seconds() {
+    let hatch = Hatch::start().await;
+    let opened = std::time::Instant::now();
+    let mut bytes = ask(&hatch, "/api/v1/events", None).await.bytes_stream();
+    let chunk = timeout(2 * PATIENCE, bytes.next()).await.expect("something comes");
+    let chunk = chunk.expect("the stream goes on").expect("readable");
+    assert_eq!(&chunk[..], b": heartbeat\n\n");
+    assert!(opened.elapsed() >= Duration::from_secs(14), "too soon: {:?}", opened.elapsed());
+    hatch.finish().await;
+}

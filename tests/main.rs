@@ -25,5 +25,6 @@ mod queries;
 mod random_input;
 mod send;
 mod telemetry;
+mod tools;
 mod unavailable;
 mod webhooks;

@@ -20,6 +20,7 @@ mod streams;
 mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod verify;
 
 pub use append::{
     Append, AppendError, Appended, CommandKey, ExpectedVersion, Guard, SideRow, StreamWrite,
@@ -36,3 +37,4 @@ pub use postgres::{Connected, connect, pool};
 pub use schema::migrate;
 pub use store::{Execute, ExecuteError, ExecuteResult, Executed, Known, Loaded, Store};
 pub use subscription::Subscription;
+pub use verify::{Verified, VerifyError, Violation, verify};

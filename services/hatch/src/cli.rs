@@ -37,6 +37,12 @@ pub enum Command {
     /// Look at the log.
     #[command(subcommand)]
     Events(Events),
+    /// Check the log.
+    #[command(subcommand)]
+    Log(Log),
+    /// Look at messages that failed for good, and send them again.
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
     /// Run the provider simulator alone.
     #[command(after_help = "Example: HATCH_SIMULATOR_LISTEN=127.0.0.1:8089 hatch simulator\n\
         Its record: curl http://127.0.0.1:8089/_sim/messages")]
@@ -96,6 +102,76 @@ pub enum Events {
         /// The stream: a message's id.
         stream: uuid::Uuid,
     },
+    /// Write the log as NDJSON, one event a line.
+    #[command(after_help = "Example: hatch events export --output log.ndjson\n\
+        After an interruption: hatch events export --output log.ndjson --resume\n\
+        Ends at the head as it is when it begins.")]
+    Export(Export),
+}
+
+/// What to do with the whole log.
+#[derive(Debug, Subcommand)]
+pub enum Log {
+    /// Check positions, stream versions, epochs, keys and checkpoints, and JetStream against the log.
+    #[command(after_help = "Example: hatch log verify\n\
+        Reads the whole log once, beside live traffic. Exit status 1 when something is wrong.")]
+    Verify,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadLetters {
+    /// Print the messages that failed for good, the newest first.
+    #[command(after_help = "Example: hatch dead-letters list --limit 20 --json")]
+    List {
+        /// How many at most (1 to 200).
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+        limit: u32,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Begin a new round of attempts.
+    #[command(
+        after_help = "Example: hatch dead-letters redrive 0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11\n\
+        hatch dead-letters redrive --all --code 30008 --dry-run\n\
+        Exit status 1 when one of them could not be sent again."
+    )]
+    Redrive(Redrive),
+}
+
+/// Flags of `dead-letters redrive`.
+#[derive(Debug, Args)]
+pub struct Redrive {
+    /// The messages' ids.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub messages: Vec<uuid::Uuid>,
+    /// All that failed, or those that failed by --code.
+    #[arg(long)]
+    pub all: bool,
+    /// Only those whose error has this code.
+    #[arg(long, requires = "all")]
+    pub code: Option<String>,
+    /// Say what would be sent again, and send nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Flags of `events export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The first position.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
+    pub from: i64,
+    /// The last position [default: the log's head].
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+    pub to: Option<i64>,
+    /// The file [default: the standard output].
+    #[arg(long, short)]
+    pub output: Option<std::path::PathBuf>,
+    /// Go on after the last whole line of --output.
+    #[arg(long, requires = "output")]
+    pub resume: bool,
 }
 
 /// Flags of `events tail`.

@@ -8,6 +8,7 @@ pub mod embedded;
 mod feed;
 mod logging;
 pub mod output;
+mod progress;
 mod readiness;
 pub mod roles;
 pub mod settings;
@@ -65,6 +66,18 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         }
         Command::Events(cli::Events::Show { stream }) => {
             commands::events::show(&commands::running(settings)?, stream).await?;
+        }
+        Command::Events(cli::Events::Export(flags)) => {
+            commands::events::export(&commands::running(settings)?, &flags).await?;
+        }
+        Command::Log(cli::Log::Verify) => {
+            return commands::verify_log::run(&commands::running(settings)?).await;
+        }
+        Command::DeadLetters(cli::DeadLetters::List { limit, json }) => {
+            commands::dead_letters::list(&commands::running(settings)?, limit, json).await?;
+        }
+        Command::DeadLetters(cli::DeadLetters::Redrive(flags)) => {
+            return commands::dead_letters::redrive(&commands::running(settings)?, flags).await;
         }
         Command::Doctor => return commands::doctor::run(commands::running(settings)?).await,
         Command::Demo(flags) => demo::run(&settings, flags).await?,

@@ -1,18 +1,22 @@
 //! `hatch events`: the log, as one JSON object a line.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::{Log, Metadata, Position, RecordedEvent};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::pool;
-use crate::cli::Tail;
+use crate::cli::{Export, Tail};
 use crate::output::line;
+use crate::progress;
 use crate::settings::Settings;
 
 /// Events of a page.
@@ -50,6 +54,64 @@ pub(crate) async fn show(settings: &Settings, stream: Uuid) -> anyhow::Result<()
     Ok(())
 }
 
+/// Writes the log, from and to the positions asked for.
+pub(crate) async fn export(settings: &Settings, flags: &Export) -> anyhow::Result<()> {
+    let log = Log::new(pool(settings)?);
+    let head = log.head().await?.0;
+    let last = flags.to.unwrap_or(head);
+    ensure!(last <= head, "--to {last} is after the end of the log, which is {head}");
+    let mut after = flags.from - 1;
+    let mut out: Box<dyn Write> = match &flags.output {
+        None => Box::new(std::io::stdout().lock()),
+        Some(path) => {
+            let file = if flags.resume {
+                let (file, exported) = reopen(path)?;
+                after = exported.unwrap_or(after);
+                file
+            } else {
+                File::options().write(true).create_new(true).open(path).with_context(|| {
+                    format!("failed to make {} (is it there? then --resume)", path.display())
+                })?
+            };
+            Box::new(BufWriter::new(file))
+        }
+    };
+    let bar = progress::bar("exporting", last);
+    while after < last {
+        let page = log.read_page(Position(after), PAGE_EVENTS).await?;
+        ensure!(!page.is_empty(), "the log ends at {after}, it was at {head}");
+        for event in page.iter().take_while(|event| event.position.0 <= last) {
+            writeln!(out, "{}", serde_json::to_string(&Line::of(event))?)?;
+            after = event.position.0;
+        }
+        bar.set_position(u64::try_from(after)?);
+    }
+    out.flush()?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// The file of an earlier export without a last line that was cut off, and the last position in it.
+fn reopen(path: &Path) -> anyhow::Result<(File, Option<i64>)> {
+    #[derive(Deserialize)]
+    struct Exported {
+        position: i64,
+    }
+    let cannot = || format!("failed to resume {}", path.display());
+    let mut file = File::options().read(true).append(true).open(path).with_context(cannot)?;
+    let (mut whole, mut last) = (0, None);
+    let mut reader = BufReader::new(&mut file);
+    let mut text = String::new();
+    while reader.read_line(&mut text).with_context(cannot)? > 0 && text.ends_with('\n') {
+        let exported: Exported = serde_json::from_str(&text).with_context(cannot)?;
+        whole += u64::try_from(text.len())?;
+        last = Some(exported.position);
+        text.clear();
+    }
+    file.set_len(whole).with_context(cannot)?;
+    Ok((file, last))
+}
+
 /// An event as it is printed.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -64,16 +126,21 @@ struct Line<'a> {
     metadata: &'a Metadata,
 }
 
+impl<'a> Line<'a> {
+    fn of(event: &'a RecordedEvent) -> Self {
+        Self {
+            position: event.position,
+            event_type: &event.event_type,
+            schema_version: event.schema_version,
+            stream: event.stream_id,
+            version: event.version,
+            recorded_at: event.recorded_at,
+            data: &event.payload,
+            metadata: &event.metadata,
+        }
+    }
+}
+
 fn print(event: &RecordedEvent) -> anyhow::Result<()> {
-    let printed = serde_json::to_string(&Line {
-        position: event.position,
-        event_type: &event.event_type,
-        schema_version: event.schema_version,
-        stream: event.stream_id,
-        version: event.version,
-        recorded_at: event.recorded_at,
-        data: &event.payload,
-        metadata: &event.metadata,
-    });
-    line(printed?).map_err(Into::into)
+    line(serde_json::to_string(&Line::of(event))?).map_err(Into::into)
 }

@@ -1,11 +1,13 @@
 //! The smaller subcommands, one file each.
 
+pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod migrate;
 pub(crate) mod projections;
 pub(crate) mod serve;
 pub(crate) mod simulator;
+pub(crate) mod verify_log;
 
 use std::time::Duration;
 

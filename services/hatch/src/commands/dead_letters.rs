@@ -1,0 +1,145 @@
+//! `hatch dead-letters`: what failed for good, and sending it again.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use hatch_domain::ids::{MessageId, TenantId};
+use hatch_domain::message::Message as Stream;
+use hatch_domain::message::command::MessageCommand;
+use hatch_domain::message::status::Status;
+use hatch_eventstore::{
+    Appender, AppenderConfig, Execute, Known, Log, Metadata, Store, SystemEnvironment,
+};
+use hatch_readmodel::{Message, MessageFilter, Page, ReadModel};
+use tokio_util::sync::CancellationToken;
+
+use super::pool;
+use crate::cli::Redrive;
+use crate::output::line;
+use crate::progress;
+use crate::roles::postgres;
+use crate::settings::Settings;
+
+const TENANT: TenantId = TenantId::DEFAULT;
+
+/// Messages of a page.
+const PAGE_MESSAGES: u32 = 200;
+/// Retries under way at once: they share transactions.
+const CONCURRENCY_MAX: usize = 64;
+
+/// Prints the newest dead letters.
+pub(crate) async fn list(settings: &Settings, limit: u32, json: bool) -> anyhow::Result<()> {
+    let read_model = ReadModel::new(pool(settings)?);
+    let page = read_model.messages(TENANT, &failed(), &Page::new(Some(limit), None)?).await?;
+    for message in &page.data {
+        line(if json { serde_json::to_string(message)? } else { row(message) })?;
+    }
+    if !json && page.data.is_empty() {
+        line("no message has failed for good")?;
+    }
+    if !json && page.next_cursor.is_some() {
+        line(format!("there are more than these {limit}: --limit shows up to 200"))?;
+    }
+    Ok(())
+}
+
+/// Sends dead letters again; fails when one of them cannot be.
+pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Result<ExitCode> {
+    let ids = if flags.all {
+        all(&ReadModel::new(pool(settings)?), flags.code.as_deref()).await?
+    } else {
+        flags.messages.iter().copied().map(MessageId).collect()
+    };
+    if flags.dry_run {
+        for id in &ids {
+            line(format!("{id}  would be sent again"))?;
+        }
+        line(format!("{} messages; nothing was sent: leave out --dry-run for that", ids.len()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let ending = CancellationToken::new();
+    let postgres = postgres(settings)?;
+    let (appender, appending) =
+        Appender::start(AppenderConfig::default(), postgres, ending.clone());
+    let store = &Store::new(appender, Log::new(pool(settings)?), Arc::new(SystemEnvironment));
+    let bar = progress::bar("sending again", i64::try_from(ids.len())?);
+    let count = ids.len();
+    let mut results = futures::stream::iter(ids)
+        .map(|id| async move { (id, retry(store, id).await) })
+        .buffered(CONCURRENCY_MAX);
+    let mut refused = 0;
+    while let Some((id, result)) = results.next().await {
+        bar.inc(1);
+        match result {
+            Ok(()) => line(format!("{id}  queued"))?,
+            Err(why) => {
+                refused += 1;
+                line(format!("{id}  NOT sent again: {why}"))?;
+            }
+        }
+    }
+    bar.finish_and_clear();
+    drop(results);
+    ending.cancel();
+    appending.await?;
+    line(format!("{} of {count} messages will be sent again", count - refused))?;
+    Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Begins a new round, or says why not.
+async fn retry(store: &Store, id: MessageId) -> Result<(), String> {
+    let command = MessageCommand::Retry { at: store.environment().now() };
+    let execute = Execute {
+        tenant_id: TENANT.0,
+        stream_id: id.0,
+        command: &command,
+        known: Known::<Stream>::Load,
+        metadata: Metadata { correlation_id: id.0, actor: "cli".to_owned(), ..Metadata::default() },
+        key: None,
+        guards: Vec::new(),
+        side_rows: Vec::new(),
+    };
+    match store.execute(execute).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(std::error::Error::source(&error)
+            .map_or_else(|| error.to_string(), ToString::to_string)),
+    }
+}
+
+/// Every dead letter, or those with the code, the newest first.
+async fn all(read_model: &ReadModel, code: Option<&str>) -> anyhow::Result<Vec<MessageId>> {
+    let (mut ids, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = Page::new(Some(PAGE_MESSAGES), cursor)?;
+        let page = read_model.messages(TENANT, &failed(), &page).await?;
+        let wanted = |message: &&Message| {
+            let error = message.error.as_ref();
+            code.is_none_or(|code| error.is_some_and(|error| error.code == code))
+        };
+        ids.extend(page.data.iter().filter(wanted).map(|message| message.id));
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            return Ok(ids);
+        }
+    }
+}
+
+fn failed() -> MessageFilter {
+    MessageFilter { status: Some(Status::Failed), ..MessageFilter::default() }
+}
+
+fn row(message: &Message) -> String {
+    let (code, detail) = match &message.error {
+        Some(error) => (error.code.as_str(), error.detail.as_str()),
+        None => ("-", "-"),
+    };
+    format!(
+        "{}  {}  {:<5}  {:<24}  {:>2} attempts  {code}: {detail}",
+        message.id,
+        message.updated_at.format("%Y-%m-%d %H:%M:%S"),
+        message.channel,
+        message.to.join(","),
+        message.attempts,
+    )
+}

@@ -1,0 +1,126 @@
+//! `hatch log verify`: whether the log keeps what it promises, and JetStream what it was given.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use hatch_bus::{Bus, StreamState};
+use hatch_eventstore::{Log, Position, Violation, verify};
+use uuid::Uuid;
+
+use super::pool;
+use crate::output::line;
+use crate::progress;
+use crate::settings::Settings;
+
+/// How long NATS may take to be connected, and an event to come that the stream says it has.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// Events compared at a time.
+const PAGE_EVENTS: usize = 2_000;
+/// Differences that are named.
+const NAMED_MAX: usize = 20;
+
+/// Prints what is wrong; fails when something is.
+pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let pool = pool(settings)?;
+    let bar = progress::bar("checking the log", 0);
+    let verified = verify(&pool, |position, head| {
+        bar.set_length(u64::try_from(head.0).unwrap_or_default());
+        bar.set_position(u64::try_from(position.0).unwrap_or_default());
+    })
+    .await?;
+    bar.finish_and_clear();
+    let mut violations = verified.violations;
+    line(format!("log         positions {} to {}", verified.first, verified.head))?;
+    line(match jetstream(settings, &Log::new(pool), &mut violations).await {
+        Ok(compared) => format!("jetstream   {compared}"),
+        Err(error) => format!("jetstream   not compared: {error:#}"),
+    })?;
+    for Violation { promise, detail } in &violations {
+        line(format!("WRONG       {promise}: {detail}"))?;
+    }
+    if violations.is_empty() {
+        line("the log keeps what it promises")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    line("keep a copy of the database before you mend anything, and restore from a backup")?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Compares what JetStream still has with the log, event by event.
+async fn jetstream(
+    settings: &Settings,
+    log: &Log,
+    violations: &mut Vec<Violation>,
+) -> anyhow::Result<String> {
+    let bus = Bus::connect(settings.bus()?).await?;
+    tokio::time::timeout(SILENCE_MAX, bus.connected()).await.context("NATS does not answer")?;
+    let StreamState::Present { generation, last_sequence, first_position, .. } =
+        bus.stream_state().await?
+    else {
+        return Ok("has no stream yet".to_owned());
+    };
+    let bar = progress::bar("comparing JetStream", last_sequence);
+    let mut follow = bus.follow(first_position);
+    let (mut first, mut compared, mut reached) = (None, 0_u64, first_position - 1);
+    while reached < last_sequence {
+        let mut carried = BTreeMap::new();
+        while carried.len() < PAGE_EVENTS && reached < last_sequence {
+            let next = tokio::time::timeout(SILENCE_MAX, follow.next()).await;
+            let Ok(envelope) = next else {
+                report(violations, reached + 1, "JetStream does not bring what it should have");
+                reached = last_sequence;
+                break;
+            };
+            if first.is_some() && envelope.position != reached + 1 {
+                report(violations, reached + 1, "JetStream lacks it");
+            }
+            first.get_or_insert(envelope.position);
+            reached = envelope.position;
+            carried.insert(envelope.position, envelope.event_id);
+        }
+        compared += compare(log, &carried, violations).await?;
+        bar.set_position(u64::try_from(reached)?);
+    }
+    bar.finish_and_clear();
+    let first = first.unwrap_or(first_position);
+    Ok(format!("generation {generation}, {compared} events from position {first} on compared"))
+}
+
+async fn compare(
+    log: &Log,
+    carried: &BTreeMap<i64, Uuid>,
+    violations: &mut Vec<Violation>,
+) -> anyhow::Result<u64> {
+    let Some((first, _)) = carried.first_key_value() else { return Ok(0) };
+    let mut after = Position(first - 1);
+    let mut compared = 0;
+    let mut rest = carried.clone();
+    loop {
+        let page = log.read_page(after, PAGE_EVENTS).await?;
+        for event in &page {
+            after = event.position;
+            if let Some(id) = rest.remove(&event.position.0) {
+                compared += 1;
+                if id != event.event_id {
+                    report(violations, event.position.0, "JetStream has another event there");
+                }
+            }
+        }
+        if page.is_empty() || rest.is_empty() {
+            break;
+        }
+    }
+    for position in rest.into_keys() {
+        report(violations, position, "JetStream has it and the log does not");
+    }
+    Ok(compared)
+}
+
+fn report(violations: &mut Vec<Violation>, position: i64, what: &str) {
+    if violations.iter().filter(|one| one.promise == "jetstream").count() < NAMED_MAX {
+        let detail = format!("position {position}: {what}");
+        violations.push(Violation { promise: "jetstream", detail });
+    }
+}
