@@ -6,7 +6,9 @@
 mod architecture;
 mod bad_input;
 mod channels;
+mod checker;
 mod compat;
+mod crash;
 mod dispatch;
 mod due;
 mod generic;

@@ -19,10 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A running `hatch up`, killed when the test fails.
-struct Up {
-    child: Child,
-    url: String,
-    http: reqwest::Client,
+pub(crate) struct Up {
+    pub(crate) child: Child,
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
 }
 
 fn hatch(folder: &Path) -> Command {
@@ -40,14 +40,14 @@ fn hatch(folder: &Path) -> Command {
 }
 
 /// What a command printed, and how it ended.
-async fn output(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
+pub(crate) async fn output(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
     let output = hatch(folder).args(arguments).output().await.expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
 impl Up {
-    async fn start(folder: &Path, arguments: &[&str]) -> Self {
+    pub(crate) async fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = hatch(folder);
         command.arg("up").args(arguments).stderr(Stdio::null());
         Self::ready(command).await
@@ -96,18 +96,18 @@ impl Up {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = self.child.id().expect("it runs");
         send_signal(pid.into(), signal);
     }
 }
 
-fn send_signal(pid: i64, signal: Signal) {
+pub(crate) fn send_signal(pid: i64, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(pid).expect("a process id"));
     kill(pid, signal).expect("the process is there");
 }
 
-fn data_folder() -> TempDir {
+pub(crate) fn data_folder() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = tempfile::tempdir().expect("a temporary folder");

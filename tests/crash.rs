@@ -1,0 +1,347 @@
+//! Crashes under load: everything that runs is killed with SIGKILL, again and again, while clients
+//! send; at the end the checker holds all that is left against each other.
+//!
+//! Short by default. `HATCH_CRASH_KILLS=200 HATCH_CRASH_MESSAGES=10000` makes it long (`just crash`);
+//! `HATCH_CRASH_SEED` repeats the choices of a run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use hatch::embedded::Servers;
+use hatch::output::line;
+use hatch_domain::Environment;
+use hatch_eventstore::SystemEnvironment;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::checker::{Evidence, Journal};
+use crate::harness::ACCOUNT;
+use crate::process::{Up, data_folder, output, send_signal};
+
+const CONNECTIONS: u64 = 32;
+/// A client's pause between two messages.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How late the provider answers, so that many messages are under way at any time.
+const LATENCY_MS: u64 = 1_800;
+/// A kill waits until so many messages are accepted and not settled.
+const IN_FLIGHT_MIN: i64 = 100;
+/// How long anything may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+const POLL: Duration = Duration::from_millis(100);
+
+const PROCESSES: [&str; 9] = [
+    "command",
+    "query",
+    "webhook",
+    "relay",
+    "projector",
+    "dispatcher",
+    "simulator",
+    "postgres",
+    "nats-server",
+];
+/// One server process of PostgreSQL, on which it restarts all of them.
+const BACKEND: &str = "postgres backend";
+
+const UNSETTLED: &str = "SELECT count(*) FROM rm.messages \
+     WHERE status NOT IN ('delivered', 'read', 'undelivered', 'failed', 'canceled', 'in_doubt')";
+const BEHIND: &str = "SELECT (SELECT coalesce(max(position), 0) FROM es.events) \
+     - (SELECT position FROM es.checkpoints WHERE name = 'messages')";
+const BACKENDS: &str = "SELECT pid::bigint FROM pg_stat_activity \
+     WHERE application_name LIKE 'hatch%' ORDER BY pid";
+
+/// How much is sent and killed.
+struct Plan {
+    messages: u64,
+    kills: u64,
+    seed: u64,
+}
+
+impl Plan {
+    fn of_environment() -> Self {
+        let number = |name: &str, default: u64| {
+            std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+        };
+        Self {
+            messages: number("HATCH_CRASH_MESSAGES", 600),
+            kills: number("HATCH_CRASH_KILLS", 12),
+            seed: number("HATCH_CRASH_SEED", SystemEnvironment.new_id().as_u64_pair().1),
+        }
+    }
+}
+
+/// Chance that can be repeated: SplitMix64.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % end as u64).expect("small")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_doubled_or_stuck_whatever_is_killed() {
+    let plan = Plan::of_environment();
+    let folder = data_folder();
+    let mut up = Up::start(folder.path(), &["--split"]).await;
+    let world = World::new(folder.path());
+    let load = Load::start(&up.url, &up.http, plan.messages);
+    let began = Instant::now();
+    let killed = world.kill(&plan, &load).await;
+    let journal = load.finish().await;
+    let sending = began.elapsed();
+    world.settle().await;
+
+    let servers = world.servers();
+    let acknowledged = journal.acknowledged.len();
+    let simulator = servers.simulator_url.clone().expect("a simulator");
+    let evidence = Evidence::gather(&servers.database_url, &simulator, &up.http, journal).await;
+    let violations = evidence.violations();
+    let mut table = format!(
+        "seed {}: {acknowledged} messages acknowledged in {:.0} s, {} taken by the provider\n",
+        plan.seed,
+        sending.as_secs_f64(),
+        evidence.record.len(),
+    );
+    let mut statuses: BTreeMap<&str, usize> = BTreeMap::new();
+    for folded in evidence.messages.values() {
+        *statuses.entry(folded.message.status().as_str()).or_default() += 1;
+    }
+    for (what, count) in killed.iter().chain(&statuses) {
+        table += &format!("  {what:<18} {count:>6}\n");
+    }
+    table += &format!("  {:<18} {:>6}", "violations", violations.len());
+    line(table).expect("printed");
+    assert!(violations.is_empty(), "{violations:#?}");
+    assert!(acknowledged as u64 >= plan.messages);
+
+    let (ok, said, error) = output(folder.path(), &["log", "verify"]).await;
+    assert!(ok, "{said}{error}");
+    up.signal(Signal::SIGTERM);
+    assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+}
+
+/// What runs, seen from outside.
+struct World<'a> {
+    folder: &'a Path,
+    http: reqwest::Client,
+}
+
+impl<'a> World<'a> {
+    fn new(folder: &'a Path) -> Self {
+        Self { folder, http: hatch::http_client(Duration::from_secs(5)).expect("a client") }
+    }
+
+    fn servers(&self) -> Servers {
+        let servers = Servers::read(&self.folder.join(".hatch")).expect("readable");
+        servers.expect("something runs")
+    }
+
+    /// Kills as often as planned, each time with enough under way; says what, how often.
+    async fn kill(&self, plan: &Plan, load: &Load) -> BTreeMap<&'static str, usize> {
+        let mut dice = Dice(plan.seed);
+        let mut killed = BTreeMap::new();
+        let mut done = 0;
+        while done < plan.kills {
+            self.slow_down(LATENCY_MS).await;
+            self.until("enough is in flight", async || {
+                self.count(UNSETTLED).await.is_some_and(|count| count >= IN_FLIGHT_MIN)
+            })
+            .await;
+            // Now and then two at once, of which the second meets the recovery from the first.
+            let at_once = if dice.below(4) == 0 { 2 } else { 1 };
+            for _ in 0..at_once {
+                let victim = dice.below(PROCESSES.len() + 1);
+                let victim = PROCESSES.get(victim).copied().unwrap_or(BACKEND);
+                if self.kill_one(victim, &mut dice).await {
+                    *killed.entry(victim).or_default() += 1;
+                    done += 1;
+                }
+            }
+            sleep(Duration::from_millis(dice.below(1_500) as u64)).await;
+            assert!(!load.is_broken(), "a client got an answer that it must not get");
+        }
+        killed
+    }
+
+    /// Whether it was there to be killed.
+    async fn kill_one(&self, victim: &str, dice: &mut Dice) -> bool {
+        let pid = if victim == BACKEND {
+            let backends = self.rows(BACKENDS).await.unwrap_or_default();
+            (!backends.is_empty()).then(|| backends[dice.below(backends.len())])
+        } else {
+            self.servers().pids.get(victim).map(|pid| i64::from(*pid))
+        };
+        pid.inspect(|pid| send_signal(*pid, Signal::SIGKILL)).is_some()
+    }
+
+    /// Lets the provider recover and waits until nothing is left to happen.
+    async fn settle(&self) {
+        self.slow_down(0).await;
+        self.until("every message is settled", async || {
+            self.count(UNSETTLED).await == Some(0) && self.count(BEHIND).await == Some(0)
+        })
+        .await;
+    }
+
+    /// Sets how late the simulator answers; it forgets that when it is killed.
+    async fn slow_down(&self, latency_ms: u64) {
+        self.until("the simulator listens", async || {
+            let url = self.servers().simulator_url.expect("a simulator");
+            let mut set = true;
+            for account in [ACCOUNT, "sendgrid"] {
+                let body = json!({"mode": "up", "latency_ms": latency_ms});
+                let url = format!("{url}/_sim/accounts/{account}");
+                let answer = self.http.put(url).json(&body).send().await;
+                set &= answer.is_ok_and(|answer| answer.status().is_success());
+            }
+            set
+        })
+        .await;
+    }
+
+    async fn count(&self, sql: &str) -> Option<i64> {
+        self.rows(sql).await?.first().copied()
+    }
+
+    /// The first column of a query, if PostgreSQL is there to answer it.
+    async fn rows(&self, sql: &str) -> Option<Vec<i64>> {
+        let config: tokio_postgres::Config = self.servers().database_url.parse().expect("a URL");
+        let asked = async {
+            let client = hatch_eventstore::connect(&config).await.ok()?;
+            let rows = client.query(sql, &[]).await.ok()?;
+            Some(rows.iter().map(|row| row.get(0)).collect())
+        };
+        tokio::time::timeout(Duration::from_secs(5), asked).await.ok()?
+    }
+
+    async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds().await {
+            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+            sleep(POLL).await;
+        }
+    }
+}
+
+/// Clients that send, each message until it is answered.
+struct Load {
+    shared: Arc<Shared>,
+    clients: JoinSet<()>,
+}
+
+struct Shared {
+    url: String,
+    http: reqwest::Client,
+    run: String,
+    messages_min: u64,
+    next: AtomicU64,
+    ending: AtomicBool,
+    broken: AtomicBool,
+    journal: Mutex<Journal>,
+}
+
+impl Load {
+    fn start(url: &str, http: &reqwest::Client, messages_min: u64) -> Self {
+        let shared = Arc::new(Shared {
+            url: format!("{url}/api/v1/messages"),
+            http: http.clone(),
+            run: crate::harness::unique(),
+            messages_min,
+            next: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
+            journal: Mutex::default(),
+        });
+        let mut clients = JoinSet::new();
+        for _ in 0..CONNECTIONS {
+            clients.spawn(shared.clone().send_on());
+        }
+        Self { shared, clients }
+    }
+
+    fn is_broken(&self) -> bool {
+        self.shared.broken.load(Ordering::Relaxed)
+    }
+
+    /// Ends when enough was sent and every request has its answer.
+    async fn finish(self) -> Journal {
+        self.shared.ending.store(true, Ordering::Relaxed);
+        let ended = tokio::time::timeout(PATIENCE, self.clients.join_all()).await;
+        ended.expect("every request is answered in the end");
+        self.shared.journal.lock().expect("no panic").clone()
+    }
+}
+
+impl Shared {
+    async fn send_on(self: Arc<Self>) {
+        loop {
+            let n = self.next.fetch_add(1, Ordering::Relaxed);
+            if self.ending.load(Ordering::Relaxed) && n >= self.messages_min {
+                return;
+            }
+            let key = format!("{}-{n}", self.run);
+            let request = json!({"to": recipient(n), "body": key});
+            self.journal.lock().expect("no panic").sent.insert(key.clone());
+            let Some(first) = self.until_accepted(&key, &request).await else { return };
+            // As a client does that has lost the answer.
+            if n.is_multiple_of(10) && self.until_accepted(&key, &request).await != Some(first) {
+                self.broken.store(true, Ordering::Relaxed);
+            }
+            self.journal.lock().expect("no panic").acknowledged.insert(key, first);
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The message's id; none when the answer is one that must not come.
+    async fn until_accepted(&self, key: &str, request: &Value) -> Option<uuid::Uuid> {
+        loop {
+            let asked = self.http.post(&self.url).header("idempotency-key", key).json(request);
+            match asked.send().await {
+                Ok(answer) if answer.status() == 202 => {
+                    if let Ok(accepted) = answer.json::<Value>().await {
+                        return accepted["id"].as_str().and_then(|id| id.parse().ok());
+                    }
+                }
+                Ok(answer) if answer.status().is_client_error() => {
+                    self.broken.store(true, Ordering::Relaxed);
+                    return None;
+                }
+                _ => {}
+            }
+            sleep(POLL).await;
+        }
+    }
+}
+
+/// Four of five by SMS; some to recipients for whom the provider misbehaves.
+fn recipient(n: u64) -> String {
+    let special = match n % 50 {
+        7 => "0429",
+        17 => "0500",
+        27 => "0777",
+        37 => "0222",
+        47 => "0666",
+        _ => return plain(n),
+    };
+    format!("+1804555{special}")
+}
+
+fn plain(n: u64) -> String {
+    match n % 50 {
+        4 => "throttle@example.com".to_owned(),
+        14 => "disorder@example.com".to_owned(),
+        24 => "bounce@example.com".to_owned(),
+        rest if rest % 5 == 4 => format!("customer{}@example.com", n % 1_000),
+        _ => format!("+1804555{:04}", 1_000 + n % 100),
+    }
+}
