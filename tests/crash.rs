@@ -24,12 +24,12 @@ use crate::harness::ACCOUNT;
 use crate::process::{Up, data_folder, output, send_signal};
 
 const CONNECTIONS: u64 = 32;
-/// A client's pause between two messages.
-const PAUSE: Duration = Duration::from_millis(250);
-/// How late the provider answers, so that many messages are under way at any time.
-const LATENCY_MS: u64 = 1_800;
+/// How late the provider answers, so that many calls are under way at any time.
+const LATENCY_MS: u64 = 300;
 /// A kill waits until so many messages are accepted and not settled.
 const IN_FLIGHT_MIN: i64 = 100;
+/// With so many, clients hold back.
+const IN_FLIGHT_MAX: i64 = 300;
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(100);
@@ -149,6 +149,26 @@ impl<'a> World<'a> {
     /// Kills as often as planned, each time with enough under way; says what, how often.
     async fn kill(&self, plan: &Plan, load: &Load) -> BTreeMap<&'static str, usize> {
         let mut dice = Dice(plan.seed);
+        let watch = async {
+            loop {
+                if let Some(count) = self.count(UNSETTLED).await {
+                    load.shared.crowded.store(count >= IN_FLIGHT_MAX, Ordering::Relaxed);
+                }
+                sleep(POLL).await;
+            }
+        };
+        tokio::select! {
+            killed = self.kill_in_turn(plan, load, &mut dice) => killed,
+            () = watch => unreachable!("it never ends"),
+        }
+    }
+
+    async fn kill_in_turn(
+        &self,
+        plan: &Plan,
+        load: &Load,
+        dice: &mut Dice,
+    ) -> BTreeMap<&'static str, usize> {
         let mut killed = BTreeMap::new();
         let mut done = 0;
         while done < plan.kills {
@@ -162,7 +182,7 @@ impl<'a> World<'a> {
             for _ in 0..at_once {
                 let victim = dice.below(PROCESSES.len() + 1);
                 let victim = PROCESSES.get(victim).copied().unwrap_or(BACKEND);
-                if self.kill_one(victim, &mut dice).await {
+                if self.kill_one(victim, dice).await {
                     *killed.entry(victim).or_default() += 1;
                     done += 1;
                 }
@@ -246,6 +266,7 @@ struct Shared {
     messages_min: u64,
     next: AtomicU64,
     ending: AtomicBool,
+    crowded: AtomicBool,
     broken: AtomicBool,
     journal: Mutex<Journal>,
 }
@@ -259,6 +280,7 @@ impl Load {
             messages_min,
             next: AtomicU64::new(0),
             ending: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             journal: Mutex::default(),
         });
@@ -298,7 +320,9 @@ impl Shared {
                 self.broken.store(true, Ordering::Relaxed);
             }
             self.journal.lock().expect("no panic").acknowledged.insert(key, first);
-            sleep(PAUSE).await;
+            while self.crowded.load(Ordering::Relaxed) && !self.ending.load(Ordering::Relaxed) {
+                sleep(POLL).await;
+            }
         }
     }
 
