@@ -176,6 +176,14 @@ impl Closed {
         }
     }
 
+    /// The log's epoch.
+    #[must_use]
+    pub const fn epoch(&self) -> i32 {
+        match self {
+            Self::Fenced { epoch, .. } | Self::Regressed { epoch, .. } => *epoch,
+        }
+    }
+
     /// What was found, as a sentence without its end.
     #[must_use]
     pub fn finding(&self) -> String {
@@ -228,11 +236,12 @@ pub enum FenceState {
 #[derive(Debug, Clone)]
 pub struct Fence {
     state: watch::Receiver<FenceState>,
+    place: Place,
 }
 
 impl Fence {
-    pub(crate) const fn new(state: watch::Receiver<FenceState>) -> Self {
-        Self { state }
+    pub(crate) const fn new(state: watch::Receiver<FenceState>, place: Place) -> Self {
+        Self { state, place }
     }
 
     /// The state at the moment.
@@ -263,6 +272,23 @@ impl Fence {
         }
     }
 
+    /// Why it is closed on the server at the other end of `client`, if it is: for whoever has a
+    /// connection of his own, which may lead elsewhere.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn check(&self, client: &Client) -> Result<Option<Closed>, Error> {
+        Ok(match look(client, &self.place).await? {
+            FenceState::Closed(closed) => Some(closed),
+            FenceState::Unknown | FenceState::Open { .. } => None,
+        })
+    }
+
+    /// Waits until it is known whether something may be sent.
+    pub async fn known(&self) {
+        self.until(|state| *state != FenceState::Unknown).await;
+    }
+
     /// Waits until something may be sent.
     pub async fn opened(&self) {
         self.until(|state| matches!(state, FenceState::Open { .. })).await;
@@ -287,8 +313,10 @@ impl Fence {
 pub struct BusEnd {
     /// The generation.
     pub generation: i32,
-    /// Its last event; none when it is new.
-    pub last: Option<(Position, Uuid)>,
+    /// Its last position.
+    pub position: Position,
+    /// The event there; none when the bus does not hold it any more, or not yet.
+    pub event_id: Option<Uuid>,
 }
 
 /// What a session reads of epoch, head and bus; the rows of [`LOOK`].
@@ -398,15 +426,12 @@ pub(crate) async fn contradiction(
     event_id: Uuid,
 ) -> Result<Option<String>, Error> {
     let row = client.query_opt(EVENT_AT, &[&position.0]).await?;
-    Ok(match row.map(|row| row.try_get::<_, Uuid>(0)).transpose()? {
-        Some(found) if found == event_id => None,
-        Some(found) => Some(format!(
-            "{who} has event {event_id} at position {position}, the log has {found} there"
-        )),
-        None => Some(format!(
-            "{who} has event {event_id} at position {position}, the log has none there"
-        )),
-    })
+    let there = match row.map(|row| row.try_get::<_, Uuid>(0)).transpose()? {
+        Some(found) if found == event_id => return Ok(None),
+        Some(found) => found.to_string(),
+        None => "none".to_owned(),
+    };
+    Ok(Some(format!("at position {position} {who} has event {event_id}, the log has {there}")))
 }
 
 /// A new epoch, and what it ended.

@@ -64,6 +64,7 @@ impl HeadWatch {
     ) -> (Self, JoinHandle<()>) {
         let (head_sender, head) = watch::channel(Position::START);
         let (fence_sender, fence) = watch::channel(FenceState::Unknown);
+        let fence = Fence::new(fence, config.place.clone());
         let watcher = Watcher {
             postgres,
             config,
@@ -76,7 +77,7 @@ impl HeadWatch {
             // Nothing here needs an orderly end.
             let _ = shutdown.run_until_cancelled(watcher.follow()).await;
         });
-        (Self { head, fence: Fence::new(fence) }, task)
+        (Self { head, fence }, task)
     }
 
     /// The head as last seen; [`Position::START`] before it was.
@@ -257,20 +258,23 @@ impl Session {
     /// committed first, so a log that lacks it has lost it.
     async fn compare(&mut self, end: Option<BusEnd>) -> Result<(), Failure> {
         self.asked = true;
-        let Some(BusEnd { generation, last }) = end else { return Ok(()) };
-        self.compared = None;
-        if let Some((position, event_id)) = last {
-            let contradiction = epoch::contradiction(&self.client, "the bus", position, event_id);
-            if let Some(detail) = timeout(POLL_TIMEOUT, contradiction).await?? {
-                let look = self.look().await?;
-                if !look.bus_is_of_earlier_epoch() {
-                    let report = epoch::report_regression(&self.client, look.epoch(), &detail);
-                    timeout(POLL_TIMEOUT, report).await??;
-                }
-                return Ok(());
+        let Some(BusEnd { generation, position, event_id }) = end else { return Ok(()) };
+        let look = self.look().await?;
+        let contradiction = match event_id {
+            Some(event_id) => {
+                let asked = epoch::contradiction(&self.client, "the bus", position, event_id);
+                timeout(POLL_TIMEOUT, asked).await??
             }
+            None if position > look.head => {
+                Some(format!("the bus is at position {position}, the log ends at {}", look.head))
+            }
+            None => None,
+        };
+        self.compared = contradiction.is_none().then_some(generation);
+        if let Some(detail) = contradiction.filter(|_| !look.bus_is_of_earlier_epoch()) {
+            let report = epoch::report_regression(&self.client, look.epoch(), &detail);
+            timeout(POLL_TIMEOUT, report).await??;
         }
-        self.compared = Some(generation);
         Ok(())
     }
 }

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use hatch_bus::{Bus, Envelope};
-use hatch_eventstore::{FeedPublisher, Metadata, Position, RecordedEvent};
-use tokio::sync::watch;
+use hatch_eventstore::{FeedPublisher, HeadWatch, Metadata, Position, RecordedEvent};
 use tokio_util::sync::CancellationToken;
 
 /// Brings events from the log's present head on to the readers of `feed`, until `shutdown`; while
 /// there are none, JetStream is left alone. What is before it or lost on the way they take from the
-/// log.
+/// log, and so they do while it is not certain that what the bus carries is this log's: a position
+/// alone does not tell two logs apart.
 pub(crate) async fn run(
     bus: Bus,
-    mut head: watch::Receiver<Position>,
+    head: HeadWatch,
     feed: FeedPublisher,
     shutdown: CancellationToken,
 ) {
@@ -20,14 +20,17 @@ pub(crate) async fn run(
         loop {
             feed.wait_for_readers().await;
             // An error says that the watch has ended, which happens at the shutdown.
-            let Ok(start) = head.wait_for(|head| *head > Position::START).await.map(|head| *head)
+            let Ok(start) =
+                head.subscribe().wait_for(|head| *head > Position::START).await.map(|head| *head)
             else {
                 return;
             };
             let mut follow = bus.follow(start.0);
             while feed.is_read() {
                 // An event too large to travel is a gap, which the log fills.
-                if let Some(event) = recorded(follow.next().await) {
+                let event = recorded(follow.next().await);
+                let trusted = follow.generation().is_some_and(|one| head.fence().trusts(one));
+                if let Some(event) = event.filter(|_| trusted) {
                     feed.publish(Arc::new(event));
                 }
             }

@@ -170,7 +170,7 @@ fn bus(database: &TestDatabase, generation: i32, last: Arc<AtomicI64>) -> AskBus
             let event = log.read_at(position).await.ok()?;
             let stray = SystemEnvironment.new_id();
             let event_id = event.filter(|_| last > 0).map_or(stray, |event| event.event_id);
-            Some(BusEnd { generation, last: (last != 0).then_some((position, event_id)) })
+            Some(BusEnd { generation, position, event_id: (last != 0).then_some(event_id) })
         }
         .boxed()
     })
@@ -213,7 +213,7 @@ async fn a_generation_is_trusted_once_its_end_is_found_in_the_log() {
 
 #[tokio::test]
 async fn a_bus_ahead_of_the_log_closes_the_fence_before_it_was_ever_open() {
-    for (last, what) in [(7, "none there"), (-1, "the log has")] {
+    for (last, what) in [(7, "the log has none"), (-1, "the log has 0")] {
         let database = database().await;
         appender(&database).append(one(stream(1), Expected::Any)).await.expect("accepted");
         begin_generation(&database, 1).await;
