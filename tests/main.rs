@@ -23,6 +23,7 @@ mod process;
 mod providers;
 mod queries;
 mod random_input;
+mod restore;
 mod send;
 mod telemetry;
 mod tools;

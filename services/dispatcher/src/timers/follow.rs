@@ -73,7 +73,7 @@ async fn follow(
     backoff: &mut Duration,
 ) -> Result<Infallible, Error> {
     let store = &dependencies.store;
-    dependencies.head.fence().opened().await;
+    dependencies.head.fence().known().await;
     let mut checkpoint = validated(dependencies, timers).await?;
     let mut read = checkpoint.position;
     let mut waiting = VecDeque::new();
