@@ -9,6 +9,7 @@ mod channels;
 mod compat;
 mod dispatch;
 mod due;
+mod generations;
 mod generic;
 mod halt;
 mod harness;

@@ -234,23 +234,6 @@ async fn lift(cluster: &Cluster) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// Checks that the simulator was asked once for each of `ids` and for nothing else.
-async fn assert_each_sent_once(hatch: &Hatch, ids: &[String]) {
-    let mut sent: Vec<_> = hatch
-        .record()
-        .await
-        .iter()
-        .map(|line| {
-            assert_eq!(line["calls"], 1, "{line}");
-            line["hatch_message_id"].as_str().expect("ours").to_owned()
-        })
-        .collect();
-    sent.sort();
-    let mut expected = ids.to_vec();
-    expected.sort();
-    assert_eq!(sent, expected);
-}
-
 /// From a restored database that sends nothing to one that goes on: `restore` puts the backup in
 /// place and says which data folder is to be served; `change` is what is then found.
 async fn restored(restore: impl FnOnce(&Cluster) -> &'static str, change: &str) {
@@ -282,7 +265,7 @@ async fn restored(restore: impl FnOnce(&Cluster) -> &'static str, change: &str) 
         hatch.message_with_status(id, "queued").await;
     }
     overdue(&hatch, &cluster, 20).await;
-    assert_each_sent_once(&hatch, &sent).await;
+    hatch.assert_each_sent_once(&sent).await;
 
     let said = lift(&cluster).await;
     assert!(said.contains(change) && said.contains("epoch 2 of the log begins"), "{said}");
@@ -291,7 +274,7 @@ async fn restored(restore: impl FnOnce(&Cluster) -> &'static str, change: &str) 
     }
     sent.extend(waiting);
     sent.extend(deliver(&hatch, 3).await);
-    assert_each_sent_once(&hatch, &sent).await;
+    hatch.assert_each_sent_once(&sent).await;
     for id in &lost {
         let answer = hatch.get(&format!("/api/v1/messages/{id}")).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "it is lost: {}", answer.body);
@@ -356,13 +339,13 @@ async fn files_put_back_under_a_running_hatch_send_nothing_until_the_fence_is_li
     hatch.message_with_status(&waiting, "queued").await;
     hatch.message_with_status(&pending, "queued").await;
     overdue(&hatch, &cluster, 3).await;
-    assert_each_sent_once(&hatch, &sent).await;
+    hatch.assert_each_sent_once(&sent).await;
 
     // A hatch that starts now knows it from the bus and from the log.
     hatch.stop().await;
     hatch.start_again(&Role::ALL).await;
     closed(&hatch, "LOG_REGRESSED").await;
-    assert_each_sent_once(&hatch, &sent).await;
+    hatch.assert_each_sent_once(&sent).await;
 
     // What somebody knows to have been sent is canceled; the rest of what the backup asks for is sent
     // again, which nobody else can know.
@@ -407,7 +390,7 @@ async fn a_crash_and_another_port_are_no_restore() {
     hatch.settings.database_url = Some(cluster.url());
     hatch.start_again(&Role::ALL).await;
     sent.extend(deliver(&hatch, 2).await);
-    assert_each_sent_once(&hatch, &sent).await;
+    hatch.assert_each_sent_once(&sent).await;
     assert_eq!(cluster.count("SELECT count(*) FROM es.log_epoch").await, 1);
     assert_eq!(cluster.count("SELECT count(*) FROM es.log_regressions").await, 0);
     hatch.finish().await;

@@ -15,6 +15,9 @@ pub(crate) struct LogState {
     /// A generation, and the last position that this relay knows to have been stored there; zeros
     /// when it has published nothing.
     pub(crate) stored: (i32, i64),
+    /// Whether a message stands among those after it that is not the event of its position: the rest
+    /// of a window is stored around a foreign one as if nothing had happened.
+    pub(crate) mixed: bool,
     /// Whether the log is in a newer epoch than the last generation on record: somebody decided that
     /// this log, as it is, is the one to go on with.
     pub(crate) newer_epoch: bool,
@@ -62,6 +65,7 @@ pub(crate) fn decide(stream: StreamState, log: LogState) -> Decision {
     match verify(last_sequence, last, log) {
         // The server lost what it had acknowledged; who reads there may be ahead of it.
         Verdict::Good if log.stored.0 == generation && last_sequence < log.stored.1 => at_head,
+        Verdict::Good if log.mixed => at_head,
         Verdict::Good => Decision::Resume { generation, after: last_sequence },
         Verdict::Foreign => at_head,
         Verdict::Regressed(regressed) => Decision::Halt(regressed),

@@ -88,6 +88,12 @@ impl Leader {
             }
             _ => None,
         };
+        let mixed = match stream {
+            StreamState::Present { generation, .. } if generation == self.stored.0 => {
+                self.deps.bus.first_foreign(self.stored.1).await?.is_some()
+            }
+            _ => false,
+        };
         let head = self.deps.log.head().await?.0;
         let recorded = session.recorded().await?;
         let log = LogState {
@@ -95,6 +101,7 @@ impl Leader {
             event_at_last: last.map(|event| event.event_id),
             published_before: recorded.generation > 0,
             stored: self.stored,
+            mixed,
             newer_epoch: recorded.is_newer_epoch(),
         };
         Ok((stream, recorded, decide(stream, log)))
@@ -138,8 +145,13 @@ impl Leader {
     /// Publishes until an error, or until the fence is not open.
     async fn publish(&mut self, generation: i32, after: i64) -> Result<(), Error> {
         let mut publisher = self.deps.bus.publisher(generation, after);
+        let published = self.publish_pages(&mut publisher).await;
+        self.stored = (generation, publisher.acknowledged());
+        published
+    }
+
+    async fn publish_pages(&mut self, publisher: &mut Publisher) -> Result<(), Error> {
         let mut publishing = Publishing::default();
-        self.stored = (generation, after);
         while self.deps.fence.is_open() {
             // Before the read: a hint that comes during it is not lost.
             let hinted = *self.deps.head.borrow_and_update();
@@ -151,17 +163,16 @@ impl Leader {
                 publishing.sent(&envelope);
                 publisher.publish(&envelope).await?;
             }
-            self.acknowledged(&publisher, &mut publishing);
+            self.acknowledged(publisher, &mut publishing);
             if nothing || hinted <= Position(publisher.sent()) {
-                self.wait(&mut publisher, &mut publishing).await?;
+                self.wait(publisher, &mut publishing).await?;
             }
         }
         Ok(())
     }
 
     /// Tells how far the bus has come.
-    fn acknowledged(&mut self, publisher: &Publisher, publishing: &mut Publishing) {
-        self.stored.1 = publisher.acknowledged();
+    fn acknowledged(&self, publisher: &Publisher, publishing: &mut Publishing) {
         self.deps.status.published(Position(publisher.acknowledged()));
         publishing.stored(publisher.acknowledged());
     }

@@ -8,6 +8,7 @@ const LOG: LogState = LogState {
     event_at_last: None,
     published_before: true,
     stored: (0, 0),
+    mixed: false,
     newer_epoch: false,
 };
 
@@ -56,6 +57,12 @@ fn a_foreign_message_at_the_end_means_a_new_generation_at_the_head() {
     for sequence in [5, 20, 21, 900] {
         assert_eq!(decide(stream(sequence, Last::Foreign), LOG), AT_HEAD);
     }
+}
+
+#[test]
+fn a_foreign_message_among_the_last_events_means_a_new_generation_at_the_head() {
+    let log = LogState { event_at_last: Some(EVENT), mixed: true, ..LOG };
+    assert_eq!(decide(stream(13, at(13)), log), AT_HEAD);
 }
 
 #[test]

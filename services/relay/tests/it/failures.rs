@@ -86,6 +86,30 @@ async fn a_foreign_message_at_the_end_is_followed_by_a_generation_at_the_head() 
 }
 
 #[tokio::test]
+async fn a_foreign_message_in_the_midst_of_a_window_is_not_passed_over() {
+    let world = World::new().await;
+    let _relay = world.relay().await;
+    let last = world.append(10).await;
+    world.published(last).await;
+    let subject = format!("{}.events.stray", world.bus.settings().prefix);
+    let jetstream = world.jetstream().await;
+    let stored = jetstream.publish(subject, "hello".into()).await.expect("is sent");
+    stored.await.expect("is stored");
+
+    // One transaction, so one window: after the first all are stored where they belong.
+    world.append(10).await;
+    eventually("the next generation", async || {
+        let state = world.bus.stream_state().await.ok()?;
+        matches!(state, StreamState::Present { generation: 2, .. }).then_some(())
+    })
+    .await;
+    let last = world.append(5).await;
+    world.published(last).await;
+    let first = world.generations().await[1].1;
+    world.assert_is_log(first, last).await;
+}
+
+#[tokio::test]
 async fn a_log_behind_the_bus_halts_until_a_newer_epoch_is_begun() {
     let world = World::new().await;
     let relay = world.relay().await;
