@@ -220,12 +220,12 @@ async fn overdue(hatch: &Hatch, cluster: &Cluster, messages: i64) {
         .await;
 }
 
-async fn lift(cluster: &Cluster) -> String {
+async fn lift(database_url: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_hatch"))
         .args(["fence", "lift"])
         .current_dir(folder.path())
-        .env("HATCH_DATABASE_URL", cluster.url())
+        .env("HATCH_DATABASE_URL", database_url)
         .output()
         .await
         .expect("it runs");
@@ -267,7 +267,7 @@ async fn restored(restore: impl FnOnce(&Cluster) -> &'static str, change: &str) 
     overdue(&hatch, &cluster, 20).await;
     hatch.assert_each_sent_once(&sent).await;
 
-    let said = lift(&cluster).await;
+    let said = lift(&cluster.url()).await;
     assert!(said.contains(change) && said.contains("epoch 2 of the log begins"), "{said}");
     for id in &waiting {
         hatch.message_with_status(id, "delivered").await;
@@ -288,7 +288,7 @@ async fn restored(restore: impl FnOnce(&Cluster) -> &'static str, change: &str) 
         .await;
     let ready = hatch.get("/ready").await;
     assert_eq!(ready.body["status"], "ready", "{}", ready.body);
-    let said = lift(&cluster).await;
+    let said = lift(&cluster.url()).await;
     assert!(said.contains("nothing was changed"), "{said}");
     assert_eq!(cluster.count("SELECT count(*) FROM es.log_epoch").await, 2);
     hatch.finish().await;
@@ -351,7 +351,7 @@ async fn files_put_back_under_a_running_hatch_send_nothing_until_the_fence_is_li
     // again, which nobody else can know.
     let cancel = hatch.post(&format!("/api/v1/messages/{canceled}/cancel"), &Value::Null).await;
     assert_eq!(cancel.status, StatusCode::OK, "{}", cancel.body);
-    let said = lift(&cluster).await;
+    let said = lift(&cluster.url()).await;
     assert!(said.starts_with("LOG_REGRESSED") && said.contains("epoch 2"), "{said}");
     for id in [&waiting, &pending] {
         hatch.message_with_status(id, "delivered").await;
@@ -393,5 +393,37 @@ async fn a_crash_and_another_port_are_no_restore() {
     hatch.assert_each_sent_once(&sent).await;
     assert_eq!(cluster.count("SELECT count(*) FROM es.log_epoch").await, 1);
     assert_eq!(cluster.count("SELECT count(*) FROM es.log_regressions").await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn timers_ahead_of_the_log_stop_what_is_sent_and_are_made_anew() {
+    let mut hatch = Hatch::start().await;
+    let mut sent = deliver(&hatch, 3).await;
+    hatch.stop().await;
+    // As if the log had been restored and the rest of the database not.
+    let ahead =
+        "UPDATE es.checkpoints SET position = 1000 WHERE name = 'timers' RETURNING 1::bigint";
+    hatch.count(ahead).await;
+    hatch.start_again(&Role::ALL).await;
+    let detail = closed(&hatch, "LOG_REGRESSED").await;
+    assert!(detail.contains("the timers are at position 1000"), "{detail}");
+    let waiting = hatch.send_sms(CUSTOMER, "while fenced").await;
+    hatch.message_with_status(&waiting, "queued").await;
+    hatch.assert_each_sent_once(&sent).await;
+
+    lift(&hatch.database.url()).await;
+    hatch.message_with_status(&waiting, "delivered").await;
+    sent.push(waiting);
+    sent.extend(deliver(&hatch, 2).await);
+    hatch
+        .eventually("the timers are folded again", async |hatch| {
+            let reached = "SELECT count(*) FROM es.checkpoints WHERE name = 'timers' \
+                AND position = (SELECT max(position) FROM es.events) \
+                AND NOT EXISTS (SELECT FROM dispatch.timers)";
+            (hatch.count(reached).await == 1).then_some(())
+        })
+        .await;
+    hatch.assert_each_sent_once(&sent).await;
     hatch.finish().await;
 }

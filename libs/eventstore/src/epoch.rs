@@ -4,7 +4,7 @@
 //! does: what was sent since the backup, what a clone's original goes on sending. So each epoch of
 //! the log has the identity of its server on record. Where that is not the server's, or where
 //! somebody remembers an event that the log lacks, the fence is closed: appends go on, but nothing is
-//! sent and nothing is taken from the bus until somebody begins a new epoch ([`lift`]).
+//! sent and nothing is taken from the bus until somebody begins a new epoch ([`lift_fence`]).
 //!
 //! A port or an address that changes with a restart is no part of the identity.
 
@@ -228,7 +228,7 @@ pub enum FenceState {
         /// The bus generation that carries this log and no other; none while that is not certain.
         generation: Option<i32>,
     },
-    /// No, until [`lift`].
+    /// No, until [`lift_fence`].
     Closed(Closed),
 }
 
@@ -278,7 +278,7 @@ impl Fence {
     /// # Errors
     /// PostgreSQL's.
     pub async fn check(&self, client: &Client) -> Result<Option<Closed>, Error> {
-        Ok(match look(client, &self.place).await? {
+        Ok(match fence_state(client, &self.place).await? {
             FenceState::Closed(closed) => Some(closed),
             FenceState::Unknown | FenceState::Open { .. } => None,
         })
@@ -397,7 +397,7 @@ pub(crate) fn closed(
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn look(client: &Client, place: &Place) -> Result<FenceState, Error> {
+pub async fn fence_state(client: &Client, place: &Place) -> Result<FenceState, Error> {
     let found = Identity::read(client, place).await?;
     let look = Look::of(&client.query_one(LOOK, &[]).await?)?;
     Ok(look.state(&found, None))
@@ -450,7 +450,7 @@ pub struct Lifted {
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn lift(
+pub async fn lift_fence(
     client: &mut Client,
     place: &Place,
     reason: &str,

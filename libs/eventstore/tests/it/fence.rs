@@ -9,7 +9,7 @@ use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Append, AppendError, Appender, AppenderConfig, AskBus, BusEnd, Closed,
     ExpectedVersion as Expected, Fence, FenceConfig, FenceState, HeadWatch, Place, Position,
-    SystemEnvironment, lift, look,
+    SystemEnvironment, fence_state, lift_fence,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -86,11 +86,12 @@ async fn another_server_is_fenced_until_a_new_epoch_begins() {
     assert!(matches!(late, Err(AppendError::Fenced)), "{late:?}");
 
     let mut client = database.connect().await;
-    let lifted = lift(&mut client, &place("db1"), "test").await.expect("done").expect("closed");
+    let lifted =
+        lift_fence(&mut client, &place("db1"), "test").await.expect("done").expect("closed");
     assert_eq!((lifted.epoch, lifted.base_position), (2, Position(2)));
     assert_eq!(lifted.closed, why);
     assert_eq!(
-        lift(&mut client, &place("db1"), "test").await.expect("done"),
+        lift_fence(&mut client, &place("db1"), "test").await.expect("done"),
         None,
         "nothing to do"
     );
@@ -115,7 +116,7 @@ async fn the_first_who_is_told_names_host_and_deployment_and_another_host_is_fen
 
     // Whoever lifts may come by any name: the first who works in the new epoch gives the next.
     let mut client = database.connect().await;
-    let lifted = lift(&mut client, &place("db3"), "test").await.expect("done");
+    let lifted = lift_fence(&mut client, &place("db3"), "test").await.expect("done");
     assert_eq!(lifted.expect("closed for db3").epoch, 2);
     let new = watch_with(&database, FenceConfig { place: place("db2"), bus: None });
     soon(new.fence().opened()).await;
@@ -140,7 +141,7 @@ async fn what_a_process_remembers_and_the_log_lost_closes_the_fence_for_all() {
     assert!(matches!(other, Err(AppendError::Fenced)), "{other:?}");
 
     let mut client = database.connect().await;
-    lift(&mut client, &place("db1"), "test").await.expect("done").expect("was closed");
+    lift_fence(&mut client, &place("db1"), "test").await.expect("done").expect("was closed");
     appender.append(sending(10)).await.expect("open again");
     soon(watch.fence().opened()).await;
 }
@@ -201,7 +202,7 @@ async fn a_generation_is_trusted_once_its_end_is_found_in_the_log() {
     closed(watch.fence()).await;
     assert!(!watch.fence().trusts(4));
     let mut client = database.connect().await;
-    lift(&mut client, &place("db1"), "test").await.expect("done").expect("was closed");
+    lift_fence(&mut client, &place("db1"), "test").await.expect("done").expect("was closed");
     soon(watch.fence().opened()).await;
     assert_eq!(trusted(&watch), None, "it carries the epoch before");
     begin_generation(&database, 5).await;
@@ -226,7 +227,7 @@ async fn a_bus_ahead_of_the_log_closes_the_fence_before_it_was_ever_open() {
         assert!(matches!(refused, Err(AppendError::Fenced)), "{refused:?}");
         // Whoever goes on with this log is not stopped by what the bus still has.
         let mut client = database.connect().await;
-        lift(&mut client, &place("db1"), "test").await.expect("done").expect("was closed");
+        lift_fence(&mut client, &place("db1"), "test").await.expect("done").expect("was closed");
         soon(watch.fence().opened()).await;
         let ask = bus(&database, 1, Arc::new(AtomicI64::new(last)));
         let again = watch_with(&database, FenceConfig { place: place("db1"), bus: Some(ask) });
@@ -271,10 +272,10 @@ async fn the_applications_role_is_enough() {
     move_database(&database).await;
     closed(watch.fence()).await;
     let mut client = hatch_eventstore::connect(&as_application).await.expect("connects");
-    let state = look(&client, &place("db1")).await.expect("readable");
+    let state = fence_state(&client, &place("db1")).await.expect("readable");
     let FenceState::Closed(why) = state else { panic!("{state:?}") };
     assert!(why.to_string().contains("/elsewhere"), "{why}");
-    lift(&mut client, &place("db1"), "test").await.expect("granted").expect("was closed");
+    lift_fence(&mut client, &place("db1"), "test").await.expect("granted").expect("was closed");
     soon(watch.fence().opened()).await;
     let id = Uuid::nil();
     hatch_eventstore::report_regression(&client, 2, &format!("lost {id}")).await.expect("granted");

@@ -1,7 +1,7 @@
 //! `hatch fence`: the fence around a restored, cloned or failed-over database.
 
 use anyhow::Context;
-use hatch_eventstore::{FenceState, lift as begin_epoch, look};
+use hatch_eventstore::{FenceState, fence_state, lift_fence};
 
 use crate::output::line;
 use crate::roles::{place, postgres};
@@ -17,9 +17,9 @@ pub(crate) async fn lift(settings: &Settings) -> anyhow::Result<()> {
     let client = hatch_eventstore::connect(&postgres).await;
     let mut client = client.context("failed to reach PostgreSQL")?;
     hatch_eventstore::schema::EVENTSTORE.check(&client).await.context("run `hatch migrate`")?;
-    let lifted = begin_epoch(&mut client, &place, REASON).await;
+    let lifted = lift_fence(&mut client, &place, REASON).await;
     let Some(lifted) = lifted.context("failed to begin an epoch")? else {
-        let epoch = match look(&client, &place).await? {
+        let epoch = match fence_state(&client, &place).await? {
             FenceState::Open { epoch, .. } => format!("epoch {epoch} goes on"),
             FenceState::Closed(_) | FenceState::Unknown => "it was lifted meanwhile".to_owned(),
         };

@@ -2,7 +2,7 @@
 
 use hatch_bus::testing::{Server, TestBus, connected};
 use hatch_bus::{State, StreamState};
-use hatch_eventstore::{Place, Position, lift};
+use hatch_eventstore::{Place, Position, lift_fence};
 
 use crate::support::{World, eventually, publish, stray};
 
@@ -133,7 +133,7 @@ async fn a_log_behind_the_bus_halts_until_a_newer_epoch_is_begun() {
     assert!(matches!(state, StreamState::Present { last_sequence: 11, generation: 1, .. }));
 
     let mut client = world.database.connect().await;
-    let lifted = lift(&mut client, &Place::default(), "lifted").await.expect("is done");
+    let lifted = lift_fence(&mut client, &Place::default(), "lifted").await.expect("is done");
     assert_eq!(lifted.expect("it was closed").base_position, Position(15));
     relay.until("goes on", |status| status.halted.is_none()).await;
     let last = world.append(5).await;
