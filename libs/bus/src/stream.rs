@@ -13,6 +13,7 @@ use async_nats::jetstream::stream::{
 };
 use uuid::Uuid;
 
+use crate::publisher::WINDOW_MAX;
 use crate::{Bus, Error, subject};
 
 /// How long events stay in the stream.
@@ -90,9 +91,9 @@ impl Bus {
         })
     }
 
-    /// The first sequence between `after` and the last one that does not hold the event of its own
-    /// position, if any does not; what is not there any more is no contradiction. For the few that a
-    /// failed publisher cannot be sure of: each is asked for by itself.
+    /// The first sequence after `after` that does not hold the event of its own position, if one of a
+    /// window does not; what is not there any more is no contradiction. For what a failed publisher
+    /// cannot be sure of: each is asked for by itself.
     ///
     /// # Errors
     /// When NATS cannot be asked.
@@ -101,7 +102,7 @@ impl Bus {
         let stream = self.api()?.get_stream(name).await;
         let stream = stream.map_err(Error::request("read the event stream's state"))?;
         let last = signed(stream.cached_info().state.last_sequence);
-        for sequence in after + 1..=last {
+        for sequence in (after + 1..=last).take(WINDOW_MAX) {
             match stored(&stream, unsigned(sequence)).await? {
                 Last::Empty => {}
                 Last::Event { position, .. } if position == sequence => {}

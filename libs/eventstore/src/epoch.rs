@@ -41,8 +41,7 @@ const BEGIN: &str = "INSERT INTO es.log_epoch \
      FROM es.server_identity() AS s \
      RETURNING epoch, base_position";
 
-/// The newest epoch, whether it regressed, and the newest generation of the bus, as columns of `e`,
-/// `r` and `g`, which [`EPOCH_TABLES`] names.
+/// The newest epoch and whether it regressed, as columns of `e` and `r`, which `epoch_tables!` names.
 macro_rules! epoch_columns {
     () => {
         "e.epoch, e.system_identifier, e.timeline, e.data_directory, e.host, e.deployment_name, \
@@ -50,7 +49,7 @@ macro_rules! epoch_columns {
     };
 }
 
-/// See [`epoch_columns`].
+/// See `epoch_columns!`.
 macro_rules! epoch_tables {
     () => {
         "(SELECT * FROM es.log_epoch ORDER BY epoch DESC LIMIT 1) AS e \

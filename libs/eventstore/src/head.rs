@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Statement};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -171,7 +172,8 @@ impl Watcher {
 
     async fn connect(&self) -> Result<Session, Failure> {
         let mut postgres = postgres::hardened(&self.postgres);
-        postgres.application_name("hatch-head");
+        // A standby does not know what it will be.
+        postgres.application_name("hatch-head").target_session_attrs(TargetSessionAttrs::ReadWrite);
         let (client, mut connection) = postgres.connect(NoTls).await?;
         let (notified, poked) = (Arc::clone(&self.head), Arc::new(Notify::new()));
         let poke = Arc::clone(&poked);

@@ -208,7 +208,9 @@ impl Dispatcher {
                 fence.trusting().await;
                 let first = permits.clone().acquire_owned().await.ok()?;
                 let free = (permits.available_permits() + 1).min(BATCH_MAX);
-                Some((first, queue.fetch(free).await))
+                let deliveries = queue.fetch(free).await;
+                fence.known().await;
+                Some((first, deliveries))
             };
             let taken = tokio::select! {
                 taken = next => taken,

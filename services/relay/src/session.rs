@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hatch_eventstore::{Closed, Fence, report_regression};
 use tokio::time::timeout;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -71,6 +72,7 @@ impl Session {
         };
         postgres
             .options(options)
+            .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .connect_timeout(SILENCE_MAX)
             .tcp_user_timeout(SILENCE_MAX)
             .keepalives(true)

@@ -3,6 +3,8 @@
 use anyhow::Context;
 use hatch_eventstore::{FenceState, fence_state, lift_fence};
 
+use tokio_postgres::config::TargetSessionAttrs;
+
 use crate::output::line;
 use crate::roles::{place, postgres};
 use crate::settings::Settings;
@@ -12,7 +14,8 @@ const REASON: &str = "the fence was lifted";
 
 /// Begins a new epoch, if the fence is closed, and prints what was found and done.
 pub(crate) async fn lift(settings: &Settings) -> anyhow::Result<()> {
-    let postgres = postgres(settings)?;
+    let mut postgres = postgres(settings)?;
+    postgres.target_session_attrs(TargetSessionAttrs::ReadWrite);
     let place = place(settings, &postgres);
     let client = hatch_eventstore::connect(&postgres).await;
     let mut client = client.context("failed to reach PostgreSQL")?;
