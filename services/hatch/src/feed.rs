@@ -83,10 +83,10 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// An event of another log, at the first position.
-    fn stray() -> Envelope {
+    /// An event of another log.
+    fn stray(position: i64) -> Envelope {
         Envelope {
-            position: 1,
+            position,
             event_id: SystemEnvironment.new_id(),
             tenant_id: Uuid::from_u128(1),
             event_type: "Happened".to_owned(),
@@ -131,7 +131,9 @@ mod tests {
         let (database, bus) = (TestDatabase::create().await, TestBus::create().await);
         bus.create_generation(1, 1).await.expect("created");
         let mut publisher = bus.publisher(1, 0);
-        publisher.publish(&stray()).await.expect("sent");
+        for position in 1..=2 {
+            publisher.publish(&stray(position)).await.expect("sent");
+        }
         publisher.flush().await.expect("stored");
         let record = "INSERT INTO es.bus_generations VALUES (1, 1, 1)";
         database.connect().await.batch_execute(record).await.expect("recorded");
@@ -144,15 +146,21 @@ mod tests {
         let feed = FeedPublisher::new(16);
         let readers = feed.feed();
         let mut subscription = Subscription::new(log, &head, Some(&readers), Position::START, 10);
+        let watch = head.clone();
         let feeding = tokio::spawn(run(bus.connect_again().await, head, feed, stop.clone()));
 
         let (appender, _) =
             Appender::start(AppenderConfig::default(), database.config(), stop.clone());
-        let (event_id, append) = append();
-        appender.append(append).await.expect("appended");
-        let batch = tokio::time::timeout(PATIENCE, subscription.next_batch()).await;
-        let batch = batch.expect("in time").expect("nothing to halt for");
-        assert_eq!((batch[0].position, batch[0].event_id), (Position(1), event_id));
+        // After the first it has caught up, and gives the feed a moment to bring the second.
+        for position in 1..=2 {
+            let (event_id, append) = append();
+            appender.append(append).await.expect("appended");
+            let mut known = watch.subscribe();
+            known.wait_for(|head| *head == Position(position)).await.expect("it is watched");
+            let batch = tokio::time::timeout(PATIENCE, subscription.next_batch()).await;
+            let batch = batch.expect("in time").expect("nothing to halt for");
+            assert_eq!((batch[0].position, batch[0].event_id), (Position(position), event_id));
+        }
         stop.cancel();
         feeding.await.expect("no panic");
     }
