@@ -2,7 +2,6 @@
 
 use anyhow::Context;
 use hatch_eventstore::{FenceState, fence_state, lift_fence};
-
 use tokio_postgres::config::TargetSessionAttrs;
 
 use crate::output::line;
