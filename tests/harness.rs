@@ -44,7 +44,7 @@ pub(crate) struct Hatch {
     simulation: CancellationToken,
     simulating: JoinHandle<()>,
     // Dropped last: stream and database go when nobody uses them any more.
-    _bus: TestBus,
+    pub(crate) bus: TestBus,
     pub(crate) database: TestDatabase,
 }
 
@@ -61,11 +61,19 @@ impl Hatch {
 
     /// The given roles and the simulator, with settings that `change` has had a say in.
     pub(crate) async fn start_with(roles: &[Role], change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_on(TestBus::create().await, roles, change).await
+    }
+
+    /// As [`start_with`](Self::start_with), on a bus that the test has a hand in.
+    pub(crate) async fn start_on(
+        bus: TestBus,
+        roles: &[Role],
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let database = TestDatabase::create_from(&TEMPLATE).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let (simulator, simulation, simulating) = simulate(&url).await;
-        let bus = TestBus::create().await;
         let mut settings = settings(&database, &bus, &url, &simulator);
         change(&mut settings);
         let http = hatch::http_client(PATIENCE).expect("an HTTP client");
@@ -79,7 +87,7 @@ impl Hatch {
             running: Vec::new(),
             simulation,
             simulating,
-            _bus: bus,
+            bus,
             database,
         };
         hatch.running.push(hatch.run(listener, roles));
@@ -195,6 +203,19 @@ impl Hatch {
         let rows = session.query(sql, &[]).await.expect("rows");
         session.close().await;
         rows
+    }
+
+    /// Checks that the simulator was asked once for each of `ids` and for nothing else.
+    pub(crate) async fn assert_each_sent_once(&self, ids: &[String]) {
+        let record = self.record().await;
+        let sent = record.iter().map(|line| {
+            assert_eq!(line["calls"], 1, "{line}");
+            line["hatch_message_id"].as_str().expect("ours")
+        });
+        let (mut sent, mut expected): (Vec<_>, Vec<_>) = (sent.collect(), ids.iter().collect());
+        sent.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(sent, expected);
     }
 
     /// What the simulator accepted.

@@ -54,6 +54,12 @@ impl Follow {
         }
     }
 
+    /// The generation that the last event came from; none while there is no consumer.
+    #[must_use]
+    pub fn generation(&self) -> Option<i32> {
+        self.pull.as_ref().map(Pull::generation)
+    }
+
     async fn step(&mut self) -> Result<Option<Envelope>, Error> {
         self.retry.wait().await;
         let pull = match &mut self.pull {

@@ -28,6 +28,7 @@ const SILENCE_MAX: Duration = Duration::from_millis(1_250);
 
 /// A consumer of the current generation with at most one request open.
 pub(crate) struct Pull {
+    generation: i32,
     context: Context,
     consumer: PullConsumer,
     inbox: Subject,
@@ -67,7 +68,7 @@ impl Pull {
     pub(crate) async fn open(bus: &Bus, config: Config) -> Result<Self, Error> {
         let mut connections = bus.connections();
         connections.mark_unchanged();
-        let (_, stream) = bus.current_stream().await?.ok_or(Error::NoStream)?;
+        let (generation, stream) = bus.current_stream().await?.ok_or(Error::NoStream)?;
         let context = bus.api()?.clone();
         let consumer: Consumer<Config> = context
             .create_consumer_on_stream(config, stream)
@@ -76,7 +77,12 @@ impl Pull {
         let inbox = Subject::from(bus.client().new_inbox());
         let subscribed = bus.client().subscribe(inbox.clone()).await;
         let subscriber = subscribed.map_err(Error::request("subscribe to an inbox"))?;
-        Ok(Self { context, consumer, inbox, subscriber, connections, open: None })
+        Ok(Self { generation, context, consumer, inbox, subscriber, connections, open: None })
+    }
+
+    /// The generation that it reads.
+    pub(crate) const fn generation(&self) -> i32 {
+        self.generation
     }
 
     pub(crate) fn is_open(&self) -> bool {

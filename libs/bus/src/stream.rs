@@ -9,10 +9,11 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::GetStreamByNameErrorKind;
 use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType,
+    Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
 use uuid::Uuid;
 
+use crate::publisher::WINDOW_MAX;
 use crate::{Bus, Error, subject};
 
 /// How long events stay in the stream.
@@ -77,12 +78,9 @@ impl Bus {
         let last = if info.state.messages == 0 {
             Last::Empty
         } else {
-            match stream.get_raw_message(sequence).await {
-                Ok(message) => of_headers(&message.headers),
-                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
-                    Last::Foreign
-                }
-                Err(error) => return Err(Error::request("read the stream's last event")(error)),
+            match stored(&stream, sequence).await? {
+                Last::Empty => Last::Foreign,
+                last => last,
             }
         };
         Ok(StreamState::Present {
@@ -91,6 +89,27 @@ impl Bus {
             last_sequence: signed(sequence),
             last,
         })
+    }
+
+    /// The first sequence after `after` that does not hold the event of its own position, if one of a
+    /// window does not; what is not there any more is no contradiction. For what a failed publisher
+    /// cannot be sure of: each is asked for by itself.
+    ///
+    /// # Errors
+    /// When NATS cannot be asked.
+    pub async fn first_foreign(&self, after: i64) -> Result<Option<i64>, Error> {
+        let Some((_, name)) = self.current_stream().await? else { return Ok(None) };
+        let stream = self.api()?.get_stream(name).await;
+        let stream = stream.map_err(Error::request("read the event stream's state"))?;
+        let last = signed(stream.cached_info().state.last_sequence);
+        for sequence in (after + 1..=last).take(WINDOW_MAX) {
+            match stored(&stream, unsigned(sequence)).await? {
+                Last::Empty => {}
+                Last::Event { position, .. } if position == sequence => {}
+                Last::Event { .. } | Last::Foreign => return Ok(Some(sequence)),
+            }
+        }
+        Ok(None)
     }
 
     /// Creates a generation whose first event is the one at `first_position`; the current one, if
@@ -161,6 +180,15 @@ pub(crate) fn signed(sequence: u64) -> i64 {
 /// Positions are at least 0.
 pub(crate) fn unsigned(position: i64) -> u64 {
     u64::try_from(position).unwrap_or(0)
+}
+
+/// What is stored at `sequence`.
+async fn stored(stream: &Stream, sequence: u64) -> Result<Last, Error> {
+    match stream.get_raw_message(sequence).await {
+        Ok(message) => Ok(of_headers(&message.headers)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(Last::Empty),
+        Err(error) => Err(Error::request("read an event of the stream")(error)),
+    }
 }
 
 fn of_headers(headers: &HeaderMap) -> Last {

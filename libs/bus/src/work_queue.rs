@@ -62,6 +62,8 @@ pub struct WorkQueue {
 pub struct Delivery {
     /// The event.
     pub envelope: Envelope,
+    /// The generation that it came from.
+    pub generation: i32,
     message: Box<Message>,
     bus: Bus,
 }
@@ -113,7 +115,10 @@ impl WorkQueue {
                 }
             };
             match item {
-                Item::Message(message) => take(&self.bus, message, &mut self.ready).await,
+                Item::Message(message) => {
+                    let generation = pull.generation();
+                    take(&self.bus, generation, message, &mut self.ready).await;
+                }
                 Item::Refused => {
                     self.retry.pause();
                     return Ok(());
@@ -134,9 +139,11 @@ impl Delivery {
 }
 
 /// A message that is not an event will not become one: it is acknowledged.
-async fn take(bus: &Bus, message: Box<Message>, ready: &mut Vec<Delivery>) {
+async fn take(bus: &Bus, generation: i32, message: Box<Message>, ready: &mut Vec<Delivery>) {
     match decode(&message) {
-        Some(envelope) => ready.push(Delivery { envelope, message, bus: bus.clone() }),
+        Some(envelope) => {
+            ready.push(Delivery { envelope, generation, message, bus: bus.clone() });
+        }
         None => acknowledge(bus, &message).await,
     }
 }

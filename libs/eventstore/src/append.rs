@@ -84,6 +84,8 @@ pub struct Append {
     pub guards: Vec<Guard>,
     /// Rows that commit with the events.
     pub side_rows: Vec<SideRow>,
+    /// Whether its events allow something to be sent: then it is refused while the fence is closed.
+    pub sends: bool,
 }
 
 /// Streams, guards and side rows of one command at most, each.
@@ -190,6 +192,9 @@ pub enum AppendError {
     /// The stream belongs to another tenant.
     #[error("stream {0} belongs to another tenant")]
     ForeignTenant(Uuid),
+    /// It allows something to be sent, and the fence is closed.
+    #[error("the fence is closed")]
+    Fenced,
     /// It breaks a limit, or PostgreSQL refuses a value of it.
     #[error("the log refuses the events: {0}")]
     Refused(String),

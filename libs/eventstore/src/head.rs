@@ -1,4 +1,4 @@
-//! The log's head, as one number that a process' readers share.
+//! The log's head and its fence, which a process' readers and senders share.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use tokio::sync::watch;
+use futures::future::BoxFuture;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::{AsyncMessage, Config, NoTls};
+use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Statement};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::log::HEAD;
+use crate::epoch::{self, BusEnd, Fence, FenceState, Identity, Look, Place};
 use crate::{Position, postgres};
 
 /// How often the head is asked for: notifications are hints and may be lost.
@@ -25,25 +27,58 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Waits between attempts to connect: from the first, doubling, to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// Follows the log's head; cheap to clone.
+/// Asks the bus for its end, for seconds at most; none when it cannot tell.
+pub type AskBus = Arc<dyn Fn() -> BoxFuture<'static, Option<BusEnd>> + Send + Sync>;
+
+/// What a fence is judged by, beside the server itself.
+#[derive(Clone, Default)]
+pub struct FenceConfig {
+    /// What is configured about the database.
+    pub place: Place,
+    /// Asks the bus, where there is one: a log that lacks the bus's last event has regressed.
+    pub bus: Option<AskBus>,
+}
+
+/// Follows the log's head and its fence; cheap to clone.
 ///
 /// Appends notify, so the head is known within about a millisecond; it is also asked for every
-/// 250 ms. While PostgreSQL is away the last known head stays.
+/// 250 ms. While PostgreSQL is away the last known head stays, and the fence is not open.
 #[derive(Clone)]
 pub struct HeadWatch {
     head: watch::Receiver<Position>,
+    fence: Fence,
 }
 
 impl HeadWatch {
-    /// Starts the task that owns the connection. It connects again for ever, until `shutdown`.
+    /// As [`start_with`](Self::start_with), with nothing configured.
     #[must_use]
     pub fn start(postgres: Config, shutdown: CancellationToken) -> (Self, JoinHandle<()>) {
-        let (sender, head) = watch::channel(Position::START);
+        Self::start_with(FenceConfig::default(), postgres, shutdown)
+    }
+
+    /// Starts the task that owns the connection. It connects again for ever, until `shutdown`.
+    #[must_use]
+    pub fn start_with(
+        config: FenceConfig,
+        postgres: Config,
+        shutdown: CancellationToken,
+    ) -> (Self, JoinHandle<()>) {
+        let (head_sender, head) = watch::channel(Position::START);
+        let (fence_sender, fence) = watch::channel(FenceState::Unknown);
+        let fence = Fence::new(fence, config.place.clone());
+        let watcher = Watcher {
+            postgres,
+            config,
+            head: Arc::new(head_sender),
+            fence: fence_sender,
+            epoch: None,
+            said: None,
+        };
         let task = tokio::spawn(async move {
             // Nothing here needs an orderly end.
-            let _ = shutdown.run_until_cancelled(follow(postgres, Arc::new(sender))).await;
+            let _ = shutdown.run_until_cancelled(watcher.follow()).await;
         });
-        (Self { head }, task)
+        (Self { head, fence }, task)
     }
 
     /// The head as last seen; [`Position::START`] before it was.
@@ -57,60 +92,199 @@ impl HeadWatch {
     pub fn subscribe(&self) -> watch::Receiver<Position> {
         self.head.clone()
     }
-}
 
-async fn follow(postgres: Config, head: Arc<watch::Sender<Position>>) {
-    let mut backoff = BACKOFF.0;
-    loop {
-        let before = *head.borrow();
-        let Err(error) = listen(&postgres, &head).await;
-        if *head.borrow() != before {
-            backoff = BACKOFF.0;
-        }
-        tracing::warn!(
-            error = error.as_ref() as &dyn Error,
-            retry_in = ?backoff,
-            "head of the log not watched"
-        );
-        tokio::time::sleep(backoff).await;
-        backoff = (backoff * 2).min(BACKOFF.1);
+    /// Whether something may be sent.
+    #[must_use]
+    pub const fn fence(&self) -> &Fence {
+        &self.fence
     }
 }
 
-async fn listen(
-    postgres: &Config,
-    head: &Arc<watch::Sender<Position>>,
-) -> Result<Infallible, Box<dyn Error + Send + Sync>> {
-    let mut postgres = postgres::hardened(postgres);
-    postgres.application_name("hatch-head");
-    let (client, mut connection) = postgres.connect(NoTls).await?;
-    let notified = Arc::clone(head);
-    let _driver = AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut messages = futures::stream::poll_fn(|context| connection.poll_message(context));
-        // The client learns of an error as well.
-        while let Some(Ok(message)) = messages.next().await {
-            if let AsyncMessage::Notification(notification) = message
-                && let Ok(position) = notification.payload().parse()
-            {
-                raise(&notified, Position(position));
+/// The task behind a [`HeadWatch`].
+struct Watcher {
+    postgres: Config,
+    config: FenceConfig,
+    head: Arc<watch::Sender<Position>>,
+    fence: watch::Sender<FenceState>,
+    /// The epoch in which the head was last seen.
+    epoch: Option<i32>,
+    /// What was last logged of a closed fence.
+    said: Option<String>,
+}
+
+/// A connection, and what was found out on it.
+struct Session {
+    client: Client,
+    look: Statement,
+    found: Identity,
+    /// Whether the bus was asked: before that the fence does not open.
+    asked: bool,
+    /// The generation of the bus whose end is in the log.
+    compared: Option<i32>,
+    /// Tells of a change of the fence.
+    poked: Arc<Notify>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+impl Watcher {
+    async fn follow(mut self) {
+        let mut backoff = BACKOFF.0;
+        loop {
+            let before = *self.head.borrow();
+            let Err(error) = self.listen().await;
+            self.fence.send_replace(FenceState::Unknown);
+            if *self.head.borrow() != before {
+                backoff = BACKOFF.0;
+            }
+            tracing::warn!(
+                error = error.as_ref() as &dyn Error,
+                retry_in = ?backoff,
+                "head of the log not watched"
+            );
+            tokio::time::sleep(backoff).await;
+            backoff = (backoff * 2).min(BACKOFF.1);
+        }
+    }
+
+    async fn listen(&mut self) -> Result<Infallible, Failure> {
+        let mut session = self.connect().await?;
+        let mut asking = self.config.bus.as_ref().map(|ask| ask());
+        let mut ticks = tokio::time::interval(POLL_INTERVAL);
+        loop {
+            let answered = tokio::select! {
+                _ = ticks.tick() => false,
+                () = session.poked.notified() => false,
+                end = answer(&mut asking) => {
+                    asking = None;
+                    session.compare(end).await?;
+                    true
+                }
+            };
+            let generation = self.poll(&session).await?;
+            let compared = generation.is_none() || generation == session.compared;
+            if !compared && !answered && asking.is_none() {
+                asking = self.config.bus.as_ref().map(|ask| ask());
             }
         }
-    }));
-    timeout(POLL_TIMEOUT, client.batch_execute("LISTEN hatch_head")).await??;
-    let statement = timeout(POLL_TIMEOUT, client.prepare(HEAD)).await??;
-    let mut ticks = tokio::time::interval(POLL_INTERVAL);
-    loop {
-        ticks.tick().await;
-        let before = *head.borrow();
-        let row = timeout(POLL_TIMEOUT, client.query_one(&statement, &[])).await??;
-        let polled = Position(row.try_get(0)?);
-        if polled < before {
+    }
+
+    async fn connect(&self) -> Result<Session, Failure> {
+        let mut postgres = postgres::hardened(&self.postgres);
+        // A standby does not know what it will be.
+        postgres.application_name("hatch-head").target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let (client, mut connection) = postgres.connect(NoTls).await?;
+        let (notified, poked) = (Arc::clone(&self.head), Arc::new(Notify::new()));
+        let poke = Arc::clone(&poked);
+        let driver = AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut messages = futures::stream::poll_fn(|context| connection.poll_message(context));
+            // The client learns of an error as well.
+            while let Some(Ok(message)) = messages.next().await {
+                let AsyncMessage::Notification(notification) = message else { continue };
+                if notification.channel() == epoch::CHANNEL {
+                    poke.notify_one();
+                } else if let Ok(position) = notification.payload().parse() {
+                    raise(&notified, Position(position));
+                }
+            }
+            // The next poll finds the connection closed, at once.
+            poke.notify_one();
+        }));
+        let prepared = async {
+            client.batch_execute("LISTEN hatch_head; LISTEN hatch_fence").await?;
+            epoch::complete(&client, &self.config.place).await?;
+            let found = Identity::read(&client, &self.config.place).await?;
+            Ok::<_, tokio_postgres::Error>((client.prepare(epoch::LOOK).await?, found))
+        };
+        let (look, found) = timeout(POLL_TIMEOUT, prepared).await??;
+        let asked = self.config.bus.is_none();
+        Ok(Session { client, look, found, asked, compared: None, poked, _driver: driver })
+    }
+
+    /// Looks at head and fence, and says which generation of the bus is on record for this log.
+    async fn poll(&mut self, session: &Session) -> Result<Option<i32>, Failure> {
+        let before = *self.head.borrow();
+        let mut look = session.look().await?;
+        if look.head < before {
             // Not an answer that a notification overtook: what was seen before it is gone.
-            tracing::error!(seen = before.0, head = polled.0, "the log has regressed");
-            head.send_replace(polled);
-        } else {
-            raise(head, polled);
+            let detail =
+                format!("the head was seen at position {before}, the log ends at {}", look.head);
+            tracing::error!(detail, "the log has regressed");
+            self.head.send_replace(look.head);
+            if let Some(epoch) = self.epoch {
+                let report = epoch::report_regression(&session.client, epoch, &detail);
+                timeout(POLL_TIMEOUT, report).await??;
+                look = session.look().await?;
+            }
         }
+        raise(&self.head, look.head);
+        self.epoch = Some(look.epoch());
+        let generation = look.generation();
+        let state = match look.state(&session.found, session.compared) {
+            FenceState::Open { .. } if !session.asked => FenceState::Unknown,
+            state => state,
+        };
+        self.tell(state);
+        Ok(generation)
+    }
+
+    fn tell(&mut self, state: FenceState) {
+        let sentence = match &state {
+            FenceState::Closed(closed) => Some(closed.to_string()),
+            FenceState::Open { .. } => None,
+            FenceState::Unknown => self.said.clone(),
+        };
+        if sentence != self.said {
+            match &sentence {
+                Some(sentence) => tracing::error!("{sentence}"),
+                None => tracing::warn!("the fence is lifted: messages are sent again"),
+            }
+            self.said = sentence;
+        }
+        self.fence.send_if_modified(|known| {
+            let changed = *known != state;
+            *known = state;
+            changed
+        });
+    }
+}
+
+impl Session {
+    async fn look(&self) -> Result<Look, Failure> {
+        let row = timeout(POLL_TIMEOUT, self.client.query_one(&self.look, &[])).await??;
+        Ok(Look::of(&row)?)
+    }
+
+    /// Compares the bus's end, which was read before this, with the log. What was published was
+    /// committed first, so a log that lacks it has lost it.
+    async fn compare(&mut self, end: Option<BusEnd>) -> Result<(), Failure> {
+        self.asked = true;
+        let Some(BusEnd { generation, position, event_id }) = end else { return Ok(()) };
+        let look = self.look().await?;
+        let contradiction = match event_id {
+            Some(event_id) => {
+                let asked = epoch::contradiction(&self.client, "the bus", position, event_id);
+                timeout(POLL_TIMEOUT, asked).await??
+            }
+            None if position > look.head => {
+                Some(format!("the bus is at position {position}, the log ends at {}", look.head))
+            }
+            None => None,
+        };
+        self.compared = contradiction.is_none().then_some(generation);
+        if let Some(detail) = contradiction.filter(|_| !look.bus_is_of_earlier_epoch()) {
+            let report = epoch::report_regression(&self.client, look.epoch(), &detail);
+            timeout(POLL_TIMEOUT, report).await??;
+        }
+        Ok(())
+    }
+}
+
+async fn answer(asking: &mut Option<BoxFuture<'static, Option<BusEnd>>>) -> Option<BusEnd> {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -8,6 +8,7 @@ mod append;
 mod appender;
 mod checkpoint;
 mod environment;
+mod epoch;
 mod event;
 mod feed;
 mod head;
@@ -28,9 +29,13 @@ pub use append::{
 pub use appender::{Appender, AppenderConfig, AppenderStats};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use environment::SystemEnvironment;
+pub use epoch::{
+    BusEnd, Closed, Fence, FenceState, Identity, Lifted, Place, fence_state, lift_fence,
+    report_regression,
+};
 pub use event::{Metadata, NewEvent, RecordedEvent};
 pub use feed::{Feed, FeedPublisher};
-pub use head::HeadWatch;
+pub use head::{AskBus, FenceConfig, HeadWatch};
 pub use log::{Log, LogError, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, RecordedCommand, STREAM_EVENTS_MAX};
 pub use position::Position;
 pub use postgres::{Connected, connect, pool};

@@ -72,7 +72,10 @@ pub enum LogError {
     },
     /// The reader has seen more than the log holds: the database was restored, cloned or failed
     /// over with a loss.
-    #[error("the log has regressed: its head is {head}, {seen} was read before")]
+    #[error(
+        "LOG_REGRESSED: the log ends at position {head}, {seen} was read before: restore the whole \
+         database from one backup, or rebuild what is ahead of the log"
+    )]
     Regressed {
         /// The position that the reader came with.
         seen: Position,

@@ -20,6 +20,7 @@ pub struct Store {
     appender: Appender,
     log: Log,
     environment: Arc<dyn Environment>,
+    sends: bool,
 }
 
 /// A command, the stream that decides on it, and what goes with its events.
@@ -100,7 +101,14 @@ impl Store {
     /// Puts the parts together.
     #[must_use]
     pub fn new(appender: Appender, log: Log, environment: Arc<dyn Environment>) -> Self {
-        Self { appender, log, environment }
+        Self { appender, log, environment, sends: false }
+    }
+
+    /// The same store for commands whose events allow something to be sent: refused while the fence
+    /// is closed ([`AppendError::Fenced`]).
+    #[must_use]
+    pub fn for_sending(&self) -> Self {
+        Self { sends: true, ..self.clone() }
     }
 
     /// The writing side.
@@ -156,6 +164,7 @@ impl Store {
                 writes: write(tenant_id, stream_id, version, new_events),
                 guards: if events.is_empty() { Vec::new() } else { guards.clone() },
                 side_rows: side_rows.clone(),
+                sends: self.sends,
             };
             if append.writes.is_empty() && append.key.is_none() && append.side_rows.is_empty() {
                 return Ok(Executed { state: after, version, events, appended: None });

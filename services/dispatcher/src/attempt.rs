@@ -13,7 +13,7 @@ use hatch_domain::message::command::{
     AttemptOutcome, MessageCommand, MessageRejection, RecordOutcome, StartAttempt,
 };
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
-use hatch_eventstore::{Execute, ExecuteError, Executed, Known, Metadata};
+use hatch_eventstore::{AppendError, Execute, ExecuteError, Executed, Known, Metadata, Store};
 use hatch_providers::Outbound;
 use hatch_telemetry::{span, trace};
 use tracing::Instrument;
@@ -57,7 +57,7 @@ enum Claiming {
     NotOurs,
     /// It is too early by this much: the wall clock says so, which decides, and not the wait.
     Early(Duration),
-    /// The log did not answer before the deadline; the delivery comes again.
+    /// The log did not answer before the deadline, or the fence is closed; the delivery comes again.
     Unknown,
 }
 
@@ -93,6 +93,10 @@ impl Dispatcher {
     /// claim.
     pub(crate) async fn attempt(&self, pending: Pending, delivery: Option<Delivery>) -> Next {
         let Some(request) = pending.message.requested().cloned() else { return Next::Done };
+        // The sweeper comes back to it when the fence is lifted.
+        if self.is_fenced() {
+            return Next::Done;
+        }
         let now = self.now();
         if is_expired(&pending.message, now, &self.config.waits) {
             let next = self.change(pending, MessageCommand::Expire { at: now }).await;
@@ -143,7 +147,7 @@ impl Dispatcher {
         let mut unanswered = false;
         while Instant::now() < deadline {
             let command = self.start_attempt(account, token, store.environment().now());
-            match self.execute(pending, &command, known).await {
+            match execute(&self.sending, pending, &command, known).await {
                 Ok(Executed { state, version, .. }) => {
                     let attempt = state.attempt();
                     (pending.message, pending.version) = (state, version);
@@ -153,6 +157,7 @@ impl Dispatcher {
                     let wait = (due - store.environment().now()).to_std().unwrap_or_default();
                     return Claiming::Early(wait);
                 }
+                Err(ExecuteError::Append(AppendError::Fenced)) => return Claiming::Unknown,
                 Err(ExecuteError::Append(_) | ExecuteError::Log(_)) => {
                     tokio::time::sleep(LOG_WAIT).await;
                 }
@@ -194,7 +199,7 @@ impl Dispatcher {
         })
     }
 
-    /// Calls the provider, unless the deadline has passed.
+    /// Calls the provider, unless the deadline has passed or the fence was closed.
     async fn call(
         &self,
         pending: &Pending,
@@ -207,7 +212,7 @@ impl Dispatcher {
         let in_round = pending.message.attempt_in_round();
         let environment = self.dependencies.store.environment();
         let chance = environment.chance();
-        if Instant::now() >= claim.deadline {
+        if Instant::now() >= claim.deadline || self.is_fenced() {
             let wait = self.config.retry.wait(in_round, chance);
             let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
             stats.attempts.of(&(provider, ABANDONED)).increment();
@@ -293,6 +298,12 @@ impl Dispatcher {
         next
     }
 
+    /// Whether nothing may be sent, as far as this process knows. The claim itself is the log's to
+    /// refuse.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.dependencies.head.fence().closed().is_some()
+    }
+
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.dependencies.store.environment().now()
     }
@@ -303,24 +314,33 @@ impl Dispatcher {
         command: &MessageCommand,
         known: Known<Message>,
     ) -> Result<Executed<Message>, ExecuteError<MessageRejection>> {
-        let execute = Execute {
-            tenant_id: pending.tenant_id,
-            stream_id: pending.message_id,
-            command,
-            known,
-            metadata: Metadata {
-                correlation_id: pending.correlation_id,
-                causation_id: Some(pending.causation_id),
-                actor: "dispatcher".to_owned(),
-                // The sweeper acts outside of any span: what it appends belongs to the message's trace.
-                traceparent: trace::current().or_else(|| pending.traceparent.clone()),
-            },
-            key: None,
-            guards: Vec::new(),
-            side_rows: Vec::new(),
-        };
-        self.dependencies.store.execute(execute).await
+        execute(&self.dependencies.store, pending, command, known).await
     }
+}
+
+async fn execute(
+    store: &Store,
+    pending: &Pending,
+    command: &MessageCommand,
+    known: Known<Message>,
+) -> Result<Executed<Message>, ExecuteError<MessageRejection>> {
+    let execute = Execute {
+        tenant_id: pending.tenant_id,
+        stream_id: pending.message_id,
+        command,
+        known,
+        metadata: Metadata {
+            correlation_id: pending.correlation_id,
+            causation_id: Some(pending.causation_id),
+            actor: "dispatcher".to_owned(),
+            // The sweeper acts outside of any span: what it appends belongs to the message's trace.
+            traceparent: trace::current().or_else(|| pending.traceparent.clone()),
+        },
+        key: None,
+        guards: Vec::new(),
+        side_rows: Vec::new(),
+    };
+    store.execute(execute).await
 }
 
 fn log_unclaimed(pending: &Pending, error: &ExecuteError<MessageRejection>) {

@@ -101,7 +101,7 @@ pub struct Dependencies {
     pub store: Store,
     /// Connections to the database of the timers.
     pub pool: Pool,
-    /// Tells how far the log has grown.
+    /// Tells how far the log has grown, and whether anything may be sent by it.
     pub head: HeadWatch,
     /// Where requests come from.
     pub bus: Bus,
@@ -154,6 +154,8 @@ impl Config {
 /// One dispatcher, shared by its attempts.
 struct Dispatcher {
     dependencies: Dependencies,
+    /// For claims: it takes none while the fence is closed.
+    sending: Store,
     timers: Timers,
     config: Config,
     shutdown: CancellationToken,
@@ -165,6 +167,7 @@ struct Dispatcher {
 pub async fn run(dependencies: Dependencies, config: Config, shutdown: CancellationToken) {
     let dispatcher = Arc::new(Dispatcher {
         timers: Timers::new(dependencies.pool.clone()),
+        sending: dependencies.store.for_sending(),
         dependencies,
         config,
         shutdown,
@@ -199,11 +202,15 @@ impl Dispatcher {
             ..Work::default()
         });
         let permits = Arc::new(Semaphore::new(self.config.concurrency_max));
+        let fence = self.dependencies.head.fence();
         loop {
             let next = async {
+                fence.trusting().await;
                 let first = permits.clone().acquire_owned().await.ok()?;
                 let free = (permits.available_permits() + 1).min(BATCH_MAX);
-                Some((first, queue.fetch(free).await))
+                let deliveries = queue.fetch(free).await;
+                fence.known().await;
+                Some((first, deliveries))
             };
             let taken = tokio::select! {
                 taken = next => taken,
@@ -211,7 +218,9 @@ impl Dispatcher {
             };
             let Some((first, deliveries)) = taken else { return };
             let mut held = Some(first);
-            for delivery in deliveries {
+            // What another log asked for is nobody's work; its stream ends with its epoch.
+            let ours = deliveries.into_iter().filter(|one| fence.trusts(one.generation));
+            for delivery in ours {
                 let permit = match held.take() {
                     Some(permit) => Ok(permit),
                     None => permits.clone().acquire_owned().await,

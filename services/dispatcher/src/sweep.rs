@@ -41,7 +41,10 @@ impl Dispatcher {
     pub(crate) async fn sweep(self: Arc<Self>) {
         let permits = Arc::new(Semaphore::new(self.config.concurrency_max));
         loop {
-            let sweep = self.clone().sweep_once(&permits);
+            let sweep = async {
+                self.dependencies.head.fence().opened().await;
+                self.clone().sweep_once(&permits).await
+            };
             let taken = tokio::select! {
                 taken = sweep => taken,
                 () = self.shutdown.cancelled() => return,
@@ -90,6 +93,9 @@ impl Dispatcher {
         permit: OwnedSemaphorePermit,
     ) {
         let message_id = timer.message_id;
+        if self.is_fenced() {
+            return;
+        }
         let pending = match self.load(timer.tenant_id, message_id).await {
             Ok(Some(pending)) => pending,
             Ok(None) => return,

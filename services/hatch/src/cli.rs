@@ -43,6 +43,9 @@ pub enum Command {
     /// Look at messages that failed for good, and send them again.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// Let a restored, cloned or failed-over database send again.
+    #[command(subcommand)]
+    Fence(Fence),
     /// Run the provider simulator alone.
     #[command(after_help = "Example: HATCH_SIMULATOR_LISTEN=127.0.0.1:8089 hatch simulator\n\
         Its record: curl http://127.0.0.1:8089/_sim/messages")]
@@ -87,6 +90,17 @@ pub enum Projections {
     /// Show the position and lag of each projection.
     #[command(after_help = "Example: hatch projections list")]
     List,
+}
+
+/// What to do about the fence.
+#[derive(Debug, Subcommand)]
+pub enum Fence {
+    /// Begin a new epoch of the log on the database as it is.
+    #[command(after_help = "Example: hatch fence lift\n\
+        Make sure first that this database is the one to go on with, and that no hatch works with the\n\
+        other one: both would send the same messages. What was sent after the backup was taken is\n\
+        sent again if the backup holds its request. docs/reliability.md says more.")]
+    Lift,
 }
 
 /// What to do with the log.

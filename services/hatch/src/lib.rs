@@ -1,5 +1,6 @@
 //! hatch: the one binary, as a library, so that tests run what users run.
 
+mod bus_end;
 pub mod cli;
 mod commands;
 mod demo;
@@ -78,6 +79,9 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         }
         Command::DeadLetters(cli::DeadLetters::Redrive(flags)) => {
             return commands::dead_letters::redrive(&commands::running(settings)?, flags).await;
+        }
+        Command::Fence(cli::Fence::Lift) => {
+            commands::fence::lift(&commands::running(settings)?).await?;
         }
         Command::Doctor => return commands::doctor::run(commands::running(settings)?).await,
         Command::Demo(flags) => demo::run(&settings, flags).await?,

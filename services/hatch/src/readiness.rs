@@ -5,12 +5,14 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 use hatch_api::health::Dependency;
 use hatch_bus::{Bus, State};
+use hatch_eventstore::{Fence, FenceState};
 
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
 
-/// PostgreSQL and its schema are required; NATS is not: without it sends are accepted and wait.
-pub(crate) fn dependencies(pool: Pool, bus: Bus) -> Vec<Dependency> {
+/// PostgreSQL and its schema are required. An open fence and NATS are not: without them sends are
+/// accepted and wait.
+pub(crate) fn dependencies(pool: Pool, fence: Fence, bus: Bus) -> Vec<Dependency> {
     let schema_pool = pool.clone();
     vec![
         Dependency {
@@ -22,6 +24,14 @@ pub(crate) fn dependencies(pool: Pool, bus: Bus) -> Vec<Dependency> {
             name: "schema",
             required: true,
             check: Box::new(move || Box::pin(bounded(check_schema(schema_pool.clone())))),
+        },
+        Dependency {
+            name: "fence",
+            required: false,
+            check: Box::new(move || {
+                let fence = fence.clone();
+                Box::pin(bounded(async move { open(&fence).await }))
+            }),
         },
         Dependency {
             name: "nats",
@@ -48,6 +58,16 @@ async fn bounded(check: impl Future<Output = Result<(), String>>) -> Result<(), 
 async fn reach(pool: Pool) -> Result<(), String> {
     let client = pool.get().await.map_err(|error| error.to_string())?;
     client.simple_query("").await.map(drop).map_err(|error| error.to_string())
+}
+
+/// A process that has just begun finds out first.
+async fn open(fence: &Fence) -> Result<(), String> {
+    fence.known().await;
+    match fence.state() {
+        FenceState::Open { .. } => Ok(()),
+        FenceState::Closed(closed) => Err(closed.to_string()),
+        FenceState::Unknown => Err("PostgreSQL is away".to_owned()),
+    }
 }
 
 async fn check_schema(pool: Pool) -> Result<(), String> {

@@ -13,7 +13,8 @@ use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::event::Channel;
 use hatch_eventstore::{
-    Appender, AppenderConfig, Feed, FeedPublisher, HeadWatch, Log, Store, SystemEnvironment,
+    Appender, AppenderConfig, Feed, FeedPublisher, FenceConfig, HeadWatch, Log, Place, Store,
+    SystemEnvironment,
 };
 use hatch_providers::Webhook;
 use hatch_providers::generic::{self, GenericWebhook};
@@ -27,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
 use crate::telemetry::metrics;
-use crate::{feed, readiness};
+use crate::{bus_end, feed, readiness};
 
 /// Connections to PostgreSQL for reads, in one process.
 const POOL_CONNECTIONS_MAX: usize = 16;
@@ -134,6 +135,7 @@ struct Process {
     store: Store,
     log: Log,
     bus: Bus,
+    head: HeadWatch,
     relay: hatch_relay::StatusHandle,
     stats: Stats,
     workers: CancellationToken,
@@ -167,11 +169,15 @@ impl Process {
         check_schema(&pool).await?;
         let log = Log::new(pool.clone());
         let appending = CancellationToken::new();
+        let place = place(settings, &postgres);
+        let config = AppenderConfig { place: place.clone(), ..AppenderConfig::default() };
         let (appender, appender_task) =
-            Appender::start(AppenderConfig::default(), postgres.clone(), appending.clone());
+            Appender::start(config, postgres.clone(), appending.clone());
         let store = Store::new(appender, log.clone(), Arc::new(SystemEnvironment));
         let bus = Bus::connect(settings.bus()?).await.context("NATS")?;
         let workers = CancellationToken::new();
+        let config = FenceConfig { place, bus: Some(bus_end::of(bus.clone())) };
+        let (head, _) = HeadWatch::start_with(config, postgres.clone(), workers.clone());
         tracing::info!(roles = ?roles, "starting");
         let relay = hatch_relay::StatusHandle::default();
         let stats = Stats::default();
@@ -181,6 +187,7 @@ impl Process {
             store,
             log,
             bus,
+            head,
             relay,
             stats,
             workers,
@@ -200,11 +207,11 @@ impl Process {
         if !fed && !reads(Role::Relay) && !reads(Role::Dispatcher) {
             return None;
         }
-        let (head, _) = HeadWatch::start(self.postgres.clone(), self.workers.clone());
+        let head = self.head.clone();
         let feed = fed.then(|| {
             let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
             let feed = publisher.feed();
-            let (bus, head, shutdown) = (self.bus.clone(), head.subscribe(), self.workers.clone());
+            let (bus, head, shutdown) = (self.bus.clone(), head.clone(), self.workers.clone());
             workers.spawn(async move {
                 feed::run(bus, head, publisher, shutdown).await;
                 Ok(())
@@ -221,8 +228,9 @@ impl Process {
         following: Option<&Following>,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Router> {
-        let mut routes =
-            hatch_api::health::router(readiness::dependencies(self.pool.clone(), self.bus.clone()));
+        let fence = self.head.fence().clone();
+        let dependencies = readiness::dependencies(self.pool.clone(), fence, self.bus.clone());
+        let mut routes = hatch_api::health::router(dependencies);
         routes = routes.merge(metrics::router(self.metrics(roles)));
         let read_model = ReadModel::new(self.pool.clone());
         if roles.contains(&Role::Command) {
@@ -274,6 +282,7 @@ impl Process {
             appender: self.store.appender().clone(),
             pool: self.pool.clone(),
             log: self.log.clone(),
+            fence: self.head.fence().clone(),
             relay: roles.contains(&Role::Relay).then(|| self.relay.clone()),
             projections: projects.then(|| ReadModel::new(self.pool.clone())),
         }
@@ -322,6 +331,7 @@ impl Process {
             head: head.subscribe(),
             postgres: self.postgres.clone(),
             bus: self.bus.clone(),
+            fence: head.fence().clone(),
             status: self.relay.clone(),
         };
         let shutdown = self.workers.clone();
@@ -399,6 +409,11 @@ pub fn postgres(settings: &Settings) -> anyhow::Result<tokio_postgres::Config> {
     )?;
     config.application_name("hatch");
     Ok(config)
+}
+
+/// What is configured about the database that `postgres` leads to.
+pub(crate) fn place(settings: &Settings, postgres: &tokio_postgres::Config) -> Place {
+    Place::new(postgres, settings.database_host.clone(), settings.deployment.clone())
 }
 
 async fn check_schema(pool: &Pool) -> anyhow::Result<()> {

@@ -41,6 +41,13 @@ pub(crate) const WEBHOOKS: &str = "HATCH_DEVELOPMENT_WEBHOOKS";
 pub struct Settings {
     /// PostgreSQL 15 or newer. `up` starts one of its own where this is not set.
     pub database_url: Option<String>,
+    /// By what name the database's server counts as the same one. Default: the hosts of
+    /// `database_url`. Processes that reach it by different names, such as by a connection pooler,
+    /// need the same name here, or all but the first would take it for another.
+    pub database_host: Option<String>,
+    /// The name of this installation, such as `production`: a copy of its database that another
+    /// installation starts on sends nothing until it is told to.
+    pub deployment: Option<String>,
     /// nats-server 2.10 or newer. `up` starts one of its own where this is not set.
     pub nats_url: Option<String>,
     /// Address and port of the HTTP interface.
@@ -156,6 +163,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             database_url: None,
+            database_host: None,
+            deployment: None,
             nats_url: None,
             listen: "127.0.0.1:8080".to_owned(),
             simulator_listen: "127.0.0.1:8089".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
-use hatch_eventstore::{Checkpoint, Position, RecordedEvent, Subscription};
+use hatch_eventstore::{Checkpoint, LogError, Position, RecordedEvent, Subscription};
 use hatch_readmodel::{Error, Projection};
 use tokio::time::sleep;
 
@@ -31,6 +31,8 @@ pub(crate) struct Worker {
 enum Stop {
     /// Another projector is at work.
     Fenced,
+    /// The database is an older one than before, and its checkpoint went back with the log.
+    Restored,
     /// PostgreSQL is away: the same again later.
     Unavailable(Error),
     /// The event at this position cannot be applied, or the log itself is not what was read before.
@@ -53,6 +55,7 @@ impl Worker {
                     self.stand_by().await;
                     tracing::info!(projection, "the active projector does not move, taking over");
                 }
+                Stop::Restored => tracing::warn!(projection, "goes on from an older checkpoint"),
                 Stop::Unavailable(error) => self.back_off(&error).await,
                 Stop::Halt(position, error) => {
                     let reason = chain(error.as_ref());
@@ -76,11 +79,30 @@ impl Worker {
             self.config.page_events_max,
         );
         loop {
-            let page = subscription.next_batch().await;
-            let page = page.map_err(|error| Stop::halt(checkpoint.position.next(), error))?;
+            let page = match subscription.next_batch().await {
+                Ok(page) => page,
+                Err(error) => return Err(self.damaged(&checkpoint, error).await),
+            };
             checkpoint = self.apply(&mut client, checkpoint, &page).await?;
             self.backoff = BACKOFF.0;
         }
+    }
+
+    /// How to go on with a log that is not what was read before.
+    async fn damaged(&self, checkpoint: &Checkpoint, error: LogError) -> Stop {
+        if matches!(error, LogError::Regressed { .. }) {
+            // A session of before a restore is gone: the pool gives one of after it.
+            let now = match self.deps.pool.get().await {
+                Ok(client) => self.projection.checkpoint(&client).await,
+                Err(error) => Err(error.into()),
+            };
+            match now {
+                Ok(now) if now.position < checkpoint.position => return Stop::Restored,
+                Ok(_) => {}
+                Err(error) => return Stop::Unavailable(error),
+            }
+        }
+        Stop::halt(checkpoint.position.next(), error)
     }
 
     /// Applies `page`; if that is refused, event by event, so that the checkpoint comes to stand right

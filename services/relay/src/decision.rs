@@ -12,6 +12,12 @@ pub(crate) struct LogState {
     pub(crate) event_at_last: Option<Uuid>,
     /// Whether a generation of the stream is on record.
     pub(crate) published_before: bool,
+    /// A generation, and the last position that this relay knows to have been stored there; zeros
+    /// when it has published nothing.
+    pub(crate) stored: (i32, i64),
+    /// Whether a message stands among those after it that is not the event of its position: the rest
+    /// of a window is stored around a foreign one as if nothing had happened.
+    pub(crate) mixed: bool,
     /// Whether the log is in a newer epoch than the last generation on record: somebody decided that
     /// this log, as it is, is the one to go on with.
     pub(crate) newer_epoch: bool,
@@ -32,13 +38,13 @@ pub(crate) enum Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LogRegressed {
     /// The stream goes further than the log.
-    #[error("LOG_REGRESSED: the bus was at position {bus}, the log ends at {head}")]
+    #[error("the bus is at position {bus}, the log ends at {head}")]
     Ahead { bus: i64, head: i64 },
     /// Another event stands at the position.
-    #[error("LOG_REGRESSED: at position {position} the bus has event {bus}, the log another")]
+    #[error("at position {position} the bus has event {bus}, the log another")]
     OtherEvent { position: i64, bus: Uuid },
     /// No event stands at the position, although the log goes further.
-    #[error("LOG_REGRESSED: the bus is at position {position}, which the log lacks")]
+    #[error("the bus is at position {position}, which the log lacks")]
     Missing { position: i64 },
 }
 
@@ -52,10 +58,16 @@ pub(crate) fn decide(stream: StreamState, log: LogState) -> Decision {
             Decision::NewGeneration { first_position: 1 }
         };
     };
+    // What the stream holds of an epoch that has ended is nobody's business any more.
+    if log.newer_epoch {
+        return at_head;
+    }
     match verify(last_sequence, last, log) {
+        // The server lost what it had acknowledged; who reads there may be ahead of it.
+        Verdict::Good if log.stored.0 == generation && last_sequence < log.stored.1 => at_head,
+        Verdict::Good if log.mixed => at_head,
         Verdict::Good => Decision::Resume { generation, after: last_sequence },
         Verdict::Foreign => at_head,
-        Verdict::Regressed(_) if log.newer_epoch => at_head,
         Verdict::Regressed(regressed) => Decision::Halt(regressed),
     }
 }

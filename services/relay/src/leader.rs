@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use hatch_bus::{Last, Publisher, StreamState};
-use hatch_eventstore::Position;
+use hatch_eventstore::{Closed, Position};
 
-use crate::decision::{Decision, LogRegressed, LogState, decide};
+use crate::decision::{Decision, LogState, decide};
 use crate::session::{Recorded, Session};
 use crate::status::StatusHandle;
 use crate::trace::Publishing;
@@ -15,11 +15,13 @@ use crate::{Config, Deps, Error, envelope};
 pub(crate) struct Leader {
     deps: Deps,
     config: Config,
+    /// The generation that it published last, and the last position that is stored there.
+    stored: (i32, i64),
 }
 
 impl Leader {
     pub(crate) fn new(deps: Deps, config: Config) -> Self {
-        Self { deps, config }
+        Self { deps, config, stored: (0, 0) }
     }
 
     pub(crate) fn postgres(&self) -> &tokio_postgres::Config {
@@ -44,6 +46,11 @@ impl Leader {
     }
 
     async fn step(&mut self, session: &Session) -> Result<(), Error> {
+        self.deps.fence.known().await;
+        if let Some(closed) = self.closed(session).await? {
+            self.halt(closed.to_string()).await;
+            return Ok(());
+        }
         let (stream, recorded, decision) = self.decide(session).await?;
         match decision {
             Decision::Resume { generation, after } => {
@@ -58,9 +65,17 @@ impl Leader {
                 self.begin(session, stream, recorded, first_position).await
             }
             Decision::Halt(regressed) => {
-                self.halt(regressed).await;
-                Ok(())
+                // From then on the fence says so, to everybody.
+                session.report(recorded.epoch, &regressed.to_string()).await
             }
+        }
+    }
+
+    /// Why nothing may be published, as the process knows it and as this session finds it.
+    async fn closed(&self, session: &Session) -> Result<Option<Closed>, Error> {
+        match self.deps.fence.closed() {
+            Some(closed) => Ok(Some(closed)),
+            None => session.closed(&self.deps.fence).await,
         }
     }
 
@@ -73,13 +88,21 @@ impl Leader {
             }
             _ => None,
         };
+        let mixed = match stream {
+            StreamState::Present { generation, .. } if generation == self.stored.0 => {
+                self.deps.bus.first_foreign(self.stored.1).await?.is_some()
+            }
+            _ => false,
+        };
         let head = self.deps.log.head().await?.0;
         let recorded = session.recorded().await?;
         let log = LogState {
             head,
             event_at_last: last.map(|event| event.event_id),
             published_before: recorded.generation > 0,
-            newer_epoch: recorded.generation_epoch.is_some_and(|epoch| recorded.epoch > epoch),
+            stored: self.stored,
+            mixed,
+            newer_epoch: recorded.is_newer_epoch(),
         };
         Ok((stream, recorded, decide(stream, log)))
     }
@@ -111,23 +134,25 @@ impl Leader {
         session.record(generation, first_position, recorded.epoch).await
     }
 
-    async fn halt(&self, regressed: LogRegressed) {
-        let reason = regressed.to_string();
+    async fn halt(&self, reason: String) {
         if self.deps.status.get().halted.as_ref() != Some(&reason) {
-            tracing::error!(
-                "{reason}. Nothing is published: the database seems to be restored, cloned or failed \
-                 over with a loss. Make sure that it is the one to go on with, then run \
-                 `hatch fence lift`"
-            );
+            tracing::error!("nothing is published: {reason}");
             self.deps.status.halt(reason);
         }
         tokio::time::sleep(Duration::from_millis(self.config.halt_poll_ms)).await;
     }
 
+    /// Publishes until an error, or until the fence is not open.
     async fn publish(&mut self, generation: i32, after: i64) -> Result<(), Error> {
         let mut publisher = self.deps.bus.publisher(generation, after);
+        let published = self.publish_pages(&mut publisher).await;
+        self.stored = (generation, publisher.acknowledged());
+        published
+    }
+
+    async fn publish_pages(&mut self, publisher: &mut Publisher) -> Result<(), Error> {
         let mut publishing = Publishing::default();
-        loop {
+        while self.deps.fence.is_open() {
             // Before the read: a hint that comes during it is not lost.
             let hinted = *self.deps.head.borrow_and_update();
             let sent = Position(publisher.sent());
@@ -138,11 +163,12 @@ impl Leader {
                 publishing.sent(&envelope);
                 publisher.publish(&envelope).await?;
             }
-            self.acknowledged(&publisher, &mut publishing);
+            self.acknowledged(publisher, &mut publishing);
             if nothing || hinted <= Position(publisher.sent()) {
-                self.wait(&mut publisher, &mut publishing).await?;
+                self.wait(publisher, &mut publishing).await?;
             }
         }
+        Ok(())
     }
 
     /// Tells how far the bus has come.

@@ -5,7 +5,8 @@
 //! two leaders at once could not do harm. The leader remembers nothing. Where it goes on follows
 //! from the stream's last message, verified against the log, after every error anew.
 //!
-//! It never guesses about the log: when the stream holds an event that the log does not, it halts.
+//! It never guesses about the log: when the stream holds an event that the log does not, it closes the
+//! fence, which stops everybody who sends, and halts until that is lifted.
 
 mod decision;
 mod envelope;
@@ -17,7 +18,7 @@ mod trace;
 use std::time::Duration;
 
 use hatch_bus::Bus;
-use hatch_eventstore::{Log, LogError, Position};
+use hatch_eventstore::{Fence, Log, LogError, Position};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,8 @@ pub struct Deps {
     pub postgres: tokio_postgres::Config,
     /// The bus that it writes.
     pub bus: Bus,
+    /// Whether the log may be published.
+    pub fence: Fence,
     /// Where it tells its state.
     pub status: StatusHandle,
 }
@@ -64,7 +67,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { page_events_max: 500, poll_ms: 500, standby_poll_ms: 1_000, halt_poll_ms: 5_000 }
+        Self { page_events_max: 500, poll_ms: 500, standby_poll_ms: 1_000, halt_poll_ms: 500 }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use hatch_eventstore::{Closed, Fence, report_regression};
 use tokio::time::timeout;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Config, NoTls};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,8 +28,11 @@ const RECORDED: &str = "SELECT coalesce(max(generation), 0), \
          (SELECT epoch FROM es.bus_generations ORDER BY generation DESC LIMIT 1) \
      FROM es.bus_generations";
 
-const RECORD: &str = "INSERT INTO es.bus_generations (generation, first_position, epoch) \
-     VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+/// Tells the fences, which trust what is read from the bus only where it is on record.
+const RECORD: &str = "WITH recorded AS ( \
+         INSERT INTO es.bus_generations (generation, first_position, epoch) \
+         VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING generation) \
+     SELECT pg_notify('hatch_fence', '') FROM recorded";
 
 /// A session that holds the leader's lock. Dropping it frees the lock.
 pub(crate) struct Session {
@@ -47,6 +52,13 @@ pub(crate) struct Recorded {
     pub(crate) generation_epoch: Option<i32>,
 }
 
+impl Recorded {
+    /// Whether the log has begun another epoch since. The first began with the log.
+    pub(crate) fn is_newer_epoch(&self) -> bool {
+        self.epoch > self.generation_epoch.unwrap_or(1)
+    }
+}
+
 impl Session {
     /// A session with the lock; `None` when another relay has it.
     ///
@@ -60,6 +72,7 @@ impl Session {
         };
         postgres
             .options(options)
+            .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .connect_timeout(SILENCE_MAX)
             .tcp_user_timeout(SILENCE_MAX)
             .keepalives(true)
@@ -85,6 +98,16 @@ impl Session {
     /// Resolves when the session, and with it the lock, is lost.
     pub(crate) async fn lost(&self) {
         self.lost.cancelled().await;
+    }
+
+    /// Why the server of this session is fenced, if it is.
+    pub(crate) async fn closed(&self, fence: &Fence) -> Result<Option<Closed>, Error> {
+        Ok(timeout(SILENCE_MAX, fence.check(&self.client)).await??)
+    }
+
+    /// Closes the fence for everybody.
+    pub(crate) async fn report(&self, epoch: i32, detail: &str) -> Result<(), Error> {
+        Ok(timeout(SILENCE_MAX, report_regression(&self.client, epoch, detail)).await??)
     }
 
     /// Reads what is on record.

@@ -21,10 +21,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 pub(crate) use batch::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
-use session::{Failure, Session, Trace};
+pub(crate) use session::LOG_LOCK;
+use session::{Failure, Remembered, Session, Trace};
 pub use stats::AppenderStats;
 
-use crate::{Append, AppendError, Appended, Position};
+use crate::{Append, AppendError, Appended, Place, Position};
 
 /// Waits between attempts when PostgreSQL cannot be used: from the first, doubling, to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -41,6 +42,8 @@ pub struct AppenderConfig {
     pub queue_bytes_max: usize,
     /// How long a caller waits for its answer.
     pub append_timeout: Duration,
+    /// What is configured about the database: one of another place is fenced.
+    pub place: Place,
 }
 
 impl Default for AppenderConfig {
@@ -49,6 +52,7 @@ impl Default for AppenderConfig {
             queue_commands_max: 4096,
             queue_bytes_max: 64 * 1024 * 1024,
             append_timeout: Duration::from_secs(4),
+            place: Place::default(),
         }
     }
 }
@@ -84,9 +88,11 @@ impl Appender {
         };
         let worker = Worker {
             postgres,
+            place: config.place,
             commands,
             waiting: VecDeque::new(),
             session: None,
+            last: None,
             partition: None,
             backoff: BACKOFF.0,
             stats: Arc::clone(&appender.stats),
@@ -157,9 +163,12 @@ impl AsRef<Append> for Waiting {
 /// The task behind an [`Appender`].
 struct Worker {
     postgres: Config,
+    place: Place,
     commands: mpsc::Receiver<Waiting>,
     waiting: VecDeque<Waiting>,
     session: Option<Session>,
+    /// What was appended last: a server that lacks it holds an older log.
+    last: Option<Remembered>,
     /// The partition that the last batch ended in.
     partition: Option<i64>,
     backoff: Duration,
@@ -263,7 +272,9 @@ impl Worker {
         }
         self.stats.committed(batch.len(), plan.events.len(), started.elapsed());
         if let Some(last) = plan.events.last() {
-            self.reached(last.position).await;
+            let (position, event_id) = (last.position, last.event.event_id);
+            self.last = Some(Remembered { position, event_id, epoch: begun.epoch });
+            self.reached(position).await;
         }
         Ok(plan.outcomes)
     }
@@ -289,7 +300,13 @@ impl Worker {
     async fn session(&mut self) -> Result<&mut Session, Failure> {
         let session = match self.session.take().filter(Session::is_open) {
             Some(session) => session,
-            None => Session::open(&self.postgres).await?,
+            None => {
+                let session = Session::open(&self.postgres, &self.place).await?;
+                if let Some(last) = self.last {
+                    session.check_memory(last).await?;
+                }
+                session
+            }
         };
         Ok(self.session.insert(session))
     }

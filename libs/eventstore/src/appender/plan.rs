@@ -13,6 +13,8 @@ use crate::{Append, AppendError, Appended, CommandKey, ExpectedVersion, NewEvent
 pub(crate) struct LogState {
     /// The last position.
     pub(crate) head: Position,
+    /// Whether nothing may be sent by this log.
+    pub(crate) fenced: bool,
     /// The streams that exist.
     pub(crate) streams: HashMap<Uuid, StreamState>,
     /// The keys that were used before.
@@ -92,6 +94,9 @@ fn judge(append: &Append, state: &LogState) -> Result<Option<Appended>, AppendEr
         } else {
             Err(AppendError::KeyReused)
         };
+    }
+    if append.sends && state.fenced {
+        return Err(AppendError::Fenced);
     }
     for write in &append.writes {
         if let Some(stream) = state.streams.get(&write.stream_id)

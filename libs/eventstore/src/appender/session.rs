@@ -20,12 +20,13 @@ use tokio_postgres::{Config, Error, Statement};
 use uuid::Uuid;
 
 use super::plan::{LogState, Plan, PlannedEvent, StreamState};
+use crate::epoch::{self, Identity, Place, epoch_columns, epoch_tables};
 use crate::log::RecordedCommand;
 use crate::postgres::{self, Connected};
 use crate::{Append, Position};
 
 /// Advisory lock that orders all appends to this database's log ("hatchlog" in ASCII).
-const LOG_LOCK: i64 = 0x6861_7463_686c_6f67;
+pub(crate) const LOG_LOCK: i64 = 0x6861_7463_686c_6f67;
 
 /// How long a flight may take; the server's own limits come first.
 const FLIGHT_TIMEOUT: Duration = Duration::from_secs(6);
@@ -41,8 +42,13 @@ const SETTINGS: &str = "SET synchronous_commit = on; SET jit = off; SET enable_s
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 /// The clock is read once, under the lock: all events of a batch were recorded at that time.
-const HEAD: &str = "SELECT (SELECT coalesce(max(position), 0) FROM es.events), \
-     (SELECT max(epoch) FROM es.log_epoch), clock_timestamp(), pg_current_xact_id()::text";
+const HEAD: &str = concat!(
+    "SELECT (SELECT coalesce(max(position), 0) FROM es.events), clock_timestamp(), \
+     pg_current_xact_id()::text, ",
+    epoch_columns!(),
+    " FROM ",
+    epoch_tables!()
+);
 const STREAMS: &str =
     "SELECT stream_id, tenant_id, version FROM es.streams WHERE stream_id = ANY($1)";
 const COMMANDS: &str = "SELECT command_key, request_hash, first_position, last_position \
@@ -72,6 +78,8 @@ const ENSURE_PARTITIONS: &str = "SELECT es.ensure_partitions($1)";
 /// A connection with everything prepared.
 pub(super) struct Session {
     connection: Connected,
+    /// The server's.
+    identity: Identity,
     statements: Statements,
     side_rows: HashMap<&'static str, Statement>,
 }
@@ -91,9 +99,17 @@ struct Statements {
 /// A transaction that holds the log's lock, and what it read.
 pub(super) struct Begun {
     pub(super) state: LogState,
-    epoch: i32,
+    pub(super) epoch: i32,
     recorded_at: DateTime<Utc>,
     transaction_id: String,
+}
+
+/// The last event that a process appended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Remembered {
+    pub(super) position: Position,
+    pub(super) event_id: Uuid,
+    pub(super) epoch: i32,
 }
 
 /// How to recognise a transaction whose COMMIT was not answered.
@@ -119,17 +135,18 @@ pub(super) enum Failure {
 
 impl Session {
     /// Connects to the primary and prepares.
-    pub(super) async fn open(postgres: &Config) -> Result<Self, Failure> {
-        within(postgres::CONNECT_TIMEOUT, Self::connect(postgres)).await
+    pub(super) async fn open(postgres: &Config, place: &Place) -> Result<Self, Failure> {
+        within(postgres::CONNECT_TIMEOUT, Self::connect(postgres, place)).await
     }
 
-    async fn connect(postgres: &Config) -> Result<Self, Failure> {
+    async fn connect(postgres: &Config, place: &Place) -> Result<Self, Failure> {
         let mut postgres = postgres.clone();
         postgres
             .application_name("hatch-appender")
             .target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
         let connection = postgres::connect(&postgres).await.map_err(not_committed)?;
         connection.batch_execute(SETTINGS).await.map_err(not_committed)?;
+        let identity = Identity::read(&*connection, place).await.map_err(not_committed)?;
         let texts = [
             LOCK,
             HEAD,
@@ -170,9 +187,23 @@ impl Session {
             notify,
             event_at,
         };
-        let session = Self { connection, statements, side_rows: HashMap::new() };
+        let session = Self { connection, identity, statements, side_rows: HashMap::new() };
         session.ensure_partitions().await;
         Ok(session)
+    }
+
+    /// Closes the fence if the log lacks the event that this process appended last, in `epoch`.
+    pub(super) async fn check_memory(&self, last: Remembered) -> Result<(), Failure> {
+        within(FLIGHT_TIMEOUT, async {
+            let Remembered { position, event_id, epoch } = last;
+            let lacks = epoch::contradiction(&self.connection, "an appender", position, event_id);
+            if let Some(detail) = lacks.await.map_err(not_committed)? {
+                let report = epoch::report_regression(&self.connection, epoch, &detail);
+                report.await.map_err(not_committed)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Whether the connection still stands, as far as is known.
@@ -237,7 +268,10 @@ impl Session {
             client.query(&prepared.streams, &by_stream),
             try_join_all((!keys.is_empty()).then(|| client.query(&prepared.commands, &by_key))),
         )?;
-        let mut state = LogState { head: Position(head.try_get(0)?), ..LogState::default() };
+        let (epoch, recorded, regression) = epoch::recorded(&head, 3)?;
+        let fenced = epoch::closed(epoch, recorded, regression, &self.identity).is_some();
+        let head_position = Position(head.try_get(0)?);
+        let mut state = LogState { head: head_position, fenced, ..LogState::default() };
         for row in streams {
             let stream = StreamState { tenant_id: row.try_get(1)?, version: row.try_get(2)? };
             state.streams.insert(row.try_get(0)?, stream);
@@ -245,12 +279,7 @@ impl Session {
         for row in commands.iter().flatten() {
             state.commands.insert(row.try_get(0)?, RecordedCommand::read(row, 1)?);
         }
-        Ok(Begun {
-            state,
-            epoch: head.try_get(1)?,
-            recorded_at: head.try_get(2)?,
-            transaction_id: head.try_get(3)?,
-        })
+        Ok(Begun { state, epoch, recorded_at: head.try_get(1)?, transaction_id: head.try_get(2)? })
     }
 
     /// Ends the transaction that [`begin`](Self::begin) began, with nothing written.

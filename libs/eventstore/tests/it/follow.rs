@@ -182,6 +182,46 @@ async fn a_feed_that_stalls_or_ends_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_feed_that_is_behind_is_passed_by_and_taken_again_once_it_has_caught_up() {
+    let database = database().await;
+    let (appender, log, head) = (appender(&database), log(&database), head(&database));
+    append(&appender, 1).await;
+    let publisher = FeedPublisher::new(256);
+    let feed = publisher.feed();
+    let mut subscription =
+        Subscription::new(log.clone(), &head, Some(&feed), Position::START, BATCH_EVENTS_MAX);
+    assert_eq!(positions(&mut subscription, 1).await, [1]);
+    let stored = events(&log).await;
+    // A relay that is far behind: the reader has long paged what it brings.
+    append(&appender, 60).await;
+    let mut bring = 2..;
+    let mut seen = Vec::new();
+    while seen.len() < 60 {
+        for position in bring.by_ref().take(3) {
+            publisher.publish(by_bus(&stored[0], position));
+        }
+        let batch = soon(subscription.next_batch()).await.expect("nothing to halt for");
+        seen.extend(batch.iter().map(|event| event.position.0));
+    }
+    assert_eq!(seen, (2..=61).collect::<Vec<_>>());
+    // What it brings from then on was taken before, up to where it has caught up.
+    for position in bring.take_while(|position| *position <= 61) {
+        publisher.publish(by_bus(&stored[0], position));
+    }
+    let mut by_feed = 0;
+    for position in 62..82 {
+        append(&appender, 1).await;
+        let mut known = head.subscribe();
+        soon(known.wait_for(|head| *head == Position(position))).await.expect("the watch lives");
+        publisher.publish(by_bus(&stored[0], position));
+        let batch = soon(subscription.next_batch()).await.expect("nothing to halt for");
+        assert_eq!(batch.iter().map(|e| e.position.0).collect::<Vec<_>>(), [position]);
+        by_feed += i32::from(way(&batch[0]).1 == "bus");
+    }
+    assert!(by_feed > 0, "the feed was never used again");
+}
+
+#[tokio::test]
 async fn a_reader_that_lags_behind_the_feed_misses_nothing() {
     let database = database().await;
     let (appender, log, head) = (appender(&database), log(&database), head(&database));

@@ -4,6 +4,7 @@ mod append;
 mod batch;
 mod checkpoint;
 mod faults;
+mod fence;
 mod follow;
 mod log;
 mod proxy;

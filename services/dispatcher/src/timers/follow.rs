@@ -6,7 +6,9 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_eventstore::{Checkpoint, CheckpointError, Log, Position, RecordedEvent};
+use hatch_eventstore::{
+    Checkpoint, CheckpointError, FenceState, Log, LogError, Position, RecordedEvent,
+};
 use tokio::time::sleep;
 
 use super::fold::{Fact, Fold};
@@ -40,6 +42,11 @@ pub(crate) async fn run(dependencies: &Dependencies, config: &Config, timers: &T
                 stand_by(dependencies, config, timers).await;
                 tracing::info!("the timers stand still, taking over");
             }
+            // The checkpoint, read anew, says how to go on.
+            Error::Ahead(_) | Error::Log(LogError::Regressed { .. }) => {
+                tracing::warn!(error = %error, "the timers look at their checkpoint again");
+                sleep(BACKOFF.1).await;
+            }
             Error::Log(unavailable) if unavailable.is_unavailable() => {
                 wait(&error, &mut backoff).await;
             }
@@ -66,7 +73,8 @@ async fn follow(
     backoff: &mut Duration,
 ) -> Result<Infallible, Error> {
     let store = &dependencies.store;
-    let mut checkpoint = timers.checkpoint().await?;
+    dependencies.head.fence().known().await;
+    let mut checkpoint = validated(dependencies, timers).await?;
     let mut read = checkpoint.position;
     let mut waiting = VecDeque::new();
     let mut ticks = tokio::time::interval(tick(config));
@@ -96,6 +104,27 @@ async fn fill(log: &Log, read: &mut Position, waiting: &mut VecDeque<Fact>) -> R
         }
     }
     Ok(true)
+}
+
+/// The checkpoint, if the log has the event that it was set at. Where the log does not, some of the
+/// database is older than the rest: the fence is closed, and once somebody has lifted it the timers
+/// are made anew from the log that is to go on.
+async fn validated(dependencies: &Dependencies, timers: &Timers) -> Result<Checkpoint, Error> {
+    let checkpoint = timers.checkpoint().await?;
+    if checkpoint.position == Position::START {
+        return Ok(checkpoint);
+    }
+    let event = dependencies.store.log().read_at(checkpoint.position).await?;
+    if event.is_some_and(|event| event.epoch == checkpoint.epoch) {
+        return Ok(checkpoint);
+    }
+    match dependencies.head.fence().state() {
+        FenceState::Open { epoch, .. } if epoch > checkpoint.epoch => {
+            timers.begin_anew(&checkpoint, epoch).await?;
+        }
+        _ => timers.report_ahead(&checkpoint).await?,
+    }
+    Err(Error::Ahead(checkpoint.position))
 }
 
 /// Folds what was recorded before `before`.

@@ -19,6 +19,8 @@ pub(crate) enum Error {
         #[source]
         source: hatch_domain::DecodeError,
     },
+    #[error("the timers are at position {0}, which the log lacks or has in another epoch")]
+    Ahead(hatch_eventstore::Position),
     #[error(transparent)]
     Checkpoint(#[from] hatch_eventstore::CheckpointError),
     #[error("the log cannot be followed")]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
-use hatch_eventstore::{Checkpoint, Position};
+use hatch_eventstore::{Checkpoint, Position, report_regression};
 use uuid::Uuid;
 
 use super::Error;
@@ -46,6 +46,8 @@ const LOOK_AGAIN: &str = "
 
 const FORGET: &str = "DELETE FROM dispatch.timers WHERE message_id = $1 AND position = $2";
 
+const DELETE_ALL: &str = "DELETE FROM dispatch.timers";
+
 const CLAIM_PROVIDER_ID: &str = "
     INSERT INTO dispatch.provider_ids AS p (provider_message_id, tenant_id, message_id, attempt)
     VALUES ($1, $2, $3, $4)
@@ -78,6 +80,28 @@ impl Timers {
 
     pub(crate) async fn checkpoint(&self) -> Result<Checkpoint, Error> {
         Ok(Checkpoint::load(&self.pool.get().await?, NAME, VERSION).await?)
+    }
+
+    /// Closes the fence: the log lacks the event that `checkpoint` stands at.
+    pub(crate) async fn report_ahead(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let position = checkpoint.position;
+        let detail = format!("the timers are at position {position}, which the log lacks");
+        let client = self.pool.get().await?;
+        Ok(report_regression(&client, checkpoint.epoch, &detail).await?)
+    }
+
+    /// Forgets all timers, and has them be folded from the first event on. Whose message a provider's
+    /// id was stays known: what was sent is not taken back.
+    pub(crate) async fn begin_anew(
+        &self,
+        checkpoint: &Checkpoint,
+        epoch: i32,
+    ) -> Result<(), Error> {
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        checkpoint.advance(&transaction, Position::START, epoch).await?;
+        transaction.execute(DELETE_ALL, &[]).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Writes what `fold` made of the events from `checkpoint` up to `position`, and moves the

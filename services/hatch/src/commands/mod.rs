@@ -3,6 +3,7 @@
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod events;
+pub(crate) mod fence;
 pub(crate) mod migrate;
 pub(crate) mod projections;
 pub(crate) mod serve;

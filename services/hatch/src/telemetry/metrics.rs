@@ -13,7 +13,7 @@ use deadpool_postgres::Pool;
 use hatch_api::RequestStats;
 use hatch_api::webhooks::WebhookStats;
 use hatch_domain::Environment;
-use hatch_eventstore::{Appender, Log, LogError, SystemEnvironment};
+use hatch_eventstore::{Appender, Fence, FenceState, Log, LogError, SystemEnvironment};
 use hatch_readmodel::ReadModel;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
 
@@ -33,6 +33,7 @@ pub(crate) struct Sources {
     pub(crate) appender: Appender,
     pub(crate) pool: Pool,
     pub(crate) log: Log,
+    pub(crate) fence: Fence,
     /// Where this process runs the relay.
     pub(crate) relay: Option<hatch_relay::StatusHandle>,
     /// Where this process runs the projector.
@@ -59,6 +60,7 @@ impl Sources {
         }];
         metrics.extend(self.requests());
         metrics.extend(self.appends());
+        metrics.extend(self.fence());
         metrics.extend(self.relay().await);
         metrics.extend(self.projections().await);
         metrics.extend(self.providers());
@@ -103,7 +105,7 @@ impl Sources {
             Metric {
                 name: "hatch_appends",
                 help: "Appends answered: committed, duplicate, conflict, key_reused, \
-                       foreign_tenant, refused, overloaded or unavailable",
+                       foreign_tenant, fenced, refused, overloaded or unavailable",
                 values: labelled("outcome", &stats.appends),
             },
             Metric {
@@ -125,6 +127,32 @@ impl Sources {
                 name: "hatch_append_queue_commands",
                 help: "Commands that wait or are being committed",
                 values: Values::gauge(count(self.appender.queue_commands())),
+            },
+        ]
+    }
+
+    /// A process that does not know has no values.
+    fn fence(&self) -> [Metric; 2] {
+        let (epoch, reason) = match self.fence.state() {
+            FenceState::Unknown => (vec![], vec![]),
+            FenceState::Open { epoch, .. } => (vec![epoch], vec![("-", 0)]),
+            FenceState::Closed(closed) => (vec![closed.epoch()], vec![(closed.code(), 1)]),
+        };
+        let closed = reason
+            .into_iter()
+            .map(|(reason, closed)| (vec![("reason", reason.to_owned())], f64::from(closed)));
+        let epoch = epoch.into_iter().map(|epoch| (vec![], f64::from(epoch)));
+        [
+            Metric {
+                name: "hatch_log_epoch",
+                help: "The log's epoch",
+                values: Values::Gauge(epoch.collect()),
+            },
+            Metric {
+                name: "hatch_fence_closed",
+                help: "Whether nothing is sent until hatch fence lift, by reason: FENCED or \
+                       LOG_REGRESSED, and - while it is open",
+                values: Values::Gauge(closed.collect()),
             },
         ]
     }
@@ -152,7 +180,7 @@ impl Sources {
             gauge("hatch_relay_leader", "Whether this relay publishes, 1 or 0", leader),
             gauge(
                 "hatch_relay_halted",
-                "Whether the leader halted at a log that regressed",
+                "Whether the leader publishes nothing: the fence is closed or the log damaged",
                 halted,
             ),
             gauge("hatch_relay_published_position", "The last position on the bus", published),

@@ -92,6 +92,28 @@ async fn an_event_that_it_does_not_know_halts_it_right_there_for_all_to_see() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_ahead_of_the_log_halts_and_says_so() {
+    let world = World::new().await;
+    let (_, position) = world.deliver(1).await;
+    let projector = world.projector();
+    world.reached(position).await;
+    projector.stop().await;
+    // As if the log had been restored and the rest of the database not.
+    let ahead = "UPDATE es.checkpoints SET position = 1000 WHERE name = 'messages'";
+    world.database.connect().await.batch_execute(ahead).await.expect("a superuser may");
+    let projector = world.projector();
+    eventually("the halt is recorded", || async {
+        let statuses = world.read_model.projections().await.expect("they can be read");
+        let halted = statuses.iter().find_map(|one| one.halt.as_ref());
+        halted.is_some_and(|halt| halt.reason.contains("LOG_REGRESSED"))
+    })
+    .await;
+    let (id, _) = world.deliver(2).await;
+    assert_eq!(status(&world, id).await, None);
+    projector.stop().await;
+}
+
+#[tokio::test]
 async fn it_goes_on_when_postgresql_comes_back() {
     let world = World::new().await;
     let projector = world.projector();

@@ -3,8 +3,14 @@ use super::*;
 const EVENT: Uuid = Uuid::from_u128(7);
 const OTHER: Uuid = Uuid::from_u128(8);
 
-const LOG: LogState =
-    LogState { head: 20, event_at_last: None, published_before: true, newer_epoch: false };
+const LOG: LogState = LogState {
+    head: 20,
+    event_at_last: None,
+    published_before: true,
+    stored: (0, 0),
+    mixed: false,
+    newer_epoch: false,
+};
 
 fn stream(last_sequence: i64, last: Last) -> StreamState {
     StreamState::Present { generation: 3, first_position: 1, last_sequence, last }
@@ -54,6 +60,12 @@ fn a_foreign_message_at_the_end_means_a_new_generation_at_the_head() {
 }
 
 #[test]
+fn a_foreign_message_among_the_last_events_means_a_new_generation_at_the_head() {
+    let log = LogState { event_at_last: Some(EVENT), mixed: true, ..LOG };
+    assert_eq!(decide(stream(13, at(13)), log), AT_HEAD);
+}
+
+#[test]
 fn an_event_out_of_its_place_means_a_new_generation_at_the_head() {
     let log = LogState { event_at_last: Some(EVENT), ..LOG };
     assert_eq!(decide(stream(14, at(13)), log), AT_HEAD);
@@ -81,12 +93,25 @@ fn an_event_that_the_log_lacks_halts() {
 }
 
 #[test]
-fn in_a_newer_epoch_a_regressed_log_is_followed_by_a_generation_at_its_head() {
+fn a_stream_that_lost_what_was_stored_is_followed_by_a_generation_at_the_head() {
+    let decided = |stored, last| {
+        let log = LogState { event_at_last: Some(EVENT), stored, ..LOG };
+        decide(stream(last, at(last)), log)
+    };
+    let resume = |after| Decision::Resume { generation: 3, after };
+    assert_eq!(decided((3, 13), 12), AT_HEAD);
+    assert_eq!(decided((3, 13), 13), resume(13));
+    assert_eq!(decided((3, 13), 14), resume(14), "of which no answer came");
+    assert_eq!(decided((2, 13), 12), resume(12), "of another generation nothing is known");
+}
+
+#[test]
+fn a_newer_epoch_begins_a_generation_at_the_head_whatever_the_old_one_holds() {
     let newer = LogState { newer_epoch: true, ..LOG };
     assert_eq!(decide(stream(21, at(21)), newer), AT_HEAD);
     assert_eq!(decide(stream(13, at(13)), newer), AT_HEAD);
     let other = LogState { event_at_last: Some(OTHER), ..newer };
     assert_eq!(decide(stream(13, at(13)), other), AT_HEAD);
     let same = LogState { event_at_last: Some(EVENT), ..newer };
-    assert_eq!(decide(stream(13, at(13)), same), Decision::Resume { generation: 3, after: 13 });
+    assert_eq!(decide(stream(13, at(13)), same), AT_HEAD);
 }

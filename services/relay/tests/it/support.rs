@@ -7,7 +7,7 @@ use hatch_bus::{Bus, Envelope, StreamState};
 use hatch_domain::{Environment, Routing, ids::ConversationId};
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
-    Append, Appended, Appender, AppenderConfig, ExpectedVersion, HeadWatch, Log, Metadata,
+    Append, Appended, Appender, AppenderConfig, ExpectedVersion, Fence, HeadWatch, Log, Metadata,
     NewEvent, Position, StreamWrite, SystemEnvironment, pool,
 };
 use hatch_relay::{Config, Deps, Status, StatusHandle};
@@ -26,6 +26,7 @@ pub(crate) struct World {
     pub(crate) bus: TestBus,
     appender: Appender,
     pub(crate) head: watch::Receiver<Position>,
+    fence: Fence,
 }
 
 /// A running relay; stopped, as a crash would, when dropped.
@@ -46,7 +47,8 @@ impl World {
         let (appender, _task) =
             Appender::start(AppenderConfig::default(), database.config(), CancellationToken::new());
         let (head, _task) = HeadWatch::start(database.config(), CancellationToken::new());
-        Self { database, log, bus, appender, head: head.subscribe() }
+        let fence = head.fence().clone();
+        Self { database, log, bus, appender, head: head.subscribe(), fence }
     }
 
     /// Appends `count` events, one transaction each ten; returns the last position.
@@ -75,6 +77,7 @@ impl World {
             head: self.head.clone(),
             postgres: self.database.config(),
             bus: self.bus.connect_again().await,
+            fence: self.fence.clone(),
             status: status.clone(),
         };
         let config =

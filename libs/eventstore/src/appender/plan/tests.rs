@@ -82,6 +82,7 @@ impl Model {
             head: Position(self.head()),
             streams: streams.collect(),
             commands: self.commands.clone(),
+            fenced: false,
         }
     }
 }
@@ -147,7 +148,7 @@ prop_compose! {
             key: key.map(|(id, hash)| CommandKey { id, request_hash: [hash; 32] }),
             writes,
             guards: guards.into_iter().map(guard).collect(),
-            side_rows: Vec::new(),
+            ..Append::default()
         }
     }
 }
