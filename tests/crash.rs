@@ -1,8 +1,8 @@
 //! Crashes under load: everything that runs is killed with SIGKILL, again and again, while clients
 //! send; at the end the checker holds all that is left against each other.
 //!
-//! Short by default. `HATCH_CRASH_KILLS=200 HATCH_CRASH_MESSAGES=10000` makes it long (`just crash`);
-//! `HATCH_CRASH_SEED` repeats the choices of a run.
+//! Short by default. `HATCH_TEST_CRASH_KILLS=200 HATCH_TEST_CRASH_MESSAGES=10000` makes it long (`just crash`);
+//! `HATCH_TEST_CRASH_SEED` repeats the choices of a run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -68,9 +68,9 @@ impl Plan {
             std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
         };
         Self {
-            messages: number("HATCH_CRASH_MESSAGES", 600),
-            kills: number("HATCH_CRASH_KILLS", 12),
-            seed: number("HATCH_CRASH_SEED", SystemEnvironment.new_id().as_u64_pair().1),
+            messages: number("HATCH_TEST_CRASH_MESSAGES", 600),
+            kills: number("HATCH_TEST_CRASH_KILLS", 12),
+            seed: number("HATCH_TEST_CRASH_SEED", SystemEnvironment.new_id().as_u64_pair().1),
         }
     }
 }
