@@ -26,6 +26,7 @@ mod process;
 mod providers;
 mod queries;
 mod random_input;
+mod rebuild;
 mod restore;
 mod send;
 mod telemetry;

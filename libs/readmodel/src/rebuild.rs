@@ -7,10 +7,10 @@ use hatch_eventstore::Position;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
 
-use crate::{Error, MaintenanceError};
 use crate::projection::{Projection, Tables};
 use crate::replica::catalog::{self, Durability};
 use crate::replica::{Lock, Progress, Replica, live_position, lock};
+use crate::{Error, MaintenanceError};
 
 /// First key of the advisory lock that shows that a rebuild is under way ("rbld" in ASCII); the
 /// second one is the projection's.
@@ -91,8 +91,7 @@ async fn take_over(
 
 /// Whether somebody else's lock was in the way.
 fn is_held_up(error: &MaintenanceError) -> bool {
-    const LOCKS: [SqlState; 2] =
-        [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+    const LOCKS: [SqlState; 2] = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
     let MaintenanceError::ReadModel(Error::Postgres(error)) = error else { return false };
     error.code().is_some_and(|code| LOCKS.contains(code))
 }

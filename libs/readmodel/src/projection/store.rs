@@ -118,10 +118,7 @@ pub(crate) async fn prepare(client: &Object) -> Result<(), Error> {
 }
 
 /// The rows that exist of what `facts` change.
-pub(crate) async fn load(
-    target: Target<'_>,
-    facts: &[MessageFact],
-) -> Result<Rows, Error> {
+pub(crate) async fn load(target: Target<'_>, facts: &[MessageFact]) -> Result<Rows, Error> {
     let (messages, conversations) = (messages_to_load(facts), conversations_to_load(facts));
     let (states, conversations) = try_join!(
         query(target, LOAD_STATES, &messages),
@@ -152,11 +149,7 @@ pub(crate) async fn write(target: Target<'_>, rows: &Rows) -> Result<(), Error> 
     Ok(())
 }
 
-async fn query(
-    target: Target<'_>,
-    sql: &'static str,
-    ids: &[Uuid],
-) -> Result<Vec<Row>, Error> {
+async fn query(target: Target<'_>, sql: &'static str, ids: &[Uuid]) -> Result<Vec<Row>, Error> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -183,10 +176,7 @@ fn column<'a, R: 'a, T>(rows: impl IntoIterator<Item = &'a R>, f: impl Fn(&'a R)
     rows.into_iter().map(f).collect()
 }
 
-async fn insert_contents(
-    target: Target<'_>,
-    contents: &[MessageContent],
-) -> Result<(), Error> {
+async fn insert_contents(target: Target<'_>, contents: &[MessageContent]) -> Result<(), Error> {
     execute(
         target,
         INSERT_CONTENTS,
@@ -304,10 +294,7 @@ async fn upsert_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Err
     .await
 }
 
-async fn insert_conversation_participants(
-    target: Target<'_>,
-    rows: &Rows,
-) -> Result<(), Error> {
+async fn insert_conversation_participants(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     let opened = || rows.opened.iter().filter_map(|id| rows.conversations.get(id));
     let pairs: Vec<(&ConversationRow, &String)> =
         opened().flat_map(|c| c.participants.iter().map(move |a| (c, a))).collect();
@@ -324,10 +311,7 @@ async fn insert_conversation_participants(
     .await
 }
 
-async fn insert_mails(
-    target: Target<'_>,
-    contents: &[MessageContent],
-) -> Result<(), Error> {
+async fn insert_mails(target: Target<'_>, contents: &[MessageContent]) -> Result<(), Error> {
     let mails: Vec<(&MessageContent, &str)> = contents
         .iter()
         .filter_map(|m| m.mail_id.as_deref().map(|mail_id| (m, mail_id)))

@@ -95,10 +95,7 @@ pub(crate) async fn create(
 }
 
 /// Gives `copy` the indexes of the live tables, and the planner their statistics.
-pub(crate) async fn create_indexes(
-    client: &impl GenericClient,
-    copy: Tables,
-) -> Result<(), Error> {
+pub(crate) async fn create_indexes(client: &impl GenericClient, copy: Tables) -> Result<(), Error> {
     let (live, schema) = (Tables::Live.schema(), copy.schema());
     for statement in column(client.query(INDEXES, &[&live, &schema]).await?)? {
         client.batch_execute(&statement).await?;
