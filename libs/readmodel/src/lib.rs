@@ -29,8 +29,8 @@ pub use migrations::SCHEMA;
 pub use projection::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX, Projection, contact_id};
 pub use query::{
     Conversation, ConversationFilter, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Message,
-    MessageFilter, Page, PageError, ProjectionState, ProjectionStatus, QueryError, ReadModel,
-    SentAs, WebhookContent, WebhookFilter, WebhookOutcome,
+    MessageFilter, Moment, MomentError, Page, PageError, ProjectionState, ProjectionStatus,
+    QueryError, ReadModel, SentAs, WebhookContent, WebhookFilter, WebhookOutcome,
 };
 pub use rebuild::rebuild;
 pub use replica::Progress;

@@ -14,9 +14,11 @@ use deadpool_postgres::{Object, Transaction};
 use futures::try_join;
 use hatch_eventstore::{Checkpoint, Position, RecordedEvent};
 
+pub(crate) use conversation::ConversationRow;
 pub use conversation::{LastMessage, PREVIEW_CHARACTERS_MAX};
-pub(crate) use message::storable;
+pub(crate) use fold::{fold_conversation, fold_message};
 pub use message::{Direction, contact_id};
+pub(crate) use message::{MessageContent, MessageState, storable};
 pub(crate) use store::Target;
 pub(crate) use tables::Tables;
 

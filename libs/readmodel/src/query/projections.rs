@@ -5,15 +5,13 @@ use hatch_eventstore::{Log, Position};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::past::NOW;
 use super::{QueryError, ReadModel};
 use crate::projection::Projection;
 use crate::{Error, checkpoints, rebuild};
 
 /// A read model whose oldest waiting event is older than this is catching up, not live.
 const LIVE_LAG_SECONDS_MAX: f64 = 5.0;
-
-/// The time as the log's own database has it: events carry that.
-const NOW: &str = "SELECT clock_timestamp()";
 
 /// Halts that still stand are those of an event after the checkpoint.
 const HALTS: &str = "SELECT projection, version, position, reason FROM rm.projection_halts";
