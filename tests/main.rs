@@ -30,6 +30,7 @@ mod rebuild;
 mod restore;
 mod send;
 mod telemetry;
+mod time_travel;
 mod tools;
 mod unavailable;
 mod webhooks;
