@@ -7,6 +7,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use deadpool_postgres::{Object, Pool, PoolError};
 use futures::TryStreamExt;
 use tokio_postgres::Row;
@@ -46,6 +47,8 @@ pub(crate) const STREAMS: &str = select_events!(
     "WHERE stream_id = ANY($1) AND tenant_id = ANY($2) ORDER BY stream_id, version LIMIT $3"
 );
 const AT: &str = select_events!("WHERE position = $1");
+const POSITIONS: &str = select_events!("WHERE position = ANY($1) ORDER BY position");
+const RECORDED_AT: &str = "SELECT recorded_at FROM es.events WHERE position = $1";
 const COMMAND: &str = "SELECT request_hash, first_position, last_position FROM es.commands \
      WHERE command_key = $1";
 
@@ -203,6 +206,47 @@ impl Log {
         in_time(async {
             let client = self.client().await?;
             Ok(read(&client, AT, &[&position.0], usize::MAX).await?.pop())
+        })
+        .await
+    }
+
+    /// The events at `positions`, in order; those that the log has of them.
+    ///
+    /// # Errors
+    /// What every read can fail of.
+    pub async fn read_positions(
+        &self,
+        positions: &[Position],
+    ) -> Result<Vec<RecordedEvent>, LogError> {
+        let positions: Vec<i64> = positions.iter().map(|position| position.0).collect();
+        in_time(async { read(&self.client().await?, POSITIONS, &[&positions], usize::MAX).await })
+            .await
+    }
+
+    /// The last position that was recorded at `time` or before; [`Position::START`] when none was.
+    /// Times grow with positions, so a few dozen looks find it in any log.
+    ///
+    /// # Errors
+    /// What every read can fail of.
+    pub async fn position_at(&self, time: DateTime<Utc>) -> Result<Position, LogError> {
+        in_time(async {
+            let client = self.client().await?;
+            let statement = client.prepare_cached(RECORDED_AT).await.map_err(unavailable)?;
+            // What was recorded by then is up to `low`; what was not is from `high` on.
+            let (mut low, mut high) = (Position::START.0, head(&client).await?.0 + 1);
+            while high - low > 1 {
+                let middle = low + (high - low) / 2;
+                let row = client.query_opt(&statement, &[&middle]).await.map_err(unavailable)?;
+                let recorded_at: Option<DateTime<Utc>> =
+                    row.map(|row| row.try_get(0)).transpose().map_err(LogError::Malformed)?;
+                // What is no longer here was archived, which is the oldest first.
+                if recorded_at.is_none_or(|at| at <= time) {
+                    low = middle;
+                } else {
+                    high = middle;
+                }
+            }
+            Ok(Position(low))
         })
         .await
     }

@@ -75,6 +75,35 @@ impl Error {
     }
 }
 
+/// Why tables could not be rebuilt or verified.
+#[derive(Debug, thiserror::Error)]
+pub enum MaintenanceError {
+    /// One at a time.
+    #[error("{0} is already being rebuilt or verified: wait until that has ended")]
+    Busy(&'static str),
+    /// The session may not make tables for the live ones' owner.
+    #[error(
+        "only {0}, who owns the tables, can do this: set HATCH_DATABASE_URL to the one that \
+         `hatch migrate` uses"
+    )]
+    NotOwner(String),
+    /// Readers kept the views busy without a pause.
+    #[error(
+        "the read models were in use without a pause, so the rebuilt tables could not take over; \
+         nothing has changed: end long transactions that read them, then try again"
+    )]
+    InUse,
+    /// What a projector or a query fails of, too.
+    #[error(transparent)]
+    ReadModel(#[from] Error),
+}
+
+impl From<tokio_postgres::Error> for MaintenanceError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::ReadModel(Error::Postgres(error))
+    }
+}
+
 /// Whether what ails PostgreSQL passes: connection, a server that is read-only after a failover,
 /// resources, an operator, the system; serialisation and locks. An error without a code is one of the
 /// connection.

@@ -6,7 +6,8 @@
 //! [`ReadPosition`] lets a client wait until its own write is in the rows.
 //!
 //! To add a field to a read model: fold it, write it, add it to the view and to the query's type. A
-//! field of old messages needs the tables built anew, beside the old ones, as a new version.
+//! field of old messages needs the tables built anew: [`rebuild`] does that beside the live ones.
+//! [`verify`] compares them with the log.
 
 mod checkpoints;
 mod error;
@@ -15,18 +16,24 @@ mod history;
 mod migrations;
 mod projection;
 mod query;
+mod rebuild;
+mod replica;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod wait;
 mod waiting;
 
-pub use error::Error;
+pub use error::{Error, MaintenanceError};
 pub use migrations::SCHEMA;
 pub use projection::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX, Projection, contact_id};
 pub use query::{
     Conversation, ConversationFilter, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Message,
-    MessageFilter, Page, PageError, ProjectionState, ProjectionStatus, QueryError, ReadModel,
-    SentAs, WebhookContent, WebhookFilter, WebhookOutcome,
+    MessageFilter, Moment, MomentError, Page, PageError, ProjectionState, ProjectionStatus,
+    QueryError, ReadModel, SentAs, WebhookContent, WebhookFilter, WebhookOutcome,
 };
+pub use rebuild::rebuild;
+pub use replica::Progress;
+pub use verify::{Comparison, Rows, Verification, verify};
 pub use wait::ReadPosition;
 pub use waiting::WaitingReceipt;

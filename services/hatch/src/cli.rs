@@ -31,7 +31,7 @@ pub enum Command {
     #[command(after_help = "Example: HATCH_DATABASE_URL=postgres://... hatch migrate\n\
         Safe to repeat. Roles refuse to start on another schema.")]
     Migrate,
-    /// Look at the projections.
+    /// Look at the projections, verify them, and build them anew.
     #[command(subcommand)]
     Projections(Projections),
     /// Look at the log.
@@ -90,6 +90,24 @@ pub enum Projections {
     /// Show the position and lag of each projection.
     #[command(after_help = "Example: hatch projections list")]
     List,
+    /// Build the tables of a projection anew from the log, while everything runs on.
+    #[command(after_help = "Example: hatch projections rebuild messages\n\
+        Readers see the old tables until the new ones take over, in one transaction. Killed, it \
+        leaves\neverything as it was: run it again. It logs in as the owner of the tables, as \
+        `hatch migrate` does.")]
+    Rebuild(ProjectionName),
+    /// Compare the tables of a projection with the log, row by row, while everything runs on.
+    #[command(after_help = "Example: hatch projections verify messages\n\
+        Exit status 1 when a row differs. It logs in as the owner of the tables, as `hatch migrate` \
+        does.")]
+    Verify(ProjectionName),
+}
+
+/// Which projection.
+#[derive(Debug, Args)]
+pub struct ProjectionName {
+    /// A name that `hatch projections list` shows.
+    pub name: String,
 }
 
 /// What to do about the fence.

@@ -59,8 +59,8 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Serve(flags) => commands::serve::run(settings, &flags.roles).await?,
         Command::Simulator => commands::simulator::run(&settings).await?,
         Command::Migrate => commands::migrate::run(&commands::running(settings)?).await?,
-        Command::Projections(cli::Projections::List) => {
-            commands::projections::list(&commands::running(settings)?).await?;
+        Command::Projections(what) => {
+            return commands::projections::run(&commands::running(settings)?, what).await;
         }
         Command::Events(cli::Events::Tail(flags)) => {
             commands::events::tail(&commands::running(settings)?, &flags).await?;

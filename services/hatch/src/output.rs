@@ -12,6 +12,12 @@ pub fn line(text: impl std::fmt::Display) -> std::io::Result<()> {
     out.flush()
 }
 
+/// Tells the person who waits how things stand, on the standard error.
+pub fn note(text: impl std::fmt::Display) {
+    // Nobody there to read it is no reason to stop.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Prints an error with all its causes to the standard error, in one line.
 pub fn error(error: &anyhow::Error) {
     let gone = error.downcast_ref::<std::io::Error>();

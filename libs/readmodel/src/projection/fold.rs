@@ -160,6 +160,35 @@ impl Rows {
     }
 }
 
+/// A message after `events`, the beginning of its stream; none when that begins no message.
+///
+/// # Errors
+/// As [`message_facts`] and [`Rows::after`].
+pub(crate) fn fold_message(
+    events: &[Arc<RecordedEvent>],
+) -> Result<Option<(MessageContent, MessageState)>, Error> {
+    let Rows { contents, states, .. } = Rows::default().after(&message_facts(events)?)?;
+    let state = states.into_values().next().map(|row| row.state);
+    Ok(contents.into_iter().next().zip(state))
+}
+
+/// A conversation with the messages that `events` begin, each later in the log than all that it had.
+///
+/// # Errors
+/// As [`message_facts`].
+pub(crate) fn fold_conversation(
+    before: Option<ConversationRow>,
+    events: &[Arc<RecordedEvent>],
+) -> Result<Option<ConversationRow>, Error> {
+    let mut row = before;
+    for MessageFact { position, message_id, tenant_id, event, .. } in message_facts(events)? {
+        if let Some(content) = MessageContent::begun_by(&event, position, message_id, tenant_id) {
+            row = Some(ConversationRow::with(row, &content));
+        }
+    }
+    Ok(row)
+}
+
 /// What the provider calls the current attempt, if it is known. The late answer to a former attempt
 /// is not kept: its account is no longer in the row, and its receipts mostly carry our own ids.
 fn provider_message(message_id: MessageId, row: &StateRow) -> Option<ProviderMessage> {

@@ -4,6 +4,7 @@ mod conversation;
 mod fold;
 mod message;
 mod store;
+mod tables;
 #[cfg(test)]
 mod tests;
 
@@ -13,9 +14,13 @@ use deadpool_postgres::{Object, Transaction};
 use futures::try_join;
 use hatch_eventstore::{Checkpoint, Position, RecordedEvent};
 
+pub(crate) use conversation::ConversationRow;
 pub use conversation::{LastMessage, PREVIEW_CHARACTERS_MAX};
-pub(crate) use message::storable;
+pub(crate) use fold::{fold_conversation, fold_message};
 pub use message::{Direction, contact_id};
+pub(crate) use message::{MessageContent, MessageState, storable};
+pub(crate) use store::Target;
+pub(crate) use tables::Tables;
 
 use crate::Error;
 
@@ -66,6 +71,19 @@ impl Projection {
         match self {
             Self::Messages => &["messages", "conversations"],
         }
+    }
+
+    /// Its key among advisory locks.
+    pub(crate) const fn key(self) -> i32 {
+        match self {
+            Self::Messages => 0,
+        }
+    }
+
+    /// The projection that writes `read_model`.
+    #[must_use]
+    pub fn of_read_model(read_model: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.read_models().contains(&read_model))
     }
 
     /// The projection with this name and version, if this build has it.
@@ -123,15 +141,37 @@ impl Projection {
         match self {
             Self::Messages => {
                 let facts = fold::message_facts(page)?;
+                store::prepare(client).await?;
                 let transaction = client.transaction().await?;
+                let target = Target { tables: Tables::Live, transaction: &transaction };
                 let ((), advanced, rows) = try_join!(
                     do_not_wait_for_disk(&transaction),
                     move_to(checkpoint, &transaction, last),
-                    store::load(&transaction, &facts),
+                    store::load(target, &facts),
                 )?;
-                store::write(&transaction, &rows.after(&facts)?).await?;
+                store::write(target, &rows.after(&facts)?).await?;
                 transaction.commit().await?;
                 Ok(advanced)
+            }
+        }
+    }
+
+    /// Applies `page`, the events right after `position`, to tables that have no checkpoint.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub(crate) async fn replay(
+        self,
+        target: Target<'_>,
+        position: Position,
+        page: &[Arc<RecordedEvent>],
+    ) -> Result<(), Error> {
+        check_contiguous(position, page)?;
+        match self {
+            Self::Messages => {
+                let facts = fold::message_facts(page)?;
+                let rows = store::load(target, &facts).await?;
+                store::write(target, &rows.after(&facts)?).await
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The SQL of the projection: one statement loads what a page touches of a table, and one statement
 //! writes each table, whatever the number of rows.
 
-use deadpool_postgres::Transaction;
+use deadpool_postgres::{Object, Transaction};
 use futures::try_join;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::event::SendError;
@@ -19,6 +19,7 @@ use super::fold::{
     MessageFact, ProviderMessage, Rows, StateRow, conversations_to_load, messages_to_load,
 };
 use super::message::{MessageContent, MessageState};
+use super::tables::Tables;
 use crate::Error;
 
 const LOAD_STATES: &str = "
@@ -102,15 +103,26 @@ const INSERT_MAILS: &str = "
 /// more than some 2,700.
 const MAIL_ID_BYTES_MAX: usize = 998;
 
+/// Which tables are read and written, and in which transaction.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) tables: Tables,
+    pub(crate) transaction: &'a Transaction<'a>,
+}
+
+/// Prepares what [`load`] needs of the live tables, before the page's transaction: that one is to lock
+/// no table until it has the checkpoint, since until then rebuilt ones may take their place.
+pub(crate) async fn prepare(client: &Object) -> Result<(), Error> {
+    try_join!(client.prepare_cached(LOAD_STATES), client.prepare_cached(LOAD_CONVERSATIONS))?;
+    Ok(())
+}
+
 /// The rows that exist of what `facts` change.
-pub(crate) async fn load(
-    transaction: &Transaction<'_>,
-    facts: &[MessageFact],
-) -> Result<Rows, Error> {
+pub(crate) async fn load(target: Target<'_>, facts: &[MessageFact]) -> Result<Rows, Error> {
     let (messages, conversations) = (messages_to_load(facts), conversations_to_load(facts));
     let (states, conversations) = try_join!(
-        query(transaction, LOAD_STATES, &messages),
-        query(transaction, LOAD_CONVERSATIONS, &conversations),
+        query(target, LOAD_STATES, &messages),
+        query(target, LOAD_CONVERSATIONS, &conversations),
     )?;
     let mut rows = Rows::default();
     for row in &states {
@@ -124,34 +136,30 @@ pub(crate) async fn load(
 }
 
 /// Writes what a page changed. The statements travel together, in one flight.
-pub(crate) async fn write(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), Error> {
+pub(crate) async fn write(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     try_join!(
-        insert_contents(transaction, &rows.contents),
-        upsert_states(transaction, rows),
-        insert_message_participants(transaction, &rows.contents),
-        insert_provider_messages(transaction, &rows.provider_messages),
-        upsert_conversations(transaction, rows),
-        insert_conversation_participants(transaction, rows),
-        insert_mails(transaction, &rows.contents),
+        insert_contents(target, &rows.contents),
+        upsert_states(target, rows),
+        insert_message_participants(target, &rows.contents),
+        insert_provider_messages(target, &rows.provider_messages),
+        upsert_conversations(target, rows),
+        insert_conversation_participants(target, rows),
+        insert_mails(target, &rows.contents),
     )?;
     Ok(())
 }
 
-async fn query(
-    transaction: &Transaction<'_>,
-    sql: &'static str,
-    ids: &[Uuid],
-) -> Result<Vec<Row>, Error> {
+async fn query(target: Target<'_>, sql: &'static str, ids: &[Uuid]) -> Result<Vec<Row>, Error> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let statement = transaction.prepare_cached(sql).await?;
-    Ok(transaction.query(&statement, &[&ids]).await?)
+    let statement = target.transaction.prepare_cached(&target.tables.sql(sql)).await?;
+    Ok(target.transaction.query(&statement, &[&ids]).await?)
 }
 
 /// Executes `sql`, whose `columns` hold `rows` rows; nothing is sent for none.
 async fn execute(
-    transaction: &Transaction<'_>,
+    target: Target<'_>,
     sql: &'static str,
     rows: usize,
     columns: &[&(dyn ToSql + Sync)],
@@ -159,8 +167,8 @@ async fn execute(
     if rows == 0 {
         return Ok(());
     }
-    let statement = transaction.prepare_cached(sql).await?;
-    transaction.execute(&statement, columns).await?;
+    let statement = target.transaction.prepare_cached(&target.tables.sql(sql)).await?;
+    target.transaction.execute(&statement, columns).await?;
     Ok(())
 }
 
@@ -168,12 +176,9 @@ fn column<'a, R: 'a, T>(rows: impl IntoIterator<Item = &'a R>, f: impl Fn(&'a R)
     rows.into_iter().map(f).collect()
 }
 
-async fn insert_contents(
-    transaction: &Transaction<'_>,
-    contents: &[MessageContent],
-) -> Result<(), Error> {
+async fn insert_contents(target: Target<'_>, contents: &[MessageContent]) -> Result<(), Error> {
     execute(
-        transaction,
+        target,
         INSERT_CONTENTS,
         contents.len(),
         &[
@@ -200,10 +205,10 @@ async fn insert_contents(
     .await
 }
 
-async fn upsert_states(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), Error> {
+async fn upsert_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     let states = || rows.states.values();
     execute(
-        transaction,
+        target,
         UPSERT_STATES,
         rows.states.len(),
         &[
@@ -228,13 +233,13 @@ async fn upsert_states(transaction: &Transaction<'_>, rows: &Rows) -> Result<(),
 }
 
 async fn insert_message_participants(
-    transaction: &Transaction<'_>,
+    target: Target<'_>,
     contents: &[MessageContent],
 ) -> Result<(), Error> {
     let pairs: Vec<(&MessageContent, &str)> =
         contents.iter().flat_map(|m| m.participants().into_iter().map(move |a| (m, a))).collect();
     execute(
-        transaction,
+        target,
         INSERT_MESSAGE_PARTICIPANTS,
         pairs.len(),
         &[
@@ -247,11 +252,11 @@ async fn insert_message_participants(
 }
 
 async fn insert_provider_messages(
-    transaction: &Transaction<'_>,
+    target: Target<'_>,
     learned: &[ProviderMessage],
 ) -> Result<(), Error> {
     execute(
-        transaction,
+        target,
         INSERT_PROVIDER_MESSAGES,
         learned.len(),
         &[
@@ -266,10 +271,10 @@ async fn insert_provider_messages(
     .await
 }
 
-async fn upsert_conversations(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), Error> {
+async fn upsert_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     let conversations = || rows.conversations.values();
     execute(
-        transaction,
+        target,
         UPSERT_CONVERSATIONS,
         rows.conversations.len(),
         &[
@@ -289,15 +294,12 @@ async fn upsert_conversations(transaction: &Transaction<'_>, rows: &Rows) -> Res
     .await
 }
 
-async fn insert_conversation_participants(
-    transaction: &Transaction<'_>,
-    rows: &Rows,
-) -> Result<(), Error> {
+async fn insert_conversation_participants(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     let opened = || rows.opened.iter().filter_map(|id| rows.conversations.get(id));
     let pairs: Vec<(&ConversationRow, &String)> =
         opened().flat_map(|c| c.participants.iter().map(move |a| (c, a))).collect();
     execute(
-        transaction,
+        target,
         INSERT_CONVERSATION_PARTICIPANTS,
         pairs.len(),
         &[
@@ -309,17 +311,14 @@ async fn insert_conversation_participants(
     .await
 }
 
-async fn insert_mails(
-    transaction: &Transaction<'_>,
-    contents: &[MessageContent],
-) -> Result<(), Error> {
+async fn insert_mails(target: Target<'_>, contents: &[MessageContent]) -> Result<(), Error> {
     let mails: Vec<(&MessageContent, &str)> = contents
         .iter()
         .filter_map(|m| m.mail_id.as_deref().map(|mail_id| (m, mail_id)))
         .filter(|(_, mail_id)| mail_id.len() <= MAIL_ID_BYTES_MAX)
         .collect();
     execute(
-        transaction,
+        target,
         INSERT_MAILS,
         mails.len(),
         &[

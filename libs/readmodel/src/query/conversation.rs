@@ -15,7 +15,7 @@ use super::conditions::Conditions;
 use super::page::{List, ListKind, Page};
 use super::{QueryError, ReadModel};
 use crate::Error;
-use crate::projection::LastMessage;
+use crate::projection::{ConversationRow, LastMessage};
 
 /// The columns that every query of conversations reads.
 macro_rules! columns {
@@ -30,6 +30,9 @@ const LIST: &str = concat!("SELECT ", columns!(), " FROM rm.conversations c\n");
 
 const ONE: &str =
     concat!("SELECT ", columns!(), " FROM rm.conversations c WHERE c.tenant_id = $1 AND c.id = $2");
+
+/// The state of every conversation, until events say otherwise.
+const OPEN: &str = "open";
 
 /// A conversation. Serialises to exactly the API's object: what is absent is `null` or an empty list.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -144,6 +147,27 @@ pub(crate) fn list_sql(
         limit + 1
     );
     (sql, conditions)
+}
+
+impl From<ConversationRow> for Conversation {
+    /// As its row is read back.
+    fn from(row: ConversationRow) -> Self {
+        Self {
+            id: row.id,
+            participants: row.participants,
+            channels: row.channels.into_iter().collect(),
+            topic: row.topic,
+            state: OPEN.to_owned(),
+            assignee: None,
+            labels: Vec::new(),
+            message_count: row.message_count,
+            unread_count: row.unread_count,
+            last_message: row.last_message,
+            metadata: Value::Object(serde_json::Map::new()),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
 }
 
 fn keyed_conversation(row: &Row) -> Result<(Position, Conversation), Error> {

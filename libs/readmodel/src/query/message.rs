@@ -17,7 +17,7 @@ use super::conditions::Conditions;
 use super::page::{List, ListKind, Page};
 use super::{QueryError, ReadModel};
 use crate::Error;
-use crate::projection::{Direction, storable};
+use crate::projection::{Direction, MessageContent, MessageState, storable};
 
 /// The columns that every query of messages reads.
 macro_rules! columns {
@@ -305,6 +305,44 @@ pub(crate) fn list_sql(
     sql.push_str(conditions.sql());
     sql.push_str(&format!("ORDER BY m.created_position DESC LIMIT {}", limit + 1));
     (sql, conditions)
+}
+
+impl From<(MessageContent, MessageState)> for Message {
+    /// As its row is read back.
+    fn from((content, state): (MessageContent, MessageState)) -> Self {
+        let texts = |addresses: Vec<Address>| addresses.iter().map(Address::to_string).collect();
+        let integer = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+        Self {
+            id: content.id,
+            conversation_id: content.conversation_id,
+            contact_id: content.contact_id,
+            direction: content.direction.as_str().to_owned(),
+            channel: content.channel.to_owned(),
+            from: content.from.to_string(),
+            to: texts(content.to),
+            cc: texts(content.cc),
+            bcc: texts(content.bcc),
+            subject: content.subject,
+            body: content.body,
+            html: content.html,
+            attachments: content.attachments,
+            status: state.progress.status.as_str().to_owned(),
+            provider: state.provider,
+            provider_message_id: state.provider_message_id,
+            attempts: integer(state.progress.attempt),
+            next_attempt_at: state.next_attempt_at,
+            error: state.error,
+            segments: state.segments.map(integer),
+            metadata: content.metadata,
+            created_at: content.created_at,
+            scheduled_at: content.scheduled_at,
+            sent_at: state.sent_at,
+            delivered_at: state.delivered_at,
+            read_at: state.read_at,
+            updated_at: state.updated_at,
+            position: state.position,
+        }
+    }
 }
 
 fn one_or_list<S: serde::Serializer>(list: &[String], serializer: S) -> Result<S::Ok, S::Error> {

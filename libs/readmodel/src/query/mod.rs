@@ -4,12 +4,14 @@ mod conditions;
 mod conversation;
 mod message;
 mod page;
+mod past;
 mod projections;
 mod webhook_log;
 
 pub use conversation::{Conversation, ConversationFilter};
 pub use message::{Message, MessageFilter, SentAs};
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
+pub use past::{Moment, MomentError};
 pub use projections::{Halt, ProjectionState, ProjectionStatus};
 pub use webhook_log::{LoggedWebhook, WebhookContent, WebhookFilter, WebhookOutcome};
 
@@ -36,6 +38,9 @@ pub enum QueryError {
     /// The page cannot be had: the client's mistake.
     #[error(transparent)]
     Page(#[from] PageError),
+    /// There is no answer as of that moment: the client's mistake.
+    #[error(transparent)]
+    Moment(#[from] MomentError),
     /// The tables cannot be read.
     #[error(transparent)]
     Database(#[from] Error),

@@ -5,15 +5,13 @@ use hatch_eventstore::{Log, Position};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::past::NOW;
 use super::{QueryError, ReadModel};
 use crate::projection::Projection;
-use crate::{Error, checkpoints};
+use crate::{Error, checkpoints, rebuild};
 
 /// A read model whose oldest waiting event is older than this is catching up, not live.
 const LIVE_LAG_SECONDS_MAX: f64 = 5.0;
-
-/// The time as the log's own database has it: events carry that.
-const NOW: &str = "SELECT clock_timestamp()";
 
 /// Halts that still stand are those of an event after the checkpoint.
 const HALTS: &str = "SELECT projection, version, position, reason FROM rm.projection_halts";
@@ -26,6 +24,8 @@ pub enum ProjectionState {
     Live,
     /// It is further behind.
     CatchingUp,
+    /// Its tables are being built anew; those that are read follow the log as ever.
+    Rebuilding,
     /// It met an event that this build cannot apply, and waits for one that can.
     Halted,
 }
@@ -65,6 +65,7 @@ impl std::fmt::Display for ProjectionState {
         f.write_str(match self {
             Self::Live => "live",
             Self::CatchingUp => "catching_up",
+            Self::Rebuilding => "rebuilding",
             Self::Halted => "halted",
         })
     }
@@ -74,6 +75,7 @@ impl std::fmt::Display for ProjectionState {
 struct Progress {
     checkpoints: Vec<(Projection, Position)>,
     halts: Vec<(Projection, Halt)>,
+    rebuilding: Vec<Projection>,
     now: DateTime<Utc>,
 }
 
@@ -88,7 +90,7 @@ impl ReadModel {
 
     async fn statuses(&self) -> Result<Vec<ProjectionStatus>, Error> {
         // The checkpoints before the head: both only grow, so none is found beyond it.
-        let Progress { checkpoints, halts, now } = self.progress().await?;
+        let Progress { checkpoints, halts, rebuilding, now } = self.progress().await?;
         let log = Log::new(self.pool.clone());
         let head = log.head().await?;
         let mut statuses = Vec::new();
@@ -102,6 +104,7 @@ impl ReadModel {
                 .map(|(_, halt)| halt.clone());
             let status = match halt {
                 Some(_) => ProjectionState::Halted,
+                None if rebuilding.contains(&projection) => ProjectionState::Rebuilding,
                 None if lag_seconds > LIVE_LAG_SECONDS_MAX => ProjectionState::CatchingUp,
                 None => ProjectionState::Live,
             };
@@ -130,6 +133,7 @@ impl ReadModel {
         }
         let statement = client.prepare_cached(NOW).await?;
         let now = client.query_one(&statement, &[]).await?.try_get(0)?;
-        Ok(Progress { checkpoints, halts, now })
+        let rebuilding = rebuild::under_way(&client).await?;
+        Ok(Progress { checkpoints, halts, rebuilding, now })
     }
 }

@@ -1,4 +1,4 @@
-//! `GET /api/v1/conversations/{id}`: one conversation.
+//! `GET /api/v1/conversations/{id}`: one conversation, as it is or as it was.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use hatch_domain::ids::ConversationId;
 use hatch_readmodel::Conversation;
 
 use super::parameters::OneParameters;
-use super::{Queries, TENANT};
+use super::{Queries, TENANT, past};
 use crate::Problem;
 use crate::extract::{PathId, QueryParameters};
 
@@ -21,7 +21,17 @@ pub(super) async fn handler(
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<OneParameters>,
 ) -> Result<Json<Conversation>, Problem> {
-    parameters.freshness().wait(&queries).await?;
-    let conversation = queries.read_model.conversation(TENANT, ConversationId(id)).await?;
+    let (read_model, id) = (&queries.read_model, ConversationId(id));
+    let conversation = match &parameters.at {
+        None => {
+            parameters.freshness().wait(&queries).await?;
+            read_model.conversation(TENANT, id).await?
+        }
+        Some(at) => {
+            let position = past::position(&queries, at).await?;
+            parameters.freshness_for(position).wait(&queries).await?;
+            read_model.conversation_at(&queries.log, TENANT, id, position).await?
+        }
+    };
     conversation.map(Json).ok_or_else(|| Problem::not_found("conversation"))
 }

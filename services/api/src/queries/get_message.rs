@@ -1,4 +1,4 @@
-//! `GET /api/v1/messages/{id}`: one message.
+//! `GET /api/v1/messages/{id}`: one message, as it is or as it was.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use hatch_domain::ids::MessageId;
 use hatch_readmodel::Message;
 
 use super::parameters::OneParameters;
-use super::{Queries, TENANT};
+use super::{Queries, TENANT, past};
 use crate::Problem;
 use crate::extract::{PathId, QueryParameters};
 
@@ -22,6 +22,13 @@ pub(super) async fn handler(
     QueryParameters(parameters): QueryParameters<OneParameters>,
 ) -> Result<Json<Message>, Problem> {
     parameters.freshness().wait(&queries).await?;
-    let message = queries.read_model.message(TENANT, MessageId(id)).await?;
+    let (read_model, id) = (&queries.read_model, MessageId(id));
+    let message = match &parameters.at {
+        None => read_model.message(TENANT, id).await?,
+        Some(at) => {
+            let position = past::position(&queries, at).await?;
+            read_model.message_at(&queries.log, TENANT, id, position).await?
+        }
+    };
     message.map(Json).ok_or_else(|| Problem::not_found("message"))
 }

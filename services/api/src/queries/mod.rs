@@ -1,5 +1,5 @@
-//! What clients read. Every answer comes from the read models, except a message's events, which
-//! come from the log itself.
+//! What clients read. Every answer comes from the read models, except a message's events and what was
+//! at a moment of the past, which come from the log itself.
 
 mod get_conversation;
 mod get_message;
@@ -12,6 +12,7 @@ mod list_messages;
 mod list_projections;
 mod list_webhooks;
 mod parameters;
+mod past;
 
 use axum::Router;
 use hatch_domain::ids::TenantId;
@@ -65,6 +66,9 @@ impl From<QueryError> for Problem {
                     hatch_readmodel::PageError::Cursor => "?cursor",
                 };
                 Self::invalid(vec![FieldError::new(parameter, error.to_string())])
+            }
+            QueryError::Moment(error) => {
+                Self::invalid(vec![FieldError::new("?at", error.to_string())])
             }
             QueryError::Database(error) if error.is_unavailable() => {
                 Self::unavailable("the read models did not answer")

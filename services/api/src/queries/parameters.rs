@@ -31,6 +31,9 @@ pub(super) struct Freshness {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OneParameters {
+    /// The moment that the answer is to be of, as an RFC 3339 time or a log position; now, if none.
+    #[param(example = "2026-01-31T12:00:00Z")]
+    pub(super) at: Option<String>,
     /// Shows the log at least up to this position, or answers 503.
     #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<Position>,
@@ -42,6 +45,11 @@ pub(super) struct OneParameters {
 impl OneParameters {
     pub(super) fn freshness(&self) -> Freshness {
         Freshness { after: self.after, wait: self.wait }
+    }
+
+    /// As [`freshness`](Self::freshness), and no less than what an answer as of `position` needs.
+    pub(super) fn freshness_for(&self, position: Position) -> Freshness {
+        Freshness { after: self.after.max(Some(position)), wait: self.wait }
     }
 }
 

@@ -1,13 +1,40 @@
 //! `hatch projections`.
 
-use hatch_readmodel::ReadModel;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use hatch_readmodel::{Comparison, Progress, Projection, ReadModel, rebuild, verify};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::Instant;
 
 use super::pool;
-use crate::output::line;
+use crate::cli::Projections;
+use crate::output::{self, line};
 use crate::settings::Settings;
 
+/// Between two lines of progress, where there is no terminal for a bar.
+const LINE_EVERY: Duration = Duration::from_secs(3);
+
+/// Between two turns of the bar's spinner.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Characters of a differing row that are shown.
+const ROW_CHARACTERS_MAX: usize = 400;
+
+/// Runs one of its subcommands.
+pub(crate) async fn run(settings: &Settings, what: Projections) -> anyhow::Result<ExitCode> {
+    match what {
+        Projections::List => list(settings).await?,
+        Projections::Rebuild(of) => rebuild_one(settings, &of.name).await?,
+        Projections::Verify(of) => return verify_one(settings, &of.name).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Prints a table of all projections.
-pub(crate) async fn list(settings: &Settings) -> anyhow::Result<()> {
+async fn list(settings: &Settings) -> anyhow::Result<()> {
     let projections = ReadModel::new(pool(settings)?).projections().await?;
     line(format!(
         "{:<16} {:>7} {:>12} {:>11} {:>9}  status",
@@ -20,4 +47,120 @@ pub(crate) async fn list(settings: &Settings) -> anyhow::Result<()> {
         ))?;
     }
     Ok(())
+}
+
+async fn rebuild_one(settings: &Settings, name: &str) -> anyhow::Result<()> {
+    let projection = find(name)?;
+    let (names, begun) = (projection.read_models().join(" and "), Instant::now());
+    let mut display = Display::new();
+    let rebuilt = rebuild(&pool(settings)?, projection, |progress| display.show(progress)).await;
+    display.finish();
+    let position = rebuilt.with_context(|| format!("failed to rebuild {names}"))?;
+    let seconds = begun.elapsed().as_secs_f64();
+    line(format!("rebuilt {names} up to position {position} in {seconds:.1} s"))?;
+    Ok(())
+}
+
+async fn verify_one(settings: &Settings, name: &str) -> anyhow::Result<ExitCode> {
+    let projection = find(name)?;
+    let names = projection.read_models().join(" and ");
+    let mut display = Display::new();
+    let verified = verify(&pool(settings)?, projection, |progress| display.show(progress)).await;
+    display.finish();
+    let verified = verified.with_context(|| format!("failed to verify {names}"))?;
+    for table in &verified.tables {
+        print(table)?;
+    }
+    let position = verified.position;
+    if verified.is_equal() {
+        line(format!("{names} are what the log says, at position {position}"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    line(format!(
+        "{names} are not what the log says, at position {position}: \
+         run `hatch projections rebuild {name}`"
+    ))?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// The projection that shows itself as `name`. Whoever asks for one of several hears of the others.
+fn find(name: &str) -> anyhow::Result<Projection> {
+    let projection = Projection::of_read_model(name).with_context(|| {
+        let names: Vec<_> = Projection::ALL.iter().flat_map(|one| one.read_models()).collect();
+        format!("there is no projection {name:?}, only {names:?}")
+    })?;
+    if let [_, _, ..] = projection.read_models() {
+        let names = projection.read_models().join(" and ");
+        output::note(format!("{names} are one projection: this is about all of it"));
+    }
+    Ok(projection)
+}
+
+fn print(table: &Comparison) -> std::io::Result<()> {
+    let Comparison { table, rows, surplus, missing } = table;
+    let differences = match (surplus.count, missing.count) {
+        (0, 0) => "equal".to_owned(),
+        (surplus, missing) => format!("{surplus} not in the log, {missing} missing"),
+    };
+    line(format!("{table:<26} {rows:>12} rows  {differences}"))?;
+    let shown = [("not in the log", surplus), ("missing", missing)];
+    for (what, rows) in shown {
+        for row in &rows.first {
+            let row: String = row.chars().take(ROW_CHARACTERS_MAX).collect();
+            line(format!("  {what}: {row}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Shows how far something is: by a bar on a terminal, by a line now and then elsewhere.
+enum Display {
+    Bar(ProgressBar),
+    Lines {
+        /// When the next one is due.
+        due: Instant,
+    },
+}
+
+impl Display {
+    fn new() -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self::Lines { due: Instant::now() };
+        }
+        let style = "{spinner} {msg} [{wide_bar}] {human_pos}/{human_len} events, {per_sec}, {eta}";
+        let style = ProgressStyle::with_template(style).expect("a fixed template");
+        let bar = ProgressBar::new(0).with_style(style.progress_chars("=> "));
+        bar.enable_steady_tick(TICK);
+        Self::Bar(bar)
+    }
+
+    fn show(&mut self, progress: Progress) {
+        let (what, events) = match progress {
+            Progress::Replaying { position, target } => ("replaying", Some((position, target))),
+            Progress::Indexing => ("building indexes", None),
+            Progress::TakingOver => ("taking over", None),
+            Progress::Comparing => ("comparing", None),
+        };
+        match (self, events) {
+            (Self::Bar(bar), events) => {
+                bar.set_message(what);
+                if let Some((position, target)) = events {
+                    bar.set_length(target.0.unsigned_abs());
+                    bar.set_position(position.0.unsigned_abs());
+                }
+            }
+            (Self::Lines { due }, Some((position, target))) if *due <= Instant::now() => {
+                *due = Instant::now() + LINE_EVERY;
+                output::note(format!("{what}: position {position} of {target}"));
+            }
+            (Self::Lines { .. }, Some(_)) => {}
+            (Self::Lines { .. }, None) => output::note(what),
+        }
+    }
+
+    fn finish(self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
 }

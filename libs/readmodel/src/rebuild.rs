@@ -1,0 +1,106 @@
+//! Building a projection's tables anew from the log, while everybody reads and writes on.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+use hatch_eventstore::Position;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::error::SqlState;
+
+use crate::projection::{Projection, Tables};
+use crate::replica::catalog::{self, Durability};
+use crate::replica::{Lock, Progress, Replica, live_position, lock};
+use crate::{Error, MaintenanceError};
+
+/// First key of the advisory lock that shows that a rebuild is under way ("rbld" in ASCII); the
+/// second one is the projection's.
+const REBUILD_LOCK: i32 = 0x7262_6c64;
+
+/// Which projections are being rebuilt, by the second key of their locks.
+const UNDER_WAY: &str = "
+    SELECT objid::integer
+      FROM pg_locks
+     WHERE locktype = 'advisory' AND classid = $1::integer::oid AND objsubid = 2 AND granted
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// How long readers and the projector may be held up by one try to take over. Shorter than what
+/// PostgreSQL waits before it looks for a deadlock (`deadlock_timeout`, one second): so if this and a
+/// reader wait for each other, this gives way.
+const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '200ms'";
+
+/// The pause between two tries.
+const TRY_PAUSE: Duration = Duration::from_millis(300);
+
+/// How long to try.
+const TAKE_OVER_WAIT: Duration = Duration::from_secs(120);
+
+/// The rows have to be on the disk before the old ones are dropped.
+const WAIT_FOR_DISK: &str = "SET LOCAL synchronous_commit = on";
+
+/// Builds the tables of `projection` from the log and has them take over, beside a running projector
+/// and readers, none of whom sees anything but a complete read model. Returns the position that the
+/// tables had then. Tells `on_progress` how far it is.
+///
+/// `pool` is to have two connections, and to log in as the tables' owner. Killed at any moment, it
+/// leaves the read models as they are; the next rebuild drops what it left.
+///
+/// # Errors
+/// [`MaintenanceError::Busy`], [`MaintenanceError::NotOwner`], [`MaintenanceError::InUse`]; what
+/// [`Projection::advance`] refuses, the log or PostgreSQL. The read models are as they were.
+pub async fn rebuild(
+    pool: &Pool,
+    projection: Projection,
+    mut on_progress: impl FnMut(Progress),
+) -> Result<Position, MaintenanceError> {
+    let mut replica =
+        Replica::begin(pool, projection, Tables::Building, Durability::Logged).await?;
+    lock(&*replica.client, REBUILD_LOCK, projection).await?;
+    replica.catch_up(&mut on_progress).await?;
+    on_progress(Progress::Indexing);
+    catalog::create_indexes(&*replica.client, Tables::Building).await?;
+    let deadline = Instant::now() + TAKE_OVER_WAIT;
+    let position = loop {
+        replica.catch_up(&mut on_progress).await?;
+        on_progress(Progress::TakingOver);
+        match take_over(&mut replica, projection).await {
+            Ok(position) => break position,
+            Err(error) if !is_held_up(&error) => return Err(error),
+            Err(_) if Instant::now() >= deadline => return Err(MaintenanceError::InUse),
+            Err(_) => sleep(TRY_PAUSE).await,
+        }
+    };
+    catalog::drop(&*replica.client, Tables::Replaced).await?;
+    Ok(position)
+}
+
+/// Makes the copy equal to the live tables and puts it in their place. The checkpoint is locked
+/// first: the projector waits, and goes on in the new tables from where the old ones stood.
+async fn take_over(
+    Replica { client, replay }: &mut Replica,
+    projection: Projection,
+) -> Result<Position, MaintenanceError> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(LOCK_TIMEOUT).await?;
+    transaction.batch_execute(WAIT_FOR_DISK).await?;
+    let position = live_position(&*transaction, projection, Lock::Position).await?;
+    replay.finish(&transaction, position).await?;
+    catalog::take_over(&*transaction, Tables::Building).await?;
+    transaction.commit().await?;
+    Ok(position)
+}
+
+/// Whether somebody else's lock was in the way.
+fn is_held_up(error: &MaintenanceError) -> bool {
+    const LOCKS: [SqlState; 2] = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+    let MaintenanceError::ReadModel(Error::Postgres(error)) = error else { return false };
+    error.code().is_some_and(|code| LOCKS.contains(code))
+}
+
+/// The projections that somebody rebuilds.
+pub(crate) async fn under_way(client: &Object) -> Result<Vec<Projection>, Error> {
+    let statement = client.prepare_cached(UNDER_WAY).await?;
+    let rows = client.query(&statement, &[&REBUILD_LOCK]).await?;
+    let keys: Result<Vec<i32>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+    let keys = keys?;
+    Ok(Projection::ALL.into_iter().filter(|one| keys.contains(&one.key())).collect())
+}

@@ -1,0 +1,216 @@
+//! A second copy of a projection's tables, filled from the log beside the live ones.
+//!
+//! It never goes beyond the live tables' checkpoint, and is made equal to them in a transaction that
+//! has read that checkpoint. Its own position is in memory only: a copy whose maker died is dropped by
+//! the next one, and begun again.
+
+pub(crate) mod catalog;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{ClientWrapper, Object, Pool, Transaction};
+use hatch_eventstore::{Log, LogError, PAGE_EVENTS_MAX, Position, RecordedEvent};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::GenericClient;
+
+use crate::projection::{Projection, Tables, Target};
+use crate::{Error, MaintenanceError};
+use catalog::Durability;
+
+/// First key of the advisory lock of whoever makes a copy ("copy" in ASCII); the second one is the
+/// projection's.
+const MAINTENANCE_LOCK: i32 = 0x636f_7079;
+
+/// How long to wait for that lock. PostgreSQL may take a moment to see that its holder was killed.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+const LOCK_POLL: Duration = Duration::from_millis(100);
+
+/// Copies that are this close are finished in one transaction.
+const CLOSE_EVENTS: i64 = 500;
+
+/// What the pool's sessions limit is right for queries, not for this one. What it changes at most is
+/// lost with the log still there, so it does not wait for the disk. A server that looks after its
+/// client frees the lock of one that was killed.
+const SESSION: &str = "
+    SET statement_timeout = 0;
+    SET idle_in_transaction_session_timeout = 0;
+    SET synchronous_commit = off;
+    SET work_mem = '64MB';
+    SET client_connection_check_interval = '1s'";
+
+const POSITION: &str = "SELECT position FROM es.checkpoints WHERE name = $1 AND version = $2";
+
+/// Sees to it that tables that are made belong to whom the live ones belong to.
+const OWNER: &str = "
+    SELECT pg_get_userbyid(nspowner)::text, pg_has_role(nspowner, 'MEMBER'),
+           has_database_privilege(nspowner, current_database(), 'CREATE')
+      FROM pg_namespace
+     WHERE oid = to_regnamespace($1)";
+
+/// How far a copy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Events are applied.
+    Replaying {
+        /// The last one that is.
+        position: Position,
+        /// The last one that the live tables have.
+        target: Position,
+    },
+    /// Indexes are built.
+    Indexing,
+    /// The copy takes over as soon as nobody reads for a moment.
+    TakingOver,
+    /// The copy is compared with this table.
+    Comparing,
+}
+
+/// The copy.
+pub(crate) struct Replica {
+    /// Closed with the value, which frees the lock.
+    pub(crate) client: ClientWrapper,
+    pub(crate) replay: Replay,
+}
+
+/// What fills it.
+pub(crate) struct Replay {
+    projection: Projection,
+    tables: Tables,
+    log: Log,
+    /// How far the copy is.
+    position: Position,
+}
+
+impl Replica {
+    /// Makes an empty copy, in place of what dead makers left.
+    pub(crate) async fn begin(
+        pool: &Pool,
+        projection: Projection,
+        tables: Tables,
+        durability: Durability,
+    ) -> Result<Self, MaintenanceError> {
+        let client = Object::take(pool.get().await.map_err(Error::from)?);
+        client.batch_execute(SESSION).await?;
+        lock(&*client, MAINTENANCE_LOCK, projection).await?;
+        become_owner(&*client).await?;
+        for left in Tables::PASSING {
+            catalog::drop(&*client, left).await?;
+        }
+        catalog::create(&*client, tables, durability).await?;
+        let log = Log::new(pool.clone());
+        let replay = Replay { projection, tables, log, position: Position::START };
+        Ok(Self { client, replay })
+    }
+
+    /// Replays until the live tables are only [`CLOSE_EVENTS`] ahead.
+    pub(crate) async fn catch_up(
+        &mut self,
+        on_progress: &mut impl FnMut(Progress),
+    ) -> Result<(), Error> {
+        let Self { client, replay } = self;
+        loop {
+            let target = live_position(&**client, replay.projection, Lock::None).await?;
+            on_progress(Progress::Replaying { position: replay.position, target });
+            if target.0 - replay.position.0 <= CLOSE_EVENTS {
+                return Ok(());
+            }
+            while replay.position < target {
+                let transaction = client.transaction().await?;
+                let position = replay.apply_page(&transaction, replay.position, target).await?;
+                transaction.commit().await?;
+                replay.position = position;
+                on_progress(Progress::Replaying { position, target });
+            }
+        }
+    }
+}
+
+impl Replay {
+    /// Applies what the live tables, which are at `target`, have beyond the copy.
+    pub(crate) async fn finish(
+        &self,
+        transaction: &Transaction<'_>,
+        target: Position,
+    ) -> Result<(), Error> {
+        let mut position = self.position;
+        while position < target {
+            position = self.apply_page(transaction, position, target).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies the next page after `position`, at most up to `target`, and returns its end.
+    async fn apply_page(
+        &self,
+        transaction: &Transaction<'_>,
+        position: Position,
+        target: Position,
+    ) -> Result<Position, Error> {
+        let events = usize::try_from(target.0 - position.0).unwrap_or(PAGE_EVENTS_MAX);
+        let page = self.log.read_page(position, events).await?;
+        let page: Vec<Arc<RecordedEvent>> = page.into_iter().map(Arc::new).collect();
+        let Some(end) = page.last().map(|event| event.position) else {
+            let head = self.log.head().await?;
+            return Err(LogError::Regressed { seen: target, head }.into());
+        };
+        let into = Target { tables: self.tables, transaction };
+        self.projection.replay(into, position, &page).await?;
+        Ok(end)
+    }
+}
+
+/// Whether the live tables' position may move on while the transaction lasts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lock {
+    None,
+    /// The projector waits.
+    Position,
+}
+
+/// How far the live tables are; before the first event when the projector never ran.
+pub(crate) async fn live_position(
+    client: &impl GenericClient,
+    projection: Projection,
+    lock: Lock,
+) -> Result<Position, Error> {
+    let sql = match lock {
+        Lock::None => POSITION.to_owned(),
+        Lock::Position => format!("{POSITION} FOR UPDATE"),
+    };
+    let row = client.query_opt(&sql, &[&projection.name(), &projection.version()]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.map_or(Position::START, Position))
+}
+
+/// Locks `projection` against others with the same `key`, for as long as `client` is connected.
+pub(crate) async fn lock(
+    client: &impl GenericClient,
+    key: i32,
+    projection: Projection,
+) -> Result<(), MaintenanceError> {
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        let row = client
+            .query_one("SELECT pg_try_advisory_lock($1, $2)", &[&key, &projection.key()])
+            .await?;
+        if row.try_get(0)? {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(MaintenanceError::Busy(projection.name()));
+        }
+        sleep(LOCK_POLL).await;
+    }
+}
+
+async fn become_owner(client: &impl GenericClient) -> Result<(), MaintenanceError> {
+    let row = client.query_one(OWNER, &[&Tables::Live.schema()]).await?;
+    let (owner, member, may_create): (String, bool, bool) =
+        (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    if !member || !may_create {
+        return Err(MaintenanceError::NotOwner(owner));
+    }
+    let set_role = client.query_one("SELECT format('SET ROLE %I', $1::text)", &[&owner]).await?;
+    client.batch_execute(set_role.try_get(0)?).await?;
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! Comparing a projection's tables with what the log says that they are.
+
+use deadpool_postgres::Pool;
+use hatch_eventstore::Position;
+use tokio_postgres::{GenericClient, IsolationLevel};
+
+use crate::projection::{Projection, Tables};
+use crate::replica::catalog::{self, Durability};
+use crate::replica::{Lock, Progress, Replica, live_position};
+use crate::{Error, MaintenanceError};
+
+/// Differences of a table that are shown, in each direction.
+const SHOWN_MAX: i64 = 5;
+
+/// Whole tables are read: the order of the disk is the best.
+const SCAN: &str = "SET LOCAL enable_seqscan = on";
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verification {
+    /// The tables are those of the log up to here.
+    pub position: Position,
+    /// Every table, by name.
+    pub tables: Vec<Comparison>,
+}
+
+/// One table, compared row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comparison {
+    /// Its name.
+    pub table: String,
+    /// How many rows it has.
+    pub rows: i64,
+    /// Rows that the log does not lead to.
+    pub surplus: Rows,
+    /// Rows that the log leads to and that are not there. A row that was changed is one of each.
+    pub missing: Rows,
+}
+
+/// Rows of which the first few are shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rows {
+    /// How many there are.
+    pub count: i64,
+    /// The first few, as PostgreSQL writes rows.
+    pub first: Vec<String>,
+}
+
+impl Verification {
+    /// Whether every row is as it is to be.
+    #[must_use]
+    pub fn is_equal(&self) -> bool {
+        self.tables.iter().all(|table| table.surplus.count == 0 && table.missing.count == 0)
+    }
+}
+
+/// Replays the log into tables of its own and compares each row of `projection` with them, at one
+/// position, beside a running projector. Tells `on_progress` how far it is.
+///
+/// `pool` is to have two connections, and to log in as the tables' owner.
+///
+/// # Errors
+/// [`MaintenanceError::Busy`], [`MaintenanceError::NotOwner`]; what [`Projection::advance`] refuses,
+/// the log or PostgreSQL.
+pub async fn verify(
+    pool: &Pool,
+    projection: Projection,
+    mut on_progress: impl FnMut(Progress),
+) -> Result<Verification, MaintenanceError> {
+    let mut replica =
+        Replica::begin(pool, projection, Tables::Scratch, Durability::Unlogged).await?;
+    replica.catch_up(&mut on_progress).await?;
+    catalog::analyze(&*replica.client, Tables::Scratch).await?;
+    replica.catch_up(&mut on_progress).await?;
+    on_progress(Progress::Comparing);
+    let verification = compare_all(&mut replica, projection).await?;
+    catalog::drop(&*replica.client, Tables::Scratch).await?;
+    Ok(verification)
+}
+
+/// Compares at the position that one snapshot shows. The last events are applied in it, so that the
+/// copy is at the same position exactly; that is undone with it.
+async fn compare_all(
+    Replica { client, replay }: &mut Replica,
+    projection: Projection,
+) -> Result<Verification, MaintenanceError> {
+    let builder = client.build_transaction();
+    let transaction = builder.isolation_level(IsolationLevel::RepeatableRead).start().await?;
+    let position = live_position(&*transaction, projection, Lock::None).await?;
+    replay.finish(&transaction, position).await?;
+    transaction.batch_execute(SCAN).await?;
+    let mut tables = Vec::new();
+    for table in catalog::names(&*transaction, Tables::Live).await? {
+        tables.push(compare(&*transaction, table).await?);
+    }
+    transaction.rollback().await?;
+    Ok(Verification { position, tables })
+}
+
+async fn compare(client: &impl GenericClient, table: String) -> Result<Comparison, Error> {
+    let (live, replayed) = (Tables::Live, Tables::Scratch);
+    let count = format!("SELECT count(*) FROM {}.{table}", live.schema());
+    let rows = client.query_one(&count, &[]).await?.try_get(0)?;
+    let surplus = except(client, &table, live, replayed).await?;
+    let missing = except(client, &table, replayed, live).await?;
+    Ok(Comparison { table, rows, surplus, missing })
+}
+
+/// The rows of `these` that `those` do not have, or have fewer of. They are compared as text: JSON
+/// has no equality of its own.
+async fn except(
+    client: &impl GenericClient,
+    table: &str,
+    these: Tables,
+    those: Tables,
+) -> Result<Rows, Error> {
+    let sql = format!(
+        "SELECT count(*) OVER (), row
+           FROM (SELECT t::text AS row FROM {these}.{table} t
+                 EXCEPT ALL
+                 SELECT t::text FROM {those}.{table} t) AS rows
+          ORDER BY row
+          LIMIT $1",
+        these = these.schema(),
+        those = those.schema()
+    );
+    let mut rows = Rows::default();
+    for row in client.query(&sql, &[&SHOWN_MAX]).await? {
+        rows.count = row.try_get(0)?;
+        rows.first.push(row.try_get(1)?);
+    }
+    Ok(rows)
+}
