@@ -63,6 +63,16 @@ impl Checkpoint {
         Ok(Self { name: name.to_owned(), version, position, epoch })
     }
 
+    /// Prepares what [`advance`](Self::advance) needs, so that it is the first that a transaction
+    /// asks for, whatever travels with it.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Postgres`].
+    pub async fn prepare(client: &impl GenericClient) -> Result<(), CheckpointError> {
+        client.prepare_cached(ADVANCE).await.map_err(CheckpointError::Postgres)?;
+        Ok(())
+    }
+
     /// Moves the checkpoint to the event at `position` of `epoch`, in the transaction that holds
     /// what the projection made of the events up to there. Returns the checkpoint as it is once that
     /// transaction is committed; until then `self` is what holds.

@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::projection::{Projection, Tables};
 use crate::replica::catalog::{self, Durability};
-use crate::replica::{Lock, Progress, Replica, live_position, lock};
+use crate::replica::{Live, Lock, Progress, Replica, lock};
 use crate::{Error, MaintenanceError};
 
 /// First key of the advisory lock that shows that a rebuild is under way ("rbld" in ASCII); the
@@ -28,6 +28,13 @@ const UNDER_WAY: &str = "
 /// reader wait for each other, this gives way.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '200ms'";
 
+/// For a copy that is further than tables that halted.
+const MOVE_CHECKPOINT: &str = "
+    UPDATE es.checkpoints c
+       SET position = $3, epoch = e.epoch, updated_at = now()
+      FROM es.events e
+     WHERE c.name = $1 AND c.version = $2 AND e.position = $3";
+
 /// The pause between two tries.
 const TRY_PAUSE: Duration = Duration::from_millis(300);
 
@@ -41,8 +48,9 @@ const WAIT_FOR_DISK: &str = "SET LOCAL synchronous_commit = on";
 /// and readers, none of whom sees anything but a complete read model. Returns the position that the
 /// tables had then. Tells `on_progress` how far it is.
 ///
-/// `pool` is to have two connections, and to log in as the tables' owner. Killed at any moment, it
-/// leaves the read models as they are; the next rebuild drops what it left.
+/// Where the projector halted, the tables are built up to the log's head, and it goes on from there.
+/// `pool` is to log in as the tables' owner; a few more connections than its size are made by it. Killed
+/// at any moment, this leaves the read models as they are; the next rebuild drops what it left.
 ///
 /// # Errors
 /// [`MaintenanceError::Busy`], [`MaintenanceError::NotOwner`], [`MaintenanceError::InUse`]; what
@@ -54,36 +62,54 @@ pub async fn rebuild(
 ) -> Result<Position, MaintenanceError> {
     let mut replica =
         Replica::begin(pool, projection, Tables::Building, Durability::Logged).await?;
-    lock(&*replica.client, REBUILD_LOCK, projection).await?;
-    replica.catch_up(&mut on_progress).await?;
+    match build(&mut replica, &mut on_progress).await {
+        Ok(position) => {
+            catalog::drop(&*replica.client, Tables::Replaced).await?;
+            Ok(position)
+        }
+        Err(error) => {
+            replica.abandon().await;
+            Err(error)
+        }
+    }
+}
+
+async fn build(
+    replica: &mut Replica,
+    on_progress: &mut impl FnMut(Progress),
+) -> Result<Position, MaintenanceError> {
+    lock(&*replica.client, REBUILD_LOCK, replica.replay.projection).await?;
+    replica.catch_up(on_progress).await?;
     on_progress(Progress::Indexing);
     catalog::create_indexes(&*replica.client, Tables::Building).await?;
     let deadline = Instant::now() + TAKE_OVER_WAIT;
-    let position = loop {
-        replica.catch_up(&mut on_progress).await?;
+    loop {
+        replica.catch_up(on_progress).await?;
         on_progress(Progress::TakingOver);
-        match take_over(&mut replica, projection).await {
-            Ok(position) => break position,
+        match take_over(replica).await {
             Err(error) if !is_held_up(&error) => return Err(error),
             Err(_) if Instant::now() >= deadline => return Err(MaintenanceError::InUse),
             Err(_) => sleep(TRY_PAUSE).await,
+            taken_over => return taken_over,
         }
-    };
-    catalog::drop(&*replica.client, Tables::Replaced).await?;
-    Ok(position)
+    }
 }
 
-/// Makes the copy equal to the live tables and puts it in their place. The checkpoint is locked
-/// first: the projector waits, and goes on in the new tables from where the old ones stood.
-async fn take_over(
-    Replica { client, replay }: &mut Replica,
-    projection: Projection,
-) -> Result<Position, MaintenanceError> {
+/// Puts the copy in the place of the live tables, as far as those or further. The checkpoint is locked
+/// first: the projector waits, and goes on in the new tables from where the old ones stood, or from
+/// where these stand if it had halted before.
+async fn take_over(replica: &mut Replica) -> Result<Position, MaintenanceError> {
+    let Replica { client, replay, .. } = replica;
     let transaction = client.transaction().await?;
     transaction.batch_execute(LOCK_TIMEOUT).await?;
     transaction.batch_execute(WAIT_FOR_DISK).await?;
-    let position = live_position(&*transaction, projection, Lock::Position).await?;
+    let live = Live::read(&*transaction, replay.projection, Lock::Position).await?;
+    let position = live.position.max(replay.position);
     replay.finish(&transaction, position).await?;
+    if position > live.position {
+        let moved = (&replay.projection.name(), &replay.projection.version(), &position.0);
+        transaction.execute(MOVE_CHECKPOINT, &[moved.0, moved.1, moved.2]).await?;
+    }
     catalog::take_over(&*transaction, Tables::Building).await?;
     transaction.commit().await?;
     Ok(position)

@@ -6,7 +6,7 @@ use tokio_postgres::{GenericClient, IsolationLevel};
 
 use crate::projection::{Projection, Tables};
 use crate::replica::catalog::{self, Durability};
-use crate::replica::{Lock, Progress, Replica, live_position};
+use crate::replica::{Live, Lock, Progress, Replica};
 use crate::{Error, MaintenanceError};
 
 /// Differences of a table that are shown, in each direction.
@@ -69,24 +69,30 @@ pub async fn verify(
 ) -> Result<Verification, MaintenanceError> {
     let mut replica =
         Replica::begin(pool, projection, Tables::Scratch, Durability::Unlogged).await?;
-    replica.catch_up(&mut on_progress).await?;
+    let verified = replay_and_compare(&mut replica, &mut on_progress).await;
+    replica.abandon().await;
+    verified
+}
+
+async fn replay_and_compare(
+    replica: &mut Replica,
+    on_progress: &mut impl FnMut(Progress),
+) -> Result<Verification, MaintenanceError> {
+    replica.catch_up(on_progress).await?;
     catalog::analyze(&*replica.client, Tables::Scratch).await?;
-    replica.catch_up(&mut on_progress).await?;
+    replica.catch_up(on_progress).await?;
     on_progress(Progress::Comparing);
-    let verification = compare_all(&mut replica, projection).await?;
-    catalog::drop(&*replica.client, Tables::Scratch).await?;
-    Ok(verification)
+    compare_all(replica).await
 }
 
 /// Compares at the position that one snapshot shows. The last events are applied in it, so that the
 /// copy is at the same position exactly; that is undone with it.
 async fn compare_all(
-    Replica { client, replay }: &mut Replica,
-    projection: Projection,
+    Replica { client, replay, .. }: &mut Replica,
 ) -> Result<Verification, MaintenanceError> {
     let builder = client.build_transaction();
     let transaction = builder.isolation_level(IsolationLevel::RepeatableRead).start().await?;
-    let position = live_position(&*transaction, projection, Lock::None).await?;
+    let position = Live::read(&*transaction, replay.projection, Lock::None).await?.position;
     replay.finish(&transaction, position).await?;
     transaction.batch_execute(SCAN).await?;
     let mut tables = Vec::new();

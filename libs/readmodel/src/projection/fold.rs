@@ -89,6 +89,8 @@ pub(crate) struct StateRow {
 /// What a provider calls one attempt of an outbound message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ProviderMessage {
+    /// The event that it was learned from.
+    pub(crate) position: Position,
     pub(crate) tenant_id: TenantId,
     pub(crate) provider: String,
     pub(crate) provider_message_id: String,
@@ -117,11 +119,43 @@ impl Rows {
     /// # Errors
     /// [`Error::Misplaced`] when an event does not fit its message's row, which no log that hatch
     /// wrote can do.
-    pub(crate) fn after(mut self, facts: &[MessageFact]) -> Result<Self, Error> {
+    pub(crate) fn after(self, facts: &[MessageFact]) -> Result<Self, Error> {
+        let known = self.contents.len();
+        Ok(self.messages_after(facts)?.conversations_after(known))
+    }
+
+    /// Applies one page, in order, to the messages alone. What they do to their conversations is left
+    /// to [`conversations_after`](Self::conversations_after).
+    ///
+    /// # Errors
+    /// As [`after`](Self::after).
+    pub(crate) fn messages_after(mut self, facts: &[MessageFact]) -> Result<Self, Error> {
         for fact in facts {
             self.apply(fact)?;
         }
         Ok(self)
+    }
+
+    /// The conversations of the messages that began, each once.
+    pub(crate) fn conversations_joined(&self) -> Vec<Uuid> {
+        let mut ids: Vec<Uuid> = self.contents.iter().map(|c| c.conversation_id.0).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Adds the messages that began to their conversations, in order, without the first `known`, which
+    /// are in them.
+    pub(crate) fn conversations_after(mut self, known: usize) -> Self {
+        for content in self.contents.iter().skip(known) {
+            let id = content.conversation_id;
+            let before = self.conversations.remove(&id);
+            if before.is_none() {
+                self.opened.push(id);
+            }
+            self.conversations.insert(id, ConversationRow::with(before, content));
+        }
+        self
     }
 
     fn apply(&mut self, fact: &MessageFact) -> Result<(), Error> {
@@ -131,7 +165,7 @@ impl Rows {
             (Some(row), None) if row.state.position < position => row,
             (None, Some(content)) => {
                 let state = MessageState::new(content.created_at, position);
-                self.begin(content);
+                self.contents.push(content);
                 StateRow { created_position: position, tenant_id, state }
             }
             _ => {
@@ -147,16 +181,6 @@ impl Rows {
         }
         self.states.insert(message_id, row);
         Ok(())
-    }
-
-    fn begin(&mut self, content: MessageContent) {
-        let id = content.conversation_id;
-        let before = self.conversations.remove(&id);
-        if before.is_none() {
-            self.opened.push(id);
-        }
-        self.conversations.insert(id, ConversationRow::with(before, &content));
-        self.contents.push(content);
     }
 }
 
@@ -194,6 +218,7 @@ pub(crate) fn fold_conversation(
 fn provider_message(message_id: MessageId, row: &StateRow) -> Option<ProviderMessage> {
     let state = &row.state;
     Some(ProviderMessage {
+        position: state.position,
         tenant_id: row.tenant_id,
         provider: state.provider.clone()?,
         provider_message_id: state.provider_message_id.clone()?,

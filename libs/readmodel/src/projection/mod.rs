@@ -8,6 +8,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use deadpool_postgres::{Object, Transaction};
@@ -18,6 +19,7 @@ pub(crate) use conversation::ConversationRow;
 pub use conversation::{LastMessage, PREVIEW_CHARACTERS_MAX};
 pub(crate) use fold::{fold_conversation, fold_message};
 pub use message::{Direction, contact_id};
+pub(crate) use fold::Rows;
 pub(crate) use message::{MessageContent, MessageState, storable};
 pub(crate) use store::Target;
 pub(crate) use tables::Tables;
@@ -172,6 +174,53 @@ impl Projection {
                 let facts = fold::message_facts(page)?;
                 let rows = store::load(target, &facts).await?;
                 store::write(target, &rows.after(&facts)?).await
+            }
+        }
+    }
+
+    /// The first half of a replay in parallel: applies those events of a stretch of the log that
+    /// belong to some of its streams. Returns what the second half needs to know of them.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub(crate) async fn replay_streams(
+        self,
+        target: Target<'_>,
+        events: &[Arc<RecordedEvent>],
+    ) -> Result<Rows, Error> {
+        match self {
+            Self::Messages => {
+                let facts = fold::message_facts(events)?;
+                let states = store::load_states(target, &facts).await?;
+                let rows = Rows { states, ..Rows::default() }.messages_after(&facts)?;
+                store::write_messages(target, &rows).await?;
+                Ok(Rows { states: BTreeMap::new(), ..rows })
+            }
+        }
+    }
+
+    /// The second half: writes what several streams have a say in, given the first half's results for
+    /// all streams of the stretch. Stretches have to come in order.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    pub(crate) async fn replay_shared(
+        self,
+        target: Target<'_>,
+        halves: Vec<Rows>,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Messages => {
+                let mut rows = Rows::default();
+                for half in halves {
+                    rows.contents.extend(half.contents);
+                    rows.provider_messages.extend(half.provider_messages);
+                }
+                rows.contents.sort_unstable_by_key(|content| content.created_position);
+                rows.provider_messages.sort_unstable_by_key(|learned| learned.position);
+                let ids = rows.conversations_joined();
+                rows.conversations = store::load_conversations(target, &ids).await?;
+                store::write_shared(target, &rows.conversations_after(0)).await
             }
         }
     }

@@ -1,12 +1,14 @@
 //! The SQL of the projection: one statement loads what a page touches of a table, and one statement
 //! writes each table, whatever the number of rows.
 
+use std::collections::BTreeMap;
+
 use deadpool_postgres::{Object, Transaction};
 use futures::try_join;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::event::SendError;
 use hatch_domain::message::status::{Progress, Status};
-use hatch_eventstore::Position;
+use hatch_eventstore::{Checkpoint, Position};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
@@ -110,37 +112,62 @@ pub(crate) struct Target<'a> {
     pub(crate) transaction: &'a Transaction<'a>,
 }
 
-/// Prepares what [`load`] needs of the live tables, before the page's transaction: that one is to lock
-/// no table until it has the checkpoint, since until then rebuilt ones may take their place.
+/// Prepares what moving the checkpoint and [`load`] need, before the page's transaction: that one is
+/// to lock no table until it has the checkpoint, since until then rebuilt ones may take their place.
 pub(crate) async fn prepare(client: &Object) -> Result<(), Error> {
+    let client: &deadpool_postgres::Client = client;
+    Checkpoint::prepare(client).await?;
     try_join!(client.prepare_cached(LOAD_STATES), client.prepare_cached(LOAD_CONVERSATIONS))?;
     Ok(())
 }
 
 /// The rows that exist of what `facts` change.
 pub(crate) async fn load(target: Target<'_>, facts: &[MessageFact]) -> Result<Rows, Error> {
-    let (messages, conversations) = (messages_to_load(facts), conversations_to_load(facts));
-    let (states, conversations) = try_join!(
-        query(target, LOAD_STATES, &messages),
-        query(target, LOAD_CONVERSATIONS, &conversations),
-    )?;
-    let mut rows = Rows::default();
-    for row in &states {
-        rows.states.insert(MessageId(row.try_get("id")?), state_row(row)?);
-    }
-    for row in &conversations {
-        let conversation = conversation_row(row)?;
-        rows.conversations.insert(conversation.id, conversation);
-    }
-    Ok(rows)
+    let ids = conversations_to_load(facts);
+    let (states, conversations) =
+        try_join!(load_states(target, facts), load_conversations(target, &ids))?;
+    Ok(Rows { states, conversations, ..Rows::default() })
+}
+
+/// Where the messages stand that `facts` go on with.
+pub(crate) async fn load_states(
+    target: Target<'_>,
+    facts: &[MessageFact],
+) -> Result<BTreeMap<MessageId, StateRow>, Error> {
+    let rows = query(target, LOAD_STATES, &messages_to_load(facts)).await?;
+    rows.iter().map(|row| Ok((MessageId(row.try_get("id")?), state_row(row)?))).collect()
+}
+
+/// Those of the conversations `ids` that exist.
+pub(crate) async fn load_conversations(
+    target: Target<'_>,
+    ids: &[Uuid],
+) -> Result<BTreeMap<ConversationId, ConversationRow>, Error> {
+    let rows = query(target, LOAD_CONVERSATIONS, ids).await?;
+    let row = |row| conversation_row(row).map(|conversation| (conversation.id, conversation));
+    rows.iter().map(row).collect()
 }
 
 /// Writes what a page changed. The statements travel together, in one flight.
 pub(crate) async fn write(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    try_join!(write_messages(target, rows), write_shared(target, rows))?;
+    Ok(())
+}
+
+/// Writes the rows that belong to one message each.
+pub(crate) async fn write_messages(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     try_join!(
         insert_contents(target, &rows.contents),
         upsert_states(target, rows),
         insert_message_participants(target, &rows.contents),
+    )?;
+    Ok(())
+}
+
+/// Writes the rows that several messages have a say in: the order of the log decides which of them
+/// has a name first, or is a conversation's last.
+pub(crate) async fn write_shared(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    try_join!(
         insert_provider_messages(target, &rows.provider_messages),
         upsert_conversations(target, rows),
         insert_conversation_participants(target, rows),

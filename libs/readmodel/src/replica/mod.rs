@@ -1,21 +1,23 @@
 //! A second copy of a projection's tables, filled from the log beside the live ones.
 //!
-//! It never goes beyond the live tables' checkpoint, and is made equal to them in a transaction that
-//! has read that checkpoint. Its own position is in memory only: a copy whose maker died is dropped by
-//! the next one, and begun again.
+//! It never goes beyond the live tables' checkpoint, unless those halted, and is made equal to them in
+//! a transaction that has read that checkpoint. Its own position is in memory only: a copy whose maker
+//! died is dropped by the next one, and begun again.
 
+mod bulk;
 pub(crate) mod catalog;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{ClientWrapper, Object, Pool, Transaction};
-use hatch_eventstore::{Log, LogError, PAGE_EVENTS_MAX, Position, RecordedEvent};
+use hatch_eventstore::{Log, Position, RecordedEvent};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::GenericClient;
 
 use crate::projection::{Projection, Tables, Target};
 use crate::{Error, MaintenanceError};
+use bulk::Bulk;
 use catalog::Durability;
 
 /// First key of the advisory lock of whoever makes a copy ("copy" in ASCII); the second one is the
@@ -39,7 +41,14 @@ const SESSION: &str = "
     SET work_mem = '64MB';
     SET client_connection_check_interval = '1s'";
 
-const POSITION: &str = "SELECT position FROM es.checkpoints WHERE name = $1 AND version = $2";
+/// How far the live tables are, and whether their projector halted there.
+const LIVE: &str = "
+    SELECT c.position,
+           EXISTS (SELECT FROM rm.projection_halts h
+                    WHERE h.projection = c.name AND h.version = c.version
+                      AND h.position > c.position)
+      FROM es.checkpoints c
+     WHERE c.name = $1 AND c.version = $2";
 
 /// Sees to it that tables that are made belong to whom the live ones belong to.
 const OWNER: &str = "
@@ -55,14 +64,14 @@ pub enum Progress {
     Replaying {
         /// The last one that is.
         position: Position,
-        /// The last one that the live tables have.
+        /// The last one that is to be.
         target: Position,
     },
     /// Indexes are built.
     Indexing,
     /// The copy takes over as soon as nobody reads for a moment.
     TakingOver,
-    /// The copy is compared with this table.
+    /// The copy is compared with the live tables.
     Comparing,
 }
 
@@ -71,15 +80,16 @@ pub(crate) struct Replica {
     /// Closed with the value, which frees the lock.
     pub(crate) client: ClientWrapper,
     pub(crate) replay: Replay,
+    bulk: Bulk,
 }
 
 /// What fills it.
 pub(crate) struct Replay {
-    projection: Projection,
-    tables: Tables,
+    pub(crate) projection: Projection,
+    pub(crate) tables: Tables,
     log: Log,
     /// How far the copy is.
-    position: Position,
+    pub(crate) position: Position,
 }
 
 impl Replica {
@@ -90,38 +100,49 @@ impl Replica {
         tables: Tables,
         durability: Durability,
     ) -> Result<Self, MaintenanceError> {
-        let client = Object::take(pool.get().await.map_err(Error::from)?);
-        client.batch_execute(SESSION).await?;
+        let client = session(pool).await?;
         lock(&*client, MAINTENANCE_LOCK, projection).await?;
-        become_owner(&*client).await?;
         for left in Tables::PASSING {
             catalog::drop(&*client, left).await?;
         }
         catalog::create(&*client, tables, durability).await?;
         let log = Log::new(pool.clone());
+        let bulk = Bulk::start(pool, &log, projection, tables).await?;
         let replay = Replay { projection, tables, log, position: Position::START };
-        Ok(Self { client, replay })
+        Ok(Self { client, replay, bulk })
     }
 
-    /// Replays until the live tables are only [`CLOSE_EVENTS`] ahead.
+    /// Replays until only [`CLOSE_EVENTS`] are missing of what the live tables have. To take the place
+    /// of tables that halted, it replays the whole log: what halted them may be a row that this copy
+    /// has right, or an event that this build knows.
     pub(crate) async fn catch_up(
         &mut self,
         on_progress: &mut impl FnMut(Progress),
     ) -> Result<(), Error> {
-        let Self { client, replay } = self;
+        let Self { client, replay, bulk } = self;
         loop {
-            let target = live_position(&**client, replay.projection, Lock::None).await?;
+            let live = Live::read(&**client, replay.projection, Lock::None).await?;
+            let (target, close) = match replay.tables {
+                Tables::Building if live.halted => (replay.log.head().await?, 0),
+                _ => (live.position, CLOSE_EVENTS),
+            };
             on_progress(Progress::Replaying { position: replay.position, target });
-            if target.0 - replay.position.0 <= CLOSE_EVENTS {
+            if target.0 - replay.position.0 <= close {
                 return Ok(());
             }
-            while replay.position < target {
-                let transaction = client.transaction().await?;
-                let position = replay.apply_page(&transaction, replay.position, target).await?;
-                transaction.commit().await?;
-                replay.position = position;
-                on_progress(Progress::Replaying { position, target });
-            }
+            bulk.replay(replay.position, target, on_progress).await?;
+            replay.position = target;
+        }
+    }
+
+    /// Drops the copy, after a failure whose reason is what matters. What cannot be dropped, the next
+    /// maker drops.
+    pub(crate) async fn abandon(self) {
+        let Self { client, replay, bulk } = self;
+        drop(bulk);
+        if let Err(error) = catalog::drop(&*client, replay.tables).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, schema = replay.tables.schema(), "copy not dropped");
         }
     }
 }
@@ -134,29 +155,14 @@ impl Replay {
         target: Position,
     ) -> Result<(), Error> {
         let mut position = self.position;
+        let into = Target { tables: self.tables, transaction };
         while position < target {
-            position = self.apply_page(transaction, position, target).await?;
+            let page = bulk::read_page(&self.log, position, target).await?;
+            let page: Vec<Arc<RecordedEvent>> = page.into_iter().map(Arc::new).collect();
+            self.projection.replay(into, position, &page).await?;
+            position = page.last().map_or(target, |event| event.position);
         }
         Ok(())
-    }
-
-    /// Applies the next page after `position`, at most up to `target`, and returns its end.
-    async fn apply_page(
-        &self,
-        transaction: &Transaction<'_>,
-        position: Position,
-        target: Position,
-    ) -> Result<Position, Error> {
-        let events = usize::try_from(target.0 - position.0).unwrap_or(PAGE_EVENTS_MAX);
-        let page = self.log.read_page(position, events).await?;
-        let page: Vec<Arc<RecordedEvent>> = page.into_iter().map(Arc::new).collect();
-        let Some(end) = page.last().map(|event| event.position) else {
-            let head = self.log.head().await?;
-            return Err(LogError::Regressed { seen: target, head }.into());
-        };
-        let into = Target { tables: self.tables, transaction };
-        self.projection.replay(into, position, &page).await?;
-        Ok(end)
     }
 }
 
@@ -168,18 +174,39 @@ pub(crate) enum Lock {
     Position,
 }
 
-/// How far the live tables are; before the first event when the projector never ran.
-pub(crate) async fn live_position(
-    client: &impl GenericClient,
-    projection: Projection,
-    lock: Lock,
-) -> Result<Position, Error> {
-    let sql = match lock {
-        Lock::None => POSITION.to_owned(),
-        Lock::Position => format!("{POSITION} FOR UPDATE"),
-    };
-    let row = client.query_opt(&sql, &[&projection.name(), &projection.version()]).await?;
-    Ok(row.map(|row| row.try_get(0)).transpose()?.map_or(Position::START, Position))
+/// The live tables.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Live {
+    /// How far they are; before the first event when the projector never ran.
+    pub(crate) position: Position,
+    /// Whether their projector could not apply the event after it.
+    halted: bool,
+}
+
+impl Live {
+    pub(crate) async fn read(
+        client: &impl GenericClient,
+        projection: Projection,
+        lock: Lock,
+    ) -> Result<Self, Error> {
+        let sql = match lock {
+            Lock::None => LIVE.to_owned(),
+            Lock::Position => format!("{LIVE} FOR UPDATE OF c"),
+        };
+        let row = client.query_opt(&sql, &[&projection.name(), &projection.version()]).await?;
+        Ok(match row {
+            Some(row) => Self { position: Position(row.try_get(0)?), halted: row.try_get(1)? },
+            None => Self { position: Position::START, halted: false },
+        })
+    }
+}
+
+/// A connection of one's own that may make tables and fill them.
+async fn session(pool: &Pool) -> Result<ClientWrapper, MaintenanceError> {
+    let client = Object::take(pool.get().await.map_err(Error::from)?);
+    client.batch_execute(SESSION).await?;
+    become_owner(&*client).await?;
+    Ok(client)
 }
 
 /// Locks `projection` against others with the same `key`, for as long as `client` is connected.
