@@ -1,12 +1,10 @@
 //! Bad input: a clear error that names the field, and no event.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use hatch_domain::Environment;
-use hatch_eventstore::SystemEnvironment;
+use chrono::TimeDelta;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, CUSTOMER, Hatch, SENDER};
+use crate::harness::{Answer, CUSTOMER, Hatch, SENDER, from_now};
 
 fn good() -> Value {
     json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": "Hello"})
@@ -88,10 +86,6 @@ fn mail(field: &str, value: Value) -> Value {
 
 fn files(files: Value) -> Value {
     json!({"channel": "mms", "from": SENDER, "to": CUSTOMER, "attachments": files})
-}
-
-fn from_now(delta: TimeDelta) -> DateTime<Utc> {
-    SystemEnvironment.now() + delta
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use hatch::roles::{self, Role};
 use hatch::settings::{BusSettings, Settings};
 use hatch_bus::testing::TestBus;
@@ -318,4 +319,9 @@ fn settings(database: &TestDatabase, bus: &TestBus, url: &str, simulator: &str) 
     settings.nats_url = Some(url);
     settings.bus = BusSettings { prefix, replicas, stream_bytes_max };
     settings
+}
+
+/// The time that is `delta` away.
+pub(crate) fn from_now(delta: TimeDelta) -> DateTime<Utc> {
+    SystemEnvironment.now() + delta
 }

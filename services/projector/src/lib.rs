@@ -48,13 +48,12 @@ impl Default for Config {
 }
 
 /// Keeps every projection up with the log until `shutdown`. It waits out whatever PostgreSQL does; a
-/// projection that meets an event that it cannot apply halts, and says so in its status.
+/// projection that meets an event that it cannot apply halts, says so in its status, and goes on once
+/// it was rebuilt beyond that event.
 pub async fn run(deps: Deps, config: Config, shutdown: CancellationToken) {
     let workers = Projection::ALL
         .into_iter()
         .map(|projection| Worker::new(projection, deps.clone(), config.clone()).run());
     // Dropped halfway, a page is rolled back.
     let _ = shutdown.run_until_cancelled(join_all(workers)).await;
-    // With all of them halted there is nothing left to do, which is no reason for the process to end.
-    shutdown.cancelled().await;
 }

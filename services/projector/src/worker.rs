@@ -44,7 +44,7 @@ impl Worker {
         Self { projection, deps, config, backoff: BACKOFF.0 }
     }
 
-    /// Follows the log until the projection halts.
+    /// Follows the log. A projection that halted goes on once a rebuild has passed the event.
     pub(crate) async fn run(mut self) {
         let projection = self.projection.name();
         loop {
@@ -60,7 +60,9 @@ impl Worker {
                 Stop::Halt(position, error) => {
                     let reason = chain(error.as_ref());
                     tracing::error!(projection, position = position.0, reason, "projection halted");
-                    return self.record_halt(position, &reason).await;
+                    self.record_halt(position, &reason).await;
+                    self.wait_for_rebuild(position).await;
+                    tracing::info!(projection, "rebuilt beyond the halt, going on");
                 }
             }
         }
@@ -159,6 +161,18 @@ impl Worker {
                 return;
             }
             seen = Some(checkpoint.position);
+        }
+    }
+
+    /// Waits until the tables have the event at `position` nevertheless.
+    async fn wait_for_rebuild(&self, position: Position) {
+        loop {
+            sleep(Duration::from_millis(self.config.standby_poll_ms)).await;
+            let Ok(client) = self.deps.pool.get().await else { continue };
+            let checkpoint = self.projection.checkpoint(&client).await;
+            if checkpoint.is_ok_and(|checkpoint| checkpoint.position >= position) {
+                return;
+            }
         }
     }
 

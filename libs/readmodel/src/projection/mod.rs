@@ -17,9 +17,9 @@ use hatch_eventstore::{Checkpoint, Position, RecordedEvent};
 
 pub(crate) use conversation::ConversationRow;
 pub use conversation::{LastMessage, PREVIEW_CHARACTERS_MAX};
+pub(crate) use fold::Rows;
 pub(crate) use fold::{fold_conversation, fold_message};
 pub use message::{Direction, contact_id};
-pub(crate) use fold::Rows;
 pub(crate) use message::{MessageContent, MessageState, storable};
 pub(crate) use store::Target;
 pub(crate) use tables::Tables;

@@ -6,19 +6,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 use hatch_readmodel::{Comparison, Progress, Projection, ReadModel, rebuild, verify};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::time::Instant;
 
 use super::pool;
 use crate::cli::Projections;
 use crate::output::{self, line};
+use crate::progress;
 use crate::settings::Settings;
 
 /// Between two lines of progress, where there is no terminal for a bar.
 const LINE_EVERY: Duration = Duration::from_secs(3);
-
-/// Between two turns of the bar's spinner.
-const TICK: Duration = Duration::from_millis(100);
 
 /// Characters of a differing row that are shown.
 const ROW_CHARACTERS_MAX: usize = 400;
@@ -127,11 +125,7 @@ impl Display {
         if !std::io::stderr().is_terminal() {
             return Self::Lines { due: Instant::now() };
         }
-        let style = "{spinner} {msg} [{wide_bar}] {human_pos}/{human_len} events, {per_sec}, {eta}";
-        let style = ProgressStyle::with_template(style).expect("a fixed template");
-        let bar = ProgressBar::new(0).with_style(style.progress_chars("=> "));
-        bar.enable_steady_tick(TICK);
-        Self::Bar(bar)
+        Self::Bar(progress::bar("replaying", 0))
     }
 
     fn show(&mut self, progress: Progress) {
