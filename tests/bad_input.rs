@@ -241,7 +241,7 @@ async fn unknown_paths_ids_and_methods_are_problems_too() {
     }
     let method = hatch.request(Method::DELETE, "/api/v1/messages", &[], None).await;
     assert_eq!(method.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert!(method.header("allow").contains("POST"));
+    assert_eq!(method.header("allow"), "GET,HEAD,POST");
     assert_eq!(method.body["status"], 405);
     hatch.finish().await;
 }

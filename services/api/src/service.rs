@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::extract::BODY_BYTES_MAX;
+use crate::openapi;
 use crate::request::{self, RequestStats};
 use crate::stall::StallListener;
 
@@ -25,6 +26,7 @@ const STALL_MAX: Duration = Duration::from_secs(30);
 pub fn app(routes: Router, new_id: fn() -> Uuid, stats: Arc<RequestStats>) -> Router {
     let named =
         move |request, next: Next| request::layer(request, next, new_id(), Arc::clone(&stats));
+    let routes = openapi::complete_methods(routes);
     routes.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).layer(from_fn(named))
 }
 

@@ -5,6 +5,7 @@
 //! takes and answers when it succeeds; the router takes it by `routes!`. What every operation has in
 //! common is added here.
 
+mod methods;
 mod names;
 mod page;
 
@@ -18,6 +19,7 @@ use utoipa::openapi::{
 };
 use utoipa::{OpenApi as _, ToSchema};
 
+pub(crate) use self::methods::complete as complete_methods;
 pub(crate) use self::names::{ChannelName, DirectionName, PriorityName, StatusName};
 pub use self::page::router;
 use crate::problem::Body as Problem;

@@ -1,0 +1,110 @@
+//! What a process answers to a request that none of its roles takes.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::PathItem;
+
+/// `routes`, which answer every path of the document as all of hatch would: 405 to a method that no
+/// role takes, with those that one does, whatever roles this process has. 404 to everything else.
+pub(crate) fn complete(routes: Router) -> Router {
+    let paths = Arc::new(Paths::of(&super::document()));
+    let other = move |request: Request| {
+        let paths = Arc::clone(&paths);
+        async move { paths.refuse(request.method().as_str(), request.uri().path()) }
+    };
+    routes.fallback(other.clone()).method_not_allowed_fallback(other)
+}
+
+/// The paths of the document, those without parameters first, and their methods.
+struct Paths(Vec<(String, Vec<&'static str>)>);
+
+impl Paths {
+    fn of(document: &OpenApi) -> Self {
+        let paths = document.paths.paths.iter();
+        let mut paths: Vec<_> = paths.map(|(path, item)| (path.clone(), methods(item))).collect();
+        paths.sort_by_key(|(path, _)| path.contains('{'));
+        Self(paths)
+    }
+
+    fn refuse(&self, method: &str, path: &str) -> Response {
+        let Some((_, methods)) = self.0.iter().find(|(template, _)| fits(path, template)) else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
+        if methods.contains(&method) {
+            // Another process has the role that takes it.
+            return StatusCode::NOT_FOUND.into_response();
+        }
+        let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
+        if let Ok(allow) = HeaderValue::from_str(&methods.join(",")) {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+        response
+    }
+}
+
+fn methods(item: &PathItem) -> Vec<&'static str> {
+    let methods = [
+        ("GET", &item.get),
+        // Every GET answers a HEAD, too.
+        ("HEAD", &item.get),
+        ("POST", &item.post),
+        ("PUT", &item.put),
+        ("PATCH", &item.patch),
+        ("DELETE", &item.delete),
+    ];
+    methods.into_iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| name).collect()
+}
+
+fn fits(path: &str, template: &str) -> bool {
+    let (mut path, mut template) = (path.split('/'), template.split('/'));
+    loop {
+        match (path.next(), template.next()) {
+            (None, None) => return true,
+            (Some(part), Some(parameter)) if parameter.starts_with('{') && !part.is_empty() => {}
+            (Some(part), Some(literal)) if part == literal => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(method: &str, path: &str) -> (u16, Option<String>) {
+        let response = Paths::of(&super::super::document()).refuse(method, path);
+        let allow = response.headers().get(header::ALLOW);
+        let allow = allow.map(|allow| allow.to_str().expect("ASCII").to_owned());
+        (response.status().as_u16(), allow)
+    }
+
+    #[test]
+    fn a_method_that_no_role_takes_is_answered_with_those_that_one_does() {
+        for (method, path, allow) in [
+            ("TRACE", "/api/v1/messages", "GET,HEAD,POST"),
+            ("GET", "/api/v1/messages/batch", "POST"),
+            ("POST", "/api/v1/messages/018f", "GET,HEAD"),
+            ("GET", "/api/send_email", "POST"),
+            ("GET", "/api/v1/webhooks/twilio", "POST"),
+        ] {
+            assert_eq!(refused(method, path), (405, Some(allow.to_owned())), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_another_process_takes_or_nobody_is_not_found() {
+        for (method, path) in [
+            ("GET", "/api/v1/letters"),
+            ("POST", "/api/v1/messages"),
+            ("GET", "/api/v1/messages/"),
+            ("GET", "/api/v1/messages/018f/events/more"),
+        ] {
+            assert_eq!(refused(method, path), (404, None), "{method} {path}");
+        }
+    }
+}
