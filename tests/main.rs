@@ -21,6 +21,7 @@ mod live;
 mod load;
 mod observations;
 mod openapi;
+mod outcome_table;
 mod outcomes;
 mod process;
 mod providers;

@@ -1,0 +1,108 @@
+//! What becomes of an SMS and of a mail to each recipient that the simulator treats in a way of its own,
+//! as a table: `./dev test --no-capture outcome_table` shows it.
+
+use hatch::output::line;
+use hatch::roles::Role;
+use hatch::settings::Settings;
+use serde_json::{Value, json};
+
+use crate::harness::{Hatch, SENDER};
+
+/// What the end of a phone number or a mailbox makes of a message.
+struct Expected {
+    phone: &'static str,
+    mailbox: &'static str,
+    /// Of the SMS, and of the mail.
+    status: [&'static str; 2],
+    /// Calls of the provider, and those messages that it took.
+    calls: [u64; 2],
+    taken: [usize; 2],
+}
+
+const fn expect(
+    phone: &'static str,
+    mailbox: &'static str,
+    status: [&'static str; 2],
+    calls: [u64; 2],
+    taken: [usize; 2],
+) -> Expected {
+    Expected { phone, mailbox, status, calls, taken }
+}
+
+/// The recipients of the README's table. A request that vanished is looked up at Twilio and made again
+/// until the attempts are used up; `SendGrid` cannot be asked, so the mail stays in doubt.
+const TABLE: [Expected; 11] = [
+    expect("1234", "ann", ["delivered"; 2], [1, 1], [1, 1]),
+    expect("0429", "throttle", ["delivered"; 2], [3, 3], [1, 1]),
+    expect("0500", "outage", ["delivered"; 2], [3, 3], [1, 1]),
+    expect("0400", "invalid", ["failed"; 2], [1, 1], [0, 1]),
+    expect("0610", "optout", ["failed"; 2], [1, 1], [0, 1]),
+    expect("0504", "mute", ["delivered"; 2], [1, 1], [1, 1]),
+    expect("0503", "hole", ["failed", "in_doubt"], [3, 1], [0, 0]),
+    expect("0777", "disorder", ["delivered"; 2], [1, 1], [1, 1]),
+    expect("0222", "early", ["delivered"; 2], [1, 1], [1, 1]),
+    expect("0888", "silent", ["sent"; 2], [1, 1], [1, 1]),
+    expect("0666", "bounce", ["undelivered"; 2], [1, 1], [1, 1]),
+];
+
+/// Three attempts, and waits so short that every doubt ends within seconds.
+fn hurried(settings: &mut Settings) {
+    let twilio = settings.twilio.as_mut().expect("an account");
+    twilio.http_timeout_ms = 600;
+    twilio.connect_timeout_ms = 300;
+    let sendgrid = settings.sendgrid.as_mut().expect("an account");
+    sendgrid.http_timeout_ms = 600;
+    sendgrid.connect_timeout_ms = 300;
+    let dispatcher = &mut settings.dispatcher;
+    dispatcher.lease_ms = 3_000;
+    dispatcher.timers_lag_ms = 200;
+    dispatcher.look_ups_ms = [100, 600];
+    dispatcher.receipt_wait_ms = 1_000;
+    dispatcher.retry.attempts_max = 3;
+}
+
+async fn send(hatch: &Hatch, message: &Value) -> String {
+    hatch.post("/api/v1/messages", message).await.text("id").to_owned()
+}
+
+#[tokio::test]
+async fn every_outcome_for_sms_and_email() {
+    let hatch = Hatch::start_with(&Role::ALL, hurried).await;
+    let mut sent = Vec::new();
+    for expected in &TABLE {
+        let phone = format!("+1804555{}", expected.phone);
+        let sms = json!({"from": SENDER, "to": phone, "body": "Hello"});
+        let to = format!("{}@example.com", expected.mailbox);
+        let from = "user@usehatchapp.com";
+        let mail = json!({"from": from, "to": to, "subject": "Hello", "body": "Hello"});
+        sent.push([send(&hatch, &sms).await, send(&hatch, &mail).await]);
+    }
+    // The slowest are over when all others are, so that late receipts are in, too.
+    for (expected, ids) in TABLE.iter().zip(&sent) {
+        for (id, status) in ids.iter().zip(expected.status) {
+            hatch.message_with_status(id, status).await;
+        }
+    }
+    let record = hatch.record().await;
+    let mut table = format!(
+        "{:<10} {:<7} {:<12} {:>5} {:>5}  events\n",
+        "recipient", "channel", "status", "calls", "taken"
+    );
+    for (expected, ids) in TABLE.iter().zip(&sent) {
+        for (n, id) in ids.iter().enumerate() {
+            let message = hatch.message_with_status(id, expected.status[n]).await;
+            let taken = record.iter().filter(|r| r["hatch_message_id"] == *id).count();
+            let events = hatch.event_types(id).await.join(" ");
+            let (recipient, calls) = ([expected.phone, expected.mailbox][n], &message["attempts"]);
+            table += &format!(
+                "{recipient:<10} {:<7} {:<12} {calls:>5} {taken:>5}  {events}\n",
+                ["sms", "email"][n],
+                expected.status[n],
+            );
+            assert_eq!(taken, expected.taken[n], "taken by the provider:\n{table}");
+            assert_eq!(*calls, expected.calls[n], "calls of the provider:\n{table}");
+        }
+    }
+    line(table).expect("printed");
+    hatch.finish().await;
+}
