@@ -71,15 +71,24 @@ impl Hatch {
         roles: &[Role],
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        let database = TestDatabase::create_from(&TEMPLATE).await;
+        Self::start_in(database().await, bus, roles, change).await
+    }
+
+    /// As [`start_on`](Self::start_on), in a database that the test has a hand in, too.
+    pub(crate) async fn start_in(
+        database: TestDatabase,
+        bus: TestBus,
+        roles: &[Role],
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let (simulator, simulation, simulating) = simulate(&url).await;
         let mut settings = settings(&database, &bus, &url, &simulator);
         change(&mut settings);
         let http = hatch::http_client(PATIENCE).expect("an HTTP client");
-        let nats_is_there = settings.nats_url.as_deref() == Some(bus.settings().url.as_str());
-        let status = if nats_is_there { "ready" } else { "degraded" };
+        // Another way to NATS may lead nowhere.
+        let usual = settings.nats_url.as_deref() == Some(bus.settings().url.as_str());
         let mut hatch = Self {
             url,
             simulator,
@@ -95,7 +104,8 @@ impl Hatch {
         hatch
             .eventually("hatch is ready", async |hatch| {
                 let ready = hatch.get("/ready").await;
-                (ready.status == StatusCode::OK && ready.body["status"] == status).then_some(())
+                let nats = !usual || ready.body["status"] == "ready";
+                (ready.status == StatusCode::OK && nats).then_some(())
             })
             .await;
         hatch
@@ -195,6 +205,18 @@ impl Hatch {
         self.count("SELECT count(*) FROM es.events").await
     }
 
+    /// Waits until the read models show all of the log, and it grows no more.
+    pub(crate) async fn settled(&self) {
+        let behind = "SELECT (SELECT coalesce(max(position), 0) FROM es.events) \
+             - (SELECT min(position) FROM es.checkpoints)";
+        self.eventually("the log is at rest", async |hatch| {
+            let length = hatch.log_length().await;
+            let read = hatch.count(behind).await == 0;
+            (read && hatch.log_length().await == length).then_some(())
+        })
+        .await;
+    }
+
     pub(crate) async fn count(&self, sql: &str) -> i64 {
         self.rows(sql).await[0].get(0)
     }
@@ -275,6 +297,11 @@ impl Answer {
         let value = self.headers.get(name).unwrap_or_else(|| panic!("no header {name}"));
         value.to_str().expect("text")
     }
+}
+
+/// A database of hatch's schema.
+pub(crate) async fn database() -> TestDatabase {
+    TestDatabase::create_from(&TEMPLATE).await
 }
 
 /// A new id, for what must be unique.

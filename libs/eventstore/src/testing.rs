@@ -1,9 +1,13 @@
-//! A migrated PostgreSQL database of its own for each test.
+//! A migrated PostgreSQL database of its own for each test, and a proxy that breaks connections.
+
+mod proxy;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hatch_domain::Environment;
 use tokio_postgres::{Client, Config};
+
+pub use proxy::{Cut, Fault, Proxy};
 
 use crate::SystemEnvironment;
 use crate::postgres::{self, Connected};

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use hatch_eventstore::testing::{Cut, Proxy};
 use hatch_eventstore::{
     Append, AppendError, Appended, Appender, AppenderConfig, ExpectedVersion as Expected,
 };
@@ -10,17 +11,16 @@ use tokio::net::TcpListener;
 use tokio_postgres::Config;
 use tokio_util::sync::CancellationToken;
 
-use crate::proxy::{Cut, Proxy};
 use crate::support::*;
 
 #[tokio::test]
 async fn a_commit_whose_answer_is_lost_is_found_and_not_doubled() {
     let database = database().await;
-    let proxy = Proxy::start(&database).await;
-    let appender = appender_at(proxy.config(&database));
+    let proxy = Proxy::start(&database.url()).await;
+    let appender = appender_at(proxy.url().parse().expect("a URL"));
     appender.append(one(stream(1), Expected::NoStream)).await.expect("accepted");
 
-    proxy.arm(Cut::Answer);
+    proxy.cut(Cut::Answer, "");
     // `Any`: appended again, it would be there twice.
     let command = Append { side_rows: vec![audit(1, "once")], ..one(stream(1), Expected::Any) };
     assert_eq!(appender.append(command).await.expect("accepted"), committed(2, 2));
@@ -33,9 +33,9 @@ async fn a_commit_whose_answer_is_lost_is_found_and_not_doubled() {
 #[tokio::test]
 async fn a_lost_answer_to_side_rows_alone_is_found_as_well() {
     let database = database().await;
-    let proxy = Proxy::start(&database).await;
-    let appender = appender_at(proxy.config(&database));
-    proxy.arm(Cut::Answer);
+    let proxy = Proxy::start(&database.url()).await;
+    let appender = appender_at(proxy.url().parse().expect("a URL"));
+    proxy.cut(Cut::Answer, "");
     let command = Append { side_rows: vec![audit(1, "once")], ..Append::default() };
     assert_eq!(appender.append(command).await.expect("accepted"), committed(0, 0));
     assert!(proxy.has_cut());
@@ -45,9 +45,9 @@ async fn a_lost_answer_to_side_rows_alone_is_found_as_well() {
 #[tokio::test]
 async fn a_commit_that_does_not_arrive_is_sent_again() {
     let database = database().await;
-    let proxy = Proxy::start(&database).await;
-    let appender = appender_at(proxy.config(&database));
-    proxy.arm(Cut::Request);
+    let proxy = Proxy::start(&database.url()).await;
+    let appender = appender_at(proxy.url().parse().expect("a URL"));
+    proxy.cut(Cut::Request, "");
     let command = Append { key: key(7, 1), ..one(stream(1), Expected::NoStream) };
     assert_eq!(appender.append(command).await.expect("accepted"), committed(1, 1));
     assert!(proxy.has_cut());
@@ -58,8 +58,8 @@ async fn a_commit_that_does_not_arrive_is_sent_again() {
 #[tokio::test]
 async fn connections_that_are_killed_under_load_lose_and_double_nothing() {
     let database = database().await;
-    let proxy = Proxy::start(&database).await;
-    let appenders = [appender(&database), appender_at(proxy.config(&database))];
+    let proxy = Proxy::start(&database.url()).await;
+    let appenders = [appender(&database), appender_at(proxy.url().parse().expect("a URL"))];
     let writers = (0..20_u128).map(|n| {
         let appender = &appenders[usize::try_from(n % 2).expect("small")];
         async move {
@@ -76,7 +76,7 @@ async fn connections_that_are_killed_under_load_lose_and_double_nothing() {
     let killer = async {
         let client = database.connect().await;
         for cut in [Cut::Answer, Cut::Request, Cut::Answer] {
-            proxy.arm(cut);
+            proxy.cut(cut, "");
             client
                 .execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity

@@ -7,7 +7,6 @@ mod faults;
 mod fence;
 mod follow;
 mod log;
-mod proxy;
 mod schema;
 mod store;
 mod support;
