@@ -320,7 +320,7 @@ fn keys() -> &'static hatch_simulator::KeyPair {
     &KEYS
 }
 
-async fn simulate(url: &str) -> (String, CancellationToken, JoinHandle<()>) {
+pub(crate) async fn simulate(url: &str) -> (String, CancellationToken, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
     let config = hatch_simulator::Config {

@@ -74,7 +74,8 @@ async fn health() -> Json<Health> {
     get, path = "/ready", operation_id = "ready", tag = "operations",
     responses(
         (status = 200, description = "`ready` or `degraded`.", body = Readiness),
-        (status = 503, description = "`unavailable`: PostgreSQL is away or has another schema.",
+        (status = 503, description = "`unavailable`: PostgreSQL is away or has another schema, or \
+                                      the process is shutting down.",
          body = Readiness)
     )
 )]

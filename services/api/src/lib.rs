@@ -6,6 +6,7 @@
 
 pub mod commands;
 pub mod compat;
+mod drain;
 mod extract;
 pub mod health;
 pub mod live;
@@ -17,6 +18,7 @@ mod service;
 mod stall;
 pub mod webhooks;
 
+pub use drain::{Drain, Ending};
 pub use problem::Problem;
 pub use request::{RequestStats, RouteStats};
 pub use service::{app, serve};

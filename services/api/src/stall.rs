@@ -25,7 +25,7 @@ impl Listener for StallListener {
 
     async fn accept(&mut self) -> (StallStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        (StallStream { stream, stall_max: self.stall_max, stalled: None }, address)
+        (StallStream::new(stream, self.stall_max), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -42,6 +42,10 @@ pub(crate) struct StallStream {
 }
 
 impl StallStream {
+    pub(crate) const fn new(stream: TcpStream, stall_max: Duration) -> Self {
+        Self { stream, stall_max, stalled: None }
+    }
+
     fn judge<T>(
         &mut self,
         context: &mut Context<'_>,

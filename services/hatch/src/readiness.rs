@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use hatch_api::Drain;
 use hatch_api::health::Dependency;
 use hatch_bus::{Bus, State};
 use hatch_eventstore::{Fence, FenceState};
@@ -48,6 +49,18 @@ pub(crate) fn dependencies(pool: Pool, fence: Fence, bus: Bus) -> Vec<Dependency
             }),
         },
     ]
+}
+
+/// A process that was told to end sends new clients elsewhere before it does.
+pub(crate) fn process(drain: Drain) -> Dependency {
+    Dependency {
+        name: "process",
+        required: true,
+        check: Box::new(move || {
+            let ends = drain.has_begun();
+            Box::pin(async move { if ends { Err("shutting down".to_owned()) } else { Ok(()) } })
+        }),
+    }
 }
 
 async fn bounded(check: impl Future<Output = Result<(), String>>) -> Result<(), String> {

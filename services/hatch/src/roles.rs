@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use deadpool_postgres::Pool;
+use hatch_api::{Drain, Ending};
 use hatch_bus::Bus;
 use hatch_domain::Environment;
 use hatch_domain::address::Address;
@@ -99,9 +100,10 @@ pub async fn run(
     process.spawn_workers(settings, roles, following.as_ref(), &mut workers)?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     let serving = shutdown.child_token();
-    let routes = process.routes(settings, roles, following.as_ref(), &serving)?;
-    let app = hatch_api::app(routes, new_id, Arc::clone(&process.stats.requests));
-    let mut api = tokio::spawn(hatch_api::serve(listener, app, serving.clone()));
+    let drain = Drain::new(ending(settings, roles), serving.clone());
+    let routes = process.routes(settings, roles, following.as_ref(), &drain)?;
+    let app = hatch_api::app(routes, new_id, Arc::clone(&process.stats.requests), &drain);
+    let mut api = tokio::spawn(hatch_api::serve(listener, app, drain));
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         result = &mut api => result.context("the HTTP interface")?.context("the HTTP interface"),
@@ -226,10 +228,11 @@ impl Process {
         settings: &Settings,
         roles: &BTreeSet<Role>,
         following: Option<&Following>,
-        shutdown: &CancellationToken,
+        drain: &Drain,
     ) -> anyhow::Result<Router> {
         let fence = self.head.fence().clone();
-        let dependencies = readiness::dependencies(self.pool.clone(), fence, self.bus.clone());
+        let mut dependencies = readiness::dependencies(self.pool.clone(), fence, self.bus.clone());
+        dependencies.push(readiness::process(drain.clone()));
         let mut routes = hatch_api::health::router(dependencies);
         routes = routes.merge(metrics::router(self.metrics(roles)));
         let read_model = ReadModel::new(self.pool.clone());
@@ -260,10 +263,10 @@ impl Process {
                 head: head.clone(),
                 feed: feed.clone(),
                 streams_max: LIVE_STREAMS_MAX,
-                shutdown: shutdown.clone(),
+                shutdown: drain.closed().clone(),
             }));
         }
-        if [Role::Command, Role::Query, Role::Webhook].iter().any(|role| roles.contains(role)) {
+        if has_api(roles) {
             routes = routes.merge(hatch_api::openapi::router());
         }
         if roles.contains(&Role::Webhook) {
@@ -376,6 +379,20 @@ impl Process {
             Ok(())
         });
         Ok(())
+    }
+}
+
+/// Whether clients or providers come to this process.
+fn has_api(roles: &BTreeSet<Role>) -> bool {
+    [Role::Command, Role::Query, Role::Webhook].iter().any(|role| roles.contains(role))
+}
+
+/// How the HTTP interface ends; where nobody comes, nobody has to be given notice.
+fn ending(settings: &Settings, roles: &BTreeSet<Role>) -> Ending {
+    let notice = if has_api(roles) { settings.shutdown.notice_ms } else { 0 };
+    Ending {
+        notice: Duration::from_millis(notice),
+        grace: Duration::from_millis(settings.shutdown.grace_ms),
     }
 }
 

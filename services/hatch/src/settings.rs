@@ -73,6 +73,8 @@ pub struct Settings {
     pub generic: Option<generic::Settings>,
     /// How the dispatcher works.
     pub dispatcher: DispatcherSettings,
+    /// How a process ends.
+    pub shutdown: ShutdownSettings,
     /// What is logged, and how.
     pub log: LogSettings,
     /// Where traces go.
@@ -117,6 +119,17 @@ pub struct DispatcherSettings {
     /// What becomes of attempts in doubt, for each provider: `look_up` (the default where the
     /// provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
+}
+
+/// How a process ends that is told to (`SIGTERM`).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShutdownSettings {
+    /// For how long requests are still taken, while `/ready` is 503 and each answer closes its
+    /// connection: as long as those who spread the load take to notice. `up` takes none at once.
+    pub notice_ms: u64,
+    /// How long requests may take after that.
+    pub grace_ms: u64,
 }
 
 /// What is logged, and how.
@@ -177,6 +190,7 @@ impl Default for Settings {
             sendgrid: None,
             generic: None,
             dispatcher: DispatcherSettings::default(),
+            shutdown: ShutdownSettings::default(),
             log: LogSettings::default(),
             telemetry: TelemetrySettings::default(),
         }
@@ -187,6 +201,12 @@ impl Default for BusSettings {
     fn default() -> Self {
         let hatch_bus::Settings { prefix, replicas, stream_bytes_max, .. } = Default::default();
         Self { prefix, replicas, stream_bytes_max }
+    }
+}
+
+impl Default for ShutdownSettings {
+    fn default() -> Self {
+        Self { notice_ms: 2_000, grace_ms: 10_000 }
     }
 }
 
@@ -308,6 +328,7 @@ fn development(simulator: &str) -> Figment {
         },
         "bus": { "stream_bytes_max": 1 << 30 },
         "log": { "filter": crate::logging::QUIET },
+        "shutdown": { "notice_ms": 0 },
         "dispatcher": {
             "lease_ms": 10_000,
             "timers_lag_ms": 1_000,

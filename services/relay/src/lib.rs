@@ -123,7 +123,7 @@ async fn term(leader: &mut Leader, session: Session) {
         let published = leader.published();
         let error = tokio::select! {
             biased;
-            () = session.lost() => return,
+            () = session.hold() => return,
             error = leader.lead(&session) => error,
         };
         failures = if leader.published() > published { 1 } else { failures + 1 };

@@ -18,10 +18,14 @@ const LOCK: i64 = 0x72_656c_6179;
 /// statement may take.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// The same for the server's side: it frees the lock of a leader whose machine is gone.
+/// How often the leader shows that it is at work, so that its session is not an idle one.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
+/// The same for the server's side: it frees the lock of a leader whose machine is gone, or whose
+/// process stands still.
 const OPTIONS: &str = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=1 \
      -c tcp_keepalives_count=3 -c tcp_user_timeout=5000 -c statement_timeout=4s \
-     -c application_name=hatch-relay";
+     -c idle_session_timeout=5s -c application_name=hatch-relay";
 
 const RECORDED: &str = "SELECT coalesce(max(generation), 0), \
          coalesce((SELECT max(epoch) FROM es.log_epoch), 0), \
@@ -95,9 +99,14 @@ impl Session {
         Ok(leads.then_some(Self { client, lost, _driver: driver }))
     }
 
-    /// Resolves when the session, and with it the lock, is lost.
-    pub(crate) async fn lost(&self) {
-        self.lost.cancelled().await;
+    /// Keeps the session, and with it the lock; returns when they are lost.
+    pub(crate) async fn hold(&self) {
+        while self.lost.run_until_cancelled(tokio::time::sleep(SIGN_OF_LIFE)).await.is_some() {
+            let shown = timeout(SILENCE_MAX, self.client.batch_execute("")).await;
+            if !matches!(shown, Ok(Ok(()))) {
+                return;
+            }
+        }
     }
 
     /// Why the server of this session is fenced, if it is.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,13 +32,15 @@ pub enum Fault {
     Reset,
 }
 
-/// Where a COMMIT meets its end, and the connection with it.
+/// What happens to a COMMIT, and to its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
-    /// On the way to the server: nothing is committed.
+    /// The connection ends when COMMIT is on its way to the server: nothing is committed.
     Request,
-    /// The server has committed, and its answer is lost.
+    /// It ends when the server has committed: its answer is lost.
     Answer,
+    /// The server commits, and from then on the client hears nothing, until [`Proxy::end`].
+    Silence,
 }
 
 /// A proxy in front of one server; without a fault it changes nothing. Dropping it ends its
@@ -89,8 +91,8 @@ impl Proxy {
         self.link.fault.send_replace(None);
     }
 
-    /// Cuts the next COMMIT of a transaction in which the client says `mark`, which may be empty;
-    /// the ones after it pass.
+    /// Cuts the next COMMIT of a transaction in which the client says `mark`, or of any without one;
+    /// those after it pass.
     pub fn cut(&self, cut: Cut, mark: &str) {
         *self.link.armed() = Some((cut, mark.as_bytes().to_vec()));
     }
@@ -103,7 +105,7 @@ impl Proxy {
 }
 
 impl Link {
-    fn armed(&self) -> std::sync::MutexGuard<'_, Option<(Cut, Vec<u8>)>> {
+    fn armed(&self) -> MutexGuard<'_, Option<(Cut, Vec<u8>)>> {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -156,8 +158,8 @@ async fn serve(listener: TcpListener, link: Arc<Link>) {
 struct Course {
     /// Something that was said did not arrive.
     lost: AtomicBool,
-    /// The answer to a COMMIT is waited for, to be lost.
-    cutting: AtomicBool,
+    /// The answer to a COMMIT is waited for, to be lost, with the connection or without.
+    cutting: OnceLock<Cut>,
 }
 
 async fn pass(mut client: TcpStream, link: Arc<Link>) {
@@ -203,7 +205,7 @@ async fn carry_requests(
         said.extend_from_slice(&bytes[..n]);
         match link.take_cut(&mut said) {
             Some(Cut::Request) => return,
-            Some(Cut::Answer) => course.cutting.store(true, Ordering::SeqCst),
+            Some(cut) => drop(course.cutting.set(cut)),
             None => {}
         }
         if server.write_all(&bytes[..n]).await.is_err() {
@@ -252,10 +254,11 @@ async fn carry_answers(
             }
             None => {}
         }
-        if course.cutting.load(Ordering::SeqCst) {
+        if let Some(cut) = course.cutting.get() {
+            course.lost.store(true, Ordering::SeqCst);
             swallowed.extend_from_slice(&bytes[..n]);
             // The tag of the answer: now it has happened.
-            if contains(&swallowed, COMMIT) {
+            if *cut == Cut::Answer && contains(&swallowed, COMMIT) {
                 return false;
             }
         } else if client.write_all(&bytes[..n]).await.is_err() {

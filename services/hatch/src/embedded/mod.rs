@@ -21,7 +21,7 @@ use anyhow::Context as _;
 
 pub use binaries::{NatsServer, PostgresInstallation};
 pub use folder::{Folder, Servers};
-pub(crate) use port::free_port;
+pub use port::free_port;
 
 use nats::Nats;
 use postgres::Postgres;

@@ -15,7 +15,7 @@ const RANGE: Range<u16> = 20_000..32_000;
 ///
 /// # Errors
 /// Every port of the range is taken.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
+pub fn free_port() -> anyhow::Result<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let width = u32::from(RANGE.end - RANGE.start);
     // Processes that start together begin far apart and so do not race for the same port.

@@ -1,0 +1,169 @@
+//! How the HTTP interface ends without cutting anybody off.
+//!
+//! 1. Notice: requests are taken as before, but each answer closes its connection, so that clients
+//!    come back by a new one, and who looks at `/ready` sends them elsewhere.
+//! 2. The listener closes, and a client that connects is refused. Connections that the system has
+//!    made by then are still served; open streams end.
+//! 3. A moment later connections on which nothing is asked are closed, and what was asked before is
+//!    finished.
+//! 4. What is unfinished at the end of the grace time is answered with a 503.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::Problem;
+use crate::stall::{StallListener, StallStream};
+
+/// How long a client that was just connected may take to send its request.
+const FIRST_REQUEST_MAX: Duration = Duration::from_millis(250);
+
+/// How long the last answers may take to be written.
+const LAST_ANSWERS_MAX: Duration = Duration::from_secs(1);
+
+/// How long the steps of the end take.
+#[derive(Debug, Clone, Copy)]
+pub struct Ending {
+    /// How long requests are taken after the end was asked for.
+    pub notice: Duration,
+    /// How long after that they may take to be finished.
+    pub grace: Duration,
+}
+
+/// The end of an HTTP interface, as its parts see it; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    ending: Ending,
+    begun: CancellationToken,
+    closed: CancellationToken,
+    settled: CancellationToken,
+    overdue: CancellationToken,
+}
+
+impl Drain {
+    /// An end that begins with `shutdown`.
+    #[must_use]
+    pub fn new(ending: Ending, shutdown: CancellationToken) -> Self {
+        let [closed, settled, overdue] = Default::default();
+        Self { ending, begun: shutdown, closed, settled, overdue }
+    }
+
+    /// Whether the end was asked for.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun.is_cancelled()
+    }
+
+    /// Cancelled when nobody can connect any more: streams that are open end.
+    #[must_use]
+    pub const fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
+    /// When connections without a request are closed.
+    pub(crate) fn settled(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.settled.clone().cancelled_owned()
+    }
+
+    /// Takes the steps, once the end has begun, each in its time.
+    pub(crate) async fn run(&self) {
+        let Ending { notice, grace } = self.ending;
+        self.begun.cancelled().await;
+        sleep(notice).await;
+        self.closed.cancel();
+        sleep(FIRST_REQUEST_MAX.min(notice)).await;
+        self.settled.cancel();
+        sleep(grace).await;
+        self.overdue.cancel();
+        sleep(LAST_ANSWERS_MAX).await;
+    }
+
+    /// Answers what takes longer than the end allows.
+    pub(crate) async fn in_time(self, request: Request, next: Next) -> Response {
+        let detail = "this process is shutting down: repeat the request with the same \
+             Idempotency-Key";
+        match self.overdue.run_until_cancelled_owned(next.run(request)).await {
+            Some(response) => response,
+            None => Problem::unavailable(detail).into_response(),
+        }
+    }
+
+    /// Has the client come back by another connection, once the end has begun.
+    pub(crate) async fn closing(self, request: Request, next: Next) -> Response {
+        let mut response = next.run(request).await;
+        if self.has_begun() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    }
+}
+
+/// A listener that closes in time, and hands out every connection that was made by then.
+pub(crate) struct DrainListener {
+    listener: Option<StallListener>,
+    address: SocketAddr,
+    /// Connections that were made and not yet taken when it closed.
+    last: VecDeque<(StallStream, SocketAddr)>,
+    closed: CancellationToken,
+}
+
+impl DrainListener {
+    pub(crate) fn new(listener: StallListener, drain: &Drain) -> io::Result<Self> {
+        let (address, closed) = (listener.local_addr()?, drain.closed.clone());
+        Ok(Self { listener: Some(listener), address, last: VecDeque::new(), closed })
+    }
+}
+
+impl Listener for DrainListener {
+    type Io = StallStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (StallStream, SocketAddr) {
+        if let Some(listener) = &mut self.listener {
+            tokio::select! {
+                biased;
+                () = self.closed.cancelled() => {}
+                accepted = listener.accept() => return accepted,
+            }
+        }
+        if let Some(StallListener { listener, stall_max }) = self.listener.take() {
+            let last = close(listener).into_iter();
+            self.last =
+                last.map(|(stream, from)| (StallStream::new(stream, stall_max), from)).collect();
+        }
+        match self.last.pop_front() {
+            Some(accepted) => accepted,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.address)
+    }
+}
+
+/// Closes `listener`; what the system has connected until then, which would be reset otherwise.
+fn close(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let mut last = Vec::new();
+    let Ok(listener) = listener.into_std() else { return last };
+    // It does not block: the first error is that nobody is left.
+    while let Ok((stream, from)) = listener.accept() {
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            last.push((stream, from));
+        }
+    }
+    last
+}
