@@ -2,7 +2,7 @@
 //! what they are told.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -41,11 +41,12 @@ pub(crate) struct Told {
 }
 
 struct Shared {
-    /// The instances; a client goes to the next when one refuses the connection.
+    /// The instances, asked in turn; when one refuses the connection, the next.
     urls: Vec<String>,
     http: reqwest::Client,
     run: String,
     next: AtomicU64,
+    turn: AtomicUsize,
     ending: AtomicBool,
     told: Mutex<Told>,
 }
@@ -57,6 +58,7 @@ impl Clients {
             http: hatch::http_client(ANSWER_MAX).expect("a client"),
             run: crate::harness::unique(),
             next: AtomicU64::new(0),
+            turn: AtomicUsize::new(0),
             ending: AtomicBool::new(false),
             told: Mutex::default(),
         });
@@ -125,7 +127,8 @@ impl Shared {
         path: &str,
         fill: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Option<Response> {
-        for url in &self.urls {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        for url in self.urls.iter().cycle().skip(turn % self.urls.len()).take(self.urls.len()) {
             let begun = Instant::now();
             let asked =
                 fill(self.http.request(method.clone(), format!("{url}{path}"))).send().await;

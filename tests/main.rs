@@ -33,6 +33,7 @@ mod random_input;
 mod rebuild;
 mod restore;
 mod send;
+mod shutdown;
 mod stops;
 mod telemetry;
 mod time_travel;

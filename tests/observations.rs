@@ -3,9 +3,11 @@
 //! A webhook role of the test's own understands every signed request as what the test wrote.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use hatch_api::webhooks::{Account, Webhooks};
+use hatch_api::{Drain, Ending};
 use hatch_domain::Environment;
 use hatch_domain::address::Address;
 use hatch_domain::conversation::conversation_id;
@@ -76,8 +78,10 @@ impl Role {
             }],
             stats: Arc::default(),
         });
-        let app = hatch_api::app(router, || SystemEnvironment.new_id(), Arc::default());
-        tokio::spawn(hatch_api::serve(listener, app, shutdown.clone()));
+        let ending = Ending { notice: Duration::ZERO, grace: Duration::from_secs(1) };
+        let drain = Drain::new(ending, shutdown.clone());
+        let app = hatch_api::app(router, || SystemEnvironment.new_id(), Arc::default(), &drain);
+        tokio::spawn(hatch_api::serve(listener, app, drain));
         Self { address, says, shutdown }
     }
 
