@@ -6,19 +6,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use hatch_eventstore::testing::TestDatabase;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::checker::Journal;
+use crate::checker::{Evidence, Journal};
+use crate::fleet::eventually;
 
 const CLIENTS: usize = 4;
 /// Between two messages of a client, and two tries of one.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The contract's five seconds for a `503`, and what a busy machine takes beside.
-pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(8);
+const ANSWER_MAX: Duration = Duration::from_secs(8);
 /// How long the last requests may take to be accepted.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Every so many messages are sent twice, as by a client that has lost the answer.
@@ -80,6 +82,36 @@ impl Clients {
         let ended = tokio::time::timeout(PATIENCE, self.tasks.join_all()).await;
         ended.expect("every message is accepted in the end");
         std::mem::take(&mut *self.shared.told())
+    }
+}
+
+impl Told {
+    /// Every message is delivered, once, as log, read models and provider say, and no client saw what
+    /// it must not.
+    pub(crate) async fn assert_sound(
+        &self,
+        database: &TestDatabase,
+        simulator: &str,
+        http: &reqwest::Client,
+    ) {
+        assert!(self.violations.is_empty(), "{:#?}", self.violations);
+        let sent = self.journal.sent.len();
+        let session = database.connect().await;
+        let sql = "SELECT (SELECT count(*) FROM rm.messages WHERE status = 'delivered'), \
+             (SELECT max(position) FROM es.events) = (SELECT min(position) FROM es.checkpoints)";
+        eventually("all are delivered", async || {
+            let row = session.query_one(sql, &[]).await.expect("the read models");
+            let (delivered, at_rest): (i64, bool) = (row.get(0), row.get(1));
+            (usize::try_from(delivered) == Ok(sent) && at_rest).then_some(())
+        })
+        .await;
+        session.close().await;
+        let journal = self.journal.clone();
+        let evidence = Evidence::gather(&database.url(), simulator, http, journal).await;
+        let violations = evidence.violations();
+        assert!(violations.is_empty(), "{violations:#?}");
+        assert_eq!(evidence.record.len(), sent);
+        assert!(evidence.record.iter().all(|line| line["calls"] == 1), "each was asked for once");
     }
 }
 

@@ -10,7 +10,6 @@ use hatch_bus::testing::TestBus;
 use hatch_eventstore::testing::{Cut, Fault, Proxy};
 use serde_json::json;
 
-use crate::checker::Evidence;
 use crate::clients::{Clients, Told};
 use crate::harness::{CUSTOMER, Hatch};
 
@@ -70,7 +69,7 @@ async fn survives(server: Server, fault: Fault, lasting: Duration) -> Told {
     let before = clients.accepted();
     accepted(&hatch, &clients, before + MESSAGES).await;
     let told = clients.finish().await;
-    assert_sound(&hatch, &told).await;
+    told.assert_sound(&hatch.database, &hatch.simulator, &hatch.http).await;
     hatch.finish().await;
     told
 }
@@ -87,28 +86,6 @@ async fn accepted(hatch: &Hatch, clients: &Clients, count: usize) {
     hatch
         .eventually("enough is accepted", async |_| (clients.accepted() >= count).then_some(()))
         .await;
-}
-
-/// Every message is delivered, once, as log, read models and provider say.
-async fn assert_sound(hatch: &Hatch, told: &Told) {
-    assert!(told.violations.is_empty(), "{:#?}", told.violations);
-    let undelivered = "SELECT count(*) FROM rm.messages WHERE status <> 'delivered'";
-    let shown = "SELECT count(*) FROM rm.messages";
-    let sent = i64::try_from(told.journal.sent.len()).expect("few");
-    hatch
-        .eventually("all are delivered", async |hatch| {
-            let (shown, undelivered) = (hatch.count(shown).await, hatch.count(undelivered).await);
-            (shown == sent && undelivered == 0).then_some(())
-        })
-        .await;
-    hatch.settled().await;
-    let journal = told.journal.clone();
-    let database_url = hatch.database.url();
-    let evidence = Evidence::gather(&database_url, &hatch.simulator, &hatch.http, journal).await;
-    let violations = evidence.violations();
-    assert!(violations.is_empty(), "{violations:#?}");
-    assert_eq!(evidence.record.len(), told.journal.sent.len());
-    assert!(evidence.record.iter().all(|line| line["calls"] == 1), "each was asked for once");
 }
 
 /// With NATS in trouble no client notices anything.

@@ -15,8 +15,6 @@ use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::checker::Evidence;
-use crate::clients::Told;
 use crate::harness::{ACCOUNT, simulate};
 use crate::process::send_signal;
 
@@ -194,28 +192,6 @@ impl Fleet {
         })
         .await;
     }
-
-    /// Every message is delivered, once, as log, read models and provider say, and no client saw what
-    /// it must not.
-    pub(crate) async fn assert_sound(&self, told: &Told) {
-        assert!(told.violations.is_empty(), "{:#?}", told.violations);
-        let delivered = "SELECT count(*) FROM rm.messages WHERE status = 'delivered'";
-        let behind = "SELECT (SELECT coalesce(max(position), 0) FROM es.events) \
-             - (SELECT min(position) FROM es.checkpoints)";
-        let sent = told.journal.sent.len();
-        eventually("all are delivered", async || {
-            let all = self.count(delivered).await == i64::try_from(sent).expect("few");
-            (all && self.count(behind).await == 0).then_some(())
-        })
-        .await;
-        let journal = told.journal.clone();
-        let url = self.database.url();
-        let evidence = Evidence::gather(&url, &self.simulator, &self.http, journal).await;
-        let violations = evidence.violations();
-        assert!(violations.is_empty(), "{violations:#?}");
-        assert_eq!(evidence.record.len(), sent);
-        assert!(evidence.record.iter().all(|line| line["calls"] == 1), "asked for once");
-    }
 }
 
 impl Member {
@@ -247,8 +223,8 @@ impl Member {
     pub(crate) async fn metric(&self, http: &reqwest::Client, name: &str) -> Option<f64> {
         let answer = http.get(format!("{}/metrics", self.url)).send().await.ok()?;
         let text = answer.text().await.ok()?;
-        let values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix("{} "));
-        values.last()?.parse().ok()
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("{} "));
+        value?.parse().ok()
     }
 }
 

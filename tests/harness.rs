@@ -205,18 +205,6 @@ impl Hatch {
         self.count("SELECT count(*) FROM es.events").await
     }
 
-    /// Waits until the read models show all of the log, and it grows no more.
-    pub(crate) async fn settled(&self) {
-        let behind = "SELECT (SELECT coalesce(max(position), 0) FROM es.events) \
-             - (SELECT min(position) FROM es.checkpoints)";
-        self.eventually("the log is at rest", async |hatch| {
-            let length = hatch.log_length().await;
-            let read = hatch.count(behind).await == 0;
-            (read && hatch.log_length().await == length).then_some(())
-        })
-        .await;
-    }
-
     pub(crate) async fn count(&self, sql: &str) -> i64 {
         self.rows(sql).await[0].get(0)
     }

@@ -153,7 +153,7 @@ async fn a_rolling_restart_is_not_noticed_by_any_client() {
     let told = clients.finish().await;
     let others = told.answers.keys().filter(|status| !matches!(status, 200 | 202));
     assert_eq!(others.count(), 0, "{:?}", told.answers);
-    fleet.assert_sound(&told).await;
+    told.assert_sound(&fleet.database, &fleet.simulator, &fleet.http).await;
 }
 
 /// Waits until so many more are accepted.
