@@ -86,8 +86,8 @@ impl Clients {
 }
 
 impl Told {
-    /// Every message is delivered, once, as log, read models and provider say, and no client saw what
-    /// it must not.
+    /// Every message is delivered, once, as log, read models and provider say, and no client saw
+    /// what it must not.
     pub(crate) async fn assert_sound(
         &self,
         database: &TestDatabase,

@@ -1,5 +1,5 @@
-//! What the network does to PostgreSQL and NATS, under load: no message is lost or doubled, and every
-//! request is answered in time, by a `202` or by a `503` that says when to come back.
+//! What the network does to PostgreSQL and NATS, under load: no message is lost or doubled, and
+//! every request is answered in time, by a `202` or by a `503` that says when to come back.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Processes that stand still (`SIGSTOP`) in the worst moment, and go on later: the others take over,
-//! and what comes too late changes nothing.
+//! Processes that stand still (`SIGSTOP`) in the worst moment, and go on later: the others take
+//! over, and what comes too late changes nothing.
 
 use std::time::{Duration, Instant};
 

@@ -91,8 +91,8 @@ impl Proxy {
         self.link.fault.send_replace(None);
     }
 
-    /// Cuts the next COMMIT of a transaction in which the client says `mark`, or of any without one;
-    /// those after it pass.
+    /// Cuts the next COMMIT of a transaction in which the client says `mark`, or of any if it is
+    /// empty; those after it pass.
     pub fn cut(&self, cut: Cut, mark: &str) {
         *self.link.armed() = Some((cut, mark.as_bytes().to_vec()));
     }
