@@ -10,6 +10,7 @@ mod checker;
 mod compat;
 mod crash;
 mod dispatch;
+mod doctor;
 mod due;
 mod generations;
 mod generic;
