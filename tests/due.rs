@@ -19,7 +19,7 @@ use crate::dispatch::{NOBODY_DISPATCHES, claim, execute};
 use crate::harness::{CUSTOMER, Hatch, SENDER};
 
 /// A recipient whose requests vanish, and one whose requests are never answered.
-const HOLE: &str = "+18045550503";
+pub(crate) const HOLE: &str = "+18045550503";
 const MUTE: &str = "+18045550504";
 
 /// A port where nobody listens.
@@ -41,7 +41,7 @@ fn hurried(settings: &mut Settings) {
     dispatcher.retry.attempts_max = 2;
 }
 
-fn with_policy(policy: DoubtPolicy) -> impl FnOnce(&mut Settings) {
+pub(crate) fn with_policy(policy: DoubtPolicy) -> impl FnOnce(&mut Settings) {
     move |settings| {
         hurried(settings);
         settings.dispatcher.in_doubt = BTreeMap::from([("twilio".to_owned(), policy)]);

@@ -29,7 +29,7 @@ async fn a_halted_projection_is_shown_and_stops_nobody_else() {
 }
 
 /// As a newer hatch would, whose events this build does not know.
-async fn append_an_event_of_the_future(hatch: &Hatch) {
+pub(crate) async fn append_an_event_of_the_future(hatch: &Hatch) {
     let session = hatch.database.connect().await;
     let tenant = TenantId::DEFAULT.0;
     session

@@ -11,6 +11,7 @@ mod clients;
 mod compat;
 mod crash;
 mod dispatch;
+mod doctor;
 mod due;
 mod faults;
 mod fleet;

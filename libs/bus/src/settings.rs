@@ -37,6 +37,14 @@ impl Settings {
     /// Longest prefix.
     const PREFIX_CHARS_MAX: usize = 32;
 
+    /// Refuses settings that cannot be used.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first of them.
+    pub fn check(&self) -> Result<(), Error> {
+        self.servers().map(drop)
+    }
+
     /// The servers, once all settings are found usable.
     pub(crate) fn servers(&self) -> Result<Vec<ServerAddr>, Error> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);

@@ -128,7 +128,13 @@ impl Bus {
                 .await
                 .map_err(Error::request("delete the event stream's older generation"))?;
         }
-        let config = Config {
+        let created = api.create_stream(self.config(generation, first_position)).await;
+        created.map(drop).map_err(Error::request("create the event stream"))
+    }
+
+    /// What a generation's stream is to be.
+    pub(crate) fn config(&self, generation: i32, first_position: i64) -> Config {
+        Config {
             name: self.stream_name(generation),
             subjects: vec![subject::all(&self.settings().prefix)],
             description: Some("The log of hatch: sequence = position".to_owned()),
@@ -142,9 +148,7 @@ impl Bus {
             allow_direct: true,
             deny_delete: true,
             ..Config::default()
-        };
-        let created = api.create_stream(config).await;
-        created.map(drop).map_err(Error::request("create the event stream"))
+        }
     }
 
     /// The name of a generation's stream, such as `HATCH_EVENTS_1`.

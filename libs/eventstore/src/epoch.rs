@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio_postgres::config::Host;
 use tokio_postgres::types::ToSql;
@@ -30,6 +31,10 @@ const REPORT: &str = "WITH reported AS ( \
          SELECT $1, $2 WHERE $1 = (SELECT max(epoch) FROM es.log_epoch) \
          ON CONFLICT DO NOTHING RETURNING epoch) \
      SELECT pg_notify('hatch_fence', '') FROM reported";
+/// A regression has its time on record. A server becomes another one while it is down, so it is that at
+/// the earliest since it started; only a promotion comes later.
+const CLOSED_SINCE: &str = "SELECT coalesce( \
+         (SELECT at FROM es.log_regressions WHERE epoch = $1 AND $2), pg_postmaster_start_time())";
 const EVENT_AT: &str = "SELECT event_id FROM es.events WHERE position = $1";
 const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 /// Host and deployment's name are left to the first process that works in the new epoch: whoever
@@ -400,6 +405,15 @@ pub async fn fence_state(client: &Client, place: &Place) -> Result<FenceState, E
     let found = Identity::read(client, place).await?;
     let look = Look::of(&client.query_one(LOOK, &[]).await?)?;
     Ok(look.state(&found, None))
+}
+
+/// When the fence was closed, at the earliest.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn fence_closed_since(client: &Client, closed: &Closed) -> Result<DateTime<Utc>, Error> {
+    let regressed = matches!(closed, Closed::Regressed { .. });
+    client.query_one(CLOSED_SINCE, &[&closed.epoch(), &regressed]).await?.try_get(0)
 }
 
 /// Fills in what the epoch's record lacks.

@@ -30,8 +30,8 @@ pub use appender::{Appender, AppenderConfig, AppenderStats};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use environment::SystemEnvironment;
 pub use epoch::{
-    BusEnd, Closed, Fence, FenceState, Identity, Lifted, Place, fence_state, lift_fence,
-    report_regression,
+    BusEnd, Closed, Fence, FenceState, Identity, Lifted, Place, fence_closed_since, fence_state,
+    lift_fence, report_regression,
 };
 pub use event::{Metadata, NewEvent, RecordedEvent};
 pub use feed::{Feed, FeedPublisher};

@@ -49,6 +49,12 @@ pub(crate) const STREAMS: &str = select_events!(
 const AT: &str = select_events!("WHERE position = $1");
 const POSITIONS: &str = select_events!("WHERE position = ANY($1) ORDER BY position");
 const RECORDED_AT: &str = "SELECT recorded_at FROM es.events WHERE position = $1";
+/// By their bounds, which say what a partition is for.
+const PARTITIONS_AHEAD: &str = "SELECT count(*) FROM pg_inherits AS i \
+     JOIN pg_class AS c ON c.oid = i.inhrelid \
+     WHERE i.inhparent = 'es.events'::regclass \
+       AND (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \\(''(\\d+)''\\)'))[1]::bigint \
+           > (SELECT coalesce(max(position), 0) + 1 FROM es.events)";
 const COMMAND: &str = "SELECT request_hash, first_position, last_position FROM es.commands \
      WHERE command_key = $1";
 
@@ -247,6 +253,21 @@ impl Log {
                 }
             }
             Ok(Position(low))
+        })
+        .await
+    }
+
+    /// How many partitions wait for the positions to come, beside the one that is being filled. Appends
+    /// stop when the last is full.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`].
+    pub async fn partitions_ahead(&self) -> Result<i64, LogError> {
+        in_time(async {
+            let client = self.client().await?;
+            let statement = client.prepare_cached(PARTITIONS_AHEAD).await.map_err(unavailable)?;
+            let row = client.query_one(&statement, &[]).await.map_err(unavailable)?;
+            row.try_get(0).map_err(unavailable)
         })
         .await
     }

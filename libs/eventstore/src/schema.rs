@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use chrono::{DateTime, Utc};
 use refinery::Runner;
 use tokio_postgres::{Client, error::SqlState};
 
@@ -109,6 +110,25 @@ impl Schema {
             Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(0),
             Err(error) => Err(SchemaError::Postgres(error)),
         }
+    }
+
+    /// When the database came to the version that it has; `None` when it was never migrated.
+    ///
+    /// # Errors
+    /// [`SchemaError::Postgres`] when the history cannot be read.
+    pub async fn changed_at(&self, client: &Client) -> Result<Option<DateTime<Utc>>, SchemaError> {
+        let sql = format!("SELECT max(applied_on::timestamptz) FROM {}", self.history_table());
+        match client.query_one(&sql, &[]).await {
+            Ok(row) => row.try_get(0).map_err(SchemaError::Postgres),
+            Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(None),
+            Err(error) => Err(SchemaError::Postgres(error)),
+        }
+    }
+
+    /// The PostgreSQL schema's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The version that this build expects: its last migration's.

@@ -30,7 +30,7 @@ pub use projection::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX, Projection,
 pub use query::{
     Conversation, ConversationFilter, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Message,
     MessageFilter, Moment, MomentError, Page, PageError, ProjectionState, ProjectionStatus,
-    QueryError, ReadModel, SentAs, WebhookContent, WebhookFilter, WebhookOutcome,
+    QueryError, ReadModel, SentAs, TALLY_MAX, Tally, WebhookContent, WebhookFilter, WebhookOutcome,
 };
 pub use rebuild::rebuild;
 pub use replica::Progress;

@@ -37,6 +37,7 @@ pub use crate::due::{DoubtPolicy, Waits};
 pub use crate::retry::RetryPolicy;
 pub use crate::stats::Stats;
 use crate::timers::Timers;
+pub use crate::timers::observe::{Observed, observe};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/dispatcher");

@@ -50,9 +50,10 @@ pub enum Command {
     #[command(after_help = "Example: HATCH_SIMULATOR_LISTEN=127.0.0.1:8089 hatch simulator\n\
         Its record: curl http://127.0.0.1:8089/_sim/messages")]
     Simulator,
-    /// Check configuration and servers, and say what to do.
-    #[command(after_help = "Example: hatch doctor\nExit status 1 when something is wrong.")]
-    Doctor,
+    /// Check configuration and servers, and say what is wrong, since when, and what to do.
+    #[command(after_help = "Example: hatch doctor\n\
+        Exit status 1 when something is wrong; a warning is not. docs/operations.md explains each line.")]
+    Doctor(Doctor),
     /// Send messages against a running `hatch up`, and show what happened to them.
     #[command(after_help = "Example: hatch demo   (in the folder where `./dev up` runs)")]
     Demo(Demo),
@@ -62,6 +63,14 @@ pub enum Command {
     /// Run a command with private servers for tests.
     #[command(hide = true)]
     WithServers(WithServers),
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Flags of `up`.

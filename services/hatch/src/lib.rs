@@ -83,7 +83,9 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Fence(cli::Fence::Lift) => {
             commands::fence::lift(&commands::running(settings)?).await?;
         }
-        Command::Doctor => return commands::doctor::run(commands::running(settings)?).await,
+        Command::Doctor(flags) => {
+            return Box::pin(commands::doctor::run(settings, flags.json)).await;
+        }
         Command::Demo(flags) => demo::run(&settings, flags).await?,
         Command::Openapi | Command::WithServers(_) => {}
     }

@@ -433,6 +433,25 @@ pub(crate) fn place(settings: &Settings, postgres: &tokio_postgres::Config) -> P
     Place::new(postgres, settings.database_host.clone(), settings.deployment.clone())
 }
 
+/// Everything but its accounts that keeps a process of all roles from starting, each with its key.
+pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
+    let bus = settings.bus().and_then(|bus| Ok(bus.check()?));
+    let checks = [
+        postgres(settings).map(drop),
+        bus,
+        default_sender(settings).map(drop),
+        default_email_sender(settings).map(drop),
+        dispatcher_config(settings).map(drop),
+    ];
+    checks.into_iter().filter_map(Result::err).collect()
+}
+
+/// Refuses accounts that keep a process from starting.
+pub(crate) fn check_accounts(settings: &Settings) -> anyhow::Result<()> {
+    sending_accounts(settings)?;
+    webhook_accounts(settings).map(drop)
+}
+
 async fn check_schema(pool: &Pool) -> anyhow::Result<()> {
     let client = pool.get().await.context("failed to reach PostgreSQL")?;
     for schema in crate::schemas() {

@@ -11,6 +11,7 @@
 mod decision;
 mod envelope;
 mod leader;
+mod observe;
 mod session;
 mod status;
 mod trace;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use leader::Leader;
+pub use observe::{Generation, Observed, observe};
 use session::Session;
 pub use status::{Status, StatusHandle};
 

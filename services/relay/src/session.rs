@@ -12,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::Error;
 
 /// The advisory lock of the leader ("relay" in ASCII).
-const LOCK: i64 = 0x72_656c_6179;
+pub(crate) const LOCK: i64 = 0x72_656c_6179;
 
 /// How long either side may be silent before the session counts as lost, and connecting or a
 /// statement may take.

@@ -318,11 +318,12 @@ impl Worker {
         self.backoff = (self.backoff * 2).min(BACKOFF.1);
     }
 
-    /// Makes partitions when the log has entered another one.
+    /// Makes partitions when the log has entered another one, or when that failed before.
     async fn reached(&mut self, head: Position) {
         let partition = head.0 / PARTITION_EVENTS;
-        if self.partition.replace(partition).is_some_and(|before| before != partition)
-            && let Some(session) = &self.session
+        let entered = self.partition.replace(partition).is_some_and(|before| before != partition);
+        if let Some(session) = &mut self.session
+            && (entered || session.lacks_partitions())
         {
             session.ensure_partitions().await;
         }

@@ -10,7 +10,7 @@
 //!   thrown away.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures::future::{join_all, try_join_all};
@@ -33,6 +33,9 @@ const FLIGHT_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Partitions made in advance, 10 million positions each.
 const PARTITIONS_AHEAD: i32 = 3;
+
+/// Between two tries to make them.
+const PARTITIONS_PAUSE: Duration = Duration::from_secs(5);
 
 /// Durable commits; plans that stay good while tables grow from nothing; and limits that free the
 /// log's lock when this process stalls or vanishes.
@@ -82,6 +85,8 @@ pub(super) struct Session {
     identity: Identity,
     statements: Statements,
     side_rows: HashMap<&'static str, Statement>,
+    /// When making partitions in advance failed, if that is how the last try ended.
+    partitions_failed: Option<Instant>,
 }
 
 struct Statements {
@@ -187,7 +192,13 @@ impl Session {
             notify,
             event_at,
         };
-        let session = Self { connection, identity, statements, side_rows: HashMap::new() };
+        let mut session = Self {
+            connection,
+            identity,
+            statements,
+            side_rows: HashMap::new(),
+            partitions_failed: None,
+        };
         session.ensure_partitions().await;
         Ok(session)
     }
@@ -211,15 +222,23 @@ impl Session {
         !self.connection.is_closed()
     }
 
+    /// Whether it is time to try again to make partitions.
+    pub(super) fn lacks_partitions(&self) -> bool {
+        self.partitions_failed.is_some_and(|failed| failed.elapsed() >= PARTITIONS_PAUSE)
+    }
+
     /// Makes partitions ahead of the head. Failing is not urgent: there are some in advance.
-    pub(super) async fn ensure_partitions(&self) {
+    pub(super) async fn ensure_partitions(&mut self) {
         let made = within(FLIGHT_TIMEOUT, async {
             let made = self.connection.execute(ENSURE_PARTITIONS, &[&PARTITIONS_AHEAD]).await;
             made.map_err(not_committed)
         });
-        if let Err(failure) = made.await {
+        let made = made.await;
+        self.partitions_failed = made.is_err().then(Instant::now);
+        if let Err(failure) = made {
             tracing::warn!(
                 ?failure,
+                retry_in = ?PARTITIONS_PAUSE,
                 "partitions of the log not made in advance; appends stop when the last is full"
             );
         }

@@ -131,3 +131,23 @@ async fn a_missing_partition_is_made_instead_of_refusing_the_command() {
     let appended = appender.append(one(stream(1), Expected::Any)).await.expect("accepted");
     assert_eq!(appended, committed(40_000_000, 40_000_000));
 }
+
+#[tokio::test]
+async fn partitions_that_could_not_be_made_are_made_later() {
+    let database = database().await;
+    let client = database.connect().await;
+    let away = "ALTER FUNCTION es.ensure_partitions(int) RENAME TO away;
+        ALTER TABLE es.events DETACH PARTITION es.events_000003; DROP TABLE es.events_000003";
+    client.batch_execute(away).await.expect("a superuser may");
+    let (appender, log) = (appender(&database), log(&database));
+    appender.append(one(stream(1), Expected::Any)).await.expect("accepted");
+    assert_eq!(log.partitions_ahead().await.expect("readable"), 2);
+
+    let back = "ALTER FUNCTION es.away(int) RENAME TO ensure_partitions";
+    client.batch_execute(back).await.expect("a superuser may");
+    eventually("the partition is made", || async {
+        appender.append(one(stream(1), Expected::Any)).await.expect("accepted");
+        log.partitions_ahead().await.expect("readable") == 3
+    })
+    .await;
+}

@@ -30,11 +30,13 @@ use crate::Error;
 /// the events. So the disk need not be waited for.
 const DO_NOT_WAIT_FOR_DISK: &str = "SET LOCAL synchronous_commit = off";
 
+/// A projector that is started again and halts at the same event says nothing new.
 const RECORD_HALT: &str = "
-    INSERT INTO rm.projection_halts (projection, version, position, reason)
+    INSERT INTO rm.projection_halts AS h (projection, version, position, reason)
     VALUES ($1, $2, $3, $4)
     ON CONFLICT (projection, version) DO UPDATE
-       SET position = EXCLUDED.position, reason = EXCLUDED.reason, halted_at = now()";
+       SET position = EXCLUDED.position, reason = EXCLUDED.reason,
+           halted_at = CASE WHEN h.position = EXCLUDED.position THEN h.halted_at ELSE now() END";
 
 /// Something that follows the log with a checkpoint of its own, and the read models that it writes.
 ///

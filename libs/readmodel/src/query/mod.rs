@@ -6,6 +6,7 @@ mod message;
 mod page;
 mod past;
 mod projections;
+mod tally;
 mod webhook_log;
 
 pub use conversation::{Conversation, ConversationFilter};
@@ -13,6 +14,7 @@ pub use message::{Message, MessageFilter, SentAs};
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
 pub use past::{Moment, MomentError};
 pub use projections::{Halt, ProjectionState, ProjectionStatus};
+pub use tally::{TALLY_MAX, Tally};
 pub use webhook_log::{LoggedWebhook, WebhookContent, WebhookFilter, WebhookOutcome};
 
 #[cfg(test)]

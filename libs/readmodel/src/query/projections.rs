@@ -14,7 +14,8 @@ use crate::{Error, checkpoints, rebuild};
 const LIVE_LAG_SECONDS_MAX: f64 = 5.0;
 
 /// Halts that still stand are those of an event after the checkpoint.
-const HALTS: &str = "SELECT projection, version, position, reason FROM rm.projection_halts";
+const HALTS: &str = "SELECT projection, version, position, reason, halted_at \
+     FROM rm.projection_halts";
 
 /// Whether a read model follows the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -38,6 +39,8 @@ pub struct Halt {
     pub position: Position,
     /// Why it cannot be applied.
     pub reason: String,
+    /// When a projector first met it.
+    pub halted_at: DateTime<Utc>,
 }
 
 /// How far a read model got.
@@ -128,7 +131,11 @@ impl ReadModel {
         let mut halts = Vec::new();
         for row in client.query(&statement, &[]).await? {
             let (name, version): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
-            let halt = Halt { position: Position(row.try_get(2)?), reason: row.try_get(3)? };
+            let halt = Halt {
+                position: Position(row.try_get(2)?),
+                reason: row.try_get(3)?,
+                halted_at: row.try_get(4)?,
+            };
             halts.extend(Projection::find(&name, version).map(|projection| (projection, halt)));
         }
         let statement = client.prepare_cached(NOW).await?;

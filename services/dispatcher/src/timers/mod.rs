@@ -3,6 +3,7 @@
 
 pub(crate) mod fold;
 pub(crate) mod follow;
+pub(crate) mod observe;
 pub(crate) mod store;
 #[cfg(test)]
 mod tests;

@@ -61,6 +61,7 @@ impl Sources {
         metrics.extend(self.requests());
         metrics.extend(self.appends());
         metrics.extend(self.fence());
+        metrics.push(self.partitions().await);
         metrics.extend(self.relay().await);
         metrics.extend(self.projections().await);
         metrics.extend(self.providers());
@@ -155,6 +156,16 @@ impl Sources {
                 values: Values::Gauge(closed.collect()),
             },
         ]
+    }
+
+    async fn partitions(&self) -> Metric {
+        let asked = tokio::time::timeout(LAG_MAX, self.log.partitions_ahead()).await;
+        let ahead = asked.ok().and_then(Result::ok).map(|ahead| (vec![], number(ahead)));
+        Metric {
+            name: "hatch_log_partitions_ahead",
+            help: "Empty partitions of the log that wait for the positions to come",
+            values: Values::Gauge(ahead.into_iter().collect()),
+        }
     }
 
     async fn relay(&self) -> [Metric; 5] {

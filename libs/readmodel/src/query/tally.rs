@@ -1,0 +1,69 @@
+//! How much waits for a person, and since when.
+
+use chrono::{DateTime, Utc};
+use hatch_domain::ids::TenantId;
+use hatch_domain::message::status::Status;
+
+use super::{QueryError, ReadModel, WebhookOutcome};
+use crate::Error;
+
+/// Rows that a tally counts; the newer ones are left out.
+pub const TALLY_MAX: i64 = 10_000;
+
+/// The oldest messages of a status are found by its index; since when they have it, their states say.
+const MESSAGES: &str = "
+    SELECT count(*), min(m.updated_at)
+      FROM (SELECT tenant_id, created_position
+              FROM rm.message_statuses
+             WHERE tenant_id = $1 AND status = $2
+             ORDER BY created_position LIMIT $3) s
+      JOIN rm.messages m
+        ON m.tenant_id = s.tenant_id AND m.created_position = s.created_position";
+
+/// The condition that the index is for is written out, or a plan for all values would not take it.
+const QUARANTINE: &str = "
+    SELECT count(*), min(received_at)
+      FROM (SELECT received_at
+              FROM hatch.webhook_log
+             WHERE tenant_id = $1 AND outcome = $2
+               AND outcome IN ('quarantined', 'rejected_signature')
+             ORDER BY received_at LIMIT $3) w";
+
+/// How many there are, and since when the oldest has been there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// How many, at most [`TALLY_MAX`].
+    pub count: i64,
+    /// Since when the oldest of them is what it is.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+impl ReadModel {
+    /// The messages of `tenant` that have `status`.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn tally(&self, tenant: TenantId, status: Status) -> Result<Tally, QueryError> {
+        self.tallied(MESSAGES, tenant, status.as_str()).await
+    }
+
+    /// The webhooks of `tenant` in quarantine.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn quarantine(&self, tenant: TenantId) -> Result<Tally, QueryError> {
+        self.tallied(QUARANTINE, tenant, WebhookOutcome::Quarantined.as_str()).await
+    }
+
+    async fn tallied(
+        &self,
+        sql: &'static str,
+        tenant: TenantId,
+        of: &str,
+    ) -> Result<Tally, QueryError> {
+        let rows = self.prepared(sql, &[&tenant.0, &of, &TALLY_MAX]).await?;
+        let Some(row) = rows.first() else { return Ok(Tally { count: 0, oldest: None }) };
+        let tally = || Ok(Tally { count: row.try_get(0)?, oldest: row.try_get(1)? });
+        Ok(tally().map_err(|error: tokio_postgres::Error| Error::from(error))?)
+    }
+}

@@ -1,0 +1,226 @@
+//! NATS: the server, the stream, and what the relay and the dispatcher make of it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_bus::{Bus, State, StreamReport};
+use hatch_eventstore::Position;
+use hatch_relay::Observed;
+
+use super::database::{Database, Reached};
+use super::finding::{Finding, counted};
+use super::{CHECK_MAX, LATE, bounded, made};
+use crate::settings::Settings;
+
+/// A queue whose oldest event waits for longer is not emptied.
+const QUEUE_LATE: TimeDelta = TimeDelta::seconds(60);
+
+/// A stream that is this full (percent) is about to drop its oldest events,
+const FULL_PERCENT: i64 = 90;
+/// which matters when it holds less than a day.
+const HOLDS_MIN: TimeDelta = TimeDelta::days(1);
+
+/// The stream, none where there is none yet, or why it cannot be asked for.
+pub(super) type Stream = Result<Option<StreamReport>, &'static str>;
+
+/// Finds out whether there is a server that may be used, and looks at its stream.
+pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Finding, Stream) {
+    const CHECK: &str = "nats";
+    const NO_ANSWER: &str = "NATS does not answer";
+    let remedy = if embedded {
+        "`hatch up` starts it again by itself; .hatch/nats-server.log says why it does not run. Until \
+         then messages are sent by their due times, some seconds late"
+    } else {
+        "start the server, or set HATCH_NATS_URL to one that answers; its own log says since when it \
+         does not. Until then messages are sent by their due times, some seconds late"
+    };
+    let away = |what: String| (Finding::failure(CHECK, what, remedy), Err(NO_ANSWER));
+    let connected = async { anyhow::Ok(Bus::connect(settings.bus()?).await?) };
+    let bus = match connected.await {
+        Ok(bus) => bus,
+        Err(error) => return away(format!("{error:#}")),
+    };
+    // Whether it waited in vain, the state says.
+    let _ = tokio::time::timeout(CHECK_MAX, bus.connected()).await;
+    let version = match bus.state() {
+        State::Connected(version) => version,
+        State::Refused(what) => {
+            let remedy = "use a nats-server that hatch may use";
+            return (Finding::failure(CHECK, what, remedy), Err("NATS must not be used"));
+        }
+        State::Disconnected => return away(format!("does not answer within {CHECK_MAX:?}")),
+    };
+    match bounded(async { Ok(bus.inspect().await?) }).await {
+        Ok(stream) => (Finding::good(CHECK, format!("version {version}")), Ok(stream)),
+        Err(error) => {
+            let what = format!("version {version}, but JetStream cannot be used: {error:#}");
+            let remedy =
+                "turn JetStream on (`jetstream` in nats.conf), or see the server's own log";
+            (Finding::failure(CHECK, what, remedy), Err("JetStream cannot be used"))
+        }
+    }
+}
+
+/// The stream against the log, the relay and the queues.
+pub(super) async fn check(database: &Reached, stream: &Stream) -> Vec<Finding> {
+    const CHECKS: [&str; 4] = ["stream", "storage", "relay", "queues"];
+    let (database, stream) = match (database, stream) {
+        (Ok(database), Ok(stream)) => (database, stream),
+        (Err(why), _) | (_, Err(why)) => {
+            return CHECKS.map(|check| Finding::not_checked(check, why)).into();
+        }
+    };
+    let looked = bounded(async {
+        let client = database.pool.get().await?;
+        let observed = hatch_relay::observe(&client).await?;
+        // Who keeps a connection and waits for another may wait for ever.
+        drop(client);
+        Ok((observed, database.log.head().await?))
+    });
+    let (observed, head) = match looked.await {
+        Ok(looked) => looked,
+        Err(error) => {
+            let remedy = "see PostgreSQL's own log";
+            let what = format!("could not be checked: {error:#}");
+            return CHECKS.map(|check| Finding::failure(check, what.clone(), remedy)).into();
+        }
+    };
+    let Some(stream) = stream else {
+        let relay = made("relay", relay(database, observed, head, Position::START)).await;
+        let mut findings = vec![absent(observed, head), relay];
+        findings.extend(["storage", "queues"].map(|c| Finding::not_checked(c, "no stream")));
+        return findings;
+    };
+    let published = Position(stream.last_sequence);
+    vec![
+        of_this_log(stream, observed, head),
+        storage(stream, database.now),
+        made("relay", relay(database, observed, head, published)).await,
+        queues(stream, database.now, head),
+    ]
+}
+
+fn absent(observed: Observed, head: Position) -> Finding {
+    const CHECK: &str = "stream";
+    match observed.generation {
+        None if head == Position::START => Finding::good(CHECK, "none before the first event"),
+        None => Finding::failure(
+            CHECK,
+            format!("there is none, and the log ends at position {head}"),
+            "start a relay, which makes it: `hatch serve --roles relay`",
+        ),
+        Some(generation) => Finding::failure(
+            CHECK,
+            format!("generation {} is gone", generation.number),
+            "a relay that leads begins the next one at once, and nothing is lost: start one with \
+             `hatch serve --roles relay`",
+        ),
+    }
+}
+
+/// Whether it is the stream that the log has on record, made as this build makes it.
+fn of_this_log(stream: &StreamReport, observed: Observed, head: Position) -> Finding {
+    const CHECK: &str = "stream";
+    let StreamReport { name, generation, last_sequence, .. } = stream;
+    let recorded = observed.generation;
+    if recorded.is_none_or(|recorded| recorded.number != *generation) {
+        let known = recorded.map_or_else(|| "none".to_owned(), |one| one.number.to_string());
+        let what = format!("{name} is of generation {generation}, the log has {known} on record");
+        let remedy = "a relay that leads puts it right within seconds: start one with `hatch serve \
+            --roles relay`. Two installations on one NATS account need different bus.prefix";
+        let since = recorded.map(|recorded| recorded.created_at);
+        return Finding::failure(CHECK, what, remedy).since(since);
+    }
+    if *last_sequence > head.0 {
+        let what =
+            format!("LOG_REGRESSED: {name} is at position {last_sequence}, the log at {head}");
+        let remedy = "see docs/reliability.md; `hatch fence lift` goes on with the log as it is";
+        return Finding::failure(CHECK, what, remedy).since(stream.newest);
+    }
+    if stream.differences.is_empty() {
+        return Finding::good(CHECK, format!("{name}, at position {last_sequence}"));
+    }
+    let differences = stream
+        .differences
+        .iter()
+        .map(|one| format!("{} is {} and should be {}", one.what, one.found, one.expected));
+    let what = format!("{name}: {}", differences.collect::<Vec<_>>().join(", "));
+    if stream.differences.iter().any(|one| one.essential) {
+        let remedy = format!(
+            "delete it (`nats stream rm {name}`): the relay begins the next generation, and nothing is \
+             lost"
+        );
+        return Finding::failure(CHECK, what, remedy);
+    }
+    let remedy = format!("`nats stream edit {name}`, or set bus.* to what is wanted");
+    Finding::warning(CHECK, what, remedy)
+}
+
+fn storage(stream: &StreamReport, now: DateTime<Utc>) -> Finding {
+    const CHECK: &str = "storage";
+    let StreamReport { bytes, bytes_max, oldest, .. } = stream;
+    if *bytes_max <= 0 {
+        return Finding::good(CHECK, format!("{} MiB, without a limit", bytes >> 20));
+    }
+    let percent = bytes.saturating_mul(100) / bytes_max;
+    let what = format!("{percent} % of {} MiB are used", bytes_max >> 20);
+    match oldest {
+        Some(oldest) if percent >= FULL_PERCENT && now - oldest < HOLDS_MIN => {
+            let what = format!("{what}, and the oldest event is of {oldest:.0}");
+            let remedy =
+                "raise bus.stream_bytes_max: what does not fit any more is sent by its due time";
+            Finding::warning(CHECK, what, remedy)
+        }
+        Some(_) | None => Finding::good(CHECK, what),
+    }
+}
+
+/// Whether somebody publishes, and how far he is.
+async fn relay(
+    database: &Database,
+    observed: Observed,
+    head: Position,
+    published: Position,
+) -> anyhow::Result<Finding> {
+    const CHECK: &str = "relay";
+    const START: &str = "start one: `hatch serve --roles relay`";
+    let waiting = (head.0 - published.0).max(0);
+    let oldest = match waiting {
+        0 => None,
+        _ => database.log.read_at(published.next()).await?.map(|event| event.recorded_at),
+    };
+    let are = if waiting == 1 { "is" } else { "are" };
+    let what = format!("{} of the log {are} not on the bus", counted(waiting, "event"));
+    if !observed.leads {
+        let what = format!("no relay leads, and {what}");
+        return Ok(Finding::failure(CHECK, what, START).since(oldest));
+    }
+    if oldest.is_some_and(|oldest| database.now - oldest > LATE) {
+        let remedy = "a closed fence holds it back; else the relay's log lines say what does";
+        return Ok(Finding::failure(CHECK, what, remedy).since(oldest));
+    }
+    let good = format!("leads, and has published up to position {published}");
+    Ok(Finding::good(CHECK, good).since(observed.leads_since))
+}
+
+/// Whether the dispatcher takes what JetStream hands out.
+fn queues(stream: &StreamReport, now: DateTime<Utc>, head: Position) -> Finding {
+    const CHECK: &str = "queues";
+    const START: &str = "start a dispatcher: `hatch serve --roles dispatcher`";
+    if stream.queues.is_empty() {
+        return match head {
+            Position::START => Finding::good(CHECK, "none before the first event"),
+            _ => Finding::warning(CHECK, "no dispatcher has opened any", START),
+        };
+    }
+    let late = |oldest: Option<DateTime<Utc>>| oldest.is_some_and(|at| now - at > QUEUE_LATE);
+    let worst = stream.queues.iter().filter(|queue| late(queue.oldest)).min_by_key(|q| q.oldest);
+    if let Some(queue) = worst {
+        let what = format!(
+            "{}: {} events wait, {} of at most {} are not acknowledged",
+            queue.name, queue.waiting, queue.unacknowledged, queue.unacknowledged_max
+        );
+        let remedy = format!("{START}; where one runs, its log lines say what holds it back");
+        return Finding::warning(CHECK, what, remedy).since(queue.oldest);
+    }
+    let waiting: i64 = stream.queues.iter().map(|queue| queue.waiting + queue.unacknowledged).sum();
+    Finding::good(CHECK, format!("{} queues, {waiting} events in them", stream.queues.len()))
+}

@@ -1,0 +1,172 @@
+//! What can be said without asking a server: the settings, the address, the accounts, the disk.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context;
+use nix::sys::statvfs::statvfs;
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+
+use super::finding::Finding;
+use super::made;
+use crate::commands::serve::refuse_open;
+use crate::embedded::Servers;
+use crate::settings::Settings;
+use crate::{http_client, roles};
+
+/// How long whoever listens may take to answer.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// Free disk space below which something is said, and below which it is too late.
+const DISK_BYTES_LOW: u64 = 2 << 30;
+const DISK_BYTES_MIN: u64 = 256 << 20;
+
+/// The settings that are to be checked: those of a running `up` in its folder, unless others are set;
+/// and whether they are.
+pub(super) fn effective(settings: Settings) -> anyhow::Result<(Settings, bool)> {
+    let Some(servers) = Servers::read(&settings.data_dir)? else { return Ok((settings, false)) };
+    let others = |given: &Option<String>, own: &String| given.as_ref().is_some_and(|g| g != own);
+    if others(&settings.database_url, &servers.database_url)
+        || others(&settings.nats_url, &servers.nats_url)
+    {
+        return Ok((settings, false));
+    }
+    let mut settings = match (&servers.url, &servers.simulator_url) {
+        (Some(url), Some(simulator)) => {
+            let listen = url.trim_start_matches("http://").parse();
+            Settings::load_development(simulator, listen.context("the record of a running `up`")?)?
+        }
+        _ => settings,
+    };
+    settings.database_url = Some(servers.database_url);
+    settings.nats_url = Some(servers.nats_url);
+    Ok((settings, true))
+}
+
+/// Whatever would keep `serve` from starting, and the disk of embedded servers.
+pub(super) async fn check(settings: &Settings, embedded: bool) -> Vec<Finding> {
+    let refusals = roles::refusals(settings);
+    let mut findings: Vec<Finding> = refusals
+        .iter()
+        .map(|refusal| {
+            let remedy =
+                "set it in hatch.toml or as a HATCH_ variable; `serve` does not start before";
+            Finding::failure("configuration", format!("{refusal:#}"), remedy)
+        })
+        .collect();
+    if findings.is_empty() {
+        let whose = if embedded { "that of the running `hatch up`" } else { "complete" };
+        findings.push(Finding::good("configuration", whose));
+    }
+    findings.push(made("listen", listen(settings)).await);
+    findings.extend(accounts(settings));
+    if embedded {
+        findings.push(disk(&settings.data_dir));
+    }
+    findings
+}
+
+/// Whether hatch listens where it is to, or could.
+async fn listen(settings: &Settings) -> anyhow::Result<Finding> {
+    const CHECK: &str = "listen";
+    const REMEDY: &str = "set HATCH_LISTEN to an address of this machine, such as 127.0.0.1:8080";
+    let address = &settings.listen;
+    let resolved = match lookup_host(address).await {
+        Ok(mut addresses) => addresses.next(),
+        Err(error) => {
+            return Ok(Finding::failure(
+                CHECK,
+                format!("{address} is no address: {error}"),
+                REMEDY,
+            ));
+        }
+    };
+    let resolved = resolved.with_context(|| format!("{address} is no address"))?;
+    if let Err(refused) = refuse_open(resolved.ip()) {
+        return Ok(Finding::failure(CHECK, refused.to_string(), REMEDY));
+    }
+    let connected = tokio::time::timeout(ANSWER_MAX, TcpStream::connect(resolved)).await;
+    if !matches!(connected, Ok(Ok(_))) {
+        return Ok(match TcpListener::bind(resolved).await {
+            Ok(_) => Finding::good(CHECK, format!("{address} is free")),
+            Err(error) => Finding::failure(CHECK, format!("{address}: {error}"), REMEDY),
+        });
+    }
+    let health = http_client(ANSWER_MAX)?.get(format!("http://{resolved}/health")).send().await;
+    Ok(match health {
+        Ok(answer) if answer.status().is_success() => {
+            Finding::good(CHECK, format!("hatch answers on {address}"))
+        }
+        Ok(_) | Err(_) => {
+            let what =
+                format!("{address} is taken by something that does not answer as hatch does");
+            Finding::failure(CHECK, what, REMEDY)
+        }
+    })
+}
+
+/// Each account that is set, with what it lacks.
+fn accounts(settings: &Settings) -> Vec<Finding> {
+    let none = Settings { twilio: None, sendgrid: None, generic: None, ..settings.clone() };
+    let twilio = settings.twilio.as_ref().map(|account| {
+        let only = Settings { twilio: settings.twilio.clone(), ..none.clone() };
+        ("twilio", format!("account {}", account.account_sid), only)
+    });
+    let sendgrid = settings.sendgrid.as_ref().map(|account| {
+        let only = Settings { sendgrid: settings.sendgrid.clone(), ..none.clone() };
+        ("sendgrid", format!("account {}", account.account), only)
+    });
+    let generic = settings.generic.as_ref().map(|generic| {
+        let only = Settings { generic: settings.generic.clone(), ..none };
+        let whose = if generic.open { "open to everybody" } else { "for who has the secret" };
+        ("generic", format!("webhooks are {whose}"), only)
+    });
+    let carries = twilio.is_some() || sendgrid.is_some();
+    let set = [twilio, sendgrid, generic].into_iter().flatten();
+    let mut findings: Vec<Finding> = set
+        .map(|(name, what, only)| match roles::check_accounts(&only) {
+            Ok(()) => Finding::good(name, what),
+            Err(error) => {
+                let remedy = format!(
+                    "set HATCH_{}__ and that key in capitals; `serve` does not start before",
+                    name.to_ascii_uppercase()
+                );
+                Finding::failure(name, format!("{error:#}"), remedy)
+            }
+        })
+        .collect();
+    if !carries {
+        findings.push(Finding::warning(
+            "accounts",
+            "no provider account is set: messages are accepted, and none is sent",
+            "set HATCH_TWILIO__ACCOUNT_SID and HATCH_TWILIO__AUTH_TOKEN, or HATCH_SENDGRID__API_KEY \
+             and HATCH_SENDGRID__EVENT_PUBLIC_KEYS",
+        ));
+    }
+    findings
+}
+
+/// The disk of PostgreSQL and NATS, where `up` runs them.
+fn disk(folder: &Path) -> Finding {
+    const CHECK: &str = "disk";
+    // As root the data lie elsewhere, and `data` leads there.
+    let free = [folder.to_owned(), folder.join("data")].into_iter().filter_map(|path| {
+        let disk = statvfs(&path).ok()?;
+        Some(wide(disk.blocks_available()).saturating_mul(wide(disk.fragment_size())))
+    });
+    let Some(free) = free.min() else {
+        return Finding::not_checked(CHECK, &format!("{} cannot be read", folder.display()));
+    };
+    let what = format!("{} MiB are free under {}", free >> 20, folder.display());
+    let remedy = "make room: PostgreSQL stops when the disk is full";
+    match free {
+        0..DISK_BYTES_MIN => Finding::failure(CHECK, what, remedy),
+        DISK_BYTES_MIN..DISK_BYTES_LOW => Finding::warning(CHECK, what, remedy),
+        _ => Finding::good(CHECK, what),
+    }
+}
+
+/// Systems count disks in integers of different widths.
+fn wide(count: impl Into<u64>) -> u64 {
+    count.into()
+}

@@ -1,0 +1,152 @@
+//! What is made of the log: the projections, the timers, and what waits for a person.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use hatch_domain::ids::TenantId;
+use hatch_domain::message::status::Status;
+use hatch_readmodel::{ProjectionState, ProjectionStatus, ReadModel, TALLY_MAX, Tally};
+
+use super::database::{Database, Reached};
+use super::finding::{Finding, counted};
+use super::{LATE, bounded, made};
+use crate::settings::Settings;
+
+/// A message that is due for longer is looked at by nobody.
+const OVERDUE: Duration = Duration::from_secs(60);
+
+const PROJECTIONS: &str = "projections";
+const DISPATCHER: &str = "start one that folds and sweeps them: `hatch serve --roles dispatcher`; where \
+    one runs, its log lines say what stops it";
+
+/// All of it.
+pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Finding> {
+    let database = match database {
+        Ok(database) => database,
+        Err(why) => {
+            let checks = [PROJECTIONS, "timers", "due", "in doubt", "dead letters", "quarantine"];
+            return checks.map(|check| Finding::not_checked(check, why)).into();
+        }
+    };
+    let read_model = ReadModel::new(database.pool.clone());
+    let (mut findings, timers, in_doubt, dead_letters, quarantine) = tokio::join!(
+        projections(&read_model, database),
+        timers(settings, database),
+        made("in doubt", in_doubt(&read_model)),
+        made("dead letters", dead_letters(&read_model)),
+        made("quarantine", quarantine(&read_model)),
+    );
+    findings.extend(timers);
+    findings.extend([in_doubt, dead_letters, quarantine]);
+    findings
+}
+
+/// One for each projection, which may be several read models.
+async fn projections(read_model: &ReadModel, database: &Database) -> Vec<Finding> {
+    let statuses = match bounded(async { Ok(read_model.projections().await?) }).await {
+        Ok(statuses) => statuses,
+        Err(error) => {
+            let what = format!("could not be checked: {error:#}");
+            return vec![Finding::failure(PROJECTIONS, what, "see PostgreSQL's own log")];
+        }
+    };
+    let same = |a: &ProjectionStatus, b: &ProjectionStatus| {
+        (a.position, a.version, &a.halt) == (b.position, b.version, &b.halt)
+    };
+    let findings = statuses.chunk_by(same).map(|chunk| {
+        let names = chunk.iter().map(|status| status.name).collect::<Vec<_>>().join(" and ");
+        made(PROJECTIONS, projection(names, &chunk[0], database))
+    });
+    futures::future::join_all(findings).await
+}
+
+async fn projection(
+    names: String,
+    status: &ProjectionStatus,
+    database: &Database,
+) -> anyhow::Result<Finding> {
+    if let Some(halt) = &status.halt {
+        let what = format!("{names} halted before position {}: {}", halt.position, halt.reason);
+        let remedy = "run the build that knows the event (`hatch events export --from` and `--to` that \
+            position shows it): the projection then goes on by itself";
+        return Ok(Finding::failure(PROJECTIONS, what, remedy).since(Some(halt.halted_at)));
+    }
+    let late = status.lag_seconds > LATE.as_seconds_f64();
+    if !late || status.status == ProjectionState::Rebuilding {
+        let what = format!("{names} are at position {}", status.position);
+        return Ok(Finding::good(PROJECTIONS, what));
+    }
+    let oldest = database.log.read_at(status.position.next()).await?;
+    let what = format!("{names} are {} behind the log", counted(status.lag_events, "event"));
+    let remedy = "start a projector: `hatch serve --roles projector`; one that runs catches up, or its \
+        log lines say what stops it";
+    let since = oldest.map(|event| event.recorded_at);
+    Ok(Finding::failure(PROJECTIONS, what, remedy).since(since))
+}
+
+/// Whether the timers are folded, and whether somebody looks at what is due.
+async fn timers(settings: &Settings, database: &Database) -> [Finding; 2] {
+    let looked = bounded(async {
+        let client = database.pool.get().await?;
+        let observed = hatch_dispatcher::observe(&client, OVERDUE).await?;
+        // Who keeps a connection and waits for another may wait for ever.
+        drop(client);
+        let next = database.log.read_at(observed.position.next()).await?;
+        Ok((observed, next.map(|event| event.recorded_at)))
+    });
+    let (observed, waits) = match looked.await {
+        Ok(looked) => looked,
+        Err(error) => {
+            let what = format!("could not be checked: {error:#}");
+            let remedy = "see PostgreSQL's own log";
+            return ["timers", "due"].map(|c| Finding::failure(c, what.clone(), remedy));
+        }
+    };
+    let allowed = TimeDelta::from_std(Duration::from_millis(settings.dispatcher.timers_lag_ms))
+        .map_or(TimeDelta::MAX, |lag| lag + LATE);
+    let late = waits.is_some_and(|since| database.now - since > allowed);
+    let timers = if late {
+        let what = format!("stand still at position {}", observed.position);
+        Finding::failure("timers", what, DISPATCHER).since(waits)
+    } else {
+        Finding::good("timers", format!("are at position {}", observed.position))
+    };
+    let due = match observed.overdue {
+        0 => Finding::good("due", "nothing is overdue"),
+        overdue => {
+            let are = if overdue == 1 { "is" } else { "are" };
+            let what = format!("{} {are} overdue", counted(overdue, "message"));
+            Finding::failure("due", what, DISPATCHER).since(observed.overdue_since)
+        }
+    };
+    [timers, due]
+}
+
+async fn in_doubt(read_model: &ReadModel) -> anyhow::Result<Finding> {
+    let tally = read_model.tally(TenantId::DEFAULT, Status::InDoubt).await?;
+    let remedy = "GET /api/v1/messages?status=in_doubt lists them; a look-up or a late receipt may \
+        settle them yet. Ask the provider, or set dispatcher.in_doubt to `resend` or `fail`";
+    Ok(of_tally("in doubt", tally, "message", "in doubt, sent or not sent", remedy))
+}
+
+async fn dead_letters(read_model: &ReadModel) -> anyhow::Result<Finding> {
+    let tally = read_model.tally(TenantId::DEFAULT, Status::Failed).await?;
+    let remedy = "`hatch dead-letters list` says why of each, `hatch dead-letters redrive` sends them \
+        again";
+    Ok(of_tally("dead letters", tally, "message", "failed for good", remedy))
+}
+
+async fn quarantine(read_model: &ReadModel) -> anyhow::Result<Finding> {
+    let tally = read_model.quarantine(TenantId::DEFAULT).await?;
+    let remedy = "GET /api/v1/webhook-log?outcome=quarantined says why of each";
+    Ok(of_tally("quarantine", tally, "webhook", "signed and not understood", remedy))
+}
+
+fn of_tally(check: &'static str, tally: Tally, one: &str, what: &str, remedy: &str) -> Finding {
+    let count = match tally.count {
+        0 => return Finding::good(check, "none"),
+        TALLY_MAX => format!("at least {}", counted(TALLY_MAX, one)),
+        count => counted(count, one),
+    };
+    Finding::warning(check, format!("{count} {what}"), remedy).since(tally.oldest)
+}

@@ -1,0 +1,393 @@
+//! `hatch doctor` beside a running hatch: what is wrong, since when, and what to do about it.
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use hatch::roles::Role;
+use hatch_dispatcher::DoubtPolicy;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use crate::dispatch::NOBODY_DISPATCHES;
+use crate::due::{HOLE, with_policy};
+use crate::halt::append_an_event_of_the_future;
+use crate::harness::{ACCOUNT, CUSTOMER, Hatch};
+
+/// Long enough for three looks in a row at five seconds each, and for a slow machine.
+const BOUND: Duration = Duration::from_secs(40);
+
+/// What doctor said, and whether it found nothing wrong.
+struct Findings {
+    healthy: bool,
+    lines: String,
+}
+
+impl Findings {
+    /// The line of a check, which must be there once.
+    fn line(&self, check: &str) -> &str {
+        let of_it = |line: &&str| {
+            let rest = line.split_once(' ').expect("a mark").1.trim_start();
+            rest.starts_with(&format!("{check} "))
+        };
+        let found: Vec<&str> = self.lines.lines().filter(of_it).collect();
+        assert_eq!(found.len(), 1, "{check}: {}", self.lines);
+        found[0]
+    }
+
+    /// That the line of a check begins with `mark` and says all of `parts`.
+    fn assert_says(&self, mark: &str, check: &str, parts: &[&str]) {
+        let line = self.line(check);
+        assert!(line.starts_with(mark), "not {mark}: {line}");
+        for part in parts {
+            assert!(line.contains(part), "lacks {part:?}: {line}");
+        }
+        let good = mark == "ok" || mark == "-";
+        assert_eq!(good, !line.contains(" -> "), "a remedy if there is something to do: {line}");
+    }
+}
+
+/// A command with the settings of `hatch`, and `variables` beside them.
+fn command(hatch: &Hatch, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hatch"));
+    let bus = &hatch.settings.bus;
+    command
+        .args(arguments)
+        .env("HATCH_DATABASE_URL", hatch.database.url())
+        .env("HATCH_NATS_URL", hatch.settings.nats_url.as_deref().expect("NATS"))
+        .env("HATCH_BUS__PREFIX", &bus.prefix)
+        .env("HATCH_BUS__STREAM_BYTES_MAX", bus.stream_bytes_max.to_string())
+        .env("HATCH_LISTEN", hatch.url.trim_start_matches("http://"))
+        .env("HATCH_TWILIO__ACCOUNT_SID", ACCOUNT)
+        .env("HATCH_TWILIO__AUTH_TOKEN", "a-token")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+async fn run(hatch: &Hatch, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String) {
+    let output = command(hatch, arguments, variables).output();
+    let output = tokio::time::timeout(BOUND, output).await;
+    let Output { status, stdout, stderr } = output.expect("in time").expect("it runs");
+    let text = String::from_utf8(stdout).expect("UTF-8") + &String::from_utf8_lossy(&stderr);
+    (status.success(), text)
+}
+
+async fn doctor_with(hatch: &Hatch, variables: &[(&str, &str)]) -> Findings {
+    let (healthy, lines) = run(hatch, &["doctor"], variables).await;
+    Findings { healthy, lines }
+}
+
+async fn doctor(hatch: &Hatch) -> Findings {
+    doctor_with(hatch, &[]).await
+}
+
+async fn execute(hatch: &Hatch, sql: &str) {
+    let session = hatch.database.connect().await;
+    session.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    session.close().await;
+}
+
+/// As if what is in the log had been there since a time that is long past.
+async fn age_the_log(hatch: &Hatch) {
+    let sql = "ALTER TABLE es.events DISABLE TRIGGER refuse_change;
+        UPDATE es.events SET recorded_at = '2026-01-02 03:04:05Z';
+        ALTER TABLE es.events ENABLE TRIGGER refuse_change";
+    execute(hatch, sql).await;
+}
+
+const LONG_PAST: &str = "since 2026-01-02 03:04:05 UTC";
+
+/// Waits until doctor finds nothing wrong: relay and projector may be some events behind.
+async fn healthy(hatch: &Hatch) -> Findings {
+    hatch
+        .eventually("nothing is wrong", async |hatch| {
+            Some(doctor(hatch).await).filter(|findings| findings.healthy)
+        })
+        .await
+}
+
+#[tokio::test]
+async fn where_all_is_well_each_check_says_so() {
+    let hatch = Hatch::start().await;
+    let id = hatch.send_sms(CUSTOMER, "Hello").await;
+    hatch.message_with_status(&id, "delivered").await;
+    let findings = healthy(&hatch).await;
+    for (check, says) in [
+        ("configuration", "complete"),
+        ("listen", "hatch answers"),
+        ("twilio", ACCOUNT),
+        ("postgresql", "version 1"),
+        ("clock", "s from this machine's"),
+        ("schema", "the one of this build"),
+        ("fence", "open, in epoch 1"),
+        ("partitions", "3 of the log"),
+        ("nats", "version 2."),
+        ("stream", "_EVENTS_1, at position"),
+        ("storage", "0 % of 16 MiB"),
+        ("relay", "leads, and has published up to position"),
+        ("queues", "events in them"),
+        ("projections", "messages and conversations are at position"),
+        ("timers", "are at position"),
+        ("due", "nothing is overdue"),
+        ("in doubt", "none"),
+        ("dead letters", "none"),
+        ("quarantine", "none"),
+    ] {
+        findings.assert_says("ok", check, &[says]);
+    }
+
+    let (ok, lines) = run(&hatch, &["doctor", "--json"], &[]).await;
+    assert!(ok, "{lines}");
+    let checks: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let relay = checks.iter().find(|one| one["check"] == "relay").expect("a relay");
+    assert_eq!(relay["verdict"], "ok");
+    assert!(relay["since"].is_string() && relay["remedy"].is_null(), "{relay}");
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_postgresql_that_is_gone_or_silent_is_said_to_be() {
+    let hatch = Hatch::start().await;
+    let id = hatch.send_sms(CUSTOMER, "Hello").await;
+    hatch.message_with_status(&id, "delivered").await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let silent = format!("postgres://nobody@{}/x", silent.local_addr().expect("bound"));
+    for url in ["postgres://nobody@127.0.0.1:1/x", &silent] {
+        let findings = doctor_with(&hatch, &[("HATCH_DATABASE_URL", url)]).await;
+        assert!(!findings.healthy);
+        let says = ["does not answer", ", since 20", "HATCH_DATABASE_URL"];
+        findings.assert_says("WRONG", "postgresql", &says);
+        for check in ["schema", "fence", "relay", "projections", "dead letters"] {
+            findings.assert_says("-", check, &["not checked: PostgreSQL does not answer"]);
+        }
+        findings.assert_says("ok", "nats", &["version 2."]);
+    }
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_nats_that_is_gone_or_silent_is_said_to_be() {
+    let hatch = Hatch::start().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let silent = format!("nats://{}", silent.local_addr().expect("bound"));
+    for url in ["nats://127.0.0.1:1", &silent] {
+        let findings = doctor_with(&hatch, &[("HATCH_NATS_URL", url)]).await;
+        assert!(!findings.healthy);
+        let says = ["does not answer", "HATCH_NATS_URL", "its own log says since when"];
+        findings.assert_says("WRONG", "nats", &says);
+        findings.assert_says("-", "relay", &["not checked: NATS does not answer"]);
+        findings.assert_says("ok", "fence", &["open"]);
+    }
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn another_schema_is_said_to_be_behind_or_ahead() {
+    let hatch = Hatch::start().await;
+    execute(
+        &hatch,
+        "DELETE FROM es.schema_history WHERE version = (SELECT max(version) FROM es.schema_history);
+         UPDATE es.schema_history SET applied_on = '2026-01-02T03:04:05Z'",
+    )
+    .await;
+    let findings = doctor(&hatch).await;
+    assert!(!findings.healthy);
+    findings.assert_says("WRONG", "schema", &["es is at version", LONG_PAST, "hatch migrate"]);
+    findings.assert_says("-", "fence", &["not checked: the schema"]);
+
+    execute(
+        &hatch,
+        "INSERT INTO es.schema_history VALUES (1000, 'later', '2026-01-02T03:04:05Z', '0')",
+    )
+    .await;
+    let findings = doctor(&hatch).await;
+    assert!(!findings.healthy);
+    findings.assert_says("WRONG", "schema", &["version 1000", LONG_PAST, "the build that fits"]);
+}
+
+#[tokio::test]
+async fn a_closed_fence_is_said_to_be_closed_and_why() {
+    let hatch = Hatch::start().await;
+    let regression =
+        "INSERT INTO es.log_regressions VALUES (1, 'lost some', '2026-01-02 03:04:05Z')";
+    execute(&hatch, regression).await;
+    let findings = doctor(&hatch).await;
+    assert!(!findings.healthy);
+    let says = ["LOG_REGRESSED", "lost some", LONG_PAST, "hatch fence lift"];
+    findings.assert_says("WRONG", "fence", &says);
+
+    execute(&hatch, "DELETE FROM es.log_regressions").await;
+    let findings = doctor_with(&hatch, &[("HATCH_DATABASE_HOST", "elsewhere")]).await;
+    assert!(!findings.healthy);
+    let says = ["FENCED", "is elsewhere", ", since 20", "hatch fence lift"];
+    findings.assert_says("WRONG", "fence", &says);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_halted_projection_is_said_to_be_with_its_event() {
+    let hatch = Hatch::start_with(&[Role::Command, Role::Query, Role::Projector], |_| {}).await;
+    hatch.send_sms(CUSTOMER, "Hello").await;
+    append_an_event_of_the_future(&hatch).await;
+    hatch
+        .eventually("the projection is halted", async |hatch| {
+            let projections = hatch.get("/api/v1/projections").await;
+            (projections.body["data"][0]["status"] == "halted").then_some(())
+        })
+        .await;
+    execute(&hatch, "UPDATE rm.projection_halts SET halted_at = '2026-01-02 03:04:05Z'").await;
+    let findings = doctor(&hatch).await;
+    assert!(!findings.healthy);
+    let says = [
+        "messages and conversations halted before position 2",
+        "MessageTeleported",
+        LONG_PAST,
+        "run the build that knows the event",
+    ];
+    findings.assert_says("WRONG", "projections", &says);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn events_that_nobody_publishes_projects_or_sends_are_said_to_wait() {
+    let mut hatch = Hatch::start_with(&[Role::Command, Role::Query], |_| {}).await;
+    hatch.send_sms(CUSTOMER, "Hello").await;
+    age_the_log(&hatch).await;
+    let timer =
+        "INSERT INTO dispatch.timers VALUES (gen_random_uuid(), gen_random_uuid(), now(), 1, 1,
+        '2026-01-02 03:04:05Z')";
+    execute(&hatch, timer).await;
+    let findings = doctor(&hatch).await;
+    assert!(!findings.healthy);
+    let says = ["no relay leads", "1 event of the log is not on the bus", LONG_PAST, "roles relay"];
+    findings.assert_says("WRONG", "relay", &says);
+    findings.assert_says("WRONG", "stream", &["there is none", "roles relay"]);
+    let says = ["1 event behind the log", LONG_PAST, "roles projector"];
+    findings.assert_says("WRONG", "projections", &says);
+    findings.assert_says("WRONG", "timers", &["position 0", LONG_PAST, "roles dispatcher"]);
+    findings.assert_says("WRONG", "due", &["1 message is overdue", LONG_PAST, "dispatcher"]);
+
+    execute(&hatch, "DELETE FROM dispatch.timers").await;
+    hatch.start_more(&[Role::Relay, Role::Projector, Role::Dispatcher]).await;
+    healthy(&hatch).await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_stream_of_another_making_is_said_to_be() {
+    let hatch = Hatch::start().await;
+    let id = hatch.send_sms(CUSTOMER, "Hello").await;
+    hatch.message_with_status(&id, "delivered").await;
+    healthy(&hatch).await;
+    let findings = doctor_with(&hatch, &[("HATCH_BUS__STREAM_BYTES_MAX", "99999999")]).await;
+    assert!(findings.healthy, "a warning is no failure");
+    let says = ["max_bytes is 16777216 and should be 99999999", "nats stream edit"];
+    findings.assert_says("warning", "stream", &says);
+
+    execute(&hatch, "INSERT INTO es.bus_generations VALUES (7, 1, 1, '2026-01-02 03:04:05Z')")
+        .await;
+    let findings = doctor(&hatch).await;
+    assert!(!findings.healthy);
+    let says = ["of generation 1, the log has 7 on record", LONG_PAST, "roles relay"];
+    findings.assert_says("WRONG", "stream", &says);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_person_is_counted_and_is_no_failure() {
+    let hatch = Hatch::start_with(&Role::ALL, with_policy(DoubtPolicy::Wait)).await;
+    let failed = hatch.send_sms("+18045550400", "Nobody is there").await;
+    let doubtful = hatch.send_sms(HOLE, "Who knows").await;
+    hatch.message_with_status(&failed, "failed").await;
+    hatch.message_with_status(&doubtful, "in_doubt").await;
+    execute(
+        &hatch,
+        "INSERT INTO hatch.webhook_log VALUES (gen_random_uuid(),
+             '00000000-0000-0000-0000-000000000001', 'twilio', NULL, NULL, 'quarantined', NULL, NULL,
+             NULL, 'POST', '/', '{}', '', '2026-01-02 03:04:05Z');
+         UPDATE rm_messages_v1.message_states SET updated_at = '2026-01-02 03:04:05Z'",
+    )
+    .await;
+    let findings = healthy(&hatch).await;
+    let says = ["1 message failed for good", LONG_PAST, "hatch dead-letters list"];
+    findings.assert_says("warning", "dead letters", &says);
+    let says = ["1 message in doubt", LONG_PAST, "status=in_doubt"];
+    findings.assert_says("warning", "in doubt", &says);
+    let says = ["1 webhook ", LONG_PAST, "outcome=quarantined"];
+    findings.assert_says("warning", "quarantine", &says);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn few_partitions_ahead_are_a_warning() {
+    let hatch = Hatch::start_with(NOBODY_DISPATCHES, |_| {}).await;
+    execute(
+        &hatch,
+        "ALTER TABLE es.events DETACH PARTITION es.events_000003;
+         ALTER TABLE es.events DETACH PARTITION es.events_000002",
+    )
+    .await;
+    let findings = doctor(&hatch).await;
+    findings.assert_says(
+        "warning",
+        "partitions",
+        &["1 of the log are made ahead", "roles command"],
+    );
+    let metrics = hatch.get("/metrics").await;
+    let metrics = metrics.body.as_str().expect("text");
+    assert!(metrics.contains("\nhatch_log_partitions_ahead{} 1.0\n"), "{metrics}");
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn whatever_stops_serve_is_named_with_its_key() {
+    let hatch = Hatch::start_with(NOBODY_DISPATCHES, |_| {}).await;
+    for (check, variable, value, key) in [
+        ("twilio", "HATCH_TWILIO__AUTH_TOKEN", "", "auth_token"),
+        ("twilio", "HATCH_TWILIO__ACCOUNT_SID", "AC1", "account_sid"),
+        ("sendgrid", "HATCH_SENDGRID__API_KEY", "a-key", "event_public_keys"),
+        ("generic", "HATCH_GENERIC__BEARER_SECRET", "short", "bearer_secret"),
+        ("configuration", "HATCH_DATABASE_URL", "mysql://x", "database_url"),
+        ("configuration", "HATCH_BUS__PREFIX", "A.B", "prefix"),
+        ("configuration", "HATCH_DEFAULT_SMS_SENDER", "nobody", "default_sms_sender"),
+        ("configuration", "HATCH_DEFAULT_EMAIL_SENDER", "nobody", "default_email_sender"),
+        ("configuration", "HATCH_DISPATCHER__LEASE_MS", "1000", "dispatcher"),
+    ] {
+        let findings = doctor_with(&hatch, &[(variable, value)]).await;
+        assert!(!findings.healthy, "{variable}={value}");
+        findings.assert_says("WRONG", check, &[key, "`serve` does not start before"]);
+        let elsewhere = [(variable, value), ("HATCH_LISTEN", "127.0.0.1:0")];
+        let (served, error) = run(&hatch, &["serve"], &elsewhere).await;
+        assert!(!served && error.contains(key), "{variable}={value}: {error}");
+    }
+    for (variable, value, key) in
+        [("HATCH_LISTEN", "0.0.0.0:0", "loopback"), ("HATCH_LISTEN", "nowhere", "nowhere")]
+    {
+        let findings = doctor_with(&hatch, &[(variable, value)]).await;
+        assert!(!findings.healthy);
+        findings.assert_says("WRONG", "listen", &[key, "HATCH_LISTEN"]);
+        assert!(!run(&hatch, &["serve"], &[(variable, value)]).await.0);
+    }
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn an_account_without_a_secret_is_named_with_the_key_that_lacks() {
+    let hatch = Hatch::start_with(NOBODY_DISPATCHES, |_| {}).await;
+    let mut command = command(&hatch, &["doctor"], &[]);
+    let output = command.env_remove("HATCH_TWILIO__AUTH_TOKEN").output().await.expect("it runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("auth_token"), "{error}");
+
+    let mut none = self::command(&hatch, &["doctor"], &[]);
+    none.env_remove("HATCH_TWILIO__AUTH_TOKEN").env_remove("HATCH_TWILIO__ACCOUNT_SID");
+    let output = none.output().await.expect("it runs");
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let findings = Findings { healthy: true, lines };
+    let says = ["no provider account is set", "HATCH_TWILIO__AUTH_TOKEN"];
+    findings.assert_says("warning", "accounts", &says);
+    hatch.finish().await;
+}
