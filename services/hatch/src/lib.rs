@@ -1,5 +1,6 @@
 //! hatch: the one binary, as a library, so that tests run what users run.
 
+mod bench;
 mod bus_end;
 pub mod cli;
 mod commands;
@@ -84,6 +85,7 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             commands::fence::lift(&commands::running(settings)?).await?;
         }
         Command::Doctor => return commands::doctor::run(commands::running(settings)?).await,
+        Command::Bench(flags) => return Box::pin(commands::bench::run(settings, flags)).await,
         Command::Demo(flags) => demo::run(&settings, flags).await?,
         Command::Openapi | Command::WithServers(_) => {}
     }
