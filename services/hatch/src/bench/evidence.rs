@@ -16,6 +16,8 @@ use super::load::Load;
 use super::reconcile::{Standing, Trace};
 use crate::progress;
 
+/// Between two looks at messages that are still open.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long the read model may take to reach the log's head, once all is settled.
 const CATCH_UP_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
@@ -29,21 +31,27 @@ const RECORD_MAX: Duration = Duration::from_secs(600);
 const SHOWN: &str = "SELECT created_position, id, status FROM rm.messages \
      WHERE tenant_id = $1 AND created_position > $2 ORDER BY created_position LIMIT $3";
 
-/// What is known of the messages of one run of the program.
+/// What is known of the messages of one call of the program.
 pub(crate) struct Gathering<'a> {
     load: &'a Load,
+    /// The log has been read up to here.
+    at: Position,
     /// The log's head before the first request.
-    after: Position,
+    before: Position,
     traces: HashMap<Uuid, Trace>,
 }
 
 impl<'a> Gathering<'a> {
-    /// Of the messages of `load`, which are all after `after` in the log.
-    pub(crate) fn new(load: &'a Load, after: Position) -> Self {
-        Self { load, after, traces: HashMap::new() }
+    /// Of the messages of `load`, which are all after `before` in the log.
+    pub(crate) fn new(load: &'a Load, before: Position) -> Self {
+        Self { load, at: before, before, traces: HashMap::new() }
     }
 
-    /// Reads the log, then the read model once it shows all of that, then the simulator's record.
+    /// Reads the log and the read model until no message is open there, or they stay open for `wait`;
+    /// then the simulator's record.
+    ///
+    /// Most messages have been waited for before. This is for those whose answer never came, of which
+    /// the log alone tells.
     ///
     /// # Errors
     /// One of them does not answer, or is not what it should be.
@@ -51,26 +59,43 @@ impl<'a> Gathering<'a> {
         mut self,
         pool: &Pool,
         simulator: &str,
+        wait: Duration,
     ) -> anyhow::Result<HashMap<Uuid, Trace>> {
-        self.read_log(&Log::new(pool.clone())).await?;
-        catch_up(pool).await?;
-        self.read_model(pool).await?;
+        let log = Log::new(pool.clone());
+        let (mut open, mut since) = (usize::MAX, Instant::now());
+        loop {
+            self.read_log(&log).await?;
+            catch_up(pool, self.at).await?;
+            self.read_model(pool).await?;
+            let still_open = self.open();
+            if still_open != open {
+                (open, since) = (still_open, Instant::now());
+            }
+            if open == 0 || since.elapsed() > wait {
+                break;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
         self.read_record(simulator).await.context("failed to read the simulator's record")?;
         Ok(self.traces)
     }
 
+    /// How many messages are not settled, by the read model.
+    fn open(&self) -> usize {
+        self.traces.values().filter(|trace| trace.shown == Some(Standing::Open)).count()
+    }
+
     async fn read_log(&mut self, log: &Log) -> anyhow::Result<()> {
-        let head = log.head().await?;
-        let bar = progress::bar("reconciling", head.0 - self.after.0);
-        let mut at = self.after;
-        while at < head {
-            let page = log.read_page(at, PAGE_EVENTS_MAX).await?;
+        let (from, head) = (self.at, log.head().await?);
+        let bar = progress::bar("reconciling", head.0 - from.0);
+        while self.at < head {
+            let page = log.read_page(self.at, PAGE_EVENTS_MAX).await?;
             let Some(last) = page.last() else { break };
-            at = last.position;
+            self.at = last.position;
             for event in &page {
                 self.take(event)?;
             }
-            bar.set_position(u64::try_from(at.0 - self.after.0)?);
+            bar.set_position(u64::try_from(self.at.0 - from.0)?);
         }
         bar.finish_and_clear();
         Ok(())
@@ -102,7 +127,7 @@ impl<'a> Gathering<'a> {
     async fn read_model(&mut self, pool: &Pool) -> anyhow::Result<()> {
         let client = pool.get().await?;
         let statement = client.prepare_cached(SHOWN).await?;
-        let (tenant, mut after) = (TenantId::DEFAULT.0, self.after.0);
+        let (tenant, mut after) = (TenantId::DEFAULT.0, self.before.0);
         loop {
             let rows = client.query(&statement, &[&tenant, &after, &PAGE_ROWS]).await?;
             let Some(last) = rows.last() else { return Ok(()) };
@@ -150,21 +175,20 @@ impl<'a> Gathering<'a> {
     }
 }
 
-/// Waits until the read model shows what the log holds now.
-async fn catch_up(pool: &Pool) -> anyhow::Result<()> {
-    let head = Log::new(pool.clone()).head().await?;
+/// Waits until the read model shows everything up to `position`.
+async fn catch_up(pool: &Pool, position: Position) -> anyhow::Result<()> {
     let read_model = ReadModel::new(pool.clone());
     let name = Projection::Messages.name();
     let deadline = Instant::now() + CATCH_UP_MAX;
     loop {
         let shown = read_model.projections().await?;
         let messages = shown.iter().find(|one| one.name == name);
-        if messages.is_some_and(|messages| messages.position >= head) {
+        if messages.is_some_and(|messages| messages.position >= position) {
             return Ok(());
         }
         ensure!(
             Instant::now() < deadline,
-            "the read model does not reach position {head} of the log within {CATCH_UP_MAX:?}: \
+            "the read model does not reach position {position} of the log within {CATCH_UP_MAX:?}: \
              see `hatch projections list`"
         );
         tokio::time::sleep(POLL).await;

@@ -119,7 +119,7 @@ impl Bench {
             (self.measure(plan, 0, &mut accepted).await?, None)
         };
         let gathering = Gathering::new(&self.load, before);
-        let traces = gathering.gather(&self.pool, simulator).await?;
+        let traces = gathering.gather(&self.pool, simulator, SILENCE_MAX).await?;
         let reconciliation = Reconciliation::of(&accepted, &traces);
         let report = Report::new(&measured, reconciliation, max_rate, fdatasync);
         Ok(Outcome { measured, report })

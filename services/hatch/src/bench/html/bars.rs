@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::scale::number;
+
 const WIDTH: f64 = 640.0;
 const ROW: f64 = 26.0;
 const BAR: f64 = 16.0;
@@ -15,7 +17,8 @@ pub(super) fn svg(used: &BTreeMap<String, f64>) -> Option<String> {
     let mut used: Vec<_> = used.iter().map(|(name, used)| (name.as_str(), *used)).collect();
     used.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     let longest = used.first()?.1.max(f64::MIN_POSITIVE);
-    let title = "CPU by process, µs a message";
+    let all: f64 = used.iter().map(|(_, used)| used).sum();
+    let title = format!("CPU by process, µs a message: {} together", number(all.round()));
     let mut svg = format!(
         "<figure><figcaption>{title}</figcaption>\n\
          <svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{title}\">\n",
@@ -30,10 +33,11 @@ pub(super) fn svg(used: &BTreeMap<String, f64>) -> Option<String> {
             svg,
             "<text class=\"y\" x=\"{:.1}\" y=\"{text:.1}\">{name}</text>\
              <rect class=\"bar\" x=\"{LEFT}\" y=\"{:.1}\" width=\"{length:.1}\" height=\"{BAR}\" rx=\"2\"/>\
-             <text class=\"value\" x=\"{:.1}\" y=\"{text:.1}\">{used:.1}</text>",
+             <text class=\"value\" x=\"{:.1}\" y=\"{text:.1}\">{}</text>",
             LEFT - 8.0,
             top + (ROW - BAR) / 2.0,
-            LEFT + length + 6.0
+            LEFT + length + 6.0,
+            number(used.round())
         );
     }
     svg.push_str("</svg></figure>\n");

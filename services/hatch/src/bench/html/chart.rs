@@ -20,6 +20,8 @@ pub(super) struct Chart {
     pub(super) series: Vec<Series>,
     /// Whether the room below the lines is filled.
     pub(super) filled: bool,
+    /// What follows the drawing.
+    pub(super) below: String,
 }
 
 /// One line.
@@ -49,7 +51,9 @@ impl Chart {
         for series in &self.series {
             self.line(&mut svg, series, &x, &y);
         }
-        svg.push_str("</svg></figure>\n");
+        svg.push_str("</svg>");
+        svg.push_str(&self.below);
+        svg.push_str("</figure>\n");
         Some(svg)
     }
 

@@ -24,7 +24,7 @@ pub(crate) fn page(outcome: &Outcome) -> String {
     let Outcome { measured, report } = outcome;
     let plan = &measured.plan;
     let charts = [
-        latencies(measured),
+        latencies(measured, table(report)),
         throughput(measured),
         backlog(measured),
         bars::svg(&report.cpu_us_per_message),
@@ -35,14 +35,13 @@ pub(crate) fn page(outcome: &Outcome) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>hatch bench: {what}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <header><h1>hatch bench</h1><p>{what}{goal}</p></header>\n\
-         {tiles}\n<main>\n{figures}</main>\n{table}\n</body>\n</html>\n",
+         {tiles}\n<main>\n{figures}</main>\n</body>\n</html>\n",
         what = describe(plan),
         goal = match plan.goal {
             Goal::Accepted => ", accepted only",
             Goal::Delivered => ", until shown as delivered",
         },
         tiles = tiles(report),
-        table = table(report),
     )
 }
 
@@ -56,6 +55,7 @@ fn tiles(report: &Report) -> String {
         ("doubled", found.doubled.to_string(), found.doubled == 0),
         ("stuck", found.stuck.to_string(), found.stuck == 0),
         ("in doubt", found.in_doubt.to_string(), true),
+        ("fdatasync", format!("{:.0}<small> µs</small>", report.fdatasync_us), true),
     ];
     if let Some(completed) = report.completed_per_s {
         tiles.insert(1, ("completed", per_second(completed), true));
@@ -77,7 +77,7 @@ fn per_second(rate: f64) -> String {
 }
 
 /// The distribution of the latencies, the rarer the further to the right.
-fn latencies(measured: &Measured) -> Option<String> {
+fn latencies(measured: &Measured, below: String) -> Option<String> {
     let accept = quantiles(&measured.entries.accept);
     let end_to_end = match measured.plan.goal {
         Goal::Delivered => quantiles(&measured.entries.end_to_end),
@@ -92,11 +92,12 @@ fn latencies(measured: &Measured) -> Option<String> {
             Series { name: "end to end", class: "b", points: end_to_end },
         ],
         filled: false,
+        below,
     }
     .svg()
 }
 
-/// Points of the distribution from the median on, as far as the number of values bears.
+/// Points of the distribution, as far to the right as the number of values bears.
 fn quantiles(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
     const STEPS_A_DIGIT: f64 = 20.0;
     let nines_max = (histogram.len().max(1) as f64).log10();
@@ -104,7 +105,8 @@ fn quantiles(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
     let quantiles =
         steps.take_while(|nines| *nines <= nines_max).map(|nines| 1.0 - 10_f64.powf(-nines));
     // At least a microsecond: the scale has no zero.
-    let ms = |quantile| histogram.value_at_quantile(quantile).max(1) as f64 / 1_000.0;
+    let least = histogram.min().max(1);
+    let ms = |quantile| histogram.value_at_quantile(quantile).max(least) as f64 / 1_000.0;
     if histogram.is_empty() { Vec::new() } else { quantiles.map(|q| (q, ms(q))).collect() }
 }
 
@@ -126,8 +128,16 @@ fn throughput(measured: &Measured) -> Option<String> {
         let points = rates(plan, &entries.samples, |s| s.completed);
         series.push(Series { name: "completed", class: "b", points });
     }
-    let title = "Throughput over time, messages a second";
-    Chart { title, x: Scale::Seconds, y: Scale::Linear, series, filled: false }.svg()
+    let title = "Throughput, messages a second";
+    Chart {
+        title,
+        x: Scale::Seconds,
+        y: Scale::Linear,
+        series,
+        filled: false,
+        below: String::new(),
+    }
+    .svg()
 }
 
 /// How fast a count grew, over steps that are wide enough to be steady.
@@ -152,30 +162,24 @@ fn backlog(measured: &Measured) -> Option<String> {
     let point = |sample: &Sample| (sample.at.as_secs_f64(), sample.backlog(plan.goal) as f64);
     let points = entries.samples.iter().step_by(step).map(point).collect();
     let series = vec![Series { name: "backlog", class: "a", points }];
-    let title = "Backlog over time, messages";
-    Chart { title, x: Scale::Seconds, y: Scale::Linear, series, filled: true }.svg()
+    let title = "Backlog, messages";
+    Chart { title, x: Scale::Seconds, y: Scale::Linear, series, filled: true, below: String::new() }
+        .svg()
 }
 
-/// Every figure as text.
+/// The percentiles as text.
 fn table(report: &Report) -> String {
-    let latencies = |name: &str, one: &Option<Latencies>| {
+    let row = |name: &str, one: &Option<Latencies>| {
         one.map_or_else(String::new, |l| {
             let cells = [l.p50, l.p90, l.p99, l.p999, l.max].map(|ms| format!("<td>{ms:.2}</td>"));
             format!("<tr><th>{name}</th>{}</tr>", cells.concat())
         })
     };
-    let used = report.cpu_us_per_message.iter();
-    let processes = used.map(|(name, used)| format!("<tr><th>{name}</th><td>{used:.1}</td></tr>"));
     format!(
-        "<section class=\"tables\">\n<table><caption>Latency, ms</caption>\
-         <tr><th></th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th></tr>{}{}</table>\n\
-         <table><caption>CPU, µs a message</caption>{}<tr><th>together</th><td>{:.1}</td></tr></table>\n\
-         <table><caption>Disk</caption><tr><th>fdatasync, µs</th><td>{:.0}</td></tr></table>\n</section>",
-        latencies("accept", &report.accept_ms),
-        latencies("end to end", &report.end_to_end_ms),
-        processes.collect::<String>(),
-        report.cpu_us_per_message.values().sum::<f64>(),
-        report.fdatasync_us,
+        "<table><tr><th></th><th>p50</th><th>p90</th><th>p99</th><th>p99.9</th><th>max</th></tr>{}{}\
+         </table>",
+        row("accept", &report.accept_ms),
+        row("end to end", &report.end_to_end_ms),
     )
 }
 

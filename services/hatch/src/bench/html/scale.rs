@@ -30,7 +30,10 @@ impl Scale {
         let max = values.clone().fold(f64::MIN, f64::max);
         let min = values.fold(f64::MAX, f64::min);
         let ticks = match self {
-            Self::Linear | Self::Seconds => even_ticks(max),
+            Self::Linear => even_ticks(max),
+            Self::Seconds => {
+                even_ticks(max).into_iter().map(|(at, text)| (at, text + " s")).collect()
+            }
             Self::Logarithmic => logarithmic_ticks(min, max),
             Self::Nines => nines_ticks(max),
         };
@@ -80,14 +83,16 @@ fn even_ticks(max: f64) -> Vec<(f64, String)> {
     ticks.map(|n| (n * step, number(n * step))).collect()
 }
 
-/// 1, 2 and 5 of each power of ten around what there is.
+/// 1, 2 and 5 of each power of ten around what there is, or 1 alone where those would be too many.
 fn logarithmic_ticks(min: f64, max: f64) -> Vec<(f64, String)> {
+    const FACTOR_MAX: f64 = 1_000.0;
     if min <= 0.0 || min > max {
         return Vec::new();
     }
     let powers = (min.log10().floor() as i32)..=(max.log10().ceil() as i32);
-    let all: Vec<f64> =
-        powers.flat_map(|power| [1.0, 2.0, 5.0].map(|part| part * 10_f64.powi(power))).collect();
+    let parts: &[f64] = if max / min > FACTOR_MAX { &[1.0] } else { &[1.0, 2.0, 5.0] };
+    let of_power = |power| parts.iter().map(move |part| part * 10_f64.powi(power));
+    let all: Vec<f64> = powers.flat_map(of_power).collect();
     let first = all.iter().rposition(|tick| *tick <= min).unwrap_or_default();
     let last = all.iter().position(|tick| *tick >= max).unwrap_or(all.len() - 1);
     all[first..=last].iter().map(|tick| (*tick, number(*tick))).collect()
@@ -146,6 +151,8 @@ mod tests {
     fn logarithmic_axes_have_the_same_length_for_each_factor() {
         let axis = Scale::Logarithmic.axis([0.7, 90.0].into_iter());
         assert_eq!(texts(&axis), ["0.5", "1", "2", "5", "10", "20", "50", "100"]);
+        let wide = Scale::Logarithmic.axis([0.7, 2_000.0].into_iter());
+        assert_eq!(texts(&wide), ["0.1", "1", "10", "100", "1,000", "10,000"]);
         let step = axis.at(10.0) - axis.at(1.0);
         assert!((axis.at(100.0) - axis.at(10.0) - step).abs() < 1e-9);
     }
