@@ -43,6 +43,32 @@ openapi:
     @cargo run --quiet --package hatch -- openapi >schema/openapi.json.new
     @mv schema/openapi.json.new schema/openapi.json
 
+# Measure a release build: hatch bench ARGS against an up --split with data of its own, or --url
+[no-exit-message]
+bench *ARGS:
+    #!/bin/sh
+    set -eu
+    cargo build --release --package hatch
+    hatch="${CARGO_TARGET_DIR:-target}/release/hatch"
+    for argument in "$@"; do
+        case $argument in
+        --url | --url=* | -h | --help) exec "$hatch" bench "$@" ;;
+        esac
+    done
+    # On a disk, which the folder for temporary files may not be, and in reach of PostgreSQL's account.
+    scratch=$(mktemp -d /var/tmp/hatch-bench.XXXXXX)
+    chmod 711 "$scratch"
+    export HATCH_DATA_DIR="$scratch" HATCH_LISTEN=127.0.0.1:0 HATCH_SIMULATOR_LISTEN=127.0.0.1:0
+    "$hatch" up --split >"$scratch/up.out" &
+    up=$!
+    trap 'kill "$up" 2>/dev/null || true; wait "$up" || true; rm -rf "$scratch"' EXIT
+    trap 'exit 130' INT TERM
+    until grep -q 'hatch is ready' "$scratch/up.out"; do
+        kill -0 "$up" 2>/dev/null || exit 1
+        sleep 0.1
+    done
+    "$hatch" bench "$@"
+
 # Hold the running up, or another hatch, against its own OpenAPI document
 [no-exit-message]
 schemathesis URL="http://127.0.0.1:8080" *ARGS:

@@ -5,6 +5,7 @@
 
 mod architecture;
 mod bad_input;
+mod bench;
 mod channels;
 mod checker;
 mod clients;

@@ -1,5 +1,6 @@
 //! hatch: the one binary, as a library, so that tests run what users run.
 
+mod bench;
 mod bus_end;
 pub mod cli;
 mod commands;
@@ -86,6 +87,7 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Doctor(flags) => {
             return Box::pin(commands::doctor::run(settings, flags.json)).await;
         }
+        Command::Bench(flags) => return Box::pin(commands::bench::run(settings, flags)).await,
         Command::Demo(flags) => demo::run(&settings, flags).await?,
         Command::Openapi | Command::WithServers(_) => {}
     }

@@ -1,5 +1,6 @@
 //! The smaller subcommands, one file each.
 
+pub(crate) mod bench;
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod events;
@@ -28,7 +29,7 @@ pub(crate) fn running(mut settings: Settings) -> anyhow::Result<Settings> {
 }
 
 /// A few connections for a command.
-fn pool(settings: &Settings) -> anyhow::Result<Pool> {
+pub(crate) fn pool(settings: &Settings) -> anyhow::Result<Pool> {
     const CONNECTIONS_MAX: usize = 2;
     const WAIT_MAX: Duration = Duration::from_secs(5);
     Ok(hatch_eventstore::pool(&postgres(settings)?, CONNECTIONS_MAX, WAIT_MAX))

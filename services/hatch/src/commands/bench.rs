@@ -1,0 +1,36 @@
+//! `hatch bench`: runs the benchmark, prints its figures and writes them where they are wanted.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::bench::{self, html};
+use crate::cli;
+use crate::output::line;
+use crate::settings::Settings;
+
+/// Fails when a message is lost, doubled or stuck.
+pub(crate) async fn run(settings: Settings, flags: cli::Bench) -> anyhow::Result<ExitCode> {
+    // Made first: nobody wants to hear after an hour that there is nowhere to write to.
+    let json = flags.json.as_deref().map(create).transpose()?;
+    let page = flags.html.as_deref().map(create).transpose()?;
+    let outcome = bench::run(settings, &flags).await?;
+    line(outcome.report.table(&outcome.measured.entries.failures))?;
+    if let Some(mut file) = json {
+        writeln!(file, "{}", serde_json::to_string_pretty(&outcome.report)?)
+            .context("failed to write the figures (--json)")?;
+    }
+    if let Some(mut file) = page {
+        file.write_all(html::page(&outcome).as_bytes())
+            .context("failed to write the page (--html)")?;
+    }
+    let sound = outcome.report.reconciliation.is_sound();
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    File::create(path).with_context(|| format!("failed to make {}", path.display()))
+}

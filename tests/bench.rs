@@ -1,0 +1,117 @@
+//! `hatch bench`, as users run it against a running `hatch up`.
+
+use axum::Router;
+use axum::routing::get;
+use hatch::embedded::Servers;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::process::{Up, data_folder, output};
+
+const FIELDS: [&str; 12] = [
+    "accept_ms",
+    "accepted_per_s",
+    "completed_per_s",
+    "cpu_us_per_message",
+    "doubled",
+    "end_to_end_ms",
+    "errors",
+    "fdatasync_us",
+    "in_doubt",
+    "lost",
+    "max_rate_per_s",
+    "offered_per_s",
+];
+
+#[tokio::test]
+async fn a_short_run_reports_every_figure_and_reconciles_every_message() {
+    let folder = data_folder();
+    let mut up = Up::start(folder.path(), &["--split"]).await;
+    let run = ["bench", "--rate", "50", "--duration", "2"];
+    let files = ["--json", "report.json", "--html", "report.html"];
+    let (ok, said, error) = output(folder.path(), &[&run[..], &files[..]].concat()).await;
+    assert!(ok, "{said}{error}");
+    assert!(said.contains("0 lost, 0 doubled, 0 stuck, 0 in doubt"), "{said}");
+
+    let json = std::fs::read_to_string(folder.path().join("report.json")).expect("a report");
+    let report: Value = serde_json::from_str(&json).expect("JSON");
+    let fields: Vec<_> = report.as_object().expect("an object").keys().collect();
+    let with_stuck = [&FIELDS[..], &["stuck"]].concat();
+    assert_eq!(fields, with_stuck);
+    for violation in ["errors", "lost", "doubled", "stuck", "in_doubt"] {
+        assert_eq!(report[violation], 0, "{violation}");
+    }
+    assert_eq!(report["offered_per_s"], 50.0);
+    assert!(report["max_rate_per_s"].is_null());
+    assert!(report["fdatasync_us"].as_f64().is_some_and(|us| us > 0.0));
+    for latencies in ["accept_ms", "end_to_end_ms"] {
+        let ms = ["p50", "p90", "p99", "p999", "max"]
+            .map(|name| report[latencies][name].as_f64().expect("a number"));
+        assert!(ms[0] > 0.0 && ms.is_sorted(), "{latencies}: {ms:?}");
+    }
+    if cfg!(target_os = "linux") {
+        for process in
+            ["command", "dispatcher", "postgres", "nats-server", "simulator", "generator"]
+        {
+            assert!(report["cpu_us_per_message"][process].is_number(), "{process}: {report}");
+        }
+    }
+
+    let page = std::fs::read_to_string(folder.path().join("report.html")).expect("a page");
+    assert!(page.contains("<svg") && !page.contains("<script"), "{page}");
+
+    // What the benchmark sent is what the log holds.
+    let (ok, log, error) = output(folder.path(), &["events", "export"]).await;
+    assert!(ok, "{error}");
+    assert_eq!(log.matches("\"MessageRequested\"").count(), 100);
+    up.signal(Signal::SIGTERM);
+    assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+}
+
+#[tokio::test]
+async fn a_provider_that_tells_otherwise_is_found_out_and_the_status_says_so() {
+    let folder = data_folder();
+    let mut up = Up::start(folder.path(), &[]).await;
+    let servers = Servers::read(&folder.path().join(".hatch")).expect("readable");
+    let simulator = servers.and_then(|up| up.simulator_url).expect("a simulator");
+    let tampered = tamper(simulator, up.http.clone()).await;
+
+    let run = ["bench", "--rate", "10", "--duration", "1", "--json", "report.json"];
+    let simulator = ["--simulator", &tampered];
+    let (ok, said, error) = output(folder.path(), &[&run[..], &simulator[..]].concat()).await;
+    assert!(!ok, "{said}{error}");
+    let json = std::fs::read_to_string(folder.path().join("report.json")).expect("a report");
+    let report: Value = serde_json::from_str(&json).expect("JSON");
+    let found = ["lost", "doubled", "stuck", "in_doubt"].map(|name| report[name].as_i64());
+    assert_eq!(found, [Some(1), Some(1), Some(0), Some(0)], "{said}");
+
+    let accept_only = [&run[..], &["--accept-only"]].concat();
+    let (ok, said, error) = output(folder.path(), &accept_only).await;
+    assert!(ok, "{said}{error}");
+    let json = std::fs::read_to_string(folder.path().join("report.json")).expect("a report");
+    let report: Value = serde_json::from_str(&json).expect("JSON");
+    assert!(report["accept_ms"].is_object() && report["completed_per_s"].is_null(), "{report}");
+
+    let elsewhere = ["bench", "--url", "http://127.0.0.1:1", "--duration", "1"];
+    let (ok, _, error) = output(folder.path(), &elsewhere).await;
+    assert!(!ok && error.contains("HATCH_DATABASE_URL"), "{error}");
+    up.signal(Signal::SIGTERM);
+    assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+}
+
+/// The record of the simulator, without its first message and with its second one twice.
+async fn tamper(simulator: String, http: reqwest::Client) -> String {
+    let record = async move || {
+        let record = http.get(format!("{simulator}/_sim/messages")).send().await;
+        let record = record.expect("the record").text().await.expect("text");
+        let mut lines: Vec<_> = record.lines().skip(1).collect();
+        lines.extend(lines.first().copied());
+        lines.into_iter().map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let router = Router::new().route("/_sim/messages", get(record));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
