@@ -23,11 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A PostgreSQL of one test, whose data can be copied and moved while it is stopped.
-struct Cluster {
+pub(crate) struct Cluster {
     bin: PathBuf,
     /// The folder that the data folders lie in; theirs who run the server.
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     account: Option<(u32, u32)>,
+    /// What it is configured with, beyond what all are.
+    settings: &'static [&'static str],
     port: u16,
     server: Option<Child>,
     _temporary: TempDir,
@@ -36,6 +38,11 @@ struct Cluster {
 impl Cluster {
     /// A running cluster with the data folder `data` and hatch's schema.
     async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with `settings` of the server.
+    pub(crate) async fn start_with(settings: &'static [&'static str]) -> Self {
         let bin = std::env::var("HATCH_TEST_POSTGRES_BIN");
         let bin = bin.expect("HATCH_TEST_POSTGRES_BIN is not set: run the tests with ./dev test");
         let temporary = tempfile::tempdir().expect("a temporary folder");
@@ -54,7 +61,7 @@ impl Cluster {
         }
         let bin = PathBuf::from(bin);
         let mut cluster =
-            Self { bin, folder, account, port: 0, server: None, _temporary: temporary };
+            Self { bin, folder, account, settings, port: 0, server: None, _temporary: temporary };
         cluster.run("initdb", &["-D", "data", "-A", "trust", "-U", "postgres", "--no-sync"]);
         cluster.serve("data", None).await;
         let mut client = cluster.connect().await;
@@ -96,7 +103,10 @@ impl Cluster {
                 "unix_socket_directories=",
                 "shared_buffers=32MB",
                 "fsync=off",
-            ] {
+            ]
+            .iter()
+            .chain(self.settings)
+            {
                 command.args(["-c", setting]);
             }
             let mut server = command.stderr(Stdio::null()).spawn().expect("it starts");
@@ -121,11 +131,11 @@ impl Cluster {
         row.is_ok_and(|row| !row.get::<_, bool>(0))
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    async fn connect(&self) -> Connected {
+    pub(crate) async fn connect(&self) -> Connected {
         let config = self.url().parse().expect("a URL");
         hatch_eventstore::connect(&config).await.expect("connects")
     }
