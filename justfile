@@ -14,7 +14,7 @@ up *ARGS:
 # Run the tests against servers of their own; ARGS go to cargo-nextest
 test *ARGS:
     @cargo build --workspace --all-targets
-    @exec cargo run --quiet --package hatch -- with-servers -- cargo nextest run --workspace "$@"
+    @exec "${CARGO_TARGET_DIR:-target}/debug/hatch" with-servers -- cargo nextest run --workspace "$@"
 
 # Check formatting, lints, dependencies and scripts
 lint:

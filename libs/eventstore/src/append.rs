@@ -64,13 +64,23 @@ pub struct CommandKey {
     pub request_hash: [u8; 32],
 }
 
+/// A table whose rows can commit with events.
+#[derive(Debug)]
+pub struct SideTable {
+    /// Its name, schema-qualified.
+    pub name: &'static str,
+    /// The names and types of the columns that are written; the others get their default.
+    pub columns: &'static [(&'static str, &'static str)],
+}
+
 /// A row of another table that commits with the events, such as a webhook's audit row.
 #[derive(Debug, Clone)]
 pub struct SideRow {
-    /// The table, schema-qualified.
-    pub table: &'static str,
-    /// The row as a JSON object; columns it leaves out are NULL.
-    pub row: String,
+    /// The table.
+    pub table: &'static SideTable,
+    /// A value for each of the table's columns, in PostgreSQL's text form of the column's type;
+    /// none is NULL.
+    pub values: Vec<Option<String>>,
 }
 
 /// One command's events, to be appended all or not at all.
@@ -104,7 +114,7 @@ impl Append {
     pub(crate) fn bytes(&self) -> usize {
         let events = self.writes.iter().flat_map(|write| &write.events);
         let events = events.map(|event| OVERHEAD_BYTES + event.payload.len());
-        let rows = self.side_rows.iter().map(|side| OVERHEAD_BYTES + side.row.len());
+        let rows = self.side_rows.iter().map(|side| OVERHEAD_BYTES + side.bytes());
         OVERHEAD_BYTES + events.chain(rows).sum::<usize>()
     }
 
@@ -131,17 +141,26 @@ impl Append {
         if self.events() > BATCH_EVENTS_MAX || self.bytes() > BATCH_BYTES_MAX {
             return refuse("too many events or bytes in one command");
         }
-        if !self.side_rows.iter().all(|side| is_table_name(side.table)) {
-            return refuse("the table of a side row is not a plain name");
+        if !self.side_rows.iter().all(SideRow::is_plain) {
+            return refuse("a side row has other columns than its table, or no plain names");
         }
         Ok(())
     }
 }
 
-/// Whether `name` can stand in SQL as it is.
-fn is_table_name(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.';
-    !name.is_empty() && name.bytes().all(plain)
+impl SideRow {
+    fn bytes(&self) -> usize {
+        self.values.iter().flatten().map(String::len).sum()
+    }
+
+    /// Whether there is one value for each column, and every name can stand in SQL as it is.
+    fn is_plain(&self) -> bool {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.';
+        let SideTable { name, columns } = self.table;
+        let mut names = columns.iter().flat_map(|(name, kind)| [name, kind]).chain([name]);
+        self.values.len() == columns.len()
+            && names.all(|name| !name.is_empty() && name.bytes().all(plain))
+    }
 }
 
 /// What an append came to.

@@ -24,7 +24,8 @@ pub mod testing;
 mod verify;
 
 pub use append::{
-    Append, AppendError, Appended, CommandKey, ExpectedVersion, Guard, SideRow, StreamWrite,
+    Append, AppendError, Appended, CommandKey, ExpectedVersion, Guard, SideRow, SideTable,
+    StreamWrite,
 };
 pub use appender::{Appender, AppenderConfig, AppenderStats};
 pub use checkpoint::{Checkpoint, CheckpointError};

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use hatch_domain::ids::{MessageId, TenantId};
+use hatch_eventstore::SideTable;
 use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -68,7 +69,20 @@ pub struct WaitingReceipt {
 
 impl WaitingReceipt {
     /// The table of those that wait.
-    pub const TABLE: &str = "hatch.waiting_receipts";
+    pub const TABLE: &SideTable = &SideTable {
+        name: "hatch.waiting_receipts",
+        columns: &[
+            ("id", "uuid"),
+            ("webhook_id", "uuid"),
+            ("tenant_id", "uuid"),
+            ("provider", "text"),
+            ("account", "text"),
+            ("provider_message_id", "text"),
+            ("receipt", "json"),
+            ("received_at", "timestamptz"),
+            ("next_look_at", "timestamptz"),
+        ],
+    };
 
     /// How the detail begins of a webhook that is in quarantine because a receipt of it waits, and
     /// for nothing else.

@@ -65,7 +65,7 @@ fn names(append: &Append) -> impl Iterator<Item = Name> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CommandKey, ExpectedVersion, Metadata, NewEvent, SideRow, StreamWrite};
+    use crate::{CommandKey, ExpectedVersion, Metadata, NewEvent, SideRow, SideTable, StreamWrite};
 
     struct Numbered(usize, Append);
 
@@ -143,7 +143,8 @@ mod tests {
         let wide = (0..3).map(|n| append(&(n * 200..(n + 1) * 200).collect::<Vec<_>>(), None));
         assert_eq!(batches(wide), [vec![0, 1], vec![2]], "600 events");
 
-        let row = || SideRow { table: "t", row: "x".repeat(600 * 1024) };
+        static TABLE: SideTable = SideTable { name: "t", columns: &[("text", "text")] };
+        let row = || SideRow { table: &TABLE, values: vec![Some("x".repeat(600 * 1024))] };
         let heavy = (0..2).map(|_| Append { side_rows: vec![row()], ..Append::default() });
         assert_eq!(batches(heavy), [[0], [1]], "1.2 MiB");
     }

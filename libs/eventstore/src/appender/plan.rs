@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use crate::log::RecordedCommand;
-use crate::{Append, AppendError, Appended, CommandKey, ExpectedVersion, NewEvent, Position};
+use crate::{
+    Append, AppendError, Appended, CommandKey, ExpectedVersion, NewEvent, Position, SideRow,
+};
 
 /// What the log said of everything a batch touches, under the log's lock.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +42,7 @@ pub(crate) struct Plan<'a> {
     /// The keys to record.
     pub(crate) commands: Vec<(CommandKey, Position, Position)>,
     /// The side rows to insert, by table.
-    pub(crate) side_rows: BTreeMap<&'static str, Vec<&'a str>>,
+    pub(crate) side_rows: BTreeMap<&'static str, Vec<&'a SideRow>>,
 }
 
 /// An event with its place.
@@ -143,7 +145,7 @@ fn accept<'a>(append: &'a Append, state: &mut LogState, plan: &mut Plan<'a>) -> 
         plan.streams.push((write.stream_id, *stream));
     }
     for side in &append.side_rows {
-        plan.side_rows.entry(side.table).or_default().push(&side.row);
+        plan.side_rows.entry(side.table.name).or_default().push(side);
     }
     let last = state.head;
     let first = if last > before { before.next() } else { last };

@@ -23,7 +23,7 @@ use super::plan::{LogState, Plan, PlannedEvent, StreamState};
 use crate::epoch::{self, Identity, Place, epoch_columns, epoch_tables};
 use crate::log::RecordedCommand;
 use crate::postgres::{self, Connected};
-use crate::{Append, Position};
+use crate::{Append, Position, SideTable};
 
 /// Advisory lock that orders all appends to this database's log ("hatchlog" in ASCII).
 pub(crate) const LOG_LOCK: i64 = 0x6861_7463_686c_6f67;
@@ -245,25 +245,36 @@ impl Session {
     }
 
     /// Prepares the statement that inserts side rows into `table`.
-    pub(super) async fn prepare_side_rows(&mut self, table: &'static str) -> Result<(), Failure> {
-        if self.side_rows.contains_key(table) {
+    pub(super) async fn prepare_side_rows(
+        &mut self,
+        table: &'static SideTable,
+    ) -> Result<(), Failure> {
+        let SideTable { name, columns } = table;
+        if self.side_rows.contains_key(name) {
             return Ok(());
         }
-        // One row for each text, whatever the text holds.
+        let list = |each: &dyn Fn(usize, &str, &str) -> String| {
+            let columns = columns.iter().enumerate();
+            let each: Vec<_> = columns.map(|(n, (name, kind))| each(n + 1, name, kind)).collect();
+            each.join(", ")
+        };
         let sql = format!(
-            "INSERT INTO {table} SELECT r.* FROM unnest($1::text[]) AS side(text), \
-             json_populate_record(NULL::{table}, side.text::json) AS r"
+            "INSERT INTO {name} ({}) SELECT {} FROM unnest({}) AS side({})",
+            list(&|_, name, _| name.to_owned()),
+            list(&|n, _, kind| format!("c{n}::{kind}")),
+            list(&|n, _, _| format!("${n}::text[]")),
+            list(&|n, _, _| format!("c{n}")),
         );
         let prepared = within(FLIGHT_TIMEOUT, async {
             self.connection.prepare(&sql).await.map_err(|error| match error.code() {
                 Some(&SqlState::UNDEFINED_TABLE) => {
-                    Failure::Refused(format!("table {table} does not exist"))
+                    Failure::Refused(format!("table {name} does not exist"))
                 }
                 _ => not_committed(error),
             })
         });
         let statement = prepared.await?;
-        self.side_rows.insert(table, statement);
+        self.side_rows.insert(name, statement);
         Ok(())
     }
 
@@ -395,7 +406,12 @@ impl Session {
 
     async fn insert_side_rows(&self, plan: &Plan<'_>) -> Result<bool, Error> {
         let inserted = plan.side_rows.iter().map(|(table, rows)| async move {
-            self.execute(&self.side_rows[table], &[rows], rows.len()).await
+            let column = |n: usize| rows.iter().map(move |row| row.values[n].as_deref());
+            let columns: Vec<Vec<Option<&str>>> =
+                (0..rows[0].values.len()).map(|n| column(n).collect()).collect();
+            let columns: Vec<&(dyn ToSql + Sync)> =
+                columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
+            self.execute(&self.side_rows[table], &columns, rows.len()).await
         });
         // Unlike try_join_all this keeps polling the others when one fails, so that all are sent.
         let inserted: Vec<_> = join_all(inserted).await;

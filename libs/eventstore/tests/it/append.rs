@@ -2,11 +2,15 @@
 
 use futures::future::join_all;
 use hatch_eventstore::{
-    Append, AppendError, Appended, ExpectedVersion as Expected, Position, StreamWrite,
+    Append, AppendError, Appended, ExpectedVersion as Expected, Position, SideRow, SideTable,
+    StreamWrite,
 };
 use uuid::Uuid;
 
 use crate::support::*;
+
+static INJECTION: SideTable =
+    SideTable { name: "audit; DROP TABLE audit", columns: &[("id", "int")] };
 
 #[tokio::test]
 async fn events_get_dense_positions_and_versions_and_come_back_as_written() {
@@ -188,10 +192,11 @@ async fn what_breaks_a_limit_is_refused_before_it_waits() {
         },
         Append { side_rows: vec![audit(1, &"x".repeat(1024 * 1024))], ..Append::default() },
         Append {
-            side_rows: vec![hatch_eventstore::SideRow {
-                table: "audit; DROP TABLE audit",
-                row: "{}".to_owned(),
-            }],
+            side_rows: vec![SideRow { table: &INJECTION, values: vec![None] }],
+            ..Append::default()
+        },
+        Append {
+            side_rows: vec![SideRow { table: &AUDIT, values: vec![Some("1".to_owned())] }],
             ..Append::default()
         },
     ];

@@ -4,9 +4,12 @@ use futures::future::join_all;
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Append, AppendError, Appended, Appender, ExpectedVersion as Expected, RecordedEvent, SideRow,
+    SideTable,
 };
 
 use crate::support::*;
+
+static NOWHERE: SideTable = SideTable { name: "public.nowhere", columns: &[("id", "int")] };
 
 /// The advisory lock under which all appenders append.
 const LOG_LOCK: i64 = 0x6861_7463_686c_6f67;
@@ -131,8 +134,8 @@ async fn what_postgresql_refuses_fails_alone() {
         nested,
         with(6, audit(2, "longer than ten characters")),
         with(7, audit(1, "a repeat")),
-        with(8, SideRow { table: "public.nowhere", row: "{}".to_owned() }),
-        with(9, SideRow { table: "public.audit", row: "{\"id\":9}, {\"id\":10}".to_owned() }),
+        with(8, SideRow { table: &NOWHERE, values: vec![None] }),
+        with(9, SideRow { table: &AUDIT, values: vec![Some("9), (10".to_owned()), None] }),
         with(10, audit(10, "fine")),
     ];
     let outcomes = together(&database, &appender, commands).await;

@@ -6,7 +6,7 @@ use hatch_domain::{Environment, Routing};
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, CommandKey, ExpectedVersion, Guard, Log, Metadata,
-    NewEvent, Position, RecordedEvent, SideRow, StreamWrite, SystemEnvironment,
+    NewEvent, Position, RecordedEvent, SideRow, SideTable, StreamWrite, SystemEnvironment,
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -75,9 +75,11 @@ pub(crate) fn guard(stream_id: Uuid, expected: ExpectedVersion) -> Guard {
     Guard { stream_id, expected }
 }
 
+pub(crate) static AUDIT: SideTable =
+    SideTable { name: "public.audit", columns: &[("id", "int"), ("note", "text")] };
+
 pub(crate) fn audit(id: i32, note: &str) -> SideRow {
-    let row = format!("{{\"id\":{id},\"note\":{note:?}}}");
-    SideRow { table: "public.audit", row }
+    SideRow { table: &AUDIT, values: vec![Some(id.to_string()), Some(note.to_owned())] }
 }
 
 pub(crate) fn committed(first: i64, last: i64) -> Appended {

@@ -6,14 +6,31 @@ use std::fmt::Write;
 use axum::http::HeaderName;
 use axum::http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use chrono::{DateTime, Utc};
-use hatch_eventstore::SideRow;
+use hatch_eventstore::{SideRow, SideTable};
 use hatch_providers::RawRequest;
 use hatch_readmodel::WebhookOutcome as Outcome;
-use serde::Serialize;
 use uuid::Uuid;
 
 /// The table; its rows commit with the events of their webhook.
-const TABLE: &str = "hatch.webhook_log";
+static TABLE: SideTable = SideTable {
+    name: "hatch.webhook_log",
+    columns: &[
+        ("id", "uuid"),
+        ("tenant_id", "uuid"),
+        ("provider", "text"),
+        ("account", "text"),
+        ("kind", "text"),
+        ("outcome", "text"),
+        ("provider_message_id", "text"),
+        ("message_id", "uuid"),
+        ("detail", "text"),
+        ("method", "text"),
+        ("path_and_query", "text"),
+        ("headers", "json"),
+        ("body", "bytea"),
+        ("received_at", "timestamptz"),
+    ],
+};
 
 /// Bytes kept of a body. What is longer is a mail with files, or many receipts: they are events by
 /// then.
@@ -25,18 +42,16 @@ const UNSIGNED_BODY_BYTES_MAX: usize = 8 * 1024;
 /// Headers that are not kept: they let their holder in.
 const SECRETS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 
-/// One row.
-#[derive(Debug, Clone, Serialize)]
+/// One row, but for what became of the webhook.
+#[derive(Debug)]
 pub(super) struct Entry {
     pub(super) id: Uuid,
     tenant_id: Uuid,
     provider: &'static str,
     pub(super) account: Option<String>,
     pub(super) kind: Option<&'static str>,
-    outcome: Outcome,
     pub(super) provider_message_id: Option<String>,
     pub(super) message_id: Option<Uuid>,
-    detail: Option<String>,
     method: String,
     path_and_query: String,
     headers: BTreeMap<String, String>,
@@ -63,10 +78,8 @@ impl Entry {
             provider,
             account: None,
             kind: None,
-            outcome: Outcome::Applied,
             provider_message_id: None,
             message_id: None,
-            detail: None,
             method: request.method.to_string(),
             path_and_query: request.path_and_query.to_string(),
             headers: headers.collect(),
@@ -77,15 +90,28 @@ impl Entry {
 
     /// The row for an outcome, with a sentence where there is one.
     pub(super) fn row(&self, outcome: Outcome, detail: Option<String>) -> SideRow {
-        let mut entry = Self { outcome, detail, ..self.clone() };
-        for text in [&mut entry.account, &mut entry.provider_message_id, &mut entry.detail] {
-            *text = text.as_deref().map(storable);
-        }
+        let text = |text: &Option<String>| text.as_deref().map(storable);
+        let mut body = self.body.clone();
         if outcome == Outcome::RejectedSignature {
-            entry.body.truncate("\\x".len() + 2 * UNSIGNED_BODY_BYTES_MAX);
+            body.truncate("\\x".len() + 2 * UNSIGNED_BODY_BYTES_MAX);
         }
-        let row = serde_json::to_string(&entry).expect("a row of texts serialises");
-        SideRow { table: TABLE, row }
+        let values = vec![
+            Some(self.id.to_string()),
+            Some(self.tenant_id.to_string()),
+            Some(self.provider.to_owned()),
+            text(&self.account),
+            self.kind.map(str::to_owned),
+            Some(outcome.as_str().to_owned()),
+            text(&self.provider_message_id),
+            self.message_id.map(|id| id.to_string()),
+            text(&detail),
+            Some(self.method.clone()),
+            Some(self.path_and_query.clone()),
+            Some(serde_json::to_string(&self.headers).expect("a map of texts serialises")),
+            Some(body),
+            Some(self.received_at.to_rfc3339()),
+        ];
+        SideRow { table: &TABLE, values }
     }
 }
 

@@ -390,18 +390,18 @@ impl Recording<'_> {
 
     /// The row of a receipt that waits.
     fn waiting(&self, receipt: &KeptReceipt) -> SideRow {
-        let row = serde_json::json!({
-            "id": self.webhooks.store.environment().new_id(),
-            "webhook_id": self.entry.id,
-            "tenant_id": self.account.tenant_id,
-            "provider": self.account.provider,
-            "account": receipt.account,
-            "provider_message_id": receipt.provider_message_id,
-            "receipt": receipt,
-            "received_at": self.now,
-            "next_look_at": self.now,
-        });
-        SideRow { table: WaitingReceipt::TABLE, row: row.to_string() }
+        let values = [
+            self.webhooks.store.environment().new_id().to_string(),
+            self.entry.id.to_string(),
+            self.account.tenant_id.to_string(),
+            self.account.provider.to_owned(),
+            receipt.account.clone(),
+            receipt.provider_message_id.clone(),
+            serde_json::to_string(receipt).expect("a receipt serialises"),
+            self.now.to_rfc3339(),
+            self.now.to_rfc3339(),
+        ];
+        SideRow { table: WaitingReceipt::TABLE, values: values.map(Some).into() }
     }
 }
 
