@@ -1,5 +1,6 @@
 //! Appending while connections break and PostgreSQL does not answer.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -60,11 +61,13 @@ async fn connections_that_are_killed_under_load_lose_and_double_nothing() {
     let database = database().await;
     let proxy = Proxy::start(&database.url()).await;
     let appenders = [appender(&database), appender_at(proxy.url().parse().expect("a URL"))];
+    // There is something to cut for as long as it takes.
+    let killing = &AtomicBool::new(true);
     let writers = (0..20_u128).map(|n| {
         let appender = &appenders[usize::try_from(n % 2).expect("small")];
         async move {
             let mut acknowledged = Vec::new();
-            for _ in 0..15 {
+            while acknowledged.len() < 15 || killing.load(Ordering::Relaxed) {
                 let command = one(stream(n % 5), Expected::Any);
                 let event_id = command.writes[0].events[0].event_id;
                 appender.append(command).await.expect("accepted in the end");
@@ -88,6 +91,7 @@ async fn connections_that_are_killed_under_load_lose_and_double_nothing() {
                 .expect("a superuser may");
             eventually("the proxy has cut", || async { proxy.has_cut() }).await;
         }
+        killing.store(false, Ordering::Relaxed);
     };
     let (acknowledged, ()) = tokio::join!(join_all(writers), killer);
     let mut acknowledged: Vec<_> = acknowledged.into_iter().flatten().collect();
