@@ -25,7 +25,7 @@ pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000000";
 pub(crate) const AUTH_TOKEN: &str = "dev-twilio-auth-token";
 
 /// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(10);
 

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 
 use crate::harness::CUSTOMER;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A running `hatch up`, killed when the test fails.

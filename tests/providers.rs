@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{ACCOUNT, AUTH_TOKEN, SENDER};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 type Posted = Arc<Mutex<Vec<RawRequest>>>;
 

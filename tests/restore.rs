@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use crate::dispatch::NOBODY_DISPATCHES;
 use crate::harness::{CUSTOMER, Hatch};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A PostgreSQL of one test, whose data can be copied and moved while it is stopped.

@@ -17,7 +17,7 @@ use super::*;
 use crate::embedded::Servers;
 use crate::supervise::{is_alive, signal};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A role that says its name and keeps the promises that `up` counts on.

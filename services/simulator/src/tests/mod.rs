@@ -43,7 +43,7 @@ vPPZq7m7m0Ye1HDa+vXmxOhozGFcipvrk4U82oGdYO3jb0R9XW1eKrBlOQ==
 ";
 
 /// A condition that does not come true by then fails its test.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A webhook that hatch was posted.
 #[derive(Clone)]
