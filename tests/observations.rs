@@ -77,6 +77,7 @@ impl Role {
                 webhook: Arc::new(Scripted { twilio, says: Arc::clone(&says) }),
             }],
             stats: Arc::default(),
+            recent: Arc::default(),
         });
         let ending = Ending { notice: Duration::ZERO, grace: Duration::from_secs(1) };
         let drain = Drain::new(ending, shutdown.clone());

@@ -9,7 +9,8 @@ use crate::RecordedEvent;
 /// Fills a [`Feed`]: the one place of a process that reads the bus has it.
 ///
 /// What it publishes need not be complete, unique or in order: readers take what continues what they
-/// have, and repair the rest from the log. Dropping it ends the feed.
+/// have, and repair the rest from the log. But it is the log's own: what the bus carries is published
+/// only while the [`Fence`](crate::Fence) trusts its generation. Dropping it ends the feed.
 pub struct FeedPublisher {
     events: broadcast::Sender<Arc<RecordedEvent>>,
     joined: Arc<Notify>,

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -41,12 +42,43 @@ pub struct FenceConfig {
 
 /// Follows the log's head and its fence; cheap to clone.
 ///
-/// Appends notify, so the head is known within about a millisecond; it is also asked for every
-/// 250 ms. While PostgreSQL is away the last known head stays, and the fence is not open.
+/// The head is asked for every 250 ms; while somebody holds [`Hints`] it is known within about a
+/// millisecond. While PostgreSQL is away the last known head stays, and the fence is not open.
 #[derive(Clone)]
 pub struct HeadWatch {
     head: watch::Receiver<Position>,
     fence: Fence,
+    wanted: Arc<Wanted>,
+}
+
+/// While one of these lives, its process hears of every append at once.
+///
+/// Each process that listens is woken by every commit, on the server and here. So who learns of events
+/// in another way, by the [`Feed`](crate::Feed), does without.
+pub struct Hints(Arc<Wanted>);
+
+/// Whether hints are wanted.
+#[derive(Default)]
+struct Wanted {
+    holders: AtomicUsize,
+    changed: Notify,
+}
+
+impl Hints {
+    fn new(wanted: &Arc<Wanted>) -> Self {
+        if wanted.holders.fetch_add(1, Ordering::Relaxed) == 0 {
+            wanted.changed.notify_one();
+        }
+        Self(Arc::clone(wanted))
+    }
+}
+
+impl Drop for Hints {
+    fn drop(&mut self) {
+        if self.0.holders.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.changed.notify_one();
+        }
+    }
 }
 
 impl HeadWatch {
@@ -73,12 +105,14 @@ impl HeadWatch {
             fence: fence_sender,
             epoch: None,
             said: None,
+            wanted: Arc::default(),
         };
+        let wanted = Arc::clone(&watcher.wanted);
         let task = tokio::spawn(async move {
             // Nothing here needs an orderly end.
             let _ = shutdown.run_until_cancelled(watcher.follow()).await;
         });
-        (Self { head, fence }, task)
+        (Self { head, fence, wanted }, task)
     }
 
     /// The head as last seen; [`Position::START`] before it was.
@@ -91,6 +125,12 @@ impl HeadWatch {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Position> {
         self.head.clone()
+    }
+
+    /// Lets the head be known at once, as long as what is returned lives.
+    #[must_use]
+    pub fn hints(&self) -> Hints {
+        Hints::new(&self.wanted)
     }
 
     /// Whether something may be sent.
@@ -110,6 +150,7 @@ struct Watcher {
     epoch: Option<i32>,
     /// What was last logged of a closed fence.
     said: Option<String>,
+    wanted: Arc<Wanted>,
 }
 
 /// A connection, and what was found out on it.
@@ -123,6 +164,8 @@ struct Session {
     compared: Option<i32>,
     /// Tells of a change of the fence.
     poked: Arc<Notify>,
+    /// Whether it hears of appends.
+    hinted: bool,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -156,12 +199,15 @@ impl Watcher {
             let answered = tokio::select! {
                 _ = ticks.tick() => false,
                 () = session.poked.notified() => false,
+                () = self.wanted.changed.notified() => false,
                 end = answer(&mut asking) => {
                     asking = None;
                     session.compare(end).await?;
                     true
                 }
             };
+            // Before the poll, so that what was appended meanwhile is seen.
+            session.listen(self.wanted.holders.load(Ordering::Relaxed) > 0).await?;
             let generation = self.poll(&session).await?;
             let compared = generation.is_none() || generation == session.compared;
             if !compared && !answered && asking.is_none() {
@@ -192,14 +238,15 @@ impl Watcher {
             poke.notify_one();
         }));
         let prepared = async {
-            client.batch_execute("LISTEN hatch_head; LISTEN hatch_fence").await?;
+            client.batch_execute("LISTEN hatch_fence").await?;
             epoch::complete(&client, &self.config.place).await?;
             let found = Identity::read(&client, &self.config.place).await?;
             Ok::<_, tokio_postgres::Error>((client.prepare(epoch::LOOK).await?, found))
         };
         let (look, found) = timeout(POLL_TIMEOUT, prepared).await??;
         let asked = self.config.bus.is_none();
-        Ok(Session { client, look, found, asked, compared: None, poked, _driver: driver })
+        let (compared, hinted) = (None, false);
+        Ok(Session { client, look, found, asked, compared, poked, hinted, _driver: driver })
     }
 
     /// Looks at head and fence, and says which generation of the bus is on record for this log.
@@ -251,6 +298,16 @@ impl Watcher {
 }
 
 impl Session {
+    /// Hears of appends from now on, or no longer.
+    async fn listen(&mut self, hinted: bool) -> Result<(), Failure> {
+        if self.hinted != hinted {
+            let sql = if hinted { "LISTEN hatch_head" } else { "UNLISTEN hatch_head" };
+            timeout(POLL_TIMEOUT, self.client.batch_execute(sql)).await??;
+            self.hinted = hinted;
+        }
+        Ok(())
+    }
+
     async fn look(&self) -> Result<Look, Failure> {
         let row = timeout(POLL_TIMEOUT, self.client.query_one(&self.look, &[])).await??;
         Ok(Look::of(&row)?)

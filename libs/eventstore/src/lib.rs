@@ -36,7 +36,7 @@ pub use epoch::{
 };
 pub use event::{Metadata, NewEvent, RecordedEvent};
 pub use feed::{Feed, FeedPublisher};
-pub use head::{AskBus, FenceConfig, HeadWatch};
+pub use head::{AskBus, FenceConfig, HeadWatch, Hints};
 pub use log::{Log, LogError, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, RecordedCommand, STREAM_EVENTS_MAX};
 pub use position::Position;
 pub use postgres::{Connected, connect, pool};

@@ -297,6 +297,7 @@ impl Process {
             read_model: ReadModel::new(self.pool.clone()),
             accounts: webhook_accounts(settings)?,
             stats: Arc::clone(&self.stats.webhooks),
+            recent: Arc::default(),
         })
     }
 
@@ -337,8 +338,10 @@ impl Process {
             fence: head.fence().clone(),
             status: self.relay.clone(),
         };
-        let shutdown = self.workers.clone();
+        let (hints, shutdown) = (head.hints(), self.workers.clone());
         workers.spawn(async move {
+            // Nobody else tells the relay of new events.
+            let _hints = hints;
             hatch_relay::run(dependencies, hatch_relay::Config::default(), shutdown).await;
             Ok(())
         });

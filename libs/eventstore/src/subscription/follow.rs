@@ -24,6 +24,8 @@ pub(super) struct Follow {
     behind: Option<(Position, Instant)>,
     /// The head for which the log had nothing more.
     exhausted: Position,
+    /// Whether it was the feed that brought the last event.
+    fed: bool,
 }
 
 /// What to do next.
@@ -49,12 +51,24 @@ pub(super) enum Offer {
 impl Follow {
     /// Begins after `last`, by reading the log.
     pub(super) const fn new(last: Position, now: Instant) -> Self {
-        Self { last, paging: true, heard_at: now, behind: None, exhausted: Position::START }
+        Self {
+            last,
+            paging: true,
+            heard_at: now,
+            behind: None,
+            exhausted: Position::START,
+            fed: false,
+        }
     }
 
     /// The last position taken.
     pub(super) const fn last(&self) -> Position {
         self.last
+    }
+
+    /// Whether the feed brings what is new, so that nobody else need tell of it.
+    pub(super) const fn is_fed(&self) -> bool {
+        self.fed
     }
 
     /// What to do, knowing the log's `head` and whether there is a feed.
@@ -84,14 +98,16 @@ impl Follow {
         silence.min(since + BEHIND_MAX)
     }
 
-    /// The feed has the event of `position`, and the log's head is `head` as far as is known. What is
-    /// beyond that is not believed: the bus may carry a past that the log lost.
-    pub(super) fn offered(&mut self, position: Position, head: Position, now: Instant) -> Offer {
+    /// The feed has the event of `position`. It carries only what is the log's own: the fence sees to
+    /// that.
+    pub(super) fn offered(&mut self, position: Position, now: Instant) -> Offer {
         if position <= self.last {
             Offer::Skip
-        } else if position == self.last.next() && position <= head {
+        } else if position == self.last.next() {
             self.last = position;
             self.heard_at = now;
+            self.paging = false;
+            self.fed = true;
             Offer::Take
         } else {
             self.paging = true;
@@ -99,15 +115,22 @@ impl Follow {
         }
     }
 
-    /// The log had a page that ends at `last`, or nothing, when its head was thought to be `head`.
-    pub(super) fn paged(&mut self, last: Option<Position>, head: Position, now: Instant) {
+    /// The log had a page that ends at `last`, or nothing, when its head was thought to be `head`; a
+    /// `full` page may have another after it.
+    pub(super) fn paged(
+        &mut self,
+        last: Option<Position>,
+        full: bool,
+        head: Position,
+        now: Instant,
+    ) {
         self.heard_at = now;
         self.behind = None;
         match last {
             Some(last) => {
                 self.last = last;
-                // A head that was passed is an old one: only the log can say where it ends.
-                self.paging = last != head;
+                self.fed = false;
+                self.paging = full;
             }
             None => {
                 self.exhausted = head;

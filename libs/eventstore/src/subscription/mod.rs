@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, watch};
 
-use crate::{Feed, HeadWatch, Log, LogError, Position, RecordedEvent};
+use crate::log::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
+use crate::{Feed, HeadWatch, Hints, Log, LogError, Position, RecordedEvent};
 use follow::{Follow, Offer, Step};
 
 /// Waits between attempts to read the log while it is unavailable: first, doubling, to the last.
@@ -20,7 +21,10 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// correctness does not depend on the bus, only its cost does.
 pub struct Subscription {
     log: Log,
+    watch: HeadWatch,
     head: Option<watch::Receiver<Position>>,
+    /// Held while it is not the feed that tells of new events.
+    hints: Option<Hints>,
     feed: Option<broadcast::Receiver<Arc<RecordedEvent>>>,
     follow: Follow,
     batch_events_max: usize,
@@ -41,10 +45,12 @@ impl Subscription {
     ) -> Self {
         Self {
             log,
+            watch: head.clone(),
             head: Some(head.subscribe()),
+            hints: None,
             feed: feed.and_then(Feed::subscribe),
             follow: Follow::new(after, Instant::now()),
-            batch_events_max: batch_events_max.max(1),
+            batch_events_max: batch_events_max.clamp(1, PAGE_EVENTS_MAX),
             ready: Vec::new(),
             backoff: BACKOFF.0,
         }
@@ -64,10 +70,21 @@ impl Subscription {
             };
             match self.follow.step(head, self.feed.is_some(), Instant::now()) {
                 Step::Page => self.page(head).await?,
-                Step::Wait(until) => self.wait(until).await,
+                Step::Wait(until) => {
+                    self.choose_hints();
+                    self.wait(until).await;
+                }
             }
         }
         Ok(std::mem::take(&mut self.ready))
+    }
+
+    fn choose_hints(&mut self) {
+        if self.follow.is_fed() {
+            self.hints = None;
+        } else if self.hints.is_none() {
+            self.hints = Some(self.watch.hints());
+        }
     }
 
     async fn page(&mut self, head: Position) -> Result<(), LogError> {
@@ -75,7 +92,9 @@ impl Subscription {
             Ok(page) => {
                 self.backoff = BACKOFF.0;
                 let last = page.last().map(|event| event.position);
-                self.follow.paged(last, head, Instant::now());
+                let bytes: usize = page.iter().map(|event| event.payload.get().len()).sum();
+                let full = page.len() >= self.batch_events_max || bytes > PAGE_BYTES_MAX;
+                self.follow.paged(last, full, head, Instant::now());
                 self.ready = page.into_iter().map(Arc::new).collect();
                 Ok(())
             }
@@ -110,10 +129,9 @@ impl Subscription {
 
     /// Takes `event`, and what the feed has ready after it.
     fn take(&mut self, event: Arc<RecordedEvent>) {
-        let head = self.head.as_ref().map_or(Position::START, |head| *head.borrow());
         let mut next = Some(event);
         while let Some(event) = next.take() {
-            match self.follow.offered(event.position, head, Instant::now()) {
+            match self.follow.offered(event.position, Instant::now()) {
                 Offer::Take => self.ready.push(event),
                 Offer::Skip => {}
                 Offer::Gap => return,

@@ -1,7 +1,6 @@
 //! Following the log: subscriptions, the feed, and the head.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
@@ -138,30 +137,6 @@ async fn a_gap_in_the_feed_is_repaired_from_the_log() {
     let batch = soon(subscription.next_batch()).await.expect("nothing to halt for");
     let ways: Vec<_> = batch.iter().map(|event| way(event)).collect();
     assert_eq!(ways, [(2, "test"), (3, "test"), (4, "test")]);
-}
-
-#[tokio::test]
-async fn what_the_bus_has_and_the_log_has_not_is_not_taken() {
-    let database = database().await;
-    let (appender, log, head) = (appender(&database), log(&database), head(&database));
-    append(&appender, 1).await;
-    let publisher = FeedPublisher::new(64);
-    let feed = publisher.feed();
-    let mut subscription =
-        Subscription::new(log.clone(), &head, Some(&feed), Position::START, BATCH_EVENTS_MAX);
-    assert_eq!(positions(&mut subscription, 1).await, [1]);
-    let stored = events(&log).await;
-    // A past that the log lost, as after a restore.
-    for position in 2..5 {
-        publisher.publish(by_bus(&stored[0], position));
-    }
-    // It looks at them all, and at the log, and has nothing to show for it.
-    let nothing = tokio::time::timeout(Duration::from_millis(300), subscription.next_batch()).await;
-    assert!(nothing.is_err(), "{nothing:?}");
-    append(&appender, 1).await;
-    let batch = soon(subscription.next_batch()).await.expect("nothing to halt for");
-    let ways: Vec<_> = batch.iter().map(|event| way(event)).collect();
-    assert_eq!(ways, [(2, "test")]);
 }
 
 #[tokio::test]

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use p256::ecdsa::VerifyingKey;
 use serde::Deserialize;
 use url::Url;
 
 use super::PROVIDER;
-use super::signature::public_key;
+use super::signature::{Key, public_key};
 use crate::http_client::{check_timeouts, check_url};
 use crate::{Error, Secret};
 
@@ -82,12 +81,12 @@ impl Settings {
     }
 
     /// The keys that sign events, at least one.
-    pub(super) fn event_keys(&self) -> Result<Vec<VerifyingKey>, Error> {
+    pub(super) fn event_keys(&self) -> Result<Vec<Key>, Error> {
         keys("event_public_keys", &self.event_public_keys)
     }
 
     /// The keys that sign mail that comes in, at least one.
-    pub(super) fn inbound_keys(&self) -> Result<Vec<VerifyingKey>, Error> {
+    pub(super) fn inbound_keys(&self) -> Result<Vec<Key>, Error> {
         if self.inbound_public_keys.is_empty() {
             return self.event_keys();
         }
@@ -103,8 +102,8 @@ impl Settings {
     }
 }
 
-fn keys(setting: &'static str, texts: &[String]) -> Result<Vec<VerifyingKey>, Error> {
+fn keys(setting: &'static str, texts: &[String]) -> Result<Vec<Key>, Error> {
     let expected = "at least one P-256 public key, as PEM or as base64 of its DER form";
-    let keys: Option<Vec<VerifyingKey>> = texts.iter().map(|text| public_key(text)).collect();
+    let keys: Option<Vec<Key>> = texts.iter().map(|text| public_key(text)).collect();
     keys.filter(|keys| !keys.is_empty()).ok_or(Error::Setting { setting, expected })
 }

@@ -6,17 +6,22 @@
 //! says is known by its ids.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use p256::ecdsa::signature::Verifier;
-use p256::ecdsa::{Signature, VerifyingKey};
+use p256::PublicKey;
+use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::pkcs8::DecodePublicKey;
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
 use crate::{RawRequest, Refusal};
 
 const SIGNATURE: &str = "x-twilio-email-event-webhook-signature";
 const TIMESTAMP: &str = "x-twilio-email-event-webhook-timestamp";
 
+/// A key that SendGrid signs with. ring checks a signature in a fraction of p256's time; p256 reads the
+/// forms that ring does not know.
+pub(super) type Key = UnparsedPublicKey<Box<[u8]>>;
+
 /// Checks that `request` was signed with one of `keys`.
-pub(super) fn verify(keys: &[VerifyingKey], request: &RawRequest) -> Result<(), Refusal> {
+pub(super) fn verify(keys: &[Key], request: &RawRequest) -> Result<(), Refusal> {
     let header = |name| request.headers.get(name).ok_or(Refusal::MissingSignature);
     let (signature, timestamp) = (header(SIGNATURE)?, header(TIMESTAMP)?);
     // Where the timestamp ends is not signed, so it must not be able to hold a piece of the body.
@@ -24,17 +29,19 @@ pub(super) fn verify(keys: &[VerifyingKey], request: &RawRequest) -> Result<(), 
         return Err(Refusal::WrongSignature);
     }
     let signature = BASE64_STANDARD.decode(signature).map_err(|_| Refusal::WrongSignature)?;
-    let signature = Signature::from_der(&signature).map_err(|_| Refusal::WrongSignature)?;
     let signed = [timestamp.as_bytes(), &request.body].concat();
     let good = keys.iter().any(|key| key.verify(&signed, &signature).is_ok());
     good.then_some(()).ok_or(Refusal::WrongSignature)
 }
 
 /// Reads a key from PEM, or from base64 of its DER form as SendGrid shows it.
-pub(super) fn public_key(text: &str) -> Option<VerifyingKey> {
+pub(super) fn public_key(text: &str) -> Option<Key> {
     let text = text.trim();
-    if text.starts_with("-----") {
-        return VerifyingKey::from_public_key_pem(text).ok();
-    }
-    VerifyingKey::from_public_key_der(&BASE64_STANDARD.decode(text).ok()?).ok()
+    let key = if text.starts_with("-----") {
+        PublicKey::from_public_key_pem(text)
+    } else {
+        PublicKey::from_public_key_der(&BASE64_STANDARD.decode(text).ok()?)
+    };
+    let point = key.ok()?.to_encoded_point(false);
+    Some(Key::new(&ECDSA_P256_SHA256_ASN1, point.to_bytes()))
 }

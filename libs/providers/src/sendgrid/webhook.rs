@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::status::StatusCode;
-use p256::ecdsa::VerifyingKey;
 
 use super::{Settings, event, inbound, signature};
 use crate::Error;
@@ -11,7 +10,7 @@ use crate::webhook::{NotUnderstood, Observation, RawRequest, Refusal, Verified, 
 /// Believes and understands the event webhook, posted to [`EVENTS_PATH`](super::EVENTS_PATH).
 pub struct SendGridEvents {
     account: String,
-    keys: Vec<VerifyingKey>,
+    keys: Vec<signature::Key>,
 }
 
 impl SendGridEvents {
@@ -42,7 +41,7 @@ impl Webhook for SendGridEvents {
 /// Believes and understands Inbound Parse, posted to [`INBOUND_PATH`](super::INBOUND_PATH).
 pub struct SendGridInbound {
     account: String,
-    keys: Vec<VerifyingKey>,
+    keys: Vec<signature::Key>,
 }
 
 impl SendGridInbound {

@@ -3,6 +3,7 @@
 mod log;
 mod matching;
 mod receive;
+mod recent;
 mod record;
 mod summary;
 mod threading;
@@ -21,6 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use matching::match_receipts;
+pub use recent::Recent;
 
 /// Bytes of a mail that comes in, with its files.
 const MAIL_BYTES_MAX: usize = 25 * 1024 * 1024;
@@ -36,6 +38,8 @@ pub struct Webhooks {
     pub accounts: Vec<Account>,
     /// Counts what comes.
     pub stats: Arc<WebhookStats>,
+    /// The messages that receipts were about lately.
+    pub recent: Arc<Recent>,
 }
 
 /// What the webhook role has taken since it started.

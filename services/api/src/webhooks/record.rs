@@ -23,6 +23,7 @@ use tracing::{Instrument, Span};
 
 use super::log::Entry;
 use super::matching::KeptReceipt;
+use super::recent::Turns;
 use super::summary::Summary;
 use super::threading::{Reference, references};
 use super::{Account, Webhooks};
@@ -268,6 +269,32 @@ impl Recording<'_> {
     }
 }
 
+/// The messages that receipts among `meanings` are about, each once and in order.
+fn told(meanings: &[Meaning]) -> Vec<MessageId> {
+    let mut ids: Vec<MessageId> = meanings
+        .iter()
+        .filter_map(|meaning| match meaning {
+            Meaning::Tells { message_id, command } if !is_inbound(command) => Some(*message_id),
+            _ => None,
+        })
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// The messages that came in.
+fn brought_in(meanings: &[Meaning]) -> impl Iterator<Item = MessageId> {
+    meanings.iter().filter_map(|meaning| match meaning {
+        Meaning::Tells { message_id, command } if is_inbound(command) => Some(*message_id),
+        _ => None,
+    })
+}
+
+const fn is_inbound(command: &MessageCommand) -> bool {
+    matches!(command, MessageCommand::Receive(_))
+}
+
 impl Recording<'_> {
     /// Appends what `meanings` come to, with the webhook's row if they are the `last`.
     async fn append(
@@ -277,8 +304,9 @@ impl Recording<'_> {
         last: bool,
     ) -> Result<Position, Failed> {
         let mut decisions = 1;
+        let mut turns = self.webhooks.recent.take_turns(&told(meanings)).await;
         loop {
-            let mut streams = self.load(meanings, decisions == 1).await?;
+            let (mut streams, recalled) = self.load(meanings, decisions == 1, &turns).await?;
             let mut after = summary.clone();
             let mut side_rows = Vec::new();
             for meaning in meanings {
@@ -294,10 +322,14 @@ impl Recording<'_> {
                     }
                 }
             }
+            if recalled && !streams.values().all(Stream::has_changed) {
+                turns.forget();
+                continue;
+            }
             if last {
                 side_rows.push(self.entry.row(after.outcome(), after.detail()));
             }
-            let (writes, spans) = self.writes(streams);
+            let (writes, spans) = self.writes(&streams);
             let append = Append { writes, side_rows, ..Append::default() };
             // One append stands in the trace of one message only: of the first that it is about.
             let span = spans.first().cloned().unwrap_or_else(Span::current);
@@ -307,48 +339,49 @@ impl Recording<'_> {
                         self.count(after.outcome());
                     }
                     *summary = after;
+                    for (id, stream) in streams {
+                        turns.remember(id, stream.appended());
+                    }
                     return Ok(appended.last());
                 }
-                Err(AppendError::Conflict { .. }) if decisions < DECISIONS_MAX => decisions += 1,
+                Err(AppendError::Conflict { .. }) if decisions < DECISIONS_MAX => {
+                    decisions += 1;
+                    turns.forget();
+                }
                 Err(AppendError::Refused(why)) => return Err(Failed::Refused(why)),
                 Err(error) => return Err(error.into()),
             }
         }
     }
 
-    /// The streams that `meanings` are about. What comes in is taken to be `new` at first: if it is
-    /// not, the append says so.
+    /// The streams that `meanings` are about, and whether any of them was recalled instead of read.
+    /// What comes in is taken to be `new` at first: if it is not, the append says so.
     async fn load(
         &self,
         meanings: &[Meaning],
         new: bool,
-    ) -> Result<BTreeMap<MessageId, Stream>, Problem> {
-        let mut ids: Vec<MessageId> = meanings
-            .iter()
-            .filter_map(|meaning| match meaning {
-                Meaning::Tells { command, .. }
-                    if new && matches!(**command, MessageCommand::Receive(_)) =>
-                {
-                    None
-                }
-                Meaning::Tells { message_id, .. } => Some(*message_id),
-                Meaning::Nothing | Meaning::Waits(_) => None,
-            })
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
+        turns: &Turns,
+    ) -> Result<(BTreeMap<MessageId, Stream>, bool), Problem> {
+        let mut ids = told(meanings);
+        if !new {
+            ids.extend(brought_in(meanings));
+        }
+        let recall = |id| Some((id, Stream::new(turns.recall(id)?.clone())));
+        let mut streams: BTreeMap<_, _> = ids.iter().copied().filter_map(recall).collect();
+        let recalled = !streams.is_empty();
+        ids.retain(|id| !streams.contains_key(id));
         let loads = ids.into_iter().map(|id| async move {
-            let loaded = self.webhooks.store.load_traced(self.account.tenant_id.0, id.0).await;
-            let Loaded { state: before, version, traceparent }: Loaded<Message> = loaded?;
-            let now = before.clone();
-            Ok((id, Stream { before, version, traceparent, now, events: Vec::new() }))
+            let loaded = self.webhooks.store.load_traced(self.account.tenant_id.0, id.0).await?;
+            Ok::<_, Problem>((id, Stream::new(loaded)))
         });
-        stream::iter(loads).buffer_unordered(LOADS_MAX).try_collect().await
+        let read: Vec<_> = stream::iter(loads).buffer_unordered(LOADS_MAX).try_collect().await?;
+        streams.extend(read);
+        Ok((streams, recalled))
     }
 
     /// What is to be written, and spans of the messages' traces, to be closed when it is.
-    fn writes(&self, streams: BTreeMap<MessageId, Stream>) -> (Vec<StreamWrite>, Vec<Span>) {
-        let changed = streams.into_iter().filter(|(_, stream)| !stream.events.is_empty());
+    fn writes(&self, streams: &BTreeMap<MessageId, Stream>) -> (Vec<StreamWrite>, Vec<Span>) {
+        let changed = streams.iter().filter(|(_, stream)| stream.has_changed());
         changed
             .map(|(id, stream)| {
                 let provider = self.account.provider;
@@ -366,14 +399,15 @@ impl Recording<'_> {
                 let metadata = Metadata {
                     correlation_id: id.0,
                     actor: format!("webhook:{provider}"),
-                    traceparent: match stream.traceparent.filter(|_| span.is_disabled()) {
+                    traceparent: match stream.traceparent.clone().filter(|_| span.is_disabled()) {
                         None => span.in_scope(trace::current),
                         carried => carried,
                     },
                     ..Metadata::default()
                 };
                 let store = &self.webhooks.store;
-                let (_, events) = store.record(stream.before, &stream.events, &metadata);
+                let before = stream.before.clone();
+                let (_, events) = store.record(before, &stream.events, &metadata);
                 let write = StreamWrite {
                     stream_id: id.0,
                     tenant_id: self.account.tenant_id.0,
@@ -406,6 +440,20 @@ impl Recording<'_> {
 }
 
 impl Stream {
+    fn new(Loaded { state, version, traceparent }: Loaded<Message>) -> Self {
+        Self { before: state.clone(), version, traceparent, now: state, events: Vec::new() }
+    }
+
+    const fn has_changed(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// The stream with its events in the log.
+    fn appended(self) -> Loaded<Message> {
+        let version = self.version + i64::try_from(self.events.len()).unwrap_or(i64::MAX);
+        Loaded { state: self.now, version, traceparent: self.traceparent }
+    }
+
     fn decide(&mut self, command: &MessageCommand) -> Result<usize, MessageRejection> {
         let events = self.now.decide(command)?;
         for event in &events {

@@ -2,25 +2,28 @@
 
 use axum::body::Bytes;
 use base64::prelude::{BASE64_STANDARD, Engine};
-use p256::ecdsa::signature::Signer;
-use p256::ecdsa::{Signature, SigningKey};
+use ring::rand::SystemRandom;
+use ring::signature::EcdsaKeyPair;
 
 use crate::clock;
 use crate::delivery::Callback;
 
 /// A body, signed and ready to be posted to `url`.
-pub(super) fn signed(url: &str, content_type: String, body: Vec<u8>, key: &SigningKey) -> Callback {
+pub(super) fn signed(
+    url: &str,
+    content_type: String,
+    body: Vec<u8>,
+    key: &EcdsaKeyPair,
+) -> Callback {
     let timestamp = clock::now().timestamp().to_string();
-    let signature: Signature = key.sign(&[timestamp.as_bytes(), &body].concat());
+    let signed = [timestamp.as_bytes(), &body].concat();
+    let signature = key.sign(&SystemRandom::new(), &signed).expect("the system has random numbers");
     Callback {
         url: url.to_owned(),
         headers: vec![
             ("content-type", content_type),
             ("user-agent", "SendGrid Event API".to_owned()),
-            (
-                "x-twilio-email-event-webhook-signature",
-                BASE64_STANDARD.encode(signature.to_der().as_bytes()),
-            ),
+            ("x-twilio-email-event-webhook-signature", BASE64_STANDARD.encode(signature)),
             ("x-twilio-email-event-webhook-timestamp", timestamp),
         ],
         body: Bytes::from(body),

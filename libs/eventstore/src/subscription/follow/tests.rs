@@ -12,7 +12,7 @@ fn live() -> (Follow, Instant) {
     let now = Instant::now();
     let mut follow = Follow::new(Position(7), now);
     assert_eq!(follow.step(Position(10), true, now), Step::Page);
-    follow.paged(Some(Position(10)), Position(10), now);
+    follow.paged(Some(Position(10)), false, Position(10), now);
     (follow, now)
 }
 
@@ -20,37 +20,44 @@ fn live() -> (Follow, Instant) {
 fn it_pages_until_the_head_and_then_waits_for_the_feed() {
     let (mut follow, now) = live();
     assert_eq!(follow.step(Position(10), true, now), Step::Wait(now + SILENCE_MAX));
-    assert_eq!(follow.offered(Position(11), Position(100), now), Offer::Take);
+    assert_eq!(follow.offered(Position(11), now), Offer::Take);
     assert_eq!(follow.last(), Position(11));
 }
 
 #[test]
-fn what_the_bus_has_beyond_the_head_is_asked_of_the_log() {
+fn it_is_fed_from_the_feeds_first_event_until_the_log_has_to_be_asked() {
     let (mut follow, now) = live();
-    assert_eq!(follow.offered(Position(11), Position(10), now), Offer::Gap);
+    assert!(!follow.is_fed());
+    // The feed may be ahead of the head that is known.
+    assert_eq!(follow.offered(Position(11), now), Offer::Take);
+    assert!(follow.is_fed());
+    assert!(matches!(follow.step(Position(10), true, now), Step::Wait(_)));
+    assert_eq!(follow.offered(Position(13), now), Offer::Gap);
     assert_eq!(follow.step(Position(10), true, now), Step::Page);
-    assert_eq!(follow.last(), Position(10));
+    follow.paged(Some(Position(13)), false, Position(10), now);
+    assert!(!follow.is_fed());
 }
 
 #[test]
-fn a_page_that_does_not_end_at_the_head_is_followed_by_another() {
+fn a_full_page_is_followed_by_another_unless_the_feed_goes_on_from_there() {
     let (mut follow, now) = live();
-    follow.paged(Some(Position(20)), Position(30), now);
-    assert_eq!(follow.step(Position(30), true, now), Step::Page);
-    // The head is not known, or an old one: only an empty page says that this is all.
-    follow.paged(Some(Position(40)), Position(30), now);
-    assert_eq!(follow.step(Position(30), true, now), Step::Page);
-    follow.paged(None, Position(30), now);
-    assert!(matches!(follow.step(Position(30), true, now), Step::Wait(_)));
+    follow.paged(Some(Position(20)), true, Position(15), now);
+    assert_eq!(follow.step(Position(15), true, now), Step::Page);
+    assert_eq!(follow.offered(Position(20), now), Offer::Skip);
+    assert_eq!(follow.step(Position(15), true, now), Step::Page);
+    assert_eq!(follow.offered(Position(21), now), Offer::Take);
+    assert!(matches!(follow.step(Position(15), true, now), Step::Wait(_)));
+    follow.paged(Some(Position(30)), false, Position(15), now);
+    assert!(matches!(follow.step(Position(15), true, now), Step::Wait(_)));
 }
 
 #[test]
 fn a_repeat_is_skipped_and_a_gap_sends_it_to_the_log() {
     let (mut follow, now) = live();
-    assert_eq!(follow.offered(Position(9), Position(100), now), Offer::Skip);
-    assert_eq!(follow.offered(Position(10), Position(100), now), Offer::Skip);
+    assert_eq!(follow.offered(Position(9), now), Offer::Skip);
+    assert_eq!(follow.offered(Position(10), now), Offer::Skip);
     assert!(matches!(follow.step(Position(10), true, now), Step::Wait(_)));
-    assert_eq!(follow.offered(Position(12), Position(100), now), Offer::Gap);
+    assert_eq!(follow.offered(Position(12), now), Offer::Gap);
     assert_eq!(follow.last(), Position(10));
     assert_eq!(follow.step(Position(10), true, now), Step::Page);
 }
@@ -61,7 +68,7 @@ fn a_feed_that_does_not_bring_what_the_log_has_is_given_250_ms() {
     assert_eq!(follow.step(Position(12), true, now), Step::Wait(now + BEHIND_MAX));
     // A head that moves on does not extend the time, nor does half of what is missing.
     assert_eq!(follow.step(Position(15), true, now + 100 * MS), Step::Wait(now + BEHIND_MAX));
-    assert_eq!(follow.offered(Position(11), Position(100), now + 200 * MS), Offer::Take);
+    assert_eq!(follow.offered(Position(11), now + 200 * MS), Offer::Take);
     assert_eq!(follow.step(Position(15), true, now + 250 * MS), Step::Page);
 }
 
@@ -72,7 +79,7 @@ fn a_feed_that_keeps_up_with_some_delay_is_not_paged_past() {
         let now = now + 100 * u32::try_from(n).expect("small") * MS;
         let position = Position(10 + n);
         assert!(matches!(follow.step(position.next(), true, now), Step::Wait(_)));
-        assert_eq!(follow.offered(position, position.next(), now), Offer::Take);
+        assert_eq!(follow.offered(position, now), Offer::Take);
     }
 }
 
@@ -81,7 +88,7 @@ fn without_a_feed_every_new_head_is_paged_at_once_and_an_empty_page_is_not_repea
     let (mut follow, now) = live();
     assert_eq!(follow.step(Position(10), false, now), Step::Wait(now + SILENCE_MAX));
     assert_eq!(follow.step(Position(11), false, now), Step::Page);
-    follow.paged(None, Position(11), now);
+    follow.paged(None, false, Position(11), now);
     assert_eq!(follow.step(Position(11), false, now), Step::Wait(now + SILENCE_MAX));
     assert_eq!(follow.step(Position(12), false, now), Step::Page);
 }
@@ -101,8 +108,8 @@ enum Happening {
     Append(i64, bool),
     /// It is told where the log ends.
     Hint,
-    /// The feed brings an event this far from the one that would be next: again, out of order, after a
-    /// gap, or one that the log does not have.
+    /// The feed brings an event of the log this far from the one that would be next: again, out of
+    /// order, or after a gap.
     Offer(i64),
     /// The feed brings this many in order.
     Run(i64),
@@ -159,9 +166,8 @@ impl Model {
     }
 
     fn offer(&mut self, position: i64) {
-        if self.fed
-            && self.follow.offered(Position(position), Position(self.head), self.now) == Offer::Take
-        {
+        let known = self.fed && position <= self.log;
+        if known && self.follow.offered(Position(position), self.now) == Offer::Take {
             self.taken.push(position);
         }
     }
@@ -178,7 +184,8 @@ impl Model {
                     let end = self.log.min(last + self.page);
                     self.taken.extend(last + 1..=end);
                     let read = (end > last).then_some(Position(end));
-                    self.follow.paged(read, Position(self.head), self.now);
+                    let full = end - last == self.page;
+                    self.follow.paged(read, full, Position(self.head), self.now);
                 }
             }
         }
