@@ -69,6 +69,13 @@ bench *ARGS:
     done
     "$hatch" bench "$@"
 
+# Measure the parts, each beside raw PostgreSQL in the same run; ARGS go to criterion
+[no-exit-message]
+bench-micro *ARGS:
+    @cargo build --release --package hatch
+    @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
+        cargo bench --package hatch --bench micro -- "$@"
+
 # Hold the running up, or another hatch, against its own OpenAPI document
 [no-exit-message]
 schemathesis URL="http://127.0.0.1:8080" *ARGS:

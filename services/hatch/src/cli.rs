@@ -282,6 +282,9 @@ pub struct Bench {
 /// Flags of `with-servers`.
 #[derive(Debug, Args)]
 pub struct WithServers {
+    /// Write to disk as in production, for what measures.
+    #[arg(long)]
+    pub durable: bool,
     /// The command and its arguments.
     #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
     pub command: Vec<std::ffi::OsString>,

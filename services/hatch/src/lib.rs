@@ -6,6 +6,7 @@ pub mod cli;
 mod commands;
 mod demo;
 mod development;
+pub mod disk;
 pub mod embedded;
 mod feed;
 mod logging;
@@ -34,7 +35,7 @@ use crate::settings::Settings;
 /// Whatever keeps the command from doing what it is for, with what to do about it.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::WithServers(with_servers) = &cli.command {
-        return with_servers::run(&with_servers.command).await;
+        return with_servers::run(&with_servers.command, with_servers.durable).await;
     }
     if let Command::Openapi = cli.command {
         output::line(hatch_api::openapi::document_json().trim_end())?;

@@ -34,11 +34,12 @@ const FOLDER_PREFIX: &str = "hatch-servers-";
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Runs `command` (a program and its arguments) and returns its exit code; one that a signal ended
-/// gives 128 + the signal's number, as in a shell.
+/// gives 128 + the signal's number, as in a shell. Only if they are `durable` do the servers wait for the
+/// disk.
 ///
 /// # Errors
 /// The servers or the command cannot be started.
-pub async fn run(command: &[OsString]) -> anyhow::Result<ExitCode> {
+pub async fn run(command: &[OsString], durable: bool) -> anyhow::Result<ExitCode> {
     let (program, arguments) = command.split_first().context("no command was given")?;
     let mut signals = StopSignals::new()?;
     clear_forgotten(&std::env::temp_dir()).await;
@@ -49,7 +50,7 @@ pub async fn run(command: &[OsString]) -> anyhow::Result<ExitCode> {
     open_to_servers(temporary.path())?;
     let folder = Arc::new(Folder::lock(temporary.path())?);
     let options = Options {
-        purpose: Purpose::Tests,
+        purpose: if durable { Purpose::Development } else { Purpose::Tests },
         database_url: given(TEST_DATABASE_URL, "HATCH_DATABASE_URL"),
         nats_url: given(TEST_NATS_URL, "HATCH_NATS_URL"),
     };

@@ -5,7 +5,6 @@
 
 mod book;
 mod cpu;
-mod disk;
 mod evidence;
 mod generator;
 pub(crate) mod html;
@@ -110,7 +109,8 @@ impl Bench {
         self.check().await?;
         let before = Log::new(self.pool.clone()).head().await.context("failed to read the log")?;
         let disk = self.target.disk();
-        let fdatasync = tokio::task::spawn_blocking(move || disk::fdatasync(&disk)).await??;
+        let fdatasync =
+            tokio::task::spawn_blocking(move || crate::disk::fdatasync(&disk)).await??;
         let mut accepted = Vec::new();
         let (measured, max_rate) = if find_max {
             self.find_max(plan, &mut accepted).await?

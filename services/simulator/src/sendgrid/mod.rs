@@ -91,7 +91,7 @@ impl SendGrid {
 /// The key of an account, as ring takes it: it signs in a fraction of p256's time, which every event of
 /// a mail costs.
 fn signing_key(pem: &str) -> Result<EcdsaKeyPair, Error> {
-    let der = SecretKey::from_pkcs8_pem(pem).and_then(|key| Ok(key.to_pkcs8_der()?));
+    let der = SecretKey::from_pkcs8_pem(pem).and_then(|key| key.to_pkcs8_der());
     let der = der.map_err(Error::Key)?;
     let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
     let key = EcdsaKeyPair::from_pkcs8(algorithm, der.as_bytes(), &SystemRandom::new());

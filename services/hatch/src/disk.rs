@@ -16,7 +16,7 @@ const MEASURE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The folder cannot be written.
-pub(crate) fn fdatasync(folder: &Path) -> anyhow::Result<Duration> {
+pub fn fdatasync(folder: &Path) -> anyhow::Result<Duration> {
     let cannot = || format!("failed to measure fdatasync in {}", folder.display());
     let mut file = tempfile::tempfile_in(folder).with_context(cannot)?;
     let block = [0x5a_u8; BLOCK_BYTES];
