@@ -76,6 +76,13 @@ bench-micro *ARGS:
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
         cargo bench --package hatch --bench micro -- "$@"
 
+# Measure the same work on a log of 0.1, 1 and 10 million events, or of SIZES
+[no-exit-message]
+bench-growth *SIZES:
+    @cargo build --release --package hatch
+    @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
+        cargo bench --package hatch --bench growth -- "$@"
+
 # Hold the running up, or another hatch, against its own OpenAPI document
 [no-exit-message]
 schemathesis URL="http://127.0.0.1:8080" *ARGS:

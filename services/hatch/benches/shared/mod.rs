@@ -27,7 +27,7 @@ pub(crate) const TEMPLATE: Template = Template {
 pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
 
 /// Conversations that the messages belong to, one for each recipient.
-const CONVERSATIONS: u32 = 10_000;
+const CONVERSATIONS: u32 = 1_000;
 
 /// Events of a message that goes well.
 pub(crate) const LIFE_EVENTS: usize = 4;
