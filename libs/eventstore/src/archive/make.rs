@@ -75,7 +75,7 @@ const BEHIND: &str = "SELECT name, version, position FROM es.checkpoints WHERE p
 
 const RECORD: &str = "INSERT INTO es.archives \
      (first_position, last_position, events, partition, folder, manifest_sha256) \
-     VALUES ($1, $2, $2 - $1 + 1, $3, $4, $5)";
+     VALUES ($1, $2, $2::bigint - $1::bigint + 1, $3, $4, $5)";
 
 /// What to archive, and where to.
 #[derive(Debug, Clone)]
