@@ -166,7 +166,7 @@ pub enum ArchivingError {
     )]
     NotOwner(String),
     /// There is no such partition.
-    #[error("there is no partition {0} of the log in the database")]
+    #[error("the database has no partition {0} of the log: it was archived, or is yet to be made")]
     NoPartition(i64),
     /// The partition lacks events.
     #[error("the log lacks position {0}: run `hatch log verify`")]
