@@ -335,14 +335,14 @@ async fn hindrances(
     needs: &[Need],
 ) -> Result<Vec<String>, tokio_postgres::Error> {
     let Partition { first, last, .. } = partition;
-    let mut reasons = Vec::new();
+    // Nobody can have read what is yet to come: those who lag are no reason here.
     if head < *first {
-        reasons.push(format!("it is for positions to come: the log ends at {head}"));
-        return Ok(reasons);
+        return Ok(vec![format!("it is for positions to come: the log ends at {head}")]);
     }
     if head <= *last {
-        reasons.push(format!("it holds the log's head, position {head}"));
+        return Ok(vec![format!("it holds the log's head, position {head}")]);
     }
+    let mut reasons = Vec::new();
     for row in client.query(BEHIND, &[&last.0, &HINDRANCES_MAX]).await? {
         let (name, version, at): (&str, i32, i64) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
