@@ -1,12 +1,15 @@
 //! Partitions that are moved to files: nobody who reads the log may notice.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use hatch_eventstore::testing::{SMALL_PARTITIONS, Template, TestDatabase};
 use hatch_eventstore::{
-    ArchiveProgress as Progress, ArchiveRecord, ArchiveRequest, ArchivingError, ExpectedVersion,
-    Kept, Log, LogError, Need, Position, archive, pool, verify,
+    ArchiveProgress as Progress, ArchiveRecord, ArchiveRequest, ArchivingError, AskBus, BusEnd,
+    ExpectedVersion, FenceConfig, HeadWatch, Kept, Log, LogError, Need, Position, archive, pool,
+    verify,
 };
 use tempfile::TempDir;
 use tokio_postgres::error::SqlState;
@@ -304,6 +307,8 @@ async fn the_application_reads_archives_and_makes_none() {
     let client = hatch_eventstore::connect(&postgres).await.expect("a connection");
     let error = client.batch_execute("DELETE FROM es.archives").await.expect_err("not granted");
     assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE));
+    let error = archive(&postgres, &world.request(), |_| {}).await.expect_err("not the owner");
+    assert!(matches!(error, ArchivingError::NotOwner(_)), "{error:?}");
 }
 
 fn flip_middle_byte(path: &Path) {
@@ -406,4 +411,67 @@ async fn a_partition_with_a_hole_is_not_archived() {
     let error = world.archive().await.expect_err("a hole");
     assert!(matches!(error, ArchivingError::Gap(Position(9))), "{error:?}");
     assert_eq!(world.tables().await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_partition_of_many_blocks_is_read_as_before() {
+    const EVENTS: i64 = 5_500;
+    let database = database().await;
+    let client = database.connect().await;
+    client.batch_execute(&SMALL_PARTITIONS.replace("'10'", "'5000'")).await.expect("no event yet");
+    // Streams of a hundred, and now and then an event that fills a block.
+    client
+        .batch_execute(&format!(
+            "INSERT INTO es.events
+             SELECT n, md5((n % 55)::text)::uuid, (n + 54) / 55,
+                    '{TENANT}', md5('e' || n)::uuid, 'Happened', 1, 1,
+                    '2026-01-01'::timestamptz + n * interval '1 s', 'thing', NULL, NULL, NULL,
+                    json_build_object('correlation_id', md5('c')::uuid, 'actor', 'test'),
+                    json_build_object('n', n, 'text', repeat('x', CASE n % 777 WHEN 0 THEN 900000
+                        ELSE 10 END))
+               FROM generate_series(1, {EVENTS}) AS n;
+             INSERT INTO es.streams
+             SELECT stream_id, tenant_id, max(version) FROM es.events GROUP BY 1, 2"
+        ))
+        .await
+        .expect("a superuser may");
+    let log = log(&database);
+    let read = async || {
+        let (mut all, mut after) = (Vec::new(), Position::START);
+        while after < Position(EVENTS) {
+            let page = log.read_page(after, 700).await.expect("readable");
+            after = page.last().expect("not the end").position;
+            all.extend(page.into_iter().map(|event| format!("{event:?}")));
+        }
+        for n in (0..55).step_by(5) {
+            let id = client.query_one("SELECT md5($1)::uuid", &[&n.to_string()]).await;
+            let id = id.expect("computed").get(0);
+            let stream = log.read_stream(TENANT, id).await.expect("readable");
+            assert_eq!(stream.len(), 100);
+            all.extend(stream.into_iter().map(|event| format!("{event:?}")));
+        }
+        all
+    };
+    let before = read().await;
+    let files = tempfile::tempdir().expect("a folder");
+    let directory = files.path().to_owned();
+    let request = ArchiveRequest { directory, partition: Some(0), needs: vec![] };
+    archive(&database.config(), &request, |_| {}).await.expect("archived");
+    assert!(read().await == before, "the same reads");
+    let pool = pool(&database.config(), 1, Duration::from_secs(5));
+    let verified = verify(&pool, |_, _| {}).await.expect("readable");
+    assert_eq!((verified.first, verified.violations), (Position(1), vec![]));
+}
+
+#[tokio::test]
+async fn a_bus_that_slept_since_then_closes_no_fence() {
+    let world = World::create().await;
+    let event = world.log.read_at(Position(4)).await.expect("readable").expect("there");
+    world.archive().await.expect("archived");
+    let end = BusEnd { generation: 1, position: event.position, event_id: Some(event.event_id) };
+    let asked: AskBus = Arc::new(move || std::future::ready(Some(end.clone())).boxed());
+    let config = FenceConfig { bus: Some(asked), ..FenceConfig::default() };
+    let shutdown = CancellationToken::new();
+    let (watch, _) = HeadWatch::start_with(config, world.database.config(), shutdown);
+    soon(watch.fence().opened()).await;
 }
