@@ -6,7 +6,8 @@ CREATE TABLE es.archives (
     events          bigint      NOT NULL CHECK (events = last_position - first_position + 1),
     -- The partition that held them: as long as it is there, detaching it has to be finished.
     partition       text        NOT NULL,
-    -- Absolute, and the same on every machine that reads the log. Who moves the folder changes this.
+    -- Absolute, and the same on every machine that reads the log. Who moves the folder changes
+    -- this.
     folder          text        NOT NULL,
     -- Of the manifest, which has the checksums of the files beside it.
     manifest_sha256 bytea       NOT NULL CHECK (octet_length(manifest_sha256) = 32),

@@ -4,8 +4,8 @@
 //! still under way: what follows a position is there or is not there yet. Every read checks that,
 //! and an error names the first place where it does not hold.
 //!
-//! The tables are asked first, and the archives for what they lack: an archive is on record before its
-//! partition leaves the tables, so in this order nothing is missed while that happens.
+//! The tables are asked first, and the archives for what they lack: an archive is on record before
+//! its partition leaves the tables, so in this order nothing is missed while that happens.
 
 use std::pin::pin;
 use std::time::Duration;

@@ -28,8 +28,8 @@ pub struct Template {
     pub sql: &'static str,
 }
 
-/// SQL that gives partitions ten positions instead of ten million, for [`Template::sql`] or a database
-/// without events.
+/// SQL that gives partitions ten positions instead of ten million, for [`Template::sql`] or a
+/// database without events.
 pub const SMALL_PARTITIONS: &str = "
     DO $$
     DECLARE

@@ -16,8 +16,8 @@ const CHUNK_POSITIONS: i64 = 200_000;
 /// Violations that are named, of each kind; a damaged log has millions.
 const NAMED_MAX: i64 = 20;
 
-/// The indexes would be a detour for reading everything, and it may take as long as it takes. Locked
-/// before there is a snapshot, no partition is detached after it.
+/// The indexes would be a detour for reading everything, and it may take as long as it takes.
+/// Locked before there is a snapshot, no partition is detached after it.
 const WHOLE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
     SET LOCAL enable_seqscan = on; SET LOCAL statement_timeout = 0;
     SET LOCAL work_mem = '64MB'; LOCK TABLE es.events IN ACCESS SHARE MODE";

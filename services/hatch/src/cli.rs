@@ -166,11 +166,11 @@ pub enum Log {
     Verify,
     /// Move cold partitions of the log to compressed files, oldest first, while everything runs on.
     #[command(after_help = "Example: hatch log archive --directory /srv/hatch/archive\n\
-        A partition is cold when the log has gone on in the next one and every projection, the timers \
-        and\nthe relay have read it; what is kept, and why, is printed. Reads and rebuilds find the \
-        events in\nthe files, so every process needs them at that path: back them up with the \
-        database. Killed, it\nloses nothing: run it again. It logs in as the owner of the tables, as \
-        `hatch migrate` does.")]
+        A partition is cold when the log has gone on in the next one and every projection, the \
+        timers and\nthe relay have read it; what is kept, and why, is printed. Reads and rebuilds \
+        find the events in\nthe files, so every process needs them at that path: back them up with \
+        the database. Killed, it\nloses nothing: run it again. It logs in as the owner of the \
+        tables, as `hatch migrate` does.")]
     Archive(Archive),
 }
 

@@ -87,8 +87,9 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveSettings {
-    /// Where `hatch log archive` makes a folder for each partition: one database's alone, and reached
-    /// by the same path by every process. Default: `archive` in `data_dir` while `up` runs there.
+    /// Where `hatch log archive` makes a folder for each partition: one database's alone, and
+    /// reached by the same path by every process. Default: `archive` in `data_dir` while `up` runs
+    /// there.
     pub directory: Option<PathBuf>,
 }
 

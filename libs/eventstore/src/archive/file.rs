@@ -60,8 +60,8 @@ pub(super) fn write_manifest(folder: &Path, manifest: &Manifest) -> io::Result<(
     File::open(folder)?.sync_all()
 }
 
-/// An archive that is read. Nothing but the manifest is kept in memory: less than a thousandth of the
-/// events.
+/// An archive that is read. Nothing but the manifest is kept in memory: less than a thousandth of
+/// the events.
 #[derive(Debug)]
 pub(super) struct Archive {
     folder: PathBuf,
@@ -91,8 +91,8 @@ impl Archive {
         self.manifest.first <= position && position <= self.manifest.last
     }
 
-    /// The events after `after`, which this has the next one of; at most `limit`, and none after the
-    /// one with which their payloads exceed `bytes_max`.
+    /// The events after `after`, which this has the next one of; at most `limit`, and none after
+    /// the one with which their payloads exceed `bytes_max`.
     pub(super) fn page(
         &self,
         after: Position,
@@ -121,7 +121,8 @@ impl Archive {
         let mut rest = positions;
         while let [first, ..] = rest {
             let number = blocks.partition_point(|block| block.first <= *first).saturating_sub(1);
-            let end = blocks.get(number + 1).map_or(self.manifest.last.next(), |next| next.first);
+            let end =
+                blocks.get(number + 1).map_or_else(|| self.manifest.last.next(), |next| next.first);
             let (here, after) = rest.split_at(rest.partition_point(|one| *one < end));
             if here.is_empty() {
                 break;

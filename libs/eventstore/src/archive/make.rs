@@ -1,8 +1,8 @@
 //! Moving a partition into files.
 //!
-//! The steps: write into a folder of a passing name, bring it to the disk, rename it, compare it with
-//! the table row by row, commit the row of `es.archives`, detach, drop. Each of them can be found
-//! done, so whoever was killed is followed by a run that goes on from there.
+//! The steps: write into a folder of a passing name, bring it to the disk, rename it, compare it
+//! with the table row by row, commit the row of `es.archives`, detach, drop. Each of them can be
+//! found done, so whoever was killed is followed by a run that goes on from there.
 
 use std::fs::{self, File};
 use std::io;
@@ -60,8 +60,8 @@ const PARTITIONS: &str = r"
     SELECT c.relname::text, b.bounds[1]::bigint, b.bounds[2]::bigint, i.inhdetachpending
       FROM pg_inherits AS i
       JOIN pg_class AS c ON c.oid = i.inhrelid
-     CROSS JOIN LATERAL (SELECT regexp_match(
-               pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(\d+)''\) TO \(''(\d+)''\)')) AS b(bounds)
+     CROSS JOIN LATERAL (SELECT regexp_match(pg_get_expr(c.relpartbound, c.oid),
+               'FROM \(''(\d+)''\) TO \(''(\d+)''\)')) AS b(bounds)
      WHERE i.inhparent = 'es.events'::regclass AND c.relname ~ '^events_[0-9]+$'
     UNION ALL
     SELECT c.relname::text, a.first_position, a.last_position + 1, NULL
@@ -80,8 +80,8 @@ const RECORD: &str = "INSERT INTO es.archives \
 /// What to archive, and where to.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Where each archive gets a folder; made if it is not there. Every process that reads the log must
-    /// reach it by this path, which is made absolute. It is for one database alone.
+    /// Where each archive gets a folder; made if it is not there. Every process that reads the log
+    /// must reach it by this path, which is made absolute. It is for one database alone.
     pub directory: PathBuf,
     /// The number of one partition; none for all that are cold.
     pub partition: Option<i64>,
@@ -223,8 +223,8 @@ enum State {
 /// appends and readers. Tells `on_progress` of every step.
 ///
 /// A partition is cold when the head is beyond it and everybody in `es.checkpoints` and
-/// [`Request::needs`] has read it. `postgres` is to log in as the owner of the tables. Killed at any
-/// moment, it leaves a log that readers find whole; the next run finishes.
+/// [`Request::needs`] has read it. `postgres` is to log in as the owner of the tables. Killed at
+/// any moment, it leaves a log that readers find whole; the next run finishes.
 ///
 /// # Errors
 /// [`ArchivingError`]. A partition that is not cold is none: it is [`Progress::Kept`].
@@ -507,8 +507,8 @@ impl Job<'_> {
         Ok(content)
     }
 
-    /// Compares the files with the table, byte by byte; returns the manifest's checksum, which must be
-    /// `expected` where one is known.
+    /// Compares the files with the table, byte by byte; returns the manifest's checksum, which must
+    /// be `expected` where one is known.
     async fn compare(
         &self,
         folder: &Path,

@@ -49,7 +49,9 @@ pub enum ArchiveError {
         source: std::io::Error,
     },
     /// It is not what was written.
-    #[error("{} of the log's archive is damaged: {what}: bring it back from the backup", path.display())]
+    #[error(
+        "{} of the log's archive is damaged: {what}: bring it back from the backup", path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -90,7 +92,8 @@ impl ArchiveRecord {
         client.query(ALL, &[]).await?.iter().map(Self::read).collect()
     }
 
-    /// The first of its files that this machine does not have, if one is missing. Waits for the disk.
+    /// The first of its files that this machine does not have, if one is missing. Waits for the
+    /// disk.
     #[must_use]
     pub fn missing_file(&self) -> Option<PathBuf> {
         file::missing(&self.folder)
@@ -176,7 +179,8 @@ impl Archives {
         Ok(events)
     }
 
-    /// Adds what the tables lack of the `streams` of `tenants` to what they had, by stream and version.
+    /// Adds what the tables lack of the `streams` of `tenants` to what they had, by stream and
+    /// version.
     pub(crate) async fn complete_streams(
         &self,
         client: &Object,
