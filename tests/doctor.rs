@@ -123,6 +123,7 @@ async fn where_all_is_well_each_check_says_so() {
         ("schema", "the one of this build"),
         ("fence", "open, in epoch 1"),
         ("partitions", "3 of the log"),
+        ("archives", "the whole log is in the database"),
         ("nats", "version 2."),
         ("stream", "_EVENTS_1, at position"),
         ("storage", "0 % of 16 MiB"),

@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::harness::{CUSTOMER, Hatch};
 
-fn command(hatch: &Hatch, arguments: &[&str]) -> Command {
+pub(crate) fn command(hatch: &Hatch, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hatch"));
     command
         .args(arguments)
@@ -20,7 +20,7 @@ fn command(hatch: &Hatch, arguments: &[&str]) -> Command {
     command
 }
 
-async fn run(hatch: &Hatch, arguments: &[&str]) -> (bool, String) {
+pub(crate) async fn run(hatch: &Hatch, arguments: &[&str]) -> (bool, String) {
     let Output { status, stdout, stderr } =
         command(hatch, arguments).output().await.expect("it runs");
     let text = String::from_utf8(stdout).expect("UTF-8") + &String::from_utf8_lossy(&stderr);

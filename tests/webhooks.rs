@@ -16,7 +16,7 @@ pub(crate) struct Post<'a> {
 }
 
 impl Post<'_> {
-    async fn send(&self, hatch: &Hatch) -> StatusCode {
+    pub(crate) async fn send(&self, hatch: &Hatch) -> StatusCode {
         self.send_to(hatch, &hatch.url).await
     }
 
@@ -34,7 +34,7 @@ impl Post<'_> {
     }
 }
 
-fn receipt<'a>(id: &str, sid: &str, status: &str) -> Post<'a> {
+pub(crate) fn receipt<'a>(id: &str, sid: &str, status: &str) -> Post<'a> {
     let tenant = "00000000-0000-0000-0000-000000000001";
     Post {
         path_and_query: format!(
@@ -77,7 +77,7 @@ async fn outcomes(hatch: &Hatch, outcome: &str) -> i64 {
 }
 
 /// A message that the provider took and never spoke of again, with its provider id.
-async fn sent(hatch: &Hatch) -> (String, String) {
+pub(crate) async fn sent(hatch: &Hatch) -> (String, String) {
     let id = hatch.send_sms("+18045550888", "Hello").await;
     let message = hatch.message_with_status(&id, "sent").await;
     let sid = message["provider_message_id"].as_str().expect("an id").to_owned();

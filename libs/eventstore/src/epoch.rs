@@ -36,6 +36,8 @@ const REPORT: &str = "WITH reported AS ( \
 const CLOSED_SINCE: &str = "SELECT coalesce( \
          (SELECT at FROM es.log_regressions WHERE epoch = $1 AND $2), pg_postmaster_start_time())";
 const EVENT_AT: &str = "SELECT event_id FROM es.events WHERE position = $1";
+const IS_ARCHIVED: &str = "SELECT EXISTS ( \
+         SELECT FROM es.archives WHERE $1 BETWEEN first_position AND last_position)";
 const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 /// Host and deployment's name are left to the first process that works in the new epoch: whoever
 /// lifts the fence may reach the database by another name.
@@ -442,6 +444,11 @@ pub(crate) async fn contradiction(
     let there = match row.map(|row| row.try_get::<_, Uuid>(0)).transpose()? {
         Some(found) if found == event_id => return Ok(None),
         Some(found) => found.to_string(),
+        // Whoever has come no further than that has slept: what is archived was agreed on long
+        // since.
+        None if client.query_one(IS_ARCHIVED, &[&position.0]).await?.try_get(0)? => {
+            return Ok(None);
+        }
         None => "none".to_owned(),
     };
     Ok(Some(format!("at position {position} {who} has event {event_id}, the log has {there}")))

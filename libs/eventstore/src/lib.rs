@@ -6,6 +6,7 @@
 
 mod append;
 mod appender;
+mod archive;
 mod checkpoint;
 mod environment;
 mod epoch;
@@ -28,6 +29,10 @@ pub use append::{
     StreamWrite,
 };
 pub use appender::{Appender, AppenderConfig, AppenderStats};
+pub use archive::{
+    ArchiveError, ArchiveRecord, Archived, ArchivingError, Kept, Need, Progress as ArchiveProgress,
+    Request as ArchiveRequest, archive,
+};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use environment::SystemEnvironment;
 pub use epoch::{

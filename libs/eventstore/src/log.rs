@@ -3,6 +3,9 @@
 //! Positions are gapless and commit in order, so a page needs no care about transactions that are
 //! still under way: what follows a position is there or is not there yet. Every read checks that,
 //! and an error names the first place where it does not hold.
+//!
+//! The tables are asked first, and the archives for what they lack: an archive is on record before
+//! its partition leaves the tables, so in this order nothing is missed while that happens.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -14,6 +17,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
+use crate::archive::{ArchiveError, Archives};
 use crate::streams::StreamReader;
 use crate::{Position, RecordedEvent};
 
@@ -62,6 +66,7 @@ const COMMAND: &str = "SELECT request_hash, first_position, last_position FROM e
 #[derive(Clone)]
 pub struct Log {
     pool: Pool,
+    archives: Archives,
     streams: StreamReader,
 }
 
@@ -71,7 +76,7 @@ pub enum LogError {
     /// PostgreSQL did not answer, or not in time: try again later.
     #[error("the log is unavailable")]
     Unavailable(#[source] Option<Box<dyn std::error::Error + Send + Sync>>),
-    /// Positions are missing: the log is damaged, or these were archived.
+    /// Positions are missing, in the tables and in the archives: the log is damaged.
     #[error("the log has a gap: position {expected} is missing before {found}")]
     Gap {
         /// The position that should have come.
@@ -104,6 +109,9 @@ pub enum LogError {
     /// A stream is longer than any should be.
     #[error("stream {0} has more than {STREAM_EVENTS_MAX} events")]
     StreamTooLong(Uuid),
+    /// Events that were moved to files cannot be read from them.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
     /// A row cannot be read as an event.
     #[error("read a row of the log")]
     Malformed(#[source] tokio_postgres::Error),
@@ -145,7 +153,8 @@ impl Log {
     /// Reads through `pool`; make it with [`pool`](crate::pool).
     #[must_use]
     pub fn new(pool: Pool) -> Self {
-        Self { streams: StreamReader::new(pool.clone()), pool }
+        let archives = Archives::default();
+        Self { streams: StreamReader::new(pool.clone(), archives.clone()), archives, pool }
     }
 
     /// The last position; [`Position::START`] when the log is empty.
@@ -168,10 +177,21 @@ impl Log {
         after: Position,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, LogError> {
-        let limit = i64::try_from(limit.min(PAGE_EVENTS_MAX)).unwrap_or(i64::MAX);
+        let events_max = limit.min(PAGE_EVENTS_MAX);
+        let limit = i64::try_from(events_max).unwrap_or(i64::MAX);
         in_time(async {
+            let archives = &self.archives;
+            if let Some(page) = archives.known_page(after, events_max, PAGE_BYTES_MAX).await? {
+                check_positions(after, &page)?;
+                return Ok(page);
+            }
             let client = self.client().await?;
-            let page = read(&client, PAGE, &[&after.0, &limit], PAGE_BYTES_MAX).await?;
+            let mut page = read(&client, PAGE, &[&after.0, &limit], PAGE_BYTES_MAX).await?;
+            // The newest events are never archived: an empty page is not for want of one.
+            if page.first().is_some_and(|event| event.position != after.next()) {
+                let archived = archives.page(&client, after, events_max, PAGE_BYTES_MAX).await?;
+                page = archived.unwrap_or(page);
+            }
             check_positions(after, &page)?;
             if page.is_empty() && after > Position::START {
                 let head = head(&client).await?;
@@ -211,7 +231,8 @@ impl Log {
     pub async fn read_at(&self, position: Position) -> Result<Option<RecordedEvent>, LogError> {
         in_time(async {
             let client = self.client().await?;
-            Ok(read(&client, AT, &[&position.0], usize::MAX).await?.pop())
+            let event = read(&client, AT, &[&position.0], usize::MAX).await?;
+            Ok(self.archives.complete_positions(&client, &[position], event).await?.pop())
         })
         .await
     }
@@ -224,9 +245,13 @@ impl Log {
         &self,
         positions: &[Position],
     ) -> Result<Vec<RecordedEvent>, LogError> {
-        let positions: Vec<i64> = positions.iter().map(|position| position.0).collect();
-        in_time(async { read(&self.client().await?, POSITIONS, &[&positions], usize::MAX).await })
-            .await
+        let numbers: Vec<i64> = positions.iter().map(|position| position.0).collect();
+        in_time(async {
+            let client = self.client().await?;
+            let events = read(&client, POSITIONS, &[&numbers], usize::MAX).await?;
+            self.archives.complete_positions(&client, positions, events).await
+        })
+        .await
     }
 
     /// The last position that was recorded at `time` or before; [`Position::START`] when none was.
@@ -243,9 +268,11 @@ impl Log {
             while high - low > 1 {
                 let middle = low + (high - low) / 2;
                 let row = client.query_opt(&statement, &[&middle]).await.map_err(unavailable)?;
-                let recorded_at: Option<DateTime<Utc>> =
-                    row.map(|row| row.try_get(0)).transpose().map_err(LogError::Malformed)?;
-                // What is no longer here was archived, which is the oldest first.
+                let recorded_at = match row {
+                    Some(row) => Some(row.try_get(0).map_err(LogError::Malformed)?),
+                    None => self.archived_at(&client, Position(middle)).await?,
+                };
+                // A hole is for those to report who read what is around it.
                 if recorded_at.is_none_or(|at| at <= time) {
                     low = middle;
                 } else {
@@ -284,6 +311,15 @@ impl Log {
             row.map(|row| command(&row)).transpose()
         })
         .await
+    }
+
+    async fn archived_at(
+        &self,
+        client: &Object,
+        position: Position,
+    ) -> Result<Option<DateTime<Utc>>, LogError> {
+        let event = self.archives.complete_positions(client, &[position], Vec::new()).await?.pop();
+        Ok(event.map(|event| event.recorded_at))
     }
 
     async fn client(&self) -> Result<Object, LogError> {
@@ -377,6 +413,6 @@ fn command(row: &Row) -> Result<RecordedCommand, LogError> {
     RecordedCommand::read(row, 0).map_err(LogError::Malformed)
 }
 
-fn unavailable(error: tokio_postgres::Error) -> LogError {
+pub(crate) fn unavailable(error: tokio_postgres::Error) -> LogError {
     LogError::Unavailable(Some(Box::new(error)))
 }

@@ -12,6 +12,7 @@ use deadpool_postgres::Pool;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::archive::Archives;
 use crate::log::{STREAM_EVENTS_MAX, STREAMS, client, read};
 use crate::{LogError, RecordedEvent};
 
@@ -30,6 +31,7 @@ type Events = Result<Vec<RecordedEvent>, LogError>;
 #[derive(Clone)]
 pub(crate) struct StreamReader {
     pool: Pool,
+    archives: Archives,
     queue: Arc<Mutex<Queue>>,
 }
 
@@ -46,8 +48,8 @@ struct Waiting {
 }
 
 impl StreamReader {
-    pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, queue: Arc::default() }
+    pub(crate) fn new(pool: Pool, archives: Archives) -> Self {
+        Self { pool, archives, queue: Arc::default() }
     }
 
     /// The events of a stream, by version, at most one more than [`STREAM_EVENTS_MAX`]; none when it
@@ -131,12 +133,17 @@ impl StreamReader {
     }
 
     async fn query(&self, streams: &[Waiting], limit: usize) -> Events {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = i64::try_from(limit).unwrap_or(i64::MAX);
         let ids: Vec<Uuid> = streams.iter().map(|stream| stream.stream_id).collect();
         let mut tenants: Vec<Uuid> = streams.iter().map(|stream| stream.tenant_id).collect();
         tenants.sort_unstable();
         tenants.dedup();
-        read(&client(&self.pool).await?, STREAMS, &[&ids, &tenants, &limit], usize::MAX).await
+        let client = client(&self.pool).await?;
+        let events = read(&client, STREAMS, &[&ids, &tenants, &rows], usize::MAX).await?;
+        if events.len() >= limit {
+            return Ok(events);
+        }
+        self.archives.complete_streams(&client, &ids, &tenants, events).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -28,6 +28,27 @@ pub struct Template {
     pub sql: &'static str,
 }
 
+/// SQL that gives partitions ten positions instead of ten million, for [`Template::sql`] or a
+/// database without events.
+pub const SMALL_PARTITIONS: &str = "
+    DO $$
+    DECLARE
+        partition regclass;
+        function regprocedure;
+    BEGIN
+        FOR partition IN
+            SELECT inhrelid FROM pg_inherits WHERE inhparent = 'es.events'::regclass
+        LOOP
+            EXECUTE format('DROP TABLE %s', partition);
+        END LOOP;
+        FOREACH function IN ARRAY
+            ARRAY['es.create_partition(bigint)', 'es.ensure_partitions(int)']::regprocedure[]
+        LOOP
+            EXECUTE replace(pg_get_functiondef(function), '10000000', '10');
+        END LOOP;
+    END $$;
+    SELECT es.ensure_partitions(3)";
+
 /// The event store's tables and nothing else.
 const EVENTSTORE_ONLY: Template = Template { name: "eventstore", schemas: &[], sql: "" };
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use deadpool_postgres::{Pool, PoolError, Transaction};
 use tokio_postgres::Row;
 
-use crate::Position;
+use crate::{Position, archive, log};
 
 /// Positions of a chunk: what is between two reports of progress.
 const CHUNK_POSITIONS: i64 = 200_000;
@@ -17,23 +17,31 @@ const CHUNK_POSITIONS: i64 = 200_000;
 const NAMED_MAX: i64 = 20;
 
 /// The indexes would be a detour for reading everything, and it may take as long as it takes.
-const WHOLE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+/// Locked before there is a snapshot, no partition is detached after it.
+const WHOLE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
     SET LOCAL enable_seqscan = on; SET LOCAL statement_timeout = 0;
-    SET LOCAL work_mem = '64MB'";
+    SET LOCAL work_mem = '64MB'; LOCK TABLE es.events IN ACCESS SHARE MODE";
 
-const BOUNDS: &str = "SELECT coalesce(min(position), 1), coalesce(max(position), 0) FROM es.events";
+/// The log as the checks see it, where a part of it is archived.
+const WITH_ARCHIVES: &str = "(
+    SELECT position, stream_id, version, tenant_id, event_id, epoch FROM archived
+    UNION ALL
+    SELECT position, stream_id, version, tenant_id, event_id, epoch FROM es.events
+     WHERE position > {last}) AS log";
+
+const BOUNDS: &str = "SELECT coalesce(min(position), 1), coalesce(max(position), 0) FROM {log}";
 
 const POSITIONS: &str = "
     SELECT position, before FROM (
         SELECT position, lag(position) OVER (ORDER BY position) AS before
-          FROM es.events WHERE position BETWEEN $1 AND $2) AS pairs
+          FROM {log} WHERE position BETWEEN $1 AND $2) AS pairs
      WHERE before IS NOT NULL AND position <> before + 1
      ORDER BY position LIMIT $3";
 
 const EPOCHS: &str = "
     SELECT position, epoch, before FROM (
         SELECT position, epoch, lag(epoch) OVER (ORDER BY position) AS before
-          FROM es.events WHERE position BETWEEN $1 AND $2) AS pairs
+          FROM {log} WHERE position BETWEEN $1 AND $2) AS pairs
      WHERE before > epoch OR NOT EXISTS (SELECT FROM es.log_epoch e WHERE e.epoch = pairs.epoch)
      ORDER BY position LIMIT $3";
 
@@ -42,7 +50,7 @@ const STREAMS: &str = "
            e.tenants > 1 OR e.tenant_id <> s.tenant_id
       FROM (SELECT stream_id, count(*) AS events, min(version) AS first, max(version) AS last,
                    count(DISTINCT tenant_id) AS tenants, min(tenant_id::text)::uuid AS tenant_id
-              FROM es.events GROUP BY stream_id) AS e
+              FROM {log} GROUP BY stream_id) AS e
       FULL JOIN es.streams s ON s.stream_id = e.stream_id
      WHERE e.events IS NULL OR s.version IS NULL OR e.last <> s.version
         OR e.events <> e.last - e.first + 1 OR e.first <> 1
@@ -50,7 +58,7 @@ const STREAMS: &str = "
      LIMIT $1";
 
 const IDS: &str = "
-    SELECT event_id, count(*), min(position) FROM es.events
+    SELECT event_id, count(*), min(position) FROM {log}
      GROUP BY event_id HAVING count(*) > 1 LIMIT $1";
 
 const COMMANDS: &str = "
@@ -66,7 +74,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Something that the log promises and does not keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which promise: `positions`, `epochs`, `streams`, `event ids`, `commands` or `checkpoints`.
+    /// Which promise: `positions`, `epochs`, `streams`, `event ids`, `commands`, `checkpoints` or
+    /// `archives`.
     pub promise: &'static str,
     /// What is there instead, and where.
     pub detail: String,
@@ -107,36 +116,61 @@ pub async fn verify(
     let mut client = pool.timeout_get(&timeouts).await?;
     let transaction = client.transaction().await?;
     transaction.batch_execute(WHOLE).await?;
-    let bounds = transaction.query_one(BOUNDS, &[]).await?;
+    let head = Position(transaction.query_one(log::HEAD, &[]).await?.try_get(0)?);
+    let archived = archive::load(&transaction, |position| progress(position, head)).await?;
+    let source = archived.as_ref().map_or_else(
+        || "es.events".to_owned(),
+        |archived| WITH_ARCHIVES.replace("{last}", &archived.last.to_string()),
+    );
+    let damages = archived.map(|archived| archived.damages).unwrap_or_default();
+    let sql = |sql: &str| sql.replace("{log}", &source);
+    let bounds = transaction.query_one(&sql(BOUNDS), &[]).await?;
     let (first, head): (i64, i64) = (bounds.try_get(0)?, bounds.try_get(1)?);
     let mut found = Verified { first: Position(first), head: Position(head), violations: vec![] };
+    let (positions, epochs) = (sql(POSITIONS), sql(EPOCHS));
     let mut from = first;
     while from <= head {
         let to = (from + CHUNK_POSITIONS).min(head);
         // Chunks overlap by one, for the step from one into the next.
-        for row in transaction.query(POSITIONS, &[&from, &to, &NAMED_MAX]).await? {
+        for row in transaction.query(&positions, &[&from, &to, &NAMED_MAX]).await? {
             found.add("positions", gap(&row)?);
         }
-        for row in transaction.query(EPOCHS, &[&from, &to, &NAMED_MAX]).await? {
+        for row in transaction.query(&epochs, &[&from, &to, &NAMED_MAX]).await? {
             found.add("epochs", epoch(&row)?);
         }
         progress(Position(to), Position(head));
         from = if to == head { head + 1 } else { to };
+    }
+    if damages.is_empty() {
+        found.check_streams(&transaction, sql).await?;
+    }
+    for damage in damages {
+        let causes = std::iter::successors(Some(&damage as &dyn std::error::Error), |e| e.source());
+        let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        found.add("archives", format!("{text}; streams and event ids were not checked"));
     }
     found.check_tables(&transaction).await?;
     Ok(found)
 }
 
 impl Verified {
-    async fn check_tables(&mut self, transaction: &Transaction<'_>) -> Result<(), VerifyError> {
-        for row in transaction.query(STREAMS, &[&NAMED_MAX]).await? {
+    async fn check_streams(
+        &mut self,
+        transaction: &Transaction<'_>,
+        sql: impl Fn(&str) -> String,
+    ) -> Result<(), VerifyError> {
+        for row in transaction.query(&sql(STREAMS), &[&NAMED_MAX]).await? {
             self.add("streams", stream(&row)?);
         }
-        for row in transaction.query(IDS, &[&NAMED_MAX]).await? {
+        for row in transaction.query(&sql(IDS), &[&NAMED_MAX]).await? {
             let (id, count, first): (uuid::Uuid, i64, i64) =
                 (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             self.add("event ids", format!("{count} events have the id {id}, first at {first}"));
         }
+        Ok(())
+    }
+
+    async fn check_tables(&mut self, transaction: &Transaction<'_>) -> Result<(), VerifyError> {
         for row in transaction.query(COMMANDS, &[&self.head.0, &NAMED_MAX]).await? {
             let (key, first, last): (uuid::Uuid, i64, i64) =
                 (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);

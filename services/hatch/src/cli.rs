@@ -37,7 +37,7 @@ pub enum Command {
     /// Look at the log.
     #[command(subcommand)]
     Events(Events),
-    /// Check the log.
+    /// Check the log, and move its oldest part to files.
     #[command(subcommand)]
     Log(Log),
     /// Look at messages that failed for good, and send them again.
@@ -164,6 +164,25 @@ pub enum Log {
     #[command(after_help = "Example: hatch log verify\n\
         Reads the whole log once, beside live traffic. Exit status 1 when something is wrong.")]
     Verify,
+    /// Move cold partitions of the log to compressed files, oldest first, while everything runs on.
+    #[command(after_help = "Example: hatch log archive --directory /srv/hatch/archive\n\
+        A partition is cold when the log has gone on in the next one and every projection, the \
+        timers and\nthe relay have read it; what is kept, and why, is printed. Reads and rebuilds \
+        find the events in\nthe files, so every process needs them at that path: back them up with \
+        the database. Killed, it\nloses nothing: run it again. It logs in as the owner of the \
+        tables, as `hatch migrate` does.")]
+    Archive(Archive),
+}
+
+/// Flags of `log archive`.
+#[derive(Debug, Args)]
+pub struct Archive {
+    /// Only the partition of this number, from 0; exit status 1 when it is not cold.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
+    pub partition: Option<i64>,
+    /// Where each partition gets a folder [default: archive.directory].
+    #[arg(long)]
+    pub directory: Option<std::path::PathBuf>,
 }
 
 /// What to do with dead letters.

@@ -76,6 +76,10 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Log(cli::Log::Verify) => {
             return commands::verify_log::run(&commands::running(settings)?).await;
         }
+        Command::Log(cli::Log::Archive(flags)) => {
+            let settings = commands::running(settings)?;
+            return Box::pin(commands::archive::run(&settings, flags)).await;
+        }
         Command::DeadLetters(cli::DeadLetters::List { limit, json }) => {
             commands::dead_letters::list(&commands::running(settings)?, limit, json).await?;
         }

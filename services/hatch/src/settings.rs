@@ -61,6 +61,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// How the log is carried by NATS.
     pub bus: BusSettings,
+    /// What becomes of the oldest part of the log.
+    pub archive: ArchiveSettings,
     /// The sender of an SMS that names none.
     pub default_sms_sender: Option<String>,
     /// The sender of a mail that names none.
@@ -79,6 +81,16 @@ pub struct Settings {
     pub log: LogSettings,
     /// Where traces go.
     pub telemetry: TelemetrySettings,
+}
+
+/// What becomes of the oldest part of the log.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArchiveSettings {
+    /// Where `hatch log archive` makes a folder for each partition: one database's alone, and
+    /// reached by the same path by every process. Default: `archive` in `data_dir` while `up` runs
+    /// there.
+    pub directory: Option<PathBuf>,
 }
 
 /// How the log is carried by NATS.
@@ -184,6 +196,7 @@ impl Default for Settings {
             public_url: None,
             data_dir: data_dir(),
             bus: BusSettings::default(),
+            archive: ArchiveSettings::default(),
             default_sms_sender: None,
             default_email_sender: None,
             twilio: None,

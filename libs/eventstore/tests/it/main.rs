@@ -1,6 +1,7 @@
 //! The event store against a real PostgreSQL.
 
 mod append;
+mod archive;
 mod batch;
 mod checkpoint;
 mod faults;

@@ -1,5 +1,6 @@
 //! The smaller subcommands, one file each.
 
+pub(crate) mod archive;
 pub(crate) mod bench;
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;
@@ -24,6 +25,7 @@ pub(crate) fn running(mut settings: Settings) -> anyhow::Result<Settings> {
     if let Some(servers) = Servers::read(&settings.data_dir)? {
         settings.database_url.get_or_insert(servers.database_url);
         settings.nats_url.get_or_insert(servers.nats_url);
+        settings.archive.directory.get_or_insert_with(|| settings.data_dir.join("archive"));
     }
     Ok(settings)
 }

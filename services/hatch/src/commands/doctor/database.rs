@@ -6,7 +6,7 @@ use deadpool_postgres::Pool;
 use hatch_bus::StreamReport;
 use hatch_domain::Environment;
 use hatch_eventstore::{
-    Closed, FenceState, Log, SystemEnvironment, fence_closed_since, fence_state,
+    ArchiveRecord, Closed, FenceState, Log, SystemEnvironment, fence_closed_since, fence_state,
 };
 use tokio_postgres::Client;
 
@@ -163,13 +163,18 @@ async fn schema(client: &Client) -> anyhow::Result<(Vec<Finding>, bool)> {
 pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Finding> {
     let database = match database {
         Ok(database) => database,
-        Err(why) => return ["fence", "partitions"].map(|c| Finding::not_checked(c, why)).into(),
+        Err(why) => {
+            return ["fence", "partitions", "archives"]
+                .map(|c| Finding::not_checked(c, why))
+                .into();
+        }
     };
-    let (fence, partitions) = tokio::join!(
+    let (fence, partitions, archives) = tokio::join!(
         made("fence", fence(settings, database)),
         made("partitions", partitions(database)),
+        made("archives", archives(database)),
     );
-    vec![fence, partitions]
+    vec![fence, partitions, archives]
 }
 
 async fn fence(settings: &Settings, database: &Database) -> anyhow::Result<Finding> {
@@ -203,4 +208,23 @@ async fn partitions(database: &Database) -> anyhow::Result<Finding> {
     let remedy = "start `hatch serve --roles command`, which makes them; where it runs, its log lines \
         say why it cannot. Appends stop when the last is full";
     Ok(Finding::warning(CHECK, what, remedy))
+}
+
+/// Whether this machine has the files that hold the oldest part of the log.
+async fn archives(database: &Database) -> anyhow::Result<Finding> {
+    const CHECK: &str = "archives";
+    let records = ArchiveRecord::all(&**database.pool.get().await?).await?;
+    let Some(last) = records.last().map(|record| record.last) else {
+        return Ok(Finding::good(CHECK, "the whole log is in the database"));
+    };
+    let missing = move || records.iter().find_map(ArchiveRecord::missing_file);
+    Ok(match tokio::task::spawn_blocking(missing).await? {
+        None => Finding::good(CHECK, format!("positions up to {last} are in files that are here")),
+        Some(file) => {
+            let what = format!("{} is missing, which holds events", file.display());
+            let remedy = "mount its folder, or bring it back from the backup; if it was moved, set \
+                es.archives.folder (docs/operations.md). Rebuilds and old messages wait for it";
+            Finding::failure(CHECK, what, remedy)
+        }
+    })
 }
