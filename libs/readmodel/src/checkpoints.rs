@@ -29,8 +29,12 @@ pub(crate) async fn read_all(client: &Object) -> Result<Vec<(Projection, Positio
     Ok(checkpoints.to_vec())
 }
 
-/// The position of the slowest projection of this build that has moved within the last `within`.
-pub(crate) async fn slowest(client: &Object, within: Duration) -> Result<Option<Position>, Error> {
+/// The position of the slowest projection of this build, of those that have moved within the last
+/// `within`; none when all of them stand still, because there is nothing to do or they are away.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn slowest_moving(client: &Object, within: Duration) -> Result<Option<Position>, Error> {
     let statement = client.prepare_cached(MOVING).await?;
     let mut slowest: Option<Position> = None;
     for row in client.query(&statement, &[&within.as_secs_f64()]).await? {

@@ -34,8 +34,8 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::attempt::{Next, Pending};
-use crate::progress::Queue;
 pub use crate::due::{DoubtPolicy, Waits};
+use crate::progress::Queue;
 pub use crate::progress::{Error as ProgressError, progress, waiting};
 pub use crate::retry::RetryPolicy;
 pub use crate::stats::Stats;

@@ -162,13 +162,6 @@ impl Admission {
         }
     }
 
-    /// Messages that were admitted so far: while it stays, nothing is to be observed.
-    #[must_use]
-    pub fn admitted(&self) -> u64 {
-        let projections = self.shared.as_ref().map(|shared| &shared.gates[PROJECTIONS]);
-        projections.map_or(0, |gate| gate.admitted.load(Ordering::Relaxed))
-    }
-
     /// What was decided so far; none where everything is admitted.
     #[must_use]
     pub fn stats(&self) -> Option<&AdmissionStats> {

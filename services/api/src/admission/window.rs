@@ -131,8 +131,11 @@ impl Window {
         let share = self.rate * self.rules.wait.as_secs_f64();
         let aim = (share + self.equal_part()).max(WAITING_MIN);
         self.judge(sight, waiting, aim);
-        let limit =
-            if self.overloaded { aim } else { (share * SURGE).max(self.rules.burst as f64).max(aim) };
+        let limit = if self.overloaded {
+            aim
+        } else {
+            (share * SURGE).max(self.rules.burst as f64).max(aim)
+        };
         let seconds = |messages: f64| {
             Duration::try_from_secs_f64(messages / self.rate.max(f64::MIN_POSITIVE))
                 .unwrap_or(Duration::MAX)
