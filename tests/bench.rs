@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::process::{Up, data_folder, output};
 
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "accept_ms",
     "accepted_per_s",
     "completed_per_s",
@@ -22,6 +22,7 @@ const FIELDS: [&str; 12] = [
     "lost",
     "max_rate_per_s",
     "offered_per_s",
+    "refused",
 ];
 
 #[tokio::test]
@@ -39,7 +40,7 @@ async fn a_short_run_reports_every_figure_and_reconciles_every_message() {
     let fields: Vec<_> = report.as_object().expect("an object").keys().collect();
     let with_stuck = [&FIELDS[..], &["stuck"]].concat();
     assert_eq!(fields, with_stuck);
-    for violation in ["errors", "lost", "doubled", "stuck", "in_doubt"] {
+    for violation in ["refused", "errors", "lost", "doubled", "stuck", "in_doubt"] {
         assert_eq!(report[violation], 0, "{violation}");
     }
     assert_eq!(report["offered_per_s"], 50.0);

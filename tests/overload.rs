@@ -124,9 +124,9 @@ async fn what_cannot_be_sent_soon_is_refused_and_what_is_accepted_is_sent_once()
     assert_eq!(usize::try_from(hatch.count(requested).await), Ok(ids.len()));
     let metrics = hatch.get("/metrics").await.body;
     let metrics = metrics.as_str().expect("text");
-    let counted = format!("hatch_admission_admitted_total {}", ids.len());
+    let counted = format!("hatch_admission_admitted_total{{}} {}", ids.len());
     assert!(metrics.contains(&counted), "{metrics}");
-    assert!(metrics.contains("hatch_admission_refused_total{reason="), "{metrics}");
+    assert!(metrics.contains("hatch_admission_refused_total{reason=\""), "{metrics}");
     hatch.finish().await;
 }
 
