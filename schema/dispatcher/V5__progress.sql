@@ -4,7 +4,7 @@
 CREATE UNLOGGED TABLE dispatch.progress (
     channel  text        NOT NULL,
     priority text        NOT NULL,
-    -- The newest request that was taken from the queue.
+    -- The newest of its requests whose attempt was claimed.
     position bigint      NOT NULL,
     at       timestamptz NOT NULL,
     PRIMARY KEY (channel, priority)

@@ -35,8 +35,8 @@ use uuid::Uuid;
 
 use crate::attempt::{Next, Pending};
 pub use crate::due::{DoubtPolicy, Waits};
-use crate::progress::Queue;
 pub use crate::progress::{Error as ProgressError, progress, waiting};
+use crate::progress::{Queue, Taken};
 pub use crate::retry::RetryPolicy;
 pub use crate::stats::Stats;
 use crate::timers::Timers;
@@ -238,8 +238,8 @@ impl Dispatcher {
                     None => permits.clone().acquire_owned().await,
                 };
                 let Ok(permit) = permit else { return };
-                queue.took(delivery.envelope.position);
-                self.attempts.spawn(self.clone().deliver(delivery, permits.clone(), permit));
+                let taken = Taken { delivery, queue: queue.clone() };
+                self.attempts.spawn(self.clone().deliver(taken, permits.clone(), permit));
             }
         }
     }
@@ -247,25 +247,25 @@ impl Dispatcher {
     /// Makes attempts for one delivery until nothing is left to do, or it is better left to others.
     async fn deliver(
         self: Arc<Self>,
-        delivery: Delivery,
+        taken: Taken,
         permits: Arc<Semaphore>,
         permit: OwnedSemaphorePermit,
     ) {
-        let pending = match self.pending(&delivery).await {
+        let pending = match self.pending(&taken.delivery).await {
             Ok(pending) => pending,
             Err(error) => {
-                let position = delivery.envelope.position;
+                let position = taken.delivery.envelope.position;
                 tracing::error!(position, error = %error, "a request cannot be read");
                 return;
             }
         };
         let next = match self.next(pending) {
             Next::Retry { pending, wait } if wait.is_zero() => {
-                self.attempt(*pending, Some(delivery)).await
+                self.attempt(*pending, Some(taken)).await
             }
             // Scheduled: nothing waits inside NATS.
             next => {
-                delivery.ack().await;
+                taken.ack().await;
                 next
             }
         };

@@ -1,13 +1,14 @@
 //! How far the queues have come, for those who accept messages.
 //!
-//! The dispatchers say while they have something to do which request of a queue they took last. What
-//! lies between it and the log's head waits for them. Nothing that is sent depends on it.
+//! The dispatchers say, while they have something to do, which request of a queue they claimed last.
+//! What lies between it and the log's head waits for them. Nothing that is sent depends on it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
+use hatch_bus::Delivery;
 use hatch_domain::message::event::{Channel, Priority};
 use hatch_eventstore::Position;
 use tokio::sync::Semaphore;
@@ -42,7 +43,8 @@ const WAITING: &str = "
 pub(crate) struct Queue {
     pub(crate) channel: Channel,
     pub(crate) priority: Priority,
-    /// The position of the newest request that was taken; 0 before the first.
+    /// The position of the newest request whose attempt is claimed, or that is settled otherwise; 0
+    /// before the first.
     taken: AtomicI64,
     /// One for each attempt that may be under way.
     pub(crate) permits: Arc<Semaphore>,
@@ -53,16 +55,25 @@ impl Queue {
         Self { channel, priority, taken: AtomicI64::new(0), permits }
     }
 
-    /// The request at `position` is being worked on.
-    pub(crate) fn took(&self, position: i64) {
-        self.taken.fetch_max(position, Ordering::Relaxed);
-    }
-
     /// The queue's last request, if it has had one since `reported` or can take no more.
     fn news(&self, reported: &mut i64) -> Option<i64> {
         let taken = self.taken.load(Ordering::Relaxed);
         let is_new = std::mem::replace(reported, taken) != taken;
         (is_new || taken > 0 && self.permits.available_permits() == 0).then_some(taken)
+    }
+}
+
+/// A request from a queue.
+pub(crate) struct Taken {
+    pub(crate) delivery: Delivery,
+    pub(crate) queue: Arc<Queue>,
+}
+
+impl Taken {
+    /// It waits no longer.
+    pub(crate) async fn ack(self) {
+        self.queue.taken.fetch_max(self.delivery.envelope.position, Ordering::Relaxed);
+        self.delivery.ack().await;
     }
 }
 

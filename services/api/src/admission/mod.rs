@@ -62,8 +62,8 @@ pub struct WindowState {
     pub name: String,
     /// Messages of this process that wait there.
     pub waiting: u64,
-    /// How many may.
-    pub waiting_max: u64,
+    /// How many may; none while nothing limits it.
+    pub waiting_max: Option<u64>,
     /// How long a new message would wait.
     pub wait: Duration,
 }
@@ -79,13 +79,15 @@ pub(crate) enum Refusal {
     Backlog,
 }
 
+/// The reasons as metrics have them.
+const REASONS: [&str; 3] = ["dispatch", "projections", "backlog"];
+
 impl Refusal {
-    /// The reason as metrics have it.
-    const fn name(self) -> &'static str {
+    const fn reason(self) -> &'static str {
         match self {
-            Self::Dispatch { .. } => "dispatch",
-            Self::Projections { .. } => "projections",
-            Self::Backlog => "backlog",
+            Self::Dispatch { .. } => REASONS[0],
+            Self::Projections { .. } => REASONS[1],
+            Self::Backlog => REASONS[2],
         }
     }
 }
@@ -100,7 +102,7 @@ pub struct Admission {
 struct Shared {
     started: Instant,
     gates: [Gate; WINDOWS],
-    windows: Mutex<[(Window, Option<Room>); WINDOWS]>,
+    windows: Mutex<[(Window, Room); WINDOWS]>,
     is_full: AtomicBool,
     stats: AdmissionStats,
 }
@@ -122,10 +124,13 @@ impl Admission {
         let shared = Shared {
             started: Instant::now(),
             gates: std::array::from_fn(|_| Gate::open()),
-            windows: Mutex::new(std::array::from_fn(|_| (Window::new(rules), None))),
+            windows: Mutex::new(std::array::from_fn(|_| (Window::new(rules), Room::UNLIMITED))),
             is_full: AtomicBool::new(false),
             stats: AdmissionStats::default(),
         };
+        for reason in REASONS {
+            shared.stats.refused.of(&reason);
+        }
         Self { shared: Some(Arc::new(shared)) }
     }
 
@@ -158,7 +163,7 @@ impl Admission {
                 done,
             });
             gate.set(room);
-            *said = done.map(|_| room);
+            *said = room;
         }
     }
 
@@ -168,17 +173,17 @@ impl Admission {
         self.shared.as_ref().map(|shared| &shared.stats)
     }
 
-    /// The windows that limit something now.
+    /// The projections' window, and those of the queues that limit something now.
     #[must_use]
     pub fn windows(&self) -> Vec<WindowState> {
         let Some(shared) = &self.shared else { return Vec::new() };
         let windows = shared.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = windows.iter().enumerate();
-        let said = said.filter_map(|(index, (_, room))| Some((index, (*room)?)));
+        let said = windows.iter().map(|(_, room)| *room).enumerate();
+        let said = said.filter(|(index, room)| *index == PROJECTIONS || room.waiting_max.is_some());
         said.map(|(index, room)| WindowState {
             name: name(index),
             waiting: room.waiting,
-            waiting_max: room.waiting_max.unwrap_or(UNLIMITED),
+            waiting_max: room.waiting_max,
             wait: room.wait,
         })
         .collect()
@@ -203,7 +208,7 @@ impl Admission {
             shared.stats.admitted.increment();
             return Ok(());
         };
-        shared.stats.refused.of(&refusal.name()).increment();
+        shared.stats.refused.of(&refusal.reason()).increment();
         Err(refusal)
     }
 
@@ -219,7 +224,7 @@ impl Admission {
         } else {
             Refusal::Projections { retry_after_seconds: projections.refuse() }
         };
-        shared.stats.refused.of(&refusal.name()).increment();
+        shared.stats.refused.of(&refusal.reason()).increment();
         Some(refusal)
     }
 }

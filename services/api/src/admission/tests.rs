@@ -98,8 +98,10 @@ fn a_full_queue_refuses_its_own_messages_and_no_others() {
     assert_eq!(admission.admit(Channel::Sms, Priority::High), Ok(()), "a login code");
     assert_eq!(admission.admit(Channel::Email, Priority::Normal), Ok(()));
     assert_eq!(admission.shut(), None);
-    let [state] = &admission.windows()[..] else { panic!("{:?}", admission.windows()) };
-    assert_eq!((state.name.as_str(), state.waiting, state.waiting_max), ("sms.normal", 64, 64));
+    let windows = admission.windows();
+    let shown = windows.iter().map(|w| (w.name.as_str(), w.waiting, w.waiting_max));
+    let expected = [("projections", 0, None), ("sms.normal", 64, Some(64))];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
     let stats = admission.stats().expect("counted");
     assert_eq!((stats.admitted.get(), stats.refused.of(&"dispatch").get()), (66, 1));
     // When nobody can tell any more how far it is, nothing is refused.

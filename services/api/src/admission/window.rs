@@ -66,6 +66,17 @@ pub(super) struct Room {
     pub(super) retry_after: Duration,
 }
 
+impl Room {
+    /// Nothing is known that would limit anything.
+    pub(super) const UNLIMITED: Self = Self {
+        admitted_max: None,
+        waiting: 0,
+        waiting_max: None,
+        wait: Duration::ZERO,
+        retry_after: Duration::ZERO,
+    };
+}
+
 /// The head at some look, and what had been admitted by then.
 #[derive(Debug, Clone, Copy)]
 struct Mark {
@@ -117,13 +128,7 @@ impl Window {
         self.mark(sight);
         let Some(position) = sight.done else {
             (self.done, self.crowded, self.calm, self.overloaded) = (None, None, None, false);
-            return Room {
-                admitted_max: None,
-                waiting: 0,
-                waiting_max: None,
-                wait: Duration::ZERO,
-                retry_after: Duration::ZERO,
-            };
+            return Room::UNLIMITED;
         };
         let messages = self.admitted_by(position);
         self.measure(Done { at: sight.at, position, messages });

@@ -109,8 +109,11 @@ impl Sources {
         let mut samples = [const { Samples::new() }; 3];
         for window in self.admission.iter().flat_map(Admission::windows) {
             let messages = |count| number(i64::try_from(count).unwrap_or(i64::MAX));
-            let values =
-                [messages(window.waiting), messages(window.waiting_max), window.wait.as_secs_f64()];
+            let values = [
+                messages(window.waiting),
+                window.waiting_max.map_or(f64::INFINITY, messages),
+                window.wait.as_secs_f64(),
+            ];
             for (samples, value) in samples.iter_mut().zip(values) {
                 samples.push((vec![("window", window.name.clone())], value));
             }
