@@ -71,6 +71,34 @@ async fn a_short_run_reports_every_figure_and_reconciles_every_message() {
 }
 
 #[tokio::test]
+async fn an_overload_is_shown_as_a_curve_that_goes_to_twice_the_ceiling_and_back() {
+    let folder = data_folder();
+    let mut up = Up::start(folder.path(), &[]).await;
+    let run = ["bench", "--overload", "--rate", "20", "--duration", "1"];
+    let files = ["--json", "report.json", "--html", "report.html"];
+    let (ok, said, error) = output(folder.path(), &[&run[..], &files[..]].concat()).await;
+    assert!(ok, "{said}{error}");
+    assert!(said.contains("0 lost, 0 doubled, 0 stuck, 0 in doubt"), "{said}");
+    assert!(said.contains("share   offered  accepted   refused completed"), "{said}");
+    let json = std::fs::read_to_string(folder.path().join("report.json")).expect("a report");
+    let report: Value = serde_json::from_str(&json).expect("JSON");
+    let curve = &report["overload"];
+    assert_eq!((&curve["ceiling_per_s"], &report["offered_per_s"]), (&20.into(), &40.0.into()));
+    let steps = curve["steps"].as_array().expect("steps");
+    let offered: Vec<_> = steps.iter().map(|step| step["offered_per_s"].as_f64()).collect();
+    let rates = [10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 10.0];
+    assert_eq!(offered, rates.map(Some));
+    for step in steps {
+        assert_eq!((&step["refused_per_s"], &step["errors"]), (&0.0.into(), &0.into()), "{step}");
+        assert!(step["end_to_end_ms"]["p99"].as_f64().is_some_and(|ms| ms > 0.0), "{step}");
+    }
+    let page = std::fs::read_to_string(folder.path().join("report.html")).expect("a page");
+    assert!(page.contains("Messages a second, by what is offered"), "{page}");
+    up.signal(Signal::SIGTERM);
+    assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+}
+
+#[tokio::test]
 async fn a_provider_that_tells_otherwise_is_found_out_and_the_status_says_so() {
     let folder = data_folder();
     let mut up = Up::start(folder.path(), &[]).await;

@@ -192,7 +192,7 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
         .map(queue)
         .collect();
     let drained = queues.iter().map(|queue| dispatcher.clone().drain(queue.clone()));
-    let report = progress::report(&dispatcher.dependencies.pool, &queues);
+    let report = Box::pin(progress::report(&dispatcher.dependencies.pool, &queues));
     let report = dispatcher.shutdown.run_until_cancelled(report);
     let fold =
         timers::follow::run(&dispatcher.dependencies, &dispatcher.config, &dispatcher.timers);

@@ -69,6 +69,16 @@ fn a_burst_that_stays_is_borne_with_for_two_seconds_and_then_no_more() {
 }
 
 #[test]
+fn a_few_that_wait_are_no_crowd_however_slow_the_queue_is() {
+    let mut window = Window::new(RULES);
+    window.look(sight(0, 0, 0, Some(0)));
+    for tick in 1..=100_u64 {
+        let room = window.look(sight(tick * 100, 100, 60, Some(1)));
+        assert_eq!(room.waiting_max, Some(BURST), "tick {tick}");
+    }
+}
+
+#[test]
 fn each_queue_and_the_projections_have_a_window_of_their_own() {
     let mut names: Vec<_> = (0..WINDOWS).map(name).collect();
     assert_eq!((names[0].as_str(), names[1].as_str()), ("projections", "sms.high"));
@@ -90,7 +100,7 @@ fn given(count: u64, channel: Channel, priority: Priority) -> Admission {
 #[test]
 fn a_full_queue_refuses_its_own_messages_and_no_others() {
     // Given a queue of text messages in which as many wait as may.
-    let admission = given(64, Channel::Sms, Priority::Normal);
+    let admission = given(16, Channel::Sms, Priority::Normal);
     let queues = vec![(Channel::Sms, Priority::Normal, Position(0))];
     admission.observe(&Signals { queues, ..Signals::default() });
     let refusal = admission.admit(Channel::Sms, Priority::Normal);
@@ -100,10 +110,10 @@ fn a_full_queue_refuses_its_own_messages_and_no_others() {
     assert_eq!(admission.shut(), None);
     let windows = admission.windows();
     let shown = windows.iter().map(|w| (w.name.as_str(), w.waiting, w.waiting_max));
-    let expected = [("projections", 0, None), ("sms.normal", 64, Some(64))];
+    let expected = [("projections", 0, None), ("sms.normal", 16, Some(16))];
     assert_eq!(shown.collect::<Vec<_>>(), expected);
     let stats = admission.stats().expect("counted");
-    assert_eq!((stats.admitted.get(), stats.refused.of(&"dispatch").get()), (66, 1));
+    assert_eq!((stats.admitted.get(), stats.refused.of(&"dispatch").get()), (18, 1));
     // When nobody can tell any more how far it is, nothing is refused.
     admission.observe(&Signals::default());
     assert_eq!(admission.admit(Channel::Sms, Priority::Normal), Ok(()));
@@ -111,11 +121,11 @@ fn a_full_queue_refuses_its_own_messages_and_no_others() {
 
 #[test]
 fn of_what_the_projections_have_no_room_for_high_priority_is_refused_last() {
-    let admission = given(64, Channel::Sms, Priority::Normal);
+    let admission = given(16, Channel::Sms, Priority::Normal);
     admission.observe(&Signals { projections: Some(Position(0)), ..Signals::default() });
     let refused = Err(Refusal::Projections { retry_after_seconds: 1 });
     assert_eq!(admission.admit(Channel::Email, Priority::Low), refused);
-    for _ in 0..16 {
+    for _ in 0..4 {
         assert_eq!(admission.admit(Channel::Email, Priority::High), Ok(()));
     }
     assert_eq!(admission.admit(Channel::Email, Priority::High), refused);

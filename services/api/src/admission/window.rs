@@ -19,7 +19,9 @@ const CALM: Duration = Duration::from_secs(2);
 /// How far beyond the wait aimed for a queue may fill while it is not known to be overloaded.
 const SURGE: f64 = 1.5;
 /// Messages that may wait in any case: below it a share is too small to be measured.
-const WAITING_MIN: f64 = 64.0;
+const WAITING_MIN: f64 = 16.0;
+/// Fewer that wait are no crowd, however slow the queue is.
+const CROWD_MIN: f64 = 64.0;
 /// The part of what the whole queue works off in the wait aimed for that every process may have
 /// beside its share. By it processes whose shares differ come to be equal. An event in a hundred
 /// is about a message in twenty.
@@ -213,7 +215,7 @@ impl Window {
                 (self.overloaded, self.crowded, self.calm) = (false, None, None);
             }
         } else {
-            self.crowded = (waiting > aim).then(|| self.crowded.unwrap_or(at));
+            self.crowded = (waiting > aim.max(CROWD_MIN)).then(|| self.crowded.unwrap_or(at));
             if lasts(self.crowded, PATIENCE) {
                 (self.overloaded, self.crowded) = (true, None);
             }
