@@ -1,5 +1,5 @@
-//! More than can be sent: the rest is refused in time, what is accepted is delivered once, and it is
-//! over when the load is.
+//! More than can be sent: the rest is refused in time, what is accepted is delivered once, and it
+//! is over when the load is.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

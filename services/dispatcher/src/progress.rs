@@ -1,7 +1,8 @@
 //! How far the queues have come, for those who accept messages.
 //!
-//! The dispatchers say, while they have something to do, which request of a queue they claimed last.
-//! What lies between it and the log's head waits for them. Nothing that is sent depends on it.
+//! The dispatchers say, while they have something to do, which request of a queue they claimed
+//! last. What lies between it and the log's head waits for them. Nothing that is sent depends on
+//! it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -32,10 +33,11 @@ const READ: &str = "
     SELECT channel, priority, position FROM dispatch.progress
      WHERE at > now() - make_interval(secs => $1)";
 
-/// Messages whose time has come and those that no timer speaks of yet, up to a number of the former.
-/// Of the latter there is one event each, as long as nobody sends them.
+/// Messages whose time has come and those that no timer speaks of yet, up to a number of the
+/// former. Of the latter there is one event each, as long as nobody sends them.
 const WAITING: &str = "
-    SELECT (SELECT count(*) FROM (SELECT FROM dispatch.timers WHERE look_at < now() LIMIT $1) AS due)
+    SELECT (SELECT count(*)
+              FROM (SELECT FROM dispatch.timers WHERE look_at < now() LIMIT $1) AS due)
          + (SELECT coalesce(max(position), 0) FROM es.events)
          - coalesce((SELECT position FROM es.checkpoints WHERE name = $2 AND version = $3), 0)";
 
@@ -120,8 +122,8 @@ pub enum Error {
     Postgres(#[from] tokio_postgres::Error),
 }
 
-/// The newest request that each queue has taken, of the queues that have had something to do within
-/// the last second.
+/// The newest request of each queue whose attempt is claimed, of the queues that have had something
+/// to do within the last second.
 ///
 /// # Errors
 /// PostgreSQL's.
@@ -141,7 +143,8 @@ pub async fn progress(client: &Object) -> Result<Vec<(Channel, Priority, Positio
     Ok(queues)
 }
 
-/// About how many messages wait to be sent, whatever the bus says: those that are due, counted up to
+/// About how many messages wait to be sent, whatever the bus says: those that are due, counted up
+/// to
 /// `due_max`, and the events that no dispatcher has looked at yet. Some seconds' worth of events is
 /// never looked at, while all is well.
 ///

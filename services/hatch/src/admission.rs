@@ -1,5 +1,5 @@
-//! Tells admission how far dispatchers and projections are, as PostgreSQL knows it: whatever process
-//! they are, and without asking the bus.
+//! Tells admission how far dispatchers and projections are, as PostgreSQL knows it: whatever
+//! process they are, and without asking the bus.
 
 use std::time::Duration;
 

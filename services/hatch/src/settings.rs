@@ -132,9 +132,11 @@ pub struct AdmissionSettings {
     /// How long an accepted message may have to wait for its turn before others are refused: 200 to
     /// 60,000.
     pub wait_ms: u64,
-    /// Messages that each process takes in any case while no queue has been too full for two seconds.
+    /// Messages that each process takes in any case while no queue has been too full for two
+    /// seconds.
     pub burst: u64,
-    /// Messages that may wait at all, also while NATS or the dispatchers are away: the disk's bound.
+    /// Messages that may wait at all, also while NATS or the dispatchers are away: the disk's
+    /// bound.
     pub waiting_max: u64,
 }
 

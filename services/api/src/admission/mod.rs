@@ -1,11 +1,11 @@
 //! Admission: no more is accepted than can be finished soon.
 //!
-//! Accepting is far cheaper than delivering. What is accepted beyond what can be delivered only waits,
-//! and takes the processors from what would end the wait. So a process admits a message only while
-//! those before it will have had their turn within about [`Rules::wait`], and otherwise asks the
-//! client to come again. Each of the dispatchers' queues has a window of its own (a flood of campaigns
-//! refuses no login code), and all share that of the projections: a message is done when it can be
-//! read.
+//! Accepting is far cheaper than delivering. What is accepted beyond what can be delivered only
+//! waits, and takes the processors from what would end the wait. So a process admits a message only
+//! while those before it will have had their turn within about [`Rules::wait`], and otherwise asks
+//! the client to come again. Each of the dispatchers' queues has a window of its own (a flood of
+//! campaigns refuses no login code), and all share that of the projections: a message is done when
+//! it can be read.
 //!
 //! Where nobody can tell how far a queue is, because the bus or its dispatchers are away or it has
 //! nothing to do, its window limits nothing. Then only the bound on all that waits holds.
@@ -39,7 +39,7 @@ pub struct Signals {
     pub head: Position,
     /// How far the slowest projection has come; none when it has nothing to do, or is away.
     pub projections: Option<Position>,
-    /// The newest request that each of the dispatchers' queues has taken, of those that have
+    /// The newest request whose attempt is claimed, for each of the dispatchers' queues that has
     /// something to do.
     pub queues: Vec<(Channel, Priority, Position)>,
     /// Whether all that may wait at all does.
@@ -202,7 +202,8 @@ impl Admission {
         } else if !queue.has_room(false) {
             Refusal::Dispatch { retry_after_seconds: queue.refuse() }
         } else {
-            // Others may have come in between: a few more than the limit, and none is lost count of.
+            // Others may have come in between: a few more than the limit, and none is lost count
+            // of.
             projections.admitted.fetch_add(1, Ordering::Relaxed);
             queue.admitted.fetch_add(1, Ordering::Relaxed);
             shared.stats.admitted.increment();
@@ -212,8 +213,8 @@ impl Admission {
         Err(refusal)
     }
 
-    /// Says why no message would be admitted now, whatever it is: a look at two numbers, which spares
-    /// reading the request.
+    /// Says why no message would be admitted now, whatever it is: a look at two numbers, which
+    /// spares reading the request.
     pub(crate) fn shut(&self) -> Option<Refusal> {
         let shared = self.shared.as_ref()?;
         let projections = &shared.gates[PROJECTIONS];

@@ -87,7 +87,8 @@ fn each_queue_and_the_projections_have_a_window_of_their_own() {
     assert_eq!(names.len(), WINDOWS);
 }
 
-/// An admission whose burst is 8 messages, and `count` of `channel` and `priority` that it admitted.
+/// An admission whose burst is 8 messages, and `count` of `channel` and `priority` that it
+/// admitted.
 fn given(count: u64, channel: Channel, priority: Priority) -> Admission {
     let admission = Admission::new(Rules { burst: 8, ..RULES });
     admission.observe(&Signals::default());

@@ -1,9 +1,9 @@
 //! How much of one queue a process may keep waiting. Pure: it knows no clock and no database.
 //!
 //! A queue here is anything that works through the log in order: a dispatcher's queue, or the
-//! projections. It is known how far it has come, and so how many of this process' messages wait in it
-//! and how many of them it ends a second. What waits, divided by that rate, is how long a new message
-//! would wait, and that time is what is bounded.
+//! projections. It is known how far it has come, and so how many of this process' messages wait in
+//! it and how many of them it ends a second. What waits, divided by that rate, is how long a new
+//! message would wait, and that time is what is bounded.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -56,7 +56,8 @@ pub(super) struct Sight {
 /// What may be admitted until the next look.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Room {
-    /// How many messages this process may have admitted since it began; none when nothing limits it.
+    /// How many messages this process may have admitted since it began; none when nothing limits
+    /// it.
     pub(super) admitted_max: Option<u64>,
     /// Messages that wait.
     pub(super) waiting: u64,

@@ -162,7 +162,8 @@ fn complete(operation: &mut Operation) {
             "404" => in_path,
             "413" => has_body,
             "415" => takes_json,
-            "422" | "429" => keyed,
+            "422" => keyed,
+            "429" => keyed && has_body,
             _ => !is_plain,
         };
         if can_be && !operation.responses.responses.contains_key(status) {

@@ -156,8 +156,8 @@ impl Bench {
         Ok(())
     }
 
-    /// The highest rate that is held and the run at it; where none is held, the last run and 0. Adds to
-    /// the number of `requests`.
+    /// The highest rate that is held and the run at it; where none is held, the last run and 0.
+    /// Adds to the number of `requests`.
     async fn find_max(
         &self,
         mut plan: Plan,
@@ -189,7 +189,8 @@ impl Bench {
         Ok((best, Some(rate)))
     }
 
-    /// The run at twice the ceiling and the curve of all steps, of which the first request is number
+    /// The run at twice the ceiling and the curve of all steps, of which the first request is
+    /// number
     /// `first` of the load.
     async fn overload(
         &self,

@@ -1,4 +1,4 @@
-//! `--overload`: the curve of what is offered against what is completed, below the ceiling and beyond.
+//! `--overload`: the curve of what is offered against what is completed, to twice the ceiling.
 
 use std::fmt::Write as _;
 
