@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::process::{Up, data_folder, output};
 
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "accept_ms",
     "accepted_per_s",
     "completed_per_s",
@@ -22,6 +22,7 @@ const FIELDS: [&str; 12] = [
     "lost",
     "max_rate_per_s",
     "offered_per_s",
+    "refused",
 ];
 
 #[tokio::test]
@@ -39,7 +40,7 @@ async fn a_short_run_reports_every_figure_and_reconciles_every_message() {
     let fields: Vec<_> = report.as_object().expect("an object").keys().collect();
     let with_stuck = [&FIELDS[..], &["stuck"]].concat();
     assert_eq!(fields, with_stuck);
-    for violation in ["errors", "lost", "doubled", "stuck", "in_doubt"] {
+    for violation in ["refused", "errors", "lost", "doubled", "stuck", "in_doubt"] {
         assert_eq!(report[violation], 0, "{violation}");
     }
     assert_eq!(report["offered_per_s"], 50.0);
@@ -65,6 +66,34 @@ async fn a_short_run_reports_every_figure_and_reconciles_every_message() {
     let (ok, log, error) = output(folder.path(), &["events", "export"]).await;
     assert!(ok, "{error}");
     assert_eq!(log.matches("\"MessageRequested\"").count(), 100);
+    up.signal(Signal::SIGTERM);
+    assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+}
+
+#[tokio::test]
+async fn an_overload_is_shown_as_a_curve_that_goes_to_twice_the_ceiling_and_back() {
+    let folder = data_folder();
+    let mut up = Up::start(folder.path(), &[]).await;
+    let run = ["bench", "--overload", "--rate", "20", "--duration", "1"];
+    let files = ["--json", "report.json", "--html", "report.html"];
+    let (ok, said, error) = output(folder.path(), &[&run[..], &files[..]].concat()).await;
+    assert!(ok, "{said}{error}");
+    assert!(said.contains("0 lost, 0 doubled, 0 stuck, 0 in doubt"), "{said}");
+    assert!(said.contains("share   offered  accepted   refused completed"), "{said}");
+    let json = std::fs::read_to_string(folder.path().join("report.json")).expect("a report");
+    let report: Value = serde_json::from_str(&json).expect("JSON");
+    let curve = &report["overload"];
+    assert_eq!((&curve["ceiling_per_s"], &report["offered_per_s"]), (&20.into(), &40.0.into()));
+    let steps = curve["steps"].as_array().expect("steps");
+    let offered: Vec<_> = steps.iter().map(|step| step["offered_per_s"].as_f64()).collect();
+    let rates = [10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 10.0];
+    assert_eq!(offered, rates.map(Some));
+    for step in steps {
+        assert_eq!((&step["refused_per_s"], &step["errors"]), (&0.0.into(), &0.into()), "{step}");
+        assert!(step["end_to_end_ms"]["p99"].as_f64().is_some_and(|ms| ms > 0.0), "{step}");
+    }
+    let page = std::fs::read_to_string(folder.path().join("report.html")).expect("a page");
+    assert!(page.contains("Messages a second, by what is offered"), "{page}");
     up.signal(Signal::SIGTERM);
     assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::harness::{Hatch, SENDER};
@@ -20,8 +20,7 @@ async fn two_thousand_sends_from_32_connections_are_delivered_once_each() {
         while let n @ 0..MESSAGES = next.fetch_add(1, Ordering::Relaxed) {
             let to = format!("+1804556{:04}", n % 200);
             let request = json!({"from": SENDER, "to": to, "body": format!("number {n}")});
-            let accepted = hatch.post("/api/v1/messages", &request).await;
-            assert_eq!(accepted.status, StatusCode::ACCEPTED, "{}", accepted.body);
+            accept(&hatch, &format!("key {n}"), &request.to_string()).await;
         }
     });
     futures::future::join_all(clients).await;
@@ -61,6 +60,21 @@ async fn two_thousand_sends_from_32_connections_are_delivered_once_each() {
     let dense = "SELECT count(*) FROM es.events WHERE position > (SELECT count(*) FROM es.events)";
     assert_eq!(hatch.count(dense).await, 0);
     hatch.finish().await;
+}
+
+/// Sends until it is accepted: a machine that is slow enough refuses some for a while.
+async fn accept(hatch: &Hatch, key: &str, request: &str) {
+    let headers = [("idempotency-key", key)];
+    loop {
+        let path = "/api/v1/messages";
+        let answer = hatch.request(Method::POST, path, &headers, Some(request.to_owned())).await;
+        if answer.status == StatusCode::ACCEPTED {
+            return;
+        }
+        assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "{}", answer.body);
+        let seconds = answer.header("retry-after").parse().expect("whole seconds");
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
 }
 
 /// What the log says the provider calls each message.

@@ -29,6 +29,7 @@ mod observations;
 mod openapi;
 mod outcome_table;
 mod outcomes;
+mod overload;
 mod plans;
 mod process;
 mod providers;

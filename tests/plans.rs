@@ -58,7 +58,7 @@ const TABLES: [&str; 14] = [
 ];
 
 /// A part of each statement that must have been seen: without it the test would prove nothing of it.
-const STATEMENTS: [&str; 31] = [
+const STATEMENTS: [&str; 33] = [
     // The log.
     "FROM es.streams WHERE stream_id = ANY($1)",
     "FROM es.commands WHERE command_key = ANY($1)",
@@ -93,6 +93,9 @@ const STATEMENTS: [&str; 31] = [
     "DELETE FROM dispatch.timers",
     "FROM dispatch.timers",
     "INSERT INTO dispatch.provider_ids",
+    // How far that is.
+    "INSERT INTO dispatch.progress",
+    "FROM dispatch.progress",
     "FROM hatch.waiting_receipts",
 ];
 

@@ -1,5 +1,7 @@
 //! How far each projection got: the event store's checkpoints, by projection.
 
+use std::time::Duration;
+
 use deadpool_postgres::Object;
 use hatch_eventstore::Position;
 
@@ -7,6 +9,9 @@ use crate::Error;
 use crate::projection::Projection;
 
 const ALL: &str = "SELECT name, version, position FROM es.checkpoints";
+
+const MOVING: &str = "SELECT name, version, position FROM es.checkpoints \
+     WHERE updated_at > now() - make_interval(secs => $1)";
 
 /// The position of every projection of this build; before the first event for one that never ran.
 pub(crate) async fn read_all(client: &Object) -> Result<Vec<(Projection, Position)>, Error> {
@@ -22,4 +27,22 @@ pub(crate) async fn read_all(client: &Object) -> Result<Vec<(Projection, Positio
         }
     }
     Ok(checkpoints.to_vec())
+}
+
+/// The position of the slowest projection of this build, of those that have moved within the last
+/// `within`; none when all of them stand still, because there is nothing to do or they are away.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn slowest_moving(client: &Object, within: Duration) -> Result<Option<Position>, Error> {
+    let statement = client.prepare_cached(MOVING).await?;
+    let mut slowest: Option<Position> = None;
+    for row in client.query(&statement, &[&within.as_secs_f64()]).await? {
+        let (name, version): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
+        if Projection::find(&name, version).is_some() {
+            let position = Position(row.try_get(2)?);
+            slowest = Some(slowest.map_or(position, |slowest| slowest.min(position)));
+        }
+    }
+    Ok(slowest)
 }

@@ -24,6 +24,7 @@ mod verify;
 mod wait;
 mod waiting;
 
+pub use checkpoints::slowest_moving;
 pub use error::{Error, MaintenanceError};
 pub use migrations::SCHEMA;
 pub use projection::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX, Projection, contact_id};

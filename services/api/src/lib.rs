@@ -4,6 +4,7 @@
 //! those it runs, adds [`health`] and wraps them in [`serve`]'s layers. A 2xx for a command or a
 //! webhook is given only after its events are committed.
 
+pub mod admission;
 pub mod commands;
 pub mod compat;
 mod drain;

@@ -6,11 +6,16 @@ use hatch_eventstore::{AppendError, ExecuteError, LogError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::admission::Refusal;
+
 /// The media type of a problem (RFC 9457, section 3).
 pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Seconds that a client is asked to wait while a dependency is away.
 const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// Likewise while as much waits as may at all, which nothing but sending ends.
+const BACKLOG_RETRY_AFTER_SECONDS: u32 = 10;
 
 /// An error answer. It becomes a body when the outermost layer adds the request's id as `instance`.
 #[derive(Debug, Clone)]
@@ -124,6 +129,15 @@ impl Problem {
         }
     }
 
+    /// More waits than can be finished soon; nothing was recorded.
+    fn overloaded(detail: &str, retry_after_seconds: u32) -> Self {
+        let title = "Too many messages wait";
+        Self {
+            retry_after_seconds: Some(retry_after_seconds),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", title, detail)
+        }
+    }
+
     /// Our own fault. The cause is logged here, once, with its chain, and not shown.
     pub(crate) fn fault(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %Chain(error), "request failed");
@@ -156,8 +170,13 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", title, detail)
     }
 
+    /// Whether the log is away: nothing else can be recorded either.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     /// Whether the same request may succeed in a while.
-    pub(crate) const fn is_unavailable(&self) -> bool {
+    pub(crate) const fn is_passing(&self) -> bool {
         self.retry_after_seconds.is_some()
     }
 
@@ -190,6 +209,25 @@ impl IntoResponse for Problem {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Dispatch { retry_after_seconds } => Self::overloaded(
+                "more messages of this channel and priority wait to be sent than can be soon",
+                retry_after_seconds,
+            ),
+            Refusal::Projections { retry_after_seconds } => Self::overloaded(
+                "more messages are under way than can be finished soon",
+                retry_after_seconds,
+            ),
+            Refusal::Backlog => Self::overloaded(
+                "as many messages wait to be sent as may wait at all",
+                BACKLOG_RETRY_AFTER_SECONDS,
+            ),
+        }
     }
 }
 

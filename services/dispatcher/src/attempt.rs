@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_bus::Delivery;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{
@@ -21,6 +20,7 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::due::{after, is_expired};
+use crate::progress::Taken;
 use crate::stats::{ABANDONED, outcome_name};
 use crate::{Account, Dispatcher};
 
@@ -88,10 +88,10 @@ impl Pending {
 }
 
 impl Dispatcher {
-    /// Claims and makes one attempt, or lets the message fail when it is too late for one. `delivery`
+    /// Claims and makes one attempt, or lets the message fail when it is too late for one. `taken`
     /// is acknowledged once the claim is committed, or once it is certain that there is nothing to
     /// claim.
-    pub(crate) async fn attempt(&self, pending: Pending, delivery: Option<Delivery>) -> Next {
+    pub(crate) async fn attempt(&self, pending: Pending, taken: Option<Taken>) -> Next {
         let Some(request) = pending.message.requested().cloned() else { return Next::Done };
         // The sweeper comes back to it when the fence is lifted.
         if self.is_fenced() {
@@ -100,8 +100,8 @@ impl Dispatcher {
         let now = self.now();
         if is_expired(&pending.message, now, &self.config.waits) {
             let next = self.change(pending, MessageCommand::Expire { at: now }).await;
-            if let Some(delivery) = delivery {
-                delivery.ack().await;
+            if let Some(taken) = taken {
+                taken.ack().await;
             }
             return next;
         }
@@ -110,23 +110,23 @@ impl Dispatcher {
         let (message_id, provider) = (pending.message_id, account.provider);
         let span = span!("dispatch", otel.kind = "consumer", %message_id, provider);
         let traceparent = pending.traceparent.clone();
-        let attempted = Box::pin(self.claim_and_call(pending, delivery, &request, account));
+        let attempted = Box::pin(self.claim_and_call(pending, taken, &request, account));
         trace::within(span, traceparent.as_deref(), attempted).await
     }
 
     async fn claim_and_call(
         &self,
         mut pending: Pending,
-        delivery: Option<Delivery>,
+        taken: Option<Taken>,
         request: &MessageRequested,
         account: &Account,
     ) -> Next {
         let Some(_permit) = account.permit().await else {
-            return self.park(pending, delivery).await;
+            return self.park(pending, taken).await;
         };
         let claiming = self.claim(&mut pending, account).await;
-        if let Some(delivery) = delivery.filter(|_| !matches!(claiming, Claiming::Unknown)) {
-            delivery.ack().await;
+        if let Some(taken) = taken.filter(|_| !matches!(claiming, Claiming::Unknown)) {
+            taken.ack().await;
         }
         let claim = match claiming {
             Claiming::Ours(claim) => claim,
@@ -286,14 +286,15 @@ impl Dispatcher {
     }
 
     /// Lets a message wait in the log for which its account has no room now.
-    async fn park(&self, pending: Pending, delivery: Option<Delivery>) -> Next {
+    async fn park(&self, pending: Pending, taken: Option<Taken>) -> Next {
         let environment = self.dependencies.store.environment();
         let (at, chance) = (environment.now(), environment.chance());
         let wait = PARKED.0 + (PARKED.1 - PARKED.0).mul_f64(chance);
         let (reason, until) = ("rate".to_owned(), after(at, wait));
         let next = self.change(pending, MessageCommand::Defer { reason, until, at }).await;
-        if let Some(delivery) = delivery {
-            delivery.ack().await;
+        // It waits on: the queue has not come further.
+        if let Some(taken) = taken {
+            taken.delivery.ack().await;
         }
         next
     }

@@ -9,6 +9,7 @@
 mod attempt;
 mod due;
 mod look_up;
+mod progress;
 mod retry;
 mod stats;
 mod sweep;
@@ -34,6 +35,8 @@ use uuid::Uuid;
 
 use crate::attempt::{Next, Pending};
 pub use crate::due::{DoubtPolicy, Waits};
+pub use crate::progress::{Error as ProgressError, progress, waiting};
+use crate::progress::{Queue, Taken};
 pub use crate::retry::RetryPolicy;
 pub use crate::stats::Stats;
 use crate::timers::Timers;
@@ -179,37 +182,45 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
         dispatcher.dependencies.accounts.iter().any(|account| account.channels.contains(channel))
     };
     let channels: Vec<Channel> = Channel::ALL.into_iter().filter(carried).collect();
-    let queues = channels
+    let queue = |(channel, priority)| {
+        let permits = Arc::new(Semaphore::new(config.concurrency_max));
+        Arc::new(Queue::new(channel, priority, permits))
+    };
+    let queues: Vec<Arc<Queue>> = channels
         .iter()
         .flat_map(|channel| Priority::ALL.map(|priority| (*channel, priority)))
-        .map(|(channel, priority)| dispatcher.clone().drain(channel, priority));
+        .map(queue)
+        .collect();
+    let drained = queues.iter().map(|queue| dispatcher.clone().drain(queue.clone()));
+    let report = Box::pin(progress::report(&dispatcher.dependencies.pool, &queues));
+    let report = dispatcher.shutdown.run_until_cancelled(report);
     let fold =
         timers::follow::run(&dispatcher.dependencies, &dispatcher.config, &dispatcher.timers);
     // Dropped halfway, a fold is rolled back.
     let fold = dispatcher.shutdown.run_until_cancelled(fold);
-    futures::join!(futures::future::join_all(queues), dispatcher.clone().sweep(), fold);
+    futures::join!(futures::future::join_all(drained), dispatcher.clone().sweep(), fold, report);
     dispatcher.attempts.close();
     dispatcher.attempts.wait().await;
 }
 
 impl Dispatcher {
     /// Takes deliveries of one queue, as many as may be under way.
-    async fn drain(self: Arc<Self>, channel: Channel, priority: Priority) {
-        let mut queue = self.dependencies.bus.work_queue(Work {
+    async fn drain(self: Arc<Self>, queue: Arc<Queue>) {
+        let mut work = self.dependencies.bus.work_queue(Work {
             aggregate: AGGREGATE.to_owned(),
             event_type: "MessageRequested".to_owned(),
-            channel: Some(channel.as_str().to_owned()),
-            priority: Some(priority.as_str().to_owned()),
+            channel: Some(queue.channel.as_str().to_owned()),
+            priority: Some(queue.priority.as_str().to_owned()),
             ..Work::default()
         });
-        let permits = Arc::new(Semaphore::new(self.config.concurrency_max));
+        let permits = queue.permits.clone();
         let fence = self.dependencies.head.fence();
         loop {
             let next = async {
                 fence.trusting().await;
                 let first = permits.clone().acquire_owned().await.ok()?;
                 let free = (permits.available_permits() + 1).min(BATCH_MAX);
-                let deliveries = queue.fetch(free).await;
+                let deliveries = work.fetch(free).await;
                 fence.known().await;
                 Some((first, deliveries))
             };
@@ -227,8 +238,8 @@ impl Dispatcher {
                     None => permits.clone().acquire_owned().await,
                 };
                 let Ok(permit) = permit else { return };
-                let work = self.clone().deliver(delivery, permits.clone(), permit);
-                self.attempts.spawn(work);
+                let taken = Taken { delivery, queue: queue.clone() };
+                self.attempts.spawn(self.clone().deliver(taken, permits.clone(), permit));
             }
         }
     }
@@ -236,25 +247,25 @@ impl Dispatcher {
     /// Makes attempts for one delivery until nothing is left to do, or it is better left to others.
     async fn deliver(
         self: Arc<Self>,
-        delivery: Delivery,
+        taken: Taken,
         permits: Arc<Semaphore>,
         permit: OwnedSemaphorePermit,
     ) {
-        let pending = match self.pending(&delivery).await {
+        let pending = match self.pending(&taken.delivery).await {
             Ok(pending) => pending,
             Err(error) => {
-                let position = delivery.envelope.position;
+                let position = taken.delivery.envelope.position;
                 tracing::error!(position, error = %error, "a request cannot be read");
                 return;
             }
         };
         let next = match self.next(pending) {
             Next::Retry { pending, wait } if wait.is_zero() => {
-                self.attempt(*pending, Some(delivery)).await
+                self.attempt(*pending, Some(taken)).await
             }
             // Scheduled: nothing waits inside NATS.
             next => {
-                delivery.ack().await;
+                taken.ack().await;
                 next
             }
         };

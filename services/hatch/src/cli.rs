@@ -278,6 +278,10 @@ pub struct Bench {
     /// Search for the highest rate that is held for the whole duration with no growing backlog.
     #[arg(long)]
     pub find_max: bool,
+    /// Show what becomes of more than can be finished: 0.5 to 2 times the ceiling and 0.5 again, each
+    /// for --duration. The ceiling is --rate, or with --find-max what that finds.
+    #[arg(long, conflicts_with = "accept_only")]
+    pub overload: bool,
     /// Measure how messages are accepted; that they are delivered is only waited for.
     #[arg(long)]
     pub accept_only: bool,

@@ -1,5 +1,6 @@
 //! hatch: the one binary, as a library, so that tests run what users run.
 
+mod admission;
 mod bench;
 mod bus_end;
 pub mod cli;

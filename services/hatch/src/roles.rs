@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use deadpool_postgres::Pool;
+use hatch_api::admission::Admission;
 use hatch_api::{Drain, Ending};
 use hatch_bus::Bus;
 use hatch_domain::Environment;
@@ -29,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::Settings;
 use crate::telemetry::metrics;
-use crate::{bus_end, feed, readiness};
+use crate::{admission, bus_end, feed, readiness};
 
 /// Connections to PostgreSQL for reads, in one process.
 const POOL_CONNECTIONS_MAX: usize = 16;
@@ -138,6 +139,7 @@ struct Process {
     log: Log,
     bus: Bus,
     head: HeadWatch,
+    admission: Admission,
     relay: hatch_relay::StatusHandle,
     stats: Stats,
     workers: CancellationToken,
@@ -181,6 +183,7 @@ impl Process {
         let config = FenceConfig { place, bus: Some(bus_end::of(bus.clone())) };
         let (head, _) = HeadWatch::start_with(config, postgres.clone(), workers.clone());
         tracing::info!(roles = ?roles, "starting");
+        let admission = admission::of(&settings.admission)?;
         let relay = hatch_relay::StatusHandle::default();
         let stats = Stats::default();
         Ok(Self {
@@ -190,6 +193,7 @@ impl Process {
             log,
             bus,
             head,
+            admission,
             relay,
             stats,
             workers,
@@ -239,6 +243,7 @@ impl Process {
         if roles.contains(&Role::Command) {
             let commands = hatch_api::commands::Commands {
                 store: self.store.clone(),
+                admission: self.admission.clone(),
                 default_sms_sender: default_sender(settings)?,
                 default_email_sender: default_email_sender(settings)?,
                 mail_host: hatch_api::commands::mail_host(&settings.public_url()),
@@ -281,6 +286,7 @@ impl Process {
             started_at: SystemEnvironment.now(),
             requests: Arc::clone(&self.stats.requests),
             webhooks: Arc::clone(&self.stats.webhooks),
+            admission: roles.contains(&Role::Command).then(|| self.admission.clone()),
             dispatcher: Arc::clone(&self.stats.dispatcher),
             appender: self.store.appender().clone(),
             pool: self.pool.clone(),
@@ -319,6 +325,9 @@ impl Process {
                 self.spawn_dispatcher(settings, following, workers)?;
             }
         }
+        if roles.contains(&Role::Command) && settings.admission.enabled {
+            self.spawn_admission(settings, workers);
+        }
         if roles.contains(&Role::Webhook) {
             let (webhooks, shutdown) = (self.webhooks(settings)?, self.workers.clone());
             workers.spawn(async move {
@@ -327,6 +336,15 @@ impl Process {
             });
         }
         Ok(())
+    }
+
+    fn spawn_admission(&self, settings: &Settings, workers: &mut JoinSet<anyhow::Result<()>>) {
+        let (admission, waiting_max) = (self.admission.clone(), settings.admission.waiting_max);
+        let (pool, head, shutdown) = (self.pool.clone(), self.head.clone(), self.workers.clone());
+        workers.spawn(async move {
+            admission::run(admission, waiting_max, pool, head, shutdown).await;
+            Ok(())
+        });
     }
 
     fn spawn_relay(&self, head: &HeadWatch, workers: &mut JoinSet<anyhow::Result<()>>) {
@@ -445,6 +463,7 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         default_sender(settings).map(drop),
         default_email_sender(settings).map(drop),
         dispatcher_config(settings).map(drop),
+        admission::of(&settings.admission).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }

@@ -75,6 +75,8 @@ pub struct Settings {
     pub generic: Option<generic::Settings>,
     /// How the dispatcher works.
     pub dispatcher: DispatcherSettings,
+    /// How many messages are taken.
+    pub admission: AdmissionSettings,
     /// How a process ends.
     pub shutdown: ShutdownSettings,
     /// What is logged, and how.
@@ -131,6 +133,23 @@ pub struct DispatcherSettings {
     /// What becomes of attempts in doubt, for each provider: `look_up` (the default where the
     /// provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
+}
+
+/// How many messages are taken, where more are offered than can be finished.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdmissionSettings {
+    /// Whether any is refused.
+    pub enabled: bool,
+    /// How long an accepted message may have to wait for its turn before others are refused: 200 to
+    /// 60,000.
+    pub wait_ms: u64,
+    /// Messages that each process takes in any case while no queue has been too full for two
+    /// seconds.
+    pub burst: u64,
+    /// Messages that may wait at all, also while NATS or the dispatchers are away: the disk's
+    /// bound.
+    pub waiting_max: u64,
 }
 
 /// How a process ends that is told to (`SIGTERM`).
@@ -203,6 +222,7 @@ impl Default for Settings {
             sendgrid: None,
             generic: None,
             dispatcher: DispatcherSettings::default(),
+            admission: AdmissionSettings::default(),
             shutdown: ShutdownSettings::default(),
             log: LogSettings::default(),
             telemetry: TelemetrySettings::default(),
@@ -220,6 +240,12 @@ impl Default for BusSettings {
 impl Default for ShutdownSettings {
     fn default() -> Self {
         Self { notice_ms: 2_000, grace_ms: 10_000 }
+    }
+}
+
+impl Default for AdmissionSettings {
+    fn default() -> Self {
+        Self { enabled: true, wait_ms: 400, burst: 2_000, waiting_max: 1_000_000 }
     }
 }
 

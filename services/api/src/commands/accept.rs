@@ -82,13 +82,15 @@ impl Commands {
     /// Records the request, or finds what `key` was answered the first time.
     ///
     /// # Errors
-    /// A `send_at` out of range, a key of another request, or a log that does not answer.
+    /// More messages wait than may, a `send_at` out of range, a key of another request, or a log that
+    /// does not answer.
     pub(crate) async fn accept(
         &self,
         tenant: TenantId,
         send: Send,
         key: Option<CommandKey>,
     ) -> Result<Accepted, Problem> {
+        self.admission.admit(send.channel, send.priority)?;
         let store = &self.store;
         let now = store.environment().now();
         let send_at = match time_to_send(send.send_at, now) {

@@ -10,6 +10,8 @@ mod send_message;
 mod send_request;
 
 use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::routing::post;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
@@ -22,6 +24,8 @@ pub(crate) use self::accept::Accepted;
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
 use self::send_request::DefaultSenders;
 pub(crate) use self::send_request::{OneOrSeveral, Recipients, SendRequest};
+use crate::Problem;
+use crate::admission::Admission;
 
 /// Whose messages are sent. There is one tenant until requests are authenticated.
 pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
@@ -34,6 +38,8 @@ const MAIL_HOST_UNKNOWN: &str = "hatch.invalid";
 pub struct Commands {
     /// Where events go.
     pub store: Store,
+    /// Which messages are taken.
+    pub admission: Admission,
     /// The sender of an SMS or MMS that names none.
     pub default_sms_sender: Option<Address>,
     /// The sender of a mail that names none.
@@ -48,6 +54,18 @@ impl Commands {
             phone: self.default_sms_sender.as_ref(),
             email: self.default_email_sender.as_ref(),
         }
+    }
+}
+
+/// There may be room for a message. Where there is none for any, the request is not even read: what
+/// is refused must cost next to nothing.
+pub(crate) struct Room;
+
+impl FromRequestParts<Commands> for Room {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_: &mut Parts, commands: &Commands) -> Result<Self, Problem> {
+        commands.admission.shut().map_or(Ok(Self), |refusal| Err(refusal.into()))
     }
 }
 

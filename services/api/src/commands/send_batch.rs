@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::accept::Accepted;
 use super::idempotency::{IdempotencyKey, check_key, item_key};
 use super::send_request::SendRequest;
-use super::{Commands, TENANT};
+use super::{Commands, Room, TENANT};
 use crate::Problem;
 use crate::extract::{JsonBody, parse_json};
 use crate::problem::{FieldError, POSITION};
@@ -70,6 +70,7 @@ enum ItemResult {
 )]
 pub(super) async fn handler(
     State(commands): State<Commands>,
+    _: Room,
     headers: HeaderMap,
     JsonBody(batch): JsonBody<Batch>,
 ) -> Result<Response, Problem> {
@@ -115,9 +116,9 @@ async fn one(
 
 fn answer(results: Vec<Result<Accepted, Problem>>) -> Result<Response, Problem> {
     let position = results.iter().flatten().map(|accepted| accepted.position).max();
-    let away = results.iter().filter_map(|result| result.as_ref().err());
-    if let (None, Some(away)) = (position, away.clone().find(|p| p.is_unavailable())) {
-        return Err(away.clone());
+    let mut failed = results.iter().filter_map(|result| result.as_ref().err());
+    if let (None, Some(passing)) = (position, failed.find(|p| p.is_passing())) {
+        return Err(passing.clone());
     }
     let data = results
         .into_iter()

@@ -7,7 +7,7 @@ use axum::response::Response;
 use super::accept::Accepted;
 use super::idempotency::{IdempotencyKey, command_key};
 use super::send_request::SendRequest;
-use super::{Commands, TENANT};
+use super::{Commands, Room, TENANT};
 use crate::Problem;
 use crate::extract::JsonBody;
 
@@ -46,6 +46,7 @@ const ROUTE: &str = "POST /api/v1/messages";
 )]
 pub(super) async fn handler(
     State(commands): State<Commands>,
+    _: Room,
     headers: HeaderMap,
     JsonBody(request): JsonBody<SendRequest>,
 ) -> Result<Response, Problem> {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{OneOrSeveral, Recipients, SendRequest, renamed};
 use crate::Problem;
-use crate::commands::{Accepted, Commands, IdempotencyKey, TENANT, command_key};
+use crate::commands::{Accepted, Commands, IdempotencyKey, Room, TENANT, command_key};
 use crate::extract::JsonBody;
 use crate::openapi::ChannelName;
 use crate::problem::FieldError;
@@ -47,6 +47,7 @@ pub(super) struct Request {
 )]
 pub(super) async fn sms(
     State(commands): State<Commands>,
+    _: Room,
     headers: HeaderMap,
     JsonBody(request): JsonBody<Request>,
 ) -> Result<Response, Problem> {
@@ -68,6 +69,7 @@ pub(super) async fn sms(
 )]
 pub(super) async fn email(
     State(commands): State<Commands>,
+    _: Room,
     headers: HeaderMap,
     JsonBody(request): JsonBody<Request>,
 ) -> Result<Response, Problem> {

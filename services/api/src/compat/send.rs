@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{OneOrSeveral, Recipients, SendRequest, renamed};
 use crate::Problem;
-use crate::commands::{Accepted, Commands, IdempotencyKey, TENANT, command_key};
+use crate::commands::{Accepted, Commands, IdempotencyKey, Room, TENANT, command_key};
 use crate::extract::JsonBody;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -60,6 +60,7 @@ struct Sent {
 )]
 pub(super) async fn message(
     State(commands): State<Commands>,
+    _: Room,
     headers: HeaderMap,
     JsonBody(request): JsonBody<MessageRequest>,
 ) -> Result<Response, Problem> {
@@ -80,6 +81,7 @@ pub(super) async fn message(
 )]
 pub(super) async fn email(
     State(commands): State<Commands>,
+    _: Room,
     headers: HeaderMap,
     JsonBody(request): JsonBody<EmailRequest>,
 ) -> Result<Response, Problem> {

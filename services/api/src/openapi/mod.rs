@@ -36,12 +36,13 @@ const TAGS: [(&str, &str); 7] = [
 ];
 
 /// Problems by status: when, for every operation that can have them.
-const PROBLEMS: [(&str, &str); 6] = [
+const PROBLEMS: [(&str, &str); 7] = [
     ("400", "Something is wrong with the request; `errors` names each field."),
     ("404", "There is nothing of that id."),
     ("413", "The body is over the limit."),
     ("415", "The body is of another type than the endpoint takes."),
     ("422", "The idempotency key was used for another request."),
+    ("429", "More messages wait than can be sent soon. Nothing was recorded."),
     (
         "503",
         "PostgreSQL is away, too many writes wait, or the read models have not reached `after` in \
@@ -162,6 +163,7 @@ fn complete(operation: &mut Operation) {
             "413" => has_body,
             "415" => takes_json,
             "422" => keyed,
+            "429" => keyed && has_body,
             _ => !is_plain,
         };
         if can_be && !operation.responses.responses.contains_key(status) {
@@ -190,7 +192,7 @@ fn problem(status: &str, about: &str) -> Response {
     let content = Content::new(Some(RefOr::Ref(schema)));
     let mut response =
         ResponseBuilder::new().description(about).content("application/problem+json", content);
-    if status == "503" {
+    if ["429", "503"].contains(&status) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
         let header = HeaderBuilder::new()
             .schema(Some(seconds))

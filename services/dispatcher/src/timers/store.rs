@@ -9,8 +9,8 @@ use super::Error;
 use super::fold::Fold;
 
 /// The projection's name and version among the checkpoints.
-pub(super) const NAME: &str = "timers";
-pub(super) const VERSION: i32 = 1;
+pub(crate) const NAME: &str = "timers";
+pub(crate) const VERSION: i32 = 1;
 
 const SET: &str = "
     INSERT INTO dispatch.timers (message_id, tenant_id, due_at, attempt, position, look_at)

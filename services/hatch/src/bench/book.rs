@@ -18,6 +18,8 @@ const LATENCY_MAX_US: u64 = 86_400_000_000;
 pub(crate) enum Answer {
     /// 202, with the message's id.
     Accepted(Uuid),
+    /// 429 or 503: to come again later.
+    Refused,
     /// Anything else, in a few words.
     Failed(String),
 }
@@ -31,7 +33,9 @@ pub(crate) struct Sample {
     pub(crate) offered: u64,
     /// Requests that were accepted.
     pub(crate) accepted: u64,
-    /// Requests that were not.
+    /// Requests that were told to come again.
+    pub(crate) refused: u64,
+    /// Requests that failed in any other way.
     pub(crate) errors: u64,
     /// Messages that were shown as delivered.
     pub(crate) completed: u64,
@@ -51,7 +55,7 @@ pub(crate) struct Book {
 pub(crate) struct Entries {
     /// Requests that were accepted, with the message.
     pub(crate) accepted: Vec<(u64, Uuid)>,
-    /// Why the others were not, and how many.
+    /// Why others failed, and how many.
     pub(crate) failures: BTreeMap<String, u64>,
     /// From when a request was due until its answer, in microseconds.
     pub(crate) accept: Histogram<u64>,
@@ -59,7 +63,7 @@ pub(crate) struct Entries {
     pub(crate) end_to_end: Histogram<u64>,
     /// The course of the run.
     pub(crate) samples: Vec<Sample>,
-    now: Sample,
+    pub(crate) now: Sample,
     /// Accepted messages that are not settled, and their requests.
     pending: HashMap<Uuid, u64>,
     /// Settled before the answer to their request had been read.
@@ -115,6 +119,7 @@ impl Book {
                     None => drop(entries.pending.insert(id, n)),
                 }
             }
+            Answer::Refused => entries.now.refused += 1,
             Answer::Failed(why) => {
                 entries.now.errors += 1;
                 *entries.failures.entry(why).or_default() += 1;
@@ -214,16 +219,24 @@ mod tests {
     fn what_is_refused_or_fails_is_counted_with_its_reason_and_has_no_latency() {
         let start = Instant::now();
         let book = Book::new(Plan::of(10, 1), start);
-        book.answered(0, Answer::Failed("429".to_owned()), start);
+        book.answered(0, Answer::Failed("500".to_owned()), start);
+        book.answered(2, Answer::Refused, start);
         book.answered(1, Answer::Accepted(ID), start + 101 * MS);
         book.settled(ID, Settled { at: start + 102 * MS, delivered: false });
         let now = book.note(start + 150 * MS);
-        let expected =
-            Sample { at: 150 * MS, offered: 2, accepted: 1, errors: 1, completed: 0, settled: 1 };
+        let expected = Sample {
+            at: 150 * MS,
+            offered: 2,
+            accepted: 1,
+            refused: 1,
+            errors: 1,
+            completed: 0,
+            settled: 1,
+        };
         assert_eq!(now, expected);
         let entries = book.entries();
         assert_eq!(entries.samples, [expected]);
         assert_eq!((entries.accept.len(), entries.end_to_end.len()), (1, 0));
-        assert_eq!(entries.failures["429"], 1);
+        assert_eq!(entries.failures["500"], 1);
     }
 }

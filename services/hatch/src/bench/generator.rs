@@ -114,8 +114,12 @@ impl Generator {
         // Read to its end, so that the connection can be used again.
         let body = axum::body::to_bytes(Body::new(response.into_body()), ANSWER_BYTES_MAX);
         let body = body.await.context("the answer broke off")?;
-        if status != StatusCode::ACCEPTED {
-            return Ok(Answer::Failed(format!("answered {}", status.as_u16())));
+        match status {
+            StatusCode::ACCEPTED => {}
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                return Ok(Answer::Refused);
+            }
+            other => return Ok(Answer::Failed(format!("answered {}", other.as_u16()))),
         }
         let accepted: Accepted =
             serde_json::from_slice(&body).context("answered 202 without an id")?;

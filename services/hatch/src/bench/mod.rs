@@ -10,6 +10,7 @@ mod generator;
 pub(crate) mod html;
 mod load;
 mod observer;
+mod overload;
 mod plan;
 mod reconcile;
 mod report;
@@ -35,6 +36,7 @@ use evidence::Gathering;
 use generator::Generator;
 use load::Load;
 use observer::Observer;
+use overload::{Curve, Step};
 use plan::{Goal, Plan};
 use reconcile::Reconciliation;
 pub(crate) use report::Report;
@@ -84,8 +86,11 @@ pub(crate) async fn run(settings: Settings, flags: &cli::Bench) -> anyhow::Resul
         "--rate times --duration are {} messages; the simulator keeps a record of {REQUESTS_MAX}",
         plan.requests()
     );
+    if flags.overload && !flags.find_max {
+        overload::check(&plan, 0)?;
+    }
     let bench = Bench::new(Target::find(settings, flags)?, flags.seed)?;
-    bench.run(plan, flags.find_max).await
+    bench.run(plan, flags).await
 }
 
 /// What all runs of a call have in common.
@@ -104,24 +109,36 @@ impl Bench {
         Ok(Self { pool: commands::pool(&target.settings)?, target, load, generator })
     }
 
-    async fn run(self, plan: Plan, find_max: bool) -> anyhow::Result<Outcome> {
+    async fn run(self, plan: Plan, flags: &cli::Bench) -> anyhow::Result<Outcome> {
         let Target { url, simulator, .. } = &self.target;
         self.check().await?;
         let before = Log::new(self.pool.clone()).head().await.context("failed to read the log")?;
         let disk = self.target.disk();
         let fdatasync =
             tokio::task::spawn_blocking(move || crate::disk::fdatasync(&disk)).await??;
-        let mut accepted = Vec::new();
-        let (measured, max_rate) = if find_max {
-            self.find_max(plan, &mut accepted).await?
-        } else {
-            line(format!("{} to {url}", describe(&plan)))?;
-            (self.measure(plan, 0, &mut accepted).await?, None)
+        let (mut accepted, mut sent) = (Vec::new(), 0);
+        let (mut measured, mut max_rate, mut curve) = (None, None, None);
+        if flags.find_max {
+            let (found, rate) = self.find_max(plan, &mut sent, &mut accepted).await?;
+            (measured, max_rate) = (Some(found), rate);
+        }
+        if flags.overload {
+            let ceiling = Plan { rate: max_rate.unwrap_or(plan.rate), ..plan };
+            let (worst, found) = self.overload(ceiling, sent, &mut accepted).await?;
+            (measured, curve) = (Some(worst), Some(found));
+        }
+        let measured = match measured {
+            Some(measured) => measured,
+            None => {
+                line(format!("{} to {url}", describe(&plan)))?;
+                self.measure(plan, 0, &mut accepted).await?
+            }
         };
         let gathering = Gathering::new(&self.load, before);
         let traces = gathering.gather(&self.pool, simulator, SILENCE_MAX).await?;
         let reconciliation = Reconciliation::of(&accepted, &traces);
-        let report = Report::new(&measured, reconciliation, max_rate, fdatasync);
+        let mut report = Report::new(&measured, reconciliation, max_rate, fdatasync);
+        report.overload = curve;
         Ok(Outcome { measured, report })
     }
 
@@ -140,17 +157,18 @@ impl Bench {
     }
 
     /// The highest rate that is held and the run at it; where none is held, the last run and 0.
+    /// Adds to the number of `requests`.
     async fn find_max(
         &self,
         mut plan: Plan,
+        requests: &mut u64,
         accepted: &mut Vec<(u64, Uuid)>,
     ) -> anyhow::Result<(Measured, Option<u32>)> {
         let mut search = Search::new(RATE_MAX);
         let mut best: Option<Measured> = None;
-        let mut requests = 0;
         loop {
-            let measured = self.measure(plan, requests, accepted).await?;
-            requests += plan.requests();
+            let measured = self.measure(plan, *requests, accepted).await?;
+            *requests += plan.requests();
             let verdict = judge(&plan, &measured.entries.samples);
             line(format!("{}: {verdict}", describe(&plan)))?;
             let next = search.next(plan.rate, verdict.held);
@@ -161,7 +179,7 @@ impl Bench {
             }
             let Some(rate) = next else { break };
             plan.rate = rate;
-            if requests + plan.requests() > REQUESTS_MAX {
+            if *requests + plan.requests() > REQUESTS_MAX {
                 line(format!("the search ends here: the record keeps {REQUESTS_MAX} messages"))?;
                 break;
             }
@@ -169,6 +187,34 @@ impl Bench {
         let best = best.context("no rate was held before the search had to end")?;
         let rate = best.plan.rate;
         Ok((best, Some(rate)))
+    }
+
+    /// The run at twice the ceiling and the curve of all steps, of which the first request is
+    /// number
+    /// `first` of the load.
+    async fn overload(
+        &self,
+        ceiling: Plan,
+        mut first: u64,
+        accepted: &mut Vec<(u64, Uuid)>,
+    ) -> anyhow::Result<(Measured, Curve)> {
+        ensure!(ceiling.rate > 0, "no rate was held: there is no ceiling to go beyond");
+        overload::check(&ceiling, first)?;
+        let (mut worst, mut steps) = (None, Vec::new());
+        for (index, share) in overload::SHARES.into_iter().enumerate() {
+            let plan = overload::step(&ceiling, share);
+            line(format!("{}, {share} of the ceiling", describe(&plan)))?;
+            let measured = self.measure(plan, first, accepted).await?;
+            first += plan.requests();
+            let none = Reconciliation::default();
+            let report = Report::new(&measured, none, None, Duration::ZERO);
+            steps.push(Step::of(share, &report, plan.duration.as_secs_f64()));
+            if index == overload::WORST {
+                worst = Some(measured);
+            }
+        }
+        let worst = worst.context("no step was made")?;
+        Ok((worst, Curve { ceiling_per_s: ceiling.rate, steps }))
     }
 
     /// One run, whose first request is number `first` of the load; adds to `accepted`.
@@ -233,8 +279,9 @@ async fn watch(book: &Book, stop: &CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
         ticks.tick().await;
         let now = book.note(Instant::now());
-        if now.accepted + now.errors < requests {
-            bar.set_position(now.accepted + now.errors);
+        let answered = now.accepted + now.refused + now.errors;
+        if answered < requests {
+            bar.set_position(answered);
         } else {
             bar.set_message("finishing");
             bar.set_length(now.accepted);

@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Measured;
+use super::overload::Curve;
 use super::plan::Goal;
 use super::reconcile::Reconciliation;
 
@@ -20,7 +21,9 @@ pub(crate) struct Report {
     pub(crate) accepted_per_s: f64,
     /// Messages that were shown as delivered while requests were due, a second.
     pub(crate) completed_per_s: Option<f64>,
-    /// Requests that were not accepted.
+    /// Requests that were told to come again: 429 or 503.
+    pub(crate) refused: u64,
+    /// Requests that failed in any other way.
     pub(crate) errors: u64,
     /// From when a request was due until its answer.
     pub(crate) accept_ms: Option<Latencies>,
@@ -35,6 +38,9 @@ pub(crate) struct Report {
     pub(crate) max_rate_per_s: Option<f64>,
     /// The median of an 8 kB write and `fdatasync`, before the run.
     pub(crate) fdatasync_us: f64,
+    /// The steps of `--overload`, of which the other figures are those at twice the ceiling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) overload: Option<Curve>,
 }
 
 /// Percentiles in milliseconds.
@@ -84,6 +90,7 @@ impl Report {
             offered_per_s: f64::from(plan.rate),
             accepted_per_s: per_second(end.accepted),
             completed_per_s: (plan.goal == Goal::Delivered).then(|| per_second(end.completed)),
+            refused: entries.now.refused,
             errors: entries.failures.values().sum(),
             accept_ms: Latencies::of(&entries.accept),
             end_to_end_ms: match plan.goal {
@@ -94,6 +101,7 @@ impl Report {
             reconciliation,
             max_rate_per_s: max_rate.map(f64::from),
             fdatasync_us: rounded(fdatasync.as_secs_f64() * 1e6),
+            overload: None,
         }
     }
 
@@ -111,6 +119,7 @@ impl Report {
         if let Some(completed) = self.completed_per_s {
             writeln!(out, "completed     {completed:>10.1} /s")?;
         }
+        writeln!(out, "refused       {:>10}", self.refused)?;
         writeln!(out, "errors        {:>10}", self.errors)?;
         for (why, count) in failures {
             writeln!(out, "  {why}: {count}")?;
@@ -142,7 +151,11 @@ impl Report {
         write!(
             out,
             "reconciled    {lost} lost, {doubled} doubled, {stuck} stuck, {in_doubt} in doubt"
-        )
+        )?;
+        match &self.overload {
+            Some(curve) => write!(out, "\n{}", curve.table()),
+            None => Ok(()),
+        }
     }
 }
 
@@ -165,15 +178,16 @@ mod tests {
         let plan = Plan { goal, ..Plan::of(10, 10) };
         let start = Instant::now();
         let book = Book::new(plan, start);
-        for n in 0..99 {
+        for n in 0..98 {
             let id = Uuid::from_u128(n.into());
             let late = |ms: u64| start + plan.due(n) + Duration::from_millis(ms);
             book.answered(n, Answer::Accepted(id), late(n));
             book.settled(id, Settled { at: late(10 * n), delivered: true });
         }
-        book.answered(99, Answer::Failed("answered 429".to_owned()), start);
+        book.answered(98, Answer::Failed("answered 500".to_owned()), start);
+        book.answered(99, Answer::Refused, start);
         book.note(start + plan.duration);
-        let cpu = [("relay".to_owned(), Duration::from_millis(99))].into();
+        let cpu = [("relay".to_owned(), Duration::from_millis(98))].into();
         Measured::new(&book, cpu)
     }
 
@@ -187,8 +201,9 @@ mod tests {
             json,
             serde_json::json!({
                 "offered_per_s": 10.0,
-                "accepted_per_s": 9.9,
-                "completed_per_s": 9.9,
+                "accepted_per_s": 9.8,
+                "completed_per_s": 9.8,
+                "refused": 1,
                 "errors": 1,
                 "accept_ms": json["accept_ms"],
                 "end_to_end_ms": json["end_to_end_ms"],
@@ -209,11 +224,16 @@ mod tests {
         let accept = report.accept_ms.expect("measured");
         let end_to_end = report.end_to_end_ms.expect("measured");
         let near = |found: f64, expected: f64| (found - expected).abs() <= expected / 100.0;
-        assert!(near(accept.p50, 49.0) && near(accept.p90, 89.0), "{accept:?}");
-        assert!(near(accept.p99, 98.0) && near(accept.max, 98.0), "{accept:?}");
-        assert!(near(end_to_end.p50, 490.0) && near(end_to_end.p999, 980.0), "{end_to_end:?}");
+        assert!(near(accept.p50, 48.0) && near(accept.p90, 88.0), "{accept:?}");
+        assert!(near(accept.p99, 97.0) && near(accept.max, 97.0), "{accept:?}");
+        assert!(near(end_to_end.p50, 480.0) && near(end_to_end.p999, 970.0), "{end_to_end:?}");
         let table = report.table(&measured.entries.failures);
-        for part in ["answered 429: 1", "highest held         9.0", "0 lost, 0 doubled"] {
+        for part in [
+            "answered 500: 1",
+            "refused                1",
+            "highest held         9.0",
+            "0 lost, 0 doubled",
+        ] {
             assert!(table.contains(part), "{table}");
         }
     }

@@ -35,13 +35,13 @@ impl std::fmt::Display for Verdict {
 }
 
 impl Sample {
-    /// What was offered, did not fail, and is not done.
+    /// What was offered, was not refused, did not fail, and is not done.
     pub(crate) fn backlog(&self, goal: Goal) -> u64 {
         let ended = match goal {
             Goal::Accepted => self.accepted,
             Goal::Delivered => self.settled,
         };
-        self.offered.saturating_sub(ended + self.errors)
+        self.offered.saturating_sub(ended + self.refused + self.errors)
     }
 
     fn done(&self, goal: Goal) -> u64 {
@@ -126,7 +126,9 @@ mod tests {
             let at = Duration::from_millis(n * 100);
             let offered = plan.due_by(at);
             let done = offered - (backlog(at.as_secs_f64()) as u64).min(offered);
-            Sample { at, offered, accepted: done, completed: done, settled: done, errors: 0 }
+            let done =
+                Sample { accepted: done, completed: done, settled: done, ..Sample::default() };
+            Sample { at, offered, ..done }
         });
         (plan, samples.collect())
     }
@@ -154,10 +156,11 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_no_backlog_and_not_done_either() {
+    fn what_is_refused_or_fails_is_no_backlog_and_not_done_either() {
         let (plan, mut course) = course(|at| at * 50.0);
         for sample in &mut course {
-            sample.errors = sample.offered - sample.settled;
+            sample.errors = (sample.offered - sample.settled) / 2;
+            sample.refused = sample.offered - sample.settled - sample.errors;
         }
         let judged = judge(&plan, &course);
         assert_eq!((judged.backlog_end, judged.held), (0, false), "{judged:?}");

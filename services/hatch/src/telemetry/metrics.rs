@@ -11,6 +11,7 @@ use axum::routing::get;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use hatch_api::RequestStats;
+use hatch_api::admission::Admission;
 use hatch_api::webhooks::WebhookStats;
 use hatch_domain::Environment;
 use hatch_eventstore::{Appender, Fence, FenceState, Log, LogError, SystemEnvironment};
@@ -29,6 +30,8 @@ pub(crate) struct Sources {
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) requests: Arc<RequestStats>,
     pub(crate) webhooks: Arc<WebhookStats>,
+    /// Where this process takes messages.
+    pub(crate) admission: Option<Admission>,
     pub(crate) dispatcher: Arc<hatch_dispatcher::Stats>,
     pub(crate) appender: Appender,
     pub(crate) pool: Pool,
@@ -59,6 +62,7 @@ impl Sources {
             values: Values::gauge(seconds(self.started_at)),
         }];
         metrics.extend(self.requests());
+        metrics.extend(self.admission());
         metrics.extend(self.appends());
         metrics.extend(self.fence());
         metrics.push(self.partitions().await);
@@ -96,6 +100,47 @@ impl Sources {
                 help: "From a request to the beginning of its answer",
                 values: Values::Histogram(durations),
             },
+        ]
+    }
+
+    fn admission(&self) -> [Metric; 5] {
+        let stats = self.admission.as_ref().and_then(Admission::stats);
+        let admitted = stats.map(|stats| (vec![], stats.admitted.get())).into_iter().collect();
+        let mut samples = [const { Samples::new() }; 3];
+        for window in self.admission.iter().flat_map(Admission::windows) {
+            let messages = |count| number(i64::try_from(count).unwrap_or(i64::MAX));
+            let values = [
+                messages(window.waiting),
+                window.waiting_max.map_or(f64::INFINITY, messages),
+                window.wait.as_secs_f64(),
+            ];
+            for (samples, value) in samples.iter_mut().zip(values) {
+                samples.push((vec![("window", window.name.clone())], value));
+            }
+        }
+        let [waiting, waiting_max, wait] = samples;
+        let gauge = |name, help, values| Metric { name, help, values: Values::Gauge(values) };
+        [
+            Metric {
+                name: "hatch_admission_admitted",
+                help: "Messages that admission let in",
+                values: Values::Counter(admitted),
+            },
+            Metric {
+                name: "hatch_admission_refused",
+                help: "Messages that it refused: dispatch, projections or backlog says for what",
+                values: stats.map_or_else(
+                    || Values::Counter(Samples::new()),
+                    |stats| labelled("reason", &stats.refused),
+                ),
+            },
+            gauge(
+                "hatch_admission_waiting_messages",
+                "Messages of this process that wait for their turn, by what they wait for",
+                waiting,
+            ),
+            gauge("hatch_admission_limit_messages", "How many of them may wait", waiting_max),
+            gauge("hatch_admission_wait_seconds", "How long a new one would wait", wait),
         ]
     }
 

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use hdrhistogram::Histogram;
 
 use super::book::Sample;
+use super::overload::{Curve, Step};
 use super::plan::{Goal, Plan};
 use super::report::{Latencies, Report};
 use super::{Measured, Outcome, describe};
@@ -23,7 +24,10 @@ const POINTS_MAX: usize = 150;
 pub(crate) fn page(outcome: &Outcome) -> String {
     let Outcome { measured, report } = outcome;
     let plan = &measured.plan;
+    let [curve, waits] = report.overload.as_ref().map_or([None, None], overload);
     let charts = [
+        curve,
+        waits,
         latencies(measured, table(report)),
         throughput(measured),
         backlog(measured),
@@ -50,6 +54,7 @@ fn tiles(report: &Report) -> String {
     let found = &report.reconciliation;
     let mut tiles = vec![
         ("accepted", per_second(report.accepted_per_s), report.errors == 0),
+        ("refused", report.refused.to_string(), true),
         ("errors", report.errors.to_string(), report.errors == 0),
         ("lost", found.lost.to_string(), found.lost == 0),
         ("doubled", found.doubled.to_string(), found.doubled == 0),
@@ -167,6 +172,32 @@ fn backlog(measured: &Measured) -> Option<String> {
         .svg()
 }
 
+/// What becomes of each rate that is offered, and how long that takes. The last step goes back.
+fn overload(curve: &Curve) -> [Option<String>; 2] {
+    let steps = &curve.steps[..curve.steps.len().saturating_sub(1)];
+    let line = |name, class, value: fn(&Step) -> Option<f64>| {
+        let points = steps.iter().filter_map(|step| Some((step.offered_per_s, value(step)?)));
+        Series { name, class, points: points.collect() }
+    };
+    let rates = vec![
+        line("offered", "c", |step| Some(step.offered_per_s)),
+        line("accepted", "a", |step| Some(step.accepted_per_s)),
+        line("completed", "b", |step| step.completed_per_s),
+    ];
+    let p99s = vec![
+        line("accept", "a", |step| step.accept_ms.map(|ms| ms.p99)),
+        line("end to end", "b", |step| step.end_to_end_ms.map(|ms| ms.p99)),
+    ];
+    let chart = |title, y, series, below| {
+        Chart { title, x: Scale::Linear, y, series, filled: false, below }.svg()
+    };
+    let text = format!("<pre>{}</pre>", curve.table().trim_start_matches('\n'));
+    [
+        chart("Messages a second, by what is offered", Scale::Linear, rates, text),
+        chart("Latency at the 99th percentile, ms", Scale::Logarithmic, p99s, String::new()),
+    ]
+}
+
 /// The percentiles as text.
 fn table(report: &Report) -> String {
     let row = |name: &str, one: &Option<Latencies>| {
@@ -191,6 +222,7 @@ mod tests {
 
     use super::*;
     use crate::bench::book::{Answer, Book, Settled};
+    use crate::bench::overload;
     use crate::bench::reconcile::Reconciliation;
 
     fn outcome(messages: u64) -> Outcome {
@@ -223,6 +255,16 @@ mod tests {
         assert!(page.contains("prefers-color-scheme: dark"));
         assert!(page.contains("<div class=\"tile bad\"><b>3</b><span>lost</span></div>"));
         assert!(!page.contains("NaN") && !page.contains("inf"));
+    }
+
+    #[test]
+    fn the_curve_of_an_overload_comes_first() {
+        let mut outcome = outcome(200);
+        let steps = overload::SHARES.map(|share| Step::of(share, &outcome.report, 2.0));
+        outcome.report.overload = Some(Curve { ceiling_per_s: 100, steps: steps.into() });
+        let page = page(&outcome);
+        assert_eq!(page.matches("<svg").count(), 6);
+        assert!(page.contains("<pre>share") && !page.contains("NaN"), "{page}");
     }
 
     #[test]

@@ -1,0 +1,158 @@
+//! How far the queues have come, for those who accept messages.
+//!
+//! The dispatchers say, while they have something to do, which request of a queue they claimed
+//! last. What lies between it and the log's head waits for them. Nothing that is sent depends on
+//! it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+use hatch_bus::Delivery;
+use hatch_domain::message::event::{Channel, Priority};
+use hatch_eventstore::Position;
+use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Between two reports.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// A report that is older says nothing: its dispatchers have nothing to do, or are away.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Another dispatcher may have taken a later one.
+const REPORT: &str = "
+    INSERT INTO dispatch.progress AS p (channel, priority, position, at)
+    SELECT channel, priority, position, now()
+      FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u(channel, priority, position)
+     ORDER BY channel, priority
+    ON CONFLICT (channel, priority) DO UPDATE
+       SET position = greatest(p.position, EXCLUDED.position), at = EXCLUDED.at";
+
+const READ: &str = "
+    SELECT channel, priority, position FROM dispatch.progress
+     WHERE at > now() - make_interval(secs => $1)";
+
+/// Messages whose time has come and those that no timer speaks of yet, up to a number of the
+/// former. Of the latter there is one event each, as long as nobody sends them.
+const WAITING: &str = "
+    SELECT (SELECT count(*)
+              FROM (SELECT FROM dispatch.timers WHERE look_at < now() LIMIT $1) AS due)
+         + (SELECT coalesce(max(position), 0) FROM es.events)
+         - coalesce((SELECT position FROM es.checkpoints WHERE name = $2 AND version = $3), 0)";
+
+/// One queue of this process, as its reports need it.
+pub(crate) struct Queue {
+    pub(crate) channel: Channel,
+    pub(crate) priority: Priority,
+    /// The position of the newest request whose attempt is claimed, or that is settled otherwise; 0
+    /// before the first.
+    taken: AtomicI64,
+    /// One for each attempt that may be under way.
+    pub(crate) permits: Arc<Semaphore>,
+}
+
+impl Queue {
+    pub(crate) fn new(channel: Channel, priority: Priority, permits: Arc<Semaphore>) -> Self {
+        Self { channel, priority, taken: AtomicI64::new(0), permits }
+    }
+
+    /// The queue's last request, if it has had one since `reported` or can take no more.
+    fn news(&self, reported: &mut i64) -> Option<i64> {
+        let taken = self.taken.load(Ordering::Relaxed);
+        let is_new = std::mem::replace(reported, taken) != taken;
+        (is_new || taken > 0 && self.permits.available_permits() == 0).then_some(taken)
+    }
+}
+
+/// A request from a queue.
+pub(crate) struct Taken {
+    pub(crate) delivery: Delivery,
+    pub(crate) queue: Arc<Queue>,
+}
+
+impl Taken {
+    /// It waits no longer.
+    pub(crate) async fn ack(self) {
+        self.queue.taken.fetch_max(self.delivery.envelope.position, Ordering::Relaxed);
+        self.delivery.ack().await;
+    }
+}
+
+/// Reports for ever. A report that fails is not made up for: the next says more.
+pub(crate) async fn report(pool: &Pool, queues: &[Arc<Queue>]) {
+    let mut reported = vec![0; queues.len()];
+    let mut ticks = interval(REPORT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let mut rows = (Vec::new(), Vec::new(), Vec::new());
+        for (queue, reported) in queues.iter().zip(&mut reported) {
+            if let Some(taken) = queue.news(reported) {
+                rows.0.push(queue.channel.as_str());
+                rows.1.push(queue.priority.as_str());
+                rows.2.push(taken);
+            }
+        }
+        if !rows.0.is_empty()
+            && let Err(error) = write(pool, &rows).await
+        {
+            tracing::debug!(error = %error, "the dispatcher's progress is not reported");
+        }
+    }
+}
+
+type Rows = (Vec<&'static str>, Vec<&'static str>, Vec<i64>);
+
+async fn write(pool: &Pool, (channels, priorities, taken): &Rows) -> Result<(), Error> {
+    let client = pool.get().await?;
+    let statement = client.prepare_cached(REPORT).await?;
+    client.execute(&statement, &[channels, priorities, taken]).await?;
+    Ok(())
+}
+
+/// Why the progress is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no connection.
+    #[error("no connection to the dispatchers' database")]
+    Pool(#[from] deadpool_postgres::PoolError),
+    /// PostgreSQL refused or did not answer.
+    #[error("the dispatchers' database refused or was lost")]
+    Postgres(#[from] tokio_postgres::Error),
+}
+
+/// The newest request of each queue whose attempt is claimed, of the queues that have had something
+/// to do within the last second.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn progress(client: &Object) -> Result<Vec<(Channel, Priority, Position)>, Error> {
+    let statement = client.prepare_cached(READ).await?;
+    let rows = client.query(&statement, &[&FRESH.as_secs_f64()]).await?;
+    let mut queues = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (channel, priority): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+        let channel = Channel::ALL.into_iter().find(|known| known.as_str() == channel);
+        let priority = Priority::ALL.into_iter().find(|known| known.as_str() == priority);
+        // A later build's queue is none of this one's.
+        if let (Some(channel), Some(priority)) = (channel, priority) {
+            queues.push((channel, priority, Position(row.try_get(2)?)));
+        }
+    }
+    Ok(queues)
+}
+
+/// About how many messages wait to be sent, whatever the bus says: those that are due, counted up
+/// to
+/// `due_max`, and the events that no dispatcher has looked at yet. Some seconds' worth of events is
+/// never looked at, while all is well.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn waiting(client: &Object, due_max: i64) -> Result<i64, Error> {
+    use crate::timers::store::{NAME, VERSION};
+    let statement = client.prepare_cached(WAITING).await?;
+    let row = client.query_one(&statement, &[&due_max, &NAME, &VERSION]).await?;
+    Ok(row.try_get(0)?)
+}

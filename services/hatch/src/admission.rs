@@ -1,0 +1,81 @@
+//! Tells admission how far dispatchers and projections are, as PostgreSQL knows it: whatever
+//! process they are, and without asking the bus.
+
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use hatch_api::admission::{Admission, Rules, Signals};
+use hatch_eventstore::HeadWatch;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::AdmissionSettings;
+
+/// Between two looks: short against the shortest wait that may be aimed for.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long one look may take; without an answer nothing is limited.
+const LOOK_MAX: Duration = Duration::from_millis(500);
+/// Projections that have not moved for so long are not waited for.
+const MOVED_WITHIN: Duration = Duration::from_secs(1);
+/// Between two counts of all that waits, and how long one may take.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+const COUNT_MAX: Duration = Duration::from_secs(2);
+/// Waits that can be aimed for, in milliseconds: progress is known to a quarter of a second.
+const WAIT_MS: std::ops::RangeInclusive<u64> = 200..=60_000;
+
+/// The admission that the settings ask for.
+///
+/// # Errors
+/// A setting that is out of range, with its name.
+pub(crate) fn of(settings: &AdmissionSettings) -> anyhow::Result<Admission> {
+    let AdmissionSettings { enabled, wait_ms, burst, waiting_max } = *settings;
+    anyhow::ensure!(
+        WAIT_MS.contains(&wait_ms),
+        "configuration: admission.wait_ms: expected {} to {}, got {wait_ms}",
+        WAIT_MS.start(),
+        WAIT_MS.end()
+    );
+    anyhow::ensure!(burst > 0, "configuration: admission.burst: expected at least 1");
+    anyhow::ensure!(waiting_max > 0, "configuration: admission.waiting_max: expected at least 1");
+    let rules = Rules { wait: Duration::from_millis(wait_ms), burst };
+    Ok(if enabled { Admission::new(rules) } else { Admission::unlimited() })
+}
+
+/// Tells `admission` until `shutdown`.
+pub(crate) async fn run(
+    admission: Admission,
+    waiting_max: u64,
+    pool: Pool,
+    head: HeadWatch,
+    shutdown: CancellationToken,
+) {
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut is_full, mut count_at) = (false, Instant::now());
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        if Instant::now() >= count_at {
+            // What cannot be counted is not refused for its number.
+            let counted = timeout(COUNT_MAX, count(&pool, waiting_max)).await;
+            is_full = matches!(counted, Ok(Ok(count)) if count >= waiting_max);
+            count_at = Instant::now() + COUNT_EVERY;
+        }
+        let looked = timeout(LOOK_MAX, look(&pool)).await;
+        let signals = looked.ok().and_then(Result::ok).unwrap_or_default();
+        admission.observe(&Signals { head: head.current(), is_full, ..signals });
+    }
+}
+
+async fn look(pool: &Pool) -> anyhow::Result<Signals> {
+    let client = pool.get().await?;
+    let projections = hatch_readmodel::slowest_moving(&client, MOVED_WITHIN).await?;
+    let queues = hatch_dispatcher::progress(&client).await?;
+    Ok(Signals { projections, queues, ..Signals::default() })
+}
+
+/// About how many messages wait.
+async fn count(pool: &Pool, waiting_max: u64) -> anyhow::Result<u64> {
+    let client = pool.get().await?;
+    let due_max = i64::try_from(waiting_max).unwrap_or(i64::MAX);
+    let waiting = hatch_dispatcher::waiting(&client, due_max).await?;
+    Ok(u64::try_from(waiting).unwrap_or_default())
+}
