@@ -17,6 +17,9 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 /// Likewise while as much waits as may at all, which nothing but sending ends.
 const BACKLOG_RETRY_AFTER_SECONDS: u32 = 10;
 
+/// The way into the log is free again within milliseconds; the header knows whole seconds.
+const LOG_RETRY_AFTER_SECONDS: u32 = 1;
+
 /// An error answer. It becomes a body when the outermost layer adds the request's id as `instance`.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -222,6 +225,10 @@ impl From<Refusal> for Problem {
             Refusal::Projections { retry_after_seconds } => Self::overloaded(
                 "more messages are under way than can be finished soon",
                 retry_after_seconds,
+            ),
+            Refusal::Log => Self::overloaded(
+                "more messages are on their way into the log than it takes soon",
+                LOG_RETRY_AFTER_SECONDS,
             ),
             Refusal::Backlog => Self::overloaded(
                 "as many messages wait to be sent as may wait at all",

@@ -5,11 +5,12 @@
 //! while those before it will have had their turn within about [`Rules::wait`], and otherwise asks
 //! the client to come again. Each of the dispatchers' queues has a window of its own (a flood of
 //! campaigns refuses no login code), and all share that of the projections: a message is done when
-//! it can be read.
+//! it can be read. And no more are on their way into the log at a time than are committed soon.
 //!
 //! Where nobody can tell how far a queue is, because the bus or its dispatchers are away or it has
 //! nothing to do, its window limits nothing. Then only the bound on all that waits holds.
 
+mod pending;
 mod window;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,12 +21,14 @@ use hatch_domain::message::event::{Channel, Priority};
 use hatch_eventstore::Position;
 use hatch_telemetry::measure::{Counter, Family};
 
+use self::pending::Pending;
 pub use self::window::Rules;
 use self::window::{Room, Sight, Window};
 
 /// Clients are asked to come again after so many seconds, at least and at most.
 const RETRY_AFTER_SECONDS: (u64, u64) = (1, 30);
-/// The part of the projections' window that only messages of high priority may fill, beyond it.
+/// The part of the projections' window, and of the way into the log, that only messages of high
+/// priority may fill, beyond it.
 const RESERVE: u64 = 4;
 /// The window of the projections, and one for each channel and priority.
 const WINDOWS: usize = 1 + Channel::ALL.len() * Priority::ALL.len();
@@ -58,7 +61,7 @@ pub struct AdmissionStats {
 /// How a window stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowState {
-    /// `projections`, or channel and priority of a queue, such as `sms.normal`.
+    /// `log`, `projections`, or channel and priority of a queue, such as `sms.normal`.
     pub name: String,
     /// Messages of this process that wait there.
     pub waiting: u64,
@@ -75,19 +78,22 @@ pub(crate) enum Refusal {
     Dispatch { retry_after_seconds: u32 },
     /// Those before it would not be readable soon.
     Projections { retry_after_seconds: u32 },
+    /// Those before it would not be committed soon.
+    Log,
     /// All that may wait at all does.
     Backlog,
 }
 
 /// The reasons as metrics have them.
-const REASONS: [&str; 3] = ["dispatch", "projections", "backlog"];
+const REASONS: [&str; 4] = ["dispatch", "projections", "log", "backlog"];
 
 impl Refusal {
     const fn reason(self) -> &'static str {
         match self {
             Self::Dispatch { .. } => REASONS[0],
             Self::Projections { .. } => REASONS[1],
-            Self::Backlog => REASONS[2],
+            Self::Log => REASONS[2],
+            Self::Backlog => REASONS[3],
         }
     }
 }
@@ -103,6 +109,7 @@ struct Shared {
     started: Instant,
     gates: [Gate; WINDOWS],
     windows: Mutex<[(Window, Room); WINDOWS]>,
+    way: Way,
     is_full: AtomicBool,
     stats: AdmissionStats,
 }
@@ -117,6 +124,27 @@ struct Gate {
     refused: AtomicBool,
 }
 
+/// The way into the log.
+struct Way {
+    pending: AtomicU64,
+    pending_max: AtomicU64,
+    answered: AtomicU64,
+    refused: AtomicBool,
+    judged: Mutex<Pending>,
+}
+
+/// A message that was admitted, on its way into the log until this is dropped.
+pub(crate) struct Admitted(Option<Arc<Shared>>);
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            shared.way.pending.fetch_sub(1, Ordering::Relaxed);
+            shared.way.answered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Admission {
     /// Admits by `rules`, as soon as it is told how things stand.
     #[must_use]
@@ -125,6 +153,7 @@ impl Admission {
             started: Instant::now(),
             gates: std::array::from_fn(|_| Gate::open()),
             windows: Mutex::new(std::array::from_fn(|_| (Window::new(rules), Room::UNLIMITED))),
+            way: Way::open(),
             is_full: AtomicBool::new(false),
             stats: AdmissionStats::default(),
         };
@@ -145,6 +174,7 @@ impl Admission {
         let Some(shared) = &self.shared else { return };
         shared.is_full.store(signals.is_full, Ordering::Relaxed);
         let at = shared.started.elapsed();
+        shared.way.look(at);
         let mut windows = shared.windows.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, (window, said)) in windows.iter_mut().enumerate() {
             let gate = &shared.gates[index];
@@ -173,30 +203,32 @@ impl Admission {
         self.shared.as_ref().map(|shared| &shared.stats)
     }
 
-    /// The projections' window, and those of the queues that limit something now.
+    /// The way into the log, the projections' window, and those of the queues that limit something now.
     #[must_use]
     pub fn windows(&self) -> Vec<WindowState> {
         let Some(shared) = &self.shared else { return Vec::new() };
         let windows = shared.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let said = windows.iter().map(|(_, room)| *room).enumerate();
         let said = said.filter(|(index, room)| *index == PROJECTIONS || room.waiting_max.is_some());
-        said.map(|(index, room)| WindowState {
+        let said = said.map(|(index, room)| WindowState {
             name: name(index),
             waiting: room.waiting,
             waiting_max: room.waiting_max,
             wait: room.wait,
-        })
-        .collect()
+        });
+        std::iter::once(shared.way.state()).chain(said).collect()
     }
 
     /// Admits one message, or says why not.
-    pub(crate) fn admit(&self, channel: Channel, priority: Priority) -> Result<(), Refusal> {
-        let Some(shared) = &self.shared else { return Ok(()) };
+    pub(crate) fn admit(&self, channel: Channel, priority: Priority) -> Result<Admitted, Refusal> {
+        let Some(shared) = &self.shared else { return Ok(Admitted(None)) };
         let (projections, queue) =
             (&shared.gates[PROJECTIONS], &shared.gates[place(channel, priority)]);
         let is_urgent = priority == Priority::High;
         let refusal = if shared.is_full.load(Ordering::Relaxed) {
             Refusal::Backlog
+        } else if !shared.way.has_room(is_urgent) {
+            shared.way.refuse()
         } else if !projections.has_room(is_urgent) {
             Refusal::Projections { retry_after_seconds: projections.refuse() }
         } else if !queue.has_room(false) {
@@ -206,8 +238,9 @@ impl Admission {
             // of.
             projections.admitted.fetch_add(1, Ordering::Relaxed);
             queue.admitted.fetch_add(1, Ordering::Relaxed);
+            shared.way.pending.fetch_add(1, Ordering::Relaxed);
             shared.stats.admitted.increment();
-            return Ok(());
+            return Ok(Admitted(Some(Arc::clone(shared))));
         };
         shared.stats.refused.of(&refusal.reason()).increment();
         Err(refusal)
@@ -220,6 +253,8 @@ impl Admission {
         let projections = &shared.gates[PROJECTIONS];
         let refusal = if shared.is_full.load(Ordering::Relaxed) {
             Refusal::Backlog
+        } else if !shared.way.has_room(true) {
+            shared.way.refuse()
         } else if projections.has_room(true) {
             return None;
         } else {
@@ -227,6 +262,52 @@ impl Admission {
         };
         shared.stats.refused.of(&refusal.reason()).increment();
         Some(refusal)
+    }
+}
+
+impl Way {
+    fn open() -> Self {
+        Self {
+            pending: AtomicU64::new(0),
+            pending_max: AtomicU64::new(UNLIMITED),
+            answered: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
+            judged: Mutex::default(),
+        }
+    }
+
+    fn look(&self, at: Duration) {
+        let sight = pending::Sight {
+            at,
+            pending: self.pending.load(Ordering::Relaxed),
+            answered: self.answered.load(Ordering::Relaxed),
+            refused: self.refused.swap(false, Ordering::Relaxed),
+        };
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        self.pending_max.store(judged.look(sight).unwrap_or(UNLIMITED), Ordering::Relaxed);
+    }
+
+    fn state(&self) -> WindowState {
+        let waiting = self.pending.load(Ordering::Relaxed);
+        let pending_max = self.pending_max.load(Ordering::Relaxed);
+        let judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        WindowState {
+            name: "log".to_owned(),
+            waiting,
+            waiting_max: (pending_max != UNLIMITED).then_some(pending_max),
+            wait: if waiting == 0 { Duration::ZERO } else { judged.wait(waiting) },
+        }
+    }
+
+    fn has_room(&self, is_urgent: bool) -> bool {
+        let pending_max = self.pending_max.load(Ordering::Relaxed);
+        let reserve = if is_urgent { pending_max / RESERVE } else { 0 };
+        self.pending.load(Ordering::Relaxed) < pending_max.saturating_add(reserve)
+    }
+
+    fn refuse(&self) -> Refusal {
+        self.refused.store(true, Ordering::Relaxed);
+        Refusal::Log
     }
 }
 

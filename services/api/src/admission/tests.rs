@@ -93,7 +93,7 @@ fn given(count: u64, channel: Channel, priority: Priority) -> Admission {
     let admission = Admission::new(Rules { burst: 8, ..RULES });
     admission.observe(&Signals::default());
     for _ in 0..count {
-        assert_eq!(admission.admit(channel, priority), Ok(()));
+        assert_eq!(admission.admit(channel, priority).map(drop), Ok(()));
     }
     admission
 }
@@ -104,20 +104,20 @@ fn a_full_queue_refuses_its_own_messages_and_no_others() {
     let admission = given(16, Channel::Sms, Priority::Normal);
     let queues = vec![(Channel::Sms, Priority::Normal, Position(0))];
     admission.observe(&Signals { queues, ..Signals::default() });
-    let refusal = admission.admit(Channel::Sms, Priority::Normal);
+    let refusal = admission.admit(Channel::Sms, Priority::Normal).map(drop);
     assert_eq!(refusal, Err(Refusal::Dispatch { retry_after_seconds: 1 }));
-    assert_eq!(admission.admit(Channel::Sms, Priority::High), Ok(()), "a login code");
-    assert_eq!(admission.admit(Channel::Email, Priority::Normal), Ok(()));
+    assert_eq!(admission.admit(Channel::Sms, Priority::High).map(drop), Ok(()), "a login code");
+    assert_eq!(admission.admit(Channel::Email, Priority::Normal).map(drop), Ok(()));
     assert_eq!(admission.shut(), None);
     let windows = admission.windows();
     let shown = windows.iter().map(|w| (w.name.as_str(), w.waiting, w.waiting_max));
-    let expected = [("projections", 0, None), ("sms.normal", 16, Some(16))];
+    let expected = [("log", 0, None), ("projections", 0, None), ("sms.normal", 16, Some(16))];
     assert_eq!(shown.collect::<Vec<_>>(), expected);
     let stats = admission.stats().expect("counted");
     assert_eq!((stats.admitted.get(), stats.refused.of(&"dispatch").get()), (18, 1));
     // When nobody can tell any more how far it is, nothing is refused.
     admission.observe(&Signals::default());
-    assert_eq!(admission.admit(Channel::Sms, Priority::Normal), Ok(()));
+    assert_eq!(admission.admit(Channel::Sms, Priority::Normal).map(drop), Ok(()));
 }
 
 #[test]
@@ -125,11 +125,11 @@ fn of_what_the_projections_have_no_room_for_high_priority_is_refused_last() {
     let admission = given(16, Channel::Sms, Priority::Normal);
     admission.observe(&Signals { projections: Some(Position(0)), ..Signals::default() });
     let refused = Err(Refusal::Projections { retry_after_seconds: 1 });
-    assert_eq!(admission.admit(Channel::Email, Priority::Low), refused);
+    assert_eq!(admission.admit(Channel::Email, Priority::Low).map(drop), refused);
     for _ in 0..4 {
-        assert_eq!(admission.admit(Channel::Email, Priority::High), Ok(()));
+        assert_eq!(admission.admit(Channel::Email, Priority::High).map(drop), Ok(()));
     }
-    assert_eq!(admission.admit(Channel::Email, Priority::High), refused);
+    assert_eq!(admission.admit(Channel::Email, Priority::High).map(drop), refused);
     assert!(admission.shut().is_some());
 }
 
@@ -137,11 +137,11 @@ fn of_what_the_projections_have_no_room_for_high_priority_is_refused_last() {
 fn when_all_that_may_wait_does_everything_is_refused() {
     let admission = given(1, Channel::Sms, Priority::Normal);
     admission.observe(&Signals { is_full: true, ..Signals::default() });
-    assert_eq!(admission.admit(Channel::Chat, Priority::High), Err(Refusal::Backlog));
+    assert_eq!(admission.admit(Channel::Chat, Priority::High).map(drop), Err(Refusal::Backlog));
     assert_eq!(admission.shut(), Some(Refusal::Backlog));
     admission.observe(&Signals::default());
-    assert_eq!(admission.admit(Channel::Chat, Priority::High), Ok(()));
-    assert_eq!(Admission::unlimited().admit(Channel::Sms, Priority::Low), Ok(()));
+    assert_eq!(admission.admit(Channel::Chat, Priority::High).map(drop), Ok(()));
+    assert_eq!(Admission::unlimited().admit(Channel::Sms, Priority::Low).map(drop), Ok(()));
 }
 
 /// One process, as the loop sees it.

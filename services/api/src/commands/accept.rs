@@ -90,7 +90,7 @@ impl Commands {
         send: Send,
         key: Option<CommandKey>,
     ) -> Result<Accepted, Problem> {
-        self.admission.admit(send.channel, send.priority)?;
+        let _on_its_way = self.admission.admit(send.channel, send.priority)?;
         let store = &self.store;
         let now = store.environment().now();
         let send_at = match time_to_send(send.send_at, now) {

@@ -128,7 +128,7 @@ impl Sources {
             },
             Metric {
                 name: "hatch_admission_refused",
-                help: "Messages that it refused: dispatch, projections or backlog says for what",
+                help: "Messages that it refused: dispatch, projections, log or backlog says for what",
                 values: stats.map_or_else(
                     || Values::Counter(Samples::new()),
                     |stats| labelled("reason", &stats.refused),

@@ -1,0 +1,140 @@
+//! How many messages a process may have on their way into the log at a time. Pure, as `window` is.
+//!
+//! When the processors have no more to give, everything takes longer at once, the commit of what is
+//! accepted as well, and no queue behind the log need be full. Then those who wait for their answer are
+//! the queue. What a new one would wait is, by Little's law, their number divided by the rate at which
+//! they are answered.
+
+use std::time::Duration;
+
+/// How long a message may wait for its commit while more are offered than that.
+const WAIT: Duration = Duration::from_millis(50);
+/// Messages that may be on their way in any case: so many fill a commit.
+const PENDING_MIN: f64 = 32.0;
+/// The rate is a mean over about so long.
+const MEMORY: Duration = Duration::from_secs(1);
+/// More than fit in the time are borne with for so long: a burst, or a slow disk.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// When nobody was refused for so long and half of the room is free, all may come again.
+const CALM: Duration = Duration::from_secs(2);
+
+/// What is seen at one time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sight {
+    /// Since the process began to look.
+    pub(super) at: Duration,
+    /// Messages on their way.
+    pub(super) pending: u64,
+    /// Messages that were answered since the process began.
+    pub(super) answered: u64,
+    /// Whether one was refused since the last look.
+    pub(super) refused: bool,
+}
+
+/// The way into the log, as one process sees it.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    last: Option<(Duration, u64)>,
+    /// Messages answered a second.
+    rate: f64,
+    crowded: Option<Duration>,
+    calm: Option<Duration>,
+    overloaded: bool,
+}
+
+impl Pending {
+    /// How long one more than `pending` would wait, as far as is known.
+    pub(super) fn wait(&self, pending: u64) -> Duration {
+        let seconds = pending as f64 / self.rate.max(f64::MIN_POSITIVE);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    /// Takes note of what is seen, and says how many may be on their way until the next look; none when
+    /// nothing limits them.
+    pub(super) fn look(&mut self, sight: Sight) -> Option<u64> {
+        let Sight { at, pending, answered, refused } = sight;
+        if let Some((before, count)) = self.last.replace((at, answered))
+            && let Some(passed) = at.checked_sub(before).filter(|passed| !passed.is_zero())
+        {
+            let seconds = passed.as_secs_f64();
+            let weight = 1.0 - (-seconds / MEMORY.as_secs_f64()).exp();
+            let rate = answered.saturating_sub(count) as f64 / seconds;
+            self.rate += (rate - self.rate) * weight;
+        }
+        let limit = (self.rate * WAIT.as_secs_f64()).max(PENDING_MIN);
+        let lasts = |since: Option<Duration>, long| since.is_some_and(|since| at >= since + long);
+        if self.overloaded {
+            let calm = !refused && pending as f64 <= limit / 2.0;
+            self.calm = calm.then(|| self.calm.unwrap_or(at));
+            if lasts(self.calm, CALM) {
+                (self.overloaded, self.calm) = (false, None);
+            }
+        } else {
+            let crowded = pending as f64 > limit;
+            self.crowded = crowded.then(|| self.crowded.unwrap_or(at));
+            if lasts(self.crowded, PATIENCE) {
+                (self.overloaded, self.crowded) = (true, None);
+            }
+        }
+        self.overloaded.then_some(limit as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Clients that send as soon as they are answered or refused, before a log that commits what waits
+    /// once in `commit_ms`, `batch_max` at a time. Says how many were on their way, and the limit, at
+    /// each look.
+    fn run(clients: u64, batch_max: u64, commit_ms: u64, ticks: u64) -> Vec<(u64, Option<u64>)> {
+        let (mut pending, mut answered, mut limit) = (Pending::default(), 0, None);
+        let mut seen = Vec::new();
+        for tick in 1..=ticks {
+            let on_their_way = clients.min(limit.unwrap_or(u64::MAX));
+            answered += on_their_way.min(batch_max) * (100 / commit_ms);
+            let refused = on_their_way < clients;
+            let at = Duration::from_millis(tick * 100);
+            limit = pending.look(Sight { at, pending: on_their_way, answered, refused });
+            seen.push((on_their_way, limit));
+        }
+        seen
+    }
+
+    #[test]
+    fn a_log_that_keeps_up_limits_nobody() {
+        // 64 clients, answered within 5 ms each: 12,800 a second.
+        assert!(run(64, 1_000, 5, 300).iter().skip(20).all(|(_, limit)| limit.is_none()));
+    }
+
+    #[test]
+    fn few_clients_are_never_refused_however_slow_the_log_is() {
+        assert!(run(32, 1, 100, 300).iter().all(|(_, limit)| limit.is_none()));
+    }
+
+    #[test]
+    fn a_crowd_before_a_log_that_is_at_its_ceiling_is_kept_to_what_fits_in_the_time() {
+        // 700 a second, before which 640 clients would wait for a second each.
+        let seen = run(640, 70, 100, 100);
+        let (_, limit) = seen[99];
+        assert!(seen[..18].iter().all(|(_, limit)| limit.is_none()), "a burst is borne with");
+        assert!(limit.is_some_and(|limit| (32..=40).contains(&limit)), "{limit:?}");
+    }
+
+    #[test]
+    fn when_the_crowd_has_gone_nobody_is_refused_any_more() {
+        let mut pending = Pending::default();
+        let mut look = |tick: u64, on_their_way, refused| {
+            let at = Duration::from_millis(tick * 100);
+            let sight = Sight { at, pending: on_their_way, answered: tick * 70, refused };
+            pending.look(sight)
+        };
+        for tick in 0..50 {
+            look(tick, 64, tick > 25);
+        }
+        assert!(look(50, 35, true).is_some());
+        let limits: Vec<_> = (51..80).map(|tick| look(tick, 10, false)).collect();
+        assert!(limits[..19].iter().all(Option::is_some), "it is not calm yet: {limits:?}");
+        assert!(limits[21..].iter().all(Option::is_none), "{limits:?}");
+    }
+}
