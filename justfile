@@ -53,6 +53,8 @@ bench *ARGS:
     for argument in "$@"; do
         case $argument in
         --url | --url=* | -h | --help) exec "$hatch" bench "$@" ;;
+        # It asks how fast messages could be accepted, whether or not they can be sent.
+        --accept-only) export HATCH_ADMISSION__ENABLED=false ;;
         esac
     done
     # On a disk, which the folder for temporary files may not be, and in reach of PostgreSQL's account.

@@ -239,7 +239,9 @@ impl Dispatcher {
                 };
                 let Ok(permit) = permit else { return };
                 let taken = Taken { delivery, queue: queue.clone() };
-                self.attempts.spawn(self.clone().deliver(taken, permits.clone(), permit));
+                // In a box: tokio copies a task's future several times, and this one is large.
+                let work = Box::pin(self.clone().deliver(taken, permits.clone(), permit));
+                self.attempts.spawn(work);
             }
         }
     }

@@ -1,7 +1,6 @@
 //! The webhook log: every request as it came in, and what was made of it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use axum::http::HeaderName;
 use axum::http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
@@ -38,6 +37,8 @@ const BODY_BYTES_MAX: usize = 128 * 1024;
 
 /// Bytes kept of a body that nobody vouches for.
 const UNSIGNED_BODY_BYTES_MAX: usize = 8 * 1024;
+
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Headers that are not kept: they let their holder in.
 const SECRETS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
@@ -125,7 +126,9 @@ fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 + 2 * bytes.len());
     text.push_str("\\x");
     for byte in bytes {
-        write!(text, "{byte:02x}").expect("a String takes all");
+        for digit in [byte >> 4, byte & 0xf] {
+            text.push(char::from(HEX_DIGITS[usize::from(digit)]));
+        }
     }
     text
 }
