@@ -37,11 +37,11 @@ const PARTITIONS_AHEAD: i32 = 3;
 /// Between two tries to make them.
 const PARTITIONS_PAUSE: Duration = Duration::from_secs(5);
 
-/// Durable commits; plans that stay good while tables grow from nothing; and limits that free the
-/// log's lock when this process stalls or vanishes.
+/// Durable commits; plans that are made once and stay good while tables grow from nothing; and limits
+/// that free the log's lock when this process stalls or vanishes.
 const SETTINGS: &str = "SET synchronous_commit = on; SET jit = off; SET enable_seqscan = off; \
-     SET enable_hashjoin = off; SET lock_timeout = '3s'; SET statement_timeout = '5s'; \
-     SET idle_in_transaction_session_timeout = '1s'; SET client_connection_check_interval = '1s'";
+     SET enable_hashjoin = off; SET plan_cache_mode = force_generic_plan; \
+     SET lock_timeout = '3s'; SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '1s'; SET client_connection_check_interval = '1s'";
 
 const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 /// The clock is read once, under the lock: all events of a batch were recorded at that time.

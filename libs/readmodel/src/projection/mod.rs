@@ -27,8 +27,11 @@ pub(crate) use tables::Tables;
 use crate::Error;
 
 /// A losing of the last rows is harmless: their checkpoint is lost with them, and the log still has
-/// the events. So the disk need not be waited for.
-const DO_NOT_WAIT_FOR_DISK: &str = "SET LOCAL synchronous_commit = off";
+/// the events. So the disk need not be waited for. And statements that come all the time are planned
+/// once, for tables that will have grown.
+const SETTINGS: &str = "SET LOCAL synchronous_commit = off; \
+     SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off; \
+     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 /// A projector that is started again and halts at the same event says nothing new.
 const RECORD_HALT: &str = "
@@ -149,7 +152,7 @@ impl Projection {
                 let transaction = client.transaction().await?;
                 let target = Target { tables: Tables::Live, transaction: &transaction };
                 let ((), advanced, rows) = try_join!(
-                    do_not_wait_for_disk(&transaction),
+                    apply_settings(&transaction),
                     move_to(checkpoint, &transaction, last),
                     store::load(target, &facts),
                 )?;
@@ -236,8 +239,8 @@ async fn move_to(
     Ok(checkpoint.advance(transaction, last.position, last.epoch).await?)
 }
 
-async fn do_not_wait_for_disk(transaction: &Transaction<'_>) -> Result<(), Error> {
-    Ok(transaction.batch_execute(DO_NOT_WAIT_FOR_DISK).await?)
+async fn apply_settings(transaction: &Transaction<'_>) -> Result<(), Error> {
+    Ok(transaction.batch_execute(SETTINGS).await?)
 }
 
 fn check_contiguous(checkpoint: Position, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
