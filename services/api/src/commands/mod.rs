@@ -10,13 +10,13 @@ mod send_message;
 mod send_request;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
+use axum::extract::{FromRequest, Request};
 use axum::routing::post;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::Store;
 use http::Uri;
+use serde::de::DeserializeOwned;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -26,6 +26,7 @@ use self::send_request::DefaultSenders;
 pub(crate) use self::send_request::{OneOrSeveral, Recipients, SendRequest};
 use crate::Problem;
 use crate::admission::Admission;
+use crate::extract::{JsonBody, read_body};
 
 /// Whose messages are sent. There is one tenant until requests are authenticated.
 pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
@@ -57,15 +58,20 @@ impl Commands {
     }
 }
 
-/// There may be room for a message. Where there is none for any, the request is not even read: what
-/// is refused must cost next to nothing.
-pub(crate) struct Room;
+/// A JSON body, while there may be room for a message. Where there is none for any, the body is not
+/// looked at: what is refused must cost next to nothing. It is read all the same, for the connection
+/// to be of use afterwards.
+pub(crate) struct Admissible<T>(pub(crate) T);
 
-impl FromRequestParts<Commands> for Room {
+impl<T: DeserializeOwned> FromRequest<Commands> for Admissible<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(_: &mut Parts, commands: &Commands) -> Result<Self, Problem> {
-        commands.admission.shut().map_or(Ok(Self), |refusal| Err(refusal.into()))
+    async fn from_request(request: Request, commands: &Commands) -> Result<Self, Problem> {
+        if let Some(refusal) = commands.admission.shut() {
+            read_body(request, commands).await?;
+            return Err(refusal.into());
+        }
+        JsonBody::from_request(request, commands).await.map(|JsonBody(body)| Self(body))
     }
 }
 

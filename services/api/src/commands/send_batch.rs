@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 use super::accept::Accepted;
 use super::idempotency::{IdempotencyKey, check_key, item_key};
 use super::send_request::SendRequest;
-use super::{Commands, Room, TENANT};
+use super::{Admissible, Commands, TENANT};
 use crate::Problem;
-use crate::extract::{JsonBody, parse_json};
+use crate::extract::parse_json;
 use crate::problem::{FieldError, POSITION};
 
 /// Messages of a batch at most.
@@ -70,9 +70,8 @@ enum ItemResult {
 )]
 pub(super) async fn handler(
     State(commands): State<Commands>,
-    _: Room,
     headers: HeaderMap,
-    JsonBody(batch): JsonBody<Batch>,
+    Admissible(batch): Admissible<Batch>,
 ) -> Result<Response, Problem> {
     check_key(&headers)?;
     let count = batch.messages.len();

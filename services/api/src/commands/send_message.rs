@@ -7,9 +7,8 @@ use axum::response::Response;
 use super::accept::Accepted;
 use super::idempotency::{IdempotencyKey, command_key};
 use super::send_request::SendRequest;
-use super::{Commands, Room, TENANT};
+use super::{Admissible, Commands, TENANT};
 use crate::Problem;
-use crate::extract::JsonBody;
 
 /// Both paths of the endpoint are one route for idempotency keys.
 const ROUTE: &str = "POST /api/v1/messages";
@@ -46,9 +45,8 @@ const ROUTE: &str = "POST /api/v1/messages";
 )]
 pub(super) async fn handler(
     State(commands): State<Commands>,
-    _: Room,
     headers: HeaderMap,
-    JsonBody(request): JsonBody<SendRequest>,
+    Admissible(request): Admissible<SendRequest>,
 ) -> Result<Response, Problem> {
     let send = request.validate(commands.senders()).map_err(Problem::invalid)?;
     let key = command_key(&headers, TENANT, ROUTE, &send)?;

@@ -9,8 +9,7 @@ use utoipa::ToSchema;
 
 use super::{OneOrSeveral, Recipients, SendRequest, renamed};
 use crate::Problem;
-use crate::commands::{Accepted, Commands, IdempotencyKey, Room, TENANT, command_key};
-use crate::extract::JsonBody;
+use crate::commands::{Accepted, Admissible, Commands, IdempotencyKey, TENANT, command_key};
 use crate::openapi::ChannelName;
 use crate::problem::FieldError;
 
@@ -47,9 +46,8 @@ pub(super) struct Request {
 )]
 pub(super) async fn sms(
     State(commands): State<Commands>,
-    _: Room,
     headers: HeaderMap,
-    JsonBody(request): JsonBody<Request>,
+    Admissible(request): Admissible<Request>,
 ) -> Result<Response, Problem> {
     let has_files = request.attachments.as_ref().is_some_and(|list| !list.is_empty());
     let channel = if has_files { "mms" } else { "sms" };
@@ -69,9 +67,8 @@ pub(super) async fn sms(
 )]
 pub(super) async fn email(
     State(commands): State<Commands>,
-    _: Room,
     headers: HeaderMap,
-    JsonBody(request): JsonBody<Request>,
+    Admissible(request): Admissible<Request>,
 ) -> Result<Response, Problem> {
     let channel = request.channel("email", &["email"])?;
     accept(&commands, &headers, "POST /api/messages/email", request.send(channel)).await

@@ -9,8 +9,7 @@ use utoipa::ToSchema;
 
 use super::{OneOrSeveral, Recipients, SendRequest, renamed};
 use crate::Problem;
-use crate::commands::{Accepted, Commands, IdempotencyKey, Room, TENANT, command_key};
-use crate::extract::JsonBody;
+use crate::commands::{Accepted, Admissible, Commands, IdempotencyKey, TENANT, command_key};
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CompatTextMessage)]
@@ -60,9 +59,8 @@ struct Sent {
 )]
 pub(super) async fn message(
     State(commands): State<Commands>,
-    _: Room,
     headers: HeaderMap,
-    JsonBody(request): JsonBody<MessageRequest>,
+    Admissible(request): Admissible<MessageRequest>,
 ) -> Result<Response, Problem> {
     let MessageRequest { from, to, body } = request;
     let request = SendRequest { from, to, body, ..SendRequest::default() };
@@ -81,9 +79,8 @@ pub(super) async fn message(
 )]
 pub(super) async fn email(
     State(commands): State<Commands>,
-    _: Room,
     headers: HeaderMap,
-    JsonBody(request): JsonBody<EmailRequest>,
+    Admissible(request): Admissible<EmailRequest>,
 ) -> Result<Response, Problem> {
     let EmailRequest { to_email, subject, body, from_email, html_content, cc, bcc, reply_to } =
         request;
