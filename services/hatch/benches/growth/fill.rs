@@ -12,8 +12,8 @@ use tokio_postgres::Client;
 use crate::shared::{LIFE_EVENTS, TENANT, page};
 
 /// Messages that go through their steps side by side.
-pub(crate) const ROUND_MESSAGES: u32 = 1_000;
-pub(crate) const ROUND_EVENTS: i64 = ROUND_MESSAGES as i64 * LIFE_EVENTS as i64;
+const ROUND_MESSAGES: u32 = 1_000;
+const ROUND_EVENTS: i64 = ROUND_MESSAGES as i64 * LIFE_EVENTS as i64;
 
 const COPY: &str = "COPY es.events (position, stream_id, version, tenant_id, event_id, type, \
      schema_version, epoch, recorded_at, aggregate, conversation_id, channel, priority, metadata, \
@@ -27,7 +27,7 @@ const COMMANDS: &str = "INSERT INTO es.commands \
      SELECT gen_random_uuid(), sha256(stream_id::text::bytea), position, position, recorded_at \
      FROM es.events WHERE position > $1 AND version = 1";
 
-/// Fills the log up to about `events`, in whole rounds; returns how many it then has by rounds.
+/// Fills the log up to about `events`, in whole rounds; returns its head.
 pub(crate) async fn fill(database: &TestDatabase, events: i64) -> anyhow::Result<i64> {
     let client = database.connect().await;
     let head: i64 = client

@@ -47,6 +47,7 @@ async fn main() -> anyhow::Result<()> {
         output::note(format_args!("filling the log up to {size} events"));
         let filled = fill::fill(&database, size).await?;
         output::note("building the read models");
+        work::project_to_head(&pool).await?;
         let begun = Instant::now();
         let position = rebuild(&pool, Projection::Messages, |_| {}).await?;
         let rate = position.0 as f64 / begun.elapsed().as_secs_f64();

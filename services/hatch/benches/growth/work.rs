@@ -15,8 +15,7 @@ use hatch_readmodel::{ConversationFilter, MessageFilter, Page, Projection, ReadM
 use tokio_util::sync::CancellationToken;
 
 use crate::Rates;
-use crate::fill::{ROUND_EVENTS, ROUND_MESSAGES};
-use crate::shared::{Life, TENANT, life, page};
+use crate::shared::{LIFE_EVENTS, Life, TENANT, life, page};
 
 /// How long each kind of work is done.
 const MEASURE: Duration = Duration::from_secs(4);
@@ -29,7 +28,7 @@ const PROJECTED_MESSAGES: u32 = 125;
 /// Numbers of messages that the fill never reaches.
 const UNUSED: u32 = 1 << 30;
 
-/// Measures everything on a log whose first `filled` events are whole rounds.
+/// Measures everything on a log of `filled` events.
 pub(crate) async fn measure(
     database: &TestDatabase,
     pool: &Pool,
@@ -53,12 +52,8 @@ async fn sample(log: &Log, filled: i64) -> anyhow::Result<Vec<RecordedEvent>> {
         seed ^= seed << 17;
         i64::try_from(seed % below.unsigned_abs()).unwrap_or_default()
     };
-    let rounds = filled / ROUND_EVENTS;
-    // What the measuring before this filling appended lies between, in no whole rounds.
-    let positions: Vec<Position> = (0..SAMPLES)
-        .map(|_| random(rounds) * ROUND_EVENTS + 1 + random(ROUND_MESSAGES.into()))
-        .map(Position)
-        .collect();
+    let looks = SAMPLES * LIFE_EVENTS;
+    let positions: Vec<Position> = (0..looks).map(|_| Position(1 + random(filled))).collect();
     let mut found = log.read_positions(&positions).await.context("the samples")?;
     found.retain(|event| event.version == 1);
     anyhow::ensure!(found.len() > SAMPLES / 4, "the log is not as it was filled");
@@ -184,8 +179,16 @@ async fn project(pool: &Pool) -> anyhow::Result<f64> {
         checkpoint = Projection::Messages.advance(&mut client, &checkpoint, &page).await?;
         taken += started.elapsed();
     }
-    // Back to where the log is.
+    drop(client);
+    project_to_head(pool).await?;
+    Ok(events as f64 / taken.as_secs_f64())
+}
+
+/// Lets the projection stand where the log ends, as far as its checkpoint says: a rebuild goes as far.
+pub(crate) async fn project_to_head(pool: &Pool) -> anyhow::Result<()> {
+    let client = pool.get().await?;
+    Projection::Messages.checkpoint(&client).await?;
     let head = "UPDATE es.checkpoints SET position = (SELECT max(position) FROM es.events)";
     client.batch_execute(head).await?;
-    Ok(events as f64 / taken.as_secs_f64())
+    Ok(())
 }
