@@ -68,7 +68,12 @@ async fn reads(pool: &Pool, log: &Log, samples: &[RecordedEvent]) -> anyhow::Res
     let any = || &samples[next.replace(next.get() + 1) % samples.len()];
     let conversation = || ConversationId(any().conversation_id.unwrap_or_default());
     let newest = Page::new(Some(PAGE_MESSAGES), None).context("a page")?;
+    let client = pool.get().await?;
     let rates = vec![
+        (
+            "a round trip: what the machine does",
+            rate(async || Ok(client.simple_query("SELECT 1").await.map(drop)?)).await?,
+        ),
         (
             "GET messages/{id}",
             rate(async || {
