@@ -22,6 +22,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 const COUNT_MAX: Duration = Duration::from_secs(2);
 /// Waits that can be aimed for, in milliseconds: progress is known to a quarter of a second.
 const WAIT_MS: std::ops::RangeInclusive<u64> = 200..=60_000;
+const WAIT_MS_DEFAULT: u64 = 400;
 
 /// The admission that the settings ask for.
 ///
@@ -29,6 +30,7 @@ const WAIT_MS: std::ops::RangeInclusive<u64> = 200..=60_000;
 /// A setting that is out of range, with its name.
 pub(crate) fn of(settings: &AdmissionSettings) -> anyhow::Result<Admission> {
     let AdmissionSettings { enabled, wait_ms, burst, waiting_max } = *settings;
+    let wait_ms = wait_ms.unwrap_or(WAIT_MS_DEFAULT);
     anyhow::ensure!(
         WAIT_MS.contains(&wait_ms),
         "configuration: admission.wait_ms: expected {} to {}, got {wait_ms}",

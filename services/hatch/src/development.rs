@@ -18,6 +18,10 @@ use crate::settings::{DEVELOPMENT, SENDGRID_PRIVATE_KEY, SENDGRID_PUBLIC_KEY, Se
 use crate::supervise;
 use crate::up::{self, Application, Options, Place};
 
+/// How long an accepted message may have to wait before others are refused: on a developer's machine, as
+/// long as it takes. Processes of their own are there to see how it is elsewhere.
+const WAIT_MS: u64 = 60_000;
+
 /// The simulator's record, in the data folder.
 const RECORD: &str = "simulator-messages.ndjson";
 
@@ -82,7 +86,8 @@ impl Application for Development {
         place: Place,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let settings = settings(&place)?;
+        let mut settings = settings(&place)?;
+        settings.admission.wait_ms.get_or_insert(WAIT_MS);
         let listener = TcpListener::bind(place.listen)
             .await
             .with_context(|| format!("failed to listen on {}", place.listen))?;

@@ -142,8 +142,9 @@ pub struct AdmissionSettings {
     /// Whether any is refused.
     pub enabled: bool,
     /// How long an accepted message may have to wait for its turn before others are refused: 200 to
-    /// 60,000.
-    pub wait_ms: u64,
+    /// 60,000. Default: 400; for `up` without `--split` 60,000, so that who tries something out is not
+    /// refused.
+    pub wait_ms: Option<u64>,
     /// Messages that each process takes in any case while no queue has been too full for two
     /// seconds.
     pub burst: u64,
@@ -245,7 +246,7 @@ impl Default for ShutdownSettings {
 
 impl Default for AdmissionSettings {
     fn default() -> Self {
-        Self { enabled: true, wait_ms: 400, burst: 2_000, waiting_max: 1_000_000 }
+        Self { enabled: true, wait_ms: None, burst: 2_000, waiting_max: 1_000_000 }
     }
 }
 

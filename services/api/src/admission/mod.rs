@@ -153,7 +153,7 @@ impl Admission {
             started: Instant::now(),
             gates: std::array::from_fn(|_| Gate::open()),
             windows: Mutex::new(std::array::from_fn(|_| (Window::new(rules), Room::UNLIMITED))),
-            way: Way::open(),
+            way: Way::open(rules.wait),
             is_full: AtomicBool::new(false),
             stats: AdmissionStats::default(),
         };
@@ -266,13 +266,13 @@ impl Admission {
 }
 
 impl Way {
-    fn open() -> Self {
+    fn open(wait: Duration) -> Self {
         Self {
             pending: AtomicU64::new(0),
             pending_max: AtomicU64::new(UNLIMITED),
             answered: AtomicU64::new(0),
             refused: AtomicBool::new(false),
-            judged: Mutex::default(),
+            judged: Mutex::new(Pending::new(wait)),
         }
     }
 

@@ -7,8 +7,9 @@
 
 use std::time::Duration;
 
-/// How long a message may wait for its commit while more are offered than that.
-const WAIT: Duration = Duration::from_millis(50);
+/// The part of the wait aimed for that a message may wait for its commit, while more are offered than
+/// that: 50 ms of 400.
+const WAIT_PART: u32 = 8;
 /// Messages that may be on their way in any case: so many fill a commit.
 const PENDING_MIN: f64 = 32.0;
 /// The rate is a mean over about so long.
@@ -32,8 +33,9 @@ pub(super) struct Sight {
 }
 
 /// The way into the log, as one process sees it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pending {
+    wait: Duration,
     last: Option<(Duration, u64)>,
     /// Messages answered a second.
     rate: f64,
@@ -43,6 +45,12 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// For messages that may wait for so long in all.
+    pub(super) const fn new(wait: Duration) -> Self {
+        let wait = wait.checked_div(WAIT_PART).expect("it is not zero");
+        Self { wait, last: None, rate: 0.0, crowded: None, calm: None, overloaded: false }
+    }
+
     /// How long one more than `pending` would wait, as far as is known.
     pub(super) fn wait(&self, pending: u64) -> Duration {
         let seconds = pending as f64 / self.rate.max(f64::MIN_POSITIVE);
@@ -61,7 +69,7 @@ impl Pending {
             let rate = answered.saturating_sub(count) as f64 / seconds;
             self.rate += (rate - self.rate) * weight;
         }
-        let limit = (self.rate * WAIT.as_secs_f64()).max(PENDING_MIN);
+        let limit = (self.rate * self.wait.as_secs_f64()).max(PENDING_MIN);
         let lasts = |since: Option<Duration>, long| since.is_some_and(|since| at >= since + long);
         if self.overloaded {
             let calm = !refused && pending as f64 <= limit / 2.0;
@@ -84,11 +92,13 @@ impl Pending {
 mod tests {
     use super::*;
 
+    const WAIT: Duration = Duration::from_millis(400);
+
     /// Clients that send as soon as they are answered or refused, before a log that commits what waits
     /// once in `commit_ms`, `batch_max` at a time. Says how many were on their way, and the limit, at
     /// each look.
     fn run(clients: u64, batch_max: u64, commit_ms: u64, ticks: u64) -> Vec<(u64, Option<u64>)> {
-        let (mut pending, mut answered, mut limit) = (Pending::default(), 0, None);
+        let (mut pending, mut answered, mut limit) = (Pending::new(WAIT), 0, None);
         let mut seen = Vec::new();
         for tick in 1..=ticks {
             let on_their_way = clients.min(limit.unwrap_or(u64::MAX));
@@ -123,7 +133,7 @@ mod tests {
 
     #[test]
     fn when_the_crowd_has_gone_nobody_is_refused_any_more() {
-        let mut pending = Pending::default();
+        let mut pending = Pending::new(WAIT);
         let mut look = |tick: u64, on_their_way, refused| {
             let at = Duration::from_millis(tick * 100);
             let sight = Sight { at, pending: on_their_way, answered: tick * 70, refused };
