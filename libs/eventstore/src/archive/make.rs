@@ -1,38 +1,16 @@
-//! Moving a partition into files.
-//!
-//! The steps: write into a folder of a passing name, bring it to the disk, rename it, compare it
-//! with the table row by row, commit the row of `es.archives`, detach, drop. Each of them can be
-//! found done, so whoever was killed is followed by a run that goes on from there.
+//! Which partitions are cold, and moving those into files, one by one.
 
-use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::pin::pin;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use futures::TryStreamExt;
-use hatch_domain::Environment;
 use tokio::time::{Instant, sleep};
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Row};
-use uuid::Uuid;
 
-use super::file::{Archive, SectionWriter, write_manifest};
-use super::format::{COLUMNS, ENTRY_BYTES, EVENTS, Entry, FORMAT, Line, Manifest, STREAMS};
-use super::format::{Section, Sha256};
-use super::{ArchiveError, ArchiveRecord, blocking};
+use super::job::Job;
+use super::{ArchiveError, ArchiveRecord};
 use crate::postgres::Connected;
-use crate::{Position, SystemEnvironment, log, postgres};
-
-/// Events of a block at most.
-const BLOCK_EVENTS_MAX: i64 = 1_000;
-
-/// Bytes of a block's content after which it ends early.
-const BLOCK_BYTES_MAX: usize = 1 << 20;
-
-/// Entries of a block of the stream index.
-const BLOCK_ENTRIES: i64 = 4_096;
+use crate::{Position, log, postgres};
 
 /// Readers that are named at most of those that a partition waits for.
 const HINDRANCES_MAX: i64 = 20;
@@ -72,10 +50,6 @@ const PARTITIONS: &str = r"
 
 const BEHIND: &str = "SELECT name, version, position FROM es.checkpoints WHERE position < $1 \
      ORDER BY position LIMIT $2";
-
-const RECORD: &str = "INSERT INTO es.archives \
-     (first_position, last_position, events, partition, folder, manifest_sha256) \
-     VALUES ($1, $2, $2::bigint - $1::bigint + 1, $3, $4, $5)";
 
 /// What to archive, and where to.
 #[derive(Debug, Clone)]
@@ -203,16 +177,16 @@ pub enum ArchivingError {
 
 /// A partition, or what is left of one.
 #[derive(Debug)]
-struct Partition {
-    table: String,
-    number: i64,
-    first: Position,
-    last: Position,
-    state: State,
+pub(super) struct Partition {
+    pub(super) table: String,
+    pub(super) number: i64,
+    pub(super) first: Position,
+    pub(super) last: Position,
+    pub(super) state: State,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Attached,
     /// Detaching it was interrupted.
     Detaching,
@@ -352,256 +326,4 @@ async fn hindrances(
         reasons.push(format!("{who} has come to position {position} only"));
     }
     Ok(reasons)
-}
-
-/// One partition on its way.
-struct Job<'a> {
-    client: &'a Client,
-    directory: &'a Path,
-    partition: &'a Partition,
-}
-
-impl Job<'_> {
-    /// Does what is not done yet; returns the folder.
-    async fn run(
-        &self,
-        recorded: Option<ArchiveRecord>,
-        on_progress: &mut impl FnMut(Progress),
-    ) -> Result<PathBuf, ArchivingError> {
-        let Partition { table, first, last, state, .. } = self.partition;
-        let name = format!("events-{:012}-{:012}", first.0, last.0);
-        let folder = match &recorded {
-            Some(record) => record.folder.clone(),
-            None => self.directory.join(name),
-        };
-        if recorded.is_none() && !folder.exists() {
-            self.write(&folder, on_progress).await?;
-            on_progress(Progress::Written);
-        }
-        let sha256 = recorded.as_ref().map(|record| record.sha256);
-        let sha256 = self.compare(&folder, sha256, on_progress).await?;
-        if recorded.is_none() {
-            let (path, sha256) = (folder.to_string_lossy(), &sha256.0[..]);
-            self.client.execute(RECORD, &[&first.0, &last.0, table, &path, &sha256]).await?;
-        }
-        on_progress(Progress::Recorded);
-        let how = match state {
-            State::Attached => Some("CONCURRENTLY"),
-            State::Detaching => Some("FINALIZE"),
-            State::Detached => None,
-        };
-        if let Some(how) = how {
-            let detach = format!("ALTER TABLE es.events DETACH PARTITION es.{table} {how}");
-            self.client.batch_execute(&detach).await?;
-        }
-        on_progress(Progress::Detached);
-        self.client.batch_execute(&format!("DROP TABLE es.{table}")).await?;
-        Ok(folder)
-    }
-
-    /// Makes the folder, whole or not at all.
-    async fn write(
-        &self,
-        folder: &Path,
-        on_progress: &mut impl FnMut(Progress),
-    ) -> Result<(), ArchivingError> {
-        let Partition { first, last, .. } = *self.partition;
-        let fails = |source| ArchivingError::Write { path: folder.to_owned(), source };
-        let partial = folder.with_extension("partial");
-        fs::create_dir_all(self.directory).map_err(fails)?;
-        if partial.exists() {
-            fs::remove_dir_all(&partial).map_err(fails)?;
-        }
-        fs::create_dir(&partial).map_err(fails)?;
-        let created_at = SystemEnvironment.now();
-        let mut epochs = std::collections::BTreeSet::new();
-        let mut writer = SectionWriter::create(&partial.join(EVENTS)).map_err(fails)?;
-        let mut position = Position(first.0 - 1);
-        while position < last {
-            let content = self.events(position, &mut epochs).await?;
-            writer = push(writer, position.next(), content.bytes).await.map_err(fails)?;
-            position = content.last;
-            on_progress(Progress::Writing { position, last });
-        }
-        let events = finish(writer).await.map_err(fails)?;
-        let streams = self.write_streams(&partial.join(STREAMS)).await?;
-        let manifest = Manifest {
-            format: FORMAT,
-            hatch_version: env!("CARGO_PKG_VERSION").to_owned(),
-            created_at,
-            first,
-            last,
-            count: usize::try_from(last.0 - first.0 + 1).unwrap_or(usize::MAX),
-            epochs,
-            events,
-            streams,
-        };
-        let (directory, folder) = (self.directory.to_owned(), folder.to_owned());
-        let named = blocking(move || {
-            write_manifest(&partial, &manifest)?;
-            // Fails where a folder with files is there by now.
-            fs::rename(&partial, &folder)?;
-            File::open(&directory)?.sync_all()
-        });
-        named.await.map_err(fails_at(self.directory))
-    }
-
-    /// Writes the stream index, which the table's own index has in order.
-    async fn write_streams(&self, path: &Path) -> Result<Section<Uuid>, ArchivingError> {
-        let fails = fails_at(path);
-        let mut writer = SectionWriter::create(path).map_err(&fails)?;
-        let mut after = (Uuid::nil(), 0);
-        loop {
-            let content = self.streams(&mut after, BLOCK_ENTRIES).await?;
-            let Some(first) = Entry::all(&content).next() else { break };
-            writer = push(writer, first.stream_id, content).await.map_err(&fails)?;
-        }
-        finish(writer).await.map_err(fails)
-    }
-
-    /// The next lines after `after`, as they are in a block.
-    async fn events(
-        &self,
-        after: Position,
-        epochs: &mut std::collections::BTreeSet<i32>,
-    ) -> Result<Lines, ArchivingError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM es.{} WHERE position > $1 ORDER BY position LIMIT $2",
-            self.partition.table
-        );
-        let mut lines = Lines { bytes: Vec::new(), last: after };
-        let parameters: [&(dyn ToSql + Sync); 2] = [&after.0, &BLOCK_EVENTS_MAX];
-        let mut rows = pin!(self.client.query_raw(&sql, parameters).await?);
-        while lines.bytes.len() < BLOCK_BYTES_MAX
-            && let Some(row) = rows.try_next().await?
-        {
-            let line = Line::read(&row)?;
-            if line.position != lines.last.next() {
-                return Err(ArchivingError::Gap(lines.last.next()));
-            }
-            epochs.insert(line.epoch);
-            lines.add(&line)?;
-        }
-        if lines.last == after {
-            return Err(ArchivingError::Gap(after.next()));
-        }
-        Ok(lines)
-    }
-
-    /// The next `limit` entries of the stream index, which moves `after` to the last of them.
-    async fn streams(
-        &self,
-        after: &mut (Uuid, i64),
-        limit: i64,
-    ) -> Result<Vec<u8>, tokio_postgres::Error> {
-        let sql = format!(
-            "SELECT stream_id, version, position FROM es.{} WHERE (stream_id, version) > ($1, $2) \
-             ORDER BY stream_id, version LIMIT $3",
-            self.partition.table
-        );
-        let mut content = Vec::new();
-        for row in self.client.query(&sql, &[&after.0, &after.1, &limit]).await? {
-            *after = (row.try_get(0)?, row.try_get(1)?);
-            Entry { stream_id: after.0, position: Position(row.try_get(2)?) }.write(&mut content);
-        }
-        Ok(content)
-    }
-
-    /// Compares the files with the table, byte by byte; returns the manifest's checksum, which must
-    /// be `expected` where one is known.
-    async fn compare(
-        &self,
-        folder: &Path,
-        expected: Option<Sha256>,
-        on_progress: &mut impl FnMut(Progress),
-    ) -> Result<Sha256, ArchivingError> {
-        let Partition { number, first, last, .. } = *self.partition;
-        let differs = |what: String| {
-            let folder = folder.to_owned();
-            ArchivingError::Different { folder, partition: number, what }
-        };
-        let path = folder.to_owned();
-        let opened = blocking(move || {
-            let archive = Archive::open(path, expected)?;
-            archive.check_files()?;
-            Ok::<_, ArchiveError>(Arc::new(archive))
-        });
-        let archive = opened.await?;
-        let manifest = &archive.manifest;
-        if (manifest.first, manifest.last) != (first, last) {
-            return Err(differs(format!("positions {} to {}", manifest.first, manifest.last)));
-        }
-        let mut position = Position(first.0 - 1);
-        for number in 0..manifest.events.blocks.len() {
-            let end = manifest.events.blocks.get(number + 1).map(|next| next.first.0 - 1);
-            let lines = self.lines(position, end.map_or(last, Position)).await?;
-            let read = Arc::clone(&archive);
-            if blocking(move || read.events_block(number)).await? != lines.bytes {
-                return Err(differs(format!("its block of position {}", position.next())));
-            }
-            position = lines.last;
-            on_progress(Progress::Verifying { position, last });
-        }
-        let (mut after, mut entries) = ((Uuid::nil(), 0), 0);
-        for number in 0..manifest.streams.blocks.len() {
-            let read = Arc::clone(&archive);
-            let content = blocking(move || read.streams_block(number)).await?;
-            let count = content.len() / ENTRY_BYTES;
-            let limit = i64::try_from(count).unwrap_or(i64::MAX);
-            if self.streams(&mut after, limit).await? != content {
-                return Err(differs(format!("block {number} of its stream index")));
-            }
-            entries += count;
-        }
-        if position != last || entries != manifest.count {
-            return Err(differs(format!("{entries} events up to position {position}")));
-        }
-        Ok(archive.manifest_sha256)
-    }
-
-    /// The lines after `after` up to and with `last`, as many as a block of the files has.
-    async fn lines(&self, after: Position, last: Position) -> Result<Lines, ArchivingError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM es.{} WHERE position > $1 AND position <= $2 ORDER BY position",
-            self.partition.table
-        );
-        let mut lines = Lines { bytes: Vec::new(), last: after };
-        for row in self.client.query(&sql, &[&after.0, &last.0]).await? {
-            lines.add(&Line::read(&row)?)?;
-        }
-        Ok(lines)
-    }
-}
-
-/// Lines of a block.
-struct Lines {
-    bytes: Vec<u8>,
-    last: Position,
-}
-
-impl Lines {
-    fn add(&mut self, line: &Line) -> Result<(), ArchivingError> {
-        line.write(&mut self.bytes).map_err(|error| ArchivingError::Write {
-            path: PathBuf::from(EVENTS),
-            source: error.into(),
-        })?;
-        self.last = line.position;
-        Ok(())
-    }
-}
-
-fn fails_at(path: &Path) -> impl Fn(io::Error) -> ArchivingError {
-    move |source| ArchivingError::Write { path: path.to_owned(), source }
-}
-
-async fn push<K: Send + 'static>(
-    mut writer: SectionWriter<K>,
-    first: K,
-    content: Vec<u8>,
-) -> io::Result<SectionWriter<K>> {
-    blocking(move || writer.push(first, &content).map(|()| writer)).await
-}
-
-async fn finish<K: Send + 'static>(writer: SectionWriter<K>) -> io::Result<Section<K>> {
-    blocking(move || writer.finish()).await
 }

@@ -5,6 +5,7 @@
 
 mod file;
 mod format;
+mod job;
 mod make;
 mod verified;
 

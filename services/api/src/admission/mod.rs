@@ -10,6 +10,7 @@
 //! Where nobody can tell how far a queue is, because the bus or its dispatchers are away or it has
 //! nothing to do, its window limits nothing. Then only the bound on all that waits holds.
 
+mod crowd;
 mod pending;
 mod window;
 

@@ -7,17 +7,13 @@
 
 use std::time::Duration;
 
+use super::crowd::{Crowd, Rate};
+
 /// The part of the wait aimed for that a message may wait for its commit, while more are offered than
 /// that: 50 ms of 400.
 const WAIT_PART: u32 = 8;
 /// Messages that may be on their way in any case: so many fill a commit.
 const PENDING_MIN: f64 = 32.0;
-/// The rate is a mean over about so long.
-const MEMORY: Duration = Duration::from_secs(1);
-/// More than fit in the time are borne with for so long: a burst, or a slow disk.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// When nobody was refused for so long and half of the room is free, all may come again.
-const CALM: Duration = Duration::from_secs(2);
 
 /// What is seen at one time.
 #[derive(Debug, Clone, Copy)]
@@ -38,23 +34,20 @@ pub(super) struct Pending {
     wait: Duration,
     last: Option<(Duration, u64)>,
     /// Messages answered a second.
-    rate: f64,
-    crowded: Option<Duration>,
-    calm: Option<Duration>,
-    overloaded: bool,
+    rate: Rate,
+    crowd: Crowd,
 }
 
 impl Pending {
     /// For messages that may wait for so long in all.
     pub(super) const fn new(wait: Duration) -> Self {
         let wait = wait.checked_div(WAIT_PART).expect("it is not zero");
-        Self { wait, last: None, rate: 0.0, crowded: None, calm: None, overloaded: false }
+        Self { wait, last: None, rate: Rate::new(), crowd: Crowd::new() }
     }
 
     /// How long one more than `pending` would wait, as far as is known.
     pub(super) fn wait(&self, pending: u64) -> Duration {
-        let seconds = pending as f64 / self.rate.max(f64::MIN_POSITIVE);
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+        self.rate.time(pending as f64)
     }
 
     /// Takes note of what is seen, and says how many may be on their way until the next look; none when
@@ -64,27 +57,12 @@ impl Pending {
         if let Some((before, count)) = self.last.replace((at, answered))
             && let Some(passed) = at.checked_sub(before).filter(|passed| !passed.is_zero())
         {
-            let seconds = passed.as_secs_f64();
-            let weight = 1.0 - (-seconds / MEMORY.as_secs_f64()).exp();
-            let rate = answered.saturating_sub(count) as f64 / seconds;
-            self.rate += (rate - self.rate) * weight;
+            self.rate.add(answered.saturating_sub(count) as f64, passed);
         }
-        let limit = (self.rate * self.wait.as_secs_f64()).max(PENDING_MIN);
-        let lasts = |since: Option<Duration>, long| since.is_some_and(|since| at >= since + long);
-        if self.overloaded {
-            let calm = !refused && pending as f64 <= limit / 2.0;
-            self.calm = calm.then(|| self.calm.unwrap_or(at));
-            if lasts(self.calm, CALM) {
-                (self.overloaded, self.calm) = (false, None);
-            }
-        } else {
-            let crowded = pending as f64 > limit;
-            self.crowded = crowded.then(|| self.crowded.unwrap_or(at));
-            if lasts(self.crowded, PATIENCE) {
-                (self.overloaded, self.crowded) = (true, None);
-            }
-        }
-        self.overloaded.then_some(limit as u64)
+        let limit = (self.rate.0 * self.wait.as_secs_f64()).max(PENDING_MIN);
+        let pending = pending as f64;
+        let calm = !refused && pending <= limit / 2.0;
+        self.crowd.judge(at, pending > limit, calm).then_some(limit as u64)
     }
 }
 

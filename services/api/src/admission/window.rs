@@ -10,13 +10,10 @@ use std::time::Duration;
 
 use hatch_eventstore::Position;
 
-/// The rate is a mean over about so long: a slow commit is no change of pace.
-const MEMORY: Duration = Duration::from_secs(1);
-/// More than the wait aimed for is admitted for so long, up to [`Rules::burst`] or [`SURGE`].
-const PATIENCE: Duration = Duration::from_secs(2);
-/// A queue that refused nobody for so long and is half empty may have bursts again.
-const CALM: Duration = Duration::from_secs(2);
-/// How far beyond the wait aimed for a queue may fill while it is not known to be overloaded.
+use super::crowd::{Crowd, Rate};
+
+/// How far beyond the wait aimed for a queue may fill while it is not known to be overloaded, if
+/// that is more than [`Rules::burst`].
 const SURGE: f64 = 1.5;
 /// Messages that may wait in any case: below it a share is too small to be measured.
 const WAITING_MIN: f64 = 16.0;
@@ -102,14 +99,10 @@ pub(super) struct Window {
     marks: VecDeque<Mark>,
     done: Option<Done>,
     /// Messages of this process that the queue ends a second.
-    rate: f64,
+    rate: Rate,
     /// Positions that it passes a second, whosever they are.
-    pace: f64,
-    /// Since when more waits than is aimed for.
-    crowded: Option<Duration>,
-    /// Since when there is room to spare, once the queue was found overloaded.
-    calm: Option<Duration>,
-    overloaded: bool,
+    pace: Rate,
+    crowd: Crowd,
 }
 
 impl Window {
@@ -118,11 +111,9 @@ impl Window {
             rules,
             marks: VecDeque::new(),
             done: None,
-            rate: 0.0,
-            pace: 0.0,
-            crowded: None,
-            calm: None,
-            overloaded: false,
+            rate: Rate::new(),
+            pace: Rate::new(),
+            crowd: Crowd::new(),
         }
     }
 
@@ -130,30 +121,27 @@ impl Window {
     pub(super) fn look(&mut self, sight: Sight) -> Room {
         self.mark(sight);
         let Some(position) = sight.done else {
-            (self.done, self.crowded, self.calm, self.overloaded) = (None, None, None, false);
+            (self.done, self.crowd) = (None, Crowd::new());
             return Room::UNLIMITED;
         };
         let messages = self.admitted_by(position);
         self.measure(Done { at: sight.at, position, messages });
         let waiting = (sight.admitted as f64 - messages).max(0.0);
-        let share = self.rate * self.rules.wait.as_secs_f64();
+        let share = self.rate.0 * self.rules.wait.as_secs_f64();
         let aim = (share + self.equal_part()).max(WAITING_MIN);
-        self.judge(sight, waiting, aim);
-        let limit = if self.overloaded {
+        let too_many = waiting > aim.max(CROWD_MIN);
+        let calm = !sight.refused && waiting <= aim / 2.0;
+        let limit = if self.crowd.judge(sight.at, too_many, calm) {
             aim
         } else {
             (share * SURGE).max(self.rules.burst as f64).max(aim)
-        };
-        let seconds = |messages: f64| {
-            Duration::try_from_secs_f64(messages / self.rate.max(f64::MIN_POSITIVE))
-                .unwrap_or(Duration::MAX)
         };
         Room {
             admitted_max: Some((messages + limit) as u64),
             waiting: waiting as u64,
             waiting_max: Some(limit as u64),
-            wait: if waiting < 1.0 { Duration::ZERO } else { seconds(waiting) },
-            retry_after: seconds((waiting - limit).max(0.0)),
+            wait: if waiting < 1.0 { Duration::ZERO } else { self.rate.time(waiting) },
+            retry_after: self.rate.time((waiting - limit).max(0.0)),
         }
     }
 
@@ -191,35 +179,13 @@ impl Window {
         if let Some(last) = self.done
             && let Some(passed) = now.at.checked_sub(last.at).filter(|passed| !passed.is_zero())
         {
-            let seconds = passed.as_secs_f64();
-            let weight = 1.0 - (-seconds / MEMORY.as_secs_f64()).exp();
-            let messages = (now.messages - last.messages).max(0.0) / seconds;
-            let positions = (now.position.0 - last.position.0).max(0) as f64 / seconds;
-            self.rate += (messages - self.rate) * weight;
-            self.pace += (positions - self.pace) * weight;
+            self.rate.add((now.messages - last.messages).max(0.0), passed);
+            self.pace.add((now.position.0 - last.position.0).max(0) as f64, passed);
         }
         self.done = Some(now);
     }
 
     fn equal_part(&self) -> f64 {
-        self.pace * self.rules.wait.as_secs_f64() * EQUAL_PART
-    }
-
-    /// Whether the queue is overloaded: too much has been waiting for a while, and it has not been
-    /// calm since.
-    fn judge(&mut self, Sight { at, refused, .. }: Sight, waiting: f64, aim: f64) {
-        let lasts = |since: Option<Duration>, long| since.is_some_and(|since| at >= since + long);
-        if self.overloaded {
-            let calm = !refused && waiting <= aim / 2.0;
-            self.calm = calm.then(|| self.calm.unwrap_or(at));
-            if lasts(self.calm, CALM) {
-                (self.overloaded, self.crowded, self.calm) = (false, None, None);
-            }
-        } else {
-            self.crowded = (waiting > aim.max(CROWD_MIN)).then(|| self.crowded.unwrap_or(at));
-            if lasts(self.crowded, PATIENCE) {
-                (self.overloaded, self.crowded) = (true, None);
-            }
-        }
+        self.pace.0 * self.rules.wait.as_secs_f64() * EQUAL_PART
     }
 }

@@ -119,7 +119,6 @@ impl Sources {
             }
         }
         let [waiting, waiting_max, wait] = samples;
-        let gauge = |name, help, values| Metric { name, help, values: Values::Gauge(values) };
         [
             Metric {
                 name: "hatch_admission_admitted",
@@ -231,7 +230,6 @@ impl Sources {
                 }
             }
         }
-        let gauge = |name, help, values| Metric { name, help, values: Values::Gauge(values) };
         [
             gauge("hatch_relay_leader", "Whether this relay publishes, 1 or 0", leader),
             gauge(
@@ -276,7 +274,6 @@ impl Sources {
             }
         }
         let [position, events, waited, halted] = samples;
-        let gauge = |name, help, values| Metric { name, help, values: Values::Gauge(values) };
         [
             gauge("hatch_projection_position", "The projection's checkpoint", position),
             gauge("hatch_projection_lag_events", "Events that it has yet to apply", events),
@@ -334,6 +331,11 @@ impl Sources {
             gauge("hatch_pool_waiting", "Reads that wait for a connection", status.waiting),
         ]
     }
+}
+
+/// A gauge with these samples.
+const fn gauge(name: &'static str, help: &'static str, values: Samples<f64>) -> Metric {
+    Metric { name, help, values: Values::Gauge(values) }
 }
 
 fn labelled(label: &'static str, family: &Family<&'static str, Counter>) -> Values {
