@@ -1,6 +1,7 @@
 //! Following the log: subscriptions, the feed, and the head.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
@@ -55,6 +56,27 @@ async fn the_head_is_seen_as_it_moves() {
     append(&appender, 2).await;
     soon(head.wait_for(|head| *head == Position(5))).await.expect("the watch lives");
     assert_eq!(watch.current(), Position(5));
+}
+
+#[tokio::test]
+async fn whoever_holds_hints_hears_what_the_log_is_not_asked_for() {
+    let database = database().await;
+    let watch = head(&database);
+    let mut head = watch.subscribe();
+    let _hints = watch.hints();
+    // No event is there, so only the hint itself can say so; until it is listened for, it is lost.
+    let client = database.connect().await;
+    let heard = async {
+        loop {
+            client.batch_execute("NOTIFY hatch_head, '7'").await.expect("anybody may");
+            let hint = head.wait_for(|head| *head == Position(7));
+            if let Ok(seen) = tokio::time::timeout(Duration::from_millis(20), hint).await {
+                seen.expect("the watch lives");
+                return;
+            }
+        }
+    };
+    soon(heard).await;
 }
 
 #[tokio::test]
@@ -227,7 +249,7 @@ async fn a_batch_that_nobody_waited_for_comes_the_next_time() {
             seen.extend(batch.expect("nothing to halt for").iter().map(|e| e.position.0));
             continue;
         }
-        let patience = std::time::Duration::from_millis(5);
+        let patience = Duration::from_millis(5);
         if let Ok(batch) = tokio::time::timeout(patience, next).await {
             seen.extend(batch.expect("nothing to halt for").iter().map(|e| e.position.0));
         }
