@@ -68,7 +68,7 @@ async fn schedule(hatch: &Hatch, wait: TimeDelta) -> (String, DateTime<Utc>) {
         metadata: BTreeMap::new(),
         at,
     };
-    execute(hatch, &id, &MessageCommand::Request(request)).await.expect("requested");
+    execute(hatch, &id, &MessageCommand::Request(request.into())).await.expect("requested");
     (id, at + wait)
 }
 

@@ -58,13 +58,14 @@ const TABLES: [&str; 14] = [
 ];
 
 /// A part of each statement that must have been seen: without it the test would prove nothing of it.
-const STATEMENTS: [&str; 33] = [
+const STATEMENTS: [&str; 34] = [
     // The log.
     "FROM es.streams WHERE stream_id = ANY($1)",
     "FROM es.commands WHERE command_key = ANY($1)",
     "FROM es.commands WHERE command_key = $1",
     "INSERT INTO es.events",
     "INSERT INTO es.streams",
+    "UPDATE es.streams",
     "INSERT INTO es.commands",
     "FROM es.events WHERE stream_id = ANY($1) AND tenant_id = ANY($2)",
     "FROM es.events WHERE position > $1 ORDER BY position",

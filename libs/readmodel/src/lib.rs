@@ -27,7 +27,9 @@ mod waiting;
 pub use checkpoints::slowest_moving;
 pub use error::{Error, MaintenanceError};
 pub use migrations::SCHEMA;
-pub use projection::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX, Projection, contact_id};
+pub use projection::{
+    Direction, LastMessage, PREVIEW_CHARACTERS_MAX, Projection, Young, contact_id,
+};
 pub use query::{
     Conversation, ConversationFilter, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Message,
     MessageFilter, Moment, MomentError, Page, PageError, ProjectionState, ProjectionStatus,

@@ -13,9 +13,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::http::{HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
 use tokio::net::{TcpListener, TcpStream};
@@ -89,23 +86,13 @@ impl Drain {
     }
 
     /// Answers what takes longer than the end allows.
-    pub(crate) async fn in_time(self, request: Request, next: Next) -> Response {
+    pub(crate) async fn in_time(&self, answer: impl Future<Output = Response>) -> Response {
         let detail = "this process is shutting down: repeat the request with the same \
              Idempotency-Key";
-        match self.overdue.run_until_cancelled_owned(next.run(request)).await {
+        match self.overdue.run_until_cancelled(answer).await {
             Some(response) => response,
             None => Problem::unavailable(detail).into_response(),
         }
-    }
-
-    /// Has the client come back by another connection, once the end has begun.
-    pub(crate) async fn closing(self, request: Request, next: Next) -> Response {
-        let mut response = next.run(request).await;
-        if self.has_begun() {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-        }
-        response
     }
 }
 

@@ -1,10 +1,10 @@
-//! The outermost layer: names each request, begins its trace, logs and counts it once, and gives every
-//! error its body.
+//! What every request goes through: it is named, its body limited, its trace begun; it is logged and
+//! counted once, every error has its body, and it ends with the process.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -15,6 +15,8 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::Problem;
+use crate::drain::Drain;
+use crate::extract::BODY_BYTES_MAX;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -43,15 +45,23 @@ pub struct RouteStats {
     pub seconds: Family<&'static str, Histogram>,
 }
 
-/// Takes the client's `X-Request-Id` if it is sane, else `new_id`; answers with it, on errors too.
+/// What the outermost layer works with.
+pub(crate) struct Outermost {
+    pub(crate) new_id: fn() -> Uuid,
+    pub(crate) stats: Arc<RequestStats>,
+    pub(crate) drain: Drain,
+}
+
+/// Takes the client's `X-Request-Id` if it is sane, else a new one; answers with it, on errors too.
 /// The trace is the client's, by its `traceparent`, else a new one where traces are exported.
 pub(crate) async fn layer(
-    request: Request,
+    State(outermost): State<Arc<Outermost>>,
+    mut request: Request,
     next: Next,
-    new_id: Uuid,
-    stats: Arc<RequestStats>,
 ) -> Response {
-    let id = client_id(&request).unwrap_or_else(|| new_id.to_string());
+    let Outermost { new_id, stats, drain } = &*outermost;
+    DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
+    let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     let method = method_name(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
@@ -64,7 +74,7 @@ pub(crate) async fn layer(
     } else {
         span!("request", otel.kind = "server", request_id = %id, method, route, status = Empty)
     };
-    let answered = async { (next.run(request).await, trace::current_trace_id()) };
+    let answered = async { (drain.in_time(next.run(request)).await, trace::current_trace_id()) };
     let answered = trace::within(traced.clone(), traceparent.as_deref(), answered);
     let (response, trace_id) = answered.instrument(lines).await;
     let mut response = with_body(response, &id);
@@ -84,6 +94,10 @@ pub(crate) async fn layer(
     );
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
+    }
+    if drain.has_begun() {
+        // The client comes back by another connection.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

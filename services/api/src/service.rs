@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::drain::{Drain, DrainListener};
-use crate::extract::BODY_BYTES_MAX;
 use crate::openapi;
-use crate::request::{self, RequestStats};
+use crate::request::{self, Outermost, RequestStats};
 use crate::stall::StallListener;
 
 /// How long a client may take nothing of an answer that waits for it.
@@ -26,14 +24,9 @@ pub fn app(
     stats: Arc<RequestStats>,
     drain: &Drain,
 ) -> Router {
-    let named =
-        move |request, next: Next| request::layer(request, next, new_id(), Arc::clone(&stats));
-    let (timed, closing) = (drain.clone(), drain.clone());
-    openapi::complete_methods(routes)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(from_fn(move |request, next| timed.clone().in_time(request, next)))
-        .layer(from_fn(named))
-        .layer(from_fn(move |request, next| closing.clone().closing(request, next)))
+    // One layer: each costs every request a copy of all that lies within it.
+    let outermost = Arc::new(Outermost { new_id, stats, drain: drain.clone() });
+    openapi::complete_methods(routes).layer(from_fn_with_state(outermost, request::layer))
 }
 
 /// Serves `app` until the end of `drain`. A client that takes nothing of its answer for thirty seconds

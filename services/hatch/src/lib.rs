@@ -18,6 +18,7 @@ pub mod roles;
 pub mod settings;
 pub mod supervise;
 pub mod telemetry;
+pub mod threads;
 pub mod up;
 pub mod with_servers;
 

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser;
 use hatch::cli::Cli;
 
@@ -9,9 +10,12 @@ use hatch::cli::Cli;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    hatch::run(Cli::parse()).await.unwrap_or_else(|error| {
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ran = hatch::threads::runtime(&cli)
+        .context("failed to start threads")
+        .and_then(|runtime| runtime.block_on(hatch::run(cli)));
+    ran.unwrap_or_else(|error| {
         hatch::output::error(&error);
         ExitCode::FAILURE
     })

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use deadpool_postgres::Object;
 use hatch_eventstore::{Checkpoint, LogError, Position, RecordedEvent, Subscription};
-use hatch_readmodel::{Error, Projection};
-use tokio::time::sleep;
+use hatch_readmodel::{Error, Projection, Young};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{Config, Deps};
 
@@ -16,6 +16,13 @@ const TRIES_MAX: usize = 3;
 
 /// The pause between two tries.
 const TRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// A page of so many events is one of many: more come while it is applied.
+const BUSY_EVENTS: usize = 32;
+
+/// The least time from one such page to the next. A page costs much the same however few events it
+/// has, and several events of one message in it are one row.
+const BUSY_PACE: Duration = Duration::from_millis(30);
 
 /// Waits while PostgreSQL is away: from the first, doubling, to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -73,6 +80,7 @@ impl Worker {
         let mut client = self.deps.pool.get().await.map_err(|e| Stop::Unavailable(e.into()))?;
         let mut checkpoint =
             self.projection.checkpoint(&client).await.map_err(Stop::Unavailable)?;
+        let mut young = Young::default();
         let mut subscription = Subscription::new(
             self.deps.log.clone(),
             &self.deps.head,
@@ -85,8 +93,13 @@ impl Worker {
                 Ok(page) => page,
                 Err(error) => return Err(self.damaged(&checkpoint, error).await),
             };
-            checkpoint = self.apply(&mut client, checkpoint, &page).await?;
+            let begun = Instant::now();
+            checkpoint = self.apply(&mut client, checkpoint, &page, &mut young).await?;
             self.backoff = BACKOFF.0;
+            // A full page means that the projection is behind: it hurries.
+            if (BUSY_EVENTS..self.config.page_events_max).contains(&page.len()) {
+                sleep_until(begun + BUSY_PACE).await;
+            }
         }
     }
 
@@ -114,15 +127,16 @@ impl Worker {
         client: &mut Object,
         mut checkpoint: Checkpoint,
         page: &[Arc<RecordedEvent>],
+        young: &mut Young,
     ) -> Result<Checkpoint, Stop> {
-        let refusal = match self.projection.advance(client, &checkpoint, page).await {
+        let refusal = match self.projection.advance(client, &checkpoint, page, young).await {
             Ok(advanced) => return Ok(advanced),
             Err(error) => Stop::unless_refused(error)?,
         };
         let projection = self.projection.name();
         tracing::warn!(projection, error = &refusal as &dyn std::error::Error, "page refused");
         for event in page {
-            checkpoint = self.apply_one(client, &checkpoint, event).await?;
+            checkpoint = self.apply_one(client, &checkpoint, event, young).await?;
         }
         Ok(checkpoint)
     }
@@ -132,11 +146,12 @@ impl Worker {
         client: &mut Object,
         checkpoint: &Checkpoint,
         event: &Arc<RecordedEvent>,
+        young: &mut Young,
     ) -> Result<Checkpoint, Stop> {
         let page = std::slice::from_ref(event);
         let mut tries = 1;
         loop {
-            let refusal = match self.projection.advance(client, checkpoint, page).await {
+            let refusal = match self.projection.advance(client, checkpoint, page, young).await {
                 Ok(advanced) => return Ok(advanced),
                 Err(error) => Stop::unless_refused(error)?,
             };

@@ -1,5 +1,7 @@
 //! What can be asked of a message, and why it may be refused.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -10,7 +12,7 @@ use super::status::Status;
 #[derive(Debug, Clone)]
 pub enum MessageCommand {
     /// Send a new message. The request was validated at the edge.
-    Request(MessageRequested),
+    Request(Arc<MessageRequested>),
     /// Claim the next attempt.
     StartAttempt(StartAttempt),
     /// Say what came of a claimed attempt.

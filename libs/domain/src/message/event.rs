@@ -3,6 +3,7 @@
 //! field that may be absent, and then means what its absence meant before, joins an existing version.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -356,17 +357,17 @@ pub struct RetryRequested {
 }
 
 macro_rules! message_events {
-    ($($name:ident),+ $(,)?) => {
+    ($($name:ident: $held:ty),+ $(,)?) => {
         /// Every event of a message's stream.
         #[derive(Debug, Clone, PartialEq)]
         #[expect(missing_docs, reason = "each variant carries the documented type of its name")]
         pub enum MessageEvent {
-            $($name($name),)+
+            $($name($held),)+
         }
 
         $(impl From<$name> for MessageEvent {
             fn from(event: $name) -> Self {
-                Self::$name(event)
+                Self::$name(event.into())
             }
         })+
 
@@ -388,7 +389,7 @@ macro_rules! message_events {
 
             fn encode(&self) -> String {
                 let encoded = match self {
-                    $(Self::$name(event) => serde_json::to_string(event),)+
+                    $(Self::$name(event) => serde_json::to_string::<$name>(event),)+
                 };
                 encoded.expect("string-keyed structs always serialise")
             }
@@ -399,7 +400,7 @@ macro_rules! message_events {
                 payload: &str,
             ) -> Result<Self, DecodeError> {
                 let decoded = match (event_type, schema_version) {
-                    $((stringify!($name), 1) => serde_json::from_str(payload).map(Self::$name),)+
+                    $((stringify!($name), 1) => serde_json::from_str::<$name>(payload).map(Into::into),)+
                     _ => {
                         return Err(DecodeError::Unknown {
                             event_type: event_type.to_owned(),
@@ -417,19 +418,20 @@ macro_rules! message_events {
     };
 }
 
+// What was asked for is shared: it is the largest by far, and each state of the message holds it.
 message_events![
-    MessageRequested,
-    SendAttempted,
-    MessageSent,
-    SendFailed,
-    SendInDoubt,
-    AttemptAbandoned,
-    MessageFailed,
-    MessageDelivered,
-    MessageUndelivered,
-    MessageReceived,
-    MessageRead,
-    MessageCanceled,
-    MessageDeferred,
-    RetryRequested,
+    MessageRequested: Arc<MessageRequested>,
+    SendAttempted: SendAttempted,
+    MessageSent: MessageSent,
+    SendFailed: SendFailed,
+    SendInDoubt: SendInDoubt,
+    AttemptAbandoned: AttemptAbandoned,
+    MessageFailed: MessageFailed,
+    MessageDelivered: MessageDelivered,
+    MessageUndelivered: MessageUndelivered,
+    MessageReceived: MessageReceived,
+    MessageRead: MessageRead,
+    MessageCanceled: MessageCanceled,
+    MessageDeferred: MessageDeferred,
+    RetryRequested: RetryRequested,
 ];

@@ -12,6 +12,8 @@ pub mod status;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -68,7 +70,7 @@ pub struct Message {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Origin {
-    Requested(MessageRequested),
+    Requested(Arc<MessageRequested>),
     Received(MessageReceived),
 }
 
@@ -102,7 +104,7 @@ impl Message {
 
     /// What was asked for; none for an inbound message.
     #[must_use]
-    pub const fn requested(&self) -> Option<&MessageRequested> {
+    pub fn requested(&self) -> Option<&MessageRequested> {
         match &self.origin {
             Some(Origin::Requested(request)) => Some(request),
             _ => None,
@@ -408,7 +410,9 @@ impl Decider for Message {
             MessageCommand::Request(_) | MessageCommand::Receive(_) if self.origin.is_some() => {
                 Err(MessageRejection::Exists)
             }
-            MessageCommand::Request(request) => Ok(vec![request.clone().into()]),
+            MessageCommand::Request(request) => {
+                Ok(vec![MessageEvent::MessageRequested(request.clone())])
+            }
             MessageCommand::Receive(received) => Ok(vec![received.clone().into()]),
             MessageCommand::StartAttempt(start) => self.start_attempt(start),
             MessageCommand::RecordOutcome(record) => self.record_outcome(record),

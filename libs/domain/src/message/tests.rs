@@ -184,14 +184,14 @@ fn execute(message: Message, command: &MessageCommand) -> (Message, Vec<MessageE
 #[test]
 fn a_request_begins_the_stream_and_waits() {
     let given_nothing = given(&[]);
-    let events = given_nothing.when(MessageCommand::Request(request()));
+    let events = given_nothing.when(MessageCommand::Request(request().into()));
     assert_eq!(events, Ok(vec![request().into()]));
     assert_eq!(given(&[request().into()]).status(), Status::Queued);
 }
 
 #[test]
 fn a_message_is_requested_once() {
-    let again = given(&[request().into()]).when(MessageCommand::Request(request()));
+    let again = given(&[request().into()]).when(MessageCommand::Request(request().into()));
     assert_eq!(again, Err(MessageRejection::Exists));
 }
 

@@ -37,7 +37,9 @@ pub(crate) struct Plan<'a> {
     pub(crate) outcomes: Vec<Result<Appended, AppendError>>,
     /// The events to insert, in order of their dense positions.
     pub(crate) events: Vec<PlannedEvent<'a>>,
-    /// The streams to write, with their new versions.
+    /// The streams that begin, with their versions.
+    pub(crate) new_streams: Vec<(Uuid, StreamState)>,
+    /// The others that are written, with their new versions.
     pub(crate) streams: Vec<(Uuid, StreamState)>,
     /// The keys to record.
     pub(crate) commands: Vec<(CommandKey, Position, Position)>,
@@ -71,6 +73,7 @@ pub(crate) fn plan<'a>(
     let mut plan = Plan {
         outcomes: Vec::new(),
         events: Vec::new(),
+        new_streams: Vec::new(),
         streams: Vec::new(),
         commands: Vec::new(),
         side_rows: BTreeMap::new(),
@@ -131,6 +134,7 @@ fn accept<'a>(append: &'a Append, state: &mut LogState, plan: &mut Plan<'a>) -> 
             .streams
             .entry(write.stream_id)
             .or_insert(StreamState { tenant_id: write.tenant_id, version: 0 });
+        let written = if stream.version == 0 { &mut plan.new_streams } else { &mut plan.streams };
         for event in &write.events {
             stream.version += 1;
             state.head = state.head.next();
@@ -142,7 +146,7 @@ fn accept<'a>(append: &'a Append, state: &mut LogState, plan: &mut Plan<'a>) -> 
                 event,
             });
         }
-        plan.streams.push((write.stream_id, *stream));
+        written.push((write.stream_id, *stream));
     }
     for side in &append.side_rows {
         plan.side_rows.entry(side.table.name).or_default().push(side);

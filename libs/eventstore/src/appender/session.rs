@@ -66,9 +66,13 @@ const INSERT_EVENTS: &str = "INSERT INTO es.events (position, stream_id, version
      $7::smallint[], $8::text[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[]) \
      AS e(position, stream_id, version, tenant_id, event_id, type, schema_version, aggregate, \
      conversation_id, channel, priority, metadata, payload)";
-const UPSERT_STREAMS: &str = "INSERT INTO es.streams (stream_id, tenant_id, version) \
-     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) \
-     ON CONFLICT (stream_id) DO UPDATE SET version = EXCLUDED.version";
+/// Under the lock it is known which streams there are. Telling them apart is cheaper than an INSERT
+/// that looks for each whether it is there.
+const INSERT_STREAMS: &str = "INSERT INTO es.streams (stream_id, tenant_id, version) \
+     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[])";
+const UPDATE_STREAMS: &str = "UPDATE es.streams AS s SET version = u.version \
+     FROM unnest($1::uuid[], $2::bigint[]) AS u(stream_id, version) \
+     WHERE s.stream_id = u.stream_id";
 const INSERT_COMMANDS: &str = "INSERT INTO es.commands \
      (command_key, request_hash, first_position, last_position, at) \
      SELECT k, h, f, l, $5::timestamptz \
@@ -95,7 +99,8 @@ struct Statements {
     streams: Statement,
     commands: Statement,
     insert_events: Statement,
-    upsert_streams: Statement,
+    insert_streams: Statement,
+    update_streams: Statement,
     insert_commands: Statement,
     notify: Statement,
     event_at: Statement,
@@ -158,7 +163,8 @@ impl Session {
             STREAMS,
             COMMANDS,
             INSERT_EVENTS,
-            UPSERT_STREAMS,
+            INSERT_STREAMS,
+            UPDATE_STREAMS,
             INSERT_COMMANDS,
             NOTIFY,
             EVENT_AT,
@@ -172,12 +178,13 @@ impl Session {
                 streams,
                 commands,
                 insert_events,
-                upsert_streams,
+                insert_streams,
+                update_streams,
                 insert_commands,
                 notify,
                 event_at,
             ],
-        ) = <[Statement; 9]>::try_from(prepared)
+        ) = <[Statement; 10]>::try_from(prepared)
         else {
             unreachable!("one statement for each text")
         };
@@ -187,7 +194,8 @@ impl Session {
             streams,
             commands,
             insert_events,
-            upsert_streams,
+            insert_streams,
+            update_streams,
             insert_commands,
             notify,
             event_at,
@@ -330,16 +338,17 @@ impl Session {
 
     async fn write(&self, plan: &Plan<'_>, begun: &Begun) -> Result<(), Failure> {
         // Sent in this order, COMMIT last; join! polls its futures in order.
-        let (events, streams, commands, side_rows, notified, committed) = futures::join!(
+        let (events, begun_streams, streams, commands, side_rows, notified, committed) = futures::join!(
             self.insert_events(plan, begun),
-            self.upsert_streams(plan),
+            self.insert_streams(plan),
+            self.update_streams(plan),
             self.insert_commands(plan, begun),
             self.insert_side_rows(plan),
             self.notify(plan),
             self.connection.batch_execute("COMMIT"),
         );
         let mut counted = true;
-        for right in [events, streams, commands, side_rows, notified] {
+        for right in [events, begun_streams, streams, commands, side_rows, notified] {
             counted &= right.map_err(written)?;
         }
         committed.map_err(committing)?;
@@ -386,12 +395,18 @@ impl Session {
         self.execute(&self.statements.insert_events, &parameters, events.len()).await
     }
 
-    async fn upsert_streams(&self, plan: &Plan<'_>) -> Result<bool, Error> {
-        let ids: Vec<Uuid> = plan.streams.iter().map(|(id, _)| *id).collect();
-        let tenants: Vec<Uuid> = plan.streams.iter().map(|(_, s)| s.tenant_id).collect();
-        let versions: Vec<i64> = plan.streams.iter().map(|(_, s)| s.version).collect();
-        let statement = &self.statements.upsert_streams;
+    async fn insert_streams(&self, plan: &Plan<'_>) -> Result<bool, Error> {
+        let ids: Vec<Uuid> = plan.new_streams.iter().map(|(id, _)| *id).collect();
+        let tenants: Vec<Uuid> = plan.new_streams.iter().map(|(_, s)| s.tenant_id).collect();
+        let versions: Vec<i64> = plan.new_streams.iter().map(|(_, s)| s.version).collect();
+        let statement = &self.statements.insert_streams;
         self.execute(statement, &[&ids, &tenants, &versions], ids.len()).await
+    }
+
+    async fn update_streams(&self, plan: &Plan<'_>) -> Result<bool, Error> {
+        let ids: Vec<Uuid> = plan.streams.iter().map(|(id, _)| *id).collect();
+        let versions: Vec<i64> = plan.streams.iter().map(|(_, s)| s.version).collect();
+        self.execute(&self.statements.update_streams, &[&ids, &versions], ids.len()).await
     }
 
     async fn insert_commands(&self, plan: &Plan<'_>, begun: &Begun) -> Result<bool, Error> {

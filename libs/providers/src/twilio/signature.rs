@@ -1,9 +1,6 @@
 //! Twilio's request signature: HMAC-SHA1 of the URL and the sorted form parameters
 //! (<https://www.twilio.com/docs/usage/webhooks/webhooks-security>).
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hmac::{Hmac, Mac};
 use http::header::CONTENT_TYPE;
@@ -56,16 +53,13 @@ pub(super) fn is_form(request: &RawRequest) -> bool {
 /// The parameters as they are signed: keys in byte order, each followed by its distinct values in
 /// byte order, with nothing in between.
 fn joined(body: &[u8]) -> String {
-    let mut params: BTreeMap<Cow<'_, str>, BTreeSet<Cow<'_, str>>> = BTreeMap::new();
-    for (key, value) in form_urlencoded::parse(body) {
-        params.entry(key).or_default().insert(value);
-    }
+    let mut params: Vec<_> = form_urlencoded::parse(body).collect();
+    params.sort_unstable();
+    params.dedup();
     let mut text = String::with_capacity(body.len());
-    for (key, values) in &params {
-        for value in values {
-            text.push_str(key);
-            text.push_str(value);
-        }
+    for (key, value) in &params {
+        text.push_str(key);
+        text.push_str(value);
     }
     text
 }

@@ -1,7 +1,6 @@
 //! Receipts and inbound messages, which Twilio posts as forms to one URL.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use bytes::Bytes;
 use hatch_domain::address::Address;
@@ -80,13 +79,14 @@ impl Webhook for TwilioWebhook {
     }
 }
 
-/// The fields of a webhook.
-struct Form<'a>(HashMap<Cow<'a, str>, Cow<'a, str>>);
+/// The fields of a webhook, some dozen.
+struct Form<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl Form<'_> {
-    /// A field that is there and not empty.
+    /// A field that is there and not empty; the last of its name.
     fn get(&self, field: &str) -> Option<&str> {
-        self.0.get(field).map(AsRef::as_ref).filter(|value: &&str| !value.is_empty())
+        let (_, value) = self.0.iter().rfind(|(name, _)| name == field)?;
+        Some(value.as_ref()).filter(|value| !value.is_empty())
     }
 
     fn required(&self, field: &'static str) -> Result<&str, NotUnderstood> {

@@ -51,10 +51,19 @@ fn fact(recorded: &RecordedEvent) -> Result<MessageFact, Error> {
     })
 }
 
-/// The messages whose rows exist already and that `facts` go on with.
-pub(crate) fn messages_to_load(facts: &[MessageFact]) -> Vec<Uuid> {
+impl MessageFact {
+    pub(crate) const fn message_id(&self) -> MessageId {
+        self.message_id
+    }
+}
+
+/// The messages whose rows exist already and that `facts` go on with, without those that are `known`.
+pub(crate) fn messages_to_load(
+    facts: &[MessageFact],
+    known: &BTreeMap<MessageId, StateRow>,
+) -> Vec<Uuid> {
     let mut first_seen: BTreeMap<Uuid, i64> = BTreeMap::new();
-    for fact in facts {
+    for fact in facts.iter().filter(|fact| !known.contains_key(&fact.message_id)) {
         first_seen.entry(fact.message_id.0).or_insert(fact.version);
     }
     first_seen

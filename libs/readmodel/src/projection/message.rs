@@ -80,7 +80,7 @@ impl MessageContent {
         tenant_id: TenantId,
     ) -> Option<Self> {
         let begun = match event {
-            MessageEvent::MessageRequested(requested) => Begun::from(requested),
+            MessageEvent::MessageRequested(requested) => Begun::from(&**requested),
             MessageEvent::MessageReceived(received) => Begun::from(received),
             _ => return None,
         };

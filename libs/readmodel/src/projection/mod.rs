@@ -7,12 +7,14 @@ mod store;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod young;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use deadpool_postgres::{Object, Transaction};
 use futures::try_join;
+use hatch_domain::ids::MessageId;
 use hatch_eventstore::{Checkpoint, Position, RecordedEvent};
 
 pub(crate) use conversation::ConversationRow;
@@ -23,6 +25,7 @@ pub use message::{Direction, contact_id};
 pub(crate) use message::{MessageContent, MessageState, storable};
 pub(crate) use store::Target;
 pub(crate) use tables::Tables;
+pub use young::Young;
 
 use crate::Error;
 
@@ -128,7 +131,8 @@ impl Projection {
     /// them, in one transaction; returns where it then is.
     ///
     /// The checkpoint is moved first, by compare-and-set. That locks it, so a second projector waits
-    /// here, finds it moved, and has changed nothing.
+    /// here, finds it moved, and has changed nothing. `young` is what is remembered of the pages that
+    /// the caller applied before this one, without anybody else's in between.
     ///
     /// # Errors
     /// One that [is fenced](Error::is_fenced) then. [`Error::Undecodable`] or [`Error::Misplaced`]
@@ -140,6 +144,7 @@ impl Projection {
         client: &mut Object,
         checkpoint: &Checkpoint,
         page: &[Arc<RecordedEvent>],
+        young: &mut Young,
     ) -> Result<Checkpoint, Error> {
         check_contiguous(checkpoint.position, page)?;
         let Some(last) = page.last() else {
@@ -148,16 +153,20 @@ impl Projection {
         match self {
             Self::Messages => {
                 let facts = fold::message_facts(page)?;
+                let known = young.take(&facts);
+                let remembered: Vec<MessageId> = known.keys().copied().collect();
                 store::prepare(client).await?;
                 let transaction = client.transaction().await?;
                 let target = Target { tables: Tables::Live, transaction: &transaction };
                 let ((), advanced, rows) = try_join!(
                     apply_settings(&transaction),
                     move_to(checkpoint, &transaction, last),
-                    store::load(target, &facts),
+                    store::load(target, &facts, known),
                 )?;
-                store::write(target, &rows.after(&facts)?).await?;
+                let rows = rows.after(&facts)?;
+                store::write(target, &rows).await?;
                 transaction.commit().await?;
+                young.keep(rows, &remembered);
                 Ok(advanced)
             }
         }
@@ -177,7 +186,7 @@ impl Projection {
         match self {
             Self::Messages => {
                 let facts = fold::message_facts(page)?;
-                let rows = store::load(target, &facts).await?;
+                let rows = store::load(target, &facts, BTreeMap::new()).await?;
                 store::write(target, &rows.after(&facts)?).await
             }
         }
@@ -196,7 +205,7 @@ impl Projection {
         match self {
             Self::Messages => {
                 let facts = fold::message_facts(events)?;
-                let states = store::load_states(target, &facts).await?;
+                let states = store::load_states(target, &facts, BTreeMap::new()).await?;
                 let rows = Rows { states, ..Rows::default() }.messages_after(&facts)?;
                 store::write_messages(target, &rows).await?;
                 Ok(Rows { states: BTreeMap::new(), ..rows })

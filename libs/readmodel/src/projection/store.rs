@@ -121,21 +121,29 @@ pub(crate) async fn prepare(client: &Object) -> Result<(), Error> {
     Ok(())
 }
 
-/// The rows that exist of what `facts` change.
-pub(crate) async fn load(target: Target<'_>, facts: &[MessageFact]) -> Result<Rows, Error> {
+/// The rows that exist of what `facts` change, with those of messages that are `known`.
+pub(crate) async fn load(
+    target: Target<'_>,
+    facts: &[MessageFact],
+    known: BTreeMap<MessageId, StateRow>,
+) -> Result<Rows, Error> {
     let ids = conversations_to_load(facts);
     let (states, conversations) =
-        try_join!(load_states(target, facts), load_conversations(target, &ids))?;
+        try_join!(load_states(target, facts, known), load_conversations(target, &ids))?;
     Ok(Rows { states, conversations, ..Rows::default() })
 }
 
-/// Where the messages stand that `facts` go on with.
+/// Where the messages stand that `facts` go on with; some are `known`.
 pub(crate) async fn load_states(
     target: Target<'_>,
     facts: &[MessageFact],
+    known: BTreeMap<MessageId, StateRow>,
 ) -> Result<BTreeMap<MessageId, StateRow>, Error> {
-    let rows = query(target, LOAD_STATES, &messages_to_load(facts)).await?;
-    rows.iter().map(|row| Ok((MessageId(row.try_get("id")?), state_row(row)?))).collect()
+    let mut states = known;
+    for row in query(target, LOAD_STATES, &messages_to_load(facts, &states)).await? {
+        states.insert(MessageId(row.try_get("id")?), state_row(&row)?);
+    }
+    Ok(states)
 }
 
 /// Those of the conversations `ids` that exist.

@@ -1,5 +1,6 @@
 //! The fold, given a history: no database.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hatch_domain::address::Address;
@@ -324,7 +325,8 @@ fn only_rows_that_can_exist_are_loaded() {
     history.record(TENANT, 1, attempted(1));
     history.record(TENANT, 2, attempted(1));
     let facts = message_facts(&history.events[1..]).expect("lawful");
-    assert_eq!(messages_to_load(&facts), [id(1).0], "message 2 begins in this page");
+    let unknown = messages_to_load(&facts, &BTreeMap::new());
+    assert_eq!(unknown, [id(1).0], "message 2 begins in this page");
     assert_eq!(conversations_to_load(&facts).len(), 1);
 }
 

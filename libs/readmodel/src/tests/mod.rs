@@ -14,7 +14,7 @@ use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{Checkpoint, Position, RecordedEvent};
 
 use crate::projection::Projection;
-use crate::{Error, ReadModel};
+use crate::{Error, ReadModel, Young};
 
 const TEMPLATE: Template = Template { name: "readmodel", schemas: &[crate::SCHEMA], sql: "" };
 
@@ -58,10 +58,20 @@ impl Db {
         from: Position,
         page: &[Arc<RecordedEvent>],
     ) -> Result<Position, Error> {
+        self.go_on(from, page, &mut Young::default()).await
+    }
+
+    /// The same by one that remembers the pages before.
+    async fn go_on(
+        &self,
+        from: Position,
+        page: &[Arc<RecordedEvent>],
+        young: &mut Young,
+    ) -> Result<Position, Error> {
         let mut client = self.client().await;
         let checkpoint = Projection::Messages.checkpoint(&client).await?;
         let checkpoint = Checkpoint { position: from, ..checkpoint };
-        Ok(Projection::Messages.advance(&mut client, &checkpoint, page).await?.position)
+        Ok(Projection::Messages.advance(&mut client, &checkpoint, page, young).await?.position)
     }
 
     fn read_model(&self) -> ReadModel {

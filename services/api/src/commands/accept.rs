@@ -108,7 +108,7 @@ impl Commands {
             .execute::<Message>(Execute {
                 tenant_id: tenant.0,
                 stream_id: id.0,
-                command: &MessageCommand::Request(requested),
+                command: &MessageCommand::Request(requested.into()),
                 known: Known::At(Message::default(), 0),
                 metadata: metadata(id),
                 key,

@@ -9,6 +9,8 @@ mod send_batch;
 mod send_message;
 mod send_request;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{FromRequest, Request};
 use axum::routing::post;
@@ -63,10 +65,10 @@ impl Commands {
 /// to be of use afterwards.
 pub(crate) struct Admissible<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<Commands> for Admissible<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<Commands>> for Admissible<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, commands: &Commands) -> Result<Self, Problem> {
+    async fn from_request(request: Request, commands: &Arc<Commands>) -> Result<Self, Problem> {
         if let Some(refusal) = commands.admission.shut() {
             read_body(request, commands).await?;
             return Err(refusal.into());
@@ -85,10 +87,10 @@ pub fn mail_host(public_url: &str) -> String {
 
 /// The endpoints of the command role.
 pub fn router(commands: Commands) -> Router {
-    Router::from(routes()).with_state(commands)
+    Router::from(routes()).with_state(Arc::new(commands))
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Commands> {
+pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
     OpenApiRouter::new()
         .routes(routes!(send_message::handler))
         .route("/api/v1/messages/send", post(send_message::handler))

@@ -1,5 +1,7 @@
 //! `POST /api/v1/messages/{id}/retry`: a new round of attempts for a message that failed.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -29,7 +31,7 @@ use crate::problem::Body as ProblemBody;
     )
 )]
 pub(super) async fn handler(
-    State(commands): State<Commands>,
+    State(commands): State<Arc<Commands>>,
     PathId(id): PathId,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

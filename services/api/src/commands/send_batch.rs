@@ -1,5 +1,7 @@
 //! `POST /api/v1/messages/batch`: asks for many messages at once, each for itself.
 
+use std::sync::Arc;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Json;
@@ -69,7 +71,7 @@ enum ItemResult {
     )
 )]
 pub(super) async fn handler(
-    State(commands): State<Commands>,
+    State(commands): State<Arc<Commands>>,
     headers: HeaderMap,
     Admissible(batch): Admissible<Batch>,
 ) -> Result<Response, Problem> {

@@ -1,5 +1,7 @@
 //! `POST /api/v1/messages`: asks for a message to be sent.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -44,7 +46,7 @@ const ROUTE: &str = "POST /api/v1/messages";
     )
 )]
 pub(super) async fn handler(
-    State(commands): State<Commands>,
+    State(commands): State<Arc<Commands>>,
     headers: HeaderMap,
     Admissible(request): Admissible<SendRequest>,
 ) -> Result<Response, Problem> {

@@ -1,5 +1,7 @@
 //! `POST /api/messages/sms` and `POST /api/messages/email`.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -45,7 +47,7 @@ pub(super) struct Request {
     responses((status = 202, description = "Recorded, and will be sent.", body = Accepted))
 )]
 pub(super) async fn sms(
-    State(commands): State<Commands>,
+    State(commands): State<Arc<Commands>>,
     headers: HeaderMap,
     Admissible(request): Admissible<Request>,
 ) -> Result<Response, Problem> {
@@ -66,7 +68,7 @@ pub(super) async fn sms(
     responses((status = 202, description = "Recorded, and will be sent.", body = Accepted))
 )]
 pub(super) async fn email(
-    State(commands): State<Commands>,
+    State(commands): State<Arc<Commands>>,
     headers: HeaderMap,
     Admissible(request): Admissible<Request>,
 ) -> Result<Response, Problem> {

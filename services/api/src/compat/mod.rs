@@ -6,6 +6,8 @@ mod conversations;
 mod messages;
 mod send;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::routing::get;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,10 +19,10 @@ use crate::queries::Queries;
 
 /// What clients ask for: endpoints of the command role.
 pub fn commands(commands: Commands) -> Router {
-    Router::from(command_routes()).with_state(commands)
+    Router::from(command_routes()).with_state(Arc::new(commands))
 }
 
-pub(crate) fn command_routes() -> OpenApiRouter<Commands> {
+pub(crate) fn command_routes() -> OpenApiRouter<Arc<Commands>> {
     OpenApiRouter::new()
         .routes(routes!(messages::sms))
         .routes(routes!(messages::email))

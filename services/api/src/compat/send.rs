@@ -1,6 +1,8 @@
 //! `POST /api/send_message` and `POST /api/send_email`. They answer 200, which is all that their
 //! clients were ever told.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -58,7 +60,7 @@ struct Sent {
     responses((status = 200, description = "Recorded, and will be sent.", body = Sent))
 )]
 pub(super) async fn message(
-    State(commands): State<Commands>,
+    State(commands): State<Arc<Commands>>,
     headers: HeaderMap,
     Admissible(request): Admissible<MessageRequest>,
 ) -> Result<Response, Problem> {
@@ -78,7 +80,7 @@ pub(super) async fn message(
     responses((status = 200, description = "Recorded, and will be sent.", body = Sent))
 )]
 pub(super) async fn email(
-    State(commands): State<Commands>,
+    State(commands): State<Arc<Commands>>,
     headers: HeaderMap,
     Admissible(request): Admissible<EmailRequest>,
 ) -> Result<Response, Problem> {

@@ -1,5 +1,6 @@
 //! The webhook log: every request as it came in, and what was made of it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::http::HeaderName;
@@ -55,7 +56,8 @@ pub(super) struct Entry {
     pub(super) message_id: Option<Uuid>,
     method: String,
     path_and_query: String,
-    headers: BTreeMap<String, String>,
+    /// As a JSON object.
+    headers: String,
     body: String,
     received_at: DateTime<Utc>,
 }
@@ -69,9 +71,10 @@ impl Entry {
         received_at: DateTime<Utc>,
     ) -> Self {
         let kept = request.headers.iter().filter(|(name, _)| !SECRETS.contains(name));
-        let headers = kept.map(|(name, value)| {
-            (name.to_string(), storable(&String::from_utf8_lossy(value.as_bytes())))
-        });
+        let headers: BTreeMap<&str, Cow<'_, str>> = kept
+            .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())))
+            .map(|(name, value)| (name, storable(value)))
+            .collect();
         let body = &request.body[..request.body.len().min(BODY_BYTES_MAX)];
         Self {
             id,
@@ -83,7 +86,7 @@ impl Entry {
             message_id: None,
             method: request.method.to_string(),
             path_and_query: request.path_and_query.to_string(),
-            headers: headers.collect(),
+            headers: serde_json::to_string(&headers).expect("a map of texts serialises"),
             body: hex(body),
             received_at,
         }
@@ -91,7 +94,7 @@ impl Entry {
 
     /// The row for an outcome, with a sentence where there is one.
     pub(super) fn row(&self, outcome: Outcome, detail: Option<String>) -> SideRow {
-        let text = |text: &Option<String>| text.as_deref().map(storable);
+        let text = |text: &Option<String>| Some(storable(text.as_deref()?.into()).into_owned());
         let mut body = self.body.clone();
         if outcome == Outcome::RejectedSignature {
             body.truncate("\\x".len() + 2 * UNSIGNED_BODY_BYTES_MAX);
@@ -108,7 +111,7 @@ impl Entry {
             text(&detail),
             Some(self.method.clone()),
             Some(self.path_and_query.clone()),
-            Some(serde_json::to_string(&self.headers).expect("a map of texts serialises")),
+            Some(self.headers.clone()),
             Some(body),
             Some(self.received_at.to_rfc3339()),
         ];
@@ -117,8 +120,8 @@ impl Entry {
 }
 
 /// `text` as PostgreSQL can keep it: without NUL, which its `text` does not have.
-fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
+fn storable(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text }
 }
 
 /// PostgreSQL's text form of a bytea.

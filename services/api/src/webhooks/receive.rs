@@ -96,8 +96,9 @@ pub(super) async fn generic_handler(
 }
 
 /// The request as it came in, within the limit of its route.
-async fn raw(request: Request) -> Result<RawRequest, Problem> {
-    let (method, headers) = (request.method().clone(), request.headers().clone());
+async fn raw(mut request: Request) -> Result<RawRequest, Problem> {
+    let method = request.method().clone();
+    let headers = std::mem::take(request.headers_mut());
     let asked = request.uri().path_and_query().cloned();
     let path_and_query = asked.unwrap_or_else(|| PathAndQuery::from_static("/"));
     let body = read_body(request, &()).await?;

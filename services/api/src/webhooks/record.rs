@@ -76,6 +76,7 @@ enum Meaning {
 /// A message that an observation is about, and what it has decided so far.
 #[derive(Default)]
 struct Stream {
+    /// Until it is taken to be recorded.
     before: Message,
     version: i64,
     /// Of the request that the message began with.
@@ -329,7 +330,7 @@ impl Recording<'_> {
             if last {
                 side_rows.push(self.entry.row(after.outcome(), after.detail()));
             }
-            let (writes, spans) = self.writes(&streams);
+            let (writes, spans) = self.writes(&mut streams);
             let append = Append { writes, side_rows, ..Append::default() };
             // One append stands in the trace of one message only: of the first that it is about.
             let span = spans.first().cloned().unwrap_or_else(Span::current);
@@ -380,8 +381,8 @@ impl Recording<'_> {
     }
 
     /// What is to be written, and spans of the messages' traces, to be closed when it is.
-    fn writes(&self, streams: &BTreeMap<MessageId, Stream>) -> (Vec<StreamWrite>, Vec<Span>) {
-        let changed = streams.iter().filter(|(_, stream)| stream.has_changed());
+    fn writes(&self, streams: &mut BTreeMap<MessageId, Stream>) -> (Vec<StreamWrite>, Vec<Span>) {
+        let changed = streams.iter_mut().filter(|(_, stream)| stream.has_changed());
         changed
             .map(|(id, stream)| {
                 let provider = self.account.provider;
@@ -406,7 +407,7 @@ impl Recording<'_> {
                     ..Metadata::default()
                 };
                 let store = &self.webhooks.store;
-                let before = stream.before.clone();
+                let before = std::mem::take(&mut stream.before);
                 let (_, events) = store.record(before, &stream.events, &metadata);
                 let write = StreamWrite {
                     stream_id: id.0,

@@ -68,7 +68,7 @@ pub(crate) fn commands(n: u32) -> [MessageCommand; LIFE_EVENTS] {
     let (at, token) = (at(n), SystemEnvironment.new_id());
     let provider_message_id = format!("SM{:032x}", token.as_u128());
     [
-        MessageCommand::Request(request(n)),
+        MessageCommand::Request(request(n).into()),
         MessageCommand::StartAttempt(StartAttempt {
             provider: "twilio".to_owned(),
             account: "AC00000000000000000000000000000000".to_owned(),

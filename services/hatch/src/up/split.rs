@@ -116,6 +116,7 @@ impl Family<'_> {
             ("HATCH_NATS_URL".into(), self.place.nats_url.clone().into()),
             ("HATCH_DATA_DIR".into(), self.place.folder.clone().into()),
             (EXIT_WITH_PARENT.into(), "1".into()),
+            crate::threads::setting(),
         ]);
         environment.extend(settings);
         let program = self.program.to_owned();

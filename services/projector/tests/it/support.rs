@@ -113,7 +113,7 @@ impl World {
             metadata: [].into(),
             at: SystemEnvironment.now(),
         };
-        (id, self.execute(id, MessageCommand::Request(request)).await)
+        (id, self.execute(id, MessageCommand::Request(request.into())).await)
     }
 
     /// Asks for a message and sees it through to its delivery.

@@ -51,7 +51,7 @@ fn any_command() -> impl Strategy<Value = MessageCommand> {
         Just(AttemptOutcome::Abandoned { retry_at: at(5) }),
     ];
     prop_oneof![
-        Just(MessageCommand::Request(request())),
+        Just(MessageCommand::Request(request().into())),
         Just(MessageCommand::Receive(inbound())),
         Just(MessageCommand::Expire { at: at(9) }),
         (1..99_u32, 0..12_i64).prop_map(|(n, second)| start(n, second).into()),
@@ -94,7 +94,7 @@ proptest! {
     fn no_sequence_of_commands_starts_one_attempt_twice(
         commands in prop::collection::vec(any_command(), 0..40),
     ) {
-        let first = execute(Message::default(), &MessageCommand::Request(request())).0;
+        let first = execute(Message::default(), &MessageCommand::Request(request().into())).0;
         let mut started = Vec::new();
         let mut message = first;
         for command in &commands {
@@ -126,7 +126,7 @@ proptest! {
     ) {
         use super::due::Due;
 
-        let mut message = execute(Message::default(), &MessageCommand::Request(request())).0;
+        let mut message = execute(Message::default(), &MessageCommand::Request(request().into())).0;
         let mut due = Some((0, at(0)));
         for command in &commands {
             let (next, events) = execute(message, command);
@@ -155,7 +155,7 @@ proptest! {
         command in any_command(),
     ) {
         let message = history.iter().fold(
-            execute(Message::default(), &MessageCommand::Request(request())).0,
+            execute(Message::default(), &MessageCommand::Request(request().into())).0,
             |message, command| execute(message, command).0,
         );
         let (once, _) = execute(message, &command);

@@ -1,6 +1,6 @@
 //! A batch must come to what its commands would have come to one by one.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -162,6 +162,7 @@ proptest! {
             let commands = batch::take(&mut waiting);
             let state = model.state();
             let before = state.head;
+            let known: HashSet<Uuid> = state.streams.keys().copied().collect();
             let plan = plan(commands.iter().copied(), state);
 
             let outcomes: Vec<String> = plan.outcomes.iter().map(say).collect();
@@ -176,9 +177,12 @@ proptest! {
             for (offset, event) in (1..).zip(&plan.events) {
                 prop_assert_eq!(event.position.0, before.0 + offset);
             }
-            for (stream_id, stream) in &plan.streams {
+            for (stream_id, stream) in plan.new_streams.iter().chain(&plan.streams) {
                 prop_assert_eq!(stream.version, model.version(*stream_id));
             }
+            let began = |id: &Uuid| !known.contains(id);
+            prop_assert!(plan.new_streams.iter().all(|(id, _)| began(id)));
+            prop_assert!(!plan.streams.iter().any(|(id, _)| began(id)));
             for (key, first, last) in &plan.commands {
                 let recorded = model.commands[&key.id];
                 prop_assert_eq!((recorded.first, recorded.last), (*first, *last));
