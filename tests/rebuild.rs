@@ -12,10 +12,12 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Answer, CUSTOMER, Hatch, SENDER, from_now};
+use crate::harness::{Answer, CUSTOMER, Hatch, SENDER};
 
 /// Messages that are there before a rebuild begins.
 const MESSAGES: usize = 30;
+/// The simulator refuses what is sent there, for good.
+const REFUSED: &str = "+18045550400";
 
 fn projections(hatch: &Hatch, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hatch"));
@@ -327,28 +329,22 @@ async fn verify_finds_a_changed_a_missing_and_an_added_row_and_a_rebuild_repairs
 #[tokio::test]
 async fn a_projection_that_halted_goes_on_from_where_a_rebuild_ends() {
     let hatch = Hatch::start().await;
-    let scheduled = hatch.post("/api/v1/messages", &later()).await;
-    let id = scheduled.text("id");
-    hatch.message_with_status(id, "scheduled").await;
+    // A settled message: of one that is on its way the projector remembers where it stands.
+    let id = hatch.send_sms(REFUSED, "to nobody").await;
+    hatch.message_with_status(&id, "failed").await;
     execute(&hatch, "DELETE FROM rm_messages_v1.message_states").await;
-    let canceled = hatch.post(&format!("/api/v1/messages/{id}/cancel"), &json!({})).await;
-    assert_eq!(canceled.status, StatusCode::OK, "{}", canceled.body);
+    let retried = hatch.post(&format!("/api/v1/messages/{id}/retry"), &json!({})).await;
+    assert_eq!(retried.status, StatusCode::ACCEPTED, "{}", retried.body);
     hatch
         .eventually("it is halted", async |hatch| (status(hatch).await == "halted").then_some(()))
         .await;
     let after = hatch.send_sms(CUSTOMER, "after the halt").await;
     rebuild(&hatch).await;
-    hatch.message_with_status(id, "canceled").await;
+    hatch.message_with_status(&id, "failed").await;
     hatch.message_with_status(&after, "delivered").await;
     assert_eq!(status(&hatch).await, "live");
     assert!(verify(&hatch).await.is_equal());
     hatch.finish().await;
-}
-
-/// A message that is not sent while the test runs.
-fn later() -> Value {
-    let send_at = from_now(chrono::TimeDelta::days(1));
-    json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": "later", "send_at": send_at})
 }
 
 #[tokio::test]
