@@ -22,8 +22,8 @@ pub const WINDOW_MAX: usize = 512;
 /// Each event names the sequence before its own, so the server refuses whatever is not next: the
 /// rest of the window after a lost event, and a publisher that another has overtaken. Each is
 /// acknowledged for itself: in the place of one a foreign message may stand, and those after it are
-/// stored as if nothing had happened. After an error
-/// the publisher is of no use; the caller resumes with a new one after the stream's last sequence.
+/// stored as if nothing had happened. After an error the publisher is of no use; the caller resumes
+/// with a new one after the stream's last sequence.
 pub struct Publisher {
     bus: Bus,
     stream: String,

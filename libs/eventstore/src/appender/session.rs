@@ -338,7 +338,7 @@ impl Session {
 
     async fn write(&self, plan: &Plan<'_>, begun: &Begun) -> Result<(), Failure> {
         // Sent in this order, COMMIT last; join! polls its futures in order.
-        let (events, begun_streams, streams, commands, side_rows, notified, committed) = futures::join!(
+        let (events, began, streams, commands, side_rows, notified, committed) = futures::join!(
             self.insert_events(plan, begun),
             self.insert_streams(plan),
             self.update_streams(plan),
@@ -348,7 +348,7 @@ impl Session {
             self.connection.batch_execute("COMMIT"),
         );
         let mut counted = true;
-        for right in [events, begun_streams, streams, commands, side_rows, notified] {
+        for right in [events, began, streams, commands, side_rows, notified] {
             counted &= right.map_err(written)?;
         }
         committed.map_err(committing)?;

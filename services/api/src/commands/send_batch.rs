@@ -1,7 +1,6 @@
 //! `POST /api/v1/messages/batch`: asks for many messages at once, each for itself.
 
 use std::sync::Arc;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Json;
