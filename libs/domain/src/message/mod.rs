@@ -71,7 +71,7 @@ pub struct Message {
 #[derive(Debug, Clone, PartialEq)]
 enum Origin {
     Requested(Arc<MessageRequested>),
-    Received(MessageReceived),
+    Received(Box<MessageReceived>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -113,7 +113,7 @@ impl Message {
 
     /// What came in; none for an outbound message.
     #[must_use]
-    pub const fn received(&self) -> Option<&MessageReceived> {
+    pub fn received(&self) -> Option<&MessageReceived> {
         match &self.origin {
             Some(Origin::Received(received)) => Some(received),
             _ => None,
@@ -438,7 +438,7 @@ impl Decider for Message {
                 }
             }
             E::MessageReceived(e) => {
-                self.origin.get_or_insert_with(|| Origin::Received(e.clone()));
+                self.origin.get_or_insert_with(|| Origin::Received(e.clone().into()));
             }
             E::SendAttempted(e) => self.attempts.push(Attempt {
                 number: e.attempt,

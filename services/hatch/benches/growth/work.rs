@@ -11,7 +11,7 @@ use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Append, Appender, AppenderConfig, ExpectedVersion, Log, Position, RecordedEvent, StreamWrite,
 };
-use hatch_readmodel::{ConversationFilter, MessageFilter, Page, Projection, ReadModel};
+use hatch_readmodel::{ConversationFilter, MessageFilter, Page, Projection, ReadModel, Young};
 use tokio_util::sync::CancellationToken;
 
 use crate::Rates;
@@ -175,13 +175,14 @@ async fn project(pool: &Pool) -> anyhow::Result<f64> {
     let mut checkpoint = Projection::Messages.checkpoint(&client).await?;
     let (mut number, mut events) = (UNUSED, 0);
     let begun = Instant::now();
-    let mut taken = Duration::ZERO;
+    let (mut taken, mut young) = (Duration::ZERO, Young::default());
     while begun.elapsed() < MEASURE {
         let page = page(checkpoint.position, number, PROJECTED_MESSAGES);
         number += PROJECTED_MESSAGES;
         events += page.len();
         let started = Instant::now();
-        checkpoint = Projection::Messages.advance(&mut client, &checkpoint, &page).await?;
+        let projection = Projection::Messages;
+        checkpoint = projection.advance(&mut client, &checkpoint, &page, &mut young).await?;
         taken += started.elapsed();
     }
     drop(client);

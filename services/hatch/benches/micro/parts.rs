@@ -12,7 +12,7 @@ use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Append, Appender, AppenderConfig, ExpectedVersion, Log, Position, StreamWrite,
 };
-use hatch_readmodel::Projection;
+use hatch_readmodel::{Projection, Young};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -186,7 +186,7 @@ pub(crate) fn project(criterion: &mut Criterion, runtime: &Runtime, database: &T
     group.bench_function(BenchmarkId::new("hatch", events), |bencher| {
         bencher.iter_custom(|times| {
             let mut object = runtime.block_on(pool.get()).expect("a connection");
-            let projection = Projection::Messages;
+            let (projection, mut young) = (Projection::Messages, Young::default());
             let checkpoint = runtime.block_on(projection.checkpoint(&object));
             let mut checkpoint = checkpoint.expect("the checkpoint can be read");
             last.set(checkpoint.position);
@@ -197,7 +197,7 @@ pub(crate) fn project(criterion: &mut Criterion, runtime: &Runtime, database: &T
                 page
             };
             timed(times, next, |page| {
-                let advanced = projection.advance(&mut object, &checkpoint, &page);
+                let advanced = projection.advance(&mut object, &checkpoint, &page, &mut young);
                 checkpoint = runtime.block_on(advanced).expect("the next page");
             })
         });
