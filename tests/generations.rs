@@ -175,7 +175,7 @@ async fn a_relay_that_goes_on_with_the_old_generation_is_refused() {
     let log = Log::new(hatch_eventstore::pool(&hatch.database.config(), 1, Duration::from_secs(5)));
     let next = log.read_at(Position(head + 1)).await.expect("is read").expect("is there");
     let refused = async {
-        late.publish(&[envelope(next)]).await?;
+        late.publish(&envelope(next)).await?;
         late.flush().await
     };
     refused.await.expect_err("the stream is another");

@@ -3,7 +3,6 @@
 use std::future::IntoFuture;
 
 use async_nats::HeaderMap;
-use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
@@ -21,7 +20,7 @@ pub const WINDOW_MAX: usize = 512;
 ///
 /// Each event names the sequence before its own, so the server refuses whatever is not next: the
 /// rest of the window after a lost event, and a publisher that another has overtaken. Each is
-/// acknowledged for itself: in the place of one a foreign message may stand, and those after it are
+/// acknowledged for itself: a foreign message in the place of one satisfies those after it, which are
 /// stored as if nothing had happened. After an error the publisher is of no use; the caller resumes
 /// with a new one after the stream's last sequence.
 pub struct Publisher {
@@ -47,37 +46,29 @@ impl Bus {
 }
 
 impl Publisher {
-    /// Sends the next events, and waits only while the window is full.
+    /// Sends the next event, and waits only while the window is full.
     ///
     /// # Errors
     /// When an event of the window was not stored. The whole window is dropped.
     ///
     /// # Panics
-    /// When an event is not the next one: the caller read the log wrongly.
-    pub async fn publish(&mut self, page: &[Envelope]) -> Result<(), Error> {
-        let bus = self.bus.clone();
-        let context = match bus.publishing() {
-            Ok(context) => context,
-            Err(error) => return Err(self.drop_window(error).await),
-        };
-        for envelope in page {
-            while self.window.len() >= WINDOW_MAX {
-                self.acknowledge().await?;
-            }
-            self.send(context, envelope).await?;
-        }
-        Ok(())
-    }
-
-    async fn send(&mut self, context: &Context, envelope: &Envelope) -> Result<(), Error> {
+    /// When the event is not the next one: the caller read the log wrongly.
+    pub async fn publish(&mut self, envelope: &Envelope) -> Result<(), Error> {
         assert_eq!(envelope.position, self.sent + 1, "events are published in log order");
+        while self.window.len() >= WINDOW_MAX {
+            self.acknowledge().await?;
+        }
         let message = PublishMessage::build()
             .headers(headers(envelope))
             .payload(envelope.encode())
             .expected_stream(&self.stream)
             .expected_last_sequence(unsigned(self.sent));
         let subject = subject::of_event(&self.bus.settings().prefix, envelope);
-        match context.send_publish(subject, message).await {
+        let sent = match self.bus.publishing() {
+            Ok(context) => context.send_publish(subject, message).await,
+            Err(error) => return Err(self.drop_window(error).await),
+        };
+        match sent {
             Ok(acknowledgement) => self.window.push_back(acknowledgement.into_future()),
             Err(source) => return Err(self.refused(source).await),
         }

@@ -132,7 +132,7 @@ mod tests {
         bus.create_generation(1, 1).await.expect("created");
         let mut publisher = bus.publisher(1, 0);
         for position in 1..=2 {
-            publisher.publish(&[stray(position)]).await.expect("sent");
+            publisher.publish(&stray(position)).await.expect("sent");
         }
         publisher.flush().await.expect("stored");
         let record = "INSERT INTO es.bus_generations VALUES (1, 1, 1)";

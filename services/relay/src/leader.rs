@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hatch_bus::{Envelope, Last, Publisher, StreamState};
+use hatch_bus::{Last, Publisher, StreamState};
 use hatch_eventstore::{Closed, Position};
 
 use crate::decision::{Decision, LogState, decide};
@@ -158,9 +158,11 @@ impl Leader {
             let sent = Position(publisher.sent());
             let page = self.deps.log.read_page(sent, self.config.page_events_max).await?;
             let nothing = page.is_empty();
-            let page: Vec<Envelope> = page.into_iter().map(envelope::of).collect();
-            page.iter().for_each(|envelope| publishing.sent(envelope));
-            publisher.publish(&page).await?;
+            for event in page {
+                let envelope = envelope::of(event);
+                publishing.sent(&envelope);
+                publisher.publish(&envelope).await?;
+            }
             self.acknowledged(publisher, &mut publishing);
             if nothing || hinted <= Position(publisher.sent()) {
                 self.wait(publisher, &mut publishing).await?;

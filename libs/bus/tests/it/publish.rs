@@ -35,7 +35,7 @@ async fn a_stored_event_carries_its_subject_and_headers() {
     let mut publisher = bus.publisher(1, 0);
     let mut sent = event(1);
     sent.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned());
-    publisher.publish(std::slice::from_ref(&sent)).await.expect("publishes");
+    publisher.publish(&sent).await.expect("publishes");
     publisher.flush().await.expect("is stored");
 
     let stream = raw(&bus).await.get_stream(stream_name(&bus)).await.expect("exists");
@@ -60,7 +60,7 @@ async fn a_zombie_publisher_of_an_old_point_is_refused() {
     let mut zombie = bus.publisher(1, 10);
     publish(&bus, 1, 11..=20).await;
 
-    zombie.publish(&[event(11)]).await.expect("is only sent");
+    zombie.publish(&event(11)).await.expect("is only sent");
     let refused = zombie.flush().await.expect_err("is refused");
     assert!(matches!(refused, Error::Publish { position: 11, .. }), "{refused:?}");
     assert_eq!(last_sequence(&bus).await, 20);
@@ -74,7 +74,7 @@ async fn a_zombie_publisher_of_an_older_generation_is_refused() {
     let mut zombie = bus.publisher(1, 3);
     bus.create_generation(2, 4).await.expect("creates");
 
-    zombie.publish(&[event(4)]).await.expect("is only sent");
+    zombie.publish(&event(4)).await.expect("is only sent");
     assert!(zombie.flush().await.is_err());
     assert_eq!(last_sequence(&bus).await, 3);
 }
@@ -86,8 +86,9 @@ async fn a_lost_publish_fails_the_rest_of_its_window_and_resuming_repairs_it() {
     publish(&bus, 1, 1..=10).await;
     // Event 11 never arrives: this publisher takes it for sent.
     let mut publisher = bus.publisher(1, 11);
-    let page: Vec<_> = (12..=100).map(event).collect();
-    publisher.publish(&page).await.expect("is only sent");
+    for position in 12..=100 {
+        publisher.publish(&event(position)).await.expect("is only sent");
+    }
     let refused = publisher.flush().await.expect_err("is refused");
     assert!(matches!(refused, Error::Publish { position: 12, .. }), "{refused:?}");
     assert_eq!(publisher.acknowledged(), 11);
@@ -103,8 +104,9 @@ async fn publishing_again_what_is_stored_adds_nothing() {
     bus.create_generation(1, 1).await.expect("creates");
     publish(&bus, 1, 1..=50).await;
     let mut again = bus.publisher(1, 40);
-    let page: Vec<_> = (41..=50).map(event).collect();
-    again.publish(&page).await.expect("is only sent");
+    for position in 41..=50 {
+        again.publish(&event(position)).await.expect("is only sent");
+    }
     assert!(again.flush().await.is_err());
     assert_eq!(again.acknowledged(), 40);
     assert_eq!(last_sequence(&bus).await, 50);
@@ -116,7 +118,7 @@ async fn what_two_publishers_write_at_once_is_still_the_log() {
     bus.create_generation(1, 1).await.expect("creates");
     let write = async |mut publisher: hatch_bus::Publisher| {
         for position in 1..=1_000 {
-            if publisher.publish(&[event(position)]).await.is_err() {
+            if publisher.publish(&event(position)).await.is_err() {
                 return;
             }
         }

@@ -93,7 +93,7 @@ async fn a_publisher_resumes_after_the_server_was_killed_under_its_window() {
         if position == 1_500 {
             server.kill();
         }
-        failed = publisher.publish(&[work(position, "sms", "normal")]).await.is_err();
+        failed = publisher.publish(&work(position, "sms", "normal")).await.is_err();
         if failed {
             break;
         }

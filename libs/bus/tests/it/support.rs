@@ -73,8 +73,9 @@ pub(crate) fn work(position: i64, channel: &str, priority: &str) -> Envelope {
 /// Publishes the events at `positions` to `generation`.
 pub(crate) async fn publish(bus: &Bus, generation: i32, positions: std::ops::RangeInclusive<i64>) {
     let mut publisher = bus.publisher(generation, positions.start() - 1);
-    let page: Vec<_> = positions.map(event).collect();
-    publisher.publish(&page).await.expect("publishes");
+    for position in positions {
+        publisher.publish(&event(position)).await.expect("publishes");
+    }
     publisher.flush().await.expect("is stored");
 }
 

@@ -33,7 +33,7 @@ fn positions(deliveries: &[Delivery]) -> Vec<i64> {
 async fn publish(bus: &Bus, from: i64, work_of: &[(&str, &str)]) {
     let mut publisher = bus.publisher(1, from - 1);
     for (position, (channel, priority)) in (from..).zip(work_of) {
-        publisher.publish(&[work(position, channel, priority)]).await.expect("publishes");
+        publisher.publish(&work(position, channel, priority)).await.expect("publishes");
     }
     publisher.flush().await.expect("is stored");
 }
@@ -46,7 +46,7 @@ async fn each_channel_and_priority_gets_only_its_own() {
     other_type.event_type = "MessageSent".to_owned();
     publish(&bus, 1, &[("sms", "high"), ("sms", "low"), ("email", "high"), ("sms", "high")]).await;
     let mut publisher = bus.publisher(1, 4);
-    publisher.publish(&[other_type]).await.expect("publishes");
+    publisher.publish(&other_type).await.expect("publishes");
     publisher.flush().await.expect("is stored");
     publish(&bus, 6, &[("sms", "high")]).await;
 
@@ -150,7 +150,7 @@ async fn a_queue_goes_on_in_the_next_generation() {
     assert_eq!(positions(&first), [1, 2]);
     bus.create_generation(2, 10).await.expect("creates");
     let mut publisher = bus.publisher(2, 9);
-    publisher.publish(&[work(10, "sms", "high")]).await.expect("publishes");
+    publisher.publish(&work(10, "sms", "high")).await.expect("publishes");
     publisher.flush().await.expect("is stored");
     assert_eq!(positions(&fetch(&mut queue, 1).await), [10]);
 }

@@ -197,7 +197,7 @@ pub(crate) fn stray(position: i64) -> Envelope {
 
 pub(crate) async fn publish(bus: &Bus, generation: i32, envelope: &Envelope) {
     let mut publisher = bus.publisher(generation, envelope.position - 1);
-    publisher.publish(std::slice::from_ref(envelope)).await.expect("is sent");
+    publisher.publish(envelope).await.expect("is sent");
     publisher.flush().await.expect("is stored");
 }
 
