@@ -340,7 +340,12 @@ async fn a_projection_that_halted_goes_on_from_where_a_rebuild_ends() {
         .await;
     let after = hatch.send_sms(CUSTOMER, "after the halt").await;
     rebuild(&hatch).await;
-    hatch.message_with_status(&id, "failed").await;
+    hatch
+        .eventually("the new round is seen to have failed", async |hatch| {
+            let message = hatch.get(&format!("/api/v1/messages/{id}")).await.body;
+            (message["status"] == "failed" && message["attempts"] == 2).then_some(())
+        })
+        .await;
     hatch.message_with_status(&after, "delivered").await;
     assert_eq!(status(&hatch).await, "live");
     assert!(verify(&hatch).await.is_equal());

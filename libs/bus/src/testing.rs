@@ -115,8 +115,11 @@ pub async fn connected(bus: &Bus) {
     .await;
 }
 
-/// Asks until there is an answer.
-async fn eventually<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -> T {
+/// Asks until there is an answer, for what nobody tells of: what other processes do.
+///
+/// # Panics
+/// When it takes too long: 20 s.
+pub async fn eventually<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -> T {
     let poll = async {
         loop {
             if let Some(answer) = answer().await {
@@ -125,7 +128,15 @@ async fn eventually<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(DEADLINE, poll).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+    in_time(what, poll).await
+}
+
+/// Fails the test when it takes too long.
+///
+/// # Panics
+/// After 20 s.
+pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 /// A nats-server of one test, on a port that it keeps over restarts. Killed when dropped.

@@ -18,6 +18,8 @@ pub mod roles;
 pub mod settings;
 pub mod supervise;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod threads;
 pub mod up;
 pub mod with_servers;

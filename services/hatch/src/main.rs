@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Parser;
 use hatch::cli::Cli;
 
@@ -12,9 +11,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ran = hatch::threads::runtime(&cli)
-        .context("failed to start threads")
-        .and_then(|runtime| runtime.block_on(hatch::run(cli)));
+    let ran = hatch::threads::runtime(&cli).and_then(|runtime| runtime.block_on(hatch::run(cli)));
     ran.unwrap_or_else(|error| {
         hatch::output::error(&error);
         ExitCode::FAILURE

@@ -5,13 +5,15 @@
 //! processors, and each turn costs. They share the processors instead.
 
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::thread::available_parallelism;
 
+use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::{Cli, Command};
 
-/// tokio's own variable: threads of a process; it goes before what is decided here.
+/// tokio's own variable: threads of a process. It goes before what is decided here.
 const WORKERS: &str = "TOKIO_WORKER_THREADS";
 /// Of the processes that share a machine, so many have much to do at a time.
 const BUSY_PROCESSES: usize = 4;
@@ -19,32 +21,62 @@ const BUSY_PROCESSES: usize = 4;
 /// The runtime of a command's process.
 ///
 /// # Errors
-/// When the system has no room for it.
-pub fn runtime(cli: &Cli) -> std::io::Result<Runtime> {
-    let shares = match &cli.command {
-        Command::Up(flags) => flags.split,
-        Command::Bench(_) => true,
-        _ => false,
+/// `TOKIO_WORKER_THREADS` is no number of threads, or the system has no room for them.
+pub fn runtime(cli: &Cli) -> anyhow::Result<Runtime> {
+    let workers = match std::env::var_os(WORKERS) {
+        Some(text) => given(&text.to_string_lossy())?,
+        None if is_one_of_many(&cli.command) => share(processors()),
+        None => processors(),
     };
-    let given = std::env::var(WORKERS).ok().and_then(|text| text.parse().ok());
-    let given = given.filter(|workers| *workers > 0);
-    let workers = given.unwrap_or_else(|| if shares { share() } else { processors() });
     // One thread for everything costs less than one for the tasks beside the main one.
     let mut builder =
         if workers == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
-    builder.worker_threads(workers).enable_all().build()
+    builder.worker_threads(workers).enable_all().build().context("failed to start threads")
 }
 
-/// What a process of `up --split` is told.
-pub(crate) fn setting() -> (OsString, OsString) {
-    let workers = std::env::var_os(WORKERS).unwrap_or_else(|| share().to_string().into());
-    (WORKERS.into(), workers)
+/// What a process of `up --split` is told, unless it inherits that.
+pub(crate) fn setting() -> Option<(OsString, OsString)> {
+    let inherited = std::env::var_os(WORKERS).is_some();
+    (!inherited).then(|| (WORKERS.into(), share(processors()).to_string().into()))
 }
 
-fn share() -> usize {
-    (processors() / BUSY_PROCESSES).max(1)
+fn is_one_of_many(command: &Command) -> bool {
+    match command {
+        Command::Up(flags) => flags.split,
+        Command::Bench(_) => true,
+        _ => false,
+    }
+}
+
+fn given(text: &str) -> anyhow::Result<usize> {
+    let workers = text.parse::<NonZero<usize>>().ok().map(NonZero::get);
+    workers.with_context(|| format!("{WORKERS}: expected a number of threads from 1, got {text:?}"))
+}
+
+fn share(processors: usize) -> usize {
+    (processors / BUSY_PROCESSES).max(1)
 }
 
 fn processors() -> usize {
-    available_parallelism().map_or(1, std::num::NonZero::get)
+    available_parallelism().map_or(1, NonZero::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_that_share_a_machine_have_a_thread_for_each_four_processors() {
+        let shares: Vec<_> = [1, 2, 4, 7, 8, 64].map(share).into();
+        assert_eq!(shares, [1, 1, 1, 1, 2, 16]);
+    }
+
+    #[test]
+    fn a_number_of_threads_that_is_none_is_named() {
+        assert_eq!(given("3").expect("a number"), 3);
+        for text in ["0", "-1", "many", ""] {
+            let error = given(text).expect_err("no number of threads").to_string();
+            assert!(error.contains(WORKERS) && error.contains(text), "{error}");
+        }
+    }
 }

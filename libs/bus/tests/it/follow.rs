@@ -1,9 +1,9 @@
 //! Following: in order, through everything.
 
 use futures::StreamExt;
-use hatch_bus::testing::TestBus;
+use hatch_bus::testing::{TestBus, eventually, in_time};
 
-use crate::support::{event, eventually, in_time, prefix, publish, raw, stream_name};
+use crate::support::{event, prefix, publish, raw, stream_name};
 
 async fn positions(follow: &mut hatch_bus::Follow, count: usize) -> Vec<i64> {
     let mut seen = Vec::new();

@@ -1,9 +1,9 @@
 //! Publishing: sequence = position, whatever happens.
 
-use hatch_bus::testing::TestBus;
+use hatch_bus::testing::{TestBus, in_time};
 use hatch_bus::{Error, Last, StreamState};
 
-use crate::support::{event, in_time, last_sequence, prefix, publish, raw, stream_name};
+use crate::support::{event, last_sequence, prefix, publish, raw, stream_name};
 
 #[tokio::test]
 async fn a_generation_begins_at_its_first_position_and_sequence_is_position() {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hatch_bus::testing::{Server, TestBus, connected};
+use hatch_bus::testing::{Server, TestBus, connected, eventually, in_time};
 use hatch_bus::{Bus, Settings, State, Work};
 
-use crate::support::{event, eventually, in_time, last_sequence, publish, work};
+use crate::support::{event, last_sequence, publish, work};
 
 fn sms(bus: &Bus) -> hatch_bus::WorkQueue {
     bus.work_queue(Work {

@@ -1,13 +1,8 @@
-//! Events, and waiting.
-
-use std::time::Duration;
+//! Events.
 
 use hatch_bus::{Bus, Envelope, StreamState};
 use serde_json::value::RawValue;
 use uuid::Uuid;
-
-/// How long anything may take before a test fails.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) fn prefix(bus: &Bus) -> &str {
     &bus.settings().prefix
@@ -21,24 +16,6 @@ pub(crate) fn stream_name(bus: &Bus) -> String {
 /// A plain connection to the same server, for what hatch itself never does.
 pub(crate) async fn raw(bus: &Bus) -> async_nats::jetstream::Context {
     async_nats::jetstream::new(async_nats::connect(&bus.settings().url).await.expect("connects"))
-}
-
-/// Polls until there is an answer.
-pub(crate) async fn eventually<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -> T {
-    let poll = async {
-        loop {
-            if let Some(answer) = answer().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(DEADLINE, poll).await.unwrap_or_else(|_| panic!("not in time: {what}"))
-}
-
-/// Fails the test when it takes too long.
-pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 /// The event at `position`; its id follows from it.

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use hatch_bus::testing::TestBus;
+use hatch_bus::testing::{TestBus, in_time};
 use hatch_bus::{Bus, Delivery, Work, WorkQueue};
 
-use crate::support::{in_time, work};
+use crate::support::work;
 
 fn queue(bus: &Bus, channel: &str, priority: &str, ack_wait_ms: u64) -> WorkQueue {
     bus.work_queue(Work {

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 
 use super::fold::{Rows, conversations_to_load, message_facts, messages_to_load};
 use super::message::{Direction, MessageState, contact_id};
+use super::young::{MESSAGES_MAX, Young};
 use crate::Error;
 use crate::history::*;
 
@@ -328,6 +329,40 @@ fn only_rows_that_can_exist_are_loaded() {
     let unknown = messages_to_load(&facts, &BTreeMap::new());
     assert_eq!(unknown, [id(1).0], "message 2 begins in this page");
     assert_eq!(conversations_to_load(&facts).len(), 1);
+}
+
+#[test]
+fn so_many_young_messages_are_remembered_and_no_settled_one() {
+    let began = |first: usize, count: usize| {
+        let mut history = History::default();
+        for n in first..first + count {
+            let request = requested(TENANT, &phone(OURS), &customer(1));
+            history.record(TENANT, n as u128, request);
+        }
+        history
+    };
+    let mut young = Young::default();
+    let pages = 5;
+    for n in 0..pages {
+        young.keep(folded(&began(1 + n * MESSAGES_MAX, MESSAGES_MAX)), &[]);
+    }
+    let mut goes_on = |n: usize| {
+        let mut history = History::default();
+        history.record(TENANT, n as u128, attempted(1));
+        young.take(&message_facts(&history.events).expect("lawful")).len()
+    };
+    assert_eq!(goes_on(pages * MESSAGES_MAX), 1, "the newest");
+    assert_eq!(goes_on(pages * MESSAGES_MAX), 0, "it is taken");
+    assert_eq!(goes_on(1), 0, "the oldest is forgotten");
+
+    let mut young = Young::default();
+    let mut life = began(1, 1);
+    for event in [attempted(1), sent(1), delivered(1)] {
+        life.record(TENANT, 1, event);
+    }
+    let facts = message_facts(&life.events).expect("lawful");
+    young.keep(folded(&life), &[]);
+    assert!(young.take(&facts).is_empty());
 }
 
 proptest! {

@@ -12,8 +12,8 @@ use hatch_domain::message::status::Status;
 
 use super::fold::{MessageFact, Rows, StateRow};
 
-/// Messages that are remembered are at most twice as many.
-const MESSAGES_MAX: usize = 4_096;
+/// Twice as many messages, and those of a page, are remembered at most.
+pub(crate) const MESSAGES_MAX: usize = 4_096;
 
 /// What a projector remembers of the pages that it applied, one after the other.
 #[derive(Debug, Default)]

@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -11,9 +10,7 @@ use tokio_postgres::{Client, NoTls};
 
 use super::*;
 use crate::supervise::{is_alive, signal};
-
-const DEADLINE: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(10);
+use crate::testing::eventually;
 
 /// A data folder in a place that the servers' account gets to.
 fn data_folder() -> TempDir {
@@ -36,17 +33,6 @@ async fn connect(url: &str) -> Option<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.ok()?;
     tokio::spawn(connection);
     Some(client)
-}
-
-async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(value) = attempt().await {
-            return value;
-        }
-        assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
-        tokio::time::sleep(POLL).await;
-    }
 }
 
 fn recorded(path: &Path) -> Servers {

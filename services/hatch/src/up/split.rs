@@ -116,8 +116,8 @@ impl Family<'_> {
             ("HATCH_NATS_URL".into(), self.place.nats_url.clone().into()),
             ("HATCH_DATA_DIR".into(), self.place.folder.clone().into()),
             (EXIT_WITH_PARENT.into(), "1".into()),
-            crate::threads::setting(),
         ]);
+        environment.extend(crate::threads::setting());
         environment.extend(settings);
         let program = self.program.to_owned();
         let process = Supervised::start(Process { name, program, arguments, environment })?;

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -16,9 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::embedded::Servers;
 use crate::supervise::{is_alive, signal};
-
-const DEADLINE: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(10);
+use crate::testing::{DEADLINE, eventually};
 
 /// A role that says its name and keeps the promises that `up` counts on.
 const ROLE: &str = r#"#!/usr/bin/env python3
@@ -96,17 +93,6 @@ fn options(folder: &Path, split: bool) -> Options {
         nats_url: None,
         split,
         program,
-    }
-}
-
-async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(value) = attempt().await {
-            return value;
-        }
-        assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
-        tokio::time::sleep(POLL).await;
     }
 }
 

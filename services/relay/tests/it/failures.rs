@@ -1,10 +1,10 @@
 //! What goes wrong: lost sessions, servers and streams, foreign messages, a regressed log.
 
-use hatch_bus::testing::{Server, TestBus, connected};
+use hatch_bus::testing::{Server, TestBus, connected, eventually};
 use hatch_bus::{State, StreamState};
 use hatch_eventstore::{Place, Position, lift_fence};
 
-use crate::support::{World, eventually, publish, stray};
+use crate::support::{World, publish, stray};
 
 #[tokio::test]
 async fn a_leader_whose_session_is_ended_resigns_and_a_relay_leads_again() {

@@ -2,7 +2,9 @@
 
 use hatch_eventstore::Position;
 
-use crate::support::{World, in_time};
+use hatch_bus::testing::in_time;
+
+use crate::support::World;
 
 #[tokio::test]
 async fn an_appended_event_reaches_the_bus_without_loss() {

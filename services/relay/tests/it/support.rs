@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hatch_bus::testing::TestBus;
+use hatch_bus::testing::{TestBus, eventually, in_time};
 use hatch_bus::{Bus, Envelope, StreamState};
 use hatch_domain::{Environment, Routing, ids::ConversationId};
 use hatch_eventstore::testing::TestDatabase;
@@ -15,9 +15,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-/// How long anything may take before a test fails.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Everything of one test.
 pub(crate) struct World {
@@ -199,22 +196,4 @@ pub(crate) async fn publish(bus: &Bus, generation: i32, envelope: &Envelope) {
     let mut publisher = bus.publisher(generation, envelope.position - 1);
     publisher.publish(envelope).await.expect("is sent");
     publisher.flush().await.expect("is stored");
-}
-
-/// Polls until there is an answer.
-pub(crate) async fn eventually<T>(what: &str, mut answer: impl AsyncFnMut() -> Option<T>) -> T {
-    let poll = async {
-        loop {
-            if let Some(answer) = answer().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    in_time(what, poll).await
-}
-
-/// Fails the test when it takes too long.
-pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
