@@ -85,6 +85,13 @@ bench-growth *SIZES:
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
         cargo bench --package hatch --bench growth -- "$@"
 
+# Measure the bare path of a message with nothing of hatch's around it: what `bench` is held against
+[no-exit-message]
+bench-skeleton:
+    @cargo build --release --package hatch
+    @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
+        cargo bench --package hatch --bench skeleton
+
 # Hold the running up, or another hatch, against its own OpenAPI document
 [no-exit-message]
 schemathesis URL="http://127.0.0.1:8080" *ARGS:

@@ -34,24 +34,43 @@ impl Crowd {
     }
 }
 
-/// A rate a second, averaged.
+/// A mean over the last [`MEMORY`], about.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rate(pub(super) f64);
+pub(super) struct Mean(pub(super) f64);
 
-impl Rate {
+impl Mean {
     pub(super) const fn new() -> Self {
         Self(0.0)
     }
 
+    /// Takes note of what was the case for a time that is not zero.
+    pub(super) fn add(&mut self, value: f64, passed: Duration) {
+        let weight = 1.0 - (-passed.as_secs_f64() / MEMORY.as_secs_f64()).exp();
+        self.0 += (value - self.0) * weight;
+    }
+}
+
+/// A rate a second, averaged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rate(Mean);
+
+impl Rate {
+    pub(super) const fn new() -> Self {
+        Self(Mean::new())
+    }
+
+    pub(super) const fn a_second(self) -> f64 {
+        self.0.0
+    }
+
     /// How long so many take at it.
     pub(super) fn time(self, count: f64) -> Duration {
-        Duration::try_from_secs_f64(count / self.0.max(f64::MIN_POSITIVE)).unwrap_or(Duration::MAX)
+        let seconds = count / self.a_second().max(f64::MIN_POSITIVE);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
     /// Takes note of so many within a time that is not zero.
     pub(super) fn add(&mut self, count: f64, passed: Duration) {
-        let seconds = passed.as_secs_f64();
-        let weight = 1.0 - (-seconds / MEMORY.as_secs_f64()).exp();
-        self.0 += (count / seconds - self.0) * weight;
+        self.0.add(count / passed.as_secs_f64(), passed);
     }
 }

@@ -7,13 +7,16 @@
 
 use std::time::Duration;
 
-use super::crowd::{Crowd, Rate};
+use super::crowd::{Crowd, Mean, Rate};
 
 /// The part of the wait aimed for that a message may wait for its commit, while more are offered than
 /// that: 50 ms of 400.
 const WAIT_PART: u32 = 8;
 /// Messages that may be on their way in any case: so many fill a commit.
 const PENDING_MIN: f64 = 32.0;
+/// So many times what may be on their way under an overload are one. It is a mean that counts: a commit
+/// answers many at once, and what is on its way just after it says nothing.
+const CROWD: f64 = 2.0;
 
 /// What is seen at one time.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +38,8 @@ pub(super) struct Pending {
     last: Option<(Duration, u64)>,
     /// Messages answered a second.
     rate: Rate,
+    /// Messages on their way.
+    pending: Mean,
     crowd: Crowd,
 }
 
@@ -42,7 +47,7 @@ impl Pending {
     /// For messages that may wait for so long in all.
     pub(super) const fn new(wait: Duration) -> Self {
         let wait = wait.checked_div(WAIT_PART).expect("it is not zero");
-        Self { wait, last: None, rate: Rate::new(), crowd: Crowd::new() }
+        Self { wait, last: None, rate: Rate::new(), pending: Mean::new(), crowd: Crowd::new() }
     }
 
     /// How long one more than `pending` would wait, as far as is known.
@@ -58,11 +63,11 @@ impl Pending {
             && let Some(passed) = at.checked_sub(before).filter(|passed| !passed.is_zero())
         {
             self.rate.add(answered.saturating_sub(count) as f64, passed);
+            self.pending.add(pending as f64, passed);
         }
-        let limit = (self.rate.0 * self.wait.as_secs_f64()).max(PENDING_MIN);
-        let pending = pending as f64;
-        let calm = !refused && pending <= limit / 2.0;
-        self.crowd.judge(at, pending > limit, calm).then_some(limit as u64)
+        let limit = (self.rate.a_second() * self.wait.as_secs_f64()).max(PENDING_MIN);
+        let calm = !refused && pending as f64 <= limit / 2.0;
+        self.crowd.judge(at, self.pending.0 > limit * CROWD, calm).then_some(limit as u64)
     }
 }
 
@@ -110,6 +115,23 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_is_one_though_each_commit_answers_most_of_it() {
+        // 700 a second, and every other look is just after a commit.
+        let mut pending = Pending::new(WAIT);
+        let limits: Vec<_> = (1..=50)
+            .map(|tick| {
+                let at = Duration::from_millis(tick * 100);
+                let on_their_way = if tick % 2 == 0 { 256 } else { 10 };
+                let sight =
+                    Sight { at, pending: on_their_way, answered: tick * 70, refused: false };
+                pending.look(sight)
+            })
+            .collect();
+        assert!(limits[..18].iter().all(Option::is_none), "a burst is borne with: {limits:?}");
+        assert!(limits[40..].iter().all(Option::is_some), "{limits:?}");
+    }
+
+    #[test]
     fn when_the_crowd_has_gone_nobody_is_refused_any_more() {
         let mut pending = Pending::new(WAIT);
         let mut look = |tick: u64, on_their_way, refused| {
@@ -118,7 +140,7 @@ mod tests {
             pending.look(sight)
         };
         for tick in 0..50 {
-            look(tick, 64, tick > 25);
+            look(tick, 128, tick > 25);
         }
         assert!(look(50, 35, true).is_some());
         let limits: Vec<_> = (51..80).map(|tick| look(tick, 10, false)).collect();

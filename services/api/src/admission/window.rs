@@ -127,7 +127,7 @@ impl Window {
         let messages = self.admitted_by(position);
         self.measure(Done { at: sight.at, position, messages });
         let waiting = (sight.admitted as f64 - messages).max(0.0);
-        let share = self.rate.0 * self.rules.wait.as_secs_f64();
+        let share = self.rate.a_second() * self.rules.wait.as_secs_f64();
         let aim = (share + self.equal_part()).max(WAITING_MIN);
         let too_many = waiting > aim.max(CROWD_MIN);
         let calm = !sight.refused && waiting <= aim / 2.0;
@@ -186,6 +186,6 @@ impl Window {
     }
 
     fn equal_part(&self) -> f64 {
-        self.pace.0 * self.rules.wait.as_secs_f64() * EQUAL_PART
+        self.pace.a_second() * self.rules.wait.as_secs_f64() * EQUAL_PART
     }
 }

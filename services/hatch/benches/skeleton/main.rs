@@ -1,0 +1,135 @@
+//! `just bench-skeleton`: the bare path of a message on this machine, the yardstick of `hatch bench`.
+//!
+//! Accepted with group commit, relayed, claimed, sent over HTTP, its receipt taken over HTTP, and
+//! projected: the same servers and the same steps as hatch's, with nothing else. No authentication,
+//! validation, idempotency, expected versions, retries, read models but one, or metrics; three events a
+//! message and one receipt. Three processes: the path, the provider, and this one with its clients.
+
+mod clients;
+mod path;
+mod provider;
+
+use std::io::BufRead as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use hatch::output;
+use hatch_eventstore::testing::TestDatabase;
+
+/// What this program is when it starts itself again: the path, bare or only as far as the log.
+const PATH: [&str; 2] = ["--path", "--accept"];
+/// Or the provider.
+const PROVIDER: &str = "--provider";
+/// As long as the benchmark of hatch's own that it stands beside.
+const DURATION: Duration = Duration::from_secs(8);
+/// How long the rest may take once the clients have stopped.
+const REST_MAX: Duration = Duration::from_secs(60);
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Cargo's test runner lists and runs benchmarks too, and has no servers for them.
+    if arguments.iter().any(|argument| argument == "--list" || argument == "--test") {
+        return Ok(());
+    }
+    // reqwest wants one, though nothing here is encrypted. Nobody else has installed one before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match words[..] {
+        [role, database, provider] if PATH.contains(&role) => {
+            runtime.block_on(path::run(database, provider, role == PATH[0]))
+        }
+        [PROVIDER] => runtime.block_on(provider::run()),
+        _ => runtime.block_on(measure()),
+    }
+}
+
+async fn measure() -> anyhow::Result<()> {
+    let [run, accepted, completed, busy] = ["run", "accepted/s", "finished/s", "CPU µs each"];
+    output::line(format_args!("{run:<20}{accepted:>12}{completed:>12}{busy:>14}{:>10}", "p99 ms"))?;
+    for (name, role) in [("accept only", PATH[1]), ("full lifecycle", PATH[0])] {
+        let figures = one(role).await?;
+        let Figures { accepted, took, processor, p99 } = figures;
+        let messages = accepted as f64;
+        output::line(format_args!(
+            "{name:<20}{:>12.0}{:>12.0}{:>14.0}{:>10.1}",
+            messages / DURATION.as_secs_f64(),
+            messages / took.as_secs_f64(),
+            processor.as_secs_f64() * 1e6 / messages,
+            p99.as_secs_f64() * 1e3,
+        ))?;
+    }
+    let disk = hatch::disk::fdatasync(&std::env::temp_dir())?;
+    output::line(format_args!("\nfdatasync {:.1} µs", disk.as_secs_f64() * 1e6))?;
+    Ok(())
+}
+
+struct Figures {
+    accepted: u64,
+    /// Until the last message was settled. Accepting outruns the rest, which goes on when it ends.
+    took: Duration,
+    /// What the whole machine worked until the last message was settled.
+    processor: Duration,
+    /// Of accepting.
+    p99: Duration,
+}
+
+async fn one(role: &str) -> anyhow::Result<Figures> {
+    let database = TestDatabase::create().await;
+    let client = database.connect().await;
+    client.batch_execute(path::TABLES).await?;
+    // The provider learns from each request where its receipt goes.
+    let (_provider, provider) = Running::start(&[PROVIDER])?;
+    let (_path, path) = Running::start(&[role, &database.url(), &provider])?;
+    let delivered = async || -> anyhow::Result<u64> {
+        let count = client.query_one(path::COUNT_DELIVERED, &[]).await?.get::<_, i64>(0);
+        Ok(u64::try_from(count)?)
+    };
+    let (before, begun) = (busy()?, Instant::now());
+    let clients = clients::run(&path, DURATION).await?;
+    let deadline = Instant::now() + REST_MAX;
+    while role == PATH[0] && delivered().await? < clients.accepted {
+        anyhow::ensure!(Instant::now() < deadline, "the skeleton lost a message");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let took = begun.elapsed();
+    let processor = busy()?.saturating_sub(before);
+    Ok(Figures { accepted: clients.accepted, took, processor, p99: clients.p99 })
+}
+
+/// A process that ends with this value.
+struct Running(Child);
+
+impl Running {
+    /// Starts this program again, and returns the address that it listens on.
+    fn start(arguments: &[&str]) -> anyhow::Result<(Self, String)> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let mut child = command.args(arguments).stdout(Stdio::piped()).spawn()?;
+        let out = child.stdout.take().context("it was asked for")?;
+        let running = Self(child);
+        let mut address = String::new();
+        std::io::BufReader::new(out).read_line(&mut address)?;
+        Ok((running, address.trim().to_owned()))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The time that this machine's processors have worked (`/proc/stat`, proc(5): the first line, in ticks
+/// of 10 ms: user, nice, system, idle, iowait, irq, softirq).
+fn busy() -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/stat").context("only Linux tells")?;
+    let line = stat.lines().next().context("/proc/stat is empty")?;
+    let ticks: Vec<u32> =
+        line.split_whitespace().skip(1).map(str::parse).collect::<Result<_, _>>()?;
+    let [user, nice, system, _, _, irq, softirq, ..] = ticks[..] else {
+        anyhow::bail!("/proc/stat has another form");
+    };
+    Ok(Duration::from_millis(10) * (user + nice + system + irq + softirq))
+}
