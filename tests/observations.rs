@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use hatch_api::admission::{Intake, Rules};
 use hatch_api::webhooks::{Account, Webhooks};
 use hatch_api::{Drain, Ending};
 use hatch_domain::Environment;
@@ -78,6 +79,7 @@ impl Role {
             }],
             stats: Arc::default(),
             recent: Arc::default(),
+            intake: Intake::new(Rules { wait: Duration::from_millis(400), burst: 2_000 }),
         });
         let ending = Ending { notice: Duration::ZERO, grace: Duration::from_secs(1) };
         let drain = Drain::new(ending, shutdown.clone());

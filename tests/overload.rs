@@ -180,3 +180,39 @@ async fn with_nobody_to_send_them_messages_are_accepted_up_to_the_bound_on_all_t
     hatch.message_with_status(&id, "delivered").await;
     hatch.finish().await;
 }
+
+/// More than are taken at a time while webhooks are behind, fewer than are a crowd by themselves.
+const AT_A_TIME: usize = 60;
+
+async fn send_together(hatch: &Hatch) -> Vec<Answer> {
+    let keys: Vec<String> =
+        (0..AT_A_TIME).map(|n| format!("{} {n}", crate::harness::unique())).collect();
+    futures::future::join_all(keys.iter().map(|key| send(hatch, key))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_webhooks_wait_too_long_fewer_messages_are_taken_at_a_time() {
+    let hatch = Hatch::start().await;
+    let behind = "INSERT INTO hatch.webhooks_behind (at) VALUES (now()) \
+                  ON CONFLICT (single) DO UPDATE SET at = now()";
+    let client = hatch.database.connect().await;
+    let refused = hatch
+        .eventually("some are refused", async |hatch| {
+            client.batch_execute(behind).await.expect("it can be said");
+            let answers = send_together(hatch).await;
+            answers.into_iter().find(|answer| answer.status != StatusCode::ACCEPTED)
+        })
+        .await;
+    assert_refused(&refused);
+    // When nobody says so any more, then there is no limit, by itself.
+    hatch
+        .eventually("nothing limits them", async |hatch| {
+            let metrics = hatch.get("/metrics").await.body;
+            let unlimited = "hatch_admission_limit_messages{window=\"log\"} inf";
+            metrics.as_str()?.contains(unlimited).then_some(())
+        })
+        .await;
+    let answers = send_together(&hatch).await;
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::ACCEPTED));
+    hatch.finish().await;
+}

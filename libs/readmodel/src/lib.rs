@@ -9,6 +9,7 @@
 //! field of old messages needs the tables built anew: [`rebuild`] does that beside the live ones.
 //! [`verify`] compares them with the log.
 
+mod behind;
 mod checkpoints;
 mod error;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod verify;
 mod wait;
 mod waiting;
 
+pub use behind::{report_webhooks_behind, webhooks_behind};
 pub use checkpoints::slowest_moving;
 pub use error::{Error, MaintenanceError};
 pub use migrations::SCHEMA;

@@ -1,10 +1,10 @@
-//! Tells admission how far dispatchers and projections are, as PostgreSQL knows it: whatever
-//! process they are, and without asking the bus.
+//! Tells admission how far dispatchers and projections are, and whether webhooks are behind, as
+//! PostgreSQL knows it: whatever process they are, and without asking the bus.
 
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
-use hatch_api::admission::{Admission, Rules, Signals};
+use hatch_api::admission::{Admission, Intake, Rules, Signals};
 use hatch_eventstore::HeadWatch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_millis(500);
 /// Projections that have not moved for so long are not waited for.
 const MOVED_WITHIN: Duration = Duration::from_secs(1);
+/// Webhooks that nobody has said to be behind for so long are not.
+const BEHIND_WITHIN: Duration = Duration::from_secs(1);
 /// Between two counts of all that waits, and how long one may take.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 const COUNT_MAX: Duration = Duration::from_secs(2);
@@ -24,12 +26,12 @@ const COUNT_MAX: Duration = Duration::from_secs(2);
 const WAIT_MS: std::ops::RangeInclusive<u64> = 200..=60_000;
 const WAIT_MS_DEFAULT: u64 = 400;
 
-/// The admission that the settings ask for.
+/// The rules that the settings ask for.
 ///
 /// # Errors
 /// A setting that is out of range, with its name.
-pub(crate) fn of(settings: &AdmissionSettings) -> anyhow::Result<Admission> {
-    let AdmissionSettings { enabled, wait_ms, burst, waiting_max } = *settings;
+pub(crate) fn rules(settings: &AdmissionSettings) -> anyhow::Result<Rules> {
+    let AdmissionSettings { wait_ms, burst, waiting_max, .. } = *settings;
     let wait_ms = wait_ms.unwrap_or(WAIT_MS_DEFAULT);
     anyhow::ensure!(
         WAIT_MS.contains(&wait_ms),
@@ -39,8 +41,33 @@ pub(crate) fn of(settings: &AdmissionSettings) -> anyhow::Result<Admission> {
     );
     anyhow::ensure!(burst > 0, "configuration: admission.burst: expected at least 1");
     anyhow::ensure!(waiting_max > 0, "configuration: admission.waiting_max: expected at least 1");
-    let rules = Rules { wait: Duration::from_millis(wait_ms), burst };
-    Ok(if enabled { Admission::new(rules) } else { Admission::unlimited() })
+    Ok(Rules { wait: Duration::from_millis(wait_ms), burst })
+}
+
+/// The admission that the settings ask for.
+///
+/// # Errors
+/// As [`rules`].
+pub(crate) fn of(settings: &AdmissionSettings) -> anyhow::Result<Admission> {
+    let rules = rules(settings)?;
+    Ok(if settings.enabled { Admission::new(rules) } else { Admission::unlimited() })
+}
+
+/// Says until `shutdown`, while webhooks are behind, that they are.
+pub(crate) async fn report(intake: Intake, pool: Pool, shutdown: CancellationToken) {
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        if intake.is_behind() {
+            // What fails is not made up for: the next report says the same.
+            let _ = timeout(LOOK_MAX, say_behind(&pool)).await;
+        }
+    }
+}
+
+async fn say_behind(pool: &Pool) -> anyhow::Result<()> {
+    let client = pool.get().await?;
+    Ok(hatch_readmodel::report_webhooks_behind(&client).await?)
 }
 
 /// Tells `admission` until `shutdown`.
@@ -71,7 +98,8 @@ async fn look(pool: &Pool) -> anyhow::Result<Signals> {
     let client = pool.get().await?;
     let projections = hatch_readmodel::slowest_moving(&client, MOVED_WITHIN).await?;
     let queues = hatch_dispatcher::progress(&client).await?;
-    Ok(Signals { projections, queues, ..Signals::default() })
+    let webhooks_behind = hatch_readmodel::webhooks_behind(&client, BEHIND_WITHIN).await?;
+    Ok(Signals { projections, queues, webhooks_behind, ..Signals::default() })
 }
 
 /// About how many messages wait.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use deadpool_postgres::Pool;
-use hatch_api::admission::Admission;
+use hatch_api::admission::{Admission, Intake};
 use hatch_api::{Drain, Ending};
 use hatch_bus::Bus;
 use hatch_domain::Environment;
@@ -140,6 +140,7 @@ struct Process {
     bus: Bus,
     head: HeadWatch,
     admission: Admission,
+    intake: Intake,
     relay: hatch_relay::StatusHandle,
     stats: Stats,
     workers: CancellationToken,
@@ -184,6 +185,7 @@ impl Process {
         let (head, _) = HeadWatch::start_with(config, postgres.clone(), workers.clone());
         tracing::info!(roles = ?roles, "starting");
         let admission = admission::of(&settings.admission)?;
+        let intake = Intake::new(admission::rules(&settings.admission)?);
         let relay = hatch_relay::StatusHandle::default();
         let stats = Stats::default();
         Ok(Self {
@@ -194,6 +196,7 @@ impl Process {
             bus,
             head,
             admission,
+            intake,
             relay,
             stats,
             workers,
@@ -304,6 +307,7 @@ impl Process {
             accounts: webhook_accounts(settings)?,
             stats: Arc::clone(&self.stats.webhooks),
             recent: Arc::default(),
+            intake: self.intake.clone(),
         })
     }
 
@@ -334,6 +338,14 @@ impl Process {
                 hatch_api::webhooks::match_receipts(webhooks, shutdown).await;
                 Ok(())
             });
+            if settings.admission.enabled {
+                let (intake, pool) = (self.intake.clone(), self.pool.clone());
+                let shutdown = self.workers.clone();
+                workers.spawn(async move {
+                    admission::report(intake, pool, shutdown).await;
+                    Ok(())
+                });
+            }
         }
         Ok(())
     }

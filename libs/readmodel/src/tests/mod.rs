@@ -1,6 +1,7 @@
 //! The tables, against a real PostgreSQL.
 
 mod applying;
+mod behind;
 mod listing;
 mod plans;
 mod waiting;

@@ -5,13 +5,17 @@
 //! while those before it will have had their turn within about [`Rules::wait`], and otherwise asks
 //! the client to come again. Each of the dispatchers' queues has a window of its own (a flood of
 //! campaigns refuses no login code), and all share that of the projections: a message is done when
-//! it can be read. And no more are on their way into the log at a time than are committed soon.
+//! it can be read. And no more are on their way into the log at a time than are committed soon, which
+//! is a fixed part of that wait; less is admitted as well while webhooks wait longer than that, because
+//! a message is done when its receipt is known.
 //!
 //! Where nobody can tell how far a queue is, because the bus or its dispatchers are away or it has
 //! nothing to do, its window limits nothing. Then only the bound on all that waits holds.
 
 mod crowd;
+mod intake;
 mod pending;
+mod way;
 mod window;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +26,8 @@ use hatch_domain::message::event::{Channel, Priority};
 use hatch_eventstore::Position;
 use hatch_telemetry::measure::{Counter, Family};
 
-use self::pending::Pending;
+pub use self::intake::Intake;
+use self::way::Way;
 pub use self::window::Rules;
 use self::window::{Room, Sight, Window};
 
@@ -48,6 +53,8 @@ pub struct Signals {
     pub queues: Vec<(Channel, Priority, Position)>,
     /// Whether all that may wait at all does.
     pub is_full: bool,
+    /// Whether what providers post waits too long, as an [`Intake`] sees it.
+    pub webhooks_behind: bool,
 }
 
 /// What admission has decided since the process started.
@@ -125,23 +132,13 @@ struct Gate {
     refused: AtomicBool,
 }
 
-/// The way into the log.
-struct Way {
-    pending: AtomicU64,
-    pending_max: AtomicU64,
-    answered: AtomicU64,
-    refused: AtomicBool,
-    judged: Mutex<Pending>,
-}
-
 /// A message that was admitted, on its way into the log until this is dropped.
 pub(crate) struct Admitted(Option<Arc<Shared>>);
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         if let Some(shared) = &self.0 {
-            shared.way.pending.fetch_sub(1, Ordering::Relaxed);
-            shared.way.answered.fetch_add(1, Ordering::Relaxed);
+            shared.way.leave();
         }
     }
 }
@@ -175,7 +172,7 @@ impl Admission {
         let Some(shared) = &self.shared else { return };
         shared.is_full.store(signals.is_full, Ordering::Relaxed);
         let at = shared.started.elapsed();
-        shared.way.look(at);
+        shared.way.look(at, signals.webhooks_behind);
         let mut windows = shared.windows.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, (window, said)) in windows.iter_mut().enumerate() {
             let gate = &shared.gates[index];
@@ -229,7 +226,8 @@ impl Admission {
         let refusal = if shared.is_full.load(Ordering::Relaxed) {
             Refusal::Backlog
         } else if !shared.way.has_room(is_urgent) {
-            shared.way.refuse()
+            shared.way.refuse();
+            Refusal::Log
         } else if !projections.has_room(is_urgent) {
             Refusal::Projections { retry_after_seconds: projections.refuse() }
         } else if !queue.has_room(false) {
@@ -239,7 +237,7 @@ impl Admission {
             // of.
             projections.admitted.fetch_add(1, Ordering::Relaxed);
             queue.admitted.fetch_add(1, Ordering::Relaxed);
-            shared.way.pending.fetch_add(1, Ordering::Relaxed);
+            shared.way.enter();
             shared.stats.admitted.increment();
             return Ok(Admitted(Some(Arc::clone(shared))));
         };
@@ -255,7 +253,8 @@ impl Admission {
         let refusal = if shared.is_full.load(Ordering::Relaxed) {
             Refusal::Backlog
         } else if !shared.way.has_room(true) {
-            shared.way.refuse()
+            shared.way.refuse();
+            Refusal::Log
         } else if projections.has_room(true) {
             return None;
         } else {
@@ -263,52 +262,6 @@ impl Admission {
         };
         shared.stats.refused.of(&refusal.reason()).increment();
         Some(refusal)
-    }
-}
-
-impl Way {
-    fn open(wait: Duration) -> Self {
-        Self {
-            pending: AtomicU64::new(0),
-            pending_max: AtomicU64::new(UNLIMITED),
-            answered: AtomicU64::new(0),
-            refused: AtomicBool::new(false),
-            judged: Mutex::new(Pending::new(wait)),
-        }
-    }
-
-    fn look(&self, at: Duration) {
-        let sight = pending::Sight {
-            at,
-            pending: self.pending.load(Ordering::Relaxed),
-            answered: self.answered.load(Ordering::Relaxed),
-            refused: self.refused.swap(false, Ordering::Relaxed),
-        };
-        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        self.pending_max.store(judged.look(sight).unwrap_or(UNLIMITED), Ordering::Relaxed);
-    }
-
-    fn state(&self) -> WindowState {
-        let waiting = self.pending.load(Ordering::Relaxed);
-        let pending_max = self.pending_max.load(Ordering::Relaxed);
-        let judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        WindowState {
-            name: "log".to_owned(),
-            waiting,
-            waiting_max: (pending_max != UNLIMITED).then_some(pending_max),
-            wait: if waiting == 0 { Duration::ZERO } else { judged.wait(waiting) },
-        }
-    }
-
-    fn has_room(&self, is_urgent: bool) -> bool {
-        let pending_max = self.pending_max.load(Ordering::Relaxed);
-        let reserve = if is_urgent { pending_max / RESERVE } else { 0 };
-        self.pending.load(Ordering::Relaxed) < pending_max.saturating_add(reserve)
-    }
-
-    fn refuse(&self) -> Refusal {
-        self.refused.store(true, Ordering::Relaxed);
-        Refusal::Log
     }
 }
 

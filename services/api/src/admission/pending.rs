@@ -29,6 +29,8 @@ pub(super) struct Sight {
     pub(super) answered: u64,
     /// Whether one was refused since the last look.
     pub(super) refused: bool,
+    /// Whether webhooks wait too long, which is an overload as well.
+    pub(super) webhooks_behind: bool,
 }
 
 /// The way into the log, as one process sees it.
@@ -40,6 +42,8 @@ pub(super) struct Pending {
     rate: Rate,
     /// Messages on their way.
     pending: Mean,
+    /// How many may be, under an overload.
+    limit: f64,
     crowd: Crowd,
 }
 
@@ -47,7 +51,14 @@ impl Pending {
     /// For messages that may wait for so long in all.
     pub(super) const fn new(wait: Duration) -> Self {
         let wait = wait.checked_div(WAIT_PART).expect("it is not zero");
-        Self { wait, last: None, rate: Rate::new(), pending: Mean::new(), crowd: Crowd::new() }
+        Self {
+            wait,
+            last: None,
+            rate: Rate::new(),
+            pending: Mean::new(),
+            limit: PENDING_MIN,
+            crowd: Crowd::new(),
+        }
     }
 
     /// How long one more than `pending` would wait, as far as is known.
@@ -55,19 +66,25 @@ impl Pending {
         self.rate.time(pending as f64)
     }
 
+    /// Whether there are so many that they wait too long.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.pending.0 > self.limit * CROWD
+    }
+
     /// Takes note of what is seen, and says how many may be on their way until the next look; none when
     /// nothing limits them.
     pub(super) fn look(&mut self, sight: Sight) -> Option<u64> {
-        let Sight { at, pending, answered, refused } = sight;
+        let Sight { at, pending, answered, refused, webhooks_behind } = sight;
         if let Some((before, count)) = self.last.replace((at, answered))
             && let Some(passed) = at.checked_sub(before).filter(|passed| !passed.is_zero())
         {
             self.rate.add(answered.saturating_sub(count) as f64, passed);
             self.pending.add(pending as f64, passed);
         }
-        let limit = (self.rate.a_second() * self.wait.as_secs_f64()).max(PENDING_MIN);
-        let calm = !refused && pending as f64 <= limit / 2.0;
-        self.crowd.judge(at, self.pending.0 > limit * CROWD, calm).then_some(limit as u64)
+        self.limit = (self.rate.a_second() * self.wait.as_secs_f64()).max(PENDING_MIN);
+        let calm = !refused && !webhooks_behind && pending as f64 <= self.limit / 2.0;
+        let too_many = webhooks_behind || self.is_crowded();
+        self.crowd.judge(at, too_many, calm).then_some(self.limit as u64)
     }
 }
 
@@ -88,7 +105,13 @@ mod tests {
             answered += on_their_way.min(batch_max) * (100 / commit_ms);
             let refused = on_their_way < clients;
             let at = Duration::from_millis(tick * 100);
-            limit = pending.look(Sight { at, pending: on_their_way, answered, refused });
+            limit = pending.look(Sight {
+                at,
+                pending: on_their_way,
+                answered,
+                refused,
+                webhooks_behind: false,
+            });
             seen.push((on_their_way, limit));
         }
         seen
@@ -122,8 +145,13 @@ mod tests {
             .map(|tick| {
                 let at = Duration::from_millis(tick * 100);
                 let on_their_way = if tick % 2 == 0 { 256 } else { 10 };
-                let sight =
-                    Sight { at, pending: on_their_way, answered: tick * 70, refused: false };
+                let sight = Sight {
+                    at,
+                    pending: on_their_way,
+                    answered: tick * 70,
+                    refused: false,
+                    webhooks_behind: false,
+                };
                 pending.look(sight)
             })
             .collect();
@@ -132,11 +160,32 @@ mod tests {
     }
 
     #[test]
+    fn webhooks_that_are_behind_are_an_overload_until_they_are_not() {
+        let mut pending = Pending::new(WAIT);
+        let mut look = |tick: u64, webhooks_behind| {
+            let at = Duration::from_millis(tick * 100);
+            let answered = tick * 70;
+            pending.look(Sight { at, pending: 10, answered, refused: false, webhooks_behind })
+        };
+        let limits: Vec<_> = (0..120).map(|tick| look(tick, (20..60).contains(&tick))).collect();
+        let limited = |looks: &[Option<u64>]| looks.iter().filter(|l| l.is_some()).count();
+        assert_eq!(limited(&limits[..39]), 0, "it is borne with: {limits:?}");
+        assert_eq!(limited(&limits[41..79]), 38, "{limits:?}");
+        assert_eq!(limited(&limits[82..]), 0, "{limits:?}");
+    }
+
+    #[test]
     fn when_the_crowd_has_gone_nobody_is_refused_any_more() {
         let mut pending = Pending::new(WAIT);
         let mut look = |tick: u64, on_their_way, refused| {
             let at = Duration::from_millis(tick * 100);
-            let sight = Sight { at, pending: on_their_way, answered: tick * 70, refused };
+            let sight = Sight {
+                at,
+                pending: on_their_way,
+                answered: tick * 70,
+                refused,
+                webhooks_behind: false,
+            };
             pending.look(sight)
         };
         for tick in 0..50 {

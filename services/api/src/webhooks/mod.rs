@@ -24,6 +24,8 @@ use utoipa_axum::routes;
 pub use matching::match_receipts;
 pub use recent::Recent;
 
+use crate::admission::Intake;
+
 /// Bytes of a mail that comes in, with its files.
 const MAIL_BYTES_MAX: usize = 25 * 1024 * 1024;
 
@@ -40,6 +42,8 @@ pub struct Webhooks {
     pub stats: Arc<WebhookStats>,
     /// The messages that receipts were about lately.
     pub recent: Arc<Recent>,
+    /// Counts those on their way into the log.
+    pub intake: Intake,
 }
 
 /// What the webhook role has taken since it started.

@@ -107,6 +107,7 @@ async fn raw(mut request: Request) -> Result<RawRequest, Problem> {
 
 impl Webhooks {
     async fn receive(&self, path: &str, raw: &RawRequest) -> Result<Response, Problem> {
+        let _on_its_way = self.intake.enter();
         let accounts: Vec<&Account> =
             self.accounts.iter().filter(|account| account.path == path).collect();
         let first = *accounts.first().ok_or_else(|| Problem::not_found("provider account"))?;

@@ -1,0 +1,48 @@
+//! Whether webhooks wait too long for their commit.
+//!
+//! Nothing can be refused there: what a provider posts has happened. But while it piles up, messages
+//! that were sent are not known to be, and to accept more of them only makes that worse.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Rules;
+use super::way::Way;
+
+/// The webhooks of this process that are on their way into the log; cheap to clone.
+#[derive(Clone)]
+pub struct Intake(Arc<Shared>);
+
+struct Shared {
+    started: Instant,
+    way: Way,
+}
+
+/// A webhook on its way into the log until this is dropped.
+pub(crate) struct OnItsWay(Intake);
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.0.way.leave();
+    }
+}
+
+impl Intake {
+    /// By the same rules as the messages that are accepted.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self(Arc::new(Shared { started: Instant::now(), way: Way::open(rules.wait) }))
+    }
+
+    /// One more is on its way.
+    pub(crate) fn enter(&self) -> OnItsWay {
+        self.0.way.enter();
+        OnItsWay(self.clone())
+    }
+
+    /// Whether they wait too long by now. It wants to be asked some ten times a second.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.0.way.look(self.0.started.elapsed(), false)
+    }
+}
