@@ -82,7 +82,7 @@ impl Default for Config {
             record_path: None,
             record_messages_max: 2_000_000,
             receipt_delay_ms: 20,
-            callbacks_concurrency_max: 256,
+            callbacks_concurrency_max: 512,
             callbacks_pending_max: 100_000,
             callback_attempts_max: 50,
             callback_proxy: None,

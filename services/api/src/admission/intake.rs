@@ -9,6 +9,9 @@ use std::time::Instant;
 use super::Rules;
 use super::way::Way;
 
+/// The part of the wait aimed for that webhooks may wait: providers are in no hurry.
+const WAIT_PART: u32 = 2;
+
 /// The webhooks of this process that are on their way into the log; cheap to clone.
 #[derive(Clone)]
 pub struct Intake(Arc<Shared>);
@@ -28,10 +31,10 @@ impl Drop for OnItsWay {
 }
 
 impl Intake {
-    /// By the same rules as the messages that are accepted.
+    /// By the rules for the messages that are accepted.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self(Arc::new(Shared { started: Instant::now(), way: Way::open(rules.wait) }))
+        Self(Arc::new(Shared { started: Instant::now(), way: Way::open(rules.wait / WAIT_PART) }))
     }
 
     /// One more is on its way.

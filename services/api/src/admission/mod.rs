@@ -5,9 +5,8 @@
 //! while those before it will have had their turn within about [`Rules::wait`], and otherwise asks
 //! the client to come again. Each of the dispatchers' queues has a window of its own (a flood of
 //! campaigns refuses no login code), and all share that of the projections: a message is done when
-//! it can be read. And no more are on their way into the log at a time than are committed soon, which
-//! is a fixed part of that wait; less is admitted as well while webhooks wait longer than that, because
-//! a message is done when its receipt is known.
+//! it can be read. And no more are on their way into the log at a time than are committed soon, and
+//! half as many while webhooks wait too long: a message is done when its receipt is known.
 //!
 //! Where nobody can tell how far a queue is, because the bus or its dispatchers are away or it has
 //! nothing to do, its window limits nothing. Then only the bound on all that waits holds.
@@ -36,6 +35,9 @@ const RETRY_AFTER_SECONDS: (u64, u64) = (1, 30);
 /// The part of the projections' window, and of the way into the log, that only messages of high
 /// priority may fill, beyond it.
 const RESERVE: u64 = 4;
+/// The part of the wait aimed for that a message may wait for its commit, while more are offered than
+/// that: 100 ms of 400.
+const WAY_PART: u32 = 4;
 /// The window of the projections, and one for each channel and priority.
 const WINDOWS: usize = 1 + Channel::ALL.len() * Priority::ALL.len();
 const PROJECTIONS: usize = 0;
@@ -151,7 +153,7 @@ impl Admission {
             started: Instant::now(),
             gates: std::array::from_fn(|_| Gate::open()),
             windows: Mutex::new(std::array::from_fn(|_| (Window::new(rules), Room::UNLIMITED))),
-            way: Way::open(rules.wait),
+            way: Way::open(rules.wait / WAY_PART),
             is_full: AtomicBool::new(false),
             stats: AdmissionStats::default(),
         };

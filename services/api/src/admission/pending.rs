@@ -9,14 +9,10 @@ use std::time::Duration;
 
 use super::crowd::{Crowd, Mean, Rate};
 
-/// The part of the wait aimed for that a message may wait for its commit, while more are offered than
-/// that: 50 ms of 400.
-const WAIT_PART: u32 = 8;
-/// Messages that may be on their way in any case: so many fill a commit.
-const PENDING_MIN: f64 = 32.0;
-/// So many times what may be on their way under an overload are one. It is a mean that counts: a commit
-/// answers many at once, and what is on its way just after it says nothing.
-const CROWD: f64 = 2.0;
+/// Messages that may be on their way in any case: so many fill a few commits.
+const PENDING_MIN: f64 = 64.0;
+/// While webhooks are behind, so many times fewer may be.
+const RESTRAINT: f64 = 2.0;
 
 /// What is seen at one time.
 #[derive(Debug, Clone, Copy)]
@@ -40,17 +36,17 @@ pub(super) struct Pending {
     last: Option<(Duration, u64)>,
     /// Messages answered a second.
     rate: Rate,
-    /// Messages on their way.
+    /// Messages on their way. It is a mean that counts: a commit answers many at once, and what is on its
+    /// way just after it says nothing.
     pending: Mean,
-    /// How many may be, under an overload.
+    /// How many may be.
     limit: f64,
     crowd: Crowd,
 }
 
 impl Pending {
-    /// For messages that may wait for so long in all.
+    /// For messages that may be on their way for so long.
     pub(super) const fn new(wait: Duration) -> Self {
-        let wait = wait.checked_div(WAIT_PART).expect("it is not zero");
         Self {
             wait,
             last: None,
@@ -68,7 +64,7 @@ impl Pending {
 
     /// Whether there are so many that they wait too long.
     pub(super) fn is_crowded(&self) -> bool {
-        self.pending.0 > self.limit * CROWD
+        self.pending.0 > self.limit
     }
 
     /// Takes note of what is seen, and says how many may be on their way until the next look; none when
@@ -84,7 +80,8 @@ impl Pending {
         self.limit = (self.rate.a_second() * self.wait.as_secs_f64()).max(PENDING_MIN);
         let calm = !refused && !webhooks_behind && pending as f64 <= self.limit / 2.0;
         let too_many = webhooks_behind || self.is_crowded();
-        self.crowd.judge(at, too_many, calm).then_some(self.limit as u64)
+        let limit = if webhooks_behind { self.limit / RESTRAINT } else { self.limit };
+        self.crowd.judge(at, too_many, calm).then_some(limit as u64)
     }
 }
 
@@ -92,7 +89,7 @@ impl Pending {
 mod tests {
     use super::*;
 
-    const WAIT: Duration = Duration::from_millis(400);
+    const WAIT: Duration = Duration::from_millis(100);
 
     /// Clients that send as soon as they are answered or refused, before a log that commits what waits
     /// once in `commit_ms`, `batch_max` at a time. Says how many were on their way, and the limit, at
@@ -125,7 +122,7 @@ mod tests {
 
     #[test]
     fn few_clients_are_never_refused_however_slow_the_log_is() {
-        assert!(run(32, 1, 100, 300).iter().all(|(_, limit)| limit.is_none()));
+        assert!(run(64, 1, 100, 300).iter().all(|(_, limit)| limit.is_none()));
     }
 
     #[test]
@@ -134,7 +131,7 @@ mod tests {
         let seen = run(640, 70, 100, 100);
         let (_, limit) = seen[99];
         assert!(seen[..18].iter().all(|(_, limit)| limit.is_none()), "a burst is borne with");
-        assert!(limit.is_some_and(|limit| (32..=40).contains(&limit)), "{limit:?}");
+        assert!(limit.is_some_and(|limit| (64..=80).contains(&limit)), "{limit:?}");
     }
 
     #[test]
@@ -171,6 +168,8 @@ mod tests {
         let limited = |looks: &[Option<u64>]| looks.iter().filter(|l| l.is_some()).count();
         assert_eq!(limited(&limits[..39]), 0, "it is borne with: {limits:?}");
         assert_eq!(limited(&limits[41..79]), 38, "{limits:?}");
+        assert!(limits[41..60].iter().flatten().all(|limit| *limit < 40), "{limits:?}");
+        assert!(limits[60..79].iter().flatten().all(|limit| *limit >= 64), "{limits:?}");
         assert_eq!(limited(&limits[82..]), 0, "{limits:?}");
     }
 

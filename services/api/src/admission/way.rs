@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn it_is_crowded_while_so_many_are_on_it_and_no_longer() {
-        let way = Way::open(Duration::from_millis(400));
+        let way = Way::open(Duration::from_millis(200));
         assert!(!look(&way, 0));
         (0..60).for_each(|_| way.enter());
         assert!(!look(&way, 1), "60 are not many");
