@@ -11,6 +11,8 @@ use axum::{Json, Router};
 use futures::StreamExt as _;
 use futures::future::{join_all, try_join_all};
 use hatch::output;
+use hatch_domain::Environment as _;
+use hatch_eventstore::SystemEnvironment;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -157,7 +159,7 @@ async fn accept(
     State(log): State<Log>,
     Json(requested): Json<Requested>,
 ) -> Result<(StatusCode, Json<Receipt>), StatusCode> {
-    let id = Uuid::now_v7();
+    let id = SystemEnvironment.new_id();
     let payload = serde_json::to_string(&requested).map_err(|_| StatusCode::BAD_REQUEST)?;
     let appended = log.append(id, REQUESTED, payload).await;
     appended.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
@@ -194,7 +196,10 @@ async fn append(
             client.execute(&insert, &columns),
             client.batch_execute("COMMIT"),
         );
-        (begun?, locked?, inserted?, committed?);
+        begun?;
+        locked?;
+        inserted?;
+        committed?;
         head.send_replace(last);
         for waiting in batch.drain(..) {
             // Nobody waits where the client has hung up.
