@@ -24,10 +24,11 @@ const POINTS_MAX: usize = 150;
 pub(crate) fn page(outcome: &Outcome) -> String {
     let Outcome { measured, report } = outcome;
     let plan = &measured.plan;
-    let [curve, waits] = report.overload.as_ref().map_or([None, None], overload);
+    let [curve, waits, steps] = report.overload.as_ref().map_or([const { None }; 3], overload);
     let charts = [
         curve,
         waits,
+        steps,
         latencies(measured, table(report)),
         throughput(measured),
         backlog(measured),
@@ -109,8 +110,8 @@ fn quantiles(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
     let steps = (0..).map(|step| f64::from(step) / STEPS_A_DIGIT);
     let quantiles =
         steps.take_while(|nines| *nines <= nines_max).map(|nines| 1.0 - 10_f64.powf(-nines));
-    // At least a microsecond: the scale has no zero.
-    let least = histogram.min().max(1);
+    // The quantile 0 is no value that was recorded, and the scale has no zero.
+    let least = histogram.min_nz().min(histogram.max()).max(1);
     let ms = |quantile| histogram.value_at_quantile(quantile).max(least) as f64 / 1_000.0;
     if histogram.is_empty() { Vec::new() } else { quantiles.map(|q| (q, ms(q))).collect() }
 }
@@ -173,7 +174,7 @@ fn backlog(measured: &Measured) -> Option<String> {
 }
 
 /// What becomes of each rate that is offered, and how long that takes. The last step goes back.
-fn overload(curve: &Curve) -> [Option<String>; 2] {
+fn overload(curve: &Curve) -> [Option<String>; 3] {
     let steps = &curve.steps[..curve.steps.len().saturating_sub(1)];
     let line = |name, class, value: fn(&Step) -> Option<f64>| {
         let points = steps.iter().filter_map(|step| Some((step.offered_per_s, value(step)?)));
@@ -188,13 +189,14 @@ fn overload(curve: &Curve) -> [Option<String>; 2] {
         line("accept", "a", |step| step.accept_ms.map(|ms| ms.p99)),
         line("end to end", "b", |step| step.end_to_end_ms.map(|ms| ms.p99)),
     ];
-    let chart = |title, y, series, below| {
-        Chart { title, x: Scale::Linear, y, series, filled: false, below }.svg()
+    let chart = |title, y, series| {
+        Chart { title, x: Scale::Linear, y, series, filled: false, below: String::new() }.svg()
     };
-    let text = format!("<pre>{}</pre>", curve.table().trim_start_matches('\n'));
+    let table = curve.table();
     [
-        chart("Messages a second, by what is offered", Scale::Linear, rates, text),
-        chart("Latency at the 99th percentile, ms", Scale::Logarithmic, p99s, String::new()),
+        chart("Messages a second, by what is offered", Scale::Linear, rates),
+        chart("Latency at the 99th percentile, ms", Scale::Logarithmic, p99s),
+        Some(format!("<figure class=\"wide\"><pre>{}</pre></figure>", table.trim_matches('\n'))),
     ]
 }
 
@@ -264,7 +266,10 @@ mod tests {
         outcome.report.overload = Some(Curve { ceiling_per_s: 100, steps: steps.into() });
         let page = page(&outcome);
         assert_eq!(page.matches("<svg").count(), 6);
-        assert!(page.contains("<pre>share") && !page.contains("NaN"), "{page}");
+        assert!(
+            page.contains("<figure class=\"wide\"><pre>share") && !page.contains("NaN"),
+            "{page}"
+        );
     }
 
     #[test]
