@@ -48,18 +48,21 @@ fn is_alive(pid: i32) -> bool {
     )
 }
 
-fn eventually(what: &str, condition: impl Fn() -> bool) {
+fn eventually<T>(what: &str, answer: impl Fn() -> Option<T>) -> T {
     let start = Instant::now();
-    while !condition() {
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
         assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+        // Nothing tells when other processes have come or gone.
         std::thread::sleep(POLL);
     }
 }
 
 /// Waits until the servers under `temporary` run and returns their process ids.
 fn server_pids(temporary: &Path) -> Vec<i32> {
-    let start = Instant::now();
-    loop {
+    eventually("two servers run", || {
         let pids: Vec<_> = std::fs::read_dir(temporary)
             .expect("the folder")
             .flatten()
@@ -71,12 +74,8 @@ fn server_pids(temporary: &Path) -> Vec<i32> {
             .flatten()
             .map(|pid| i32::try_from(pid).expect("a process id"))
             .collect();
-        if pids.len() == 2 {
-            return pids;
-        }
-        assert!(start.elapsed() < DEADLINE, "no servers within {DEADLINE:?}");
-        std::thread::sleep(POLL);
-    }
+        (pids.len() == 2).then_some(pids)
+    })
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -122,6 +121,8 @@ fn a_terminated_run_stops_its_servers_and_a_killed_one_is_cleared_away_by_the_ne
     assert!(pids.iter().all(|pid| is_alive(*pid)), "a kill leaves servers behind");
     let output = output(with_servers(temporary.path(), "true"));
     assert!(output.status.success(), "{output:?}");
-    eventually("the servers of the killed run end", || !pids.iter().any(|pid| is_alive(*pid)));
+    eventually("the servers of the killed run end", || {
+        (!pids.iter().any(|pid| is_alive(*pid))).then_some(())
+    });
     assert!(is_empty(temporary.path()));
 }

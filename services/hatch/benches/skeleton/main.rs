@@ -17,11 +17,12 @@ use anyhow::Context as _;
 use hatch::output;
 use hatch_eventstore::testing::TestDatabase;
 
-/// What this program is when it starts itself again: the path, bare or only as far as the log.
-const PATH: [&str; 2] = ["--path", "--accept"];
-/// Or the provider.
+/// What this program is when it starts itself again: the whole path, or it as far as the log, or the
+/// provider.
+const WHOLE: &str = "--whole";
+const ACCEPT: &str = "--accept";
 const PROVIDER: &str = "--provider";
-/// As long as the benchmark of hatch's own that it stands beside.
+/// Long enough for the rates to be steady.
 const DURATION: Duration = Duration::from_secs(8);
 /// How long the rest may take once the clients have stopped.
 const REST_MAX: Duration = Duration::from_secs(60);
@@ -37,8 +38,8 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match words[..] {
-        [role, database, provider] if PATH.contains(&role) => {
-            runtime.block_on(path::run(database, provider, role == PATH[0]))
+        [role @ (WHOLE | ACCEPT), database, provider] => {
+            runtime.block_on(path::run(database, provider, role == WHOLE))
         }
         [PROVIDER] => runtime.block_on(provider::run()),
         _ => runtime.block_on(measure()),
@@ -48,7 +49,7 @@ fn main() -> anyhow::Result<()> {
 async fn measure() -> anyhow::Result<()> {
     let [run, accepted, completed, busy] = ["run", "accepted/s", "finished/s", "CPU µs each"];
     output::line(format_args!("{run:<20}{accepted:>12}{completed:>12}{busy:>14}{:>10}", "p99 ms"))?;
-    for (name, role) in [("accept only", PATH[1]), ("full lifecycle", PATH[0])] {
+    for (name, role) in [("accept only", ACCEPT), ("full lifecycle", WHOLE)] {
         let figures = one(role).await?;
         let Figures { accepted, took, processor, p99 } = figures;
         let messages = accepted as f64;
@@ -89,7 +90,7 @@ async fn one(role: &str) -> anyhow::Result<Figures> {
     let (before, begun) = (busy()?, Instant::now());
     let clients = clients::run(&path, DURATION).await?;
     let deadline = Instant::now() + REST_MAX;
-    while role == PATH[0] && delivered().await? < clients.accepted {
+    while role == WHOLE && delivered().await? < clients.accepted {
         anyhow::ensure!(Instant::now() < deadline, "the skeleton lost a message");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
