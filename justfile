@@ -43,6 +43,10 @@ openapi:
     @cargo run --quiet --package hatch -- openapi >schema/openapi.json.new
     @mv schema/openapi.json.new schema/openapi.json
 
+# Write docs/configuration.md from the types of the settings, where the tests expect it
+configuration:
+    @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch --lib settings::reference
+
 # Measure a release build: hatch bench ARGS against an up --split with data of its own, or --url
 [no-exit-message]
 bench *ARGS:

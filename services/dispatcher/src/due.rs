@@ -7,10 +7,11 @@ use hatch_domain::message::command::Settlement;
 use hatch_domain::message::event::SendError;
 use hatch_domain::message::status::Status;
 use hatch_domain::message::{Doubt, Message};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What becomes of a message when nobody knows whether an attempt sent it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DoubtPolicy {
     /// The provider is asked what became of it.

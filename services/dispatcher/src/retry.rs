@@ -6,10 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hatch_domain::message::command::AttemptOutcome;
 use hatch_domain::message::event::SendError;
 use hatch_providers::Outcome;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// How attempts are spaced and how many there are.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicy {
     /// Attempts at most, the first included.

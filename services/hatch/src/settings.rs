@@ -13,15 +13,16 @@ use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
 use hatch_dispatcher::{DoubtPolicy, RetryPolicy};
 use hatch_providers::{generic, sendgrid, twilio};
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+mod environment;
+#[cfg(test)]
+mod reference;
 
 /// The configuration file, in the current directory.
 const FILE: &str = "hatch.toml";
-
-/// Names with the prefix that are no settings: they steer tests and child processes.
-const NOT_SETTINGS: &[&str] =
-    &["HATCH_TEST_", "HATCH_EXIT_WITH_PARENT", "HATCH_CONFIG", DEVELOPMENT, WEBHOOKS];
 
 /// The simulator's keys for SendGrid's webhooks, in the data folder.
 pub(crate) const SENDGRID_PRIVATE_KEY: &str = "simulator/sendgrid.private.pem";
@@ -36,7 +37,7 @@ pub(crate) const DEVELOPMENT: &str = "HATCH_DEVELOPMENT_SIMULATOR";
 pub(crate) const WEBHOOKS: &str = "HATCH_DEVELOPMENT_WEBHOOKS";
 
 /// Everything that can be set.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// PostgreSQL 15 or newer. `up` starts one of its own where this is not set.
@@ -54,7 +55,7 @@ pub struct Settings {
     pub listen: String,
     /// Address and port of the provider simulator that `up` starts.
     pub simulator_listen: String,
-    /// Where the outside reaches `listen`; providers send their webhooks there, and signatures are
+    /// Where the outside reaches `listen`: providers send their webhooks there, and signatures are
     /// checked against it. Default: `http://` and `listen`.
     pub public_url: Option<String>,
     /// Where `up` keeps its servers' data.
@@ -68,6 +69,7 @@ pub struct Settings {
     /// The sender of a mail that names none.
     pub default_email_sender: Option<String>,
     /// The Twilio account, where there is one.
+    #[schemars(transform = with_public_url)]
     pub twilio: Option<twilio::Settings>,
     /// The SendGrid account, where there is one.
     pub sendgrid: Option<sendgrid::Settings>,
@@ -86,7 +88,7 @@ pub struct Settings {
 }
 
 /// What becomes of the oldest part of the log.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveSettings {
     /// Where `hatch log archive` makes a folder for each partition: one database's alone, and
@@ -96,24 +98,26 @@ pub struct ArchiveSettings {
 }
 
 /// How the log is carried by NATS.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusSettings {
-    /// First token of every subject; installations that share a NATS account differ here.
+    /// First token of every subject: 1 to 32 lower-case letters, digits, `_` or `-`. Installations that
+    /// share a NATS account differ here.
     pub prefix: String,
-    /// Copies of the stream. Production wants 3.
+    /// Copies of the stream, 1 to 5. Production wants 3.
     pub replicas: usize,
     /// What the stream may take of NATS' disk, which NATS reserves.
     pub stream_bytes_max: i64,
 }
 
 /// How the dispatcher works.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DispatcherSettings {
-    /// Attempts under way at a time, for each priority.
+    /// Attempts under way at a time, for each priority; at least 1.
     pub concurrency_max: usize,
-    /// From the claim of an attempt until it is in doubt.
+    /// From the claim of an attempt until it is in doubt. Longer than any account's `http_timeout_ms`
+    /// and what recording the outcome takes.
     pub lease_ms: u64,
     /// Attempts and the waits between them.
     pub retry: RetryPolicy,
@@ -136,7 +140,7 @@ pub struct DispatcherSettings {
 }
 
 /// How many messages are taken, where more are offered than can be finished.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdmissionSettings {
     /// Whether any is refused.
@@ -154,18 +158,18 @@ pub struct AdmissionSettings {
 }
 
 /// How a process ends that is told to (`SIGTERM`).
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShutdownSettings {
     /// For how long requests are still taken, while `/ready` is 503 and each answer closes its
     /// connection: as long as those who spread the load take to notice. `up` takes none at once.
     pub notice_ms: u64,
-    /// How long requests may take after that.
+    /// How long requests may take after `notice_ms`.
     pub grace_ms: u64,
 }
 
 /// What is logged, and how.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSettings {
     /// A `tracing` filter, such as `info` or `info,hatch_relay=debug`. Default: `info`, and for `up`
@@ -176,7 +180,7 @@ pub struct LogSettings {
 }
 
 /// Where traces go.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetrySettings {
     /// An OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; spans go
@@ -194,7 +198,7 @@ impl Default for TelemetrySettings {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -300,12 +304,11 @@ impl Settings {
     fn from(
         defaults: Figment,
         file: &Path,
-        environment: impl Iterator<Item = (String, String)>,
+        variables: impl Iterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
         let mut figment = defaults.merge(Toml::file(file));
-        for (name, value) in environment.filter(|(name, _)| is_setting(name)) {
-            let (key, value) = setting(&name, value)?;
-            figment = figment.merge(Serialized::global(&key, typed(value)));
+        for (key, value) in environment::keys(variables)? {
+            figment = figment.merge(Serialized::global(&key, value));
         }
         if figment.contains("twilio") {
             let public_url = figment.extract_inner("public_url").unwrap_or_else(|_| {
@@ -352,10 +355,20 @@ fn file() -> PathBuf {
     std::env::var_os("HATCH_CONFIG").map_or_else(|| PathBuf::from(FILE), PathBuf::from)
 }
 
-/// The defaults of `up`. Its waits are short, so that whatever can happen ends within a minute.
+/// The defaults of `up`, with the simulator's SendGrid account once its key is made: at the first start,
+/// before anybody needs it.
 fn development(simulator: &str) -> Figment {
     let folder = std::env::var_os("HATCH_DATA_DIR").map_or_else(data_dir, PathBuf::from);
-    let figment = Figment::from(Serialized::defaults(json!({
+    let figment = Figment::from(Serialized::defaults(defaults_of_up(simulator)));
+    match std::fs::read_to_string(folder.join(SENDGRID_PUBLIC_KEY)) {
+        Ok(key) => figment.merge(Serialized::global("sendgrid", sendgrid_account(simulator, &key))),
+        Err(_) => figment,
+    }
+}
+
+/// What `up` does otherwise. Its waits are short, so that whatever can happen ends within a minute.
+fn defaults_of_up(simulator: &str) -> serde_json::Value {
+    json!({
         "default_sms_sender": "+12016661234",
         "default_email_sender": "user@usehatchapp.com",
         "generic": { "open": true },
@@ -377,12 +390,7 @@ fn development(simulator: &str) -> Figment {
             "receipt_wait_ms": 10_000,
             "retry": { "attempts_max": 5, "backoff_min_ms": 200, "backoff_max_ms": 5_000 },
         },
-    })));
-    // The key is made at the first start, before anybody needs it.
-    match std::fs::read_to_string(folder.join(SENDGRID_PUBLIC_KEY)) {
-        Ok(key) => figment.merge(Serialized::global("sendgrid", sendgrid_account(simulator, &key))),
-        Err(_) => figment,
-    }
+    })
 }
 
 /// The simulator's SendGrid account, whose webhooks are signed with the key pair of `public_key`.
@@ -397,38 +405,16 @@ pub fn sendgrid_account(simulator: &str, public_key: &str) -> serde_json::Value 
     })
 }
 
+/// The account's `public_url` need not be set where the one of all is, or `listen`.
+fn with_public_url(account: &mut Schema) {
+    if let Some(required) = account.get_mut("required").and_then(|required| required.as_array_mut())
+    {
+        required.retain(|key| key != "public_url");
+    }
+}
+
 fn data_dir() -> PathBuf {
     PathBuf::from(".hatch")
-}
-
-fn is_setting(name: &str) -> bool {
-    name.starts_with("HATCH_") && !NOT_SETTINGS.iter().any(|other| name.starts_with(other))
-}
-
-/// The key and value of a variable; `..._FILE` stands for the content of the file that it names.
-fn setting(name: &str, value: String) -> anyhow::Result<(String, String)> {
-    let key = |name: &str| name["HATCH_".len()..].to_ascii_lowercase().replace("__", ".");
-    match name.strip_suffix("_FILE") {
-        Some(name) => {
-            let content = std::fs::read_to_string(&value)
-                .with_context(|| format!("failed to read {value}, which {name}_FILE names"))?;
-            Ok((key(name), content.trim_end_matches(['\r', '\n']).to_owned()))
-        }
-        None => Ok((key(name), value)),
-    }
-}
-
-/// A short number or a truth value as such, everything else as text: a secret that happens to look
-/// like a number is longer than any number that is set here.
-fn typed(value: String) -> figment::value::Value {
-    const DIGITS_MAX: usize = 9;
-    let number = value.parse::<u64>().ok().filter(|_| value.len() <= DIGITS_MAX);
-    match (number, value.as_str()) {
-        (Some(number), _) => number.into(),
-        (None, "true") => true.into(),
-        (None, "false") => false.into(),
-        (None, _) => value.into(),
-    }
 }
 
 fn describe(error: &figment::Error) -> anyhow::Error {
@@ -444,7 +430,7 @@ fn describe(error: &figment::Error) -> anyhow::Error {
 mod tests {
     use super::*;
 
-    fn load(toml: &str, variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
+    pub(super) fn load(toml: &str, variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("hatch.toml");
         std::fs::write(&file, toml)?;

@@ -1,11 +1,12 @@
 //! Who may post generic webhooks.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{Error, Secret};
 
 /// Without a secret nobody may, unless they are said to be open.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Senders show it as `Authorization: Bearer`. At least 16 characters.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -11,7 +12,7 @@ use crate::http_client::{check_timeouts, check_url};
 use crate::{Error, Secret};
 
 /// One SendGrid account.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// What hatch calls the account, since SendGrid has no public name for it.
@@ -23,8 +24,8 @@ pub struct Settings {
     /// base64 that SendGrid shows. Several are believed side by side during a rotation.
     #[serde(default)]
     pub event_public_keys: Vec<String>,
-    /// Likewise those of the security policy of Inbound Parse. Without any, those of the event webhook
-    /// are believed there too.
+    /// The public keys of the security policy of Inbound Parse, in the same forms. Without any, those of
+    /// the event webhook are believed there too.
     #[serde(default)]
     pub inbound_public_keys: Vec<String>,
     /// Where SendGrid's API is.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -9,7 +10,7 @@ use crate::http_client::{check_timeouts, check_url};
 use crate::{Error, Secret};
 
 /// One Twilio account.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The account's SID: `AC` and 32 hexadecimal digits.
@@ -23,7 +24,7 @@ pub struct Settings {
     #[serde(default = "default_base_url")]
     pub base_url: Url,
     /// Where the world reaches hatch: receipts are asked for there, and signatures cover it. It may
-    /// have a path, for a proxy that takes one away.
+    /// have a path, for a proxy that takes one away. hatch's own `public_url` where it is not set.
     pub public_url: Url,
     /// A send without an answer is given up, and is in doubt, after this long.
     #[serde(default = "default_http_timeout_ms")]

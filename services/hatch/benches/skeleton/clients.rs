@@ -13,8 +13,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinSet;
 
-/// As many as the figures of the skeleton were published for.
-const CLIENTS: usize = 64;
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// What they saw.
@@ -23,18 +21,18 @@ pub(crate) struct Seen {
     pub(crate) p99: Duration,
 }
 
-/// Sends to the path at `address` for so long.
-pub(crate) async fn run(address: &str, duration: Duration) -> anyhow::Result<Seen> {
-    let uri: Uri = format!("http://{address}/messages").parse()?;
+/// So many send to `address` for so long.
+pub(crate) async fn run(address: &str, duration: Duration, clients: usize) -> anyhow::Result<Seen> {
+    let uri: Uri = format!("http://{address}/api/v1/messages").parse()?;
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let http: Client<_, Body> = Client::builder(TokioExecutor::new()).build(connector);
     let next = Arc::new(AtomicU64::new(0));
     let end = Instant::now() + duration;
-    let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
+    let mut sending = JoinSet::new();
+    for _ in 0..clients {
         let (http, uri, next) = (http.clone(), uri.clone(), Arc::clone(&next));
-        clients.spawn(async move {
+        sending.spawn(async move {
             let mut latencies = Histogram::<u64>::new(3)?;
             while Instant::now() < end {
                 let begun = Instant::now();
@@ -46,7 +44,7 @@ pub(crate) async fn run(address: &str, duration: Duration) -> anyhow::Result<See
         });
     }
     let mut all = Histogram::<u64>::new(3)?;
-    for latencies in clients.join_all().await {
+    for latencies in sending.join_all().await {
         all.add(latencies?)?;
     }
     Ok(Seen { accepted: all.len(), p99: Duration::from_micros(all.value_at_quantile(0.99)) })
@@ -56,12 +54,14 @@ async fn send(http: &Client<HttpConnector, Body>, uri: &Uri, n: u64) -> anyhow::
     // 20 to 320 characters, every length as likely, as `hatch bench` sends them.
     let length = 20 + usize::try_from(n.wrapping_mul(2_654_435_761) % 301)?;
     let text = "x".repeat(length);
-    let body = format!(r#"{{"to":"+1804555{:04}","body":"{text}"}}"#, n % 10_000);
+    // Numbers that end in less are the simulator's signs for failures.
+    let body = format!(r#"{{"to":"+1804555{}","body":"{text}"}}"#, 1_000 + n % 8_000);
     let request = Request::post(uri.clone())
         .header(header::CONTENT_TYPE, "application/json")
+        .header("idempotency-key", n.to_string())
         .body(Body::from(body))?;
-    let response = http.request(request).await.context("the skeleton hung up")?;
-    anyhow::ensure!(response.status() == StatusCode::ACCEPTED, "not accepted");
+    let response = http.request(request).await.context("it hung up")?;
+    anyhow::ensure!(response.status() == StatusCode::ACCEPTED, "{}", response.status());
     axum::body::to_bytes(Body::new(response.into_body()), ANSWER_BYTES_MAX).await?;
     Ok(())
 }

@@ -1,13 +1,15 @@
-//! `just bench-skeleton`: the bare path of a message on this machine, the yardstick of `hatch bench`.
+//! `just bench-skeleton`: the bare path of a message on this machine, and hatch beside it.
 //!
-//! Accepted with group commit, relayed, claimed, sent over HTTP, its receipt taken over HTTP, and
+//! The bare path: accepted with group commit, relayed, claimed, sent over HTTP, its receipt taken over HTTP, and
 //! projected: the same servers and the same steps as hatch's, with nothing else. No authentication,
 //! validation, idempotency, expected versions, retries, read models but one, or metrics; three events a
-//! message and one receipt. Three processes: the path, the provider, and this one with its clients.
+//! message and one receipt. hatch: all of it, in one process, with its simulator, which has two receipts for
+//! a message. Each is the path, the provider, and this process with its clients, who send the same.
 
 mod clients;
 mod path;
 mod provider;
+mod whole;
 
 use std::io::BufRead as _;
 use std::process::{Child, Command, Stdio};
@@ -15,17 +17,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use hatch::output;
+use hatch_bus::testing::TestBus;
 use hatch_eventstore::testing::TestDatabase;
+
+use crate::whole::Hatch;
 
 /// What this program is when it starts itself again: the whole path, or it as far as the log, or the
 /// provider.
 const WHOLE: &str = "--whole";
 const ACCEPT: &str = "--accept";
 const PROVIDER: &str = "--provider";
+/// All that hatch does.
+const ROLES: &str = "command,query,webhook,relay,projector,dispatcher";
 /// Long enough for the rates to be steady.
 const DURATION: Duration = Duration::from_secs(8);
 /// How long the rest may take once the clients have stopped.
 const REST_MAX: Duration = Duration::from_secs(60);
+/// Between two looks at how many are: counting costs the processors too.
+const COUNT_PAUSE: Duration = Duration::from_millis(200);
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,20 +55,36 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
+/// Who carries the messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Bare,
+    Hatch,
+}
+
+/// What is measured, with how many clients: 64 is what the bare path's figures were published for.
+const RUNS: [(&str, bool, usize); 3] =
+    [("accept only", false, 64), ("accept only", false, 256), ("full lifecycle", true, 64)];
+
 async fn measure() -> anyhow::Result<()> {
-    let [run, accepted, completed, busy] = ["run", "accepted/s", "finished/s", "CPU µs each"];
-    output::line(format_args!("{run:<20}{accepted:>12}{completed:>12}{busy:>14}{:>10}", "p99 ms"))?;
-    for (name, role) in [("accept only", ACCEPT), ("full lifecycle", WHOLE)] {
-        let figures = one(role).await?;
-        let Figures { accepted, took, processor, p99 } = figures;
-        let messages = accepted as f64;
-        output::line(format_args!(
-            "{name:<20}{:>12.0}{:>12.0}{:>14.0}{:>10.1}",
-            messages / DURATION.as_secs_f64(),
-            messages / took.as_secs_f64(),
-            processor.as_secs_f64() * 1e6 / messages,
-            p99.as_secs_f64() * 1e3,
-        ))?;
+    output::line(format_args!(
+        "{:<16}{:>8}{:>11}{:>12}{:>12}{:>14}{:>10}",
+        "run", "clients", "", "accepted/s", "finished/s", "CPU µs each", "p99 ms"
+    ))?;
+    for (run, whole, clients) in RUNS {
+        for who in [Who::Bare, Who::Hatch] {
+            let figures = one(who, whole, clients).await?;
+            let Figures { accepted, took, processor, p99 } = figures;
+            let messages = accepted as f64;
+            output::line(format_args!(
+                "{run:<16}{clients:>8}{:>11}{:>12.0}{:>12.0}{:>14.0}{:>10.1}",
+                if who == Who::Bare { "bare path" } else { "hatch" },
+                messages / DURATION.as_secs_f64(),
+                messages / took.as_secs_f64(),
+                processor.as_secs_f64() * 1e6 / messages,
+                p99.as_secs_f64() * 1e3,
+            ))?;
+        }
     }
     let disk = hatch::disk::fdatasync(&std::env::temp_dir())?;
     output::line(format_args!("\nfdatasync {:.1} µs", disk.as_secs_f64() * 1e6))?;
@@ -76,27 +101,46 @@ struct Figures {
     p99: Duration,
 }
 
-async fn one(role: &str) -> anyhow::Result<Figures> {
+async fn one(who: Who, whole: bool, clients: usize) -> anyhow::Result<Figures> {
     let database = TestDatabase::create().await;
     let client = database.connect().await;
-    client.batch_execute(path::TABLES).await?;
-    // The provider learns from each request where its receipt goes.
-    let (_provider, provider) = Running::start(&[PROVIDER])?;
-    let (_path, path) = Running::start(&[role, &database.url(), &provider])?;
-    let delivered = async || -> anyhow::Result<u64> {
-        let count = client.query_one(path::COUNT_DELIVERED, &[]).await?.get::<_, i64>(0);
-        Ok(u64::try_from(count)?)
-    };
+    match who {
+        Who::Bare => {
+            client.batch_execute(path::TABLES).await?;
+            let (_provider, provider) = Running::start(&[PROVIDER])?;
+            let role = if whole { WHOLE } else { ACCEPT };
+            let (_path, address) = Running::start(&[role, &database.url(), &provider])?;
+            figures(&client, &address, whole.then_some(path::COUNT_DELIVERED), clients).await
+        }
+        Who::Hatch => {
+            let (bus, folder) = (TestBus::create().await, tempfile::tempdir()?);
+            let roles = if whole { ROLES } else { "command" };
+            let hatch = Hatch::start(roles, &database.url(), &bus, folder.path()).await?;
+            let count = whole.then_some(whole::COUNT_DELIVERED);
+            figures(&client, &hatch.address, count, clients).await
+        }
+    }
+}
+
+/// Of sending to `address` until as many are counted as were accepted, where they are to be counted.
+async fn figures(
+    client: &tokio_postgres::Client,
+    address: &str,
+    count: Option<&str>,
+    clients: usize,
+) -> anyhow::Result<Figures> {
     let (before, begun) = (busy()?, Instant::now());
-    let clients = clients::run(&path, DURATION).await?;
+    let seen = clients::run(address, DURATION, clients).await?;
     let deadline = Instant::now() + REST_MAX;
-    while role == WHOLE && delivered().await? < clients.accepted {
-        anyhow::ensure!(Instant::now() < deadline, "the skeleton lost a message");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    if let Some(count) = count {
+        while client.query_one(count, &[]).await?.get::<_, i64>(0) < i64::try_from(seen.accepted)? {
+            anyhow::ensure!(Instant::now() < deadline, "not all that was accepted is delivered");
+            tokio::time::sleep(COUNT_PAUSE).await;
+        }
     }
     let took = begun.elapsed();
     let processor = busy()?.saturating_sub(before);
-    Ok(Figures { accepted: clients.accepted, took, processor, p99: clients.p99 })
+    Ok(Figures { accepted: seen.accepted, took, processor, p99: seen.p99 })
 }
 
 /// A process that ends with this value.

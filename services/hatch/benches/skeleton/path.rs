@@ -139,7 +139,7 @@ pub(crate) async fn run(database: &str, provider: &str, whole: bool) -> anyhow::
         tasks.push(tokio::spawn(project(connect(database).await?, events)));
     }
     let router = Router::new()
-        .route("/messages", post(accept))
+        .route("/api/v1/messages", post(accept))
         .route("/receipts", post(receive))
         .with_state(log);
     output::line(address)?;

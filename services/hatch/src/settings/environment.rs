@@ -1,0 +1,136 @@
+//! What the variables of the environment say. They are all text; the schema of the settings says what a
+//! key holds, so that a short code of digits stays a text and a list can be given at all.
+
+use anyhow::Context;
+use figment::value::Value;
+use schemars::generate::SchemaSettings;
+use serde_json::Value as Json;
+
+use super::{DEVELOPMENT, Settings, WEBHOOKS};
+
+const PREFIX: &str = "HATCH_";
+
+/// Names with the prefix that are no settings: they steer tests and child processes.
+const NOT_SETTINGS: &[&str] =
+    &["HATCH_TEST_", "HATCH_EXIT_WITH_PARENT", "HATCH_CONFIG", DEVELOPMENT, WEBHOOKS];
+
+/// The types of all keys, as JSON Schema without references.
+pub(super) fn schema() -> Json {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    settings.into_generator().into_root_schema_for::<Settings>().to_value()
+}
+
+/// The type of what `schema` describes, `null` left out; none where it lists its values.
+pub(super) fn kind(schema: &Json) -> Option<&str> {
+    match &schema["type"] {
+        Json::Array(types) => types.iter().filter_map(Json::as_str).find(|kind| *kind != "null"),
+        kind => kind.as_str(),
+    }
+}
+
+/// The keys that are set, each with its value.
+///
+/// # Errors
+/// When the file that a `..._FILE` names cannot be read.
+pub(super) fn keys(
+    variables: impl Iterator<Item = (String, String)>,
+) -> anyhow::Result<Vec<(String, Value)>> {
+    let schema = schema();
+    let settings = variables.filter(|(name, _)| is_setting(name));
+    settings
+        .map(|(name, value)| {
+            let (key, value) = setting(&name, value)?;
+            let value = typed(find(&schema, &key), &value);
+            Ok((key, value))
+        })
+        .collect()
+}
+
+fn is_setting(name: &str) -> bool {
+    name.starts_with(PREFIX) && !NOT_SETTINGS.iter().any(|other| name.starts_with(other))
+}
+
+/// The key and value of a variable; `..._FILE` stands for the content of the file that it names.
+fn setting(name: &str, value: String) -> anyhow::Result<(String, String)> {
+    let key = |name: &str| name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
+    match name.strip_suffix("_FILE") {
+        Some(name) => {
+            let content = std::fs::read_to_string(&value)
+                .with_context(|| format!("failed to read {value}, which {name}_FILE names"))?;
+            Ok((key(name), content.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        None => Ok((key(name), value)),
+    }
+}
+
+/// The schema of `key`, where there is such a key.
+fn find<'schema>(schema: &'schema Json, key: &str) -> Option<&'schema Json> {
+    key.split('.').try_fold(schema, |schema, name| {
+        schema["properties"].get(name).or_else(|| schema.get("additionalProperties"))
+    })
+}
+
+/// `text` as what `schema` describes; as it is where it cannot be that, so that the error names the key
+/// and what was expected.
+fn typed(schema: Option<&Json>, text: &str) -> Value {
+    let schema = schema.unwrap_or(&Json::Null);
+    let value = match kind(schema) {
+        Some("integer") => text.parse().ok().map(|number: i64| number.into()),
+        Some("number") => text.parse().ok().map(|number: f64| number.into()),
+        Some("boolean") => text.parse().ok().map(|truth: bool| truth.into()),
+        Some("array") => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            let items: Vec<Value> = items.map(|item| typed(schema.get("items"), item)).collect();
+            Some(items.into())
+        }
+        _ => None,
+    };
+    value.unwrap_or_else(|| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::load;
+
+    #[test]
+    fn what_a_variable_says_is_read_as_the_type_of_its_key() {
+        let settings = load(
+            "",
+            &[
+                ("HATCH_DEFAULT_SMS_SENDER", "12345"),
+                ("HATCH_BUS__STREAM_BYTES_MAX", "4294967296"),
+                ("HATCH_TELEMETRY__SAMPLE_RATIO", "0.5"),
+                ("HATCH_ADMISSION__ENABLED", "false"),
+                ("HATCH_DISPATCHER__LOOK_UPS_MS", "1000, 2000"),
+                ("HATCH_DISPATCHER__IN_DOUBT__TWILIO", "wait"),
+                ("HATCH_SENDGRID__API_KEY", "123456"),
+                ("HATCH_SENDGRID__EVENT_PUBLIC_KEYS", "MFkw,MFkx"),
+            ],
+        );
+        let settings = settings.expect("valid");
+        assert_eq!(settings.default_sms_sender.as_deref(), Some("12345"));
+        assert_eq!(settings.bus.stream_bytes_max, 4 << 30);
+        assert_eq!(settings.telemetry.sample_ratio, 0.5);
+        assert!(!settings.admission.enabled);
+        assert_eq!(settings.dispatcher.look_ups_ms, [1_000, 2_000]);
+        assert!(settings.dispatcher.in_doubt.contains_key("twilio"));
+        let sendgrid = settings.sendgrid.expect("an account");
+        assert_eq!(sendgrid.api_key.expose(), "123456");
+        assert_eq!(sendgrid.event_public_keys, ["MFkw", "MFkx"]);
+    }
+
+    #[test]
+    fn what_is_no_value_of_its_type_is_refused_by_its_name() {
+        for (name, value, key) in [
+            ("HATCH_ADMISSION__ENABLED", "yes", "admission.enabled"),
+            ("HATCH_DISPATCHER__LEASE_MS", "-1", "dispatcher.lease_ms"),
+            ("HATCH_DISPATCHER__LOOK_UPS_MS", "1000", "dispatcher.look_ups_ms"),
+            ("HATCH_TELEMETRY__SAMPLE_RATIO", "half", "telemetry.sample_ratio"),
+            ("HATCH_LISTEN__PORT", "1", "listen"),
+        ] {
+            let text = format!("{:#}", load("", &[(name, value)]).expect_err(name));
+            assert!(text.contains(key), "{text}");
+        }
+    }
+}
