@@ -41,7 +41,8 @@ const SETTINGS: &[&str] = &[
     "jit=off",
     "max_wal_size=2GB",
 ];
-const SETTINGS_DEVELOPMENT: &[&str] = &["max_connections=200"];
+/// The buffers hold the log's index by stream up to some ten million events; memory is taken as it is used.
+const SETTINGS_DEVELOPMENT: &[&str] = &["max_connections=200", "shared_buffers=512MB"];
 /// Many tests run at once, each on a database of its own.
 const SETTINGS_TESTS: &[&str] = &["max_connections=400", "shared_buffers=256MB", "fsync=off"];
 
