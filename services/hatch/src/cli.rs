@@ -148,6 +148,7 @@ pub enum Events {
     #[command(after_help = "Example: hatch events show 0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11")]
     Show {
         /// The stream: a message's id.
+        #[arg(value_parser = message_id)]
         stream: uuid::Uuid,
     },
     /// Write the log as NDJSON, one event a line.
@@ -155,6 +156,10 @@ pub enum Events {
         After an interruption: hatch events export --output log.ndjson --resume\n\
         Ends at the head as it is when it begins.")]
     Export(Export),
+}
+
+fn message_id(text: &str) -> Result<uuid::Uuid, &'static str> {
+    text.parse().map_err(|_| "expected a message's id, a UUID as `hatch events tail` shows them")
 }
 
 /// What to do with the whole log.
@@ -201,7 +206,7 @@ pub enum DeadLetters {
     /// Begin a new round of attempts.
     #[command(
         after_help = "Example: hatch dead-letters redrive 0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11\n\
-        hatch dead-letters redrive --all --code 30008 --dry-run\n\
+        hatch dead-letters redrive --code 30008 --dry-run\n\
         Exit status 1 when one of them could not be sent again."
     )]
     Redrive(Redrive),
@@ -211,13 +216,17 @@ pub enum DeadLetters {
 #[derive(Debug, Args)]
 pub struct Redrive {
     /// The messages' ids.
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    #[arg(
+        value_parser = message_id,
+        required_unless_present_any = ["all", "code"],
+        conflicts_with_all = ["all", "code"]
+    )]
     pub messages: Vec<uuid::Uuid>,
-    /// All that failed, or those that failed by --code.
+    /// All that failed.
     #[arg(long)]
     pub all: bool,
-    /// Only those whose error has this code.
-    #[arg(long, requires = "all")]
+    /// Those whose error has this code.
+    #[arg(long)]
     pub code: Option<String>,
     /// Say what would be sent again, and send nothing.
     #[arg(long)]

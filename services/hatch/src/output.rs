@@ -18,6 +18,12 @@ pub fn note(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// How many there are of what `one` is the singular of.
+#[must_use]
+pub fn counted(count: i64, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
 /// Prints an error with all its causes to the standard error, in one line.
 pub fn error(error: &anyhow::Error) {
     let gone = error.downcast_ref::<std::io::Error>();

@@ -17,6 +17,8 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::embedded::Servers;
+
 mod environment;
 #[cfg(test)]
 mod reference;
@@ -278,7 +280,31 @@ impl Settings {
     /// An unknown key, a bad value or an unreadable file, each by its name.
     pub fn load() -> anyhow::Result<Self> {
         let defaults = std::env::var(DEVELOPMENT).map(|simulator| development(&simulator));
-        Self::from(defaults.unwrap_or_default(), &file(), std::env::vars())
+        Self::from(defaults.unwrap_or_default(), file()?.as_deref(), std::env::vars())
+    }
+
+    /// As [`load`](Self::load), for a command beside a process: where a running `up` has the servers, with
+    /// what that has for defaults and where it listens, since what is set may rely on both.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_command() -> anyhow::Result<Self> {
+        let set = set(file()?.as_deref(), std::env::vars())?;
+        let folder = set.extract_inner("data_dir").unwrap_or_else(|_| data_dir());
+        let Some(servers) = Servers::read(&folder)? else { return Self::load() };
+        let others =
+            |key, own: &str| set.extract_inner::<String>(key).is_ok_and(|other| other != own);
+        if others("database_url", &servers.database_url) || others("nats_url", &servers.nats_url) {
+            return Self::load();
+        }
+        match (servers.url, servers.simulator_url) {
+            (Some(url), Some(simulator)) => {
+                let listen = url.trim_start_matches("http://").parse();
+                let listen = listen.context("failed to read the record of a running `up`")?;
+                Self::load_development(&simulator, listen)
+            }
+            _ => Self::load(),
+        }
     }
 
     /// As [`load`](Self::load), with the defaults of `up`, before it is known where everything listens.
@@ -287,7 +313,7 @@ impl Settings {
     /// As [`load`](Self::load).
     pub fn load_up() -> anyhow::Result<Self> {
         let simulator = format!("http://{}", Self::default().simulator_listen);
-        Self::from(development(&simulator), &file(), std::env::vars())
+        Self::from(development(&simulator), file()?.as_deref(), std::env::vars())
     }
 
     /// As [`load`](Self::load), with the defaults of `up`: an account at `simulator`, short waits, and
@@ -298,17 +324,19 @@ impl Settings {
     pub fn load_development(simulator: &str, listen: SocketAddr) -> anyhow::Result<Self> {
         let listen = ("HATCH_LISTEN".to_owned(), listen.to_string());
         let environment = std::env::vars().chain([listen]);
-        Self::from(development(simulator), &file(), environment)
+        Self::from(development(simulator), file()?.as_deref(), environment)
     }
 
     fn from(
         defaults: Figment,
-        file: &Path,
+        file: Option<&Path>,
         variables: impl Iterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
-        let mut figment = defaults.merge(Toml::file(file));
-        for (key, value) in environment::keys(variables)? {
-            figment = figment.merge(Serialized::global(&key, value));
+        let set = set(file, variables)?;
+        let mut figment = defaults.merge(&set);
+        // Webhooks that are open by default are not, for who gives them a secret.
+        if set.contains("generic.bearer_secret") && !set.contains("generic.open") {
+            figment = figment.merge(Serialized::global("generic.open", false));
         }
         if figment.contains("twilio") {
             let public_url = figment.extract_inner("public_url").unwrap_or_else(|_| {
@@ -351,8 +379,25 @@ impl Settings {
     }
 }
 
-fn file() -> PathBuf {
-    std::env::var_os("HATCH_CONFIG").map_or_else(|| PathBuf::from(FILE), PathBuf::from)
+/// The file that is to be read, if there is one.
+fn file() -> anyhow::Result<Option<PathBuf>> {
+    let Some(named) = std::env::var_os("HATCH_CONFIG").map(PathBuf::from) else {
+        return Ok(Some(PathBuf::from(FILE)).filter(|file| file.exists()));
+    };
+    anyhow::ensure!(named.is_file(), "HATCH_CONFIG names {}, which is no file", named.display());
+    Ok(Some(named))
+}
+
+/// What file and variables say, without any defaults.
+fn set(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+) -> anyhow::Result<Figment> {
+    let mut figment = file.map_or_else(Figment::new, |file| Figment::from(Toml::file_exact(file)));
+    for (key, value) in environment::keys(variables)? {
+        figment = figment.merge(Serialized::global(&key, value));
+    }
+    Ok(figment)
 }
 
 /// The defaults of `up`, with the simulator's SendGrid account once its key is made: at the first start,
@@ -435,7 +480,7 @@ mod tests {
         let file = folder.path().join("hatch.toml");
         std::fs::write(&file, toml)?;
         let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Settings::from(Figment::new(), &file, variables)
+        Settings::from(Figment::new(), Some(&file), variables)
     }
 
     #[test]
@@ -469,13 +514,28 @@ mod tests {
         std::fs::write(&file, toml).expect("written");
         let variables = [("HATCH_TWILIO__HTTP_TIMEOUT_MS".to_owned(), "5000".to_owned())];
         let defaults = development("http://127.0.0.1:8089");
-        let settings = Settings::from(defaults, &file, variables.into_iter()).expect("valid");
+        let settings = Settings::from(defaults, Some(&file), variables.into_iter()).expect("valid");
         assert_eq!(settings.dispatcher.lease_ms, 20_000);
         assert_eq!(settings.dispatcher.retry.attempts_max, 5);
         let twilio = settings.twilio.expect("an account");
         assert_eq!(twilio.http_timeout_ms, 5_000);
         assert_eq!(twilio.base_url.as_str(), "http://127.0.0.1:8089/");
         assert_eq!(twilio.public_url.as_str(), "http://127.0.0.1:8080/");
+    }
+
+    #[test]
+    fn a_secret_closes_what_is_open_by_default() {
+        let secret = ("HATCH_GENERIC__BEARER_SECRET".to_owned(), "0123456789abcdef".to_owned());
+        let open = ("HATCH_GENERIC__OPEN".to_owned(), "true".to_owned());
+        let load = |variables: Vec<_>| {
+            let defaults = development("http://127.0.0.1:8089");
+            Settings::from(defaults, None, variables.into_iter()).expect("valid")
+        };
+        let generic = |settings: Settings| settings.generic.expect("set").open;
+        assert!(generic(load(vec![])));
+        assert!(!generic(load(vec![secret.clone()])));
+        // Said outright, it is refused later, and by its name.
+        assert!(generic(load(vec![secret, open])));
     }
 
     #[test]

@@ -136,8 +136,13 @@ async fn run_parts(
 
 /// Says on standard output where hatch serves, which scripts wait for.
 fn announce(place: &Place) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "hatch is ready: http://{}", place.listen)
-        .context("failed to say that hatch is ready")
+    let (hatch, simulator) = (place.listen, place.simulator_listen);
+    writeln!(
+        std::io::stdout(),
+        "hatch is ready: http://{hatch}\n  the API, to try out: http://{hatch}/docs\n  what the \
+         simulated providers were sent: http://{simulator}/_sim/messages\n  Ctrl-C stops everything"
+    )
+    .context("failed to say that hatch is ready")
 }
 
 /// Checks that `address` can be served on before anything is started, and chooses a port for 0.

@@ -1,7 +1,7 @@
 //! The SQL of the projection: one statement loads what a page touches of a table, and one statement
 //! writes each table, whatever the number of rows.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use deadpool_postgres::{Object, Transaction};
 use futures::try_join;
@@ -49,8 +49,7 @@ const INSERT_CONTENTS: &str = "
                   $13::text[], $14::text[], $15::json[], $16::json[], $17::timestamptz[],
                   $18::timestamptz[])";
 
-/// Of messages that begin; and of those whose row somebody has deleted.
-const INSERT_STATES: &str = "
+const UPSERT_STATES: &str = "
     INSERT INTO rm_messages_v1.message_states
            (created_position, tenant_id, status, attempts, provider, account, provider_message_id,
             next_attempt_at, error, segments, sent_at, delivered_at, read_at, updated_at, position)
@@ -58,24 +57,13 @@ const INSERT_STATES: &str = "
       FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::text[],
                   $7::text[], $8::timestamptz[], $9::json[], $10::integer[], $11::timestamptz[],
                   $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::bigint[])
-    ON CONFLICT (created_position) DO NOTHING";
-
-/// Where it is known which rows there are, this costs less than `ON CONFLICT`, which looks for each
-/// and locks it first.
-const UPDATE_STATES: &str = "
-    UPDATE rm_messages_v1.message_states s
-       SET status = u.status, attempts = u.attempts, provider = u.provider, account = u.account,
-           provider_message_id = u.provider_message_id, next_attempt_at = u.next_attempt_at,
-           error = u.error, segments = u.segments, sent_at = u.sent_at,
-           delivered_at = u.delivered_at, read_at = u.read_at, updated_at = u.updated_at,
-           position = u.position
-      FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::text[],
-                  $7::text[], $8::timestamptz[], $9::json[], $10::integer[], $11::timestamptz[],
-                  $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::bigint[])
-           AS u(created_position, tenant_id, status, attempts, provider, account,
-                provider_message_id, next_attempt_at, error, segments, sent_at, delivered_at,
-                read_at, updated_at, position)
-     WHERE s.created_position = u.created_position";
+    ON CONFLICT (created_position) DO UPDATE
+       SET status = EXCLUDED.status, attempts = EXCLUDED.attempts, provider = EXCLUDED.provider,
+           account = EXCLUDED.account, provider_message_id = EXCLUDED.provider_message_id,
+           next_attempt_at = EXCLUDED.next_attempt_at, error = EXCLUDED.error,
+           segments = EXCLUDED.segments, sent_at = EXCLUDED.sent_at,
+           delivered_at = EXCLUDED.delivered_at, read_at = EXCLUDED.read_at, updated_at = EXCLUDED.updated_at,
+           position = EXCLUDED.position";
 
 const INSERT_MESSAGE_PARTICIPANTS: &str = "
     INSERT INTO rm_messages_v1.message_participants (tenant_id, address, created_position)
@@ -87,7 +75,7 @@ const INSERT_PROVIDER_MESSAGES: &str = "
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[])
     ON CONFLICT DO NOTHING";
 
-const INSERT_CONVERSATIONS: &str = "
+const UPSERT_CONVERSATIONS: &str = "
     INSERT INTO rm_messages_v1.conversations
            (id, tenant_id, participants, topic, channels, state, labels, message_count,
             unread_count, last_message, last_message_position, metadata, created_at, updated_at)
@@ -97,18 +85,11 @@ const INSERT_CONVERSATIONS: &str = "
                   $7::bigint[], $8::json[], $9::bigint[], $10::timestamptz[], $11::timestamptz[])
            AS u(id, tenant_id, participants, topic, channels, message_count, unread_count,
                 last_message, last_message_position, created_at, updated_at)
-    ON CONFLICT (id) DO NOTHING";
-
-const UPDATE_CONVERSATIONS: &str = "
-    UPDATE rm_messages_v1.conversations c
-       SET channels = u.channels, message_count = u.message_count, unread_count = u.unread_count,
-           last_message = u.last_message, last_message_position = u.last_message_position,
-           updated_at = u.updated_at
-      FROM unnest($1::uuid[], $2::uuid[], $3::json[], $4::text[], $5::jsonb[], $6::bigint[],
-                  $7::bigint[], $8::json[], $9::bigint[], $10::timestamptz[], $11::timestamptz[])
-           AS u(id, tenant_id, participants, topic, channels, message_count, unread_count,
-                last_message, last_message_position, created_at, updated_at)
-     WHERE c.id = u.id";
+    ON CONFLICT (id) DO UPDATE
+       SET channels = EXCLUDED.channels, message_count = EXCLUDED.message_count,
+           unread_count = EXCLUDED.unread_count, last_message = EXCLUDED.last_message,
+           last_message_position = EXCLUDED.last_message_position,
+           updated_at = EXCLUDED.updated_at";
 
 const INSERT_CONVERSATION_PARTICIPANTS: &str = "
     INSERT INTO rm_messages_v1.conversation_participants (tenant_id, address, conversation_id)
@@ -185,8 +166,7 @@ pub(crate) async fn write(target: Target<'_>, rows: &Rows) -> Result<(), Error> 
 pub(crate) async fn write_messages(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     try_join!(
         insert_contents(target, &rows.contents),
-        // Its columns are many, twice over: too large for a future of futures.
-        Box::pin(write_states(target, rows)),
+        upsert_states(target, rows),
         insert_message_participants(target, &rows.contents),
     )?;
     Ok(())
@@ -197,7 +177,7 @@ pub(crate) async fn write_messages(target: Target<'_>, rows: &Rows) -> Result<()
 pub(crate) async fn write_shared(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     try_join!(
         insert_provider_messages(target, &rows.provider_messages),
-        Box::pin(write_conversations(target, rows)),
+        upsert_conversations(target, rows),
         insert_conversation_participants(target, rows),
         insert_mails(target, &rows.contents),
     )?;
@@ -212,30 +192,26 @@ async fn query(target: Target<'_>, sql: &'static str, ids: &[Uuid]) -> Result<Ve
     Ok(target.transaction.query(&statement, &[&ids]).await?)
 }
 
-/// Executes `sql`, whose `columns` hold `rows` rows, and says how many it wrote; nothing is sent for none.
+/// Executes `sql`, whose `columns` hold `rows` rows; nothing is sent for none.
 async fn execute(
     target: Target<'_>,
     sql: &'static str,
     rows: usize,
     columns: &[&(dyn ToSql + Sync)],
-) -> Result<u64, Error> {
+) -> Result<(), Error> {
     if rows == 0 {
-        return Ok(0);
+        return Ok(());
     }
     let statement = target.transaction.prepare_cached(&target.tables.sql(sql)).await?;
-    Ok(target.transaction.execute(&statement, columns).await?)
-}
-
-/// As PostgreSQL counts rows.
-fn as_count<T>(rows: &[T]) -> u64 {
-    u64::try_from(rows.len()).unwrap_or(u64::MAX)
+    target.transaction.execute(&statement, columns).await?;
+    Ok(())
 }
 
 fn column<'a, R: 'a, T>(rows: impl IntoIterator<Item = &'a R>, f: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.into_iter().map(f).collect()
 }
 
-async fn insert_contents(target: Target<'_>, contents: &[MessageContent]) -> Result<u64, Error> {
+async fn insert_contents(target: Target<'_>, contents: &[MessageContent]) -> Result<(), Error> {
     execute(
         target,
         INSERT_CONTENTS,
@@ -264,27 +240,12 @@ async fn insert_contents(target: Target<'_>, contents: &[MessageContent]) -> Res
     .await
 }
 
-async fn write_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
-    // A page is in log order: what began in it has no position before its first beginning.
-    let first = rows.contents.first().map(|content| content.created_position);
-    let (begun, changed): (Vec<_>, Vec<_>) = rows
-        .states
-        .values()
-        .partition(|row| first.is_some_and(|first| row.created_position >= first));
-    let (_, updated) =
-        try_join!(states(target, INSERT_STATES, &begun), states(target, UPDATE_STATES, &changed))?;
-    if updated < as_count(&changed) {
-        states(target, INSERT_STATES, &changed).await?;
-    }
-    Ok(())
-}
-
-async fn states(target: Target<'_>, sql: &'static str, rows: &[&StateRow]) -> Result<u64, Error> {
-    let states = || rows.iter().copied();
+async fn upsert_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    let states = || rows.states.values();
     execute(
         target,
-        sql,
-        rows.len(),
+        UPSERT_STATES,
+        rows.states.len(),
         &[
             &column(states(), |r| r.created_position.0),
             &column(states(), |r| r.tenant_id.0),
@@ -309,7 +270,7 @@ async fn states(target: Target<'_>, sql: &'static str, rows: &[&StateRow]) -> Re
 async fn insert_message_participants(
     target: Target<'_>,
     contents: &[MessageContent],
-) -> Result<u64, Error> {
+) -> Result<(), Error> {
     let pairs: Vec<(&MessageContent, &str)> =
         contents.iter().flat_map(|m| m.participants().into_iter().map(move |a| (m, a))).collect();
     execute(
@@ -328,7 +289,7 @@ async fn insert_message_participants(
 async fn insert_provider_messages(
     target: Target<'_>,
     learned: &[ProviderMessage],
-) -> Result<u64, Error> {
+) -> Result<(), Error> {
     execute(
         target,
         INSERT_PROVIDER_MESSAGES,
@@ -345,30 +306,12 @@ async fn insert_provider_messages(
     .await
 }
 
-async fn write_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
-    let opened: HashSet<ConversationId> = rows.opened.iter().copied().collect();
-    let (opened, changed): (Vec<_>, Vec<_>) =
-        rows.conversations.values().partition(|row| opened.contains(&row.id));
-    let (_, updated) = try_join!(
-        conversations(target, INSERT_CONVERSATIONS, &opened),
-        conversations(target, UPDATE_CONVERSATIONS, &changed)
-    )?;
-    if updated < as_count(&changed) {
-        conversations(target, INSERT_CONVERSATIONS, &changed).await?;
-    }
-    Ok(())
-}
-
-async fn conversations(
-    target: Target<'_>,
-    sql: &'static str,
-    rows: &[&ConversationRow],
-) -> Result<u64, Error> {
-    let conversations = || rows.iter().copied();
+async fn upsert_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    let conversations = || rows.conversations.values();
     execute(
         target,
-        sql,
-        rows.len(),
+        UPSERT_CONVERSATIONS,
+        rows.conversations.len(),
         &[
             &column(conversations(), |c| c.id.0),
             &column(conversations(), |c| c.tenant_id.0),
@@ -386,7 +329,7 @@ async fn conversations(
     .await
 }
 
-async fn insert_conversation_participants(target: Target<'_>, rows: &Rows) -> Result<u64, Error> {
+async fn insert_conversation_participants(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     let opened = || rows.opened.iter().filter_map(|id| rows.conversations.get(id));
     let pairs: Vec<(&ConversationRow, &String)> =
         opened().flat_map(|c| c.participants.iter().map(move |a| (c, a))).collect();
@@ -403,7 +346,7 @@ async fn insert_conversation_participants(target: Target<'_>, rows: &Rows) -> Re
     .await
 }
 
-async fn insert_mails(target: Target<'_>, contents: &[MessageContent]) -> Result<u64, Error> {
+async fn insert_mails(target: Target<'_>, contents: &[MessageContent]) -> Result<(), Error> {
     let mails: Vec<(&MessageContent, &str)> = contents
         .iter()
         .filter_map(|m| m.mail_id.as_deref().map(|mail_id| (m, mail_id)))

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pool;
 use crate::cli::Redrive;
-use crate::output::line;
+use crate::output::{counted, line};
 use crate::progress;
 use crate::roles::postgres;
 use crate::settings::Settings;
@@ -46,7 +46,7 @@ pub(crate) async fn list(settings: &Settings, limit: u32, json: bool) -> anyhow:
 
 /// Sends dead letters again; fails when one of them cannot be.
 pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Result<ExitCode> {
-    let ids = if flags.all {
+    let ids = if flags.messages.is_empty() {
         all(&ReadModel::new(pool(settings)?), flags.code.as_deref()).await?
     } else {
         flags.messages.iter().copied().map(MessageId).collect()
@@ -55,7 +55,8 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
         for id in &ids {
             line(format!("{id}  would be sent again"))?;
         }
-        line(format!("{} messages; nothing was sent: leave out --dry-run for that", ids.len()))?;
+        let messages = counted(i64::try_from(ids.len())?, "message");
+        line(format!("{messages}; nothing was sent: leave out --dry-run for that"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let ending = CancellationToken::new();
@@ -83,7 +84,11 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
     drop(results);
     ending.cancel();
     appending.await?;
-    line(format!("{} of {count} messages will be sent again", count - refused))?;
+    line(format!(
+        "{} of {} will be sent again",
+        count - refused,
+        counted(i64::try_from(count)?, "message")
+    ))?;
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -135,11 +140,11 @@ fn row(message: &Message) -> String {
         None => ("-", "-"),
     };
     format!(
-        "{}  {}  {:<5}  {:<24}  {:>2} attempts  {code}: {detail}",
+        "{}  {}  {:<5}  {:<24}  {:<11}  {code}: {detail}",
         message.id,
         message.updated_at.format("%Y-%m-%d %H:%M:%S"),
         message.channel,
         message.to.join(","),
-        message.attempts,
+        counted(i64::from(message.attempts), "attempt"),
     )
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::pool;
 use crate::cli::{Export, Tail};
-use crate::output::line;
+use crate::output::{line, note};
 use crate::progress;
 use crate::settings::Settings;
 
@@ -88,6 +88,9 @@ pub(crate) async fn export(settings: &Settings, flags: &Export) -> anyhow::Resul
     }
     out.flush()?;
     bar.finish_and_clear();
+    if let Some(path) = &flags.output {
+        note(format_args!("{} holds the log up to position {after}", path.display()));
+    }
     Ok(())
 }
 

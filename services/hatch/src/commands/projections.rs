@@ -84,8 +84,8 @@ async fn verify_one(settings: &Settings, name: &str) -> anyhow::Result<ExitCode>
 /// The projection that shows itself as `name`. Whoever asks for one of several hears of the others.
 fn find(name: &str) -> anyhow::Result<Projection> {
     let projection = Projection::of_read_model(name).with_context(|| {
-        let names: Vec<_> = Projection::ALL.iter().flat_map(|one| one.read_models()).collect();
-        format!("there is no projection {name:?}, only {names:?}")
+        let names = Projection::ALL.map(|one| one.read_models().join(" and ")).join(", ");
+        format!("there is no projection {name:?}, only {names}")
     })?;
     if let [_, _, ..] = projection.read_models() {
         let names = projection.read_models().join(" and ");

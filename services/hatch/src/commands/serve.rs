@@ -33,7 +33,10 @@ pub(crate) async fn listen(address: &str) -> anyhow::Result<TcpListener> {
 /// There is no authentication yet: nobody but this machine may ask.
 pub(crate) fn refuse_open(address: IpAddr) -> anyhow::Result<()> {
     if !address.is_loopback() {
-        bail!("authentication is off, so hatch listens on loopback only, not on {address}");
+        bail!(
+            "hatch does not know its clients yet, so it listens on loopback only, not on {address}: put \
+             a proxy that does in front of it"
+        );
     }
     Ok(())
 }

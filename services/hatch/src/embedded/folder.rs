@@ -187,7 +187,11 @@ fn lock(folder: &Path, of: &Path) -> anyhow::Result<File> {
             let mut pid = String::new();
             file.read_to_string(&mut pid)
                 .with_context(|| format!("failed to read {}", path.display()))?;
-            bail!("hatch is already running on {} (process {pid})", of.display())
+            bail!(
+                "hatch is already running on {} (process {pid}): stop that one, or set HATCH_DATA_DIR \
+                 and HATCH_LISTEN for another",
+                of.display()
+            )
         }
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("failed to lock {}", path.display()))

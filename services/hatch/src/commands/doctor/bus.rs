@@ -6,8 +6,9 @@ use hatch_eventstore::Position;
 use hatch_relay::Observed;
 
 use super::database::{Database, Reached};
-use super::finding::{Finding, counted};
+use super::finding::Finding;
 use super::{CHECK_MAX, LATE, bounded, made};
+use crate::output::counted;
 use crate::settings::Settings;
 
 /// A queue whose oldest event waits for longer is not emptied.
@@ -26,7 +27,7 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Finding, Stre
     const CHECK: &str = "nats";
     const NO_ANSWER: &str = "NATS does not answer";
     let remedy = if embedded {
-        "`hatch up` starts it again by itself; .hatch/nats-server.log says why it does not run. Until \
+        "`hatch up` starts it again by itself; .hatch/nats.log says why it does not run. Until \
          then messages are sent by their due times, some seconds late"
     } else {
         "start the server, or set HATCH_NATS_URL to one that answers; its own log says since when it \

@@ -51,7 +51,9 @@ pub(super) async fn check(settings: &Settings, embedded: bool) -> Vec<Finding> {
         .map(|refusal| {
             let remedy =
                 "set it in hatch.toml or as a HATCH_ variable; `serve` does not start before";
-            Finding::failure("configuration", format!("{refusal:#}"), remedy)
+            let what = format!("{refusal:#}");
+            let what = what.strip_prefix("configuration: ").unwrap_or(&what);
+            Finding::failure("configuration", what, remedy)
         })
         .collect();
     if findings.is_empty() {

@@ -91,11 +91,6 @@ impl fmt::Display for Finding {
     }
 }
 
-/// How many there are of what `one` is the singular of.
-pub(super) fn counted(count: i64, one: &str) -> String {
-    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
-}
-
 /// In the largest unit of which there are some.
 fn age(age: TimeDelta) -> String {
     match age.num_seconds().max(0) {

@@ -8,8 +8,9 @@ use hatch_domain::message::status::Status;
 use hatch_readmodel::{ProjectionState, ProjectionStatus, ReadModel, TALLY_MAX, Tally};
 
 use super::database::{Database, Reached};
-use super::finding::{Finding, counted};
+use super::finding::Finding;
 use super::{LATE, bounded, made};
+use crate::output::counted;
 use crate::settings::Settings;
 
 /// A message that is due for longer is looked at by nobody.
@@ -131,8 +132,8 @@ async fn in_doubt(read_model: &ReadModel) -> anyhow::Result<Finding> {
 
 async fn dead_letters(read_model: &ReadModel) -> anyhow::Result<Finding> {
     let tally = read_model.tally(TenantId::DEFAULT, Status::Failed).await?;
-    let remedy = "`hatch dead-letters list` says why of each, `hatch dead-letters redrive` sends them \
-        again";
+    let remedy = "`hatch dead-letters list` says why of each, `hatch dead-letters redrive --all` \
+        sends them again";
     Ok(of_tally("dead letters", tally, "message", "failed for good", remedy))
 }
 
