@@ -137,14 +137,15 @@ impl Config {
     /// Refuses a lease that leaves no time for a call.
     ///
     /// # Errors
-    /// A sentence that says what was expected.
+    /// The setting's name and what was expected.
     pub fn check(&self) -> Result<(), String> {
         if self.start_within().is_zero() {
             let least = self.http_timeout + LEASE_MARGIN;
-            return Err(format!("expected a lease of more than {least:?}, got {:?}", self.lease));
+            let (least, lease) = (least.as_millis(), self.lease.as_millis());
+            return Err(format!("lease_ms: expected more than {least}, got {lease}"));
         }
-        if self.concurrency_max == 0 || self.retry.attempts_max == 0 {
-            return Err("expected concurrency_max and retry.attempts_max of at least 1".to_owned());
+        if self.retry.attempts_max == 0 {
+            return Err("retry.attempts_max: expected at least 1, got 0".to_owned());
         }
         Ok(())
     }

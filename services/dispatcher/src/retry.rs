@@ -13,7 +13,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicy {
-    /// Attempts at most, the first included.
+    /// Attempts at most, the first included; at least 1.
     pub attempts_max: u32,
     /// The first wait is at most this; each later one at most twice the one before.
     pub backoff_min_ms: u64,

@@ -429,6 +429,9 @@ fn ending(settings: &Settings, roles: &BTreeSet<Role>) -> Ending {
     }
 }
 
+/// How many attempts one process may have under way at a time.
+const AT_ONCE: std::ops::RangeInclusive<usize> = 1..=10_000;
+
 fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dispatcher::Config> {
     let dispatcher = &settings.dispatcher;
     let config = hatch_dispatcher::Config {
@@ -444,8 +447,43 @@ fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dispatcher::Co
             receipt: Duration::from_millis(dispatcher.receipt_wait_ms),
         },
     };
-    config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher: {e}"))?;
+    let at_once = [
+        ("concurrency_max", dispatcher.concurrency_max),
+        ("account_concurrency_max", dispatcher.account_concurrency_max),
+    ];
+    for (key, value) in at_once {
+        anyhow::ensure!(
+            AT_ONCE.contains(&value),
+            "configuration: dispatcher.{key}: expected {} to {}, got {value}",
+            AT_ONCE.start(),
+            AT_ONCE.end()
+        );
+    }
+    config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher.{e}"))?;
     Ok(config)
+}
+
+fn providers_in_doubt(settings: &Settings) -> anyhow::Result<()> {
+    const KNOWN: [&str; 2] = [twilio::PROVIDER, sendgrid::PROVIDER];
+    let unknown = settings.dispatcher.in_doubt.keys().find(|name| !KNOWN.contains(&name.as_str()));
+    match unknown {
+        Some(name) => {
+            let known = KNOWN.join(" or ");
+            anyhow::bail!("configuration: dispatcher.in_doubt.{name}: expected {known}")
+        }
+        None => Ok(()),
+    }
+}
+
+fn public_url(settings: &Settings) -> anyhow::Result<()> {
+    let url = settings.public_url();
+    let is_url =
+        reqwest::Url::parse(&url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
+    anyhow::ensure!(
+        is_url,
+        "configuration: public_url: expected a URL such as https://hatch.example.com, got {url:?}"
+    );
+    Ok(())
 }
 
 /// PostgreSQL's address, parsed.
@@ -475,6 +513,8 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         default_sender(settings).map(drop),
         default_email_sender(settings).map(drop),
         dispatcher_config(settings).map(drop),
+        providers_in_doubt(settings),
+        public_url(settings),
         admission::of(&settings.admission).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()

@@ -116,14 +116,15 @@ pub struct BusSettings {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DispatcherSettings {
-    /// Attempts under way at a time, for each priority; at least 1.
+    /// Attempts under way at a time, for each priority: 1 to 10,000.
     pub concurrency_max: usize,
     /// From the claim of an attempt until it is in doubt. Longer than any account's `http_timeout_ms`
     /// and what recording the outcome takes.
     pub lease_ms: u64,
     /// Attempts and the waits between them.
     pub retry: RetryPolicy,
-    /// Attempts under way at a time for each provider account; what finds no room is parked.
+    /// Attempts under way at a time for each provider account, 1 to 10,000; what finds no room is
+    /// parked.
     pub account_concurrency_max: usize,
     /// How far behind the log the timers are kept: messages which finish sooner never touch them.
     pub timers_lag_ms: u64,
@@ -136,7 +137,7 @@ pub struct DispatcherSettings {
     pub look_ups_ms: [u64; 2],
     /// How long a receipt is waited for before a doubt is left to a person.
     pub receipt_wait_ms: u64,
-    /// What becomes of attempts in doubt, for each provider: `look_up` (the default where the
+    /// What becomes of attempts in doubt, for each provider (`twilio`, `sendgrid`): `look_up` (the default where the
     /// provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
 }

@@ -18,15 +18,9 @@ const HEADER: &str = "idempotency-key";
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what is read from the headers by name")]
 pub(crate) struct IdempotencyKey {
-    /// One key for one request, for ever: repeated with the same request it is answered as the first
+    /// One key for one request, such as `order-42`, for ever: repeated with the same request it is answered as the first
     /// time, with another it is a 422.
-    #[param(
-        rename = "Idempotency-Key",
-        min_length = 1,
-        max_length = 255,
-        pattern = "^[ -~]+$",
-        example = "order-42"
-    )]
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[ -~]+$")]
     key: Option<String>,
 }
 

@@ -23,20 +23,17 @@ const ROUTE: &str = "POST /api/v1/messages";
     post, path = "/api/v1/messages", operation_id = "send_message", tag = "messages",
     params(IdempotencyKey),
     request_body(content = SendRequest, examples(
-        ("sms" = (summary = "SMS", value = json!({
+        ("1_sms" = (summary = "SMS", value = json!({
             "from": "+12016661234", "to": "+18045551234", "body": "Hello"}))),
-        ("mms" = (summary = "MMS", value = json!({
+        ("2_mms" = (summary = "MMS", value = json!({
             "to": "+18045551234", "body": "This is how it looks.",
             "attachments": ["https://example.com/a.jpg"]}))),
-        ("email" = (summary = "Email", value = json!({
+        ("3_email" = (summary = "Email", value = json!({
             "to": ["ann@example.com"], "cc": ["bob@example.com"], "subject": "Your order",
             "body": "It is on its way.", "html": "<p>It is on its way.</p>",
             "metadata": {"order": "42"}}))),
-        ("chat" = (summary = "Chat", value = json!({
-            "channel": "chat", "from": "support", "to": "ann", "body": "Hello"}))),
-        ("scheduled" = (summary = "Later", value = json!({
-            "to": "+18045551234", "body": "Good morning", "send_at": "2030-01-31T08:00:00Z",
-            "priority": "low"}))))),
+        ("4_chat" = (summary = "Chat", value = json!({
+            "channel": "chat", "from": "support", "to": "ann", "body": "Hello"}))))),
     responses(
         (status = 202, description = "The message is recorded and will be sent.", body = Accepted,
          headers(

@@ -23,8 +23,7 @@ pub(super) struct Parameters {
     from: Option<i64>,
     /// Of this conversation only.
     conversation: Option<Uuid>,
-    /// Of these types only, separated by commas.
-    #[param(example = "MessageSent,MessageDelivered")]
+    /// Of these types only, separated by commas, such as `MessageSent,MessageDelivered`.
     types: Option<String>,
 }
 

@@ -39,6 +39,7 @@ const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-bufferi
 /// `GET /api/v1/events/{position}` shows it. A client that says which position it has
 /// (`Last-Event-ID`, or `?from=`) gets everything after it, each once and in order; another one what
 /// happens from now on. A comment comes every 15 seconds. `GET /api/events` is another name.
+/// A page that waits for the end of an answer shows nothing of it: try it by `curl -N`.
 #[utoipa::path(
     get, path = "/api/v1/events", operation_id = "follow_events", tag = "events",
     params(Parameters,

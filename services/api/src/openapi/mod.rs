@@ -10,6 +10,7 @@ mod names;
 mod page;
 
 use hatch_readmodel::WebhookOutcome;
+use serde_json::json;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::response::Response;
 use utoipa::openapi::tag::TagBuilder;
@@ -35,16 +36,17 @@ const TAGS: [(&str, &str); 7] = [
     ("documentation", "This document."),
 ];
 
-/// Problems by status: when, for every operation that can have them.
-const PROBLEMS: [(&str, &str); 7] = [
-    ("400", "Something is wrong with the request; `errors` names each field."),
-    ("404", "There is nothing of that id."),
-    ("413", "The body is over the limit."),
-    ("415", "The body is of another type than the endpoint takes."),
-    ("422", "The idempotency key was used for another request."),
-    ("429", "More messages wait than can be sent soon. Nothing was recorded."),
+/// Problems by status: which, and when, for every operation that can have them.
+const PROBLEMS: [(&str, &str, &str); 7] = [
+    ("400", "invalid-request", "Something is wrong with the request; `errors` names each field."),
+    ("404", "not-found", "There is nothing of that id."),
+    ("413", "too-large", "The body is over the limit."),
+    ("415", "content-type", "The body is of another type than the endpoint takes."),
+    ("422", "idempotency-key-reused", "The idempotency key was used for another request."),
+    ("429", "overloaded", "More messages wait than can be sent soon. Nothing was recorded."),
     (
         "503",
+        "unavailable",
         "PostgreSQL is away, too many writes wait, or the read models have not reached `after` in \
              time. Whether a write happened, its key tells.",
     ),
@@ -156,7 +158,7 @@ fn complete(operation: &mut Operation) {
         .and_then(written_here)
         .is_some_and(|body| body.content.contains_key("application/json"));
     let is_plain = operation.tags.as_ref().is_some_and(|tags| tags[0] == "documentation");
-    for (status, about) in PROBLEMS {
+    for (status, kind, about) in PROBLEMS {
         let can_be = match status {
             "400" => in_query || in_header || has_body,
             "404" => in_path,
@@ -167,7 +169,7 @@ fn complete(operation: &mut Operation) {
             _ => !is_plain,
         };
         if can_be && !operation.responses.responses.contains_key(status) {
-            let response = problem(status, about);
+            let response = problem(status, kind, about);
             operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
         }
     }
@@ -187,9 +189,19 @@ fn written_here<T>(part: &RefOr<T>) -> Option<&T> {
 }
 
 /// An answer that is a problem.
-fn problem(status: &str, about: &str) -> Response {
+fn problem(status: &str, kind: &str, about: &str) -> Response {
     let schema = Ref::from_schema_name(Problem::name());
-    let content = Content::new(Some(RefOr::Ref(schema)));
+    let mut content = Content::new(Some(RefOr::Ref(schema)));
+    // The example of the type is a 400.
+    if status != "400" {
+        content.example = Some(json!({
+            "type": format!("urn:hatch:problem:{kind}"),
+            "title": about.split_terminator(". ").next(),
+            "status": status.parse::<u16>().ok(),
+            "detail": about,
+            "instance": "01a1fc66-08e6-7294-8005-e216d05b09c5",
+        }));
+    }
     let mut response =
         ResponseBuilder::new().description(about).content("application/problem+json", content);
     if ["429", "503"].contains(&status) {

@@ -18,7 +18,6 @@ use crate::openapi::ChannelName;
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
     /// With this address among its participants.
-    #[param(example = "+18045551234")]
     participant: Option<String>,
     /// By this channel.
     #[param(value_type = Option<ChannelName>)]

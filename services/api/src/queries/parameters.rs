@@ -31,8 +31,8 @@ pub(super) struct Freshness {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OneParameters {
-    /// The moment that the answer is to be of, as an RFC 3339 time or a log position; now, if none.
-    #[param(example = "2026-01-31T12:00:00Z")]
+    /// The moment that the answer is to be of, as an RFC 3339 time such as `2026-01-31T12:00:00Z` or a
+    /// log position; now, if none.
     pub(super) at: Option<String>,
     /// Shows the log at least up to this position, or answers 503.
     #[param(value_type = Option<i64>, minimum = 0)]

@@ -18,7 +18,7 @@ use crate::Problem;
 use crate::extract::read_body;
 use crate::problem::{FieldError, POSITION};
 
-/// What a provider posts: `twilio`, `sendgrid` (Event Webhook) or `generic`
+/// What a provider posts: twilio, sendgrid (Event Webhook) or generic
 ///
 /// The signature is checked over the raw bytes and the public URL before anything is parsed. A
 /// repeat is answered as the first was, and adds nothing.
@@ -43,7 +43,7 @@ pub(super) async fn handler(
     webhooks.receive(&provider, &raw).await
 }
 
-/// A mail that comes in: `sendgrid` (Inbound Parse)
+/// A mail that comes in: sendgrid (Inbound Parse)
 #[utoipa::path(
     post, path = "/api/v1/webhooks/{provider}/inbound", operation_id = "receive_mail",
     tag = "webhooks",
@@ -67,7 +67,6 @@ pub(super) async fn inbound_handler(
     webhooks.receive(&format!("{provider}/inbound"), &raw).await
 }
 
-/// The paths of older systems.
 /// A message that comes in, as plain JSON
 ///
 /// `POST /api/webhooks/email` and `POST /api/v1/webhooks/generic` are other names. Open in `hatch up`

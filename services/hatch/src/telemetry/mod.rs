@@ -29,11 +29,16 @@ pub struct Telemetry(Option<SdkTracerProvider>);
 /// # Errors
 /// A bad filter, endpoint or share, with the setting's name.
 pub fn start(settings: &Settings, filter: &str) -> anyhow::Result<Telemetry> {
+    let sample_ratio = settings.telemetry.sample_ratio;
+    anyhow::ensure!(
+        (0.0..=1.0).contains(&sample_ratio),
+        "configuration: telemetry.sample_ratio: expected a number from 0 to 1, got {sample_ratio}"
+    );
     let given = settings.telemetry.otlp_endpoint.clone();
     let endpoint = given.or_else(|| std::env::var(ENDPOINT_VARIABLE).ok());
     let endpoint = endpoint.filter(|endpoint| !endpoint.is_empty());
     let provider = match endpoint {
-        Some(endpoint) => Some(export::provider(&endpoint, settings.telemetry.sample_ratio)?),
+        Some(endpoint) => Some(export::provider(&endpoint, sample_ratio)?),
         None => None,
     };
     let exported = provider.as_ref().map(|provider| {
