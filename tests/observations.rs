@@ -90,10 +90,15 @@ impl Role {
 
     /// Posts a webhook that says `observations`.
     async fn post(&self, hatch: &Hatch, observations: Vec<Observation>) {
+        self.post_bytes(hatch, 5, observations).await;
+    }
+
+    /// As [`post`](Self::post), with so many bytes of something in its body.
+    async fn post_bytes(&self, hatch: &Hatch, bytes: usize, observations: Vec<Observation>) {
         *self.says.lock().expect("no panic") = observations;
         let post = Post {
             path_and_query: "/api/v1/webhooks/scripted/inbound".to_owned(),
-            form: vec![("any", "thing".to_owned())],
+            form: vec![("any", "x".repeat(bytes))],
             token: AUTH_TOKEN,
         };
         let status = post.send_to(hatch, &self.address).await;
@@ -273,7 +278,7 @@ async fn a_mail_joins_the_thread_that_it_answers_and_else_its_participants() {
 }
 
 #[tokio::test]
-async fn a_mails_files_are_shown_by_name_and_size_and_too_many_bytes_are_left_out() {
+async fn a_mails_files_are_shown_by_name_and_size_and_too_many_bytes_stay_in_the_webhook() {
     let hatch = Hatch::start().await;
     let role = Role::start(&hatch).await;
     let file = |name: &str, bytes: usize| Attachment {
@@ -287,7 +292,7 @@ async fn a_mails_files_are_shown_by_name_and_size_and_too_many_bytes_are_left_ou
         unreachable!("a mail comes in")
     };
     inbound.attachments = vec![file("small", 300), file("large", 3_000_000), file("other", 30)];
-    role.post(&hatch, vec![Observation::Inbound(inbound)]).await;
+    role.post_bytes(&hatch, 300_000, vec![Observation::Inbound(inbound)]).await;
     let message = shown(&hatch, "a@x.com").await;
     let sizes: Vec<_> = message["attachments"]
         .as_array()
@@ -299,5 +304,50 @@ async fn a_mails_files_are_shown_by_name_and_size_and_too_many_bytes_are_left_ou
         sizes,
         [(Some("small"), Some(300)), (Some("large"), None), (Some("other"), Some(30))]
     );
+    let webhook = logged(&hatch).await[0].clone();
+    assert_eq!(webhook["outcome"], "applied");
+    assert_is_whole(&hatch, &webhook, 300_000).await;
+    hatch.finish().await;
+}
+
+/// All that was posted is there, as `any=` and so many bytes.
+async fn assert_is_whole(hatch: &Hatch, webhook: &Value, bytes: usize) {
+    assert_eq!(webhook["body_bytes"], bytes + "any=".len(), "{webhook}");
+    let path = format!("/api/v1/webhook-log/{}", webhook["id"].as_str().expect("an id"));
+    let body = hatch.get(&path).await.body["body"].as_str().expect("a text").to_owned();
+    assert!(body == format!("any={}", "x".repeat(bytes)), "{} bytes", body.len());
+}
+
+#[tokio::test]
+async fn a_mail_that_is_too_long_for_the_log_is_kept_whole_in_the_quarantine() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    let Observation::Inbound(inbound) = mail("b@x.com", "customer@x.com", Email::default()) else {
+        unreachable!("a mail comes in")
+    };
+    let long = Inbound { body: Some("y".repeat(2_000_000)), ..inbound };
+    role.post_bytes(&hatch, 500_000, vec![Observation::Inbound(long)]).await;
+    let webhook = logged(&hatch).await[0].clone();
+    assert_eq!(
+        (&webhook["outcome"], &webhook["message_id"]),
+        (&"quarantined".into(), &Value::Null)
+    );
+    assert_is_whole(&hatch, &webhook, 500_000).await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_quarantined_and_the_rest_is_applied() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    let id = hatch.send_sms("+18045550888", "silent").await;
+    hatch.message_with_status(&id, "sent").await;
+    let unclear = Observation::Unclear(NotUnderstood::Missing { field: "sg_message_id" });
+    role.post(&hatch, vec![unclear, receipt(&id, 1, ReceiptOutcome::Delivered)]).await;
+    hatch.message_with_status(&id, "delivered").await;
+    let webhook = logged(&hatch).await[0].clone();
+    assert_eq!(webhook["outcome"], "quarantined", "{webhook}");
+    let detail = webhook["detail"].as_str().expect("a sentence");
+    assert_eq!(detail, "find the field sg_message_id; 1 applied, 1 refused");
     hatch.finish().await;
 }

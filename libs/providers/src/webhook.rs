@@ -148,6 +148,8 @@ pub enum Observation {
     Receipt(Receipt),
     /// Somebody wrote to us.
     Inbound(Inbound),
+    /// One thing of several that this build cannot read; the others are what they are.
+    Unclear(NotUnderstood),
 }
 
 /// How a message that we sent is doing.

@@ -30,7 +30,7 @@ fn parse_text(path: &str, body: &str) -> Result<Inbound, NotUnderstood> {
     assert_eq!(observations.len(), 1);
     match observations.remove(0) {
         Observation::Inbound(inbound) => Ok(inbound),
-        Observation::Receipt(receipt) => panic!("{receipt:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -16,20 +16,27 @@ const RECEIPTS: Uuid = uuid!("f2b1a7d4-0c53-4c1e-9a35-6f3d8e2b9c71");
 /// Reads every event of the array, in its order.
 ///
 /// An event of an unknown kind is progress, since SendGrid adds kinds; one that speaks of no mail,
-/// such as a change of the account's status, is left out unless there is nothing else.
+/// such as a change of the account's status, is left out unless there is nothing else. One that cannot
+/// be read takes nothing from the others.
 pub(super) fn parse(account: &str, body: &[u8]) -> Result<Vec<Observation>, NotUnderstood> {
     let events: Vec<Value> = serde_json::from_slice(body)
         .map_err(|_| NotUnderstood::ContentType { expected: "a JSON array of events" })?;
     let mut observations = Vec::with_capacity(events.len());
     let mut left_out = None;
     for event in events {
-        let event = Event::deserialize(event)
-            .map_err(|_| NotUnderstood::ContentType { expected: "events of SendGrid's" })?;
+        let Ok(event) = Event::deserialize(event) else {
+            let error = NotUnderstood::ContentType { expected: "events of SendGrid's" };
+            observations.push(Observation::Unclear(error));
+            continue;
+        };
         match event.receipt(account) {
             Ok(receipt) => observations.push(Observation::Receipt(receipt)),
-            Err(error) if event.is_known() => return Err(error),
+            Err(error) if event.is_known() => observations.push(Observation::Unclear(error)),
             Err(error) => left_out = Some(error),
         }
+    }
+    if let [Observation::Unclear(error)] = observations.as_slice() {
+        return Err(error.clone());
     }
     match left_out {
         Some(error) if observations.is_empty() => Err(error),

@@ -10,7 +10,7 @@ use futures::{FutureExt, stream};
 use hatch_domain::address::{Address, AddressError};
 use hatch_domain::message::event::{Attachment, Channel, Email};
 use http::header::CONTENT_TYPE;
-use mail_parser::{HeaderValue, MessageParser};
+use mail_parser::{HeaderValue, Message, MessageParser, MessagePart, MimeHeaders};
 use multer::Multipart;
 use serde::Deserialize;
 use uuid::{Uuid, uuid};
@@ -34,6 +34,9 @@ pub(super) fn parse(account: &str, request: &RawRequest) -> Result<Inbound, NotU
     let form = Form::read(request)?;
     let envelope: Envelope =
         form.text("envelope").and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    if let Some(mail) = form.parts.get("email") {
+        return raw(account, &mail.bytes, &envelope);
+    }
     let headers = Headers::read(&form.text("headers").unwrap_or_default());
     let from = form.addresses("from").into_iter().next();
     let from = match (from, &envelope.from) {
@@ -57,7 +60,7 @@ pub(super) fn parse(account: &str, request: &RawRequest) -> Result<Inbound, NotU
         provider_message_id: headers.mail_id.unwrap_or_else(|| form.content_id()),
         channel: Channel::Email,
         from,
-        to: recipients(&form, &envelope)?,
+        to: recipients(form.addresses("to"), &envelope)?,
         body,
         attachments: form.files(),
         email: Some(Box::new(email)),
@@ -65,12 +68,63 @@ pub(super) fn parse(account: &str, request: &RawRequest) -> Result<Inbound, NotU
     })
 }
 
+/// Reads the mail as it was carried, which Inbound Parse posts where it is set to "POST the raw, full
+/// MIME message" (RFC 5322, RFC 2045).
+fn raw(account: &str, mail: &Bytes, envelope: &Envelope) -> Result<Inbound, NotUnderstood> {
+    let not_read = NotUnderstood::ContentType { expected: "a mail in its field email" };
+    let message = MessageParser::default().parse(mail.as_ref()).ok_or(not_read)?;
+    let headers = Headers::of(&message);
+    let from = match (addresses(message.from()).into_iter().next(), &envelope.from) {
+        (Some(from), _) => from,
+        (None, Some(text)) => address("envelope", text)?,
+        (None, None) => return Err(NotUnderstood::Missing { field: "from" }),
+    };
+    let text = |text: Option<std::borrow::Cow<'_, str>>| {
+        text.map(|text| clean(&text)).filter(|text| !text.is_empty())
+    };
+    let email = Email {
+        subject: text(message.subject().map(Into::into)),
+        html: text(
+            message.html_bodies().next().and_then(|part| part.text_contents()).map(Into::into),
+        ),
+        cc: addresses(message.cc()),
+        reply_to: headers.reply_to,
+        mail_id: headers.mail_id.clone(),
+        in_reply_to: headers.in_reply_to,
+        references: headers.references,
+        ..Email::default()
+    };
+    let file = |part: &MessagePart<'_>| Attachment {
+        url: None,
+        content_type: part.content_type().map(|kind| match kind.subtype() {
+            Some(subtype) => clean(&format!("{}/{subtype}", kind.ctype())),
+            None => clean(kind.ctype()),
+        }),
+        filename: part.attachment_name().map(clean),
+        content: Some(BASE64_STANDARD.encode(part.contents())),
+    };
+    Ok(Inbound {
+        account: account.to_owned(),
+        provider_message_id: headers
+            .mail_id
+            .unwrap_or_else(|| Uuid::new_v5(&NAMELESS, mail).to_string()),
+        channel: Channel::Email,
+        from,
+        to: recipients(addresses(message.to()), envelope)?,
+        body: text(
+            message.text_bodies().next().and_then(|part| part.text_contents()).map(Into::into),
+        ),
+        attachments: message.attachments().map(file).collect(),
+        email: Some(Box::new(email)),
+        segments: None,
+    })
+}
+
 /// Those that the mail says it is to, as long as one of them is whom it was brought to. Otherwise,
 /// as with a blind copy or a mailing list, whom it was brought to.
-fn recipients(form: &Form, envelope: &Envelope) -> Result<Vec<Address>, NotUnderstood> {
+fn recipients(said: Vec<Address>, envelope: &Envelope) -> Result<Vec<Address>, NotUnderstood> {
     let brought: Vec<Address> =
         envelope.to.iter().map(|text| address("envelope", text)).collect::<Result<_, _>>()?;
-    let said = form.addresses("to");
     if !said.is_empty() && (brought.is_empty() || said.iter().any(|to| brought.contains(to))) {
         return Ok(said);
     }
@@ -106,9 +160,11 @@ struct Headers {
 impl Headers {
     fn read(block: &str) -> Self {
         let block = format!("{}\r\n\r\n", block.trim_end());
-        let Some(message) = MessageParser::default().parse_headers(&block) else {
-            return Self::default();
-        };
+        let message = MessageParser::default().parse_headers(&block);
+        message.as_ref().map(Self::of).unwrap_or_default()
+    }
+
+    fn of(message: &Message<'_>) -> Self {
         let sane = |id: &String| !id.is_empty() && id.len() <= ID_BYTES_MAX;
         let ids = |value: &HeaderValue<'_>| -> Vec<String> {
             let ids = value.as_text_list().unwrap_or_default().iter();
@@ -191,15 +247,7 @@ impl Form {
         let text = self.text(field).unwrap_or_default().replace(['\r', '\n'], " ");
         let header = format!("To: {text}\r\n\r\n");
         let message = MessageParser::default().parse_headers(&header);
-        let mut addresses = Vec::new();
-        let list = message.as_ref().and_then(|message| message.to());
-        for written in list.iter().flat_map(|list| list.iter()).filter_map(|one| one.address()) {
-            match Address::email(written) {
-                Ok(address) if !addresses.contains(&address) => addresses.push(address),
-                _ => {}
-            }
-        }
-        addresses
+        addresses(message.as_ref().and_then(|message| message.to()))
     }
 
     fn files(&self) -> Vec<Attachment> {
@@ -230,6 +278,18 @@ impl Form {
         }
         Uuid::new_v5(&NAMELESS, &content).to_string()
     }
+}
+
+/// Those of a mail's header, each once. What is none is left out.
+fn addresses(list: Option<&mail_parser::Address<'_>>) -> Vec<Address> {
+    let mut addresses = Vec::new();
+    for written in list.iter().flat_map(|list| list.iter()).filter_map(|one| one.address()) {
+        match Address::email(written) {
+            Ok(address) if !addresses.contains(&address) => addresses.push(address),
+            _ => {}
+        }
+    }
+    addresses
 }
 
 /// Whether a part of that name is a file: `attachment1` and so on.

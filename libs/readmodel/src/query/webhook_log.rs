@@ -16,14 +16,21 @@ use crate::Error;
 
 const LIST: &str = "
     SELECT id, provider, account, kind, outcome, provider_message_id, message_id, detail, method,
-           path_and_query, octet_length(body) AS body_bytes, received_at
+           path_and_query, received_at,
+           coalesce((SELECT octet_length(whole.body) FROM hatch.webhook_bodies whole
+                      WHERE whole.webhook_id = webhook_log.id), octet_length(body)) AS body_bytes
       FROM hatch.webhook_log\n";
 
 const ONE: &str = "
-    SELECT id, provider, account, kind, outcome, provider_message_id, message_id, detail, method,
-           path_and_query, octet_length(body) AS body_bytes, received_at, headers, body
-      FROM hatch.webhook_log
-     WHERE tenant_id = $1 AND id = $2";
+    SELECT l.id, l.provider, l.account, l.kind, l.outcome, l.provider_message_id, l.message_id,
+           l.detail, l.method, l.path_and_query, l.received_at, l.headers,
+           coalesce(whole.body, l.body) AS body,
+           octet_length(coalesce(whole.body, l.body)) AS body_bytes
+      FROM hatch.webhook_log l
+      LEFT JOIN hatch.webhook_bodies whole ON whole.webhook_id = l.id
+     WHERE l.tenant_id = $1 AND l.id = $2";
+
+const KEEP_BODY: &str = "INSERT INTO hatch.webhook_bodies (webhook_id, body) VALUES ($1, $2)";
 
 /// What was made of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -143,6 +150,15 @@ impl ReadModel {
             .map(|row| logged(row).map(|webhook| (Key(webhook.received_at, webhook.id), webhook)))
             .collect();
         Ok(List::of(ListKind::Webhooks, page.limit, rows?))
+    }
+
+    /// Keeps the body of a webhook whole, beside the row that is written after it.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn keep_webhook_body(&self, webhook: Uuid, body: &[u8]) -> Result<(), QueryError> {
+        self.prepared(KEEP_BODY, &[&webhook, &body]).await?;
+        Ok(())
     }
 
     /// One webhook of `tenant`, whole.

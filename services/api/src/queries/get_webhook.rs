@@ -1,7 +1,10 @@
 //! `GET /api/v1/webhook-log/{id}`: one webhook, with its headers and its body.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::extract::State;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use hatch_readmodel::LoggedWebhook;
 use serde::Serialize;
 use serde_json::Value;
@@ -20,6 +23,9 @@ pub(super) struct Webhook {
     headers: Value,
     /// As text; a byte that is not UTF-8 shows as U+FFFD.
     body: String,
+    /// Where it is not all UTF-8: the same byte by byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_base64: Option<String>,
 }
 
 /// One webhook, with its headers and its body
@@ -34,6 +40,8 @@ pub(super) async fn handler(
 ) -> Result<Json<Webhook>, Problem> {
     let found = queries.read_model.webhook(TENANT, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
-    let body = String::from_utf8_lossy(&found.body).into_owned();
-    Ok(Json(Webhook { webhook: found.webhook, headers: found.headers, body }))
+    let body = String::from_utf8_lossy(&found.body);
+    let body_base64 = matches!(body, Cow::Owned(_)).then(|| BASE64_STANDARD.encode(&found.body));
+    let (webhook, headers, body) = (found.webhook, found.headers, body.into_owned());
+    Ok(Json(Webhook { webhook, headers, body, body_base64 }))
 }

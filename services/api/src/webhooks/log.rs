@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use axum::body::Bytes;
 use axum::http::HeaderName;
 use axum::http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use chrono::{DateTime, Utc};
@@ -32,8 +33,8 @@ static TABLE: SideTable = SideTable {
     ],
 };
 
-/// Bytes kept of a body. What is longer is a mail with files, or many receipts: they are events by
-/// then.
+/// Bytes of a body that are in the row. What is longer is a mail with files, or many receipts: they are
+/// events by then. Where they are not, the body is kept beside the row.
 const BODY_BYTES_MAX: usize = 128 * 1024;
 
 /// Bytes kept of a body that nobody vouches for.
@@ -59,6 +60,8 @@ pub(super) struct Entry {
     /// As a JSON object.
     headers: String,
     body: String,
+    /// The body as it came in, however long it is.
+    pub(super) whole_body: Bytes,
     received_at: DateTime<Utc>,
 }
 
@@ -88,8 +91,14 @@ impl Entry {
             path_and_query: request.path_and_query.to_string(),
             headers: serde_json::to_string(&headers).expect("a map of texts serialises"),
             body: hex(body),
+            whole_body: request.body.clone(),
             received_at,
         }
+    }
+
+    /// Whether the row holds the whole body.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole_body.len() <= BODY_BYTES_MAX
     }
 
     /// The row for an outcome, with a sentence where there is one.

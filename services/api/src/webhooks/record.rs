@@ -23,6 +23,7 @@ use tracing::{Instrument, Span};
 
 use super::log::Entry;
 use super::matching::KeptReceipt;
+use super::receive::chain;
 use super::recent::Turns;
 use super::summary::Summary;
 use super::threading::{Reference, references};
@@ -38,7 +39,8 @@ const LOADS_MAX: usize = 8;
 /// How often an append is decided at most; each time but the first after a conflict.
 const DECISIONS_MAX: usize = 8;
 
-/// Bytes of files, in base64, that a mail brings into the log. What is over it keeps its name only.
+/// Bytes of files, in base64, that a mail brings into the log. What is over it keeps its name there, and
+/// its content in the body of the webhook.
 const FILES_BYTES_MAX: usize = 384 * 1024;
 
 /// Why an append did not happen.
@@ -71,6 +73,8 @@ enum Meaning {
     Tells { message_id: MessageId, command: Box<MessageCommand> },
     /// A message will hear of it, once it is known which.
     Waits(KeptReceipt),
+    /// Nobody can say, for this reason.
+    Unclear(String),
 }
 
 /// A message that an observation is about, and what it has decided so far.
@@ -93,6 +97,9 @@ impl Recording<'_> {
         observations: Vec<Observation>,
     ) -> Result<Position, Problem> {
         let mut meanings = Vec::with_capacity(observations.len());
+        if observations.iter().any(brings_more_than_is_kept) {
+            self.keep_body().await?;
+        }
         for (n, observation) in observations.into_iter().enumerate() {
             self.describe(n == 0, &observation);
             meanings.push(self.meaning(observation).await?);
@@ -110,7 +117,11 @@ impl Recording<'_> {
         };
         match recorded.await {
             Ok(position) => Ok(position),
-            Err(Failed::Refused(why)) => self.quarantine(why).await,
+            Err(Failed::Refused(why)) => {
+                // What would have begun with it does not exist.
+                self.entry.message_id = None;
+                self.quarantine(why).await
+            }
             Err(Failed::Problem(problem)) => Err(problem),
         }
     }
@@ -119,7 +130,17 @@ impl Recording<'_> {
     pub(super) async fn quarantine(&self, detail: String) -> Result<Position, Problem> {
         let provider = self.account.provider;
         tracing::warn!(provider, detail, "webhook quarantined");
+        self.keep_body().await?;
         self.keep(Outcome::Quarantined, Some(detail)).await
+    }
+
+    /// Keeps the body whole, where the row holds a part of it: first, so that there is no row without.
+    async fn keep_body(&self) -> Result<(), Problem> {
+        if self.entry.is_whole() {
+            return Ok(());
+        }
+        let (id, body) = (self.entry.id, &self.entry.whole_body);
+        Ok(self.webhooks.read_model.keep_webhook_body(id, body).await?)
     }
 
     /// Commits the webhook's row without events.
@@ -151,6 +172,7 @@ impl Recording<'_> {
                 let kind = if i.email.is_some() { "email" } else { "message" };
                 (kind, &i.account, &i.provider_message_id)
             }
+            Observation::Unclear(_) => return,
         };
         let entry = &mut self.entry;
         let common = |known: &Option<String>, this: &String| {
@@ -164,7 +186,7 @@ impl Recording<'_> {
     fn describe_message(&mut self, meanings: &[Meaning]) {
         let mut ids = meanings.iter().map(|meaning| match meaning {
             Meaning::Tells { message_id, .. } => Some(message_id.0),
-            Meaning::Nothing | Meaning::Waits(_) => None,
+            Meaning::Nothing | Meaning::Waits(_) | Meaning::Unclear(_) => None,
         });
         let first = ids.next().flatten();
         self.entry.message_id = first.filter(|_| ids.all(|id| id == first));
@@ -174,6 +196,7 @@ impl Recording<'_> {
         match observation {
             Observation::Receipt(receipt) => self.receipt(receipt).await,
             Observation::Inbound(inbound) => self.inbound(inbound).await,
+            Observation::Unclear(error) => Ok(Meaning::Unclear(chain(&error))),
         }
     }
 
@@ -317,6 +340,7 @@ impl Recording<'_> {
                         let stream = streams.entry(*message_id).or_default();
                         after.decided(stream.decide(command));
                     }
+                    Meaning::Unclear(reason) => after.unclear(reason),
                     Meaning::Waits(receipt) => {
                         after.waits(receipt);
                         side_rows.push(self.waiting(receipt));
@@ -464,6 +488,13 @@ impl Stream {
         self.events.extend(events);
         Ok(count)
     }
+}
+
+/// Whether some of its files are not in the log afterwards.
+fn brings_more_than_is_kept(observation: &Observation) -> bool {
+    let Observation::Inbound(inbound) = observation else { return false };
+    let contents = inbound.attachments.iter().filter_map(|file| file.content.as_ref());
+    contents.map(String::len).sum::<usize>() > FILES_BYTES_MAX
 }
 
 /// The files as the log keeps them: as many contents as there is room for.

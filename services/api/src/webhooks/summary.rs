@@ -38,6 +38,12 @@ impl Summary {
         }
     }
 
+    /// One of several observations cannot be read.
+    pub(super) fn unclear(&mut self, reason: &str) {
+        self.refused += 1;
+        self.reason.get_or_insert_with(|| reason.to_owned());
+    }
+
     /// An observation waits for its message.
     pub(super) fn waits(&mut self, receipt: &KeptReceipt) {
         self.waiting += 1;

@@ -22,7 +22,7 @@ fn parse_bytes(body: &str) -> Result<Vec<Observation>, NotUnderstood> {
 fn parse(events: &[Value]) -> Result<Vec<Receipt>, NotUnderstood> {
     let receipt = |observation| match observation {
         Observation::Receipt(receipt) => receipt,
-        Observation::Inbound(inbound) => panic!("{inbound:?}"),
+        other => panic!("{other:?}"),
     };
     let body = format!("{}\r\n", Value::from(events.to_vec()));
     parse_bytes(&body).map(|observations| observations.into_iter().map(receipt).collect())
@@ -161,13 +161,26 @@ fn a_repeated_event_has_the_same_id_and_another_one_another() {
 #[test]
 fn what_is_not_understood_says_what_was_missed() {
     for field in ["sg_event_id", "sg_message_id"] {
-        let events = [event("processed", json!({})), event("delivered", json!({field: null}))];
-        assert_eq!(parse(&events), Err(NotUnderstood::Missing { field }));
+        let event = event("delivered", json!({field: null}));
+        assert_eq!(parse(&[event]), Err(NotUnderstood::Missing { field }));
     }
     for body in ["", "{}", "[1]", "[{}]", "a=b", "[{\"event\": 1}]"] {
         let refused = parse_bytes(body);
         assert!(matches!(refused, Err(NotUnderstood::ContentType { .. })), "{body}: {refused:?}");
     }
+}
+
+#[test]
+fn an_event_that_cannot_be_read_takes_nothing_from_the_others() {
+    let nameless = event("delivered", json!({"sg_message_id": null}));
+    let body = Value::from(vec![nameless, event("bounce", json!({})), json!(5)]).to_string();
+    let observations = parse_bytes(&body).expect("understood");
+    let missing = NotUnderstood::Missing { field: "sg_message_id" };
+    assert_eq!(observations[0], Observation::Unclear(missing));
+    assert!(matches!(observations[1], Observation::Receipt(_)), "{:?}", observations[1]);
+    let strange =
+        matches!(&observations[2], Observation::Unclear(NotUnderstood::ContentType { .. }));
+    assert!(strange && observations.len() == 3, "{observations:?}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn parse_bytes(content_type: &str, body: &[u8]) -> Result<Inbound, NotUnderstood
     assert_eq!(observations.len(), 1);
     match observations.remove(0) {
         Observation::Inbound(inbound) => Ok(inbound),
-        Observation::Receipt(receipt) => panic!("{receipt:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -212,4 +212,42 @@ fn what_is_not_understood_says_what_was_missed() {
         let refused = parse_bytes(content_type, body);
         assert!(matches!(refused, Err(NotUnderstood::ContentType { .. })), "{refused:?}");
     }
+}
+
+#[test]
+fn a_mail_that_is_posted_raw_is_read_as_it_was_carried() {
+    let raw = "From: =?UTF-8?Q?J=C3=BCrgen?= <juergen@example.com>\r\n\
+        To: user@usehatchapp.com\r\nCc: Ann <ann@example.com>\r\nSubject: Your =?UTF-8?Q?=C3=B6ffer?=\r\n\
+        Message-ID: <CAF=abc@mail.example.com>\r\nIn-Reply-To: <1@hatch>\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=\"m\"\r\n\r\n\
+        --m\r\nContent-Type: multipart/alternative; boundary=\"a\"\r\n\r\n\
+        --a\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\
+        Content-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe\r\n\
+        --a\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Hello</p>\r\n--a--\r\n\
+        --m\r\nContent-Type: text/csv; name=\"list.csv\"\r\n\
+        Content-Disposition: attachment; filename=\"list.csv\"\r\n\
+        Content-Transfer-Encoding: base64\r\n\r\nYSxiCg==\r\n--m--\r\n";
+    let envelope = br#"{"to":["user@usehatchapp.com"],"from":"juergen@example.com"}"#;
+    let inbound =
+        parse(&[("email", "", raw.as_bytes()), ("envelope", "", envelope)]).expect("understood");
+    assert_eq!(inbound.from.as_str(), "juergen@example.com");
+    assert_eq!(inbound.to, addresses(&["user@usehatchapp.com"]));
+    assert_eq!(inbound.provider_message_id, "CAF=abc@mail.example.com");
+    assert_eq!(inbound.body.as_deref().map(str::trim), Some("Gr\u{fc}\u{df}e"));
+    let email = inbound.email.expect("a mail");
+    assert_eq!(email.subject.as_deref(), Some("Your \u{f6}ffer"));
+    assert_eq!(email.html.as_deref().map(str::trim), Some("<p>Hello</p>"));
+    assert_eq!(
+        (email.cc, email.in_reply_to.as_deref()),
+        (addresses(&["ann@example.com"]), Some("1@hatch"))
+    );
+    let file = Attachment {
+        url: None,
+        content_type: Some("text/csv".to_owned()),
+        filename: Some("list.csv".to_owned()),
+        content: Some("YSxiCg==".to_owned()),
+    };
+    assert_eq!(inbound.attachments, [file]);
+    let nobody = parse(&[("email", "", b"no mail at all"), ("envelope", "", b"{}")]);
+    assert_eq!(nobody, Err(NotUnderstood::Missing { field: "from" }));
 }
