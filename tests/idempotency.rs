@@ -126,12 +126,26 @@ async fn a_batch_can_be_repeated() {
         let headers = [("idempotency-key", "newsletter")];
         hatch.request(Method::POST, "/api/v1/messages/batch", &headers, Some(batch)).await
     };
-    let first = send(&["one", "two"]).await;
-    assert_eq!(send(&["one", "two"]).await.body, first.body);
-    let changed = send(&["one", "other", "three"]).await;
-    assert_eq!(changed.body["data"][0], first.body["data"][0]);
-    assert_eq!(changed.body["data"][1]["error"]["status"], 422);
-    assert_eq!(changed.body["data"][2]["status"], "queued");
+    let replayed = |answer: &Answer| answer.headers.get("idempotent-replayed").cloned();
+    let first = send(&["", "one", "two"]).await;
+    assert_eq!((first.status, replayed(&first)), (StatusCode::ACCEPTED, None), "{}", first.body);
+    let again = send(&["", "one", "two"]).await;
+    assert_eq!(again.body, first.body);
+    assert_eq!(again.body["data"][0]["error"]["status"], 400);
+    assert_eq!(replayed(&again).expect("said"), "true");
+    let requested = "SELECT count(*) FROM es.events WHERE type = 'MessageRequested'";
+    let others: [&[&str]; 5] = [
+        &["", "one", "other"],
+        &["", "one"],
+        &["", "one", "two", "three"],
+        &["zero", "one", "two"],
+        &["x"],
+    ];
+    for other in others {
+        let refused = send(other).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{other:?}: {}", refused.body);
+    }
+    assert_eq!(hatch.count(requested).await, 2);
     hatch.finish().await;
 }
 

@@ -55,8 +55,8 @@ async fn dead_letters_are_listed_and_sent_again() {
     assert!(ok && dry.contains(&refused) && !dry.contains(&opted_out), "{dry}");
     assert_eq!(hatch.message_with_status(&refused, "failed").await["attempts"], 1);
 
-    let (ok, sent) = run(&hatch, &["dead-letters", "redrive", "--all", "--code", "21211"]).await;
-    assert!(ok && sent.contains("1 of 1 messages"), "{sent}");
+    let (ok, sent) = run(&hatch, &["dead-letters", "redrive", "--code", "21211"]).await;
+    assert!(ok && sent.contains("1 of 1 message"), "{sent}");
     hatch
         .eventually("the second round has failed, too", async |hatch| {
             let message = hatch.get(&format!("/api/v1/messages/{refused}")).await.body;

@@ -17,6 +17,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
+use crate::append::CommandKey;
 use crate::archive::{ArchiveError, Archives};
 use crate::streams::StreamReader;
 use crate::{Position, RecordedEvent};
@@ -61,6 +62,8 @@ const PARTITIONS_AHEAD: &str = "SELECT count(*) FROM pg_inherits AS i \
            > (SELECT coalesce(max(position), 0) + 1 FROM es.events)";
 const COMMAND: &str = "SELECT request_hash, first_position, last_position FROM es.commands \
      WHERE command_key = $1";
+const COMMANDS: &str = "SELECT request_hash, first_position, last_position FROM es.commands \
+     WHERE command_key = ANY($1)";
 
 /// Reads the log through a pool of connections; cheap to clone.
 #[derive(Clone)]
@@ -309,6 +312,21 @@ impl Log {
             let statement = client.prepare_cached(COMMAND).await.map_err(unavailable)?;
             let row = client.query_opt(&statement, &[&key]).await.map_err(unavailable)?;
             row.map(|row| command(&row)).transpose()
+        })
+        .await
+    }
+
+    /// What those of `keys` were used for that were used before.
+    ///
+    /// # Errors
+    /// What every read can fail of.
+    pub async fn commands(&self, keys: &[CommandKey]) -> Result<Vec<RecordedCommand>, LogError> {
+        let ids: Vec<Uuid> = keys.iter().map(|key| key.id).collect();
+        in_time(async {
+            let client = self.client().await?;
+            let statement = client.prepare_cached(COMMANDS).await.map_err(unavailable)?;
+            let rows = client.query(&statement, &[&ids]).await.map_err(unavailable)?;
+            rows.iter().map(command).collect()
         })
         .await
     }

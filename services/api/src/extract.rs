@@ -1,5 +1,7 @@
 //! Reading a request: every refusal is a [`Problem`] that names the field.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -25,26 +27,37 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         if !is_json(request.headers()) {
             return Err(Problem::unsupported_media_type("application/json"));
         }
-        let body = read_body(request, state).await?;
+        let body = read_body(request, state, BODY_BYTES_MAX).await?;
         parse_json(&body).map(Self).map_err(|error| Problem::invalid(vec![error]))
     }
 }
 
-/// The whole body, within the limit.
+/// How long a body may take to come.
+const BODY_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// The whole body, within the limit, which is the one that the route has, and within a minute.
 pub(crate) async fn read_body<S: Send + Sync>(
     request: Request,
     state: &S,
+    limit_bytes: usize,
 ) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|rejection| {
+    let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    // What is too long is not waited for.
+    if said.and_then(|length| length.parse::<usize>().ok()).is_some_and(|said| said > limit_bytes) {
+        return Err(Problem::too_large(limit_bytes));
+    }
+    let body = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state)).await;
+    let body = body.map_err(|_| Problem::too_slow(BODY_TIME_MAX))?;
+    body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Problem::too_large(BODY_BYTES_MAX)
+            Problem::too_large(limit_bytes)
         } else {
             Problem::invalid(vec![FieldError::new("", "the body ended before it was whole")])
         }
     })
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     let subtype = essence.to_ascii_lowercase();

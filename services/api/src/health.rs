@@ -5,13 +5,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+use crate::problem::RETRY_AFTER_SECONDS;
 
 /// One thing that this process needs.
 pub struct Dependency {
@@ -98,5 +101,9 @@ async fn ready(State(dependencies): State<Arc<Vec<Dependency>>>) -> Response {
         statuses.insert(dependency.name, status);
     }
     let body = Readiness { status: worst.0, dependencies: statuses };
-    (worst.1, Json(body)).into_response()
+    let mut response = (worst.1, Json(body)).into_response();
+    if worst.1 != StatusCode::OK {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    }
+    response
 }

@@ -1,5 +1,7 @@
 //! What a client is told when something cannot be done: `application/problem+json` (RFC 9457).
 
+use std::time::Duration;
+
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hatch_eventstore::{AppendError, ExecuteError, LogError};
@@ -12,7 +14,7 @@ use crate::admission::Refusal;
 pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Seconds that a client is asked to wait while a dependency is away.
-const RETRY_AFTER_SECONDS: u32 = 1;
+pub(crate) const RETRY_AFTER_SECONDS: u32 = 1;
 
 /// Likewise while as much waits as may at all, which nothing but sending ends.
 const BACKLOG_RETRY_AFTER_SECONDS: u32 = 10;
@@ -164,6 +166,12 @@ impl Problem {
     pub(crate) fn too_large(limit_bytes: usize) -> Self {
         let detail = format!("the body is over the limit of {limit_bytes} bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", detail)
+    }
+
+    /// The body did not come in time.
+    pub(crate) fn too_slow(limit: Duration) -> Self {
+        let detail = format!("the body was not whole after {} seconds", limit.as_secs());
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The body came too slowly", detail)
     }
 
     /// The body is of another type than the endpoint takes.

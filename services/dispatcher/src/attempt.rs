@@ -222,6 +222,7 @@ impl Dispatcher {
         let span = span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);
         outbound.traceparent = span.in_scope(trace::current);
         let outcome = account.adapter.send(&outbound).instrument(span.clone()).await;
+        stats.reach.of(&provider).called(&outcome);
         stats.call_seconds.of(&provider).observe_duration(called.elapsed());
         stats.attempts.of(&(provider, outcome_name(&outcome))).increment();
         span.record("outcome", outcome_name(&outcome));

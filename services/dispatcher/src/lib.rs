@@ -144,8 +144,22 @@ impl Config {
             let (least, lease) = (least.as_millis(), self.lease.as_millis());
             return Err(format!("lease_ms: expected more than {least}, got {lease}"));
         }
-        if self.retry.attempts_max == 0 {
+        let RetryPolicy { attempts_max, backoff_min_ms, backoff_max_ms } = self.retry;
+        if attempts_max == 0 {
             return Err("retry.attempts_max: expected at least 1, got 0".to_owned());
+        }
+        if backoff_min_ms > backoff_max_ms {
+            return Err(format!(
+                "retry.backoff_min_ms: expected at most backoff_max_ms, {backoff_max_ms}, got \
+                 {backoff_min_ms}"
+            ));
+        }
+        if self.waits.validity.is_zero() {
+            return Err("validity_ms: expected at least 1, got 0".to_owned());
+        }
+        let [first, second] = self.waits.look_ups;
+        if first > second {
+            return Err("look_ups_ms: expected the first no later than the second".to_owned());
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What `/ready` asks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
@@ -49,6 +50,24 @@ pub(crate) fn dependencies(pool: Pool, fence: Fence, bus: Bus) -> Vec<Dependency
             }),
         },
     ]
+}
+
+/// The providers of a process that sends, as its calls found them: it asks none just to know.
+pub(crate) fn providers(
+    names: impl IntoIterator<Item = &'static str>,
+    stats: &Arc<hatch_dispatcher::Stats>,
+) -> Vec<Dependency> {
+    let dependency = |name| {
+        let reach = stats.reach.of(&name);
+        let check = move || {
+            let silent = reach.silent_calls();
+            let answer =
+                silent.map_or(Ok(()), |calls| Err(format!("the last {calls} calls got no answer")));
+            Box::pin(std::future::ready(answer)) as _
+        };
+        Dependency { name, required: false, check: Box::new(check) }
+    };
+    names.into_iter().map(dependency).collect()
 }
 
 /// A process that was told to end sends new clients elsewhere before it does.

@@ -10,6 +10,7 @@ use deadpool_postgres::Pool;
 use hatch_api::admission::{Admission, Intake};
 use hatch_api::{Drain, Ending};
 use hatch_bus::Bus;
+use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::Environment;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
@@ -240,6 +241,11 @@ impl Process {
         let fence = self.head.fence().clone();
         let mut dependencies = readiness::dependencies(self.pool.clone(), fence, self.bus.clone());
         dependencies.push(readiness::process(drain.clone()));
+        if roles.contains(&Role::Dispatcher) {
+            let accounts = sending_accounts(settings)?;
+            let names: BTreeSet<_> = accounts.iter().map(|account| account.provider).collect();
+            dependencies.extend(readiness::providers(names, &self.stats.dispatcher));
+        }
         let mut routes = hatch_api::health::router(dependencies);
         routes = routes.merge(metrics::router(self.metrics(roles)));
         let read_model = ReadModel::new(self.pool.clone());
@@ -249,6 +255,10 @@ impl Process {
                 admission: self.admission.clone(),
                 default_sms_sender: default_sender(settings)?,
                 default_email_sender: default_email_sender(settings)?,
+                default_subject: settings.sendgrid.as_ref().map_or_else(
+                    || sendgrid::DEFAULT_SUBJECT.to_owned(),
+                    |account| account.default_subject.clone(),
+                ),
                 mail_host: hatch_api::commands::mail_host(&settings.public_url()),
             };
             routes = routes
@@ -466,13 +476,17 @@ fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dispatcher::Co
 fn providers_in_doubt(settings: &Settings) -> anyhow::Result<()> {
     const KNOWN: [&str; 2] = [twilio::PROVIDER, sendgrid::PROVIDER];
     let unknown = settings.dispatcher.in_doubt.keys().find(|name| !KNOWN.contains(&name.as_str()));
-    match unknown {
-        Some(name) => {
-            let known = KNOWN.join(" or ");
-            anyhow::bail!("configuration: dispatcher.in_doubt.{name}: expected {known}")
-        }
-        None => Ok(()),
+    if let Some(name) = unknown {
+        let known = KNOWN.join(" or ");
+        anyhow::bail!("configuration: dispatcher.in_doubt.{name}: expected {known}");
     }
+    let sendgrid = settings.dispatcher.in_doubt.get(sendgrid::PROVIDER);
+    anyhow::ensure!(
+        sendgrid != Some(&DoubtPolicy::LookUp),
+        "configuration: dispatcher.in_doubt.sendgrid: expected wait, resend or fail: SendGrid cannot be \
+         asked what became of a mail"
+    );
+    Ok(())
 }
 
 fn public_url(settings: &Settings) -> anyhow::Result<()> {

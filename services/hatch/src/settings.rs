@@ -280,8 +280,11 @@ impl Settings {
     /// # Errors
     /// An unknown key, a bad value or an unreadable file, each by its name.
     pub fn load() -> anyhow::Result<Self> {
-        let defaults = std::env::var(DEVELOPMENT).map(|simulator| development(&simulator));
-        Self::from(defaults.unwrap_or_default(), file()?.as_deref(), std::env::vars())
+        let set = set(file()?.as_deref(), std::env::vars())?;
+        match std::env::var(DEVELOPMENT) {
+            Ok(simulator) => Self::from(development(&simulator, &folder(&set)), &set),
+            Err(_) => Self::from(Figment::new(), &set),
+        }
     }
 
     /// As [`load`](Self::load), for a command beside a process: where a running `up` has the servers, with
@@ -291,8 +294,7 @@ impl Settings {
     /// As [`load`](Self::load).
     pub fn load_command() -> anyhow::Result<Self> {
         let set = set(file()?.as_deref(), std::env::vars())?;
-        let folder = set.extract_inner("data_dir").unwrap_or_else(|_| data_dir());
-        let Some(servers) = Servers::read(&folder)? else { return Self::load() };
+        let Some(servers) = Servers::read(&folder(&set))? else { return Self::load() };
         let others =
             |key, own: &str| set.extract_inner::<String>(key).is_ok_and(|other| other != own);
         if others("database_url", &servers.database_url) || others("nats_url", &servers.nats_url) {
@@ -314,7 +316,8 @@ impl Settings {
     /// As [`load`](Self::load).
     pub fn load_up() -> anyhow::Result<Self> {
         let simulator = format!("http://{}", Self::default().simulator_listen);
-        Self::from(development(&simulator), file()?.as_deref(), std::env::vars())
+        let set = set(file()?.as_deref(), std::env::vars())?;
+        Self::from(development(&simulator, &folder(&set)), &set)
     }
 
     /// As [`load`](Self::load), with the defaults of `up`: an account at `simulator`, short waits, and
@@ -324,27 +327,22 @@ impl Settings {
     /// As [`load`](Self::load).
     pub fn load_development(simulator: &str, listen: SocketAddr) -> anyhow::Result<Self> {
         let listen = ("HATCH_LISTEN".to_owned(), listen.to_string());
-        let environment = std::env::vars().chain([listen]);
-        Self::from(development(simulator), file()?.as_deref(), environment)
+        let set = set(file()?.as_deref(), std::env::vars().chain([listen]))?;
+        Self::from(development(simulator, &folder(&set)), &set)
     }
 
-    fn from(
-        defaults: Figment,
-        file: Option<&Path>,
-        variables: impl Iterator<Item = (String, String)>,
-    ) -> anyhow::Result<Self> {
-        let set = set(file, variables)?;
-        let mut figment = defaults.merge(&set);
+    fn from(defaults: Figment, set: &Figment) -> anyhow::Result<Self> {
+        let mut figment = defaults.merge(set);
         // Webhooks that are open by default are not, for who gives them a secret.
         if set.contains("generic.bearer_secret") && !set.contains("generic.open") {
-            figment = figment.merge(Serialized::global("generic.open", false));
+            figment = figment.merge(Serialized::default("generic.open", false));
         }
         if figment.contains("twilio") {
             let public_url = figment.extract_inner("public_url").unwrap_or_else(|_| {
                 let listen = figment.extract_inner("listen");
                 format!("http://{}", listen.unwrap_or_else(|_| Self::default().listen))
             });
-            figment = figment.join(Serialized::global("twilio.public_url", public_url));
+            figment = figment.join(Serialized::default("twilio.public_url", public_url));
         }
         figment.extract().map_err(|error| describe(&error))
     }
@@ -396,20 +394,23 @@ fn set(
 ) -> anyhow::Result<Figment> {
     let mut figment = file.map_or_else(Figment::new, |file| Figment::from(Toml::file_exact(file)));
     for (key, value) in environment::keys(variables)? {
-        figment = figment.merge(Serialized::global(&key, value));
+        figment = figment.merge(Serialized::default(&key, value));
     }
     Ok(figment)
 }
 
-/// The defaults of `up`, with the simulator's SendGrid account once its key is made: at the first start,
-/// before anybody needs it.
-fn development(simulator: &str) -> Figment {
-    let folder = std::env::var_os("HATCH_DATA_DIR").map_or_else(data_dir, PathBuf::from);
-    let figment = Figment::from(Serialized::defaults(defaults_of_up(simulator)));
-    match std::fs::read_to_string(folder.join(SENDGRID_PUBLIC_KEY)) {
-        Ok(key) => figment.merge(Serialized::global("sendgrid", sendgrid_account(simulator, &key))),
-        Err(_) => figment,
-    }
+/// Where `up` keeps its servers' data, by what is set.
+fn folder(set: &Figment) -> PathBuf {
+    set.extract_inner("data_dir").unwrap_or_else(|_| data_dir())
+}
+
+/// The defaults of `up` in `folder`, where the simulator's SendGrid account has its key once it is made: at
+/// the first start, before anybody needs it.
+fn development(simulator: &str, folder: &Path) -> Figment {
+    let key = std::fs::read_to_string(folder.join(SENDGRID_PUBLIC_KEY)).unwrap_or_default();
+    let account = sendgrid_account(simulator, &key);
+    Figment::from(Serialized::defaults(defaults_of_up(simulator)))
+        .merge(Serialized::default("sendgrid", account))
 }
 
 /// What `up` does otherwise. Its waits are short, so that whatever can happen ends within a minute.
@@ -481,7 +482,7 @@ mod tests {
         let file = folder.path().join("hatch.toml");
         std::fs::write(&file, toml)?;
         let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-        Settings::from(Figment::new(), Some(&file), variables)
+        Settings::from(Figment::new(), &set(Some(&file), variables)?)
     }
 
     #[test]
@@ -514,8 +515,9 @@ mod tests {
         let file = folder.path().join("hatch.toml");
         std::fs::write(&file, toml).expect("written");
         let variables = [("HATCH_TWILIO__HTTP_TIMEOUT_MS".to_owned(), "5000".to_owned())];
-        let defaults = development("http://127.0.0.1:8089");
-        let settings = Settings::from(defaults, Some(&file), variables.into_iter()).expect("valid");
+        let defaults = development("http://127.0.0.1:8089", folder.path());
+        let set = set(Some(&file), variables.into_iter()).expect("valid");
+        let settings = Settings::from(defaults, &set).expect("valid");
         assert_eq!(settings.dispatcher.lease_ms, 20_000);
         assert_eq!(settings.dispatcher.retry.attempts_max, 5);
         let twilio = settings.twilio.expect("an account");
@@ -525,12 +527,32 @@ mod tests {
     }
 
     #[test]
+    fn what_the_file_says_of_an_account_goes_before_what_up_has_for_it() {
+        let toml = "public_url = \"https://a.example\"\n[sendgrid]\ndefault_subject = \"Hi\"\n\
+                    base_url = \"http://127.0.0.1:1\"\n[twilio]\npublic_url = \"https://b.example\"\n";
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("hatch.toml");
+        std::fs::write(&file, toml).expect("written");
+        let set = set(Some(&file), std::iter::empty()).expect("valid");
+        let settings = Settings::from(development("http://127.0.0.1:8089", folder.path()), &set);
+        let settings = settings.expect("valid");
+        let sendgrid = settings.sendgrid.expect("an account");
+        assert_eq!(
+            (sendgrid.default_subject.as_str(), sendgrid.base_url.as_str()),
+            ("Hi", "http://127.0.0.1:1/")
+        );
+        assert_eq!(sendgrid.api_key.expose(), "dev-sendgrid-api-key");
+        assert_eq!(settings.twilio.expect("an account").public_url.as_str(), "https://b.example/");
+    }
+
+    #[test]
     fn a_secret_closes_what_is_open_by_default() {
         let secret = ("HATCH_GENERIC__BEARER_SECRET".to_owned(), "0123456789abcdef".to_owned());
         let open = ("HATCH_GENERIC__OPEN".to_owned(), "true".to_owned());
         let load = |variables: Vec<_>| {
-            let defaults = development("http://127.0.0.1:8089");
-            Settings::from(defaults, None, variables.into_iter()).expect("valid")
+            let defaults = development("http://127.0.0.1:8089", Path::new("nowhere"));
+            let set = set(None, variables.into_iter()).expect("valid");
+            Settings::from(defaults, &set).expect("valid")
         };
         let generic = |settings: Settings| settings.generic.expect("set").open;
         assert!(generic(load(vec![])));

@@ -13,7 +13,7 @@ mod webhook;
 mod wire;
 
 pub use adapter::SendGridAdapter;
-pub use settings::Settings;
+pub use settings::{DEFAULT_SUBJECT, Settings};
 pub use webhook::{SendGridEvents, SendGridInbound};
 
 /// The provider's name in the log, the API and the webhook paths.

@@ -51,8 +51,11 @@ fn default_base_url() -> Url {
     Url::parse("https://api.sendgrid.com").expect("a constant URL parses")
 }
 
+/// The subject of a mail without, where no other is set.
+pub const DEFAULT_SUBJECT: &str = "(no subject)";
+
 fn default_subject() -> String {
-    "(no subject)".to_owned()
+    DEFAULT_SUBJECT.to_owned()
 }
 
 const fn default_http_timeout_ms() -> u64 {

@@ -42,22 +42,33 @@ pub(crate) fn command_key(
     of(&format!("{tenant}\n{route}\n{key}"), normalised).map(Some)
 }
 
-/// The command key of one item of a batch: each item is a command of its own, so that a batch that
-/// was interrupted can be repeated.
-pub(super) fn item_key(
-    headers: &HeaderMap,
-    tenant: TenantId,
-    route: &str,
-    index: usize,
-    normalised: &impl Serialize,
-) -> Result<Option<CommandKey>, Problem> {
-    let Some(key) = client_key(headers)? else { return Ok(None) };
-    of(&format!("{tenant}\n{route}\n{index}\n{key}"), normalised).map(Some)
+/// The client's key for a batch. Each item is a command of its own, so that a batch that was interrupted
+/// can be repeated, and remembers the whole batch, so that no other one passes for it.
+pub(super) struct BatchKey {
+    scope: String,
+    client_key: String,
+    request_hash: [u8; 32],
 }
 
-/// Refuses a key that is none, for requests that use it later.
-pub(super) fn check_key(headers: &HeaderMap) -> Result<(), Problem> {
-    client_key(headers).map(|_| ())
+impl BatchKey {
+    /// The key, if the client gave one, for the batch as it was understood.
+    pub(super) fn of(
+        headers: &HeaderMap,
+        tenant: TenantId,
+        route: &str,
+        normalised: &impl Serialize,
+    ) -> Result<Option<Self>, Problem> {
+        let Some(client_key) = client_key(headers)?.map(str::to_owned) else { return Ok(None) };
+        let request_hash = hash(normalised)?;
+        Ok(Some(Self { scope: format!("{tenant}\n{route}"), client_key, request_hash }))
+    }
+
+    /// The command key of the item at `index`.
+    pub(super) fn item(&self, index: usize) -> CommandKey {
+        let Self { scope, client_key, request_hash } = self;
+        let name = format!("{scope}\n{index}\n{client_key}");
+        CommandKey { id: Uuid::new_v5(&NAMESPACE, name.as_bytes()), request_hash: *request_hash }
+    }
 }
 
 fn client_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
@@ -75,9 +86,11 @@ fn client_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 fn of(name: &str, normalised: &impl Serialize) -> Result<CommandKey, Problem> {
+    let request_hash = hash(normalised)?;
+    Ok(CommandKey { id: Uuid::new_v5(&NAMESPACE, name.as_bytes()), request_hash })
+}
+
+fn hash(normalised: &impl Serialize) -> Result<[u8; 32], Problem> {
     let request = serde_json::to_vec(normalised).map_err(|error| Problem::fault(&error))?;
-    Ok(CommandKey {
-        id: Uuid::new_v5(&NAMESPACE, name.as_bytes()),
-        request_hash: Sha256::digest(request).into(),
-    })
+    Ok(Sha256::digest(request).into())
 }

@@ -24,11 +24,11 @@ use utoipa_axum::routes;
 
 pub(crate) use self::accept::Accepted;
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
-use self::send_request::DefaultSenders;
+use self::send_request::Defaults;
 pub(crate) use self::send_request::{OneOrSeveral, Recipients, SendRequest};
 use crate::Problem;
 use crate::admission::Admission;
-use crate::extract::{JsonBody, read_body};
+use crate::extract::{BODY_BYTES_MAX, JsonBody, read_body};
 
 /// Whose messages are sent. There is one tenant until requests are authenticated.
 pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
@@ -47,13 +47,16 @@ pub struct Commands {
     pub default_sms_sender: Option<Address>,
     /// The sender of a mail that names none.
     pub default_email_sender: Option<Address>,
+    /// The subject of a mail that has none.
+    pub default_subject: String,
     /// The host of our Message-IDs; see [`mail_host`].
     pub mail_host: String,
 }
 
 impl Commands {
-    pub(crate) fn senders(&self) -> DefaultSenders<'_> {
-        DefaultSenders {
+    pub(crate) fn defaults(&self) -> Defaults<'_> {
+        Defaults {
+            subject: &self.default_subject,
             phone: self.default_sms_sender.as_ref(),
             email: self.default_email_sender.as_ref(),
         }
@@ -70,7 +73,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Commands>> for Admissible<T> {
 
     async fn from_request(request: Request, commands: &Arc<Commands>) -> Result<Self, Problem> {
         if let Some(refusal) = commands.admission.shut() {
-            read_body(request, commands).await?;
+            read_body(request, commands, BODY_BYTES_MAX).await?;
             return Err(refusal.into());
         }
         JsonBody::from_request(request, commands).await.map(|JsonBody(body)| Self(body))

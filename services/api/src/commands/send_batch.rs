@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::accept::Accepted;
-use super::idempotency::{IdempotencyKey, check_key, item_key};
-use super::send_request::SendRequest;
+use super::accept::{Accepted, REPLAYED};
+use super::idempotency::{BatchKey, IdempotencyKey};
+use super::send_request::{Send, SendRequest};
 use super::{Admissible, Commands, TENANT};
 use crate::Problem;
 use crate::extract::parse_json;
@@ -56,8 +56,8 @@ enum ItemResult {
 
 /// Asks for many messages at once, each for itself
 ///
-/// Bad items do not fail good ones. A key counts for each message with its place, so that a batch that
-/// was interrupted can be repeated.
+/// Bad items do not fail good ones. A batch that was interrupted can be repeated under its key; what was
+/// recorded is not recorded again.
 #[utoipa::path(
     post, path = "/api/v1/messages/batch", operation_id = "send_batch", tag = "messages",
     params(IdempotencyKey),
@@ -66,7 +66,8 @@ enum ItemResult {
     responses(
         (status = 202, description = "What each message alone would have been answered, in order.",
          body = Results, headers(
-            ("Hatch-Position" = i64, description = "The highest log position of the writes.")))
+            ("Hatch-Position" = i64, description = "The highest log position of the writes."),
+            ("Idempotent-Replayed" = bool, description = "`true` when the key was used before.")))
     )
 )]
 pub(super) async fn handler(
@@ -74,48 +75,71 @@ pub(super) async fn handler(
     headers: HeaderMap,
     Admissible(batch): Admissible<Batch>,
 ) -> Result<Response, Problem> {
-    check_key(&headers)?;
     let count = batch.messages.len();
     if !(1..=MESSAGES_MAX).contains(&count) {
         let detail = format!("expected 1 to {MESSAGES_MAX} messages, got {count}");
         return Err(Problem::invalid(vec![FieldError::new("/messages", detail)]));
     }
+    let read: Vec<Result<Send, Problem>> =
+        batch.messages.iter().map(|item| read(&commands, item)).collect();
+    let understood: Vec<Understood<'_>> = read
+        .iter()
+        .zip(&batch.messages)
+        .map(|(read, text)| read.as_ref().map_or(Understood::Not(text), Understood::As))
+        .collect();
+    let key = BatchKey::of(&headers, TENANT, ROUTE, &understood)?;
+    if let Some(key) = &key {
+        refuse_other(&commands, key).await?;
+    }
     // Once the log is away, the rest does not wait for it one by one.
     let away = &AtomicBool::new(false);
-    let (commands, headers) = (&commands, &headers);
-    let items = batch.messages.into_iter().enumerate();
-    let results: Vec<Result<Accepted, Problem>> = futures::stream::iter(items)
-        .map(|(index, item)| async move {
-            if away.load(Ordering::Relaxed) {
-                return Err(Problem::unavailable("the log did not answer in time"));
-            }
-            let result = one(commands, headers, index, &item).await;
-            if result.as_ref().is_err_and(Problem::is_unavailable) {
-                away.store(true, Ordering::Relaxed);
-            }
-            result
-        })
-        .buffered(CONCURRENCY_MAX)
-        .collect()
-        .await;
+    let (commands, key) = (&commands, &key);
+    let results: Vec<Result<Accepted, Problem>> =
+        futures::stream::iter(read.into_iter().enumerate())
+            .map(|(index, item)| async move {
+                if away.load(Ordering::Relaxed) {
+                    return Err(Problem::unavailable("the log did not answer in time"));
+                }
+                let key = key.as_ref().map(|key| key.item(index));
+                let result = commands.accept(TENANT, item?, key).await;
+                if result.as_ref().is_err_and(Problem::is_unavailable) {
+                    away.store(true, Ordering::Relaxed);
+                }
+                result
+            })
+            .buffered(CONCURRENCY_MAX)
+            .collect()
+            .await;
     answer(results)
 }
 
-async fn one(
-    commands: &Commands,
-    headers: &HeaderMap,
-    index: usize,
-    item: &RawValue,
-) -> Result<Accepted, Problem> {
+/// An item as batches are compared by: what was understood, or else its text.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Understood<'a> {
+    As(&'a Send),
+    Not(&'a RawValue),
+}
+
+fn read(commands: &Commands, item: &RawValue) -> Result<Send, Problem> {
     let invalid = |error| Problem::invalid(vec![error]);
     let request: SendRequest = parse_json(item.get().as_bytes()).map_err(invalid)?;
-    let send = request.validate(commands.senders()).map_err(Problem::invalid)?;
-    let key = item_key(headers, TENANT, ROUTE, index, &send)?;
-    commands.accept(TENANT, send, key).await
+    request.validate(commands.defaults()).map_err(Problem::invalid)
+}
+
+/// Refuses the batch if its key was used for another one, whatever places that had messages at.
+async fn refuse_other(commands: &Commands, key: &BatchKey) -> Result<(), Problem> {
+    let places: Vec<_> = (0..MESSAGES_MAX).map(|index| key.item(index)).collect();
+    let used = commands.store.log().commands(&places).await?;
+    match used.iter().any(|used| used.request_hash != places[0].request_hash) {
+        true => Err(Problem::key_reused()),
+        false => Ok(()),
+    }
 }
 
 fn answer(results: Vec<Result<Accepted, Problem>>) -> Result<Response, Problem> {
     let position = results.iter().flatten().map(|accepted| accepted.position).max();
+    let replayed = position.is_some() && results.iter().flatten().all(|accepted| accepted.replayed);
     let mut failed = results.iter().filter_map(|result| result.as_ref().err());
     if let (None, Some(passing)) = (position, failed.find(|p| p.is_passing())) {
         return Err(passing.clone());
@@ -130,6 +154,9 @@ fn answer(results: Vec<Result<Accepted, Problem>>) -> Result<Response, Problem> 
     let mut response = (StatusCode::ACCEPTED, Json(Results { data })).into_response();
     if let Some(position) = position {
         response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
+    }
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
 }

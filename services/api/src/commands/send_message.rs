@@ -47,7 +47,7 @@ pub(super) async fn handler(
     headers: HeaderMap,
     Admissible(request): Admissible<SendRequest>,
 ) -> Result<Response, Problem> {
-    let send = request.validate(commands.senders()).map_err(Problem::invalid)?;
+    let send = request.validate(commands.defaults()).map_err(Problem::invalid)?;
     let key = command_key(&headers, TENANT, ROUTE, &send)?;
     let accepted = commands.accept(TENANT, send, key).await?;
     Ok(accepted.respond(StatusCode::ACCEPTED, &accepted))

@@ -110,7 +110,7 @@ async fn accept(
 ) -> Result<Response, Problem> {
     let names = [("/channel", "/type"), ("/metadata", "/timestamp")];
     let send = request
-        .validate(commands.senders())
+        .validate(commands.defaults())
         .map_err(|errors| Problem::invalid(renamed(errors, &names)))?;
     let key = command_key(headers, TENANT, route, &send)?;
     let accepted = commands.accept(TENANT, send, key).await?;

@@ -112,7 +112,7 @@ async fn accept(
     names: &[(&str, &str)],
 ) -> Result<Accepted, Problem> {
     let send = request
-        .validate(commands.senders())
+        .validate(commands.defaults())
         .map_err(|errors| Problem::invalid(renamed(errors, names)))?;
     let key = command_key(headers, TENANT, route, &send)?;
     commands.accept(TENANT, send, key).await

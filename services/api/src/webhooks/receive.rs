@@ -13,9 +13,9 @@ use hatch_readmodel::WebhookOutcome as Outcome;
 
 use super::log::Entry;
 use super::record::Recording;
-use super::{Account, Webhooks};
+use super::{Account, MAIL_BYTES_MAX, Webhooks};
 use crate::Problem;
-use crate::extract::read_body;
+use crate::extract::{BODY_BYTES_MAX, is_json, read_body};
 use crate::problem::{FieldError, POSITION};
 
 /// What a provider posts: twilio, sendgrid (Event Webhook) or generic
@@ -39,7 +39,7 @@ pub(super) async fn handler(
     Path(provider): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let raw = raw(request).await?;
+    let raw = raw(request, BODY_BYTES_MAX).await?;
     webhooks.receive(&provider, &raw).await
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn inbound_handler(
     Path(provider): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let raw = raw(request).await?;
+    let raw = raw(request, MAIL_BYTES_MAX).await?;
     webhooks.receive(&format!("{provider}/inbound"), &raw).await
 }
 
@@ -90,17 +90,17 @@ pub(super) async fn generic_handler(
     State(webhooks): State<Arc<Webhooks>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let raw = raw(request).await?;
+    let raw = raw(request, BODY_BYTES_MAX).await?;
     webhooks.receive("generic", &raw).await
 }
 
 /// The request as it came in, within the limit of its route.
-async fn raw(mut request: Request) -> Result<RawRequest, Problem> {
+async fn raw(mut request: Request, limit_bytes: usize) -> Result<RawRequest, Problem> {
     let method = request.method().clone();
     let headers = std::mem::take(request.headers_mut());
     let asked = request.uri().path_and_query().cloned();
     let path_and_query = asked.unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let body = read_body(request, &()).await?;
+    let body = read_body(request, &(), limit_bytes).await?;
     Ok(RawRequest { method, path_and_query, headers, body })
 }
 
@@ -130,6 +130,9 @@ impl Webhooks {
         raw: &RawRequest,
         verified: &Verified<'_>,
     ) -> Result<Response, Problem> {
+        if account.webhook.refuses_nonsense() && !is_json(&raw.headers) {
+            return Err(Problem::unsupported_media_type("application/json"));
+        }
         let recording = self.recording(account, raw);
         let position = match account.webhook.parse(verified) {
             Ok(observations) => recording.record(observations).await?,

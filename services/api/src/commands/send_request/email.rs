@@ -7,10 +7,7 @@ use hatch_domain::message::event::Email;
 
 use super::recipients::{read, too_many};
 use super::text::{has_control, has_nul};
-use super::{Addressed, Errors, SendRequest};
-
-/// What a mail without a subject is sent with.
-const SUBJECT_DEFAULT: &str = "(no subject)";
+use super::{Addressed, Defaults, Errors, SendRequest};
 
 /// Characters of a subject, of a header's value and of a Message-ID at most: the longest line of a
 /// mail (RFC 5322, section 2.1.1).
@@ -47,12 +44,12 @@ const HEADERS_RESERVED_PREFIXES: [&str; 3] = ["content-", "arc-", "resent-"];
 
 pub(super) fn address(
     request: &SendRequest,
-    default_sender: Option<&Address>,
+    defaults: Defaults<'_>,
     errors: &mut Errors,
 ) -> Addressed {
     let from = match &request.from {
         Some(from) => errors.take("/from", mailbox(from)),
-        None => default_sender.cloned().or_else(|| {
+        None => defaults.email.cloned().or_else(|| {
             errors.add("/from", "is required: no default sender is set for email");
             None
         }),
@@ -82,7 +79,7 @@ pub(super) fn address(
     let bcc = list("/bcc", &request.bcc, errors);
     let in_reply_to = request.in_reply_to.as_deref().and_then(|id| message_id(id, errors));
     let email = Email {
-        subject: Some(subject(request.subject.as_deref(), errors)),
+        subject: Some(subject(request.subject.as_deref(), defaults.subject, errors)),
         html: html(request.html.as_deref(), errors),
         cc,
         bcc,
@@ -104,9 +101,9 @@ pub(super) fn mailbox(text: &str) -> Result<Address, AddressError> {
     if has_control(address.as_str()) { Err(AddressError::NotEmail) } else { Ok(address) }
 }
 
-fn subject(subject: Option<&str>, errors: &mut Errors) -> String {
+fn subject(subject: Option<&str>, default: &str, errors: &mut Errors) -> String {
     let Some(subject) = subject.filter(|text| !text.trim().is_empty()) else {
-        return SUBJECT_DEFAULT.to_owned();
+        return default.to_owned();
     };
     let characters = subject.chars().count();
     if characters > LINE_CHARACTERS_MAX {

@@ -104,13 +104,15 @@ pub(crate) struct Send {
     pub(super) send_at: Option<DateTime<Utc>>,
 }
 
-/// The senders of messages that name none.
+/// What stands in for what a message leaves out.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct DefaultSenders<'a> {
-    /// For SMS and MMS.
+pub(crate) struct Defaults<'a> {
+    /// The sender of an SMS or MMS.
     pub(crate) phone: Option<&'a Address>,
-    /// For mails.
+    /// The sender of a mail.
     pub(crate) email: Option<&'a Address>,
+    /// The subject of a mail.
+    pub(crate) subject: &'a str,
 }
 
 /// What is wrong with a request, collected.
@@ -137,14 +139,14 @@ struct Addressed {
 
 impl SendRequest {
     /// Applies every rule; the error lists each field that breaks one.
-    pub(crate) fn validate(self, senders: DefaultSenders<'_>) -> Result<Send, Vec<FieldError>> {
+    pub(crate) fn validate(self, defaults: Defaults<'_>) -> Result<Send, Vec<FieldError>> {
         let mut errors = Errors::default();
         let Some(channel) = infer::channel(&self, &mut errors) else { return Err(errors.0) };
         let errors = &mut errors;
         self.refuse_fields_of_other_channels(channel, errors);
         let addressed = match channel {
-            Channel::Sms | Channel::Mms => phone::address(&self, channel, senders.phone, errors),
-            Channel::Email => email::address(&self, senders.email, errors),
+            Channel::Sms | Channel::Mms => phone::address(&self, channel, defaults.phone, errors),
+            Channel::Email => email::address(&self, defaults, errors),
             Channel::Chat => chat::address(&self, errors),
         };
         let attachments = attachments::read(self.attachments.as_deref(), channel, errors);
