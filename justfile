@@ -52,11 +52,12 @@ configuration:
 bench *ARGS:
     #!/bin/sh
     set -eu
+    case "${1:-}" in -h | --help) exec cargo run --quiet --package hatch -- bench --help ;; esac
     cargo build --release --package hatch
     hatch="${CARGO_TARGET_DIR:-target}/release/hatch"
     for argument in "$@"; do
         case $argument in
-        --url | --url=* | -h | --help) exec "$hatch" bench "$@" ;;
+        --url | --url=*) exec "$hatch" bench "$@" ;;
         # It asks how fast messages could be accepted, whether or not they can be sent.
         --accept-only) export HATCH_ADMISSION__ENABLED=false ;;
         esac
@@ -89,7 +90,7 @@ bench-growth *SIZES:
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
         cargo bench --package hatch --bench growth -- "$@"
 
-# Measure the bare path of a message with nothing of hatch's around it: what `bench` is held against
+# Measure hatch beside the bare path of a message, which has nothing of hatch's around it
 [no-exit-message]
 bench-skeleton:
     @cargo build --release --package hatch

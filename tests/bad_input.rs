@@ -48,7 +48,6 @@ async fn each_bad_field_is_named_and_nothing_is_recorded() {
         (with("channel", json!("pigeon")), "/channel"),
         (with("priority", json!("urgent")), "/priority"),
         (with("topic", json!("invoice")), "/topic"),
-        (with("attachments", json!([{"url": "https://example.com/a.jpg"}])), "/attachments"),
         (with("subject", json!("Hi")), "/subject"),
         (with("html", json!("<b>Hi</b>")), "/html"),
         (with("cc", json!([CUSTOMER])), "/cc"),

@@ -137,6 +137,8 @@ async fn an_mms_takes_files_and_needs_no_text() {
     let event = requested(&hatch, &answer).await;
     assert_eq!(event["attachments"].as_array().map(Vec::len), Some(10));
     assert_eq!(event["body"], json!(null));
+    let named = json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "attachments": files});
+    assert_eq!(accepted(&hatch, &named).await.body["channel"], "mms");
     hatch.finish().await;
 }
 

@@ -333,6 +333,27 @@ async fn a_mail_that_is_too_long_for_the_log_is_kept_whole_in_the_quarantine() {
         (&"quarantined".into(), &Value::Null)
     );
     assert_is_whole(&hatch, &webhook, 500_000).await;
+
+    let id = webhook["id"].as_str().expect("an id").to_owned();
+    let replay = async |id: &str| {
+        let url = format!("{}/api/v1/webhooks/replay/{id}", role.address);
+        let answer = hatch.http.post(url).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    // A build that understands it.
+    *role.says.lock().expect("no panic") =
+        vec![mail("b@x.com", "customer@x.com", Email::default())];
+    let (status, replayed) = replay(&id).await;
+    assert_eq!((status, &replayed["outcome"]), (200, &"applied".into()), "{replayed}");
+    shown(&hatch, "b@x.com").await;
+    let old = hatch.get(&format!("/api/v1/webhook-log/{id}")).await.body;
+    let new = replayed["id"].as_str().expect("an id");
+    assert_eq!(
+        (&old["outcome"], &old["detail"]),
+        (&"applied".into(), &format!("replayed as {new}").into())
+    );
+    assert_eq!(replay(&id).await.0, 409);
+    assert_eq!(replay("0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11").await.0, 404);
     hatch.finish().await;
 }
 

@@ -61,13 +61,19 @@ impl fmt::Debug for RawRequest {
     }
 }
 
-/// A request whose signature was found good. Only [`Webhook::verify`] makes one.
+/// A request whose signature was found good: by [`Webhook::verify`], now or when it came in.
 #[derive(Debug, Clone, Copy)]
 pub struct Verified<'r>(&'r RawRequest);
 
 impl<'r> Verified<'r> {
     /// To be called when, and only when, the signature is good.
     pub(crate) const fn new(request: &'r RawRequest) -> Self {
+        Self(request)
+    }
+
+    /// A request that was verified when it came in, and was kept since then.
+    #[must_use]
+    pub const fn kept(request: &'r RawRequest) -> Self {
         Self(request)
     }
 

@@ -119,6 +119,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", title, detail)
     }
 
+    /// The webhook cannot be replayed.
+    pub(crate) fn not_replayed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "not-replayed", "The webhook cannot be replayed", detail)
+    }
+
     /// The webhook's signature is missing or wrong.
     pub(crate) fn wrong_signature(detail: impl Into<String>) -> Self {
         let title = "The signature is wrong";

@@ -32,19 +32,19 @@ pub enum Command {
         Safe to repeat. Roles refuse to start on another schema.")]
     Migrate,
     /// Look at the projections, verify them, and build them anew.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: hatch projections list")]
     Projections(Projections),
     /// Look at the log.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: hatch events tail --lines 20")]
     Events(Events),
     /// Check the log, and move its oldest part to files.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: hatch log verify")]
     Log(Log),
     /// Look at messages that failed for good, and send them again.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: hatch dead-letters list --limit 20")]
     DeadLetters(DeadLetters),
     /// Let a restored, cloned or failed-over database send again.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example: hatch fence lift")]
     Fence(Fence),
     /// Run the provider simulator alone.
     #[command(after_help = "Example: HATCH_SIMULATOR_LISTEN=127.0.0.1:8089 hatch simulator\n\

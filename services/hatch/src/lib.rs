@@ -52,6 +52,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     };
     let filter = match cli.command {
         Command::Serve(_) | Command::Simulator => logging::NORMAL,
+        // What it finds it says itself.
+        Command::Doctor(_) => logging::ERRORS,
         _ => logging::QUIET,
     };
     let telemetry = telemetry::start(&settings, filter)?;

@@ -18,6 +18,9 @@ pub(crate) const NORMAL: &str = "info,async_nats=warn,tokio_postgres=warn,\
 /// What `up` logs: somebody watches it who wants to see the unusual.
 pub(crate) const QUIET: &str = "warn";
 
+/// What must not be overlooked.
+pub(crate) const ERRORS: &str = "error";
+
 /// Log lines on the standard error, by `filter` unless the settings have another.
 ///
 /// # Errors

@@ -243,6 +243,11 @@ impl Process {
         dependencies.push(readiness::process(drain.clone()));
         if roles.contains(&Role::Dispatcher) {
             let accounts = sending_accounts(settings)?;
+            if accounts.is_empty() {
+                tracing::warn!(
+                    "no provider account is set: messages are accepted, and none is sent"
+                );
+            }
             let names: BTreeSet<_> = accounts.iter().map(|account| account.provider).collect();
             dependencies.extend(readiness::providers(names, &self.stats.dispatcher));
         }

@@ -317,7 +317,9 @@ impl Settings {
     pub fn load_up() -> anyhow::Result<Self> {
         let simulator = format!("http://{}", Self::default().simulator_listen);
         let set = set(file()?.as_deref(), std::env::vars())?;
-        Self::from(development(&simulator, &folder(&set)), &set)
+        // The account's key may not be made yet, and the rest of it may be set already.
+        let defaults = development(&simulator, &folder(&set)).join(sendgrid(&simulator, ""));
+        Self::from(defaults, &set)
     }
 
     /// As [`load`](Self::load), with the defaults of `up`: an account at `simulator`, short waits, and
@@ -404,13 +406,18 @@ fn folder(set: &Figment) -> PathBuf {
     set.extract_inner("data_dir").unwrap_or_else(|_| data_dir())
 }
 
-/// The defaults of `up` in `folder`, where the simulator's SendGrid account has its key once it is made: at
-/// the first start, before anybody needs it.
+/// The defaults of `up` in `folder`, with the simulator's SendGrid account once its key is made there: at the
+/// first start, before anybody needs it.
 fn development(simulator: &str, folder: &Path) -> Figment {
-    let key = std::fs::read_to_string(folder.join(SENDGRID_PUBLIC_KEY)).unwrap_or_default();
-    let account = sendgrid_account(simulator, &key);
-    Figment::from(Serialized::defaults(defaults_of_up(simulator)))
-        .merge(Serialized::default("sendgrid", account))
+    let figment = Figment::from(Serialized::defaults(defaults_of_up(simulator)));
+    match std::fs::read_to_string(folder.join(SENDGRID_PUBLIC_KEY)) {
+        Ok(key) => figment.merge(sendgrid(simulator, &key)),
+        Err(_) => figment,
+    }
+}
+
+fn sendgrid(simulator: &str, public_key: &str) -> Serialized<serde_json::Value> {
+    Serialized::default("sendgrid", sendgrid_account(simulator, public_key))
 }
 
 /// What `up` does otherwise. Its waits are short, so that whatever can happen ends within a minute.
@@ -534,6 +541,9 @@ mod tests {
         let file = folder.path().join("hatch.toml");
         std::fs::write(&file, toml).expect("written");
         let set = set(Some(&file), std::iter::empty()).expect("valid");
+        let key = folder.path().join(SENDGRID_PUBLIC_KEY);
+        std::fs::create_dir_all(key.parent().expect("a folder")).expect("made");
+        std::fs::write(key, "a key").expect("written");
         let settings = Settings::from(development("http://127.0.0.1:8089", folder.path()), &set);
         let settings = settings.expect("valid");
         let sendgrid = settings.sendgrid.expect("an account");

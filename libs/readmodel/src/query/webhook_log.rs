@@ -30,6 +30,10 @@ const ONE: &str = "
       LEFT JOIN hatch.webhook_bodies whole ON whole.webhook_id = l.id
      WHERE l.tenant_id = $1 AND l.id = $2";
 
+const RELEASE: &str = "
+    UPDATE hatch.webhook_log SET outcome = $2, detail = $3
+     WHERE id = $1 AND outcome = 'quarantined'";
+
 const KEEP_BODY: &str = "INSERT INTO hatch.webhook_bodies (webhook_id, body) VALUES ($1, $2)";
 
 /// What was made of a webhook.
@@ -158,6 +162,20 @@ impl ReadModel {
     /// [`QueryError::Database`].
     pub async fn keep_webhook_body(&self, webhook: Uuid, body: &[u8]) -> Result<(), QueryError> {
         self.prepared(KEEP_BODY, &[&webhook, &body]).await?;
+        Ok(())
+    }
+
+    /// Takes a webhook out of the quarantine, if it is there.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn release_webhook(
+        &self,
+        webhook: Uuid,
+        outcome: WebhookOutcome,
+        detail: &str,
+    ) -> Result<(), QueryError> {
+        self.prepared(RELEASE, &[&webhook, &outcome.as_str(), &detail]).await?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ mod matching;
 mod receive;
 mod recent;
 mod record;
+mod replay;
 mod summary;
 mod threading;
 
@@ -78,6 +79,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Webhooks>> {
     OpenApiRouter::new()
         .routes(routes!(receive::handler))
         .merge(mails)
+        .routes(routes!(replay::handler))
         .routes(routes!(receive::generic_handler))
         .route("/api/webhooks/email", post(receive::generic_handler))
 }

@@ -135,7 +135,7 @@ impl Webhooks {
         }
         let recording = self.recording(account, raw);
         let position = match account.webhook.parse(verified) {
-            Ok(observations) => recording.record(observations).await?,
+            Ok(observations) => recording.record(observations).await?.0,
             // Its sender can mend it, and is told; a provider cannot, and would only repeat it.
             Err(error) if account.webhook.refuses_nonsense() => {
                 return Err(Problem::invalid(vec![nonsense(&error)]));
@@ -147,7 +147,7 @@ impl Webhooks {
         Ok(response)
     }
 
-    fn recording<'a>(&'a self, account: &'a Account, raw: &RawRequest) -> Recording<'a> {
+    pub(super) fn recording<'a>(&'a self, account: &'a Account, raw: &RawRequest) -> Recording<'a> {
         let environment = self.store.environment();
         let (id, now) = (environment.new_id(), environment.now());
         let entry = Entry::new(id, account.tenant_id.0, account.provider, raw, now);

@@ -90,12 +90,13 @@ struct Stream {
 }
 
 impl Recording<'_> {
-    /// Records everything and says up to which position; none of it is answered for before all of it is committed. When it fails in
-    /// the middle, the provider repeats the request, and what was recorded is a duplicate then.
+    /// Records everything and says up to which position, and what that came to; none of it is answered for
+    /// before all of it is committed. When it fails in the middle, the provider repeats the request, and
+    /// what was recorded is a duplicate then.
     pub(super) async fn record(
         mut self,
         observations: Vec<Observation>,
-    ) -> Result<Position, Problem> {
+    ) -> Result<(Position, Outcome), Problem> {
         let mut meanings = Vec::with_capacity(observations.len());
         if observations.iter().any(brings_more_than_is_kept) {
             self.keep_body().await?;
@@ -116,11 +117,11 @@ impl Recording<'_> {
             self.append(last, &mut summary, true).await
         };
         match recorded.await {
-            Ok(position) => Ok(position),
+            Ok(position) => Ok((position, summary.outcome())),
             Err(Failed::Refused(why)) => {
                 // What would have begun with it does not exist.
                 self.entry.message_id = None;
-                self.quarantine(why).await
+                Ok((self.quarantine(why).await?, Outcome::Quarantined))
             }
             Err(Failed::Problem(problem)) => Err(problem),
         }

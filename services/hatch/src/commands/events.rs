@@ -60,6 +60,8 @@ pub(crate) async fn export(settings: &Settings, flags: &Export) -> anyhow::Resul
     let head = log.head().await?.0;
     let last = flags.to.unwrap_or(head);
     ensure!(last <= head, "--to {last} is after the end of the log, which is {head}");
+    let from = flags.from;
+    ensure!(flags.to.is_none_or(|to| from <= to), "--from {from} is after --to {last}");
     let mut after = flags.from - 1;
     let mut out: Box<dyn Write> = match &flags.output {
         None => Box::new(std::io::stdout().lock()),

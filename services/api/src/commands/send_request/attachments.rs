@@ -60,10 +60,6 @@ pub(super) fn read(
     let attachments = attachments.unwrap_or_default();
     let max = if channel == Channel::Mms { MMS_ATTACHMENTS_MAX } else { ATTACHMENTS_MAX };
     match channel {
-        Channel::Sms if !attachments.is_empty() => {
-            errors.add("/attachments", "an sms has none; channel mms has");
-            return Vec::new();
-        }
         Channel::Mms if attachments.is_empty() => {
             errors.add("/attachments", "is required: an mms has 1 to 10");
         }

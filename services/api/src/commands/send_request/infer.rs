@@ -34,7 +34,16 @@ pub(super) fn channel(request: &SendRequest, errors: &mut Errors) -> Option<Chan
             },
         );
     }
-    found
+    // With files it is one, whatever its client calls it, as at the carriers.
+    found.map(
+        |channel| {
+            if channel == Channel::Sms && has_files(request) { Channel::Mms } else { channel }
+        },
+    )
+}
+
+fn has_files(request: &SendRequest) -> bool {
+    request.attachments.as_ref().is_some_and(|list| !list.is_empty())
 }
 
 /// A phone number makes it a text message, an email address a mail, and names alone a chat. So an
@@ -42,12 +51,11 @@ pub(super) fn channel(request: &SendRequest, errors: &mut Errors) -> Option<Chan
 fn meant(request: &SendRequest) -> Channel {
     let to = request.to.iter().flat_map(|to| &to.0);
     let kinds = || request.from.iter().chain(to.clone()).map(|text| kind(text));
-    let has_files = request.attachments.as_ref().is_some_and(|list| !list.is_empty());
     let phone = kinds().any(|kind| kind == AddressKind::Phone);
     if !phone && kinds().any(|kind| kind == AddressKind::Email) {
         Channel::Email
     } else if phone || kinds().next().is_none() {
-        if has_files { Channel::Mms } else { Channel::Sms }
+        if has_files(request) { Channel::Mms } else { Channel::Sms }
     } else {
         Channel::Chat
     }

@@ -61,7 +61,11 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Finding, Stre
 }
 
 /// The stream against the log, the relay and the queues.
-pub(super) async fn check(database: &Reached, stream: &Stream) -> Vec<Finding> {
+pub(super) async fn check(
+    settings: &Settings,
+    database: &Reached,
+    stream: &Stream,
+) -> Vec<Finding> {
     const CHECKS: [&str; 4] = ["stream", "storage", "relay", "queues"];
     let (database, stream) = match (database, stream) {
         (Ok(database), Ok(stream)) => (database, stream),
@@ -95,7 +99,7 @@ pub(super) async fn check(database: &Reached, stream: &Stream) -> Vec<Finding> {
         of_this_log(stream, observed, head),
         storage(stream, database.now),
         made("relay", relay(database, observed, head, published)).await,
-        queues(stream, database.now, head),
+        queues(settings, stream, database.now, head),
     ]
 }
 
@@ -203,10 +207,18 @@ async fn relay(
 }
 
 /// Whether the dispatcher takes what JetStream hands out.
-fn queues(stream: &StreamReport, now: DateTime<Utc>, head: Position) -> Finding {
+fn queues(
+    settings: &Settings,
+    stream: &StreamReport,
+    now: DateTime<Utc>,
+    head: Position,
+) -> Finding {
     const CHECK: &str = "queues";
     const START: &str = "start a dispatcher: `hatch serve --roles dispatcher`";
     if stream.queues.is_empty() {
+        if settings.twilio.is_none() && settings.sendgrid.is_none() {
+            return Finding::good(CHECK, "none, without an account to send by");
+        }
         return match head {
             Position::START => Finding::good(CHECK, "none before the first event"),
             _ => Finding::warning(CHECK, "no dispatcher has opened any", START),

@@ -38,7 +38,7 @@ pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCo
     findings.extend(database::last_seen(server, &stream));
     let (of_the_log, of_the_bus, of_the_work) = tokio::join!(
         database::check(&settings, &database),
-        bus::check(&database, &stream),
+        bus::check(&settings, &database, &stream),
         work::check(&settings, &database),
     );
     findings.extend(of_the_log);

@@ -139,7 +139,8 @@ async fn dead_letters(read_model: &ReadModel) -> anyhow::Result<Finding> {
 
 async fn quarantine(read_model: &ReadModel) -> anyhow::Result<Finding> {
     let tally = read_model.quarantine(TenantId::DEFAULT).await?;
-    let remedy = "GET /api/v1/webhook-log?outcome=quarantined says why of each";
+    let remedy = "GET /api/v1/webhook-log?outcome=quarantined says why of each; POST \
+        /api/v1/webhooks/replay/ID reads one again";
     Ok(of_tally("quarantine", tally, "webhook", "signed and not understood", remedy))
 }
 

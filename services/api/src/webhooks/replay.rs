@@ -1,0 +1,114 @@
+//! `POST /api/v1/webhooks/replay/{id}`: a webhook of the quarantine once more, as with a build or settings
+//! that understand it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::response::{IntoResponse, Response};
+use hatch_eventstore::Position;
+use hatch_providers::{RawRequest, Verified};
+use hatch_readmodel::{WaitingReceipt, WebhookContent, WebhookOutcome as Outcome};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::receive::chain;
+use super::{Account, Webhooks};
+use crate::Problem;
+use crate::commands::TENANT;
+use crate::extract::PathId;
+use crate::problem::POSITION;
+
+/// Where webhooks of accounts are posted, before the account's path.
+const PREFIX: &str = "/api/v1/webhooks/";
+
+/// What became of it.
+#[derive(Debug, Serialize, ToSchema)]
+struct Replayed {
+    /// Its entry in the webhook log, beside the one that it was replayed from.
+    id: Uuid,
+    outcome: Outcome,
+    #[schema(value_type = i64)]
+    position: Position,
+}
+
+/// Reads a webhook of the quarantine again
+///
+/// What it says by now is recorded, and nothing twice: repeating this is safe. The webhook gets a new
+/// entry in the log, and the old one leaves the quarantine.
+#[utoipa::path(
+    post, path = "/api/v1/webhooks/replay/{id}", operation_id = "replay_webhook", tag = "webhooks",
+    params(("id" = Uuid, Path, description = "The webhook, by its id in the webhook log.")),
+    responses(
+        (status = 200, description = "What was made of it now.", body = Replayed,
+         headers(("Hatch-Position" = i64, description = "The log position of the write."))),
+        (status = 409, description = "It is not in the quarantine, or still not understood.",
+         body = crate::problem::Body, content_type = "application/problem+json"))
+)]
+pub(super) async fn handler(
+    State(webhooks): State<Arc<Webhooks>>,
+    PathId(id): PathId,
+) -> Result<Response, Problem> {
+    let kept = webhooks.read_model.webhook(TENANT, id).await?;
+    let replayed = webhooks.replay(kept.ok_or_else(|| Problem::not_found("webhook"))?).await?;
+    let position = HeaderValue::from(replayed.position.0);
+    Ok(([(POSITION, position)], Json(replayed)).into_response())
+}
+
+impl Webhooks {
+    async fn replay(&self, kept: WebhookContent) -> Result<Replayed, Problem> {
+        let (old, outcome) = (kept.webhook.id, kept.webhook.outcome.as_str());
+        if outcome != Outcome::Quarantined.as_str() {
+            return Err(Problem::not_replayed(format!("the webhook is {outcome}")));
+        }
+        let detail = kept.webhook.detail.as_deref().unwrap_or_default();
+        if detail.starts_with(WaitingReceipt::REASON) {
+            let detail = "it waits for its message, and leaves the quarantine by itself";
+            return Err(Problem::not_replayed(detail));
+        }
+        let account = self.account_of(&kept).ok_or_else(|| {
+            let path = &kept.webhook.path_and_query;
+            Problem::not_replayed(format!("no account is set that takes {path}"))
+        })?;
+        let raw = raw(kept)?;
+        let observations = account.webhook.parse(&Verified::kept(&raw)).map_err(|error| {
+            Problem::not_replayed(format!("it is still not understood: {}", chain(&error)))
+        })?;
+        let recording = self.recording(account, &raw);
+        let id = recording.entry.id;
+        let (position, outcome) = recording.record(observations).await?;
+        // One of the two is enough in the quarantine.
+        let left = if outcome == Outcome::Quarantined { Outcome::Ignored } else { outcome };
+        self.read_model.release_webhook(old, left, &format!("replayed as {id}")).await?;
+        Ok(Replayed { id, outcome, position })
+    }
+
+    fn account_of(&self, kept: &WebhookContent) -> Option<&Account> {
+        let path = kept.webhook.path_and_query.split('?').next()?;
+        // What has no path of an account came in by a name of the generic one.
+        let path = path.strip_prefix(PREFIX).unwrap_or("generic");
+        self.accounts.iter().find(|account| account.path == path)
+    }
+}
+
+/// The request as it came in, as far as the log has it.
+fn raw(kept: WebhookContent) -> Result<RawRequest, Problem> {
+    let damaged = || Problem::not_replayed("its entry in the log cannot be read");
+    let headers = kept.headers.as_object().ok_or_else(damaged)?;
+    let headers: Option<HeaderMap> = headers
+        .iter()
+        .map(|(name, value)| {
+            let name = HeaderName::try_from(name.as_str()).ok()?;
+            Some((name, HeaderValue::from_str(value.as_str()?).ok()?))
+        })
+        .collect();
+    let webhook = kept.webhook;
+    Ok(RawRequest {
+        method: Method::try_from(webhook.method.as_str()).map_err(|_| damaged())?,
+        path_and_query: webhook.path_and_query.parse().map_err(|_| damaged())?,
+        headers: headers.ok_or_else(damaged)?,
+        body: kept.body.into(),
+    })
+}
