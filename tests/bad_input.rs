@@ -251,6 +251,7 @@ async fn bad_parameters_of_a_query_are_named() {
     let cases = [
         ("limit=0", "?limit"),
         ("limit=201", "?limit"),
+        ("limit=1&limit=2", "?limit"),
         ("limit=many", "?limit"),
         ("cursor=garbage", "?cursor"),
         ("channel=pigeon", "?channel"),

@@ -145,7 +145,11 @@ fn parameter_error(rejection: &axum::extract::rejection::QueryRejection) -> (Str
             let detail = named.map_or(detail, |(_, expected)| expected);
             (format!("?{name}"), detail.to_owned())
         }
-        None => ("?".to_owned(), cause.to_string()),
+        // ``duplicate field `limit` `` names it in its words.
+        None => {
+            let name = reason.split('`').nth(1).unwrap_or_default();
+            (format!("?{name}"), cause.to_string())
+        }
     }
 }
 

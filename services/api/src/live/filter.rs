@@ -12,7 +12,7 @@ use crate::Problem;
 use crate::problem::FieldError;
 
 /// What an `EventSource` says when it connects again (HTML Standard, 9.2.4).
-const LAST_EVENT_ID: &str = "last-event-id";
+pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

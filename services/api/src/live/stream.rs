@@ -17,7 +17,7 @@ use hatch_eventstore::{Position, RecordedEvent, Subscription};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::cloud_event::CloudEvent;
-use super::filter::{Filter, Parameters, last_seen};
+use super::filter::{Filter, LAST_EVENT_ID, Parameters, last_seen};
 use super::{Live, Shared, TENANT};
 use crate::Problem;
 use crate::extract::QueryParameters;
@@ -59,7 +59,8 @@ pub(super) async fn handler(
     let head = shared.live.log.head().await?;
     if let Some(last_seen) = last_seen.filter(|last_seen| *last_seen > head) {
         let detail = format!("position {last_seen} is after the end of the log, which is {head}");
-        return Err(Problem::invalid(vec![FieldError::new("", detail)]));
+        let told = if headers.contains_key(LAST_EVENT_ID) { "Last-Event-ID" } else { "?from" };
+        return Err(Problem::invalid(vec![FieldError::new(told, detail)]));
     }
     let events = events(&shared.live, filter, last_seen.unwrap_or(head), place);
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
