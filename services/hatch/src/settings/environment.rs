@@ -91,7 +91,7 @@ fn typed(schema: Option<&Json>, text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::load;
+    use super::super::load::tests::load;
 
     #[test]
     fn what_a_variable_says_is_read_as_the_type_of_its_key() {

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::{defaults_of_up, environment};
+use super::environment;
+use super::load::defaults_of_up;
 
 /// What the page says before its tables.
 const INTRODUCTION: &str = "\

@@ -1,0 +1,316 @@
+//! Where settings come from: defaults, `hatch.toml`, the environment.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use figment::Figment;
+use figment::providers::{Format, Serialized, Toml};
+use serde_json::json;
+
+use super::{DEVELOPMENT, SENDGRID_PUBLIC_KEY, Settings, data_dir, environment};
+use crate::embedded::Servers;
+
+/// The configuration file, in the current directory.
+const FILE: &str = "hatch.toml";
+
+impl Settings {
+    /// Reads file and environment.
+    ///
+    /// # Errors
+    /// An unknown key, a bad value or an unreadable file, each by its name.
+    pub fn load() -> anyhow::Result<Self> {
+        let set = set(file()?.as_deref(), std::env::vars())?;
+        match std::env::var(DEVELOPMENT) {
+            Ok(simulator) => Self::from(development(&simulator, &folder(&set)), &set),
+            Err(_) => Self::from(Figment::new(), &set),
+        }
+    }
+
+    /// As [`load`](Self::load), for a command beside a process: where a running `up` has the servers, with
+    /// what that has for defaults and where it listens, since what is set may rely on both.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_command() -> anyhow::Result<Self> {
+        let set = set(file()?.as_deref(), std::env::vars())?;
+        let Some(servers) = Servers::read(&folder(&set))? else { return Self::load() };
+        let others =
+            |key, own: &str| set.extract_inner::<String>(key).is_ok_and(|other| other != own);
+        if others("database_url", &servers.database_url) || others("nats_url", &servers.nats_url) {
+            return Self::load();
+        }
+        match (servers.url, servers.simulator_url) {
+            (Some(url), Some(simulator)) => {
+                let listen = url.trim_start_matches("http://").parse();
+                let listen = listen.context("failed to read the record of a running `up`")?;
+                Self::load_development(&simulator, listen)
+            }
+            _ => Self::load(),
+        }
+    }
+
+    /// As [`load`](Self::load), with the defaults of `up`, before it is known where everything listens.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_up() -> anyhow::Result<Self> {
+        let simulator = format!("http://{}", Self::default().simulator_listen);
+        let set = set(file()?.as_deref(), std::env::vars())?;
+        // The account's key may not be made yet, and the rest of it may be set already.
+        let defaults = development(&simulator, &folder(&set)).join(sendgrid(&simulator, ""));
+        Self::from(defaults, &set)
+    }
+
+    /// As [`load`](Self::load), with the defaults of `up`: an account at `simulator`, short waits, and
+    /// the public URL at `listen`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_development(simulator: &str, listen: SocketAddr) -> anyhow::Result<Self> {
+        let listen = ("HATCH_LISTEN".to_owned(), listen.to_string());
+        let set = set(file()?.as_deref(), std::env::vars().chain([listen]))?;
+        Self::from(development(simulator, &folder(&set)), &set)
+    }
+
+    fn from(defaults: Figment, set: &Figment) -> anyhow::Result<Self> {
+        let mut figment = defaults.merge(set);
+        // Webhooks that are open by default are not, for who gives them a secret.
+        if set.contains("generic.bearer_secret") && !set.contains("generic.open") {
+            figment = figment.merge(Serialized::default("generic.open", false));
+        }
+        if figment.contains("twilio") {
+            let public_url = figment.extract_inner("public_url").unwrap_or_else(|_| {
+                let listen = figment.extract_inner("listen");
+                format!("http://{}", listen.unwrap_or_else(|_| Self::default().listen))
+            });
+            figment = figment.join(Serialized::default("twilio.public_url", public_url));
+        }
+        figment.extract().map_err(|error| describe(&error))
+    }
+}
+
+/// The file that is to be read, if there is one.
+fn file() -> anyhow::Result<Option<PathBuf>> {
+    let Some(named) = std::env::var_os("HATCH_CONFIG").map(PathBuf::from) else {
+        return Ok(Some(PathBuf::from(FILE)).filter(|file| file.exists()));
+    };
+    anyhow::ensure!(named.is_file(), "HATCH_CONFIG names {}, which is no file", named.display());
+    Ok(Some(named))
+}
+
+/// What file and variables say, without any defaults.
+fn set(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+) -> anyhow::Result<Figment> {
+    let mut figment = file.map_or_else(Figment::new, |file| Figment::from(Toml::file_exact(file)));
+    for (key, value) in environment::keys(variables)? {
+        figment = figment.merge(Serialized::default(&key, value));
+    }
+    Ok(figment)
+}
+
+/// Where `up` keeps its servers' data, by what is set.
+fn folder(set: &Figment) -> PathBuf {
+    set.extract_inner("data_dir").unwrap_or_else(|_| data_dir())
+}
+
+/// The defaults of `up` in `folder`, with the simulator's SendGrid account once its key is made there: at the
+/// first start, before anybody needs it.
+fn development(simulator: &str, folder: &Path) -> Figment {
+    let figment = Figment::from(Serialized::defaults(defaults_of_up(simulator)));
+    match std::fs::read_to_string(folder.join(SENDGRID_PUBLIC_KEY)) {
+        Ok(key) => figment.merge(sendgrid(simulator, &key)),
+        Err(_) => figment,
+    }
+}
+
+fn sendgrid(simulator: &str, public_key: &str) -> Serialized<serde_json::Value> {
+    Serialized::default("sendgrid", sendgrid_account(simulator, public_key))
+}
+
+/// What `up` does otherwise. Its waits are short, so that whatever can happen ends within a minute.
+pub(super) fn defaults_of_up(simulator: &str) -> serde_json::Value {
+    json!({
+        "default_sms_sender": "+12016661234",
+        "default_email_sender": "user@usehatchapp.com",
+        "generic": { "open": true },
+        "twilio": {
+            "account_sid": format!("AC{}", "0".repeat(32)),
+            "auth_token": "dev-twilio-auth-token",
+            "base_url": simulator,
+            "http_timeout_ms": 3_000,
+            "connect_timeout_ms": 1_000,
+        },
+        "bus": { "stream_bytes_max": 1 << 30 },
+        "log": { "filter": crate::logging::QUIET },
+        "shutdown": { "notice_ms": 0 },
+        "dispatcher": {
+            "lease_ms": 10_000,
+            "timers_lag_ms": 1_000,
+            "delivery_grace_ms": 2_000,
+            "look_ups_ms": [1_000, 3_000],
+            "receipt_wait_ms": 10_000,
+            "retry": { "attempts_max": 5, "backoff_min_ms": 200, "backoff_max_ms": 5_000 },
+        },
+    })
+}
+
+/// The simulator's SendGrid account, whose webhooks are signed with the key pair of `public_key`.
+#[must_use]
+pub fn sendgrid_account(simulator: &str, public_key: &str) -> serde_json::Value {
+    json!({
+        "api_key": "dev-sendgrid-api-key",
+        "base_url": simulator,
+        "event_public_keys": [public_key],
+        "http_timeout_ms": 3_000,
+        "connect_timeout_ms": 1_000,
+    })
+}
+
+fn describe(error: &figment::Error) -> anyhow::Error {
+    let key = error.path.join(".");
+    let kind = &error.kind;
+    match key.as_str() {
+        "" => anyhow::anyhow!("configuration: {kind}"),
+        key => anyhow::anyhow!("configuration: {key}: {kind}"),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::settings) fn load(
+        toml: &str,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Settings> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("hatch.toml");
+        std::fs::write(&file, toml)?;
+        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Settings::from(Figment::new(), &set(Some(&file), variables)?)
+    }
+
+    #[test]
+    fn the_environment_overlays_the_file_and_the_file_the_defaults() {
+        let toml = "listen = \"127.0.0.1:1\"\n[dispatcher]\nconcurrency_max = 7\n";
+        let environment =
+            [("HATCH_DISPATCHER__RETRY__ATTEMPTS_MAX", "3"), ("HATCH_LISTEN", "127.0.0.1:2")];
+        let settings = load(toml, &environment).expect("valid");
+        assert_eq!(settings.listen, "127.0.0.1:2");
+        assert_eq!(settings.dispatcher.concurrency_max, 7);
+        assert_eq!(settings.dispatcher.retry.attempts_max, 3);
+        assert_eq!(settings.bus.prefix, "hatch");
+    }
+
+    #[test]
+    fn a_secret_can_be_given_as_a_file() {
+        let secret = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(secret.path(), "postgres://secret\n").expect("written");
+        let path = secret.path().to_str().expect("UTF-8");
+        let settings = load("", &[("HATCH_DATABASE_URL_FILE", path)]).expect("valid");
+        assert_eq!(settings.database_url.as_deref(), Some("postgres://secret"));
+        let missing = load("", &[("HATCH_DATABASE_URL_FILE", "/no/such/file")]);
+        assert!(missing.expect_err("unreadable").to_string().contains("HATCH_DATABASE_URL_FILE"));
+    }
+
+    #[test]
+    fn file_and_environment_overlay_the_defaults_of_up() {
+        let toml = "[dispatcher]\nlease_ms = 20000\n";
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("hatch.toml");
+        std::fs::write(&file, toml).expect("written");
+        let variables = [("HATCH_TWILIO__HTTP_TIMEOUT_MS".to_owned(), "5000".to_owned())];
+        let defaults = development("http://127.0.0.1:8089", folder.path());
+        let set = set(Some(&file), variables.into_iter()).expect("valid");
+        let settings = Settings::from(defaults, &set).expect("valid");
+        assert_eq!(settings.dispatcher.lease_ms, 20_000);
+        assert_eq!(settings.dispatcher.retry.attempts_max, 5);
+        let twilio = settings.twilio.expect("an account");
+        assert_eq!(twilio.http_timeout_ms, 5_000);
+        assert_eq!(twilio.base_url.as_str(), "http://127.0.0.1:8089/");
+        assert_eq!(twilio.public_url.as_str(), "http://127.0.0.1:8080/");
+    }
+
+    #[test]
+    fn what_the_file_says_of_an_account_goes_before_what_up_has_for_it() {
+        let toml = "public_url = \"https://a.example\"\n[sendgrid]\ndefault_subject = \"Hi\"\n\
+                    base_url = \"http://127.0.0.1:1\"\n[twilio]\npublic_url = \"https://b.example\"\n";
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("hatch.toml");
+        std::fs::write(&file, toml).expect("written");
+        let set = set(Some(&file), std::iter::empty()).expect("valid");
+        let key = folder.path().join(SENDGRID_PUBLIC_KEY);
+        std::fs::create_dir_all(key.parent().expect("a folder")).expect("made");
+        std::fs::write(key, "a key").expect("written");
+        let settings = Settings::from(development("http://127.0.0.1:8089", folder.path()), &set);
+        let settings = settings.expect("valid");
+        let sendgrid = settings.sendgrid.expect("an account");
+        assert_eq!(
+            (sendgrid.default_subject.as_str(), sendgrid.base_url.as_str()),
+            ("Hi", "http://127.0.0.1:1/")
+        );
+        assert_eq!(sendgrid.api_key.expose(), "dev-sendgrid-api-key");
+        assert_eq!(settings.twilio.expect("an account").public_url.as_str(), "https://b.example/");
+    }
+
+    #[test]
+    fn a_secret_closes_what_is_open_by_default() {
+        let secret = ("HATCH_GENERIC__BEARER_SECRET".to_owned(), "0123456789abcdef".to_owned());
+        let open = ("HATCH_GENERIC__OPEN".to_owned(), "true".to_owned());
+        let load = |variables: Vec<_>| {
+            let defaults = development("http://127.0.0.1:8089", Path::new("nowhere"));
+            let set = set(None, variables.into_iter()).expect("valid");
+            Settings::from(defaults, &set).expect("valid")
+        };
+        let generic = |settings: Settings| settings.generic.expect("set").open;
+        assert!(generic(load(vec![])));
+        assert!(!generic(load(vec![secret.clone()])));
+        // Said outright, it is refused later, and by its name.
+        assert!(generic(load(vec![secret, open])));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        for error in [load("lisen = \"x\"", &[]), load("", &[("HATCH_LISEN", "x")])] {
+            let text = format!("{:#}", error.expect_err("unknown key"));
+            assert!(text.contains("lisen") && text.contains("listen"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_its_type_and_what_was_expected() {
+        let error = load("", &[("HATCH_DISPATCHER__CONCURRENCY_MAX", "many")]);
+        let text = format!("{:#}", error.expect_err("no number"));
+        assert!(text.contains("dispatcher.concurrency_max"), "{text}");
+        assert!(text.contains("string") && text.contains("many"), "{text}");
+    }
+
+    #[test]
+    fn variables_of_tests_and_children_are_no_settings() {
+        let environment = [("HATCH_TEST_DATABASE_URL", "x"), ("HATCH_EXIT_WITH_PARENT", "1")];
+        assert!(load("", &environment).is_ok());
+    }
+
+    #[test]
+    fn twilio_is_told_the_public_url() {
+        let sid = format!("AC{}", "0".repeat(32));
+        let variables = [
+            ("HATCH_TWILIO__ACCOUNT_SID", sid.as_str()),
+            ("HATCH_TWILIO__AUTH_TOKEN", "secret"),
+            ("HATCH_PUBLIC_URL", "https://hatch.example"),
+        ];
+        let twilio = load("", &variables).expect("valid").twilio.expect("an account");
+        assert_eq!(twilio.public_url.as_str(), "https://hatch.example/");
+    }
+
+    #[test]
+    fn the_public_url_follows_the_listener_unless_it_is_set() {
+        let settings = load("listen = \"127.0.0.1:9\"", &[]).expect("valid");
+        assert_eq!(settings.public_url(), "http://127.0.0.1:9");
+        let settings = load("public_url = \"https://hatch.example/\"", &[]).expect("valid");
+        assert_eq!(settings.public_url(), "https://hatch.example");
+    }
+}
