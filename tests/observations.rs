@@ -325,7 +325,9 @@ async fn a_mail_that_is_too_long_for_the_log_is_kept_whole_in_the_quarantine() {
     let Observation::Inbound(inbound) = mail("b@x.com", "customer@x.com", Email::default()) else {
         unreachable!("a mail comes in")
     };
-    let long = Inbound { body: Some("y".repeat(2_000_000)), ..inbound };
+    let file = Attachment { content: Some("AAAA".repeat(200_000)), ..Attachment::default() };
+    let body = Some("y".repeat(2_000_000));
+    let long = Inbound { body, attachments: vec![file], ..inbound };
     role.post_bytes(&hatch, 500_000, vec![Observation::Inbound(long)]).await;
     let webhook = logged(&hatch).await[0].clone();
     assert_eq!(
@@ -364,11 +366,13 @@ async fn what_cannot_be_read_is_quarantined_and_the_rest_is_applied() {
     let id = hatch.send_sms("+18045550888", "silent").await;
     hatch.message_with_status(&id, "sent").await;
     let unclear = Observation::Unclear(NotUnderstood::Missing { field: "sg_message_id" });
-    role.post(&hatch, vec![unclear, receipt(&id, 1, ReceiptOutcome::Delivered)]).await;
+    let both = vec![unclear, receipt(&id, 1, ReceiptOutcome::Delivered)];
+    role.post_bytes(&hatch, 200_000, both).await;
     hatch.message_with_status(&id, "delivered").await;
     let webhook = logged(&hatch).await[0].clone();
     assert_eq!(webhook["outcome"], "quarantined", "{webhook}");
     let detail = webhook["detail"].as_str().expect("a sentence");
     assert_eq!(detail, "find the field sg_message_id; 1 applied, 1 refused");
+    assert_is_whole(&hatch, &webhook, 200_000).await;
     hatch.finish().await;
 }

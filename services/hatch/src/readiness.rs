@@ -62,7 +62,7 @@ pub(crate) fn providers(
         let check = move || {
             let silent = reach.silent_calls();
             let answer =
-                silent.map_or(Ok(()), |calls| Err(format!("the last {calls} calls got no answer")));
+                silent.map_or(Ok(()), |calls| Err(format!("the last {calls} calls failed")));
             Box::pin(std::future::ready(answer)) as _
         };
         Dependency { name, required: false, check: Box::new(check) }

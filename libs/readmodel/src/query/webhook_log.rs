@@ -34,7 +34,8 @@ const RELEASE: &str = "
     UPDATE hatch.webhook_log SET outcome = $2, detail = $3
      WHERE id = $1 AND outcome = 'quarantined'";
 
-const KEEP_BODY: &str = "INSERT INTO hatch.webhook_bodies (webhook_id, body) VALUES ($1, $2)";
+const KEEP_BODY: &str = "INSERT INTO hatch.webhook_bodies (webhook_id, body) VALUES ($1, $2) \
+     ON CONFLICT (webhook_id) DO NOTHING";
 
 /// What was made of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -156,7 +157,7 @@ impl ReadModel {
         Ok(List::of(ListKind::Webhooks, page.limit, rows?))
     }
 
-    /// Keeps the body of a webhook whole, beside the row that is written after it.
+    /// Keeps the body of a webhook whole, beside the row that is written after it. Again is as once.
     ///
     /// # Errors
     /// [`QueryError::Database`].

@@ -353,6 +353,9 @@ impl Recording<'_> {
                 continue;
             }
             if last {
+                if after.outcome() == Outcome::Quarantined {
+                    self.keep_body().await?;
+                }
                 side_rows.push(self.entry.row(after.outcome(), after.detail()));
             }
             let (writes, spans) = self.writes(&mut streams);

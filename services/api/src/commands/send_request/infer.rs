@@ -34,12 +34,11 @@ pub(super) fn channel(request: &SendRequest, errors: &mut Errors) -> Option<Chan
             },
         );
     }
-    // With files it is one, whatever its client calls it, as at the carriers.
-    found.map(
-        |channel| {
-            if channel == Channel::Sms && has_files(request) { Channel::Mms } else { channel }
-        },
-    )
+    match found {
+        // With files it is one, whatever its client calls it, as at the carriers.
+        Some(Channel::Sms) if has_files(request) => Some(Channel::Mms),
+        found => found,
+    }
 }
 
 fn has_files(request: &SendRequest) -> bool {
