@@ -214,6 +214,9 @@ pub enum DeadLetters {
 
 /// Flags of `dead-letters redrive`.
 #[derive(Debug, Args)]
+#[command(override_usage = "hatch dead-letters redrive [OPTIONS] <MESSAGES>...\n       \
+    hatch dead-letters redrive [OPTIONS] --all\n       \
+    hatch dead-letters redrive [OPTIONS] --code <CODE>")]
 pub struct Redrive {
     /// The messages' ids.
     #[arg(
