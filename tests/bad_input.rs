@@ -263,6 +263,10 @@ async fn bad_parameters_of_a_query_are_named() {
         ("after=1&wait=31", "?wait"),
         ("colour=red", "?colour"),
     ];
+    for path in ["projections", "messages/0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11/events"] {
+        let answer = hatch.get(&format!("/api/v1/{path}?limit=1")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
+    }
     for (query, parameter) in cases {
         let answer = hatch.get(&format!("/api/v1/messages?{query}")).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}: {}", answer.body);

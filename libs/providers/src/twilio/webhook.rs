@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hatch_domain::address::Address;
 use hatch_domain::message::event::{Attachment, Channel, SendError};
 use http::status::StatusCode;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 use uuid::{Uuid, uuid};
 
 use super::wire::is_permanent;
@@ -151,10 +151,17 @@ impl Form<'_> {
 
     fn inbound(&self, account: &str) -> Result<Inbound, NotUnderstood> {
         let media = self.get("NumMedia").and_then(|n| n.parse().ok()).unwrap_or(0).min(MEDIA_MAX);
+        let on_the_web =
+            |url: &&str| Url::parse(url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
+        // Whoever shows it makes a link of it.
         let file = |n| {
-            let url = self.get(&format!("MediaUrl{n}"))?.to_owned();
+            let field = format!("MediaUrl{n}");
+            let expected = "an http or https URL";
+            let Some(url) = self.get(&field).filter(on_the_web) else {
+                return Err(NotUnderstood::Field { field, expected });
+            };
             let content_type = self.get(&format!("MediaContentType{n}")).map(str::to_owned);
-            Some(Attachment { url: Some(url), content_type, ..Attachment::default() })
+            Ok(Attachment { url: Some(url.to_owned()), content_type, ..Attachment::default() })
         };
         Ok(Inbound {
             account: account.to_owned(),
@@ -163,7 +170,7 @@ impl Form<'_> {
             from: self.address("From")?,
             to: vec![self.address("To")?],
             body: self.get("Body").map(str::to_owned),
-            attachments: (0..media).filter_map(file).collect(),
+            attachments: (0..media).map(file).collect::<Result<_, _>>()?,
             email: None,
             segments: self.get("NumSegments").and_then(|n| n.parse().ok()).filter(|n| *n > 0),
         })

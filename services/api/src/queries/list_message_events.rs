@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::parameters::NoParameters;
 use super::{Queries, TENANT};
 use crate::Problem;
-use crate::extract::PathId;
+use crate::extract::{PathId, QueryParameters};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MessageEvents)]
@@ -52,6 +53,7 @@ struct Event {
 pub(super) async fn handler(
     State(queries): State<Queries>,
     PathId(id): PathId,
+    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
 ) -> Result<Json<Events>, Problem> {
     let events = queries.log.read_stream(TENANT.0, id).await?;
     if events.first().is_none_or(|first| first.aggregate != AGGREGATE) {

@@ -7,7 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Queries;
+use super::parameters::NoParameters;
 use crate::Problem;
+use crate::extract::QueryParameters;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Projections {
@@ -19,6 +21,9 @@ pub(super) struct Projections {
     get, path = "/api/v1/projections", operation_id = "list_projections", tag = "operations",
     responses((status = 200, description = "Every projection.", body = Projections))
 )]
-pub(super) async fn handler(State(queries): State<Queries>) -> Result<Json<Projections>, Problem> {
+pub(super) async fn handler(
+    State(queries): State<Queries>,
+    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
+) -> Result<Json<Projections>, Problem> {
     Ok(Json(Projections { data: queries.read_model.projections().await? }))
 }

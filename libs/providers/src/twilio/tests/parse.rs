@@ -151,6 +151,26 @@ fn a_repeated_receipt_has_the_same_id_and_another_one_another() {
 }
 
 #[test]
+fn a_file_that_is_not_on_the_web_is_not_understood() {
+    for url in [Some("javascript:alert(1)"), Some(""), None] {
+        let mut fields = vec![
+            ("MessageSid", SID),
+            ("SmsStatus", "received"),
+            ("AccountSid", ACCOUNT),
+            ("From", "+18045551234"),
+            ("To", "+12016661234"),
+            ("NumMedia", "1"),
+        ];
+        fields.extend(url.map(|url| ("MediaUrl0", url)));
+        let refused = parse(PATH, &fields);
+        assert!(
+            matches!(refused, Err(NotUnderstood::Field { ref field, .. }) if field == "MediaUrl0"),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
 fn an_inbound_message_is_read_whole() {
     let fields = [
         ("MessageSid", SID),
