@@ -1,8 +1,11 @@
 //! Bad input: a clear error that names the field, and no event.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::{Answer, CUSTOMER, Hatch, SENDER, from_now};
 
@@ -215,7 +218,26 @@ async fn another_content_type_is_415_and_a_large_body_413() {
     let answer = hatch.post("/api/v1/messages", &large).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", answer.body);
     assert_eq!(answer.header("content-type"), "application/problem+json");
+
+    let webhook = hatch.http.post(format!("{}/api/webhooks/sms", hatch.url)).body("{}");
+    let webhook = webhook.header("content-type", "text/plain").send().await.expect("an answer");
+    assert_eq!(webhook.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
     assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_not_waited_for() {
+    let hatch = Hatch::start().await;
+    let address = hatch.url.trim_start_matches("http://");
+    let mut client = tokio::net::TcpStream::connect(address).await.expect("connected");
+    let head = "POST /api/v1/messages HTTP/1.1\r\nhost: hatch\r\n\
+                content-type: application/json\r\ncontent-length: 2000000\r\n\r\n";
+    client.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = [0; 12];
+    let read = client.read_exact(&mut answer);
+    tokio::time::timeout(Duration::from_secs(30), read).await.expect("in time").expect("read");
+    assert_eq!(&answer, b"HTTP/1.1 413");
     hatch.finish().await;
 }
 

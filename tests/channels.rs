@@ -79,6 +79,18 @@ async fn an_email_is_recorded_with_all_that_it_says() {
 }
 
 #[tokio::test]
+async fn an_email_without_a_subject_has_the_one_of_its_account() {
+    let hatch = Hatch::start_with(&hatch::roles::Role::ALL, |settings| {
+        settings.sendgrid.as_mut().expect("an account").default_subject = "News".to_owned();
+    })
+    .await;
+    let answer =
+        accepted(&hatch, &json!({"from": MAILBOX, "to": OTHER_MAILBOX, "body": "x"})).await;
+    assert_eq!(requested(&hatch, &answer).await["email"]["subject"], "News");
+    hatch.finish().await;
+}
+
+#[tokio::test]
 async fn an_email_needs_no_subject_and_no_text_beside_html() {
     let hatch = Hatch::start().await;
     let answer =

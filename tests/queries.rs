@@ -147,6 +147,29 @@ async fn readiness_names_each_dependency_and_projections_their_lag() {
 }
 
 #[tokio::test]
+async fn readiness_is_degraded_while_a_provider_does_not_answer() {
+    let hatch = Hatch::start().await;
+    assert_eq!(hatch.get("/ready").await.body["dependencies"]["twilio"]["status"], "up");
+    let account = format!("{}/_sim/accounts/{}", hatch.simulator, crate::harness::ACCOUNT);
+    let down = hatch.http.put(account).json(&serde_json::json!({"mode": "down"})).send().await;
+    assert!(down.expect("an answer").status().is_success());
+    for _ in 0..3 {
+        hatch.send_sms(CUSTOMER, "Is anybody there?").await;
+    }
+    hatch
+        .eventually("the provider is said to be away", async |hatch| {
+            let ready = hatch.get("/ready").await;
+            let twilio = &ready.body["dependencies"]["twilio"]["status"];
+            (ready.status == StatusCode::OK
+                && twilio == "down"
+                && ready.body["status"] == "degraded")
+                .then_some(())
+        })
+        .await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
 async fn dead_letters_are_the_messages_that_were_given_up() {
     let hatch = Hatch::start().await;
     let mut failed = Vec::new();

@@ -10,28 +10,28 @@ use deadpool_postgres::Pool;
 use hatch_api::admission::{Admission, Intake};
 use hatch_api::{Drain, Ending};
 use hatch_bus::Bus;
-use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::Environment;
-use hatch_domain::address::Address;
-use hatch_domain::ids::TenantId;
-use hatch_domain::message::event::Channel;
 use hatch_eventstore::{
-    Appender, AppenderConfig, Feed, FeedPublisher, FenceConfig, HeadWatch, Log, Place, Store,
+    Appender, AppenderConfig, Feed, FeedPublisher, FenceConfig, HeadWatch, Log, Store,
     SystemEnvironment,
 };
-use hatch_providers::Webhook;
-use hatch_providers::generic::{self, GenericWebhook};
-use hatch_providers::sendgrid::{self, SendGridAdapter, SendGridEvents, SendGridInbound};
-use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
+use hatch_providers::sendgrid;
 use hatch_readmodel::{ReadModel, ReadPosition};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::configured::{
+    default_email_sender, default_sender, dispatcher_config, sending_accounts, webhook_accounts,
+};
 use crate::settings::Settings;
 use crate::telemetry::metrics;
 use crate::{admission, bus_end, feed, readiness};
+
+mod configured;
+
+pub use self::configured::postgres;
+pub(crate) use self::configured::{check_accounts, place, refusals};
 
 /// Connections to PostgreSQL for reads, in one process.
 const POOL_CONNECTIONS_MAX: usize = 16;
@@ -43,9 +43,6 @@ const FEED_EVENTS_MAX: usize = 4_096;
 
 /// Clients that follow the live feed of one process at once, at most.
 const LIVE_STREAMS_MAX: usize = 256;
-
-/// What a bad setting of the account is said to be.
-const SENDGRID: &str = "configuration: sendgrid";
 
 /// A part of hatch that can run in a process of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -444,190 +441,10 @@ fn ending(settings: &Settings, roles: &BTreeSet<Role>) -> Ending {
     }
 }
 
-/// How many attempts one process may have under way at a time.
-const AT_ONCE: std::ops::RangeInclusive<usize> = 1..=10_000;
-
-fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dispatcher::Config> {
-    let dispatcher = &settings.dispatcher;
-    let config = hatch_dispatcher::Config {
-        concurrency_max: dispatcher.concurrency_max,
-        lease: Duration::from_millis(dispatcher.lease_ms),
-        http_timeout: http_timeout(settings),
-        retry: dispatcher.retry,
-        timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
-        waits: hatch_dispatcher::Waits {
-            delivery_grace: Duration::from_millis(dispatcher.delivery_grace_ms),
-            validity: Duration::from_millis(dispatcher.validity_ms),
-            look_ups: dispatcher.look_ups_ms.map(Duration::from_millis),
-            receipt: Duration::from_millis(dispatcher.receipt_wait_ms),
-        },
-    };
-    let at_once = [
-        ("concurrency_max", dispatcher.concurrency_max),
-        ("account_concurrency_max", dispatcher.account_concurrency_max),
-    ];
-    for (key, value) in at_once {
-        anyhow::ensure!(
-            AT_ONCE.contains(&value),
-            "configuration: dispatcher.{key}: expected {} to {}, got {value}",
-            AT_ONCE.start(),
-            AT_ONCE.end()
-        );
-    }
-    config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher.{e}"))?;
-    Ok(config)
-}
-
-fn providers_in_doubt(settings: &Settings) -> anyhow::Result<()> {
-    const KNOWN: [&str; 2] = [twilio::PROVIDER, sendgrid::PROVIDER];
-    let unknown = settings.dispatcher.in_doubt.keys().find(|name| !KNOWN.contains(&name.as_str()));
-    if let Some(name) = unknown {
-        let known = KNOWN.join(" or ");
-        anyhow::bail!("configuration: dispatcher.in_doubt.{name}: expected {known}");
-    }
-    let sendgrid = settings.dispatcher.in_doubt.get(sendgrid::PROVIDER);
-    anyhow::ensure!(
-        sendgrid != Some(&DoubtPolicy::LookUp),
-        "configuration: dispatcher.in_doubt.sendgrid: expected wait, resend or fail: SendGrid cannot be \
-         asked what became of a mail"
-    );
-    Ok(())
-}
-
-fn public_url(settings: &Settings) -> anyhow::Result<()> {
-    let url = settings.public_url();
-    let is_url =
-        reqwest::Url::parse(&url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
-    anyhow::ensure!(
-        is_url,
-        "configuration: public_url: expected a URL such as https://hatch.example.com, got {url:?}"
-    );
-    Ok(())
-}
-
-/// PostgreSQL's address, parsed.
-///
-/// # Errors
-/// When it is missing or no address.
-pub fn postgres(settings: &Settings) -> anyhow::Result<tokio_postgres::Config> {
-    let url = settings.database_url()?;
-    let mut config: tokio_postgres::Config = url.parse().context(
-        "configuration: database_url: expected postgres://user:password@host:port/database",
-    )?;
-    config.application_name("hatch");
-    Ok(config)
-}
-
-/// What is configured about the database that `postgres` leads to.
-pub(crate) fn place(settings: &Settings, postgres: &tokio_postgres::Config) -> Place {
-    Place::new(postgres, settings.database_host.clone(), settings.deployment.clone())
-}
-
-/// Everything but its accounts that keeps a process of all roles from starting, each with its key.
-pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
-    let bus = settings.bus().and_then(|bus| Ok(bus.check()?));
-    let checks = [
-        postgres(settings).map(drop),
-        bus,
-        default_sender(settings).map(drop),
-        default_email_sender(settings).map(drop),
-        dispatcher_config(settings).map(drop),
-        providers_in_doubt(settings),
-        public_url(settings),
-        admission::of(&settings.admission).map(drop),
-    ];
-    checks.into_iter().filter_map(Result::err).collect()
-}
-
-/// Refuses accounts that keep a process from starting.
-pub(crate) fn check_accounts(settings: &Settings) -> anyhow::Result<()> {
-    sending_accounts(settings)?;
-    webhook_accounts(settings).map(drop)
-}
-
 async fn check_schema(pool: &Pool) -> anyhow::Result<()> {
     let client = pool.get().await.context("failed to reach PostgreSQL")?;
     for schema in crate::schemas() {
         schema.check(&client).await.context("run `hatch migrate`")?;
     }
     Ok(())
-}
-
-/// The longest time that a provider may take to answer.
-fn http_timeout(settings: &Settings) -> Duration {
-    let twilio = settings.twilio.as_ref().map(|twilio| twilio.http_timeout_ms);
-    let sendgrid = settings.sendgrid.as_ref().map(|sendgrid| sendgrid.http_timeout_ms);
-    Duration::from_millis(twilio.max(sendgrid).unwrap_or_default())
-}
-
-fn default_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
-    let sender = settings.default_sms_sender.as_deref();
-    sender.map(Address::phone).transpose().context("configuration: default_sms_sender")
-}
-
-fn default_email_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
-    let sender = settings.default_email_sender.as_deref();
-    sender.map(Address::email).transpose().context("configuration: default_email_sender")
-}
-
-fn sending_accounts(settings: &Settings) -> anyhow::Result<Vec<hatch_dispatcher::Account>> {
-    let mut accounts = Vec::new();
-    if let Some(twilio) = &settings.twilio {
-        let adapter = TwilioAdapter::new(twilio.clone()).context("configuration: twilio")?;
-        accounts.push(hatch_dispatcher::Account {
-            provider: twilio::PROVIDER,
-            account: twilio.account_sid.clone(),
-            channels: &[Channel::Sms, Channel::Mms],
-            adapter: Arc::new(adapter),
-            in_doubt: settings.dispatcher.in_doubt.get(twilio::PROVIDER).copied(),
-            room: Arc::new(Semaphore::new(settings.dispatcher.account_concurrency_max)),
-        });
-    }
-    if let Some(sendgrid) = &settings.sendgrid {
-        let adapter = SendGridAdapter::new(sendgrid.clone()).context("configuration: sendgrid")?;
-        accounts.push(hatch_dispatcher::Account {
-            provider: sendgrid::PROVIDER,
-            account: sendgrid.account.clone(),
-            channels: &[Channel::Email],
-            adapter: Arc::new(adapter),
-            in_doubt: settings.dispatcher.in_doubt.get(sendgrid::PROVIDER).copied(),
-            room: Arc::new(Semaphore::new(settings.dispatcher.account_concurrency_max)),
-        });
-    }
-    Ok(accounts)
-}
-
-fn webhook_accounts(settings: &Settings) -> anyhow::Result<Vec<hatch_api::webhooks::Account>> {
-    let mut accounts = Vec::new();
-    if let Some(twilio) = &settings.twilio {
-        let webhook = TwilioWebhook::new(twilio.clone()).context("configuration: twilio")?;
-        accounts.push(hatch_api::webhooks::Account {
-            tenant_id: TenantId::DEFAULT,
-            provider: twilio::PROVIDER,
-            path: twilio::PROVIDER,
-            webhook: Arc::new(webhook),
-        });
-    }
-    if let Some(sendgrid) = &settings.sendgrid {
-        let webhooks: [(_, Arc<dyn Webhook>); 2] = [
-            (sendgrid::PROVIDER, Arc::new(SendGridEvents::new(sendgrid).context(SENDGRID)?)),
-            ("sendgrid/inbound", Arc::new(SendGridInbound::new(sendgrid).context(SENDGRID)?)),
-        ];
-        accounts.extend(webhooks.map(|(path, webhook)| hatch_api::webhooks::Account {
-            tenant_id: TenantId::DEFAULT,
-            provider: sendgrid::PROVIDER,
-            path,
-            webhook,
-        }));
-    }
-    if let Some(generic) = &settings.generic {
-        let webhook = GenericWebhook::new(generic.clone()).context("configuration: generic")?;
-        accounts.push(hatch_api::webhooks::Account {
-            tenant_id: TenantId::DEFAULT,
-            provider: generic::PROVIDER,
-            path: generic::PROVIDER,
-            webhook: Arc::new(webhook),
-        });
-    }
-    Ok(accounts)
 }

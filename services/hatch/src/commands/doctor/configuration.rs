@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 use super::finding::Finding;
 use super::made;
+use crate::commands::running;
 use crate::commands::serve::refuse_open;
 use crate::embedded::Servers;
 use crate::settings::Settings;
@@ -25,22 +26,10 @@ const DISK_BYTES_MIN: u64 = 256 << 20;
 /// and whether they are.
 pub(super) fn effective(settings: Settings) -> anyhow::Result<(Settings, bool)> {
     let Some(servers) = Servers::read(&settings.data_dir)? else { return Ok((settings, false)) };
-    let others = |given: &Option<String>, own: &String| given.as_ref().is_some_and(|g| g != own);
-    if others(&settings.database_url, &servers.database_url)
-        || others(&settings.nats_url, &servers.nats_url)
-    {
-        return Ok((settings, false));
-    }
-    let mut settings = match (&servers.url, &servers.simulator_url) {
-        (Some(url), Some(simulator)) => {
-            let listen = url.trim_start_matches("http://").parse();
-            Settings::load_development(simulator, listen.context("the record of a running `up`")?)?
-        }
-        _ => settings,
-    };
-    settings.database_url = Some(servers.database_url);
-    settings.nats_url = Some(servers.nats_url);
-    Ok((settings, true))
+    let used = running(settings.clone())?;
+    let embedded =
+        used.database_url == Some(servers.database_url) && used.nats_url == Some(servers.nats_url);
+    Ok(if embedded { (used, true) } else { (settings, false) })
 }
 
 /// Whatever would keep `serve` from starting, and the disk of embedded servers.
