@@ -50,6 +50,7 @@ async fn each_bad_field_is_named_and_nothing_is_recorded() {
         (with("body", json!("x".repeat(1_601))), "/body"),
         (with("channel", json!("pigeon")), "/channel"),
         (with("priority", json!("urgent")), "/priority"),
+        (with("priority", json!(1)), "/priority"),
         (with("topic", json!("invoice")), "/topic"),
         (with("subject", json!("Hi")), "/subject"),
         (with("html", json!("<b>Hi</b>")), "/html"),
@@ -199,6 +200,9 @@ async fn a_body_that_is_no_json_object_is_refused() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{body:?}: {}", answer.body);
         assert!(answer.body["detail"].is_string(), "{body:?}");
     }
+    let twice = format!("{{\"to\":\"{CUSTOMER}\",\"body\":\"one\",\"body\":\"two\"}}");
+    let twice = hatch.request(Method::POST, "/api/v1/messages", &[], Some(twice)).await;
+    assert_eq!(pointers(&twice), ["/body"], "{}", twice.body);
     let request = hatch.http.post(format!("{}/api/v1/messages", hatch.url));
     let request = request.header("content-type", "application/json").body(vec![b'"', 0xff, b'"']);
     let status = request.send().await.expect("an answer").status();

@@ -196,13 +196,22 @@ async fn a_message_of_later_is_scheduled_until_it_is_called_off() {
     hatch.message_with_status(id, "scheduled").await;
     assert_eq!(time(&requested(&hatch, &answer).await["send_at"]), at);
 
-    let canceled = hatch.request(Method::POST, &format!("{SEND}/{id}/cancel"), &[], None).await;
+    // What says something that nothing reads is no cancel that anybody meant.
+    let cancel = format!("{SEND}/{id}/cancel");
+    let refused = hatch.post(&cancel, &json!({"reason": "too late"})).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+    assert_eq!(refused.body["errors"][0]["pointer"], "/reason");
+    let form = hatch.http.post(format!("{}{cancel}", hatch.url)).form(&[("reason", "late")]);
+    let refused = form.send().await.expect("an answer").status();
+    assert_eq!(refused, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+
+    let canceled = hatch.post(&cancel, &json!({})).await;
     assert_eq!(canceled.status, StatusCode::OK, "{}", canceled.body);
     assert_eq!(canceled.body["id"], id);
     assert_eq!(canceled.body["status"], "canceled");
     assert_eq!(canceled.header("hatch-position"), canceled.body["position"].to_string());
     hatch.message_with_status(id, "canceled").await;
-    let again = hatch.request(Method::POST, &format!("{SEND}/{id}/cancel"), &[], None).await;
+    let again = hatch.request(Method::POST, &cancel, &[], None).await;
     assert_eq!(again.status, StatusCode::CONFLICT);
     assert!(again.text("detail").contains("canceled"), "{}", again.body);
     hatch.finish().await;

@@ -20,6 +20,10 @@ const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(2);
 /// Longest pause between two attempts to reconnect.
 const RECONNECT_MAX: Duration = Duration::from_secs(1);
 
+/// How often a silent server is asked whether it is there. The third time that it has not answered, it
+/// counts as gone, and so does one that hangs with its connections open.
+const PING: Duration = Duration::from_secs(2);
+
 /// A process' connection to NATS. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Bus {
@@ -142,6 +146,7 @@ fn options(server: &async_nats::ServerAddr, made: watch::Sender<u64>) -> Connect
     options
         .name("hatch")
         .retry_on_initial_connect()
+        .ping_interval(PING)
         .reconnect_delay_callback(|attempt| {
             let doubled = 1_u64 << attempt.min(7);
             Duration::from_millis(10 * doubled).min(RECONNECT_MAX)

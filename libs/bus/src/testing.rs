@@ -188,11 +188,20 @@ impl Server {
     /// # Panics
     /// When the system refuses.
     pub fn stop(&mut self) {
+        self.signal("TERM");
         if let Some(mut child) = self.child.take() {
-            let terminate = Command::new("kill").arg(child.id().to_string()).status();
-            assert!(terminate.is_ok_and(|status| status.success()), "is ours");
             child.wait().expect("is ours");
         }
+    }
+
+    /// Sends it a signal, such as `STOP`: it stands still, and its connections stay open.
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &child]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "is ours");
     }
 
     /// Starts it again with the data that it left, on the same port.

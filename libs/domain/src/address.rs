@@ -1,6 +1,7 @@
 //! Addresses in their one normal form, so that they can be compared as text.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use email_address::{EmailAddress, Options};
@@ -13,8 +14,12 @@ const PHONE_DIGITS_MAX: usize = 15;
 /// Characters of a chat participant's name at most.
 const NAME_CHARACTERS_MAX: usize = 255;
 
+/// Digits of a carrier's short code: from three, for a country's own services, to the eight of India and Australia.
+const SHORT_CODE_DIGITS: RangeInclusive<usize> = 3..=8;
+
 /// A normalised address: a phone number in E.164 (`+12016661234`), an email address with its domain in
-/// lower case, or the plain name of a chat participant.
+/// lower case, or a plain name: of a chat participant, or a short code, which means something only at the
+/// carriers of its country.
 ///
 /// Made by a parser such as [`Address::phone`]; one read from a recorded event is taken as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -28,7 +33,7 @@ pub enum AddressKind {
     Phone,
     /// A mailbox.
     Email,
-    /// A participant of a chat.
+    /// A participant of a chat, or a short code.
     Name,
 }
 
@@ -71,6 +76,17 @@ impl Address {
             return Err(AddressError::Impossible);
         }
         Ok(Self(format!("+{digits}")))
+    }
+
+    /// Reads what a carrier says a message came from or went to: a phone number, or a short code.
+    ///
+    /// # Errors
+    /// As [`phone`](Self::phone).
+    pub fn phone_or_short_code(text: &str) -> Result<Self, AddressError> {
+        let code = text.trim();
+        let is_code = SHORT_CODE_DIGITS.contains(&code.len())
+            && code.bytes().all(|byte| byte.is_ascii_digit());
+        if is_code { Ok(Self(code.to_owned())) } else { Self::phone(text) }
     }
 
     /// Reads an email address (RFC 5321, ASCII or internationalised) and normalises it: the domain in
@@ -181,6 +197,18 @@ mod tests {
         for written in ["+1 201 666 1234", "+1 (201) 666-1234", "+1.201.666.1234", " +12016661234 "]
         {
             assert_eq!(Address::phone(written).as_ref(), Ok(&plain), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_short_code_is_an_address_where_a_carrier_says_so() {
+        let normal = |text| Address::phone_or_short_code(text).map(|a| a.to_string());
+        for code in ["112", "73822", " 73822 ", "12345678"] {
+            assert_eq!(normal(code).as_deref(), Ok(code.trim()), "{code:?}");
+        }
+        assert_eq!(normal("+1 201 666 1234").as_deref(), Ok("+12016661234"));
+        for text in ["", "12", "123456789", "7382a", "12016661234", "７３８２２"] {
+            assert_eq!(normal(text), Err(AddressError::NotInternational), "{text:?}");
         }
     }
 

@@ -136,7 +136,7 @@ pub enum NotUnderstood {
         /// The status as the provider calls it.
         status: String,
     },
-    /// A sender or recipient is no address that this build knows, such as a short code.
+    /// A sender or recipient is no address that this build knows, such as a sender's name.
     #[error("read the field {field} as an address")]
     Address {
         /// The provider's name of the field.

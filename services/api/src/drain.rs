@@ -124,10 +124,10 @@ impl Listener for DrainListener {
                 accepted = listener.accept() => return accepted,
             }
         }
-        if let Some(StallListener { listener, stall_max }) = self.listener.take() {
+        if let Some(StallListener { listener, patience }) = self.listener.take() {
             let last = close(listener).into_iter();
             self.last =
-                last.map(|(stream, from)| (StallStream::new(stream, stall_max), from)).collect();
+                last.map(|(stream, from)| (StallStream::new(stream, patience), from)).collect();
         }
         match self.last.pop_front() {
             Some(accepted) => accepted,

@@ -1,11 +1,13 @@
 //! Reading a request: every refusal is a [`Problem`] that names the field.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use uuid::Uuid;
@@ -29,6 +31,32 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         }
         let body = read_body(request, state, BODY_BYTES_MAX).await?;
         parse_json(&body).map(Self).map_err(|error| Problem::invalid(vec![error]))
+    }
+}
+
+/// The body of an endpoint that takes none: nothing, or an object without fields, which some clients
+/// send wherever they post.
+#[derive(Debug)]
+pub(crate) struct NoBody;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoFields {}
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let json = is_json(request.headers());
+        let body = read_body(request, state, BODY_BYTES_MAX).await?;
+        if body.is_empty() {
+            return Ok(Self);
+        }
+        if !json {
+            return Err(Problem::unsupported_media_type("no body, or application/json"));
+        }
+        let parsed = parse_json::<NoFields>(&body);
+        parsed.map(|NoFields {}| Self).map_err(|error| Problem::invalid(vec![error]))
     }
 }
 
@@ -80,24 +108,29 @@ pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, FieldErr
     }
     let mut parser = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut parser)
-        .map_err(|error| FieldError::new(pointer(error.path()), error.inner().to_string()))?;
+        .map_err(|error| field_error(error.path(), error.inner().to_string()))?;
     parser.end().map_err(|error| FieldError::new("", error.to_string()))?;
     Ok(value)
 }
 
+/// The error of the parser, at its field. Of one that is missing or there twice only the sentence
+/// says the name.
+fn field_error(path: &serde_path_to_error::Path, detail: String) -> FieldError {
+    let named = ["duplicate field `", "missing field `"].iter().find_map(|begin| {
+        let (name, _) = detail.strip_prefix(begin)?.split_once('`')?;
+        Some(Cow::from(name))
+    });
+    let tokens = path.iter().filter_map(|segment| match segment {
+        Segment::Seq { index } => Some(Cow::from(index.to_string())),
+        Segment::Map { key } => Some(Cow::from(key)),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    FieldError::new(pointer(tokens.chain(named)), detail)
+}
+
 /// JSON Pointer of a path (RFC 6901, section 3).
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    let mut pointer = String::new();
-    for segment in path {
-        let token = match segment {
-            Segment::Seq { index } => index.to_string(),
-            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
-            Segment::Enum { .. } | Segment::Unknown => continue,
-        };
-        pointer.push('/');
-        pointer.push_str(&token);
-    }
-    pointer
+fn pointer<'a>(tokens: impl Iterator<Item = Cow<'a, str>>) -> String {
+    tokens.map(|token| format!("/{}", token.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
 /// An id in the path. What is no id names nothing: 404.

@@ -11,10 +11,11 @@ use uuid::Uuid;
 use crate::drain::{Drain, DrainListener};
 use crate::openapi;
 use crate::request::{self, Outermost, RequestStats};
-use crate::stall::StallListener;
+use crate::stall::{Patience, StallListener};
 
-/// How long a client may take nothing of an answer that waits for it.
-const STALL_MAX: Duration = Duration::from_secs(30);
+/// A body may take a minute, and a read waits for half of one at most.
+const PATIENCE: Patience =
+    Patience { stall_max: Duration::from_secs(30), unanswered_max: Duration::from_secs(120) };
 
 /// The given routes with what every request goes through: its id, its trace, its log line, the body
 /// limit and problems for errors, also for those that `drain` cannot wait for.
@@ -30,12 +31,12 @@ pub fn app(
 }
 
 /// Serves `app` until the end of `drain`. A client that takes nothing of its answer for thirty seconds
-/// is cut off.
+/// is cut off, and so is one whose request has not become an answer two minutes after its first byte.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, app: Router, drain: Drain) -> std::io::Result<()> {
-    let listener = DrainListener::new(StallListener { listener, stall_max: STALL_MAX }, &drain)?;
+    let listener = DrainListener::new(StallListener { listener, patience: PATIENCE }, &drain)?;
     let serving = axum::serve(listener, app).with_graceful_shutdown(drain.settled());
     tokio::select! {
         result = serving => result,

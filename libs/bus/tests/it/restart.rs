@@ -35,6 +35,18 @@ async fn connecting_does_not_wait_for_a_server_and_succeeds_when_it_comes() {
 }
 
 #[tokio::test]
+async fn a_server_that_stands_still_with_its_connections_open_counts_as_gone() {
+    let server = Server::start().await;
+    let bus = TestBus::create_at(&server.url()).await;
+    connected(&bus).await;
+    server.signal("STOP");
+    eventually("disconnected", async || (bus.state() == State::Disconnected).then_some(())).await;
+    server.signal("CONT");
+    connected(&bus).await;
+    bus.stream_state().await.expect("answers");
+}
+
+#[tokio::test]
 async fn followers_and_queues_go_on_after_the_server_was_killed() {
     let mut server = Server::start().await;
     let bus = TestBus::create_at(&server.url()).await;

@@ -100,7 +100,7 @@ impl Form<'_> {
     }
 
     fn address(&self, field: &'static str) -> Result<Address, NotUnderstood> {
-        Address::phone(self.required(field)?)
+        Address::phone_or_short_code(self.required(field)?)
             .map_err(|source| NotUnderstood::Address { field, source })
     }
 

@@ -13,7 +13,7 @@ use super::Commands;
 use super::change::{Change, Changed, change};
 use super::idempotency::IdempotencyKey;
 use crate::Problem;
-use crate::extract::PathId;
+use crate::extract::{NoBody, PathId};
 use crate::problem::Body as ProblemBody;
 
 /// Calls a message off
@@ -34,6 +34,7 @@ pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
     PathId(id): PathId,
     headers: HeaderMap,
+    NoBody: NoBody,
 ) -> Result<Response, Problem> {
     let at = commands.store.environment().now();
     let canceled = Change {

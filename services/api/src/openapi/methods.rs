@@ -88,6 +88,8 @@ mod tests {
         for (method, path, allow) in [
             ("TRACE", "/api/v1/messages", "GET,HEAD,POST"),
             ("GET", "/api/v1/messages/batch", "POST"),
+            ("GET", "/api/v1/messages/send", "POST"),
+            ("POST", "/api/events", "GET,HEAD"),
             ("POST", "/api/v1/messages/018f", "GET,HEAD"),
             ("GET", "/api/send_email", "POST"),
             ("GET", "/api/v1/webhooks/twilio", "POST"),

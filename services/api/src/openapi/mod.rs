@@ -11,7 +11,7 @@ mod page;
 
 use hatch_readmodel::WebhookOutcome;
 use serde_json::json;
-use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
+use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterIn};
 use utoipa::openapi::response::Response;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
@@ -34,6 +34,14 @@ const TAGS: [(&str, &str); 7] = [
     ("operations", "How hatch itself is doing."),
     ("compatibility", "The paths of the systems that hatch replaces."),
     ("documentation", "This document."),
+];
+
+/// Other names of paths: the name, the path, and whether it is its `POST` or its `GET`.
+const ALIASES: [(&str, &str, HttpMethod); 4] = [
+    ("/api/v1/messages/send", "/api/v1/messages", HttpMethod::Post),
+    ("/api/events", "/api/v1/events", HttpMethod::Get),
+    ("/api/webhooks/email", "/api/webhooks/sms", HttpMethod::Post),
+    ("/api/conversation/{id}/messages", "/api/conversations/{id}/messages", HttpMethod::Get),
 ];
 
 /// Problems by status: which, and when, for every operation that can have them.
@@ -81,9 +89,13 @@ pub fn document() -> OpenApi {
         named::<StatusName>(),
         named::<WebhookOutcome>(),
     ]);
+    for (name, path, method) in ALIASES {
+        let item = alias(&document.paths.paths[path], path, method);
+        document.paths.paths.insert(name.to_owned(), item);
+    }
     for item in document.paths.paths.values_mut() {
-        for operation in operations(item) {
-            complete(operation);
+        for (method, operation) in operations(item) {
+            complete(&method, operation);
         }
     }
     document
@@ -137,14 +149,33 @@ fn tags() -> Vec<utoipa::openapi::Tag> {
     TAGS.into_iter().map(tag).collect()
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete]
-        .into_iter()
-        .flatten()
+/// The path item of another name of `path`, with the operation of `method`.
+fn alias(item: &PathItem, path: &str, method: HttpMethod) -> PathItem {
+    let operation = match method {
+        HttpMethod::Post => item.post.clone(),
+        _ => item.get.clone(),
+    };
+    let mut operation = operation.expect("what has another name is in the document");
+    operation.operation_id = operation.operation_id.map(|id| format!("{id}_alias"));
+    operation.description = Some(format!("Another name of `{path}`."));
+    operation.tags = Some(vec!["compatibility".to_owned()]);
+    PathItem::new(method, operation)
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Operation)> {
+    let PathItem { get, post, put, patch, delete, .. } = item;
+    let operations = [
+        (HttpMethod::Get, get),
+        (HttpMethod::Post, post),
+        (HttpMethod::Put, put),
+        (HttpMethod::Patch, patch),
+        (HttpMethod::Delete, delete),
+    ];
+    operations.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// Adds what operations of its kind have in common: the problems, and the header of every answer.
-fn complete(operation: &mut Operation) {
+fn complete(method: &HttpMethod, operation: &mut Operation) {
     let parameters: Vec<&Parameter> =
         operation.parameters.iter().flatten().filter_map(written_here).collect();
     let has = |place: ParameterIn| parameters.iter().any(|p| p.parameter_in == place);
@@ -158,12 +189,14 @@ fn complete(operation: &mut Operation) {
         .and_then(written_here)
         .is_some_and(|body| body.content.contains_key("application/json"));
     let is_plain = operation.tags.as_ref().is_some_and(|tags| tags[0] == "documentation");
+    // Where nothing is taken, a body is refused that says something.
+    let posted = matches!(method, HttpMethod::Post);
     for (status, kind, about) in PROBLEMS {
         let can_be = match status {
-            "400" => in_query || in_header || has_body,
+            "400" => in_query || in_header || posted,
             "404" => in_path,
-            "413" => has_body,
-            "415" => takes_json,
+            "413" => posted,
+            "415" => takes_json || (posted && !has_body),
             "422" => keyed,
             "429" => keyed && has_body,
             _ => !is_plain,

@@ -18,7 +18,7 @@ use super::receive::chain;
 use super::{Account, Webhooks};
 use crate::Problem;
 use crate::commands::TENANT;
-use crate::extract::PathId;
+use crate::extract::{NoBody, PathId};
 use crate::problem::POSITION;
 
 /// Where webhooks of accounts are posted, before the account's path.
@@ -50,6 +50,7 @@ struct Replayed {
 pub(super) async fn handler(
     State(webhooks): State<Arc<Webhooks>>,
     PathId(id): PathId,
+    NoBody: NoBody,
 ) -> Result<Response, Problem> {
     let kept = webhooks.read_model.webhook(TENANT, id).await?;
     let replayed = webhooks.replay(kept.ok_or_else(|| Problem::not_found("webhook"))?).await?;

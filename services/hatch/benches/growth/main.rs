@@ -11,9 +11,11 @@ mod work;
 
 use std::time::{Duration, Instant};
 
+use deadpool_postgres::Pool;
 use hatch::output;
 use hatch_eventstore::testing::TestDatabase;
 use hatch_readmodel::{Projection, rebuild};
+use tokio::runtime::Builder;
 
 /// Events in the log.
 const SIZES: [i64; 3] = [100_000, 1_000_000, 10_000_000];
@@ -27,8 +29,11 @@ const POOL_WAIT_MAX: Duration = Duration::from_secs(10);
 /// What was done, and how often a second.
 type Rates = Vec<(&'static str, f64)>;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+/// As in hatch.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     // Cargo's test runner lists and runs benchmarks too, and has no servers for them.
     if arguments.iter().any(|argument| argument == "--list" || argument == "--test") {
@@ -40,26 +45,41 @@ async fn main() -> anyhow::Result<()> {
         sizes = SIZES.to_vec();
     }
     let disk = hatch::disk::fdatasync(&std::env::temp_dir())?;
-    let database = TestDatabase::create_from(&shared::TEMPLATE).await;
-    let pool = hatch_eventstore::pool(&database.config(), CONNECTIONS, POOL_WAIT_MAX);
+    // A round trip to a thread beside this one would be measured with each look-up. A rebuild is a
+    // program of its own, with a thread for each processor.
+    let alone = Builder::new_current_thread().enable_all().build()?;
+    let rebuilding = Builder::new_multi_thread().enable_all().build()?;
+    let database = alone.block_on(TestDatabase::create_from(&shared::TEMPLATE));
+    let new_pool = || hatch_eventstore::pool(&database.config(), CONNECTIONS, POOL_WAIT_MAX);
+    let pool = new_pool();
     let mut columns: Vec<(i64, Rates)> = Vec::new();
     for size in sizes {
         output::note(format_args!("filling the log up to {size} events"));
-        let filled = fill::fill(&database, size).await?;
+        let filled = alone.block_on(async {
+            let filled = fill::fill(&database, size).await?;
+            work::project_to_head(&pool).await?;
+            anyhow::Ok(filled)
+        })?;
         output::note("building the read models");
-        work::project_to_head(&pool).await?;
-        let begun = Instant::now();
-        let position = rebuild(&pool, Projection::Messages, |_| {}).await?;
-        let rate = position.0 as f64 / begun.elapsed().as_secs_f64();
-        fill::settle(&database).await?;
+        let rebuilt = rebuilding.block_on(rebuild_rate(new_pool()))?;
         output::note("measuring");
-        let mut rates = work::measure(&database, &pool, filled).await?;
-        rates.push(("rebuild, events", rate));
+        let mut rates = alone.block_on(async {
+            fill::settle(&database).await?;
+            work::measure(&database, &pool, filled).await
+        })?;
+        rates.push(("rebuild, events", rebuilt));
         columns.push((size, rates));
     }
     print(&columns)?;
     output::line(format_args!("\nfdatasync {:.1} µs", disk.as_secs_f64() * 1e6))?;
     Ok(())
+}
+
+/// Events a second.
+async fn rebuild_rate(pool: Pool) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let position = rebuild(&pool, Projection::Messages, |_| {}).await?;
+    Ok(position.0 as f64 / begun.elapsed().as_secs_f64())
 }
 
 /// A row for each kind of work: its rate at each size, and which share of the first one that is.

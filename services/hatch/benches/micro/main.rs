@@ -21,6 +21,10 @@ use tokio::runtime::Runtime;
 /// Where criterion keeps its figures.
 const FIGURES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/micro");
 
+/// As in hatch.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     // Cargo's test runner lists and runs benchmarks too, and has no servers for them.
     if std::env::args().any(|argument| argument == "--list" || argument == "--test") {

@@ -54,7 +54,7 @@ pub(crate) struct SendRequest {
     pub(crate) send_at: Option<String>,
     /// `normal` when it is left out.
     #[schema(value_type = Option<PriorityName>)]
-    pub(crate) priority: Option<Priority>,
+    pub(crate) priority: Option<String>,
     /// A conversation of its own between the same participants; `email` and `chat` only.
     #[schema(max_length = 255)]
     pub(crate) topic: Option<String>,
@@ -156,13 +156,14 @@ impl SendRequest {
         let metadata = self.metadata.unwrap_or_default();
         text::check_metadata(&metadata, errors);
         let send_at = schedule::read(self.send_at.as_deref(), channel, errors);
+        let priority = priority(self.priority.as_deref(), errors);
         match addressed.from {
             Some(from) if errors.0.is_empty() => Ok(Send {
                 channel,
                 from,
                 to: addressed.to,
                 body,
-                priority: self.priority.unwrap_or_default(),
+                priority,
                 metadata,
                 attachments,
                 email: addressed.email,
@@ -191,4 +192,14 @@ impl SendRequest {
             errors.add(pointer, format!("only an email has one; this is {}", channel.as_str()));
         }
     }
+}
+
+fn priority(name: Option<&str>, errors: &mut Errors) -> Priority {
+    let Some(name) = name else { return Priority::default() };
+    let found = Priority::ALL.into_iter().find(|priority| priority.as_str() == name);
+    found.unwrap_or_else(|| {
+        let known = Priority::ALL.map(Priority::as_str).join(", ");
+        errors.add("/priority", format!("expected one of {known}, got {name:?}"));
+        Priority::default()
+    })
 }
