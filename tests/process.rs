@@ -268,6 +268,11 @@ async fn what_cannot_start_says_why_in_one_line() {
     assert!(error.contains("loopback"), "{error}");
     let error = run(&["up"], "HATCH_LISTEN", "0.0.0.0:0").await;
     assert!(error.contains("loopback"), "{error}");
+    // Not by each process of a role, again and again.
+    for arguments in [&["up"][..], &["up", "--split"]] {
+        let error = run(arguments, "HATCH_BUS__PREFIX", "A.B").await;
+        assert!(error.contains("bus.prefix: expected"), "{error}");
+    }
     let error = run(&["doctor"], "HATCH_DISPATCHER__LEASE_MS", "soon").await;
     assert!(error.contains("dispatcher.lease_ms") && error.contains("soon"), "{error}");
 }

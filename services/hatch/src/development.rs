@@ -77,6 +77,10 @@ struct Development {
 }
 
 impl Application for Development {
+    fn check(&self, place: &Place) -> anyhow::Result<()> {
+        roles::check(&settings(place)?)
+    }
+
     async fn migrate(&self, place: &Place) -> anyhow::Result<()> {
         migrate::migrate(&settings(place)?).await
     }

@@ -31,7 +31,7 @@ use crate::{admission, bus_end, feed, readiness};
 mod configured;
 
 pub use self::configured::postgres;
-pub(crate) use self::configured::{check_accounts, place, refusals};
+pub(crate) use self::configured::{check, check_accounts, place, refusals};
 
 /// Connections to PostgreSQL for reads, in one process.
 const POOL_CONNECTIONS_MAX: usize = 16;

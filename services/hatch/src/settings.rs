@@ -296,7 +296,17 @@ impl Settings {
             .clone()
             .context("no NATS is known: set HATCH_NATS_URL, or start `./dev up` in this folder")?;
         let BusSettings { prefix, replicas, stream_bytes_max } = self.bus.clone();
-        Ok(hatch_bus::Settings { url, prefix, replicas, stream_bytes_max })
+        let bus = hatch_bus::Settings { url, prefix, replicas, stream_bytes_max };
+        match bus.check() {
+            Ok(()) => Ok(bus),
+            Err(hatch_bus::Error::Setting { name: "url", reason }) => {
+                anyhow::bail!("configuration: nats_url: {reason}")
+            }
+            Err(hatch_bus::Error::Setting { name, reason }) => {
+                anyhow::bail!("configuration: bus.{name}: {reason}")
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -56,6 +56,12 @@ pub struct Place {
 
 /// The parts that are started between the servers' start and their stop.
 pub trait Application: Send + Sync + 'static {
+    /// Refuses settings that no part starts with: each would be started again and again.
+    ///
+    /// # Errors
+    /// The setting and what was expected.
+    fn check(&self, place: &Place) -> anyhow::Result<()>;
+
     /// Applies the schema.
     fn migrate(&self, place: &Place) -> impl Future<Output = anyhow::Result<()>> + Send;
 
@@ -119,6 +125,7 @@ async fn run_parts(
     folder: &Arc<Folder>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
+    application.check(place)?;
     tokio::select! {
         migrated = application.migrate(place) => migrated.context("failed to apply the schema")?,
         () = stop.cancelled() => return Ok(()),

@@ -102,10 +102,9 @@ pub(crate) fn place(settings: &Settings, postgres: &tokio_postgres::Config) -> P
 
 /// Everything but its accounts that keeps a process of all roles from starting, each with its key.
 pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
-    let bus = settings.bus().and_then(|bus| Ok(bus.check()?));
     let checks = [
         postgres(settings).map(drop),
-        bus,
+        settings.bus().map(drop),
         default_sender(settings).map(drop),
         default_email_sender(settings).map(drop),
         dispatcher_config(settings).map(drop),
@@ -114,6 +113,12 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         admission::of(&settings.admission).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
+}
+
+/// Refuses settings that keep a process from starting, whatever roles it has.
+pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
+    let first = refusals(settings).into_iter().next();
+    first.map_or_else(|| check_accounts(settings), Err)
 }
 
 /// Refuses accounts that keep a process from starting.

@@ -53,6 +53,10 @@ http.server.ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
 struct StandIn;
 
 impl Application for StandIn {
+    fn check(&self, _: &Place) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     async fn migrate(&self, _: &Place) -> anyhow::Result<()> {
         Ok(())
     }
