@@ -57,9 +57,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         _ => logging::QUIET,
     };
     let telemetry = telemetry::start(&settings, filter)?;
-    let outcome = Box::pin(execute(cli.command, settings)).await;
+    let outcome = Box::pin(execute(cli.command, settings.clone())).await;
     telemetry.finish().await;
-    outcome
+    outcome.map_err(|error| commands::named_server(error, settings))
 }
 
 async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCode> {

@@ -15,6 +15,7 @@ pub(crate) mod verify_log;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use tokio_postgres::config::Host;
 
 use crate::embedded::Servers;
 use crate::roles::postgres;
@@ -28,6 +29,40 @@ pub(crate) fn running(mut settings: Settings) -> anyhow::Result<Settings> {
         settings.archive.directory.get_or_insert_with(|| settings.data_dir.join("archive"));
     }
     Ok(settings)
+}
+
+/// `error`, with PostgreSQL's address if it is that there is no connection to it: the error itself does
+/// not say which server was looked for.
+pub(crate) fn named_server(error: anyhow::Error, settings: Settings) -> anyhow::Error {
+    let is_refused = |cause: &(dyn std::error::Error + 'static)| {
+        let postgres = cause.downcast_ref::<tokio_postgres::Error>();
+        let source = postgres.and_then(std::error::Error::source);
+        source.is_some_and(|source| source.is::<std::io::Error>())
+    };
+    if !error.chain().any(is_refused) {
+        return error;
+    }
+    match running(settings).and_then(|settings| postgres(&settings)) {
+        Ok(postgres) => error.context(format!(
+            "PostgreSQL at {} cannot be reached: start it, or set HATCH_DATABASE_URL",
+            address(&postgres)
+        )),
+        Err(_) => error,
+    }
+}
+
+/// Hosts and ports, as they would be written in a URL.
+pub(crate) fn address(postgres: &tokio_postgres::Config) -> String {
+    let ports = postgres.get_ports();
+    let server = |(n, host): (usize, &Host)| {
+        let port = ports.get(n).or(ports.first()).copied().unwrap_or(5432);
+        match host {
+            Host::Tcp(host) => format!("{host}:{port}"),
+            Host::Unix(folder) => format!("{}:{port}", folder.display()),
+        }
+    };
+    let servers: Vec<String> = postgres.get_hosts().iter().enumerate().map(server).collect();
+    servers.join(",")
 }
 
 /// A few connections for a command.

@@ -12,7 +12,8 @@ use tokio_postgres::Client;
 
 use super::finding::Finding;
 use super::{bounded, made};
-use crate::commands::pool;
+use crate::commands::{address, pool};
+use crate::output::chain;
 use crate::roles::{place, postgres};
 use crate::settings::Settings;
 
@@ -79,7 +80,8 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Vec<Finding>,
                 "start the server, or set HATCH_DATABASE_URL to one that answers; its own log says \
                  why it does not"
             };
-            let what = format!("does not answer: {error:#}");
+            let at = postgres(settings).map(|postgres| format!(" at {}", address(&postgres)));
+            let what = format!("does not answer{}: {}", at.unwrap_or_default(), chain(&error));
             let mut findings = vec![Finding::failure("postgresql", what, remedy)];
             let unknown = ["durability", "clock", "schema"];
             findings.extend(unknown.map(|check| Finding::not_checked(check, NO_ANSWER)));
