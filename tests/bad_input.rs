@@ -218,6 +218,11 @@ async fn another_content_type_is_415_and_a_large_body_413() {
     let form = hatch.http.post(&url).form(&[("to", CUSTOMER)]).send().await.expect("an answer");
     assert_eq!(form.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
 
+    let packed = hatch.http.post(&url).header("content-encoding", "gzip");
+    let packed = packed.header("content-type", "application/json").body(vec![0x1f, 0x8b, 8, 0]);
+    let packed = packed.send().await.expect("an answer").status();
+    assert_eq!(packed, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+
     let large = with("body", json!("x".repeat(1024 * 1024)));
     let answer = hatch.post("/api/v1/messages", &large).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", answer.body);

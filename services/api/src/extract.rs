@@ -29,6 +29,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         if !is_json(request.headers()) {
             return Err(Problem::unsupported_media_type("application/json"));
         }
+        if is_compressed(request.headers()) {
+            return Err(Problem::unsupported_encoding());
+        }
         let body = read_body(request, state, BODY_BYTES_MAX).await?;
         parse_json(&body).map(Self).map_err(|error| Problem::invalid(vec![error]))
     }
@@ -83,6 +86,10 @@ pub(crate) async fn read_body<S: Send + Sync>(
             Problem::invalid(vec![FieldError::new("", "the body ended before it was whole")])
         }
     })
+}
+
+fn is_compressed(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity")
 }
 
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {

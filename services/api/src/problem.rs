@@ -186,6 +186,13 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", title, detail)
     }
 
+    /// The body is compressed (RFC 9110, section 15.5.16).
+    pub(crate) fn unsupported_encoding() -> Self {
+        let title = "Unsupported content type";
+        let detail = "Content-Encoding: expected none, the body as it is";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", title, detail)
+    }
+
     /// Whether the log is away: nothing else can be recorded either.
     pub(crate) fn is_unavailable(&self) -> bool {
         self.status == StatusCode::SERVICE_UNAVAILABLE

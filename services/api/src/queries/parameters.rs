@@ -94,10 +94,14 @@ pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<Page, P
 
 /// A filter's address, normalised as stored addresses are.
 pub(super) fn participant(text: Option<&str>) -> Result<Option<Address>, Problem> {
-    let parse = |text: &str| match Address::kind_of(text) {
-        AddressKind::Phone => Address::phone(text),
-        AddressKind::Email => Address::email(text),
-        AddressKind::Name => Address::name(text),
+    let parse = |text: &str| match (Address::kind_of(text), text.strip_prefix(' ')) {
+        // A plus that was not escaped is a space by now (WHATWG URL, section 5.1).
+        (AddressKind::Name, Some(rest)) if rest.starts_with(|c: char| c.is_ascii_digit()) => {
+            Address::phone(&format!("+{rest}"))
+        }
+        (AddressKind::Phone, _) => Address::phone(text),
+        (AddressKind::Email, _) => Address::email(text),
+        (AddressKind::Name, _) => Address::name(text),
     };
     text.map(parse)
         .transpose()
@@ -134,5 +138,21 @@ pub(super) fn one_of<T: Copy>(
             let detail = format!("expected one of {}, got {text:?}", names.join(", "));
             Err(Problem::invalid(vec![FieldError::new(parameter, detail)]))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plus_that_nobody_escaped_is_one() {
+        let found = |text| participant(Some(text)).ok().flatten().map(|a| a.to_string());
+        for text in ["+12016661234", " 12016661234", " 1 201 666 1234"] {
+            assert_eq!(found(text).as_deref(), Some("+12016661234"), "{text:?}");
+        }
+        assert_eq!(found("73822").as_deref(), Some("73822"));
+        assert_eq!(found(" ann ").as_deref(), Some("ann"));
+        assert_eq!(found(" 1201"), None);
     }
 }

@@ -24,7 +24,7 @@ pub use signals::{StopSignals, stop_on_signal};
 /// First pause before a process that died is started again; it doubles up to [`RESTART_MAX`].
 const RESTART_MIN: Duration = Duration::from_millis(100);
 const RESTART_MAX: Duration = Duration::from_secs(5);
-/// A process that lived this long starts over with the shortest pause.
+/// A process that lived this long runs well again, and starts over with the shortest pause.
 const CALM_AFTER: Duration = Duration::from_secs(10);
 
 /// A program that can be started any number of times.
@@ -145,12 +145,18 @@ async fn keep_running<P: Program>(
     pid: watch::Sender<Option<u32>>,
     stop: CancellationToken,
 ) {
-    let mut pause = RESTART_MIN;
+    let (mut pause, mut died) = (RESTART_MIN, false);
     loop {
         let status = tokio::select! {
             () = stop.cancelled() => return running.end(&program).await,
             status = running.child.wait() => status,
+            () = tokio::time::sleep(CALM_AFTER), if died => {
+                tracing::warn!(program = program.name(), "runs again");
+                died = false;
+                continue;
+            }
         };
+        died = true;
         pid.send_replace(None);
         if running.since.elapsed() >= CALM_AFTER {
             pause = RESTART_MIN;
