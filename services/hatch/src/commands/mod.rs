@@ -55,7 +55,7 @@ pub(crate) fn named_server(error: anyhow::Error, settings: Settings) -> anyhow::
 pub(crate) fn address(postgres: &tokio_postgres::Config) -> String {
     let ports = postgres.get_ports();
     let server = |(n, host): (usize, &Host)| {
-        let port = ports.get(n).or(ports.first()).copied().unwrap_or(5432);
+        let port = ports.get(n).or_else(|| ports.first()).copied().unwrap_or(5432);
         match host {
             Host::Tcp(host) => format!("{host}:{port}"),
             Host::Unix(folder) => format!("{}:{port}", folder.display()),
