@@ -84,19 +84,23 @@ fn median(mut numbers: Vec<u64>) -> u64 {
 pub(crate) struct Search {
     held: Option<u32>,
     not_held: Option<u32>,
+    /// Was not held, once: a machine that stood still for a moment looks like its limit.
+    doubted: Option<u32>,
     rate_max: u32,
 }
 
 impl Search {
     /// Looks no higher than `rate_max`.
     pub(crate) fn new(rate_max: u32) -> Self {
-        Self { held: None, not_held: None, rate_max }
+        Self { held: None, not_held: None, doubted: None, rate_max }
     }
 
-    /// Notes whether `rate` was held; says which to try next, if any.
+    /// Notes whether `rate` was held; says which to try next, if any: one that was not held once more.
     pub(crate) fn next(&mut self, rate: u32, held: bool) -> Option<u32> {
         if held {
             self.held = Some(rate);
+        } else if self.doubted.replace(rate) != Some(rate) {
+            return Some(rate);
         } else {
             self.not_held = Some(rate);
         }
@@ -186,7 +190,7 @@ mod tests {
             while let Some(next) = search.next(rate, rate <= capacity) {
                 rate = next;
                 tried += 1;
-                assert!(tried < 30, "it ends");
+                assert!(tried < 60, "it ends");
             }
             let found = search.held.expect("some rate is held");
             assert!(found <= capacity, "{found} of {capacity}");
@@ -199,6 +203,17 @@ mod tests {
         let mut search = Search::new(4_000);
         assert_eq!(search.next(3_000, true), Some(4_000));
         assert_eq!(search.next(4_000, true), None);
-        assert_eq!(Search::new(4_000).next(1, false), None);
+        let mut search = Search::new(4_000);
+        assert_eq!(search.next(1, false), Some(1));
+        assert_eq!(search.next(1, false), None);
+    }
+
+    #[test]
+    fn a_rate_that_is_held_at_the_second_try_is_held() {
+        let mut search = Search::new(4_000);
+        assert_eq!(search.next(1_000, false), Some(1_000));
+        assert_eq!(search.next(1_000, true), Some(2_000));
+        assert_eq!(search.next(2_000, false), Some(2_000));
+        assert_eq!(search.next(2_000, false), Some(1_500));
     }
 }
