@@ -205,13 +205,13 @@ async fn a_message_of_later_is_scheduled_until_it_is_called_off() {
     let refused = form.send().await.expect("an answer").status();
     assert_eq!(refused, StatusCode::UNSUPPORTED_MEDIA_TYPE);
 
-    let canceled = hatch.post(&cancel, &json!({})).await;
+    let canceled = hatch.post(&cancel, &json!(null)).await;
     assert_eq!(canceled.status, StatusCode::OK, "{}", canceled.body);
     assert_eq!(canceled.body["id"], id);
     assert_eq!(canceled.body["status"], "canceled");
     assert_eq!(canceled.header("hatch-position"), canceled.body["position"].to_string());
     hatch.message_with_status(id, "canceled").await;
-    let again = hatch.request(Method::POST, &cancel, &[], None).await;
+    let again = hatch.post(&cancel, &json!({})).await;
     assert_eq!(again.status, StatusCode::CONFLICT);
     assert!(again.text("detail").contains("canceled"), "{}", again.body);
     hatch.finish().await;

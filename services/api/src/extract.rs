@@ -37,8 +37,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// The body of an endpoint that takes none: nothing, or an object without fields, which some clients
-/// send wherever they post.
+/// The body of an endpoint that takes none: nothing, or what some clients send wherever they post, which is
+/// `null` or an object without fields.
 #[derive(Debug)]
 pub(crate) struct NoBody;
 
@@ -57,6 +57,9 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
         }
         if !json {
             return Err(Problem::unsupported_media_type("no body, or application/json"));
+        }
+        if body.trim_ascii() == b"null" {
+            return Ok(Self);
         }
         let parsed = parse_json::<NoFields>(&body);
         parsed.map(|NoFields {}| Self).map_err(|error| Problem::invalid(vec![error]))
