@@ -189,9 +189,7 @@ impl Server {
     /// When the system refuses.
     pub fn stop(&mut self) {
         self.signal("TERM");
-        if let Some(mut child) = self.child.take() {
-            child.wait().expect("is ours");
-        }
+        self.child.take().expect("it runs").wait().expect("is ours");
     }
 
     /// Sends it a signal, such as `STOP`: it stands still, and its connections stay open.

@@ -14,7 +14,8 @@ const PHONE_DIGITS_MAX: usize = 15;
 /// Characters of a chat participant's name at most.
 const NAME_CHARACTERS_MAX: usize = 255;
 
-/// Digits of a carrier's short code: from three, for a country's own services, to the eight of India and Australia.
+/// Digits of a carrier's short code. Countries differ, so this is wide: what has no plus is no number in
+/// international form anyway.
 const SHORT_CODE_DIGITS: RangeInclusive<usize> = 3..=8;
 
 /// A normalised address: a phone number in E.164 (`+12016661234`), an email address with its domain in

@@ -176,36 +176,26 @@ pub(super) fn sending_accounts(
 pub(super) fn webhook_accounts(
     settings: &Settings,
 ) -> anyhow::Result<Vec<hatch_api::webhooks::Account>> {
+    let account = |provider, path, webhook: Arc<dyn Webhook>| hatch_api::webhooks::Account {
+        tenant_id: TenantId::DEFAULT,
+        provider,
+        path,
+        webhook,
+    };
     let mut accounts = Vec::new();
     if let Some(twilio) = &settings.twilio {
         let webhook = TwilioWebhook::new(twilio.clone()).context("configuration: twilio")?;
-        accounts.push(hatch_api::webhooks::Account {
-            tenant_id: TenantId::DEFAULT,
-            provider: twilio::PROVIDER,
-            path: twilio::PROVIDER,
-            webhook: Arc::new(webhook),
-        });
+        accounts.push(account(twilio::PROVIDER, twilio::PROVIDER, Arc::new(webhook)));
     }
     if let Some(sendgrid) = &settings.sendgrid {
-        let webhooks: [(_, Arc<dyn Webhook>); 2] = [
-            (sendgrid::PROVIDER, Arc::new(SendGridEvents::new(sendgrid).context(SENDGRID)?)),
-            ("sendgrid/inbound", Arc::new(SendGridInbound::new(sendgrid).context(SENDGRID)?)),
-        ];
-        accounts.extend(webhooks.map(|(path, webhook)| hatch_api::webhooks::Account {
-            tenant_id: TenantId::DEFAULT,
-            provider: sendgrid::PROVIDER,
-            path,
-            webhook,
-        }));
+        let events = SendGridEvents::new(sendgrid).context(SENDGRID)?;
+        let inbound = SendGridInbound::new(sendgrid).context(SENDGRID)?;
+        accounts.push(account(sendgrid::PROVIDER, sendgrid::PROVIDER, Arc::new(events)));
+        accounts.push(account(sendgrid::PROVIDER, "sendgrid/inbound", Arc::new(inbound)));
     }
     if let Some(generic) = &settings.generic {
         let webhook = GenericWebhook::new(generic.clone()).context("configuration: generic")?;
-        accounts.push(hatch_api::webhooks::Account {
-            tenant_id: TenantId::DEFAULT,
-            provider: generic::PROVIDER,
-            path: generic::PROVIDER,
-            webhook: Arc::new(webhook),
-        });
+        accounts.push(account(generic::PROVIDER, generic::PROVIDER, Arc::new(webhook)));
     }
     Ok(accounts)
 }
