@@ -58,7 +58,7 @@ const TABLES: [&str; 14] = [
 ];
 
 /// A part of each statement that must have been seen: without it the test would prove nothing of it.
-const STATEMENTS: [&str; 34] = [
+const STATEMENTS: [&str; 36] = [
     // The log.
     "FROM es.streams WHERE stream_id = ANY($1)",
     "FROM es.commands WHERE command_key = ANY($1)",
@@ -77,7 +77,9 @@ const STATEMENTS: [&str; 34] = [
     "FROM rm_messages_v1.messages m",
     "INSERT INTO rm_messages_v1.messages",
     "INSERT INTO rm_messages_v1.message_states",
+    "UPDATE rm_messages_v1.message_states",
     "INSERT INTO rm_messages_v1.conversations",
+    "UPDATE rm_messages_v1.conversations",
     "INSERT INTO rm_messages_v1.message_participants",
     "INSERT INTO rm_messages_v1.provider_messages",
     // The queries.

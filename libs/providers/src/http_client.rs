@@ -146,6 +146,13 @@ impl Answer {
     }
 }
 
+/// `path`, which begins with a slash, below `base`.
+pub(crate) fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    url
+}
+
 /// Refuses a URL that is more than a place below which paths can be put.
 pub(crate) fn check_url(setting: &'static str, url: &Url) -> Result<(), Error> {
     let plain = url.query().is_none()

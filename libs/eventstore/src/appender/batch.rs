@@ -21,9 +21,11 @@ pub(crate) const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// depends on how another one of it ends. The rest keeps its order: a command also waits for those
 /// before it that wait, or a busy stream could keep a command over several streams waiting for ever.
 pub(crate) fn take<T: AsRef<Append>>(waiting: &mut VecDeque<T>) -> Vec<T> {
-    let mut batch = Vec::new();
+    let expected = waiting.len().min(BATCH_COMMANDS_MAX);
+    let mut batch = Vec::with_capacity(expected);
     let mut later = VecDeque::new();
-    let mut taken = HashSet::new();
+    // A stream and a key each, as a rule.
+    let mut taken = HashSet::with_capacity(2 * expected);
     let (mut events, mut bytes) = (0, 0);
     while let Some(item) = waiting.pop_front() {
         let append = item.as_ref();

@@ -5,6 +5,7 @@
 //! queue between callers and the one connection, and what is done when a batch fails.
 
 mod batch;
+mod columns;
 mod plan;
 mod session;
 mod stats;
@@ -254,7 +255,7 @@ impl Worker {
             session.prepare_side_rows(side.table).await?;
         }
         let mut begun = session.begin(&appends).await?;
-        let plan = plan::plan(appends, std::mem::take(&mut begun.state));
+        let plan = plan::plan(appends.into_iter(), std::mem::take(&mut begun.state));
         if plan.is_empty() {
             session.rollback().await?;
             return Ok(plan.outcomes);

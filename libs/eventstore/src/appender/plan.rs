@@ -67,12 +67,15 @@ impl Plan<'_> {
 /// Decides on `batch`, in order: each command sees what those before it changed. No two of them
 /// write the same stream or carry the same key.
 pub(crate) fn plan<'a>(
-    batch: impl IntoIterator<Item = &'a Append>,
+    batch: impl ExactSizeIterator<Item = &'a Append>,
     mut state: LogState,
 ) -> Plan<'a> {
+    // A stream and an event each, at least.
+    let commands = batch.len();
+    state.streams.reserve(commands);
     let mut plan = Plan {
-        outcomes: Vec::new(),
-        events: Vec::new(),
+        outcomes: Vec::with_capacity(commands),
+        events: Vec::with_capacity(commands),
         new_streams: Vec::new(),
         streams: Vec::new(),
         commands: Vec::new(),

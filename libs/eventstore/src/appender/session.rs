@@ -13,13 +13,14 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use futures::future::{join_all, try_join_all};
+use futures::future::{FutureExt, join_all, try_join_all};
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, Error, Statement};
 use uuid::Uuid;
 
-use super::plan::{LogState, Plan, PlannedEvent, StreamState};
+use super::columns::{Columns, columns};
+use super::plan::{LogState, Plan, StreamState};
 use crate::epoch::{self, Identity, Place, epoch_columns, epoch_tables};
 use crate::log::RecordedCommand;
 use crate::postgres::{self, Connected};
@@ -56,27 +57,26 @@ const STREAMS: &str =
     "SELECT stream_id, tenant_id, version FROM es.streams WHERE stream_id = ANY($1)";
 const COMMANDS: &str = "SELECT command_key, request_hash, first_position, last_position \
      FROM es.commands WHERE command_key = ANY($1)";
+/// The arrays are unnested one beside the other in the select list: in FROM, PostgreSQL would copy each
+/// column of each row into a store of its own first, a seventh of the statement's time.
 const INSERT_EVENTS: &str = "INSERT INTO es.events (position, stream_id, version, tenant_id, \
      event_id, type, schema_version, epoch, recorded_at, aggregate, conversation_id, channel, \
      priority, metadata, payload) \
-     SELECT position, stream_id, version, tenant_id, event_id, type, schema_version, $14::int, \
-     $15::timestamptz, aggregate, conversation_id, channel, priority, metadata::json, \
-     payload::json \
-     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::uuid[], $5::uuid[], $6::text[], \
-     $7::smallint[], $8::text[], $9::uuid[], $10::text[], $11::text[], $12::text[], $13::text[]) \
-     AS e(position, stream_id, version, tenant_id, event_id, type, schema_version, aggregate, \
-     conversation_id, channel, priority, metadata, payload)";
+     SELECT unnest($1::bigint[]), unnest($2::uuid[]), unnest($3::bigint[]), unnest($4::uuid[]), \
+     unnest($5::uuid[]), unnest($6::text[]), unnest($7::smallint[]), $14::int, $15::timestamptz, \
+     unnest($8::text[]), unnest($9::uuid[]), unnest($10::text[]), unnest($11::text[]), \
+     unnest($12::json[]), unnest($13::json[])";
 /// Under the lock it is known which streams there are. Telling them apart is cheaper than an INSERT
 /// that looks for each whether it is there.
 const INSERT_STREAMS: &str = "INSERT INTO es.streams (stream_id, tenant_id, version) \
-     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[])";
+     SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::bigint[])";
 const UPDATE_STREAMS: &str = "UPDATE es.streams AS s SET version = u.version \
-     FROM unnest($1::uuid[], $2::bigint[]) AS u(stream_id, version) \
+     FROM (SELECT unnest($1::uuid[]) AS stream_id, unnest($2::bigint[]) AS version) AS u \
      WHERE s.stream_id = u.stream_id";
 const INSERT_COMMANDS: &str = "INSERT INTO es.commands \
      (command_key, request_hash, first_position, last_position, at) \
-     SELECT k, h, f, l, $5::timestamptz \
-     FROM unnest($1::uuid[], $2::bytea[], $3::bigint[], $4::bigint[]) AS c(k, h, f, l)";
+     SELECT unnest($1::uuid[]), unnest($2::bytea[]), unnest($3::bigint[]), unnest($4::bigint[]), \
+     $5::timestamptz";
 const NOTIFY: &str = "SELECT pg_notify('hatch_head', $1)";
 const EVENT_AT: &str = "SELECT event_id FROM es.events WHERE position = $1";
 const TRANSACTION_STATUS: &str = "SELECT pg_xact_status($1::text::xid8)";
@@ -112,6 +112,8 @@ pub(super) struct Begun {
     pub(super) epoch: i32,
     recorded_at: DateTime<Utc>,
     transaction_id: String,
+    /// Of every event of the batch.
+    columns: Columns,
 }
 
 /// The last event that a process appended.
@@ -267,11 +269,9 @@ impl Session {
             each.join(", ")
         };
         let sql = format!(
-            "INSERT INTO {name} ({}) SELECT {} FROM unnest({}) AS side({})",
+            "INSERT INTO {name} ({}) SELECT {}",
             list(&|_, name, _| name.to_owned()),
-            list(&|n, _, kind| format!("c{n}::{kind}")),
-            list(&|n, _, _| format!("${n}::text[]")),
-            list(&|n, _, _| format!("c{n}")),
+            list(&|n, _, kind| format!("unnest(${n}::text[])::{kind}")),
         );
         let prepared = within(FLIGHT_TIMEOUT, async {
             self.connection.prepare(&sql).await.map_err(|error| match error.code() {
@@ -298,13 +298,14 @@ impl Session {
         let by_stream: [&(dyn ToSql + Sync); 1] = [&stream_ids];
         let by_key: [&(dyn ToSql + Sync); 1] = [&keys];
         // Sent in this order; try_join! polls its futures in order.
-        let (_, _, head, streams, commands) = futures::try_join!(
+        let (_, _, head, streams, commands, columns) = futures::try_join!(
             // Each statement sees what was committed when it began, whatever the database's default.
             client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
             client.execute(&prepared.lock, &[&LOG_LOCK]),
             client.query_one(&prepared.head, &[]),
             client.query(&prepared.streams, &by_stream),
             try_join_all((!keys.is_empty()).then(|| client.query(&prepared.commands, &by_key))),
+            columns(batch).map(Ok),
         )?;
         let (epoch, recorded, regression) = epoch::recorded(&head, 3)?;
         let fenced = epoch::closed(epoch, recorded, regression, &self.identity).is_some();
@@ -317,7 +318,13 @@ impl Session {
         for row in commands.iter().flatten() {
             state.commands.insert(row.try_get(0)?, RecordedCommand::read(row, 1)?);
         }
-        Ok(Begun { state, epoch, recorded_at: head.try_get(1)?, transaction_id: head.try_get(2)? })
+        Ok(Begun {
+            state,
+            epoch,
+            recorded_at: head.try_get(1)?,
+            transaction_id: head.try_get(2)?,
+            columns,
+        })
     }
 
     /// Ends the transaction that [`begin`](Self::begin) began, with nothing written.
@@ -361,34 +368,26 @@ impl Session {
 
     async fn insert_events(&self, plan: &Plan<'_>, begun: &Begun) -> Result<bool, Error> {
         let events = &plan.events;
-        let routing = |i: usize| &events[i].event.routing;
-        let rows = 0..events.len();
-        let column = |of: fn(&PlannedEvent<'_>) -> Uuid| events.iter().map(of).collect::<Vec<_>>();
         let positions: Vec<i64> = events.iter().map(|e| e.position.0).collect();
         let versions: Vec<i64> = events.iter().map(|e| e.version).collect();
-        let types: Vec<&str> = events.iter().map(|e| e.event.event_type).collect();
-        let schema_versions: Vec<i16> = events.iter().map(|e| e.event.schema_version).collect();
-        let aggregates: Vec<&str> = rows.clone().map(|i| routing(i).aggregate).collect();
-        let conversations: Vec<Option<Uuid>> =
-            rows.clone().map(|i| routing(i).conversation_id.map(|id| id.0)).collect();
-        let channels: Vec<Option<&str>> = rows.clone().map(|i| routing(i).channel).collect();
-        let priorities: Vec<Option<&str>> = rows.map(|i| routing(i).priority).collect();
-        let metadata: Vec<String> = events.iter().map(|e| e.event.metadata.to_json()).collect();
-        let payloads: Vec<&str> = events.iter().map(|e| e.event.payload.as_str()).collect();
+        let some = (events.len() != begun.columns.rows).then(|| {
+            Columns::of(events.iter().map(|e| (e.stream_id, e.tenant_id, e.event)).collect())
+        });
+        let columns = some.as_ref().unwrap_or(&begun.columns);
         let parameters: [&(dyn ToSql + Sync); 15] = [
             &positions,
-            &column(|e| e.stream_id),
+            &columns.stream_ids,
             &versions,
-            &column(|e| e.tenant_id),
-            &column(|e| e.event.event_id),
-            &types,
-            &schema_versions,
-            &aggregates,
-            &conversations,
-            &channels,
-            &priorities,
-            &metadata,
-            &payloads,
+            &columns.tenant_ids,
+            &columns.event_ids,
+            &columns.types,
+            &columns.schema_versions,
+            &columns.aggregates,
+            &columns.conversation_ids,
+            &columns.channels,
+            &columns.priorities,
+            &columns.metadata,
+            &columns.payloads,
             &begun.epoch,
             &begun.recorded_at,
         ];

@@ -7,6 +7,7 @@ use hatch_domain::message::event::{Attachment, Channel, Email, SendError};
 use http::header::HeaderName;
 use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};
+use url::Url;
 
 use super::Settings;
 use super::wire::{Content, CustomArgs, ErrorBody, File, Mail, Mailbox, Personalization};
@@ -27,7 +28,8 @@ const FILENAME: &str = "attachment";
 pub struct SendGridAdapter {
     client: Client,
     settings: Settings,
-    url: String,
+    /// Parsed once: every mail goes there.
+    url: Url,
 }
 
 impl SendGridAdapter {
@@ -38,16 +40,18 @@ impl SendGridAdapter {
     pub fn new(settings: Settings) -> Result<Self, Error> {
         settings.check()?;
         let client = http_client::client(settings.connect_timeout(), settings.http_timeout())?;
-        let base = settings.base_url.as_str().trim_end_matches('/');
-        Ok(Self { url: format!("{base}/v3/mail/send"), client, settings })
+        Ok(Self { url: http_client::below(&settings.base_url, "/v3/mail/send"), client, settings })
     }
 
     fn request(&self, message: &Outbound) -> RequestBuilder {
         let none = Email::default();
         let email = message.email.as_deref().unwrap_or(&none);
         let mail = mail(message, email, &self.settings.default_subject);
-        let request =
-            self.client.post(&self.url).bearer_auth(self.settings.api_key.expose()).json(&mail);
+        let request = self
+            .client
+            .post(self.url.clone())
+            .bearer_auth(self.settings.api_key.expose())
+            .json(&mail);
         match &message.traceparent {
             Some(traceparent) => request.header("traceparent", traceparent),
             None => request,

@@ -3,6 +3,7 @@
 use hatch_domain::message::event::SendError;
 use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};
+use url::Url;
 
 use super::wire::{Created, ErrorBody, is_permanent};
 use super::{Settings, WEBHOOK_PATH, look_up};
@@ -25,6 +26,8 @@ pub struct TwilioAdapter {
     settings: Settings,
     base_url: String,
     messages_path: String,
+    /// Parsed once: every message goes there.
+    messages_url: Url,
     callback_url: String,
 }
 
@@ -38,9 +41,11 @@ impl TwilioAdapter {
         let client = http_client::client(settings.connect_timeout(), settings.http_timeout())?;
         let base = settings.base_url.as_str().trim_end_matches('/');
         let public = settings.public_url.as_str().trim_end_matches('/');
+        let messages_path = format!("/2010-04-01/Accounts/{}/Messages.json", settings.account_sid);
         Ok(Self {
             base_url: base.to_owned(),
-            messages_path: format!("/2010-04-01/Accounts/{}/Messages.json", settings.account_sid),
+            messages_url: http_client::below(&settings.base_url, &messages_path),
+            messages_path,
             callback_url: format!("{public}{WEBHOOK_PATH}"),
             client,
             settings,
@@ -54,8 +59,8 @@ impl TwilioAdapter {
         let urls = message.attachments.iter().filter_map(|file| file.url.as_deref());
         form.extend(urls.map(|url| ("MediaUrl", url)));
         form.push(("StatusCallback", &callback));
-        let url = format!("{}{}", self.base_url, self.messages_path);
-        self.authenticated(self.client.post(url), message).form(&form)
+        let request = self.client.post(self.messages_url.clone());
+        self.authenticated(request, message).form(&form)
     }
 
     /// Asks for a list of messages: `path` and query begin with [`Self::messages_path`].

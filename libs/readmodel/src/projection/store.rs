@@ -1,7 +1,7 @@
 //! The SQL of the projection: one statement loads what a page touches of a table, and one statement
 //! writes each table, whatever the number of rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use deadpool_postgres::{Object, Transaction};
 use futures::try_join;
@@ -43,62 +43,99 @@ const INSERT_CONTENTS: &str = "
            (created_position, id, tenant_id, conversation_id, contact_id, direction, channel,
             from_address, to_addresses, cc, bcc, subject, body, html, attachments, metadata,
             created_at, scheduled_at)
-    SELECT *
-      FROM unnest($1::bigint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
-                  $7::text[], $8::text[], $9::json[], $10::json[], $11::json[], $12::text[],
-                  $13::text[], $14::text[], $15::json[], $16::json[], $17::timestamptz[],
-                  $18::timestamptz[])";
+    SELECT unnest($1::bigint[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::uuid[]),
+           unnest($5::uuid[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[]),
+           unnest($9::json[]), unnest($10::json[]), unnest($11::json[]), unnest($12::text[]),
+           unnest($13::text[]), unnest($14::text[]), unnest($15::json[]), unnest($16::json[]),
+           unnest($17::timestamptz[]), unnest($18::timestamptz[])";
 
-const UPSERT_STATES: &str = "
+/// The values of states, column by column.
+macro_rules! states {
+    () => {
+        "unnest($1::bigint[]) AS created_position, unnest($2::uuid[]) AS tenant_id,
+           unnest($3::text[]) AS status, unnest($4::integer[]) AS attempts,
+           unnest($5::text[]) AS provider, unnest($6::text[]) AS account,
+           unnest($7::text[]) AS provider_message_id, unnest($8::timestamptz[]) AS next_attempt_at,
+           unnest($9::json[]) AS error, unnest($10::integer[]) AS segments,
+           unnest($11::timestamptz[]) AS sent_at, unnest($12::timestamptz[]) AS delivered_at,
+           unnest($13::timestamptz[]) AS read_at, unnest($14::timestamptz[]) AS updated_at,
+           unnest($15::bigint[]) AS position"
+    };
+}
+
+macro_rules! insert_states {
+    () => {
+        concat!(
+            "
     INSERT INTO rm_messages_v1.message_states
            (created_position, tenant_id, status, attempts, provider, account, provider_message_id,
             next_attempt_at, error, segments, sent_at, delivered_at, read_at, updated_at, position)
-    SELECT *
-      FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::text[],
-                  $7::text[], $8::timestamptz[], $9::json[], $10::integer[], $11::timestamptz[],
-                  $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::bigint[])
-    ON CONFLICT (created_position) DO UPDATE
-       SET status = EXCLUDED.status, attempts = EXCLUDED.attempts, provider = EXCLUDED.provider,
-           account = EXCLUDED.account, provider_message_id = EXCLUDED.provider_message_id,
-           next_attempt_at = EXCLUDED.next_attempt_at, error = EXCLUDED.error,
-           segments = EXCLUDED.segments, sent_at = EXCLUDED.sent_at,
-           delivered_at = EXCLUDED.delivered_at, read_at = EXCLUDED.read_at, updated_at = EXCLUDED.updated_at,
-           position = EXCLUDED.position";
+    SELECT ",
+            states!()
+        )
+    };
+}
+
+const INSERT_STATES: &str = insert_states!();
+
+const INSERT_MISSING_STATES: &str =
+    concat!(insert_states!(), " ON CONFLICT (created_position) DO NOTHING");
+
+/// What is known to exist is updated. ON CONFLICT would look for each row first, and write in the WAL
+/// that it locks it.
+const UPDATE_STATES: &str = concat!(
+    "
+    UPDATE rm_messages_v1.message_states AS s
+       SET status = u.status, attempts = u.attempts, provider = u.provider, account = u.account,
+           provider_message_id = u.provider_message_id, next_attempt_at = u.next_attempt_at,
+           error = u.error, segments = u.segments, sent_at = u.sent_at,
+           delivered_at = u.delivered_at, read_at = u.read_at, updated_at = u.updated_at,
+           position = u.position
+      FROM (SELECT ",
+    states!(),
+    ") AS u
+     WHERE s.created_position = u.created_position"
+);
 
 const INSERT_MESSAGE_PARTICIPANTS: &str = "
     INSERT INTO rm_messages_v1.message_participants (tenant_id, address, created_position)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[])";
+    SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::bigint[])";
 
 const INSERT_PROVIDER_MESSAGES: &str = "
     INSERT INTO rm_messages_v1.provider_messages
            (tenant_id, provider, provider_message_id, account, message_id, attempt)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::integer[])
+    SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::text[]), unnest($4::text[]),
+           unnest($5::uuid[]), unnest($6::integer[])
     ON CONFLICT DO NOTHING";
 
-const UPSERT_CONVERSATIONS: &str = "
+const INSERT_CONVERSATIONS: &str = "
     INSERT INTO rm_messages_v1.conversations
            (id, tenant_id, participants, topic, channels, state, labels, message_count,
             unread_count, last_message, last_message_position, metadata, created_at, updated_at)
-    SELECT id, tenant_id, participants, topic, channels, 'open', '[]', message_count, unread_count,
-           last_message, last_message_position, '{}', created_at, updated_at
-      FROM unnest($1::uuid[], $2::uuid[], $3::json[], $4::text[], $5::jsonb[], $6::bigint[],
-                  $7::bigint[], $8::json[], $9::bigint[], $10::timestamptz[], $11::timestamptz[])
-           AS u(id, tenant_id, participants, topic, channels, message_count, unread_count,
-                last_message, last_message_position, created_at, updated_at)
-    ON CONFLICT (id) DO UPDATE
-       SET channels = EXCLUDED.channels, message_count = EXCLUDED.message_count,
-           unread_count = EXCLUDED.unread_count, last_message = EXCLUDED.last_message,
-           last_message_position = EXCLUDED.last_message_position,
-           updated_at = EXCLUDED.updated_at";
+    SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::json[]), unnest($4::text[]),
+           unnest($5::jsonb[]), 'open', '[]', unnest($6::bigint[]), unnest($7::bigint[]),
+           unnest($8::json[]), unnest($9::bigint[]), '{}', unnest($10::timestamptz[]),
+           unnest($11::timestamptz[])";
+
+const UPDATE_CONVERSATIONS: &str = "
+    UPDATE rm_messages_v1.conversations AS c
+       SET channels = u.channels, message_count = u.message_count, unread_count = u.unread_count,
+           last_message = u.last_message, last_message_position = u.last_message_position,
+           updated_at = u.updated_at
+      FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::jsonb[]) AS channels,
+                   unnest($3::bigint[]) AS message_count, unnest($4::bigint[]) AS unread_count,
+                   unnest($5::json[]) AS last_message, unnest($6::bigint[]) AS last_message_position,
+                   unnest($7::timestamptz[]) AS updated_at) AS u
+     WHERE c.id = u.id";
 
 const INSERT_CONVERSATION_PARTICIPANTS: &str = "
     INSERT INTO rm_messages_v1.conversation_participants (tenant_id, address, conversation_id)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[])";
+    SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::uuid[])";
 
 /// The first mail with a name keeps it: whoever repeats it is not the one that others answer.
 const INSERT_MAILS: &str = "
     INSERT INTO rm_messages_v1.mails (tenant_id, mail_id, message_id, conversation_id)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[])
+    SELECT unnest($1::uuid[]), unnest($2::text[]), unnest($3::uuid[]), unnest($4::uuid[])
     ON CONFLICT DO NOTHING";
 
 /// Bytes of a Message-ID that is kept (RFC 5322, section 2.1.1: of a whole line). An index takes no
@@ -166,7 +203,8 @@ pub(crate) async fn write(target: Target<'_>, rows: &Rows) -> Result<(), Error> 
 pub(crate) async fn write_messages(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     try_join!(
         insert_contents(target, &rows.contents),
-        upsert_states(target, rows),
+        insert_states(target, rows),
+        update_states(target, rows),
         insert_message_participants(target, &rows.contents),
     )?;
     Ok(())
@@ -177,7 +215,8 @@ pub(crate) async fn write_messages(target: Target<'_>, rows: &Rows) -> Result<()
 pub(crate) async fn write_shared(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     try_join!(
         insert_provider_messages(target, &rows.provider_messages),
-        upsert_conversations(target, rows),
+        insert_conversations(target, rows),
+        update_conversations(target, rows),
         insert_conversation_participants(target, rows),
         insert_mails(target, &rows.contents),
     )?;
@@ -192,19 +231,19 @@ async fn query(target: Target<'_>, sql: &'static str, ids: &[Uuid]) -> Result<Ve
     Ok(target.transaction.query(&statement, &[&ids]).await?)
 }
 
-/// Executes `sql`, whose `columns` hold `rows` rows; nothing is sent for none.
+/// Executes `sql`, whose `columns` hold `rows` rows, and returns how many rows it wrote; nothing is sent
+/// for none.
 async fn execute(
     target: Target<'_>,
     sql: &'static str,
     rows: usize,
     columns: &[&(dyn ToSql + Sync)],
-) -> Result<(), Error> {
+) -> Result<u64, Error> {
     if rows == 0 {
-        return Ok(());
+        return Ok(0);
     }
     let statement = target.transaction.prepare_cached(&target.tables.sql(sql)).await?;
-    target.transaction.execute(&statement, columns).await?;
-    Ok(())
+    Ok(target.transaction.execute(&statement, columns).await?)
 }
 
 fn column<'a, R: 'a, T>(rows: impl IntoIterator<Item = &'a R>, f: impl Fn(&'a R) -> T) -> Vec<T> {
@@ -237,15 +276,45 @@ async fn insert_contents(target: Target<'_>, contents: &[MessageContent]) -> Res
             &column(contents, |m| m.scheduled_at),
         ],
     )
-    .await
+    .await?;
+    Ok(())
 }
 
-async fn upsert_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
-    let states = || rows.states.values();
+async fn insert_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    let begun = begun(rows);
+    let states: Vec<&StateRow> =
+        rows.states.values().filter(|row| begun.contains(&row.created_position)).collect();
+    write_states(target, INSERT_STATES, &states).await?;
+    Ok(())
+}
+
+async fn update_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    let begun = begun(rows);
+    let states: Vec<&StateRow> =
+        rows.states.values().filter(|row| !begun.contains(&row.created_position)).collect();
+    let updated = write_states(target, UPDATE_STATES, &states).await?;
+    // Rows that are remembered were not looked for: somebody may have deleted them.
+    if usize::try_from(updated) != Ok(states.len()) {
+        write_states(target, INSERT_MISSING_STATES, &states).await?;
+    }
+    Ok(())
+}
+
+/// The messages that began in this page, by the positions that their rows go by.
+fn begun(rows: &Rows) -> HashSet<Position> {
+    rows.contents.iter().map(|content| content.created_position).collect()
+}
+
+async fn write_states(
+    target: Target<'_>,
+    sql: &'static str,
+    states: &[&StateRow],
+) -> Result<u64, Error> {
+    let states = || states.iter().copied();
     execute(
         target,
-        UPSERT_STATES,
-        rows.states.len(),
+        sql,
+        states().count(),
         &[
             &column(states(), |r| r.created_position.0),
             &column(states(), |r| r.tenant_id.0),
@@ -283,7 +352,8 @@ async fn insert_message_participants(
             &column(&pairs, |(m, _)| m.created_position.0),
         ],
     )
-    .await
+    .await?;
+    Ok(())
 }
 
 async fn insert_provider_messages(
@@ -303,15 +373,17 @@ async fn insert_provider_messages(
             &column(learned, |p| integer(p.attempt)),
         ],
     )
-    .await
+    .await?;
+    Ok(())
 }
 
-async fn upsert_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
-    let conversations = || rows.conversations.values();
+async fn insert_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    let opened: Vec<&ConversationRow> = opened(rows).collect();
+    let conversations = || opened.iter().copied();
     execute(
         target,
-        UPSERT_CONVERSATIONS,
-        rows.conversations.len(),
+        INSERT_CONVERSATIONS,
+        opened.len(),
         &[
             &column(conversations(), |c| c.id.0),
             &column(conversations(), |c| c.tenant_id.0),
@@ -326,13 +398,41 @@ async fn upsert_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Err
             &column(conversations(), |c| c.updated_at),
         ],
     )
-    .await
+    .await?;
+    Ok(())
+}
+
+async fn update_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    let new: HashSet<ConversationId> = rows.opened.iter().copied().collect();
+    let joined: Vec<&ConversationRow> =
+        rows.conversations.values().filter(|row| !new.contains(&row.id)).collect();
+    let conversations = || joined.iter().copied();
+    execute(
+        target,
+        UPDATE_CONVERSATIONS,
+        joined.len(),
+        &[
+            &column(conversations(), |c| c.id.0),
+            &column(conversations(), |c| Json(&c.channels)),
+            &column(conversations(), |c| c.message_count),
+            &column(conversations(), |c| c.unread_count),
+            &column(conversations(), |c| Json(&c.last_message)),
+            &column(conversations(), |c| c.last_message_position.0),
+            &column(conversations(), |c| c.updated_at),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The conversations that began in this page.
+fn opened(rows: &Rows) -> impl Iterator<Item = &ConversationRow> {
+    rows.opened.iter().filter_map(|id| rows.conversations.get(id))
 }
 
 async fn insert_conversation_participants(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
-    let opened = || rows.opened.iter().filter_map(|id| rows.conversations.get(id));
     let pairs: Vec<(&ConversationRow, &String)> =
-        opened().flat_map(|c| c.participants.iter().map(move |a| (c, a))).collect();
+        opened(rows).flat_map(|c| c.participants.iter().map(move |a| (c, a))).collect();
     execute(
         target,
         INSERT_CONVERSATION_PARTICIPANTS,
@@ -343,7 +443,8 @@ async fn insert_conversation_participants(target: Target<'_>, rows: &Rows) -> Re
             &column(&pairs, |(c, _)| c.id.0),
         ],
     )
-    .await
+    .await?;
+    Ok(())
 }
 
 async fn insert_mails(target: Target<'_>, contents: &[MessageContent]) -> Result<(), Error> {
@@ -363,7 +464,8 @@ async fn insert_mails(target: Target<'_>, contents: &[MessageContent]) -> Result
             &column(&mails, |(m, _)| m.conversation_id.0),
         ],
     )
-    .await
+    .await?;
+    Ok(())
 }
 
 fn state_row(row: &Row) -> Result<StateRow, Error> {

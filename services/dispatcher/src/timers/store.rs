@@ -28,7 +28,7 @@ const CLEAR: &str = "
 
 const KEEP_PROVIDER_IDS: &str = "
     INSERT INTO dispatch.provider_ids (provider_message_id, tenant_id, message_id, attempt)
-    SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::int[])
+    SELECT unnest($1::text[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::int[])
     ON CONFLICT DO NOTHING";
 
 /// Another sweeper's rows are passed over; those taken are nobody's business until `$3`.

@@ -139,8 +139,10 @@ impl Form {
 
     /// Hatch's id of the message, which it puts into the callback's query.
     fn hatch_message_id(&self) -> Option<Uuid> {
-        let url = Url::parse(self.status_callback.as_deref()?).ok()?;
-        let (_, id) = url.query_pairs().find(|(key, _)| key == "message_id")?;
+        let (_, query) = self.status_callback.as_deref()?.split_once('?')?;
+        let query = query.split('#').next().unwrap_or_default();
+        let (_, id) =
+            form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "message_id")?;
         id.parse().ok()
     }
 
