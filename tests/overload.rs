@@ -142,6 +142,13 @@ async fn with_nats_away_nothing_is_refused_for_what_the_dispatchers_have_not_tak
     })
     .await;
     let first = hatch.send_sms(CUSTOMER, "first").await;
+    // What was told just before counts for a second: it has to be seen coming, or it comes afterwards.
+    hatch
+        .eventually("the dispatchers tell how far the queue is", async |hatch| {
+            let metrics = hatch.get("/metrics").await;
+            metrics.body.as_str()?.contains("window=\"sms.normal\"").then_some(())
+        })
+        .await;
     hatch.message_with_status(&first, "delivered").await;
     server.kill();
     hatch
