@@ -195,7 +195,8 @@ pub(crate) async fn load_conversations(
 
 /// Writes what a page changed. The statements travel together, in one flight.
 pub(crate) async fn write(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
-    try_join!(write_messages(target, rows), write_shared(target, rows))?;
+    // On the heap: beside each other they are larger than what callers should carry along.
+    try_join!(Box::pin(write_messages(target, rows)), Box::pin(write_shared(target, rows)))?;
     Ok(())
 }
 
