@@ -110,10 +110,10 @@ async fn forward(State(proxy): State<Arc<Proxy>>, mut request: Request) -> Respo
             problem(StatusCode::SERVICE_UNAVAILABLE, "the role that answers this is restarting")
         }
         Err(error) => {
-            tracing::warn!(%upstream, %error, "a role ended in the middle of a request");
+            tracing::warn!(%upstream, %error, "a role hung up in the middle of a request");
             problem(
                 StatusCode::BAD_GATEWAY,
-                "the role ended before it answered; whether it acted is unknown: repeat the \
+                "the role hung up before it answered; whether it acted is unknown: repeat the \
                  request with the same Idempotency-Key",
             )
         }
