@@ -141,15 +141,17 @@ async fn with_nats_away_nothing_is_refused_for_what_the_dispatchers_have_not_tak
         settings.admission.burst = 200;
     })
     .await;
-    let first = hatch.send_sms(CUSTOMER, "first").await;
+    let before = Mutex::new(Vec::new());
     // What was told just before counts for a second: it has to be seen coming, or it comes afterwards.
     hatch
         .eventually("the dispatchers tell how far the queue is", async |hatch| {
+            let id = hatch.send_sms(CUSTOMER, "before").await;
+            hatch.message_with_status(&id, "delivered").await;
+            before.lock().expect("one thread").push(id);
             let metrics = hatch.get("/metrics").await;
             metrics.body.as_str()?.contains("window=\"sms.normal\"").then_some(())
         })
         .await;
-    hatch.message_with_status(&first, "delivered").await;
     server.kill();
     hatch
         .eventually("nobody tells how far the queue is", async |hatch| {
@@ -158,7 +160,7 @@ async fn with_nats_away_nothing_is_refused_for_what_the_dispatchers_have_not_tak
             (ready.body["status"] == "degraded" && unknown).then_some(())
         })
         .await;
-    let mut ids = vec![first];
+    let mut ids = before.into_inner().expect("one thread");
     for n in 0..400 {
         ids.push(hatch.send_sms(CUSTOMER, &format!("away {n}")).await);
     }

@@ -204,8 +204,7 @@ pub(crate) async fn write(target: Target<'_>, rows: &Rows) -> Result<(), Error> 
 pub(crate) async fn write_messages(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
     try_join!(
         insert_contents(target, &rows.contents),
-        insert_states(target, rows),
-        update_states(target, rows),
+        write_states(target, rows),
         insert_message_participants(target, &rows.contents),
     )?;
     Ok(())
@@ -214,11 +213,14 @@ pub(crate) async fn write_messages(target: Target<'_>, rows: &Rows) -> Result<()
 /// Writes the rows that several messages have a say in: the order of the log decides which of them
 /// has a name first, or is a conversation's last.
 pub(crate) async fn write_shared(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    let opened: HashSet<ConversationId> = rows.opened.iter().copied().collect();
+    let (new, joined): (Vec<&ConversationRow>, Vec<&ConversationRow>) =
+        rows.conversations.values().partition(|row| opened.contains(&row.id));
     try_join!(
         insert_provider_messages(target, &rows.provider_messages),
-        insert_conversations(target, rows),
-        update_conversations(target, rows),
-        insert_conversation_participants(target, rows),
+        insert_conversations(target, &new),
+        update_conversations(target, &joined),
+        insert_conversation_participants(target, &new),
         insert_mails(target, &rows.contents),
     )?;
     Ok(())
@@ -232,9 +234,18 @@ async fn query(target: Target<'_>, sql: &'static str, ids: &[Uuid]) -> Result<Ve
     Ok(target.transaction.query(&statement, &[&ids]).await?)
 }
 
-/// Executes `sql`, whose `columns` hold `rows` rows, and returns how many rows it wrote; nothing is sent
-/// for none.
+/// Executes `sql`, whose `columns` hold `rows` rows; nothing is sent for none.
 async fn execute(
+    target: Target<'_>,
+    sql: &'static str,
+    rows: usize,
+    columns: &[&(dyn ToSql + Sync)],
+) -> Result<(), Error> {
+    count(target, sql, rows, columns).await.map(drop)
+}
+
+/// As [`execute`], and returns how many rows were written.
+async fn count(
     target: Target<'_>,
     sql: &'static str,
     rows: usize,
@@ -277,45 +288,30 @@ async fn insert_contents(target: Target<'_>, contents: &[MessageContent]) -> Res
             &column(contents, |m| m.scheduled_at),
         ],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
-async fn insert_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
-    let begun = begun(rows);
-    let states: Vec<&StateRow> =
-        rows.states.values().filter(|row| begun.contains(&row.created_position)).collect();
-    write_states(target, INSERT_STATES, &states).await?;
-    Ok(())
-}
-
-async fn update_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
-    let begun = begun(rows);
-    let states: Vec<&StateRow> =
-        rows.states.values().filter(|row| !begun.contains(&row.created_position)).collect();
-    let updated = write_states(target, UPDATE_STATES, &states).await?;
+async fn write_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    let begun: HashSet<Position> = rows.contents.iter().map(|m| m.created_position).collect();
+    let (new, known): (Vec<&StateRow>, Vec<&StateRow>) =
+        rows.states.values().partition(|row| begun.contains(&row.created_position));
+    let (_, updated) =
+        try_join!(states(target, INSERT_STATES, &new), states(target, UPDATE_STATES, &known))?;
     // Rows that are remembered were not looked for: somebody may have deleted them.
-    if usize::try_from(updated) != Ok(states.len()) {
-        write_states(target, INSERT_MISSING_STATES, &states).await?;
+    if usize::try_from(updated) != Ok(known.len()) {
+        states(target, INSERT_MISSING_STATES, &known).await?;
     }
     Ok(())
 }
 
-/// The messages that began in this page, by the positions that their rows go by.
-fn begun(rows: &Rows) -> HashSet<Position> {
-    rows.contents.iter().map(|content| content.created_position).collect()
-}
-
-async fn write_states(
-    target: Target<'_>,
-    sql: &'static str,
-    states: &[&StateRow],
-) -> Result<u64, Error> {
+/// Writes `states` by `sql`, and returns how many rows that were.
+async fn states(target: Target<'_>, sql: &'static str, states: &[&StateRow]) -> Result<u64, Error> {
+    let rows = states.len();
     let states = || states.iter().copied();
-    execute(
+    count(
         target,
         sql,
-        states().count(),
+        rows,
         &[
             &column(states(), |r| r.created_position.0),
             &column(states(), |r| r.tenant_id.0),
@@ -353,8 +349,7 @@ async fn insert_message_participants(
             &column(&pairs, |(m, _)| m.created_position.0),
         ],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 async fn insert_provider_messages(
@@ -374,17 +369,15 @@ async fn insert_provider_messages(
             &column(learned, |p| integer(p.attempt)),
         ],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
-async fn insert_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
-    let opened: Vec<&ConversationRow> = opened(rows).collect();
-    let conversations = || opened.iter().copied();
+async fn insert_conversations(target: Target<'_>, new: &[&ConversationRow]) -> Result<(), Error> {
+    let conversations = || new.iter().copied();
     execute(
         target,
         INSERT_CONVERSATIONS,
-        opened.len(),
+        new.len(),
         &[
             &column(conversations(), |c| c.id.0),
             &column(conversations(), |c| c.tenant_id.0),
@@ -399,14 +392,13 @@ async fn insert_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Err
             &column(conversations(), |c| c.updated_at),
         ],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
-async fn update_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
-    let new: HashSet<ConversationId> = rows.opened.iter().copied().collect();
-    let joined: Vec<&ConversationRow> =
-        rows.conversations.values().filter(|row| !new.contains(&row.id)).collect();
+async fn update_conversations(
+    target: Target<'_>,
+    joined: &[&ConversationRow],
+) -> Result<(), Error> {
     let conversations = || joined.iter().copied();
     execute(
         target,
@@ -422,18 +414,16 @@ async fn update_conversations(target: Target<'_>, rows: &Rows) -> Result<(), Err
             &column(conversations(), |c| c.updated_at),
         ],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
-/// The conversations that began in this page.
-fn opened(rows: &Rows) -> impl Iterator<Item = &ConversationRow> {
-    rows.opened.iter().filter_map(|id| rows.conversations.get(id))
-}
-
-async fn insert_conversation_participants(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+async fn insert_conversation_participants(
+    target: Target<'_>,
+    new: &[&ConversationRow],
+) -> Result<(), Error> {
+    let conversations = new.iter().copied();
     let pairs: Vec<(&ConversationRow, &String)> =
-        opened(rows).flat_map(|c| c.participants.iter().map(move |a| (c, a))).collect();
+        conversations.flat_map(|c| c.participants.iter().map(move |a| (c, a))).collect();
     execute(
         target,
         INSERT_CONVERSATION_PARTICIPANTS,
@@ -444,8 +434,7 @@ async fn insert_conversation_participants(target: Target<'_>, rows: &Rows) -> Re
             &column(&pairs, |(c, _)| c.id.0),
         ],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 async fn insert_mails(target: Target<'_>, contents: &[MessageContent]) -> Result<(), Error> {
@@ -465,8 +454,7 @@ async fn insert_mails(target: Target<'_>, contents: &[MessageContent]) -> Result
             &column(&mails, |(m, _)| m.conversation_id.0),
         ],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 fn state_row(row: &Row) -> Result<StateRow, Error> {

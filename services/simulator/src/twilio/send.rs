@@ -139,8 +139,7 @@ impl Form {
 
     /// Hatch's id of the message, which it puts into the callback's query.
     fn hatch_message_id(&self) -> Option<Uuid> {
-        let (_, query) = self.status_callback.as_deref()?.split_once('?')?;
-        let query = query.split('#').next().unwrap_or_default();
+        let (_, query) = self.status_callback.as_deref()?.split('#').next()?.split_once('?')?;
         let (_, id) =
             form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "message_id")?;
         id.parse().ok()
