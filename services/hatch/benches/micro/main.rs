@@ -2,8 +2,10 @@
 //! nothing around them, in the same run.
 //!
 //! Everything runs on one thread and on servers that wait for the disk. A batch of *n* is *n* commands
-//! that are there when the appender looks, so one transaction of *n* events. What is printed at the end
-//! is the median of each, and raw time as a share of ours: 1 would be PostgreSQL's own speed.
+//! that are there when the appender looks, so one transaction of *n* events. Ours and raw are measured in
+//! turn, in several rounds, because the disk and the machine change from second to second. What is
+//! printed at the end is the median of the rounds, and raw time as a share of ours: 1 would be PostgreSQL's
+//! own speed.
 
 mod parts;
 mod ratios;
@@ -11,15 +13,17 @@ mod raw;
 #[path = "../shared/mod.rs"]
 mod shared;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criterion::Criterion;
 use hatch_eventstore::testing::TestDatabase;
-use tokio::runtime::Runtime;
 
 /// Where criterion keeps its figures.
 const FIGURES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/micro");
+
+/// How often each part is measured, ours and raw one after the other.
+const ROUNDS: usize = 7;
 
 /// As in hatch.
 #[global_allocator]
@@ -31,24 +35,23 @@ fn main() {
         return;
     }
     drop(std::fs::remove_dir_all(FIGURES));
-    let mut criterion = Criterion::default()
-        .output_directory(Path::new(FIGURES))
-        .sample_size(20)
-        .measurement_time(Duration::from_secs(5))
-        .configure_from_args();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     let database = runtime.block_on(TestDatabase::create_from(&shared::TEMPLATE));
-    measure(&mut criterion, &runtime, &database);
-    criterion.final_summary();
-    ratios::print(Path::new(FIGURES)).expect("the figures can be read and printed");
-}
-
-fn measure(criterion: &mut Criterion, runtime: &Runtime, database: &TestDatabase) {
     runtime.block_on(async { raw::create(&*database.connect().await).await });
-    parts::append(criterion, runtime, database);
-    parts::append_by_four(criterion, runtime, database);
-    parts::page(criterion, runtime, database);
-    parts::project(criterion, runtime, database);
-    parts::decide(criterion, runtime, database);
+    let parts = parts::Parts::new(&runtime, &database);
+    let rounds: Vec<PathBuf> =
+        (1..=ROUNDS).map(|round| Path::new(FIGURES).join(round.to_string())).collect();
+    for round in &rounds {
+        let mut criterion = Criterion::default()
+            .output_directory(round)
+            .sample_size(10)
+            .nresamples(2_000)
+            .warm_up_time(Duration::from_millis(300))
+            .measurement_time(Duration::from_secs(1))
+            .configure_from_args();
+        parts.measure(&mut criterion);
+        criterion.final_summary();
+    }
+    ratios::print(&rounds).expect("the figures can be read and printed");
 }
