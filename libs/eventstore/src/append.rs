@@ -118,9 +118,12 @@ impl Append {
         OVERHEAD_BYTES + events.chain(rows).sum::<usize>()
     }
 
-    /// Every stream that it writes or guards.
-    pub(crate) fn stream_ids(&self) -> impl Iterator<Item = Uuid> {
-        let written = self.writes.iter().map(|write| write.stream_id);
+    /// Every stream that it guards or writes; of those that it is to begin only if `sceptical`, because if
+    /// they exist, inserting them fails.
+    pub(crate) fn stream_ids(&self, sceptical: bool) -> impl Iterator<Item = Uuid> {
+        let read =
+            move |write: &&StreamWrite| sceptical || write.expected != ExpectedVersion::NoStream;
+        let written = self.writes.iter().filter(read).map(|write| write.stream_id);
         written.chain(self.guards.iter().map(|guard| guard.stream_id))
     }
 
@@ -131,7 +134,9 @@ impl Append {
             return refuse("a stream is written without events");
         }
         let mut streams = HashSet::new();
-        if !self.writes.iter().all(|write| streams.insert(write.stream_id)) {
+        // Most write one stream, and need no set.
+        if self.writes.len() > 1 && !self.writes.iter().all(|write| streams.insert(write.stream_id))
+        {
             return refuse("a stream is written twice in one command");
         }
         let parts = [self.writes.len(), self.guards.len(), self.side_rows.len()];

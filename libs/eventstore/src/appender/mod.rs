@@ -213,13 +213,14 @@ impl Worker {
 
     /// Sees to it that every command of `batch` gets its answer, or that its caller has gone.
     async fn settle(&mut self, batch: Vec<Waiting>) {
-        let mut todo = vec![batch];
-        while let Some(mut batch) = todo.pop() {
+        // A stream that is to begin is as a rule as new as its id.
+        let mut todo = vec![(batch, false)];
+        while let Some((mut batch, sceptical)) = todo.pop() {
             batch.retain(Waiting::is_wanted);
             if batch.is_empty() {
                 continue;
             }
-            match self.attempt(&batch).await {
+            match self.attempt(&batch, sceptical).await {
                 Ok(outcomes) => {
                     self.backoff = BACKOFF.0;
                     answer(batch, outcomes);
@@ -230,11 +231,12 @@ impl Worker {
                 // One of them is to blame: halving finds it, and the others are committed.
                 Err(Failure::Refused(_)) => {
                     let second = batch.split_off(batch.len() / 2);
-                    todo.extend([second, batch]);
+                    todo.extend([(second, sceptical), (batch, sceptical)]);
                 }
+                Err(Failure::StreamExists) => todo.push((batch, true)),
                 Err(Failure::NotCommitted(why)) => {
                     tracing::warn!(error = why, "append failed, trying again");
-                    todo.push(batch);
+                    todo.push((batch, sceptical));
                     self.start_over().await;
                 }
                 Err(Failure::Miscounted(why) | Failure::InDoubt(why)) => {
@@ -246,15 +248,16 @@ impl Worker {
         }
     }
 
-    /// Decides on `batch` and commits what is accepted.
-    async fn attempt(&mut self, batch: &[Waiting]) -> Result<Outcomes, Failure> {
+    /// Decides on `batch` and commits what is accepted. Streams that are to begin are looked up before only
+    /// if `sceptical`.
+    async fn attempt(&mut self, batch: &[Waiting], sceptical: bool) -> Result<Outcomes, Failure> {
         let started = Instant::now();
         let appends: Vec<&Append> = batch.iter().map(AsRef::as_ref).collect();
         let session = self.session().await?;
         for side in appends.iter().flat_map(|append| &append.side_rows) {
             session.prepare_side_rows(side.table).await?;
         }
-        let mut begun = session.begin(&appends).await?;
+        let mut begun = session.begin(&appends, sceptical).await?;
         let plan = plan::plan(appends.into_iter(), std::mem::take(&mut begun.state));
         if plan.is_empty() {
             session.rollback().await?;

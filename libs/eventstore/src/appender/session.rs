@@ -112,6 +112,8 @@ pub(super) struct Begun {
     pub(super) epoch: i32,
     recorded_at: DateTime<Utc>,
     transaction_id: String,
+    /// Whether streams that should not exist were looked for.
+    sceptical: bool,
     /// Of every event of the batch.
     columns: Columns,
 }
@@ -137,6 +139,8 @@ pub(super) enum Trace {
 pub(super) enum Failure {
     /// PostgreSQL refuses a value: some command of the batch can never be appended.
     Refused(String),
+    /// Not committed: a stream that was to begin exists.
+    StreamExists,
     /// Surely not committed, and no command's fault.
     NotCommitted(String),
     /// The answer to COMMIT is missing.
@@ -286,14 +290,17 @@ impl Session {
         Ok(())
     }
 
-    /// Flight 1: begins, takes the lock and reads what the batch touches.
-    pub(super) async fn begin(&self, batch: &[&Append]) -> Result<Begun, Failure> {
-        within(FLIGHT_TIMEOUT, async { self.read(batch).await.map_err(not_committed) }).await
+    /// Flight 1: begins, takes the lock and reads what the batch touches; streams that are to begin only if
+    /// `sceptical`.
+    pub(super) async fn begin(&self, batch: &[&Append], sceptical: bool) -> Result<Begun, Failure> {
+        let read = async { self.read(batch, sceptical).await.map_err(not_committed) };
+        within(FLIGHT_TIMEOUT, read).await
     }
 
-    async fn read(&self, batch: &[&Append]) -> Result<Begun, Error> {
+    async fn read(&self, batch: &[&Append], sceptical: bool) -> Result<Begun, Error> {
         let (client, prepared) = (&self.connection, &self.statements);
-        let stream_ids: Vec<Uuid> = batch.iter().flat_map(|append| append.stream_ids()).collect();
+        let stream_ids = batch.iter().flat_map(|append| append.stream_ids(sceptical));
+        let stream_ids: Vec<Uuid> = stream_ids.collect();
         let keys: Vec<Uuid> = batch.iter().filter_map(|append| append.key.map(|k| k.id)).collect();
         let by_stream: [&(dyn ToSql + Sync); 1] = [&stream_ids];
         let by_key: [&(dyn ToSql + Sync); 1] = [&keys];
@@ -303,7 +310,9 @@ impl Session {
             client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
             client.execute(&prepared.lock, &[&LOG_LOCK]),
             client.query_one(&prepared.head, &[]),
-            client.query(&prepared.streams, &by_stream),
+            try_join_all(
+                (!stream_ids.is_empty()).then(|| client.query(&prepared.streams, &by_stream))
+            ),
             try_join_all((!keys.is_empty()).then(|| client.query(&prepared.commands, &by_key))),
             columns(batch).map(Ok),
         )?;
@@ -311,7 +320,7 @@ impl Session {
         let fenced = epoch::closed(epoch, recorded, regression, &self.identity).is_some();
         let head_position = Position(head.try_get(0)?);
         let mut state = LogState { head: head_position, fenced, ..LogState::default() };
-        for row in streams {
+        for row in streams.iter().flatten() {
             let stream = StreamState { tenant_id: row.try_get(1)?, version: row.try_get(2)? };
             state.streams.insert(row.try_get(0)?, stream);
         }
@@ -323,6 +332,7 @@ impl Session {
             epoch,
             recorded_at: head.try_get(1)?,
             transaction_id: head.try_get(2)?,
+            sceptical,
             columns,
         })
     }
@@ -356,7 +366,10 @@ impl Session {
         );
         let mut counted = true;
         for right in [events, began, streams, commands, side_rows, notified] {
-            counted &= right.map_err(written)?;
+            counted &= right.map_err(|error| match error.as_db_error() {
+                Some(db) if !begun.sceptical && is_taken(db) => Failure::StreamExists,
+                _ => written(error),
+            })?;
         }
         committed.map_err(committing)?;
         if counted {
@@ -536,6 +549,11 @@ fn is_refusal(error: &DbError) -> bool {
         error.code() == &SqlState::CHECK_VIOLATION && error.table() == Some("events");
     let class = &error.code().code()[..2];
     matches!(class, "22" | "23" | "54" | "P0") && !partition_missing
+}
+
+/// Whether a row of the log itself is there already.
+fn is_taken(error: &DbError) -> bool {
+    error.code() == &SqlState::UNIQUE_VIOLATION && error.schema() == Some("es")
 }
 
 /// The error with its causes, for the log file.

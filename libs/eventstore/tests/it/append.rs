@@ -53,6 +53,24 @@ async fn a_stream_in_another_state_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn one_stream_that_exists_already_keeps_no_other_from_beginning() {
+    let database = database().await;
+    let (appender, log) = (appender(&database), log(&database));
+    appender.append(one(stream(3), Expected::NoStream)).await.expect("accepted");
+    let commands = (1..=5).map(|n| appender.append(one(stream(n), Expected::NoStream)));
+    for (n, outcome) in (1..=5).zip(join_all(commands).await) {
+        match outcome {
+            Err(AppendError::Conflict { stream_id, actual: 1, .. }) => {
+                assert_eq!((n, stream_id), (3, stream(3)));
+            }
+            outcome => assert!(n != 3 && outcome.is_ok(), "{n}: {outcome:?}"),
+        }
+    }
+    assert_eq!(events(&log).await.len(), 5);
+    check(&database).await;
+}
+
+#[tokio::test]
 async fn of_two_appenders_that_expect_the_same_version_one_wins() {
     let database = database().await;
     let (a, b) = (appender(&database), appender(&database));

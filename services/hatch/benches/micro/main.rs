@@ -48,7 +48,7 @@ fn main() {
             .sample_size(10)
             .nresamples(2_000)
             .warm_up_time(Duration::from_millis(300))
-            .measurement_time(Duration::from_secs(1))
+            .measurement_time(Duration::from_secs(2))
             .configure_from_args();
         parts.measure(&mut criterion);
         criterion.final_summary();
