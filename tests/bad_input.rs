@@ -250,6 +250,30 @@ async fn a_body_that_says_it_is_too_large_is_not_waited_for() {
     hatch.finish().await;
 }
 
+/// What a client is answered that sends 20 MB before it reads.
+pub(crate) async fn answer_to_much(url: &str) -> String {
+    const MUCH_BYTES: usize = 20_000_000;
+    let address = url.trim_start_matches("http://");
+    let mut client = tokio::net::TcpStream::connect(address).await.expect("connected");
+    let head = format!(
+        "POST /api/v1/messages HTTP/1.1\r\nhost: hatch\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {MUCH_BYTES}\r\n\r\n"
+    );
+    client.write_all(head.as_bytes()).await.expect("sent");
+    client.write_all(&vec![b' '; MUCH_BYTES]).await.expect("all of it is taken");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.expect("an answer, and an end");
+    answer
+}
+
+#[tokio::test]
+async fn who_sends_too_much_before_it_reads_is_told() {
+    let hatch = Hatch::start().await;
+    let answer = answer_to_much(&hatch.url).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    hatch.finish().await;
+}
+
 #[tokio::test]
 async fn unknown_paths_ids_and_methods_are_problems_too() {
     let hatch = Hatch::start().await;

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::bad_input::answer_to_much;
 use crate::harness::CUSTOMER;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -168,6 +169,8 @@ async fn split_roles_deliver_and_the_commands_find_what_runs() {
     let mut up = Up::start(folder.path(), &["--split"]).await;
     let id = up.send("split").await;
     up.delivered(&id).await;
+    let refused = answer_to_much(&up.url).await;
+    assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
 
     let (ok, events, _) = output(folder.path(), &["events", "show", &id]).await;
     assert!(ok);

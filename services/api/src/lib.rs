@@ -23,3 +23,4 @@ pub use drain::{Drain, Ending};
 pub use problem::Problem;
 pub use request::{RequestStats, RouteStats};
 pub use service::{app, serve};
+pub use stall::{StallListener, StallStream};

@@ -1,7 +1,6 @@
 //! Putting the roles' routers behind one listener.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -11,11 +10,7 @@ use uuid::Uuid;
 use crate::drain::{Drain, DrainListener};
 use crate::openapi;
 use crate::request::{self, Outermost, RequestStats};
-use crate::stall::{Patience, StallListener};
-
-/// A body may take a minute, and a read waits for half of one at most.
-const PATIENCE: Patience =
-    Patience { stall_max: Duration::from_secs(30), unanswered_max: Duration::from_secs(120) };
+use crate::stall::StallListener;
 
 /// The given routes with what every request goes through: its id, its trace, its log line, the body
 /// limit and problems for errors, also for those that `drain` cannot wait for.
@@ -30,13 +25,12 @@ pub fn app(
     openapi::complete_methods(routes).layer(from_fn_with_state(outermost, request::layer))
 }
 
-/// Serves `app` until the end of `drain`. A client that takes nothing of its answer for thirty seconds
-/// is cut off, and so is one whose request has not become an answer two minutes after its first byte.
+/// Serves `app` until the end of `drain`, by a [`StallListener`].
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, app: Router, drain: Drain) -> std::io::Result<()> {
-    let listener = DrainListener::new(StallListener { listener, patience: PATIENCE }, &drain)?;
+    let listener = DrainListener::new(StallListener::new(listener), &drain)?;
     let serving = axum::serve(listener, app).with_graceful_shutdown(drain.settled());
     tokio::select! {
         result = serving => result,

@@ -1,6 +1,8 @@
-//! Connections that end when their client takes nothing any more, or never finishes what it asks.
+//! Connections that end when their client takes nothing any more, or never finishes what it asks, and
+//! that end so that it gets its answer.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -20,12 +22,39 @@ pub(crate) struct Patience {
     /// From a request's first byte to its answer's: one that never ends its headers would hold its
     /// place as long. More than any request takes that came whole.
     pub(crate) unanswered_max: Duration,
+    /// From an answer's last byte, for a client that still sends what the answer did not wait for. The system
+    /// resets a connection that is closed with something unread, and a client that is reset may lose
+    /// the answer (RFC 9112, section 9.6).
+    pub(crate) linger_max: Duration,
+    /// The same for a client that sends nothing more, and does not end the connection either.
+    pub(crate) quiet_max: Duration,
 }
 
-/// A listener whose connections fail when patience ends.
-pub(crate) struct StallListener {
+/// A body may take a minute, and a read waits for half of one at most.
+const PATIENCE: Patience = Patience {
+    stall_max: Duration::from_secs(30),
+    unanswered_max: Duration::from_secs(120),
+    linger_max: Duration::from_secs(5),
+    quiet_max: Duration::from_millis(250),
+};
+
+/// Bytes that are read at a time to be thrown away.
+const THROWN_AWAY_BYTES: usize = 16 * 1024;
+
+/// A listener whose connections fail when patience ends: a client that takes nothing of its answer for
+/// thirty seconds is cut off, and so is one whose request has not become an answer two minutes after its
+/// first byte.
+pub struct StallListener {
     pub(crate) listener: TcpListener,
     pub(crate) patience: Patience,
+}
+
+impl StallListener {
+    /// Connections that come in by `listener`.
+    #[must_use]
+    pub const fn new(listener: TcpListener) -> Self {
+        Self { listener, patience: PATIENCE }
+    }
 }
 
 impl Listener for StallListener {
@@ -42,8 +71,8 @@ impl Listener for StallListener {
     }
 }
 
-/// A connection.
-pub(crate) struct StallStream {
+/// A connection of a [`StallListener`].
+pub struct StallStream {
     stream: TcpStream,
     patience: Patience,
     /// Running since the client took nothing.
@@ -52,11 +81,19 @@ pub(crate) struct StallStream {
     asked: Option<Instant>,
     /// Made once a connection, as few requests are waited for long enough to need it.
     unanswered: Option<Pin<Box<Sleep>>>,
+    /// Since the last answer was written.
+    lingering: Option<Lingering>,
+}
+
+/// The end of a connection, while its client may still send.
+struct Lingering {
+    timer: Pin<Box<Sleep>>,
+    still_sends: bool,
 }
 
 impl StallStream {
     pub(crate) const fn new(stream: TcpStream, patience: Patience) -> Self {
-        Self { stream, patience, stalled: None, asked: None, unanswered: None }
+        Self { stream, patience, stalled: None, asked: None, unanswered: None, lingering: None }
     }
 
     /// Ready when what was asked has been unanswered for too long.
@@ -71,6 +108,31 @@ impl StallStream {
                 return Poll::Ready(());
             }
             timer.as_mut().reset(due);
+        }
+    }
+
+    /// Throws away what comes in, until the client ends the connection or it has taken too long.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Patience { quiet_max, linger_max, .. } = self.patience;
+        let lingering = self.lingering.get_or_insert_with(|| Lingering {
+            timer: Box::pin(sleep(quiet_max)),
+            still_sends: false,
+        });
+        let mut thrown_away = [MaybeUninit::uninit(); THROWN_AWAY_BYTES];
+        loop {
+            if lingering.timer.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            let mut buffer = ReadBuf::uninit(&mut thrown_away);
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    if !lingering.still_sends {
+                        lingering.still_sends = true;
+                        lingering.timer.as_mut().reset(Instant::now() + linger_max);
+                    }
+                }
+                _ => return Poll::Ready(()),
+            }
         }
     }
 
@@ -137,7 +199,10 @@ impl AsyncWrite for StallStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.lingering.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        }
+        self.poll_linger(context).map(Ok)
     }
 }
 
@@ -152,7 +217,8 @@ mod tests {
     async fn pair(stall_max: Duration, unanswered_max: Duration) -> (StallStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let patience = Patience { stall_max, unanswered_max };
+        let (linger_max, quiet_max) = (Duration::from_secs(20), Duration::from_millis(250));
+        let patience = Patience { stall_max, unanswered_max, linger_max, quiet_max };
         let mut listener = StallListener { listener, patience };
         let client = TcpStream::connect(address).await.expect("it listens");
         (Listener::accept(&mut listener).await.0, client)
@@ -216,5 +282,28 @@ mod tests {
             let more = tokio::time::timeout(Duration::from_millis(300), server.read_u8()).await;
             assert!(more.is_err(), "an idle connection stays");
         }
+    }
+
+    #[tokio::test]
+    async fn who_still_sends_gets_the_answer_before_the_connection_ends() {
+        let (mut server, mut client) = pair(LONG, LONG).await;
+        let sending = tokio::spawn(async move {
+            let sent = client.write_all(&vec![b'?'; 16 * 1024 * 1024]).await;
+            let mut answer = Vec::new();
+            let read = client.read_to_end(&mut answer).await;
+            (sent.is_ok(), read.is_ok(), answer)
+        });
+        assert_eq!(server.read_u8().await.expect("in time"), b'?');
+        server.write_all(b"too much").await.expect("it is taken");
+        server.shutdown().await.expect("it is written");
+        drop(server);
+        assert_eq!(sending.await.expect("no panic"), (true, true, b"too much".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn who_has_nothing_more_to_say_is_not_waited_for_long() {
+        let (mut server, _client) = pair(LONG, LONG).await;
+        let ending = tokio::time::timeout(Duration::from_secs(10), server.shutdown()).await;
+        ending.expect("soon").expect("it is written");
     }
 }

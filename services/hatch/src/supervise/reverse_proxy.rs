@@ -14,6 +14,7 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
+use hatch_api::StallListener;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use hyper_util::client::legacy::Client;
@@ -78,7 +79,9 @@ pub async fn serve_proxy(
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).build(connector);
     let app = Router::new().fallback(forward).with_state(Arc::new(Proxy { upstreams, client }));
-    axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    axum::serve(StallListener::new(listener), app)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
 }
 
 struct Proxy {
