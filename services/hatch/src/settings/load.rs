@@ -79,6 +79,12 @@ impl Settings {
         if set.contains("generic.bearer_secret") && !set.contains("generic.open") {
             figment = figment.merge(Serialized::default("generic.open", false));
         }
+        // Before anything that is made of them, such as an account's public URL.
+        for key in ["listen", "simulator_listen"] {
+            if let Ok(address) = figment.extract_inner::<String>(key) {
+                check_port(key, &address)?;
+            }
+        }
         if figment.contains("twilio") {
             let public_url = figment.extract_inner("public_url").unwrap_or_else(|_| {
                 let listen = figment.extract_inner("listen");
@@ -167,6 +173,16 @@ pub fn sendgrid_account(simulator: &str, public_key: &str) -> serde_json::Value 
         "http_timeout_ms": 3_000,
         "connect_timeout_ms": 1_000,
     })
+}
+
+fn check_port(key: &str, address: &str) -> anyhow::Result<()> {
+    let port = address.rsplit_once(':').map_or("", |(_, port)| port);
+    let number = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    anyhow::ensure!(
+        !number || port.parse::<u16>().is_ok(),
+        "configuration: {key}: found port {port}, expected 0 to 65535"
+    );
+    Ok(())
 }
 
 fn describe(error: &figment::Error) -> anyhow::Error {
@@ -304,6 +320,19 @@ pub(super) mod tests {
         ];
         let twilio = load("", &variables).expect("valid").twilio.expect("an account");
         assert_eq!(twilio.public_url.as_str(), "https://hatch.example/");
+    }
+
+    #[test]
+    fn a_port_that_is_none_is_named_before_what_is_made_of_it() {
+        for key in ["listen", "simulator_listen"] {
+            let twilio = "[twilio]\naccount_sid = \"AC0\"\nauth_token = \"t\"\n";
+            let error = load(&format!("{key} = \"127.0.0.1:65536\"\n{twilio}"), &[]);
+            let error = error.expect_err("no port").to_string();
+            assert!(error.starts_with(&format!("configuration: {key}: found port")), "{error}");
+        }
+        for address in ["localhost:8080", "[::1]:0", "0.0.0.0:65535"] {
+            load(&format!("listen = {address:?}"), &[]).expect(address);
+        }
     }
 
     #[test]
