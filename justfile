@@ -47,13 +47,46 @@ openapi:
 configuration:
     @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch --lib settings::reference
 
+# Build for release, laid out by deploy/hatch.profdata.gz, which says what runs most; leaves target/release/hatch
+release:
+    #!/bin/sh
+    set -eu
+    # rustc looks for it from the folder of each package.
+    profile="$PWD/target/hatch.profdata"
+    mkdir -p target
+    gzip -dc deploy/hatch.profdata.gz >"$profile"
+    CARGO_ENCODED_RUSTFLAGS="-Cprofile-use=$profile" cargo build --release --package hatch
+
+# Make deploy/hatch.profdata.gz anew from a run of the benchmark; needs rustup's llvm-tools
+profile:
+    #!/bin/sh
+    set -eu
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    profdata="$(rustc --print sysroot)/lib/rustlib/$host/bin/llvm-profdata"
+    [ -x "$profdata" ] || { echo "profile: run: rustup component add llvm-tools" >&2; exit 1; }
+    counts="$PWD/target/profile"
+    CARGO_ENCODED_RUSTFLAGS="-Cprofile-generate=$counts" cargo build --release --package hatch
+    # What the build's own programs did does not count.
+    rm -rf "$counts"
+    just measure --rate 1000 --duration 30
+    "$profdata" merge --sparse --output target/hatch.profdata "$counts"
+    gzip -9nc target/hatch.profdata >deploy/hatch.profdata.gz
+
 # Measure a release build: hatch bench ARGS against an up --split with data of its own, or --url
 [no-exit-message]
 bench *ARGS:
     #!/bin/sh
     set -eu
     case "${1:-}" in -h | --help) exec cargo run --quiet --package hatch -- bench --help ;; esac
-    cargo build --release --package hatch
+    just release
+    exec just measure "$@"
+
+# What bench does once hatch is built for release
+[private]
+[no-exit-message]
+measure *ARGS:
+    #!/bin/sh
+    set -eu
     hatch="${CARGO_TARGET_DIR:-target}/release/hatch"
     for argument in "$@"; do
         case $argument in
@@ -79,21 +112,21 @@ bench *ARGS:
 # Measure the parts, each beside raw PostgreSQL in the same run; ARGS go to criterion
 [no-exit-message]
 bench-micro *ARGS:
-    @cargo build --release --package hatch
+    @just release
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
         cargo bench --package hatch --bench micro -- "$@"
 
 # Measure the same work on a log of 0.1, 1 and 10 million events, or of SIZES
 [no-exit-message]
 bench-growth *SIZES:
-    @cargo build --release --package hatch
+    @just release
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
         cargo bench --package hatch --bench growth -- "$@"
 
 # Measure hatch beside the bare path of a message, which has nothing of hatch's around it
 [no-exit-message]
 bench-skeleton:
-    @cargo build --release --package hatch
+    @just release
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
         cargo bench --package hatch --bench skeleton
 
