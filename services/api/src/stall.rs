@@ -43,7 +43,8 @@ const THROWN_AWAY_BYTES: usize = 16 * 1024;
 
 /// A listener whose connections fail when patience ends: a client that takes nothing of its answer for
 /// thirty seconds is cut off, and so is one whose request has not become an answer two minutes after its
-/// first byte.
+/// first byte. What a client still sends when it is answered is thrown away for five seconds, so that it reads
+/// the answer.
 pub struct StallListener {
     pub(crate) listener: TcpListener,
     pub(crate) patience: Patience,

@@ -166,8 +166,10 @@ impl<'a> Parts<'a> {
         let Self { runtime, database, numbers, .. } = self;
         let shutdown = CancellationToken::new();
         let appender = self.appender(&shutdown);
-        for _ in 0..if self.filled.replace(true) { 0 } else { LOG_EVENTS / PAGE_EVENTS } {
-            runtime.block_on(append_all(&appender, appends(numbers.lives(PAGE_EVENTS))));
+        if !self.filled.replace(true) {
+            for _ in 0..LOG_EVENTS / PAGE_EVENTS {
+                runtime.block_on(append_all(&appender, appends(numbers.lives(PAGE_EVENTS))));
+            }
         }
         let client = runtime.block_on(database.connect());
         let raw = runtime.block_on(Raw::new(&client));

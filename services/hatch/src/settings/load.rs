@@ -176,13 +176,13 @@ pub fn sendgrid_account(simulator: &str, public_key: &str) -> serde_json::Value 
 }
 
 fn check_port(key: &str, address: &str) -> anyhow::Result<()> {
-    let port = address.rsplit_once(':').map_or("", |(_, port)| port);
-    let number = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    anyhow::ensure!(
-        !number || port.parse::<u16>().is_ok(),
-        "configuration: {key}: found port {port}, expected 0 to 65535"
-    );
-    Ok(())
+    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u64>().ok());
+    match port.filter(|port| *port > u16::MAX.into()) {
+        Some(port) => {
+            anyhow::bail!("configuration: {key}: found port {port}, expected 0 to 65535")
+        }
+        None => Ok(()),
+    }
 }
 
 fn describe(error: &figment::Error) -> anyhow::Error {
