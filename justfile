@@ -49,6 +49,12 @@ configuration:
 
 # Build for release, laid out by deploy/hatch.profdata.gz, which says what runs most; leaves target/release/hatch
 release:
+    @just laid-out cargo build --release --package hatch
+
+# Runs COMMAND, a cargo command, so that what it builds is laid out by the profile.
+[private]
+[no-exit-message]
+laid-out *COMMAND:
     #!/bin/sh
     set -eu
     # rustc looks for it from the folder of each package.
@@ -57,8 +63,8 @@ release:
     gzip -dc deploy/hatch.profdata.gz >"$profile"
     # What has changed since is compiled as without it: no word about each of that.
     separator=$(printf '\037')
-    CARGO_ENCODED_RUSTFLAGS="-Cprofile-use=$profile${separator}-Cllvm-args=-no-pgo-warn-mismatch" \
-        cargo build --release --package hatch
+    export CARGO_ENCODED_RUSTFLAGS="-Cprofile-use=$profile${separator}-Cllvm-args=-no-pgo-warn-mismatch"
+    exec "$@"
 
 # Make deploy/hatch.profdata.gz anew from a run of the benchmark; needs rustup's llvm-tools
 profile:
@@ -117,21 +123,21 @@ measure *ARGS:
 bench-micro *ARGS:
     @just release
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
-        cargo bench --package hatch --bench micro -- "$@"
+        just laid-out cargo bench --package hatch --bench micro -- "$@"
 
 # Measure the same work on a log of 0.1, 1 and 10 million events, or of SIZES
 [no-exit-message]
 bench-growth *SIZES:
     @just release
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
-        cargo bench --package hatch --bench growth -- "$@"
+        just laid-out cargo bench --package hatch --bench growth -- "$@"
 
 # Measure hatch beside the bare path of a message, which has nothing of hatch's around it
 [no-exit-message]
 bench-skeleton:
     @just release
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
-        cargo bench --package hatch --bench skeleton
+        just laid-out cargo bench --package hatch --bench skeleton
 
 # Hold the running up, or another hatch, against its own OpenAPI document
 [no-exit-message]

@@ -45,6 +45,7 @@ async fn each_bad_field_is_named_and_nothing_is_recorded() {
         (with("from", json!("somebody")), "/from"),
         (without("body"), "/body"),
         (with("body", json!("")), "/body"),
+        (with("body", json!(" \n\u{a0}")), "/body"),
         (with("body", json!(42)), "/body"),
         (with("body", json!("a\u{0}b")), "/body"),
         (with("body", json!("x".repeat(1_601))), "/body"),

@@ -16,7 +16,7 @@ const METADATA_ENTRIES_MAX: usize = 50;
 /// Bytes of `metadata` as JSON at most.
 const METADATA_BYTES_MAX: usize = 16 * 1024;
 
-/// The text, which only something else to show can stand for.
+/// The text, which only something else to show can stand for. One of spaces alone is none.
 pub(super) fn body(
     body: Option<String>,
     channel: Channel,
@@ -24,7 +24,7 @@ pub(super) fn body(
     attachments: &[Attachment],
     errors: &mut Errors,
 ) -> Option<String> {
-    let Some(body) = body.filter(|text| !text.is_empty()) else {
+    let Some(body) = body.filter(|text| !text.trim().is_empty()) else {
         match channel {
             Channel::Sms => errors.add("/body", "is required: an sms needs a text"),
             // What else an MMS needs, its attachments say.
