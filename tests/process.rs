@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use hatch::embedded::free_port;
 use hatch_bus::testing::TestBus;
 use hatch_eventstore::testing::TestDatabase;
 use nix::sys::signal::{Signal, kill};
@@ -185,6 +186,7 @@ async fn split_roles_deliver_and_the_commands_find_what_runs() {
     assert!(ok && list.contains("messages") && list.contains("conversations"), "{list}");
     let (ok, findings, _) = output(folder.path(), &["doctor"]).await;
     assert!(ok && !findings.contains("WRONG"), "{findings}");
+    beside(folder.path(), &up).await;
     let (ok, demo, error) = output(folder.path(), &["demo"]).await;
     assert!(ok && demo.contains("MessageDelivered"), "{demo}{error}");
 
@@ -193,6 +195,25 @@ async fn split_roles_deliver_and_the_commands_find_what_runs() {
     assert_eq!(error.trim_end().lines().count(), 1, "{error}");
     up.signal(Signal::SIGTERM);
     assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
+}
+
+/// Another process of roles serves on the servers of `up`, with its accounts; what only `up` opens to all
+/// it does not.
+async fn beside(folder: &Path, up: &Up) {
+    let listen = format!("127.0.0.1:{}", free_port().expect("a free port"));
+    let mut command = hatch(folder);
+    command.args(["serve", "--roles", "command,query,webhook"]).env("HATCH_LISTEN", &listen);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let other = Up { child, url: format!("http://{listen}"), http: up.http.clone() };
+    let id = other.send("beside").await;
+    other.delivered(&id).await;
+    up.delivered(&id).await;
+    let inbound = async |at: &Up| {
+        let request = up.http.post(format!("{}/api/v1/webhooks/generic", at.url));
+        request.json(&json!({})).send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!((inbound(up).await, inbound(&other).await), (400, 404));
+    other.signal(Signal::SIGTERM);
 }
 
 #[tokio::test]

@@ -24,7 +24,9 @@ pub enum Command {
     /// Run roles against given servers.
     #[command(
         after_help = "Example: HATCH_DATABASE_URL=postgres://... HATCH_NATS_URL=nats://... \\\n  \
-        hatch serve --roles command,query,webhook"
+        hatch serve --roles command,query,webhook\n\
+        In the folder of a running `hatch up`, whose servers it finds:\n  \
+        HATCH_LISTEN=127.0.0.1:9080 hatch serve --roles command,query"
     )]
     Serve(Serve),
     /// Bring the database to the schema of this version.

@@ -47,7 +47,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     let settings = match cli.command {
         Command::Up(_) => Settings::load_up()?,
-        Command::Serve(_) | Command::Simulator => Settings::load()?,
+        Command::Serve(_) => Settings::load_serve()?,
+        Command::Simulator => Settings::load()?,
         _ => Settings::load_command()?,
     };
     let filter = match cli.command {

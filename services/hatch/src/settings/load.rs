@@ -50,6 +50,23 @@ impl Settings {
         }
     }
 
+    /// As [`load`](Self::load), for `serve`: where no servers are set and an `up` runs, beside that, with its
+    /// servers, its accounts and its waits. What `up` opens to all stays shut.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_serve() -> anyhow::Result<Self> {
+        let set = set(file()?.as_deref(), std::env::vars())?;
+        let folder = folder(&set);
+        if set.contains("database_url") || set.contains("nats_url") {
+            return Self::load();
+        }
+        match Servers::read(&folder)? {
+            Some(servers) => Self::from(beside(&servers, &folder), &set),
+            None => Self::load(),
+        }
+    }
+
     /// As [`load`](Self::load), with the defaults of `up`, before it is known where everything listens.
     ///
     /// # Errors
@@ -125,7 +142,31 @@ fn folder(set: &Figment) -> PathBuf {
 /// The defaults of `up` in `folder`, with the simulator's SendGrid account once its key is made there: at the
 /// first start, before anybody needs it.
 fn development(simulator: &str, folder: &Path) -> Figment {
-    let figment = Figment::from(Serialized::defaults(defaults_of_up(simulator)));
+    with_sendgrid(defaults_of_up(simulator), simulator, folder)
+}
+
+/// The defaults of a process beside an `up` that runs in `folder`.
+fn beside(servers: &Servers, folder: &Path) -> Figment {
+    let figment = match &servers.simulator_url {
+        Some(simulator) => {
+            let mut defaults = defaults_of_up(simulator);
+            for own in ["generic", "log", "shutdown"] {
+                defaults.as_object_mut().expect("an object").remove(own);
+            }
+            with_sendgrid(defaults, simulator, folder)
+        }
+        None => Figment::new(),
+    };
+    figment.merge(Serialized::defaults(json!({
+        "database_url": servers.database_url,
+        "nats_url": servers.nats_url,
+        "public_url": servers.url,
+        "archive": { "directory": folder.join("archive") },
+    })))
+}
+
+fn with_sendgrid(defaults: serde_json::Value, simulator: &str, folder: &Path) -> Figment {
+    let figment = Figment::from(Serialized::defaults(defaults));
     match std::fs::read_to_string(folder.join(SENDGRID_PUBLIC_KEY)) {
         Ok(key) => figment.merge(sendgrid(simulator, &key)),
         Err(_) => figment,
