@@ -298,6 +298,9 @@ async fn unknown_paths_ids_and_methods_are_problems_too() {
     assert_eq!(method.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(method.header("allow"), "GET,HEAD,POST");
     assert_eq!(method.body["status"], 405);
+    let page = hatch.request(Method::DELETE, "/docs", &[], None).await;
+    assert_eq!(page.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(page.header("allow"), "GET,HEAD");
     hatch.finish().await;
 }
 
@@ -323,6 +326,19 @@ async fn bad_parameters_of_a_query_are_named() {
         let answer = hatch.get(&format!("/api/v1/{path}?limit=1")).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
     }
+    // Of one that there is elsewhere, nothing is said of its value.
+    for path in ["webhook-log?after=42", "messages?from=42", "dead-letters?conversation=x"] {
+        let answer = hatch.get(&format!("/api/v1/{path}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
+        let detail = answer.body["errors"][0]["detail"].as_str().unwrap_or_default();
+        assert!(detail.starts_with("unknown field"), "{path}: {detail}");
+    }
+    // A key in the wrong place would protect nobody.
+    let send = json!({"from": SENDER, "to": CUSTOMER, "body": "Hello"});
+    let misplaced = hatch.post("/api/v1/messages?Idempotency-Key=abc", &send).await;
+    assert_eq!(misplaced.status, StatusCode::BAD_REQUEST, "{}", misplaced.body);
+    assert_eq!(pointers(&misplaced), ["?Idempotency-Key"]);
+    assert_eq!(hatch.log_length().await, 0, "nothing was recorded");
     for (query, parameter) in cases {
         let answer = hatch.get(&format!("/api/v1/messages?{query}")).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}: {}", answer.body);

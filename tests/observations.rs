@@ -372,7 +372,7 @@ async fn what_cannot_be_read_is_quarantined_and_the_rest_is_applied() {
     let webhook = logged(&hatch).await[0].clone();
     assert_eq!(webhook["outcome"], "quarantined", "{webhook}");
     let detail = webhook["detail"].as_str().expect("a sentence");
-    assert_eq!(detail, "find the field sg_message_id; 1 applied, 1 refused");
+    assert_eq!(detail, "failed to find the field sg_message_id; 1 applied, 1 refused");
     assert_is_whole(&hatch, &webhook, 200_000).await;
     hatch.finish().await;
 }

@@ -84,7 +84,7 @@ async fn what_cannot_be_sent_soon_is_refused_and_what_is_accepted_is_sent_once()
     // Given a dispatcher that makes two attempts at a time.
     let hatch = Hatch::start_with(&Role::ALL, |settings| {
         settings.dispatcher.concurrency_max = 2;
-        settings.admission.burst = 100;
+        settings.admission.burst = Some(100);
     })
     .await;
     // When clients send as fast as they can, then a part is accepted, and few wait.
@@ -138,7 +138,7 @@ async fn with_nats_away_nothing_is_refused_for_what_the_dispatchers_have_not_tak
     let hatch = Hatch::start_on(bus, &Role::ALL, |settings| {
         settings.dispatcher.timers_lag_ms = 200;
         settings.dispatcher.delivery_grace_ms = 500;
-        settings.admission.burst = 200;
+        settings.admission.burst = Some(200);
     })
     .await;
     let before = Mutex::new(Vec::new());

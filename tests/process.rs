@@ -297,8 +297,42 @@ async fn what_cannot_start_says_why_in_one_line() {
         let error = run(arguments, "HATCH_BUS__PREFIX", "A.B").await;
         assert!(error.contains("bus.prefix: expected"), "{error}");
     }
+    // Before anything is waited for, or started, that has nothing to do with it.
+    let bad = "database_url = \"postgres://127.0.0.1:1/none\"\nnats_url = \"nats://127.0.0.1:1\"\n\
+               [dispatcher.retry]\nattempts_max = 0\n";
+    std::fs::write(folder.path().join("hatch.toml"), bad).expect("written");
+    for arguments in [["serve"], ["up"]] {
+        let error = run(&arguments, "HATCH_LISTEN", &address.to_string()).await;
+        assert!(error.contains("dispatcher.retry.attempts_max: expected"), "{error}");
+    }
+    std::fs::write(folder.path().join("hatch.toml"), "").expect("written");
     let error = run(&["doctor"], "HATCH_DISPATCHER__LEASE_MS", "soon").await;
     assert!(error.contains("dispatcher.lease_ms") && error.contains("soon"), "{error}");
+}
+
+#[tokio::test]
+async fn the_commands_beside_up_know_what_it_calls_its_deployment() {
+    let folder = data_folder();
+    let start = async |deployment: &str| {
+        let mut command = hatch(folder.path());
+        command.arg("up").env("HATCH_DEPLOYMENT", deployment).stderr(Stdio::null());
+        Up::ready(command).await
+    };
+    let mut first = start("first").await;
+    let (ok, lifted, error) = output(folder.path(), &["fence", "lift"]).await;
+    assert!(ok && lifted.contains("the fence is open"), "{lifted}{error}");
+    first.signal(Signal::SIGTERM);
+    assert!(first.child.wait().await.expect("it ends").success(), "a clean end");
+
+    let mut other = start("other").await;
+    let id = other.send("fenced").await;
+    let (ok, findings, _) = output(folder.path(), &["doctor"]).await;
+    assert!(!ok && findings.contains("FENCED"), "{findings}");
+    let (ok, lifted, error) = output(folder.path(), &["fence", "lift"]).await;
+    assert!(ok && !lifted.contains("the fence is open"), "{lifted}{error}");
+    other.delivered(&id).await;
+    other.signal(Signal::SIGTERM);
+    assert!(other.child.wait().await.expect("it ends").success(), "a clean end");
 }
 
 #[tokio::test]

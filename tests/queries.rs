@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hatch::roles::Role;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -20,6 +21,25 @@ async fn one_reads_ones_own_write() {
         let path = format!("/api/v1/conversations/{conversation}?after={position}");
         assert!(hatch.get(&path).await.body["message_count"].as_i64() > Some(n));
     }
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_is_found_before_the_projection_has_come_to_it() {
+    let hatch = Hatch::start_with(&[Role::Command, Role::Query], |_| {}).await;
+    let request = json!({"from": SENDER, "to": CUSTOMER, "body": "Hello"});
+    let accepted = hatch.post("/api/v1/messages", &request).await;
+    let path = accepted.header("location").to_owned();
+    let read = hatch.get(&path).await;
+    assert_eq!(read.status, StatusCode::OK, "{}", read.body);
+    for field in ["id", "conversation_id", "status", "channel", "created_at", "position"] {
+        assert_eq!(read.body[field], accepted.body[field], "{field}");
+    }
+    assert_eq!(read.body["body"], "Hello");
+    // Who asks for more than that is told that it is not there yet.
+    let position = accepted.header("hatch-position");
+    let fresh = hatch.get(&format!("{path}?after={position}&wait=0.05")).await;
+    assert_eq!(fresh.status, StatusCode::SERVICE_UNAVAILABLE, "{}", fresh.body);
     hatch.finish().await;
 }
 

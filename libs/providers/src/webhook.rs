@@ -131,7 +131,7 @@ pub enum NotUnderstood {
     #[error("match the account named in the request to the one that signed it")]
     ForeignAccount,
     /// It tells a status that this build does not know.
-    #[error("know the status {status:?}")]
+    #[error("understand the status {status:?}")]
     Status {
         /// The status as the provider calls it.
         status: String,

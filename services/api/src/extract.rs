@@ -156,6 +156,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
+/// Of a query that takes none: what is asked for by one is not done.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoParameters {}
+
 /// The parameters of the query.
 #[derive(Debug)]
 pub(crate) struct QueryParameters<T>(pub(crate) T);
@@ -185,6 +190,8 @@ fn parameter_error(rejection: &axum::extract::rejection::QueryRejection) -> (Str
     match reason.split_once(": ") {
         Some((name, detail)) => {
             let named = EXPECTED.iter().find(|(parameter, _)| *parameter == name);
+            // Of one that there is not here, no value would do.
+            let named = named.filter(|_| !detail.starts_with("unknown field"));
             let detail = named.map_or(detail, |(_, expected)| expected);
             (format!("?{name}"), detail.to_owned())
         }

@@ -25,6 +25,7 @@ const COUNT_MAX: Duration = Duration::from_secs(2);
 /// Waits that can be aimed for, in milliseconds: progress is known to a quarter of a second.
 const WAIT_MS: std::ops::RangeInclusive<u64> = 200..=60_000;
 const WAIT_MS_DEFAULT: u64 = 400;
+const BURST_DEFAULT: u64 = 2_000;
 
 /// The rules that the settings ask for.
 ///
@@ -33,6 +34,7 @@ const WAIT_MS_DEFAULT: u64 = 400;
 pub(crate) fn rules(settings: &AdmissionSettings) -> anyhow::Result<Rules> {
     let AdmissionSettings { wait_ms, burst, waiting_max, .. } = *settings;
     let wait_ms = wait_ms.unwrap_or(WAIT_MS_DEFAULT);
+    let burst = burst.unwrap_or(BURST_DEFAULT);
     anyhow::ensure!(
         WAIT_MS.contains(&wait_ms),
         "configuration: admission.wait_ms: expected {} to {}, got {wait_ms}",

@@ -22,6 +22,10 @@ use crate::up::{self, Application, Options, Place};
 /// long as it takes. Processes of their own are there to see how it is elsewhere.
 const WAIT_MS: u64 = 60_000;
 
+/// How many messages may come at once before it is known how fast they go: as long a wait at a thousand a
+/// second.
+const BURST: u64 = 60_000;
+
 /// The simulator's record, in the data folder.
 const RECORD: &str = "simulator-messages.ndjson";
 
@@ -29,17 +33,28 @@ const RECORD: &str = "simulator-messages.ndjson";
 pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     supervise::stop_on_signal(&stop)?;
+    refuse_bad(&settings)?;
     let options = Options {
         folder: settings.data_dir.clone(),
         listen: address(&settings.listen, "listen")?,
         simulator_listen: address(&settings.simulator_listen, "simulator_listen")?,
         database_url: settings.database_url.clone(),
         nats_url: settings.nats_url.clone(),
+        deployment: settings.deployment.clone(),
+        database_host: settings.database_host.clone(),
         split,
         program: std::env::current_exe().context("failed to find this program")?,
     };
     simulators_keys(&settings.data_dir)?;
     up::run(Development { public_url: settings.public_url }, options, &stop).await
+}
+
+/// Refuses what no server is needed for to see that nothing starts with it.
+fn refuse_bad(settings: &Settings) -> anyhow::Result<()> {
+    let mut settings = settings.clone();
+    settings.database_url.get_or_insert_with(|| "postgres://127.0.0.1".to_owned());
+    settings.nats_url.get_or_insert_with(|| "nats://127.0.0.1".to_owned());
+    roles::refusals(&settings).into_iter().next().map_or(Ok(()), Err)
 }
 
 /// The simulator alone, until `shutdown`.
@@ -92,6 +107,7 @@ impl Application for Development {
     ) -> anyhow::Result<()> {
         let mut settings = settings(&place)?;
         settings.admission.wait_ms.get_or_insert(WAIT_MS);
+        settings.admission.burst.get_or_insert(BURST);
         let listener = TcpListener::bind(place.listen)
             .await
             .with_context(|| format!("failed to listen on {}", place.listen))?;

@@ -147,8 +147,8 @@ pub struct AdmissionSettings {
     /// refused.
     pub wait_ms: Option<u64>,
     /// Messages that each process takes in any case while no queue has been too full for two
-    /// seconds.
-    pub burst: u64,
+    /// seconds. Default: 2,000; for `up` without `--split` 60,000.
+    pub burst: Option<u64>,
     /// Messages that may wait at all, also while NATS or the dispatchers are away: the disk's
     /// bound.
     pub waiting_max: u64,
@@ -247,7 +247,7 @@ impl Default for ShutdownSettings {
 
 impl Default for AdmissionSettings {
     fn default() -> Self {
-        Self { enabled: true, wait_ms: None, burst: 2_000, waiting_max: 1_000_000 }
+        Self { enabled: true, wait_ms: None, burst: None, waiting_max: 1_000_000 }
     }
 }
 

@@ -33,6 +33,10 @@ pub struct Options {
     pub database_url: Option<String>,
     /// A NATS to use instead of an embedded one.
     pub nats_url: Option<String>,
+    /// What the settings call this installation, for the commands beside it.
+    pub deployment: Option<String>,
+    /// What they call its database's server, likewise.
+    pub database_host: Option<String>,
     /// Run each role and the simulator as a process of its own, by `program`.
     pub split: bool,
     /// This program, which also knows `serve --roles` and `simulator`.
@@ -133,6 +137,8 @@ async fn run_parts(
     folder.record(|servers| {
         servers.url = Some(format!("http://{}", place.listen));
         servers.simulator_url = Some(format!("http://{}", place.simulator_listen));
+        servers.deployment.clone_from(&options.deployment);
+        servers.database_host.clone_from(&options.database_host);
     })?;
     if options.split {
         split::run(&*application, &options.program, place, folder, stop).await

@@ -11,7 +11,8 @@ use super::conversation::Conversation;
 use super::message::Message;
 use super::{QueryError, ReadModel};
 use crate::Error;
-use crate::projection::{fold_conversation, fold_message};
+use crate::checkpoints;
+use crate::projection::{Projection, fold_conversation, fold_message};
 
 /// Messages of a conversation that are folded at most.
 const MESSAGES_MAX: usize = 10_000;
@@ -124,6 +125,36 @@ impl ReadModel {
             .map(Arc::new)
             .collect();
         Ok(fold_message(&until)?.map(Message::from))
+    }
+
+    /// One message of `tenant`; before the projection has come to it, as it was right after its first
+    /// event, so that who has just been told of it finds it.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn message_or_its_beginning(
+        &self,
+        log: &Log,
+        tenant: TenantId,
+        id: MessageId,
+    ) -> Result<Option<Message>, QueryError> {
+        if let Some(message) = self.message(tenant, id).await? {
+            return Ok(Some(message));
+        }
+        let stream = log.read_stream(tenant.0, id.0).await.map_err(Error::from)?;
+        let Some(first) = stream.into_iter().next() else { return Ok(None) };
+        if self.has_passed(first.position).await? {
+            // It has come to it meanwhile, or has no such message.
+            return self.message(tenant, id).await;
+        }
+        Ok(fold_message(&[Arc::new(first)])?.map(Message::from))
+    }
+
+    async fn has_passed(&self, position: Position) -> Result<bool, QueryError> {
+        let client = self.pool.get().await.map_err(Error::from)?;
+        let checkpoints = checkpoints::read_all(&client).await?;
+        let mut checkpoints = checkpoints.into_iter();
+        Ok(checkpoints.any(|(projection, at)| projection == Projection::Messages && at >= position))
     }
 
     /// One conversation of `tenant` as it was right after `position`; none if it was not yet. The read

@@ -13,7 +13,7 @@ use super::Commands;
 use super::change::{Change, Changed, change};
 use super::idempotency::IdempotencyKey;
 use crate::Problem;
-use crate::extract::{NoBody, PathId};
+use crate::extract::{NoBody, NoParameters, PathId, QueryParameters};
 use crate::problem::Body as ProblemBody;
 
 /// Calls a message off
@@ -33,6 +33,7 @@ use crate::problem::Body as ProblemBody;
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
     PathId(id): PathId,
+    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {

@@ -17,7 +17,7 @@ use super::idempotency::{BatchKey, IdempotencyKey};
 use super::send_request::{Send, SendRequest};
 use super::{Admissible, Commands, TENANT};
 use crate::Problem;
-use crate::extract::parse_json;
+use crate::extract::{NoParameters, QueryParameters, parse_json};
 use crate::problem::{FieldError, POSITION};
 
 /// Messages of a batch at most.
@@ -72,6 +72,7 @@ enum ItemResult {
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
+    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
     Admissible(batch): Admissible<Batch>,
 ) -> Result<Response, Problem> {

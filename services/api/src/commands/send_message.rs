@@ -11,6 +11,7 @@ use super::idempotency::{IdempotencyKey, command_key};
 use super::send_request::SendRequest;
 use super::{Admissible, Commands, TENANT};
 use crate::Problem;
+use crate::extract::{NoParameters, QueryParameters};
 
 /// Both paths of the endpoint are one route for idempotency keys.
 const ROUTE: &str = "POST /api/v1/messages";
@@ -44,6 +45,7 @@ const ROUTE: &str = "POST /api/v1/messages";
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
+    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
     Admissible(request): Admissible<SendRequest>,
 ) -> Result<Response, Problem> {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
@@ -11,6 +12,7 @@ use hatch_eventstore::Position;
 use super::cloud_event::CloudEvent;
 use super::{Shared, TENANT};
 use crate::Problem;
+use crate::extract::{NoParameters, QueryParameters};
 
 /// The media type of a structured CloudEvent (CloudEvents JSON format, section 3).
 const MEDIA_TYPE: &str = "application/cloudevents+json";
@@ -26,10 +28,11 @@ const MEDIA_TYPE: &str = "application/cloudevents+json";
 )]
 pub(super) async fn handler(
     State(shared): State<Arc<Shared>>,
-    Path(position): Path<String>,
+    position: Result<Path<i64>, PathRejection>,
+    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
 ) -> Result<impl IntoResponse, Problem> {
     let unknown = || Problem::not_found("event");
-    let position: i64 = position.parse().map_err(|_| unknown())?;
+    let Path(position) = position.map_err(|_| unknown())?;
     if position <= 0 {
         return Err(unknown());
     }

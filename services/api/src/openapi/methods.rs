@@ -13,11 +13,16 @@ use utoipa::openapi::path::PathItem;
 /// role takes, with those that one does, whatever roles this process has. 404 to everything else.
 pub(crate) fn complete(routes: Router) -> Router {
     let paths = Arc::new(Paths::of(&super::document()));
-    let other = move |request: Request| {
+    let other = |unknown: StatusCode| {
         let paths = Arc::clone(&paths);
-        async move { paths.refuse(request.method().as_str(), request.uri().path()) }
+        move |request: Request| async move {
+            paths.refuse(request.method().as_str(), request.uri().path(), unknown)
+        }
     };
-    routes.fallback(other.clone()).method_not_allowed_fallback(other)
+    // What is served and not in the document, such as its own page, says itself what it takes.
+    routes
+        .fallback(other(StatusCode::NOT_FOUND))
+        .method_not_allowed_fallback(other(StatusCode::METHOD_NOT_ALLOWED))
 }
 
 /// The paths of the document, those without parameters first, and their methods.
@@ -31,9 +36,10 @@ impl Paths {
         Self(paths)
     }
 
-    fn refuse(&self, method: &str, path: &str) -> Response {
+    /// The answer where no route is: `unknown` to a path that the document does not have.
+    fn refuse(&self, method: &str, path: &str, unknown: StatusCode) -> Response {
         let Some((_, methods)) = self.0.iter().find(|(template, _)| fits(path, template)) else {
-            return StatusCode::NOT_FOUND.into_response();
+            return unknown.into_response();
         };
         if methods.contains(&method) {
             // Another process has the role that takes it.
@@ -77,7 +83,8 @@ mod tests {
     use super::*;
 
     fn refused(method: &str, path: &str) -> (u16, Option<String>) {
-        let response = Paths::of(&super::super::document()).refuse(method, path);
+        let response =
+            Paths::of(&super::super::document()).refuse(method, path, StatusCode::NOT_FOUND);
         let allow = response.headers().get(header::ALLOW);
         let allow = allow.map(|allow| allow.to_str().expect("ASCII").to_owned());
         (response.status().as_u16(), allow)

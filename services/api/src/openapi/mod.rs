@@ -93,6 +93,9 @@ pub fn document() -> OpenApi {
         let item = alias(&document.paths.paths[path], path, method);
         document.paths.paths.insert(name.to_owned(), item);
     }
+    if let Some(mail) = document.paths.paths.get_mut("/api/webhooks/email") {
+        exemplify_mail(mail);
+    }
     for item in document.paths.paths.values_mut() {
         for (method, operation) in operations(item) {
             complete(&method, operation);
@@ -162,6 +165,22 @@ fn alias(item: &PathItem, path: &str, method: HttpMethod) -> PathItem {
     PathItem::new(method, operation)
 }
 
+/// The example of a mail in place of that of a text message, which its path does not take.
+fn exemplify_mail(item: &mut PathItem) {
+    let body = item.post.as_mut().and_then(|operation| operation.request_body.as_mut());
+    if let Some(RefOr::T(body)) = body {
+        for content in body.content.values_mut() {
+            if let RefOr::T(content) = content {
+                content.example = Some(json!({
+                    "from": "contact@gmail.com", "to": "user@usehatchapp.com", "type": "email",
+                    "xillio_id": "message-2", "body": "Hi back", "attachments": null,
+                    "timestamp": "2024-11-01T14:00:00Z",
+                }));
+            }
+        }
+    }
+}
+
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Operation)> {
     let PathItem { get, post, put, patch, delete, .. } = item;
     let operations = [
@@ -193,7 +212,7 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     let posted = matches!(method, HttpMethod::Post);
     for (status, kind, about) in PROBLEMS {
         let can_be = match status {
-            "400" => in_query || in_header || posted,
+            "400" => in_path || in_query || in_header || posted,
             "404" => in_path,
             "413" => posted,
             "415" => takes_json || (posted && !has_body),

@@ -24,7 +24,7 @@ pub(super) async fn handler(
     parameters.freshness().wait(&queries).await?;
     let (read_model, id) = (&queries.read_model, MessageId(id));
     let message = match &parameters.at {
-        None => read_model.message(TENANT, id).await?,
+        None => read_model.message_or_its_beginning(&queries.log, TENANT, id).await?,
         Some(at) => {
             let position = past::position(&queries, at).await?;
             read_model.message_at(&queries.log, TENANT, id, position).await?

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{Queries, TENANT};
 use crate::Problem;
-use crate::extract::PathId;
+use crate::extract::{NoParameters, PathId, QueryParameters};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Webhook {
@@ -37,6 +37,7 @@ pub(super) struct Webhook {
 pub(super) async fn handler(
     State(queries): State<Queries>,
     PathId(id): PathId,
+    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
 ) -> Result<Json<Webhook>, Problem> {
     let found = queries.read_model.webhook(TENANT, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;

@@ -10,10 +10,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::parameters::NoParameters;
 use super::{Queries, TENANT};
 use crate::Problem;
-use crate::extract::{PathId, QueryParameters};
+use crate::extract::{NoParameters, PathId, QueryParameters};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MessageEvents)]

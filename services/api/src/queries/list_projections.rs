@@ -7,9 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Queries;
-use super::parameters::NoParameters;
 use crate::Problem;
-use crate::extract::QueryParameters;
+use crate::extract::{NoParameters, QueryParameters};
+use crate::problem::Body as ProblemBody;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Projections {
@@ -19,7 +19,11 @@ pub(super) struct Projections {
 /// How far each projection has come
 #[utoipa::path(
     get, path = "/api/v1/projections", operation_id = "list_projections", tag = "operations",
-    responses((status = 200, description = "Every projection.", body = Projections))
+    responses(
+        (status = 200, description = "Every projection.", body = Projections),
+        (status = 400, description = "It takes no parameters; `errors` names the first.",
+         body = ProblemBody, content_type = "application/problem+json")
+    )
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,

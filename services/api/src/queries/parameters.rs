@@ -19,11 +19,6 @@ const WAIT_SECONDS_DEFAULT: f64 = 2.0;
 /// Seconds that `after` waits at most.
 const WAIT_SECONDS_MAX: f64 = 30.0;
 
-/// Of a query that takes none: what is asked for by one is not done.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NoParameters {}
-
 /// `?after=` and `?wait=`: the answer is to show the log up to that position.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub(super) struct Freshness {

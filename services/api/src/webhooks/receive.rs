@@ -140,7 +140,7 @@ impl Webhooks {
             Err(error) if account.webhook.refuses_nonsense() => {
                 return Err(Problem::invalid(vec![nonsense(&error)]));
             }
-            Err(error) => recording.quarantine(chain(&error)).await?,
+            Err(error) => recording.quarantine(format!("failed to {}", chain(&error))).await?,
         };
         let mut response = account.webhook.success().map(Body::from);
         response.headers_mut().insert(POSITION, HeaderValue::from(position.0));

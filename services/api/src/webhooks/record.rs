@@ -197,7 +197,9 @@ impl Recording<'_> {
         match observation {
             Observation::Receipt(receipt) => self.receipt(receipt).await,
             Observation::Inbound(inbound) => self.inbound(inbound).await,
-            Observation::Unclear(error) => Ok(Meaning::Unclear(chain(&error))),
+            Observation::Unclear(error) => {
+                Ok(Meaning::Unclear(format!("failed to {}", chain(&error))))
+            }
         }
     }
 

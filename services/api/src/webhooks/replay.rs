@@ -75,7 +75,10 @@ impl Webhooks {
         })?;
         let raw = raw(kept)?;
         let observations = account.webhook.parse(&Verified::kept(&raw)).map_err(|error| {
-            Problem::not_replayed(format!("it is still not understood: {}", chain(&error)))
+            Problem::not_replayed(format!(
+                "it is still not understood: failed to {}",
+                chain(&error)
+            ))
         })?;
         let recording = self.recording(account, &raw);
         let id = recording.entry.id;

@@ -21,10 +21,15 @@ use crate::embedded::Servers;
 use crate::roles::postgres;
 use crate::settings::Settings;
 
-/// The settings with the servers of a running `up` where no others are set.
+/// The settings with the servers of a running `up` where no others are set, and what `up` was told of them.
 pub(crate) fn running(mut settings: Settings) -> anyhow::Result<Settings> {
     if let Some(servers) = Servers::read(&settings.data_dir)? {
-        settings.database_url.get_or_insert(servers.database_url);
+        if *settings.database_url.get_or_insert(servers.database_url.clone())
+            == servers.database_url
+        {
+            settings.deployment = settings.deployment.or(servers.deployment);
+            settings.database_host = settings.database_host.or(servers.database_host);
+        }
         settings.nats_url.get_or_insert(servers.nats_url);
         settings.archive.directory.get_or_insert_with(|| settings.data_dir.join("archive"));
     }

@@ -1,9 +1,10 @@
 //! `hatch serve`: roles against given servers.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -13,9 +14,12 @@ use crate::supervise;
 
 /// Runs until a signal asks for the end.
 pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()> {
+    if let Ok(address) = settings.listen.parse::<SocketAddr>() {
+        refuse_open(address.ip())?;
+    }
+    roles::check(&settings)?;
     let listener = listen(&settings.listen).await?;
-    let address = listener.local_addr()?.ip();
-    refuse_open(address)?;
+    refuse_open(listener.local_addr()?.ip())?;
     let shutdown = CancellationToken::new();
     supervise::stop_on_signal(&shutdown)?;
     supervise::stop_with_parent(&shutdown);
@@ -25,8 +29,13 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
 
 /// Opens the listener, or says in one line why not and what to do.
 pub(crate) async fn listen(address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("failed to listen on {address}: is it taken? HATCH_LISTEN sets another address")
+    TcpListener::bind(address).await.map_err(|error| {
+        let what = if error.kind() == ErrorKind::InvalidInput {
+            format!("configuration: listen: expected ADDRESS:PORT such as 127.0.0.1:8080, got {address:?}")
+        } else {
+            format!("failed to listen on {address}: is it taken? HATCH_LISTEN sets another address")
+        };
+        anyhow::Error::new(error).context(what)
     })
 }
 

@@ -49,6 +49,12 @@ pub struct Servers {
     /// Where the provider simulator serves.
     #[serde(default)]
     pub simulator_url: Option<String>,
+    /// What the supervisor's settings call this installation.
+    #[serde(default)]
+    pub deployment: Option<String>,
+    /// By what name they have the database's server count as the same one.
+    #[serde(default)]
+    pub database_host: Option<String>,
 }
 
 impl Folder {

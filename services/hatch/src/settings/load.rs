@@ -161,6 +161,8 @@ fn beside(servers: &Servers, folder: &Path) -> Figment {
         "database_url": servers.database_url,
         "nats_url": servers.nats_url,
         "public_url": servers.url,
+        "deployment": servers.deployment,
+        "database_host": servers.database_host,
         "archive": { "directory": folder.join("archive") },
     })))
 }

@@ -137,6 +137,13 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
 pub(crate) fn is_alive(pid: u32) -> bool {
     i32::try_from(pid)
         .is_ok_and(|pid| pid > 0 && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH))
+        && !is_zombie(pid)
+}
+
+/// Whether the process has ended and only its parent has not asked how (proc(5), `/proc/PID/stat`).
+fn is_zombie(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }
 
 async fn keep_running<P: Program>(
@@ -176,5 +183,25 @@ async fn keep_running<P: Program>(
             }
         };
         pid.send_replace(running.child.id());
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_ended_is_not_alive_though_the_parent_has_not_asked() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("it starts");
+        assert!(is_alive(child.id()));
+        child.kill().expect("it runs");
+        tokio::time::timeout(Duration::from_secs(10), async {
+            while is_alive(child.id()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("it is noticed");
+        child.wait().expect("it ended");
     }
 }

@@ -95,6 +95,8 @@ fn options(folder: &Path, split: bool) -> Options {
         simulator_listen: any,
         database_url: None,
         nats_url: None,
+        deployment: None,
+        database_host: None,
         split,
         program,
     }

@@ -30,9 +30,11 @@ pub(super) fn body(
             // What else an MMS needs, its attachments say.
             Channel::Mms => {}
             Channel::Email if has_html || !attachments.is_empty() => {}
-            Channel::Email => errors.add("/body", "is required without html and attachments"),
+            Channel::Email => {
+                errors.add("/body", "is required: there is neither html nor an attachment")
+            }
             Channel::Chat if !attachments.is_empty() => {}
-            Channel::Chat => errors.add("/body", "is required without attachments"),
+            Channel::Chat => errors.add("/body", "is required: there is no attachment"),
         }
         return None;
     };

@@ -140,8 +140,10 @@ async fn dead_letters(read_model: &ReadModel) -> anyhow::Result<Finding> {
 async fn quarantine(read_model: &ReadModel) -> anyhow::Result<Finding> {
     let tally = read_model.quarantine(TenantId::DEFAULT).await?;
     let remedy = "GET /api/v1/webhook-log?outcome=quarantined says why of each; POST \
-        /api/v1/webhooks/replay/ID reads one again";
-    Ok(of_tally("quarantine", tally, "webhook", "signed and not understood", remedy))
+        /api/v1/webhooks/replay/ID reads one again, but for those that wait for their message: they leave by \
+        themselves";
+    let what = "signed, and not understood or about a message that is not known yet";
+    Ok(of_tally("quarantine", tally, "webhook", what, remedy))
 }
 
 fn of_tally(check: &'static str, tally: Tally, one: &str, what: &str, remedy: &str) -> Finding {
