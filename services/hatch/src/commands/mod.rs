@@ -24,9 +24,8 @@ use crate::settings::Settings;
 /// The settings with the servers of a running `up` where no others are set, and what `up` was told of them.
 pub(crate) fn running(mut settings: Settings) -> anyhow::Result<Settings> {
     if let Some(servers) = Servers::read(&settings.data_dir)? {
-        if *settings.database_url.get_or_insert(servers.database_url.clone())
-            == servers.database_url
-        {
+        let url = settings.database_url.get_or_insert_with(|| servers.database_url.clone());
+        if *url == servers.database_url {
             settings.deployment = settings.deployment.or(servers.deployment);
             settings.database_host = settings.database_host.or(servers.database_host);
         }
