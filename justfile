@@ -60,9 +60,9 @@ laid-out *COMMAND:
     # rustc looks for it from the folder of each package.
     profile="$PWD/target/hatch.profdata"
     mkdir -p target
-    # It stays the same file where it is the same: for cargo a newer one makes everything old.
-    gzip -dc deploy/hatch.profdata.gz >"$profile.new"
-    if cmp -s "$profile.new" "$profile"; then rm "$profile.new"; else mv "$profile.new" "$profile"; fi
+    gzip -dc deploy/hatch.profdata.gz >"$profile"
+    # A newer file would make all that was built with it old, for cargo.
+    touch -r deploy/hatch.profdata.gz "$profile"
     # What has changed since is compiled as without it: no word about each of that.
     separator=$(printf '\037')
     export CARGO_ENCODED_RUSTFLAGS="-Cprofile-use=$profile${separator}-Cllvm-args=-no-pgo-warn-mismatch"

@@ -29,6 +29,15 @@ pub(crate) async fn read_all(client: &Object) -> Result<Vec<(Projection, Positio
     Ok(checkpoints.to_vec())
 }
 
+/// Whether `projection` has applied everything up to `position`, by `checkpoints`.
+pub(crate) fn has_passed(
+    checkpoints: &[(Projection, Position)],
+    projection: Projection,
+    position: Position,
+) -> bool {
+    checkpoints.iter().any(|(name, at)| *name == projection && *at >= position)
+}
+
 /// The position of the slowest projection of this build, of those that have moved within the last
 /// `within`; none when all of them stand still, because there is nothing to do or they are away.
 ///

@@ -107,8 +107,7 @@ impl Shared {
 
 impl Seen {
     fn passed(&self, projections: &[Projection], position: Position) -> bool {
-        projections.iter().all(|projection| {
-            self.checkpoints.iter().any(|(name, at)| name == projection && *at >= position)
-        })
+        let passed = |projection| checkpoints::has_passed(&self.checkpoints, projection, position);
+        projections.iter().copied().all(passed)
     }
 }

@@ -153,8 +153,7 @@ impl ReadModel {
     async fn has_passed(&self, position: Position) -> Result<bool, QueryError> {
         let client = self.pool.get().await.map_err(Error::from)?;
         let checkpoints = checkpoints::read_all(&client).await?;
-        let mut checkpoints = checkpoints.into_iter();
-        Ok(checkpoints.any(|(projection, at)| projection == Projection::Messages && at >= position))
+        Ok(checkpoints::has_passed(&checkpoints, Projection::Messages, position))
     }
 
     /// One conversation of `tenant` as it was right after `position`; none if it was not yet. The read

@@ -140,7 +140,7 @@ impl Webhooks {
             Err(error) if account.webhook.refuses_nonsense() => {
                 return Err(Problem::invalid(vec![nonsense(&error)]));
             }
-            Err(error) => recording.quarantine(format!("failed to {}", chain(&error))).await?,
+            Err(error) => recording.quarantine(failure(&error)).await?,
         };
         let mut response = account.webhook.success().map(Body::from);
         response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
@@ -165,13 +165,14 @@ fn nonsense(error: &NotUnderstood) -> FieldError {
         NotUnderstood::Address { field, source } => {
             FieldError::new(format!("/{field}"), source.to_string())
         }
-        other => FieldError::new("", chain(other)),
+        other => FieldError::new("", failure(other)),
     }
 }
 
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+/// What could not be done with a webhook, and why.
+pub(super) fn failure(error: &NotUnderstood) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("failed to {error}: {source}"),
+        None => format!("failed to {error}"),
     }
 }

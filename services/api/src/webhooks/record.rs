@@ -23,7 +23,7 @@ use tracing::{Instrument, Span};
 
 use super::log::Entry;
 use super::matching::KeptReceipt;
-use super::receive::chain;
+use super::receive::failure;
 use super::recent::Turns;
 use super::summary::Summary;
 use super::threading::{Reference, references};
@@ -197,9 +197,7 @@ impl Recording<'_> {
         match observation {
             Observation::Receipt(receipt) => self.receipt(receipt).await,
             Observation::Inbound(inbound) => self.inbound(inbound).await,
-            Observation::Unclear(error) => {
-                Ok(Meaning::Unclear(format!("failed to {}", chain(&error))))
-            }
+            Observation::Unclear(error) => Ok(Meaning::Unclear(failure(&error))),
         }
     }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::receive::chain;
+use super::receive::failure;
 use super::{Account, Webhooks};
 use crate::Problem;
 use crate::commands::TENANT;
@@ -75,10 +75,7 @@ impl Webhooks {
         })?;
         let raw = raw(kept)?;
         let observations = account.webhook.parse(&Verified::kept(&raw)).map_err(|error| {
-            Problem::not_replayed(format!(
-                "it is still not understood: failed to {}",
-                chain(&error)
-            ))
+            Problem::not_replayed(format!("it is still not understood: {}", failure(&error)))
         })?;
         let recording = self.recording(account, &raw);
         let id = recording.entry.id;

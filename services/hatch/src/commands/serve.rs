@@ -14,6 +14,7 @@ use crate::supervise;
 
 /// Runs until a signal asks for the end.
 pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()> {
+    // Said before what else is missing; a name is only known to be open once it is listened on.
     if let Ok(address) = settings.listen.parse::<SocketAddr>() {
         refuse_open(address.ip())?;
     }

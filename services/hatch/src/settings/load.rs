@@ -9,6 +9,7 @@ use figment::providers::{Format, Serialized, Toml};
 use serde_json::json;
 
 use super::{DEVELOPMENT, SENDGRID_PUBLIC_KEY, Settings, data_dir, environment};
+use crate::commands::running;
 use crate::embedded::Servers;
 
 /// The configuration file, in the current directory.
@@ -62,7 +63,7 @@ impl Settings {
             return Self::load();
         }
         match Servers::read(&folder)? {
-            Some(servers) => Self::from(beside(&servers, &folder), &set),
+            Some(servers) => running(Self::from(beside(&servers, &folder), &set)?),
             None => Self::load(),
         }
     }
@@ -147,24 +148,14 @@ fn development(simulator: &str, folder: &Path) -> Figment {
 
 /// The defaults of a process beside an `up` that runs in `folder`.
 fn beside(servers: &Servers, folder: &Path) -> Figment {
-    let figment = match &servers.simulator_url {
-        Some(simulator) => {
-            let mut defaults = defaults_of_up(simulator);
-            for own in ["generic", "log", "shutdown"] {
-                defaults.as_object_mut().expect("an object").remove(own);
-            }
-            with_sendgrid(defaults, simulator, folder)
+    let figment = servers.simulator_url.as_ref().map_or_else(Figment::new, |simulator| {
+        let mut defaults = defaults_of_up(simulator);
+        for own in ["generic", "log", "shutdown"] {
+            defaults.as_object_mut().expect("an object").remove(own);
         }
-        None => Figment::new(),
-    };
-    figment.merge(Serialized::defaults(json!({
-        "database_url": servers.database_url,
-        "nats_url": servers.nats_url,
-        "public_url": servers.url,
-        "deployment": servers.deployment,
-        "database_host": servers.database_host,
-        "archive": { "directory": folder.join("archive") },
-    })))
+        with_sendgrid(defaults, simulator, folder)
+    });
+    figment.merge(Serialized::default("public_url", &servers.url))
 }
 
 fn with_sendgrid(defaults: serde_json::Value, simulator: &str, folder: &Path) -> Figment {
