@@ -3,8 +3,9 @@
 //! The bare path: accepted with group commit, relayed, claimed, sent over HTTP, its receipt taken over HTTP, and
 //! projected: the same servers and the same steps as hatch's, with nothing else. No authentication,
 //! validation, idempotency, expected versions, retries, read models but one, or metrics; three events a
-//! message and one receipt. hatch: all of it, in one process, with its simulator, which has two receipts for
-//! a message. Each is the path, the provider, and this process with its clients, who send the same.
+//! message and one receipt. The same with hatch's events and receipts: four events, of which one is the claim, and two receipts, each
+//! kept in a row. hatch: all of it, in one process, with its simulator. Each is the path, the
+//! provider, and this process with its clients, who send the same.
 
 mod clients;
 mod path;
@@ -20,11 +21,13 @@ use hatch::output;
 use hatch_bus::testing::TestBus;
 use hatch_eventstore::testing::TestDatabase;
 
+use crate::path::Extent;
 use crate::whole::Hatch;
 
-/// What this program is when it starts itself again: the whole path, or it as far as the log, or the
-/// provider.
+/// What this program is when it starts itself again: the whole path, the same in hatch's shape, as far as
+/// the log, or the provider.
 const WHOLE: &str = "--whole";
+const SHAPED: &str = "--shaped";
 const ACCEPT: &str = "--accept";
 const PROVIDER: &str = "--provider";
 /// All that hatch does.
@@ -47,8 +50,14 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match words[..] {
-        [role @ (WHOLE | ACCEPT), database, provider] => {
-            runtime.block_on(path::run(database, provider, role == WHOLE))
+        [WHOLE, database, provider] => {
+            runtime.block_on(path::run(database, provider, Extent::Whole))
+        }
+        [SHAPED, database, provider] => {
+            runtime.block_on(path::run(database, provider, Extent::Shaped))
+        }
+        [ACCEPT, database, provider] => {
+            runtime.block_on(path::run(database, provider, Extent::Accept))
         }
         [PROVIDER] => runtime.block_on(provider::run()),
         _ => runtime.block_on(measure()),
@@ -59,26 +68,35 @@ fn main() -> anyhow::Result<()> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     Bare,
+    /// The bare path with hatch's events and receipts.
+    Shaped,
     Hatch,
 }
 
 /// What is measured, with how many clients: 64 is what the bare path's figures were published for.
-const RUNS: [(&str, bool, usize); 3] =
-    [("accept only", false, 64), ("accept only", false, 256), ("full lifecycle", true, 64)];
+const RUNS: [(&str, bool, usize, &[Who]); 3] = [
+    ("accept only", false, 64, &[Who::Bare, Who::Hatch]),
+    ("accept only", false, 256, &[Who::Bare, Who::Hatch]),
+    ("full lifecycle", true, 64, &[Who::Bare, Who::Shaped, Who::Hatch]),
+];
 
 async fn measure() -> anyhow::Result<()> {
     output::line(format_args!(
-        "{:<16}{:>8}{:>11}{:>12}{:>12}{:>14}{:>10}",
+        "{:<16}{:>8}{:>17}{:>12}{:>12}{:>14}{:>10}",
         "run", "clients", "", "accepted/s", "finished/s", "CPU µs each", "p99 ms"
     ))?;
-    for (run, whole, clients) in RUNS {
-        for who in [Who::Bare, Who::Hatch] {
-            let figures = one(who, whole, clients).await?;
+    for (run, whole, clients, all) in RUNS {
+        for who in all {
+            let figures = one(*who, whole, clients).await?;
             let Figures { accepted, took, processor, p99 } = figures;
             let messages = accepted as f64;
             output::line(format_args!(
-                "{run:<16}{clients:>8}{:>11}{:>12.0}{:>12.0}{:>14.0}{:>10.1}",
-                if who == Who::Bare { "bare path" } else { "hatch" },
+                "{run:<16}{clients:>8}{:>17}{:>12.0}{:>12.0}{:>14.0}{:>10.1}",
+                match who {
+                    Who::Bare => "bare path",
+                    Who::Shaped => "in hatch's shape",
+                    Who::Hatch => "hatch",
+                },
                 messages / DURATION.as_secs_f64(),
                 messages / took.as_secs_f64(),
                 processor.as_secs_f64() * 1e6 / messages,
@@ -105,10 +123,14 @@ async fn one(who: Who, whole: bool, clients: usize) -> anyhow::Result<Figures> {
     let database = TestDatabase::create().await;
     let client = database.connect().await;
     match who {
-        Who::Bare => {
+        Who::Bare | Who::Shaped => {
             client.batch_execute(path::TABLES).await?;
             let (_provider, provider) = Running::start(&[PROVIDER])?;
-            let role = if whole { WHOLE } else { ACCEPT };
+            let role = match (whole, who) {
+                (false, _) => ACCEPT,
+                (true, Who::Shaped) => SHAPED,
+                (true, _) => WHOLE,
+            };
             let (_path, address) = Running::start(&[role, &database.url(), &provider])?;
             figures(&client, &address, whole.then_some(path::COUNT_DELIVERED), clients).await
         }

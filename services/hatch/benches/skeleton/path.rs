@@ -1,4 +1,5 @@
-//! The bare path, in one process.
+//! The bare path, in one process: with as little as a message can have, or with the events and receipts of
+//! hatch's messages.
 
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use crate::provider::{Receipt, Sending};
+use crate::provider::{Receipt, Sending, Taken};
 
 /// Everything that it keeps.
 pub(crate) const TABLES: &str = "CREATE SCHEMA skeleton;
@@ -28,6 +29,8 @@ pub(crate) const TABLES: &str = "CREATE SCHEMA skeleton;
         type text NOT NULL, recorded_at timestamptz NOT NULL DEFAULT now(), payload json NOT NULL);
     CREATE INDEX ON skeleton.events (stream_id);
     CREATE TABLE skeleton.claims (stream_id uuid PRIMARY KEY);
+    CREATE TABLE skeleton.receipts (id uuid PRIMARY KEY, received_at timestamptz NOT NULL DEFAULT now(),
+        body text NOT NULL);
     CREATE TABLE skeleton.messages (stream_id uuid PRIMARY KEY, status text NOT NULL, rank int NOT NULL);
     CREATE TABLE skeleton.checkpoint (position bigint NOT NULL);
     INSERT INTO skeleton.checkpoint VALUES (0)";
@@ -39,6 +42,8 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(1)";
 const INSERT: &str = "INSERT INTO skeleton.events (position, stream_id, type, payload) \
      SELECT p, s, t, j::json FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[]) \
      AS e(p, s, t, j)";
+const INSERT_RECEIPTS: &str = "INSERT INTO skeleton.receipts (id, body) \
+     SELECT unnest($1::uuid[]), unnest($2::text[])";
 const PAGE: &str = "SELECT position, stream_id, type, payload::text FROM skeleton.events \
      WHERE position > $1 ORDER BY position LIMIT 1000";
 const CLAIM: &str = "INSERT INTO skeleton.claims SELECT unnest($1::uuid[]) \
@@ -51,10 +56,11 @@ const PROJECT: &str = "INSERT INTO skeleton.messages AS m (stream_id, status, ra
 const CHECKPOINT: &str = "UPDATE skeleton.checkpoint SET position = $1";
 
 const REQUESTED: &str = "requested";
+const ATTEMPTED: &str = "attempted";
 const SENT: &str = "sent";
 const DELIVERED: &str = "delivered";
 /// The states of a message, by rank.
-const STATES: [&str; 3] = [REQUESTED, SENT, DELIVERED];
+const STATES: [&str; 4] = [REQUESTED, ATTEMPTED, SENT, DELIVERED];
 const STREAM: &str = "SKELETON";
 const QUEUE: usize = 4_096;
 const BATCH_MAX: usize = 512;
@@ -66,11 +72,28 @@ struct Requested {
     body: String,
 }
 
-/// What is to be appended, and who waits for it.
-struct Waiting {
+/// How much of it there is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// As far as the log.
+    Accept,
+    /// Three events and one receipt a message; what is claimed is a row of its own.
+    Whole,
+    /// hatch's four events, of which one is the claim, and its two receipts, each kept in a row.
+    Shaped,
+}
+
+struct Event {
     stream_id: Uuid,
     state: &'static str,
     payload: String,
+}
+
+/// What is to be appended, and who waits for it.
+struct Waiting {
+    event: Option<Event>,
+    /// A receipt that is kept as it came.
+    receipt: Option<String>,
     done: oneshot::Sender<()>,
 }
 
@@ -84,8 +107,12 @@ impl Log {
         state: &'static str,
         payload: String,
     ) -> anyhow::Result<()> {
+        self.take(Some(Event { stream_id, state, payload }), None).await
+    }
+
+    async fn take(&self, event: Option<Event>, receipt: Option<String>) -> anyhow::Result<()> {
         let (done, committed) = oneshot::channel();
-        self.0.send(Waiting { stream_id, state, payload, done }).await?;
+        self.0.send(Waiting { event, receipt, done }).await?;
         Ok(committed.await?)
     }
 }
@@ -105,17 +132,18 @@ struct Path {
     provider: String,
     callback: String,
     claims: Client,
+    extent: Extent,
 }
 
-/// Serves until it is killed: all of the path, or only as far as the log.
-pub(crate) async fn run(database: &str, provider: &str, whole: bool) -> anyhow::Result<()> {
+/// Serves until it is killed.
+pub(crate) async fn run(database: &str, provider: &str, extent: Extent) -> anyhow::Result<()> {
     let (queue, waiting) = mpsc::channel(QUEUE);
     let (head, committed) = watch::channel(0);
     let log = Log(queue);
     let mut tasks = vec![tokio::spawn(append(connect(database).await?, waiting, head))];
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    if whole {
+    if extent != Extent::Accept {
         let js = jetstream::new(async_nats::connect(std::env::var("HATCH_TEST_NATS_URL")?).await?);
         drop(js.delete_stream(STREAM).await);
         let config = stream::Config {
@@ -130,6 +158,7 @@ pub(crate) async fn run(database: &str, provider: &str, whole: bool) -> anyhow::
             provider: format!("http://{provider}/send"),
             callback: format!("http://{address}/receipts"),
             claims: connect(database).await?,
+            extent,
         });
         let (requests, events) = (subject(REQUESTED), "skeleton.>".to_owned());
         let (requests, events) =
@@ -141,7 +170,7 @@ pub(crate) async fn run(database: &str, provider: &str, whole: bool) -> anyhow::
     let router = Router::new()
         .route("/api/v1/messages", post(accept))
         .route("/receipts", post(receive))
-        .with_state(log);
+        .with_state((log, extent));
     output::line(address)?;
     tasks.push(tokio::spawn(async move { Ok(axum::serve(listener, router).await?) }));
     let (ended, ..) = futures::future::select_all(tasks).await;
@@ -156,21 +185,29 @@ async fn connect(database: &str) -> anyhow::Result<Client> {
 }
 
 async fn accept(
-    State(log): State<Log>,
+    State((log, _)): State<(Log, Extent)>,
     Json(requested): Json<Requested>,
-) -> Result<(StatusCode, Json<Receipt>), StatusCode> {
+) -> Result<(StatusCode, Json<Taken>), StatusCode> {
     let id = SystemEnvironment.new_id();
     let payload = serde_json::to_string(&requested).map_err(|_| StatusCode::BAD_REQUEST)?;
     let appended = log.append(id, REQUESTED, payload).await;
     appended.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-    Ok((StatusCode::ACCEPTED, Json(Receipt { id })))
+    Ok((StatusCode::ACCEPTED, Json(Taken { id })))
 }
 
-async fn receive(State(log): State<Log>, Json(Receipt { id }): Json<Receipt>) -> StatusCode {
-    match log.append(id, DELIVERED, "{}".to_owned()).await {
-        Ok(()) => StatusCode::NO_CONTENT,
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
-    }
+async fn receive(
+    State((log, extent)): State<(Log, Extent)>,
+    body: String,
+) -> Result<StatusCode, StatusCode> {
+    let Receipt { id, state } = serde_json::from_str(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
+    let event = (state == DELIVERED).then(|| Event {
+        stream_id: id,
+        state: DELIVERED,
+        payload: "{}".to_owned(),
+    });
+    let kept = (extent == Extent::Shaped).then_some(body);
+    log.take(event, kept).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Group commit: while one batch commits, the next one gathers.
@@ -180,25 +217,38 @@ async fn append(
     head: watch::Sender<i64>,
 ) -> anyhow::Result<()> {
     let (lock, insert) = (client.prepare(LOCK).await?, client.prepare(INSERT).await?);
+    let keep = client.prepare(INSERT_RECEIPTS).await?;
     let mut batch = Vec::new();
     while waiting.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let events: Vec<&Event> = batch.iter().filter_map(|item| item.event.as_ref()).collect();
         let first = *head.borrow() + 1;
-        let last = first + i64::try_from(batch.len())? - 1;
+        let last = first + i64::try_from(events.len())? - 1;
         let positions: Vec<i64> = (first..=last).collect();
-        let streams: Vec<Uuid> = batch.iter().map(|waiting| waiting.stream_id).collect();
-        let types: Vec<&str> = batch.iter().map(|waiting| waiting.state).collect();
-        let payloads: Vec<&str> = batch.iter().map(|waiting| waiting.payload.as_str()).collect();
+        let streams: Vec<Uuid> = events.iter().map(|event| event.stream_id).collect();
+        let types: Vec<&str> = events.iter().map(|event| event.state).collect();
+        let payloads: Vec<&str> = events.iter().map(|event| event.payload.as_str()).collect();
         let columns: [&(dyn ToSql + Sync); 4] = [&positions, &streams, &types, &payloads];
+        let receipts: Vec<&str> = batch.iter().filter_map(|item| item.receipt.as_deref()).collect();
+        let ids: Vec<Uuid> = receipts.iter().map(|_| SystemEnvironment.new_id()).collect();
+        let kept: [&(dyn ToSql + Sync); 2] = [&ids, &receipts];
+        let keep = async {
+            match receipts.is_empty() {
+                true => Ok(0),
+                false => client.execute(&keep, &kept).await,
+            }
+        };
         // Polled in this order, so sent in this order, without waiting in between.
-        let (begun, locked, inserted, committed) = futures::join!(
+        let (begun, locked, inserted, kept, committed) = futures::join!(
             client.batch_execute("BEGIN"),
             client.execute(&lock, &[]),
             client.execute(&insert, &columns),
+            keep,
             client.batch_execute("COMMIT"),
         );
         begun?;
         locked?;
         inserted?;
+        kept?;
         committed?;
         head.send_replace(last);
         for waiting in batch.drain(..) {
@@ -263,8 +313,13 @@ async fn dispatch(path: Arc<Path>, requests: consumer::pull::Stream) -> anyhow::
         let batch: Vec<jetstream::Message> = batch.into_iter().collect::<Result<_, _>>()?;
         let events: Vec<Published> = parse(&batch)?;
         let ids: Vec<Uuid> = events.iter().map(|event| event.stream_id).collect();
-        let claimed = path.claims.query(&claim, &[&ids]).await?.len();
-        anyhow::ensure!(claimed == ids.len(), "somebody else sends them");
+        if path.extent == Extent::Shaped {
+            let claims = ids.into_iter().map(|id| path.log.append(id, ATTEMPTED, "{}".to_owned()));
+            try_join_all(claims).await?;
+        } else {
+            let claimed = path.claims.query(&claim, &[&ids]).await?.len();
+            anyhow::ensure!(claimed == ids.len(), "somebody else sends them");
+        }
         for (message, event) in batch.into_iter().zip(events) {
             let place = Arc::clone(&places).acquire_owned().await?;
             let path = Arc::clone(&path);
@@ -287,10 +342,15 @@ impl Path {
     async fn send(&self, event: &Published, message: &jetstream::Message) -> anyhow::Result<()> {
         let Requested { to, body } = serde_json::from_str(event.payload.get())?;
         let (id, callback) = (event.stream_id, self.callback.clone());
-        let sending = Sending { id, to, body, callback };
+        let receipts: &[&str] = match self.extent {
+            Extent::Shaped => &[SENT, DELIVERED],
+            Extent::Accept | Extent::Whole => &[DELIVERED],
+        };
+        let receipts = receipts.iter().map(|state| (*state).to_owned()).collect();
+        let sending = Sending { id, to, body, callback, receipts };
         let response = self.http.post(&self.provider).json(&sending).send().await?;
-        let receipt: Receipt = response.error_for_status()?.json().await?;
-        self.log.append(id, SENT, serde_json::to_string(&receipt)?).await?;
+        let taken: Taken = response.error_for_status()?.json().await?;
+        self.log.append(id, SENT, serde_json::to_string(&taken)?).await?;
         message.ack().await.map_err(anyhow::Error::from_boxed)
     }
 }

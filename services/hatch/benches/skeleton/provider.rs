@@ -1,4 +1,4 @@
-//! A provider that takes every message, and says at once that it was delivered.
+//! A provider that takes every message, and says at once what became of it.
 
 use std::sync::Arc;
 
@@ -17,14 +17,23 @@ pub(crate) struct Sending {
     pub(crate) id: Uuid,
     pub(crate) to: String,
     pub(crate) body: String,
-    /// Where the receipt goes.
+    /// Where the receipts go.
     pub(crate) callback: String,
+    /// The states that they are to tell, one each, one after the other.
+    pub(crate) receipts: Vec<String>,
+}
+
+/// The answer to what was sent.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Taken {
+    pub(crate) id: Uuid,
 }
 
 /// What became of it.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Receipt {
     pub(crate) id: Uuid,
+    pub(crate) state: String,
 }
 
 /// Serves until it is killed.
@@ -40,12 +49,14 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 async fn take(
     State(http): State<Arc<reqwest::Client>>,
     Json(sending): Json<Sending>,
-) -> (StatusCode, Json<Receipt>) {
+) -> (StatusCode, Json<Taken>) {
     let id = sending.id;
     tokio::spawn(async move {
-        let receipt = http.post(&sending.callback).json(&Receipt { id }).send().await;
-        // Whoever waits for the message notices.
-        drop(receipt);
+        for state in sending.receipts {
+            let receipt = http.post(&sending.callback).json(&Receipt { id, state }).send().await;
+            // Whoever waits for the message notices.
+            drop(receipt);
+        }
     });
-    (StatusCode::CREATED, Json(Receipt { id }))
+    (StatusCode::CREATED, Json(Taken { id }))
 }
