@@ -31,6 +31,30 @@ fn pointers(answer: &Answer) -> Vec<&str> {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_large_is_refused_with_what_is_taken() {
+    let hatch = Hatch::start().await;
+    let long = |bytes: usize| "x".repeat(bytes);
+    let messages = "/api/v1/messages";
+    let fits = hatch.get(&format!("{messages}?participant={}", long(7_900))).await;
+    assert_eq!(fits.status, StatusCode::BAD_REQUEST, "{}", fits.body);
+    let uri = hatch.get(&format!("{messages}?participant={}", long(8_000))).await;
+    let padding = long(32 * 1024);
+    let headers = [("x-padding", padding.as_str())];
+    let head = hatch.request(Method::POST, messages, &headers, Some(good().to_string())).await;
+    for (answer, status, limit) in [
+        (uri, StatusCode::URI_TOO_LONG, "8000 bytes"),
+        (head, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "32768 bytes"),
+    ] {
+        assert_eq!(answer.status, status, "{}", answer.body);
+        assert_eq!(answer.body["type"], "urn:hatch:problem:too-large");
+        assert!(answer.body["detail"].as_str().is_some_and(|why| why.contains(limit)));
+        assert_eq!(answer.body["instance"], answer.header("x-request-id"));
+    }
+    assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
 async fn each_bad_field_is_named_and_nothing_is_recorded() {
     let hatch = Hatch::start().await;
     let cases = [

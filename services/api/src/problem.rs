@@ -173,6 +173,19 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", detail)
     }
 
+    /// The path and query are over the limit.
+    pub(crate) fn uri_too_long(limit_bytes: usize) -> Self {
+        let detail = format!("the path and query are over the limit of {limit_bytes} bytes");
+        Self::new(StatusCode::URI_TOO_LONG, "too-large", "The URL is too long", detail)
+    }
+
+    /// The headers are over the limit.
+    pub(crate) fn headers_too_large(limit_bytes: usize) -> Self {
+        let detail = format!("the headers are over the limit of {limit_bytes} bytes");
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self::new(status, "too-large", "The headers are too large", detail)
+    }
+
     /// The body did not come in time.
     pub(crate) fn too_slow(limit: Duration) -> Self {
         let detail = format!("the body was not whole after {} seconds", limit.as_secs());

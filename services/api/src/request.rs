@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use hatch_telemetry::measure::{Counter, Family, Histogram};
 use hatch_telemetry::{span, trace};
 use tracing::field::Empty;
@@ -28,6 +28,13 @@ const UNTRACED: [&str; 4] = [NO_ROUTE, "/health", "/ready", "/metrics"];
 
 /// Characters of a client's own request id at most.
 const REQUEST_ID_LENGTH_MAX: usize = 128;
+
+/// Bytes of a request's path and query at most: what RFC 9110, section 4.1 asks every server to take.
+pub(crate) const URI_BYTES_MAX: usize = 8_000;
+
+/// Bytes of all headers at most, names and values. More than a hundred headers, a path of 64 KiB, and what is not
+/// HTTP are refused before they are a request, without a body.
+pub(crate) const HEADERS_BYTES_MAX: usize = 32 * 1024;
 
 /// What the HTTP interface has answered since it started, by route: the pattern, not the path.
 #[derive(Debug, Default)]
@@ -74,7 +81,15 @@ pub(crate) async fn layer(
     } else {
         span!("request", otel.kind = "server", request_id = %id, method, route, status = Empty)
     };
-    let answered = async { (drain.in_time(next.run(request)).await, trace::current_trace_id()) };
+    let answered = async {
+        let answered = async {
+            match too_large(&request) {
+                Some(problem) => problem.into_response(),
+                None => next.run(request).await,
+            }
+        };
+        (drain.in_time(answered).await, trace::current_trace_id())
+    };
     let answered = trace::within(traced.clone(), traceparent.as_deref(), answered);
     let (response, trace_id) = answered.instrument(lines).await;
     let mut response = with_body(response, &id);
@@ -100,6 +115,17 @@ pub(crate) async fn layer(
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Why the request's head is not looked at.
+fn too_large(request: &Request) -> Option<Problem> {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > URI_BYTES_MAX {
+        return Some(Problem::uri_too_long(URI_BYTES_MAX));
+    }
+    let sizes = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    (sizes.sum::<usize>() > HEADERS_BYTES_MAX)
+        .then(|| Problem::headers_too_large(HEADERS_BYTES_MAX))
 }
 
 /// The method, if it is one that exists: a client can write anything there.

@@ -64,6 +64,9 @@ impl Listener for StallListener {
 
     async fn accept(&mut self) -> (StallStream, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
+        // An event of a stream that follows another would wait for the client's acknowledgement. Where it
+        // cannot be set, the connection is already gone, which reading it says.
+        let _ = stream.set_nodelay(true);
         (StallStream::new(stream, self.patience), address)
     }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use futures::stream;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::accounts::Disturbance;
@@ -51,7 +53,7 @@ async fn forget(State(simulator): State<Arc<Simulator>>) -> Response {
 async fn disturb(
     State(simulator): State<Arc<Simulator>>,
     Path(account): Path<String>,
-    Json(disturbance): Json<Disturbance>,
+    Asked(disturbance): Asked<Disturbance>,
 ) -> Response {
     let Config { twilio, sendgrid, .. } = &simulator.config;
     let known = twilio.iter().any(|known| known.account_sid == account)
@@ -99,7 +101,7 @@ pub(crate) enum InboundFile {
 /// answered: `{"status": 204, "provider_message_id": "SM..."}`.
 async fn inbound(
     State(simulator): State<Arc<Simulator>>,
-    Json(request): Json<InboundRequest>,
+    Asked(request): Asked<InboundRequest>,
 ) -> Response {
     let webhook = match request.provider.as_str() {
         twilio::PROVIDER => twilio::inbound(&simulator.config, request),
@@ -112,6 +114,20 @@ async fn inbound(
     match simulator.delivery.post_once(&callback).await {
         Ok(status) => Json(json!({"status": status, "provider_message_id": id})).into_response(),
         Err(error) => problem(StatusCode::BAD_GATEWAY, &format!("hatch did not answer: {error}")),
+    }
+}
+
+/// A body in JSON; one that is not what was expected is answered with a problem that says why.
+struct Asked<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let asked = Json::from_request(request, state).await;
+        asked
+            .map(|Json(asked)| Self(asked))
+            .map_err(|rejection: JsonRejection| problem(rejection.status(), &rejection.body_text()))
     }
 }
 

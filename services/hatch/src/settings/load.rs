@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Format, Serialized, Toml};
 use serde_json::json;
 
@@ -221,10 +222,31 @@ fn check_port(key: &str, address: &str) -> anyhow::Result<()> {
 
 fn describe(error: &figment::Error) -> anyhow::Error {
     let key = error.path.join(".");
-    let kind = &error.kind;
+    let kind = match &error.kind {
+        Kind::InvalidType(found, expected) => {
+            format!("invalid type: found {found}, expected {}", in_words(expected))
+        }
+        Kind::InvalidValue(found, expected) => {
+            format!("invalid value: found {found}, expected {}", in_words(expected))
+        }
+        Kind::UnknownField(_, known) => {
+            format!("unknown key, expected one of {}", known.join(", "))
+        }
+        other => other.to_string(),
+    };
     match key.as_str() {
         "" => anyhow::anyhow!("configuration: {kind}"),
         key => anyhow::anyhow!("configuration: {key}: {kind}"),
+    }
+}
+
+/// What was expected, where serde says it by a type of Rust.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        other => other,
     }
 }
 
@@ -332,10 +354,15 @@ pub(super) mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_type_and_what_was_expected() {
-        let error = load("", &[("HATCH_DISPATCHER__CONCURRENCY_MAX", "many")]);
-        let text = format!("{:#}", error.expect_err("no number"));
-        assert!(text.contains("dispatcher.concurrency_max"), "{text}");
-        assert!(text.contains("string") && text.contains("many"), "{text}");
+        let number = "dispatcher.concurrency_max: invalid";
+        for (key, value, expected) in [
+            ("HATCH_DISPATCHER__CONCURRENCY_MAX", "many", [number, "string \"many\""]),
+            ("HATCH_DISPATCHER__CONCURRENCY_MAX", "-1", [number, "a whole number of 0 or more"]),
+            ("HATCH_ADMISSION__ENABLED", "maybe", ["admission.enabled: invalid", "a boolean"]),
+        ] {
+            let text = load("", &[(key, value)]).expect_err("refused").to_string();
+            assert!(expected.iter().all(|part| text.contains(part)), "{text}");
+        }
     }
 
     #[test]

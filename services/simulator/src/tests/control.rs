@@ -57,6 +57,26 @@ async fn a_forgotten_record_is_empty() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_what_was_expected_is_told_what_was() {
+    let provider = Provider::start().await;
+    for (request, expected) in [
+        (json!({"provider": "twilio", "from": TO}), "missing field `to`"),
+        (
+            json!({"provider": "twilio", "from": TO, "to": FROM, "text": "Hi"}),
+            "unknown field `text`",
+        ),
+        (json!({"provider": "twilio", "from": 1, "to": FROM}), "from: invalid type"),
+    ] {
+        let (status, said) = provider.inbound(request).await;
+        let detail = said["detail"].as_str().expect("a problem");
+        assert_eq!((status, &said["status"]), (422, &422.into()), "{said}");
+        assert!(detail.contains(expected), "{detail}");
+    }
+    let unlabelled = provider.client.post(format!("{}/_sim/inbound", provider.url)).body("{}");
+    assert_eq!(answer(unlabelled).await.0, 415);
+}
+
+#[tokio::test]
 async fn an_inbound_message_is_a_signed_webhook_and_hatchs_status_comes_back() {
     let provider = Provider::start().await;
     let request = json!({
