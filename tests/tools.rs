@@ -102,6 +102,11 @@ async fn an_export_goes_on_where_it_was_interrupted() {
     assert_eq!((ok, part.lines().count()), (true, 2));
     let (ok, error) = run(&hatch, &["events", "export", "--to", "1000000"]).await;
     assert!(!ok && error.contains("--to 1000000 is after the end of the log"), "{error}");
+    let next = (positions.len() + 1).to_string();
+    let (ok, nothing) = run(&hatch, &["events", "export", "--from", &next]).await;
+    assert!(ok && nothing.starts_with("nothing to export after position"), "{nothing}");
+    let (ok, error) = run(&hatch, &["events", "export", "--from", "1000000"]).await;
+    assert!(!ok && error.contains("--from 1000000 is after the end of the log"), "{error}");
     hatch.finish().await;
 }
 

@@ -147,13 +147,18 @@ async fn run_parts(
     }
 }
 
-/// Says on standard output where hatch serves, which scripts wait for.
-fn announce(place: &Place) -> anyhow::Result<()> {
+/// Says on standard output where hatch serves, which scripts wait for, and where each of its `processes`
+/// does, by whose metrics one looks into it. All at once: a script may read no further than the first line.
+fn announce(place: &Place, processes: &[(&str, SocketAddr)]) -> anyhow::Result<()> {
     let (hatch, simulator) = (place.listen, place.simulator_listen);
-    writeln!(
+    let metrics: String = processes
+        .iter()
+        .map(|(role, address)| format!("  metrics of {role}: http://{address}/metrics\n"))
+        .collect();
+    write!(
         std::io::stdout(),
         "hatch is ready: http://{hatch}\n  the API, to try out: http://{hatch}/docs\n  what the \
-         simulated providers were sent: http://{simulator}/_sim/messages\n  Ctrl-C stops everything"
+         simulated providers were sent: http://{simulator}/_sim/messages\n{metrics}  Ctrl-C stops everything\n"
     )
     .context("failed to say that hatch is ready")
 }

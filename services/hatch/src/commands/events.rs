@@ -61,6 +61,8 @@ pub(crate) async fn export(settings: &Settings, flags: &Export) -> anyhow::Resul
     let last = flags.to.unwrap_or(head);
     ensure!(last <= head, "--to {last} is after the end of the log, which is {head}");
     let from = flags.from;
+    // The next one is no mistake: whoever exports again and again comes to it.
+    ensure!(from <= head + 1, "--from {from} is after the end of the log, which is {head}");
     ensure!(flags.to.is_none_or(|to| from <= to), "--from {from} is after --to {last}");
     let mut after = flags.from - 1;
     let mut out: Box<dyn Write> = match &flags.output {
@@ -79,6 +81,7 @@ pub(crate) async fn export(settings: &Settings, flags: &Export) -> anyhow::Resul
         }
     };
     let bar = progress::bar("exporting", last);
+    let begun = after;
     while after < last {
         let page = log.read_page(Position(after), PAGE_EVENTS).await?;
         ensure!(!page.is_empty(), "the log ends at {after}, it was at {head}");
@@ -90,7 +93,9 @@ pub(crate) async fn export(settings: &Settings, flags: &Export) -> anyhow::Resul
     }
     out.flush()?;
     bar.finish_and_clear();
-    if let Some(path) = &flags.output {
+    if after == begun {
+        note(format_args!("nothing to export after position {after}: the log ends at {head}"));
+    } else if let Some(path) = &flags.output {
         note(format_args!("{} holds the log up to position {after}", path.display()));
     }
     Ok(())

@@ -38,15 +38,17 @@ pub(super) async fn run(
         .await
         .with_context(|| format!("failed to listen on {}", place.listen))?;
     let family = Family { program, place, folder, environment: application.environment(place) };
-    let (api, [command, query, webhook]) = family.start_all(API)?;
+    let (api, addresses) = family.start_all(API)?;
+    let [command, query, webhook] = addresses;
     let simulator = family.start_simulator(webhook)?;
-    let (workers, _) = family.start_all(WORKERS)?;
+    let (workers, others) = family.start_all(WORKERS)?;
     let stop_proxy = CancellationToken::new();
     let upstreams = Upstreams { command, query, webhook };
     let mut proxy = tokio::spawn(serve_proxy(listener, upstreams, stop_proxy.clone()));
     let started = async {
         join_all([command, webhook, place.listen].map(ready)).await;
-        announce(place)?;
+        let roles = API.into_iter().chain(WORKERS).zip(addresses.into_iter().chain(others));
+        announce(place, &roles.collect::<Vec<_>>())?;
         std::future::pending().await
     };
     let outcome = tokio::select! {
