@@ -351,7 +351,7 @@ async fn bad_parameters_of_a_query_are_named() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
     }
     // Of one that there is elsewhere, nothing is said of its value.
-    for path in ["webhook-log?after=42", "messages?from=42", "dead-letters?conversation=x"] {
+    for path in ["webhook-log?participant=x", "messages?from=42", "dead-letters?conversation=x"] {
         let answer = hatch.get(&format!("/api/v1/{path}")).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
         let detail = answer.body["errors"][0]["detail"].as_str().unwrap_or_default();

@@ -46,9 +46,16 @@ async fn a_message_is_found_before_the_projection_has_come_to_it() {
 #[tokio::test]
 async fn a_position_of_the_future_is_not_waited_for_longer_than_asked() {
     let hatch = Hatch::start().await;
-    let answer = hatch.get("/api/v1/messages?after=1000000&wait=0.05").await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
-    assert_eq!(answer.header("retry-after"), "1");
+    let id = hatch.send_sms(CUSTOMER, "Hello").await;
+    let events = format!("messages/{id}/events");
+    for path in ["messages", "conversations", "dead-letters", "webhook-log", "projections", &events]
+    {
+        let answer = hatch.get(&format!("/api/v1/{path}?after=1")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        let answer = hatch.get(&format!("/api/v1/{path}?after=1000000&wait=0.05")).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {}", answer.body);
+        assert_eq!(answer.header("retry-after"), "1");
+    }
     hatch.finish().await;
 }
 

@@ -10,9 +10,10 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::parameters::FreshnessParameters;
 use super::{Queries, TENANT};
 use crate::Problem;
-use crate::extract::{NoParameters, PathId, QueryParameters};
+use crate::extract::{PathId, QueryParameters};
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Webhook {
@@ -31,14 +32,15 @@ pub(super) struct Webhook {
 /// One webhook, with its headers and its body
 #[utoipa::path(
     get, path = "/api/v1/webhook-log/{id}", operation_id = "get_webhook", tag = "webhooks",
-    params(("id" = Uuid, Path, description = "The webhook.")),
+    params(("id" = Uuid, Path, description = "The webhook."), FreshnessParameters),
     responses((status = 200, description = "The webhook.", body = Webhook))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     PathId(id): PathId,
-    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
+    QueryParameters(parameters): QueryParameters<FreshnessParameters>,
 ) -> Result<Json<Webhook>, Problem> {
+    parameters.wait(&queries).await?;
     let found = queries.read_model.webhook(TENANT, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
     let body = String::from_utf8_lossy(&found.body);

@@ -10,9 +10,10 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::parameters::FreshnessParameters;
 use super::{Queries, TENANT};
 use crate::Problem;
-use crate::extract::{NoParameters, PathId, QueryParameters};
+use crate::extract::{PathId, QueryParameters};
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MessageEvents)]
@@ -46,14 +47,15 @@ struct Event {
 /// Oldest first, from the log itself.
 #[utoipa::path(
     get, path = "/api/v1/messages/{id}/events", operation_id = "list_message_events", tag = "messages",
-    params(("id" = Uuid, Path, description = "The message.")),
+    params(("id" = Uuid, Path, description = "The message."), FreshnessParameters),
     responses((status = 200, description = "The events.", body = Events))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
     PathId(id): PathId,
-    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
+    QueryParameters(parameters): QueryParameters<FreshnessParameters>,
 ) -> Result<Json<Events>, Problem> {
+    parameters.wait(&queries).await?;
     let events = queries.log.read_stream(TENANT.0, id).await?;
     if events.first().is_none_or(|first| first.aggregate != AGGREGATE) {
         return Err(Problem::not_found("message"));

@@ -7,9 +7,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Queries;
+use super::parameters::FreshnessParameters;
 use crate::Problem;
-use crate::extract::{NoParameters, QueryParameters};
-use crate::problem::Body as ProblemBody;
+use crate::extract::QueryParameters;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Projections {
@@ -19,15 +19,13 @@ pub(super) struct Projections {
 /// How far each projection has come
 #[utoipa::path(
     get, path = "/api/v1/projections", operation_id = "list_projections", tag = "operations",
-    responses(
-        (status = 200, description = "Every projection.", body = Projections),
-        (status = 400, description = "It takes no parameters; `errors` names the first.",
-         body = ProblemBody, content_type = "application/problem+json")
-    )
+    params(FreshnessParameters),
+    responses((status = 200, description = "Every projection.", body = Projections))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
-    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
+    QueryParameters(parameters): QueryParameters<FreshnessParameters>,
 ) -> Result<Json<Projections>, Problem> {
+    parameters.wait(&queries).await?;
     Ok(Json(Projections { data: queries.read_model.projections().await? }))
 }

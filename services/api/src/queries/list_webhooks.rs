@@ -4,12 +4,13 @@
 use axum::Json;
 use axum::extract::State;
 use hatch_domain::ids::MessageId;
+use hatch_eventstore::Position;
 use hatch_readmodel::{List, LoggedWebhook, WebhookFilter, WebhookOutcome};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::parameters::{one_of, page};
+use super::parameters::{Freshness, one_of, page};
 use super::{Queries, TENANT};
 use crate::Problem;
 use crate::extract::QueryParameters;
@@ -31,6 +32,12 @@ pub(super) struct Parameters {
     outcome: Option<String>,
     /// That speak of this message.
     message: Option<Uuid>,
+    /// Shows the log at least up to this position, or answers 503.
+    #[param(value_type = Option<i64>, minimum = 0)]
+    after: Option<Position>,
+    /// Seconds that `after` may wait; 2 when it is left out.
+    #[param(minimum = 0, maximum = 30)]
+    wait: Option<f64>,
     /// Rows of a page; 50 when it is left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
@@ -48,6 +55,7 @@ pub(super) async fn handler(
     State(queries): State<Queries>,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<List<LoggedWebhook>>, Problem> {
+    Freshness::new(parameters.after, parameters.wait).wait(&queries).await?;
     let outcome = parameters.outcome.as_deref();
     let filter = WebhookFilter {
         outcome: one_of("?outcome", outcome, &OUTCOMES, WebhookOutcome::as_str)?,

@@ -26,6 +26,26 @@ pub(super) struct Freshness {
     wait: Option<f64>,
 }
 
+/// The parameters of queries that have no others.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FreshnessParameters {
+    /// Shows the log at least up to this position, or answers 503.
+    #[param(value_type = Option<i64>, minimum = 0)]
+    after: Option<Position>,
+    /// Seconds that `after` may wait; 2 when it is left out.
+    #[param(minimum = 0, maximum = 30)]
+    wait: Option<f64>,
+}
+
+impl FreshnessParameters {
+    /// As [`Freshness::wait`].
+    pub(super) async fn wait(&self, queries: &Queries) -> Result<(), Problem> {
+        Freshness::new(self.after, self.wait).wait(queries).await
+    }
+}
+
 /// The parameters of queries that are not lists.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
