@@ -319,16 +319,33 @@ async fn assert_is_whole(hatch: &Hatch, webhook: &Value, bytes: usize) {
 }
 
 #[tokio::test]
-async fn a_mail_that_is_too_long_for_the_log_is_kept_whole_in_the_quarantine() {
+async fn a_mails_text_that_is_too_long_is_shown_as_far_as_there_is_room() {
     let hatch = Hatch::start().await;
     let role = Role::start(&hatch).await;
-    let Observation::Inbound(inbound) = mail("b@x.com", "customer@x.com", Email::default()) else {
+    let html = Some("<p>y</p>".repeat(100_000));
+    let email = Email { html, ..Email::default() };
+    let Observation::Inbound(inbound) = mail("a@x.com", "customer@x.com", email) else {
         unreachable!("a mail comes in")
     };
-    let file = Attachment { content: Some("AAAA".repeat(200_000)), ..Attachment::default() };
-    let body = Some("y".repeat(2_000_000));
-    let long = Inbound { body, attachments: vec![file], ..inbound };
-    role.post_bytes(&hatch, 500_000, vec![Observation::Inbound(long)]).await;
+    let long = Inbound { body: Some("y\n".repeat(1_000_000)), ..inbound };
+    role.post_bytes(&hatch, 300_000, vec![Observation::Inbound(long)]).await;
+    let message = shown(&hatch, "a@x.com").await;
+    let body = message["body"].as_str().expect("a text");
+    assert!(body.len() > 300_000 && body.ends_with("y\n[…]"), "{} bytes", body.len());
+    assert_eq!(message["html"], Value::Null);
+    let webhook = logged(&hatch).await[0].clone();
+    assert_eq!(webhook["outcome"], "applied");
+    assert_is_whole(&hatch, &webhook, 300_000).await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_mail_of_which_nothing_can_be_left_out_is_kept_whole_in_the_quarantine() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    let email = Email { subject: Some("y".repeat(2_000_000)), ..Email::default() };
+    let long = mail("b@x.com", "customer@x.com", email);
+    role.post_bytes(&hatch, 500_000, vec![long]).await;
     let webhook = logged(&hatch).await[0].clone();
     assert_eq!(
         (&webhook["outcome"], &webhook["message_id"]),

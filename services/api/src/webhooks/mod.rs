@@ -1,5 +1,6 @@
 //! What providers post to us: receipts and inbound messages.
 
+mod fitting;
 mod log;
 mod matching;
 mod receive;

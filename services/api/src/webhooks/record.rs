@@ -11,7 +11,7 @@ use hatch_domain::ids::{ConversationId, MessageId};
 use hatch_domain::message::command::{
     MessageCommand, MessageRejection, ReceiptOutcome as Told, RecordReceipt,
 };
-use hatch_domain::message::event::{Attachment, Email, MessageEvent, MessageReceived};
+use hatch_domain::message::event::{Email, MessageEvent, MessageReceived};
 use hatch_domain::message::{Message, inbound_message_id};
 use hatch_eventstore::{
     Append, AppendError, ExpectedVersion, Loaded, Metadata, Position, SideRow, StreamWrite,
@@ -21,6 +21,7 @@ use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
 use hatch_telemetry::{span, trace};
 use tracing::{Instrument, Span};
 
+use super::fitting::{fit, is_too_large};
 use super::log::Entry;
 use super::matching::KeptReceipt;
 use super::receive::failure;
@@ -38,10 +39,6 @@ const LOADS_MAX: usize = 8;
 
 /// How often an append is decided at most; each time but the first after a conflict.
 const DECISIONS_MAX: usize = 8;
-
-/// Bytes of files, in base64, that a mail brings into the log. What is over it keeps its name there, and
-/// its content in the body of the webhook.
-const FILES_BYTES_MAX: usize = 384 * 1024;
 
 /// Why an append did not happen.
 enum Failed {
@@ -98,7 +95,7 @@ impl Recording<'_> {
         observations: Vec<Observation>,
     ) -> Result<(Position, Outcome), Problem> {
         let mut meanings = Vec::with_capacity(observations.len());
-        if observations.iter().any(brings_more_than_is_kept) {
+        if observations.iter().any(is_too_large) {
             self.keep_body().await?;
         }
         for (n, observation) in observations.into_iter().enumerate() {
@@ -237,7 +234,8 @@ impl Recording<'_> {
         Ok(self.webhooks.read_model.sent_as(*tenant_id, provider, Some(account), id).await?)
     }
 
-    async fn inbound(&self, inbound: Inbound) -> Result<Meaning, Problem> {
+    async fn inbound(&self, mut inbound: Inbound) -> Result<Meaning, Problem> {
+        fit(&mut inbound);
         let Account { tenant_id, provider, .. } = *self.account;
         let Inbound { account, provider_message_id, channel, .. } = &inbound;
         let message_id = inbound_message_id(provider, account, *channel, provider_message_id);
@@ -257,7 +255,7 @@ impl Recording<'_> {
             from: inbound.from,
             to: inbound.to,
             body: inbound.body,
-            attachments: within_limit(inbound.attachments),
+            attachments: inbound.attachments,
             email: inbound.email,
             topic,
             segments: inbound.segments,
@@ -492,25 +490,4 @@ impl Stream {
         self.events.extend(events);
         Ok(count)
     }
-}
-
-/// Whether some of its files are not in the log afterwards.
-fn brings_more_than_is_kept(observation: &Observation) -> bool {
-    let Observation::Inbound(inbound) = observation else { return false };
-    let contents = inbound.attachments.iter().filter_map(|file| file.content.as_ref());
-    contents.map(String::len).sum::<usize>() > FILES_BYTES_MAX
-}
-
-/// The files as the log keeps them: as many contents as there is room for.
-fn within_limit(attachments: Vec<Attachment>) -> Vec<Attachment> {
-    let mut left = FILES_BYTES_MAX;
-    let kept = attachments.into_iter().map(|mut attachment| {
-        let bytes = attachment.content.as_ref().map_or(0, String::len);
-        match left.checked_sub(bytes) {
-            Some(rest) => left = rest,
-            None => attachment.content = None,
-        }
-        attachment
-    });
-    kept.collect()
 }

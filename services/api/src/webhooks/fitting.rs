@@ -1,0 +1,165 @@
+//! What of a mail goes into the log, where it is larger than what that takes at once.
+//!
+//! What is left out stays in the webhook's body, which is kept whole then.
+
+use hatch_domain::message::event::Attachment;
+use hatch_providers::{Inbound, Observation};
+
+/// Bytes, as JSON, that a mail brings into the log. An append holds a megabyte, and the webhook's row may take a
+/// quarter of it.
+const MAIL_BYTES_MAX: usize = 640 * 1024;
+
+/// Bytes of it, as JSON, for its texts.
+const TEXTS_BYTES_MAX: usize = 512 * 1024;
+
+/// Bytes of it for its files, in base64.
+const FILES_BYTES_MAX: usize = 384 * 1024;
+
+/// What a text that was cut off ends with.
+const CUT: &str = "\n[…]";
+
+/// Whether something of it is not in the log afterwards.
+pub(super) fn is_too_large(observation: &Observation) -> bool {
+    let Observation::Inbound(inbound) = observation else { return false };
+    let contents = inbound.attachments.iter().filter_map(|file| file.content.as_ref());
+    let texts = texts_bytes(inbound);
+    texts > TEXTS_BYTES_MAX || contents.map(String::len).sum::<usize>() > files_bytes_max(texts)
+}
+
+/// Leaves out what the log does not take. Of two texts the HTML goes first; what is too long alone is cut off. A file that
+/// has no room keeps its name.
+pub(super) fn fit(inbound: &mut Inbound) {
+    if texts_bytes(inbound) > TEXTS_BYTES_MAX {
+        let email = inbound.email.as_mut();
+        if let Some(html) = email.map(|email| &mut email.html) {
+            if inbound.body.as_ref().is_some_and(|body| !body.is_empty()) {
+                *html = None;
+            }
+            html.as_mut().map(cut);
+        }
+        inbound.body.as_mut().map(cut);
+    }
+    let mut left = files_bytes_max(texts_bytes(inbound));
+    for Attachment { content, .. } in &mut inbound.attachments {
+        match left.checked_sub(content.as_ref().map_or(0, String::len)) {
+            Some(rest) => left = rest,
+            None => *content = None,
+        }
+    }
+}
+
+fn files_bytes_max(texts: usize) -> usize {
+    MAIL_BYTES_MAX.saturating_sub(texts).min(FILES_BYTES_MAX)
+}
+
+fn texts_bytes(inbound: &Inbound) -> usize {
+    let html = inbound.email.as_ref().and_then(|email| email.html.as_ref());
+    html.into_iter().chain(&inbound.body).flat_map(|text| text.chars()).map(json_bytes).sum()
+}
+
+fn cut(text: &mut String) {
+    let mut bytes = 0;
+    let too_long = text.char_indices().find(|(_, c)| {
+        bytes += json_bytes(*c);
+        bytes > TEXTS_BYTES_MAX
+    });
+    if let Some((end, _)) = too_long {
+        text.truncate(end);
+        text.push_str(CUT);
+    }
+}
+
+/// What a character takes in a JSON text, as `serde_json` writes it.
+const fn json_bytes(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..='\u{1f}' => 6,
+        other => other.len_utf8(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hatch_domain::address::Address;
+    use hatch_domain::message::event::{Channel, Email};
+
+    use super::*;
+
+    fn mail(body: &str, html: &str, files: &[usize]) -> Inbound {
+        let address = |text| Address::email(text).expect("an address");
+        let html = (!html.is_empty()).then(|| html.to_owned());
+        let file = |bytes: &usize| Attachment {
+            filename: Some("a".to_owned()),
+            content: Some("x".repeat(*bytes)),
+            ..Attachment::default()
+        };
+        Inbound {
+            account: "a".to_owned(),
+            provider_message_id: "1".to_owned(),
+            channel: Channel::Email,
+            from: address("a@example.com"),
+            to: vec![address("b@example.com")],
+            body: Some(body.to_owned()),
+            attachments: files.iter().map(file).collect(),
+            email: Some(Box::new(Email { html, ..Email::default() })),
+            segments: None,
+        }
+    }
+
+    /// The mail as it is kept, and whether anything was left out.
+    fn fitted(mut inbound: Inbound) -> (Inbound, bool) {
+        let too_large = is_too_large(&Observation::Inbound(inbound.clone()));
+        fit(&mut inbound);
+        (inbound, too_large)
+    }
+
+    fn html(inbound: &Inbound) -> Option<&String> {
+        inbound.email.as_ref()?.html.as_ref()
+    }
+
+    #[test]
+    fn what_has_room_stays_as_it_is() {
+        let (kept, too_large) = fitted(mail("Hello", &"x".repeat(500_000), &[100_000]));
+        assert!(!too_large);
+        assert_eq!(html(&kept).map(String::len), Some(500_000));
+        assert!(kept.attachments[0].content.is_some());
+    }
+
+    #[test]
+    fn html_goes_before_the_text_and_files_before_both() {
+        let (kept, too_large) = fitted(mail(&"x".repeat(400_000), &"y".repeat(200_000), &[]));
+        assert!(too_large);
+        assert_eq!(
+            (kept.body.map(|body| body.len()), kept.email.expect("a mail").html),
+            (Some(400_000), None)
+        );
+        let (kept, too_large) = fitted(mail(&"x".repeat(400_000), "", &[300_000, 200_000]));
+        assert!(too_large);
+        let contents: Vec<bool> =
+            kept.attachments.iter().map(|file| file.content.is_some()).collect();
+        assert_eq!(
+            (kept.body.map(|body| body.len()), contents),
+            (Some(400_000), vec![false, true])
+        );
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_alone_is_cut_off_where_it_fits_as_json() {
+        for (body, markup) in [("é".repeat(700_000), ""), ("\"\n".repeat(400_000), "")] {
+            let (kept, too_large) = fitted(mail(&body, markup, &[]));
+            let json = serde_json::to_string(&kept.body).expect("JSON");
+            assert!(too_large && json.len() <= TEXTS_BYTES_MAX + 16, "{}", json.len());
+            assert!(json.len() > TEXTS_BYTES_MAX - 16, "{}", json.len());
+            assert!(kept.body.is_some_and(|body| body.ends_with(CUT)));
+        }
+        let (kept, _) = fitted(mail("", &"<b>".repeat(300_000), &[]));
+        assert!(html(&kept).is_some_and(|html| html.len() < 600_000 && html.ends_with(CUT)));
+    }
+
+    #[test]
+    fn characters_are_counted_as_they_are_written() {
+        let text: String = ('\0'..'\u{300}').chain(['€', '🥚', '\u{2028}']).collect();
+        let written = serde_json::to_string(&text).expect("JSON").len() - 2;
+        assert_eq!(text.chars().map(json_bytes).sum::<usize>(), written);
+    }
+}
