@@ -2,6 +2,7 @@
 //! stopped by a signal, a grace time and, only then, `SIGKILL`.
 
 mod parent;
+mod readiness;
 mod reverse_proxy;
 mod signals;
 

@@ -24,9 +24,12 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::readiness;
+
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// What a client that finds a role down is told to wait: a restart takes no longer.
-const RETRY_AFTER_S: u64 = 1;
+pub(super) const RETRY_AFTER_S: u64 = 1;
+const READY: &str = "/ready";
 /// Paths whose requests come from providers.
 const WEBHOOKS: [&str; 2] = ["/api/v1/webhooks", "/api/webhooks"];
 /// Headers of one connection, which end at the proxy (RFC 9110, section 7.6.1).
@@ -39,8 +42,8 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     HeaderName::from_static("upgrade"),
 ];
 
-/// Where each API role listens.
-#[derive(Clone, Copy, Debug)]
+/// Where each role listens.
+#[derive(Clone, Debug)]
 pub struct Upstreams {
     /// Writes.
     pub command: SocketAddr,
@@ -48,6 +51,8 @@ pub struct Upstreams {
     pub query: SocketAddr,
     /// What providers send.
     pub webhook: SocketAddr,
+    /// Every role, by its name: `/ready` says how all of them are.
+    pub all: Vec<(&'static str, SocketAddr)>,
 }
 
 impl Upstreams {
@@ -90,6 +95,13 @@ struct Proxy {
 }
 
 async fn forward(State(proxy): State<Arc<Proxy>>, mut request: Request) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == READY {
+        let mut response = readiness::gather(&proxy.client, &proxy.upstreams.all).await;
+        if let Ok(id) = SystemEnvironment.new_id().to_string().parse() {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        return response;
+    }
     let upstream = proxy.upstreams.of(request.method(), request.uri().path());
     let target = request.uri().path_and_query().cloned();
     let uri = Uri::builder()
@@ -151,7 +163,7 @@ fn problem(status: StatusCode, detail: &str) -> Response {
     });
     let headers = [(CONTENT_TYPE, "application/problem+json"), (REQUEST_ID, id.as_str())];
     let mut response = (status, headers, body.to_string()).into_response();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if status.is_server_error() {
         response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
     }
     response
@@ -164,14 +176,15 @@ mod tests {
     #[test]
     fn providers_readers_and_writers_reach_their_own_role() {
         let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let upstreams = Upstreams { command: address(1), query: address(2), webhook: address(3) };
+        let (command, query, webhook) = (address(1), address(2), address(3));
+        let upstreams = Upstreams { command, query, webhook, all: Vec::new() };
         for (method, path, port) in [
             (Method::POST, "/api/v1/webhooks/twilio", 3),
             (Method::POST, "/api/webhooks/sms", 3),
             (Method::GET, "/api/v1/webhooks", 3),
             (Method::POST, "/api/v1/webhook-endpoints", 1),
             (Method::GET, "/api/v1/webhook-log", 2),
-            (Method::HEAD, "/ready", 2),
+            (Method::HEAD, "/health", 2),
             (Method::POST, "/api/v1/messages", 1),
             (Method::DELETE, "/api/v1/contacts/1", 1),
         ] {

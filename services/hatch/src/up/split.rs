@@ -46,12 +46,13 @@ pub(super) async fn run(
     let simulator = family.start_simulator(webhook)?;
     let (workers, others) = family.start_all(WORKERS)?;
     let stop_proxy = CancellationToken::new();
-    let upstreams = Upstreams { command, query, webhook };
+    let roles = API.into_iter().chain(WORKERS).zip(addresses.into_iter().chain(others));
+    let roles: Vec<_> = roles.collect();
+    let upstreams = Upstreams { command, query, webhook, all: roles.clone() };
     let mut proxy = tokio::spawn(serve_proxy(listener, upstreams, stop_proxy.clone()));
     let started = async {
-        join_all([command, webhook, place.listen].map(ready)).await;
-        let roles = API.into_iter().chain(WORKERS).zip(addresses.into_iter().chain(others));
-        announce(place, &roles.collect::<Vec<_>>())?;
+        join_all([command, query, webhook, place.listen].map(ready)).await;
+        announce(place, &roles)?;
         std::future::pending().await
     };
     let outcome = tokio::select! {
