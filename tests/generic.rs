@@ -1,5 +1,6 @@
 //! Messages that come in as plain JSON, on the paths of older systems and on ours.
 
+use hatch::roles::Role;
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -55,6 +56,19 @@ async fn bad_plain_json_is_told_to_its_sender_and_records_nothing() {
         let answer = hatch.post("/api/webhooks/sms", &bad).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{field}: {}", answer.body);
         assert_eq!(answer.body["errors"][0]["pointer"], format!("/{field}"), "{}", answer.body);
+    }
+    assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn where_no_secret_is_set_nobody_has_the_right_one() {
+    let hatch = Hatch::start_with(&Role::ALL, |settings| settings.generic = None).await;
+    for path in ["/api/webhooks/sms", "/api/webhooks/email", "/api/v1/webhooks/generic"] {
+        let answer = hatch.post(path, &json!({"body": "Hi"})).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: {}", answer.body);
+        let detail = answer.body["detail"].as_str().expect("a sentence");
+        assert!(detail.contains("generic.bearer_secret is not set"), "{detail}");
     }
     assert_eq!(hatch.log_length().await, 0);
     hatch.finish().await;

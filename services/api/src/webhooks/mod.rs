@@ -55,6 +55,9 @@ pub struct WebhookStats {
     pub observations: Family<(&'static str, &'static str), Counter>,
 }
 
+/// The path, and the provider, of webhooks that no provider signs.
+const GENERIC: &str = "generic";
+
 /// A provider account that posts webhooks to us.
 #[derive(Clone)]
 pub struct Account {

@@ -13,7 +13,7 @@ use hatch_readmodel::WebhookOutcome as Outcome;
 
 use super::log::Entry;
 use super::record::Recording;
-use super::{Account, MAIL_BYTES_MAX, Webhooks};
+use super::{Account, GENERIC, MAIL_BYTES_MAX, Webhooks};
 use crate::Problem;
 use crate::extract::{BODY_BYTES_MAX, is_json, read_body};
 use crate::problem::{FieldError, POSITION};
@@ -91,7 +91,7 @@ pub(super) async fn generic_handler(
     request: Request,
 ) -> Result<Response, Problem> {
     let raw = raw(request, BODY_BYTES_MAX).await?;
-    webhooks.receive("generic", &raw).await
+    webhooks.receive(GENERIC, &raw).await
 }
 
 /// The request as it came in, within the limit of its route.
@@ -104,12 +104,21 @@ async fn raw(mut request: Request, limit_bytes: usize) -> Result<RawRequest, Pro
     Ok(RawRequest { method, path_and_query, headers, body })
 }
 
+/// Nobody posts to `path`. Who has the generic one would come in with a secret.
+fn unknown(path: &str) -> Problem {
+    if path == GENERIC {
+        let detail = "Authorization: expected a secret, and generic.bearer_secret is not set";
+        return Problem::wrong_signature(detail);
+    }
+    Problem::not_found("provider account")
+}
+
 impl Webhooks {
     async fn receive(&self, path: &str, raw: &RawRequest) -> Result<Response, Problem> {
         let _on_its_way = self.intake.enter();
         let accounts: Vec<&Account> =
             self.accounts.iter().filter(|account| account.path == path).collect();
-        let first = *accounts.first().ok_or_else(|| Problem::not_found("provider account"))?;
+        let first = *accounts.first().ok_or_else(|| unknown(path))?;
         let mut refusal = None;
         for account in accounts {
             match account.webhook.verify(raw) {

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::receive::failure;
-use super::{Account, Webhooks};
+use super::{Account, GENERIC, Webhooks};
 use crate::Problem;
 use crate::commands::TENANT;
 use crate::extract::{NoBody, PathId};
@@ -89,7 +89,7 @@ impl Webhooks {
     fn account_of(&self, kept: &WebhookContent) -> Option<&Account> {
         let path = kept.webhook.path_and_query.split('?').next()?;
         // What has no path of an account came in by a name of the generic one.
-        let path = path.strip_prefix(PREFIX).unwrap_or("generic");
+        let path = path.strip_prefix(PREFIX).unwrap_or(GENERIC);
         self.accounts.iter().find(|account| account.path == path)
     }
 }
