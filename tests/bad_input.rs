@@ -31,6 +31,29 @@ fn pointers(answer: &Answer) -> Vec<&str> {
 }
 
 #[tokio::test]
+async fn what_is_wrong_within_an_attachment_is_named() {
+    let hatch = Hatch::start().await;
+    let url = "https://example.com/a.jpg";
+    for (attachment, pointer, detail) in [
+        (json!({"url": url, "foo": 1}), "/attachments/0/foo", "unknown field"),
+        (json!({"url": url, "a/b": "x"}), "/attachments/0/a~1b", "unknown field"),
+        (json!({"url": url, "filename": 1}), "/attachments/0/filename", "expected a text"),
+        (json!({"url": "ftp://a"}), "/attachments/0/url", "expected an http or https URL"),
+        (json!({"filename": null}), "/attachments/0", "expected a url or a content"),
+        (json!(1), "/attachments/0", "expected a URL"),
+    ] {
+        let answer =
+            hatch.post("/api/v1/messages", &with("attachments", json!([attachment]))).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
+        assert_eq!(pointers(&answer), [pointer], "{}", answer.body);
+        let said = answer.body["errors"][0]["detail"].as_str().expect("a sentence");
+        assert!(said.starts_with(detail), "{said}");
+    }
+    assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_is_refused_with_what_is_taken() {
     let hatch = Hatch::start().await;
     let long = |bytes: usize| "x".repeat(bytes);

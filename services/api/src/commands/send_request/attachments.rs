@@ -97,21 +97,24 @@ fn object(
     let mut attachment = Attachment::default();
     for (name, value) in fields {
         let place = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
-        let text = match value {
-            Value::Null => None,
-            Value::String(text) => Some(text.clone()),
+        let field = match name.as_str() {
+            "url" => &mut attachment.url,
+            "content_type" => &mut attachment.content_type,
+            "filename" => &mut attachment.filename,
+            "content" => &mut attachment.content,
+            "id" => {
+                errors.add(place, "uploaded attachments are not available yet");
+                continue;
+            }
             _ => {
-                errors.add(place, "expected a text");
+                errors.add(place, "unknown field");
                 continue;
             }
         };
-        match name.as_str() {
-            "url" => attachment.url = text,
-            "content_type" => attachment.content_type = text,
-            "filename" => attachment.filename = text,
-            "content" => attachment.content = text,
-            "id" => errors.add(place, "uploaded attachments are not available yet"),
-            _ => errors.add(place, "unknown field"),
+        match value {
+            Value::Null => {}
+            Value::String(text) => *field = Some(text.clone()),
+            _ => errors.add(place, "expected a text"),
         }
     }
     check(pointer, &attachment, fields.contains_key("id"), channel, errors);
