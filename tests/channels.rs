@@ -113,6 +113,16 @@ async fn an_answer_to_our_own_mail_joins_its_conversation() {
     answer["in_reply_to"] = mail_id;
     let joined = accepted(&hatch, &answer).await;
     assert_eq!(joined.text("conversation_id"), first.text("conversation_id"));
+    // A name proves nothing: its message has to be there and of that conversation.
+    let conversation = first.text("conversation_id");
+    for (message, of) in [
+        (first.text("id"), "9a2476e4-4694-8b3f-8121-f933c8b3c73b"),
+        ("0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11", conversation),
+    ] {
+        answer["in_reply_to"] = json!(format!("<{message}.{of}@usehatchapp.com>"));
+        let forged = accepted(&hatch, &answer).await;
+        assert_eq!(forged.text("conversation_id"), apart.text("conversation_id"));
+    }
     hatch.finish().await;
 }
 

@@ -268,6 +268,14 @@ async fn a_mail_joins_the_thread_that_it_answers_and_else_its_participants() {
     let alone = conversation_id(TenantId::DEFAULT, &parties, None);
     assert_eq!(shown(&hatch, "c@x.com").await["conversation_id"], alone.to_string());
 
+    // Another installation names its mails as we do.
+    let theirs = format!("{}.{}@other.example", Uuid::from_u128(7), Uuid::from_u128(8));
+    role.post(&hatch, vec![mail(&theirs, "fifth@x.com", Email::default())]).await;
+    let first = shown(&hatch, &theirs).await;
+    let email = Email { in_reply_to: Some(format!("<{theirs}>")), ..Email::default() };
+    role.post(&hatch, vec![mail("d@x.com", "sixth@x.com", email)]).await;
+    assert_eq!(shown(&hatch, "d@x.com").await["conversation_id"], first["conversation_id"]);
+
     // The first wins, whatever else a repeat says.
     let before = hatch.log_length().await;
     role.post(&hatch, vec![mail("c@x.com", "fourth@x.com", Email::default())]).await;

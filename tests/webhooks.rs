@@ -1,12 +1,13 @@
 //! Webhooks as a provider posts them, and as an impostor would.
 
 use base64::Engine;
+use chrono::TimeDelta;
 use hatch::roles::Role;
 use hmac::{Hmac, Mac};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SENDER, unique};
+use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SENDER, from_now, unique};
 
 /// A form post to hatch, signed as Twilio signs: HMAC-SHA1 over the URL and the sorted parameters.
 pub(crate) struct Post<'a> {
@@ -165,6 +166,27 @@ async fn a_receipt_with_the_providers_id_alone_is_matched() {
     };
     assert!(nameless.send(&hatch).await.is_success());
     hatch.message_with_status(&id, "delivered").await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_name_that_no_index_takes_is_quarantined_and_stops_nothing() {
+    let hatch = Hatch::start().await;
+    let (id, _) = sent(&hatch).await;
+    for name in ["SM\0".to_owned(), "SM".repeat(2_000)] {
+        assert!(receipt(&id, &name, "delivered").send(&hatch).await.is_success());
+        let unknown = Post {
+            path_and_query: "/api/v1/webhooks/twilio".to_owned(),
+            ..receipt("", &name, "delivered")
+        };
+        assert!(unknown.send(&hatch).await.is_success());
+    }
+    assert_eq!(outcomes(&hatch, "quarantined").await, 4);
+    // Due times are kept by what folds these names, too.
+    let request = json!({"from": SENDER, "to": CUSTOMER, "body": "later",
+        "send_at": from_now(TimeDelta::seconds(1))});
+    let later = hatch.post("/api/v1/messages", &request).await;
+    hatch.message_with_status(later.text("id"), "delivered").await;
     hatch.finish().await;
 }
 

@@ -47,3 +47,29 @@ impl TenantId {
     /// The tenant of an installation that has only one.
     pub const DEFAULT: Self = Self(Uuid::from_u128(1));
 }
+
+/// Bytes of what a provider calls a message, at most. Twilio's names have 34, SendGrid's some 22, and a mail's
+/// Message-ID is one for mails that come in.
+pub const PROVIDER_ID_BYTES_MAX: usize = 998;
+
+/// Whether `text` can be what a provider calls a message: not empty, within the limit and without control
+/// characters, so that tables and their indexes take it.
+#[must_use]
+pub fn is_provider_id(text: &str) -> bool {
+    (1..=PROVIDER_ID_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_providers_name_is_one_that_an_index_takes() {
+        for name in ["SM00000000000000000000000000000000", "a@x.com", "é", &"x".repeat(998)] {
+            assert!(is_provider_id(name), "{name}");
+        }
+        for name in ["", "a\0", "a\nb", "\u{7f}", &"x".repeat(999)] {
+            assert!(!is_provider_id(name), "{name:?}");
+        }
+    }
+}

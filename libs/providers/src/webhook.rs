@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use hatch_domain::address::{Address, AddressError};
+use hatch_domain::ids::is_provider_id;
 use hatch_domain::message::event::{Attachment, Channel, Email, SendError};
 use http::header::HeaderMap;
 use http::method::Method;
@@ -222,4 +223,16 @@ impl fmt::Debug for Inbound {
             .field("channel", &self.channel)
             .finish_non_exhaustive()
     }
+}
+
+/// What the provider calls a message, as `field` says it.
+pub(crate) fn provider_id<'a>(
+    field: &'static str,
+    text: &'a str,
+) -> Result<&'a str, NotUnderstood> {
+    if is_provider_id(text) {
+        return Ok(text);
+    }
+    let expected = "a name of at most 998 bytes without control characters";
+    Err(NotUnderstood::Field { field: field.to_owned(), expected })
 }

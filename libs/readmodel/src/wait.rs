@@ -18,6 +18,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(4);
 /// the disk.
 const FRESH: Duration = Duration::from_millis(20);
 
+/// How long one look may take: who does not wait at all is told how far they are, too.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Waits for checkpoints. Cheap to clone; clones share one poller.
 ///
 /// However many wait, one of them looks at the checkpoints every few milliseconds and tells the
@@ -50,7 +53,7 @@ impl ReadPosition {
     }
 
     /// Whether every one of `projections` has applied everything up to `position`; waits for that
-    /// no longer than `wait`.
+    /// no longer than `wait`, and for one look at least.
     ///
     /// # Errors
     /// [`QueryError::Database`] at once when the checkpoints cannot be read.
@@ -60,7 +63,7 @@ impl ReadPosition {
         position: Position,
         wait: Duration,
     ) -> Result<bool, QueryError> {
-        match timeout(wait, self.shared.wait(projections, position)).await {
+        match timeout(wait.max(LOOK), self.shared.wait(projections, position)).await {
             Ok(reached) => Ok(reached.map(|()| true)?),
             Err(_) => Ok(false),
         }

@@ -5,9 +5,10 @@ use hatch_domain::ids::{MessageId, TenantId};
 use hatch_eventstore::SideTable;
 use serde_json::Value;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::{Error, QueryError, ReadModel, SentAs};
+use crate::{Error, QueryError, ReadModel, SentAs, WebhookOutcome};
 
 /// Those that are due, with the message that the provider's name turned out to be. Taking them puts
 /// off their next look by a quarter of their age, so that those that are never matched cost ever
@@ -34,14 +35,12 @@ const TAKE_DUE: &str = "
         ON p.tenant_id = t.tenant_id AND p.provider = t.provider
        AND p.provider_message_id = t.provider_message_id AND p.account = t.account";
 
-const FORGET: &str = "DELETE FROM hatch.waiting_receipts WHERE id = $1";
-
-/// Forgets one, and with the last of its receipts a webhook leaves the quarantine, if waiting is all
-/// that kept it there.
+/// Forgets one, and with the last of its receipts a webhook waits no more, if waiting is all that kept it in
+/// quarantine.
 const RELEASE: &str = "
     WITH forgotten AS (DELETE FROM hatch.waiting_receipts WHERE id = $1)
     UPDATE hatch.webhook_log
-       SET outcome = 'applied', detail = $4, message_id = coalesce(message_id, $3)
+       SET outcome = $6, detail = $4, message_id = coalesce(message_id, $3)
      WHERE id = $2 AND outcome = 'quarantined' AND starts_with(detail, $5)
        AND NOT EXISTS (
            SELECT FROM hatch.waiting_receipts WHERE webhook_id = $2 AND id <> $1)";
@@ -106,24 +105,24 @@ impl ReadModel {
         Ok(rows?)
     }
 
-    /// Forgets a receipt whose events are committed, or that is too old. With the last one of a
-    /// webhook, and `detail` given, the webhook is no longer in quarantine.
+    /// Forgets a receipt that waits no longer, because of `detail`. With the last one of a webhook, `outcome` is
+    /// what became of the webhook.
     ///
     /// # Errors
     /// [`QueryError::Database`]. Asking again is harmless.
     pub async fn settle_waiting_receipt(
         &self,
         receipt: &WaitingReceipt,
-        detail: Option<&str>,
+        outcome: WebhookOutcome,
+        detail: &str,
     ) -> Result<(), QueryError> {
         let WaitingReceipt { id, webhook_id, .. } = receipt;
-        let Some(detail) = detail else {
-            self.prepared(FORGET, &[id]).await?;
-            return Ok(());
-        };
         let message_id = receipt.sent_as.map(|sent| sent.message_id.0);
         let reason = WaitingReceipt::REASON;
-        self.prepared(RELEASE, &[id, webhook_id, &message_id, &detail, &reason]).await?;
+        let outcome = outcome.as_str();
+        let values: [&(dyn ToSql + Sync); 6] =
+            [id, webhook_id, &message_id, &detail, &reason, &outcome];
+        self.prepared(RELEASE, &values).await?;
         Ok(())
     }
 }

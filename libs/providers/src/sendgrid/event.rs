@@ -8,7 +8,7 @@ use uuid::{Uuid, uuid};
 use super::wire::x_message_id;
 use crate::Correlation;
 use crate::adapter::bounded;
-use crate::webhook::{NotUnderstood, Observation, Receipt, ReceiptOutcome};
+use crate::webhook::{NotUnderstood, Observation, Receipt, ReceiptOutcome, provider_id};
 
 /// Namespace of receipt ids. It never changes: streams remember the ids.
 const RECEIPTS: Uuid = uuid!("f2b1a7d4-0c53-4c1e-9a35-6f3d8e2b9c71");
@@ -87,7 +87,7 @@ impl Event {
         Ok(Receipt {
             correlation: self.correlation(),
             account: account.to_owned(),
-            provider_message_id: x_message_id(&message).to_owned(),
+            provider_message_id: provider_id("sg_message_id", x_message_id(&message))?.to_owned(),
             receipt_id: Uuid::new_v5(&RECEIPTS, [account, &event].join("\n").as_bytes()),
             outcome: self.outcome(),
         })

@@ -13,7 +13,7 @@ use super::wire::is_permanent;
 use super::{Settings, signature};
 use crate::webhook::{
     Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Refusal, Verified,
-    Webhook,
+    Webhook, provider_id,
 };
 use crate::{Correlation, Error};
 
@@ -93,6 +93,10 @@ impl Form<'_> {
         self.get(field).ok_or(NotUnderstood::Missing { field })
     }
 
+    fn sid(&self) -> Result<&str, NotUnderstood> {
+        provider_id("MessageSid", self.required("MessageSid")?)
+    }
+
     /// The status, by which receipts and inbound messages differ: receipts carry it under both
     /// names, inbound messages as `SmsStatus` only.
     fn status(&self) -> Option<&str> {
@@ -110,7 +114,7 @@ impl Form<'_> {
         status: &str,
         correlation: Option<Correlation>,
     ) -> Result<Receipt, NotUnderstood> {
-        let sid = self.required("MessageSid")?;
+        let sid = self.sid()?;
         let code = self.get("ErrorCode").unwrap_or_default();
         let done = self.get("RawDlrDoneDate").unwrap_or_default();
         let content = [account, sid, status, code, done].join("\n");
@@ -165,7 +169,7 @@ impl Form<'_> {
         };
         Ok(Inbound {
             account: account.to_owned(),
-            provider_message_id: self.required("MessageSid")?.to_owned(),
+            provider_message_id: self.sid()?.to_owned(),
             channel: if media == 0 { Channel::Sms } else { Channel::Mms },
             from: self.address("From")?,
             to: vec![self.address("To")?],

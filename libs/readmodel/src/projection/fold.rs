@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
 use hatch_domain::message::AGGREGATE;
 use hatch_domain::message::event::MessageEvent;
 use hatch_eventstore::{Position, RecordedEvent};
@@ -230,7 +230,8 @@ fn provider_message(message_id: MessageId, row: &StateRow) -> Option<ProviderMes
         position: state.position,
         tenant_id: row.tenant_id,
         provider: state.provider.clone()?,
-        provider_message_id: state.provider_message_id.clone()?,
+        // One that no index takes is only shown.
+        provider_message_id: state.provider_message_id.clone().filter(|id| is_provider_id(id))?,
         account: state.account.clone()?,
         message_id,
         attempt: state.progress.attempt,

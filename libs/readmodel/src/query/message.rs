@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
-use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
 use hatch_domain::message::event::{Channel, SendError};
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
@@ -230,6 +230,9 @@ impl ReadModel {
         account: Option<&str>,
         provider_message_id: &str,
     ) -> Result<Option<SentAs>, QueryError> {
+        if !is_provider_id(provider_message_id) {
+            return Ok(None);
+        }
         let values: [&(dyn ToSql + Sync); 4] =
             [&tenant.0, &provider, &provider_message_id, &account];
         let rows = self.prepared(SENT_AS, &values).await?;

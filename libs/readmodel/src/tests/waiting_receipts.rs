@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::Db;
 use crate::history::*;
+use crate::{WaitingReceipt, WebhookOutcome as Outcome};
 
 const WEBHOOK: Uuid = Uuid::from_u128(77);
 
@@ -67,8 +68,8 @@ async fn one_is_matched_when_its_message_is_known_and_looked_for_ever_less_often
     assert_eq!((sent_as.message_id, sent_as.attempt), (id(1), 1));
 
     for _ in 0..2 {
-        let settled = read_model.settle_waiting_receipt(&found[0], Some("matched")).await;
-        settled.expect("it can be settled");
+        let settled = read_model.settle_waiting_receipt(&found[0], Outcome::Applied, "matched");
+        settled.await.expect("it can be settled");
     }
     assert_eq!(quarantined(&db).await, "applied");
     assert_eq!(take(at(1_000_000)).await, []);
@@ -84,7 +85,22 @@ async fn a_webhook_stays_in_quarantine_until_its_last_receipt_is_settled() {
     let both = read_model.take_waiting_receipts(at(3), 10, 1.0).await.expect("they can be read");
     assert_eq!(both.len(), 2);
     for (receipt, outcome) in both.iter().zip(["quarantined", "applied"]) {
-        read_model.settle_waiting_receipt(receipt, Some("matched")).await.expect("settled");
+        let settled = read_model.settle_waiting_receipt(receipt, Outcome::Applied, "matched");
+        settled.await.expect("settled");
         assert_eq!(quarantined(&db).await, outcome);
+    }
+}
+
+#[tokio::test]
+async fn what_was_never_matched_waits_no_more_and_says_why() {
+    let db = Db::new().await;
+    let read_model = db.read_model();
+    assert_eq!(quarantined(&db).await, "quarantined");
+    for (id, outcome) in [(1, Outcome::Quarantined), (2, Outcome::Ignored)] {
+        waiting(&db, id, at(1)).await;
+        let due = read_model.take_waiting_receipts(at(1), 10, 1.0).await.expect("readable");
+        let settled = read_model.settle_waiting_receipt(&due[0], outcome, WaitingReceipt::REASON);
+        settled.await.expect("settled");
+        assert_eq!(quarantined(&db).await, outcome.as_str());
     }
 }

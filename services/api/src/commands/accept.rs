@@ -102,7 +102,8 @@ impl Commands {
             },
         };
         let id = MessageId(store.environment().new_id());
-        let requested = self.requested(tenant, id, Send { send_at, ..send }, now);
+        let joined = self.joined(tenant, &send).await?;
+        let requested = self.requested(tenant, id, Send { send_at, ..send }, joined, now);
         let accepted = Accepted::new(id, &requested, Position::START, false);
         let executed = store
             .execute::<Message>(Execute {
@@ -123,16 +124,32 @@ impl Commands {
         }
     }
 
+    /// The conversation of the mail that `send` answers, where that is one of ours. Its name tells, and whoever got a mail
+    /// knows such names: the message itself is asked.
+    async fn joined(
+        &self,
+        tenant: TenantId,
+        send: &Send,
+    ) -> Result<Option<ConversationId>, Problem> {
+        let answered = send.email.as_ref().and_then(|email| email.in_reply_to.as_deref());
+        let Some(mail) = answered.and_then(|mail| MailId::parse(mail, &self.mail_host)) else {
+            return Ok(None);
+        };
+        let (message, _): (Message, i64) = self.store.load(tenant.0, mail.message_id.0).await?;
+        let requested = message.requested();
+        let told = requested.map(|requested| requested.conversation_id);
+        Ok(told.filter(|conversation| *conversation == mail.conversation_id))
+    }
+
     fn requested(
         &self,
         tenant: TenantId,
         id: MessageId,
         send: Send,
+        joined: Option<ConversationId>,
         now: DateTime<Utc>,
     ) -> MessageRequested {
-        let answers = send.email.as_ref().and_then(|email| email.in_reply_to.as_deref());
-        let joined = answers.and_then(|mail| MailId::parse(mail, &self.mail_host));
-        let conversation_id = joined.map(|mail| mail.conversation_id).unwrap_or_else(|| {
+        let conversation_id = joined.unwrap_or_else(|| {
             let participants = std::iter::once(&send.from).chain(&send.to);
             conversation_id(tenant, participants, send.topic.as_deref())
         });

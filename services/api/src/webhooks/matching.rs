@@ -11,7 +11,7 @@ use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, ReceiptOutcome as Told, RecordReceipt};
 use hatch_domain::message::event::SendError;
 use hatch_eventstore::{Execute, ExecuteError, Known, Metadata};
-use hatch_readmodel::{SentAs, WaitingReceipt};
+use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -108,8 +108,11 @@ impl Webhooks {
             let settled = match receipt.sent_as {
                 Some(sent_as) => self.settle(&receipt, sent_as).await,
                 None if now - receipt.received_at > AGE_MAX => {
-                    let forgotten = self.read_model.settle_waiting_receipt(&receipt, None).await;
-                    forgotten.map_err(BoxError::from)
+                    let detail = "no message was known for its receipts in three days";
+                    let read_model = &self.read_model;
+                    let forgotten =
+                        read_model.settle_waiting_receipt(&receipt, Outcome::Ignored, detail);
+                    forgotten.await.map_err(BoxError::from)
                 }
                 None => Ok(()),
             };
@@ -147,16 +150,16 @@ impl Webhooks {
                 side_rows: Vec::new(),
             })
             .await;
-        let detail = match executed {
-            Ok(_) => Some("matched when its message was known"),
-            // It stays in quarantine, and is not tried again.
+        let (outcome, detail) = match executed {
+            Ok(_) => (Outcome::Applied, "matched when its message was known".to_owned()),
+            // It stays in quarantine, and is not tried again by itself.
             Err(ExecuteError::Rejected(rejection)) => {
                 tracing::warn!(webhook = %waiting.webhook_id, %rejection, "receipt not taken");
-                None
+                (Outcome::Quarantined, format!("its message did not take it: {rejection}"))
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(self.read_model.settle_waiting_receipt(waiting, detail).await?)
+        Ok(self.read_model.settle_waiting_receipt(waiting, outcome, &detail).await?)
     }
 }
 

@@ -271,21 +271,21 @@ impl Recording<'_> {
     ) -> Result<Option<(ConversationId, Option<String>)>, Problem> {
         let tenant_id = self.account.tenant_id;
         for reference in references(email) {
-            match reference {
-                Reference::Ours { message_id, conversation_id } => {
+            let mail_id = match reference {
+                Reference::Ours { message_id, conversation_id, name } => {
                     let loaded = self.webhooks.store.load(tenant_id.0, message_id.0).await?;
                     let (message, _): (Message, i64) = loaded;
                     let ours = message.requested().filter(|r| r.conversation_id == conversation_id);
                     if let Some(requested) = ours {
                         return Ok(Some((conversation_id, requested.topic.clone())));
                     }
+                    name
                 }
-                Reference::Theirs(mail_id) => {
-                    let read_model = &self.webhooks.read_model;
-                    if let Some(id) = read_model.conversation_of_mail(tenant_id, mail_id).await? {
-                        return Ok(Some((id, None)));
-                    }
-                }
+                Reference::Theirs(mail_id) => mail_id,
+            };
+            let read_model = &self.webhooks.read_model;
+            if let Some(id) = read_model.conversation_of_mail(tenant_id, mail_id).await? {
+                return Ok(Some((id, None)));
             }
         }
         Ok(None)

@@ -102,7 +102,7 @@ fn raw(kept: WebhookContent) -> Result<RawRequest, Problem> {
         .iter()
         .map(|(name, value)| {
             let name = HeaderName::try_from(name.as_str()).ok()?;
-            Some((name, HeaderValue::from_str(value.as_str()?).ok()?))
+            Some((name, HeaderValue::from_bytes(value.as_str()?.as_bytes()).ok()?))
         })
         .collect();
     let webhook = kept.webhook;

@@ -17,6 +17,8 @@ pub(super) enum Reference<'a> {
         message_id: MessageId,
         /// The conversation that the name tells.
         conversation_id: ConversationId,
+        /// The whole name: another installation's have the same form.
+        name: &'a str,
     },
     /// One of somebody else's, by its Message-ID without angle brackets.
     Theirs(&'a str),
@@ -41,12 +43,13 @@ pub(super) fn references(email: &Email) -> Vec<Reference<'_>> {
 }
 
 /// Our names have the form `<message id>.<conversation id>@<host>`.
-fn ours(name: &str) -> Option<Reference<'static>> {
+fn ours(name: &str) -> Option<Reference<'_>> {
     let (local, _host) = name.split_once('@')?;
     let (message_id, conversation_id) = local.split_once('.')?;
     Some(Reference::Ours {
         message_id: message_id.parse().ok()?,
         conversation_id: conversation_id.parse().ok()?,
+        name,
     })
 }
 
@@ -56,11 +59,11 @@ mod tests {
 
     use super::*;
 
-    fn ours(n: u128) -> (String, Reference<'static>) {
+    fn ours(n: u128) -> (&'static str, Reference<'static>) {
         let message_id = MessageId(Uuid::from_u128(n));
         let conversation_id = ConversationId(Uuid::from_u128(100 + n));
-        let name = format!("{message_id}.{conversation_id}@mail.example.com");
-        (name, Reference::Ours { message_id, conversation_id })
+        let name = format!("{message_id}.{conversation_id}@mail.example.com").leak();
+        (name, Reference::Ours { message_id, conversation_id, name })
     }
 
     fn mail(in_reply_to: Option<&str>, thread: &[&str]) -> Email {
@@ -74,7 +77,7 @@ mod tests {
     #[test]
     fn our_own_mail_goes_before_any_other_wherever_it_is_named() {
         let (name, reference) = ours(1);
-        let email = mail(Some("a@x.com"), &[&name, "b@x.com", "a@x.com"]);
+        let email = mail(Some("a@x.com"), &[name, "b@x.com", "a@x.com"]);
         let expected = [reference, Reference::Theirs("a@x.com"), Reference::Theirs("b@x.com")];
         assert_eq!(references(&email), expected);
     }
@@ -82,7 +85,7 @@ mod tests {
     #[test]
     fn the_mail_that_is_answered_goes_first_and_then_the_latest() {
         let ((first, one), (second, two), (third, three)) = (ours(1), ours(2), ours(3));
-        let email = mail(Some(&first), &[&first, &second, &third]);
+        let email = mail(Some(first), &[first, second, third]);
         assert_eq!(references(&email), [one, three, two]);
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::DecodeError;
+use hatch_domain::ids::is_provider_id;
 use hatch_domain::message::AGGREGATE;
 use hatch_domain::message::due::Due;
 use hatch_domain::message::event::MessageEvent;
@@ -57,9 +58,10 @@ impl MessageFact {
         Self {
             tenant_id: recorded.tenant_id,
             message_id: recorded.stream_id,
+            // The log may hold one that no index takes. No receipt without our ids is of it then.
+            provider_id: provider_id.filter(|(id, _)| is_provider_id(id)),
             due: event.due(),
             begins: recorded.version == 1,
-            provider_id,
         }
     }
 }
