@@ -76,7 +76,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Waits until everything sent is stored; at once when it is. Cancelling it loses nothing.
+    /// Waits until everything sent is stored; at once when it is. Cancelling it loses no event;
+    /// an error that it was about to return comes as a later one.
     ///
     /// # Errors
     /// As [`publish`](Self::publish).

@@ -19,7 +19,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 use uuid::Uuid;
 
-use crate::due::{after, is_expired};
+use crate::due::{after, expired_round};
 use crate::progress::Taken;
 use crate::stats::{ABANDONED, outcome_name};
 use crate::{Account, Dispatcher};
@@ -46,8 +46,10 @@ pub(crate) struct Pending {
 struct Claim {
     attempt: u32,
     token: Uuid,
-    /// The call begins before this or not at all.
+    /// The call begins before this or not at all, by the clock of this process and by that of the machine: the
+    /// first stands still while the machine is suspended, and the second can be set.
     deadline: Instant,
+    call_before: DateTime<Utc>,
 }
 
 /// How a try to claim ended.
@@ -98,8 +100,8 @@ impl Dispatcher {
             return Next::Done;
         }
         let now = self.now();
-        if is_expired(&pending.message, now, &self.config.waits) {
-            let next = self.change(pending, MessageCommand::Expire { at: now }).await;
+        if let Some(round_from) = expired_round(&pending.message, now, &self.config.waits) {
+            let next = self.change(pending, MessageCommand::Expire { round_from, at: now }).await;
             if let Some(taken) = taken {
                 taken.ack().await;
             }
@@ -142,7 +144,9 @@ impl Dispatcher {
     async fn claim(&self, pending: &mut Pending, account: &Account) -> Claiming {
         let store = &self.dependencies.store;
         let token = store.environment().new_id();
-        let deadline = Instant::now() + self.config.start_within();
+        let start_within = self.config.start_within();
+        let (deadline, call_before) =
+            (Instant::now() + start_within, after(self.now(), start_within));
         let mut known = Known::At(pending.message.clone(), pending.version);
         let mut unanswered = false;
         while Instant::now() < deadline {
@@ -151,7 +155,7 @@ impl Dispatcher {
                 Ok(Executed { state, version, .. }) => {
                     let attempt = state.attempt();
                     (pending.message, pending.version) = (state, version);
-                    return Claiming::Ours(Claim { attempt, token, deadline });
+                    return Claiming::Ours(Claim { attempt, token, deadline, call_before });
                 }
                 Err(ExecuteError::Rejected(MessageRejection::NotDue(due))) => {
                     let wait = (due - store.environment().now()).to_std().unwrap_or_default();
@@ -174,7 +178,7 @@ impl Dispatcher {
                 Ok((state, version)) => {
                     if let Some(attempt) = state.attempt_claimed_with(token) {
                         (pending.message, pending.version) = (state, version);
-                        return Claiming::Ours(Claim { attempt, token, deadline });
+                        return Claiming::Ours(Claim { attempt, token, deadline, call_before });
                     }
                     if !state.waits_for_attempt() {
                         return Claiming::NotOurs;
@@ -212,7 +216,8 @@ impl Dispatcher {
         let in_round = pending.message.attempt_in_round();
         let environment = self.dependencies.store.environment();
         let chance = environment.chance();
-        if Instant::now() >= claim.deadline || self.is_fenced() {
+        let late = Instant::now() >= claim.deadline || environment.now() >= claim.call_before;
+        if late || self.is_fenced() {
             let wait = self.config.retry.wait(in_round, chance);
             let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
             stats.attempts.of(&(provider, ABANDONED)).increment();
@@ -277,13 +282,13 @@ impl Dispatcher {
 
     /// What the message, as it is now, leaves to do for this process.
     pub(crate) fn next(&self, pending: Pending) -> Next {
-        match pending.message.attempt_due() {
-            Some(due) => {
-                let wait = (due - self.now()).to_std().unwrap_or_default();
-                Next::Retry { pending: Box::new(pending), wait }
-            }
-            None => Next::Done,
+        if pending.message.attempt_due().is_none() {
+            return Next::Done;
         }
+        // Without a time it is due at once, also where the clock of whoever accepted it is ahead.
+        let until = pending.message.not_before();
+        let wait = until.and_then(|due| (due - self.now()).to_std().ok()).unwrap_or_default();
+        Next::Retry { pending: Box::new(pending), wait }
     }
 
     /// Lets a message wait in the log for which its account has no room now.

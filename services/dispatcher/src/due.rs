@@ -89,9 +89,13 @@ pub(crate) fn decide(
     }
 }
 
-/// Whether it is too late for another attempt.
-pub(crate) fn is_expired(message: &Message, now: DateTime<Utc>, waits: &Waits) -> bool {
-    message.round_from().is_some_and(|from| after(from, waits.validity) <= now)
+/// When the present round began, if it is too late for another attempt of it.
+pub(crate) fn expired_round(
+    message: &Message,
+    now: DateTime<Utc>,
+    waits: &Waits,
+) -> Option<DateTime<Utc>> {
+    message.round_from().filter(|from| after(*from, waits.validity) <= now)
 }
 
 /// When the provider is asked again, after having been asked `looks` times.
@@ -116,7 +120,7 @@ pub(crate) fn not_sent(
 }
 
 fn attempt(message: &Message, due: DateTime<Utc>, now: DateTime<Utc>, waits: &Waits) -> Action {
-    if is_expired(message, now, waits) {
+    if expired_round(message, now, waits).is_some() {
         return Action::Expire;
     }
     // The bus brings a new message, and nothing else.
@@ -217,7 +221,7 @@ mod tests {
         assert_eq!(due(&[scheduled(60)], 1_060), Action::Expire);
         let far = [requested(), attempted(1), failed(1, 5_000)];
         assert_eq!(due(&far, 20), Action::LookAgain(at(1_000)), "not at its attempt's time");
-        let expire = MessageCommand::Expire { at: at(1_000) };
+        let expire = MessageCommand::Expire { round_from: at(0), at: at(1_000) };
         let mut again = vec![requested()];
         again.extend(message(&again).decide(&expire).expect("it waits"));
         again.push(RetryRequested { at: at(2_000) }.into());

@@ -2,8 +2,8 @@
 //! the provider, and records what came of it.
 //!
 //! One queue for each channel and priority, so that a flood of campaigns never delays a login code.
-//! Nothing waits inside NATS: a delivery is acknowledged as soon as its claim is committed, and what
-//! happens to the attempt from then on is in the log. What is due without a delivery, the sweeper finds
+//! Nothing waits inside NATS: a delivery is acknowledged as soon as its claim is committed, or when
+//! it is the log's to bring the message back: parked, too early, or too late. What is due without a delivery, the sweeper finds
 //! in the timers, a projection of the log.
 
 mod attempt;

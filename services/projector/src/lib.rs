@@ -1,8 +1,8 @@
 //! The projector: keeps the read models up with the log.
 //!
 //! Each projection follows the log by a subscription of its own, from its own checkpoint, so that one
-//! that halts or is rebuilt holds up no other. Nothing is remembered between pages but the
-//! checkpoint, which commits with the rows: whatever ends a projector, the next goes on from there.
+//! that halts or is rebuilt holds up no other. The checkpoint commits with the rows: whatever ends a projector,
+//! the next goes on from there. What is remembered between pages beside it only saves reading.
 //! Any number of projectors may run. One is active; the checkpoint's compare-and-set refuses the
 //! others, which stand by.
 

@@ -49,6 +49,9 @@ pub enum MessageCommand {
     SettleDoubt(SettleDoubt),
     /// Give up a message that waits for an attempt: what it says is out of date.
     Expire {
+        /// When the round began that is out of date ([`Message::round_from`](super::Message::round_from)). A
+        /// round that somebody began since is not.
+        round_from: DateTime<Utc>,
         /// Now.
         at: DateTime<Utc>,
     },

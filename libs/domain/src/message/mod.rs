@@ -126,7 +126,8 @@ impl Message {
         self.attempt().saturating_sub(self.attempts_before)
     }
 
-    /// When the next attempt is due; none when the message waits for none.
+    /// When the next attempt is due; none when the message waits for none. One that is to be sent at once is
+    /// due since it was requested, by the clock of whoever accepted it.
     #[must_use]
     pub fn attempt_due(&self) -> Option<DateTime<Utc>> {
         let origin = self.requested()?;
@@ -135,6 +136,12 @@ impl Message {
             Status::Retrying => self.not_before,
             _ => None,
         }
+    }
+
+    /// The time that somebody set for the next attempt: a schedule, a wait, a person who asks again.
+    #[must_use]
+    pub const fn not_before(&self) -> Option<DateTime<Utc>> {
+        self.not_before
     }
 
     /// From when on the present round of attempts could begin: when it was asked for, or its schedule.
@@ -313,10 +320,17 @@ impl Message {
         }
     }
 
-    fn expire(&self, at: DateTime<Utc>) -> Result<Vec<MessageEvent>, MessageRejection> {
+    fn expire(
+        &self,
+        round_from: DateTime<Utc>,
+        at: DateTime<Utc>,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
         self.outbound()?;
         if self.attempt_due().is_none() {
             return Err(MessageRejection::NotWaiting(self.status()));
+        }
+        if self.round_from != Some(round_from) {
+            return Ok(Vec::new());
         }
         let error = SendError {
             code: "expired".to_owned(),
@@ -422,7 +436,7 @@ impl Decider for Message {
             MessageCommand::Defer { reason, until, at } => self.defer(reason, *until, *at),
             MessageCommand::ExpireLease { at } => self.expire_lease(*at),
             MessageCommand::SettleDoubt(settle) => self.settle_doubt(settle),
-            MessageCommand::Expire { at } => self.expire(*at),
+            MessageCommand::Expire { round_from, at } => self.expire(*round_from, *at),
         }
     }
 

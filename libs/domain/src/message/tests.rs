@@ -404,7 +404,7 @@ fn a_look_up_settles_a_doubt_and_nothing_else() {
 
 #[test]
 fn a_message_that_waits_too_long_expires_whether_it_was_attempted_or_not() {
-    let expire = MessageCommand::Expire { at: at(90) };
+    let expire = MessageCommand::Expire { round_from: request().at, at: at(90) };
     let queued = given(&[request().into()]);
     let retrying = given(&[request().into(), attempted(1, 1), failed(1, Some(at(9)))]);
     for waiting in [queued, retrying] {
@@ -414,6 +414,7 @@ fn a_message_that_waits_too_long_expires_whether_it_was_attempted_or_not() {
         assert_eq!(events[0].due(), due::Due::Over);
         let (again, _) = execute(expired, &MessageCommand::Retry { at: at(100) });
         assert_eq!((again.status(), again.round_from()), (Status::Queued, Some(at(100))));
+        assert_eq!(again.decide(&expire), Ok(Vec::new()), "it is another round");
     }
     let sending = given(&[request().into(), attempted(1, 1)]);
     assert_eq!(sending.when(expire), Err(MessageRejection::NotWaiting(Status::Sending)));

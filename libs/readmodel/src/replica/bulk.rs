@@ -21,6 +21,10 @@ use crate::{Error, MaintenanceError};
 /// Events of a stretch, at most. A message whose whole life is in one is written once.
 const STRETCH_EVENTS_MAX: usize = 4 * PAGE_EVENTS_MAX;
 
+/// Bytes of their payloads at which a stretch ends, too: a log of mails with files has large ones. A page may go
+/// beyond it.
+const STRETCH_BYTES_MAX: usize = 64 << 20;
+
 /// Stretches that are read ahead.
 const STRETCHES_AHEAD: usize = 1;
 
@@ -160,9 +164,10 @@ async fn read_stretch(
     mut after: Position,
     target: Position,
 ) -> Result<Stretch, LogError> {
-    let mut stretch = Vec::new();
-    while after < target && stretch.len() < STRETCH_EVENTS_MAX {
+    let (mut stretch, mut bytes) = (Vec::new(), 0);
+    while after < target && stretch.len() < STRETCH_EVENTS_MAX && bytes < STRETCH_BYTES_MAX {
         let page = read_page(log, after, target).await?;
+        bytes += page.iter().map(|event| event.payload.get().len()).sum::<usize>();
         after = page.last().map_or(target, |event| event.position);
         stretch.extend(page.into_iter().map(Arc::new));
     }
