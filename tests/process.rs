@@ -219,7 +219,7 @@ async fn beside(folder: &Path, up: &Up) {
         let request = up.http.post(format!("{}/api/v1/webhooks/generic", at.url));
         request.json(&json!({})).send().await.expect("an answer").status().as_u16()
     };
-    assert_eq!((inbound(up).await, inbound(&other).await), (400, 404));
+    assert_eq!((inbound(up).await, inbound(&other).await), (400, 401));
     other.signal(Signal::SIGTERM);
     assert!(other.child.wait().await.expect("it ends").success(), "a clean end");
 }
