@@ -240,7 +240,10 @@ impl Message {
             .ok_or(MessageRejection::NotClaimant(number))?;
         // A receipt may have overtaken the answer and settled the attempt; then only the
         // acceptance, with its parts, still tells something new.
-        let open = number == self.attempt() && self.status() == Status::Sending;
+        let latest = number == self.attempt();
+        let open = latest && self.status() == Status::Sending;
+        // Whoever found its lease over could not know that nothing was sent. The claimant does.
+        let unsettled = open || (latest && self.status() == Status::InDoubt);
         Ok(match outcome {
             AttemptOutcome::Accepted { provider_message_id, segments }
                 if attempt.provider_message_id.is_none()
@@ -250,13 +253,13 @@ impl Message {
                 let segments = *segments;
                 vec![MessageSent { attempt: number, provider_message_id, segments, at }.into()]
             }
-            AttemptOutcome::NotSent { error, retry_at } if open => {
+            AttemptOutcome::NotSent { error, retry_at } if unsettled => {
                 not_sent(number, error, *retry_at, at)
             }
             AttemptOutcome::Unknown { detail } if open => {
                 vec![SendInDoubt { attempt: number, detail: detail.clone(), at }.into()]
             }
-            AttemptOutcome::Abandoned { retry_at } if open => {
+            AttemptOutcome::Abandoned { retry_at } if unsettled => {
                 vec![AttemptAbandoned { attempt: number, retry_at: *retry_at, at }.into()]
             }
             _ => Vec::new(),

@@ -305,6 +305,27 @@ fn an_abandoned_attempt_was_not_made_and_is_retried() {
 }
 
 #[test]
+fn a_claimant_that_was_given_up_still_knows_that_it_sent_nothing() {
+    let error = || SendError { code: "503".into(), detail: "away".into(), permanent: false };
+    for (said, event) in [
+        (AttemptOutcome::NotSent { error: error(), retry_at: Some(at(8)) }, "SendFailed"),
+        (AttemptOutcome::Abandoned { retry_at: at(8) }, "AttemptAbandoned"),
+    ] {
+        let doubtful = given(&[request().into(), attempted(1, 1), in_doubt(1)]);
+        let events = doubtful.when(outcome(1, said.clone())).expect("accepted");
+        assert_eq!(names(&events), [event]);
+        let retrying = events.iter().fold(doubtful.0, Message::evolve);
+        assert_eq!((retrying.status(), retrying.doubt().is_none()), (Status::Retrying, true));
+        assert_eq!(names(&retrying.decide(&start(2, 8).into()).expect("due")), ["SendAttempted"]);
+        let settled = retrying.evolve(&attempted(2, 8));
+        assert_eq!(settled.decide(&outcome(1, said).into()), Ok(Vec::new()), "another attempt");
+    }
+    let doubtful = given(&[request().into(), attempted(1, 1), in_doubt(1)]);
+    let unknown = AttemptOutcome::Unknown { detail: "no answer".to_owned() };
+    assert_eq!(doubtful.when(outcome(1, unknown)), Ok(Vec::new()), "it is in doubt already");
+}
+
+#[test]
 fn a_scheduled_message_waits_for_its_time() {
     let later = MessageRequested { send_at: Some(at(60)), ..request() };
     let scheduled = given(&[later.clone().into()]);
