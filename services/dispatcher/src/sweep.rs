@@ -118,6 +118,7 @@ impl Dispatcher {
 
     async fn act(&self, timer: &DueTimer, pending: Pending) -> Result<Next, crate::timers::Error> {
         let (now, message_id) = (self.now(), timer.message_id);
+        let timer = &timer.of_attempt(pending.message.attempt());
         let account = self.account_in_doubt(&pending.message);
         let policy = account.map_or(DoubtPolicy::Wait, Account::doubt_policy);
         let action = decide(&pending.message, now, policy, &self.config.waits, timer.looks);

@@ -38,7 +38,7 @@ const TAKE: &str = "
       FROM (SELECT message_id FROM dispatch.timers
              WHERE look_at <= $1 ORDER BY look_at LIMIT $2 FOR UPDATE SKIP LOCKED) due
      WHERE t.message_id = due.message_id
-    RETURNING t.message_id, t.tenant_id, t.position, t.looks, t.not_found";
+    RETURNING t.message_id, t.tenant_id, t.position, t.looks, t.not_found, t.attempt";
 
 const LOOK_AGAIN: &str = "
     UPDATE dispatch.timers SET look_at = $3, looks = $4, not_found = $5
@@ -67,10 +67,23 @@ pub(crate) struct DueTimer {
     pub(crate) tenant_id: Uuid,
     /// The event that set the timer.
     pub(crate) position: Position,
+    /// The attempt that it speaks of, if it speaks of one.
+    pub(crate) attempt: Option<u32>,
     /// How often the provider was asked about the doubt.
     pub(crate) looks: u32,
     /// How often it knew nothing of it.
     pub(crate) not_found: u32,
+}
+
+impl DueTimer {
+    /// The timer as one of `attempt`: what was noted of an earlier one says nothing of it. The timers are some
+    /// seconds behind the log, which may have come to another attempt.
+    pub(crate) fn of_attempt(&self, attempt: u32) -> Self {
+        match self.attempt == Some(attempt) {
+            true => self.clone(),
+            false => Self { looks: 0, not_found: 0, ..self.clone() },
+        }
+    }
 }
 
 impl Timers {
@@ -143,6 +156,7 @@ impl Timers {
                 position: Position(row.try_get(2)?),
                 looks: natural(row.try_get(3)?),
                 not_found: natural(row.try_get(4)?),
+                attempt: row.try_get::<_, Option<i32>>(5)?.map(natural),
             })
         };
         rows.iter().map(timer).collect()

@@ -89,6 +89,9 @@ async fn a_sweepers_note_does_not_outlive_a_word_of_the_log() {
     assert!(take(&timers, 49, 1).await.is_empty());
     let noted = take(&timers, 50, 1).await.pop().expect("due at its time");
     assert_eq!((noted.looks, noted.not_found), (1, 1));
+    let (same, next) = (noted.of_attempt(1), noted.of_attempt(2));
+    assert_eq!((same.looks, same.not_found), (1, 1));
+    assert_eq!((next.looks, next.not_found), (0, 0), "what is known of one attempt");
     timers.forget(&noted).await.expect("forgotten");
     assert!(take(&timers, 999, 1).await.is_empty());
 }
