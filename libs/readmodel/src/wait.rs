@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::projection::Projection;
+use crate::query::in_time;
 use crate::{Error, QueryError, ReadModel, checkpoints};
 
 /// The pause between two looks at the checkpoints.
@@ -93,10 +94,12 @@ impl Shared {
     /// leaves the task to the next waiter.
     async fn poll(&self, projections: &[Projection], position: Position) -> Result<(), Error> {
         loop {
-            let client = self.read_model.pool.get().await?;
-            let checkpoints = checkpoints::read_all(&client).await?;
-            // Not kept while pausing: others may need the connection.
-            drop(client);
+            // The connection is not kept while pausing: others may need it.
+            let look = async {
+                let client = self.read_model.pool.get().await?;
+                checkpoints::read_all(&client).await
+            };
+            let checkpoints = in_time(look).await?;
             let seen = Seen { at: Instant::now(), checkpoints };
             let passed = seen.passed(projections, position);
             self.seen.send_replace(Some(seen));

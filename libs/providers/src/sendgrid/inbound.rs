@@ -10,7 +10,7 @@ use futures::{FutureExt, stream};
 use hatch_domain::address::{Address, AddressError};
 use hatch_domain::message::event::{Attachment, Channel, Email};
 use http::header::CONTENT_TYPE;
-use mail_parser::{HeaderValue, Message, MessageParser, MessagePart, MimeHeaders};
+use mail_parser::{HeaderValue, Message, MessageParser, MessagePart, MimeHeaders, PartType};
 use multer::Multipart;
 use serde::Deserialize;
 use uuid::{Uuid, uuid};
@@ -84,9 +84,11 @@ fn raw(account: &str, mail: &Bytes, envelope: &Envelope) -> Result<Inbound, NotU
     };
     let email = Email {
         subject: text(message.subject().map(Into::into)),
-        html: text(
-            message.html_bodies().next().and_then(|part| part.text_contents()).map(Into::into),
-        ),
+        html: text(message.html_bodies().find_map(|part| match &part.body {
+            PartType::Html(html) => Some(html.as_ref().into()),
+            // The parser names a text here where there is no HTML; shown as HTML it could be anything.
+            _ => None,
+        })),
         cc: addresses(message.cc()),
         reply_to: headers.reply_to,
         mail_id: headers.mail_id.clone(),
@@ -111,9 +113,10 @@ fn raw(account: &str, mail: &Bytes, envelope: &Envelope) -> Result<Inbound, NotU
         channel: Channel::Email,
         from,
         to: recipients(addresses(message.to()), envelope)?,
-        body: text(
-            message.text_bodies().next().and_then(|part| part.text_contents()).map(Into::into),
-        ),
+        body: text(message.text_bodies().find_map(|part| match &part.body {
+            PartType::Text(text) => Some(text.as_ref().into()),
+            _ => None,
+        })),
         attachments: message.attachments().map(file).collect(),
         email: Some(Box::new(email)),
         segments: None,

@@ -87,6 +87,6 @@ impl ReadModel {
 }
 
 /// Ends a read that PostgreSQL does not answer, so that the client hears in time that it is away.
-async fn in_time<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(crate) async fn in_time<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(READ_TIMEOUT, read).await.map_err(|_| Error::Slow)?
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::past::NOW;
-use super::{QueryError, ReadModel};
+use super::{QueryError, ReadModel, in_time};
 use crate::projection::Projection;
 use crate::{Error, checkpoints, rebuild};
 
@@ -88,7 +88,7 @@ impl ReadModel {
     /// # Errors
     /// [`QueryError::Database`].
     pub async fn projections(&self) -> Result<Vec<ProjectionStatus>, QueryError> {
-        Ok(self.statuses().await?)
+        Ok(in_time(Box::pin(self.statuses())).await?)
     }
 
     async fn statuses(&self) -> Result<Vec<ProjectionStatus>, Error> {

@@ -5,8 +5,8 @@ use hatch_eventstore::Position;
 use uuid::Uuid;
 
 use super::Db;
+use crate::WebhookOutcome as Outcome;
 use crate::history::*;
-use crate::{WaitingReceipt, WebhookOutcome as Outcome};
 
 const WEBHOOK: Uuid = Uuid::from_u128(77);
 
@@ -92,15 +92,21 @@ async fn a_webhook_stays_in_quarantine_until_its_last_receipt_is_settled() {
 }
 
 #[tokio::test]
-async fn what_was_never_matched_waits_no_more_and_says_why() {
-    let db = Db::new().await;
-    let read_model = db.read_model();
-    assert_eq!(quarantined(&db).await, "quarantined");
-    for (id, outcome) in [(1, Outcome::Quarantined), (2, Outcome::Ignored)] {
-        waiting(&db, id, at(1)).await;
-        let due = read_model.take_waiting_receipts(at(1), 10, 1.0).await.expect("readable");
-        let settled = read_model.settle_waiting_receipt(&due[0], outcome, WaitingReceipt::REASON);
-        settled.await.expect("settled");
-        assert_eq!(quarantined(&db).await, outcome.as_str());
+async fn what_was_never_matched_waits_no_more() {
+    // One that its message refused is there for another reason, and stays whatever is settled later.
+    for (told, outcome) in [
+        (&[(Outcome::Ignored, "too old")][..], "ignored"),
+        (&[(Outcome::Quarantined, "refused"), (Outcome::Ignored, "too old")], "quarantined"),
+    ] {
+        let db = Db::new().await;
+        let read_model = db.read_model();
+        assert_eq!(quarantined(&db).await, "quarantined");
+        for (id, (becomes, detail)) in (1..).zip(told) {
+            waiting(&db, id, at(1)).await;
+            let due = read_model.take_waiting_receipts(at(1), 10, 1.0).await.expect("readable");
+            let settled = read_model.settle_waiting_receipt(&due[0], *becomes, detail);
+            settled.await.expect("settled");
+        }
+        assert_eq!(quarantined(&db).await, outcome);
     }
 }

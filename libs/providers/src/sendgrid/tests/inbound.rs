@@ -251,3 +251,20 @@ fn a_mail_that_is_posted_raw_is_read_as_it_was_carried() {
     let nobody = parse(&[("email", "", b"no mail at all"), ("envelope", "", b"{}")]);
     assert_eq!(nobody, Err(NotUnderstood::Missing { field: "from" }));
 }
+
+#[test]
+fn a_raw_mail_has_the_texts_that_it_came_with_and_no_others() {
+    let envelope = br#"{"to":["user@usehatchapp.com"],"from":"a@example.com"}"#;
+    let script = "1 < 2 <script>alert(1)</script>";
+    for (kind, body, html) in
+        [("text/plain", Some(script), None), ("text/html", None, Some(script))]
+    {
+        let raw = format!(
+            "From: a@example.com\r\nTo: user@usehatchapp.com\r\nContent-Type: {kind}\r\n\r\n{script}"
+        );
+        let inbound = parse(&[("email", "", raw.as_bytes()), ("envelope", "", envelope)]);
+        let inbound = inbound.expect("understood");
+        let email = inbound.email.expect("a mail");
+        assert_eq!((inbound.body.as_deref(), email.html.as_deref()), (body, html), "{kind}");
+    }
+}
