@@ -23,6 +23,26 @@ lint:
     cargo clippy --workspace --all-targets -- --deny warnings
     @if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; else echo "lint: without cargo-deny: dependencies are not checked" >&2; fi
     @if command -v shellcheck >/dev/null; then shellcheck dev .ci/run; else echo "lint: without shellcheck: scripts are not checked" >&2; fi
+    @just advisories
+
+# Check the dependencies of Cargo.lock against the RustSec advisory database, where it can be had
+[private]
+advisories:
+    #!/bin/sh
+    set -eu
+    unchecked() {
+        echo "lint: $*: known vulnerabilities of dependencies are not checked" >&2
+        exit 0
+    }
+    command -v cargo-deny >/dev/null || unchecked "without cargo-deny (cargo install --locked cargo-deny)"
+    # It asks the network for the database; offline, a copy of the last ninety days is as good.
+    if cargo deny --log-level error fetch db >/dev/null 2>&1; then
+        exec cargo deny --log-level error check advisories
+    fi
+    for copy in "${CARGO_HOME:-$HOME/.cargo}"/advisory-db*/*/.git; do
+        [ -e "$copy" ] && exec cargo deny --log-level error --offline check advisories
+    done
+    unchecked "the advisory database (https://github.com/RustSec/advisory-db) cannot be reached"
 
 # Format everything
 fmt:

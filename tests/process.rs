@@ -29,6 +29,12 @@ pub(crate) struct Up {
 
 fn hatch(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hatch"));
+    in_folder(&mut command, folder);
+    command
+}
+
+/// Has the program work in `folder`, with servers and ports of its own.
+pub(crate) fn in_folder(command: &mut Command, folder: &Path) {
     command
         .current_dir(folder)
         .env_remove("HATCH_DATABASE_URL")
@@ -38,7 +44,6 @@ fn hatch(folder: &Path) -> Command {
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    command
 }
 
 /// What a command printed, and how it ended.
@@ -52,10 +57,11 @@ impl Up {
     pub(crate) async fn start(folder: &Path, arguments: &[&str]) -> Self {
         let mut command = hatch(folder);
         command.arg("up").args(arguments).stderr(Stdio::null());
-        Self::ready(command).await
+        Self::start_by(command).await
     }
 
-    async fn ready(mut command: Command) -> Self {
+    /// Runs `command`, which ends up as `hatch up`, until it is ready.
+    pub(crate) async fn start_by(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let ready = tokio::time::timeout(PATIENCE, lines.next_line()).await;
@@ -83,7 +89,7 @@ impl Up {
         }
     }
 
-    async fn delivered(&self, id: &str) {
+    pub(crate) async fn delivered(&self, id: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = self.http.get(format!("{}/api/v1/messages/{id}", self.url)).send().await;
@@ -236,7 +242,7 @@ async fn given_servers_are_used_and_ctrl_c_ends_it() {
         .env("HATCH_NATS_URL", &bus.settings().url)
         .env("HATCH_BUS__PREFIX", &bus.settings().prefix)
         .env("HATCH_BUS__STREAM_BYTES_MAX", "16777216");
-    let mut up = Up::ready(command).await;
+    let mut up = Up::start_by(command).await;
     let id = up.send("given").await;
     up.delivered(&id).await;
     assert!(!folder.path().join(".hatch/data").join("postgres").exists());
@@ -255,7 +261,7 @@ async fn logs_hold_neither_texts_nor_whole_addresses() {
     let mut command = hatch(folder.path());
     command.arg("up").env("HATCH_LOG__FILTER", "debug").env("HATCH_LOG__FORMAT", "json");
     command.stderr(log);
-    let mut up = Up::ready(command).await;
+    let mut up = Up::start_by(command).await;
     let id = up.send("a-text-that-nobody-logs").await;
     up.delivered(&id).await;
     let bad = up.http.post(format!("{}/api/v1/messages", up.url));
@@ -324,7 +330,7 @@ async fn the_commands_beside_up_know_what_it_calls_its_deployment() {
     let start = async |deployment: &str| {
         let mut command = hatch(folder.path());
         command.arg("up").env("HATCH_DEPLOYMENT", deployment).stderr(Stdio::null());
-        Up::ready(command).await
+        Up::start_by(command).await
     };
     let mut first = start("first").await;
     let (ok, lifted, error) = output(folder.path(), &["fence", "lift"]).await;
@@ -353,7 +359,7 @@ async fn a_collector_that_is_not_there_holds_nothing_up() {
     let mut command = hatch(folder.path());
     command.arg("up").env("HATCH_LOG__FILTER", "info").env("HATCH_LOG__FORMAT", "json");
     command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector).stderr(log);
-    let mut up = Up::ready(command).await;
+    let mut up = Up::start_by(command).await;
     let id = up.send("Hello").await;
     up.delivered(&id).await;
     let trace = "0af7651916cd43dd8448eb211c80319c";
