@@ -169,3 +169,7 @@ schemathesis URL="http://127.0.0.1:8080" *ARGS:
 # Kill everything 200 times under load, then hold log, read models and provider against each other
 crash KILLS="200" MESSAGES="10000":
     @HATCH_TEST_CRASH_KILLS={{KILLS}} HATCH_TEST_CRASH_MESSAGES={{MESSAGES}} just test --no-capture nothing_is_lost_doubled_or_stuck
+
+# Abuse a running hatch in ten ways at once for SECONDS, and print what it used before, during and after
+abuse SECONDS="120":
+    @HATCH_TEST_ABUSE_SECONDS={{SECONDS}} just test --no-capture strangers_cannot_stop

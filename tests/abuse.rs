@@ -55,7 +55,7 @@ impl Use {
         let kib: Option<u64> =
             resident.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok());
         let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").count();
-        Self { memory_bytes: kib.expect("a size") * 1024, files: files as u64 }
+        Self { memory_bytes: kib.expect("it lives") * 1024, files: files as u64 }
     }
 
     fn most(self, other: Self) -> Self {
