@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use hatch_api::admission::{Intake, Rules};
 use hatch_api::webhooks::{Account, Webhooks};
-use hatch_api::{Drain, Ending};
+use hatch_api::{Drain, Ending, TrustedProxies};
 use hatch_domain::Environment;
 use hatch_domain::address::Address;
 use hatch_domain::conversation::conversation_id;
@@ -83,7 +83,13 @@ impl Role {
         });
         let ending = Ending { notice: Duration::ZERO, grace: Duration::from_secs(1) };
         let drain = Drain::new(ending, shutdown.clone());
-        let app = hatch_api::app(router, || SystemEnvironment.new_id(), Arc::default(), &drain);
+        let app = hatch_api::app(
+            router,
+            || SystemEnvironment.new_id(),
+            Arc::default(),
+            TrustedProxies::default(),
+            &drain,
+        );
         tokio::spawn(hatch_api::serve(listener, app, drain));
         Self { address, says, shutdown }
     }

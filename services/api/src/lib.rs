@@ -5,6 +5,7 @@
 //! webhook is given only after its events are committed.
 
 pub mod admission;
+mod client_address;
 pub mod commands;
 pub mod compat;
 mod drain;
@@ -19,6 +20,7 @@ mod service;
 mod stall;
 pub mod webhooks;
 
+pub use client_address::{ClientAddress, FORWARDED_FOR, Peer, TrustedProxies};
 pub use drain::{Drain, Ending};
 pub use problem::Problem;
 pub use request::{RequestStats, RouteStats};

@@ -15,6 +15,7 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::Problem;
+use crate::client_address::{self, TrustedProxies};
 use crate::drain::Drain;
 use crate::extract::BODY_BYTES_MAX;
 
@@ -56,6 +57,7 @@ pub struct RouteStats {
 pub(crate) struct Outermost {
     pub(crate) new_id: fn() -> Uuid,
     pub(crate) stats: Arc<RequestStats>,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) drain: Drain,
 }
 
@@ -66,8 +68,9 @@ pub(crate) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Outermost { new_id, stats, drain } = &*outermost;
+    let Outermost { new_id, stats, trusted_proxies, drain } = &*outermost;
     DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
+    client_address::identify(&mut request, trusted_proxies);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     let method = method_name(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();

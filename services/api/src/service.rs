@@ -7,21 +7,23 @@ use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
+use crate::client_address::{Peer, TrustedProxies};
 use crate::drain::{Drain, DrainListener};
 use crate::openapi;
 use crate::request::{self, Outermost, RequestStats};
 use crate::stall::StallListener;
 
-/// The given routes with what every request goes through: its id, its trace, its log line, the body
-/// limit and problems for errors, also for those that `drain` cannot wait for.
+/// The given routes with what every request goes through: its id, its client's address, its trace, its log line,
+/// the body limit and problems for errors, also for those that `drain` cannot wait for.
 pub fn app(
     routes: Router,
     new_id: fn() -> Uuid,
     stats: Arc<RequestStats>,
+    trusted_proxies: TrustedProxies,
     drain: &Drain,
 ) -> Router {
     // One layer: each costs every request a copy of all that lies within it.
-    let outermost = Arc::new(Outermost { new_id, stats, drain: drain.clone() });
+    let outermost = Arc::new(Outermost { new_id, stats, trusted_proxies, drain: drain.clone() });
     openapi::complete_methods(routes).layer(from_fn_with_state(outermost, request::layer))
 }
 
@@ -31,6 +33,7 @@ pub fn app(
 /// When the listener fails.
 pub async fn serve(listener: TcpListener, app: Router, drain: Drain) -> std::io::Result<()> {
     let listener = DrainListener::new(StallListener::new(listener), &drain)?;
+    let app = app.into_make_service_with_connect_info::<Peer>();
     let serving = axum::serve(listener, app).with_graceful_shutdown(drain.settled());
     tokio::select! {
         result = serving => result,

@@ -26,6 +26,9 @@ const WAIT_MS: u64 = 60_000;
 /// second.
 const BURST: u64 = 60_000;
 
+/// The networks that the front of `up --split` is in.
+const LOOPBACK: &str = "127.0.0.0/8,::1";
+
 /// The simulator's record, in the data folder.
 const RECORD: &str = "simulator-messages.ndjson";
 
@@ -42,6 +45,7 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
         nats_url: settings.nats_url.clone(),
         deployment: settings.deployment.clone(),
         database_host: settings.database_host.clone(),
+        trusted_proxies: roles::trusted_proxies(&settings)?,
         split,
         program: std::env::current_exe().context("failed to find this program")?,
     };
@@ -126,7 +130,9 @@ impl Application for Development {
         // A child listens elsewhere; the outside knows this address only.
         let public_url =
             self.public_url.clone().unwrap_or_else(|| format!("http://{}", place.listen));
+        // The front, which tells them the client's address, comes by the loopback.
         vec![
+            ("HATCH_TRUSTED_PROXIES".into(), LOOPBACK.into()),
             (DEVELOPMENT.into(), simulator_url(place).into()),
             ("HATCH_PUBLIC_URL".into(), public_url.into()),
         ]

@@ -17,6 +17,7 @@ use hatch_eventstore::{
 };
 use hatch_providers::sendgrid;
 use hatch_readmodel::{ReadModel, ReadPosition};
+use hatch_telemetry::limit::Limits;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ use crate::{admission, bus_end, feed, readiness};
 mod configured;
 
 pub use self::configured::postgres;
-pub(crate) use self::configured::{check, check_accounts, place, refusals};
+pub(crate) use self::configured::{check, check_accounts, place, refusals, trusted_proxies};
 
 /// Connections to PostgreSQL for reads, in one process.
 const POOL_CONNECTIONS_MAX: usize = 16;
@@ -101,7 +102,8 @@ pub async fn run(
     let serving = shutdown.child_token();
     let drain = Drain::new(ending(settings, roles), serving.clone());
     let routes = process.routes(settings, roles, following.as_ref(), &drain)?;
-    let app = hatch_api::app(routes, new_id, Arc::clone(&process.stats.requests), &drain);
+    let requests = Arc::clone(&process.stats.requests);
+    let app = hatch_api::app(routes, new_id, requests, trusted_proxies(settings)?, &drain);
     let mut api = tokio::spawn(hatch_api::serve(listener, app, drain));
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -141,6 +143,7 @@ struct Process {
     intake: Intake,
     relay: hatch_relay::StatusHandle,
     stats: Stats,
+    limits: Limits,
     workers: CancellationToken,
     appending: CancellationToken,
     appender_task: tokio::task::JoinHandle<()>,
@@ -197,6 +200,7 @@ impl Process {
             intake,
             relay,
             stats,
+            limits: Limits::default(),
             workers,
             appending,
             appender_task,
@@ -301,6 +305,7 @@ impl Process {
             started_at: SystemEnvironment.now(),
             requests: Arc::clone(&self.stats.requests),
             webhooks: Arc::clone(&self.stats.webhooks),
+            limits: self.limits.clone(),
             admission: roles.contains(&Role::Command).then(|| self.admission.clone()),
             dispatcher: Arc::clone(&self.stats.dispatcher),
             appender: self.store.appender().clone(),

@@ -54,6 +54,9 @@ pub struct Settings {
     /// Where the outside reaches `listen`: providers send their webhooks there, and signatures are
     /// checked against it. Default: `http://` and `listen`.
     pub public_url: Option<String>,
+    /// Proxies in front of hatch, as addresses or networks such as `10.0.0.0/8`: what they say in
+    /// `X-Forwarded-For` is the address of the client. Default: none.
+    pub trusted_proxies: Vec<String>,
     /// Where `up` keeps its servers' data.
     pub data_dir: PathBuf,
     /// How the log is carried by NATS.
@@ -215,6 +218,7 @@ impl Default for Settings {
             listen: "127.0.0.1:8080".to_owned(),
             simulator_listen: "127.0.0.1:8089".to_owned(),
             public_url: None,
+            trusted_proxies: Vec::new(),
             data_dir: data_dir(),
             bus: BusSettings::default(),
             archive: ArchiveSettings::default(),

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use hatch_api::TrustedProxies;
 use tokio_util::sync::CancellationToken;
 
 use crate::embedded::{Embedded, Folder, Options as ServerOptions, Purpose, free_port};
@@ -37,6 +38,8 @@ pub struct Options {
     pub deployment: Option<String>,
     /// What they call its database's server, likewise.
     pub database_host: Option<String>,
+    /// Proxies in front of hatch whose word on a client's address counts.
+    pub trusted_proxies: TrustedProxies,
     /// Run each role and the simulator as a process of its own, by `program`.
     pub split: bool,
     /// This program, which also knows `serve --roles` and `simulator`.
@@ -141,7 +144,7 @@ async fn run_parts(
         servers.database_host.clone_from(&options.database_host);
     })?;
     if options.split {
-        split::run(&*application, &options.program, place, folder, stop).await
+        split::run(&*application, options, place, folder, stop).await
     } else {
         one_process::run(application, place, stop).await
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use hatch_api::TrustedProxies;
 use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
@@ -82,6 +83,14 @@ fn public_url(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+pub(crate) fn trusted_proxies(settings: &Settings) -> anyhow::Result<TrustedProxies> {
+    TrustedProxies::parse(&settings.trusted_proxies).map_err(|text| {
+        anyhow::anyhow!(
+            "configuration: trusted_proxies: expected addresses or networks such as 10.0.0.0/8, got {text:?}"
+        )
+    })
+}
+
 /// PostgreSQL's address, parsed.
 ///
 /// # Errors
@@ -110,6 +119,7 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         dispatcher_config(settings).map(drop),
         providers_in_doubt(settings),
         public_url(settings),
+        trusted_proxies(settings).map(drop),
         admission::of(&settings.admission).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
-use hatch_api::StallListener;
+use hatch_api::{FORWARDED_FOR, Peer, StallListener, TrustedProxies};
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use hyper_util::client::legacy::Client;
@@ -77,13 +77,19 @@ impl Upstreams {
 pub async fn serve_proxy(
     listener: TcpListener,
     upstreams: Upstreams,
+    trusted_proxies: TrustedProxies,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT_MAX));
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).build(connector);
-    let app = Router::new().fallback(forward).with_state(Arc::new(Proxy { upstreams, client }));
+    let app = Router::new().fallback(forward).with_state(Arc::new(Proxy {
+        upstreams,
+        trusted_proxies,
+        client,
+    }));
+    let app = app.into_make_service_with_connect_info::<Peer>();
     axum::serve(StallListener::new(listener), app)
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await
@@ -91,10 +97,15 @@ pub async fn serve_proxy(
 
 struct Proxy {
     upstreams: Upstreams,
+    trusted_proxies: TrustedProxies,
     client: Client<HttpConnector, Body>,
 }
 
-async fn forward(State(proxy): State<Arc<Proxy>>, mut request: Request) -> Response {
+async fn forward(
+    State(proxy): State<Arc<Proxy>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    mut request: Request,
+) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == READY {
         let mut response = readiness::gather(&proxy.client, &proxy.upstreams.all).await;
         if let Ok(id) = SystemEnvironment.new_id().to_string().parse() {
@@ -115,6 +126,11 @@ async fn forward(State(proxy): State<Arc<Proxy>>, mut request: Request) -> Respo
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
     remove_hop_by_hop(request.headers_mut());
+    // A role believes its front, so it is told the address alone and not what the client wrote there.
+    let client = proxy.trusted_proxies.client(peer.0.ip(), request.headers());
+    if let Ok(client) = client.0.to_string().parse() {
+        request.headers_mut().insert(FORWARDED_FOR, client);
+    }
     match proxy.client.request(request).await {
         Ok(response) => {
             let mut response = response.map(Body::new);

@@ -16,6 +16,7 @@ use hatch_api::webhooks::WebhookStats;
 use hatch_domain::Environment;
 use hatch_eventstore::{Appender, Fence, FenceState, Log, LogError, SystemEnvironment};
 use hatch_readmodel::ReadModel;
+use hatch_telemetry::limit::Limits;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
 
 use super::exposition::{Metric, Samples, Values, encode};
@@ -30,6 +31,7 @@ pub(crate) struct Sources {
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) requests: Arc<RequestStats>,
     pub(crate) webhooks: Arc<WebhookStats>,
+    pub(crate) limits: Limits,
     /// Where this process takes messages.
     pub(crate) admission: Option<Admission>,
     pub(crate) dispatcher: Arc<hatch_dispatcher::Stats>,
@@ -62,6 +64,7 @@ impl Sources {
             values: Values::gauge(seconds(self.started_at)),
         }];
         metrics.extend(self.requests());
+        metrics.extend(self.limits());
         metrics.extend(self.admission());
         metrics.extend(self.appends());
         metrics.extend(self.fence());
@@ -99,6 +102,26 @@ impl Sources {
                 name: "hatch_http_request_duration_seconds",
                 help: "From a request to the beginning of its answer",
                 values: Values::Histogram(durations),
+            },
+        ]
+    }
+
+    fn limits(&self) -> [Metric; 3] {
+        let (mut used, mut max, mut refused) = (Samples::new(), Samples::new(), Samples::new());
+        for limit in self.limits.all() {
+            let labels = vec![("limit", limit.name().to_owned())];
+            let amount = |value| number(i64::try_from(value).unwrap_or(i64::MAX));
+            used.push((labels.clone(), amount(limit.used())));
+            max.push((labels.clone(), amount(limit.max())));
+            refused.push((labels, limit.refused()));
+        }
+        [
+            gauge("hatch_limit_used", "How much of a limit of this process is used", used),
+            gauge("hatch_limit_max", "How much of it there is", max),
+            Metric {
+                name: "hatch_limit_refused",
+                help: "How often it was reached, and something refused",
+                values: Values::Counter(refused),
             },
         ]
     }

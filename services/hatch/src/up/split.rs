@@ -14,7 +14,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::ready::ready;
-use super::{Application, Place, announce};
+use super::{Application, Options, Place, announce};
 use crate::embedded::{Folder, free_port};
 use crate::settings::WEBHOOKS;
 use crate::supervise::{EXIT_WITH_PARENT, Program, Supervised, Upstreams, serve_proxy};
@@ -32,7 +32,7 @@ const PROXY_GRACE: Duration = Duration::from_secs(2);
 /// Runs until `stop`.
 pub(super) async fn run(
     application: &impl Application,
-    program: &Path,
+    options: &Options,
     place: &Place,
     folder: &Arc<Folder>,
     stop: &CancellationToken,
@@ -40,6 +40,7 @@ pub(super) async fn run(
     let listener = TcpListener::bind(place.listen)
         .await
         .with_context(|| format!("failed to listen on {}", place.listen))?;
+    let program = &*options.program;
     let family = Family { program, place, folder, environment: application.environment(place) };
     let (api, addresses) = family.start_all(API)?;
     let [command, query, webhook] = addresses;
@@ -49,7 +50,12 @@ pub(super) async fn run(
     let roles = API.into_iter().chain(WORKERS).zip(addresses.into_iter().chain(others));
     let roles: Vec<_> = roles.collect();
     let upstreams = Upstreams { command, query, webhook, all: roles.clone() };
-    let mut proxy = tokio::spawn(serve_proxy(listener, upstreams, stop_proxy.clone()));
+    let mut proxy = tokio::spawn(serve_proxy(
+        listener,
+        upstreams,
+        options.trusted_proxies.clone(),
+        stop_proxy.clone(),
+    ));
     let started = async {
         join_all([command, query, webhook, place.listen].map(ready)).await;
         announce(place, &roles)?;

@@ -97,6 +97,7 @@ fn options(folder: &Path, split: bool) -> Options {
         nats_url: None,
         deployment: None,
         database_host: None,
+        trusted_proxies: TrustedProxies::default(),
         split,
         program,
     }
