@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use hatch_api::admission::{Intake, Rules};
 use hatch_api::webhooks::{Account, Webhooks};
-use hatch_api::{Drain, Ending, TrustedProxies};
+use hatch_api::{Connections, Drain, Ending, TrustedProxies};
 use hatch_domain::Environment;
 use hatch_domain::address::Address;
 use hatch_domain::conversation::conversation_id;
@@ -21,6 +21,7 @@ use hatch_providers::{
     Verified, Webhook,
 };
 use hatch_readmodel::ReadModel;
+use hatch_telemetry::limit::Limits;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -83,6 +84,8 @@ impl Role {
         });
         let ending = Ending { notice: Duration::ZERO, grace: Duration::from_secs(1) };
         let drain = Drain::new(ending, shutdown.clone());
+        let connections =
+            Connections::new(&Limits::default(), 100, 1_000, TrustedProxies::default());
         let app = hatch_api::app(
             router,
             || SystemEnvironment.new_id(),
@@ -90,7 +93,7 @@ impl Role {
             TrustedProxies::default(),
             &drain,
         );
-        tokio::spawn(hatch_api::serve(listener, app, drain));
+        tokio::spawn(hatch_api::serve(listener, connections, app, drain));
         Self { address, says, shutdown }
     }
 

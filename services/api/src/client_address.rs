@@ -1,6 +1,6 @@
 //! Who asks: the address of the client, also where a proxy stands between.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::Request;
@@ -9,6 +9,7 @@ use axum::serve::IncomingStream;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
+use crate::connections::{Activity, Busy};
 use crate::drain::DrainListener;
 use crate::stall::StallListener;
 
@@ -87,29 +88,42 @@ fn address(text: &[u8]) -> Option<IpAddr> {
     bare.parse().ok().or_else(with_port).map(|address: IpAddr| address.to_canonical())
 }
 
-/// The other end of a connection, an extension of its requests.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+/// A request's connection, an extension of it.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Its other end.
+    pub peer: SocketAddr,
+    activity: Arc<Activity>,
+}
 
-impl Connected<IncomingStream<'_, StallListener>> for Peer {
+impl Connection {
+    /// Says that a request came, and keeps the connection from being idle until the value is dropped.
+    pub fn busy(&self) -> Busy {
+        self.activity.busy()
+    }
+}
+
+impl Connected<IncomingStream<'_, StallListener>> for Connection {
     fn connect_info(stream: IncomingStream<'_, StallListener>) -> Self {
-        Self(*stream.remote_addr())
+        Self { peer: *stream.remote_addr(), activity: stream.io().activity() }
     }
 }
 
-impl Connected<IncomingStream<'_, DrainListener>> for Peer {
+impl Connected<IncomingStream<'_, DrainListener>> for Connection {
     fn connect_info(stream: IncomingStream<'_, DrainListener>) -> Self {
-        Self(*stream.remote_addr())
+        Self { peer: *stream.remote_addr(), activity: stream.io().activity() }
     }
 }
 
-/// Gives `request` its client's address. One that came by no connection, as in some tests, came from here.
-pub(crate) fn identify(request: &mut Request, proxies: &TrustedProxies) -> ClientAddress {
-    let peer = request.extensions().get::<ConnectInfo<Peer>>();
-    let peer = peer.map_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), |peer| peer.0.0.ip());
+/// Gives `request` its client's address, and keeps its connection busy. One that came by no connection, as in some
+/// tests, came from here.
+pub(crate) fn identify(request: &mut Request, proxies: &TrustedProxies) -> Option<Busy> {
+    let connection = request.extensions().get::<ConnectInfo<Connection>>();
+    let peer = connection.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |from| from.0.peer.ip());
+    let busy = connection.map(|connection| connection.0.busy());
     let client = proxies.client(peer, request.headers());
     request.extensions_mut().insert(client);
-    client
+    busy
 }
 
 #[cfg(test)]

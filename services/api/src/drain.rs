@@ -124,10 +124,15 @@ impl Listener for DrainListener {
                 accepted = listener.accept() => return accepted,
             }
         }
-        if let Some(StallListener { listener, patience }) = self.listener.take() {
-            let last = close(listener).into_iter();
-            self.last =
-                last.map(|(stream, from)| (StallStream::new(stream, patience), from)).collect();
+        if let Some(StallListener { listener, connections, patience }) = self.listener.take() {
+            for (stream, from) in close(listener) {
+                match connections.admit(from) {
+                    Ok(place) => {
+                        self.last.push_back((StallStream::new(stream, place, patience), from));
+                    }
+                    Err(full) => full.refuse(stream),
+                }
+            }
         }
         match self.last.pop_front() {
             Some(accepted) => accepted,

@@ -70,7 +70,7 @@ pub(crate) async fn layer(
 ) -> Response {
     let Outermost { new_id, stats, trusted_proxies, drain } = &*outermost;
     DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
-    client_address::identify(&mut request, trusted_proxies);
+    let busy = client_address::identify(&mut request, trusted_proxies);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     let method = method_name(request.method());
     let matched = request.extensions().get::<MatchedPath>().cloned();
@@ -95,6 +95,7 @@ pub(crate) async fn layer(
     };
     let answered = trace::within(traced.clone(), traceparent.as_deref(), answered);
     let (response, trace_id) = answered.instrument(lines).await;
+    drop(busy);
     let mut response = with_body(response, &id);
     let (status, took) = (response.status().as_u16(), started.elapsed());
     traced.record("status", status);

@@ -7,7 +7,8 @@ use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use crate::client_address::{Peer, TrustedProxies};
+use crate::client_address::{Connection, TrustedProxies};
+use crate::connections::Connections;
 use crate::drain::{Drain, DrainListener};
 use crate::openapi;
 use crate::request::{self, Outermost, RequestStats};
@@ -27,13 +28,18 @@ pub fn app(
     openapi::complete_methods(routes).layer(from_fn_with_state(outermost, request::layer))
 }
 
-/// Serves `app` until the end of `drain`, by a [`StallListener`].
+/// Serves `app` until the end of `drain`, by a [`StallListener`] of as many connections as `connections` has places.
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, app: Router, drain: Drain) -> std::io::Result<()> {
-    let listener = DrainListener::new(StallListener::new(listener), &drain)?;
-    let app = app.into_make_service_with_connect_info::<Peer>();
+pub async fn serve(
+    listener: TcpListener,
+    connections: Connections,
+    app: Router,
+    drain: Drain,
+) -> std::io::Result<()> {
+    let listener = DrainListener::new(StallListener::new(listener, connections), &drain)?;
+    let app = app.into_make_service_with_connect_info::<Connection>();
     let serving = axum::serve(listener, app).with_graceful_shutdown(drain.settled());
     tokio::select! {
         result = serving => result,

@@ -1,10 +1,11 @@
-//! Connections that end when their client takes nothing any more, or never finishes what it asks, and
+//! Connections that end when their client takes nothing any more, asks nothing or never finishes what it asks, and
 //! that end so that it gets its answer.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use crate::connections::{Activity, Connections, Doing, Place};
 
 /// How long connections are borne with.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +25,10 @@ pub(crate) struct Patience {
     /// From a request's first byte to its answer's: one that never ends its headers would hold its
     /// place as long. More than any request takes that came whole.
     pub(crate) unanswered_max: Duration,
+    /// From a request's first byte to the end of its head.
+    pub(crate) head_max: Duration,
+    /// While nothing is asked, before the first request and after each answer.
+    pub(crate) idle_max: Duration,
     /// From an answer's last byte, for a client that still sends what the answer did not wait for. The system
     /// resets a connection that is closed with something unread, and a client that is reset may lose
     /// the answer (RFC 9112, section 9.6).
@@ -34,6 +41,8 @@ pub(crate) struct Patience {
 const PATIENCE: Patience = Patience {
     stall_max: Duration::from_secs(30),
     unanswered_max: Duration::from_secs(120),
+    head_max: Duration::from_secs(20),
+    idle_max: Duration::from_secs(75),
     linger_max: Duration::from_secs(5),
     quiet_max: Duration::from_millis(250),
 };
@@ -41,20 +50,35 @@ const PATIENCE: Patience = Patience {
 /// Bytes that are read at a time to be thrown away.
 const THROWN_AWAY_BYTES: usize = 16 * 1024;
 
+/// After the system refused to make a connection, so long nothing is accepted: idle ones close meanwhile.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// A listener whose connections fail when patience ends: a client that takes nothing of its answer for
-/// thirty seconds is cut off, and so is one whose request has not become an answer two minutes after its
-/// first byte. What a client still sends when it is answered is thrown away for five seconds, so that it reads
-/// the answer.
+/// thirty seconds is cut off, and so is one that asks nothing for 75, one whose request has no end of its head after
+/// twenty, and one whose request has not become an answer two minutes after its first byte. What a client still
+/// sends when it is answered is thrown away for five seconds, so that it reads the answer.
 pub struct StallListener {
     pub(crate) listener: TcpListener,
+    pub(crate) connections: Connections,
     pub(crate) patience: Patience,
 }
 
 impl StallListener {
-    /// Connections that come in by `listener`.
+    /// Connections that come in by `listener`, as many as `connections` has places.
     #[must_use]
-    pub const fn new(listener: TcpListener) -> Self {
-        Self { listener, patience: PATIENCE }
+    pub const fn new(listener: TcpListener, connections: Connections) -> Self {
+        Self { listener, connections, patience: PATIENCE }
+    }
+
+    /// Gives the connection its place, or tells its client that there is none.
+    pub(crate) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Option<StallStream> {
+        match self.connections.admit(peer) {
+            Ok(place) => Some(StallStream::new(stream, place, self.patience)),
+            Err(full) => {
+                full.refuse(stream);
+                None
+            }
+        }
     }
 }
 
@@ -63,11 +87,24 @@ impl Listener for StallListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (StallStream, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        // An event of a stream that follows another would wait for the client's acknowledgement. Where it
-        // cannot be set, the connection is already gone, which reading it says.
-        let _ = stream.set_nodelay(true);
-        (StallStream::new(stream, self.patience), address)
+        loop {
+            let (stream, peer) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
+                // The client has gone before it was seen.
+                Err(error) if is_of_one_connection(&error) => continue,
+                Err(_) => {
+                    self.connections.out_of_files();
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            // An event of a stream that follows another would wait for the client's acknowledgement. Where it
+            // cannot be set, the connection is already gone, which reading it says.
+            let _ = stream.set_nodelay(true);
+            if let Some(stream) = self.admit(stream, peer) {
+                return (stream, peer);
+            }
+        }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -75,16 +112,24 @@ impl Listener for StallListener {
     }
 }
 
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
 /// A connection of a [`StallListener`].
 pub struct StallStream {
     stream: TcpStream,
     patience: Patience,
+    place: Place,
     /// Running since the client took nothing.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// When the first byte came that nothing was written after.
-    asked: Option<Instant>,
-    /// Made once a connection, as few requests are waited for long enough to need it.
-    unanswered: Option<Pin<Box<Sleep>>>,
+    /// When the first byte came that nothing was written after, and how many requests had been taken by then.
+    asked: Option<(Instant, u64)>,
+    /// When a byte was written last, and before that when the connection was made.
+    answered: Instant,
+    /// Until the nearest moment at which patience may end. Few requests are waited for long enough to set it anew.
+    due: Option<Pin<Box<Sleep>>>,
     /// Since the last answer was written.
     lingering: Option<Lingering>,
 }
@@ -96,20 +141,56 @@ struct Lingering {
 }
 
 impl StallStream {
-    pub(crate) const fn new(stream: TcpStream, patience: Patience) -> Self {
-        Self { stream, patience, stalled: None, asked: None, unanswered: None, lingering: None }
+    pub(crate) fn new(stream: TcpStream, place: Place, patience: Patience) -> Self {
+        Self {
+            stream,
+            patience,
+            place,
+            stalled: None,
+            asked: None,
+            answered: Instant::now(),
+            due: None,
+            lingering: None,
+        }
     }
 
-    /// Ready when what was asked has been unanswered for too long.
-    fn overdue(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(asked) = self.asked else { return Poll::Pending };
-        let due = asked + self.patience.unanswered_max;
-        let timer = self.unanswered.get_or_insert_with(|| Box::pin(sleep_until(due)));
+    /// What the requests of this connection know of it.
+    pub(crate) fn activity(&self) -> Arc<Activity> {
+        Arc::clone(&self.place.activity)
+    }
+
+    /// When patience ends as things are, and what is said then.
+    fn patience_ends(&self) -> Option<(Instant, &'static str)> {
+        let activity = &self.place.activity;
+        match self.asked {
+            Some((asked, requests)) if activity.requests() == requests && !activity.is_busy() => {
+                Some((asked + self.patience.head_max, "the request's head does not end"))
+            }
+            Some((asked, _)) => {
+                Some((asked + self.patience.unanswered_max, "the request does not end"))
+            }
+            None if activity.is_busy() || self.stalled.is_some() => None,
+            None => Some((self.answered + self.patience.idle_max, "nothing is asked")),
+        }
+    }
+
+    /// Ready when what was asked has been unanswered for too long, or nothing was asked, or the place is
+    /// another's.
+    fn overdue(&mut self, context: &mut Context<'_>) -> Poll<&'static str> {
+        self.place.activity.waker.register(context.waker());
+        if self.place.activity.is_closing() {
+            return Poll::Ready("room is needed for others");
+        }
+        let Some((due, why)) = self.patience_ends() else { return Poll::Pending };
+        let timer = self.due.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        if due < timer.deadline() {
+            timer.as_mut().reset(due);
+        }
         loop {
             ready!(timer.as_mut().poll(context));
             // It was set for a request before this one.
             if due <= Instant::now() {
-                return Poll::Ready(());
+                return Poll::Ready(why);
             }
             timer.as_mut().reset(due);
         }
@@ -118,6 +199,10 @@ impl StallStream {
     /// Throws away what comes in, until the client ends the connection or it has taken too long.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Patience { quiet_max, linger_max, .. } = self.patience;
+        self.place.activity.waker.register(context.waker());
+        if self.place.activity.is_closing() {
+            return Poll::Ready(());
+        }
         let lingering = self.lingering.get_or_insert_with(|| Lingering {
             timer: Box::pin(sleep(quiet_max)),
             still_sends: false,
@@ -147,10 +232,15 @@ impl StallStream {
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             (self.stalled, self.asked) = (None, None);
+            self.answered = Instant::now();
+            self.place.activity.does(Doing::Nothing, self.answered);
             return written;
         }
-        let stall_max = self.patience.stall_max;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall_max)));
+        let Self { stalled, place, patience, .. } = self;
+        let stalled = stalled.get_or_insert_with(|| {
+            place.activity.does(Doing::Stalling, Instant::now());
+            Box::pin(sleep(patience.stall_max))
+        });
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
     }
@@ -164,12 +254,15 @@ impl AsyncRead for StallStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.asked.get_or_insert_with(Instant::now);
+        if buffer.filled().len() > before && self.asked.is_none() {
+            let (now, activity) = (Instant::now(), &self.place.activity);
+            activity.does(Doing::Asking, now);
+            self.asked = Some((now, activity.requests()));
         }
-        if read.is_pending() && self.overdue(context).is_ready() {
-            let error = io::Error::new(io::ErrorKind::TimedOut, "the request does not end");
-            return Poll::Ready(Err(error));
+        if read.is_pending()
+            && let Poll::Ready(why) = self.overdue(context)
+        {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
         }
         read
     }
@@ -205,6 +298,7 @@ impl AsyncWrite for StallStream {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            self.place.activity.does(Doing::Nothing, Instant::now());
         }
         self.poll_linger(context).map(Ok)
     }
@@ -212,18 +306,24 @@ impl AsyncWrite for StallStream {
 
 #[cfg(test)]
 mod tests {
+    use hatch_telemetry::limit::Limits;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::client_address::TrustedProxies;
 
     const LONG: Duration = Duration::from_secs(60);
 
-    async fn pair(stall_max: Duration, unanswered_max: Duration) -> (StallStream, TcpStream) {
+    async fn pair(stall_max: Duration, head_max: Duration) -> (StallStream, TcpStream) {
+        pair_with(Patience { stall_max, head_max, ..PATIENCE }).await
+    }
+
+    async fn pair_with(patience: Patience) -> (StallStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let (linger_max, quiet_max) = (Duration::from_secs(20), Duration::from_millis(250));
-        let patience = Patience { stall_max, unanswered_max, linger_max, quiet_max };
-        let mut listener = StallListener { listener, patience };
+        let patience = Patience { linger_max: Duration::from_secs(20), ..patience };
+        let connections = Connections::new(&Limits::default(), 10, 100, TrustedProxies::default());
+        let mut listener = StallListener { listener, connections, patience };
         let client = TcpStream::connect(address).await.expect("it listens");
         (Listener::accept(&mut listener).await.0, client)
     }
@@ -274,6 +374,47 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(server);
         trickle.await.expect("it ends with the connection");
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_nothing_is_asked_is_closed_and_one_that_is_being_answered_is_not()
+     {
+        let idle_max = Duration::from_millis(200);
+        let (mut server, _client) = pair_with(Patience { idle_max, ..PATIENCE }).await;
+        let busy = server.activity().busy();
+        let read = tokio::time::timeout(Duration::from_secs(1), server.read_u8()).await;
+        assert!(read.is_err(), "a stream may be silent for long");
+        drop(busy);
+        let error = server.read_u8().await.expect_err("nothing comes");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_body_may_take_longer_than_a_head() {
+        let (head_max, unanswered_max) = (Duration::from_millis(50), Duration::from_secs(1));
+        let patience = Patience { head_max, unanswered_max, ..PATIENCE };
+        let (mut server, mut client) = pair_with(patience).await;
+        client.write_all(b"?").await.expect("it listens");
+        assert_eq!(server.read_u8().await.expect("in time"), b'?');
+        let _busy = server.activity().busy();
+        let begun = Instant::now();
+        server.read_u8().await.expect_err("nothing more comes");
+        assert!(begun.elapsed() >= Duration::from_millis(500), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_place_that_another_needs_is_left_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let connections = Connections::new(&Limits::default(), 1, 100, TrustedProxies::default());
+        let mut listener = StallListener::new(listener, connections);
+        let mut silent = TcpStream::connect(address).await.expect("it listens");
+        let (mut first, _) = Listener::accept(&mut listener).await;
+        let reading = tokio::spawn(async move { first.read_u8().await.map_err(|e| e.kind()) });
+        let _next = TcpStream::connect(address).await.expect("it listens");
+        let _second = Listener::accept(&mut listener).await;
+        assert_eq!(reading.await.expect("no panic"), Err(io::ErrorKind::TimedOut));
+        assert_eq!(silent.read(&mut [0]).await.expect("it ends"), 0);
     }
 
     #[tokio::test]

@@ -46,6 +46,7 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
         deployment: settings.deployment.clone(),
         database_host: settings.database_host.clone(),
         trusted_proxies: roles::trusted_proxies(&settings)?,
+        limits: settings.limits.clone(),
         split,
         program: std::env::current_exe().context("failed to find this program")?,
     };

@@ -27,7 +27,7 @@ use self::configured::{
 };
 use crate::settings::Settings;
 use crate::telemetry::metrics;
-use crate::{admission, bus_end, feed, readiness};
+use crate::{admission, bus_end, feed, limits, readiness};
 
 mod configured;
 
@@ -103,8 +103,10 @@ pub async fn run(
     let drain = Drain::new(ending(settings, roles), serving.clone());
     let routes = process.routes(settings, roles, following.as_ref(), &drain)?;
     let requests = Arc::clone(&process.stats.requests);
-    let app = hatch_api::app(routes, new_id, requests, trusted_proxies(settings)?, &drain);
-    let mut api = tokio::spawn(hatch_api::serve(listener, app, drain));
+    let trusted = trusted_proxies(settings)?;
+    let connections = limits::connections(&settings.limits, &process.limits, 1, trusted.clone());
+    let app = hatch_api::app(routes, new_id, requests, trusted, &drain);
+    let mut api = tokio::spawn(hatch_api::serve(listener, connections, app, drain));
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         result = &mut api => result.context("the HTTP interface")?.context("the HTTP interface"),

@@ -57,6 +57,8 @@ pub struct Settings {
     /// Proxies in front of hatch, as addresses or networks such as `10.0.0.0/8`: what they say in
     /// `X-Forwarded-For` is the address of the client. Default: none.
     pub trusted_proxies: Vec<String>,
+    /// How much of a process clients may take.
+    pub limits: LimitSettings,
     /// Where `up` keeps its servers' data.
     pub data_dir: PathBuf,
     /// How the log is carried by NATS.
@@ -84,6 +86,15 @@ pub struct Settings {
     pub log: LogSettings,
     /// Where traces go.
     pub telemetry: TelemetrySettings,
+}
+
+/// How much of a process clients may take. What goes beyond is answered 503 with `Retry-After`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// Connections that clients may have open, of which one client has half at most unless it is a trusted
+    /// proxy. Default: 10,000, and fewer where the process may not open so many files.
+    pub connections_max: Option<u64>,
 }
 
 /// What becomes of the oldest part of the log.
@@ -219,6 +230,7 @@ impl Default for Settings {
             simulator_listen: "127.0.0.1:8089".to_owned(),
             public_url: None,
             trusted_proxies: Vec::new(),
+            limits: LimitSettings::default(),
             data_dir: data_dir(),
             bus: BusSettings::default(),
             archive: ArchiveSettings::default(),

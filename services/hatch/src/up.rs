@@ -20,6 +20,7 @@ use hatch_api::TrustedProxies;
 use tokio_util::sync::CancellationToken;
 
 use crate::embedded::{Embedded, Folder, Options as ServerOptions, Purpose, free_port};
+use crate::settings::LimitSettings;
 
 /// What to run, and where.
 #[derive(Clone, Debug)]
@@ -40,6 +41,8 @@ pub struct Options {
     pub database_host: Option<String>,
     /// Proxies in front of hatch whose word on a client's address counts.
     pub trusted_proxies: TrustedProxies,
+    /// How much clients may take.
+    pub limits: LimitSettings,
     /// Run each role and the simulator as a process of its own, by `program`.
     pub split: bool,
     /// This program, which also knows `serve --roles` and `simulator`.

@@ -14,9 +14,10 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
-use hatch_api::{FORWARDED_FOR, Peer, StallListener, TrustedProxies};
+use hatch_api::{Connection, Connections, FORWARDED_FOR, StallListener, TrustedProxies};
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
+use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -27,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 use super::readiness;
 
 const CONNECT_MAX: Duration = Duration::from_secs(1);
+/// How long a connection to a role is kept for the next request: less than the role keeps it.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 /// What a client that finds a role down is told to wait: a restart takes no longer.
 pub(super) const RETRY_AFTER_S: u64 = 1;
 const READY: &str = "/ready";
@@ -77,20 +80,21 @@ impl Upstreams {
 pub async fn serve_proxy(
     listener: TcpListener,
     upstreams: Upstreams,
+    connections: Connections,
     trusted_proxies: TrustedProxies,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT_MAX));
     connector.set_nodelay(true);
-    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE_MAX).build(connector);
     let app = Router::new().fallback(forward).with_state(Arc::new(Proxy {
         upstreams,
         trusted_proxies,
         client,
     }));
-    let app = app.into_make_service_with_connect_info::<Peer>();
-    axum::serve(StallListener::new(listener), app)
+    let app = app.into_make_service_with_connect_info::<Connection>();
+    axum::serve(StallListener::new(listener, connections), app)
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await
 }
@@ -103,9 +107,10 @@ struct Proxy {
 
 async fn forward(
     State(proxy): State<Arc<Proxy>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(connection): ConnectInfo<Connection>,
     mut request: Request,
 ) -> Response {
+    let busy = connection.busy();
     if matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == READY {
         let mut response = readiness::gather(&proxy.client, &proxy.upstreams.all).await;
         if let Ok(id) = SystemEnvironment.new_id().to_string().parse() {
@@ -127,13 +132,19 @@ async fn forward(
     *request.version_mut() = Version::HTTP_11;
     remove_hop_by_hop(request.headers_mut());
     // A role believes its front, so it is told the address alone and not what the client wrote there.
-    let client = proxy.trusted_proxies.client(peer.0.ip(), request.headers());
+    let client = proxy.trusted_proxies.client(connection.peer.ip(), request.headers());
     if let Ok(client) = client.0.to_string().parse() {
         request.headers_mut().insert(FORWARDED_FOR, client);
     }
     match proxy.client.request(request).await {
         Ok(response) => {
-            let mut response = response.map(Body::new);
+            // A stream may be silent for long, and its connection is not idle.
+            let mut response = response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _answering = &busy;
+                    frame
+                }))
+            });
             remove_hop_by_hop(response.headers_mut());
             response
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::future::join_all;
+use hatch_telemetry::limit::Limits;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::ready::ready;
 use super::{Application, Options, Place, announce};
 use crate::embedded::{Folder, free_port};
+use crate::limits;
 use crate::settings::WEBHOOKS;
 use crate::supervise::{EXIT_WITH_PARENT, Program, Supervised, Upstreams, serve_proxy};
 
@@ -50,9 +52,13 @@ pub(super) async fn run(
     let roles = API.into_iter().chain(WORKERS).zip(addresses.into_iter().chain(others));
     let roles: Vec<_> = roles.collect();
     let upstreams = Upstreams { command, query, webhook, all: roles.clone() };
+    // Each goes on to a role by another.
+    let trusted = options.trusted_proxies.clone();
+    let connections = limits::connections(&options.limits, &Limits::default(), 2, trusted);
     let mut proxy = tokio::spawn(serve_proxy(
         listener,
         upstreams,
+        connections,
         options.trusted_proxies.clone(),
         stop_proxy.clone(),
     ));

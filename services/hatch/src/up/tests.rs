@@ -98,6 +98,7 @@ fn options(folder: &Path, split: bool) -> Options {
         deployment: None,
         database_host: None,
         trusted_proxies: TrustedProxies::default(),
+        limits: LimitSettings::default(),
         split,
         program,
     }

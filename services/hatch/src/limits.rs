@@ -1,0 +1,53 @@
+//! How much of this process clients may take.
+
+use hatch_api::{Connections, TrustedProxies};
+use hatch_telemetry::limit::Limits;
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::settings::LimitSettings;
+
+/// Connections at most, however many files there may be.
+const CONNECTIONS_MAX: u64 = 10_000;
+
+/// Files that are kept for PostgreSQL, NATS, providers and what is read and written: a quarter of all, within
+/// these bounds.
+const RESERVE_MIN: u64 = 96;
+const RESERVE_MAX: u64 = 1_024;
+
+/// Connections that there are in any case.
+const CONNECTIONS_MIN: u64 = 16;
+
+/// The places for connections, each of which takes `files_each` files.
+pub(crate) fn connections(
+    settings: &LimitSettings,
+    limits: &Limits,
+    files_each: u64,
+    trusted_proxies: TrustedProxies,
+) -> Connections {
+    // Where the system does not tell, it has no limit.
+    let files_max = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    let max = connections_max(files_max, files_each);
+    let max = settings.connections_max.map_or(max, |set| set.min(max)).max(1);
+    Connections::new(limits, max, files_max, trusted_proxies)
+}
+
+/// How many connections of `files_each` files leave enough of `files_max` to the rest.
+fn connections_max(files_max: u64, files_each: u64) -> u64 {
+    let reserve = (files_max / 4).clamp(RESERVE_MIN, RESERVE_MAX);
+    (files_max.saturating_sub(reserve) / files_each).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_left_for_our_own_needs() {
+        let cases =
+            [(64, 1, 16), (256, 1, 160), (1_024, 1, 768), (1_024, 2, 384), (4_096, 1, 3_072)];
+        for (files, each, connections) in cases {
+            assert_eq!(connections_max(files, each), connections, "{files} files");
+        }
+        assert_eq!(connections_max(u64::MAX, 1), CONNECTIONS_MAX);
+    }
+}
