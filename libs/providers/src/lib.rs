@@ -13,6 +13,7 @@ mod adapter;
 mod correlation;
 pub mod generic;
 mod http_client;
+mod mail;
 mod secret;
 pub mod sendgrid;
 #[cfg(test)]

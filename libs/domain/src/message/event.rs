@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::authentication::Authentication;
 use crate::address::Address;
 use crate::decider::{DecodeError, DomainEvent};
 use crate::ids::ConversationId;
@@ -124,6 +125,13 @@ pub struct Email {
     /// The Message-IDs of the thread so far, oldest first, without angle brackets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<String>,
+    /// Of one that came in, whether it comes from whom it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Authentication>,
+    /// Of one that came in, what was left out of it and how many of them, because it was beyond a limit: `to`,
+    /// `cc`, `references`, `parts` and the like.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cut: BTreeMap<String, u64>,
 }
 
 /// Why a message was not sent or not delivered.

@@ -4,6 +4,7 @@
 //! ([`MessageCommand::StartAttempt`]) is what makes a send happen once: the provider is called only
 //! by the holder of the token that stands in the committed [`event::SendAttempted`].
 
+pub mod authentication;
 pub mod command;
 pub mod due;
 pub mod event;

@@ -5,6 +5,7 @@
 //! settles its doubt.
 
 mod adapter;
+mod authentication;
 mod event;
 mod inbound;
 mod settings;

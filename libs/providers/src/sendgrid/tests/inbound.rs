@@ -1,6 +1,7 @@
 //! What a mail that came in says.
 
 use hatch_domain::address::Address;
+use hatch_domain::message::authentication::{Authentication, Verdict};
 use hatch_domain::message::event::{Attachment, Channel, Email};
 
 use super::super::SendGridInbound;
@@ -100,6 +101,12 @@ fn a_mail_is_read_whole() {
         mail_id: Some("CAF=abc@mail.example.com".into()),
         in_reply_to: Some("1@hatch".into()),
         references: vec!["0@hatch".into(), "1@hatch".into()],
+        authentication: Some(Authentication {
+            dkim: Some(Verdict::Pass),
+            dmarc: Some(Verdict::Pass),
+            envelope_from: Address::email("juergen@example.com").ok(),
+            ..Authentication::default()
+        }),
         ..Email::default()
     };
     assert_eq!(inbound.email.as_deref(), Some(&email));
@@ -267,4 +274,24 @@ fn a_raw_mail_has_the_texts_that_it_came_with_and_no_others() {
         let email = inbound.email.expect("a mail");
         assert_eq!((inbound.body.as_deref(), email.html.as_deref()), (body, html), "{kind}");
     }
+}
+
+#[test]
+fn a_mail_says_whether_it_is_from_whom_it_says() {
+    let envelope = br#"{"to":["user@usehatchapp.com"],"from":"x@evil.example"}"#;
+    let inbound = parse(&mail(&[
+        ("SPF", "", b"softfail"),
+        ("dkim", "", b"{@example.com : fail}"),
+        ("spam_score", "", b"7.25"),
+        ("envelope", "", envelope),
+    ]));
+    let expected = Authentication {
+        spf: Some(Verdict::SoftFail),
+        dkim: Some(Verdict::Fail),
+        dmarc: Some(Verdict::Fail),
+        spam_score: serde_json::Number::from_f64(7.25),
+        envelope_from: Address::email("x@evil.example").ok(),
+    };
+    let email = inbound.expect("understood").email.expect("a mail");
+    assert_eq!(email.authentication, Some(expected));
 }

@@ -9,6 +9,7 @@ use super::Settings;
 use crate::RawRequest;
 
 mod events;
+mod hostile;
 mod inbound;
 mod send;
 mod verify;

@@ -86,6 +86,7 @@ async fn the_request_is_exactly_sendgrids() {
         mail_id: Some("1@hatch".into()),
         in_reply_to: Some("0@mail".into()),
         references: vec!["a@mail".into(), "0@mail".into()],
+        ..Email::default()
     });
     message.to.push(address("second@example.com"));
     message.attachments = vec![Attachment {

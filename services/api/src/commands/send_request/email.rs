@@ -88,9 +88,9 @@ pub(super) fn address(
             .as_deref()
             .and_then(|address| errors.take("/reply_to", mailbox(address))),
         headers: headers(request.headers.as_ref(), errors),
-        mail_id: None,
         references: in_reply_to.iter().cloned().collect(),
         in_reply_to,
+        ..Email::default()
     };
     Addressed { from, to, email: Some(Box::new(email)) }
 }

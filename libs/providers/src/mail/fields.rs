@@ -1,0 +1,257 @@
+//! The headers of a mail and of its parts.
+
+use hatch_domain::address::Address;
+use mail_parser::parsers::MessageStream;
+use mail_parser::{ContentType, HeaderValue};
+
+use super::addresses::addresses;
+use super::{Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, ID_BYTES_MAX, REFERENCES_MAX, clean};
+
+/// What the headers of a mail say.
+#[derive(Default)]
+pub(crate) struct Headers {
+    pub(crate) from: Option<Address>,
+    pub(crate) to: Vec<Address>,
+    pub(crate) cc: Vec<Address>,
+    pub(crate) reply_to: Option<Address>,
+    pub(crate) subject: Option<String>,
+    pub(crate) mail_id: Option<String>,
+    pub(crate) in_reply_to: Option<String>,
+    pub(crate) references: Vec<String>,
+}
+
+impl Headers {
+    /// Reads a block of headers. Of a header that is there twice the last one counts.
+    pub(crate) fn read(block: &[u8], cut: &mut Cut) -> Self {
+        let read = &block[..block.len().min(HEADERS_BYTES_MAX)];
+        cut.count("header_bytes", block.len() - read.len());
+        let found = last_of(
+            read,
+            ["from", "to", "cc", "reply-to", "subject", "message-id", "in-reply-to", "references"],
+        );
+        let [from, to, cc, reply_to, subject, mail_id, in_reply_to, references] = found;
+        let mut list = |name: &str, value: Option<&[u8]>| {
+            let text = String::from_utf8_lossy(value.unwrap_or_default());
+            addresses(&text, name, cut)
+        };
+        let from = list("from", from).into_iter().next();
+        let (to, cc) = (list("to", to), list("cc", cc));
+        let reply_to = list("reply_to", reply_to).into_iter().next();
+        let mut references = ids(references);
+        let left_out = references.len().saturating_sub(REFERENCES_MAX);
+        cut.count("references", left_out);
+        references.drain(..left_out);
+        Self {
+            from,
+            to,
+            cc,
+            reply_to,
+            subject: subject.and_then(|value| unstructured(value, cut)),
+            mail_id: ids(mail_id).pop(),
+            in_reply_to: ids(in_reply_to).into_iter().next(),
+            references,
+        }
+    }
+}
+
+/// The Message-IDs of a header, without angle brackets.
+fn ids(value: Option<&[u8]>) -> Vec<String> {
+    let Some(value) = value else { return Vec::new() };
+    let value = with_line_end(value);
+    let ids = match MessageStream::new(&value).parse_id() {
+        HeaderValue::Text(id) => vec![id],
+        HeaderValue::TextList(ids) => ids,
+        _ => Vec::new(),
+    };
+    let ids = ids.iter().map(|id| id.trim());
+    ids.filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX).map(clean).collect()
+}
+
+/// A text, out of its encoded words.
+fn unstructured(value: &[u8], cut: &mut Cut) -> Option<String> {
+    let read = &value[..value.len().min(FIELD_BYTES_MAX)];
+    cut.count("header_bytes", value.len() - read.len());
+    let value = with_line_end(read);
+    let text = match MessageStream::new(&value).parse_unstructured() {
+        HeaderValue::Text(text) => clean(&text),
+        _ => return None,
+    };
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// The library reads a header up to the end of its line.
+fn with_line_end(value: &[u8]) -> Vec<u8> {
+    [value.trim_ascii(), b"\n"].concat()
+}
+
+/// The values of the named headers, each of its last occurrence.
+fn last_of<'m, const N: usize>(block: &'m [u8], names: [&str; N]) -> [Option<&'m [u8]>; N] {
+    let mut found = [None; N];
+    let mut start = 0;
+    while start < block.len() {
+        let end = field_end(block, start);
+        let field = &block[start..end];
+        start = end;
+        let Some(colon) = field.iter().position(|b| *b == b':') else { continue };
+        let name = field[..colon].trim_ascii();
+        if let Some(n) = names.iter().position(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        {
+            found[n] = Some(&field[colon + 1..]);
+        }
+    }
+    found
+}
+
+/// Where the header that begins at `start` ends: before the next line that does not begin with a space.
+fn field_end(block: &[u8], start: usize) -> usize {
+    let mut from = start;
+    while let Some(n) = block[from..].iter().position(|b| *b == b'\n') {
+        from += n + 1;
+        if !matches!(block.get(from), Some(b' ' | b'\t')) {
+            return from;
+        }
+    }
+    block.len()
+}
+
+/// How the content of a part is written.
+#[derive(Clone, Copy)]
+pub(super) enum TransferEncoding {
+    None,
+    Base64,
+    QuotedPrintable,
+}
+
+/// Whose headers they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    Mail,
+    Part,
+}
+
+/// What the headers of a part say of it.
+pub(super) struct MimeFields {
+    kind: Kind,
+    content_type: Option<ContentType<'static>>,
+    disposition: Option<ContentType<'static>>,
+    encoding: TransferEncoding,
+}
+
+/// What the part is taken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What it says, else a plain text.
+    Said,
+    /// What it says, else a mail.
+    OfDigest,
+    /// A plain text, whatever it says.
+    Text,
+    /// A file, whatever it says.
+    File,
+}
+
+impl MimeFields {
+    /// Reads a block of headers, as long as `left` bytes of such headers are enough.
+    pub(super) fn read(
+        block: &[u8],
+        which: Which,
+        of_digest: bool,
+        left: &mut usize,
+        cut: &mut Cut,
+    ) -> Self {
+        let block = match which {
+            // What is beyond is counted where the mail's headers are read.
+            Which::Mail => &block[..block.len().min(HEADERS_BYTES_MAX)],
+            Which::Part => block,
+        };
+        let names = ["content-type", "content-disposition", "content-transfer-encoding"];
+        let [content_type, disposition, encoding] = last_of(block, names);
+        let mut structured = |value: Option<&[u8]>| {
+            let value = value?;
+            if value.len() > FIELD_BYTES_MAX || value.len() > *left {
+                cut.count("header_bytes", value.len());
+                return None;
+            }
+            *left -= value.len();
+            let value = with_line_end(value);
+            match MessageStream::new(&value).parse_content_type().into_owned() {
+                HeaderValue::ContentType(said) => Some(said),
+                _ => None,
+            }
+        };
+        let encoding = encoding.unwrap_or_default().trim_ascii();
+        Self {
+            kind: if of_digest { Kind::OfDigest } else { Kind::Said },
+            content_type: structured(content_type),
+            disposition: structured(disposition),
+            encoding: if encoding.eq_ignore_ascii_case(b"base64") {
+                TransferEncoding::Base64
+            } else if encoding.eq_ignore_ascii_case(b"quoted-printable") {
+                TransferEncoding::QuotedPrintable
+            } else {
+                TransferEncoding::None
+            },
+        }
+    }
+
+    /// The same content, taken for a plain text.
+    pub(super) fn as_text(self) -> Self {
+        Self { kind: Kind::Text, ..self }
+    }
+
+    /// The same content, taken for a file.
+    pub(super) fn as_file(self) -> Self {
+        Self { kind: Kind::File, ..self }
+    }
+
+    /// What parts are told apart by, if it is a multipart.
+    pub(super) fn boundary(&self) -> Option<&str> {
+        let said = self.content_type.as_ref().filter(|said| said.ctype() == "multipart")?;
+        said.attribute("boundary").filter(|boundary| !boundary.is_empty())
+    }
+
+    pub(super) fn is_digest(&self) -> bool {
+        self.said() == ("multipart", "digest")
+    }
+
+    /// Type and subtype.
+    fn said(&self) -> (&str, &str) {
+        match (self.kind, &self.content_type) {
+            (Kind::Text, _) | (Kind::Said, None) => ("text", "plain"),
+            (Kind::OfDigest, None) => ("message", "rfc822"),
+            (Kind::File, None) => ("application", "octet-stream"),
+            (_, Some(said)) => (said.ctype(), said.subtype().unwrap_or_default()),
+        }
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        self.said().0 == "text"
+    }
+
+    pub(super) fn is_inline_text(&self, kind: &str) -> bool {
+        let attached = self.disposition.as_ref().is_some_and(ContentType::is_attachment);
+        self.said() == ("text", kind) && !attached && self.filename().is_none()
+    }
+
+    pub(super) fn charset(&self) -> Option<&str> {
+        self.content_type.as_ref()?.attribute("charset")
+    }
+
+    pub(super) fn filename(&self) -> Option<&str> {
+        let disposition = self.disposition.as_ref().and_then(|said| said.attribute("filename"));
+        disposition.or_else(|| self.content_type.as_ref()?.attribute("name"))
+    }
+
+    /// The media type as the part says it.
+    pub(super) fn media_type(&self) -> Option<String> {
+        let said = self.content_type.as_ref()?;
+        Some(match said.subtype() {
+            Some(subtype) => clean(&format!("{}/{subtype}", said.ctype())),
+            None => clean(said.ctype()),
+        })
+    }
+
+    pub(super) const fn encoding(&self) -> TransferEncoding {
+        self.encoding
+    }
+}

@@ -1,0 +1,99 @@
+//! Mail from outside, read within limits.
+//!
+//! Whoever writes a mail may mean to hang, fill or end its reader. So the structure is walked line by line,
+//! once, without recursion; one header or one part at a time goes to the library that knows what it means;
+//! and there is a limit for everything that a mail can have many of. What is beyond a limit is left out
+//! and counted in [`Cut`]: the rest of the mail is shown.
+
+mod addresses;
+mod body;
+mod fields;
+mod walk;
+
+use std::collections::BTreeMap;
+
+use hatch_domain::message::event::Attachment;
+
+pub(crate) use addresses::addresses;
+pub(crate) use fields::Headers;
+
+/// Multiparts within multiparts. What is deeper is kept as a file, as it came.
+pub(crate) const DEPTH_MAX: usize = 50;
+
+/// Parts of a mail, or of a form that brings one, files among them.
+pub(crate) const PARTS_MAX: usize = 500;
+
+/// Bytes of a mail's own headers.
+pub(crate) const HEADERS_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of a header that is neither a list of addresses nor one of references.
+pub(crate) const FIELD_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of all headers that say what the parts are.
+pub(crate) const PART_FIELDS_BYTES_MAX: usize = 128 * 1024;
+
+/// Addresses of one header or field.
+pub(crate) const ADDRESSES_MAX: usize = 500;
+
+/// References to other mails. Of a longer thread, the last ones are kept.
+pub(crate) const REFERENCES_MAX: usize = 100;
+
+/// A longer id is none: a line of a mail has no more room (RFC 5322, section 2.1.1).
+pub(crate) const ID_BYTES_MAX: usize = 998;
+
+/// Bytes of the line that parts are told apart by, which RFC 2046 limits to 70.
+const BOUNDARY_BYTES_MAX: usize = 200;
+
+/// What was left out of a mail, by what it is: `to`, `references`, `parts`, `depth`, `header_bytes`.
+#[derive(Debug, Default)]
+pub(crate) struct Cut(BTreeMap<String, u64>);
+
+impl Cut {
+    /// Counts `number` more of `of`.
+    pub(crate) fn count(&mut self, of: &str, number: usize) {
+        if number > 0 {
+            *self.0.entry(of.to_owned()).or_default() += number as u64;
+        }
+    }
+
+    /// What was counted.
+    pub(crate) fn into_counts(self) -> BTreeMap<String, u64> {
+        self.0
+    }
+}
+
+/// A mail as it was carried (RFC 5322, RFC 2045).
+pub(crate) struct Mail {
+    /// What its headers say.
+    pub(crate) headers: Headers,
+    /// Its first plain text.
+    pub(crate) text: Option<String>,
+    /// Its first HTML.
+    pub(crate) html: Option<String>,
+    /// Everything else that it brings, a mail within it among them.
+    pub(crate) files: Vec<Attachment>,
+}
+
+impl Mail {
+    /// Reads the mail as far as the limits go.
+    pub(crate) fn read(bytes: &[u8], cut: &mut Cut) -> Self {
+        let (head, parts) = walk::walk(bytes, cut);
+        let headers = Headers::read(head, cut);
+        let mut mail = Self { headers, text: None, html: None, files: Vec::new() };
+        for part in parts {
+            if mail.text.is_none() && part.is_inline("plain") {
+                mail.text = Some(part.text());
+            } else if mail.html.is_none() && part.is_inline("html") {
+                mail.html = Some(part.text());
+            } else if !part.is_nothing() {
+                mail.files.push(part.file());
+            }
+        }
+        mail
+    }
+}
+
+/// `text` as PostgreSQL can keep it: without NUL, which no text has.
+pub(crate) fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
