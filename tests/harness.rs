@@ -308,6 +308,11 @@ fn keys() -> &'static hatch_simulator::KeyPair {
     &KEYS
 }
 
+/// What this process' simulator signs mails with.
+pub(crate) fn mail_key() -> &'static str {
+    &keys().private_pem
+}
+
 pub(crate) async fn simulate(url: &str) -> (String, CancellationToken, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));

@@ -45,4 +45,5 @@ mod telemetry;
 mod time_travel;
 mod tools;
 mod unavailable;
+mod watchdog;
 mod webhooks;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use hatch_api::admission::{Intake, Rules};
-use hatch_api::webhooks::{Account, Webhooks};
+use hatch_api::webhooks::{Account, Readers, Webhooks};
 use hatch_api::{Connections, Drain, Ending, TrustedProxies};
 use hatch_domain::Environment;
 use hatch_domain::address::Address;
@@ -81,6 +81,7 @@ impl Role {
             stats: Arc::default(),
             recent: Arc::default(),
             intake: Intake::new(Rules { wait: Duration::from_millis(400), burst: 2_000 }),
+            readers: Readers::new(Arc::default()),
         });
         let ending = Ending { notice: Duration::ZERO, grace: Duration::from_secs(1) };
         let drain = Drain::new(ending, shutdown.clone());

@@ -8,6 +8,9 @@ use email_address::{EmailAddress, Options};
 use phonenumber::metadata::DATABASE;
 use serde::{Deserialize, Serialize};
 
+/// Bytes of a written address at most: what is longer is none, and is not looked at.
+const WRITTEN_BYTES_MAX: usize = 2 * 1024;
+
 /// Digits of an E.164 number at most, country code included (ITU-T E.164).
 const PHONE_DIGITS_MAX: usize = 15;
 
@@ -67,6 +70,9 @@ impl Address {
     /// # Errors
     /// [`AddressError`] when the text cannot be a phone number.
     pub fn phone(text: &str) -> Result<Self, AddressError> {
+        if text.len() > WRITTEN_BYTES_MAX {
+            return Err(AddressError::NotDigits);
+        }
         let rest = text.trim().strip_prefix('+').ok_or(AddressError::NotInternational)?;
         let digits: String =
             rest.chars().filter(|c| !matches!(c, ' ' | '.' | '-' | '(' | ')')).collect();
@@ -97,6 +103,9 @@ impl Address {
     /// # Errors
     /// [`AddressError::NotEmail`].
     pub fn email(text: &str) -> Result<Self, AddressError> {
+        if text.len() > WRITTEN_BYTES_MAX {
+            return Err(AddressError::NotEmail);
+        }
         let text = text.trim();
         let text = text
             .strip_prefix('[')
@@ -114,6 +123,9 @@ impl Address {
     /// # Errors
     /// [`AddressError::NotName`].
     pub fn name(text: &str) -> Result<Self, AddressError> {
+        if text.len() > WRITTEN_BYTES_MAX {
+            return Err(AddressError::NotName);
+        }
         let text = text.trim();
         let sane = (1..=NAME_CHARACTERS_MAX).contains(&text.chars().count())
             && !text.contains(char::is_control);
@@ -236,6 +248,7 @@ mod tests {
             ("+120166612345", AddressError::Impossible),
             ("+2101234567", AddressError::Impossible),
             ("+1234567890123456", AddressError::Impossible),
+            (&format!("+1201666{}", " ".repeat(2_048)), AddressError::NotDigits),
         ];
         for (text, error) in refusals {
             assert_eq!(Address::phone(text), Err(error), "{text:?}");

@@ -100,6 +100,9 @@ pub enum Refusal {
     /// The secret that it carries is another's.
     #[error("match the bearer secret")]
     WrongSecret,
+    /// It has more fields than any request of the provider, and none of them was looked at.
+    #[error("check a form of more than 1,000 fields")]
+    TooManyFields,
     /// The signature does not cover the body, and the hash that should is missing or another's.
     #[error("match the body to the hash of it that was signed")]
     WrongBody,
@@ -137,6 +140,9 @@ pub enum NotUnderstood {
         /// The status as the provider calls it.
         status: String,
     },
+    /// Our code for it failed over it.
+    #[error("read the body: the reader failed over it")]
+    Unreadable,
     /// A sender or recipient is no address that this build knows, such as a sender's name.
     #[error("read the field {field} as an address")]
     Address {

@@ -327,6 +327,7 @@ impl Process {
             stats: Arc::clone(&self.stats.webhooks),
             recent: Arc::default(),
             intake: self.intake.clone(),
+            readers: hatch_api::webhooks::Readers::new(Arc::clone(&self.stats.webhooks.reading)),
         })
     }
 

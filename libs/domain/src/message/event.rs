@@ -134,6 +134,14 @@ pub struct Email {
     pub cut: BTreeMap<String, u64>,
 }
 
+impl Email {
+    /// Whether it is known not to come from whom it says.
+    #[must_use]
+    pub fn is_disproven(&self) -> bool {
+        self.authentication.as_ref().is_some_and(Authentication::is_disproven)
+    }
+}
+
 /// Why a message was not sent or not delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SendError {

@@ -27,6 +27,9 @@ const FIELDS: [&str; 8] = [
 /// The provider's id of a message is at most so long.
 const ID_CHARS_MAX: usize = 255;
 
+/// Files of a message at most, as many as one that is sent may have.
+const ATTACHMENTS_MAX: usize = 50;
+
 /// Believes whoever shows the secret, or anybody.
 pub struct GenericWebhook {
     settings: Settings,
@@ -172,6 +175,9 @@ impl Fields {
             Some(Value::Array(list)) => list,
             Some(_) => return Err(refuse()),
         };
+        if list.len() > ATTACHMENTS_MAX {
+            return Err(wrong("attachments", "at most 50 URLs"));
+        }
         let url = |value: &Value| {
             let text = value.as_str()?;
             let url = Url::parse(text).ok()?;

@@ -92,7 +92,7 @@ fn last_of<'m, const N: usize>(block: &'m [u8], names: [&str; N]) -> [Option<&'m
         let end = field_end(block, start);
         let field = &block[start..end];
         start = end;
-        let Some(colon) = field.iter().position(|b| *b == b':') else { continue };
+        let Some(colon) = memchr::memchr(b':', field) else { continue };
         let name = field[..colon].trim_ascii();
         if let Some(n) = names.iter().position(|known| name.eq_ignore_ascii_case(known.as_bytes()))
         {
@@ -105,7 +105,7 @@ fn last_of<'m, const N: usize>(block: &'m [u8], names: [&str; N]) -> [Option<&'m
 /// Where the header that begins at `start` ends: before the next line that does not begin with a space.
 fn field_end(block: &[u8], start: usize) -> usize {
     let mut from = start;
-    while let Some(n) = block[from..].iter().position(|b| *b == b'\n') {
+    while let Some(n) = memchr::memchr(b'\n', &block[from..]) {
         from += n + 1;
         if !matches!(block.get(from), Some(b' ' | b'\t')) {
             return from;

@@ -18,8 +18,7 @@ pub(super) fn walk<'m>(mail: &'m [u8], cut: &mut Cut) -> (&'m [u8], Vec<Part<'m>
     };
     let mut start = 0;
     while start < mail.len() {
-        let next =
-            mail[start..].iter().position(|b| *b == b'\n').map_or(mail.len(), |n| start + n + 1);
+        let next = memchr::memchr(b'\n', &mail[start..]).map_or(mail.len(), |n| start + n + 1);
         walk.line(start, next);
         start = next;
     }

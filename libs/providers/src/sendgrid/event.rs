@@ -13,6 +13,9 @@ use crate::webhook::{NotUnderstood, Observation, Receipt, ReceiptOutcome, provid
 /// Namespace of receipt ids. It never changes: streams remember the ids.
 const RECEIPTS: Uuid = uuid!("f2b1a7d4-0c53-4c1e-9a35-6f3d8e2b9c71");
 
+/// Events of one request at most; a body within its limit has room for fewer of those that SendGrid sends.
+const EVENTS_MAX: usize = 10_000;
+
 /// Reads every event of the array, in its order.
 ///
 /// An event of an unknown kind is progress, since SendGrid adds kinds; one that speaks of no mail,
@@ -21,6 +24,9 @@ const RECEIPTS: Uuid = uuid!("f2b1a7d4-0c53-4c1e-9a35-6f3d8e2b9c71");
 pub(super) fn parse(account: &str, body: &[u8]) -> Result<Vec<Observation>, NotUnderstood> {
     let events: Vec<Value> = serde_json::from_slice(body)
         .map_err(|_| NotUnderstood::ContentType { expected: "a JSON array of events" })?;
+    if events.len() > EVENTS_MAX {
+        return Err(NotUnderstood::ContentType { expected: "at most 10,000 events" });
+    }
     let mut observations = Vec::with_capacity(events.len());
     let mut left_out = None;
     for event in events {

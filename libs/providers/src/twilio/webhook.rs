@@ -52,6 +52,9 @@ impl Webhook for TwilioWebhook {
         if !signature::is_form(request) {
             return Err(NotUnderstood::ContentType { expected: "a form" });
         }
+        if signature::has_many_fields(&request.body) {
+            return Err(NotUnderstood::ContentType { expected: "a form of at most 1,000 fields" });
+        }
         let form = Form(form_urlencoded::parse(&request.body).collect());
         // The token proves this account and speaks for no other.
         let account = &self.settings.account_sid;

@@ -1,8 +1,11 @@
 //! One message as the read model keeps it: what its first event fixes, and what every event moves.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::message::authentication::Authentication;
 use hatch_domain::message::event::{
     Attachment, Email, MessageDeferred, MessageEvent, MessageReceived, MessageRequested,
     MessageSent, SendAttempted, SendError,
@@ -69,6 +72,8 @@ pub(crate) struct MessageContent {
     pub(crate) metadata: Value,
     pub(crate) created_at: DateTime<Utc>,
     pub(crate) scheduled_at: Option<DateTime<Utc>>,
+    pub(crate) authentication: Option<Authentication>,
+    pub(crate) cut: Option<BTreeMap<String, u64>>,
 }
 
 impl MessageContent {
@@ -111,6 +116,8 @@ impl MessageContent {
             metadata: begun.metadata,
             created_at: begun.at,
             scheduled_at: begun.send_at,
+            authentication: email.authentication.clone(),
+            cut: Some(&email.cut).filter(|cut| !cut.is_empty()).cloned(),
         })
     }
 

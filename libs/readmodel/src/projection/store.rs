@@ -42,12 +42,12 @@ const INSERT_CONTENTS: &str = "
     INSERT INTO rm_messages_v1.messages
            (created_position, id, tenant_id, conversation_id, contact_id, direction, channel,
             from_address, to_addresses, cc, bcc, subject, body, html, attachments, metadata,
-            created_at, scheduled_at)
+            created_at, scheduled_at, authentication, cut)
     SELECT unnest($1::bigint[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::uuid[]),
            unnest($5::uuid[]), unnest($6::text[]), unnest($7::text[]), unnest($8::text[]),
            unnest($9::json[]), unnest($10::json[]), unnest($11::json[]), unnest($12::text[]),
            unnest($13::text[]), unnest($14::text[]), unnest($15::json[]), unnest($16::json[]),
-           unnest($17::timestamptz[]), unnest($18::timestamptz[])";
+           unnest($17::timestamptz[]), unnest($18::timestamptz[]), unnest($19::json[]), unnest($20::json[])";
 
 /// The values of states, column by column.
 macro_rules! states {
@@ -286,6 +286,8 @@ async fn insert_contents(target: Target<'_>, contents: &[MessageContent]) -> Res
             &column(contents, |m| &m.metadata),
             &column(contents, |m| m.created_at),
             &column(contents, |m| m.scheduled_at),
+            &column(contents, |m| m.authentication.as_ref().map(Json)),
+            &column(contents, |m| m.cut.as_ref().map(Json)),
         ],
     )
     .await

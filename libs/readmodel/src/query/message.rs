@@ -1,8 +1,11 @@
 //! Messages, one or many, as the API shows them.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
+use hatch_domain::message::authentication::Authentication;
 use hatch_domain::message::event::{Channel, SendError};
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
@@ -26,7 +29,7 @@ macro_rules! columns {
          m.to_addresses, m.cc, m.bcc, m.subject, m.body, m.html, m.attachments, m.status,
          m.provider, m.provider_message_id, m.attempts, m.next_attempt_at, m.error, m.segments,
          m.metadata, m.created_at, m.scheduled_at, m.sent_at, m.delivered_at, m.read_at,
-         m.updated_at, m.position, m.created_position"
+         m.updated_at, m.position, m.created_position, m.authentication, m.cut"
     };
 }
 
@@ -67,6 +70,25 @@ struct ErrorSchema {
     detail: String,
     /// Whether trying again cannot help.
     permanent: bool,
+}
+
+/// What is known of a mail's sender. What nobody said is absent. A verdict is one of RFC 8601: `pass`, `fail`,
+/// `softfail`, `neutral`, `none`, `policy`, `temperror`, `permerror`.
+#[derive(ToSchema)]
+#[schema(as = Authentication)]
+#[expect(dead_code, reason = "it describes the domain's type, which knows nothing of documents")]
+struct AuthenticationSchema {
+    /// Whether the host that brought it may send for the domain of the envelope's sender.
+    spf: Option<String>,
+    /// Whether a domain signed it; the best of several signatures.
+    dkim: Option<String>,
+    /// Whether one of the two proves the address in `from`. With `fail` it joined no conversation by its
+    /// addresses.
+    dmarc: Option<String>,
+    /// How much it looks like advertising, by the provider's measure.
+    spam_score: Option<f64>,
+    /// The envelope's sender.
+    envelope_from: Option<String>,
 }
 
 /// A message. Serialises to exactly the API's object: what is absent is `null` or an empty list.
@@ -133,6 +155,13 @@ pub struct Message {
     pub read_at: Option<DateTime<Utc>>,
     /// When its latest event happened.
     pub updated_at: DateTime<Utc>,
+    /// Of a mail that came in, whether it comes from whom it says.
+    #[schema(value_type = Option<AuthenticationSchema>)]
+    pub authentication: Option<Authentication>,
+    /// Of a mail that came in, what was left out of it because it was beyond a limit, and how many of them: `to`,
+    /// `cc`, `references`, `parts`, `depth`, `header_bytes`. The mail is whole in the webhook log.
+    #[schema(value_type = Option<BTreeMap<String, u64>>)]
+    pub cut: Option<BTreeMap<String, u64>>,
     /// The position of its latest event.
     #[schema(value_type = i64)]
     pub position: Position,
@@ -343,6 +372,8 @@ impl From<(MessageContent, MessageState)> for Message {
             delivered_at: state.delivered_at,
             read_at: state.read_at,
             updated_at: state.updated_at,
+            authentication: content.authentication,
+            cut: content.cut,
             position: state.position,
         }
     }
@@ -388,6 +419,8 @@ fn message(row: &Row) -> Result<Message, Error> {
         delivered_at: row.try_get("delivered_at")?,
         read_at: row.try_get("read_at")?,
         updated_at: row.try_get("updated_at")?,
+        authentication: row.try_get::<_, Option<Json<_>>>("authentication")?.map(|json| json.0),
+        cut: row.try_get::<_, Option<Json<_>>>("cut")?.map(|json| json.0),
         position: Position(row.try_get("position")?),
     })
 }

@@ -21,6 +21,9 @@ const CUT: &str = "\n[…]";
 /// Whether something of it is not in the log afterwards.
 pub(super) fn is_too_large(observation: &Observation) -> bool {
     let Observation::Inbound(inbound) = observation else { return false };
+    if inbound.email.as_ref().is_some_and(|email| !email.cut.is_empty()) {
+        return true;
+    }
     let contents = inbound.attachments.iter().filter_map(|file| file.content.as_ref());
     let texts = texts_bytes(inbound);
     texts > TEXTS_BYTES_MAX || contents.map(String::len).sum::<usize>() > files_bytes_max(texts)

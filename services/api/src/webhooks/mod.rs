@@ -3,6 +3,7 @@
 mod fitting;
 mod log;
 mod matching;
+mod reading;
 mod receive;
 mod recent;
 mod record;
@@ -24,6 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use matching::match_receipts;
+pub use reading::{Readers, ReadingStats};
 pub use recent::Recent;
 
 use crate::admission::Intake;
@@ -46,6 +48,8 @@ pub struct Webhooks {
     pub recent: Arc<Recent>,
     /// Counts those on their way into the log.
     pub intake: Intake,
+    /// Read what comes.
+    pub readers: Readers,
 }
 
 /// What the webhook role has taken since it started.
@@ -53,6 +57,10 @@ pub struct Webhooks {
 pub struct WebhookStats {
     /// What webhooks said, by provider and what was made of it.
     pub observations: Family<(&'static str, &'static str), Counter>,
+    /// What was left out of mails because it was beyond a limit, by what it is.
+    pub cut: Family<String, Counter>,
+    /// How reading them goes.
+    pub reading: Arc<ReadingStats>,
 }
 
 /// The path, and the provider, of webhooks that no provider signs.

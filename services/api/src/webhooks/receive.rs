@@ -8,10 +8,11 @@ use axum::extract::{Path, Request, State};
 use axum::http::HeaderValue;
 use axum::http::uri::PathAndQuery;
 use axum::response::Response;
-use hatch_providers::{NotUnderstood, RawRequest, Verified};
+use hatch_providers::{NotUnderstood, Observation, RawRequest};
 use hatch_readmodel::WebhookOutcome as Outcome;
 
 use super::log::Entry;
+use super::reading::Seen;
 use super::record::Recording;
 use super::{Account, GENERIC, MAIL_BYTES_MAX, Webhooks};
 use crate::Problem;
@@ -119,13 +120,11 @@ impl Webhooks {
         let accounts: Vec<&Account> =
             self.accounts.iter().filter(|account| account.path == path).collect();
         let first = *accounts.first().ok_or_else(|| unknown(path))?;
-        let mut refusal = None;
-        for account in accounts {
-            match account.webhook.verify(raw) {
-                Ok(verified) => return self.believe(account, raw, &verified).await,
-                Err(error) => refusal = Some(error),
-            }
-        }
+        let asked = accounts.iter().copied().cloned().collect();
+        let refusal = match self.readers.see(asked, raw).await? {
+            Seen::Signed(place, said) => return self.believe(accounts[place], raw, said).await,
+            Seen::Refused(refusal) => refusal,
+        };
         let detail = refusal.map_or_else(String::new, |error| format!("failed to {error}"));
         tracing::warn!(path, detail, "webhook refused");
         let recording = self.recording(first, raw);
@@ -137,13 +136,13 @@ impl Webhooks {
         &self,
         account: &Account,
         raw: &RawRequest,
-        verified: &Verified<'_>,
+        said: Result<Vec<Observation>, NotUnderstood>,
     ) -> Result<Response, Problem> {
         if account.webhook.refuses_nonsense() && !is_json(&raw.headers) {
             return Err(Problem::unsupported_media_type("application/json"));
         }
         let recording = self.recording(account, raw);
-        let position = match account.webhook.parse(verified) {
+        let position = match said {
             Ok(observations) => recording.record(observations).await?.0,
             // Its sender can mend it, and is told; a provider cannot, and would only repeat it.
             Err(error) if account.webhook.refuses_nonsense() => {

@@ -8,6 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use hatch_domain::Decider;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::{ConversationId, MessageId};
+use hatch_domain::message::authentication::UNPROVEN_TOPIC;
 use hatch_domain::message::command::{
     MessageCommand, MessageRejection, ReceiptOutcome as Told, RecordReceipt,
 };
@@ -239,13 +240,19 @@ impl Recording<'_> {
         let Account { tenant_id, provider, .. } = *self.account;
         let Inbound { account, provider_message_id, channel, .. } = &inbound;
         let message_id = inbound_message_id(provider, account, *channel, provider_message_id);
-        let participants = std::iter::once(&inbound.from).chain(&inbound.to);
-        let alone = conversation_id(tenant_id, participants, None);
         let joined = match &inbound.email {
             Some(email) => self.thread(email).await?,
             None => None,
         };
-        let (conversation_id, topic) = joined.unwrap_or((alone, None));
+        let (conversation_id, topic) = joined.unwrap_or_else(|| {
+            let topic = inbound.email.as_ref().filter(|email| email.is_disproven());
+            let topic = topic.map(|_| UNPROVEN_TOPIC.to_owned());
+            let participants = std::iter::once(&inbound.from).chain(&inbound.to);
+            (conversation_id(tenant_id, participants, topic.as_deref()), topic)
+        });
+        for of in inbound.email.iter().flat_map(|email| email.cut.keys()) {
+            self.webhooks.stats.cut.of(of).increment();
+        }
         let command = Box::new(MessageCommand::Receive(MessageReceived {
             conversation_id,
             channel: inbound.channel,
@@ -264,7 +271,8 @@ impl Recording<'_> {
         Ok(Meaning::Tells { message_id, command })
     }
 
-    /// The conversation that a mail joins because of what it refers to, with its topic.
+    /// The conversation that a mail joins because of what it refers to, with its topic. One that is not from
+    /// whom it says joins by naming a mail of ours only: what others call theirs, many know.
     async fn thread(
         &self,
         email: &Email,
@@ -283,6 +291,9 @@ impl Recording<'_> {
                 }
                 Reference::Theirs(mail_id) => mail_id,
             };
+            if email.is_disproven() {
+                continue;
+            }
             let read_model = &self.webhooks.read_model;
             if let Some(id) = read_model.conversation_of_mail(tenant_id, mail_id).await? {
                 return Ok(Some((id, None)));

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
 use hatch_eventstore::Position;
-use hatch_providers::{RawRequest, Verified};
+use hatch_providers::RawRequest;
 use hatch_readmodel::{WaitingReceipt, WebhookContent, WebhookOutcome as Outcome};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -74,7 +74,8 @@ impl Webhooks {
             Problem::not_replayed(format!("no account is set that takes {path}"))
         })?;
         let raw = raw(kept)?;
-        let observations = account.webhook.parse(&Verified::kept(&raw)).map_err(|error| {
+        let said = self.readers.parse(account, &raw).await?;
+        let observations = said.map_err(|error| {
             Problem::not_replayed(format!("it is still not understood: {}", failure(&error)))
         })?;
         let recording = self.recording(account, &raw);

@@ -72,6 +72,7 @@ impl Sources {
         metrics.extend(self.relay().await);
         metrics.extend(self.projections().await);
         metrics.extend(self.providers());
+        metrics.extend(self.webhooks());
         metrics.extend(self.pool());
         metrics
     }
@@ -309,7 +310,7 @@ impl Sources {
         ]
     }
 
-    fn providers(&self) -> [Metric; 4] {
+    fn providers(&self) -> [Metric; 3] {
         let calls = self.dispatcher.call_seconds.all().into_iter();
         let calls = calls.map(|(provider, histogram)| {
             (vec![("provider", provider.to_owned())], histogram.get())
@@ -331,11 +332,40 @@ impl Sources {
                 help: "What a provider took to answer, or not to",
                 values: Values::Histogram(calls.collect()),
             },
+        ]
+    }
+
+    fn webhooks(&self) -> [Metric; 5] {
+        let reading = &self.webhooks.reading;
+        let single = |counter: &Counter| Values::Counter(vec![(vec![], counter.get())]);
+        let cut = self.webhooks.cut.all().into_iter();
+        let cut = cut.map(|(of, counter)| (vec![("of", of)], counter.get()));
+        [
             Metric {
                 name: "hatch_webhook_observations",
                 help: "What webhooks said: applied, duplicate, ignored, rejected_signature or \
                        quarantined",
                 values: by_provider(&self.webhooks.observations),
+            },
+            Metric {
+                name: "hatch_webhook_cut",
+                help: "Mails of which something beyond a limit was left out, by what it is",
+                values: Values::Counter(cut.collect()),
+            },
+            Metric {
+                name: "hatch_webhook_reading",
+                help: "Large webhooks that are being read or wait for it",
+                values: Values::gauge(number(reading.under_way.get())),
+            },
+            Metric {
+                name: "hatch_webhook_sent_away",
+                help: "Large webhooks that were answered 503, because too many waited to be read",
+                values: single(&reading.sent_away),
+            },
+            Metric {
+                name: "hatch_webhook_reader_panics",
+                help: "Webhooks that a reader failed over; they are in the quarantine",
+                values: single(&reading.panics),
             },
         ]
     }

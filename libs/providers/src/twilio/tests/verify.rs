@@ -138,3 +138,16 @@ fn a_form_is_not_believed_for_being_called_something_else() {
     let disguised = request(PATH, "application/json", FORM, SIGNATURE);
     assert_eq!(verdict("https://mycompany.com", &disguised), Err(Refusal::WrongSignature));
 }
+
+#[test]
+fn a_form_of_many_fields_is_refused_before_they_are_sorted() {
+    let many = "a&".repeat(512 * 1024);
+    let began = std::time::Instant::now();
+    let refused = verdict("https://mycompany.com", &form(PATH, &many, SIGNATURE));
+    assert_eq!(refused, Err(Refusal::TooManyFields));
+    // Far more than counting them takes, and far less than sorting them in such a build.
+    assert!(began.elapsed() < std::time::Duration::from_millis(500), "{:?}", began.elapsed());
+    let as_many_as_may_be = "a&".repeat(999) + "a";
+    let wrong = verdict("https://mycompany.com", &form(PATH, &as_many_as_may_be, SIGNATURE));
+    assert_eq!(wrong, Err(Refusal::WrongSignature));
+}
