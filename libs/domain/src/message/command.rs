@@ -137,8 +137,10 @@ pub enum AttemptOutcome {
         /// What was seen.
         detail: String,
     },
-    /// The deadline had passed before the call: nothing was sent.
+    /// No call was made, for a reason of the claimant's own: nothing was sent, and the attempt counts for none.
     Abandoned {
+        /// What the claimant lacked, such as `files`; none when the deadline had passed before the call.
+        reason: Option<String>,
         /// When to try again.
         retry_at: DateTime<Utc>,
     },

@@ -246,11 +246,15 @@ pub struct SendInDoubt {
     pub at: DateTime<Utc>,
 }
 
-/// The claimant found its deadline passed before it called: the attempt did not happen.
+/// The claimant made no call: its deadline had passed, or it lacked what a call takes. The attempt did not
+/// happen, and counts for none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptAbandoned {
     /// The attempt that was given up.
     pub attempt: u32,
+    /// What the claimant lacked, such as `files`; none when its deadline had passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// When the next attempt is due.
     pub retry_at: DateTime<Utc>,
     /// When it was given up.

@@ -88,6 +88,8 @@ struct Attempt {
     provider_message_id: Option<String>,
     /// Its parts, once they are known.
     segments: Option<u32>,
+    /// It was claimed and not made.
+    abandoned: bool,
 }
 
 impl Message {
@@ -121,10 +123,13 @@ impl Message {
         }
     }
 
-    /// The number, within the present round, of the latest attempt; 0 before its first.
+    /// How many attempts the present round has had, the one under way included. One that was abandoned was
+    /// none: what the claimant lacked is not the provider's answer.
     #[must_use]
-    pub const fn attempt_in_round(&self) -> u32 {
-        self.attempt().saturating_sub(self.attempts_before)
+    pub fn attempt_in_round(&self) -> u32 {
+        let of_round = |attempt: &&Attempt| attempt.number > self.attempts_before;
+        let made = self.attempts.iter().filter(of_round).filter(|attempt| !attempt.abandoned);
+        u32::try_from(made.count()).unwrap_or(u32::MAX)
     }
 
     /// When the next attempt is due; none when the message waits for none. One that is to be sent at once is
@@ -260,8 +265,9 @@ impl Message {
             AttemptOutcome::Unknown { detail } if open => {
                 vec![SendInDoubt { attempt: number, detail: detail.clone(), at }.into()]
             }
-            AttemptOutcome::Abandoned { retry_at } if unsettled => {
-                vec![AttemptAbandoned { attempt: number, retry_at: *retry_at, at }.into()]
+            AttemptOutcome::Abandoned { reason, retry_at } if unsettled => {
+                let (reason, retry_at) = (reason.clone(), *retry_at);
+                vec![AttemptAbandoned { attempt: number, reason, retry_at, at }.into()]
             }
             _ => Vec::new(),
         })
@@ -468,6 +474,7 @@ impl Decider for Message {
                 in_doubt_at: None,
                 provider_message_id: None,
                 segments: None,
+                abandoned: false,
             }),
             E::MessageSent(e) => {
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
@@ -481,7 +488,12 @@ impl Decider for Message {
                 }
             }
             E::SendFailed(e) => self.not_before = e.retry_at,
-            E::AttemptAbandoned(e) => self.not_before = Some(e.retry_at),
+            E::AttemptAbandoned(e) => {
+                self.not_before = Some(e.retry_at);
+                if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
+                    attempt.abandoned = true;
+                }
+            }
             E::MessageDeferred(e) => self.not_before = Some(e.until),
             E::RetryRequested(e) => {
                 self.not_before = Some(e.at);

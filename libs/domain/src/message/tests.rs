@@ -130,6 +130,11 @@ fn accepted() -> AttemptOutcome {
     AttemptOutcome::Accepted { provider_message_id: "SM1".to_owned(), segments: Some(1) }
 }
 
+/// Given up for want of files.
+fn abandoned_until(second: i64) -> AttemptOutcome {
+    AttemptOutcome::Abandoned { reason: Some("files".to_owned()), retry_at: at(second) }
+}
+
 fn error(permanent: bool) -> SendError {
     SendError { code: "21211".to_owned(), detail: "invalid To".to_owned(), permanent }
 }
@@ -296,7 +301,7 @@ fn a_late_receipt_settles_a_doubt() {
 
 #[test]
 fn an_abandoned_attempt_was_not_made_and_is_retried() {
-    let abandoned = AttemptOutcome::Abandoned { retry_at: at(8) };
+    let abandoned = abandoned_until(8);
     let claimed = given(&[request().into(), attempted(1, 1)]);
     let events = claimed.when(outcome(1, abandoned)).expect("accepted");
     assert_eq!(names(&events), ["AttemptAbandoned"]);
@@ -305,11 +310,28 @@ fn an_abandoned_attempt_was_not_made_and_is_retried() {
 }
 
 #[test]
+fn an_abandoned_attempt_is_none_of_those_that_a_round_may_have() {
+    let abandoned = |n| -> MessageEvent {
+        AttemptAbandoned { attempt: n, reason: Some("files".into()), retry_at: at(8), at: at(2) }.into()
+    };
+    let mut history = vec![request().into()];
+    for n in 1..=20 {
+        history.extend([attempted(n, 8), abandoned(n)]);
+    }
+    history.push(attempted(21, 8));
+    let first = given(&history).0;
+    assert_eq!((first.attempt(), first.attempt_in_round()), (21, 1));
+    history.extend([failed(21, Some(at(9))), attempted(22, 9), in_doubt(22), abandoned(22)]);
+    let second = given(&history).0.evolve(&attempted(23, 10));
+    assert_eq!((second.attempt(), second.attempt_in_round()), (23, 2));
+}
+
+#[test]
 fn a_claimant_that_was_given_up_still_knows_that_it_sent_nothing() {
     let error = || SendError { code: "503".into(), detail: "away".into(), permanent: false };
     for (said, event) in [
         (AttemptOutcome::NotSent { error: error(), retry_at: Some(at(8)) }, "SendFailed"),
-        (AttemptOutcome::Abandoned { retry_at: at(8) }, "AttemptAbandoned"),
+        (abandoned_until(8), "AttemptAbandoned"),
     ] {
         let doubtful = given(&[request().into(), attempted(1, 1), in_doubt(1)]);
         let events = doubtful.when(outcome(1, said.clone())).expect("accepted");
@@ -541,7 +563,7 @@ fn every_event() -> Vec<MessageEvent> {
         sent(1),
         failed(1, Some(at(9))),
         SendInDoubt { attempt: 1, detail: "timeout".to_owned(), at: at(4) }.into(),
-        AttemptAbandoned { attempt: 1, retry_at: at(5), at: at(4) }.into(),
+        AttemptAbandoned { attempt: 1, reason: None, retry_at: at(5), at: at(4) }.into(),
         MessageFailed { attempt: 1, error: error(true), receipt_id: None, at: at(4) }.into(),
         MessageDelivered {
             attempt: 1,

@@ -48,7 +48,7 @@ fn any_command() -> impl Strategy<Value = MessageCommand> {
         Just(AttemptOutcome::NotSent { error: error(true), retry_at: None }),
         Just(AttemptOutcome::NotSent { error: error(false), retry_at: Some(at(5)) }),
         Just(AttemptOutcome::Unknown { detail: "timeout".to_owned() }),
-        Just(AttemptOutcome::Abandoned { retry_at: at(5) }),
+        Just(abandoned_until(5)),
     ];
     prop_oneof![
         Just(MessageCommand::Request(request().into())),
@@ -107,6 +107,27 @@ proptest! {
         }
         let expected: Vec<u32> = (1..).take(started.len()).collect();
         prop_assert_eq!(started, expected, "numbered from 1, each once");
+    }
+
+    #[test]
+    fn only_attempts_that_were_made_count_within_a_round(
+        commands in prop::collection::vec(any_command(), 0..60),
+    ) {
+        let mut message = execute(Message::default(), &MessageCommand::Request(request().into())).0;
+        let mut counted = std::collections::BTreeSet::new();
+        for command in &commands {
+            let (next, events) = execute(message, command);
+            for event in &events {
+                match event {
+                    MessageEvent::SendAttempted(e) => drop(counted.insert(e.attempt)),
+                    MessageEvent::AttemptAbandoned(e) => drop(counted.remove(&e.attempt)),
+                    MessageEvent::RetryRequested(_) => counted.clear(),
+                    _ => {}
+                }
+            }
+            message = next;
+            prop_assert_eq!(message.attempt_in_round() as usize, counted.len());
+        }
     }
 
     #[test]
