@@ -9,7 +9,7 @@ use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::event::{Attachment, Channel, Email, SendError};
 
-use crate::Correlation;
+use crate::{Correlation, Lack};
 
 /// A provider's words are kept up to this length.
 const DETAIL_CHARS_MAX: usize = 500;
@@ -59,6 +59,8 @@ pub enum LookedUp {
     },
     /// It has no such message, and would have by now.
     NotFound,
+    /// It was not asked, because we lacked what a call takes.
+    Shortage(Lack),
     /// It did not answer, or not so that anything follows from it.
     Inconclusive {
         /// What was seen.
@@ -115,8 +117,8 @@ impl fmt::Debug for Outbound {
     }
 }
 
-/// What became of one attempt. The line that matters is between the first four, after which it is
-/// known whether the message was taken, and [`Unknown`](Outcome::Unknown).
+/// What became of one attempt. The line that matters is between [`Unknown`](Outcome::Unknown) and the others,
+/// after which it is known whether the message was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The provider took the message and will send receipts under this id.
@@ -145,6 +147,8 @@ pub enum Outcome {
         /// A sentence for people.
         detail: String,
     },
+    /// No call was made, because we lacked what it takes. Surely not sent, and nothing is known of the provider.
+    Shortage(Lack),
     /// The request may have been written and no answer of the provider's own was read: the message
     /// may have been sent or not. To send it again could send it twice.
     Unknown {
@@ -154,13 +158,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome's name, for logs.
-    pub(crate) const fn name(&self) -> &'static str {
+    /// The outcome's name, for logs, metrics and spans.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",
             Self::Refused { .. } => "refused",
             Self::Throttled { .. } => "throttled",
             Self::Unavailable { .. } => "unavailable",
+            Self::Shortage(_) => "shortage",
             Self::Unknown { .. } => "unknown",
         }
     }

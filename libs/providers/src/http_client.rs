@@ -13,7 +13,8 @@ use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder, redirect, retry};
 use url::Url;
 
-use crate::Error;
+use crate::shortage::SystemNames;
+use crate::{Error, Lack};
 
 /// An idle connection is kept this long. Short, because a provider that closes it while a request
 /// is being written leaves that request in doubt.
@@ -30,6 +31,8 @@ const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 pub(crate) enum Exchange {
     /// No connection, so no byte was written.
     NotSent { code: &'static str, detail: String },
+    /// No connection, because this process lacked what one takes.
+    Shortage(Lack),
     /// The request may have been written, and no answer came.
     NoAnswer { detail: String },
     /// An answer came, whoever gave it.
@@ -56,6 +59,7 @@ pub(crate) fn client(connect_timeout: Duration, timeout: Duration) -> Result<Cli
         .redirect(redirect::Policy::none())
         .retry(retry::never())
         .no_proxy()
+        .dns_resolver(SystemNames)
         .referer(false)
         .user_agent(concat!("hatch/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -90,7 +94,14 @@ pub(crate) async fn exchange(request: RequestBuilder, answer_bytes_max: usize) -
 /// kind of failure only: the error's own words may hold the URL.
 fn without_answer(error: &reqwest::Error) -> Exchange {
     let timeout = error.is_timeout();
-    if error.is_dns() {
+    // Looking a name up takes files, and the system does not say that it got none.
+    let lack = match error.is_dns() {
+        true => Lack::of(error).or_else(Lack::now),
+        false => Lack::of(error).filter(|_| error.is_connect()),
+    };
+    if let Some(lack) = lack {
+        Exchange::Shortage(lack)
+    } else if error.is_dns() {
         Exchange::NotSent { code: "dns", detail: "the provider's name was not resolved".into() }
     } else if error.is_connect() && timeout {
         Exchange::NotSent { code: "connect", detail: "connecting took too long".into() }

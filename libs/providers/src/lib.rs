@@ -16,6 +16,7 @@ mod http_client;
 mod mail;
 mod secret;
 pub mod sendgrid;
+mod shortage;
 #[cfg(test)]
 mod stub;
 pub mod twilio;
@@ -24,6 +25,7 @@ mod webhook;
 pub use adapter::{Adapter, BoxFuture, LookUp, LookedUp, Outbound, Outcome};
 pub use correlation::Correlation;
 pub use secret::Secret;
+pub use shortage::Lack;
 pub use webhook::{
     Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Refusal, Verified,
     Webhook,

@@ -13,7 +13,7 @@ use hatch_domain::message::command::{
 };
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_eventstore::{AppendError, Execute, ExecuteError, Executed, Known, Metadata, Store};
-use hatch_providers::Outbound;
+use hatch_providers::{Outbound, Outcome};
 use hatch_telemetry::{span, trace};
 use tracing::Instrument;
 use tracing::field::Empty;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::due::{after, expired_round};
 use crate::progress::Taken;
-use crate::stats::{ABANDONED, outcome_name};
+use crate::stats::ABANDONED;
 use crate::{Account, Dispatcher};
 
 /// For how long a message is parked for which its account has no room: at least, at most.
@@ -98,6 +98,13 @@ impl Dispatcher {
         // The sweeper comes back to it when the fence is lifted.
         if self.is_fenced() {
             return Next::Done;
+        }
+        if let Some(wait) = self.dependencies.stats.shortage.forbids() {
+            // A delivery comes again, here or to a process that has what a call takes.
+            return match taken {
+                Some(_) => Next::Done,
+                None => Next::Retry { pending: Box::new(pending), wait },
+            };
         }
         let now = self.now();
         if let Some(round_from) = expired_round(&pending.message, now, &self.config.waits) {
@@ -221,7 +228,7 @@ impl Dispatcher {
             let wait = self.config.retry.wait(in_round, chance);
             let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
             stats.attempts.of(&(provider, ABANDONED)).increment();
-            return AttemptOutcome::Abandoned { retry_at: environment.now() + wait };
+            return AttemptOutcome::Abandoned { reason: None, retry_at: environment.now() + wait };
         }
         let (attempt, called) = (claim.attempt, Instant::now());
         let span = span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);
@@ -229,8 +236,12 @@ impl Dispatcher {
         let outcome = account.adapter.send(&outbound).instrument(span.clone()).await;
         stats.reach.of(&provider).called(&outcome);
         stats.call_seconds.of(&provider).observe_duration(called.elapsed());
-        stats.attempts.of(&(provider, outcome_name(&outcome))).increment();
-        span.record("outcome", outcome_name(&outcome));
+        stats.attempts.of(&(provider, outcome.name())).increment();
+        span.record("outcome", outcome.name());
+        match outcome {
+            Outcome::Shortage(lack) => stats.shortage.could_not_call(lack),
+            _ => stats.shortage.called(),
+        }
         self.config.retry.judge(in_round, outcome, environment.now(), chance)
     }
 

@@ -11,6 +11,7 @@ mod due;
 mod look_up;
 mod progress;
 mod retry;
+mod shortage;
 mod stats;
 mod sweep;
 #[cfg(test)]
@@ -38,6 +39,7 @@ pub use crate::due::{DoubtPolicy, Waits};
 pub use crate::progress::{Error as ProgressError, progress, waiting};
 use crate::progress::{Queue, Taken};
 pub use crate::retry::RetryPolicy;
+pub use crate::shortage::Shortage;
 pub use crate::stats::Stats;
 use crate::timers::Timers;
 pub use crate::timers::observe::{Observed, observe};
@@ -233,6 +235,7 @@ impl Dispatcher {
         loop {
             let next = async {
                 fence.trusting().await;
+                self.dependencies.stats.shortage.passed().await;
                 let first = permits.clone().acquire_owned().await.ok()?;
                 let free = (permits.available_permits() + 1).min(BATCH_MAX);
                 let deliveries = work.fetch(free).await;

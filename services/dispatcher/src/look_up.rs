@@ -29,8 +29,10 @@ pub(crate) enum Answer {
     Sent { provider_message_id: String },
     /// The provider has nothing that may come of it.
     NotFound,
-    /// Nothing follows.
+    /// Nothing follows from what the provider said.
     Inconclusive { detail: String },
+    /// Nothing follows, because of something of our own: it is as if nobody had asked.
+    Unasked { detail: String },
     /// The message is not in doubt.
     Superseded,
 }
@@ -52,6 +54,10 @@ impl Dispatcher {
         match trace::within(span, pending.traceparent.as_deref(), looked_up).await {
             Err(_) => inconclusive("no answer in time"),
             Ok(LookedUp::Inconclusive { detail }) => Answer::Inconclusive { detail },
+            Ok(LookedUp::Shortage(lack)) => {
+                self.dependencies.stats.shortage.could_not_call(lack);
+                unasked(&format!("this process lacks {}", lack.as_str()))
+            }
             Ok(LookedUp::NotFound) => Answer::NotFound,
             Ok(LookedUp::Found { provider_message_ids }) => {
                 self.choose(pending, doubt.attempt, provider_message_ids).await
@@ -63,20 +69,20 @@ impl Dispatcher {
     /// the provider knows nothing of this one.
     async fn choose(&self, pending: &Pending, attempt: u32, candidates: Vec<String>) -> Answer {
         if let Err(detail) = self.fold_catches_up().await {
-            return Answer::Inconclusive { detail };
+            return Answer::Unasked { detail };
         }
         let ours = (pending.tenant_id, pending.message_id, attempt);
         for provider_message_id in candidates {
             let holder = self.timers.claim_provider_id(&provider_message_id, ours).await;
             let Ok((tenant_id, message_id, held_by)) = holder else {
-                return inconclusive("whose the candidate is cannot be read");
+                return unasked("whose the candidate is cannot be read");
             };
             if message_id == pending.message_id {
                 return Answer::Sent { provider_message_id };
             }
             let store = &self.dependencies.store;
             let Ok((other, _)) = store.load::<Message>(tenant_id, message_id).await else {
-                return inconclusive("the message that has the candidate cannot be read");
+                return unasked("the message that has the candidate cannot be read");
             };
             if other.attempted_via(held_by) != pending.message.attempted_via(attempt) {
                 return inconclusive("another provider uses the same id");
@@ -102,6 +108,10 @@ impl Dispatcher {
             sleep(POLL).await;
         }
     }
+}
+
+fn unasked(detail: &str) -> Answer {
+    Answer::Unasked { detail: detail.to_owned() }
 }
 
 fn inconclusive(detail: &str) -> Answer {

@@ -41,6 +41,11 @@ impl RetryPolicy {
                 return AttemptOutcome::Accepted { provider_message_id, segments };
             }
             Outcome::Unknown { detail } => return AttemptOutcome::Unknown { detail },
+            Outcome::Shortage(lack) => {
+                let wait = TimeDelta::from_std(self.wait(1, chance));
+                let retry_at = now + wait.unwrap_or(TimeDelta::MAX);
+                return AttemptOutcome::Abandoned { reason: Some(lack.as_str().into()), retry_at };
+            }
             Outcome::Refused { error } => (error, Duration::ZERO),
             Outcome::Throttled { retry_after, detail } => {
                 let error = SendError { code: "throttled".to_owned(), detail, permanent: false };
@@ -66,6 +71,8 @@ impl RetryPolicy {
 
 #[cfg(test)]
 mod tests {
+    use hatch_providers::Lack;
+
     use super::*;
 
     const POLICY: RetryPolicy =
@@ -120,6 +127,20 @@ mod tests {
         };
         assert_eq!(retry_after(&POLICY.judge(1, throttled(60), now(), 1.0)), Some(60_000));
         assert_eq!(retry_after(&POLICY.judge(1, throttled(0), now(), 1.0)), Some(200));
+    }
+
+    #[test]
+    fn our_own_want_ends_no_message_however_often_it_is_met() {
+        for attempt in [1, POLICY.attempts_max, 1_000] {
+            let judged = POLICY.judge(attempt, Outcome::Shortage(Lack::Files), now(), 1.0);
+            match judged {
+                AttemptOutcome::Abandoned { reason, retry_at } => {
+                    assert_eq!(reason.as_deref(), Some("files"));
+                    assert!(retry_at > now(), "{retry_at}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

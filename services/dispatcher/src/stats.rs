@@ -7,6 +7,8 @@ use hatch_providers::Outcome;
 use hatch_telemetry::measure::{Counter, Family, Gauge, Histogram};
 use tokio::time::Instant;
 
+use crate::shortage::Shortage;
+
 /// Calls in a row without an answer after which a provider is said to be away. One alone may be about its
 /// message.
 const SILENT_CALLS: u32 = 3;
@@ -28,6 +30,8 @@ impl Reach {
     pub(crate) fn called(&self, outcome: &Outcome) {
         let mut silence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *silence = match outcome {
+            // Nobody was called.
+            Outcome::Shortage(_) => return,
             Outcome::Unavailable { .. } | Outcome::Unknown { .. } => {
                 Silence { calls: silence.calls.saturating_add(1), last: Some(Instant::now()) }
             }
@@ -53,23 +57,14 @@ pub struct Stats {
     pub attempts: Family<(&'static str, &'static str), Counter>,
     /// Whether each provider answers.
     pub reach: Family<&'static str, Reach>,
+    /// What this process lacks for calls.
+    pub shortage: Shortage,
     /// How long calls of a provider took, in seconds.
     pub call_seconds: Family<&'static str, Histogram>,
 }
 
 /// An attempt whose deadline had passed before the call.
 pub(crate) const ABANDONED: &str = "abandoned";
-
-/// The name of an adapter's outcome, as metrics and spans have it.
-pub(crate) const fn outcome_name(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Accepted { .. } => "accepted",
-        Outcome::Refused { .. } => "refused",
-        Outcome::Throttled { .. } => "throttled",
-        Outcome::Unavailable { .. } => "unavailable",
-        Outcome::Unknown { .. } => "unknown",
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -87,6 +82,8 @@ mod tests {
             reach.called(&silence());
         }
         assert_eq!(reach.silent_calls(), Some(SILENT_CALLS));
+        reach.called(&Outcome::Shortage(hatch_providers::Lack::Files));
+        assert_eq!(reach.silent_calls(), Some(SILENT_CALLS), "our own want tells nothing");
         reach.called(&Outcome::Throttled { retry_after: None, detail: String::new() });
         assert_eq!(reach.silent_calls(), None);
         for _ in 0..SILENT_CALLS {

@@ -33,6 +33,9 @@ const LEFT_WAIT: Duration = Duration::from_secs(3_600);
 /// How often a message is looked at whose channel no account carries.
 const UNCARRIED_WAIT: Duration = Duration::from_secs(60);
 
+/// How long a look-up waits that something of our own kept from being made. It counts for none.
+const UNASKED_WAIT: Duration = Duration::from_secs(5);
+
 /// How many times the provider has to know nothing of an attempt until that is believed.
 const NOT_FOUND_ENOUGH: u32 = 2;
 
@@ -43,6 +46,7 @@ impl Dispatcher {
         loop {
             let sweep = async {
                 self.dependencies.head.fence().opened().await;
+                self.dependencies.stats.shortage.passed().await;
                 self.clone().sweep_once(&permits).await
             };
             let taken = tokio::select! {
@@ -159,7 +163,7 @@ impl Dispatcher {
         pending: Pending,
         account: &Account,
     ) -> Result<Next, crate::timers::Error> {
-        let mut timer = timer.clone();
+        let (unasked, mut timer) = (timer, timer.clone());
         timer.looks = timer.looks.saturating_add(1);
         let (message_id, looks) = (timer.message_id, timer.looks);
         let answer = match self.ask(&pending, account).await {
@@ -172,6 +176,11 @@ impl Dispatcher {
                 "not found".to_owned()
             }
             Answer::Inconclusive { detail } => detail,
+            Answer::Unasked { detail } => {
+                tracing::debug!(%message_id, detail, "a message in doubt is looked up later");
+                self.timers.look_again(unasked, after(self.now(), UNASKED_WAIT)).await?;
+                return Ok(Next::Done);
+            }
         };
         tracing::info!(%message_id, looks, answer, "looked up a message in doubt");
         let now = self.now();

@@ -312,7 +312,8 @@ fn an_abandoned_attempt_was_not_made_and_is_retried() {
 #[test]
 fn an_abandoned_attempt_is_none_of_those_that_a_round_may_have() {
     let abandoned = |n| -> MessageEvent {
-        AttemptAbandoned { attempt: n, reason: Some("files".into()), retry_at: at(8), at: at(2) }.into()
+        AttemptAbandoned { attempt: n, reason: Some("files".into()), retry_at: at(8), at: at(2) }
+            .into()
     };
     let mut history = vec![request().into()];
     for n in 1..=20 {

@@ -143,6 +143,7 @@ fn outcome(exchange: Exchange) -> Outcome {
         Exchange::NotSent { code, detail } => {
             return Outcome::Unavailable { code: code.to_owned(), detail };
         }
+        Exchange::Shortage(lack) => return Outcome::Shortage(lack),
         Exchange::NoAnswer { detail } => return Outcome::Unknown { detail },
         Exchange::Answered(answer) => answer,
     };

@@ -40,7 +40,7 @@ pub(super) async fn look_up(adapter: &TwilioAdapter, asked: &LookUp, to: &str) -
     for _ in 0..PAGES_MAX {
         let page = match read_page(adapter, &path, &asked.message).await {
             Ok(page) => page,
-            Err(detail) => return LookedUp::Inconclusive { detail },
+            Err(nothing) => return nothing,
         };
         for listed in page.messages {
             match listed.compare(asked, to) {
@@ -75,26 +75,29 @@ fn inconclusive(detail: &str) -> LookedUp {
     LookedUp::Inconclusive { detail: detail.to_owned() }
 }
 
-/// One page, or what was seen instead.
+/// One page, or what follows from what was seen instead.
 async fn read_page(
     adapter: &TwilioAdapter,
     path: &str,
     message: &Outbound,
-) -> Result<Page, String> {
+) -> Result<Page, LookedUp> {
     let request = adapter.list_request(path, message);
     let answer = match http_client::exchange(request, PAGE_BYTES_MAX).await {
-        Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => return Err(detail),
+        Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => {
+            return Err(LookedUp::Inconclusive { detail });
+        }
+        Exchange::Shortage(lack) => return Err(LookedUp::Shortage(lack)),
         Exchange::Answered(answer) => answer,
     };
     let status = answer.status.as_u16();
     if status == 200 {
         return serde_json::from_slice(&answer.body)
-            .map_err(|_| "HTTP 200 without a list of messages".to_owned());
+            .map_err(|_| inconclusive("HTTP 200 without a list of messages"));
     }
-    Err(match ErrorBody::read(&answer.body) {
+    Err(inconclusive(&match ErrorBody::read(&answer.body) {
         Some(error) => format!("HTTP {status}: {}", bounded(&error.message)),
         None => format!("HTTP {status} without an answer of Twilio's"),
-    })
+    }))
 }
 
 /// A page of the list. Both fields have to be there: what lacks one is no list.

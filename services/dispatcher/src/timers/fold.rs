@@ -317,9 +317,8 @@ mod tests {
     }
 
     fn any_event() -> impl Strategy<Value = MessageEvent> {
-        let abandoned = |attempt| {
-            AttemptAbandoned { attempt, reason: None, retry_at: at(9), at: at(3) }.into()
-        };
+        let abandoned =
+            |attempt| AttemptAbandoned { attempt, reason: None, retry_at: at(9), at: at(3) }.into();
         let deferred =
             MessageDeferred { reason: "rate".to_owned(), until: at(30), at: at(3) }.into();
         prop_oneof![
