@@ -14,6 +14,7 @@ mod checkpoints;
 mod error;
 #[cfg(test)]
 mod history;
+mod keeping;
 mod migrations;
 mod projection;
 mod query;
@@ -28,6 +29,7 @@ mod waiting;
 pub use behind::{report_webhooks_behind, webhooks_behind};
 pub use checkpoints::slowest_moving;
 pub use error::{Error, MaintenanceError};
+pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
 pub use projection::{
     Direction, LastMessage, PREVIEW_CHARACTERS_MAX, Projection, Young, contact_id,

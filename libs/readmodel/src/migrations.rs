@@ -9,3 +9,6 @@ mod embedded {
 /// The read model's tables and views, and the webhook log. It is migrated after the event store's
 /// schema, which makes the role that is granted privileges here.
 pub const SCHEMA: Schema = Schema::new("rm", embedded::migrations::runner);
+
+#[cfg(test)]
+pub(crate) use embedded::migrations::runner;

@@ -20,13 +20,11 @@ const MESSAGES: &str = "
       JOIN rm.messages m
         ON m.tenant_id = s.tenant_id AND m.created_position = s.created_position";
 
-/// The condition that the index is for is written out, or a plan for all values would not take it.
 const QUARANTINE: &str = "
     SELECT count(*), min(received_at)
       FROM (SELECT received_at
               FROM hatch.webhook_log
              WHERE tenant_id = $1 AND outcome = $2
-               AND outcome IN ('quarantined', 'rejected_signature')
              ORDER BY received_at LIMIT $3) w";
 
 /// How many there are, and since when the oldest has been there.

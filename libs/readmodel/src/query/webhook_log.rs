@@ -1,6 +1,6 @@
 //! The webhook log: what providers posted, and what was made of it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use hatch_domain::ids::{MessageId, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,7 +28,7 @@ const ONE: &str = "
            octet_length(coalesce(whole.body, l.body)) AS body_bytes
       FROM hatch.webhook_log l
       LEFT JOIN hatch.webhook_bodies whole ON whole.webhook_id = l.id
-     WHERE l.tenant_id = $1 AND l.id = $2";
+     WHERE l.tenant_id = $1 AND l.id = $2 AND l.received_at BETWEEN $3 AND $4";
 
 const RELEASE: &str = "
     UPDATE hatch.webhook_log SET outcome = $2, detail = $3
@@ -36,6 +36,12 @@ const RELEASE: &str = "
 
 const KEEP_BODY: &str = "INSERT INTO hatch.webhook_bodies (webhook_id, body) VALUES ($1, $2) \
      ON CONFLICT (webhook_id) DO NOTHING";
+
+/// The last second of the year 9999.
+const SECONDS_MAX: i64 = 253_402_300_799;
+
+/// How far the time in a webhook's id may be from when it came.
+const ID_SKEW_MAX: TimeDelta = TimeDelta::hours(1);
 
 /// What was made of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -131,7 +137,7 @@ impl SortKey for Key {
         let (micros, id) = bytes.split_first_chunk()?;
         let at = DateTime::from_timestamp_micros(i64::from_be_bytes(*micros))?;
         // Years that PostgreSQL knows, too.
-        let sane = (0..=253_402_300_799).contains(&at.timestamp());
+        let sane = (0..=SECONDS_MAX).contains(&at.timestamp());
         sane.then_some(Self(at, Uuid::from_slice(id).ok()?))
     }
 }
@@ -189,9 +195,25 @@ impl ReadModel {
         tenant: TenantId,
         id: Uuid,
     ) -> Result<Option<WebhookContent>, QueryError> {
-        let rows = self.prepared(ONE, &[&tenant.0, &id]).await?;
+        let [from, until] = received_within(id);
+        let rows = self.prepared(ONE, &[&tenant.0, &id, &from, &until]).await?;
         Ok(rows.first().map(content).transpose()?)
     }
+}
+
+/// Between which moments the webhook `id` came, so that few partitions are looked into: ids of version 7
+/// begin with their time. Any other may have come whenever there are webhooks.
+fn received_within(id: Uuid) -> [DateTime<Utc>; 2] {
+    let at = id.get_timestamp().filter(|_| id.get_version_num() == 7);
+    let at = at.and_then(|at| {
+        let (seconds, nanos) = at.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+    });
+    // Years that PostgreSQL knows, too.
+    at.filter(|at| at.timestamp() < SECONDS_MAX).map_or_else(
+        || [DateTime::UNIX_EPOCH, DateTime::from_timestamp(SECONDS_MAX, 0).expect("a time")],
+        |at| [at - ID_SKEW_MAX, at + ID_SKEW_MAX],
+    )
 }
 
 fn list_sql(

@@ -2,6 +2,7 @@
 
 mod applying;
 mod behind;
+mod keeping;
 mod listing;
 mod plans;
 mod waiting;

@@ -28,9 +28,9 @@ async fn quarantined(db: &Db) -> String {
         .execute(
             "INSERT INTO hatch.webhook_log (id, tenant_id, provider, outcome, detail, method,
                                             path_and_query, headers, body, received_at)
-             VALUES ($1, $2, 'twilio', 'quarantined', 'waiting_for_message: SM1', 'POST', '/',
-                     '{}', '', now())
-             ON CONFLICT DO NOTHING",
+             SELECT $1, $2, 'twilio', 'quarantined', 'waiting_for_message: SM1', 'POST', '/',
+                    '{}', '', now()
+              WHERE NOT EXISTS (SELECT FROM hatch.webhook_log WHERE id = $1)",
             &[&WEBHOOK, &TENANT.0],
         )
         .await
