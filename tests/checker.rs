@@ -65,7 +65,7 @@ impl Evidence {
         http: &reqwest::Client,
         journal: Journal,
     ) -> Self {
-        let config: tokio_postgres::Config = database_url.parse().expect("a URL");
+        let config: hatch_eventstore::Database = database_url.parse().expect("a URL");
         let pool = hatch_eventstore::pool(&config, 2, Duration::from_secs(10));
         let log = Log::new(pool.clone());
         let mut evidence = Self { journal, ..Self::default() };

@@ -235,7 +235,8 @@ impl<'a> World<'a> {
 
     /// The first column of a query, if PostgreSQL is there to answer it.
     async fn rows(&self, sql: &str) -> Option<Vec<i64>> {
-        let config: tokio_postgres::Config = self.servers().database_url.parse().expect("a URL");
+        let config: hatch_eventstore::Database =
+            self.servers().database_url.parse().expect("a URL");
         let asked = async {
             let client = hatch_eventstore::connect(&config).await.ok()?;
             let rows = client.query(sql, &[]).await.ok()?;

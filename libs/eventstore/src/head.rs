@@ -12,12 +12,12 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Statement};
+use tokio_postgres::{AsyncMessage, Client, Statement};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::epoch::{self, BusEnd, Fence, FenceState, Identity, Look, Place};
-use crate::{Position, postgres};
+use crate::{Database, Position, postgres};
 
 /// How often the head is asked for: notifications are hints and may be lost.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -84,7 +84,7 @@ impl Drop for Hints {
 impl HeadWatch {
     /// As [`start_with`](Self::start_with), with nothing configured.
     #[must_use]
-    pub fn start(postgres: Config, shutdown: CancellationToken) -> (Self, JoinHandle<()>) {
+    pub fn start(postgres: Database, shutdown: CancellationToken) -> (Self, JoinHandle<()>) {
         Self::start_with(FenceConfig::default(), postgres, shutdown)
     }
 
@@ -92,7 +92,7 @@ impl HeadWatch {
     #[must_use]
     pub fn start_with(
         config: FenceConfig,
-        postgres: Config,
+        postgres: Database,
         shutdown: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
         let (head_sender, head) = watch::channel(Position::START);
@@ -142,7 +142,7 @@ impl HeadWatch {
 
 /// The task behind a [`HeadWatch`].
 struct Watcher {
-    postgres: Config,
+    postgres: Database,
     config: FenceConfig,
     head: Arc<watch::Sender<Position>>,
     fence: watch::Sender<FenceState>,
@@ -220,7 +220,7 @@ impl Watcher {
         let mut postgres = postgres::hardened(&self.postgres);
         // A standby does not know what it will be.
         postgres.application_name("hatch-head").target_session_attrs(TargetSessionAttrs::ReadWrite);
-        let (client, mut connection) = postgres.connect(NoTls).await?;
+        let (client, mut connection) = postgres::open(&postgres).await?;
         let (notified, poked) = (Arc::clone(&self.head), Arc::new(Notify::new()));
         let poke = Arc::clone(&poked);
         let driver = AbortOnDropHandle::new(tokio::spawn(async move {

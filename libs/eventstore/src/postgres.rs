@@ -1,12 +1,33 @@
-//! Connections to PostgreSQL that notice when the other side is gone.
+//! Connections to PostgreSQL that notice when the other side is gone, and that believe no server more than
+//! its connection string says.
+//!
+//! Every connection of hatch is made here, by [`open`].
 
+mod database;
+mod dial;
+mod guard;
+mod parameters;
+mod refusal;
+mod security;
+mod stream;
+mod verifier;
+
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Manager, ManagerConfig, Pool, PoolConfig as DeadpoolConfig, RecyclingMethod, Runtime, Timeouts,
+    Connect, Manager, ManagerConfig, Pool, PoolConfig as DeadpoolConfig, RecyclingMethod, Runtime,
+    Timeouts,
 };
-use tokio_postgres::{Client, Config, NoTls};
+use futures::future::BoxFuture;
+use tokio::task::JoinHandle;
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error};
 use tokio_util::task::AbortOnDropHandle;
+
+pub use database::{BadDatabase, Database};
+pub use refusal::Refusal;
+pub use security::Verification;
+use stream::Stream;
 
 /// How long the other side may leave sent data unacknowledged, or a silent connection unprobed,
 /// before the connection counts as lost. The system's defaults are hours.
@@ -31,7 +52,7 @@ const POOL_OPTIONS: &str = "-c statement_timeout=30s -c idle_in_transaction_sess
 /// # Panics
 /// Never: a pool without a runtime for its timeouts cannot be built, and this one has one.
 #[must_use]
-pub fn pool(postgres: &Config, size_max: usize, wait_timeout: Duration) -> Pool {
+pub fn pool(postgres: &Database, size_max: usize, wait_timeout: Duration) -> Pool {
     let mut postgres = hardened(postgres);
     let options = match postgres.get_options() {
         Some(given) => format!("{POOL_OPTIONS} {given}"),
@@ -41,7 +62,8 @@ pub fn pool(postgres: &Config, size_max: usize, wait_timeout: Duration) -> Pool 
     // Users begin transactions by `transaction()` alone, whose guard rolls back what a dropped future
     // left open: asking the server for that each time would double the round trips of a read.
     let recycling_method = RecyclingMethod::Fast;
-    let manager = Manager::from_config(postgres, NoTls, ManagerConfig { recycling_method });
+    let config = postgres.config.clone();
+    let manager = Manager::from_connect(config, postgres, ManagerConfig { recycling_method });
     let timeouts = Timeouts {
         wait: Some(wait_timeout),
         create: Some(CONNECT_TIMEOUT),
@@ -58,9 +80,16 @@ pub fn pool(postgres: &Config, size_max: usize, wait_timeout: Duration) -> Pool 
 pub struct Connected {
     client: Client,
     driver: AbortOnDropHandle<()>,
+    transport: Transport,
 }
 
 impl Connected {
+    /// The way that it takes.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.transport
+    }
+
     /// Closes the connection in order: the server has been told when this returns.
     pub async fn close(self) {
         drop(self.client);
@@ -83,23 +112,81 @@ impl std::ops::DerefMut for Connected {
     }
 }
 
+/// The way that a connection takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// A Unix socket.
+    Unix,
+    /// TCP within this machine.
+    Loopback,
+    /// TCP that whoever is on the way can read and change.
+    Plain,
+    /// TLS.
+    Tls,
+}
+
+/// What keeps a connection going: it is to be awaited, or polled for messages.
+pub struct Driver {
+    connection: Connection<Stream, Stream>,
+    transport: Transport,
+}
+
+impl Driver {
+    /// The next message that answers no query; none once the connection has ended.
+    pub fn poll_message(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<AsyncMessage, Error>>> {
+        self.connection.poll_message(context)
+    }
+}
+
+impl Future for Driver {
+    type Output = Result<(), Error>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.connection).poll(context)
+    }
+}
+
+/// Opens a connection, as `postgres` says; what keeps it going is the caller's.
+///
+/// # Errors
+/// What `tokio_postgres` fails of. Where a server is not believed, a [`Refusal`] is in it.
+pub async fn open(postgres: &Database) -> Result<(Client, Driver), Error> {
+    dial::open(postgres).await
+}
+
 /// A connection of one's own, outside of any pool, such as migrations need.
 ///
 /// # Errors
-/// What `tokio_postgres` fails of; it takes two seconds at most for each host.
-pub async fn connect(postgres: &Config) -> Result<Connected, tokio_postgres::Error> {
-    let (client, connection) = hardened(postgres).connect(NoTls).await?;
-    let driver = tokio::spawn(async move {
-        // Whoever uses the client gets the error as well, and knows what to do about it.
-        if let Err(error) = connection.await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
-        }
-    });
-    Ok(Connected { client, driver: AbortOnDropHandle::new(driver) })
+/// As [`open`]; it takes two seconds at most to reach each address, and ten to be let in.
+pub async fn connect(postgres: &Database) -> Result<Connected, Error> {
+    let (client, driver) = open(&hardened(postgres)).await?;
+    let transport = driver.transport;
+    let driver = AbortOnDropHandle::new(tokio::spawn(drive(driver)));
+    Ok(Connected { client, driver, transport })
+}
+
+async fn drive(driver: Driver) {
+    // Whoever uses the client gets the error as well, and knows what to do about it.
+    if let Err(error) = driver.await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
+    }
+}
+
+/// Pools connect to what they were made with: the client's part of it is all that they hand over.
+impl Connect for Database {
+    fn connect(&self, _: &Config) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), Error>> {
+        Box::pin(async move {
+            let (client, driver) = open(self).await?;
+            Ok((client, tokio::spawn(drive(driver))))
+        })
+    }
 }
 
 /// `postgres` with limits on how long silence is borne.
-pub(crate) fn hardened(postgres: &Config) -> Config {
+pub(crate) fn hardened(postgres: &Database) -> Database {
     let mut postgres = postgres.clone();
     postgres
         .connect_timeout(CONNECT_TIMEOUT)

@@ -5,12 +5,12 @@ mod proxy;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hatch_domain::Environment;
-use tokio_postgres::{Client, Config};
+use tokio_postgres::Client;
 
 pub use proxy::{Cut, Fault, Proxy};
 
 use crate::SystemEnvironment;
-use crate::postgres::{self, Connected};
+use crate::postgres::{self, Connected, Database};
 use crate::schema::{EVENTSTORE, Schema};
 
 /// The variable that names the server to create test databases on.
@@ -57,8 +57,8 @@ const EVENTSTORE_ONLY: Template = Template { name: "eventstore", schemas: &[], s
 /// It is cloned from a template that is migrated once for each content of the schemas, whichever
 /// test process comes first.
 pub struct TestDatabase {
-    server: Config,
-    config: Config,
+    server: Database,
+    config: Database,
     name: String,
 }
 
@@ -73,7 +73,7 @@ impl TestDatabase {
     /// # Panics
     /// When there is no test server, or it refuses.
     pub async fn create_from(template: &Template) -> Self {
-        let server: Config = server_url().parse().expect("the server's URL is one");
+        let server: Database = server_url().parse().expect("the server's URL is one");
         let admin = connect(&server).await;
         let source = template.ensure(&server, &admin).await;
         let name = format!("hatch_test_{}", SystemEnvironment.new_id().simple());
@@ -88,7 +88,7 @@ impl TestDatabase {
 
     /// How to connect to it.
     #[must_use]
-    pub fn config(&self) -> Config {
+    pub fn config(&self) -> Database {
         self.config.clone()
     }
 
@@ -131,7 +131,7 @@ impl Drop for TestDatabase {
 
 impl Template {
     /// The template database's name; made by whoever comes first, the others wait.
-    async fn ensure(&self, server: &Config, admin: &Client) -> String {
+    async fn ensure(&self, server: &Database, admin: &Client) -> String {
         let name = format!("hatch_template_{}_{:016x}", self.name, self.fingerprint());
         let lock = i64::from_ne_bytes(hash(&name).to_ne_bytes());
         admin.execute("SELECT pg_advisory_lock($1)", &[&lock]).await.expect("the lock is got");
@@ -148,7 +148,7 @@ impl Template {
         name
     }
 
-    async fn make(&self, server: &Config, admin: &Client, name: &str) {
+    async fn make(&self, server: &Database, admin: &Client, name: &str) {
         admin
             .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
             .await
@@ -158,7 +158,8 @@ impl Template {
             .await
             .expect("databases can be made");
         let mut config = server.clone();
-        let mut connected = connect(config.dbname(name)).await;
+        config.dbname(name);
+        let mut connected = connect(&config).await;
         for schema in std::iter::once(&EVENTSTORE).chain(self.schemas) {
             schema.migrate(&mut connected).await.expect("the migrations are right");
         }
@@ -176,7 +177,7 @@ impl Template {
     }
 }
 
-async fn connect(config: &Config) -> Connected {
+async fn connect(config: &Database) -> Connected {
     postgres::connect(config).await.expect("the test server can be reached")
 }
 

@@ -12,7 +12,7 @@ use hatch_api::{Drain, Ending};
 use hatch_bus::Bus;
 use hatch_domain::Environment;
 use hatch_eventstore::{
-    Appender, AppenderConfig, Feed, FeedPublisher, FenceConfig, HeadWatch, Log, Store,
+    Appender, AppenderConfig, Database, Feed, FeedPublisher, FenceConfig, HeadWatch, Log, Store,
     SystemEnvironment,
 };
 use hatch_providers::sendgrid;
@@ -135,7 +135,7 @@ pub async fn run(
 
 /// What the roles of a process share.
 struct Process {
-    postgres: tokio_postgres::Config,
+    postgres: Database,
     pool: Pool,
     store: Store,
     log: Log,

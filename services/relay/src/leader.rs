@@ -24,7 +24,7 @@ impl Leader {
         Self { deps, config, stored: (0, 0) }
     }
 
-    pub(crate) fn postgres(&self) -> &tokio_postgres::Config {
+    pub(crate) fn postgres(&self) -> &hatch_eventstore::Database {
         &self.deps.postgres
     }
 

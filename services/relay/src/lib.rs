@@ -44,7 +44,7 @@ pub struct Deps {
     /// [`poll_ms`](Config::poll_ms).
     pub head: watch::Receiver<Position>,
     /// How to connect to the log's database, for the session that holds the lock.
-    pub postgres: tokio_postgres::Config,
+    pub postgres: hatch_eventstore::Database,
     /// The bus that it writes.
     pub bus: Bus,
     /// Whether the log may be published.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hatch_eventstore::{Closed, Fence, report_regression};
+use hatch_eventstore::{Closed, Database, Fence, open, report_regression};
 use tokio::time::timeout;
+use tokio_postgres::Client;
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::{Client, Config, NoTls};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -68,7 +68,7 @@ impl Session {
     ///
     /// The lock is tried, not waited for: a statement that waits would hold back the cleaning up of
     /// dead rows in the whole database.
-    pub(crate) async fn lead(postgres: &Config) -> Result<Option<Self>, Error> {
+    pub(crate) async fn lead(postgres: &Database) -> Result<Option<Self>, Error> {
         let mut postgres = postgres.clone();
         let options = match postgres.get_options() {
             Some(given) => format!("{OPTIONS} {given}"),
@@ -83,7 +83,7 @@ impl Session {
             .keepalives_idle(SILENCE_MAX)
             .keepalives_interval(SILENCE_MAX / 5)
             .keepalives_retries(3);
-        let (client, connection) = timeout(SILENCE_MAX, postgres.connect(NoTls)).await??;
+        let (client, connection) = timeout(SILENCE_MAX, open(&postgres)).await??;
         let lost = CancellationToken::new();
         let ended = lost.clone().drop_guard();
         let driver = AbortOnDropHandle::new(tokio::spawn(async move {

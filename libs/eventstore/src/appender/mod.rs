@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 use hatch_telemetry::span;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio_postgres::Config;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -26,7 +25,7 @@ pub(crate) use session::LOG_LOCK;
 use session::{Failure, Remembered, Session, Trace};
 pub use stats::AppenderStats;
 
-use crate::{Append, AppendError, Appended, Place, Position};
+use crate::{Append, AppendError, Appended, Database, Place, Position};
 
 /// Waits between attempts when PostgreSQL cannot be used: from the first, doubling, to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -75,7 +74,7 @@ impl Appender {
     #[must_use]
     pub fn start(
         config: AppenderConfig,
-        postgres: Config,
+        postgres: Database,
         shutdown: CancellationToken,
     ) -> (Self, JoinHandle<()>) {
         let (queue, commands) = mpsc::channel(config.queue_commands_max.max(1));
@@ -163,7 +162,7 @@ impl AsRef<Append> for Waiting {
 
 /// The task behind an [`Appender`].
 struct Worker {
-    postgres: Config,
+    postgres: Database,
     place: Place,
     commands: mpsc::Receiver<Waiting>,
     waiting: VecDeque<Waiting>,

@@ -16,14 +16,14 @@ use chrono::{DateTime, Utc};
 use futures::future::{FutureExt, join_all, try_join_all};
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, Error, Statement};
+use tokio_postgres::{Error, Statement};
 use uuid::Uuid;
 
 use super::columns::{Columns, columns};
 use super::plan::{LogState, Plan, StreamState};
 use crate::epoch::{self, Identity, Place, epoch_columns, epoch_tables};
 use crate::log::RecordedCommand;
-use crate::postgres::{self, Connected};
+use crate::postgres::{self, Connected, Database};
 use crate::{Append, Position, SideTable};
 
 /// Advisory lock that orders all appends to this database's log ("hatchlog" in ASCII).
@@ -151,11 +151,11 @@ pub(super) enum Failure {
 
 impl Session {
     /// Connects to the primary and prepares.
-    pub(super) async fn open(postgres: &Config, place: &Place) -> Result<Self, Failure> {
+    pub(super) async fn open(postgres: &Database, place: &Place) -> Result<Self, Failure> {
         within(postgres::CONNECT_TIMEOUT, Self::connect(postgres, place)).await
     }
 
-    async fn connect(postgres: &Config, place: &Place) -> Result<Self, Failure> {
+    async fn connect(postgres: &Database, place: &Place) -> Result<Self, Failure> {
         let mut postgres = postgres.clone();
         postgres
             .application_name("hatch-appender")

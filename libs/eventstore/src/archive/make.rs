@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::{Client, Row};
 
 use super::job::Job;
 use super::{ArchiveError, ArchiveRecord};
-use crate::postgres::Connected;
+use crate::postgres::{Connected, Database};
 use crate::{Position, log, postgres};
 
 /// Readers that are named at most of those that a partition waits for.
@@ -203,7 +203,7 @@ pub(super) enum State {
 /// # Errors
 /// [`ArchivingError`]. A partition that is not cold is none: it is [`Progress::Kept`].
 pub async fn archive(
-    postgres: &Config,
+    postgres: &Database,
     request: &Request,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<(), ArchivingError> {
@@ -245,7 +245,7 @@ pub async fn archive(
 }
 
 /// A connection of one's own that may detach partitions, and that nobody else has at the same time.
-async fn session(postgres: &Config) -> Result<Connected, ArchivingError> {
+async fn session(postgres: &Database) -> Result<Connected, ArchivingError> {
     let mut postgres = postgres.clone();
     postgres.application_name("hatch-archive");
     let client = postgres::connect(&postgres).await?;

@@ -117,7 +117,7 @@ async fn a_caller_is_told_in_time_when_postgresql_does_not_answer() {
     let (_listener, config) = silent_server().await;
     let limits =
         AppenderConfig { append_timeout: Duration::from_millis(200), ..AppenderConfig::default() };
-    let (appender, _task) = Appender::start(limits, config, CancellationToken::new());
+    let (appender, _task) = Appender::start(limits, config.into(), CancellationToken::new());
     let begun = Instant::now();
     let outcome = appender.append(one(stream(1), Expected::Any)).await;
     assert!(matches!(outcome, Err(AppendError::Unavailable)), "{outcome:?}");
@@ -132,14 +132,14 @@ async fn a_full_queue_refuses_at_once() {
         append_timeout: Duration::from_millis(200),
         ..AppenderConfig::default()
     };
-    let (appender, _task) = Appender::start(limits, config, CancellationToken::new());
+    let (appender, _task) = Appender::start(limits, config.into(), CancellationToken::new());
     let outcomes = join_all((0..5).map(|n| appender.append(one(stream(n), Expected::Any)))).await;
     let overloaded = |o: &&Result<_, _>| matches!(o, Err(AppendError::Overloaded));
     assert_eq!(outcomes.iter().filter(overloaded).count(), 2, "{outcomes:?}");
 
     let (_listener, config) = silent_server().await;
     let limits = AppenderConfig { queue_bytes_max: 1000, ..AppenderConfig::default() };
-    let (appender, _task) = Appender::start(limits, config, CancellationToken::new());
+    let (appender, _task) = Appender::start(limits, config.into(), CancellationToken::new());
     let outcome = appender
         .append(Append { writes: vec![write(stream(1), Expected::Any, 4)], ..Append::default() });
     assert!(matches!(outcome.await, Err(AppendError::Overloaded)));

@@ -72,7 +72,7 @@ async fn a_page_of_large_events_ends_early() {
 async fn a_log_that_cannot_be_reached_is_unavailable() {
     let mut nowhere = tokio_postgres::Config::new();
     nowhere.host("127.0.0.1").port(1).user("nobody");
-    let log = Log::new(pool(&nowhere, 1, Duration::from_millis(100)));
+    let log = Log::new(pool(&nowhere.into(), 1, Duration::from_millis(100)));
     let error = log.head().await.expect_err("nobody listens there");
     assert!(error.is_unavailable(), "{error:?}");
 }

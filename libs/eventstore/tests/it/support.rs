@@ -32,7 +32,7 @@ pub(crate) fn appender(database: &TestDatabase) -> Appender {
 }
 
 /// An appender that connects as `postgres` says.
-pub(crate) fn appender_at(postgres: tokio_postgres::Config) -> Appender {
+pub(crate) fn appender_at(postgres: hatch_eventstore::Database) -> Appender {
     Appender::start(AppenderConfig::default(), postgres, CancellationToken::new()).0
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod verify_log;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use hatch_eventstore::{Database, Refusal};
 use tokio_postgres::config::Host;
 
 use crate::embedded::Servers;
@@ -43,7 +44,8 @@ pub(crate) fn named_server(error: anyhow::Error, settings: Settings) -> anyhow::
         let source = postgres.and_then(std::error::Error::source);
         source.is_some_and(|source| source.is::<std::io::Error>())
     };
-    if !error.chain().any(is_refused) {
+    // Who is not believed says himself which server he is, and starting it would not help.
+    if !error.chain().any(is_refused) || error.chain().any(Refusal::is_cause_of) {
         return error;
     }
     match running(settings).and_then(|settings| postgres(&settings)) {
@@ -56,7 +58,7 @@ pub(crate) fn named_server(error: anyhow::Error, settings: Settings) -> anyhow::
 }
 
 /// Hosts and ports, as they would be written in a URL.
-pub(crate) fn address(postgres: &tokio_postgres::Config) -> String {
+pub(crate) fn address(postgres: &Database) -> String {
     let ports = postgres.get_ports();
     let server = |(n, host): (usize, &Host)| {
         let port = ports.get(n).or_else(|| ports.first()).copied().unwrap_or(5432);

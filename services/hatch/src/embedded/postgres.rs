@@ -8,10 +8,12 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use hatch_eventstore::Database;
 use nix::sys::signal::Signal;
 use tokio::process::Command;
 use tokio::sync::watch;
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
 
 use super::account::{Home, make_folder};
 use super::binaries::PostgresInstallation;
@@ -240,7 +242,7 @@ fn remove_foreign_pid_file(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn config(port: u16, password: &str) -> Config {
+fn config(port: u16, password: &str) -> Database {
     let mut config = Config::new();
     config
         .host(Ipv4Addr::LOCALHOST.to_string())
@@ -249,12 +251,13 @@ fn config(port: u16, password: &str) -> Config {
         .password(password)
         .dbname("postgres")
         .application_name("hatch up")
+        .ssl_mode(SslMode::Disable)
         .connect_timeout(CONNECT_MAX);
-    config
+    config.into()
 }
 
 /// Waits until the server answers, to a password that no other server knows, and has the database.
-async fn ready(config: &Config, mut pid: watch::Receiver<Option<u32>>) -> anyhow::Result<()> {
+async fn ready(config: &Database, mut pid: watch::Receiver<Option<u32>>) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut last = None;
     while start.elapsed() < READY_MAX {
@@ -272,8 +275,8 @@ async fn ready(config: &Config, mut pid: watch::Receiver<Option<u32>>) -> anyhow
     Err(error.context(format!("it did not answer within {} s", READY_MAX.as_secs())))
 }
 
-async fn create_database(config: &Config) -> Result<(), tokio_postgres::Error> {
-    let (client, connection) = config.connect(NoTls).await?;
+async fn create_database(config: &Database) -> Result<(), tokio_postgres::Error> {
+    let (client, connection) = hatch_eventstore::open(config).await?;
     let session = async {
         let client = client;
         let rows = client.query("SELECT FROM pg_database WHERE datname = $1", &[&HATCH]).await?;

@@ -9,7 +9,7 @@ use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::event::Channel;
-use hatch_eventstore::Place;
+use hatch_eventstore::{Database, Place};
 use hatch_providers::Webhook;
 use hatch_providers::generic::{self, GenericWebhook};
 use hatch_providers::sendgrid::{self, SendGridAdapter, SendGridEvents, SendGridInbound};
@@ -95,9 +95,9 @@ pub(crate) fn trusted_proxies(settings: &Settings) -> anyhow::Result<TrustedProx
 ///
 /// # Errors
 /// When it is missing or no address.
-pub fn postgres(settings: &Settings) -> anyhow::Result<tokio_postgres::Config> {
+pub fn postgres(settings: &Settings) -> anyhow::Result<Database> {
     let url = settings.database_url()?;
-    let mut config: tokio_postgres::Config = url.parse().context(
+    let mut config: Database = url.parse().context(
         "configuration: database_url: expected postgres://user:password@host:port/database",
     )?;
     config.application_name("hatch");
@@ -105,7 +105,7 @@ pub fn postgres(settings: &Settings) -> anyhow::Result<tokio_postgres::Config> {
 }
 
 /// What is configured about the database that `postgres` leads to.
-pub(crate) fn place(settings: &Settings, postgres: &tokio_postgres::Config) -> Place {
+pub(crate) fn place(settings: &Settings, postgres: &Database) -> Place {
     Place::new(postgres, settings.database_host.clone(), settings.deployment.clone())
 }
 

@@ -1,0 +1,99 @@
+//! Why a server is not believed, in a sentence that says what to do.
+
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error as TlsError};
+
+/// Why a server is not believed, in a sentence that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(String);
+
+impl Refusal {
+    pub(super) fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+
+    pub(super) fn of_server(self, server: &str) -> Self {
+        Self(format!("{server}: {}", self.0))
+    }
+
+    /// Whether `error`, or what it comes from, is a refusal.
+    #[must_use]
+    pub fn is_cause_of(error: &(dyn std::error::Error + 'static)) -> bool {
+        std::iter::successors(Some(error), |error| error.source()).any(|error| {
+            let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            error.is::<Self>() || wrapped.is_some_and(|wrapped| wrapped.is::<Self>())
+        })
+    }
+
+    /// `error` in words, where it is TLS's.
+    pub(super) fn of_tls(error: io::Error, server: &str) -> io::Error {
+        let Some(tls) = error.get_ref().and_then(|error| error.downcast_ref::<TlsError>()) else {
+            return error;
+        };
+        io::Error::new(error.kind(), Self(format!("{server}: {}", in_words(tls))))
+    }
+}
+
+/// What went wrong, and what to do about it.
+fn in_words(error: &TlsError) -> String {
+    match error {
+        TlsError::InvalidCertificate(error) => of_certificate(error),
+        TlsError::AlertReceived(alert) if is_about_our_certificate(*alert) => format!(
+            "it does not take our certificate ({alert:?}): set sslcert and sslkey in database_url to one \
+             that a CA of its ssl_ca_file signed and that is valid"
+        ),
+        TlsError::AlertReceived(alert) => {
+            format!("it ended the TLS handshake ({alert:?}): its own log says why")
+        }
+        other => format!("the TLS handshake failed: {other}"),
+    }
+}
+
+fn of_certificate(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => {
+            "its certificate is signed by nobody that is trusted: set \
+             sslrootcert in database_url to the file of the CA that signed it"
+                .to_owned()
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names =
+                if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
+            format!(
+                "its certificate is for {names}, and not for {}: connect to it by that name, or have one \
+                 made with this one among its subjectAltNames",
+                expected.to_str()
+            )
+        }
+        CertificateError::NotValidForName => {
+            "its certificate is for another name: connect to it by that \
+             name, or have one made with this one among its subjectAltNames"
+                .to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("its certificate has expired: renew it on the server ({error})")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("its certificate is not valid yet: set the clocks of both machines ({error})")
+        }
+        other => format!("its certificate cannot be used: {other}"),
+    }
+}
+
+fn is_about_our_certificate(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+
+    matches!(
+        alert,
+        Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::CertificateRequired
+            | Alert::UnknownCA
+            | Alert::NoCertificate
+    )
+}
