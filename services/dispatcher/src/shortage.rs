@@ -42,18 +42,18 @@ impl Shortage {
     /// What is lacking, while that lasts.
     #[must_use]
     pub fn lasting(&self) -> Option<&'static str> {
-        self.lock().filter(|state| state.lasts).map(|state| state.lack.as_str())
+        self.now().map(|state| state.lack.as_str())
     }
 
     /// For how long nothing is to be claimed; none when something may be.
     pub(crate) fn forbids(&self) -> Option<Duration> {
-        let state = self.lock().filter(|state| state.lasts)?;
+        let state = self.now()?;
         Some(state.until - Instant::now()).filter(|wait| !wait.is_zero())
     }
 
     /// Waits until something may be claimed.
     pub(crate) async fn passed(&self) {
-        while let Some(state) = self.lock().filter(|state| state.lasts) {
+        while let Some(state) = self.now() {
             sleep_until(state.until).await;
             match Lack::now() {
                 Some(lack) => self.met(lack),
@@ -93,6 +93,10 @@ impl Shortage {
             let lack = lack.as_str();
             tracing::warn!(lack, "this process lacks what a call takes: messages wait, none fails");
         }
+    }
+
+    fn now(&self) -> Option<State> {
+        self.lock().filter(|state| state.lasts)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<State>> {
