@@ -170,6 +170,20 @@ schemathesis URL="http://127.0.0.1:8080" *ARGS:
 crash KILLS="200" MESSAGES="10000":
     @HATCH_TEST_CRASH_KILLS={{KILLS}} HATCH_TEST_CRASH_MESSAGES={{MESSAGES}} just test --no-capture nothing_is_lost_doubled_or_stuck
 
+# Try random bytes on everything that reads what strangers write, SECONDS each; tests/fuzz/artifacts has what is found
+fuzz SECONDS="60":
+    #!/bin/sh
+    set -eu
+    # cargo-fuzz asks for flags that the stable toolchain keeps for itself. Without unsafe code there is little
+    # for the address sanitizer to see.
+    export RUSTC_BOOTSTRAP=1
+    for target in mail inbound_form twilio_form webhook_json send_request addresses; do
+        grown=tests/fuzz/target/corpus/$target
+        mkdir -p "$grown"
+        cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none "$target" "$grown" "tests/fuzz/corpus/$target" -- \
+            -max_total_time={{ SECONDS }} -timeout=10 -rss_limit_mb=2048 -max_len=65536
+    done
+
 # Abuse a running hatch in ten ways at once for SECONDS, and print what it used before, during and after
 abuse SECONDS="120":
     @HATCH_TEST_ABUSE_SECONDS={{SECONDS}} just test --no-capture strangers_cannot_stop

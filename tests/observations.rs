@@ -13,6 +13,7 @@ use hatch_domain::Environment;
 use hatch_domain::address::Address;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::TenantId;
+use hatch_domain::message::authentication::{Authentication, Verdict};
 use hatch_domain::message::event::{Attachment, Channel, Email};
 use hatch_eventstore::{Appender, AppenderConfig, Log, Store, SystemEnvironment};
 use hatch_providers::twilio::TwilioWebhook;
@@ -292,6 +293,60 @@ async fn a_mail_joins_the_thread_that_it_answers_and_else_its_participants() {
     assert_eq!(hatch.log_length().await, before);
     let list = hatch.get("/api/v1/conversations?participant=third%40X.com&channel=email").await;
     assert_eq!(list.body["data"].as_array().map(Vec::len), Some(1), "{}", list.body);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_is_not_from_whom_it_says_joins_by_a_name_of_ours_only() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    let disproven = Authentication {
+        spf: Some(Verdict::Fail),
+        dkim: Some(Verdict::Fail),
+        dmarc: Some(Verdict::Fail),
+        spam_score: serde_json::Number::from_f64(7.5),
+        envelope_from: Some(address("x@evil.com")),
+    };
+    let forged = || Email { authentication: Some(disproven.clone()), ..Email::default() };
+    role.post(&hatch, vec![mail("a@x.com", "ann@x.com", Email::default())]).await;
+    let true_one = shown(&hatch, "a@x.com").await;
+    assert_eq!((&true_one["authentication"], &true_one["cut"]), (&Value::Null, &Value::Null));
+
+    // Neither its addresses nor what others call their mails lets it in.
+    let email = Email { in_reply_to: Some("a@x.com".to_owned()), ..forged() };
+    role.post(&hatch, vec![mail("b@x.com", "ann@x.com", email)]).await;
+    let alone = shown(&hatch, "b@x.com").await;
+    let parties = [address("ann@x.com"), address("user@usehatchapp.com")];
+    let apart = conversation_id(TenantId::DEFAULT, &parties, Some("unproven sender"));
+    assert_eq!(alone["conversation_id"], apart.to_string());
+    assert_ne!(alone["conversation_id"], true_one["conversation_id"]);
+    let said = serde_json::json!({"spf": "fail", "dkim": "fail", "dmarc": "fail", "spam_score": 7.5,
+        "envelope_from": "x@evil.com"});
+    assert_eq!(alone["authentication"], said);
+    let conversation = hatch.get(&format!("/api/v1/conversations/{apart}")).await;
+    assert_eq!(conversation.body["topic"], "unproven sender");
+
+    // Whoever names a mail of ours has had it.
+    let ours = hatch.send_sms(CUSTOMER, "stands for a mail of ours").await;
+    let sent = hatch.message_with_status(&ours, "delivered").await;
+    let conversation = sent["conversation_id"].as_str().expect("an id");
+    let name = format!("{ours}.{conversation}@usehatchapp.com");
+    let email = Email { references: vec![name], ..forged() };
+    role.post(&hatch, vec![mail("c@x.com", "ann@x.com", email)]).await;
+    assert_eq!(shown(&hatch, "c@x.com").await["conversation_id"], conversation);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_mail_says_what_was_left_out_of_it_and_is_kept_whole() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    let email = Email { cut: [("to".to_owned(), 39_500)].into(), ..Email::default() };
+    role.post_bytes(&hatch, 300_000, vec![mail("a@x.com", "customer@x.com", email)]).await;
+    let message = shown(&hatch, "a@x.com").await;
+    assert_eq!(message["cut"], serde_json::json!({"to": 39_500}));
+    let webhook = logged(&hatch).await[0].clone();
+    assert_is_whole(&hatch, &webhook, 300_000).await;
     hatch.finish().await;
 }
 

@@ -30,6 +30,15 @@ use crate::Problem;
 use crate::admission::Admission;
 use crate::extract::{BODY_BYTES_MAX, JsonBody, read_body};
 
+/// Whether `body` would be taken as a request to send. For those who try random bytes (`tests/fuzz`).
+#[doc(hidden)]
+#[must_use]
+pub fn takes_send_request(body: &[u8]) -> bool {
+    let defaults = Defaults { phone: None, email: None, subject: "" };
+    let parsed = crate::extract::parse_json::<SendRequest>(body);
+    parsed.is_ok_and(|request| request.validate(defaults).is_ok())
+}
+
 /// Whose messages are sent. There is one tenant until requests are authenticated.
 pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
 
