@@ -5,14 +5,14 @@ use std::collections::HashSet;
 
 use hatch_domain::address::Address;
 
-use super::{ADDRESSES_MAX, Cut};
+use super::{ADDRESSES_MAX, Cut, LIST_BYTES_MAX};
 
 /// Bytes of a written address: more than any that is one.
 const WRITTEN_BYTES_MAX: usize = 1024;
 
 /// The addresses of `text`, each once. What is none is left out; those beyond the limit are counted as `of`.
 pub(crate) fn addresses(text: &str, of: &str, cut: &mut Cut) -> Vec<Address> {
-    let mut list = List { addresses: Vec::new(), known: HashSet::new(), left_out: 0 };
+    let mut list = List { addresses: Vec::new(), known: HashSet::new(), bytes: 0, left_out: 0 };
     let mut one = Written::default();
     let mut place = Place::default();
     for c in text.chars() {
@@ -131,6 +131,7 @@ impl Written {
 struct List {
     addresses: Vec<Address>,
     known: HashSet<Address>,
+    bytes: usize,
     left_out: usize,
 }
 
@@ -139,11 +140,12 @@ impl List {
         if written.is_nothing() {
             return;
         }
-        if self.addresses.len() == ADDRESSES_MAX {
+        if self.addresses.len() == ADDRESSES_MAX || self.bytes > LIST_BYTES_MAX {
             self.left_out += 1;
         } else if let Some(address) = written.address()
             && self.known.insert(address.clone())
         {
+            self.bytes += address.as_str().len();
             self.addresses.push(address);
         }
     }

@@ -5,7 +5,9 @@ use mail_parser::parsers::MessageStream;
 use mail_parser::{ContentType, HeaderValue};
 
 use super::addresses::addresses;
-use super::{Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, ID_BYTES_MAX, REFERENCES_MAX, clean};
+use super::{
+    Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, ID_BYTES_MAX, LIST_BYTES_MAX, REFERENCES_MAX, clean,
+};
 
 /// What the headers of a mail say.
 #[derive(Default)]
@@ -38,7 +40,7 @@ impl Headers {
         let (to, cc) = (list("to", to), list("cc", cc));
         let reply_to = list("reply_to", reply_to).into_iter().next();
         let mut references = ids(references);
-        let left_out = references.len().saturating_sub(REFERENCES_MAX);
+        let left_out = references.len() - last_ones(&references);
         cut.count("references", left_out);
         references.drain(..left_out);
         Self {
@@ -52,6 +54,16 @@ impl Headers {
             references,
         }
     }
+}
+
+/// How many of the last references are kept.
+fn last_ones(references: &[String]) -> usize {
+    let mut bytes = 0;
+    let room = |id: &&String| {
+        bytes += id.len();
+        bytes <= LIST_BYTES_MAX
+    };
+    references.iter().rev().take(REFERENCES_MAX).take_while(room).count()
 }
 
 /// The Message-IDs of a header, without angle brackets.

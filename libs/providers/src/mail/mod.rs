@@ -30,10 +30,13 @@ pub(crate) const HEADERS_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) const FIELD_BYTES_MAX: usize = 4 * 1024;
 
 /// Bytes of all headers that say what the parts are.
-pub(crate) const PART_FIELDS_BYTES_MAX: usize = 128 * 1024;
+pub(crate) const PART_FIELDS_BYTES_MAX: usize = 64 * 1024;
 
 /// Addresses of one header or field.
 pub(crate) const ADDRESSES_MAX: usize = 500;
+
+/// Bytes of the addresses, or of the references, of one header or field.
+pub(crate) const LIST_BYTES_MAX: usize = 32 * 1024;
 
 /// References to other mails. Of a longer thread, the last ones are kept.
 pub(crate) const REFERENCES_MAX: usize = 100;

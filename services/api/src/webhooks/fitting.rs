@@ -15,6 +15,9 @@ const TEXTS_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of it for its files, in base64.
 const FILES_BYTES_MAX: usize = 384 * 1024;
 
+/// Bytes of what stands around the name and the type of a file.
+const FILE_BYTES: usize = 64;
+
 /// What a text that was cut off ends with.
 const CUT: &str = "\n[…]";
 
@@ -26,7 +29,8 @@ pub(super) fn is_too_large(observation: &Observation) -> bool {
     }
     let contents = inbound.attachments.iter().filter_map(|file| file.content.as_ref());
     let texts = texts_bytes(inbound);
-    texts > TEXTS_BYTES_MAX || contents.map(String::len).sum::<usize>() > files_bytes_max(texts)
+    let contents = contents.map(String::len).sum::<usize>();
+    texts > TEXTS_BYTES_MAX || contents > files_bytes_max(texts, inbound)
 }
 
 /// Leaves out what the log does not take. Of two texts the HTML goes first; what is too long alone is cut off. A file that
@@ -42,7 +46,7 @@ pub(super) fn fit(inbound: &mut Inbound) {
         }
         inbound.body.as_mut().map(cut);
     }
-    let mut left = files_bytes_max(texts_bytes(inbound));
+    let mut left = files_bytes_max(texts_bytes(inbound), inbound);
     for Attachment { content, .. } in &mut inbound.attachments {
         match left.checked_sub(content.as_ref().map_or(0, String::len)) {
             Some(rest) => left = rest,
@@ -51,8 +55,21 @@ pub(super) fn fit(inbound: &mut Inbound) {
     }
 }
 
-fn files_bytes_max(texts: usize) -> usize {
-    MAIL_BYTES_MAX.saturating_sub(texts).min(FILES_BYTES_MAX)
+fn files_bytes_max(texts: usize, inbound: &Inbound) -> usize {
+    MAIL_BYTES_MAX.saturating_sub(texts + lists_bytes(inbound)).min(FILES_BYTES_MAX)
+}
+
+/// What addresses, references and the names of files take, which have limits of their own.
+fn lists_bytes(inbound: &Inbound) -> usize {
+    let email = inbound.email.as_ref();
+    let addresses = inbound.to.iter().chain(email.iter().flat_map(|email| &email.cc));
+    let addresses = addresses.map(|address| address.as_str().len());
+    let references = email.iter().flat_map(|email| &email.references).map(String::len);
+    let names = inbound.attachments.iter().map(|file| {
+        let texts = [&file.filename, &file.content_type];
+        texts.into_iter().flatten().map(String::len).sum::<usize>() + FILE_BYTES
+    });
+    addresses.chain(references).chain(names).sum()
 }
 
 fn texts_bytes(inbound: &Inbound) -> usize {
