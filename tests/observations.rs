@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use axum::http::HeaderMap;
 use hatch_api::admission::{Intake, Rules};
 use hatch_api::webhooks::{Account, Readers, Webhooks};
-use hatch_api::{Connections, Drain, Ending, TrustedProxies};
+use hatch_api::{Bodies, Connections, Drain, Ending, Entrance, Sites, TrustedProxies};
 use hatch_domain::Environment;
 use hatch_domain::address::Address;
 use hatch_domain::conversation::conversation_id;
@@ -40,6 +41,10 @@ struct Scripted {
 impl Webhook for Scripted {
     fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
         self.twilio.verify(request)
+    }
+
+    fn may_be_signed(&self, headers: &HeaderMap) -> bool {
+        self.twilio.may_be_signed(headers)
     }
 
     fn parse(&self, _: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood> {
@@ -88,13 +93,14 @@ impl Role {
         let drain = Drain::new(ending, shutdown.clone());
         let connections =
             Connections::new(&Limits::default(), 100, 1_000, TrustedProxies::default());
-        let app = hatch_api::app(
-            router,
-            || SystemEnvironment.new_id(),
-            Arc::default(),
-            TrustedProxies::default(),
-            &drain,
-        );
+        let entrance = Entrance {
+            new_id: || SystemEnvironment.new_id(),
+            stats: Arc::default(),
+            trusted_proxies: TrustedProxies::default(),
+            sites: Sites::new(&address, None, &[]),
+            bodies: Bodies::new(&Limits::default()),
+        };
+        let app = hatch_api::app(router, entrance, &drain);
         tokio::spawn(hatch_api::serve(listener, connections, app, drain));
         Self { address, says, shutdown }
     }

@@ -21,6 +21,10 @@ pub trait Webhook: Send + Sync {
     /// [`Refusal`] when the request is not proven to come from the provider's account.
     fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal>;
 
+    /// Whether [`verify`](Self::verify) may find a request with these headers good, whatever its body is. Where it
+    /// cannot, the body need not be read.
+    fn may_be_signed(&self, headers: &HeaderMap) -> bool;
+
     /// Says what a request means, in the order in which it says so.
     ///
     /// # Errors

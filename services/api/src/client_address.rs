@@ -101,6 +101,12 @@ impl Connection {
     pub fn busy(&self) -> Busy {
         self.activity.busy()
     }
+
+    /// As [`busy`](Self::busy), of an answer that goes on for as long as its client reads: one that takes nothing
+    /// is borne with for a shorter time from now on.
+    pub(crate) fn streams(&self) -> Busy {
+        self.activity.streams()
+    }
 }
 
 impl Connected<IncomingStream<'_, StallListener>> for Connection {

@@ -185,6 +185,7 @@ pub(crate) struct Activity {
     requests: AtomicU64,
     /// Requests and streams that are being answered.
     busy: AtomicU32,
+    streaming: AtomicBool,
     closing: AtomicBool,
     pub(crate) waker: AtomicWaker,
 }
@@ -208,6 +209,7 @@ impl Activity {
             doing: AtomicU8::new(Doing::Nothing as u8),
             requests: AtomicU64::new(0),
             busy: AtomicU32::new(0),
+            streaming: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         };
@@ -226,6 +228,17 @@ impl Activity {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
+    }
+
+    pub(crate) fn streams(self: &Arc<Self>) -> Busy {
+        self.streaming.store(true, Ordering::Relaxed);
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    /// Whether a stream was opened on it.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.streaming.load(Ordering::Relaxed)
     }
 
     pub(crate) fn requests(&self) -> u64 {

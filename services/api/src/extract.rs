@@ -1,38 +1,34 @@
 //! Reading a request: every refusal is a [`Problem`] that names the field.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
-use bytes::Bytes;
+use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use uuid::Uuid;
 
 use crate::Problem;
+use crate::body::{self, Kind};
 use crate::problem::FieldError;
 
-/// Bytes of a request's body at most.
-pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
-
-/// A JSON body of at most [`BODY_BYTES_MAX`].
+/// A JSON body, within the limits of a command's.
 #[derive(Debug)]
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::unsupported_media_type("application/json"));
         }
         if is_compressed(request.headers()) {
             return Err(Problem::unsupported_encoding());
         }
-        let body = read_body(request, state, BODY_BYTES_MAX).await?;
+        let body = body::read(request, Kind::Command).await?;
         parse_json(&body).map(Self).map_err(|error| Problem::invalid(vec![error]))
     }
 }
@@ -49,9 +45,9 @@ struct NoFields {}
 impl<S: Send + Sync> FromRequest<S> for NoBody {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let json = is_json(request.headers());
-        let body = read_body(request, state, BODY_BYTES_MAX).await?;
+        let body = body::read(request, Kind::Command).await?;
         if body.is_empty() {
             return Ok(Self);
         }
@@ -64,31 +60,6 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
         let parsed = parse_json::<NoFields>(&body);
         parsed.map(|NoFields {}| Self).map_err(|error| Problem::invalid(vec![error]))
     }
-}
-
-/// How long a body may take to come.
-const BODY_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// The whole body, within the limit, which is the one that the route has, and within a minute.
-pub(crate) async fn read_body<S: Send + Sync>(
-    request: Request,
-    state: &S,
-    limit_bytes: usize,
-) -> Result<Bytes, Problem> {
-    let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    // What is too long is not waited for.
-    if said.and_then(|length| length.parse::<usize>().ok()).is_some_and(|said| said > limit_bytes) {
-        return Err(Problem::too_large(limit_bytes));
-    }
-    let body = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state)).await;
-    let body = body.map_err(|_| Problem::too_slow(BODY_TIME_MAX))?;
-    body.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Problem::too_large(limit_bytes)
-        } else {
-            Problem::invalid(vec![FieldError::new("", "the body ended before it was whole")])
-        }
-    })
 }
 
 fn is_compressed(headers: &HeaderMap) -> bool {

@@ -5,12 +5,14 @@
 //! webhook is given only after its events are committed.
 
 pub mod admission;
+mod body;
 mod client_address;
 pub mod commands;
 pub mod compat;
 mod connections;
 mod drain;
 mod extract;
+mod hardening;
 pub mod health;
 pub mod live;
 pub mod openapi;
@@ -19,13 +21,17 @@ pub mod queries;
 mod refusal;
 mod request;
 mod service;
+mod sites;
 mod stall;
 pub mod webhooks;
 
+pub use body::Bodies;
 pub use client_address::{ClientAddress, Connection, FORWARDED_FOR, TrustedProxies};
 pub use connections::{Busy, Connections};
 pub use drain::{Drain, Ending};
+pub use hardening::{harden, is_page};
 pub use problem::Problem;
 pub use request::{RequestStats, RouteStats};
-pub use service::{app, serve};
+pub use service::{Entrance, app, guarded, serve};
+pub use sites::Sites;
 pub use stall::{StallListener, StallStream};

@@ -97,6 +97,33 @@ impl Problem {
         Self { errors, ..Self::new(StatusCode::BAD_REQUEST, "invalid-request", title, detail) }
     }
 
+    /// The request does not say once to whom it is made.
+    pub(crate) fn no_host() -> Self {
+        let detail = "expected one Host";
+        Self::invalid(vec![FieldError::new("Host", detail)])
+    }
+
+    /// The request was made to a name that is not ours.
+    pub(crate) fn misdirected() -> Self {
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "misdirected",
+            "The request was made to another host",
+            "Host: expected a name of this installation: the loopback's, that of public_url, or one of \
+             the setting hosts",
+        )
+    }
+
+    /// A page of another site made the request.
+    pub(crate) fn foreign_site() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "foreign-site",
+            "The request was made by a page of another site",
+            "Origin, Sec-Fetch-Site: expected a request that no page made, or one of our own",
+        )
+    }
+
     /// There is nothing of that name, for this tenant.
     pub(crate) fn not_found(what: &str) -> Self {
         let detail = format!("there is no such {what}");
@@ -128,6 +155,15 @@ impl Problem {
     pub(crate) fn wrong_signature(detail: impl Into<String>) -> Self {
         let title = "The signature is wrong";
         Self::new(StatusCode::UNAUTHORIZED, "wrong-signature", title, detail)
+    }
+
+    /// The client has as much as one may have.
+    pub(crate) fn too_many(detail: impl Into<String>) -> Self {
+        let title = "The client has too much under way";
+        Self {
+            retry_after_seconds: Some(RETRY_AFTER_SECONDS),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", title, detail)
+        }
     }
 
     /// PostgreSQL is away or too slow; whether a command happened, its idempotency key tells.
@@ -228,10 +264,12 @@ impl Problem {
     }
 
     /// The answer, with the id of the request that it answers.
-    pub(crate) fn render(self, request_id: &str) -> Response {
+    /// The answer; of a request that has an id, with that.
+    #[must_use]
+    pub fn render(self, request_id: Option<&str>) -> Response {
         let (status, retry_after_seconds) = (self.status, self.retry_after_seconds);
         let body =
-            serde_json::to_vec(&self.into_body(Some(request_id.to_owned()))).unwrap_or_default();
+            serde_json::to_vec(&self.into_body(request_id.map(str::to_owned))).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         if let Some(seconds) = retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

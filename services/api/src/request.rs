@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -12,12 +12,12 @@ use hatch_telemetry::measure::{Counter, Family, Histogram};
 use hatch_telemetry::{span, trace};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
-use uuid::Uuid;
 
 use crate::Problem;
-use crate::client_address::{self, TrustedProxies};
+use crate::client_address;
 use crate::drain::Drain;
-use crate::extract::BODY_BYTES_MAX;
+use crate::hardening;
+use crate::service::Entrance;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -55,9 +55,7 @@ pub struct RouteStats {
 
 /// What the outermost layer works with.
 pub(crate) struct Outermost {
-    pub(crate) new_id: fn() -> Uuid,
-    pub(crate) stats: Arc<RequestStats>,
-    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) entrance: Entrance,
     pub(crate) drain: Drain,
 }
 
@@ -68,11 +66,13 @@ pub(crate) async fn layer(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Outermost { new_id, stats, trusted_proxies, drain } = &*outermost;
-    DefaultBodyLimit::max(BODY_BYTES_MAX).apply(&mut request);
+    let Outermost { entrance, drain } = &*outermost;
+    let Entrance { new_id, stats, trusted_proxies, sites, bodies } = entrance;
     let busy = client_address::identify(&mut request, trusted_proxies);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
+    request.extensions_mut().insert(bodies.clone());
     let method = method_name(request.method());
+    let is_page = hardening::is_page(request.uri().path());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
@@ -86,9 +86,9 @@ pub(crate) async fn layer(
     };
     let answered = async {
         let answered = async {
-            match too_large(&request) {
-                Some(problem) => problem.into_response(),
-                None => next.run(request).await,
+            match too_large(&request).map_or_else(|| sites.check(&request), Err) {
+                Err(problem) => problem.into_response(),
+                Ok(()) => next.run(request).await,
             }
         };
         (drain.in_time(answered).await, trace::current_trace_id())
@@ -114,6 +114,7 @@ pub(crate) async fn layer(
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    hardening::harden(response.headers_mut(), is_page, sites.is_secure());
     if drain.has_begun() {
         // The client comes back by another connection.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -156,7 +157,7 @@ fn client_id(request: &Request) -> Option<String> {
 
 fn with_body(mut response: Response, id: &str) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        return problem.render(id);
+        return problem.render(Some(id));
     }
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
@@ -168,7 +169,7 @@ fn with_body(mut response: Response, id: &str) -> Response {
         return response;
     }
     let allow = response.headers_mut().remove(header::ALLOW);
-    let mut rendered = Problem::bare(status).render(id);
+    let mut rendered = Problem::bare(status).render(Some(id));
     if let (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) = (status, allow) {
         rendered.headers_mut().insert(header::ALLOW, allow);
     }

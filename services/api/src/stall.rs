@@ -22,6 +22,8 @@ pub(crate) struct Patience {
     /// While something waits to be written and the client takes no byte: one that opens a stream and
     /// does not read would hold its place for ever.
     pub(crate) stall_max: Duration,
+    /// The same, of a stream: who follows events reads them.
+    pub(crate) stream_stall_max: Duration,
     /// From a request's first byte to its answer's: one that never ends its headers would hold its
     /// place as long. More than any request takes that came whole.
     pub(crate) unanswered_max: Duration,
@@ -40,6 +42,7 @@ pub(crate) struct Patience {
 /// A body may take a minute, and a read waits for half of one at most.
 const PATIENCE: Patience = Patience {
     stall_max: Duration::from_secs(30),
+    stream_stall_max: Duration::from_secs(10),
     unanswered_max: Duration::from_secs(120),
     head_max: Duration::from_secs(20),
     idle_max: Duration::from_secs(75),
@@ -54,7 +57,7 @@ const THROWN_AWAY_BYTES: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listener whose connections fail when patience ends: a client that takes nothing of its answer for
-/// thirty seconds is cut off, and so is one that asks nothing for 75, one whose request has no end of its head after
+/// thirty seconds, or of a stream for ten, is cut off, and so is one that asks nothing for 75, one whose request has no end of its head after
 /// twenty, and one whose request has not become an answer two minutes after its first byte. What a client still
 /// sends when it is answered is thrown away for five seconds, so that it reads the answer.
 pub struct StallListener {
@@ -239,7 +242,9 @@ impl StallStream {
         let Self { stalled, place, patience, .. } = self;
         let stalled = stalled.get_or_insert_with(|| {
             place.activity.does(Doing::Stalling, Instant::now());
-            Box::pin(sleep(patience.stall_max))
+            let is_stream = place.activity.is_streaming();
+            let stall_max = if is_stream { patience.stream_stall_max } else { patience.stall_max };
+            Box::pin(sleep(stall_max))
         });
         ready!(stalled.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use axum::Router;
+use hatch_api::Sites;
 use hatch_simulator::{KeyPair, SendGridAccount};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +27,9 @@ const WAIT_MS: u64 = 60_000;
 /// How many messages may come at once before it is known how fast they go: as long a wait at a thousand a
 /// second.
 const BURST: u64 = 60_000;
+
+/// Where the simulator is told what to do. The rest of it is the providers', whom clients call by other names.
+const CONTROL: &str = "/_sim";
 
 /// The networks that the front of `up --split` is in.
 const LOOPBACK: &str = "127.0.0.0/8,::1";
@@ -45,7 +50,10 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
         nats_url: settings.nats_url.clone(),
         deployment: settings.deployment.clone(),
         database_host: settings.database_host.clone(),
-        trusted_proxies: roles::trusted_proxies(&settings)?,
+        names: supervise::Names {
+            sites: roles::sites(&settings),
+            trusted_proxies: roles::trusted_proxies(&settings)?,
+        },
         limits: settings.limits.clone(),
         split,
         program: std::env::current_exe().context("failed to find this program")?,
@@ -82,7 +90,9 @@ pub(crate) async fn simulate(
         sendgrid: vec![SendGridAccount::development(simulators_keys(folder)?.private_pem)],
         ..hatch_simulator::Config::default()
     };
-    Ok(hatch_simulator::run(config, listener, shutdown).await?)
+    let sites = Sites::new(&format!("http://{listen}"), Some(listen.ip()), &settings.hosts);
+    let guard = |routes: Router| hatch_api::guarded(routes, sites, CONTROL);
+    Ok(hatch_simulator::run_within(config, listener, guard, shutdown).await?)
 }
 
 /// The keys that SendGrid's webhooks are signed with, made at the first start.

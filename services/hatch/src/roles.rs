@@ -8,7 +8,8 @@ use anyhow::Context;
 use axum::Router;
 use deadpool_postgres::Pool;
 use hatch_api::admission::{Admission, Intake};
-use hatch_api::{Drain, Ending};
+use hatch_api::live::Places;
+use hatch_api::{Bodies, Drain, Ending, Entrance};
 use hatch_bus::Bus;
 use hatch_domain::Environment;
 use hatch_eventstore::{
@@ -32,7 +33,7 @@ use crate::{admission, bus_end, feed, limits, readiness};
 mod configured;
 
 pub use self::configured::postgres;
-pub(crate) use self::configured::{check, check_accounts, place, refusals, trusted_proxies};
+pub(crate) use self::configured::{check, check_accounts, place, refusals, sites, trusted_proxies};
 
 /// Connections to PostgreSQL for reads, in one process.
 const POOL_CONNECTIONS_MAX: usize = 16;
@@ -43,7 +44,10 @@ const POOL_WAIT_MAX: Duration = Duration::from_secs(2);
 const FEED_EVENTS_MAX: usize = 4_096;
 
 /// Clients that follow the live feed of one process at once, at most.
-const LIVE_STREAMS_MAX: usize = 256;
+const LIVE_STREAMS_MAX: u64 = 256;
+
+/// Reads that wait for a position in one process at once, at most.
+const WAITING_READS_MAX: u64 = 512;
 
 /// A part of hatch that can run in a process of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -105,7 +109,14 @@ pub async fn run(
     let requests = Arc::clone(&process.stats.requests);
     let trusted = trusted_proxies(settings)?;
     let connections = limits::connections(&settings.limits, &process.limits, 1, trusted.clone());
-    let app = hatch_api::app(routes, new_id, requests, trusted, &drain);
+    let entrance = Entrance {
+        new_id,
+        stats: requests,
+        trusted_proxies: trusted,
+        sites: sites(settings),
+        bodies: Bodies::new(&process.limits),
+    };
+    let app = hatch_api::app(routes, entrance, &drain);
     let mut api = tokio::spawn(hatch_api::serve(listener, connections, app, drain));
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -278,6 +289,8 @@ impl Process {
                 read_position: ReadPosition::new(read_model.clone()),
                 read_model,
                 log: self.log.clone(),
+                head: self.head.clone(),
+                waiting: self.limits.limit("waiting_reads", WAITING_READS_MAX),
             };
             routes = routes
                 .merge(hatch_api::compat::queries(queries.clone()))
@@ -288,7 +301,10 @@ impl Process {
                 log: self.log.clone(),
                 head: head.clone(),
                 feed: feed.clone(),
-                streams_max: LIVE_STREAMS_MAX,
+                places: Places::new(
+                    &self.limits,
+                    settings.limits.live_streams_max.unwrap_or(LIVE_STREAMS_MAX),
+                ),
                 shutdown: drain.closed().clone(),
             }));
         }

@@ -54,6 +54,9 @@ pub struct Settings {
     /// Where the outside reaches `listen`: providers send their webhooks there, and signatures are
     /// checked against it. Default: `http://` and `listen`.
     pub public_url: Option<String>,
+    /// Names beside that of `public_url` and the loopback's that requests may be made to (`Host`), such as those of
+    /// a tunnel: requests to any other are refused, but for signed webhooks. Default: none.
+    pub hosts: Vec<String>,
     /// Proxies in front of hatch, as addresses or networks such as `10.0.0.0/8`: what they say in
     /// `X-Forwarded-For` is the address of the client. Default: none.
     pub trusted_proxies: Vec<String>,
@@ -95,6 +98,8 @@ pub struct LimitSettings {
     /// Connections that clients may have open, of which one client has half at most unless it is a trusted
     /// proxy. Default: 10,000, and fewer where the process may not open so many files.
     pub connections_max: Option<u64>,
+    /// Clients that may follow the live feed at a time, of which one client has a quarter at most. Default: 256.
+    pub live_streams_max: Option<u64>,
 }
 
 /// What becomes of the oldest part of the log.
@@ -229,6 +234,7 @@ impl Default for Settings {
             listen: "127.0.0.1:8080".to_owned(),
             simulator_listen: "127.0.0.1:8089".to_owned(),
             public_url: None,
+            hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             limits: LimitSettings::default(),
             data_dir: data_dir(),

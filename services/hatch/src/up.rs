@@ -16,11 +16,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use hatch_api::TrustedProxies;
 use tokio_util::sync::CancellationToken;
 
 use crate::embedded::{Embedded, Folder, Options as ServerOptions, Purpose, free_port};
 use crate::settings::LimitSettings;
+use crate::supervise::Names;
 
 /// What to run, and where.
 #[derive(Clone, Debug)]
@@ -39,8 +39,8 @@ pub struct Options {
     pub deployment: Option<String>,
     /// What they call its database's server, likewise.
     pub database_host: Option<String>,
-    /// Proxies in front of hatch whose word on a client's address counts.
-    pub trusted_proxies: TrustedProxies,
+    /// Whom requests may be made to, and who may say for whom.
+    pub names: Names,
     /// How much clients may take.
     pub limits: LimitSettings,
     /// Run each role and the simulator as a process of its own, by `program`.

@@ -41,10 +41,23 @@ pub(crate) struct Simulator {
 /// Serves on `listener` until `shutdown` is cancelled.
 ///
 /// # Errors
-/// [`Error`] when the record cannot be opened, the HTTP client cannot be built or the listener fails.
+/// As [`run_within`].
 pub async fn run(
     config: Config,
     listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    run_within(config, listener, |routes| routes, shutdown).await
+}
+
+/// As [`run`], behind what `guard` puts around the routes.
+///
+/// # Errors
+/// [`Error`] when the record cannot be opened, the HTTP client cannot be built or the listener fails.
+pub async fn run_within(
+    config: Config,
+    listener: TcpListener,
+    guard: impl FnOnce(Router) -> Router,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let (record, due) = Record::open(config.record_path.as_deref(), config.record_messages_max)
@@ -77,7 +90,7 @@ pub async fn run(
         .merge(sendgrid::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Arc::clone(&simulator));
-    let server = axum::serve(listener, router)
+    let server = axum::serve(listener, guard(router))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned())
         .into_future();
     let overdue = async {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::message::event::{Attachment, Channel, Email};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -44,20 +44,26 @@ impl GenericWebhook {
         settings.check()?;
         Ok(Self { settings })
     }
-}
 
-impl Webhook for GenericWebhook {
-    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
-        let Some(secret) = &self.settings.bearer_secret else {
-            return Ok(Verified::new(request));
-        };
-        let header = request.headers.get(AUTHORIZATION).ok_or(Refusal::MissingSecret)?;
+    fn check_secret(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(secret) = &self.settings.bearer_secret else { return Ok(()) };
+        let header = headers.get(AUTHORIZATION).ok_or(Refusal::MissingSecret)?;
         let header = header.to_str().map_err(|_| Refusal::WrongSecret)?;
         let (scheme, shown) = header.split_once(' ').ok_or(Refusal::WrongSecret)?;
         // Of digests, how long a comparison takes tells nothing about the secret.
         let same = Sha256::digest(shown.trim()) == Sha256::digest(secret.expose());
         let good = same && scheme.eq_ignore_ascii_case("bearer");
-        good.then(|| Verified::new(request)).ok_or(Refusal::WrongSecret)
+        good.then_some(()).ok_or(Refusal::WrongSecret)
+    }
+}
+
+impl Webhook for GenericWebhook {
+    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
+        self.check_secret(&request.headers).map(|()| Verified::new(request))
+    }
+
+    fn may_be_signed(&self, headers: &HeaderMap) -> bool {
+        self.check_secret(headers).is_ok()
     }
 
     fn parse(&self, request: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood> {

@@ -6,6 +6,7 @@
 //! says is known by its ids.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
+use http::header::HeaderMap;
 use p256::PublicKey;
 use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::pkcs8::DecodePublicKey;
@@ -19,6 +20,11 @@ const TIMESTAMP: &str = "x-twilio-email-event-webhook-timestamp";
 /// A key that SendGrid signs with. ring checks a signature in a fraction of p256's time; p256 reads the
 /// forms that ring does not know.
 pub(super) type Key = UnparsedPublicKey<Box<[u8]>>;
+
+/// Whether there is a signature at all.
+pub(super) fn is_there(headers: &HeaderMap) -> bool {
+    headers.contains_key(SIGNATURE) && headers.contains_key(TIMESTAMP)
+}
 
 /// Checks that `request` was signed with one of `keys`.
 pub(super) fn verify(keys: &[Key], request: &RawRequest) -> Result<(), Refusal> {

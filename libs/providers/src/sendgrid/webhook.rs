@@ -1,6 +1,7 @@
 //! The two webhooks of one SendGrid account. They differ in their paths, bodies and keys.
 
 use bytes::Bytes;
+use http::header::HeaderMap;
 use http::status::StatusCode;
 
 use super::{Settings, event, inbound, signature};
@@ -27,6 +28,10 @@ impl SendGridEvents {
 impl Webhook for SendGridEvents {
     fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
         signature::verify(&self.keys, request).map(|()| Verified::new(request))
+    }
+
+    fn may_be_signed(&self, headers: &HeaderMap) -> bool {
+        signature::is_there(headers)
     }
 
     fn parse(&self, request: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood> {
@@ -58,6 +63,10 @@ impl SendGridInbound {
 impl Webhook for SendGridInbound {
     fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
         signature::verify(&self.keys, request).map(|()| Verified::new(request))
+    }
+
+    fn may_be_signed(&self, headers: &HeaderMap) -> bool {
+        signature::is_there(headers)
     }
 
     fn parse(&self, request: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood> {

@@ -3,7 +3,7 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hmac::{Hmac, Mac};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HeaderMap};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use url::{Url, form_urlencoded};
@@ -17,6 +17,11 @@ const FIELDS_MAX: usize = 1_000;
 
 /// The only kind of body whose content is covered by the signature itself.
 const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Whether there is a signature at all.
+pub(super) fn is_there(headers: &HeaderMap) -> bool {
+    headers.contains_key(HEADER)
+}
 
 /// Checks that `request`, made to `public_url`, was signed with one of `tokens`.
 pub(super) fn verify(

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use hatch_domain::address::Address;
 use hatch_domain::message::event::{Attachment, Channel, SendError};
+use http::header::HeaderMap;
 use http::status::StatusCode;
 use url::{Url, form_urlencoded};
 use uuid::{Uuid, uuid};
@@ -45,6 +46,10 @@ impl Webhook for TwilioWebhook {
         tokens.extend(&self.settings.auth_token_secondary);
         signature::verify(&self.settings.public_url, &tokens, request)?;
         Ok(Verified::new(request))
+    }
+
+    fn may_be_signed(&self, headers: &HeaderMap) -> bool {
+        signature::is_there(headers)
     }
 
     fn parse(&self, request: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood> {

@@ -28,7 +28,8 @@ use self::send_request::Defaults;
 pub(crate) use self::send_request::{OneOrSeveral, Recipients, SendRequest};
 use crate::Problem;
 use crate::admission::Admission;
-use crate::extract::{BODY_BYTES_MAX, JsonBody, read_body};
+use crate::body::{self, Kind};
+use crate::extract::JsonBody;
 
 /// Whether `body` would be taken as a request to send. For those who try random bytes (`tests/fuzz`).
 #[doc(hidden)]
@@ -82,7 +83,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Commands>> for Admissible<T> {
 
     async fn from_request(request: Request, commands: &Arc<Commands>) -> Result<Self, Problem> {
         if let Some(refusal) = commands.admission.shut() {
-            read_body(request, commands, BODY_BYTES_MAX).await?;
+            body::read(request, Kind::Command).await?;
             return Err(refusal.into());
         }
         JsonBody::from_request(request, commands).await.map(|JsonBody(body)| Self(body))

@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use hatch_eventstore::Position;
 
 use super::cloud_event::CloudEvent;
-use super::{Shared, TENANT};
+use super::{Live, TENANT};
 use crate::Problem;
 use crate::extract::{NoParameters, QueryParameters};
 
@@ -27,7 +27,7 @@ const MEDIA_TYPE: &str = "application/cloudevents+json";
         content_type = "application/cloudevents+json"))
 )]
 pub(super) async fn handler(
-    State(shared): State<Arc<Shared>>,
+    State(live): State<Arc<Live>>,
     position: Result<Path<i64>, PathRejection>,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -36,7 +36,7 @@ pub(super) async fn handler(
     if position <= 0 {
         return Err(unknown());
     }
-    let found = shared.live.log.read_at(Position(position)).await?;
+    let found = live.log.read_at(Position(position)).await?;
     let event = found.filter(|event| event.tenant_id == TENANT.0).ok_or_else(unknown)?;
     Ok(([(CONTENT_TYPE, MEDIA_TYPE)], CloudEvent::whole(&event).to_json()))
 }

@@ -8,6 +8,7 @@
 mod cloud_event;
 mod filter;
 mod get_event;
+mod places;
 mod stream;
 
 use std::sync::Arc;
@@ -16,10 +17,11 @@ use axum::Router;
 use axum::routing::get;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::{Feed, HeadWatch, Log};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+pub use places::Places;
 
 /// Whose events are asked for. There is one tenant until requests are authenticated.
 const TENANT: TenantId = TenantId::DEFAULT;
@@ -33,25 +35,18 @@ pub struct Live {
     pub head: HeadWatch,
     /// Live events, where this process reads them.
     pub feed: Option<Feed>,
-    /// Streams that are open at once, at most.
-    pub streams_max: usize,
+    /// For those who follow.
+    pub places: Places,
     /// Ends every stream.
     pub shutdown: CancellationToken,
 }
 
-/// The live feed and how many more may read it.
-pub(crate) struct Shared {
-    live: Live,
-    places: Arc<Semaphore>,
-}
-
 /// The endpoints of the live feed.
 pub fn router(live: Live) -> Router {
-    let places = Arc::new(Semaphore::new(live.streams_max));
-    Router::from(routes()).with_state(Arc::new(Shared { live, places }))
+    Router::from(routes()).with_state(Arc::new(live))
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Shared>> {
+pub(crate) fn routes() -> OpenApiRouter<Arc<Live>> {
     OpenApiRouter::new()
         .routes(routes!(stream::handler))
         .route("/api/events", get(stream::handler))

@@ -8,20 +8,22 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::Extension;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt, stream};
 use hatch_eventstore::{Position, RecordedEvent, Subscription};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::cloud_event::CloudEvent;
 use super::filter::{Filter, LAST_EVENT_ID, Parameters, last_seen};
-use super::{Live, Shared, TENANT};
-use crate::Problem;
+use super::places::Place;
+use super::{Live, TENANT};
+use crate::connections::Busy;
 use crate::extract::QueryParameters;
 use crate::problem::FieldError;
+use crate::{ClientAddress, Connection, Problem};
 
 /// A comment goes out when nothing else did for so long, so that both ends know that the other is
 /// there.
@@ -48,39 +50,44 @@ const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-bufferi
         body = String))
 )]
 pub(super) async fn handler(
-    State(shared): State<Arc<Shared>>,
+    State(live): State<Arc<Live>>,
+    Extension(client): Extension<ClientAddress>,
+    connection: Option<Extension<ConnectInfo<Connection>>>,
     headers: HeaderMap,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<impl IntoResponse, Problem> {
     let filter = Filter::new(TENANT, &parameters)?;
     let last_seen = last_seen(&headers, &parameters)?;
-    let place = Arc::clone(&shared.places).try_acquire_owned();
-    let place = place.map_err(|_| Problem::unavailable("too many streams are open"))?;
-    let head = shared.live.log.head().await?;
+    let place = live.places.take(client)?;
+    let head = live.log.head().await?;
     if let Some(last_seen) = last_seen.filter(|last_seen| *last_seen > head) {
         let detail = format!("position {last_seen} is after the end of the log, which is {head}");
         let told = if headers.contains_key(LAST_EVENT_ID) { "Last-Event-ID" } else { "?from" };
         return Err(Problem::invalid(vec![FieldError::new(told, detail)]));
     }
-    let events = events(&shared.live, filter, last_seen.unwrap_or(head), place);
+    let busy = connection.map(|Extension(ConnectInfo(connection))| connection.streams());
+    let events = events(&live, filter, last_seen.unwrap_or(head), (place, busy));
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
     Ok(([UNBUFFERED], Sse::new(events).keep_alive(heartbeat)))
 }
+
+/// What a stream has while it is open: its place, and its connection, which is not idle though it be silent.
+type Held = (Place, Option<Busy>);
 
 /// What the subscription of one client has brought.
 struct Reader {
     subscription: Subscription,
     filter: Filter,
-    _place: OwnedSemaphorePermit,
+    _held: Held,
 }
 
-/// The events after `after` that `filter` lets through, until the shutdown. The place is held for as
-/// long.
+/// The events after `after` that `filter` lets through, until the shutdown. What it holds is held for
+/// as long.
 fn events(
     live: &Live,
     filter: Filter,
     after: Position,
-    place: OwnedSemaphorePermit,
+    held: Held,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send + use<> {
     let subscription = Subscription::new(
         live.log.clone(),
@@ -89,7 +96,7 @@ fn events(
         after,
         BATCH_EVENTS_MAX,
     );
-    let reader = Reader { subscription, filter, _place: place };
+    let reader = Reader { subscription, filter, _held: held };
     let batches = stream::unfold(reader, |mut reader| async move {
         let batch = reader.next_batch().await?;
         Some((stream::iter(batch), reader))

@@ -14,10 +14,13 @@ mod list_webhooks;
 mod parameters;
 mod past;
 
+use std::sync::Arc;
+
 use axum::Router;
 use hatch_domain::ids::TenantId;
-use hatch_eventstore::Log;
+use hatch_eventstore::{HeadWatch, Log};
 use hatch_readmodel::{QueryError, ReadModel, ReadPosition};
+use hatch_telemetry::limit::Limit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -33,6 +36,10 @@ pub struct Queries {
     pub read_position: ReadPosition,
     /// The log.
     pub log: Log,
+    /// How far that is known to be.
+    pub head: HeadWatch,
+    /// Reads that may wait for a position at a time.
+    pub waiting: Arc<Limit>,
 }
 
 /// Whose data is asked for. There is one tenant until requests are authenticated.

@@ -7,6 +7,7 @@ use hatch_domain::message::event::Channel;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
 use hatch_readmodel::{Direction, Page, Projection, QueryError};
+use hatch_telemetry::limit::Reached;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -81,7 +82,7 @@ impl Freshness {
     /// Waits until the projections have passed the position.
     ///
     /// # Errors
-    /// 503 when they have not in time, 400 for a wait out of range.
+    /// 503 when they have not in time, 400 for a wait out of range and for a position that the log does not have.
     pub(super) async fn wait(self, queries: &Queries) -> Result<(), Problem> {
         let seconds = self.wait.unwrap_or(WAIT_SECONDS_DEFAULT);
         if !(0.0..=WAIT_SECONDS_MAX).contains(&seconds) {
@@ -93,13 +94,32 @@ impl Freshness {
             let detail = format!("expected a position of 0 or more, got {after}");
             return Err(Problem::invalid(vec![FieldError::new("?after", detail)]));
         }
+        check_head(queries, after).await?;
         let wait = Duration::from_secs_f64(seconds);
+        let place = queries.waiting.take(1).map_err(|Reached| {
+            Problem::unavailable("too many reads wait for a position: try again in a second")
+        });
+        let _place = place?;
         if queries.read_position.wait_for(&Projection::ALL, after, wait).await? {
             return Ok(());
         }
         let detail = format!("the read models have not reached position {after} yet");
         Err(Problem::unavailable(detail))
     }
+}
+
+/// Refuses a position that is yet to come: nobody was told of it. The log itself is asked where it is not known to be
+/// so far, since who has just appended is told before anybody else.
+async fn check_head(queries: &Queries, after: Position) -> Result<(), Problem> {
+    if after <= queries.head.current() {
+        return Ok(());
+    }
+    let head = queries.log.head().await?;
+    if after <= head {
+        return Ok(());
+    }
+    let detail = format!("expected a position up to {head}, the log's last one, got {after}");
+    Err(Problem::invalid(vec![FieldError::new("?after", detail)]))
 }
 
 /// The page that `limit` and `cursor` ask for.

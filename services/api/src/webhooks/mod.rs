@@ -14,7 +14,6 @@ mod threading;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::Store;
@@ -29,9 +28,6 @@ pub use reading::{Readers, ReadingStats};
 pub use recent::Recent;
 
 use crate::admission::Intake;
-
-/// Bytes of a mail that comes in, with its files.
-const MAIL_BYTES_MAX: usize = 25 * 1024 * 1024;
 
 /// What the webhook role needs.
 #[derive(Clone)]
@@ -85,12 +81,9 @@ pub fn router(webhooks: Webhooks) -> Router {
 }
 
 pub(crate) fn routes() -> OpenApiRouter<Arc<Webhooks>> {
-    let mails = OpenApiRouter::new()
-        .routes(routes!(receive::inbound_handler))
-        .layer(DefaultBodyLimit::max(MAIL_BYTES_MAX));
     OpenApiRouter::new()
         .routes(routes!(receive::handler))
-        .merge(mails)
+        .routes(routes!(receive::inbound_handler))
         .routes(routes!(replay::handler))
         .routes(routes!(receive::generic_handler))
         .route("/api/webhooks/email", post(receive::generic_handler))

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::HeaderValue;
 use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use hatch_providers::{NotUnderstood, Observation, RawRequest};
 use hatch_readmodel::WebhookOutcome as Outcome;
@@ -14,10 +14,14 @@ use hatch_readmodel::WebhookOutcome as Outcome;
 use super::log::Entry;
 use super::reading::Seen;
 use super::record::Recording;
-use super::{Account, GENERIC, MAIL_BYTES_MAX, Webhooks};
+use super::{Account, GENERIC, Webhooks};
 use crate::Problem;
-use crate::extract::{BODY_BYTES_MAX, is_json, read_body};
+use crate::body::{self, Kind};
+use crate::extract::is_json;
 use crate::problem::{FieldError, POSITION};
+
+/// Bytes of a body without a signature that are read: those that the webhook log keeps.
+const BEGINNING_BYTES: usize = 4 * 1024;
 
 /// What a provider posts: twilio, sendgrid (Event Webhook) or generic
 ///
@@ -40,7 +44,7 @@ pub(super) async fn handler(
     Path(provider): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let raw = raw(request, BODY_BYTES_MAX).await?;
+    let raw = webhooks.read(&provider, request, Kind::Webhook).await?;
     webhooks.receive(&provider, &raw).await
 }
 
@@ -64,8 +68,9 @@ pub(super) async fn inbound_handler(
     Path(provider): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let raw = raw(request, MAIL_BYTES_MAX).await?;
-    webhooks.receive(&format!("{provider}/inbound"), &raw).await
+    let path = format!("{provider}/inbound");
+    let raw = webhooks.read(&path, request, Kind::Mail).await?;
+    webhooks.receive(&path, &raw).await
 }
 
 /// A message that comes in, as plain JSON
@@ -91,18 +96,8 @@ pub(super) async fn generic_handler(
     State(webhooks): State<Arc<Webhooks>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let raw = raw(request, BODY_BYTES_MAX).await?;
+    let raw = webhooks.read(GENERIC, request, Kind::Webhook).await?;
     webhooks.receive(GENERIC, &raw).await
-}
-
-/// The request as it came in, within the limit of its route.
-async fn raw(mut request: Request, limit_bytes: usize) -> Result<RawRequest, Problem> {
-    let method = request.method().clone();
-    let headers = std::mem::take(request.headers_mut());
-    let asked = request.uri().path_and_query().cloned();
-    let path_and_query = asked.unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let body = read_body(request, &(), limit_bytes).await?;
-    Ok(RawRequest { method, path_and_query, headers, body })
 }
 
 /// Nobody posts to `path`. Who has the generic one would come in with a secret.
@@ -115,6 +110,28 @@ fn unknown(path: &str) -> Problem {
 }
 
 impl Webhooks {
+    /// The request as it came in, within the limits of its kind. Where nobody posts to `path` nothing of it is read,
+    /// and of one that is not signed at all no more than the log keeps.
+    async fn read(&self, path: &str, request: Request, kind: Kind) -> Result<RawRequest, Problem> {
+        let is_signed = self.may_be_signed(path, request.headers())?;
+        let method = request.method().clone();
+        let asked = request.uri().path_and_query().cloned();
+        let path_and_query = asked.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let headers = request.headers().clone();
+        let body = if is_signed {
+            body::read(request, kind).await?
+        } else {
+            body::beginning(request, BEGINNING_BYTES).await
+        };
+        Ok(RawRequest { method, path_and_query, headers, body })
+    }
+
+    fn may_be_signed(&self, path: &str, headers: &HeaderMap) -> Result<bool, Problem> {
+        let mut accounts = self.accounts.iter().filter(|account| account.path == path).peekable();
+        accounts.peek().ok_or_else(|| unknown(path))?;
+        Ok(accounts.any(|account| account.webhook.may_be_signed(headers)))
+    }
+
     async fn receive(&self, path: &str, raw: &RawRequest) -> Result<Response, Problem> {
         let _on_its_way = self.intake.enter();
         let accounts: Vec<&Account> =

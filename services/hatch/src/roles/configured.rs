@@ -1,10 +1,11 @@
 //! What roles are given by the settings, or why the settings give it not: each refusal names its key.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use hatch_api::TrustedProxies;
+use hatch_api::{Sites, TrustedProxies};
 use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
@@ -89,6 +90,12 @@ pub(crate) fn trusted_proxies(settings: &Settings) -> anyhow::Result<TrustedProx
             "configuration: trusted_proxies: expected addresses or networks such as 10.0.0.0/8, got {text:?}"
         )
     })
+}
+
+/// The names that this process is reached by.
+pub(crate) fn sites(settings: &Settings) -> Sites {
+    let listen = settings.listen.parse::<SocketAddr>().ok().map(|address| address.ip());
+    Sites::new(&settings.public_url(), listen, &settings.hosts)
 }
 
 /// PostgreSQL's address, parsed.

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use parent::{EXIT_WITH_PARENT, stop_with_parent};
-pub use reverse_proxy::{Upstreams, serve_proxy};
+pub use reverse_proxy::{Names, Upstreams, serve_proxy};
 pub use signals::{StopSignals, stop_on_signal};
 
 /// First pause before a process that died is started again; it doubles up to [`RESTART_MAX`].

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +15,7 @@ use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
-use hatch_api::{Connection, Connections, FORWARDED_FOR, StallListener, TrustedProxies};
+use hatch_api::{Connection, Connections, FORWARDED_FOR, Sites, StallListener, TrustedProxies};
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use http_body_util::BodyExt as _;
@@ -81,16 +82,16 @@ pub async fn serve_proxy(
     listener: TcpListener,
     upstreams: Upstreams,
     connections: Connections,
-    trusted_proxies: TrustedProxies,
+    names: Names,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(CONNECT_MAX));
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE_MAX).build(connector);
-    let app = Router::new().fallback(forward).with_state(Arc::new(Proxy {
+    let app = Router::new().fallback(answer).with_state(Arc::new(Proxy {
         upstreams,
-        trusted_proxies,
+        names,
         client,
     }));
     let app = app.into_make_service_with_connect_info::<Connection>();
@@ -99,24 +100,44 @@ pub async fn serve_proxy(
         .await
 }
 
+/// Whom requests may be made to, and who may say for whom.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// By which names the front is reached.
+    pub sites: Sites,
+    /// Proxies before the front whose word on a client's address counts.
+    pub trusted_proxies: TrustedProxies,
+}
+
 struct Proxy {
     upstreams: Upstreams,
-    trusted_proxies: TrustedProxies,
+    names: Names,
     client: Client<HttpConnector, Body>,
 }
 
-async fn forward(
+async fn answer(
     State(proxy): State<Arc<Proxy>>,
     ConnectInfo(connection): ConnectInfo<Connection>,
-    mut request: Request,
+    request: Request,
 ) -> Response {
+    let sites = &proxy.names.sites;
+    let is_page = hatch_api::is_page(request.uri().path());
+    let mut response = match sites.check(&request) {
+        Ok(()) => forward(&proxy, &connection, request).await,
+        Err(refusal) => {
+            let id = SystemEnvironment.new_id().to_string();
+            with_id(refusal.render(Some(&id)), &id)
+        }
+    };
+    hatch_api::harden(response.headers_mut(), is_page, sites.is_secure());
+    response
+}
+
+async fn forward(proxy: &Proxy, connection: &Connection, mut request: Request) -> Response {
     let busy = connection.busy();
     if matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == READY {
-        let mut response = readiness::gather(&proxy.client, &proxy.upstreams.all).await;
-        if let Ok(id) = SystemEnvironment.new_id().to_string().parse() {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
-        return response;
+        let response = readiness::gather(&proxy.client, &proxy.upstreams.all).await;
+        return with_id(response, &SystemEnvironment.new_id().to_string());
     }
     let upstream = proxy.upstreams.of(request.method(), request.uri().path());
     let target = request.uri().path_and_query().cloned();
@@ -126,16 +147,25 @@ async fn forward(
         .path_and_query(target.unwrap_or_else(|| PathAndQuery::from_static("/")))
         .build();
     let Ok(uri) = uri else {
-        return problem(StatusCode::BAD_REQUEST, "the request's target is not a path");
+        let detail = "the request's target is not a path";
+        return problem(StatusCode::BAD_REQUEST, "invalid-request", detail);
     };
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
     remove_hop_by_hop(request.headers_mut());
     // A role believes its front, so it is told the address alone and not what the client wrote there.
-    let client = proxy.trusted_proxies.client(connection.peer.ip(), request.headers());
+    let client = proxy.names.trusted_proxies.client(connection.peer.ip(), request.headers());
     if let Ok(client) = client.0.to_string().parse() {
         request.headers_mut().insert(FORWARDED_FOR, client);
     }
+    let broken = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&broken);
+    let request = request.map(|body| {
+        Body::new(body.map_err(move |error| {
+            seen.store(true, Ordering::Relaxed);
+            error
+        }))
+    });
     match proxy.client.request(request).await {
         Ok(response) => {
             // A stream may be silent for long, and its connection is not idle.
@@ -148,13 +178,21 @@ async fn forward(
             remove_hop_by_hop(response.headers_mut());
             response
         }
-        Err(error) if error.is_connect() => {
-            problem(StatusCode::SERVICE_UNAVAILABLE, "the role that answers this is restarting")
-        }
+        Err(error) if error.is_connect() => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "the role that answers this is restarting",
+        ),
+        Err(_) if broken.load(Ordering::Relaxed) => problem(
+            StatusCode::BAD_REQUEST,
+            "invalid-request",
+            "the body ended before it was whole",
+        ),
         Err(error) => {
             tracing::warn!(%upstream, %error, "a role hung up in the middle of a request");
             problem(
                 StatusCode::BAD_GATEWAY,
+                "unavailable",
                 "the role hung up before it answered; whether it acted is unknown: repeat the \
                  request with the same Idempotency-Key",
             )
@@ -178,11 +216,18 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// As the roles name it.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+fn with_id(mut response: Response, id: &str) -> Response {
+    if let Ok(id) = id.parse() {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
 /// An RFC 9457 answer of the proxy itself.
-fn problem(status: StatusCode, detail: &str) -> Response {
+fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
     let id = SystemEnvironment.new_id().to_string();
     let body = json!({
-        "type": "urn:hatch:problem:unavailable",
+        "type": format!("urn:hatch:problem:{kind}"),
         "title": status.canonical_reason(),
         "status": status.as_u16(),
         "detail": detail,

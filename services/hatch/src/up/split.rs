@@ -53,13 +53,13 @@ pub(super) async fn run(
     let roles: Vec<_> = roles.collect();
     let upstreams = Upstreams { command, query, webhook, all: roles.clone() };
     // Each goes on to a role by another.
-    let trusted = options.trusted_proxies.clone();
+    let trusted = options.names.trusted_proxies.clone();
     let connections = limits::connections(&options.limits, &Limits::default(), 2, trusted);
     let mut proxy = tokio::spawn(serve_proxy(
         listener,
         upstreams,
         connections,
-        options.trusted_proxies.clone(),
+        options.names.clone(),
         stop_proxy.clone(),
     ));
     let started = async {

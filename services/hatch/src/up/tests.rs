@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::get;
+use hatch_api::{Sites, TrustedProxies};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use nix::sys::signal::Signal;
@@ -97,7 +98,10 @@ fn options(folder: &Path, split: bool) -> Options {
         nats_url: None,
         deployment: None,
         database_host: None,
-        trusted_proxies: TrustedProxies::default(),
+        names: Names {
+            sites: Sites::new("http://127.0.0.1", None, &[]),
+            trusted_proxies: TrustedProxies::default(),
+        },
         limits: LimitSettings::default(),
         split,
         program,

@@ -1,0 +1,277 @@
+//! Which names this process is reached by, and which pages may ask it anything.
+//!
+//! As long as nobody shows credentials, whoever can reach the address may ask. A browser can, on behalf of any page: by
+//! a name that the page's owner lets point here, and by forms and fetches across sites. So a request by another
+//! name is not answered, and neither is one that a page of another site made.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, Method, Version, header};
+use url::Url;
+
+use crate::Problem;
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// Where providers post; what comes there is believed by its signature alone, by whatever name it came.
+const WEBHOOKS: &str = "/api/v1/webhooks/";
+
+/// What lies there and is not signed by a provider.
+const UNSIGNED: [&str; 2] = ["generic", "replay"];
+
+/// The names of an installation; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sites(Arc<Names>);
+
+#[derive(Debug)]
+struct Names {
+    /// Lower-case, without ports.
+    hosts: Vec<String>,
+    /// Of the public URL, as browsers write it.
+    origin: Option<String>,
+    /// Whether browsers are to come by TLS only.
+    secure: bool,
+}
+
+impl Sites {
+    /// The names of an installation whose public URL is `public_url`, beside those of the loopback: the address that
+    /// it listens on, and `hosts`.
+    #[must_use]
+    pub fn new(public_url: &str, listen: Option<IpAddr>, hosts: &[String]) -> Self {
+        let url = Url::parse(public_url).ok();
+        let public_host = url.as_ref().and_then(Url::host_str).map(str::to_owned);
+        let listen = listen.filter(|address| !address.is_unspecified());
+        let named = hosts.iter().cloned().chain(public_host).chain(listen.map(|ip| ip.to_string()));
+        let origin = url.as_ref().map(|url| url.origin().ascii_serialization());
+        let secure = url.is_some_and(|url| url.scheme() == "https");
+        Self(Arc::new(Names { hosts: named.map(|name| bare(&name)).collect(), origin, secure }))
+    }
+
+    /// Whether browsers are to come by TLS only.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.0.secure
+    }
+
+    /// Refuses a request that was not made to one of our names, or that another site's page made.
+    ///
+    /// # Errors
+    /// 400 where it does not say to whom it is made, 421 for another name, 403 for another site.
+    pub fn check(&self, request: &Request) -> Result<(), Problem> {
+        let host = host(request)?;
+        let is_proven = is_for_provider(request.uri().path());
+        if is_proven {
+            return Ok(());
+        }
+        let targets = host.iter().chain(request.uri().authority());
+        if targets.into_iter().any(|target| !self.is_ours(target.host())) {
+            return Err(Problem::misdirected());
+        }
+        let is_foreign = self.is_foreign(request.headers(), host.as_ref());
+        if is_foreign && !is_navigation(request.method(), request.headers()) {
+            return Err(Problem::foreign_site());
+        }
+        Ok(())
+    }
+
+    fn is_ours(&self, host: &str) -> bool {
+        let host = bare(host);
+        let is_loopback = || match host.parse::<IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => host == "localhost" || host.ends_with(".localhost"),
+        };
+        is_loopback() || self.0.hosts.contains(&host)
+    }
+
+    /// Whether a page of another site made it, as its browser says.
+    fn is_foreign(&self, headers: &HeaderMap, host: Option<&Authority>) -> bool {
+        if headers.get_all(FETCH_SITE).iter().any(|site| site.as_bytes() == b"cross-site") {
+            return true;
+        }
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        origins.any(|origin| {
+            let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
+            let is_host = || host.is_some_and(|host| is_origin_of(&origin, host));
+            self.0.origin.as_ref() != Some(&origin) && !is_host()
+        })
+    }
+}
+
+/// Whom the request is made to: the one `Host` that HTTP/1.1 asks for (RFC 9112, section 3.2).
+fn host(request: &Request) -> Result<Option<Authority>, Problem> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    match (first, second) {
+        (None, _) if request.version() < Version::HTTP_11 => Ok(None),
+        (Some(host), None) => {
+            let host = Authority::try_from(host.as_bytes()).ok();
+            let host = host.filter(|host| !host.as_str().contains('@'));
+            host.map(Some).ok_or_else(Problem::no_host)
+        }
+        _ => Err(Problem::no_host()),
+    }
+}
+
+/// A host without brackets and the dot of a full name, in lower case.
+fn bare(host: &str) -> String {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// Whether a page of `origin` was loaded from `host`: they are the same but for a port that goes without saying.
+fn is_origin_of(origin: &str, host: &Authority) -> bool {
+    let (rest, port) = match origin.split_once("://") {
+        Some(("http", rest)) => (rest, ":80"),
+        Some(("https", rest)) => (rest, ":443"),
+        _ => return false,
+    };
+    let host = host.as_str().to_ascii_lowercase();
+    rest.trim_end_matches(port) == host.trim_end_matches(port)
+}
+
+/// Whether what comes to `path` is believed by a provider's signature alone.
+fn is_for_provider(path: &str) -> bool {
+    let Some(provider) = path.strip_prefix(WEBHOOKS) else { return false };
+    let first = provider.split('/').next().unwrap_or_default();
+    // What is escaped may be another name by the time that it is read.
+    !first.is_empty() && !UNSIGNED.contains(&first) && !provider.contains('%')
+}
+
+/// Whether the browser follows a link to a page of its own, of which the other site sees nothing.
+fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    let says = |name: &HeaderName, text: &str| {
+        headers.get(name).is_some_and(|value| value.as_bytes() == text.as_bytes())
+    };
+    matches!(*method, Method::GET | Method::HEAD)
+        && says(&FETCH_MODE, "navigate")
+        && says(&FETCH_DEST, "document")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::StatusCode;
+
+    use super::*;
+
+    fn asked(method: &str, path: &str, headers: &[(&str, &str)]) -> Result<(), StatusCode> {
+        let sites = Sites::new(
+            "https://hatch.example",
+            "192.0.2.1".parse().ok(),
+            &["Tunnel.example.".to_owned()],
+        );
+        let mut request = axum::http::Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        sites.check(&request).map_err(|problem| problem.render(None).status())
+    }
+
+    #[test]
+    fn only_our_names_are_answered() {
+        for host in [
+            "127.0.0.1:8080",
+            "127.9.9.9",
+            "[::1]:80",
+            "localhost",
+            "LOCALHOST.:8080",
+            "app.localhost:1",
+            "hatch.example",
+            "hatch.example:443",
+            "192.0.2.1:8080",
+            "tunnel.EXAMPLE",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert_eq!(asked("GET", "/health", &[("host", host)]), Ok(()), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "hatch.example.evil",
+            "192.0.2.9",
+            "0.0.0.0:8080",
+        ] {
+            let refused = Err(StatusCode::MISDIRECTED_REQUEST);
+            assert_eq!(asked("GET", "/health", &[("host", host)]), refused, "{host}");
+        }
+        let absolute = asked("GET", "http://evil.example/health", &[("host", "localhost")]);
+        assert_eq!(absolute, Err(StatusCode::MISDIRECTED_REQUEST));
+    }
+
+    #[test]
+    fn a_request_says_once_to_whom_it_is_made() {
+        let refused = Err(StatusCode::BAD_REQUEST);
+        assert_eq!(asked("GET", "/health", &[]), refused);
+        let twice = [("host", "localhost"), ("host", "localhost")];
+        assert_eq!(asked("GET", "/health", &twice), refused);
+        for host in ["", "a b", "localhost@evil.example", "localhost/x"] {
+            assert_eq!(asked("GET", "/health", &[("host", host)]), refused, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn what_another_sites_page_asks_for_is_not_done() {
+        let host = ("host", "localhost:8080");
+        let refused = Err(StatusCode::FORBIDDEN);
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+            ("origin", "http://localhost:3000"),
+            ("origin", "http://localhost"),
+            ("origin", "file://"),
+        ] {
+            for (method, path) in
+                [("POST", "/api/v1/messages/1/cancel"), ("GET", "/api/v1/messages")]
+            {
+                assert_eq!(asked(method, path, &[host, (name, value)]), refused, "{value}");
+            }
+        }
+        for own in ["http://localhost:8080", "https://hatch.example"] {
+            assert_eq!(
+                asked("POST", "/api/v1/messages", &[host, ("origin", own)]),
+                Ok(()),
+                "{own}"
+            );
+        }
+        let by_default_port = [("host", "hatch.example"), ("origin", "https://hatch.example")];
+        assert_eq!(asked("POST", "/api/v1/messages", &by_default_port), Ok(()));
+    }
+
+    #[test]
+    fn a_link_may_be_followed_and_a_frame_may_not() {
+        let from = [("host", "localhost"), ("sec-fetch-site", "cross-site")];
+        let link = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        let frame = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+        assert_eq!(asked("GET", "/docs/", &[from, link].concat()), Ok(()));
+        let refused = Err(StatusCode::FORBIDDEN);
+        assert_eq!(asked("POST", "/docs/", &[from, link].concat()), refused);
+        assert_eq!(asked("GET", "/docs/", &[from, frame].concat()), refused);
+    }
+
+    #[test]
+    fn a_signed_webhook_may_come_by_any_name_and_an_unsigned_one_may_not() {
+        let host = [("host", "abc.tunnel.dev")];
+        for path in ["/api/v1/webhooks/twilio", "/api/v1/webhooks/sendgrid/inbound?a=%20"] {
+            assert_eq!(asked("POST", path, &host), Ok(()), "{path}");
+        }
+        for path in [
+            "/api/v1/webhooks/generic",
+            "/api/v1/webhooks/%67eneric",
+            "/api/v1/webhooks/replay/1",
+            "/api/webhooks/sms",
+            "/api/v1/webhooks",
+            "/api/v1/webhook-log",
+        ] {
+            let refused = Err(StatusCode::MISDIRECTED_REQUEST);
+            assert_eq!(asked("POST", path, &host), refused, "{path}");
+        }
+    }
+}
