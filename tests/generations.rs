@@ -18,32 +18,32 @@ use crate::dispatch::NOBODY_DISPATCHES;
 use crate::harness::{CUSTOMER, Hatch};
 
 /// Waits so short that what the bus does not bring is sent soon all the same.
-fn hurried(settings: &mut Settings) {
+pub(crate) fn hurried(settings: &mut Settings) {
     settings.dispatcher.timers_lag_ms = 200;
     settings.dispatcher.delivery_grace_ms = 500;
 }
 
-async fn send(hatch: &Hatch, count: usize) -> Vec<String> {
+pub(crate) async fn send(hatch: &Hatch, count: usize) -> Vec<String> {
     join_all(
         (0..count).map(|n| async move { hatch.send_sms(CUSTOMER, &format!("number {n}")).await }),
     )
     .await
 }
 
-async fn delivered(hatch: &Hatch, ids: &[String]) {
+pub(crate) async fn delivered(hatch: &Hatch, ids: &[String]) {
     for id in ids {
         hatch.message_with_status(id, "delivered").await;
     }
 }
 
-async fn deliver(hatch: &Hatch, count: usize) -> Vec<String> {
+pub(crate) async fn deliver(hatch: &Hatch, count: usize) -> Vec<String> {
     let ids = send(hatch, count).await;
     delivered(hatch, &ids).await;
     ids
 }
 
 /// Waits until the generation is on record; its first position.
-async fn generation(hatch: &Hatch, generation: i32) -> i64 {
+pub(crate) async fn generation(hatch: &Hatch, generation: i32) -> i64 {
     let sql =
         format!("SELECT first_position FROM es.bus_generations WHERE generation = {generation}");
     hatch
@@ -54,7 +54,7 @@ async fn generation(hatch: &Hatch, generation: i32) -> i64 {
 }
 
 /// Waits until the bus holds all of the log.
-async fn published(hatch: &Hatch) -> i64 {
+pub(crate) async fn published(hatch: &Hatch) -> i64 {
     hatch
         .eventually("all is on the bus", async |hatch| {
             let head = hatch.log_length().await;
@@ -67,15 +67,14 @@ async fn published(hatch: &Hatch) -> i64 {
 }
 
 async fn jetstream(hatch: &Hatch) -> Context {
-    let url = &hatch.bus.settings().url;
-    async_nats::jetstream::new(async_nats::connect(url).await.expect("connects"))
+    hatch_bus::testing::jetstream(&hatch.bus.settings().url).await.expect("connects")
 }
 
 fn stream_name(hatch: &Hatch, generation: i32) -> String {
     format!("{}_EVENTS_{generation}", hatch.bus.settings().prefix.to_uppercase())
 }
 
-async fn ready(hatch: &Hatch, status: &str) {
+pub(crate) async fn ready(hatch: &Hatch, status: &str) {
     hatch
         .eventually(status, async |hatch| {
             let ready = hatch.get("/ready").await;
@@ -166,6 +165,7 @@ async fn a_relay_that_goes_on_with_the_old_generation_is_refused() {
     hatch.start_more(&[Role::Relay]).await;
     let mut ids = deliver(&hatch, 5).await;
     let head = published(&hatch).await;
+    hatch.trust(&hatch.bus).await;
     let mut late = hatch.bus.publisher(1, head);
     jetstream(&hatch).await.delete_stream(stream_name(&hatch, 1)).await.expect("is deleted");
     ids.extend(deliver(&hatch, 5).await);

@@ -216,6 +216,14 @@ impl Hatch {
         rows
     }
 
+    /// Has a connection to the bus believe, and write, what hatch does.
+    pub(crate) async fn trust(&self, bus: &hatch_bus::Bus) {
+        let session = self.database.connect().await;
+        let secrets = hatch_eventstore::BusSecrets::read(&session).await.expect("secrets");
+        session.close().await;
+        bus.trust(hatch_relay::keys(&secrets));
+    }
+
     /// Checks that the simulator was asked once for each of `ids` and for nothing else.
     pub(crate) async fn assert_each_sent_once(&self, ids: &[String]) {
         let record = self.record().await;

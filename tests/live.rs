@@ -16,21 +16,21 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq)]
-struct Event {
-    id: i64,
+pub(crate) struct Event {
+    pub(crate) id: i64,
     name: String,
-    data: Value,
+    pub(crate) data: Value,
 }
 
 /// An open stream.
-struct Source {
+pub(crate) struct Source {
     bytes: BoxStream<'static, reqwest::Result<Vec<u8>>>,
     text: String,
     events: VecDeque<Event>,
 }
 
 impl Source {
-    async fn open(hatch: &Hatch, path: &str, last_event_id: Option<i64>) -> Self {
+    pub(crate) async fn open(hatch: &Hatch, path: &str, last_event_id: Option<i64>) -> Self {
         let response = ask(hatch, path, last_event_id).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -39,7 +39,7 @@ impl Source {
     }
 
     /// The next event; none at the stream's end.
-    async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
@@ -55,7 +55,7 @@ impl Source {
         }
     }
 
-    async fn take(&mut self, count: usize) -> Vec<Event> {
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<Event> {
         let mut events = Vec::new();
         while events.len() < count {
             events.push(self.next().await.expect("the stream goes on"));
@@ -94,7 +94,7 @@ async fn ask(hatch: &Hatch, path: &str, last_event_id: Option<i64>) -> Response 
     request.send().await.expect("hatch answers")
 }
 
-fn ids(events: &[Event]) -> Vec<i64> {
+pub(crate) fn ids(events: &[Event]) -> Vec<i64> {
     events.iter().map(|event| event.id).collect()
 }
 
@@ -113,6 +113,7 @@ async fn a_stream_begins_at_the_head_and_brings_what_travels_the_bus() {
     assert!(events.iter().all(|event| event.data["subject"] == id));
 
     let bus = Bus::connect(hatch.settings.bus().expect("settings")).await.expect("NATS");
+    hatch.trust(&bus).await;
     let mut follow = bus.follow(head + 1);
     for event in events {
         let envelope = timeout(PATIENCE, follow.next()).await.expect("it is on the bus");

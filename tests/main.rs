@@ -18,6 +18,7 @@ mod doctor;
 mod due;
 mod faults;
 mod fleet;
+mod foreign;
 mod fuzz_corpus;
 mod generations;
 mod generic;

@@ -9,6 +9,7 @@ use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::watch;
 
 use crate::publisher::WINDOW_MAX;
+use crate::trust::{Met, SharedKeys};
 use crate::{Error, Settings, version};
 
 /// What a request to JetStream may take, such as creating the stream.
@@ -34,6 +35,8 @@ pub struct Bus {
     api: Context,
     /// Counts connections made.
     connections: watch::Receiver<u64>,
+    keys: SharedKeys,
+    met: Arc<Met>,
 }
 
 /// How the bus is at the moment.
@@ -74,6 +77,8 @@ impl Bus {
             api: context(REQUEST_MAX),
             client,
             connections,
+            keys: SharedKeys::default(),
+            met: Arc::default(),
         })
     }
 
@@ -104,6 +109,20 @@ impl Bus {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The same connection for somebody who learns the keys by himself.
+    #[must_use]
+    pub fn with_own_keys(&self) -> Self {
+        Self { keys: SharedKeys::default(), ..self.clone() }
+    }
+
+    pub(crate) fn shared_keys(&self) -> &SharedKeys {
+        &self.keys
+    }
+
+    pub(crate) fn met(&self) -> &Met {
+        &self.met
     }
 
     pub(crate) fn connections(&self) -> watch::Receiver<u64> {

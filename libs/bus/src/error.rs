@@ -20,6 +20,9 @@ pub enum Error {
     /// No generation of the stream exists yet, or it was deleted.
     #[error("find the event stream: none exists")]
     NoStream,
+    /// The stream is of a generation that the log does not know, or not yet.
+    #[error("use the event stream: generation {0} is not the one on record")]
+    NotOnRecord(i32),
     /// A stream that is not hatch's takes its subjects.
     #[error("use the event stream: stream {0} takes its subjects; delete it or set another prefix")]
     ForeignStream(String),

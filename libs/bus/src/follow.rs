@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 
-use crate::pull::{Item, Pull, decode};
+use crate::pull::{Item, Pull};
 use crate::retry::Retry;
 use crate::stream::unsigned;
 use crate::{Bus, Envelope, Error};
@@ -81,7 +81,7 @@ impl Follow {
                 Ok(None)
             }
             Item::Message(message) => {
-                let envelope = decode(&message).filter(|event| event.position >= self.next);
+                let envelope = pull.event(&message).filter(|event| event.position >= self.next);
                 if let Some(envelope) = &envelope {
                     self.next = envelope.position + 1;
                 }

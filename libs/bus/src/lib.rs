@@ -11,6 +11,9 @@
 //! - [`Follow`] feeds readers that keep their own checkpoint, without acknowledgements.
 //! - [`WorkQueue`] hands out work that must be acknowledged.
 //!
+//! Reaching NATS proves nothing: each message bears a MAC by a secret that the bus does not know
+//! ([`Keys`]), and nothing of a message without a right one is believed.
+//!
 //! What an event means is not known here.
 
 mod bus;
@@ -18,6 +21,7 @@ mod envelope;
 mod error;
 mod follow;
 mod inspect;
+mod mac;
 mod publisher;
 mod pull;
 mod retry;
@@ -26,6 +30,7 @@ mod stream;
 mod subject;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trust;
 mod version;
 mod work_queue;
 
@@ -34,7 +39,9 @@ pub use envelope::{DATA_BYTES_MAX, DecodeError, Envelope};
 pub use error::Error;
 pub use follow::Follow;
 pub use inspect::{Difference, QueueReport, StreamReport};
+pub use mac::{Foreign, Key};
 pub use publisher::{Publisher, WINDOW_MAX};
 pub use settings::Settings;
 pub use stream::{Last, StreamState};
+pub use trust::{ForeignMessage, Keys};
 pub use work_queue::{Delivery, Work, WorkQueue};

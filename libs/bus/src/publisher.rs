@@ -10,8 +10,9 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 
-use crate::stream::{EVENT_ID, POSITION, signed, unsigned};
-use crate::{Bus, Envelope, Error, subject};
+use crate::mac::{EVENT_ID, MAC, POSITION, TRACEPARENT};
+use crate::stream::{signed, unsigned};
+use crate::{Bus, Envelope, Error, Key, subject};
 
 /// Events that may be on their way at once.
 pub const WINDOW_MAX: usize = 512;
@@ -25,7 +26,9 @@ pub const WINDOW_MAX: usize = 512;
 /// with a new one after the stream's last sequence.
 pub struct Publisher {
     bus: Bus,
+    generation: i32,
     stream: String,
+    key: Option<Key>,
     sent: i64,
     acknowledged: i64,
     window: FuturesOrdered<BoxFuture<'static, Result<PublishAck, PublishError>>>,
@@ -37,7 +40,9 @@ impl Bus {
     pub fn publisher(&self, generation: i32, after: i64) -> Publisher {
         Publisher {
             bus: self.clone(),
+            generation,
             stream: self.stream_name(generation),
+            key: self.likely_key_of(generation),
             sent: after,
             acknowledged: after,
             window: FuturesOrdered::new(),
@@ -49,7 +54,8 @@ impl Publisher {
     /// Sends the next event, and waits only while the window is full.
     ///
     /// # Errors
-    /// When an event of the window was not stored. The whole window is dropped.
+    /// When an event of the window was not stored. The whole window is dropped. [`Error::NotOnRecord`]
+    /// without a key to sign by.
     ///
     /// # Panics
     /// When the event is not the next one: the caller read the log wrongly.
@@ -58,12 +64,19 @@ impl Publisher {
         while self.window.len() >= WINDOW_MAX {
             self.acknowledge().await?;
         }
+        let Some(key) = &self.key else {
+            let error = Error::NotOnRecord(self.generation);
+            return Err(self.drop_window(error).await);
+        };
+        let subject = subject::of_event(&self.bus.settings().prefix, envelope);
+        let (payload, mut headers) = (envelope.encode(), headers(envelope));
+        let mac = key.sign(&self.stream, &subject, &headers, &payload);
+        headers.insert(MAC, mac);
         let message = PublishMessage::build()
-            .headers(headers(envelope))
-            .payload(envelope.encode())
+            .headers(headers)
+            .payload(payload)
             .expected_stream(&self.stream)
             .expected_last_sequence(unsigned(self.sent));
-        let subject = subject::of_event(&self.bus.settings().prefix, envelope);
         let sent = match self.bus.publishing() {
             Ok(context) => context.send_publish(subject, message).await,
             Err(error) => return Err(self.drop_window(error).await),
@@ -136,7 +149,7 @@ fn headers(envelope: &Envelope) -> HeaderMap {
     // A header ends at a line break, and what a client sent as its traceparent may hold one.
     let traceparent = envelope.traceparent.as_deref().filter(|text| !text.contains(['\r', '\n']));
     if let Some(traceparent) = traceparent {
-        headers.insert("traceparent", traceparent);
+        headers.insert(TRACEPARENT, traceparent);
     }
     headers
 }

@@ -9,13 +9,14 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::pull::{BatchConfig, Config};
 use async_nats::jetstream::consumer::{Consumer, PullConsumer};
 use async_nats::jetstream::{Context, Message};
-use async_nats::{StatusCode, Subject, Subscriber};
+use async_nats::{HeaderMap, StatusCode, Subject, Subscriber};
 use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use crate::mac::Claim;
 use crate::stream::signed;
-use crate::{Bus, Envelope, Error};
+use crate::{Bus, Envelope, Error, Foreign, ForeignMessage, Key};
 
 /// How long the server keeps a request without anything to deliver.
 const REQUEST_AGE_MAX: Duration = Duration::from_secs(30);
@@ -28,7 +29,11 @@ const SILENCE_MAX: Duration = Duration::from_millis(1_250);
 
 /// A consumer of the current generation with at most one request open.
 pub(crate) struct Pull {
+    bus: Bus,
     generation: i32,
+    stream: String,
+    /// By which its messages are believed.
+    key: Key,
     context: Context,
     consumer: PullConsumer,
     inbox: Subject,
@@ -69,15 +74,46 @@ impl Pull {
         let mut connections = bus.connections();
         connections.mark_unchanged();
         let (generation, stream) = bus.current_stream().await?.ok_or(Error::NoStream)?;
+        let key = bus.key_of(generation)?;
         let context = bus.api()?.clone();
-        let consumer: Consumer<Config> = context
-            .create_consumer_on_stream(config, stream)
-            .await
-            .map_err(Error::request("create a consumer of the event stream"))?;
+        let consumer: Consumer<Config> =
+            context
+                .create_consumer_on_stream(config, &stream)
+                .await
+                .map_err(Error::request("create a consumer of the event stream"))?;
         let inbox = Subject::from(bus.client().new_inbox());
         let subscribed = bus.client().subscribe(inbox.clone()).await;
         let subscriber = subscribed.map_err(Error::request("subscribe to an inbox"))?;
-        Ok(Self { generation, context, consumer, inbox, subscriber, connections, open: None })
+        Ok(Self {
+            bus: bus.clone(),
+            generation,
+            stream,
+            key,
+            context,
+            consumer,
+            inbox,
+            subscriber,
+            connections,
+            open: None,
+        })
+    }
+
+    /// The event of a message that came; none when it is not hatch's own, which is said.
+    pub(crate) fn event(&self, message: &Message) -> Option<Envelope> {
+        let sequence = message.info().ok().map_or(0, |info| signed(info.stream_sequence));
+        match decode(message, sequence, &self.stream, &self.key) {
+            Ok(envelope) => envelope,
+            Err(why) => {
+                self.met_foreign(sequence, why);
+                None
+            }
+        }
+    }
+
+    /// Says that the message at `sequence` is not what it should be.
+    pub(crate) fn met_foreign(&self, sequence: i64, why: Foreign) {
+        let generation = self.generation;
+        self.bus.met_foreign(ForeignMessage { generation, sequence, why });
     }
 
     /// The generation that it reads.
@@ -153,22 +189,29 @@ impl Pull {
     }
 }
 
-/// The event of a message; `None`, with a warning, when it is not one of hatch's in its place.
-pub(crate) fn decode(message: &Message) -> Option<Envelope> {
-    let sequence = message.info().map(|info| signed(info.stream_sequence)).ok();
+/// The event of a message that proves to be hatch's own by `key`; nothing of it is parsed before. None
+/// for one of a later build, which this one cannot read.
+fn decode(
+    message: &Message,
+    sequence: i64,
+    stream: &str,
+    key: &Key,
+) -> Result<Option<Envelope>, Foreign> {
+    let none = HeaderMap::new();
+    let claim = Claim {
+        stream,
+        sequence,
+        subject: &message.subject,
+        headers: message.headers.as_ref().unwrap_or(&none),
+        payload: &message.payload,
+    };
+    claim.verify(Some(key))?;
     match Envelope::decode(&message.payload) {
-        Ok(envelope) if Some(envelope.position) == sequence => Some(envelope),
-        Ok(envelope) => {
-            tracing::warn!(
-                position = envelope.position,
-                ?sequence,
-                "skipped an event out of place"
-            );
-            None
-        }
+        Ok(envelope) if envelope.position == sequence => Ok(Some(envelope)),
+        Ok(_) => Err(Foreign::OutOfPlace),
         Err(error) => {
-            tracing::warn!(%error, ?sequence, "skipped a foreign message of the event stream");
-            None
+            tracing::warn!(%error, sequence, "skipped an event of the stream that cannot be read");
+            Ok(None)
         }
     }
 }

@@ -6,24 +6,22 @@
 
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::context::GetStreamByNameErrorKind;
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, LastRawMessageErrorKind, RetentionPolicy, StorageType, Stream,
 };
 use uuid::Uuid;
 
+use crate::mac::{Claim, Foreign, Verified};
 use crate::publisher::WINDOW_MAX;
-use crate::{Bus, Error, subject};
+use crate::{Bus, Error, Key, subject};
 
 /// How long events stay in the stream.
 const AGE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Header with the event's position.
-pub(crate) const POSITION: &str = "Hatch-Position";
-
-/// Header with the event's id.
-pub(crate) const EVENT_ID: &str = "Hatch-Event-Id";
+/// Streams that are deleted before a generation is created, at most: one is there, and somebody else may
+/// make others as fast.
+const DELETIONS_MAX: usize = 3;
 
 /// What is known of the current generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,15 +46,15 @@ pub enum StreamState {
 pub enum Last {
     /// Nothing: the stream is new, or all of it has aged out.
     Empty,
-    /// A message with hatch's headers.
+    /// An event that proved to be hatch's own, in its place.
     Event {
         /// `Hatch-Position`.
         position: i64,
         /// `Hatch-Event-Id`.
         event_id: Uuid,
     },
-    /// A message without hatch's headers, or none although the stream is not empty.
-    Foreign,
+    /// A message that nothing proves to be hatch's own, or none although the stream is not empty.
+    Foreign(Foreign),
 }
 
 impl Bus {
@@ -78,8 +76,9 @@ impl Bus {
         let last = if info.state.messages == 0 {
             Last::Empty
         } else {
-            match stored(&stream, sequence).await? {
-                Last::Empty => Last::Foreign,
+            let key = self.likely_key_of(generation);
+            match stored(&stream, sequence, key.as_ref()).await? {
+                Last::Empty => Last::Foreign(Foreign::Missing),
                 last => last,
             }
         };
@@ -92,21 +91,20 @@ impl Bus {
     }
 
     /// The first sequence after `after` that does not hold the event of its own position, if one of a
-    /// window does not; what is not there any more is no contradiction. For what a failed publisher
-    /// cannot be sure of: each is asked for by itself.
+    /// window does not, and what is wrong there; what is not there any more is no contradiction. For
+    /// what a failed publisher cannot be sure of: each is asked for by itself.
     ///
     /// # Errors
     /// When NATS cannot be asked.
-    pub async fn first_foreign(&self, after: i64) -> Result<Option<i64>, Error> {
-        let Some((_, name)) = self.current_stream().await? else { return Ok(None) };
+    pub async fn first_foreign(&self, after: i64) -> Result<Option<(i64, Foreign)>, Error> {
+        let Some((generation, name)) = self.current_stream().await? else { return Ok(None) };
+        let key = self.likely_key_of(generation);
         let stream = self.api()?.get_stream(name).await;
         let stream = stream.map_err(Error::request("read the event stream's state"))?;
         let last = signed(stream.cached_info().state.last_sequence);
         for sequence in (after + 1..=last).take(WINDOW_MAX) {
-            match stored(&stream, unsigned(sequence)).await? {
-                Last::Empty => {}
-                Last::Event { position, .. } if position == sequence => {}
-                Last::Event { .. } | Last::Foreign => return Ok(Some(sequence)),
+            if let Last::Foreign(why) = stored(&stream, unsigned(sequence), key.as_ref()).await? {
+                return Ok(Some((sequence, why)));
             }
         }
         Ok(None)
@@ -123,7 +121,8 @@ impl Bus {
         first_position: i64,
     ) -> Result<(), Error> {
         let api = self.api()?;
-        while let Some((_, name)) = self.current_stream().await? {
+        for _ in 0..DELETIONS_MAX {
+            let Some((_, name)) = self.current_stream().await? else { break };
             api.delete_stream(name)
                 .await
                 .map_err(Error::request("delete the event stream's older generation"))?;
@@ -187,20 +186,23 @@ pub(crate) fn unsigned(position: i64) -> u64 {
 }
 
 /// What is stored at `sequence`.
-async fn stored(stream: &Stream, sequence: u64) -> Result<Last, Error> {
-    match stream.get_raw_message(sequence).await {
-        Ok(message) => Ok(of_headers(&message.headers)),
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(Last::Empty),
-        Err(error) => Err(Error::request("read an event of the stream")(error)),
-    }
-}
-
-fn of_headers(headers: &HeaderMap) -> Last {
-    let header = |name| headers.get(name).map(async_nats::HeaderValue::as_str);
-    let position = header(POSITION).and_then(|text| text.parse().ok());
-    let event_id = header(EVENT_ID).and_then(|text| text.parse().ok());
-    match (position, event_id) {
-        (Some(position), Some(event_id)) => Last::Event { position, event_id },
-        _ => Last::Foreign,
-    }
+async fn stored(stream: &Stream, sequence: u64, key: Option<&Key>) -> Result<Last, Error> {
+    let message = match stream.get_raw_message(sequence).await {
+        Ok(message) => message,
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+            return Ok(Last::Empty);
+        }
+        Err(error) => return Err(Error::request("read an event of the stream")(error)),
+    };
+    let claim = Claim {
+        stream: &stream.cached_info().config.name,
+        sequence: signed(sequence),
+        subject: &message.subject,
+        headers: &message.headers,
+        payload: &message.payload,
+    };
+    Ok(match claim.verify(key) {
+        Ok(Verified { position, event_id }) => Last::Event { position, event_id },
+        Err(foreign) => Last::Foreign(foreign),
+    })
 }

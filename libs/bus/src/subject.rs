@@ -26,6 +26,17 @@ pub(crate) fn of_work(prefix: &str, work: &Work) -> String {
     format!("{prefix}.events.*.{}", work_tokens(work).join("."))
 }
 
+/// Whether an event is one of that kind of work.
+pub(crate) fn is_work(work: &Work, envelope: &Envelope) -> bool {
+    let tokens = [
+        token(&envelope.aggregate),
+        token(&envelope.event_type),
+        optional(envelope.channel.as_deref()),
+        optional(envelope.priority.as_deref()),
+    ];
+    work_tokens(work) == tokens
+}
+
 /// The consumer's name for one kind of work.
 pub(crate) fn consumer_name(work: &Work) -> String {
     work_tokens(work).join("_")
@@ -88,5 +99,7 @@ mod tests {
         };
         assert_eq!(of_work("hatch", &work), "hatch.events.*.message.MessageRequested.sms.-");
         assert_eq!(consumer_name(&work), "message_MessageRequested_sms_-");
+        assert!(is_work(&work, &Envelope { priority: None, ..example() }));
+        assert!(!is_work(&work, &example()), "of another priority")
     }
 }

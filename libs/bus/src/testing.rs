@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{Bus, Settings, State};
+use crate::{Bus, Error, Key, Keys, Settings, State};
 
 /// The variable that names the server of the tests.
 const SERVER_VARIABLE: &str = "HATCH_TEST_NATS_URL";
@@ -17,6 +17,9 @@ const PROGRAM_VARIABLE: &str = "HATCH_TEST_NATS_SERVER";
 
 /// How long a server may take to answer before the test fails.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// By which tests sign that have no log.
+const SECRET: &[u8] = b"a secret that every test may know";
 
 /// What the stream of a test may take of the disk.
 const STREAM_BYTES_MAX: i64 = 16 << 20;
@@ -52,7 +55,19 @@ impl TestBus {
         };
         let bus = Bus::connect(settings).await.expect("the settings are good");
         connected(&bus).await;
+        bus.trust(Keys { epoch: Key::new(SECRET), generation: None });
         Self(bus)
+    }
+
+    /// Creates a generation, as [`Bus::create_generation`], that counts as the one on record.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn create_generation(&self, number: i32, first_position: i64) -> Result<(), Error> {
+        self.0.create_generation(number, first_position).await?;
+        let keys = self.0.keys().expect("set when it was made");
+        self.0.trust(Keys { generation: Some((number, keys.epoch.clone())), ..keys });
+        Ok(())
     }
 
     /// Another connection to the same stream, as another process has.
@@ -62,6 +77,7 @@ impl TestBus {
     pub async fn connect_again(&self) -> Bus {
         let bus = Bus::connect(self.0.settings().clone()).await.expect("the settings are good");
         connected(&bus).await;
+        bus.trust(self.0.keys().expect("set when this was made"));
         bus
     }
 }
@@ -93,9 +109,23 @@ impl Drop for TestBus {
     }
 }
 
+/// JetStream itself, as anybody who has the credentials in `url` gets it.
+///
+/// # Errors
+/// When it cannot be reached.
+pub async fn jetstream(url: &str) -> Result<async_nats::jetstream::Context, async_nats::Error> {
+    let server: async_nats::ServerAddr = url.parse()?;
+    let options = match (server.username(), server.password()) {
+        (Some(user), Some(password)) => {
+            async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        }
+        _ => async_nats::ConnectOptions::new(),
+    };
+    Ok(async_nats::jetstream::new(options.connect(server).await?))
+}
+
 async fn delete(settings: Settings) -> Result<(), async_nats::Error> {
-    let client = async_nats::connect(settings.url).await?;
-    let jetstream = async_nats::jetstream::new(client);
+    let jetstream = jetstream(&settings.url).await?;
     let subjects = crate::subject::all(&settings.prefix);
     while let Ok(name) = jetstream.stream_by_subject(subjects.clone()).await {
         jetstream.delete_stream(name).await?;

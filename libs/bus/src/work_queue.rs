@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use async_nats::jetstream::{AckKind, Message};
 use futures::FutureExt;
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::pull::{Item, Pull, decode};
+use crate::pull::{Item, Pull};
 use crate::retry::Retry;
-use crate::{Bus, Envelope, Error, State, subject};
+use crate::{Bus, Envelope, Error, Foreign, State, subject};
 
 /// How long handing an acknowledgement to the connection may take.
 const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(1);
@@ -115,10 +115,14 @@ impl WorkQueue {
                 }
             };
             match item {
-                Item::Message(message) => {
-                    let generation = pull.generation();
-                    take(&self.bus, generation, message, &mut self.ready).await;
-                }
+                Item::Message(message) => match event(pull, &self.work, &message) {
+                    Some(envelope) => {
+                        let (generation, bus) = (pull.generation(), self.bus.clone());
+                        self.ready.push(Delivery { envelope, generation, message, bus });
+                    }
+                    // It will not become one.
+                    None => acknowledge(&self.bus, &message, AckKind::Term).await,
+                },
                 Item::Refused => {
                     self.retry.pause();
                     return Ok(());
@@ -134,24 +138,25 @@ impl Delivery {
     /// Says that this event need not be handed out again. It may be all the same, when the
     /// acknowledgement is lost.
     pub async fn ack(self) {
-        acknowledge(&self.bus, &self.message).await;
+        acknowledge(&self.bus, &self.message, AckKind::Ack).await;
     }
 }
 
-/// A message that is not an event will not become one: it is acknowledged.
-async fn take(bus: &Bus, generation: i32, message: Box<Message>, ready: &mut Vec<Delivery>) {
-    match decode(&message) {
-        Some(envelope) => {
-            ready.push(Delivery { envelope, generation, message, bus: bus.clone() });
-        }
-        None => acknowledge(bus, &message).await,
+/// The event of a message, if it is hatch's own and the work that the queue is for: a consumer that
+/// somebody has changed hands out others.
+fn event(pull: &Pull, work: &Work, message: &Message) -> Option<Envelope> {
+    let envelope = pull.event(message)?;
+    if subject::is_work(work, &envelope) {
+        return Some(envelope);
     }
+    pull.met_foreign(envelope.position, Foreign::OtherWork);
+    None
 }
 
-async fn acknowledge(bus: &Bus, message: &Message) {
+async fn acknowledge(bus: &Bus, message: &Message, kind: AckKind) {
     // While there is no connection an acknowledgement would only fill the client's queue.
     let connected = matches!(bus.state(), State::Connected(_));
-    if !connected || !matches!(timeout(ACKNOWLEDGE_MAX, message.ack()).await, Ok(Ok(()))) {
+    if !connected || !matches!(timeout(ACKNOWLEDGE_MAX, message.ack_with(kind)).await, Ok(Ok(()))) {
         tracing::debug!("an acknowledgement was lost, the event will be handed out again");
     }
 }

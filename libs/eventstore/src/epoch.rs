@@ -70,9 +70,10 @@ pub(crate) use {epoch_columns, epoch_tables};
 pub(crate) const LOOK: &str = concat!(
     "SELECT ",
     epoch_columns!(),
-    ", g.generation, g.epoch, (SELECT coalesce(max(position), 0) FROM es.events) FROM ",
+    ", g.generation, g.epoch, (SELECT coalesce(max(position), 0) FROM es.events), \
+         g.foreign_detail FROM ",
     epoch_tables!(),
-    " LEFT JOIN (SELECT generation, epoch FROM es.bus_generations \
+    " LEFT JOIN (SELECT generation, epoch, foreign_detail FROM es.bus_generations \
          ORDER BY generation DESC LIMIT 1) AS g ON true"
 );
 
@@ -233,6 +234,8 @@ pub enum FenceState {
         epoch: i32,
         /// The bus generation that carries this log and no other; none while that is not certain.
         generation: Option<i32>,
+        /// The newest generation, while it is one in which something foreign was found, and what.
+        foreign: Option<(i32, String)>,
     },
     /// No, until [`lift_fence`].
     Closed(Closed),
@@ -267,6 +270,22 @@ impl Fence {
     pub fn trusts(&self, generation: i32) -> bool {
         matches!(*self.state.borrow(),
             FenceState::Open { generation: Some(trusted), .. } if trusted == generation)
+    }
+
+    /// What foreign was found in the newest generation of the bus, until the relay begins the next.
+    #[must_use]
+    pub fn foreign(&self) -> Option<(i32, String)> {
+        match &*self.state.borrow() {
+            FenceState::Open { foreign, .. } => foreign.clone(),
+            FenceState::Unknown | FenceState::Closed(_) => None,
+        }
+    }
+
+    /// Whether something foreign was found in the bus's `generation`.
+    #[must_use]
+    pub fn has_foreign(&self, generation: i32) -> bool {
+        matches!(&*self.state.borrow(),
+            FenceState::Open { foreign: Some((found, _)), .. } if *found == generation)
     }
 
     /// Why it is closed, if it is.
@@ -321,7 +340,8 @@ pub struct BusEnd {
     pub generation: i32,
     /// Its last position.
     pub position: Position,
-    /// The event there; none when the bus does not hold it any more, or not yet.
+    /// The event there, if it proved to be hatch's own; none when the bus does not hold it any more, or
+    /// not yet: then nothing proves the position either.
     pub event_id: Option<Uuid>,
 }
 
@@ -333,6 +353,8 @@ pub(crate) struct Look {
     /// The newest generation on record, and its epoch.
     generation: Option<(i32, i32)>,
     pub(crate) head: Position,
+    /// What foreign was found in that generation.
+    foreign: Option<String>,
 }
 
 impl Look {
@@ -346,6 +368,7 @@ impl Look {
             regression,
             generation: generation.zip(generation_epoch),
             head: Position(row.try_get(9)?),
+            foreign: row.try_get(10)?,
         })
     }
 
@@ -353,9 +376,10 @@ impl Look {
         self.epoch
     }
 
-    /// The generation that was begun in this epoch, if one was.
+    /// The generation that was begun in this epoch and goes on, if one does.
     pub(crate) fn generation(&self) -> Option<i32> {
-        self.generation.filter(|(_, epoch)| *epoch == self.epoch).map(|(generation, _)| generation)
+        let ours = self.generation.filter(|(_, epoch)| *epoch == self.epoch)?.0;
+        self.foreign.is_none().then_some(ours)
     }
 
     /// Whether the bus may still carry what an earlier epoch left there. That contradicts nothing:
@@ -367,9 +391,10 @@ impl Look {
     /// The state of a fence around the server `found`, of whose bus `trusted` was compared with it.
     pub(crate) fn state(self, found: &Identity, trusted: Option<i32>) -> FenceState {
         let generation = self.generation().filter(|recorded| trusted == Some(*recorded));
+        let foreign = self.generation.map(|(generation, _)| generation).zip(self.foreign);
         match closed(self.epoch, self.recorded, self.regression, found) {
             Some(closed) => FenceState::Closed(closed),
-            None => FenceState::Open { epoch: self.epoch, generation },
+            None => FenceState::Open { epoch: self.epoch, generation, foreign },
         }
     }
 }
@@ -502,12 +527,13 @@ mod tests {
 
     fn look(regression: Option<&str>, epoch: i32, generation: Option<(i32, i32)>) -> Look {
         let regression = regression.map(ToOwned::to_owned);
-        Look { epoch, recorded: identity(), regression, generation, head: Position(9) }
+        let (recorded, foreign) = (identity(), None);
+        Look { epoch, recorded, regression, generation, head: Position(9), foreign }
     }
 
     #[test]
     fn the_same_server_is_not_fenced_and_what_is_not_known_is_no_difference() {
-        let open = FenceState::Open { epoch: 1, generation: None };
+        let open = FenceState::Open { epoch: 1, generation: None, foreign: None };
         assert_eq!(look(None, 1, None).state(&identity(), None), open);
         let unknown = Identity { data_directory: None, place: Place::default(), ..identity() };
         assert_eq!(look(None, 1, None).state(&unknown, None), open);
@@ -556,6 +582,8 @@ mod tests {
         assert_eq!(trusted(look(None, 1, Some((3, 1))), Some(4)), None, "another is on the bus");
         assert_eq!(trusted(look(None, 1, Some((3, 1))), None), None, "not compared");
         assert_eq!(trusted(look(None, 2, Some((3, 1))), Some(3)), None, "of an earlier epoch");
+        let ended = Look { foreign: Some("a note".to_owned()), ..look(None, 1, Some((3, 1))) };
+        assert_eq!(trusted(ended, Some(3)), None, "something foreign was found in it");
         assert!(look(None, 2, Some((3, 1))).bus_is_of_earlier_epoch());
         assert!(look(None, 2, None).bus_is_of_earlier_epoch());
         assert!(!look(None, 1, None).bus_is_of_earlier_epoch());

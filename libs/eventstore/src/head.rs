@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::epoch::{self, BusEnd, Fence, FenceState, Identity, Look, Place};
-use crate::{Database, Position, postgres};
+use crate::{BusSecrets, Database, Position, postgres};
 
 /// How often the head is asked for: notifications are hints and may be lost.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -28,8 +28,9 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Waits between attempts to connect: from the first, doubling, to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// Asks the bus for its end, for seconds at most; none when it cannot tell.
-pub type AskBus = Arc<dyn Fn() -> BoxFuture<'static, Option<BusEnd>> + Send + Sync>;
+/// Tells the bus by which secrets it is believed and asks it for its end, for seconds at most; none when
+/// it cannot tell, or nothing proves what it tells.
+pub type AskBus = Arc<dyn Fn(BusSecrets) -> BoxFuture<'static, Option<BusEnd>> + Send + Sync>;
 
 /// What a fence is judged by, beside the server itself.
 #[derive(Clone, Default)]
@@ -171,6 +172,9 @@ struct Session {
 
 type Failure = Box<dyn Error + Send + Sync>;
 
+/// The bus is being asked.
+type Asking = Option<BoxFuture<'static, Option<BusEnd>>>;
+
 impl Watcher {
     async fn follow(mut self) {
         let mut backoff = BACKOFF.0;
@@ -193,7 +197,7 @@ impl Watcher {
 
     async fn listen(&mut self) -> Result<Infallible, Failure> {
         let mut session = self.connect().await?;
-        let mut asking = self.config.bus.as_ref().map(|ask| ask());
+        let mut asking = self.ask(&session).await?;
         let mut ticks = tokio::time::interval(POLL_INTERVAL);
         loop {
             let answered = tokio::select! {
@@ -211,9 +215,16 @@ impl Watcher {
             let generation = self.poll(&session).await?;
             let compared = generation.is_none() || generation == session.compared;
             if !compared && !answered && asking.is_none() {
-                asking = self.config.bus.as_ref().map(|ask| ask());
+                asking = self.ask(&session).await?;
             }
         }
+    }
+
+    /// Asks the bus, where there is one.
+    async fn ask(&self, session: &Session) -> Result<Asking, Failure> {
+        let Some(ask) = &self.config.bus else { return Ok(None) };
+        let secrets = timeout(POLL_TIMEOUT, BusSecrets::read(&session.client)).await??;
+        Ok(Some(ask(secrets)))
     }
 
     async fn connect(&self) -> Result<Session, Failure> {
@@ -324,9 +335,8 @@ impl Session {
                 let asked = epoch::contradiction(&self.client, "the bus", position, event_id);
                 timeout(POLL_TIMEOUT, asked).await??
             }
-            None if position > look.head => {
-                Some(format!("the bus is at position {position}, the log ends at {}", look.head))
-            }
+            // Whoever can write to the bus can make such a stream: it says nothing about the log.
+            None if position > look.head => return Ok(()),
             None => None,
         };
         self.compared = contradiction.is_none().then_some(generation);
@@ -338,7 +348,7 @@ impl Session {
     }
 }
 
-async fn answer(asking: &mut Option<BoxFuture<'static, Option<BusEnd>>>) -> Option<BusEnd> {
+async fn answer(asking: &mut Asking) -> Option<BusEnd> {
     match asking {
         Some(asking) => asking.await,
         None => std::future::pending().await,

@@ -22,6 +22,7 @@ mod streams;
 mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trust;
 mod verify;
 
 pub use append::{
@@ -50,4 +51,5 @@ pub use postgres::{
 pub use schema::migrate;
 pub use store::{Execute, ExecuteError, ExecuteResult, Executed, Known, Loaded, Store};
 pub use subscription::Subscription;
+pub use trust::{BusSecrets, Secret, report_foreign};
 pub use verify::{Verified, VerifyError, Violation, verify};

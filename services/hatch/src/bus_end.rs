@@ -10,9 +10,11 @@ use hatch_eventstore::{AskBus, BusEnd, Position};
 /// How long the bus may take to be connected and to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
-/// Asks `bus`. Without an answer nothing is known, and dispatch goes on without the bus.
+/// Has `bus` believe by the given secrets, and asks it. Without an answer nothing is known, and dispatch
+/// goes on without the bus.
 pub(crate) fn of(bus: Bus) -> AskBus {
-    Arc::new(move || {
+    Arc::new(move |secrets| {
+        bus.trust(hatch_relay::keys(&secrets));
         let bus = bus.clone();
         async move {
             let asked = async {
@@ -31,7 +33,7 @@ fn end(stream: StreamState) -> Option<BusEnd> {
     let event_id = match last {
         Last::Event { position, event_id } if position == last_sequence => Some(event_id),
         Last::Empty => None,
-        Last::Event { .. } | Last::Foreign => return None,
+        Last::Event { .. } | Last::Foreign(_) => return None,
     };
     Some(BusEnd { generation, position: Position(last_sequence), event_id })
 }

@@ -10,6 +10,7 @@ mod development;
 pub mod disk;
 pub mod embedded;
 mod feed;
+mod foreign;
 mod limits;
 mod logging;
 pub mod output;

@@ -15,7 +15,7 @@ const CHECK_MAX: Duration = Duration::from_secs(2);
 /// PostgreSQL and its schema are required. An open fence and NATS are not: without them sends are
 /// accepted and wait.
 pub(crate) fn dependencies(pool: Pool, fence: Fence, bus: Bus) -> Vec<Dependency> {
-    let schema_pool = pool.clone();
+    let (schema_pool, readers) = (pool.clone(), fence.clone());
     vec![
         Dependency {
             name: "postgresql",
@@ -39,12 +39,16 @@ pub(crate) fn dependencies(pool: Pool, fence: Fence, bus: Bus) -> Vec<Dependency
             name: "nats",
             required: false,
             check: Box::new(move || {
-                let state = bus.state();
+                let (state, foreign) = (bus.state(), readers.foreign());
                 Box::pin(async move {
-                    match state {
-                        State::Connected(_) => Ok(()),
-                        State::Disconnected => Err("not connected".to_owned()),
-                        State::Refused(why) => Err(why),
+                    match (state, foreign) {
+                        (State::Connected(_), None) => Ok(()),
+                        (State::Connected(_), Some((generation, what))) => Err(format!(
+                            "generation {generation} of the event stream is not believed, \
+                             because somebody else can write to NATS: {what}"
+                        )),
+                        (State::Disconnected, _) => Err("not connected".to_owned()),
+                        (State::Refused(why), _) => Err(why),
                     }
                 })
             }),

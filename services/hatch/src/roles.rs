@@ -28,7 +28,7 @@ use self::configured::{
 };
 use crate::settings::Settings;
 use crate::telemetry::metrics;
-use crate::{admission, bus_end, feed, limits, readiness};
+use crate::{admission, bus_end, feed, foreign, limits, readiness};
 
 mod configured;
 
@@ -232,6 +232,11 @@ impl Process {
             return None;
         }
         let head = self.head.clone();
+        let (bus, pool, shutdown) = (self.bus.clone(), self.pool.clone(), self.workers.clone());
+        workers.spawn(async move {
+            foreign::report(bus, pool, shutdown).await;
+            Ok(())
+        });
         let feed = fed.then(|| {
             let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
             let feed = publisher.feed();
@@ -330,6 +335,7 @@ impl Process {
             pool: self.pool.clone(),
             log: self.log.clone(),
             fence: self.head.fence().clone(),
+            bus: self.bus.clone(),
             relay: roles.contains(&Role::Relay).then(|| self.relay.clone()),
             projections: projects.then(|| ReadModel::new(self.pool.clone())),
         }

@@ -10,8 +10,10 @@ pub(crate) struct LogState {
     pub(crate) head: i64,
     /// The id of its event at the position that the stream's last message names, if it has one.
     pub(crate) event_at_last: Option<Uuid>,
-    /// Whether a generation of the stream is on record.
-    pub(crate) published_before: bool,
+    /// The last generation of the stream on record and its first position.
+    pub(crate) recorded: Option<(i32, i64)>,
+    /// Whether somebody found something foreign in it.
+    pub(crate) foreign: bool,
     /// A generation, and the last position that this relay knows to have been stored there; zeros
     /// when it has published nothing.
     pub(crate) stored: (i32, i64),
@@ -51,8 +53,8 @@ pub(crate) enum LogRegressed {
 /// Decides where publishing goes on.
 pub(crate) fn decide(stream: StreamState, log: LogState) -> Decision {
     let at_head = Decision::NewGeneration { first_position: log.head + 1 };
-    let StreamState::Present { generation, last_sequence, last, .. } = stream else {
-        return if log.published_before {
+    let StreamState::Present { generation, first_position, last_sequence, last } = stream else {
+        return if log.recorded.is_some() {
             at_head
         } else {
             Decision::NewGeneration { first_position: 1 }
@@ -63,6 +65,9 @@ pub(crate) fn decide(stream: StreamState, log: LogState) -> Decision {
         return at_head;
     }
     match verify(last_sequence, last, log) {
+        // Whoever can reach NATS can make a stream of any name.
+        Verdict::Good if log.recorded != Some((generation, first_position)) => at_head,
+        Verdict::Good if log.foreign => at_head,
         // The server lost what it had acknowledged; who reads there may be ahead of it.
         Verdict::Good if log.stored.0 == generation && last_sequence < log.stored.1 => at_head,
         Verdict::Good if log.mixed => at_head,
@@ -79,13 +84,15 @@ enum Verdict {
 }
 
 fn verify(last_sequence: i64, last: Last, log: LogState) -> Verdict {
-    if last == Last::Foreign
-        || matches!(last, Last::Event { position, .. } if position != last_sequence)
-    {
-        return Verdict::Foreign;
-    }
-    if last_sequence > log.head {
-        return Verdict::Regressed(LogRegressed::Ahead { bus: last_sequence, head: log.head });
+    match last {
+        Last::Foreign(_) => return Verdict::Foreign,
+        Last::Event { position, .. } if position != last_sequence => return Verdict::Foreign,
+        // A stream without a message has nothing that proves how far it ever was.
+        Last::Empty if last_sequence > log.head => return Verdict::Foreign,
+        Last::Event { .. } if last_sequence > log.head => {
+            return Verdict::Regressed(LogRegressed::Ahead { bus: last_sequence, head: log.head });
+        }
+        Last::Event { .. } | Last::Empty => {}
     }
     match (last, log.event_at_last) {
         (Last::Event { event_id, .. }, Some(same)) if same == event_id => Verdict::Good,
@@ -96,7 +103,7 @@ fn verify(last_sequence: i64, last: Last, log: LogState) -> Verdict {
             Verdict::Regressed(LogRegressed::Missing { position })
         }
         // New, or all of it aged out: there is nothing that could contradict the log.
-        (Last::Empty | Last::Foreign, _) => Verdict::Good,
+        (Last::Empty | Last::Foreign(_), _) => Verdict::Good,
     }
 }
 

@@ -2,26 +2,34 @@
 
 use std::time::Duration;
 
-use hatch_bus::{Last, Publisher, StreamState};
+use hatch_bus::{Bus, ForeignMessage, Last, Publisher, StreamState};
 use hatch_eventstore::{Closed, Position};
 
 use crate::decision::{Decision, LogState, decide};
 use crate::session::{Recorded, Session};
 use crate::status::StatusHandle;
 use crate::trace::Publishing;
-use crate::{Config, Deps, Error, envelope};
+use crate::{Config, Deps, Error, envelope, keys};
+
+/// Longest pause before all is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The relay's work while it leads.
 pub(crate) struct Leader {
     deps: Deps,
     config: Config,
+    /// It learns the keys by its own session.
+    bus: Bus,
     /// The generation that it published last, and the last position that is stored there.
     stored: (i32, i64),
+    /// The foreign message that it met last.
+    met: Option<ForeignMessage>,
 }
 
 impl Leader {
     pub(crate) fn new(deps: Deps, config: Config) -> Self {
-        Self { deps, config, stored: (0, 0) }
+        let bus = deps.bus.with_own_keys();
+        Self { deps, config, bus, stored: (0, 0), met: None }
     }
 
     pub(crate) fn postgres(&self) -> &hatch_eventstore::Database {
@@ -54,10 +62,6 @@ impl Leader {
         let (stream, recorded, decision) = self.decide(session).await?;
         match decision {
             Decision::Resume { generation, after } => {
-                // It may have been created by a leader that died before it put it on record.
-                if let StreamState::Present { first_position, .. } = stream {
-                    session.record(generation, first_position, recorded.epoch).await?;
-                }
                 tracing::info!(generation, after, "publishing goes on");
                 self.publish(generation, after).await
             }
@@ -79,27 +83,28 @@ impl Leader {
         }
     }
 
-    /// Reads the stream's end, then the log: the log cannot lag behind what was published from it.
-    async fn decide(&self, session: &Session) -> Result<(StreamState, Recorded, Decision), Error> {
-        let stream = self.deps.bus.stream_state().await?;
+    /// Reads by what the stream is believed, its end, then the log: the log cannot lag behind what was
+    /// published from it.
+    async fn decide(
+        &mut self,
+        session: &Session,
+    ) -> Result<(StreamState, Recorded, Decision), Error> {
+        let recorded = session.recorded().await?;
+        self.bus.trust(keys(&recorded.secrets));
+        let stream = self.bus.stream_state().await?;
         let last = match stream {
             StreamState::Present { last: Last::Event { position, .. }, .. } => {
                 self.deps.log.read_at(Position(position)).await?
             }
             _ => None,
         };
-        let mixed = match stream {
-            StreamState::Present { generation, .. } if generation == self.stored.0 => {
-                self.deps.bus.first_foreign(self.stored.1).await?.is_some()
-            }
-            _ => false,
-        };
+        let mixed = self.foreign(stream).await?;
         let head = self.deps.log.head().await?.0;
-        let recorded = session.recorded().await?;
         let log = LogState {
             head,
             event_at_last: last.map(|event| event.event_id),
-            published_before: recorded.generation > 0,
+            recorded: recorded.last.map(|last| (last.number, last.first_position)),
+            foreign: recorded.last.is_some_and(|last| last.has_foreign),
             stored: self.stored,
             mixed,
             newer_epoch: recorded.is_newer_epoch(),
@@ -107,7 +112,27 @@ impl Leader {
         Ok((stream, recorded, decide(stream, log)))
     }
 
-    /// The stream comes first and the record second: a stream that cannot be created leaves no trace.
+    /// Whether something foreign is at the end of the stream, or among what it may have stored since this
+    /// relay knows. It is said once.
+    async fn foreign(&mut self, stream: StreamState) -> Result<bool, Error> {
+        let StreamState::Present { generation, last_sequence, last, .. } = stream else {
+            return Ok(false);
+        };
+        let found = match last {
+            Last::Foreign(why) => Some((last_sequence, why)),
+            _ if generation == self.stored.0 => self.bus.first_foreign(self.stored.1).await?,
+            _ => None,
+        };
+        let met = found.map(|(sequence, why)| ForeignMessage { generation, sequence, why });
+        if let Some(message) = met.filter(|_| met != self.met) {
+            self.bus.met_foreign(message);
+            self.met = met;
+        }
+        Ok(met.is_some())
+    }
+
+    /// The stream comes first and the record second: a stream that cannot be created leaves no trace. A
+    /// generation that follows another too soon waits, and then all is looked at again.
     async fn begin(
         &self,
         session: &Session,
@@ -115,11 +140,13 @@ impl Leader {
         recorded: Recorded,
         first_position: i64,
     ) -> Result<(), Error> {
-        let there = match old {
-            StreamState::Present { generation, .. } => generation,
-            StreamState::Absent => 0,
-        };
-        let generation = there.max(recorded.generation) + 1;
+        let wait = recorded.last.map_or(Duration::ZERO, |last| last.wait);
+        if !wait.is_zero() && !recorded.is_newer_epoch() {
+            tracing::info!(?wait, "the next generation of the stream waits for its time");
+            tokio::time::sleep(wait.min(LOOK_AGAIN)).await;
+            return Ok(());
+        }
+        let generation = recorded.generation() + 1;
         if generation == 1 {
             tracing::info!(first_position, "the first generation of the stream begins");
         } else {
@@ -130,7 +157,7 @@ impl Leader {
                 "another generation of the stream begins"
             );
         }
-        self.deps.bus.create_generation(generation, first_position).await?;
+        self.bus.create_generation(generation, first_position).await?;
         session.record(generation, first_position, recorded.epoch).await
     }
 
@@ -142,17 +169,21 @@ impl Leader {
         tokio::time::sleep(Duration::from_millis(self.config.halt_poll_ms)).await;
     }
 
-    /// Publishes until an error, or until the fence is not open.
+    /// Publishes until an error, until the fence is not open, or until somebody finds something foreign.
     async fn publish(&mut self, generation: i32, after: i64) -> Result<(), Error> {
-        let mut publisher = self.deps.bus.publisher(generation, after);
-        let published = self.publish_pages(&mut publisher).await;
+        let mut publisher = self.bus.publisher(generation, after);
+        let published = self.publish_pages(generation, &mut publisher).await;
         self.stored = (generation, publisher.acknowledged());
         published
     }
 
-    async fn publish_pages(&mut self, publisher: &mut Publisher) -> Result<(), Error> {
+    async fn publish_pages(
+        &mut self,
+        generation: i32,
+        publisher: &mut Publisher,
+    ) -> Result<(), Error> {
         let mut publishing = Publishing::default();
-        while self.deps.fence.is_open() {
+        while self.deps.fence.is_open() && !self.deps.fence.has_foreign(generation) {
             // Before the read: a hint that comes during it is not lost.
             let hinted = *self.deps.head.borrow_and_update();
             let sent = Position(publisher.sent());

@@ -5,13 +5,18 @@
 //! two leaders at once could not do harm. The leader remembers nothing. Where it goes on follows
 //! from the stream's last message, verified against the log, after every error anew.
 //!
-//! It never guesses about the log: when the stream holds an event that the log does not, it closes the
+//! Nothing of the stream is believed without its MAC. Where one is foreign, and where the stream is not
+//! the one on record, the next generation begins at the log's head.
+//!
+//! It never guesses about the log: when the stream holds an event of hatch's own that the log does not, it closes the
 //! fence, which stops everybody who sends, and halts until that is lifted.
 
 mod decision;
 mod envelope;
+mod keys;
 mod leader;
 mod observe;
+mod pace;
 mod session;
 mod status;
 mod trace;
@@ -24,8 +29,9 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use keys::keys;
 use leader::Leader;
-pub use observe::{Generation, Observed, observe};
+pub use observe::{FoundForeign, Generation, Observed, observe};
 use session::Session;
 pub use status::{Status, StatusHandle};
 

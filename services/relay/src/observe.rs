@@ -15,8 +15,12 @@ const LEADER: &str = "SELECT a.backend_start FROM pg_locks AS l \
 const GENERATION: &str = "SELECT generation, created_at FROM es.bus_generations \
      ORDER BY generation DESC LIMIT 1";
 
+/// The last generation in which somebody found something foreign.
+const FOREIGN: &str = "SELECT generation, foreign_at, coalesce(foreign_detail, '') \
+     FROM es.bus_generations WHERE foreign_at IS NOT NULL ORDER BY generation DESC LIMIT 1";
+
 /// What PostgreSQL knows of the relays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observed {
     /// Whether a relay leads.
     pub leads: bool,
@@ -24,6 +28,19 @@ pub struct Observed {
     pub leads_since: Option<DateTime<Utc>>,
     /// The newest generation of the stream on record.
     pub generation: Option<Generation>,
+    /// The last one in which something foreign was found.
+    pub foreign: Option<FoundForeign>,
+}
+
+/// A generation that ended because hatch did not write all of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundForeign {
+    /// Its number.
+    pub generation: i32,
+    /// When it was found.
+    pub at: DateTime<Utc>,
+    /// Where, and what is wrong with it.
+    pub detail: String,
 }
 
 /// A generation of the stream, as it is on record.
@@ -46,5 +63,17 @@ pub async fn observe(client: &Client) -> Result<Observed, Error> {
     let generation = generation.map(|row| {
         Ok::<_, Error>(Generation { number: row.try_get(0)?, created_at: row.try_get(1)? })
     });
-    Ok(Observed { leads: leader.is_some(), leads_since, generation: generation.transpose()? })
+    let foreign = client.query_opt(FOREIGN, &[]).await?.map(|row| {
+        Ok::<_, Error>(FoundForeign {
+            generation: row.try_get(0)?,
+            at: row.try_get(1)?,
+            detail: row.try_get(2)?,
+        })
+    });
+    Ok(Observed {
+        leads: leader.is_some(),
+        leads_since,
+        generation: generation.transpose()?,
+        foreign: foreign.transpose()?,
+    })
 }

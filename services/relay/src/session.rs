@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use hatch_eventstore::{Closed, Database, Fence, open, report_regression};
+use hatch_eventstore::{BusSecrets, Closed, Database, Fence, open, report_regression};
 use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::Error;
+use crate::{Error, pace};
 
 /// The advisory lock of the leader ("relay" in ASCII).
 pub(crate) const LOCK: i64 = 0x72_656c_6179;
@@ -27,10 +27,13 @@ const OPTIONS: &str = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=1 \
      -c tcp_keepalives_count=3 -c tcp_user_timeout=5000 -c statement_timeout=4s \
      -c idle_session_timeout=5s -c application_name=hatch-relay";
 
-const RECORDED: &str = "SELECT coalesce(max(generation), 0), \
-         coalesce((SELECT max(epoch) FROM es.log_epoch), 0), \
-         (SELECT epoch FROM es.bus_generations ORDER BY generation DESC LIMIT 1) \
-     FROM es.bus_generations";
+const RECORDED: &str = "SELECT coalesce(max(e.epoch), 0), g.generation, g.first_position, g.epoch, \
+         g.foreign_at IS NOT NULL, extract(epoch FROM now() - g.created_at)::float8, \
+         (SELECT count(*) FROM es.bus_generations \
+           WHERE created_at > now() - make_interval(secs => $1)) \
+     FROM es.log_epoch AS e \
+     LEFT JOIN (SELECT * FROM es.bus_generations ORDER BY generation DESC LIMIT 1) AS g ON true \
+     GROUP BY g.generation, g.first_position, g.epoch, g.foreign_at, g.created_at";
 
 /// Tells the fences, which trust what is read from the bus only where it is on record.
 const RECORD: &str = "WITH recorded AS ( \
@@ -46,20 +49,38 @@ pub(crate) struct Session {
 }
 
 /// What is on record of the stream's generations.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Recorded {
-    /// The last generation; 0 when there was none.
-    pub(crate) generation: i32,
     /// The epoch of the log at the moment.
     pub(crate) epoch: i32,
-    /// The epoch of the log in which the last generation began.
-    pub(crate) generation_epoch: Option<i32>,
+    /// The last generation.
+    pub(crate) last: Option<Generation>,
+    /// By which secrets its messages are written and believed.
+    pub(crate) secrets: BusSecrets,
+}
+
+/// The last generation on record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Generation {
+    pub(crate) number: i32,
+    pub(crate) first_position: i64,
+    /// The epoch of the log in which it began.
+    epoch: i32,
+    /// Whether somebody found something foreign in it.
+    pub(crate) has_foreign: bool,
+    /// How long the next one has to wait.
+    pub(crate) wait: Duration,
 }
 
 impl Recorded {
     /// Whether the log has begun another epoch since. The first began with the log.
     pub(crate) fn is_newer_epoch(&self) -> bool {
-        self.epoch > self.generation_epoch.unwrap_or(1)
+        self.epoch > self.last.map_or(1, |last| last.epoch)
+    }
+
+    /// The number of the last generation; 0 when there was none.
+    pub(crate) fn generation(&self) -> i32 {
+        self.last.map_or(0, |last| last.number)
     }
 }
 
@@ -121,8 +142,23 @@ impl Session {
 
     /// Reads what is on record.
     pub(crate) async fn recorded(&self) -> Result<Recorded, Error> {
-        let row = timeout(SILENCE_MAX, self.client.query_one(RECORDED, &[])).await??;
-        Ok(Recorded { generation: row.get(0), epoch: row.get(1), generation_epoch: row.get(2) })
+        let recent = f64::from(pace::RECENT_SECONDS);
+        let read = async {
+            let row = self.client.query_one(RECORDED, &[&recent]).await?;
+            Ok::<_, tokio_postgres::Error>((row, BusSecrets::read(&self.client).await?))
+        };
+        let (row, secrets) = timeout(SILENCE_MAX, read).await??;
+        let last = match row.try_get::<_, Option<i32>>(1)? {
+            None => None,
+            Some(number) => Some(Generation {
+                number,
+                first_position: row.try_get(2)?,
+                epoch: row.try_get(3)?,
+                has_foreign: row.try_get(4)?,
+                wait: pace::wait(row.try_get(6)?, row.try_get(5)?),
+            }),
+        };
+        Ok(Recorded { epoch: row.try_get(0)?, last, secrets })
     }
 
     /// Puts a generation on record, unless it is.

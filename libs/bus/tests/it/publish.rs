@@ -1,7 +1,7 @@
 //! Publishing: sequence = position, whatever happens.
 
 use hatch_bus::testing::{TestBus, in_time};
-use hatch_bus::{Error, Last, StreamState};
+use hatch_bus::{Error, Foreign, Last, StreamState};
 
 use crate::support::{event, last_sequence, prefix, publish, raw, stream_name};
 
@@ -144,7 +144,10 @@ async fn a_message_without_hatch_headers_at_the_end_is_told_from_an_event() {
     let stored = jetstream.publish(foreign, "hello".into()).await.expect("is sent");
     assert_eq!(stored.await.expect("is stored").sequence, 4);
     let state = bus.stream_state().await.expect("answers");
-    assert!(matches!(state, StreamState::Present { last_sequence: 4, last: Last::Foreign, .. }));
+    assert!(matches!(
+        state,
+        StreamState::Present { last_sequence: 4, last: Last::Foreign(Foreign::NoMac), .. }
+    ));
 }
 
 #[tokio::test]

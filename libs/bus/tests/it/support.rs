@@ -15,7 +15,7 @@ pub(crate) fn stream_name(bus: &Bus) -> String {
 
 /// A plain connection to the same server, for what hatch itself never does.
 pub(crate) async fn raw(bus: &Bus) -> async_nats::jetstream::Context {
-    async_nats::jetstream::new(async_nats::connect(&bus.settings().url).await.expect("connects"))
+    hatch_bus::testing::jetstream(&bus.settings().url).await.expect("connects")
 }
 
 /// The event at `position`; its id follows from it.

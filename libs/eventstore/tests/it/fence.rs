@@ -7,10 +7,11 @@ use futures::FutureExt;
 use hatch_domain::Environment;
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
-    Append, AppendError, Appender, AppenderConfig, AskBus, BusEnd, Closed,
+    Append, AppendError, Appender, AppenderConfig, AskBus, BusEnd, BusSecrets, Closed,
     ExpectedVersion as Expected, Fence, FenceConfig, FenceState, HeadWatch, Place, Position,
-    SystemEnvironment, fence_state, lift_fence,
+    SystemEnvironment, fence_state, lift_fence, report_foreign,
 };
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -164,7 +165,7 @@ async fn a_head_that_goes_back_closes_the_fence() {
 /// A bus whose last event is the log's at a position, or another for a negative one; 0 is no event.
 fn bus(database: &TestDatabase, generation: i32, last: Arc<AtomicI64>) -> AskBus {
     let log = log(database);
-    Arc::new(move || {
+    Arc::new(move |_| {
         let (log, last) = (log.clone(), last.load(Ordering::Relaxed));
         async move {
             let position = Position(last.abs());
@@ -234,6 +235,90 @@ async fn a_bus_ahead_of_the_log_closes_the_fence_before_it_was_ever_open() {
         soon(again.fence().opened()).await;
         assert_eq!(trusted(&again), None);
     }
+}
+
+#[tokio::test]
+async fn an_empty_stream_that_says_to_be_further_than_the_log_proves_nothing() {
+    let database = database().await;
+    appender(&database).append(one(stream(1), Expected::Any)).await.expect("accepted");
+    begin_generation(&database, 1).await;
+    let end = BusEnd { generation: 1, position: Position(1_000_000), event_id: None };
+    let ask: AskBus = Arc::new(move |_| std::future::ready(Some(end)).boxed());
+    let watch = watch_with(&database, FenceConfig { place: place("db1"), bus: Some(ask) });
+    soon(watch.fence().opened()).await;
+    assert_eq!(trusted(&watch), None);
+    let count = "SELECT count(*) FROM es.log_regressions";
+    let regressions = database.connect().await.query_one(count, &[]).await.expect("a row");
+    assert_eq!(regressions.get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
+async fn each_epoch_has_a_secret_of_its_own_that_the_application_reads_and_cannot_change() {
+    let database = database().await;
+    let first = secrets(&database).await;
+    assert_eq!((first.epoch.bytes().len(), first.generation.clone()), (32, None));
+    begin_generation(&database, 1).await;
+    let generation = Some((1, first.epoch.clone()));
+    assert_eq!(secrets(&database).await.generation, generation);
+
+    move_database(&database).await;
+    let mut client = database.connect().await;
+    lift_fence(&mut client, &place("db1"), "test").await.expect("done").expect("was closed");
+    let second = secrets(&database).await;
+    assert_ne!(second.epoch, first.epoch);
+    assert_eq!(second.generation, generation, "it was begun in the epoch before");
+
+    client.batch_execute("SET ROLE hatch_app").await.expect("a superuser may");
+    BusSecrets::read(&client).await.expect("it may read them");
+    for sql in [
+        "UPDATE es.epoch_secrets SET secret = sha256('known')",
+        "DELETE FROM es.epoch_secrets",
+        "INSERT INTO es.epoch_secrets SELECT 3, sha256('known')",
+        "SELECT es.random_secret()",
+    ] {
+        let refused = client.batch_execute(sql).await.expect_err(sql);
+        assert_eq!(refused.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}");
+    }
+}
+
+async fn secrets(database: &TestDatabase) -> BusSecrets {
+    let client = database.connect().await;
+    BusSecrets::read(&client).await.expect("read")
+}
+
+#[tokio::test]
+async fn a_generation_with_something_foreign_is_trusted_by_nobody_any_more() {
+    let database = database().await;
+    let ask = bus(&database, 1, Arc::default());
+    let watch = watch_with(&database, FenceConfig { place: place("db1"), bus: Some(ask) });
+    begin_generation(&database, 1).await;
+    soon(watch.fence().trusting()).await;
+    let client = database.connect().await;
+    client.batch_execute("SET ROLE hatch_app").await.expect("a superuser may");
+    // What is said first is kept.
+    for detail in ["a note at sequence 2", "another"] {
+        report_foreign(&client, 1, detail).await.expect("the application may");
+    }
+    eventually("not trusted", async || !watch.fence().trusts(1)).await;
+    assert_eq!(watch.fence().foreign(), Some((1, "a note at sequence 2".to_owned())));
+    assert!(watch.fence().has_foreign(1) && watch.fence().is_open());
+
+    begin_generation(&database, 2).await;
+    eventually("the next has none", async || watch.fence().foreign().is_none()).await;
+    report_foreign(&client, 3, "not on record").await.expect("changes nothing");
+    assert_eq!(watch.fence().foreign(), None);
+}
+
+#[tokio::test]
+async fn old_generations_are_forgotten_so_that_their_table_does_not_grow() {
+    let database = database().await;
+    let client = database.connect().await;
+    let sql = "INSERT INTO es.bus_generations (generation, first_position, epoch)
+        SELECT n, 1, 1 FROM generate_series(1, 2500) AS n";
+    client.batch_execute(sql).await.expect("inserted");
+    let kept = "SELECT count(*), min(generation) FROM es.bus_generations";
+    let kept = client.query_one(kept, &[]).await.expect("a row");
+    assert_eq!((kept.get::<_, i64>(0), kept.get::<_, i32>(1)), (1_000, 1_501));
 }
 
 #[tokio::test]

@@ -91,8 +91,9 @@ async fn rows_from_before_the_partitions_are_read_as_before() {
     let pool = hatch_eventstore::pool(&database.config(), 4, std::time::Duration::from_secs(5));
     let client = pool.get().await.expect("a connection");
     let mut ids = Vec::new();
-    for (n, outcome) in
-        ["applied", "duplicate", "ignored", "rejected_signature", "quarantined"].into_iter().enumerate()
+    for (n, outcome) in ["applied", "duplicate", "ignored", "rejected_signature", "quarantined"]
+        .into_iter()
+        .enumerate()
     {
         for days in [0, 3, 400] {
             let at = days_ago(days) - TimeDelta::minutes(i64::try_from(n).expect("small"));

@@ -144,7 +144,9 @@ pub(crate) async fn run(database: &str, provider: &str, extent: Extent) -> anyho
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     if extent != Extent::Accept {
-        let js = jetstream::new(async_nats::connect(std::env::var("HATCH_TEST_NATS_URL")?).await?);
+        let js = hatch_bus::testing::jetstream(&std::env::var("HATCH_TEST_NATS_URL")?)
+            .await
+            .map_err(|error| anyhow::anyhow!(error))?;
         drop(js.delete_stream(STREAM).await);
         let config = stream::Config {
             name: STREAM.to_owned(),
@@ -373,7 +375,7 @@ async fn project(mut client: Client, events: consumer::pull::Stream) -> anyhow::
         transaction.execute(&checkpoint, &[&position]).await?;
         transaction.commit().await?;
         for acked in join_all(batch.iter().map(jetstream::Message::ack)).await {
-            acked.map_err(anyhow::Error::from_boxed)?;
+            acked.map_err(|error| anyhow::anyhow!(error))?;
         }
     }
     Ok(())

@@ -56,6 +56,8 @@ async fn bus(settings: &Settings) -> anyhow::Result<Option<Need>> {
     let unknown = "NATS does not answer, so nobody knows what the relay has yet to publish";
     Ok(match asked.context(unknown)?.context(unknown)? {
         StreamState::Absent => None,
+        // How far it is needs no proof: a position that is wrong delays the archive, or lets the relay
+        // read from it.
         StreamState::Present { last_sequence, .. } => {
             Some(Need { who: "the relay".to_owned(), position: Position(last_sequence) })
         }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use deadpool_postgres::Pool;
 use hatch_bus::{Bus, StreamState};
-use hatch_eventstore::{Log, Position, Violation, verify};
+use hatch_eventstore::{BusSecrets, Log, Position, Violation, verify};
 use uuid::Uuid;
 
 use super::pool;
@@ -33,7 +34,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let mut violations = verified.violations;
     line(format!("log         positions {} to {}", verified.first, verified.head))?;
-    line(match jetstream(settings, &Log::new(pool), &mut violations).await {
+    line(match jetstream(settings, &pool, &mut violations).await {
         Ok(compared) => format!("jetstream   {compared}"),
         Err(error) => format!("jetstream   not compared: {error:#}"),
     })?;
@@ -51,16 +52,26 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
 /// Compares what JetStream still has with the log, event by event.
 async fn jetstream(
     settings: &Settings,
-    log: &Log,
+    pool: &Pool,
     violations: &mut Vec<Violation>,
 ) -> anyhow::Result<String> {
+    let secrets = BusSecrets::read(&**pool.get().await?).await?;
     let bus = Bus::connect(settings.bus()?).await?;
     tokio::time::timeout(SILENCE_MAX, bus.connected()).await.context("NATS does not answer")?;
+    bus.trust(hatch_relay::keys(&secrets));
     let StreamState::Present { generation, last_sequence, first_position, .. } =
         bus.stream_state().await?
     else {
         return Ok("has no stream yet".to_owned());
     };
+    let recorded = secrets.generation.map(|(generation, _)| generation);
+    if recorded != Some(generation) {
+        let what =
+            format!("generation {generation} is not the one on record: nothing of it is believed");
+        violations.push(Violation { promise: "jetstream", detail: what.clone() });
+        return Ok(what);
+    }
+    let log = &Log::new(pool.clone());
     let bar = progress::bar("comparing JetStream", last_sequence);
     let mut follow = bus.follow(first_position);
     let (mut first, mut compared, mut reached) = (None, 0_u64, first_position - 1);
@@ -84,6 +95,14 @@ async fn jetstream(
         bar.set_position(u64::try_from(reached)?);
     }
     bar.finish_and_clear();
+    let foreign = *bus.foreign().borrow();
+    if let Some(foreign) = foreign {
+        report(
+            violations,
+            foreign.sequence,
+            &format!("JetStream has what is not hatch's: {}", foreign.why.as_str()),
+        );
+    }
     let first = first.unwrap_or(first_position);
     Ok(format!("generation {generation}, {compared} events from position {first} on compared"))
 }

@@ -37,7 +37,7 @@ pub struct Servers {
     pub hatch_pid: u32,
     /// `postgres://` URL with its password.
     pub database_url: String,
-    /// `nats://` URL.
+    /// `nats://` URL with its password.
     pub nats_url: String,
     /// The processes of the supervisor that are up, by name: `postgres`, `nats-server`, and each role
     /// and the `simulator` where they are processes of their own.

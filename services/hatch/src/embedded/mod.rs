@@ -121,7 +121,7 @@ impl Embedded {
         &self.database_url
     }
 
-    /// `nats://` URL.
+    /// `nats://` URL with user and password, where the server was started here.
     #[must_use]
     pub fn nats_url(&self) -> &str {
         &self.nats_url

@@ -15,13 +15,18 @@ use tokio::sync::watch;
 
 use super::account::{Home, make_folder};
 use super::binaries::NatsServer;
-use super::folder::Folder;
+use super::folder::{Folder, write_secret};
 use super::log::LogFile;
 use super::port::free_port;
+use super::postgres::random_password;
 use super::{READY_MAX, START_ATTEMPTS_MAX, leftover};
 use crate::supervise::{Program, Supervised};
 
 pub(super) const PROGRAM: &str = "nats-server";
+/// The only user of the server.
+const USER: &str = "hatch";
+/// Its password, beside the data.
+const CONFIGURATION: &str = "nats.conf";
 const POLL: Duration = Duration::from_millis(20);
 const GREETING_MAX: Duration = Duration::from_secs(1);
 
@@ -31,6 +36,7 @@ pub(super) struct Nats {
     process: Supervised,
     program: PathBuf,
     port: u16,
+    password: String,
 }
 
 impl Nats {
@@ -45,19 +51,25 @@ impl Nats {
             make_folder(data, 0o700)?;
         }
         home.give(data)?;
+        // In a file, because every account of the machine sees a command line.
+        let (configuration, password) = (home.path().join(CONFIGURATION), random_password()?);
+        let text = format!("authorization {{ user: \"{USER}\", password: \"{password}\" }}\n");
+        write_secret(&configuration, &text)?;
+        home.give(&configuration)?;
         let mut attempt = 1;
         loop {
             let server = Server {
                 program: program.clone(),
                 home: home.clone(),
                 data: data.to_owned(),
+                configuration: configuration.clone(),
                 log: folder.log("nats"),
                 port: free_port()?,
             };
             let (port, name, log) = (server.port, server.server_name(), server.log.clone());
             let process = Supervised::start(server)?;
             match ready(port, &name, process.pid()).await {
-                Ok(()) => return Ok(Self { process, program, port }),
+                Ok(()) => return Ok(Self { process, program, port, password }),
                 Err(error) => {
                     process.stop().await;
                     if attempt == START_ATTEMPTS_MAX {
@@ -72,7 +84,8 @@ impl Nats {
     }
 
     pub(super) fn url(&self) -> String {
-        format!("nats://{}:{}", Ipv4Addr::LOCALHOST, self.port)
+        let (password, address, port) = (&self.password, Ipv4Addr::LOCALHOST, self.port);
+        format!("nats://{USER}:{password}@{address}:{port}")
     }
 
     pub(super) fn program(&self) -> &Path {
@@ -98,6 +111,7 @@ struct Server {
     program: PathBuf,
     home: Home,
     data: PathBuf,
+    configuration: PathBuf,
     log: LogFile,
     port: u16,
 }
@@ -118,6 +132,8 @@ impl Program for Server {
         let log = self.log.open()?;
         let mut command = self.home.command(&self.program);
         command
+            .arg("--config")
+            .arg(&self.configuration)
             .args(["--addr", &Ipv4Addr::LOCALHOST.to_string()])
             .args(["--port", &self.port.to_string()])
             .args(["--name", &self.server_name()])

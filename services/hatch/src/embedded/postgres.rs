@@ -210,7 +210,7 @@ async fn initialise(
     bail!("failed to make a PostgreSQL cluster in {}: {last}", new.display())
 }
 
-fn random_password() -> anyhow::Result<String> {
+pub(super) fn random_password() -> anyhow::Result<String> {
     let mut bytes = [0; PASSWORD_BYTES];
     File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))

@@ -80,6 +80,60 @@ async fn data_survive_a_stop_and_servers_that_are_killed_come_back_on_the_same_p
     embedded.stop().await;
 }
 
+#[tokio::test]
+async fn nats_asks_for_a_password_that_no_other_account_can_read() {
+    let temporary = data_folder();
+    let path = temporary.path();
+    let embedded = start(path).await;
+    let url = embedded.nats_url().to_owned();
+    let password = url.split([':', '@']).nth(2).expect("a password").to_owned();
+    assert!(password.len() >= 32, "{password}");
+    let server = url.rsplit_once('@').expect("a password").1;
+    let refused = async_nats::connect(format!("nats://{server}")).await;
+    let refused = refused.expect_err("it asks for a password").to_string();
+    assert!(refused.contains("authorization"), "{refused}");
+    let guessed =
+        async_nats::ConnectOptions::with_user_and_password("hatch".into(), "guess".into());
+    assert!(guessed.connect(server).await.is_err());
+    let options =
+        async_nats::ConnectOptions::with_user_and_password("hatch".into(), password.clone());
+    options.connect(server).await.expect("with the password");
+
+    // Who looks at the processes does not see it, and the files that hold it are their owner's alone.
+    let pid = recorded(path).pids["nats-server"];
+    let mut ps = std::process::Command::new("ps");
+    let ps = ps.args(["-ww", "-o", "args=", "-p", &pid.to_string()]).output().expect("ps runs");
+    assert!(!String::from_utf8_lossy(&ps.stdout).contains(&password));
+    let mut holds = 0;
+    for file in files(path) {
+        if std::fs::read(&file).is_ok_and(|bytes| contains(&bytes, password.as_bytes())) {
+            let mode = file.metadata().expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+            holds += 1;
+        }
+    }
+    assert!(holds >= 1, "the record has it");
+    embedded.stop().await;
+
+    let again = start(path).await;
+    assert!(!again.nats_url().contains(&password), "another at each start");
+    again.stop().await;
+}
+
+/// The files in `folder` and below, links followed.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
 #[test]
 fn a_second_hatch_on_a_folder_is_told_in_one_line_who_has_it() {
     let temporary = data_folder();

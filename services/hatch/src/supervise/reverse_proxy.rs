@@ -89,11 +89,8 @@ pub async fn serve_proxy(
     connector.set_connect_timeout(Some(CONNECT_MAX));
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE_MAX).build(connector);
-    let app = Router::new().fallback(answer).with_state(Arc::new(Proxy {
-        upstreams,
-        names,
-        client,
-    }));
+    let app =
+        Router::new().fallback(answer).with_state(Arc::new(Proxy { upstreams, names, client }));
     let app = app.into_make_service_with_connect_info::<Connection>();
     axum::serve(StallListener::new(listener, connections), app)
         .with_graceful_shutdown(shutdown.cancelled_owned())

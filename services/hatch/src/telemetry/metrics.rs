@@ -13,6 +13,7 @@ use deadpool_postgres::Pool;
 use hatch_api::RequestStats;
 use hatch_api::admission::Admission;
 use hatch_api::webhooks::WebhookStats;
+use hatch_bus::Bus;
 use hatch_domain::Environment;
 use hatch_eventstore::{Appender, Fence, FenceState, Log, LogError, SystemEnvironment};
 use hatch_readmodel::ReadModel;
@@ -39,6 +40,7 @@ pub(crate) struct Sources {
     pub(crate) pool: Pool,
     pub(crate) log: Log,
     pub(crate) fence: Fence,
+    pub(crate) bus: Bus,
     /// Where this process runs the relay.
     pub(crate) relay: Option<hatch_relay::StatusHandle>,
     /// Where this process runs the projector.
@@ -68,6 +70,7 @@ impl Sources {
         metrics.extend(self.admission());
         metrics.extend(self.appends());
         metrics.extend(self.fence());
+        metrics.push(self.foreign());
         metrics.push(self.partitions().await);
         metrics.extend(self.relay().await);
         metrics.extend(self.projections().await);
@@ -224,6 +227,17 @@ impl Sources {
                 values: Values::Gauge(closed.collect()),
             },
         ]
+    }
+
+    fn foreign(&self) -> Metric {
+        let counts = self.bus.foreign_counts().into_iter();
+        let counts = counts.map(|(why, count)| (vec![("reason", why.as_str().to_owned())], count));
+        Metric {
+            name: "hatch_bus_foreign_messages",
+            help: "Messages of the event stream that hatch did not write, by reason: no_mac, \
+                   wrong_mac, out_of_place, other_work or missing",
+            values: Values::Counter(counts.collect()),
+        }
     }
 
     async fn partitions(&self) -> Metric {

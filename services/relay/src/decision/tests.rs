@@ -1,3 +1,5 @@
+use hatch_bus::Foreign;
+
 use super::*;
 
 const EVENT: Uuid = Uuid::from_u128(7);
@@ -6,7 +8,8 @@ const OTHER: Uuid = Uuid::from_u128(8);
 const LOG: LogState = LogState {
     head: 20,
     event_at_last: None,
-    published_before: true,
+    recorded: Some((3, 1)),
+    foreign: false,
     stored: (0, 0),
     mixed: false,
     newer_epoch: false,
@@ -20,11 +23,13 @@ fn at(position: i64) -> Last {
     Last::Event { position, event_id: EVENT }
 }
 
+const FOREIGN: Last = Last::Foreign(Foreign::WrongMac);
+
 const AT_HEAD: Decision = Decision::NewGeneration { first_position: 21 };
 
 #[test]
 fn the_first_generation_of_a_log_begins_at_its_first_event() {
-    let log = LogState { published_before: false, ..LOG };
+    let log = LogState { recorded: None, ..LOG };
     assert_eq!(decide(StreamState::Absent, log), Decision::NewGeneration { first_position: 1 });
 }
 
@@ -55,7 +60,7 @@ fn an_empty_stream_is_resumed_after_its_last_sequence() {
 #[test]
 fn a_foreign_message_at_the_end_means_a_new_generation_at_the_head() {
     for sequence in [5, 20, 21, 900] {
-        assert_eq!(decide(stream(sequence, Last::Foreign), LOG), AT_HEAD);
+        assert_eq!(decide(stream(sequence, FOREIGN), LOG), AT_HEAD);
     }
 }
 
@@ -63,6 +68,28 @@ fn a_foreign_message_at_the_end_means_a_new_generation_at_the_head() {
 fn a_foreign_message_among_the_last_events_means_a_new_generation_at_the_head() {
     let log = LogState { event_at_last: Some(EVENT), mixed: true, ..LOG };
     assert_eq!(decide(stream(13, at(13)), log), AT_HEAD);
+}
+
+#[test]
+fn a_generation_in_which_somebody_found_something_foreign_is_followed_by_one_at_the_head() {
+    let log = LogState { event_at_last: Some(EVENT), foreign: true, ..LOG };
+    assert_eq!(decide(stream(13, at(13)), log), AT_HEAD);
+    let ahead = Decision::Halt(LogRegressed::Ahead { bus: 21, head: 20 });
+    assert_eq!(decide(stream(21, at(21)), log), ahead, "what is hatch's own is believed");
+}
+
+#[test]
+fn a_stream_that_is_not_the_one_on_record_is_followed_by_a_generation_at_the_head() {
+    for recorded in [None, Some((2, 1)), Some((4, 1)), Some((3, 2))] {
+        let log = LogState { recorded, event_at_last: Some(EVENT), ..LOG };
+        assert_eq!(decide(stream(13, at(13)), log), AT_HEAD, "{recorded:?}");
+        assert_eq!(decide(stream(13, Last::Empty), log), AT_HEAD, "{recorded:?}");
+    }
+}
+
+#[test]
+fn an_empty_stream_beyond_the_head_proves_nothing_and_is_followed_by_a_generation_at_the_head() {
+    assert_eq!(decide(stream(21, Last::Empty), LOG), AT_HEAD);
 }
 
 #[test]
@@ -76,7 +103,6 @@ fn an_event_out_of_its_place_means_a_new_generation_at_the_head() {
 fn an_event_beyond_the_head_of_the_log_halts() {
     let halt = Decision::Halt(LogRegressed::Ahead { bus: 21, head: 20 });
     assert_eq!(decide(stream(21, at(21)), LOG), halt);
-    assert_eq!(decide(stream(21, Last::Empty), LOG), halt);
 }
 
 #[test]

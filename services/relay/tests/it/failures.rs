@@ -117,6 +117,7 @@ async fn a_log_behind_the_bus_halts_until_a_newer_epoch_is_begun() {
     world.published(last).await;
     relay.stop().await;
     // As if the log had lost its last event.
+    world.trust().await;
     publish(&world.bus, 1, &stray(11)).await;
 
     let relay = world.relay().await;

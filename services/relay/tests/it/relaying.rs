@@ -13,6 +13,8 @@ async fn an_appended_event_reaches_the_bus_without_loss() {
     relay.leads().await;
     let mut follow = world.bus.follow(1);
     let position = world.append(1).await;
+    world.published(position).await;
+    world.trust().await;
     let envelope = in_time("the event", follow.next()).await;
 
     let event = world.log.read_at(position).await.expect("is read").expect("exists");

@@ -94,8 +94,16 @@ impl World {
         .await;
     }
 
+    /// Has the test's own bus believe, and write, what the relays do.
+    pub(crate) async fn trust(&self) {
+        let client = self.database.connect().await;
+        let secrets = hatch_eventstore::BusSecrets::read(&client).await.expect("is read");
+        self.bus.trust(hatch_relay::keys(&secrets));
+    }
+
     /// Checks that the stream's events from `first` to `last` are those of the log.
     pub(crate) async fn assert_is_log(&self, first: i64, last: Position) {
+        self.trust().await;
         let mut follow = self.bus.follow(first);
         for position in first..=last.0 {
             let seen = in_time("an event", follow.next()).await;
@@ -114,7 +122,7 @@ impl World {
 
     pub(crate) async fn jetstream(&self) -> async_nats::jetstream::Context {
         let url = &self.bus.settings().url;
-        async_nats::jetstream::new(async_nats::connect(url).await.expect("connects"))
+        hatch_bus::testing::jetstream(url).await.expect("connects")
     }
 
     pub(crate) fn stream_name(&self, generation: i32) -> String {

@@ -1,8 +1,8 @@
 //! NATS: the server, the stream, and what the relay and the dispatcher make of it.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_bus::{Bus, State, StreamReport};
-use hatch_eventstore::Position;
+use hatch_bus::{Bus, Last, State, StreamReport, StreamState};
+use hatch_eventstore::{BusSecrets, Position};
 use hatch_relay::Observed;
 
 use super::database::{Database, Reached};
@@ -18,6 +18,9 @@ const QUEUE_LATE: TimeDelta = TimeDelta::seconds(60);
 const FULL_PERCENT: i64 = 90;
 /// which matters when it holds less than a day.
 const HOLDS_MIN: TimeDelta = TimeDelta::days(1);
+
+/// For so long a generation that held something foreign is told of.
+const FOREIGN_TOLD: TimeDelta = TimeDelta::days(1);
 
 /// The stream, none where there is none yet, or why it cannot be asked for.
 pub(super) type Stream = Result<Option<StreamReport>, &'static str>;
@@ -66,7 +69,7 @@ pub(super) async fn check(
     database: &Reached,
     stream: &Stream,
 ) -> Vec<Finding> {
-    const CHECKS: [&str; 4] = ["stream", "storage", "relay", "queues"];
+    const CHECKS: [&str; 5] = ["stream", "foreign", "storage", "relay", "queues"];
     let (database, stream) = match (database, stream) {
         (Ok(database), Ok(stream)) => (database, stream),
         (Err(why), _) | (_, Err(why)) => {
@@ -76,11 +79,14 @@ pub(super) async fn check(
     let looked = bounded(async {
         let client = database.pool.get().await?;
         let observed = hatch_relay::observe(&client).await?;
+        let secrets = BusSecrets::read(&client).await?;
         // Who keeps a connection and waits for another may wait for ever.
         drop(client);
-        Ok((observed, database.log.head().await?))
+        // The log last: it cannot lag behind what was published from it.
+        let last = last(settings, &secrets).await?;
+        Ok((observed, last, database.log.head().await?))
     });
-    let (observed, head) = match looked.await {
+    let (observed, last, head) = match looked.await {
         Ok(looked) => looked,
         Err(error) => {
             let remedy = "see PostgreSQL's own log";
@@ -89,21 +95,50 @@ pub(super) async fn check(
         }
     };
     let Some(stream) = stream else {
-        let relay = made("relay", relay(database, observed, head, Position::START)).await;
-        let mut findings = vec![absent(observed, head), relay];
+        let relay = made("relay", relay(database, &observed, head, Position::START)).await;
+        let foreign = foreign(&observed, database.now);
+        let mut findings = vec![absent(&observed, head), foreign, relay];
         findings.extend(["storage", "queues"].map(|c| Finding::not_checked(c, "no stream")));
         return findings;
     };
     let published = Position(stream.last_sequence);
     vec![
-        of_this_log(stream, observed, head),
+        of_this_log(stream, last, &observed, head),
+        foreign(&observed, database.now),
         storage(stream, database.now),
-        made("relay", relay(database, observed, head, published)).await,
+        made("relay", relay(database, &observed, head, published)).await,
         queues(settings, stream, database.now, head),
     ]
 }
 
-fn absent(observed: Observed, head: Position) -> Finding {
+/// The stream's last message, as far as it is believed.
+async fn last(settings: &Settings, secrets: &BusSecrets) -> anyhow::Result<Option<Last>> {
+    let bus = Bus::connect(settings.bus()?).await?;
+    bus.connected().await;
+    bus.trust(hatch_relay::keys(secrets));
+    Ok(match bus.stream_state().await? {
+        StreamState::Present { last, .. } => Some(last),
+        StreamState::Absent => None,
+    })
+}
+
+/// Whether somebody else writes to NATS.
+fn foreign(observed: &Observed, now: DateTime<Utc>) -> Finding {
+    const CHECK: &str = "foreign";
+    let lately = observed.foreign.as_ref().filter(|found| now - found.at < FOREIGN_TOLD);
+    let Some(found) = lately else {
+        return Finding::good(CHECK, "no message that hatch did not write");
+    };
+    let (generation, detail) = (found.generation, &found.detail);
+    let what = format!("generation {generation} held what hatch did not write, {detail}");
+    let remedy = "somebody else can write to NATS: change its credentials, and see \
+        docs/reliability.md, \"A bus that lost something\"";
+    let newest = observed.generation.is_some_and(|newest| newest.number == generation);
+    let finding = if newest { Finding::failure } else { Finding::warning };
+    finding(CHECK, what, remedy).since(Some(found.at))
+}
+
+fn absent(observed: &Observed, head: Position) -> Finding {
     const CHECK: &str = "stream";
     match observed.generation {
         None if head == Position::START => Finding::good(CHECK, "none before the first event"),
@@ -122,7 +157,12 @@ fn absent(observed: Observed, head: Position) -> Finding {
 }
 
 /// Whether it is the stream that the log has on record, made as this build makes it.
-fn of_this_log(stream: &StreamReport, observed: Observed, head: Position) -> Finding {
+fn of_this_log(
+    stream: &StreamReport,
+    last: Option<Last>,
+    observed: &Observed,
+    head: Position,
+) -> Finding {
     const CHECK: &str = "stream";
     let StreamReport { name, generation, last_sequence, .. } = stream;
     let recorded = observed.generation;
@@ -134,7 +174,14 @@ fn of_this_log(stream: &StreamReport, observed: Observed, head: Position) -> Fin
         let since = recorded.map(|recorded| recorded.created_at);
         return Finding::failure(CHECK, what, remedy).since(since);
     }
-    if *last_sequence > head.0 {
+    if let Some(Last::Foreign(why)) = last {
+        let what = format!("{name} ends in a message that hatch did not write: {}", why.as_str());
+        let remedy = "a relay that leads begins the next generation within a minute: start one with \
+            `hatch serve --roles relay`";
+        return Finding::failure(CHECK, what, remedy).since(stream.newest);
+    }
+    let proven = matches!(last, Some(Last::Event { position, .. }) if position > head.0);
+    if proven {
         let what =
             format!("LOG_REGRESSED: {name} is at position {last_sequence}, the log at {head}");
         let remedy = "see docs/reliability.md; `hatch fence lift` goes on with the log as it is";
@@ -181,7 +228,7 @@ fn storage(stream: &StreamReport, now: DateTime<Utc>) -> Finding {
 /// Whether somebody publishes, and how far he is.
 async fn relay(
     database: &Database,
-    observed: Observed,
+    observed: &Observed,
     head: Position,
     published: Position,
 ) -> anyhow::Result<Finding> {
