@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch::roles::{self, Role};
-use hatch::settings::{BusSettings, Settings};
+use hatch::settings::{BusSettings, NatsSettings, Settings};
 use hatch_bus::testing::TestBus;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
@@ -340,11 +340,20 @@ pub(crate) async fn simulate(url: &str) -> (String, CancellationToken, JoinHandl
 fn settings(database: &TestDatabase, bus: &TestBus, url: &str, simulator: &str) -> Settings {
     let address = url.trim_start_matches("http://").parse().expect("an address");
     let mut settings = Settings::load_development(simulator, address).expect("settings");
-    let hatch_bus::Settings { url, prefix, replicas, stream_bytes_max } = bus.settings().clone();
+    let hatch_bus::Settings { url, access, prefix, replicas, stream_bytes_max } =
+        bus.settings().clone();
     let sendgrid = hatch::settings::sendgrid_account(simulator, &keys().public_pem);
     settings.sendgrid = Some(serde_json::from_value(sendgrid).expect("an account"));
     settings.database_url = Some(database.url());
     settings.nats_url = Some(url);
+    settings.nats = NatsSettings {
+        tls_required: access.tls_required,
+        ca_file: access.ca_file,
+        certificate_file: access.certificate_file,
+        key_file: access.key_file,
+        credentials_file: access.credentials_file,
+        nkey_seed_file: access.nkey_seed_file,
+    };
     settings.bus = BusSettings { prefix, replicas, stream_bytes_max };
     settings
 }

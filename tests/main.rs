@@ -45,6 +45,7 @@ mod shutdown;
 mod stops;
 mod telemetry;
 mod time_travel;
+mod tls;
 mod tools;
 mod unavailable;
 mod watchdog;

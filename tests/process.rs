@@ -48,7 +48,18 @@ pub(crate) fn in_folder(command: &mut Command, folder: &Path) {
 
 /// What a command printed, and how it ended.
 pub(crate) async fn output(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
-    let output = hatch(folder).args(arguments).output().await.expect("it runs");
+    output_with(folder, arguments, &[]).await
+}
+
+/// The same, with `variables` in its environment.
+pub(crate) async fn output_with(
+    folder: &Path,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (bool, String, String) {
+    let mut command = hatch(folder);
+    command.args(arguments).envs(variables.iter().copied());
+    let output = command.output().await.expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     (output.status.success(), text(output.stdout), text(output.stderr))
 }

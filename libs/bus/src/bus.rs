@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
 
 use crate::publisher::WINDOW_MAX;
 use crate::trust::{Met, SharedKeys};
-use crate::{Error, Settings, version};
+use crate::{Error, Settings, access, version};
 
 /// What a request to JetStream may take, such as creating the stream.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
@@ -37,6 +37,9 @@ pub struct Bus {
     connections: watch::Receiver<u64>,
     keys: SharedKeys,
     met: Arc<Met>,
+    /// Why there is no connection, as far as it is known.
+    trouble: watch::Receiver<Option<String>>,
+    requires_tls: bool,
 }
 
 /// How the bus is at the moment.
@@ -58,7 +61,10 @@ impl Bus {
     pub async fn connect(settings: Settings) -> Result<Self, Error> {
         let servers = settings.servers()?;
         let (made, connections) = watch::channel(0);
-        let options = options(&servers[0], made);
+        let (troubled, trouble) = watch::channel(None);
+        let options = options(settings.access.options(&servers), made, troubled);
+        let requires_tls = settings.access.requires_tls(&servers);
+        let servers: Vec<ServerAddr> = servers.into_iter().map(without_user).collect();
         let client = options.connect(&servers[..]).await.map_err(|error| Error::Setting {
             name: "url",
             reason: format!("expected nats://host:port: {error}"),
@@ -79,6 +85,8 @@ impl Bus {
             connections,
             keys: SharedKeys::default(),
             met: Arc::default(),
+            trouble,
+            requires_tls,
         })
     }
 
@@ -95,6 +103,21 @@ impl Bus {
                 Err(sentence) => State::Refused(sentence),
             },
         }
+    }
+
+    /// Why there is no connection, in a sentence, as far as it is known.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        match self.client.connection_state() {
+            async_nats::connection::State::Connected => None,
+            _ => self.trouble.borrow().clone(),
+        }
+    }
+
+    /// Whether nothing is said to a server without TLS, whose certificate was checked then.
+    #[must_use]
+    pub const fn requires_tls(&self) -> bool {
+        self.requires_tls
     }
 
     /// Waits until it is connected to a server that may be used.
@@ -152,15 +175,20 @@ impl Bus {
     }
 }
 
-/// Credentials are taken from the first server's URL: the client itself ignores them there.
-fn options(server: &async_nats::ServerAddr, made: watch::Sender<u64>) -> ConnectOptions {
-    let options = match (server.username(), server.password()) {
-        (Some(user), Some(password)) => {
-            ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
-        }
-        (Some(token), None) => ConnectOptions::with_token(token.to_owned()),
-        (None, _) => ConnectOptions::new(),
-    };
+/// A server as it may be printed: who we are is said in another way.
+fn without_user(server: ServerAddr) -> ServerAddr {
+    let mut url = server.clone().into_inner();
+    if url.set_username("").is_err() || url.set_password(None).is_err() {
+        return server;
+    }
+    ServerAddr::from_url(url).unwrap_or(server)
+}
+
+fn options(
+    options: ConnectOptions,
+    made: watch::Sender<u64>,
+    troubled: watch::Sender<Option<String>>,
+) -> ConnectOptions {
     let made = Arc::new(made);
     options
         .name("hatch")
@@ -169,6 +197,13 @@ fn options(server: &async_nats::ServerAddr, made: watch::Sender<u64>) -> Connect
         .reconnect_delay_callback(|attempt| {
             let doubled = 1_u64 << attempt.min(7);
             Duration::from_millis(10 * doubled).min(RECONNECT_MAX)
+        })
+        // Asked before each round of attempts, it hears what became of the last one.
+        .reconnect_to_server_callback(move |servers, _| {
+            let failed =
+                servers.iter().find_map(|server| Some((server, server.last_error.as_ref()?)));
+            tell(&troubled, failed.map(|(server, error)| access::in_words(&server.addr, error)));
+            std::future::ready(None)
         })
         .event_callback(move |event| {
             let made = Arc::clone(&made);
@@ -184,4 +219,16 @@ fn options(server: &async_nats::ServerAddr, made: watch::Sender<u64>) -> Connect
                 }
             }
         })
+}
+
+/// Logs why there is no connection, each reason once.
+fn tell(troubled: &watch::Sender<Option<String>>, trouble: Option<String>) {
+    troubled.send_if_modified(|known| {
+        let is_new = *known != trouble;
+        if let Some(sentence) = trouble.as_ref().filter(|_| is_new) {
+            tracing::warn!("NATS: {sentence}");
+        }
+        *known = trouble;
+        is_new
+    });
 }

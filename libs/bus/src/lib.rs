@@ -16,6 +16,7 @@
 //!
 //! What an event means is not known here.
 
+mod access;
 mod bus;
 mod envelope;
 mod error;
@@ -34,6 +35,7 @@ mod trust;
 mod version;
 mod work_queue;
 
+pub use access::Access;
 pub use bus::{Bus, State};
 pub use envelope::{DATA_BYTES_MAX, DecodeError, Envelope};
 pub use error::Error;

@@ -1,17 +1,21 @@
 //! How the bus is reached and laid out.
 
+use std::fmt;
+
 use async_nats::ServerAddr;
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{Access, Error};
 
 /// How the bus is reached and laid out.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// NATS servers of one cluster, separated by commas, such as `nats://127.0.0.1:4222`. User and
-    /// password, or a token as the user, may stand in it.
+    /// NATS servers of one cluster, separated by commas, such as `nats://127.0.0.1:4222` or
+    /// `tls://127.0.0.1:4222`. User and password, or a token as the user, may stand in it.
     pub url: String,
+    /// What has to be so before a server is believed, and how it knows us.
+    pub access: Access,
     /// First token of all subjects, and in upper case the start of the stream's name: lower-case
     /// letters, digits, `_` and `-`, at most 32. Installations that share a NATS account differ here.
     pub prefix: String,
@@ -26,10 +30,24 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             url: "nats://127.0.0.1:4222".to_owned(),
+            access: Access::default(),
             prefix: "hatch".to_owned(),
             replicas: 1,
             stream_bytes_max: 4 << 30,
         }
+    }
+}
+
+/// Without the URL, which may hold a password.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, access, prefix, replicas, stream_bytes_max } = self;
+        f.debug_struct("Settings")
+            .field("access", access)
+            .field("prefix", prefix)
+            .field("replicas", replicas)
+            .field("stream_bytes_max", stream_bytes_max)
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,10 +82,17 @@ impl Settings {
             return Err(Error::Setting { name: "stream_bytes_max", reason });
         }
         let servers = self.url.split(',').map(|url| url.trim().parse());
-        servers.collect::<Result<_, std::io::Error>>().map_err(|error| Error::Setting {
-            name: "url",
-            reason: format!("expected nats://host:port: {error}"),
-        })
+        let servers: Vec<ServerAddr> =
+            servers.collect::<Result<_, std::io::Error>>().map_err(|error| Error::Setting {
+                name: "url",
+                reason: format!("expected nats://host:port or tls://host:port: {error}"),
+            })?;
+        if servers.iter().any(ServerAddr::is_websocket) {
+            let reason = "expected nats://host:port or tls://host:port, not a WebSocket".to_owned();
+            return Err(Error::Setting { name: "url", reason });
+        }
+        self.access.check(&servers)?;
+        Ok(servers)
     }
 }
 
@@ -91,7 +116,9 @@ mod tests {
         }
         assert_eq!(refused(Settings { replicas: 0, ..good() }), "replicas");
         assert_eq!(refused(Settings { stream_bytes_max: 0, ..good() }), "stream_bytes_max");
-        assert_eq!(refused(Settings { url: "nats://[".to_owned(), ..good() }), "url");
+        for url in ["nats://[", "wss://127.0.0.1"] {
+            assert_eq!(refused(Settings { url: url.to_owned(), ..good() }), "url");
+        }
     }
 
     #[test]
@@ -99,5 +126,12 @@ mod tests {
         let settings = Settings { url: "nats://a:1, nats://b:2".to_owned(), ..Settings::default() };
         let servers = settings.servers().expect("good settings");
         assert_eq!(servers.iter().map(ServerAddr::port).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn nothing_that_is_printed_says_the_password() {
+        let settings =
+            Settings { url: "nats://u:hunter2@127.0.0.1".to_owned(), ..Settings::default() };
+        assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn dependencies(pool: Pool, fence: Fence, bus: Bus) -> Vec<Dependency
             required: false,
             check: Box::new(move || {
                 let (state, foreign) = (bus.state(), readers.foreign());
+                let trouble = bus.trouble();
                 Box::pin(async move {
                     match (state, foreign) {
                         (State::Connected(_), None) => Ok(()),
@@ -47,7 +48,9 @@ pub(crate) fn dependencies(pool: Pool, fence: Fence, bus: Bus) -> Vec<Dependency
                             "generation {generation} of the event stream is not believed, \
                              because somebody else can write to NATS: {what}"
                         )),
-                        (State::Disconnected, _) => Err("not connected".to_owned()),
+                        (State::Disconnected, _) => {
+                            Err(trouble.unwrap_or_else(|| "not connected".to_owned()))
+                        }
                         (State::Refused(why), _) => Err(why),
                     }
                 })

@@ -36,7 +36,8 @@ pub(crate) const WEBHOOKS: &str = "HATCH_DEVELOPMENT_WEBHOOKS";
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// PostgreSQL 15 or newer. `up` starts one of its own where this is not set.
+    /// PostgreSQL 15 or newer: a `postgres://` URL or `key=value` pairs, with libpq's `sslmode` and what
+    /// belongs to it (`docs/tls.md`). `up` starts one of its own where this is not set.
     pub database_url: Option<String>,
     /// By what name the database's server counts as the same one. Default: the hosts of
     /// `database_url`. Processes that reach it by different names, such as by a connection pooler,
@@ -45,8 +46,13 @@ pub struct Settings {
     /// The name of this installation, such as `production`: a copy of its database that another
     /// installation starts on sends nothing until it is told to.
     pub deployment: Option<String>,
-    /// nats-server 2.10 or newer. `up` starts one of its own where this is not set.
+    /// nats-server 2.10 or newer: `nats://` or `tls://`, host and port, several with commas between them.
+    /// User and password, or a token as the user, may stand in it. `up` starts one of its own where this is
+    /// not set.
     pub nats_url: Option<String>,
+    /// What has to be so before NATS is believed, and how it knows hatch. The files are read again for
+    /// each connection.
+    pub nats: NatsSettings,
     /// Address and port of the HTTP interface.
     pub listen: String,
     /// Address and port of the provider simulator that `up` starts.
@@ -123,6 +129,25 @@ pub struct BusSettings {
     pub replicas: usize,
     /// What the stream may take of NATS' disk, which NATS reserves.
     pub stream_bytes_max: i64,
+}
+
+/// What has to be so before NATS is believed, and how it knows hatch.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NatsSettings {
+    /// Whether nothing is said to a server without TLS. `tls://` in `nats_url`, `nats.ca_file` and
+    /// `nats.certificate_file` require it as well.
+    pub tls_required: bool,
+    /// The certificates, in PEM, of the CAs that may have signed the server's. Default: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate of hatch, in PEM, for a server that asks for one.
+    pub certificate_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+    /// A `.creds` file, with a JWT and the seed of its nkey.
+    pub credentials_file: Option<PathBuf>,
+    /// A file with the seed of an nkey.
+    pub nkey_seed_file: Option<PathBuf>,
 }
 
 /// How the dispatcher works.
@@ -231,6 +256,7 @@ impl Default for Settings {
             database_host: None,
             deployment: None,
             nats_url: None,
+            nats: NatsSettings::default(),
             listen: "127.0.0.1:8080".to_owned(),
             simulator_listen: "127.0.0.1:8089".to_owned(),
             public_url: None,
@@ -318,11 +344,30 @@ impl Settings {
             .clone()
             .context("no NATS is known: set HATCH_NATS_URL, or start `./dev up` in this folder")?;
         let BusSettings { prefix, replicas, stream_bytes_max } = self.bus.clone();
-        let bus = hatch_bus::Settings { url, prefix, replicas, stream_bytes_max };
+        let NatsSettings {
+            tls_required,
+            ca_file,
+            certificate_file,
+            key_file,
+            credentials_file,
+            nkey_seed_file,
+        } = self.nats.clone();
+        let access = hatch_bus::Access {
+            tls_required,
+            ca_file,
+            certificate_file,
+            key_file,
+            credentials_file,
+            nkey_seed_file,
+        };
+        let bus = hatch_bus::Settings { url, access, prefix, replicas, stream_bytes_max };
         match bus.check() {
             Ok(()) => Ok(bus),
             Err(hatch_bus::Error::Setting { name: "url", reason }) => {
                 anyhow::bail!("configuration: nats_url: {reason}")
+            }
+            Err(hatch_bus::Error::Setting { name, reason }) if name.ends_with("_file") => {
+                anyhow::bail!("configuration: nats.{name}: {reason}")
             }
             Err(hatch_bus::Error::Setting { name, reason }) => {
                 anyhow::bail!("configuration: bus.{name}: {reason}")

@@ -2,6 +2,7 @@
 
 mod append;
 mod archive;
+mod authentication;
 mod batch;
 mod checkpoint;
 mod faults;

@@ -40,7 +40,7 @@ pub(super) fn keys(
     let settings = variables.filter(|(name, _)| is_setting(name));
     settings
         .map(|(name, value)| {
-            let (key, value) = setting(&name, value)?;
+            let (key, value) = setting(&schema, &name, value)?;
             let value = typed(find(&schema, &key), &value);
             Ok((key, value))
         })
@@ -51,10 +51,12 @@ fn is_setting(name: &str) -> bool {
     name.starts_with(PREFIX) && !NOT_SETTINGS.iter().any(|other| name.starts_with(other))
 }
 
-/// The key and value of a variable; `..._FILE` stands for the content of the file that it names.
-fn setting(name: &str, value: String) -> anyhow::Result<(String, String)> {
+/// The key and value of a variable; `..._FILE` stands for the content of the file that it names, unless
+/// there is a key of that name.
+fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, String)> {
     let key = |name: &str| name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
     match name.strip_suffix("_FILE") {
+        Some(_) if find(schema, &key(name)).is_some() => Ok((key(name), value)),
         Some(name) => {
             let content = std::fs::read_to_string(&value)
                 .with_context(|| format!("failed to read {value}, which {name}_FILE names"))?;

@@ -50,7 +50,10 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Finding, Stre
             let remedy = "use a nats-server that hatch may use";
             return (Finding::failure(CHECK, what, remedy), Err("NATS must not be used"));
         }
-        State::Disconnected => return away(format!("does not answer within {CHECK_MAX:?}")),
+        State::Disconnected => {
+            let what = bus.trouble();
+            return away(what.unwrap_or_else(|| format!("does not answer within {CHECK_MAX:?}")));
+        }
     };
     match bounded(async { Ok(bus.inspect().await?) }).await {
         Ok(stream) => (Finding::good(CHECK, format!("version {version}")), Ok(stream)),
