@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
@@ -14,11 +15,14 @@ use crate::Problem;
 use crate::body::{self, Kind};
 use crate::problem::FieldError;
 
+/// Bytes of a body that is parsed where it came in: parsing is linear, and nests 128 deep at most.
+const INLINE_BYTES_MAX: usize = 64 * 1024;
+
 /// A JSON body, within the limits of a command's.
 #[derive(Debug)]
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -29,7 +33,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
             return Err(Problem::unsupported_encoding());
         }
         let body = body::read(request, Kind::Command).await?;
-        parse_json(&body).map(Self).map_err(|error| Problem::invalid(vec![error]))
+        let parsed = parse_json_aside(body).await;
+        parsed.map(Self).map_err(|error| Problem::invalid(vec![error]))
     }
 }
 
@@ -72,6 +77,17 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let subtype = essence.to_ascii_lowercase();
     subtype == "application/json"
         || (subtype.starts_with("application/") && subtype.ends_with("+json"))
+}
+
+/// As [`parse_json`], off the runtime's threads where the body is large.
+async fn parse_json_aside<T: DeserializeOwned + Send + 'static>(
+    body: Bytes,
+) -> Result<T, FieldError> {
+    if body.len() <= INLINE_BYTES_MAX {
+        return parse_json(&body);
+    }
+    let parsed = tokio::task::spawn_blocking(move || parse_json(&body)).await;
+    parsed.unwrap_or_else(|_| Err(FieldError::new("", "expected JSON that can be read")))
 }
 
 /// Parses `body`, a JSON object, or says which field is wrong and what was expected.

@@ -78,7 +78,7 @@ impl Commands {
 /// to be of use afterwards.
 pub(crate) struct Admissible<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<Arc<Commands>> for Admissible<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<Commands>> for Admissible<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, commands: &Arc<Commands>) -> Result<Self, Problem> {
