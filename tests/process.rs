@@ -28,7 +28,12 @@ pub(crate) struct Up {
 }
 
 fn hatch(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hatch"));
+    program(folder, env!("CARGO_BIN_EXE_hatch"))
+}
+
+/// A program that runs hatch in the end, in `folder`.
+pub(crate) fn program(folder: &Path, name: &str) -> Command {
+    let mut command = Command::new(name);
     in_folder(&mut command, folder);
     command
 }
@@ -83,7 +88,7 @@ impl Up {
     }
 
     /// Sends until it is accepted, as a client with an idempotency key does.
-    async fn send(&self, key: &str) -> String {
+    pub(crate) async fn send(&self, key: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let request = self.http.post(format!("{}/api/v1/messages", self.url));

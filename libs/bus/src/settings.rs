@@ -83,9 +83,10 @@ impl Settings {
         }
         let servers = self.url.split(',').map(|url| url.trim().parse());
         let servers: Vec<ServerAddr> =
-            servers.collect::<Result<_, std::io::Error>>().map_err(|error| Error::Setting {
+            servers.collect::<Result<_, std::io::Error>>().map_err(|_| Error::Setting {
                 name: "url",
-                reason: format!("expected nats://host:port or tls://host:port: {error}"),
+                // The error itself may quote a password.
+                reason: "expected nats://host:port or tls://host:port".to_owned(),
             })?;
         if servers.iter().any(ServerAddr::is_websocket) {
             let reason = "expected nats://host:port or tls://host:port, not a WebSocket".to_owned();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli;
 use crate::embedded::Servers;
-use crate::output::line;
+use crate::output::{field, line};
 use crate::settings::Settings;
 
 /// Our number and the customer's.
@@ -155,7 +155,7 @@ impl Demo {
             .flatten()
             .filter_map(Value::as_str)
             .collect();
-        line(format!("Conversation {id}: {}", participants.join(" and ")))?;
+        line(format!("Conversation {id}: {}", field(&participants.join(" and "))))?;
         line(format!(
             "  {} messages, {} unread; the newest:",
             conversation["message_count"], conversation["unread_count"]
@@ -166,7 +166,7 @@ impl Demo {
                 "  {}  {arrow} {CUSTOMER}  {:<12} {}",
                 at(message, "created_at")?.format("%H:%M:%S%.3f"),
                 text(message, "status"),
-                text(message, "body"),
+                field(text(message, "body")),
             ))?;
         }
         line("").map_err(Into::into)

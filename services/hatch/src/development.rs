@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::migrate;
 use crate::commands::serve::refuse_open;
+use crate::embedded::make_data_folder;
+use crate::files;
 use crate::roles::{self, Role};
 use crate::settings::{DEVELOPMENT, SENDGRID_PRIVATE_KEY, SENDGRID_PUBLIC_KEY, Settings, WEBHOOKS};
 use crate::supervise;
@@ -58,6 +60,7 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
         split,
         program: std::env::current_exe().context("failed to find this program")?,
     };
+    make_data_folder(&settings.data_dir)?;
     simulators_keys(&settings.data_dir)?;
     up::run(Development { public_url: settings.public_url }, options, &stop).await
 }
@@ -80,15 +83,16 @@ pub(crate) async fn simulate(
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("failed to listen on {listen} (HATCH_SIMULATOR_LISTEN)"))?;
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("failed to make {}", folder.display()))?;
+    make_data_folder(folder)?;
     let webhooks = std::env::var(WEBHOOKS).ok().map(|address| format!("http://{address}").parse());
+    let usual = hatch_simulator::Config::default();
     let config = hatch_simulator::Config {
+        callbacks_concurrency_max: files::share(usual.callbacks_concurrency_max),
         callback_proxy: webhooks.transpose().context(WEBHOOKS)?,
         public_url: settings.public_url().parse().context("configuration: public_url")?,
         record_path: Some(folder.join(RECORD)),
         sendgrid: vec![SendGridAccount::development(simulators_keys(folder)?.private_pem)],
-        ..hatch_simulator::Config::default()
+        ..usual
     };
     let sites = Sites::new(&format!("http://{listen}"), Some(listen.ip()), &settings.hosts);
     let guard = |routes: Router| hatch_api::guarded(routes, sites, CONTROL);

@@ -10,6 +10,7 @@ mod development;
 pub mod disk;
 pub mod embedded;
 mod feed;
+mod files;
 mod foreign;
 mod limits;
 mod logging;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use hatch_eventstore::schema::{EVENTSTORE, Schema};
+use nix::sys::stat::{Mode, umask};
 
 use crate::cli::{Cli, Command};
 use crate::settings::Settings;
@@ -43,6 +45,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::WithServers(with_servers) = &cli.command {
         return with_servers::run(&with_servers.command, with_servers.durable).await;
     }
+    // What it writes holds messages, addresses and passwords: nobody else on the machine reads that.
+    umask(Mode::from_bits_truncate(0o077));
     if let Command::Openapi = cli.command {
         output::line(hatch_api::openapi::document_json().trim_end())?;
         return Ok(ExitCode::SUCCESS);
@@ -59,7 +63,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(_) => logging::ERRORS,
         _ => logging::QUIET,
     };
+    let files = files::raise();
     let telemetry = telemetry::start(&settings, filter)?;
+    if matches!(cli.command, Command::Up(_) | Command::Serve(_) | Command::Simulator) {
+        files::log(&files);
+    }
     let outcome = Box::pin(execute(cli.command, settings.clone())).await;
     telemetry.finish().await;
     outcome.map_err(|error| commands::named_server(error, settings))

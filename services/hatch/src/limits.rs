@@ -2,8 +2,8 @@
 
 use hatch_api::{Connections, TrustedProxies};
 use hatch_telemetry::limit::Limits;
-use nix::sys::resource::{Resource, getrlimit};
 
+use crate::files::Files;
 use crate::settings::LimitSettings;
 
 /// Connections at most, however many files there may be.
@@ -25,7 +25,7 @@ pub(crate) fn connections(
     trusted_proxies: TrustedProxies,
 ) -> Connections {
     // Where the system does not tell, it has no limit.
-    let files_max = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+    let files_max = Files::allowed().map_or(u64::MAX, |files| files.soft);
     let max = connections_max(files_max, files_each);
     let max = settings.connections_max.map_or(max, |set| set.min(max)).max(1);
     Connections::new(limits, max, files_max, trusted_proxies)

@@ -3,23 +3,56 @@
 //! `docs/telemetry.md` lists the fields. They are named as in `docs/VOCABULARY.md`, ids in full (`message_id`, `request_id`), a unit at
 //! the end of a name (`duration_us`). An error is logged once, where it is handled, as `error`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use anyhow::Context;
+use tracing::Level;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+use crate::output;
 use crate::settings::{LogFormat, LogSettings};
 
 /// What production logs. What a client library says of itself matters only when it is a warning.
 pub(crate) const NORMAL: &str = "info,async_nats=warn,tokio_postgres=warn,\
     refinery_core=warn,opentelemetry=warn";
 
+/// Crates whose own news are secrets, or addresses and texts.
+const WARNINGS_ONLY: [&str; 2] = ["async_nats", "tokio_postgres"];
+
 /// What `up` logs: somebody watches it who wants to see the unusual.
 pub(crate) const QUIET: &str = "warn";
 
 /// What must not be overlooked.
 pub(crate) const ERRORS: &str = "error";
+
+/// The most that a crate may say, whatever the filter wants. Ours take care of what they log. Others do not know
+/// what is secret: below these levels they log passwords in URLs, the parameters of statements, headers and bodies.
+fn loudest(target: &str) -> Level {
+    let name = target.split("::").next().unwrap_or_default();
+    if name == "hatch" || name.starts_with("hatch_") {
+        Level::TRACE
+    } else if WARNINGS_ONLY.contains(&name) {
+        Level::WARN
+    } else {
+        Level::INFO
+    }
+}
+
+/// Writes to what people read: control characters are shown, and do not reach a terminal.
+struct Visible<W>(W);
+
+impl<W: Write> Write for Visible<W> {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.write_all(output::colored(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
 
 /// Log lines on the standard error, by `filter` unless the settings have another.
 ///
@@ -33,10 +66,10 @@ where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
     let filter = settings.filter.as_deref().unwrap_or(filter);
-    // Below a warning it logs the parameters of every statement: addresses and texts.
-    let filter = EnvFilter::try_new(format!("{filter},tokio_postgres=warn"))
+    let filter = EnvFilter::try_new(filter)
         .with_context(|| format!("configuration: log.filter: {filter:?}"))?;
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let filter = filter.and(filter_fn(|line| *line.level() <= loudest(line.target())));
+    let lines = fmt::layer().with_writer(|| Visible(std::io::stderr()));
     Ok(match settings.format {
         LogFormat::Text => {
             let color = std::io::stderr().is_terminal();
@@ -44,4 +77,24 @@ where
         }
         LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_say_no_more_than_their_news_and_we_say_what_is_asked_for() {
+        for ours in ["hatch", "hatch::roles", "hatch_bus", "hatch_dispatcher::attempt"] {
+            assert_eq!(loudest(ours), Level::TRACE, "{ours}");
+        }
+        for other in
+            ["hyper", "hyper_util::client", "reqwest::connect", "rustls", "h2", "hatchet", ""]
+        {
+            assert_eq!(loudest(other), Level::INFO, "{other}");
+        }
+        for secret in ["tokio_postgres::prepare", "async_nats", "async_nats::connector"] {
+            assert_eq!(loudest(secret), Level::WARN, "{secret}");
+        }
+    }
 }

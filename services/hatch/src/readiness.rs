@@ -77,6 +77,17 @@ pub(crate) fn providers(
     names.into_iter().map(dependency).collect()
 }
 
+/// What a process that sends has for calls: while it lacks some, messages wait.
+pub(crate) fn resources(stats: &Arc<hatch_dispatcher::Stats>) -> Dependency {
+    let stats = Arc::clone(stats);
+    let check = move || {
+        let lack = stats.shortage.lasting();
+        let answer = lack.map_or(Ok(()), |lack| Err(format!("this process lacks {lack}")));
+        Box::pin(std::future::ready(answer)) as _
+    };
+    Dependency { name: "resources", required: false, check: Box::new(check) }
+}
+
 /// A process that was told to end sends new clients elsewhere before it does.
 pub(crate) fn process(drain: Drain) -> Dependency {
     Dependency {

@@ -269,6 +269,7 @@ impl Process {
             }
             let names: BTreeSet<_> = accounts.iter().map(|account| account.provider).collect();
             dependencies.extend(readiness::providers(names, &self.stats.dispatcher));
+            dependencies.push(readiness::resources(&self.stats.dispatcher));
         }
         let mut routes = hatch_api::health::router(dependencies);
         routes = routes.merge(metrics::router(self.metrics(roles)));

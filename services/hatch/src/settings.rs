@@ -17,6 +17,7 @@ mod environment;
 mod load;
 #[cfg(test)]
 mod reference;
+mod refusal;
 
 pub use load::sendgrid_account;
 
@@ -33,7 +34,7 @@ pub(crate) const DEVELOPMENT: &str = "HATCH_DEVELOPMENT_SIMULATOR";
 pub(crate) const WEBHOOKS: &str = "HATCH_DEVELOPMENT_WEBHOOKS";
 
 /// Everything that can be set.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// PostgreSQL 15 or newer: a `postgres://` URL or `key=value` pairs, with libpq's `sslmode` and what
@@ -313,6 +314,13 @@ impl Default for DispatcherSettings {
             receipt_wait_ms: 600_000,
             in_doubt: BTreeMap::new(),
         }
+    }
+}
+
+/// Says where it listens, and nothing that may hold a password.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("listen", &self.listen).finish_non_exhaustive()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::settings::LimitSettings;
 use crate::supervise::Names;
 
 /// What to run, and where.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// The data folder; see [`Folder::default_path`].
     pub folder: PathBuf,
@@ -49,8 +49,15 @@ pub struct Options {
     pub program: PathBuf,
 }
 
+/// Without its URLs, which hold passwords.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
+
 /// Where everything is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Place {
     /// The data folder, as an absolute path.
     pub folder: PathBuf,
@@ -62,6 +69,13 @@ pub struct Place {
     pub listen: SocketAddr,
     /// Where the provider simulator serves.
     pub simulator_listen: SocketAddr,
+}
+
+/// Without its URLs, which hold passwords.
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").field("listen", &self.listen).finish_non_exhaustive()
+    }
 }
 
 /// The parts that are started between the servers' start and their stop.

@@ -9,7 +9,7 @@ use url::Url;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where hatch is: inbound messages are posted below it.
+    /// Where hatch is: inbound messages are posted below it, and receipts to nowhere else.
     pub public_url: Url,
     /// The file that the record is kept in; without one it ends with the process.
     pub record_path: Option<PathBuf>,
@@ -35,6 +35,17 @@ pub struct Config {
     /// The SendGrid accounts. None by default, since each needs a key: see
     /// [`SendGridAccount::development`].
     pub sendgrid: Vec<SendGridAccount>,
+}
+
+impl Config {
+    /// Whether `url` is one of hatch's: scheme, host and port are those of the public URL, and it names no user.
+    pub(crate) fn calls_back(&self, url: &str) -> bool {
+        Url::parse(url).is_ok_and(|url| {
+            url.origin() == self.public_url.origin()
+                && url.username().is_empty()
+                && url.password().is_none()
+        })
+    }
 }
 
 /// A Twilio account.

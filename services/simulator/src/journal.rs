@@ -4,8 +4,9 @@
 //! it is not synced, so a crash of the machine may lose the last seconds. A line that was cut off is
 //! dropped at the next start.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,10 @@ impl Journal {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        // It holds what was sent: nobody else on the machine reads that, nor what an earlier build left open.
+        let mut options = OpenOptions::new();
+        let file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
         let mut reader = BufReader::new(&file);
         let (mut line, mut whole_bytes) = (String::new(), 0);
         while reader.read_line(&mut line)? > 0 {

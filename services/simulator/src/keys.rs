@@ -43,11 +43,15 @@ pub fn key_pair(private: &Path, public: &Path) -> Result<KeyPair, Error> {
     let written = std::fs::read_to_string(public);
     if written.ok().as_ref() != Some(&public_pem) {
         let folder = public.parent().map_or(Ok(()), std::fs::create_dir_all);
-        folder
-            .and_then(|()| std::fs::write(public, &public_pem))
-            .map_err(|source| file(public, source))?;
+        folder.and_then(|()| write(public, &public_pem)).map_err(|source| file(public, source))?;
     }
     Ok(KeyPair { private_pem, public_pem })
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// Writes a new private key to where there is none, for its owner's eyes only, and returns what is

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
@@ -20,6 +20,11 @@ const COMPRESSION_LEVEL: i32 = 3;
 /// Bytes of a file that are read at a time to check it.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// Makes a file that its owner alone reads: it holds addresses and texts.
+fn create(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).mode(0o600).open(path)
+}
+
 /// Writes one of the two files.
 pub(super) struct SectionWriter<K> {
     file: File,
@@ -30,7 +35,7 @@ pub(super) struct SectionWriter<K> {
 
 impl<K> SectionWriter<K> {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let file = File::options().write(true).create_new(true).open(path)?;
+        let file = create(path)?;
         Ok(Self { file, hasher: sha2::Sha256::new(), offset: 0, blocks: Vec::new() })
     }
 
@@ -54,7 +59,7 @@ impl<K> SectionWriter<K> {
 
 /// Writes the manifest into `folder`; it and the folder's entries are on the disk then.
 pub(super) fn write_manifest(folder: &Path, manifest: &Manifest) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).open(folder.join(MANIFEST))?;
+    let mut file = create(&folder.join(MANIFEST))?;
     file.write_all(&serde_json::to_vec(manifest)?)?;
     file.sync_all()?;
     File::open(folder)?.sync_all()

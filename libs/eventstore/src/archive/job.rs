@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -91,11 +92,12 @@ impl Job<'_> {
         let Partition { first, last, .. } = *self.partition;
         let fails = |source| ArchivingError::Write { path: folder.to_owned(), source };
         let partial = folder.with_extension("partial");
-        fs::create_dir_all(self.directory).map_err(fails)?;
+        let mut private = fs::DirBuilder::new();
+        private.mode(0o700).recursive(true).create(self.directory).map_err(fails)?;
         if partial.exists() {
             fs::remove_dir_all(&partial).map_err(fails)?;
         }
-        fs::create_dir(&partial).map_err(fails)?;
+        private.recursive(false).create(&partial).map_err(fails)?;
         let created_at = SystemEnvironment.now();
         let mut epochs = BTreeSet::new();
         let mut writer = SectionWriter::create(&partial.join(EVENTS)).map_err(fails)?;

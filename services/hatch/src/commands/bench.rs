@@ -1,7 +1,8 @@
 //! `hatch bench`: runs the benchmark, prints its figures and writes them where they are wanted.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -31,6 +32,12 @@ pub(crate) async fn run(settings: Settings, flags: cli::Bench) -> anyhow::Result
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Makes the file, or closes one that is there, to the eyes of others.
 fn create(path: &Path) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("failed to make {}", path.display()))
+    let opened = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let closed = opened.and_then(|file| {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        Ok(file)
+    });
+    closed.with_context(|| format!("failed to make {}", path.display()))
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pool;
 use crate::cli::Redrive;
-use crate::output::{counted, line};
+use crate::output::{counted, field, line};
 use crate::progress;
 use crate::roles::postgres;
 use crate::settings::Settings;
@@ -140,11 +140,12 @@ fn row(message: &Message) -> String {
         None => ("-", "-"),
     };
     format!(
-        "{}  {}  {:<5}  {:<24}  {:<11}  {code}: {detail}",
+        "{}  {}  {:<5}  {:<24}  {:<11}  {}",
         message.id,
         message.updated_at.format("%Y-%m-%d %H:%M:%S"),
         message.channel,
-        message.to.join(","),
+        field(&message.to.join(",")),
         counted(i64::from(message.attempts), "attempt"),
+        field(&format!("{code}: {detail}")),
     )
 }

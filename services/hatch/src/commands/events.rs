@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use uuid::Uuid;
 
 use super::pool;
 use crate::cli::{Export, Tail};
-use crate::output::{line, note};
+use crate::output::{line, note, visible};
 use crate::progress;
 use crate::settings::Settings;
 
@@ -73,9 +74,9 @@ pub(crate) async fn export(settings: &Settings, flags: &Export) -> anyhow::Resul
                 after = exported.unwrap_or(after);
                 file
             } else {
-                File::options().write(true).create_new(true).open(path).with_context(|| {
-                    format!("failed to make {} (is it there? then --resume)", path.display())
-                })?
+                File::options().write(true).create_new(true).mode(0o600).open(path).with_context(
+                    || format!("failed to make {} (is it there? then --resume)", path.display()),
+                )?
             };
             Box::new(BufWriter::new(file))
         }
@@ -86,7 +87,10 @@ pub(crate) async fn export(settings: &Settings, flags: &Export) -> anyhow::Resul
         let page = log.read_page(Position(after), PAGE_EVENTS).await?;
         ensure!(!page.is_empty(), "the log ends at {after}, it was at {head}");
         for event in page.iter().take_while(|event| event.position.0 <= last) {
-            writeln!(out, "{}", serde_json::to_string(&Line::of(event))?)?;
+            let text = serde_json::to_string(&Line::of(event))?;
+            // To a file it goes as it is: whoever reads that is a program.
+            let text = if flags.output.is_none() { visible(&text) } else { text.as_str().into() };
+            writeln!(out, "{text}")?;
             after = event.position.0;
         }
         bar.set_position(u64::try_from(after)?);

@@ -1,9 +1,11 @@
 //! The data folder (`.hatch/`): its lock, and the record of where its servers are.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +22,11 @@ const LOCK: &str = "hatch.lock";
 /// Where the servers are, for the other subcommands.
 const SERVERS: &str = "servers.json";
 
+/// What others may do with the data folder: pass through it, to what is open to them.
+const FOLDER_MODE: u32 = 0o711;
+/// What they may do with its files: nothing.
+const FILE_MODE: u32 = 0o600;
+
 /// A data folder that this process alone uses.
 #[derive(Debug)]
 pub struct Folder {
@@ -31,7 +38,7 @@ pub struct Folder {
 }
 
 /// What runs on a data folder.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Servers {
     /// The supervisor.
     pub hatch_pid: u32,
@@ -57,14 +64,21 @@ pub struct Servers {
     pub database_host: Option<String>,
 }
 
+/// Without its URLs, which hold passwords.
+impl std::fmt::Debug for Servers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Servers").field("hatch_pid", &self.hatch_pid).finish_non_exhaustive()
+    }
+}
+
 impl Folder {
     /// Makes the folder if need be and locks it.
     ///
     /// # Errors
     /// Another hatch uses it (the message says which), or it cannot be written.
     pub fn lock(path: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(path)
-            .and_then(|()| path.canonicalize())
+        make(path)?;
+        path.canonicalize()
             .with_context(|| format!("failed to make the data folder {}", path.display()))
             .and_then(|path| {
                 let first = lock(&path, &path)?;
@@ -172,6 +186,30 @@ impl Servers {
     }
 }
 
+/// Makes the data folder at `path`, or closes one that is there to the eyes of others. They may pass through
+/// it, because PostgreSQL runs under another account where hatch runs as root.
+///
+/// # Errors
+/// It cannot be made, or belongs to somebody else and is open.
+pub(crate) fn make(path: &Path) -> anyhow::Result<()> {
+    let cannot = || format!("failed to make the data folder {}", path.display());
+    if let Some(above) = path.parent() {
+        std::fs::create_dir_all(above).with_context(cannot)?;
+    }
+    let made = DirBuilder::new().mode(FOLDER_MODE).create(path);
+    let is_new = made.is_ok();
+    if !path.is_dir() {
+        made.with_context(cannot)?;
+    }
+    let mode = path.metadata().with_context(cannot)?.mode();
+    // One that was made just now is as the umask has it; one that is closed altogether stays so.
+    let wanted = if is_new { FOLDER_MODE } else { mode & FOLDER_MODE };
+    if mode & 0o777 != wanted {
+        std::fs::set_permissions(path, Permissions::from_mode(wanted)).with_context(cannot)?;
+    }
+    Ok(())
+}
+
 /// Locks `folder` on behalf of the data folder `of`.
 fn lock(folder: &Path, of: &Path) -> anyhow::Result<File> {
     let path = folder.join(LOCK);
@@ -180,11 +218,13 @@ fn lock(folder: &Path, of: &Path) -> anyhow::Result<File> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(FILE_MODE)
         .open(&path)
         .with_context(|| format!("failed to open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => {
-            file.set_len(0)
+            file.set_permissions(Permissions::from_mode(FILE_MODE))
+                .and_then(|()| file.set_len(0))
                 .and_then(|()| write!(file, "{}", std::process::id()))
                 .with_context(|| format!("failed to write {}", path.display()))?;
             Ok(file)
@@ -193,16 +233,58 @@ fn lock(folder: &Path, of: &Path) -> anyhow::Result<File> {
             let mut pid = String::new();
             file.read_to_string(&mut pid)
                 .with_context(|| format!("failed to read {}", path.display()))?;
+            let holder = holder(&file);
             bail!(
-                "hatch is already running on {} (process {pid}): stop that one, or set HATCH_DATA_DIR \
-                 and HATCH_LISTEN for another",
-                of.display()
+                "{}: stop that one, or set HATCH_DATA_DIR and HATCH_LISTEN for another",
+                said(of, &path, pid.trim(), holder)
             )
         }
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("failed to lock {}", path.display()))
         }
     }
+}
+
+/// Who holds the lock of `file`, as far as the system tells.
+fn holder(file: &File) -> Option<u32> {
+    let inode = format!(":{}", file.metadata().ok()?.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    // `1: FLOCK  ADVISORY  WRITE 4711 08:01:2233 0 EOF`; one who waits has `->` before FLOCK.
+    locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, pid, place, ..] = words[..] else { return None };
+        place.ends_with(&inode).then(|| pid.parse().ok())?
+    })
+}
+
+/// Says who uses the data folder `of`, whose lock names the process `named`.
+fn said(of: &Path, lock: &Path, named: &str, holder: Option<u32>) -> String {
+    let (of, lock) = (of.display(), lock.display());
+    let named: Option<u32> = named.parse().ok();
+    match (named.filter(|pid| is_alive(*pid)), holder) {
+        (Some(pid), Some(holder)) if pid == holder => {
+            format!("hatch is already running on {of} (process {pid}, {})", program(pid))
+        }
+        // Where the system does not tell who holds it.
+        (Some(pid), None) => {
+            format!("hatch is already running on {of} (process {pid}, {})", program(pid))
+        }
+        (_, Some(holder)) => format!(
+            "{of} is in use: its lock {lock} is held by process {holder} ({}), and not by the hatch that used \
+             it last",
+            program(holder)
+        ),
+        (None, None) => format!(
+            "{of} is in use: its lock {lock} is held by a process that cannot be told from here; the hatch that \
+             used it last has ended"
+        ),
+    }
+}
+
+/// What a process runs.
+fn program(pid: u32) -> String {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    name.map_or_else(|_| "of another account".to_owned(), |name| name.trim().to_owned())
 }
 
 /// Writes a file that only its owner can read, whole or not at all.
@@ -213,7 +295,7 @@ pub(super) fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
     OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o600)
+        .mode(FILE_MODE)
         .open(&new)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| std::fs::rename(&new, path))

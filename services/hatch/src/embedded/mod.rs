@@ -20,6 +20,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 pub use binaries::{NatsServer, PostgresInstallation};
+pub(crate) use folder::make as make_data_folder;
 pub use folder::{Folder, Servers};
 pub use port::free_port;
 
@@ -42,7 +43,6 @@ pub enum Purpose {
 }
 
 /// Which servers to start, and where.
-#[derive(Debug)]
 pub struct Options {
     /// Tuning.
     pub purpose: Purpose,
@@ -52,8 +52,14 @@ pub struct Options {
     pub nats_url: Option<String>,
 }
 
+/// Without its URLs, which hold passwords.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("purpose", &self.purpose).finish_non_exhaustive()
+    }
+}
+
 /// The running servers of one [`Folder`].
-#[derive(Debug)]
 pub struct Embedded {
     postgres: Option<Postgres>,
     nats: Option<Nats>,
@@ -61,6 +67,13 @@ pub struct Embedded {
     nats_url: String,
     /// Its lock must outlive the servers.
     _folder: Arc<Folder>,
+}
+
+/// Without its URLs, which hold passwords.
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Embedded").finish_non_exhaustive()
+    }
 }
 
 impl Embedded {

@@ -10,15 +10,15 @@ use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::event::Channel;
-use hatch_eventstore::{Database, Place};
+use hatch_eventstore::{BadDatabase, Database, Place};
 use hatch_providers::Webhook;
 use hatch_providers::generic::{self, GenericWebhook};
 use hatch_providers::sendgrid::{self, SendGridAdapter, SendGridEvents, SendGridInbound};
 use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
 use tokio::sync::Semaphore;
 
-use crate::admission;
 use crate::settings::Settings;
+use crate::{admission, files};
 
 /// What a bad setting of the account is said to be.
 const SENDGRID: &str = "configuration: sendgrid";
@@ -75,11 +75,14 @@ fn providers_in_doubt(settings: &Settings) -> anyhow::Result<()> {
 
 fn public_url(settings: &Settings) -> anyhow::Result<()> {
     let url = settings.public_url();
-    let is_url =
-        reqwest::Url::parse(&url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
+    let is_url = reqwest::Url::parse(&url).is_ok_and(|url| {
+        ["http", "https"].contains(&url.scheme())
+            && url.username().is_empty()
+            && url.password().is_none()
+    });
     anyhow::ensure!(
         is_url,
-        "configuration: public_url: expected a URL such as https://hatch.example.com, got {url:?}"
+        "configuration: public_url: expected a URL such as https://hatch.example.com, without user and password"
     );
     Ok(())
 }
@@ -104,9 +107,15 @@ pub(crate) fn sites(settings: &Settings) -> Sites {
 /// When it is missing or no address.
 pub fn postgres(settings: &Settings) -> anyhow::Result<Database> {
     let url = settings.database_url()?;
-    let mut config: Database = url.parse().context(
-        "configuration: database_url: expected postgres://user:password@host:port/database",
-    )?;
+    let mut config: Database = url.parse().map_err(|error| {
+        let expected =
+            "configuration: database_url: expected postgres://user:password@host:port/database";
+        match error {
+            // The error itself may quote a password.
+            BadDatabase::Unreadable(_) => anyhow::anyhow!(expected),
+            BadDatabase::Security(refusal) => anyhow::Error::new(refusal).context(expected),
+        }
+    })?;
     config.application_name("hatch");
     Ok(config)
 }
@@ -173,7 +182,7 @@ pub(super) fn sending_accounts(
             channels: &[Channel::Sms, Channel::Mms],
             adapter: Arc::new(adapter),
             in_doubt: settings.dispatcher.in_doubt.get(twilio::PROVIDER).copied(),
-            room: Arc::new(Semaphore::new(settings.dispatcher.account_concurrency_max)),
+            room: room(settings),
         });
     }
     if let Some(sendgrid) = &settings.sendgrid {
@@ -184,10 +193,15 @@ pub(super) fn sending_accounts(
             channels: &[Channel::Email],
             adapter: Arc::new(adapter),
             in_doubt: settings.dispatcher.in_doubt.get(sendgrid::PROVIDER).copied(),
-            room: Arc::new(Semaphore::new(settings.dispatcher.account_concurrency_max)),
+            room: room(settings),
         });
     }
     Ok(accounts)
+}
+
+/// One for each call of an account that may be under way. Each is a file.
+fn room(settings: &Settings) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(files::share(settings.dispatcher.account_concurrency_max)))
 }
 
 pub(super) fn webhook_accounts(

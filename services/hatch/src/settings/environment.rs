@@ -58,8 +58,9 @@ fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, 
     match name.strip_suffix("_FILE") {
         Some(_) if find(schema, &key(name)).is_some() => Ok((key(name), value)),
         Some(name) => {
+            // The value may be the secret itself, by mistake.
             let content = std::fs::read_to_string(&value)
-                .with_context(|| format!("failed to read {value}, which {name}_FILE names"))?;
+                .with_context(|| format!("failed to read the file that {name}_FILE names"))?;
             Ok((key(name), content.trim_end_matches(['\r', '\n']).to_owned()))
         }
         None => Ok((key(name), value)),
@@ -67,7 +68,7 @@ fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, 
 }
 
 /// The schema of `key`, where there is such a key.
-fn find<'schema>(schema: &'schema Json, key: &str) -> Option<&'schema Json> {
+pub(super) fn find<'schema>(schema: &'schema Json, key: &str) -> Option<&'schema Json> {
     key.split('.').try_fold(schema, |schema, name| {
         schema["properties"].get(name).or_else(|| schema.get("additionalProperties"))
     })

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use figment::Figment;
-use figment::error::Kind;
 use figment::providers::{Format, Serialized, Toml};
 use serde_json::json;
 
-use super::{DEVELOPMENT, SENDGRID_PUBLIC_KEY, Settings, data_dir, environment};
+use super::{DEVELOPMENT, SENDGRID_PUBLIC_KEY, Settings, data_dir, environment, refusal};
 use crate::commands::running;
 use crate::embedded::Servers;
 
@@ -111,7 +110,7 @@ impl Settings {
             });
             figment = figment.join(Serialized::default("twilio.public_url", public_url));
         }
-        figment.extract().map_err(|error| describe(&error))
+        figment.extract().map_err(|error| refusal::describe(&error))
     }
 }
 
@@ -217,36 +216,6 @@ fn check_port(key: &str, address: &str) -> anyhow::Result<()> {
             anyhow::bail!("configuration: {key}: found port {port}, expected 0 to 65535")
         }
         None => Ok(()),
-    }
-}
-
-fn describe(error: &figment::Error) -> anyhow::Error {
-    let key = error.path.join(".");
-    let kind = match &error.kind {
-        Kind::InvalidType(found, expected) => {
-            format!("invalid type: found {found}, expected {}", in_words(expected))
-        }
-        Kind::InvalidValue(found, expected) => {
-            format!("invalid value: found {found}, expected {}", in_words(expected))
-        }
-        Kind::UnknownField(_, known) => {
-            format!("unknown key, expected one of {}", known.join(", "))
-        }
-        other => other.to_string(),
-    };
-    match key.as_str() {
-        "" => anyhow::anyhow!("configuration: {kind}"),
-        key => anyhow::anyhow!("configuration: {key}: {kind}"),
-    }
-}
-
-/// What was expected, where serde says it by a type of Rust.
-fn in_words(expected: &str) -> &str {
-    match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more",
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
-        "f32" | "f64" => "a number",
-        other => other,
     }
 }
 
@@ -362,6 +331,60 @@ pub(super) mod tests {
         ] {
             let text = load("", &[(key, value)]).expect_err("refused").to_string();
             assert!(expected.iter().all(|part| text.contains(part)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_refused_by_place_and_key_and_never_by_its_text() {
+        for (toml, place, key) in [
+            ("\n[twilio]\nauth_token = \"CANARY\n", "line 3, column", "twilio.auth_token"),
+            ("[twilio]\nauth_token = CANARY\n", "line 2, column", "twilio.auth_token"),
+            ("nats_url = nats://u:CANARY@h\n", "line 1, column", "nats_url"),
+            ("[sendgrid]\napi_key = 'CANARY\n'", "line 2, column", "sendgrid.api_key"),
+            ("[sendgrid]\napi_key = \"\\CANARY\"", "line 2, column", "sendgrid.api_key"),
+            ("[sendgrid]\n\"SG.CANARY\"", "line 2, column", ""),
+            ("SG.CANARY\n", "line 1, column", ""),
+            ("a = 1\na = \"CANARY\"", "line 2, column", "a"),
+        ] {
+            let error = format!("{:#}", load(toml, &[]).expect_err(toml));
+            assert!(error.contains(place) && error.contains("hatch.toml"), "{error}");
+            assert!(error.contains(key) && !error.contains("CANARY"), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_may_be_a_secret_is_not_said_wherever_it_was_put() {
+        let sid = format!("account_sid = \"AC{}\"", "0".repeat(32));
+        for (toml, key) in [
+            ("[twilio]\nauth_token = [\"CANARY\"]", "twilio.auth_token"),
+            ("database_url = { a = \"CANARY\" }", "database_url"),
+            ("nats_url = [\"CANARY\"]", "nats_url"),
+            ("twilio = \"CANARY\"", "twilio"),
+            ("dispatcher = \"CANARY\"", "dispatcher"),
+            (
+                "[sendgrid]\napi_key = \"a\"\nevent_public_keys = \"CANARY\"",
+                "sendgrid.event_public_keys",
+            ),
+            ("[sendgrid]\napi_key = \"a\"\nbase_url = \"http://u:CANARY@[\"", "sendgrid.base_url"),
+            (
+                &format!("[twilio]\n{sid}\nauth_token = \"a\"\nbase_url = \"u:CANARY@h:p\""),
+                "twilio.base_url",
+            ),
+        ] {
+            let error = format!("{:#}", load(toml, &[]).expect_err(toml));
+            assert!(error.contains(key) && !error.contains("CANARY"), "{error}");
+            assert!(error.contains("hatch.toml: line "), "{error}");
+        }
+        for (variable, key) in [
+            ("HATCH_TWILIO", "twilio"),
+            ("HATCH_SENDGRID__API_KEY__X", "sendgrid.api_key"),
+            ("HATCH_SENDGRID__BASE_URL", "sendgrid.base_url"),
+            ("HATCH_TELEMETRY", "telemetry"),
+        ] {
+            let set = [("HATCH_SENDGRID__API_KEY", "a"), (variable, "http://u:CANARY@[")];
+            let error = format!("{:#}", load("", &set).expect_err(variable));
+            assert!(error.contains(key) && !error.contains("CANARY"), "{error}");
         }
     }
 

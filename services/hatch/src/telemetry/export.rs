@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use anyhow::Context;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
@@ -41,7 +40,12 @@ pub(super) fn provider(endpoint: &str, sample_ratio: f64) -> anyhow::Result<SdkT
         .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
         .with_timeout(EXPORT_MAX)
         .build()
-        .context("configuration: telemetry.otlp_endpoint")?;
+        // The error itself may quote a password.
+        .map_err(|_| {
+            anyhow::anyhow!(
+                "configuration: telemetry.otlp_endpoint: expected a URL such as http://127.0.0.1:4318"
+            )
+        })?;
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(QUEUE_SPANS_MAX)
         .with_scheduled_delay(EXPORT_DELAY)

@@ -21,6 +21,7 @@ use hatch_telemetry::limit::Limits;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
 
 use super::exposition::{Metric, Samples, Values, encode};
+use crate::files;
 
 /// How long PostgreSQL may take to tell how far relay and projections are; without its answer they
 /// are left out.
@@ -111,6 +112,7 @@ impl Sources {
     }
 
     fn limits(&self) -> [Metric; 3] {
+        files::observe(&files::limit(&self.limits));
         let (mut used, mut max, mut refused) = (Samples::new(), Samples::new(), Samples::new());
         for limit in self.limits.all() {
             let labels = vec![("limit", limit.name().to_owned())];
@@ -324,7 +326,7 @@ impl Sources {
         ]
     }
 
-    fn providers(&self) -> [Metric; 3] {
+    fn providers(&self) -> [Metric; 4] {
         let calls = self.dispatcher.call_seconds.all().into_iter();
         let calls = calls.map(|(provider, histogram)| {
             (vec![("provider", provider.to_owned())], histogram.get())
@@ -332,9 +334,15 @@ impl Sources {
         [
             Metric {
                 name: "hatch_dispatch_attempts",
-                help: "Attempts by outcome: accepted, refused, throttled, unavailable, unknown, or \
-                       abandoned before the call",
+                help: "Attempts by outcome: accepted, refused, throttled, unavailable, unknown, \
+                       shortage (of our own), or abandoned before the call",
                 values: by_provider(&self.dispatcher.attempts),
+            },
+            Metric {
+                name: "hatch_dispatch_shortages",
+                help: "Calls that were not made because this process lacked files, memory, ports or \
+                       threads",
+                values: labelled("lack", &self.dispatcher.shortage.unmade),
             },
             Metric {
                 name: "hatch_dispatch_under_way",

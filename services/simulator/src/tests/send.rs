@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::{ACCOUNT, FROM, Provider, TOKEN, answer, id, until};
+use super::{ACCOUNT, FROM, Hatch, Provider, TOKEN, answer, id, until};
 
 const TO: &str = "+18045551234";
 
@@ -100,6 +100,33 @@ async fn what_twilio_refuses_is_refused_with_its_code() {
         assert_eq!(error["more_info"], format!("https://www.twilio.com/docs/errors/{code}"));
     }
     assert!(provider.record().await.is_empty());
+}
+
+#[tokio::test]
+async fn nobody_but_hatch_is_called_back() {
+    let provider = Provider::start().await;
+    let other = Hatch::start().await;
+    let port = |url: &str| url.rsplit(':').next().expect("a port").to_owned();
+    let (theirs, ours) = (port(&other.url), port(&provider.hatch.url));
+    for callback in [
+        other.url.clone(),
+        format!("http://127.0.0.1:{theirs}/api/v1/webhooks/twilio"),
+        format!("http://localhost:{ours}/"),
+        format!("https://127.0.0.1:{ours}/"),
+        format!("http://127.0.0.1:{ours}@127.0.0.1:{theirs}/"),
+        format!("http://user:word@127.0.0.1:{ours}/"),
+        format!("http://127.0.0.1:{ours}.example/"),
+        "http://169.254.169.254/latest/meta-data".to_owned(),
+        "file:///etc/passwd".to_owned(),
+    ] {
+        let fields =
+            [("To", TO), ("From", FROM), ("Body", "Hi"), ("StatusCallback", callback.as_str())];
+        let (status, error) = answer(provider.post(&fields)).await;
+        assert_eq!((status, &error["code"]), (400, &Value::from(21609)), "{callback}");
+    }
+    provider.accepted(id(1), TO).await;
+    until(|| !provider.hatch.posted().is_empty()).await;
+    assert!(other.posted().is_empty() && provider.record().await.len() == 1);
 }
 
 #[tokio::test]

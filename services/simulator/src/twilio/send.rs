@@ -42,6 +42,7 @@ async fn answer(simulator: &Arc<Simulator>, account: String, form: Form) -> Resp
     let calls = simulator.record.call(key);
     let reaction = check_mode(simulator.accounts.get(&account).mode)
         .and_then(|()| form.check())
+        .and_then(|()| check_callback(simulator, form.status_callback.as_deref()))
         .map(|()| react(&form.to, calls));
     let refusal = match reaction {
         Ok(Reaction::Accept(course)) => {
@@ -175,17 +176,30 @@ impl Form {
         if !self.media.iter().all(|url| is_web_url(url)) {
             return refuse(21620, "Invalid media URL(s)");
         }
-        match &self.status_callback {
-            Some(url) if !is_web_url(url) => {
-                refuse(21609, "The 'StatusCallback' URL is not valid.")
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn invalid_recipient(&self) -> ApiError {
         let message = format!("The 'To' number {} is not a valid phone number.", self.to);
         ApiError::refused(21211, message)
+    }
+}
+
+/// Refuses a callback to anywhere but hatch: whoever reaches the simulator could have it post, signed, to any
+/// address that this machine reaches.
+fn check_callback(simulator: &Simulator, callback: Option<&str>) -> Result<(), ApiError> {
+    match callback {
+        Some(url) if !is_web_url(url) => {
+            Err(ApiError::refused(21609, "The 'StatusCallback' URL is not valid."))
+        }
+        Some(url) if !simulator.config.calls_back(url) => {
+            let ours = simulator.config.public_url.origin().ascii_serialization();
+            let message = format!(
+                "The 'StatusCallback' URL is not valid: the simulator calls back to {ours} only."
+            );
+            Err(ApiError::refused(21609, message))
+        }
+        _ => Ok(()),
     }
 }
 

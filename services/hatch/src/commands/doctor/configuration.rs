@@ -12,6 +12,7 @@ use super::made;
 use crate::commands::running;
 use crate::commands::serve::refuse_open;
 use crate::embedded::Servers;
+use crate::files::{self, FILES_LOW, Files};
 use crate::settings::Settings;
 use crate::{http_client, roles};
 
@@ -49,12 +50,32 @@ pub(super) async fn check(settings: &Settings, embedded: bool) -> Vec<Finding> {
         let whose = if embedded { "that of the running `hatch up`" } else { "complete" };
         findings.push(Finding::good("configuration", whose));
     }
+    findings.push(files(settings));
     findings.push(made("listen", listen(settings)).await);
     findings.extend(accounts(settings));
     if embedded {
         findings.push(disk(&settings.data_dir));
     }
     findings
+}
+
+/// How many files a process that is started as this one may open, and what a running `up` has open.
+fn files(settings: &Settings) -> Finding {
+    const CHECK: &str = "files";
+    const REMEDY: &str = "raise the hard limit (`ulimit -Hn 65536`, LimitNOFILE= of systemd, `ulimits` of a \
+        container): each connection is a file, and without one messages wait";
+    let Files { soft, hard } = match Files::allowed() {
+        Ok(files) => files,
+        Err(error) => return Finding::not_checked(CHECK, &error.to_string()),
+    };
+    let pid = Servers::read(&settings.data_dir).ok().flatten().map(|servers| servers.hatch_pid);
+    let used = pid.and_then(|pid| files::open(Some(pid)).ok());
+    let used = used.map_or_else(String::new, |used| format!(", and `hatch up` has {used} open"));
+    let what = format!("{soft} may be open in a process (hard limit {hard}){used}");
+    match soft {
+        0..FILES_LOW => Finding::warning(CHECK, what, REMEDY),
+        _ => Finding::good(CHECK, what),
+    }
 }
 
 /// Whether hatch listens where it is to, or could.

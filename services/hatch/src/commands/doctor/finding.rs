@@ -7,6 +7,8 @@ use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use serde::Serialize;
 
+use crate::output::field;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,7 +81,7 @@ impl fmt::Display for Finding {
             Verdict::Failure => "WRONG",
             Verdict::NotChecked => "-",
         };
-        write!(f, "{mark:<8} {:<14} {}", self.check, self.what)?;
+        write!(f, "{mark:<8} {:<14} {}", self.check, field(&self.what))?;
         if let Some(since) = self.since {
             let age = age(SystemEnvironment.now() - since);
             write!(f, ", since {} UTC ({age})", since.format("%Y-%m-%d %H:%M:%S"))?;

@@ -1,0 +1,135 @@
+//! What is wrong with the settings, said by place and key. A value is said only where it can be no secret.
+
+use std::path::Path;
+
+use figment::error::{Actual, Kind};
+
+use super::environment;
+
+/// How an error of TOML begins, before it quotes the line.
+const TOML: &str = "TOML parse error at ";
+
+/// The error in one line.
+pub(super) fn describe(error: &figment::Error) -> anyhow::Error {
+    let key = error.path.join(".");
+    let source = error.metadata.as_ref().and_then(|metadata| metadata.source.as_ref());
+    let file = source.and_then(figment::Source::file_path);
+    if let (Kind::Message(text), Some(file)) = (&error.kind, file)
+        && let Some(said) = text.strip_prefix(TOML)
+    {
+        return broken(file, said.lines().next().unwrap_or_default());
+    }
+    let kind = kind(&error.kind, &key);
+    let place = file.and_then(|file| Some((file, place_of(file, &key)?)));
+    match (key.as_str(), place) {
+        ("", _) => anyhow::anyhow!("configuration: {kind}"),
+        (key, None) => anyhow::anyhow!("configuration: {key}: {kind}"),
+        (key, Some((file, (line, column)))) => anyhow::anyhow!(
+            "configuration: {key}: {kind} ({}: line {line}, column {column})",
+            file.display()
+        ),
+    }
+}
+
+/// The file is no TOML at `place`, which is `line 3, column 14`.
+fn broken(file: &Path, place: &str) -> anyhow::Error {
+    let line = place.strip_prefix("line ").and_then(|rest| rest.split(',').next()?.parse().ok());
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let key = line.and_then(|line: usize| keys(&text).find(|(at, ..)| *at == line));
+    let key = key.map_or_else(String::new, |(_, _, key)| format!(" {key}:"));
+    let file = file.display();
+    anyhow::anyhow!(
+        "configuration:{key} {file} is no TOML: {place}: see the quotes and brackets there"
+    )
+}
+
+/// What is wrong with the value of `key`.
+fn kind(kind: &Kind, key: &str) -> String {
+    match kind {
+        Kind::InvalidType(found, expected) => {
+            format!("invalid type: found {}, expected {}", found_at(found, key), in_words(expected))
+        }
+        Kind::InvalidValue(found, expected) => {
+            format!(
+                "invalid value: found {}, expected {}",
+                found_at(found, key),
+                in_words(expected)
+            )
+        }
+        Kind::UnknownField(_, known) => {
+            format!("unknown key, expected one of {}", known.join(", "))
+        }
+        // These name keys, and lengths.
+        Kind::MissingField(_)
+        | Kind::DuplicateField(_)
+        | Kind::InvalidLength(..)
+        | Kind::ISizeOutOfRange(_)
+        | Kind::USizeOutOfRange(_) => kind.to_string(),
+        Kind::UnknownVariant(_, known) => {
+            format!("unknown value, expected one of {}", known.join(", "))
+        }
+        other if is_open(key) => other.to_string(),
+        _ => "the value is not of the form that docs/configuration.md says".to_owned(),
+    }
+}
+
+/// What was found: its text only where that can be no secret.
+fn found_at(found: &Actual, key: &str) -> String {
+    match found {
+        Actual::Str(_) | Actual::Other(_) | Actual::Char(_) if !is_open(key) => "a text".to_owned(),
+        found => found.to_string(),
+    }
+}
+
+/// Whether the value of `key` can be no secret: it is a number, a truth, or one of some words.
+fn is_open(key: &str) -> bool {
+    let schema = environment::schema();
+    environment::find(&schema, key).is_some_and(|schema| {
+        matches!(environment::kind(schema), Some("integer" | "number" | "boolean"))
+            || schema.get("enum").is_some()
+    })
+}
+
+/// Where the file sets `key`, or what it is in.
+fn place_of(file: &Path, key: &str) -> Option<(usize, usize)> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let within = |set: &str| {
+        let inside = |long: &str, short: &str| {
+            long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        inside(key, set) || inside(set, key)
+    };
+    let mut found: Vec<_> = keys(&text).filter(|(_, _, set)| within(set)).collect();
+    found.sort_by_key(|(line, _, set)| (*set != key, *line));
+    found.first().map(|(line, column, _)| (*line, *column))
+}
+
+/// Each key that a line of `text` sets, and each table that it begins, by line and column from 1.
+fn keys(text: &str) -> impl Iterator<Item = (usize, usize, String)> {
+    let mut table = String::new();
+    text.lines().enumerate().filter_map(move |(n, line)| {
+        let content = line.trim_start();
+        let column = line.len() - content.len() + 1;
+        if let Some(name) = content.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            table = name.trim().to_owned();
+            return is_bare(&table).then(|| (n + 1, column, table.clone()));
+        }
+        let name = content.split_once('=')?.0.trim();
+        let key = if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") };
+        is_bare(&key).then_some((n + 1, column, key))
+    })
+}
+
+fn is_bare(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+}
+
+/// What was expected, where serde says it by a type of Rust.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        other => other,
+    }
+}
