@@ -39,16 +39,19 @@ struct State {
 }
 
 impl Shortage {
-    /// What is lacking, while that lasts.
+    /// What is lacking, while that lasts, and as long as somebody has lately met it.
     #[must_use]
     pub fn lasting(&self) -> Option<&'static str> {
-        self.now().map(|state| state.lack.as_str())
+        let recent = |state: &State| state.met.elapsed() < EPISODE_PAUSE;
+        self.now().filter(recent).map(|state| state.lack.as_str())
     }
 
     /// For how long nothing is to be claimed; none when something may be.
     pub(crate) fn forbids(&self) -> Option<Duration> {
-        let state = self.now()?;
-        Some(state.until - Instant::now()).filter(|wait| !wait.is_zero())
+        if self.now()?.until <= Instant::now() {
+            self.met(Lack::now()?);
+        }
+        Some(self.now()?.until - Instant::now()).filter(|wait| !wait.is_zero())
     }
 
     /// Waits until something may be claimed.
