@@ -26,6 +26,7 @@ mod halt;
 mod harness;
 mod idempotency;
 mod inbound;
+mod kept;
 mod least_privilege;
 mod live;
 mod load;

@@ -88,6 +88,7 @@ impl Role {
             recent: Arc::default(),
             intake: Intake::new(Rules { wait: Duration::from_millis(400), burst: 2_000 }),
             readers: Readers::new(Arc::default()),
+            keeping: Arc::default(),
         });
         let ending = Ending { notice: Duration::ZERO, grace: Duration::from_secs(1) };
         let drain = Drain::new(ending, shutdown.clone());

@@ -9,6 +9,7 @@ use axum::Router;
 use deadpool_postgres::Pool;
 use hatch_api::admission::{Admission, Intake};
 use hatch_api::live::Places;
+use hatch_api::webhooks::Keeping;
 use hatch_api::{Bodies, Drain, Ending, Entrance};
 use hatch_bus::Bus;
 use hatch_domain::Environment;
@@ -18,7 +19,7 @@ use hatch_eventstore::{
 };
 use hatch_providers::sendgrid;
 use hatch_readmodel::{ReadModel, ReadPosition};
-use hatch_telemetry::limit::Limits;
+use hatch_telemetry::limit::{Limit, Limits};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,9 @@ use crate::{admission, bus_end, feed, foreign, limits, readiness};
 mod configured;
 
 pub use self::configured::postgres;
-pub(crate) use self::configured::{check, check_accounts, place, refusals, sites, trusted_proxies};
+pub(crate) use self::configured::{
+    check, check_accounts, keep_rules, place, refusals, sites, trusted_proxies,
+};
 
 /// Connections to PostgreSQL for reads, in one process.
 const POOL_CONNECTIONS_MAX: usize = 16;
@@ -157,6 +160,7 @@ struct Process {
     relay: hatch_relay::StatusHandle,
     stats: Stats,
     limits: Limits,
+    keeping: Arc<Keeping>,
     workers: CancellationToken,
     appending: CancellationToken,
     appender_task: tokio::task::JoinHandle<()>,
@@ -202,6 +206,8 @@ impl Process {
         let intake = Intake::new(admission::rules(&settings.admission)?);
         let relay = hatch_relay::StatusHandle::default();
         let stats = Stats::default();
+        let limits = Limits::default();
+        let keeping = keeping(settings, roles, &limits)?;
         Ok(Self {
             postgres,
             pool,
@@ -213,7 +219,8 @@ impl Process {
             intake,
             relay,
             stats,
-            limits: Limits::default(),
+            limits,
+            keeping,
             workers,
             appending,
             appender_task,
@@ -329,6 +336,7 @@ impl Process {
             started_at: SystemEnvironment.now(),
             requests: Arc::clone(&self.stats.requests),
             webhooks: Arc::clone(&self.stats.webhooks),
+            keeping: roles.contains(&Role::Webhook).then(|| Arc::clone(&self.keeping)),
             limits: self.limits.clone(),
             admission: roles.contains(&Role::Command).then(|| self.admission.clone()),
             dispatcher: Arc::clone(&self.stats.dispatcher),
@@ -351,6 +359,7 @@ impl Process {
             recent: Arc::default(),
             intake: self.intake.clone(),
             readers: hatch_api::webhooks::Readers::new(Arc::clone(&self.stats.webhooks.reading)),
+            keeping: Arc::clone(&self.keeping),
         })
     }
 
@@ -379,6 +388,11 @@ impl Process {
             let (webhooks, shutdown) = (self.webhooks(settings)?, self.workers.clone());
             workers.spawn(async move {
                 hatch_api::webhooks::match_receipts(webhooks, shutdown).await;
+                Ok(())
+            });
+            let (webhooks, shutdown) = (self.webhooks(settings)?, self.workers.clone());
+            workers.spawn(async move {
+                hatch_api::webhooks::keep_webhooks(webhooks, shutdown).await;
                 Ok(())
             });
             if settings.admission.enabled {
@@ -456,6 +470,21 @@ impl Process {
         });
         Ok(())
     }
+}
+
+/// What is kept of webhooks. The limit on receipts that wait is shown where webhooks are taken.
+fn keeping(
+    settings: &Settings,
+    roles: &BTreeSet<Role>,
+    limits: &Limits,
+) -> anyhow::Result<Arc<Keeping>> {
+    let rules = keep_rules(settings)?;
+    let (name, max) = ("waiting_receipts", rules.waiting_receipts_max);
+    let waiting = match roles.contains(&Role::Webhook) {
+        true => limits.limit(name, max),
+        false => Arc::new(Limit::new(name, max)),
+    };
+    Ok(Arc::new(Keeping::new(rules, waiting)))
 }
 
 /// Whether clients or providers come to this process.

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use chrono::TimeDelta;
+use hatch_api::webhooks::KeepRules;
 use hatch_dispatcher::{DoubtPolicy, RetryPolicy};
 use hatch_providers::{generic, sendgrid, twilio};
 use schemars::{JsonSchema, Schema};
@@ -90,6 +92,8 @@ pub struct Settings {
     pub dispatcher: DispatcherSettings,
     /// How many messages are taken.
     pub admission: AdmissionSettings,
+    /// What is kept of webhooks, and for how long.
+    pub webhook_log: WebhookLogSettings,
     /// How a process ends.
     pub shutdown: ShutdownSettings,
     /// What is logged, and how.
@@ -199,6 +203,38 @@ pub struct AdmissionSettings {
     pub waiting_max: u64,
 }
 
+/// What is kept of webhooks outside the log of events, for how long, and how much of it. Whole days go at once, and
+/// of the quarantine and of whole bodies whole weeks.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookLogSettings {
+    /// Requests which their provider has not signed that each process keeps a minute, of one client address (of IPv6 the
+    /// first 64 bits) at one path: 0 to 10,000. All are answered `401` and counted.
+    pub refused_by_address_per_minute: u32,
+    /// The same of all addresses together at one path: 0 to 10,000.
+    pub refused_by_path_per_minute: u32,
+    /// How long those are kept: 1 to 3,650.
+    pub refused_retention_days: u32,
+    /// How long webhooks are kept that became events, were known already, or changed nothing: 1 to 3,650.
+    pub retention_days: u32,
+    /// How long those in quarantine are kept: 1 to 3,650.
+    pub quarantine_retention_days: u32,
+    /// How long a body is kept that is longer than a row holds, where the log of events has not all of it: of
+    /// mails with large files. 1 to 3,650.
+    pub whole_body_retention_days: u32,
+    /// Bytes of requests that are not signed. Beyond them the oldest day goes, and where that is today no
+    /// more are kept.
+    pub refused_bytes_max: u64,
+    /// Bytes of the quarantine. Beyond them an alert is raised, and nothing goes.
+    pub quarantine_bytes_max: u64,
+    /// Bytes of all of it. Beyond them the oldest days go: of requests that are not signed, then of what said
+    /// nothing new, then of what is in the log as events. What is signed is always recorded.
+    pub bytes_max: u64,
+    /// Receipts of one account that may wait for their message, about. What comes beyond stays in quarantine until
+    /// it is replayed.
+    pub waiting_receipts_max: u64,
+}
+
 /// How a process ends that is told to (`SIGTERM`).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -274,6 +310,7 @@ impl Default for Settings {
             generic: None,
             dispatcher: DispatcherSettings::default(),
             admission: AdmissionSettings::default(),
+            webhook_log: WebhookLogSettings::default(),
             shutdown: ShutdownSettings::default(),
             log: LogSettings::default(),
             telemetry: TelemetrySettings::default(),
@@ -297,6 +334,25 @@ impl Default for ShutdownSettings {
 impl Default for AdmissionSettings {
     fn default() -> Self {
         Self { enabled: true, wait_ms: None, burst: None, waiting_max: 1_000_000 }
+    }
+}
+
+impl Default for WebhookLogSettings {
+    fn default() -> Self {
+        let rules = KeepRules::default();
+        let days = |kept: TimeDelta| u32::try_from(kept.num_days()).unwrap_or_default();
+        Self {
+            refused_by_address_per_minute: rules.refused_rates.by_address_per_minute,
+            refused_by_path_per_minute: rules.refused_rates.by_path_per_minute,
+            refused_retention_days: days(rules.refused),
+            retention_days: days(rules.settled),
+            quarantine_retention_days: days(rules.quarantined),
+            whole_body_retention_days: days(rules.bodies),
+            refused_bytes_max: rules.refused_bytes_max,
+            quarantine_bytes_max: rules.quarantined_bytes_max,
+            bytes_max: rules.bytes_max,
+            waiting_receipts_max: rules.waiting_receipts_max,
+        }
     }
 }
 

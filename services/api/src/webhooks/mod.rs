@@ -1,12 +1,14 @@
 //! What providers post to us: receipts and inbound messages.
 
 mod fitting;
+mod keeping;
 mod log;
 mod matching;
 mod reading;
 mod receive;
 mod recent;
 mod record;
+mod refused;
 mod replay;
 mod summary;
 mod threading;
@@ -23,9 +25,11 @@ use hatch_telemetry::measure::{Counter, Family};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use keeping::{KeepRules, Keeping, Quota, keep_webhooks};
 pub use matching::match_receipts;
 pub use reading::{Readers, ReadingStats};
 pub use recent::Recent;
+pub use refused::RefusedRates;
 
 use crate::admission::Intake;
 
@@ -46,6 +50,8 @@ pub struct Webhooks {
     pub intake: Intake,
     /// Read what comes.
     pub readers: Readers,
+    /// What is kept of them outside the log of events.
+    pub keeping: Arc<Keeping>,
 }
 
 /// What the webhook role has taken since it started.
@@ -57,6 +63,10 @@ pub struct WebhookStats {
     pub cut: Family<String, Counter>,
     /// How reading them goes.
     pub reading: Arc<ReadingStats>,
+    /// Those that their provider has not signed, by path and reason.
+    pub refused: Family<(&'static str, &'static str), Counter>,
+    /// Those of them that are kept, by path.
+    pub refused_kept: Family<&'static str, Counter>,
 }
 
 /// The path, and the provider, of webhooks that no provider signs.

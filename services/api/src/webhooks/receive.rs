@@ -1,6 +1,7 @@
 //! `POST /api/v1/webhooks/{provider}` and `POST /api/v1/webhooks/{provider}/inbound`: verify,
 //! understand, record, and only then answer.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -9,19 +10,15 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use hatch_providers::{NotUnderstood, Observation, RawRequest};
-use hatch_readmodel::WebhookOutcome as Outcome;
 
-use super::log::Entry;
+use super::log::{Entry, REFUSED_PART_BYTES_MAX};
 use super::reading::Seen;
 use super::record::Recording;
 use super::{Account, GENERIC, Webhooks};
-use crate::Problem;
 use crate::body::{self, Kind};
 use crate::extract::is_json;
 use crate::problem::{FieldError, POSITION};
-
-/// Bytes of a body without a signature that are read: those that the webhook log keeps.
-const BEGINNING_BYTES: usize = 4 * 1024;
+use crate::{ClientAddress, Problem};
 
 /// What a provider posts: twilio, sendgrid (Event Webhook) or generic
 ///
@@ -44,8 +41,9 @@ pub(super) async fn handler(
     Path(provider): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let client = client(&request);
     let raw = webhooks.read(&provider, request, Kind::Webhook).await?;
-    webhooks.receive(&provider, &raw).await
+    webhooks.receive(&provider, &raw, client).await
 }
 
 /// A mail that comes in: sendgrid (Inbound Parse)
@@ -69,8 +67,9 @@ pub(super) async fn inbound_handler(
     request: Request,
 ) -> Result<Response, Problem> {
     let path = format!("{provider}/inbound");
+    let client = client(&request);
     let raw = webhooks.read(&path, request, Kind::Mail).await?;
-    webhooks.receive(&path, &raw).await
+    webhooks.receive(&path, &raw, client).await
 }
 
 /// A message that comes in, as plain JSON
@@ -96,8 +95,15 @@ pub(super) async fn generic_handler(
     State(webhooks): State<Arc<Webhooks>>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let client = client(&request);
     let raw = webhooks.read(GENERIC, request, Kind::Webhook).await?;
-    webhooks.receive(GENERIC, &raw).await
+    webhooks.receive(GENERIC, &raw, client).await
+}
+
+/// Whom a request that is refused is counted for.
+fn client(request: &Request) -> IpAddr {
+    let client = request.extensions().get::<ClientAddress>();
+    client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.counted())
 }
 
 /// Nobody posts to `path`. Who has the generic one would come in with a secret.
@@ -121,7 +127,7 @@ impl Webhooks {
         let body = if is_signed {
             body::read(request, kind).await?
         } else {
-            body::beginning(request, BEGINNING_BYTES).await
+            body::beginning(request, REFUSED_PART_BYTES_MAX).await
         };
         Ok(RawRequest { method, path_and_query, headers, body })
     }
@@ -132,21 +138,21 @@ impl Webhooks {
         Ok(accounts.any(|account| account.webhook.may_be_signed(headers)))
     }
 
-    async fn receive(&self, path: &str, raw: &RawRequest) -> Result<Response, Problem> {
+    async fn receive(
+        &self,
+        path: &str,
+        raw: &RawRequest,
+        client: IpAddr,
+    ) -> Result<Response, Problem> {
         let _on_its_way = self.intake.enter();
         let accounts: Vec<&Account> =
             self.accounts.iter().filter(|account| account.path == path).collect();
         let first = *accounts.first().ok_or_else(|| unknown(path))?;
         let asked = accounts.iter().copied().cloned().collect();
-        let refusal = match self.readers.see(asked, raw).await? {
-            Seen::Signed(place, said) => return self.believe(accounts[place], raw, said).await,
-            Seen::Refused(refusal) => refusal,
-        };
-        let detail = refusal.map_or_else(String::new, |error| format!("failed to {error}"));
-        tracing::warn!(path, detail, "webhook refused");
-        let recording = self.recording(first, raw);
-        recording.keep(Outcome::RejectedSignature, Some(detail.clone())).await?;
-        Err(Problem::wrong_signature(detail))
+        match self.readers.see(asked, raw).await? {
+            Seen::Signed(place, said) => self.believe(accounts[place], raw, said).await,
+            Seen::Refused(refusal) => Err(self.refuse(first, raw, client, refusal).await),
+        }
     }
 
     async fn believe(
@@ -176,6 +182,18 @@ impl Webhooks {
         let environment = self.store.environment();
         let (id, now) = (environment.new_id(), environment.now());
         let entry = Entry::new(id, account.tenant_id.0, account.provider, raw, now);
+        Recording { webhooks: self, account, entry, now }
+    }
+
+    /// Of a request that nobody vouches for: no more than the beginning of its parts.
+    pub(super) fn refused_recording<'a>(
+        &'a self,
+        account: &'a Account,
+        raw: &RawRequest,
+    ) -> Recording<'a> {
+        let environment = self.store.environment();
+        let (id, now) = (environment.new_id(), environment.now());
+        let entry = Entry::refused(id, account.tenant_id.0, account.provider, raw, now);
         Recording { webhooks: self, account, entry, now }
     }
 }

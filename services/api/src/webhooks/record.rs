@@ -130,7 +130,9 @@ impl Recording<'_> {
         let provider = self.account.provider;
         tracing::warn!(provider, detail, "webhook quarantined");
         self.keep_body().await?;
-        self.keep(Outcome::Quarantined, Some(detail)).await
+        let position = self.keep(Outcome::Quarantined, Some(detail)).await?;
+        self.count(Outcome::Quarantined);
+        Ok(position)
     }
 
     /// Keeps the body whole, where the row holds a part of it: first, so that there is no row without.
@@ -142,17 +144,21 @@ impl Recording<'_> {
         Ok(self.webhooks.read_model.keep_webhook_body(id, body).await?)
     }
 
+    /// Commits the row of a webhook that is refused for `reason`.
+    pub(super) async fn keep_refused(&self, reason: &str) -> Result<(), Problem> {
+        let detail = match &self.entry.cut {
+            Some(cut) => format!("{reason}; {cut}"),
+            None => reason.to_owned(),
+        };
+        self.keep(Outcome::RejectedSignature, Some(detail)).await?;
+        Ok(())
+    }
+
     /// Commits the webhook's row without events.
-    pub(super) async fn keep(
-        &self,
-        outcome: Outcome,
-        detail: Option<String>,
-    ) -> Result<Position, Problem> {
+    async fn keep(&self, outcome: Outcome, detail: Option<String>) -> Result<Position, Problem> {
         let append =
             Append { side_rows: vec![self.entry.row(outcome, detail)], ..Append::default() };
-        let appended = self.webhooks.store.appender().append(append).await?;
-        self.count(outcome);
-        Ok(appended.last())
+        Ok(self.webhooks.store.appender().append(append).await?.last())
     }
 
     fn count(&self, outcome: Outcome) {
@@ -210,6 +216,12 @@ impl Recording<'_> {
         };
         let Some(SentAs { message_id, attempt }) = self.message_of(&receipt).await? else {
             let Receipt { account, provider_message_id, receipt_id, .. } = receipt;
+            if !self.webhooks.keeping.admits_waiting(self.account.provider) {
+                return Ok(Meaning::Unclear(format!(
+                    "no message is known by the provider's name {provider_message_id} yet, and no more \
+                     receipts can wait for theirs: replay it when it is known"
+                )));
+            }
             let kept = KeptReceipt::new(account, provider_message_id, receipt_id, outcome);
             return Ok(Meaning::Waits(kept));
         };

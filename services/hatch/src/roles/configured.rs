@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::TimeDelta;
+use hatch_api::webhooks::{KeepRules, RefusedRates};
 use hatch_api::{Sites, TrustedProxies};
 use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::address::Address;
@@ -25,6 +27,10 @@ const SENDGRID: &str = "configuration: sendgrid";
 
 /// How many attempts one process may have under way at a time.
 const AT_ONCE: std::ops::RangeInclusive<usize> = 1..=10_000;
+
+/// How many refused webhooks may be kept a minute, and for how long webhooks may be.
+const REFUSED_PER_MINUTE_MAX: u32 = 10_000;
+const RETENTION_DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
 
 pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dispatcher::Config> {
     let dispatcher = &settings.dispatcher;
@@ -55,6 +61,47 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
     }
     config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher.{e}"))?;
     Ok(config)
+}
+
+/// What is kept of webhooks.
+pub(crate) fn keep_rules(settings: &Settings) -> anyhow::Result<KeepRules> {
+    let kept = &settings.webhook_log;
+    let rate = |key, per_minute: u32| {
+        anyhow::ensure!(
+            per_minute <= REFUSED_PER_MINUTE_MAX,
+            "configuration: webhook_log.{key}: expected 0 to {REFUSED_PER_MINUTE_MAX}, got {per_minute}"
+        );
+        Ok(per_minute)
+    };
+    let days = |key, days: u32| {
+        anyhow::ensure!(
+            RETENTION_DAYS.contains(&days),
+            "configuration: webhook_log.{key}: expected {} to {}, got {days}",
+            RETENTION_DAYS.start(),
+            RETENTION_DAYS.end()
+        );
+        Ok(TimeDelta::days(days.into()))
+    };
+    Ok(KeepRules {
+        refused_rates: RefusedRates {
+            by_address_per_minute: rate(
+                "refused_by_address_per_minute",
+                kept.refused_by_address_per_minute,
+            )?,
+            by_path_per_minute: rate(
+                "refused_by_path_per_minute",
+                kept.refused_by_path_per_minute,
+            )?,
+        },
+        refused: days("refused_retention_days", kept.refused_retention_days)?,
+        settled: days("retention_days", kept.retention_days)?,
+        quarantined: days("quarantine_retention_days", kept.quarantine_retention_days)?,
+        bodies: days("whole_body_retention_days", kept.whole_body_retention_days)?,
+        refused_bytes_max: kept.refused_bytes_max,
+        quarantined_bytes_max: kept.quarantine_bytes_max,
+        bytes_max: kept.bytes_max,
+        waiting_receipts_max: kept.waiting_receipts_max,
+    })
 }
 
 fn providers_in_doubt(settings: &Settings) -> anyhow::Result<()> {
@@ -137,6 +184,7 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         public_url(settings),
         trusted_proxies(settings).map(drop),
         admission::of(&settings.admission).map(drop),
+        keep_rules(settings).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }

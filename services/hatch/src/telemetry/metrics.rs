@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Pool;
 use hatch_api::RequestStats;
 use hatch_api::admission::Admission;
-use hatch_api::webhooks::WebhookStats;
+use hatch_api::webhooks::{Keeping, WebhookStats};
 use hatch_bus::Bus;
 use hatch_domain::Environment;
 use hatch_eventstore::{Appender, Fence, FenceState, Log, LogError, SystemEnvironment};
@@ -21,7 +21,8 @@ use hatch_telemetry::limit::Limits;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
 
 use super::exposition::{Metric, Samples, Values, encode};
-use crate::files;
+use crate::{files};
+use super::{kept};
 
 /// How long PostgreSQL may take to tell how far relay and projections are; without its answer they
 /// are left out.
@@ -34,6 +35,8 @@ pub(crate) struct Sources {
     pub(crate) requests: Arc<RequestStats>,
     pub(crate) webhooks: Arc<WebhookStats>,
     pub(crate) limits: Limits,
+    /// Where this process takes webhooks.
+    pub(crate) keeping: Option<Arc<Keeping>>,
     /// Where this process takes messages.
     pub(crate) admission: Option<Admission>,
     pub(crate) dispatcher: Arc<hatch_dispatcher::Stats>,
@@ -77,6 +80,8 @@ impl Sources {
         metrics.extend(self.projections().await);
         metrics.extend(self.providers());
         metrics.extend(self.webhooks());
+        metrics.extend(kept::refused(&self.webhooks));
+        metrics.extend(kept::kept(self.keeping.as_deref()));
         metrics.extend(self.pool());
         metrics
     }
@@ -409,11 +414,11 @@ impl Sources {
 }
 
 /// A gauge with these samples.
-const fn gauge(name: &'static str, help: &'static str, values: Samples<f64>) -> Metric {
+pub(super) const fn gauge(name: &'static str, help: &'static str, values: Samples<f64>) -> Metric {
     Metric { name, help, values: Values::Gauge(values) }
 }
 
-fn labelled(label: &'static str, family: &Family<&'static str, Counter>) -> Values {
+pub(super) fn labelled(label: &'static str, family: &Family<&'static str, Counter>) -> Values {
     let all = family.all().into_iter();
     Values::Counter(all.map(|(key, c)| (vec![(label, key.to_owned())], c.get())).collect())
 }
@@ -426,7 +431,7 @@ fn by_provider(family: &Family<(&'static str, &'static str), Counter>) -> Values
     Values::Counter(all.collect())
 }
 
-fn seconds(time: DateTime<Utc>) -> f64 {
+pub(super) fn seconds(time: DateTime<Utc>) -> f64 {
     number(time.timestamp_millis()) / 1_000.0
 }
 
@@ -436,7 +441,7 @@ fn flag(yes: bool) -> f64 {
 
 /// Exact to 2^53, which no position comes near.
 #[expect(clippy::cast_precision_loss, reason = "positions stay far below 2^53")]
-fn number(value: i64) -> f64 {
+pub(super) fn number(value: i64) -> f64 {
     value as f64
 }
 

@@ -3,6 +3,7 @@
 
 mod export;
 mod exposition;
+mod kept;
 pub(crate) mod metrics;
 
 use anyhow::Context;

@@ -8,6 +8,7 @@ mod bus;
 mod configuration;
 mod database;
 mod finding;
+mod keeping;
 mod work;
 
 use std::process::ExitCode;

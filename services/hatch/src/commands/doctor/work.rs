@@ -9,7 +9,7 @@ use hatch_readmodel::{ProjectionState, ProjectionStatus, ReadModel, TALLY_MAX, T
 
 use super::database::{Database, Reached};
 use super::finding::Finding;
-use super::{LATE, bounded, made};
+use super::{LATE, bounded, keeping, made};
 use crate::output::counted;
 use crate::settings::Settings;
 
@@ -25,20 +25,22 @@ pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Findin
     let database = match database {
         Ok(database) => database,
         Err(why) => {
-            let checks = [PROJECTIONS, "timers", "due", "in doubt", "dead letters", "quarantine"];
-            return checks.map(|check| Finding::not_checked(check, why)).into();
+            let waits = ["timers", "due", "in doubt", "dead letters", "quarantine"];
+            let checks = [PROJECTIONS].into_iter().chain(waits).chain([keeping::CHECK]);
+            return checks.map(|check| Finding::not_checked(check, why)).collect();
         }
     };
     let read_model = ReadModel::new(database.pool.clone());
-    let (mut findings, timers, in_doubt, dead_letters, quarantine) = tokio::join!(
+    let (mut findings, timers, in_doubt, dead_letters, quarantine, kept) = tokio::join!(
         projections(&read_model, database),
         timers(settings, database),
         made("in doubt", in_doubt(&read_model)),
         made("dead letters", dead_letters(&read_model)),
         made("quarantine", quarantine(&read_model)),
+        made(keeping::CHECK, keeping::webhook_log(settings, database, &read_model)),
     );
     findings.extend(timers);
-    findings.extend([in_doubt, dead_letters, quarantine]);
+    findings.extend([in_doubt, dead_letters, quarantine, kept]);
     findings
 }
 
