@@ -73,11 +73,6 @@ ALTER TABLE hatch.webhook_log_refused_default ADD PRIMARY KEY (id);
 ALTER TABLE hatch.webhook_log_nothing_new_default ADD PRIMARY KEY (id);
 ALTER TABLE hatch.webhook_log_applied_default ADD PRIMARY KEY (id);
 ALTER TABLE hatch.webhook_log_quarantined_default ADD PRIMARY KEY (id);
--- What is old in them, and what belongs into a partition that is made.
-CREATE INDEX webhook_log_refused_default_received ON hatch.webhook_log_refused_default (received_at);
-CREATE INDEX webhook_log_nothing_new_default_received ON hatch.webhook_log_nothing_new_default (received_at);
-CREATE INDEX webhook_log_applied_default_received ON hatch.webhook_log_applied_default (received_at);
-CREATE INDEX webhook_log_quarantined_default_received ON hatch.webhook_log_quarantined_default (received_at);
 
 -- The first id of a moment, as UUIDs of version 7 begin with the milliseconds since 1970.
 CREATE FUNCTION hatch.first_id(of timestamptz) RETURNS uuid
