@@ -18,7 +18,7 @@ use crate::harness::{ACCOUNT, CUSTOMER, Hatch};
 const BOUND: Duration = Duration::from_secs(40);
 
 /// What doctor said, and whether it found nothing wrong.
-struct Findings {
+pub(crate) struct Findings {
     healthy: bool,
     lines: String,
 }
@@ -36,7 +36,7 @@ impl Findings {
     }
 
     /// That the line of a check begins with `mark` and says all of `parts`.
-    fn assert_says(&self, mark: &str, check: &str, parts: &[&str]) {
+    pub(crate) fn assert_says(&self, mark: &str, check: &str, parts: &[&str]) {
         let line = self.line(check);
         assert!(line.starts_with(mark), "not {mark}: {line}");
         for part in parts {
@@ -74,7 +74,7 @@ async fn run(hatch: &Hatch, arguments: &[&str], variables: &[(&str, &str)]) -> (
     (status.success(), text)
 }
 
-async fn doctor_with(hatch: &Hatch, variables: &[(&str, &str)]) -> Findings {
+pub(crate) async fn doctor_with(hatch: &Hatch, variables: &[(&str, &str)]) -> Findings {
     let (healthy, lines) = run(hatch, &["doctor"], variables).await;
     Findings { healthy, lines }
 }

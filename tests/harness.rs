@@ -300,6 +300,11 @@ pub(crate) async fn database() -> TestDatabase {
     TestDatabase::create_from(&TEMPLATE).await
 }
 
+/// The same on the server at `url`.
+pub(crate) async fn database_at(url: &str) -> TestDatabase {
+    TestDatabase::create_at(url, &TEMPLATE).await
+}
+
 /// A new id, for what must be unique.
 pub(crate) fn unique() -> String {
     SystemEnvironment.new_id().simple().to_string()

@@ -156,6 +156,11 @@ impl Cluster {
         format!("postgres://{user}:{PASSWORD}@{host}:{port}/hatch?{parameters}")
     }
 
+    /// The same for the owner of the application's tables, whose password is not everybody's.
+    pub(crate) fn owner(&self, parameters: &str) -> String {
+        format!("{}?{parameters}", self.embedded.database_url())
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

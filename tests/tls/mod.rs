@@ -3,3 +3,4 @@
 mod certificates;
 mod cluster;
 mod postgres;
+mod scenario;

@@ -39,7 +39,6 @@ pub struct Bus {
     met: Arc<Met>,
     /// Why there is no connection, as far as it is known.
     trouble: watch::Receiver<Option<String>>,
-    requires_tls: bool,
 }
 
 /// How the bus is at the moment.
@@ -63,7 +62,6 @@ impl Bus {
         let (made, connections) = watch::channel(0);
         let (troubled, trouble) = watch::channel(None);
         let options = options(settings.access.options(&servers), made, troubled);
-        let requires_tls = settings.access.requires_tls(&servers);
         let servers: Vec<ServerAddr> = servers.into_iter().map(without_user).collect();
         let client = options.connect(&servers[..]).await.map_err(|error| Error::Setting {
             name: "url",
@@ -86,7 +84,6 @@ impl Bus {
             keys: SharedKeys::default(),
             met: Arc::default(),
             trouble,
-            requires_tls,
         })
     }
 
@@ -112,12 +109,6 @@ impl Bus {
             async_nats::connection::State::Connected => None,
             _ => self.trouble.borrow().clone(),
         }
-    }
-
-    /// Whether nothing is said to a server without TLS, whose certificate was checked then.
-    #[must_use]
-    pub const fn requires_tls(&self) -> bool {
-        self.requires_tls
     }
 
     /// Waits until it is connected to a server that may be used.

@@ -63,6 +63,22 @@ impl Settings {
         self.servers().map(drop)
     }
 
+    /// Whether nothing is said to a server without TLS, whose certificate is checked then.
+    #[must_use]
+    pub fn requires_tls(&self) -> bool {
+        self.servers().is_ok_and(|servers| self.access.requires_tls(&servers))
+    }
+
+    /// Whether all servers are on this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let is_local = |server: &ServerAddr| {
+            let address = server.host().parse::<std::net::IpAddr>();
+            address.map_or(server.host() == "localhost", |address| address.is_loopback())
+        };
+        self.servers().is_ok_and(|servers| servers.iter().all(is_local))
+    }
+
     /// The servers, once all settings are found usable.
     pub(crate) fn servers(&self) -> Result<Vec<ServerAddr>, Error> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{Bus, Error, Key, Keys, Settings, State};
+use crate::{Access, Bus, Error, Key, Keys, Settings, State};
 
 /// The variable that names the server of the tests.
 const SERVER_VARIABLE: &str = "HATCH_TEST_NATS_URL";
@@ -44,11 +44,20 @@ impl TestBus {
     ///
     /// # Panics
     /// When it cannot be reached.
-    #[expect(clippy::disallowed_methods, reason = "a name that nobody else has")]
     pub async fn create_at(url: &str) -> Self {
+        Self::create_by(url, Access::default()).await
+    }
+
+    /// A bus on the server at `url`, with access to it.
+    ///
+    /// # Panics
+    /// When it cannot be reached.
+    #[expect(clippy::disallowed_methods, reason = "a name that nobody else has")]
+    pub async fn create_by(url: &str, access: Access) -> Self {
         let random = Uuid::now_v7().simple().to_string();
         let settings = Settings {
             url: url.to_owned(),
+            access,
             prefix: format!("t{}", &random[12..]),
             stream_bytes_max: STREAM_BYTES_MAX,
             ..Settings::default()
@@ -125,8 +134,10 @@ pub async fn jetstream(url: &str) -> Result<async_nats::jetstream::Context, asyn
 }
 
 async fn delete(settings: Settings) -> Result<(), async_nats::Error> {
-    let jetstream = jetstream(&settings.url).await?;
     let subjects = crate::subject::all(&settings.prefix);
+    let bus = Bus::connect(settings).await?;
+    connected(&bus).await;
+    let jetstream = bus.api()?;
     while let Ok(name) = jetstream.stream_by_subject(subjects.clone()).await {
         jetstream.delete_stream(name).await?;
     }
@@ -174,6 +185,8 @@ pub struct Server {
     child: Option<Child>,
     port: u16,
     data: TempDir,
+    /// A file; none says that it is to have JetStream.
+    configuration: Option<PathBuf>,
 }
 
 impl Server {
@@ -182,8 +195,27 @@ impl Server {
     /// # Panics
     /// When it does not start.
     pub async fn start() -> Self {
-        let mut server =
-            Self { child: None, port: 0, data: TempDir::new().expect("a temporary folder") };
+        let mut server = Self {
+            child: None,
+            port: 0,
+            data: TempDir::new().expect("a temporary folder"),
+            configuration: None,
+        };
+        server.spawn("-1");
+        let folder = server.data.path().to_owned();
+        server.port = eventually("the server's port", async || port(&folder)).await;
+        server
+    }
+
+    /// Starts one as `configuration` says, on a free port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with(configuration: &str) -> Self {
+        let data = TempDir::new().expect("a temporary folder");
+        let file = data.path().join("nats.conf");
+        std::fs::write(&file, configuration).expect("written");
+        let mut server = Self { child: None, port: 0, data, configuration: Some(file) };
         server.spawn("-1");
         let folder = server.data.path().to_owned();
         server.port = eventually("the server's port", async || port(&folder)).await;
@@ -245,8 +277,13 @@ impl Server {
         let program = std::env::var(PROGRAM_VARIABLE);
         let program = program.unwrap_or_else(|_| "nats-server".to_owned());
         let folder = self.data.path();
-        let child = Command::new(&program)
-            .args(["-js", "-a", "127.0.0.1", "-p", port, "-sd"])
+        let mut command = Command::new(&program);
+        match &self.configuration {
+            Some(file) => command.arg("-c").arg(file),
+            None => command.arg("-js"),
+        };
+        let child = command
+            .args(["-a", "127.0.0.1", "-p", port, "-sd"])
             .arg(self.store())
             .arg("--ports_file_dir")
             .arg(folder)

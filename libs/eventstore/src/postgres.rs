@@ -114,15 +114,11 @@ impl std::ops::DerefMut for Connected {
 
 /// The way that a connection takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// A Unix socket.
-    Unix,
-    /// TCP within this machine.
-    Loopback,
-    /// TCP that whoever is on the way can read and change.
-    Plain,
-    /// TLS.
-    Tls,
+pub struct Transport {
+    /// Whether it leads nowhere beyond this machine.
+    pub is_local: bool,
+    /// Whether it is one of TLS.
+    pub is_encrypted: bool,
 }
 
 /// What keeps a connection going: it is to be awaited, or polled for messages.

@@ -57,6 +57,7 @@ const EVENTSTORE_ONLY: Template = Template { name: "eventstore", schemas: &[], s
 /// It is cloned from a template that is migrated once for each content of the schemas, whichever
 /// test process comes first.
 pub struct TestDatabase {
+    server_url: String,
     server: Database,
     config: Database,
     name: String,
@@ -73,7 +74,15 @@ impl TestDatabase {
     /// # Panics
     /// When there is no test server, or it refuses.
     pub async fn create_from(template: &Template) -> Self {
-        let server: Database = server_url().parse().expect("the server's URL is one");
+        Self::create_at(&server_url(), template).await
+    }
+
+    /// The same on the server at `url`.
+    ///
+    /// # Panics
+    /// When there is no server, or it refuses.
+    pub async fn create_at(url: &str, template: &Template) -> Self {
+        let server: Database = url.parse().expect("the server's URL is one");
         let admin = connect(&server).await;
         let source = template.ensure(&server, &admin).await;
         let name = format!("hatch_test_{}", SystemEnvironment.new_id().simple());
@@ -83,7 +92,7 @@ impl TestDatabase {
             .expect("the template can be cloned");
         let mut config = server.clone();
         config.dbname(&name);
-        Self { server, config, name }
+        Self { server_url: url.to_owned(), server, config, name }
     }
 
     /// How to connect to it.
@@ -98,8 +107,8 @@ impl TestDatabase {
     /// When the server's URL names no database.
     #[must_use]
     pub fn url(&self) -> String {
-        let url = server_url();
-        let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+        let url = &self.server_url;
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let (base, _) = path.rsplit_once('/').expect("the server's URL ends in a database");
         format!("{base}/{}?{query}", self.name)
     }

@@ -238,17 +238,16 @@ impl Server {
                 let tcp = within(config, self, TcpStream::connect(address)).await?;
                 keep_alive(&tcp, config).map_err(Failure::Io)?;
                 let bytes = self.secured(database, host, tcp, attempt).await?;
-                let transport = match &bytes {
-                    Bytes::Tls(_) => Transport::Tls,
-                    _ if address.ip().is_loopback() => Transport::Loopback,
-                    _ => Transport::Plain,
+                let transport = Transport {
+                    is_local: address.ip().is_loopback(),
+                    is_encrypted: matches!(bytes, Bytes::Tls(_)),
                 };
                 (bytes, transport)
             }
             (Way::Unix(folder), _) => {
                 let socket = folder.join(format!(".s.PGSQL.{}", self.port));
                 let stream = within(config, self, UnixStream::connect(socket)).await?;
-                (Bytes::Unix(stream), Transport::Unix)
+                (Bytes::Unix(stream), Transport { is_local: true, is_encrypted: false })
             }
             (Way::Tcp { .. }, None) => {
                 return Err(Failure::io(ErrorKind::NotFound, self, "the name has no address"));

@@ -124,6 +124,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_stands_for_its_content_unless_the_key_is_one_of_a_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "postgres://h/d\n").expect("written");
+        let path = file.to_str().expect("UTF-8");
+        let variables = [("HATCH_DATABASE_URL_FILE", path), ("HATCH_NATS__CA_FILE", path)];
+        let settings = load("", &variables).expect("valid");
+        assert_eq!(settings.database_url.as_deref(), Some("postgres://h/d"));
+        assert_eq!(settings.nats.ca_file.as_deref(), Some(file.as_path()));
+    }
+
+    #[test]
     fn what_is_no_value_of_its_type_is_refused_by_its_name() {
         for (name, value, key) in [
             ("HATCH_ADMISSION__ENABLED", "yes", "admission.enabled"),

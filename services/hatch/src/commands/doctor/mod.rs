@@ -9,6 +9,7 @@ mod configuration;
 mod database;
 mod finding;
 mod keeping;
+mod tls;
 mod work;
 
 use std::process::ExitCode;
@@ -37,11 +38,13 @@ pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCo
     );
     findings.push(nats);
     findings.extend(database::last_seen(server, &stream));
-    let (of_the_log, of_the_bus, of_the_work) = tokio::join!(
+    let (tls, of_the_log, of_the_bus, of_the_work) = tokio::join!(
+        made("tls", tls::check(&settings)),
         database::check(&settings, &database),
         bus::check(&settings, &database, &stream),
         work::check(&settings, &database),
     );
+    findings.push(tls);
     findings.extend(of_the_log);
     findings.extend(of_the_bus);
     findings.extend(of_the_work);
