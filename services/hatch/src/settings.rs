@@ -147,7 +147,7 @@ pub struct NatsSettings {
     pub ca_file: Option<PathBuf>,
     /// The certificate of hatch, in PEM, for a server that asks for one.
     pub certificate_file: Option<PathBuf>,
-    /// Its key.
+    /// The key of `nats.certificate_file`.
     pub key_file: Option<PathBuf>,
     /// A `.creds` file, with a JWT and the seed of its nkey.
     pub credentials_file: Option<PathBuf>,

@@ -59,8 +59,8 @@ fn of_certificate(error: &CertificateError) -> String {
                 .to_owned()
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names =
-                if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
+            let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
+            let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
             format!(
                 "its certificate is for {names}, and not for {}: connect to it by that name, or have one \
                  made with this one among its subjectAltNames",
@@ -80,6 +80,12 @@ fn of_certificate(error: &CertificateError) -> String {
         }
         other => format!("its certificate cannot be used: {other}"),
     }
+}
+
+/// A name as it stands in a certificate, of one such as `DnsName("db.example")`.
+fn bare(presented: &str) -> &str {
+    let inside = presented.split_once('(').map_or(presented, |(_, inside)| inside);
+    inside.trim_end_matches(')').trim_matches('"')
 }
 
 fn is_about_our_certificate(alert: AlertDescription) -> bool {
