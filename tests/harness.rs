@@ -337,7 +337,10 @@ pub(crate) async fn simulate(url: &str) -> (String, CancellationToken, JoinHandl
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let task = tokio::spawn(async move {
-        hatch_simulator::run(config, listener, token).await.expect("a clean end");
+        let sites = hatch_api::Sites::new("http://127.0.0.1", None, &[]);
+        let guard = |routes| hatch_api::guarded(routes, sites, "/_sim");
+        let running = hatch_simulator::run_within(config, listener, guard, token);
+        running.await.expect("a clean end");
     });
     (address, shutdown, task)
 }

@@ -94,9 +94,8 @@ impl ReadModel {
     ) -> Result<List<Conversation>, QueryError> {
         let before = page.before(ListKind::Conversations)?;
         let (sql, conditions) = list_sql(tenant, filter, before, page.limit);
-        let rows = self.list(&sql, &conditions).await?;
-        let rows: Result<Vec<_>, Error> = rows.iter().map(keyed_conversation).collect();
-        Ok(List::of(ListKind::Conversations, page.limit, rows?))
+        let kind = ListKind::Conversations;
+        Ok(self.list(kind, page.limit, &sql, &conditions, keyed_conversation).await?)
     }
 
     /// One conversation of `tenant`.

@@ -22,21 +22,36 @@ use super::{QueryError, ReadModel};
 use crate::Error;
 use crate::projection::{Direction, MessageContent, MessageState, storable};
 
-/// The columns that every query of messages reads.
+/// The columns that every query of messages reads, with the texts as it wants them.
 macro_rules! columns {
-    () => {
-        "m.id, m.conversation_id, m.contact_id, m.direction, m.channel, m.from_address,
-         m.to_addresses, m.cc, m.bcc, m.subject, m.body, m.html, m.attachments, m.status,
+    ($body:literal, $html:literal) => {
+        concat!(
+            $body,
+            " AS body, octet_length(m.body) AS body_bytes, ",
+            $html,
+            " AS html,
+         octet_length(m.html) AS html_bytes,
+         m.id, m.conversation_id, m.contact_id, m.direction, m.channel, m.from_address,
+         m.to_addresses, m.cc, m.bcc, m.subject, m.attachments, m.status,
          m.provider, m.provider_message_id, m.attempts, m.next_attempt_at, m.error, m.segments,
          m.metadata, m.created_at, m.scheduled_at, m.sent_at, m.delivered_at, m.read_at,
          m.updated_at, m.position, m.created_position, m.authentication, m.cut"
+        )
     };
 }
 
-const LIST: &str = concat!("SELECT ", columns!(), " FROM rm.messages m\n");
+/// Lists have the first 16,384 characters of a text.
+const LIST: &str = concat!(
+    "SELECT ",
+    columns!("left(m.body, 16384)", "left(m.html, 16384)"),
+    " FROM rm.messages m\n"
+);
 
-const ONE: &str =
-    concat!("SELECT ", columns!(), " FROM rm.messages m WHERE m.tenant_id = $1 AND m.id = $2");
+const ONE: &str = concat!(
+    "SELECT ",
+    columns!("m.body", "m.html"),
+    " FROM rm.messages m WHERE m.tenant_id = $1 AND m.id = $2"
+);
 
 /// Two rows are enough to know that the name is ambiguous.
 const SENT_AS: &str = "
@@ -120,8 +135,17 @@ pub struct Message {
     pub subject: Option<String>,
     /// The text.
     pub body: Option<String>,
+    /// There, and true, where `body` is the beginning of a longer text: lists have 16,384 characters of it, and
+    /// `GET /api/v1/messages/{id}` all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub body_truncated: bool,
     /// The text as HTML, for email.
     pub html: Option<String>,
+    /// The same of `html`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub html_truncated: bool,
     /// The files that go with it: `[{url?, content_type?, filename?, size_bytes?}]`.
     #[schema(value_type = Vec<Object>)]
     pub attachments: Value,
@@ -208,9 +232,7 @@ impl ReadModel {
     ) -> Result<List<Message>, QueryError> {
         let before = page.before(ListKind::Messages)?;
         let (sql, conditions) = list_sql(tenant, filter, before, page.limit);
-        let rows = self.list(&sql, &conditions).await?;
-        let rows: Result<Vec<_>, Error> = rows.iter().map(keyed_message).collect();
-        Ok(List::of(ListKind::Messages, page.limit, rows?))
+        Ok(self.list(ListKind::Messages, page.limit, &sql, &conditions, keyed_message).await?)
     }
 
     /// One message of `tenant`.
@@ -356,7 +378,9 @@ impl From<(MessageContent, MessageState)> for Message {
             bcc: texts(content.bcc),
             subject: content.subject,
             body: content.body,
+            body_truncated: false,
             html: content.html,
+            html_truncated: false,
             attachments: content.attachments,
             status: state.progress.status.as_str().to_owned(),
             provider: state.provider,
@@ -390,7 +414,15 @@ fn keyed_message(row: &Row) -> Result<(Position, Message), Error> {
     Ok((Position(row.try_get("created_position")?), message(row)?))
 }
 
+/// Whether a text is only the beginning of one that has so many bytes.
+fn is_cut(text: Option<&str>, bytes: Option<i32>) -> bool {
+    let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.zip(text).is_some_and(|(bytes, text)| text.len() < bytes)
+}
+
 fn message(row: &Row) -> Result<Message, Error> {
+    let (body, html): (Option<String>, Option<String>) =
+        (row.try_get("body")?, row.try_get("html")?);
     Ok(Message {
         id: MessageId(row.try_get("id")?),
         conversation_id: ConversationId(row.try_get("conversation_id")?),
@@ -402,8 +434,10 @@ fn message(row: &Row) -> Result<Message, Error> {
         cc: row.try_get::<_, Json<_>>("cc")?.0,
         bcc: row.try_get::<_, Json<_>>("bcc")?.0,
         subject: row.try_get("subject")?,
-        body: row.try_get("body")?,
-        html: row.try_get("html")?,
+        body_truncated: is_cut(body.as_deref(), row.try_get("body_bytes")?),
+        body,
+        html_truncated: is_cut(html.as_deref(), row.try_get("html_bytes")?),
+        html,
         attachments: row.try_get("attachments")?,
         status: row.try_get("status")?,
         provider: row.try_get("provider")?,

@@ -22,13 +22,17 @@ pub(crate) use {
     conversation::list_sql as conversation_list_sql, message::list_sql as message_list_sql,
 };
 
+use std::pin::pin;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
+use futures::TryStreamExt as _;
+use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use self::conditions::Conditions;
+use self::page::{Filling, ListKind, SortKey};
 use crate::Error;
 
 /// How long a read may take.
@@ -61,12 +65,27 @@ impl ReadModel {
         Self { pool }
     }
 
-    /// A list. It is planned each time for its values, since the best plan for a participant of three
-    /// messages is a bad one for an address that is in all of them.
-    async fn list(&self, sql: &str, conditions: &Conditions) -> Result<Vec<Row>, Error> {
+    /// A page of a list. It is planned each time for its values, since the best plan for a participant of three
+    /// messages is a bad one for an address that is in all of them. Rows beyond the page are not kept.
+    async fn list<K: SortKey, T: Serialize>(
+        &self,
+        kind: ListKind,
+        limit: u32,
+        sql: &str,
+        conditions: &Conditions,
+        read: impl Fn(&Row) -> Result<(K, T), Error>,
+    ) -> Result<List<T>, Error> {
         in_time(async {
             let client = self.pool.get().await?;
-            Ok(client.query_typed(sql, &conditions.values()).await?)
+            let mut rows = pin!(client.query_typed_raw(sql, conditions.values()).await?);
+            let mut page = Filling::new(kind, limit);
+            while let Some(row) = rows.try_next().await? {
+                let (key, row) = read(&row)?;
+                if !page.add(key, row) {
+                    break;
+                }
+            }
+            Ok(page.list())
         })
         .await
     }

@@ -79,14 +79,68 @@ pub struct List<T> {
     pub next_cursor: Option<String>,
 }
 
-impl<T> List<T> {
-    /// A page of at most `limit` of `rows`, which has one more if the list goes on.
-    pub(crate) fn of(kind: ListKind, limit: u32, mut rows: Vec<(impl SortKey, T)>) -> Self {
+/// Bytes of a page's rows as JSON: the page ends before the row that goes beyond, unless that is its first.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A page that is being filled.
+pub(crate) struct Filling<K, T> {
+    kind: ListKind,
+    limit: usize,
+    bytes: usize,
+    last: Option<K>,
+    data: Vec<T>,
+    goes_on: bool,
+}
+
+impl<K: SortKey, T: Serialize> Filling<K, T> {
+    /// An empty one, for at most `limit` rows.
+    pub(crate) fn new(kind: ListKind, limit: u32) -> Self {
         let limit = limit as usize;
-        let goes_on = rows.len() > limit;
-        rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| goes_on).map(|(key, _)| encode(kind, key));
-        Self { data: rows.into_iter().map(|(_, row)| row).collect(), next_cursor }
+        Self { kind, limit, bytes: 0, last: None, data: Vec::new(), goes_on: false }
+    }
+
+    /// Adds a row; false where there is no room for it, and the page has ended before it.
+    pub(crate) fn add(&mut self, key: K, row: T) -> bool {
+        let bytes = Size::of(&row);
+        let is_full = self.data.len() == self.limit || self.bytes + bytes > PAGE_BYTES_MAX;
+        self.goes_on = is_full && !self.data.is_empty();
+        if !self.goes_on {
+            self.bytes += bytes;
+            self.last = Some(key);
+            self.data.push(row);
+        }
+        !self.goes_on
+    }
+
+    /// The page.
+    pub(crate) fn list(self) -> List<T> {
+        let last = self.last.filter(|_| self.goes_on);
+        List { data: self.data, next_cursor: last.map(|key| encode(self.kind, &key)) }
+    }
+}
+
+/// Counts what is written.
+#[derive(Default)]
+struct Size(usize);
+
+impl Size {
+    /// Bytes of `value` as JSON.
+    fn of(value: &impl Serialize) -> usize {
+        let mut size = Self::default();
+        // Nothing of ours fails to serialise, and counting does not.
+        let _ = serde_json::to_writer(&mut size, value);
+        size.0
+    }
+}
+
+impl std::io::Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -133,6 +187,29 @@ mod tests {
         let cursor = encode(ListKind::Messages, &Position(42));
         assert_eq!(decode(ListKind::Messages, &cursor), Ok(Position(42)));
         assert_eq!(decode(ListKind::Conversations, &cursor), Err::<Position, _>(PageError::Cursor));
+    }
+
+    #[test]
+    fn a_page_ends_with_its_rows_or_its_bytes_and_goes_on_after_its_last_row() {
+        let fill = |limit, sizes: &[usize]| {
+            let mut page = Filling::new(ListKind::Messages, limit);
+            for (n, size) in (1..).zip(sizes) {
+                if !page.add(Position(100 - n), "x".repeat(*size)) {
+                    break;
+                }
+            }
+            let list = page.list();
+            let next = list.next_cursor.map(|text| decode::<Position>(ListKind::Messages, &text));
+            (list.data.len(), next.map(|key| key.expect("a cursor").0))
+        };
+        let (small, half, large) = (10, PAGE_BYTES_MAX / 2, PAGE_BYTES_MAX + 1);
+        assert_eq!(fill(2, &[]), (0, None));
+        assert_eq!(fill(2, &[small, small]), (2, None));
+        assert_eq!(fill(2, &[small, small, small]), (2, Some(98)));
+        assert_eq!(fill(9, &[half, small, half]), (2, Some(98)));
+        assert_eq!(fill(9, &[large]), (1, None), "one that is larger alone");
+        assert_eq!(fill(9, &[large, small]), (1, Some(99)));
+        assert_eq!(fill(9, &[small, large]), (1, Some(99)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::projection::{Projection, fold_conversation, fold_message};
 const MESSAGES_MAX: usize = 10_000;
 
 /// Messages that are read at once: their texts are in memory together.
-const PAGE_MESSAGES: usize = 100;
+const PAGE_MESSAGES: usize = 16;
 
 /// The time as the log's own database has it: events carry that.
 pub(super) const NOW: &str = "SELECT clock_timestamp()";

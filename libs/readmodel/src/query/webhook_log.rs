@@ -155,12 +155,9 @@ impl ReadModel {
     ) -> Result<List<LoggedWebhook>, QueryError> {
         let before = page.key(ListKind::Webhooks)?;
         let (sql, conditions) = list_sql(tenant, filter, before, page.limit);
-        let rows = self.list(&sql, &conditions).await?;
-        let rows: Result<Vec<_>, Error> = rows
-            .iter()
-            .map(|row| logged(row).map(|webhook| (Key(webhook.received_at, webhook.id), webhook)))
-            .collect();
-        Ok(List::of(ListKind::Webhooks, page.limit, rows?))
+        let keyed =
+            |row: &Row| logged(row).map(|webhook| (Key(webhook.received_at, webhook.id), webhook));
+        Ok(self.list(ListKind::Webhooks, page.limit, &sql, &conditions, keyed).await?)
     }
 
     /// Keeps the body of a webhook whole, beside the row that is written after it. Again is as once.

@@ -39,7 +39,8 @@ pub(crate) async fn list(settings: &Settings, limit: u32, json: bool) -> anyhow:
         line("no message has failed for good")?;
     }
     if !json && page.next_cursor.is_some() {
-        line(format!("there are more than these {limit}: --limit shows up to 200"))?;
+        let shown = page.data.len();
+        line(format!("there are more than these {shown}: --limit shows up to 200"))?;
     }
     Ok(())
 }

@@ -240,7 +240,71 @@ fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::future::IntoFuture as _;
+
+    use axum::body::Bytes;
+    use hatch_telemetry::limit::Limits;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
     use super::*;
+
+    /// A front whose roles say who asked and how long the body was.
+    async fn front() -> SocketAddr {
+        let role = async |headers: HeaderMap, body: Bytes| {
+            format!("{:?} {}", headers.get(FORWARDED_FOR), body.len())
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let role_address = listener.local_addr().expect("bound");
+        let roles = axum::serve(listener, Router::new().fallback(role));
+        tokio::spawn(roles.into_future());
+        let upstreams = Upstreams {
+            command: role_address,
+            query: role_address,
+            webhook: role_address,
+            all: Vec::new(),
+        };
+        let names = Names {
+            sites: Sites::new("http://127.0.0.1", None, &[]),
+            trusted_proxies: TrustedProxies::default(),
+        };
+        let connections = Connections::new(&Limits::default(), 10, 100, TrustedProxies::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let front = serve_proxy(listener, upstreams, connections, names, CancellationToken::new());
+        tokio::spawn(front);
+        address
+    }
+
+    async fn ask(front: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(front).await.expect("it listens");
+        stream.write_all(request.as_bytes()).await.expect("it is taken");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_body_that_the_client_broke_is_the_clients_fault() {
+        let front = front().await;
+        let head = "POST /api/v1/messages HTTP/1.1\r\nHost: localhost\r\n";
+        let chunked = format!("{head}Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for broken in ["zz\r\nnonsense\r\n", "3\r\nabcdef\r\n", "2\r\nab\r\n-1\r\n"] {
+            let answer = ask(front, &format!("{chunked}{broken}")).await;
+            assert!(answer.starts_with("HTTP/1.1 400"), "{broken:?}: {answer}");
+            assert!(answer.contains("x-frame-options: DENY"), "{answer}");
+        }
+        let whole = ask(front, &format!("{chunked}3\r\nabc\r\n0\r\n\r\n")).await;
+        assert!(whole.starts_with("HTTP/1.1 200") && whole.ends_with(" 3"), "{whole}");
+    }
+
+    #[tokio::test]
+    async fn a_role_is_told_the_clients_address_and_not_what_the_client_wrote() {
+        let front = front().await;
+        let head = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+        let answer = ask(front, &format!("{head}X-Forwarded-For: 6.6.6.6\r\n\r\n")).await;
+        assert!(answer.ends_with("Some(\"127.0.0.1\") 0"), "{answer}");
+    }
 
     #[test]
     fn providers_readers_and_writers_reach_their_own_role() {

@@ -1,0 +1,83 @@
+//! A page of a list has a size, whatever its rows have.
+
+use std::collections::BTreeSet;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Hatch};
+
+/// Characters of a text that a list has.
+const CUT: usize = 16_384;
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a page has beside its rows.
+const AROUND: usize = 1_024;
+
+async fn mail(hatch: &Hatch, mail: &Value) -> Answer {
+    let answer = hatch.post("/api/v1/messages", mail).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    answer
+}
+
+async fn read(hatch: &Hatch, path: &str) -> (Value, usize) {
+    let answer = hatch.http.get(format!("{}{path}", hatch.url)).send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    let text = answer.text().await.expect("text");
+    (serde_json::from_str(&text).expect("JSON"), text.len())
+}
+
+#[tokio::test]
+async fn a_long_text_is_cut_in_lists_and_whole_by_itself() {
+    let hatch = Hatch::start().await;
+    let (long, short) = ("é".repeat(CUT + 1), "é".repeat(CUT));
+    let request = json!({"to": "reader@example.com", "subject": "s", "body": long, "html": short});
+    let sent = mail(&hatch, &request).await;
+    let (id, after) = (sent.text("id"), sent.header("hatch-position"));
+    let conversation = sent.text("conversation_id");
+    for (path, list) in [
+        ("/api/v1/messages?".to_owned(), "data"),
+        (format!("/api/v1/conversations/{conversation}/messages?"), "data"),
+    ] {
+        let (page, _) = read(&hatch, &format!("{path}after={after}&wait=30")).await;
+        let row = &page[list][0];
+        assert_eq!(row["body"].as_str().expect("a text").chars().count(), CUT, "{path}");
+        assert_eq!((&row["body_truncated"], &row["html_truncated"]), (&json!(true), &Value::Null));
+    }
+    let (page, _) = read(&hatch, &format!("/api/conversations/{conversation}/messages")).await;
+    assert_eq!(page["messages"][0]["body_truncated"], true);
+    let (whole, _) = read(&hatch, &format!("/api/v1/messages/{id}")).await;
+    assert_eq!(whole["body"], request["body"]);
+    assert_eq!(whole["body_truncated"], Value::Null);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_page_ends_after_some_bytes_and_the_cursor_leads_to_the_rest() {
+    let hatch = Hatch::start().await;
+    let to: Vec<_> = (0..1_000).map(|n| format!("reader-number-{n}@example.com")).collect();
+    let text = "x".repeat(400_000);
+    let (mut sent, mut after) = (BTreeSet::new(), String::new());
+    for n in 0..90 {
+        let request = json!({"to": to, "subject": format!("{n}"), "body": text, "html": text});
+        let answer = mail(&hatch, &request).await;
+        sent.insert(answer.text("id").to_owned());
+        after = answer.header("hatch-position").to_owned();
+    }
+    let (mut seen, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let path = format!("/api/v1/messages?limit=200&after={after}&wait=30{cursor}");
+        let (page, bytes) = read(&hatch, &path).await;
+        assert!(bytes <= PAGE_BYTES_MAX + AROUND, "{bytes} bytes");
+        let rows = page["data"].as_array().expect("rows");
+        seen.extend(rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned()));
+        pages += 1;
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert!(pages > 1, "they are more than a page");
+    assert_eq!(seen.len(), sent.len(), "none twice");
+    assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), sent);
+    hatch.finish().await;
+}
