@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use hatch::roles::Role;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -53,14 +54,18 @@ async fn a_long_text_is_cut_in_lists_and_whole_by_itself() {
 
 #[tokio::test]
 async fn a_page_ends_after_some_bytes_and_the_cursor_leads_to_the_rest() {
-    let hatch = Hatch::start().await;
-    let to: Vec<_> = (0..1_000).map(|n| format!("reader-number-{n}@example.com")).collect();
-    let text = "x".repeat(400_000);
+    let roles = [Role::Command, Role::Query, Role::Relay, Role::Projector];
+    let hatch = Hatch::start_with(&roles, |_| {}).await;
+    // As long as a list shows them.
+    let text = "é".repeat(CUT);
     let (mut sent, mut after) = (BTreeSet::new(), String::new());
-    for n in 0..90 {
-        let request = json!({"to": to, "subject": format!("{n}"), "body": text, "html": text});
-        let answer = mail(&hatch, &request).await;
-        sent.insert(answer.text("id").to_owned());
+    for _ in 0..8 {
+        let request = json!({"to": "reader@example.com", "body": text, "html": text});
+        let batch = json!({"messages": vec![request; 10]});
+        let answer = hatch.post("/api/v1/messages/batch", &batch).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        let rows = answer.body["data"].as_array().expect("rows");
+        sent.extend(rows.iter().map(|row| row["id"].as_str().expect("an id").to_owned()));
         after = answer.header("hatch-position").to_owned();
     }
     let (mut seen, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
@@ -77,7 +82,7 @@ async fn a_page_ends_after_some_bytes_and_the_cursor_leads_to_the_rest() {
         }
     }
     assert!(pages > 1, "they are more than a page");
-    assert_eq!(seen.len(), sent.len(), "none twice");
+    assert_eq!((seen.len(), sent.len()), (80, 80), "none twice");
     assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), sent);
     hatch.finish().await;
 }
