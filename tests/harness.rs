@@ -337,9 +337,14 @@ pub(crate) async fn simulate(url: &str) -> (String, CancellationToken, JoinHandl
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     let task = tokio::spawn(async move {
-        let sites = hatch_api::Sites::new("http://127.0.0.1", None, &[]);
-        let guard = |routes| hatch_api::guarded(routes, sites, "/_sim");
-        let running = hatch_simulator::run_within(config, listener, guard, token);
+        let serve = async |routes, shutdown| {
+            let limits = hatch_telemetry::limit::Limits::default();
+            let trusted = hatch_api::TrustedProxies::loopback();
+            let connections = hatch_api::Connections::new(&limits, 1_000, 1_000, trusted);
+            let guard = (hatch_api::Sites::new("http://127.0.0.1", None, &[]), "/_sim");
+            hatch_api::serve_beside(listener, connections, routes, guard, shutdown).await
+        };
+        let running = hatch_simulator::run_by(config, serve, token);
         running.await.expect("a clean end");
     });
     (address, shutdown, task)

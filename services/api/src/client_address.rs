@@ -52,6 +52,16 @@ impl TrustedProxies {
         list.iter().map(network).collect::<Result<Arc<_>, _>>().map(Self)
     }
 
+    /// The loopback, where our own processes come from.
+    #[must_use]
+    pub fn loopback() -> Self {
+        let networks = [
+            IpNet::new_assert(Ipv4Addr::LOCALHOST.into(), 8),
+            IpNet::new_assert(Ipv6Addr::LOCALHOST.into(), 128),
+        ];
+        Self(Arc::new(networks))
+    }
+
     /// Whether `address` is one of them.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

@@ -32,6 +32,6 @@ pub use drain::{Drain, Ending};
 pub use hardening::{harden, is_page};
 pub use problem::Problem;
 pub use request::{RequestStats, RouteStats};
-pub use service::{Entrance, app, guarded, serve};
+pub use service::{Entrance, app, serve, serve_beside};
 pub use sites::Sites;
 pub use stall::{StallListener, StallStream};

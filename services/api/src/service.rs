@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::body::Bodies;
@@ -40,24 +42,38 @@ pub fn app(routes: Router, entrance: Entrance, drain: &Drain) -> Router {
     openapi::complete_methods(routes).layer(from_fn_with_state(outermost, request::layer))
 }
 
-/// Routes that are no part of the API, which strangers' pages may not ask for anything below `prefix` either.
-pub fn guarded(routes: Router, sites: Sites, prefix: &'static str) -> Router {
-    routes.layer(from_fn(move |request: Request, next: Next| {
+/// Serves routes that are no part of the API until `shutdown`, on as many connections as `connections` has places. What
+/// lies below `prefix` is asked for by no stranger's page.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve_beside(
+    listener: TcpListener,
+    connections: Connections,
+    routes: Router,
+    (sites, prefix): (Sites, &'static str),
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let routes = routes.layer(from_fn(move |request: Request, next: Next| {
         let sites = sites.clone();
-        async move {
-            let checked = if request.uri().path().starts_with(prefix) {
-                sites.check(&request)
-            } else {
-                Ok(())
-            };
-            let mut response = match checked {
-                Ok(()) => next.run(request).await,
-                Err(problem) => problem.render(None),
-            };
-            hardening::harden(response.headers_mut(), false, sites.is_secure());
-            response
-        }
-    }))
+        async move { beside(&sites, prefix, request, next).await }
+    }));
+    let routes = routes.into_make_service_with_connect_info::<Connection>();
+    axum::serve(StallListener::new(listener, connections), routes)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+}
+
+async fn beside(sites: &Sites, prefix: &str, request: Request, next: Next) -> Response {
+    let connection = request.extensions().get::<ConnectInfo<Connection>>();
+    let _busy = connection.map(|connection| connection.0.busy());
+    let is_open = !request.uri().path().starts_with(prefix);
+    let mut response = match sites.check(&request) {
+        Err(problem) if !is_open => problem.render(None),
+        _ => next.run(request).await,
+    };
+    hardening::harden(response.headers_mut(), false, sites.is_secure());
+    response
 }
 
 /// Serves `app` until the end of `drain`, by a [`StallListener`] of as many connections as `connections` has places.

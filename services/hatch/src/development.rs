@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use crate::commands::migrate;
 use crate::commands::serve::refuse_open;
 use crate::embedded::make_data_folder;
-use crate::files;
 use crate::roles::{self, Role};
 use crate::settings::{DEVELOPMENT, SENDGRID_PRIVATE_KEY, SENDGRID_PUBLIC_KEY, Settings, WEBHOOKS};
 use crate::supervise;
 use crate::up::{self, Application, Options, Place};
+use crate::{files, limits};
 
 /// How long an accepted message may have to wait before others are refused: on a developer's machine, as
 /// long as it takes. Processes of their own are there to see how it is elsewhere.
@@ -95,8 +95,12 @@ pub(crate) async fn simulate(
         ..usual
     };
     let sites = Sites::new(&format!("http://{listen}"), Some(listen.ip()), &settings.hosts);
-    let guard = |routes: Router| hatch_api::guarded(routes, sites, CONTROL);
-    Ok(hatch_simulator::run_within(config, listener, guard, shutdown).await?)
+    let connections = limits::beside();
+    let serve = async |routes: Router, shutdown| {
+        let guard = (sites, CONTROL);
+        hatch_api::serve_beside(listener, connections, routes, guard, shutdown).await
+    };
+    Ok(hatch_simulator::run_by(config, serve, shutdown).await?)
 }
 
 /// The keys that SendGrid's webhooks are signed with, made at the first start.

@@ -9,10 +9,14 @@ use crate::settings::LimitSettings;
 /// Connections at most, however many files there may be.
 const CONNECTIONS_MAX: u64 = 10_000;
 
-/// Files that are kept for PostgreSQL, NATS, providers and what is read and written: a quarter of all, within
-/// these bounds.
+/// Files that are kept for PostgreSQL, NATS, providers, the simulator and what is read and written: half of all,
+/// within these bounds.
 const RESERVE_MIN: u64 = 96;
-const RESERVE_MAX: u64 = 1_024;
+const RESERVE_MAX: u64 = 2_048;
+
+/// Of the files, the part that connections to the simulator may take.
+const BESIDE_SHARE: u64 = 8;
+const BESIDE_MAX: u64 = 1_024;
 
 /// Connections that there are in any case.
 const CONNECTIONS_MIN: u64 = 16;
@@ -24,16 +28,27 @@ pub(crate) fn connections(
     files_each: u64,
     trusted_proxies: TrustedProxies,
 ) -> Connections {
-    // Where the system does not tell, it has no limit.
-    let files_max = Files::allowed().map_or(u64::MAX, |files| files.soft);
+    let files_max = files_max();
     let max = connections_max(files_max, files_each);
     let max = settings.connections_max.map_or(max, |set| set.min(max)).max(1);
     Connections::new(limits, max, files_max, trusted_proxies)
 }
 
+/// The places for connections to what runs beside the API, of which most are our own.
+pub(crate) fn beside() -> Connections {
+    let files_max = files_max();
+    let max = (files_max / BESIDE_SHARE).clamp(CONNECTIONS_MIN, BESIDE_MAX);
+    Connections::new(&Limits::default(), max, files_max, TrustedProxies::loopback())
+}
+
+/// Where the system does not tell, it has no limit.
+fn files_max() -> u64 {
+    Files::allowed().map_or(u64::MAX, |files| files.soft)
+}
+
 /// How many connections of `files_each` files leave enough of `files_max` to the rest.
 fn connections_max(files_max: u64, files_each: u64) -> u64 {
-    let reserve = (files_max / 4).clamp(RESERVE_MIN, RESERVE_MAX);
+    let reserve = (files_max / 2).clamp(RESERVE_MIN, RESERVE_MAX);
     (files_max.saturating_sub(reserve) / files_each).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX)
 }
 
@@ -44,7 +59,7 @@ mod tests {
     #[test]
     fn files_are_left_for_our_own_needs() {
         let cases =
-            [(64, 1, 16), (256, 1, 160), (1_024, 1, 768), (1_024, 2, 384), (4_096, 1, 3_072)];
+            [(64, 1, 16), (256, 1, 128), (1_024, 1, 512), (1_024, 2, 256), (8_192, 1, 6_144)];
         for (files, each, connections) in cases {
             assert_eq!(connections_max(files, each), connections, "{files} files");
         }

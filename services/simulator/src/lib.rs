@@ -35,7 +35,7 @@ mod twilio;
 
 pub use config::{Config, SendGridAccount, TwilioAccount};
 pub use keys::{KeyPair, key_pair};
-pub use server::{run, run_within};
+pub use server::{run, run_by};
 
 use std::path::PathBuf;
 

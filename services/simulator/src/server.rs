@@ -41,23 +41,30 @@ pub(crate) struct Simulator {
 /// Serves on `listener` until `shutdown` is cancelled.
 ///
 /// # Errors
-/// As [`run_within`].
+/// As [`run_by`].
 pub async fn run(
     config: Config,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
-    run_within(config, listener, |routes| routes, shutdown).await
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its delays");
+        }
+    });
+    let serve = async |routes: Router, shutdown: CancellationToken| {
+        axum::serve(listener, routes).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    };
+    run_by(config, serve, shutdown).await
 }
 
-/// As [`run`], behind what `guard` puts around the routes.
+/// As [`run`], served by `serve` until the token is cancelled that it is given.
 ///
 /// # Errors
-/// [`Error`] when the record cannot be opened, the HTTP client cannot be built or the listener fails.
-pub async fn run_within(
+/// [`Error`] when the record cannot be opened, the HTTP client cannot be built or `serve` fails.
+pub async fn run_by(
     config: Config,
-    listener: TcpListener,
-    guard: impl FnOnce(Router) -> Router,
+    serve: impl AsyncFnOnce(Router, CancellationToken) -> std::io::Result<()>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let (record, due) = Record::open(config.record_path.as_deref(), config.record_messages_max)
@@ -79,20 +86,13 @@ pub async fn run_within(
             _ => twilio::resume(&simulator, message, callback),
         }
     }
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delays");
-        }
-    });
     let router = Router::new()
         .merge(control::routes())
         .merge(twilio::routes())
         .merge(sendgrid::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(Arc::clone(&simulator));
-    let server = axum::serve(listener, guard(router))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned())
-        .into_future();
+    let server = serve(router, shutdown.clone());
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(SHUTDOWN_GRACE).await;

@@ -21,8 +21,8 @@ use hatch_telemetry::limit::Limits;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
 
 use super::exposition::{Metric, Samples, Values, encode};
-use crate::{files};
-use super::{kept};
+use super::kept;
+use crate::files;
 
 /// How long PostgreSQL may take to tell how far relay and projections are; without its answer they
 /// are left out.
