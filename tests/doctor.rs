@@ -109,6 +109,43 @@ async fn healthy(hatch: &Hatch) -> Findings {
 }
 
 #[tokio::test]
+async fn what_somebody_else_wrote_to_nats_is_told_of_for_a_day() {
+    let hatch = Hatch::start().await;
+    let id = hatch.send_sms(CUSTOMER, "Hello").await;
+    hatch.message_with_status(&id, "delivered").await;
+    healthy(&hatch).await;
+    let settings = hatch.bus.settings();
+    let jetstream = hatch_bus::testing::jetstream(&settings.url).await.expect("connects");
+    let subject = format!("{}.events.stray", settings.prefix);
+    let sent = jetstream.publish(subject, "a note".into()).await.expect("is sent");
+    sent.await.expect("is stored");
+    let what = "generation 1 held what hatch did not write, the message at sequence";
+    hatch
+        .eventually("doctor tells of it", async |hatch| {
+            let findings = doctor(hatch).await;
+            let told = findings.lines.contains(what) && findings.healthy;
+            told.then(|| findings.assert_says("warning", "foreign", &[what, ": no_mac, since"]))
+        })
+        .await;
+    let day = "UPDATE es.bus_generations SET foreign_at = foreign_at - interval '25 h'";
+    execute(&hatch, day).await;
+    healthy(&hatch).await.assert_says("ok", "foreign", &[]);
+
+    // Whoever puts it on record ends the generation, from any process.
+    let newest = "UPDATE es.bus_generations SET foreign_at = now(), foreign_detail = 'a note'
+        WHERE generation = (SELECT max(generation) FROM es.bus_generations)";
+    execute(&hatch, newest).await;
+    hatch
+        .eventually("the next one follows", async |hatch| {
+            let ready = hatch.get("/ready").await;
+            let generations = hatch.count("SELECT count(*) FROM es.bus_generations").await;
+            (generations == 3 && ready.body["status"] == "ready").then_some(())
+        })
+        .await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
 async fn where_all_is_well_each_check_says_so() {
     let hatch = Hatch::start().await;
     let id = hatch.send_sms(CUSTOMER, "Hello").await;
@@ -126,6 +163,7 @@ async fn where_all_is_well_each_check_says_so() {
         ("archives", "the whole log is in the database"),
         ("nats", "version 2."),
         ("stream", "_EVENTS_1, at position"),
+        ("foreign", "no message that hatch did not write"),
         ("storage", "0 % of 16 MiB"),
         ("relay", "leads, and has published up to position"),
         ("queues", "events in them"),

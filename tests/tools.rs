@@ -156,6 +156,24 @@ async fn a_sound_log_is_said_to_be_one_and_each_damage_is_named() {
 }
 
 #[tokio::test]
+async fn what_somebody_else_wrote_to_jetstream_is_named() {
+    let mut hatch = Hatch::start().await;
+    delivered(&hatch, 2).await;
+    let head = crate::generations::published(&hatch).await;
+    // Nobody is there to replace the stream.
+    hatch.stop().await;
+    let settings = hatch.bus.settings();
+    let jetstream = hatch_bus::testing::jetstream(&settings.url).await.expect("connects");
+    let subject = format!("{}.events.stray", settings.prefix);
+    let sent = jetstream.publish(subject, "a note".into()).await.expect("is sent");
+    sent.await.expect("is stored");
+    let (ok, said) = run(&hatch, &["log", "verify"]).await;
+    let names = format!("position {}: JetStream has what is not hatch's: no_mac", head + 1);
+    assert!(!ok && said.contains(&names), "{said}");
+    hatch.finish().await;
+}
+
+#[tokio::test]
 async fn a_command_that_finds_nobody_says_so_soon() {
     let hatch = Hatch::start().await;
     let mut command = command(&hatch, &["log", "verify"]);

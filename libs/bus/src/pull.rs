@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull::{BatchConfig, Config};
 use async_nats::jetstream::consumer::{Consumer, PullConsumer};
+use async_nats::jetstream::stream::{ConsumerError, ConsumerErrorKind};
 use async_nats::jetstream::{Context, Message};
 use async_nats::{HeaderMap, StatusCode, Subject, Subscriber};
 use futures::StreamExt;
@@ -76,11 +77,14 @@ impl Pull {
         let (generation, stream) = bus.current_stream().await?.ok_or(Error::NoStream)?;
         let key = bus.key_of(generation)?;
         let context = bus.api()?.clone();
-        let consumer: Consumer<Config> =
-            context
-                .create_consumer_on_stream(config, &stream)
-                .await
-                .map_err(Error::request("create a consumer of the event stream"))?;
+        let created = context.create_consumer_on_stream(config, &stream).await;
+        let consumer: Consumer<Config> = created.map_err(|error| {
+            if is_anothers(&error) {
+                let why = Foreign::OtherWork;
+                bus.met_foreign(ForeignMessage { generation, sequence: 0, why });
+            }
+            Error::request("create a consumer of the event stream")(error)
+        })?;
         let inbox = Subject::from(bus.client().new_inbox());
         let subscribed = bus.client().subscribe(inbox.clone()).await;
         let subscriber = subscribed.map_err(Error::request("subscribe to an inbox"))?;
@@ -186,6 +190,15 @@ impl Pull {
                 }
             }
         }
+    }
+}
+
+/// Whether a consumer of this name is there that was made in another way: hatch makes each in one, and
+/// the next generation has none yet.
+fn is_anothers(error: &ConsumerError) -> bool {
+    match error.kind() {
+        ConsumerErrorKind::JetStream(error) => error.to_string().contains("can not be updated"),
+        _ => false,
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Keys {
 pub struct ForeignMessage {
     /// The generation in whose stream it is.
     pub generation: i32,
-    /// Its sequence there, as the server says.
+    /// Its sequence there, as the server says; 0 where it is the consumer that somebody changed.
     pub sequence: i64,
     /// What is wrong with it.
     pub why: Foreign,
@@ -30,8 +30,12 @@ pub struct ForeignMessage {
 
 impl std::fmt::Display for ForeignMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { sequence, why, .. } = self;
-        write!(f, "the message at sequence {sequence}: {}", why.as_str())
+        match self {
+            Self { sequence: 0, why, .. } => write!(f, "a consumer: {}", why.as_str()),
+            Self { sequence, why, .. } => {
+                write!(f, "the message at sequence {sequence}: {}", why.as_str())
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Somebody else who has the credentials of NATS.
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::Config as ConsumerConfig;
 use async_nats::jetstream::message::StreamMessage;
 use hatch_bus::testing::{TestBus, eventually, in_time};
@@ -157,7 +158,7 @@ async fn a_consumer_that_somebody_changed_hands_out_no_other_work() {
     };
     stream.create_consumer(everything).await.expect("creates");
     publish(&bus, 1, 3..=3).await;
-    // The right one again, perhaps, after the other work was refused.
+    // Asking for the queue makes it the right one again.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(2), async {
         loop {
             for delivery in high.fetch(10).await {
@@ -167,6 +168,27 @@ async fn a_consumer_that_somebody_changed_hands_out_no_other_work() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_somebody_made_in_another_way_is_no_queue() {
+    let bus = TestBus::create().await;
+    bus.create_generation(1, 1).await.expect("creates");
+    let stream = raw(&bus).await.get_stream(stream_name(&bus)).await.expect("exists");
+    let last = ConsumerConfig {
+        durable_name: Some("message_MessageRequested_sms_high".to_owned()),
+        deliver_policy: DeliverPolicy::Last,
+        filter_subject: format!("{}.events.>", prefix(&bus)),
+        ..ConsumerConfig::default()
+    };
+    stream.create_consumer(last).await.expect("creates");
+    publish(&bus, 1, 1..=3).await;
+    let mut high = queue(&bus, "high");
+    let fetched = tokio::time::timeout(std::time::Duration::from_secs(1), high.fetch(1)).await;
+    assert!(fetched.is_err(), "nothing of it is handed out");
+    assert!(met(&bus, Foreign::OtherWork) > 0);
+    let found = bus.foreign().borrow().expect("it is told");
+    assert_eq!(found.to_string(), "a consumer: other_work");
 }
 
 #[tokio::test]
