@@ -158,6 +158,7 @@ async fn where_all_is_well_each_check_says_so() {
         ("postgresql", "version 1"),
         ("clock", "s from this machine's"),
         ("schema", "the one of this build"),
+        ("tls", "PostgreSQL: within this machine; NATS: within this machine"),
         ("fence", "open, in epoch 1"),
         ("partitions", "3 of the log"),
         ("archives", "the whole log is in the database"),

@@ -80,6 +80,9 @@ async fn modes(cluster: &mut Cluster) {
                     &["refused", "for db.example", "not for 127.0.0.1", "subjectAltName"],
                     &what,
                 ),
+                ("self-signed", _) => {
+                    assert_refused(&outcome, &["refused", "signed itself", "sslrootcert"], &what);
+                }
                 ("expired", _) => assert_refused(&outcome, &["refused", "has expired"], &what),
                 _ => {
                     assert_refused(&outcome, &["refused", "signed by nobody", "sslrootcert"], &what)

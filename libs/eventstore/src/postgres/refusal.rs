@@ -78,6 +78,11 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             format!("its certificate is not valid yet: set the clocks of both machines ({error})")
         }
+        CertificateError::Other(reason) => format!(
+            "its certificate cannot be used ({:?}): have one made for a server, or, if it signed itself, set \
+             sslrootcert in database_url to its own file",
+            reason.0
+        ),
         other => format!("its certificate cannot be used: {other}"),
     }
 }

@@ -56,7 +56,7 @@ fn is_setting(name: &str) -> bool {
 fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, String)> {
     let key = |name: &str| name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
     match name.strip_suffix("_FILE") {
-        Some(_) if find(schema, &key(name)).is_some() => Ok((key(name), value)),
+        Some(_) if is_key(schema, &key(name)) => Ok((key(name), value)),
         Some(name) => {
             // The value may be the secret itself, by mistake.
             let content = std::fs::read_to_string(&value)
@@ -65,6 +65,11 @@ fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, 
         }
         None => Ok((key(name), value)),
     }
+}
+
+/// Whether there is a key of exactly this name.
+fn is_key(schema: &Json, key: &str) -> bool {
+    key.split('.').try_fold(schema, |schema, name| schema["properties"].get(name)).is_some()
 }
 
 /// The schema of `key`, where there is such a key.

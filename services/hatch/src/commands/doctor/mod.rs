@@ -39,7 +39,7 @@ pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCo
     findings.push(nats);
     findings.extend(database::last_seen(server, &stream));
     let (tls, of_the_log, of_the_bus, of_the_work) = tokio::join!(
-        made("tls", tls::check(&settings)),
+        made("tls", tls::check(&settings, &database)),
         database::check(&settings, &database),
         bus::check(&settings, &database, &stream),
         work::check(&settings, &database),

@@ -2,6 +2,7 @@
 
 use hatch_eventstore::{Verification, connect};
 
+use super::database::Reached;
 use super::finding::Finding;
 use crate::roles::postgres;
 use crate::settings::Settings;
@@ -10,11 +11,12 @@ use crate::settings::Settings;
 type Way = (&'static str, Option<&'static str>);
 
 /// Looks at the ways to both; one that leads nowhere beyond this machine is closed.
-pub(super) async fn check(settings: &Settings) -> anyhow::Result<Finding> {
+pub(super) async fn check(settings: &Settings, reached: &Reached) -> anyhow::Result<Finding> {
     const CHECK: &str = "tls";
-    let Ok(connected) = connect(&postgres(settings)?).await else {
-        return Ok(Finding::not_checked(CHECK, "PostgreSQL does not answer"));
-    };
+    if let Err(why) = reached {
+        return Ok(Finding::not_checked(CHECK, why));
+    }
+    let connected = connect(&postgres(settings)?).await?;
     let (to_postgres, first) =
         of_postgres(&connected.transport(), postgres(settings)?.verification());
     let Ok(bus) = settings.bus() else {
