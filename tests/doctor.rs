@@ -174,6 +174,7 @@ async fn where_all_is_well_each_check_says_so() {
         ("in doubt", "none"),
         ("dead letters", "none"),
         ("quarantine", "none"),
+        ("webhook log", "of 65536 MiB, refused "),
     ] {
         findings.assert_says("ok", check, &[says]);
     }

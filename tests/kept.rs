@@ -33,8 +33,12 @@ fn bounded(settings: &mut Settings) {
 /// As the application's role, which owns no table.
 fn as_application(settings: &mut Settings) {
     let url = settings.database_url.as_mut().expect("a database");
-    let separator = if url.contains('?') { '&' } else { '?' };
-    url.push(separator);
+    let separator = match url.split_once('?') {
+        Some((_, "")) => "",
+        Some(_) => "&",
+        None => "?",
+    };
+    url.push_str(separator);
     url.push_str("options=-c%20role%3Dhatch_app");
 }
 

@@ -186,7 +186,7 @@ impl<'r> Parts<'r> {
     fn cut(&self, request: &RawRequest) -> Option<String> {
         let [all, kept] = self.header_bytes;
         let declared = request.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        let declared = declared.and_then(|length| length.parse().ok());
+        let declared = declared.and_then(|length| length.parse::<usize>().ok());
         let body = declared.unwrap_or_default().max(request.body.len());
         let path_and_query = request.path_and_query.as_str().len();
         let mut cut = Vec::new();

@@ -14,6 +14,7 @@ use hatch_providers::{NotUnderstood, Observation, RawRequest};
 use super::log::{Entry, REFUSED_PART_BYTES_MAX};
 use super::reading::Seen;
 use super::record::Recording;
+use super::refused::NO_SECRET;
 use super::{Account, GENERIC, Webhooks};
 use crate::body::{self, Kind};
 use crate::extract::is_json;
@@ -106,16 +107,17 @@ fn client(request: &Request) -> IpAddr {
     client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.counted())
 }
 
-/// Nobody posts to `path`. Who has the generic one would come in with a secret.
-fn unknown(path: &str) -> Problem {
-    if path == GENERIC {
-        let detail = "Authorization: expected a secret, and generic.bearer_secret is not set";
-        return Problem::wrong_signature(detail);
-    }
-    Problem::not_found("provider account")
-}
-
 impl Webhooks {
+    /// Nobody posts to `path`. Who has the generic one would come in with a secret.
+    fn unknown(&self, path: &str) -> Problem {
+        if path == GENERIC {
+            self.stats.refused.of(&(GENERIC, NO_SECRET)).increment();
+            let detail = "Authorization: expected a secret, and generic.bearer_secret is not set";
+            return Problem::wrong_signature(detail);
+        }
+        Problem::not_found("provider account")
+    }
+
     /// The request as it came in, within the limits of its kind. Where nobody posts to `path` nothing of it is read,
     /// and of one that is not signed at all no more than the log keeps.
     async fn read(&self, path: &str, request: Request, kind: Kind) -> Result<RawRequest, Problem> {
@@ -134,7 +136,7 @@ impl Webhooks {
 
     fn may_be_signed(&self, path: &str, headers: &HeaderMap) -> Result<bool, Problem> {
         let mut accounts = self.accounts.iter().filter(|account| account.path == path).peekable();
-        accounts.peek().ok_or_else(|| unknown(path))?;
+        accounts.peek().ok_or_else(|| self.unknown(path))?;
         Ok(accounts.any(|account| account.webhook.may_be_signed(headers)))
     }
 
@@ -147,7 +149,7 @@ impl Webhooks {
         let _on_its_way = self.intake.enter();
         let accounts: Vec<&Account> =
             self.accounts.iter().filter(|account| account.path == path).collect();
-        let first = *accounts.first().ok_or_else(|| unknown(path))?;
+        let first = *accounts.first().ok_or_else(|| self.unknown(path))?;
         let asked = accounts.iter().copied().cloned().collect();
         match self.readers.see(asked, raw).await? {
             Seen::Signed(place, said) => self.believe(accounts[place], raw, said).await,

@@ -201,17 +201,27 @@ impl Webhooks {
     }
 }
 
-/// Why requests are refused, as metrics name it.
-pub(super) const REASONS: [&str; 5] =
-    ["missing_signature", "wrong_signature", "missing_secret", "wrong_secret", "wrong_body"];
+/// Why a request is refused that has no secret, as metrics name it.
+pub(super) const NO_SECRET: &str = "missing_secret";
+
+/// Why requests are refused, likewise.
+pub(super) const REASONS: [&str; 6] = [
+    "missing_signature",
+    "wrong_signature",
+    NO_SECRET,
+    "wrong_secret",
+    "wrong_body",
+    "too_many_fields",
+];
 
 const fn reason(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::MissingSignature => "missing_signature",
         Refusal::WrongSignature => "wrong_signature",
-        Refusal::MissingSecret => "missing_secret",
+        Refusal::MissingSecret => NO_SECRET,
         Refusal::WrongSecret => "wrong_secret",
         Refusal::WrongBody => "wrong_body",
+        Refusal::TooManyFields => "too_many_fields",
     }
 }
 
