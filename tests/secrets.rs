@@ -118,7 +118,7 @@ async fn up_at_the_loudest_filter_logs_no_secret_text_or_address() {
         command.env("HATCH_TWILIO__AUTH_TOKEN", "dev-twilio-auth-token");
         command.env("HATCH_GENERIC__BEARER_SECRET", format!("{CANARY}{CANARY}"));
         let mut up = Up::start_by(command).await;
-        let id = up.send("a-text-that-nobody-logs").await;
+        let id = up.send(&format!("a-text-that-nobody-logs-{format}")).await;
         up.delivered(&id).await;
         let refused = up.http.post(format!("{}/api/v1/webhooks/generic", up.url));
         let refused = refused.bearer_auth(format!("{CANARY}x")).json(&json!({"to": CUSTOMER}));

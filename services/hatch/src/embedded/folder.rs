@@ -263,11 +263,11 @@ fn said(of: &Path, lock: &Path, named: &str, holder: Option<u32>) -> String {
     let named: Option<u32> = named.parse().ok();
     match (named.filter(|pid| is_alive(*pid)), holder) {
         (Some(pid), Some(holder)) if pid == holder => {
-            format!("hatch is already running on {of} (process {pid}, {})", program(pid))
+            format!("hatch is already running on {of} (process {pid}), as {}", program(pid))
         }
         // Where the system does not tell who holds it.
         (Some(pid), None) => {
-            format!("hatch is already running on {of} (process {pid}, {})", program(pid))
+            format!("hatch is already running on {of} (process {pid}), as {}", program(pid))
         }
         (_, Some(holder)) => format!(
             "{of} is in use: its lock {lock} is held by process {holder} ({}), and not by the hatch that used \

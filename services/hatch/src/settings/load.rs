@@ -368,7 +368,7 @@ pub(super) mod tests {
             ),
             ("[sendgrid]\napi_key = \"a\"\nbase_url = \"http://u:CANARY@[\"", "sendgrid.base_url"),
             (
-                &format!("[twilio]\n{sid}\nauth_token = \"a\"\nbase_url = \"u:CANARY@h:p\""),
+                &format!("[twilio]\n{sid}\nauth_token = \"a\"\nbase_url = \"//u:CANARY@h:p\""),
                 "twilio.base_url",
             ),
         ] {
