@@ -72,7 +72,7 @@ fn read(webhook: &dyn Webhook, request: &RawRequest) {
 }
 
 /// A mail as it was carried.
-pub fn mail(bytes: &[u8]) {
+pub(crate) fn mail(bytes: &[u8]) {
     let head = b"--B\r\nContent-Disposition: form-data; name=\"envelope\"\r\n\r\n\
         {\"to\":[\"user@example.com\"],\"from\":\"ann@example.com\"}\r\n\
         --B\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\n";
@@ -81,17 +81,17 @@ pub fn mail(bytes: &[u8]) {
 }
 
 /// A form of several parts, as mails are posted.
-pub fn inbound_form(bytes: &[u8]) {
+pub(crate) fn inbound_form(bytes: &[u8]) {
     read(&*MAILS, &request("/", "multipart/form-data; boundary=B", bytes));
 }
 
 /// A form of fields, as receipts and texts are posted.
-pub fn twilio_form(bytes: &[u8]) {
+pub(crate) fn twilio_form(bytes: &[u8]) {
     read(&*TWILIO, &request("/", "application/x-www-form-urlencoded", bytes));
 }
 
 /// JSON that is posted: SendGrid's events, and messages of nobody that we know.
-pub fn webhook_json(bytes: &[u8]) {
+pub(crate) fn webhook_json(bytes: &[u8]) {
     for path in ["/api/webhooks/sms", "/api/webhooks/email", "/api/v1/webhooks/generic"] {
         read(&*GENERIC, &request(path, "application/json", bytes));
     }
@@ -99,12 +99,12 @@ pub fn webhook_json(bytes: &[u8]) {
 }
 
 /// What a client asks to be sent.
-pub fn send_request(bytes: &[u8]) {
+pub(crate) fn send_request(bytes: &[u8]) {
     let _ = hatch_api::commands::takes_send_request(bytes);
 }
 
 /// Phone numbers and other addresses.
-pub fn addresses(bytes: &[u8]) {
+pub(crate) fn addresses(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let parsers = [Address::phone, Address::phone_or_short_code, Address::email, Address::name];
     for parse in parsers {
