@@ -288,7 +288,7 @@ async fn a_body_that_says_it_is_too_large_is_not_waited_for() {
     let hatch = Hatch::start().await;
     let address = hatch.url.trim_start_matches("http://");
     let mut client = tokio::net::TcpStream::connect(address).await.expect("connected");
-    let head = "POST /api/v1/messages HTTP/1.1\r\nhost: hatch\r\n\
+    let head = "POST /api/v1/messages HTTP/1.1\r\nhost: localhost\r\n\
                 content-type: application/json\r\ncontent-length: 2000000\r\n\r\n";
     client.write_all(head.as_bytes()).await.expect("sent");
     let mut answer = [0; 12];
@@ -304,7 +304,7 @@ pub(crate) async fn answer_to_much(url: &str) -> String {
     let address = url.trim_start_matches("http://");
     let mut client = tokio::net::TcpStream::connect(address).await.expect("connected");
     let head = format!(
-        "POST /api/v1/messages HTTP/1.1\r\nhost: hatch\r\nconnection: close\r\n\
+        "POST /api/v1/messages HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
          content-type: application/json\r\ncontent-length: {MUCH_BYTES}\r\n\r\n"
     );
     client.write_all(head.as_bytes()).await.expect("sent");

@@ -174,7 +174,10 @@ async fn shown(hatch: &Hatch, name: &str) -> Value {
         .eventually("the mail is shown", async |hatch| {
             let list = hatch.get("/api/v1/messages?direction=inbound").await;
             let data = list.body["data"].as_array()?;
-            data.iter().find(|message| message["provider_message_id"] == *name).cloned()
+            let found = data.iter().find(|message| message["provider_message_id"] == *name)?;
+            // A list has the beginning of its text.
+            let id = found["id"].as_str().expect("an id");
+            Some(hatch.get(&format!("/api/v1/messages/{id}")).await.body)
         })
         .await
 }

@@ -93,6 +93,15 @@ async fn without_a_collector_a_clients_trace_is_carried_to_every_event() {
     hatch.finish().await;
 }
 
+/// What has no value until something goes wrong that does not here.
+const SELDOM: [&str; 5] = [
+    "hatch_bus_foreign_messages_total",
+    "hatch_dispatch_shortages_total",
+    "hatch_webhook_cut_total",
+    "hatch_webhook_refused_kept_total",
+    "hatch_webhook_refused_total",
+];
+
 #[tokio::test]
 async fn the_metrics_are_those_of_their_page() {
     let hatch = Hatch::start().await;
@@ -104,13 +113,16 @@ async fn the_metrics_are_those_of_their_page() {
             let answer = hatch.get("/metrics").await;
             assert_eq!(answer.status, StatusCode::OK);
             let exposed = exposed(answer.body.as_str().expect("text"));
-            exposed.values().all(|metric| metric.samples > 0).then_some(exposed)
+            let is_there = |(name, metric): (&String, &Metric)| {
+                metric.samples > 0 || SELDOM.contains(&name.as_str())
+            };
+            exposed.iter().all(is_there).then_some(exposed)
         })
         .await;
     for (name, metric) in &exposed {
         let page = documented.get(name).unwrap_or_else(|| panic!("{name} is not on the page"));
         assert_eq!((&page.kind, &page.meaning), (&metric.kind, &metric.meaning), "{name}");
-        assert_eq!(page.labels, metric.labels, "{name}");
+        assert!(metric.samples == 0 || page.labels == metric.labels, "{name}");
     }
     let missing: Vec<_> = documented.keys().filter(|name| !exposed.contains_key(*name)).collect();
     assert!(missing.is_empty(), "on the page only: {missing:?}");
