@@ -207,12 +207,12 @@ impl MimeFields {
     }
 
     /// The same content, taken for a plain text.
-    pub(super) fn as_text(self) -> Self {
+    pub(super) fn into_text(self) -> Self {
         Self { kind: Kind::Text, ..self }
     }
 
     /// The same content, taken for a file.
-    pub(super) fn as_file(self) -> Self {
+    pub(super) fn into_file(self) -> Self {
         Self { kind: Kind::File, ..self }
     }
 

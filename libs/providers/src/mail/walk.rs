@@ -126,7 +126,7 @@ impl<'m> Walk<'m, '_> {
         let Some(boundary) = boundary else { return self.begin_leaf(fields, body_from) };
         if self.open.len() == DEPTH_MAX {
             self.cut.count("depth", 1);
-            return self.begin_leaf(fields.as_file(), body_from);
+            return self.begin_leaf(fields.into_file(), body_from);
         }
         let boundary = boundary.as_bytes().to_vec();
         let digest = fields.is_digest();
@@ -162,7 +162,7 @@ impl<'m> Walk<'m, '_> {
             let Some(Multipart { from, unseen, .. }) = self.open.pop() else { return };
             if let Some(fields) = unseen {
                 let to = before_line_end(self.mail, to).max(from);
-                self.parts.push(Part { fields: fields.as_text(), body: &self.mail[from..to] });
+                self.parts.push(Part { fields: fields.into_text(), body: &self.mail[from..to] });
             }
         }
     }
