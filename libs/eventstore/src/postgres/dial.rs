@@ -149,10 +149,16 @@ fn servers(config: &Config) -> Result<Vec<Server>, io::Error> {
         Server { way, port }
     };
     let mut servers: Vec<Server> = (0..count).map(server).collect();
-    if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
-        servers.shuffle(&mut rand::rng());
-    }
+    balance(config, &mut servers);
     Ok(servers)
+}
+
+/// Puts what is tried in any order, where load is to be balanced.
+#[expect(clippy::disallowed_methods, reason = "which server comes first is nothing to repeat")]
+fn balance<T>(config: &Config, tried: &mut [T]) {
+    if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
+        tried.shuffle(&mut rand::rng());
+    }
 }
 
 impl Server {
@@ -185,9 +191,7 @@ impl Server {
                 found.collect()
             }
         };
-        if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
-            addresses.shuffle(&mut rand::rng());
-        }
+        balance(config, &mut addresses);
         let mut last = Failure::io(ErrorKind::NotFound, self, "the name has no address");
         for address in addresses {
             match self.attempts(database, config, Some(address), attempts).await {
