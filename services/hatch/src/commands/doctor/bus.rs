@@ -52,7 +52,10 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Finding, Stre
         }
         State::Disconnected => {
             let what = bus.trouble();
-            return away(what.unwrap_or_else(|| format!("does not answer within {CHECK_MAX:?}")));
+            let within = || format!("does not answer within {CHECK_MAX:?}");
+            return away(
+                what.map_or_else(within, |why| format!("does not answer as it is to: {why}")),
+            );
         }
     };
     match bounded(async { Ok(bus.inspect().await?) }).await {
