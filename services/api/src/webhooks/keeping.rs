@@ -276,6 +276,7 @@ impl Webhooks {
             self.stats.refused_kept.of(path);
             self.keeping.show_waiting(provider);
         }
+        self.stats.cut.of("parts");
     }
 }
 
