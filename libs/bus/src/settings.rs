@@ -74,7 +74,7 @@ impl Settings {
     pub fn is_local(&self) -> bool {
         let is_local = |server: &ServerAddr| {
             let address = server.host().parse::<std::net::IpAddr>();
-            address.map_or(server.host() == "localhost", |address| address.is_loopback())
+            address.map_or_else(|_| server.host() == "localhost", |address| address.is_loopback())
         };
         self.servers().is_ok_and(|servers| servers.iter().all(is_local))
     }
