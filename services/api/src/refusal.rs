@@ -49,7 +49,9 @@ impl Full {
 /// when the connection ends would have the system reset it, and the answer lost.
 async fn tell(mut stream: TcpStream) -> std::io::Result<()> {
     let mut thrown_away = [0; READ_BYTES];
-    stream.read(&mut thrown_away).await?;
+    if stream.read(&mut thrown_away).await? == 0 {
+        return Ok(());
+    }
     stream.write_all(ANSWER.as_bytes()).await?;
     stream.shutdown().await?;
     while stream.read(&mut thrown_away).await? > 0 {}
