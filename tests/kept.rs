@@ -89,7 +89,7 @@ async fn metric(hatch: &Hatch, name: &str) -> f64 {
 async fn looked(hatch: &Hatch) {
     hatch
         .eventually("it has looked at what is kept", async |hatch| {
-            (metric(hatch, "hatch_webhook_log_quota_bytes").await > 0.0).then_some(())
+            (metric(hatch, "hatch_webhook_log_partitions_until_seconds").await > 0.0).then_some(())
         })
         .await;
 }

@@ -284,7 +284,12 @@ async fn broken_chunks(target: Arc<Target>, count: Arc<AtomicU64>) {
 
 /// By somebody who has what the roles log in to NATS with.
 async fn forged_events(target: Arc<Target>, count: Arc<AtomicU64>) {
-    let Ok(nats) = async_nats::connect(&target.nats_url).await else { return };
+    let nats = loop {
+        match async_nats::connect(&target.nats_url).await {
+            Ok(nats) => break nats,
+            Err(_) => sleep(PAUSE).await,
+        }
+    };
     let subject =
         "hatch.events.00000000-0000-0000-0000-000000000001.message.MessageRequested.sms.normal";
     loop {

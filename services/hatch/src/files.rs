@@ -56,14 +56,14 @@ pub(crate) fn raise() -> std::io::Result<Files> {
     Ok(Files { soft, ..allowed })
 }
 
-/// Says once how many files there are.
-pub(crate) fn log(raised: &std::io::Result<Files>) {
-    match raised {
-        Ok(Files { soft, hard }) if *soft < FILES_LOW => {
+/// Says how many files there are, for a process that is about to serve.
+pub(crate) fn log() {
+    match Files::allowed() {
+        Ok(Files { soft, hard }) if soft < FILES_LOW => {
             tracing::warn!(soft, hard, "this process may open few files: raise its hard limit");
         }
         Ok(Files { soft, hard }) => tracing::info!(soft, hard, "files that may be open"),
-        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+        Err(error) => tracing::warn!(%error, "the limit of open files is not known"),
     }
 }
 

@@ -63,10 +63,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor(_) => logging::ERRORS,
         _ => logging::QUIET,
     };
-    let files = files::raise();
+    let raised = files::raise();
     let telemetry = telemetry::start(&settings, filter)?;
-    if matches!(cli.command, Command::Up(_) | Command::Serve(_) | Command::Simulator) {
-        files::log(&files);
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files could not be raised");
     }
     let outcome = Box::pin(execute(cli.command, settings.clone())).await;
     telemetry.finish().await;

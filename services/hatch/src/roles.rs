@@ -29,7 +29,7 @@ use self::configured::{
 };
 use crate::settings::Settings;
 use crate::telemetry::metrics;
-use crate::{admission, bus_end, feed, foreign, limits, readiness};
+use crate::{admission, bus_end, feed, files, foreign, limits, readiness};
 
 mod configured;
 
@@ -105,6 +105,7 @@ pub async fn run(
     let mut workers = JoinSet::new();
     let following = process.follow(roles, &mut workers);
     process.spawn_workers(settings, roles, following.as_ref(), &mut workers)?;
+    files::log();
     tracing::info!(address = %listener.local_addr()?, "listening");
     let serving = shutdown.child_token();
     let drain = Drain::new(ending(settings, roles), serving.clone());
