@@ -27,7 +27,7 @@ const ANSWER: &str = "HTTP/1.1 503 Service Unavailable\r\n\
     content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n\
     referrer-policy: no-referrer\r\n\
     cross-origin-resource-policy: same-origin\r\n\
-    content-length: 162\r\n\
+    content-length: 165\r\n\
     \r\n\
     {\"type\":\"urn:hatch:problem:unavailable\",\"title\":\"The service is unavailable\",\"status\":503,\
     \"detail\":\"all connections of this process are busy: try again in a second\"}";

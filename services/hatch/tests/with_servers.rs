@@ -97,7 +97,7 @@ fn the_command_finds_both_servers_and_its_exit_code_is_passed_on() {
     let printed: Vec<_> = printed.lines().collect();
     assert_eq!(output.status.code(), Some(42), "{output:?}");
     assert!(matches!(printed[..], ["UTF8", version, url]
-        if version.starts_with("nats-server: v") && url.starts_with("nats://127.0.0.1:")));
+        if version.starts_with("nats-server: v") && url.starts_with("nats://hatch:") && url.contains("@127.0.0.1:")));
     assert!(is_empty(temporary.path()));
 }
 
