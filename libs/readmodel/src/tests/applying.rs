@@ -42,7 +42,7 @@ async fn a_message_reads_back_as_the_apis_object() {
             "channel": "sms", "from": OURS, "to": "+18045550002", "cc": [], "bcc": [],
             "subject": null, "body": "Hello", "html": null, "attachments": [],
             "status": "undelivered", "provider": "twilio", "provider_message_id": "SM1",
-            "attempts": 1, "next_attempt_at": null,
+            "attempts": 1, "next_attempt_at": null, "authentication": null, "cut": null,
             "error": {"code": "30003", "detail": "because of 30003", "permanent": true},
             "segments": 2, "metadata": {"order": "42"}, "created_at": at(3), "scheduled_at": null,
             "sent_at": at(11), "delivered_at": null, "read_at": null, "updated_at": at(12),
