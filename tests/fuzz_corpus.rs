@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-#[expect(unreachable_pub, reason = "the fuzz targets are another crate and use them, too")]
 #[path = "fuzz/targets.rs"]
 mod targets;
 

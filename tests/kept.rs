@@ -212,7 +212,6 @@ async fn eventually_left(hatch: &Hatch, days: i64, outcomes: &[&str]) {
     hatch
         .eventually(&what, async |hatch| {
             let left = left(hatch, days).await;
-            println!("{left:?}");
             (left == outcomes).then_some(())
         })
         .await;

@@ -127,7 +127,7 @@ async fn no_command_sends_a_strangers_control_characters_to_the_terminal() {
         assert!(!shown.contains(control), "{arguments:?}: {shown:?}");
         if arguments[0] == "events" {
             let text = String::from_utf8(output.stdout).expect("UTF-8");
-            let lines = text.lines().map(|line| serde_json::from_str::<Value>(line));
+            let lines = text.lines().map(serde_json::from_str::<Value>);
             let same = lines.filter(|line| {
                 let line = line.as_ref().expect("JSON");
                 line["payload"]["body"] == HOSTILE || line["data"]["body"] == HOSTILE

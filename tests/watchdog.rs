@@ -215,7 +215,7 @@ fn bodies(part: usize) -> Vec<Vec<u8>> {
     let mut bodies: Vec<Vec<u8>> = raw.iter().map(|mail| form(&[("email", mail)])).collect();
     bodies.push(form(&[("from", "a@example.com"), ("to", &addresses), ("text", "Hi")]));
     let file = filled("x");
-    bodies.push(form(&vec![("attachment1", file.as_str()); 6]));
+    bodies.push(form(&[("attachment1", file.as_str()); 6]));
     bodies
 }
 

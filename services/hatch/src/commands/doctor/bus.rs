@@ -92,7 +92,7 @@ pub(super) async fn check(
         let last = last(settings, &secrets).await?;
         Ok((observed, last, database.log.head().await?))
     });
-    let (observed, last, head) = match looked.await {
+    let (observed, last, head) = match Box::pin(looked).await {
         Ok(looked) => looked,
         Err(error) => {
             let remedy = "see PostgreSQL's own log";
