@@ -50,7 +50,9 @@ impl Journal {
         // It holds what was sent: nobody else on the machine reads that, nor what an earlier build left open.
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        if file.metadata()?.is_file() {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
         let mut reader = BufReader::new(&file);
         let (mut line, mut whole_bytes) = (String::new(), 0);
         while reader.read_line(&mut line)? > 0 {

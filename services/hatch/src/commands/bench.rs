@@ -36,7 +36,10 @@ pub(crate) async fn run(settings: Settings, flags: cli::Bench) -> anyhow::Result
 fn create(path: &Path) -> anyhow::Result<File> {
     let opened = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
     let closed = opened.and_then(|file| {
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        // A device such as /dev/null is everybody's.
+        if file.metadata()?.is_file() {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
         Ok(file)
     });
     closed.with_context(|| format!("failed to make {}", path.display()))
