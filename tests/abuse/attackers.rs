@@ -284,12 +284,11 @@ async fn broken_chunks(target: Arc<Target>, count: Arc<AtomicU64>) {
 
 /// By somebody who has what the roles log in to NATS with.
 async fn forged_events(target: Arc<Target>, count: Arc<AtomicU64>) {
-    let nats = loop {
-        match async_nats::connect(&target.nats_url).await {
-            Ok(nats) => break nats,
-            Err(_) => sleep(PAUSE).await,
-        }
-    };
+    let url: url::Url = target.nats_url.parse().expect("a URL");
+    let [user, password] = [url.username(), url.password().unwrap_or_default()].map(str::to_owned);
+    let options = async_nats::ConnectOptions::with_user_and_password(user, password);
+    let nats = options.retry_on_initial_connect().connect(&target.nats_url).await;
+    let nats = nats.expect("it connects in the background");
     let subject =
         "hatch.events.00000000-0000-0000-0000-000000000001.message.MessageRequested.sms.normal";
     loop {

@@ -12,6 +12,7 @@ use uuid::{Uuid, uuid};
 
 use super::wire::is_permanent;
 use super::{Settings, signature};
+use crate::mail::clean;
 use crate::webhook::{
     Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Refusal, Verified,
     Webhook, provider_id,
@@ -153,7 +154,7 @@ impl Form<'_> {
         SendError {
             code: code.unwrap_or(status).to_owned(),
             detail: match (self.get("ErrorMessage"), code) {
-                (Some(message), _) => message.to_owned(),
+                (Some(message), _) => clean(message),
                 (None, Some(code)) => format!("see https://www.twilio.com/docs/errors/{code}"),
                 (None, None) => format!("Twilio reported the message as {status}"),
             },
@@ -181,7 +182,7 @@ impl Form<'_> {
             channel: if media == 0 { Channel::Sms } else { Channel::Mms },
             from: self.address("From")?,
             to: vec![self.address("To")?],
-            body: self.get("Body").map(str::to_owned),
+            body: self.get("Body").map(clean),
             attachments: (0..media).map(file).collect::<Result<_, _>>()?,
             email: None,
             segments: self.get("NumSegments").and_then(|n| n.parse().ok()).filter(|n| *n > 0),

@@ -268,3 +268,17 @@ fn success_is_an_empty_204() {
     assert_eq!(answer.status(), 204);
     assert!(answer.body().is_empty());
 }
+
+#[test]
+fn a_text_with_nul_is_shown_with_a_replacement_as_in_a_mail() {
+    let fields = [
+        ("AccountSid", ACCOUNT),
+        ("MessageSid", SID),
+        ("From", "+18045551234"),
+        ("To", "+12016661234"),
+        ("Body", "a\0b"),
+    ];
+    let observations = parse(PATH, &fields).expect("it is understood");
+    let [Observation::Inbound(inbound)] = &observations[..] else { panic!("one message") };
+    assert_eq!(inbound.body.as_deref(), Some("a\u{fffd}b"));
+}
