@@ -14,7 +14,7 @@ word() {
 }
 {
     echo "POSTGRES_PASSWORD=$(word)"
-    echo "HATCH_OWNER_PASSWORD=$(word)"
-    echo "HATCH_APP_PASSWORD=$(word)"
+    echo "OWNER_PASSWORD=$(word)"
+    echo "APP_PASSWORD=$(word)"
     echo "NATS_PASSWORD=$(word)"
 } >.env

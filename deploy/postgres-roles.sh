@@ -6,7 +6,7 @@
 # change what happened: every role logs in as it. Neither is a superuser or makes roles.
 set -eu
 psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres \
-    --set "owner=$HATCH_OWNER_PASSWORD" --set "app=$HATCH_APP_PASSWORD" <<'SQL'
+    --set "owner=$OWNER_PASSWORD" --set "app=$APP_PASSWORD" <<'SQL'
 CREATE ROLE hatch_app NOLOGIN;
 -- Epochs of the log are told apart by the data directory, among other things.
 GRANT pg_read_all_settings TO hatch_app;

@@ -96,6 +96,14 @@ impl Bus {
     }
 }
 
+impl Bus {
+    /// Whether what hatch relies on of the stream's configuration is as it was made.
+    pub(crate) fn is_as_made(&self, generation: i32, first_position: i64, found: &Config) -> bool {
+        let differences = differences(&self.config(generation, first_position), found);
+        !differences.iter().any(|difference| difference.essential)
+    }
+}
+
 fn differences(expected: &Config, found: &Config) -> Vec<Difference> {
     let essential = [
         ("subjects", format!("{:?}", expected.subjects), format!("{:?}", found.subjects)),
@@ -107,6 +115,11 @@ fn differences(expected: &Config, found: &Config) -> Vec<Difference> {
             "max_msgs_per_subject",
             limit(expected.max_messages_per_subject),
             limit(found.max_messages_per_subject),
+        ),
+        (
+            "max_msg_size",
+            limit(expected.max_message_size.into()),
+            limit(found.max_message_size.into()),
         ),
         ("allow_direct", expected.allow_direct.to_string(), found.allow_direct.to_string()),
         ("sealed", expected.sealed.to_string(), found.sealed.to_string()),

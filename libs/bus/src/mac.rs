@@ -66,12 +66,20 @@ pub enum Foreign {
     OtherWork,
     /// The stream's state says that it is there, and it is not.
     Missing,
+    /// The stream is not as hatch made it: somebody has changed its configuration.
+    Changed,
 }
 
 impl Foreign {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::NoMac, Self::WrongMac, Self::OutOfPlace, Self::OtherWork, Self::Missing];
+    pub const ALL: [Self; 6] = [
+        Self::NoMac,
+        Self::WrongMac,
+        Self::OutOfPlace,
+        Self::OtherWork,
+        Self::Missing,
+        Self::Changed,
+    ];
 
     /// The reason as metrics have it.
     #[must_use]
@@ -82,6 +90,7 @@ impl Foreign {
             Self::OutOfPlace => "out_of_place",
             Self::OtherWork => "other_work",
             Self::Missing => "missing",
+            Self::Changed => "changed",
         }
     }
 }

@@ -132,6 +132,7 @@ impl Pull {
     /// Asks for up to `batch` messages. A greedy request stays until it got them all; another ends
     /// as soon as the server has delivered what it has, if that is any.
     pub(crate) async fn request(&mut self, batch: usize, greedy: bool) -> Result<(), Error> {
+        self.check_generation()?;
         let request = BatchConfig {
             batch,
             expires: Some(REQUEST_AGE_MAX),
@@ -146,6 +147,14 @@ impl Pull {
         let asked = Instant::now();
         self.open = Some(Open { batch, remaining: batch, asked, heard: asked });
         Ok(())
+    }
+
+    /// Fails once another generation is on record.
+    fn check_generation(&self) -> Result<(), Error> {
+        if self.bus.is_on_record(self.generation) {
+            return Ok(());
+        }
+        Err(Error::Ended(format!("generation {} is over", self.generation)))
     }
 
     /// Waits for what comes next of the open request. Cancelling it loses nothing.
@@ -177,7 +186,8 @@ impl Pull {
                     let context = self.context.clone();
                     return Ok(Item::Message(Box::new(Message { message, context })));
                 }
-                Some(StatusCode::IDLE_HEARTBEAT) => {}
+                // A stream that is taken out of hatch's subjects goes on bringing nothing.
+                Some(StatusCode::IDLE_HEARTBEAT) => self.check_generation()?,
                 Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => {
                     let refused = open.was_refused();
                     self.open = None;

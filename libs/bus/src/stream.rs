@@ -73,7 +73,10 @@ impl Bus {
             .map_err(Error::request("read the event stream's state"))?;
         let info = stream.cached_info();
         let sequence = info.state.last_sequence;
-        let last = if info.state.messages == 0 {
+        let first_position = signed(info.config.first_sequence.unwrap_or(1));
+        let last = if !self.is_as_made(generation, first_position, &info.config) {
+            Last::Foreign(Foreign::Changed)
+        } else if info.state.messages == 0 {
             Last::Empty
         } else {
             let key = self.likely_key_of(generation);
@@ -84,7 +87,7 @@ impl Bus {
         };
         Ok(StreamState::Present {
             generation,
-            first_position: signed(info.config.first_sequence.unwrap_or(1)),
+            first_position,
             last_sequence: signed(sequence),
             last,
         })
@@ -110,8 +113,23 @@ impl Bus {
         Ok(None)
     }
 
+    /// The event at `position` of the current generation, if one is there that proves to be hatch's own.
+    ///
+    /// # Errors
+    /// When NATS cannot be asked.
+    pub async fn event_at(&self, position: i64) -> Result<Option<Uuid>, Error> {
+        let Some((generation, name)) = self.current_stream().await? else { return Ok(None) };
+        let key = self.likely_key_of(generation);
+        let stream = self.api()?.get_stream(name).await;
+        let stream = stream.map_err(Error::request("read the event stream's state"))?;
+        Ok(match stored(&stream, unsigned(position), key.as_ref()).await? {
+            Last::Event { event_id, .. } => Some(event_id),
+            Last::Empty | Last::Foreign(_) => None,
+        })
+    }
+
     /// Creates a generation whose first event is the one at `first_position`; the current one, if
-    /// any, is deleted.
+    /// any, is deleted, and so is the one before under whatever subjects somebody has given it.
     ///
     /// # Errors
     /// When NATS cannot do it; the current generation may be gone already.
@@ -127,6 +145,8 @@ impl Bus {
                 .await
                 .map_err(Error::request("delete the event stream's older generation"))?;
         }
+        // There may be none; where it cannot be deleted, its readers leave it all the same.
+        let _ = api.delete_stream(self.stream_name(generation - 1)).await;
         let created = api.create_stream(self.config(generation, first_position)).await;
         created.map(drop).map_err(Error::request("create the event stream"))
     }

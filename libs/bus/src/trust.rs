@@ -31,6 +31,7 @@ pub struct ForeignMessage {
 impl std::fmt::Display for ForeignMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self { why: Foreign::Changed, .. } => write!(f, "the stream's configuration: changed"),
             Self { sequence: 0, why, .. } => write!(f, "a consumer: {}", why.as_str()),
             Self { sequence, why, .. } => {
                 write!(f, "the message at sequence {sequence}: {}", why.as_str())
@@ -117,6 +118,12 @@ impl Bus {
     /// log does not know may be its own all the same.
     pub(crate) fn likely_key_of(&self, generation: i32) -> Option<Key> {
         self.key_of(generation).ok().or_else(|| self.keys().map(|keys| keys.epoch))
+    }
+
+    /// Whether a generation is the newest on record, as far as this process knows.
+    pub(crate) fn is_on_record(&self, generation: i32) -> bool {
+        let recorded = self.keys().and_then(|keys| keys.generation);
+        recorded.is_some_and(|(recorded, _)| recorded == generation)
     }
 
     pub(crate) fn keys(&self) -> Option<Keys> {

@@ -19,6 +19,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::epoch::{self, BusEnd, Fence, FenceState, Identity, Look, Place};
 use crate::{BusSecrets, Database, Position, postgres};
 
+const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
+
 /// How often the head is asked for: notifications are hints and may be lost.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -30,7 +32,8 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 
 /// Tells the bus by which secrets it is believed and asks it for its end, for seconds at most; none when
 /// it cannot tell, or nothing proves what it tells.
-pub type AskBus = Arc<dyn Fn(BusSecrets) -> BoxFuture<'static, Option<BusEnd>> + Send + Sync>;
+pub type AskBus =
+    Arc<dyn Fn(BusSecrets, Position) -> BoxFuture<'static, Option<BusEnd>> + Send + Sync>;
 
 /// What a fence is judged by, beside the server itself.
 #[derive(Clone, Default)]
@@ -224,7 +227,8 @@ impl Watcher {
     async fn ask(&self, session: &Session) -> Result<Asking, Failure> {
         let Some(ask) = &self.config.bus else { return Ok(None) };
         let secrets = timeout(POLL_TIMEOUT, BusSecrets::read(&session.client)).await??;
-        Ok(Some(ask(secrets)))
+        let head = timeout(POLL_TIMEOUT, session.client.query_one(HEAD, &[])).await??;
+        Ok(Some(ask(secrets, Position(head.try_get(0)?))))
     }
 
     async fn connect(&self) -> Result<Session, Failure> {

@@ -13,27 +13,36 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Has `bus` believe by the given secrets, and asks it. Without an answer nothing is known, and dispatch
 /// goes on without the bus.
 pub(crate) fn of(bus: Bus) -> AskBus {
-    Arc::new(move |secrets| {
+    Arc::new(move |secrets, head| {
         bus.trust(hatch_relay::keys(&secrets));
         let bus = bus.clone();
         async move {
             let asked = async {
                 bus.connected().await;
-                bus.stream_state().await
+                end(&bus, head).await
             };
-            end(tokio::time::timeout(ANSWER_MAX, asked).await.ok()?.ok()?)
+            tokio::time::timeout(ANSWER_MAX, asked).await.ok()?.ok()?
         }
         .boxed()
     })
 }
 
-/// None as well for a stream with a foreign end: the relay replaces it.
-fn end(stream: StreamState) -> Option<BusEnd> {
-    let StreamState::Present { generation, last_sequence, last, .. } = stream else { return None };
-    let event_id = match last {
-        Last::Event { position, event_id } if position == last_sequence => Some(event_id),
-        Last::Empty => None,
-        Last::Event { .. } | Last::Foreign(_) => return None,
+/// None as well for a stream with a foreign end, which the relay replaces; unless it has an event of
+/// hatch's own just beyond the log's `head`, which whoever wrote the end may want to hide.
+async fn end(bus: &Bus, head: Position) -> Result<Option<BusEnd>, hatch_bus::Error> {
+    let StreamState::Present { generation, last_sequence, last, .. } = bus.stream_state().await?
+    else {
+        return Ok(None);
     };
-    Some(BusEnd { generation, position: Position(last_sequence), event_id })
+    let (position, event_id) = match last {
+        Last::Event { position, event_id } if position == last_sequence => {
+            (last_sequence, Some(event_id))
+        }
+        Last::Empty => (last_sequence, None),
+        Last::Event { .. } | Last::Foreign(_) => match bus.event_at(head.0 + 1).await? {
+            Some(event_id) => (head.0 + 1, Some(event_id)),
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(BusEnd { generation, position: Position(position), event_id }))
 }

@@ -41,6 +41,16 @@ impl Files {
     }
 }
 
+impl Files {
+    /// Those of another process, where the system tells.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+        let mut numbers = line.split_whitespace().map(str::parse);
+        Some(Self { soft: numbers.next()?.ok()?, hard: numbers.next()?.ok()? })
+    }
+}
+
 /// Raises what holds to what may hold, up to [`FILES_MAX`]: the usual soft limit is made for programs that call
 /// `select`, and few for one that serves. What it starts inherits that.
 ///

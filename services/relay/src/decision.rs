@@ -20,6 +20,9 @@ pub(crate) struct LogState {
     /// Whether a message stands among those after it that is not the event of its position: the rest
     /// of a window is stored around a foreign one as if nothing had happened.
     pub(crate) mixed: bool,
+    /// Whether the stream has an event of hatch's own just beyond the head. Looked for where its end is
+    /// foreign: whoever wrote that may want to hide it.
+    pub(crate) beyond: bool,
     /// Whether the log is in a newer epoch than the last generation on record: somebody decided that
     /// this log, as it is, is the one to go on with.
     pub(crate) newer_epoch: bool,
@@ -85,6 +88,10 @@ enum Verdict {
 
 fn verify(last_sequence: i64, last: Last, log: LogState) -> Verdict {
     match last {
+        Last::Foreign(_) if log.beyond => {
+            let bus = log.head + 1;
+            return Verdict::Regressed(LogRegressed::Ahead { bus, head: log.head });
+        }
         Last::Foreign(_) => return Verdict::Foreign,
         Last::Event { position, .. } if position != last_sequence => return Verdict::Foreign,
         // A stream without a message has nothing that proves how far it ever was.

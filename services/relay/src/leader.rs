@@ -100,8 +100,13 @@ impl Leader {
         };
         let mixed = self.foreign(stream).await?;
         let head = self.deps.log.head().await?.0;
+        let beyond = match stream {
+            StreamState::Present { last: Last::Foreign(_), .. } => self.is_beyond(head).await?,
+            _ => false,
+        };
         let log = LogState {
             head,
+            beyond,
             event_at_last: last.map(|event| event.event_id),
             recorded: recorded.last.map(|last| (last.number, last.first_position)),
             foreign: recorded.last.is_some_and(|last| last.has_foreign),
@@ -110,6 +115,15 @@ impl Leader {
             newer_epoch: recorded.is_newer_epoch(),
         };
         Ok((stream, recorded, decide(stream, log)))
+    }
+
+    /// Whether the stream holds an event of hatch's own after `head` that the log lacks: only the log can
+    /// have brought it there.
+    async fn is_beyond(&self, head: i64) -> Result<bool, Error> {
+        if self.bus.event_at(head + 1).await?.is_none() {
+            return Ok(false);
+        }
+        Ok(self.deps.log.read_at(Position(head + 1)).await?.is_none())
     }
 
     /// Whether something foreign is at the end of the stream, or among what it may have stored since this

@@ -469,7 +469,7 @@ async fn a_bus_that_slept_since_then_closes_no_fence() {
     let event = world.log.read_at(Position(4)).await.expect("readable").expect("there");
     world.archive().await.expect("archived");
     let end = BusEnd { generation: 1, position: event.position, event_id: Some(event.event_id) };
-    let asked: AskBus = Arc::new(move |_| std::future::ready(Some(end)).boxed());
+    let asked: AskBus = Arc::new(move |_, _| std::future::ready(Some(end)).boxed());
     let config = FenceConfig { bus: Some(asked), ..FenceConfig::default() };
     let shutdown = CancellationToken::new();
     let (watch, _) = HeadWatch::start_with(config, world.database.config(), shutdown);

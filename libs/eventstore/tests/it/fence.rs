@@ -165,7 +165,7 @@ async fn a_head_that_goes_back_closes_the_fence() {
 /// A bus whose last event is the log's at a position, or another for a negative one; 0 is no event.
 fn bus(database: &TestDatabase, generation: i32, last: Arc<AtomicI64>) -> AskBus {
     let log = log(database);
-    Arc::new(move |_| {
+    Arc::new(move |_, _| {
         let (log, last) = (log.clone(), last.load(Ordering::Relaxed));
         async move {
             let position = Position(last.abs());
@@ -243,7 +243,7 @@ async fn an_empty_stream_that_says_to_be_further_than_the_log_proves_nothing() {
     appender(&database).append(one(stream(1), Expected::Any)).await.expect("accepted");
     begin_generation(&database, 1).await;
     let end = BusEnd { generation: 1, position: Position(1_000_000), event_id: None };
-    let ask: AskBus = Arc::new(move |_| std::future::ready(Some(end)).boxed());
+    let ask: AskBus = Arc::new(move |_, _| std::future::ready(Some(end)).boxed());
     let watch = watch_with(&database, FenceConfig { place: place("db1"), bus: Some(ask) });
     soon(watch.fence().opened()).await;
     assert_eq!(trusted(&watch), None);

@@ -19,6 +19,8 @@ use crate::settings::Settings;
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// Events compared at a time.
 const PAGE_EVENTS: usize = 2_000;
+/// What is wrong there is not the log's fault.
+const BUS: &str = "jetstream";
 /// Differences that are named.
 const NAMED_MAX: usize = 20;
 
@@ -45,7 +47,12 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         line("the log keeps what it promises")?;
         return Ok(ExitCode::SUCCESS);
     }
-    line("keep a copy of the database before you mend anything, and restore from a backup")?;
+    line(if violations.iter().all(|violation| violation.promise == BUS) {
+        "the log itself keeps what it promises: nothing is to be restored. Unless `hatch doctor` finds the fence \
+         closed, the relay replaces the stream by itself"
+    } else {
+        "keep a copy of the database before you mend anything, and restore from a backup"
+    })?;
     Ok(ExitCode::FAILURE)
 }
 
@@ -68,7 +75,7 @@ async fn jetstream(
     if recorded != Some(generation) {
         let what =
             format!("generation {generation} is not the one on record: nothing of it is believed");
-        violations.push(Violation { promise: "jetstream", detail: what.clone() });
+        violations.push(Violation { promise: BUS, detail: what.clone() });
         return Ok(what);
     }
     let log = &Log::new(pool.clone());
@@ -138,8 +145,8 @@ async fn compare(
 }
 
 fn report(violations: &mut Vec<Violation>, position: i64, what: &str) {
-    if violations.iter().filter(|one| one.promise == "jetstream").count() < NAMED_MAX {
+    if violations.iter().filter(|one| one.promise == BUS).count() < NAMED_MAX {
         let detail = format!("position {position}: {what}");
-        violations.push(Violation { promise: "jetstream", detail });
+        violations.push(Violation { promise: BUS, detail });
     }
 }

@@ -242,7 +242,7 @@ impl Sources {
         Metric {
             name: "hatch_bus_foreign_messages",
             help: "Messages of the event stream that hatch did not write, by reason: no_mac, \
-                   wrong_mac, out_of_place, other_work or missing",
+                   wrong_mac, out_of_place, other_work, missing or changed",
             values: Values::Counter(counts.collect()),
         }
     }

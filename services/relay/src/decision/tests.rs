@@ -7,6 +7,7 @@ const OTHER: Uuid = Uuid::from_u128(8);
 
 const LOG: LogState = LogState {
     head: 20,
+    beyond: false,
     event_at_last: None,
     recorded: Some((3, 1)),
     foreign: false,
@@ -62,6 +63,14 @@ fn a_foreign_message_at_the_end_means_a_new_generation_at_the_head() {
     for sequence in [5, 20, 21, 900] {
         assert_eq!(decide(stream(sequence, FOREIGN), LOG), AT_HEAD);
     }
+}
+
+#[test]
+fn a_foreign_end_does_not_hide_that_the_stream_goes_beyond_the_log() {
+    let log = LogState { beyond: true, ..LOG };
+    let ahead = Decision::Halt(LogRegressed::Ahead { bus: 21, head: 20 });
+    assert_eq!(decide(stream(900, FOREIGN), log), ahead);
+    assert_eq!(decide(stream(900, FOREIGN), LogState { newer_epoch: true, ..log }), AT_HEAD);
 }
 
 #[test]

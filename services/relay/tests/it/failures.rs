@@ -110,6 +110,57 @@ async fn a_foreign_message_in_the_midst_of_a_window_is_not_passed_over() {
 }
 
 #[tokio::test]
+async fn a_foreign_message_does_not_hide_that_the_log_has_lost_something() {
+    let world = World::new().await;
+    let relay = world.relay().await;
+    let last = world.append(10).await;
+    world.published(last).await;
+    relay.stop().await;
+    // As if the log had lost its last event, and somebody had written after it.
+    world.trust().await;
+    publish(&world.bus, 1, &stray(11)).await;
+    let subject = format!("{}.events.stray", world.bus.settings().prefix);
+    let jetstream = world.jetstream().await;
+    let stored = jetstream.publish(subject, "hello".into()).await.expect("is sent");
+    stored.await.expect("is stored");
+
+    let relay = world.relay().await;
+    let status = relay.until("halts", |status| status.halted.is_some()).await;
+    let reason = status.halted.expect("just seen");
+    assert!(reason.contains("LOG_REGRESSED"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_stream_that_somebody_takes_out_of_use_is_followed_by_the_next_generation() {
+    for change in ["subjects", "sealed", "max_msg_size"] {
+        let world = World::new().await;
+        let _relay = world.relay().await;
+        let last = world.append(10).await;
+        world.published(last).await;
+        let jetstream = world.jetstream().await;
+        let stream = jetstream.get_stream(world.stream_name(1)).await.expect("is there");
+        let mut config = stream.cached_info().config.clone();
+        match change {
+            "subjects" => config.subjects = vec![format!("elsewhere-{}.>", world.stream_name(1))],
+            "sealed" => config.sealed = true,
+            _ => config.max_message_size = 10,
+        }
+        jetstream.update_stream(config).await.expect("is changed");
+
+        let head = world.append(1).await;
+        eventually("the next generation", async || {
+            let state = world.bus.stream_state().await.ok()?;
+            matches!(state, StreamState::Present { generation: 2, .. }).then_some(())
+        })
+        .await;
+        let last = world.append(5).await;
+        world.published(last).await;
+        world.assert_is_log(head.0 + 1, last).await;
+        assert!(jetstream.get_stream(world.stream_name(1)).await.is_err(), "{change}: it is gone");
+    }
+}
+
+#[tokio::test]
 async fn a_log_behind_the_bus_halts_until_a_newer_epoch_is_begun() {
     let world = World::new().await;
     let relay = world.relay().await;

@@ -59,7 +59,7 @@ pub(super) async fn check(settings: &Settings, embedded: bool) -> Vec<Finding> {
     findings
 }
 
-/// How many files a process that is started as this one may open, and what a running `up` has open.
+/// How many files a running `up` may open and has open, else a process that is started as this one.
 fn files(settings: &Settings) -> Finding {
     const CHECK: &str = "files";
     const REMEDY: &str = "raise the hard limit (`ulimit -Hn 65536`, LimitNOFILE= of systemd, `ulimits` of a \
@@ -69,9 +69,15 @@ fn files(settings: &Settings) -> Finding {
         Err(error) => return Finding::not_checked(CHECK, &error.to_string()),
     };
     let pid = Servers::read(&settings.data_dir).ok().flatten().map(|servers| servers.hatch_pid);
-    let used = pid.and_then(|pid| files::open(Some(pid)).ok());
-    let used = used.map_or_else(String::new, |used| format!(", and `hatch up` has {used} open"));
-    let what = format!("{soft} may be open in a process (hard limit {hard}){used}");
+    let running = pid.and_then(|pid| Some((files::open(Some(pid)).ok()?, Files::of(pid)?)));
+    let (what, soft) = match running {
+        Some((used, Files { soft, hard })) => {
+            let what =
+                format!("`hatch up` may open {soft} (hard limit {hard}), and has {used} open");
+            (what, soft)
+        }
+        None => (format!("{soft} may be open in a process (hard limit {hard})"), soft),
+    };
     match soft {
         0..FILES_LOW => Finding::warning(CHECK, what, REMEDY),
         _ => Finding::good(CHECK, what),
