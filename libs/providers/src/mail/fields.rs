@@ -114,6 +114,14 @@ fn last_of<'m, const N: usize>(block: &'m [u8], names: [&str; N]) -> [Option<&'m
     found
 }
 
+/// A header's value without what some programs write around or after it: quotes, parameters, comments.
+fn first_word(value: &[u8]) -> &[u8] {
+    let value = value.trim_ascii().strip_prefix(b"\"").unwrap_or(value.trim_ascii());
+    let end =
+        value.iter().position(|b| matches!(b, b'"' | b';' | b'(' | b' ' | b'\t' | b'\r' | b'\n'));
+    &value[..end.unwrap_or(value.len())]
+}
+
 /// Where the header that begins at `start` ends: before the next line that does not begin with a space.
 fn field_end(block: &[u8], start: usize) -> usize {
     let mut from = start;
@@ -191,7 +199,7 @@ impl MimeFields {
                 _ => None,
             }
         };
-        let encoding = encoding.unwrap_or_default().trim_ascii();
+        let encoding = first_word(encoding.unwrap_or_default());
         Self {
             kind: if of_digest { Kind::OfDigest } else { Kind::Said },
             content_type: structured(content_type),
@@ -232,7 +240,11 @@ impl MimeFields {
             (Kind::Text, _) | (Kind::Said, None) => ("text", "plain"),
             (Kind::OfDigest, None) => ("message", "rfc822"),
             (Kind::File, None) => ("application", "octet-stream"),
-            (_, Some(said)) => (said.ctype(), said.subtype().unwrap_or_default()),
+            (_, Some(said)) => match (said.ctype(), said.subtype().unwrap_or_default()) {
+                // Some programs leave half of it out, or the semicolon after it (RFC 2045, section 5.2).
+                ("text" | "plain", "") => ("text", "plain"),
+                (kind, subtype) => (kind, subtype.split_whitespace().next().unwrap_or_default()),
+            },
         }
     }
 

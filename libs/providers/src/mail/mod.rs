@@ -59,6 +59,15 @@ impl Cut {
         }
     }
 
+    /// Adds what another counted of the things that are named.
+    pub(crate) fn take(&mut self, other: &Self, named: &[&str]) {
+        for (of, number) in &other.0 {
+            if named.contains(&of.as_str()) {
+                *self.0.entry(of.clone()).or_default() += number;
+            }
+        }
+    }
+
     /// What was counted.
     pub(crate) fn into_counts(self) -> BTreeMap<String, u64> {
         self.0
@@ -94,6 +103,14 @@ impl Mail {
         }
         mail
     }
+}
+
+/// `text` as far as a header that is no list is read; what is beyond is counted.
+pub(crate) fn clipped(mut text: String, cut: &mut Cut) -> String {
+    let end = text.floor_char_boundary(FIELD_BYTES_MAX);
+    cut.count("header_bytes", text.len() - end);
+    text.truncate(end);
+    text
 }
 
 /// `text` as PostgreSQL can keep it: without NUL, which no text has.

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use uuid::{Uuid, uuid};
 
 use super::authentication;
-use crate::mail::{ADDRESSES_MAX, Cut, Headers, Mail, PARTS_MAX, addresses, clean};
+use crate::mail::{ADDRESSES_MAX, Cut, Headers, Mail, PARTS_MAX, addresses, clean, clipped};
 use crate::webhook::{Inbound, NotUnderstood, RawRequest};
 
 /// What a mail without a Message-ID is called: a UUIDv5, in this namespace, of what it says. It never
@@ -61,20 +61,22 @@ impl Content {
 
     /// Reads the fields that Inbound Parse made of the mail.
     fn parsed(form: &Form, cut: &mut Cut) -> Self {
-        // Who wrote to whom is told by fields, too.
-        let headers =
-            Headers::read(form.text("headers").unwrap_or_default().as_bytes(), &mut Cut::default());
+        // Who wrote to whom, and about what, is told by fields, too, which count what is left out of it.
+        let mut of_headers = Cut::default();
+        let block = form.text("headers").unwrap_or_default();
+        let headers = Headers::read(block.as_bytes(), &mut of_headers);
+        cut.take(&of_headers, &["references", "reply_to"]);
         Self {
             headers: Headers {
                 from: form.addresses("from", cut).into_iter().next(),
                 to: form.addresses("to", cut),
                 cc: form.addresses("cc", cut),
-                subject: form.text("subject"),
+                subject: form.text("subject").map(|subject| clipped(subject, cut)),
                 ..headers
             },
             body: form.text("text"),
             html: form.text("html"),
-            files: form.files(),
+            files: form.files(cut),
             otherwise: form.content_id(),
         }
     }
@@ -220,12 +222,12 @@ impl Form {
         addresses(&self.text(field).unwrap_or_default(), field, cut)
     }
 
-    fn files(&self) -> Vec<Attachment> {
+    fn files(&self, cut: &mut Cut) -> Vec<Attachment> {
         let infos: HashMap<String, FileInfo> = self.json("attachment-info").unwrap_or_default();
-        let file = |name: &String| {
+        let mut file = |name: &String| {
             let part = self.parts.get(name)?;
             let info = infos.get(name);
-            let said = |text: Option<&String>| text.map(|text| clean(text));
+            let mut said = |text: Option<&String>| text.map(|text| clipped(clean(text), cut));
             let filename = info.and_then(|info| info.filename.as_ref());
             let content_type = info.and_then(|info| info.content_type.as_ref());
             Some(Attachment {
@@ -235,7 +237,7 @@ impl Form {
                 content: Some(BASE64_STANDARD.encode(&part.bytes)),
             })
         };
-        self.files.iter().filter_map(file).collect()
+        self.files.iter().filter_map(&mut file).collect()
     }
 
     /// The same again for the same mail.

@@ -282,3 +282,39 @@ fn a_multipart_whose_boundary_never_comes_is_shown_as_its_text() {
     let inbound = raw(&format!("{HEAD}Content-Type: multipart/mixed; boundary=m\r\n\r\nHi there"));
     assert_eq!(inbound.body.as_deref(), Some("Hi there"));
 }
+
+#[test]
+fn what_fields_and_headers_say_too_much_of_is_cut_and_counted_in_both_modes() {
+    let long = "x".repeat(100_000);
+    let block = format!("References: {}\r\n", numbered(300, |n| format!("<{n}@x> ")));
+    let fields: [(&str, &[u8]); 6] = [
+        ("envelope", ENVELOPE),
+        ("from", b"ann@example.com"),
+        ("to", b"user@usehatchapp.com"),
+        ("subject", long.as_bytes()),
+        ("headers", block.as_bytes()),
+        ("text", b"Hello"),
+    ];
+    for inbound in
+        [read(&fields).expect("shown"), raw(&format!("{block}Subject: {long}\r\n{HEAD}"))]
+    {
+        let email = inbound.email.expect("a mail");
+        assert_eq!(email.references.len(), 100);
+        assert_eq!(email.cut["references"], 200);
+    }
+    let email = read(&fields).expect("shown").email.expect("a mail");
+    assert_eq!(email.subject.map(|subject| subject.len()), Some(4 * 1024));
+    assert_eq!(email.cut["header_bytes"], 100_000 - 4 * 1024);
+}
+
+#[test]
+fn what_programs_write_carelessly_of_a_text_is_still_shown_as_one() {
+    for kind in ["text", "plain", "text/plain charset=utf-8", "text/plain"] {
+        for encoding in ["base64", "\"base64\"", "base64;", "base64 (as it is)", "BASE64"] {
+            let mail = format!(
+                "{HEAD}Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\nSGVsbG8=\r\n"
+            );
+            assert_eq!(raw(&mail).body.as_deref(), Some("Hello"), "{kind}, {encoding}");
+        }
+    }
+}
