@@ -116,7 +116,8 @@ fn last_of<'m, const N: usize>(block: &'m [u8], names: [&str; N]) -> [Option<&'m
 
 /// A header's value without what some programs write around or after it: quotes, parameters, comments.
 fn first_word(value: &[u8]) -> &[u8] {
-    let value = value.trim_ascii().strip_prefix(b"\"").unwrap_or(value.trim_ascii());
+    let value = value.trim_ascii();
+    let value = value.strip_prefix(b"\"").unwrap_or(value);
     let end =
         value.iter().position(|b| matches!(b, b'"' | b';' | b'(' | b' ' | b'\t' | b'\r' | b'\n'));
     &value[..end.unwrap_or(value.len())]
