@@ -143,8 +143,8 @@ async fn hostile_mails(target: Arc<Target>, count: Arc<AtomicU64>) {
     ];
     for n in 0.. {
         let body = mails[n % mails.len()].clone();
-        target.mail("multipart/form-data; boundary=B", body).await;
         count_one(&count);
+        target.mail("multipart/form-data; boundary=B", body).await;
     }
 }
 
@@ -243,9 +243,9 @@ async fn deaf_streams(target: Arc<Target>, count: Arc<AtomicU64>) {
 async fn large_pages(target: Arc<Target>, count: Arc<AtomicU64>) {
     loop {
         let page = target.http.get(format!("{}/api/v1/messages?limit=200", target.url));
+        count_one(&count);
         if let Ok(answer) = page.send().await {
             let _ = answer.bytes().await;
-            count_one(&count);
         }
         sleep(PAUSE).await;
     }
