@@ -52,11 +52,7 @@ async fn a_stream_that_is_deleted_is_followed_by_a_generation_at_the_head() {
 
     // The relay notices with the next event, which the new generation then begins after.
     let head = world.append(1).await;
-    eventually("the next generation", async || {
-        let state = world.bus.stream_state().await.ok()?;
-        matches!(state, StreamState::Present { generation: 2, .. }).then_some(())
-    })
-    .await;
+    world.second_generation().await;
     let last = world.append(5).await;
     world.published(last).await;
     world.assert_is_log(head.0 + 1, last).await;
@@ -69,17 +65,10 @@ async fn a_foreign_message_at_the_end_is_followed_by_a_generation_at_the_head() 
     let _relay = world.relay().await;
     let last = world.append(10).await;
     world.published(last).await;
-    let subject = format!("{}.events.stray", world.bus.settings().prefix);
-    let jetstream = world.jetstream().await;
-    let stored = jetstream.publish(subject, "hello".into()).await.expect("is sent");
-    stored.await.expect("is stored");
+    world.write_foreign().await;
 
     let head = world.append(1).await;
-    eventually("the next generation", async || {
-        let state = world.bus.stream_state().await.ok()?;
-        matches!(state, StreamState::Present { generation: 2, .. }).then_some(())
-    })
-    .await;
+    world.second_generation().await;
     let last = world.append(5).await;
     world.published(last).await;
     world.assert_is_log(head.0 + 1, last).await;
@@ -91,18 +80,11 @@ async fn a_foreign_message_in_the_midst_of_a_window_is_not_passed_over() {
     let _relay = world.relay().await;
     let last = world.append(10).await;
     world.published(last).await;
-    let subject = format!("{}.events.stray", world.bus.settings().prefix);
-    let jetstream = world.jetstream().await;
-    let stored = jetstream.publish(subject, "hello".into()).await.expect("is sent");
-    stored.await.expect("is stored");
+    world.write_foreign().await;
 
     // One transaction, so one window: after the first all are stored where they belong.
     world.append(10).await;
-    eventually("the next generation", async || {
-        let state = world.bus.stream_state().await.ok()?;
-        matches!(state, StreamState::Present { generation: 2, .. }).then_some(())
-    })
-    .await;
+    world.second_generation().await;
     let last = world.append(5).await;
     world.published(last).await;
     let first = world.generations().await[1].1;
@@ -119,10 +101,7 @@ async fn a_foreign_message_does_not_hide_that_the_log_has_lost_something() {
     // As if the log had lost its last event, and somebody had written after it.
     world.trust().await;
     publish(&world.bus, 1, &stray(11)).await;
-    let subject = format!("{}.events.stray", world.bus.settings().prefix);
-    let jetstream = world.jetstream().await;
-    let stored = jetstream.publish(subject, "hello".into()).await.expect("is sent");
-    stored.await.expect("is stored");
+    world.write_foreign().await;
 
     let relay = world.relay().await;
     let status = relay.until("halts", |status| status.halted.is_some()).await;
@@ -148,11 +127,7 @@ async fn a_stream_that_somebody_takes_out_of_use_is_followed_by_the_next_generat
         jetstream.update_stream(config).await.expect("is changed");
 
         let head = world.append(1).await;
-        eventually("the next generation", async || {
-            let state = world.bus.stream_state().await.ok()?;
-            matches!(state, StreamState::Present { generation: 2, .. }).then_some(())
-        })
-        .await;
+        world.second_generation().await;
         let last = world.append(5).await;
         world.published(last).await;
         world.assert_is_log(head.0 + 1, last).await;

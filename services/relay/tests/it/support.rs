@@ -94,6 +94,24 @@ impl World {
         .await;
     }
 
+    /// Waits until the second generation is the current one.
+    pub(crate) async fn second_generation(&self) {
+        eventually("the next generation", async || {
+            let state = self.bus.stream_state().await.ok()?;
+            matches!(state, StreamState::Present { generation: 2, .. }).then_some(())
+        })
+        .await;
+    }
+
+    /// Stores a message that is not hatch's at the end of the stream.
+    pub(crate) async fn write_foreign(&self) {
+        let subject = format!("{}.events.stray", self.bus.settings().prefix);
+        // The answer comes by its connection, which ends with it.
+        let jetstream = self.jetstream().await;
+        let stored = jetstream.publish(subject, "hello".into()).await.expect("is sent");
+        stored.await.expect("is stored");
+    }
+
     /// Has the test's own bus believe, and write, what the relays do.
     pub(crate) async fn trust(&self) {
         let client = self.database.connect().await;
