@@ -105,16 +105,19 @@ impl Readers {
         };
         let kib_needed = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         let _under_way = stats.under_way.hold();
-        // They are held until it is read, even if nobody waits for it any more.
+        // They are held until it is read, even if nobody waits for it any more, and given back before the
+        // result is: whoever has it can come again at once.
         let place = Arc::clone(waiting).try_acquire_owned().map_err(busy)?;
         let room = Arc::clone(kib).try_acquire_many_owned(kib_needed).map_err(busy)?;
         let turn = Arc::clone(running).acquire_owned().await;
         let turn = turn.map_err(|_| Problem::unavailable("hatch is ending"))?;
         let (done, result) = oneshot::channel();
         let job = move || {
-            let _held = (place, room, turn);
+            let held = (place, room, turn);
+            let result = read();
+            drop(held);
             // Whoever asked may be gone.
-            drop(done.send(read()));
+            drop(done.send(result));
         };
         let thread = std::thread::Builder::new().name("reader".to_owned()).stack_size(STACK_BYTES);
         thread.spawn(job).map_err(|error| {
