@@ -156,7 +156,7 @@ async fn where_all_is_well_each_check_says_so() {
         ("listen", "hatch answers"),
         ("twilio", ACCOUNT),
         ("postgresql", "version 1"),
-        ("clock", "s from this machine's"),
+        ("clock", "s from PostgreSQL's"),
         ("schema", "the one of this build"),
         ("tls", "PostgreSQL: within this machine; NATS: within this machine"),
         ("fence", "open, in epoch 1"),

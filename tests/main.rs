@@ -12,6 +12,7 @@ mod browsers;
 mod channels;
 mod checker;
 mod clients;
+mod clocks;
 mod compat;
 mod crash;
 mod dispatch;

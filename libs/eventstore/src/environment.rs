@@ -1,4 +1,7 @@
-//! The wall clock and chance.
+//! The machine's own clocks, and chance.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use hatch_domain::Environment;
@@ -7,14 +10,22 @@ use uuid::Uuid;
 /// Digits of a second that PostgreSQL keeps.
 const SUBSECOND_DIGITS: u16 = 6;
 
-/// The environment of production: the one lawful reader of the wall clock.
+static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// This machine's wall clock and chance: the one lawful reader of both.
+///
+/// What is compared with the log, or with another process' times, goes by
+/// [`ServerClock`](crate::ServerClock) instead.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemEnvironment;
 
 #[expect(clippy::disallowed_methods, reason = "time and chance have to come from somewhere")]
 impl Environment for SystemEnvironment {
     fn now(&self) -> DateTime<Utc> {
-        Utc::now().trunc_subsecs(SUBSECOND_DIGITS)
+        let now = Utc::now();
+        #[cfg(debug_assertions)]
+        let now = now + settable::shifts().wall;
+        now.trunc_subsecs(SUBSECOND_DIGITS)
     }
 
     fn new_id(&self) -> Uuid {
@@ -23,5 +34,48 @@ impl Environment for SystemEnvironment {
 
     fn chance(&self) -> f64 {
         rand::random_range(0.0..=1.0)
+    }
+}
+
+/// How long this process has been running, by the clock that nobody sets. It may stand still while the
+/// machine sleeps.
+#[must_use]
+pub fn uptime() -> Duration {
+    let origin = *ORIGIN;
+    let uptime = origin.elapsed();
+    #[cfg(debug_assertions)]
+    let uptime = uptime.saturating_sub(settable::shifts().pause);
+    uptime
+}
+
+/// Clocks that tests set, in debug builds only. `HATCH_TEST_CLOCK` names a file with one or two numbers
+/// of milliseconds: what is added to the wall clock, and what is taken from the monotonic one, as by a
+/// pause of the whole machine. Each reading looks at the file, so that a step is a write to it.
+#[cfg(debug_assertions)]
+mod settable {
+    use std::path::PathBuf;
+    use std::sync::LazyLock;
+    use std::time::Duration;
+
+    use chrono::TimeDelta;
+
+    static FILE: LazyLock<Option<PathBuf>> =
+        LazyLock::new(|| std::env::var_os("HATCH_TEST_CLOCK").map(PathBuf::from));
+
+    #[derive(Default)]
+    pub(super) struct Shifts {
+        pub(super) wall: TimeDelta,
+        pub(super) pause: Duration,
+    }
+
+    pub(super) fn shifts() -> Shifts {
+        let text = FILE.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        let text = text.unwrap_or_default();
+        let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or_default());
+        let mut next = || numbers.next().unwrap_or(0_i64);
+        Shifts {
+            wall: TimeDelta::milliseconds(next()),
+            pause: Duration::from_millis(next().unsigned_abs()),
+        }
     }
 }

@@ -66,12 +66,12 @@ macro_rules! epoch_tables {
 
 pub(crate) use {epoch_columns, epoch_tables};
 
-/// Epoch, head, and the newest generation of the bus.
+/// Epoch, head, the newest generation of the bus, and the time.
 pub(crate) const LOOK: &str = concat!(
     "SELECT ",
     epoch_columns!(),
     ", g.generation, g.epoch, (SELECT coalesce(max(position), 0) FROM es.events), \
-         g.foreign_detail FROM ",
+         g.foreign_detail, clock_timestamp() FROM ",
     epoch_tables!(),
     " LEFT JOIN (SELECT generation, epoch, foreign_detail FROM es.bus_generations \
          ORDER BY generation DESC LIMIT 1) AS g ON true"
@@ -355,6 +355,7 @@ pub(crate) struct Look {
     pub(crate) head: Position,
     /// What foreign was found in that generation.
     foreign: Option<String>,
+    pub(crate) now: DateTime<Utc>,
 }
 
 impl Look {
@@ -369,6 +370,7 @@ impl Look {
             generation: generation.zip(generation_epoch),
             head: Position(row.try_get(9)?),
             foreign: row.try_get(10)?,
+            now: row.try_get(11)?,
         })
     }
 

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::epoch::{self, BusEnd, Fence, FenceState, Identity, Look, Place};
-use crate::{BusSecrets, Database, Position, postgres};
+use crate::{BusSecrets, Database, Position, ServerClock, postgres, uptime};
 
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
 
@@ -53,6 +53,7 @@ pub struct HeadWatch {
     head: watch::Receiver<Position>,
     fence: Fence,
     wanted: Arc<Wanted>,
+    clock: ServerClock,
 }
 
 /// While one of these lives, its process hears of every append at once.
@@ -110,13 +111,14 @@ impl HeadWatch {
             epoch: None,
             said: None,
             wanted: Arc::default(),
+            clock: ServerClock::default(),
         };
-        let wanted = Arc::clone(&watcher.wanted);
+        let (wanted, clock) = (Arc::clone(&watcher.wanted), watcher.clock.clone());
         let task = tokio::spawn(async move {
             // Nothing here needs an orderly end.
             let _ = shutdown.run_until_cancelled(watcher.follow()).await;
         });
-        (Self { head, fence, wanted }, task)
+        (Self { head, fence, wanted, clock }, task)
     }
 
     /// The head as last seen; [`Position::START`] before it was.
@@ -142,6 +144,12 @@ impl HeadWatch {
     pub const fn fence(&self) -> &Fence {
         &self.fence
     }
+
+    /// PostgreSQL's time, which each look at the head tells as well.
+    #[must_use]
+    pub const fn clock(&self) -> &ServerClock {
+        &self.clock
+    }
 }
 
 /// The task behind a [`HeadWatch`].
@@ -155,6 +163,7 @@ struct Watcher {
     /// What was last logged of a closed fence.
     said: Option<String>,
     wanted: Arc<Wanted>,
+    clock: ServerClock,
 }
 
 /// A connection, and what was found out on it.
@@ -170,6 +179,7 @@ struct Session {
     poked: Arc<Notify>,
     /// Whether it hears of appends.
     hinted: bool,
+    clock: ServerClock,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -260,8 +270,8 @@ impl Watcher {
         };
         let (look, found) = timeout(POLL_TIMEOUT, prepared).await??;
         let asked = self.config.bus.is_none();
-        let (compared, hinted) = (None, false);
-        Ok(Session { client, look, found, asked, compared, poked, hinted, _driver: driver })
+        let (compared, hinted, clock) = (None, false, self.clock.clone());
+        Ok(Session { client, look, found, asked, compared, poked, hinted, clock, _driver: driver })
     }
 
     /// Looks at head and fence, and says which generation of the bus is on record for this log.
@@ -324,8 +334,11 @@ impl Session {
     }
 
     async fn look(&self) -> Result<Look, Failure> {
+        let asked = uptime();
         let row = timeout(POLL_TIMEOUT, self.client.query_one(&self.look, &[])).await??;
-        Ok(Look::of(&row)?)
+        let look = Look::of(&row)?;
+        self.clock.learn(asked, look.now);
+        Ok(look)
     }
 
     /// Compares the bus's end, which was read before this, with the log. What was published was

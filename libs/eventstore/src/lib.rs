@@ -8,6 +8,7 @@ mod append;
 mod appender;
 mod archive;
 mod checkpoint;
+mod clock;
 mod environment;
 mod epoch;
 mod event;
@@ -35,7 +36,8 @@ pub use archive::{
     Request as ArchiveRequest, archive,
 };
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use environment::SystemEnvironment;
+pub use clock::ServerClock;
+pub use environment::{SystemEnvironment, uptime};
 pub use epoch::{
     BusEnd, Closed, Fence, FenceState, Identity, Lifted, Place, fence_closed_since, fence_state,
     lift_fence, report_regression,

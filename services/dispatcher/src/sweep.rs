@@ -15,7 +15,7 @@ use crate::attempt::{Next, Pending};
 use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
 use crate::look_up::Answer;
 use crate::timers::DueTimer;
-use crate::{Account, Dispatcher};
+use crate::{Account, CLOCK_OFFSET_MAX, Dispatcher};
 
 /// Between two looks at what is due.
 const EVERY: Duration = Duration::from_millis(250);
@@ -47,6 +47,7 @@ impl Dispatcher {
             let sweep = async {
                 self.dependencies.head.fence().opened().await;
                 self.dependencies.stats.shortage.passed().await;
+                self.clock_is_near().await;
                 self.clone().sweep_once(&permits).await
             };
             let taken = tokio::select! {
@@ -60,6 +61,22 @@ impl Dispatcher {
                 }
             }
         }
+    }
+
+    /// Waits until the machine's clock is not too far from PostgreSQL's.
+    async fn clock_is_near(&self) {
+        let clock = self.dependencies.head.clock();
+        let astray = || clock.offset().filter(|offset| offset.abs() > CLOCK_OFFSET_MAX);
+        let Some(offset) = astray() else { return };
+        let seconds = offset.num_seconds();
+        tracing::error!(
+            seconds,
+            "what is due is left to others: the clock here is far from PostgreSQL's"
+        );
+        while astray().is_some() {
+            tokio::time::sleep(EVERY).await;
+        }
+        tracing::warn!("the clock here is near PostgreSQL's again: what is due is done here again");
     }
 
     /// Takes what is due, as much as may be under way, and says how much that was.

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use deadpool_postgres::Pool;
 use hatch_api::Drain;
 use hatch_api::health::Dependency;
 use hatch_bus::{Bus, State};
-use hatch_eventstore::{Fence, FenceState};
+use hatch_eventstore::{Fence, FenceState, ServerClock};
 
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
+
+/// From here on a machine's clock is too far from PostgreSQL's.
+pub(crate) const OFFSET_MAX: TimeDelta = TimeDelta::seconds(1);
 
 /// PostgreSQL and its schema are required. An open fence and NATS are not: without them sends are
 /// accepted and wait.
@@ -86,6 +90,34 @@ pub(crate) fn resources(stats: &Arc<hatch_dispatcher::Stats>) -> Dependency {
         Box::pin(std::future::ready(answer)) as _
     };
     Dependency { name: "resources", required: false, check: Box::new(check) }
+}
+
+/// The clock of the machine, by which nothing is decided. Where it is wrong, others are too.
+pub(crate) fn clock(clock: ServerClock) -> Dependency {
+    let check = move || {
+        let astray = clock.offset().filter(|offset| offset.abs() >= OFFSET_MAX);
+        let answer = astray.map_or(Ok(()), |offset| Err(astray_text(offset)));
+        Box::pin(std::future::ready(answer)) as _
+    };
+    Dependency { name: "clock", required: false, check: Box::new(check) }
+}
+
+fn astray_text(offset: TimeDelta) -> String {
+    let bound = hatch_dispatcher::CLOCK_OFFSET_MAX;
+    let text = format!("{}, which decides: set both by NTP", offset_text(offset));
+    match offset.abs() > bound {
+        true => format!(
+            "{text}. Beyond {} s a dispatcher leaves what is due to others",
+            bound.num_seconds()
+        ),
+        false => text,
+    }
+}
+
+/// How far this machine's clock is from PostgreSQL's.
+pub(crate) fn offset_text(offset: TimeDelta) -> String {
+    let seconds = offset.as_seconds_f64();
+    format!("this machine's clock is {seconds:+.1} s from PostgreSQL's")
 }
 
 /// A process that was told to end sends new clients elsewhere before it does.

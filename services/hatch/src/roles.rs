@@ -197,11 +197,12 @@ impl Process {
         let config = AppenderConfig { place: place.clone(), ..AppenderConfig::default() };
         let (appender, appender_task) =
             Appender::start(config, postgres.clone(), appending.clone());
-        let store = Store::new(appender, log.clone(), Arc::new(SystemEnvironment));
         let bus = Bus::connect(settings.bus()?).await.context("NATS")?;
         let workers = CancellationToken::new();
         let config = FenceConfig { place, bus: Some(bus_end::of(bus.clone())) };
         let (head, _) = HeadWatch::start_with(config, postgres.clone(), workers.clone());
+        head.clock().measure(&**pool.get().await?).await.context("PostgreSQL's clock")?;
+        let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         tracing::info!(roles = ?roles, "starting");
         let admission = admission::of(&settings.admission)?;
         let intake = Intake::new(admission::rules(&settings.admission)?);
@@ -268,6 +269,7 @@ impl Process {
         let fence = self.head.fence().clone();
         let mut dependencies = readiness::dependencies(self.pool.clone(), fence, self.bus.clone());
         dependencies.push(readiness::process(drain.clone()));
+        dependencies.push(readiness::clock(self.head.clock().clone()));
         if roles.contains(&Role::Dispatcher) {
             let accounts = sending_accounts(settings)?;
             if accounts.is_empty() {
@@ -345,6 +347,7 @@ impl Process {
             pool: self.pool.clone(),
             log: self.log.clone(),
             fence: self.head.fence().clone(),
+            clock: self.head.clock().clone(),
             bus: self.bus.clone(),
             relay: roles.contains(&Role::Relay).then(|| self.relay.clone()),
             projections: projects.then(|| ReadModel::new(self.pool.clone())),

@@ -8,7 +8,10 @@ use uuid::Uuid;
 /// The time, in whole microseconds.
 #[expect(clippy::disallowed_methods, reason = "the one place of the simulator that reads them")]
 pub(crate) fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(6)
+    let now = Utc::now();
+    #[cfg(debug_assertions)]
+    let now = now + settable::shift();
+    now.trunc_subsecs(6)
 }
 
 /// A new id, later ones greater.
@@ -20,4 +23,23 @@ pub(crate) fn new_id() -> Uuid {
 /// A new key on the curve P-256.
 pub(crate) fn new_key() -> SecretKey {
     SecretKey::random(&mut OsRng)
+}
+
+/// A clock that tests set, in debug builds only: `HATCH_TEST_SIMULATOR_CLOCK` names a file with the
+/// milliseconds that are added to the wall clock. Each reading looks at it, so that a step is a write.
+#[cfg(debug_assertions)]
+mod settable {
+    use std::path::PathBuf;
+    use std::sync::LazyLock;
+
+    use chrono::TimeDelta;
+
+    static FILE: LazyLock<Option<PathBuf>> =
+        LazyLock::new(|| std::env::var_os("HATCH_TEST_SIMULATOR_CLOCK").map(PathBuf::from));
+
+    pub(super) fn shift() -> TimeDelta {
+        let text = FILE.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        let milliseconds = text.and_then(|text| text.trim().parse().ok()).unwrap_or_default();
+        TimeDelta::milliseconds(milliseconds)
+    }
 }

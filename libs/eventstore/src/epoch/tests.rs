@@ -12,7 +12,8 @@ fn identity() -> Identity {
 fn look(regression: Option<&str>, epoch: i32, generation: Option<(i32, i32)>) -> Look {
     let regression = regression.map(ToOwned::to_owned);
     let (recorded, foreign) = (identity(), None);
-    Look { epoch, recorded, regression, generation, head: Position(9), foreign }
+    let now = DateTime::UNIX_EPOCH;
+    Look { epoch, recorded, regression, generation, head: Position(9), foreign, now }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use hatch_domain::message::Message as Stream;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::{
-    Appender, AppenderConfig, Execute, Known, Log, Metadata, Store, SystemEnvironment,
+    Appender, AppenderConfig, Execute, Known, Log, Metadata, ServerClock, Store,
 };
 use hatch_readmodel::{Message, MessageFilter, Page, ReadModel};
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,9 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
     let postgres = postgres(settings)?;
     let (appender, appending) =
         Appender::start(AppenderConfig::default(), postgres, ending.clone());
-    let store = &Store::new(appender, Log::new(pool(settings)?), Arc::new(SystemEnvironment));
+    let (pool, clock) = (pool(settings)?, ServerClock::default());
+    clock.measure(&**pool.get().await?).await?;
+    let store = &Store::new(appender, Log::new(pool), Arc::new(clock));
     let bar = progress::bar("sending again", i64::try_from(ids.len())?);
     let count = ids.len();
     let mut results = futures::stream::iter(ids)

@@ -15,7 +15,7 @@ use hatch_api::admission::Admission;
 use hatch_api::webhooks::{Keeping, WebhookStats};
 use hatch_bus::Bus;
 use hatch_domain::Environment;
-use hatch_eventstore::{Appender, Fence, FenceState, Log, LogError, SystemEnvironment};
+use hatch_eventstore::{Appender, Fence, FenceState, Log, LogError, ServerClock};
 use hatch_readmodel::ReadModel;
 use hatch_telemetry::limit::Limits;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
@@ -44,6 +44,7 @@ pub(crate) struct Sources {
     pub(crate) pool: Pool,
     pub(crate) log: Log,
     pub(crate) fence: Fence,
+    pub(crate) clock: ServerClock,
     pub(crate) bus: Bus,
     /// Where this process runs the relay.
     pub(crate) relay: Option<hatch_relay::StatusHandle>,
@@ -74,6 +75,7 @@ impl Sources {
         metrics.extend(self.admission());
         metrics.extend(self.appends());
         metrics.extend(self.fence());
+        metrics.push(self.offset());
         metrics.push(self.foreign());
         metrics.push(self.partitions().await);
         metrics.extend(self.relay().await);
@@ -236,6 +238,15 @@ impl Sources {
         ]
     }
 
+    fn offset(&self) -> Metric {
+        let offset = self.clock.offset().map(|offset| (vec![], offset.as_seconds_f64()));
+        Metric {
+            name: "hatch_clock_offset_seconds",
+            help: "By how much this machine's clock is ahead of PostgreSQL's, which hatch goes by",
+            values: Values::Gauge(offset.into_iter().collect()),
+        }
+    }
+
     fn foreign(&self) -> Metric {
         let counts = self.bus.foreign_counts().into_iter();
         let counts = counts.map(|(why, count)| (vec![("reason", why.as_str().to_owned())], count));
@@ -292,7 +303,7 @@ impl Sources {
     async fn lag(&self, position: hatch_eventstore::Position) -> Result<(i64, f64), LogError> {
         let head = self.log.head().await?;
         let oldest = self.log.read_at(position.next()).await?;
-        let now = SystemEnvironment.now();
+        let now = self.clock.now();
         let waited = oldest.map_or(0.0, |event| (now - event.recorded_at).as_seconds_f64());
         Ok(((head.0 - position.0).max(0), waited.max(0.0)))
     }

@@ -14,14 +14,12 @@ use super::finding::Finding;
 use super::{bounded, made};
 use crate::commands::{address, pool};
 use crate::output::chain;
+use crate::readiness::{OFFSET_MAX, offset_text};
 use crate::roles::{place, postgres};
 use crate::settings::Settings;
 
 /// The oldest version that hatch works with, as the server numbers it.
 const VERSION_MIN: i32 = 150_000;
-
-/// Clocks may differ by this much.
-const SKEW_MAX: TimeDelta = TimeDelta::seconds(2);
 
 /// Partitions of the log that wait for positions to come, at least.
 const PARTITIONS_AHEAD_MIN: i64 = 2;
@@ -62,7 +60,7 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Vec<Finding>,
         let findings = vec![
             server(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?),
             durability(&client).await?,
-            clock(now - (before + (after - before) / 2)),
+            clock(before + (after - before) / 2 - now),
         ];
         let (schema, fits) = schema(&client).await?;
         drop(client);
@@ -129,14 +127,13 @@ async fn durability(client: &Client) -> anyhow::Result<Finding> {
     Ok(Finding::warning(CHECK, what, remedy))
 }
 
-fn clock(skew: TimeDelta) -> Finding {
+fn clock(offset: TimeDelta) -> Finding {
     const CHECK: &str = "clock";
-    let seconds = skew.as_seconds_f64();
-    let what = format!("PostgreSQL's clock is {seconds:+.1} s from this machine's");
-    if skew.abs() <= SKEW_MAX {
+    let what = offset_text(offset);
+    if offset.abs() < OFFSET_MAX {
         return Finding::good(CHECK, what);
     }
-    let remedy = "set both by NTP: leases, schedules and the times of events follow them";
+    let remedy = "set both by NTP: leases, schedules and the times of events follow PostgreSQL's";
     Finding::warning(CHECK, what, remedy)
 }
 
