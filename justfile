@@ -170,6 +170,10 @@ schemathesis URL="http://127.0.0.1:8080" *ARGS:
 crash KILLS="200" MESSAGES="10000":
     @HATCH_TEST_CRASH_KILLS={{KILLS}} HATCH_TEST_CRASH_MESSAGES={{MESSAGES}} just test --no-capture nothing_is_lost_doubled_or_stuck
 
+# Let everything that can go wrong around hatch go wrong for MINUTES, then hold log, read models and provider against each other
+storm MINUTES="30":
+    @HATCH_TEST_STORM_MINUTES={{MINUTES}} just test --no-capture in_a_storm
+
 # Try random bytes on everything that reads what strangers write, SECONDS each; tests/fuzz/artifacts has what is found
 fuzz SECONDS="60":
     #!/bin/sh

@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hatch::embedded::Servers;
@@ -15,15 +13,15 @@ use hatch::output::line;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use serde_json::json;
 use tokio::time::sleep;
 
-use crate::checker::{Evidence, Journal};
+use crate::checker::Evidence;
 use crate::harness::ACCOUNT;
 use crate::process::{Up, data_folder, output, send_signal};
+use crate::senders::{Dice, Senders};
 
-const CONNECTIONS: u64 = 32;
+const CONNECTIONS: usize = 32;
 /// How late the provider answers, so that many calls are under way at any time.
 const LATENCY_MS: u64 = 300;
 /// A kill waits until so many messages are accepted and not settled.
@@ -75,26 +73,13 @@ impl Plan {
     }
 }
 
-/// Chance that can be repeated: SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % end as u64).expect("small")
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_doubled_or_stuck_whatever_is_killed() {
     let plan = Plan::of_environment();
     let folder = data_folder();
     let mut up = Up::start(folder.path(), &["--split"]).await;
     let world = World::new(folder.path());
-    let load = Load::start(&up.url, &up.http, plan.messages);
+    let load = Senders::start(CONNECTIONS, vec![up.url.clone()], &up.http, plan.messages);
     let began = Instant::now();
     let killed = world.kill(&plan, &load).await;
     let journal = load.finish().await;
@@ -147,12 +132,12 @@ impl<'a> World<'a> {
     }
 
     /// Kills as often as planned, each time with enough under way; says what, how often.
-    async fn kill(&self, plan: &Plan, load: &Load) -> BTreeMap<&'static str, usize> {
-        let mut dice = Dice(plan.seed);
+    async fn kill(&self, plan: &Plan, load: &Senders) -> BTreeMap<&'static str, usize> {
+        let mut dice = Dice::new(plan.seed);
         let watch = async {
             loop {
                 if let Some(count) = self.count(UNSETTLED).await {
-                    load.shared.crowded.store(count >= IN_FLIGHT_MAX, Ordering::Relaxed);
+                    load.hold_back(count >= IN_FLIGHT_MAX);
                 }
                 sleep(POLL).await;
             }
@@ -166,7 +151,7 @@ impl<'a> World<'a> {
     async fn kill_in_turn(
         &self,
         plan: &Plan,
-        load: &Load,
+        load: &Senders,
         dice: &mut Dice,
     ) -> BTreeMap<&'static str, usize> {
         let mut killed = BTreeMap::new();
@@ -251,122 +236,5 @@ impl<'a> World<'a> {
             assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
             sleep(POLL).await;
         }
-    }
-}
-
-/// Clients that send, each message until it is answered.
-struct Load {
-    shared: Arc<Shared>,
-    clients: JoinSet<()>,
-}
-
-struct Shared {
-    url: String,
-    http: reqwest::Client,
-    run: String,
-    messages_min: u64,
-    next: AtomicU64,
-    ending: AtomicBool,
-    crowded: AtomicBool,
-    broken: AtomicBool,
-    journal: Mutex<Journal>,
-}
-
-impl Load {
-    fn start(url: &str, http: &reqwest::Client, messages_min: u64) -> Self {
-        let shared = Arc::new(Shared {
-            url: format!("{url}/api/v1/messages"),
-            http: http.clone(),
-            run: crate::harness::unique(),
-            messages_min,
-            next: AtomicU64::new(0),
-            ending: AtomicBool::new(false),
-            crowded: AtomicBool::new(false),
-            broken: AtomicBool::new(false),
-            journal: Mutex::default(),
-        });
-        let mut clients = JoinSet::new();
-        for _ in 0..CONNECTIONS {
-            clients.spawn(shared.clone().send_on());
-        }
-        Self { shared, clients }
-    }
-
-    fn is_broken(&self) -> bool {
-        self.shared.broken.load(Ordering::Relaxed)
-    }
-
-    /// Ends when enough was sent and every request has its answer.
-    async fn finish(self) -> Journal {
-        self.shared.ending.store(true, Ordering::Relaxed);
-        let ended = tokio::time::timeout(PATIENCE, self.clients.join_all()).await;
-        ended.expect("every request is answered in the end");
-        self.shared.journal.lock().expect("no panic").clone()
-    }
-}
-
-impl Shared {
-    async fn send_on(self: Arc<Self>) {
-        loop {
-            let n = self.next.fetch_add(1, Ordering::Relaxed);
-            if self.ending.load(Ordering::Relaxed) && n >= self.messages_min {
-                return;
-            }
-            let key = format!("{}-{n}", self.run);
-            let request = json!({"to": recipient(n), "body": key});
-            self.journal.lock().expect("no panic").sent.insert(key.clone());
-            let Some(first) = self.until_accepted(&key, &request).await else { return };
-            // As a client does that has lost the answer.
-            if n.is_multiple_of(10) && self.until_accepted(&key, &request).await != Some(first) {
-                self.broken.store(true, Ordering::Relaxed);
-            }
-            self.journal.lock().expect("no panic").acknowledged.insert(key, first);
-            while self.crowded.load(Ordering::Relaxed) && !self.ending.load(Ordering::Relaxed) {
-                sleep(POLL).await;
-            }
-        }
-    }
-
-    /// The message's id; none when the answer is one that must not come.
-    async fn until_accepted(&self, key: &str, request: &Value) -> Option<uuid::Uuid> {
-        loop {
-            let asked = self.http.post(&self.url).header("idempotency-key", key).json(request);
-            match asked.send().await {
-                Ok(answer) if answer.status() == 202 => {
-                    if let Ok(accepted) = answer.json::<Value>().await {
-                        return accepted["id"].as_str().and_then(|id| id.parse().ok());
-                    }
-                }
-                Ok(answer) if answer.status().is_client_error() => {
-                    self.broken.store(true, Ordering::Relaxed);
-                    return None;
-                }
-                _ => {}
-            }
-            sleep(POLL).await;
-        }
-    }
-}
-
-/// Four of five by SMS; some to recipients for whom the provider misbehaves.
-fn recipient(n: u64) -> String {
-    let special = match n % 50 {
-        7 => "0429",
-        17 => "0500",
-        27 => "0777",
-        37 => "0222",
-        47 => "0666",
-        _ => return plain(n),
-    };
-    format!("+1804555{special}")
-}
-
-fn plain(n: u64) -> String {
-    match n % 50 {
-        4 => "throttle@example.com".to_owned(),
-        14 => "disorder@example.com".to_owned(),
-        24 => "bounce@example.com".to_owned(),
-        rest if rest % 5 == 4 => format!("customer{}@example.com", n % 1_000),
-        _ => format!("+1804555{:04}", 1_000 + n % 100),
     }
 }

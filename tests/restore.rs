@@ -24,20 +24,20 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// A PostgreSQL of one test, whose data can be copied and moved while it is stopped.
 pub(crate) struct Cluster {
-    bin: PathBuf,
+    pub(crate) bin: PathBuf,
     /// The folder that the data folders lie in; theirs who run the server.
     pub(crate) folder: PathBuf,
     account: Option<(u32, u32)>,
     /// What it is configured with, beyond what all are.
     settings: &'static [&'static str],
-    port: u16,
-    server: Option<Child>,
+    pub(crate) port: u16,
+    pub(crate) server: Option<Child>,
     _temporary: TempDir,
 }
 
 impl Cluster {
     /// A running cluster with the data folder `data` and hatch's schema.
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
@@ -71,7 +71,7 @@ impl Cluster {
         cluster
     }
 
-    fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::null());
         if let Some((uid, gid)) = self.account {
@@ -81,7 +81,7 @@ impl Cluster {
     }
 
     /// Runs a program of PostgreSQL, or of the system, in the folder of the data folders.
-    fn run(&self, program: &str, arguments: &[&str]) {
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) {
         let own = self.bin.join(program);
         let program = if own.exists() { own } else { PathBuf::from(program) };
         let mut command = self.command(&program);
@@ -91,24 +91,14 @@ impl Cluster {
     }
 
     /// Starts the server on `data`, on `port` or a free one, and waits until it takes writes.
-    async fn serve(&mut self, data: &str, port: Option<u16>) {
+    pub(crate) async fn serve(&mut self, data: &str, port: Option<u16>) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             self.port = port.unwrap_or_else(free_port);
             let mut command = self.command(&self.bin.join("postgres"));
             let port = self.port.to_string();
             command.arg("-D").arg(self.folder.join(data)).args(["-p", &port]);
-            for setting in [
-                "listen_addresses=127.0.0.1",
-                "unix_socket_directories=",
-                "shared_buffers=32MB",
-                "fsync=off",
-            ]
-            .iter()
-            .chain(self.settings)
-            {
-                command.args(["-c", setting]);
-            }
+            self.configure(&mut command);
             let mut server = command.stderr(Stdio::null()).spawn().expect("it starts");
             while server.try_wait().expect("ours").is_none() {
                 if self.is_primary().await {
@@ -121,6 +111,20 @@ impl Cluster {
             // The port was taken, or a killed one's children still hold its memory.
             assert!(Instant::now() < deadline, "no server within {PATIENCE:?}");
             tokio::time::sleep(POLL).await;
+        }
+    }
+
+    pub(crate) fn configure(&self, command: &mut Command) {
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "shared_buffers=32MB",
+            "fsync=off",
+        ]
+        .iter()
+        .chain(self.settings)
+        {
+            command.args(["-c", setting]);
         }
     }
 
@@ -140,11 +144,11 @@ impl Cluster {
         hatch_eventstore::connect(&config).await.expect("connects")
     }
 
-    async fn count(&self, sql: &str) -> i64 {
+    pub(crate) async fn count(&self, sql: &str) -> i64 {
         self.connect().await.query_one(sql, &[]).await.expect("a row").get(0)
     }
 
-    fn end(&mut self, signal: Signal) {
+    pub(crate) fn end(&mut self, signal: Signal) {
         if let Some(mut server) = self.server.take() {
             let pid = Pid::from_raw(i32::try_from(server.id()).expect("a process id"));
             kill(pid, signal).expect("ours");
@@ -177,7 +181,7 @@ impl Drop for Cluster {
     }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").port()
 }

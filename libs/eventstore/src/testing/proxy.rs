@@ -54,7 +54,7 @@ pub struct Proxy {
 /// What the connections share.
 struct Link {
     /// The server's host and port.
-    server: String,
+    server: Mutex<String>,
     fault: watch::Sender<Option<Fault>>,
     /// The next COMMIT to cut: of a transaction that says this.
     armed: Mutex<Option<(Cut, Vec<u8>)>>,
@@ -69,6 +69,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (server, url) = redirect(url, address);
+        let server = Mutex::new(server);
         let link =
             Arc::new(Link { server, fault: watch::Sender::new(None), armed: Mutex::new(None) });
         let serving = tokio::spawn(serve(listener, Arc::clone(&link)));
@@ -79,6 +80,16 @@ impl Proxy {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Leads new connections to the server at `url`, as a name does that is given to another machine. Those
+    /// that are there stay.
+    ///
+    /// # Panics
+    /// When `url` does not name host and port.
+    pub fn lead_to(&self, url: &str) {
+        let (server, _) = redirect(url, SocketAddr::from(([127, 0, 0, 1], 0)));
+        *self.link.server() = server;
     }
 
     /// Lets a fault begin.
@@ -107,6 +118,10 @@ impl Proxy {
 impl Link {
     fn armed(&self) -> MutexGuard<'_, Option<(Cut, Vec<u8>)>> {
         self.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn server(&self) -> MutexGuard<'_, String> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fault(&self) -> Option<Fault> {
@@ -168,7 +183,8 @@ async fn pass(mut client: TcpStream, link: Arc<Link>) {
         let _ = client.set_zero_linger();
         return;
     }
-    let Ok(mut server) = TcpStream::connect(&link.server).await else { return };
+    let server = link.server().clone();
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
     for stream in [&client, &server] {
         let _ = stream.set_nodelay(true);
     }

@@ -1,0 +1,130 @@
+//! Everything that can go wrong around hatch does, drawn from a seed: processes are killed or stand still, connections
+//! break or swallow what is said, clocks step, PostgreSQL fails over, NATS loses its data, the provider is mute. At the
+//! end the checker holds all that is left against each other.
+//!
+//! Short by default: one fault of each kind. `HATCH_TEST_STORM_MINUTES=30` makes it long (`just storm`);
+//! `HATCH_TEST_STORM_SEED` repeats the schedule of a run.
+
+mod fault;
+mod pair;
+mod world;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use hatch::output::line;
+use hatch_domain::Environment;
+use hatch_eventstore::SystemEnvironment;
+use nix::sys::signal::Signal;
+use tokio::time::sleep;
+
+use crate::checker::Evidence;
+use crate::process::output_with;
+use crate::senders::Senders;
+use fault::Schedule;
+use world::World;
+
+const CONNECTIONS: usize = 16;
+const MESSAGES_MIN: u64 = 200;
+/// With so many accepted and not settled, clients hold back.
+const UNSETTLED_MAX: i64 = 150;
+const POLL: Duration = Duration::from_millis(200);
+
+struct Plan {
+    seed: u64,
+    /// None: until each kind of fault was there.
+    lasting: Option<Duration>,
+}
+
+impl Plan {
+    fn of_environment() -> Self {
+        let number = |name: &str| -> Option<u64> {
+            std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+        };
+        let seed = number("HATCH_TEST_STORM_SEED");
+        let minutes = number("HATCH_TEST_STORM_MINUTES");
+        Self {
+            seed: seed.unwrap_or_else(|| SystemEnvironment.new_id().as_u64_pair().1),
+            lasting: minutes.map(|minutes| Duration::from_secs(60 * minutes)),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_doubled_or_stuck_in_a_storm() {
+    let plan = Plan::of_environment();
+    // Said at once: a storm that ends badly may end before its table.
+    line(format!("seed {}", plan.seed)).expect("printed");
+    let mut world = World::start().await;
+    let urls = vec![world.up.url.clone(), world.second_url()];
+    let http = hatch::http_client(Duration::from_secs(8)).expect("a client");
+    let senders = Senders::start(CONNECTIONS, urls, &http, MESSAGES_MIN);
+    let began = Instant::now();
+    let suffered = rage(&mut world, &senders, &plan).await;
+    let journal = senders.finish().await;
+    let sending = began.elapsed();
+    world.settle().await;
+
+    let acknowledged = journal.acknowledged.len();
+    let (database_url, simulator) = (world.pair.primary.url(), world.simulator());
+    let evidence = Evidence::gather(&database_url, &simulator, &http, journal).await;
+    let violations = evidence.violations();
+    let mut table = format!(
+        "seed {}: {acknowledged} messages acknowledged in {:.0} s, {} taken by the provider\n",
+        plan.seed,
+        sending.as_secs_f64(),
+        evidence.record.len(),
+    );
+    let mut statuses: BTreeMap<&str, usize> = BTreeMap::new();
+    for folded in evidence.messages.values() {
+        *statuses.entry(folded.message.status().as_str()).or_default() += 1;
+    }
+    for (what, count) in suffered.iter().chain(&statuses) {
+        table += &format!("  {what:<22} {count:>6}\n");
+    }
+    table += &format!("  {:<22} {:>6}", "violations", violations.len());
+    line(table).expect("printed");
+    assert!(violations.is_empty(), "{violations:#?}");
+
+    let given = [("HATCH_DATABASE_URL", database_url.as_str())];
+    let (ok, said, error) = output_with(world.folder.path(), &["log", "verify"], &given).await;
+    assert!(ok, "{said}{error}");
+    world.up.signal(Signal::SIGTERM);
+    assert!(world.up.child.wait().await.expect("it ends").success(), "a clean end");
+}
+
+/// Lets one step come after the other; says how often which kind of fault was there.
+async fn rage(world: &mut World, senders: &Senders, plan: &Plan) -> BTreeMap<&'static str, usize> {
+    let (began, mut suffered) = (Instant::now(), BTreeMap::new());
+    for (n, step) in Schedule::new(plan.seed).enumerate() {
+        let over = match plan.lasting {
+            Some(lasting) => began.elapsed() >= lasting,
+            None => n >= Schedule::KINDS,
+        };
+        if over {
+            break;
+        }
+        line(format!("{:>5.0} s: {step}", began.elapsed().as_secs_f64())).expect("printed");
+        world.suffer(&step).await;
+        for fault in &step.faults {
+            *suffered.entry(fault.kind()).or_default() += 1;
+        }
+        peace(world, senders, step.pause).await;
+        assert!(!senders.is_broken(), "a client got an answer that it must not get");
+    }
+    suffered
+}
+
+/// Waits for the next step; with too much unsettled, clients hold back.
+async fn peace(world: &World, senders: &Senders, pause: Duration) {
+    let until = Instant::now() + pause;
+    loop {
+        if let Some(count) = world.unsettled().await {
+            senders.hold_back(count >= UNSETTLED_MAX);
+        }
+        if Instant::now() >= until {
+            return;
+        }
+        sleep(POLL).await;
+    }
+}
