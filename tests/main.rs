@@ -28,6 +28,7 @@ mod halt;
 mod harness;
 mod idempotency;
 mod inbound;
+mod invariants;
 mod kept;
 mod least_privilege;
 mod limits;

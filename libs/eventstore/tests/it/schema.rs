@@ -151,3 +151,21 @@ async fn partitions_that_could_not_be_made_are_made_later() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn whoever_goes_around_the_locks_holder_is_refused() {
+    let database = database().await;
+    let (holder, other) = (database.connect().await, database.connect().await);
+    let insert = "INSERT INTO es.events SELECT 1, gen_random_uuid(), 1, gen_random_uuid(),
+             gen_random_uuid(), 'Old', 1, 1, now(), 'thing', NULL, NULL, NULL,
+             json_build_object('correlation_id', gen_random_uuid(), 'actor', 'test'), '{}'";
+    // "hatchlog" in ASCII.
+    let lock = "BEGIN; SELECT pg_advisory_xact_lock(x'68617463686c6f67'::bigint)";
+    holder.batch_execute(lock).await.expect("locked");
+    let refused = other.batch_execute(insert).await.expect_err("it has no lock");
+    assert_eq!(refused.code(), Some(&tokio_postgres::error::SqlState::LOCK_NOT_AVAILABLE));
+    holder.batch_execute(insert).await.expect("it has the lock");
+    holder.batch_execute("COMMIT").await.expect("committed");
+    let appended = appender(&database).append(one(stream(1), Expected::Any)).await;
+    assert_eq!(appended.expect("accepted"), committed(2, 2));
+}

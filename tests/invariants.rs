@@ -1,0 +1,199 @@
+//! What `docs/ARCHITECTURE.md` says of each invariant that a constraint or the sources keep it, is so.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// Tables whose rows are no tenant's: what they hold is of the log as a whole, or of the installation.
+const OF_NOBODY: [&str; 11] = [
+    "dispatch.progress",
+    "es.archives",
+    "es.bus_generations",
+    "es.checkpoints",
+    // Its key is computed from the tenant.
+    "es.commands",
+    "es.epoch_secrets",
+    "es.log_epoch",
+    "es.log_regressions",
+    // Parts of webhooks, whose rows have one.
+    "hatch.webhook_bodies",
+    "hatch.webhooks_behind",
+    "rm.projection_halts",
+];
+
+/// What the domain may be built from: none of it reads, writes, waits or draws.
+const PURE: [&str; 8] =
+    ["chrono", "email_address", "phonenumber", "serde", "serde_json", "sha2", "thiserror", "uuid"];
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// The sources below `folder`, without their tests.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let (mut folders, mut found) = (vec![root().join(folder)], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            if ["tests", "testing", "tests.rs", "testing.rs", "stub.rs"].contains(&name.as_str()) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".rs") {
+                let text = std::fs::read_to_string(&path).expect("UTF-8");
+                let code = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
+                found.push((path, code));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has sources");
+    found
+}
+
+/// The lines below `folder` that say one of `words`, without comments.
+fn lines_with(folder: &str, words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (path, code) in sources(folder) {
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            if words.iter().any(|word| line.contains(word)) {
+                found.push(format!("{}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_row_has_a_tenant() {
+    let database = crate::harness::database().await;
+    let client = database.connect().await;
+    let sql = "SELECT n.nspname || '.' || c.relname,
+               coalesce(bool_or(a.attname = 'tenant_id' AND a.attnotnull), false)
+          FROM pg_class c
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+          LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+         WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+           AND (n.nspname IN ('es', 'dispatch', 'hatch') OR n.nspname LIKE 'rm%')
+           AND c.relname NOT LIKE '%schema_history'
+         GROUP BY 1";
+    let rows = client.query(sql, &[]).await.expect("readable");
+    let without: BTreeSet<String> =
+        rows.iter().filter(|row| !row.get::<_, bool>(1)).map(|row| row.get(0)).collect();
+    assert_eq!(without, OF_NOBODY.map(str::to_owned).into());
+}
+
+#[tokio::test]
+async fn no_column_of_a_projection_reads_the_clock_or_chance() {
+    let database = crate::harness::database().await;
+    let client = database.connect().await;
+    // Identity columns would number rows by who came first.
+    let sql = "SELECT table_schema || '.' || table_name || '.' || column_name
+          FROM information_schema.columns
+         WHERE table_schema LIKE 'rm\\_%' AND (is_identity = 'YES' OR column_default ~
+               '(now|clock_timestamp|transaction_timestamp|random|nextval|gen_random_uuid)\\(|CURRENT_')";
+    let rows = client.query(sql, &[]).await.expect("readable");
+    let impure: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(impure, Vec::<String>::new());
+}
+
+#[test]
+fn no_projection_reads_a_clock_or_calls_out() {
+    let words = [
+        "now()",
+        "clock_timestamp",
+        "CURRENT_TIMESTAMP",
+        "random()",
+        "gen_random_uuid",
+        "nextval",
+        "Environment",
+        "Instant",
+        "SystemTime",
+        "reqwest",
+        "hatch_bus",
+        "pg_notify",
+    ];
+    let found = lines_with("libs/readmodel/src/projection", &words);
+    // When a projection halted is about the projector, and no part of what it projects.
+    let others: Vec<_> = found.iter().filter(|line| !line.contains("halted_at")).collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+#[test]
+fn the_domain_is_built_from_what_is_pure() {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .other_options(["--offline".to_owned()])
+        .exec()
+        .expect("cargo metadata");
+    let domain = metadata.packages.iter().find(|package| package.name.as_str() == "hatch-domain");
+    let dependencies = &domain.expect("it is there").dependencies;
+    let used: BTreeSet<&str> = dependencies
+        .iter()
+        .filter(|dependency| dependency.kind == DependencyKind::Normal)
+        .map(|dependency| dependency.name.as_str())
+        .collect();
+    assert_eq!(used, PURE.into());
+    let words = [
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::thread",
+        "std::env",
+        "Instant::",
+        "SystemTime",
+    ];
+    let found = lines_with("libs/domain/src", &words);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn event_store_relay_and_bus_know_no_event() {
+    let events = std::fs::read_dir(root().join("schema/events")).expect("golden files");
+    let mut words: Vec<String> = events
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .map(|name| name.split('.').next().unwrap_or_default().to_owned())
+        .collect();
+    assert!(words.contains(&"MessageRequested".to_owned()));
+    words.push("hatch_domain::message".to_owned());
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    for folder in ["libs/eventstore/src", "services/relay/src", "libs/bus/src"] {
+        let found = lines_with(folder, &words);
+        assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+#[test]
+fn no_adapter_has_a_memory() {
+    let words = [
+        "Mutex",
+        "RwLock",
+        "Atomic",
+        "RefCell",
+        "Cell<",
+        "OnceLock",
+        "LazyLock",
+        "OnceCell",
+        "static mut",
+    ];
+    let found = lines_with("libs/providers/src", &words);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn every_query_of_clients_names_its_tenant() {
+    let mut files = 0;
+    for (path, code) in sources("libs/readmodel/src/query") {
+        let reads = ["FROM rm.", "FROM hatch.", "FROM es."].iter().any(|read| code.contains(read));
+        // Checkpoints and halts are nobody's.
+        if !reads || path.ends_with("projections.rs") {
+            continue;
+        }
+        assert!(code.contains("tenant_id"), "{} names no tenant", path.display());
+        files += 1;
+    }
+    assert!(files > 3, "{files} files read tables, so they are written in another way now");
+}
