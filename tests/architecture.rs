@@ -46,6 +46,82 @@ fn every_path_that_the_page_names_exists() {
     assert!(paths > 20, "{paths} paths were found, so they are written in another way now");
 }
 
+/// Where a connection may be had otherwise than from the pool, and why its waits have limits all the same.
+const OWN_CONNECTIONS: [(&str, &str); 7] = [
+    ("libs/eventstore/src/postgres.rs", "makes them"),
+    ("libs/eventstore/src/appender/session.rs", "each flight has its limit"),
+    ("libs/eventstore/src/head.rs", "each look has its limit"),
+    ("libs/eventstore/src/archive/make.rs", "a command, which a person ends"),
+    ("services/relay/src/session.rs", "each statement has its limit"),
+    ("services/hatch/src/commands/fence.rs", "a command, which a person ends"),
+    ("services/hatch/src/commands/doctor/tls.rs", "each check has its limit"),
+];
+
+/// Whoever asks PostgreSQL says how long he waits. The pool sees to it, and lets nobody around it.
+#[test]
+fn postgresql_is_asked_by_the_pool_or_by_a_connection_that_has_its_limits() {
+    const POOL: [&str; 2] =
+        ["libs/eventstore/src/postgres.rs", "libs/eventstore/src/postgres/ask.rs"];
+    let mut files = 0;
+    for path in sources() {
+        let text = std::fs::read_to_string(root().join(&path)).expect("text");
+        let uses = |line: &&str| {
+            let line = line.trim_start();
+            let pooled = line.contains("deadpool") || line.contains("PoolConfig");
+            pooled
+                && ["Pool,", "Pool}", "Pool;", "Pool<", "Object"].iter().any(|n| line.contains(n))
+        };
+        let of_the_pool = text.lines().find(uses);
+        assert!(
+            of_the_pool.is_none() || POOL.contains(&path.as_str()),
+            "{path} goes around hatch_eventstore::Connections: {of_the_pool:?}"
+        );
+        const MAKES: [&str; 5] = [
+            "hatch_eventstore::connect(",
+            "hatch_eventstore::open(",
+            "postgres::connect(",
+            "postgres::open(",
+            "tokio_postgres::connect(",
+        ];
+        let makes = |line: &&str| {
+            MAKES.iter().any(|call| line.contains(call))
+                || line.contains("use hatch_eventstore") && line.contains(" connect")
+                || line.contains("use hatch_eventstore") && line.contains(" open")
+        };
+        let own = text.lines().find(makes);
+        assert!(
+            own.is_none() || OWN_CONNECTIONS.iter().any(|(may, _)| *may == path),
+            "{path} has a connection of its own: {own:?}"
+        );
+        files += 1;
+    }
+    assert!(files > 200, "{files} files were found, so they lie elsewhere now");
+}
+
+/// Every file of the crates that is no test.
+fn sources() -> Vec<String> {
+    let mut folders = vec![root().join("libs"), root().join("services")];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8");
+            let passed =
+                ["tests", "tests.rs", "testing", "testing.rs", "benches", "target", "embedded"];
+            if passed.contains(&name) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".rs") {
+                let path = path.strip_prefix(root()).expect("in it");
+                files.push(path.to_str().expect("UTF-8").to_owned());
+            }
+        }
+    }
+    files
+}
+
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }

@@ -53,6 +53,7 @@ mod send;
 mod senders;
 mod shortage;
 mod shutdown;
+mod silence;
 mod stops;
 mod storm;
 mod telemetry;

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::GenericClient;
 
-use crate::Position;
+use crate::{Connection, Position};
 
 const LOAD: &str = "SELECT position, epoch FROM es.checkpoints WHERE name = $1 AND version = $2";
 const ENSURE: &str = "INSERT INTO es.checkpoints (name, version, position, epoch) \
@@ -48,7 +48,7 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Postgres`].
     pub async fn load(
-        client: &impl GenericClient,
+        client: &Connection,
         name: &str,
         version: i32,
     ) -> Result<Self, CheckpointError> {
@@ -68,7 +68,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`CheckpointError::Postgres`].
-    pub async fn prepare(client: &impl GenericClient) -> Result<(), CheckpointError> {
+    pub async fn prepare(client: &Connection) -> Result<(), CheckpointError> {
         client.prepare_cached(ADVANCE).await.map_err(CheckpointError::Postgres)?;
         Ok(())
     }

@@ -48,7 +48,8 @@ pub use head::{AskBus, FenceConfig, HeadWatch, Hints};
 pub use log::{Log, LogError, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, RecordedCommand, STREAM_EVENTS_MAX};
 pub use position::Position;
 pub use postgres::{
-    BadDatabase, Connected, Database, Driver, Refusal, Transport, Verification, connect, open, pool,
+    BadDatabase, Connected, Connection, ConnectionCounts, Connections, Database, Driver, Held,
+    Refusal, Transport, Unanswered, Verification, connect, open, pool,
 };
 pub use schema::migrate;
 pub use store::{Execute, ExecuteError, ExecuteResult, Executed, Known, Loaded, Store};

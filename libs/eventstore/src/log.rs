@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::{Object, Pool, PoolError};
+use deadpool_postgres::PoolError;
 use futures::TryStreamExt;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
@@ -20,10 +20,10 @@ use uuid::Uuid;
 use crate::append::CommandKey;
 use crate::archive::{ArchiveError, Archives};
 use crate::streams::StreamReader;
-use crate::{Position, RecordedEvent};
+use crate::{Connection, Connections, Position, RecordedEvent, Unanswered};
 
 /// How long one read may take, the wait for a connection included.
-const READ_TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Events of a page at most.
 pub const PAGE_EVENTS_MAX: usize = 5_000;
@@ -68,7 +68,7 @@ const COMMANDS: &str = "SELECT request_hash, first_position, last_position FROM 
 /// Reads the log through a pool of connections; cheap to clone.
 #[derive(Clone)]
 pub struct Log {
-    pool: Pool,
+    connections: Connections,
     archives: Archives,
     streams: StreamReader,
 }
@@ -153,11 +153,12 @@ impl LogError {
 }
 
 impl Log {
-    /// Reads through `pool`; make it with [`pool`](crate::pool).
+    /// Reads through `connections`; make them with [`pool`](crate::pool).
     #[must_use]
-    pub fn new(pool: Pool) -> Self {
+    pub fn new(connections: Connections) -> Self {
         let archives = Archives::default();
-        Self { streams: StreamReader::new(pool.clone(), archives.clone()), archives, pool }
+        let streams = StreamReader::new(connections.clone(), archives.clone());
+        Self { streams, archives, connections }
     }
 
     /// The last position; [`Position::START`] when the log is empty.
@@ -165,7 +166,7 @@ impl Log {
     /// # Errors
     /// [`LogError::Unavailable`].
     pub async fn head(&self) -> Result<Position, LogError> {
-        in_time(async { head(&self.client().await?).await }).await
+        self.ask(async |client| head(client).await).await
     }
 
     /// The events after `after`, in order and without a gap, at most `limit` (and at most
@@ -182,22 +183,22 @@ impl Log {
     ) -> Result<Vec<RecordedEvent>, LogError> {
         let events_max = limit.min(PAGE_EVENTS_MAX);
         let limit = i64::try_from(events_max).unwrap_or(i64::MAX);
-        in_time(async {
-            let archives = &self.archives;
-            if let Some(page) = archives.known_page(after, events_max, PAGE_BYTES_MAX).await? {
-                check_positions(after, &page)?;
-                return Ok(page);
-            }
-            let client = self.client().await?;
-            let mut page = read(&client, PAGE, &[&after.0, &limit], PAGE_BYTES_MAX).await?;
+        let archives = &self.archives;
+        let known = archives.known_page(after, events_max, PAGE_BYTES_MAX);
+        if let Some(page) = in_time(known).await? {
+            check_positions(after, &page)?;
+            return Ok(page);
+        }
+        self.ask(async |client| {
+            let mut page = read(client, PAGE, &[&after.0, &limit], PAGE_BYTES_MAX).await?;
             // The newest events are never archived: an empty page is not for want of one.
             if page.first().is_some_and(|event| event.position != after.next()) {
-                let archived = archives.page(&client, after, events_max, PAGE_BYTES_MAX).await?;
+                let archived = archives.page(client, after, events_max, PAGE_BYTES_MAX).await?;
                 page = archived.unwrap_or(page);
             }
             check_positions(after, &page)?;
             if page.is_empty() && after > Position::START {
-                let head = head(&client).await?;
+                let head = head(client).await?;
                 if head < after {
                     return Err(LogError::Regressed { seen: after, head });
                 }
@@ -232,10 +233,9 @@ impl Log {
     /// # Errors
     /// What every read can fail of.
     pub async fn read_at(&self, position: Position) -> Result<Option<RecordedEvent>, LogError> {
-        in_time(async {
-            let client = self.client().await?;
-            let event = read(&client, AT, &[&position.0], usize::MAX).await?;
-            Ok(self.archives.complete_positions(&client, &[position], event).await?.pop())
+        self.ask(async |client| {
+            let event = read(client, AT, &[&position.0], usize::MAX).await?;
+            Ok(self.archives.complete_positions(client, &[position], event).await?.pop())
         })
         .await
     }
@@ -249,10 +249,9 @@ impl Log {
         positions: &[Position],
     ) -> Result<Vec<RecordedEvent>, LogError> {
         let numbers: Vec<i64> = positions.iter().map(|position| position.0).collect();
-        in_time(async {
-            let client = self.client().await?;
-            let events = read(&client, POSITIONS, &[&numbers], usize::MAX).await?;
-            self.archives.complete_positions(&client, positions, events).await
+        self.ask(async |client| {
+            let events = read(client, POSITIONS, &[&numbers], usize::MAX).await?;
+            self.archives.complete_positions(client, positions, events).await
         })
         .await
     }
@@ -263,17 +262,16 @@ impl Log {
     /// # Errors
     /// What every read can fail of.
     pub async fn position_at(&self, time: DateTime<Utc>) -> Result<Position, LogError> {
-        in_time(async {
-            let client = self.client().await?;
+        self.ask(async |client| {
             let statement = client.prepare_cached(RECORDED_AT).await.map_err(unavailable)?;
             // What was recorded by then is up to `low`; what was not is from `high` on.
-            let (mut low, mut high) = (Position::START.0, head(&client).await?.0 + 1);
+            let (mut low, mut high) = (Position::START.0, head(client).await?.0 + 1);
             while high - low > 1 {
                 let middle = low + (high - low) / 2;
                 let row = client.query_opt(&statement, &[&middle]).await.map_err(unavailable)?;
                 let recorded_at = match row {
                     Some(row) => Some(row.try_get(0).map_err(LogError::Malformed)?),
-                    None => self.archived_at(&client, Position(middle)).await?,
+                    None => self.archived_at(client, Position(middle)).await?,
                 };
                 // A hole is for those to report who read what is around it.
                 if recorded_at.is_none_or(|at| at <= time) {
@@ -293,8 +291,7 @@ impl Log {
     /// # Errors
     /// [`LogError::Unavailable`].
     pub async fn partitions_ahead(&self) -> Result<i64, LogError> {
-        in_time(async {
-            let client = self.client().await?;
+        self.ask(async |client| {
             let statement = client.prepare_cached(PARTITIONS_AHEAD).await.map_err(unavailable)?;
             let row = client.query_one(&statement, &[]).await.map_err(unavailable)?;
             row.try_get(0).map_err(unavailable)
@@ -307,8 +304,7 @@ impl Log {
     /// # Errors
     /// What every read can fail of.
     pub async fn command(&self, key: Uuid) -> Result<Option<RecordedCommand>, LogError> {
-        in_time(async {
-            let client = self.client().await?;
+        self.ask(async |client| {
             let statement = client.prepare_cached(COMMAND).await.map_err(unavailable)?;
             let row = client.query_opt(&statement, &[&key]).await.map_err(unavailable)?;
             row.map(|row| command(&row)).transpose()
@@ -322,8 +318,7 @@ impl Log {
     /// What every read can fail of.
     pub async fn commands(&self, keys: &[CommandKey]) -> Result<Vec<RecordedCommand>, LogError> {
         let ids: Vec<Uuid> = keys.iter().map(|key| key.id).collect();
-        in_time(async {
-            let client = self.client().await?;
+        self.ask(async |client| {
             let statement = client.prepare_cached(COMMANDS).await.map_err(unavailable)?;
             let rows = client.query(&statement, &[&ids]).await.map_err(unavailable)?;
             rows.iter().map(command).collect()
@@ -333,25 +328,31 @@ impl Log {
 
     async fn archived_at(
         &self,
-        client: &Object,
+        client: &Connection,
         position: Position,
     ) -> Result<Option<DateTime<Utc>>, LogError> {
         let event = self.archives.complete_positions(client, &[position], Vec::new()).await?.pop();
         Ok(event.map(|event| event.recorded_at))
     }
 
-    async fn client(&self) -> Result<Object, LogError> {
-        client(&self.pool).await
+    async fn ask<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut Connection) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
+        self.connections.within(READ_TIMEOUT, read).await
     }
 }
 
-pub(crate) async fn client(pool: &Pool) -> Result<Object, LogError> {
-    pool.get().await.map_err(|error| match error {
-        PoolError::Backend(error) => unavailable(error),
-        error => LogError::Unavailable(Some(Box::new(error))),
-    })
+impl From<Unanswered> for LogError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Connect(PoolError::Backend(error)) => unavailable(error),
+            unanswered => Self::Unavailable(Some(Box::new(unanswered))),
+        }
+    }
 }
 
+/// What needs no connection has the same limit.
 async fn in_time<T>(read: impl Future<Output = Result<T, LogError>>) -> Result<T, LogError> {
     match tokio::time::timeout(READ_TIMEOUT, read).await {
         Ok(result) => result,
@@ -359,7 +360,7 @@ async fn in_time<T>(read: impl Future<Output = Result<T, LogError>>) -> Result<T
     }
 }
 
-async fn head(client: &Object) -> Result<Position, LogError> {
+async fn head(client: &Connection) -> Result<Position, LogError> {
     let statement = client.prepare_cached(HEAD).await.map_err(unavailable)?;
     let row = client.query_one(&statement, &[]).await.map_err(unavailable)?;
     Ok(Position(row.get(0)))
@@ -367,7 +368,7 @@ async fn head(client: &Object) -> Result<Position, LogError> {
 
 /// The rows of `sql` as events; stops when their payloads exceed `bytes_max`.
 pub(crate) async fn read(
-    client: &Object,
+    client: &Connection,
     sql: &str,
     parameters: &[&(dyn ToSql + Sync)],
     bytes_max: usize,

@@ -3,6 +3,7 @@
 //!
 //! Every connection of hatch is made here, by [`open`].
 
+mod ask;
 mod database;
 mod dial;
 mod guard;
@@ -21,9 +22,10 @@ use deadpool_postgres::{
 };
 use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error};
+use tokio_postgres::{AsyncMessage, Client, Config, Error};
 use tokio_util::task::AbortOnDropHandle;
 
+pub use ask::{Connection, ConnectionCounts, Connections, Held, Unanswered};
 pub use database::{BadDatabase, Database};
 pub use refusal::Refusal;
 pub use security::Verification;
@@ -40,9 +42,10 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const RECYCLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Settings of pooled sessions. Every query has its index: plans made while a table was small are
-/// kept, and one with a sequential scan would be a trap once it has grown.
+/// kept, and one with a sequential scan would be a trap once it has grown. A query whose connection was
+/// given up ends within a second.
 const POOL_OPTIONS: &str = "-c statement_timeout=30s -c idle_in_transaction_session_timeout=30s \
-     -c lock_timeout=10s -c jit=off -c enable_seqscan=off";
+     -c lock_timeout=10s -c client_connection_check_interval=1s -c jit=off -c enable_seqscan=off";
 
 /// A pool of connections for reading the log and for the tables of others.
 ///
@@ -52,7 +55,7 @@ const POOL_OPTIONS: &str = "-c statement_timeout=30s -c idle_in_transaction_sess
 /// # Panics
 /// Never: a pool without a runtime for its timeouts cannot be built, and this one has one.
 #[must_use]
-pub fn pool(postgres: &Database, size_max: usize, wait_timeout: Duration) -> Pool {
+pub fn pool(postgres: &Database, size_max: usize, wait_timeout: Duration) -> Connections {
     let mut postgres = hardened(postgres);
     let options = match postgres.get_options() {
         Some(given) => format!("{POOL_OPTIONS} {given}"),
@@ -69,11 +72,12 @@ pub fn pool(postgres: &Database, size_max: usize, wait_timeout: Duration) -> Poo
         create: Some(CONNECT_TIMEOUT),
         recycle: Some(RECYCLE_TIMEOUT),
     };
-    Pool::builder(manager)
+    let pool = Pool::builder(manager)
         .config(DeadpoolConfig { max_size: size_max, timeouts, ..DeadpoolConfig::default() })
         .runtime(Runtime::Tokio1)
         .build()
-        .expect("timeouts come with a runtime")
+        .expect("timeouts come with a runtime");
+    Connections::new(pool)
 }
 
 /// A connection that closes when this is dropped, whatever is still under way on it.
@@ -123,7 +127,7 @@ pub struct Transport {
 
 /// What keeps a connection going: it is to be awaited, or polled for messages.
 pub struct Driver {
-    connection: Connection<Stream, Stream>,
+    connection: tokio_postgres::Connection<Stream, Stream>,
     transport: Transport,
 }
 

@@ -8,13 +8,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use deadpool_postgres::Pool;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::archive::Archives;
-use crate::log::{STREAM_EVENTS_MAX, STREAMS, client, read};
-use crate::{LogError, RecordedEvent};
+use crate::log::{READ_TIMEOUT, STREAM_EVENTS_MAX, STREAMS, read};
+use crate::{Connection, Connections, LogError, RecordedEvent};
 
 /// Streams of a query at most.
 const BATCH_STREAMS_MAX: usize = 128;
@@ -30,7 +29,7 @@ type Events = Result<Vec<RecordedEvent>, LogError>;
 /// Reads streams; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct StreamReader {
-    pool: Pool,
+    connections: Connections,
     archives: Archives,
     queue: Arc<Mutex<Queue>>,
 }
@@ -48,8 +47,8 @@ struct Waiting {
 }
 
 impl StreamReader {
-    pub(crate) fn new(pool: Pool, archives: Archives) -> Self {
-        Self { pool, archives, queue: Arc::default() }
+    pub(crate) fn new(connections: Connections, archives: Archives) -> Self {
+        Self { connections, archives, queue: Arc::default() }
     }
 
     /// The events of a stream, by version, at most one more than [`STREAM_EVENTS_MAX`]; none when it
@@ -138,12 +137,15 @@ impl StreamReader {
         let mut tenants: Vec<Uuid> = streams.iter().map(|stream| stream.tenant_id).collect();
         tenants.sort_unstable();
         tenants.dedup();
-        let client = client(&self.pool).await?;
-        let events = read(&client, STREAMS, &[&ids, &tenants, &rows], usize::MAX).await?;
-        if events.len() >= limit {
-            return Ok(events);
-        }
-        self.archives.complete_streams(&client, &ids, &tenants, events).await
+        // Whoever waits for it may have gone: the query ends in time by itself.
+        let ask = async |client: &mut Connection| {
+            let events = read(client, STREAMS, &[&ids, &tenants, &rows], usize::MAX).await?;
+            if events.len() >= limit {
+                return Ok(events);
+            }
+            self.archives.complete_streams(client, &ids, &tenants, events).await
+        };
+        self.connections.within(READ_TIMEOUT, ask).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Pool, PoolError, Transaction};
+use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 
-use crate::{Position, archive, log};
+use crate::{Connection, Connections, Position, Unanswered, archive, log};
 
 /// Positions of a chunk: what is between two reports of progress.
 const CHUNK_POSITIONS: i64 = 200_000;
@@ -71,6 +71,9 @@ const CHECKPOINTS: &str = "
 /// How long a connection is waited for.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
+/// How long all of it may take. A log of a billion events takes some hours.
+const VERIFY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Something that the log promises and does not keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
@@ -95,9 +98,9 @@ pub struct Verified {
 /// Why the log could not be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// No connection.
+    /// No connection, or no answer in time.
     #[error("connect to the log's database")]
-    Pool(#[from] PoolError),
+    Unanswered(#[from] Unanswered),
     /// The server refused or was lost.
     #[error("read the log")]
     Postgres(#[from] tokio_postgres::Error),
@@ -109,11 +112,17 @@ pub enum VerifyError {
 /// # Errors
 /// When the log cannot be read; what is wrong with it is no error.
 pub async fn verify(
-    pool: &Pool,
+    connections: &Connections,
+    progress: impl FnMut(Position, Position),
+) -> Result<Verified, VerifyError> {
+    let mut held = connections.own(CONNECT_MAX).await?;
+    held.within(VERIFY_MAX, async |client| check(client, progress).await).await
+}
+
+async fn check(
+    client: &mut Connection,
     mut progress: impl FnMut(Position, Position),
 ) -> Result<Verified, VerifyError> {
-    let timeouts = deadpool_postgres::Timeouts { wait: Some(CONNECT_MAX), ..pool.timeouts() };
-    let mut client = pool.timeout_get(&timeouts).await?;
     let transaction = client.transaction().await?;
     transaction.batch_execute(WHOLE).await?;
     let head = Position(transaction.query_one(log::HEAD, &[]).await?.try_get(0)?);

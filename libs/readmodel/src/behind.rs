@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Object;
+use hatch_eventstore::Connection;
 
 use crate::Error;
 
@@ -17,7 +17,7 @@ const READ: &str = "SELECT EXISTS (SELECT FROM hatch.webhooks_behind \
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn report_webhooks_behind(client: &Object) -> Result<(), Error> {
+pub async fn report_webhooks_behind(client: &Connection) -> Result<(), Error> {
     let statement = client.prepare_cached(REPORT).await?;
     client.execute(&statement, &[]).await?;
     Ok(())
@@ -27,7 +27,7 @@ pub async fn report_webhooks_behind(client: &Object) -> Result<(), Error> {
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn webhooks_behind(client: &Object, within: Duration) -> Result<bool, Error> {
+pub async fn webhooks_behind(client: &Connection, within: Duration) -> Result<bool, Error> {
     let statement = client.prepare_cached(READ).await?;
     let row = client.query_one(&statement, &[&within.as_secs_f64()]).await?;
     Ok(row.try_get(0)?)

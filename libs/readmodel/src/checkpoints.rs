@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Object;
-use hatch_eventstore::Position;
+use hatch_eventstore::{Connection, Position};
 
 use crate::Error;
 use crate::projection::Projection;
@@ -14,7 +13,7 @@ const MOVING: &str = "SELECT name, version, position FROM es.checkpoints \
      WHERE updated_at > now() - make_interval(secs => $1)";
 
 /// The position of every projection of this build; before the first event for one that never ran.
-pub(crate) async fn read_all(client: &Object) -> Result<Vec<(Projection, Position)>, Error> {
+pub(crate) async fn read_all(client: &Connection) -> Result<Vec<(Projection, Position)>, Error> {
     let statement = client.prepare_cached(ALL).await?;
     let mut checkpoints = Projection::ALL.map(|projection| (projection, Position::START));
     for row in client.query(&statement, &[]).await? {
@@ -43,7 +42,10 @@ pub(crate) fn has_passed(
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn slowest_moving(client: &Object, within: Duration) -> Result<Option<Position>, Error> {
+pub async fn slowest_moving(
+    client: &Connection,
+    within: Duration,
+) -> Result<Option<Position>, Error> {
     let statement = client.prepare_cached(MOVING).await?;
     let mut slowest: Option<Position> = None;
     for row in client.query(&statement, &[&within.as_secs_f64()]).await? {

@@ -1,7 +1,7 @@
 //! What can go wrong between the log and the tables.
 
 use hatch_domain::DecodeError;
-use hatch_eventstore::{CheckpointError, LogError, Position};
+use hatch_eventstore::{CheckpointError, LogError, Position, Unanswered};
 
 /// Why rows could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -43,12 +43,9 @@ pub enum Error {
     /// The log cannot be read.
     #[error("the log cannot be read")]
     Log(#[from] LogError),
-    /// No connection to PostgreSQL in time.
-    #[error("no connection to the read model's database")]
-    Pool(#[from] deadpool_postgres::PoolError),
-    /// PostgreSQL did not answer in time.
-    #[error("the read model's database did not answer in time")]
-    Slow,
+    /// No connection to PostgreSQL, or no answer in time.
+    #[error("no answer from the read model's database")]
+    Unanswered(#[from] Unanswered),
     /// PostgreSQL refused or was lost.
     #[error("the read model's database refused or was lost")]
     Postgres(#[from] tokio_postgres::Error),
@@ -59,7 +56,7 @@ impl Error {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::Pool(_) | Self::Slow => true,
+            Self::Unanswered(_) => true,
             Self::Log(error) => error.is_unavailable(),
             Self::Checkpoint(CheckpointError::Postgres(error)) | Self::Postgres(error) => {
                 is_passing(error)
@@ -96,6 +93,12 @@ pub enum MaintenanceError {
     /// What a projector or a query fails of, too.
     #[error(transparent)]
     ReadModel(#[from] Error),
+}
+
+impl From<Unanswered> for MaintenanceError {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::ReadModel(Error::Unanswered(unanswered))
+    }
 }
 
 impl From<tokio_postgres::Error> for MaintenanceError {

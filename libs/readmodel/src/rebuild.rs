@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool};
-use hatch_eventstore::Position;
+use hatch_eventstore::{Connection, Connections, Position};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
 
 use crate::projection::{Projection, Tables};
 use crate::replica::catalog::{self, Durability};
-use crate::replica::{Live, Lock, Progress, Replica, lock};
+use crate::replica::{
+    Live, Lock, Progress, Replay, Replica, STEP_MAX, STRETCH_MAX, WHOLE_MAX, lock,
+};
 use crate::{Error, MaintenanceError};
 
 /// First key of the advisory lock that shows that a rebuild is under way ("rbld" in ASCII); the
@@ -49,22 +50,22 @@ const WAIT_FOR_DISK: &str = "SET LOCAL synchronous_commit = on";
 /// tables had then. Tells `on_progress` how far it is.
 ///
 /// Where the projector halted, the tables are built up to the log's head, and it goes on from there.
-/// `pool` is to log in as the tables' owner; a few more connections than its size are made by it. Killed
+/// `connections` are to be the tables' owner's; a few more than their number are made. Killed
 /// at any moment, this leaves the read models as they are; the next rebuild drops what it left.
 ///
 /// # Errors
 /// [`MaintenanceError::Busy`], [`MaintenanceError::NotOwner`], [`MaintenanceError::InUse`]; what
 /// [`Projection::advance`] refuses, the log or PostgreSQL. The read models are as they were.
 pub async fn rebuild(
-    pool: &Pool,
+    connections: &Connections,
     projection: Projection,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<Position, MaintenanceError> {
     let mut replica =
-        Replica::begin(pool, projection, Tables::Building, Durability::Logged).await?;
+        Replica::begin(connections, projection, Tables::Building, Durability::Logged).await?;
     match build(&mut replica, &mut on_progress).await {
         Ok(position) => {
-            catalog::drop(&*replica.client, Tables::Replaced).await?;
+            replica.ask(WHOLE_MAX, async |c| catalog::drop(&**c, Tables::Replaced).await).await?;
             Ok(position)
         }
         Err(error) => {
@@ -78,10 +79,12 @@ async fn build(
     replica: &mut Replica,
     on_progress: &mut impl FnMut(Progress),
 ) -> Result<Position, MaintenanceError> {
-    lock(&*replica.client, REBUILD_LOCK, replica.replay.projection).await?;
+    let projection = replica.replay.projection;
+    replica.ask(STEP_MAX, async |c| lock(&**c, REBUILD_LOCK, projection).await).await?;
     replica.catch_up(on_progress).await?;
     on_progress(Progress::Indexing);
-    catalog::create_indexes(&*replica.client, Tables::Building).await?;
+    let tables = Tables::Building;
+    replica.ask(WHOLE_MAX, async |c| catalog::create_indexes(&**c, tables).await).await?;
     let deadline = Instant::now() + TAKE_OVER_WAIT;
     loop {
         replica.catch_up(on_progress).await?;
@@ -100,6 +103,10 @@ async fn build(
 /// where these stand if it had halted before.
 async fn take_over(replica: &mut Replica) -> Result<Position, MaintenanceError> {
     let Replica { client, replay, .. } = replica;
+    client.within(STRETCH_MAX, async |client| exchange(client, replay).await).await
+}
+
+async fn exchange(client: &mut Connection, replay: &Replay) -> Result<Position, MaintenanceError> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(LOCK_TIMEOUT).await?;
     transaction.batch_execute(WAIT_FOR_DISK).await?;
@@ -123,7 +130,7 @@ fn is_held_up(error: &MaintenanceError) -> bool {
 }
 
 /// The projections that somebody rebuilds.
-pub(crate) async fn under_way(client: &Object) -> Result<Vec<Projection>, Error> {
+pub(crate) async fn under_way(client: &Connection) -> Result<Vec<Projection>, Error> {
     let statement = client.prepare_cached(UNDER_WAY).await?;
     let rows = client.query(&statement, &[&REBUILD_LOCK]).await?;
     let keys: Result<Vec<i32>, _> = rows.iter().map(|row| row.try_get(0)).collect();

@@ -1,12 +1,11 @@
 //! Comparing a projection's tables with what the log says that they are.
 
-use deadpool_postgres::Pool;
-use hatch_eventstore::Position;
+use hatch_eventstore::{Connection, Connections, Position};
 use tokio_postgres::{GenericClient, IsolationLevel};
 
 use crate::projection::{Projection, Tables};
 use crate::replica::catalog::{self, Durability};
-use crate::replica::{Live, Lock, Progress, Replica};
+use crate::replica::{Live, Lock, Progress, Replay, Replica, WHOLE_MAX};
 use crate::{Error, MaintenanceError};
 
 /// Differences of a table that are shown, in each direction.
@@ -57,18 +56,18 @@ impl Verification {
 /// Replays the log into tables of its own and compares each row of `projection` with them, at one
 /// position, beside a running projector. Tells `on_progress` how far it is.
 ///
-/// `pool` is to have two connections, and to log in as the tables' owner.
+/// `connections` are to be two at least, and the tables' owner's.
 ///
 /// # Errors
 /// [`MaintenanceError::Busy`], [`MaintenanceError::NotOwner`]; what [`Projection::advance`] refuses,
 /// the log or PostgreSQL.
 pub async fn verify(
-    pool: &Pool,
+    connections: &Connections,
     projection: Projection,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<Verification, MaintenanceError> {
     let mut replica =
-        Replica::begin(pool, projection, Tables::Scratch, Durability::Unlogged).await?;
+        Replica::begin(connections, projection, Tables::Scratch, Durability::Unlogged).await?;
     let verified = replay_and_compare(&mut replica, &mut on_progress).await;
     replica.abandon().await;
     verified
@@ -79,16 +78,18 @@ async fn replay_and_compare(
     on_progress: &mut impl FnMut(Progress),
 ) -> Result<Verification, MaintenanceError> {
     replica.catch_up(on_progress).await?;
-    catalog::analyze(&*replica.client, Tables::Scratch).await?;
+    replica.ask(WHOLE_MAX, async |c| catalog::analyze(&**c, Tables::Scratch).await).await?;
     replica.catch_up(on_progress).await?;
     on_progress(Progress::Comparing);
-    compare_all(replica).await
+    let Replica { client, replay, .. } = replica;
+    client.within(WHOLE_MAX, async |client| compare_all(client, replay).await).await
 }
 
 /// Compares at the position that one snapshot shows. The last events are applied in it, so that the
 /// copy is at the same position exactly; that is undone with it.
 async fn compare_all(
-    Replica { client, replay, .. }: &mut Replica,
+    client: &mut Connection,
+    replay: &Replay,
 ) -> Result<Verification, MaintenanceError> {
     let builder = client.build_transaction();
     let transaction = builder.isolation_level(IsolationLevel::RepeatableRead).start().await?;

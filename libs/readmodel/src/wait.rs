@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hatch_eventstore::Position;
+use hatch_eventstore::{Connection, Position};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::projection::Projection;
-use crate::query::in_time;
 use crate::{Error, QueryError, ReadModel, checkpoints};
 
 /// The pause between two looks at the checkpoints.
@@ -95,11 +94,8 @@ impl Shared {
     async fn poll(&self, projections: &[Projection], position: Position) -> Result<(), Error> {
         loop {
             // The connection is not kept while pausing: others may need it.
-            let look = async {
-                let client = self.read_model.pool.get().await?;
-                checkpoints::read_all(&client).await
-            };
-            let checkpoints = in_time(look).await?;
+            let look = async |client: &mut Connection| checkpoints::read_all(client).await;
+            let checkpoints = self.read_model.ask(look).await?;
             let seen = Seen { at: Instant::now(), checkpoints };
             let passed = seen.passed(projections, position);
             self.seen.send_replace(Some(seen));

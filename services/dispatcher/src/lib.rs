@@ -22,13 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use deadpool_postgres::Pool;
 use hatch_bus::{Bus, Delivery, Work};
 use hatch_domain::message::event::{Channel, MessageRequested, Priority};
 use hatch_domain::message::{AGGREGATE, Message};
 use hatch_domain::{Decider, DecodeError, DomainEvent};
 use hatch_eventstore::schema::Schema;
-use hatch_eventstore::{HeadWatch, Position, Store};
+use hatch_eventstore::{Connections, HeadWatch, Position, Store};
 use hatch_providers::Adapter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -111,7 +110,7 @@ pub struct Dependencies {
     /// The log.
     pub store: Store,
     /// Connections to the database of the timers.
-    pub pool: Pool,
+    pub pool: Connections,
     /// Tells how far the log has grown, and whether anything may be sent by it.
     pub head: HeadWatch,
     /// Where requests come from.

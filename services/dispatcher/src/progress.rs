@@ -8,15 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool};
 use hatch_bus::Delivery;
 use hatch_domain::message::event::{Channel, Priority};
-use hatch_eventstore::Position;
+use hatch_eventstore::{Connection, Connections, Position, Unanswered};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Between two reports.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
+/// How long one may take.
+const REPORT_MAX: Duration = Duration::from_secs(2);
 /// A report that is older says nothing: its dispatchers have nothing to do, or are away.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -80,7 +81,7 @@ impl Taken {
 }
 
 /// Reports for ever. A report that fails is not made up for: the next says more.
-pub(crate) async fn report(pool: &Pool, queues: &[Arc<Queue>]) {
+pub(crate) async fn report(pool: &Connections, queues: &[Arc<Queue>]) {
     let mut reported = vec![0; queues.len()];
     let mut ticks = interval(REPORT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -104,19 +105,21 @@ pub(crate) async fn report(pool: &Pool, queues: &[Arc<Queue>]) {
 
 type Rows = (Vec<&'static str>, Vec<&'static str>, Vec<i64>);
 
-async fn write(pool: &Pool, (channels, priorities, taken): &Rows) -> Result<(), Error> {
-    let client = pool.get().await?;
-    let statement = client.prepare_cached(REPORT).await?;
-    client.execute(&statement, &[channels, priorities, taken]).await?;
-    Ok(())
+async fn write(pool: &Connections, (channels, priorities, taken): &Rows) -> Result<(), Error> {
+    let write = async |client: &mut Connection| {
+        let statement = client.prepare_cached(REPORT).await?;
+        client.execute(&statement, &[channels, priorities, taken]).await?;
+        Ok(())
+    };
+    pool.within(REPORT_MAX, write).await
 }
 
 /// Why the progress is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no connection.
-    #[error("no connection to the dispatchers' database")]
-    Pool(#[from] deadpool_postgres::PoolError),
+    /// There is no connection, or no answer in time.
+    #[error("no answer from the dispatchers' database")]
+    Unanswered(#[from] Unanswered),
     /// PostgreSQL refused or did not answer.
     #[error("the dispatchers' database refused or was lost")]
     Postgres(#[from] tokio_postgres::Error),
@@ -127,7 +130,7 @@ pub enum Error {
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn progress(client: &Object) -> Result<Vec<(Channel, Priority, Position)>, Error> {
+pub async fn progress(client: &Connection) -> Result<Vec<(Channel, Priority, Position)>, Error> {
     let statement = client.prepare_cached(READ).await?;
     let rows = client.query(&statement, &[&FRESH.as_secs_f64()]).await?;
     let mut queues = Vec::with_capacity(rows.len());
@@ -150,7 +153,7 @@ pub async fn progress(client: &Object) -> Result<Vec<(Channel, Priority, Positio
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn waiting(client: &Object, due_max: i64) -> Result<i64, Error> {
+pub async fn waiting(client: &Connection, due_max: i64) -> Result<i64, Error> {
     use crate::timers::store::{NAME, VERSION};
     let statement = client.prepare_cached(WAITING).await?;
     let row = client.query_one(&statement, &[&due_max, &NAME, &VERSION]).await?;

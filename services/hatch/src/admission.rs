@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use hatch_api::admission::{Admission, Intake, Rules, Signals};
-use hatch_eventstore::HeadWatch;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use hatch_eventstore::{Connection, Connections, HeadWatch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::AdmissionSettings;
@@ -56,27 +55,28 @@ pub(crate) fn of(settings: &AdmissionSettings) -> anyhow::Result<Admission> {
 }
 
 /// Says until `shutdown`, while webhooks are behind, that they are.
-pub(crate) async fn report(intake: Intake, pool: Pool, shutdown: CancellationToken) {
+pub(crate) async fn report(intake: Intake, pool: Connections, shutdown: CancellationToken) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         if intake.is_behind() {
             // What fails is not made up for: the next report says the same.
-            let _ = timeout(LOOK_MAX, say_behind(&pool)).await;
+            let _ = say_behind(&pool).await;
         }
     }
 }
 
-async fn say_behind(pool: &Pool) -> anyhow::Result<()> {
-    let client = pool.get().await?;
-    Ok(hatch_readmodel::report_webhooks_behind(&client).await?)
+async fn say_behind(pool: &Connections) -> anyhow::Result<()> {
+    let say =
+        async |client: &mut Connection| Ok(hatch_readmodel::report_webhooks_behind(client).await?);
+    pool.within(LOOK_MAX, say).await
 }
 
 /// Tells `admission` until `shutdown`.
 pub(crate) async fn run(
     admission: Admission,
     waiting_max: u64,
-    pool: Pool,
+    pool: Connections,
     head: HeadWatch,
     shutdown: CancellationToken,
 ) {
@@ -86,28 +86,31 @@ pub(crate) async fn run(
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         if Instant::now() >= count_at {
             // What cannot be counted is not refused for its number.
-            let counted = timeout(COUNT_MAX, count(&pool, waiting_max)).await;
-            is_full = matches!(counted, Ok(Ok(count)) if count >= waiting_max);
+            let counted = count(&pool, waiting_max).await;
+            is_full = counted.is_ok_and(|count| count >= waiting_max);
             count_at = Instant::now() + COUNT_EVERY;
         }
-        let looked = timeout(LOOK_MAX, look(&pool)).await;
-        let signals = looked.ok().and_then(Result::ok).unwrap_or_default();
+        let signals = look(&pool).await.unwrap_or_default();
         admission.observe(&Signals { head: head.current(), is_full, ..signals });
     }
 }
 
-async fn look(pool: &Pool) -> anyhow::Result<Signals> {
-    let client = pool.get().await?;
-    let projections = hatch_readmodel::slowest_moving(&client, MOVED_WITHIN).await?;
-    let queues = hatch_dispatcher::progress(&client).await?;
-    let webhooks_behind = hatch_readmodel::webhooks_behind(&client, BEHIND_WITHIN).await?;
-    Ok(Signals { projections, queues, webhooks_behind, ..Signals::default() })
+async fn look(pool: &Connections) -> anyhow::Result<Signals> {
+    let look = async |client: &mut Connection| {
+        let projections = hatch_readmodel::slowest_moving(client, MOVED_WITHIN).await?;
+        let queues = hatch_dispatcher::progress(client).await?;
+        let webhooks_behind = hatch_readmodel::webhooks_behind(client, BEHIND_WITHIN).await?;
+        Ok(Signals { projections, queues, webhooks_behind, ..Signals::default() })
+    };
+    pool.within(LOOK_MAX, look).await
 }
 
 /// About how many messages wait.
-async fn count(pool: &Pool, waiting_max: u64) -> anyhow::Result<u64> {
-    let client = pool.get().await?;
+async fn count(pool: &Connections, waiting_max: u64) -> anyhow::Result<u64> {
     let due_max = i64::try_from(waiting_max).unwrap_or(i64::MAX);
-    let waiting = hatch_dispatcher::waiting(&client, due_max).await?;
+    let count = async |client: &mut Connection| {
+        Ok::<_, anyhow::Error>(hatch_dispatcher::waiting(client, due_max).await?)
+    };
+    let waiting = pool.within(COUNT_MAX, count).await?;
     Ok(u64::try_from(waiting).unwrap_or_default())
 }

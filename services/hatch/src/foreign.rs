@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use hatch_bus::{Bus, ForeignMessage};
-use hatch_eventstore::report_foreign;
+use hatch_eventstore::{Connection, Connections, report_foreign};
 use tokio_util::sync::CancellationToken;
 
 /// Between two attempts to put a find on record.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How long one may take.
+const REPORT_MAX: Duration = Duration::from_secs(4);
+
 /// Reports what `bus` meets, so that its generation ends, until `shutdown`.
-pub(crate) async fn report(bus: Bus, pool: Pool, shutdown: CancellationToken) {
+pub(crate) async fn report(bus: Bus, pool: Connections, shutdown: CancellationToken) {
     let mut found = bus.foreign();
     let reporting = async {
         loop {
@@ -30,8 +32,9 @@ pub(crate) async fn report(bus: Bus, pool: Pool, shutdown: CancellationToken) {
     let _ = shutdown.run_until_cancelled(reporting).await;
 }
 
-async fn put_on_record(pool: &Pool, message: ForeignMessage) -> anyhow::Result<()> {
-    let client = pool.get().await?;
-    report_foreign(&client, message.generation, &message.to_string()).await?;
-    Ok(())
+async fn put_on_record(pool: &Connections, message: ForeignMessage) -> anyhow::Result<()> {
+    let report = async |client: &mut Connection| {
+        Ok(report_foreign(client, message.generation, &message.to_string()).await?)
+    };
+    pool.within(REPORT_MAX, report).await
 }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use deadpool_postgres::Pool;
 use hatch_api::Drain;
 use hatch_api::health::Dependency;
 use hatch_bus::{Bus, State};
-use hatch_eventstore::{Fence, FenceState, ServerClock};
+use hatch_eventstore::{Connection, Connections, Fence, FenceState, ServerClock};
 
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
@@ -18,7 +17,7 @@ pub(crate) const OFFSET_MAX: TimeDelta = TimeDelta::seconds(1);
 
 /// PostgreSQL and its schema are required. An open fence and NATS are not: without them sends are
 /// accepted and wait.
-pub(crate) fn dependencies(pool: Pool, fence: Fence, bus: Bus) -> Vec<Dependency> {
+pub(crate) fn dependencies(pool: Connections, fence: Fence, bus: Bus) -> Vec<Dependency> {
     let (schema_pool, readers) = (pool.clone(), fence.clone());
     vec![
         Dependency {
@@ -137,9 +136,9 @@ async fn bounded(check: impl Future<Output = Result<(), String>>) -> Result<(), 
     answer.unwrap_or_else(|_| Err(format!("no answer within {CHECK_MAX:?}")))
 }
 
-async fn reach(pool: Pool) -> Result<(), String> {
-    let client = pool.get().await.map_err(|error| error.to_string())?;
-    client.simple_query("").await.map(drop).map_err(|error| error.to_string())
+async fn reach(pool: Connections) -> Result<(), String> {
+    let ask = async |client: &mut Connection| Ok(client.batch_execute("").await?);
+    pool.within(CHECK_MAX, ask).await.map_err(said)
 }
 
 /// A process that has just begun finds out first.
@@ -152,10 +151,16 @@ async fn open(fence: &Fence) -> Result<(), String> {
     }
 }
 
-async fn check_schema(pool: Pool) -> Result<(), String> {
-    let client = pool.get().await.map_err(|error| error.to_string())?;
-    for schema in crate::schemas() {
-        schema.check(&client).await.map_err(|error| error.to_string())?;
-    }
-    Ok(())
+async fn check_schema(pool: Connections) -> Result<(), String> {
+    let check = async |client: &mut Connection| {
+        for schema in crate::schemas() {
+            schema.check(client).await?;
+        }
+        Ok(())
+    };
+    pool.within(CHECK_MAX, check).await.map_err(said)
+}
+
+fn said(error: anyhow::Error) -> String {
+    error.to_string()
 }

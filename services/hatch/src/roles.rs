@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use deadpool_postgres::Pool;
 use hatch_api::admission::{Admission, Intake};
 use hatch_api::live::Places;
 use hatch_api::webhooks::Keeping;
@@ -14,8 +13,8 @@ use hatch_api::{Bodies, Drain, Ending, Entrance};
 use hatch_bus::Bus;
 use hatch_domain::Environment;
 use hatch_eventstore::{
-    Appender, AppenderConfig, Database, Feed, FeedPublisher, FenceConfig, HeadWatch, Log, Store,
-    SystemEnvironment,
+    Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
+    HeadWatch, Log, Store, SystemEnvironment,
 };
 use hatch_providers::sendgrid;
 use hatch_readmodel::{ReadModel, ReadPosition};
@@ -42,6 +41,8 @@ pub(crate) use self::configured::{
 const POOL_CONNECTIONS_MAX: usize = 16;
 /// How long a read waits for a connection.
 const POOL_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long PostgreSQL may take to let a process in when it starts, and to say which schema it has.
+const START_MAX: Duration = Duration::from_secs(10);
 
 /// Events that the feed keeps for a reader that is slow.
 const FEED_EVENTS_MAX: usize = 4_096;
@@ -151,7 +152,7 @@ pub async fn run(
 /// What the roles of a process share.
 struct Process {
     postgres: Database,
-    pool: Pool,
+    pool: Connections,
     store: Store,
     log: Log,
     bus: Bus,
@@ -505,10 +506,13 @@ fn ending(settings: &Settings, roles: &BTreeSet<Role>) -> Ending {
     }
 }
 
-async fn check_schema(pool: &Pool) -> anyhow::Result<()> {
-    let client = pool.get().await.context("failed to reach PostgreSQL")?;
-    for schema in crate::schemas() {
-        schema.check(&client).await.context("run `hatch migrate`")?;
-    }
-    Ok(())
+async fn check_schema(pool: &Connections) -> anyhow::Result<()> {
+    let mut held = pool.hold(START_MAX).await.context("failed to reach PostgreSQL")?;
+    let check = async |client: &mut Connection| {
+        for schema in crate::schemas() {
+            schema.check(client).await.context("run `hatch migrate`")?;
+        }
+        Ok(())
+    };
+    held.within(START_MAX, check).await
 }

@@ -8,9 +8,8 @@
 
 mod worker;
 
-use deadpool_postgres::Pool;
 use futures::future::join_all;
-use hatch_eventstore::{Feed, HeadWatch, Log};
+use hatch_eventstore::{Connections, Feed, HeadWatch, Log};
 use hatch_readmodel::Projection;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +20,7 @@ use worker::Worker;
 #[derive(Clone)]
 pub struct Deps {
     /// Connections to the read models' database; one for each projection is kept.
-    pub pool: Pool,
+    pub pool: Connections,
     /// The log that it reads.
     pub log: Log,
     /// Tells how far the log has grown.

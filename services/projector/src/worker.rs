@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Object;
-use hatch_eventstore::{Checkpoint, LogError, Position, RecordedEvent, Subscription};
+use hatch_eventstore::{
+    Checkpoint, Connection, Held, LogError, Position, RecordedEvent, Subscription, Unanswered,
+};
 use hatch_readmodel::{Error, Projection, Young};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -24,6 +25,15 @@ const BUSY_EVENTS: usize = 32;
 /// has, and several events of one message in it are one row.
 const BUSY_PACE: Duration = Duration::from_millis(30);
 
+/// How long PostgreSQL may take to say where the projection stands, the wait for a connection included.
+const LOOK_MAX: Duration = Duration::from_secs(4);
+
+/// How long it may take to apply a page. One that takes longer is applied in parts.
+const APPLY_MAX: Duration = Duration::from_secs(6);
+
+/// Of how many parts of a page one is applied after the page was not.
+const PART: usize = 4;
+
 /// Waits while PostgreSQL is away: from the first, doubling, to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -32,6 +42,8 @@ pub(crate) struct Worker {
     deps: Deps,
     config: Config,
     backoff: Duration,
+    /// Events that are applied at a time at most.
+    part_events_max: usize,
 }
 
 /// Why a projection no longer follows the log.
@@ -48,7 +60,8 @@ enum Stop {
 
 impl Worker {
     pub(crate) const fn new(projection: Projection, deps: Deps, config: Config) -> Self {
-        Self { projection, deps, config, backoff: BACKOFF.0 }
+        let part_events_max = config.page_events_max;
+        Self { projection, deps, config, backoff: BACKOFF.0, part_events_max }
     }
 
     /// Follows the log. A projection that halted goes on once a rebuild has passed the event.
@@ -77,9 +90,11 @@ impl Worker {
 
     /// Applies page after page, from the checkpoint as it is.
     async fn follow(&mut self) -> Result<Infallible, Stop> {
-        let mut client = self.deps.pool.get().await.map_err(|e| Stop::Unavailable(e.into()))?;
-        let mut checkpoint =
-            self.projection.checkpoint(&client).await.map_err(Stop::Unavailable)?;
+        let held = self.deps.pool.hold(LOOK_MAX).await;
+        let mut held = held.map_err(|error| Stop::Unavailable(error.into()))?;
+        let projection = self.projection;
+        let look = async |client: &mut Connection| projection.checkpoint(client).await;
+        let mut checkpoint = held.within(LOOK_MAX, look).await.map_err(Stop::Unavailable)?;
         let mut young = Young::default();
         let mut subscription = Subscription::new(
             self.deps.log.clone(),
@@ -94,8 +109,11 @@ impl Worker {
                 Err(error) => return Err(self.damaged(&checkpoint, error).await),
             };
             let begun = Instant::now();
-            checkpoint = self.apply(&mut client, checkpoint, &page, &mut young).await?;
+            for part in page.chunks(self.part_events_max) {
+                checkpoint = self.apply(&mut held, checkpoint, part, &mut young).await?;
+            }
             self.backoff = BACKOFF.0;
+            self.part_events_max = (2 * self.part_events_max).min(self.config.page_events_max);
             // A full page means that the projection is behind: it hurries.
             if (BUSY_EVENTS..self.config.page_events_max).contains(&page.len()) {
                 sleep_until(begun + BUSY_PACE).await;
@@ -107,11 +125,7 @@ impl Worker {
     async fn damaged(&self, checkpoint: &Checkpoint, error: LogError) -> Stop {
         if matches!(error, LogError::Regressed { .. }) {
             // A session of before a restore is gone: the pool gives one of after it.
-            let now = match self.deps.pool.get().await {
-                Ok(client) => self.projection.checkpoint(&client).await,
-                Err(error) => Err(error.into()),
-            };
-            match now {
+            match self.checkpoint().await {
                 Ok(now) if now.position < checkpoint.position => return Stop::Restored,
                 Ok(_) => {}
                 Err(error) => return Stop::Unavailable(error),
@@ -120,30 +134,52 @@ impl Worker {
         Stop::halt(checkpoint.position.next(), error)
     }
 
+    /// The checkpoint as it is.
+    async fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        let projection = self.projection;
+        let look = async |client: &mut Connection| projection.checkpoint(client).await;
+        self.deps.pool.within(LOOK_MAX, look).await
+    }
+
+    /// Applies `page`, within a limit.
+    async fn advance(
+        &self,
+        held: &mut Held,
+        checkpoint: &Checkpoint,
+        page: &[Arc<RecordedEvent>],
+        young: &mut Young,
+    ) -> Result<Checkpoint, Error> {
+        let projection = self.projection;
+        let apply = async |client: &mut Connection| {
+            projection.advance(client, checkpoint, page, young).await
+        };
+        held.within(APPLY_MAX, apply).await
+    }
+
     /// Applies `page`; if that is refused, event by event, so that the checkpoint comes to stand right
     /// before the event that is the cause.
     async fn apply(
         &self,
-        client: &mut Object,
+        held: &mut Held,
         mut checkpoint: Checkpoint,
         page: &[Arc<RecordedEvent>],
         young: &mut Young,
     ) -> Result<Checkpoint, Stop> {
-        let refusal = match self.projection.advance(client, &checkpoint, page, young).await {
+        let refusal = match self.advance(held, &checkpoint, page, young).await {
             Ok(advanced) => return Ok(advanced),
             Err(error) => Stop::unless_refused(error)?,
         };
         let projection = self.projection.name();
         tracing::warn!(projection, error = &refusal as &dyn std::error::Error, "page refused");
         for event in page {
-            checkpoint = self.apply_one(client, &checkpoint, event, young).await?;
+            checkpoint = self.apply_one(held, &checkpoint, event, young).await?;
         }
         Ok(checkpoint)
     }
 
     async fn apply_one(
         &self,
-        client: &mut Object,
+        held: &mut Held,
         checkpoint: &Checkpoint,
         event: &Arc<RecordedEvent>,
         young: &mut Young,
@@ -151,7 +187,7 @@ impl Worker {
         let page = std::slice::from_ref(event);
         let mut tries = 1;
         loop {
-            let refusal = match self.projection.advance(client, checkpoint, page, young).await {
+            let refusal = match self.advance(held, checkpoint, page, young).await {
                 Ok(advanced) => return Ok(advanced),
                 Err(error) => Stop::unless_refused(error)?,
             };
@@ -169,8 +205,7 @@ impl Worker {
         loop {
             sleep(Duration::from_millis(self.config.standby_poll_ms)).await;
             // While PostgreSQL is away, nobody is active and nothing can be taken over.
-            let Ok(client) = self.deps.pool.get().await else { continue };
-            let Ok(checkpoint) = self.projection.checkpoint(&client).await else { continue };
+            let Ok(checkpoint) = self.checkpoint().await else { continue };
             let waiting = self.deps.head.current() > checkpoint.position;
             if waiting && seen == Some(checkpoint.position) {
                 return;
@@ -183,15 +218,16 @@ impl Worker {
     async fn wait_for_rebuild(&self, position: Position) {
         loop {
             sleep(Duration::from_millis(self.config.standby_poll_ms)).await;
-            let Ok(client) = self.deps.pool.get().await else { continue };
-            let checkpoint = self.projection.checkpoint(&client).await;
-            if checkpoint.is_ok_and(|checkpoint| checkpoint.position >= position) {
+            if self.checkpoint().await.is_ok_and(|checkpoint| checkpoint.position >= position) {
                 return;
             }
         }
     }
 
     async fn back_off(&mut self, error: &Error) {
+        if matches!(error, Error::Unanswered(Unanswered::Silent(_))) {
+            self.part_events_max = (self.part_events_max / PART).max(1);
+        }
         tracing::warn!(
             projection = self.projection.name(),
             error = error as &dyn std::error::Error,
@@ -205,11 +241,11 @@ impl Worker {
     /// Makes the halt visible; does not give up while PostgreSQL is away.
     async fn record_halt(&mut self, position: Position, reason: &str) {
         loop {
-            let recorded = async {
-                let client = self.deps.pool.get().await?;
-                self.projection.record_halt(&client, position, reason).await
+            let projection = self.projection;
+            let record = async |client: &mut Connection| {
+                projection.record_halt(client, position, reason).await
             };
-            match recorded.await {
+            match self.deps.pool.within(LOOK_MAX, record).await {
                 Ok(()) => return,
                 Err(error) => self.back_off(&error).await,
             }

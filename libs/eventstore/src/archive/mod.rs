@@ -13,12 +13,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use deadpool_postgres::Object;
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
 use crate::log::{STREAM_EVENTS_MAX, unavailable};
-use crate::{LogError, Position, RecordedEvent};
+use crate::{Connection, LogError, Position, RecordedEvent};
 use file::Archive;
 use format::Sha256;
 
@@ -143,7 +142,7 @@ impl Archives {
     /// The page after `after`, if it is archived.
     pub(crate) async fn page(
         &self,
-        client: &Object,
+        client: &Connection,
         after: Position,
         limit: usize,
         bytes_max: usize,
@@ -157,7 +156,7 @@ impl Archives {
     /// Adds what the tables lack of `positions` to what they had, in order.
     pub(crate) async fn complete_positions(
         &self,
-        client: &Object,
+        client: &Connection,
         positions: &[Position],
         mut events: Vec<RecordedEvent>,
     ) -> Result<Vec<RecordedEvent>, LogError> {
@@ -184,7 +183,7 @@ impl Archives {
     /// version.
     pub(crate) async fn complete_streams(
         &self,
-        client: &Object,
+        client: &Connection,
         streams: &[Uuid],
         tenants: &[Uuid],
         mut events: Vec<RecordedEvent>,
@@ -216,7 +215,7 @@ impl Archives {
 
     async fn holding(
         &self,
-        client: &Object,
+        client: &Connection,
         position: Position,
     ) -> Result<Option<Arc<Archive>>, LogError> {
         if let Some(known) = self.known(position) {
@@ -231,9 +230,9 @@ impl Archives {
         }
     }
 
-    async fn all(&self, client: &Object) -> Result<Vec<Arc<Archive>>, LogError> {
+    async fn all(&self, client: &Connection) -> Result<Vec<Arc<Archive>>, LogError> {
         let mut archives = Vec::new();
-        for record in ArchiveRecord::all(&***client).await.map_err(unavailable)? {
+        for record in ArchiveRecord::all(&**client).await.map_err(unavailable)? {
             archives.push(match self.known(record.first) {
                 Some(archive) => archive,
                 None => self.open(&record).await?,

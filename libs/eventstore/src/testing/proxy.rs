@@ -1,7 +1,7 @@
 //! A TCP proxy in front of a server, for tests: it breaks connections in the ways that networks do.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +56,10 @@ struct Link {
     /// The server's host and port.
     server: Mutex<String>,
     fault: watch::Sender<Option<Fault>>,
+    /// Connections so far.
+    made: AtomicU64,
+    /// So many of them are silent.
+    silent: AtomicU64,
     /// The next COMMIT to cut: of a transaction that says this.
     armed: Mutex<Option<(Cut, Vec<u8>)>>,
 }
@@ -69,9 +73,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (server, url) = redirect(url, address);
-        let server = Mutex::new(server);
-        let link =
-            Arc::new(Link { server, fault: watch::Sender::new(None), armed: Mutex::new(None) });
+        let link = Arc::new(Link {
+            server: Mutex::new(server),
+            fault: watch::Sender::new(None),
+            made: AtomicU64::new(0),
+            silent: AtomicU64::new(0),
+            armed: Mutex::new(None),
+        });
         let serving = tokio::spawn(serve(listener, Arc::clone(&link)));
         Self { url, link, _serving: AbortOnDropHandle::new(serving) }
     }
@@ -102,6 +110,12 @@ impl Proxy {
         self.link.fault.send_replace(None);
     }
 
+    /// Swallows for ever what is said on the connections that are there, and ends none of them; those that
+    /// come are as ever. So does a proxy whose server's machine is lost, once there is another one.
+    pub fn silence(&self) {
+        self.link.silent.store(self.link.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
     /// Cuts the next COMMIT of a transaction in which the client says `mark`, or of any if it is
     /// empty; those after it pass.
     pub fn cut(&self, cut: Cut, mark: &str) {
@@ -126,6 +140,10 @@ impl Link {
 
     fn fault(&self) -> Option<Fault> {
         *self.fault.borrow()
+    }
+
+    fn is_silent(&self, course: &Course) -> bool {
+        course.number <= self.silent.load(Ordering::SeqCst)
     }
 
     /// How a client that has `said` this since its last COMMIT is cut, if it is.
@@ -169,8 +187,9 @@ async fn serve(listener: TcpListener, link: Arc<Link>) {
 }
 
 /// What one connection has come to.
-#[derive(Default)]
 struct Course {
+    /// Which connection it is, from 1.
+    number: u64,
     /// Something that was said did not arrive.
     lost: AtomicBool,
     /// The answer to a COMMIT is waited for, to be lost, with the connection or without.
@@ -188,7 +207,9 @@ async fn pass(mut client: TcpStream, link: Arc<Link>) {
     for stream in [&client, &server] {
         let _ = stream.set_nodelay(true);
     }
-    let course = Course::default();
+    let number = link.made.fetch_add(1, Ordering::SeqCst) + 1;
+    let (lost, cutting) = (AtomicBool::new(false), OnceLock::new());
+    let course = Course { number, lost, cutting };
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     let broken = tokio::select! {
@@ -210,6 +231,9 @@ async fn carry_requests(
 ) {
     let (mut bytes, mut said) = (vec![0; CHUNK_BYTES], Vec::new());
     while let Ok(n @ 1..) = client.read(&mut bytes).await {
+        if link.is_silent(course) {
+            continue;
+        }
         match link.fault() {
             Some(Fault::Delay(delay)) => tokio::time::sleep(delay).await,
             Some(Fault::Blackhole) => {
@@ -262,6 +286,9 @@ async fn carry_answers(
             }
         };
         let Ok(n @ 1..) = read else { return false };
+        if link.is_silent(course) {
+            continue;
+        }
         match link.fault() {
             Some(Fault::Delay(delay)) => tokio::time::sleep(delay).await,
             Some(Fault::Blackhole | Fault::HalfClosed | Fault::Reset) => {

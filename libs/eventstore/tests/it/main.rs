@@ -2,6 +2,7 @@
 
 mod append;
 mod archive;
+mod ask;
 mod authentication;
 mod batch;
 mod checkpoint;

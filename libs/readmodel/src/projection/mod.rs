@@ -12,10 +12,10 @@ mod young;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use deadpool_postgres::{Object, Transaction};
+use deadpool_postgres::Transaction;
 use futures::try_join;
 use hatch_domain::ids::MessageId;
-use hatch_eventstore::{Checkpoint, Position, RecordedEvent};
+use hatch_eventstore::{Checkpoint, Connection, Position, RecordedEvent};
 
 pub(crate) use conversation::ConversationRow;
 pub use conversation::{LastMessage, PREVIEW_CHARACTERS_MAX};
@@ -108,7 +108,7 @@ impl Projection {
     /// [`Error::Postgres`].
     pub async fn record_halt(
         self,
-        client: &Object,
+        client: &Connection,
         position: Position,
         reason: &str,
     ) -> Result<(), Error> {
@@ -122,8 +122,7 @@ impl Projection {
     ///
     /// # Errors
     /// [`Error::Checkpoint`].
-    pub async fn checkpoint(self, client: &Object) -> Result<Checkpoint, Error> {
-        let client: &deadpool_postgres::Client = client;
+    pub async fn checkpoint(self, client: &Connection) -> Result<Checkpoint, Error> {
         Ok(Checkpoint::load(client, self.name(), self.version()).await?)
     }
 
@@ -141,7 +140,7 @@ impl Projection {
     /// while it committed: the checkpoint tells.
     pub async fn advance(
         self,
-        client: &mut Object,
+        client: &mut Connection,
         checkpoint: &Checkpoint,
         page: &[Arc<RecordedEvent>],
         young: &mut Young,

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use deadpool_postgres::{Object, Transaction};
+use deadpool_postgres::Transaction;
 use futures::try_join;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::event::SendError;
 use hatch_domain::message::status::{Progress, Status};
-use hatch_eventstore::{Checkpoint, Position};
+use hatch_eventstore::{Checkpoint, Connection, Position};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
@@ -151,8 +151,7 @@ pub(crate) struct Target<'a> {
 
 /// Prepares what moving the checkpoint and [`load`] need, before the page's transaction: that one is
 /// to lock no table until it has the checkpoint, since until then rebuilt ones may take their place.
-pub(crate) async fn prepare(client: &Object) -> Result<(), Error> {
-    let client: &deadpool_postgres::Client = client;
+pub(crate) async fn prepare(client: &Connection) -> Result<(), Error> {
     Checkpoint::prepare(client).await?;
     try_join!(client.prepare_cached(LOAD_STATES), client.prepare_cached(LOAD_CONVERSATIONS))?;
     Ok(())

@@ -25,8 +25,8 @@ pub(crate) use {
 use std::pin::pin;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use futures::TryStreamExt as _;
+use hatch_eventstore::{Connection, Connections};
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -36,7 +36,7 @@ use self::page::{Filling, ListKind, SortKey};
 use crate::Error;
 
 /// How long a read may take.
-const READ_TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +55,14 @@ pub enum QueryError {
 /// The read models' queries. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ReadModel {
-    pub(crate) pool: Pool,
+    pub(crate) connections: Connections,
 }
 
 impl ReadModel {
-    /// Queries over `pool`, whose own timeouts bound the wait for a connection.
+    /// Queries over `connections`.
     #[must_use]
-    pub fn new(pool: Pool) -> Self {
-        Self { pool }
+    pub const fn new(connections: Connections) -> Self {
+        Self { connections }
     }
 
     /// A page of a list. It is planned each time for its values, since the best plan for a participant of three
@@ -75,8 +75,7 @@ impl ReadModel {
         conditions: &Conditions,
         read: impl Fn(&Row) -> Result<(K, T), Error>,
     ) -> Result<List<T>, Error> {
-        in_time(async {
-            let client = self.pool.get().await?;
+        self.ask(async |client| {
             let mut rows = pin!(client.query_typed_raw(sql, conditions.values()).await?);
             let mut page = Filling::new(kind, limit);
             while let Some(row) = rows.try_next().await? {
@@ -96,16 +95,18 @@ impl ReadModel {
         sql: &'static str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        in_time(async {
-            let client = self.pool.get().await?;
+        self.ask(async |client| {
             let statement = client.prepare_cached(sql).await?;
             Ok(client.query(&statement, values).await?)
         })
         .await
     }
-}
 
-/// Ends a read that PostgreSQL does not answer, so that the client hears in time that it is away.
-pub(crate) async fn in_time<T>(read: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(READ_TIMEOUT, read).await.map_err(|_| Error::Slow)?
+    /// Asks PostgreSQL, with a limit, so that the client hears in time that it is away.
+    pub(crate) async fn ask<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.connections.within(READ_TIMEOUT, read).await
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
-use hatch_eventstore::{Log, Position};
+use hatch_eventstore::{Connection, Log, Position};
 
 use super::conversation::Conversation;
 use super::message::Message;
@@ -151,8 +151,8 @@ impl ReadModel {
     }
 
     async fn has_passed(&self, position: Position) -> Result<bool, QueryError> {
-        let client = self.pool.get().await.map_err(Error::from)?;
-        let checkpoints = checkpoints::read_all(&client).await?;
+        let look = async |client: &mut Connection| checkpoints::read_all(client).await;
+        let checkpoints = self.ask(look).await?;
         Ok(checkpoints::has_passed(&checkpoints, Projection::Messages, position))
     }
 

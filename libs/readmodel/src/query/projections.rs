@@ -1,12 +1,13 @@
 //! How far the projections are behind the log.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_eventstore::{Log, Position};
+use hatch_eventstore::{Connection, Log, Position, Unanswered};
 use serde::Serialize;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::past::NOW;
-use super::{QueryError, ReadModel, in_time};
+use super::{QueryError, READ_TIMEOUT, ReadModel};
 use crate::projection::Projection;
 use crate::{Error, checkpoints, rebuild};
 
@@ -88,13 +89,16 @@ impl ReadModel {
     /// # Errors
     /// [`QueryError::Database`].
     pub async fn projections(&self) -> Result<Vec<ProjectionStatus>, QueryError> {
-        Ok(in_time(Box::pin(self.statuses())).await?)
+        match timeout(READ_TIMEOUT, Box::pin(self.statuses())).await {
+            Ok(statuses) => Ok(statuses?),
+            Err(_) => Err(Error::from(Unanswered::Silent(READ_TIMEOUT)).into()),
+        }
     }
 
     async fn statuses(&self) -> Result<Vec<ProjectionStatus>, Error> {
         // The checkpoints before the head: both only grow, so none is found beyond it.
         let Progress { checkpoints, halts, rebuilding, now } = self.progress().await?;
-        let log = Log::new(self.pool.clone());
+        let log = Log::new(self.connections.clone());
         let head = log.head().await?;
         let mut statuses = Vec::new();
         for (projection, position) in checkpoints {
@@ -125,8 +129,13 @@ impl ReadModel {
     }
 
     async fn progress(&self) -> Result<Progress, Error> {
-        let client = self.pool.get().await?;
-        let checkpoints = checkpoints::read_all(&client).await?;
+        self.ask(async |client| Progress::read(client).await).await
+    }
+}
+
+impl Progress {
+    async fn read(client: &Connection) -> Result<Self, Error> {
+        let checkpoints = checkpoints::read_all(client).await?;
         let statement = client.prepare_cached(HALTS).await?;
         let mut halts = Vec::new();
         for row in client.query(&statement, &[]).await? {
@@ -140,7 +149,7 @@ impl ReadModel {
         }
         let statement = client.prepare_cached(NOW).await?;
         let now = client.query_one(&statement, &[]).await?.try_get(0)?;
-        let rebuilding = rebuild::under_way(&client).await?;
-        Ok(Progress { checkpoints, halts, rebuilding, now })
+        let rebuilding = rebuild::under_way(client).await?;
+        Ok(Self { checkpoints, halts, rebuilding, now })
     }
 }

@@ -8,13 +8,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{ClientWrapper, Pool};
-use hatch_eventstore::{Log, LogError, PAGE_EVENTS_MAX, Position, RecordedEvent};
+use hatch_eventstore::{
+    Connection, Connections, Held, Log, LogError, PAGE_EVENTS_MAX, Position, RecordedEvent,
+};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::{Progress, session};
+use super::{Progress, STRETCH_MAX, session};
 use crate::projection::{Projection, Rows, Tables, Target};
 use crate::{Error, MaintenanceError};
 
@@ -42,14 +43,14 @@ pub(crate) struct Bulk {
     projection: Projection,
     tables: Tables,
     log: Log,
-    lanes: Vec<ClientWrapper>,
+    lanes: Vec<Held>,
     /// At most one stretch at a time is written here. Ends with the connection.
-    shared: JoinSet<Result<ClientWrapper, Error>>,
+    shared: JoinSet<Result<Held, Error>>,
 }
 
 impl Bulk {
     pub(crate) async fn start(
-        pool: &Pool,
+        connections: &Connections,
         log: &Log,
         projection: Projection,
         tables: Tables,
@@ -57,9 +58,9 @@ impl Bulk {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let mut lanes = Vec::new();
         for _ in 0..cores.clamp(LANES.0, LANES.1) {
-            lanes.push(session(pool).await?);
+            lanes.push(session(connections).await?);
         }
-        let client = session(pool).await?;
+        let client = session(connections).await?;
         let mut shared = JoinSet::new();
         shared.spawn(std::future::ready(Ok(client)));
         Ok(Self { projection, tables, log: log.clone(), lanes, shared })
@@ -96,13 +97,17 @@ impl Bulk {
         }
         let (projection, tables) = (self.projection, self.tables);
         let mut writing = JoinSet::new();
-        for (mut client, part) in self.lanes.drain(..).zip(parts) {
+        for (mut held, part) in self.lanes.drain(..).zip(parts) {
             writing.spawn(async move {
-                let transaction = client.transaction().await?;
-                let target = Target { tables, transaction: &transaction };
-                let rows = projection.replay_streams(target, &part).await?;
-                transaction.commit().await?;
-                Ok::<_, Error>((client, rows))
+                let write = async |client: &mut Connection| {
+                    let transaction = client.transaction().await?;
+                    let target = Target { tables, transaction: &transaction };
+                    let rows = projection.replay_streams(target, &part).await?;
+                    transaction.commit().await?;
+                    Ok::<_, Error>(rows)
+                };
+                let rows = held.within(STRETCH_MAX, write).await?;
+                Ok::<_, Error>((held, rows))
             });
         }
         let mut halves = Vec::new();
@@ -116,19 +121,23 @@ impl Bulk {
 
     /// Begins to write once the stretch before is written.
     async fn replay_shared(&mut self, halves: Vec<Rows>) -> Result<(), Error> {
-        let mut client = self.written().await?;
+        let mut held = self.written().await?;
         let (projection, tables) = (self.projection, self.tables);
         self.shared.spawn(async move {
-            let transaction = client.transaction().await?;
-            let target = Target { tables, transaction: &transaction };
-            projection.replay_shared(target, halves).await?;
-            transaction.commit().await?;
-            Ok(client)
+            let write = async |client: &mut Connection| {
+                let transaction = client.transaction().await?;
+                let target = Target { tables, transaction: &transaction };
+                projection.replay_shared(target, halves).await?;
+                transaction.commit().await?;
+                Ok::<_, Error>(())
+            };
+            held.within(STRETCH_MAX, write).await?;
+            Ok(held)
         });
         Ok(())
     }
 
-    async fn written(&mut self) -> Result<ClientWrapper, Error> {
+    async fn written(&mut self) -> Result<Held, Error> {
         let written = self.shared.join_next().await.expect("it is there between two stretches");
         written.expect("writing rows does not panic")
     }

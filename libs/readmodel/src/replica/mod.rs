@@ -10,10 +10,10 @@ pub(crate) mod catalog;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{ClientWrapper, Object, Pool, Transaction};
-use hatch_eventstore::{Log, Position, RecordedEvent};
+use deadpool_postgres::Transaction;
+use hatch_eventstore::{Connection, Connections, Held, Log, Position, RecordedEvent, Unanswered};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::GenericClient;
+use tokio_postgres::{Client, GenericClient};
 
 use crate::projection::{Projection, Tables, Target};
 use crate::{Error, MaintenanceError};
@@ -27,6 +27,18 @@ const MAINTENANCE_LOCK: i32 = 0x636f_7079;
 /// How long to wait for that lock. PostgreSQL may take a moment to see that its holder was killed.
 const LOCK_WAIT: Duration = Duration::from_secs(3);
 const LOCK_POLL: Duration = Duration::from_millis(100);
+
+/// How long a connection is waited for.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// How long one step may take that reads no table as a whole.
+pub(crate) const STEP_MAX: Duration = Duration::from_secs(60);
+
+/// How long it may take to write a stretch of the log.
+pub(crate) const STRETCH_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// How long it may take to read or to index whole tables: hours, where they are large.
+pub(crate) const WHOLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Copies that are this close are finished in one transaction.
 const CLOSE_EVENTS: i64 = 500;
@@ -78,7 +90,7 @@ pub enum Progress {
 /// The copy.
 pub(crate) struct Replica {
     /// Closed with the value, which frees the lock.
-    pub(crate) client: ClientWrapper,
+    pub(crate) client: Held,
     pub(crate) replay: Replay,
     bulk: Bulk,
 }
@@ -95,19 +107,23 @@ pub(crate) struct Replay {
 impl Replica {
     /// Makes an empty copy, in place of what dead makers left.
     pub(crate) async fn begin(
-        pool: &Pool,
+        connections: &Connections,
         projection: Projection,
         tables: Tables,
         durability: Durability,
     ) -> Result<Self, MaintenanceError> {
-        let client = session(pool).await?;
-        lock(&*client, MAINTENANCE_LOCK, projection).await?;
-        for left in Tables::PASSING {
-            catalog::drop(&*client, left).await?;
-        }
-        catalog::create(&*client, tables, durability).await?;
-        let log = Log::new(pool.clone());
-        let bulk = Bulk::start(pool, &log, projection, tables).await?;
+        let mut client = session(connections).await?;
+        let make = async |client: &mut Connection| {
+            let client: &Client = client;
+            lock(client, MAINTENANCE_LOCK, projection).await?;
+            for left in Tables::PASSING {
+                catalog::drop(client, left).await?;
+            }
+            Ok::<_, MaintenanceError>(catalog::create(client, tables, durability).await?)
+        };
+        client.within(WHOLE_MAX, make).await?;
+        let log = Log::new(connections.clone());
+        let bulk = Bulk::start(connections, &log, projection, tables).await?;
         let replay = Replay { projection, tables, log, position: Position::START };
         Ok(Self { client, replay, bulk })
     }
@@ -121,7 +137,9 @@ impl Replica {
     ) -> Result<(), Error> {
         let Self { client, replay, bulk } = self;
         loop {
-            let live = Live::read(&**client, replay.projection, Lock::None).await?;
+            let projection = replay.projection;
+            let look = async |c: &mut Connection| Live::read(&**c, projection, Lock::None).await;
+            let live = client.within(STEP_MAX, look).await?;
             let (target, close) = match replay.tables {
                 Tables::Building if live.halted => (replay.log.head().await?, 0),
                 _ => (live.position, CLOSE_EVENTS),
@@ -135,12 +153,23 @@ impl Replica {
         }
     }
 
+    /// What `ask` makes of the copy's connection, within `limit`.
+    pub(crate) async fn ask<T, E: From<Unanswered>>(
+        &mut self,
+        limit: Duration,
+        ask: impl AsyncFnOnce(&mut Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.client.within(limit, ask).await
+    }
+
     /// Drops the copy, after a failure whose reason is what matters. What cannot be dropped, the next
     /// maker drops.
     pub(crate) async fn abandon(self) {
-        let Self { client, replay, bulk } = self;
+        let Self { mut client, replay, bulk } = self;
         drop(bulk);
-        if let Err(error) = catalog::drop(&*client, replay.tables).await {
+        let tables = replay.tables;
+        let dropped = client.within(STEP_MAX, async |c| catalog::drop(&**c, tables).await);
+        if let Err(error) = dropped.await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, schema = replay.tables.schema(), "copy not dropped");
         }
@@ -202,11 +231,14 @@ impl Live {
 }
 
 /// A connection of one's own that may make tables and fill them.
-async fn session(pool: &Pool) -> Result<ClientWrapper, MaintenanceError> {
-    let client = Object::take(pool.get().await.map_err(Error::from)?);
-    client.batch_execute(SESSION).await?;
-    become_owner(&*client).await?;
-    Ok(client)
+async fn session(connections: &Connections) -> Result<Held, MaintenanceError> {
+    let mut held = connections.own(CONNECT_MAX).await?;
+    let prepare = async |client: &mut Connection| {
+        client.batch_execute(SESSION).await?;
+        become_owner(&**client).await
+    };
+    held.within(STEP_MAX, prepare).await?;
+    Ok(held)
 }
 
 /// Locks `projection` against others with the same `key`, for as long as `client` is connected.

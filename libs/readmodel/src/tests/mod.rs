@@ -11,9 +11,9 @@ mod waiting_receipts;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::Object;
 use hatch_eventstore::testing::{Template, TestDatabase};
-use hatch_eventstore::{Checkpoint, Position, RecordedEvent};
+use hatch_eventstore::{Checkpoint, Connections, Position, RecordedEvent};
 
 use crate::projection::Projection;
 use crate::{Error, ReadModel, Young};
@@ -32,7 +32,7 @@ const TABLES: [&str; 7] = [
 
 /// A migrated database of the test's own.
 struct Db {
-    pool: Pool,
+    pool: Connections,
     database: TestDatabase,
 }
 
@@ -95,6 +95,7 @@ impl Db {
     }
 
     async fn checkpoint(&self) -> Checkpoint {
-        Projection::Messages.checkpoint(&self.client().await).await.expect("a checkpoint")
+        let client = self.client().await;
+        Projection::Messages.checkpoint(&client).await.expect("a checkpoint")
     }
 }

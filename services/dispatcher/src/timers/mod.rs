@@ -26,8 +26,8 @@ pub(crate) enum Error {
     Checkpoint(#[from] hatch_eventstore::CheckpointError),
     #[error("the log cannot be followed")]
     Log(#[from] hatch_eventstore::LogError),
-    #[error("no connection to the timers' database")]
-    Pool(#[from] deadpool_postgres::PoolError),
+    #[error("no answer from the timers' database")]
+    Unanswered(#[from] hatch_eventstore::Unanswered),
     #[error("the timers' database refused or was lost")]
     Postgres(#[from] tokio_postgres::Error),
 }

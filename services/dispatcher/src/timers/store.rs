@@ -1,8 +1,10 @@
 //! The SQL of the timers.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Pool;
-use hatch_eventstore::{Checkpoint, Position, report_regression};
+use hatch_eventstore::{Checkpoint, Connection, Connections, Position, report_regression};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::Error;
@@ -11,6 +13,16 @@ use super::fold::Fold;
 /// The projection's name and version among the checkpoints.
 pub(crate) const NAME: &str = "timers";
 pub(crate) const VERSION: i32 = 1;
+
+/// How long PostgreSQL may take to say or to note something about some timers, the wait for a
+/// connection included.
+const ASK_MAX: Duration = Duration::from_secs(4);
+
+/// How long it may take to write what a fold made of its events.
+const APPLY_MAX: Duration = Duration::from_secs(10);
+
+/// How long it may take to delete all timers.
+const BEGIN_ANEW_MAX: Duration = Duration::from_secs(30);
 
 const SET: &str = "
     INSERT INTO dispatch.timers (message_id, tenant_id, due_at, attempt, position, look_at)
@@ -57,7 +69,7 @@ const CLAIM_PROVIDER_ID: &str = "
 /// The tables of the timers; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Timers {
-    pool: Pool,
+    pool: Connections,
 }
 
 /// A message to be looked at, and what the sweepers noted of it.
@@ -87,20 +99,24 @@ impl DueTimer {
 }
 
 impl Timers {
-    pub(crate) const fn new(pool: Pool) -> Self {
+    pub(crate) const fn new(pool: Connections) -> Self {
         Self { pool }
     }
 
     pub(crate) async fn checkpoint(&self) -> Result<Checkpoint, Error> {
-        Ok(Checkpoint::load(&self.pool.get().await?, NAME, VERSION).await?)
+        let load =
+            async |client: &mut Connection| Ok(Checkpoint::load(client, NAME, VERSION).await?);
+        self.pool.within(ASK_MAX, load).await
     }
 
     /// Closes the fence: the log lacks the event that `checkpoint` stands at.
     pub(crate) async fn report_ahead(&self, checkpoint: &Checkpoint) -> Result<(), Error> {
         let position = checkpoint.position;
         let detail = format!("the timers are at position {position}, which the log lacks");
-        let client = self.pool.get().await?;
-        Ok(report_regression(&client, checkpoint.epoch, &detail).await?)
+        let report = async |client: &mut Connection| {
+            Ok(report_regression(client, checkpoint.epoch, &detail).await?)
+        };
+        self.pool.within(ASK_MAX, report).await
     }
 
     /// Forgets all timers, and has them be folded from the first event on. Whose message a provider's
@@ -110,11 +126,13 @@ impl Timers {
         checkpoint: &Checkpoint,
         epoch: i32,
     ) -> Result<(), Error> {
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        checkpoint.advance(&transaction, Position::START, epoch).await?;
-        transaction.execute(DELETE_ALL, &[]).await?;
-        Ok(transaction.commit().await?)
+        let begin = async |client: &mut Connection| {
+            let transaction = client.transaction().await?;
+            checkpoint.advance(&transaction, Position::START, epoch).await?;
+            transaction.execute(DELETE_ALL, &[]).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.pool.within(BEGIN_ANEW_MAX, begin).await
     }
 
     /// Writes what `fold` made of the events from `checkpoint` up to `position`, and moves the
@@ -126,15 +144,17 @@ impl Timers {
         position: Position,
         epoch: i32,
     ) -> Result<Checkpoint, Error> {
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        // First, so that a folder that was overtaken waits for nothing and writes nothing.
-        let advanced = checkpoint.advance(&transaction, position, epoch).await?;
-        set(&transaction, fold).await?;
-        clear(&transaction, fold).await?;
-        keep_provider_ids(&transaction, fold).await?;
-        transaction.commit().await?;
-        Ok(advanced)
+        let write = async |client: &mut Connection| {
+            let transaction = client.transaction().await?;
+            // First, so that a folder that was overtaken waits for nothing and writes nothing.
+            let advanced = checkpoint.advance(&transaction, position, epoch).await?;
+            set(&transaction, fold).await?;
+            clear(&transaction, fold).await?;
+            keep_provider_ids(&transaction, fold).await?;
+            transaction.commit().await?;
+            Ok(advanced)
+        };
+        self.pool.within(APPLY_MAX, write).await
     }
 
     /// Takes at most `limit` timers that are to be looked at by `now`. Until `hold` no other sweeper
@@ -145,10 +165,12 @@ impl Timers {
         limit: usize,
         hold: DateTime<Utc>,
     ) -> Result<Vec<DueTimer>, Error> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(TAKE).await?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = client.query(&statement, &[&now, &limit, &hold]).await?;
+        let take = async |client: &mut Connection| {
+            let statement = client.prepare_cached(TAKE).await?;
+            Ok::<_, Error>(client.query(&statement, &[&now, &limit, &hold]).await?)
+        };
+        let rows = self.pool.within(ASK_MAX, take).await?;
         let timer = |row: &tokio_postgres::Row| {
             Ok(DueTimer {
                 message_id: row.try_get(0)?,
@@ -168,20 +190,14 @@ impl Timers {
         timer: &DueTimer,
         look_at: DateTime<Utc>,
     ) -> Result<(), Error> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(LOOK_AGAIN).await?;
         let (looks, not_found) = (integer(timer.looks), integer(timer.not_found));
         let (id, position) = (&timer.message_id, &timer.position.0);
-        client.execute(&statement, &[id, position, &look_at, &looks, &not_found]).await?;
-        Ok(())
+        self.execute(LOOK_AGAIN, &[id, position, &look_at, &looks, &not_found]).await
     }
 
     /// Drops a timer of which nothing is due any more, unless the log has said something new.
     pub(crate) async fn forget(&self, timer: &DueTimer) -> Result<(), Error> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(FORGET).await?;
-        client.execute(&statement, &[&timer.message_id, &timer.position.0]).await?;
-        Ok(())
+        self.execute(FORGET, &[&timer.message_id, &timer.position.0]).await
     }
 
     /// Makes a provider's id the message's, if it is nobody's yet, and says whose it is: tenant,
@@ -191,13 +207,25 @@ impl Timers {
         provider_message_id: &str,
         (tenant_id, message_id, attempt): (Uuid, Uuid, u32),
     ) -> Result<(Uuid, Uuid, u32), Error> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(CLAIM_PROVIDER_ID).await?;
         let attempt = integer(attempt);
-        let row = client
-            .query_one(&statement, &[&provider_message_id, &tenant_id, &message_id, &attempt])
-            .await?;
+        let claim = async |client: &mut Connection| {
+            let statement = client.prepare_cached(CLAIM_PROVIDER_ID).await?;
+            let values: [&(dyn ToSql + Sync); 4] =
+                [&provider_message_id, &tenant_id, &message_id, &attempt];
+            Ok::<_, Error>(client.query_one(&statement, &values).await?)
+        };
+        let row = self.pool.within(ASK_MAX, claim).await?;
         Ok((row.try_get(0)?, row.try_get(1)?, natural(row.try_get(2)?)))
+    }
+
+    /// Does one thing that has no answer.
+    async fn execute(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<(), Error> {
+        let execute = async |client: &mut Connection| {
+            let statement = client.prepare_cached(sql).await?;
+            client.execute(&statement, values).await?;
+            Ok(())
+        };
+        self.pool.within(ASK_MAX, execute).await
     }
 }
 

@@ -11,8 +11,8 @@ mod work;
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::Pool;
 use hatch::output;
+use hatch_eventstore::Connections;
 use hatch_eventstore::testing::TestDatabase;
 use hatch_readmodel::{Projection, rebuild};
 use tokio::runtime::Builder;
@@ -76,7 +76,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Events a second.
-async fn rebuild_rate(pool: Pool) -> anyhow::Result<f64> {
+async fn rebuild_rate(pool: Connections) -> anyhow::Result<f64> {
     let begun = Instant::now();
     let position = rebuild(&pool, Projection::Messages, |_| {}).await?;
     Ok(position.0 as f64 / begun.elapsed().as_secs_f64())

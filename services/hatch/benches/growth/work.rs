@@ -4,12 +4,13 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use deadpool_postgres::Pool;
+
 use futures::future::join_all;
 use hatch_domain::ids::{ConversationId, MessageId};
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
-    Append, Appender, AppenderConfig, ExpectedVersion, Log, Position, RecordedEvent, StreamWrite,
+    Append, Appender, AppenderConfig, Connections, ExpectedVersion, Log, Position, RecordedEvent,
+    StreamWrite,
 };
 use hatch_readmodel::{ConversationFilter, MessageFilter, Page, Projection, ReadModel, Young};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,7 @@ const UNUSED: u32 = 1 << 30;
 /// Measures everything on a log of `filled` events.
 pub(crate) async fn measure(
     database: &TestDatabase,
-    pool: &Pool,
+    pool: &Connections,
     filled: i64,
 ) -> anyhow::Result<Rates> {
     let log = Log::new(pool.clone());
@@ -62,7 +63,7 @@ async fn sample(log: &Log, filled: i64) -> anyhow::Result<Vec<RecordedEvent>> {
     Ok(found)
 }
 
-async fn reads(pool: &Pool, log: &Log, samples: &[RecordedEvent]) -> anyhow::Result<Rates> {
+async fn reads(pool: &Connections, log: &Log, samples: &[RecordedEvent]) -> anyhow::Result<Rates> {
     let read_model = ReadModel::new(pool.clone());
     let next = Cell::new(0);
     let any = || &samples[next.replace(next.get() + 1) % samples.len()];
@@ -170,7 +171,7 @@ fn one(number: u32) -> Append {
 
 /// Pages that are not in the log, which a projection does not ask. The next rebuild removes what they
 /// leave.
-async fn project(pool: &Pool) -> anyhow::Result<f64> {
+async fn project(pool: &Connections) -> anyhow::Result<f64> {
     let mut client = pool.get().await?;
     let mut checkpoint = Projection::Messages.checkpoint(&client).await?;
     let (mut number, mut events) = (UNUSED, 0);
@@ -191,7 +192,7 @@ async fn project(pool: &Pool) -> anyhow::Result<f64> {
 }
 
 /// Lets the projection stand where the log ends, as far as its checkpoint says: a rebuild goes as far.
-pub(crate) async fn project_to_head(pool: &Pool) -> anyhow::Result<()> {
+pub(crate) async fn project_to_head(pool: &Connections) -> anyhow::Result<()> {
     let client = pool.get().await?;
     Projection::Messages.checkpoint(&client).await?;
     let head = "UPDATE es.checkpoints SET position = (SELECT max(position) FROM es.events)";

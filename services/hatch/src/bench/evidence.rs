@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use deadpool_postgres::Pool;
 use futures::TryStreamExt as _;
 use hatch_domain::ids::TenantId;
-use hatch_eventstore::{Log, PAGE_EVENTS_MAX, Position, RecordedEvent};
+use hatch_eventstore::{Connection, Connections, Log, PAGE_EVENTS_MAX, Position, RecordedEvent};
 use hatch_readmodel::{Projection, ReadModel};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -23,6 +22,8 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
 /// Rows of the read model that are read at a time.
 const PAGE_ROWS: i64 = 5_000;
+/// How long a page of them may take.
+const PAGE_MAX: Duration = Duration::from_secs(30);
 /// A line of the simulator's record is some 300 bytes.
 const LINE_BYTES_MAX: usize = 64 << 10;
 /// For the whole record.
@@ -57,7 +58,7 @@ impl<'a> Gathering<'a> {
     /// One of them does not answer, or is not what it should be.
     pub(crate) async fn gather(
         mut self,
-        pool: &Pool,
+        pool: &Connections,
         simulator: &str,
         wait: Duration,
     ) -> anyhow::Result<HashMap<Uuid, Trace>> {
@@ -124,12 +125,16 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    async fn read_model(&mut self, pool: &Pool) -> anyhow::Result<()> {
-        let client = pool.get().await?;
-        let statement = client.prepare_cached(SHOWN).await?;
+    async fn read_model(&mut self, pool: &Connections) -> anyhow::Result<()> {
         let (tenant, mut after) = (TenantId::DEFAULT.0, self.before.0);
         loop {
-            let rows = client.query(&statement, &[&tenant, &after, &PAGE_ROWS]).await?;
+            let read = async |client: &mut Connection| {
+                let statement = client.prepare_cached(SHOWN).await?;
+                Ok::<_, anyhow::Error>(
+                    client.query(&statement, &[&tenant, &after, &PAGE_ROWS]).await?,
+                )
+            };
+            let rows = pool.within(PAGE_MAX, read).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.try_get(0)?;
             for row in &rows {
@@ -176,7 +181,7 @@ impl<'a> Gathering<'a> {
 }
 
 /// Waits until the read model shows everything up to `position`.
-async fn catch_up(pool: &Pool, position: Position) -> anyhow::Result<()> {
+async fn catch_up(pool: &Connections, position: Position) -> anyhow::Result<()> {
     let read_model = ReadModel::new(pool.clone());
     let name = Projection::Messages.name();
     let deadline = Instant::now() + CATCH_UP_MAX;

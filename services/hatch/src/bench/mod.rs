@@ -22,9 +22,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use deadpool_postgres::Pool;
 use hatch_domain::Environment as _;
-use hatch_eventstore::{Log, SystemEnvironment};
+use hatch_eventstore::{Connections, Log, SystemEnvironment};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -96,7 +95,7 @@ pub(crate) async fn run(settings: Settings, flags: &cli::Bench) -> anyhow::Resul
 /// What all runs of a call have in common.
 struct Bench {
     target: Target,
-    pool: Pool,
+    pool: Connections,
     load: Load,
     generator: Generator,
 }

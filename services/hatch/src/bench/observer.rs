@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use deadpool_postgres::{Object, Pool};
 use hatch_domain::ids::TenantId;
+use hatch_eventstore::{Connection, Connections, Held};
 use hatch_readmodel::Projection;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -41,7 +41,7 @@ const EVENTS: &str = "SELECT stream_id, type = ANY($5) FROM es.events \
 
 /// Follows the read model of messages.
 pub(crate) struct Observer {
-    client: Object,
+    held: Held,
     /// The events up to here have been seen.
     seen: i64,
 }
@@ -51,10 +51,10 @@ impl Observer {
     ///
     /// # Errors
     /// PostgreSQL does not answer, or holds no read model.
-    pub(crate) async fn open(pool: &Pool) -> anyhow::Result<Self> {
-        let client = pool.get().await.context("failed to reach PostgreSQL")?;
-        let mut observer = Self { client, seen: 0 };
-        observer.seen = observer.checkpoint().await?;
+    pub(crate) async fn open(pool: &Connections) -> anyhow::Result<Self> {
+        let held = pool.hold(LOOK_MAX).await.context("failed to reach PostgreSQL")?;
+        let mut observer = Self { held, seen: 0 };
+        observer.seen = observer.held.within(LOOK_MAX, checkpoint).await?;
         Ok(observer)
     }
 
@@ -72,9 +72,9 @@ impl Observer {
             Goal::Accepted => LOOK_SELDOM,
         };
         while !stop.is_cancelled() {
-            tokio::time::timeout(LOOK_MAX, self.look(&book))
-                .await
-                .context("PostgreSQL does not answer the benchmark")??;
+            let seen = self.seen;
+            let look = async |client: &mut Connection| look(client, seen, &book).await;
+            self.seen = self.held.within(LOOK_MAX, look).await?;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => {}
@@ -82,34 +82,31 @@ impl Observer {
         }
         Ok(())
     }
+}
 
-    async fn look(&mut self, book: &Book) -> anyhow::Result<()> {
-        let shown = self.checkpoint().await?;
-        let at = Instant::now();
-        if shown <= self.seen {
-            return Ok(());
-        }
-        let statement = self.client.prepare_cached(EVENTS).await?;
-        let (tenant, settled, delivered) = (TenantId::DEFAULT.0, &SETTLED[..], &DELIVERED[..]);
-        let rows = self
-            .client
-            .query(&statement, &[&self.seen, &shown, &tenant, &settled, &delivered])
-            .await?;
-        for row in rows {
-            let (id, delivered): (Uuid, bool) = (row.try_get(0)?, row.try_get(1)?);
-            book.settled(id, Settled { at, delivered });
-        }
-        self.seen = shown;
-        Ok(())
+/// Notes what the read model shows beyond `seen`, and says how far it is.
+async fn look(client: &mut Connection, seen: i64, book: &Book) -> anyhow::Result<i64> {
+    let shown = checkpoint(client).await?;
+    let at = Instant::now();
+    if shown <= seen {
+        return Ok(seen);
     }
+    let statement = client.prepare_cached(EVENTS).await?;
+    let (tenant, settled, delivered) = (TenantId::DEFAULT.0, &SETTLED[..], &DELIVERED[..]);
+    let rows = client.query(&statement, &[&seen, &shown, &tenant, &settled, &delivered]).await?;
+    for row in rows {
+        let (id, delivered): (Uuid, bool) = (row.try_get(0)?, row.try_get(1)?);
+        book.settled(id, Settled { at, delivered });
+    }
+    Ok(shown)
+}
 
-    async fn checkpoint(&self) -> anyhow::Result<i64> {
-        let statement = self.client.prepare_cached(CHECKPOINT).await?;
-        let (name, version) = (Projection::Messages.name(), Projection::Messages.version());
-        let row = self.client.query_opt(&statement, &[&name, &version]).await?;
-        // Before the first event there may be none.
-        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
-    }
+async fn checkpoint(client: &mut Connection) -> anyhow::Result<i64> {
+    let statement = client.prepare_cached(CHECKPOINT).await?;
+    let (name, version) = (Projection::Messages.name(), Projection::Messages.version());
+    let row = client.query_opt(&statement, &[&name, &version]).await?;
+    // Before the first event there may be none.
+    Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
 }
 
 #[cfg(test)]

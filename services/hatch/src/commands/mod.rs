@@ -14,8 +14,7 @@ pub(crate) mod verify_log;
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
-use hatch_eventstore::{Database, Refusal};
+use hatch_eventstore::{Connections, Database, Refusal};
 use tokio_postgres::config::Host;
 
 use crate::embedded::Servers;
@@ -71,8 +70,11 @@ pub(crate) fn address(postgres: &Database) -> String {
     servers.join(",")
 }
 
+/// How long PostgreSQL may take to answer a command's question.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
+
 /// A few connections for a command.
-pub(crate) fn pool(settings: &Settings) -> anyhow::Result<Pool> {
+pub(crate) fn pool(settings: &Settings) -> anyhow::Result<Connections> {
     const CONNECTIONS_MAX: usize = 2;
     const WAIT_MAX: Duration = Duration::from_secs(5);
     Ok(hatch_eventstore::pool(&postgres(settings)?, CONNECTIONS_MAX, WAIT_MAX))

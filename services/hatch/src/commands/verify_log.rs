@@ -5,12 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use deadpool_postgres::Pool;
 use hatch_bus::{Bus, StreamState};
-use hatch_eventstore::{BusSecrets, Log, Position, Violation, verify};
+use hatch_eventstore::{BusSecrets, Connection, Connections, Log, Position, Violation, verify};
 use uuid::Uuid;
 
-use super::pool;
+use super::{ANSWER_MAX, pool};
 use crate::output::line;
 use crate::progress;
 use crate::settings::Settings;
@@ -59,10 +58,12 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
 /// Compares what JetStream still has with the log, event by event.
 async fn jetstream(
     settings: &Settings,
-    pool: &Pool,
+    pool: &Connections,
     violations: &mut Vec<Violation>,
 ) -> anyhow::Result<String> {
-    let secrets = BusSecrets::read(&**pool.get().await?).await?;
+    let read =
+        async |client: &mut Connection| Ok::<_, anyhow::Error>(BusSecrets::read(client).await?);
+    let secrets = pool.within(ANSWER_MAX, read).await?;
     let bus = Bus::connect(settings.bus()?).await?;
     tokio::time::timeout(SILENCE_MAX, bus.connected()).await.context("NATS does not answer")?;
     bus.trust(hatch_relay::keys(&secrets));

@@ -9,13 +9,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Pool;
 use hatch_api::RequestStats;
 use hatch_api::admission::Admission;
 use hatch_api::webhooks::{Keeping, WebhookStats};
 use hatch_bus::Bus;
 use hatch_domain::Environment;
-use hatch_eventstore::{Appender, Fence, FenceState, Log, LogError, ServerClock};
+use hatch_eventstore::{Appender, Connections, Fence, FenceState, Log, LogError, ServerClock};
 use hatch_readmodel::ReadModel;
 use hatch_telemetry::limit::Limits;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
@@ -41,7 +40,7 @@ pub(crate) struct Sources {
     pub(crate) admission: Option<Admission>,
     pub(crate) dispatcher: Arc<hatch_dispatcher::Stats>,
     pub(crate) appender: Appender,
-    pub(crate) pool: Pool,
+    pub(crate) pool: Connections,
     pub(crate) log: Log,
     pub(crate) fence: Fence,
     pub(crate) clock: ServerClock,
@@ -409,17 +408,13 @@ impl Sources {
     }
 
     fn pool(&self) -> [Metric; 4] {
-        let status = self.pool.status();
+        let counts = self.pool.counts();
         let gauge = |name, help, value| Metric { name, help, values: Values::gauge(count(value)) };
         [
-            gauge(
-                "hatch_pool_connections_max",
-                "Connections that the pool may open",
-                status.max_size,
-            ),
-            gauge("hatch_pool_connections", "Connections that are open", status.size),
-            gauge("hatch_pool_connections_available", "Of those, not in use", status.available),
-            gauge("hatch_pool_waiting", "Reads that wait for a connection", status.waiting),
+            gauge("hatch_pool_connections_max", "Connections that the pool may open", counts.max),
+            gauge("hatch_pool_connections", "Connections that are open", counts.open),
+            gauge("hatch_pool_connections_available", "Of those, not in use", counts.idle),
+            gauge("hatch_pool_waiting", "Reads that wait for a connection", counts.waiting),
         ]
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
 use hatch_domain::address::Address;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::{MessageId, TenantId};
@@ -15,8 +14,8 @@ use hatch_domain::message::{AGGREGATE, Message};
 use hatch_domain::{Environment, Routing};
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{
-    Append, Appended, Appender, AppenderConfig, Execute, ExpectedVersion, Feed, HeadWatch, Known,
-    Log, Metadata, NewEvent, Position, Store, StreamWrite, SystemEnvironment,
+    Append, Appended, Appender, AppenderConfig, Connections, Execute, ExpectedVersion, Feed,
+    HeadWatch, Known, Log, Metadata, NewEvent, Position, Store, StreamWrite, SystemEnvironment,
 };
 use hatch_projector::{Config, Deps};
 use hatch_readmodel::{Projection, ReadModel, ReadPosition};
@@ -35,7 +34,7 @@ pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
 /// A database with an appender, and what reads it.
 pub(crate) struct World {
     pub(crate) database: TestDatabase,
-    pub(crate) pool: Pool,
+    pub(crate) pool: Connections,
     pub(crate) log: Log,
     pub(crate) head: HeadWatch,
     pub(crate) store: Store,

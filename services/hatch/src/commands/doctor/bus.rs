@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch_bus::{Bus, Last, State, StreamReport, StreamState};
-use hatch_eventstore::{BusSecrets, Position};
+use hatch_eventstore::{BusSecrets, Connection, Position};
 use hatch_relay::Observed;
 
 use super::database::{Database, Reached};
 use super::finding::Finding;
 use super::{CHECK_MAX, LATE, bounded, made};
+use crate::commands::ANSWER_MAX;
 use crate::output::counted;
 use crate::settings::Settings;
 
@@ -83,11 +84,11 @@ pub(super) async fn check(
         }
     };
     let looked = bounded(async {
-        let client = database.pool.get().await?;
-        let observed = hatch_relay::observe(&client).await?;
-        let secrets = BusSecrets::read(&client).await?;
-        // Who keeps a connection and waits for another may wait for ever.
-        drop(client);
+        let look = async |client: &mut Connection| {
+            let observed = hatch_relay::observe(client).await?;
+            Ok::<_, anyhow::Error>((observed, BusSecrets::read(client).await?))
+        };
+        let (observed, secrets) = database.pool.within(ANSWER_MAX, look).await?;
         // The log last: it cannot lag behind what was published from it.
         let last = last(settings, &secrets).await?;
         Ok((observed, last, database.log.head().await?))

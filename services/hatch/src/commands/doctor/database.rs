@@ -2,17 +2,17 @@
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use deadpool_postgres::Pool;
 use hatch_bus::StreamReport;
 use hatch_domain::Environment;
 use hatch_eventstore::{
-    ArchiveRecord, Closed, FenceState, Log, SystemEnvironment, fence_closed_since, fence_state,
+    ArchiveRecord, Closed, Connection, Connections, FenceState, Log, SystemEnvironment,
+    fence_closed_since, fence_state,
 };
 use tokio_postgres::Client;
 
 use super::finding::Finding;
 use super::{bounded, made};
-use crate::commands::{address, pool};
+use crate::commands::{ANSWER_MAX, address, pool};
 use crate::output::chain;
 use crate::readiness::{OFFSET_MAX, offset_text};
 use crate::roles::{place, postgres};
@@ -38,7 +38,7 @@ const AHEAD: &str = "run the build that fits: this one is older than the databas
 
 /// A database that can be asked.
 pub(super) struct Database {
-    pub(super) pool: Pool,
+    pub(super) pool: Connections,
     pub(super) log: Log,
     /// The time there, which events carry.
     pub(super) now: DateTime<Utc>,
@@ -52,19 +52,21 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Vec<Finding>,
     const NO_ANSWER: &str = "PostgreSQL does not answer";
     let asked = bounded(async {
         let pool = pool(settings)?;
-        let client = pool.get().await?;
-        let before = SystemEnvironment.now();
-        let row = client.query_one(SERVER, &[]).await?;
-        let after = SystemEnvironment.now();
-        let now: DateTime<Utc> = row.try_get(3)?;
-        let findings = vec![
-            server(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?),
-            durability(&client).await?,
-            clock(before + (after - before) / 2 - now),
-        ];
-        let (schema, fits) = schema(&client).await?;
-        drop(client);
-        Ok((pool, now, findings.into_iter().chain(schema).collect::<Vec<_>>(), fits))
+        let look = async |client: &mut Connection| {
+            let before = SystemEnvironment.now();
+            let row = client.query_one(SERVER, &[]).await?;
+            let after = SystemEnvironment.now();
+            let now: DateTime<Utc> = row.try_get(3)?;
+            let findings = vec![
+                server(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?),
+                durability(client).await?,
+                clock(before + (after - before) / 2 - now),
+            ];
+            let (schema, fits) = schema(client).await?;
+            Ok::<_, anyhow::Error>((now, findings.into_iter().chain(schema), fits))
+        };
+        let (now, findings, fits) = pool.within(ANSWER_MAX, look).await?;
+        Ok((pool, now, findings.collect::<Vec<_>>(), fits))
     });
     match asked.await {
         Ok((pool, now, findings, true)) => {
@@ -179,15 +181,19 @@ pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Findin
 async fn fence(settings: &Settings, database: &Database) -> anyhow::Result<Finding> {
     const CHECK: &str = "fence";
     let place = place(settings, &postgres(settings)?);
-    let client = database.pool.get().await?;
-    Ok(match fence_state(&client, &place).await? {
-        FenceState::Open { epoch, .. } => Finding::good(CHECK, format!("open, in epoch {epoch}")),
-        FenceState::Unknown => Finding::not_checked(CHECK, "PostgreSQL is away"),
-        FenceState::Closed(closed) => {
-            let since = fence_closed_since(&client, &closed).await?;
-            closed_fence(CHECK, &closed).since(Some(since))
-        }
-    })
+    let look = async |client: &mut Connection| {
+        Ok(match fence_state(client, &place).await? {
+            FenceState::Open { epoch, .. } => {
+                Finding::good(CHECK, format!("open, in epoch {epoch}"))
+            }
+            FenceState::Unknown => Finding::not_checked(CHECK, "PostgreSQL is away"),
+            FenceState::Closed(closed) => {
+                let since = fence_closed_since(client, &closed).await?;
+                closed_fence(CHECK, &closed).since(Some(since))
+            }
+        })
+    };
+    database.pool.within(ANSWER_MAX, look).await
 }
 
 fn closed_fence(check: &'static str, closed: &Closed) -> Finding {
@@ -212,7 +218,10 @@ async fn partitions(database: &Database) -> anyhow::Result<Finding> {
 /// Whether this machine has the files that hold the oldest part of the log.
 async fn archives(database: &Database) -> anyhow::Result<Finding> {
     const CHECK: &str = "archives";
-    let records = ArchiveRecord::all(&**database.pool.get().await?).await?;
+    let look = async |client: &mut Connection| {
+        Ok::<_, anyhow::Error>(ArchiveRecord::all(&**client).await?)
+    };
+    let records = database.pool.within(ANSWER_MAX, look).await?;
     let Some(last) = records.last().map(|record| record.last) else {
         return Ok(Finding::good(CHECK, "the whole log is in the database"));
     };

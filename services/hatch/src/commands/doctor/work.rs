@@ -5,11 +5,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::status::Status;
+use hatch_eventstore::Connection;
 use hatch_readmodel::{ProjectionState, ProjectionStatus, ReadModel, TALLY_MAX, Tally};
 
 use super::database::{Database, Reached};
 use super::finding::Finding;
 use super::{LATE, bounded, keeping, made};
+use crate::commands::ANSWER_MAX;
 use crate::output::counted;
 use crate::settings::Settings;
 
@@ -90,10 +92,10 @@ async fn projection(
 /// Whether the timers are folded, and whether somebody looks at what is due.
 async fn timers(settings: &Settings, database: &Database) -> [Finding; 2] {
     let looked = bounded(async {
-        let client = database.pool.get().await?;
-        let observed = hatch_dispatcher::observe(&client, OVERDUE).await?;
-        // Who keeps a connection and waits for another may wait for ever.
-        drop(client);
+        let look = async |client: &mut Connection| {
+            Ok::<_, anyhow::Error>(hatch_dispatcher::observe(client, OVERDUE).await?)
+        };
+        let observed = database.pool.within(ANSWER_MAX, look).await?;
         let next = database.log.read_at(observed.position.next()).await?;
         Ok((observed, next.map(|event| event.recorded_at)))
     });
