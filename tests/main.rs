@@ -17,6 +17,7 @@ mod compat;
 mod crash;
 mod dispatch;
 mod doctor;
+mod doubt;
 mod due;
 mod faults;
 mod fleet;

@@ -257,8 +257,8 @@ async fn the_look_up_finds_what_was_taken_without_an_answer_and_nothing_else() {
         let mut other = message.clone();
         other.body = Some("Something else".to_owned());
         match adapter.look_up(&LookUp { message, attempted_at }).await {
-            LookedUp::Found { provider_message_ids } if taken => {
-                assert_eq!(provider_message_ids.len(), 1);
+            LookedUp::Found { candidates } if taken => {
+                assert_eq!(candidates.len(), 1);
             }
             LookedUp::NotFound if !taken => {}
             wrong => panic!("{wrong:?}"),

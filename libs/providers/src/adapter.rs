@@ -54,8 +54,8 @@ pub enum LookedUp {
     /// Messages that match in sender, recipient and text and are not older than the attempt, the
     /// oldest first; not empty. Whether one of them is another message of ours, the caller knows.
     Found {
-        /// What the provider calls them.
-        provider_message_ids: Vec<String>,
+        /// Those messages.
+        candidates: Vec<Candidate>,
     },
     /// It has no such message, and would have by now.
     NotFound,
@@ -66,6 +66,16 @@ pub enum LookedUp {
         /// What was seen.
         detail: String,
     },
+}
+
+/// A message at the provider that may be the one in doubt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// What the provider calls it.
+    pub provider_message_id: String,
+    /// How long ago the provider took it, by the provider's own clock and as exactly as it says. None
+    /// when it does not say.
+    pub age: Option<Duration>,
 }
 
 /// A message as one attempt hands it to a provider.

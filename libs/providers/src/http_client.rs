@@ -152,8 +152,12 @@ impl Answer {
     }
 
     fn until(&self, time: DateTime<FixedOffset>) -> Option<Duration> {
-        let now = DateTime::parse_from_rfc2822(self.text(DATE)?).ok()?;
-        Some((time - now).to_std().unwrap_or_default())
+        Some((time - self.date()?).to_std().unwrap_or_default())
+    }
+
+    /// When it was given, by the clock of whoever gave it, cut to the second.
+    pub(crate) fn date(&self) -> Option<DateTime<FixedOffset>> {
+        DateTime::parse_from_rfc2822(self.text(DATE)?).ok()
     }
 }
 

@@ -22,7 +22,7 @@ mod stub;
 pub mod twilio;
 mod webhook;
 
-pub use adapter::{Adapter, BoxFuture, LookUp, LookedUp, Outbound, Outcome};
+pub use adapter::{Adapter, BoxFuture, Candidate, LookUp, LookedUp, Outbound, Outcome};
 pub use correlation::Correlation;
 pub use secret::Secret;
 pub use shortage::Lack;

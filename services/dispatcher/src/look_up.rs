@@ -3,19 +3,21 @@
 use std::time::{Duration, Instant};
 
 use hatch_domain::message::Message;
-use hatch_providers::{LookUp, LookedUp};
+use hatch_providers::{Candidate, LookUp, LookedUp};
 use hatch_telemetry::{span, trace};
 use tokio::time::{sleep, timeout};
 
 use crate::attempt::Pending;
-use crate::{Account, Dispatcher};
+use crate::{Account, Config, Dispatcher, LEASE_MARGIN};
 
 /// What asking may take, the pages of a long answer included.
 const ASK_MAX: Duration = Duration::from_secs(30);
 
-/// How long the outcome of another attempt, whose message the provider has already, may be on its
-/// way into the log.
-const OUTCOME_WAIT: Duration = Duration::from_secs(1);
+/// How far off the age of a candidate may be: the provider's times have no fractions.
+const AGE_EXACTNESS: Duration = Duration::from_secs(1);
+
+/// How long a look-up waits that something of our own kept from being made.
+const UNASKED_WAIT: Duration = Duration::from_secs(5);
 
 /// How long the timers may take, beyond their lag, to come by what they are waited for.
 const FOLD_MARGIN: Duration = Duration::from_secs(10);
@@ -31,8 +33,9 @@ pub(crate) enum Answer {
     NotFound,
     /// Nothing follows from what the provider said.
     Inconclusive { detail: String },
-    /// Nothing follows, because of something of our own: it is as if nobody had asked.
-    Unasked { detail: String },
+    /// Nothing follows, because of something of our own: it is as if nobody had asked. After `wait` it may be
+    /// otherwise.
+    Unasked { detail: String, wait: Duration },
     /// The message is not in doubt.
     Superseded,
 }
@@ -59,23 +62,38 @@ impl Dispatcher {
                 unasked(&format!("this process lacks {}", lack.as_str()))
             }
             Ok(LookedUp::NotFound) => Answer::NotFound,
-            Ok(LookedUp::Found { provider_message_ids }) => {
-                self.choose(pending, doubt.attempt, provider_message_ids).await
+            Ok(LookedUp::Found { candidates }) => {
+                self.choose(pending, doubt.attempt, candidates).await
             }
         }
     }
 
     /// The first candidate that is no other message of ours. Candidates that all are others say that
-    /// the provider knows nothing of this one.
-    async fn choose(&self, pending: &Pending, attempt: u32, candidates: Vec<String>) -> Answer {
+    /// the provider knows nothing of this one. One that nobody has yet, and that is so young that it may be of
+    /// a call still unanswered, says nothing until that call's outcome must be in the log.
+    async fn choose(&self, pending: &Pending, attempt: u32, candidates: Vec<Candidate>) -> Answer {
         if let Err(detail) = self.fold_catches_up().await {
-            return Answer::Unasked { detail };
+            return unasked(&detail);
         }
         let ours = (pending.tenant_id, pending.message_id, attempt);
-        for provider_message_id in candidates {
-            let holder = self.timers.claim_provider_id(&provider_message_id, ours).await;
-            let Ok((tenant_id, message_id, held_by)) = holder else {
+        let recorded_within = self.config.recorded_within();
+        for Candidate { provider_message_id, age } in candidates {
+            let wait = age.map(|age| recorded_within.saturating_sub(age));
+            let holder = match wait {
+                Some(Duration::ZERO) => {
+                    self.timers.claim_provider_id(&provider_message_id, ours).await.map(Some)
+                }
+                _ => self.timers.provider_id_holder(&provider_message_id).await,
+            };
+            let Ok(holder) = holder else {
                 return unasked("whose the candidate is cannot be read");
+            };
+            let Some((tenant_id, message_id, held_by)) = holder else {
+                let detail = "a candidate may be of a call that is not answered yet";
+                return match wait {
+                    Some(wait) => Answer::Unasked { detail: detail.to_owned(), wait },
+                    None => inconclusive("the provider does not say how old a candidate is"),
+                };
             };
             if message_id == pending.message_id {
                 return Answer::Sent { provider_message_id };
@@ -91,9 +109,8 @@ impl Dispatcher {
         Answer::NotFound
     }
 
-    /// Waits until the timers have folded every outcome that may speak of what the provider has.
+    /// Waits until the timers have folded every outcome that is recorded by now.
     async fn fold_catches_up(&self) -> Result<(), String> {
-        sleep(OUTCOME_WAIT).await;
         let head = self.dependencies.store.log().head().await;
         let head = head.map_err(|error| error.to_string())?;
         let deadline = Instant::now() + self.config.timers_lag + FOLD_MARGIN;
@@ -110,8 +127,16 @@ impl Dispatcher {
     }
 }
 
+impl Config {
+    /// How long after a provider took a message the outcome of its call is in the log, unless the attempt is
+    /// in doubt itself.
+    fn recorded_within(&self) -> Duration {
+        self.http_timeout + LEASE_MARGIN + AGE_EXACTNESS
+    }
+}
+
 fn unasked(detail: &str) -> Answer {
-    Answer::Unasked { detail: detail.to_owned() }
+    Answer::Unasked { detail: detail.to_owned(), wait: UNASKED_WAIT }
 }
 
 fn inconclusive(detail: &str) -> Answer {

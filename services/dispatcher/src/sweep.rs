@@ -33,9 +33,6 @@ const LEFT_WAIT: Duration = Duration::from_secs(3_600);
 /// How often a message is looked at whose channel no account carries.
 const UNCARRIED_WAIT: Duration = Duration::from_secs(60);
 
-/// How long a look-up waits that something of our own kept from being made. It counts for none.
-const UNASKED_WAIT: Duration = Duration::from_secs(5);
-
 /// How many times the provider has to know nothing of an attempt until that is believed.
 const NOT_FOUND_ENOUGH: u32 = 2;
 
@@ -193,9 +190,10 @@ impl Dispatcher {
                 "not found".to_owned()
             }
             Answer::Inconclusive { detail } => detail,
-            Answer::Unasked { detail } => {
+            // It counts for no look-up.
+            Answer::Unasked { detail, wait } => {
                 tracing::debug!(%message_id, detail, "a message in doubt is looked up later");
-                self.timers.look_again(unasked, after(self.now(), UNASKED_WAIT)).await?;
+                self.timers.look_again(unasked, after(self.now(), wait)).await?;
                 return Ok(Next::Done);
             }
         };

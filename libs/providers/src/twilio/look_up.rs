@@ -11,7 +11,7 @@ use url::form_urlencoded;
 
 use super::adapter::TwilioAdapter;
 use super::wire::ErrorBody;
-use crate::adapter::{LookUp, LookedUp, Outbound, bounded};
+use crate::adapter::{Candidate, LookUp, LookedUp, Outbound, bounded};
 use crate::http_client::{self, Exchange};
 
 /// Twilio's own maximum.
@@ -38,14 +38,17 @@ pub(super) async fn look_up(adapter: &TwilioAdapter, asked: &LookUp, to: &str) -
     let mut found = Vec::new();
     let mut doubtful = None;
     for _ in 0..PAGES_MAX {
-        let page = match read_page(adapter, &path, &asked.message).await {
-            Ok(page) => page,
+        let (page, listed_at) = match read_page(adapter, &path, &asked.message).await {
+            Ok(read) => read,
             Err(nothing) => return nothing,
         };
         for listed in page.messages {
             match listed.compare(asked, to) {
                 Likeness::Other => {}
-                Likeness::Same { created } => found.push((created, listed.sid)),
+                Likeness::Same { created } => {
+                    let age = listed_at.map(|at| (at - created).to_std().unwrap_or_default());
+                    found.push((created, Candidate { provider_message_id: listed.sid, age }));
+                }
                 Likeness::Doubtful => doubtful = Some(listed.sid),
             }
         }
@@ -58,7 +61,7 @@ pub(super) async fn look_up(adapter: &TwilioAdapter, asked: &LookUp, to: &str) -
     inconclusive("the list of messages to the recipient is too long")
 }
 
-fn conclude(mut found: Vec<(DateTime<Utc>, String)>, doubtful: Option<String>) -> LookedUp {
+fn conclude(mut found: Vec<(DateTime<Utc>, Candidate)>, doubtful: Option<String>) -> LookedUp {
     if found.is_empty() {
         return match doubtful {
             None => LookedUp::NotFound,
@@ -68,19 +71,19 @@ fn conclude(mut found: Vec<(DateTime<Utc>, String)>, doubtful: Option<String>) -
     // Newest first is how Twilio lists them; within a second that order is all there is.
     found.reverse();
     found.sort_by_key(|(created, _)| *created);
-    LookedUp::Found { provider_message_ids: found.into_iter().map(|(_, sid)| sid).collect() }
+    LookedUp::Found { candidates: found.into_iter().map(|(_, candidate)| candidate).collect() }
 }
 
 fn inconclusive(detail: &str) -> LookedUp {
     LookedUp::Inconclusive { detail: detail.to_owned() }
 }
 
-/// One page, or what follows from what was seen instead.
+/// One page and Twilio's time when it answered, or what follows from what was seen instead.
 async fn read_page(
     adapter: &TwilioAdapter,
     path: &str,
     message: &Outbound,
-) -> Result<Page, LookedUp> {
+) -> Result<(Page, Option<DateTime<Utc>>), LookedUp> {
     let request = adapter.list_request(path, message);
     let answer = match http_client::exchange(request, PAGE_BYTES_MAX).await {
         Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => {
@@ -91,7 +94,9 @@ async fn read_page(
     };
     let status = answer.status.as_u16();
     if status == 200 {
+        let listed_at = answer.date().map(|date| date.with_timezone(&Utc));
         return serde_json::from_slice(&answer.body)
+            .map(|page| (page, listed_at))
             .map_err(|_| inconclusive("HTTP 200 without a list of messages"));
     }
     Err(inconclusive(&match ErrorBody::read(&answer.body) {

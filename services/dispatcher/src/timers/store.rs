@@ -66,6 +66,10 @@ const CLAIM_PROVIDER_ID: &str = "
     ON CONFLICT (provider_message_id) DO UPDATE SET attempt = p.attempt
     RETURNING tenant_id, message_id, attempt";
 
+const PROVIDER_ID_HOLDER: &str = "
+    SELECT tenant_id, message_id, attempt FROM dispatch.provider_ids
+     WHERE provider_message_id = $1";
+
 /// The tables of the timers; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Timers {
@@ -215,7 +219,20 @@ impl Timers {
             Ok::<_, Error>(client.query_one(&statement, &values).await?)
         };
         let row = self.pool.within(ASK_MAX, claim).await?;
-        Ok((row.try_get(0)?, row.try_get(1)?, natural(row.try_get(2)?)))
+        Ok(holder(&row)?)
+    }
+
+    /// Whose a provider's id is: tenant, message, attempt; none when it is nobody's.
+    pub(crate) async fn provider_id_holder(
+        &self,
+        provider_message_id: &str,
+    ) -> Result<Option<(Uuid, Uuid, u32)>, Error> {
+        let ask = async |client: &mut Connection| {
+            let statement = client.prepare_cached(PROVIDER_ID_HOLDER).await?;
+            Ok::<_, Error>(client.query_opt(&statement, &[&provider_message_id]).await?)
+        };
+        let row = self.pool.within(ASK_MAX, ask).await?;
+        Ok(row.as_ref().map(holder).transpose()?)
     }
 
     /// Does one thing that has no answer.
@@ -227,6 +244,10 @@ impl Timers {
         };
         self.pool.within(ASK_MAX, execute).await
     }
+}
+
+fn holder(row: &tokio_postgres::Row) -> Result<(Uuid, Uuid, u32), tokio_postgres::Error> {
+    Ok((row.try_get(0)?, row.try_get(1)?, natural(row.try_get(2)?)))
 }
 
 type Transaction<'a> = deadpool_postgres::Transaction<'a>;

@@ -1,5 +1,7 @@
 //! What the list of messages says of an attempt in doubt.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use hatch_domain::message::event::Attachment;
 use serde_json::{Value, json};
@@ -8,7 +10,7 @@ use url::form_urlencoded;
 use super::ACCOUNT;
 use super::send::{adapter, outbound, reply, twilio_error};
 use crate::stub::{Stub, Then, breaking};
-use crate::{LookUp, LookedUp, Outbound};
+use crate::{Candidate, LookUp, LookedUp, Outbound};
 
 /// When the attempt was claimed.
 const CLAIMED: &str = "2026-01-31T12:00:05.700Z";
@@ -41,6 +43,14 @@ async fn looked_up(message: Outbound, pages: &[String]) -> LookedUp {
     let stub = Stub::start_with(pages.iter().map(|page| reply(200, page.as_str())).collect()).await;
     let looked_up = adapter(&stub.url).look_up(&asked(message)).await;
     assert!(stub.seen().len() >= pages.len(), "every page was read");
+    without_ages(looked_up)
+}
+
+/// The servers of most tests answer by the clock of the machine.
+fn without_ages(mut looked_up: LookedUp) -> LookedUp {
+    if let LookedUp::Found { candidates } = &mut looked_up {
+        candidates.iter_mut().for_each(|candidate| candidate.age = None);
+    }
     looked_up
 }
 
@@ -49,7 +59,8 @@ async fn found_in(messages: &[Value]) -> LookedUp {
 }
 
 fn found(sids: &[&str]) -> LookedUp {
-    LookedUp::Found { provider_message_ids: sids.iter().map(|sid| (*sid).to_owned()).collect() }
+    let candidate = |sid: &&str| Candidate { provider_message_id: (*sid).to_owned(), age: None };
+    LookedUp::Found { candidates: sids.iter().map(candidate).collect() }
 }
 
 fn is_inconclusive(looked_up: &LookedUp) -> bool {
@@ -77,6 +88,20 @@ async fn the_list_is_asked_for_by_its_ends_alone() {
 async fn candidates_come_the_oldest_first() {
     let list = [listed("SM4", 9), listed("SM3", 7), listed("SM2", 7), listed("SM1", 5)];
     assert_eq!(found_in(&list).await, found(&["SM1", "SM2", "SM3", "SM4"]));
+}
+
+#[tokio::test]
+async fn how_old_a_candidate_is_the_providers_own_clock_says() {
+    let mut reply = reply(200, page(&[listed("SM2", 45), listed("SM1", 10)], None));
+    reply.headers.push(("date", "Sat, 31 Jan 2026 12:00:40 GMT".to_owned()));
+    let stub = Stub::start(reply).await;
+    let LookedUp::Found { candidates } = adapter(&stub.url).look_up(&asked(outbound())).await
+    else {
+        panic!("two candidates");
+    };
+    let ages: Vec<_> = candidates.iter().map(|candidate| candidate.age).collect();
+    // One of its servers may be ahead of the one that answers.
+    assert_eq!(ages, [30, 0].map(|seconds| Some(Duration::from_secs(seconds))));
 }
 
 #[tokio::test]
@@ -138,7 +163,7 @@ async fn every_page_is_read() {
     let first = page(&[other, listed("SM2", 8)], Some(&next));
     let second = page(&[listed("SM1", 6)], None);
     let stub = Stub::start_with(vec![reply(200, first.clone()), reply(200, second)]).await;
-    let looked_up = adapter(&stub.url).look_up(&asked(outbound())).await;
+    let looked_up = without_ages(adapter(&stub.url).look_up(&asked(outbound())).await);
     assert_eq!(looked_up, found(&["SM1", "SM2"]));
     let asked_for: Vec<String> = stub.seen().iter().map(|seen| seen.uri.to_string()).collect();
     assert_eq!(asked_for.get(1), Some(&next));
