@@ -26,7 +26,7 @@ const MUTE: &str = "+18045550504";
 const NO_NATS: &str = "nats://127.0.0.1:1";
 
 /// Waits so short that a doubt ends within seconds.
-fn hurried(settings: &mut Settings) {
+pub(crate) fn hurried(settings: &mut Settings) {
     let twilio = settings.twilio.as_mut().expect("an account");
     twilio.http_timeout_ms = 400;
     twilio.connect_timeout_ms = 300;
@@ -49,7 +49,7 @@ pub(crate) fn with_policy(policy: DoubtPolicy) -> impl FnOnce(&mut Settings) {
 }
 
 /// Has a message be requested that is to be sent `wait` from now; its id.
-async fn schedule(hatch: &Hatch, wait: TimeDelta) -> (String, DateTime<Utc>) {
+pub(crate) async fn schedule(hatch: &Hatch, wait: TimeDelta) -> (String, DateTime<Utc>) {
     let phone = |text| Address::phone(text).expect("a phone");
     let (from, to) = (phone(SENDER), phone(CUSTOMER));
     let at = SystemEnvironment.now();
@@ -72,7 +72,7 @@ async fn schedule(hatch: &Hatch, wait: TimeDelta) -> (String, DateTime<Utc>) {
     (id, at + wait)
 }
 
-fn time(message: &Value, field: &str) -> DateTime<Utc> {
+pub(crate) fn time(message: &Value, field: &str) -> DateTime<Utc> {
     let text = message[field].as_str().unwrap_or_else(|| panic!("no {field} in {message}"));
     text.parse().expect("RFC 3339")
 }

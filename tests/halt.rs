@@ -30,20 +30,33 @@ async fn a_halted_projection_is_shown_and_stops_nobody_else() {
 
 /// As a newer hatch would, whose events this build does not know.
 pub(crate) async fn append_an_event_of_the_future(hatch: &Hatch) {
+    append(hatch, "message", "MessageTeleported", 1, "now()").await;
+}
+
+/// Appends an event in a stream of its own, as the owner of the tables, and returns the stream's id.
+pub(crate) async fn append(
+    hatch: &Hatch,
+    aggregate: &str,
+    event_type: &str,
+    schema_version: i16,
+    recorded_at: &str,
+) -> String {
     let session = hatch.database.connect().await;
     let tenant = TenantId::DEFAULT.0;
-    session
-        .execute(
-            "WITH head AS (SELECT pg_advisory_xact_lock($2), max(position) + 1 AS next FROM es.events), \
-                  stream AS (INSERT INTO es.streams VALUES (gen_random_uuid(), $1, 1) RETURNING *) \
-             INSERT INTO es.events (position, stream_id, version, tenant_id, event_id, type, \
-                 schema_version, epoch, recorded_at, aggregate, metadata, payload) \
-             SELECT next, stream_id, 1, $1, gen_random_uuid(), 'MessageTeleported', 1, 1, now(), \
-                 'message', '{\"correlation_id\": \"00000000-0000-0000-0000-000000000000\", \
-                 \"actor\": \"test\"}', '{}' FROM head, stream",
-            &[&tenant, &i64::from_be_bytes(*b"hatchlog")],
-        )
+    let sql = format!(
+        "WITH head AS (SELECT pg_advisory_xact_lock($2), max(position) + 1 AS next FROM es.events), \
+              stream AS (INSERT INTO es.streams VALUES (gen_random_uuid(), $1, 1) RETURNING *) \
+         INSERT INTO es.events (position, stream_id, version, tenant_id, event_id, type, \
+             schema_version, epoch, recorded_at, aggregate, metadata, payload) \
+         SELECT coalesce(next, 1), stream_id, 1, $1, gen_random_uuid(), $3, $4, 1, {recorded_at}, $5, \
+             '{{\"correlation_id\": \"00000000-0000-0000-0000-000000000000\", \
+             \"actor\": \"test\"}}', '{{}}' FROM head, stream RETURNING stream_id::text"
+    );
+    let lock = i64::from_be_bytes(*b"hatchlog");
+    let row = session
+        .query_one(&sql, &[&tenant, &lock, &event_type, &schema_version, &aggregate])
         .await
         .expect("appended");
     session.close().await;
+    row.get(0)
 }

@@ -59,6 +59,7 @@ mod stops;
 mod storm;
 mod telemetry;
 mod time_travel;
+mod timers;
 mod tls;
 mod tools;
 mod unavailable;

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch_eventstore::{
@@ -30,6 +30,20 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// How much longer than its distance from the head a checkpoint may stand still before the folder
 /// that moves it counts as gone.
 const STANDSTILL_MARGIN: Duration = Duration::from_secs(1);
+
+/// An event that waits to be old enough to be folded.
+struct Waiting {
+    fact: Fact,
+    read: Instant,
+}
+
+impl Waiting {
+    /// Whether it was recorded before `before`, or read `lag` ago. The time that it was recorded at may lie in
+    /// the future: PostgreSQL's clock may have been set back since.
+    fn is_old(&self, before: DateTime<Utc>, lag: Duration) -> bool {
+        self.fact.recorded_at <= before || self.read.elapsed() >= lag
+    }
+}
 
 /// Follows until an event cannot be read; then the sweepers go on with the timers as they are.
 pub(crate) async fn run(dependencies: &Dependencies, config: &Config, timers: &Timers) {
@@ -83,9 +97,9 @@ async fn follow(
         // At this distance from the head the log is read in few large pages: live events would cost
         // more.
         let has_more = fill(store.log(), &mut read, &mut waiting).await?;
-        let before = store.environment().now() - delta(config.timers_lag);
+        let (now, lag) = (store.environment().now(), config.timers_lag);
         let folded = checkpoint.position;
-        checkpoint = fold_until(timers, checkpoint, &mut waiting, before).await?;
+        checkpoint = fold_until(timers, checkpoint, &mut waiting, now, lag).await?;
         *backoff = BACKOFF.0;
         if !has_more || checkpoint.position == folded {
             ticks.tick().await;
@@ -94,13 +108,18 @@ async fn follow(
 }
 
 /// Reads the log after `read` into `waiting`, as far as there is room; whether the log may have more.
-async fn fill(log: &Log, read: &mut Position, waiting: &mut VecDeque<Fact>) -> Result<bool, Error> {
+async fn fill(
+    log: &Log,
+    read: &mut Position,
+    waiting: &mut VecDeque<Waiting>,
+) -> Result<bool, Error> {
     while waiting.len() < WAITING_EVENTS_MAX {
         let page = log.read_page(*read, PAGE_EVENTS).await?;
         let Some(last) = page.last() else { return Ok(false) };
         *read = last.position;
+        let now = Instant::now();
         for event in &page {
-            waiting.push_back(fact(event)?);
+            waiting.push_back(Waiting { fact: fact(event)?, read: now });
         }
     }
     Ok(true)
@@ -127,21 +146,24 @@ async fn validated(dependencies: &Dependencies, timers: &Timers) -> Result<Check
     Err(Error::Ahead(checkpoint.position))
 }
 
-/// Folds what was recorded before `before`.
+/// Folds the events that are older than `lag`, in the order of the log.
 async fn fold_until(
     timers: &Timers,
     mut checkpoint: Checkpoint,
-    waiting: &mut VecDeque<Fact>,
-    before: DateTime<Utc>,
+    waiting: &mut VecDeque<Waiting>,
+    now: DateTime<Utc>,
+    lag: Duration,
 ) -> Result<Checkpoint, Error> {
+    let before = now - delta(lag);
     loop {
-        let old = waiting.iter().take(FOLD_EVENTS_MAX).take_while(|f| f.recorded_at <= before);
+        let old = waiting.iter().take(FOLD_EVENTS_MAX).take_while(|w| w.is_old(before, lag));
         let count = old.count();
         let Some(last) = count.checked_sub(1).and_then(|last| waiting.get(last)) else {
             return Ok(checkpoint);
         };
-        let (position, epoch) = (last.position, last.epoch);
-        let fold = Fold::of(waiting.iter().take(count), waiting.iter().skip(count));
+        let (position, epoch) = (last.fact.position, last.fact.epoch);
+        let facts = || waiting.iter().map(|waiting| &waiting.fact);
+        let fold = Fold::of(facts().take(count), facts().skip(count));
         checkpoint = timers.apply(&checkpoint, &fold, position, epoch).await?;
         waiting.drain(..count);
     }

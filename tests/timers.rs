@@ -1,0 +1,45 @@
+//! Timers that meet something odd in the log.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch::roles::Role;
+
+use crate::due::{hurried, schedule, time};
+use crate::halt::append;
+use crate::harness::Hatch;
+
+/// When the first attempt of a message was claimed, once it is.
+async fn attempted_at(hatch: &Hatch, id: &str) -> DateTime<Utc> {
+    let what = format!("message {id} is attempted");
+    hatch
+        .eventually(&what, async |hatch| {
+            let events = hatch.get(&format!("/api/v1/messages/{id}/events")).await;
+            let event = &events.body["data"][1];
+            (event["type"] == "SendAttempted").then(|| time(event, "recorded_at"))
+        })
+        .await
+}
+
+/// Waits until a message that is scheduled now is attempted, and says how late that was.
+async fn sent_late_by(hatch: &Hatch) -> TimeDelta {
+    let (id, due) = schedule(hatch, TimeDelta::seconds(2)).await;
+    attempted_at(hatch, &id).await - due
+}
+
+/// Appends an event that is no message's, with the time of an hour from now.
+async fn append_an_hour_ahead(hatch: &Hatch) {
+    append(hatch, "note", "NoteTaken", 1, "now() + interval '1 hour'").await;
+}
+
+#[tokio::test]
+async fn an_event_with_a_time_to_come_holds_up_no_timer() {
+    let mut hatch = Hatch::start_with(&Role::ALL, hurried).await;
+    append_an_hour_ahead(&hatch).await;
+    let late = sent_late_by(&hatch).await;
+    assert!(late < TimeDelta::seconds(20), "late by {late}");
+    append_an_hour_ahead(&hatch).await;
+    hatch.stop().await;
+    hatch.start_again(&Role::ALL).await;
+    let late = sent_late_by(&hatch).await;
+    assert!(late < TimeDelta::seconds(20), "late by {late}, after a restart");
+    hatch.finish().await;
+}
