@@ -1,10 +1,12 @@
-//! Doubts among messages that nothing tells apart.
+//! Doubts that are none, or that nothing tells apart.
 
 use hatch::roles::Role;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::dispatch::{NOBODY_DISPATCHES, claim};
 use crate::harness::{ACCOUNT, Hatch};
+use crate::restore::Cluster;
 
 /// A recipient of whom the provider never reports.
 const SILENT: &str = "+18045550888";
@@ -48,5 +50,54 @@ async fn a_look_up_leaves_alone_what_may_be_of_a_call_that_is_not_answered_yet()
     }
     assert_ne!(called[0], called[1], "one was taken for the other");
     hatch.assert_each_sent_once(&[vanished, taken]).await;
+    hatch.finish().await;
+}
+
+/// Has every COMMIT wait for a standby that there is not, or none.
+async fn wait_for_standby(cluster: &Cluster, standby: &str) {
+    let session = cluster.connect().await;
+    let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{standby}'");
+    session.batch_execute(&set).await.expect("set");
+    session.batch_execute("SELECT pg_reload_conf()").await.expect("told");
+    session.close().await;
+}
+
+#[tokio::test]
+async fn mails_whose_claims_hang_in_commit_for_longer_than_the_lease_are_sent_afterwards() {
+    let cluster = Cluster::start_with(&[]).await;
+    let url = cluster.url();
+    let mut hatch = Hatch::start_with(NOBODY_DISPATCHES, |settings| {
+        settings.database_url = Some(url);
+        let dispatcher = &mut settings.dispatcher;
+        // Less 3 s for the call and 1 s of margin: half a second for the claim.
+        dispatcher.lease_ms = 4_500;
+        dispatcher.timers_lag_ms = 200;
+        dispatcher.receipt_wait_ms = 300;
+        dispatcher.retry.backoff_min_ms = 50;
+    })
+    .await;
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        let mail = json!({
+            "channel": "email", "to": "customer@example.com", "body": format!("number {n}"),
+        });
+        let answer = hatch.post("/api/v1/messages", &mail).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        ids.push(answer.text("id").to_owned());
+    }
+    wait_for_standby(&cluster, "nobody").await;
+    hatch.start_more(&[Role::Dispatcher]).await;
+    hatch
+        .eventually("a claim hangs for longer than its lease", async |_| {
+            let hangs = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' \
+                AND clock_timestamp() - query_start > interval '7 s'";
+            (cluster.count(hangs).await > 0).then_some(())
+        })
+        .await;
+    wait_for_standby(&cluster, "").await;
+    for id in &ids {
+        hatch.message_with_status(id, "delivered").await;
+    }
+    hatch.assert_each_sent_once(&ids).await;
     hatch.finish().await;
 }

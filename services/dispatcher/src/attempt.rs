@@ -12,7 +12,9 @@ use hatch_domain::message::command::{
     AttemptOutcome, MessageCommand, MessageRejection, RecordOutcome, StartAttempt,
 };
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
-use hatch_eventstore::{AppendError, Execute, ExecuteError, Executed, Known, Metadata, Store};
+use hatch_eventstore::{
+    Append, AppendError, Execute, ExecuteError, Executed, Known, Metadata, Store,
+};
 use hatch_providers::{Outbound, Outcome};
 use hatch_telemetry::{span, trace};
 use tracing::Instrument;
@@ -59,7 +61,8 @@ enum Claiming {
     NotOurs,
     /// It is too early by this much: the wall clock says so, which decides, and not the wait.
     Early(Duration),
-    /// The log did not answer before the deadline, or the fence is closed; the delivery comes again.
+    /// The log did not answer before the deadline, or the fence is closed, and no claim of ours is known; the
+    /// delivery comes again.
     Unknown,
 }
 
@@ -168,7 +171,7 @@ impl Dispatcher {
                     let wait = (due - store.environment().now()).to_std().unwrap_or_default();
                     return Claiming::Early(wait);
                 }
-                Err(ExecuteError::Append(AppendError::Fenced)) => return Claiming::Unknown,
+                Err(ExecuteError::Append(AppendError::Fenced)) => break,
                 Err(ExecuteError::Append(_) | ExecuteError::Log(_)) => {
                     tokio::time::sleep(LOG_WAIT).await;
                 }
@@ -193,6 +196,49 @@ impl Dispatcher {
                     known = Known::At(state, version);
                 }
                 Err(_) => known = Known::Load,
+            }
+        }
+        match unanswered {
+            true => self.recognise(pending, token, (deadline, call_before)).await,
+            false => Claiming::Unknown,
+        }
+    }
+
+    /// Looks for a claim that no answer came for, until it is certain whether it is in the log: nobody else knows
+    /// that nothing was sent by it. Appends nothing, and holds its permits, since nobody could claim with them
+    /// while the log takes no appends.
+    async fn recognise(
+        &self,
+        pending: &mut Pending,
+        token: Uuid,
+        (deadline, call_before): (Instant, DateTime<Utc>),
+    ) -> Claiming {
+        let (store, message_id) = (&self.dependencies.store, pending.message_id);
+        while !self.shutdown.is_cancelled() {
+            // Appends happen one after the other. When an empty one is answered, the claim is committed or
+            // never will be, even if its COMMIT was hanging in the server.
+            let decided = store.appender().append(Append::default()).await.is_ok();
+            let loaded = match decided {
+                true => Some(store.load::<Message>(pending.tenant_id, message_id).await),
+                false => None,
+            };
+            match loaded {
+                Some(Ok((state, version))) => {
+                    let Some(attempt) = state.attempt_claimed_with(token) else { break };
+                    tracing::info!(%message_id, attempt, "a claim is found late");
+                    (pending.message, pending.version) = (state, version);
+                    return Claiming::Ours(Claim { attempt, token, deadline, call_before });
+                }
+                Some(Err(ExecuteError::Log(error))) if error.is_unavailable() => {}
+                Some(Err(error)) => {
+                    log_unclaimed(pending, &error);
+                    break;
+                }
+                None => {}
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOG_WAIT) => {}
+                () = self.shutdown.cancelled() => {}
             }
         }
         Claiming::Unknown
