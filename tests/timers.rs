@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch::roles::Role;
+use reqwest::StatusCode;
+use serde_json::json;
 
 use crate::due::{hurried, schedule, time};
 use crate::halt::append;
@@ -41,5 +43,33 @@ async fn an_event_with_a_time_to_come_holds_up_no_timer() {
     hatch.start_again(&Role::ALL).await;
     let late = sent_late_by(&hatch).await;
     assert!(late < TimeDelta::seconds(20), "late by {late}, after a restart");
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn an_event_that_this_build_cannot_read_holds_up_its_own_message_only_and_is_shown() {
+    let hatch = Hatch::start_with(&Role::ALL, hurried).await;
+    let unread = append(&hatch, "message", "MessageRequested", 9, "now()").await;
+    let late = sent_late_by(&hatch).await;
+    assert!(late < TimeDelta::seconds(20), "late by {late}");
+    let timers = async |hatch: &Hatch, status: &str, count: i64| {
+        let sample = format!("hatch_timers_undecodable {count}\n");
+        let ready = hatch.get("/ready").await;
+        let metrics = hatch.get("/metrics").await.body.as_str().expect("text").to_owned();
+        let shown = ready.body["dependencies"]["timers"]["status"] == status;
+        (shown && metrics.contains(&sample)).then_some(ready)
+    };
+    let ready = hatch.eventually("it is shown", async |hatch| timers(hatch, "down", 1).await).await;
+    assert_eq!((ready.status, &ready.body["status"]), (StatusCode::OK, &json!("degraded")));
+
+    // As if a newer build took over.
+    let session = hatch.database.connect().await;
+    let repair = "UPDATE es.events SET schema_version = 1, payload = \
+        (SELECT payload FROM es.events WHERE type = 'MessageRequested' AND schema_version = 1) \
+        WHERE schema_version = 9";
+    assert_eq!(session.execute(repair, &[]).await.expect("repaired"), 1);
+    session.close().await;
+    attempted_at(&hatch, &unread).await;
+    hatch.eventually("it is over", async |hatch| timers(hatch, "up", 0).await).await;
     hatch.finish().await;
 }

@@ -40,9 +40,9 @@ pub use crate::progress::{Error as ProgressError, progress, waiting};
 use crate::progress::{Queue, Taken};
 pub use crate::retry::RetryPolicy;
 pub use crate::shortage::Shortage;
-pub use crate::stats::Stats;
+pub use crate::stats::{Halts, Stats};
 use crate::timers::Timers;
-pub use crate::timers::observe::{Observed, observe};
+pub use crate::timers::observe::{Observed, observe, undecodable};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/dispatcher");

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hatch_domain::DecodeError;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,7 +16,7 @@ use crate::attempt::{Next, Pending};
 use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
 use crate::look_up::Answer;
 use crate::timers::DueTimer;
-use crate::{Account, CLOCK_OFFSET_MAX, Dispatcher};
+use crate::{Account, CLOCK_OFFSET_MAX, Dispatcher, PendingError};
 
 /// Between two looks at what is due.
 const EVERY: Duration = Duration::from_millis(250);
@@ -117,17 +118,39 @@ impl Dispatcher {
         let pending = match self.load(timer.tenant_id, message_id).await {
             Ok(Some(pending)) => pending,
             Ok(None) => return,
+            Err(PendingError::Decode(error)) => return self.note_unreadable(&timer, &error).await,
             Err(error) => {
                 tracing::warn!(%message_id, error = %error, "a due message cannot be read");
                 return;
             }
         };
+        if timer.undecodable
+            && let Err(error) = self.timers.readable(&timer).await
+        {
+            tracing::debug!(%message_id, error = %error, "a message stays marked as unreadable");
+        }
         match self.act(&timer, pending).await {
             Ok(Next::Done) => {}
             Ok(Next::Retry { pending, wait }) => {
                 let next = Next::Retry { pending, wait };
                 self.pursue(next, permits, permit).await;
             }
+            Err(error) => {
+                tracing::warn!(%message_id, error = %error, "a timer cannot be moved");
+            }
+        }
+    }
+
+    /// Leaves a message to those who can read it.
+    async fn note_unreadable(&self, timer: &DueTimer, error: &DecodeError) {
+        let message_id = timer.message_id;
+        match self.timers.unreadable(timer).await {
+            Ok(true) => tracing::error!(
+                %message_id,
+                error = %error,
+                "this build cannot read a due message: it waits for one that can"
+            ),
+            Ok(false) => {}
             Err(error) => {
                 tracing::warn!(%message_id, error = %error, "a timer cannot be moved");
             }

@@ -9,6 +9,8 @@ use hatch_api::health::Dependency;
 use hatch_bus::{Bus, State};
 use hatch_eventstore::{Connection, Connections, Fence, FenceState, ServerClock};
 
+use crate::output::counted;
+
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
 
@@ -117,6 +119,32 @@ fn astray_text(offset: TimeDelta) -> String {
 pub(crate) fn offset_text(offset: TimeDelta) -> String {
     let seconds = offset.as_seconds_f64();
     format!("this machine's clock is {seconds:+.1} s from PostgreSQL's")
+}
+
+/// Whether this process folds the timers as far as it has to, and whether all that is due can be read.
+pub(crate) fn timers(pool: Pool, stats: &Arc<hatch_dispatcher::Stats>) -> Dependency {
+    let stats = Arc::clone(stats);
+    let check = move || {
+        let (pool, halted) = (pool.clone(), stats.timers.why());
+        Box::pin(bounded(async move {
+            match halted {
+                Some(why) => Err(format!("halted: {why}")),
+                None => all_can_be_read(&pool).await,
+            }
+        })) as _
+    };
+    Dependency { name: "timers", required: false, check: Box::new(check) }
+}
+
+async fn all_can_be_read(pool: &Pool) -> Result<(), String> {
+    let client = pool.get().await.map_err(|error| error.to_string())?;
+    match hatch_dispatcher::undecodable(&client).await.map_err(|error| error.to_string())? {
+        0 => Ok(()),
+        count => {
+            let messages = counted(count, "due message");
+            Err(format!("{messages} with an event that no dispatcher can read"))
+        }
+    }
 }
 
 /// A process that was told to end sends new clients elsewhere before it does.

@@ -281,6 +281,7 @@ impl Process {
             let names: BTreeSet<_> = accounts.iter().map(|account| account.provider).collect();
             dependencies.extend(readiness::providers(names, &self.stats.dispatcher));
             dependencies.push(readiness::resources(&self.stats.dispatcher));
+            dependencies.push(readiness::timers(self.pool.clone(), &self.stats.dispatcher));
         }
         let mut routes = hatch_api::health::router(dependencies);
         routes = routes.merge(metrics::router(self.metrics(roles)));
@@ -344,6 +345,7 @@ impl Process {
             limits: self.limits.clone(),
             admission: roles.contains(&Role::Command).then(|| self.admission.clone()),
             dispatcher: Arc::clone(&self.stats.dispatcher),
+            dispatches: roles.contains(&Role::Dispatcher),
             appender: self.store.appender().clone(),
             pool: self.pool.clone(),
             log: self.log.clone(),

@@ -4,11 +4,10 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use hatch_domain::DecodeError;
 use hatch_domain::ids::is_provider_id;
 use hatch_domain::message::AGGREGATE;
 use hatch_domain::message::due::Due;
-use hatch_domain::message::event::MessageEvent;
+use hatch_domain::message::event::{Channel, MessageEvent, Priority};
 use hatch_eventstore::{Position, RecordedEvent};
 use uuid::Uuid;
 
@@ -32,16 +31,27 @@ pub(crate) struct MessageFact {
     pub(crate) begins: bool,
     /// What a provider calls it, and in which attempt it took it.
     pub(crate) provider_id: Option<(String, u32)>,
+    /// Where it travels; none when this build does not know the channel.
+    pub(crate) channel: Option<Channel>,
+    pub(crate) priority: Priority,
+    /// This build cannot read the event. Somebody has to look at the message at once: who can read it finds
+    /// its true time.
+    pub(crate) undecodable: bool,
 }
 
 impl Fact {
-    pub(crate) fn of(recorded: &RecordedEvent) -> Result<Self, DecodeError> {
-        let message = match recorded.aggregate.as_str() {
-            AGGREGATE => Some(MessageFact::of(recorded, &recorded.decode()?)),
-            _ => None,
-        };
+    pub(crate) fn of(recorded: &RecordedEvent) -> Self {
+        let message = (recorded.aggregate == AGGREGATE).then(|| match recorded.decode() {
+            Ok(event) => MessageFact::of(recorded, &event),
+            Err(_) => MessageFact::undecodable(recorded),
+        });
         let RecordedEvent { position, epoch, recorded_at, .. } = *recorded;
-        Ok(Self { position, epoch, recorded_at, message })
+        Self { position, epoch, recorded_at, message }
+    }
+
+    /// Whether this build cannot read the event.
+    pub(crate) fn is_undecodable(&self) -> bool {
+        self.message.as_ref().is_some_and(|message| message.undecodable)
     }
 }
 
@@ -56,12 +66,31 @@ impl MessageFact {
             _ => None,
         };
         Self {
-            tenant_id: recorded.tenant_id,
-            message_id: recorded.stream_id,
             // The log may hold one that no index takes. No receipt without our ids is of it then.
             provider_id: provider_id.filter(|(id, _)| is_provider_id(id)),
             due: event.due(),
+            ..Self::routed(recorded)
+        }
+    }
+
+    fn undecodable(recorded: &RecordedEvent) -> Self {
+        Self { undecodable: true, ..Self::routed(recorded) }
+    }
+
+    /// What every event says, read or not.
+    fn routed(recorded: &RecordedEvent) -> Self {
+        let (channel, priority) = (recorded.channel.as_deref(), recorded.priority.as_deref());
+        let channel = Channel::ALL.into_iter().find(|known| Some(known.as_str()) == channel);
+        let priority = Priority::ALL.into_iter().find(|known| Some(known.as_str()) == priority);
+        Self {
+            tenant_id: recorded.tenant_id,
+            message_id: recorded.stream_id,
+            due: Due::At { attempt: None, at: recorded.recorded_at },
             begins: recorded.version == 1,
+            provider_id: None,
+            channel,
+            priority: priority.unwrap_or_default(),
+            undecodable: false,
         }
     }
 }
@@ -81,6 +110,10 @@ pub(crate) struct Timer {
     /// The attempt that it speaks of; none: the next one.
     pub(crate) attempt: Option<u32>,
     pub(crate) position: Position,
+    pub(crate) channel: Option<Channel>,
+    pub(crate) priority: Priority,
+    /// This build cannot read the event.
+    pub(crate) undecodable: bool,
 }
 
 /// Whose message a provider's id is.
@@ -187,8 +220,16 @@ impl To {
     fn after(&mut self, fact: &MessageFact, position: Position) {
         match (fact.due, &*self) {
             (Due::At { attempt, at }, _) => {
-                let tenant_id = fact.tenant_id;
-                *self = Self::Set(Timer { tenant_id, due_at: at, attempt, position });
+                let MessageFact { tenant_id, channel, priority, undecodable, .. } = *fact;
+                *self = Self::Set(Timer {
+                    tenant_id,
+                    due_at: at,
+                    attempt,
+                    position,
+                    channel,
+                    priority,
+                    undecodable,
+                });
             }
             (Due::Over, _) => *self = Self::Cleared,
             (Due::Settled { attempt }, Self::Set(timer)) => {
@@ -246,6 +287,9 @@ mod tests {
                     due: event.due(),
                     begins: position == 1,
                     provider_id: None,
+                    channel: Some(Channel::Sms),
+                    priority: Priority::Normal,
+                    undecodable: false,
                 }),
             })
             .collect()
@@ -314,6 +358,22 @@ mod tests {
         let late = facts(4, &[sent(1)]);
         write(&mut table, &Fold::of(late.iter(), std::iter::empty()));
         assert_eq!(table.map(|timer| timer.due_at), Some(at(7)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_looked_at_until_the_message_is_over() {
+        let mut history = facts(1, &[requested(), attempted(1), sent(1)]);
+        let unread = history[1].message.as_mut().expect("a message's");
+        (unread.undecodable, unread.due) = (true, Due::At { attempt: None, at: at(0) });
+        let marked = |fold: &Fold| fold.set().any(|(_, timer)| timer.undecodable);
+        let ahead = || std::iter::empty();
+        assert!(marked(&Fold::of(history.iter(), ahead())), "also when an attempt is settled");
+        let over = facts(4, &[delivered(1)]);
+        assert!(!marked(&Fold::of(history.iter().chain(&over), ahead())));
+        let again = facts(4, &[RetryRequested { at: at(7) }.into()]);
+        let again = Fold::of(history.iter().chain(&again), ahead());
+        let (_, timer) = again.set().next().expect("a timer");
+        assert_eq!((timer.undecodable, timer.due_at), (false, at(7)), "who looks then, finds out");
     }
 
     fn any_event() -> impl Strategy<Value = MessageEvent> {

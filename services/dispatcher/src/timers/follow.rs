@@ -6,9 +6,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_eventstore::{
-    Checkpoint, CheckpointError, FenceState, Log, LogError, Position, RecordedEvent,
-};
+use hatch_eventstore::{Checkpoint, CheckpointError, FenceState, Log, LogError, Position};
 use tokio::time::sleep;
 
 use super::fold::{Fact, Fold};
@@ -45,7 +43,11 @@ impl Waiting {
     }
 }
 
-/// Follows until an event cannot be read; then the sweepers go on with the timers as they are.
+/// How long a fold waits that the log itself stops, until it tries again.
+const HALTED_WAIT: Duration = Duration::from_secs(5);
+
+/// Follows for ever. What damage of the log stops is tried again, and goes on by itself when that is repaired; the
+/// sweepers go on with the timers as they are meanwhile.
 pub(crate) async fn run(dependencies: &Dependencies, config: &Config, timers: &Timers) {
     let mut backoff = BACKOFF.0;
     loop {
@@ -64,10 +66,12 @@ pub(crate) async fn run(dependencies: &Dependencies, config: &Config, timers: &T
             Error::Log(unavailable) if unavailable.is_unavailable() => {
                 wait(&error, &mut backoff).await;
             }
-            Error::Undecodable { .. } | Error::Log(_) => {
-                let cause = std::error::Error::source(&error);
-                tracing::error!(error = %error, cause, "the timers have halted");
-                return;
+            Error::Log(damage) => {
+                let why = damage.to_string();
+                if dependencies.stats.timers.halt(&why) {
+                    tracing::error!(error = why, "the timers have halted");
+                }
+                sleep(HALTED_WAIT).await;
             }
             _ => wait(&error, &mut backoff).await,
         }
@@ -101,6 +105,7 @@ async fn follow(
         let folded = checkpoint.position;
         checkpoint = fold_until(timers, checkpoint, &mut waiting, now, lag).await?;
         *backoff = BACKOFF.0;
+        dependencies.stats.timers.go_on();
         if !has_more || checkpoint.position == folded {
             ticks.tick().await;
         }
@@ -118,9 +123,10 @@ async fn fill(
         let Some(last) = page.last() else { return Ok(false) };
         *read = last.position;
         let now = Instant::now();
-        for event in &page {
-            waiting.push_back(Waiting { fact: fact(event)?, read: now });
-        }
+        let facts = page.iter().map(Fact::of).map(|fact| Waiting { fact, read: now });
+        let before = waiting.len();
+        waiting.extend(facts);
+        tell_undecodable(waiting.iter().skip(before).map(|waiting| &waiting.fact));
     }
     Ok(true)
 }
@@ -169,12 +175,17 @@ async fn fold_until(
     }
 }
 
-fn fact(event: &RecordedEvent) -> Result<Fact, Error> {
-    Fact::of(event).map_err(|source| Error::Undecodable {
-        position: event.position,
-        event_type: event.event_type.clone(),
-        source,
-    })
+/// One line for the undecodable events of a page: each has its message's id in the timers.
+fn tell_undecodable<'a>(facts: impl Iterator<Item = &'a Fact>) {
+    let mut unread = facts.filter(|fact| fact.is_undecodable());
+    if let Some(first) = unread.next() {
+        let (position, events) = (first.position.0, 1 + unread.count());
+        tracing::error!(
+            position,
+            events,
+            "this build cannot read events: their messages wait for one that can"
+        );
+    }
 }
 
 /// Waits until the log has something that no other folder folds.

@@ -13,13 +13,6 @@ pub(crate) use store::{DueTimer, Timers};
 /// Why the timers cannot be folded or read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("event {event_type} at position {position} cannot be read")]
-    Undecodable {
-        position: hatch_eventstore::Position,
-        event_type: String,
-        #[source]
-        source: hatch_domain::DecodeError,
-    },
     #[error("the timers are at position {0}, which the log lacks or has in another epoch")]
     Ahead(hatch_eventstore::Position),
     #[error(transparent)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use hatch_domain::message::event::Channel;
 use hatch_eventstore::{Checkpoint, Connection, Connections, Position, report_regression};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -25,13 +26,19 @@ const APPLY_MAX: Duration = Duration::from_secs(10);
 const BEGIN_ANEW_MAX: Duration = Duration::from_secs(30);
 
 const SET: &str = "
-    INSERT INTO dispatch.timers (message_id, tenant_id, due_at, attempt, position, look_at)
-    SELECT message_id, tenant_id, due_at, attempt, position, due_at
-      FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::bigint[])
-           AS u(message_id, tenant_id, due_at, attempt, position)
+    INSERT INTO dispatch.timers AS t (message_id, tenant_id, due_at, attempt, position, look_at,
+           channel, priority, undecodable_at)
+    SELECT message_id, tenant_id, due_at, attempt, position, due_at, channel, priority,
+           CASE WHEN undecodable THEN now() END
+      FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::int[], $5::bigint[], $6::text[],
+                  $7::text[], $8::bool[])
+           AS u(message_id, tenant_id, due_at, attempt, position, channel, priority, undecodable)
     ON CONFLICT (message_id) DO UPDATE
        SET due_at = EXCLUDED.due_at, attempt = EXCLUDED.attempt, position = EXCLUDED.position,
-           look_at = EXCLUDED.look_at, looks = 0, not_found = 0";
+           look_at = EXCLUDED.look_at, looks = 0, not_found = 0,
+           channel = EXCLUDED.channel, priority = EXCLUDED.priority,
+           undecodable_at = CASE WHEN EXCLUDED.undecodable_at IS NOT NULL
+                                 THEN coalesce(t.undecodable_at, EXCLUDED.undecodable_at) END";
 
 const CLEAR: &str = "
     DELETE FROM dispatch.timers t
@@ -50,11 +57,29 @@ const TAKE: &str = "
       FROM (SELECT message_id FROM dispatch.timers
              WHERE look_at <= $1 ORDER BY look_at LIMIT $2 FOR UPDATE SKIP LOCKED) due
      WHERE t.message_id = due.message_id
-    RETURNING t.message_id, t.tenant_id, t.position, t.looks, t.not_found, t.attempt";
+    RETURNING t.message_id, t.tenant_id, t.position, t.looks, t.not_found, t.attempt,
+              t.undecodable_at IS NOT NULL";
 
 const LOOK_AGAIN: &str = "
     UPDATE dispatch.timers SET look_at = $3, looks = $4, not_found = $5
      WHERE message_id = $1 AND position = $2";
+
+/// The wait doubles: it is as long as the message has been waited for. Whether that is news is returned.
+const UNREADABLE: &str = "
+    UPDATE dispatch.timers t
+       SET undecodable_at = coalesce(t.undecodable_at, now()),
+           look_at = now() + least(greatest(now() - t.undecodable_at, make_interval(secs => $3)),
+                                   make_interval(secs => $4))
+      FROM dispatch.timers before
+     WHERE t.message_id = $1 AND t.position = $2 AND before.message_id = $1
+    RETURNING before.undecodable_at IS NULL";
+
+const READABLE: &str = "
+    UPDATE dispatch.timers SET undecodable_at = NULL WHERE message_id = $1 AND position = $2";
+
+/// How long a message is left alone that the sweeper could not read: at least, at most. A sweeper of another build
+/// may be able to.
+const UNREADABLE_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
 
 const FORGET: &str = "DELETE FROM dispatch.timers WHERE message_id = $1 AND position = $2";
 
@@ -89,6 +114,8 @@ pub(crate) struct DueTimer {
     pub(crate) looks: u32,
     /// How often it knew nothing of it.
     pub(crate) not_found: u32,
+    /// Whoever looked last could not read the message.
+    pub(crate) undecodable: bool,
 }
 
 impl DueTimer {
@@ -183,6 +210,7 @@ impl Timers {
                 looks: natural(row.try_get(3)?),
                 not_found: natural(row.try_get(4)?),
                 attempt: row.try_get::<_, Option<i32>>(5)?.map(natural),
+                undecodable: row.try_get(6)?,
             })
         };
         rows.iter().map(timer).collect()
@@ -197,6 +225,25 @@ impl Timers {
         let (looks, not_found) = (integer(timer.looks), integer(timer.not_found));
         let (id, position) = (&timer.message_id, &timer.position.0);
         self.execute(LOOK_AGAIN, &[id, position, &look_at, &looks, &not_found]).await
+    }
+
+    /// Notes that this build cannot read the message, and has it be looked at later: by a build that can. Whether
+    /// that is news.
+    pub(crate) async fn unreadable(&self, timer: &DueTimer) -> Result<bool, Error> {
+        let (least, most) = (UNREADABLE_WAIT.0.as_secs_f64(), UNREADABLE_WAIT.1.as_secs_f64());
+        let (id, position) = (&timer.message_id, &timer.position.0);
+        let note = async |client: &mut Connection| {
+            let statement = client.prepare_cached(UNREADABLE).await?;
+            let values: [&(dyn ToSql + Sync); 4] = [id, position, &least, &most];
+            Ok::<_, Error>(client.query_opt(&statement, &values).await?)
+        };
+        let row = self.pool.within(ASK_MAX, note).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    }
+
+    /// Notes that the message could be read.
+    pub(crate) async fn readable(&self, timer: &DueTimer) -> Result<(), Error> {
+        self.execute(READABLE, &[&timer.message_id, &timer.position.0]).await
     }
 
     /// Drops a timer of which nothing is due any more, unless the log has said something new.
@@ -265,7 +312,13 @@ async fn set(transaction: &Transaction<'_>, fold: &Fold) -> Result<(), Error> {
     let due: Vec<_> = timers.iter().map(|(_, timer)| timer.due_at).collect();
     let attempts: Vec<_> = timers.iter().map(|(_, timer)| timer.attempt.map(integer)).collect();
     let positions: Vec<_> = timers.iter().map(|(_, timer)| timer.position.0).collect();
-    transaction.execute(&statement, &[&ids, &tenants, &due, &attempts, &positions]).await?;
+    let channels: Vec<_> =
+        timers.iter().map(|(_, timer)| timer.channel.map_or("", Channel::as_str)).collect();
+    let priorities: Vec<_> = timers.iter().map(|(_, timer)| timer.priority.as_str()).collect();
+    let undecodable: Vec<_> = timers.iter().map(|(_, timer)| timer.undecodable).collect();
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&ids, &tenants, &due, &attempts, &positions, &channels, &priorities, &undecodable];
+    transaction.execute(&statement, &parameters).await?;
     Ok(())
 }
 

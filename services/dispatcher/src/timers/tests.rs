@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use hatch_domain::message::due::Due;
+use hatch_domain::message::event::{Channel, Priority};
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{Checkpoint, CheckpointError, Position};
 use uuid::Uuid;
@@ -27,8 +28,16 @@ fn message(n: i64) -> Uuid {
 }
 
 fn fact(position: i64, message_id: Uuid, due: Due) -> Fact {
-    let begins = false;
-    let message = MessageFact { tenant_id: TENANT, message_id, due, begins, provider_id: None };
+    let message = MessageFact {
+        tenant_id: TENANT,
+        message_id,
+        due,
+        begins: false,
+        provider_id: None,
+        channel: Some(Channel::Sms),
+        priority: Priority::Normal,
+        undecodable: false,
+    };
     Fact { position: Position(position), epoch: 1, recorded_at: at(0), message: Some(message) }
 }
 
@@ -111,6 +120,38 @@ async fn a_settled_attempt_clears_its_own_timer_and_no_later_one() {
     let over: Vec<_> = (2..=3).map(|n| fact(5 + n, message(n), Due::Over)).collect();
     fold(&timers, &over).await;
     assert!(take(&timers, 999, 9).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_is_looked_at_ever_more_seldom_until_somebody_can() {
+    let (database, timers) = timers().await;
+    let mut unread = fact(1, message(1), Due::At { attempt: None, at: at(1) });
+    unread.message.as_mut().expect("a message's").undecodable = true;
+    fold(&timers, &[unread, fact(2, message(2), Due::At { attempt: None, at: at(1) })]).await;
+    let session = database.connect().await;
+    let marked = async || super::observe::undecodable(&session).await.expect("a count");
+    assert_eq!(marked().await, 1);
+    let mut taken = take(&timers, 1, 2).await;
+    taken.sort_by_key(|timer| timer.message_id);
+    assert_eq!(taken.iter().map(|timer| timer.undecodable).collect::<Vec<_>>(), [true, false]);
+    let unreadable = async |n: usize| timers.unreadable(&taken[n]).await.expect("noted");
+    assert_eq!((unreadable(0).await, unreadable(1).await), (false, true), "the second is news");
+    assert_eq!((unreadable(1).await, marked().await), (false, 2));
+    let wait = "SELECT extract(epoch FROM look_at - clock_timestamp())::float8 \
+                FROM dispatch.timers ORDER BY message_id LIMIT 1";
+    let wait = async || -> f64 { session.query_one(wait, &[]).await.expect("a wait").get(0) };
+    assert!((1.0..=5.0).contains(&wait().await), "soon at first");
+    for (since, least) in [("100 s", 99.0), ("1 day", 599.0)] {
+        let aged = format!(
+            "UPDATE dispatch.timers SET undecodable_at = clock_timestamp() - interval '{since}'"
+        );
+        session.batch_execute(&aged).await.expect("aged");
+        unreadable(0).await;
+        let wait = wait().await;
+        assert!((least - 9.0..=601.0).contains(&wait), "after {since}: {wait}");
+    }
+    timers.readable(&taken[0]).await.expect("noted");
+    assert_eq!(marked().await, 1);
 }
 
 #[tokio::test]

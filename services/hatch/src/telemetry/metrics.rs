@@ -39,6 +39,8 @@ pub(crate) struct Sources {
     /// Where this process takes messages.
     pub(crate) admission: Option<Admission>,
     pub(crate) dispatcher: Arc<hatch_dispatcher::Stats>,
+    /// Whether this process runs the dispatcher.
+    pub(crate) dispatches: bool,
     pub(crate) appender: Appender,
     pub(crate) pool: Connections,
     pub(crate) log: Log,
@@ -79,6 +81,7 @@ impl Sources {
         metrics.push(self.partitions().await);
         metrics.extend(self.relay().await);
         metrics.extend(self.projections().await);
+        metrics.extend(self.timers().await);
         metrics.extend(self.providers());
         metrics.extend(self.webhooks());
         metrics.extend(kept::refused(&self.webhooks));
@@ -337,6 +340,32 @@ impl Sources {
                 "hatch_projection_halted",
                 "Whether it met an event that it cannot apply",
                 halted,
+            ),
+        ]
+    }
+
+    async fn timers(&self) -> [Metric; 2] {
+        let (mut halted, mut undecodable) = (Samples::new(), Samples::new());
+        if self.dispatches {
+            halted.push((vec![], flag(self.dispatcher.timers.why().is_some())));
+            let asked = async {
+                let client = self.pool.get().await.ok()?;
+                hatch_dispatcher::undecodable(&client).await.ok()
+            };
+            if let Ok(Some(count)) = tokio::time::timeout(LAG_MAX, asked).await {
+                undecodable.push((vec![], number(count)));
+            }
+        }
+        [
+            gauge(
+                "hatch_timers_halted",
+                "Whether damage of the log keeps this dispatcher from folding the timers",
+                halted,
+            ),
+            gauge(
+                "hatch_timers_undecodable",
+                "Due messages with an event that no dispatcher which looked could read",
+                undecodable,
             ),
         ]
     }

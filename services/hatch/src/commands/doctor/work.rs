@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use hatch_dispatcher::Observed;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Connection;
@@ -21,6 +22,9 @@ const OVERDUE: Duration = Duration::from_secs(60);
 const PROJECTIONS: &str = "projections";
 const DISPATCHER: &str = "start one that folds and sweeps them: `hatch serve --roles dispatcher`; where \
     one runs, its log lines say what stops it";
+
+const UNREAD: &str = "run a dispatcher of the build that knows them: it goes on with these messages \
+    within minutes";
 
 /// All of it.
 pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Finding> {
@@ -116,15 +120,26 @@ async fn timers(settings: &Settings, database: &Database) -> [Finding; 2] {
     } else {
         Finding::good("timers", format!("are at position {}", observed.position))
     };
-    let due = match observed.overdue {
-        0 => Finding::good("due", "nothing is overdue"),
-        overdue => {
-            let are = if overdue == 1 { "is" } else { "are" };
-            let what = format!("{} {are} overdue", counted(overdue, "message"));
+    [timers, due(&observed)]
+}
+
+fn due(observed: &Observed) -> Finding {
+    let messages = |count: i64, verb: [&str; 2]| {
+        let verb = if count == 1 { verb[0] } else { verb[1] };
+        format!("{} {verb}", counted(count, "message"))
+    };
+    let overdue = messages(observed.overdue, ["is overdue", "are overdue"]);
+    let verb = ["has an event", "have events"];
+    let unread = format!("{} that no dispatcher can read", messages(observed.undecodable, verb));
+    match (observed.overdue, observed.undecodable) {
+        (0, 0) => Finding::good("due", "nothing is overdue"),
+        (_, 0) => Finding::failure("due", overdue, DISPATCHER).since(observed.overdue_since),
+        (0, _) => Finding::failure("due", unread, UNREAD).since(observed.undecodable_since),
+        (_, _) => {
+            let what = format!("{overdue}, and {unread}");
             Finding::failure("due", what, DISPATCHER).since(observed.overdue_since)
         }
-    };
-    [timers, due]
+    }
 }
 
 async fn in_doubt(read_model: &ReadModel) -> anyhow::Result<Finding> {
