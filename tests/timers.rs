@@ -3,11 +3,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch::roles::Role;
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::due::{hurried, schedule, time};
 use crate::halt::append;
-use crate::harness::Hatch;
+use crate::harness::{Hatch, SENDER, from_now};
+
+/// A recipient whose requests are never answered.
+const MUTE: &str = "+18045550504";
 
 /// When the first attempt of a message was claimed, once it is.
 async fn attempted_at(hatch: &Hatch, id: &str) -> DateTime<Utc> {
@@ -71,5 +74,41 @@ async fn an_event_that_this_build_cannot_read_holds_up_its_own_message_only_and_
     session.close().await;
     attempted_at(&hatch, &unread).await;
     hatch.eventually("it is over", async |hatch| timers(hatch, "up", 0).await).await;
+    hatch.finish().await;
+}
+
+async fn accepted(hatch: &Hatch, request: &Value) -> String {
+    let answer = hatch.post("/api/v1/messages", request).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    answer.text("id").to_owned()
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_holds_up_no_due_message_of_another() {
+    let hatch = Hatch::start_with(&Role::ALL, |settings| {
+        settings.twilio.as_mut().expect("an account").http_timeout_ms = 3_000;
+        settings.sendgrid.as_mut().expect("an account").http_timeout_ms = 3_000;
+        settings.dispatcher.lease_ms = 6_000;
+        settings.dispatcher.timers_lag_ms = 200;
+        settings.dispatcher.concurrency_max = 4;
+    })
+    .await;
+    let due = from_now(TimeDelta::seconds(3));
+    for n in 0..40 {
+        let sms = json!({
+            "channel": "sms", "from": SENDER, "to": MUTE, "body": format!("number {n}"),
+            "priority": "low", "send_at": due,
+        });
+        accepted(&hatch, &sms).await;
+    }
+    let due = due + TimeDelta::seconds(1);
+    let mail = json!({
+        "channel": "email", "to": "customer@example.com", "body": "Your code is 1234",
+        "priority": "high", "send_at": due,
+    });
+    let id = accepted(&hatch, &mail).await;
+    let late = attempted_at(&hatch, &id).await - due;
+    println!("a mail that was due beside a provider that hangs was late by {late}");
+    assert!(late < TimeDelta::seconds(10), "late by {late}");
     hatch.finish().await;
 }

@@ -17,6 +17,7 @@ use hatch_eventstore::{
 };
 use hatch_providers::{Outbound, Outcome};
 use hatch_telemetry::{span, trace};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 use tracing::field::Empty;
 use uuid::Uuid;
@@ -95,8 +96,13 @@ impl Pending {
 impl Dispatcher {
     /// Claims and makes one attempt, or lets the message fail when it is too late for one. `taken`
     /// is acknowledged once the claim is committed, or once it is certain that there is nothing to
-    /// claim.
-    pub(crate) async fn attempt(&self, pending: Pending, taken: Option<Taken>) -> Next {
+    /// claim. `room` is the account's, if it was found already.
+    pub(crate) async fn attempt(
+        &self,
+        pending: Pending,
+        taken: Option<Taken>,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Next {
         let Some(request) = pending.message.requested().cloned() else { return Next::Done };
         // The sweeper comes back to it when the fence is lifted.
         if self.is_fenced() {
@@ -122,7 +128,7 @@ impl Dispatcher {
         let (message_id, provider) = (pending.message_id, account.provider);
         let span = span!("dispatch", otel.kind = "consumer", %message_id, provider);
         let traceparent = pending.traceparent.clone();
-        let attempted = Box::pin(self.claim_and_call(pending, taken, &request, account));
+        let attempted = Box::pin(self.claim_and_call(pending, taken, &request, (account, room)));
         trace::within(span, traceparent.as_deref(), attempted).await
     }
 
@@ -131,9 +137,13 @@ impl Dispatcher {
         mut pending: Pending,
         taken: Option<Taken>,
         request: &MessageRequested,
-        account: &Account,
+        (account, room): (&Account, Option<OwnedSemaphorePermit>),
     ) -> Next {
-        let Some(_permit) = account.permit().await else {
+        let room = match room {
+            Some(room) => Some(room),
+            None => account.permit().await,
+        };
+        let Some(_room) = room else {
             return self.park(pending, taken).await;
         };
         let claiming = self.claim(&mut pending, account).await;

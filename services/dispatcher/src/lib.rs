@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures::future::join_all;
 use hatch_bus::{Bus, Delivery, Work};
 use hatch_domain::message::event::{Channel, MessageRequested, Priority};
 use hatch_domain::message::{AGGREGATE, Message};
@@ -124,7 +125,7 @@ pub struct Dependencies {
 /// How the dispatcher works.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
-    /// Attempts under way at a time, for each queue.
+    /// Attempts under way at a time, for each queue, and for what is due of each account.
     pub concurrency_max: usize,
     /// From the claim of an attempt until, with no outcome, it is in doubt.
     pub lease: Duration,
@@ -215,11 +216,13 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
     let drained = queues.iter().map(|queue| dispatcher.clone().drain(queue.clone()));
     let report = Box::pin(progress::report(&dispatcher.dependencies.pool, &queues));
     let report = dispatcher.shutdown.run_until_cancelled(report);
+    let sweeps = dispatcher.lanes().into_iter().map(|lane| dispatcher.clone().sweep(lane));
     let fold =
         timers::follow::run(&dispatcher.dependencies, &dispatcher.config, &dispatcher.timers);
     // Dropped halfway, a fold is rolled back.
     let fold = dispatcher.shutdown.run_until_cancelled(fold);
-    futures::join!(futures::future::join_all(drained), dispatcher.clone().sweep(), fold, report);
+    let (drained, sweeps) = (join_all(drained), join_all(sweeps));
+    futures::join!(drained, sweeps, fold, report);
     dispatcher.attempts.close();
     dispatcher.attempts.wait().await;
 }
@@ -285,7 +288,7 @@ impl Dispatcher {
         };
         let next = match self.next(pending) {
             Next::Retry { pending, wait } if wait.is_zero() => {
-                self.attempt(*pending, Some(taken)).await
+                self.attempt(*pending, Some(taken), None).await
             }
             // Scheduled: nothing waits inside NATS.
             next => {
@@ -317,7 +320,7 @@ impl Dispatcher {
             if permit.is_none() {
                 permit = permits.clone().acquire_owned().await.ok();
             }
-            next = self.attempt(*pending, None).await;
+            next = self.attempt(*pending, None, None).await;
         }
     }
 
@@ -369,7 +372,12 @@ impl Dispatcher {
     }
 
     fn account_for(&self, request: &MessageRequested) -> Option<&Account> {
-        self.dependencies.accounts.iter().find(|a| a.channels.contains(&request.channel))
+        self.account_of(request.channel)
+    }
+
+    /// The account by which messages of a channel are sent.
+    fn account_of(&self, channel: Channel) -> Option<&Account> {
+        self.dependencies.accounts.iter().find(|account| account.channels.contains(&channel))
     }
 
     /// The account by which the attempt in doubt was made.

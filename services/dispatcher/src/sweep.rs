@@ -1,7 +1,8 @@
 //! The sweeper: looks at each message whose time has come, and does what the message itself says is
 //! due. It reads PostgreSQL only, so it guarantees progress whatever the bus forgets.
 //!
-//! Any number of sweepers may run. Which of them looks at a message is a matter of cost; what keeps
+//! Each account has a sweeper of its own, with permits of its own, so that one whose provider hangs holds up the
+//! messages of no other. Any number of sweepers may run. Which of them looks at a message is a matter of cost; what keeps
 //! an attempt from being made twice is the claim.
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use hatch_domain::DecodeError;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
+use hatch_domain::message::event::{Channel, Priority};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::attempt::{Next, Pending};
@@ -37,22 +39,91 @@ const UNCARRIED_WAIT: Duration = Duration::from_secs(60);
 /// How many times the provider has to know nothing of an attempt until that is believed.
 const NOT_FOUND_ENOUGH: u32 = 2;
 
+/// Messages taken at a time, at most, while their account has no room: what is due of them may need none.
+const BATCH_WITHOUT_ROOM: usize = 4;
+
+/// The orders in which priorities are taken, one after the other: none waits for ever for a higher one.
+const TURNS: [[Priority; 3]; 4] = {
+    use Priority::{High, Low, Normal};
+    [[High, Normal, Low], [High, Normal, Low], [Normal, High, Low], [Low, High, Normal]]
+};
+
+/// What one sweeper looks after: the messages of an account, or of none.
+pub(crate) struct Lane {
+    channels: Vec<&'static str>,
+    /// One for each message that may be looked at, or attempted, at a time.
+    permits: Arc<Semaphore>,
+    /// The account's.
+    room: Option<Arc<Semaphore>>,
+    turn: usize,
+}
+
+/// A permit to look at a message, and the room at its account that was found for an attempt of it, if any was.
+struct Place {
+    permit: OwnedSemaphorePermit,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl Lane {
+    /// Places for as many messages as may be looked at: at least one, for which it waits.
+    async fn places(&self) -> Vec<Place> {
+        let Ok(first) = self.permits.clone().acquire_owned().await else { return Vec::new() };
+        let more = std::iter::from_fn(|| self.permits.clone().try_acquire_owned().ok());
+        let permits = std::iter::once(first).chain(more).take(BATCH_MAX);
+        let Some(room) = &self.room else {
+            return permits.map(|permit| Place { permit, room: None }).collect();
+        };
+        let mut places: Vec<Place> = permits
+            .map(|permit| Place { permit, room: room.clone().try_acquire_owned().ok() })
+            .collect();
+        let roomy = places.iter().filter(|place| place.room.is_some()).count();
+        places.truncate(roomy.max(BATCH_WITHOUT_ROOM));
+        places
+    }
+
+    /// The order in which priorities are taken this time.
+    fn priorities(&mut self) -> [&'static str; 3] {
+        self.turn = self.turn.wrapping_add(1);
+        TURNS[self.turn % TURNS.len()].map(Priority::as_str)
+    }
+}
+
 impl Dispatcher {
+    /// One for each account that is used, and one for the channels that no account carries, among them those that
+    /// this build, or the one that set the timer, does not know.
+    pub(crate) fn lanes(&self) -> Vec<Lane> {
+        let lane = |account: Option<&Account>| {
+            let carries = |channel: &Channel| {
+                let name = |account: &'_ Account| (account.provider, account.account.clone());
+                self.account_of(*channel).map(name) == account.map(name)
+            };
+            let known = Channel::ALL.into_iter().filter(carries).map(Channel::as_str);
+            let unknown = account.is_none().then_some("");
+            Lane {
+                channels: known.chain(unknown).collect(),
+                permits: Arc::new(Semaphore::new(self.config.concurrency_max)),
+                room: account.map(|account| account.room.clone()),
+                turn: 0,
+            }
+        };
+        let accounts = self.dependencies.accounts.iter().map(Some).chain([None]);
+        accounts.map(lane).filter(|lane| !lane.channels.is_empty()).collect()
+    }
+
     /// Sweeps until the shutdown.
-    pub(crate) async fn sweep(self: Arc<Self>) {
-        let permits = Arc::new(Semaphore::new(self.config.concurrency_max));
+    pub(crate) async fn sweep(self: Arc<Self>, mut lane: Lane) {
         loop {
             let sweep = async {
                 self.dependencies.head.fence().opened().await;
                 self.dependencies.stats.shortage.passed().await;
                 self.clock_is_near().await;
-                self.clone().sweep_once(&permits).await
+                self.clone().sweep_once(&mut lane).await
             };
-            let taken = tokio::select! {
-                taken = sweep => taken,
+            let has_more = tokio::select! {
+                has_more = sweep => has_more,
                 () = self.shutdown.cancelled() => return,
             };
-            if taken < BATCH_MAX {
+            if !has_more {
                 tokio::select! {
                     () = tokio::time::sleep(EVERY) => {}
                     () = self.shutdown.cancelled() => return,
@@ -77,31 +148,29 @@ impl Dispatcher {
         tracing::warn!("the clock here is near PostgreSQL's again: what is due is done here again");
     }
 
-    /// Takes what is due, as much as may be under way, and says how much that was.
-    async fn sweep_once(self: Arc<Self>, permits: &Arc<Semaphore>) -> usize {
-        let Ok(first) = permits.clone().acquire_owned().await else { return 0 };
-        let limit = (permits.available_permits() + 1).min(BATCH_MAX);
+    /// Takes what is due of a lane, as much as may be under way, and says whether there may be more for which
+    /// there is room.
+    async fn sweep_once(self: Arc<Self>, lane: &mut Lane) -> bool {
+        let mut places = lane.places().await;
+        let (limit, is_full) = (places.len(), places.iter().any(|place| place.room.is_none()));
         let now = self.now();
         let hold = after(now, self.config.timers_lag + HOLD_MARGIN);
-        let due = match self.timers.take(now, limit, hold).await {
+        let priorities = lane.priorities();
+        let of = (lane.channels.as_slice(), &priorities[..]);
+        let due = match self.timers.take(of, now, limit, hold).await {
             Ok(due) => due,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "the timers cannot be read");
-                return 0;
+                return false;
             }
         };
-        let taken = due.len();
-        let mut held = Some(first);
-        for timer in due {
-            let permit = match held.take() {
-                Some(permit) => Ok(permit),
-                None => permits.clone().acquire_owned().await,
-            };
-            let Ok(permit) = permit else { return 0 };
-            self.attempts.spawn(self.clone().look_at(timer, permits.clone(), permit));
+        let has_more = due.len() == limit && !(is_full && lane.room.is_some());
+        // Those with room come first.
+        for (timer, place) in due.into_iter().zip(places.drain(..)) {
+            self.attempts.spawn(self.clone().look_at(timer, lane.permits.clone(), place));
         }
-        taken
+        has_more
     }
 
     /// Does what is due of one message. What fails here is looked at again after its hold.
@@ -109,7 +178,7 @@ impl Dispatcher {
         self: Arc<Self>,
         timer: DueTimer,
         permits: Arc<Semaphore>,
-        permit: OwnedSemaphorePermit,
+        Place { permit, room }: Place,
     ) {
         let message_id = timer.message_id;
         if self.is_fenced() {
@@ -129,7 +198,7 @@ impl Dispatcher {
         {
             tracing::debug!(%message_id, error = %error, "a message stays marked as unreadable");
         }
-        match self.act(&timer, pending).await {
+        match self.act(&timer, pending, room).await {
             Ok(Next::Done) => {}
             Ok(Next::Retry { pending, wait }) => {
                 let next = Next::Retry { pending, wait };
@@ -157,18 +226,25 @@ impl Dispatcher {
         }
     }
 
-    async fn act(&self, timer: &DueTimer, pending: Pending) -> Result<Next, crate::timers::Error> {
+    async fn act(
+        &self,
+        timer: &DueTimer,
+        pending: Pending,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Result<Next, crate::timers::Error> {
         let (now, message_id) = (self.now(), timer.message_id);
         let timer = &timer.of_attempt(pending.message.attempt());
         let account = self.account_in_doubt(&pending.message);
         let policy = account.map_or(DoubtPolicy::Wait, Account::doubt_policy);
         let action = decide(&pending.message, now, policy, &self.config.waits, timer.looks);
         tracing::debug!(%message_id, ?action, "due");
+        // Nothing else calls for an attempt.
+        let room = room.filter(|_| action == Action::Attempt);
         match action {
             Action::Attempt if !self.can_carry(&pending.message) => {
                 self.timers.look_again(timer, after(now, UNCARRIED_WAIT)).await?;
             }
-            Action::Attempt | Action::Expire => return Ok(self.attempt(pending, None).await),
+            Action::Attempt | Action::Expire => return Ok(self.attempt(pending, None, room).await),
             Action::ExpireLease => {
                 return Ok(self.change(pending, MessageCommand::ExpireLease { at: now }).await);
             }

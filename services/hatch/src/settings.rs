@@ -159,7 +159,8 @@ pub struct NatsSettings {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DispatcherSettings {
-    /// Attempts under way at a time, for each priority: 1 to 10,000.
+    /// Attempts under way at a time, for each channel and priority, and for what is due of each provider
+    /// account: 1 to 10,000.
     pub concurrency_max: usize,
     /// From the claim of an attempt until it is in doubt. Longer than any account's `http_timeout_ms`
     /// and what recording the outcome takes.

@@ -50,12 +50,19 @@ const KEEP_PROVIDER_IDS: &str = "
     SELECT unnest($1::text[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::int[])
     ON CONFLICT DO NOTHING";
 
-/// Another sweeper's rows are passed over; those taken are nobody's business until `$3`.
+/// Another sweeper's rows are passed over; those taken are nobody's business until `$3`. Each channel and priority
+/// is asked for by itself, so that the index has the order.
 const TAKE: &str = "
     UPDATE dispatch.timers t
        SET look_at = $3
-      FROM (SELECT message_id FROM dispatch.timers
-             WHERE look_at <= $1 ORDER BY look_at LIMIT $2 FOR UPDATE SKIP LOCKED) due
+      FROM (SELECT turn.message_id
+              FROM unnest($4::text[]) AS c(channel)
+             CROSS JOIN unnest($5::text[]) WITH ORDINALITY AS p(priority, place)
+             CROSS JOIN LATERAL (
+                   SELECT message_id, look_at FROM dispatch.timers
+                    WHERE channel = c.channel AND priority = p.priority AND look_at <= $1
+                    ORDER BY look_at LIMIT $2 FOR UPDATE SKIP LOCKED) AS turn
+             ORDER BY p.place, turn.look_at LIMIT $2) AS due
      WHERE t.message_id = due.message_id
     RETURNING t.message_id, t.tenant_id, t.position, t.looks, t.not_found, t.attempt,
               t.undecodable_at IS NOT NULL";
@@ -188,10 +195,11 @@ impl Timers {
         self.pool.within(APPLY_MAX, write).await
     }
 
-    /// Takes at most `limit` timers that are to be looked at by `now`. Until `hold` no other sweeper
-    /// takes them, whatever becomes of this one.
+    /// Takes at most `limit` timers of these channels that are to be looked at by `now`, of the first priority
+    /// first. Until `hold` no other sweeper takes them, whatever becomes of this one.
     pub(crate) async fn take(
         &self,
+        (channels, priorities): (&[&str], &[&str]),
         now: DateTime<Utc>,
         limit: usize,
         hold: DateTime<Utc>,
@@ -199,7 +207,8 @@ impl Timers {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let take = async |client: &mut Connection| {
             let statement = client.prepare_cached(TAKE).await?;
-            Ok::<_, Error>(client.query(&statement, &[&now, &limit, &hold]).await?)
+            let values: [&(dyn ToSql + Sync); 5] = [&now, &limit, &hold, &channels, &priorities];
+            Ok::<_, Error>(client.query(&statement, &values).await?)
         };
         let rows = self.pool.within(ASK_MAX, take).await?;
         let timer = |row: &tokio_postgres::Row| {

@@ -50,7 +50,16 @@ async fn fold(timers: &Timers, facts: &[Fact]) -> Checkpoint {
 }
 
 async fn take(timers: &Timers, second: i64, limit: usize) -> Vec<DueTimer> {
-    timers.take(at(second), limit, at(second + 100)).await.expect("taken")
+    take_of(timers, (&["sms"], &["normal"]), second, limit).await
+}
+
+async fn take_of(
+    timers: &Timers,
+    of: (&[&str], &[&str]),
+    second: i64,
+    limit: usize,
+) -> Vec<DueTimer> {
+    timers.take(of, at(second), limit, at(second + 100)).await.expect("taken")
 }
 
 #[tokio::test]
@@ -80,6 +89,37 @@ async fn two_sweepers_never_take_the_same_message_and_what_one_lost_comes_back()
     assert!(taken.len() <= 150, "what is not due is not taken");
     while !take(&timers, 150, 25).await.is_empty() {}
     assert_eq!(take(&timers, 250, 500).await.len(), 200, "after its hold, and what is due by now");
+}
+
+#[tokio::test]
+async fn a_channels_timers_are_taken_by_priority_and_then_by_time() {
+    let (_database, timers) = timers().await;
+    let due = |n, channel, priority, second| {
+        let mut fact = fact(n, message(n), Due::At { attempt: None, at: at(second) });
+        let message = fact.message.as_mut().expect("a message's");
+        (message.channel, message.priority) = (channel, priority);
+        fact
+    };
+    let (sms, email) = (Some(Channel::Sms), Some(Channel::Email));
+    let facts = [
+        due(1, sms, Priority::Low, 1),
+        due(2, sms, Priority::High, 3),
+        due(3, sms, Priority::High, 2),
+        due(4, sms, Priority::High, 99),
+        due(5, email, Priority::High, 1),
+        due(6, None, Priority::Normal, 1),
+    ];
+    fold(&timers, &facts).await;
+    let high_first: &[&str] = &["high", "normal", "low"];
+    let taken = async |channels: &[&str], limit| {
+        let mut taken = take_of(&timers, (channels, high_first), 9, limit).await;
+        taken.sort_by_key(|timer| timer.position);
+        taken.iter().map(|timer| timer.position.0).collect::<Vec<_>>()
+    };
+    assert_eq!(taken(&["sms", "mms"], 1).await, [3]);
+    assert_eq!(taken(&["sms", "mms"], 9).await, [1, 2]);
+    assert_eq!(taken(&["email"], 9).await, [5]);
+    assert_eq!(taken(&["", "chat"], 9).await, [6], "of a channel that this build does not know");
 }
 
 #[tokio::test]
