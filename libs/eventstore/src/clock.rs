@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch_domain::Environment;
-use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
-use crate::SystemEnvironment;
 use crate::environment::uptime;
+use crate::log::{READ_TIMEOUT, unavailable};
+use crate::{Connection, Connections, LogError, SystemEnvironment};
 
 const NOW: &str = "SELECT clock_timestamp()";
 
@@ -49,12 +49,15 @@ impl ServerClock {
     /// Asks PostgreSQL for its time, once.
     ///
     /// # Errors
-    /// PostgreSQL's.
-    pub async fn measure(&self, client: &Client) -> Result<(), Error> {
-        let asked = uptime();
-        let now = client.query_one(NOW, &[]).await?.try_get(0)?;
-        self.learn(asked, now);
-        Ok(())
+    /// [`LogError::Unavailable`].
+    pub async fn measure(&self, connections: &Connections) -> Result<(), LogError> {
+        let ask = async |client: &mut Connection| {
+            let asked = uptime();
+            let row = client.query_one(NOW, &[]).await.map_err(unavailable)?;
+            self.learn(asked, row.try_get(0).map_err(LogError::Malformed)?);
+            Ok(())
+        };
+        connections.within(READ_TIMEOUT, ask).await
     }
 
     /// Takes it that PostgreSQL said `server` in an answer that has just come, to what was asked at the

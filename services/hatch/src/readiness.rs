@@ -122,23 +122,23 @@ pub(crate) fn offset_text(offset: TimeDelta) -> String {
 }
 
 /// Whether this process folds the timers as far as it has to, and whether all that is due can be read.
-pub(crate) fn timers(pool: Pool, stats: &Arc<hatch_dispatcher::Stats>) -> Dependency {
+pub(crate) fn timers(pool: Connections, stats: &Arc<hatch_dispatcher::Stats>) -> Dependency {
     let stats = Arc::clone(stats);
     let check = move || {
         let (pool, halted) = (pool.clone(), stats.timers.why());
-        Box::pin(bounded(async move {
+        Box::pin(async move {
             match halted {
                 Some(why) => Err(format!("halted: {why}")),
                 None => all_can_be_read(&pool).await,
             }
-        })) as _
+        }) as _
     };
     Dependency { name: "timers", required: false, check: Box::new(check) }
 }
 
-async fn all_can_be_read(pool: &Pool) -> Result<(), String> {
-    let client = pool.get().await.map_err(|error| error.to_string())?;
-    match hatch_dispatcher::undecodable(&client).await.map_err(|error| error.to_string())? {
+async fn all_can_be_read(pool: &Connections) -> Result<(), String> {
+    let count = async |client: &mut Connection| Ok(hatch_dispatcher::undecodable(client).await?);
+    match pool.within(CHECK_MAX, count).await.map_err(said)? {
         0 => Ok(()),
         count => {
             let messages = counted(count, "due message");

@@ -14,7 +14,9 @@ use hatch_api::admission::Admission;
 use hatch_api::webhooks::{Keeping, WebhookStats};
 use hatch_bus::Bus;
 use hatch_domain::Environment;
-use hatch_eventstore::{Appender, Connections, Fence, FenceState, Log, LogError, ServerClock};
+use hatch_eventstore::{
+    Appender, Connection, Connections, Fence, FenceState, Log, LogError, ServerClock,
+};
 use hatch_readmodel::ReadModel;
 use hatch_telemetry::limit::Limits;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
@@ -348,11 +350,10 @@ impl Sources {
         let (mut halted, mut undecodable) = (Samples::new(), Samples::new());
         if self.dispatches {
             halted.push((vec![], flag(self.dispatcher.timers.why().is_some())));
-            let asked = async {
-                let client = self.pool.get().await.ok()?;
-                hatch_dispatcher::undecodable(&client).await.ok()
+            let count = async |client: &mut Connection| {
+                anyhow::Ok(hatch_dispatcher::undecodable(client).await?)
             };
-            if let Ok(Some(count)) = tokio::time::timeout(LAG_MAX, asked).await {
+            if let Ok(count) = self.pool.within(LAG_MAX, count).await {
                 undecodable.push((vec![], number(count)));
             }
         }
