@@ -69,7 +69,8 @@ pub struct CommandKey {
 pub struct SideTable {
     /// Its name, schema-qualified.
     pub name: &'static str,
-    /// The names and types of the columns that are written; the others get their default.
+    /// The names and types of the columns that are written; the others get their default. The first one
+    /// names the row: no two rows have the same value there, and none has NULL.
     pub columns: &'static [(&'static str, &'static str)],
 }
 
@@ -158,12 +159,14 @@ impl SideRow {
         self.values.iter().flatten().map(String::len).sum()
     }
 
-    /// Whether there is one value for each column, and every name can stand in SQL as it is.
+    /// Whether there is one value for each column and one that names the row, and every name can stand in
+    /// SQL as it is.
     fn is_plain(&self) -> bool {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'.';
         let SideTable { name, columns } = self.table;
         let mut names = columns.iter().flat_map(|(name, kind)| [name, kind]).chain([name]);
         self.values.len() == columns.len()
+            && self.values.first().is_some_and(Option::is_some)
             && names.all(|name| !name.is_empty() && name.bytes().all(plain))
     }
 }

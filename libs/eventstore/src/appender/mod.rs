@@ -266,7 +266,7 @@ impl Worker {
             Ok(()) => {}
             Err(Failure::InDoubt(why)) => {
                 tracing::warn!(error = why, "answer to COMMIT lost, looking whether it landed");
-                let trace = begun.trace(&plan);
+                let trace = Trace::of(&plan);
                 if !self.landed(batch, &trace).await {
                     return Err(Failure::NotCommitted("COMMIT did not arrive".to_owned()));
                 }

@@ -24,7 +24,7 @@ use super::plan::{LogState, Plan, StreamState};
 use crate::epoch::{self, Identity, Place, epoch_columns, epoch_tables};
 use crate::log::RecordedCommand;
 use crate::postgres::{self, Connected, Database};
-use crate::{Append, Position, SideTable};
+use crate::{Append, Position, SideRow, SideTable};
 
 /// Advisory lock that orders all appends to this database's log ("hatchlog" in ASCII).
 pub(crate) const LOG_LOCK: i64 = 0x6861_7463_686c_6f67;
@@ -47,8 +47,7 @@ const SETTINGS: &str = "SET synchronous_commit = on; SET jit = off; SET enable_s
 const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 /// The clock is read once, under the lock: all events of a batch were recorded at that time.
 const HEAD: &str = concat!(
-    "SELECT (SELECT coalesce(max(position), 0) FROM es.events), clock_timestamp(), \
-     pg_current_xact_id()::text, ",
+    "SELECT (SELECT coalesce(max(position), 0) FROM es.events), clock_timestamp(), ",
     epoch_columns!(),
     " FROM ",
     epoch_tables!()
@@ -79,7 +78,7 @@ const INSERT_COMMANDS: &str = "INSERT INTO es.commands \
      $5::timestamptz";
 const NOTIFY: &str = "SELECT pg_notify('hatch_head', $1)";
 const EVENT_AT: &str = "SELECT event_id FROM es.events WHERE position = $1";
-const TRANSACTION_STATUS: &str = "SELECT pg_xact_status($1::text::xid8)";
+const HAS_COMMAND: &str = "SELECT EXISTS (SELECT FROM es.commands WHERE command_key = $1)";
 const ENSURE_PARTITIONS: &str = "SELECT es.ensure_partitions($1)";
 
 /// A connection with everything prepared.
@@ -111,7 +110,6 @@ pub(super) struct Begun {
     pub(super) state: LogState,
     pub(super) epoch: i32,
     recorded_at: DateTime<Utc>,
-    transaction_id: String,
     /// Whether streams that should not exist were looked for.
     sceptical: bool,
     /// Of every event of the batch.
@@ -126,12 +124,15 @@ pub(super) struct Remembered {
     pub(super) epoch: i32,
 }
 
-/// How to recognise a transaction whose COMMIT was not answered.
+/// How to recognise a transaction whose COMMIT was not answered: by something that it wrote and no other
+/// could. Its number is none: after a failover another transaction may have that.
 pub(super) enum Trace {
-    /// By its first event: right across a failover, too.
+    /// Its first event.
     Event(Position, Uuid),
-    /// By its number: all that one without events leaves.
-    Transaction(String),
+    /// Its first key.
+    Command(Uuid),
+    /// A side row of each table, by its first column. One may have been deleted since.
+    SideRows(Vec<(&'static SideTable, String)>),
 }
 
 /// Why a flight failed.
@@ -316,7 +317,7 @@ impl Session {
             try_join_all((!keys.is_empty()).then(|| client.query(&prepared.commands, &by_key))),
             columns(batch).map(Ok),
         )?;
-        let (epoch, recorded, regression) = epoch::recorded(&head, 3)?;
+        let (epoch, recorded, regression) = epoch::recorded(&head, 2)?;
         let fenced = epoch::closed(epoch, recorded, regression, &self.identity).is_some();
         let head_position = Position(head.try_get(0)?);
         let mut state = LogState { head: head_position, fenced, ..LogState::default() };
@@ -327,14 +328,7 @@ impl Session {
         for row in commands.iter().flatten() {
             state.commands.insert(row.try_get(0)?, RecordedCommand::read(row, 1)?);
         }
-        Ok(Begun {
-            state,
-            epoch,
-            recorded_at: head.try_get(1)?,
-            transaction_id: head.try_get(2)?,
-            sceptical,
-            columns,
-        })
+        Ok(Begun { state, epoch, recorded_at: head.try_get(1)?, sceptical, columns })
     }
 
     /// Ends the transaction that [`begin`](Self::begin) began, with nothing written.
@@ -490,21 +484,37 @@ impl Session {
                 let row = client.query_opt(&self.statements.event_at, &[&position.0]).await?;
                 Ok(row.map(|row| row.try_get(0)).transpose()? == Some(*event_id))
             }
-            Trace::Transaction(id) => {
-                let row = client.query_one(TRANSACTION_STATUS, &[id]).await?;
-                Ok(row.try_get::<_, Option<&str>>(0)? == Some("committed"))
+            Trace::Command(key) => client.query_one(HAS_COMMAND, &[key]).await?.try_get(0),
+            Trace::SideRows(rows) => {
+                for (SideTable { name, columns }, value) in rows {
+                    let (column, kind) = columns[0];
+                    let sql = format!(
+                        "SELECT EXISTS (SELECT FROM {name} WHERE {column} = $1::text::{kind})"
+                    );
+                    if client.query_one(&sql, &[value]).await?.try_get(0)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
             }
         }
     }
 }
 
-impl Begun {
+impl Trace {
     /// What `plan` will have left once it is committed.
-    pub(super) fn trace(&self, plan: &Plan<'_>) -> Trace {
-        match plan.events.first() {
-            Some(first) => Trace::Event(first.position, first.event.event_id),
-            None => Trace::Transaction(self.transaction_id.clone()),
+    pub(super) fn of(plan: &Plan<'_>) -> Self {
+        if let Some(first) = plan.events.first() {
+            return Self::Event(first.position, first.event.event_id);
         }
+        if let Some((key, ..)) = plan.commands.first() {
+            return Self::Command(key.id);
+        }
+        let named = |rows: &Vec<&SideRow>| {
+            let row = rows.first()?;
+            Some((row.table, row.values.first()?.clone()?))
+        };
+        Self::SideRows(plan.side_rows.values().filter_map(named).collect())
     }
 }
 

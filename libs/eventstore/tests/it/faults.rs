@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use hatch_eventstore::testing::{Cut, Proxy};
+use hatch_eventstore::testing::{Cut, Fault, Proxy, TestDatabase};
 use hatch_eventstore::{
     Append, AppendError, Appended, Appender, AppenderConfig, ExpectedVersion as Expected,
 };
@@ -40,6 +40,45 @@ async fn a_lost_answer_to_side_rows_alone_is_found_as_well() {
     let command = Append { side_rows: vec![audit(1, "once")], ..Append::default() };
     assert_eq!(appender.append(command).await.expect("accepted"), committed(0, 0));
     assert!(proxy.has_cut());
+    assert_eq!(audits(&database).await, [1]);
+}
+
+/// Gives each of two databases the other's name, as a failover gives a server's name to another server.
+async fn exchange_names(one: &TestDatabase, other: &TestDatabase) {
+    let (one, other) = (one.config(), other.config());
+    let (a, b) = (one.get_dbname().expect("a name"), other.get_dbname().expect("a name"));
+    let mut elsewhere = one.clone();
+    elsewhere.dbname("postgres");
+    let admin = hatch_eventstore::connect(&elsewhere).await.expect("the test server answers");
+    let end = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ('{a}', '{b}')"
+    );
+    admin.batch_execute(&end).await.expect("a superuser may");
+    for (from, to) in [(a, "{a}_away"), (b, a), ("{a}_away", b)] {
+        let (from, to) = (from.replace("{a}", a), to.replace("{a}", a));
+        let rename = format!("ALTER DATABASE {from} RENAME TO {to}");
+        admin.batch_execute(&rename).await.expect("nobody is connected");
+    }
+}
+
+/// The server that goes on never got the transaction, and another one has its number there: both databases
+/// are of one server, which numbers the transactions of all of its databases in one series.
+#[tokio::test]
+async fn side_rows_that_a_failover_lost_are_written_again_whatever_has_their_transactions_number() {
+    let (database, other) = (database().await, database().await);
+    let proxy = Proxy::start(&database.url()).await;
+    let appender = appender_at(proxy.url().parse().expect("a URL"));
+    proxy.cut(Cut::Silence, "");
+    let append = Append { side_rows: vec![audit(1, "once")], ..Append::default() };
+    let failover = async {
+        eventually("it is committed", async || audits(&database).await == [1]).await;
+        proxy.begin(Fault::Reset);
+        exchange_names(&database, &other).await;
+        assert!(audits(&database).await.is_empty(), "the server that goes on lacks it");
+        proxy.end();
+    };
+    let (appended, ()) = futures::join!(appender.append(append), failover);
+    assert_eq!(appended.expect("accepted"), committed(0, 0));
     assert_eq!(audits(&database).await, [1]);
 }
 
