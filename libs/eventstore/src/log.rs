@@ -148,7 +148,7 @@ impl LogError {
     /// idea of it, is damaged: the reader halts.
     #[must_use]
     pub const fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
+        matches!(self, Self::Unavailable(_) | Self::Archive(ArchiveError::Unreadable { .. }))
     }
 }
 

@@ -33,10 +33,11 @@ const HOLDING: &str = "SELECT first_position, last_position, folder, manifest_sh
 const STREAMS: &str = "SELECT stream_id FROM es.streams \
      WHERE stream_id = ANY($1) AND tenant_id = ANY($2) AND EXISTS (SELECT FROM es.archives)";
 
-/// Why an archive cannot be read. Readers halt: what it holds is nowhere else.
+/// Why an archive cannot be read. What it holds is nowhere else: readers wait for a file that they cannot
+/// read, and halt at one that is damaged.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// It is not there, or too short, or the system refuses.
+    /// It is not there, or the system refuses, as while a folder is not mounted: that may pass.
     #[error(
         "{} of the log's archive cannot be read: mount its folder, or bring the file back from the \
          backup", path.display()
@@ -62,7 +63,10 @@ pub enum ArchiveError {
 
 impl ArchiveError {
     fn unreadable(path: &Path, source: std::io::Error) -> Self {
-        Self::Unreadable { path: path.to_owned(), source }
+        match source.kind() {
+            std::io::ErrorKind::UnexpectedEof => Self::damaged(path, "it is too short"),
+            _ => Self::Unreadable { path: path.to_owned(), source },
+        }
     }
 
     fn damaged(path: &Path, what: impl std::fmt::Display) -> Self {

@@ -8,8 +8,8 @@ use futures::FutureExt;
 use hatch_eventstore::testing::{SMALL_PARTITIONS, Template, TestDatabase};
 use hatch_eventstore::{
     ArchiveProgress as Progress, ArchiveRecord, ArchiveRequest, ArchivingError, AskBus, BusEnd,
-    ExpectedVersion, FenceConfig, HeadWatch, Kept, Log, LogError, Need, Position, archive, pool,
-    verify,
+    ExpectedVersion, FenceConfig, HeadWatch, Kept, Log, LogError, Need, Position, Subscription,
+    archive, pool, verify,
 };
 use tempfile::TempDir;
 use tokio_postgres::error::SqlState;
@@ -358,6 +358,33 @@ async fn a_damaged_or_missing_file_is_named_and_nothing_is_skipped() {
     assert_eq!(records.iter().filter_map(ArchiveRecord::missing_file).count(), 0);
     std::fs::remove_file(world.file("streams.zst")).expect("removed");
     assert_eq!(records[0].missing_file(), Some(world.file("streams.zst")));
+}
+
+/// As a network mount that is away for a moment: nothing is damaged, and whoever follows waits for it.
+#[tokio::test]
+async fn a_file_that_cannot_be_read_for_a_moment_is_waited_for() {
+    let world = World::create().await;
+    world.archive().await.expect("archived");
+    let head = HeadWatch::start(world.database.config(), CancellationToken::new()).0;
+    let (path, away) = (world.file("events.ndjson.zst"), world.files.path().join("away"));
+    std::fs::rename(&path, &away).expect("moved");
+    // What is there cannot be read, as in an error of the medium.
+    std::fs::create_dir(&path).expect("made");
+    let error = world.log.read_at(Position(4)).await.expect_err("it cannot be read");
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!(error.to_string().contains(path.to_str().expect("UTF-8")), "{error}");
+    let mut subscription = Subscription::new(world.log.clone(), &head, None, Position::START, 5);
+    let early = tokio::time::timeout(Duration::from_millis(300), subscription.next_batch()).await;
+    assert!(early.is_err(), "it waits: {early:?}");
+    std::fs::remove_dir(&path).expect("removed");
+    std::fs::rename(&away, &path).expect("moved back");
+    let batch = soon(subscription.next_batch()).await.expect("it goes on");
+    assert_eq!(batch[0].position, Position(1));
+
+    // What is there and is less than was written is damage, and no reason to wait.
+    std::fs::OpenOptions::new().write(true).open(&path).expect("there").set_len(9).expect("cut");
+    let error = log(&world.database).read_at(Position(4)).await.expect_err("it is cut");
+    assert!(!error.is_unavailable(), "{error:?}");
 }
 
 #[tokio::test]

@@ -196,7 +196,8 @@ pub(super) async fn read_page(
             Ok(page) if page.is_empty() => {
                 return Err(LogError::Regressed { seen: target, head: log.head().await? });
             }
-            Err(error) if error.is_unavailable() && reads < READS_MAX => {
+            // A file of the archives that is not there is named at once, to whoever can bring it.
+            Err(LogError::Unavailable(_)) if reads < READS_MAX => {
                 reads += 1;
                 sleep(READ_PAUSE).await;
             }
