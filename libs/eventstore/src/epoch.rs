@@ -26,10 +26,14 @@ pub(crate) const CHANNEL: &str = "hatch_fence";
 const IDENTITY: &str =
     "SELECT system_identifier, timeline, data_directory FROM es.server_identity()";
 const COMPLETE: &str = "SELECT es.complete_epoch($1, $2)";
+/// Of the log's newest epoch, unless that is newer than what was seen. A log whose epochs are all older than
+/// that has lost an epoch.
 const REPORT: &str = "WITH reported AS ( \
-         INSERT INTO es.log_regressions (epoch, detail) \
-         SELECT $1, $2 WHERE $1 = (SELECT max(epoch) FROM es.log_epoch) \
-         ON CONFLICT DO NOTHING RETURNING epoch) \
+         INSERT INTO es.log_regressions AS r (epoch, detail, seen_epoch) \
+         SELECT max(epoch), $2, $1 FROM es.log_epoch HAVING $1 >= max(epoch) \
+         ON CONFLICT (epoch) DO UPDATE SET seen_epoch = EXCLUDED.seen_epoch \
+          WHERE coalesce(r.seen_epoch, r.epoch) < EXCLUDED.seen_epoch \
+         RETURNING epoch) \
      SELECT pg_notify('hatch_fence', '') FROM reported";
 /// A regression has its time on record. A server becomes another one while it is down, so it is that at
 /// the earliest since it started; only a promotion comes later.
@@ -39,11 +43,13 @@ const EVENT_AT: &str = "SELECT event_id FROM es.events WHERE position = $1";
 const IS_ARCHIVED: &str = "SELECT EXISTS ( \
          SELECT FROM es.archives WHERE $1 BETWEEN first_position AND last_position)";
 const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
-/// Host and deployment's name are left to the first process that works in the new epoch: whoever
+/// The new epoch is after all that anybody has seen, so that what is remembered of a lost one says nothing
+/// of it. Host and deployment's name are left to the first process that works in the new epoch: whoever
 /// lifts the fence may reach the database by another name.
 const BEGIN: &str = "INSERT INTO es.log_epoch \
          (epoch, system_identifier, timeline, data_directory, base_position, reason) \
-     SELECT (SELECT max(epoch) FROM es.log_epoch) + 1, s.system_identifier, s.timeline, \
+     SELECT (SELECT greatest(max(epoch), (SELECT max(seen_epoch) FROM es.log_regressions)) \
+          FROM es.log_epoch) + 1, s.system_identifier, s.timeline, \
          s.data_directory, (SELECT coalesce(max(position), 0) FROM es.events), $1 \
      FROM es.server_identity() AS s \
      RETURNING epoch, base_position";
@@ -452,7 +458,8 @@ pub(crate) async fn complete(client: &Client, place: &Place) -> Result<(), Error
 }
 
 /// Closes the fence for everybody until the next epoch: the log lacks what `detail` says, which was
-/// seen in `epoch`. Somebody who has begun another one since knew what he did.
+/// seen in `epoch`. Somebody who has begun another one since knew what he did; a log that never came to
+/// `epoch` is an older one.
 ///
 /// # Errors
 /// PostgreSQL's.

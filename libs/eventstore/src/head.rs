@@ -278,17 +278,16 @@ impl Watcher {
     async fn poll(&mut self, session: &Session) -> Result<Option<i32>, Failure> {
         let before = *self.head.borrow();
         let mut look = session.look().await?;
-        if look.head < before {
-            // Not an answer that a notification overtook: what was seen before it is gone.
-            let detail =
-                format!("the head was seen at position {before}, the log ends at {}", look.head);
+        if let Some(detail) = self.regression(before, &look) {
             tracing::error!(detail, "the log has regressed");
-            self.head.send_replace(look.head);
             if let Some(epoch) = self.epoch {
+                // First of all, so that it is not forgotten if it cannot be put on record now.
                 let report = epoch::report_regression(&session.client, epoch, &detail);
                 timeout(POLL_TIMEOUT, report).await??;
+                self.epoch = Some(look.epoch());
                 look = session.look().await?;
             }
+            self.head.send_replace(look.head);
         }
         raise(&self.head, look.head);
         self.epoch = Some(look.epoch());
@@ -299,6 +298,21 @@ impl Watcher {
         };
         self.tell(state);
         Ok(generation)
+    }
+
+    /// What was seen and is not there any more. Not an answer that a notification overtook: the head `before` it
+    /// was known when it was asked for.
+    fn regression(&self, before: Position, look: &Look) -> Option<String> {
+        let (head, epoch) = (look.head, look.epoch());
+        match self.epoch {
+            Some(seen) if epoch < seen => Some(format!(
+                "epoch {seen} was seen, the log is of epoch {epoch} and ends at {head}"
+            )),
+            _ if head < before => {
+                Some(format!("the head was seen at position {before}, the log ends at {head}"))
+            }
+            _ => None,
+        }
     }
 
     fn tell(&mut self, state: FenceState) {

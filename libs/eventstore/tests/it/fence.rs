@@ -162,6 +162,74 @@ async fn a_head_that_goes_back_closes_the_fence() {
     assert_eq!(watch.current(), Position(2));
 }
 
+/// As if the files of before the second epoch had been put back, in the same place.
+async fn restore_first_epoch(database: &TestDatabase, position: i64) {
+    let sql = format!(
+        "SET session_replication_role = replica; DELETE FROM es.events WHERE position > {position};
+         DELETE FROM es.epoch_secrets WHERE epoch > 1; DELETE FROM es.log_epoch WHERE epoch > 1;
+         UPDATE es.log_epoch SET data_directory = current_setting('data_directory');
+         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    );
+    database.connect().await.batch_execute(&sql).await.expect("a superuser may");
+}
+
+/// Three events, of which the last is of the second epoch; the watch ends with the token.
+async fn two_epochs(database: &TestDatabase) -> (HeadWatch, Appender, CancellationToken) {
+    let (config, token) =
+        (FenceConfig { place: place("db1"), bus: None }, CancellationToken::new());
+    let (watch, _) = HeadWatch::start_with(config, database.config(), token.clone());
+    let appender = appender_in(database, "db1");
+    for n in 1..=2 {
+        appender.append(sending(n)).await.expect("open");
+    }
+    move_database(database).await;
+    closed(watch.fence()).await;
+    let mut client = database.connect().await;
+    lift_fence(&mut client, &place("db1"), "test").await.expect("done").expect("was closed");
+    soon(watch.fence().opened()).await;
+    appender.append(sending(3)).await.expect("open");
+    soon(watch.subscribe().wait_for(|head| *head == Position(3))).await.expect("it lives");
+    (watch, appender, token)
+}
+
+#[tokio::test]
+async fn a_log_of_an_earlier_epoch_closes_the_fence_however_long_it_is() {
+    for position in [2, 3] {
+        let database = database().await;
+        let (watch, _appender, _token) = two_epochs(&database).await;
+        restore_first_epoch(&database, position).await;
+        let why = closed(watch.fence()).await;
+        assert_eq!((why.code(), why.epoch()), ("LOG_REGRESSED", 1), "{why}");
+
+        // The next epoch is after all that anybody has seen, so that no memory speaks of it.
+        let mut client = database.connect().await;
+        let lifted = lift_fence(&mut client, &place("db1"), "test").await.expect("done");
+        assert_eq!(lifted.expect("was closed").epoch, 3);
+        soon(watch.fence().opened()).await;
+    }
+}
+
+#[tokio::test]
+async fn an_appender_that_remembers_a_later_epoch_closes_the_fence() {
+    let database = database().await;
+    let (_watch, appender, token) = two_epochs(&database).await;
+    token.cancel();
+    restore_first_epoch(&database, 2).await;
+    // Another event has its position before anybody could have seen that the log was shorter.
+    appender_in(&database, "db1").append(one(stream(9), Expected::Any)).await.expect("taken");
+    let refused = appender.append(sending(10)).await;
+    assert!(matches!(refused, Err(AppendError::Fenced)), "{refused:?}");
+    let mut client = database.connect().await;
+    let lifted = lift_fence(&mut client, &place("db1"), "test").await.expect("done");
+    assert_eq!(lifted.expect("was closed").epoch, 3);
+    // A connection that is lost brings the memory back, and it says nothing of this epoch.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'hatch-appender'";
+    client.batch_execute(end).await.expect("a superuser may");
+    appender.append(sending(10)).await.expect("open");
+}
+
 /// A bus whose last event is the log's at a position, or another for a negative one; 0 is no event.
 fn bus(database: &TestDatabase, generation: i32, last: Arc<AtomicI64>) -> AskBus {
     let log = log(database);
