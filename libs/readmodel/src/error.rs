@@ -34,6 +34,12 @@ pub enum Error {
         /// The one that came.
         found: Position,
     },
+    /// The log of the tables' own database does not have the event: it is of another server's log.
+    #[error("the event at position {position} is not in the log of the read model's own database")]
+    Foreign {
+        /// The event's position.
+        position: Position,
+    },
     /// The checkpoint cannot be loaded or moved; fenced, if another projector moved it.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -63,6 +69,12 @@ impl Error {
             }
             _ => false,
         }
+    }
+
+    /// Whether the events are of another server's log.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        matches!(self, Self::Foreign { .. })
     }
 
     /// Whether another projector moved the checkpoint.

@@ -32,7 +32,7 @@ pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
 pub use projection::{
-    Direction, LastMessage, PREVIEW_CHARACTERS_MAX, Projection, Young, contact_id,
+    Direction, LastMessage, Origin, PREVIEW_CHARACTERS_MAX, Projection, Young, contact_id,
 };
 pub use query::{
     Conversation, ConversationFilter, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Message,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hatch_eventstore::{
     Checkpoint, Connection, Held, LogError, Position, RecordedEvent, Subscription, Unanswered,
 };
-use hatch_readmodel::{Error, Projection, Young};
+use hatch_readmodel::{Error, Origin, Projection, Young};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{Config, Deps};
@@ -54,6 +54,8 @@ enum Stop {
     Restored,
     /// PostgreSQL is away: the same again later.
     Unavailable(Error),
+    /// The events are of another server's log than the one that is written to.
+    Foreign(Error),
     /// The event at this position cannot be applied, or the log itself is not what was read before.
     Halt(Position, Box<dyn std::error::Error + Send + Sync>),
 }
@@ -77,6 +79,7 @@ impl Worker {
                 }
                 Stop::Restored => tracing::warn!(projection, "goes on from an older checkpoint"),
                 Stop::Unavailable(error) => self.back_off(&error).await,
+                Stop::Foreign(error) => self.read_again(&error).await,
                 Stop::Halt(position, error) => {
                     let reason = chain(error.as_ref());
                     tracing::error!(projection, position = position.0, reason, "projection halted");
@@ -151,7 +154,7 @@ impl Worker {
     ) -> Result<Checkpoint, Error> {
         let projection = self.projection;
         let apply = async |client: &mut Connection| {
-            projection.advance(client, checkpoint, page, young).await
+            projection.advance(client, checkpoint, (page, Origin::Log), young).await
         };
         held.within(APPLY_MAX, apply).await
     }
@@ -238,6 +241,21 @@ impl Worker {
         self.backoff = (self.backoff * 2).min(BACKOFF.1);
     }
 
+    /// Connections of this process lead to two servers, of which one is the wrong one. All are made anew, and
+    /// what follows the checkpoint is read from the log that comes with it.
+    async fn read_again(&mut self, error: &Error) {
+        tracing::error!(
+            projection = self.projection.name(),
+            error = error as &dyn std::error::Error,
+            retry_in = ?self.backoff,
+            "two servers tell of the log, and nothing of the other one's is applied: see that only one of \
+             them is reached, and that the fence is lifted on the right one"
+        );
+        self.deps.pool.renew();
+        sleep(self.backoff).await;
+        self.backoff = (self.backoff * 2).min(BACKOFF.1);
+    }
+
     /// Makes the halt visible; does not give up while PostgreSQL is away.
     async fn record_halt(&mut self, position: Position, reason: &str) {
         loop {
@@ -258,6 +276,8 @@ impl Stop {
     fn unless_refused(error: Error) -> Result<Error, Self> {
         if error.is_fenced() {
             Err(Self::Fenced)
+        } else if error.is_foreign() {
+            Err(Self::Foreign(error))
         } else if error.is_unavailable() {
             Err(Self::Unavailable(error))
         } else {

@@ -108,6 +108,11 @@ impl Connections {
         }
     }
 
+    /// Closes the connections that wait in the pool, so that whoever asks next connects anew.
+    pub fn renew(&self) {
+        self.pool.retain(|_, _| false);
+    }
+
     /// How many connections there are.
     #[must_use]
     pub fn counts(&self) -> ConnectionCounts {

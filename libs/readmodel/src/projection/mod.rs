@@ -44,6 +44,21 @@ const RECORD_HALT: &str = "
        SET position = EXCLUDED.position, reason = EXCLUDED.reason,
            halted_at = CASE WHEN h.position = EXCLUDED.position THEN h.halted_at ELSE now() END";
 
+/// What is archived was applied long since, or is read from this database's own archives.
+pub(crate) const HOLDS: &str = "
+    SELECT EXISTS (SELECT FROM es.events WHERE position = $1 AND event_id = $2)
+        OR EXISTS (SELECT FROM es.archives WHERE $1 BETWEEN first_position AND last_position)";
+
+/// Where a page comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A log, which is to be the one of the tables' own database. Whoever reads it there, or hears of it by the
+    /// bus, may have been told by another server than the one that he writes to.
+    Log,
+    /// No log has it: tests and benchmarks make up what they measure.
+    MadeUp,
+}
+
 /// Something that follows the log with a checkpoint of its own, and the read models that it writes.
 ///
 /// Messages and conversations are one projection: a message and its place in its conversation become
@@ -131,10 +146,11 @@ impl Projection {
     ///
     /// The checkpoint is moved first, by compare-and-set. That locks it, so a second projector waits
     /// here, finds it moved, and has changed nothing. `young` is what is remembered of the pages that
-    /// the caller applied before this one, without anybody else's in between.
+    /// the caller applied before this one, without anybody else's in between. The database's own log must have
+    /// the page: one that has its last event has all of it.
     ///
     /// # Errors
-    /// One that [is fenced](Error::is_fenced) then. [`Error::Undecodable`] or [`Error::Misplaced`]
+    /// One that [is fenced](Error::is_fenced) then. [`Error::Foreign`] for a page that the log lacks. [`Error::Undecodable`] or [`Error::Misplaced`]
     /// for an event that this build cannot apply, [`Error::NotContiguous`] for a page that is not
     /// the next. Nothing of the page is applied whatever the error, unless the connection was lost
     /// while it committed: the checkpoint tells.
@@ -142,7 +158,7 @@ impl Projection {
         self,
         client: &mut Connection,
         checkpoint: &Checkpoint,
-        page: &[Arc<RecordedEvent>],
+        (page, origin): (&[Arc<RecordedEvent>], Origin),
         young: &mut Young,
     ) -> Result<Checkpoint, Error> {
         check_contiguous(checkpoint.position, page)?;
@@ -157,9 +173,10 @@ impl Projection {
                 store::prepare(client).await?;
                 let transaction = client.transaction().await?;
                 let target = Target { tables: Tables::Live, transaction: &transaction };
-                let ((), advanced, rows) = try_join!(
+                let ((), advanced, (), rows) = try_join!(
                     apply_settings(&transaction),
                     move_to(checkpoint, &transaction, last),
+                    check_origin(origin, &transaction, last),
                     store::load(target, &facts, known),
                 )?;
                 let rows = rows.after(&facts)?;
@@ -245,6 +262,22 @@ async fn move_to(
     last: &RecordedEvent,
 ) -> Result<Checkpoint, Error> {
     Ok(checkpoint.advance(transaction, last.position, last.epoch).await?)
+}
+
+async fn check_origin(
+    origin: Origin,
+    transaction: &Transaction<'_>,
+    last: &RecordedEvent,
+) -> Result<(), Error> {
+    if origin == Origin::MadeUp {
+        return Ok(());
+    }
+    let holds = transaction.prepare_cached(HOLDS).await?;
+    let row = transaction.query_one(&holds, &[&last.position.0, &last.event_id]).await?;
+    match row.try_get(0)? {
+        true => Ok(()),
+        false => Err(Error::Foreign { position: last.position }),
+    }
 }
 
 async fn apply_settings(transaction: &Transaction<'_>) -> Result<(), Error> {

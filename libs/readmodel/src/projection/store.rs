@@ -153,7 +153,11 @@ pub(crate) struct Target<'a> {
 /// to lock no table until it has the checkpoint, since until then rebuilt ones may take their place.
 pub(crate) async fn prepare(client: &Connection) -> Result<(), Error> {
     Checkpoint::prepare(client).await?;
-    try_join!(client.prepare_cached(LOAD_STATES), client.prepare_cached(LOAD_CONVERSATIONS))?;
+    try_join!(
+        client.prepare_cached(super::HOLDS),
+        client.prepare_cached(LOAD_STATES),
+        client.prepare_cached(LOAD_CONVERSATIONS),
+    )?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Db;
 use crate::history::*;
-use crate::{Error, Projection, ProjectionState, QueryError, Young};
+use crate::{Error, Origin, Projection, ProjectionState, QueryError, Young};
 
 /// Two outbound messages and an inbound one, through most that can happen to them.
 fn history() -> History {
@@ -134,7 +134,8 @@ async fn a_projector_that_stops_in_the_middle_of_a_page_leaves_it_unapplied() {
     let before = db.dump().await;
     let (mut client, checkpoint) = (db.client().await, db.checkpoint().await);
     let (mut young, rest) = (Young::default(), &history.events[4..]);
-    let advance = Projection::Messages.advance(&mut client, &checkpoint, rest, &mut young);
+    let advance =
+        Projection::Messages.advance(&mut client, &checkpoint, (rest, Origin::MadeUp), &mut young);
     // Polled until it waits for PostgreSQL for the third time, and then never again.
     let mut polls = 0;
     let mut advance = Box::pin(advance);

@@ -15,7 +15,7 @@ use deadpool_postgres::Object;
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{Checkpoint, Connections, Position, RecordedEvent};
 
-use crate::projection::Projection;
+use crate::projection::{Origin, Projection};
 use crate::{Error, ReadModel, Young};
 
 const TEMPLATE: Template = Template { name: "readmodel", schemas: &[crate::SCHEMA], sql: "" };
@@ -73,6 +73,7 @@ impl Db {
         let mut client = self.client().await;
         let checkpoint = Projection::Messages.checkpoint(&client).await?;
         let checkpoint = Checkpoint { position: from, ..checkpoint };
+        let page = (page, Origin::MadeUp);
         Ok(Projection::Messages.advance(&mut client, &checkpoint, page, young).await?.position)
     }
 

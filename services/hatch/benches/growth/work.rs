@@ -12,7 +12,9 @@ use hatch_eventstore::{
     Append, Appender, AppenderConfig, Connections, ExpectedVersion, Log, Position, RecordedEvent,
     StreamWrite,
 };
-use hatch_readmodel::{ConversationFilter, MessageFilter, Page, Projection, ReadModel, Young};
+use hatch_readmodel::{
+    ConversationFilter, MessageFilter, Origin, Page, Projection, ReadModel, Young,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::Rates;
@@ -183,7 +185,9 @@ async fn project(pool: &Connections) -> anyhow::Result<f64> {
         events += page.len();
         let started = Instant::now();
         let projection = Projection::Messages;
-        checkpoint = projection.advance(&mut client, &checkpoint, &page, &mut young).await?;
+        checkpoint = projection
+            .advance(&mut client, &checkpoint, (&page, Origin::MadeUp), &mut young)
+            .await?;
         taken += started.elapsed();
     }
     drop(client);

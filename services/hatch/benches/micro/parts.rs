@@ -12,7 +12,7 @@ use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Append, Appender, AppenderConfig, ExpectedVersion, Log, Position, StreamWrite,
 };
-use hatch_readmodel::{Projection, Young};
+use hatch_readmodel::{Origin, Projection, Young};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -222,7 +222,12 @@ impl<'a> Parts<'a> {
                     page
                 };
                 timed(times, next, |page| {
-                    let advanced = projection.advance(&mut object, &checkpoint, &page, &mut young);
+                    let advanced = projection.advance(
+                        &mut object,
+                        &checkpoint,
+                        (&page, Origin::MadeUp),
+                        &mut young,
+                    );
                     checkpoint = runtime.block_on(advanced).expect("the next page");
                 })
             });

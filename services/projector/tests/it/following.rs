@@ -66,6 +66,33 @@ async fn what_the_feed_brings_becomes_rows_without_a_look_at_the_log() {
     projector.stop().await;
 }
 
+/// Split brain: head and feed are those of one server, and the pool leads to the other one. Both go on from
+/// the same log, each in its own way.
+#[tokio::test]
+async fn what_another_server_tells_of_is_not_applied_and_the_own_log_is_read_instead() {
+    const EVENTS: u32 = 4;
+    let (other, own) = (World::new().await, World::new().await);
+    let publisher = FeedPublisher::new(100);
+    let feed = Some(publisher.feed());
+    let projector = own.projector_with(other.head.clone(), feed, Config::default());
+    publisher.wait_for_readers().await;
+    let mut ids = Vec::new();
+    for n in 1..=EVENTS {
+        let (strange, position) = other.request(n).await;
+        let event = other.log.read_at(position).await.expect("readable").expect("there");
+        publisher.publish(Arc::new(event));
+        let (id, own_position) = own.request(100 + n).await;
+        assert_eq!(own_position, position, "it takes the same place");
+        own.reached(position).await;
+        ids.push((strange, id));
+    }
+    for (strange, id) in ids {
+        assert_eq!(status(&own, id).await.as_deref(), Some("queued"));
+        assert_eq!(status(&own, strange).await, None);
+    }
+    projector.stop().await;
+}
+
 #[tokio::test]
 async fn an_event_that_it_does_not_know_halts_it_right_there_for_all_to_see() {
     let world = World::new().await;
