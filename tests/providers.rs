@@ -256,14 +256,16 @@ async fn the_look_up_finds_what_was_taken_without_an_answer_and_nothing_else() {
         assert!(matches!(adapter.send(&message).await, Outcome::Unknown { .. }));
         let mut other = message.clone();
         other.body = Some("Something else".to_owned());
-        match adapter.look_up(&LookUp { message, attempted_at }).await {
+        let asked_at = SystemEnvironment.now();
+        match adapter.look_up(&LookUp { message, attempted_at, asked_at }).await {
             LookedUp::Found { candidates } if taken => {
                 assert_eq!(candidates.len(), 1);
+                assert!(candidates[0].certain);
             }
             LookedUp::NotFound if !taken => {}
             wrong => panic!("{wrong:?}"),
         }
-        let looked_up = adapter.look_up(&LookUp { message: other, attempted_at }).await;
+        let looked_up = adapter.look_up(&LookUp { message: other, attempted_at, asked_at }).await;
         assert_eq!(looked_up, LookedUp::NotFound);
     }
 }

@@ -46,15 +46,17 @@ pub struct LookUp {
     pub message: Outbound,
     /// When the attempt was claimed: the provider has nothing of it from before.
     pub attempted_at: DateTime<Utc>,
+    /// The time now, by the same clock. The provider's own may be another.
+    pub asked_at: DateTime<Utc>,
 }
 
 /// What the provider knows of an attempt in doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookedUp {
-    /// Messages that match in sender, recipient and text and are not older than the attempt, the
-    /// oldest first; not empty. Whether one of them is another message of ours, the caller knows.
+    /// It has messages that may be of the attempt; some at least. Whether one of them is another
+    /// message of ours, the caller knows.
     Found {
-        /// Those messages.
+        /// Those messages: the certain ones first, and of those the oldest.
         candidates: Vec<Candidate>,
     },
     /// It has no such message, and would have by now.
@@ -73,6 +75,9 @@ pub enum LookedUp {
 pub struct Candidate {
     /// What the provider calls it.
     pub provider_message_id: String,
+    /// Whether it matches in sender, recipient and text and is not older than the attempt. Of another it is not
+    /// certain: where it is no other message of ours, nothing follows.
+    pub certain: bool,
     /// How long ago the provider took it, by the provider's own clock and as exactly as it says. None
     /// when it does not say.
     pub age: Option<Duration>,

@@ -54,7 +54,11 @@ async fn a_process_without_files_has_made_no_call_and_says_that_it_is_its_own_wa
 
     let held = all_files();
     assert_eq!(Lack::now(), Some(Lack::Files));
-    let asked = LookUp { message: message(), attempted_at: chrono::DateTime::UNIX_EPOCH };
+    let asked = LookUp {
+        message: message(),
+        attempted_at: chrono::DateTime::UNIX_EPOCH,
+        asked_at: chrono::DateTime::UNIX_EPOCH,
+    };
     for adapter in &adapters {
         assert_eq!(adapter.send(&message()).await, Outcome::Shortage(Lack::Files));
         assert_eq!(adapter.look_up(&asked).await, LookedUp::Shortage(Lack::Files));

@@ -50,6 +50,7 @@ impl Dispatcher {
         let asked = LookUp {
             message: pending.outbound(request, doubt.attempt),
             attempted_at: doubt.attempted_at,
+            asked_at: self.now(),
         };
         let (provider, attempt) = (account.provider, doubt.attempt);
         let span = span!("look-up", otel.kind = "client", provider, attempt);
@@ -68,7 +69,7 @@ impl Dispatcher {
         }
     }
 
-    /// The first candidate that is no other message of ours. Candidates that all are others say that
+    /// The first candidate that is no other message of ours; one that is not certain leaves the doubt. Candidates that all are others say that
     /// the provider knows nothing of this one. One that nobody has yet, and that is so young that it may be of
     /// a call still unanswered, says nothing until that call's outcome must be in the log.
     async fn choose(&self, pending: &Pending, attempt: u32, candidates: Vec<Candidate>) -> Answer {
@@ -77,10 +78,10 @@ impl Dispatcher {
         }
         let ours = (pending.tenant_id, pending.message_id, attempt);
         let recorded_within = self.config.recorded_within();
-        for Candidate { provider_message_id, age } in candidates {
+        for Candidate { provider_message_id, certain, age } in candidates {
             let wait = age.map(|age| recorded_within.saturating_sub(age));
             let holder = match wait {
-                Some(Duration::ZERO) => {
+                Some(Duration::ZERO) if certain => {
                     self.timers.claim_provider_id(&provider_message_id, ours).await.map(Some)
                 }
                 _ => self.timers.provider_id_holder(&provider_message_id).await,
@@ -91,6 +92,9 @@ impl Dispatcher {
             let Some((tenant_id, message_id, held_by)) = holder else {
                 let detail = "a candidate may be of a call that is not answered yet";
                 return match wait {
+                    Some(Duration::ZERO) => {
+                        inconclusive(&format!("{provider_message_id} may be the message"))
+                    }
                     Some(wait) => Answer::Unasked { detail: detail.to_owned(), wait },
                     None => inconclusive("the provider does not say how old a candidate is"),
                 };

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
+use axum::http::header::DATE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
@@ -16,7 +18,7 @@ use crate::accounts::Accounts;
 use crate::delivery::Delivery;
 use crate::record::Record;
 use crate::sendgrid::{self, SendGrid};
-use crate::{Config, Error, control, twilio};
+use crate::{Config, Error, clock, control, twilio};
 
 /// Bodies longer than this are refused.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -91,6 +93,7 @@ pub async fn run_by(
         .merge(twilio::routes())
         .merge(sendgrid::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::map_response(dated))
         .with_state(Arc::clone(&simulator));
     let server = serve(router, shutdown.clone());
     let overdue = async {
@@ -105,6 +108,15 @@ pub async fn run_by(
     shutdown.cancel();
     simulator.delivery.finish().await;
     served.map_err(Error::Serve)
+}
+
+/// The answer with the provider's own time, as the server would put it there by the machine's clock.
+async fn dated(mut response: Response) -> Response {
+    let date = clock::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        response.headers_mut().insert(DATE, date);
+    }
+    response
 }
 
 impl Simulator {

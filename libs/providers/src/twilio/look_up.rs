@@ -4,6 +4,8 @@
 //! sending. That nothing is there follows only from a list that was read to its end and holds
 //! nothing doubtful: whoever is told `NotFound` will send again.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,9 +25,16 @@ const PAGES_MAX: usize = 20;
 /// Bytes of a page at most; a message is some 1.5 kibibytes and up to 6 more of text.
 const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// A message may seem older than its attempt by so much: `date_created` is cut to the second, and
-/// our clock and Twilio's may be a second apart.
+/// A message may seem older than its attempt by so much, and by as long as the list's answer took:
+/// `date_created` and `Date` are cut to the second.
 const OLDER_MAX: TimeDelta = TimeDelta::seconds(2);
+
+/// What is like the message in every other way, and older by up to so much, may be it all the same:
+/// somebody may have set a clock since, by an hour at the worst.
+const CLOCK_STEP_MAX: TimeDelta = TimeDelta::minutes(90);
+
+/// With more doubtful messages than this nothing follows from the list.
+const DOUBTFUL_MAX: usize = 100;
 
 /// Reads the whole list of messages from the sender to the recipient.
 pub(super) async fn look_up(adapter: &TwilioAdapter, asked: &LookUp, to: &str) -> LookedUp {
@@ -35,21 +44,29 @@ pub(super) async fn look_up(adapter: &TwilioAdapter, asked: &LookUp, to: &str) -
         .append_pair("PageSize", PAGE_SIZE)
         .finish();
     let mut path = format!("{}?{query}", adapter.messages_path());
-    let mut found = Vec::new();
-    let mut doubtful = None;
+    let (mut found, mut doubtful, mut since) = (Vec::new(), Vec::new(), None);
     for _ in 0..PAGES_MAX {
+        let requested = Instant::now();
         let (page, listed_at) = match read_page(adapter, &path, &asked.message).await {
             Ok(read) => read,
             Err(nothing) => return nothing,
         };
+        let since = *since.get_or_insert_with(|| Since::of(asked, listed_at, requested.elapsed()));
         for listed in page.messages {
-            match listed.compare(asked, to) {
-                Likeness::Other => {}
-                Likeness::Same { created } => {
-                    let age = listed_at.map(|at| (at - created).to_std().unwrap_or_default());
-                    found.push((created, Candidate { provider_message_id: listed.sid, age }));
+            let (certain, created) = match listed.compare(asked, to, &since) {
+                Likeness::Other => continue,
+                Likeness::Same { created } => (true, Some(created)),
+                Likeness::Doubtful { created } => (false, created),
+            };
+            let age = listed_at.zip(created).map(|(at, created)| at - created);
+            let age = age.map(|age| age.to_std().unwrap_or_default());
+            let candidate = Candidate { provider_message_id: listed.sid, certain, age };
+            match certain {
+                true => found.push((created, candidate)),
+                false if doubtful.len() == DOUBTFUL_MAX => {
+                    return inconclusive("too many messages may be the one");
                 }
-                Likeness::Doubtful => doubtful = Some(listed.sid),
+                false => doubtful.push(candidate),
             }
         }
         match page.next_page_uri {
@@ -61,17 +78,18 @@ pub(super) async fn look_up(adapter: &TwilioAdapter, asked: &LookUp, to: &str) -
     inconclusive("the list of messages to the recipient is too long")
 }
 
-fn conclude(mut found: Vec<(DateTime<Utc>, Candidate)>, doubtful: Option<String>) -> LookedUp {
-    if found.is_empty() {
-        return match doubtful {
-            None => LookedUp::NotFound,
-            Some(sid) => LookedUp::Inconclusive { detail: format!("{sid} may be the message") },
-        };
+fn conclude(
+    mut found: Vec<(Option<DateTime<Utc>>, Candidate)>,
+    doubtful: Vec<Candidate>,
+) -> LookedUp {
+    if found.is_empty() && doubtful.is_empty() {
+        return LookedUp::NotFound;
     }
     // Newest first is how Twilio lists them; within a second that order is all there is.
     found.reverse();
     found.sort_by_key(|(created, _)| *created);
-    LookedUp::Found { candidates: found.into_iter().map(|(_, candidate)| candidate).collect() }
+    let found = found.into_iter().map(|(_, candidate)| candidate);
+    LookedUp::Found { candidates: found.chain(doubtful).collect() }
 }
 
 fn inconclusive(detail: &str) -> LookedUp {
@@ -124,6 +142,27 @@ struct Listed {
     date_created: Option<String>,
 }
 
+/// From when on Twilio can have a message of the attempt, by its own clock.
+#[derive(Clone, Copy)]
+struct Since {
+    /// What is as old as this can be of the attempt.
+    certain: DateTime<Utc>,
+    /// What is as old as this can be, if somebody has set a clock since.
+    doubtful: DateTime<Utc>,
+}
+
+impl Since {
+    /// `listed_at` is what Twilio said the time was, in an answer that took `round_trip`. Without it our
+    /// clock and Twilio's are taken to be one.
+    fn of(asked: &LookUp, listed_at: Option<DateTime<Utc>>, round_trip: Duration) -> Self {
+        let ahead = listed_at.map_or(TimeDelta::zero(), |listed| listed - asked.asked_at);
+        let attempted_at = asked.attempted_at + ahead;
+        let round_trip = TimeDelta::from_std(round_trip).unwrap_or(TimeDelta::MAX);
+        let doubtful = attempted_at.min(asked.attempted_at) - CLOCK_STEP_MAX;
+        Self { certain: attempted_at - OLDER_MAX - round_trip, doubtful }
+    }
+}
+
 /// How a listed message compares to the one in doubt.
 enum Likeness {
     /// It is another one.
@@ -133,12 +172,15 @@ enum Likeness {
         /// When Twilio took it.
         created: DateTime<Utc>,
     },
-    /// It may be the one in doubt, changed on its way or not shown whole.
-    Doubtful,
+    /// It may be the one in doubt, changed on its way, not shown whole or of another time.
+    Doubtful {
+        /// When Twilio took it, if it says so.
+        created: Option<DateTime<Utc>>,
+    },
 }
 
 impl Listed {
-    fn compare(&self, asked: &LookUp, to: &str) -> Likeness {
+    fn compare(&self, asked: &LookUp, to: &str, since: &Since) -> Likeness {
         let message = &asked.message;
         let ends = self.to.as_deref().zip(self.from.as_deref());
         if ends.is_some_and(|ends| ends != (to, message.from.as_str())) {
@@ -147,19 +189,21 @@ impl Listed {
         let created = self.date_created.as_deref().and_then(|date| {
             DateTime::parse_from_rfc2822(date).ok().map(|date| date.with_timezone(&Utc))
         });
-        if created.is_some_and(|created| created < asked.attempted_at - OLDER_MAX) {
+        if created.is_some_and(|created| created < since.doubtful) {
             return Likeness::Other;
         }
         let (theirs, ours) = (self.body.as_deref(), message.body.as_deref().unwrap_or_default());
         let media = self.num_media.as_deref().and_then(|number| number.parse().ok());
         match (theirs, created) {
             (Some(theirs), Some(created))
-                if theirs == ours && media == Some(message.attachments.len()) =>
+                if created >= since.certain
+                    && theirs == ours
+                    && media == Some(message.attachments.len()) =>
             {
                 Likeness::Same { created }
             }
             (Some(theirs), _) if !may_be(theirs, ours) => Likeness::Other,
-            _ => Likeness::Doubtful,
+            _ => Likeness::Doubtful { created },
         }
     }
 }

@@ -348,6 +348,10 @@ async fn what_is_no_mail_is_refused_without_a_call() {
 async fn nothing_can_be_looked_up() {
     let adapter = adapter("http://127.0.0.1:9");
     assert!(!adapter.can_look_up());
-    let asked = LookUp { message: outbound(), attempted_at: chrono::DateTime::UNIX_EPOCH };
+    let asked = LookUp {
+        message: outbound(),
+        attempted_at: chrono::DateTime::UNIX_EPOCH,
+        asked_at: chrono::DateTime::UNIX_EPOCH,
+    };
     assert!(matches!(adapter.look_up(&asked).await, LookedUp::Inconclusive { .. }));
 }

@@ -8,16 +8,20 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::ACCOUNT;
-use super::send::{adapter, outbound, reply, twilio_error};
-use crate::stub::{Stub, Then, breaking};
+use super::send::{self, adapter, outbound, twilio_error};
+use crate::stub::{Reply, Stub, Then, breaking};
 use crate::{Candidate, LookUp, LookedUp, Outbound};
 
-/// When the attempt was claimed.
+/// When the attempt was claimed, and when it is asked about.
 const CLAIMED: &str = "2026-01-31T12:00:05.700Z";
+const ASKED: &str = "2026-01-31T12:01:35.100Z";
+
+/// Twilio's time at that moment, where its clock is right.
+const DATE: &str = "Sat, 31 Jan 2026 12:01:35 GMT";
 
 fn asked(message: Outbound) -> LookUp {
-    let attempted_at: DateTime<Utc> = CLAIMED.parse().expect("a time");
-    LookUp { message, attempted_at }
+    let time = |text: &str| -> DateTime<Utc> { text.parse().expect("a time") };
+    LookUp { message, attempted_at: time(CLAIMED), asked_at: time(ASKED) }
 }
 
 /// A message of the list that is exactly the one in doubt, created so many seconds past noon.
@@ -39,6 +43,16 @@ fn page(messages: &[Value], next: Option<&str>) -> String {
     json!({"messages": messages, "next_page_uri": next, "page": 0}).to_string()
 }
 
+/// An answer of a Twilio whose clock is right.
+fn reply(status: u16, body: impl Into<String>) -> Reply {
+    dated(DATE, status, body)
+}
+
+/// An answer of one by whose clock it is this time.
+fn dated(date: &str, status: u16, body: impl Into<String>) -> Reply {
+    Reply { headers: vec![("date", date.to_owned())], ..send::reply(status, body) }
+}
+
 async fn looked_up(message: Outbound, pages: &[String]) -> LookedUp {
     let stub = Stub::start_with(pages.iter().map(|page| reply(200, page.as_str())).collect()).await;
     let looked_up = adapter(&stub.url).look_up(&asked(message)).await;
@@ -46,7 +60,7 @@ async fn looked_up(message: Outbound, pages: &[String]) -> LookedUp {
     without_ages(looked_up)
 }
 
-/// The servers of most tests answer by the clock of the machine.
+/// What most tests are about.
 fn without_ages(mut looked_up: LookedUp) -> LookedUp {
     if let LookedUp::Found { candidates } = &mut looked_up {
         candidates.iter_mut().for_each(|candidate| candidate.age = None);
@@ -58,9 +72,16 @@ async fn found_in(messages: &[Value]) -> LookedUp {
     looked_up(outbound(), &[page(messages, None)]).await
 }
 
+fn candidate(sid: &str, certain: bool) -> Candidate {
+    Candidate { provider_message_id: sid.to_owned(), certain, age: None }
+}
+
 fn found(sids: &[&str]) -> LookedUp {
-    let candidate = |sid: &&str| Candidate { provider_message_id: (*sid).to_owned(), age: None };
-    LookedUp::Found { candidates: sids.iter().map(candidate).collect() }
+    LookedUp::Found { candidates: sids.iter().map(|sid| candidate(sid, true)).collect() }
+}
+
+fn may_be(sid: &str) -> LookedUp {
+    LookedUp::Found { candidates: vec![candidate(sid, false)] }
 }
 
 fn is_inconclusive(looked_up: &LookedUp) -> bool {
@@ -92,23 +113,55 @@ async fn candidates_come_the_oldest_first() {
 
 #[tokio::test]
 async fn how_old_a_candidate_is_the_providers_own_clock_says() {
-    let mut reply = reply(200, page(&[listed("SM2", 45), listed("SM1", 10)], None));
-    reply.headers.push(("date", "Sat, 31 Jan 2026 12:00:40 GMT".to_owned()));
-    let stub = Stub::start(reply).await;
+    let ahead = changed(0, "date_created", "Sat, 31 Jan 2026 12:01:36 +0000");
+    let stub = Stub::start(reply(200, page(&[ahead, listed("SM1", 10)], None))).await;
     let LookedUp::Found { candidates } = adapter(&stub.url).look_up(&asked(outbound())).await
     else {
         panic!("two candidates");
     };
     let ages: Vec<_> = candidates.iter().map(|candidate| candidate.age).collect();
     // One of its servers may be ahead of the one that answers.
-    assert_eq!(ages, [30, 0].map(|seconds| Some(Duration::from_secs(seconds))));
+    assert_eq!(ages, [85, 0].map(|seconds| Some(Duration::from_secs(seconds))));
 }
 
 #[tokio::test]
-async fn a_message_from_before_the_attempt_is_another() {
-    assert_eq!(found_in(&[listed("SM1", 3)]).await, LookedUp::NotFound);
-    // The list's times have no fractions, and clocks differ a little.
+async fn a_message_from_before_the_attempt_may_be_it_until_it_is_too_old() {
+    assert_eq!(found_in(&[listed("SM1", 2)]).await, may_be("SM1"));
+    // The list's times have no fractions.
     assert_eq!(found_in(&[listed("SM1", 4)]).await, found(&["SM1"]));
+    for (time, expected) in [("11:00:06", may_be("SM9")), ("10:30:03", LookedUp::NotFound)] {
+        let old = changed(0, "date_created", format!("Sat, 31 Jan 2026 {time} +0000"));
+        assert_eq!(found_in(&[old]).await, expected, "{time}");
+    }
+    let other = changed(2, "body", "Something else");
+    assert_eq!(found_in(&[other]).await, LookedUp::NotFound, "another text");
+}
+
+#[tokio::test]
+async fn times_are_compared_by_twilios_clock_alone() {
+    // Its time when it is asked, when the message was taken, and whether that is certain.
+    let clocks = [
+        ("12:01:30 GMT", "12:00:00 +0000", true),
+        ("12:01:40 GMT", "12:00:10 +0000", true),
+        ("12:01:40 GMT", "12:00:06 +0000", false),
+        ("11:01:35 GMT", "11:00:05 +0000", true),
+        ("13:01:35 GMT", "13:00:05 +0000", true),
+        // It was set between the two, by an hour.
+        ("12:01:35 GMT", "11:00:05 +0000", false),
+        ("13:01:35 GMT", "12:00:05 +0000", false),
+        ("11:01:35 GMT", "12:00:05 +0000", true),
+        // It does not tell its time.
+        ("soon", "12:00:04 +0000", true),
+        ("soon", "12:00:01 +0000", false),
+    ];
+    for (date, created, certain) in clocks {
+        let taken = changed(0, "date_created", format!("Sat, 31 Jan 2026 {created}"));
+        let reply = dated(&format!("Sat, 31 Jan 2026 {date}"), 200, page(&[taken], None));
+        let stub = Stub::start(reply).await;
+        let looked_up = adapter(&stub.url).look_up(&asked(outbound())).await;
+        let expected = LookedUp::Found { candidates: vec![candidate("SM9", certain)] };
+        assert_eq!(without_ages(looked_up), expected, "asked at {date}, taken at {created}");
+    }
 }
 
 #[tokio::test]
@@ -138,11 +191,13 @@ async fn what_may_be_the_message_is_neither_found_nor_ruled_out() {
     ];
     for listed in &doubtful {
         let looked_up = found_in(std::slice::from_ref(listed)).await;
-        assert!(is_inconclusive(&looked_up), "{listed}: {looked_up:?}");
+        assert_eq!(looked_up, may_be("SM9"), "{listed}");
     }
     let list = [doubtful[0].clone(), listed("SM1", 6)];
-    assert_eq!(found_in(&list).await, found(&["SM1"]));
-    assert_eq!(found_in(&[changed(2, "body", "")]).await, LookedUp::NotFound, "too old");
+    let candidates = vec![candidate("SM1", true), candidate("SM9", false)];
+    assert_eq!(found_in(&list).await, LookedUp::Found { candidates });
+    let many = vec![changed(6, "body", ""); 101];
+    assert!(is_inconclusive(&found_in(&many).await));
 }
 
 #[tokio::test]
