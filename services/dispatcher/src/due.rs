@@ -34,6 +34,9 @@ pub struct Waits {
     /// When the provider is asked about a doubt: first and for the second time, counted from the
     /// later of doubt and lease end.
     pub look_ups: [Duration; 2],
+    /// How long a call may take: a doubt about a claimant that said nothing is left alone for as long,
+    /// before policy ends it.
+    pub call: Duration,
     /// How long a receipt is waited for before a doubt is left to a person.
     pub receipt: Duration,
 }
@@ -148,8 +151,17 @@ fn in_doubt(
             at(after(from, waits.look_ups[0]), now, Action::LookUp)
         }
         DoubtPolicy::Wait => at(after(doubt.since, waits.receipt), now, Action::LeaveInDoubt),
-        DoubtPolicy::Resend => Action::Settle(Settled::Resend),
-        DoubtPolicy::Fail => Action::Settle(Settled::Fail),
+        DoubtPolicy::Resend => at(call_over(doubt, waits), now, Action::Settle(Settled::Resend)),
+        DoubtPolicy::Fail => at(call_over(doubt, waits), now, Action::Settle(Settled::Fail)),
+    }
+}
+
+/// When the call in doubt is surely over. Before its lease was, only its claimant itself can have said
+/// that it got no answer.
+fn call_over(doubt: &Doubt<'_>, waits: &Waits) -> DateTime<Utc> {
+    match doubt.since < doubt.lease_until {
+        true => doubt.since,
+        false => after(doubt.since, waits.call),
     }
 }
 
@@ -178,6 +190,7 @@ mod tests {
         delivery_grace: Duration::from_secs(5),
         validity: Duration::from_secs(1_000),
         look_ups: [Duration::from_secs(30), Duration::from_secs(120)],
+        call: Duration::from_secs(15),
         receipt: Duration::from_secs(600),
     };
 
@@ -263,6 +276,18 @@ mod tests {
         assert_eq!(by(DoubtPolicy::Wait, 603), Action::LeaveInDoubt);
         assert_eq!(by(DoubtPolicy::Resend, 3), Action::Settle(Settled::Resend));
         assert_eq!(by(DoubtPolicy::Fail, 3), Action::Settle(Settled::Fail));
+    }
+
+    #[test]
+    fn policy_ends_no_doubt_while_the_call_of_a_silent_claimant_may_go_on() {
+        let doubtful = message(&[requested(), attempted(1), in_doubt(1, 10)]);
+        let by = |policy, second| decide(&doubtful, at(second), policy, &WAITS, 0);
+        for (policy, settled) in
+            [(DoubtPolicy::Resend, Settled::Resend), (DoubtPolicy::Fail, Settled::Fail)]
+        {
+            assert_eq!(by(policy, 24), Action::LookAgain(at(25)));
+            assert_eq!(by(policy, 25), Action::Settle(settled));
+        }
     }
 
     #[test]

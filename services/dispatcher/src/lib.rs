@@ -60,7 +60,7 @@ const BATCH_MAX: usize = 64;
 const RETRIES_WAITING_MAX: usize = 10_000;
 
 /// Between the end of the call and the end of the lease, for the outcome to be recorded.
-const LEASE_MARGIN: Duration = Duration::from_secs(1);
+pub const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
 /// A dispatcher whose machine's clock is further from PostgreSQL's does not sweep. Nothing is decided by
 /// that clock, so a smaller offset does no harm. Beyond it nobody knows what else is wrong there.

@@ -153,11 +153,10 @@ impl Dispatcher {
     async fn sweep_once(self: Arc<Self>, lane: &mut Lane) -> bool {
         let mut places = lane.places().await;
         let (limit, is_full) = (places.len(), places.iter().any(|place| place.room.is_none()));
-        let now = self.now();
-        let hold = after(now, self.config.timers_lag + HOLD_MARGIN);
+        let hold = self.config.timers_lag + HOLD_MARGIN;
         let priorities = lane.priorities();
         let of = (lane.channels.as_slice(), &priorities[..]);
-        let due = match self.timers.take(of, now, limit, hold).await {
+        let due = match self.timers.take(of, limit, hold).await {
             Ok(due) => due,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -232,7 +231,7 @@ impl Dispatcher {
         pending: Pending,
         room: Option<OwnedSemaphorePermit>,
     ) -> Result<Next, crate::timers::Error> {
-        let (now, message_id) = (self.now(), timer.message_id);
+        let (now, message_id) = (timer.taken_at, timer.message_id);
         let timer = &timer.of_attempt(pending.message.attempt());
         let account = self.account_in_doubt(&pending.message);
         let policy = account.map_or(DoubtPolicy::Wait, Account::doubt_policy);

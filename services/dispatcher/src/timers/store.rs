@@ -50,22 +50,24 @@ const KEEP_PROVIDER_IDS: &str = "
     SELECT unnest($1::text[]), unnest($2::uuid[]), unnest($3::uuid[]), unnest($4::int[])
     ON CONFLICT DO NOTHING";
 
-/// Another sweeper's rows are passed over; those taken are nobody's business until `$3`. Each channel and priority
-/// is asked for by itself, so that the index has the order.
+/// What is due, PostgreSQL's own clock says, which is one for all sweepers. Another sweeper's rows are passed over;
+/// those taken are nobody's business for `$2` seconds. Each channel and priority is asked for by itself, so that
+/// the index has the order.
 const TAKE: &str = "
     UPDATE dispatch.timers t
-       SET look_at = $3
+       SET look_at = statement_timestamp() + make_interval(secs => $2)
       FROM (SELECT turn.message_id
-              FROM unnest($4::text[]) AS c(channel)
-             CROSS JOIN unnest($5::text[]) WITH ORDINALITY AS p(priority, place)
+              FROM unnest($3::text[]) AS c(channel)
+             CROSS JOIN unnest($4::text[]) WITH ORDINALITY AS p(priority, place)
              CROSS JOIN LATERAL (
                    SELECT message_id, look_at FROM dispatch.timers
-                    WHERE channel = c.channel AND priority = p.priority AND look_at <= $1
-                    ORDER BY look_at LIMIT $2 FOR UPDATE SKIP LOCKED) AS turn
-             ORDER BY p.place, turn.look_at LIMIT $2) AS due
+                    WHERE channel = c.channel AND priority = p.priority
+                      AND look_at <= statement_timestamp()
+                    ORDER BY look_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS turn
+             ORDER BY p.place, turn.look_at LIMIT $1) AS due
      WHERE t.message_id = due.message_id
     RETURNING t.message_id, t.tenant_id, t.position, t.looks, t.not_found, t.attempt,
-              t.undecodable_at IS NOT NULL";
+              t.undecodable_at IS NOT NULL, statement_timestamp()";
 
 const LOOK_AGAIN: &str = "
     UPDATE dispatch.timers SET look_at = $3, looks = $4, not_found = $5
@@ -105,7 +107,7 @@ const PROVIDER_ID_HOLDER: &str = "
 /// The tables of the timers; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Timers {
-    pool: Connections,
+    pub(super) pool: Connections,
 }
 
 /// A message to be looked at, and what the sweepers noted of it.
@@ -123,6 +125,8 @@ pub(crate) struct DueTimer {
     pub(crate) not_found: u32,
     /// Whoever looked last could not read the message.
     pub(crate) undecodable: bool,
+    /// When it was taken, by PostgreSQL's clock.
+    pub(crate) taken_at: DateTime<Utc>,
 }
 
 impl DueTimer {
@@ -195,19 +199,18 @@ impl Timers {
         self.pool.within(APPLY_MAX, write).await
     }
 
-    /// Takes at most `limit` timers of these channels that are to be looked at by `now`, of the first priority
-    /// first. Until `hold` no other sweeper takes them, whatever becomes of this one.
+    /// Takes at most `limit` timers of these channels that are to be looked at by now, of the first priority
+    /// first. For as long as `hold` no other sweeper takes them, whatever becomes of this one.
     pub(crate) async fn take(
         &self,
         (channels, priorities): (&[&str], &[&str]),
-        now: DateTime<Utc>,
         limit: usize,
-        hold: DateTime<Utc>,
+        hold: Duration,
     ) -> Result<Vec<DueTimer>, Error> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let (limit, hold) = (i64::try_from(limit).unwrap_or(i64::MAX), hold.as_secs_f64());
         let take = async |client: &mut Connection| {
             let statement = client.prepare_cached(TAKE).await?;
-            let values: [&(dyn ToSql + Sync); 5] = [&now, &limit, &hold, &channels, &priorities];
+            let values: [&(dyn ToSql + Sync); 4] = [&limit, &hold, &channels, &priorities];
             Ok::<_, Error>(client.query(&statement, &values).await?)
         };
         let rows = self.pool.within(ASK_MAX, take).await?;
@@ -220,6 +223,7 @@ impl Timers {
                 not_found: natural(row.try_get(4)?),
                 attempt: row.try_get::<_, Option<i32>>(5)?.map(natural),
                 undecodable: row.try_get(6)?,
+                taken_at: row.try_get(7)?,
             })
         };
         rows.iter().map(timer).collect()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hatch_domain::message::due::Due;
 use hatch_domain::message::event::{Channel, Priority};
 use hatch_eventstore::testing::{Template, TestDatabase};
-use hatch_eventstore::{Checkpoint, CheckpointError, Position};
+use hatch_eventstore::{Checkpoint, CheckpointError, Connection, Position};
 use uuid::Uuid;
 
 use super::fold::{Fact, Fold, MessageFact};
@@ -53,13 +53,40 @@ async fn take(timers: &Timers, second: i64, limit: usize) -> Vec<DueTimer> {
     take_of(timers, (&["sms"], &["normal"]), second, limit).await
 }
 
+/// Takes what is due at this second of the test's time, by which the timers are set.
 async fn take_of(
     timers: &Timers,
     of: (&[&str], &[&str]),
     second: i64,
     limit: usize,
 ) -> Vec<DueTimer> {
-    timers.take(of, at(second), limit, at(second + 100)).await.expect("taken")
+    let ahead = set_forward(timers, second).await;
+    let taken = take_now(timers, of, limit).await;
+    shift(timers, -ahead).await;
+    taken
+}
+
+async fn take_now(timers: &Timers, of: (&[&str], &[&str]), limit: usize) -> Vec<DueTimer> {
+    timers.take(of, limit, Duration::from_secs(100)).await.expect("taken")
+}
+
+/// Makes this second of the test's time the present, and says by how many seconds that moved the timers.
+async fn set_forward(timers: &Timers, second: i64) -> f64 {
+    let ask = async |client: &mut Connection| {
+        let sql = "SELECT extract(epoch FROM clock_timestamp() - $1::timestamptz)::float8";
+        Ok::<f64, Error>(client.query_one(sql, &[&at(second)]).await?.get(0))
+    };
+    let ahead = timers.pool.within(Duration::from_secs(5), ask).await.expect("seconds");
+    shift(timers, ahead).await;
+    ahead
+}
+
+async fn shift(timers: &Timers, seconds: f64) {
+    let shift = async |client: &mut Connection| {
+        let sql = "UPDATE dispatch.timers SET look_at = look_at + make_interval(secs => $1)";
+        Ok::<u64, Error>(client.execute(sql, &[&seconds]).await?)
+    };
+    timers.pool.within(Duration::from_secs(5), shift).await.expect("shifted");
 }
 
 #[tokio::test]
@@ -81,14 +108,16 @@ async fn two_sweepers_never_take_the_same_message_and_what_one_lost_comes_back()
     let facts: Vec<_> =
         (1..=200).map(|n| fact(n, message(n), Due::At { attempt: None, at: at(n) })).collect();
     fold(&timers, &facts).await;
-    let sweeps = (0..8).map(|_| take(&timers, 150, 25));
+    let ahead = set_forward(&timers, 150).await;
+    let sweeps = (0..8).map(|_| take_now(&timers, (&["sms"], &["normal"]), 25));
     let taken: Vec<_> =
         futures::future::join_all(sweeps).await.concat().iter().map(|t| t.message_id).collect();
+    shift(&timers, -ahead).await;
     let unique: HashSet<_> = taken.iter().collect();
     assert_eq!(unique.len(), taken.len());
     assert!(taken.len() <= 150, "what is not due is not taken");
     while !take(&timers, 150, 25).await.is_empty() {}
-    assert_eq!(take(&timers, 250, 500).await.len(), 200, "after its hold, and what is due by now");
+    assert_eq!(take(&timers, 255, 500).await.len(), 200, "after its hold, and what is due by now");
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
             delivery_grace: Duration::from_millis(dispatcher.delivery_grace_ms),
             validity: Duration::from_millis(dispatcher.validity_ms),
             look_ups: dispatcher.look_ups_ms.map(Duration::from_millis),
+            call: http_timeout(settings) + hatch_dispatcher::LEASE_MARGIN,
             receipt: Duration::from_millis(dispatcher.receipt_wait_ms),
         },
     };
