@@ -13,10 +13,13 @@ use hatch_domain::Environment;
 use uuid::Uuid;
 
 use crate::environment::uptime;
-use crate::log::{READ_TIMEOUT, unavailable};
+use crate::log::unavailable;
 use crate::{Connection, Connections, LogError, SystemEnvironment};
 
 const NOW: &str = "SELECT clock_timestamp()";
+
+/// How long an answer may take.
+const ASK_MAX: Duration = Duration::from_secs(2);
 
 /// Readings of which the one with the shortest round trip is used, at most.
 const READINGS_MAX: usize = 8;
@@ -46,18 +49,20 @@ struct State {
 }
 
 impl ServerClock {
-    /// Asks PostgreSQL for its time, once.
+    /// Asks PostgreSQL for its time, in one round trip.
     ///
     /// # Errors
-    /// [`LogError::Unavailable`].
-    pub async fn measure(&self, connections: &Connections) -> Result<(), LogError> {
+    /// [`LogError::Unavailable`] when it does not answer, or not in time.
+    pub async fn ask(&self, connections: &Connections) -> Result<DateTime<Utc>, LogError> {
         let ask = async |client: &mut Connection| {
+            let statement = client.prepare_cached(NOW).await.map_err(unavailable)?;
             let asked = uptime();
-            let row = client.query_one(NOW, &[]).await.map_err(unavailable)?;
-            self.learn(asked, row.try_get(0).map_err(LogError::Malformed)?);
-            Ok(())
+            let row = client.query_one(&statement, &[]).await.map_err(unavailable)?;
+            let now = row.try_get(0).map_err(LogError::Malformed)?;
+            self.learn(asked, now);
+            Ok(now)
         };
-        connections.within(READ_TIMEOUT, ask).await
+        connections.within(ASK_MAX, ask).await
     }
 
     /// Takes it that PostgreSQL said `server` in an answer that has just come, to what was asked at the

@@ -1,7 +1,8 @@
 //! One attempt: claim, acknowledge, call before the deadline, record the outcome.
 //!
 //! The provider is called only by the claimant whose token stands in the committed claim, and only
-//! before a monotonic deadline counted from before the claim. Everything else may be repeated.
+//! before a deadline counted from before the claim: PostgreSQL is asked. Everything else may be
+//! repeated.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use hatch_domain::message::command::{
 };
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_eventstore::{
-    Append, AppendError, Execute, ExecuteError, Executed, Known, Metadata, Store,
+    Append, AppendError, Execute, ExecuteError, Executed, Known, Metadata, Store, uptime,
 };
 use hatch_providers::{Outbound, Outcome};
 use hatch_telemetry::{span, trace};
@@ -49,9 +50,9 @@ pub(crate) struct Pending {
 struct Claim {
     attempt: u32,
     token: Uuid,
-    /// The call begins before this or not at all, by the clock of this process and by that of the machine: the
-    /// first stands still while the machine is suspended, and the second can be set.
-    deadline: Instant,
+    /// The call begins before this or not at all, by this process' uptime and by PostgreSQL's clock: the
+    /// first stands still while the machine is suspended or paused.
+    deadline: Duration,
     call_before: DateTime<Utc>,
 }
 
@@ -165,11 +166,10 @@ impl Dispatcher {
         let store = &self.dependencies.store;
         let token = store.environment().new_id();
         let start_within = self.config.start_within();
-        let (deadline, call_before) =
-            (Instant::now() + start_within, after(self.now(), start_within));
+        let (deadline, call_before) = (uptime() + start_within, after(self.now(), start_within));
         let mut known = Known::At(pending.message.clone(), pending.version);
         let mut unanswered = false;
-        while Instant::now() < deadline {
+        while uptime() < deadline {
             let command = self.start_attempt(account, token, store.environment().now());
             match execute(&self.sending, pending, &command, known).await {
                 Ok(Executed { state, version, .. }) => {
@@ -221,7 +221,7 @@ impl Dispatcher {
         &self,
         pending: &mut Pending,
         token: Uuid,
-        (deadline, call_before): (Instant, DateTime<Utc>),
+        (deadline, call_before): (Duration, DateTime<Utc>),
     ) -> Claiming {
         let (store, message_id) = (&self.dependencies.store, pending.message_id);
         while !self.shutdown.is_cancelled() {
@@ -279,8 +279,7 @@ impl Dispatcher {
         let in_round = pending.message.attempt_in_round();
         let environment = self.dependencies.store.environment();
         let chance = environment.chance();
-        let late = Instant::now() >= claim.deadline || environment.now() >= claim.call_before;
-        if late || self.is_fenced() {
+        if self.is_late(claim).await || self.is_fenced() {
             let wait = self.config.retry.wait(in_round, chance);
             let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
             stats.attempts.of(&(provider, ABANDONED)).increment();
@@ -299,6 +298,19 @@ impl Dispatcher {
             _ => stats.shortage.called(),
         }
         self.config.retry.judge(in_round, outcome, environment.now(), chance)
+    }
+
+    /// Whether it is too late for the call, by what PostgreSQL says the time is now. While it does not
+    /// answer, nobody is called.
+    async fn is_late(&self, claim: &Claim) -> bool {
+        while uptime() < claim.deadline {
+            match self.present.now().await {
+                Some(now) => return now >= claim.call_before,
+                None if self.shutdown.is_cancelled() => return true,
+                None => tokio::time::sleep(LOG_WAIT).await,
+            }
+        }
+        true
     }
 
     /// Appends the outcome, for as long as it takes, since it is known nowhere else. Only at the end

@@ -9,6 +9,7 @@
 mod attempt;
 mod due;
 mod look_up;
+mod present;
 mod progress;
 mod retry;
 mod shortage;
@@ -37,6 +38,7 @@ use uuid::Uuid;
 
 use crate::attempt::{Next, Pending};
 pub use crate::due::{DoubtPolicy, Waits};
+use crate::present::Present;
 pub use crate::progress::{Error as ProgressError, progress, waiting};
 use crate::progress::{Queue, Taken};
 pub use crate::retry::RetryPolicy;
@@ -183,6 +185,7 @@ struct Dispatcher {
     /// For claims: it takes none while the fence is closed.
     sending: Store,
     timers: Timers,
+    present: Present,
     config: Config,
     shutdown: CancellationToken,
     attempts: TaskTracker,
@@ -193,6 +196,7 @@ struct Dispatcher {
 pub async fn run(dependencies: Dependencies, config: Config, shutdown: CancellationToken) {
     let dispatcher = Arc::new(Dispatcher {
         timers: Timers::new(dependencies.pool.clone()),
+        present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
         sending: dependencies.store.for_sending(),
         dependencies,
         config,

@@ -202,7 +202,7 @@ impl Process {
         let workers = CancellationToken::new();
         let config = FenceConfig { place, bus: Some(bus_end::of(bus.clone())) };
         let (head, _) = HeadWatch::start_with(config, postgres.clone(), workers.clone());
-        head.clock().measure(&pool).await.context("PostgreSQL's clock")?;
+        head.clock().ask(&pool).await.context("PostgreSQL's clock")?;
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         tracing::info!(roles = ?roles, "starting");
         let admission = admission::of(&settings.admission)?;

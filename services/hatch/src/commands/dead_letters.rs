@@ -65,7 +65,7 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
     let (appender, appending) =
         Appender::start(AppenderConfig::default(), postgres, ending.clone());
     let (pool, clock) = (pool(settings)?, ServerClock::default());
-    clock.measure(&pool).await?;
+    clock.ask(&pool).await?;
     let store = &Store::new(appender, Log::new(pool), Arc::new(clock));
     let bar = progress::bar("sending again", i64::try_from(ids.len())?);
     let count = ids.len();
