@@ -3,10 +3,13 @@
 use base64::Engine;
 use chrono::TimeDelta;
 use hatch::roles::Role;
+use hatch_dispatcher::DoubtPolicy;
 use hmac::{Hmac, Mac};
 use reqwest::StatusCode;
 use serde_json::json;
 
+use crate::dispatch::NOBODY_DISPATCHES;
+use crate::due::with_policy;
 use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SENDER, from_now, unique};
 
 /// A form post to hatch, signed as Twilio signs: HMAC-SHA1 over the URL and the sorted parameters.
@@ -135,6 +138,30 @@ async fn a_late_receipt_settles_a_doubt() {
     let message = hatch.message_with_status(&id, "delivered").await;
     assert_eq!(message["provider_message_id"], *sid);
     assert_eq!(message["error"], serde_json::json!(null));
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_delivery_by_an_earlier_attempt_is_recorded_of_a_message_that_was_called_off() {
+    let mut hatch = Hatch::start_with(&Role::ALL, with_policy(DoubtPolicy::Fail)).await;
+    let id = hatch.send_sms("+18045550503", "Hello").await;
+    hatch.message_with_status(&id, "failed").await;
+    // So that nobody begins the new round before it is called off.
+    hatch.stop().await;
+    hatch.start_again(NOBODY_DISPATCHES).await;
+    for step in ["retry", "cancel"] {
+        let path = format!("/api/v1/messages/{id}/{step}");
+        let answer = hatch.eventually("hatch is there again", async |hatch| {
+            let request = hatch.http.post(format!("{}{path}", hatch.url)).send().await.ok()?;
+            Some(request.status())
+        });
+        assert!(answer.await.is_success(), "{step}");
+    }
+    hatch.message_with_status(&id, "canceled").await;
+    let sid = format!("SM{}", unique());
+    assert!(receipt(&id, &sid, "delivered").send(&hatch).await.is_success());
+    assert_eq!((outcomes(&hatch, "applied").await, outcomes(&hatch, "duplicate").await), (1, 0));
+    hatch.message_with_status(&id, "delivered").await;
     hatch.finish().await;
 }
 

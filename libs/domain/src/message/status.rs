@@ -80,8 +80,10 @@ impl Status {
             Self::Sent => 4,
             Self::Undelivered => 5,
             Self::Failed => 6,
-            Self::Delivered | Self::Received | Self::Canceled => 7,
-            Self::Read => 8,
+            Self::Canceled => 7,
+            // What was called off may have arrived by an earlier attempt.
+            Self::Delivered | Self::Received => 8,
+            Self::Read => 9,
         }
     }
 }
@@ -149,7 +151,7 @@ impl Progress {
     fn raised(self, attempt: u32, status: Status) -> Self {
         // Before an attempt, and between two rounds of them, what is said of an earlier one is late.
         let waits = matches!(self.status, Status::Scheduled | Status::Queued);
-        let late = waits && status.rank() < Status::Delivered.rank();
+        let late = waits && status.rank() < Status::Canceled.rank();
         if late { self } else { self.risen(attempt, status) }
     }
 

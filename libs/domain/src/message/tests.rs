@@ -414,6 +414,32 @@ fn a_repeated_failure_receipt_does_not_end_the_new_round() {
 }
 
 #[test]
+fn a_delivery_by_an_earlier_attempt_is_told_of_a_message_that_was_called_off() {
+    let history = [
+        request().into(),
+        attempted(1, 1),
+        in_doubt(1),
+        failed(1, None),
+        MessageFailed { attempt: 1, error: error(false), receipt_id: None, at: at(5) }.into(),
+        RetryRequested { at: at(6) }.into(),
+        MessageCanceled { at: at(7) }.into(),
+    ];
+    assert_eq!(given(&history).0.status(), Status::Canceled);
+    for (outcome, event, status) in [
+        (ReceiptOutcome::Delivered, "MessageDelivered", Status::Delivered),
+        (ReceiptOutcome::Read, "MessageRead", Status::Read),
+    ] {
+        let told = receipt(1, outcome);
+        let (after, events) = execute(given(&history).0, &told.clone().into());
+        assert_eq!(names(&events), [event]);
+        assert_eq!(after.status(), status);
+        assert_eq!(after.decide(&told.into()), Ok(Vec::new()), "once");
+    }
+    let undelivered = receipt(1, ReceiptOutcome::Undelivered(error(true)));
+    assert_eq!(given(&history).when(undelivered), Ok(Vec::new()), "what is less is late");
+}
+
+#[test]
 fn a_deferral_holds_the_attempt_back_and_never_brings_it_forward() {
     let (deferred, events) = execute(given(&[request().into()]).0, &defer_until(10));
     assert_eq!(names(&events), ["MessageDeferred"]);
