@@ -63,5 +63,6 @@ mod timers;
 mod tls;
 mod tools;
 mod unavailable;
+mod undecodable;
 mod watchdog;
 mod webhooks;

@@ -287,6 +287,12 @@ impl Dispatcher {
             Err(error) => {
                 let position = taken.delivery.envelope.position;
                 tracing::error!(position, error = %error, "a request cannot be read");
+                // It would come again for ever, and many would fill the queue. The log has it, and
+                // so have the timers of a build that knows it.
+                if let PendingError::Decode(_) = error {
+                    self.dependencies.stats.undecodable.increment();
+                    taken.ack().await;
+                }
                 return;
             }
         };
@@ -392,7 +398,7 @@ impl Dispatcher {
     }
 }
 
-/// Why a delivery cannot be worked on. It is not acknowledged, and comes again.
+/// Why a delivery cannot be worked on. Where the log may tell later, it comes again.
 #[derive(Debug, thiserror::Error)]
 enum PendingError {
     #[error("this build does not know the event")]

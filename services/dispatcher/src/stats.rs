@@ -53,6 +53,8 @@ impl Reach {
 pub struct Stats {
     /// Messages whose next attempt is being claimed, made or recorded.
     pub under_way: Gauge,
+    /// Requests that this build does not know how to read.
+    pub undecodable: Counter,
     /// Attempts that were claimed and have an outcome, by provider and outcome.
     pub attempts: Family<(&'static str, &'static str), Counter>,
     /// Whether each provider answers.

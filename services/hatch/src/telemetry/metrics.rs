@@ -371,7 +371,7 @@ impl Sources {
         ]
     }
 
-    fn providers(&self) -> [Metric; 4] {
+    fn providers(&self) -> [Metric; 5] {
         let calls = self.dispatcher.call_seconds.all().into_iter();
         let calls = calls.map(|(provider, histogram)| {
             (vec![("provider", provider.to_owned())], histogram.get())
@@ -388,6 +388,11 @@ impl Sources {
                 help: "Calls that were not made because this process lacked files, memory, ports or \
                        threads",
                 values: labelled("lack", &self.dispatcher.shortage.unmade),
+            },
+            Metric {
+                name: "hatch_dispatch_undecodable",
+                help: "Requests of the bus that this build cannot read; it leaves them to the log",
+                values: Values::Counter(vec![(vec![], self.dispatcher.undecodable.get())]),
             },
             Metric {
                 name: "hatch_dispatch_under_way",
