@@ -2,15 +2,35 @@
 //! PostgreSQL's decides, so nothing is sent twice, early or never because of another one.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
+use hatch_eventstore::testing::{Fault, Proxy};
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::fleet::{Fleet, eventually};
+use crate::checker::{Evidence, Journal};
+use crate::fleet::{Fleet, Member, eventually};
 use crate::harness::CUSTOMER;
 
-/// A clock that is set while a process runs: `HATCH_TEST_CLOCK` names its file.
+/// Waits so short that a doubt ends within seconds.
+const HURRIED: [(&str, &str); 5] = [
+    ("HATCH_TWILIO__HTTP_TIMEOUT_MS", "500"),
+    ("HATCH_TWILIO__CONNECT_TIMEOUT_MS", "400"),
+    ("HATCH_DISPATCHER__LEASE_MS", "1800"),
+    ("HATCH_DISPATCHER__TIMERS_LAG_MS", "200"),
+    ("HATCH_DISPATCHER__LOOK_UPS_MS", "100,300"),
+];
+
+/// Recipients whose messages are taken without an answer, and of which no receipt comes: nobody takes
+/// webhooks here.
+const TAKEN_SILENTLY: &str = "+18045550504";
+
+/// A clock that is set while a process runs: `HATCH_TEST_CLOCK` or `HATCH_TEST_SIMULATOR_CLOCK` names its
+/// file.
 struct SettableClock(TempDir);
 
 impl SettableClock {
@@ -24,15 +44,25 @@ impl SettableClock {
         self.0.path().join("clock")
     }
 
-    /// In one step: a reader sees the old time or the new one.
     fn set(&self, milliseconds: i64) {
+        self.write(&milliseconds.to_string());
+    }
+
+    /// Takes this much from the wall clock and from the monotonic one.
+    fn pause(&self, paused: Duration) {
+        let milliseconds = paused.as_millis();
+        self.write(&format!("-{milliseconds} {milliseconds}"));
+    }
+
+    /// In one step: a reader sees the old time or the new one.
+    fn write(&self, numbers: &str) {
         let next = self.0.path().join("next");
-        std::fs::write(&next, milliseconds.to_string()).expect("a file");
+        std::fs::write(&next, numbers).expect("a file");
         std::fs::rename(next, self.file()).expect("a file");
     }
 
-    fn setting(&self) -> (&'static str, String) {
-        ("HATCH_TEST_CLOCK", self.file().to_str().expect("UTF-8").to_owned())
+    fn path(&self) -> String {
+        self.file().to_str().expect("UTF-8").to_owned()
     }
 }
 
@@ -44,8 +74,9 @@ const AGE: &str = "SELECT (extract(epoch FROM recorded_at - (payload->>'at')::ti
 async fn a_machines_wrong_clock_is_shown_and_decides_nothing() {
     let fleet = Fleet::start(1, &[]).await;
     let clock = SettableClock::new(3_600_000);
-    let (name, file) = clock.setting();
-    let hour = fleet.serve_with("command,relay,projector,dispatcher", &[(name, &file)]).await;
+    let hour = fleet
+        .serve_with("command,relay,projector,dispatcher", &[("HATCH_TEST_CLOCK", &clock.path())])
+        .await;
     let id = fleet.accepted(&hour, CUSTOMER, "an hour ahead").await;
     fleet.has_event(&id, "MessageSent").await;
     let age = fleet.count(AGE).await;
@@ -75,9 +106,10 @@ async fn what_is_due_is_left_to_dispatchers_with_a_clock_that_is_not_far_off() {
     let hurried = [("HATCH_DISPATCHER__TIMERS_LAG_MS", "200")];
     let fleet = Fleet::start(1, &hurried).await;
     let clock = SettableClock::new(61_000);
-    let (name, file) = clock.setting();
-    let astray = fleet.serve_with("command,relay,projector,dispatcher", &[(name, &file)]).await;
-    let due = SystemEnvironment.now() + chrono::TimeDelta::milliseconds(500);
+    let astray = fleet
+        .serve_with("command,relay,projector,dispatcher", &[("HATCH_TEST_CLOCK", &clock.path())])
+        .await;
+    let due = SystemEnvironment.now() + TimeDelta::seconds(2);
     let request = serde_json::json!({"to": CUSTOMER, "body": "due", "send_at": due.to_rfc3339()});
     let answer = fleet.http.post(format!("{}/api/v1/messages", astray.url)).json(&request).send();
     let body: serde_json::Value = answer.await.expect("an answer").json().await.expect("JSON");
@@ -94,4 +126,238 @@ async fn what_is_due_is_left_to_dispatchers_with_a_clock_that_is_not_far_off() {
     clock.set(0);
     assert_eq!(astray.dependency(&fleet.http, "clock").await.0, "ready");
     assert_eq!(fleet.record().await.len(), 1);
+}
+
+/// A message is taken by the provider, whose answer is lost, while its clock is set to `before` our own;
+/// when it is asked, to `after`. Says what the message's events came to.
+async fn doubt(fleet: &Fleet, member: &Member, clock: &SettableClock, shifts: [i64; 2]) -> Ending {
+    let [before, after] = shifts;
+    clock.set(before);
+    let text = format!("{before} ms, then {after} ms");
+    let taken = fleet.record().await.len();
+    let id = fleet.accepted(member, TAKEN_SILENTLY, &text).await;
+    eventually("it is taken", async || (fleet.record().await.len() > taken).then_some(())).await;
+    clock.set(after);
+    let ending = eventually(&format!("{text}: it was looked up"), async || {
+        let events = fleet.events(&id).await;
+        let sent = events.iter().any(|event| event == "MessageSent");
+        let looks = format!(
+            "SELECT coalesce(max(looks), 0)::bigint FROM dispatch.timers WHERE message_id = '{id}'"
+        );
+        match (sent, events.len() > 3, fleet.count(&looks).await >= 2) {
+            (true, ..) => Some(Ending::Found),
+            (_, true, _) => panic!("{text}: sent again after {events:?}"),
+            (_, _, true) => Some(Ending::Held),
+            _ => None,
+        }
+    })
+    .await;
+    let copies = fleet.record().await.len() - taken;
+    assert_eq!(copies, 1, "{text}: taken more than once");
+    ending
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Ending {
+    /// The look-up found it.
+    Found,
+    /// It was looked up in vain, twice, and is in doubt.
+    Held,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_in_doubt_is_found_by_whatever_clock_the_provider_goes() {
+    let clock = SettableClock::new(0);
+    let fleet = Fleet::start_apart(0, &HURRIED, &clock.path()).await;
+    let member = fleet.serve("command,relay,projector,dispatcher").await;
+    for apart in [-5_000, 5_000, -90_000, 3_600_000] {
+        let ending = doubt(&fleet, &member, &clock, [apart; 2]).await;
+        assert_eq!(ending, Ending::Found, "{apart} ms");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_is_sent_once_though_the_providers_clock_is_set_while_it_is_in_doubt() {
+    let clock = SettableClock::new(0);
+    let fleet = Fleet::start_apart(0, &HURRIED, &clock.path()).await;
+    let member = fleet.serve("command,relay,projector,dispatcher").await;
+    for (shifts, expected) in
+        [([-90_000, 0], Ending::Held), ([-3_600_000, 0], Ending::Held), ([5_000, 0], Ending::Found)]
+    {
+        let ending = doubt(&fleet, &member, &clock, shifts).await;
+        assert_eq!(ending, expected, "{shifts:?}");
+    }
+}
+
+/// A provider that answers slowly, a lease of some seconds, and the bus for one dispatcher only.
+const SLOW: [(&str, &str); 4] = [
+    ("HATCH_TWILIO__HTTP_TIMEOUT_MS", "3000"),
+    ("HATCH_DISPATCHER__LEASE_MS", "5000"),
+    ("HATCH_DISPATCHER__TIMERS_LAG_MS", "200"),
+    ("HATCH_DISPATCHER__DELIVERY_GRACE_MS", "600000"),
+];
+
+/// A dispatcher whose clock is past the lease of a call that is under way, and whose policy ends doubts.
+async fn ends_no_call_under_way(policy: &str) {
+    let settings = [&SLOW[..], &[("HATCH_DISPATCHER__IN_DOUBT__TWILIO", policy)]].concat();
+    let fleet = Fleet::start(1, &settings).await;
+    let api = fleet.api(0, "command,webhook,relay,projector,dispatcher").await;
+    let clock = SettableClock::new(50_000);
+    let elsewhere = [("HATCH_TEST_CLOCK", &*clock.path()), ("HATCH_BUS__PREFIX", "elsewhere")];
+    let ahead = fleet.serve_with("dispatcher", &elsewhere).await;
+    fleet.slow_down(2_500).await;
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        ids.push(fleet.accepted(&api, "+18045550888", &format!("slow {n}")).await);
+    }
+    for id in &ids {
+        fleet.has_event(id, "MessageSent").await;
+        let events = fleet.events(id).await;
+        assert_eq!(events, ["MessageRequested", "SendAttempted", "MessageSent"]);
+    }
+    let record = fleet.record().await;
+    assert_eq!(record.len(), 3);
+    assert!(record.iter().all(|line| line["calls"] == 1), "{record:?}");
+    let shown = ahead.metric(&fleet.http, "hatch_clock_offset_seconds").await.expect("a metric");
+    assert!((45.0..60.0).contains(&shown), "its clock was ahead all the time: {shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dispatcher_with_a_fast_clock_sends_nothing_again_whose_call_is_under_way() {
+    ends_no_call_under_way("resend").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dispatcher_with_a_fast_clock_fails_nothing_whose_call_is_under_way() {
+    ends_no_call_under_way("fail").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dispatcher_whose_machine_was_paused_between_claim_and_call_does_not_call() {
+    let clock = SettableClock::new(0);
+    let fleet = Fleet::start(1, &HURRIED_CLAIMS).await;
+    let api = fleet.api(0, "command,query,webhook,relay,projector").await;
+    let proxy = Proxy::start(&fleet.database.url()).await;
+    let slow = [("HATCH_DATABASE_URL", &*proxy.url()), ("HATCH_TEST_CLOCK", &*clock.path())];
+    let paused = fleet.serve_with("dispatcher", &slow).await;
+    let before = fleet.accepted(&api, CUSTOMER, "before").await;
+    fleet.has_event(&before, "MessageDelivered").await;
+
+    // The claim is committed, and the answer is on its way when the machine stands still.
+    proxy.begin(Fault::Delay(Duration::from_millis(150)));
+    let tries = AtomicUsize::new(0);
+    let (id, stopped) = eventually("it stands still before its call", async || {
+        let key = format!("claimed {}", tries.fetch_add(1, Ordering::Relaxed));
+        let id = fleet.accepted(&api, CUSTOMER, &key).await;
+        fleet.has_event(&id, "SendAttempted").await;
+        paused.signal(Signal::SIGSTOP);
+        let stopped = Instant::now();
+        // It may have called just before.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let called = fleet.calls_of(&id).await > 0;
+        if called || fleet.events(&id).await != ["MessageRequested", "SendAttempted"] {
+            paused.signal(Signal::SIGCONT);
+            return None;
+        }
+        Some((id, stopped))
+    })
+    .await;
+    let _other = fleet.serve("dispatcher").await;
+    fleet.has_event(&id, "MessageDelivered").await;
+    fleet.has_event(&id, "MessageSent").await;
+    let events = fleet.events(&id).await;
+    proxy.end();
+    // All its clocks stood still.
+    clock.pause(stopped.elapsed());
+    paused.signal(Signal::SIGCONT);
+    eventually("it is idle", async || {
+        let under_way = paused.metric(&fleet.http, "hatch_dispatch_under_way").await?;
+        (under_way == 0.0).then_some(())
+    })
+    .await;
+    assert_eq!(fleet.events(&id).await, events, "nothing is recorded a second time");
+    assert_eq!(fleet.calls_of(&id).await, 1, "called a second time");
+}
+
+/// As [`HURRIED`], with seconds between claim and call.
+const HURRIED_CLAIMS: [(&str, &str); 6] = [
+    ("HATCH_TWILIO__HTTP_TIMEOUT_MS", "1500"),
+    ("HATCH_TWILIO__CONNECT_TIMEOUT_MS", "1000"),
+    ("HATCH_DISPATCHER__LEASE_MS", "6000"),
+    ("HATCH_DISPATCHER__TIMERS_LAG_MS", "200"),
+    ("HATCH_DISPATCHER__LOOK_UPS_MS", "100,300"),
+    ("HATCH_DISPATCHER__DELIVERY_GRACE_MS", "300"),
+];
+
+/// Milliseconds by which clocks are ahead of PostgreSQL's, first and after a while.
+struct Shifts {
+    api: [i64; 2],
+    dispatchers: [[i64; 2]; 2],
+    provider: [i64; 2],
+}
+
+/// Recipients to whom all goes well, and of whom the provider takes messages with no answer, or none.
+const RECIPIENTS: [&str; 5] =
+    ["+18045551001", "+18045550504", "+18045551002", "+18045550503", "+18045551003"];
+
+/// Sends messages while each has its clock, and holds log, read models and record against each other.
+async fn all_goes_well(shifts: Shifts) {
+    let [api_clock, a_clock, b_clock, provider_clock] =
+        [shifts.api[0], shifts.dispatchers[0][0], shifts.dispatchers[1][0], shifts.provider[0]]
+            .map(SettableClock::new);
+    let settings = [&HURRIED[..], &[("HATCH_DISPATCHER__RETRY__ATTEMPTS_MAX", "2")]].concat();
+    let fleet = Fleet::start_apart(1, &settings, &provider_clock.path()).await;
+    let api_clock_file = [("HATCH_TEST_CLOCK", &*api_clock.path())];
+    let api = fleet.api_with(0, "command,query,webhook,relay,projector", &api_clock_file).await;
+    let mut dispatchers = Vec::new();
+    for clock in [&a_clock, &b_clock] {
+        let clock = [("HATCH_TEST_CLOCK", &*clock.path())];
+        dispatchers.push(fleet.serve_with("dispatcher", &clock).await);
+    }
+    let mut journal = Journal::default();
+    for n in 0..20 {
+        if n == 10 {
+            api_clock.set(shifts.api[1]);
+            a_clock.set(shifts.dispatchers[0][1]);
+            b_clock.set(shifts.dispatchers[1][1]);
+            provider_clock.set(shifts.provider[1]);
+        }
+        let key = format!("number {n}");
+        journal.sent.insert(key.clone());
+        let id = fleet.accepted(&api, RECIPIENTS[n % RECIPIENTS.len()], &key).await;
+        journal.acknowledged.insert(key, id.parse().expect("an id"));
+    }
+    let deadline = Instant::now() + SETTLED_WITHIN;
+    loop {
+        let (url, journal) = (fleet.database.url(), journal.clone());
+        let evidence = Evidence::gather(&url, &fleet.simulator, &fleet.http, journal).await;
+        let violations = evidence.violations();
+        if violations.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{violations:#?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Lease, look-ups and two attempts are over within some five seconds.
+const SETTLED_WITHIN: Duration = Duration::from_secs(50);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn machines_and_provider_may_be_seconds_apart_and_be_set() {
+    let dispatchers = [[-5_000, 5_000], [5_000, -50_000]];
+    all_goes_well(Shifts { api: [5_000, 0], dispatchers, provider: [-5_000, 90_000] }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_dispatchers_and_the_provider_may_be_an_hour_off() {
+    let dispatchers = [[3_600_000; 2], [0, 0]];
+    let provider = [-3_600_000, 0];
+    all_goes_well(Shifts { api: [-3_600_000, 3_600_000], dispatchers, provider }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgresql_may_be_apart_from_everybody_else() {
+    let dispatchers = [[50_000; 2]; 2];
+    all_goes_well(Shifts { api: [50_000; 2], dispatchers, provider: [50_000; 2] }).await;
 }

@@ -29,7 +29,7 @@ pub(crate) struct Fleet {
     /// Where webhooks come in: each at the first of the API's members that listens.
     front: Front,
     folder: TempDir,
-    _simulation: CancellationToken,
+    _simulation: Simulation,
     pub(crate) bus: TestBus,
     pub(crate) database: TestDatabase,
 }
@@ -42,6 +42,12 @@ pub(crate) struct Member {
     settings: Vec<(String, String)>,
 }
 
+/// What runs the simulator until it is dropped.
+enum Simulation {
+    Here(#[expect(dead_code, reason = "the simulator ends with it")] CancellationToken),
+    Apart { _child: Child, _folder: TempDir },
+}
+
 /// One address in front of several.
 struct Front {
     url: String,
@@ -52,9 +58,42 @@ struct Front {
 impl Fleet {
     /// Servers and a simulator, and `api` ports for members that take webhooks.
     pub(crate) async fn start(api: usize, settings: &[(&str, &str)]) -> Self {
-        let (bus, database) = (TestBus::create().await, crate::harness::database().await);
         let front = Front::start(api).await;
         let (simulator, simulation, _task) = simulate(&front.url).await;
+        Self::start_beside(simulator, Simulation::Here(simulation), front, settings).await
+    }
+
+    /// As [`start`](Self::start), with a simulator of its own process and clock.
+    pub(crate) async fn start_apart(
+        api: usize,
+        settings: &[(&str, &str)],
+        simulators_clock: &str,
+    ) -> Self {
+        let front = Front::start(api).await;
+        let address = format!("127.0.0.1:{}", free_port().expect("a free port"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let child = Command::new(env!("CARGO_BIN_EXE_hatch"))
+            .arg("simulator")
+            .current_dir(folder.path())
+            .env("HATCH_SIMULATOR_LISTEN", &address)
+            .env("HATCH_PUBLIC_URL", &front.url)
+            .env("HATCH_TEST_SIMULATOR_CLOCK", simulators_clock)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("it starts");
+        eventually("the simulator listens", async || TcpStream::connect(&address).await.ok()).await;
+        let simulation = Simulation::Apart { _child: child, _folder: folder };
+        Self::start_beside(format!("http://{address}"), simulation, front, settings).await
+    }
+
+    async fn start_beside(
+        simulator: String,
+        simulation: Simulation,
+        front: Front,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let (bus, database) = (TestBus::create().await, crate::harness::database().await);
         let of_bus = bus.settings();
         let common = [
             ("HATCH_DATABASE_URL", database.url()),
@@ -80,7 +119,17 @@ impl Fleet {
 
     /// A member of the API, at the given of its ports.
     pub(crate) async fn api(&self, n: usize, roles: &'static str) -> Member {
-        self.member(self.front.ports[n], roles, &[]).await
+        self.api_with(n, roles, &[]).await
+    }
+
+    /// As [`api`](Self::api), with settings of its own.
+    pub(crate) async fn api_with(
+        &self,
+        n: usize,
+        roles: &'static str,
+        settings: &[(&str, &str)],
+    ) -> Member {
+        self.member(self.front.ports[n], roles, settings).await
     }
 
     /// Another member.
@@ -167,6 +216,13 @@ impl Fleet {
         let answer = self.http.get(format!("{}/_sim/messages", self.simulator)).send().await;
         let lines = answer.expect("an answer").text().await.expect("text");
         lines.lines().map(|line| serde_json::from_str(line).expect("NDJSON")).collect()
+    }
+
+    /// How often the provider was called for a message.
+    pub(crate) async fn calls_of(&self, id: &str) -> u64 {
+        let record = self.record().await;
+        let ours = record.iter().filter(|line| line["hatch_message_id"] == id);
+        ours.map(|line| line["calls"].as_u64().expect("a number")).sum()
     }
 
     pub(crate) async fn count(&self, sql: &str) -> i64 {
