@@ -10,7 +10,7 @@ const KINDS: [fn(&mut Dice) -> Fault; 9] = [
     |dice| Fault::Kill(dice.one(&VICTIMS)),
     |dice| Fault::Stop(dice.one(&STANDING)),
     |dice| Fault::Cut(dice.one(&LINES), dice.one(&[Cut::Reset, Cut::HalfClosed])),
-    |dice| Fault::Swallow(dice.one(&LINES)),
+    |dice| Fault::Swallow(dice.one(&LINES), dice.one(&[Deaf::All, Deaf::Old])),
     |dice| Fault::Clock(dice.one(&CLOCKS), dice.one(&STEPS_MS)),
     |_| Fault::Failover,
     |_| Fault::NatsLoss,
@@ -99,6 +99,14 @@ pub(crate) enum Cut {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deaf {
+    /// All connections, until it ends.
+    All,
+    /// Those that are there, for ever; new ones work.
+    Old,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clock {
     Of(Family),
     OfProvider,
@@ -121,7 +129,7 @@ pub(crate) enum Fault {
     /// Connections break.
     Cut(Line, Cut),
     /// What is said is swallowed.
-    Swallow(Line),
+    Swallow(Line, Deaf),
     /// A clock steps by so many milliseconds, and back when it ends.
     Clock(Clock, i64),
     /// The primary is lost, and its standby takes its place.
@@ -140,7 +148,7 @@ impl Fault {
             Self::Kill(_) => "kill",
             Self::Stop(_) => "stop",
             Self::Cut(..) => "cut",
-            Self::Swallow(_) => "swallow",
+            Self::Swallow(..) => "swallow",
             Self::Clock(..) => "clock step",
             Self::Failover => "failover",
             Self::NatsLoss => "loss of NATS",

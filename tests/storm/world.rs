@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use super::fault::{Clock, Cut, Family, Fault, Line, Mood, Process, Server, Step};
+use super::fault::{Clock, Cut, Deaf, Family, Fault, Line, Mood, Process, Server, Step};
 use super::pair::{Pair, signal};
 use crate::harness::ACCOUNT;
 use crate::process::{Up, data_folder, output_with, program};
@@ -158,7 +158,8 @@ impl World {
             Fault::MuteStandby => self.stop(self.pair.receiver().await),
             Fault::Cut(line, Cut::Reset) => self.proxy(line).begin(Broken::Reset),
             Fault::Cut(line, Cut::HalfClosed) => self.proxy(line).begin(Broken::HalfClosed),
-            Fault::Swallow(line) => self.proxy(line).begin(Broken::Blackhole),
+            Fault::Swallow(line, Deaf::All) => self.proxy(line).begin(Broken::Blackhole),
+            Fault::Swallow(line, Deaf::Old) => self.proxy(line).silence(),
             Fault::Clock(clock, ms) => self.set(clock, ms),
             Fault::Failover => self.fail_over().await,
             Fault::NatsLoss => {
@@ -174,7 +175,7 @@ impl World {
 
     async fn end(&mut self, fault: Fault) {
         match fault {
-            Fault::Cut(line, _) | Fault::Swallow(line) => self.proxy(line).end(),
+            Fault::Cut(line, _) | Fault::Swallow(line, Deaf::All) => self.proxy(line).end(),
             Fault::Clock(clock, _) => self.set(clock, 0),
             Fault::Provider(..) => {}
             Fault::Stop(_) | Fault::MuteStandby => {
@@ -182,7 +183,7 @@ impl World {
                     signal(pid, Signal::SIGCONT);
                 }
             }
-            Fault::Kill(_) | Fault::Failover | Fault::NatsLoss => {}
+            Fault::Kill(_) | Fault::Swallow(_, Deaf::Old) | Fault::Failover | Fault::NatsLoss => {}
         }
     }
 
