@@ -313,8 +313,8 @@ impl Dispatcher {
         true
     }
 
-    /// Appends the outcome, for as long as it takes, since it is known nowhere else. Only at the end
-    /// of the process, with the log away, it is given up; then the lease's end leaves a doubt.
+    /// Appends the outcome, for as long as it takes, since it is known nowhere else. It is given up at the end
+    /// of the process, with the log away, and where the log will never take it; then the lease's end leaves a doubt.
     async fn record(&self, mut pending: Pending, claim: &Claim, outcome: AttemptOutcome) -> Next {
         let environment = self.dependencies.store.environment();
         let at = environment.now();
@@ -324,9 +324,7 @@ impl Dispatcher {
         let executed = loop {
             match self.execute(&pending, &command, known).await {
                 Ok(executed) => break executed,
-                Err(ExecuteError::Append(_) | ExecuteError::Log(_))
-                    if !self.shutdown.is_cancelled() =>
-                {
+                Err(error) if passes(&error) && !self.shutdown.is_cancelled() => {
                     tokio::time::sleep(LOG_WAIT).await;
                     known = Known::Load;
                 }
@@ -401,6 +399,18 @@ impl Dispatcher {
         known: Known<Message>,
     ) -> Result<Executed<Message>, ExecuteError<MessageRejection>> {
         execute(&self.dependencies.store, pending, command, known).await
+    }
+}
+
+/// Whether the same may succeed later.
+fn passes(error: &ExecuteError<MessageRejection>) -> bool {
+    match error {
+        ExecuteError::Append(error) => matches!(
+            error,
+            AppendError::Conflict { .. } | AppendError::Overloaded | AppendError::Unavailable
+        ),
+        ExecuteError::Log(error) => error.is_unavailable(),
+        ExecuteError::Rejected(_) | ExecuteError::Decode(_) => false,
     }
 }
 
