@@ -52,6 +52,56 @@ async fn a_long_text_is_cut_in_lists_and_whole_by_itself() {
     hatch.finish().await;
 }
 
+/// A mail to a thousand.
+fn to_many(n: usize) -> Value {
+    let to: Vec<String> = (0..1_000).map(|one| format!("reader{n}x{one}@example.com")).collect();
+    json!({"from": "a@example.com", "to": to, "subject": "s", "body": "b"})
+}
+
+#[tokio::test]
+async fn a_list_has_the_first_of_many_addresses_and_says_how_many_there_are() {
+    let hatch = Hatch::start().await;
+    let request = to_many(0);
+    let sent = mail(&hatch, &request).await;
+    let (id, after) = (sent.text("id"), sent.header("hatch-position"));
+    let (page, _) = read(&hatch, &format!("/api/v1/messages?after={after}&wait=30")).await;
+    let row = &page["data"][0];
+    let first = &request["to"].as_array().expect("addresses")[..100];
+    assert_eq!(row["to"].as_array().expect("addresses"), first);
+    assert_eq!((&row["to_count"], &row["cc_count"]), (&json!(1_000), &Value::Null));
+    let (page, _) = read(&hatch, "/api/v1/conversations").await;
+    let row = &page["data"][0];
+    assert_eq!(row["participants"].as_array().expect("addresses").len(), 100);
+    assert_eq!(row["participants_count"], 1_001);
+    let (whole, _) = read(&hatch, &format!("/api/v1/messages/{id}")).await;
+    assert_eq!((&whole["to"], &whole["to_count"]), (&request["to"], &Value::Null));
+    let conversation = sent.text("conversation_id");
+    let (whole, _) = read(&hatch, &format!("/api/v1/conversations/{conversation}")).await;
+    assert_eq!(whole["participants"].as_array().expect("addresses").len(), 1_001);
+    assert_eq!(whole["participants_count"], Value::Null);
+    hatch.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_that_list_mails_to_many_are_all_answered() {
+    let roles = [Role::Command, Role::Query, Role::Relay, Role::Projector];
+    let hatch = Hatch::start_with(&roles, |_| {}).await;
+    let mut after = String::new();
+    for n in 0..60 {
+        after = mail(&hatch, &to_many(n)).await.header("hatch-position").to_owned();
+    }
+    read(&hatch, &format!("/api/v1/messages?limit=1&after={after}&wait=30")).await;
+    let began = std::time::Instant::now();
+    let readers = (0..32).map(async |_| {
+        let (page, _) = read(&hatch, "/api/v1/messages?limit=200").await;
+        page["data"].as_array().expect("rows").len()
+    });
+    let rows = futures::future::join_all(readers).await;
+    eprintln!("in {:?}", began.elapsed());
+    assert!(rows.iter().all(|rows| *rows == 60), "{rows:?}");
+    hatch.finish().await;
+}
+
 #[tokio::test]
 async fn a_page_ends_after_some_bytes_and_the_cursor_leads_to_the_rest() {
     let roles = [Role::Command, Role::Query, Role::Relay, Role::Projector];

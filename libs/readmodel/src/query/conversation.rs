@@ -12,24 +12,34 @@ use tokio_postgres::types::{Json, Type};
 use utoipa::ToSchema;
 
 use super::conditions::Conditions;
+use super::message::beyond;
 use super::page::{List, ListKind, Page};
 use super::{QueryError, ReadModel};
 use crate::Error;
 use crate::projection::{ConversationRow, LastMessage};
 
-/// The columns that every query of conversations reads.
+/// The columns that every query of conversations reads, with the participants as it wants them.
 macro_rules! columns {
-    () => {
-        "c.id, c.participants, c.channels, c.topic, c.state, c.assignee, c.labels, c.message_count,
+    ($participants:expr) => {
+        concat!(
+            $participants,
+            " AS participants, json_array_length(c.participants) AS participants_count,
+         c.id, c.channels, c.topic, c.state, c.assignee, c.labels, c.message_count,
          c.unread_count, c.last_message, c.metadata, c.created_at, c.updated_at,
          c.last_message_position"
+        )
     };
 }
 
-const LIST: &str = concat!("SELECT ", columns!(), " FROM rm.conversations c\n");
+/// Lists have the first 100 participants.
+const LIST: &str =
+    concat!("SELECT ", columns!(first_addresses!("c.participants")), " FROM rm.conversations c\n");
 
-const ONE: &str =
-    concat!("SELECT ", columns!(), " FROM rm.conversations c WHERE c.tenant_id = $1 AND c.id = $2");
+const ONE: &str = concat!(
+    "SELECT ",
+    columns!("c.participants"),
+    " FROM rm.conversations c WHERE c.tenant_id = $1 AND c.id = $2"
+);
 
 /// The state of every conversation, until events say otherwise.
 const OPEN: &str = "open";
@@ -42,6 +52,11 @@ pub struct Conversation {
     pub id: ConversationId,
     /// Who takes part, sorted bytewise.
     pub participants: Vec<String>,
+    /// There where `participants` has the first 100 of more, and how many they are: lists cut it so, and
+    /// `GET /api/v1/conversations/{id}` has all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub participants_count: Option<u32>,
     /// The channels of its messages, sorted.
     pub channels: Vec<String>,
     /// The topic that sets it apart from others of the same participants.
@@ -154,6 +169,7 @@ impl From<ConversationRow> for Conversation {
         Self {
             id: row.id,
             participants: row.participants,
+            participants_count: None,
             channels: row.channels.into_iter().collect(),
             topic: row.topic,
             state: OPEN.to_owned(),
@@ -174,9 +190,11 @@ fn keyed_conversation(row: &Row) -> Result<(Position, Conversation), Error> {
 }
 
 fn conversation(row: &Row) -> Result<Conversation, Error> {
+    let Json(participants): Json<Vec<String>> = row.try_get("participants")?;
     Ok(Conversation {
         id: ConversationId(row.try_get("id")?),
-        participants: row.try_get::<_, Json<_>>("participants")?.0,
+        participants_count: beyond(&participants, row.try_get("participants_count")?),
+        participants,
         channels: row.try_get::<_, Json<_>>("channels")?.0,
         topic: row.try_get("topic")?,
         state: row.try_get("state")?,

@@ -22,17 +22,22 @@ use super::{QueryError, ReadModel};
 use crate::Error;
 use crate::projection::{Direction, MessageContent, MessageState, storable};
 
-/// The columns that every query of messages reads, with the texts as it wants them.
+/// The columns that every query of messages reads, with texts and addresses as it wants them.
 macro_rules! columns {
-    ($body:literal, $html:literal) => {
+    ($body:literal, $html:literal, $to:expr, $cc:expr, $bcc:expr) => {
         concat!(
             $body,
             " AS body, octet_length(m.body) AS body_bytes, ",
             $html,
             " AS html,
-         octet_length(m.html) AS html_bytes,
-         m.id, m.conversation_id, m.contact_id, m.direction, m.channel, m.from_address,
-         m.to_addresses, m.cc, m.bcc, m.subject, m.attachments, m.status,
+         octet_length(m.html) AS html_bytes, ",
+            $to,
+            " AS to_addresses, json_array_length(m.to_addresses) AS to_count, ",
+            $cc,
+            " AS cc, json_array_length(m.cc) AS cc_count, ",
+            $bcc,
+            " AS bcc, json_array_length(m.bcc) AS bcc_count,
+         m.id, m.conversation_id, m.contact_id, m.direction, m.channel, m.from_address, m.subject, m.attachments, m.status,
          m.provider, m.provider_message_id, m.attempts, m.next_attempt_at, m.error, m.segments,
          m.metadata, m.created_at, m.scheduled_at, m.sent_at, m.delivered_at, m.read_at,
          m.updated_at, m.position, m.created_position, m.authentication, m.cut"
@@ -40,16 +45,22 @@ macro_rules! columns {
     };
 }
 
-/// Lists have the first 16,384 characters of a text.
+/// Lists have the first 16,384 characters of a text, and the first 100 addresses of a field.
 const LIST: &str = concat!(
     "SELECT ",
-    columns!("left(m.body, 16384)", "left(m.html, 16384)"),
+    columns!(
+        "left(m.body, 16384)",
+        "left(m.html, 16384)",
+        first_addresses!("m.to_addresses"),
+        first_addresses!("m.cc"),
+        first_addresses!("m.bcc")
+    ),
     " FROM rm.messages m\n"
 );
 
 const ONE: &str = concat!(
     "SELECT ",
-    columns!("m.body", "m.html"),
+    columns!("m.body", "m.html", "m.to_addresses", "m.cc", "m.bcc"),
     " FROM rm.messages m WHERE m.tenant_id = $1 AND m.id = $2"
 );
 
@@ -127,10 +138,23 @@ pub struct Message {
     #[serde(serialize_with = "one_or_list")]
     #[schema(value_type = AddressOrList)]
     pub to: Vec<String>,
+    /// There where `to` has the first 100 of more addresses, and how many they are: lists cut it so, and
+    /// `GET /api/v1/messages/{id}` has all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub to_count: Option<u32>,
     /// Who got a copy, for email.
     pub cc: Vec<String>,
+    /// The same of `cc`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub cc_count: Option<u32>,
     /// Who got a copy unseen, for email.
     pub bcc: Vec<String>,
+    /// The same of `bcc`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub bcc_count: Option<u32>,
     /// The subject, for email.
     pub subject: Option<String>,
     /// The text.
@@ -183,7 +207,8 @@ pub struct Message {
     #[schema(value_type = Option<AuthenticationSchema>)]
     pub authentication: Option<Authentication>,
     /// Of a mail that came in, what was left out of it because it was beyond a limit, and how many of them: `to`,
-    /// `cc`, `references`, `parts`, `depth`, `header_bytes`. The mail is whole in the webhook log.
+    /// `cc`, `references`, `parts`, `depth`, `header_bytes`, `text_bytes`, `html_bytes`. The mail is whole in the
+    /// webhook log.
     #[schema(value_type = Option<BTreeMap<String, u64>>)]
     pub cut: Option<BTreeMap<String, u64>>,
     /// The position of its latest event.
@@ -374,8 +399,11 @@ impl From<(MessageContent, MessageState)> for Message {
             channel: content.channel.to_owned(),
             from: content.from.to_string(),
             to: texts(content.to),
+            to_count: None,
             cc: texts(content.cc),
+            cc_count: None,
             bcc: texts(content.bcc),
+            bcc_count: None,
             subject: content.subject,
             body: content.body,
             body_truncated: false,
@@ -414,6 +442,11 @@ fn keyed_message(row: &Row) -> Result<(Position, Message), Error> {
     Ok((Position(row.try_get("created_position")?), message(row)?))
 }
 
+/// How many addresses there are, where `addresses` are only the first of them.
+pub(super) fn beyond(addresses: &[String], count: i32) -> Option<u32> {
+    u32::try_from(count).ok().filter(|count| *count as usize > addresses.len())
+}
+
 /// Whether a text is only the beginning of one that has so many bytes.
 fn is_cut(text: Option<&str>, bytes: Option<i32>) -> bool {
     let bytes = bytes.and_then(|bytes| usize::try_from(bytes).ok());
@@ -423,6 +456,9 @@ fn is_cut(text: Option<&str>, bytes: Option<i32>) -> bool {
 fn message(row: &Row) -> Result<Message, Error> {
     let (body, html): (Option<String>, Option<String>) =
         (row.try_get("body")?, row.try_get("html")?);
+    let Json(to): Json<Vec<String>> = row.try_get("to_addresses")?;
+    let Json(cc): Json<Vec<String>> = row.try_get("cc")?;
+    let Json(bcc): Json<Vec<String>> = row.try_get("bcc")?;
     Ok(Message {
         id: MessageId(row.try_get("id")?),
         conversation_id: ConversationId(row.try_get("conversation_id")?),
@@ -430,9 +466,12 @@ fn message(row: &Row) -> Result<Message, Error> {
         direction: row.try_get("direction")?,
         channel: row.try_get("channel")?,
         from: row.try_get("from_address")?,
-        to: row.try_get::<_, Json<_>>("to_addresses")?.0,
-        cc: row.try_get::<_, Json<_>>("cc")?.0,
-        bcc: row.try_get::<_, Json<_>>("bcc")?.0,
+        to_count: beyond(&to, row.try_get("to_count")?),
+        to,
+        cc_count: beyond(&cc, row.try_get("cc_count")?),
+        cc,
+        bcc_count: beyond(&bcc, row.try_get("bcc_count")?),
+        bcc,
         subject: row.try_get("subject")?,
         body_truncated: is_cut(body.as_deref(), row.try_get("body_bytes")?),
         body,

@@ -1,5 +1,20 @@
 //! The read side: every query names its tenant and reads the views.
 
+/// The first 100 addresses of a column. As many as a mail may have, in each row of a page, would take most of its time.
+macro_rules! first_addresses {
+    ($column:literal) => {
+        concat!(
+            "CASE WHEN json_array_length(",
+            $column,
+            ") > 100 THEN jsonb_path_query_array(",
+            $column,
+            "::jsonb, '$[0 to 99]')::json ELSE ",
+            $column,
+            " END"
+        )
+    };
+}
+
 mod conditions;
 mod conversation;
 mod message;
@@ -23,11 +38,13 @@ pub(crate) use {
 };
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use hatch_eventstore::{Connection, Connections};
+use hatch_eventstore::{Connection, Connections, Unanswered};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -37,6 +54,13 @@ use crate::Error;
 
 /// How long a read may take.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Lists that are read at a time: a quarter of a process's connections to PostgreSQL. The others wait, the first one first:
+/// all at once would all be late, and one whose time is over before its turn has cost nothing.
+const LISTS_MAX: usize = 4;
+
+/// Bytes of a page after which others have a turn at the processor, and a read whose time is over ends.
+const YIELD_BYTES: usize = 64 * 1024;
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -56,13 +80,14 @@ pub enum QueryError {
 #[derive(Debug, Clone)]
 pub struct ReadModel {
     pub(crate) connections: Connections,
+    lists: Arc<Semaphore>,
 }
 
 impl ReadModel {
     /// Queries over `connections`.
     #[must_use]
-    pub const fn new(connections: Connections) -> Self {
-        Self { connections }
+    pub fn new(connections: Connections) -> Self {
+        Self { connections, lists: Arc::new(Semaphore::new(LISTS_MAX)) }
     }
 
     /// A page of a list. It is planned each time for its values, since the best plan for a participant of three
@@ -75,13 +100,20 @@ impl ReadModel {
         conditions: &Conditions,
         read: impl Fn(&Row) -> Result<(K, T), Error>,
     ) -> Result<List<T>, Error> {
+        // As long for the turn as for the answer.
+        let turn = tokio::time::timeout(READ_TIMEOUT, self.lists.acquire()).await;
+        let _turn = turn.map_err(|_| Unanswered::Silent(READ_TIMEOUT))?;
         self.ask(async |client| {
             let mut rows = pin!(client.query_typed_raw(sql, conditions.values()).await?);
             let mut page = Filling::new(kind, limit);
             while let Some(row) = rows.try_next().await? {
                 let (key, row) = read(&row)?;
+                let before = page.bytes() / YIELD_BYTES;
                 if !page.add(key, row) {
                     break;
+                }
+                if page.bytes() / YIELD_BYTES > before {
+                    tokio::task::yield_now().await;
                 }
             }
             Ok(page.list())

@@ -112,6 +112,11 @@ impl<K: SortKey, T: Serialize> Filling<K, T> {
         !self.goes_on
     }
 
+    /// Bytes of its rows as JSON.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The page.
     pub(crate) fn list(self) -> List<T> {
         let last = self.last.filter(|_| self.goes_on);
