@@ -225,6 +225,38 @@ async fn streams_end_with_the_process_and_at_once() {
     hatch.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_streams_that_read_a_large_log_leave_the_log_to_others() {
+    const LARGE: usize = 12;
+    let roles = [Role::Command, Role::Query, Role::Relay];
+    let hatch = Hatch::start_with(&roles, |_| {}).await;
+    let mail = json!({"to": "reader@example.com", "body": "x".repeat(900_000)});
+    let mut id = String::new();
+    for _ in 0..LARGE {
+        id = hatch.post("/api/v1/messages", &mail).await.text("id").to_owned();
+    }
+    let streams = (0..60).map(async |_| Source::open(&hatch, "/api/v1/events?from=0", None).await);
+    let streams = futures::future::join_all(streams).await;
+    let reading = streams.into_iter().map(async |mut stream| stream.take(LARGE).await.len());
+    let reading = futures::future::join_all(reading);
+    let others = async {
+        let (mut slowest, mut path) = (Duration::ZERO, format!("/api/v1/messages/{id}/events"));
+        for n in 0..20 {
+            let began = std::time::Instant::now();
+            let answer = hatch.get(&path).await;
+            assert_eq!(answer.status, StatusCode::OK, "{n}: {}", answer.body);
+            slowest = slowest.max(began.elapsed());
+            path = format!("/api/v1/events/{}", n % LARGE + 1);
+        }
+        slowest
+    };
+    let began = std::time::Instant::now();
+    let (taken, slowest) = tokio::join!(reading, others);
+    eprintln!("others {slowest:?}, streams {:?}", began.elapsed());
+    assert!(taken.iter().all(|taken| *taken == LARGE), "{taken:?}");
+    hatch.finish().await;
+}
+
 #[tokio::test]
 async fn one_stream_too_many_is_told_to_come_back() {
     // All from one address, which may have a quarter of them.

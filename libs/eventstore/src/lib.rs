@@ -53,6 +53,6 @@ pub use postgres::{
 };
 pub use schema::migrate;
 pub use store::{Execute, ExecuteError, ExecuteResult, Executed, Known, Loaded, Store};
-pub use subscription::Subscription;
+pub use subscription::{Subscription, Turns};
 pub use trust::{BusSecrets, Secret, report_foreign};
 pub use verify::{Verified, VerifyError, Violation, verify};

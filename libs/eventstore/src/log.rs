@@ -181,19 +181,29 @@ impl Log {
         after: Position,
         limit: usize,
     ) -> Result<Vec<RecordedEvent>, LogError> {
+        self.read_page_within(after, limit, PAGE_BYTES_MAX).await
+    }
+
+    /// As [`read_page`](Self::read_page), of a page that ends after `bytes_max`.
+    pub(crate) async fn read_page_within(
+        &self,
+        after: Position,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<RecordedEvent>, LogError> {
         let events_max = limit.min(PAGE_EVENTS_MAX);
         let limit = i64::try_from(events_max).unwrap_or(i64::MAX);
         let archives = &self.archives;
-        let known = archives.known_page(after, events_max, PAGE_BYTES_MAX);
+        let known = archives.known_page(after, events_max, bytes_max);
         if let Some(page) = in_time(known).await? {
             check_positions(after, &page)?;
             return Ok(page);
         }
         self.ask(async |client| {
-            let mut page = read(client, PAGE, &[&after.0, &limit], PAGE_BYTES_MAX).await?;
+            let mut page = read(client, PAGE, &[&after.0, &limit], bytes_max).await?;
             // The newest events are never archived: an empty page is not for want of one.
             if page.first().is_some_and(|event| event.position != after.next()) {
-                let archived = archives.page(client, after, events_max, PAGE_BYTES_MAX).await?;
+                let archived = archives.page(client, after, events_max, bytes_max).await?;
                 page = archived.unwrap_or(page);
             }
             check_positions(after, &page)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use hatch_api::admission::{Admission, Intake};
-use hatch_api::live::Places;
+use hatch_api::live::{CatchingUp, Places};
 use hatch_api::webhooks::Keeping;
 use hatch_api::{Bodies, Drain, Ending, Entrance};
 use hatch_bus::Bus;
@@ -324,6 +324,7 @@ impl Process {
                     settings.limits.live_streams_max.unwrap_or(LIVE_STREAMS_MAX),
                 ),
                 shutdown: drain.closed().clone(),
+                turns: CatchingUp::default(),
             }));
         }
         if has_api(roles) {

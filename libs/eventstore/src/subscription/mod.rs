@@ -5,7 +5,7 @@ mod follow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
 
 use crate::log::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
 use crate::{Feed, HeadWatch, Hints, Log, LogError, Position, RecordedEvent};
@@ -13,6 +13,27 @@ use follow::{Follow, Offer, Step};
 
 /// Waits between attempts to read the log while it is unavailable: first, doubling, to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// How many of several subscriptions read a page of the log at a time, and how large one is; cheap to clone. The others
+/// wait, the first one first.
+#[derive(Debug, Clone)]
+pub struct Turns {
+    places: Arc<Semaphore>,
+    page_bytes_max: usize,
+}
+
+impl Turns {
+    /// Turns for `readers_max` at a time, whose pages end after `page_bytes_max`.
+    #[must_use]
+    pub fn new(readers_max: usize, page_bytes_max: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(readers_max)), page_bytes_max }
+    }
+
+    /// The next one. None never comes: nobody closes them.
+    async fn next(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.acquire().await.ok()
+    }
+}
 
 /// An ordered, contiguous stream of events from a position on.
 ///
@@ -28,6 +49,11 @@ pub struct Subscription {
     feed: Option<broadcast::Receiver<Arc<RecordedEvent>>>,
     follow: Follow,
     batch_events_max: usize,
+    /// Events that are asked for with the next page. What goes beyond a page's bytes is read for nothing, so it is as many
+    /// as the last one had, where that ended by its bytes.
+    page_events_max: usize,
+    /// Where there are more readers than may read at a time.
+    turns: Option<Turns>,
     /// Taken and not yet returned: nothing is lost when `next_batch` is dropped while it waits.
     ready: Vec<Arc<RecordedEvent>>,
     backoff: Duration,
@@ -43,6 +69,7 @@ impl Subscription {
         after: Position,
         batch_events_max: usize,
     ) -> Self {
+        let batch_events_max = batch_events_max.clamp(1, PAGE_EVENTS_MAX);
         Self {
             log,
             watch: head.clone(),
@@ -50,10 +77,18 @@ impl Subscription {
             hints: None,
             feed: feed.and_then(Feed::subscribe),
             follow: Follow::new(after, Instant::now()),
-            batch_events_max: batch_events_max.clamp(1, PAGE_EVENTS_MAX),
+            batch_events_max,
+            page_events_max: batch_events_max,
+            turns: None,
             ready: Vec::new(),
             backoff: BACKOFF.0,
         }
+    }
+
+    /// Reads the log when its turn comes.
+    #[must_use]
+    pub fn in_turn(self, turns: Turns) -> Self {
+        Self { turns: Some(turns), page_events_max: 1, ..self }
     }
 
     /// The next events, at least one; waits until there are. Safe to drop and call again.
@@ -88,12 +123,24 @@ impl Subscription {
     }
 
     async fn page(&mut self, head: Position) -> Result<(), LogError> {
-        match self.log.read_page(self.follow.last(), self.batch_events_max).await {
+        let turns = self.turns.clone();
+        let turn = match &turns {
+            Some(turns) => turns.next().await,
+            None => None,
+        };
+        let bytes_max = turns.as_ref().map_or(PAGE_BYTES_MAX, |turns| turns.page_bytes_max);
+        let asked = self.page_events_max;
+        let page = self.log.read_page_within(self.follow.last(), asked, bytes_max).await;
+        drop(turn);
+        match page {
             Ok(page) => {
                 self.backoff = BACKOFF.0;
                 let last = page.last().map(|event| event.position);
                 let bytes: usize = page.iter().map(|event| event.payload.get().len()).sum();
-                let full = page.len() >= self.batch_events_max || bytes > PAGE_BYTES_MAX;
+                let ended_early = bytes > bytes_max;
+                let full = page.len() >= asked || ended_early;
+                let more = if ended_early { page.len() } else { asked * 2 };
+                self.page_events_max = more.clamp(1, self.batch_events_max);
                 self.follow.paged(last, full, head, Instant::now());
                 self.ready = page.into_iter().map(Arc::new).collect();
                 Ok(())

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 use hatch_domain::ids::TenantId;
-use hatch_eventstore::{Feed, HeadWatch, Log};
+use hatch_eventstore::{Feed, HeadWatch, Log, Turns};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,6 +25,11 @@ pub use places::Places;
 
 /// Whose events are asked for. There is one tenant until requests are authenticated.
 const TENANT: TenantId = TenantId::DEFAULT;
+
+/// Streams that read the log at a time, which is what a stream does until it has caught up: a quarter of the connections to
+/// PostgreSQL, so that the others are everybody else's. A stream has one page in memory.
+const READERS_MAX: usize = 4;
+const PAGE_BYTES_MAX: usize = 256 * 1024;
 
 /// What the live feed needs.
 #[derive(Clone)]
@@ -39,6 +44,18 @@ pub struct Live {
     pub places: Places,
     /// Ends every stream.
     pub shutdown: CancellationToken,
+    /// For those that have not caught up.
+    pub turns: CatchingUp,
+}
+
+/// Which streams read the log, and which wait to.
+#[derive(Debug, Clone)]
+pub struct CatchingUp(Turns);
+
+impl Default for CatchingUp {
+    fn default() -> Self {
+        Self(Turns::new(READERS_MAX, PAGE_BYTES_MAX))
+    }
 }
 
 /// The endpoints of the live feed.

@@ -95,7 +95,8 @@ fn events(
         live.feed.as_ref(),
         after,
         BATCH_EVENTS_MAX,
-    );
+    )
+    .in_turn(live.turns.0.clone());
     let reader = Reader { subscription, filter, _held: held };
     let batches = stream::unfold(reader, |mut reader| async move {
         let batch = reader.next_batch().await?;
