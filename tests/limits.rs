@@ -83,12 +83,29 @@ async fn connections_that_ask_nothing_make_room_for_those_that_do() {
     for n in 0..3 * CONNECTIONS {
         silent.push(connect(&hatch, 2 + u8::try_from(n % 3).expect("small")).await);
     }
+    let mut served = Vec::new();
     for n in [1, 2, 9] {
-        let (_stream, answer) = ask(&hatch, n, &get("/health")).await;
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        // The newest of them have a moment to ask, too.
+        let stream = hatch
+            .eventually("there is room", async |hatch| {
+                let (stream, answer) = ask(hatch, n, &get("/health")).await;
+                let (served, refused) = ("HTTP/1.1 200", "HTTP/1.1 503");
+                assert!(answer.starts_with(served) || answer.starts_with(refused), "{answer:?}");
+                answer.starts_with(served).then_some(stream)
+            })
+            .await;
+        served.push(stream);
     }
-    let gone = timeout(SOON, silent[0].read(&mut [0])).await.expect("it is closed");
-    assert!(gone.is_err() || gone.is_ok_and(|read| read == 0));
+    let is_left = |stream: &mut TcpStream| match stream.try_read(&mut [0; 4_096]) {
+        Ok(_) => false,
+        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+    };
+    let deadline = Instant::now() + SOON;
+    while silent.len() as u64 > CONNECTIONS {
+        silent.retain_mut(is_left);
+        assert!(Instant::now() < deadline, "{} are left", silent.len());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert!(limit(&hatch, "used", "connections").await <= CONNECTIONS);
     assert_eq!(limit(&hatch, "max", "connections").await, CONNECTIONS);
     hatch.finish().await;
@@ -120,6 +137,39 @@ async fn connections_that_are_busy_are_so_many_and_one_client_leaves_half_to_the
             answer.starts_with("HTTP/1.1 200").then_some(())
         })
         .await;
+    hatch.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_of_hundreds_that_find_no_place_is_told_so() {
+    let hatch = small().await;
+    let unfinished = upload("/api/v1/messages", JSON, 100);
+    let mut busy = Vec::new();
+    for n in 0..CONNECTIONS {
+        let mut stream = connect(&hatch, 2 + u8::try_from(n % 2).expect("small")).await;
+        stream.write_all(unfinished.as_bytes()).await.expect("it is taken");
+        busy.push(stream);
+    }
+    hatch
+        .eventually("all places are taken", async |hatch| {
+            let (_stream, refused) = ask(hatch, 4, &get("/health")).await;
+            refused.starts_with("HTTP/1.1 503").then_some(())
+        })
+        .await;
+    let clients = (0..300).map(async |n| {
+        let mut stream = connect(&hatch, 4 + u8::try_from(n % 100).expect("small")).await;
+        // Every third says nothing, so that its place has to be taken from it.
+        if n % 3 > 0 {
+            let _ = stream.write_all(get("/health").as_bytes()).await;
+        }
+        answer(&mut stream, SOON).await
+    });
+    for told in futures::future::join_all(clients).await {
+        let is_refused = told.starts_with("HTTP/1.1 503") && told.contains("retry-after: 1");
+        // A place may become free meanwhile.
+        assert!(is_refused || told.starts_with("HTTP/1.1 200"), "{told:?}");
+    }
+    drop(busy);
     hatch.finish().await;
 }
 

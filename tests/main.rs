@@ -27,6 +27,7 @@ mod generations;
 mod generic;
 mod halt;
 mod harness;
+mod heads;
 mod idempotency;
 mod inbound;
 mod invariants;

@@ -194,6 +194,7 @@ async fn split_roles_deliver_and_the_commands_find_what_runs() {
     up.delivered(&id).await;
     let refused = answer_to_much(&up.url).await;
     assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
+    crate::heads::each_is_answered_by(&up.url).await;
     // The role that sends knows of providers, and the one that answers reads does not.
     let ready = up.http.get(format!("{}/ready", up.url)).send().await.expect("an answer");
     let ready: Value = ready.json().await.expect("JSON");

@@ -1,8 +1,8 @@
 //! How many connections a process has, and which of them make room for another.
 //!
 //! A connection on which nothing is asked costs its client nothing to lose, so when all places are taken the idle
-//! ones go: first those that never asked anything, then those that did so longest ago. Only where every
-//! connection has something to do is a new one refused.
+//! ones go: first those that never asked anything, then those that did so longest ago. One that was made a
+//! moment ago is about to ask. Only where no connection is idle is a new one refused.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +15,7 @@ use hatch_telemetry::limit::{Limit, Limits};
 use tokio::time::Instant;
 
 use crate::client_address::{ClientAddress, TrustedProxies};
+use crate::refusal::Refusals;
 
 /// Of all connections, the part that one client may have: one that keeps its connections busy leaves as many
 /// to the others.
@@ -27,8 +28,9 @@ const ROOM_SHARE: usize = 64;
 /// How long a head may be on its way before its connection counts as idle where room is needed.
 const HEAD_GRACE: Duration = Duration::from_secs(5);
 
-/// How long nothing may have been written before an answer counts as written.
-const ANSWER_GRACE: Duration = Duration::from_secs(1);
+/// How long nothing may have happened on a connection before it counts as idle where room is needed: a newcomer
+/// has as long to ask, and an answer to be written.
+const QUIET_GRACE: Duration = Duration::from_secs(1);
 
 /// The connections of a process; cheap to clone.
 #[derive(Debug, Clone)]
@@ -44,6 +46,7 @@ struct Shared {
     trusted_proxies: TrustedProxies,
     began: Instant,
     open: Mutex<Open>,
+    refusals: Arc<Refusals>,
 }
 
 #[derive(Debug, Default)]
@@ -71,11 +74,22 @@ impl Connections {
             trusted_proxies,
             began: Instant::now(),
             open: Mutex::default(),
+            refusals: Arc::new(Refusals::new(files_max)),
         }))
+    }
+
+    /// Who tells the clients that get no place.
+    pub(crate) fn refusals(&self) -> &Arc<Refusals> {
+        &self.0.refusals
     }
 
     /// A place for the connection from `peer`, for which idle ones are closed where none is free.
     pub(crate) fn admit(&self, peer: SocketAddr) -> Result<Place, Full> {
+        self.admit_at(peer, Instant::now())
+    }
+
+    /// The same, as it is at `now`.
+    pub(crate) fn admit_at(&self, peer: SocketAddr, now: Instant) -> Result<Place, Full> {
         let shared = &*self.0;
         let address = peer.ip().to_canonical();
         let client = ClientAddress(address).counted();
@@ -84,31 +98,33 @@ impl Connections {
         let has = open.clients.get(&client).copied().unwrap_or_default();
         if !is_proxy
             && has >= shared.each_client.max()
-            && !shared.make_room(&mut open, |other| other == client)
+            && !shared.make_room(&mut open, now, |other| other == client)
         {
+            shared.each_client.set_used(has);
             shared.each_client.refuse();
             return Err(Full);
         }
         let full = open.places.len() as u64 >= shared.all.max();
-        if full && !shared.make_room(&mut open, |_| true) {
+        if full && !shared.make_room(&mut open, now, |_| true) {
             shared.all.refuse();
             return Err(Full);
         }
         let number = open.next;
         open.next += 1;
-        let activity = Arc::new(Activity::new(shared.began));
+        let activity = Arc::new(Activity::new(shared.began, now));
         open.places.insert(number, (client, Arc::clone(&activity)));
         let has = open.clients.entry(client).or_default();
         *has += 1;
         let has = *has;
-        shared.show(&open, if is_proxy { 0 } else { has });
+        shared.all.set_used(open.places.len() as u64);
+        shared.each_client.set_used(if is_proxy { 0 } else { has });
         Ok(Place { connections: self.clone(), number, activity })
     }
 
     /// The system has no file for another connection: idle ones are closed.
     pub(crate) fn out_of_files(&self) {
         self.0.files.refuse();
-        self.0.make_room(&mut self.0.open(), |_| true);
+        self.0.make_room(&mut self.0.open(), Instant::now(), |_| true);
     }
 }
 
@@ -118,8 +134,7 @@ impl Shared {
     }
 
     /// Closes idle connections of the clients that `of` names; whether there was one.
-    fn make_room(&self, open: &mut Open, of: impl Fn(IpAddr) -> bool) -> bool {
-        let now = Instant::now();
+    fn make_room(&self, open: &mut Open, now: Instant, of: impl Fn(IpAddr) -> bool) -> bool {
         let idle = open.places.iter().filter(|(_, (client, _))| of(*client));
         let mut idle: Vec<_> = idle
             .filter_map(|(number, (_, activity))| Some((activity.idle_since(now)?, *number)))
@@ -134,13 +149,8 @@ impl Shared {
                 activity.close();
             }
         }
-        self.show(open, 0);
-        !idle.is_empty()
-    }
-
-    fn show(&self, open: &Open, of_client: u64) {
         self.all.set_used(open.places.len() as u64);
-        self.each_client.set_used(of_client);
+        !idle.is_empty()
     }
 }
 
@@ -202,7 +212,7 @@ pub(crate) enum Doing {
 }
 
 impl Activity {
-    fn new(began: Instant) -> Self {
+    fn new(began: Instant, now: Instant) -> Self {
         let activity = Self {
             began,
             since_ms: AtomicU64::new(0),
@@ -213,7 +223,7 @@ impl Activity {
             closing: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         };
-        activity.does(Doing::Nothing, Instant::now());
+        activity.does(Doing::Nothing, now);
         activity
     }
 
@@ -265,7 +275,7 @@ impl Activity {
         let since = self.began + Duration::from_millis(since_ms);
         let (spoke, lasted) = (self.requests() > 0, now.saturating_duration_since(since));
         let idle = match self.doing.load(Ordering::Relaxed) {
-            doing if doing == Doing::Nothing as u8 => !spoke || lasted >= ANSWER_GRACE,
+            doing if doing == Doing::Nothing as u8 => lasted >= QUIET_GRACE,
             doing if doing == Doing::Asking as u8 => lasted >= HEAD_GRACE,
             _ => false,
         };
@@ -313,7 +323,23 @@ mod tests {
         let place = connections.admit(from(1)).expect("a place");
         drop(place.activity.busy());
         assert_eq!(place.activity.idle_since(Instant::now()), None);
-        assert!(place.activity.idle_since(Instant::now() + ANSWER_GRACE).is_some());
+        assert!(place.activity.idle_since(Instant::now() + QUIET_GRACE).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_has_a_moment_to_ask_before_another_gets_its_place() {
+        let (connections, limits) = connections(2, &[]);
+        let (now, half) = (Instant::now(), QUIET_GRACE / 2);
+        let first = connections.admit_at(from(1), now).expect("a place");
+        let second = connections.admit_at(from(2), now + half).expect("a place");
+        let refused = connections.admit_at(from(3), now + half).err();
+        assert_eq!(refused, Some(Full), "both are about to ask");
+        let later = now + QUIET_GRACE;
+        let _third = connections.admit_at(from(3), later).expect("the first did not ask");
+        assert!(first.activity.is_closing() && !second.activity.is_closing());
+        assert_eq!(connections.admit_at(from(3), later).err(), Some(Full), "a client has half");
+        let of_client = limits.limit("connections_per_client", 0);
+        assert_eq!((of_client.used(), of_client.refused()), (1, 1), "what it has is shown");
     }
 
     #[tokio::test]
@@ -324,7 +350,8 @@ mod tests {
         let spoke = connections.admit(from(2)).expect("a place");
         drop(spoke.activity.busy());
         let silent: Vec<_> = (3..5).map(|n| connections.admit(from(n)).expect("a place")).collect();
-        let fifth = connections.admit(from(6)).expect("another makes room");
+        let later = Instant::now() + QUIET_GRACE;
+        let fifth = connections.admit_at(from(6), later).expect("another makes room");
         assert_eq!(silent.iter().filter(|place| place.activity.is_closing()).count(), 1);
         assert!(!busy.activity.is_closing() && !spoke.activity.is_closing());
         assert_eq!(limits.limit("connections", 0).used(), 4);
@@ -343,7 +370,9 @@ mod tests {
         assert_eq!(connections.admit(from(1)).err(), Some(Full));
         let _others = [2, 3].map(|n| connections.admit(from(n)).expect("a place"));
         drop(places);
-        let _proxied = [9, 9, 9, 9].map(|n| connections.admit(from(n)).expect("a place"));
+        let later = Instant::now() + QUIET_GRACE;
+        let proxied = |n| connections.admit_at(from(n), later).expect("a place");
+        let _proxied = [9, 9, 9, 9].map(proxied);
     }
 
     #[tokio::test]

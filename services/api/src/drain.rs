@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::Problem;
+use crate::connections::Full;
 use crate::stall::{StallListener, StallStream};
 
 /// How long a client that was just connected may take to send its request.
@@ -130,7 +131,7 @@ impl Listener for DrainListener {
                     Ok(place) => {
                         self.last.push_back((StallStream::new(stream, place, patience), from));
                     }
-                    Err(full) => full.refuse(stream),
+                    Err(Full) => connections.refusals().refuse(stream),
                 }
             }
         }

@@ -18,6 +18,7 @@ pub mod live;
 pub mod openapi;
 mod problem;
 pub mod queries;
+mod ready_made;
 mod refusal;
 mod request;
 mod service;

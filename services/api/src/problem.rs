@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hatch_eventstore::{AppendError, ExecuteError, LogError};
 use serde::Serialize;
@@ -222,6 +222,13 @@ impl Problem {
         Self::new(status, "too-large", "The headers are too large", detail)
     }
 
+    /// There are more headers than are read at all.
+    pub(crate) fn too_many_headers(limit: usize, limit_bytes: usize) -> Self {
+        let detail = format!("expected at most {limit} headers, and {limit_bytes} bytes of them");
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self::new(status, "too-large", "The headers are too large", detail)
+    }
+
     /// The body did not come in time.
     pub(crate) fn too_slow(limit: Duration) -> Self {
         let detail = format!("the body was not whole after {} seconds", limit.as_secs());
@@ -263,18 +270,21 @@ impl Problem {
         Body { kind, title, status: status.as_u16(), detail, instance, errors }
     }
 
-    /// The answer, with the id of the request that it answers.
     /// The answer; of a request that has an id, with that.
     #[must_use]
     pub fn render(self, request_id: Option<&str>) -> Response {
+        self.into_parts(request_id).into_response()
+    }
+
+    /// The answer's status, headers and body.
+    pub(crate) fn into_parts(self, request_id: Option<&str>) -> (StatusCode, HeaderMap, Vec<u8>) {
         let (status, retry_after_seconds) = (self.status, self.retry_after_seconds);
-        let body =
-            serde_json::to_vec(&self.into_body(request_id.map(str::to_owned))).unwrap_or_default();
-        let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
+        let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, MEDIA_TYPE)]);
         if let Some(seconds) = retry_after_seconds {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        response
+        let body = self.into_body(request_id.map(str::to_owned));
+        (status, headers, serde_json::to_vec(&body).unwrap_or_default())
     }
 }
 

@@ -1,77 +1,114 @@
 //! What a client is told that gets no connection: a 503 that is ready made, without a parser or a task of hyper's.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
-use crate::connections::Full;
+use crate::{Problem, ready_made};
 
-/// Clients that are told at once; any more are only disconnected.
-static PLACES: Semaphore = Semaphore::const_new(64);
+/// Of the files of a process, the part that clients may take while they are told.
+const FILES_SHARE: u64 = 16;
+const CLIENTS_MIN: u64 = 16;
+const CLIENTS_MAX: u64 = 512;
 
-/// How long a client may take to ask, to read the answer, and to go.
+/// How long a client may take to ask, and how long to read the answer and to go.
 const CLIENT_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// How long of that it has in any case, however many others wait to be told.
+const CLIENT_TIME_MIN: Duration = Duration::from_millis(50);
+
+/// How often those are hurried that take longer, while others wait.
+const HURRY_EVERY: Duration = Duration::from_millis(10);
 
 /// Bytes of what it asks that are looked at, at a time.
 const READ_BYTES: usize = 1024;
 
-const ANSWER: &str = "HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/problem+json\r\n\
-    retry-after: 1\r\n\
-    connection: close\r\n\
-    cache-control: no-store\r\n\
-    x-content-type-options: nosniff\r\n\
-    x-frame-options: DENY\r\n\
-    content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n\
-    referrer-policy: no-referrer\r\n\
-    cross-origin-resource-policy: same-origin\r\n\
-    content-length: 165\r\n\
-    \r\n\
-    {\"type\":\"urn:hatch:problem:unavailable\",\"title\":\"The service is unavailable\",\"status\":503,\
-    \"detail\":\"all connections of this process are busy: try again in a second\"}";
+/// Clients that are being told that there is no place for them.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    max: u64,
+    under_way: AtomicU64,
+    /// Others wait: who has had the least time has had enough.
+    hurry: Notify,
+    left: Notify,
+}
 
-impl Full {
-    /// Ends the connection, for whose client there is no place.
-    pub(crate) fn refuse(self, stream: TcpStream) {
-        if let Ok(place) = PLACES.try_acquire() {
-            tokio::spawn(async move {
-                // It is told as well as it lets itself be.
-                let _ = tokio::time::timeout(CLIENT_TIME_MAX, tell(stream)).await;
-                drop(place);
-            });
+impl Refusals {
+    /// As many as a process has files for that may open `files_max`.
+    pub(crate) fn new(files_max: u64) -> Self {
+        Self {
+            max: (files_max / FILES_SHARE).clamp(CLIENTS_MIN, CLIENTS_MAX),
+            under_way: AtomicU64::new(0),
+            hurry: Notify::new(),
+            left: Notify::new(),
+        }
+    }
+
+    /// Tells the client of `stream`, and ends the connection.
+    pub(crate) fn refuse(self: &Arc<Self>, stream: TcpStream) {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let told = Told(Arc::clone(self));
+        tokio::spawn(async move {
+            // It is told as well as it lets itself be.
+            let _ = told.0.tell(stream).await;
+            drop(told);
+        });
+    }
+
+    /// Waits until another can be told. Meanwhile it waits with the system, which knows of it already: so nobody is
+    /// disconnected without a word, and one who says nothing holds up the others for a tenth of a second at most.
+    pub(crate) async fn room(&self) {
+        while self.under_way.load(Ordering::Relaxed) >= self.max {
+            self.hurry.notify_waiters();
+            let _ = timeout(HURRY_EVERY, self.left.notified()).await;
+        }
+    }
+
+    /// Answers the request when it comes: some clients take an answer before it for a broken connection. What is
+    /// unread when the connection ends would have the system reset it, and the answer lost.
+    async fn tell(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut thrown_away = [0; READ_BYTES];
+        if let Some(asked) = self.in_time(stream.read(&mut thrown_away)).await
+            && asked? == 0
+        {
+            return Ok(());
+        }
+        let detail = "all connections of this process are busy: try again in a second";
+        let answer = ready_made::answer(Problem::unavailable(detail));
+        timeout(CLIENT_TIME_MAX, stream.write_all(&answer)).await??;
+        stream.shutdown().await?;
+        let reading = async {
+            while stream.read(&mut thrown_away).await? > 0 {}
+            Ok(())
+        };
+        self.in_time(reading).await.unwrap_or(Ok(()))
+    }
+
+    /// What `client` does in its time, which is shorter where others wait.
+    async fn in_time<T>(&self, client: impl Future<Output = T>) -> Option<T> {
+        let hurried = async {
+            sleep(CLIENT_TIME_MIN).await;
+            let _ = timeout(CLIENT_TIME_MAX - CLIENT_TIME_MIN, self.hurry.notified()).await;
+        };
+        tokio::select! {
+            biased;
+            done = client => Some(done),
+            () = hurried => None,
         }
     }
 }
 
-/// Answers the request when it comes: some clients take an answer before it for a broken connection. What is unread
-/// when the connection ends would have the system reset it, and the answer lost.
-async fn tell(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut thrown_away = [0; READ_BYTES];
-    if stream.read(&mut thrown_away).await? == 0 {
-        return Ok(());
-    }
-    stream.write_all(ANSWER.as_bytes()).await?;
-    stream.shutdown().await?;
-    while stream.read(&mut thrown_away).await? > 0 {}
-    Ok(())
-}
+/// A client that is being told.
+struct Told(Arc<Refusals>);
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_answer_is_as_long_as_it_says() {
-        let (head, body) = ANSWER.split_once("\r\n\r\n").expect("a head and a body");
-        assert!(
-            head.contains(&format!("content-length: {}\r\n", body.len()))
-                || head.ends_with(&format!("content-length: {}", body.len())),
-            "{}",
-            body.len()
-        );
-        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
-        assert_eq!(body["status"], 503);
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.left.notify_one();
     }
 }

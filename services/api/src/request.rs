@@ -19,7 +19,8 @@ use crate::drain::Drain;
 use crate::hardening;
 use crate::service::Entrance;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The request's id, which is the client's own if that is sane.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a request without a route of ours is counted under.
 const NO_ROUTE: &str = "-";
@@ -33,8 +34,11 @@ const REQUEST_ID_LENGTH_MAX: usize = 128;
 /// Bytes of a request's path and query at most: what RFC 9110, section 4.1 asks every server to take.
 pub(crate) const URI_BYTES_MAX: usize = 8_000;
 
-/// Bytes of all headers at most, names and values. More than a hundred headers, a path of 64 KiB, and what is not
-/// HTTP are refused before they are a request, without a body.
+/// Headers of a request at most. It is the HTTP library that refuses more, as it does a path of 64 KiB and what is not
+/// HTTP: [`ready_made`](crate::ready_made) has what it is to say.
+pub(crate) const HEADERS_MAX: usize = 100;
+
+/// Bytes of all headers at most, names and values.
 pub(crate) const HEADERS_BYTES_MAX: usize = 32 * 1024;
 
 /// What the HTTP interface has answered since it started, by route: the pattern, not the path.

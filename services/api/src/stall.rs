@@ -10,11 +10,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::serve::Listener;
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::connections::{Activity, Connections, Doing, Place};
+use crate::connections::{Activity, Connections, Doing, Full, Place};
+use crate::ready_made;
 
 /// How long connections are borne with.
 #[derive(Debug, Clone, Copy)]
@@ -77,8 +79,8 @@ impl StallListener {
     pub(crate) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Option<StallStream> {
         match self.connections.admit(peer) {
             Ok(place) => Some(StallStream::new(stream, place, self.patience)),
-            Err(full) => {
-                full.refuse(stream);
+            Err(Full) => {
+                self.connections.refusals().refuse(stream);
                 None
             }
         }
@@ -91,6 +93,7 @@ impl Listener for StallListener {
 
     async fn accept(&mut self) -> (StallStream, SocketAddr) {
         loop {
+            self.connections.refusals().room().await;
             let (stream, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 // The client has gone before it was seen.
@@ -133,6 +136,8 @@ pub struct StallStream {
     answered: Instant,
     /// Until the nearest moment at which patience may end. Few requests are waited for long enough to set it anew.
     due: Option<Pin<Box<Sleep>>>,
+    /// What is left of an answer that stands for one of the HTTP library's own.
+    instead: Option<Bytes>,
     /// Since the last answer was written.
     lingering: Option<Lingering>,
 }
@@ -153,6 +158,7 @@ impl StallStream {
             asked: None,
             answered: Instant::now(),
             due: None,
+            instead: None,
             lingering: None,
         }
     }
@@ -251,6 +257,34 @@ impl StallStream {
     }
 }
 
+impl StallStream {
+    /// Writes `bytes`, or what stands for them. The HTTP library says again what it could not write.
+    fn poll_write_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.instead.is_none() {
+            self.instead = ready_made::instead_of(bytes).map(Bytes::from);
+        }
+        let Some(mut instead) = self.instead.take() else {
+            let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+            return self.judge(context, written);
+        };
+        while instead.has_remaining() {
+            let written = Pin::new(&mut self.stream).poll_write(context, &instead);
+            match self.judge(context, written) {
+                Poll::Ready(written) => instead.advance(written?),
+                Poll::Pending => {
+                    self.instead = Some(instead);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+}
+
 impl AsyncRead for StallStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -279,8 +313,7 @@ impl AsyncWrite for StallStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(context, written)
+        self.poll_write_answer(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -288,6 +321,9 @@ impl AsyncWrite for StallStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = slices {
+            return self.poll_write_answer(context, only);
+        }
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.judge(context, written)
     }
@@ -412,12 +448,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let connections = Connections::new(&Limits::default(), 1, 100, TrustedProxies::default());
-        let mut listener = StallListener::new(listener, connections);
+        let mut listener = StallListener::new(listener, connections.clone());
         let mut silent = TcpStream::connect(address).await.expect("it listens");
-        let (mut first, _) = Listener::accept(&mut listener).await;
+        let (mut first, from) = Listener::accept(&mut listener).await;
         let reading = tokio::spawn(async move { first.read_u8().await.map_err(|e| e.kind()) });
-        let _next = TcpStream::connect(address).await.expect("it listens");
-        let _second = Listener::accept(&mut listener).await;
+        let later = Instant::now() + Duration::from_secs(1);
+        let _second = connections.admit_at(from, later).expect("the first makes room");
         assert_eq!(reading.await.expect("no panic"), Err(io::ErrorKind::TimedOut));
         assert_eq!(silent.read(&mut [0]).await.expect("it ends"), 0);
     }
