@@ -7,6 +7,7 @@ use std::io::{IsTerminal, Write};
 
 use anyhow::Context;
 use tracing::Level;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
@@ -68,7 +69,9 @@ where
     let filter = settings.filter.as_deref().unwrap_or(filter);
     let filter = EnvFilter::try_new(filter)
         .with_context(|| format!("configuration: log.filter: {filter:?}"))?;
-    let filter = filter.and(filter_fn(|line| *line.level() <= loudest(line.target())));
+    // Without a hint for both, whatever is below the filter is looked at line by line: clients say much of each statement.
+    let cap = filter_fn(|line| *line.level() <= loudest(line.target()));
+    let filter = filter.and(cap.with_max_level_hint(LevelFilter::TRACE));
     let lines = fmt::layer().with_writer(|| Visible(std::io::stderr()));
     Ok(match settings.format {
         LogFormat::Text => {
@@ -82,6 +85,18 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_line_can_be_is_known_beforehand() {
+        for (filter, most) in [
+            (QUIET, LevelFilter::WARN),
+            (NORMAL, LevelFilter::INFO),
+            ("warn,hatch_relay=debug", LevelFilter::DEBUG),
+        ] {
+            let layer = layer::<tracing_subscriber::Registry>(&LogSettings::default(), filter);
+            assert_eq!(layer.expect("a filter").max_level_hint(), Some(most), "{filter}");
+        }
+    }
 
     #[test]
     fn others_say_no_more_than_their_news_and_we_say_what_is_asked_for() {
