@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header;
+use axum::http::request::Parts;
 use bytes::{Buf as _, Bytes};
 use hatch_telemetry::limit::{Limit, Limits, Reached, Share};
 use http_body_util::BodyExt as _;
@@ -88,16 +89,21 @@ impl Bodies {
 
 /// The whole body, within the limits of its kind. What it takes of them is given back with the last copy of it.
 pub(crate) async fn read(request: Request, kind: Kind) -> Result<Bytes, Problem> {
-    let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    let (parts, body) = request.into_parts();
+    read_of(&parts, body, kind).await
+}
+
+/// As [`read`], of a request whose head is needed afterwards.
+pub(crate) async fn read_of(parts: &Parts, mut body: Body, kind: Kind) -> Result<Bytes, Problem> {
+    let said = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     let said: Option<usize> = said.and_then(|length| length.parse().ok());
     // What is too long is not waited for.
     if said.is_some_and(|said| said > kind.bytes_max()) {
         return Err(Problem::too_large(kind.bytes_max()));
     }
-    let bodies = request.extensions().get::<Bodies>().cloned();
+    let bodies = parts.extensions.get::<Bodies>().cloned();
     let bodies = bodies.unwrap_or_else(|| Bodies::new(&Limits::default()));
     let mut buffer = Buffer::new(bodies.limit(kind), said.unwrap_or_default(), kind.bytes_max())?;
-    let mut body = request.into_body();
     let began = Instant::now();
     loop {
         let earned = Duration::from_secs((buffer.bytes.len() / SPEED_MIN as usize) as u64);
@@ -117,8 +123,7 @@ pub(crate) async fn read(request: Request, kind: Kind) -> Result<Bytes, Problem>
 }
 
 /// The beginning of a body that is not going to be believed: at most so many bytes, and what comes soon.
-pub(crate) async fn beginning(request: Request, bytes_max: usize) -> Bytes {
-    let mut body: Body = request.into_body();
+pub(crate) async fn beginning(mut body: Body, bytes_max: usize) -> Bytes {
     let mut bytes = Vec::new();
     let end = Instant::now() + BEGINNING_TIME;
     while bytes.len() < bytes_max
@@ -230,9 +235,9 @@ mod tests {
             tokio::task::yield_now().await;
             Some((Ok::<_, std::io::Error>(vec![b'x'; 1_000]), ()))
         });
-        let bytes = beginning(Request::new(Body::from_stream(endless)), 4_096).await;
+        let bytes = beginning(Body::from_stream(endless), 4_096).await;
         assert_eq!(bytes.len(), 4_096);
         let silent = Body::from_stream(stream::pending::<std::io::Result<Vec<u8>>>());
-        assert!(beginning(Request::new(silent), 4_096).await.is_empty());
+        assert!(beginning(silent, 4_096).await.is_empty());
     }
 }

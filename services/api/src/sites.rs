@@ -4,6 +4,7 @@
 //! a name that the page's owner lets point here, and by forms and fetches across sites. So a request by another
 //! name is not answered, and neither is one that a page of another site made.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -49,7 +50,11 @@ impl Sites {
         let named = hosts.iter().cloned().chain(public_host).chain(listen.map(|ip| ip.to_string()));
         let origin = url.as_ref().map(|url| url.origin().ascii_serialization());
         let secure = url.is_some_and(|url| url.scheme() == "https");
-        Self(Arc::new(Names { hosts: named.map(|name| bare(&name)).collect(), origin, secure }))
+        Self(Arc::new(Names {
+            hosts: named.map(|name| bare(&name).into_owned()).collect(),
+            origin,
+            secure,
+        }))
     }
 
     /// Whether browsers are to come by TLS only.
@@ -85,7 +90,7 @@ impl Sites {
             Ok(address) => address.to_canonical().is_loopback(),
             Err(_) => host == "localhost" || host.ends_with(".localhost"),
         };
-        is_loopback() || self.0.hosts.contains(&host)
+        is_loopback() || self.0.hosts.iter().any(|ours| *ours == host)
     }
 
     /// Whether a page of another site made it, as its browser says.
@@ -118,9 +123,12 @@ fn host(request: &Request) -> Result<Option<Authority>, Problem> {
 }
 
 /// A host without brackets and the dot of a full name, in lower case.
-fn bare(host: &str) -> String {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.trim_end_matches('.').to_ascii_lowercase()
+fn bare(host: &str) -> Cow<'_, str> {
+    let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => host.to_ascii_lowercase().into(),
+        false => host.into(),
+    }
 }
 
 /// Whether a page of `origin` was loaded from `host`: they are the same but for a port that goes without saying.

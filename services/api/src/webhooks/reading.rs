@@ -71,11 +71,16 @@ impl Readers {
     /// Finds out which of `accounts` the request is of, and what it says.
     pub(super) async fn see(
         &self,
-        accounts: Vec<Account>,
+        accounts: &[&Account],
         raw: &RawRequest,
     ) -> Result<Seen, Problem> {
+        let webhooks = accounts.iter().map(|account| &account.webhook);
+        if raw.body.len() <= INLINE_BYTES_MAX {
+            return Ok(see(webhooks, raw, &self.0.stats));
+        }
+        let webhooks: Vec<_> = webhooks.cloned().collect();
         let (request, stats) = (raw.clone(), Arc::clone(&self.0.stats));
-        self.read(raw.body.len(), move || see(&accounts, &request, &stats)).await
+        self.read(raw.body.len(), move || see(&webhooks, &request, &stats)).await
     }
 
     /// Reads again what was verified when it came in.
@@ -128,9 +133,13 @@ impl Readers {
     }
 }
 
-fn see(accounts: &[Account], raw: &RawRequest, stats: &ReadingStats) -> Seen {
+fn see<'a>(
+    webhooks: impl IntoIterator<Item = &'a Arc<dyn Webhook>>,
+    raw: &RawRequest,
+    stats: &ReadingStats,
+) -> Seen {
     let mut refusal = None;
-    for (place, Account { webhook, .. }) in accounts.iter().enumerate() {
+    for (place, webhook) in webhooks.into_iter().enumerate() {
         match unwound(stats, || webhook.verify(raw)) {
             Some(Ok(verified)) => return Seen::Signed(place, parse(&**webhook, &verified, stats)),
             Some(Err(error)) => refusal = Some(error),
@@ -209,9 +218,9 @@ mod tests {
             webhook: Arc::new(Fragile),
         };
         for bytes in [1, INLINE_BYTES_MAX + 1] {
-            let seen = readers.see(vec![account.clone()], &request("", bytes)).await;
+            let seen = readers.see(&[&account], &request("", bytes)).await;
             assert!(matches!(seen, Ok(Seen::Signed(0, Err(NotUnderstood::Unreadable)))));
-            let seen = readers.see(vec![account.clone()], &request("verify", bytes)).await;
+            let seen = readers.see(&[&account], &request("verify", bytes)).await;
             assert!(matches!(seen, Ok(Seen::Refused(Some(Refusal::WrongSignature)))));
             let again = readers.parse(&account, &request("", bytes)).await;
             assert!(matches!(again, Ok(Err(NotUnderstood::Unreadable))));

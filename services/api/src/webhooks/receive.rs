@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
@@ -122,15 +123,15 @@ impl Webhooks {
     /// and of one that is not signed at all no more than the log keeps.
     async fn read(&self, path: &str, request: Request, kind: Kind) -> Result<RawRequest, Problem> {
         let is_signed = self.may_be_signed(path, request.headers())?;
-        let method = request.method().clone();
-        let asked = request.uri().path_and_query().cloned();
-        let path_and_query = asked.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let headers = request.headers().clone();
+        let (parts, body) = request.into_parts();
         let body = if is_signed {
-            body::read(request, kind).await?
+            body::read_of(&parts, body, kind).await?
         } else {
-            body::beginning(request, REFUSED_PART_BYTES_MAX).await
+            body::beginning(body, REFUSED_PART_BYTES_MAX).await
         };
+        let Parts { method, uri, headers, .. } = parts;
+        let asked = uri.into_parts().path_and_query;
+        let path_and_query = asked.unwrap_or_else(|| PathAndQuery::from_static("/"));
         Ok(RawRequest { method, path_and_query, headers, body })
     }
 
@@ -150,8 +151,7 @@ impl Webhooks {
         let accounts: Vec<&Account> =
             self.accounts.iter().filter(|account| account.path == path).collect();
         let first = *accounts.first().ok_or_else(|| self.unknown(path))?;
-        let asked = accounts.iter().copied().cloned().collect();
-        match self.readers.see(asked, raw).await? {
+        match self.readers.see(&accounts, raw).await? {
             Seen::Signed(place, said) => self.believe(accounts[place], raw, said).await,
             Seen::Refused(refusal) => Err(self.refuse(first, raw, client, refusal).await),
         }
