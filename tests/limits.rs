@@ -189,6 +189,10 @@ async fn what_nobody_vouches_for_is_answered_before_its_body_is_there() {
         request.push_str(&"x".repeat(500));
         let (_stream, answer) = ask(&hatch, 1, &request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+        assert!(
+            answer.contains("connection: close\r\n"),
+            "it does not wait for the rest: {answer}"
+        );
     }
     let kept = "SELECT max(octet_length(body))::bigint FROM hatch.webhook_log";
     assert!(hatch.count(kept).await <= 4 * 1024);

@@ -24,6 +24,7 @@ mod request;
 mod service;
 mod sites;
 mod stall;
+mod unread;
 pub mod webhooks;
 
 pub use body::Bodies;
@@ -36,3 +37,4 @@ pub use request::{RequestStats, RouteStats};
 pub use service::{Entrance, app, serve, serve_beside};
 pub use sites::Sites;
 pub use stall::{StallListener, StallStream};
+pub use unread::Reading;

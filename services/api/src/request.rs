@@ -18,6 +18,7 @@ use crate::client_address;
 use crate::drain::Drain;
 use crate::hardening;
 use crate::service::Entrance;
+use crate::unread::Reading;
 
 /// The request's id, which is the client's own if that is sane.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -73,6 +74,7 @@ pub(crate) async fn layer(
     let Outermost { entrance, drain } = &*outermost;
     let Entrance { new_id, stats, trusted_proxies, sites, bodies } = entrance;
     let busy = client_address::identify(&mut request, trusted_proxies);
+    let reading = Reading::of(&mut request);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     request.extensions_mut().insert(bodies.clone());
     let method = method_name(request.method());
@@ -119,6 +121,7 @@ pub(crate) async fn layer(
         response.headers_mut().insert(REQUEST_ID, value);
     }
     hardening::harden(response.headers_mut(), is_page, sites.is_secure());
+    reading.tell(response.headers_mut());
     if drain.has_begun() {
         // The client comes back by another connection.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -11,11 +11,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use axum::http::header::{
+    CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
-use hatch_api::{Connection, Connections, FORWARDED_FOR, Sites, StallListener, TrustedProxies};
+use hatch_api::{
+    Connection, Connections, FORWARDED_FOR, Reading, Sites, StallListener, TrustedProxies,
+};
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use http_body_util::BodyExt as _;
@@ -115,10 +119,11 @@ struct Proxy {
 async fn answer(
     State(proxy): State<Arc<Proxy>>,
     ConnectInfo(connection): ConnectInfo<Connection>,
-    request: Request,
+    mut request: Request,
 ) -> Response {
     let sites = &proxy.names.sites;
     let is_page = hatch_api::is_page(request.uri().path());
+    let reading = Reading::of(&mut request);
     let mut response = match sites.check(&request) {
         Ok(()) => forward(&proxy, &connection, request).await,
         Err(refusal) => {
@@ -126,7 +131,11 @@ async fn answer(
             with_id(refusal.render(Some(&id)), &id)
         }
     };
-    hatch_api::harden(response.headers_mut(), is_page, sites.is_secure());
+    // A role has done that.
+    if !response.headers().contains_key(X_CONTENT_TYPE_OPTIONS) {
+        hatch_api::harden(response.headers_mut(), is_page, sites.is_secure());
+    }
+    reading.tell(response.headers_mut());
     response
 }
 
@@ -254,9 +263,15 @@ mod tests {
         let role = async |headers: HeaderMap, body: Bytes| {
             format!("{:?} {}", headers.get(FORWARDED_FOR), body.len())
         };
+        front_of(Router::new().fallback(role)).await
+    }
+
+    async fn front_of(roles: Router) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let role_address = listener.local_addr().expect("bound");
-        let roles = axum::serve(listener, Router::new().fallback(role));
+        let connections =
+            || Connections::new(&Limits::default(), 10, 100, TrustedProxies::default());
+        let roles = axum::serve(StallListener::new(listener, connections()), roles);
         tokio::spawn(roles.into_future());
         let upstreams = Upstreams {
             command: role_address,
@@ -268,7 +283,7 @@ mod tests {
             sites: Sites::new("http://127.0.0.1", None, &[]),
             trusted_proxies: TrustedProxies::default(),
         };
-        let connections = Connections::new(&Limits::default(), 10, 100, TrustedProxies::default());
+        let connections = connections();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let front = serve_proxy(listener, upstreams, connections, names, CancellationToken::new());
@@ -296,6 +311,28 @@ mod tests {
         }
         let whole = ask(front, &format!("{chunked}3\r\nabc\r\n0\r\n\r\n")).await;
         assert!(whole.starts_with("HTTP/1.1 200") && whole.ends_with(" 3"), "{whole}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_a_role_answers_before_it_has_the_body_is_passed_on() {
+        let role = async |mut request: Request| {
+            let reading = Reading::of(&mut request);
+            let mut response = StatusCode::UNAUTHORIZED.into_response();
+            reading.tell(response.headers_mut());
+            response
+        };
+        let front = front_of(Router::new().fallback(role)).await;
+        let clients = (0..4).map(async |_| {
+            for n in 0..50 {
+                let body = "x".repeat(8_000 * (1 + n % 50));
+                let head = "POST /api/v1/webhooks/twilio HTTP/1.1\r\nHost: localhost\r\n";
+                let head = format!("{head}Content-Length: {}\r\n\r\n", body.len());
+                let answer = ask(front, &format!("{head}{body}")).await;
+                assert!(answer.starts_with("HTTP/1.1 401"), "{n}: {answer:?}");
+                assert!(answer.contains("connection: close"), "{n}: {answer:?}");
+            }
+        });
+        futures::future::join_all(clients).await;
     }
 
     #[tokio::test]
