@@ -234,6 +234,23 @@ async fn what_the_stream_no_longer_holds_for_a_stopped_dispatcher_is_sent_by_its
 }
 
 #[tokio::test]
+async fn a_stream_that_is_gone_is_said_until_the_relay_has_begun_another() {
+    let mut hatch = Hatch::start().await;
+    generation(&hatch, 1).await;
+    hatch.stop().await;
+    jetstream(&hatch).await.delete_stream(stream_name(&hatch, 1)).await.expect("is deleted");
+    hatch.start_again(&[Role::Command, Role::Query]).await;
+    ready(&hatch, "degraded").await;
+    let told = hatch.get("/ready").await;
+    let detail = told.body["dependencies"]["nats"]["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("stream is gone"), "{}", told.body);
+    hatch.start_more(&[Role::Relay]).await;
+    ready(&hatch, "ready").await;
+    generation(&hatch, 2).await;
+    hatch.finish().await;
+}
+
+#[tokio::test]
 async fn while_nats_is_away_sends_are_accepted_shown_and_sent_and_then_it_is_used_again() {
     let mut server = Server::start().await;
     let bus = TestBus::create_at(&server.url()).await;

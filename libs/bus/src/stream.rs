@@ -93,6 +93,14 @@ impl Bus {
         })
     }
 
+    /// Whether there is a stream.
+    ///
+    /// # Errors
+    /// As [`stream_state`](Self::stream_state).
+    pub async fn has_stream(&self) -> Result<bool, Error> {
+        Ok(self.current_stream().await?.is_some())
+    }
+
     /// The first sequence after `after` that does not hold the event of its own position, if one of a
     /// window does not, and what is wrong there; what is not there any more is no contradiction. For
     /// what a failed publisher cannot be sure of: each is asked for by itself.

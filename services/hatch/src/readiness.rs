@@ -20,7 +20,7 @@ pub(crate) const OFFSET_MAX: TimeDelta = TimeDelta::seconds(1);
 /// PostgreSQL and its schema are required. An open fence and NATS are not: without them sends are
 /// accepted and wait.
 pub(crate) fn dependencies(pool: Connections, fence: Fence, bus: Bus) -> Vec<Dependency> {
-    let (schema_pool, readers) = (pool.clone(), fence.clone());
+    let (schema_pool, stream_pool, readers) = (pool.clone(), pool.clone(), fence.clone());
     vec![
         Dependency {
             name: "postgresql",
@@ -46,9 +46,10 @@ pub(crate) fn dependencies(pool: Connections, fence: Fence, bus: Bus) -> Vec<Dep
             check: Box::new(move || {
                 let (state, foreign) = (bus.state(), readers.foreign());
                 let trouble = bus.trouble();
+                let (bus, pool) = (bus.clone(), stream_pool.clone());
                 Box::pin(async move {
                     match (state, foreign) {
-                        (State::Connected(_), None) => Ok(()),
+                        (State::Connected(_), None) => bounded(stream_there(bus, pool)).await,
                         (State::Connected(_), Some((generation, what))) => Err(format!(
                             "generation {generation} of the event stream is not believed, \
                              because somebody else can write to NATS: {what}"
@@ -167,6 +168,20 @@ async fn bounded(check: impl Future<Output = Result<(), String>>) -> Result<(), 
 async fn reach(pool: Connections) -> Result<(), String> {
     let ask = async |client: &mut Connection| Ok(client.batch_execute("").await?);
     pool.within(CHECK_MAX, ask).await.map_err(said)
+}
+
+/// Where no relay has begun a generation yet, none is missed.
+async fn stream_there(bus: Bus, pool: Connections) -> Result<(), String> {
+    if bus.has_stream().await.map_err(|error| error.to_string())? {
+        return Ok(());
+    }
+    let begun = async |client: &mut Connection| {
+        Ok(client.query_opt("SELECT FROM es.bus_generations LIMIT 1", &[]).await?.is_some())
+    };
+    match pool.within(CHECK_MAX, begun).await.map_err(said)? {
+        true => Err("the event stream is gone: the relay begins another".to_owned()),
+        false => Ok(()),
+    }
 }
 
 /// A process that has just begun finds out first.

@@ -1,6 +1,6 @@
 //! What the leader does: find out where to go on, and publish from there until something fails.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hatch_bus::{Bus, ForeignMessage, Last, Publisher, StreamState};
 use hatch_eventstore::{Closed, Position};
@@ -13,6 +13,10 @@ use crate::{Config, Deps, Error, envelope, keys};
 
 /// Longest pause before all is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often the stream is looked for while all is published: until the next event nothing else would tell that it
+/// is gone.
+const LOOK_FOR_STREAM: Duration = Duration::from_secs(2);
 
 /// The relay's work while it leads.
 pub(crate) struct Leader {
@@ -197,6 +201,7 @@ impl Leader {
         publisher: &mut Publisher,
     ) -> Result<(), Error> {
         let mut publishing = Publishing::default();
+        let mut looked = Instant::now();
         while self.deps.fence.is_open() && !self.deps.fence.has_foreign(generation) {
             // Before the read: a hint that comes during it is not lost.
             let hinted = *self.deps.head.borrow_and_update();
@@ -212,8 +217,25 @@ impl Leader {
             if nothing || hinted <= Position(publisher.sent()) {
                 self.wait(publisher, &mut publishing).await?;
             }
+            let flushed = publisher.acknowledged() == publisher.sent();
+            if flushed && looked.elapsed() >= LOOK_FOR_STREAM {
+                looked = Instant::now();
+                if !self.is_as_left(generation, publisher.acknowledged()).await? {
+                    break;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Whether the stream is still there and ends with what was stored last.
+    async fn is_as_left(&self, generation: i32, stored: i64) -> Result<bool, Error> {
+        Ok(match self.bus.stream_state().await? {
+            StreamState::Present { generation: found, last_sequence, .. } => {
+                (found, last_sequence) == (generation, stored)
+            }
+            StreamState::Absent => false,
+        })
     }
 
     /// Tells how far the bus has come.

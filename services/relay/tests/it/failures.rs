@@ -60,6 +60,21 @@ async fn a_stream_that_is_deleted_is_followed_by_a_generation_at_the_head() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_deleted_while_nothing_happens_is_missed_all_the_same() {
+    let world = World::new().await;
+    let _relay = world.relay().await;
+    let head = world.append(10).await;
+    world.published(head).await;
+    let jetstream = world.jetstream().await;
+    jetstream.delete_stream(world.stream_name(1)).await.expect("is deleted");
+    world.second_generation().await;
+    let last = world.append(5).await;
+    world.published(last).await;
+    world.assert_is_log(head.0 + 1, last).await;
+    assert_eq!(world.generations().await, [(1, 1, 1), (2, head.0 + 1, 1)]);
+}
+
+#[tokio::test]
 async fn a_foreign_message_at_the_end_is_followed_by_a_generation_at_the_head() {
     let world = World::new().await;
     let _relay = world.relay().await;
