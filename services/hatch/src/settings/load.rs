@@ -344,7 +344,10 @@ pub(super) mod tests {
             ("[sendgrid]\napi_key = \"\\CANARY\"", "line 2, column", "sendgrid.api_key"),
             ("[sendgrid]\n\"SG.CANARY\"", "line 2, column", ""),
             ("SG.CANARY\n", "line 1, column", ""),
-            ("a = 1\na = \"CANARY\"", "line 2, column", "a"),
+            ("a = 1\na = \"CANARY\"", "line 2, column", ""),
+            ("listen = \"a\"\nlisten = \"CANARY\"", "line 2, column", "listen"),
+            ("SG_CANARY = \n", "line 1, column", ""),
+            ("[twilio]\nSG-CANARY = 'a\n", "line 2, column", "twilio"),
         ] {
             let error = format!("{:#}", load(toml, &[]).expect_err(toml));
             assert!(error.contains(place) && error.contains("hatch.toml"), "{error}");
@@ -375,6 +378,17 @@ pub(super) mod tests {
             let error = format!("{:#}", load(toml, &[]).expect_err(toml));
             assert!(error.contains(key) && !error.contains("CANARY"), "{error}");
             assert!(error.contains("hatch.toml: line "), "{error}");
+        }
+        // A key itself may be one, by mistake.
+        for (toml, place) in [
+            ("CANARY = 1", "line 1"),
+            ("[sendgrid]\nSG-CANARY-1 = 'a'", "line 2"),
+            ("[sendgrid]\n\"SG.CANARY.a\" = 'a'", "hatch.toml"),
+            ("[CANARY]\na = 1", "line 1"),
+        ] {
+            let error = format!("{:#}", load(toml, &[]).expect_err(toml));
+            assert!(error.contains("unknown key") && !error.contains("CANARY"), "{error}");
+            assert!(error.contains(place) || place == "hatch.toml", "{error}");
         }
         for (variable, key) in [
             ("HATCH_TWILIO", "twilio"),

@@ -20,12 +20,13 @@ pub(super) fn describe(error: &figment::Error) -> anyhow::Error {
         return broken(file, said.lines().next().unwrap_or_default());
     }
     let kind = kind(&error.kind, &key);
+    let named = shown(&key);
     let place = file.and_then(|file| Some((file, place_of(file, &key)?)));
     match (key.as_str(), place) {
         ("", _) => anyhow::anyhow!("configuration: {kind}"),
-        (key, None) => anyhow::anyhow!("configuration: {key}: {kind}"),
-        (key, Some((file, (line, column)))) => anyhow::anyhow!(
-            "configuration: {key}: {kind} ({}: line {line}, column {column})",
+        (_, None) => anyhow::anyhow!("configuration: {named}: {kind}"),
+        (_, Some((file, (line, column)))) => anyhow::anyhow!(
+            "configuration: {named}: {kind} ({}: line {line}, column {column})",
             file.display()
         ),
     }
@@ -36,11 +37,43 @@ fn broken(file: &Path, place: &str) -> anyhow::Error {
     let line = place.strip_prefix("line ").and_then(|rest| rest.split(',').next()?.parse().ok());
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let key = line.and_then(|line: usize| keys(&text).find(|(at, ..)| *at == line));
-    let key = key.map_or_else(String::new, |(_, _, key)| format!(" {key}:"));
+    let key = key.map_or_else(String::new, |(_, _, key)| format!(" {}:", shown(&key)));
     let file = file.display();
     anyhow::anyhow!(
         "configuration:{key} {file} is no TOML: {place}: see the quotes and brackets there"
     )
+}
+
+/// `key` as far as it is one, or nearly: somebody may have written a secret where a key belongs.
+fn shown(key: &str) -> String {
+    let schema = environment::schema();
+    let (mut at, mut shown) = (&schema, Vec::new());
+    for name in key.split('.') {
+        let known = at["properties"].as_object();
+        let is_word = known.is_none() && name.bytes().all(|byte| byte.is_ascii_lowercase());
+        let mut known = known.into_iter().flatten();
+        let is_near = is_word || known.any(|(known, _)| distance(known, name) <= 2);
+        shown.push(if is_near { name } else { "\u{2026}" });
+        match at["properties"].get(name) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    shown.join(".")
+}
+
+/// How many letters have to be changed, added or left out to make one of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (n, a) in (1..).zip(one.bytes()) {
+        let mut diagonal = std::mem::replace(&mut row[0], n);
+        for (m, b) in (1..).zip(other.bytes()) {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[m];
+            row[m] = changed.min(row[m] + 1).min(row[m - 1] + 1);
+        }
+    }
+    row[other.len()]
 }
 
 /// What is wrong with the value of `key`.
