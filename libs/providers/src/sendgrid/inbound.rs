@@ -12,6 +12,7 @@ use hatch_domain::address::{Address, AddressError};
 use hatch_domain::message::authentication::Authentication;
 use hatch_domain::message::event::{Attachment, Channel, Email};
 use http::header::CONTENT_TYPE;
+use memchr::memmem;
 use multer::Multipart;
 use serde::Deserialize;
 use uuid::{Uuid, uuid};
@@ -181,11 +182,14 @@ impl Form {
         let content_type = request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let boundary =
             multer::parse_boundary(content_type.unwrap_or_default()).map_err(|_| FORM)?;
-        let parts = read_parts(request.body.clone(), boundary)
+        let read = |body: Bytes| {
+            let parts = read_parts(body, boundary.clone());
             // The whole body is there, so there is nothing to wait for.
-            .now_or_never()
-            .and_then(Result::ok)
-            .ok_or(FORM)?;
+            parts.now_or_never().and_then(Result::ok)
+        };
+        let parts = read(request.body.clone());
+        let parts = parts.or_else(|| read(without_controls(&request.body, &boundary)?));
+        let parts = parts.ok_or(FORM)?;
         let mut form = Self { parts: HashMap::new(), charsets: HashMap::new(), files: Vec::new() };
         for (name, part) in parts {
             if form.parts.len() == PARTS_MAX {
@@ -250,6 +254,26 @@ impl Form {
         }
         Uuid::new_v5(&NAMELESS, &content)
     }
+}
+
+/// The form without the control characters in what says what its parts are, such as a NUL in the name of a file, for
+/// which nothing of it could be read. None where there are none.
+fn without_controls(body: &Bytes, boundary: &str) -> Option<Bytes> {
+    let is_control = |byte: &u8| byte.is_ascii_control() && !b"\r\n\t".contains(byte);
+    let delimiter = format!("--{boundary}\r\n");
+    let (mut kept, mut end) = (Vec::new(), 0);
+    for begin in memmem::find_iter(body, delimiter.as_bytes()) {
+        let head = &body[begin..];
+        let head = &head[..memmem::find(head, b"\r\n\r\n").unwrap_or(head.len())];
+        if begin < end || !head.iter().any(is_control) {
+            continue;
+        }
+        kept.extend_from_slice(&body[end..begin]);
+        kept.extend(head.iter().filter(|byte| !is_control(byte)));
+        end = begin + head.len();
+    }
+    kept.extend_from_slice(&body[end..]);
+    (end > 0).then(|| kept.into())
 }
 
 /// Whether a part of that name is a file: `attachment1` and so on.

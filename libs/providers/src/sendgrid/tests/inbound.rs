@@ -125,6 +125,20 @@ fn a_mail_is_read_whole() {
 }
 
 #[test]
+fn a_control_character_in_what_says_what_a_part_is_costs_itself_only() {
+    let inbound = parse(&mail(&[
+        ("attachment1", "; filename=\"a\0b\u{1}.png\"\r\nContent-Type: image/\0png", b"\0x\0"),
+        ("attachment2", "; filename=\"b.txt\"", b"b\0"),
+    ]))
+    .expect("understood");
+    let named = |n: usize| inbound.attachments[n].filename.as_deref();
+    assert_eq!((named(0), named(1)), (Some("ab.png"), Some("b.txt")));
+    let contents = inbound.attachments.iter().map(|file| file.content.as_deref());
+    assert_eq!(contents.collect::<Vec<_>>(), [Some("AHgA"), Some("YgA=")], "they are as they were");
+    assert_eq!(inbound.body.as_deref(), Some("Hi there\r\n"));
+}
+
+#[test]
 fn each_text_is_read_in_its_own_charset() {
     let charsets = br#"{"subject":"iso-8859-1","text":"Shift_JIS","html":"windows-1251"}"#;
     let inbound = parse(&mail(&[
