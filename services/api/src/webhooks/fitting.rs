@@ -33,18 +33,23 @@ pub(super) fn is_too_large(observation: &Observation) -> bool {
     texts > TEXTS_BYTES_MAX || contents > files_bytes_max(texts, inbound)
 }
 
-/// Leaves out what the log does not take. Of two texts the HTML goes first; what is too long alone is cut off. A file that
-/// has no room keeps its name.
+/// Leaves out what the log does not take, and counts what is missing of the texts. Of two texts the HTML goes first; what
+/// is too long alone is cut off. A file that has no room keeps its name.
 pub(super) fn fit(inbound: &mut Inbound) {
     if texts_bytes(inbound) > TEXTS_BYTES_MAX {
-        let email = inbound.email.as_mut();
-        if let Some(html) = email.map(|email| &mut email.html) {
+        let mut html_bytes = 0;
+        if let Some(email) = inbound.email.as_mut() {
             if inbound.body.as_ref().is_some_and(|body| !body.is_empty()) {
-                *html = None;
+                html_bytes = email.html.take().map_or(0, |html| html.len());
             }
-            html.as_mut().map(cut);
+            html_bytes += email.html.as_mut().map_or(0, cut);
         }
-        inbound.body.as_mut().map(cut);
+        let text_bytes = inbound.body.as_mut().map_or(0, cut);
+        for (of, bytes) in [("html_bytes", html_bytes), ("text_bytes", text_bytes)] {
+            if let Some(email) = inbound.email.as_mut().filter(|_| bytes > 0) {
+                email.cut.insert(of.to_owned(), bytes as u64);
+            }
+        }
     }
     let mut left = files_bytes_max(texts_bytes(inbound), inbound);
     for Attachment { content, .. } in &mut inbound.attachments {
@@ -77,16 +82,18 @@ fn texts_bytes(inbound: &Inbound) -> usize {
     html.into_iter().chain(&inbound.body).flat_map(|text| text.chars()).map(json_bytes).sum()
 }
 
-fn cut(text: &mut String) {
+/// Cuts what is too long, and says how many bytes that were.
+fn cut(text: &mut String) -> usize {
     let mut bytes = 0;
     let too_long = text.char_indices().find(|(_, c)| {
         bytes += json_bytes(*c);
         bytes > TEXTS_BYTES_MAX
     });
-    if let Some((end, _)) = too_long {
-        text.truncate(end);
-        text.push_str(CUT);
-    }
+    let Some((end, _)) = too_long else { return 0 };
+    let missing = text.len() - end;
+    text.truncate(end);
+    text.push_str(CUT);
+    missing
 }
 
 /// What a character takes in a JSON text, as `serde_json` writes it.
@@ -149,10 +156,9 @@ mod tests {
     fn html_goes_before_the_text_and_files_before_both() {
         let (kept, too_large) = fitted(mail(&"x".repeat(400_000), &"y".repeat(200_000), &[]));
         assert!(too_large);
-        assert_eq!(
-            (kept.body.map(|body| body.len()), kept.email.expect("a mail").html),
-            (Some(400_000), None)
-        );
+        let email = kept.email.expect("a mail");
+        assert_eq!((kept.body.map(|body| body.len()), email.html), (Some(400_000), None));
+        assert_eq!(email.cut, [("html_bytes".to_owned(), 200_000)].into());
         let (kept, too_large) = fitted(mail(&"x".repeat(400_000), "", &[300_000, 200_000]));
         assert!(too_large);
         let contents: Vec<bool> =
@@ -170,7 +176,10 @@ mod tests {
             let json = serde_json::to_string(&kept.body).expect("JSON");
             assert!(too_large && json.len() <= TEXTS_BYTES_MAX + 16, "{}", json.len());
             assert!(json.len() > TEXTS_BYTES_MAX - 16, "{}", json.len());
-            assert!(kept.body.is_some_and(|body| body.ends_with(CUT)));
+            let left = kept.body.as_ref().and_then(|body| body.strip_suffix(CUT));
+            let missing = body.len() - left.expect("it says so").len();
+            let counted = kept.email.expect("a mail").cut;
+            assert_eq!(counted, [("text_bytes".to_owned(), missing as u64)].into());
         }
         let (kept, _) = fitted(mail("", &"<b>".repeat(300_000), &[]));
         assert!(html(&kept).is_some_and(|html| html.len() < 600_000 && html.ends_with(CUT)));
