@@ -33,7 +33,7 @@ async fn attempt(url: &str) -> Result<Transport, String> {
         Err(error) => {
             let source = std::error::Error::source(&error).map(ToString::to_string);
             let text = format!("{error}: {}", source.unwrap_or_default());
-            Err(if Refusal::is_cause_of(&error) { format!("refused: {text}") } else { text })
+            Err(if Refusal::cause_of(&error).is_some() { format!("refused: {text}") } else { text })
         }
     }
 }

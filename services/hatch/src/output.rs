@@ -4,6 +4,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write;
 
+use hatch_eventstore::Refusal;
+
+/// What the pool of connections says before each error of making one.
+const POOLED: &str = "Error occurred while creating a new object: ";
+
 /// `text` with each control character as an escape (`\\u001b`): what comes from outside is shown by a terminal, and
 /// does not command it. An escape is JSON's, so that a JSON text stays the same JSON. Line ends and tabs stay.
 #[must_use]
@@ -94,7 +99,17 @@ pub fn counted(count: i64, one: &str) -> String {
 /// An error with its causes, in one line. A cause that was quoted by what it caused is not said again.
 #[must_use]
 pub fn chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| {
+    // A server that is not believed is named by the sentence that says why, which is all there is to say.
+    if !error.chain().any(|cause| cause.is::<Refusal>())
+        && let Some(refusal) = Refusal::cause_of(error.as_ref())
+    {
+        return refusal.to_string();
+    }
+    let own = |cause: &(dyn std::error::Error + 'static)| {
+        let cause = cause.to_string();
+        cause.strip_prefix(POOLED).map(str::to_owned).unwrap_or(cause)
+    };
+    error.chain().map(own).fold(String::new(), |said, cause| {
         if said.is_empty() {
             cause
         } else if said.ends_with(&cause) {
@@ -119,8 +134,24 @@ pub fn error(error: &anyhow::Error) {
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
+    use hatch_eventstore::BadDatabase;
 
     use super::*;
+
+    #[test]
+    fn who_is_not_believed_is_named_first_and_nothing_else_is_said() {
+        let refusal = match "host=h sslmode=maybe".parse::<hatch_eventstore::Database>() {
+            Err(BadDatabase::Security(refusal)) => refusal,
+            other => panic!("{other:?}"),
+        };
+        let sentence = refusal.to_string();
+        let met = anyhow::Error::new(std::io::Error::other(refusal.clone()));
+        assert_eq!(chain(&met.context("failed to reach PostgreSQL")), sentence);
+        let set = anyhow::Error::new(refusal).context("configuration: database_url");
+        assert_eq!(chain(&set), format!("configuration: database_url: {sentence}"));
+        let pooled = anyhow!("{POOLED}db error").context("failed to reach PostgreSQL");
+        assert_eq!(chain(&pooled), "failed to reach PostgreSQL: db error");
+    }
 
     #[test]
     fn control_characters_are_shown_and_everything_else_is_as_it_was() {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{ChannelBinding, SslMode as Known, SslNegotiation};
+use tokio_postgres::config::{ChannelBinding, Host, SslMode as Known, SslNegotiation};
 
 use super::parameters::Parameters;
 use super::security::{PARAMETERS, Security, SslMode};
@@ -48,6 +48,10 @@ impl FromStr for Database {
     fn from_str(text: &str) -> Result<Self, BadDatabase> {
         let Parameters { rest, taken } = Parameters::take(text, &PARAMETERS);
         let config: Config = rest.parse()?;
+        if config.get_hosts().iter().any(is_no_host) {
+            let what = "a host: expected a name or an address; in a password @ is written %40";
+            return Err(Refusal::new(what).into());
+        }
         let security = Security::parse(&taken)?;
         if config.get_ssl_negotiation() != SslNegotiation::Postgres {
             return Err(Refusal::new("sslnegotiation: expected postgres").into());
@@ -64,6 +68,11 @@ impl FromStr for Database {
         security.client_config()?;
         Ok(Self { config, security: Arc::new(security) })
     }
+}
+
+/// Whether it is rather the end of a password, which an `@` of its own seems to have ended.
+fn is_no_host(host: &Host) -> bool {
+    matches!(host, Host::Tcp(name) if name.contains('@'))
 }
 
 impl From<Config> for Database {
@@ -124,6 +133,15 @@ mod tests {
         ] {
             assert!(refused(text).contains(name), "{}", refused(text));
         }
+    }
+
+    #[test]
+    fn the_end_of_a_password_is_no_host() {
+        for text in ["postgres://u:hun@ter2@h/d", "postgres://u:hun@ter2@h:1,i/d"] {
+            let refused = refused(text);
+            assert!(refused.contains("%40") && !refused.contains("ter2"), "{refused}");
+        }
+        "postgres://u:hun%40ter2@h/d".parse::<Database>().expect("a URL");
     }
 
     #[test]

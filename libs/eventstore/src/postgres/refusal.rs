@@ -18,12 +18,13 @@ impl Refusal {
         Self(format!("{server}: {}", self.0))
     }
 
-    /// Whether `error`, or what it comes from, is a refusal.
+    /// The refusal that `error` is, or comes from.
     #[must_use]
-    pub fn is_cause_of(error: &(dyn std::error::Error + 'static)) -> bool {
-        std::iter::successors(Some(error), |error| error.source()).any(|error| {
+    pub fn cause_of<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        std::iter::successors(Some(error), |error| error.source()).find_map(|error| {
             let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            error.is::<Self>() || wrapped.is_some_and(|wrapped| wrapped.is::<Self>())
+            let wrapped = wrapped.and_then(|wrapped| wrapped.downcast_ref::<Self>());
+            error.downcast_ref::<Self>().or(wrapped)
         })
     }
 

@@ -44,7 +44,7 @@ pub(crate) fn named_server(error: anyhow::Error, settings: Settings) -> anyhow::
         source.is_some_and(|source| source.is::<std::io::Error>())
     };
     // Who is not believed says himself which server he is, and starting it would not help.
-    if !error.chain().any(is_refused) || error.chain().any(Refusal::is_cause_of) {
+    if !error.chain().any(is_refused) || Refusal::cause_of(error.as_ref()).is_some() {
         return error;
     }
     match running(settings).and_then(|settings| postgres(&settings)) {

@@ -80,8 +80,12 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Vec<Finding>,
                 "start the server, or set HATCH_DATABASE_URL to one that answers; its own log says \
                  why it does not"
             };
-            let at = postgres(settings).map(|postgres| format!(" at {}", address(&postgres)));
-            let what = format!("does not answer{}: {}", at.unwrap_or_default(), chain(&error));
+            let said = chain(&error);
+            let what = match postgres(settings).map(|postgres| address(&postgres)) {
+                Ok(at) if said.starts_with(&at) => said,
+                Ok(at) => format!("does not answer at {at}: {said}"),
+                Err(_) => format!("does not answer: {said}"),
+            };
             let mut findings = vec![Finding::failure("postgresql", what, remedy)];
             let unknown = ["durability", "clock", "schema"];
             findings.extend(unknown.map(|check| Finding::not_checked(check, NO_ANSWER)));
