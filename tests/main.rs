@@ -19,6 +19,7 @@ mod dispatch;
 mod doctor;
 mod doubt;
 mod due;
+mod failover;
 mod faults;
 mod fleet;
 mod foreign;

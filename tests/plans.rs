@@ -61,7 +61,7 @@ const TABLES: [&str; 14] = [
 ];
 
 /// A part of each statement that must have been seen: without it the test would prove nothing of it.
-const STATEMENTS: [&str; 36] = [
+const STATEMENTS: [&str; 37] = [
     // The log.
     "FROM es.streams WHERE stream_id = ANY($1)",
     "FROM es.commands WHERE command_key = ANY($1)",
@@ -77,6 +77,7 @@ const STATEMENTS: [&str; 36] = [
     "UPDATE es.checkpoints",
     "FROM es.bus_generations",
     // The projections.
+    "FROM es.events WHERE position = $1 AND event_id = $2",
     "FROM rm_messages_v1.messages m",
     "INSERT INTO rm_messages_v1.messages",
     "INSERT INTO rm_messages_v1.message_states",

@@ -22,6 +22,8 @@ use crate::harness::{CUSTOMER, Hatch};
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 
+const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
+
 /// A PostgreSQL of one test, whose data can be copied and moved while it is stopped.
 pub(crate) struct Cluster {
     pub(crate) bin: PathBuf,
@@ -92,6 +94,11 @@ impl Cluster {
 
     /// Starts the server on `data`, on `port` or a free one, and waits until it takes writes.
     pub(crate) async fn serve(&mut self, data: &str, port: Option<u16>) {
+        self.serve_until(data, port, false).await;
+    }
+
+    /// The same, until it is a standby or takes writes.
+    async fn serve_until(&mut self, data: &str, port: Option<u16>, standby: bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             self.port = port.unwrap_or_else(free_port);
@@ -101,7 +108,7 @@ impl Cluster {
             self.configure(&mut command);
             let mut server = command.stderr(Stdio::null()).spawn().expect("it starts");
             while server.try_wait().expect("ours").is_none() {
-                if self.is_primary().await {
+                if self.is_standby().await == Some(standby) {
                     self.server = Some(server);
                     return;
                 }
@@ -128,11 +135,40 @@ impl Cluster {
         }
     }
 
-    async fn is_primary(&self) -> bool {
+    /// None when it does not answer.
+    async fn is_standby(&self) -> Option<bool> {
         let config = self.url().parse().expect("a URL");
-        let Ok(client) = hatch_eventstore::connect(&config).await else { return false };
+        let client = hatch_eventstore::connect(&config).await.ok()?;
         let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await;
-        row.is_ok_and(|row| !row.get::<_, bool>(0))
+        row.ok().map(|row| row.get(0))
+    }
+
+    /// A standby of this one, in the same folder, that has all that is committed here by now.
+    pub(crate) async fn standby(&self) -> Self {
+        self.base_backup("standby", &["-R"]);
+        let head = self.count(HEAD).await;
+        let mut standby = Self {
+            bin: self.bin.clone(),
+            folder: self.folder.clone(),
+            account: self.account,
+            settings: self.settings,
+            port: 0,
+            server: None,
+            _temporary: tempfile::tempdir().expect("a temporary folder"),
+        };
+        standby.serve_until("standby", None, true).await;
+        let deadline = Instant::now() + PATIENCE;
+        while standby.count(HEAD).await < head {
+            assert!(Instant::now() < deadline, "the standby does not follow");
+            tokio::time::sleep(POLL).await;
+        }
+        standby
+    }
+
+    /// Makes a primary of a standby.
+    pub(crate) async fn promote(&self) {
+        let promoted = "SELECT pg_promote()::int::bigint";
+        assert_eq!(self.count(promoted).await, 1, "it is promoted");
     }
 
     pub(crate) fn url(&self) -> String {
@@ -158,9 +194,14 @@ impl Cluster {
 
     /// Takes a base backup of the running server into the folder `to`.
     fn back_up(&self, to: &str) {
+        self.base_backup(to, &[]);
+    }
+
+    fn base_backup(&self, to: &str, more: &[&str]) {
         let port = self.port.to_string();
         let from = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres"];
-        self.run("pg_basebackup", &[&["-D", to, "-c", "fast", "--no-sync"][..], &from].concat());
+        let how = ["-D", to, "-c", "fast", "--no-sync"];
+        self.run("pg_basebackup", &[&how[..], more, &from].concat());
     }
 
     /// Has the server, when it starts on `data`, end its recovery as soon as it can, on a timeline of
@@ -224,7 +265,7 @@ async fn closed(hatch: &Hatch, code: &str) -> String {
 }
 
 /// Waits until messages are overdue that a sweeper would have taken.
-async fn overdue(hatch: &Hatch, cluster: &Cluster, messages: i64) {
+pub(crate) async fn overdue(hatch: &Hatch, cluster: &Cluster, messages: i64) {
     hatch
         .eventually("messages are overdue", async |_| {
             let overdue =
@@ -234,7 +275,7 @@ async fn overdue(hatch: &Hatch, cluster: &Cluster, messages: i64) {
         .await;
 }
 
-async fn lift(database_url: &str) -> String {
+pub(crate) async fn lift(database_url: &str) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_hatch"))
         .args(["fence", "lift"])
@@ -412,13 +453,26 @@ async fn a_crash_and_another_port_are_no_restore() {
 
 #[tokio::test]
 async fn timers_ahead_of_the_log_stop_what_is_sent_and_are_made_anew() {
+    timers_ahead(1).await;
+}
+
+/// One lift is enough: the epoch that it begins is after theirs.
+#[tokio::test]
+async fn timers_of_a_later_epoch_stop_what_is_sent_and_are_made_anew() {
+    timers_ahead(2).await;
+}
+
+/// The timers say to be at an event of `epoch` that the log lacks.
+async fn timers_ahead(epoch: i32) {
     let mut hatch = Hatch::start().await;
     let mut sent = deliver(&hatch, 3).await;
     hatch.stop().await;
     // As if the log had been restored and the rest of the database not.
-    let ahead =
-        "UPDATE es.checkpoints SET position = 1000 WHERE name = 'timers' RETURNING 1::bigint";
-    hatch.count(ahead).await;
+    let ahead = format!(
+        "UPDATE es.checkpoints SET position = 1000, epoch = {epoch} WHERE name = 'timers'
+         RETURNING 1::bigint"
+    );
+    hatch.count(&ahead).await;
     hatch.start_again(&Role::ALL).await;
     let detail = closed(&hatch, "LOG_REGRESSED").await;
     assert!(detail.contains("the timers are at position 1000"), "{detail}");

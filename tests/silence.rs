@@ -54,7 +54,7 @@ async fn schedule(hatch: &Hatch) -> String {
 }
 
 /// Sends a message, again and again as long as there is no answer.
-async fn accepted(hatch: &Hatch, body: &str) -> String {
+pub(crate) async fn accepted(hatch: &Hatch, body: &str) -> String {
     let request = json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": body});
     let request = request.to_string();
     let headers = [("idempotency-key", body)];
