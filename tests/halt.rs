@@ -44,19 +44,23 @@ pub(crate) async fn append(
     let session = hatch.database.connect().await;
     let tenant = TenantId::DEFAULT.0;
     let sql = format!(
-        "WITH head AS (SELECT pg_advisory_xact_lock($2), max(position) + 1 AS next FROM es.events), \
+        "WITH head AS (SELECT max(position) + 1 AS next FROM es.events), \
               stream AS (INSERT INTO es.streams VALUES (gen_random_uuid(), $1, 1) RETURNING *) \
          INSERT INTO es.events (position, stream_id, version, tenant_id, event_id, type, \
              schema_version, epoch, recorded_at, aggregate, metadata, payload) \
-         SELECT coalesce(next, 1), stream_id, 1, $1, gen_random_uuid(), $3, $4, 1, {recorded_at}, $5, \
+         SELECT coalesce(next, 1), stream_id, 1, $1, gen_random_uuid(), $2, $3, 1, {recorded_at}, $4, \
              '{{\"correlation_id\": \"00000000-0000-0000-0000-000000000000\", \
              \"actor\": \"test\"}}', '{{}}' FROM head, stream RETURNING stream_id::text"
     );
     let lock = i64::from_be_bytes(*b"hatchlog");
+    // In a statement before the one that reads the head, or that would not see what was appended meanwhile.
+    let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({lock})");
+    session.batch_execute(&begin).await.expect("locked");
     let row = session
-        .query_one(&sql, &[&tenant, &lock, &event_type, &schema_version, &aggregate])
+        .query_one(&sql, &[&tenant, &event_type, &schema_version, &aggregate])
         .await
         .expect("appended");
+    session.batch_execute("COMMIT").await.expect("committed");
     session.close().await;
     row.get(0)
 }

@@ -76,7 +76,7 @@ fn inbound<'a>() -> Post<'a> {
 }
 
 /// The sum of a metric over its labels.
-async fn metric(hatch: &Hatch, name: &str) -> f64 {
+pub(crate) async fn metric(hatch: &Hatch, name: &str) -> f64 {
     let answer = hatch.get("/metrics").await;
     let text = answer.body.as_str().expect("text").to_owned();
     let samples = text.lines().filter(|line| {
