@@ -44,7 +44,11 @@ async fn an_attempt_that_another_claimed_is_not_made() {
     hatch.start_more(&[Role::Dispatcher]).await;
     hatch.message_with_status(&free, "delivered").await;
     // One queue hands out in order: the claimed one was looked at before the free one.
-    assert_eq!(hatch.event_types(&claimed).await, ["MessageRequested", "SendAttempted"]);
+    let types = hatch.event_types(&claimed).await;
+    assert_eq!(types[..2], ["MessageRequested", "SendAttempted"]);
+    // Its lease is over; a slow machine comes to that.
+    let other = types[2..].iter().find(|name| *name != "SendInDoubt");
+    assert_eq!(other, None, "{types:?}");
     let record = hatch.record().await;
     assert_eq!(record.len(), 1);
     assert_eq!(record[0]["hatch_message_id"], *free);
