@@ -238,7 +238,7 @@ async fn a_dispatcher_whose_machine_was_paused_between_claim_and_call_does_not_c
     let fleet = Fleet::start(1, &HURRIED_CLAIMS).await;
     let api = fleet.api(0, "command,query,webhook,relay,projector").await;
     let proxy = Proxy::start(&fleet.database.url()).await;
-    let slow = [("HATCH_DATABASE_URL", &*proxy.url()), ("HATCH_TEST_CLOCK", &*clock.path())];
+    let slow = [("HATCH_DATABASE_URL", proxy.url()), ("HATCH_TEST_CLOCK", &*clock.path())];
     let paused = fleet.serve_with("dispatcher", &slow).await;
     let before = fleet.accepted(&api, CUSTOMER, "before").await;
     fleet.has_event(&before, "MessageDelivered").await;

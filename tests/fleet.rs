@@ -44,8 +44,8 @@ pub(crate) struct Member {
 
 /// What runs the simulator until it is dropped.
 enum Simulation {
-    Here(#[expect(dead_code, reason = "the simulator ends with it")] CancellationToken),
-    Apart { _child: Child, _folder: TempDir },
+    Here { _token: CancellationToken },
+    Apart { _process: Box<Child>, _folder: TempDir },
 }
 
 /// One address in front of several.
@@ -60,7 +60,8 @@ impl Fleet {
     pub(crate) async fn start(api: usize, settings: &[(&str, &str)]) -> Self {
         let front = Front::start(api).await;
         let (simulator, simulation, _task) = simulate(&front.url).await;
-        Self::start_beside(simulator, Simulation::Here(simulation), front, settings).await
+        Self::start_beside(simulator, Simulation::Here { _token: simulation }, front, settings)
+            .await
     }
 
     /// As [`start`](Self::start), with a simulator of its own process and clock.
@@ -83,7 +84,7 @@ impl Fleet {
             .spawn()
             .expect("it starts");
         eventually("the simulator listens", async || TcpStream::connect(&address).await.ok()).await;
-        let simulation = Simulation::Apart { _child: child, _folder: folder };
+        let simulation = Simulation::Apart { _process: Box::new(child), _folder: folder };
         Self::start_beside(format!("http://{address}"), simulation, front, settings).await
     }
 
