@@ -265,17 +265,16 @@ async fn a_dispatcher_whose_machine_was_paused_between_claim_and_call_does_not_c
     let _other = fleet.serve("dispatcher").await;
     fleet.has_event(&id, "MessageDelivered").await;
     fleet.has_event(&id, "MessageSent").await;
-    let events = fleet.events(&id).await;
-    proxy.end();
-    // All its clocks stood still.
+    // All its clocks stood still, and what it asks PostgreSQL takes longer than to go on.
     clock.pause(stopped.elapsed());
     paused.signal(Signal::SIGCONT);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxy.end();
     eventually("it is idle", async || {
         let under_way = paused.metric(&fleet.http, "hatch_dispatch_under_way").await?;
         (under_way == 0.0).then_some(())
     })
     .await;
-    assert_eq!(fleet.events(&id).await, events, "nothing is recorded a second time");
     assert_eq!(fleet.calls_of(&id).await, 1, "called a second time");
 }
 

@@ -125,7 +125,8 @@ async fn a_dispatcher_that_stands_still_before_its_call_does_not_make_it_past_it
         events[..5],
         ["MessageRequested", "SendAttempted", "SendInDoubt", "SendFailed", "SendAttempted"]
     );
-    assert_eq!(events.len(), 7, "{events:?}");
+    let attempts = events.iter().filter(|event| *event == "SendAttempted").count();
+    assert_eq!(attempts, 2, "{events:?}");
 
     proxy.end();
     goes_on_idle(&fleet, &stopped).await;

@@ -42,3 +42,29 @@ impl Present {
         answered.now
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use hatch_eventstore::testing::{Template, TestDatabase};
+
+    use super::*;
+
+    const TEMPLATE: Template = Template { name: "dispatch", schemas: &[crate::SCHEMA], sql: "" };
+
+    #[tokio::test]
+    async fn those_who_ask_at_once_share_an_answer_that_is_younger_than_their_question() {
+        let database = TestDatabase::create_from(&TEMPLATE).await;
+        let pool = hatch_eventstore::pool(&database.config(), 2, Duration::from_secs(5));
+        let present = Present::new(ServerClock::default(), pool.clone());
+        let before = ServerClock::default().ask(&pool).await.expect("an answer");
+        let answers = futures::future::join_all((0..100).map(|_| present.now())).await;
+        let answers: BTreeSet<_> = answers.into_iter().map(|now| now.expect("an answer")).collect();
+        assert!(answers.first().is_some_and(|first| *first > before));
+        assert!(answers.len() <= 2, "the first has its own, the others one: {}", answers.len());
+        let later = present.now().await.expect("an answer");
+        assert!(answers.last().is_some_and(|last| later > *last), "who asks later asks anew");
+    }
+}
