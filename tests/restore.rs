@@ -495,3 +495,29 @@ async fn timers_ahead(epoch: i32) {
     hatch.assert_each_sent_once(&sent).await;
     hatch.finish().await;
 }
+
+#[tokio::test]
+async fn a_fence_that_is_closed_and_lifted_at_once_leaves_the_bus_in_use() {
+    let hatch = Hatch::start().await;
+    let mut sent = deliver(&hatch, 1).await;
+    let mut client = hatch.database.connect().await;
+    // What it lacks, the first process that looks fills in.
+    let place = hatch_eventstore::Place::default();
+    for epoch in 2..=4 {
+        let report = "INSERT INTO es.log_regressions (epoch, detail) SELECT max(epoch), 'a gap' FROM es.log_epoch";
+        client.batch_execute(report).await.expect("reported");
+        let lifted = hatch_eventstore::lift_fence(&mut client, &place, "a test").await;
+        assert_eq!(lifted.expect("lifted").expect("it was closed").epoch, epoch);
+        hatch
+            .eventually("the bus carries the new epoch", async |hatch| {
+                let carried =
+                    format!("SELECT count(*) FROM es.bus_generations WHERE epoch = {epoch}");
+                (hatch.count(&carried).await == 1).then_some(())
+            })
+            .await;
+        sent.extend(deliver(&hatch, 1).await);
+    }
+    client.close().await;
+    hatch.assert_each_sent_once(&sent).await;
+    hatch.finish().await;
+}

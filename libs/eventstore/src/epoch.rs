@@ -271,6 +271,12 @@ impl Fence {
         matches!(*self.state.borrow(), FenceState::Open { .. })
     }
 
+    /// Whether something may be sent, and nobody has begun an epoch after this one.
+    #[must_use]
+    pub fn is_open_in(&self, epoch: i32) -> bool {
+        matches!(*self.state.borrow(), FenceState::Open { epoch: found, .. } if found <= epoch)
+    }
+
     /// Whether what the bus's `generation` holds is this log's.
     #[must_use]
     pub fn trusts(&self, generation: i32) -> bool {

@@ -67,7 +67,7 @@ impl Leader {
         match decision {
             Decision::Resume { generation, after } => {
                 tracing::info!(generation, after, "publishing goes on");
-                self.publish(generation, after).await
+                self.publish((generation, recorded.epoch), after).await
             }
             Decision::NewGeneration { first_position } => {
                 self.begin(session, stream, recorded, first_position).await
@@ -187,22 +187,24 @@ impl Leader {
         tokio::time::sleep(Duration::from_millis(self.config.halt_poll_ms)).await;
     }
 
-    /// Publishes until an error, until the fence is not open, or until somebody finds something foreign.
-    async fn publish(&mut self, generation: i32, after: i64) -> Result<(), Error> {
+    /// Publishes until an error, until the fence is not open or another epoch has begun, or until somebody finds
+    /// something foreign.
+    async fn publish(&mut self, of: (i32, i32), after: i64) -> Result<(), Error> {
+        let generation = of.0;
         let mut publisher = self.bus.publisher(generation, after);
-        let published = self.publish_pages(generation, &mut publisher).await;
+        let published = self.publish_pages(of, &mut publisher).await;
         self.stored = (generation, publisher.acknowledged());
         published
     }
 
     async fn publish_pages(
         &mut self,
-        generation: i32,
+        (generation, epoch): (i32, i32),
         publisher: &mut Publisher,
     ) -> Result<(), Error> {
         let mut publishing = Publishing::default();
         let mut looked = Instant::now();
-        while self.deps.fence.is_open() && !self.deps.fence.has_foreign(generation) {
+        while self.deps.fence.is_open_in(epoch) && !self.deps.fence.has_foreign(generation) {
             // Before the read: a hint that comes during it is not lost.
             let hinted = *self.deps.head.borrow_and_update();
             let sent = Position(publisher.sent());
