@@ -189,6 +189,24 @@ async fn a_message_is_sent_once_though_the_providers_clock_is_set_while_it_is_in
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_expires_while_two_clocks_contradict_each_other_by_more_than_a_minute() {
+    let fleet = Fleet::start(1, &[("HATCH_DISPATCHER__VALIDITY_MS", "1")]).await;
+    let api = fleet.api(0, "command,query,webhook,relay,projector").await;
+    let clock = SettableClock::new(90_000);
+    let member = fleet.serve_with("dispatcher", &[("HATCH_TEST_CLOCK", &clock.path())]).await;
+    let id = fleet.accepted(&api, CUSTOMER, "which clock is right?").await;
+    fleet.has_event(&id, "MessageDelivered").await;
+    clock.set(0);
+    eventually("the clock is right", async || {
+        let offset = member.metric(&fleet.http, "hatch_clock_offset_seconds").await?;
+        (offset.abs() < 30.0).then_some(())
+    })
+    .await;
+    let id = fleet.accepted(&api, CUSTOMER, "too late").await;
+    fleet.has_event(&id, "MessageFailed").await;
+}
+
 /// A provider that answers slowly, a lease of some seconds, and the bus for one dispatcher only.
 const SLOW: [(&str, &str); 4] = [
     ("HATCH_TWILIO__HTTP_TIMEOUT_MS", "3000"),

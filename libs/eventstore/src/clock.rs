@@ -31,6 +31,14 @@ const READING_AGE_MAX: Duration = Duration::from_secs(10);
 const DRIFT_MIN: Duration = Duration::from_millis(1);
 const DRIFT_PARTS: u32 = 1_000;
 
+/// How far PostgreSQL's clock and this machine's may be apart before one of them counts as wrong. Nothing is
+/// decided by the machine's, so a smaller offset does no harm.
+pub const OFFSET_MAX: TimeDelta = TimeDelta::seconds(60);
+
+/// How long a step of PostgreSQL's clock by more than that has to last before it is believed, where this machine's
+/// clock contradicts it as well.
+const STEP_LASTS: Duration = Duration::from_secs(60);
+
 /// A correction backwards up to this long lets the time stand still; a longer one takes it back.
 const HELD_MAX: Duration = Duration::from_secs(1);
 
@@ -70,14 +78,14 @@ impl ServerClock {
     pub(crate) fn learn(&self, asked: Duration, server: DateTime<Utc>) {
         let (asked, answered) = (micros(asked), micros(uptime()));
         let server = server.timestamp_micros();
-        let reading = Reading { asked, answered, server };
-        self.state().readings.take(reading);
+        let wall = SystemEnvironment.now().timestamp_micros();
+        self.state().readings.take(Reading { asked, answered, server, wall });
     }
 
-    /// By how much the machine's wall clock is ahead of PostgreSQL's; none before the first reading.
+    /// By how much the machine's wall clock is ahead of what PostgreSQL said last; none before it said anything.
     #[must_use]
     pub fn offset(&self) -> Option<TimeDelta> {
-        let server = self.state().readings.at(micros(uptime()))?;
+        let server = self.state().readings.said(micros(uptime()))?;
         let wall = SystemEnvironment.now().timestamp_micros();
         Some(TimeDelta::microseconds(wall.saturating_sub(server)))
     }
@@ -92,6 +100,10 @@ impl Environment for ServerClock {
         let mut state = self.state();
         let now = state.readings.at(micros(uptime())).map(|now| state.give(now));
         now.and_then(DateTime::from_timestamp_micros).unwrap_or_else(|| SystemEnvironment.now())
+    }
+
+    fn is_certain(&self) -> bool {
+        self.offset().is_none_or(|offset| offset.abs() <= OFFSET_MAX)
     }
 
     fn new_id(&self) -> Uuid {
@@ -113,12 +125,13 @@ impl State {
     }
 }
 
-/// What PostgreSQL said, in microseconds: its own of Unix time, ours of the process' uptime.
+/// What PostgreSQL said, in microseconds: its own and the machine's of Unix time, ours of the process' uptime.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     asked: i64,
     answered: i64,
     server: i64,
+    wall: i64,
 }
 
 impl Reading {
@@ -129,6 +142,17 @@ impl Reading {
     /// PostgreSQL's time when our clock was at zero, at the earliest and at the latest.
     const fn bounds(&self) -> (i64, i64) {
         (self.server.saturating_sub(self.answered), self.server.saturating_sub(self.asked))
+    }
+
+    /// PostgreSQL's time when our clock was at zero, most likely.
+    const fn at_zero(&self) -> i64 {
+        let (low, high) = self.bounds();
+        low.midpoint(high)
+    }
+
+    /// Whether this machine's clock says about the same.
+    fn is_near_wall(&self) -> bool {
+        TimeDelta::microseconds(self.wall.saturating_sub(self.server)).abs() <= OFFSET_MAX
     }
 
     /// Whether both can be of one clock that nobody has set between them.
@@ -146,15 +170,22 @@ struct Readings {
     latest: VecDeque<Reading>,
     /// The one with the shortest round trip.
     best: Option<Reading>,
+    /// The last of those that are not believed yet, and since when they agree with each other.
+    doubted: Option<(i64, Reading)>,
 }
 
 impl Readings {
     /// A reading that contradicts what is known is of a clock that was set, or of another server, or
-    /// our own clock stood still: it is right, and what came before it is not any more.
+    /// our own clock stood still: it is right, and what came before it is not any more. By more than a minute it has
+    /// to be so for a minute, or this machine's clock has to say the same: who sets a clock by mistake sets it back.
     fn take(&mut self, reading: Reading) {
-        if self.best.is_some_and(|best| !best.agrees(&reading)) {
+        if let Some(best) = self.best.filter(|best| !best.agrees(&reading)) {
+            if self.is_doubtful(&best, reading) {
+                return;
+            }
             self.latest.clear();
         }
+        self.doubted = None;
         let oldest = reading.answered.saturating_sub(micros(READING_AGE_MAX));
         self.latest.retain(|known| known.answered >= oldest);
         self.latest.truncate(READINGS_MAX - 1);
@@ -162,10 +193,26 @@ impl Readings {
         self.best = self.latest.iter().min_by_key(|known| known.round_trip()).copied();
     }
 
-    /// PostgreSQL's time at this uptime.
+    fn is_doubtful(&mut self, best: &Reading, reading: Reading) -> bool {
+        let step = TimeDelta::microseconds(reading.at_zero().saturating_sub(best.at_zero()));
+        if step.abs() <= OFFSET_MAX || reading.is_near_wall() {
+            return false;
+        }
+        let same = self.doubted.filter(|(_, other)| other.agrees(&reading));
+        let since = same.map_or(reading.answered, |(since, _)| since);
+        self.doubted = Some((since, reading));
+        reading.answered.saturating_sub(since) < micros(STEP_LASTS)
+    }
+
+    /// PostgreSQL's time at this uptime, as it is believed.
     fn at(&self, uptime: i64) -> Option<i64> {
-        let (low, high) = self.best?.bounds();
-        Some(low.midpoint(high).saturating_add(uptime))
+        Some(self.best?.at_zero().saturating_add(uptime))
+    }
+
+    /// The same, as PostgreSQL said last.
+    fn said(&self, uptime: i64) -> Option<i64> {
+        let last = self.doubted.map(|(_, reading)| reading).or(self.best)?;
+        Some(last.at_zero().saturating_add(uptime))
     }
 }
 
@@ -182,7 +229,8 @@ mod tests {
     /// A reading of a clock that is `ahead` of our uptime, asked at `asked`, whose answer took
     /// `round_trip`, all of it on the way back.
     fn reading(asked: i64, round_trip: i64, ahead: i64) -> Reading {
-        Reading { asked, answered: asked + round_trip, server: asked + ahead }
+        let server = asked + ahead;
+        Reading { asked, answered: asked + round_trip, server, wall: server }
     }
 
     fn after(readings: impl IntoIterator<Item = Reading>) -> Readings {
@@ -238,6 +286,25 @@ mod tests {
             let known = after([reading(0, 1_000, 100 * SECOND), stepped]);
             assert_eq!(known.at(0), Some(ahead - SECOND / 2), "{ahead}");
         }
+    }
+
+    #[test]
+    fn a_great_step_that_the_machines_clock_contradicts_is_believed_once_it_has_lasted() {
+        let (right, wrong) = (100 * SECOND, 3_700 * SECOND);
+        let said = |second: i64, ahead: i64| Reading {
+            wall: second * SECOND + right,
+            ..reading(second * SECOND, 1_000, ahead)
+        };
+        let mut known = after([said(0, right), said(1, wrong)]);
+        assert_eq!((known.at(0), known.said(0)), (Some(right - 500), Some(wrong - 500)));
+        known.take(said(2, right));
+        assert_eq!((known.at(0), known.said(0)), (Some(right - 500), Some(right - 500)));
+        (3..63).for_each(|second| known.take(said(second, wrong)));
+        assert_eq!(known.at(0), Some(right - 500), "it was right in between");
+        known.take(said(63, wrong));
+        assert_eq!(known.at(0), Some(wrong - 500));
+        known.take(said(64, right));
+        assert_eq!(known.at(0), Some(right - 500), "the machine's clock says so, too");
     }
 
     #[test]

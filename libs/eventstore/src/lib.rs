@@ -36,7 +36,7 @@ pub use archive::{
     Request as ArchiveRequest, archive,
 };
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use clock::ServerClock;
+pub use clock::{OFFSET_MAX as CLOCK_OFFSET_MAX, ServerClock};
 pub use environment::{SystemEnvironment, uptime};
 pub use epoch::{
     BusEnd, Closed, Fence, FenceState, Identity, Lifted, Place, fence_closed_since, fence_state,

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::Environment as _;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{
@@ -117,7 +118,9 @@ impl Dispatcher {
             };
         }
         let now = self.now();
-        if let Some(round_from) = expired_round(&pending.message, now, &self.config.waits) {
+        let expired = expired_round(&pending.message, now, &self.config.waits);
+        // It cannot be taken back, so it waits until it is certain what the time is.
+        if let Some(round_from) = expired.filter(|_| self.dependencies.head.clock().is_certain()) {
             let next = self.change(pending, MessageCommand::Expire { round_from, at: now }).await;
             if let Some(taken) = taken {
                 taken.ack().await;

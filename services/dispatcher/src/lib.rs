@@ -22,7 +22,6 @@ mod timers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use futures::future::join_all;
 use hatch_bus::{Bus, Delivery, Work};
 use hatch_domain::message::event::{Channel, MessageRequested, Priority};
@@ -63,10 +62,6 @@ const RETRIES_WAITING_MAX: usize = 10_000;
 
 /// Between the end of the call and the end of the lease, for the outcome to be recorded.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(1);
-
-/// A dispatcher whose machine's clock is further from PostgreSQL's does not sweep. Nothing is decided by
-/// that clock, so a smaller offset does no harm. Beyond it nobody knows what else is wrong there.
-pub const CLOCK_OFFSET_MAX: TimeDelta = TimeDelta::seconds(60);
 
 /// How long an attempt waits for room at its account before its message is parked.
 const ROOM_WAIT: Duration = Duration::from_secs(1);

@@ -8,17 +8,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hatch_domain::DecodeError;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
 use hatch_domain::message::event::{Channel, Priority};
+use hatch_domain::{DecodeError, Environment as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::attempt::{Next, Pending};
 use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
 use crate::look_up::Answer;
 use crate::timers::DueTimer;
-use crate::{Account, CLOCK_OFFSET_MAX, Dispatcher, PendingError};
+use crate::{Account, Dispatcher, PendingError};
 
 /// Between two looks at what is due.
 const EVERY: Duration = Duration::from_millis(250);
@@ -135,14 +135,15 @@ impl Dispatcher {
     /// Waits until the machine's clock is not too far from PostgreSQL's.
     async fn clock_is_near(&self) {
         let clock = self.dependencies.head.clock();
-        let astray = || clock.offset().filter(|offset| offset.abs() > CLOCK_OFFSET_MAX);
-        let Some(offset) = astray() else { return };
-        let seconds = offset.num_seconds();
+        if clock.is_certain() {
+            return;
+        }
+        let seconds = clock.offset().map(|offset| offset.num_seconds());
         tracing::error!(
             seconds,
             "what is due is left to others: the clock here is far from PostgreSQL's"
         );
-        while astray().is_some() {
+        while !clock.is_certain() {
             tokio::time::sleep(EVERY).await;
         }
         tracing::warn!("the clock here is near PostgreSQL's again: what is due is done here again");
@@ -156,7 +157,7 @@ impl Dispatcher {
         let hold = self.config.timers_lag + HOLD_MARGIN;
         let priorities = lane.priorities();
         let of = (lane.channels.as_slice(), &priorities[..]);
-        let due = match self.timers.take(of, limit, hold).await {
+        let due = match self.timers.take(of, limit, hold, self.now()).await {
             Ok(due) => due,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;

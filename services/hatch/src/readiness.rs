@@ -105,7 +105,7 @@ pub(crate) fn clock(clock: ServerClock) -> Dependency {
 }
 
 fn astray_text(offset: TimeDelta) -> String {
-    let bound = hatch_dispatcher::CLOCK_OFFSET_MAX;
+    let bound = hatch_eventstore::CLOCK_OFFSET_MAX;
     let text = format!("{}, which decides: set both by NTP", offset_text(offset));
     match offset.abs() > bound {
         true => format!(

@@ -246,7 +246,9 @@ pub async fn keep_webhooks(webhooks: Webhooks, shutdown: CancellationToken) {
         let mut looks = 0_u32;
         loop {
             let environment = webhooks.store.environment();
-            let round = Round { read_model: &webhooks.read_model, keeping: &webhooks.keeping };
+            let is_certain = environment.is_certain();
+            let round =
+                Round { read_model: &webhooks.read_model, keeping: &webhooks.keeping, is_certain };
             let done = round.run(environment.now(), looks.is_multiple_of(LOOKS_PER_ROUND)).await;
             if let Err(error) = done {
                 let error = &error as &dyn std::error::Error;
@@ -284,6 +286,8 @@ impl Webhooks {
 struct Round<'a> {
     read_model: &'a ReadModel,
     keeping: &'a Keeping,
+    /// Whether the clock says what nothing contradicts.
+    is_certain: bool,
 }
 
 impl Round<'_> {
@@ -292,9 +296,14 @@ impl Round<'_> {
         if whole {
             let made = self.ensure_partitions(now).await?;
             tracing::debug!(made, "partitions of the webhook log are ready");
-            self.drop_old(now).await?;
         }
-        self.drop_excess(now).await?;
+        // What is dropped cannot be had back, so it waits until it is certain what the time is.
+        if self.is_certain {
+            if whole {
+                self.drop_old(now).await?;
+            }
+            self.drop_excess(now).await?;
+        }
         self.keeping.note_kept(self.read_model.kept().await?);
         Ok(())
     }

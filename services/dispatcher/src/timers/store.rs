@@ -63,6 +63,8 @@ const TAKE: &str = "
                    SELECT message_id, look_at FROM dispatch.timers
                     WHERE channel = c.channel AND priority = p.priority
                       AND look_at <= statement_timestamp()
+                      AND statement_timestamp() BETWEEN $5::timestamptz - interval '60 s'
+                                                    AND $5::timestamptz + interval '60 s'
                     ORDER BY look_at LIMIT $1 FOR UPDATE SKIP LOCKED) AS turn
              ORDER BY p.place, turn.look_at LIMIT $1) AS due
      WHERE t.message_id = due.message_id
@@ -200,17 +202,19 @@ impl Timers {
     }
 
     /// Takes at most `limit` timers of these channels that are to be looked at by now, of the first priority
-    /// first. For as long as `hold` no other sweeper takes them, whatever becomes of this one.
+    /// first. For as long as `hold` no other sweeper takes them, whatever becomes of this one. None, where
+    /// PostgreSQL's clock is a minute or more from `now`: somebody has just set it.
     pub(crate) async fn take(
         &self,
         (channels, priorities): (&[&str], &[&str]),
         limit: usize,
         hold: Duration,
+        now: DateTime<Utc>,
     ) -> Result<Vec<DueTimer>, Error> {
         let (limit, hold) = (i64::try_from(limit).unwrap_or(i64::MAX), hold.as_secs_f64());
         let take = async |client: &mut Connection| {
             let statement = client.prepare_cached(TAKE).await?;
-            let values: [&(dyn ToSql + Sync); 4] = [&limit, &hold, &channels, &priorities];
+            let values: [&(dyn ToSql + Sync); 5] = [&limit, &hold, &channels, &priorities, &now];
             Ok::<_, Error>(client.query(&statement, &values).await?)
         };
         let rows = self.pool.within(ASK_MAX, take).await?;

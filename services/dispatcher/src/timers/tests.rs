@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+use hatch_domain::Environment as _;
 use hatch_domain::message::due::Due;
 use hatch_domain::message::event::{Channel, Priority};
 use hatch_eventstore::testing::{Template, TestDatabase};
-use hatch_eventstore::{Checkpoint, CheckpointError, Connection, Position};
+use hatch_eventstore::{Checkpoint, CheckpointError, Connection, Position, SystemEnvironment};
 use uuid::Uuid;
 
 use super::fold::{Fact, Fold, MessageFact};
@@ -67,7 +69,8 @@ async fn take_of(
 }
 
 async fn take_now(timers: &Timers, of: (&[&str], &[&str]), limit: usize) -> Vec<DueTimer> {
-    timers.take(of, limit, Duration::from_secs(100)).await.expect("taken")
+    let now = SystemEnvironment.now();
+    timers.take(of, limit, Duration::from_secs(100), now).await.expect("taken")
 }
 
 /// Makes this second of the test's time the present, and says by how many seconds that moved the timers.
@@ -100,6 +103,20 @@ async fn of_two_folders_of_the_same_events_one_is_refused_and_writes_nothing() {
     assert!(matches!(refused, Err(Error::Checkpoint(CheckpointError::Fenced { .. }))));
     let taken = take(&timers, 1, 10).await;
     assert_eq!(taken.iter().map(|timer| timer.message_id).collect::<Vec<_>>(), [message(1)]);
+}
+
+#[tokio::test]
+async fn nothing_is_taken_while_postgresqls_clock_is_another_than_it_was() {
+    let (_database, timers) = timers().await;
+    fold(&timers, &[fact(1, message(1), Due::At { attempt: None, at: at(1) })]).await;
+    set_forward(&timers, 2).await;
+    let (of, hold) = ((&["sms"][..], &["normal"][..]), Duration::from_secs(100));
+    for apart in [-3_600, -70, 70, 90_000] {
+        let now = SystemEnvironment.now() + TimeDelta::seconds(apart);
+        let taken = timers.take(of, 1, hold, now).await.expect("asked");
+        assert!(taken.is_empty(), "{apart} s");
+    }
+    assert_eq!(take_now(&timers, of, 1).await.len(), 1);
 }
 
 #[tokio::test]
