@@ -1,0 +1,81 @@
+//! Events as they are written in the log, and read by this build and by later ones.
+
+use super::*;
+use crate::decider::DomainEvent;
+
+#[test]
+fn every_event_reads_back_as_it_was_written() {
+    for event in every_event() {
+        let read =
+            MessageEvent::decode(event.event_type(), event.schema_version(), &event.encode());
+        assert_eq!(read.expect("readable"), event);
+    }
+    let written: Vec<_> = every_event().iter().map(DomainEvent::event_type).collect();
+    assert_eq!(written, MessageEvent::TYPES, "one example of each type");
+}
+
+/// One file for each type and version that was ever written, in `schema/events`. They are never
+/// edited: a new shape is a new version with a file of its own.
+#[test]
+fn golden_events_of_every_version_are_read_and_the_newest_are_written_alike() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schema/events");
+    for event in every_event() {
+        for version in 1..=event.schema_version() {
+            let file = format!("{folder}/{}.v{version}.json", event.event_type());
+            let golden = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{file}: {e}"));
+            let read = MessageEvent::decode(event.event_type(), version, &golden);
+            assert_eq!(read.expect("readable"), event, "{file}");
+        }
+        let file = format!("{folder}/{}.v{}.json", event.event_type(), event.schema_version());
+        let golden = std::fs::read_to_string(&file).expect("checked above");
+        assert_eq!(event.encode(), golden.trim_end(), "{file}");
+    }
+}
+
+#[test]
+fn an_unknown_type_version_or_shape_is_an_error_not_a_guess() {
+    for (name, version, payload) in
+        [("MessageTeleported", 1, "{}"), ("MessageSent", 2, "{}"), ("MessageSent", 1, "{}")]
+    {
+        assert!(MessageEvent::decode(name, version, payload).is_err(), "{name} {version}");
+    }
+}
+
+fn every_event() -> Vec<MessageEvent> {
+    let delivered = receipt(1, ReceiptOutcome::Delivered);
+    vec![
+        request().into(),
+        attempted(1, 1),
+        sent(1),
+        failed(1, Some(at(9))),
+        SendInDoubt { attempt: 1, detail: "timeout".to_owned(), at: at(4) }.into(),
+        AttemptAbandoned { attempt: 1, reason: None, retry_at: at(5), at: at(4) }.into(),
+        MessageFailed { attempt: 1, error: error(true), receipt_id: None, at: at(4) }.into(),
+        MessageDelivered {
+            attempt: 1,
+            provider_message_id: "SM1".to_owned(),
+            receipt_id: delivered.receipt_id,
+            at: at(4),
+        }
+        .into(),
+        MessageUndelivered {
+            attempt: 1,
+            provider_message_id: "SM1".to_owned(),
+            receipt_id: delivered.receipt_id,
+            error: error(true),
+            at: at(4),
+        }
+        .into(),
+        inbound().into(),
+        MessageRead {
+            attempt: 1,
+            provider_message_id: "SM1".to_owned(),
+            receipt_id: delivered.receipt_id,
+            at: at(5),
+        }
+        .into(),
+        MessageCanceled { at: at(1) }.into(),
+        MessageDeferred { reason: "rate".to_owned(), until: at(6), at: at(1) }.into(),
+        RetryRequested { at: at(7) }.into(),
+    ]
+}
