@@ -35,8 +35,7 @@ const DRIFT_PARTS: u32 = 1_000;
 /// decided by the machine's, so a smaller offset does no harm.
 pub const OFFSET_MAX: TimeDelta = TimeDelta::seconds(60);
 
-/// How long a step of PostgreSQL's clock by more than that has to last before it is believed, where this machine's
-/// clock contradicts it as well.
+/// How long a step of PostgreSQL's clock by more than that has to last before it is believed.
 const STEP_LASTS: Duration = Duration::from_secs(60);
 
 /// A correction backwards up to this long lets the time stand still; a longer one takes it back.
@@ -78,8 +77,7 @@ impl ServerClock {
     pub(crate) fn learn(&self, asked: Duration, server: DateTime<Utc>) {
         let (asked, answered) = (micros(asked), micros(uptime()));
         let server = server.timestamp_micros();
-        let wall = SystemEnvironment.now().timestamp_micros();
-        self.state().readings.take(Reading { asked, answered, server, wall });
+        self.state().readings.take(Reading { asked, answered, server });
     }
 
     /// By how much the machine's wall clock is ahead of what PostgreSQL said last; none before it said anything.
@@ -103,7 +101,8 @@ impl Environment for ServerClock {
     }
 
     fn is_certain(&self) -> bool {
-        self.offset().is_none_or(|offset| offset.abs() <= OFFSET_MAX)
+        let is_doubted = self.state().readings.doubted.is_some();
+        !is_doubted && self.offset().is_none_or(|offset| offset.abs() <= OFFSET_MAX)
     }
 
     fn new_id(&self) -> Uuid {
@@ -125,13 +124,12 @@ impl State {
     }
 }
 
-/// What PostgreSQL said, in microseconds: its own and the machine's of Unix time, ours of the process' uptime.
+/// What PostgreSQL said, in microseconds: its own of Unix time, ours of the process' uptime.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     asked: i64,
     answered: i64,
     server: i64,
-    wall: i64,
 }
 
 impl Reading {
@@ -148,11 +146,6 @@ impl Reading {
     const fn at_zero(&self) -> i64 {
         let (low, high) = self.bounds();
         low.midpoint(high)
-    }
-
-    /// Whether this machine's clock says about the same.
-    fn is_near_wall(&self) -> bool {
-        TimeDelta::microseconds(self.wall.saturating_sub(self.server)).abs() <= OFFSET_MAX
     }
 
     /// Whether both can be of one clock that nobody has set between them.
@@ -177,7 +170,7 @@ struct Readings {
 impl Readings {
     /// A reading that contradicts what is known is of a clock that was set, or of another server, or
     /// our own clock stood still: it is right, and what came before it is not any more. By more than a minute it has
-    /// to be so for a minute, or this machine's clock has to say the same: who sets a clock by mistake sets it back.
+    /// to be so for a minute: who sets a clock by mistake sets it back.
     fn take(&mut self, reading: Reading) {
         if let Some(best) = self.best.filter(|best| !best.agrees(&reading)) {
             if self.is_doubtful(&best, reading) {
@@ -195,7 +188,7 @@ impl Readings {
 
     fn is_doubtful(&mut self, best: &Reading, reading: Reading) -> bool {
         let step = TimeDelta::microseconds(reading.at_zero().saturating_sub(best.at_zero()));
-        if step.abs() <= OFFSET_MAX || reading.is_near_wall() {
+        if step.abs() <= OFFSET_MAX {
             return false;
         }
         let same = self.doubted.filter(|(_, other)| other.agrees(&reading));
@@ -229,8 +222,7 @@ mod tests {
     /// A reading of a clock that is `ahead` of our uptime, asked at `asked`, whose answer took
     /// `round_trip`, all of it on the way back.
     fn reading(asked: i64, round_trip: i64, ahead: i64) -> Reading {
-        let server = asked + ahead;
-        Reading { asked, answered: asked + round_trip, server, wall: server }
+        Reading { asked, answered: asked + round_trip, server: asked + ahead }
     }
 
     fn after(readings: impl IntoIterator<Item = Reading>) -> Readings {
@@ -279,8 +271,8 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_is_believed_at_once() {
-        for ahead in [103 * SECOND, 97 * SECOND, 3_700 * SECOND, -3_600 * SECOND] {
+    fn a_clock_that_was_set_by_less_than_a_minute_is_believed_at_once() {
+        for ahead in [103 * SECOND, 97 * SECOND, 159 * SECOND, 41 * SECOND] {
             // The round trip is longer than those of the readings that it contradicts.
             let stepped = reading(2 * SECOND, SECOND, ahead);
             let known = after([reading(0, 1_000, 100 * SECOND), stepped]);
@@ -289,12 +281,9 @@ mod tests {
     }
 
     #[test]
-    fn a_great_step_that_the_machines_clock_contradicts_is_believed_once_it_has_lasted() {
+    fn a_greater_step_is_believed_once_it_has_lasted() {
         let (right, wrong) = (100 * SECOND, 3_700 * SECOND);
-        let said = |second: i64, ahead: i64| Reading {
-            wall: second * SECOND + right,
-            ..reading(second * SECOND, 1_000, ahead)
-        };
+        let said = |second: i64, ahead: i64| reading(second * SECOND, 1_000, ahead);
         let mut known = after([said(0, right), said(1, wrong)]);
         assert_eq!((known.at(0), known.said(0)), (Some(right - 500), Some(wrong - 500)));
         known.take(said(2, right));
@@ -302,9 +291,7 @@ mod tests {
         (3..63).for_each(|second| known.take(said(second, wrong)));
         assert_eq!(known.at(0), Some(right - 500), "it was right in between");
         known.take(said(63, wrong));
-        assert_eq!(known.at(0), Some(wrong - 500));
-        known.take(said(64, right));
-        assert_eq!(known.at(0), Some(right - 500), "the machine's clock says so, too");
+        assert_eq!((known.at(0), known.doubted.is_some()), (Some(wrong - 500), false));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The machine's own clocks, and chance.
 
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use hatch_domain::Environment;
@@ -10,7 +10,21 @@ use uuid::Uuid;
 /// Digits of a second that PostgreSQL keeps.
 const SUBSECOND_DIGITS: u16 = 6;
 
-static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+static ORIGIN: LazyLock<Duration> = LazyLock::new(monotonic);
+
+/// What goes on while the machine is suspended, too, where the system has such a clock.
+#[cfg(target_os = "linux")]
+fn monotonic() -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME);
+    now.expect("Linux has had this clock since 2.6.39").into()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn monotonic() -> Duration {
+    static BEGIN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+    BEGIN.elapsed()
+}
 
 /// This machine's wall clock and chance: the one lawful reader of both.
 ///
@@ -42,7 +56,7 @@ impl Environment for SystemEnvironment {
 #[must_use]
 pub fn uptime() -> Duration {
     let origin = *ORIGIN;
-    let uptime = origin.elapsed();
+    let uptime = monotonic().saturating_sub(origin);
     #[cfg(debug_assertions)]
     let uptime = uptime.saturating_sub(settable::shifts().pause);
     uptime

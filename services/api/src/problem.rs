@@ -342,7 +342,11 @@ impl<R: std::error::Error + 'static> From<ExecuteError<R>> for Problem {
         match error {
             ExecuteError::Append(error) => error.into(),
             ExecuteError::Log(error) => error.into(),
-            error @ (ExecuteError::Rejected(_) | ExecuteError::Decode(_)) => Self::fault(&error),
+            ExecuteError::Decode(error) => {
+                tracing::error!(error = %Chain(&error), "an event of another build is in the way");
+                Self::unavailable("an event of it is of a newer build of hatch, which can do this")
+            }
+            error @ ExecuteError::Rejected(_) => Self::fault(&error),
         }
     }
 }

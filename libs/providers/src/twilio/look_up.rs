@@ -30,8 +30,8 @@ const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 const OLDER_MAX: TimeDelta = TimeDelta::seconds(2);
 
 /// What is like the message in every other way, and older by up to so much, may be it all the same:
-/// somebody may have set a clock since, by an hour at the worst.
-const CLOCK_STEP_MAX: TimeDelta = TimeDelta::minutes(90);
+/// somebody may have set a clock since, by a day at the worst.
+const CLOCK_STEP_MAX: TimeDelta = TimeDelta::hours(25);
 
 /// With more doubtful messages than this nothing follows from the list.
 const DOUBTFUL_MAX: usize = 100;

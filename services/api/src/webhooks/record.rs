@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
-use hatch_domain::Decider;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::{ConversationId, MessageId};
 use hatch_domain::message::authentication::UNPROVEN_TOPIC;
@@ -14,8 +13,10 @@ use hatch_domain::message::command::{
 };
 use hatch_domain::message::event::{Email, MessageEvent, MessageReceived};
 use hatch_domain::message::{Message, inbound_message_id};
+use hatch_domain::{Decider, DecodeError};
 use hatch_eventstore::{
-    Append, AppendError, ExpectedVersion, Loaded, Metadata, Position, SideRow, StreamWrite,
+    Append, AppendError, ExecuteError, ExpectedVersion, Loaded, Metadata, Position, SideRow,
+    StreamWrite,
 };
 use hatch_providers::{Inbound, Observation, Receipt, ReceiptOutcome};
 use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
@@ -85,6 +86,8 @@ struct Stream {
     traceparent: Option<String>,
     now: Message,
     events: Vec<MessageEvent>,
+    /// Why what it has decided so far cannot be read: a newer build wrote some of it.
+    unreadable: Option<String>,
 }
 
 impl Recording<'_> {
@@ -293,8 +296,12 @@ impl Recording<'_> {
         for reference in references(email) {
             let mail_id = match reference {
                 Reference::Ours { message_id, conversation_id, name } => {
-                    let loaded = self.webhooks.store.load(tenant_id.0, message_id.0).await?;
-                    let (message, _): (Message, i64) = loaded;
+                    let loaded = self.webhooks.store.load(tenant_id.0, message_id.0).await;
+                    let (message, _): (Message, i64) = match loaded {
+                        // By what a newer build says of it nobody can be told anything.
+                        Err(ExecuteError::Decode(_)) => Default::default(),
+                        loaded => loaded?,
+                    };
                     let ours = message.requested().filter(|r| r.conversation_id == conversation_id);
                     if let Some(requested) = ours {
                         return Ok(Some((conversation_id, requested.topic.clone())));
@@ -360,7 +367,10 @@ impl Recording<'_> {
                     Meaning::Nothing => after.ignored(),
                     Meaning::Tells { message_id, command } => {
                         let stream = streams.entry(*message_id).or_default();
-                        after.decided(stream.decide(command));
+                        match &stream.unreadable {
+                            Some(why) => after.unclear(why),
+                            None => after.decided(stream.decide(command)),
+                        }
                     }
                     Meaning::Unclear(reason) => after.unclear(reason),
                     Meaning::Waits(receipt) => {
@@ -389,7 +399,8 @@ impl Recording<'_> {
                         self.count(after.outcome());
                     }
                     *summary = after;
-                    for (id, stream) in streams {
+                    for (id, stream) in streams.into_iter().filter(|(_, s)| s.unreadable.is_none())
+                    {
                         turns.remember(id, stream.appended());
                     }
                     return Ok(appended.last());
@@ -421,8 +432,12 @@ impl Recording<'_> {
         let recalled = !streams.is_empty();
         ids.retain(|id| !streams.contains_key(id));
         let loads = ids.into_iter().map(|id| async move {
-            let loaded = self.webhooks.store.load_traced(self.account.tenant_id.0, id.0).await?;
-            Ok::<_, Problem>((id, Stream::new(loaded)))
+            let loaded = self.webhooks.store.load_traced(self.account.tenant_id.0, id.0).await;
+            let stream = match loaded {
+                Err(ExecuteError::Decode(error)) => Stream::unreadable(id, &error),
+                loaded => Stream::new(loaded?),
+            };
+            Ok::<_, Problem>((id, stream))
         });
         let read: Vec<_> = stream::iter(loads).buffer_unordered(LOADS_MAX).try_collect().await?;
         streams.extend(read);
@@ -491,7 +506,17 @@ impl Recording<'_> {
 
 impl Stream {
     fn new(Loaded { state, version, traceparent }: Loaded<Message>) -> Self {
-        Self { before: state.clone(), version, traceparent, now: state, events: Vec::new() }
+        let (before, now) = (state.clone(), state);
+        Self { before, version, traceparent, now, ..Self::default() }
+    }
+
+    /// The stream of `id`, of which this build cannot read all. What a webhook says about it is kept, for a build
+    /// that can.
+    fn unreadable(id: MessageId, error: &DecodeError) -> Self {
+        let why =
+            format!("message {id} cannot be read by this build: {error}; replay it by a newer one");
+        tracing::error!(message_id = %id, error = %error, "a message cannot be read: its webhook is kept");
+        Self { unreadable: Some(why), ..Self::default() }
     }
 
     const fn has_changed(&self) -> bool {

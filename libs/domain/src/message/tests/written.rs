@@ -41,7 +41,7 @@ fn an_unknown_type_version_or_shape_is_an_error_not_a_guess() {
     }
 }
 
-fn every_event() -> Vec<MessageEvent> {
+pub(super) fn every_event() -> Vec<MessageEvent> {
     let delivered = receipt(1, ReceiptOutcome::Delivered);
     vec![
         request().into(),

@@ -129,8 +129,12 @@ async fn a_message_from_before_the_attempt_may_be_it_until_it_is_too_old() {
     assert_eq!(found_in(&[listed("SM1", 2)]).await, may_be("SM1"));
     // The list's times have no fractions.
     assert_eq!(found_in(&[listed("SM1", 4)]).await, found(&["SM1"]));
-    for (time, expected) in [("11:00:06", may_be("SM9")), ("10:30:03", LookedUp::NotFound)] {
-        let old = changed(0, "date_created", format!("Sat, 31 Jan 2026 {time} +0000"));
+    for (time, expected) in [
+        ("Sat, 31 Jan 2026 11:00:06", may_be("SM9")),
+        ("Fri, 30 Jan 2026 11:30:00", may_be("SM9")),
+        ("Fri, 30 Jan 2026 10:30:03", LookedUp::NotFound),
+    ] {
+        let old = changed(0, "date_created", format!("{time} +0000"));
         assert_eq!(found_in(&[old]).await, expected, "{time}");
     }
     let other = changed(2, "body", "Something else");
