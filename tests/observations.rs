@@ -476,3 +476,44 @@ async fn what_cannot_be_read_is_quarantined_and_the_rest_is_applied() {
     assert_is_whole(&hatch, &webhook, 200_000).await;
     hatch.finish().await;
 }
+
+#[tokio::test]
+async fn what_is_about_a_message_of_a_newer_build_is_kept_and_the_rest_is_applied() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    let ids = [
+        hatch.send_sms("+18045550888", "silent").await,
+        hatch.send_sms("+18045550888", "silent, too").await,
+    ];
+    for id in &ids {
+        hatch.message_with_status(id, "sent").await;
+    }
+    let session = hatch.database.connect().await;
+    let newer = |version| {
+        format!(
+            "ALTER TABLE es.events DISABLE TRIGGER refuse_change;
+             UPDATE es.events SET schema_version = {version}
+              WHERE stream_id = '{}' AND type = 'MessageRequested';
+             ALTER TABLE es.events ENABLE TRIGGER refuse_change",
+            ids[0]
+        )
+    };
+    session.batch_execute(&newer(9)).await.expect("changed");
+    let both =
+        || ids.iter().zip(1..).map(|(id, n)| receipt(id, n, ReceiptOutcome::Delivered)).collect();
+    role.post(&hatch, both()).await;
+    hatch.message_with_status(&ids[1], "delivered").await;
+    let webhook = logged(&hatch).await[0].clone();
+    assert_eq!(webhook["outcome"], "quarantined", "{webhook}");
+    let detail = webhook["detail"].as_str().expect("a sentence");
+    assert!(detail.contains(&ids[0]) && detail.ends_with("; 1 applied, 1 refused"), "{detail}");
+    let cancel = hatch.post(&format!("/api/v1/messages/{}/cancel", ids[0]), &Value::Null).await;
+    assert_eq!((cancel.status.as_u16(), cancel.header("retry-after")), (503, "1"));
+
+    // As if a newer build had taken over.
+    session.batch_execute(&newer(1)).await.expect("changed");
+    session.close().await;
+    role.post(&hatch, both()).await;
+    hatch.message_with_status(&ids[0], "delivered").await;
+    hatch.finish().await;
+}

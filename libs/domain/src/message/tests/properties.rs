@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::written::every_event;
 use super::*;
 
 /// The event with another attempt number and, for claims, that attempt's token.
