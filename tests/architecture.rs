@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 type Dependencies = BTreeMap<String, BTreeSet<String>>;
 
@@ -122,7 +122,17 @@ fn sources() -> Vec<String> {
     files
 }
 
-fn root() -> &'static Path {
+/// Our crates.
+pub(crate) fn packages() -> Vec<Package> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .other_options(["--offline".to_owned()])
+        .exec();
+    metadata.expect("cargo metadata").packages
+}
+
+pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
@@ -144,14 +154,8 @@ fn documented() -> Dependencies {
 }
 
 fn actual() -> Dependencies {
-    let metadata = MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .no_deps()
-        .other_options(["--offline".to_owned()])
-        .exec()
-        .expect("cargo metadata");
-    let packages = metadata.packages.iter();
-    packages
+    packages()
+        .into_iter()
         .map(|package| {
             let ours = package.dependencies.iter().filter(|dependency| {
                 dependency.kind != DependencyKind::Development

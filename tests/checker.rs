@@ -110,6 +110,29 @@ impl Evidence {
         found
     }
 
+    /// What a run came to, for people: `counted` is what was done to it.
+    pub(crate) fn table(
+        &self,
+        seed: u64,
+        sending: Duration,
+        counted: &BTreeMap<&str, usize>,
+        violations: usize,
+    ) -> String {
+        let (acknowledged, taken) = (self.journal.acknowledged.len(), self.record.len());
+        let seconds = sending.as_secs_f64();
+        let mut table = format!(
+            "seed {seed}: {acknowledged} messages acknowledged in {seconds:.0} s, {taken} taken by the provider\n"
+        );
+        let mut statuses: BTreeMap<&str, usize> = BTreeMap::new();
+        for folded in self.messages.values() {
+            *statuses.entry(folded.message.status().as_str()).or_default() += 1;
+        }
+        for (what, count) in counted.iter().chain(&statuses) {
+            table += &format!("  {what:<22} {count:>6}\n");
+        }
+        table + &format!("  {:<22} {violations:>6}", "violations")
+    }
+
     /// Nothing that was acknowledged is lost; nothing that was asked for once exists twice.
     fn check_requests(&self, found: &mut Vec<String>) {
         let mut by_text: HashMap<&str, Vec<Uuid>> = HashMap::new();

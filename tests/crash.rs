@@ -91,21 +91,7 @@ async fn nothing_is_lost_doubled_or_stuck_whatever_is_killed() {
     let simulator = servers.simulator_url.clone().expect("a simulator");
     let evidence = Evidence::gather(&servers.database_url, &simulator, &up.http, journal).await;
     let violations = evidence.violations();
-    let mut table = format!(
-        "seed {}: {acknowledged} messages acknowledged in {:.0} s, {} taken by the provider\n",
-        plan.seed,
-        sending.as_secs_f64(),
-        evidence.record.len(),
-    );
-    let mut statuses: BTreeMap<&str, usize> = BTreeMap::new();
-    for folded in evidence.messages.values() {
-        *statuses.entry(folded.message.status().as_str()).or_default() += 1;
-    }
-    for (what, count) in killed.iter().chain(&statuses) {
-        table += &format!("  {what:<18} {count:>6}\n");
-    }
-    table += &format!("  {:<18} {:>6}", "violations", violations.len());
-    line(table).expect("printed");
+    line(evidence.table(plan.seed, sending, &killed, violations.len())).expect("printed");
     assert!(violations.is_empty(), "{violations:#?}");
     assert!(acknowledged as u64 >= plan.messages);
 

@@ -1,9 +1,11 @@
 //! What `docs/ARCHITECTURE.md` says of each invariant that a constraint or the sources keep it, is so.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use cargo_metadata::DependencyKind;
+
+use crate::architecture::{packages, root};
 
 /// Tables whose rows are no tenant's: what they hold is of the log as a whole, or of the installation.
 const OF_NOBODY: [&str; 11] = [
@@ -25,10 +27,6 @@ const OF_NOBODY: [&str; 11] = [
 /// What the domain may be built from: none of it reads, writes, waits or draws.
 const PURE: [&str; 8] =
     ["chrono", "email_address", "phonenumber", "serde", "serde_json", "sha2", "thiserror", "uuid"];
-
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-}
 
 /// The sources below `folder`, without their tests.
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
@@ -123,13 +121,8 @@ fn no_projection_reads_a_clock_or_calls_out() {
 
 #[test]
 fn the_domain_is_built_from_what_is_pure() {
-    let metadata = MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .no_deps()
-        .other_options(["--offline".to_owned()])
-        .exec()
-        .expect("cargo metadata");
-    let domain = metadata.packages.iter().find(|package| package.name.as_str() == "hatch-domain");
+    let packages = packages();
+    let domain = packages.iter().find(|package| package.name.as_str() == "hatch-domain");
     let dependencies = &domain.expect("it is there").dependencies;
     let used: BTreeSet<&str> = dependencies
         .iter()

@@ -65,25 +65,10 @@ async fn nothing_is_lost_doubled_or_stuck_in_a_storm() {
     let sending = began.elapsed();
     world.settle().await;
 
-    let acknowledged = journal.acknowledged.len();
     let (database_url, simulator) = (world.pair.primary.url(), world.simulator());
     let evidence = Evidence::gather(&database_url, &simulator, &http, journal).await;
     let violations = evidence.violations();
-    let mut table = format!(
-        "seed {}: {acknowledged} messages acknowledged in {:.0} s, {} taken by the provider\n",
-        plan.seed,
-        sending.as_secs_f64(),
-        evidence.record.len(),
-    );
-    let mut statuses: BTreeMap<&str, usize> = BTreeMap::new();
-    for folded in evidence.messages.values() {
-        *statuses.entry(folded.message.status().as_str()).or_default() += 1;
-    }
-    for (what, count) in suffered.iter().chain(&statuses) {
-        table += &format!("  {what:<22} {count:>6}\n");
-    }
-    table += &format!("  {:<22} {:>6}", "violations", violations.len());
-    line(table).expect("printed");
+    line(evidence.table(plan.seed, sending, &suffered, violations.len())).expect("printed");
     assert!(violations.is_empty(), "{violations:#?}");
 
     let given = [("HATCH_DATABASE_URL", database_url.as_str())];

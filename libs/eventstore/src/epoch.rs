@@ -265,12 +265,6 @@ impl Fence {
         self.state.borrow().clone()
     }
 
-    /// Whether something may be sent.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        matches!(*self.state.borrow(), FenceState::Open { .. })
-    }
-
     /// Whether something may be sent, and nobody has begun an epoch after this one.
     #[must_use]
     pub fn is_open_in(&self, epoch: i32) -> bool {

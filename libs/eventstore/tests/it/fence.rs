@@ -113,7 +113,7 @@ async fn the_first_who_is_told_names_host_and_deployment_and_another_host_is_fen
     assert!(matches!(refused, Err(AppendError::Fenced)), "{refused:?}");
     let silent = watch_with(&database, FenceConfig::default());
     soon(silent.fence().opened()).await;
-    assert!(first.fence().is_open());
+    assert!(first.fence().is_open_in(1));
 
     // Whoever lifts may come by any name: the first who works in the new epoch gives the next.
     let mut client = database.connect().await;
@@ -369,7 +369,7 @@ async fn a_generation_with_something_foreign_is_trusted_by_nobody_any_more() {
     }
     eventually("not trusted", async || !watch.fence().trusts(1)).await;
     assert_eq!(watch.fence().foreign(), Some((1, "a note at sequence 2".to_owned())));
-    assert!(watch.fence().has_foreign(1) && watch.fence().is_open());
+    assert!(watch.fence().has_foreign(1) && watch.fence().is_open_in(1));
 
     begin_generation(&database, 2).await;
     eventually("the next has none", async || watch.fence().foreign().is_none()).await;

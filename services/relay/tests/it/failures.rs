@@ -52,10 +52,7 @@ async fn a_stream_that_is_deleted_is_followed_by_a_generation_at_the_head() {
 
     // The relay notices with the next event, which the new generation then begins after.
     let head = world.append(1).await;
-    world.second_generation().await;
-    let last = world.append(5).await;
-    world.published(last).await;
-    world.assert_is_log(head.0 + 1, last).await;
+    world.goes_on_after(head).await;
     assert_eq!(world.generations().await, [(1, 1, 1), (2, head.0 + 1, 1)]);
 }
 
@@ -67,10 +64,7 @@ async fn a_stream_that_is_deleted_while_nothing_happens_is_missed_all_the_same()
     world.published(head).await;
     let jetstream = world.jetstream().await;
     jetstream.delete_stream(world.stream_name(1)).await.expect("is deleted");
-    world.second_generation().await;
-    let last = world.append(5).await;
-    world.published(last).await;
-    world.assert_is_log(head.0 + 1, last).await;
+    world.goes_on_after(head).await;
     assert_eq!(world.generations().await, [(1, 1, 1), (2, head.0 + 1, 1)]);
 }
 
@@ -83,10 +77,7 @@ async fn a_foreign_message_at_the_end_is_followed_by_a_generation_at_the_head() 
     world.write_foreign().await;
 
     let head = world.append(1).await;
-    world.second_generation().await;
-    let last = world.append(5).await;
-    world.published(last).await;
-    world.assert_is_log(head.0 + 1, last).await;
+    world.goes_on_after(head).await;
 }
 
 #[tokio::test]

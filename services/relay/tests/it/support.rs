@@ -103,6 +103,14 @@ impl World {
         .await;
     }
 
+    /// Waits until the second generation holds the log after `head`, with what is appended now.
+    pub(crate) async fn goes_on_after(&self, head: Position) {
+        self.second_generation().await;
+        let last = self.append(5).await;
+        self.published(last).await;
+        self.assert_is_log(head.0 + 1, last).await;
+    }
+
     /// Stores a message that is not hatch's at the end of the stream.
     pub(crate) async fn write_foreign(&self) {
         let subject = format!("{}.events.stray", self.bus.settings().prefix);
