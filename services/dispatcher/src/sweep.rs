@@ -141,12 +141,12 @@ impl Dispatcher {
         let seconds = clock.offset().map(|offset| offset.num_seconds());
         tracing::error!(
             seconds,
-            "what is due is left to others: the clock here is far from PostgreSQL's"
+            "what is due is left to others: the clock here and PostgreSQL's contradict each other"
         );
         while !clock.is_certain() {
             tokio::time::sleep(EVERY).await;
         }
-        tracing::warn!("the clock here is near PostgreSQL's again: what is due is done here again");
+        tracing::warn!("the clock here and PostgreSQL's agree again: what is due is done here again");
     }
 
     /// Takes what is due of a lane, as much as may be under way, and says whether there may be more for which
