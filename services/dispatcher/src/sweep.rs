@@ -146,7 +146,9 @@ impl Dispatcher {
         while !clock.is_certain() {
             tokio::time::sleep(EVERY).await;
         }
-        tracing::warn!("the clock here and PostgreSQL's agree again: what is due is done here again");
+        tracing::warn!(
+            "the clock here and PostgreSQL's agree again: what is due is done here again"
+        );
     }
 
     /// Takes what is due of a lane, as much as may be under way, and says whether there may be more for which
