@@ -250,8 +250,9 @@ mod tests {
     use hatch_domain::address::Address;
     use hatch_domain::ids::ConversationId;
     use hatch_domain::message::event::{
-        Channel, MessageDelivered, MessageRequested, MessageSent, Priority, SendAttempted,
+        MessageDelivered, MessageRequested, MessageSent, SendAttempted,
     };
+    use hatch_domain::{Channel, Priority};
     use serde_json::json;
 
     use super::*;

@@ -6,12 +6,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hatch::roles::Role;
 use hatch::settings::Settings;
 use hatch_dispatcher::DoubtPolicy;
-use hatch_domain::Environment;
 use hatch_domain::address::Address;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::command::MessageCommand;
-use hatch_domain::message::event::{Channel, MessageRequested, Priority};
+use hatch_domain::message::event::MessageRequested;
+use hatch_domain::{Channel, Environment, Priority};
 use hatch_eventstore::SystemEnvironment;
 use serde_json::{Value, json};
 

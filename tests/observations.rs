@@ -10,12 +10,11 @@ use axum::http::HeaderMap;
 use hatch_api::admission::{Intake, Rules};
 use hatch_api::webhooks::{Account, Readers, Webhooks};
 use hatch_api::{Bodies, Connections, Drain, Ending, Entrance, Sites, TrustedProxies};
-use hatch_domain::Environment;
 use hatch_domain::address::Address;
+use hatch_domain::authentication::{Authentication, Verdict};
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::TenantId;
-use hatch_domain::message::authentication::{Authentication, Verdict};
-use hatch_domain::message::event::{Attachment, Channel, Email};
+use hatch_domain::{Attachment, Channel, Email, Environment};
 use hatch_eventstore::{Appender, AppenderConfig, Log, Store, SystemEnvironment};
 use hatch_providers::twilio::TwilioWebhook;
 use hatch_providers::{

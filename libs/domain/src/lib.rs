@@ -6,11 +6,22 @@
 //! Start at [`message`]: it holds the life of one message from request to receipt.
 
 pub mod address;
+mod attachment;
+pub mod authentication;
+mod channel;
 pub mod conversation;
 mod decider;
+mod email;
 mod environment;
 pub mod ids;
 pub mod message;
+mod priority;
+mod send_error;
 
+pub use attachment::Attachment;
+pub use channel::Channel;
 pub use decider::{Decider, DecodeError, DomainEvent, Routing};
+pub use email::Email;
 pub use environment::Environment;
+pub use priority::Priority;
+pub use send_error::SendError;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::message::event::{Attachment, Channel, Email, SendError};
+use hatch_domain::{Attachment, Channel, Email, SendError};
 
 use crate::{Correlation, Lack};
 

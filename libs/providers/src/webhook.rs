@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use hatch_domain::address::{Address, AddressError};
 use hatch_domain::ids::is_provider_id;
-use hatch_domain::message::event::{Attachment, Channel, Email, SendError};
+use hatch_domain::{Attachment, Channel, Email, SendError};
 use http::header::HeaderMap;
 use http::method::Method;
 use http::uri::PathAndQuery;

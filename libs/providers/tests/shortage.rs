@@ -2,9 +2,9 @@
 
 use std::fs::File;
 
+use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::message::event::Channel;
 use hatch_providers::twilio::{Settings, TwilioAdapter};
 use hatch_providers::{Adapter, Lack, LookUp, LookedUp, Outbound, Outcome};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
-use hatch_domain::DomainEvent;
 use hatch_domain::address::Address;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::AGGREGATE;
 use hatch_domain::message::event::{
-    Channel, MessageDelivered, MessageEvent, MessageFailed, MessageReceived, MessageRequested,
-    MessageSent, MessageUndelivered, Priority, SendAttempted, SendError, SendFailed,
+    MessageDelivered, MessageEvent, MessageFailed, MessageReceived, MessageRequested, MessageSent,
+    MessageUndelivered, SendAttempted, SendFailed,
 };
+use hatch_domain::{Channel, DomainEvent, Priority, SendError};
 use hatch_eventstore::{Metadata, Position, RecordedEvent};
 use serde_json::value::RawValue;
 use uuid::Uuid;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::SendError;
 use hatch_domain::message::command::Settlement;
-use hatch_domain::message::event::SendError;
 use hatch_domain::message::status::Status;
 use hatch_domain::message::{Doubt, Message};
 use schemars::JsonSchema;

@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hatch_bus::{Bus, Delivery, Work};
-use hatch_domain::message::event::{Channel, MessageRequested, Priority};
+use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::{AGGREGATE, Message};
-use hatch_domain::{Decider, DecodeError, DomainEvent};
+use hatch_domain::{Channel, Decider, DecodeError, DomainEvent, Priority};
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Position, Store};
 use hatch_providers::Adapter;

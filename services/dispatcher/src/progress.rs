@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use hatch_bus::Delivery;
-use hatch_domain::message::event::{Channel, Priority};
+use hatch_domain::{Channel, Priority};
 use hatch_eventstore::{Connection, Connections, Position, Unanswered};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::SendError;
 use hatch_domain::message::command::AttemptOutcome;
-use hatch_domain::message::event::SendError;
 use hatch_providers::Outcome;
 use schemars::JsonSchema;
 use serde::Deserialize;

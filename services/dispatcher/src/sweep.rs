@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
-use hatch_domain::message::event::{Channel, Priority};
-use hatch_domain::{DecodeError, Environment as _};
+use hatch_domain::{Channel, DecodeError, Environment as _, Priority};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::attempt::{Next, Pending};

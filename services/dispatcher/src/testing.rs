@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::ids::ConversationId;
-use hatch_domain::message::event::{
-    Channel, MessageEvent, MessageRequested, Priority, SendAttempted,
-};
+use hatch_domain::message::event::{MessageEvent, MessageRequested, SendAttempted};
+use hatch_domain::{Channel, Priority};
 use uuid::Uuid;
 
 /// A second of the test's time.

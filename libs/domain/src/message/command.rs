@@ -5,8 +5,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::event::{MessageReceived, MessageRequested, SendError};
+use super::event::{MessageReceived, MessageRequested};
 use super::status::Status;
+use crate::SendError;
 
 /// A command to one message.
 #[derive(Debug, Clone)]

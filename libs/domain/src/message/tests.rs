@@ -6,12 +6,24 @@ mod written;
 
 use std::collections::BTreeMap;
 
-use super::event::SendError;
+use chrono::{DateTime, Utc};
+
+use super::command::{
+    AttemptOutcome, ReceiptOutcome, RecordOutcome, RecordReceipt, SettleDoubt, Settlement,
+    StartAttempt,
+};
+use super::event::{
+    AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageFailed,
+    MessageRead, MessageReceived, MessageRequested, MessageSent, MessageUndelivered,
+    RetryRequested, SendAttempted, SendFailed, SendInDoubt,
+};
+use super::status::Status;
 use super::*;
 use crate::address::Address;
 use crate::conversation::conversation_id;
 use crate::decider::DomainEvent;
 use crate::ids::TenantId;
+use crate::{Priority, SendError};
 
 /// A scenario under construction: history in, one command, then the check.
 struct Given(Message);
@@ -82,7 +94,7 @@ fn request() -> MessageRequested {
         email: None,
         topic: None,
         send_at: None,
-        priority: event::Priority::Normal,
+        priority: Priority::Normal,
         metadata: BTreeMap::new(),
         at: at(0),
     }

@@ -1,7 +1,7 @@
 //! What generic webhooks mean, and who may post them.
 
 use bytes::Bytes;
-use hatch_domain::message::event::Channel;
+use hatch_domain::Channel;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 

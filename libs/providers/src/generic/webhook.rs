@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hatch_domain::address::{Address, AddressKind};
-use hatch_domain::message::event::{Attachment, Channel, Email};
+use hatch_domain::{Attachment, Channel, Email};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use encoding_rs::Encoding;
-use hatch_domain::message::event::Attachment;
+use hatch_domain::Attachment;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::parsers::MessageStream;
 

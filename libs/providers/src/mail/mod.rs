@@ -12,7 +12,7 @@ mod walk;
 
 use std::collections::BTreeMap;
 
-use hatch_domain::message::event::Attachment;
+use hatch_domain::Attachment;
 
 pub(crate) use addresses::addresses;
 pub(crate) use fields::Headers;

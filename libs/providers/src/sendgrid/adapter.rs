@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use hatch_domain::address::Address;
-use hatch_domain::message::event::{Attachment, Channel, Email, SendError};
+use hatch_domain::{Attachment, Channel, Email, SendError};
 use http::header::HeaderName;
 use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};

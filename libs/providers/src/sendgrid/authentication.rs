@@ -3,7 +3,7 @@
 //! An `Authentication-Results` header is not read: whoever wrote the mail may have written it, too.
 
 use hatch_domain::address::Address;
-use hatch_domain::message::authentication::{Findings, Signature, Verdict};
+use hatch_domain::authentication::{Findings, Signature, Verdict};
 use serde_json::Number;
 
 use super::inbound::Form;

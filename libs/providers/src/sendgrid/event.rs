@@ -1,6 +1,6 @@
 //! What the event webhook says: a JSON array with events of several mails.
 
-use hatch_domain::message::event::SendError;
+use hatch_domain::SendError;
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::{Uuid, uuid};

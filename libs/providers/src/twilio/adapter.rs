@@ -1,6 +1,6 @@
 //! Sends by `POST /2010-04-01/Accounts/{sid}/Messages.json`.
 
-use hatch_domain::message::event::SendError;
+use hatch_domain::SendError;
 use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};
 use url::Url;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hatch_domain::address::Address;
-use hatch_domain::message::event::{Attachment, Channel, SendError};
+use hatch_domain::{Attachment, Channel, SendError};
 use http::header::HeaderMap;
 use http::status::StatusCode;
 use url::{Url, form_urlencoded};

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
+use hatch_domain::authentication::Authentication;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
-use hatch_domain::message::authentication::Authentication;
 use hatch_domain::message::event::{
-    Attachment, Email, MessageDeferred, MessageEvent, MessageReceived, MessageRequested,
-    MessageSent, SendAttempted, SendError,
+    MessageDeferred, MessageEvent, MessageReceived, MessageRequested, MessageSent, SendAttempted,
 };
 use hatch_domain::message::status::{Progress, Status};
+use hatch_domain::{Attachment, Email, SendError};
 use hatch_eventstore::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use deadpool_postgres::Transaction;
 use futures::try_join;
+use hatch_domain::SendError;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
-use hatch_domain::message::event::SendError;
 use hatch_domain::message::status::{Progress, Status};
 use hatch_eventstore::{Checkpoint, Connection, Position};
 use serde::Deserialize;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use hatch_domain::address::Address;
 use hatch_domain::message::event::{
-    Attachment, Channel, Email, MessageCanceled, MessageDeferred, MessageEvent, MessageRead,
-    MessageRequested, RetryRequested,
+    MessageCanceled, MessageDeferred, MessageEvent, MessageRead, MessageRequested, RetryRequested,
 };
 use hatch_domain::message::status::Status;
+use hatch_domain::{Attachment, Channel, Email};
 use hatch_eventstore::{Position, RecordedEvent};
 use proptest::prelude::*;
 

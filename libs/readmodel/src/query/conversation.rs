@@ -1,9 +1,9 @@
 //! Conversations, one or many, as the API shows them.
 
 use chrono::{DateTime, Utc};
+use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::ids::{ConversationId, TenantId};
-use hatch_domain::message::event::Channel;
 use hatch_eventstore::Position;
 use serde::Serialize;
 use serde_json::Value;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
+use hatch_domain::authentication::Authentication;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
-use hatch_domain::message::authentication::Authentication;
-use hatch_domain::message::event::{Channel, SendError};
 use hatch_domain::message::status::Status;
+use hatch_domain::{Channel, SendError};
 use hatch_eventstore::Position;
 use serde::Serialize;
 use serde_json::Value;

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
+use hatch_domain::Channel;
 use hatch_domain::ids::{ConversationId, TenantId};
-use hatch_domain::message::event::Channel;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
 

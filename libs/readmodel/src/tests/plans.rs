@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokio_postgres::types::{ToSql, Type};
 
-use hatch_domain::message::event::Channel;
+use hatch_domain::Channel;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
 

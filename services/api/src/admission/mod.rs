@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hatch_domain::message::event::{Channel, Priority};
+use hatch_domain::{Channel, Priority};
 use hatch_eventstore::Position;
 use hatch_telemetry::measure::{Counter, Family};
 

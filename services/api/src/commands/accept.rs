@@ -4,11 +4,12 @@ use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
+use hatch_domain::Channel;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
-use hatch_domain::message::event::{Channel, MessageEvent, MessageRequested};
+use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_domain::message::mail_id::MailId;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::{

@@ -58,8 +58,8 @@ pub(crate) enum PriorityName {
 
 #[cfg(test)]
 mod tests {
-    use hatch_domain::message::event::{Channel, Priority};
     use hatch_domain::message::status::Status;
+    use hatch_domain::{Channel, Priority};
     use hatch_readmodel::Direction;
     use utoipa::PartialSchema;
 

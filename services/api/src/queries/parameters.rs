@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use hatch_domain::Channel;
 use hatch_domain::address::{Address, AddressKind};
-use hatch_domain::message::event::Channel;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
 use hatch_readmodel::{Direction, Page, Projection, QueryError};

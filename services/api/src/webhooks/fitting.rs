@@ -2,7 +2,7 @@
 //!
 //! What is left out stays in the webhook's body, which is kept whole then.
 
-use hatch_domain::message::event::Attachment;
+use hatch_domain::Attachment;
 use hatch_providers::{Inbound, Observation};
 
 /// Bytes, as JSON, that a mail brings into the log. An append holds a megabyte, and the webhook's row may take a
@@ -108,7 +108,7 @@ const fn json_bytes(c: char) -> usize {
 #[cfg(test)]
 mod tests {
     use hatch_domain::address::Address;
-    use hatch_domain::message::event::{Channel, Email};
+    use hatch_domain::{Channel, Email};
 
     use super::*;
 

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use hatch_domain::SendError;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, ReceiptOutcome as Told, RecordReceipt};
-use hatch_domain::message::event::SendError;
 use hatch_eventstore::{Execute, ExecuteError, Known, Metadata};
 use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
 use serde::{Deserialize, Serialize};

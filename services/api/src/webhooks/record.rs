@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
+use hatch_domain::authentication::UNPROVEN_TOPIC;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::{ConversationId, MessageId};
-use hatch_domain::message::authentication::UNPROVEN_TOPIC;
 use hatch_domain::message::command::{
     MessageCommand, MessageRejection, ReceiptOutcome as Told, RecordReceipt,
 };
-use hatch_domain::message::event::{Email, MessageEvent, MessageReceived};
+use hatch_domain::message::event::{MessageEvent, MessageReceived};
 use hatch_domain::message::{Message, inbound_message_id};
-use hatch_domain::{Decider, DecodeError};
+use hatch_domain::{Decider, DecodeError, Email};
 use hatch_eventstore::{
     Append, AppendError, ExecuteError, ExpectedVersion, Loaded, Metadata, Position, SideRow,
     StreamWrite,

@@ -1,8 +1,8 @@
 //! Which conversation a mail joins. Pure: what it refers to, the best first; the first that is known
 //! decides, and none leaves it to the participants.
 
+use hatch_domain::Email;
 use hatch_domain::ids::{ConversationId, MessageId};
-use hatch_domain::message::event::Email;
 
 /// References that are looked at: those of the latest mails.
 const REFERENCES_MAX: usize = 20;

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use hatch_domain::ids::is_provider_id;
 use hatch_domain::message::AGGREGATE;
 use hatch_domain::message::due::Due;
-use hatch_domain::message::event::{Channel, MessageEvent, Priority};
+use hatch_domain::message::event::MessageEvent;
+use hatch_domain::{Channel, Priority};
 use hatch_eventstore::{Position, RecordedEvent};
 use uuid::Uuid;
 
@@ -247,9 +248,10 @@ impl To {
 
 #[cfg(test)]
 mod tests {
+    use hatch_domain::SendError;
     use hatch_domain::message::event::{
         AttemptAbandoned, MessageDeferred, MessageDelivered, MessageSent, RetryRequested,
-        SendError, SendFailed,
+        SendFailed,
     };
     use proptest::prelude::*;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use hatch_domain::message::event::Channel;
+use hatch_domain::Channel;
 use hatch_eventstore::{Checkpoint, Connection, Connections, Position, report_regression};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;

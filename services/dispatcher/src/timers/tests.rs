@@ -4,9 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use hatch_domain::Environment as _;
 use hatch_domain::message::due::Due;
-use hatch_domain::message::event::{Channel, Priority};
+use hatch_domain::{Channel, Environment as _, Priority};
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{Checkpoint, CheckpointError, Connection, Position, SystemEnvironment};
 use uuid::Uuid;

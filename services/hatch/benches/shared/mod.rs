@@ -10,8 +10,8 @@ use hatch_domain::message::Message;
 use hatch_domain::message::command::{
     AttemptOutcome, MessageCommand, ReceiptOutcome, RecordOutcome, RecordReceipt, StartAttempt,
 };
-use hatch_domain::message::event::{Channel, MessageRequested, Priority};
-use hatch_domain::{Decider, DomainEvent, Environment};
+use hatch_domain::message::event::MessageRequested;
+use hatch_domain::{Channel, Decider, DomainEvent, Environment, Priority};
 use hatch_eventstore::testing::Template;
 use hatch_eventstore::{Metadata, NewEvent, Position, RecordedEvent, SystemEnvironment};
 use serde_json::value::RawValue;

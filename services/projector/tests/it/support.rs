@@ -9,9 +9,9 @@ use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::command::{
     AttemptOutcome, MessageCommand, ReceiptOutcome, RecordOutcome, RecordReceipt, StartAttempt,
 };
-use hatch_domain::message::event::{Channel, MessageRequested, Priority};
+use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::{AGGREGATE, Message};
-use hatch_domain::{Environment, Routing};
+use hatch_domain::{Channel, Environment, Priority, Routing};
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, Connections, Execute, ExpectedVersion, Feed,

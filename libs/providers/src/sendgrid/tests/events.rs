@@ -1,7 +1,7 @@
 //! What events mean. Each request is signed, since nothing else can be parsed.
 
+use hatch_domain::SendError;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::message::event::SendError;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -1,8 +1,8 @@
 //! What a mail that came in says.
 
 use hatch_domain::address::Address;
-use hatch_domain::message::authentication::{Authentication, Verdict};
-use hatch_domain::message::event::{Attachment, Channel, Email};
+use hatch_domain::authentication::{Authentication, Verdict};
+use hatch_domain::{Attachment, Channel, Email};
 
 use super::super::SendGridInbound;
 use super::{settings, signed};

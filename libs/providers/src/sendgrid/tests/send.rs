@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::message::event::{Attachment, Channel, Email, SendError};
+use hatch_domain::{Attachment, Channel, Email, SendError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use hatch_domain::message::event::Attachment;
+use hatch_domain::Attachment;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 

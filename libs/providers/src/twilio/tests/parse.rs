@@ -4,7 +4,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::message::event::{Attachment, Channel, SendError};
+use hatch_domain::{Attachment, Channel, SendError};
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, Method};
 use sha1::Sha1;

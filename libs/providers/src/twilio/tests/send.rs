@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::message::event::{Attachment, Channel, SendError};
+use hatch_domain::{Attachment, Channel, SendError};
 use serde_json::json;
 use url::form_urlencoded;
 use uuid::Uuid;

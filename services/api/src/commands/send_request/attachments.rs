@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hatch_domain::message::event::{Attachment, Channel};
+use hatch_domain::{Attachment, Channel};
 use serde_json::{Map, Value};
 use url::Url;
 use utoipa::ToSchema;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use hatch_domain::Email;
 use hatch_domain::address::{Address, AddressError};
-use hatch_domain::message::event::Email;
 
 use super::recipients::{read, too_many};
 use super::text::{has_control, has_nul};

@@ -1,7 +1,7 @@
 //! Which channel a send is for.
 
+use hatch_domain::Channel;
 use hatch_domain::address::{Address, AddressKind};
-use hatch_domain::message::event::Channel;
 
 use super::{Errors, SendRequest};
 

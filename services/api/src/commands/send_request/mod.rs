@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
-use hatch_domain::message::event::{Attachment, Channel, Email, Priority};
+use hatch_domain::{Attachment, Channel, Email, Priority};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;

@@ -1,7 +1,7 @@
 //! SMS and MMS: one phone to another.
 
+use hatch_domain::Channel;
 use hatch_domain::address::Address;
-use hatch_domain::message::event::Channel;
 
 use super::{Addressed, Errors, Recipients, SendRequest};
 

@@ -1,7 +1,7 @@
 //! `send_at`: later, but not too late and not long ago.
 
 use chrono::{DateTime, Months, TimeDelta, Utc};
-use hatch_domain::message::event::Channel;
+use hatch_domain::Channel;
 
 use super::Errors;
 use crate::problem::FieldError;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hatch_domain::message::event::{Attachment, Channel};
+use hatch_domain::{Attachment, Channel};
 use serde_json::Value;
 
 use super::Errors;

@@ -1,0 +1,237 @@
+//! What a message decides: which events follow from a command, or why none may.
+
+use chrono::{DateTime, Utc};
+
+use super::command::{
+    AttemptOutcome, MessageCommand, MessageRejection, ReceiptOutcome, RecordOutcome, RecordReceipt,
+    SettleDoubt, Settlement, StartAttempt,
+};
+use super::event::{
+    AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageEvent,
+    MessageFailed, MessageRead, MessageSent, MessageUndelivered, RetryRequested, SendAttempted,
+    SendFailed, SendInDoubt,
+};
+use super::state::{Attempt, Message};
+use super::status::Status;
+use crate::SendError;
+
+impl Message {
+    pub(super) fn decide_command(
+        &self,
+        command: &MessageCommand,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
+        match command {
+            MessageCommand::Request(_) | MessageCommand::Receive(_) if self.origin.is_some() => {
+                Err(MessageRejection::Exists)
+            }
+            MessageCommand::Request(request) => {
+                Ok(vec![MessageEvent::MessageRequested(request.clone())])
+            }
+            MessageCommand::Receive(received) => Ok(vec![received.clone().into()]),
+            MessageCommand::StartAttempt(start) => self.start_attempt(start),
+            MessageCommand::RecordOutcome(record) => self.record_outcome(record),
+            MessageCommand::RecordReceipt(receipt) => self.record_receipt(receipt),
+            MessageCommand::Cancel { at } => self.cancel(*at),
+            MessageCommand::Retry { at } => self.retry(*at),
+            MessageCommand::Defer { reason, until, at } => self.defer(reason, *until, *at),
+            MessageCommand::ExpireLease { at } => self.expire_lease(*at),
+            MessageCommand::SettleDoubt(settle) => self.settle_doubt(settle),
+            MessageCommand::Expire { round_from, at } => self.expire(*round_from, *at),
+        }
+    }
+
+    fn start_attempt(&self, start: &StartAttempt) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        match self.attempt_due() {
+            Some(due) if due > start.at && self.not_before.is_some() => {
+                return Err(MessageRejection::NotDue(due));
+            }
+            Some(_) => {}
+            None => return Err(MessageRejection::NotWaiting(self.status())),
+        }
+        Ok(vec![
+            SendAttempted {
+                attempt: self.attempt().saturating_add(1),
+                provider: start.provider.clone(),
+                account: start.account.clone(),
+                token: start.token,
+                call_before: start.call_before,
+                lease_until: start.lease_until,
+                at: start.at,
+            }
+            .into(),
+        ])
+    }
+
+    fn record_outcome(
+        &self,
+        record: &RecordOutcome,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        let RecordOutcome { attempt: number, token, ref outcome, at } = *record;
+        let attempt = self
+            .find_attempt(number)
+            .filter(|attempt| attempt.token == token)
+            .ok_or(MessageRejection::NotClaimant(number))?;
+        // A receipt may have overtaken the answer and settled the attempt; then only the
+        // acceptance, with its parts, still tells something new.
+        let latest = number == self.attempt();
+        let open = latest && self.status() == Status::Sending;
+        // Whoever found its lease over could not know that nothing was sent. The claimant does.
+        let unsettled = open || (latest && self.status() == Status::InDoubt);
+        Ok(match outcome {
+            AttemptOutcome::Accepted { provider_message_id, segments }
+                if attempt.provider_message_id.is_none()
+                    || (attempt.segments.is_none() && segments.is_some()) =>
+            {
+                let provider_message_id = provider_message_id.clone();
+                let segments = *segments;
+                vec![MessageSent { attempt: number, provider_message_id, segments, at }.into()]
+            }
+            AttemptOutcome::NotSent { error, retry_at } if unsettled => {
+                not_sent(number, error, *retry_at, at)
+            }
+            AttemptOutcome::Unknown { detail } if open => {
+                vec![SendInDoubt { attempt: number, detail: detail.clone(), at }.into()]
+            }
+            AttemptOutcome::Abandoned { reason, retry_at } if unsettled => {
+                let (reason, retry_at) = (reason.clone(), *retry_at);
+                vec![AttemptAbandoned { attempt: number, reason, retry_at, at }.into()]
+            }
+            _ => Vec::new(),
+        })
+    }
+
+    fn settle_doubt(&self, settle: &SettleDoubt) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        let SettleDoubt { attempt, ref settlement, at } = *settle;
+        if self.doubt().is_none_or(|doubt| doubt.attempt != attempt) {
+            // A receipt, or somebody else, was faster.
+            return Ok(Vec::new());
+        }
+        Ok(match settlement {
+            Settlement::Sent { provider_message_id } => {
+                let provider_message_id = provider_message_id.clone();
+                vec![MessageSent { attempt, provider_message_id, segments: None, at }.into()]
+            }
+            Settlement::NotSent { error, retry_at } => not_sent(attempt, error, *retry_at, at),
+        })
+    }
+
+    fn expire_lease(&self, at: DateTime<Utc>) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        let expired = self
+            .latest()
+            .filter(|attempt| self.status() == Status::Sending && attempt.lease_until <= at);
+        Ok(expired.map_or_else(Vec::new, |attempt| {
+            let detail = "the claimant said nothing before its lease was over".to_owned();
+            vec![SendInDoubt { attempt: attempt.number, detail, at }.into()]
+        }))
+    }
+
+    fn cancel(&self, at: DateTime<Utc>) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        match self.status() {
+            Status::Queued | Status::Scheduled => Ok(vec![MessageCanceled { at }.into()]),
+            status => Err(MessageRejection::NotCancelable(status)),
+        }
+    }
+
+    fn retry(&self, at: DateTime<Utc>) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        match self.status() {
+            Status::Failed => Ok(vec![RetryRequested { at }.into()]),
+            status => Err(MessageRejection::NotRetryable(status)),
+        }
+    }
+
+    fn defer(
+        &self,
+        reason: &str,
+        until: DateTime<Utc>,
+        at: DateTime<Utc>,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        match self.attempt_due() {
+            Some(due) if due >= until => Ok(Vec::new()),
+            Some(_) => Ok(vec![MessageDeferred { reason: reason.to_owned(), until, at }.into()]),
+            None => Err(MessageRejection::NotWaiting(self.status())),
+        }
+    }
+
+    fn expire(
+        &self,
+        round_from: DateTime<Utc>,
+        at: DateTime<Utc>,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        if self.attempt_due().is_none() {
+            return Err(MessageRejection::NotWaiting(self.status()));
+        }
+        if self.round_from != Some(round_from) {
+            return Ok(Vec::new());
+        }
+        let error = SendError {
+            code: "expired".to_owned(),
+            detail: "it could not be sent for as long as it was valid".to_owned(),
+            permanent: false,
+        };
+        Ok(vec![MessageFailed { attempt: self.attempt(), error, receipt_id: None, at }.into()])
+    }
+
+    fn record_receipt(
+        &self,
+        receipt: &RecordReceipt,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        let attempt = self.attempt_of(receipt)?;
+        let event = receipt_event(attempt, receipt);
+        // A repeat, or one that came too late, changes nothing and is no event; the webhook log
+        // keeps the observation.
+        let changes = self.progress.after(&event) != self.progress;
+        Ok(if changes { vec![event] } else { Vec::new() })
+    }
+
+    fn attempt_of(&self, receipt: &RecordReceipt) -> Result<&Attempt, MessageRejection> {
+        let called = Some(receipt.provider_message_id.as_str());
+        let found = match receipt.attempt {
+            Some(number) => self.find_attempt(number),
+            None => self.attempts.iter().find(|a| a.provider_message_id.as_deref() == called),
+        };
+        found.ok_or(MessageRejection::NoSuchAttempt)
+    }
+}
+
+/// The attempt surely did not send; without another one the message has failed.
+fn not_sent(
+    attempt: u32,
+    error: &SendError,
+    retry_at: Option<DateTime<Utc>>,
+    at: DateTime<Utc>,
+) -> Vec<MessageEvent> {
+    let retry_at = retry_at.filter(|_| !error.permanent);
+    let failed = SendFailed { attempt, error: error.clone(), retry_at, at };
+    let last = MessageFailed { attempt, error: error.clone(), receipt_id: None, at };
+    let terminal = retry_at.is_none().then(|| last.into());
+    std::iter::once(failed.into()).chain(terminal).collect()
+}
+
+fn receipt_event(attempt: &Attempt, receipt: &RecordReceipt) -> MessageEvent {
+    let RecordReceipt { provider_message_id, receipt_id, outcome, at, .. } = receipt.clone();
+    let attempt = attempt.number;
+    match outcome {
+        ReceiptOutcome::Sent => {
+            MessageSent { attempt, provider_message_id, segments: None, at }.into()
+        }
+        ReceiptOutcome::Delivered => {
+            MessageDelivered { attempt, provider_message_id, receipt_id, at }.into()
+        }
+        ReceiptOutcome::Read => MessageRead { attempt, provider_message_id, receipt_id, at }.into(),
+        ReceiptOutcome::Undelivered(error) => {
+            MessageUndelivered { attempt, provider_message_id, receipt_id, error, at }.into()
+        }
+        ReceiptOutcome::Failed(error) => {
+            MessageFailed { attempt, error, receipt_id: Some(receipt_id), at }.into()
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What a message becomes by each of its events.
+
+use super::event::MessageEvent;
+use super::state::{Attempt, Message, Origin};
+
+impl Message {
+    pub(super) fn after(mut self, event: &MessageEvent) -> Self {
+        use MessageEvent as E;
+        self.progress = self.progress.after(event);
+        match event {
+            E::MessageRequested(e) => {
+                if self.origin.is_none() {
+                    self.origin = Some(Origin::Requested(e.clone()));
+                    self.not_before = e.send_at;
+                    self.round_from = Some(e.send_at.unwrap_or(e.at));
+                }
+            }
+            E::MessageReceived(e) => {
+                self.origin.get_or_insert_with(|| Origin::Received(e.clone().into()));
+            }
+            E::SendAttempted(e) => self.attempts.push(Attempt {
+                number: e.attempt,
+                provider: e.provider.clone(),
+                account: e.account.clone(),
+                token: e.token,
+                at: e.at,
+                lease_until: e.lease_until,
+                in_doubt_at: None,
+                provider_message_id: None,
+                segments: None,
+                abandoned: false,
+            }),
+            E::MessageSent(e) => {
+                if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
+                    attempt.provider_message_id = Some(e.provider_message_id.clone());
+                    attempt.segments = attempt.segments.or(e.segments);
+                }
+            }
+            E::SendInDoubt(e) => {
+                if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
+                    attempt.in_doubt_at = Some(e.at);
+                }
+            }
+            E::SendFailed(e) => self.not_before = e.retry_at,
+            E::AttemptAbandoned(e) => {
+                self.not_before = Some(e.retry_at);
+                if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
+                    attempt.abandoned = true;
+                }
+            }
+            E::MessageDeferred(e) => self.not_before = Some(e.until),
+            E::RetryRequested(e) => {
+                self.not_before = Some(e.at);
+                self.attempts_before = self.attempt();
+                self.round_from = Some(e.at);
+            }
+            E::MessageFailed(_)
+            | E::MessageDelivered(_)
+            | E::MessageUndelivered(_)
+            | E::MessageRead(_)
+            | E::MessageCanceled(_) => {}
+        }
+        self
+    }
+}

@@ -1,0 +1,203 @@
+//! A message, folded from its stream, and what can be asked of it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::AGGREGATE;
+use super::command::MessageRejection;
+use super::event::{MessageReceived, MessageRequested};
+use super::status::{Progress, Status};
+use crate::decider::Routing;
+use crate::{Channel, Priority};
+
+/// A message, folded from its stream.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Message {
+    pub(super) origin: Option<Origin>,
+    pub(super) progress: Progress,
+    pub(super) attempts: Vec<Attempt>,
+    /// Before this no attempt starts: a schedule, a deferral, or a failure's back-off.
+    pub(super) not_before: Option<DateTime<Utc>>,
+    /// The attempts of the rounds before the present one.
+    pub(super) attempts_before: u32,
+    /// When the present round of attempts could begin.
+    pub(super) round_from: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Origin {
+    Requested(Arc<MessageRequested>),
+    Received(Box<MessageReceived>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Attempt {
+    pub(super) number: u32,
+    pub(super) provider: String,
+    pub(super) account: String,
+    pub(super) token: Uuid,
+    pub(super) at: DateTime<Utc>,
+    pub(super) lease_until: DateTime<Utc>,
+    pub(super) in_doubt_at: Option<DateTime<Utc>>,
+    /// What the provider calls the message, once it took it.
+    pub(super) provider_message_id: Option<String>,
+    /// Its parts, once they are known.
+    pub(super) segments: Option<u32>,
+    /// It was claimed and not made.
+    pub(super) abandoned: bool,
+}
+
+impl Message {
+    /// Where the message stands.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        self.progress.status
+    }
+
+    /// The latest attempt, from 1; 0 before the first.
+    #[must_use]
+    pub const fn attempt(&self) -> u32 {
+        self.progress.attempt
+    }
+
+    /// What was asked for; none for an inbound message.
+    #[must_use]
+    pub fn requested(&self) -> Option<&MessageRequested> {
+        match &self.origin {
+            Some(Origin::Requested(request)) => Some(request),
+            _ => None,
+        }
+    }
+
+    /// What came in; none for an outbound message.
+    #[must_use]
+    pub fn received(&self) -> Option<&MessageReceived> {
+        match &self.origin {
+            Some(Origin::Received(received)) => Some(received),
+            _ => None,
+        }
+    }
+
+    /// How many attempts the present round has had, the one under way included. One that was abandoned was
+    /// none: what the claimant lacked is not the provider's answer.
+    #[must_use]
+    pub fn attempt_in_round(&self) -> u32 {
+        let of_round = |attempt: &&Attempt| attempt.number > self.attempts_before;
+        let made = self.attempts.iter().filter(of_round).filter(|attempt| !attempt.abandoned);
+        u32::try_from(made.count()).unwrap_or(u32::MAX)
+    }
+
+    /// When the next attempt is due; none when the message waits for none. One that is to be sent at once is
+    /// due since it was requested, by the clock of whoever accepted it.
+    #[must_use]
+    pub fn attempt_due(&self) -> Option<DateTime<Utc>> {
+        let origin = self.requested()?;
+        match self.status() {
+            Status::Queued | Status::Scheduled => Some(self.not_before.unwrap_or(origin.at)),
+            Status::Retrying => self.not_before,
+            _ => None,
+        }
+    }
+
+    /// The time that somebody set for the next attempt: a schedule, a wait, a person who asks again.
+    #[must_use]
+    pub const fn not_before(&self) -> Option<DateTime<Utc>> {
+        self.not_before
+    }
+
+    /// From when on the present round of attempts could begin: when it was asked for, or its schedule.
+    #[must_use]
+    pub const fn round_from(&self) -> Option<DateTime<Utc>> {
+        self.round_from
+    }
+
+    /// When the lease of the attempt under way ends; none when none is.
+    #[must_use]
+    pub fn lease_until(&self) -> Option<DateTime<Utc>> {
+        let attempt = self.latest().filter(|_| self.status() == Status::Sending)?;
+        Some(attempt.lease_until)
+    }
+
+    /// The provider, and the account there, by which an attempt was made.
+    #[must_use]
+    pub fn attempted_via(&self, number: u32) -> Option<(&str, &str)> {
+        self.find_attempt(number).map(|a| (a.provider.as_str(), a.account.as_str()))
+    }
+
+    /// The doubt about the latest attempt, if there is one.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Doubt<'_>> {
+        let attempt = self.latest().filter(|_| self.status() == Status::InDoubt)?;
+        Some(Doubt {
+            attempt: attempt.number,
+            provider: &attempt.provider,
+            account: &attempt.account,
+            attempted_at: attempt.at,
+            lease_until: attempt.lease_until,
+            since: attempt.in_doubt_at?,
+        })
+    }
+
+    /// Whether an attempt may begin, now or later.
+    #[must_use]
+    pub fn waits_for_attempt(&self) -> bool {
+        self.attempt_due().is_some()
+    }
+
+    /// The attempt that was claimed with `token`.
+    #[must_use]
+    pub fn attempt_claimed_with(&self, token: Uuid) -> Option<u32> {
+        self.attempts.iter().find(|attempt| attempt.token == token).map(|attempt| attempt.number)
+    }
+
+    pub(super) fn outbound(&self) -> Result<&MessageRequested, MessageRejection> {
+        match &self.origin {
+            Some(Origin::Requested(request)) => Ok(request),
+            Some(Origin::Received(_)) => Err(MessageRejection::Inbound),
+            None => Err(MessageRejection::Unknown),
+        }
+    }
+
+    pub(super) fn latest(&self) -> Option<&Attempt> {
+        self.find_attempt(self.attempt())
+    }
+
+    pub(super) fn find_attempt(&self, number: u32) -> Option<&Attempt> {
+        self.attempts.iter().find(|attempt| attempt.number == number)
+    }
+
+    pub(super) fn columns(&self) -> Routing {
+        let (conversation_id, channel, priority) = match &self.origin {
+            Some(Origin::Requested(r)) => {
+                (Some(r.conversation_id), Some(r.channel), Some(r.priority))
+            }
+            Some(Origin::Received(r)) => (Some(r.conversation_id), Some(r.channel), None),
+            None => (None, None, None),
+        };
+        Routing {
+            aggregate: AGGREGATE,
+            conversation_id,
+            channel: channel.map(Channel::as_str),
+            priority: priority.map(Priority::as_str),
+        }
+    }
+}
+
+/// An attempt in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt<'a> {
+    /// Its number.
+    pub attempt: u32,
+    /// The provider that was called.
+    pub provider: &'a str,
+    /// The provider account that was used.
+    pub account: &'a str,
+    /// When it was claimed; the provider has nothing of it from before.
+    pub attempted_at: DateTime<Utc>,
+    /// Until when its claimant may still say what came of it.
+    pub lease_until: DateTime<Utc>,
+    /// Since when it is in doubt.
+    pub since: DateTime<Utc>,
+}
