@@ -5,6 +5,9 @@ use crate::ids::ConversationId;
 /// One consistency boundary: its stream is folded by [`evolve`](Decider::evolve), and a command is
 /// answered by [`decide`](Decider::decide) from that fold alone.
 pub trait Decider: Default + Send {
+    /// The kind of its streams, as log and subjects name it, such as `message`.
+    const KIND: &'static str;
+
     /// What somebody asks for.
     type Command: Sync;
     /// What happened.

@@ -48,6 +48,8 @@ pub fn inbound_message_id(
 }
 
 impl Decider for Message {
+    const KIND: &'static str = AGGREGATE;
+
     type Command = MessageCommand;
     type Event = MessageEvent;
     type Rejection = MessageRejection;

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::AGGREGATE;
 use super::command::MessageRejection;
 use super::event::{MessageReceived, MessageRequested};
 use super::status::{Progress, Status};
-use crate::decider::Routing;
+use crate::decider::{Decider, Routing};
 use crate::{Channel, Priority};
 
 /// A message, folded from its stream.
@@ -177,7 +176,7 @@ impl Message {
             None => (None, None, None),
         };
         Routing {
-            aggregate: AGGREGATE,
+            aggregate: Self::KIND,
             conversation_id,
             channel: channel.map(Channel::as_str),
             priority: priority.map(Priority::as_str),

@@ -23,6 +23,8 @@ struct Added(i64);
 struct TooMuch;
 
 impl Decider for Counter {
+    const KIND: &'static str = "counter";
+
     type Command = i64;
     type Event = Added;
     type Rejection = TooMuch;
@@ -42,7 +44,7 @@ impl Decider for Counter {
     fn routing(&self) -> Routing {
         // Depends on the state, to show which state is asked.
         let channel = if self.0 % 2 == 0 { "even" } else { "odd" };
-        Routing { aggregate: "counter", channel: Some(channel), ..Routing::default() }
+        Routing { aggregate: Self::KIND, channel: Some(channel), ..Routing::default() }
     }
 }
 
