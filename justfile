@@ -56,7 +56,13 @@ demo *ARGS:
 # Run the program against the running up
 [no-exit-message]
 hatch *ARGS:
-    @exec cargo run --quiet --package hatch -- "$@"
+    #!/bin/sh
+    set -eu
+    case "${1:-}" in
+    # It is a program of its own, which hatch only finds where it is built.
+    bench) shift && exec cargo run --quiet --package hatch-bench -- "$@" ;;
+    *) exec cargo run --quiet --package hatch -- "$@" ;;
+    esac
 
 # Write the OpenAPI document to schema/openapi.json, where the tests expect it
 openapi:
@@ -70,6 +76,11 @@ configuration:
 # Build for release, laid out by deploy/hatch.profdata.gz, which says what runs most; leaves target/release/hatch
 release:
     @just laid-out cargo build --release --package hatch
+
+# The same with the benchmark beside it, as target/release/hatch-bench
+[private]
+release-bench:
+    @just laid-out cargo build --release --package hatch --package hatch-bench
 
 # Runs COMMAND, a cargo command, so that what it builds is laid out by the profile.
 [private]
@@ -96,7 +107,7 @@ profile:
     profdata="$(rustc --print sysroot)/lib/rustlib/$host/bin/llvm-profdata"
     [ -x "$profdata" ] || { echo "profile: run: rustup component add llvm-tools" >&2; exit 1; }
     counts="$PWD/target/profile"
-    CARGO_ENCODED_RUSTFLAGS="-Cprofile-generate=$counts" cargo build --release --package hatch
+    CARGO_ENCODED_RUSTFLAGS="-Cprofile-generate=$counts" cargo build --release --package hatch --package hatch-bench
     # What the build's own programs did does not count.
     rm -rf "$counts"
     just measure --rate 1000 --duration 30
@@ -108,11 +119,11 @@ profile:
 bench *ARGS:
     #!/bin/sh
     set -eu
-    case "${1:-}" in -h | --help) exec cargo run --quiet --package hatch -- bench --help ;; esac
-    just release
+    case "${1:-}" in -h | --help) exec cargo run --quiet --package hatch-bench -- --help ;; esac
+    just release-bench
     exec just measure "$@"
 
-# What bench does once hatch is built for release
+# What bench does once hatch and the benchmark are built for release
 [private]
 [no-exit-message]
 measure *ARGS:
@@ -145,21 +156,21 @@ measure *ARGS:
 bench-micro *ARGS:
     @just release
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
-        just laid-out cargo bench --package hatch --bench micro -- "$@"
+        just laid-out cargo bench --package hatch-bench --bench micro -- "$@"
 
 # Measure the same work on a log of 0.1, 1 and 10 million events, or of SIZES
 [no-exit-message]
 bench-growth *SIZES:
     @just release
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
-        just laid-out cargo bench --package hatch --bench growth -- "$@"
+        just laid-out cargo bench --package hatch-bench --bench growth -- "$@"
 
 # Measure hatch beside the bare path of a message, which has nothing of hatch's around it
 [no-exit-message]
 bench-skeleton:
-    @just release
+    @just laid-out cargo build --profile bench --package hatch
     @TMPDIR=/var/tmp "${CARGO_TARGET_DIR:-target}/release/hatch" with-servers --durable -- \
-        just laid-out cargo bench --package hatch --bench skeleton
+        just laid-out cargo bench --package hatch-bench --bench skeleton
 
 # Hold the running up, or another hatch, against its own OpenAPI document
 [no-exit-message]

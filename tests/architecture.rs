@@ -47,11 +47,12 @@ fn every_path_that_the_page_names_exists() {
 }
 
 /// Where a connection may be had otherwise than from the pool, and why its waits have limits all the same.
-const OWN_CONNECTIONS: [(&str, &str); 7] = [
+const OWN_CONNECTIONS: [(&str, &str); 8] = [
     ("libs/eventstore/src/postgres.rs", "makes them"),
     ("libs/eventstore/src/appender/session.rs", "each flight has its limit"),
     ("libs/eventstore/src/head.rs", "each look has its limit"),
     ("libs/eventstore/src/archive/make.rs", "a command, which a person ends"),
+    ("libs/devservers/src/postgres.rs", "makes a developer's database"),
     ("services/relay/src/session.rs", "each statement has its limit"),
     ("services/hatch/src/commands/fence.rs", "a command, which a person ends"),
     ("services/hatch/src/commands/doctor/tls.rs", "each check has its limit"),
@@ -106,8 +107,7 @@ fn sources() -> Vec<String> {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
             let name = path.file_name().and_then(|name| name.to_str()).expect("UTF-8");
-            let passed =
-                ["tests", "tests.rs", "testing", "testing.rs", "benches", "target", "embedded"];
+            let passed = ["tests", "tests.rs", "testing", "testing.rs", "benches", "target"];
             if passed.contains(&name) {
                 continue;
             }

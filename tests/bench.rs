@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::routing::get;
-use hatch::embedded::Servers;
+use hatch_process::Servers;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tokio::net::TcpListener;

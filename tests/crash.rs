@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hatch::embedded::Servers;
 use hatch::output::line;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
+use hatch_process::Servers;
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tokio::time::sleep;

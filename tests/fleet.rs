@@ -3,8 +3,8 @@
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use hatch::embedded::free_port;
 use hatch_bus::testing::TestBus;
+use hatch_devservers::free_port;
 use hatch_eventstore::testing::TestDatabase;
 use nix::sys::signal::Signal;
 use reqwest::StatusCode;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use hatch::embedded::free_port;
 use hatch_bus::testing::TestBus;
+use hatch_devservers::free_port;
 use hatch_eventstore::testing::TestDatabase;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use hatch::embedded::{Servers, free_port};
 use hatch_bus::testing::Server as Nats;
+use hatch_devservers::free_port;
 use hatch_eventstore::testing::{Fault as Broken, Proxy};
+use hatch_process::Servers;
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tempfile::TempDir;

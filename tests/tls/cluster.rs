@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hatch::embedded::{Embedded, Folder, Options, Purpose};
+use hatch_devservers::{Embedded, Folder, Options, Purpose};
 use hatch_eventstore::{Connected, Database, connect};
 use tempfile::TempDir;
 

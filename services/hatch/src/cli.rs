@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::ffi::OsString;
+
 use clap::{Args, Parser, Subcommand};
 
 /// Talk with your customers on every channel, and never lose or double a message.
@@ -20,6 +22,7 @@ pub enum Command {
     #[command(after_help = "Example: hatch up\n\
         Data is kept in .hatch/ (HATCH_DATA_DIR); Ctrl-C stops everything that was started.\n\
         HATCH_DATABASE_URL and HATCH_NATS_URL use your servers instead.")]
+    #[cfg(feature = "dev")]
     Up(Up),
     /// Run roles against given servers.
     #[command(
@@ -51,6 +54,7 @@ pub enum Command {
     /// Run the provider simulator alone.
     #[command(after_help = "Example: HATCH_SIMULATOR_LISTEN=127.0.0.1:8089 hatch simulator\n\
         Its record: curl http://127.0.0.1:8089/_sim/messages")]
+    #[cfg(feature = "dev")]
     Simulator,
     /// Check configuration and servers, and say what is wrong, since when, and what to do.
     #[command(after_help = "Example: hatch doctor\n\
@@ -58,19 +62,21 @@ pub enum Command {
     Doctor(Doctor),
     /// Send messages against a running `hatch up`, and show what happened to them.
     #[command(after_help = "Example: hatch demo   (in the folder where `./dev up` runs)")]
+    #[cfg(feature = "dev")]
     Demo(Demo),
     /// Send messages at a steady rate, and say how much, how fast, and that none is lost.
-    #[command(after_help = "Example: hatch bench --rate 1000 --duration 60 --html report.html\n\
-        hatch bench --find-max --duration 20 --json report.json\n\
-        Against the `hatch up` of this folder, or --url with its HATCH_DATABASE_URL.\n\
-        Exit status 1 when a message is lost, doubled or stuck. docs/performance.md says what each\n\
-        figure means.")]
-    Bench(Bench),
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Those of `hatch-bench`, the program beside this one that is run.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Print the OpenAPI document, as `GET /api/v1/openapi.json` answers it.
     #[command(hide = true)]
     Openapi,
     /// Run a command with private servers for tests.
     #[command(hide = true)]
+    #[cfg(feature = "dev")]
     WithServers(WithServers),
 }
 
@@ -83,6 +89,7 @@ pub struct Doctor {
 }
 
 /// Flags of `up`.
+#[cfg(feature = "dev")]
 #[derive(Debug, Args)]
 pub struct Up {
     /// Run each role and the simulator as a process of its own.
@@ -267,6 +274,7 @@ pub struct Tail {
 }
 
 /// Flags of `demo`.
+#[cfg(feature = "dev")]
 #[derive(Debug, Args)]
 pub struct Demo {
     /// The hatch to talk to [default: where `up` listens].
@@ -277,46 +285,8 @@ pub struct Demo {
     pub simulator: Option<String>,
 }
 
-/// Flags of `bench`.
-#[derive(Debug, Args)]
-pub struct Bench {
-    /// Messages a second; where --find-max begins.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=200_000))]
-    pub rate: u32,
-    /// For how many seconds.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub duration: u32,
-    /// Connections, and so requests under way, at most.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub clients: u16,
-    /// Search for the highest rate that is held for the whole duration with no growing backlog.
-    #[arg(long)]
-    pub find_max: bool,
-    /// Show what becomes of more than can be finished: 0.5 to 2 times the ceiling and 0.5 again, each
-    /// for --duration. The ceiling is --rate, or with --find-max what that finds.
-    #[arg(long, conflicts_with = "accept_only")]
-    pub overload: bool,
-    /// Measure how messages are accepted; that they are delivered is only waited for.
-    #[arg(long)]
-    pub accept_only: bool,
-    /// The hatch to send to [default: where `up` listens].
-    #[arg(long)]
-    pub url: Option<String>,
-    /// Its simulator [default: where `up` has it].
-    #[arg(long)]
-    pub simulator: Option<String>,
-    /// Another seed, other texts and recipients.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Write the figures as JSON.
-    #[arg(long)]
-    pub json: Option<std::path::PathBuf>,
-    /// Write them as a page with charts.
-    #[arg(long)]
-    pub html: Option<std::path::PathBuf>,
-}
-
 /// Flags of `with-servers`.
+#[cfg(feature = "dev")]
 #[derive(Debug, Args)]
 pub struct WithServers {
     /// Write to disk as in production, for what measures.
@@ -324,5 +294,5 @@ pub struct WithServers {
     pub durable: bool,
     /// The command and its arguments.
     #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
-    pub command: Vec<std::ffi::OsString>,
+    pub command: Vec<OsString>,
 }

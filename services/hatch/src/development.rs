@@ -1,26 +1,27 @@
-//! What `hatch up` runs: the roles and the simulator, set up for each other.
+//! The commands of development: `up`, `simulator` and `demo`, with what the settings have for them.
+//!
+//! They are in a crate of their own, and this is in the program only by the feature `dev`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use axum::Router;
-use hatch_api::Sites;
-use hatch_simulator::{KeyPair, SendGridAccount};
+use hatch_dev::demo::{self, Demo};
+use hatch_dev::up::{self, Application, Options, Place};
+use hatch_dev::{Names, simulator};
+use hatch_devservers::make_data_folder;
+use hatch_process::{Servers, stop_on_signal, stop_with_parent};
+use hatch_telemetry::limit::Limits;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::migrate;
 use crate::commands::serve::refuse_open;
-use crate::embedded::make_data_folder;
 use crate::roles::{self, Role};
-use crate::settings::{DEVELOPMENT, SENDGRID_PRIVATE_KEY, SENDGRID_PUBLIC_KEY, Settings, WEBHOOKS};
-use crate::supervise;
-use crate::up::{self, Application, Options, Place};
-use crate::{files, limits};
+use crate::settings::{DEVELOPMENT, SENDGRID_PUBLIC_KEY, Settings};
+use crate::{cli, files, http_client, limits, threads};
 
 /// How long an accepted message may have to wait before others are refused: on a developer's machine, as
 /// long as it takes. Processes of their own are there to see how it is elsewhere.
@@ -30,20 +31,18 @@ const WAIT_MS: u64 = 60_000;
 /// second.
 const BURST: u64 = 60_000;
 
-/// Where the simulator is told what to do. The rest of it is the providers', whom clients call by other names.
-const CONTROL: &str = "/_sim";
-
 /// The networks that the front of `up --split` is in.
 const LOOPBACK: &str = "127.0.0.0/8,::1";
-
-/// The simulator's record, in the data folder.
-const RECORD: &str = "simulator-messages.ndjson";
 
 /// Everything on one machine, until a signal asks for the end.
 pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
-    supervise::stop_on_signal(&stop)?;
+    stop_on_signal(&stop)?;
     refuse_bad(&settings)?;
+    let trusted_proxies = roles::trusted_proxies(&settings)?;
+    // Each connection goes on to a role by another.
+    let connections =
+        limits::connections(&settings.limits, &Limits::default(), 2, trusted_proxies.clone());
     let options = Options {
         folder: settings.data_dir.clone(),
         listen: address(&settings.listen, "listen")?,
@@ -52,16 +51,13 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
         nats_url: settings.nats_url.clone(),
         deployment: settings.deployment.clone(),
         database_host: settings.database_host.clone(),
-        names: supervise::Names {
-            sites: roles::sites(&settings),
-            trusted_proxies: roles::trusted_proxies(&settings)?,
-        },
-        limits: settings.limits.clone(),
+        names: Names { sites: roles::sites(&settings), trusted_proxies },
+        connections,
         split,
         program: std::env::current_exe().context("failed to find this program")?,
     };
     make_data_folder(&settings.data_dir)?;
-    simulators_keys(&settings.data_dir)?;
+    simulator::keys(&settings.data_dir, SENDGRID_PUBLIC_KEY)?;
     up::run(Development { public_url: settings.public_url }, options, &stop).await
 }
 
@@ -73,40 +69,38 @@ fn refuse_bad(settings: &Settings) -> anyhow::Result<()> {
     roles::refusals(&settings).into_iter().next().map_or(Ok(()), Err)
 }
 
-/// The simulator alone, until `shutdown`.
-pub(crate) async fn simulate(
-    settings: &Settings,
-    folder: &Path,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let listen = address(&settings.simulator_listen, "simulator_listen")?;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("failed to listen on {listen} (HATCH_SIMULATOR_LISTEN)"))?;
-    make_data_folder(folder)?;
-    let webhooks = std::env::var(WEBHOOKS).ok().map(|address| format!("http://{address}").parse());
-    let usual = hatch_simulator::Config::default();
-    let config = hatch_simulator::Config {
-        callbacks_concurrency_max: files::share(usual.callbacks_concurrency_max),
-        callback_proxy: webhooks.transpose().context(WEBHOOKS)?,
-        public_url: settings.public_url().parse().context("configuration: public_url")?,
-        record_path: Some(folder.join(RECORD)),
-        sendgrid: vec![SendGridAccount::development(simulators_keys(folder)?.private_pem)],
-        ..usual
-    };
-    let sites = Sites::new(&format!("http://{listen}"), Some(listen.ip()), &settings.hosts);
-    let connections = limits::beside();
-    let serve = async |routes: Router, shutdown| {
-        let guard = (sites, CONTROL);
-        hatch_api::serve_beside(listener, connections, routes, guard, shutdown).await
-    };
-    Ok(hatch_simulator::run_by(config, serve, shutdown).await?)
+/// The simulator alone, until a signal asks for the end.
+pub(crate) async fn simulate(settings: &Settings) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    stop_on_signal(&shutdown)?;
+    stop_with_parent(&shutdown);
+    simulator::run(simulator_options(settings)?, shutdown).await
 }
 
-/// The keys that SendGrid's webhooks are signed with, made at the first start.
-fn simulators_keys(folder: &Path) -> anyhow::Result<KeyPair> {
-    let (private, public) = (folder.join(SENDGRID_PRIVATE_KEY), folder.join(SENDGRID_PUBLIC_KEY));
-    hatch_simulator::key_pair(&private, &public).context("the simulator's keys")
+fn simulator_options(settings: &Settings) -> anyhow::Result<simulator::Options> {
+    Ok(simulator::Options {
+        listen: address(&settings.simulator_listen, "simulator_listen")?,
+        folder: settings.data_dir.clone(),
+        sendgrid_public_key: SENDGRID_PUBLIC_KEY,
+        public_url: settings.public_url(),
+        hosts: settings.hosts.clone(),
+        callbacks_max: files::share(simulator::Options::usual_callbacks_max()),
+        connections: limits::beside(),
+    })
+}
+
+/// Shows the main path on the `hatch up` of this folder, or the one that the flags name.
+pub(crate) async fn demonstrate(settings: &Settings, flags: cli::Demo) -> anyhow::Result<()> {
+    let running = Servers::read(&settings.data_dir)?.unwrap_or_default();
+    let demo = Demo {
+        http: http_client(demo::REQUEST_MAX)?,
+        url: flags.url.or(running.url).unwrap_or_else(|| format!("http://{}", settings.listen)),
+        simulator: flags
+            .simulator
+            .or(running.simulator_url)
+            .unwrap_or_else(|| format!("http://{}", settings.simulator_listen)),
+    };
+    demo::run(demo).await
 }
 
 struct Development {
@@ -142,7 +136,8 @@ impl Application for Development {
         place: Place,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        simulate(&settings(&place)?, &place.folder, shutdown).await
+        let options = simulator_options(&settings(&place)?)?;
+        simulator::run(simulator::Options { folder: place.folder, ..options }, shutdown).await
     }
 
     fn environment(&self, place: &Place) -> Vec<(OsString, OsString)> {
@@ -150,11 +145,13 @@ impl Application for Development {
         let public_url =
             self.public_url.clone().unwrap_or_else(|| format!("http://{}", place.listen));
         // The front, which tells them the client's address, comes by the loopback.
-        vec![
+        let mut variables = vec![
             ("HATCH_TRUSTED_PROXIES".into(), LOOPBACK.into()),
             (DEVELOPMENT.into(), simulator_url(place).into()),
             ("HATCH_PUBLIC_URL".into(), public_url.into()),
-        ]
+        ];
+        variables.extend(threads::setting());
+        variables
     }
 }
 

@@ -1,31 +1,23 @@
 //! hatch: the one binary, as a library, so that tests run what users run.
 
 mod admission;
-mod bench;
 mod bus_end;
 pub mod cli;
-mod commands;
-mod demo;
+pub mod commands;
+#[cfg(feature = "dev")]
 mod development;
-pub mod disk;
-pub mod embedded;
 mod feed;
 mod files;
 mod foreign;
 mod limits;
 mod logging;
 pub mod output;
-mod progress;
+pub mod progress;
 mod readiness;
 pub mod roles;
 pub mod settings;
-pub mod supervise;
 pub mod telemetry;
-#[cfg(test)]
-mod testing;
 pub mod threads;
-pub mod up;
-pub mod with_servers;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -37,47 +29,88 @@ use nix::sys::stat::{Mode, umask};
 use crate::cli::{Cli, Command};
 use crate::settings::Settings;
 
+pub use crate::logging::QUIET as UNUSUAL;
+
 /// Runs one command and says how the process is to end.
 ///
 /// # Errors
 /// Whatever keeps the command from doing what it is for, with what to do about it.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    if let Command::WithServers(with_servers) = &cli.command {
-        return with_servers::run(&with_servers.command, with_servers.durable).await;
+    match cli.command {
+        #[cfg(feature = "dev")]
+        Command::WithServers(flags) => {
+            hatch_devservers::with_servers::run(&flags.command, flags.durable).await
+        }
+        Command::Bench { arguments } => Err(commands::bench::run(&arguments)),
+        Command::Openapi => {
+            output::line(hatch_api::openapi::document_json().trim_end())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        command => {
+            let (settings, filter) = (settings(&command)?, filter(&command));
+            with_settings(settings, filter, |settings| execute(command, settings)).await
+        }
     }
+}
+
+/// Runs `work` with what every program that works with hatch's servers has: settings, log lines by
+/// `filter`, as many files as there may be, and errors that name the server.
+///
+/// # Errors
+/// Those of `work`, and what keeps telemetry from starting.
+pub async fn with_settings<W>(
+    settings: Settings,
+    filter: &str,
+    work: impl FnOnce(Settings) -> W,
+) -> anyhow::Result<ExitCode>
+where
+    W: Future<Output = anyhow::Result<ExitCode>>,
+{
     // What it writes holds messages, addresses and passwords: nobody else on the machine reads that.
     umask(Mode::from_bits_truncate(0o077));
-    if let Command::Openapi = cli.command {
-        output::line(hatch_api::openapi::document_json().trim_end())?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let settings = match cli.command {
-        Command::Up(_) => Settings::load_up()?,
-        Command::Serve(_) => Settings::load_serve()?,
-        Command::Simulator => Settings::load()?,
-        _ => Settings::load_command()?,
-    };
-    let filter = match cli.command {
-        Command::Serve(_) | Command::Simulator => logging::NORMAL,
-        // What it finds it says itself.
-        Command::Doctor(_) => logging::ERRORS,
-        _ => logging::QUIET,
-    };
     let raised = files::raise();
     let telemetry = telemetry::start(&settings, filter)?;
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
-    let outcome = Box::pin(execute(cli.command, settings.clone())).await;
+    let outcome = Box::pin(work(settings.clone())).await;
     telemetry.finish().await;
     outcome.map_err(|error| commands::named_server(error, settings))
 }
 
+fn settings(command: &Command) -> anyhow::Result<Settings> {
+    match command {
+        #[cfg(feature = "dev")]
+        Command::Up(_) => Settings::load_up(),
+        #[cfg(feature = "dev")]
+        Command::Simulator => Settings::load(),
+        Command::Serve(_) => Settings::load_serve(),
+        _ => Settings::load_command(),
+    }
+}
+
+const fn filter(command: &Command) -> &'static str {
+    match command {
+        #[cfg(feature = "dev")]
+        Command::Simulator => logging::NORMAL,
+        Command::Serve(_) => logging::NORMAL,
+        // What it finds it says itself.
+        Command::Doctor(_) => logging::ERRORS,
+        _ => logging::QUIET,
+    }
+}
+
 async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCode> {
     match command {
+        #[cfg(feature = "dev")]
         Command::Up(flags) => development::run(settings, flags.split).await?,
+        #[cfg(feature = "dev")]
+        Command::Simulator => development::simulate(&settings).await?,
+        #[cfg(feature = "dev")]
+        Command::Demo(flags) => development::demonstrate(&settings, flags).await?,
+        #[cfg(feature = "dev")]
+        Command::WithServers(_) => {}
         Command::Serve(flags) => commands::serve::run(settings, &flags.roles).await?,
-        Command::Simulator => commands::simulator::run(&settings).await?,
         Command::Migrate => commands::migrate::run(&commands::running(settings)?).await?,
         Command::Projections(what) => {
             return commands::projections::run(&commands::running(settings)?, what).await;
@@ -110,9 +143,8 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Doctor(flags) => {
             return Box::pin(commands::doctor::run(settings, flags.json)).await;
         }
-        Command::Bench(flags) => return Box::pin(commands::bench::run(settings, flags)).await,
-        Command::Demo(flags) => demo::run(&settings, flags).await?,
-        Command::Openapi | Command::WithServers(_) => {}
+        // They have been run before there were settings.
+        Command::Openapi | Command::Bench { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,9 @@ const RESERVE_MIN: u64 = 96;
 const RESERVE_MAX: u64 = 2_048;
 
 /// Of the files, the part that connections to the simulator may take.
+#[cfg(feature = "dev")]
 const BESIDE_SHARE: u64 = 8;
+#[cfg(feature = "dev")]
 const BESIDE_MAX: u64 = 1_024;
 
 /// Connections that there are in any case.
@@ -35,6 +37,7 @@ pub(crate) fn connections(
 }
 
 /// The places for connections to what runs beside the API, of which most are our own.
+#[cfg(feature = "dev")]
 pub(crate) fn beside() -> Connections {
     let files_max = files_max();
     let max = (files_max / BESIDE_SHARE).clamp(CONNECTIONS_MIN, BESIDE_MAX);

@@ -23,7 +23,7 @@ pub(crate) const NORMAL: &str = "info,async_nats=warn,tokio_postgres=warn,\
 const WARNINGS_ONLY: [&str; 2] = ["async_nats", "tokio_postgres"];
 
 /// What `up` logs: somebody watches it who wants to see the unusual.
-pub(crate) const QUIET: &str = "warn";
+pub const QUIET: &str = "warn";
 
 /// What must not be overlooked.
 pub(crate) const ERRORS: &str = "error";

@@ -7,7 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const TEMPLATE: &str = "{msg} {bar:30} {human_pos} of {human_len}, {per_sec}, {eta} to go";
 
 /// A bar for `length` steps of `what`, on the standard error; nothing where that is no terminal.
-pub(crate) fn bar(what: &'static str, length: i64) -> ProgressBar {
+#[must_use]
+pub fn bar(what: &'static str, length: i64) -> ProgressBar {
     let length = u64::try_from(length).unwrap_or_default();
     let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
     // The template is a constant: it parses.

@@ -23,17 +23,11 @@ mod refusal;
 
 pub use load::sendgrid_account;
 
-/// The simulator's keys for SendGrid's webhooks, in the data folder.
-pub(crate) const SENDGRID_PRIVATE_KEY: &str = "simulator/sendgrid.private.pem";
-/// Likewise.
+/// The key that the simulator signs SendGrid's webhooks by, in the data folder.
 pub(crate) const SENDGRID_PUBLIC_KEY: &str = "simulator/sendgrid.public.pem";
 
 /// Names the simulator's URL in the children of `up --split`, which work as `up` does.
 pub(crate) const DEVELOPMENT: &str = "HATCH_DEVELOPMENT_SIMULATOR";
-
-/// Names the address of the webhook role to the simulator of `up --split`, whose callbacks need not go
-/// through the front, as a provider's would not go through one that only sorts by path.
-pub(crate) const WEBHOOKS: &str = "HATCH_DEVELOPMENT_WEBHOOKS";
 
 /// Everything that can be set.
 #[derive(Clone, Deserialize, JsonSchema)]

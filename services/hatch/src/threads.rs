@@ -4,28 +4,27 @@
 //! them, would then have several times as many threads that take turns than the machine has
 //! processors, and each turn costs. They share the processors instead.
 
-use std::ffi::OsString;
 use std::num::NonZero;
 use std::thread::available_parallelism;
 
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
 
 /// tokio's own variable: threads of a process. It goes before what is decided here.
 const WORKERS: &str = "TOKIO_WORKER_THREADS";
 /// Of the processes that share a machine, so many have much to do at a time.
 const BUSY_PROCESSES: usize = 4;
 
-/// The runtime of a command's process.
+/// The runtime of a process, which may be one of many on its machine.
 ///
 /// # Errors
 /// `TOKIO_WORKER_THREADS` is no number of threads, or the system has no room for them.
-pub fn runtime(cli: &Cli) -> anyhow::Result<Runtime> {
+pub fn runtime(is_one_of_many: bool) -> anyhow::Result<Runtime> {
     let workers = match std::env::var_os(WORKERS) {
         Some(text) => given(&text.to_string_lossy())?,
-        None if is_one_of_many(&cli.command) => share(processors()),
+        None if is_one_of_many => share(processors()),
         None => processors(),
     };
     // One thread for everything costs less than one for the tasks beside the main one.
@@ -35,15 +34,18 @@ pub fn runtime(cli: &Cli) -> anyhow::Result<Runtime> {
 }
 
 /// What a process of `up --split` is told, unless it inherits that.
-pub(crate) fn setting() -> Option<(OsString, OsString)> {
+#[cfg(feature = "dev")]
+pub(crate) fn setting() -> Option<(std::ffi::OsString, std::ffi::OsString)> {
     let inherited = std::env::var_os(WORKERS).is_some();
     (!inherited).then(|| (WORKERS.into(), share(processors()).to_string().into()))
 }
 
-fn is_one_of_many(command: &Command) -> bool {
+/// Whether `command` begins a process that shares its machine with others.
+#[must_use]
+pub const fn is_one_of_many(command: &Command) -> bool {
     match command {
+        #[cfg(feature = "dev")]
         Command::Up(flags) => flags.split,
-        Command::Bench(_) => true,
         _ => false,
     }
 }

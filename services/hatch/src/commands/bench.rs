@@ -1,46 +1,28 @@
-//! `hatch bench`: runs the benchmark, prints its figures and writes them where they are wanted.
+//! `hatch bench`: the benchmark is a program of its own, which those who only run hatch need not build.
 
-use std::fs::{File, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
-use std::process::ExitCode;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
-use crate::bench::{self, html};
-use crate::cli;
-use crate::output::line;
-use crate::settings::Settings;
+/// The program, in the folder of this one.
+const PROGRAM: &str = "hatch-bench";
 
-/// Fails when a message is lost, doubled or stuck.
-pub(crate) async fn run(settings: Settings, flags: cli::Bench) -> anyhow::Result<ExitCode> {
-    // Made first: nobody wants to hear after an hour that there is nowhere to write to.
-    let json = flags.json.as_deref().map(create).transpose()?;
-    let page = flags.html.as_deref().map(create).transpose()?;
-    let outcome = bench::run(settings, &flags).await?;
-    line(outcome.report.table(&outcome.measured.entries.failures))?;
-    if let Some(mut file) = json {
-        writeln!(file, "{}", serde_json::to_string_pretty(&outcome.report)?)
-            .context("failed to write the figures (--json)")?;
+/// Becomes the benchmark, with the same `arguments`; returns why it cannot.
+pub(crate) fn run(arguments: &[OsString]) -> anyhow::Error {
+    let own = match std::env::current_exe().context("failed to find this program") {
+        Ok(own) => own,
+        Err(error) => return error,
+    };
+    let program = own.with_file_name(PROGRAM);
+    if !program.exists() {
+        return anyhow!(
+            "the benchmark is a program of its own, and {} is not there: run it by `./dev bench`, or build it \
+             by `cargo build --release --package hatch-bench`",
+            program.display()
+        );
     }
-    if let Some(mut file) = page {
-        file.write_all(html::page(&outcome).as_bytes())
-            .context("failed to write the page (--html)")?;
-    }
-    let sound = outcome.report.reconciliation.is_sound();
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Makes the file, or closes one that is there, to the eyes of others.
-fn create(path: &Path) -> anyhow::Result<File> {
-    let opened = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
-    let closed = opened.and_then(|file| {
-        // A device such as /dev/null is everybody's.
-        if file.metadata()?.is_file() {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-        }
-        Ok(file)
-    });
-    closed.with_context(|| format!("failed to make {}", path.display()))
+    let error = Command::new(&program).args(arguments).exec();
+    anyhow::Error::new(error).context(format!("failed to run {}", program.display()))
 }

@@ -9,20 +9,22 @@ pub(crate) mod fence;
 pub(crate) mod migrate;
 pub(crate) mod projections;
 pub(crate) mod serve;
-pub(crate) mod simulator;
 pub(crate) mod verify_log;
 
 use std::time::Duration;
 
 use hatch_eventstore::{Connections, Database, Refusal};
+use hatch_process::Servers;
 use tokio_postgres::config::Host;
 
-use crate::embedded::Servers;
 use crate::roles::postgres;
 use crate::settings::Settings;
 
 /// The settings with the servers of a running `up` where no others are set, and what `up` was told of them.
-pub(crate) fn running(mut settings: Settings) -> anyhow::Result<Settings> {
+///
+/// # Errors
+/// The record of a running `up` cannot be read.
+pub fn running(mut settings: Settings) -> anyhow::Result<Settings> {
     if let Some(servers) = Servers::read(&settings.data_dir)? {
         let url = settings.database_url.get_or_insert_with(|| servers.database_url.clone());
         if *url == servers.database_url {
@@ -74,7 +76,10 @@ pub(crate) fn address(postgres: &Database) -> String {
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// A few connections for a command.
-pub(crate) fn pool(settings: &Settings) -> anyhow::Result<Connections> {
+///
+/// # Errors
+/// The settings have no address of PostgreSQL, or a bad one.
+pub fn pool(settings: &Settings) -> anyhow::Result<Connections> {
     const CONNECTIONS_MAX: usize = 2;
     const WAIT_MAX: Duration = Duration::from_secs(5);
     Ok(hatch_eventstore::pool(&postgres(settings)?, CONNECTIONS_MAX, WAIT_MAX))

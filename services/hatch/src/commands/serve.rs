@@ -5,12 +5,12 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::bail;
+use hatch_process::{stop_on_signal, stop_with_parent};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::roles::{self, Role};
 use crate::settings::Settings;
-use crate::supervise;
 
 /// Runs until a signal asks for the end.
 pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()> {
@@ -22,8 +22,8 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
     let listener = listen(&settings.listen).await?;
     refuse_open(listener.local_addr()?.ip())?;
     let shutdown = CancellationToken::new();
-    supervise::stop_on_signal(&shutdown)?;
-    supervise::stop_with_parent(&shutdown);
+    stop_on_signal(&shutdown)?;
+    stop_with_parent(&shutdown);
     let roles: BTreeSet<Role> = roles.iter().copied().collect();
     roles::run(&settings, &roles, listener, shutdown).await
 }

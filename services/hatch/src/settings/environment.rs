@@ -6,13 +6,13 @@ use figment::value::Value;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 
-use super::{DEVELOPMENT, Settings, WEBHOOKS};
+use super::Settings;
 
 const PREFIX: &str = "HATCH_";
 
 /// Names with the prefix that are no settings: they steer tests and child processes.
-const NOT_SETTINGS: &[&str] =
-    &["HATCH_TEST_", "HATCH_EXIT_WITH_PARENT", "HATCH_CONFIG", DEVELOPMENT, WEBHOOKS];
+const NOT_SETTINGS: [&str; 4] =
+    ["HATCH_TEST_", hatch_process::EXIT_WITH_PARENT, "HATCH_CONFIG", "HATCH_DEVELOPMENT_"];
 
 /// The types of all keys, as JSON Schema without references.
 pub(super) fn schema() -> Json {

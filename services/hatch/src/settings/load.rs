@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
+use hatch_process::Servers;
 use serde_json::json;
 
 use super::{DEVELOPMENT, SENDGRID_PUBLIC_KEY, Settings, data_dir, environment, refusal};
 use crate::commands::running;
-use crate::embedded::Servers;
 
 /// The configuration file, in the current directory.
 const FILE: &str = "hatch.toml";

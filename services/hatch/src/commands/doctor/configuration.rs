@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
+use hatch_process::Servers;
 use nix::sys::statvfs::statvfs;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 
@@ -11,7 +12,6 @@ use super::finding::Finding;
 use super::made;
 use crate::commands::running;
 use crate::commands::serve::refuse_open;
-use crate::embedded::Servers;
 use crate::files::{self, FILES_LOW, Files};
 use crate::settings::Settings;
 use crate::{http_client, roles};

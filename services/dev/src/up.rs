@@ -1,0 +1,204 @@
+//! `hatch up`: everything on one machine, for development.
+//!
+//! In order: the data folder is locked, the addresses are checked, the servers start, the schema is
+//! applied, the simulator and the roles start. The stop goes the other way, so that whatever still
+//! runs finds what it needs. Nothing is lost by a stop or a kill: data stay in the folder.
+
+mod one_process;
+mod ready;
+mod split;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::{ErrorKind, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use hatch_api::Connections;
+use hatch_devservers::{Embedded, Folder, Options as ServerOptions, Purpose, free_port};
+use tokio_util::sync::CancellationToken;
+
+use crate::front::Names;
+
+/// What to run, and where.
+#[derive(Clone)]
+pub struct Options {
+    /// The data folder; see [`Folder::default_path`].
+    pub folder: PathBuf,
+    /// Where hatch serves. Port 0 stands for any free one.
+    pub listen: SocketAddr,
+    /// Where the provider simulator serves. Port 0 stands for any free one.
+    pub simulator_listen: SocketAddr,
+    /// A PostgreSQL to use instead of an embedded one.
+    pub database_url: Option<String>,
+    /// A NATS to use instead of an embedded one.
+    pub nats_url: Option<String>,
+    /// What the settings call this installation, for the commands beside it.
+    pub deployment: Option<String>,
+    /// What they call its database's server, likewise.
+    pub database_host: Option<String>,
+    /// Whom requests may be made to, and who may say for whom.
+    pub names: Names,
+    /// The connections of clients to the front of `split`.
+    pub connections: Connections,
+    /// Run each role and the simulator as a process of its own, by `program`.
+    pub split: bool,
+    /// This program, which also knows `serve --roles` and `simulator`.
+    pub program: PathBuf,
+}
+
+/// Without its URLs, which hold passwords.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
+
+/// Where everything is.
+#[derive(Clone)]
+pub struct Place {
+    /// The data folder, as an absolute path.
+    pub folder: PathBuf,
+    /// `postgres://` URL.
+    pub database_url: String,
+    /// `nats://` URL.
+    pub nats_url: String,
+    /// Where hatch serves.
+    pub listen: SocketAddr,
+    /// Where the provider simulator serves.
+    pub simulator_listen: SocketAddr,
+}
+
+/// Without its URLs, which hold passwords.
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
+
+/// The parts that are started between the servers' start and their stop.
+pub trait Application: Send + Sync + 'static {
+    /// Refuses settings that no part starts with: each would be started again and again.
+    ///
+    /// # Errors
+    /// The setting and what was expected.
+    fn check(&self, place: &Place) -> anyhow::Result<()>;
+
+    /// Applies the schema.
+    fn migrate(&self, place: &Place) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Runs every role in this process until `shutdown`.
+    fn serve(
+        self: Arc<Self>,
+        place: Place,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Runs the provider simulator in this process until `shutdown`.
+    fn simulate(
+        self: Arc<Self>,
+        place: Place,
+        shutdown: CancellationToken,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// The environment that gives `serve` and `simulator` in another process the settings of
+    /// development. The servers' URLs, the data folder and the address are added to it.
+    fn environment(&self, place: &Place) -> Vec<(OsString, OsString)>;
+}
+
+/// Runs `application` until `stop`.
+///
+/// # Errors
+/// The folder or an address is taken, a server or the schema cannot be had, or a part ended by
+/// itself. Whatever was started has been stopped then.
+pub async fn run(
+    application: impl Application,
+    options: Options,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let folder = Arc::new(Folder::lock(&options.folder)?);
+    let listen = available(options.listen, "HATCH_LISTEN")?;
+    let simulator_listen = available(options.simulator_listen, "HATCH_SIMULATOR_LISTEN")?;
+    let server_options = ServerOptions {
+        purpose: Purpose::Development,
+        database_url: options.database_url.clone(),
+        nats_url: options.nats_url.clone(),
+    };
+    let embedded = tokio::select! {
+        embedded = Embedded::start(&folder, server_options) => embedded?,
+        () = stop.cancelled() => return Embedded::stop_leftovers(&folder).await,
+    };
+    let place = Place {
+        folder: folder.path().to_owned(),
+        database_url: embedded.database_url().to_owned(),
+        nats_url: embedded.nats_url().to_owned(),
+        listen,
+        simulator_listen,
+    };
+    let outcome = run_parts(Arc::new(application), &options, &place, &folder, stop).await;
+    embedded.stop().await;
+    outcome
+}
+
+async fn run_parts(
+    application: Arc<impl Application>,
+    options: &Options,
+    place: &Place,
+    folder: &Arc<Folder>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    application.check(place)?;
+    tokio::select! {
+        migrated = application.migrate(place) => migrated.context("failed to apply the schema")?,
+        () = stop.cancelled() => return Ok(()),
+    }
+    folder.record(|servers| {
+        servers.url = Some(format!("http://{}", place.listen));
+        servers.simulator_url = Some(format!("http://{}", place.simulator_listen));
+        servers.deployment.clone_from(&options.deployment);
+        servers.database_host.clone_from(&options.database_host);
+    })?;
+    if options.split {
+        split::run(&*application, options, place, folder, stop).await
+    } else {
+        one_process::run(application, place, stop).await
+    }
+}
+
+/// Says on standard output where hatch serves, which scripts wait for, and where each of its `processes`
+/// does, by whose metrics one looks into it. All at once: a script may read no further than the first line.
+fn announce(place: &Place, processes: &[(&str, SocketAddr)]) -> anyhow::Result<()> {
+    let (hatch, simulator) = (place.listen, place.simulator_listen);
+    let metrics: String = processes
+        .iter()
+        .map(|(role, address)| format!("  metrics of {role}: http://{address}/metrics\n"))
+        .collect();
+    write!(
+        std::io::stdout(),
+        "hatch is ready: http://{hatch}\n  the API, to try out: http://{hatch}/docs\n  what the \
+         simulated providers were sent: http://{simulator}/_sim/messages\n{metrics}  Ctrl-C stops everything\n"
+    )
+    .context("failed to say that hatch is ready")
+}
+
+/// Checks that `address` can be served on before anything is started, and chooses a port for 0.
+fn available(mut address: SocketAddr, setting: &str) -> anyhow::Result<SocketAddr> {
+    if address.port() == 0 {
+        address.set_port(free_port()?);
+    }
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(address),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
+            "port {} is taken by another program: stop it, or choose another address with \
+             {setting}={}:PORT",
+            address.port(),
+            address.ip()
+        ),
+        Err(error) => Err(error).with_context(|| format!("failed to listen on {address}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

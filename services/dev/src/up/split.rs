@@ -1,0 +1,164 @@
+//! The simulator and each role as a process of its own, behind one address.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::join_all;
+use hatch_devservers::{Folder, free_port};
+use hatch_process::{EXIT_WITH_PARENT, Program, Supervised};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use super::ready::ready;
+use super::{Application, Options, Place, announce};
+use crate::front::{Upstreams, serve_proxy};
+use crate::simulator::WEBHOOKS;
+
+/// The roles that answer HTTP; they stop first.
+const API: [&str; 3] = ["command", "query", "webhook"];
+const WORKERS: [&str; 3] = ["relay", "projector", "dispatcher"];
+const SIMULATOR: &str = "simulator";
+/// mimalloc's own variable: after so many milliseconds it gives back memory that is free. With its default of 1,000 a
+/// busy process gives back what its next batch takes again, and the system clears it anew each time.
+const PURGE_DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "5000");
+/// Open streams end with the role behind them; this is for a client that does not read.
+const PROXY_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs until `stop`.
+pub(super) async fn run(
+    application: &impl Application,
+    options: &Options,
+    place: &Place,
+    folder: &Arc<Folder>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(place.listen)
+        .await
+        .with_context(|| format!("failed to listen on {}", place.listen))?;
+    let program = &*options.program;
+    let family = Family { program, place, folder, environment: application.environment(place) };
+    let (api, addresses) = family.start_all(API)?;
+    let [command, query, webhook] = addresses;
+    let simulator = family.start_simulator(webhook)?;
+    let (workers, others) = family.start_all(WORKERS)?;
+    let stop_proxy = CancellationToken::new();
+    let roles = API.into_iter().chain(WORKERS).zip(addresses.into_iter().chain(others));
+    let roles: Vec<_> = roles.collect();
+    let upstreams = Upstreams { command, query, webhook, all: roles.clone() };
+    let mut proxy = tokio::spawn(serve_proxy(
+        listener,
+        upstreams,
+        options.connections.clone(),
+        options.names.clone(),
+        stop_proxy.clone(),
+    ));
+    let started = async {
+        join_all([command, query, webhook, place.listen].map(ready)).await;
+        announce(place, &roles)?;
+        std::future::pending().await
+    };
+    let outcome = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        outcome = &mut proxy => outcome.context("the proxy panicked")?.context("the proxy failed"),
+        outcome = started => outcome,
+    };
+    stop_proxy.cancel();
+    join_all(api.into_iter().map(Supervised::stop)).await;
+    if !proxy.is_finished() && tokio::time::timeout(PROXY_GRACE, &mut proxy).await.is_err() {
+        proxy.abort();
+    }
+    join_all(workers.into_iter().map(Supervised::stop)).await;
+    simulator.stop().await;
+    outcome
+}
+
+/// What the processes have in common.
+struct Family<'a> {
+    program: &'a Path,
+    place: &'a Place,
+    folder: &'a Arc<Folder>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Family<'_> {
+    fn start_all<const N: usize>(
+        &self,
+        names: [&'static str; N],
+    ) -> anyhow::Result<(Vec<Supervised>, [SocketAddr; N])> {
+        let mut addresses = [self.place.listen; N];
+        let mut started = Vec::with_capacity(N);
+        for (name, address) in names.into_iter().zip(&mut addresses) {
+            let process;
+            (process, *address) = self.start(name)?;
+            started.push(process);
+        }
+        Ok((started, addresses))
+    }
+
+    /// Starts a role and says where it listens.
+    fn start(&self, role: &'static str) -> anyhow::Result<(Supervised, SocketAddr)> {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let setting = ("HATCH_LISTEN".into(), listen.to_string().into());
+        let process = self.start_process(role, vec!["serve", "--roles", role], vec![setting])?;
+        Ok((process, listen))
+    }
+
+    fn start_simulator(&self, webhooks: SocketAddr) -> anyhow::Result<Supervised> {
+        let listen = self.place.simulator_listen.to_string();
+        let settings = vec![
+            ("HATCH_SIMULATOR_LISTEN".into(), listen.into()),
+            (WEBHOOKS.into(), webhooks.to_string().into()),
+        ];
+        self.start_process(SIMULATOR, vec![SIMULATOR], settings)
+    }
+
+    fn start_process(
+        &self,
+        name: &'static str,
+        arguments: Vec<&'static str>,
+        settings: Vec<(OsString, OsString)>,
+    ) -> anyhow::Result<Supervised> {
+        let mut environment = self.environment.clone();
+        environment.extend([
+            ("HATCH_DATABASE_URL".into(), self.place.database_url.clone().into()),
+            ("HATCH_NATS_URL".into(), self.place.nats_url.clone().into()),
+            ("HATCH_DATA_DIR".into(), self.place.folder.clone().into()),
+            (EXIT_WITH_PARENT.into(), "1".into()),
+        ]);
+        let (variable, delay) = PURGE_DELAY;
+        if std::env::var_os(variable).is_none() {
+            environment.push((variable.into(), delay.into()));
+        }
+        environment.extend(settings);
+        let program = self.program.to_owned();
+        let process = Supervised::start(Process { name, program, arguments, environment })?;
+        self.folder.follow(name, process.pid())?;
+        Ok(process)
+    }
+}
+
+struct Process {
+    name: &'static str,
+    program: PathBuf,
+    arguments: Vec<&'static str>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Program for Process {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn command(&self) -> std::io::Result<Command> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).stdin(Stdio::piped());
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
+        Ok(command)
+    }
+}
