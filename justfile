@@ -69,6 +69,10 @@ openapi:
     @cargo run --quiet --package hatch -- openapi >schema/openapi.json.new
     @mv schema/openapi.json.new schema/openapi.json
 
+# Write the missing golden files of new events, or new versions of them, to schema/events
+golden:
+    @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch-domain --lib golden
+
 # Write docs/configuration.md from the types of the settings, where the tests expect it
 configuration:
     @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch --lib settings::reference

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use hatch_domain::Decider;
 use hatch_domain::message::Message;
 use hatch_domain::message::event::MessageEvent;
 use hatch_domain::message::status::Status;
-use hatch_eventstore::{Log, PAGE_EVENTS_MAX, Position};
+use hatch_domain::{Decider, Kind};
+use hatch_eventstore::{Log, PAGE_EVENTS_MAX, Position, RecordedEvent};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -33,6 +33,8 @@ pub(crate) struct Evidence {
     pub(crate) conversations: HashMap<Uuid, i64>,
     /// The lines of the simulator.
     pub(crate) record: Vec<Value>,
+    /// Events of the log that this build cannot read.
+    pub(crate) unread: Vec<String>,
 }
 
 /// A message as its events leave it.
@@ -75,11 +77,7 @@ impl Evidence {
             let Some(last) = page.last() else { break };
             after = last.position;
             for event in &page {
-                evidence.messages.entry(event.stream_id).or_default().take(
-                    event.version,
-                    event.position.0,
-                    &event.decode().expect("a known event"),
-                );
+                evidence.take(event);
             }
         }
         let client = pool.get().await.expect("a connection");
@@ -100,9 +98,23 @@ impl Evidence {
         evidence
     }
 
+    /// Takes an event of any kind; those of messages are folded.
+    fn take(&mut self, event: &RecordedEvent) {
+        let kind = Kind::named(&event.aggregate);
+        let (name, version) = (&*event.event_type, event.schema_version);
+        let read = kind.map(|kind| kind.decode_any(name, version, event.payload.get()));
+        if !matches!(read, Some(Ok(_))) {
+            self.unread.push(format!("{name} at {} cannot be read: {read:?}", event.position));
+        } else if event.aggregate == Message::KIND {
+            let folded = self.messages.entry(event.stream_id).or_default();
+            let decoded = event.decode().expect("it was read already");
+            folded.take(event.version, event.position.0, &decoded);
+        }
+    }
+
     /// What is wrong, each in a sentence; empty when nothing is.
     pub(crate) fn violations(&self) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut found = self.unread.clone();
         self.check_requests(&mut found);
         self.check_calls(&mut found);
         self.check_outcomes(&mut found);
@@ -314,6 +326,7 @@ mod tests {
             rows: [(ID, row)].into(),
             conversations: [(CONVERSATION, 1)].into(),
             record: vec![json!({"hatch_message_id": ID, "provider_message_id": "SM1"})],
+            unread: Vec::new(),
         }
     }
 
@@ -321,7 +334,8 @@ mod tests {
     fn what_is_sound_passes_and_each_damage_is_found() {
         assert_eq!(sound().violations(), Vec::<String>::new());
         type Damage = fn(&mut Evidence);
-        let damages: [(&str, Damage); 9] = [
+        let damages: [(&str, Damage); 10] = [
+            ("cannot be read", |e| e.unread.push("X at 1 cannot be read".to_owned())),
             ("lost", |e| e.messages.clear()),
             ("doubled", |e| e.record.push(e.record[0].clone())),
             ("nobody had claimed", |e| e.messages.values_mut().for_each(|m| m.attempts = 0)),

@@ -130,7 +130,7 @@ fn changed(genuine: &StreamMessage, position: i64) -> Envelope {
 
 /// An inbound message that nobody sent.
 fn inbound(genuine: &StreamMessage, position: i64) -> Envelope {
-    let data = include_str!("../schema/events/MessageReceived.v1.json").trim();
+    let data = include_str!("../schema/events/message/MessageReceived.v1.json").trim();
     let data = data.replace(r#""body":"Hi""#, &format!(r#""body":"{FORGED}""#));
     let id = || Uuid::parse_str(&unique()).expect("an id");
     Envelope {

@@ -146,6 +146,10 @@ async fn a_sound_log_is_said_to_be_one_and_each_damage_is_named() {
             "UPDATE es.events SET event_id = (SELECT event_id FROM es.events WHERE position = 5) WHERE position = 6",
             "event ids: 2 events have the id",
         ),
+        (
+            "UPDATE es.events SET type = 'MessageTeleported' WHERE position = 7",
+            "UNKNOWN     MessageTeleported version 1 in message streams: 1 events, the first at 7",
+        ),
         ("DELETE FROM es.events WHERE position = 2", "positions: position 3 follows 1"),
     ] {
         database.batch_execute(damage).await.unwrap_or_else(|error| panic!("{damage}: {error}"));

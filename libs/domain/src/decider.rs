@@ -1,5 +1,6 @@
 //! The shape every aggregate has: fold history into state, decide on a command.
 
+use crate::events::EventType;
 use crate::ids::ConversationId;
 
 /// One consistency boundary: its stream is folded by [`evolve`](Decider::evolve), and a command is
@@ -32,6 +33,9 @@ pub trait Decider: Default + Send {
 
 /// An event of a stream: a named, versioned, serialisable fact.
 pub trait DomainEvent: Sized + Send + Sync {
+    /// Every type, with its newest version.
+    const TYPES: &'static [EventType];
+
     /// The type's name, as the log and the bus know it, such as `MessageRequested`.
     fn event_type(&self) -> &'static str;
 
@@ -71,6 +75,14 @@ pub enum DecodeError {
         #[source]
         source: serde_json::Error,
     },
+}
+
+impl DecodeError {
+    /// No such event type and version is known to this build.
+    #[must_use]
+    pub fn unknown(event_type: &str, schema_version: i16) -> Self {
+        Self::Unknown { event_type: event_type.to_owned(), schema_version }
+    }
 }
 
 /// Columns beside the payload that let bus and read side route an event without reading it.

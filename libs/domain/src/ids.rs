@@ -42,6 +42,14 @@ id! {
     /// ([`conversation_id`](crate::conversation::conversation_id)).
     ConversationId
 }
+id! {
+    /// A contact: a UUIDv5 of its first address ([`contact_id`](crate::contact::contact_id)).
+    ContactId
+}
+id! {
+    /// The stream that says whose an address is ([`identifier_id`](crate::contact::identifier_id)).
+    IdentifierId
+}
 
 impl TenantId {
     /// The tenant of an installation that has only one.

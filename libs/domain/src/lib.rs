@@ -9,19 +9,27 @@ pub mod address;
 mod attachment;
 pub mod authentication;
 mod channel;
+pub mod contact;
 pub mod conversation;
 mod decider;
 mod email;
 mod environment;
+#[doc(hidden)]
+pub mod events;
 pub mod ids;
+mod kind;
 pub mod message;
 mod priority;
 mod send_error;
+#[cfg(test)]
+mod tests;
 
 pub use attachment::Attachment;
 pub use channel::Channel;
 pub use decider::{Decider, DecodeError, DomainEvent, Routing};
 pub use email::Email;
 pub use environment::Environment;
+pub use events::{EventType, Upcaster};
+pub use kind::{CurrentEvent, KINDS, Kind, event_types};
 pub use priority::Priority;
 pub use send_error::SendError;

@@ -55,4 +55,4 @@ pub use schema::migrate;
 pub use store::{Execute, ExecuteError, ExecuteResult, Executed, Known, Loaded, Store};
 pub use subscription::{Subscription, Turns};
 pub use trust::{BusSecrets, Secret, report_foreign};
-pub use verify::{Verified, VerifyError, Violation, verify};
+pub use verify::{TypeInLog, Verified, VerifyError, Violation, verify};

@@ -24,9 +24,11 @@ const WHOLE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
 
 /// The log as the checks see it, where a part of it is archived.
 const WITH_ARCHIVES: &str = "(
-    SELECT position, stream_id, version, tenant_id, event_id, epoch FROM archived
+    SELECT position, stream_id, version, tenant_id, event_id, epoch, aggregate, type, schema_version
+      FROM archived
     UNION ALL
-    SELECT position, stream_id, version, tenant_id, event_id, epoch FROM es.events
+    SELECT position, stream_id, version, tenant_id, event_id, epoch, aggregate, type, schema_version
+      FROM es.events
      WHERE position > {last}) AS log";
 
 const BOUNDS: &str = "SELECT coalesce(min(position), 1), coalesce(max(position), 0) FROM {log}";
@@ -61,12 +63,19 @@ const IDS: &str = "
     SELECT event_id, count(*), min(position) FROM {log}
      GROUP BY event_id HAVING count(*) > 1 LIMIT $1";
 
+const TYPES: &str = "
+    SELECT aggregate, type, schema_version, count(*), min(position) FROM {log}
+     GROUP BY aggregate, type, schema_version ORDER BY min(position) LIMIT $1";
+
 const COMMANDS: &str = "
     SELECT command_key, first_position, last_position FROM es.commands
      WHERE first_position > last_position OR last_position > $1 OR first_position < 1 LIMIT $2";
 
 const CHECKPOINTS: &str = "
     SELECT name, version, position FROM es.checkpoints WHERE position > $1 LIMIT $2";
+
+/// Types that are listed. There are as many as the aggregates have, times their versions.
+const TYPES_MAX: i64 = 10_000;
 
 /// How long a connection is waited for.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -93,6 +102,24 @@ pub struct Verified {
     pub head: Position,
     /// What is wrong: at most twenty of each promise.
     pub violations: Vec<Violation>,
+    /// The types and versions of its events, the first of each in order; empty where an archive could not
+    /// be read. What they mean is not the log's affair: whoever knows, tells which it can read.
+    pub types: Vec<TypeInLog>,
+}
+
+/// Events of one type and version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeInLog {
+    /// The kind of their streams.
+    pub aggregate: String,
+    /// The type's name.
+    pub event_type: String,
+    /// The version of their shape.
+    pub schema_version: i16,
+    /// How many there are.
+    pub events: i64,
+    /// The first one.
+    pub first: Position,
 }
 
 /// Why the log could not be checked.
@@ -135,7 +162,8 @@ async fn check(
     let sql = |sql: &str| sql.replace("{log}", &source);
     let bounds = transaction.query_one(&sql(BOUNDS), &[]).await?;
     let (first, head): (i64, i64) = (bounds.try_get(0)?, bounds.try_get(1)?);
-    let mut found = Verified { first: Position(first), head: Position(head), violations: vec![] };
+    let mut found =
+        Verified { first: Position(first), head: Position(head), ..Verified::default() };
     let (positions, epochs) = (sql(POSITIONS), sql(EPOCHS));
     let mut from = first;
     while from <= head {
@@ -170,6 +198,15 @@ impl Verified {
     ) -> Result<(), VerifyError> {
         for row in transaction.query(&sql(STREAMS), &[&NAMED_MAX]).await? {
             self.add("streams", stream(&row)?);
+        }
+        for row in transaction.query(&sql(TYPES), &[&TYPES_MAX]).await? {
+            self.types.push(TypeInLog {
+                aggregate: row.try_get(0)?,
+                event_type: row.try_get(1)?,
+                schema_version: row.try_get(2)?,
+                events: row.try_get(3)?,
+                first: Position(row.try_get(4)?),
+            });
         }
         for row in transaction.query(&sql(IDS), &[&NAMED_MAX]).await? {
             let (id, count, first): (uuid::Uuid, i64, i64) =

@@ -31,9 +31,7 @@ pub use checkpoints::slowest_moving;
 pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
-pub use projection::{
-    Direction, LastMessage, Origin, PREVIEW_CHARACTERS_MAX, Projection, Young, contact_id,
-};
+pub use projection::{Direction, LastMessage, Origin, PREVIEW_CHARACTERS_MAX, Projection, Young};
 pub use query::{
     Conversation, ConversationFilter, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Message,
     MessageFilter, Moment, MomentError, Page, PageError, ProjectionState, ProjectionStatus,

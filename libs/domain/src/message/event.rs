@@ -1,6 +1,5 @@
-//! The facts of a message's life, as the log keeps them. Events are forever: a new shape is a new
-//! schema version and an upcaster in [`MessageEvent::decode`], and never an edit of an old one. Only a
-//! field that may be absent, and then means what its absence meant before, joins an existing version.
+//! The facts of a message's life, as the log keeps them. How a shape may change, says
+//! [`events!`](crate::events!).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::address::Address;
-use crate::decider::{DecodeError, DomainEvent};
 use crate::ids::ConversationId;
 use crate::{Attachment, Channel, Email, Priority, SendError};
 
@@ -237,82 +235,23 @@ pub struct RetryRequested {
     pub at: DateTime<Utc>,
 }
 
-macro_rules! message_events {
-    ($($name:ident: $held:ty),+ $(,)?) => {
-        /// Every event of a message's stream.
-        #[derive(Debug, Clone, PartialEq)]
-        #[expect(missing_docs, reason = "each variant carries the documented type of its name")]
-        pub enum MessageEvent {
-            $($name($held),)+
-        }
-
-        $(impl From<$name> for MessageEvent {
-            fn from(event: $name) -> Self {
-                Self::$name(event.into())
-            }
-        })+
-
-        impl MessageEvent {
-            /// The name of every type of event.
-            pub const TYPES: &[&'static str] = &[$(stringify!($name),)+];
-        }
-
-        impl DomainEvent for MessageEvent {
-            fn event_type(&self) -> &'static str {
-                match self {
-                    $(Self::$name(_) => stringify!($name),)+
-                }
-            }
-
-            fn schema_version(&self) -> i16 {
-                1
-            }
-
-            fn encode(&self) -> String {
-                let encoded = match self {
-                    $(Self::$name(event) => serde_json::to_string::<$name>(event),)+
-                };
-                encoded.expect("string-keyed structs always serialise")
-            }
-
-            fn decode(
-                event_type: &str,
-                schema_version: i16,
-                payload: &str,
-            ) -> Result<Self, DecodeError> {
-                let decoded = match (event_type, schema_version) {
-                    $((stringify!($name), 1) => serde_json::from_str::<$name>(payload).map(Into::into),)+
-                    _ => {
-                        return Err(DecodeError::Unknown {
-                            event_type: event_type.to_owned(),
-                            schema_version,
-                        });
-                    }
-                };
-                decoded.map_err(|source| DecodeError::Shape {
-                    event_type: event_type.to_owned(),
-                    schema_version,
-                    source,
-                })
-            }
-        }
-    };
-}
-
 // What was asked for is shared: it is the largest by far, and each state of the message holds it.
-message_events![
-    MessageRequested: Arc<MessageRequested>,
-    SendAttempted: SendAttempted,
-    MessageSent: MessageSent,
-    SendFailed: SendFailed,
-    SendInDoubt: SendInDoubt,
-    AttemptAbandoned: AttemptAbandoned,
-    MessageFailed: MessageFailed,
-    MessageDelivered: MessageDelivered,
-    MessageUndelivered: MessageUndelivered,
-    MessageReceived: MessageReceived,
-    MessageRead: MessageRead,
-    MessageCanceled: MessageCanceled,
-    MessageDeferred: MessageDeferred,
-    RetryRequested: RetryRequested,
-];
+crate::events! {
+    /// Every event of a message's stream.
+    pub enum MessageEvent {
+        MessageRequested as Arc<MessageRequested>,
+        SendAttempted,
+        MessageSent,
+        SendFailed,
+        SendInDoubt,
+        AttemptAbandoned,
+        MessageFailed,
+        MessageDelivered,
+        MessageUndelivered,
+        MessageReceived,
+        MessageRead,
+        MessageCanceled,
+        MessageDeferred,
+        RetryRequested,
+    }
+}

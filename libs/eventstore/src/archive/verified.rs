@@ -9,9 +9,10 @@ use crate::{Position, RecordedEvent};
 
 /// What the log's promises are about, in a table that is gone with the transaction.
 const TABLE: &str = "CREATE TEMPORARY TABLE archived (position bigint PRIMARY KEY, stream_id uuid, \
-     version bigint, tenant_id uuid, event_id uuid, epoch int) ON COMMIT DROP";
+     version bigint, tenant_id uuid, event_id uuid, epoch int, aggregate text, type text, \
+     schema_version smallint) ON COMMIT DROP";
 const INSERT: &str = "INSERT INTO archived SELECT * FROM unnest($1::bigint[], $2::uuid[], \
-     $3::bigint[], $4::uuid[], $5::uuid[], $6::int[])";
+     $3::bigint[], $4::uuid[], $5::uuid[], $6::int[], $7::text[], $8::text[], $9::smallint[])";
 
 /// What was loaded.
 pub(crate) struct Loaded {
@@ -87,6 +88,9 @@ async fn insert(
                 &column(events, |event| event.tenant_id),
                 &column(events, |event| event.event_id),
                 &column(events, |event| event.epoch),
+                &column(events, |event| event.aggregate.clone()),
+                &column(events, |event| event.event_type.clone()),
+                &column(events, |event| event.schema_version),
             ],
         )
         .await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hatch_domain::{Decider, DecodeError, DomainEvent, Routing};
+use hatch_domain::{Decider, DecodeError, DomainEvent, EventType, Routing};
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     AppendError, Appended, Execute, ExecuteError, ExpectedVersion as Expected, Known, Metadata,
@@ -49,6 +49,8 @@ impl Decider for Counter {
 }
 
 impl DomainEvent for Added {
+    const TYPES: &'static [EventType] = &[EventType { name: "Added", version: 1 }];
+
     fn event_type(&self) -> &'static str {
         "Added"
     }

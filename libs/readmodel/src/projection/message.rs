@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::authentication::Authentication;
+use hatch_domain::contact::contact_id;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::event::{
     MessageDeferred, MessageEvent, MessageReceived, MessageRequested, MessageSent, SendAttempted,
@@ -38,14 +39,6 @@ impl Direction {
             Self::Inbound => "inbound",
         }
     }
-}
-
-/// The contact that an address belongs to while nobody linked or merged it: UUIDv5 with the tenant's
-/// id as the namespace and the normalised address as the name. So two tenants never share a contact,
-/// and nothing has to be looked up.
-#[must_use]
-pub fn contact_id(tenant: TenantId, address: &Address) -> Uuid {
-    Uuid::new_v5(&tenant.0, address.as_str().as_bytes())
 }
 
 /// What the first event of a message fixes for good.
@@ -100,7 +93,7 @@ impl MessageContent {
             id,
             tenant_id,
             conversation_id: begun.conversation_id,
-            contact_id: contact_id(tenant_id, other_party),
+            contact_id: contact_id(tenant_id, other_party).0,
             direction: begun.direction,
             channel: begun.channel,
             from: begun.from.clone(),

@@ -21,7 +21,7 @@ pub(crate) use conversation::ConversationRow;
 pub use conversation::{LastMessage, PREVIEW_CHARACTERS_MAX};
 pub(crate) use fold::Rows;
 pub(crate) use fold::{fold_conversation, fold_message};
-pub use message::{Direction, contact_id};
+pub use message::Direction;
 pub(crate) use message::{MessageContent, MessageState, storable};
 pub(crate) use store::Target;
 pub(crate) use tables::Tables;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hatch_domain::address::Address;
+use hatch_domain::contact::contact_id;
 use hatch_domain::message::event::{
     MessageCanceled, MessageDeferred, MessageEvent, MessageRead, MessageRequested, RetryRequested,
 };
@@ -13,7 +14,7 @@ use hatch_eventstore::{Position, RecordedEvent};
 use proptest::prelude::*;
 
 use super::fold::{Rows, conversations_to_load, message_facts, messages_to_load};
-use super::message::{Direction, MessageState, contact_id};
+use super::message::{Direction, MessageState};
 use super::young::{MESSAGES_MAX, Young};
 use crate::Error;
 use crate::history::*;
@@ -51,7 +52,7 @@ fn a_request_begins_a_queued_message_and_its_conversation() {
         panic!("one message, got {:?}", rows.contents)
     };
     assert_eq!((content.id, content.direction), (id(1), Direction::Outbound));
-    assert_eq!(content.contact_id, contact_id(TENANT, &customer(1)));
+    assert_eq!(content.contact_id, contact_id(TENANT, &customer(1)).0);
     assert_eq!((content.created_position, content.created_at), (Position(1), at(1)));
     assert_eq!(content.metadata, serde_json::json!({"order": "42"}));
     assert_eq!(state(&rows, 1).progress.status, Status::Queued);
@@ -80,7 +81,7 @@ fn an_inbound_message_is_received_and_unread() {
     let mut history = History::default();
     history.record(TENANT, 1, received(TENANT, &customer(1), &phone(OURS)));
     let rows = folded(&history);
-    assert_eq!(rows.contents[0].contact_id, contact_id(TENANT, &customer(1)));
+    assert_eq!(rows.contents[0].contact_id, contact_id(TENANT, &customer(1)).0);
     let state = state(&rows, 1);
     assert_eq!((state.progress.status, state.progress.attempt), (Status::Received, 0));
     assert_eq!(state.provider_message_id.as_deref(), Some("SMinbound"));

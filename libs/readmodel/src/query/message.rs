@@ -126,7 +126,7 @@ pub struct Message {
     /// The conversation that it belongs to.
     #[schema(value_type = Uuid)]
     pub conversation_id: ConversationId,
-    /// The contact at the other end; see [`contact_id`](crate::contact_id).
+    /// The contact at the other end, computed from its address.
     pub contact_id: Uuid,
     /// `outbound` or `inbound`.
     pub direction: String,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hatch_domain::contact::contact_id;
 use hatch_eventstore::{Position, RecordedEvent};
 use serde_json::json;
 
@@ -38,7 +39,7 @@ async fn a_message_reads_back_as_the_apis_object() {
         serde_json::to_value(message).expect("it serialises"),
         json!({
             "id": id(2), "conversation_id": request.conversation_id,
-            "contact_id": crate::contact_id(TENANT, &customer(2)), "direction": "outbound",
+            "contact_id": contact_id(TENANT, &customer(2)), "direction": "outbound",
             "channel": "sms", "from": OURS, "to": "+18045550002", "cc": [], "bcc": [],
             "subject": null, "body": "Hello", "html": null, "attachments": [],
             "status": "undelivered", "provider": "twilio", "provider_message_id": "SM1",

@@ -1,8 +1,8 @@
 //! What a client of the live feed asks for: from where, and which events. Pure.
 
 use axum::http::HeaderMap;
+use hatch_domain::event_types;
 use hatch_domain::ids::{ConversationId, TenantId};
-use hatch_domain::message::event::MessageEvent;
 use hatch_eventstore::{Position, RecordedEvent};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -41,7 +41,7 @@ impl Filter {
     /// # Errors
     /// 400 for a type that no event has.
     pub(super) fn new(tenant: TenantId, parameters: &Parameters) -> Result<Self, Problem> {
-        let types = parameters.types.as_deref().map(event_types).transpose();
+        let types = parameters.types.as_deref().map(listed).transpose();
         let types =
             types.map_err(|detail| Problem::invalid(vec![FieldError::new("?types", detail)]))?;
         Ok(Self { tenant, conversation: parameters.conversation.map(ConversationId), types })
@@ -55,13 +55,14 @@ impl Filter {
     }
 }
 
-fn event_types(list: &str) -> Result<Vec<&'static str>, String> {
-    let known = |name: &str| MessageEvent::TYPES.iter().copied().find(|known| *known == name);
+fn listed(list: &str) -> Result<Vec<&'static str>, String> {
+    let known = |name: &str| event_types().map(|known| known.name).find(|known| *known == name);
     let names = list.split(',').map(str::trim);
     names
         .map(|name| {
             known(name).ok_or_else(|| {
-                let all = MessageEvent::TYPES.join(", ");
+                let all: Vec<_> = event_types().map(|known| known.name).collect();
+                let all = all.join(", ");
                 format!("expected a list of event types ({all}), got {name:?}")
             })
         })

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
+use hatch_domain::Kind;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::{Log, Metadata, Position, RecordedEvent};
 use serde::{Deserialize, Serialize};
@@ -133,6 +134,7 @@ struct Line<'a> {
     #[serde(rename = "type")]
     event_type: &'a str,
     schema_version: i16,
+    aggregate: &'a str,
     stream: Uuid,
     version: i64,
     recorded_at: DateTime<Utc>,
@@ -146,6 +148,7 @@ impl<'a> Line<'a> {
             position: event.position,
             event_type: &event.event_type,
             schema_version: event.schema_version,
+            aggregate: &event.aggregate,
             stream: event.stream_id,
             version: event.version,
             recorded_at: event.recorded_at,
@@ -156,5 +159,12 @@ impl<'a> Line<'a> {
 }
 
 fn print(event: &RecordedEvent) -> anyhow::Result<()> {
+    let RecordedEvent { aggregate, event_type, schema_version, .. } = event;
+    let read = Kind::named(aggregate).is_some_and(|kind| kind.reads(event_type, *schema_version));
+    if !read {
+        note(format_args!(
+            "{event_type} version {schema_version} in {aggregate} streams is unknown to this build"
+        ));
+    }
     line(serde_json::to_string(&Line::of(event))?).map_err(Into::into)
 }

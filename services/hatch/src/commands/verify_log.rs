@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use hatch_bus::{Bus, StreamState};
-use hatch_eventstore::{BusSecrets, Connection, Connections, Log, Position, Violation, verify};
+use hatch_domain::Kind;
+use hatch_eventstore::{
+    BusSecrets, Connection, Connections, Log, Position, TypeInLog, Violation, verify,
+};
 use uuid::Uuid;
 
 use super::{ANSWER_MAX, pool};
@@ -39,20 +42,43 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         Ok(compared) => format!("jetstream   {compared}"),
         Err(error) => format!("jetstream   not compared: {error:#}"),
     })?;
-    for Violation { promise, detail } in &violations {
+    conclude(&violations, &verified.types)
+}
+
+/// Prints what was found, and what is to be done about it.
+fn conclude(violations: &[Violation], types: &[TypeInLog]) -> anyhow::Result<ExitCode> {
+    let unknown: Vec<_> = types.iter().filter(|found| !is_read(found)).collect();
+    for TypeInLog { aggregate, event_type, schema_version, events, first } in &unknown {
+        line(format!(
+            "UNKNOWN     {event_type} version {schema_version} in {aggregate} streams: {events} \
+             events, the first at {first}"
+        ))?;
+    }
+    for Violation { promise, detail } in violations {
         line(format!("WRONG       {promise}: {detail}"))?;
     }
-    if violations.is_empty() {
+    if violations.is_empty() && unknown.is_empty() {
         line("the log keeps what it promises")?;
         return Ok(ExitCode::SUCCESS);
     }
-    line(if violations.iter().all(|violation| violation.promise == BUS) {
-        "the log itself keeps what it promises: nothing is to be restored. Unless `hatch doctor` finds the fence \
-         closed, the relay replaces the stream by itself"
-    } else {
-        "keep a copy of the database before you mend anything, and restore from a backup"
-    })?;
+    if !unknown.is_empty() {
+        line("this build cannot read the unknown events: run the newer hatch that wrote them")?;
+    }
+    if !violations.is_empty() {
+        line(if violations.iter().all(|violation| violation.promise == BUS) {
+            "the log itself keeps what it promises: nothing is to be restored. Unless `hatch doctor` finds the \
+             fence closed, the relay replaces the stream by itself"
+        } else {
+            "keep a copy of the database before you mend anything, and restore from a backup"
+        })?;
+    }
     Ok(ExitCode::FAILURE)
+}
+
+/// Whether this build reads the events of that type and version.
+fn is_read(found: &TypeInLog) -> bool {
+    let kind = Kind::named(&found.aggregate);
+    kind.is_some_and(|kind| kind.reads(&found.event_type, found.schema_version))
 }
 
 /// Compares what JetStream still has with the log, event by event.
