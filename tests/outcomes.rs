@@ -10,6 +10,7 @@ async fn an_invalid_recipient_fails_for_good_after_one_call() {
     let id = hatch.send_sms("+18045550400", "Hello").await;
     let message = hatch.message_with_status(&id, "failed").await;
     assert_eq!(message["error"]["code"], "21211");
+    assert_eq!(message["error"]["class"], "invalid_recipient");
     assert_eq!(message["error"]["permanent"], true);
     assert_eq!(message["attempts"], 1);
     assert_eq!(
@@ -26,6 +27,7 @@ async fn an_opted_out_recipient_fails_for_good() {
     let id = hatch.send_sms("+18045550610", "Hello").await;
     let message = hatch.message_with_status(&id, "failed").await;
     assert_eq!(message["error"]["code"], "21610");
+    assert_eq!(message["error"]["class"], "opted_out");
     hatch.finish().await;
 }
 

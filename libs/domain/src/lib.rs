@@ -32,4 +32,4 @@ pub use environment::Environment;
 pub use events::{EventType, Upcaster};
 pub use kind::{CurrentEvent, KINDS, Kind, event_types};
 pub use priority::Priority;
-pub use send_error::SendError;
+pub use send_error::{ErrorClass, SendError};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::{Attachment, Channel, Email, SendError};
+use hatch_domain::{Attachment, Channel, Email, ErrorClass, SendError};
 
 use crate::{Correlation, Lack};
 
@@ -189,7 +189,8 @@ impl Outcome {
     /// A message that its provider cannot carry, refused by us without a call.
     pub(crate) fn unsendable(code: &str, detail: &str) -> Self {
         let (code, detail) = (code.to_owned(), detail.to_owned());
-        Self::Refused { error: SendError { code, detail, permanent: true } }
+        let class = ErrorClass::Content;
+        Self::Refused { error: SendError { code, class, detail, permanent: true } }
     }
 }
 

@@ -12,7 +12,7 @@ use hatch_domain::message::event::{
     MessageDelivered, MessageEvent, MessageFailed, MessageReceived, MessageRequested, MessageSent,
     MessageUndelivered, SendAttempted, SendFailed,
 };
-use hatch_domain::{Channel, DomainEvent, Priority, SendError};
+use hatch_domain::{Channel, DomainEvent, ErrorClass, Priority, SendError};
 use hatch_eventstore::{Metadata, Position, RecordedEvent};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -116,7 +116,12 @@ pub(crate) fn failed(attempt: u32) -> MessageEvent {
 }
 
 pub(crate) fn error(code: &str, permanent: bool) -> SendError {
-    SendError { code: code.to_owned(), detail: format!("because of {code}"), permanent }
+    SendError {
+        code: code.to_owned(),
+        class: ErrorClass::default(),
+        detail: format!("because of {code}"),
+        permanent,
+    }
 }
 
 /// A log in memory.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_domain::SendError;
 use hatch_domain::message::command::Settlement;
 use hatch_domain::message::status::Status;
 use hatch_domain::message::{Doubt, Message};
+use hatch_domain::{ErrorClass, SendError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -117,7 +117,8 @@ pub(crate) fn not_sent(
     attempts_max: u32,
     now: DateTime<Utc>,
 ) -> Settlement {
-    let error = SendError { code: code.to_owned(), detail: detail.to_owned(), permanent: false };
+    let (code, class) = (code.to_owned(), ErrorClass::Other);
+    let error = SendError { code, class, detail: detail.to_owned(), permanent: false };
     let retry_at = (message.attempt_in_round() < attempts_max).then_some(now);
     Settlement::NotSent { error, retry_at }
 }
@@ -203,7 +204,8 @@ mod tests {
     }
 
     fn error() -> SendError {
-        SendError { code: "x".to_owned(), detail: "x".to_owned(), permanent: false }
+        let class = ErrorClass::Other;
+        SendError { code: "x".to_owned(), class, detail: "x".to_owned(), permanent: false }
     }
 
     fn failed(attempt: u32, retry_at: i64) -> MessageEvent {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_domain::SendError;
 use hatch_domain::message::command::AttemptOutcome;
+use hatch_domain::{ErrorClass, SendError};
 use hatch_providers::Outcome;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -48,11 +48,13 @@ impl RetryPolicy {
             }
             Outcome::Refused { error } => (error, Duration::ZERO),
             Outcome::Throttled { retry_after, detail } => {
-                let error = SendError { code: "throttled".to_owned(), detail, permanent: false };
+                let (code, class) = ("throttled".to_owned(), ErrorClass::Rate);
+                let error = SendError { code, class, detail, permanent: false };
                 (error, retry_after.unwrap_or_default())
             }
             Outcome::Unavailable { code, detail } => {
-                (SendError { code, detail, permanent: false }, Duration::ZERO)
+                let class = ErrorClass::Unreachable;
+                (SendError { code, class, detail, permanent: false }, Duration::ZERO)
             }
         };
         let another = !error.permanent && attempt < self.attempts_max;
@@ -110,9 +112,23 @@ mod tests {
     }
 
     #[test]
+    fn what_kept_us_from_a_provider_has_its_class() {
+        let throttled = Outcome::Throttled { retry_after: None, detail: "slow down".to_owned() };
+        for (outcome, expected) in
+            [(throttled, ErrorClass::Rate), (unavailable(), ErrorClass::Unreachable)]
+        {
+            match POLICY.judge(1, outcome, now(), 0.5) {
+                AttemptOutcome::NotSent { error, .. } => assert_eq!(error.class, expected),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn a_permanent_refusal_is_not_retried() {
         let error = SendError {
             code: "21211".to_owned(),
+            class: ErrorClass::InvalidRecipient,
             detail: "invalid To".to_owned(),
             permanent: true,
         };

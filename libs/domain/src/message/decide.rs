@@ -13,7 +13,7 @@ use super::event::{
 };
 use super::state::{Attempt, Message};
 use super::status::Status;
-use crate::SendError;
+use crate::{ErrorClass, SendError};
 
 impl Message {
     pub(super) fn decide_command(
@@ -173,6 +173,7 @@ impl Message {
         }
         let error = SendError {
             code: "expired".to_owned(),
+            class: ErrorClass::Expired,
             detail: "it could not be sent for as long as it was valid".to_owned(),
             permanent: false,
         };

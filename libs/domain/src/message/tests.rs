@@ -23,7 +23,7 @@ use crate::address::Address;
 use crate::conversation::conversation_id;
 use crate::decider::DomainEvent;
 use crate::ids::TenantId;
-use crate::{Priority, SendError};
+use crate::{ErrorClass, Priority, SendError};
 
 /// A scenario under construction: history in, one command, then the check.
 struct Given(Message);
@@ -149,7 +149,12 @@ fn abandoned_until(second: i64) -> AttemptOutcome {
 }
 
 fn error(permanent: bool) -> SendError {
-    SendError { code: "21211".to_owned(), detail: "invalid To".to_owned(), permanent }
+    SendError {
+        code: "21211".to_owned(),
+        class: ErrorClass::Other,
+        detail: "invalid To".to_owned(),
+        permanent,
+    }
 }
 
 fn sent(n: u32) -> MessageEvent {
@@ -342,7 +347,12 @@ fn an_abandoned_attempt_is_none_of_those_that_a_round_may_have() {
 
 #[test]
 fn a_claimant_that_was_given_up_still_knows_that_it_sent_nothing() {
-    let error = || SendError { code: "503".into(), detail: "away".into(), permanent: false };
+    let error = || SendError {
+        code: "503".into(),
+        class: ErrorClass::Unreachable,
+        detail: "away".into(),
+        permanent: false,
+    };
     for (said, event) in [
         (AttemptOutcome::NotSent { error: error(), retry_at: Some(at(8)) }, "SendFailed"),
         (abandoned_until(8), "AttemptAbandoned"),

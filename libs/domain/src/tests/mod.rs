@@ -23,8 +23,7 @@ where
     assert_eq!(shown, known, "one example of each type, in the order of their declaration");
     for event in examples {
         let (name, newest) = (event.event_type(), event.schema_version());
-        let file =
-            |version: i16| golden_folder(D::KIND).join(format!("{name}.v{version}.json"));
+        let file = |version: i16| golden_folder(D::KIND).join(format!("{name}.v{version}.json"));
         if std::env::var_os("HATCH_TEST_WRITE").is_some() && !file(newest).exists() {
             std::fs::create_dir_all(golden_folder(D::KIND)).expect("a folder");
             std::fs::write(file(newest), event.encode() + "\n").expect("writable");

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 
 use hatch_domain::address::Address;
-use hatch_domain::{Attachment, Channel, Email, SendError};
+use hatch_domain::{Attachment, Channel, Email, ErrorClass, SendError};
 use http::header::HeaderName;
 use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};
 use url::Url;
 
-use super::Settings;
 use super::wire::{Content, CustomArgs, ErrorBody, File, Mail, Mailbox, Personalization};
+use super::{Settings, codes};
 use crate::Error;
 use crate::adapter::{Adapter, BoxFuture, Outbound, Outcome, bounded};
 use crate::http_client::{self, ANSWER_BYTES_MAX, Answer, Exchange};
@@ -202,9 +202,12 @@ fn outcome(exchange: Exchange) -> Outcome {
         _ if status == StatusCode::ACCEPTED => accepted(&answer),
         // Who finds a request too large has not let it through, whoever that is.
         None if status == StatusCode::PAYLOAD_TOO_LARGE => {
-            refused(status, "the mail is too large".to_owned())
+            refused(status, ErrorClass::Content, "the mail is too large".to_owned())
         }
-        Some(error) if status.is_client_error() => refused(status, bounded(&error.detail())),
+        Some(error) if status.is_client_error() => {
+            let class = codes::of_request(status.as_u16(), error.fields());
+            refused(status, class, bounded(&error.detail()))
+        }
         Some(error) if status.is_server_error() && !is_gateway => Outcome::Unavailable {
             code: status.as_str().to_owned(),
             detail: bounded(&error.detail()),
@@ -231,7 +234,8 @@ fn throttled(answer: &Answer, error: Option<&ErrorBody>) -> Outcome {
 
 /// SendGrid numbers no errors, so its code is that of HTTP. Wrong credentials (401) and an unverified
 /// sender (403) are permanent too: there it is the account that must be mended.
-fn refused(status: StatusCode, detail: String) -> Outcome {
+fn refused(status: StatusCode, class: ErrorClass, detail: String) -> Outcome {
     let permanent = !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY);
-    Outcome::Refused { error: SendError { code: status.as_str().to_owned(), detail, permanent } }
+    let code = status.as_str().to_owned();
+    Outcome::Refused { error: SendError { code, class, detail, permanent } }
 }

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::{Uuid, uuid};
 
+use super::codes;
 use super::wire::x_message_id;
 use crate::Correlation;
 use crate::adapter::bounded;
@@ -66,6 +67,9 @@ struct Event {
     status: Option<String>,
     #[serde(default, rename = "type")]
     kind: Option<String>,
+    /// Why a mail came back, in a word of SendGrid's.
+    #[serde(default)]
+    bounce_classification: Option<String>,
     /// A program opened the mail, for its recipient's privacy.
     #[serde(default)]
     sg_machine_open: bool,
@@ -127,7 +131,14 @@ impl Event {
         let text = |value: &Option<String>| value.clone().filter(|text| !text.trim().is_empty());
         let kind = if self.event == "bounce" { self.kind.as_ref() } else { None };
         let otherwise = || kind.unwrap_or(&self.event).clone();
+        let class = match self.event.as_str() {
+            "bounce" => {
+                codes::of_bounce(self.bounce_classification.as_deref(), self.status.as_deref())
+            }
+            _ => codes::of_drop(self.reason.as_deref().unwrap_or_default()),
+        };
         SendError {
+            class,
             code: text(&self.status).unwrap_or_else(otherwise),
             detail: bounded(&text(&self.reason).unwrap_or_else(|| {
                 format!("SendGrid reported the mail as {}", kind.unwrap_or(&self.event))

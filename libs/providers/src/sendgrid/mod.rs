@@ -6,6 +6,7 @@
 
 mod adapter;
 mod authentication;
+mod codes;
 mod event;
 mod inbound;
 mod settings;

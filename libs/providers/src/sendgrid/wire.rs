@@ -81,6 +81,11 @@ impl ErrorBody {
         serde_json::from_slice(body).ok().filter(|body: &Self| !body.errors.is_empty())
     }
 
+    /// The fields that are wrong.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.errors.iter().filter_map(|error| error.field.as_deref())
+    }
+
     /// SendGrid's words, each error with its field.
     pub(super) fn detail(&self) -> String {
         let said = |error: &ErrorEntry| match error.field.as_deref() {

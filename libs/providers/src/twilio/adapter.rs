@@ -5,7 +5,8 @@ use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};
 use url::Url;
 
-use super::wire::{Created, ErrorBody, is_permanent};
+use super::codes::meaning;
+use super::wire::{Created, ErrorBody};
 use super::{Settings, WEBHOOK_PATH, look_up};
 use crate::adapter::{Adapter, BoxFuture, LookUp, LookedUp, Outbound, Outcome, bounded};
 use crate::http_client::{self, ANSWER_BYTES_MAX, Answer, Exchange};
@@ -187,8 +188,8 @@ fn refused(status: StatusCode, error: &ErrorBody) -> Outcome {
     if status.is_server_error() {
         Outcome::Unavailable { code, detail }
     } else if status.is_client_error() {
-        let permanent = is_permanent(error.code);
-        Outcome::Refused { error: SendError { code, detail, permanent } }
+        let (class, permanent) = meaning(error.code);
+        Outcome::Refused { error: SendError { code, class, detail, permanent } }
     } else {
         Outcome::Unknown { detail: format!("HTTP {} with code {code}", status.as_u16()) }
     }

@@ -5,6 +5,7 @@
 //! until the list of messages to its recipient was read.
 
 mod adapter;
+mod codes;
 mod look_up;
 mod settings;
 mod signature;

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hatch_domain::address::Address;
-use hatch_domain::{Attachment, Channel, SendError};
+use hatch_domain::{Attachment, Channel, ErrorClass, SendError};
 use http::header::HeaderMap;
 use http::status::StatusCode;
 use url::{Url, form_urlencoded};
 use uuid::{Uuid, uuid};
 
-use super::wire::is_permanent;
+use super::codes::meaning;
 use super::{Settings, signature};
 use crate::mail::clean;
 use crate::webhook::{
@@ -151,14 +151,17 @@ impl Form<'_> {
     /// Twilio's code where it gives one, else the status.
     fn error(&self, status: &str) -> SendError {
         let code = self.get("ErrorCode").filter(|code| *code != "0");
+        let number = code.and_then(|code| code.parse().ok());
+        let (class, permanent) = number.map_or((ErrorClass::Other, true), meaning);
         SendError {
             code: code.unwrap_or(status).to_owned(),
+            class,
             detail: match (self.get("ErrorMessage"), code) {
                 (Some(message), _) => clean(message),
                 (None, Some(code)) => format!("see https://www.twilio.com/docs/errors/{code}"),
                 (None, None) => format!("Twilio reported the message as {status}"),
             },
-            permanent: code.and_then(|code| code.parse().ok()).is_none_or(is_permanent),
+            permanent,
         }
     }
 

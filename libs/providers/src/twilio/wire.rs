@@ -1,4 +1,4 @@
-//! Twilio's own JSON and error codes, as far as hatch reads them. Unknown fields are ignored: Twilio
+//! Twilio's own JSON, as far as hatch reads it. Unknown fields are ignored: Twilio
 //! adds some without notice.
 
 use serde::Deserialize;
@@ -47,40 +47,4 @@ impl ErrorBody {
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok().filter(|error: &Self| error.code >= CODE_MIN)
     }
-}
-
-/// The codes after which another attempt at the same message may succeed.
-///
-/// Twilio lists its codes at <https://www.twilio.com/docs/api/errors>. Those that are not here are
-/// permanent for the message: a recipient that does not exist (21211, 21614, 30005) or opted out
-/// (21610), content that cannot be sent (21602, 21617, 30007), and a *configuration* that is wrong
-/// (20003 credentials, 21606 sender, 21408 region, 30034 unregistered number): there it is the
-/// account that must be mended, and attempts until then only burn. Codes that are not known are
-/// permanent too. So is 30410, "timed out at the carrier": the message may have arrived, and to
-/// send it again is a decision for people.
-const RETRYABLE: [u32; 19] = [
-    14107, // rate between two numbers
-    20429, // too many requests at once
-    20500, // internal error
-    20503, // unavailable
-    21611, // the sender's queue is full
-    30001, // queue overflow
-    30003, // handset off or out of reach
-    30008, // unknown error
-    30017, // carrier congested
-    30022, // 10DLC rate
-    30023, // 10DLC daily cap
-    30027, // T-Mobile daily cap
-    30036, // validity period over
-    63009, // channel provider error
-    63010, // channel provider internal error
-    63012, // channel provider unavailable
-    63017, // channel rate
-    63018, // channel rate
-    63038, // daily limit of the account
-];
-
-/// Whether another attempt cannot help after this code.
-pub(super) fn is_permanent(code: u32) -> bool {
-    !RETRYABLE.contains(&code)
 }

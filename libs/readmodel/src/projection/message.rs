@@ -11,7 +11,7 @@ use hatch_domain::message::event::{
     MessageDeferred, MessageEvent, MessageReceived, MessageRequested, MessageSent, SendAttempted,
 };
 use hatch_domain::message::status::{Progress, Status};
-use hatch_domain::{Attachment, Email, SendError};
+use hatch_domain::{Attachment, Email, ErrorClass, SendError};
 use hatch_eventstore::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -321,6 +321,7 @@ fn error_of(event: &MessageEvent) -> Option<SendError> {
         MessageEvent::SendInDoubt(event) => {
             return Some(SendError {
                 code: IN_DOUBT_CODE.to_owned(),
+                class: ErrorClass::Other,
                 detail: event.detail.clone(),
                 permanent: false,
             });

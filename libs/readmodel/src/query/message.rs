@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::conditions::Conditions;
 use super::page::{List, ListKind, Page};
+use super::send_error::{self, ErrorSchema};
 use super::{QueryError, ReadModel};
 use crate::Error;
 use crate::projection::{Direction, MessageContent, MessageState, storable};
@@ -83,19 +84,6 @@ const CONVERSATION_OF_MAIL: &str =
 enum AddressOrList {
     One(String),
     Several(Vec<String>),
-}
-
-/// Why a message was not sent or not delivered.
-#[derive(ToSchema)]
-#[schema(as = SendError)]
-#[expect(dead_code, reason = "it describes the domain's type, which knows nothing of documents")]
-struct ErrorSchema {
-    /// The provider's own code, or one of ours such as `connect`.
-    code: String,
-    /// A sentence for people.
-    detail: String,
-    /// Whether trying again cannot help.
-    permanent: bool,
 }
 
 /// What is known of a mail's sender. What nobody said is absent. A verdict is one of RFC 8601: `pass`, `fail`,
@@ -184,6 +172,7 @@ pub struct Message {
     /// When the next one is due.
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// Why it has the status that it has, where that is a bad one.
+    #[serde(serialize_with = "send_error::with_class")]
     #[schema(value_type = Option<ErrorSchema>)]
     pub error: Option<SendError>,
     /// Into how many parts the provider cut it.

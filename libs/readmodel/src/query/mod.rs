@@ -21,6 +21,7 @@ mod message;
 mod page;
 mod past;
 mod projections;
+mod send_error;
 mod tally;
 mod webhook_log;
 

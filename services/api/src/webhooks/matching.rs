@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use hatch_domain::SendError;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, ReceiptOutcome as Told, RecordReceipt};
+use hatch_domain::{ErrorClass, SendError};
 use hatch_eventstore::{Execute, ExecuteError, Known, Metadata};
 use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,7 @@ impl KeptReceipt {
         let error = || {
             self.error.clone().unwrap_or_else(|| SendError {
                 code: "unknown".to_owned(),
+                class: ErrorClass::Other,
                 detail: "the receipt gives no reason".to_owned(),
                 permanent: true,
             })
@@ -169,8 +170,12 @@ mod tests {
 
     #[test]
     fn a_kept_receipt_says_what_it_said() {
-        let error =
-            SendError { code: "30003".into(), detail: "unreachable".into(), permanent: true };
+        let error = SendError {
+            code: "30003".into(),
+            class: ErrorClass::Unreachable,
+            detail: "unreachable".into(),
+            permanent: true,
+        };
         for told in [
             Told::Sent,
             Told::Delivered,

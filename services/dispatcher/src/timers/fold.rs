@@ -248,11 +248,11 @@ impl To {
 
 #[cfg(test)]
 mod tests {
-    use hatch_domain::SendError;
     use hatch_domain::message::event::{
         AttemptAbandoned, MessageDeferred, MessageDelivered, MessageSent, RetryRequested,
         SendFailed,
     };
+    use hatch_domain::{ErrorClass, SendError};
     use proptest::prelude::*;
 
     use super::*;
@@ -266,7 +266,9 @@ mod tests {
     }
 
     fn failed(attempt: u32) -> MessageEvent {
-        let error = SendError { code: "x".to_owned(), detail: "x".to_owned(), permanent: false };
+        let class = ErrorClass::Other;
+        let error =
+            SendError { code: "x".to_owned(), class, detail: "x".to_owned(), permanent: false };
         SendFailed { attempt, error, retry_at: Some(at(20)), at: at(2) }.into()
     }
 

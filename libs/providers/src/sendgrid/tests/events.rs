@@ -1,7 +1,7 @@
 //! What events mean. Each request is signed, since nothing else can be parsed.
 
-use hatch_domain::SendError;
 use hatch_domain::ids::{MessageId, TenantId};
+use hatch_domain::{ErrorClass, SendError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -105,26 +105,36 @@ fn each_kind_has_its_outcome() {
 
 #[test]
 fn a_bounce_is_undelivered_and_a_drop_has_failed() {
-    let error = |code: &str, detail: &str, permanent| SendError {
+    let error = |code: &str, class, detail: &str, permanent| SendError {
         code: code.to_owned(),
+        class,
         detail: detail.to_owned(),
         permanent,
     };
+    use ErrorClass::{Content, InvalidRecipient, Other};
     use ReceiptOutcome::{Failed, Undelivered};
     let hard = json!({"type": "bounce", "status": "5.1.1", "reason": "no such user"});
     let soft = json!({"type": "blocked", "status": "4.7.1", "reason": "try later"});
     let dropped = json!({"reason": "Bounced Address", "status": "5.0.0"});
     let cases = [
-        ("bounce", hard, Undelivered(error("5.1.1", "no such user", true))),
-        ("bounce", soft, Undelivered(error("4.7.1", "try later", false))),
+        ("bounce", hard, Undelivered(error("5.1.1", InvalidRecipient, "no such user", true))),
+        ("bounce", soft, Undelivered(error("4.7.1", Content, "try later", false))),
         (
             "bounce",
             json!({"type": "blocked"}),
-            Undelivered(error("blocked", "SendGrid reported the mail as blocked", false)),
+            Undelivered(error("blocked", Other, "SendGrid reported the mail as blocked", false)),
         ),
-        ("bounce", json!({"reason": "x", "status": ""}), Undelivered(error("bounce", "x", true))),
-        ("dropped", dropped, Failed(error("5.0.0", "Bounced Address", true))),
-        ("dropped", json!({"reason": "Invalid"}), Failed(error("dropped", "Invalid", true))),
+        (
+            "bounce",
+            json!({"reason": "x", "status": ""}),
+            Undelivered(error("bounce", Other, "x", true)),
+        ),
+        ("dropped", dropped, Failed(error("5.0.0", InvalidRecipient, "Bounced Address", true))),
+        (
+            "dropped",
+            json!({"reason": "Invalid"}),
+            Failed(error("dropped", InvalidRecipient, "Invalid", true)),
+        ),
     ];
     for (kind, more, outcome) in cases {
         assert_eq!(one(event(kind, more.clone())).outcome, outcome, "{kind} {more}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::{Attachment, Channel, Email, SendError};
+use hatch_domain::{Attachment, Channel, Email, ErrorClass, SendError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -235,9 +235,18 @@ async fn a_202_without_an_id_and_another_2xx_are_unknown() {
 
 #[tokio::test]
 async fn a_4xx_of_sendgrids_is_refused_for_good() {
-    for status in [400, 401, 403, 404, 405, 413, 415] {
-        let error =
-            SendError { code: status.to_string(), detail: SAID.to_owned(), permanent: true };
+    use ErrorClass::{Account, Content};
+    for (status, class) in [
+        (400, Account),
+        (401, Account),
+        (403, Account),
+        (404, Account),
+        (405, Account),
+        (413, Content),
+        (415, Content),
+    ] {
+        let (code, detail) = (status.to_string(), SAID.to_owned());
+        let error = SendError { code, class, detail, permanent: true };
         assert_eq!(outcome(reply(status, ERROR)).await, Outcome::Refused { error });
     }
     match outcome(reply(408, ERROR)).await {

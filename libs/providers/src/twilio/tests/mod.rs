@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::Settings;
 
+mod codes;
 mod look_up;
 mod parse;
 mod send;

@@ -4,7 +4,7 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::{Attachment, Channel, SendError};
+use hatch_domain::{Attachment, Channel, ErrorClass, SendError};
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, Method};
 use sha1::Sha1;
@@ -116,15 +116,26 @@ fn each_status_has_its_outcome() {
 
 #[test]
 fn a_failure_carries_twilios_code_and_whether_another_attempt_can_help() {
-    for (code, permanent) in [("30005", true), ("30003", false), ("30410", true), ("39999", true)] {
+    use ErrorClass::{Content, InvalidRecipient, Other, Unreachable};
+    for (code, class, permanent) in [
+        ("30005", InvalidRecipient, true),
+        ("30003", Unreachable, false),
+        ("30410", Unreachable, true),
+        ("39999", Other, true),
+    ] {
         let receipt = receipt(PATH, &status("undelivered", &[("ErrorCode", code)]));
         let detail = format!("see https://www.twilio.com/docs/errors/{code}");
-        let error = SendError { code: code.to_owned(), detail, permanent };
+        let error = SendError { code: code.to_owned(), class, detail, permanent };
         assert_eq!(receipt.outcome, ReceiptOutcome::Undelivered(error));
     }
     let fields = [("ErrorCode", "30007"), ("ErrorMessage", "filtered")];
     let failed = receipt(PATH, &status("failed", &fields));
-    let error = SendError { code: "30007".into(), detail: "filtered".into(), permanent: true };
+    let error = SendError {
+        code: "30007".into(),
+        class: Content,
+        detail: "filtered".into(),
+        permanent: true,
+    };
     assert_eq!(failed.outcome, ReceiptOutcome::Failed(error));
     match receipt(PATH, &status("failed", &[])).outcome {
         ReceiptOutcome::Failed(error) => assert_eq!(error.code, "failed"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::{Attachment, Channel, SendError};
+use hatch_domain::{Attachment, Channel, ErrorClass, SendError};
 use serde_json::json;
 use url::form_urlencoded;
 use uuid::Uuid;
@@ -115,18 +115,19 @@ async fn a_201_without_a_readable_sid_is_unknown() {
 
 #[tokio::test]
 async fn a_4xx_of_twilios_is_refused_and_only_the_retryable_codes_are_not_permanent() {
+    use ErrorClass::{Account, Content, InvalidRecipient, OptedOut, Other, Rate};
     let codes = [
-        (400, 21211, true),
-        (400, 21610, true),
-        (400, 21617, true),
-        (401, 20003, true),
-        (400, 99999, true),
-        (400, 21611, false),
-        (400, 14107, false),
+        (400, 21211, InvalidRecipient, true),
+        (400, 21610, OptedOut, true),
+        (400, 21617, Content, true),
+        (401, 20003, Account, true),
+        (400, 99999, Other, true),
+        (400, 21611, Rate, false),
+        (400, 14107, Rate, false),
     ];
-    for (status, code, permanent) in codes {
+    for (status, code, class, permanent) in codes {
         let detail = "Twilio's words".to_owned();
-        let error = SendError { code: code.to_string(), detail, permanent };
+        let error = SendError { code: code.to_string(), class, detail, permanent };
         let outcome = outcome(reply(status, twilio_error(code))).await;
         assert_eq!(outcome, Outcome::Refused { error }, "{code}");
     }

@@ -1,0 +1,102 @@
+//! What SendGrid's refusals and events mean for a mail. SendGrid numbers no errors: it has HTTP's codes for a
+//! request, words for a mail that it dropped, and RFC 3463's codes and words of its own for one that came back
+//! (<https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event>).
+
+use hatch_domain::ErrorClass;
+
+use ErrorClass::{Account, Content, InvalidRecipient, OptedOut, Other, Rate, Unreachable};
+
+/// HTTP's codes of a refused request.
+pub(super) const STATUSES: &[(u16, ErrorClass)] = &[
+    (400, Content),
+    (401, Account), // wrong credentials
+    (403, Account), // unverified sender, missing permission or no credit
+    (404, Account), // no such path, which is a wrong base URL
+    (405, Account),
+    (408, Unreachable),
+    (413, Content), // too large
+    (415, Content),
+    (425, Unreachable),
+    (429, Rate),
+];
+
+/// Of a 400, the field that is refused, by its beginning.
+pub(super) const FIELDS: &[(&str, ErrorClass)] = &[
+    ("from", Account),
+    ("personalizations.0.bcc", InvalidRecipient),
+    ("personalizations.0.cc", InvalidRecipient),
+    ("personalizations.0.to", InvalidRecipient),
+];
+
+/// The reasons of `dropped`.
+pub(super) const DROPPED: &[(&str, ErrorClass)] = &[
+    ("Bounced Address", InvalidRecipient),
+    ("Unsubscribed Address", OptedOut),
+    ("Spam Reporting Address", OptedOut),
+    ("Invalid", InvalidRecipient),
+    ("Spam Content", Content),
+    ("Invalid SMTPAPI header", Content),
+    ("Recipient List over Package Quota", Rate),
+];
+
+/// The `bounce_classification` of `bounce`.
+pub(super) const BOUNCED: &[(&str, ErrorClass)] = &[
+    ("Invalid Address", InvalidRecipient),
+    ("Mailbox Unavailable", Unreachable),
+    ("Technical", Unreachable),
+    ("Technical Failure", Unreachable),
+    ("Content", Content),
+    ("Reputation", Account),
+    ("Frequency or Volume Too High", Rate),
+    ("Unclassified", Other),
+];
+
+/// RFC 3463's codes by their beginning, the longest first; the class of status before the first dot does not
+/// matter here.
+pub(super) const ENHANCED: &[(&str, ErrorClass)] = &[
+    ("1.8", Account), // bad sender's system
+    ("1.7", Account), // bad sender's mailbox
+    ("1.", InvalidRecipient),
+    ("2.1", InvalidRecipient), // mailbox disabled
+    ("2.3", Content),          // message too long
+    ("2.", Unreachable),       // mailbox full and the like
+    ("3.4", Content),          // message too big for the system
+    ("3.", Unreachable),
+    ("4.", Unreachable),
+    ("5.", Other),
+    ("6.", Content),
+    ("7.", Content), // security or policy
+];
+
+/// What a request was refused for; `fields` are those that SendGrid names.
+pub(super) fn of_request<'a>(status: u16, mut fields: impl Iterator<Item = &'a str>) -> ErrorClass {
+    let class = find(STATUSES, |known| *known == status);
+    match class {
+        Some(Content) if status == 400 => {
+            let named = fields.find_map(|field| find(FIELDS, |known| field.starts_with(known)));
+            named.unwrap_or(Content)
+        }
+        class => class.unwrap_or(Other),
+    }
+}
+
+/// What a mail was dropped for.
+pub(super) fn of_drop(reason: &str) -> ErrorClass {
+    find(DROPPED, |known| reason.trim().eq_ignore_ascii_case(known)).unwrap_or(Other)
+}
+
+/// What a mail came back for.
+pub(super) fn of_bounce(classification: Option<&str>, status: Option<&str>) -> ErrorClass {
+    let said = classification
+        .and_then(|said| find(BOUNCED, |known| said.trim().eq_ignore_ascii_case(known)))
+        .filter(|class| *class != Other);
+    let coded = || {
+        let (_, detail) = status?.trim().split_once('.')?;
+        find(ENHANCED, |known| detail.starts_with(known))
+    };
+    said.or_else(coded).unwrap_or(Other)
+}
+
+fn find<K: Copy>(table: &[(K, ErrorClass)], is_it: impl Fn(&K) -> bool) -> Option<ErrorClass> {
+    table.iter().find(|(known, _)| is_it(known)).map(|(_, class)| *class)
+}
