@@ -21,9 +21,16 @@ const NAME_CHARACTERS_MAX: usize = 255;
 /// international form anyway.
 const SHORT_CODE_DIGITS: RangeInclusive<usize> = 3..=8;
 
+/// Characters of a scope, and of an id within one, at most each.
+const SCOPED_CHARACTERS_MAX: usize = 255;
+
 /// A normalised address: a phone number in E.164 (`+12016661234`), an email address with its domain in
 /// lower case, or a plain name: of a chat participant, or a short code, which means something only at the
-/// carriers of its country.
+/// carriers of its country. Or it is an id within a scope, such as a person whom WhatsApp shows to one
+/// business by an id instead of a number.
+///
+/// Its text says of which kind it is, because conversation ids are computed from the text alone. An id within
+/// a scope is `@<kind>/<scope>/<id>`: no address of another kind begins like that.
 ///
 /// Made by a parser such as [`Address::phone`]; one read from a recorded event is taken as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,6 +46,34 @@ pub enum AddressKind {
     Email,
     /// A participant of a chat, or a short code.
     Name,
+    /// A person on WhatsApp whose number is not known. The scope is the business that WhatsApp gave the id to.
+    WhatsappUser,
+    /// A person by the id of another system. The scope is that system's name.
+    ExternalId,
+}
+
+impl AddressKind {
+    /// Every kind.
+    pub const ALL: [Self; 5] =
+        [Self::Phone, Self::Email, Self::Name, Self::WhatsappUser, Self::ExternalId];
+
+    /// The kind's name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Phone => "phone",
+            Self::Email => "email",
+            Self::Name => "name",
+            Self::WhatsappUser => "whatsapp_user",
+            Self::ExternalId => "external_id",
+        }
+    }
+
+    /// Whether an address of this kind means something within a scope only.
+    #[must_use]
+    pub const fn is_scoped(self) -> bool {
+        matches!(self, Self::WhatsappUser | Self::ExternalId)
+    }
 }
 
 /// Why a text is no address.
@@ -59,6 +94,12 @@ pub enum AddressError {
     /// It is empty, too long, or holds control characters.
     #[error("expected a name of 1 to 255 printable characters")]
     NotName,
+    /// Its scope or its id is empty, too long, or holds control characters; or the scope holds a slash.
+    #[error(
+        "expected a scope without a slash and an id, each of 1 to 255 printable characters, such as \
+         @external_id/crm/42"
+    )]
+    NotScoped,
 }
 
 impl Address {
@@ -128,15 +169,57 @@ impl Address {
         }
         let text = text.trim();
         let sane = (1..=NAME_CHARACTERS_MAX).contains(&text.chars().count())
-            && !text.contains(char::is_control);
+            && !text.contains(char::is_control)
+            && Scoped::read(text).is_none();
         sane.then(|| Self(text.to_owned())).ok_or(AddressError::NotName)
     }
 
-    /// What kind of address a text can only be meant as: with an `@` an email address, with a leading
-    /// `+` a phone number, else a name.
+    /// A person on WhatsApp, by the id that WhatsApp gave to the business `scope`.
+    ///
+    /// # Errors
+    /// [`AddressError::NotScoped`].
+    pub fn whatsapp_user(scope: &str, id: &str) -> Result<Self, AddressError> {
+        Self::within(AddressKind::WhatsappUser, scope, id)
+    }
+
+    /// A person, by the id that the system `scope` has for it.
+    ///
+    /// # Errors
+    /// [`AddressError::NotScoped`].
+    pub fn external_id(scope: &str, id: &str) -> Result<Self, AddressError> {
+        Self::within(AddressKind::ExternalId, scope, id)
+    }
+
+    /// Reads the text of an address with a scope.
+    ///
+    /// # Errors
+    /// [`AddressError::NotScoped`].
+    pub fn scoped(text: &str) -> Result<Self, AddressError> {
+        let Scoped { kind, scope, id } =
+            Scoped::read(text.trim()).ok_or(AddressError::NotScoped)?;
+        Self::within(kind, scope, id)
+    }
+
+    fn within(kind: AddressKind, scope: &str, id: &str) -> Result<Self, AddressError> {
+        let (scope, id) = (scope.trim(), id.trim());
+        let sane = |text: &str| {
+            (1..=SCOPED_CHARACTERS_MAX)
+                .contains(&text.chars().take(SCOPED_CHARACTERS_MAX + 1).count())
+                && !text.contains(char::is_control)
+        };
+        let sane = sane(scope) && sane(id) && !scope.contains('/');
+        sane.then(|| Self(format!("@{}/{scope}/{id}", kind.as_str())))
+            .ok_or(AddressError::NotScoped)
+    }
+
+    /// What kind of address a text can only be meant as: after the `@` of its kind an id within a scope, with
+    /// another `@` an email address, with a leading `+` a phone number, else a name.
     #[must_use]
     pub fn kind_of(text: &str) -> AddressKind {
         match text.trim() {
+            text if text.starts_with('@') => {
+                Scoped::read(text).map_or(AddressKind::Email, |scoped| scoped.kind)
+            }
             text if text.contains('@') => AddressKind::Email,
             text if text.starts_with('+') => AddressKind::Phone,
             _ => AddressKind::Name,
@@ -149,10 +232,33 @@ impl Address {
         Self::kind_of(&self.0)
     }
 
+    /// The scope that it means something in, for the kinds that have one.
+    #[must_use]
+    pub fn scope(&self) -> Option<&str> {
+        Scoped::read(&self.0).map(|scoped| scoped.scope)
+    }
+
     /// The normalised text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The parts of the text of an address with a scope.
+struct Scoped<'a> {
+    kind: AddressKind,
+    scope: &'a str,
+    id: &'a str,
+}
+
+impl<'a> Scoped<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let (kind, rest) = text.strip_prefix('@')?.split_once('/')?;
+        let named = |known: &AddressKind| known.is_scoped() && known.as_str() == kind;
+        let kind = AddressKind::ALL.into_iter().find(named)?;
+        let (scope, id) = rest.split_once('/')?;
+        Some(Self { kind, scope, id })
     }
 }
 
@@ -299,8 +405,33 @@ mod tests {
             ("+12016661234", AddressKind::Phone),
             ("user@example.com", AddressKind::Email),
             ("alice", AddressKind::Name),
+            ("@alice", AddressKind::Email),
+            ("@phone/x/1", AddressKind::Email),
+            (" @whatsapp_user/1029/PH.8131", AddressKind::WhatsappUser),
+            ("@external_id/crm/a/b@c", AddressKind::ExternalId),
         ] {
             assert_eq!(Address::kind_of(text), kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_has_the_scope_that_it_means_something_in() {
+        let user = Address::whatsapp_user("1029", " PH.8131 ").expect("a scope and an id");
+        assert_eq!(user.as_str(), "@whatsapp_user/1029/PH.8131");
+        assert_eq!((user.kind(), user.scope()), (AddressKind::WhatsappUser, Some("1029")));
+        assert_ne!(Address::whatsapp_user("1030", "PH.8131"), Ok(user));
+        let external = Address::external_id("crm", "a/b@c").expect("a scope and an id");
+        assert_eq!(Address::scoped(external.as_str()), Ok(external));
+        let phone = Address::phone("+12016661234").expect("possible");
+        assert_eq!(phone.scope(), None);
+        let long = "x".repeat(256);
+        for (scope, id) in
+            [("", "1"), ("a/b", "1"), ("a", ""), ("a", "1\n2"), (long.as_str(), "1"), ("a", &long)]
+        {
+            assert_eq!(Address::external_id(scope, id), Err(AddressError::NotScoped));
+        }
+        for text in ["", "alice", "@x", "@external_id", "@external_id/crm", "@phone/a/1"] {
+            assert_eq!(Address::scoped(text), Err(AddressError::NotScoped), "{text}");
         }
     }
 
@@ -312,6 +443,30 @@ mod tests {
             }
             if let Ok(address) = Address::email(&text) {
                 prop_assert_eq!(Address::email(address.as_str()), Ok(address));
+            }
+        }
+
+        /// What was an address before there were scopes has the text, and so the conversations, that it had.
+        #[test]
+        fn no_address_is_taken_for_one_with_a_scope(
+            text in "\\PC{0,40}|@?(whatsapp_user|external_id)?/[a-z]{0,3}/[0-9@.a-z]{0,5}",
+            scope in "[a-zA-Z0-9.@_-]{1,20}",
+            id in "[a-zA-Z0-9./@_-]{1,20}",
+        ) {
+            for parse in [Address::phone, Address::phone_or_short_code, Address::email, Address::name] {
+                if let Ok(address) = parse(&text) {
+                    prop_assert!(!address.kind().is_scoped(), "{}", address);
+                    prop_assert_eq!(address.scope(), None);
+                }
+            }
+            for make in [Address::whatsapp_user, Address::external_id] {
+                let address = make(&scope, &id).expect("sane");
+                prop_assert!(address.kind().is_scoped());
+                prop_assert_eq!(address.scope(), Some(scope.as_str()));
+                prop_assert_eq!(Address::scoped(address.as_str()), Ok(address.clone()));
+                for parse in [Address::phone, Address::email, Address::name] {
+                    prop_assert!(parse(address.as_str()).is_err(), "{}", address);
+                }
             }
         }
 

@@ -31,7 +31,44 @@ pub fn conversation_id<'a>(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// The published rule, computed otherwise than above.
+    fn by_the_rule(texts: &[String], topic: &str) -> Uuid {
+        let sorted: std::collections::BTreeSet<&String> = texts.iter().collect();
+        let mut hash = Sha256::new();
+        hash.update("00000000-0000-0000-0000-000000000001");
+        for text in sorted {
+            hash.update("\n");
+            hash.update(text);
+        }
+        hash.update("\n");
+        hash.update(topic);
+        let digest = hash.finalize();
+        Uuid::new_v8(digest[..16].try_into().expect("16 bytes"))
+    }
+
+    proptest! {
+        /// A conversation's id is for ever: it follows from the texts that addresses always had.
+        #[test]
+        fn the_id_follows_from_the_texts_alone(
+            phones in prop::collection::vec("\\+1201666[0-9]{4}", 0..4),
+            mails in prop::collection::vec("[a-z]{1,8}@[a-z]{1,8}\\.(com|org)", 0..4),
+            names in prop::collection::vec("[a-z0-9äß/_:.-]{1,12}", 0..4),
+            topic in "[a-z ]{0,8}",
+        ) {
+            let texts: Vec<String> = [&phones[..], &mails, &names].concat();
+            let phones = phones.iter().map(|text| Address::phone(text));
+            let mails = mails.iter().map(|text| Address::email(text));
+            let names = names.iter().map(|text| Address::name(text));
+            let addresses: Result<Vec<_>, _> = phones.chain(mails).chain(names).collect();
+            let addresses = addresses.expect("addresses");
+            let id = conversation_id(TenantId::DEFAULT, &addresses, Some(&topic));
+            prop_assert_eq!(id.0, by_the_rule(&texts, &topic));
+        }
+    }
 
     fn phone(text: &str) -> Address {
         Address::phone(text).expect("a possible number")

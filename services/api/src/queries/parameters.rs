@@ -137,6 +137,7 @@ pub(super) fn participant(text: Option<&str>) -> Result<Option<Address>, Problem
         (AddressKind::Phone, _) => Address::phone(text),
         (AddressKind::Email, _) => Address::email(text),
         (AddressKind::Name, _) => Address::name(text),
+        (AddressKind::WhatsappUser | AddressKind::ExternalId, _) => Address::scoped(text),
     };
     text.map(parse)
         .transpose()

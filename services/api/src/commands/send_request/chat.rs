@@ -30,7 +30,10 @@ pub(super) fn address(request: &SendRequest, errors: &mut Errors) -> Addressed {
 fn participant(text: &str) -> Result<Address, AddressError> {
     match Address::kind_of(text) {
         AddressKind::Phone => Address::phone(text),
-        AddressKind::Email => super::email::mailbox(text),
+        // What has a scope is written to by its own channel only.
+        AddressKind::Email | AddressKind::WhatsappUser | AddressKind::ExternalId => {
+            super::email::mailbox(text)
+        }
         AddressKind::Name => Address::name(text),
     }
 }
