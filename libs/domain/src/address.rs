@@ -212,6 +212,19 @@ impl Address {
             .ok_or(AddressError::NotScoped)
     }
 
+    /// Reads an address of whatever kind its text can only be meant as.
+    ///
+    /// # Errors
+    /// [`AddressError`], by what was expected of that kind.
+    pub fn read(text: &str) -> Result<Self, AddressError> {
+        match Self::kind_of(text) {
+            AddressKind::Phone => Self::phone(text),
+            AddressKind::Email => Self::email(text),
+            AddressKind::Name => Self::name(text),
+            AddressKind::WhatsappUser | AddressKind::ExternalId => Self::scoped(text),
+        }
+    }
+
     /// What kind of address a text can only be meant as: after the `@` of its kind an id within a scope, with
     /// another `@` an email address, with a leading `+` a phone number, else a name.
     #[must_use]

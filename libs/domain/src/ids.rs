@@ -50,6 +50,11 @@ id! {
     /// The stream that says whose an address is ([`identifier_id`](crate::contact::identifier_id)).
     IdentifierId
 }
+id! {
+    /// The consent of an address to a programme
+    /// ([`consent_id`](crate::consent::consent_id)).
+    ConsentId
+}
 
 impl TenantId {
     /// The tenant of an installation that has only one.

@@ -1,12 +1,13 @@
 //! Every kind of stream that this build knows: the one list by which events are read whose kind only the
 //! log says.
 
+use crate::consent::Consent;
 use crate::decider::{Decider, DecodeError, DomainEvent};
 use crate::events::EventType;
 use crate::message::Message;
 
 /// Every kind. A new aggregate is one more line.
-pub static KINDS: &[Kind] = &[Kind::of::<Message>()];
+pub static KINDS: &[Kind] = &[Kind::of::<Message>(), Kind::of::<Consent>()];
 
 /// A kind of stream, and what its events are.
 #[derive(Debug)]

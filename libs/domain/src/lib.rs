@@ -9,6 +9,7 @@ pub mod address;
 mod attachment;
 pub mod authentication;
 mod channel;
+pub mod consent;
 pub mod contact;
 pub mod conversation;
 mod decider;

@@ -41,6 +41,13 @@ pub enum MessageCommand {
         /// Now.
         at: DateTime<Utc>,
     },
+    /// Let a message that waits for an attempt fail without one.
+    Refuse {
+        /// Why, such as a recipient who opted out.
+        error: SendError,
+        /// Now.
+        at: DateTime<Utc>,
+    },
     /// Say that the lease of the attempt under way is over and its claimant gone.
     ExpireLease {
         /// Now.

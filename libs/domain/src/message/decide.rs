@@ -34,6 +34,7 @@ impl Message {
             MessageCommand::Cancel { at } => self.cancel(*at),
             MessageCommand::Retry { at } => self.retry(*at),
             MessageCommand::Defer { reason, until, at } => self.defer(reason, *until, *at),
+            MessageCommand::Refuse { error, at } => self.refuse(error, *at),
             MessageCommand::ExpireLease { at } => self.expire_lease(*at),
             MessageCommand::SettleDoubt(settle) => self.settle_doubt(settle),
             MessageCommand::Expire { round_from, at } => self.expire(*round_from, *at),
@@ -157,6 +158,19 @@ impl Message {
             Some(_) => Ok(vec![MessageDeferred { reason: reason.to_owned(), until, at }.into()]),
             None => Err(MessageRejection::NotWaiting(self.status())),
         }
+    }
+
+    fn refuse(
+        &self,
+        error: &SendError,
+        at: DateTime<Utc>,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        if self.attempt_due().is_none() {
+            return Err(MessageRejection::NotWaiting(self.status()));
+        }
+        let (attempt, error) = (self.attempt(), error.clone());
+        Ok(vec![MessageFailed { attempt, error, receipt_id: None, at }.into()])
     }
 
     fn expire(

@@ -2,6 +2,7 @@
 
 mod properties;
 mod receipts;
+mod refused;
 mod written;
 
 use std::collections::BTreeMap;

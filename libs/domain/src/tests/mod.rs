@@ -6,6 +6,20 @@ use std::path::PathBuf;
 
 use crate::{Decider, DomainEvent};
 
+/// A stream's state after `history`.
+pub(crate) fn fold<D: Decider>(history: &[D::Event]) -> D {
+    history.iter().fold(D::default(), D::evolve)
+}
+
+/// Whatever the history: deciding and applying does not panic, and the same command decided again adds nothing.
+pub(crate) fn decided_twice_adds_nothing<D: Decider>(history: &[D::Event], command: &D::Command) {
+    let state = fold::<D>(history);
+    let Ok(events) = state.decide(command) else { return };
+    let after = events.iter().fold(state, D::evolve);
+    let again = after.decide(command).map_or(0, |events| events.len());
+    assert_eq!(again, 0, "the command, decided again, adds events");
+}
+
 /// The golden files of a kind: one for each type and version that was ever written.
 fn golden_folder(kind: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../schema/events")).join(kind)

@@ -55,6 +55,7 @@ fn any_command() -> impl Strategy<Value = MessageCommand> {
         Just(MessageCommand::Request(request().into())),
         Just(MessageCommand::Receive(inbound())),
         Just(MessageCommand::Expire { round_from: at(0), at: at(9) }),
+        Just(MessageCommand::Refuse { error: error(true), at: at(9) }),
         (1..99_u32, 0..12_i64).prop_map(|(n, second)| start(n, second).into()),
         (number.clone(), 1..99_u32, outcomes).prop_map(|(n, holder, o)| {
             RecordOutcome { token: token(holder), ..outcome(n, o) }.into()
