@@ -140,6 +140,7 @@ fn receipt(id: &str, n: u128, outcome: ReceiptOutcome) -> Observation {
         provider_message_id: format!("name-{id}"),
         receipt_id: Uuid::from_u128(n),
         outcome,
+        suppression: None,
     })
 }
 

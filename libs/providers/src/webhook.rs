@@ -182,6 +182,19 @@ pub struct Receipt {
     pub receipt_id: Uuid,
     /// What it says.
     pub outcome: ReceiptOutcome,
+    /// What it says of whether the provider sends to the address at all.
+    pub suppression: Option<Suppression>,
+}
+
+/// A provider begins, or ceases, to send nothing to an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suppression {
+    /// The address; none for the only recipient of the message.
+    pub address: Option<Address>,
+    /// The provider's own code or word for it, such as `21610` or `spamreport`.
+    pub reason: String,
+    /// Whether it is lifted.
+    pub lifted: bool,
 }
 
 /// What a receipt says of its attempt.
@@ -199,6 +212,17 @@ pub enum ReceiptOutcome {
     Undelivered(SendError),
     /// The provider gave it up.
     Failed(SendError),
+}
+
+impl ReceiptOutcome {
+    /// Why the message did not arrive, where it did not.
+    #[must_use]
+    pub const fn error(&self) -> Option<&SendError> {
+        match self {
+            Self::Undelivered(error) | Self::Failed(error) => Some(error),
+            Self::Progress | Self::Sent | Self::Delivered | Self::Read => None,
+        }
+    }
 }
 
 /// Somebody wrote to us.

@@ -1,6 +1,7 @@
 //! What the event webhook says: a JSON array with events of several mails.
 
-use hatch_domain::SendError;
+use hatch_domain::address::Address;
+use hatch_domain::{ErrorClass, SendError};
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::{Uuid, uuid};
@@ -9,7 +10,9 @@ use super::codes;
 use super::wire::x_message_id;
 use crate::Correlation;
 use crate::adapter::bounded;
-use crate::webhook::{NotUnderstood, Observation, Receipt, ReceiptOutcome, provider_id};
+use crate::webhook::{
+    NotUnderstood, Observation, Receipt, ReceiptOutcome, Suppression, provider_id,
+};
 
 /// Namespace of receipt ids. It never changes: streams remember the ids.
 const RECEIPTS: Uuid = uuid!("f2b1a7d4-0c53-4c1e-9a35-6f3d8e2b9c71");
@@ -59,6 +62,9 @@ pub(super) fn parse(account: &str, body: &[u8]) -> Result<Vec<Observation>, NotU
 #[derive(Deserialize)]
 struct Event {
     event: String,
+    /// The recipient that it is about.
+    #[serde(default)]
+    email: Option<String>,
     sg_event_id: Option<String>,
     sg_message_id: Option<String>,
     #[serde(default)]
@@ -100,6 +106,7 @@ impl Event {
             provider_message_id: provider_id("sg_message_id", x_message_id(&message))?.to_owned(),
             receipt_id: Uuid::new_v5(&RECEIPTS, [account, &event].join("\n").as_bytes()),
             outcome: self.outcome(),
+            suppression: self.suppression(),
         })
     }
 
@@ -109,6 +116,27 @@ impl Event {
             message_id: self.message_id.as_str()?.parse().ok()?,
             attempt: self.attempt.as_str()?.parse().ok().filter(|attempt| *attempt > 0)?,
         })
+    }
+
+    /// What follows for the address, whatever becomes of this mail. One that came back is no wish of the person's:
+    /// SendGrid drops what is sent to it next, which says so.
+    fn suppression(&self) -> Option<Suppression> {
+        let lifted = match self.event.as_str() {
+            "unsubscribe" | "group_unsubscribe" | "spamreport" => false,
+            "group_resubscribe" => true,
+            "dropped" if self.drop_class() == ErrorClass::OptedOut => false,
+            _ => return None,
+        };
+        let reason = self.reason.as_deref().map(str::trim).filter(|_| self.event == "dropped");
+        Some(Suppression {
+            address: self.email.as_deref().and_then(|email| Address::email(email).ok()),
+            reason: bounded(reason.unwrap_or(&self.event)),
+            lifted,
+        })
+    }
+
+    fn drop_class(&self) -> ErrorClass {
+        codes::of_drop(self.reason.as_deref().unwrap_or_default())
     }
 
     /// What follows for the mail. `processed` says that SendGrid took it, which settles a send without
@@ -135,7 +163,7 @@ impl Event {
             "bounce" => {
                 codes::of_bounce(self.bounce_classification.as_deref(), self.status.as_deref())
             }
-            _ => codes::of_drop(self.reason.as_deref().unwrap_or_default()),
+            _ => self.drop_class(),
         };
         SendError {
             class,

@@ -14,8 +14,8 @@ use super::codes::meaning;
 use super::{Settings, signature};
 use crate::mail::clean;
 use crate::webhook::{
-    Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Refusal, Verified,
-    Webhook, provider_id,
+    Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Refusal, Suppression,
+    Verified, Webhook, provider_id,
 };
 use crate::{Correlation, Error};
 
@@ -127,12 +127,14 @@ impl Form<'_> {
         let code = self.get("ErrorCode").unwrap_or_default();
         let done = self.get("RawDlrDoneDate").unwrap_or_default();
         let content = [account, sid, status, code, done].join("\n");
+        let outcome = self.outcome(status)?;
         Ok(Receipt {
+            suppression: self.suppression(&outcome),
             correlation,
             account: account.to_owned(),
             provider_message_id: sid.to_owned(),
             receipt_id: Uuid::new_v5(&RECEIPTS, content.as_bytes()),
-            outcome: self.outcome(status)?,
+            outcome,
         })
     }
 
@@ -146,6 +148,13 @@ impl Form<'_> {
             "failed" | "canceled" => ReceiptOutcome::Failed(self.error(status)),
             _ => return Err(NotUnderstood::Status { status: status.to_owned() }),
         })
+    }
+
+    /// Twilio's callbacks do not always name the recipient, and a message has one only.
+    fn suppression(&self, outcome: &ReceiptOutcome) -> Option<Suppression> {
+        let error = outcome.error().filter(|error| error.class == ErrorClass::OptedOut)?;
+        let address = self.address("To").ok();
+        Some(Suppression { address, reason: error.code.clone(), lifted: false })
     }
 
     /// Twilio's code where it gives one, else the status.

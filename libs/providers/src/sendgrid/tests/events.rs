@@ -1,5 +1,6 @@
 //! What events mean. Each request is signed, since nothing else can be parsed.
 
+use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::{ErrorClass, SendError};
 use serde_json::{Value, json};
@@ -7,7 +8,9 @@ use uuid::Uuid;
 
 use super::super::SendGridEvents;
 use super::{settings, signed};
-use crate::{Correlation, NotUnderstood, Observation, Receipt, ReceiptOutcome, Webhook};
+use crate::{
+    Correlation, NotUnderstood, Observation, Receipt, ReceiptOutcome, Suppression, Webhook,
+};
 
 const MESSAGE: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 const X_MESSAGE_ID: &str = "LRzXl_NHStOGhQ4kofSm_A";
@@ -139,6 +142,38 @@ fn a_bounce_is_undelivered_and_a_drop_has_failed() {
     for (kind, more, outcome) in cases {
         assert_eq!(one(event(kind, more.clone())).outcome, outcome, "{kind} {more}");
     }
+}
+
+#[test]
+fn what_sendgrid_sends_nothing_to_is_told_apart_from_what_became_of_the_mail() {
+    let customer = Address::email("customer@example.com").expect("a mailbox");
+    let suppressed = |reason: &str, lifted| {
+        Some(Suppression { address: Some(customer.clone()), reason: reason.to_owned(), lifted })
+    };
+    for (kind, more, expected) in [
+        ("unsubscribe", json!({}), suppressed("unsubscribe", false)),
+        ("group_unsubscribe", json!({}), suppressed("group_unsubscribe", false)),
+        ("spamreport", json!({"reason": "x"}), suppressed("spamreport", false)),
+        ("group_resubscribe", json!({}), suppressed("group_resubscribe", true)),
+        (
+            "dropped",
+            json!({"reason": "Unsubscribed Address"}),
+            suppressed("Unsubscribed Address", false),
+        ),
+        (
+            "dropped",
+            json!({"reason": "Spam Reporting Address"}),
+            suppressed("Spam Reporting Address", false),
+        ),
+        ("dropped", json!({"reason": "Invalid"}), None),
+        ("dropped", json!({}), None),
+        ("bounce", json!({"reason": "Unsubscribed Address"}), None),
+        ("delivered", json!({}), None),
+    ] {
+        assert_eq!(one(event(kind, more.clone())).suppression, expected, "{kind} {more}");
+    }
+    let nobody = one(event("unsubscribe", json!({"email": "nobody"}))).suppression;
+    assert_eq!(nobody.expect("it is one").address, None);
 }
 
 #[test]

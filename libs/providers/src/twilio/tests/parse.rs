@@ -3,6 +3,7 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
+use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::{Attachment, Channel, ErrorClass, SendError};
 use hmac::{Hmac, Mac};
@@ -14,7 +15,8 @@ use uuid::Uuid;
 use super::super::TwilioWebhook;
 use super::{ACCOUNT, SID, TOKEN, settings};
 use crate::{
-    Correlation, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Webhook,
+    Correlation, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Suppression,
+    Webhook,
 };
 
 const PATH: &str = "/api/v1/webhooks/twilio";
@@ -141,6 +143,22 @@ fn a_failure_carries_twilios_code_and_whether_another_attempt_can_help() {
         ReceiptOutcome::Failed(error) => assert_eq!(error.code, "failed"),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_recipient_that_opted_out_is_told_in_a_receipt_too() {
+    let opted_out = |more: &[(&'static str, &'static str)]| {
+        let fields = [&[("ErrorCode", "21610")], more].concat();
+        receipt(PATH, &status("undelivered", &fields)).suppression
+    };
+    let customer = Address::phone("+18045551234").expect("possible");
+    let reason = || "21610".to_owned();
+    let expected = Suppression { address: Some(customer), reason: reason(), lifted: false };
+    assert_eq!(opted_out(&[("To", "+18045551234")]), Some(expected));
+    let unnamed = Suppression { address: None, reason: reason(), lifted: false };
+    assert_eq!(opted_out(&[("To", "")]), Some(unnamed));
+    let other = receipt(PATH, &status("undelivered", &[("ErrorCode", "30005")]));
+    assert_eq!(other.suppression, None);
 }
 
 #[test]
