@@ -48,6 +48,7 @@ mod private;
 mod process;
 mod providers;
 mod queries;
+mod queues;
 mod random_input;
 mod rebuild;
 mod restore;

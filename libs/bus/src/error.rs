@@ -52,6 +52,9 @@ pub enum Error {
         /// Where it was stored.
         sequence: u64,
     },
+    /// Where a work queue begins cannot be told at the moment.
+    #[error("create a work queue: where it begins cannot be told")]
+    NoBeginning,
     /// The server stopped answering a consumer.
     #[error("read the event stream: no heartbeat")]
     Silent,

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::consumer::pull::Config;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 
 use crate::pull::{Item, Pull};
 use crate::retry::Retry;
-use crate::stream::unsigned;
-use crate::{Bus, Envelope, Error};
+use crate::{Bus, Envelope, Error, consumer};
 
 /// Events on their way to a reader at once.
 const BATCH_MAX: usize = 500;
@@ -93,9 +92,7 @@ impl Follow {
 
 fn config(position: i64) -> Config {
     Config {
-        deliver_policy: DeliverPolicy::ByStartSequence {
-            start_sequence: unsigned(position).max(1),
-        },
+        deliver_policy: consumer::from(position),
         ack_policy: AckPolicy::None,
         inactive_threshold: CONSUMER_IDLE_MAX,
         memory_storage: true,

@@ -18,6 +18,7 @@
 
 mod access;
 mod bus;
+mod consumer;
 mod envelope;
 mod error;
 mod follow;
@@ -46,4 +47,4 @@ pub use publisher::{Publisher, WINDOW_MAX};
 pub use settings::Settings;
 pub use stream::{Last, StreamState};
 pub use trust::{ForeignMessage, Keys};
-pub use work_queue::{Delivery, Work, WorkQueue};
+pub use work_queue::{Begin, Delivery, Work, WorkQueue};

@@ -6,17 +6,18 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::consumer::pull::{BatchConfig, Config};
-use async_nats::jetstream::consumer::{Consumer, PullConsumer};
-use async_nats::jetstream::stream::{ConsumerError, ConsumerErrorKind};
 use async_nats::jetstream::{Context, Message};
 use async_nats::{HeaderMap, StatusCode, Subject, Subscriber};
 use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use crate::consumer::{self, Created};
 use crate::mac::Claim;
 use crate::stream::signed;
+use crate::work_queue::Begin;
 use crate::{Bus, Envelope, Error, Foreign, ForeignMessage, Key};
 
 /// How long the server keeps a request without anything to deliver.
@@ -70,21 +71,25 @@ pub(crate) enum Item {
 }
 
 impl Pull {
-    /// Creates the consumer on the current generation, or takes the durable one that is there.
+    /// Reads by a consumer of its own.
     pub(crate) async fn open(bus: &Bus, config: Config) -> Result<Self, Error> {
-        let mut connections = bus.connections();
-        connections.mark_unchanged();
-        let (generation, stream) = bus.current_stream().await?.ok_or(Error::NoStream)?;
+        // A connection that is lost from here on may have lost the consumer with it.
+        let connections = unchanged(bus);
+        Self::by(bus, connections, consumer::own(bus, config).await?).await
+    }
+
+    /// Reads by the consumer that all processes share; [`consumer::shared`] says where it begins.
+    pub(crate) async fn share(bus: &Bus, config: Config, begin: &Begin) -> Result<Self, Error> {
+        let connections = unchanged(bus);
+        Self::by(bus, connections, consumer::shared(bus, config, begin).await?).await
+    }
+
+    async fn by(
+        bus: &Bus,
+        connections: watch::Receiver<u64>,
+        Created { generation, stream, context, consumer }: Created,
+    ) -> Result<Self, Error> {
         let key = bus.key_of(generation)?;
-        let context = bus.api()?.clone();
-        let created = context.create_consumer_on_stream(config, &stream).await;
-        let consumer: Consumer<Config> = created.map_err(|error| {
-            if is_anothers(&error) {
-                let why = Foreign::OtherWork;
-                bus.met_foreign(ForeignMessage { generation, sequence: 0, why });
-            }
-            Error::request("create a consumer of the event stream")(error)
-        })?;
         let inbox = Subject::from(bus.client().new_inbox());
         let subscribed = bus.client().subscribe(inbox.clone()).await;
         let subscriber = subscribed.map_err(Error::request("subscribe to an inbox"))?;
@@ -203,13 +208,11 @@ impl Pull {
     }
 }
 
-/// Whether a consumer of this name is there that was made in another way: hatch makes each in one, and
-/// the next generation has none yet.
-fn is_anothers(error: &ConsumerError) -> bool {
-    match error.kind() {
-        ConsumerErrorKind::JetStream(error) => error.to_string().contains("can not be updated"),
-        _ => false,
-    }
+/// The connections to come.
+fn unchanged(bus: &Bus) -> watch::Receiver<u64> {
+    let mut connections = bus.connections();
+    connections.mark_unchanged();
+    connections
 }
 
 /// The event of a message that proves to be hatch's own by `key`; nothing of it is parsed before. None

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{Access, Bus, Error, Key, Keys, Settings, State};
+use crate::{Access, Begin, Bus, Error, Key, Keys, Settings, State};
 
 /// The variable that names the server of the tests.
 const SERVER_VARIABLE: &str = "HATCH_TEST_NATS_URL";
@@ -52,14 +53,26 @@ impl TestBus {
     ///
     /// # Panics
     /// When it cannot be reached.
-    #[expect(clippy::disallowed_methods, reason = "a name that nobody else has")]
     pub async fn create_by(url: &str, access: Access) -> Self {
+        Self::connect(url, access, STREAM_BYTES_MAX).await
+    }
+
+    /// A bus on the server at `url`, whose stream may take `bytes` of the disk.
+    ///
+    /// # Panics
+    /// When it cannot be reached.
+    pub async fn create_sized(url: &str, bytes: i64) -> Self {
+        Self::connect(url, Access::default(), bytes).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a name that nobody else has")]
+    async fn connect(url: &str, access: Access, stream_bytes_max: i64) -> Self {
         let random = Uuid::now_v7().simple().to_string();
         let settings = Settings {
             url: url.to_owned(),
             access,
             prefix: format!("t{}", &random[12..]),
-            stream_bytes_max: STREAM_BYTES_MAX,
+            stream_bytes_max,
             ..Settings::default()
         };
         let bus = Bus::connect(settings).await.expect("the settings are good");
@@ -116,6 +129,12 @@ impl Drop for TestBus {
             tracing::warn!("the stream of a test was not deleted");
         }
     }
+}
+
+/// A queue that the server does not have begins with the event at `position`.
+#[must_use]
+pub fn beginning_at(position: i64) -> Begin {
+    Arc::new(move || Box::pin(std::future::ready(Some(position))))
 }
 
 /// JetStream itself, as anybody who has the credentials in `url` gets it.

@@ -1,11 +1,16 @@
 //! Work that is handed out until it is acknowledged.
+//!
+//! The server keeps in memory how far a queue has come, and forgets it when it ends. Nobody relies on
+//! that: whoever asks for the queue next makes it anew, from the position that [`Begin`] names.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::consumer::pull::Config;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::{AckKind, Message};
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -47,12 +52,17 @@ impl Default for Work {
     }
 }
 
-/// A durable, acknowledged consumer of one kind of work. All processes that open the same kind share
-/// it; each event goes to one of them. It outlives server restarts and begins again with the first
-/// event of the next generation.
+/// Tells the position of the first event that a new queue hands out: everything before it is somebody
+/// else's to bring. None while that cannot be told; the queue asks again.
+pub type Begin = Arc<dyn Fn() -> BoxFuture<'static, Option<i64>> + Send + Sync>;
+
+/// An acknowledged consumer of one kind of work. All processes that open the same kind share it; each
+/// event goes to one of them. It does not outlive its server, nor the stream's generation: then it is
+/// made anew and begins where [`Begin`] says, with the first event of the stream at the earliest.
 pub struct WorkQueue {
     bus: Bus,
     work: Work,
+    begin: Begin,
     pull: Option<Pull>,
     ready: Vec<Delivery>,
     retry: Retry,
@@ -69,11 +79,11 @@ pub struct Delivery {
 }
 
 impl Bus {
-    /// The queue of one kind of work.
+    /// The queue of one kind of work. `begin` is asked whenever the server does not have the queue.
     #[must_use]
-    pub fn work_queue(&self, work: Work) -> WorkQueue {
+    pub fn work_queue(&self, work: Work, begin: Begin) -> WorkQueue {
         let retry = Retry::default();
-        WorkQueue { bus: self.clone(), work, pull: None, ready: Vec::new(), retry }
+        WorkQueue { bus: self.clone(), work, begin, pull: None, ready: Vec::new(), retry }
     }
 }
 
@@ -99,7 +109,10 @@ impl WorkQueue {
         self.retry.wait().await;
         let pull = match &mut self.pull {
             Some(pull) => pull,
-            None => self.pull.insert(Pull::open(&self.bus, config(&self.bus, &self.work)).await?),
+            None => {
+                let config = config(&self.bus, &self.work);
+                self.pull.insert(Pull::share(&self.bus, config, &self.begin).await?)
+            }
         };
         if !pull.is_open() && self.ready.len() < max {
             pull.request(max - self.ready.len(), false).await?;
@@ -161,15 +174,17 @@ async fn acknowledge(bus: &Bus, message: &Message, kind: AckKind) {
     }
 }
 
+/// All of a queue's configuration but where it begins.
 fn config(bus: &Bus, work: &Work) -> Config {
     Config {
         durable_name: Some(subject::consumer_name(work)),
-        deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
         ack_wait: Duration::from_millis(work.ack_wait_ms),
         max_deliver: -1,
         max_ack_pending: work.ack_pending_max,
         filter_subject: subject::of_work(&bus.settings().prefix, work),
+        memory_storage: true,
+        num_replicas: 1,
         ..Config::default()
     }
 }

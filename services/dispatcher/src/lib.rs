@@ -229,13 +229,14 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
 impl Dispatcher {
     /// Takes deliveries of one queue, as many as may be under way.
     async fn drain(self: Arc<Self>, queue: Arc<Queue>) {
-        let mut work = self.dependencies.bus.work_queue(Work {
+        let work = Work {
             aggregate: AGGREGATE.to_owned(),
             event_type: "MessageRequested".to_owned(),
             channel: Some(queue.channel.as_str().to_owned()),
             priority: Some(queue.priority.as_str().to_owned()),
             ..Work::default()
-        });
+        };
+        let mut work = self.dependencies.bus.work_queue(work, self.timers.beginning());
         let permits = queue.permits.clone();
         let fence = self.dependencies.head.fence();
         loop {

@@ -4,7 +4,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::Config as ConsumerConfig;
 use async_nats::jetstream::message::StreamMessage;
-use hatch_bus::testing::{TestBus, eventually, in_time};
+use hatch_bus::testing::{TestBus, beginning_at, eventually, in_time};
 use hatch_bus::{Bus, Foreign, Key, Keys, Last, StreamState, Work};
 
 use crate::support::{event, prefix, publish, raw, stream_name, work};
@@ -113,14 +113,17 @@ async fn nothing_that_somebody_else_wrote_is_followed_or_handed_out() {
 }
 
 fn queue(bus: &Bus, priority: &str) -> hatch_bus::WorkQueue {
-    bus.work_queue(Work {
-        aggregate: "message".to_owned(),
-        event_type: "MessageRequested".to_owned(),
-        channel: Some("sms".to_owned()),
-        priority: Some(priority.to_owned()),
-        ack_wait_ms: 300,
-        ..Work::default()
-    })
+    bus.work_queue(
+        Work {
+            aggregate: "message".to_owned(),
+            event_type: "MessageRequested".to_owned(),
+            channel: Some("sms".to_owned()),
+            priority: Some(priority.to_owned()),
+            ack_wait_ms: 300,
+            ..Work::default()
+        },
+        beginning_at(1),
+    )
 }
 
 /// Waits until nothing of the queue is handed out any more: what is foreign does not come again.

@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
-use hatch_bus::testing::{Server, TestBus, connected, eventually, in_time};
+use hatch_bus::testing::{Server, TestBus, beginning_at, connected, eventually, in_time};
 use hatch_bus::{Bus, Settings, State, Work};
 
 use crate::support::{event, last_sequence, publish, work};
 
-fn sms(bus: &Bus) -> hatch_bus::WorkQueue {
-    bus.work_queue(Work {
+fn sms_work() -> Work {
+    Work {
         aggregate: "message".to_owned(),
         event_type: "MessageRequested".to_owned(),
         channel: Some("sms".to_owned()),
         priority: Some("normal".to_owned()),
         ..Work::default()
-    })
+    }
+}
+
+fn sms(bus: &Bus) -> hatch_bus::WorkQueue {
+    bus.work_queue(sms_work(), beginning_at(1))
 }
 
 #[tokio::test]
@@ -92,6 +96,27 @@ async fn followers_and_queues_go_on_after_the_server_was_killed() {
         tokio::join!(restart, in_time("the feed", feed), in_time("the work", work));
     assert_eq!(feed, (4, 5));
     assert_eq!(work, [4, 5]);
+}
+
+#[tokio::test]
+async fn a_queue_that_the_server_lost_begins_where_it_is_told() {
+    let mut server = Server::start().await;
+    let bus = TestBus::create_at(&server.url()).await;
+    bus.create_generation(1, 1).await.expect("creates");
+    publish(&bus, 1, 1..=5).await;
+    let mut queue = bus.work_queue(sms_work(), beginning_at(4));
+    worked(&mut queue, 5).await;
+    let positions = |deliveries: Vec<hatch_bus::Delivery>| -> Vec<i64> {
+        deliveries.iter().map(|delivery| delivery.envelope.position).collect()
+    };
+
+    // In order, so that a state that it kept on disk would be there again.
+    server.stop();
+    restarted(&mut server, &bus).await;
+    let fetched = in_time("work", queue.fetch(10)).await;
+    assert_eq!(positions(fetched), [4, 5], "not from the stream's beginning");
+    publish(&bus, 1, 6..=6).await;
+    assert_eq!(positions(in_time("work", queue.fetch(10)).await), [6]);
 }
 
 #[tokio::test]

@@ -2,20 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use hatch_bus::testing::{TestBus, in_time};
+use hatch_bus::testing::{TestBus, beginning_at, in_time};
 use hatch_bus::{Bus, Delivery, Work, WorkQueue};
 
 use crate::support::work;
 
 fn queue(bus: &Bus, channel: &str, priority: &str, ack_wait_ms: u64) -> WorkQueue {
-    bus.work_queue(Work {
-        aggregate: "message".to_owned(),
-        event_type: "MessageRequested".to_owned(),
-        channel: Some(channel.to_owned()),
-        priority: Some(priority.to_owned()),
-        ack_wait_ms,
-        ..Work::default()
-    })
+    bus.work_queue(
+        Work {
+            aggregate: "message".to_owned(),
+            event_type: "MessageRequested".to_owned(),
+            channel: Some(channel.to_owned()),
+            priority: Some(priority.to_owned()),
+            ack_wait_ms,
+            ..Work::default()
+        },
+        beginning_at(1),
+    )
 }
 
 async fn fetch(queue: &mut WorkQueue, count: usize) -> Vec<Delivery> {
@@ -118,18 +121,49 @@ async fn two_queues_of_the_same_work_share_it() {
 }
 
 #[tokio::test]
-async fn no_more_is_out_than_may_be_and_acknowledging_brings_the_rest() {
+async fn queues_that_begin_at_different_positions_share_the_one_that_was_there_first() {
     let bus = TestBus::create().await;
     bus.create_generation(1, 1).await.expect("creates");
-    publish(&bus, 1, &[("sms", "high"); 5]).await;
-    let mut queue = bus.work_queue(Work {
+    publish(&bus, 1, &[("sms", "high"); 40]).await;
+    let other = bus.connect_again().await;
+    let work = Work {
         aggregate: "message".to_owned(),
         event_type: "MessageRequested".to_owned(),
         channel: Some("sms".to_owned()),
         priority: Some("high".to_owned()),
-        ack_pending_max: 2,
         ..Work::default()
-    });
+    };
+    let mut one = bus.work_queue(work.clone(), beginning_at(11));
+    let mut two = other.work_queue(work, beginning_at(21));
+    let (mut all, of_two) =
+        in_time("both", async { tokio::join!(fetch(&mut one, 10), fetch(&mut two, 10)) }).await;
+    all.extend(of_two);
+    let mut seen = positions(&all);
+    seen.sort_unstable();
+    assert!(
+        seen == (11..=30).collect::<Vec<_>>() || seen == (21..=40).collect::<Vec<_>>(),
+        "{seen:?}"
+    );
+    assert_eq!(bus.foreign_counts().iter().map(|(_, count)| count).sum::<u64>(), 0, "no alert");
+    assert_eq!(other.foreign_counts().iter().map(|(_, count)| count).sum::<u64>(), 0, "no alert");
+}
+
+#[tokio::test]
+async fn no_more_is_out_than_may_be_and_acknowledging_brings_the_rest() {
+    let bus = TestBus::create().await;
+    bus.create_generation(1, 1).await.expect("creates");
+    publish(&bus, 1, &[("sms", "high"); 5]).await;
+    let mut queue = bus.work_queue(
+        Work {
+            aggregate: "message".to_owned(),
+            event_type: "MessageRequested".to_owned(),
+            channel: Some("sms".to_owned()),
+            priority: Some("high".to_owned()),
+            ack_pending_max: 2,
+            ..Work::default()
+        },
+        beginning_at(1),
+    );
     let out = fetch(&mut queue, 2).await;
     assert!(tokio::time::timeout(Duration::from_millis(100), queue.fetch(10)).await.is_err());
     for delivery in out {

@@ -1,8 +1,10 @@
 //! The SQL of the timers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use hatch_bus::Begin;
 use hatch_domain::Channel;
 use hatch_eventstore::{Checkpoint, Connection, Connections, Position, report_regression};
 use tokio_postgres::types::ToSql;
@@ -151,6 +153,16 @@ impl Timers {
         let load =
             async |client: &mut Connection| Ok(Checkpoint::load(client, NAME, VERSION).await?);
         self.pool.within(ASK_MAX, load).await
+    }
+
+    /// A queue of requests that is made anew begins after the last event folded: the timers bring whatever
+    /// came before it and is not attempted.
+    pub(crate) fn beginning(&self) -> Begin {
+        let timers = self.clone();
+        Arc::new(move || {
+            let timers = timers.clone();
+            Box::pin(async move { Some(timers.checkpoint().await.ok()?.position.0 + 1) })
+        })
     }
 
     /// Closes the fence: the log lacks the event that `checkpoint` stands at.
