@@ -1,10 +1,13 @@
 //! Who may call the provider, and when.
 
+use std::time::{Duration, Instant};
+
 use hatch::roles::Role;
 use hatch_domain::Environment;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, StartAttempt};
+use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Appender, AppenderConfig, Execute, ExecuteResult, Known, Log, Metadata, Store,
     SystemEnvironment,
@@ -35,6 +38,27 @@ async fn two_dispatchers_send_each_message_once() {
     hatch.finish().await;
 }
 
+/// The only permit of a queue is for who tries again while no further delivery comes. Timers would bring it back after
+/// a minute.
+#[tokio::test]
+async fn one_permit_is_enough_for_a_message_that_is_tried_again() {
+    let hatch = Hatch::start_with(&Role::ALL, |settings| {
+        let dispatcher = &mut settings.dispatcher;
+        dispatcher.concurrency_max = 1;
+        dispatcher.timers_lag_ms = 60_000;
+        (dispatcher.retry.backoff_min_ms, dispatcher.retry.backoff_max_ms) = (50, 200);
+    })
+    .await;
+    let begun = Instant::now();
+    let id = hatch.send_sms(FAILS_TWICE, "Hello").await;
+    hatch.message_with_status(&id, "delivered").await;
+    assert!(begun.elapsed() < Duration::from_secs(30), "the timers brought it: {begun:?}");
+    hatch.finish().await;
+}
+
+/// The provider answers the first two calls for a message to it with an error of its own.
+const FAILS_TWICE: &str = "+18045550500";
+
 #[tokio::test]
 async fn an_attempt_that_another_claimed_is_not_made() {
     let mut hatch = Hatch::start_with(NOBODY_DISPATCHES, |_| {}).await;
@@ -57,6 +81,11 @@ async fn an_attempt_that_another_claimed_is_not_made() {
 
 /// Claims the message's attempt as a dispatcher elsewhere would that then dies.
 pub(crate) async fn claim(hatch: &Hatch, id: &str) {
+    claim_in(&hatch.database, id).await;
+}
+
+/// The same in a database.
+pub(crate) async fn claim_in(database: &TestDatabase, id: &str) {
     let now = SystemEnvironment.now();
     let command = MessageCommand::StartAttempt(StartAttempt {
         provider: "twilio".to_owned(),
@@ -66,7 +95,7 @@ pub(crate) async fn claim(hatch: &Hatch, id: &str) {
         lease_until: now,
         at: now,
     });
-    execute(hatch, id, &command).await.expect("claimed");
+    execute_in(database, id, &command).await.expect("claimed");
 }
 
 /// Has the message decide on a command, as another process would.
@@ -75,8 +104,16 @@ pub(crate) async fn execute(
     id: &str,
     command: &MessageCommand,
 ) -> ExecuteResult<Message> {
-    let postgres = hatch.database.config().clone();
-    let pool = hatch_eventstore::pool(&postgres, 1, std::time::Duration::from_secs(5));
+    execute_in(&hatch.database, id, command).await
+}
+
+async fn execute_in(
+    database: &TestDatabase,
+    id: &str,
+    command: &MessageCommand,
+) -> ExecuteResult<Message> {
+    let postgres = database.config().clone();
+    let pool = hatch_eventstore::pool(&postgres, 1, Duration::from_secs(5));
     let stop = CancellationToken::new();
     let (appender, task) = Appender::start(AppenderConfig::default(), postgres, stop.clone());
     let store = Store::new(appender, Log::new(pool), std::sync::Arc::new(SystemEnvironment));

@@ -243,26 +243,22 @@ impl Dispatcher {
             let next = async {
                 fence.trusting().await;
                 self.dependencies.stats.shortage.passed().await;
-                let first = permits.clone().acquire_owned().await.ok()?;
-                let free = (permits.available_permits() + 1).min(BATCH_MAX);
+                // While nothing comes, those who try again have all the room.
+                drop(permits.acquire().await.ok()?);
+                let free = permits.available_permits().clamp(1, BATCH_MAX);
                 let deliveries = work.fetch(free).await;
                 fence.known().await;
-                Some((first, deliveries))
+                Some(deliveries)
             };
             let taken = tokio::select! {
                 taken = next => taken,
                 () = self.shutdown.cancelled() => return,
             };
-            let Some((first, deliveries)) = taken else { return };
-            let mut held = Some(first);
+            let Some(deliveries) = taken else { return };
             // What another log asked for is nobody's work; its stream ends with its epoch.
             let ours = deliveries.into_iter().filter(|one| fence.trusts(one.generation));
             for delivery in ours {
-                let permit = match held.take() {
-                    Some(permit) => Ok(permit),
-                    None => permits.clone().acquire_owned().await,
-                };
-                let Ok(permit) = permit else { return };
+                let Ok(permit) = permits.clone().acquire_owned().await else { return };
                 let taken = Taken { delivery, queue: queue.clone() };
                 // In a box: tokio copies a task's future several times, and this one is large.
                 let work = Box::pin(self.clone().deliver(taken, permits.clone(), permit));
