@@ -31,10 +31,10 @@ const TAKEN_SILENTLY: &str = "+18045550504";
 
 /// A clock that is set while a process runs: `HATCH_TEST_CLOCK` or `HATCH_TEST_SIMULATOR_CLOCK` names its
 /// file.
-struct SettableClock(TempDir);
+pub(crate) struct SettableClock(TempDir);
 
 impl SettableClock {
-    fn new(milliseconds: i64) -> Self {
+    pub(crate) fn new(milliseconds: i64) -> Self {
         let clock = Self(tempfile::tempdir().expect("a folder"));
         clock.set(milliseconds);
         clock
@@ -61,7 +61,7 @@ impl SettableClock {
         std::fs::rename(next, self.file()).expect("a file");
     }
 
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         self.file().to_str().expect("UTF-8").to_owned()
     }
 }

@@ -4,7 +4,9 @@ use hatch::roles::Role;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::dispatch::{NOBODY_DISPATCHES, claim};
+use crate::clocks::SettableClock;
+use crate::dispatch::{NOBODY_DISPATCHES, claim, claim_in};
+use crate::fleet::{Fleet, Member, eventually};
 use crate::harness::{ACCOUNT, Hatch};
 use crate::restore::Cluster;
 
@@ -51,6 +53,57 @@ async fn a_look_up_leaves_alone_what_may_be_of_a_call_that_is_not_answered_yet()
     assert_ne!(called[0], called[1], "one was taken for the other");
     hatch.assert_each_sent_once(&[vanished, taken]).await;
     hatch.finish().await;
+}
+
+/// Of two dispatchers one waits longer for an answer than the other, whose look-ups know only their own timeout. The
+/// first has a clock so far off that it leaves to the other what is due; the other has no part in the bus.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_up_waits_for_a_call_that_another_dispatcher_waits_for_longer() {
+    let hurried = [
+        ("HATCH_DISPATCHER__TIMERS_LAG_MS", "200"),
+        ("HATCH_DISPATCHER__LOOK_UPS_MS", "100,300"),
+        ("HATCH_DISPATCHER__DELIVERY_GRACE_MS", "600000"),
+    ];
+    let fleet = Fleet::start(1, &hurried).await;
+    let api = fleet.api(0, "command,webhook,relay,projector").await;
+    let vanished = alert(&fleet, &api).await;
+    // Its claimant dies before it calls.
+    claim_in(&fleet.database, &vanished).await;
+    let clock = SettableClock::new(70_000);
+    let patient = [
+        ("HATCH_TWILIO__HTTP_TIMEOUT_MS", "6000"),
+        ("HATCH_DISPATCHER__LEASE_MS", "9000"),
+        ("HATCH_TEST_CLOCK", &*clock.path()),
+    ];
+    let _patient = fleet.serve_with("dispatcher", &patient).await;
+    fleet.slow_down(4_500).await;
+    let taken = alert(&fleet, &api).await;
+    eventually("the provider has one", async || (fleet.record().await.len() == 1).then_some(()))
+        .await;
+    // That one is answered late, the look-up is not.
+    fleet.slow_down(0).await;
+    let hasty = [
+        ("HATCH_TWILIO__HTTP_TIMEOUT_MS", "500"),
+        ("HATCH_TWILIO__CONNECT_TIMEOUT_MS", "400"),
+        ("HATCH_DISPATCHER__LEASE_MS", "2000"),
+        ("HATCH_BUS__PREFIX", "elsewhere"),
+    ];
+    let _hasty = fleet.serve_with("dispatcher", &hasty).await;
+    for id in [&vanished, &taken] {
+        fleet.has_event(id, "MessageSent").await;
+    }
+    let known = "SELECT count(DISTINCT payload->>'provider_message_id') FROM es.events \
+        WHERE type = 'MessageSent'";
+    assert_eq!(fleet.count(known).await, 2, "one was taken for the other");
+    assert_eq!(fleet.record().await.len(), 2);
+}
+
+/// Sends an alert by `member`, with no key: it is a message each time.
+async fn alert(fleet: &Fleet, member: &Member) -> String {
+    let url = format!("{}/api/v1/messages", member.url);
+    let answer = fleet.http.post(url).json(&json!({"to": SILENT, "body": ALERT})).send().await;
+    let body: Value = answer.expect("an answer").json().await.expect("JSON");
+    body["id"].as_str().expect("an id").to_owned()
 }
 
 /// Has every COMMIT wait for a standby that there is not, or none.

@@ -37,6 +37,7 @@ use uuid::Uuid;
 
 use crate::attempt::{Next, Pending};
 pub use crate::due::{DoubtPolicy, Waits};
+use crate::look_up::LookUps;
 use crate::present::Present;
 pub use crate::progress::{Error as ProgressError, progress, waiting};
 use crate::progress::{Queue, Taken};
@@ -181,6 +182,7 @@ struct Dispatcher {
     sending: Store,
     timers: Timers,
     present: Present,
+    look_ups: LookUps,
     config: Config,
     shutdown: CancellationToken,
     attempts: TaskTracker,
@@ -193,6 +195,7 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
         timers: Timers::new(dependencies.pool.clone()),
         present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
         sending: dependencies.store.for_sending(),
+        look_ups: LookUps::new(&dependencies.accounts),
         dependencies,
         config,
         shutdown,

@@ -3,12 +3,16 @@
 use std::time::{Duration, Instant};
 
 use hatch_domain::message::Message;
+use hatch_eventstore::Position;
 use hatch_providers::{Candidate, LookUp, LookedUp};
 use hatch_telemetry::{span, trace};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
+use uuid::Uuid;
 
 use crate::attempt::Pending;
-use crate::{Account, Config, Dispatcher, LEASE_MARGIN};
+use crate::timers::Timers;
+use crate::{Account, Dispatcher, LEASE_MARGIN};
 
 /// What asking may take, the pages of a long answer included.
 const ASK_MAX: Duration = Duration::from_secs(30);
@@ -24,6 +28,51 @@ const FOLD_MARGIN: Duration = Duration::from_secs(10);
 
 /// Between two looks at how far the timers are.
 const POLL: Duration = Duration::from_millis(100);
+
+/// Look-ups of an account under way at a time. A provider that is slow answers none of very many in time.
+const ASKED_AT_ONCE: usize = 16;
+
+/// How long a doubt waits for which there is no room: at least, at most.
+const ROOM_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(6));
+
+/// What look-ups of this process share.
+pub(crate) struct LookUps {
+    /// One for each that an account may have under way.
+    rooms: Vec<((&'static str, String), Semaphore)>,
+    folded: Mutex<Folded>,
+}
+
+/// How far the timers were folded at a time; none where PostgreSQL did not say.
+#[derive(Default)]
+struct Folded {
+    seen: Option<Instant>,
+    position: Option<Position>,
+}
+
+impl LookUps {
+    pub(crate) fn new(accounts: &[Account]) -> Self {
+        let key = |account: &Account| (account.provider, account.account.clone());
+        let room = |account| (key(account), Semaphore::new(ASKED_AT_ONCE));
+        Self { rooms: accounts.iter().map(room).collect(), folded: Mutex::default() }
+    }
+
+    /// Room for one look-up, if there is.
+    fn room(&self, account: &Account) -> Option<SemaphorePermit<'_>> {
+        let ours =
+            |key: &(&'static str, String)| key.0 == account.provider && key.1 == account.account;
+        self.rooms.iter().find(|(key, _)| ours(key))?.1.try_acquire().ok()
+    }
+
+    /// How far the timers are folded. Those who wait for that share the answers, as many as they may be.
+    async fn folded(&self, timers: &Timers) -> Option<Position> {
+        let mut folded = self.folded.lock().await;
+        if folded.seen.is_none_or(|seen| seen.elapsed() >= POLL) {
+            let position = timers.checkpoint().await.ok().map(|checkpoint| checkpoint.position);
+            *folded = Folded { seen: Some(Instant::now()), position };
+        }
+        folded.position
+    }
+}
 
 /// What is known of the attempt after asking.
 pub(crate) enum Answer {
@@ -52,10 +101,21 @@ impl Dispatcher {
             attempted_at: doubt.attempted_at,
             asked_at: self.now(),
         };
+        let Some(room) = self.look_ups.room(account) else {
+            let chance = self.dependencies.store.environment().chance();
+            let wait = ROOM_WAIT.0 + (ROOM_WAIT.1 - ROOM_WAIT.0).mul_f64(chance);
+            let detail = "many others of the account are looked up".to_owned();
+            return Answer::Unasked { detail, wait };
+        };
         let (provider, attempt) = (account.provider, doubt.attempt);
         let span = span!("look-up", otel.kind = "client", provider, attempt);
         let looked_up = timeout(ASK_MAX, account.adapter.look_up(&asked));
-        match trace::within(span, pending.traceparent.as_deref(), looked_up).await {
+        let looked_up = trace::within(span, pending.traceparent.as_deref(), looked_up).await;
+        drop(room);
+        if let Ok(LookedUp::Found { .. } | LookedUp::NotFound) = looked_up {
+            self.dependencies.stats.reach.of(&provider).answered();
+        }
+        match looked_up {
             Err(_) => inconclusive("no answer in time"),
             Ok(LookedUp::Inconclusive { detail }) => Answer::Inconclusive { detail },
             Ok(LookedUp::Shortage(lack)) => {
@@ -64,7 +124,7 @@ impl Dispatcher {
             }
             Ok(LookedUp::NotFound) => Answer::NotFound,
             Ok(LookedUp::Found { candidates }) => {
-                self.choose(pending, doubt.attempt, candidates).await
+                self.choose(pending, doubt.attempt, account, candidates).await
             }
         }
     }
@@ -72,34 +132,25 @@ impl Dispatcher {
     /// The first candidate that is no other message of ours; one that is not certain leaves the doubt. Candidates that all are others say that
     /// the provider knows nothing of this one. One that nobody has yet, and that is so young that it may be of
     /// a call still unanswered, says nothing until that call's outcome must be in the log.
-    async fn choose(&self, pending: &Pending, attempt: u32, candidates: Vec<Candidate>) -> Answer {
+    async fn choose(
+        &self,
+        pending: &Pending,
+        attempt: u32,
+        account: &Account,
+        candidates: Vec<Candidate>,
+    ) -> Answer {
         if let Err(detail) = self.fold_catches_up().await {
             return unasked(&detail);
         }
         let ours = (pending.tenant_id, pending.message_id, attempt);
-        let recorded_within = self.config.recorded_within();
-        for Candidate { provider_message_id, certain, age } in candidates {
-            let wait = age.map(|age| recorded_within.saturating_sub(age));
-            let holder = match wait {
-                Some(Duration::ZERO) if certain => {
-                    self.timers.claim_provider_id(&provider_message_id, ours).await.map(Some)
-                }
-                _ => self.timers.provider_id_holder(&provider_message_id).await,
-            };
-            let Ok(holder) = holder else {
-                return unasked("whose the candidate is cannot be read");
-            };
-            let Some((tenant_id, message_id, held_by)) = holder else {
-                let detail = "a candidate may be of a call that is not answered yet";
-                return match wait {
-                    Some(Duration::ZERO) => {
-                        inconclusive(&format!("{provider_message_id} may be the message"))
-                    }
-                    Some(wait) => Answer::Unasked { detail: detail.to_owned(), wait },
-                    None => inconclusive("the provider does not say how old a candidate is"),
+        for candidate in candidates {
+            let (tenant_id, message_id, held_by) =
+                match self.holder(&candidate, ours, account).await {
+                    Ok(holder) => holder,
+                    Err(answer) => return answer,
                 };
-            };
             if message_id == pending.message_id {
+                let Candidate { provider_message_id, .. } = candidate;
                 return Answer::Sent { provider_message_id };
             }
             let store = &self.dependencies.store;
@@ -113,14 +164,50 @@ impl Dispatcher {
         Answer::NotFound
     }
 
+    /// Whose a candidate is: tenant, message, attempt. One that is nobody's becomes `ours`, if it certainly is the
+    /// message and no other call may have made it; else that is the answer.
+    async fn holder(
+        &self,
+        candidate: &Candidate,
+        ours: (Uuid, Uuid, u32),
+        account: &Account,
+    ) -> Result<(Uuid, Uuid, u32), Answer> {
+        let id = &candidate.provider_message_id;
+        let unread = |_| unasked("whose the candidate is cannot be read");
+        if let Some(holder) = self.timers.provider_id_holder(id).await.map_err(unread)? {
+            return Ok(holder);
+        }
+        let Some(age) = candidate.age else {
+            return Err(inconclusive("the provider does not say how old a candidate is"));
+        };
+        let wait = self.recorded_within(account).await?.saturating_sub(age);
+        if !wait.is_zero() {
+            let detail = "a candidate may be of a call that is not answered yet".to_owned();
+            return Err(Answer::Unasked { detail, wait });
+        }
+        if !candidate.certain {
+            return Err(inconclusive(&format!("{id} may be the message")));
+        }
+        // A call that was answered just now is not among the open ones, and what it made is not folded yet.
+        self.fold_catches_up().await.map_err(|detail| unasked(&detail))?;
+        self.timers.claim_provider_id(id, ours).await.map_err(unread)
+    }
+
+    /// How long after a provider took a message the outcome of its call is in the log, unless the attempt is
+    /// in doubt itself. Another dispatcher may wait longer for an answer than this one: its claim says so.
+    async fn recorded_within(&self, account: &Account) -> Result<Duration, Answer> {
+        let longest = self.timers.longest_call(account.provider, &account.account).await;
+        let longest = longest.map_err(|_| unasked("which calls are open cannot be read"))?;
+        Ok(longest.max(self.config.http_timeout + LEASE_MARGIN) + AGE_EXACTNESS)
+    }
+
     /// Waits until the timers have folded every outcome that is recorded by now.
     async fn fold_catches_up(&self) -> Result<(), String> {
         let head = self.dependencies.store.log().head().await;
         let head = head.map_err(|error| error.to_string())?;
         let deadline = Instant::now() + self.config.timers_lag + FOLD_MARGIN;
         loop {
-            let checkpoint = self.timers.checkpoint().await;
-            if checkpoint.is_ok_and(|checkpoint| checkpoint.position >= head) {
+            if self.look_ups.folded(&self.timers).await.is_some_and(|folded| folded >= head) {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -128,14 +215,6 @@ impl Dispatcher {
             }
             sleep(POLL).await;
         }
-    }
-}
-
-impl Config {
-    /// How long after a provider took a message the outcome of its call is in the log, unless the attempt is
-    /// in doubt itself.
-    fn recorded_within(&self) -> Duration {
-        self.http_timeout + LEASE_MARGIN + AGE_EXACTNESS
     }
 }
 

@@ -16,7 +16,7 @@ const SILENT_CALLS: u32 = 3;
 /// How long that is believed when nobody calls it any more.
 const SILENCE_KNOWN: Duration = Duration::from_secs(60);
 
-/// Whether a provider answers, by the calls that were made of it.
+/// Whether a provider answers, by the calls and look-ups that were made of it.
 #[derive(Debug, Default)]
 pub struct Reach(Mutex<Silence>);
 
@@ -37,6 +37,11 @@ impl Reach {
             }
             _ => Silence::default(),
         };
+    }
+
+    /// It answered something else that it was asked.
+    pub(crate) fn answered(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Silence::default();
     }
 
     /// How many calls in a row got no answer, where that says that the provider is away.
@@ -115,6 +120,11 @@ mod tests {
         assert_eq!(reach.silent_calls(), Some(SILENT_CALLS), "our own want tells nothing");
         reach.called(&Outcome::Throttled { retry_after: None, detail: String::new() });
         assert_eq!(reach.silent_calls(), None);
+        for _ in 0..SILENT_CALLS {
+            reach.called(&silence());
+        }
+        reach.answered();
+        assert_eq!(reach.silent_calls(), None, "it answers look-ups");
         for _ in 0..SILENT_CALLS {
             reach.called(&silence());
         }

@@ -108,6 +108,23 @@ const PROVIDER_ID_HOLDER: &str = "
     SELECT tenant_id, message_id, attempt FROM dispatch.provider_ids
      WHERE provider_message_id = $1";
 
+/// How long, in seconds, a call of this account may take that another claimant may still be making, its
+/// outcome's record included, by what that claim says itself. A claim that is open has set its message's timer.
+/// Timers of a time after `$3` seconds are passed over: a schedule may hold any number of them.
+const LONGEST_CALL: &str = "
+    SELECT max(extract(epoch FROM (claim.payload->>'lease_until')::timestamptz
+                                - (claim.payload->>'call_before')::timestamptz))::float8
+      FROM dispatch.timers t
+      JOIN es.events claim ON claim.position = t.position
+     WHERE t.attempt IS NOT NULL
+       AND t.look_at > statement_timestamp()
+       AND t.look_at < statement_timestamp() + make_interval(secs => $3)
+       AND claim.type = 'SendAttempted'
+       AND claim.payload->>'provider' = $1 AND claim.payload->>'account' = $2";
+
+/// No lease is taken to end later than this from now.
+const LEASE_END_MAX: Duration = Duration::from_secs(300);
+
 /// The tables of the timers; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Timers {
@@ -309,6 +326,24 @@ impl Timers {
         };
         let row = self.pool.within(ASK_MAX, ask).await?;
         Ok(row.as_ref().map(holder).transpose()?)
+    }
+
+    /// How long a call by this account may take at most, of those that are claimed and neither answered nor
+    /// in doubt, as far as the timers are folded; its outcome's record is included. Each dispatcher has a
+    /// timeout of its own.
+    pub(crate) async fn longest_call(
+        &self,
+        provider: &str,
+        account: &str,
+    ) -> Result<Duration, Error> {
+        let ends_within = LEASE_END_MAX.as_secs_f64();
+        let ask = async |client: &mut Connection| {
+            let statement = client.prepare_cached(LONGEST_CALL).await?;
+            let values: [&(dyn ToSql + Sync); 3] = [&provider, &account, &ends_within];
+            Ok::<_, Error>(client.query_one(&statement, &values).await?)
+        };
+        let seconds: Option<f64> = self.pool.within(ASK_MAX, ask).await?.try_get(0)?;
+        Ok(Duration::try_from_secs_f64(seconds.unwrap_or_default()).unwrap_or_default())
     }
 
     /// Does one thing that has no answer.
