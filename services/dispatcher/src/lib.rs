@@ -163,8 +163,9 @@ impl Config {
             return Err("validity_ms: expected at least 1, got 0".to_owned());
         }
         let [first, second] = self.waits.look_ups;
-        if first > second {
-            return Err("look_ups_ms: expected the first no later than the second".to_owned());
+        // Two answers of one moment are one.
+        if first >= second {
+            return Err("look_ups_ms: expected the first earlier than the second".to_owned());
         }
         Ok(())
     }
@@ -402,4 +403,32 @@ enum PendingError {
     Log(#[from] hatch_eventstore::LogError),
     #[error("position {0} is not in the log")]
     Missing(Position),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_look_ups_are_not_at_the_same_time() {
+        let apart = |look_ups: [u64; 2]| Config {
+            concurrency_max: 1,
+            lease: Duration::from_secs(60),
+            http_timeout: Duration::from_secs(15),
+            retry: RetryPolicy::default(),
+            timers_lag: Duration::from_secs(5),
+            waits: Waits {
+                delivery_grace: Duration::from_secs(5),
+                validity: Duration::from_secs(3_600),
+                look_ups: look_ups.map(Duration::from_secs),
+                call: Duration::from_secs(16),
+                receipt: Duration::from_secs(600),
+            },
+        };
+        assert_eq!(apart([30, 120]).check(), Ok(()));
+        for look_ups in [[30, 30], [31, 30], [0, 0]] {
+            let refused = apart(look_ups).check().expect_err("no two looks");
+            assert!(refused.starts_with("look_ups_ms: "), "{refused}");
+        }
+    }
 }
