@@ -47,14 +47,11 @@ fn every_path_that_the_page_names_exists() {
 }
 
 /// Where a connection may be had otherwise than from the pool, and why its waits have limits all the same.
-const OWN_CONNECTIONS: [(&str, &str); 8] = [
-    ("libs/eventstore/src/postgres.rs", "makes them"),
+const OWN_CONNECTIONS: [(&str, &str); 5] = [
     ("libs/eventstore/src/appender/session.rs", "each flight has its limit"),
     ("libs/eventstore/src/head.rs", "each look has its limit"),
-    ("libs/eventstore/src/archive/make.rs", "a command, which a person ends"),
     ("libs/devservers/src/postgres.rs", "makes a developer's database"),
     ("services/relay/src/session.rs", "each statement has its limit"),
-    ("services/hatch/src/commands/fence.rs", "a command, which a person ends"),
     ("services/hatch/src/commands/doctor/tls.rs", "each check has its limit"),
 ];
 
@@ -63,7 +60,7 @@ const OWN_CONNECTIONS: [(&str, &str); 8] = [
 fn postgresql_is_asked_by_the_pool_or_by_a_connection_that_has_its_limits() {
     const POOL: [&str; 2] =
         ["libs/eventstore/src/postgres.rs", "libs/eventstore/src/postgres/ask.rs"];
-    let mut files = 0;
+    let (mut files, mut owners) = (0, BTreeSet::new());
     for path in sources() {
         let text = std::fs::read_to_string(root().join(&path)).expect("text");
         let uses = |line: &&str| {
@@ -94,8 +91,11 @@ fn postgresql_is_asked_by_the_pool_or_by_a_connection_that_has_its_limits() {
             own.is_none() || OWN_CONNECTIONS.iter().any(|(may, _)| *may == path),
             "{path} has a connection of its own: {own:?}"
         );
+        owners.extend(own.map(|_| path.clone()));
         files += 1;
     }
+    let unused = OWN_CONNECTIONS.iter().find(|(may, _)| !owners.contains(*may));
+    assert_eq!(unused, None, "it has no connection of its own any more");
     assert!(files > 200, "{files} files were found, so they lie elsewhere now");
 }
 

@@ -14,15 +14,15 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use hatch_domain::Environment;
-use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::file::{Archive, SectionWriter, write_manifest};
 use super::format::{COLUMNS, ENTRY_BYTES, EVENTS, Entry, FORMAT, Line, Manifest, STREAMS};
 use super::format::{Section, Sha256};
-use super::make::{ArchivingError, Partition, Progress, State};
+use super::make::{ArchivingError, Partition, Progress, Request, State};
 use super::{ArchiveError, ArchiveRecord, blocking};
+use crate::postgres::{Connection, Held};
 use crate::{Position, SystemEnvironment};
 
 /// Events of a block at most.
@@ -40,7 +40,8 @@ const RECORD: &str = "INSERT INTO es.archives \
 
 /// One partition on its way.
 pub(super) struct Job<'a> {
-    pub(super) client: &'a Client,
+    pub(super) session: &'a mut Held,
+    pub(super) request: &'a Request,
     pub(super) directory: &'a Path,
     pub(super) partition: &'a Partition,
 }
@@ -48,7 +49,7 @@ pub(super) struct Job<'a> {
 impl Job<'_> {
     /// Does what is not done yet; returns the folder.
     pub(super) async fn run(
-        &self,
+        &mut self,
         recorded: Option<ArchiveRecord>,
         on_progress: &mut impl FnMut(Progress),
     ) -> Result<PathBuf, ArchivingError> {
@@ -66,7 +67,11 @@ impl Job<'_> {
         let sha256 = self.compare(&folder, sha256, on_progress).await?;
         if recorded.is_none() {
             let (path, sha256) = (folder.to_string_lossy(), &sha256.0[..]);
-            self.client.execute(RECORD, &[&first.0, &last.0, table, &path, &sha256]).await?;
+            let record = async |client: &mut Connection| {
+                client.execute(RECORD, &[&first.0, &last.0, table, &path, &sha256]).await?;
+                Ok::<_, ArchivingError>(())
+            };
+            self.session.within(self.request.answer_max, record).await?;
         }
         on_progress(Progress::Recorded);
         let how = match state {
@@ -76,16 +81,22 @@ impl Job<'_> {
         };
         if let Some(how) = how {
             let detach = format!("ALTER TABLE es.events DETACH PARTITION es.{table} {how}");
-            self.client.batch_execute(&detach).await?;
+            self.change(&detach).await?;
         }
         on_progress(Progress::Detached);
-        self.client.batch_execute(&format!("DROP TABLE es.{table}")).await?;
+        self.change(&format!("DROP TABLE es.{table}")).await?;
         Ok(folder)
+    }
+
+    /// Changes the tables, for which others may have to let go of them.
+    async fn change(&mut self, sql: &str) -> Result<(), ArchivingError> {
+        let change = async |client: &mut Connection| Ok(client.batch_execute(sql).await?);
+        self.session.within(self.request.detach_max, change).await
     }
 
     /// Makes the folder, whole or not at all.
     async fn write(
-        &self,
+        &mut self,
         folder: &Path,
         on_progress: &mut impl FnMut(Progress),
     ) -> Result<(), ArchivingError> {
@@ -132,7 +143,7 @@ impl Job<'_> {
     }
 
     /// Writes the stream index, which the table's own index has in order.
-    async fn write_streams(&self, path: &Path) -> Result<Section<Uuid>, ArchivingError> {
+    async fn write_streams(&mut self, path: &Path) -> Result<Section<Uuid>, ArchivingError> {
         let fails = fails_at(path);
         let mut writer = SectionWriter::create(path).map_err(&fails)?;
         let mut after = (Uuid::nil(), 0);
@@ -146,7 +157,7 @@ impl Job<'_> {
 
     /// The next lines after `after`, as they are in a block.
     async fn events(
-        &self,
+        &mut self,
         after: Position,
         epochs: &mut BTreeSet<i32>,
     ) -> Result<Lines, ArchivingError> {
@@ -155,18 +166,22 @@ impl Job<'_> {
             self.partition.table
         );
         let mut lines = Lines { bytes: Vec::new(), last: after };
-        let parameters: [&(dyn ToSql + Sync); 2] = [&after.0, &BLOCK_EVENTS_MAX];
-        let mut rows = pin!(self.client.query_raw(&sql, parameters).await?);
-        while lines.bytes.len() < BLOCK_BYTES_MAX
-            && let Some(row) = rows.try_next().await?
-        {
-            let line = Line::read(&row)?;
-            if line.position != lines.last.next() {
-                return Err(ArchivingError::Gap(lines.last.next()));
+        let read = async |client: &mut Connection| {
+            let parameters: [&(dyn ToSql + Sync); 2] = [&after.0, &BLOCK_EVENTS_MAX];
+            let mut rows = pin!(client.query_raw(&sql, parameters).await?);
+            while lines.bytes.len() < BLOCK_BYTES_MAX
+                && let Some(row) = rows.try_next().await?
+            {
+                let line = Line::read(&row)?;
+                if line.position != lines.last.next() {
+                    return Err(ArchivingError::Gap(lines.last.next()));
+                }
+                epochs.insert(line.epoch);
+                lines.add(&line)?;
             }
-            epochs.insert(line.epoch);
-            lines.add(&line)?;
-        }
+            Ok(())
+        };
+        self.session.within(self.request.answer_max, read).await?;
         if lines.last == after {
             return Err(ArchivingError::Gap(after.next()));
         }
@@ -175,17 +190,21 @@ impl Job<'_> {
 
     /// The next `limit` entries of the stream index, which moves `after` to the last of them.
     async fn streams(
-        &self,
+        &mut self,
         after: &mut (Uuid, i64),
         limit: i64,
-    ) -> Result<Vec<u8>, tokio_postgres::Error> {
+    ) -> Result<Vec<u8>, ArchivingError> {
         let sql = format!(
             "SELECT stream_id, version, position FROM es.{} WHERE (stream_id, version) > ($1, $2) \
              ORDER BY stream_id, version LIMIT $3",
             self.partition.table
         );
+        let (stream_id, version) = *after;
+        let read = async |client: &mut Connection| {
+            Ok::<_, ArchivingError>(client.query(&sql, &[&stream_id, &version, &limit]).await?)
+        };
         let mut content = Vec::new();
-        for row in self.client.query(&sql, &[&after.0, &after.1, &limit]).await? {
+        for row in self.session.within(self.request.answer_max, read).await? {
             *after = (row.try_get(0)?, row.try_get(1)?);
             Entry { stream_id: after.0, position: Position(row.try_get(2)?) }.write(&mut content);
         }
@@ -195,7 +214,7 @@ impl Job<'_> {
     /// Compares the files with the table, byte by byte; returns the manifest's checksum, which must
     /// be `expected` where one is known.
     async fn compare(
-        &self,
+        &mut self,
         folder: &Path,
         expected: Option<Sha256>,
         on_progress: &mut impl FnMut(Progress),
@@ -245,13 +264,16 @@ impl Job<'_> {
     }
 
     /// The lines after `after` up to and with `last`, as many as a block of the files has.
-    async fn lines(&self, after: Position, last: Position) -> Result<Lines, ArchivingError> {
+    async fn lines(&mut self, after: Position, last: Position) -> Result<Lines, ArchivingError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM es.{} WHERE position > $1 AND position <= $2 ORDER BY position",
             self.partition.table
         );
         let mut lines = Lines { bytes: Vec::new(), last: after };
-        for row in self.client.query(&sql, &[&after.0, &last.0]).await? {
+        let read = async |client: &mut Connection| {
+            Ok::<_, ArchivingError>(client.query(&sql, &[&after.0, &last.0]).await?)
+        };
+        for row in self.session.within(self.request.answer_max, read).await? {
             lines.add(&Line::read(&row)?)?;
         }
         Ok(lines)

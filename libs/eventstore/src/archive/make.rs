@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 
 use super::job::Job;
 use super::{ArchiveError, ArchiveRecord};
-use crate::postgres::{Connected, Database};
+use crate::postgres::{CONNECT_TIMEOUT, Connection, Database, Held, Unanswered};
 use crate::{Position, log, postgres};
 
 /// Readers that are named at most of those that a partition waits for.
@@ -22,7 +22,7 @@ const ARCHIVE_LOCK: i64 = 0x61_7263_6869_7665;
 const LOCK_WAIT: Duration = Duration::from_secs(3);
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
-/// It takes as long as it takes, and what it commits is on the disk. A server that looks after its
+/// Whoever asks says how long he waits, and what is committed is on the disk. A server that looks after its
 /// client frees the lock of one that was killed.
 const SESSION: &str = "
     SET statement_timeout = 0;
@@ -61,6 +61,10 @@ pub struct Request {
     pub partition: Option<i64>,
     /// Readers that the database does not know.
     pub needs: Vec<Need>,
+    /// How long PostgreSQL may take to answer each question, of a block of events at most.
+    pub answer_max: Duration,
+    /// How long it may take to detach a partition: transactions that began before have to end.
+    pub detach_max: Duration,
 }
 
 /// Somebody who has read the log up to a position.
@@ -170,6 +174,9 @@ pub enum ArchivingError {
     /// Files that are there cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// There is no connection, or no answer in time.
+    #[error("no answer from the log's database: run it again, and it goes on")]
+    Unanswered(#[from] Unanswered),
     /// PostgreSQL refused or was lost.
     #[error("the log's database refused or was lost")]
     Postgres(#[from] tokio_postgres::Error),
@@ -207,30 +214,41 @@ pub async fn archive(
     request: &Request,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<(), ArchivingError> {
-    let client = session(postgres).await?;
+    let mut session = session(postgres, request.answer_max).await?;
     let directory = std::path::absolute(&request.directory)
         .map_err(|source| ArchivingError::Write { path: request.directory.clone(), source })?;
-    let partitions = partitions(&client).await?;
+    let look = async |client: &mut Connection| {
+        Ok::<_, ArchivingError>((partitions(client).await?, head(client).await?))
+    };
+    let (partitions, head) = session.within(request.answer_max, look).await?;
     if let Some(asked) = request.partition
         && !partitions.iter().any(|partition| partition.number == asked)
     {
         return Err(ArchivingError::NoPartition(asked));
     }
-    let head = head(&client).await?;
     let mut older = None;
     for partition in partitions {
         let asked = request.partition.is_none_or(|number| number == partition.number);
-        let recorded = recorded(&client, &partition).await?;
-        let mut reasons = match recorded {
-            Some(_) => Vec::new(),
-            None => hindrances(&client, &partition, head, &request.needs).await?,
+        let look = async |client: &mut Connection| {
+            let recorded = recorded(client, &partition).await?;
+            let reasons = match recorded {
+                Some(_) => Vec::new(),
+                None => hindrances(client, &partition, head, &request.needs).await?,
+            };
+            Ok::<_, ArchivingError>((recorded, reasons))
         };
+        let (recorded, mut reasons) = session.within(request.answer_max, look).await?;
         if let (None, Some(older)) = (&recorded, older) {
             reasons.push(format!("partition {older} is older and not archived"));
         }
         let Partition { number, first, last, .. } = partition;
         if asked && reasons.is_empty() {
-            let job = Job { client: &client, directory: &directory, partition: &partition };
+            let mut job = Job {
+                session: &mut session,
+                request,
+                directory: &directory,
+                partition: &partition,
+            };
             let folder = job.run(recorded, &mut on_progress).await?;
             on_progress(Progress::Archived(Archived { partition: number, first, last, folder }));
             continue;
@@ -245,33 +263,37 @@ pub async fn archive(
 }
 
 /// A connection of one's own that may detach partitions, and that nobody else has at the same time.
-async fn session(postgres: &Database) -> Result<Connected, ArchivingError> {
+async fn session(postgres: &Database, answer_max: Duration) -> Result<Held, ArchivingError> {
     let mut postgres = postgres.clone();
     postgres.application_name("hatch-archive");
-    let client = postgres::connect(&postgres).await?;
-    client.batch_execute(SESSION).await?;
-    let row = client.query_one(OWNER, &[]).await?;
-    let (owner, member): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
-    if !member {
-        return Err(ArchivingError::NotOwner(owner));
-    }
-    let set_role = client.query_one("SELECT format('SET ROLE %I', $1::text)", &[&owner]).await?;
-    client.batch_execute(set_role.try_get(0)?).await?;
+    let mut session = postgres::pool(&postgres, 1, CONNECT_TIMEOUT).own(answer_max).await?;
+    let become_owner = async |client: &mut Connection| {
+        client.batch_execute(SESSION).await?;
+        let row = client.query_one(OWNER, &[]).await?;
+        let (owner, member): (String, bool) = (row.try_get(0)?, row.try_get(1)?);
+        if !member {
+            return Err(ArchivingError::NotOwner(owner));
+        }
+        let set_role =
+            client.query_one("SELECT format('SET ROLE %I', $1::text)", &[&owner]).await?;
+        Ok(client.batch_execute(set_role.try_get(0)?).await?)
+    };
+    session.within(answer_max, become_owner).await?;
     let deadline = Instant::now() + LOCK_WAIT;
-    while !client
-        .query_one("SELECT pg_try_advisory_lock($1)", &[&ARCHIVE_LOCK])
-        .await?
-        .try_get::<_, bool>(0)?
-    {
+    let lock = async |client: &mut Connection| {
+        let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&ARCHIVE_LOCK]).await?;
+        Ok::<bool, ArchivingError>(row.try_get(0)?)
+    };
+    while !session.within(answer_max, lock).await? {
         if Instant::now() >= deadline {
             return Err(ArchivingError::Busy);
         }
         sleep(LOCK_POLL).await;
     }
-    Ok(client)
+    Ok(session)
 }
 
-async fn partitions(client: &Client) -> Result<Vec<Partition>, tokio_postgres::Error> {
+async fn partitions(client: &Connection) -> Result<Vec<Partition>, tokio_postgres::Error> {
     let rows = client.query(PARTITIONS, &[]).await?;
     rows.iter().map(partition).collect()
 }
@@ -289,21 +311,21 @@ fn partition(row: &Row) -> Result<Partition, tokio_postgres::Error> {
     Ok(Partition { table, number, first: Position(lower.max(1)), last: Position(upper - 1), state })
 }
 
-async fn head(client: &Client) -> Result<Position, tokio_postgres::Error> {
+async fn head(client: &Connection) -> Result<Position, tokio_postgres::Error> {
     Ok(Position(client.query_one(log::HEAD, &[]).await?.try_get(0)?))
 }
 
 async fn recorded(
-    client: &Client,
+    client: &Connection,
     partition: &Partition,
 ) -> Result<Option<ArchiveRecord>, tokio_postgres::Error> {
-    let records = ArchiveRecord::all(client).await?;
+    let records = ArchiveRecord::all(&**client).await?;
     Ok(records.into_iter().find(|record| record.first == partition.first))
 }
 
 /// Why `partition` is not cold.
 async fn hindrances(
-    client: &Client,
+    client: &Connection,
     partition: &Partition,
     head: Position,
     needs: &[Need],

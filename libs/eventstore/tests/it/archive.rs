@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use hatch_eventstore::testing::{SMALL_PARTITIONS, Template, TestDatabase};
+use hatch_eventstore::testing::{Proxy, SMALL_PARTITIONS, Template, TestDatabase};
 use hatch_eventstore::{
     ArchiveProgress as Progress, ArchiveRecord, ArchiveRequest, ArchivingError, AskBus, BusEnd,
     ExpectedVersion, FenceConfig, HeadWatch, Kept, Log, LogError, Need, Position, Subscription,
@@ -47,7 +47,13 @@ impl World {
     }
 
     fn request(&self) -> ArchiveRequest {
-        ArchiveRequest { directory: self.files.path().join("log"), partition: None, needs: vec![] }
+        ArchiveRequest {
+            directory: self.files.path().join("log"),
+            partition: None,
+            needs: vec![],
+            answer_max: PATIENCE,
+            detach_max: PATIENCE,
+        }
     }
 
     /// Archives what is cold; what was said on the way.
@@ -241,6 +247,26 @@ async fn an_interrupted_detaching_is_finished_and_two_do_not_archive_at_once() {
     assert_eq!(world.violations().await, [""; 0]);
     assert_eq!(archived(&world.archive().await.expect("archived")), [0, 1, 2]);
     assert!(everything(&world.log).await == before, "the same reads");
+}
+
+#[tokio::test]
+async fn who_archives_waits_for_a_silent_server_and_for_other_transactions_within_limits() {
+    let world = World::create().await;
+    let proxy = Proxy::start(&world.database.url()).await;
+    let postgres = proxy.url().parse().expect("a URL");
+    let request = ArchiveRequest { answer_max: Duration::from_millis(500), ..world.request() };
+    let silenced = archive(&postgres, &request, |_| proxy.silence());
+    let error = soon(silenced).await.expect_err("nothing is answered");
+    assert!(matches!(error, ArchivingError::Unanswered(_)), "{error:?}");
+    drop(proxy);
+
+    let reader = world.database.connect().await;
+    reader.batch_execute("BEGIN; SELECT FROM es.events LIMIT 1").await.expect("a transaction");
+    let request = ArchiveRequest { detach_max: Duration::from_millis(300), ..world.request() };
+    let error = soon(world.archive_as(request)).await.expect_err("a transaction goes on");
+    assert!(matches!(error, ArchivingError::Unanswered(_)), "{error:?}");
+    reader.batch_execute("COMMIT").await.expect("ends");
+    assert_eq!(archived(&world.archive().await.expect("archived")), [0, 1, 2]);
 }
 
 #[tokio::test]
@@ -482,7 +508,13 @@ async fn a_partition_of_many_blocks_is_read_as_before() {
     let before = read().await;
     let files = tempfile::tempdir().expect("a folder");
     let directory = files.path().to_owned();
-    let request = ArchiveRequest { directory, partition: Some(0), needs: vec![] };
+    let request = ArchiveRequest {
+        directory,
+        partition: Some(0),
+        needs: vec![],
+        answer_max: PATIENCE,
+        detach_max: PATIENCE,
+    };
     archive(&database.config(), &request, |_| {}).await.expect("archived");
     assert!(read().await == before, "the same reads");
     let pool = pool(&database.config(), 1, Duration::from_secs(5));

@@ -91,7 +91,7 @@ pub(crate) fn stream(n: u128) -> Uuid {
 }
 
 /// How long a condition that has to come true may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Asks until `condition` holds; fails when it takes too long.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {

@@ -19,6 +19,12 @@ use crate::settings::Settings;
 /// How long NATS may take to be connected.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 
+/// How long PostgreSQL may take to answer a question, of a block of events at most.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+
+/// How long a partition may wait for transactions that began before, such as of a backup.
+const DETACH_MAX: Duration = Duration::from_secs(600);
+
 const NO_DIRECTORY: &str = "no folder for archives is known: give --directory, or set \
      HATCH_ARCHIVE__DIRECTORY, to one that every process of hatch reaches by the same path";
 
@@ -29,6 +35,8 @@ pub(crate) async fn run(settings: &Settings, flags: Archive) -> anyhow::Result<E
         directory: directory.context(NO_DIRECTORY)?,
         partition: flags.partition,
         needs: bus(settings).await?.into_iter().collect(),
+        answer_max: ANSWER_MAX,
+        detach_max: DETACH_MAX,
     };
     let mut display = Display { bar: progress::bar("archiving", 0), archived: 0, printed: Ok(()) };
     let done = archive(&postgres(settings)?, &request, |progress| display.show(progress)).await;
