@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use hatch::roles::Role;
 use hatch_dispatcher::DoubtPolicy;
-use serde_json::Value;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
@@ -160,6 +161,7 @@ async fn where_all_is_well_each_check_says_so() {
         ("schema", "the one of this build"),
         ("tls", "PostgreSQL: within this machine; NATS: within this machine"),
         ("fence", "open, in epoch 1"),
+        ("appends", "nobody keeps the log's lock"),
         ("partitions", "3 of the log"),
         ("archives", "the whole log is in the database"),
         ("nats", "version 2."),
@@ -265,6 +267,41 @@ async fn a_closed_fence_is_said_to_be_closed_and_why() {
     assert!(!findings.healthy);
     let says = ["FENCED", "is elsewhere", ", since 20", "hatch fence lift"];
     findings.assert_says("WRONG", "fence", &says);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn while_somebody_keeps_the_logs_lock_it_is_said_who_and_nobody_waits_for_ever() {
+    let hatch = Hatch::start().await;
+    let session = hatch.database.connect().await;
+    let pid: i32 =
+        session.query_one("SELECT pg_backend_pid()", &[]).await.expect("a process").get(0);
+    let lock = i64::from_be_bytes(*b"hatchlog");
+    session.execute("SELECT pg_advisory_lock($1)", &[&lock]).await.expect("locked");
+    let sms = json!({"to": CUSTOMER, "body": "Hello"});
+    let sent = hatch.post("/api/v1/messages", &sms);
+    let told = hatch.eventually("/ready says that nothing is committed", async |hatch| {
+        let ready = hatch.get("/ready").await;
+        let appends = &ready.body["dependencies"]["appends"];
+        let detail = appends["detail"].as_str().unwrap_or_default();
+        let told = detail.starts_with("nothing was committed for ");
+        (told && ready.body["status"] == "degraded").then_some(())
+    });
+    let lifted = run(&hatch, &["fence", "lift"], &[]);
+    let (sent, (), (lifted, said)) = tokio::join!(sent, told, lifted);
+    assert_eq!(sent.status, StatusCode::SERVICE_UNAVAILABLE, "{}", sent.body);
+    assert!(!lifted && said.contains("whether an epoch was begun is not known"), "{said}");
+    let findings = doctor(&hatch).await;
+    assert!(!findings.healthy);
+    let says = ["nobody can append", &format!("process {pid} ("), ", since 20", "terminate"];
+    findings.assert_says("WRONG", "appends", &says);
+
+    session.execute("SELECT pg_advisory_unlock($1)", &[&lock]).await.expect("unlocked");
+    session.close().await;
+    let sent = hatch.post("/api/v1/messages", &sms).await;
+    assert_eq!(sent.status, StatusCode::ACCEPTED, "{}", sent.body);
+    let ready = hatch.get("/ready").await;
+    assert_eq!(ready.body["dependencies"]["appends"]["status"], "up");
     hatch.finish().await;
 }
 

@@ -30,7 +30,7 @@ pub use append::{
     Append, AppendError, Appended, CommandKey, ExpectedVersion, Guard, SideRow, SideTable,
     StreamWrite,
 };
-pub use appender::{Appender, AppenderConfig, AppenderStats};
+pub use appender::{Appender, AppenderConfig, AppenderStats, LockHolder, Standstill, lock_holder};
 pub use archive::{
     ArchiveError, ArchiveRecord, Archived, ArchivingError, Kept, Need, Progress as ArchiveProgress,
     Request as ArchiveRequest, archive,

@@ -7,7 +7,9 @@ use chrono::TimeDelta;
 use hatch_api::Drain;
 use hatch_api::health::Dependency;
 use hatch_bus::{Bus, State};
-use hatch_eventstore::{Connection, Connections, Fence, FenceState, ServerClock};
+use hatch_eventstore::{
+    Appender, Connection, Connections, Fence, FenceState, ServerClock, Standstill,
+};
 
 use crate::output::counted;
 
@@ -92,6 +94,24 @@ pub(crate) fn resources(stats: &Arc<hatch_dispatcher::Stats>) -> Dependency {
         Box::pin(std::future::ready(answer)) as _
     };
     Dependency { name: "resources", required: false, check: Box::new(check) }
+}
+
+/// Whether what this process has to append is committed. Nobody is asked for it.
+pub(crate) fn appends(appender: Appender) -> Dependency {
+    let check = move || {
+        let standstill = appender.standstill();
+        let answer = standstill.map_or(Ok(()), |standstill| Err(standstill_text(&standstill)));
+        Box::pin(std::future::ready(answer)) as _
+    };
+    Dependency { name: "appends", required: false, check: Box::new(check) }
+}
+
+fn standstill_text(Standstill { lasted, reason }: &Standstill) -> String {
+    let reason = reason.as_deref().unwrap_or("PostgreSQL has not answered");
+    let seconds = lasted.as_secs();
+    format!(
+        "nothing was committed for {seconds} s: {reason}. `hatch doctor` says who holds the log's lock"
+    )
 }
 
 /// The clock of the machine, by which nothing is decided. Where it is wrong, others are too.

@@ -271,6 +271,7 @@ impl Process {
         let mut dependencies = readiness::dependencies(self.pool.clone(), fence, self.bus.clone());
         dependencies.push(readiness::process(drain.clone()));
         dependencies.push(readiness::clock(self.head.clock().clone()));
+        dependencies.push(readiness::appends(self.store.appender().clone()));
         if roles.contains(&Role::Dispatcher) {
             let accounts = sending_accounts(settings)?;
             if accounts.is_empty() {

@@ -6,8 +6,10 @@
 
 mod batch;
 mod columns;
+mod holder;
 mod plan;
 mod session;
+mod standstill;
 mod stats;
 
 use std::collections::VecDeque;
@@ -21,8 +23,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 pub(crate) use batch::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
+pub use holder::{LockHolder, lock_holder};
 pub(crate) use session::LOG_LOCK;
 use session::{Failure, Remembered, Session, Trace};
+pub use standstill::Standstill;
+use standstill::Tries;
 pub use stats::AppenderStats;
 
 use crate::{Append, AppendError, Appended, Database, Place, Position};
@@ -66,6 +71,7 @@ pub struct Appender {
     queue_commands_max: usize,
     append_timeout: Duration,
     stats: Arc<AppenderStats>,
+    tries: Arc<Tries>,
 }
 
 impl Appender {
@@ -85,6 +91,7 @@ impl Appender {
             queue_commands_max: config.queue_commands_max,
             append_timeout: config.append_timeout,
             stats: Arc::default(),
+            tries: Arc::default(),
         };
         let worker = Worker {
             postgres,
@@ -96,6 +103,7 @@ impl Appender {
             partition: None,
             backoff: BACKOFF.0,
             stats: Arc::clone(&appender.stats),
+            tries: Arc::clone(&appender.tries),
         };
         (appender, tokio::spawn(worker.run(shutdown)))
     }
@@ -118,6 +126,12 @@ impl Appender {
     #[must_use]
     pub const fn stats(&self) -> &Arc<AppenderStats> {
         &self.stats
+    }
+
+    /// Whether there was something to commit for some seconds, and nothing was.
+    #[must_use]
+    pub fn standstill(&self) -> Option<Standstill> {
+        self.tries.standstill()
     }
 
     /// Commands that wait or are being committed.
@@ -173,6 +187,7 @@ struct Worker {
     partition: Option<i64>,
     backoff: Duration,
     stats: Arc<AppenderStats>,
+    tries: Arc<Tries>,
 }
 
 /// The answers to a batch, in its order.
@@ -219,7 +234,15 @@ impl Worker {
             if batch.is_empty() {
                 continue;
             }
-            match self.attempt(&batch, sceptical).await {
+            self.tries.begin();
+            let attempted = self.attempt(&batch, sceptical).await;
+            match &attempted {
+                Ok(_) | Err(Failure::Refused(_) | Failure::StreamExists) => self.tries.end(),
+                Err(
+                    Failure::NotCommitted(why) | Failure::Miscounted(why) | Failure::InDoubt(why),
+                ) => self.tries.fail(why),
+            }
+            match attempted {
                 Ok(outcomes) => {
                     self.backoff = BACKOFF.0;
                     answer(batch, outcomes);

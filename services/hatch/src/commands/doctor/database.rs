@@ -5,13 +5,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hatch_bus::StreamReport;
 use hatch_domain::Environment;
 use hatch_eventstore::{
-    ArchiveRecord, Closed, Connection, Connections, FenceState, Log, SystemEnvironment,
+    ArchiveRecord, Closed, Connection, Connections, FenceState, LockHolder, Log, SystemEnvironment,
     fence_closed_since, fence_state,
 };
 use tokio_postgres::Client;
 
 use super::finding::Finding;
-use super::{bounded, made};
+use super::{LATE, bounded, made};
 use crate::commands::{ANSWER_MAX, address, pool};
 use crate::output::chain;
 use crate::readiness::{OFFSET_MAX, offset_text};
@@ -169,17 +169,18 @@ pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Findin
     let database = match database {
         Ok(database) => database,
         Err(why) => {
-            return ["fence", "partitions", "archives"]
+            return ["fence", "appends", "partitions", "archives"]
                 .map(|c| Finding::not_checked(c, why))
                 .into();
         }
     };
-    let (fence, partitions, archives) = tokio::join!(
+    let (fence, appends, partitions, archives) = tokio::join!(
         made("fence", fence(settings, database)),
+        made("appends", appends(database)),
         made("partitions", partitions(database)),
         made("archives", archives(database)),
     );
-    vec![fence, partitions, archives]
+    vec![fence, appends, partitions, archives]
 }
 
 async fn fence(settings: &Settings, database: &Database) -> anyhow::Result<Finding> {
@@ -205,6 +206,29 @@ fn closed_fence(check: &'static str, closed: &Closed) -> Finding {
     let remedy = "make sure that this database is the one to go on with (docs/reliability.md), then \
         run `hatch fence lift`";
     Finding::failure(check, what, remedy)
+}
+
+/// Whether somebody has had the log's lock for so long that nobody else appends.
+async fn appends(database: &Database) -> anyhow::Result<Finding> {
+    const CHECK: &str = "appends";
+    let look = async |client: &mut Connection| {
+        Ok::<_, anyhow::Error>(hatch_eventstore::lock_holder(client).await?)
+    };
+    let holder = database.pool.within(ANSWER_MAX, look).await?;
+    let Some(holder) = holder.filter(|holder| holder.seen_at - holder.since >= LATE) else {
+        return Ok(Finding::good(CHECK, "nobody keeps the log's lock"));
+    };
+    let LockHolder { pid, application, user, address, state, since, .. } = holder;
+    let from = address.map(|address| format!(" from {address}")).unwrap_or_default();
+    let what = format!(
+        "nobody can append: the log's lock is held by PostgreSQL's process {pid} ({application}, \
+         user {user}{from}, {state})"
+    );
+    let remedy = format!(
+        "end what that session does, or the session: SELECT pg_terminate_backend({pid}). What waits to \
+         be appended goes on by itself"
+    );
+    Ok(Finding::failure(CHECK, what, &remedy).since(Some(since)))
 }
 
 async fn partitions(database: &Database) -> anyhow::Result<Finding> {
