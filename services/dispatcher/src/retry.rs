@@ -1,4 +1,4 @@
-//! When a failed attempt is tried again: exponential back-off with full jitter.
+//! When a failed attempt is tried again: exponential back-off with jitter above each step.
 
 use std::time::Duration;
 
@@ -15,11 +15,18 @@ use serde::Deserialize;
 pub struct RetryPolicy {
     /// Attempts at most, the first included; at least 1.
     pub attempts_max: u32,
-    /// The first wait is at most this; each later one at most twice the one before.
+    /// The first wait is at least this and at most five times as long, and each later one five times as long as the one
+    /// before.
     pub backoff_min_ms: u64,
     /// No wait is longer, unless the provider asks for it.
     pub backoff_max_ms: u64,
 }
+
+/// Each wait is so many times the one before. So few waits reach from a passing fault to an outage.
+const GROWTH: u64 = 5;
+
+/// The longest waits are spread, too, over this part of them.
+const SPREAD_MIN: f64 = 0.1;
 
 impl Default for RetryPolicy {
     fn default() -> Self {
@@ -63,11 +70,18 @@ impl RetryPolicy {
         AttemptOutcome::NotSent { error, retry_at }
     }
 
-    /// Full jitter: anything from nothing to the cap of this attempt.
+    /// From this attempt's step to the next one's, as `chance` says: many that failed at once do not come again
+    /// at once, and none comes again before its provider can have recovered.
     pub(crate) fn wait(&self, attempt: u32, chance: f64) -> Duration {
-        let doublings = attempt.saturating_sub(1).min(31);
-        let cap = self.backoff_min_ms.saturating_mul(1 << doublings).min(self.backoff_max_ms);
-        Duration::from_millis(cap).mul_f64(chance.clamp(0.0, 1.0))
+        let max = Duration::from_millis(self.backoff_max_ms);
+        let step = |number: u32| {
+            let grown = self.backoff_min_ms.saturating_mul(GROWTH.saturating_pow(number));
+            Duration::from_millis(grown).min(max)
+        };
+        let steps = attempt.saturating_sub(1);
+        let (high, low) = (step(steps.saturating_add(1)), step(steps));
+        let low = low.min(high.mul_f64(1.0 - SPREAD_MIN));
+        low + (high - low).mul_f64(chance.clamp(0.0, 1.0))
     }
 }
 
@@ -98,16 +112,24 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_the_cap_and_jitter_reaches_down_to_nothing() {
-        let full: Vec<_> = (1..=7).map(|n| POLICY.wait(n, 1.0).as_millis()).collect();
-        assert_eq!(full, [200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
-        assert_eq!(POLICY.wait(5, 0.0), Duration::ZERO);
+    fn waits_grow_from_the_least_to_the_most() {
+        let waits = |chance: f64| [1, 2, 3, 4, 5].map(|n| POLICY.wait(n, chance).as_millis());
+        assert_eq!(waits(0.0), [200, 1_000, 4_500, 4_500, 4_500]);
+        assert_eq!(waits(1.0), [1_000, 5_000, 5_000, 5_000, 5_000]);
         assert_eq!(POLICY.wait(u32::MAX, 1.0).as_millis(), 5_000);
+        let constant = RetryPolicy { backoff_min_ms: 5_000, ..POLICY };
+        assert_eq!([0.0, 1.0].map(|chance| constant.wait(1, chance).as_millis()), [4_500, 5_000]);
+    }
+
+    #[test]
+    fn five_attempts_survive_an_outage_of_ten_seconds() {
+        let least: Duration = (1..5).map(|attempt| POLICY.wait(attempt, 0.0)).sum();
+        assert!(least >= Duration::from_secs(10), "{least:?}");
     }
 
     #[test]
     fn the_last_attempt_has_no_next_one() {
-        assert_eq!(retry_after(&POLICY.judge(2, unavailable(), now(), 0.5)), Some(200));
+        assert_eq!(retry_after(&POLICY.judge(2, unavailable(), now(), 0.5)), Some(3_000));
         assert_eq!(retry_after(&POLICY.judge(3, unavailable(), now(), 0.5)), None);
     }
 
@@ -142,7 +164,7 @@ mod tests {
             detail: "slow down".to_owned(),
         };
         assert_eq!(retry_after(&POLICY.judge(1, throttled(60), now(), 1.0)), Some(60_000));
-        assert_eq!(retry_after(&POLICY.judge(1, throttled(0), now(), 1.0)), Some(200));
+        assert_eq!(retry_after(&POLICY.judge(1, throttled(0), now(), 1.0)), Some(1_000));
     }
 
     #[test]
