@@ -11,8 +11,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use futures::stream;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use crate::accounts::Disturbance;
@@ -72,7 +72,7 @@ pub(crate) struct InboundRequest {
     provider: String,
     pub(crate) from: String,
     pub(crate) to: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) body: String,
     /// For mail only.
     #[serde(default)]
@@ -81,12 +81,19 @@ pub(crate) struct InboundRequest {
     #[serde(default)]
     pub(crate) in_reply_to: Option<String>,
     /// For mail only: the Message-IDs of its thread, the oldest first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) references: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) attachments: Vec<InboundFile>,
     #[serde(default)]
     pub(crate) provider_message_id: Option<String>,
+}
+
+/// `null` stands for what is left out.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    value: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(value).map(Option::unwrap_or_default)
 }
 
 /// A file: its URL, or its URL and type.

@@ -120,6 +120,20 @@ async fn an_inbound_message_is_a_signed_webhook_and_hatchs_status_comes_back() {
 }
 
 #[tokio::test]
+async fn what_an_inbound_message_leaves_out_may_be_null() {
+    let provider = Provider::start().await;
+    let request = json!({
+        "provider": "twilio", "from": TO, "to": FROM, "body": null, "subject": null,
+        "in_reply_to": null, "references": null, "attachments": null, "provider_message_id": null,
+    });
+    let (status, said) = provider.inbound(request).await;
+    assert_eq!((status, &said["status"]), (200, &204.into()), "{said}");
+    let posted = provider.hatch.posted().remove(0);
+    assert_eq!(posted.field("Body").as_deref(), Some(""));
+    assert_eq!(posted.field("NumMedia").as_deref(), Some("0"));
+}
+
+#[tokio::test]
 async fn an_inbound_message_of_an_unknown_provider_is_refused() {
     let provider = Provider::start().await;
     let request = json!({"provider": "pigeon", "from": TO, "to": FROM, "body": "coo"});
