@@ -73,4 +73,12 @@ impl Rate {
     pub(super) fn add(&mut self, count: f64, passed: Duration) {
         self.0.add(count / passed.as_secs_f64(), passed);
     }
+
+    /// The same of work that there was enough of, if it is `busy`. Otherwise what was done says only that no less
+    /// can be: whoever waits between bursts is no slower than in one.
+    pub(super) fn add_while(&mut self, busy: bool, count: f64, passed: Duration) {
+        if busy || count / passed.as_secs_f64() > self.a_second() {
+            self.add(count, passed);
+        }
+    }
 }

@@ -74,7 +74,7 @@ impl Pending {
         if let Some((before, count)) = self.last.replace((at, answered))
             && let Some(passed) = at.checked_sub(before).filter(|passed| !passed.is_zero())
         {
-            self.rate.add(answered.saturating_sub(count) as f64, passed);
+            self.rate.add_while(pending > 0, answered.saturating_sub(count) as f64, passed);
             self.pending.add(pending as f64, passed);
         }
         self.limit = (self.rate.a_second() * self.wait.as_secs_f64()).max(PENDING_MIN);

@@ -321,6 +321,25 @@ fn an_idle_queue_takes_a_burst_whole_and_a_load_below_the_ceiling_too() {
 }
 
 #[test]
+fn after_an_overload_a_load_in_bursts_that_fit_is_taken_whole_again() {
+    for capacity in CAPACITIES {
+        let mut model = Loop::new(capacity, &[2.0 * capacity]);
+        model.run(10);
+        model.processes[0].offered = 0.0;
+        // A third of what can be finished, half a second's at once.
+        let mut bursts = |count: usize| {
+            for _ in 0..count {
+                model.processes[0].due = 0.15 * capacity;
+                (0..500).for_each(|_| model.step());
+            }
+            model.refusals()
+        };
+        let before = bursts(20);
+        assert_eq!(bursts(40), before, "{capacity}");
+    }
+}
+
+#[test]
 fn a_standstill_of_a_moment_below_the_ceiling_refuses_nothing() {
     for capacity in CAPACITIES {
         let mut model = Loop::new(capacity, &[0.7 * capacity]);

@@ -125,8 +125,8 @@ impl Window {
             return Room::UNLIMITED;
         };
         let messages = self.admitted_by(position);
-        self.measure(Done { at: sight.at, position, messages });
         let waiting = (sight.admitted as f64 - messages).max(0.0);
+        self.measure(Done { at: sight.at, position, messages }, waiting < 1.0);
         let share = self.rate.a_second() * self.rules.wait.as_secs_f64();
         let aim = (share + self.equal_part()).max(WAITING_MIN);
         let too_many = waiting > aim.max(CROWD_MIN);
@@ -175,11 +175,12 @@ impl Window {
         }
     }
 
-    fn measure(&mut self, now: Done) {
+    fn measure(&mut self, now: Done, is_idle: bool) {
         if let Some(last) = self.done
             && let Some(passed) = now.at.checked_sub(last.at).filter(|passed| !passed.is_zero())
         {
-            self.rate.add((now.messages - last.messages).max(0.0), passed);
+            let ended = (now.messages - last.messages).max(0.0);
+            self.rate.add_while(!is_idle, ended, passed);
             self.pace.add((now.position.0 - last.position.0).max(0) as f64, passed);
         }
         self.done = Some(now);
