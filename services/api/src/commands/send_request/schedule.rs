@@ -24,7 +24,13 @@ pub(super) fn read(
     }
     let parsed = DateTime::parse_from_rfc3339(send_at)
         .map_err(|_| "expected a time of RFC 3339, such as 2030-01-31T12:00:00Z");
-    errors.take("/send_at", parsed).map(|time| time.to_utc())
+    errors.take("/send_at", parsed).map(|time| recorded(time.to_utc()))
+}
+
+/// The time as PostgreSQL keeps it, so that it reads the same before and after: in microseconds, and a leap second
+/// is the second after it.
+fn recorded(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
 /// When the message is to be sent, seen from `now`; none for at once.
@@ -45,6 +51,16 @@ pub(in crate::commands) fn time_to_send(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_leap_second_is_the_next_one_and_a_time_has_microseconds() {
+        let read = |text| read(Some(text), Channel::Sms, &mut Errors::default()).expect("a time");
+        let leap = read("2030-12-31T23:59:60Z");
+        assert_eq!(leap.to_rfc3339(), "2031-01-01T00:00:00+00:00");
+        assert_eq!(leap, read("2031-01-01T00:00:00Z"));
+        let exact = read("2030-12-31T23:59:59.123456789+01:00");
+        assert_eq!(exact.to_rfc3339(), "2030-12-31T22:59:59.123456+00:00");
+    }
 
     #[test]
     fn the_minute_past_is_now_and_the_year_ahead_is_the_last() {
