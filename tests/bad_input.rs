@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use hatch::roles::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -280,6 +281,33 @@ async fn another_content_type_is_415_and_a_large_body_413() {
     let webhook = webhook.header("content-type", "text/plain").send().await.expect("an answer");
     assert_eq!(webhook.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
     assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+/// A request may be within the limit of bodies, and its message larger than what the log takes at once.
+#[tokio::test]
+async fn of_a_message_that_is_too_large_for_the_log_the_largest_field_is_named() {
+    let hatch = Hatch::start_with(&[Role::Command], |_| {}).await;
+    let text = "x".repeat(1024 * 1024 - 1_000);
+    let file = json!([{"filename": "a.txt", "content_type": "text/plain", "content": "eHh4".repeat(250_000)}]);
+    // Each of these is six bytes as JSON.
+    let controls = "\u{1}".repeat(173_600);
+    for (field, value, pointer) in [
+        ("body", json!(text), "/body"),
+        ("html", json!(text), "/html"),
+        ("html", json!(controls), "/html"),
+        ("attachments", file, "/attachments/0/content"),
+    ] {
+        let mut request = mail(field, value);
+        if field == "attachments" {
+            request["html"] = json!("y".repeat(41_000));
+        }
+        let answer = hatch.post("/api/v1/messages", &request).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{field}: {}", answer.body);
+        assert_eq!(pointers(&answer), [pointer]);
+    }
+    let answer = hatch.post("/api/v1/messages", &mail("html", json!("x".repeat(1_030_000)))).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
     hatch.finish().await;
 }
 

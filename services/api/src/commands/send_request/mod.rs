@@ -11,6 +11,7 @@ mod infer;
 mod phone;
 mod recipients;
 mod schedule;
+mod size;
 mod text;
 
 use std::collections::BTreeMap;
@@ -158,18 +159,23 @@ impl SendRequest {
         let send_at = schedule::read(self.send_at.as_deref(), channel, errors);
         let priority = priority(self.priority.as_deref(), errors);
         match addressed.from {
-            Some(from) if errors.0.is_empty() => Ok(Send {
-                channel,
-                from,
-                to: addressed.to,
-                body,
-                priority,
-                metadata,
-                attachments,
-                email: addressed.email,
-                topic,
-                send_at,
-            }),
+            Some(from) if errors.0.is_empty() => {
+                let (to, email) = (addressed.to, addressed.email);
+                let send = Send {
+                    channel,
+                    from,
+                    to,
+                    body,
+                    priority,
+                    metadata,
+                    attachments,
+                    email,
+                    topic,
+                    send_at,
+                };
+                size::check(&send, errors);
+                if errors.0.is_empty() { Ok(send) } else { Err(std::mem::take(&mut errors.0)) }
+            }
             _ => Err(std::mem::take(&mut errors.0)),
         }
     }
