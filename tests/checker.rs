@@ -12,6 +12,8 @@ use hatch_eventstore::{Log, PAGE_EVENTS_MAX, Position, RecordedEvent};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::fleet::eventually;
+
 /// What a client knows of its requests.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Journal {
@@ -73,7 +75,14 @@ impl Evidence {
         let mut evidence = Self { journal, ..Self::default() };
         let mut after = Position::START;
         loop {
-            let page = log.read_page(after, PAGE_EVENTS_MAX).await.expect("a contiguous log");
+            // A machine that has just been through much may be slow to answer.
+            let page = eventually("a page of the log", async || {
+                match log.read_page(after, PAGE_EVENTS_MAX).await {
+                    Err(error) if error.is_unavailable() => None,
+                    page => Some(page.expect("a contiguous log")),
+                }
+            })
+            .await;
             let Some(last) = page.last() else { break };
             after = last.position;
             for event in &page {
@@ -90,9 +99,11 @@ impl Evidence {
         for row in client.query(sql, &[]).await.expect("the read model") {
             evidence.conversations.insert(row.get(0), row.get(1));
         }
-        let lines = http.get(format!("{simulator}/_sim/messages")).send().await;
-        let lines = lines.expect("the record");
-        let lines = lines.text().await.expect("text");
+        let record = format!("{simulator}/_sim/messages");
+        let lines = eventually("the record", async || {
+            http.get(&record).send().await.ok()?.text().await.ok()
+        })
+        .await;
         evidence.record =
             lines.lines().map(|line| serde_json::from_str(line).expect("NDJSON")).collect();
         evidence

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use hatch::output::line;
 use hatch_bus::testing::Server as Nats;
 use hatch_devservers::free_port;
 use hatch_eventstore::testing::{Fault as Broken, Proxy};
@@ -40,6 +41,23 @@ const HURRIED: [(&str, &str); 7] = [
 
 const UNSETTLED: &str = "SELECT count(*) FROM rm.messages \
      WHERE status NOT IN ('delivered', 'read', 'undelivered', 'failed', 'canceled', 'in_doubt')";
+/// Messages in doubt that a look-up can settle: mails have none.
+const DOUBTS: &str =
+    "SELECT count(*) FROM rm.messages WHERE status = 'in_doubt' AND channel <> 'email'";
+/// The next look-up of each, which may be an hour off, is made now.
+const ASK_NOW: &str = "UPDATE dispatch.timers SET look_at = now() \
+     WHERE attempt IS NOT NULL AND channel <> 'email' AND look_at > now() + interval '5 s' \
+       AND message_id IN (SELECT id FROM rm.messages WHERE status = 'in_doubt') \
+     RETURNING attempt::bigint";
+/// What is in doubt and why.
+const WHY: &str = "SELECT format('%s %s: %s (asked %s to %s times)', count(*), m.channel, d.detail, \
+         coalesce(min(t.looks), 0), coalesce(max(t.looks), 0)) \
+     FROM rm.messages AS m \
+     CROSS JOIN LATERAL (SELECT payload->>'detail' AS detail FROM es.events \
+          WHERE stream_id = m.id AND type = 'SendInDoubt' ORDER BY version DESC LIMIT 1) AS d \
+     LEFT JOIN dispatch.timers AS t ON t.message_id = m.id \
+     WHERE m.status = 'in_doubt' GROUP BY m.channel, d.detail ORDER BY count(*) DESC LIMIT 20";
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(15);
 const BEHIND: &str = "SELECT (SELECT coalesce(max(position), 0) FROM es.events) \
      - (SELECT position FROM es.checkpoints WHERE name = 'messages')";
 
@@ -274,7 +292,8 @@ impl World {
         self.pair.rows(UNSETTLED).await?.first().copied()
     }
 
-    /// Waits until nothing is left to happen.
+    /// Waits until nothing is left to happen, and for as long again until the provider has said what became of
+    /// every doubt that a look-up can settle.
     pub(crate) async fn settle(&self) {
         for account in [ACCOUNT, "sendgrid"] {
             self.provider(account, "up", 0).await;
@@ -284,6 +303,32 @@ impl World {
                 && world.pair.rows(BEHIND).await.as_deref() == Some(&[0])
         })
         .await;
+        self.tell_doubts("when all else was settled").await;
+        let (mut asked, deadline) = (None::<Instant>, Instant::now() + PATIENCE);
+        while self.pair.rows(DOUBTS).await.as_deref() != Some(&[0]) && Instant::now() < deadline {
+            if asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN_EVERY) {
+                asked = Some(Instant::now());
+                self.pair.rows(ASK_NOW).await;
+            }
+            sleep(POLL).await;
+        }
+        self.until("what came of it is settled", async |world| {
+            world.unsettled().await == Some(0)
+                && world.pair.rows(BEHIND).await.as_deref() == Some(&[0])
+        })
+        .await;
+        self.tell_doubts("at the end").await;
+    }
+
+    /// Prints what is in doubt and why.
+    async fn tell_doubts(&self, when: &str) {
+        let url: hatch_eventstore::Database = self.pair.primary.url().parse().expect("a URL");
+        let client = hatch_eventstore::connect(&url).await.expect("it is up");
+        let rows = client.query(WHY, &[]).await.expect("readable");
+        line(format!("in doubt {when}: {} reasons", rows.len())).expect("printed");
+        for row in rows {
+            line(format!("  {}", row.get::<_, String>(0))).expect("printed");
+        }
     }
 
     pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
