@@ -24,6 +24,7 @@ mod priority;
 mod send_error;
 #[cfg(test)]
 mod tests;
+pub mod time;
 
 pub use attachment::Attachment;
 pub use channel::Channel;

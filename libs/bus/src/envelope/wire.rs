@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use chrono::SecondsFormat;
+
 use super::{DATA_BYTES_MAX, DateTime, DecodeError, Deserialize, Envelope, RawValue, Serialize};
 use super::{Utc, Uuid};
 
@@ -13,6 +15,7 @@ pub(super) struct Wire<'a> {
     source: Cow<'a, str>,
     r#type: Cow<'a, str>,
     subject: Uuid,
+    #[serde(serialize_with = "in_microseconds")]
     time: DateTime<Utc>,
     datacontenttype: Cow<'a, str>,
     position: i64,
@@ -42,6 +45,11 @@ pub(super) struct Wire<'a> {
         skip_serializing_if = "Option::is_none"
     )]
     data: Option<&'a RawValue>,
+}
+
+/// Always with six digits of a second.
+fn in_microseconds<S: serde::Serializer>(time: &DateTime<Utc>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
 }
 
 fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(

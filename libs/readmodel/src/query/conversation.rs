@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
-use hatch_domain::ids::{ConversationId, TenantId};
+use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_eventstore::Position;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
@@ -72,13 +72,16 @@ pub struct Conversation {
     /// How many inbound messages came since it was last read.
     pub unread_count: i64,
     /// Its latest message.
+    #[serde(serialize_with = "serialize_last_message")]
     pub last_message: LastMessage,
     /// The client's own notes.
     #[schema(value_type = Object)]
     pub metadata: Value,
     /// When its first message was requested or received.
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     pub created_at: DateTime<Utc>,
     /// When its latest message was requested or received.
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     pub updated_at: DateTime<Utc>,
 }
 
@@ -183,6 +186,22 @@ impl From<ConversationRow> for Conversation {
             updated_at: row.updated_at,
         }
     }
+}
+
+/// As answers have it. In the tables its time is as its event has it.
+fn serialize_last_message<S: Serializer>(last: &LastMessage, to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        id: MessageId,
+        direction: &'a str,
+        channel: &'a str,
+        preview: Option<&'a str>,
+        #[serde(serialize_with = "hatch_domain::time::serialize")]
+        at: DateTime<Utc>,
+    }
+    let LastMessage { id, direction, channel, preview, at } = last;
+    let shown = Shown { id: *id, direction, channel, preview: preview.as_deref(), at: *at };
+    shown.serialize(to)
 }
 
 fn keyed_conversation(row: &Row) -> Result<(Position, Conversation), Error> {

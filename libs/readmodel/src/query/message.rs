@@ -170,6 +170,7 @@ pub struct Message {
     /// How many attempts were made to send it.
     pub attempts: i32,
     /// When the next one is due.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     pub next_attempt_at: Option<DateTime<Utc>>,
     /// Why it has the status that it has, where that is a bad one.
     #[serde(serialize_with = "send_error::with_class")]
@@ -181,16 +182,22 @@ pub struct Message {
     #[schema(value_type = Object)]
     pub metadata: Value,
     /// When it was requested or received.
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     pub created_at: DateTime<Utc>,
     /// When it is to be sent, if that was asked for.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     pub scheduled_at: Option<DateTime<Utc>>,
     /// When the provider took it.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     pub sent_at: Option<DateTime<Utc>>,
     /// When a receipt said that it arrived.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     pub delivered_at: Option<DateTime<Utc>>,
     /// When a receipt said that it was read.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     pub read_at: Option<DateTime<Utc>>,
     /// When its latest event happened.
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     pub updated_at: DateTime<Utc>,
     /// Of a mail that came in, whether it comes from whom it says.
     #[schema(value_type = Option<AuthenticationSchema>)]

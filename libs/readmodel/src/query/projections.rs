@@ -41,6 +41,7 @@ pub struct Halt {
     /// Why it cannot be applied.
     pub reason: String,
     /// When a projector first met it.
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     pub halted_at: DateTime<Utc>,
 }
 

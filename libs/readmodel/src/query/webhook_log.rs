@@ -100,6 +100,7 @@ pub struct LoggedWebhook {
     /// How many bytes of its body are kept.
     pub body_bytes: i32,
     /// When it came.
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     pub received_at: DateTime<Utc>,
 }
 

@@ -42,6 +42,7 @@ pub(crate) struct Accepted {
     status: Status,
     #[schema(value_type = ChannelName)]
     channel: Channel,
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     created_at: DateTime<Utc>,
     /// The log position of the request.
     #[schema(value_type = i64)]

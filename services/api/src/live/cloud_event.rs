@@ -19,6 +19,7 @@ pub(super) struct CloudEvent<'a> {
     source: String,
     r#type: String,
     subject: Uuid,
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     time: DateTime<Utc>,
     datacontenttype: &'static str,
     position: Position,

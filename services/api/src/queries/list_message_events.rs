@@ -33,6 +33,7 @@ struct Event {
     schema_version: i16,
     /// The event's place in the message's stream.
     version: i64,
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     recorded_at: DateTime<Utc>,
     /// What happened; its shape is that of `type` and `schema_version`.
     #[schema(value_type = Object)]

@@ -137,6 +137,7 @@ struct Line<'a> {
     aggregate: &'a str,
     stream: Uuid,
     version: i64,
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     recorded_at: DateTime<Utc>,
     data: &'a RawValue,
     metadata: &'a Metadata,

@@ -25,6 +25,7 @@ pub(super) struct Finding {
     check: &'static str,
     verdict: Verdict,
     what: String,
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     since: Option<DateTime<Utc>>,
     remedy: Option<String>,
 }
