@@ -10,6 +10,8 @@ use hatch_bus::testing::TestBus;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use hatch_eventstore::testing::{Template, TestDatabase};
+use hatch_readmodel::testing::COUNTS;
+use hatch_readmodel::{PROJECTIONS, Projections};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -30,9 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A database of hatch.
-const TEMPLATE: Template = Template {
-    name: "hatch",
-    schemas: &[hatch_readmodel::SCHEMA, hatch_dispatcher::SCHEMA],
+const TEMPLATE: Template = Template { name: "hatch", schemas: hatch::schemas, sql: "" };
+
+/// A database of a later build, which has one more projection.
+const LATER_TEMPLATE: Template = Template {
+    name: "later",
+    schemas: || hatch::schemas().into_iter().chain([COUNTS.schema()]).collect(),
     sql: "",
 };
 
@@ -41,6 +46,8 @@ pub(crate) struct Hatch {
     pub(crate) simulator: String,
     pub(crate) http: reqwest::Client,
     pub(crate) settings: Settings,
+    /// Those of the build whose roles are started next.
+    pub(crate) projections: Projections,
     running: Vec<Running>,
     simulation: CancellationToken,
     simulating: JoinHandle<()>,
@@ -94,6 +101,7 @@ impl Hatch {
             simulator,
             http,
             settings,
+            projections: PROJECTIONS,
             running: Vec::new(),
             simulation,
             simulating,
@@ -115,8 +123,10 @@ impl Hatch {
         let shutdown = CancellationToken::new();
         let roles: BTreeSet<Role> = roles.iter().copied().collect();
         let (settings, token) = (self.settings.clone(), shutdown.clone());
-        let task =
-            tokio::spawn(async move { roles::run(&settings, &roles, listener, token).await });
+        let projections = self.projections;
+        let task = tokio::spawn(async move {
+            roles::run_with(&settings, &roles, projections, listener, token).await
+        });
         Running { shutdown, task }
     }
 
@@ -298,6 +308,11 @@ impl Answer {
 /// A database of hatch's schema.
 pub(crate) async fn database() -> TestDatabase {
     TestDatabase::create_from(&TEMPLATE).await
+}
+
+/// The same for a later build.
+pub(crate) async fn later_database() -> TestDatabase {
+    TestDatabase::create_from(&LATER_TEMPLATE).await
 }
 
 /// The same on the server at `url`.

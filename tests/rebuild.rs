@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use hatch_readmodel::{Projection, Verification};
+use hatch_readmodel::{Verification, messages};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -49,7 +49,7 @@ async fn rebuild(hatch: &Hatch) -> String {
 async fn verify(hatch: &Hatch) -> Verification {
     let config = hatch.database.config();
     let pool = hatch_eventstore::pool(&config, 2, Duration::from_secs(10));
-    hatch_readmodel::verify(&pool, Projection::Messages, |_| {}).await.expect("it can be verified")
+    hatch_readmodel::verify(&pool, &messages::DEFINITION, |_| {}).await.expect("it can be verified")
 }
 
 /// Sends some messages and returns the answers, once the read models have all of them.

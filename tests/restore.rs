@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use hatch::roles::Role;
 use hatch::settings::Settings;
 use hatch_eventstore::Connected;
-use hatch_eventstore::schema::EVENTSTORE;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, geteuid};
 use reqwest::StatusCode;
@@ -67,7 +66,7 @@ impl Cluster {
         cluster.run("initdb", &["-D", "data", "-A", "trust", "-U", "postgres", "--no-sync"]);
         cluster.serve("data", None).await;
         let mut client = cluster.connect().await;
-        for schema in [EVENTSTORE, hatch_readmodel::SCHEMA, hatch_dispatcher::SCHEMA] {
+        for schema in hatch::schemas() {
             schema.migrate(&mut client).await.expect("migrated");
         }
         cluster

@@ -32,6 +32,8 @@ pub async fn migrate(client: &mut Client) -> Result<(), SchemaError> {
 pub struct Schema {
     name: &'static str,
     runner: fn() -> Runner,
+    /// The schema that the history is in, if it is in another one.
+    history_in: Option<&'static str>,
 }
 
 /// Why a schema could not be migrated or is not the expected one.
@@ -62,7 +64,14 @@ impl Schema {
     /// generates).
     #[must_use]
     pub const fn new(name: &'static str, runner: fn() -> Runner) -> Self {
-        Self { name, runner }
+        Self { name, runner, history_in: None }
+    }
+
+    /// The same with its history in the schema `other`, which is migrated before it. So a schema that is replaced
+    /// as a whole holds nothing but its tables.
+    #[must_use]
+    pub const fn with_history_in(self, other: &'static str) -> Self {
+        Self { history_in: Some(other), ..self }
     }
 
     /// Applies the migrations that `client`'s database lacks; one process at a time, others wait.
@@ -164,6 +173,9 @@ impl Schema {
     }
 
     fn history_table(&self) -> String {
-        format!("{}.schema_history", self.name)
+        match self.history_in {
+            None => format!("{}.schema_history", self.name),
+            Some(other) => format!("{other}.{}_schema_history", self.name),
+        }
     }
 }

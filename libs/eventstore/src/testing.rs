@@ -22,8 +22,8 @@ pub struct Template {
     /// Keeps templates of different content apart: part of the template database's name, so
     /// `[a-z_]` and short.
     pub name: &'static str,
-    /// Schemas to migrate, in this order, after the event store's.
-    pub schemas: &'static [Schema],
+    /// Schemas to migrate, in this order, after the event store's, which may be among them.
+    pub schemas: fn() -> Vec<Schema>,
     /// SQL to run at the end, such as tables that only tests have.
     pub sql: &'static str,
 }
@@ -50,7 +50,7 @@ pub const SMALL_PARTITIONS: &str = "
     SELECT es.ensure_partitions(3)";
 
 /// The event store's tables and nothing else.
-const EVENTSTORE_ONLY: Template = Template { name: "eventstore", schemas: &[], sql: "" };
+const EVENTSTORE_ONLY: Template = Template { name: "eventstore", schemas: Vec::new, sql: "" };
 
 /// A database that is this test's alone and is dropped with this value.
 ///
@@ -169,7 +169,7 @@ impl Template {
         let mut config = server.clone();
         config.dbname(name);
         let mut connected = connect(&config).await;
-        for schema in std::iter::once(&EVENTSTORE).chain(self.schemas) {
+        for schema in std::iter::once(EVENTSTORE).chain((self.schemas)()) {
             schema.migrate(&mut connected).await.expect("the migrations are right");
         }
         connected.batch_execute(self.sql).await.expect("the template's SQL is right");
@@ -181,7 +181,7 @@ impl Template {
     }
 
     fn fingerprint(&self) -> u64 {
-        let schemas: Vec<u64> = self.schemas.iter().map(Schema::fingerprint).collect();
+        let schemas: Vec<u64> = (self.schemas)().iter().map(Schema::fingerprint).collect();
         hash(&(EVENTSTORE.fingerprint(), schemas, self.sql))
     }
 }

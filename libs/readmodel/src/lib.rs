@@ -1,5 +1,6 @@
 //! Read models: the projections that write them and the queries that read them.
 //!
+//! [`PROJECTIONS`] names the projections. Each is a folder of its own; what they have in common is the engine's.
 //! [`Projection::advance`] turns a page of the log into rows and moves the checkpoint, in one
 //! transaction; what a page does to rows is a pure fold, without I/O and without a clock, so the same
 //! log always gives the same rows. [`ReadModel`] answers queries, each for one tenant.
@@ -10,35 +11,38 @@
 //! [`verify`] compares them with the log.
 
 mod behind;
-mod checkpoints;
+mod engine;
 mod error;
 #[cfg(test)]
 mod history;
 mod keeping;
 mod migrations;
-mod projection;
+mod projections;
 mod query;
-mod rebuild;
-mod replica;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
-mod verify;
 mod wait;
 mod waiting;
 
 pub use behind::{report_webhooks_behind, webhooks_behind};
-pub use checkpoints::slowest_moving;
+pub use engine::{
+    Comparison, Definition, Origin, Progress, Projection, Projections, Rows, Verification, rebuild,
+    slowest_moving, verify,
+};
 pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
-pub use projection::{Direction, LastMessage, Origin, PREVIEW_CHARACTERS_MAX, Projection, Young};
-pub use query::{
-    Conversation, ConversationFilter, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Message,
-    MessageFilter, Moment, MomentError, Page, PageError, ProjectionState, ProjectionStatus,
-    QueryError, ReadModel, SentAs, TALLY_MAX, Tally, WebhookContent, WebhookFilter, WebhookOutcome,
+pub use projections::messages::query::{
+    Conversation, ConversationFilter, Message, MessageFilter, SentAs,
 };
-pub use rebuild::rebuild;
-pub use replica::Progress;
-pub use verify::{Comparison, Rows, Verification, verify};
+pub use projections::messages::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX};
+pub use projections::{PROJECTIONS, messages, schemas};
+pub use query::{
+    Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Moment, MomentError, Page, PageError,
+    ProjectionState, ProjectionStatus, QueryError, ReadModel, TALLY_MAX, Tally, WebhookContent,
+    WebhookFilter, WebhookOutcome,
+};
 pub use wait::ReadPosition;
 pub use waiting::WaitingReceipt;

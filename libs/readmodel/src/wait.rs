@@ -7,8 +7,8 @@ use hatch_eventstore::{Connection, Position};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::projection::Projection;
-use crate::{Error, QueryError, ReadModel, checkpoints};
+use crate::engine::checkpoints::{self, At};
+use crate::{Definition, Error, QueryError, ReadModel};
 
 /// The pause between two looks at the checkpoints.
 const POLL_INTERVAL: Duration = Duration::from_millis(4);
@@ -41,7 +41,7 @@ struct Shared {
 #[derive(Debug, Clone)]
 struct Seen {
     at: Instant,
-    checkpoints: Vec<(Projection, Position)>,
+    checkpoints: Vec<At>,
 }
 
 impl ReadPosition {
@@ -59,7 +59,7 @@ impl ReadPosition {
     /// [`QueryError::Database`] at once when the checkpoints cannot be read.
     pub async fn wait_for(
         &self,
-        projections: &[Projection],
+        projections: &[&Definition],
         position: Position,
         wait: Duration,
     ) -> Result<bool, QueryError> {
@@ -71,7 +71,7 @@ impl ReadPosition {
 }
 
 impl Shared {
-    async fn wait(&self, projections: &[Projection], position: Position) -> Result<(), Error> {
+    async fn wait(&self, projections: &[&Definition], position: Position) -> Result<(), Error> {
         let mut seen = self.seen.subscribe();
         loop {
             let passed = seen.borrow_and_update().as_ref().is_some_and(|seen| {
@@ -91,10 +91,11 @@ impl Shared {
 
     /// Looks at the checkpoints, for everybody, until `position` is reached. Dropped halfway, it
     /// leaves the task to the next waiter.
-    async fn poll(&self, projections: &[Projection], position: Position) -> Result<(), Error> {
+    async fn poll(&self, projections: &[&Definition], position: Position) -> Result<(), Error> {
         loop {
             // The connection is not kept while pausing: others may need it.
-            let look = async |client: &mut Connection| checkpoints::read_all(client).await;
+            let ReadModel { projections: kept, .. } = self.read_model;
+            let look = async |client: &mut Connection| checkpoints::read_all(client, kept).await;
             let checkpoints = self.read_model.ask(look).await?;
             let seen = Seen { at: Instant::now(), checkpoints };
             let passed = seen.passed(projections, position);
@@ -108,8 +109,8 @@ impl Shared {
 }
 
 impl Seen {
-    fn passed(&self, projections: &[Projection], position: Position) -> bool {
-        let passed = |projection| checkpoints::has_passed(&self.checkpoints, projection, position);
-        projections.iter().copied().all(passed)
+    fn passed(&self, projections: &[&Definition], position: Position) -> bool {
+        let passed = |one: &&Definition| checkpoints::has_passed(&self.checkpoints, one, position);
+        projections.iter().all(passed)
     }
 }

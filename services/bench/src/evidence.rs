@@ -8,7 +8,7 @@ use futures::TryStreamExt as _;
 use hatch::progress;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::{Connection, Connections, Log, PAGE_EVENTS_MAX, Position, RecordedEvent};
-use hatch_readmodel::{Projection, ReadModel};
+use hatch_readmodel::{ReadModel, messages};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -183,7 +183,7 @@ impl<'a> Gathering<'a> {
 /// Waits until the read model shows everything up to `position`.
 async fn catch_up(pool: &Connections, position: Position) -> anyhow::Result<()> {
     let read_model = ReadModel::new(pool.clone());
-    let name = Projection::Messages.name();
+    let name = messages::DEFINITION.name();
     let deadline = Instant::now() + CATCH_UP_MAX;
     loop {
         let shown = read_model.projections().await?;

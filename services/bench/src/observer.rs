@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::{Connection, Connections, Held};
-use hatch_readmodel::Projection;
+use hatch_readmodel::messages;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -103,7 +103,7 @@ async fn look(client: &mut Connection, seen: i64, book: &Book) -> anyhow::Result
 
 async fn checkpoint(client: &mut Connection) -> anyhow::Result<i64> {
     let statement = client.prepare_cached(CHECKPOINT).await?;
-    let (name, version) = (Projection::Messages.name(), Projection::Messages.version());
+    let (name, version) = (messages::DEFINITION.name(), messages::DEFINITION.version());
     let row = client.query_opt(&statement, &[&name, &version]).await?;
     // Before the first event there may be none.
     Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())

@@ -52,7 +52,8 @@ mod tests {
 
     use super::*;
 
-    const TEMPLATE: Template = Template { name: "dispatch", schemas: &[crate::SCHEMA], sql: "" };
+    const TEMPLATE: Template =
+        Template { name: "dispatch", schemas: || vec![crate::SCHEMA], sql: "" };
 
     #[tokio::test]
     async fn those_who_ask_at_once_share_an_answer_that_is_younger_than_their_question() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hatch_api::admission::{Admission, Intake, Rules, Signals};
 use hatch_eventstore::{Connection, Connections, HeadWatch};
+use hatch_readmodel::Projections;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -76,6 +77,7 @@ async fn say_behind(pool: &Connections) -> anyhow::Result<()> {
 pub(crate) async fn run(
     admission: Admission,
     waiting_max: u64,
+    projections: Projections,
     pool: Connections,
     head: HeadWatch,
     shutdown: CancellationToken,
@@ -90,14 +92,15 @@ pub(crate) async fn run(
             is_full = counted.is_ok_and(|count| count >= waiting_max);
             count_at = Instant::now() + COUNT_EVERY;
         }
-        let signals = look(&pool).await.unwrap_or_default();
+        let signals = look(&pool, projections).await.unwrap_or_default();
         admission.observe(&Signals { head: head.current(), is_full, ..signals });
     }
 }
 
-async fn look(pool: &Connections) -> anyhow::Result<Signals> {
+async fn look(pool: &Connections, projections: Projections) -> anyhow::Result<Signals> {
     let look = async |client: &mut Connection| {
-        let projections = hatch_readmodel::slowest_moving(client, MOVED_WITHIN).await?;
+        let projections =
+            hatch_readmodel::slowest_moving(client, projections, MOVED_WITHIN).await?;
         let queues = hatch_dispatcher::progress(client).await?;
         let webhooks_behind = hatch_readmodel::webhooks_behind(client, BEHIND_WITHIN).await?;
         Ok(Signals { projections, queues, webhooks_behind, ..Signals::default() })

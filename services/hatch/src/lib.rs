@@ -150,8 +150,10 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
 }
 
 /// Every schema of a database of hatch, in the order in which they are migrated.
-pub(crate) fn schemas() -> [Schema; 3] {
-    [EVENTSTORE, hatch_readmodel::SCHEMA, hatch_dispatcher::SCHEMA]
+#[must_use]
+pub fn schemas() -> Vec<Schema> {
+    let read = hatch_readmodel::schemas(hatch_readmodel::PROJECTIONS);
+    [EVENTSTORE].into_iter().chain(read).chain([hatch_dispatcher::SCHEMA]).collect()
 }
 
 /// A client for our own HTTP requests, each within `timeout`.

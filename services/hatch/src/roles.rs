@@ -17,7 +17,7 @@ use hatch_eventstore::{
     HeadWatch, Log, Store, SystemEnvironment,
 };
 use hatch_providers::sendgrid;
-use hatch_readmodel::{ReadModel, ReadPosition};
+use hatch_readmodel::{PROJECTIONS, Projections, ReadModel, ReadPosition};
 use hatch_telemetry::limit::{Limit, Limits};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -102,7 +102,21 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut process = Process::start(settings, roles).await?;
+    run_with(settings, roles, PROJECTIONS, listener, shutdown).await
+}
+
+/// As [`run`], with the projections of another build.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with(
+    settings: &Settings,
+    roles: &BTreeSet<Role>,
+    projections: Projections,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut process = Process::start(settings, roles, projections).await?;
     let mut workers = JoinSet::new();
     let following = process.follow(roles, &mut workers);
     process.spawn_workers(settings, roles, following.as_ref(), &mut workers)?;
@@ -153,6 +167,7 @@ pub async fn run(
 struct Process {
     postgres: Database,
     pool: Connections,
+    projections: Projections,
     store: Store,
     log: Log,
     bus: Bus,
@@ -188,7 +203,11 @@ fn new_id() -> uuid::Uuid {
 }
 
 impl Process {
-    async fn start(settings: &Settings, roles: &BTreeSet<Role>) -> anyhow::Result<Self> {
+    async fn start(
+        settings: &Settings,
+        roles: &BTreeSet<Role>,
+        projections: Projections,
+    ) -> anyhow::Result<Self> {
         let postgres = postgres(settings)?;
         let pool = hatch_eventstore::pool(&postgres, POOL_CONNECTIONS_MAX, POOL_WAIT_MAX);
         check_schema(&pool).await?;
@@ -214,6 +233,7 @@ impl Process {
         Ok(Self {
             postgres,
             pool,
+            projections,
             store,
             log,
             bus,
@@ -286,7 +306,7 @@ impl Process {
         }
         let mut routes = hatch_api::health::router(dependencies);
         routes = routes.merge(metrics::router(self.metrics(roles)));
-        let read_model = ReadModel::new(self.pool.clone());
+        let read_model = ReadModel::of(self.pool.clone(), self.projections);
         if roles.contains(&Role::Command) {
             let commands = hatch_api::commands::Commands {
                 store: self.store.clone(),
@@ -355,14 +375,14 @@ impl Process {
             clock: self.head.clock().clone(),
             bus: self.bus.clone(),
             relay: roles.contains(&Role::Relay).then(|| self.relay.clone()),
-            projections: projects.then(|| ReadModel::new(self.pool.clone())),
+            projections: projects.then(|| ReadModel::of(self.pool.clone(), self.projections)),
         }
     }
 
     fn webhooks(&self, settings: &Settings) -> anyhow::Result<hatch_api::webhooks::Webhooks> {
         Ok(hatch_api::webhooks::Webhooks {
             store: self.store.clone(),
-            read_model: ReadModel::new(self.pool.clone()),
+            read_model: ReadModel::of(self.pool.clone(), self.projections),
             accounts: webhook_accounts(settings)?,
             stats: Arc::clone(&self.stats.webhooks),
             recent: Arc::default(),
@@ -419,8 +439,9 @@ impl Process {
     fn spawn_admission(&self, settings: &Settings, workers: &mut JoinSet<anyhow::Result<()>>) {
         let (admission, waiting_max) = (self.admission.clone(), settings.admission.waiting_max);
         let (pool, head, shutdown) = (self.pool.clone(), self.head.clone(), self.workers.clone());
+        let projections = self.projections;
         workers.spawn(async move {
-            admission::run(admission, waiting_max, pool, head, shutdown).await;
+            admission::run(admission, waiting_max, projections, pool, head, shutdown).await;
             Ok(())
         });
     }
@@ -448,6 +469,7 @@ impl Process {
             pool: self.pool.clone(),
             log: self.log.clone(),
             head: following.head.clone(),
+            projections: self.projections,
             feed: following.feed.clone(),
         };
         let shutdown = self.workers.clone();

@@ -10,7 +10,7 @@ mod worker;
 
 use futures::future::join_all;
 use hatch_eventstore::{Connections, Feed, HeadWatch, Log};
-use hatch_readmodel::Projection;
+use hatch_readmodel::Projections;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,8 @@ pub struct Deps {
     pub log: Log,
     /// Tells how far the log has grown.
     pub head: HeadWatch,
+    /// The projections that it keeps up.
+    pub projections: Projections,
     /// Brings live events without a look at the log; without it everything is read from the log.
     pub feed: Option<Feed>,
 }
@@ -50,9 +52,10 @@ impl Default for Config {
 /// projection that meets an event that it cannot apply halts, says so in its status, and goes on once
 /// it was rebuilt beyond that event.
 pub async fn run(deps: Deps, config: Config, shutdown: CancellationToken) {
-    let workers = Projection::ALL
-        .into_iter()
-        .map(|projection| Worker::new(projection, deps.clone(), config.clone()).run());
+    let workers = deps
+        .projections
+        .iter()
+        .map(|definition| Worker::new(definition, deps.clone(), config.clone()).run());
     // Dropped halfway, a page is rolled back.
     let _ = shutdown.run_until_cancelled(join_all(workers)).await;
 }

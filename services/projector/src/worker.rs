@@ -7,7 +7,7 @@ use std::time::Duration;
 use hatch_eventstore::{
     Checkpoint, Connection, Held, LogError, Position, RecordedEvent, Subscription, Unanswered,
 };
-use hatch_readmodel::{Error, Origin, Projection, Young};
+use hatch_readmodel::{Definition, Error, Origin, Projection};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{Config, Deps};
@@ -38,7 +38,7 @@ const PART: usize = 4;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 pub(crate) struct Worker {
-    projection: Projection,
+    definition: &'static Definition,
     deps: Deps,
     config: Config,
     backoff: Duration,
@@ -61,14 +61,14 @@ enum Stop {
 }
 
 impl Worker {
-    pub(crate) const fn new(projection: Projection, deps: Deps, config: Config) -> Self {
+    pub(crate) const fn new(definition: &'static Definition, deps: Deps, config: Config) -> Self {
         let part_events_max = config.page_events_max;
-        Self { projection, deps, config, backoff: BACKOFF.0, part_events_max }
+        Self { definition, deps, config, backoff: BACKOFF.0, part_events_max }
     }
 
     /// Follows the log. A projection that halted goes on once a rebuild has passed the event.
     pub(crate) async fn run(mut self) {
-        let projection = self.projection.name();
+        let projection = self.definition.name();
         loop {
             let Err(stop) = self.follow().await;
             match stop {
@@ -95,10 +95,10 @@ impl Worker {
     async fn follow(&mut self) -> Result<Infallible, Stop> {
         let held = self.deps.pool.hold(LOOK_MAX).await;
         let mut held = held.map_err(|error| Stop::Unavailable(error.into()))?;
-        let projection = self.projection;
-        let look = async |client: &mut Connection| projection.checkpoint(client).await;
+        let definition = self.definition;
+        let look = async |client: &mut Connection| definition.checkpoint(client).await;
         let mut checkpoint = held.within(LOOK_MAX, look).await.map_err(Stop::Unavailable)?;
-        let mut young = Young::default();
+        let mut projection = Projection::of(definition);
         let mut subscription = Subscription::new(
             self.deps.log.clone(),
             &self.deps.head,
@@ -113,7 +113,7 @@ impl Worker {
             };
             let begun = Instant::now();
             for part in page.chunks(self.part_events_max) {
-                checkpoint = self.apply(&mut held, checkpoint, part, &mut young).await?;
+                checkpoint = self.apply(&mut held, checkpoint, part, &mut projection).await?;
             }
             self.backoff = BACKOFF.0;
             self.part_events_max = (2 * self.part_events_max).min(self.config.page_events_max);
@@ -139,8 +139,8 @@ impl Worker {
 
     /// The checkpoint as it is.
     async fn checkpoint(&self) -> Result<Checkpoint, Error> {
-        let projection = self.projection;
-        let look = async |client: &mut Connection| projection.checkpoint(client).await;
+        let definition = self.definition;
+        let look = async |client: &mut Connection| definition.checkpoint(client).await;
         self.deps.pool.within(LOOK_MAX, look).await
     }
 
@@ -150,11 +150,10 @@ impl Worker {
         held: &mut Held,
         checkpoint: &Checkpoint,
         page: &[Arc<RecordedEvent>],
-        young: &mut Young,
+        projection: &mut Projection,
     ) -> Result<Checkpoint, Error> {
-        let projection = self.projection;
         let apply = async |client: &mut Connection| {
-            projection.advance(client, checkpoint, (page, Origin::Log), young).await
+            projection.advance(client, checkpoint, (page, Origin::Log)).await
         };
         held.within(APPLY_MAX, apply).await
     }
@@ -166,16 +165,20 @@ impl Worker {
         held: &mut Held,
         mut checkpoint: Checkpoint,
         page: &[Arc<RecordedEvent>],
-        young: &mut Young,
+        projection: &mut Projection,
     ) -> Result<Checkpoint, Stop> {
-        let refusal = match self.advance(held, &checkpoint, page, young).await {
+        let refusal = match self.advance(held, &checkpoint, page, projection).await {
             Ok(advanced) => return Ok(advanced),
             Err(error) => Stop::unless_refused(error)?,
         };
-        let projection = self.projection.name();
-        tracing::warn!(projection, error = &refusal as &dyn std::error::Error, "page refused");
+        let name = self.definition.name();
+        tracing::warn!(
+            projection = name,
+            error = &refusal as &dyn std::error::Error,
+            "page refused"
+        );
         for event in page {
-            checkpoint = self.apply_one(held, &checkpoint, event, young).await?;
+            checkpoint = self.apply_one(held, &checkpoint, event, projection).await?;
         }
         Ok(checkpoint)
     }
@@ -185,12 +188,12 @@ impl Worker {
         held: &mut Held,
         checkpoint: &Checkpoint,
         event: &Arc<RecordedEvent>,
-        young: &mut Young,
+        projection: &mut Projection,
     ) -> Result<Checkpoint, Stop> {
         let page = std::slice::from_ref(event);
         let mut tries = 1;
         loop {
-            let refusal = match self.advance(held, checkpoint, page, young).await {
+            let refusal = match self.advance(held, checkpoint, page, projection).await {
                 Ok(advanced) => return Ok(advanced),
                 Err(error) => Stop::unless_refused(error)?,
             };
@@ -232,7 +235,7 @@ impl Worker {
             self.part_events_max = (self.part_events_max / PART).max(1);
         }
         tracing::warn!(
-            projection = self.projection.name(),
+            projection = self.definition.name(),
             error = error as &dyn std::error::Error,
             retry_in = ?self.backoff,
             "projection waits for PostgreSQL"
@@ -245,7 +248,7 @@ impl Worker {
     /// what follows the checkpoint is read from the log that comes with it.
     async fn read_again(&mut self, error: &Error) {
         tracing::error!(
-            projection = self.projection.name(),
+            projection = self.definition.name(),
             error = error as &dyn std::error::Error,
             retry_in = ?self.backoff,
             "two servers tell of the log, and nothing of the other one's is applied: see that only one of \
@@ -259,9 +262,9 @@ impl Worker {
     /// Makes the halt visible; does not give up while PostgreSQL is away.
     async fn record_halt(&mut self, position: Position, reason: &str) {
         loop {
-            let projection = self.projection;
+            let definition = self.definition;
             let record = async |client: &mut Connection| {
-                projection.record_halt(client, position, reason).await
+                definition.record_halt(client, position, reason).await
             };
             match self.deps.pool.within(LOOK_MAX, record).await {
                 Ok(()) => return,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::*;
 
 const TEMPLATE: Template =
-    Template { name: "eventstore_archive", schemas: &[], sql: SMALL_PARTITIONS };
+    Template { name: "eventstore_archive", schemas: Vec::new, sql: SMALL_PARTITIONS };
 
 /// Partitions 0 to 2 are full, and 3 holds the head.
 const EVENTS: i64 = 35;

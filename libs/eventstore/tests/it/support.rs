@@ -17,7 +17,7 @@ pub(crate) const TENANT: Uuid = Uuid::from_u128(1);
 /// A table for side rows, as the event store's users have them.
 const TEMPLATE: Template = Template {
     name: "eventstore_it",
-    schemas: &[],
+    schemas: Vec::new,
     sql: "CREATE TABLE public.audit (id int PRIMARY KEY, note varchar(10) NOT NULL)",
 };
 

@@ -1,42 +1,18 @@
 //! The read side: every query names its tenant and reads the views.
 
-/// The first 100 addresses of a column. As many as a mail may have, in each row of a page, would take most of its time.
-macro_rules! first_addresses {
-    ($column:literal) => {
-        concat!(
-            "CASE WHEN json_array_length(",
-            $column,
-            ") > 100 THEN jsonb_path_query_array(",
-            $column,
-            "::jsonb, '$[0 to 99]')::json ELSE ",
-            $column,
-            " END"
-        )
-    };
-}
-
-mod conditions;
-mod conversation;
-mod message;
-mod page;
-mod past;
+pub(crate) mod conditions;
+mod moment;
+pub(crate) mod page;
 mod projections;
-mod send_error;
 mod tally;
 mod webhook_log;
 
-pub use conversation::{Conversation, ConversationFilter};
-pub use message::{Message, MessageFilter, SentAs};
+pub(crate) use moment::MESSAGES_MAX;
+pub use moment::{Moment, MomentError};
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
-pub use past::{Moment, MomentError};
 pub use projections::{Halt, ProjectionState, ProjectionStatus};
 pub use tally::{TALLY_MAX, Tally};
 pub use webhook_log::{LoggedWebhook, WebhookContent, WebhookFilter, WebhookOutcome};
-
-#[cfg(test)]
-pub(crate) use {
-    conversation::list_sql as conversation_list_sql, message::list_sql as message_list_sql,
-};
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -51,7 +27,7 @@ use tokio_postgres::types::ToSql;
 
 use self::conditions::Conditions;
 use self::page::{Filling, ListKind, SortKey};
-use crate::Error;
+use crate::{Error, PROJECTIONS, Projections};
 
 /// How long a read may take.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(4);
@@ -81,6 +57,7 @@ pub enum QueryError {
 #[derive(Debug, Clone)]
 pub struct ReadModel {
     pub(crate) connections: Connections,
+    pub(crate) projections: Projections,
     lists: Arc<Semaphore>,
 }
 
@@ -88,12 +65,24 @@ impl ReadModel {
     /// Queries over `connections`.
     #[must_use]
     pub fn new(connections: Connections) -> Self {
-        Self { connections, lists: Arc::new(Semaphore::new(LISTS_MAX)) }
+        Self::of(connections, PROJECTIONS)
+    }
+
+    /// Queries over `connections`, where `projections` are kept.
+    #[must_use]
+    pub fn of(connections: Connections, projections: Projections) -> Self {
+        Self { connections, projections, lists: Arc::new(Semaphore::new(LISTS_MAX)) }
+    }
+
+    /// The projections that write what it reads.
+    #[must_use]
+    pub const fn definitions(&self) -> Projections {
+        self.projections
     }
 
     /// A page of a list. It is planned each time for its values, since the best plan for a participant of three
     /// messages is a bad one for an address that is in all of them. Rows beyond the page are not kept.
-    async fn list<K: SortKey, T: Serialize>(
+    pub(crate) async fn list<K: SortKey, T: Serialize>(
         &self,
         kind: ListKind,
         limit: u32,

@@ -6,10 +6,11 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::past::NOW;
+use super::moment::NOW;
 use super::{QueryError, READ_TIMEOUT, ReadModel};
-use crate::projection::Projection;
-use crate::{Error, checkpoints, rebuild};
+use crate::engine::checkpoints::{self, At};
+use crate::engine::rebuild;
+use crate::{Definition, Error, Projections};
 
 /// A read model whose oldest waiting event is older than this is catching up, not live.
 const LIVE_LAG_SECONDS_MAX: f64 = 5.0;
@@ -78,9 +79,9 @@ impl std::fmt::Display for ProjectionState {
 
 /// The tables' side of the status.
 struct Progress {
-    checkpoints: Vec<(Projection, Position)>,
-    halts: Vec<(Projection, Halt)>,
-    rebuilding: Vec<Projection>,
+    checkpoints: Vec<At>,
+    halts: Vec<(&'static Definition, Halt)>,
+    rebuilding: Vec<&'static Definition>,
     now: DateTime<Utc>,
 }
 
@@ -130,13 +131,13 @@ impl ReadModel {
     }
 
     async fn progress(&self) -> Result<Progress, Error> {
-        self.ask(async |client| Progress::read(client).await).await
+        self.ask(async |client| Progress::read(client, self.projections).await).await
     }
 }
 
 impl Progress {
-    async fn read(client: &Connection) -> Result<Self, Error> {
-        let checkpoints = checkpoints::read_all(client).await?;
+    async fn read(client: &Connection, projections: Projections) -> Result<Self, Error> {
+        let checkpoints = checkpoints::read_all(client, projections).await?;
         let statement = client.prepare_cached(HALTS).await?;
         let mut halts = Vec::new();
         for row in client.query(&statement, &[]).await? {
@@ -146,11 +147,12 @@ impl Progress {
                 reason: row.try_get(3)?,
                 halted_at: row.try_get(4)?,
             };
-            halts.extend(Projection::find(&name, version).map(|projection| (projection, halt)));
+            let found = Definition::find(projections, &name, version);
+            halts.extend(found.map(|projection| (projection, halt)));
         }
         let statement = client.prepare_cached(NOW).await?;
         let now = client.query_one(&statement, &[]).await?.try_get(0)?;
-        let rebuilding = rebuild::under_way(client).await?;
+        let rebuilding = rebuild::under_way(client, projections).await?;
         Ok(Self { checkpoints, halts, rebuilding, now })
     }
 }

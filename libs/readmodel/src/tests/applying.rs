@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::Db;
 use crate::history::*;
-use crate::{Error, Origin, Projection, ProjectionState, QueryError, Young};
+use crate::messages::DEFINITION;
+use crate::{Error, Origin, PROJECTIONS, Projection, ProjectionState, QueryError};
 
 /// Two outbound messages and an inbound one, through most that can happen to them.
 fn history() -> History {
@@ -87,13 +88,13 @@ async fn events_one_by_one_or_as_one_page_give_equal_rows() {
 async fn a_projector_that_remembers_its_pages_writes_the_same_and_reads_nothing_back() {
     let history = history();
     let (whole, mindful) = (Db::with(&history.events).await, Db::new().await);
-    let mut young = Young::default();
+    let mut projection = Projection::of(&DEFINITION);
     // Whatever is done to the row of a message that is on its way, the next event writes it anew.
     let spoil = "UPDATE rm_messages_v1.message_states SET attempts = 99 WHERE status = 'sending'";
     let mut spoiled = 0;
     for (n, event) in (0..).zip(&history.events) {
         let page = std::slice::from_ref(event);
-        mindful.go_on(Position(n), page, &mut young).await.expect("it is the next");
+        mindful.go_on(Position(n), page, &mut projection).await.expect("it is the next");
         spoiled += mindful.client().await.execute(spoil, &[]).await.expect("it may be written");
     }
     assert!(spoiled > 0, "messages of the history are on their way for a while");
@@ -134,9 +135,8 @@ async fn a_projector_that_stops_in_the_middle_of_a_page_leaves_it_unapplied() {
     let db = Db::with(&history.events[..4]).await;
     let before = db.dump().await;
     let (mut client, checkpoint) = (db.client().await, db.checkpoint().await);
-    let (mut young, rest) = (Young::default(), &history.events[4..]);
-    let advance =
-        Projection::Messages.advance(&mut client, &checkpoint, (rest, Origin::MadeUp), &mut young);
+    let (mut projection, rest) = (Projection::of(&DEFINITION), &history.events[4..]);
+    let advance = projection.advance(&mut client, &checkpoint, (rest, Origin::MadeUp));
     // Polled until it waits for PostgreSQL for the third time, and then never again.
     let mut polls = 0;
     let mut advance = Box::pin(advance);
@@ -205,19 +205,25 @@ async fn the_applications_role_may_do_what_the_application_does() {
     let history = history();
     db.advance(Position::START, &history.events).await.expect("it may write the rows");
     let client = db.client().await;
-    Projection::Messages.record_halt(&client, Position(13), "why").await.expect("it may say so");
+    DEFINITION.record_halt(&client, Position(13), "why").await.expect("it may say so");
     let webhook = "INSERT INTO hatch.webhook_log (id, tenant_id, provider, outcome, method,
             path_and_query, headers, body, received_at)
         VALUES (gen_random_uuid(), gen_random_uuid(), 'twilio', 'applied', 'POST', '/', '{}', '', now())";
     client.batch_execute(webhook).await.expect("it may log webhooks");
     let statuses = db.read_model().projections().await.expect("it may read");
-    assert!(statuses.iter().all(|one| one.status == ProjectionState::Halted), "{statuses:?}");
+    let halted = |name: &&str| {
+        let status = statuses.iter().find(|one| one.name == *name).map(|one| one.status);
+        status == Some(ProjectionState::Halted)
+    };
+    assert!(DEFINITION.read_models().iter().all(halted), "{statuses:?}");
     assert!(db.read_model().message(TENANT, id(1)).await.expect("it may read").is_some());
 }
 
 #[tokio::test]
 async fn a_projection_that_never_ran_is_listed_at_the_beginning() {
     let statuses = Db::new().await.read_model().projections().await.expect("they can be read");
-    let listed: Vec<_> = statuses.iter().map(|one| (one.name, one.position)).collect();
-    assert_eq!(listed, [("messages", Position::START), ("conversations", Position::START)]);
+    let listed: Vec<_> = statuses.iter().map(|one| one.name).collect();
+    let all: Vec<_> = PROJECTIONS.iter().flat_map(|one| one.read_models).copied().collect();
+    assert_eq!(listed, all);
+    assert!(statuses.iter().all(|one| one.position == Position::START), "{statuses:?}");
 }

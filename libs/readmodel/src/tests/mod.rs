@@ -5,6 +5,7 @@ mod behind;
 mod keeping;
 mod listing;
 mod plans;
+mod several;
 mod waiting;
 mod waiting_receipts;
 
@@ -15,10 +16,12 @@ use deadpool_postgres::Object;
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{Checkpoint, Connections, Position, RecordedEvent};
 
-use crate::projection::{Origin, Projection};
-use crate::{Error, ReadModel, Young};
+use crate::messages::DEFINITION;
+use crate::testing::with_counts;
+use crate::{Error, Origin, Projection, ReadModel};
 
-const TEMPLATE: Template = Template { name: "readmodel", schemas: &[crate::SCHEMA], sql: "" };
+const TEMPLATE: Template =
+    Template { name: "readmodel", schemas: || crate::schemas(with_counts()), sql: "" };
 
 const TABLES: [&str; 7] = [
     "messages",
@@ -60,7 +63,7 @@ impl Db {
         from: Position,
         page: &[Arc<RecordedEvent>],
     ) -> Result<Position, Error> {
-        self.go_on(from, page, &mut Young::default()).await
+        self.go_on(from, page, &mut Projection::of(&DEFINITION)).await
     }
 
     /// The same by one that remembers the pages before.
@@ -68,13 +71,13 @@ impl Db {
         &self,
         from: Position,
         page: &[Arc<RecordedEvent>],
-        young: &mut Young,
+        projection: &mut Projection,
     ) -> Result<Position, Error> {
         let mut client = self.client().await;
-        let checkpoint = Projection::Messages.checkpoint(&client).await?;
+        let checkpoint = DEFINITION.checkpoint(&client).await?;
         let checkpoint = Checkpoint { position: from, ..checkpoint };
         let page = (page, Origin::MadeUp);
-        Ok(Projection::Messages.advance(&mut client, &checkpoint, page, young).await?.position)
+        Ok(projection.advance(&mut client, &checkpoint, page).await?.position)
     }
 
     fn read_model(&self) -> ReadModel {
@@ -97,6 +100,6 @@ impl Db {
 
     async fn checkpoint(&self) -> Checkpoint {
         let client = self.client().await;
-        Projection::Messages.checkpoint(&client).await.expect("a checkpoint")
+        DEFINITION.checkpoint(&client).await.expect("a checkpoint")
     }
 }

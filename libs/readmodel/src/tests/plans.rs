@@ -9,7 +9,7 @@ use hatch_eventstore::Position;
 
 use super::Db;
 use crate::history::*;
-use crate::query::{conversation_list_sql, message_list_sql};
+use crate::messages::query::{conversation_list_sql, message_list_sql};
 use crate::{ConversationFilter, Direction, MessageFilter};
 
 const MESSAGES: u32 = 4_000;

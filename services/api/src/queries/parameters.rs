@@ -6,7 +6,7 @@ use hatch_domain::Channel;
 use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
-use hatch_readmodel::{Direction, Page, Projection, QueryError};
+use hatch_readmodel::{Direction, Page, QueryError};
 use hatch_telemetry::limit::Reached;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -100,7 +100,7 @@ impl Freshness {
             Problem::unavailable("too many reads wait for a position: try again in a second")
         });
         let _place = place?;
-        if queries.read_position.wait_for(&Projection::ALL, after, wait).await? {
+        if queries.read_position.wait_for(queries.read_model.definitions(), after, wait).await? {
             return Ok(());
         }
         let detail = format!("the read models have not reached position {after} yet");

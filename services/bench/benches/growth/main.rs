@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use hatch::output;
 use hatch_eventstore::Connections;
 use hatch_eventstore::testing::TestDatabase;
-use hatch_readmodel::{Projection, rebuild};
+use hatch_readmodel::{messages, rebuild};
 use tokio::runtime::Builder;
 
 /// Events in the log.
@@ -78,7 +78,7 @@ fn main() -> anyhow::Result<()> {
 /// Events a second.
 async fn rebuild_rate(pool: Connections) -> anyhow::Result<f64> {
     let begun = Instant::now();
-    let position = rebuild(&pool, Projection::Messages, |_| {}).await?;
+    let position = rebuild(&pool, &messages::DEFINITION, |_| {}).await?;
     Ok(position.0 as f64 / begun.elapsed().as_secs_f64())
 }
 

@@ -13,7 +13,7 @@ use hatch_eventstore::{
     StreamWrite,
 };
 use hatch_readmodel::{
-    ConversationFilter, MessageFilter, Origin, Page, Projection, ReadModel, Young,
+    ConversationFilter, MessageFilter, Origin, Page, Projection, ReadModel, messages,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -175,19 +175,16 @@ fn one(number: u32) -> Append {
 /// leave.
 async fn project(pool: &Connections) -> anyhow::Result<f64> {
     let mut client = pool.get().await?;
-    let mut checkpoint = Projection::Messages.checkpoint(&client).await?;
+    let mut checkpoint = messages::DEFINITION.checkpoint(&client).await?;
     let (mut number, mut events) = (UNUSED, 0);
     let begun = Instant::now();
-    let (mut taken, mut young) = (Duration::ZERO, Young::default());
+    let (mut taken, mut projection) = (Duration::ZERO, Projection::of(&messages::DEFINITION));
     while begun.elapsed() < MEASURE {
         let page = page(checkpoint.position, number, PROJECTED_MESSAGES);
         number += PROJECTED_MESSAGES;
         events += page.len();
         let started = Instant::now();
-        let projection = Projection::Messages;
-        checkpoint = projection
-            .advance(&mut client, &checkpoint, (&page, Origin::MadeUp), &mut young)
-            .await?;
+        checkpoint = projection.advance(&mut client, &checkpoint, (&page, Origin::MadeUp)).await?;
         taken += started.elapsed();
     }
     drop(client);
@@ -198,7 +195,7 @@ async fn project(pool: &Connections) -> anyhow::Result<f64> {
 /// Lets the projection stand where the log ends, as far as its checkpoint says: a rebuild goes as far.
 pub(crate) async fn project_to_head(pool: &Connections) -> anyhow::Result<()> {
     let client = pool.get().await?;
-    Projection::Messages.checkpoint(&client).await?;
+    messages::DEFINITION.checkpoint(&client).await?;
     let head = "UPDATE es.checkpoints SET position = (SELECT max(position) FROM es.events)";
     client.batch_execute(head).await?;
     Ok(())

@@ -12,7 +12,7 @@ use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Append, Appender, AppenderConfig, ExpectedVersion, Log, Position, StreamWrite,
 };
-use hatch_readmodel::{Origin, Projection, Young};
+use hatch_readmodel::{Origin, Projection, messages};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -211,8 +211,8 @@ impl<'a> Parts<'a> {
         group.bench_function(BenchmarkId::new("hatch", events), |bencher| {
             bencher.iter_custom(|times| {
                 let mut object = runtime.block_on(pool.get()).expect("a connection");
-                let (projection, mut young) = (Projection::Messages, Young::default());
-                let checkpoint = runtime.block_on(projection.checkpoint(&object));
+                let mut projection = Projection::of(&messages::DEFINITION);
+                let checkpoint = runtime.block_on(messages::DEFINITION.checkpoint(&object));
                 let mut checkpoint = checkpoint.expect("the checkpoint can be read");
                 last.set(checkpoint.position);
                 let next = || {
@@ -222,12 +222,8 @@ impl<'a> Parts<'a> {
                     page
                 };
                 timed(times, next, |page| {
-                    let advanced = projection.advance(
-                        &mut object,
-                        &checkpoint,
-                        (&page, Origin::MadeUp),
-                        &mut young,
-                    );
+                    let advanced =
+                        projection.advance(&mut object, &checkpoint, (&page, Origin::MadeUp));
                     checkpoint = runtime.block_on(advanced).expect("the next page");
                 })
             });

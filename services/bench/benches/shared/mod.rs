@@ -18,11 +18,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// A database with every table of hatch.
-pub(crate) const TEMPLATE: Template = Template {
-    name: "bench",
-    schemas: &[hatch_readmodel::SCHEMA, hatch_dispatcher::SCHEMA],
-    sql: "",
-};
+pub(crate) const TEMPLATE: Template = Template { name: "bench", schemas: hatch::schemas, sql: "" };
 
 pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
 

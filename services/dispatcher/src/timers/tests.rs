@@ -14,7 +14,7 @@ use super::fold::{Fact, Fold, MessageFact};
 use super::{DueTimer, Error, Timers};
 use crate::testing::at;
 
-const TEMPLATE: Template = Template { name: "dispatch", schemas: &[crate::SCHEMA], sql: "" };
+const TEMPLATE: Template = Template { name: "dispatch", schemas: || vec![crate::SCHEMA], sql: "" };
 
 const TENANT: Uuid = Uuid::from_u128(1);
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use hatch_readmodel::{Comparison, Progress, Projection, ReadModel, rebuild, verify};
+use hatch_readmodel::{Comparison, Definition, PROJECTIONS, Progress, ReadModel, rebuild, verify};
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
@@ -82,9 +82,10 @@ async fn verify_one(settings: &Settings, name: &str) -> anyhow::Result<ExitCode>
 }
 
 /// The projection that shows itself as `name`. Whoever asks for one of several hears of the others.
-fn find(name: &str) -> anyhow::Result<Projection> {
-    let projection = Projection::of_read_model(name).with_context(|| {
-        let names = Projection::ALL.map(|one| one.read_models().join(" and ")).join(", ");
+fn find(name: &str) -> anyhow::Result<&'static Definition> {
+    let projection = Definition::of_read_model(PROJECTIONS, name).with_context(|| {
+        let names = PROJECTIONS.iter().map(|one| one.read_models().join(" and "));
+        let names = names.collect::<Vec<_>>().join(", ");
         format!("there is no projection {name:?}, only {names}")
     })?;
     if let [_, _, ..] = projection.read_models() {

@@ -18,13 +18,14 @@ use hatch_eventstore::{
     HeadWatch, Known, Log, Metadata, NewEvent, Position, Store, StreamWrite, SystemEnvironment,
 };
 use hatch_projector::{Config, Deps};
-use hatch_readmodel::{Projection, ReadModel, ReadPosition};
+use hatch_readmodel::testing::with_counts;
+use hatch_readmodel::{PROJECTIONS, Projections, ReadModel, ReadPosition, schemas};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const TEMPLATE: Template =
-    Template { name: "readmodel", schemas: &[hatch_readmodel::SCHEMA], sql: "" };
+    Template { name: "readmodel", schemas: || schemas(with_counts()), sql: "" };
 
 /// How long a test waits for what has to happen.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -39,6 +40,8 @@ pub(crate) struct World {
     pub(crate) head: HeadWatch,
     pub(crate) store: Store,
     pub(crate) read_model: ReadModel,
+    /// What projectors keep up.
+    pub(crate) projections: Projections,
 }
 
 impl World {
@@ -51,7 +54,8 @@ impl World {
         let (head, _task) = HeadWatch::start(database.config(), CancellationToken::new());
         let store = Store::new(appender, log.clone(), Arc::new(SystemEnvironment));
         let read_model = ReadModel::new(pool.clone());
-        Self { database, pool, log, head, store, read_model }
+        let projections = PROJECTIONS;
+        Self { database, pool, log, head, store, read_model, projections }
     }
 
     /// A head that nobody moves.
@@ -72,7 +76,13 @@ impl World {
         config: Config,
     ) -> Projector {
         let shutdown = CancellationToken::new();
-        let deps = Deps { pool: self.pool.clone(), log: self.log.clone(), head, feed };
+        let deps = Deps {
+            pool: self.pool.clone(),
+            log: self.log.clone(),
+            head,
+            projections: self.projections,
+            feed,
+        };
         let running = tokio::spawn(hatch_projector::run(deps, config, shutdown.clone()));
         Projector { shutdown, running }
     }
@@ -160,7 +170,7 @@ impl World {
 
     pub(crate) async fn reached(&self, position: Position) {
         let wait = ReadPosition::new(self.read_model.clone());
-        let reached = wait.wait_for(&Projection::ALL, position, WAIT_MAX).await;
+        let reached = wait.wait_for(PROJECTIONS, position, WAIT_MAX).await;
         assert!(reached.expect("the checkpoints can be read"), "{position} is not reached");
     }
 }

@@ -6,11 +6,12 @@ use hatch_eventstore::{Connection, Connections, Position};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
 
-use crate::projection::{Projection, Tables};
-use crate::replica::catalog::{self, Durability};
-use crate::replica::{
-    Live, Lock, Progress, Replay, Replica, STEP_MAX, STRETCH_MAX, WHOLE_MAX, lock,
-};
+use super::bulk::Progress;
+use super::catalog::{self, Durability};
+use super::definition::{Definition, Projections};
+use super::replica::{Live, Lock, Replay, Replica};
+use super::session::{STEP_MAX, STRETCH_MAX, WHOLE_MAX, lock};
+use super::tables::Place;
 use crate::{Error, MaintenanceError};
 
 /// First key of the advisory lock that shows that a rebuild is under way ("rbld" in ASCII); the
@@ -45,7 +46,7 @@ const TAKE_OVER_WAIT: Duration = Duration::from_secs(120);
 /// The rows have to be on the disk before the old ones are dropped.
 const WAIT_FOR_DISK: &str = "SET LOCAL synchronous_commit = on";
 
-/// Builds the tables of `projection` from the log and has them take over, beside a running projector
+/// Builds the tables of `definition` from the log and has them take over, beside a running projector
 /// and readers, none of whom sees anything but a complete read model. Returns the position that the
 /// tables had then. Tells `on_progress` how far it is.
 ///
@@ -55,17 +56,18 @@ const WAIT_FOR_DISK: &str = "SET LOCAL synchronous_commit = on";
 ///
 /// # Errors
 /// [`MaintenanceError::Busy`], [`MaintenanceError::NotOwner`], [`MaintenanceError::InUse`]; what
-/// [`Projection::advance`] refuses, the log or PostgreSQL. The read models are as they were.
+/// [`Projection::advance`](super::Projection::advance) refuses, the log or PostgreSQL. The read models are as they were.
 pub async fn rebuild(
     connections: &Connections,
-    projection: Projection,
+    definition: &'static Definition,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<Position, MaintenanceError> {
     let mut replica =
-        Replica::begin(connections, projection, Tables::Building, Durability::Logged).await?;
+        Replica::begin(connections, definition, Place::Building, Durability::Logged).await?;
     match build(&mut replica, &mut on_progress).await {
         Ok(position) => {
-            replica.ask(WHOLE_MAX, async |c| catalog::drop(&**c, Tables::Replaced).await).await?;
+            let replaced = replica.replay.tables.at(Place::Replaced);
+            replica.ask(WHOLE_MAX, async |c| catalog::drop(&**c, replaced).await).await?;
             Ok(position)
         }
         Err(error) => {
@@ -79,11 +81,10 @@ async fn build(
     replica: &mut Replica,
     on_progress: &mut impl FnMut(Progress),
 ) -> Result<Position, MaintenanceError> {
-    let projection = replica.replay.projection;
-    replica.ask(STEP_MAX, async |c| lock(&**c, REBUILD_LOCK, projection).await).await?;
+    let Replay { definition, tables, .. } = replica.replay;
+    replica.ask(STEP_MAX, async |c| lock(&**c, REBUILD_LOCK, definition).await).await?;
     replica.catch_up(on_progress).await?;
     on_progress(Progress::Indexing);
-    let tables = Tables::Building;
     replica.ask(WHOLE_MAX, async |c| catalog::create_indexes(&**c, tables).await).await?;
     let deadline = Instant::now() + TAKE_OVER_WAIT;
     loop {
@@ -110,14 +111,14 @@ async fn exchange(client: &mut Connection, replay: &Replay) -> Result<Position, 
     let transaction = client.transaction().await?;
     transaction.batch_execute(LOCK_TIMEOUT).await?;
     transaction.batch_execute(WAIT_FOR_DISK).await?;
-    let live = Live::read(&*transaction, replay.projection, Lock::Position).await?;
+    let live = Live::read(&*transaction, replay.definition, Lock::Position).await?;
     let position = live.position.max(replay.position);
     replay.finish(&transaction, position).await?;
     if position > live.position {
-        let moved = (&replay.projection.name(), &replay.projection.version(), &position.0);
+        let moved = (&replay.definition.name, &replay.definition.version, &position.0);
         transaction.execute(MOVE_CHECKPOINT, &[moved.0, moved.1, moved.2]).await?;
     }
-    catalog::take_over(&*transaction, Tables::Building).await?;
+    catalog::take_over(&*transaction, replay.tables).await?;
     transaction.commit().await?;
     Ok(position)
 }
@@ -129,11 +130,14 @@ fn is_held_up(error: &MaintenanceError) -> bool {
     error.code().is_some_and(|code| LOCKS.contains(code))
 }
 
-/// The projections that somebody rebuilds.
-pub(crate) async fn under_way(client: &Connection) -> Result<Vec<Projection>, Error> {
+/// Those of `projections` that somebody rebuilds.
+pub(crate) async fn under_way(
+    client: &Connection,
+    projections: Projections,
+) -> Result<Vec<&'static Definition>, Error> {
     let statement = client.prepare_cached(UNDER_WAY).await?;
     let rows = client.query(&statement, &[&REBUILD_LOCK]).await?;
     let keys: Result<Vec<i32>, _> = rows.iter().map(|row| row.try_get(0)).collect();
     let keys = keys?;
-    Ok(Projection::ALL.into_iter().filter(|one| keys.contains(&one.key())).collect())
+    Ok(projections.iter().copied().filter(|one| keys.contains(&one.key())).collect())
 }

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use super::fold::{Rows, conversations_to_load, message_facts, messages_to_load};
 use super::message::{Direction, MessageState};
-use super::young::{MESSAGES_MAX, Young};
+use super::recent::{MESSAGES_MAX, RecentMessages};
 use crate::Error;
 use crate::history::*;
 
@@ -333,7 +333,7 @@ fn only_rows_that_can_exist_are_loaded() {
 }
 
 #[test]
-fn so_many_young_messages_are_remembered_and_no_settled_one() {
+fn so_many_recent_messages_are_remembered_and_no_settled_one() {
     let began = |first: usize, count: usize| {
         let mut history = History::default();
         for n in first..first + count {
@@ -342,28 +342,28 @@ fn so_many_young_messages_are_remembered_and_no_settled_one() {
         }
         history
     };
-    let mut young = Young::default();
+    let mut recent = RecentMessages::default();
     let pages = 5;
     for n in 0..pages {
-        young.keep(folded(&began(1 + n * MESSAGES_MAX, MESSAGES_MAX)), &[]);
+        recent.keep(folded(&began(1 + n * MESSAGES_MAX, MESSAGES_MAX)), &[]);
     }
     let mut goes_on = |n: usize| {
         let mut history = History::default();
         history.record(TENANT, n as u128, attempted(1));
-        young.take(&message_facts(&history.events).expect("lawful")).len()
+        recent.take(&message_facts(&history.events).expect("lawful")).len()
     };
     assert_eq!(goes_on(pages * MESSAGES_MAX), 1, "the newest");
     assert_eq!(goes_on(pages * MESSAGES_MAX), 0, "it is taken");
     assert_eq!(goes_on(1), 0, "the oldest is forgotten");
 
-    let mut young = Young::default();
+    let mut recent = RecentMessages::default();
     let mut life = began(1, 1);
     for event in [attempted(1), sent(1), delivered(1)] {
         life.record(TENANT, 1, event);
     }
     let facts = message_facts(&life.events).expect("lawful");
-    young.keep(folded(&life), &[]);
-    assert!(young.take(&facts).is_empty());
+    recent.keep(folded(&life), &[]);
+    assert!(recent.take(&facts).is_empty());
 }
 
 proptest! {

@@ -16,12 +16,12 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::conditions::Conditions;
-use super::page::{List, ListKind, Page};
+use super::super::message::{Direction, MessageContent, MessageState};
 use super::send_error::{self, ErrorSchema};
-use super::{QueryError, ReadModel};
-use crate::Error;
-use crate::projection::{Direction, MessageContent, MessageState, storable};
+use crate::engine::storable;
+use crate::query::conditions::Conditions;
+use crate::query::page::{List, ListKind, Page};
+use crate::{Error, QueryError, ReadModel};
 
 /// The columns that every query of messages reads, with texts and addresses as it wants them.
 macro_rules! columns {

@@ -11,12 +11,11 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
 use utoipa::ToSchema;
 
-use super::conditions::Conditions;
+use super::super::conversation::{ConversationRow, LastMessage};
 use super::message::beyond;
-use super::page::{List, ListKind, Page};
-use super::{QueryError, ReadModel};
-use crate::Error;
-use crate::projection::{ConversationRow, LastMessage};
+use crate::query::conditions::Conditions;
+use crate::query::page::{List, ListKind, Page};
+use crate::{Error, QueryError, ReadModel};
 
 /// The columns that every query of conversations reads, with the participants as it wants them.
 macro_rules! columns {

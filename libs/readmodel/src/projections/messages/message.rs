@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::engine::storable;
+
 /// The code shown for a message that is in doubt: no provider gave one.
 const IN_DOUBT_CODE: &str = "in_doubt";
 
@@ -357,12 +359,6 @@ fn at_of(event: &MessageEvent) -> DateTime<Utc> {
         E::MessageDeferred(event) => event.at,
         E::RetryRequested(event) => event.at,
     }
-}
-
-/// `text` as PostgreSQL can keep it. Its `text` has no NUL; one that came in by a webhook must not
-/// halt the projection for ever, so it becomes U+FFFD, as an undecodable byte would.
-pub(crate) fn storable(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 /// What is known of the files. A file that is part of the event itself is shown by its size only, so

@@ -3,9 +3,12 @@
 use hatch_eventstore::{Connection, Connections, Position};
 use tokio_postgres::{GenericClient, IsolationLevel};
 
-use crate::projection::{Projection, Tables};
-use crate::replica::catalog::{self, Durability};
-use crate::replica::{Live, Lock, Progress, Replay, Replica, WHOLE_MAX};
+use super::bulk::Progress;
+use super::catalog::{self, Durability};
+use super::definition::Definition;
+use super::replica::{Live, Lock, Replay, Replica};
+use super::session::WHOLE_MAX;
+use super::tables::{Place, Tables};
 use crate::{Error, MaintenanceError};
 
 /// Differences of a table that are shown, in each direction.
@@ -53,21 +56,21 @@ impl Verification {
     }
 }
 
-/// Replays the log into tables of its own and compares each row of `projection` with them, at one
+/// Replays the log into tables of its own and compares each row of `definition`'s tables with them, at one
 /// position, beside a running projector. Tells `on_progress` how far it is.
 ///
 /// `connections` are to be two at least, and the tables' owner's.
 ///
 /// # Errors
-/// [`MaintenanceError::Busy`], [`MaintenanceError::NotOwner`]; what [`Projection::advance`] refuses,
+/// [`MaintenanceError::Busy`], [`MaintenanceError::NotOwner`]; what [`Projection::advance`](super::Projection::advance) refuses,
 /// the log or PostgreSQL.
 pub async fn verify(
     connections: &Connections,
-    projection: Projection,
+    definition: &'static Definition,
     mut on_progress: impl FnMut(Progress),
 ) -> Result<Verification, MaintenanceError> {
     let mut replica =
-        Replica::begin(connections, projection, Tables::Scratch, Durability::Unlogged).await?;
+        Replica::begin(connections, definition, Place::Scratch, Durability::Unlogged).await?;
     let verified = replay_and_compare(&mut replica, &mut on_progress).await;
     replica.abandon().await;
     verified
@@ -78,7 +81,8 @@ async fn replay_and_compare(
     on_progress: &mut impl FnMut(Progress),
 ) -> Result<Verification, MaintenanceError> {
     replica.catch_up(on_progress).await?;
-    replica.ask(WHOLE_MAX, async |c| catalog::analyze(&**c, Tables::Scratch).await).await?;
+    let scratch = replica.replay.tables;
+    replica.ask(WHOLE_MAX, async |c| catalog::analyze(&**c, scratch).await).await?;
     replica.catch_up(on_progress).await?;
     on_progress(Progress::Comparing);
     let Replica { client, replay, .. } = replica;
@@ -93,19 +97,23 @@ async fn compare_all(
 ) -> Result<Verification, MaintenanceError> {
     let builder = client.build_transaction();
     let transaction = builder.isolation_level(IsolationLevel::RepeatableRead).start().await?;
-    let position = Live::read(&*transaction, replay.projection, Lock::None).await?.position;
+    let position = Live::read(&*transaction, replay.definition, Lock::None).await?.position;
     replay.finish(&transaction, position).await?;
     transaction.batch_execute(SCAN).await?;
     let mut tables = Vec::new();
-    for table in catalog::names(&*transaction, Tables::Live).await? {
-        tables.push(compare(&*transaction, table).await?);
+    for table in catalog::names(&*transaction, replay.tables.at(Place::Live)).await? {
+        tables.push(compare(&*transaction, replay.tables, table).await?);
     }
     transaction.rollback().await?;
     Ok(Verification { position, tables })
 }
 
-async fn compare(client: &impl GenericClient, table: String) -> Result<Comparison, Error> {
-    let (live, replayed) = (Tables::Live, Tables::Scratch);
+async fn compare(
+    client: &impl GenericClient,
+    replayed: Tables,
+    table: String,
+) -> Result<Comparison, Error> {
+    let live = replayed.at(Place::Live);
     let count = format!("SELECT count(*) FROM {}.{table}", live.schema());
     let rows = client.query_one(&count, &[]).await?.try_get(0)?;
     let surplus = except(client, &table, live, replayed).await?;

@@ -17,13 +17,13 @@ pub(crate) const MESSAGES_MAX: usize = 4_096;
 
 /// What a projector remembers of the pages that it applied, one after the other.
 #[derive(Debug, Default)]
-pub struct Young {
+pub(crate) struct RecentMessages {
     states: HashMap<MessageId, StateRow>,
     /// Those of before the last time that there were too many.
     older: HashMap<MessageId, StateRow>,
 }
 
-impl Young {
+impl RecentMessages {
     /// Takes out what is known of the messages that `facts` go on with.
     pub(crate) fn take(&mut self, facts: &[MessageFact]) -> BTreeMap<MessageId, StateRow> {
         let mut known = BTreeMap::new();

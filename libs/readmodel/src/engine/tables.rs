@@ -1,0 +1,66 @@
+//! Where a projection's tables are: those that are read, and copies of them.
+
+use std::borrow::Cow;
+
+use super::definition::Definition;
+
+/// Which of a projection's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// What queries read and the projector writes. Migrations change these.
+    Live,
+    /// What a rebuild fills, to become the live tables.
+    Building,
+    /// What were the live tables until a rebuild took over.
+    Replaced,
+    /// What the live tables are compared with.
+    Scratch,
+}
+
+impl Place {
+    /// Those that only a rebuild or a verification makes, and leaves behind when it is killed.
+    pub(crate) const PASSING: [Self; 3] = [Self::Building, Self::Replaced, Self::Scratch];
+}
+
+/// One of the PostgreSQL schemas that hold the tables of a projection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tables {
+    definition: &'static Definition,
+    place: Place,
+}
+
+impl Tables {
+    /// What queries read and the projector writes.
+    pub(crate) const fn live(definition: &'static Definition) -> Self {
+        Self { definition, place: Place::Live }
+    }
+
+    /// The same projection's tables at `place`.
+    pub(crate) const fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Whether these are to become the live tables.
+    pub(crate) fn are_building(self) -> bool {
+        self.place == Place::Building
+    }
+
+    /// The schema's name.
+    pub(crate) fn schema(self) -> Cow<'static, str> {
+        let copy = match self.place {
+            Place::Live => return Cow::Borrowed(self.definition.tables),
+            Place::Building => "building",
+            Place::Replaced => "replaced",
+            Place::Scratch => "scratch",
+        };
+        Cow::Owned(format!("rm_{}_{copy}", self.definition.name))
+    }
+
+    /// `statement`, which names the live tables, for these.
+    pub(crate) fn sql<'s>(self, statement: &'s str) -> Cow<'s, str> {
+        match self.place {
+            Place::Live => Cow::Borrowed(statement),
+            _ => Cow::Owned(statement.replace(self.definition.tables, &self.schema())),
+        }
+    }
+}

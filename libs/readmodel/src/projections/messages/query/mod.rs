@@ -1,0 +1,29 @@
+//! The queries of messages and conversations, as they are and as they were.
+
+/// The first 100 addresses of a column. As many as a mail may have, in each row of a page, would take most of its time.
+macro_rules! first_addresses {
+    ($column:literal) => {
+        concat!(
+            "CASE WHEN json_array_length(",
+            $column,
+            ") > 100 THEN jsonb_path_query_array(",
+            $column,
+            "::jsonb, '$[0 to 99]')::json ELSE ",
+            $column,
+            " END"
+        )
+    };
+}
+
+mod conversation;
+mod message;
+mod past;
+mod send_error;
+
+pub use conversation::{Conversation, ConversationFilter};
+pub use message::{Message, MessageFilter, SentAs};
+
+#[cfg(test)]
+pub(crate) use {
+    conversation::list_sql as conversation_list_sql, message::list_sql as message_list_sql,
+};

@@ -1,0 +1,315 @@
+//! The tables of the projection: what is written of each row, and what is loaded of those that a page touches.
+
+use std::collections::{BTreeMap, HashSet};
+
+use futures::try_join;
+use hatch_domain::SendError;
+use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::message::status::{Progress, Status};
+use hatch_eventstore::Position;
+use serde::de::IntoDeserializer;
+use serde::de::value::StrDeserializer;
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use super::conversation::{ConversationRow, LastMessage};
+use super::fold::{
+    MessageFact, ProviderMessage, Rows, StateRow, conversations_to_load, messages_to_load,
+};
+use super::message::{MessageContent, MessageState};
+use crate::Error;
+use crate::engine::{Target, integer, natural, table};
+
+const LOAD_STATES: &str = "
+    SELECT m.id, s.created_position, s.tenant_id, s.status, s.attempts, s.provider, s.account,
+           s.provider_message_id, s.next_attempt_at, s.error, s.segments, s.sent_at, s.delivered_at,
+           s.read_at, s.updated_at, s.position
+      FROM rm_messages_v1.messages m
+      JOIN rm_messages_v1.message_states s USING (created_position)
+     WHERE m.id = ANY($1)";
+
+const LOAD_CONVERSATIONS: &str = "
+    SELECT id, tenant_id, participants, topic, channels, message_count, unread_count, last_message,
+           last_message_position, created_at, updated_at
+      FROM rm_messages_v1.conversations
+     WHERE id = ANY($1)";
+
+table! {
+    /// What the first event of a message fixes.
+    static CONTENTS: MessageContent = "rm_messages_v1.messages", row => {
+        key created_position: "bigint" = row.created_position.0,
+        fixed id: "uuid" = row.id.0,
+        key tenant_id: "uuid" = row.tenant_id.0,
+        fixed conversation_id: "uuid" = row.conversation_id.0,
+        fixed contact_id: "uuid" = row.contact_id,
+        fixed direction: "text" = row.direction.as_str(),
+        fixed channel: "text" = row.channel,
+        fixed from_address: "text" = row.from.as_str(),
+        fixed to_addresses: "json" = Json(&row.to),
+        fixed cc: "json" = Json(&row.cc),
+        fixed bcc: "json" = Json(&row.bcc),
+        fixed subject: "text" = row.subject.as_deref(),
+        fixed body: "text" = row.body.as_deref(),
+        fixed html: "text" = row.html.as_deref(),
+        fixed attachments: "json" = &row.attachments,
+        fixed metadata: "json" = &row.metadata,
+        fixed created_at: "timestamptz" = row.created_at,
+        fixed scheduled_at: "timestamptz" = row.scheduled_at,
+        fixed authentication: "json" = row.authentication.as_ref().map(Json),
+        fixed cut: "json" = row.cut.as_ref().map(Json),
+    }
+
+    /// Where a message stands. What is known to exist is updated: ON CONFLICT would look for each row first, and
+    /// write in the WAL that it locks it.
+    static STATES: StateRow = "rm_messages_v1.message_states", row => {
+        key created_position: "bigint" = row.created_position.0,
+        fixed tenant_id: "uuid" = row.tenant_id.0,
+        moving status: "text" = row.state.progress.status.as_str(),
+        moving attempts: "integer" = integer(row.state.progress.attempt),
+        moving provider: "text" = row.state.provider.as_deref(),
+        moving account: "text" = row.state.account.as_deref(),
+        moving provider_message_id: "text" = row.state.provider_message_id.as_deref(),
+        moving next_attempt_at: "timestamptz" = row.state.next_attempt_at,
+        moving error: "json" = row.state.error.as_ref().map(Json),
+        moving segments: "integer" = row.state.segments.map(integer),
+        moving sent_at: "timestamptz" = row.state.sent_at,
+        moving delivered_at: "timestamptz" = row.state.delivered_at,
+        moving read_at: "timestamptz" = row.state.read_at,
+        moving updated_at: "timestamptz" = row.state.updated_at,
+        moving position: "bigint" = row.state.position.0,
+    }
+
+    static MESSAGE_PARTICIPANTS: ParticipantRow<Position> = "rm_messages_v1.message_participants", row => {
+        key tenant_id: "uuid" = row.tenant_id.0,
+        key address: "text" = row.address.as_str(),
+        key created_position: "bigint" = row.of.0,
+    }
+
+    static PROVIDER_MESSAGES: ProviderMessage = "rm_messages_v1.provider_messages", row => {
+        key tenant_id: "uuid" = row.tenant_id.0,
+        key provider: "text" = row.provider.as_str(),
+        key provider_message_id: "text" = row.provider_message_id.as_str(),
+        key account: "text" = row.account.as_str(),
+        fixed message_id: "uuid" = row.message_id.0,
+        fixed attempt: "integer" = integer(row.attempt),
+    }
+
+    static CONVERSATIONS: ConversationRow = "rm_messages_v1.conversations", row => {
+        key id: "uuid" = row.id.0,
+        fixed tenant_id: "uuid" = row.tenant_id.0,
+        fixed participants: "json" = Json(&row.participants),
+        fixed topic: "text" = row.topic.as_deref(),
+        moving channels: "jsonb" = Json(&row.channels),
+        fixed state: "text" = OPEN,
+        fixed labels: "jsonb" = Json(NO_LABELS),
+        moving message_count: "bigint" = row.message_count,
+        moving unread_count: "bigint" = row.unread_count,
+        moving last_message: "json" = Json(&row.last_message),
+        moving last_message_position: "bigint" = row.last_message_position.0,
+        fixed metadata: "json" = Json(NoNotes {}),
+        fixed created_at: "timestamptz" = row.created_at,
+        moving updated_at: "timestamptz" = row.updated_at,
+    }
+
+    static CONVERSATION_PARTICIPANTS: ParticipantRow<ConversationId> = "rm_messages_v1.conversation_participants", row => {
+        key tenant_id: "uuid" = row.tenant_id.0,
+        key address: "text" = row.address.as_str(),
+        key conversation_id: "uuid" = row.of.0,
+    }
+
+    /// If two mails carry the same Message-ID, replies belong to the first.
+    static MAILS: MailRow = "rm_messages_v1.mails", row => {
+        key tenant_id: "uuid" = row.tenant_id.0,
+        key mail_id: "text" = row.mail_id.as_str(),
+        fixed message_id: "uuid" = row.message_id.0,
+        fixed conversation_id: "uuid" = row.conversation_id.0,
+    }
+}
+
+/// The state of every conversation, until events say otherwise; and the labels and notes.
+const OPEN: &str = "open";
+const NO_LABELS: [&str; 0] = [];
+
+#[derive(Debug, Serialize)]
+struct NoNotes {}
+
+/// Who takes part in a message or a conversation.
+struct ParticipantRow<Of> {
+    tenant_id: TenantId,
+    address: String,
+    of: Of,
+}
+
+/// What a mail calls itself, and where it belongs.
+struct MailRow {
+    tenant_id: TenantId,
+    mail_id: String,
+    message_id: MessageId,
+    conversation_id: ConversationId,
+}
+
+/// Bytes of a Message-ID that is kept (RFC 5322, section 2.1.1: of a whole line). An index takes no
+/// more than some 2,700.
+const MAIL_ID_BYTES_MAX: usize = 998;
+
+/// What [`load`] asks for.
+pub(super) const READS: &[&str] = &[LOAD_STATES, LOAD_CONVERSATIONS];
+
+/// The rows that exist of what `facts` change, with those of messages that are `known`.
+pub(crate) async fn load(
+    target: Target<'_>,
+    facts: &[MessageFact],
+    known: BTreeMap<MessageId, StateRow>,
+) -> Result<Rows, Error> {
+    let ids = conversations_to_load(facts);
+    let (states, conversations) =
+        try_join!(load_states(target, facts, known), load_conversations(target, &ids))?;
+    Ok(Rows { states, conversations, ..Rows::default() })
+}
+
+/// Where the messages stand that `facts` go on with; some are `known`.
+pub(crate) async fn load_states(
+    target: Target<'_>,
+    facts: &[MessageFact],
+    known: BTreeMap<MessageId, StateRow>,
+) -> Result<BTreeMap<MessageId, StateRow>, Error> {
+    let mut states = known;
+    for row in target.query(LOAD_STATES, &messages_to_load(facts, &states)).await? {
+        states.insert(MessageId(row.try_get("id")?), state_row(&row)?);
+    }
+    Ok(states)
+}
+
+/// Those of the conversations `ids` that exist.
+pub(crate) async fn load_conversations(
+    target: Target<'_>,
+    ids: &[Uuid],
+) -> Result<BTreeMap<ConversationId, ConversationRow>, Error> {
+    let rows = target.query(LOAD_CONVERSATIONS, ids).await?;
+    let row = |row| conversation_row(row).map(|conversation| (conversation.id, conversation));
+    rows.iter().map(row).collect()
+}
+
+/// Writes what a page changed. The statements travel together, in one flight.
+pub(crate) async fn write(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    // On the heap: beside each other they are larger than what callers should carry along.
+    try_join!(Box::pin(write_messages(target, rows)), Box::pin(write_shared(target, rows)))?;
+    Ok(())
+}
+
+/// Writes the rows that belong to one message each.
+pub(crate) async fn write_messages(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    let contents: Vec<&MessageContent> = rows.contents.iter().collect();
+    let participants: Vec<ParticipantRow<Position>> = rows
+        .contents
+        .iter()
+        .flat_map(|message| {
+            let (tenant_id, of) = (message.tenant_id, message.created_position);
+            let addresses = message.participants().into_iter().map(str::to_owned);
+            addresses.map(move |address| ParticipantRow { tenant_id, address, of })
+        })
+        .collect();
+    let participants: Vec<_> = participants.iter().collect();
+    try_join!(
+        CONTENTS.insert(target, &contents),
+        write_states(target, rows),
+        MESSAGE_PARTICIPANTS.insert(target, &participants),
+    )?;
+    Ok(())
+}
+
+async fn write_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    let begun: HashSet<Position> = rows.contents.iter().map(|m| m.created_position).collect();
+    let (new, known): (Vec<&StateRow>, Vec<&StateRow>) =
+        rows.states.values().partition(|row| begun.contains(&row.created_position));
+    let ((), updated) = try_join!(STATES.insert(target, &new), STATES.update(target, &known))?;
+    // Rows that are remembered were not looked for: somebody may have deleted them.
+    if usize::try_from(updated) != Ok(known.len()) {
+        STATES.insert_missing(target, &known).await?;
+    }
+    Ok(())
+}
+
+/// Writes the rows that several messages have a say in: the order of the log decides which of them
+/// has a name first, or is a conversation's last.
+pub(crate) async fn write_shared(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+    let opened: HashSet<ConversationId> = rows.opened.iter().copied().collect();
+    let (new, joined): (Vec<&ConversationRow>, Vec<&ConversationRow>) =
+        rows.conversations.values().partition(|row| opened.contains(&row.id));
+    let learned: Vec<&ProviderMessage> = rows.provider_messages.iter().collect();
+    let participants = participants(&new);
+    let participants: Vec<_> = participants.iter().collect();
+    let mails: Vec<MailRow> = rows.contents.iter().filter_map(mail).collect();
+    let mails: Vec<_> = mails.iter().collect();
+    try_join!(
+        PROVIDER_MESSAGES.insert_missing(target, &learned),
+        CONVERSATIONS.insert(target, &new),
+        CONVERSATIONS.update(target, &joined),
+        CONVERSATION_PARTICIPANTS.insert(target, &participants),
+        MAILS.insert_missing(target, &mails),
+    )?;
+    Ok(())
+}
+
+fn participants(new: &[&ConversationRow]) -> Vec<ParticipantRow<ConversationId>> {
+    new.iter()
+        .flat_map(|conversation| {
+            let (tenant_id, of) = (conversation.tenant_id, conversation.id);
+            let addresses = conversation.participants.iter().cloned();
+            addresses.map(move |address| ParticipantRow { tenant_id, address, of })
+        })
+        .collect()
+}
+
+fn mail(message: &MessageContent) -> Option<MailRow> {
+    let mail_id = message.mail_id.clone().filter(|name| name.len() <= MAIL_ID_BYTES_MAX)?;
+    let MessageContent { tenant_id, id: message_id, conversation_id, .. } = *message;
+    Some(MailRow { tenant_id, mail_id, message_id, conversation_id })
+}
+
+fn state_row(row: &Row) -> Result<StateRow, Error> {
+    Ok(StateRow {
+        created_position: Position(row.try_get("created_position")?),
+        tenant_id: TenantId(row.try_get("tenant_id")?),
+        state: MessageState {
+            progress: Progress {
+                status: status(row.try_get("status")?)?,
+                attempt: natural(row.try_get("attempts")?),
+            },
+            provider: row.try_get("provider")?,
+            account: row.try_get("account")?,
+            provider_message_id: row.try_get("provider_message_id")?,
+            next_attempt_at: row.try_get("next_attempt_at")?,
+            error: row.try_get::<_, Option<Json<SendError>>>("error")?.map(|json| json.0),
+            segments: row.try_get::<_, Option<i32>>("segments")?.map(natural),
+            sent_at: row.try_get("sent_at")?,
+            delivered_at: row.try_get("delivered_at")?,
+            read_at: row.try_get("read_at")?,
+            updated_at: row.try_get("updated_at")?,
+            position: Position(row.try_get("position")?),
+        },
+    })
+}
+
+fn conversation_row(row: &Row) -> Result<ConversationRow, Error> {
+    Ok(ConversationRow {
+        id: ConversationId(row.try_get("id")?),
+        tenant_id: TenantId(row.try_get("tenant_id")?),
+        participants: row.try_get::<_, Json<Vec<String>>>("participants")?.0,
+        topic: row.try_get("topic")?,
+        channels: row.try_get::<_, Json<_>>("channels")?.0,
+        message_count: row.try_get("message_count")?,
+        unread_count: row.try_get("unread_count")?,
+        last_message: row.try_get::<_, Json<LastMessage>>("last_message")?.0,
+        last_message_position: Position(row.try_get("last_message_position")?),
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}
+
+fn status(name: &str) -> Result<Status, Error> {
+    let deserializer: StrDeserializer<'_, serde::de::value::Error> = name.into_deserializer();
+    Status::deserialize(deserializer).map_err(|_| Error::UnknownStatus(name.to_owned()))
+}
