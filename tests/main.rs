@@ -37,6 +37,7 @@ mod least_privilege;
 mod limits;
 mod live;
 mod load;
+mod new_projection;
 mod observations;
 mod openapi;
 mod outcome_table;

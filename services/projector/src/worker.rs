@@ -8,7 +8,7 @@ use hatch_eventstore::{
     Checkpoint, Connection, Held, LogError, Position, RecordedEvent, Subscription, Unanswered,
 };
 use hatch_readmodel::{Definition, Error, Origin, Projection};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::{Config, Deps};
 
@@ -24,6 +24,12 @@ const BUSY_EVENTS: usize = 32;
 /// The least time from one such page to the next. A page costs much the same however few events it
 /// has, and several events of one message in it are one row.
 const BUSY_PACE: Duration = Duration::from_millis(30);
+
+/// How long events are gathered that a projection does not read: they only move its checkpoint.
+const IDLE_PACE: Duration = Duration::from_millis(200);
+
+/// A projection that no message waits for is filled in the background when it is more events behind than this.
+const BEHIND_EVENTS_MAX: i64 = 10_000;
 
 /// How long PostgreSQL may take to say where the projection stands, the wait for a connection included.
 const LOOK_MAX: Duration = Duration::from_secs(4);
@@ -99,6 +105,7 @@ impl Worker {
         let look = async |client: &mut Connection| definition.checkpoint(client).await;
         let mut checkpoint = held.within(LOOK_MAX, look).await.map_err(Stop::Unavailable)?;
         let mut projection = Projection::of(definition);
+        self.fill(&mut held, &mut checkpoint, &mut projection).await?;
         let mut subscription = Subscription::new(
             self.deps.log.clone(),
             &self.deps.head,
@@ -107,7 +114,7 @@ impl Worker {
             self.config.page_events_max,
         );
         loop {
-            let page = match subscription.next_batch().await {
+            let page = match self.gather(&mut subscription).await {
                 Ok(page) => page,
                 Err(error) => return Err(self.damaged(&checkpoint, error).await),
             };
@@ -122,6 +129,57 @@ impl Worker {
                 sleep_until(begun + BUSY_PACE).await;
             }
         }
+    }
+
+    /// Fills a projection that is far behind and that no message waits for. What cannot be applied is left to be
+    /// tried event by event.
+    async fn fill(
+        &self,
+        held: &mut Held,
+        checkpoint: &mut Checkpoint,
+        projection: &mut Projection,
+    ) -> Result<(), Stop> {
+        if self.definition.gates_admission() {
+            return Ok(());
+        }
+        let (log, name) = (&self.deps.log, self.definition.name());
+        // Whole stretches, unless a page took too long.
+        let whole = self.part_events_max == self.config.page_events_max;
+        let events_max = if whole { usize::MAX } else { self.part_events_max };
+        loop {
+            let target = log.head().await.map_err(|error| Stop::Unavailable(error.into()))?;
+            if target.0 - checkpoint.position.0 <= BEHIND_EVENTS_MAX {
+                return Ok(());
+            }
+            let (from, to) = (checkpoint.position.0, target.0);
+            tracing::info!(projection = name, from, to, "filling in the background");
+            let filled = projection.fill(held, log, (checkpoint, target), events_max).await;
+            if let Err(error) = filled {
+                let error = Stop::unless_refused(error)?;
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(projection = name, error, "filling ended, going on event by event");
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next events. Those that the projection does not read are gathered for a while.
+    async fn gather(
+        &self,
+        subscription: &mut Subscription,
+    ) -> Result<Vec<Arc<RecordedEvent>>, LogError> {
+        let mut page = subscription.next_batch().await?;
+        let until = Instant::now() + IDLE_PACE;
+        let reads = |page: &[Arc<RecordedEvent>]| {
+            page.iter().any(|event| self.definition.reads_event(event))
+        };
+        while !reads(&page) && page.len() < self.config.page_events_max {
+            match timeout_at(until, subscription.next_batch()).await {
+                Ok(more) => page.extend(more?),
+                Err(_) => break,
+            }
+        }
+        Ok(page)
     }
 
     /// How to go on with a log that is not what was read before.

@@ -40,7 +40,7 @@ pub(crate) fn has_passed(checkpoints: &[At], projection: &Definition, position: 
     checkpoints.iter().any(|(one, at)| *one == projection && *at >= position)
 }
 
-/// The position of the slowest of `projections`, of those that have moved within the last
+/// The position of the slowest of `projections` that gate admission, of those that have moved within the last
 /// `within`; none when all of them stand still, because there is nothing to do or they are away.
 ///
 /// # Errors
@@ -54,7 +54,8 @@ pub async fn slowest_moving(
     let mut slowest: Option<Position> = None;
     for row in client.query(&statement, &[&within.as_secs_f64()]).await? {
         let (name, version): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
-        if Definition::find(projections, &name, version).is_some() {
+        let found = Definition::find(projections, &name, version);
+        if found.is_some_and(Definition::gates_admission) {
             let position = Position(row.try_get(2)?);
             slowest = Some(slowest.map_or(position, |slowest| slowest.min(position)));
         }

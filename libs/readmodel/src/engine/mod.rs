@@ -6,6 +6,7 @@ mod bulk;
 mod catalog;
 pub(crate) mod checkpoints;
 mod definition;
+mod fill;
 mod projection;
 pub(crate) mod rebuild;
 mod replica;

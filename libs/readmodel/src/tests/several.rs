@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hatch_eventstore::Position;
+use hatch_eventstore::{Connection, Position};
 
 use super::Db;
 use crate::history::*;
@@ -11,6 +11,7 @@ use crate::testing::{COUNTS, with_counts};
 use crate::{Definition, Error, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
 
 const SHORT: Duration = Duration::from_millis(30);
+const MOVED_WITHIN: Duration = Duration::from_secs(60);
 
 fn history() -> History {
     let mut history = History::default();
@@ -80,6 +81,22 @@ async fn who_reads_messages_waits_for_no_other_projection() {
     assert!(reached(&[&DEFINITION]).await);
     assert!(!reached(&[&COUNTS]).await);
     assert!(!reached(with_counts()).await);
+}
+
+#[tokio::test]
+async fn admission_does_not_look_at_a_projection_that_no_message_waits_for() {
+    let (history, db) = (history(), Db::with(&history().events).await);
+    let slowest = async || {
+        let client = db.client().await;
+        let client: &Connection = &client;
+        let found = crate::slowest_moving(client, with_counts(), MOVED_WITHIN).await;
+        found.expect("the checkpoints can be read")
+    };
+    assert_eq!(slowest().await, Some(Position(7)));
+    let mut first = History::default();
+    first.events.extend(history.events[..2].iter().cloned());
+    apply(&db, &COUNTS, &first).await;
+    assert_eq!(slowest().await, Some(Position(7)), "the other one is at 2, and moves");
 }
 
 #[tokio::test]

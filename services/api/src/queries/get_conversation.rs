@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use hatch_domain::ids::ConversationId;
-use hatch_readmodel::Conversation;
+use hatch_readmodel::{Conversation, messages};
 
 use super::parameters::OneParameters;
 use super::{Queries, TENANT, past};
@@ -24,12 +24,12 @@ pub(super) async fn handler(
     let (read_model, id) = (&queries.read_model, ConversationId(id));
     let conversation = match &parameters.at {
         None => {
-            parameters.freshness().wait(&queries).await?;
+            parameters.freshness().wait(&queries, &[&messages::DEFINITION]).await?;
             read_model.conversation(TENANT, id).await?
         }
         Some(at) => {
             let position = past::position(&queries, at).await?;
-            parameters.freshness_for(position).wait(&queries).await?;
+            parameters.freshness_for(position).wait(&queries, &[&messages::DEFINITION]).await?;
             read_model.conversation_at(&queries.log, TENANT, id, position).await?
         }
     };

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use hatch_domain::ids::MessageId;
-use hatch_readmodel::Message;
+use hatch_readmodel::{Message, messages};
 
 use super::parameters::OneParameters;
 use super::{Queries, TENANT, past};
@@ -21,7 +21,7 @@ pub(super) async fn handler(
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<OneParameters>,
 ) -> Result<Json<Message>, Problem> {
-    parameters.freshness().wait(&queries).await?;
+    parameters.freshness().wait(&queries, &[&messages::DEFINITION]).await?;
     let (read_model, id) = (&queries.read_model, MessageId(id));
     let message = match &parameters.at {
         None => read_model.message_or_its_beginning(&queries.log, TENANT, id).await?,

@@ -40,7 +40,7 @@ pub(super) async fn handler(
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<FreshnessParameters>,
 ) -> Result<Json<Webhook>, Problem> {
-    parameters.wait(&queries).await?;
+    parameters.wait(&queries, &[]).await?;
     let found = queries.read_model.webhook(TENANT, id).await?;
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
     let body = String::from_utf8_lossy(&found.body);

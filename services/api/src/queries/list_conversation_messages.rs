@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use hatch_domain::ids::ConversationId;
 use hatch_eventstore::Position;
-use hatch_readmodel::{List, Message};
+use hatch_readmodel::{List, Message, messages};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -42,7 +42,9 @@ pub(super) async fn handler(
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<List<Message>>, Problem> {
     let page = page(parameters.limit, parameters.cursor)?;
-    Freshness::new(parameters.after, parameters.wait).wait(&queries).await?;
+    Freshness::new(parameters.after, parameters.wait)
+        .wait(&queries, &[&messages::DEFINITION])
+        .await?;
     let messages =
         queries.read_model.conversation_messages(TENANT, ConversationId(id), &page).await?;
     messages.map(Json).ok_or_else(|| Problem::not_found("conversation"))

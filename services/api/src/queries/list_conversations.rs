@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use hatch_eventstore::Position;
-use hatch_readmodel::{Conversation, ConversationFilter, List};
+use hatch_readmodel::{Conversation, ConversationFilter, List, messages};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -50,6 +50,8 @@ pub(super) async fn handler(
         channel: channel(parameters.channel.as_deref())?,
     };
     let page = page(parameters.limit, parameters.cursor)?;
-    Freshness::new(parameters.after, parameters.wait).wait(&queries).await?;
+    Freshness::new(parameters.after, parameters.wait)
+        .wait(&queries, &[&messages::DEFINITION])
+        .await?;
     Ok(Json(queries.read_model.conversations(TENANT, &filter, &page).await?))
 }

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
-use hatch_readmodel::{List, Message, MessageFilter};
+use hatch_readmodel::{List, Message, MessageFilter, messages};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -56,6 +56,8 @@ pub(super) async fn handler(
         ..MessageFilter::default()
     };
     let page = page(parameters.limit, parameters.cursor)?;
-    Freshness::new(parameters.after, parameters.wait).wait(&queries).await?;
+    Freshness::new(parameters.after, parameters.wait)
+        .wait(&queries, &[&messages::DEFINITION])
+        .await?;
     Ok(Json(queries.read_model.messages(TENANT, &filter, &page).await?))
 }

@@ -56,7 +56,7 @@ pub(super) async fn handler(
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<FreshnessParameters>,
 ) -> Result<Json<Events>, Problem> {
-    parameters.wait(&queries).await?;
+    parameters.wait(&queries, &[]).await?;
     let events = queries.log.read_stream(TENANT.0, id).await?;
     if events.first().is_none_or(|first| first.aggregate != AGGREGATE) {
         return Err(Problem::not_found("message"));

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use hatch_domain::ids::ConversationId;
 use hatch_eventstore::Position;
-use hatch_readmodel::{List, Message, MessageFilter};
+use hatch_readmodel::{List, Message, MessageFilter, messages};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -63,6 +63,8 @@ pub(super) async fn handler(
         status: status(parameters.status.as_deref())?,
     };
     let page = page(parameters.limit, parameters.cursor)?;
-    Freshness::new(parameters.after, parameters.wait).wait(&queries).await?;
+    Freshness::new(parameters.after, parameters.wait)
+        .wait(&queries, &[&messages::DEFINITION])
+        .await?;
     Ok(Json(queries.read_model.messages(TENANT, &filter, &page).await?))
 }

@@ -26,6 +26,6 @@ pub(super) async fn handler(
     State(queries): State<Queries>,
     QueryParameters(parameters): QueryParameters<FreshnessParameters>,
 ) -> Result<Json<Projections>, Problem> {
-    parameters.wait(&queries).await?;
+    parameters.wait(&queries, queries.read_model.definitions()).await?;
     Ok(Json(Projections { data: queries.read_model.projections().await? }))
 }

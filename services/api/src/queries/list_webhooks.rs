@@ -55,7 +55,7 @@ pub(super) async fn handler(
     State(queries): State<Queries>,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<List<LoggedWebhook>>, Problem> {
-    Freshness::new(parameters.after, parameters.wait).wait(&queries).await?;
+    Freshness::new(parameters.after, parameters.wait).wait(&queries, &[]).await?;
     let outcome = parameters.outcome.as_deref();
     let filter = WebhookFilter {
         outcome: one_of("?outcome", outcome, &OUTCOMES, WebhookOutcome::as_str)?,

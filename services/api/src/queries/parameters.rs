@@ -6,7 +6,7 @@ use hatch_domain::Channel;
 use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
-use hatch_readmodel::{Direction, Page, QueryError};
+use hatch_readmodel::{Definition, Direction, Page, QueryError};
 use hatch_telemetry::limit::Reached;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -42,8 +42,12 @@ pub(super) struct FreshnessParameters {
 
 impl FreshnessParameters {
     /// As [`Freshness::wait`].
-    pub(super) async fn wait(&self, queries: &Queries) -> Result<(), Problem> {
-        Freshness::new(self.after, self.wait).wait(queries).await
+    pub(super) async fn wait(
+        &self,
+        queries: &Queries,
+        reads: &[&Definition],
+    ) -> Result<(), Problem> {
+        Freshness::new(self.after, self.wait).wait(queries, reads).await
     }
 }
 
@@ -79,11 +83,16 @@ impl Freshness {
         Self { after, wait }
     }
 
-    /// Waits until the projections have passed the position.
+    /// Waits until the projections that the answer `reads` have passed the position. What is read from the log, or
+    /// is written together with it, needs none.
     ///
     /// # Errors
     /// 503 when they have not in time, 400 for a wait out of range and for a position that the log does not have.
-    pub(super) async fn wait(self, queries: &Queries) -> Result<(), Problem> {
+    pub(super) async fn wait(
+        self,
+        queries: &Queries,
+        reads: &[&Definition],
+    ) -> Result<(), Problem> {
         let seconds = self.wait.unwrap_or(WAIT_SECONDS_DEFAULT);
         if !(0.0..=WAIT_SECONDS_MAX).contains(&seconds) {
             let detail = format!("expected 0 to {WAIT_SECONDS_MAX} seconds, got {seconds}");
@@ -95,12 +104,15 @@ impl Freshness {
             return Err(Problem::invalid(vec![FieldError::new("?after", detail)]));
         }
         check_head(queries, after).await?;
+        if reads.is_empty() {
+            return Ok(());
+        }
         let wait = Duration::from_secs_f64(seconds);
         let place = queries.waiting.take(1).map_err(|Reached| {
             Problem::unavailable("too many reads wait for a position: try again in a second")
         });
         let _place = place?;
-        if queries.read_position.wait_for(queries.read_model.definitions(), after, wait).await? {
+        if queries.read_position.wait_for(reads, after, wait).await? {
             return Ok(());
         }
         let detail = format!("the read models have not reached position {after} yet");

@@ -1,4 +1,5 @@
 //! From the log to the rows, against a real PostgreSQL.
 
+mod filling;
 mod following;
 mod support;

@@ -1,0 +1,43 @@
+//! Filling a projection that is far behind the log, such as a new one, while everything else goes on.
+
+use std::time::Duration;
+
+use hatch_eventstore::{Checkpoint, Connection, Held, Log, Position};
+use tokio::time::{Instant, sleep};
+
+use super::projection::{Origin, Projection};
+use super::stretch::Stretches;
+use crate::Error;
+
+/// How long it may take to apply a stretch, or a part of one.
+const APPLY_MAX: Duration = Duration::from_secs(30);
+
+impl Projection {
+    /// Applies what `log` has after `checkpoint`, up to and with `target`, at most `events_max` events in one
+    /// transaction, and moves `checkpoint` along. The log is read ahead in stretches. Between two of them it pauses
+    /// as long as the last one took, so that it takes no more than half of a processor and of a connection's time from
+    /// those that do not wait for this projection.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance); the log's. What is applied by then is committed, and `checkpoint` is there.
+    pub async fn fill(
+        &mut self,
+        held: &mut Held,
+        log: &Log,
+        (checkpoint, target): (&mut Checkpoint, Position),
+        events_max: usize,
+    ) -> Result<(), Error> {
+        let mut stretches = Stretches::read(log.clone(), checkpoint.position, target);
+        while let Some(stretch) = stretches.next().await {
+            let (stretch, begun) = (stretch?, Instant::now());
+            for part in stretch.chunks(events_max) {
+                let apply = async |client: &mut Connection| {
+                    self.advance(client, checkpoint, (part, Origin::Log)).await
+                };
+                *checkpoint = held.within(APPLY_MAX, apply).await?;
+            }
+            sleep(begun.elapsed()).await;
+        }
+        Ok(())
+    }
+}
