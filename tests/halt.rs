@@ -45,7 +45,7 @@ pub(crate) async fn append(
     let tenant = TenantId::DEFAULT.0;
     let sql = format!(
         "WITH head AS (SELECT max(position) + 1 AS next FROM es.events), \
-              stream AS (INSERT INTO es.streams VALUES (gen_random_uuid(), $1, 1) RETURNING *) \
+              stream AS (INSERT INTO es.streams VALUES (gen_random_uuid(), $1, 1, $4) RETURNING *) \
          INSERT INTO es.events (position, stream_id, version, tenant_id, event_id, type, \
              schema_version, epoch, recorded_at, aggregate, metadata, payload) \
          SELECT coalesce(next, 1), stream_id, 1, $1, gen_random_uuid(), $2, $3, 1, {recorded_at}, $4, \

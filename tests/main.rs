@@ -33,6 +33,7 @@ mod idempotency;
 mod inbound;
 mod invariants;
 mod kept;
+mod kinds;
 mod least_privilege;
 mod limits;
 mod live;

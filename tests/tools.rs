@@ -129,6 +129,10 @@ async fn a_sound_log_is_said_to_be_one_and_each_damage_is_named() {
             "UPDATE es.streams SET version = version + 1 WHERE stream_id = (SELECT stream_id FROM es.events WHERE position = 1)",
             "streams: stream",
         ),
+        (
+            "UPDATE es.streams SET kind = 'other' WHERE stream_id = (SELECT stream_id FROM es.events WHERE position = 2)",
+            "has events of another kind than its own",
+        ),
         ("UPDATE es.events SET epoch = 7 WHERE position = 3", "epochs: position 3 is of epoch 7"),
         (
             "UPDATE es.events SET event_id = gen_random_uuid() WHERE position = 4",

@@ -42,8 +42,15 @@ pub struct StreamWrite {
     pub tenant_id: Uuid,
     /// What must hold of it.
     pub expected: ExpectedVersion,
-    /// At least one event.
+    /// At least one event. Their aggregate is the stream's kind: a stream of another kind is refused.
     pub events: Vec<NewEvent>,
+}
+
+impl StreamWrite {
+    /// The kind of the stream: the aggregate that its events name.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.events.first().map_or("", |event| event.routing.aggregate)
+    }
 }
 
 /// An expectation about a stream that is not written.
@@ -51,6 +58,10 @@ pub struct StreamWrite {
 pub struct Guard {
     /// The stream.
     pub stream_id: Uuid,
+    /// Whose stream it is; one of another tenant is refused.
+    pub tenant_id: Uuid,
+    /// Its kind, such as `message`; a stream of another kind is refused.
+    pub kind: &'static str,
     /// What must hold of it.
     pub expected: ExpectedVersion,
 }
@@ -128,11 +139,23 @@ impl Append {
         written.chain(self.guards.iter().map(|guard| guard.stream_id))
     }
 
+    /// The kinds of the streams that it writes or guards.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        let written = self.writes.iter().map(StreamWrite::kind);
+        written.chain(self.guards.iter().map(|guard| guard.kind))
+    }
+
     /// Refuses what breaks a limit, before it takes a place in the queue.
     pub(crate) fn check(&self) -> Result<(), AppendError> {
         let refuse = |why: &str| Err(AppendError::Refused(why.to_owned()));
         if self.writes.iter().any(|write| write.events.is_empty()) {
             return refuse("a stream is written without events");
+        }
+        let is_mixed = |write: &StreamWrite| {
+            write.events.iter().any(|event| event.routing.aggregate != write.kind())
+        };
+        if self.writes.iter().any(is_mixed) {
+            return refuse("the events of a stream are of several kinds");
         }
         let mut streams = HashSet::new();
         // Most write one stream, and need no set.
@@ -219,6 +242,9 @@ pub enum AppendError {
     /// The stream belongs to another tenant.
     #[error("stream {0} belongs to another tenant")]
     ForeignTenant(Uuid),
+    /// The stream is of another kind.
+    #[error("stream {0} is of another kind")]
+    ForeignKind(Uuid),
     /// It allows something to be sent, and the fence is closed.
     #[error("the fence is closed")]
     Fenced,

@@ -238,6 +238,22 @@ impl Log {
         .await
     }
 
+    /// As [`read_stream`](Self::read_stream), of a stream of `kind`, such as `message`; none when the stream is of
+    /// another kind.
+    ///
+    /// # Errors
+    /// As [`read_stream`](Self::read_stream).
+    pub async fn read_stream_of(
+        &self,
+        kind: &str,
+        tenant_id: Uuid,
+        stream_id: Uuid,
+    ) -> Result<Vec<RecordedEvent>, LogError> {
+        let events = self.read_stream(tenant_id, stream_id).await?;
+        let is_other = events.first().is_some_and(|first| first.aggregate != kind);
+        Ok(if is_other { Vec::new() } else { events })
+    }
+
     /// The event at `position`, if the log reaches that far.
     ///
     /// # Errors

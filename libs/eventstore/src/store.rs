@@ -190,7 +190,8 @@ impl Store {
         }
     }
 
-    /// The stream's state and version; the initial state and 0 when it does not exist.
+    /// The stream's state and version; the initial state and 0 when it does not exist, or is of another tenant
+    /// or kind.
     ///
     /// # Errors
     /// [`ExecuteError::Log`] and [`ExecuteError::Decode`].
@@ -212,7 +213,8 @@ impl Store {
         tenant_id: Uuid,
         stream_id: Uuid,
     ) -> Result<Loaded<D>, ExecuteError<D::Rejection>> {
-        let events = self.log.read_stream(tenant_id, stream_id).await.map_err(ExecuteError::Log)?;
+        let events = self.log.read_stream_of(D::AGGREGATE, tenant_id, stream_id).await;
+        let events = events.map_err(ExecuteError::Log)?;
         let mut loaded = Loaded { state: D::default(), version: 0, traceparent: None };
         for recorded in events {
             let event = recorded.decode::<D::Event>().map_err(ExecuteError::Decode)?;

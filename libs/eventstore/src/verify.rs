@@ -49,14 +49,16 @@ const EPOCHS: &str = "
 
 const STREAMS: &str = "
     SELECT coalesce(e.stream_id, s.stream_id), e.events, e.first, e.last, s.version,
-           e.tenants > 1 OR e.tenant_id <> s.tenant_id
+           e.tenants > 1 OR e.tenant_id <> s.tenant_id,
+           e.kinds > 1 OR e.kind <> s.kind
       FROM (SELECT stream_id, count(*) AS events, min(version) AS first, max(version) AS last,
-                   count(DISTINCT tenant_id) AS tenants, min(tenant_id::text)::uuid AS tenant_id
+                   count(DISTINCT tenant_id) AS tenants, min(tenant_id::text)::uuid AS tenant_id,
+                   count(DISTINCT aggregate) AS kinds, min(aggregate) AS kind
               FROM {log} GROUP BY stream_id) AS e
       FULL JOIN es.streams s ON s.stream_id = e.stream_id
      WHERE e.events IS NULL OR s.version IS NULL OR e.last <> s.version
         OR e.events <> e.last - e.first + 1 OR e.first <> 1
-        OR e.tenants > 1 OR e.tenant_id <> s.tenant_id
+        OR e.tenants > 1 OR e.tenant_id <> s.tenant_id OR e.kinds > 1 OR e.kind <> s.kind
      LIMIT $1";
 
 const IDS: &str = "
@@ -265,6 +267,9 @@ fn stream(row: &Row) -> Result<String, tokio_postgres::Error> {
     let version = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
     if row.try_get::<_, Option<bool>>(5)? == Some(true) {
         return Ok(format!("stream {id} has events of another tenant than its own"));
+    }
+    if row.try_get::<_, Option<bool>>(6)? == Some(true) {
+        return Ok(format!("stream {id} has events of another kind than its own"));
     }
     Ok(format!(
         "stream {id} has {events} events of versions {first} to {last}; on record is {version}"

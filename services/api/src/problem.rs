@@ -330,6 +330,10 @@ impl From<AppendError> for Problem {
             AppendError::Conflict { .. } => {
                 Self::unavailable("others kept changing the same message; try again")
             }
+            // An id of another tenant, or of another kind of thing, is none here.
+            AppendError::ForeignTenant(_) | AppendError::ForeignKind(_) => {
+                Self::not_found("resource")
+            }
             AppendError::Refused(why) => Self::invalid(vec![FieldError::new("", why)]),
             other => Self::fault(&other),
         }

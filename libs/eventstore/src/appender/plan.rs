@@ -27,6 +27,8 @@ pub(crate) struct LogState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StreamState {
     pub(crate) tenant_id: Uuid,
+    /// The aggregate of its events; empty when the batch names no such kind.
+    pub(crate) kind: &'static str,
     pub(crate) version: i64,
 }
 
@@ -107,21 +109,34 @@ fn judge(append: &Append, state: &LogState) -> Result<Option<Appended>, AppendEr
         return Err(AppendError::Fenced);
     }
     for write in &append.writes {
-        if let Some(stream) = state.streams.get(&write.stream_id)
-            && stream.tenant_id != write.tenant_id
-        {
-            return Err(AppendError::ForeignTenant(write.stream_id));
-        }
-        expect(write.stream_id, write.expected, state)?;
+        let actual = version(write.stream_id, write.tenant_id, write.kind(), state)?;
+        expect(write.stream_id, write.expected, actual)?;
     }
     for guard in &append.guards {
-        expect(guard.stream_id, guard.expected, state)?;
+        let actual = version(guard.stream_id, guard.tenant_id, guard.kind, state)?;
+        expect(guard.stream_id, guard.expected, actual)?;
     }
     Ok(None)
 }
 
-fn expect(stream_id: Uuid, expected: ExpectedVersion, state: &LogState) -> Result<(), AppendError> {
-    let actual = state.streams.get(&stream_id).map_or(0, |stream| stream.version);
+/// The stream's version; 0 when it does not exist. It must be of this tenant and kind.
+fn version(
+    stream_id: Uuid,
+    tenant_id: Uuid,
+    kind: &str,
+    state: &LogState,
+) -> Result<i64, AppendError> {
+    match state.streams.get(&stream_id) {
+        None => Ok(0),
+        Some(stream) if stream.tenant_id != tenant_id => {
+            Err(AppendError::ForeignTenant(stream_id))
+        }
+        Some(stream) if stream.kind != kind => Err(AppendError::ForeignKind(stream_id)),
+        Some(stream) => Ok(stream.version),
+    }
+}
+
+fn expect(stream_id: Uuid, expected: ExpectedVersion, actual: i64) -> Result<(), AppendError> {
     if expected.holds(actual) {
         Ok(())
     } else {
@@ -133,10 +148,11 @@ fn expect(stream_id: Uuid, expected: ExpectedVersion, state: &LogState) -> Resul
 fn accept<'a>(append: &'a Append, state: &mut LogState, plan: &mut Plan<'a>) -> Appended {
     let before = state.head;
     for write in &append.writes {
-        let stream = state
-            .streams
-            .entry(write.stream_id)
-            .or_insert(StreamState { tenant_id: write.tenant_id, version: 0 });
+        let stream = state.streams.entry(write.stream_id).or_insert(StreamState {
+            tenant_id: write.tenant_id,
+            kind: write.kind(),
+            version: 0,
+        });
         let written = if stream.version == 0 { &mut plan.new_streams } else { &mut plan.streams };
         for event in &write.events {
             stream.version += 1;

@@ -53,7 +53,7 @@ const HEAD: &str = concat!(
     epoch_tables!()
 );
 const STREAMS: &str =
-    "SELECT stream_id, tenant_id, version FROM es.streams WHERE stream_id = ANY($1)";
+    "SELECT stream_id, tenant_id, kind, version FROM es.streams WHERE stream_id = ANY($1)";
 const COMMANDS: &str = "SELECT command_key, request_hash, first_position, last_position \
      FROM es.commands WHERE command_key = ANY($1)";
 /// The arrays are unnested one beside the other in the select list: in FROM, PostgreSQL would copy each
@@ -67,8 +67,8 @@ const INSERT_EVENTS: &str = "INSERT INTO es.events (position, stream_id, version
      unnest($12::json[]), unnest($13::json[])";
 /// Under the lock it is known which streams there are. Telling them apart is cheaper than an INSERT
 /// that looks for each whether it is there.
-const INSERT_STREAMS: &str = "INSERT INTO es.streams (stream_id, tenant_id, version) \
-     SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::bigint[])";
+const INSERT_STREAMS: &str = "INSERT INTO es.streams (stream_id, tenant_id, kind, version) \
+     SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::text[]), unnest($4::bigint[])";
 const UPDATE_STREAMS: &str = "UPDATE es.streams AS s SET version = u.version \
      FROM (SELECT unnest($1::uuid[]) AS stream_id, unnest($2::bigint[]) AS version) AS u \
      WHERE s.stream_id = u.stream_id";
@@ -322,7 +322,11 @@ impl Session {
         let head_position = Position(head.try_get(0)?);
         let mut state = LogState { head: head_position, fenced, ..LogState::default() };
         for row in streams.iter().flatten() {
-            let stream = StreamState { tenant_id: row.try_get(1)?, version: row.try_get(2)? };
+            let kind: &str = row.try_get(2)?;
+            let mut asked = batch.iter().flat_map(|append| append.kinds());
+            let kind = asked.find(|asked| *asked == kind).unwrap_or_default();
+            let stream =
+                StreamState { tenant_id: row.try_get(1)?, kind, version: row.try_get(3)? };
             state.streams.insert(row.try_get(0)?, stream);
         }
         for row in commands.iter().flatten() {
@@ -404,9 +408,10 @@ impl Session {
     async fn insert_streams(&self, plan: &Plan<'_>) -> Result<bool, Error> {
         let ids: Vec<Uuid> = plan.new_streams.iter().map(|(id, _)| *id).collect();
         let tenants: Vec<Uuid> = plan.new_streams.iter().map(|(_, s)| s.tenant_id).collect();
+        let kinds: Vec<&str> = plan.new_streams.iter().map(|(_, s)| s.kind).collect();
         let versions: Vec<i64> = plan.new_streams.iter().map(|(_, s)| s.version).collect();
         let statement = &self.statements.insert_streams;
-        self.execute(statement, &[&ids, &tenants, &versions], ids.len()).await
+        self.execute(statement, &[&ids, &tenants, &kinds, &versions], ids.len()).await
     }
 
     async fn update_streams(&self, plan: &Plan<'_>) -> Result<bool, Error> {

@@ -47,6 +47,7 @@ pub(crate) const fn outcome(outcome: &Result<Appended, AppendError>) -> &'static
         Err(AppendError::Conflict { .. }) => "conflict",
         Err(AppendError::KeyReused) => "key_reused",
         Err(AppendError::ForeignTenant(_)) => "foreign_tenant",
+        Err(AppendError::ForeignKind(_)) => "foreign_kind",
         Err(AppendError::Fenced) => "fenced",
         Err(AppendError::Refused(_)) => "refused",
         Err(AppendError::Overloaded) => "overloaded",

@@ -2,8 +2,8 @@
 
 use futures::future::join_all;
 use hatch_eventstore::{
-    Append, AppendError, Appended, ExpectedVersion as Expected, Position, SideRow, SideTable,
-    StreamWrite,
+    Append, AppendError, Appended, ExpectedVersion as Expected, Guard, Position, SideRow,
+    SideTable, StreamWrite,
 };
 use uuid::Uuid;
 
@@ -140,6 +140,48 @@ async fn a_stream_of_another_tenant_is_refused() {
     assert!(matches!(error, Err(AppendError::ForeignTenant(id)) if id == stream(1)), "{error:?}");
     let others = log.read_stream(Uuid::from_u128(2), stream(1)).await.expect("readable");
     assert_eq!(others.len(), 0, "nor can it be read");
+}
+
+#[tokio::test]
+async fn a_stream_of_another_kind_is_refused() {
+    let database = database().await;
+    let (appender, log) = (appender(&database), log(&database));
+    appender.append(one(stream(1), Expected::Any)).await.expect("accepted");
+    let other = |expected| {
+        let mut write = write(stream(1), expected, 1);
+        write.events[0].routing.aggregate = "other";
+        Append { writes: vec![write], ..Append::default() }
+    };
+    // To begin it, to go on with it.
+    for expected in [Expected::NoStream, Expected::Exact(1)] {
+        let error = appender.append(other(expected)).await;
+        assert!(matches!(error, Err(AppendError::ForeignKind(id)) if id == stream(1)), "{error:?}");
+    }
+    let mut mixed = one(stream(2), Expected::Any);
+    mixed.writes[0].events.extend(other(Expected::Any).writes.remove(0).events);
+    assert!(matches!(appender.append(mixed).await, Err(AppendError::Refused(_))));
+    let of_kind = async |kind| {
+        log.read_stream_of(kind, TENANT, stream(1)).await.expect("readable").len()
+    };
+    assert_eq!((of_kind("thing").await, of_kind("other").await), (1, 0));
+    appender.append(one(stream(1), Expected::Exact(1))).await.expect("accepted");
+    check(&database).await;
+}
+
+#[tokio::test]
+async fn a_guard_of_another_tenant_or_kind_is_refused() {
+    let database = database().await;
+    let appender = appender(&database);
+    appender.append(one(stream(100), Expected::Any)).await.expect("accepted");
+    let ours = guard(stream(100), Expected::Exact(1));
+    let guarded = |guard| Append { guards: vec![guard], ..one(stream(1), Expected::NoStream) };
+    let foreign = Guard { tenant_id: Uuid::from_u128(2), ..ours };
+    let error = appender.append(guarded(foreign)).await;
+    assert!(matches!(error, Err(AppendError::ForeignTenant(id)) if id == stream(100)), "{error:?}");
+    let other = Guard { kind: "other", ..ours };
+    let error = appender.append(guarded(other)).await;
+    assert!(matches!(error, Err(AppendError::ForeignKind(id)) if id == stream(100)), "{error:?}");
+    appender.append(guarded(ours)).await.expect("accepted");
 }
 
 #[tokio::test]

@@ -484,7 +484,7 @@ async fn a_partition_of_many_blocks_is_read_as_before() {
                         ELSE 10 END))
                FROM generate_series(1, {EVENTS}) AS n;
              INSERT INTO es.streams
-             SELECT stream_id, tenant_id, max(version) FROM es.events GROUP BY 1, 2"
+             SELECT stream_id, tenant_id, max(version), 'thing' FROM es.events GROUP BY 1, 2"
         ))
         .await
         .expect("a superuser may");

@@ -24,6 +24,24 @@ async fn migrating_again_changes_nothing_and_another_version_is_refused() {
 }
 
 #[tokio::test]
+async fn streams_of_earlier_builds_get_the_kind_of_their_events() {
+    let database = database().await;
+    let mut client = database.connect().await;
+    let appender = appender(&database);
+    appender.append(one(stream(1), Expected::Any)).await.expect("accepted");
+    let earlier = format!(
+        "ALTER TABLE es.streams DROP COLUMN kind; DELETE FROM es.schema_history WHERE version > 10;
+         INSERT INTO es.streams VALUES ('{}', '{TENANT}', 1)",
+        stream(2)
+    );
+    client.batch_execute(&earlier).await.expect("a superuser may");
+    migrate(&mut client).await.expect("migrated");
+    let rows = client.query("SELECT kind FROM es.streams ORDER BY stream_id", &[]).await;
+    let kinds: Vec<String> = rows.expect("readable").iter().map(|row| row.get(0)).collect();
+    assert_eq!(kinds, ["thing", "message"]);
+}
+
+#[tokio::test]
 async fn two_that_migrate_at_once_take_turns() {
     let database = database().await;
     let (mut a, mut b) = (database.connect().await, database.connect().await);

@@ -72,7 +72,7 @@ pub(crate) fn key(id: u128, request: u8) -> Option<CommandKey> {
 }
 
 pub(crate) fn guard(stream_id: Uuid, expected: ExpectedVersion) -> Guard {
-    Guard { stream_id, expected }
+    Guard { stream_id, tenant_id: TENANT, kind: "thing", expected }
 }
 
 pub(crate) static AUDIT: SideTable =
@@ -128,9 +128,10 @@ pub(crate) async fn check(database: &TestDatabase) {
              UNION ALL
              SELECT 'stream ' || coalesce(s.stream_id, e.stream_id)
              FROM es.streams s FULL JOIN (
-                 SELECT stream_id, max(version) AS version FROM es.events GROUP BY stream_id) e
+                 SELECT stream_id, max(version) AS version, max(aggregate) AS kind
+                   FROM es.events GROUP BY stream_id) e
                  USING (stream_id)
-             WHERE s.version IS DISTINCT FROM e.version
+             WHERE s.version IS DISTINCT FROM e.version OR s.kind <> e.kind
              UNION ALL
              SELECT 'event ' || event_id FROM es.events GROUP BY event_id HAVING count(*) > 1",
             &[],

@@ -57,8 +57,8 @@ pub(super) async fn handler(
     QueryParameters(parameters): QueryParameters<FreshnessParameters>,
 ) -> Result<Json<Events>, Problem> {
     parameters.wait(&queries, &[]).await?;
-    let events = queries.log.read_stream(TENANT.0, id).await?;
-    if events.first().is_none_or(|first| first.aggregate != AGGREGATE) {
+    let events = queries.log.read_stream_of(AGGREGATE, TENANT.0, id).await?;
+    if events.is_empty() {
         return Err(Problem::not_found("message"));
     }
     Ok(Json(Events { data: events.into_iter().map(Event::from).collect() }))

@@ -410,6 +410,9 @@ impl Recording<'_> {
                     turns.forget();
                 }
                 Err(AppendError::Refused(why)) => return Err(Failed::Refused(why)),
+                Err(
+                    foreign @ (AppendError::ForeignTenant(_) | AppendError::ForeignKind(_)),
+                ) => return Err(Failed::Refused(foreign.to_string())),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -190,7 +190,7 @@ impl Sources {
             Metric {
                 name: "hatch_appends",
                 help: "Appends answered: committed, duplicate, conflict, key_reused, \
-                       foreign_tenant, fenced, refused, overloaded or unavailable",
+                       foreign_tenant, foreign_kind, fenced, refused, overloaded or unavailable",
                 values: labelled("outcome", &stats.appends),
             },
             Metric {

@@ -18,14 +18,14 @@ impl AsRef<Self> for Append {
 /// The log as the simplest thing that could be one: a list.
 #[derive(Default)]
 struct Model {
-    /// Tenant, stream and version of each event.
-    events: Vec<(Uuid, Uuid, i64)>,
+    /// Tenant, stream, version and kind of each event.
+    events: Vec<(Uuid, Uuid, i64, &'static str)>,
     commands: HashMap<Uuid, RecordedCommand>,
 }
 
 impl Model {
     fn version(&self, stream_id: Uuid) -> i64 {
-        let events = self.events.iter().filter(|(_, stream, _)| *stream == stream_id);
+        let events = self.events.iter().filter(|(_, stream, ..)| *stream == stream_id);
         i64::try_from(events.count()).expect("small")
     }
 
@@ -42,25 +42,26 @@ impl Model {
                 false => "reused".to_owned(),
             };
         }
-        for write in &append.writes {
-            let mut of_stream = self.events.iter().filter(|e| e.1 == write.stream_id);
-            if of_stream.any(|(tenant, ..)| *tenant != write.tenant_id) {
-                return "foreign".to_owned();
+        let written = append.writes.iter().map(|w| (w.stream_id, w.tenant_id, w.kind(), w.expected));
+        let guarded = append.guards.iter().map(|g| (g.stream_id, g.tenant_id, g.kind, g.expected));
+        for (stream_id, tenant_id, kind, expected) in written.chain(guarded) {
+            if let Some(first) = self.events.iter().find(|event| event.1 == stream_id) {
+                if first.0 != tenant_id {
+                    return "foreign tenant".to_owned();
+                }
+                if first.3 != kind {
+                    return "foreign kind".to_owned();
+                }
             }
-            if !write.expected.holds(self.version(write.stream_id)) {
-                return format!("conflict {}", write.stream_id);
-            }
-        }
-        for guard in &append.guards {
-            if !guard.expected.holds(self.version(guard.stream_id)) {
-                return format!("conflict {}", guard.stream_id);
+            if !expected.holds(self.version(stream_id)) {
+                return format!("conflict {stream_id}");
             }
         }
         let before = self.head();
         for write in &append.writes {
             for _ in &write.events {
                 let version = self.version(write.stream_id) + 1;
-                self.events.push((write.tenant_id, write.stream_id, version));
+                self.events.push((write.tenant_id, write.stream_id, version, write.kind()));
             }
         }
         let last = self.head();
@@ -74,9 +75,9 @@ impl Model {
 
     /// What flight 1 would read.
     fn state(&self) -> LogState {
-        let streams = self.events.iter().map(|(tenant_id, stream_id, _)| {
+        let streams = self.events.iter().map(|(tenant_id, stream_id, _, kind)| {
             let version = self.version(*stream_id);
-            (*stream_id, StreamState { tenant_id: *tenant_id, version })
+            (*stream_id, StreamState { tenant_id: *tenant_id, kind, version })
         });
         LogState {
             head: Position(self.head()),
@@ -92,7 +93,8 @@ fn say(outcome: &Result<Appended, AppendError>) -> String {
         Ok(Appended::Committed { first, last }) => format!("committed {first} {last}"),
         Ok(Appended::Duplicate { first, last }) => format!("duplicate {first} {last}"),
         Err(AppendError::KeyReused) => "reused".to_owned(),
-        Err(AppendError::ForeignTenant(_)) => "foreign".to_owned(),
+        Err(AppendError::ForeignTenant(_)) => "foreign tenant".to_owned(),
+        Err(AppendError::ForeignKind(_)) => "foreign kind".to_owned(),
         Err(AppendError::Conflict { stream_id, .. }) => format!("conflict {stream_id}"),
         Err(error) => error.to_string(),
     }
@@ -112,12 +114,20 @@ fn id() -> impl Strategy<Value = Uuid> {
     (1..6_u128).prop_map(Uuid::from_u128)
 }
 
-fn event() -> NewEvent {
+fn tenant() -> impl Strategy<Value = Uuid> {
+    prop_oneof![9 => Just(1_u128), 1 => Just(2)].prop_map(Uuid::from_u128)
+}
+
+fn kind() -> impl Strategy<Value = &'static str> {
+    prop_oneof![9 => Just("thing"), 1 => Just("other")]
+}
+
+fn event(aggregate: &'static str) -> NewEvent {
     NewEvent {
         event_id: Uuid::nil(),
         event_type: "Happened",
         schema_version: 1,
-        routing: hatch_domain::Routing::default(),
+        routing: hatch_domain::Routing { aggregate, ..hatch_domain::Routing::default() },
         metadata: Metadata::default(),
         payload: "{}".to_owned(),
     }
@@ -126,31 +136,46 @@ fn event() -> NewEvent {
 prop_compose! {
     fn write()(
         stream_id in id(),
-        tenant in prop_oneof![9 => Just(1_u128), 1 => Just(2)],
+        tenant_id in tenant(),
+        kind in kind(),
         expected in expected(),
         count in 1..4_usize,
     ) -> StreamWrite {
-        let events = vec![event(); count];
-        StreamWrite { stream_id, tenant_id: Uuid::from_u128(tenant), expected, events }
+        StreamWrite { stream_id, tenant_id, expected, events: vec![event(kind); count] }
+    }
+}
+
+prop_compose! {
+    fn guard()(
+        stream_id in id(),
+        tenant_id in tenant(),
+        kind in kind(),
+        expected in expected(),
+    ) -> Guard {
+        Guard { stream_id, tenant_id, kind, expected }
     }
 }
 
 prop_compose! {
     fn append()(
         mut writes in vec(write(), 0..3),
-        guards in vec((id(), expected()), 0..2),
+        guards in vec(guard(), 0..2),
         key in proptest::option::of((id(), 0..2_u8)),
     ) -> Append {
         writes.sort_by_key(|write| write.stream_id);
         writes.dedup_by_key(|write| write.stream_id);
-        let guard = |(stream_id, expected)| Guard { stream_id, expected };
         Append {
             key: key.map(|(id, hash)| CommandKey { id, request_hash: [hash; 32] }),
             writes,
-            guards: guards.into_iter().map(guard).collect(),
+            guards,
             ..Append::default()
         }
     }
+}
+
+fn planned_event(planned: &PlannedEvent<'_>) -> (Uuid, Uuid, i64, &'static str) {
+    let PlannedEvent { tenant_id, stream_id, version, event, .. } = planned;
+    (*tenant_id, *stream_id, *version, event.routing.aggregate)
 }
 
 proptest! {
@@ -171,7 +196,7 @@ proptest! {
 
             // The rows that it writes are the model's new ones, at dense positions.
             let planned: Vec<_> =
-                plan.events.iter().map(|e| (e.tenant_id, e.stream_id, e.version)).collect();
+                plan.events.iter().map(planned_event).collect();
             let first = usize::try_from(before.0).expect("small");
             prop_assert_eq!(&planned[..], &model.events[first..]);
             for (offset, event) in (1..).zip(&plan.events) {
