@@ -9,8 +9,7 @@ use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, StartAttempt};
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
-    Appender, AppenderConfig, Execute, ExecuteResult, Known, Log, Metadata, Store,
-    SystemEnvironment,
+    Appender, AppenderConfig, Execute, ExecuteResult, Log, Metadata, Store, SystemEnvironment,
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -118,16 +117,12 @@ async fn execute_in(
     let (appender, task) = Appender::start(AppenderConfig::default(), postgres, stop.clone());
     let store = Store::new(appender, Log::new(pool), std::sync::Arc::new(SystemEnvironment));
     let executed = store
-        .execute::<Message>(Execute {
-            tenant_id: TenantId::DEFAULT.0,
-            stream_id: id.parse().expect("a UUID"),
+        .execute::<Message>(Execute::new(
+            TenantId::DEFAULT.0,
+            id.parse().expect("a UUID"),
             command,
-            known: Known::Load,
-            metadata: Metadata::default(),
-            key: None,
-            guards: Vec::new(),
-            side_rows: Vec::new(),
-        })
+            Metadata::default(),
+        ))
         .await;
     stop.cancel();
     task.await.expect("no panic");

@@ -110,13 +110,24 @@ pub struct Append {
     pub sends: bool,
 }
 
-/// Streams, guards and side rows of one command at most, each.
+/// Streams and side rows of one command at most, each.
 const PARTS_MAX: usize = 256;
+
+/// Guards of one command at most: a mail has one for each of its recipients.
+const GUARDS_MAX: usize = 1_024;
 
 /// What an event or a side row takes beside its text, about.
 const OVERHEAD_BYTES: usize = 256;
 
 impl Append {
+    /// Whether there is nothing to append, and nothing to check.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.key.is_none()
+            && self.writes.is_empty()
+            && self.guards.is_empty()
+            && self.side_rows.is_empty()
+    }
+
     /// How many events it has.
     pub(crate) fn events(&self) -> usize {
         self.writes.iter().map(|write| write.events.len()).sum()
@@ -163,8 +174,8 @@ impl Append {
         {
             return refuse("a stream is written twice in one command");
         }
-        let parts = [self.writes.len(), self.guards.len(), self.side_rows.len()];
-        if parts.into_iter().any(|count| count > PARTS_MAX) {
+        let parts = [self.writes.len(), self.side_rows.len()];
+        if parts.into_iter().any(|count| count > PARTS_MAX) || self.guards.len() > GUARDS_MAX {
             return refuse("too many streams, guards or side rows");
         }
         if self.events() > BATCH_EVENTS_MAX || self.bytes() > BATCH_BYTES_MAX {
@@ -235,6 +246,8 @@ pub enum AppendError {
         expected: ExpectedVersion,
         /// Its version; 0 when it does not exist.
         actual: i64,
+        /// Whether it is guarded only, and not written.
+        guarded: bool,
     },
     /// The key was used for another request.
     #[error("the key was used for another request")]
@@ -257,4 +270,11 @@ pub enum AppendError {
     /// PostgreSQL did not answer in time; the events may yet be committed.
     #[error("the log is unavailable")]
     Unavailable,
+}
+
+impl AppendError {
+    /// Whether it is the conflict of another stream than this one.
+    pub(crate) fn is_of_other(&self, stream_id: Uuid) -> bool {
+        matches!(self, Self::Conflict { stream_id: of, .. } if *of != stream_id)
+    }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::epoch::{self, BusEnd, Fence, FenceState, Identity, Look, Place};
-use crate::{BusSecrets, Database, Position, ServerClock, postgres, uptime};
+use crate::{Backoff, BusSecrets, Database, Position, ServerClock, postgres, uptime};
 
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
 
@@ -26,9 +26,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long an answer may take before the connection counts as lost.
 const POLL_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Waits between attempts to connect: from the first, doubling, to the last.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// Tells the bus by which secrets it is believed and asks it for its end, for seconds at most; none when
 /// it cannot tell, or nothing proves what it tells.
@@ -190,21 +187,20 @@ type Asking = Option<BoxFuture<'static, Option<BusEnd>>>;
 
 impl Watcher {
     async fn follow(mut self) {
-        let mut backoff = BACKOFF.0;
+        let mut backoff = Backoff::default();
         loop {
             let before = *self.head.borrow();
             let Err(error) = self.listen().await;
             self.fence.send_replace(FenceState::Unknown);
             if *self.head.borrow() != before {
-                backoff = BACKOFF.0;
+                backoff.reset();
             }
             tracing::warn!(
                 error = error.as_ref() as &dyn Error,
-                retry_in = ?backoff,
+                retry_in = ?backoff.upcoming(),
                 "head of the log not watched"
             );
-            tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(BACKOFF.1);
+            backoff.wait().await;
         }
     }
 

@@ -7,12 +7,14 @@
 mod append;
 mod appender;
 mod archive;
+mod backoff;
 mod checkpoint;
 mod clock;
 mod environment;
 mod epoch;
 mod event;
 mod feed;
+mod follower;
 mod head;
 mod log;
 mod position;
@@ -23,6 +25,7 @@ mod streams;
 mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod transact;
 mod trust;
 mod verify;
 
@@ -35,6 +38,7 @@ pub use archive::{
     ArchiveError, ArchiveRecord, Archived, ArchivingError, Kept, Need, Progress as ArchiveProgress,
     Request as ArchiveRequest, archive,
 };
+pub use backoff::Backoff;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clock::{OFFSET_MAX as CLOCK_OFFSET_MAX, ServerClock};
 pub use environment::{SystemEnvironment, uptime};
@@ -44,6 +48,7 @@ pub use epoch::{
 };
 pub use event::{Metadata, NewEvent, RecordedEvent};
 pub use feed::{Feed, FeedPublisher};
+pub use follower::{Follow, Follower, Stop};
 pub use head::{AskBus, FenceConfig, HeadWatch, Hints};
 pub use log::{Log, LogError, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, RecordedCommand, STREAM_EVENTS_MAX};
 pub use position::Position;
@@ -52,7 +57,8 @@ pub use postgres::{
     Refusal, Transport, Unanswered, Verification, connect, open, pool,
 };
 pub use schema::migrate;
-pub use store::{Execute, ExecuteError, ExecuteResult, Executed, Known, Loaded, Store};
+pub use store::{Execute, ExecuteError, ExecuteResult, Executed, LoadError, Store};
 pub use subscription::{Subscription, Turns};
+pub use transact::{Loaded, Streams, Transacted, Work};
 pub use trust::{BusSecrets, Secret, report_foreign};
 pub use verify::{TypeInLog, Verified, VerifyError, Violation, verify};

@@ -1,66 +1,84 @@
-//! Executing a command on a stream: load, decide, append, and again after a conflict.
+//! The log as deciders use it: reading a stream, and executing a command on one.
 
 use std::sync::Arc;
 
-use hatch_domain::{Decider, DecodeError, DomainEvent, Environment};
-use hatch_telemetry::trace;
+use hatch_domain::{Decider, DecodeError, Environment};
 use uuid::Uuid;
 
 use crate::{
-    Append, AppendError, Appended, Appender, CommandKey, ExpectedVersion, Guard, Log, LogError,
-    Metadata, NewEvent, SideRow, StreamWrite,
+    AppendError, Appended, Appender, CommandKey, Guard, Loaded, Log, LogError, Metadata, SideRow,
+    Transacted,
 };
-
-/// How often a command is decided at most; each time but the first after a conflict.
-const DECISIONS_MAX: usize = 8;
 
 /// The log as deciders use it; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
+    parts: Arc<Parts>,
+    sends: bool,
+}
+
+struct Parts {
     appender: Appender,
     log: Log,
     environment: Arc<dyn Environment>,
-    sends: bool,
 }
 
 /// A command, the stream that decides on it, and what goes with its events.
 pub struct Execute<'a, D: Decider> {
-    /// Whose stream it is.
-    pub tenant_id: Uuid,
-    /// The stream.
-    pub stream_id: Uuid,
-    /// The command.
-    pub command: &'a D::Command,
-    /// What the caller knows of the stream.
-    pub known: Known<D>,
-    /// Recorded with each event. Without a `traceparent` it gets the one of what happens now.
-    pub metadata: Metadata,
+    tenant_id: Uuid,
+    stream_id: Uuid,
+    command: &'a D::Command,
+    metadata: Metadata,
+    known: Option<Loaded<D>>,
+    key: Option<CommandKey>,
+    guards: Vec<Guard>,
+    rows: Vec<SideRow>,
+}
+
+impl<'a, D: Decider> Execute<'a, D> {
+    /// A command to a stream of a tenant, which is read first. `metadata` is recorded with each event; without a
+    /// `traceparent` it gets the one of what happens now.
+    pub const fn new(
+        tenant_id: Uuid,
+        stream_id: Uuid,
+        command: &'a D::Command,
+        metadata: Metadata,
+    ) -> Self {
+        Self {
+            tenant_id,
+            stream_id,
+            command,
+            metadata,
+            known: None,
+            key: None,
+            guards: Vec::new(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// The stream's state at this version (0: it has no event), which may have passed: then it is read.
+    #[must_use]
+    pub fn at(self, state: D, version: i64) -> Self {
+        Self { known: Some(Loaded::at(state, version)), ..self }
+    }
+
     /// The client's key, where it gave one.
-    pub key: Option<CommandKey>,
-    /// Expectations about other streams.
-    pub guards: Vec<Guard>,
+    #[must_use]
+    pub fn key(self, key: Option<CommandKey>) -> Self {
+        Self { key, ..self }
+    }
+
+    /// Expectations about other streams, of which one that does not hold is an error of the caller's to handle.
+    #[must_use]
+    pub fn guards(self, guards: Vec<Guard>) -> Self {
+        Self { guards, ..self }
+    }
+
     /// Rows that commit with the events.
-    pub side_rows: Vec<SideRow>,
-}
-
-/// What the caller of [`Store::execute`] knows of the stream.
-#[derive(Debug, Clone)]
-pub enum Known<D> {
-    /// Nothing: read it.
-    Load,
-    /// Its state at this version (0: it has no event), which may have passed: then it is read.
-    At(D, i64),
-}
-
-/// A stream as it is.
-#[derive(Debug, Clone)]
-pub struct Loaded<D> {
-    /// Its state; the initial one when it does not exist.
-    pub state: D,
-    /// Its version; 0 when it does not exist.
-    pub version: i64,
-    /// W3C Trace Context of the last of its events that has one.
-    pub traceparent: Option<String>,
+    #[must_use]
+    pub fn rows(self, rows: Vec<SideRow>) -> Self {
+        Self { rows, ..self }
+    }
 }
 
 /// What became of a command.
@@ -74,6 +92,17 @@ pub struct Executed<D: Decider> {
     pub events: Vec<D::Event>,
     /// What the append came to; none when there was nothing to append.
     pub appended: Option<Appended>,
+}
+
+/// Why a stream was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The log could not be read.
+    #[error("read the stream")]
+    Log(#[source] LogError),
+    /// The stream holds an event that this build does not know.
+    #[error("decode the stream")]
+    Decode(#[source] DecodeError),
 }
 
 /// Why a command was not executed.
@@ -94,6 +123,21 @@ pub enum ExecuteError<R: std::error::Error + 'static> {
     Decode(#[source] DecodeError),
 }
 
+impl<R: std::error::Error + 'static> From<AppendError> for ExecuteError<R> {
+    fn from(error: AppendError) -> Self {
+        Self::Append(error)
+    }
+}
+
+impl<R: std::error::Error + 'static> From<LoadError> for ExecuteError<R> {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Log(error) => Self::Log(error),
+            LoadError::Decode(error) => Self::Decode(error),
+        }
+    }
+}
+
 /// What executing a command comes to.
 pub type ExecuteResult<D> = Result<Executed<D>, ExecuteError<<D as Decider>::Rejection>>;
 
@@ -101,7 +145,7 @@ impl Store {
     /// Puts the parts together.
     #[must_use]
     pub fn new(appender: Appender, log: Log, environment: Arc<dyn Environment>) -> Self {
-        Self { appender, log, environment, sends: false }
+        Self { parts: Arc::new(Parts { appender, log, environment }), sends: false }
     }
 
     /// The same store for commands whose events allow something to be sent: refused while the fence
@@ -111,116 +155,103 @@ impl Store {
         Self { sends: true, ..self.clone() }
     }
 
+    /// Whether what it appends allows something to be sent.
+    pub(crate) const fn sends(&self) -> bool {
+        self.sends
+    }
+
     /// The writing side.
     #[must_use]
-    pub const fn appender(&self) -> &Appender {
-        &self.appender
+    pub fn appender(&self) -> &Appender {
+        &self.parts.appender
     }
 
     /// The reading side.
     #[must_use]
-    pub const fn log(&self) -> &Log {
-        &self.log
+    pub fn log(&self) -> &Log {
+        &self.parts.log
     }
 
     /// Time and ids.
     #[must_use]
     pub fn environment(&self) -> &dyn Environment {
-        self.environment.as_ref()
+        self.parts.environment.as_ref()
     }
 
-    /// Lets the stream decide on the command and appends what it decides.
+    /// Lets the stream decide on the command and appends what it decides: [`transact`](Self::transact) with one
+    /// stream.
     ///
-    /// After a conflict on the stream it is read and decides again, a bounded number of times. With a
-    /// key that was used before, nothing is appended: `appended` says where the events of that time
+    /// With a key that was used before, nothing is appended: `appended` says where the events of that time
     /// are, and `state` is the stream's as it is now. When nothing is decided, only key and side rows
-    /// are recorded, if there are any.
+    /// are recorded, if there are any, and the guards do not count.
     ///
     /// # Errors
     /// [`ExecuteError`], which keeps the domain's "no" apart from what failed.
-    pub async fn execute<D: Decider>(&self, execute: Execute<'_, D>) -> ExecuteResult<D> {
-        let Execute { tenant_id, stream_id, command, known, mut metadata, key, guards, side_rows } =
+    pub async fn execute<D: Decider + 'static>(&self, execute: Execute<'_, D>) -> ExecuteResult<D> {
+        let Execute { tenant_id, stream_id, command, metadata, mut known, key, guards, rows } =
             execute;
-        metadata.traceparent = metadata.traceparent.or_else(trace::current);
-        let (mut state, mut version) = match known {
-            Known::At(state, version) => (state, version),
-            Known::Load => self.load(tenant_id, stream_id).await?,
-        };
-        let mut decisions = 1;
-        loop {
-            let events = match state.decide(command) {
-                Ok(events) => events,
-                Err(rejection) => match self.replayed(key).await? {
-                    // The first time it was accepted, which is why it cannot be now.
-                    Some(appended) => {
-                        return Ok(Executed::without_events(state, version, appended));
+        let transacted = self
+            .transact(tenant_id, metadata, |mut work| {
+                let (known, guards, rows) = (known.take(), &guards, &rows);
+                async move {
+                    // What the caller expects of other streams does not become true by reading this one.
+                    if let Some(moved) =
+                        work.conflict().filter(|moved| moved.is_of_other(stream_id))
+                    {
+                        return Err(ExecuteError::Append(moved.clone()));
                     }
-                    None => return Err(ExecuteError::Rejected(rejection)),
-                },
-            };
-            let (after, new_events) = self.record(state, &events, &metadata);
-            let append = Append {
-                key,
-                writes: write(tenant_id, stream_id, version, new_events),
-                guards: if events.is_empty() { Vec::new() } else { guards.clone() },
-                side_rows: side_rows.clone(),
-                sends: self.sends,
-            };
-            if append.writes.is_empty() && append.key.is_none() && append.side_rows.is_empty() {
-                return Ok(Executed { state: after, version, events, appended: None });
-            }
-            match self.appender.append(append).await {
-                Ok(appended @ Appended::Committed { .. }) => {
-                    version += i64::try_from(events.len()).unwrap_or(i64::MAX);
-                    let appended = Some(appended);
-                    return Ok(Executed { state: after, version, events, appended });
+                    if let Some(known) = known {
+                        work.assume(stream_id, known);
+                    }
+                    let events = match work.decide::<D>(stream_id, command).await {
+                        Ok(events) => events,
+                        Err(ExecuteError::Rejected(rejection)) => {
+                            let first = self.replayed(key).await?;
+                            // The first time it was accepted, which is why it cannot be now.
+                            let first = first.ok_or(ExecuteError::Rejected(rejection))?;
+                            return Ok((work, Err(first)));
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    if !events.is_empty() {
+                        work.guards(guards);
+                    }
+                    work.key(key);
+                    rows.iter().for_each(|row| work.row(row.clone()));
+                    Ok((work, Ok(events)))
                 }
-                Ok(appended @ Appended::Duplicate { .. }) => {
-                    let (state, version) = self.load(tenant_id, stream_id).await?;
-                    return Ok(Executed::without_events(state, version, appended));
-                }
-                Err(AppendError::Conflict { stream_id: of, .. })
-                    if of == stream_id && decisions < DECISIONS_MAX =>
-                {
-                    decisions += 1;
-                    (state, version) = self.load(tenant_id, stream_id).await?;
-                }
-                Err(error) => return Err(ExecuteError::Append(error)),
-            }
+            })
+            .await?;
+        let Transacted { answer, appended, mut streams } = transacted;
+        if let Some(duplicate @ Appended::Duplicate { .. }) = appended {
+            let Loaded { state, version, .. } = self.load(tenant_id, stream_id).await?;
+            return Ok(Executed::without_events(state, version, duplicate));
         }
+        let Loaded { state, version, .. } = streams.take(stream_id).unwrap_or_default();
+        Ok(match answer {
+            Ok(events) => Executed { state, version, events, appended },
+            Err(first) => Executed::without_events(state, version, first),
+        })
     }
 
-    /// The stream's state and version; the initial state and 0 when it does not exist, or is of another tenant
-    /// or kind.
+    /// The stream; the initial state and version 0 when it does not exist, or is of another tenant or kind.
     ///
     /// # Errors
-    /// [`ExecuteError::Log`] and [`ExecuteError::Decode`].
+    /// [`LoadError`].
     pub async fn load<D: Decider>(
         &self,
         tenant_id: Uuid,
         stream_id: Uuid,
-    ) -> Result<(D, i64), ExecuteError<D::Rejection>> {
-        let Loaded { state, version, .. } = self.load_traced(tenant_id, stream_id).await?;
-        Ok((state, version))
-    }
-
-    /// As [`load`](Self::load), with the trace that the stream's last event belongs to.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    pub async fn load_traced<D: Decider>(
-        &self,
-        tenant_id: Uuid,
-        stream_id: Uuid,
-    ) -> Result<Loaded<D>, ExecuteError<D::Rejection>> {
-        let events = self.log.read_stream_of(D::AGGREGATE, tenant_id, stream_id).await;
-        let events = events.map_err(ExecuteError::Log)?;
-        let mut loaded = Loaded { state: D::default(), version: 0, traceparent: None };
-        for recorded in events {
-            let event = recorded.decode::<D::Event>().map_err(ExecuteError::Decode)?;
+    ) -> Result<Loaded<D>, LoadError> {
+        let events = self.log().read_stream_of(D::KIND, tenant_id, stream_id).await;
+        let mut loaded = Loaded::at(D::default(), 0);
+        for recorded in events.map_err(LoadError::Log)? {
+            let event = recorded.decode::<D::Event>().map_err(LoadError::Decode)?;
             loaded.state = loaded.state.evolve(&event);
             loaded.version = recorded.version;
-            loaded.traceparent = recorded.metadata.traceparent.or(loaded.traceparent);
+            loaded.last_event_id = Some(recorded.event_id);
+            loaded.traceparent = recorded.metadata.traceparent.clone().or(loaded.traceparent);
+            loaded.first.get_or_insert(recorded.metadata);
         }
         Ok(loaded)
     }
@@ -231,7 +262,7 @@ impl Store {
         key: Option<CommandKey>,
     ) -> Result<Option<Appended>, ExecuteError<R>> {
         let Some(key) = key else { return Ok(None) };
-        match self.log.command(key.id).await.map_err(ExecuteError::Log)? {
+        match self.log().command(key.id).await.map_err(ExecuteError::Log)? {
             None => Ok(None),
             Some(recorded) if recorded.request_hash == key.request_hash => {
                 Ok(Some(Appended::Duplicate { first: recorded.first, last: recorded.last }))
@@ -239,49 +270,10 @@ impl Store {
             Some(_) => Err(ExecuteError::Append(AppendError::KeyReused)),
         }
     }
-
-    /// The state after `events`, and what the log is to hold of each: for those who append to several
-    /// streams at once. [`execute`](Self::execute) does it for one.
-    pub fn record<D: Decider>(
-        &self,
-        mut state: D,
-        events: &[D::Event],
-        metadata: &Metadata,
-    ) -> (D, Vec<NewEvent>) {
-        let mut new_events = Vec::with_capacity(events.len());
-        for event in events {
-            state = state.evolve(event);
-            new_events.push(NewEvent {
-                event_id: self.environment.new_id(),
-                event_type: event.event_type(),
-                schema_version: event.schema_version(),
-                routing: state.routing(),
-                metadata: metadata.clone(),
-                payload: event.encode(),
-            });
-        }
-        (state, new_events)
-    }
 }
 
 impl<D: Decider> Executed<D> {
     const fn without_events(state: D, version: i64, appended: Appended) -> Self {
         Self { state, version, events: Vec::new(), appended: Some(appended) }
     }
-}
-
-fn write(
-    tenant_id: Uuid,
-    stream_id: Uuid,
-    version: i64,
-    events: Vec<NewEvent>,
-) -> Vec<StreamWrite> {
-    if events.is_empty() {
-        return Vec::new();
-    }
-    let expected = match version {
-        0 => ExpectedVersion::NoStream,
-        version => ExpectedVersion::Exact(version),
-    };
-    vec![StreamWrite { stream_id, tenant_id, expected, events }]
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hatch_eventstore::{AppendError, ExecuteError, LogError};
+use hatch_domain::DecodeError;
+use hatch_eventstore::{AppendError, ExecuteError, LoadError, LogError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -249,6 +250,12 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", title, detail)
     }
 
+    /// A stream has an event that this build cannot read.
+    fn of_another_build(error: &DecodeError) -> Self {
+        tracing::error!(error = %Chain(error), "an event of another build is in the way");
+        Self::unavailable("an event of it is of a newer build of hatch, which can do this")
+    }
+
     /// Whether the log is away: nothing else can be recorded either.
     pub(crate) fn is_unavailable(&self) -> bool {
         self.status == StatusCode::SERVICE_UNAVAILABLE
@@ -346,11 +353,17 @@ impl<R: std::error::Error + 'static> From<ExecuteError<R>> for Problem {
         match error {
             ExecuteError::Append(error) => error.into(),
             ExecuteError::Log(error) => error.into(),
-            ExecuteError::Decode(error) => {
-                tracing::error!(error = %Chain(&error), "an event of another build is in the way");
-                Self::unavailable("an event of it is of a newer build of hatch, which can do this")
-            }
+            ExecuteError::Decode(error) => Self::of_another_build(&error),
             error @ ExecuteError::Rejected(_) => Self::fault(&error),
+        }
+    }
+}
+
+impl From<LoadError> for Problem {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Log(error) => error.into(),
+            LoadError::Decode(error) => Self::of_another_build(&error),
         }
     }
 }

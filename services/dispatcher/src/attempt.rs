@@ -15,7 +15,8 @@ use hatch_domain::message::command::{
 };
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_eventstore::{
-    Append, AppendError, Execute, ExecuteError, Executed, Known, Metadata, Store, uptime,
+    Append, AppendError, Execute, ExecuteError, Executed, Guard, LoadError, Loaded, Metadata,
+    uptime,
 };
 use hatch_providers::{Outbound, Outcome};
 use hatch_telemetry::{span, trace};
@@ -25,12 +26,16 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::due::{after, expired_round};
+use crate::precondition::Checked;
 use crate::progress::Taken;
 use crate::stats::ABANDONED;
 use crate::{Account, Dispatcher};
 
 /// For how long a message is parked for which its account has no room: at least, at most.
 const PARKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+
+/// How often a claim is tried whose guards move.
+const GUARD_MOVES_MAX: usize = 8;
 
 /// Between two tries to reach the log.
 const LOG_WAIT: Duration = Duration::from_millis(250);
@@ -64,6 +69,8 @@ enum Claiming {
     NotOurs,
     /// It is too early by this much: the wall clock says so, which decides, and not the wait.
     Early(Duration),
+    /// Nobody has it: a stream that guards it has moved, and what that says decides.
+    GuardMoved,
     /// The log did not answer before the deadline, or the fence is closed, and no claim of ours is known; the
     /// delivery comes again.
     Unknown,
@@ -78,6 +85,21 @@ pub(crate) enum Next {
 }
 
 impl Pending {
+    /// The message as its stream leaves it; none when it does not exist.
+    pub(crate) fn of(tenant_id: Uuid, message_id: Uuid, loaded: Loaded<Message>) -> Option<Self> {
+        let Loaded { state: message, version, first, last_event_id, .. } = loaded;
+        let first = first?;
+        Some(Self {
+            tenant_id,
+            message_id,
+            correlation_id: first.correlation_id,
+            causation_id: last_event_id?,
+            traceparent: first.traceparent,
+            message,
+            version,
+        })
+    }
+
     /// The message as the attempt hands it to the provider.
     pub(crate) fn outbound(&self, request: &MessageRequested, attempt: u32) -> Outbound {
         Outbound {
@@ -150,31 +172,65 @@ impl Dispatcher {
         let Some(_room) = room else {
             return self.park(pending, taken).await;
         };
-        let claiming = self.claim(&mut pending, account).await;
+        let (claiming, unmet) = self.claim_if_allowed(&mut pending, request, account).await;
         if let Some(taken) = taken.filter(|_| !matches!(claiming, Claiming::Unknown)) {
             taken.ack().await;
+        }
+        if let Some(command) = unmet {
+            return self.change(pending, command).await;
         }
         let claim = match claiming {
             Claiming::Ours(claim) => claim,
             Claiming::Early(wait) => return Next::Retry { pending: Box::new(pending), wait },
-            Claiming::NotOurs | Claiming::Unknown => return Next::Done,
+            // The sweeper comes back to what is still to be attempted.
+            Claiming::NotOurs | Claiming::GuardMoved | Claiming::Unknown => return Next::Done,
         };
         let outcome = self.call(&pending, request, account, &claim).await;
         self.record(pending, &claim, outcome).await
     }
 
+    /// Claims the attempt as long as its precondition holds. Where it does not, says what becomes of the message
+    /// instead.
+    async fn claim_if_allowed(
+        &self,
+        pending: &mut Pending,
+        request: &MessageRequested,
+        account: &Account,
+    ) -> (Claiming, Option<MessageCommand>) {
+        let precondition = self.dependencies.precondition.as_ref();
+        let tenant_id = pending.tenant_id;
+        let mut guards = precondition.map_or_else(Vec::new, |of| of.guards(tenant_id, request));
+        for _ in 0..GUARD_MOVES_MAX {
+            let claiming = self.claim(pending, account, &guards).await;
+            let (Claiming::GuardMoved, Some(precondition)) = (&claiming, precondition) else {
+                return (claiming, None);
+            };
+            match precondition.check(tenant_id, request, self.now()).await {
+                Ok(Checked::Holds(now)) => guards = now,
+                Ok(Checked::Fails(command)) => return (claiming, Some(*command)),
+                Err(error) => {
+                    let message_id = pending.message_id;
+                    tracing::warn!(%message_id, error, "whether a message may be sent cannot be read");
+                    return (Claiming::Unknown, None);
+                }
+            }
+        }
+        (Claiming::GuardMoved, None)
+    }
+
     /// Appends the claim, on the version that is known without reading. When the log does not
     /// answer, the claim may have been committed all the same: the stream tells, by the token.
-    async fn claim(&self, pending: &mut Pending, account: &Account) -> Claiming {
+    async fn claim(&self, pending: &mut Pending, account: &Account, guards: &[Guard]) -> Claiming {
         let store = &self.dependencies.store;
         let token = store.environment().new_id();
         let start_within = self.config.start_within();
         let (deadline, call_before) = (uptime() + start_within, after(self.now(), start_within));
-        let mut known = Known::At(pending.message.clone(), pending.version);
+        let mut known = Some((pending.message.clone(), pending.version));
         let mut unanswered = false;
         while uptime() < deadline {
             let command = self.start_attempt(account, token, store.environment().now());
-            match execute(&self.sending, pending, &command, known).await {
+            let execute = execution(pending, &command, known).guards(guards.to_vec());
+            match self.sending.execute(execute).await {
                 Ok(Executed { state, version, .. }) => {
                     let attempt = state.attempt();
                     (pending.message, pending.version) = (state, version);
@@ -185,20 +241,23 @@ impl Dispatcher {
                     return Claiming::Early(wait);
                 }
                 Err(ExecuteError::Append(AppendError::Fenced)) => break,
-                Err(ExecuteError::Append(_) | ExecuteError::Log(_)) => {
-                    tokio::time::sleep(LOG_WAIT).await;
+                // An earlier append of this claim has not been committed, or the message would have moved.
+                Err(ExecuteError::Append(AppendError::Conflict { guarded: true, .. })) => {
+                    return Claiming::GuardMoved;
                 }
+                Err(error) if passes(&error) => tokio::time::sleep(LOG_WAIT).await,
                 // The stream moved on. What moved it may have been this very claim, by an append
                 // whose answer did not come.
                 Err(error) if !unanswered => {
                     log_unclaimed(pending, &error);
                     return Claiming::NotOurs;
                 }
+                Err(ExecuteError::Append(_) | ExecuteError::Log(_)) => break,
                 Err(_) => {}
             }
             unanswered = true;
             match store.load::<Message>(pending.tenant_id, pending.message_id).await {
-                Ok((state, version)) => {
+                Ok(Loaded { state, version, .. }) => {
                     if let Some(attempt) = state.attempt_claimed_with(token) {
                         (pending.message, pending.version) = (state, version);
                         return Claiming::Ours(Claim { attempt, token, deadline, call_before });
@@ -206,9 +265,9 @@ impl Dispatcher {
                     if !state.waits_for_attempt() {
                         return Claiming::NotOurs;
                     }
-                    known = Known::At(state, version);
+                    known = Some((state, version));
                 }
-                Err(_) => known = Known::Load,
+                Err(_) => known = None,
             }
         }
         match unanswered {
@@ -236,15 +295,15 @@ impl Dispatcher {
                 false => None,
             };
             match loaded {
-                Some(Ok((state, version))) => {
+                Some(Ok(Loaded { state, version, .. })) => {
                     let Some(attempt) = state.attempt_claimed_with(token) else { break };
                     tracing::info!(%message_id, attempt, "a claim is found late");
                     (pending.message, pending.version) = (state, version);
                     return Claiming::Ours(Claim { attempt, token, deadline, call_before });
                 }
-                Some(Err(ExecuteError::Log(error))) if error.is_unavailable() => {}
+                Some(Err(LoadError::Log(error))) if error.is_unavailable() => {}
                 Some(Err(error)) => {
-                    log_unclaimed(pending, &error);
+                    log_unclaimed(pending, &error.into());
                     break;
                 }
                 None => {}
@@ -323,13 +382,13 @@ impl Dispatcher {
         let at = environment.now();
         let Claim { attempt, token, .. } = *claim;
         let command = MessageCommand::RecordOutcome(RecordOutcome { attempt, token, outcome, at });
-        let mut known = Known::At(pending.message.clone(), pending.version);
+        let mut known = Some((pending.message.clone(), pending.version));
         let executed = loop {
             match self.execute(&pending, &command, known).await {
                 Ok(executed) => break executed,
                 Err(error) if passes(&error) && !self.shutdown.is_cancelled() => {
                     tokio::time::sleep(LOG_WAIT).await;
-                    known = Known::Load;
+                    known = None;
                 }
                 Err(error) => {
                     let message_id = pending.message_id;
@@ -345,7 +404,7 @@ impl Dispatcher {
 
     /// Executes a command that is not about a call of ours. What fails is left to the next sweep.
     pub(crate) async fn change(&self, mut pending: Pending, command: MessageCommand) -> Next {
-        let known = Known::At(pending.message.clone(), pending.version);
+        let known = Some((pending.message.clone(), pending.version));
         match self.execute(&pending, &command, known).await {
             Ok(executed) => {
                 let attempt = executed.state.attempt();
@@ -399,9 +458,9 @@ impl Dispatcher {
         &self,
         pending: &Pending,
         command: &MessageCommand,
-        known: Known<Message>,
+        known: Option<(Message, i64)>,
     ) -> Result<Executed<Message>, ExecuteError<MessageRejection>> {
-        execute(&self.dependencies.store, pending, command, known).await
+        self.dependencies.store.execute(execution(pending, command, known)).await
     }
 }
 
@@ -410,36 +469,33 @@ fn passes(error: &ExecuteError<MessageRejection>) -> bool {
     match error {
         ExecuteError::Append(error) => matches!(
             error,
-            AppendError::Conflict { .. } | AppendError::Overloaded | AppendError::Unavailable
+            AppendError::Conflict { guarded: false, .. }
+                | AppendError::Overloaded
+                | AppendError::Unavailable
         ),
         ExecuteError::Log(error) => error.is_unavailable(),
         ExecuteError::Rejected(_) | ExecuteError::Decode(_) => false,
     }
 }
 
-async fn execute(
-    store: &Store,
+/// A command to the message, on what is known of it; on what its stream holds, if nothing is.
+fn execution<'a>(
     pending: &Pending,
-    command: &MessageCommand,
-    known: Known<Message>,
-) -> Result<Executed<Message>, ExecuteError<MessageRejection>> {
-    let execute = Execute {
-        tenant_id: pending.tenant_id,
-        stream_id: pending.message_id,
-        command,
-        known,
-        metadata: Metadata {
-            correlation_id: pending.correlation_id,
-            causation_id: Some(pending.causation_id),
-            actor: "dispatcher".to_owned(),
-            // The sweeper acts outside of any span: what it appends belongs to the message's trace.
-            traceparent: trace::current().or_else(|| pending.traceparent.clone()),
-        },
-        key: None,
-        guards: Vec::new(),
-        side_rows: Vec::new(),
+    command: &'a MessageCommand,
+    known: Option<(Message, i64)>,
+) -> Execute<'a, Message> {
+    let metadata = Metadata {
+        correlation_id: pending.correlation_id,
+        causation_id: Some(pending.causation_id),
+        actor: "dispatcher".to_owned(),
+        // The sweeper acts outside of any span: what it appends belongs to the message's trace.
+        traceparent: trace::current().or_else(|| pending.traceparent.clone()),
     };
-    store.execute(execute).await
+    let execute = Execute::new(pending.tenant_id, pending.message_id, command, metadata);
+    match known {
+        Some((message, version)) => execute.at(message, version),
+        None => execute,
+    }
 }
 
 fn log_unclaimed(pending: &Pending, error: &ExecuteError<MessageRejection>) {

@@ -9,6 +9,7 @@
 mod attempt;
 mod due;
 mod look_up;
+mod precondition;
 mod present;
 mod progress;
 mod retry;
@@ -33,11 +34,11 @@ use hatch_providers::Adapter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use crate::attempt::{Next, Pending};
 pub use crate::due::{DoubtPolicy, Waits};
 use crate::look_up::LookUps;
+pub use crate::precondition::{Checked, Precondition};
 use crate::present::Present;
 pub use crate::progress::{Error as ProgressError, progress, waiting};
 use crate::progress::{Queue, Taken};
@@ -116,6 +117,8 @@ pub struct Dependencies {
     pub bus: Bus,
     /// Through whom messages are sent; the first that carries a channel is used for it.
     pub accounts: Vec<Account>,
+    /// What must hold of other streams for a message to be sent, if anything must.
+    pub precondition: Option<Arc<dyn Precondition>>,
     /// Counts what it does.
     pub stats: Arc<Stats>,
 }
@@ -352,29 +355,6 @@ impl Dispatcher {
             message: Message::default().evolve(&event),
             version: envelope.stream_version,
         })
-    }
-
-    /// The message as its stream leaves it; none when it does not exist.
-    async fn load(
-        &self,
-        tenant_id: Uuid,
-        message_id: Uuid,
-    ) -> Result<Option<Pending>, PendingError> {
-        let events = self.dependencies.store.log().read_stream(tenant_id, message_id).await?;
-        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(None) };
-        let mut message = Message::default();
-        for recorded in &events {
-            message = message.evolve(&recorded.decode()?);
-        }
-        Ok(Some(Pending {
-            tenant_id,
-            message_id,
-            correlation_id: first.metadata.correlation_id,
-            causation_id: last.event_id,
-            traceparent: first.metadata.traceparent.clone(),
-            message,
-            version: last.version,
-        }))
     }
 
     fn account_for(&self, request: &MessageRequested) -> Option<&Account> {

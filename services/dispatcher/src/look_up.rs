@@ -154,10 +154,10 @@ impl Dispatcher {
                 return Answer::Sent { provider_message_id };
             }
             let store = &self.dependencies.store;
-            let Ok((other, _)) = store.load::<Message>(tenant_id, message_id).await else {
+            let Ok(other) = store.load::<Message>(tenant_id, message_id).await else {
                 return unasked("the message that has the candidate cannot be read");
             };
-            if other.attempted_via(held_by) != pending.message.attempted_via(attempt) {
+            if other.state.attempted_via(held_by) != pending.message.attempted_via(attempt) {
                 return inconclusive("another provider uses the same id");
             }
         }

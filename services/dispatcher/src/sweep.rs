@@ -11,13 +11,14 @@ use std::time::Duration;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
 use hatch_domain::{Channel, DecodeError, Environment as _, Priority};
+use hatch_eventstore::LoadError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::attempt::{Next, Pending};
 use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
 use crate::look_up::Answer;
 use crate::timers::DueTimer;
-use crate::{Account, Dispatcher, PendingError};
+use crate::{Account, Dispatcher};
 
 /// Between two looks at what is due.
 const EVERY: Duration = Duration::from_millis(250);
@@ -185,11 +186,12 @@ impl Dispatcher {
         if self.is_fenced() {
             return;
         }
-        let pending = match self.load(timer.tenant_id, message_id).await {
+        let loaded = self.dependencies.store.load(timer.tenant_id, message_id).await;
+        let pending = match loaded.map(|stream| Pending::of(timer.tenant_id, message_id, stream)) {
             Ok(Some(pending)) => pending,
             Ok(None) => return,
-            Err(PendingError::Decode(error)) => return self.note_unreadable(&timer, &error).await,
-            Err(error) => {
+            Err(LoadError::Decode(error)) => return self.note_unreadable(&timer, &error).await,
+            Err(LoadError::Log(error)) => {
                 tracing::warn!(%message_id, error = %error, "a due message cannot be read");
                 return;
             }

@@ -492,6 +492,7 @@ impl Process {
             head: following.head.clone(),
             bus: self.bus.clone(),
             accounts: sending_accounts(settings)?,
+            precondition: None,
             stats: Arc::clone(&self.stats.dispatcher),
         };
         let shutdown = self.workers.clone();

@@ -6,10 +6,12 @@
 
 mod batch;
 mod columns;
+mod failure;
 mod holder;
 mod plan;
 mod session;
 mod standstill;
+mod statements;
 mod stats;
 
 use std::collections::VecDeque;
@@ -23,14 +25,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 pub(crate) use batch::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
+use failure::Failure;
 pub use holder::{LockHolder, lock_holder};
 pub(crate) use session::LOG_LOCK;
-use session::{Failure, Remembered, Session, Trace};
+use session::{Remembered, Session, Trace};
 pub use standstill::Standstill;
 use standstill::Tries;
 pub use stats::AppenderStats;
 
-use crate::{Append, AppendError, Appended, Database, Place, Position};
+use crate::{Append, AppendError, Appended, Backoff, Database, Place, Position};
 
 /// Waits between attempts when PostgreSQL cannot be used: from the first, doubling, to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -101,7 +104,7 @@ impl Appender {
             session: None,
             last: None,
             partition: None,
-            backoff: BACKOFF.0,
+            backoff: Backoff::new(BACKOFF.0, BACKOFF.1),
             stats: Arc::clone(&appender.stats),
             tries: Arc::clone(&appender.tries),
         };
@@ -185,7 +188,7 @@ struct Worker {
     last: Option<Remembered>,
     /// The partition that the last batch ended in.
     partition: Option<i64>,
-    backoff: Duration,
+    backoff: Backoff,
     stats: Arc<AppenderStats>,
     tries: Arc<Tries>,
 }
@@ -244,7 +247,7 @@ impl Worker {
             }
             match attempted {
                 Ok(outcomes) => {
-                    self.backoff = BACKOFF.0;
+                    self.backoff.reset();
                     answer(batch, outcomes);
                 }
                 Err(Failure::Refused(why)) if batch.len() == 1 => {
@@ -340,8 +343,7 @@ impl Worker {
     /// Throws the session away, whatever state it is in, and waits a little.
     async fn start_over(&mut self) {
         self.session = None;
-        tokio::time::sleep(self.backoff).await;
-        self.backoff = (self.backoff * 2).min(BACKOFF.1);
+        self.backoff.wait().await;
     }
 
     /// Makes partitions when the log has entered another one, or when that failed before.

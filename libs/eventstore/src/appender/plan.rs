@@ -110,11 +110,12 @@ fn judge(append: &Append, state: &LogState) -> Result<Option<Appended>, AppendEr
     }
     for write in &append.writes {
         let actual = version(write.stream_id, write.tenant_id, write.kind(), state)?;
-        expect(write.stream_id, write.expected, actual)?;
+        expect(write.stream_id, write.expected, actual, false)?;
     }
+    // After what is written: a guard is said to have moved only where no stream that was read and is written has.
     for guard in &append.guards {
         let actual = version(guard.stream_id, guard.tenant_id, guard.kind, state)?;
-        expect(guard.stream_id, guard.expected, actual)?;
+        expect(guard.stream_id, guard.expected, actual, true)?;
     }
     Ok(None)
 }
@@ -128,19 +129,22 @@ fn version(
 ) -> Result<i64, AppendError> {
     match state.streams.get(&stream_id) {
         None => Ok(0),
-        Some(stream) if stream.tenant_id != tenant_id => {
-            Err(AppendError::ForeignTenant(stream_id))
-        }
+        Some(stream) if stream.tenant_id != tenant_id => Err(AppendError::ForeignTenant(stream_id)),
         Some(stream) if stream.kind != kind => Err(AppendError::ForeignKind(stream_id)),
         Some(stream) => Ok(stream.version),
     }
 }
 
-fn expect(stream_id: Uuid, expected: ExpectedVersion, actual: i64) -> Result<(), AppendError> {
+fn expect(
+    stream_id: Uuid,
+    expected: ExpectedVersion,
+    actual: i64,
+    guarded: bool,
+) -> Result<(), AppendError> {
     if expected.holds(actual) {
         Ok(())
     } else {
-        Err(AppendError::Conflict { stream_id, expected, actual })
+        Err(AppendError::Conflict { stream_id, expected, actual, guarded })
     }
 }
 

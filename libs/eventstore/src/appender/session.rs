@@ -14,14 +14,16 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures::future::{FutureExt, join_all, try_join_all};
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 use uuid::Uuid;
 
 use super::columns::{Columns, columns};
+use super::failure::{Failure, committing, is_taken, not_committed, written};
 use super::plan::{LogState, Plan, StreamState};
-use crate::epoch::{self, Identity, Place, epoch_columns, epoch_tables};
+use super::statements::{ENSURE_PARTITIONS, HAS_COMMAND, Statements};
+use crate::epoch::{self, Identity, Place};
 use crate::log::RecordedCommand;
 use crate::postgres::{self, Connected, Database};
 use crate::{Append, Position, SideRow, SideTable};
@@ -44,43 +46,6 @@ const SETTINGS: &str = "SET synchronous_commit = on; SET jit = off; SET enable_s
      SET enable_hashjoin = off; SET plan_cache_mode = force_generic_plan; \
      SET lock_timeout = '3s'; SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '1s'; SET client_connection_check_interval = '1s'";
 
-const LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
-/// The clock is read once, under the lock: all events of a batch were recorded at that time.
-const HEAD: &str = concat!(
-    "SELECT (SELECT coalesce(max(position), 0) FROM es.events), clock_timestamp(), ",
-    epoch_columns!(),
-    " FROM ",
-    epoch_tables!()
-);
-const STREAMS: &str =
-    "SELECT stream_id, tenant_id, kind, version FROM es.streams WHERE stream_id = ANY($1)";
-const COMMANDS: &str = "SELECT command_key, request_hash, first_position, last_position \
-     FROM es.commands WHERE command_key = ANY($1)";
-/// The arrays are unnested one beside the other in the select list: in FROM, PostgreSQL would copy each
-/// column of each row into a store of its own first, a seventh of the statement's time.
-const INSERT_EVENTS: &str = "INSERT INTO es.events (position, stream_id, version, tenant_id, \
-     event_id, type, schema_version, epoch, recorded_at, aggregate, conversation_id, channel, \
-     priority, metadata, payload) \
-     SELECT unnest($1::bigint[]), unnest($2::uuid[]), unnest($3::bigint[]), unnest($4::uuid[]), \
-     unnest($5::uuid[]), unnest($6::text[]), unnest($7::smallint[]), $14::int, $15::timestamptz, \
-     unnest($8::text[]), unnest($9::uuid[]), unnest($10::text[]), unnest($11::text[]), \
-     unnest($12::json[]), unnest($13::json[])";
-/// Under the lock it is known which streams there are. Telling them apart is cheaper than an INSERT
-/// that looks for each whether it is there.
-const INSERT_STREAMS: &str = "INSERT INTO es.streams (stream_id, tenant_id, kind, version) \
-     SELECT unnest($1::uuid[]), unnest($2::uuid[]), unnest($3::text[]), unnest($4::bigint[])";
-const UPDATE_STREAMS: &str = "UPDATE es.streams AS s SET version = u.version \
-     FROM (SELECT unnest($1::uuid[]) AS stream_id, unnest($2::bigint[]) AS version) AS u \
-     WHERE s.stream_id = u.stream_id";
-const INSERT_COMMANDS: &str = "INSERT INTO es.commands \
-     (command_key, request_hash, first_position, last_position, at) \
-     SELECT unnest($1::uuid[]), unnest($2::bytea[]), unnest($3::bigint[]), unnest($4::bigint[]), \
-     $5::timestamptz";
-const NOTIFY: &str = "SELECT pg_notify('hatch_head', $1)";
-const EVENT_AT: &str = "SELECT event_id FROM es.events WHERE position = $1";
-const HAS_COMMAND: &str = "SELECT EXISTS (SELECT FROM es.commands WHERE command_key = $1)";
-const ENSURE_PARTITIONS: &str = "SELECT es.ensure_partitions($1)";
-
 /// A connection with everything prepared.
 pub(super) struct Session {
     connection: Connected,
@@ -90,19 +55,6 @@ pub(super) struct Session {
     side_rows: HashMap<&'static str, Statement>,
     /// When making partitions in advance failed, if that is how the last try ended.
     partitions_failed: Option<Instant>,
-}
-
-struct Statements {
-    lock: Statement,
-    head: Statement,
-    streams: Statement,
-    commands: Statement,
-    insert_events: Statement,
-    insert_streams: Statement,
-    update_streams: Statement,
-    insert_commands: Statement,
-    notify: Statement,
-    event_at: Statement,
 }
 
 /// A transaction that holds the log's lock, and what it read.
@@ -135,21 +87,6 @@ pub(super) enum Trace {
     SideRows(Vec<(&'static SideTable, String)>),
 }
 
-/// Why a flight failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// PostgreSQL refuses a value: some command of the batch can never be appended.
-    Refused(String),
-    /// Not committed: a stream that was to begin exists.
-    StreamExists,
-    /// Surely not committed, and no command's fault.
-    NotCommitted(String),
-    /// The answer to COMMIT is missing.
-    InDoubt(String),
-    /// Committed, but not what was asked for: something meddles with the log's tables.
-    Miscounted(String),
-}
-
 impl Session {
     /// Connects to the primary and prepares.
     pub(super) async fn open(postgres: &Database, place: &Place) -> Result<Self, Failure> {
@@ -164,49 +101,7 @@ impl Session {
         let connection = postgres::connect(&postgres).await.map_err(not_committed)?;
         connection.batch_execute(SETTINGS).await.map_err(not_committed)?;
         let identity = Identity::read(&*connection, place).await.map_err(not_committed)?;
-        let texts = [
-            LOCK,
-            HEAD,
-            STREAMS,
-            COMMANDS,
-            INSERT_EVENTS,
-            INSERT_STREAMS,
-            UPDATE_STREAMS,
-            INSERT_COMMANDS,
-            NOTIFY,
-            EVENT_AT,
-        ];
-        let prepared = try_join_all(texts.iter().map(|text| connection.prepare(text)));
-        let prepared = prepared.await.map_err(not_committed)?;
-        let Ok(
-            [
-                lock,
-                head,
-                streams,
-                commands,
-                insert_events,
-                insert_streams,
-                update_streams,
-                insert_commands,
-                notify,
-                event_at,
-            ],
-        ) = <[Statement; 10]>::try_from(prepared)
-        else {
-            unreachable!("one statement for each text")
-        };
-        let statements = Statements {
-            lock,
-            head,
-            streams,
-            commands,
-            insert_events,
-            insert_streams,
-            update_streams,
-            insert_commands,
-            notify,
-            event_at,
-        };
+        let statements = Statements::prepare(&connection).await.map_err(not_committed)?;
         let mut session = Self {
             connection,
             identity,
@@ -325,8 +220,7 @@ impl Session {
             let kind: &str = row.try_get(2)?;
             let mut asked = batch.iter().flat_map(|append| append.kinds());
             let kind = asked.find(|asked| *asked == kind).unwrap_or_default();
-            let stream =
-                StreamState { tenant_id: row.try_get(1)?, kind, version: row.try_get(3)? };
+            let stream = StreamState { tenant_id: row.try_get(1)?, kind, version: row.try_get(3)? };
             state.streams.insert(row.try_get(0)?, stream);
         }
         for row in commands.iter().flatten() {
@@ -530,54 +424,5 @@ async fn within<T>(
     match tokio::time::timeout(limit, flight).await {
         Ok(result) => result,
         Err(_) => Err(Failure::NotCommitted("no answer in time".to_owned())),
-    }
-}
-
-/// An error before COMMIT was sent.
-fn not_committed(error: Error) -> Failure {
-    Failure::NotCommitted(describe(&error))
-}
-
-/// An error of a statement before COMMIT: the server's own means that COMMIT rolled back; that the
-/// connection was lost says nothing about how far the server got.
-fn written(error: Error) -> Failure {
-    match error.as_db_error() {
-        Some(db) if is_refusal(db) => Failure::Refused(db.message().to_owned()),
-        Some(_) => Failure::NotCommitted(describe(&error)),
-        None => Failure::InDoubt(describe(&error)),
-    }
-}
-
-/// An error of COMMIT itself, such as a deferred constraint's.
-fn committing(error: Error) -> Failure {
-    match error.as_db_error() {
-        Some(db) if is_refusal(db) => Failure::Refused(db.message().to_owned()),
-        _ => Failure::InDoubt(describe(&error)),
-    }
-}
-
-/// Whether some value of the batch is to blame, by SQLSTATE class: 22 data exception, 23 integrity
-/// constraint, 54 limits (such as JSON nested too deep), P0 raised by a side table's trigger.
-fn is_refusal(error: &DbError) -> bool {
-    // A missing partition comes as a violated check of the log's table: nobody's fault.
-    let partition_missing =
-        error.code() == &SqlState::CHECK_VIOLATION && error.table() == Some("events");
-    let class = &error.code().code()[..2];
-    matches!(class, "22" | "23" | "54" | "P0") && !partition_missing
-}
-
-/// Whether a row of the log itself is there already.
-fn is_taken(error: &DbError) -> bool {
-    error.code() == &SqlState::UNIQUE_VIOLATION && error.schema() == Some("es")
-}
-
-/// The error with its causes, for the log file.
-fn describe(error: &Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{} ({})", db.message(), db.code().code()),
-        None => match std::error::Error::source(error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        },
     }
 }

@@ -3,16 +3,13 @@
 mod follow;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
 
 use crate::log::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
-use crate::{Feed, HeadWatch, Hints, Log, LogError, Position, RecordedEvent};
+use crate::{Backoff, Feed, HeadWatch, Hints, Log, LogError, Position, RecordedEvent};
 use follow::{Follow, Offer, Step};
-
-/// Waits between attempts to read the log while it is unavailable: first, doubling, to the last.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// How many of several subscriptions read a page of the log at a time, and how large one is; cheap to clone. The others
 /// wait, the first one first.
@@ -56,7 +53,7 @@ pub struct Subscription {
     turns: Option<Turns>,
     /// Taken and not yet returned: nothing is lost when `next_batch` is dropped while it waits.
     ready: Vec<Arc<RecordedEvent>>,
-    backoff: Duration,
+    backoff: Backoff,
 }
 
 impl Subscription {
@@ -81,7 +78,7 @@ impl Subscription {
             page_events_max: batch_events_max,
             turns: None,
             ready: Vec::new(),
-            backoff: BACKOFF.0,
+            backoff: Backoff::default(),
         }
     }
 
@@ -134,7 +131,7 @@ impl Subscription {
         drop(turn);
         match page {
             Ok(page) => {
-                self.backoff = BACKOFF.0;
+                self.backoff.reset();
                 let last = page.last().map(|event| event.position);
                 let bytes: usize = page.iter().map(|event| event.payload.get().len()).sum();
                 let ended_early = bytes > bytes_max;
@@ -148,11 +145,10 @@ impl Subscription {
             Err(error) if error.is_unavailable() => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    retry_in = ?self.backoff,
+                    retry_in = ?self.backoff.upcoming(),
                     "log not read"
                 );
-                tokio::time::sleep(self.backoff).await;
-                self.backoff = (self.backoff * 2).min(BACKOFF.1);
+                self.backoff.wait().await;
                 Ok(())
             }
             Err(error) => Err(error),

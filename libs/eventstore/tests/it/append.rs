@@ -160,9 +160,8 @@ async fn a_stream_of_another_kind_is_refused() {
     let mut mixed = one(stream(2), Expected::Any);
     mixed.writes[0].events.extend(other(Expected::Any).writes.remove(0).events);
     assert!(matches!(appender.append(mixed).await, Err(AppendError::Refused(_))));
-    let of_kind = async |kind| {
-        log.read_stream_of(kind, TENANT, stream(1)).await.expect("readable").len()
-    };
+    let of_kind =
+        async |kind| log.read_stream_of(kind, TENANT, stream(1)).await.expect("readable").len();
     assert_eq!((of_kind("thing").await, of_kind("other").await), (1, 0));
     appender.append(one(stream(1), Expected::Exact(1))).await.expect("accepted");
     check(&database).await;
@@ -217,9 +216,18 @@ async fn guards_hold_without_being_written() {
     appender.append(guarded(1, Expected::NoStream)).await.expect("accepted");
     appender.append(one(stream(100), Expected::Any)).await.expect("accepted");
     let error = appender.append(guarded(2, Expected::NoStream)).await.expect_err("a conflict");
-    let AppendError::Conflict { stream_id, actual, .. } = error else { panic!("{error:?}") };
+    let AppendError::Conflict { stream_id, actual, guarded: true, .. } = error else {
+        panic!("{error:?}")
+    };
     assert_eq!((stream_id, actual), (stream(100), 1));
     appender.append(guarded(2, Expected::Exact(1))).await.expect("accepted");
+    // Where both have moved, the written one is named.
+    let both = Append {
+        guards: vec![guard(stream(100), Expected::NoStream)],
+        ..one(stream(2), Expected::Exact(7))
+    };
+    let error = appender.append(both).await.expect_err("a conflict");
+    assert!(matches!(error, AppendError::Conflict { guarded: false, .. }), "{error:?}");
     check(&database).await;
 }
 

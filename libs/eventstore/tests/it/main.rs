@@ -13,3 +13,4 @@ mod log;
 mod schema;
 mod store;
 mod support;
+mod transact;

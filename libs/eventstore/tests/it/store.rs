@@ -5,22 +5,22 @@ use std::sync::Arc;
 use hatch_domain::{Decider, DecodeError, DomainEvent, EventType, Routing};
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
-    AppendError, Appended, Execute, ExecuteError, ExpectedVersion as Expected, Known, Metadata,
-    Position, Store, SystemEnvironment,
+    AppendError, Appended, Execute, ExecuteError, ExpectedVersion as Expected, Metadata, Position,
+    Store, SystemEnvironment,
 };
 use uuid::Uuid;
 
 use crate::support::*;
 
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Counter(i64);
+pub(crate) struct Counter(pub(crate) i64);
 
 #[derive(Debug, Clone, PartialEq)]
-struct Added(i64);
+pub(crate) struct Added(i64);
 
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("it would exceed ten")]
-struct TooMuch;
+pub(crate) struct TooMuch;
 
 impl Decider for Counter {
     const KIND: &'static str = "counter";
@@ -71,32 +71,31 @@ impl DomainEvent for Added {
     }
 }
 
-fn store(database: &TestDatabase) -> Store {
+pub(crate) fn store(database: &TestDatabase) -> Store {
     Store::new(appender(database), log(database), Arc::new(SystemEnvironment))
 }
 
-fn add(by: &i64, known: Known<Counter>) -> Execute<'_, Counter> {
-    Execute {
-        tenant_id: TENANT,
-        stream_id: stream(1),
-        command: by,
-        known,
-        metadata: Metadata { actor: "test".to_owned(), ..Metadata::default() },
-        key: None,
-        guards: Vec::new(),
-        side_rows: Vec::new(),
-    }
+fn add(by: &i64) -> Execute<'_, Counter> {
+    to(stream(1), by)
+}
+
+pub(crate) fn to(stream_id: Uuid, by: &i64) -> Execute<'_, Counter> {
+    Execute::new(TENANT, stream_id, by, metadata())
+}
+
+pub(crate) fn metadata() -> Metadata {
+    Metadata { actor: "test".to_owned(), ..Metadata::default() }
 }
 
 #[tokio::test]
 async fn a_command_is_decided_on_the_loaded_state_and_recorded() {
     let database = database().await;
     let store = store(&database);
-    let first = store.execute(add(&3, Known::Load)).await.expect("accepted");
+    let first = store.execute(add(&3)).await.expect("accepted");
     assert_eq!((first.state, first.version), (Counter(3), 3));
     assert_eq!(first.events, vec![Added(1); 3]);
     assert_eq!(first.appended, Some(committed(1, 3)));
-    let second = store.execute(add(&1, Known::Load)).await.expect("accepted");
+    let second = store.execute(add(&1)).await.expect("accepted");
     assert_eq!((second.state, second.version), (Counter(4), 4));
 
     let recorded = events(store.log()).await;
@@ -109,12 +108,12 @@ async fn a_command_is_decided_on_the_loaded_state_and_recorded() {
 async fn a_known_state_is_not_read_and_a_stale_one_is() {
     let database = database().await;
     let store = store(&database);
-    let fresh = store.execute(add(&2, Known::At(Counter(0), 0))).await.expect("accepted");
+    let fresh = store.execute(add(&2).at(Counter(0), 0)).await.expect("accepted");
     assert_eq!((fresh.state, fresh.version), (Counter(2), 2));
     // A lie that only a reader would notice: at the right version it is believed.
-    let believed = store.execute(add(&1, Known::At(Counter(5), 2))).await.expect("accepted");
+    let believed = store.execute(add(&1).at(Counter(5), 2)).await.expect("accepted");
     assert_eq!((believed.state, believed.version), (Counter(6), 3));
-    let stale = store.execute(add(&1, Known::At(Counter(0), 0))).await.expect("accepted");
+    let stale = store.execute(add(&1).at(Counter(0), 0)).await.expect("accepted");
     assert_eq!((stale.state, stale.version), (Counter(4), 4), "read after the conflict");
 }
 
@@ -122,7 +121,7 @@ async fn a_known_state_is_not_read_and_a_stale_one_is() {
 async fn concurrent_commands_decide_again_until_the_rule_says_no() {
     let database = database().await;
     let stores = [store(&database), store(&database)];
-    let commands = (0..16).map(|n| stores[n % 2].execute(add(&1, Known::Load)));
+    let commands = (0..16).map(|n| stores[n % 2].execute(add(&1)));
     let outcomes = futures::future::join_all(commands).await;
     let accepted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     for outcome in outcomes {
@@ -135,9 +134,9 @@ async fn concurrent_commands_decide_again_until_the_rule_says_no() {
             Err(other) => panic!("{other:?}"),
         }
     }
-    let (counter, version) = stores[0].load::<Counter>(TENANT, stream(1)).await.expect("readable");
-    assert!(counter.0 <= 10);
-    assert_eq!(i64::try_from(accepted), Ok(version));
+    let loaded = stores[0].load::<Counter>(TENANT, stream(1)).await.expect("readable");
+    assert!(loaded.state.0 <= 10);
+    assert_eq!(i64::try_from(accepted), Ok(loaded.version));
     check(&database).await;
 }
 
@@ -145,7 +144,7 @@ async fn concurrent_commands_decide_again_until_the_rule_says_no() {
 async fn a_rejection_appends_nothing() {
     let database = database().await;
     let store = store(&database);
-    let command = Execute { side_rows: vec![audit(1, "no")], ..add(&11, Known::Load) };
+    let command = add(&11).rows(vec![audit(1, "no")]);
     let error = store.execute(command).await.expect_err("too much");
     assert!(matches!(error, ExecuteError::Rejected(TooMuch)), "{error:?}");
     assert!(audits(&database).await.is_empty());
@@ -155,9 +154,9 @@ async fn a_rejection_appends_nothing() {
 async fn with_nothing_decided_only_side_rows_are_recorded() {
     let database = database().await;
     let store = store(&database);
-    let nothing = store.execute(add(&0, Known::Load)).await.expect("accepted");
+    let nothing = store.execute(add(&0)).await.expect("accepted");
     assert_eq!((nothing.events.len(), nothing.appended), (0, None));
-    let rows = Execute { side_rows: vec![audit(1, "seen")], ..add(&0, Known::Load) };
+    let rows = add(&0).rows(vec![audit(1, "seen")]);
     let rows = store.execute(rows).await.expect("accepted");
     assert_eq!((rows.version, rows.appended), (0, Some(committed(0, 0))));
     assert_eq!(audits(&database).await, [1]);
@@ -168,7 +167,7 @@ async fn with_nothing_decided_only_side_rows_are_recorded() {
 async fn a_key_answers_as_the_first_time_even_when_it_would_be_rejected_now() {
     let database = database().await;
     let store = store(&database);
-    let keyed = |hash| Execute { key: key(7, hash), ..add(&6, Known::Load) };
+    let keyed = |hash| add(&6).key(key(7, hash));
     let first = store.execute(keyed(1)).await.expect("accepted");
     assert_eq!(first.appended, Some(committed(1, 6)));
     let again = store.execute(keyed(1)).await.expect("accepted");
@@ -178,7 +177,7 @@ async fn a_key_answers_as_the_first_time_even_when_it_would_be_rejected_now() {
     let reused = store.execute(keyed(2)).await.expect_err("another request");
     assert!(matches!(reused, ExecuteError::Append(AppendError::KeyReused)), "{reused:?}");
     // A twin that made another stream of its own.
-    let twin = Execute { stream_id: stream(2), known: Known::At(Counter(0), 0), ..keyed(1) };
+    let twin = to(stream(2), &6).key(key(7, 1)).at(Counter(0), 0);
     let twin = store.execute(twin).await.expect("accepted");
     assert_eq!((twin.appended, twin.version), (Some(duplicate), 0));
 }
@@ -189,7 +188,7 @@ async fn a_broken_guard_is_the_callers_to_handle() {
     let store = store(&database);
     store.appender().append(one(stream(100), Expected::Any)).await.expect("accepted");
     let guards = vec![guard(stream(100), Expected::NoStream)];
-    let error = store.execute(Execute { guards, ..add(&1, Known::Load) }).await;
+    let error = store.execute(add(&1).guards(guards)).await;
     let Err(ExecuteError::Append(AppendError::Conflict { stream_id, .. })) = error else {
         panic!("{error:?}")
     };
@@ -200,17 +199,26 @@ async fn a_broken_guard_is_the_callers_to_handle() {
 async fn an_event_that_this_build_does_not_know_stops_the_command() {
     let database = database().await;
     let store = store(&database);
-    store.appender().append(one(stream(1), Expected::Any)).await.expect("accepted");
-    let error = store.execute(add(&1, Known::Load)).await.expect_err("unknown");
+    let mut of_the_future = one(stream(1), Expected::Any);
+    of_the_future.writes[0].events[0].routing.aggregate = Counter::KIND;
+    store.appender().append(of_the_future).await.expect("accepted");
+    let error = store.execute(add(&1)).await.expect_err("unknown");
     assert!(matches!(error, ExecuteError::Decode(_)), "{error:?}");
 }
 
 #[tokio::test]
-async fn another_tenants_stream_looks_absent_and_cannot_be_written() {
+async fn a_stream_of_another_tenant_or_kind_looks_absent_and_cannot_be_written() {
     let database = database().await;
     let store = store(&database);
-    store.execute(add(&1, Known::Load)).await.expect("accepted");
-    let foreign = Execute { tenant_id: Uuid::from_u128(2), ..add(&1, Known::Load) };
+    store.execute(add(&1)).await.expect("accepted");
+    let (other, by) = (Uuid::from_u128(2), 1);
+    let foreign = Execute::<Counter>::new(other, stream(1), &by, metadata());
     let error = store.execute(foreign).await.expect_err("refused");
     let ExecuteError::Append(AppendError::ForeignTenant(_)) = error else { panic!("{error:?}") };
+
+    store.appender().append(one(stream(2), Expected::Any)).await.expect("accepted");
+    let loaded = store.load::<Counter>(TENANT, stream(2)).await.expect("nothing to decode");
+    assert_eq!((loaded.state, loaded.version), (Counter(0), 0));
+    let error = store.execute(to(stream(2), &1)).await.expect_err("refused");
+    let ExecuteError::Append(AppendError::ForeignKind(_)) = error else { panic!("{error:?}") };
 }

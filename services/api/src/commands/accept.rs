@@ -13,7 +13,7 @@ use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_domain::message::mail_id::MailId;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::{
-    Appended, CommandKey, Execute, Known, Metadata, Position, RecordedEvent, Store,
+    Appended, CommandKey, Execute, Loaded, Metadata, Position, RecordedEvent, Store,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -107,17 +107,13 @@ impl Commands {
         let joined = self.joined(tenant, &send).await?;
         let requested = self.requested(tenant, id, Send { send_at, ..send }, joined, now);
         let accepted = Accepted::new(id, &requested, Position::START, false);
+        let command = MessageCommand::Request(requested.into());
         let executed = store
-            .execute::<Message>(Execute {
-                tenant_id: tenant.0,
-                stream_id: id.0,
-                command: &MessageCommand::Request(requested.into()),
-                known: Known::At(Message::default(), 0),
-                metadata: metadata(id),
-                key,
-                guards: Vec::new(),
-                side_rows: Vec::new(),
-            })
+            .execute(
+                Execute::new(tenant.0, id.0, &command, metadata(id))
+                    .at(Message::default(), 0)
+                    .key(key),
+            )
             .await?;
         match executed.appended {
             Some(Appended::Duplicate { first, .. }) => replayed(store, first).await,
@@ -137,7 +133,8 @@ impl Commands {
         let Some(mail) = answered.and_then(|mail| MailId::parse(mail, &self.mail_host)) else {
             return Ok(None);
         };
-        let (message, _): (Message, i64) = self.store.load(tenant.0, mail.message_id.0).await?;
+        let Loaded::<Message> { state: message, .. } =
+            self.store.load(tenant.0, mail.message_id.0).await?;
         let requested = message.requested();
         let told = requested.map(|requested| requested.conversation_id);
         Ok(told.filter(|conversation| *conversation == mail.conversation_id))

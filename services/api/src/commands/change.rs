@@ -8,7 +8,7 @@ use hatch_domain::ids::MessageId;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, MessageRejection};
 use hatch_domain::message::status::Status;
-use hatch_eventstore::{Appended, Execute, ExecuteError, Known, Position};
+use hatch_eventstore::{Appended, Execute, ExecuteError, Position};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -49,16 +49,7 @@ pub(super) async fn change(
     let key = command_key(headers, TENANT, change.route, &id)?;
     let executed = commands
         .store
-        .execute::<Message>(Execute {
-            tenant_id: TENANT.0,
-            stream_id: id.0,
-            command: &change.command,
-            known: Known::Load,
-            metadata: metadata(id),
-            key,
-            guards: Vec::new(),
-            side_rows: Vec::new(),
-        })
+        .execute::<Message>(Execute::new(TENANT.0, id.0, &change.command, metadata(id)).key(key))
         .await
         .map_err(refusal)?;
     let (position, replayed) = match executed.appended {

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, ReceiptOutcome as Told, RecordReceipt};
 use hatch_domain::{ErrorClass, SendError};
-use hatch_eventstore::{Execute, ExecuteError, Known, Metadata};
+use hatch_eventstore::{Execute, ExecuteError, Metadata};
 use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -134,23 +134,14 @@ impl Webhooks {
             outcome: kept.told(),
             at: waiting.received_at,
         });
-        let executed = self
-            .store
-            .execute::<Message>(Execute {
-                tenant_id: waiting.tenant_id.0,
-                stream_id: sent_as.message_id.0,
-                command: &command,
-                known: Known::Load,
-                metadata: Metadata {
-                    correlation_id: sent_as.message_id.0,
-                    actor: format!("webhook:{}", waiting.provider),
-                    ..Metadata::default()
-                },
-                key: None,
-                guards: Vec::new(),
-                side_rows: Vec::new(),
-            })
-            .await;
+        let (tenant_id, message_id) = (waiting.tenant_id.0, sent_as.message_id.0);
+        let metadata = Metadata {
+            correlation_id: message_id,
+            actor: format!("webhook:{}", waiting.provider),
+            ..Metadata::default()
+        };
+        let execute = Execute::<Message>::new(tenant_id, message_id, &command, metadata);
+        let executed = self.store.execute(execute).await;
         let (outcome, detail) = match executed {
             Ok(_) => (Outcome::Applied, "matched when its message was known".to_owned()),
             // It stays in quarantine, and is not tried again by itself.

@@ -1,9 +1,11 @@
 //! What providers post to us: receipts and inbound messages.
 
 mod fitting;
+mod interpret;
 mod keeping;
 mod log;
 mod matching;
+mod meaning;
 mod reading;
 mod receive;
 mod recent;

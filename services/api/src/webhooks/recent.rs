@@ -2,9 +2,8 @@
 //!
 //! A provider reports on a message within milliseconds: sent, delivered. Receipts of one message take
 //! turns here, so that they do not run into each other in the log, and the next one finds the state
-//! that the last one left and reads nothing. The state may have passed meanwhile. Whoever appends
-//! expects its exact version, so that the log refuses what was decided on an old one; and a receipt
-//! that would change nothing has to be decided again on the stream itself.
+//! that the last one left and reads nothing. The state may have passed meanwhile: the append checks its
+//! version, also where a receipt changes nothing, so that the log refuses what was decided on an old one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -12,7 +11,7 @@ use std::time::Duration;
 
 use hatch_domain::ids::MessageId;
 use hatch_domain::message::Message;
-use hatch_eventstore::Loaded;
+use hatch_eventstore::{Loaded, Streams, Work};
 use tokio::sync::OwnedMutexGuard;
 
 /// Messages that are remembered at most.
@@ -62,22 +61,26 @@ impl Recent {
 }
 
 impl Turns {
-    /// What is remembered of a message.
-    pub(super) fn recall(&self, message: MessageId) -> Option<&Loaded<Message>> {
-        self.0.get(&message)?.as_ref()
-    }
-
-    /// Remembers a message for whoever comes next.
-    pub(super) fn remember(&mut self, message: MessageId, loaded: Loaded<Message>) {
-        if let Some(remembered) = self.0.get_mut(&message) {
-            **remembered = is_small(&loaded.state).then_some(loaded);
+    /// Lets a unit of work begin with what is remembered.
+    pub(super) fn offer(&self, work: &mut Work) {
+        for (message, remembered) in &self.0 {
+            if let Some(loaded) = &**remembered {
+                work.assume(message.0, loaded.clone());
+            }
         }
     }
 
-    /// Forgets everything: some of it has passed.
-    pub(super) fn forget(&mut self) {
-        for remembered in self.0.values_mut() {
-            **remembered = None;
+    /// Remembers the messages as a unit of work left them, for whoever comes next.
+    pub(super) fn keep(&mut self, streams: &mut Streams) {
+        for (message, remembered) in &mut self.0 {
+            if let Some(loaded) = streams.take::<Message>(message.0) {
+                // Nothing else of it is needed.
+                let loaded = Loaded {
+                    traceparent: loaded.traceparent,
+                    ..Loaded::at(loaded.state, loaded.version)
+                };
+                **remembered = is_small(&loaded.state).then_some(loaded);
+            }
         }
     }
 }

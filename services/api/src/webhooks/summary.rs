@@ -1,9 +1,9 @@
 //! What a webhook came to, in one outcome and one sentence. Pure.
 
-use hatch_domain::message::command::MessageRejection;
 use hatch_readmodel::{WaitingReceipt, WebhookOutcome as Outcome};
 
 use super::matching::KeptReceipt;
+use super::meaning::Decision;
 
 /// Counts what became of the observations of one webhook.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,14 +26,14 @@ impl Summary {
         self.ignored += 1;
     }
 
-    /// A message has decided on an observation: how many events came of it.
-    pub(super) fn decided(&mut self, decision: Result<usize, MessageRejection>) {
+    /// A stream has decided on an observation.
+    pub(super) fn decided(&mut self, decision: Decision) {
         match decision {
-            Ok(0) | Err(MessageRejection::Exists) => self.duplicate += 1,
-            Ok(_) => self.applied += 1,
-            Err(rejection) => {
+            Decision::Known => self.duplicate += 1,
+            Decision::Events(_) => self.applied += 1,
+            Decision::Refused(reason) => {
                 self.refused += 1;
-                self.reason.get_or_insert_with(|| rejection.to_string());
+                self.reason.get_or_insert(reason);
             }
         }
     }
@@ -92,7 +92,7 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
-    use hatch_domain::message::command::ReceiptOutcome;
+    use hatch_domain::message::command::{MessageRejection, ReceiptOutcome};
     use uuid::Uuid;
 
     use super::*;
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn one_observation_needs_no_counting() {
         let mut summary = Summary::default();
-        summary.decided(Ok(1));
+        summary.decided(Decision::of(Ok(1)));
         assert_eq!((summary.outcome(), summary.detail()), (Outcome::Applied, None));
     }
 
@@ -118,7 +118,7 @@ mod tests {
     fn what_exists_already_and_what_changes_nothing_are_duplicates() {
         for decision in [Ok(0), Err(MessageRejection::Exists)] {
             let mut summary = Summary::default();
-            summary.decided(decision);
+            summary.decided(Decision::of(decision));
             assert_eq!(summary.outcome(), Outcome::Duplicate);
         }
     }
@@ -126,14 +126,14 @@ mod tests {
     #[test]
     fn only_waiting_alone_is_said_to_be_waiting() {
         let mut summary = Summary::default();
-        summary.decided(Ok(1));
+        summary.decided(Decision::of(Ok(1)));
         summary.waits(&receipt());
         assert_eq!(summary.outcome(), Outcome::Quarantined);
         let detail = summary.detail().expect("a reason");
         assert!(detail.starts_with(WaitingReceipt::REASON), "{detail}");
         assert!(detail.ends_with("1 applied, 1 waiting"), "{detail}");
 
-        summary.decided(Err(MessageRejection::Unknown));
+        summary.decided(Decision::of(Err(MessageRejection::Unknown)));
         let detail = summary.detail().expect("a reason");
         assert!(detail.starts_with("there is no such message"), "{detail}");
     }

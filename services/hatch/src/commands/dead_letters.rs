@@ -8,9 +8,7 @@ use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::Message as Stream;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::status::Status;
-use hatch_eventstore::{
-    Appender, AppenderConfig, Execute, Known, Log, Metadata, ServerClock, Store,
-};
+use hatch_eventstore::{Appender, AppenderConfig, Execute, Log, Metadata, ServerClock, Store};
 use hatch_readmodel::{Message, MessageFilter, Page, ReadModel};
 use tokio_util::sync::CancellationToken;
 
@@ -98,16 +96,9 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
 /// Begins a new round, or says why not.
 async fn retry(store: &Store, id: MessageId) -> Result<(), String> {
     let command = MessageCommand::Retry { at: store.environment().now() };
-    let execute = Execute {
-        tenant_id: TENANT.0,
-        stream_id: id.0,
-        command: &command,
-        known: Known::<Stream>::Load,
-        metadata: Metadata { correlation_id: id.0, actor: "cli".to_owned(), ..Metadata::default() },
-        key: None,
-        guards: Vec::new(),
-        side_rows: Vec::new(),
-    };
+    let metadata =
+        Metadata { correlation_id: id.0, actor: "cli".to_owned(), ..Metadata::default() };
+    let execute = Execute::<Stream>::new(TENANT.0, id.0, &command, metadata);
     match store.execute(execute).await {
         Ok(_) => Ok(()),
         Err(error) => Err(std::error::Error::source(&error)

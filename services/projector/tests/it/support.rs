@@ -15,7 +15,7 @@ use hatch_domain::{Channel, Environment, Priority, Routing};
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, Connections, Execute, ExpectedVersion, Feed,
-    HeadWatch, Known, Log, Metadata, NewEvent, Position, Store, StreamWrite, SystemEnvironment,
+    HeadWatch, Log, Metadata, NewEvent, Position, Store, StreamWrite, SystemEnvironment,
 };
 use hatch_projector::{Config, Deps};
 use hatch_readmodel::testing::with_counts;
@@ -89,16 +89,7 @@ impl World {
 
     /// Has the message decide on `command`; returns the position of its last event.
     pub(crate) async fn execute(&self, id: MessageId, command: MessageCommand) -> Position {
-        let execute = Execute::<Message> {
-            tenant_id: TENANT.0,
-            stream_id: id.0,
-            command: &command,
-            known: Known::Load,
-            metadata: Metadata::default(),
-            key: None,
-            guards: Vec::new(),
-            side_rows: Vec::new(),
-        };
+        let execute = Execute::<Message>::new(TENANT.0, id.0, &command, Metadata::default());
         let executed = self.store.execute(execute).await.expect("the command is lawful");
         last(executed.appended.expect("it has events"))
     }

@@ -42,7 +42,8 @@ impl Model {
                 false => "reused".to_owned(),
             };
         }
-        let written = append.writes.iter().map(|w| (w.stream_id, w.tenant_id, w.kind(), w.expected));
+        let written =
+            append.writes.iter().map(|w| (w.stream_id, w.tenant_id, w.kind(), w.expected));
         let guarded = append.guards.iter().map(|g| (g.stream_id, g.tenant_id, g.kind, g.expected));
         for (stream_id, tenant_id, kind, expected) in written.chain(guarded) {
             if let Some(first) = self.events.iter().find(|event| event.1 == stream_id) {

@@ -1,0 +1,107 @@
+//! Asks log and read model for what an observation refers to, and says what it means.
+
+use hatch_domain::Email;
+use hatch_domain::ids::ConversationId;
+use hatch_domain::message::Message;
+use hatch_eventstore::{LoadError, Loaded};
+use hatch_providers::{Inbound, Observation, Receipt};
+use hatch_readmodel::SentAs;
+
+use super::Account;
+use super::fitting::fit;
+use super::matching::KeptReceipt;
+use super::meaning::{self, Meaning};
+use super::receive::failure;
+use super::record::Recording;
+use super::threading::{Reference, references};
+use crate::problem::Problem;
+
+impl Recording<'_> {
+    /// What an observation means.
+    ///
+    /// # Errors
+    /// When what it refers to cannot be read.
+    pub(super) async fn meaning(&self, observation: Observation) -> Result<Meaning, Problem> {
+        match observation {
+            Observation::Receipt(receipt) => self.receipt(receipt).await,
+            Observation::Inbound(inbound) => self.inbound(inbound).await,
+            Observation::Unclear(error) => Ok(Meaning::Unclear(failure(&error))),
+        }
+    }
+
+    async fn receipt(&self, receipt: Receipt) -> Result<Meaning, Problem> {
+        let Some(outcome) = meaning::outcome(&receipt) else { return Ok(Meaning::Nothing) };
+        let Some(sent_as) = self.message_of(&receipt).await? else {
+            let Receipt { account, provider_message_id, receipt_id, .. } = receipt;
+            if !self.webhooks.keeping.admits_waiting(self.account.provider) {
+                return Ok(Meaning::Unclear(format!(
+                    "no message is known by the provider's name {provider_message_id} yet, and no more \
+                     receipts can wait for theirs: replay it when it is known"
+                )));
+            }
+            let kept = KeptReceipt::new(account, provider_message_id, receipt_id, outcome);
+            return Ok(Meaning::Waits(kept));
+        };
+        Ok(meaning::of_receipt(receipt, outcome, sent_as, self.now))
+    }
+
+    /// Our ids come back with the receipt; one without them is found by the provider's id, once that
+    /// is known.
+    async fn message_of(&self, receipt: &Receipt) -> Result<Option<SentAs>, Problem> {
+        let Account { tenant_id, provider, .. } = self.account;
+        if let Some(correlation) = receipt.correlation.filter(|c| c.tenant_id == *tenant_id) {
+            let (message_id, attempt) = (correlation.message_id, correlation.attempt);
+            return Ok(Some(SentAs { message_id, attempt }));
+        }
+        let (account, id) = (receipt.account.as_str(), receipt.provider_message_id.as_str());
+        Ok(self.webhooks.read_model.sent_as(*tenant_id, provider, Some(account), id).await?)
+    }
+
+    async fn inbound(&self, mut inbound: Inbound) -> Result<Meaning, Problem> {
+        fit(&mut inbound);
+        let joined = match &inbound.email {
+            Some(email) => self.thread(email).await?,
+            None => None,
+        };
+        for of in inbound.email.iter().flat_map(|email| email.cut.keys()) {
+            self.webhooks.stats.cut.of(of).increment();
+        }
+        let Account { tenant_id, provider, .. } = *self.account;
+        Ok(meaning::of_inbound(inbound, joined, (tenant_id, provider), self.now))
+    }
+
+    /// The conversation that a mail joins because of what it refers to, with its topic. One that is not from
+    /// whom it says joins by naming a mail of ours only: what others call theirs, many know.
+    async fn thread(
+        &self,
+        email: &Email,
+    ) -> Result<Option<(ConversationId, Option<String>)>, Problem> {
+        let tenant_id = self.account.tenant_id;
+        for reference in references(email) {
+            let mail_id = match reference {
+                Reference::Ours { message_id, conversation_id, name } => {
+                    let loaded = self.webhooks.store.load(tenant_id.0, message_id.0).await;
+                    let Loaded::<Message> { state: message, .. } = match loaded {
+                        // By what a newer build says of it nobody can be told anything.
+                        Err(LoadError::Decode(_)) => Loaded::default(),
+                        loaded => loaded?,
+                    };
+                    let ours = message.requested().filter(|r| r.conversation_id == conversation_id);
+                    if let Some(requested) = ours {
+                        return Ok(Some((conversation_id, requested.topic.clone())));
+                    }
+                    name
+                }
+                Reference::Theirs(mail_id) => mail_id,
+            };
+            if email.is_disproven() {
+                continue;
+            }
+            let read_model = &self.webhooks.read_model;
+            if let Some(id) = read_model.conversation_of_mail(tenant_id, mail_id).await? {
+                return Ok(Some((id, None)));
+            }
+        }
+        Ok(None)
+    }
+}

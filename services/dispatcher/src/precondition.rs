@@ -1,0 +1,36 @@
+//! Whether a message may be sent at all, by what streams of other kinds say: the rule of whoever puts the
+//! dispatcher together.
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use hatch_domain::message::command::MessageCommand;
+use hatch_domain::message::event::MessageRequested;
+use hatch_eventstore::Guard;
+use uuid::Uuid;
+
+/// What must hold of other streams for a message to be attempted. The log checks it in the moment in which it takes
+/// the claim, so that what was committed before is never overtaken.
+pub trait Precondition: Send + Sync {
+    /// What has to hold, as far as is known without reading anything.
+    fn guards(&self, tenant_id: Uuid, request: &MessageRequested) -> Vec<Guard>;
+
+    /// Reads the streams, because one of the guards did not hold.
+    ///
+    /// # Errors
+    /// Why they cannot be read, for the log file; the delivery comes again.
+    fn check<'a>(
+        &'a self,
+        tenant_id: Uuid,
+        request: &'a MessageRequested,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Checked, String>>;
+}
+
+/// What the streams say.
+#[derive(Debug, Clone)]
+pub enum Checked {
+    /// The message may be sent as long as these hold.
+    Holds(Vec<Guard>),
+    /// It may not: the command says what becomes of it.
+    Fails(Box<MessageCommand>),
+}

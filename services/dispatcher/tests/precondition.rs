@@ -1,0 +1,214 @@
+//! A claim whose guard has moved, against real servers: it ends at once, by what the guarded stream says.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use hatch_bus::testing::{TestBus, eventually};
+use hatch_dispatcher::{
+    Account, Checked, Config, Dependencies, Precondition, RetryPolicy, Stats, Waits, run,
+};
+use hatch_domain::address::Address;
+use hatch_domain::ids::ConversationId;
+use hatch_domain::message::Message;
+use hatch_domain::message::command::MessageCommand;
+use hatch_domain::message::event::MessageRequested;
+use hatch_domain::message::status::Status;
+use hatch_domain::{Channel, Environment, Priority, Routing};
+use hatch_eventstore::testing::{Template, TestDatabase};
+use hatch_eventstore::{
+    Append, Appender, AppenderConfig, Execute, ExpectedVersion, Guard, HeadWatch, Log, Metadata,
+    NewEvent, Store, StreamWrite, SystemEnvironment, pool,
+};
+use hatch_providers::{Adapter, BoxFuture, Outbound, Outcome};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+const TEMPLATE: Template =
+    Template { name: "dispatch", schemas: &[hatch_dispatcher::SCHEMA], sql: "" };
+
+const TENANT: Uuid = Uuid::from_u128(1);
+
+/// The stream that has to be as the claims expect it.
+const GUARDED: Uuid = Uuid::from_u128(0xc0);
+
+const KIND: &str = "consent";
+
+/// Expects that the stream does not exist; having read it, says what the test wants.
+struct Expecting {
+    then: fn(DateTime<Utc>) -> Checked,
+    asked: Mutex<Vec<Uuid>>,
+}
+
+impl Precondition for Expecting {
+    fn guards(&self, tenant_id: Uuid, _: &MessageRequested) -> Vec<Guard> {
+        let expected = ExpectedVersion::NoStream;
+        vec![Guard { stream_id: GUARDED, tenant_id, kind: KIND, expected }]
+    }
+
+    fn check<'a>(
+        &'a self,
+        tenant_id: Uuid,
+        _: &'a MessageRequested,
+        now: DateTime<Utc>,
+    ) -> BoxFuture<'a, Result<Checked, String>> {
+        self.asked.lock().expect("not poisoned").push(tenant_id);
+        Box::pin(async move { Ok((self.then)(now)) })
+    }
+}
+
+/// Takes everything.
+#[derive(Default)]
+struct Provider(AtomicUsize);
+
+impl Adapter for Provider {
+    fn send<'a>(&'a self, _: &'a Outbound) -> BoxFuture<'a, Outcome> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async {
+            Outcome::Accepted { provider_message_id: "SM1".to_owned(), segments: None }
+        })
+    }
+}
+
+struct World {
+    store: Store,
+    provider: Arc<Provider>,
+    expecting: Arc<Expecting>,
+    shutdown: CancellationToken,
+    running: JoinHandle<()>,
+    _bus: TestBus,
+    _database: TestDatabase,
+}
+
+impl World {
+    /// A dispatcher, and the guarded stream with one event.
+    async fn start(then: fn(DateTime<Utc>) -> Checked) -> Self {
+        let database = TestDatabase::create_from(&TEMPLATE).await;
+        let (bus, shutdown) = (TestBus::create().await, CancellationToken::new());
+        let connections = pool(&database.config(), 8, Duration::from_secs(5));
+        let (appender, _task) =
+            Appender::start(AppenderConfig::default(), database.config(), shutdown.clone());
+        let log = Log::new(connections.clone());
+        let store = Store::new(appender, log, Arc::new(SystemEnvironment));
+        let (head, _task) = HeadWatch::start(database.config(), shutdown.clone());
+        let provider = Arc::new(Provider::default());
+        let expecting = Arc::new(Expecting { then, asked: Mutex::default() });
+        let dependencies = Dependencies {
+            store: store.clone(),
+            pool: connections,
+            head,
+            bus: bus.connect_again().await,
+            accounts: vec![Account {
+                provider: "twilio",
+                account: "AC0".to_owned(),
+                channels: &[Channel::Sms],
+                adapter: provider.clone(),
+                in_doubt: None,
+                room: Arc::new(Semaphore::new(1)),
+            }],
+            precondition: Some(expecting.clone()),
+            stats: Arc::new(Stats::default()),
+        };
+        store.appender().append(begin(GUARDED)).await.expect("appended");
+        let running = tokio::spawn(run(dependencies, config(), shutdown.clone()));
+        let (_bus, _database) = (bus, database);
+        Self { store, provider, expecting, shutdown, running, _bus, _database }
+    }
+
+    /// Asks for a message; the timers bring it to the dispatcher.
+    async fn request(&self) -> Uuid {
+        let id = SystemEnvironment.new_id();
+        let phone = |text| Address::phone(text).expect("a phone");
+        let request = MessageRequested {
+            conversation_id: ConversationId(Uuid::nil()),
+            channel: Channel::Sms,
+            from: phone("+12016661234"),
+            to: vec![phone("+18045551234")],
+            body: Some("Hi".to_owned()),
+            attachments: Vec::new(),
+            email: None,
+            topic: None,
+            send_at: None,
+            priority: Priority::Normal,
+            metadata: BTreeMap::new(),
+            at: SystemEnvironment.now(),
+        };
+        let command = MessageCommand::Request(request.into());
+        let execute = Execute::<Message>::new(TENANT, id, &command, Metadata::default());
+        self.store.execute(execute).await.expect("accepted");
+        id
+    }
+
+    async fn becomes(&self, id: Uuid, status: Status) {
+        eventually("the message's status", async || {
+            let loaded = self.store.load::<Message>(TENANT, id).await.ok()?;
+            (loaded.state.status() == status).then_some(())
+        })
+        .await;
+    }
+
+    async fn stop(self) -> usize {
+        self.shutdown.cancel();
+        self.running.await.expect("no panic");
+        assert_eq!(*self.expecting.asked.lock().expect("not poisoned"), [TENANT], "asked once");
+        self.provider.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One event for a stream of the guarded kind.
+fn begin(stream_id: Uuid) -> Append {
+    let event = NewEvent {
+        event_id: SystemEnvironment.new_id(),
+        event_type: "Given",
+        schema_version: 1,
+        routing: Routing { aggregate: KIND, ..Routing::default() },
+        metadata: Metadata::default(),
+        payload: "{}".to_owned(),
+    };
+    let expected = ExpectedVersion::NoStream;
+    let write = StreamWrite { stream_id, tenant_id: TENANT, expected, events: vec![event] };
+    Append { writes: vec![write], ..Append::default() }
+}
+
+/// A claim is given up only after 30 seconds, far beyond what a test waits.
+fn config() -> Config {
+    Config {
+        concurrency_max: 1,
+        lease: Duration::from_secs(46),
+        http_timeout: Duration::from_secs(15),
+        retry: RetryPolicy::default(),
+        timers_lag: Duration::from_millis(50),
+        waits: Waits {
+            delivery_grace: Duration::ZERO,
+            validity: Duration::from_secs(3_600),
+            look_ups: [Duration::from_secs(1); 2],
+            call: Duration::from_secs(15),
+            receipt: Duration::from_secs(60),
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_claim_whose_guard_moved_is_made_again_by_what_is_expected_now() {
+    let world = World::start(|_| {
+        let expected = ExpectedVersion::Exact(1);
+        let guard = Guard { stream_id: GUARDED, tenant_id: TENANT, kind: KIND, expected };
+        Checked::Holds(vec![guard])
+    })
+    .await;
+    let id = world.request().await;
+    world.becomes(id, Status::Sent).await;
+    assert_eq!(world.stop().await, 1, "one call");
+}
+
+#[tokio::test]
+async fn a_message_whose_precondition_fails_ends_at_once_and_without_a_call() {
+    let world = World::start(|at| Checked::Fails(Box::new(MessageCommand::Cancel { at }))).await;
+    let id = world.request().await;
+    world.becomes(id, Status::Canceled).await;
+    assert_eq!(world.stop().await, 0, "no call");
+}
