@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use hatch_api::Connections;
+use hatch_api::{Connections, Requests};
 use hatch_devservers::{Embedded, Folder, Options as ServerOptions, Purpose, free_port};
 use tokio_util::sync::CancellationToken;
 
@@ -43,10 +43,21 @@ pub struct Options {
     pub names: Names,
     /// The connections of clients to the front of `split`.
     pub connections: Connections,
+    /// Every role, by the name that `serve --roles` knows.
+    pub roles: Vec<SplitRole>,
     /// Run each role and the simulator as a process of its own, by `program`.
     pub split: bool,
     /// This program, which also knows `serve --roles` and `simulator`.
     pub program: PathBuf,
+}
+
+/// A role that can be a process of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct SplitRole {
+    /// What it is called.
+    pub name: &'static str,
+    /// The requests that the front sends to it, if any.
+    pub requests: Option<Requests>,
 }
 
 /// Without its URLs, which hold passwords.

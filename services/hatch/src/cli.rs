@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::roles::Role;
+
 /// Talk with your customers on every channel, and never lose or double a message.
 #[derive(Debug, Parser)]
 #[command(name = "hatch", version, propagate_version = true, max_term_width = 100)]
@@ -101,12 +103,8 @@ pub struct Up {
 #[derive(Debug, Args)]
 pub struct Serve {
     /// Roles to run in this process, separated by commas.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "command,query,webhook,relay,projector,dispatcher"
-    )]
-    pub roles: Vec<crate::roles::Role>,
+    #[arg(long, value_delimiter = ',', default_values_t = Role::ALL)]
+    pub roles: Vec<Role>,
 }
 
 /// What to do with projections.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use hatch_dev::demo::{self, Demo};
-use hatch_dev::up::{self, Application, Options, Place};
+use hatch_dev::up::{self, Application, Options, Place, SplitRole};
 use hatch_dev::{Names, simulator};
 use hatch_devservers::make_data_folder;
 use hatch_process::{Servers, stop_on_signal, stop_with_parent};
@@ -53,6 +53,9 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
         database_host: settings.database_host.clone(),
         names: Names { sites: roles::sites(&settings), trusted_proxies },
         connections,
+        roles: Role::ALL
+            .map(|role| SplitRole { name: role.as_str(), requests: role.requests() })
+            .into(),
         split,
         program: std::env::current_exe().context("failed to find this program")?,
     };

@@ -9,27 +9,28 @@ mod development;
 mod feed;
 mod files;
 mod foreign;
+mod http_client;
 mod limits;
 mod logging;
 pub mod output;
 pub mod progress;
 mod readiness;
 pub mod roles;
+mod schemas;
 pub mod settings;
 pub mod telemetry;
 pub mod threads;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::Context;
-use hatch_eventstore::schema::{EVENTSTORE, Schema};
 use nix::sys::stat::{Mode, umask};
 
 use crate::cli::{Cli, Command};
 use crate::settings::Settings;
 
+pub use crate::http_client::http_client;
 pub use crate::logging::QUIET as UNUSUAL;
+pub use crate::schemas::schemas;
 
 /// Runs one command and says how the process is to end.
 ///
@@ -147,22 +148,4 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Openapi | Command::Bench { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Every schema of a database of hatch, in the order in which they are migrated.
-#[must_use]
-pub fn schemas() -> Vec<Schema> {
-    let read = hatch_readmodel::schemas(hatch_readmodel::PROJECTIONS);
-    [EVENTSTORE].into_iter().chain(read).chain([hatch_dispatcher::SCHEMA]).collect()
-}
-
-/// A client for our own HTTP requests, each within `timeout`.
-///
-/// # Errors
-/// When the system's root certificates cannot be had.
-pub fn http_client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
-    // Fails only when the process chose its cryptography before; then that is used.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let client = reqwest::Client::builder().timeout(timeout).no_proxy();
-    client.build().context("failed to make an HTTP client")
 }

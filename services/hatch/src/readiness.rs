@@ -12,6 +12,8 @@ use hatch_eventstore::{
 };
 
 use crate::output::counted;
+use crate::roles::Process;
+use crate::schemas::schemas;
 
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
@@ -19,9 +21,11 @@ const CHECK_MAX: Duration = Duration::from_secs(2);
 /// From here on a machine's clock is too far from PostgreSQL's.
 pub(crate) const OFFSET_MAX: TimeDelta = TimeDelta::seconds(1);
 
-/// PostgreSQL and its schema are required. An open fence and NATS are not: without them sends are
+/// What every process asks. PostgreSQL and its schema are required. An open fence and NATS are not: without them sends are
 /// accepted and wait.
-pub(crate) fn dependencies(pool: Connections, fence: Fence, bus: Bus) -> Vec<Dependency> {
+pub(crate) fn dependencies(process: &Process, drain: Drain) -> Vec<Dependency> {
+    let (pool, bus) = (process.pool.clone(), process.bus.clone());
+    let fence = process.head.fence().clone();
     let (schema_pool, stream_pool, readers) = (pool.clone(), pool.clone(), fence.clone());
     vec![
         Dependency {
@@ -64,6 +68,9 @@ pub(crate) fn dependencies(pool: Connections, fence: Fence, bus: Bus) -> Vec<Dep
                 })
             }),
         },
+        ending(drain),
+        clock(process.head.clock().clone()),
+        appends(process.store.appender().clone()),
     ]
 }
 
@@ -115,7 +122,7 @@ fn standstill_text(Standstill { lasted, reason }: &Standstill) -> String {
 }
 
 /// The clock of the machine, by which nothing is decided. Where it is wrong, others are too.
-pub(crate) fn clock(clock: ServerClock) -> Dependency {
+fn clock(clock: ServerClock) -> Dependency {
     let check = move || {
         let astray = clock.offset().filter(|offset| offset.abs() >= OFFSET_MAX);
         let answer = astray.map_or(Ok(()), |offset| Err(astray_text(offset)));
@@ -169,7 +176,7 @@ async fn all_can_be_read(pool: &Connections) -> Result<(), String> {
 }
 
 /// A process that was told to end sends new clients elsewhere before it does.
-pub(crate) fn process(drain: Drain) -> Dependency {
+fn ending(drain: Drain) -> Dependency {
     Dependency {
         name: "process",
         required: true,
@@ -216,7 +223,7 @@ async fn open(fence: &Fence) -> Result<(), String> {
 
 async fn check_schema(pool: Connections) -> Result<(), String> {
     let check = async |client: &mut Connection| {
-        for schema in crate::schemas() {
+        for schema in schemas() {
             schema.check(client).await?;
         }
         Ok(())

@@ -84,6 +84,10 @@ pub struct Settings {
     pub generic: Option<generic::Settings>,
     /// How the dispatcher works.
     pub dispatcher: DispatcherSettings,
+    /// How the relay works.
+    pub relay: hatch_relay::Config,
+    /// How the projector works.
+    pub projector: hatch_projector::Config,
     /// How many messages are taken.
     pub admission: AdmissionSettings,
     /// What is kept of webhooks, and for how long.
@@ -304,6 +308,8 @@ impl Default for Settings {
             sendgrid: None,
             generic: None,
             dispatcher: DispatcherSettings::default(),
+            relay: hatch_relay::Config::default(),
+            projector: hatch_projector::Config::default(),
             admission: AdmissionSettings::default(),
             webhook_log: WebhookLogSettings::default(),
             shutdown: ShutdownSettings::default(),

@@ -11,6 +11,7 @@ mod worker;
 use futures::future::join_all;
 use hatch_eventstore::{Connections, Feed, HeadWatch, Log};
 use hatch_readmodel::Projections;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -32,13 +33,14 @@ pub struct Deps {
 }
 
 /// How the projector works.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Events applied in one transaction at most. More make catching up cheaper, and a failed page
-    /// dearer.
+    /// Events applied in one transaction at most, 1 to 5,000. More make catching up cheaper, and a failed
+    /// page dearer.
     pub page_events_max: usize,
-    /// How often a projector that stands by looks whether the active one still moves.
+    /// How often a projector that stands by looks whether the active one still moves:
+    /// 10 to 60,000.
     pub standby_poll_ms: u64,
 }
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use hatch_bus::Bus;
 use hatch_eventstore::{Fence, Log, LogError, Position};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -60,16 +61,16 @@ pub struct Deps {
 }
 
 /// How the relay works.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Events read from the log at once.
+    /// Events read from the log at once: 1 to 5,000.
     pub page_events_max: usize,
-    /// How often the log is read without a hint that it has grown.
+    /// How often the log is read without a hint that it has grown: 10 to 60,000.
     pub poll_ms: u64,
-    /// How often a relay that stands by tries to become the leader.
+    /// How often a relay that stands by tries to become the leader: 10 to 60,000.
     pub standby_poll_ms: u64,
-    /// How often a halted leader looks whether the halt has been lifted.
+    /// How often a halted leader looks whether the halt has been lifted: 10 to 60,000.
     pub halt_poll_ms: u64,
 }
 

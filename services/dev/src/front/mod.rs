@@ -20,7 +20,7 @@ use axum::http::uri::{PathAndQuery, Uri};
 use axum::http::{Method, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
 use hatch_api::{
-    Connection, Connections, FORWARDED_FOR, Reading, Sites, StallListener, TrustedProxies,
+    Connection, Connections, FORWARDED_FOR, Reading, Requests, Sites, StallListener, TrustedProxies,
 };
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
@@ -38,8 +38,6 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 /// What a client that finds a role down is told to wait: a restart takes no longer.
 const RETRY_AFTER_S: u64 = 1;
 const READY: &str = "/ready";
-/// Paths whose requests come from providers.
-const WEBHOOKS: [&str; 2] = ["/api/v1/webhooks", "/api/webhooks"];
 /// Headers of one connection, which end at the proxy (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
@@ -53,28 +51,17 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 /// Where each role listens.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstreams {
-    /// Writes.
-    pub(crate) command: SocketAddr,
-    /// Reads.
-    pub(crate) query: SocketAddr,
-    /// What providers send.
-    pub(crate) webhook: SocketAddr,
+    /// Those that answer requests.
+    pub(crate) api: Vec<(Requests, SocketAddr)>,
     /// Every role, by its name: `/ready` says how all of them are.
     pub(crate) all: Vec<(&'static str, SocketAddr)>,
 }
 
 impl Upstreams {
-    fn of(&self, method: &Method, path: &str) -> SocketAddr {
-        let is_under = |prefix: &str| {
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if WEBHOOKS.into_iter().any(is_under) {
-            self.webhook
-        } else if matches!(*method, Method::GET | Method::HEAD) {
-            self.query
-        } else {
-            self.command
-        }
+    /// Where a request goes; a role for it is missing only where none was given.
+    fn of(&self, method: &Method, path: &str) -> Option<SocketAddr> {
+        let wanted = Requests::of(method, path);
+        self.api.iter().find(|(requests, _)| *requests == wanted).map(|(_, address)| *address)
     }
 }
 
@@ -145,7 +132,10 @@ async fn forward(proxy: &Proxy, connection: &Connection, mut request: Request) -
         let response = readiness::gather(&proxy.client, &proxy.upstreams.all).await;
         return with_id(response, &SystemEnvironment.new_id().to_string());
     }
-    let upstream = proxy.upstreams.of(request.method(), request.uri().path());
+    let Some(upstream) = proxy.upstreams.of(request.method(), request.uri().path()) else {
+        let detail = "there is no role that answers this";
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+    };
     let target = request.uri().path_and_query().cloned();
     let uri = Uri::builder()
         .scheme("http")
@@ -273,12 +263,9 @@ mod tests {
             || Connections::new(&Limits::default(), 1_000, 1_000, TrustedProxies::default());
         let roles = axum::serve(StallListener::new(listener, connections()), roles);
         tokio::spawn(roles.into_future());
-        let upstreams = Upstreams {
-            command: role_address,
-            query: role_address,
-            webhook: role_address,
-            all: Vec::new(),
-        };
+        let api = [Requests::Writes, Requests::Reads, Requests::Webhooks];
+        let api = api.map(|requests| (requests, role_address)).into();
+        let upstreams = Upstreams { api, all: Vec::new() };
         let names = Names {
             sites: Sites::new("http://127.0.0.1", None, &[]),
             trusted_proxies: TrustedProxies::default(),
@@ -341,24 +328,5 @@ mod tests {
         let head = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
         let answer = ask(front, &format!("{head}X-Forwarded-For: 6.6.6.6\r\n\r\n")).await;
         assert!(answer.ends_with("Some(\"127.0.0.1\") 0"), "{answer}");
-    }
-
-    #[test]
-    fn providers_readers_and_writers_reach_their_own_role() {
-        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
-        let (command, query, webhook) = (address(1), address(2), address(3));
-        let upstreams = Upstreams { command, query, webhook, all: Vec::new() };
-        for (method, path, port) in [
-            (Method::POST, "/api/v1/webhooks/twilio", 3),
-            (Method::POST, "/api/webhooks/sms", 3),
-            (Method::GET, "/api/v1/webhooks", 3),
-            (Method::POST, "/api/v1/webhook-endpoints", 1),
-            (Method::GET, "/api/v1/webhook-log", 2),
-            (Method::HEAD, "/health", 2),
-            (Method::POST, "/api/v1/messages", 1),
-            (Method::DELETE, "/api/v1/contacts/1", 1),
-        ] {
-            assert_eq!(upstreams.of(&method, path).port(), port, "{method} {path}");
-        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::future::join_all;
+use hatch_api::Requests;
 use hatch_devservers::{Folder, free_port};
 use hatch_process::{EXIT_WITH_PARENT, Program, Supervised};
 use tokio::net::TcpListener;
@@ -16,13 +17,10 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::ready::ready;
-use super::{Application, Options, Place, announce};
+use super::{Application, Options, Place, SplitRole, announce};
 use crate::front::{Upstreams, serve_proxy};
 use crate::simulator::WEBHOOKS;
 
-/// The roles that answer HTTP; they stop first.
-const API: [&str; 3] = ["command", "query", "webhook"];
-const WORKERS: [&str; 3] = ["relay", "projector", "dispatcher"];
 const SIMULATOR: &str = "simulator";
 /// mimalloc's own variable: after so many milliseconds it gives back memory that is free. With its default of 1,000 a
 /// busy process gives back what its next batch takes again, and the system clears it anew each time.
@@ -43,14 +41,22 @@ pub(super) async fn run(
         .with_context(|| format!("failed to listen on {}", place.listen))?;
     let program = &*options.program;
     let family = Family { program, place, folder, environment: application.environment(place) };
-    let (api, addresses) = family.start_all(API)?;
-    let [command, query, webhook] = addresses;
-    let simulator = family.start_simulator(webhook)?;
-    let (workers, others) = family.start_all(WORKERS)?;
+    // Those that answer requests stop first.
+    let (api, workers): (Vec<SplitRole>, Vec<SplitRole>) =
+        options.roles.iter().copied().partition(|role| role.requests.is_some());
+    let (api, fronted) = family.start_all(&api)?;
+    let upstreams: Vec<_> = fronted
+        .iter()
+        .filter_map(|(role, address)| role.requests.map(|requests| (requests, *address)))
+        .collect();
+    let webhooks = upstreams.iter().find(|(requests, _)| *requests == Requests::Webhooks);
+    let simulator = family.start_simulator(webhooks.map(|(_, address)| *address))?;
+    let (workers, others) = family.start_all(&workers)?;
     let stop_proxy = CancellationToken::new();
-    let roles = API.into_iter().chain(WORKERS).zip(addresses.into_iter().chain(others));
-    let roles: Vec<_> = roles.collect();
-    let upstreams = Upstreams { command, query, webhook, all: roles.clone() };
+    let all = fronted.iter().chain(&others).map(|(role, address)| (role.name, *address));
+    let roles: Vec<_> = all.collect();
+    let awaited: Vec<_> = upstreams.iter().map(|(_, address)| *address).collect();
+    let upstreams = Upstreams { api: upstreams, all: roles.clone() };
     let mut proxy = tokio::spawn(serve_proxy(
         listener,
         upstreams,
@@ -59,7 +65,7 @@ pub(super) async fn run(
         stop_proxy.clone(),
     ));
     let started = async {
-        join_all([command, query, webhook, place.listen].map(ready)).await;
+        join_all(awaited.into_iter().chain([place.listen]).map(ready)).await;
         announce(place, &roles)?;
         std::future::pending().await
     };
@@ -87,16 +93,17 @@ struct Family<'a> {
 }
 
 impl Family<'_> {
-    fn start_all<const N: usize>(
+    /// Starts `roles`, and says where each listens.
+    fn start_all(
         &self,
-        names: [&'static str; N],
-    ) -> anyhow::Result<(Vec<Supervised>, [SocketAddr; N])> {
-        let mut addresses = [self.place.listen; N];
-        let mut started = Vec::with_capacity(N);
-        for (name, address) in names.into_iter().zip(&mut addresses) {
-            let process;
-            (process, *address) = self.start(name)?;
+        roles: &[SplitRole],
+    ) -> anyhow::Result<(Vec<Supervised>, Vec<(SplitRole, SocketAddr)>)> {
+        let mut started = Vec::with_capacity(roles.len());
+        let mut addresses = Vec::with_capacity(roles.len());
+        for role in roles {
+            let (process, address) = self.start(role.name)?;
             started.push(process);
+            addresses.push((*role, address));
         }
         Ok((started, addresses))
     }
@@ -109,12 +116,11 @@ impl Family<'_> {
         Ok((process, listen))
     }
 
-    fn start_simulator(&self, webhooks: SocketAddr) -> anyhow::Result<Supervised> {
+    /// Starts the simulator, whose callbacks go to `webhooks` where a role takes them.
+    fn start_simulator(&self, webhooks: Option<SocketAddr>) -> anyhow::Result<Supervised> {
         let listen = self.place.simulator_listen.to_string();
-        let settings = vec![
-            ("HATCH_SIMULATOR_LISTEN".into(), listen.into()),
-            (WEBHOOKS.into(), webhooks.to_string().into()),
-        ];
+        let mut settings = vec![("HATCH_SIMULATOR_LISTEN".into(), listen.into())];
+        settings.extend(webhooks.map(|address| (WEBHOOKS.into(), address.to_string().into())));
         self.start_process(SIMULATOR, vec![SIMULATOR], settings)
     }
 

@@ -103,6 +103,16 @@ fn options(folder: &Path, split: bool) -> Options {
             trusted_proxies: TrustedProxies::default(),
         },
         connections: Connections::new(&Limits::default(), 1_000, 1_000, TrustedProxies::default()),
+        roles: [
+            ("command", Some(Requests::Writes)),
+            ("query", Some(Requests::Reads)),
+            ("webhook", Some(Requests::Webhooks)),
+            ("relay", None),
+            ("projector", None),
+            ("dispatcher", None),
+        ]
+        .map(|(name, requests)| SplitRole { name, requests })
+        .into(),
         split,
         program,
     }

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::pool;
 use crate::output::line;
-use crate::schemas;
+use crate::schemas::schemas;
 use crate::settings::Settings;
 use hatch_eventstore::Connection;
 

@@ -12,7 +12,7 @@ use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
-use hatch_eventstore::{BadDatabase, Database, Place};
+use hatch_eventstore::{BadDatabase, Database, PAGE_EVENTS_MAX, Place};
 use hatch_providers::Webhook;
 use hatch_providers::generic::{self, GenericWebhook};
 use hatch_providers::sendgrid::{self, SendGridAdapter, SendGridEvents, SendGridInbound};
@@ -27,6 +27,9 @@ const SENDGRID: &str = "configuration: sendgrid";
 
 /// How many attempts one process may have under way at a time.
 const AT_ONCE: std::ops::RangeInclusive<usize> = 1..=10_000;
+
+/// How often may be looked, in milliseconds.
+const POLL_MS: std::ops::RangeInclusive<u64> = 10..=60_000;
 
 /// How many refused webhooks may be kept a minute, and for how long webhooks may be.
 const REFUSED_PER_MINUTE_MAX: u32 = 10_000;
@@ -62,6 +65,42 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
     }
     config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher.{e}"))?;
     Ok(config)
+}
+
+pub(super) fn relay_config(settings: &Settings) -> anyhow::Result<hatch_relay::Config> {
+    let config = settings.relay.clone();
+    page("relay.page_events_max", config.page_events_max)?;
+    poll("relay.poll_ms", config.poll_ms)?;
+    poll("relay.standby_poll_ms", config.standby_poll_ms)?;
+    poll("relay.halt_poll_ms", config.halt_poll_ms)?;
+    Ok(config)
+}
+
+pub(super) fn projector_config(settings: &Settings) -> anyhow::Result<hatch_projector::Config> {
+    let config = settings.projector.clone();
+    page("projector.page_events_max", config.page_events_max)?;
+    poll("projector.standby_poll_ms", config.standby_poll_ms)?;
+    Ok(config)
+}
+
+/// Checks how many events are read at once.
+fn page(key: &str, events: usize) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        (1..=PAGE_EVENTS_MAX).contains(&events),
+        "configuration: {key}: expected 1 to {PAGE_EVENTS_MAX}, got {events}"
+    );
+    Ok(())
+}
+
+/// Checks how often something is looked at.
+fn poll(key: &str, ms: u64) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        POLL_MS.contains(&ms),
+        "configuration: {key}: expected {} to {}, got {ms}",
+        POLL_MS.start(),
+        POLL_MS.end()
+    );
+    Ok(())
 }
 
 /// What is kept of webhooks.
@@ -181,6 +220,8 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         default_sender(settings).map(drop),
         default_email_sender(settings).map(drop),
         dispatcher_config(settings).map(drop),
+        relay_config(settings).map(drop),
+        projector_config(settings).map(drop),
         providers_in_doubt(settings),
         public_url(settings),
         trusted_proxies(settings).map(drop),

@@ -9,22 +9,22 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 /// Names and values of labels; none for a metric that has one sample.
-pub(super) type Labels = Vec<(&'static str, String)>;
+pub(crate) type Labels = Vec<(&'static str, String)>;
 
 /// Values by their labels.
-pub(super) type Samples<T> = Vec<(Labels, T)>;
+pub(crate) type Samples<T> = Vec<(Labels, T)>;
 
 /// A metric with its values at one moment.
 #[derive(Debug)]
-pub(super) struct Metric {
+pub(crate) struct Metric {
     /// Without the `_total` of a counter.
-    pub(super) name: &'static str,
-    pub(super) help: &'static str,
-    pub(super) values: Values,
+    pub(crate) name: &'static str,
+    pub(crate) help: &'static str,
+    pub(crate) values: Values,
 }
 
 #[derive(Debug)]
-pub(super) enum Values {
+pub(crate) enum Values {
     Counter(Samples<u64>),
     Gauge(Samples<f64>),
     Histogram(Samples<Observed>),
@@ -32,7 +32,7 @@ pub(super) enum Values {
 
 impl Values {
     /// A gauge without labels.
-    pub(super) fn gauge(value: f64) -> Self {
+    pub(crate) fn gauge(value: f64) -> Self {
         Self::Gauge(vec![(vec![], value)])
     }
 
@@ -46,7 +46,7 @@ impl Values {
 }
 
 /// The text, which also names the metrics that have no value.
-pub(super) fn encode(metrics: Vec<Metric>) -> String {
+pub(crate) fn encode(metrics: Vec<Metric>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Page(metrics)));
     let mut page = String::new();

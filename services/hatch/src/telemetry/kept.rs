@@ -6,7 +6,7 @@ use super::exposition::{Metric, Samples, Values};
 use super::metrics::{gauge, labelled, number, seconds};
 
 /// Webhooks that are not signed.
-pub(super) fn refused(stats: &WebhookStats) -> [Metric; 2] {
+pub(crate) fn refused(stats: &WebhookStats) -> [Metric; 2] {
     let refused = stats.refused.all().into_iter().map(|((path, reason), counter)| {
         let labels = vec![("path", path.to_owned()), ("reason", reason.to_owned())];
         (labels, counter.get())
@@ -27,7 +27,7 @@ pub(super) fn refused(stats: &WebhookStats) -> [Metric; 2] {
 }
 
 /// What is kept of webhooks, as this process saw it within the last seconds.
-pub(super) fn kept(keeping: Option<&Keeping>) -> [Metric; 8] {
+pub(crate) fn kept(keeping: Option<&Keeping>) -> [Metric; 8] {
     let mut samples = [const { Samples::new() }; 8];
     if let Some(keeping) = keeping {
         let kept = keeping.kept();

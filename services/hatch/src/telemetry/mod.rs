@@ -2,8 +2,8 @@
 //! Prometheus. `docs/telemetry.md` says what there is.
 
 mod export;
-mod exposition;
-mod kept;
+pub(crate) mod exposition;
+pub(crate) mod kept;
 pub(crate) mod metrics;
 
 use anyhow::Context;

@@ -146,7 +146,7 @@ fn clock(offset: TimeDelta) -> Finding {
 /// Each schema that is another than this build's, or that all are right; and whether they are.
 async fn schema(client: &Client) -> anyhow::Result<(Vec<Finding>, bool)> {
     let mut findings = Vec::new();
-    for schema in crate::schemas() {
+    for schema in crate::schemas::schemas() {
         let (current, expected) =
             (schema.current_version(client).await?, schema.expected_version());
         if current != expected {

@@ -1,0 +1,106 @@
+//! The role that takes what clients ask for.
+
+use axum::Router;
+use futures::future::BoxFuture;
+use hatch_api::admission::Admission;
+use hatch_api::commands::Commands;
+use hatch_api::{Drain, Requests};
+use hatch_providers::sendgrid;
+
+use super::configured::{default_email_sender, default_sender};
+use super::definition::{Follows, RoleDefinition, RoleInstance, Workers};
+use super::{Process, Role};
+use crate::admission;
+use crate::telemetry::exposition::{Metric, Samples, Values};
+use crate::telemetry::metrics::{amount, gauge, labelled};
+
+pub(super) const DEFINITION: RoleDefinition = RoleDefinition {
+    name: "command",
+    about: "Takes what clients ask for",
+    requests: Some(Requests::Writes),
+    follows: Follows::Nothing,
+    make: |process| {
+        Ok(Box::new(Command { admission: admission::of(&process.settings.admission)? }))
+    },
+};
+
+struct Command {
+    admission: Admission,
+}
+
+impl RoleInstance for Command {
+    fn start(&self, process: &Process, workers: &mut Workers) -> anyhow::Result<()> {
+        if process.settings.admission.enabled {
+            workers.spawn(admission::run(
+                self.admission.clone(),
+                process.settings.admission.waiting_max,
+                process.projections,
+                process.pool.clone(),
+                process.head.clone(),
+                process.workers.clone(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn routes(&self, process: &Process, _: &Drain) -> anyhow::Result<Router> {
+        let settings = &process.settings;
+        let commands = Commands {
+            store: process.store.clone(),
+            admission: self.admission.clone(),
+            default_sms_sender: default_sender(settings)?,
+            default_email_sender: default_email_sender(settings)?,
+            default_subject: settings.sendgrid.as_ref().map_or_else(
+                || sendgrid::DEFAULT_SUBJECT.to_owned(),
+                |account| account.default_subject.clone(),
+            ),
+            mail_host: hatch_api::commands::mail_host(&settings.public_url()),
+        };
+        Ok(hatch_api::compat::commands(commands.clone())
+            .merge(hatch_api::commands::router(commands)))
+    }
+
+    fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
+        let admission = process.runs(Role::Command).then_some(&self.admission);
+        Box::pin(std::future::ready(measured(admission).into()))
+    }
+}
+
+fn measured(admission: Option<&Admission>) -> [Metric; 5] {
+    let stats = admission.and_then(Admission::stats);
+    let admitted = stats.map(|stats| (vec![], stats.admitted.get())).into_iter().collect();
+    let mut samples = [const { Samples::new() }; 3];
+    for window in admission.into_iter().flat_map(Admission::windows) {
+        let values = [
+            amount(window.waiting),
+            window.waiting_max.map_or(f64::INFINITY, amount),
+            window.wait.as_secs_f64(),
+        ];
+        for (samples, value) in samples.iter_mut().zip(values) {
+            samples.push((vec![("window", window.name.clone())], value));
+        }
+    }
+    let [waiting, waiting_max, wait] = samples;
+    [
+        Metric {
+            name: "hatch_admission_admitted",
+            help: "Messages that admission let in",
+            values: Values::Counter(admitted),
+        },
+        Metric {
+            name: "hatch_admission_refused",
+            help: "Messages that it refused: dispatch, projections, log or backlog says for what",
+            values: stats.map_or_else(
+                || Values::Counter(Samples::new()),
+                |stats| labelled("reason", &stats.refused),
+            ),
+        },
+        gauge(
+            "hatch_admission_waiting_messages",
+            "Messages of this process that wait for their turn, by what they wait for",
+            waiting,
+        ),
+        gauge("hatch_admission_limit_messages", "How many of them may wait", waiting_max),
+        gauge("hatch_admission_wait_seconds", "How long a new one would wait", wait),
+    ]
+}

@@ -1,0 +1,71 @@
+//! What a role says of itself.
+
+use axum::Router;
+use futures::future::BoxFuture;
+use hatch_api::health::Dependency;
+use hatch_api::{Drain, Requests};
+use tokio::task::JoinSet;
+
+use super::Process;
+use crate::telemetry::exposition::Metric;
+
+/// Tasks that go on until the process ends. One that ends by itself ends the process.
+pub(crate) type Workers = JoinSet<()>;
+
+/// A role, as `roles.rs` lists it.
+pub(crate) struct RoleDefinition {
+    /// On the command line, in logs, and among the processes of `up --split`.
+    pub(crate) name: &'static str,
+    /// What it does, in a few words.
+    pub(crate) about: &'static str,
+    /// Which requests it answers, if any come to it.
+    pub(crate) requests: Option<Requests>,
+    /// How it follows the log.
+    pub(crate) follows: Follows,
+    /// Makes it for a process, which may run it or not.
+    pub(crate) make: fn(&Process) -> anyhow::Result<Box<dyn RoleInstance>>,
+}
+
+/// How a role follows the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Follows {
+    /// Not at all.
+    Nothing,
+    /// By its head, and what the bus brings for this role alone.
+    Head,
+    /// By the feed, which a process reads once for all its roles.
+    Feed,
+}
+
+/// A role in one process.
+pub(crate) trait RoleInstance: Send + Sync {
+    /// Starts its work, which goes on until `process.workers` is canceled.
+    ///
+    /// # Errors
+    /// A bad setting.
+    fn start(&self, process: &Process, workers: &mut Workers) -> anyhow::Result<()>;
+
+    /// What it answers by HTTP.
+    ///
+    /// # Errors
+    /// A bad setting.
+    fn routes(&self, process: &Process, drain: &Drain) -> anyhow::Result<Router> {
+        let _ = (process, drain);
+        Ok(Router::new())
+    }
+
+    /// What it cannot work without, for `/ready`.
+    ///
+    /// # Errors
+    /// A bad setting.
+    fn ready(&self, process: &Process) -> anyhow::Result<Vec<Dependency>> {
+        let _ = process;
+        Ok(Vec::new())
+    }
+
+    /// What it counts. Where the process does not run it, its metrics are named all the same.
+    fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
+        let _ = process;
+        Box::pin(std::future::ready(Vec::new()))
+    }
+}

@@ -1,0 +1,127 @@
+//! The role that sends messages.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use hatch_api::health::Dependency;
+use hatch_dispatcher::{Dependencies, Stats};
+use hatch_eventstore::Connection;
+
+use super::configured::{dispatcher_config, sending_accounts};
+use super::definition::{Follows, RoleDefinition, RoleInstance, Workers};
+use super::{Process, Role};
+use crate::readiness;
+use crate::telemetry::exposition::{Metric, Samples, Values};
+use crate::telemetry::metrics::{LAG_MAX, by_provider, flag, gauge, labelled, number};
+
+pub(super) const DEFINITION: RoleDefinition = RoleDefinition {
+    name: "dispatcher",
+    about: "Sends messages",
+    requests: None,
+    follows: Follows::Head,
+    make: |_| Ok(Box::new(Dispatcher::default())),
+};
+
+#[derive(Default)]
+struct Dispatcher {
+    stats: Arc<Stats>,
+}
+
+impl RoleInstance for Dispatcher {
+    fn start(&self, process: &Process, workers: &mut Workers) -> anyhow::Result<()> {
+        let config = dispatcher_config(&process.settings)?;
+        let accounts = sending_accounts(&process.settings)?;
+        if accounts.is_empty() {
+            tracing::warn!("no provider account is set: messages are accepted, and none is sent");
+        }
+        let dependencies = Dependencies {
+            store: process.store.clone(),
+            pool: process.pool.clone(),
+            head: process.head.clone(),
+            bus: process.bus.clone(),
+            accounts,
+            precondition: None,
+            stats: Arc::clone(&self.stats),
+        };
+        workers.spawn(hatch_dispatcher::run(dependencies, config, process.workers.clone()));
+        Ok(())
+    }
+
+    fn ready(&self, process: &Process) -> anyhow::Result<Vec<Dependency>> {
+        let accounts = sending_accounts(&process.settings)?;
+        let names: BTreeSet<_> = accounts.iter().map(|account| account.provider).collect();
+        let mut dependencies = readiness::providers(names, &self.stats);
+        dependencies.push(readiness::resources(&self.stats));
+        dependencies.push(readiness::timers(process.pool.clone(), &self.stats));
+        Ok(dependencies)
+    }
+
+    fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
+        Box::pin(async move {
+            let mut metrics: Vec<_> = calls(&self.stats).into();
+            metrics.extend(timers(&self.stats, process).await);
+            metrics
+        })
+    }
+}
+
+async fn timers(stats: &Stats, process: &Process) -> [Metric; 2] {
+    let (mut halted, mut undecodable) = (Samples::new(), Samples::new());
+    if process.runs(Role::Dispatcher) {
+        halted.push((vec![], flag(stats.timers.why().is_some())));
+        let count = async |client: &mut Connection| {
+            anyhow::Ok(hatch_dispatcher::undecodable(client).await?)
+        };
+        if let Ok(count) = process.pool.within(LAG_MAX, count).await {
+            undecodable.push((vec![], number(count)));
+        }
+    }
+    [
+        gauge(
+            "hatch_timers_halted",
+            "Whether damage of the log keeps this dispatcher from folding the timers",
+            halted,
+        ),
+        gauge(
+            "hatch_timers_undecodable",
+            "Due messages with an event that no dispatcher which looked could read",
+            undecodable,
+        ),
+    ]
+}
+
+fn calls(stats: &Stats) -> [Metric; 5] {
+    let calls = stats.call_seconds.all().into_iter();
+    let calls = calls
+        .map(|(provider, histogram)| (vec![("provider", provider.to_owned())], histogram.get()));
+    [
+        Metric {
+            name: "hatch_dispatch_attempts",
+            help: "Attempts by outcome: accepted, refused, throttled, unavailable, unknown, \
+                   shortage (of our own), or abandoned before the call",
+            values: by_provider(&stats.attempts),
+        },
+        Metric {
+            name: "hatch_dispatch_shortages",
+            help: "Calls that were not made because this process lacked files, memory, ports or \
+                   threads",
+            values: labelled("lack", &stats.shortage.unmade),
+        },
+        Metric {
+            name: "hatch_dispatch_undecodable",
+            help: "Requests of the bus that this build cannot read; it leaves them to the log",
+            values: Values::Counter(vec![(vec![], stats.undecodable.get())]),
+        },
+        Metric {
+            name: "hatch_dispatch_under_way",
+            help: "Attempts that are being claimed, made or recorded",
+            values: Values::gauge(number(stats.under_way.get())),
+        },
+        Metric {
+            name: "hatch_provider_call_duration_seconds",
+            help: "What a provider took to answer, or not to",
+            values: Values::Histogram(calls.collect()),
+        },
+    ]
+}

@@ -1,0 +1,144 @@
+//! What the roles of a process share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use hatch_api::RequestStats;
+use hatch_bus::Bus;
+use hatch_domain::Environment;
+use hatch_eventstore::{
+    Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
+    HeadWatch, Log, Store, SystemEnvironment,
+};
+use hatch_readmodel::Projections;
+use hatch_telemetry::limit::Limits;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::Role;
+use super::configured::{place, postgres};
+use super::definition::{Follows, Workers};
+use crate::schemas::schemas;
+use crate::settings::Settings;
+use crate::{bus_end, feed, foreign};
+
+/// Connections to PostgreSQL for reads, in one process.
+const POOL_CONNECTIONS_MAX: usize = 16;
+/// How long a read waits for a connection.
+const POOL_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long PostgreSQL may take to let a process in when it starts, and to say which schema it has.
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// Events that the feed keeps for a reader that is slow.
+const FEED_EVENTS_MAX: usize = 4_096;
+
+/// What the roles of a process share.
+pub(crate) struct Process {
+    pub(crate) settings: Settings,
+    /// Those that it runs.
+    pub(crate) roles: BTreeSet<Role>,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) postgres: Database,
+    pub(crate) pool: Connections,
+    pub(crate) projections: Projections,
+    pub(crate) store: Store,
+    pub(crate) log: Log,
+    pub(crate) bus: Bus,
+    pub(crate) head: HeadWatch,
+    /// What JetStream brings, read once for all roles that follow it.
+    pub(crate) feed: Option<Feed>,
+    pub(crate) limits: Limits,
+    pub(crate) requests: Arc<RequestStats>,
+    /// Ends the work of the roles.
+    pub(crate) workers: CancellationToken,
+}
+
+/// The appender of a process, which ends last.
+pub(super) struct Appending {
+    pub(super) stop: CancellationToken,
+    pub(super) task: JoinHandle<()>,
+}
+
+pub(super) fn new_id() -> uuid::Uuid {
+    SystemEnvironment.new_id()
+}
+
+impl Process {
+    /// Connects a process of these `roles` and starts what they share.
+    pub(super) async fn start(
+        settings: &Settings,
+        roles: &BTreeSet<Role>,
+        projections: Projections,
+        workers: &mut Workers,
+    ) -> anyhow::Result<(Arc<Self>, Appending)> {
+        let postgres = postgres(settings)?;
+        let pool = hatch_eventstore::pool(&postgres, POOL_CONNECTIONS_MAX, POOL_WAIT_MAX);
+        check_schema(&pool).await?;
+        let log = Log::new(pool.clone());
+        let stop = CancellationToken::new();
+        let place = place(settings, &postgres);
+        let config = AppenderConfig { place: place.clone(), ..AppenderConfig::default() };
+        let (appender, task) = Appender::start(config, postgres.clone(), stop.clone());
+        let bus = Bus::connect(settings.bus()?).await.context("NATS")?;
+        let shutdown = CancellationToken::new();
+        let config = FenceConfig { place, bus: Some(bus_end::of(bus.clone())) };
+        let (head, _) = HeadWatch::start_with(config, postgres.clone(), shutdown.clone());
+        head.clock().ask(&pool).await.context("PostgreSQL's clock")?;
+        let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
+        tracing::info!(roles = ?roles, "starting");
+        let mut process = Self {
+            settings: settings.clone(),
+            roles: roles.clone(),
+            started_at: SystemEnvironment.now(),
+            postgres,
+            pool,
+            projections,
+            store,
+            log,
+            bus,
+            head,
+            feed: None,
+            limits: Limits::default(),
+            requests: Arc::default(),
+            workers: shutdown,
+        };
+        process.feed = process.follow(workers);
+        Ok((Arc::new(process), Appending { stop, task }))
+    }
+
+    /// Whether it runs `role`.
+    pub(crate) fn runs(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// Starts what the roles that follow the log share.
+    fn follow(&self, workers: &mut Workers) -> Option<Feed> {
+        let follows = self.roles.iter().map(|role| role.definition().follows).max();
+        let follows = follows.unwrap_or(Follows::Nothing);
+        if follows == Follows::Nothing {
+            return None;
+        }
+        workers.spawn(foreign::report(self.bus.clone(), self.pool.clone(), self.workers.clone()));
+        (follows == Follows::Feed).then(|| {
+            let publisher = FeedPublisher::new(FEED_EVENTS_MAX);
+            let feed = publisher.feed();
+            let (bus, head) = (self.bus.clone(), self.head.clone());
+            workers.spawn(feed::run(bus, head, publisher, self.workers.clone()));
+            feed
+        })
+    }
+}
+
+async fn check_schema(pool: &Connections) -> anyhow::Result<()> {
+    let mut held = pool.hold(START_MAX).await.context("failed to reach PostgreSQL")?;
+    let check = async |client: &mut Connection| {
+        for schema in schemas() {
+            schema.check(client).await.context("run `hatch migrate`")?;
+        }
+        Ok(())
+    };
+    held.within(START_MAX, check).await
+}

@@ -1,0 +1,72 @@
+//! The role that writes the read models.
+
+use futures::future::BoxFuture;
+use hatch_projector::Deps;
+use hatch_readmodel::ReadModel;
+
+use super::configured::projector_config;
+use super::definition::{Follows, RoleDefinition, RoleInstance, Workers};
+use super::{Process, Role};
+use crate::telemetry::exposition::{Metric, Samples};
+use crate::telemetry::metrics::{LAG_MAX, flag, gauge, number};
+
+pub(super) const DEFINITION: RoleDefinition = RoleDefinition {
+    name: "projector",
+    about: "Writes the read models",
+    requests: None,
+    follows: Follows::Feed,
+    make: |_| Ok(Box::new(Projector)),
+};
+
+struct Projector;
+
+impl RoleInstance for Projector {
+    fn start(&self, process: &Process, workers: &mut Workers) -> anyhow::Result<()> {
+        let deps = Deps {
+            pool: process.pool.clone(),
+            log: process.log.clone(),
+            head: process.head.clone(),
+            projections: process.projections,
+            feed: process.feed.clone(),
+        };
+        let config = projector_config(&process.settings)?;
+        workers.spawn(hatch_projector::run(deps, config, process.workers.clone()));
+        Ok(())
+    }
+
+    fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
+        Box::pin(async move {
+            let mut samples = [const { Samples::new() }; 4];
+            if process.runs(Role::Projector) {
+                let read_model = ReadModel::of(process.pool.clone(), process.projections);
+                let asked = tokio::time::timeout(LAG_MAX, read_model.projections()).await;
+                for status in asked.into_iter().flatten().flatten() {
+                    let values = [
+                        number(status.position.0),
+                        number(status.lag_events),
+                        status.lag_seconds,
+                        flag(status.halt.is_some()),
+                    ];
+                    for (samples, value) in samples.iter_mut().zip(values) {
+                        let labels = vec![
+                            ("projection", status.name.to_owned()),
+                            ("version", status.version.to_string()),
+                        ];
+                        samples.push((labels, value));
+                    }
+                }
+            }
+            named(samples).into()
+        })
+    }
+}
+
+fn named(samples: [Samples<f64>; 4]) -> [Metric; 4] {
+    let [position, events, waited, halted] = samples;
+    [
+        gauge("hatch_projection_position", "The projection's checkpoint", position),
+        gauge("hatch_projection_lag_events", "Events that it has yet to apply", events),
+        gauge("hatch_projection_lag_seconds", "How long the oldest of them has waited", waited),
+        gauge("hatch_projection_halted", "Whether it met an event that it cannot apply", halted),
+    ]
+}

@@ -1,0 +1,55 @@
+//! The role that answers what clients read.
+
+use axum::Router;
+use hatch_api::live::{CatchingUp, Live, Places};
+use hatch_api::queries::Queries;
+use hatch_api::{Drain, Requests};
+use hatch_readmodel::{ReadModel, ReadPosition};
+
+use super::Process;
+use super::definition::{Follows, RoleDefinition, RoleInstance, Workers};
+
+/// Clients that follow the live feed of one process at once, at most.
+const LIVE_STREAMS_MAX: u64 = 256;
+
+/// Reads that wait for a position in one process at once, at most.
+const WAITING_READS_MAX: u64 = 512;
+
+pub(super) const DEFINITION: RoleDefinition = RoleDefinition {
+    name: "query",
+    about: "Answers what clients read",
+    requests: Some(Requests::Reads),
+    follows: Follows::Feed,
+    make: |_| Ok(Box::new(Query)),
+};
+
+struct Query;
+
+impl RoleInstance for Query {
+    fn start(&self, _: &Process, _: &mut Workers) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn routes(&self, process: &Process, drain: &Drain) -> anyhow::Result<Router> {
+        let read_model = ReadModel::of(process.pool.clone(), process.projections);
+        let queries = Queries {
+            read_position: ReadPosition::new(read_model.clone()),
+            read_model,
+            log: process.log.clone(),
+            head: process.head.clone(),
+            waiting: process.limits.limit("waiting_reads", WAITING_READS_MAX),
+        };
+        let streams_max = process.settings.limits.live_streams_max.unwrap_or(LIVE_STREAMS_MAX);
+        let live = Live {
+            log: process.log.clone(),
+            head: process.head.clone(),
+            feed: process.feed.clone(),
+            places: Places::new(&process.limits, streams_max),
+            shutdown: drain.closed().clone(),
+            turns: CatchingUp::default(),
+        };
+        Ok(hatch_api::compat::queries(queries.clone())
+            .merge(hatch_api::queries::router(queries))
+            .merge(hatch_api::live::router(live)))
+    }
+}
