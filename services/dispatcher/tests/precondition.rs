@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 const TEMPLATE: Template =
-    Template { name: "dispatch", schemas: &[hatch_dispatcher::SCHEMA], sql: "" };
+    Template { name: "dispatch", schemas: || vec![hatch_dispatcher::SCHEMA], sql: "" };
 
 const TENANT: Uuid = Uuid::from_u128(1);
 
