@@ -22,6 +22,7 @@ mod ready_made;
 mod refusal;
 mod request;
 mod requests;
+mod resources;
 mod service;
 mod sites;
 mod stall;

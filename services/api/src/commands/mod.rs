@@ -110,6 +110,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
         .routes(routes!(send_batch::handler))
         .routes(routes!(cancel_message::handler))
         .routes(routes!(retry_message::handler))
+        .merge(crate::resources::consent::command_routes())
 }
 
 #[cfg(test)]

@@ -26,9 +26,10 @@ pub use self::page::router;
 use crate::problem::Body as Problem;
 
 /// What the groups of operations are about, in the order of the page.
-const TAGS: [(&str, &str); 7] = [
+const TAGS: [(&str, &str); 8] = [
     ("messages", "Sending, and what became of it."),
     ("conversations", "What was said between whom."),
+    ("consent", "Who may be written to."),
     ("events", "The log, live and event by event."),
     ("webhooks", "What providers post."),
     ("operations", "How hatch itself is doing."),

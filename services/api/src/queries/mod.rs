@@ -12,7 +12,7 @@ mod list_messages;
 mod list_projections;
 mod list_webhooks;
 mod parameters;
-mod past;
+pub(crate) mod past;
 
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use hatch_telemetry::limit::Limit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use self::parameters::with_plus;
 use crate::Problem;
 use crate::problem::FieldError;
 
@@ -43,7 +44,7 @@ pub struct Queries {
 }
 
 /// Whose data is asked for. There is one tenant until requests are authenticated.
-const TENANT: TenantId = TenantId::DEFAULT;
+pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
 
 /// The endpoints of the query role.
 pub fn router(queries: Queries) -> Router {
@@ -62,6 +63,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .routes(routes!(list_dead_letters::handler))
         .routes(routes!(list_webhooks::handler))
         .routes(routes!(get_webhook::handler))
+        .merge(crate::resources::consent::query_routes())
 }
 
 impl From<QueryError> for Problem {

@@ -1,9 +1,10 @@
 //! Parameters that several queries take.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use hatch_domain::Channel;
-use hatch_domain::address::{Address, AddressKind};
+use hatch_domain::address::Address;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
 use hatch_readmodel::{Definition, Direction, Page, QueryError};
@@ -141,19 +142,17 @@ pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<Page, P
 
 /// A filter's address, normalised as stored addresses are.
 pub(super) fn participant(text: Option<&str>) -> Result<Option<Address>, Problem> {
-    let parse = |text: &str| match (Address::kind_of(text), text.strip_prefix(' ')) {
-        // A plus that was not escaped is a space by now (WHATWG URL, section 5.1).
-        (AddressKind::Name, Some(rest)) if rest.starts_with(|c: char| c.is_ascii_digit()) => {
-            Address::phone(&format!("+{rest}"))
-        }
-        (AddressKind::Phone, _) => Address::phone(text),
-        (AddressKind::Email, _) => Address::email(text),
-        (AddressKind::Name, _) => Address::name(text),
-        (AddressKind::WhatsappUser | AddressKind::ExternalId, _) => Address::scoped(text),
-    };
-    text.map(parse)
+    text.map(|text| Address::read(&with_plus(text)))
         .transpose()
         .map_err(|error| Problem::invalid(vec![FieldError::new("?participant", error.to_string())]))
+}
+
+/// A phone number whose plus was not escaped: it is a space by now (WHATWG URL, section 5.1).
+pub(crate) fn with_plus(text: &str) -> Cow<'_, str> {
+    match text.strip_prefix(' ') {
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => format!("+{rest}").into(),
+        _ => text.into(),
+    }
 }
 
 /// A filter's channel.

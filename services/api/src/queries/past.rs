@@ -10,7 +10,7 @@ use crate::Problem;
 ///
 /// # Errors
 /// 400 for what is neither, or is yet to come.
-pub(super) async fn position(queries: &Queries, at: &str) -> Result<Position, Problem> {
+pub(crate) async fn position(queries: &Queries, at: &str) -> Result<Position, Problem> {
     let moment: Moment = at.parse().map_err(QueryError::Moment)?;
     Ok(queries.read_model.position_at(&queries.log, moment).await?)
 }

@@ -1,0 +1,147 @@
+//! Whether an address may be written to: what its owner wishes, and which providers send nothing to it.
+
+mod get;
+mod put;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use hatch_domain::address::Address;
+use hatch_domain::consent::{Consent, Programme};
+use hatch_domain::ids::{ConsentId, TenantId};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::commands::Commands;
+use crate::problem::FieldError;
+use crate::queries::Queries;
+
+/// What can be said about a consent.
+pub(crate) fn command_routes() -> OpenApiRouter<Arc<Commands>> {
+    OpenApiRouter::new().routes(routes!(put::handler))
+}
+
+/// What can be asked about one.
+pub(crate) fn query_routes() -> OpenApiRouter<Queries> {
+    OpenApiRouter::new().routes(routes!(get::handler))
+}
+
+/// The consent of one address to one programme.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Consent, example = json!({
+    "address": "+18045551234", "programme": "sms", "state": "opted_out",
+    "since": "2026-11-21T04:38:27.759138Z", "blocked_by": [], "allowed": false}))]
+pub(super) struct ConsentView {
+    /// The address, normalised.
+    address: String,
+    /// What it is for.
+    programme: String,
+    /// What the person wishes.
+    state: WishView,
+    /// Since when the person wishes it; none where nothing is known.
+    since: Option<DateTime<Utc>>,
+    /// The provider accounts that send nothing to the address, whatever the person wishes.
+    blocked_by: Vec<BlockView>,
+    /// Whether a message would be sent: the person did not opt out, and nobody blocks the address.
+    allowed: bool,
+}
+
+/// What a person wishes. Of whom nothing is known may be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ConsentState)]
+#[serde(rename_all = "snake_case")]
+enum WishView {
+    OptedIn,
+    OptedOut,
+    Unknown,
+}
+
+/// A provider account that sends nothing to an address.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConsentBlock)]
+struct BlockView {
+    provider: String,
+    account: String,
+    since: DateTime<Utc>,
+}
+
+/// An address and a programme, as a request names them.
+struct Subject {
+    address: Address,
+    programme: Programme,
+}
+
+impl Subject {
+    /// Reads an address, and a programme or else the default one of the address. `address_at` and
+    /// `programme_at` say where the two stand in the request.
+    fn read(
+        (address_at, address): (&str, Option<&str>),
+        (programme_at, programme): (&str, Option<&str>),
+    ) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let mut wrong = |at: &str, detail: String| errors.push(FieldError::new(at, detail));
+        let address = match address.map(Address::read) {
+            Some(Ok(address)) => Some(address),
+            Some(Err(error)) => {
+                wrong(address_at, error.to_string());
+                None
+            }
+            None => {
+                wrong(address_at, "is required".to_owned());
+                None
+            }
+        };
+        let named = match programme.map(Programme::new) {
+            Some(Err(error)) => {
+                wrong(programme_at, error.to_string());
+                None
+            }
+            Some(Ok(named)) => Some(named),
+            None => None,
+        };
+        let default = address.as_ref().and_then(Programme::default_for);
+        if programme.is_none() && address.is_some() && default.is_none() {
+            wrong(
+                programme_at,
+                "is required: no provider carries messages to this address".to_owned(),
+            );
+        }
+        match (address, named.or(default)) {
+            (Some(address), Some(programme)) if errors.is_empty() => {
+                Ok(Self { address, programme })
+            }
+            _ => Err(errors),
+        }
+    }
+
+    fn id(&self, tenant: TenantId) -> ConsentId {
+        hatch_domain::consent::consent_id(tenant, &self.address, &self.programme)
+    }
+
+    fn view(&self, consent: &Consent) -> ConsentView {
+        let blocked_by = consent.blocks().map(|(blocker, since)| BlockView {
+            provider: blocker.provider.clone(),
+            account: blocker.account.clone(),
+            since,
+        });
+        ConsentView {
+            address: self.address.to_string(),
+            programme: self.programme.to_string(),
+            state: consent.wish().map_or(WishView::Unknown, |(wish, _)| wish.into()),
+            since: consent.wish().map(|(_, since)| since),
+            blocked_by: blocked_by.collect(),
+            allowed: consent.hindrance().is_none(),
+        }
+    }
+}
+
+impl From<hatch_domain::consent::Wish> for WishView {
+    fn from(wish: hatch_domain::consent::Wish) -> Self {
+        match wish {
+            hatch_domain::consent::Wish::OptedIn => Self::OptedIn,
+            hatch_domain::consent::Wish::OptedOut => Self::OptedOut,
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `PUT /api/v1/consent`: says what a person wishes.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use hatch_domain::consent::Consent;
+use hatch_domain::consent::command::ConsentCommand;
+use hatch_domain::consent::event::{ConsentGiven, ConsentWithdrawn, Evidence};
+use hatch_eventstore::{Execute, Metadata};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{ConsentView, Subject};
+use crate::Problem;
+use crate::commands::{Commands, IdempotencyKey, TENANT, command_key};
+use crate::extract::{JsonBody, NoParameters, QueryParameters};
+use crate::problem::{FieldError, POSITION};
+
+const ROUTE: &str = "PUT /api/v1/consent";
+
+/// Characters of a note at most.
+const EVIDENCE_CHARACTERS_MAX: usize = 500;
+
+/// What a person wishes, as the client writes it.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConsentRequest {
+    /// Whose wish it is: a phone number or an email address.
+    #[schema(example = "+18045551234", required)]
+    address: Option<String>,
+    /// What it is for; the default programme of the address's channel when it is left out.
+    #[schema(example = "sms", max_length = 64)]
+    programme: Option<String>,
+    /// What the person wishes.
+    #[schema(required)]
+    state: Option<Asked>,
+    /// How that is known, in your own words: a form, a call, a file.
+    #[schema(max_length = 500)]
+    evidence: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[schema(as = ConsentWish)]
+#[serde(rename_all = "snake_case")]
+enum Asked {
+    OptedIn,
+    OptedOut,
+}
+
+/// Says what a person wishes
+///
+/// Once the answer is there, no message to the address is begun that the wish forbids; those that wait fail with
+/// `opted_out`. A provider's own block stays, whatever the person wishes. What is so already is recorded once.
+#[utoipa::path(
+    put, path = "/api/v1/consent", operation_id = "put_consent", tag = "consent",
+    params(IdempotencyKey),
+    request_body(content = ConsentRequest, example = json!({
+        "address": "+18045551234", "state": "opted_out", "evidence": "asked on the phone"})),
+    responses((status = 200, description = "Recorded, now or before.", body = ConsentView,
+        headers(("Hatch-Position" = i64, description = "The log position of the write."))))
+)]
+pub(super) async fn handler(
+    State(commands): State<Arc<Commands>>,
+    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<ConsentRequest>,
+) -> Result<Response, Problem> {
+    let (subject, state, note) = request.validate().map_err(Problem::invalid)?;
+    let normalised = (&subject.address, &subject.programme, state, &note);
+    let key = command_key(&headers, TENANT, ROUTE, &normalised)?;
+    let store = &commands.store;
+    let (address, programme) = (subject.address.clone(), subject.programme.clone());
+    let (evidence, at) = (Evidence::Request { note }, store.environment().now());
+    let command = match state {
+        Asked::OptedIn => ConsentCommand::Give(ConsentGiven {
+            address,
+            programme,
+            evidence,
+            conversation_id: None,
+            at,
+        }),
+        Asked::OptedOut => ConsentCommand::Withdraw(ConsentWithdrawn {
+            address,
+            programme,
+            evidence,
+            conversation_id: None,
+            at,
+        }),
+    };
+    let id = subject.id(TENANT);
+    let metadata =
+        Metadata { correlation_id: id.0, actor: "api".to_owned(), ..Metadata::default() };
+    let execute = Execute::<Consent>::new(TENANT.0, id.0, &command, metadata).key(key);
+    let executed = store.execute(execute).await?;
+    let position = match executed.appended {
+        Some(appended) => appended.last(),
+        // It was so already: whoever reads up to here sees it.
+        None => store.log().head().await?,
+    };
+    let mut response = Json(subject.view(&executed.state)).into_response();
+    response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
+    Ok(response)
+}
+
+impl ConsentRequest {
+    fn validate(self) -> Result<(Subject, Asked, Option<String>), Vec<FieldError>> {
+        let subject = Subject::read(
+            ("/address", self.address.as_deref()),
+            ("/programme", self.programme.as_deref()),
+        );
+        let mut errors = Vec::new();
+        let subject = subject.map_err(|wrong| errors.extend(wrong)).ok();
+        if self.state.is_none() {
+            errors.push(FieldError::new("/state", "is required: opted_in or opted_out"));
+        }
+        let long = |text: &String| text.chars().count() > EVIDENCE_CHARACTERS_MAX;
+        if self.evidence.as_ref().is_some_and(|text| long(text) || text.contains('\0')) {
+            let detail =
+                format!("expected at most {EVIDENCE_CHARACTERS_MAX} characters, none of them NUL");
+            errors.push(FieldError::new("/evidence", detail));
+        }
+        match (subject, self.state) {
+            (Some(subject), Some(state)) if errors.is_empty() => {
+                Ok((subject, state, self.evidence))
+            }
+            _ => Err(errors),
+        }
+    }
+}

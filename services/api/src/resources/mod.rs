@@ -1,0 +1,3 @@
+//! One folder a resource: its commands and queries, each in a file of its own.
+
+pub(crate) mod consent;
