@@ -26,7 +26,7 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::due::{after, expired_round};
-use crate::precondition::Checked;
+use crate::precondition::{Checked, Refused};
 use crate::progress::Taken;
 use crate::stats::ABANDONED;
 use crate::{Account, Dispatcher};
@@ -186,7 +186,30 @@ impl Dispatcher {
             Claiming::NotOurs | Claiming::GuardMoved | Claiming::Unknown => return Next::Done,
         };
         let outcome = self.call(&pending, request, account, &claim).await;
+        self.learn(&pending, request, account, &outcome).await;
         self.record(pending, &claim, outcome).await
+    }
+
+    /// Tells the precondition why a provider did not send.
+    async fn learn(
+        &self,
+        pending: &Pending,
+        request: &MessageRequested,
+        account: &Account,
+        outcome: &AttemptOutcome,
+    ) {
+        let Some(precondition) = &self.dependencies.precondition else { return };
+        let AttemptOutcome::NotSent { error, .. } = outcome else { return };
+        let refused = Refused {
+            tenant_id: pending.tenant_id,
+            message_id: pending.message_id,
+            request,
+            provider: account.provider,
+            account: &account.account,
+            error,
+            at: self.now(),
+        };
+        precondition.refused(refused).await;
     }
 
     /// Claims the attempt as long as its precondition holds. Where it does not, says what becomes of the message

@@ -7,6 +7,7 @@
 //! in the timers, a projection of the log.
 
 mod attempt;
+mod consent;
 mod due;
 mod look_up;
 mod precondition;
@@ -36,9 +37,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::attempt::{Next, Pending};
+pub use crate::consent::ConsentPrecondition;
 pub use crate::due::{DoubtPolicy, Waits};
 use crate::look_up::LookUps;
-pub use crate::precondition::{Checked, Precondition};
+pub use crate::precondition::{Checked, Precondition, Refused};
 use crate::present::Present;
 pub use crate::progress::{Error as ProgressError, progress, waiting};
 use crate::progress::{Queue, Taken};

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
+use hatch_domain::SendError;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
 use hatch_eventstore::Guard;
@@ -24,6 +25,31 @@ pub trait Precondition: Send + Sync {
         request: &'a MessageRequested,
         now: DateTime<Utc>,
     ) -> BoxFuture<'a, Result<Checked, String>>;
+
+    /// Hears that a provider surely did not send a message, and why, before the outcome is recorded: whoever sees
+    /// that the message failed, sees what was learned by it.
+    fn refused<'a>(&'a self, _refused: Refused<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
+}
+
+/// A message that a provider surely did not send.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'a> {
+    /// Whose message it is.
+    pub tenant_id: Uuid,
+    /// The message.
+    pub message_id: Uuid,
+    /// What was asked for.
+    pub request: &'a MessageRequested,
+    /// The provider.
+    pub provider: &'a str,
+    /// The account there.
+    pub account: &'a str,
+    /// What it said.
+    pub error: &'a SendError,
+    /// Now.
+    pub at: DateTime<Utc>,
 }
 
 /// What the streams say.

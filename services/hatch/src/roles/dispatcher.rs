@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use hatch_api::health::Dependency;
-use hatch_dispatcher::{Dependencies, Stats};
+use hatch_dispatcher::{ConsentPrecondition, Dependencies, Stats};
 use hatch_eventstore::Connection;
 
 use super::configured::{dispatcher_config, sending_accounts};
@@ -41,7 +41,7 @@ impl RoleInstance for Dispatcher {
             head: process.head.clone(),
             bus: process.bus.clone(),
             accounts,
-            precondition: None,
+            precondition: Some(Arc::new(ConsentPrecondition::new(process.store.clone()))),
             stats: Arc::clone(&self.stats),
         };
         workers.spawn(hatch_dispatcher::run(dependencies, config, process.workers.clone()));
