@@ -81,6 +81,7 @@ impl Role {
                 tenant_id: TenantId::DEFAULT,
                 provider: "scripted",
                 path: "scripted/inbound",
+                acts_on_words: false,
                 webhook: Arc::new(Scripted { twilio, says: Arc::clone(&says) }),
             }],
             stats: Arc::default(),

@@ -20,6 +20,10 @@ pub struct Settings {
     /// During a rotation the other auth token, with which webhooks are believed too.
     #[serde(default)]
     pub auth_token_secondary: Option<Secret>,
+    /// Whether Twilio itself acts upon STOP, START and the like, and answers them, as it does unless an account has
+    /// that turned off. Then a START lifts the block that Twilio has told of.
+    #[serde(default = "default_acts_on_words")]
+    pub acts_on_words: bool,
     /// Where Twilio's API is.
     #[serde(default = "default_base_url")]
     pub base_url: Url,
@@ -37,6 +41,10 @@ pub struct Settings {
 
 fn default_base_url() -> Url {
     Url::parse("https://api.twilio.com").expect("a constant URL parses")
+}
+
+const fn default_acts_on_words() -> bool {
+    true
 }
 
 const fn default_http_timeout_ms() -> u64 {

@@ -8,6 +8,7 @@ use hatch_providers::{Inbound, Observation, Receipt};
 use hatch_readmodel::SentAs;
 
 use super::Account;
+use super::consent::{self, Source};
 use super::fitting::fit;
 use super::matching::KeptReceipt;
 use super::meaning::{self, Meaning};
@@ -66,8 +67,44 @@ impl Recording<'_> {
         for of in inbound.email.iter().flat_map(|email| email.cut.keys()) {
             self.webhooks.stats.cut.of(of).increment();
         }
-        let Account { tenant_id, provider, .. } = *self.account;
-        Ok(meaning::of_inbound(inbound, joined, (tenant_id, provider), self.now))
+        Ok(meaning::of_inbound(inbound, joined, self.account, self.now))
+    }
+
+    /// What a receipt means for the consent of its recipient, beside what it means for the message.
+    ///
+    /// # Errors
+    /// When the message cannot be read.
+    pub(super) async fn suppressed(
+        &self,
+        observation: &Observation,
+    ) -> Result<Option<consent::Told>, Problem> {
+        let Observation::Receipt(receipt) = observation else { return Ok(None) };
+        let Some(suppression) = receipt.suppression.clone() else { return Ok(None) };
+        let tenant = self.account.tenant_id;
+        let message_id = self.message_of(receipt).await?.map(|sent_as| sent_as.message_id);
+        let message = match message_id {
+            Some(id) => match self.webhooks.store.load::<Message>(tenant.0, id.0).await {
+                Err(LoadError::Decode(_)) => Message::default(),
+                loaded => loaded?.state,
+            },
+            None => Message::default(),
+        };
+        let requested = message.requested();
+        let only = requested.and_then(|request| match request.to.as_slice() {
+            [only] => Some(only.clone()),
+            _ => None,
+        });
+        let Some(address) = suppression.address.clone().or(only) else { return Ok(None) };
+        let source = Source {
+            tenant,
+            provider: self.account.provider,
+            account: &receipt.account,
+            message_id,
+            receipt_id: receipt.receipt_id,
+            conversation_id: requested.map(|request| request.conversation_id),
+            at: self.now,
+        };
+        Ok(consent::of_suppression(suppression, address, &source))
     }
 
     /// The conversation that a mail joins because of what it refers to, with its topic. One that is not from

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use hatch_domain::DecodeError;
 use hatch_domain::authentication::UNPROVEN_TOPIC;
+use hatch_domain::consent::Consent;
 use hatch_domain::conversation::conversation_id;
-use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::ids::{ConsentId, ConversationId, MessageId};
 use hatch_domain::message::command::{
     MessageCommand, MessageRejection, ReceiptOutcome as Told, RecordReceipt,
 };
@@ -18,6 +19,7 @@ use hatch_readmodel::SentAs;
 use uuid::Uuid;
 
 use super::matching::KeptReceipt;
+use super::{Account, consent};
 
 /// What an observation means for the log.
 pub(super) enum Meaning {
@@ -33,8 +35,15 @@ pub(super) enum Meaning {
 
 /// What a stream is asked to record.
 pub(super) enum Command {
-    /// A message.
-    Message { id: MessageId, command: Box<MessageCommand> },
+    /// A message; once it has taken that for new, `then` consents hear of it. Others hear of it anyway.
+    Message {
+        id: MessageId,
+        command: Box<MessageCommand>,
+        then: Vec<consent::Told>,
+        anyway: Option<consent::Told>,
+    },
+    /// A consent, and no message.
+    Consent(consent::Told),
 }
 
 /// What a stream decided on a command.
@@ -48,28 +57,83 @@ pub(super) enum Decision {
     Refused(String),
 }
 
-impl Command {
-    /// The stream that decides.
-    pub(super) const fn stream_id(&self) -> Uuid {
-        match self {
-            Self::Message { id, .. } => id.0,
+/// `meanings` in parts that are about so many streams at most, each of which is appended at once.
+pub(super) fn chunks(meanings: &[Meaning], streams_max: usize) -> Vec<&[Meaning]> {
+    let (mut chunks, mut from, mut streams) = (Vec::new(), 0, 0);
+    for (n, meaning) in meanings.iter().enumerate() {
+        let more = meaning.streams();
+        if streams + more > streams_max && n > from {
+            chunks.push(&meanings[from..n]);
+            (from, streams) = (n, 0);
         }
+        streams += more;
+    }
+    chunks.push(&meanings[from..]);
+    chunks
+}
+
+impl Meaning {
+    /// How many streams it is about, or one for a row beside them.
+    fn streams(&self) -> usize {
+        match self {
+            Self::Tells(command) => command.streams().count(),
+            Self::Nothing | Self::Waits(_) | Self::Unclear(_) => 1,
+        }
+    }
+
+    /// The same, and what it means for a consent: one meaning, where one stream can hear of both.
+    pub(super) fn with(self, told: Option<consent::Told>) -> (Self, Option<Self>) {
+        let Some(told) = told else { return (self, None) };
+        match self {
+            Self::Nothing => (Self::Tells(Command::Consent(told)), None),
+            Self::Tells(Command::Message { id, command, then, .. }) => {
+                let anyway = Some(told);
+                (Self::Tells(Command::Message { id, command, then, anyway }), None)
+            }
+            meaning => (meaning, Some(Self::Tells(Command::Consent(told)))),
+        }
+    }
+}
+
+impl Command {
+    /// The streams that may decide.
+    pub(super) fn streams(&self) -> impl Iterator<Item = Uuid> {
+        let message = self.message_id().map(|id| id.0);
+        message.into_iter().chain(self.consents().map(|id| id.0))
+    }
+
+    /// The message that decides; none where something else does.
+    pub(super) const fn message_id(&self) -> Option<MessageId> {
+        match self {
+            Self::Message { id, .. } => Some(*id),
+            Self::Consent(_) => None,
+        }
+    }
+
+    /// The consents that may decide.
+    fn consents(&self) -> impl Iterator<Item = ConsentId> {
+        let (one, then) = match self {
+            Self::Message { then, anyway, .. } => (anyway.as_ref(), then.as_slice()),
+            Self::Consent(told) => (Some(told), &[][..]),
+        };
+        one.into_iter().chain(then).map(|(id, _)| *id)
     }
 
     /// The message that hears of a receipt; none for one that comes in.
     fn told(&self) -> Option<MessageId> {
         match self {
-            Self::Message { id, command } => (!is_inbound(command)).then_some(*id),
+            Self::Message { id, command, .. } => (!is_inbound(command)).then_some(*id),
+            Self::Consent(_) => None,
         }
     }
 
     /// Takes the stream of what comes in to be new: if it is not, the append says so.
     pub(super) fn assume(&self, work: &mut Work) {
         match self {
-            Self::Message { id, command } if is_inbound(command) => {
+            Self::Message { id, command, .. } if is_inbound(command) => {
                 work.assume::<Message>(id.0, Loaded::default());
             }
-            Self::Message { .. } => {}
+            Self::Message { .. } | Self::Consent(_) => {}
         }
     }
 
@@ -82,11 +146,23 @@ impl Command {
         work: &mut Work,
     ) -> Result<Decision, ExecuteError<MessageRejection>> {
         match self {
-            Self::Message { id, command } => match work.decide::<Message>(id.0, command).await {
-                Ok(events) => Ok(Decision::of(Ok(events.len()))),
-                Err(ExecuteError::Rejected(rejection)) => Ok(Decision::of(Err(rejection))),
-                Err(error) => Err(error),
-            },
+            Self::Message { id, command, then, anyway } => {
+                let decided = match work.decide::<Message>(id.0, command).await {
+                    Ok(events) => Decision::of(Ok(events.len())),
+                    Err(ExecuteError::Rejected(rejection)) => Decision::of(Err(rejection)),
+                    Err(error) => return Err(error),
+                };
+                // What a repeat says was said before, and may have been taken back since.
+                let is_new = matches!(decided, Decision::Events(_));
+                for (id, command) in then.iter().filter(|_| is_new).chain(anyway) {
+                    consent::decide(work, *id, command).await?;
+                }
+                Ok(decided)
+            }
+            Self::Consent((id, command)) => {
+                let events = consent::decide(work, *id, command).await?;
+                Ok(if events == 0 { Decision::Known } else { Decision::Events(events) })
+            }
         }
     }
 }
@@ -126,8 +202,10 @@ pub(super) async fn load(
     work: &mut Work,
     meanings: &[Meaning],
 ) -> Result<HashMap<Uuid, String>, LogError> {
-    let ids: Vec<Uuid> = commands(meanings).map(Command::stream_id).collect();
-    let unreadable = work.load_all::<Message>(ids).await?;
+    let ids = commands(meanings).filter_map(Command::message_id).map(|id| id.0);
+    let mut unreadable = work.load_all::<Message>(ids.collect::<Vec<_>>()).await?;
+    let ids = commands(meanings).flat_map(Command::consents).map(|id| id.0);
+    unreadable.extend(work.load_all::<Consent>(ids.collect::<Vec<_>>()).await?);
     Ok(unreadable.into_iter().map(|(id, error)| (id, why_unreadable(id, &error))).collect())
 }
 
@@ -166,14 +244,14 @@ pub(super) fn of_receipt(
         outcome,
         at,
     }));
-    Meaning::Tells(Command::Message { id: message_id, command })
+    Meaning::Tells(Command::Message { id: message_id, command, then: Vec::new(), anyway: None })
 }
 
 /// A message comes in, into the conversation that it `joined`, or into that of its participants.
 pub(super) fn of_inbound(
     inbound: Inbound,
     joined: Option<(ConversationId, Option<String>)>,
-    (tenant_id, provider): (TenantId, &str),
+    &Account { tenant_id, provider, acts_on_words, .. }: &Account,
     at: DateTime<Utc>,
 ) -> Meaning {
     let Inbound { account, provider_message_id, channel, .. } = &inbound;
@@ -184,7 +262,7 @@ pub(super) fn of_inbound(
         let participants = std::iter::once(&inbound.from).chain(&inbound.to);
         (conversation_id(tenant_id, participants, topic.as_deref()), topic)
     });
-    let command = Box::new(MessageCommand::Receive(MessageReceived {
+    let received = MessageReceived {
         conversation_id,
         channel: inbound.channel,
         provider: provider.to_owned(),
@@ -198,6 +276,26 @@ pub(super) fn of_inbound(
         topic,
         segments: inbound.segments,
         at,
-    }));
-    Meaning::Tells(Command::Message { id, command })
+    };
+    let then = consent::of_words(tenant_id, id, &received, acts_on_words);
+    let command = Box::new(MessageCommand::Receive(received));
+    Meaning::Tells(Command::Message { id, command, then, anyway: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_about_no_more_streams_than_an_append_has_room_for() {
+        let sizes = |count: usize| {
+            let meanings: Vec<Meaning> = (0..count).map(|_| Meaning::Nothing).collect();
+            chunks(&meanings, 3).iter().map(|chunk| chunk.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(0), [0], "the row of a webhook that says nothing is kept as well");
+        assert_eq!(sizes(3), [3]);
+        assert_eq!(sizes(7), [3, 3, 1]);
+        let large: Vec<Meaning> = (0..2).map(|_| Meaning::Nothing).collect();
+        assert_eq!(chunks(&large, 0).len(), 2, "each is in some part");
+    }
 }

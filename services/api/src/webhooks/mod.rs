@@ -1,5 +1,6 @@
 //! What providers post to us: receipts and inbound messages.
 
+mod consent;
 mod fitting;
 mod interpret;
 mod keeping;
@@ -83,6 +84,8 @@ pub struct Account {
     pub provider: &'static str,
     /// Where it posts, after `/api/v1/webhooks/`: `twilio`, `sendgrid/inbound`.
     pub path: &'static str,
+    /// Whether the provider acts by itself upon words such as STOP and START, and answers them.
+    pub acts_on_words: bool,
     /// Our code for it.
     pub webhook: Arc<dyn Webhook>,
 }

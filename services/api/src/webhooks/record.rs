@@ -18,8 +18,8 @@ use super::summary::Summary;
 use super::{Account, Webhooks};
 use crate::problem::Problem;
 
-/// Observations that are appended at once. An append has room for few more streams.
-const OBSERVATIONS_MAX: usize = 200;
+/// Streams, and rows of receipts that wait, that are appended at once. An append has room for few more.
+const STREAMS_MAX: usize = 200;
 
 /// Why an append did not happen.
 enum Failed {
@@ -84,10 +84,13 @@ impl Recording<'_> {
         }
         for (n, observation) in observations.into_iter().enumerate() {
             self.describe(n == 0, &observation);
-            meanings.push(self.meaning(observation).await?);
+            let suppressed = self.suppressed(&observation).await?;
+            let (meaning, more) = self.meaning(observation).await?.with(suppressed);
+            meanings.push(meaning);
+            meanings.extend(more);
         }
         self.describe_message(&meanings);
-        let mut chunks: Vec<&[Meaning]> = meanings.chunks(OBSERVATIONS_MAX).collect();
+        let mut chunks = meaning::chunks(&meanings, STREAMS_MAX);
         // The row of a webhook that says nothing is kept as well.
         let last = chunks.pop().unwrap_or_default();
         let mut summary = Summary::default();
@@ -173,7 +176,7 @@ impl Recording<'_> {
 
     fn describe_message(&mut self, meanings: &[Meaning]) {
         let mut ids = meanings.iter().map(|meaning| match meaning {
-            Meaning::Tells(command) => Some(command.stream_id()),
+            Meaning::Tells(command) => command.message_id().map(|id| id.0),
             Meaning::Nothing | Meaning::Waits(_) | Meaning::Unclear(_) => None,
         });
         let first = ids.next().flatten();
@@ -231,10 +234,12 @@ impl Recording<'_> {
         for meaning in meanings {
             match meaning {
                 Meaning::Nothing => summary.ignored(),
-                Meaning::Tells(command) => match unreadable.get(&command.stream_id()) {
-                    Some(why) => summary.unclear(why),
-                    None => summary.decided(command.decide(work).await?),
-                },
+                Meaning::Tells(command) => {
+                    match command.streams().find_map(|id| unreadable.get(&id)) {
+                        Some(why) => summary.unclear(why),
+                        None => summary.decided(command.decide(work).await?),
+                    }
+                }
                 Meaning::Unclear(reason) => summary.unclear(reason),
                 Meaning::Waits(receipt) => {
                     summary.waits(receipt);

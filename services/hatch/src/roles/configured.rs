@@ -301,12 +301,15 @@ pub(super) fn webhook_accounts(
         tenant_id: TenantId::DEFAULT,
         provider,
         path,
+        acts_on_words: false,
         webhook,
     };
     let mut accounts = Vec::new();
     if let Some(twilio) = &settings.twilio {
         let webhook = TwilioWebhook::new(twilio.clone()).context("configuration: twilio")?;
-        accounts.push(account(twilio::PROVIDER, twilio::PROVIDER, Arc::new(webhook)));
+        let account = account(twilio::PROVIDER, twilio::PROVIDER, Arc::new(webhook));
+        let acts_on_words = twilio.acts_on_words;
+        accounts.push(hatch_api::webhooks::Account { acts_on_words, ..account });
     }
     if let Some(sendgrid) = &settings.sendgrid {
         let events = SendGridEvents::new(sendgrid).context(SENDGRID)?;
