@@ -185,6 +185,10 @@ schemathesis URL="http://127.0.0.1:8080" *ARGS:
 crash KILLS="200" MESSAGES="10000":
     @HATCH_TEST_CRASH_KILLS={{KILLS}} HATCH_TEST_CRASH_MESSAGES={{MESSAGES}} just test --no-capture nothing_is_lost_doubled_or_stuck
 
+# Let PAIRS withdrawals, up to 1,000, race with messages to the same recipients
+consent-race PAIRS="1000":
+    @HATCH_TEST_CONSENT_PAIRS={{PAIRS}} just test --no-capture no_message_is_attempted_after
+
 # Let everything that can go wrong around hatch go wrong for MINUTES, then hold log, read models and provider against each other
 storm MINUTES="30":
     @HATCH_TEST_STORM_MINUTES={{MINUTES}} just test --no-capture in_a_storm

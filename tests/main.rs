@@ -14,6 +14,7 @@ mod checker;
 mod clients;
 mod clocks;
 mod compat;
+mod consent;
 mod crash;
 mod dispatch;
 mod doctor;
