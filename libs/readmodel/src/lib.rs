@@ -38,7 +38,7 @@ pub use projections::messages::query::{
     Conversation, ConversationFilter, Message, MessageFilter, SentAs,
 };
 pub use projections::messages::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX};
-pub use projections::{PROJECTIONS, messages, schemas};
+pub use projections::{PROJECTIONS, consent, messages, schemas};
 pub use query::{
     Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Moment, MomentError, Page, PageError,
     ProjectionState, ProjectionStatus, QueryError, ReadModel, TALLY_MAX, Tally, WebhookContent,
