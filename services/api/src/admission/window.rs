@@ -92,12 +92,24 @@ struct Done {
     messages: f64,
 }
 
+/// What the queue ended between the last two looks, and whether it moved before them, too.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    messages: f64,
+    passed: Duration,
+    moved_before: bool,
+}
+
 /// The window of one process onto one queue.
 #[derive(Debug)]
 pub(super) struct Window {
     rules: Rules,
     marks: VecDeque<Mark>,
     done: Option<Done>,
+    /// If it has moved since the look before.
+    ended: Option<Ended>,
+    /// Whether it has.
+    moves: bool,
     /// Messages of this process that the queue ends a second.
     rate: Rate,
     /// Positions that it passes a second, whosever they are.
@@ -111,6 +123,8 @@ impl Window {
             rules,
             marks: VecDeque::new(),
             done: None,
+            ended: None,
+            moves: false,
             rate: Rate::new(),
             pace: Rate::new(),
             crowd: Crowd::new(),
@@ -122,11 +136,12 @@ impl Window {
         self.mark(sight);
         let Some(position) = sight.done else {
             (self.done, self.crowd) = (None, Crowd::new());
+            (self.ended, self.moves) = (None, false);
             return Room::UNLIMITED;
         };
         let messages = self.admitted_by(position);
+        self.measure(Done { at: sight.at, position, messages });
         let waiting = (sight.admitted as f64 - messages).max(0.0);
-        self.measure(Done { at: sight.at, position, messages }, waiting < 1.0);
         let share = self.rate.a_second() * self.rules.wait.as_secs_f64();
         let aim = (share + self.equal_part()).max(WAITING_MIN);
         let too_many = waiting > aim.max(CROWD_MIN);
@@ -175,12 +190,21 @@ impl Window {
         }
     }
 
-    fn measure(&mut self, now: Done, is_idle: bool) {
+    /// What was ended between two looks says how fast the queue is only if it had something to do all the
+    /// while: it moved before and after as well. Else it says that the queue is no slower.
+    fn measure(&mut self, now: Done) {
         if let Some(last) = self.done
             && let Some(passed) = now.at.checked_sub(last.at).filter(|passed| !passed.is_zero())
         {
-            let ended = (now.messages - last.messages).max(0.0);
-            self.rate.add_while(!is_idle, ended, passed);
+            let moves = now.position > last.position;
+            if let Some(Ended { messages, passed, moved_before }) = self.ended.take() {
+                self.rate.add_while(moved_before && moves, messages, passed);
+            }
+            if moves {
+                let messages = (now.messages - last.messages).max(0.0);
+                self.ended = Some(Ended { messages, passed, moved_before: self.moves });
+            }
+            self.moves = moves;
             self.pace.add((now.position.0 - last.position.0).max(0) as f64, passed);
         }
         self.done = Some(now);
