@@ -54,6 +54,7 @@ mod queries;
 mod queues;
 mod random_input;
 mod rebuild;
+mod recipes;
 mod restore;
 mod secrets;
 mod send;
