@@ -29,6 +29,11 @@ fn history() -> History {
     history
 }
 
+/// When the event at `position` happened, as the API shows it: with six digits of the second.
+fn shown(position: i64) -> String {
+    at(position).format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
 #[tokio::test]
 async fn a_message_reads_back_as_the_apis_object() {
     let db = Db::with(&history().events).await;
@@ -45,9 +50,10 @@ async fn a_message_reads_back_as_the_apis_object() {
             "subject": null, "body": "Hello", "html": null, "attachments": [],
             "status": "undelivered", "provider": "twilio", "provider_message_id": "SM1",
             "attempts": 1, "next_attempt_at": null, "authentication": null, "cut": null,
-            "error": {"code": "30003", "detail": "because of 30003", "permanent": true},
-            "segments": 2, "metadata": {"order": "42"}, "created_at": at(3), "scheduled_at": null,
-            "sent_at": at(11), "delivered_at": null, "read_at": null, "updated_at": at(12),
+            "error": {"code": "30003", "class": "other", "detail": "because of 30003",
+            "permanent": true}, "segments": 2, "metadata": {"order": "42"}, "created_at": shown(3),
+            "scheduled_at": null, "sent_at": shown(11), "delivered_at": null, "read_at": null,
+            "updated_at": shown(12),
             "position": 12,
         })
     );
@@ -65,8 +71,8 @@ async fn a_conversation_reads_back_as_the_apis_object() {
             "id": conversation_id, "participants": [OURS, "+18045550001"], "channels": ["sms"],
             "topic": null, "state": "open", "assignee": null, "labels": [], "message_count": 2,
             "unread_count": 1, "last_message": {"id": id(3), "direction": "inbound",
-            "channel": "sms", "preview": "Hi back", "at": at(6)}, "metadata": {},
-            "created_at": at(1), "updated_at": at(6),
+            "channel": "sms", "preview": "Hi back", "at": shown(6)}, "metadata": {},
+            "created_at": shown(1), "updated_at": shown(6),
         })
     );
 }
