@@ -143,9 +143,6 @@ impl Worker {
             return Ok(());
         }
         let (log, name) = (&self.deps.log, self.definition.name());
-        // Whole stretches, unless a page took too long.
-        let whole = self.part_events_max == self.config.page_events_max;
-        let events_max = if whole { usize::MAX } else { self.part_events_max };
         loop {
             let target = log.head().await.map_err(|error| Stop::Unavailable(error.into()))?;
             if target.0 - checkpoint.position.0 <= BEHIND_EVENTS_MAX {
@@ -153,8 +150,8 @@ impl Worker {
             }
             let (from, to) = (checkpoint.position.0, target.0);
             tracing::info!(projection = name, from, to, "filling in the background");
-            let filled = projection.fill(held, log, (checkpoint, target), events_max).await;
-            if let Err(error) = filled {
+            let filled = projection.fill(held, log, (checkpoint, target), self.part_events_max);
+            if let Err(error) = filled.await {
                 let error = Stop::unless_refused(error)?;
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(projection = name, error, "filling ended, going on event by event");
@@ -169,7 +166,9 @@ impl Worker {
         subscription: &mut Subscription,
     ) -> Result<Vec<Arc<RecordedEvent>>, LogError> {
         let mut page = subscription.next_batch().await?;
-        let until = Instant::now() + IDLE_PACE;
+        // A projector that stands by sees the checkpoint move between two looks.
+        let look = Duration::from_millis(self.config.standby_poll_ms);
+        let until = Instant::now() + IDLE_PACE.min(look / 4);
         let reads = |page: &[Arc<RecordedEvent>]| {
             page.iter().any(|event| self.definition.reads_event(event))
         };

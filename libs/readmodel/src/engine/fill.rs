@@ -9,13 +9,13 @@ use super::projection::{Origin, Projection};
 use super::stretch::Stretches;
 use crate::Error;
 
-/// How long it may take to apply a stretch, or a part of one.
-const APPLY_MAX: Duration = Duration::from_secs(30);
+/// How long one transaction may take.
+const APPLY_MAX: Duration = Duration::from_secs(6);
 
 impl Projection {
     /// Applies what `log` has after `checkpoint`, up to and with `target`, at most `events_max` events in one
-    /// transaction, and moves `checkpoint` along. The log is read ahead in stretches. Between two of them it pauses
-    /// as long as the last one took, so that it takes no more than half of a processor and of a connection's time from
+    /// transaction, and moves `checkpoint` along. The log is read ahead in stretches. After each transaction it pauses
+    /// as long as that took, so that it takes no more than half of a processor and of a connection's time from
     /// those that do not wait for this projection.
     ///
     /// # Errors
@@ -29,14 +29,14 @@ impl Projection {
     ) -> Result<(), Error> {
         let mut stretches = Stretches::read(log.clone(), checkpoint.position, target);
         while let Some(stretch) = stretches.next().await {
-            let (stretch, begun) = (stretch?, Instant::now());
-            for part in stretch.chunks(events_max) {
+            for part in stretch?.chunks(events_max) {
+                let begun = Instant::now();
                 let apply = async |client: &mut Connection| {
                     self.advance(client, checkpoint, (part, Origin::Log)).await
                 };
                 *checkpoint = held.within(APPLY_MAX, apply).await?;
+                sleep(begun.elapsed()).await;
             }
-            sleep(begun.elapsed()).await;
         }
         Ok(())
     }

@@ -81,8 +81,9 @@ impl Projection {
         prepare(client, definition.reads).await?;
         let transaction = client.transaction().await?;
         let into = Target { tables: Tables::live(definition), transaction: &transaction };
+        let reads = page.iter().any(|event| definition.reads_event(event));
         let apply = async {
-            match page.iter().any(|event| definition.reads_event(event)) {
+            match reads {
                 true => writer.apply(into, page).await,
                 false => Ok(()),
             }
@@ -96,7 +97,10 @@ impl Projection {
             apply,
         )?;
         transaction.commit().await?;
-        writer.committed();
+        // What an earlier page left that was rolled back is not to be remembered.
+        if reads {
+            writer.committed();
+        }
         Ok(advanced)
     }
 

@@ -49,13 +49,16 @@ const LOAD: &str =
 #[must_use]
 pub fn long_log(events: i64) -> String {
     let tenant = TenantId::DEFAULT.0;
+    let followers = PROJECTIONS.iter().map(|one| (one.name, one.version)).chain([("timers", 1)]);
+    let checkpoint = |(name, version)| format!("('{name}', {version}, {events}, 1)");
+    let checkpoints = followers.map(checkpoint).collect::<Vec<_>>().join(", ");
     format!(
         "INSERT INTO es.events
          SELECT n, md5('s' || n)::uuid, 1, '{tenant}', md5('e' || n)::uuid, 'Past' || n % 3, 1, 1, now(),
                 '{AGGREGATE}', NULL, NULL, NULL,
                 json_build_object('correlation_id', md5('s' || n)::uuid, 'actor', 'test'), '{{}}'
            FROM generate_series(1, {events}) AS n;
-         INSERT INTO es.checkpoints VALUES ('messages', 1, {events}, 1), ('timers', 1, {events}, 1);
+         INSERT INTO es.checkpoints VALUES {checkpoints};
          INSERT INTO es.bus_generations VALUES (1, {events} + 1, 1)"
     )
 }

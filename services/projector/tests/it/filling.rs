@@ -40,10 +40,19 @@ async fn is_at(world: &World, head: Position) {
 #[tokio::test]
 async fn a_new_projection_is_filled_and_then_follows_beside_the_others() {
     let world = world(EVENTS).await;
+    // Somebody holds its checkpoint: it cannot move.
+    let mut session = world.database.connect().await;
+    let row = "INSERT INTO es.checkpoints VALUES ('counts', 1, 0, 1)";
+    session.batch_execute(row).await.expect("a superuser may");
+    let held = session.transaction().await.expect("it begins");
+    let lock = "SELECT FROM es.checkpoints WHERE name = 'counts' FOR UPDATE";
+    held.execute(lock, &[]).await.expect("it is free");
     let projector = world.projector();
     let (_, first) = world.deliver(1).await;
     world.reached(first).await;
-    assert!(position(&world).await < Position(EVENTS), "the others do not wait for it");
+    assert_eq!(position(&world).await, Position::START, "the others do not wait for it");
+    held.rollback().await.expect("it ends");
+    session.close().await;
     is_at(&world, first).await;
     let (_, last) = world.deliver(2).await;
     is_at(&world, last).await;
@@ -91,5 +100,28 @@ async fn a_projection_of_its_own_schema_is_rebuilt_and_verified_as_any_other() {
     is_at(&world, last).await;
     let verified = verify(&world.pool, &COUNTS, |_| {}).await.expect("it can be verified");
     assert!(verified.is_equal(), "{verified:#?}");
+    projector.stop().await;
+}
+
+#[tokio::test]
+async fn every_projection_is_rebuilt_to_what_the_log_says() {
+    let mut world = World::new().await;
+    world.projections = with_counts();
+    let projector = world.projector();
+    let mut last = Position::START;
+    for n in 0..5 {
+        (_, last) = world.deliver(n % 2).await;
+    }
+    world.reached(last).await;
+    is_at(&world, last).await;
+    for definition in with_counts() {
+        let position = rebuild(&world.pool, definition, |_| {}).await.expect("it can be rebuilt");
+        assert!(position >= last, "{definition:?}");
+        let verified = verify(&world.pool, definition, |_| {}).await.expect("it can be verified");
+        assert!(verified.is_equal(), "{definition:?}: {verified:#?}");
+    }
+    let (_, last) = world.deliver(1).await;
+    world.reached(last).await;
+    is_at(&world, last).await;
     projector.stop().await;
 }

@@ -47,7 +47,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         let database = TestDatabase::create_from(&TEMPLATE).await;
-        let pool = hatch_eventstore::pool(&database.config(), 6, Duration::from_secs(2));
+        let pool = hatch_eventstore::pool(&database.config(), 12, Duration::from_secs(2));
         let log = Log::new(pool.clone());
         let (appender, _task) =
             Appender::start(AppenderConfig::default(), database.config(), CancellationToken::new());
