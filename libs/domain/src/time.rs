@@ -22,7 +22,6 @@ pub fn serialize<S: Serializer>(time: &DateTime<Utc>, to: S) -> Result<S::Ok, S:
 ///
 /// # Errors
 /// The serializer's.
-#[expect(clippy::ref_option, reason = "serde asks for it")]
 pub fn serialize_option<S: Serializer>(
     time: &Option<DateTime<Utc>>,
     to: S,
