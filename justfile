@@ -2,6 +2,8 @@
 
 set positional-arguments
 
+redocly_version := "2.77.0"
+
 # List the recipes
 [private]
 default:
@@ -16,13 +18,17 @@ test *ARGS:
     @cargo build --workspace --all-targets
     @exec "${CARGO_TARGET_DIR:-target}/debug/hatch" with-servers -- cargo nextest run --workspace "$@"
 
-# Check formatting, lints, dependencies and scripts
+# Check formatting, lints, documentation, dependencies, scripts, and that what is forever stays as it is
 lint:
     @cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { echo "lint: run: rustup component add rustfmt clippy" >&2; exit 1; }
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- --deny warnings
+    cargo clippy --package hatch --no-default-features -- --deny warnings
+    RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --workspace --no-deps
     @if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; else echo "lint: without cargo-deny: dependencies are not checked" >&2; fi
-    @if command -v shellcheck >/dev/null; then shellcheck dev .ci/run; else echo "lint: without shellcheck: scripts are not checked" >&2; fi
+    .ci/immutable
+    @just redocly
+    @if command -v shellcheck >/dev/null; then shellcheck dev .ci/run .ci/immutable; else echo "lint: without shellcheck: scripts are not checked" >&2; fi
     @just advisories
 
 # Check the dependencies of Cargo.lock against the RustSec advisory database, where it can be had
@@ -43,6 +49,26 @@ advisories:
         [ -e "$copy" ] && exec cargo deny --log-level error --offline check advisories
     done
     unchecked "the advisory database (https://github.com/RustSec/advisory-db) cannot be reached"
+
+# Check schema/openapi.json by redocly's rules, where npm can have it
+[private]
+redocly:
+    #!/bin/sh
+    set -eu
+    unchecked() {
+        echo "lint: $*: redocly does not check schema/openapi.json" >&2
+        exit 0
+    }
+    command -v npm >/dev/null || unchecked "without npm (Node.js)"
+    version=@redocly/cli@{{ redocly_version }}
+    tools="$PWD/.tools/redocly"
+    if [ "$(cat "$tools/version" 2>/dev/null)" != "$version" ]; then
+        echo "lint: installing $version by npm into .tools/redocly" >&2
+        npm install --silent --no-audit --no-fund --prefix "$tools" "$version" >/dev/null 2>&1 ||
+            unchecked "npm cannot have $version"
+        echo "$version" >"$tools/version"
+    fi
+    REDOCLY_TELEMETRY=off exec "$tools/node_modules/.bin/redocly" lint --config .config/redocly.yaml schema/openapi.json
 
 # Format everything
 fmt:

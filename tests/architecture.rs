@@ -1,7 +1,7 @@
 //! The dependencies between our crates are those that `docs/ARCHITECTURE.md` allows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
@@ -24,6 +24,55 @@ fn the_table_names_only_crates_that_exist() {
         let unknown: Vec<_> = may.union(&BTreeSet::from([name])).cloned().collect();
         assert!(unknown.iter().all(|n| known.contains(n)), "unknown crate among {unknown:?}");
     }
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let mut unused = Vec::new();
+    for package in packages() {
+        let folder = folder_of(package.manifest_path.as_std_path());
+        let own = code_in(&folder.join("src"));
+        // The scenarios lie outside of their package.
+        let targets = package.targets.iter().map(|target| folder_of(target.src_path.as_std_path()));
+        let outside = targets.filter(|of_target| !of_target.starts_with(&folder));
+        let folders: BTreeSet<_> = outside.chain([folder.clone()]).collect();
+        let all: String = folders.iter().map(|folder| code_in(folder)).collect();
+        for dependency in &package.dependencies {
+            let name = dependency.rename.as_ref().unwrap_or(&dependency.name).replace('-', "_");
+            let code = if dependency.kind == DependencyKind::Normal { &own } else { &all };
+            if !names(code, &name) {
+                unused.push(format!("{} has no use for {name}", package.name));
+            }
+        }
+    }
+    assert!(unused.is_empty(), "{unused:#?}");
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    let folder = file.parent().expect("a file is in a folder");
+    folder.canonicalize().expect("a folder that is there")
+}
+
+/// The text of all sources below `folder`.
+fn code_in(folder: &Path) -> String {
+    let (mut folders, mut code) = (vec![folder.to_owned()], String::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                code += &std::fs::read_to_string(path).expect("text");
+            }
+        }
+    }
+    code
+}
+
+/// Whether `code` names something of the crate, and not only of a module of the same name.
+fn names(code: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    code.match_indices(&format!("{name}::")).any(|(at, _)| !code[..at].ends_with(is_part))
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! The OpenAPI document: that it is the one in `schema/`, and that the program does what it says.
 
+use std::collections::BTreeSet;
+
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -43,6 +47,33 @@ fn each_operation_says_what_it_does_and_has_an_id_of_its_own() {
     ids.dedup();
     assert_eq!(ids.len(), all);
     assert!(all > 20, "only {all} operations");
+}
+
+/// What `just schemathesis` has to know of operations, which nobody would miss before it fails.
+#[test]
+fn schemathesis_knows_the_operations_that_wait_and_those_that_never_end() {
+    const STREAM: &str = "text/event-stream";
+    let file = crate::architecture::root().join(".config/schemathesis.toml");
+    let settings: Value = Figment::from(Toml::file_exact(file)).extract().expect("TOML");
+    let sections = settings["operations"].as_array().expect("sections");
+    let named = |is_one: fn(&Value) -> bool| {
+        let ids = &sections.iter().find(|section| is_one(section)).expect("a section");
+        let ids = ids["include-operation-id"].as_array().expect("a list").iter();
+        ids.map(|id| id.as_str().expect("an id").to_owned()).collect::<BTreeSet<_>>()
+    };
+    let documented = |is_one: fn(&Value) -> bool| {
+        let all = operations().into_iter().filter(|(_, _, operation)| is_one(operation));
+        all.map(|(_, _, operation)| operation["operationId"].as_str().expect("an id").to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    let waits = documented(|operation| {
+        let parameters = operation["parameters"].as_array();
+        parameters.into_iter().flatten().any(|parameter| parameter["name"] == "after")
+    });
+    assert_eq!(named(|section| section.to_string().contains("\"503\"")), waits);
+    let streams =
+        documented(|operation| !operation["responses"]["200"]["content"][STREAM].is_null());
+    assert_eq!(named(|section| section["enabled"] == false), streams);
 }
 
 #[tokio::test]

@@ -15,8 +15,8 @@ use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterIn};
 use utoipa::openapi::response::Response;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Content, HeaderBuilder, InfoBuilder, License, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem,
-    Ref, RefOr, ResponseBuilder, Schema, Type,
+    Content, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder,
+    PathItem, Ref, RefOr, ResponseBuilder, Schema, Server, Type,
 };
 use utoipa::{OpenApi as _, ToSchema};
 
@@ -64,7 +64,13 @@ const PROBLEMS: [(&str, &str, &str); 7] = [
 /// The whole document, whatever roles this process has.
 #[must_use]
 pub fn document() -> OpenApi {
-    let mut document = OpenApiBuilder::new().info(info()).tags(Some(tags())).build();
+    let mut document = OpenApiBuilder::new()
+        .info(info())
+        .servers(Some([Server::new("/")]))
+        // Nobody has to say who he is yet.
+        .security(Some([]))
+        .tags(Some(tags()))
+        .build();
     for part in [
         crate::commands::routes().into_openapi(),
         crate::queries::routes().into_openapi(),
@@ -144,7 +150,9 @@ fn info() -> utoipa::openapi::Info {
              `application/problem+json` (RFC 9457). Every answer carries `X-Request-Id`, every write \
              `Hatch-Position`, which a read waits for with `?after=`.",
         ))
-        .license(Some(License::new("Apache-2.0")))
+        .license(Some(
+            LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
+        ))
         .build()
 }
 
@@ -203,11 +211,11 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     let in_header = has(ParameterIn::Header);
     let keyed = parameters.iter().any(|p| p.name == "Idempotency-Key");
     let has_body = operation.request_body.is_some();
-    let takes_json = operation
-        .request_body
-        .as_ref()
-        .and_then(written_here)
-        .is_some_and(|body| body.content.contains_key("application/json"));
+    let body = operation.request_body.as_ref().and_then(written_here);
+    // Where the type depends on who posts, one that takes JSON takes nothing else.
+    let takes_json = ["application/json", "*/*"]
+        .iter()
+        .any(|kind| body.is_some_and(|body| body.content.contains_key(*kind)));
     let is_plain = operation.tags.as_ref().is_some_and(|tags| tags[0] == "documentation");
     // Where nothing is taken, a body is refused that says something.
     let posted = matches!(method, HttpMethod::Post);

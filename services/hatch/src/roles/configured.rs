@@ -323,3 +323,22 @@ pub(super) fn webhook_accounts(
     }
     Ok(accounts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_of_a_worker_that_is_out_of_range_is_named() {
+        let mut settings = Settings::default();
+        settings.relay.poll_ms = 1;
+        settings.projector.page_events_max = 0;
+        let refused: Vec<String> = refusals(&settings).iter().map(ToString::to_string).collect();
+        for expected in [
+            "configuration: relay.poll_ms: expected 10 to 60000, got 1",
+            "configuration: projector.page_events_max: expected 1 to 5000, got 0",
+        ] {
+            assert!(refused.iter().any(|refusal| refusal == expected), "{refused:?}");
+        }
+    }
+}

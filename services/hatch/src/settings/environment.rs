@@ -110,6 +110,8 @@ mod tests {
                 ("HATCH_BUS__STREAM_BYTES_MAX", "4294967296"),
                 ("HATCH_TELEMETRY__SAMPLE_RATIO", "0.5"),
                 ("HATCH_ADMISSION__ENABLED", "false"),
+                ("HATCH_RELAY__POLL_MS", "100"),
+                ("HATCH_PROJECTOR__PAGE_EVENTS_MAX", "200"),
                 ("HATCH_DISPATCHER__LOOK_UPS_MS", "1000, 2000"),
                 ("HATCH_DISPATCHER__IN_DOUBT__TWILIO", "wait"),
                 ("HATCH_SENDGRID__API_KEY", "123456"),
@@ -121,6 +123,8 @@ mod tests {
         assert_eq!(settings.bus.stream_bytes_max, 4 << 30);
         assert_eq!(settings.telemetry.sample_ratio, 0.5);
         assert!(!settings.admission.enabled);
+        assert_eq!(settings.relay.poll_ms, 100);
+        assert_eq!(settings.projector.page_events_max, 200);
         assert_eq!(settings.dispatcher.look_ups_ms, [1_000, 2_000]);
         assert!(settings.dispatcher.in_doubt.contains_key("twilio"));
         let sendgrid = settings.sendgrid.expect("an account");
