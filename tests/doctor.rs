@@ -170,7 +170,7 @@ async fn where_all_is_well_each_check_says_so() {
         ("storage", "0 % of 16 MiB"),
         ("relay", "leads, and has published up to position"),
         ("queues", "events in them"),
-        ("projections", "messages and conversations are at position"),
+        ("projections", "messages and conversations and consents are at position"),
         ("timers", "are at position"),
         ("due", "nothing is overdue"),
         ("in doubt", "none"),
