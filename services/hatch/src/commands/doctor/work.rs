@@ -7,7 +7,7 @@ use hatch_dispatcher::Observed;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Connection;
-use hatch_readmodel::{ProjectionState, ProjectionStatus, ReadModel, TALLY_MAX, Tally};
+use hatch_readmodel::{Definition, ProjectionState, ProjectionStatus, ReadModel, TALLY_MAX, Tally};
 
 use super::database::{Database, Reached};
 use super::finding::Finding;
@@ -59,10 +59,10 @@ async fn projections(read_model: &ReadModel, database: &Database) -> Vec<Finding
             return vec![Finding::failure(PROJECTIONS, what, "see PostgreSQL's own log")];
         }
     };
-    let same = |a: &ProjectionStatus, b: &ProjectionStatus| {
-        (a.position, a.version, &a.halt) == (b.position, b.version, &b.halt)
+    let of = |status: &ProjectionStatus| {
+        Definition::of_read_model(read_model.definitions(), status.name)
     };
-    let findings = statuses.chunk_by(same).map(|chunk| {
+    let findings = statuses.chunk_by(|a, b| of(a) == of(b)).map(|chunk| {
         let names = chunk.iter().map(|status| status.name).collect::<Vec<_>>().join(" and ");
         made(PROJECTIONS, projection(names, &chunk[0], database))
     });
