@@ -215,6 +215,7 @@ mod tests {
             tenant_id: TenantId::DEFAULT,
             provider: "fragile",
             path: "fragile",
+            acts_on_words: false,
             webhook: Arc::new(Fragile),
         };
         for bytes in [1, INLINE_BYTES_MAX + 1] {
