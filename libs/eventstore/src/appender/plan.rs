@@ -152,7 +152,7 @@ fn expect(
 fn accept<'a>(append: &'a Append, state: &mut LogState, plan: &mut Plan<'a>) -> Appended {
     let before = state.head;
     for write in &append.writes {
-        let stream = state.streams.entry(write.stream_id).or_insert(StreamState {
+        let stream = state.streams.entry(write.stream_id).or_insert_with(|| StreamState {
             tenant_id: write.tenant_id,
             kind: write.kind(),
             version: 0,

@@ -52,7 +52,8 @@ macro_rules! statements {
         impl Statements {
             /// Prepares all of them in one flight.
             pub(super) async fn prepare(client: &Client) -> Result<Self, Error> {
-                let ($($name,)*) = futures::try_join!($(client.prepare($text),)*)?;
+                // In boxes: together they would make the appender's futures large.
+                let ($($name,)*) = futures::try_join!($(Box::pin(client.prepare($text)),)*)?;
                 Ok(Self { $($name,)* })
             }
         }
