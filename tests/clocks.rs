@@ -115,7 +115,8 @@ async fn what_is_due_is_left_to_dispatchers_with_a_clock_that_is_not_far_off() {
     let body: serde_json::Value = answer.await.expect("an answer").json().await.expect("JSON");
     let id = body["id"].as_str().expect("an id");
     eventually("it is overdue", async || {
-        let sql = "SELECT count(*) FROM dispatch.timers WHERE due_at < clock_timestamp() - interval '1 s'";
+        let sql =
+            "SELECT count(*) FROM due.timers WHERE due_at < clock_timestamp() - interval '1 s'";
         (fleet.count(sql).await == 1).then_some(())
     })
     .await;
@@ -142,7 +143,7 @@ async fn doubt(fleet: &Fleet, member: &Member, clock: &SettableClock, shifts: [i
         let events = fleet.events(&id).await;
         let sent = events.iter().any(|event| event == "MessageSent");
         let looks = format!(
-            "SELECT coalesce(max(looks), 0)::bigint FROM dispatch.timers WHERE message_id = '{id}'"
+            "SELECT coalesce(max(looks), 0)::bigint FROM due.timers WHERE stream_id = '{id}'"
         );
         match (sent, events.len() > 3, fleet.count(&looks).await >= 2) {
             (true, ..) => Some(Ending::Found),

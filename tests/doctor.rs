@@ -338,8 +338,8 @@ async fn events_that_nobody_publishes_projects_or_sends_are_said_to_wait() {
     hatch.send_sms(CUSTOMER, "Hello").await;
     age_the_log(&hatch).await;
     let timer =
-        "INSERT INTO dispatch.timers VALUES (gen_random_uuid(), gen_random_uuid(), now(), 1, 1,
-        '2026-01-02 03:04:05Z')";
+        "INSERT INTO due.timers VALUES (gen_random_uuid(), 'message', gen_random_uuid(), now(), 1, 1,
+        'sms', 'normal', '2026-01-02 03:04:05Z')";
     execute(&hatch, timer).await;
     let findings = doctor(&hatch).await;
     assert!(!findings.healthy);
@@ -351,7 +351,7 @@ async fn events_that_nobody_publishes_projects_or_sends_are_said_to_wait() {
     findings.assert_says("WRONG", "timers", &["position 0", LONG_PAST, "roles dispatcher"]);
     findings.assert_says("WRONG", "due", &["1 message is overdue", LONG_PAST, "dispatcher"]);
 
-    execute(&hatch, "DELETE FROM dispatch.timers").await;
+    execute(&hatch, "DELETE FROM due.timers").await;
     hatch.start_more(&[Role::Relay, Role::Projector, Role::Dispatcher]).await;
     healthy(&hatch).await;
     hatch.finish().await;

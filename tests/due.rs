@@ -81,7 +81,7 @@ pub(crate) fn time(message: &Value, field: &str) -> DateTime<Utc> {
 async fn nothing_is_due(hatch: &Hatch) {
     hatch
         .eventually("no timer is left", async |hatch| {
-            (hatch.count("SELECT count(*) FROM dispatch.timers").await == 0).then_some(())
+            (hatch.count("SELECT count(*) FROM due.timers").await == 0).then_some(())
         })
         .await;
 }
@@ -176,7 +176,7 @@ async fn a_doubt_that_waits_for_a_receipt_stays_one() {
     let id = hatch.send_sms(HOLE, "Hello").await;
     hatch
         .eventually("the doubt is left to a person", async |hatch| {
-            let left = "SELECT count(*) FROM dispatch.timers WHERE looks > 0";
+            let left = "SELECT count(*) FROM due.timers WHERE looks > 0";
             (hatch.count(left).await == 1).then_some(())
         })
         .await;

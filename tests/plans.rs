@@ -96,9 +96,9 @@ const STATEMENTS: [&str; 37] = [
     "FROM rm.mails",
     "FROM hatch.webhook_log",
     // What is due.
-    "INSERT INTO dispatch.timers",
-    "DELETE FROM dispatch.timers",
-    "FROM dispatch.timers",
+    "INSERT INTO due.timers",
+    "DELETE FROM due.timers",
+    "FROM due.timers",
     "INSERT INTO dispatch.provider_ids",
     // How far that is.
     "INSERT INTO dispatch.progress",
@@ -151,8 +151,8 @@ const FILL: &str = r#"
     INSERT INTO hatch.waiting_receipts
     SELECT md5('r' || n)::uuid, md5('w' || n)::uuid, tenant, 'twilio', 'AC', 'none' || n, '{}', at,
            now() + interval '30 days' FROM filler;
-    INSERT INTO dispatch.timers
-    SELECT id, tenant, at, NULL, n, now() + interval '30 days' FROM filler;
+    INSERT INTO due.timers
+    SELECT id, 'message', tenant, at, NULL, n, 'sms', 'normal', now() + interval '30 days' FROM filler;
     INSERT INTO dispatch.provider_ids SELECT 'SM' || md5('p' || n), tenant, id, 1 FROM filler;
     DROP TABLE filler;
 "#;

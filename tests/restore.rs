@@ -267,8 +267,7 @@ async fn closed(hatch: &Hatch, code: &str) -> String {
 pub(crate) async fn overdue(hatch: &Hatch, cluster: &Cluster, messages: i64) {
     hatch
         .eventually("messages are overdue", async |_| {
-            let overdue =
-                "SELECT count(*) FROM dispatch.timers WHERE look_at < now() - interval '1 s'";
+            let overdue = "SELECT count(*) FROM due.timers WHERE look_at < now() - interval '1 s'";
             (cluster.count(overdue).await >= messages).then_some(())
         })
         .await;
@@ -487,7 +486,7 @@ async fn timers_ahead(epoch: i32) {
         .eventually("the timers are folded again", async |hatch| {
             let reached = "SELECT count(*) FROM es.checkpoints WHERE name = 'timers' \
                 AND position = (SELECT max(position) FROM es.events) \
-                AND NOT EXISTS (SELECT FROM dispatch.timers)";
+                AND NOT EXISTS (SELECT FROM due.timers)";
             (hatch.count(reached).await == 1).then_some(())
         })
         .await;

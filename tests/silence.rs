@@ -117,7 +117,7 @@ impl Drop for Stopped {
 async fn a_backend_that_stands_still_does_not_hold_up_what_is_due() {
     // Connections of the pool alone that serve the dispatcher, and are idle.
     const POOLED: &str = "SELECT pid FROM pg_stat_activity \
-         WHERE datname = current_database() AND state = 'idle' AND query LIKE '%dispatch.timers%'";
+         WHERE datname = current_database() AND state = 'idle' AND query LIKE '%due.timers%'";
     let (hatch, before) = start(None, database().await).await;
     let scheduled = schedule(&hatch).await;
     hatch.message_with_status(&scheduled, "scheduled").await;

@@ -7,28 +7,31 @@
 //! in the timers, a projection of the log.
 
 mod attempt;
+mod calls;
 mod consent;
 mod due;
 mod look_up;
+mod messages;
 mod precondition;
 mod present;
 mod progress;
+mod provider_ids;
 mod retry;
 mod shortage;
 mod stats;
 mod sweep;
 #[cfg(test)]
 mod testing;
-mod timers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use hatch_bus::{Bus, Delivery, Work};
+use hatch_bus::{Begin, Bus, Delivery, Work};
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::{AGGREGATE, Message};
 use hatch_domain::{Channel, Decider, DecodeError, DomainEvent, Priority};
+use hatch_due::{Lag, Sweeper, Timers};
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Position, Store};
 use hatch_providers::Adapter;
@@ -40,22 +43,22 @@ use crate::attempt::{Next, Pending};
 pub use crate::consent::ConsentPrecondition;
 pub use crate::due::{DoubtPolicy, Waits};
 use crate::look_up::LookUps;
+pub use crate::messages::Messages;
 pub use crate::precondition::{Checked, Precondition, Refused};
 use crate::present::Present;
 pub use crate::progress::{Error as ProgressError, progress, waiting};
 use crate::progress::{Queue, Taken};
+use crate::provider_ids::ProviderIds;
 pub use crate::retry::RetryPolicy;
 pub use crate::shortage::Shortage;
-pub use crate::stats::{Halts, Stats};
-use crate::timers::Timers;
-pub use crate::timers::observe::{Observed, observe, undecodable};
+pub use crate::stats::Stats;
 
 mod embedded {
     refinery::embed_migrations!("../../schema/dispatcher");
 }
 
-/// The dispatcher's own tables. It is migrated after the event store's schema, which makes the role
-/// that is granted privileges here.
+/// The dispatcher's own tables. It is migrated after the schema of the timers, which were here once, and after the
+/// event store's, which makes the role that is granted privileges here.
 pub const SCHEMA: Schema = Schema::new("dispatch", embedded::migrations::runner);
 
 /// Deliveries taken from a queue at a time, at most.
@@ -187,6 +190,7 @@ struct Dispatcher {
     /// For claims: it takes none while the fence is closed.
     sending: Store,
     timers: Timers,
+    provider_ids: ProviderIds,
     present: Present,
     look_ups: LookUps,
     config: Config,
@@ -198,7 +202,8 @@ struct Dispatcher {
 /// Dispatches until `shutdown`, then waits for the attempts under way to be recorded.
 pub async fn run(dependencies: Dependencies, config: Config, shutdown: CancellationToken) {
     let dispatcher = Arc::new(Dispatcher {
-        timers: Timers::new(dependencies.pool.clone()),
+        timers: Timers::of::<Messages>(dependencies.pool.clone()),
+        provider_ids: ProviderIds::new(dependencies.pool.clone()),
         present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
         sending: dependencies.store.for_sending(),
         look_ups: LookUps::new(&dependencies.accounts),
@@ -224,9 +229,9 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
     let drained = queues.iter().map(|queue| dispatcher.clone().drain(queue.clone()));
     let report = Box::pin(progress::report(&dispatcher.dependencies.pool, &queues));
     let report = dispatcher.shutdown.run_until_cancelled(report);
-    let sweeps = dispatcher.lanes().into_iter().map(|lane| dispatcher.clone().sweep(lane));
-    let fold =
-        timers::follow::run(&dispatcher.dependencies, &dispatcher.config, &dispatcher.timers);
+    let sweeper = Arc::new(dispatcher.sweeper());
+    let sweeps = dispatcher.lanes().into_iter().map(|lane| sweeper.clone().run(lane));
+    let fold = Box::pin(dispatcher.fold());
     // Dropped halfway, a fold is rolled back.
     let fold = dispatcher.shutdown.run_until_cancelled(fold);
     let (drained, sweeps) = (join_all(drained), join_all(sweeps));
@@ -236,6 +241,36 @@ pub async fn run(dependencies: Dependencies, config: Config, shutdown: Cancellat
 }
 
 impl Dispatcher {
+    /// A queue of requests that is made anew begins after the last event folded: the timers bring whatever
+    /// came before it and is not attempted.
+    fn beginning(&self) -> Begin {
+        let timers = self.timers.clone();
+        Arc::new(move || {
+            let timers = timers.clone();
+            Box::pin(async move { Some(timers.checkpoint().await.ok()?.position.0 + 1) })
+        })
+    }
+
+    fn sweeper(self: &Arc<Self>) -> Sweeper<Self> {
+        Sweeper {
+            handler: self.clone(),
+            store: self.dependencies.store.clone(),
+            timers: self.timers.clone(),
+            lag: Lag(self.config.timers_lag),
+            head: self.dependencies.head.clone(),
+            tasks: self.attempts.clone(),
+            shutdown: self.shutdown.clone(),
+        }
+    }
+
+    /// Folds the log into the timers of messages, for ever.
+    async fn fold(&self) {
+        let (store, head) = (self.dependencies.store.clone(), self.dependencies.head.clone());
+        let (timers, lag) = (self.timers.clone(), Lag(self.config.timers_lag));
+        let halts = self.dependencies.stats.timers.clone();
+        hatch_due::follow::run::<Messages>(store, head, timers, lag, halts).await;
+    }
+
     /// Takes deliveries of one queue, as many as may be under way.
     async fn drain(self: Arc<Self>, queue: Arc<Queue>) {
         let work = Work {
@@ -245,7 +280,7 @@ impl Dispatcher {
             priority: Some(queue.priority.as_str().to_owned()),
             ..Work::default()
         };
-        let mut work = self.dependencies.bus.work_queue(work, self.timers.beginning());
+        let mut work = self.dependencies.bus.work_queue(work, self.beginning());
         let permits = queue.permits.clone();
         let fence = self.dependencies.head.fence();
         loop {

@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::attempt::Pending;
-use crate::timers::Timers;
-use crate::{Account, Dispatcher, LEASE_MARGIN};
+use crate::{Account, Dispatcher, LEASE_MARGIN, calls};
+use hatch_due::Timers;
 
 /// What asking may take, the pages of a long answer included.
 const ASK_MAX: Duration = Duration::from_secs(30);
@@ -174,7 +174,7 @@ impl Dispatcher {
     ) -> Result<(Uuid, Uuid, u32), Answer> {
         let id = &candidate.provider_message_id;
         let unread = |_| unasked("whose the candidate is cannot be read");
-        if let Some(holder) = self.timers.provider_id_holder(id).await.map_err(unread)? {
+        if let Some(holder) = self.provider_ids.holder(id).await.map_err(unread)? {
             return Ok(holder);
         }
         let Some(age) = candidate.age else {
@@ -190,13 +190,14 @@ impl Dispatcher {
         }
         // A call that was answered just now is not among the open ones, and what it made is not folded yet.
         self.fold_catches_up().await.map_err(|detail| unasked(&detail))?;
-        self.timers.claim_provider_id(id, ours).await.map_err(unread)
+        self.provider_ids.claim(id, ours).await.map_err(unread)
     }
 
     /// How long after a provider took a message the outcome of its call is in the log, unless the attempt is
     /// in doubt itself. Another dispatcher may wait longer for an answer than this one: its claim says so.
     async fn recorded_within(&self, account: &Account) -> Result<Duration, Answer> {
-        let longest = self.timers.longest_call(account.provider, &account.account).await;
+        let longest =
+            calls::longest(&self.dependencies.pool, account.provider, &account.account).await;
         let longest = longest.map_err(|_| unasked("which calls are open cannot be read"))?;
         Ok(longest.max(self.config.http_timeout + LEASE_MARGIN) + AGE_EXACTNESS)
     }

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     const TEMPLATE: Template =
-        Template { name: "dispatch", schemas: || vec![crate::SCHEMA], sql: "" };
+        Template { name: "dispatch", schemas: || vec![hatch_due::SCHEMA, crate::SCHEMA], sql: "" };
 
     #[tokio::test]
     async fn those_who_ask_at_once_share_an_answer_that_is_younger_than_their_question() {

@@ -9,10 +9,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use hatch_bus::Delivery;
-use hatch_domain::{Channel, Priority};
+use hatch_domain::message::Message;
+use hatch_domain::{Channel, Decider as _, Priority};
+use hatch_due::Kind as _;
 use hatch_eventstore::{Connection, Connections, Position, Unanswered};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
+
+use crate::messages::Messages;
 
 /// Between two reports.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -38,7 +42,7 @@ const READ: &str = "
 /// former. Of the latter there is one event each, as long as nobody sends them.
 const WAITING: &str = "
     SELECT (SELECT count(*)
-              FROM (SELECT FROM dispatch.timers WHERE look_at < now() LIMIT $1) AS due)
+              FROM (SELECT FROM due.timers WHERE kind = $4 AND look_at < now() LIMIT $1) AS due)
          + (SELECT coalesce(max(position), 0) FROM es.events)
          - coalesce((SELECT position FROM es.checkpoints WHERE name = $2 AND version = $3), 0)";
 
@@ -154,8 +158,8 @@ pub async fn progress(client: &Connection) -> Result<Vec<(Channel, Priority, Pos
 /// # Errors
 /// PostgreSQL's.
 pub async fn waiting(client: &Connection, due_max: i64) -> Result<i64, Error> {
-    use crate::timers::store::{NAME, VERSION};
+    let (name, version) = Messages::CHECKPOINT;
     let statement = client.prepare_cached(WAITING).await?;
-    let row = client.query_one(&statement, &[&due_max, &NAME, &VERSION]).await?;
+    let row = client.query_one(&statement, &[&due_max, &name, &version, &Message::KIND]).await?;
     Ok(row.try_get(0)?)
 }

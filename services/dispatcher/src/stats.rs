@@ -1,8 +1,9 @@
 //! What the dispatcher counts.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hatch_due::Halts;
 use hatch_providers::Outcome;
 use hatch_telemetry::measure::{Counter, Family, Gauge, Histogram};
 use tokio::time::Instant;
@@ -69,32 +70,7 @@ pub struct Stats {
     /// How long calls of a provider took, in seconds.
     pub call_seconds: Family<&'static str, Histogram>,
     /// Whether the timers are stopped by damage of the log.
-    pub timers: Halts,
-}
-
-/// Whether something stands still that only a repair sets going.
-#[derive(Debug, Default)]
-pub struct Halts(Mutex<Option<String>>);
-
-impl Halts {
-    /// Why it stands still, if it does.
-    #[must_use]
-    pub fn why(&self) -> Option<String> {
-        self.lock().clone()
-    }
-
-    /// It stands still, for this reason; whether that is news.
-    pub(crate) fn halt(&self, why: &str) -> bool {
-        self.lock().replace(why.to_owned()).as_deref() != Some(why)
-    }
-
-    pub(crate) fn go_on(&self) {
-        *self.lock() = None;
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    pub timers: Arc<Halts>,
 }
 
 /// An attempt whose deadline had passed before the call.

@@ -1,34 +1,21 @@
-//! The sweeper: looks at each message whose time has come, and does what the message itself says is
-//! due. It reads PostgreSQL only, so it guarantees progress whatever the bus forgets.
-//!
-//! Each account has a sweeper of its own, with permits of its own, so that one whose provider hangs holds up the
-//! messages of no other. Any number of sweepers may run. Which of them looks at a message is a matter of cost; what keeps
-//! an attempt from being made twice is the claim.
+//! What is due of a message: does what the message itself says. Each account has a lane of its own, with permits
+//! of its own, so that one whose provider hangs holds up the messages of no other.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
-use hatch_domain::{Channel, DecodeError, Environment as _, Priority};
-use hatch_eventstore::LoadError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use hatch_domain::{Channel, Priority};
+use hatch_due::{DueTimer, Handler, Lane, Permit};
+use hatch_eventstore::Loaded;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::attempt::{Next, Pending};
 use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
 use crate::look_up::Answer;
-use crate::timers::DueTimer;
+use crate::messages::Messages;
 use crate::{Account, Dispatcher};
-
-/// Between two looks at what is due.
-const EVERY: Duration = Duration::from_millis(250);
-
-/// Messages taken at a time, at most.
-const BATCH_MAX: usize = 64;
-
-/// How long a message that was taken is left alone, beyond the lag of the timers: by then what was
-/// done about it has set its next time.
-const HOLD_MARGIN: Duration = Duration::from_secs(5);
 
 /// How often a doubt that is left to a person is looked at, in case its policy was changed.
 const LEFT_WAIT: Duration = Duration::from_secs(3_600);
@@ -39,52 +26,39 @@ const UNCARRIED_WAIT: Duration = Duration::from_secs(60);
 /// How many times the provider has to know nothing of an attempt until that is believed.
 const NOT_FOUND_ENOUGH: u32 = 2;
 
-/// Messages taken at a time, at most, while their account has no room: what is due of them may need none.
-const BATCH_WITHOUT_ROOM: usize = 4;
-
 /// The orders in which priorities are taken, one after the other: none waits for ever for a higher one.
-const TURNS: [[Priority; 3]; 4] = {
-    use Priority::{High, Low, Normal};
-    [[High, Normal, Low], [High, Normal, Low], [Normal, High, Low], [Low, High, Normal]]
+const TURNS: &[&[&str]] = {
+    const HIGH: &str = Priority::High.as_str();
+    const NORMAL: &str = Priority::Normal.as_str();
+    const LOW: &str = Priority::Low.as_str();
+    &[&[HIGH, NORMAL, LOW], &[HIGH, NORMAL, LOW], &[NORMAL, HIGH, LOW], &[LOW, HIGH, NORMAL]]
 };
 
-/// What one sweeper looks after: the messages of an account, or of none.
-pub(crate) struct Lane {
-    channels: Vec<&'static str>,
-    /// One for each message that may be looked at, or attempted, at a time.
-    permits: Arc<Semaphore>,
-    /// The account's.
-    room: Option<Arc<Semaphore>>,
-    turn: usize,
-}
+impl Handler for Dispatcher {
+    type Kind = Messages;
 
-/// A permit to look at a message, and the room at its account that was found for an attempt of it, if any was.
-struct Place {
-    permit: OwnedSemaphorePermit,
-    room: Option<OwnedSemaphorePermit>,
-}
-
-impl Lane {
-    /// Places for as many messages as may be looked at: at least one, for which it waits.
-    async fn places(&self) -> Vec<Place> {
-        let Ok(first) = self.permits.clone().acquire_owned().await else { return Vec::new() };
-        let more = std::iter::from_fn(|| self.permits.clone().try_acquire_owned().ok());
-        let permits = std::iter::once(first).chain(more).take(BATCH_MAX);
-        let Some(room) = &self.room else {
-            return permits.map(|permit| Place { permit, room: None }).collect();
-        };
-        let mut places: Vec<Place> = permits
-            .map(|permit| Place { permit, room: room.clone().try_acquire_owned().ok() })
-            .collect();
-        let roomy = places.iter().filter(|place| place.room.is_some()).count();
-        places.truncate(roomy.max(BATCH_WITHOUT_ROOM));
-        places
+    async fn ready(&self) {
+        self.dependencies.stats.shortage.passed().await;
     }
 
-    /// The order in which priorities are taken this time.
-    fn priorities(&mut self) -> [&'static str; 3] {
-        self.turn = self.turn.wrapping_add(1);
-        TURNS[self.turn % TURNS.len()].map(Priority::as_str)
+    async fn handle(
+        self: Arc<Self>,
+        timer: DueTimer,
+        stream: Loaded<Message>,
+        Permit { permit, permits, room }: Permit,
+    ) {
+        let message_id = timer.stream_id;
+        let Some(pending) = Pending::of(timer.tenant_id, message_id, stream) else { return };
+        match self.act(&timer, pending, room).await {
+            Ok(Next::Done) => {}
+            Ok(Next::Retry { pending, wait }) => {
+                let next = Next::Retry { pending, wait };
+                self.pursue(next, permits, permit).await;
+            }
+            Err(error) => {
+                tracing::warn!(%message_id, error = %error, "a timer cannot be moved");
+            }
+        }
     }
 }
 
@@ -99,134 +73,13 @@ impl Dispatcher {
             };
             let known = Channel::ALL.into_iter().filter(carries).map(Channel::as_str);
             let unknown = account.is_none().then_some("");
-            Lane {
-                channels: known.chain(unknown).collect(),
-                permits: Arc::new(Semaphore::new(self.config.concurrency_max)),
-                room: account.map(|account| account.room.clone()),
-                turn: 0,
-            }
+            let channels: Vec<_> = known.chain(unknown).collect();
+            let room = account.map(|account| account.room.clone());
+            let concurrency_max = self.config.concurrency_max;
+            (!channels.is_empty()).then(|| Lane::new(channels, TURNS, concurrency_max, room))
         };
         let accounts = self.dependencies.accounts.iter().map(Some).chain([None]);
-        accounts.map(lane).filter(|lane| !lane.channels.is_empty()).collect()
-    }
-
-    /// Sweeps until the shutdown.
-    pub(crate) async fn sweep(self: Arc<Self>, mut lane: Lane) {
-        loop {
-            let sweep = async {
-                self.dependencies.head.fence().opened().await;
-                self.dependencies.stats.shortage.passed().await;
-                self.clock_is_near().await;
-                self.clone().sweep_once(&mut lane).await
-            };
-            let has_more = tokio::select! {
-                has_more = sweep => has_more,
-                () = self.shutdown.cancelled() => return,
-            };
-            if !has_more {
-                tokio::select! {
-                    () = tokio::time::sleep(EVERY) => {}
-                    () = self.shutdown.cancelled() => return,
-                }
-            }
-        }
-    }
-
-    /// Waits until the machine's clock is not too far from PostgreSQL's.
-    async fn clock_is_near(&self) {
-        let clock = self.dependencies.head.clock();
-        if clock.is_certain() {
-            return;
-        }
-        let seconds = clock.offset().map(|offset| offset.num_seconds());
-        tracing::error!(
-            seconds,
-            "what is due is left to others: the clock here and PostgreSQL's contradict each other"
-        );
-        while !clock.is_certain() {
-            tokio::time::sleep(EVERY).await;
-        }
-        tracing::warn!(
-            "the clock here and PostgreSQL's agree again: what is due is done here again"
-        );
-    }
-
-    /// Takes what is due of a lane, as much as may be under way, and says whether there may be more for which
-    /// there is room.
-    async fn sweep_once(self: Arc<Self>, lane: &mut Lane) -> bool {
-        let mut places = lane.places().await;
-        let (limit, is_full) = (places.len(), places.iter().any(|place| place.room.is_none()));
-        let hold = self.config.timers_lag + HOLD_MARGIN;
-        let priorities = lane.priorities();
-        let of = (lane.channels.as_slice(), &priorities[..]);
-        let due = match self.timers.take(of, limit, hold, self.now()).await {
-            Ok(due) => due,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the timers cannot be read");
-                return false;
-            }
-        };
-        let has_more = due.len() == limit && !(is_full && lane.room.is_some());
-        // Those with room come first.
-        for (timer, place) in due.into_iter().zip(places.drain(..)) {
-            self.attempts.spawn(self.clone().look_at(timer, lane.permits.clone(), place));
-        }
-        has_more
-    }
-
-    /// Does what is due of one message. What fails here is looked at again after its hold.
-    async fn look_at(
-        self: Arc<Self>,
-        timer: DueTimer,
-        permits: Arc<Semaphore>,
-        Place { permit, room }: Place,
-    ) {
-        let message_id = timer.message_id;
-        if self.is_fenced() {
-            return;
-        }
-        let loaded = self.dependencies.store.load(timer.tenant_id, message_id).await;
-        let pending = match loaded.map(|stream| Pending::of(timer.tenant_id, message_id, stream)) {
-            Ok(Some(pending)) => pending,
-            Ok(None) => return,
-            Err(LoadError::Decode(error)) => return self.note_unreadable(&timer, &error).await,
-            Err(LoadError::Log(error)) => {
-                tracing::warn!(%message_id, error = %error, "a due message cannot be read");
-                return;
-            }
-        };
-        if timer.undecodable
-            && let Err(error) = self.timers.readable(&timer).await
-        {
-            tracing::debug!(%message_id, error = %error, "a message stays marked as unreadable");
-        }
-        match self.act(&timer, pending, room).await {
-            Ok(Next::Done) => {}
-            Ok(Next::Retry { pending, wait }) => {
-                let next = Next::Retry { pending, wait };
-                self.pursue(next, permits, permit).await;
-            }
-            Err(error) => {
-                tracing::warn!(%message_id, error = %error, "a timer cannot be moved");
-            }
-        }
-    }
-
-    /// Leaves a message to those who can read it.
-    async fn note_unreadable(&self, timer: &DueTimer, error: &DecodeError) {
-        let message_id = timer.message_id;
-        match self.timers.unreadable(timer).await {
-            Ok(true) => tracing::error!(
-                %message_id,
-                error = %error,
-                "this build cannot read a due message: it waits for one that can"
-            ),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(%message_id, error = %error, "a timer cannot be moved");
-            }
-        }
+        accounts.filter_map(lane).collect()
     }
 
     async fn act(
@@ -234,9 +87,9 @@ impl Dispatcher {
         timer: &DueTimer,
         pending: Pending,
         room: Option<OwnedSemaphorePermit>,
-    ) -> Result<Next, crate::timers::Error> {
-        let (now, message_id) = (timer.taken_at, timer.message_id);
-        let timer = &timer.of_attempt(pending.message.attempt());
+    ) -> Result<Next, hatch_due::Error> {
+        let (now, message_id) = (timer.taken_at, timer.stream_id);
+        let timer = &timer.of_step(pending.message.attempt());
         let account = self.account_in_doubt(&pending.message);
         let policy = account.map_or(DoubtPolicy::Wait, Account::doubt_policy);
         let action = decide(&pending.message, now, policy, &self.config.waits, timer.looks);
@@ -278,10 +131,10 @@ impl Dispatcher {
         timer: &DueTimer,
         pending: Pending,
         account: &Account,
-    ) -> Result<Next, crate::timers::Error> {
+    ) -> Result<Next, hatch_due::Error> {
         let (unasked, mut timer) = (timer, timer.clone());
         timer.looks = timer.looks.saturating_add(1);
-        let (message_id, looks) = (timer.message_id, timer.looks);
+        let (message_id, looks) = (timer.stream_id, timer.looks);
         let answer = match self.ask(&pending, account).await {
             Answer::Sent { provider_message_id } => {
                 return Ok(self.settle(pending, Settlement::Sent { provider_message_id }).await);

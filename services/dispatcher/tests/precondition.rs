@@ -28,8 +28,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const TEMPLATE: Template =
-    Template { name: "dispatch", schemas: || vec![hatch_dispatcher::SCHEMA], sql: "" };
+const TEMPLATE: Template = Template {
+    name: "dispatch",
+    schemas: || vec![hatch_due::SCHEMA, hatch_dispatcher::SCHEMA],
+    sql: "",
+};
 
 const TENANT: Uuid = Uuid::from_u128(1);
 

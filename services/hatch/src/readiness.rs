@@ -165,7 +165,9 @@ pub(crate) fn timers(pool: Connections, stats: &Arc<hatch_dispatcher::Stats>) ->
 }
 
 async fn all_can_be_read(pool: &Connections) -> Result<(), String> {
-    let count = async |client: &mut Connection| Ok(hatch_dispatcher::undecodable(client).await?);
+    let count = async |client: &mut Connection| {
+        Ok(hatch_due::undecodable::<hatch_dispatcher::Messages>(client).await?)
+    };
     match pool.within(CHECK_MAX, count).await.map_err(said)? {
         0 => Ok(()),
         count => {

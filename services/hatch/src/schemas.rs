@@ -6,5 +6,9 @@ use hatch_eventstore::schema::{EVENTSTORE, Schema};
 #[must_use]
 pub fn schemas() -> Vec<Schema> {
     let read = hatch_readmodel::schemas(hatch_readmodel::PROJECTIONS);
-    [EVENTSTORE].into_iter().chain(read).chain([hatch_dispatcher::SCHEMA]).collect()
+    [EVENTSTORE]
+        .into_iter()
+        .chain(read)
+        .chain([hatch_due::SCHEMA, hatch_dispatcher::SCHEMA])
+        .collect()
 }

@@ -71,7 +71,7 @@ async fn timers(stats: &Stats, process: &Process) -> [Metric; 2] {
     if process.runs(Role::Dispatcher) {
         halted.push((vec![], flag(stats.timers.why().is_some())));
         let count = async |client: &mut Connection| {
-            anyhow::Ok(hatch_dispatcher::undecodable(client).await?)
+            anyhow::Ok(hatch_due::undecodable::<hatch_dispatcher::Messages>(client).await?)
         };
         if let Ok(count) = process.pool.within(LAG_MAX, count).await {
             undecodable.push((vec![], number(count)));

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use hatch_dispatcher::Observed;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::status::Status;
+use hatch_due::Observed;
 use hatch_eventstore::Connection;
 use hatch_readmodel::{Definition, ProjectionState, ProjectionStatus, ReadModel, TALLY_MAX, Tally};
 
@@ -97,7 +97,9 @@ async fn projection(
 async fn timers(settings: &Settings, database: &Database) -> [Finding; 2] {
     let looked = bounded(async {
         let look = async |client: &mut Connection| {
-            Ok::<_, anyhow::Error>(hatch_dispatcher::observe(client, OVERDUE).await?)
+            Ok::<_, anyhow::Error>(
+                hatch_due::observe::<hatch_dispatcher::Messages>(client, OVERDUE).await?,
+            )
         };
         let observed = database.pool.within(ANSWER_MAX, look).await?;
         let next = database.log.read_at(observed.position.next()).await?;

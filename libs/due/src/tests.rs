@@ -1,53 +1,58 @@
-//! The timers' tables on a real server.
+//! Timers on a real server, of a tiny kind of streams.
+
+mod second_kind;
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use hatch_domain::message::due::Due;
-use hatch_domain::{Channel, Environment as _, Priority};
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::Environment as _;
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{Checkpoint, CheckpointError, Connection, Position, SystemEnvironment};
 use uuid::Uuid;
 
-use super::fold::{Fact, Fold, MessageFact};
-use super::{DueTimer, Error, Timers};
-use crate::testing::at;
+use self::second_kind::Reminders;
+use crate::fold::{Fact, Fold, StreamFact};
+use crate::{Due, DueTimer, Error, Place, Timers, undecodable};
 
-const TEMPLATE: Template = Template { name: "dispatch", schemas: || vec![crate::SCHEMA], sql: "" };
+const TEMPLATE: Template = Template { name: "due", schemas: || vec![crate::SCHEMA], sql: "" };
 
 const TENANT: Uuid = Uuid::from_u128(1);
+
+/// A second of the test's time.
+pub(crate) fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000 + second, 0).expect("in range")
+}
 
 async fn timers() -> (TestDatabase, Timers) {
     let database = TestDatabase::create_from(&TEMPLATE).await;
     let pool = hatch_eventstore::pool(&database.config(), 8, Duration::from_secs(5));
-    (database, Timers::new(pool))
+    (database, Timers::of::<Reminders>(pool))
 }
 
-fn message(n: i64) -> Uuid {
+fn stream(n: i64) -> Uuid {
     Uuid::from_u64_pair(1_000, n.unsigned_abs())
 }
 
-fn fact(position: i64, message_id: Uuid, due: Due) -> Fact {
-    let message = MessageFact {
+fn fact(position: i64, stream_id: Uuid, due: Due) -> Fact<()> {
+    let stream = StreamFact {
         tenant_id: TENANT,
-        message_id,
+        stream_id,
         due,
         begins: false,
-        provider_id: None,
-        channel: Some(Channel::Sms),
-        priority: Priority::Normal,
+        note: None,
+        place: Place { lane: "sms", priority: "normal" },
         undecodable: false,
     };
-    Fact { position: Position(position), epoch: 1, recorded_at: at(0), message: Some(message) }
+    Fact { position: Position(position), epoch: 1, recorded_at: at(0), stream: Some(stream) }
 }
 
 /// Folds `facts` onto the checkpoint as it is.
-async fn fold(timers: &Timers, facts: &[Fact]) -> Checkpoint {
+async fn fold(timers: &Timers, facts: &[Fact<()>]) -> Checkpoint {
     let checkpoint = timers.checkpoint().await.expect("a checkpoint");
     let fold = Fold::of(facts.iter(), std::iter::empty());
     let last = facts.last().expect("facts").position;
-    timers.apply(&checkpoint, &fold, last, 1).await.expect("applied")
+    timers.apply::<Reminders>(&checkpoint, &fold, last, 1).await.expect("applied")
 }
 
 async fn take(timers: &Timers, second: i64, limit: usize) -> Vec<DueTimer> {
@@ -85,7 +90,7 @@ async fn set_forward(timers: &Timers, second: i64) -> f64 {
 
 async fn shift(timers: &Timers, seconds: f64) {
     let shift = async |client: &mut Connection| {
-        let sql = "UPDATE dispatch.timers SET look_at = look_at + make_interval(secs => $1)";
+        let sql = "UPDATE due.timers SET look_at = look_at + make_interval(secs => $1)";
         Ok::<u64, Error>(client.execute(sql, &[&seconds]).await?)
     };
     timers.pool.within(Duration::from_secs(5), shift).await.expect("shifted");
@@ -95,19 +100,19 @@ async fn shift(timers: &Timers, seconds: f64) {
 async fn of_two_folders_of_the_same_events_one_is_refused_and_writes_nothing() {
     let (_database, timers) = timers().await;
     let checkpoint = timers.checkpoint().await.expect("a checkpoint");
-    fold(&timers, &[fact(1, message(1), Due::At { attempt: None, at: at(1) })]).await;
-    let other = [fact(1, message(2), Due::At { attempt: None, at: at(1) })];
+    fold(&timers, &[fact(1, stream(1), Due::At { step: None, at: at(1) })]).await;
+    let other = [fact(1, stream(2), Due::At { step: None, at: at(1) })];
     let other = Fold::of(other.iter(), std::iter::empty());
-    let refused = timers.apply(&checkpoint, &other, Position(1), 1).await;
+    let refused = timers.apply::<Reminders>(&checkpoint, &other, Position(1), 1).await;
     assert!(matches!(refused, Err(Error::Checkpoint(CheckpointError::Fenced { .. }))));
     let taken = take(&timers, 1, 10).await;
-    assert_eq!(taken.iter().map(|timer| timer.message_id).collect::<Vec<_>>(), [message(1)]);
+    assert_eq!(taken.iter().map(|timer| timer.stream_id).collect::<Vec<_>>(), [stream(1)]);
 }
 
 #[tokio::test]
 async fn nothing_is_taken_while_postgresqls_clock_is_another_than_it_was() {
     let (_database, timers) = timers().await;
-    fold(&timers, &[fact(1, message(1), Due::At { attempt: None, at: at(1) })]).await;
+    fold(&timers, &[fact(1, stream(1), Due::At { step: None, at: at(1) })]).await;
     set_forward(&timers, 2).await;
     let (of, hold) = ((&["sms"][..], &["normal"][..]), Duration::from_secs(100));
     for apart in [-3_600, -70, 70, 90_000] {
@@ -119,15 +124,15 @@ async fn nothing_is_taken_while_postgresqls_clock_is_another_than_it_was() {
 }
 
 #[tokio::test]
-async fn two_sweepers_never_take_the_same_message_and_what_one_lost_comes_back() {
+async fn two_sweepers_never_take_the_same_stream_and_what_one_lost_comes_back() {
     let (_database, timers) = timers().await;
     let facts: Vec<_> =
-        (1..=200).map(|n| fact(n, message(n), Due::At { attempt: None, at: at(n) })).collect();
+        (1..=200).map(|n| fact(n, stream(n), Due::At { step: None, at: at(n) })).collect();
     fold(&timers, &facts).await;
     let ahead = set_forward(&timers, 150).await;
     let sweeps = (0..8).map(|_| take_now(&timers, (&["sms"], &["normal"]), 25));
     let taken: Vec<_> =
-        futures::future::join_all(sweeps).await.concat().iter().map(|t| t.message_id).collect();
+        futures::future::join_all(sweeps).await.concat().iter().map(|t| t.stream_id).collect();
     shift(&timers, -ahead).await;
     let unique: HashSet<_> = taken.iter().collect();
     assert_eq!(unique.len(), taken.len());
@@ -137,22 +142,21 @@ async fn two_sweepers_never_take_the_same_message_and_what_one_lost_comes_back()
 }
 
 #[tokio::test]
-async fn a_channels_timers_are_taken_by_priority_and_then_by_time() {
+async fn a_lanes_timers_are_taken_by_priority_and_then_by_time() {
     let (_database, timers) = timers().await;
-    let due = |n, channel, priority, second| {
-        let mut fact = fact(n, message(n), Due::At { attempt: None, at: at(second) });
-        let message = fact.message.as_mut().expect("a message's");
-        (message.channel, message.priority) = (channel, priority);
+    let due = |n, lane, priority, second| {
+        let mut fact = fact(n, stream(n), Due::At { step: None, at: at(second) });
+        fact.stream.as_mut().expect("a stream's").place = Place { lane, priority };
         fact
     };
-    let (sms, email) = (Some(Channel::Sms), Some(Channel::Email));
+    let (sms, email) = ("sms", "email");
     let facts = [
-        due(1, sms, Priority::Low, 1),
-        due(2, sms, Priority::High, 3),
-        due(3, sms, Priority::High, 2),
-        due(4, sms, Priority::High, 99),
-        due(5, email, Priority::High, 1),
-        due(6, None, Priority::Normal, 1),
+        due(1, sms, "low", 1),
+        due(2, sms, "high", 3),
+        due(3, sms, "high", 2),
+        due(4, sms, "high", 99),
+        due(5, email, "high", 1),
+        due(6, "", "normal", 1),
     ];
     fold(&timers, &facts).await;
     let high_first: &[&str] = &["high", "normal", "low"];
@@ -164,15 +168,15 @@ async fn a_channels_timers_are_taken_by_priority_and_then_by_time() {
     assert_eq!(taken(&["sms", "mms"], 1).await, [3]);
     assert_eq!(taken(&["sms", "mms"], 9).await, [1, 2]);
     assert_eq!(taken(&["email"], 9).await, [5]);
-    assert_eq!(taken(&["", "chat"], 9).await, [6], "of a channel that this build does not know");
+    assert_eq!(taken(&["", "chat"], 9).await, [6], "of a lane without a name");
 }
 
 #[tokio::test]
 async fn a_sweepers_note_does_not_outlive_a_word_of_the_log() {
     let (_database, timers) = timers().await;
-    fold(&timers, &[fact(1, message(1), Due::At { attempt: Some(1), at: at(1) })]).await;
+    fold(&timers, &[fact(1, stream(1), Due::At { step: Some(1), at: at(1) })]).await;
     let taken = take(&timers, 1, 1).await.pop().expect("due");
-    fold(&timers, &[fact(2, message(1), Due::At { attempt: Some(1), at: at(2) })]).await;
+    fold(&timers, &[fact(2, stream(1), Due::At { step: Some(1), at: at(2) })]).await;
     let noted = DueTimer { looks: 7, not_found: 1, ..taken.clone() };
     timers.look_again(&noted, at(999)).await.expect("not noted");
     timers.forget(&taken).await.expect("not forgotten");
@@ -183,26 +187,26 @@ async fn a_sweepers_note_does_not_outlive_a_word_of_the_log() {
     assert!(take(&timers, 49, 1).await.is_empty());
     let noted = take(&timers, 50, 1).await.pop().expect("due at its time");
     assert_eq!((noted.looks, noted.not_found), (1, 1));
-    let (same, next) = (noted.of_attempt(1), noted.of_attempt(2));
+    let (same, next) = (noted.of_step(1), noted.of_step(2));
     assert_eq!((same.looks, same.not_found), (1, 1));
-    assert_eq!((next.looks, next.not_found), (0, 0), "what is known of one attempt");
+    assert_eq!((next.looks, next.not_found), (0, 0), "what is known of one step");
     timers.forget(&noted).await.expect("forgotten");
     assert!(take(&timers, 999, 1).await.is_empty());
 }
 
 #[tokio::test]
-async fn a_settled_attempt_clears_its_own_timer_and_no_later_one() {
+async fn a_settled_step_clears_its_own_timer_and_no_later_one() {
     let (_database, timers) = timers().await;
-    let at_attempt = |attempt| Due::At { attempt, at: at(1) };
+    let at_step = |step| Due::At { step, at: at(1) };
     let held = [(1, Some(1)), (2, Some(2)), (3, None)];
-    let facts: Vec<_> = held.map(|(n, attempt)| fact(n, message(n), at_attempt(attempt))).to_vec();
+    let facts: Vec<_> = held.map(|(n, step)| fact(n, stream(n), at_step(step))).to_vec();
     fold(&timers, &facts).await;
     let settled: Vec<_> =
-        (1..=3).map(|n| fact(3 + n, message(n), Due::Settled { attempt: 1 })).collect();
+        (1..=3).map(|n| fact(3 + n, stream(n), Due::Settled { step: 1 })).collect();
     fold(&timers, &settled).await;
-    let left: HashSet<_> = take(&timers, 1, 9).await.iter().map(|t| t.message_id).collect();
-    assert_eq!(left, HashSet::from([message(2), message(3)]));
-    let over: Vec<_> = (2..=3).map(|n| fact(5 + n, message(n), Due::Over)).collect();
+    let left: HashSet<_> = take(&timers, 1, 9).await.iter().map(|t| t.stream_id).collect();
+    assert_eq!(left, HashSet::from([stream(2), stream(3)]));
+    let over: Vec<_> = (2..=3).map(|n| fact(5 + n, stream(n), Due::Over)).collect();
     fold(&timers, &over).await;
     assert!(take(&timers, 999, 9).await.is_empty());
 }
@@ -210,25 +214,25 @@ async fn a_settled_attempt_clears_its_own_timer_and_no_later_one() {
 #[tokio::test]
 async fn what_nobody_can_read_is_looked_at_ever_more_seldom_until_somebody_can() {
     let (database, timers) = timers().await;
-    let mut unread = fact(1, message(1), Due::At { attempt: None, at: at(1) });
-    unread.message.as_mut().expect("a message's").undecodable = true;
-    fold(&timers, &[unread, fact(2, message(2), Due::At { attempt: None, at: at(1) })]).await;
+    let mut unread = fact(1, stream(1), Due::At { step: None, at: at(1) });
+    unread.stream.as_mut().expect("a stream's").undecodable = true;
+    fold(&timers, &[unread, fact(2, stream(2), Due::At { step: None, at: at(1) })]).await;
     let session = database.connect().await;
-    let marked = async || super::observe::undecodable(&session).await.expect("a count");
+    let marked = async || undecodable::<Reminders>(&session).await.expect("a count");
     assert_eq!(marked().await, 1);
     let mut taken = take(&timers, 1, 2).await;
-    taken.sort_by_key(|timer| timer.message_id);
+    taken.sort_by_key(|timer| timer.stream_id);
     assert_eq!(taken.iter().map(|timer| timer.undecodable).collect::<Vec<_>>(), [true, false]);
     let unreadable = async |n: usize| timers.unreadable(&taken[n]).await.expect("noted");
     assert_eq!((unreadable(0).await, unreadable(1).await), (false, true), "the second is news");
     assert_eq!((unreadable(1).await, marked().await), (false, 2));
     let wait = "SELECT extract(epoch FROM look_at - clock_timestamp())::float8 \
-                FROM dispatch.timers ORDER BY message_id LIMIT 1";
+                FROM due.timers ORDER BY stream_id LIMIT 1";
     let wait = async || -> f64 { session.query_one(wait, &[]).await.expect("a wait").get(0) };
     assert!((1.0..=5.0).contains(&wait().await), "soon at first");
     for (since, least) in [("100 s", 99.0), ("1 day", 599.0)] {
         let aged = format!(
-            "UPDATE dispatch.timers SET undecodable_at = clock_timestamp() - interval '{since}'"
+            "UPDATE due.timers SET undecodable_at = clock_timestamp() - interval '{since}'"
         );
         session.batch_execute(&aged).await.expect("aged");
         unreadable(0).await;
@@ -237,16 +241,4 @@ async fn what_nobody_can_read_is_looked_at_ever_more_seldom_until_somebody_can()
     }
     timers.readable(&taken[0]).await.expect("noted");
     assert_eq!(marked().await, 1);
-}
-
-#[tokio::test]
-async fn of_two_messages_that_claim_a_providers_id_one_gets_it() {
-    let (_database, timers) = timers().await;
-    let claims = (1..=8).map(|n| timers.claim_provider_id("SM1", (TENANT, message(n), 1)));
-    let holders: HashSet<_> = futures::future::join_all(claims)
-        .await
-        .into_iter()
-        .map(|holder| holder.expect("claimed"))
-        .collect();
-    assert_eq!(holders.len(), 1);
 }

@@ -1,0 +1,72 @@
+//! Messages as a kind of streams of which something is due: who looks at them when, and what providers call them.
+
+use deadpool_postgres::Transaction;
+use hatch_domain::ids::is_provider_id;
+use hatch_domain::message::Message;
+use hatch_domain::message::due::Due as Said;
+use hatch_domain::message::event::MessageEvent;
+use hatch_domain::{Channel, Priority};
+use hatch_due::{Due, Kept, Kind, Place};
+use hatch_eventstore::RecordedEvent;
+
+use crate::provider_ids;
+
+/// Messages.
+#[derive(Debug)]
+pub struct Messages;
+
+/// What a provider calls a message, and in which attempt it took it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderId {
+    /// The provider's id.
+    pub provider_message_id: String,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+impl Kind for Messages {
+    type Stream = Message;
+    type Note = ProviderId;
+
+    const CHECKPOINT: (&'static str, i32) = ("timers", 1);
+
+    /// A message's steps are its attempts.
+    fn due(event: &MessageEvent) -> Due {
+        match event.due() {
+            Said::At { attempt: step, at } => Due::At { step, at },
+            Said::Settled { attempt: step } => Due::Settled { step },
+            Said::Over => Due::Over,
+        }
+    }
+
+    /// By channel; those that this build does not know are in the lane without a name.
+    fn place(recorded: &RecordedEvent) -> Place {
+        let (channel, priority) = (recorded.channel.as_deref(), recorded.priority.as_deref());
+        let channel = Channel::ALL.into_iter().find(|known| Some(known.as_str()) == channel);
+        let priority = Priority::ALL.into_iter().find(|known| Some(known.as_str()) == priority);
+        Place {
+            lane: channel.map_or("", Channel::as_str),
+            priority: priority.unwrap_or_default().as_str(),
+        }
+    }
+
+    fn note(event: &MessageEvent) -> Option<ProviderId> {
+        use MessageEvent as E;
+        let (id, attempt) = match event {
+            E::MessageSent(e) => (&e.provider_message_id, e.attempt),
+            E::MessageDelivered(e) => (&e.provider_message_id, e.attempt),
+            E::MessageUndelivered(e) => (&e.provider_message_id, e.attempt),
+            E::MessageRead(e) => (&e.provider_message_id, e.attempt),
+            _ => return None,
+        };
+        // The log may hold one that no index takes. No receipt without our ids is of it then.
+        is_provider_id(id).then(|| ProviderId { provider_message_id: id.clone(), attempt })
+    }
+
+    async fn keep(
+        transaction: &Transaction<'_>,
+        kept: &[Kept<ProviderId>],
+    ) -> Result<(), tokio_postgres::Error> {
+        provider_ids::keep(transaction, kept).await
+    }
+}
