@@ -2,7 +2,7 @@
 //! against each other, message by message.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hatch_domain::message::Message;
 use hatch_domain::message::event::MessageEvent;
@@ -10,6 +10,7 @@ use hatch_domain::message::status::Status;
 use hatch_domain::{Decider, Kind};
 use hatch_eventstore::{Log, PAGE_EVENTS_MAX, Position, RecordedEvent};
 use serde_json::Value;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::fleet::eventually;
@@ -61,7 +62,32 @@ pub(crate) struct Row {
     pub(crate) position: i64,
 }
 
+/// How long the last messages may move while they are held against each other.
+const MOVING_MAX: Duration = Duration::from_secs(120);
+
+/// Between two looks at all of it.
+const LOOK_PAUSE: Duration = Duration::from_millis(200);
+
 impl Evidence {
+    /// As [`gather`](Self::gather), until nothing moves any more: a doubt that ends while all of it is read moves
+    /// its message once more. Answers with the violations, too.
+    pub(crate) async fn at_rest(
+        database_url: &str,
+        simulator: &str,
+        http: &reqwest::Client,
+        journal: Journal,
+    ) -> (Self, Vec<String>) {
+        let deadline = Instant::now() + MOVING_MAX;
+        loop {
+            let evidence = Self::gather(database_url, simulator, http, journal.clone()).await;
+            let violations = evidence.violations();
+            if violations.is_empty() || Instant::now() >= deadline {
+                return (evidence, violations);
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+    }
+
     /// Reads the whole log, the read models and the record.
     pub(crate) async fn gather(
         database_url: &str,

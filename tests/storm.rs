@@ -29,8 +29,6 @@ const MESSAGES_MIN: u64 = 200;
 /// With so many accepted and not settled, clients hold back.
 const UNSETTLED_MAX: i64 = 150;
 const POLL: Duration = Duration::from_millis(200);
-/// How long the last messages may move while they are held against each other.
-const MOVING_MAX: Duration = Duration::from_secs(120);
 
 struct Plan {
     seed: u64,
@@ -68,16 +66,7 @@ async fn nothing_is_lost_doubled_or_stuck_in_a_storm() {
     world.settle().await;
 
     let (database_url, simulator) = (world.pair.primary.url(), world.simulator());
-    // A doubt that ends in this moment moves its message once more.
-    let deadline = Instant::now() + MOVING_MAX;
-    let (evidence, violations) = loop {
-        let evidence = Evidence::gather(&database_url, &simulator, &http, journal.clone()).await;
-        let violations = evidence.violations();
-        if violations.is_empty() || Instant::now() >= deadline {
-            break (evidence, violations);
-        }
-        sleep(POLL).await;
-    };
+    let (evidence, violations) = Evidence::at_rest(&database_url, &simulator, &http, journal).await;
     line(evidence.table(plan.seed, sending, &suffered, violations.len())).expect("printed");
     assert!(violations.is_empty(), "{violations:#?}");
 

@@ -46,16 +46,16 @@ const DOUBTS: &str =
     "SELECT count(*) FROM rm.messages WHERE status = 'in_doubt' AND channel <> 'email'";
 /// The next look-up of each, which may be an hour off, is made now.
 const ASK_NOW: &str = "UPDATE due.timers SET look_at = now() \
-     WHERE attempt IS NOT NULL AND channel <> 'email' AND look_at > now() + interval '5 s' \
-       AND message_id IN (SELECT id FROM rm.messages WHERE status = 'in_doubt') \
-     RETURNING attempt::bigint";
+     WHERE step IS NOT NULL AND lane <> 'email' AND look_at > now() + interval '5 s' \
+       AND stream_id IN (SELECT id FROM rm.messages WHERE status = 'in_doubt') \
+     RETURNING step::bigint";
 /// What is in doubt and why.
 const WHY: &str = "SELECT format('%s %s: %s (asked %s to %s times)', count(*), m.channel, d.detail, \
          coalesce(min(t.looks), 0), coalesce(max(t.looks), 0)) \
      FROM rm.messages AS m \
      CROSS JOIN LATERAL (SELECT payload->>'detail' AS detail FROM es.events \
           WHERE stream_id = m.id AND type = 'SendInDoubt' ORDER BY version DESC LIMIT 1) AS d \
-     LEFT JOIN due.timers AS t ON t.message_id = m.id \
+     LEFT JOIN due.timers AS t ON t.stream_id = m.id \
      WHERE m.status = 'in_doubt' GROUP BY m.channel, d.detail ORDER BY count(*) DESC LIMIT 20";
 const ASK_AGAIN_EVERY: Duration = Duration::from_secs(15);
 const BEHIND: &str = "SELECT (SELECT coalesce(max(position), 0) FROM es.events) \

@@ -8,8 +8,10 @@
 
 mod worker;
 
+use std::time::Duration;
+
 use futures::future::join_all;
-use hatch_eventstore::{Connections, Feed, HeadWatch, Log};
+use hatch_eventstore::{Connections, Feed, Follower, HeadWatch, Log};
 use hatch_readmodel::Projections;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -54,10 +56,12 @@ impl Default for Config {
 /// projection that meets an event that it cannot apply halts, says so in its status, and goes on once
 /// it was rebuilt beyond that event.
 pub async fn run(deps: Deps, config: Config, shutdown: CancellationToken) {
-    let workers = deps
-        .projections
-        .iter()
-        .map(|definition| Worker::new(definition, deps.clone(), config.clone()).run());
+    let standstill = Duration::from_millis(config.standby_poll_ms);
+    let workers = deps.projections.iter().map(|definition| {
+        let follower = Follower { name: definition.name(), head: deps.head.clone(), standstill };
+        let worker = Worker::new(definition, deps.clone(), config.clone());
+        async move { follower.run(worker).await }
+    });
     // Dropped halfway, a page is rolled back.
     let _ = shutdown.run_until_cancelled(join_all(workers)).await;
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hatch_eventstore::{
-    Checkpoint, Connection, Held, LogError, Position, RecordedEvent, Subscription, Unanswered,
+    Backoff, Checkpoint, Connection, Follow, Held, LogError, Position, RecordedEvent, Subscription,
+    Unanswered,
 };
 use hatch_readmodel::{Definition, Error, Origin, Projection};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -40,22 +41,16 @@ const APPLY_MAX: Duration = Duration::from_secs(6);
 /// Of how many parts of a page one is applied after the page was not.
 const PART: usize = 4;
 
-/// Waits while PostgreSQL is away: from the first, doubling, to the last.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-
 pub(crate) struct Worker {
     definition: &'static Definition,
     deps: Deps,
     config: Config,
-    backoff: Duration,
     /// Events that are applied at a time at most.
     part_events_max: usize,
 }
 
-/// Why a projection no longer follows the log.
-enum Stop {
-    /// Another projector is at work.
-    Fenced,
+/// Why a projection no longer follows the log, beside another projector.
+pub(crate) enum Reason {
     /// The database is an older one than before, and its checkpoint went back with the log.
     Restored,
     /// PostgreSQL is away: the same again later.
@@ -66,44 +61,49 @@ enum Stop {
     Halt(Position, Box<dyn std::error::Error + Send + Sync>),
 }
 
-impl Worker {
-    pub(crate) const fn new(definition: &'static Definition, deps: Deps, config: Config) -> Self {
-        let part_events_max = config.page_events_max;
-        Self { definition, deps, config, backoff: BACKOFF.0, part_events_max }
+type Stop = hatch_eventstore::Stop<Reason>;
+
+impl Follow for Worker {
+    type Reason = Reason;
+
+    async fn follow(&mut self, backoff: &mut Backoff) -> Result<Infallible, Stop> {
+        self.project(backoff).await
     }
 
-    /// Follows the log. A projection that halted goes on once a rebuild has passed the event.
-    pub(crate) async fn run(mut self) {
+    async fn position(&self) -> Option<Position> {
+        Some(self.checkpoint().await.ok()?.position)
+    }
+
+    async fn wait_out(&mut self, reason: Reason, backoff: &mut Backoff) {
         let projection = self.definition.name();
-        loop {
-            let Err(stop) = self.follow().await;
-            match stop {
-                Stop::Fenced => {
-                    tracing::info!(projection, "another projector is active, standing by");
-                    self.stand_by().await;
-                    tracing::info!(projection, "the active projector does not move, taking over");
-                }
-                Stop::Restored => tracing::warn!(projection, "goes on from an older checkpoint"),
-                Stop::Unavailable(error) => self.back_off(&error).await,
-                Stop::Foreign(error) => self.read_again(&error).await,
-                Stop::Halt(position, error) => {
-                    let reason = chain(error.as_ref());
-                    tracing::error!(projection, position = position.0, reason, "projection halted");
-                    self.record_halt(position, &reason).await;
-                    self.wait_for_rebuild(position).await;
-                    tracing::info!(projection, "rebuilt beyond the halt, going on");
-                }
+        match reason {
+            Reason::Restored => tracing::warn!(projection, "goes on from an older checkpoint"),
+            Reason::Unavailable(error) => self.back_off(&error, backoff).await,
+            Reason::Foreign(error) => self.read_again(&error, backoff).await,
+            Reason::Halt(position, error) => {
+                let reason = chain(error.as_ref());
+                tracing::error!(projection, position = position.0, reason, "projection halted");
+                self.record_halt(position, &reason, backoff).await;
+                self.wait_for_rebuild(position).await;
+                tracing::info!(projection, "rebuilt beyond the halt, going on");
             }
         }
     }
+}
+
+impl Worker {
+    pub(crate) const fn new(definition: &'static Definition, deps: Deps, config: Config) -> Self {
+        let part_events_max = config.page_events_max;
+        Self { definition, deps, config, part_events_max }
+    }
 
     /// Applies page after page, from the checkpoint as it is.
-    async fn follow(&mut self) -> Result<Infallible, Stop> {
+    async fn project(&mut self, backoff: &mut Backoff) -> Result<Infallible, Stop> {
         let held = self.deps.pool.hold(LOOK_MAX).await;
-        let mut held = held.map_err(|error| Stop::Unavailable(error.into()))?;
+        let mut held = held.map_err(|error| unavailable(error.into()))?;
         let definition = self.definition;
         let look = async |client: &mut Connection| definition.checkpoint(client).await;
-        let mut checkpoint = held.within(LOOK_MAX, look).await.map_err(Stop::Unavailable)?;
+        let mut checkpoint = held.within(LOOK_MAX, look).await.map_err(unavailable)?;
         let mut projection = Projection::of(definition);
         self.fill(&mut held, &mut checkpoint, &mut projection).await?;
         let mut subscription = Subscription::new(
@@ -122,7 +122,7 @@ impl Worker {
             for part in page.chunks(self.part_events_max) {
                 checkpoint = self.apply(&mut held, checkpoint, part, &mut projection).await?;
             }
-            self.backoff = BACKOFF.0;
+            backoff.reset();
             self.part_events_max = (2 * self.part_events_max).min(self.config.page_events_max);
             // A full page means that the projection is behind: it hurries.
             if (BUSY_EVENTS..self.config.page_events_max).contains(&page.len()) {
@@ -144,7 +144,7 @@ impl Worker {
         }
         let (log, name) = (&self.deps.log, self.definition.name());
         loop {
-            let target = log.head().await.map_err(|error| Stop::Unavailable(error.into()))?;
+            let target = log.head().await.map_err(|error| unavailable(error.into()))?;
             if target.0 - checkpoint.position.0 <= BEHIND_EVENTS_MAX {
                 return Ok(());
             }
@@ -152,7 +152,7 @@ impl Worker {
             tracing::info!(projection = name, from, to, "filling in the background");
             let filled = projection.fill(held, log, (checkpoint, target), self.part_events_max);
             if let Err(error) = filled.await {
-                let error = Stop::unless_refused(error)?;
+                let error = unless_refused(error)?;
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(projection = name, error, "filling ended, going on event by event");
                 return Ok(());
@@ -186,12 +186,14 @@ impl Worker {
         if matches!(error, LogError::Regressed { .. }) {
             // A session of before a restore is gone: the pool gives one of after it.
             match self.checkpoint().await {
-                Ok(now) if now.position < checkpoint.position => return Stop::Restored,
+                Ok(now) if now.position < checkpoint.position => {
+                    return Stop::For(Reason::Restored);
+                }
                 Ok(_) => {}
-                Err(error) => return Stop::Unavailable(error),
+                Err(error) => return unavailable(error),
             }
         }
-        Stop::halt(checkpoint.position.next(), error)
+        halt(checkpoint.position.next(), error)
     }
 
     /// The checkpoint as it is.
@@ -226,7 +228,7 @@ impl Worker {
     ) -> Result<Checkpoint, Stop> {
         let refusal = match self.advance(held, &checkpoint, page, projection).await {
             Ok(advanced) => return Ok(advanced),
-            Err(error) => Stop::unless_refused(error)?,
+            Err(error) => unless_refused(error)?,
         };
         let name = self.definition.name();
         tracing::warn!(
@@ -252,28 +254,13 @@ impl Worker {
         loop {
             let refusal = match self.advance(held, checkpoint, page, projection).await {
                 Ok(advanced) => return Ok(advanced),
-                Err(error) => Stop::unless_refused(error)?,
+                Err(error) => unless_refused(error)?,
             };
             if tries == TRIES_MAX {
-                return Err(Stop::halt(event.position, refusal));
+                return Err(halt(event.position, refusal));
             }
             tries += 1;
             sleep(TRY_PAUSE).await;
-        }
-    }
-
-    /// Waits until the log has something that no other projector applies.
-    async fn stand_by(&self) {
-        let mut seen = None;
-        loop {
-            sleep(Duration::from_millis(self.config.standby_poll_ms)).await;
-            // While PostgreSQL is away, nobody is active and nothing can be taken over.
-            let Ok(checkpoint) = self.checkpoint().await else { continue };
-            let waiting = self.deps.head.current() > checkpoint.position;
-            if waiting && seen == Some(checkpoint.position) {
-                return;
-            }
-            seen = Some(checkpoint.position);
         }
     }
 
@@ -287,37 +274,35 @@ impl Worker {
         }
     }
 
-    async fn back_off(&mut self, error: &Error) {
+    async fn back_off(&mut self, error: &Error, backoff: &mut Backoff) {
         if matches!(error, Error::Unanswered(Unanswered::Silent(_))) {
             self.part_events_max = (self.part_events_max / PART).max(1);
         }
         tracing::warn!(
             projection = self.definition.name(),
             error = error as &dyn std::error::Error,
-            retry_in = ?self.backoff,
+            retry_in = ?backoff.upcoming(),
             "projection waits for PostgreSQL"
         );
-        sleep(self.backoff).await;
-        self.backoff = (self.backoff * 2).min(BACKOFF.1);
+        backoff.wait().await;
     }
 
     /// Connections of this process lead to two servers, of which one is the wrong one. All are made anew, and
     /// what follows the checkpoint is read from the log that comes with it.
-    async fn read_again(&mut self, error: &Error) {
+    async fn read_again(&self, error: &Error, backoff: &mut Backoff) {
         tracing::error!(
             projection = self.definition.name(),
             error = error as &dyn std::error::Error,
-            retry_in = ?self.backoff,
+            retry_in = ?backoff.upcoming(),
             "two servers tell of the log, and nothing of the other one's is applied: see that only one of \
              them is reached, and that the fence is lifted on the right one"
         );
         self.deps.pool.renew();
-        sleep(self.backoff).await;
-        self.backoff = (self.backoff * 2).min(BACKOFF.1);
+        backoff.wait().await;
     }
 
     /// Makes the halt visible; does not give up while PostgreSQL is away.
-    async fn record_halt(&mut self, position: Position, reason: &str) {
+    async fn record_halt(&mut self, position: Position, reason: &str, backoff: &mut Backoff) {
         loop {
             let definition = self.definition;
             let record = async |client: &mut Connection| {
@@ -325,29 +310,31 @@ impl Worker {
             };
             match self.deps.pool.within(LOOK_MAX, record).await {
                 Ok(()) => return,
-                Err(error) => self.back_off(&error).await,
+                Err(error) => self.back_off(&error, backoff).await,
             }
         }
     }
 }
 
-impl Stop {
-    /// `error`, if PostgreSQL or this build refuses the events; otherwise why to stop.
-    fn unless_refused(error: Error) -> Result<Error, Self> {
-        if error.is_fenced() {
-            Err(Self::Fenced)
-        } else if error.is_foreign() {
-            Err(Self::Foreign(error))
-        } else if error.is_unavailable() {
-            Err(Self::Unavailable(error))
-        } else {
-            Ok(error)
-        }
+/// `error`, if PostgreSQL or this build refuses the events; otherwise why to stop.
+fn unless_refused(error: Error) -> Result<Error, Stop> {
+    if error.is_fenced() {
+        Err(Stop::Fenced)
+    } else if error.is_foreign() {
+        Err(Stop::For(Reason::Foreign(error)))
+    } else if error.is_unavailable() {
+        Err(unavailable(error))
+    } else {
+        Ok(error)
     }
+}
 
-    fn halt(position: Position, error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Halt(position, Box::new(error))
-    }
+const fn unavailable(error: Error) -> Stop {
+    Stop::For(Reason::Unavailable(error))
+}
+
+fn halt(position: Position, error: impl std::error::Error + Send + Sync + 'static) -> Stop {
+    Stop::For(Reason::Halt(position, Box::new(error)))
 }
 
 /// `error` and what caused it, as one sentence.
