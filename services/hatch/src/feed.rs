@@ -38,7 +38,7 @@ pub(crate) async fn run(
             }
         }
     };
-    let _ = shutdown.run_until_cancelled(carrying).await;
+    let _ = shutdown.run_until_cancelled(Box::pin(carrying)).await;
 }
 
 fn recorded(envelope: Envelope) -> Option<RecordedEvent> {

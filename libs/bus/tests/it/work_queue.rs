@@ -135,8 +135,7 @@ async fn queues_that_begin_at_different_positions_share_the_one_that_was_there_f
     };
     let mut one = bus.work_queue(work.clone(), beginning_at(11));
     let mut two = other.work_queue(work, beginning_at(21));
-    let (mut all, of_two) =
-        in_time("both", async { tokio::join!(fetch(&mut one, 10), fetch(&mut two, 10)) }).await;
+    let (mut all, of_two) = tokio::join!(fetch(&mut one, 10), fetch(&mut two, 10));
     all.extend(of_two);
     let mut seen = positions(&all);
     seen.sort_unstable();

@@ -84,6 +84,9 @@ pub(super) async fn run(
     outcome
 }
 
+/// Where each role listens.
+type Addresses = Vec<(SplitRole, SocketAddr)>;
+
 /// What the processes have in common.
 struct Family<'a> {
     program: &'a Path,
@@ -94,10 +97,7 @@ struct Family<'a> {
 
 impl Family<'_> {
     /// Starts `roles`, and says where each listens.
-    fn start_all(
-        &self,
-        roles: &[SplitRole],
-    ) -> anyhow::Result<(Vec<Supervised>, Vec<(SplitRole, SocketAddr)>)> {
+    fn start_all(&self, roles: &[SplitRole]) -> anyhow::Result<(Vec<Supervised>, Addresses)> {
         let mut started = Vec::with_capacity(roles.len());
         let mut addresses = Vec::with_capacity(roles.len());
         for role in roles {
