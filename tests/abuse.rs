@@ -20,9 +20,8 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
-use self::attackers::{ATTACKS, Target};
+use self::attackers::{ATTACKS, Target, paced};
 use crate::checker::Journal;
 use crate::harness::CUSTOMER;
 use crate::process::{Up, data_folder, output};
@@ -145,6 +144,7 @@ struct Told {
 async fn client(up: &Up, end: Instant) -> Told {
     let mut told = Told::default();
     let run = crate::harness::unique();
+    let mut pace = paced(PAUSE);
     for n in 0.. {
         if Instant::now() >= end {
             break;
@@ -160,8 +160,8 @@ async fn client(up: &Up, end: Instant) -> Told {
         told.journal.sent.insert(key.clone());
         let mut accepted = false;
         while !accepted {
+            pace.tick().await;
             accepted = send(up, &key, &mut told).await;
-            sleep(PAUSE).await;
         }
     }
     told
@@ -191,10 +191,10 @@ async fn send(up: &Up, key: &str, told: &mut Told) -> bool {
 
 /// The most that it used until `end`.
 async fn watch(pid: u32, end: Instant) -> Use {
-    let mut most = Use::default();
+    let (mut most, mut looks) = (Use::default(), paced(POLL));
     while Instant::now() < end {
+        looks.tick().await;
         most = most.most(Use::of(pid));
-        sleep(POLL).await;
     }
     most
 }
@@ -225,8 +225,9 @@ async fn sent_once(up: &Up, simulator: &str, journal: &Journal) -> usize {
 
 /// What it uses once the strangers are gone.
 async fn come_back(pid: u32, before: Use) -> Use {
-    let deadline = Instant::now() + PATIENCE;
+    let (deadline, mut looks) = (Instant::now() + PATIENCE, paced(POLL));
     loop {
+        looks.tick().await;
         let now = Use::of(pid);
         if now.files <= before.files + FILES_LEFT_MAX
             && now.memory_bytes <= before.memory_bytes + MEMORY_LEFT_MAX_BYTES
@@ -234,7 +235,6 @@ async fn come_back(pid: u32, before: Use) -> Use {
             return now;
         }
         assert!(Instant::now() < deadline, "{before:?} before, and still {now:?}");
-        sleep(POLL).await;
     }
 }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 /// One kind of abuse: it goes on until it is dropped, and counts what it did.
 type Attack = fn(Arc<Target>, Arc<AtomicU64>) -> BoxFuture<'static, ()>;
@@ -123,6 +123,13 @@ fn form(fields: &[(&str, &str)]) -> Vec<u8> {
     format!("{parts}--B--\r\n").into_bytes()
 }
 
+/// Ticks at once, and then never sooner than `period` after the last tick.
+pub(super) fn paced(period: Duration) -> Interval {
+    let mut pace = interval(period);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace
+}
+
 async fn hostile_mails(target: Arc<Target>, count: Arc<AtomicU64>) {
     let head = "From: a@example.com\r\nTo: b@example.com\r\nSubject: x\r\n";
     let nested = head.to_owned() + &"Content-Type:message/rfc822\r\n\r\n".repeat(33_000);
@@ -187,6 +194,7 @@ async fn endless_uploads(target: Arc<Target>, count: Arc<AtomicU64>) {
                 target.address
             );
             let block = vec![b'x'; 64 * 1024];
+            let mut pace = paced(PAUSE);
             loop {
                 if let Some(mut stream) = target.begin(&head).await {
                     count_one(&count);
@@ -194,13 +202,13 @@ async fn endless_uploads(target: Arc<Target>, count: Arc<AtomicU64>) {
                         if stream.write_all(&block).await.is_err() {
                             break;
                         }
-                        sleep(PAUSE).await;
+                        pace.tick().await;
                     }
                     // All but the last bytes are there.
                     let mut answer = [0; 64];
                     let _ = timeout(ANSWER_MAX, stream.read(&mut answer)).await;
                 }
-                sleep(PAUSE).await;
+                pace.tick().await;
             }
         }
     })
@@ -208,7 +216,7 @@ async fn endless_uploads(target: Arc<Target>, count: Arc<AtomicU64>) {
 }
 
 async fn silent_connections(target: Arc<Target>, count: Arc<AtomicU64>) {
-    let mut open = Vec::new();
+    let (mut open, mut pace) = (Vec::new(), paced(PAUSE * 10));
     loop {
         for _ in open.len()..SILENT_CONNECTIONS {
             if let Some(stream) = target.connect().await {
@@ -216,7 +224,7 @@ async fn silent_connections(target: Arc<Target>, count: Arc<AtomicU64>) {
                 open.push(stream);
             }
         }
-        sleep(PAUSE * 10).await;
+        pace.tick().await;
         // Those that were closed by the other side are opened anew.
         let mut byte = [0];
         open.retain(|stream: &TcpStream| {
@@ -227,7 +235,8 @@ async fn silent_connections(target: Arc<Target>, count: Arc<AtomicU64>) {
 
 async fn deaf_streams(target: Arc<Target>, count: Arc<AtomicU64>) {
     let head = format!("GET /api/v1/events?from=0 HTTP/1.1\r\nHost: {}\r\n\r\n", target.address);
-    let mut open = Vec::new();
+    let (mut open, mut pace) = (Vec::new(), paced(Duration::from_secs(2)));
+    pace.tick().await;
     loop {
         for _ in open.len()..DEAF_STREAMS {
             if let Some(stream) = target.begin(&head).await {
@@ -235,19 +244,20 @@ async fn deaf_streams(target: Arc<Target>, count: Arc<AtomicU64>) {
                 open.push(stream);
             }
         }
-        sleep(Duration::from_secs(2)).await;
+        pace.tick().await;
         open.drain(..DEAF_STREAMS / 4);
     }
 }
 
 async fn large_pages(target: Arc<Target>, count: Arc<AtomicU64>) {
+    let mut pace = paced(PAUSE);
     loop {
         let page = target.http.get(format!("{}/api/v1/messages?limit=200", target.url));
         count_one(&count);
         if let Ok(answer) = page.send().await {
             let _ = answer.bytes().await;
         }
-        sleep(PAUSE).await;
+        pace.tick().await;
     }
 }
 
@@ -255,11 +265,12 @@ async fn waiting_reads(target: Arc<Target>, count: Arc<AtomicU64>) {
     by(WAITING_READS, || {
         let (target, count) = (Arc::clone(&target), Arc::clone(&count));
         async move {
+            let mut pace = paced(PAUSE * 10);
             loop {
                 let url = format!("{}/api/v1/messages?after=999999999&wait=30", target.url);
                 let _ = target.http.get(url).send().await;
                 count_one(&count);
-                sleep(PAUSE * 10).await;
+                pace.tick().await;
             }
         }
     })
@@ -272,13 +283,14 @@ async fn broken_chunks(target: Arc<Target>, count: Arc<AtomicU64>) {
          Transfer-Encoding: chunked\r\n\r\nzz\r\nnonsense\r\n",
         target.address
     );
+    let mut pace = paced(PAUSE);
     loop {
         if let Some(mut stream) = target.begin(&head).await {
             let mut answer = Vec::new();
             let _ = timeout(ANSWER_MAX, stream.read_to_end(&mut answer)).await;
             count_one(&count);
         }
-        sleep(PAUSE).await;
+        pace.tick().await;
     }
 }
 
@@ -291,11 +303,12 @@ async fn forged_events(target: Arc<Target>, count: Arc<AtomicU64>) {
     let nats = nats.expect("it connects in the background");
     let subject =
         "hatch.events.00000000-0000-0000-0000-000000000001.message.MessageRequested.sms.normal";
+    let mut pace = paced(Duration::from_secs(1));
     loop {
         let published = nats.publish(subject, "{\"specversion\":\"1.0\"}".into()).await;
         if published.is_ok() && nats.flush().await.is_ok() {
             count_one(&count);
         }
-        sleep(Duration::from_secs(1)).await;
+        pace.tick().await;
     }
 }

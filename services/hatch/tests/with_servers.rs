@@ -1,16 +1,13 @@
 //! `hatch with-servers`, run as people run it.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-
-const DEADLINE: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(10);
 
 /// A place for temporary folders that no other test looks at.
 fn temporary() -> TempDir {
@@ -48,34 +45,31 @@ fn is_alive(pid: i32) -> bool {
     )
 }
 
-fn eventually<T>(what: &str, answer: impl Fn() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(answer) = answer() {
-            return answer;
-        }
-        assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
-        // Nothing tells when other processes have come or gone.
-        std::thread::sleep(POLL);
-    }
+/// A run that goes on until its input ends, at the latest with this test; its servers run.
+fn running(temporary: &Path) -> (Child, Vec<i32>) {
+    let mut run = with_servers(temporary, "echo started && exec cat").spawn().expect("hatch runs");
+    let mut said = String::new();
+    let output = BufReader::new(run.stdout.as_mut().expect("piped"));
+    output.take(8).read_line(&mut said).expect("the script says that it runs");
+    assert_eq!(said, "started\n");
+    (run, server_pids(temporary))
 }
 
-/// Waits until the servers under `temporary` run and returns their process ids.
+/// The process ids of the servers under `temporary`.
 fn server_pids(temporary: &Path) -> Vec<i32> {
-    eventually("two servers run", || {
-        let pids: Vec<_> = std::fs::read_dir(temporary)
-            .expect("the folder")
-            .flatten()
-            .filter_map(|entry| std::fs::read(entry.path().join("servers.json")).ok())
-            .filter_map(|text| serde_json::from_slice::<serde_json::Value>(&text).ok())
-            .flat_map(|servers| {
-                [servers["pids"]["postgres"].as_i64(), servers["pids"]["nats-server"].as_i64()]
-            })
-            .flatten()
-            .map(|pid| i32::try_from(pid).expect("a process id"))
-            .collect();
-        (pids.len() == 2).then_some(pids)
-    })
+    let pids: Vec<_> = std::fs::read_dir(temporary)
+        .expect("the folder")
+        .flatten()
+        .filter_map(|entry| std::fs::read(entry.path().join("servers.json")).ok())
+        .filter_map(|text| serde_json::from_slice::<serde_json::Value>(&text).ok())
+        .flat_map(|servers| {
+            [servers["pids"]["postgres"].as_i64(), servers["pids"]["nats-server"].as_i64()]
+        })
+        .flatten()
+        .map(|pid| i32::try_from(pid).expect("a process id"))
+        .collect();
+    assert_eq!(pids.len(), 2, "two servers run");
+    pids
 }
 
 fn signal(child: &Child, signal: Signal) {
@@ -104,25 +98,20 @@ fn the_command_finds_both_servers_and_its_exit_code_is_passed_on() {
 #[test]
 fn a_terminated_run_stops_its_servers_and_a_killed_one_is_cleared_away_by_the_next() {
     let temporary = temporary();
-    // Ends when its input does, at the latest with this test.
-    let mut run = with_servers(temporary.path(), "exec cat").spawn().expect("hatch runs");
+    let (mut run, pids) = running(temporary.path());
     let _input = run.stdin.take();
-    let pids = server_pids(temporary.path());
     signal(&run, Signal::SIGTERM);
     assert_eq!(run.wait().expect("an end").code(), Some(128 + Signal::SIGTERM as i32));
     assert!(!pids.into_iter().any(is_alive));
     assert!(is_empty(temporary.path()));
 
-    let mut run = with_servers(temporary.path(), "exec cat").spawn().expect("hatch runs");
+    let (mut run, pids) = running(temporary.path());
     let _input = run.stdin.take();
-    let pids = server_pids(temporary.path());
     signal(&run, Signal::SIGKILL);
     run.wait().expect("an end");
     assert!(pids.iter().all(|pid| is_alive(*pid)), "a kill leaves servers behind");
     let output = output(with_servers(temporary.path(), "true"));
     assert!(output.status.success(), "{output:?}");
-    eventually("the servers of the killed run end", || {
-        (!pids.iter().any(|pid| is_alive(*pid))).then_some(())
-    });
+    assert!(!pids.into_iter().any(is_alive), "the next run has ended them");
     assert!(is_empty(temporary.path()));
 }

@@ -1,13 +1,15 @@
 //! Two tiny kinds of streams that have due work: each has its own fold and handler, and neither is in the way of the
 //! other.
 
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use hatch_domain::{Decider, DecodeError, DomainEvent, EventType, Routing};
 use hatch_eventstore::{
     Append, Appender, AppenderConfig, Execute, ExpectedVersion, HeadWatch, Loaded, Log, Metadata,
     NewEvent, RecordedEvent, Store, StreamWrite,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -119,7 +121,7 @@ impl<const SNOOZE: bool> Kind for Alarms<SNOOZE> {
 /// Rings what is due.
 struct Bell<const SNOOZE: bool> {
     store: Store,
-    rung: Mutex<Vec<Uuid>>,
+    rung: watch::Sender<BTreeSet<Uuid>>,
 }
 
 impl<const SNOOZE: bool> Handler for Bell<SNOOZE> {
@@ -130,7 +132,9 @@ impl<const SNOOZE: bool> Handler for Bell<SNOOZE> {
         let (tenant_id, id) = (timer.tenant_id, timer.stream_id);
         let ring = Execute::new(tenant_id, id, &Ask::Ring, Metadata::default());
         if self.store.execute(ring.at(state, version)).await.is_ok() {
-            self.rung.lock().expect("not poisoned").push(id);
+            self.rung.send_modify(|rung| {
+                rung.insert(id);
+            });
         }
     }
 }
@@ -158,7 +162,7 @@ impl World {
 
     /// Folds and sweeps a kind, as a process of its own would.
     fn start<const SNOOZE: bool>(&self) -> Arc<Bell<SNOOZE>> {
-        let handler = Arc::new(Bell { store: self.store.clone(), rung: Mutex::default() });
+        let handler = Arc::new(Bell { store: self.store.clone(), rung: watch::Sender::default() });
         let timers = Timers::of::<Alarms<SNOOZE>>(self.pool.clone());
         let sweeper = Arc::new(Sweeper {
             handler: handler.clone(),
@@ -186,16 +190,8 @@ impl World {
 }
 
 async fn eventually<const SNOOZE: bool>(bell: &Bell<SNOOZE>, expected: &[Uuid]) {
-    let rung = async {
-        loop {
-            let mut rung = bell.rung.lock().expect("not poisoned").clone();
-            rung.sort_unstable();
-            if rung == expected {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
+    let mut rung = bell.rung.subscribe();
+    let rung = rung.wait_for(|rung| rung.iter().eq(expected));
     assert!(tokio::time::timeout(Duration::from_secs(60), rung).await.is_ok(), "{expected:?}");
 }
 
@@ -254,7 +250,7 @@ async fn what_one_kind_cannot_read_is_no_matter_of_another() {
     let session = database.connect().await;
     let marked = async {
         while observe::<Reminders>(&session, Duration::ZERO).await.expect("seen").undecodable == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::task::yield_now().await;
         }
     };
     assert!(tokio::time::timeout(Duration::from_secs(60), marked).await.is_ok(), "marked");

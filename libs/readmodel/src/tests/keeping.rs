@@ -60,15 +60,16 @@ async fn drop_all_before(read_model: &ReadModel, kind: KeptKind, before: DateTim
 
 /// Tries again while the tables are in use, as whoever calls these functions does.
 async fn persist<T>(call: impl AsyncFn() -> Result<T, QueryError>) -> T {
-    for _ in 0..500 {
-        match call().await {
-            Err(error) if error.is_busy() => {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    let asked = async {
+        loop {
+            match call().await {
+                Err(error) if error.is_busy() => tokio::task::yield_now().await,
+                done => return done.expect("it may"),
             }
-            done => return done.expect("it may"),
         }
-    }
-    panic!("the tables were in use all the time");
+    };
+    let asked = tokio::time::timeout(std::time::Duration::from_secs(60), asked).await;
+    asked.expect("the tables were in use all the time")
 }
 
 /// A database of the application's role, which owns nothing.
