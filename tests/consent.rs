@@ -105,15 +105,15 @@ async fn a_word_and_its_message_are_one_append_and_a_repeat_of_the_webhook_is_no
 async fn a_withdrawal_between_request_and_claim_is_not_overtaken() {
     let mut hatch = Hatch::start_with(NOBODY_DISPATCHES, |_| {}).await;
     let id = hatch.send_sms(CUSTOMER, "Hello").await;
-    let scheduled = hatch.send_sms("+18045551235", "Hello").await;
+    let other = hatch.send_sms("+18045551235", "Hello").await;
     let out = json!({"address": CUSTOMER, "state": "opted_out", "evidence": "on the phone"});
     let answer = put(&hatch, &out).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     // The delivery says nothing of the withdrawal.
     hatch.start_more(&[Role::Dispatcher]).await;
     assert_refused(&hatch, &id).await;
-    hatch.message_with_status(&scheduled, "delivered").await;
-    hatch.assert_each_sent_once(&[scheduled]).await;
+    hatch.message_with_status(&other, "delivered").await;
+    hatch.assert_each_sent_once(&[other]).await;
     hatch.finish().await;
 }
 
@@ -229,6 +229,17 @@ async fn a_consent_is_put_once_shown_as_it_was_and_refused_by_field() {
     assert_eq!(put(&hatch, &out).await.status, StatusCode::OK);
     assert_eq!(hatch.log_length().await, 1, "it was so already");
     put(&hatch, &json!({"address": CUSTOMER, "state": "opted_in"})).await;
+    let keyed = async |state: &str| {
+        let body = json!({"address": CUSTOMER, "state": state, "evidence": "a form"}).to_string();
+        let (key, path) = (("idempotency-key", "a form of May"), "/api/v1/consent");
+        hatch.request(Method::PUT, path, &[key], Some(body)).await
+    };
+    assert_eq!(keyed("opted_out").await.text("state"), "opted_out");
+    put(&hatch, &json!({"address": CUSTOMER, "state": "opted_in"})).await;
+    let again = keyed("opted_out").await;
+    assert_eq!(again.text("state"), "opted_out", "the first answer, though it is otherwise by now");
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    assert_eq!(keyed("opted_in").await.status, StatusCode::UNPROCESSABLE_ENTITY);
     let news = json!({"address": CUSTOMER, "programme": "news", "state": "opted_out"});
     assert_eq!(put(&hatch, &news).await.text("programme"), "news");
     let asked = async |query: &str| {

@@ -83,7 +83,7 @@ async fn queues_that_nats_has_lost_begin_where_the_timers_stand() {
     hatch
         .eventually("the queue is there again", async |hatch| {
             let report = hatch.bus.inspect().await.ok()??;
-            let queue = report.queues.iter().find(|queue| queue.name.ends_with("_sms_normal"))?;
+            let queue = report.queues.iter().find(|queue| queue.name.contains("_sms_normal"))?;
             (queue.waiting == 0 && queue.unacknowledged == 0).then_some(())
         })
         .await;

@@ -37,9 +37,10 @@ pub(crate) fn is_work(work: &Work, envelope: &Envelope) -> bool {
     work_tokens(work) == tokens
 }
 
-/// The consumer's name for one kind of work.
+/// The consumer's name for one kind of work. Its end tells it from the consumers of earlier builds, which are on disk
+/// and have the name without it.
 pub(crate) fn consumer_name(work: &Work) -> String {
-    work_tokens(work).join("_")
+    format!("{}_memory", work_tokens(work).join("_"))
 }
 
 fn work_tokens(work: &Work) -> [String; 4] {
@@ -98,7 +99,7 @@ mod tests {
             ..Work::default()
         };
         assert_eq!(of_work("hatch", &work), "hatch.events.*.message.MessageRequested.sms.-");
-        assert_eq!(consumer_name(&work), "message_MessageRequested_sms_-");
+        assert_eq!(consumer_name(&work), "message_MessageRequested_sms_-_memory");
         assert!(is_work(&work, &Envelope { priority: None, ..example() }));
         assert!(!is_work(&work, &example()), "of another priority")
     }

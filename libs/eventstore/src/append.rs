@@ -116,7 +116,7 @@ const PARTS_MAX: usize = 256;
 /// Guards of one command at most: a mail has one for each of its recipients.
 const GUARDS_MAX: usize = 1_024;
 
-/// What an event or a side row takes beside its text, about.
+/// What an event, a guard or a side row takes beside its text, about.
 const OVERHEAD_BYTES: usize = 256;
 
 impl Append {
@@ -138,7 +138,8 @@ impl Append {
         let events = self.writes.iter().flat_map(|write| &write.events);
         let events = events.map(|event| OVERHEAD_BYTES + event.payload.len());
         let rows = self.side_rows.iter().map(|side| OVERHEAD_BYTES + side.bytes());
-        OVERHEAD_BYTES + events.chain(rows).sum::<usize>()
+        let guards = OVERHEAD_BYTES * self.guards.len();
+        OVERHEAD_BYTES + guards + events.chain(rows).sum::<usize>()
     }
 
     /// Every stream that it guards or writes; of those that it is to begin only if `sceptical`, because if

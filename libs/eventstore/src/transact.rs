@@ -83,8 +83,8 @@ struct Held {
     version: i64,
     /// How many events were handed to the append.
     appended: i64,
-    /// Whether it was not read.
-    assumed: bool,
+    /// Whether it is guarded where nothing is decided on it.
+    guarded: bool,
     events: Vec<NewEvent>,
     /// W3C Trace Context of the last event that was read and has one.
     traceparent: Option<String>,
@@ -118,8 +118,8 @@ impl Store {
     ///
     /// After a conflict on any stream, written or guarded, it runs again, a bounded number of times;
     /// [`Work::conflict`] says why. It is given the work and hands it back with its answer. `metadata` is recorded with each event; without a `traceparent` it gets the one
-    /// of what happens now. A stream that was assumed and decides nothing is guarded, so that no decision rests on
-    /// a state that has passed.
+    /// of what happens now. A stream that was assumed and decides nothing is guarded. One that was
+    /// read and decides nothing is not: [`Work::rely_on`] it, if a decision rests on it.
     ///
     /// # Errors
     /// Those of `decide`, and of the append; [`AppendError::Conflict`] when the streams kept changing.
@@ -263,6 +263,14 @@ impl Work {
         }
     }
 
+    /// Expects that a stream which is a part of the work is still as it was read, also where nothing is
+    /// decided on it: that nothing had to be decided rests on what it was.
+    pub fn rely_on(&mut self, stream_id: Uuid) {
+        if let Some(place) = self.find(stream_id) {
+            self.held[place].guarded = true;
+        }
+    }
+
     /// Expects that a stream that is not written is in this state when the work is appended.
     pub fn guard<D: Decider>(&mut self, stream_id: Uuid, expected: ExpectedVersion) {
         let (tenant_id, kind) = (self.tenant_id, D::KIND);
@@ -308,7 +316,7 @@ impl Work {
         &mut self,
         stream_id: Uuid,
         loaded: Loaded<D>,
-        assumed: bool,
+        guarded: bool,
     ) -> usize {
         self.held.push(Held {
             stream_id,
@@ -317,7 +325,7 @@ impl Work {
             appended: 0,
             traceparent: loaded.traceparent.clone(),
             loaded: Box::new(loaded),
-            assumed,
+            guarded,
             events: Vec::new(),
             metadata: None,
         });
@@ -340,7 +348,7 @@ impl Work {
             let expected = held.expected();
             let (stream_id, tenant_id) = (held.stream_id, self.tenant_id);
             if held.events.is_empty() {
-                if held.assumed {
+                if held.guarded {
                     self.guards.push(Guard { stream_id, tenant_id, kind: held.kind, expected });
                 }
                 continue;

@@ -335,7 +335,7 @@ impl From<AppendError> for Problem {
             ),
             AppendError::KeyReused => Self::key_reused(),
             AppendError::Conflict { .. } => {
-                Self::unavailable("others kept changing the same message; try again")
+                Self::unavailable("others kept changing the same thing; try again")
             }
             // An id of another tenant, or of another kind of thing, is none here.
             AppendError::ForeignTenant(_) | AppendError::ForeignKind(_) => {

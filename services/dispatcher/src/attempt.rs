@@ -232,7 +232,8 @@ impl Dispatcher {
                 Ok(Checked::Holds(now)) => guards = now,
                 Ok(Checked::Fails(command)) => return (claiming, Some(*command)),
                 Err(error) => {
-                    let message_id = pending.message_id;
+                    let (message_id, error) =
+                        (pending.message_id, &error as &dyn std::error::Error);
                     tracing::warn!(%message_id, error, "whether a message may be sent cannot be read");
                     return (Claiming::Unknown, None);
                 }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
 use hatch_domain::address::Address;
 use hatch_domain::consent::command::ConsentCommand;
 use hatch_domain::consent::event::ConsentBlocked;
@@ -16,13 +16,16 @@ use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::{Decider, ErrorClass, SendError};
-use hatch_eventstore::{Execute, ExpectedVersion, Guard, Loaded, Metadata, Store};
+use hatch_eventstore::{Execute, ExpectedVersion, Guard, LoadError, Loaded, Metadata, Store};
 use uuid::Uuid;
 
 use crate::precondition::{Checked, Precondition, Refused};
 
 /// The code of a message that fails because its recipient must not be written to.
 const CODE: &str = "opted_out";
+
+/// Recipients whose streams are read at once.
+const LOADS_MAX: usize = 64;
 
 /// Asks the consent streams of a message's recipients.
 pub struct ConsentPrecondition {
@@ -41,11 +44,17 @@ impl ConsentPrecondition {
         tenant_id: Uuid,
         request: &MessageRequested,
         now: DateTime<Utc>,
-    ) -> Result<Checked, String> {
+    ) -> Result<Checked, LoadError> {
         let mut guards = Vec::new();
-        for (id, address) in streams(tenant_id, request) {
-            let loaded = self.store.load::<Consent>(tenant_id, id).await;
-            let Loaded { state, version, .. } = loaded.map_err(|error| in_words(&error))?;
+        let loads: Vec<_> = streams(tenant_id, request)
+            .into_iter()
+            .map(async |(id, address)| {
+                (id, address, self.store.load::<Consent>(tenant_id, id).await)
+            })
+            .collect();
+        let mut loads = stream::iter(loads).buffered(LOADS_MAX);
+        while let Some((id, address, loaded)) = loads.next().await {
+            let Loaded { state, version, .. } = loaded?;
             if let Some(hindrance) = state.hindrance() {
                 let error = opted_out(address, hindrance);
                 return Ok(Checked::Fails(Box::new(MessageCommand::Refuse { error, at: now })));
@@ -62,9 +71,9 @@ impl ConsentPrecondition {
     async fn block(&self, refused: Refused<'_>) {
         let Refused { tenant_id, message_id, request, provider, account, error, at } = refused;
         // Of several recipients, the provider does not say whom it means.
-        let [address] = request.to.as_slice() else { return };
+        let mut recipients = streams(tenant_id, request).into_iter();
+        let (Some((id, address)), None) = (recipients.next(), recipients.next()) else { return };
         let Some(programme) = Programme::default_of(request.channel) else { return };
-        let id = consent_id(TenantId(tenant_id), address, &programme);
         let command = ConsentCommand::Block(ConsentBlocked {
             address: address.clone(),
             programme,
@@ -81,10 +90,11 @@ impl ConsentPrecondition {
             actor: "dispatcher".to_owned(),
             ..Metadata::default()
         };
-        let execute = Execute::<Consent>::new(tenant_id, id.0, &command, metadata);
+        let execute = Execute::<Consent>::new(tenant_id, id, &command, metadata);
         // The provider says so again at the next message.
         if let Err(error) = self.store.execute(execute).await {
-            tracing::warn!(%message_id, error = in_words(&error), "a provider's block is not recorded");
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(%message_id, error, "a provider's block is not recorded");
         }
     }
 }
@@ -100,7 +110,7 @@ impl Precondition for ConsentPrecondition {
         tenant_id: Uuid,
         request: &'a MessageRequested,
         now: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Checked, String>> {
+    ) -> BoxFuture<'a, Result<Checked, LoadError>> {
         self.read(tenant_id, request, now).boxed()
     }
 
@@ -134,12 +144,6 @@ fn opted_out(address: &Address, hindrance: Hindrance<'_>) -> SendError {
         }
     };
     SendError { code: CODE.to_owned(), class: ErrorClass::OptedOut, detail, permanent: true }
-}
-
-/// An error with its causes.
-fn in_words(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

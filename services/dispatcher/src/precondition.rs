@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use hatch_domain::SendError;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
-use hatch_eventstore::Guard;
+use hatch_eventstore::{Guard, LoadError};
 use uuid::Uuid;
 
 /// What must hold of other streams for a message to be attempted. The log checks it in the moment in which it takes
@@ -18,13 +18,13 @@ pub trait Precondition: Send + Sync {
     /// Reads the streams, because one of the guards did not hold.
     ///
     /// # Errors
-    /// Why they cannot be read, for the log file; the delivery comes again.
+    /// When they cannot be read; the delivery comes again.
     fn check<'a>(
         &'a self,
         tenant_id: Uuid,
         request: &'a MessageRequested,
         now: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Checked, String>>;
+    ) -> BoxFuture<'a, Result<Checked, LoadError>>;
 
     /// Hears that a provider surely did not send a message, and why, before the outcome is recorded: whoever sees
     /// that the message failed, sees what was learned by it.

@@ -19,8 +19,8 @@ use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, Environment, Priority, Routing};
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{
-    Append, Appender, AppenderConfig, Execute, ExpectedVersion, Guard, HeadWatch, Log, Metadata,
-    NewEvent, Store, StreamWrite, SystemEnvironment, pool,
+    Append, Appender, AppenderConfig, Execute, ExpectedVersion, Guard, HeadWatch, LoadError, Log,
+    Metadata, NewEvent, Store, StreamWrite, SystemEnvironment, pool,
 };
 use hatch_providers::{Adapter, BoxFuture, Outbound, Outcome};
 use tokio::sync::Semaphore;
@@ -58,7 +58,7 @@ impl Precondition for Expecting {
         tenant_id: Uuid,
         _: &'a MessageRequested,
         now: DateTime<Utc>,
-    ) -> BoxFuture<'a, Result<Checked, String>> {
+    ) -> BoxFuture<'a, Result<Checked, LoadError>> {
         self.asked.lock().expect("not poisoned").push(tenant_id);
         Box::pin(async move { Ok((self.then)(now)) })
     }
@@ -188,7 +188,7 @@ fn config() -> Config {
         waits: Waits {
             delivery_grace: Duration::ZERO,
             validity: Duration::from_secs(3_600),
-            look_ups: [Duration::from_secs(1); 2],
+            look_ups: [1, 2].map(Duration::from_secs),
             call: Duration::from_secs(15),
             receipt: Duration::from_secs(60),
         },

@@ -108,7 +108,7 @@ async fn nothing_that_somebody_else_wrote_is_followed_or_handed_out() {
             }
         }
         assert_eq!(handed_out, [1, 2, 3, 5, 6], "{what}");
-        done(&bus, "message_MessageRequested_sms_normal").await;
+        done(&bus, "message_MessageRequested_sms_normal_memory").await;
     }
 }
 
@@ -150,7 +150,7 @@ async fn a_consumer_that_somebody_changed_hands_out_no_other_work() {
     first.ack().await;
 
     let stream = raw(&bus).await.get_stream(stream_name(&bus)).await.expect("exists");
-    let name = "message_MessageRequested_sms_high";
+    let name = "message_MessageRequested_sms_high_memory";
     stream.delete_consumer(name).await.expect("deletes");
     let everything = ConsumerConfig {
         durable_name: Some(name.to_owned()),
@@ -179,7 +179,7 @@ async fn a_consumer_that_somebody_made_in_another_way_is_no_queue() {
     bus.create_generation(1, 1).await.expect("creates");
     let stream = raw(&bus).await.get_stream(stream_name(&bus)).await.expect("exists");
     let last = ConsumerConfig {
-        durable_name: Some("message_MessageRequested_sms_high".to_owned()),
+        durable_name: Some("message_MessageRequested_sms_high_memory".to_owned()),
         deliver_policy: DeliverPolicy::Last,
         filter_subject: format!("{}.events.>", prefix(&bus)),
         ..ConsumerConfig::default()

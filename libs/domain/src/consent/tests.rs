@@ -180,6 +180,9 @@ fn streams_are_kept_apart_by_tenant_address_and_programme() {
         assert_ne!(another, id);
     }
     assert_eq!(id, consent_id(TenantId::DEFAULT, &a, &sms()));
+    let mailbox = |text| Address::email(text).expect("a mailbox");
+    let of_mail = |text| consent_id(TenantId::DEFAULT, &mailbox(text), &news);
+    assert_eq!(of_mail("Ann.B@example.com"), of_mail("ann.b@example.com"), "one mailbox");
     // Streams are found by it for ever.
     assert_eq!(id.to_string(), "7034d182-83b0-5e4e-8846-44b1b2da3386");
 }

@@ -1,8 +1,8 @@
 //! The words by which people agree, withdraw and ask for help in a text message.
 //!
 //! A word counts only where it is all of the text: "please stop by later" withdraws nothing. Case, accents and
-//! punctuation do not matter. Words of every language count, whatever the sender's. They are those that
-//! carriers and providers act upon; whoever acts on fewer would write to people who were told that they would
+//! punctuation do not matter. Words of every language count, whatever the sender's. They are the
+//! words that Twilio, Telnyx and AWS name on their pages about opt-out keywords, and common ones of other languages; whoever acts on fewer would write to people who were told that they would
 //! not be written to.
 
 /// What a word means.
@@ -107,6 +107,8 @@ const fn plain(c: char) -> char {
         'ù'..='ü' | 'ū' => 'u',
         'ý' | 'ÿ' => 'y',
         'ź' | 'ż' | 'ž' => 'z',
+        // Full width, as keyboards of East Asia write.
+        '\u{ff41}'..='\u{ff5a}' => (b'a' + (c as u32 - 0xff41) as u8) as char,
         c => c,
     }
 }
@@ -133,6 +135,7 @@ mod tests {
             ("start", "START", Start),
             ("Yes.", "YES", Resume),
             ("help?", "HELP", Help),
+            ("\u{ff33}\u{ff34}\u{ff2f}\u{ff30}", "STOP", Stop),
         ] {
             assert_eq!(read(text), Some((word, meaning)), "{text:?}");
         }

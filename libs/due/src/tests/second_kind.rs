@@ -196,7 +196,7 @@ async fn eventually<const SNOOZE: bool>(bell: &Bell<SNOOZE>, expected: &[Uuid]) 
 }
 
 #[tokio::test]
-async fn each_kind_is_rung_by_its_own_handler_and_no_timer_is_left() {
+async fn each_kind_is_rung_once_by_its_own_handler() {
     let database = TestDatabase::create_from(&TEMPLATE).await;
     let world = World::of(&database);
     world.set::<false>(stream(1), TimeDelta::zero()).await;

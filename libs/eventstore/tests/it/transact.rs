@@ -141,6 +141,27 @@ async fn what_is_assumed_is_not_read_and_is_checked_even_where_it_decides_nothin
 }
 
 #[tokio::test]
+async fn what_a_work_relies_on_is_as_it_was_read_though_nothing_was_decided_on_it() {
+    let database = database().await;
+    let store = store(&database);
+    store.execute(to(stream(1), &1)).await.expect("accepted");
+    let done = store
+        .transact::<_, Failed, _>(TENANT, metadata(), |mut work| async {
+            work.decide::<Counter>(stream(1), &0).await?;
+            work.rely_on(stream(1));
+            if work.conflict().is_none() {
+                store.execute(to(stream(1), &1)).await.expect("accepted");
+            }
+            work.decide::<Counter>(stream(2), &1).await?;
+            let value = work.load::<Counter>(stream(1)).await?.state.0;
+            Ok((work, value))
+        })
+        .await
+        .expect("accepted");
+    assert_eq!(done.answer, 2, "it was decided again");
+}
+
+#[tokio::test]
 async fn a_key_that_was_used_makes_the_work_a_duplicate() {
     let database = database().await;
     let store = store(&database);

@@ -9,14 +9,18 @@ use super::projection::{Origin, Projection};
 use super::stretch::Stretches;
 use crate::Error;
 
+/// The longest pause between two transactions: a projector that stands by takes one that moves no further for one that
+/// is gone.
+const PAUSE_MAX: Duration = Duration::from_millis(250);
+
 /// How long one transaction may take.
 const APPLY_MAX: Duration = Duration::from_secs(6);
 
 impl Projection {
     /// Applies what `log` has after `checkpoint`, up to and with `target`, at most `events_max` events in one
     /// transaction, and moves `checkpoint` along. The log is read ahead in stretches. After each transaction it pauses
-    /// as long as that took, so that it takes no more than half of a processor and of a connection's time from
-    /// those that do not wait for this projection.
+    /// as long as that took, but no longer than [`PAUSE_MAX`], so that it leaves processor and connection to those that do
+    /// not wait for this projection.
     ///
     /// # Errors
     /// As [`advance`](Self::advance); the log's. What is applied by then is committed, and `checkpoint` is there.
@@ -35,7 +39,7 @@ impl Projection {
                     self.advance(client, checkpoint, (part, Origin::Log)).await
                 };
                 *checkpoint = held.within(APPLY_MAX, apply).await?;
-                sleep(begun.elapsed()).await;
+                sleep(begun.elapsed().min(PAUSE_MAX)).await;
             }
         }
         Ok(())

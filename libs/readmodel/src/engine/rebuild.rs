@@ -108,6 +108,8 @@ async fn take_over(replica: &mut Replica) -> Result<Position, MaintenanceError> 
 }
 
 async fn exchange(client: &mut Connection, replay: &Replay) -> Result<Position, MaintenanceError> {
+    // Without a row there is nothing to lock, and the projector would not wait.
+    replay.definition.checkpoint(client).await?;
     let transaction = client.transaction().await?;
     transaction.batch_execute(LOCK_TIMEOUT).await?;
     transaction.batch_execute(WAIT_FOR_DISK).await?;

@@ -101,15 +101,25 @@ async fn admission_does_not_look_at_a_projection_that_no_message_waits_for() {
 
 #[tokio::test]
 async fn a_page_that_is_refused_leaves_the_other_projection_alone() {
-    let (history, db) = (history(), Db::new().await);
-    apply(&db, &COUNTS, &history).await;
+    let (mut history, db) = (history(), Db::with(&history().events).await);
+    history.push(TENANT, 1, "message", "MessageTeleported", "{}");
     let mut client = db.client().await;
-    let checkpoint = COUNTS.checkpoint(&client).await.expect("a checkpoint");
-    let again = (&history.events[..], Origin::MadeUp);
-    let refused = Projection::of(&COUNTS).advance(&mut client, &checkpoint, again).await;
-    assert!(matches!(refused, Err(Error::NotContiguous { .. })), "{refused:?}");
+    let checkpoint = DEFINITION.checkpoint(&client).await.expect("a checkpoint");
+    let page = (&history.events[7..], Origin::MadeUp);
+    let refused = Projection::of(&DEFINITION).advance(&mut client, &checkpoint, page).await;
+    assert!(matches!(refused, Err(Error::Undecodable { .. })), "{refused:?}");
     drop(client);
-    assert_eq!(db.checkpoint().await.position, Position::START);
+    apply(&db, &COUNTS, &history).await;
+    assert_eq!(counted(&db).await.len(), 3, "it counts also what it does not know");
+    assert_eq!(db.checkpoint().await.position, Position(7));
+}
+
+#[test]
+fn every_folder_of_a_projection_is_in_the_list() {
+    let folders = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/projections"));
+    let folders = folders.expect("the folder");
+    let folders = folders.filter(|entry| entry.as_ref().expect("an entry").path().is_dir());
+    assert_eq!(folders.count(), PROJECTIONS.len());
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::Problem;
 use crate::openapi::{ChannelName, StatusName};
 use crate::problem::POSITION;
 
-pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The message exists, and is on its way.
 #[derive(Debug, Clone, Serialize, ToSchema)]

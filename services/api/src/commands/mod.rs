@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use self::accept::Accepted;
+pub(crate) use self::accept::{Accepted, REPLAYED};
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
 use self::send_request::Defaults;
 pub(crate) use self::send_request::{OneOrSeveral, Recipients, SendRequest};

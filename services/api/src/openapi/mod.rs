@@ -223,10 +223,10 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
         let can_be = match status {
             "400" => in_path || in_query || in_header || posted,
             "404" => in_path,
-            "413" => posted,
+            "413" => posted || has_body,
             "415" => takes_json || (posted && !has_body),
             "422" => keyed,
-            "429" => keyed && has_body,
+            "429" => keyed && has_body && posted,
             _ => !is_plain,
         };
         if can_be && !operation.responses.responses.contains_key(status) {

@@ -24,7 +24,7 @@ use hatch_telemetry::limit::Limit;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use self::parameters::with_plus;
+pub(crate) use self::parameters::{Freshness, with_plus};
 use crate::Problem;
 use crate::problem::FieldError;
 

@@ -23,7 +23,7 @@ const WAIT_SECONDS_MAX: f64 = 30.0;
 
 /// `?after=` and `?wait=`: the answer is to show the log up to that position.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
-pub(super) struct Freshness {
+pub(crate) struct Freshness {
     after: Option<Position>,
     wait: Option<f64>,
 }
@@ -80,7 +80,7 @@ impl OneParameters {
 }
 
 impl Freshness {
-    pub(super) const fn new(after: Option<Position>, wait: Option<f64>) -> Self {
+    pub(crate) const fn new(after: Option<Position>, wait: Option<f64>) -> Self {
         Self { after, wait }
     }
 
@@ -89,7 +89,7 @@ impl Freshness {
     ///
     /// # Errors
     /// 503 when they have not in time, 400 for a wait out of range and for a position that the log does not have.
-    pub(super) async fn wait(
+    pub(crate) async fn wait(
         self,
         queries: &Queries,
         reads: &[&Definition],

@@ -79,7 +79,8 @@ pub(super) fn of_words(
     commands.into_iter().map(|command| (id, command)).collect()
 }
 
-/// Lets a consent decide within the work; answers how many events came of it.
+/// Lets a consent decide within the work; answers whether an event came of it. Where none came, the consent must still
+/// be so when the work is appended: another word may come at the same time.
 ///
 /// # Errors
 /// When its stream cannot be read.
@@ -87,9 +88,12 @@ pub(super) async fn decide(
     work: &mut Work,
     id: ConsentId,
     command: &ConsentCommand,
-) -> Result<usize, ExecuteError<MessageRejection>> {
+) -> Result<bool, ExecuteError<MessageRejection>> {
     match work.decide::<Consent>(id.0, command).await {
-        Ok(events) => Ok(events.len()),
+        Ok(events) => {
+            work.rely_on(id.0);
+            Ok(!events.is_empty())
+        }
         Err(ExecuteError::Rejected(never)) => match never {},
         Err(ExecuteError::Append(error)) => Err(ExecuteError::Append(error)),
         Err(ExecuteError::Log(error)) => Err(ExecuteError::Log(error)),

@@ -90,9 +90,15 @@ impl Recording<'_> {
             None => Message::default(),
         };
         let requested = message.requested();
-        let only = requested.and_then(|request| match request.to.as_slice() {
-            [only] => Some(only.clone()),
-            _ => None,
+        let only = requested.and_then(|request| {
+            let copied = request
+                .email
+                .as_ref()
+                .is_some_and(|mail| !mail.cc.is_empty() || !mail.bcc.is_empty());
+            match request.to.as_slice() {
+                [only] if !copied => Some(only.clone()),
+                _ => None,
+            }
         });
         let Some(address) = suppression.address.clone().or(only) else { return Ok(None) };
         let source = Source {

@@ -49,8 +49,8 @@ pub(super) enum Command {
 /// What a stream decided on a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// So many events.
-    Events(usize),
+    /// There are events of it.
+    Events,
     /// It has happened already.
     Known,
     /// It does not take it, for this reason.
@@ -153,15 +153,15 @@ impl Command {
                     Err(error) => return Err(error),
                 };
                 // What a repeat says was said before, and may have been taken back since.
-                let is_new = matches!(decided, Decision::Events(_));
+                let is_new = matches!(decided, Decision::Events);
                 for (id, command) in then.iter().filter(|_| is_new).chain(anyway) {
                     consent::decide(work, *id, command).await?;
                 }
                 Ok(decided)
             }
             Self::Consent((id, command)) => {
-                let events = consent::decide(work, *id, command).await?;
-                Ok(if events == 0 { Decision::Known } else { Decision::Events(events) })
+                let decided = consent::decide(work, *id, command).await?;
+                Ok(if decided { Decision::Events } else { Decision::Known })
             }
         }
     }
@@ -171,7 +171,7 @@ impl Decision {
     pub(super) fn of(decided: Result<usize, MessageRejection>) -> Self {
         match decided {
             Ok(0) | Err(MessageRejection::Exists) => Self::Known,
-            Ok(count) => Self::Events(count),
+            Ok(_) => Self::Events,
             Err(rejection) => Self::Refused(rejection.to_string()),
         }
     }
@@ -210,8 +210,8 @@ pub(super) async fn load(
 }
 
 fn why_unreadable(id: Uuid, error: &DecodeError) -> String {
-    tracing::error!(message_id = %id, error = %error, "a message cannot be read: its webhook is kept");
-    format!("message {id} cannot be read by this build: {error}; replay it by a newer one")
+    tracing::error!(stream_id = %id, error = %error, "a stream cannot be read: its webhook is kept");
+    format!("stream {id} cannot be read by this build: {error}; replay it by a newer one")
 }
 
 const fn is_inbound(command: &MessageCommand) -> bool {

@@ -30,7 +30,7 @@ impl Summary {
     pub(super) fn decided(&mut self, decision: Decision) {
         match decision {
             Decision::Known => self.duplicate += 1,
-            Decision::Events(_) => self.applied += 1,
+            Decision::Events => self.applied += 1,
             Decision::Refused(reason) => {
                 self.refused += 1;
                 self.reason.get_or_insert(reason);

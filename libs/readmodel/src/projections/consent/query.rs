@@ -25,6 +25,7 @@ pub struct ConsentEntry {
     /// `opted_in` or `opted_out`; none where the person never said.
     pub wish: Option<String>,
     /// Since when the person wishes it.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     pub since: Option<DateTime<Utc>>,
     /// How the wish is known.
     #[schema(value_type = Option<Object>)]
@@ -43,6 +44,7 @@ pub struct ConsentBlock {
     /// The provider's own code or word for it.
     pub reason: String,
     /// Since when it is known.
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     pub since: DateTime<Utc>,
 }
 

@@ -5,14 +5,14 @@ use axum::extract::State;
 use hatch_domain::Decider;
 use hatch_domain::consent::Consent;
 use hatch_domain::consent::event::ConsentEvent;
-use hatch_eventstore::Position;
+use hatch_eventstore::{Log, Position};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{ConsentView, Subject};
 use crate::Problem;
 use crate::extract::QueryParameters;
-use crate::queries::{Queries, TENANT, past, with_plus};
+use crate::queries::{Freshness, Queries, TENANT, past as moment, with_plus};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -27,6 +27,12 @@ pub(super) struct Parameters {
     /// The moment that the answer is to be of, as an RFC 3339 time such as `2026-01-31T12:00:00Z` or a
     /// log position; now, if none.
     at: Option<String>,
+    /// Shows the log at least up to this position, or answers 503.
+    #[param(value_type = Option<i64>, minimum = 0)]
+    after: Option<Position>,
+    /// Seconds that `after` may wait; 2 when it is left out.
+    #[param(minimum = 0, maximum = 30)]
+    wait: Option<f64>,
 }
 
 /// Whether an address may be written to
@@ -42,27 +48,28 @@ pub(super) async fn handler(
     State(queries): State<Queries>,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<ConsentView>, Problem> {
-    let Parameters { address, programme, at } = &parameters;
+    let Parameters { address, programme, at, after, wait } = &parameters;
+    Freshness::new(*after, *wait).wait(&queries, &[]).await?;
     let address = address.as_deref().map(with_plus);
     let subject =
         Subject::read(("?address", address.as_deref()), ("?programme", programme.as_deref()));
     let subject = subject.map_err(Problem::invalid)?;
     let until = match at {
-        Some(at) => Some(past::position(&queries, at).await?),
+        Some(at) => Some(moment::position(&queries, at).await?),
         None => None,
     };
-    let consent = consent(&queries, &subject, until).await?;
+    let consent = past(&queries.log, &subject, until).await?;
     Ok(Json(subject.view(&consent)))
 }
 
 /// The consent as its events leave it, those after `until` left out.
-async fn consent(
-    queries: &Queries,
+pub(super) async fn past(
+    log: &Log,
     subject: &Subject,
     until: Option<Position>,
 ) -> Result<Consent, Problem> {
     let id = subject.id(TENANT).0;
-    let events = queries.log.read_stream_of(Consent::KIND, TENANT.0, id).await?;
+    let events = log.read_stream_of(Consent::KIND, TENANT.0, id).await?;
     let mut consent = Consent::default();
     for recorded in
         events.iter().filter(|recorded| until.is_none_or(|end| recorded.position <= end))

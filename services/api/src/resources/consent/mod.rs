@@ -41,6 +41,7 @@ pub(super) struct ConsentView {
     /// What the person wishes.
     state: WishView,
     /// Since when the person wishes it; none where nothing is known.
+    #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     since: Option<DateTime<Utc>>,
     /// The provider accounts that send nothing to the address, whatever the person wishes.
     blocked_by: Vec<BlockView>,
@@ -64,6 +65,7 @@ enum WishView {
 struct BlockView {
     provider: String,
     account: String,
+    #[serde(serialize_with = "hatch_domain::time::serialize")]
     since: DateTime<Utc>,
 }
 

@@ -9,13 +9,14 @@ use axum::response::{IntoResponse, Response};
 use hatch_domain::consent::Consent;
 use hatch_domain::consent::command::ConsentCommand;
 use hatch_domain::consent::event::{ConsentGiven, ConsentWithdrawn, Evidence};
-use hatch_eventstore::{Execute, Metadata};
+use hatch_eventstore::{Appended, Execute, Metadata};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::get::past;
 use super::{ConsentView, Subject};
 use crate::Problem;
-use crate::commands::{Commands, IdempotencyKey, TENANT, command_key};
+use crate::commands::{Commands, IdempotencyKey, REPLAYED, TENANT, command_key};
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
 use crate::problem::{FieldError, POSITION};
 
@@ -60,7 +61,9 @@ enum Asked {
     request_body(content = ConsentRequest, example = json!({
         "address": "+18045551234", "state": "opted_out", "evidence": "asked on the phone"})),
     responses((status = 200, description = "Recorded, now or before.", body = ConsentView,
-        headers(("Hatch-Position" = i64, description = "The log position of the write."))))
+        headers(
+            ("Hatch-Position" = i64, description = "The log position of the write."),
+            ("Idempotent-Replayed" = bool, description = "`true` when the key was used before."))))
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
@@ -95,13 +98,22 @@ pub(super) async fn handler(
         Metadata { correlation_id: id.0, actor: "api".to_owned(), ..Metadata::default() };
     let execute = Execute::<Consent>::new(TENANT.0, id.0, &command, metadata).key(key);
     let executed = store.execute(execute).await?;
-    let position = match executed.appended {
-        Some(appended) => appended.last(),
+    let replayed = matches!(executed.appended, Some(Appended::Duplicate { .. }));
+    let (position, state) = match executed.appended {
+        // The first answer again, whatever was said since.
+        Some(duplicate) if replayed => {
+            let position = duplicate.last();
+            (position, past(store.log(), &subject, Some(position)).await?)
+        }
+        Some(appended) => (appended.last(), executed.state),
         // It was so already: whoever reads up to here sees it.
-        None => store.log().head().await?,
+        None => (store.log().head().await?, executed.state),
     };
-    let mut response = Json(subject.view(&executed.state)).into_response();
+    let mut response = Json(subject.view(&state)).into_response();
     response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
+    if replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
     Ok(response)
 }
 
