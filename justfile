@@ -23,7 +23,7 @@ lint:
     @cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { echo "lint: run: rustup component add rustfmt clippy" >&2; exit 1; }
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- --deny warnings
-    cargo check --quiet --package hatch --no-default-features
+    cargo clippy --quiet --package hatch --no-default-features -- --deny warnings
     RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --workspace --no-deps
     @if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; else echo "lint: without cargo-deny: dependencies are not checked" >&2; fi
     .ci/immutable
@@ -64,7 +64,7 @@ redocly:
     tools="$PWD/.tools/redocly"
     if [ "$(cat "$tools/version" 2>/dev/null)" != "$version" ]; then
         echo "lint: installing $version by npm into .tools/redocly" >&2
-        npm install --silent --no-audit --no-fund --prefix "$tools" "$version" >/dev/null 2>&1 ||
+        npm install --engine-strict --silent --no-audit --no-fund --prefix "$tools" "$version" >/dev/null 2>&1 ||
             unchecked "npm cannot have $version"
         echo "$version" >"$tools/version"
     fi

@@ -76,8 +76,8 @@ fn what_is_new_or_only_moves_is_taken() {
     repository.commit(&[("schema/log/V2__index.sql", "CREATE INDEX;")]);
     // On its own branch it is not forever yet.
     repository.commit(&[("schema/log/V2__index.sql", "CREATE INDEX i;")]);
-    std::fs::create_dir(repository.path().join("schema/other")).expect("made");
-    repository.git(&["mv", MIGRATION, "schema/other/V1__log.sql"]);
+    std::fs::create_dir(repository.path().join("schema/events/message")).expect("made");
+    repository.git(&["mv", EVENT, "schema/events/message/MessageSent.v1.json"]);
     repository.commit(&[("schema/openapi.json", "{}")]);
     assert_eq!(repository.check(), (true, String::new()));
 }
