@@ -285,7 +285,7 @@ async fn a_stream_that_he_makes_again_purges_or_whose_consumers_he_resets_double
     let newest = hatch.count("SELECT max(generation)::bigint FROM es.bus_generations").await;
     let newest = i32::try_from(newest).expect("few");
     let stream = attacker.stream(newest).await;
-    let name = "message_MessageRequested_sms_normal";
+    let name = "message_MessageRequested_sms_normal_memory";
     stream.delete_consumer(name).await.expect("he may");
     let reset = ConsumerConfig {
         durable_name: Some(name.to_owned()),
