@@ -20,6 +20,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::task::JoinSet;
+use tokio::time::Interval;
 
 use self::attackers::{ATTACKS, Target, paced};
 use crate::checker::Journal;
@@ -137,6 +138,8 @@ struct Told {
     journal: Journal,
     answers: BTreeMap<u16, u64>,
     slowest_health: Duration,
+    /// Times that the health was asked for and not told.
+    unhealthy: u64,
     slowest_send: Duration,
 }
 
@@ -149,13 +152,7 @@ async fn client(up: &Up, end: Instant) -> Told {
         if Instant::now() >= end {
             break;
         }
-        let begun = Instant::now();
-        let health = up.http.get(format!("{}/health", up.url)).send().await;
-        if health.is_ok_and(|answer| answer.status() == 200) {
-            told.slowest_health = told.slowest_health.max(begun.elapsed());
-        } else {
-            told.slowest_health = Duration::MAX;
-        }
+        health(up, &mut pace, &mut told).await;
         let key = format!("{run}-{n}");
         told.journal.sent.insert(key.clone());
         let mut accepted = false;
@@ -165,6 +162,22 @@ async fn client(up: &Up, end: Instant) -> Told {
         }
     }
     told
+}
+
+/// Asks for the health until it is told. The strangers have the client's own address, so hatch may turn the client away
+/// in their place, and says when to come again.
+async fn health(up: &Up, pace: &mut Interval, told: &mut Told) {
+    let begun = Instant::now();
+    let mut well = false;
+    while !well && begun.elapsed() < ANSWER_MAX {
+        let health = up.http.get(format!("{}/health", up.url)).send().await;
+        well = health.is_ok_and(|answer| answer.status() == 200);
+        if !well {
+            told.unhealthy += 1;
+            pace.tick().await;
+        }
+    }
+    told.slowest_health = told.slowest_health.max(begun.elapsed());
 }
 
 /// Whether it was accepted.
@@ -254,6 +267,7 @@ fn report(
     for (status, count) in &told.answers {
         table += &format!("  client was answered {status:<8} {count:>6} times\n");
     }
+    table += &format!("  client was not told the health {:>5} times\n", told.unhealthy);
     let [health, send] = [told.slowest_health, told.slowest_send].map(|took| took.as_millis());
     table += &format!("  slowest answer               health {health} ms, send {send} ms");
     line(table).expect("printed");
