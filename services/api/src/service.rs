@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -47,21 +48,21 @@ pub fn app(routes: Router, entrance: Entrance, drain: &Drain) -> Router {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve_beside(
+pub fn serve_beside(
     listener: TcpListener,
     connections: Connections,
     routes: Router,
     (sites, prefix): (Sites, &'static str),
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
+) -> BoxFuture<'static, std::io::Result<()>> {
     let routes = routes.layer(from_fn(move |request: Request, next: Next| {
         let sites = sites.clone();
         async move { beside(&sites, prefix, request, next).await }
     }));
     let routes = routes.into_make_service_with_connect_info::<Connection>();
-    axum::serve(StallListener::new(listener, connections), routes)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+    let listener = StallListener::new(listener, connections);
+    let serving = axum::serve(listener, routes);
+    Box::pin(serving.with_graceful_shutdown(shutdown.cancelled_owned()).into_future())
 }
 
 async fn beside(sites: &Sites, prefix: &str, request: Request, next: Next) -> Response {
@@ -80,17 +81,19 @@ async fn beside(sites: &Sites, prefix: &str, request: Request, next: Next) -> Re
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(
+pub fn serve(
     listener: TcpListener,
     connections: Connections,
     app: Router,
     drain: Drain,
-) -> std::io::Result<()> {
-    let listener = DrainListener::new(StallListener::new(listener, connections), &drain)?;
-    let app = app.into_make_service_with_connect_info::<Connection>();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(drain.settled());
-    tokio::select! {
-        result = serving => result,
-        () = drain.run() => Ok(()),
-    }
+) -> BoxFuture<'static, std::io::Result<()>> {
+    Box::pin(async move {
+        let listener = DrainListener::new(StallListener::new(listener, connections), &drain)?;
+        let app = app.into_make_service_with_connect_info::<Connection>();
+        let serving = axum::serve(listener, app).with_graceful_shutdown(drain.settled());
+        tokio::select! {
+            result = serving => result,
+            () = drain.run() => Ok(()),
+        }
+    })
 }

@@ -26,7 +26,7 @@ mod testing;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use hatch_bus::{Begin, Bus, Delivery, Work};
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::{AGGREGATE, Message};
@@ -200,7 +200,17 @@ struct Dispatcher {
 }
 
 /// Dispatches until `shutdown`, then waits for the attempts under way to be recorded.
-pub async fn run(dependencies: Dependencies, config: Config, shutdown: CancellationToken) {
+///
+/// The future is in a box, so that this crate compiles it, and not each crate that awaits it.
+pub fn run(
+    dependencies: Dependencies,
+    config: Config,
+    shutdown: CancellationToken,
+) -> BoxFuture<'static, ()> {
+    Box::pin(dispatch(dependencies, config, shutdown))
+}
+
+async fn dispatch(dependencies: Dependencies, config: Config, shutdown: CancellationToken) {
     let dispatcher = Arc::new(Dispatcher {
         timers: Timers::of::<Messages>(dependencies.pool.clone()),
         provider_ids: ProviderIds::new(dependencies.pool.clone()),

@@ -10,7 +10,7 @@ mod worker;
 
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use hatch_eventstore::{Connections, Feed, Follower, HeadWatch, Log};
 use hatch_readmodel::Projections;
 use schemars::JsonSchema;
@@ -55,7 +55,13 @@ impl Default for Config {
 /// Keeps every projection up with the log until `shutdown`. It waits out whatever PostgreSQL does; a
 /// projection that meets an event that it cannot apply halts, says so in its status, and goes on once
 /// it was rebuilt beyond that event.
-pub async fn run(deps: Deps, config: Config, shutdown: CancellationToken) {
+///
+/// The future is in a box, so that this crate compiles it, and not each crate that awaits it.
+pub fn run(deps: Deps, config: Config, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+    Box::pin(follow(deps, config, shutdown))
+}
+
+async fn follow(deps: Deps, config: Config, shutdown: CancellationToken) {
     let standstill = Duration::from_millis(config.standby_poll_ms);
     let workers = deps.projections.iter().map(|definition| {
         let follower = Follower { name: definition.name(), head: deps.head.clone(), standstill };

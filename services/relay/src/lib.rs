@@ -23,6 +23,7 @@ mod trace;
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use hatch_bus::Bus;
 use hatch_eventstore::{Fence, Log, LogError, Position};
 use schemars::JsonSchema;
@@ -94,7 +95,13 @@ enum Error {
 }
 
 /// Publishes the log until `shutdown`, surviving the loss of PostgreSQL, NATS and leadership.
-pub async fn run(deps: Deps, config: Config, shutdown: CancellationToken) {
+///
+/// The future is in a box, so that this crate compiles it, and not each crate that awaits it.
+pub fn run(deps: Deps, config: Config, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+    Box::pin(relay(deps, config, shutdown))
+}
+
+async fn relay(deps: Deps, config: Config, shutdown: CancellationToken) {
     let (status, bus) = (deps.status.clone(), deps.bus.clone());
     let relaying = async {
         let mut leader = Leader::new(deps, config.clone());

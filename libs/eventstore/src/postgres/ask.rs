@@ -10,6 +10,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use deadpool_postgres::{ClientWrapper, Object, Pool, PoolError, Timeouts};
+use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -65,11 +66,7 @@ impl Connections {
     ) -> Result<T, E> {
         let begun = Instant::now();
         let until = begun + limit;
-        let object = match timeout_at(until, self.pool.get()).await {
-            Ok(Ok(object)) => object,
-            Ok(Err(error)) => return Err(Unanswered::Connect(error).into()),
-            Err(_) => return Err(Unanswered::Silent(limit).into()),
-        };
+        let object = self.lend(until, limit).await?;
         let mut asked = Asked { lent: Some(Lent::Pooled(object)), begun, until };
         match timeout_at(until, ask(asked.connection())).await {
             Ok(answer) => {
@@ -82,6 +79,16 @@ impl Connections {
                 Err(Unanswered::Silent(limit).into())
             }
         }
+    }
+
+    /// The future is in a box, so that the pool and the connecting are compiled here and not with every question.
+    fn lend(&self, until: Instant, limit: Duration) -> BoxFuture<'_, Result<Object, Unanswered>> {
+        Box::pin(async move {
+            timeout_at(until, self.pool.get())
+                .await
+                .map_err(|_| Unanswered::Silent(limit))?
+                .map_err(Unanswered::Connect)
+        })
     }
 
     /// A connection for whoever asks again and again; it is given back when it is dropped.

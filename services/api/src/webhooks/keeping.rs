@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::BoxFuture;
 use hatch_readmodel::{Kept, KeptKind, QueryError, ReadModel, WaitingCount};
 use hatch_telemetry::limit::Limit;
 use tokio_util::sync::CancellationToken;
@@ -240,7 +241,13 @@ impl Keeping {
 }
 
 /// Looks after what is kept, until `shutdown`.
-pub async fn keep_webhooks(webhooks: Webhooks, shutdown: CancellationToken) {
+///
+/// The future is in a box, so that this crate compiles it, and not each crate that awaits it.
+pub fn keep_webhooks(webhooks: Webhooks, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+    Box::pin(keep(webhooks, shutdown))
+}
+
+async fn keep(webhooks: Webhooks, shutdown: CancellationToken) {
     webhooks.show_from_the_start();
     let rounds = async {
         let mut looks = 0_u32;

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use futures::future::BoxFuture;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, ReceiptOutcome as Told, RecordReceipt};
 use hatch_domain::{ErrorClass, SendError};
@@ -87,16 +88,20 @@ impl KeptReceipt {
 }
 
 /// Matches receipts that wait with their messages, until `shutdown`.
-pub async fn match_receipts(webhooks: Webhooks, shutdown: CancellationToken) {
-    let matching = async {
-        loop {
-            if let Err(error) = webhooks.match_due().await {
-                tracing::warn!(error = error.as_ref(), "waiting receipts not matched");
+///
+/// The future is in a box, so that this crate compiles it, and not each crate that awaits it.
+pub fn match_receipts(webhooks: Webhooks, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let matching = async {
+            loop {
+                if let Err(error) = webhooks.match_due().await {
+                    tracing::warn!(error = error.as_ref(), "waiting receipts not matched");
+                }
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-    };
-    let _: Option<()> = shutdown.run_until_cancelled(matching).await;
+        };
+        let _: Option<()> = shutdown.run_until_cancelled(matching).await;
+    })
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
