@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use hatch_api::admission::{Intake, Rules};
-use hatch_api::webhooks::{Account, Readers, Webhooks};
+use hatch_api::webhooks::{Readers, WebhookAccount, Webhooks};
 use hatch_api::{Bodies, Connections, Drain, Ending, Entrance, Sites, TrustedProxies};
 use hatch_domain::address::Address;
 use hatch_domain::authentication::{Authentication, Verdict};
@@ -18,8 +18,8 @@ use hatch_domain::{Attachment, Channel, Email, Environment};
 use hatch_eventstore::{Appender, AppenderConfig, Log, Store, SystemEnvironment};
 use hatch_providers::twilio::TwilioWebhook;
 use hatch_providers::{
-    Correlation, Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Refusal,
-    Verified, Webhook,
+    Correlation, Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome,
+    Verified, Webhook, WebhookRefusal,
 };
 use hatch_readmodel::ReadModel;
 use hatch_telemetry::limit::Limits;
@@ -38,7 +38,7 @@ struct Scripted {
 }
 
 impl Webhook for Scripted {
-    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
+    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, WebhookRefusal> {
         self.twilio.verify(request)
     }
 
@@ -77,7 +77,7 @@ impl Role {
         let router = hatch_api::webhooks::router(Webhooks {
             store: Store::new(appender, log, Arc::new(SystemEnvironment)),
             read_model: ReadModel::new(pool),
-            accounts: vec![Account {
+            accounts: vec![WebhookAccount {
                 tenant_id: TenantId::DEFAULT,
                 provider: "scripted",
                 path: "scripted/inbound",
@@ -130,7 +130,7 @@ impl Drop for Role {
     }
 }
 
-fn receipt(id: &str, n: u128, outcome: ReceiptOutcome) -> Observation {
+fn receipt(id: &str, n: u128, outcome: ReportedOutcome) -> Observation {
     Observation::Receipt(Receipt {
         correlation: Some(Correlation {
             tenant_id: TenantId::DEFAULT,
@@ -198,12 +198,12 @@ async fn an_array_of_receipts_is_one_append_and_one_row_of_the_log() {
     let unknown = "0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11";
     let array = || {
         vec![
-            receipt(&ids[0], 1, ReceiptOutcome::Delivered),
-            receipt(&ids[1], 2, ReceiptOutcome::Delivered),
-            receipt(&ids[0], 3, ReceiptOutcome::Read),
-            receipt(&ids[0], 1, ReceiptOutcome::Delivered),
-            receipt(&ids[2], 4, ReceiptOutcome::Progress),
-            receipt(unknown, 5, ReceiptOutcome::Delivered),
+            receipt(&ids[0], 1, ReportedOutcome::Delivered),
+            receipt(&ids[1], 2, ReportedOutcome::Delivered),
+            receipt(&ids[0], 3, ReportedOutcome::Read),
+            receipt(&ids[0], 1, ReportedOutcome::Delivered),
+            receipt(&ids[2], 4, ReportedOutcome::Progress),
+            receipt(unknown, 5, ReportedOutcome::Delivered),
         ]
     };
     role.post(&hatch, array()).await;
@@ -247,8 +247,8 @@ async fn two_webhooks_about_one_message_at_once_are_both_recorded() {
     let id = hatch.send_sms("+18045550888", "silent").await;
     hatch.message_with_status(&id, "sent").await;
     tokio::join!(
-        one.post(&hatch, vec![receipt(&id, 1, ReceiptOutcome::Delivered)]),
-        two.post(&hatch, vec![receipt(&id, 2, ReceiptOutcome::Read)]),
+        one.post(&hatch, vec![receipt(&id, 1, ReportedOutcome::Delivered)]),
+        two.post(&hatch, vec![receipt(&id, 2, ReportedOutcome::Read)]),
     );
     hatch.message_with_status(&id, "read").await;
     assert_eq!(logged(&hatch).await.len(), 2);
@@ -467,7 +467,7 @@ async fn what_cannot_be_read_is_quarantined_and_the_rest_is_applied() {
     let id = hatch.send_sms("+18045550888", "silent").await;
     hatch.message_with_status(&id, "sent").await;
     let unclear = Observation::Unclear(NotUnderstood::Missing { field: "sg_message_id" });
-    let both = vec![unclear, receipt(&id, 1, ReceiptOutcome::Delivered)];
+    let both = vec![unclear, receipt(&id, 1, ReportedOutcome::Delivered)];
     role.post_bytes(&hatch, 200_000, both).await;
     hatch.message_with_status(&id, "delivered").await;
     let webhook = logged(&hatch).await[0].clone();
@@ -501,7 +501,7 @@ async fn what_is_about_a_message_of_a_newer_build_is_kept_and_the_rest_is_applie
     };
     session.batch_execute(&newer(9)).await.expect("changed");
     let both =
-        || ids.iter().zip(1..).map(|(id, n)| receipt(id, n, ReceiptOutcome::Delivered)).collect();
+        || ids.iter().zip(1..).map(|(id, n)| receipt(id, n, ReportedOutcome::Delivered)).collect();
     role.post(&hatch, both()).await;
     hatch.message_with_status(&ids[1], "delivered").await;
     let webhook = logged(&hatch).await[0].clone();

@@ -15,8 +15,8 @@ use hatch_eventstore::SystemEnvironment;
 use hatch_providers::sendgrid::{self, SendGridAdapter, SendGridEvents, SendGridInbound};
 use hatch_providers::twilio::TwilioAdapter;
 use hatch_providers::{
-    Adapter, LookUp, LookedUp, Observation, Outbound, Outcome, RawRequest, Receipt, ReceiptOutcome,
-    Webhook,
+    Adapter, LookUp, LookedUp, Observation, Outbound, Outcome, RawRequest, Receipt,
+    ReportedOutcome, Webhook,
 };
 use hatch_simulator::{Config, SendGridAccount, key_pair};
 use serde_json::json;
@@ -71,7 +71,7 @@ impl Providers {
     async fn receipts(
         &self,
         message: &Outbound,
-        last: impl Fn(&ReceiptOutcome) -> bool,
+        last: impl Fn(&ReportedOutcome) -> bool,
     ) -> Vec<Receipt> {
         let webhook = SendGridEvents::new(&self.sendgrid).expect("settings");
         let begin = Instant::now();
@@ -166,7 +166,7 @@ async fn a_mail_is_accepted_and_its_events_come_back_to_it() {
             panic!("{local} is accepted");
         };
         let receipts =
-            providers.receipts(&message, |outcome| *outcome == ReceiptOutcome::Delivered).await;
+            providers.receipts(&message, |outcome| *outcome == ReportedOutcome::Delivered).await;
         assert!(receipts.iter().all(|receipt| receipt.provider_message_id == provider_message_id));
     }
 }
@@ -190,9 +190,9 @@ async fn each_odd_recipient_of_a_mail_has_its_outcome() {
     for local in ["invalid", "optout", "bounce"] {
         let message = mail_to(local);
         assert!(matches!(providers.mail(&message).await, Outcome::Accepted { .. }), "{local}");
-        let ended = |outcome: &ReceiptOutcome| match outcome {
-            ReceiptOutcome::Failed(error) => error.permanent && local != "bounce",
-            ReceiptOutcome::Undelivered(error) => error.permanent && local == "bounce",
+        let ended = |outcome: &ReportedOutcome| match outcome {
+            ReportedOutcome::Failed(error) => error.permanent && local != "bounce",
+            ReportedOutcome::Undelivered(error) => error.permanent && local == "bounce",
             _ => false,
         };
         providers.receipts(&message, ended).await;
@@ -201,7 +201,7 @@ async fn each_odd_recipient_of_a_mail_has_its_outcome() {
     for message in [&mute, &hole] {
         assert!(matches!(providers.mail(message).await, Outcome::Unknown { .. }));
     }
-    providers.receipts(&mute, |outcome| *outcome == ReceiptOutcome::Delivered).await;
+    providers.receipts(&mute, |outcome| *outcome == ReportedOutcome::Delivered).await;
 }
 
 #[tokio::test]

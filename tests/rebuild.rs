@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use hatch_readmodel::{Verification, messages};
+use hatch_readmodel::{VerificationReport, messages};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -46,7 +46,7 @@ async fn rebuild(hatch: &Hatch) -> String {
     printed
 }
 
-async fn verify(hatch: &Hatch) -> Verification {
+async fn verify(hatch: &Hatch) -> VerificationReport {
     let config = hatch.database.config();
     let pool = hatch_eventstore::pool(&config, 2, Duration::from_secs(10));
     hatch_readmodel::verify(&pool, &messages::DEFINITION, |_| {}).await.expect("it can be verified")

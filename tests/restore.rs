@@ -500,7 +500,7 @@ async fn a_fence_that_is_closed_and_lifted_at_once_leaves_the_bus_in_use() {
     let mut sent = deliver(&hatch, 1).await;
     let mut client = hatch.database.connect().await;
     // What it lacks, the first process that looks fills in.
-    let place = hatch_eventstore::Place::default();
+    let place = hatch_eventstore::DatabasePlace::default();
     for epoch in 2..=4 {
         let report = "INSERT INTO es.log_regressions (epoch, detail) SELECT max(epoch), 'a gap' FROM es.log_epoch";
         client.batch_execute(report).await.expect("reported");

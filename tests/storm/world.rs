@@ -62,7 +62,7 @@ const BEHIND: &str = "SELECT (SELECT coalesce(max(position), 0) FROM es.events) 
      - (SELECT position FROM es.checkpoints WHERE name = 'messages')";
 
 /// How a family reaches the servers, and what time it takes it to be.
-struct Way {
+struct Links {
     postgresql: Proxy,
     nats: Proxy,
     clock: PathBuf,
@@ -81,8 +81,8 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) pair: Pair,
     nats: Nats,
-    first: Way,
-    second: Way,
+    first: Links,
+    second: Links,
     provider_clock: PathBuf,
     others: Vec<Second>,
     http: reqwest::Client,
@@ -93,8 +93,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn start() -> Self {
         let (folder, pair, nats) = (data_folder(), Pair::start().await, Nats::start().await);
-        let first = Way::start(folder.path(), "first", &pair, &nats).await;
-        let second = Way::start(folder.path(), "second", &pair, &nats).await;
+        let first = Links::start(folder.path(), "first", &pair, &nats).await;
+        let second = Links::start(folder.path(), "second", &pair, &nats).await;
         let provider_clock = clock(folder.path(), "provider");
         let mut command = program(folder.path(), env!("CARGO_BIN_EXE_hatch"));
         command.args(["up", "--split"]).stderr(log("up")).envs(first.environment());
@@ -240,7 +240,7 @@ impl World {
         }
     }
 
-    fn way(&self, family: Family) -> &Way {
+    fn way(&self, family: Family) -> &Links {
         match family {
             Family::First => &self.first,
             Family::Second => &self.second,
@@ -348,7 +348,7 @@ impl Drop for World {
     }
 }
 
-impl Way {
+impl Links {
     async fn start(folder: &Path, name: &str, pair: &Pair, nats: &Nats) -> Self {
         Self {
             postgresql: Proxy::start(&pair.primary.url()).await,

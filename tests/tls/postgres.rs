@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hatch_eventstore::{Database, Refusal, Transport, connect};
+use hatch_eventstore::{Database, ServerRefusal, Transport, connect};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -33,7 +33,11 @@ async fn attempt(url: &str) -> Result<Transport, String> {
         Err(error) => {
             let source = std::error::Error::source(&error).map(ToString::to_string);
             let text = format!("{error}: {}", source.unwrap_or_default());
-            Err(if Refusal::cause_of(&error).is_some() { format!("refused: {text}") } else { text })
+            Err(if ServerRefusal::cause_of(&error).is_some() {
+                format!("refused: {text}")
+            } else {
+                text
+            })
         }
     }
 }

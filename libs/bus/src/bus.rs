@@ -43,7 +43,7 @@ pub struct Bus {
 
 /// How the bus is at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum BusState {
     /// Connected to a server of this version.
     Connected(String),
     /// Not connected; it keeps trying.
@@ -89,15 +89,15 @@ impl Bus {
 
     /// How the bus is at the moment; cheap.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> BusState {
         if self.client.connection_state() != async_nats::connection::State::Connected {
-            return State::Disconnected;
+            return BusState::Disconnected;
         }
         match self.client.try_server_info() {
-            None => State::Disconnected,
+            None => BusState::Disconnected,
             Some(info) => match version::check(&info.version) {
-                Ok(()) => State::Connected(info.version),
-                Err(sentence) => State::Refused(sentence),
+                Ok(()) => BusState::Connected(info.version),
+                Err(sentence) => BusState::Refused(sentence),
             },
         }
     }
@@ -159,9 +159,9 @@ impl Bus {
 
     fn usable(&self) -> Result<(), Error> {
         match self.state() {
-            State::Connected(_) => Ok(()),
-            State::Disconnected => Err(Error::Disconnected),
-            State::Refused(sentence) => Err(Error::ServerRefused(sentence)),
+            BusState::Connected(_) => Ok(()),
+            BusState::Disconnected => Err(Error::Disconnected),
+            BusState::Refused(sentence) => Err(Error::ServerRefused(sentence)),
         }
     }
 }

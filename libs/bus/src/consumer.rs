@@ -19,7 +19,7 @@ pub(crate) struct Created {
 }
 
 /// The current generation, on which a consumer is made.
-struct Place<'a> {
+struct CurrentGeneration<'a> {
     bus: &'a Bus,
     generation: i32,
     stream: String,
@@ -35,7 +35,7 @@ enum Refusal {
 
 /// Creates a consumer for one reader.
 pub(crate) async fn own(bus: &Bus, config: Config) -> Result<Created, Error> {
-    let place = Place::current(bus).await?;
+    let place = CurrentGeneration::current(bus).await?;
     match place.create(config).await {
         Ok(consumer) => Ok(place.with(consumer)),
         Err(refusal) => Err(place.refused(refusal)),
@@ -45,7 +45,7 @@ pub(crate) async fn own(bus: &Bus, config: Config) -> Result<Created, Error> {
 /// Takes the named consumer that all processes share. Where the server has none, it is created and begins
 /// where `begin` says, because nobody else knows how far it had come.
 pub(crate) async fn shared(bus: &Bus, config: Config, begin: &Begin) -> Result<Created, Error> {
-    let place = Place::current(bus).await?;
+    let place = CurrentGeneration::current(bus).await?;
     let shared = match place.take_or_create(&config, begin).await {
         // Another process created it after this one had asked whether it is there.
         Err(Refusal::Anothers(_)) => place.take_or_create(&config, begin).await,
@@ -62,7 +62,7 @@ pub(crate) fn from(position: i64) -> DeliverPolicy {
     DeliverPolicy::ByStartSequence { start_sequence: unsigned(position).max(1) }
 }
 
-impl<'a> Place<'a> {
+impl<'a> CurrentGeneration<'a> {
     async fn current(bus: &'a Bus) -> Result<Self, Error> {
         let (generation, stream) = bus.current_stream().await?.ok_or(Error::NoStream)?;
         Ok(Self { bus, generation, stream, context: bus.api()?.clone() })

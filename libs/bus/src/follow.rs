@@ -20,7 +20,7 @@ const CONSUMER_IDLE_MAX: Duration = Duration::from_secs(10);
 /// It is only a feed: what the stream no longer holds, what is lost with a connection and what comes
 /// while NATS is away is missing, and the reader repairs such gaps from the log. It outlives server
 /// restarts and goes on with the next generation.
-pub struct Follow {
+pub struct BusReader {
     bus: Bus,
     next: i64,
     pull: Option<Pull>,
@@ -30,12 +30,12 @@ pub struct Follow {
 impl Bus {
     /// A feed of the events at `position` and after it.
     #[must_use]
-    pub fn follow(&self, position: i64) -> Follow {
-        Follow { bus: self.clone(), next: position, pull: None, retry: Retry::default() }
+    pub fn follow(&self, position: i64) -> BusReader {
+        BusReader { bus: self.clone(), next: position, pull: None, retry: Retry::default() }
     }
 }
 
-impl Follow {
+impl BusReader {
     /// Waits for the next event. Cancelling it loses nothing.
     pub async fn next(&mut self) -> Envelope {
         loop {

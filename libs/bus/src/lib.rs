@@ -8,7 +8,7 @@
 //!
 //! - [`Bus`] is the connection; it is never waited for.
 //! - [`Publisher`] writes a generation of the stream, in log order; the relay has the only one.
-//! - [`Follow`] feeds readers that keep their own checkpoint, without acknowledgements.
+//! - [`BusReader`] feeds readers that keep their own checkpoint, without acknowledgements.
 //! - [`WorkQueue`] hands out work that must be acknowledged.
 //!
 //! Reaching NATS proves nothing: each message bears a MAC by a secret that the bus does not know
@@ -37,10 +37,10 @@ mod version;
 mod work_queue;
 
 pub use access::Access;
-pub use bus::{Bus, State};
+pub use bus::{Bus, BusState};
 pub use envelope::{DATA_BYTES_MAX, DecodeError, Envelope};
 pub use error::Error;
-pub use follow::Follow;
+pub use follow::BusReader;
 pub use inspect::{Difference, QueueReport, StreamReport};
 pub use mac::{Foreign, Key};
 pub use publisher::{Publisher, WINDOW_MAX};

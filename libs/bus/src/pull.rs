@@ -1,4 +1,4 @@
-//! One pull consumer's open request: what [`Follow`](crate::Follow) and
+//! One pull consumer's open request: what [`BusReader`](crate::BusReader) and
 //! [`WorkQueue`](crate::WorkQueue) have in common.
 //!
 //! The client library's own iterators hide when a request ended, and some of them wait for over a

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{Access, Begin, Bus, Error, Key, Keys, Settings, State};
+use crate::{Access, Begin, Bus, BusState, Error, Key, Keys, Settings};
 
 /// The variable that names the server of the tests.
 const SERVER_VARIABLE: &str = "HATCH_TEST_NATS_URL";
@@ -115,7 +115,7 @@ impl std::ops::Deref for TestBus {
 impl Drop for TestBus {
     fn drop(&mut self) {
         // A server that the test has killed needs no cleaning up.
-        if !matches!(self.0.state(), State::Connected(_)) {
+        if !matches!(self.0.state(), BusState::Connected(_)) {
             return;
         }
         let settings = self.0.settings().clone();
@@ -169,8 +169,8 @@ async fn delete(settings: Settings) -> Result<(), async_nats::Error> {
 /// When it takes too long.
 pub async fn connected(bus: &Bus) {
     eventually("connected to NATS", async || match bus.state() {
-        State::Connected(_) => Some(()),
-        State::Disconnected | State::Refused(_) => None,
+        BusState::Connected(_) => Some(()),
+        BusState::Disconnected | BusState::Refused(_) => None,
     })
     .await;
 }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::pull::{Item, Pull};
 use crate::retry::Retry;
-use crate::{Bus, Envelope, Error, Foreign, State, subject};
+use crate::{Bus, BusState, Envelope, Error, Foreign, subject};
 
 /// How long handing an acknowledgement to the connection may take.
 const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(1);
@@ -168,7 +168,7 @@ fn event(pull: &Pull, work: &Work, message: &Message) -> Option<Envelope> {
 
 async fn acknowledge(bus: &Bus, message: &Message, kind: AckKind) {
     // While there is no connection an acknowledgement would only fill the client's queue.
-    let connected = matches!(bus.state(), State::Connected(_));
+    let connected = matches!(bus.state(), BusState::Connected(_));
     if !connected || !matches!(timeout(ACKNOWLEDGE_MAX, message.ack_with(kind)).await, Ok(Ok(()))) {
         tracing::debug!("an acknowledgement was lost, the event will be handed out again");
     }

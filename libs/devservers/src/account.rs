@@ -21,7 +21,7 @@ const DATA: &str = "data";
 
 /// An account other than our own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Account {
+pub(crate) struct OsAccount {
     uid: u32,
     gid: u32,
 }
@@ -31,14 +31,14 @@ pub(crate) struct Account {
 pub(crate) struct Home {
     path: PathBuf,
     /// `None`: our own account.
-    account: Option<Account>,
+    account: Option<OsAccount>,
 }
 
 impl Home {
     /// Finds the place of the data that belong to `folder`, or makes one.
     pub(crate) fn of(folder: &Path) -> anyhow::Result<Self> {
         let data = folder.join(DATA);
-        let account = if geteuid().is_root() { Some(Account::choose(&data)?) } else { None };
+        let account = if geteuid().is_root() { Some(OsAccount::choose(&data)?) } else { None };
         if data.symlink_metadata().is_err() {
             match account {
                 Some(account) if !account.reaches(folder) => {
@@ -93,7 +93,7 @@ impl Home {
     }
 }
 
-impl Account {
+impl OsAccount {
     /// The account that owns the existing data, else the first of [`ACCOUNTS`] on this machine.
     fn choose(data: &Path) -> anyhow::Result<Self> {
         if let Ok(metadata) = data.join("postgres").metadata()
@@ -156,7 +156,7 @@ pub(crate) fn make_folder(path: &Path, mode: u32) -> anyhow::Result<()> {
         .with_context(|| format!("failed to make the folder {}", path.display()))
 }
 
-fn give(path: &Path, account: Account) -> std::io::Result<()> {
+fn give(path: &Path, account: OsAccount) -> std::io::Result<()> {
     let metadata = path.symlink_metadata()?;
     if metadata.is_symlink() {
         return Ok(());
@@ -183,7 +183,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let inner = folder.path().join("inner");
         make_folder(&inner, 0o755).expect("a folder");
-        let stranger = Account { uid: 4_000_000, gid: 4_000_000 };
+        let stranger = OsAccount { uid: 4_000_000, gid: 4_000_000 };
         for (mode, reached) in [(0o700, false), (0o711, true)] {
             std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode))
                 .expect("the mode");

@@ -8,7 +8,7 @@ use hatch_domain::Decider;
 use hatch_eventstore::{Position, RecordedEvent};
 use uuid::Uuid;
 
-use crate::{Due, Kind, Place};
+use crate::{DueKind, DueTime, WorkClass};
 
 /// What the fold needs of one event.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,23 +25,23 @@ pub(crate) struct Fact<N> {
 pub(crate) struct StreamFact<N> {
     pub(crate) tenant_id: Uuid,
     pub(crate) stream_id: Uuid,
-    pub(crate) due: Due,
+    pub(crate) due: DueTime,
     /// The stream has no earlier event.
     pub(crate) begins: bool,
     pub(crate) note: Option<N>,
-    pub(crate) place: Place,
+    pub(crate) place: WorkClass,
     /// This build cannot read the event. Somebody has to look at the stream at once: who can read it finds
     /// its true time.
     pub(crate) undecodable: bool,
 }
 
-type EventOf<K> = <<K as Kind>::Stream as Decider>::Event;
+type EventOf<K> = <<K as DueKind>::Stream as Decider>::Event;
 
 impl<N> Fact<N> {
-    pub(crate) fn of<K: Kind<Note = N>>(recorded: &RecordedEvent) -> Self {
+    pub(crate) fn of<K: DueKind<Note = N>>(recorded: &RecordedEvent) -> Self {
         let stream = (recorded.aggregate == K::Stream::KIND).then(|| {
             let read = recorded.decode::<EventOf<K>>().ok();
-            let at_once = Due::At { step: None, at: recorded.recorded_at };
+            let at_once = DueTime::At { step: None, at: recorded.recorded_at };
             StreamFact {
                 tenant_id: recorded.tenant_id,
                 stream_id: recorded.stream_id,
@@ -65,8 +65,8 @@ impl<N> Fact<N> {
 /// What is to be done to the tables.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Fold<N> {
-    changes: HashMap<Uuid, Change>,
-    pub(crate) kept: Vec<Kept<N>>,
+    changes: HashMap<Uuid, TimerChange>,
+    pub(crate) kept: Vec<KeptNote<N>>,
 }
 
 /// A timer as an event sets it.
@@ -77,14 +77,14 @@ pub(crate) struct Timer {
     /// The step that it speaks of; none: the next one.
     pub(crate) step: Option<u32>,
     pub(crate) position: Position,
-    pub(crate) place: Place,
+    pub(crate) place: WorkClass,
     /// This build cannot read the event.
     pub(crate) undecodable: bool,
 }
 
 /// What is kept of an event beside its stream's timer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept<N> {
+pub struct KeptNote<N> {
     /// Whose stream it is.
     pub tenant_id: Uuid,
     /// The stream.
@@ -94,7 +94,7 @@ pub struct Kept<N> {
 }
 
 #[derive(Debug, PartialEq)]
-struct Change {
+struct TimerChange {
     /// The stream began in this fold: the table has no row of it.
     began: bool,
     to: To,
@@ -126,7 +126,7 @@ impl<N: Clone> Fold<N> {
             let Some(stream) = &fact.stream else { continue };
             fold.take(stream, fact.position);
             let StreamFact { tenant_id, stream_id, note, .. } = stream;
-            fold.kept.extend(note.iter().map(|note| Kept {
+            fold.kept.extend(note.iter().map(|note| KeptNote {
                 tenant_id: *tenant_id,
                 stream_id: *stream_id,
                 note: note.clone(),
@@ -157,7 +157,8 @@ impl<N: Clone> Fold<N> {
 
     fn take(&mut self, fact: &StreamFact<N>, position: Position) {
         let change = self.changes.entry(fact.stream_id);
-        let before = change.or_insert(Change { began: fact.begins, to: To::EarlierCleared(0) });
+        let before =
+            change.or_insert(TimerChange { began: fact.begins, to: To::EarlierCleared(0) });
         before.to.after(fact, position);
     }
 
@@ -193,21 +194,21 @@ impl<N: Clone> Fold<N> {
 impl To {
     fn after<N>(&mut self, fact: &StreamFact<N>, position: Position) {
         match (fact.due, &*self) {
-            (Due::At { step, at }, _) => {
+            (DueTime::At { step, at }, _) => {
                 let StreamFact { tenant_id, place, undecodable, .. } = *fact;
                 *self =
                     Self::Set(Timer { tenant_id, due_at: at, step, position, place, undecodable });
             }
-            (Due::Over, _) => *self = Self::Cleared,
-            (Due::Settled { step }, Self::Set(timer)) => {
+            (DueTime::Over, _) => *self = Self::Cleared,
+            (DueTime::Settled { step }, Self::Set(timer)) => {
                 if timer.step.is_some_and(|held| held <= step) {
                     *self = Self::Cleared;
                 }
             }
-            (Due::Settled { step }, Self::EarlierCleared(before)) => {
+            (DueTime::Settled { step }, Self::EarlierCleared(before)) => {
                 *self = Self::EarlierCleared(step.max(*before));
             }
-            (Due::Settled { .. }, Self::Cleared) => {}
+            (DueTime::Settled { .. }, Self::Cleared) => {}
         }
     }
 }

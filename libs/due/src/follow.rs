@@ -14,7 +14,7 @@ use hatch_eventstore::{
 use tokio::time::sleep;
 
 use crate::fold::{Fact, Fold};
-use crate::{Error, Kind, Timers};
+use crate::{DueKind, Error, Timers};
 
 /// Events of a page of the log.
 const PAGE_EVENTS: usize = 2_000;
@@ -75,7 +75,7 @@ impl Halts {
 
 /// Folds the log into the timers of a kind, for ever. What damage of the log stops is tried again, and goes on by
 /// itself when that is repaired; the sweepers go on with the timers as they are meanwhile.
-pub async fn run<K: Kind>(
+pub async fn run<K: DueKind>(
     store: Store,
     head: HeadWatch,
     timers: Timers,
@@ -101,12 +101,12 @@ struct Folding<K> {
 }
 
 /// An event that waits to be old enough to be folded.
-struct Waiting<N> {
+struct WaitingFact<N> {
     fact: Fact<N>,
     read: Instant,
 }
 
-impl<N> Waiting<N> {
+impl<N> WaitingFact<N> {
     /// Whether it was recorded before `before`, or read `lag` ago. The time that it was recorded at may lie in
     /// the future: PostgreSQL's clock may have been set back since.
     fn is_old(&self, before: DateTime<Utc>, lag: Duration) -> bool {
@@ -114,9 +114,9 @@ impl<N> Waiting<N> {
     }
 }
 
-type Facts<K> = VecDeque<Waiting<<K as Kind>::Note>>;
+type Facts<K> = VecDeque<WaitingFact<<K as DueKind>::Note>>;
 
-impl<K: Kind> Follow for Folding<K> {
+impl<K: DueKind> Follow for Folding<K> {
     type Reason = Error;
 
     async fn follow(&mut self, backoff: &mut Backoff) -> Result<Infallible, Stop<Error>> {
@@ -154,7 +154,7 @@ impl<K: Kind> Follow for Folding<K> {
     }
 }
 
-impl<K: Kind> Folding<K> {
+impl<K: DueKind> Folding<K> {
     async fn fold_for_ever(&self, backoff: &mut Backoff) -> Result<Infallible, Error> {
         self.head.fence().known().await;
         let mut checkpoint = self.validated().await?;
@@ -220,7 +220,7 @@ impl<K: Kind> Folding<K> {
 }
 
 /// Reads the log after `read` into `waiting`, as far as there is room; whether the log may have more.
-async fn fill<K: Kind>(
+async fn fill<K: DueKind>(
     log: &Log,
     read: &mut Position,
     waiting: &mut Facts<K>,
@@ -230,7 +230,7 @@ async fn fill<K: Kind>(
         let Some(last) = page.last() else { return Ok(false) };
         *read = last.position;
         let now = Instant::now();
-        let facts = page.iter().map(|event| Waiting { fact: Fact::of::<K>(event), read: now });
+        let facts = page.iter().map(|event| WaitingFact { fact: Fact::of::<K>(event), read: now });
         let before = waiting.len();
         waiting.extend(facts);
         tell_undecodable(waiting.iter().skip(before).map(|waiting| &waiting.fact));

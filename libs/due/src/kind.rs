@@ -7,10 +7,10 @@ use deadpool_postgres::Transaction;
 use hatch_domain::Decider;
 use hatch_eventstore::RecordedEvent;
 
-use crate::Kept;
+use crate::KeptNote;
 
 /// A kind of streams of which something can be due. All of it is pure but [`keep`](Self::keep).
-pub trait Kind: Send + Sync + 'static {
+pub trait DueKind: Send + Sync + 'static {
     /// Decides on its streams; the timers have its kind.
     type Stream: Decider + 'static;
 
@@ -21,10 +21,10 @@ pub trait Kind: Send + Sync + 'static {
     const CHECKPOINT: (&'static str, i32);
 
     /// What an event says of its stream's due time.
-    fn due(event: &<Self::Stream as Decider>::Event) -> Due;
+    fn due(event: &<Self::Stream as Decider>::Event) -> DueTime;
 
     /// Whose work the stream is, by the columns of an event that this build may not be able to read.
-    fn place(recorded: &RecordedEvent) -> Place;
+    fn place(recorded: &RecordedEvent) -> WorkClass;
 
     /// What is kept of an event, if anything is.
     fn note(_event: &<Self::Stream as Decider>::Event) -> Option<Self::Note> {
@@ -34,7 +34,7 @@ pub trait Kind: Send + Sync + 'static {
     /// Writes what is kept of events, in the transaction in which their timers are.
     fn keep(
         _transaction: &Transaction<'_>,
-        _kept: &[Kept<Self::Note>],
+        _kept: &[KeptNote<Self::Note>],
     ) -> impl Future<Output = Result<(), tokio_postgres::Error>> + Send {
         async { Ok(()) }
     }
@@ -42,7 +42,7 @@ pub trait Kind: Send + Sync + 'static {
 
 /// Whose work a stream is and how urgent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct WorkClass {
     /// Whose work: a sweeper takes those of its lanes.
     pub lane: &'static str,
     /// How urgent.
@@ -52,7 +52,7 @@ pub struct Place {
 /// What an event says of its stream's due time. One event alone tells, so that progress never depends on anything
 /// being remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Due {
+pub enum DueTime {
     /// Look at it at this time; what is to be done then, the stream itself says.
     At {
         /// The step that the event speaks of, such as an attempt; none when it speaks of the next one.

@@ -1,11 +1,11 @@
 //! What is due: when somebody has to look at a stream again, of whatever kind it is.
 //!
-//! Events say when ([`Kind::due`]). They are folded into timers some seconds behind the log's head, for each kind by
+//! Events say when ([`DueKind::due`]). They are folded into timers some seconds behind the log's head, for each kind by
 //! itself, so that what finishes quickly never touches the table. Sweepers take what is due by PostgreSQL's clock,
 //! which is one for all of them, and hand each stream to its kind's [`Handler`]. They read PostgreSQL only: nothing
 //! that is due depends on what a bus remembers.
 //!
-//! To have something be due of another kind of stream: implement [`Kind`] and [`Handler`], and run [`follow::run`] and
+//! To have something be due of another kind of stream: implement [`DueKind`] and [`Handler`], and run [`follow::run`] and
 //! a [`Sweeper`] for it. A new kind is folded from the log's first event on.
 
 mod fold;
@@ -19,10 +19,10 @@ mod tests;
 
 use hatch_eventstore::schema::Schema;
 
-pub use fold::Kept;
+pub use fold::KeptNote;
 pub use follow::{Halts, Lag};
-pub use kind::{Due, Kind, Place};
-pub use observe::{Observed, observe, undecodable};
+pub use kind::{DueKind, DueTime, WorkClass};
+pub use observe::{TimersReport, observe, undecodable};
 pub use store::{DueTimer, Timers};
 pub use sweep::{Handler, Lane, Permit, Sweeper};
 

@@ -7,7 +7,7 @@ use hatch_domain::Decider;
 use hatch_eventstore::Position;
 use tokio_postgres::{Client, Error};
 
-use crate::Kind;
+use crate::DueKind;
 
 /// Streams that are counted, of a sort.
 const COUNTED_MAX: i64 = 10_000;
@@ -29,7 +29,7 @@ const UNDECODABLE: &str = "
 
 /// How the timers of a kind stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Observed {
+pub struct TimersReport {
     /// The last position that is folded into them.
     pub position: Position,
     /// Streams that nobody looked at although their time has come, at most 10,000.
@@ -47,11 +47,11 @@ pub struct Observed {
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn observe<K: Kind>(client: &Client, grace: Duration) -> Result<Observed, Error> {
+pub async fn observe<K: DueKind>(client: &Client, grace: Duration) -> Result<TimersReport, Error> {
     let (grace, (name, version)) = (grace.as_secs_f64(), K::CHECKPOINT);
     let kind = K::Stream::KIND;
     let row = client.query_one(LOOK, &[&name, &version, &grace, &COUNTED_MAX, &kind]).await?;
-    Ok(Observed {
+    Ok(TimersReport {
         position: Position(row.try_get(0)?),
         overdue: row.try_get(1)?,
         overdue_since: row.try_get(2)?,
@@ -64,6 +64,6 @@ pub async fn observe<K: Kind>(client: &Client, grace: Duration) -> Result<Observ
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn undecodable<K: Kind>(client: &Client) -> Result<i64, Error> {
+pub async fn undecodable<K: DueKind>(client: &Client) -> Result<i64, Error> {
     client.query_one(UNDECODABLE, &[&K::Stream::KIND, &COUNTED_MAX]).await?.try_get(0)
 }

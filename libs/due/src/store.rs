@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::fold::Fold;
-use crate::{Error, Kind};
+use crate::{DueKind, Error};
 
 /// How long PostgreSQL may take to say or to note something about some timers, the wait for a
 /// connection included.
@@ -131,7 +131,7 @@ impl DueTimer {
 impl Timers {
     /// Those of kind `K`, in the database at the end of `pool`.
     #[must_use]
-    pub const fn of<K: Kind>(pool: Connections) -> Self {
+    pub const fn of<K: DueKind>(pool: Connections) -> Self {
         Self { pool, kind: K::Stream::KIND, checkpoint: K::CHECKPOINT }
     }
 
@@ -174,7 +174,7 @@ impl Timers {
 
     /// Writes what `fold` made of the events from `checkpoint` up to `position`, and moves the
     /// checkpoint there, in one transaction.
-    pub(crate) async fn apply<K: Kind>(
+    pub(crate) async fn apply<K: DueKind>(
         &self,
         checkpoint: &Checkpoint,
         fold: &Fold<K::Note>,

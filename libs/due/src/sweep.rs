@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{DueTimer, Kind, Lag, Timers};
+use crate::{DueKind, DueTimer, Lag, Timers};
 
 /// Between two looks at what is due.
 const EVERY: Duration = Duration::from_millis(250);
@@ -30,12 +30,12 @@ const HOLD_MARGIN: Duration = Duration::from_secs(5);
 const BATCH_WITHOUT_ROOM: usize = 4;
 
 /// The streams of a [`Handler`]'s kind.
-type StreamOf<H> = <<H as Handler>::Kind as Kind>::Stream;
+type StreamOf<H> = <<H as Handler>::Kind as DueKind>::Stream;
 
 /// Does what is due of a kind of streams.
 pub trait Handler: Send + Sync + 'static {
     /// What the timers of its streams are.
-    type Kind: Kind;
+    type Kind: DueKind;
 
     /// Waits until something may be done at all.
     fn ready(&self) -> impl Future<Output = ()> + Send {

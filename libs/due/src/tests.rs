@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use self::second_kind::Reminders;
 use crate::fold::{Fact, Fold, StreamFact};
-use crate::{Due, DueTimer, Error, Place, Timers, undecodable};
+use crate::{DueTime, DueTimer, Error, Timers, WorkClass, undecodable};
 
 const TEMPLATE: Template = Template { name: "due", schemas: || vec![crate::SCHEMA], sql: "" };
 
@@ -34,14 +34,14 @@ fn stream(n: i64) -> Uuid {
     Uuid::from_u64_pair(1_000, n.unsigned_abs())
 }
 
-fn fact(position: i64, stream_id: Uuid, due: Due) -> Fact<()> {
+fn fact(position: i64, stream_id: Uuid, due: DueTime) -> Fact<()> {
     let stream = StreamFact {
         tenant_id: TENANT,
         stream_id,
         due,
         begins: false,
         note: None,
-        place: Place { lane: "sms", priority: "normal" },
+        place: WorkClass { lane: "sms", priority: "normal" },
         undecodable: false,
     };
     Fact { position: Position(position), epoch: 1, recorded_at: at(0), stream: Some(stream) }
@@ -100,8 +100,8 @@ async fn shift(timers: &Timers, seconds: f64) {
 async fn of_two_folders_of_the_same_events_one_is_refused_and_writes_nothing() {
     let (_database, timers) = timers().await;
     let checkpoint = timers.checkpoint().await.expect("a checkpoint");
-    fold(&timers, &[fact(1, stream(1), Due::At { step: None, at: at(1) })]).await;
-    let other = [fact(1, stream(2), Due::At { step: None, at: at(1) })];
+    fold(&timers, &[fact(1, stream(1), DueTime::At { step: None, at: at(1) })]).await;
+    let other = [fact(1, stream(2), DueTime::At { step: None, at: at(1) })];
     let other = Fold::of(other.iter(), std::iter::empty());
     let refused = timers.apply::<Reminders>(&checkpoint, &other, Position(1), 1).await;
     assert!(matches!(refused, Err(Error::Checkpoint(CheckpointError::Fenced { .. }))));
@@ -112,7 +112,7 @@ async fn of_two_folders_of_the_same_events_one_is_refused_and_writes_nothing() {
 #[tokio::test]
 async fn nothing_is_taken_while_postgresqls_clock_is_another_than_it_was() {
     let (_database, timers) = timers().await;
-    fold(&timers, &[fact(1, stream(1), Due::At { step: None, at: at(1) })]).await;
+    fold(&timers, &[fact(1, stream(1), DueTime::At { step: None, at: at(1) })]).await;
     set_forward(&timers, 2).await;
     let (of, hold) = ((&["sms"][..], &["normal"][..]), Duration::from_secs(100));
     for apart in [-3_600, -70, 70, 90_000] {
@@ -127,7 +127,7 @@ async fn nothing_is_taken_while_postgresqls_clock_is_another_than_it_was() {
 async fn two_sweepers_never_take_the_same_stream_and_what_one_lost_comes_back() {
     let (_database, timers) = timers().await;
     let facts: Vec<_> =
-        (1..=200).map(|n| fact(n, stream(n), Due::At { step: None, at: at(n) })).collect();
+        (1..=200).map(|n| fact(n, stream(n), DueTime::At { step: None, at: at(n) })).collect();
     fold(&timers, &facts).await;
     let ahead = set_forward(&timers, 150).await;
     let sweeps = (0..8).map(|_| take_now(&timers, (&["sms"], &["normal"]), 25));
@@ -145,8 +145,8 @@ async fn two_sweepers_never_take_the_same_stream_and_what_one_lost_comes_back() 
 async fn a_lanes_timers_are_taken_by_priority_and_then_by_time() {
     let (_database, timers) = timers().await;
     let due = |n, lane, priority, second| {
-        let mut fact = fact(n, stream(n), Due::At { step: None, at: at(second) });
-        fact.stream.as_mut().expect("a stream's").place = Place { lane, priority };
+        let mut fact = fact(n, stream(n), DueTime::At { step: None, at: at(second) });
+        fact.stream.as_mut().expect("a stream's").place = WorkClass { lane, priority };
         fact
     };
     let (sms, email) = ("sms", "email");
@@ -174,9 +174,9 @@ async fn a_lanes_timers_are_taken_by_priority_and_then_by_time() {
 #[tokio::test]
 async fn a_sweepers_note_does_not_outlive_a_word_of_the_log() {
     let (_database, timers) = timers().await;
-    fold(&timers, &[fact(1, stream(1), Due::At { step: Some(1), at: at(1) })]).await;
+    fold(&timers, &[fact(1, stream(1), DueTime::At { step: Some(1), at: at(1) })]).await;
     let taken = take(&timers, 1, 1).await.pop().expect("due");
-    fold(&timers, &[fact(2, stream(1), Due::At { step: Some(1), at: at(2) })]).await;
+    fold(&timers, &[fact(2, stream(1), DueTime::At { step: Some(1), at: at(2) })]).await;
     let noted = DueTimer { looks: 7, not_found: 1, ..taken.clone() };
     timers.look_again(&noted, at(999)).await.expect("not noted");
     timers.forget(&taken).await.expect("not forgotten");
@@ -197,16 +197,16 @@ async fn a_sweepers_note_does_not_outlive_a_word_of_the_log() {
 #[tokio::test]
 async fn a_settled_step_clears_its_own_timer_and_no_later_one() {
     let (_database, timers) = timers().await;
-    let at_step = |step| Due::At { step, at: at(1) };
+    let at_step = |step| DueTime::At { step, at: at(1) };
     let held = [(1, Some(1)), (2, Some(2)), (3, None)];
     let facts: Vec<_> = held.map(|(n, step)| fact(n, stream(n), at_step(step))).to_vec();
     fold(&timers, &facts).await;
     let settled: Vec<_> =
-        (1..=3).map(|n| fact(3 + n, stream(n), Due::Settled { step: 1 })).collect();
+        (1..=3).map(|n| fact(3 + n, stream(n), DueTime::Settled { step: 1 })).collect();
     fold(&timers, &settled).await;
     let left: HashSet<_> = take(&timers, 1, 9).await.iter().map(|t| t.stream_id).collect();
     assert_eq!(left, HashSet::from([stream(2), stream(3)]));
-    let over: Vec<_> = (2..=3).map(|n| fact(5 + n, stream(n), Due::Over)).collect();
+    let over: Vec<_> = (2..=3).map(|n| fact(5 + n, stream(n), DueTime::Over)).collect();
     fold(&timers, &over).await;
     assert!(take(&timers, 999, 9).await.is_empty());
 }
@@ -214,9 +214,9 @@ async fn a_settled_step_clears_its_own_timer_and_no_later_one() {
 #[tokio::test]
 async fn what_nobody_can_read_is_looked_at_ever_more_seldom_until_somebody_can() {
     let (database, timers) = timers().await;
-    let mut unread = fact(1, stream(1), Due::At { step: None, at: at(1) });
+    let mut unread = fact(1, stream(1), DueTime::At { step: None, at: at(1) });
     unread.stream.as_mut().expect("a stream's").undecodable = true;
-    fold(&timers, &[unread, fact(2, stream(2), Due::At { step: None, at: at(1) })]).await;
+    fold(&timers, &[unread, fact(2, stream(2), DueTime::At { step: None, at: at(1) })]).await;
     let session = database.connect().await;
     let marked = async || undecodable::<Reminders>(&session).await.expect("a count");
     assert_eq!(marked().await, 1);

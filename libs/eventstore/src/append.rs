@@ -142,11 +142,12 @@ impl Append {
         OVERHEAD_BYTES + guards + events.chain(rows).sum::<usize>()
     }
 
-    /// Every stream that it guards or writes; of those that it is to begin only if `sceptical`, because if
+    /// Every stream that it guards or writes; of those that it is to begin only if `check_existing`, because if
     /// they exist, inserting them fails.
-    pub(crate) fn stream_ids(&self, sceptical: bool) -> impl Iterator<Item = Uuid> {
-        let read =
-            move |write: &&StreamWrite| sceptical || write.expected != ExpectedVersion::NoStream;
+    pub(crate) fn stream_ids(&self, check_existing: bool) -> impl Iterator<Item = Uuid> {
+        let read = move |write: &&StreamWrite| {
+            check_existing || write.expected != ExpectedVersion::NoStream
+        };
         let written = self.writes.iter().filter(read).map(|write| write.stream_id);
         written.chain(self.guards.iter().map(|guard| guard.stream_id))
     }

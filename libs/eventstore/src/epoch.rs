@@ -73,7 +73,7 @@ macro_rules! epoch_tables {
 pub(crate) use {epoch_columns, epoch_tables};
 
 /// Epoch, head, the newest generation of the bus, and the time.
-pub(crate) const LOOK: &str = concat!(
+pub(crate) const FENCE_ROW: &str = concat!(
     "SELECT ",
     epoch_columns!(),
     ", g.generation, g.epoch, (SELECT coalesce(max(position), 0) FROM es.events), \
@@ -85,14 +85,14 @@ pub(crate) const LOOK: &str = concat!(
 
 /// What is configured about a database, beside how to connect.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Place {
+pub struct DatabasePlace {
     /// The server's name; none says nothing about it.
     pub host: Option<String>,
     /// The name of the deployment that works with it; none says nothing about it.
     pub deployment_name: Option<String>,
 }
 
-impl Place {
+impl DatabasePlace {
     /// The place with the configured `host`, else the hosts of `postgres`. All ways to name this
     /// machine are one.
     #[must_use]
@@ -123,12 +123,15 @@ pub struct Identity {
     /// None where it may not be read.
     pub data_directory: Option<String>,
     /// What is configured.
-    pub place: Place,
+    pub place: DatabasePlace,
 }
 
 impl Identity {
     /// Reads the identity of the server at the other end; `place` is what is configured about it.
-    pub(crate) async fn read(client: &impl GenericClient, place: &Place) -> Result<Self, Error> {
+    pub(crate) async fn read(
+        client: &impl GenericClient,
+        place: &DatabasePlace,
+    ) -> Result<Self, Error> {
         let row = client.query_one(IDENTITY, &[]).await?;
         Ok(Self {
             system_identifier: row.try_get(0)?,
@@ -251,11 +254,11 @@ pub enum FenceState {
 #[derive(Debug, Clone)]
 pub struct Fence {
     state: watch::Receiver<FenceState>,
-    place: Place,
+    place: DatabasePlace,
 }
 
 impl Fence {
-    pub(crate) const fn new(state: watch::Receiver<FenceState>, place: Place) -> Self {
+    pub(crate) const fn new(state: watch::Receiver<FenceState>, place: DatabasePlace) -> Self {
         Self { state, place }
     }
 
@@ -351,8 +354,8 @@ pub struct BusEnd {
     pub event_id: Option<Uuid>,
 }
 
-/// What a session reads of epoch, head and bus; the rows of [`LOOK`].
-pub(crate) struct Look {
+/// What a session reads of epoch, head and bus; the rows of [`FENCE_ROW`].
+pub(crate) struct FenceRow {
     epoch: i32,
     recorded: Identity,
     regression: Option<String>,
@@ -364,7 +367,7 @@ pub(crate) struct Look {
     pub(crate) now: DateTime<Utc>,
 }
 
-impl Look {
+impl FenceRow {
     pub(crate) fn of(row: &Row) -> Result<Self, Error> {
         let (epoch, recorded, regression) = recorded(row, 0)?;
         let generation: Option<i32> = row.try_get(7)?;
@@ -413,7 +416,10 @@ pub(crate) fn recorded(row: &Row, start: usize) -> Result<(i32, Identity, Option
         system_identifier: row.try_get(start + 1)?,
         timeline: row.try_get(start + 2)?,
         data_directory: row.try_get(start + 3)?,
-        place: Place { host: row.try_get(start + 4)?, deployment_name: row.try_get(start + 5)? },
+        place: DatabasePlace {
+            host: row.try_get(start + 4)?,
+            deployment_name: row.try_get(start + 5)?,
+        },
     };
     Ok((row.try_get(start)?, identity, row.try_get(start + 6)?))
 }
@@ -436,10 +442,10 @@ pub(crate) fn closed(
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn fence_state(client: &Client, place: &Place) -> Result<FenceState, Error> {
+pub async fn fence_state(client: &Client, place: &DatabasePlace) -> Result<FenceState, Error> {
     let found = Identity::read(client, place).await?;
-    let look = Look::of(&client.query_one(LOOK, &[]).await?)?;
-    Ok(look.state(&found, None))
+    let fence_row = FenceRow::of(&client.query_one(FENCE_ROW, &[]).await?)?;
+    Ok(fence_row.state(&found, None))
 }
 
 /// When the fence was closed, at the earliest.
@@ -452,7 +458,7 @@ pub async fn fence_closed_since(client: &Client, closed: &Closed) -> Result<Date
 }
 
 /// Fills in what the epoch's record lacks.
-pub(crate) async fn complete(client: &Client, place: &Place) -> Result<(), Error> {
+pub(crate) async fn complete(client: &Client, place: &DatabasePlace) -> Result<(), Error> {
     let given: [&(dyn ToSql + Sync); 2] = [&place.host, &place.deployment_name];
     client.execute(COMPLETE, &given).await.map(drop)
 }
@@ -506,14 +512,14 @@ pub struct Lifted {
 /// PostgreSQL's.
 pub async fn lift_fence(
     client: &mut Client,
-    place: &Place,
+    place: &DatabasePlace,
     reason: &str,
 ) -> Result<Option<Lifted>, Error> {
     let found = Identity::read(client, place).await?;
     let transaction = client.transaction().await?;
     transaction.execute(LOCK, &[&LOG_LOCK]).await?;
-    let look = Look::of(&transaction.query_one(LOOK, &[]).await?)?;
-    let FenceState::Closed(closed) = look.state(&found, None) else { return Ok(None) };
+    let fence_row = FenceRow::of(&transaction.query_one(FENCE_ROW, &[]).await?)?;
+    let FenceState::Closed(closed) = fence_row.state(&found, None) else { return Ok(None) };
     let row = transaction.query_one(BEGIN, &[&reason]).await?;
     let (epoch, base_position) = (row.try_get(0)?, Position(row.try_get(1)?));
     transaction.execute("SELECT pg_notify($1, '')", &[&CHANNEL]).await?;

@@ -16,7 +16,7 @@ use tokio_postgres::{AsyncMessage, Client, Statement};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::epoch::{self, BusEnd, Fence, FenceState, Identity, Look, Place};
+use crate::epoch::{self, BusEnd, DatabasePlace, Fence, FenceRow, FenceState, Identity};
 use crate::{Backoff, BusSecrets, Database, Position, ServerClock, postgres, uptime};
 
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
@@ -36,7 +36,7 @@ pub type AskBus =
 #[derive(Clone, Default)]
 pub struct FenceConfig {
     /// What is configured about the database.
-    pub place: Place,
+    pub place: DatabasePlace,
     /// Asks the bus, where there is one: a log that lacks the bus's last event has regressed.
     pub bus: Option<AskBus>,
 }
@@ -164,9 +164,9 @@ struct Watcher {
 }
 
 /// A connection, and what was found out on it.
-struct Session {
+struct HeadSession {
     client: Client,
-    look: Statement,
+    fence_row: Statement,
     found: Identity,
     /// Whether the bus was asked: before that the fence does not open.
     asked: bool,
@@ -230,14 +230,14 @@ impl Watcher {
     }
 
     /// Asks the bus, where there is one.
-    async fn ask(&self, session: &Session) -> Result<Asking, Failure> {
+    async fn ask(&self, session: &HeadSession) -> Result<Asking, Failure> {
         let Some(ask) = &self.config.bus else { return Ok(None) };
         let secrets = timeout(POLL_TIMEOUT, BusSecrets::read(&session.client)).await??;
         let head = timeout(POLL_TIMEOUT, session.client.query_one(HEAD, &[])).await??;
         Ok(Some(ask(secrets, Position(head.try_get(0)?))))
     }
 
-    async fn connect(&self) -> Result<Session, Failure> {
+    async fn connect(&self) -> Result<HeadSession, Failure> {
         let mut postgres = postgres::hardened(&self.postgres);
         // A standby does not know what it will be.
         postgres.application_name("hatch-head").target_session_attrs(TargetSessionAttrs::ReadWrite);
@@ -262,33 +262,43 @@ impl Watcher {
             client.batch_execute("LISTEN hatch_fence").await?;
             epoch::complete(&client, &self.config.place).await?;
             let found = Identity::read(&client, &self.config.place).await?;
-            Ok::<_, tokio_postgres::Error>((client.prepare(epoch::LOOK).await?, found))
+            Ok::<_, tokio_postgres::Error>((client.prepare(epoch::FENCE_ROW).await?, found))
         };
-        let (look, found) = timeout(POLL_TIMEOUT, prepared).await??;
+        let (fence_row, found) = timeout(POLL_TIMEOUT, prepared).await??;
         let asked = self.config.bus.is_none();
         let (compared, hinted, clock) = (None, false, self.clock.clone());
-        Ok(Session { client, look, found, asked, compared, poked, hinted, clock, _driver: driver })
+        Ok(HeadSession {
+            client,
+            fence_row,
+            found,
+            asked,
+            compared,
+            poked,
+            hinted,
+            clock,
+            _driver: driver,
+        })
     }
 
     /// Looks at head and fence, and says which generation of the bus is on record for this log.
-    async fn poll(&mut self, session: &Session) -> Result<Option<i32>, Failure> {
+    async fn poll(&mut self, session: &HeadSession) -> Result<Option<i32>, Failure> {
         let before = *self.head.borrow();
-        let mut look = session.look().await?;
-        if let Some(detail) = self.regression(before, &look) {
+        let mut fence_row = session.fence_row().await?;
+        if let Some(detail) = self.regression(before, &fence_row) {
             tracing::error!(detail, "the log has regressed");
             if let Some(epoch) = self.epoch {
                 // First of all, so that it is not forgotten if it cannot be put on record now.
                 let report = epoch::report_regression(&session.client, epoch, &detail);
                 timeout(POLL_TIMEOUT, report).await??;
-                self.epoch = Some(look.epoch());
-                look = session.look().await?;
+                self.epoch = Some(fence_row.epoch());
+                fence_row = session.fence_row().await?;
             }
-            self.head.send_replace(look.head);
+            self.head.send_replace(fence_row.head);
         }
-        raise(&self.head, look.head);
-        self.epoch = Some(look.epoch());
-        let generation = look.generation();
-        let state = match look.state(&session.found, session.compared) {
+        raise(&self.head, fence_row.head);
+        self.epoch = Some(fence_row.epoch());
+        let generation = fence_row.generation();
+        let state = match fence_row.state(&session.found, session.compared) {
             FenceState::Open { .. } if !session.asked => FenceState::Unknown,
             state => state,
         };
@@ -298,8 +308,8 @@ impl Watcher {
 
     /// What was seen and is not there any more. Not an answer that a notification overtook: the head `before` it
     /// was known when it was asked for.
-    fn regression(&self, before: Position, look: &Look) -> Option<String> {
-        let (head, epoch) = (look.head, look.epoch());
+    fn regression(&self, before: Position, fence_row: &FenceRow) -> Option<String> {
+        let (head, epoch) = (fence_row.head, fence_row.epoch());
         match self.epoch {
             Some(seen) if epoch < seen => Some(format!(
                 "epoch {seen} was seen, the log is of epoch {epoch} and ends at {head}"
@@ -332,7 +342,7 @@ impl Watcher {
     }
 }
 
-impl Session {
+impl HeadSession {
     /// Hears of appends from now on, or no longer.
     async fn listen(&mut self, hinted: bool) -> Result<(), Failure> {
         if self.hinted != hinted {
@@ -343,12 +353,12 @@ impl Session {
         Ok(())
     }
 
-    async fn look(&self) -> Result<Look, Failure> {
+    async fn fence_row(&self) -> Result<FenceRow, Failure> {
         let asked = uptime();
-        let row = timeout(POLL_TIMEOUT, self.client.query_one(&self.look, &[])).await??;
-        let look = Look::of(&row)?;
-        self.clock.learn(asked, look.now);
-        Ok(look)
+        let row = timeout(POLL_TIMEOUT, self.client.query_one(&self.fence_row, &[])).await??;
+        let fence_row = FenceRow::of(&row)?;
+        self.clock.learn(asked, fence_row.now);
+        Ok(fence_row)
     }
 
     /// Compares the bus's end, which was read before this, with the log. What was published was
@@ -356,19 +366,19 @@ impl Session {
     async fn compare(&mut self, end: Option<BusEnd>) -> Result<(), Failure> {
         self.asked = true;
         let Some(BusEnd { generation, position, event_id }) = end else { return Ok(()) };
-        let look = self.look().await?;
+        let fence_row = self.fence_row().await?;
         let contradiction = match event_id {
             Some(event_id) => {
                 let asked = epoch::contradiction(&self.client, "the bus", position, event_id);
                 timeout(POLL_TIMEOUT, asked).await??
             }
             // Whoever can write to the bus can make such a stream: it says nothing about the log.
-            None if position > look.head => return Ok(()),
+            None if position > fence_row.head => return Ok(()),
             None => None,
         };
         self.compared = contradiction.is_none().then_some(generation);
-        if let Some(detail) = contradiction.filter(|_| !look.bus_is_of_earlier_epoch()) {
-            let report = epoch::report_regression(&self.client, look.epoch(), &detail);
+        if let Some(detail) = contradiction.filter(|_| !fence_row.bus_is_of_earlier_epoch()) {
+            let report = epoch::report_regression(&self.client, fence_row.epoch(), &detail);
             timeout(POLL_TIMEOUT, report).await??;
         }
         Ok(())

@@ -35,16 +35,16 @@ pub use append::{
 };
 pub use appender::{Appender, AppenderConfig, AppenderStats, LockHolder, Standstill, lock_holder};
 pub use archive::{
-    ArchiveError, ArchiveRecord, Archived, ArchivingError, Kept, Need, Progress as ArchiveProgress,
-    Request as ArchiveRequest, archive,
+    ArchiveError, ArchiveProgress, ArchiveRecord, ArchiveRequest, Archived, ArchivingError, Need,
+    RemainingPartition, archive,
 };
 pub use backoff::Backoff;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clock::{OFFSET_MAX as CLOCK_OFFSET_MAX, ServerClock};
 pub use environment::{SystemEnvironment, uptime};
 pub use epoch::{
-    BusEnd, Closed, Fence, FenceState, Identity, Lifted, Place, fence_closed_since, fence_state,
-    lift_fence, report_regression,
+    BusEnd, Closed, DatabasePlace, Fence, FenceState, Identity, Lifted, fence_closed_since,
+    fence_state, lift_fence, report_regression,
 };
 pub use event::{Metadata, NewEvent, RecordedEvent};
 pub use feed::{Feed, FeedPublisher};
@@ -54,11 +54,11 @@ pub use log::{Log, LogError, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, RecordedCommand, S
 pub use position::Position;
 pub use postgres::{
     BadDatabase, Connected, Connection, ConnectionCounts, Connections, Database, Driver, Held,
-    Refusal, Transport, Unanswered, Verification, connect, open, pool,
+    ServerRefusal, Transport, Unanswered, Verification, connect, open, pool,
 };
 pub use schema::migrate;
 pub use store::{Execute, ExecuteError, ExecuteResult, Executed, LoadError, Store};
-pub use subscription::{Subscription, Turns};
-pub use transact::{Loaded, Streams, Transacted, Work};
+pub use subscription::{ReadPermits, Subscription};
+pub use transact::{Loaded, Streams, Transacted, UnitOfWork};
 pub use trust::{BusSecrets, Secret, report_foreign};
 pub use verify::{TypeInLog, Verified, VerifyError, Violation, verify};

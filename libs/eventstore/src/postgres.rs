@@ -27,9 +27,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use ask::{Connection, ConnectionCounts, Connections, Held, Unanswered};
 pub use database::{BadDatabase, Database};
-pub use refusal::Refusal;
+pub use refusal::ServerRefusal;
 pub use security::Verification;
-use stream::Stream;
+use stream::ServerStream;
 
 /// How long the other side may leave sent data unacknowledged, or a silent connection unprobed,
 /// before the connection counts as lost. The system's defaults are hours.
@@ -127,7 +127,7 @@ pub struct Transport {
 
 /// What keeps a connection going: it is to be awaited, or polled for messages.
 pub struct Driver {
-    connection: tokio_postgres::Connection<Stream, Stream>,
+    connection: tokio_postgres::Connection<ServerStream, ServerStream>,
     transport: Transport,
 }
 
@@ -152,7 +152,7 @@ impl Future for Driver {
 /// Opens a connection, as `postgres` says; what keeps it going is the caller's.
 ///
 /// # Errors
-/// What `tokio_postgres` fails of. Where a server is not believed, a [`Refusal`] is in it.
+/// What `tokio_postgres` fails of. Where a server is not believed, a [`ServerRefusal`] is in it.
 pub async fn open(postgres: &Database) -> Result<(Client, Driver), Error> {
     dial::open(postgres).await
 }

@@ -36,11 +36,11 @@ pub(crate) struct StreamReader {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<QueuedRead>,
     queries: usize,
 }
 
-struct Waiting {
+struct QueuedRead {
     tenant_id: Uuid,
     stream_id: Uuid,
     reply: oneshot::Sender<Events>,
@@ -58,7 +58,7 @@ impl StreamReader {
         let (reply, events) = oneshot::channel();
         {
             let mut queue = self.lock();
-            queue.waiting.push_back(Waiting { tenant_id, stream_id, reply });
+            queue.waiting.push_back(QueuedRead { tenant_id, stream_id, reply });
             if queue.queries < QUERIES_MAX {
                 queue.queries += 1;
                 tokio::spawn(self.clone().answer_all());
@@ -75,7 +75,7 @@ impl StreamReader {
     }
 
     /// The next batch; none ends the caller's turn.
-    fn take(&self) -> Option<Vec<Waiting>> {
+    fn take(&self) -> Option<Vec<QueuedRead>> {
         let mut queue = self.lock();
         let (mut batch, mut again) = (Vec::new(), VecDeque::new());
         let mut taken = HashSet::new();
@@ -101,7 +101,7 @@ impl StreamReader {
         Some(batch)
     }
 
-    async fn answer(&self, batch: Vec<Waiting>) {
+    async fn answer(&self, batch: Vec<QueuedRead>) {
         let found = self.query(&batch, BATCH_EVENTS_MAX + 1).await;
         match found {
             Ok(found) if found.len() <= BATCH_EVENTS_MAX => {
@@ -109,7 +109,7 @@ impl StreamReader {
                 for event in found {
                     streams.entry(event.stream_id).or_default().push(event);
                 }
-                for Waiting { tenant_id, stream_id, reply } in batch {
+                for QueuedRead { tenant_id, stream_id, reply } in batch {
                     let events = streams.get_mut(&stream_id).map(mem::take).unwrap_or_default();
                     let _ = reply.send(Ok(of_tenant(tenant_id, events)));
                 }
@@ -131,7 +131,7 @@ impl StreamReader {
         }
     }
 
-    async fn query(&self, streams: &[Waiting], limit: usize) -> Events {
+    async fn query(&self, streams: &[QueuedRead], limit: usize) -> Events {
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
         let ids: Vec<Uuid> = streams.iter().map(|stream| stream.stream_id).collect();
         let mut tenants: Vec<Uuid> = streams.iter().map(|stream| stream.tenant_id).collect();

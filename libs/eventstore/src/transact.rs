@@ -59,7 +59,7 @@ pub struct Transacted<T> {
 
 /// The streams of a unit of work that has ended.
 #[derive(Debug)]
-pub struct Streams(Vec<Held>);
+pub struct Streams(Vec<HeldStream>);
 
 impl Streams {
     /// The stream as the append left it; none when it was not a part of the work.
@@ -74,7 +74,7 @@ impl Streams {
 
 /// A stream that a unit of work has read or was told of.
 #[derive(Debug)]
-struct Held {
+struct HeldStream {
     stream_id: Uuid,
     kind: &'static str,
     /// A [`Loaded`] of the kind's decider, with the state after `events`.
@@ -92,7 +92,7 @@ struct Held {
     metadata: Option<Metadata>,
 }
 
-impl Held {
+impl HeldStream {
     const fn expected(&self) -> ExpectedVersion {
         match self.version {
             0 => ExpectedVersion::NoStream,
@@ -102,11 +102,11 @@ impl Held {
 }
 
 /// A unit of work while it is decided. See [`Store::transact`].
-pub struct Work {
+pub struct UnitOfWork {
     store: Store,
     tenant_id: Uuid,
     conflict: Option<AppendError>,
-    held: Vec<Held>,
+    held: Vec<HeldStream>,
     key: Option<CommandKey>,
     guards: Vec<Guard>,
     side_rows: Vec<SideRow>,
@@ -117,9 +117,9 @@ impl Store {
     /// Lets `decide` work on streams of a tenant and appends what it decided, all of it or nothing.
     ///
     /// After a conflict on any stream, written or guarded, it runs again, a bounded number of times;
-    /// [`Work::conflict`] says why. It is given the work and hands it back with its answer. `metadata` is recorded with each event; without a `traceparent` it gets the one
+    /// [`UnitOfWork::conflict`] says why. It is given the work and hands it back with its answer. `metadata` is recorded with each event; without a `traceparent` it gets the one
     /// of what happens now. A stream that was assumed and decides nothing is guarded. One that was
-    /// read and decides nothing is not: [`Work::rely_on`] it, if a decision rests on it.
+    /// read and decides nothing is not: [`UnitOfWork::rely_on`] it, if a decision rests on it.
     ///
     /// # Errors
     /// Those of `decide`, and of the append; [`AppendError::Conflict`] when the streams kept changing.
@@ -127,17 +127,17 @@ impl Store {
         &self,
         tenant_id: Uuid,
         mut metadata: Metadata,
-        mut decide: impl FnMut(Work) -> F,
+        mut decide: impl FnMut(UnitOfWork) -> F,
     ) -> Result<Transacted<T>, E>
     where
         // Not an async closure that borrows the work: nobody could tell that its future is `Send`.
-        F: Future<Output = Result<(Work, T), E>>,
+        F: Future<Output = Result<(UnitOfWork, T), E>>,
     {
         metadata.traceparent = metadata.traceparent.or_else(trace::current);
         let mut conflict = None;
         let mut runs = 1;
         loop {
-            let work = Work::new(self.clone(), tenant_id, conflict.take());
+            let work = UnitOfWork::new(self.clone(), tenant_id, conflict.take());
             let (work, answer) = decide(work).await?;
             let (append, streams, spans) = work.finish(&metadata);
             if append.is_empty() {
@@ -159,7 +159,7 @@ impl Store {
     }
 }
 
-impl Work {
+impl UnitOfWork {
     const fn new(store: Store, tenant_id: Uuid, conflict: Option<AppendError>) -> Self {
         Self {
             store,
@@ -318,7 +318,7 @@ impl Work {
         loaded: Loaded<D>,
         guarded: bool,
     ) -> usize {
-        self.held.push(Held {
+        self.held.push(HeldStream {
             stream_id,
             kind: D::KIND,
             version: loaded.version,

@@ -36,12 +36,12 @@ pub(crate) enum Exchange {
     /// The request may have been written, and no answer came.
     NoAnswer { detail: String },
     /// An answer came, whoever gave it.
-    Answered(Answer),
+    Answered(HttpAnswer),
 }
 
 /// An HTTP answer.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpAnswer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     /// The body; empty when it broke off or is too long to be a provider's.
@@ -87,7 +87,7 @@ pub(crate) async fn exchange(request: RequestBuilder, answer_bytes_max: usize) -
             }
         }
     }
-    Exchange::Answered(Answer { status, headers, body: body.freeze() })
+    Exchange::Answered(HttpAnswer { status, headers, body: body.freeze() })
 }
 
 /// Sorts a failure by whether a byte of the request can have been written. The details name the
@@ -125,7 +125,7 @@ fn root(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-impl Answer {
+impl HttpAnswer {
     /// The wait that `Retry-After` (RFC 9110, 10.2.3) asks for: seconds, or a date, which is taken
     /// relative to the answer's own `Date` so that no clock of ours is compared with theirs.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
@@ -231,9 +231,9 @@ mod tests {
         assert_eq!(answer(&[(name, "784111787")]).reset_after("x-ratelimit-reset"), None);
     }
 
-    fn answer(headers: &[(HeaderName, &str)]) -> Answer {
+    fn answer(headers: &[(HeaderName, &str)]) -> HttpAnswer {
         let value = |text: &str| text.parse().expect("a header value");
         let headers = headers.iter().map(|(name, text)| (name.clone(), value(text))).collect();
-        Answer { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() }
+        HttpAnswer { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() }
     }
 }

@@ -27,8 +27,8 @@ pub use correlation::Correlation;
 pub use secret::Secret;
 pub use shortage::Lack;
 pub use webhook::{
-    Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Refusal, Suppression,
-    Verified, Webhook,
+    Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome, Suppression,
+    Verified, Webhook, WebhookRefusal,
 };
 
 /// Why an adapter or a webhook cannot be made from its settings.

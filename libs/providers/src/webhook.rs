@@ -18,8 +18,8 @@ pub trait Webhook: Send + Sync {
     /// Checks the signature over the raw bytes. Nothing that is in the request is believed before.
     ///
     /// # Errors
-    /// [`Refusal`] when the request is not proven to come from the provider's account.
-    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal>;
+    /// [`WebhookRefusal`] when the request is not proven to come from the provider's account.
+    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, WebhookRefusal>;
 
     /// Whether [`verify`](Self::verify) may find a request with these headers good, whatever its body is. Where it
     /// cannot, the body need not be read.
@@ -91,7 +91,7 @@ impl<'r> Verified<'r> {
 
 /// Why a request is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum WebhookRefusal {
     /// It carries no signature.
     #[error("find the signature header")]
     MissingSignature,
@@ -181,7 +181,7 @@ pub struct Receipt {
     /// A UUIDv5 of what the receipt says: the same again when it is repeated.
     pub receipt_id: Uuid,
     /// What it says.
-    pub outcome: ReceiptOutcome,
+    pub outcome: ReportedOutcome,
     /// What it says of whether the provider sends to the address at all.
     pub suppression: Option<Suppression>,
 }
@@ -199,7 +199,7 @@ pub struct Suppression {
 
 /// What a receipt says of its attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReceiptOutcome {
+pub enum ReportedOutcome {
     /// The provider still works on it, which changes nothing.
     Progress,
     /// The provider handed it on.
@@ -214,7 +214,7 @@ pub enum ReceiptOutcome {
     Failed(SendError),
 }
 
-impl ReceiptOutcome {
+impl ReportedOutcome {
     /// Why the message did not arrive, where it did not.
     #[must_use]
     pub const fn error(&self) -> Option<&SendError> {

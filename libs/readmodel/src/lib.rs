@@ -28,8 +28,8 @@ mod waiting;
 
 pub use behind::{report_webhooks_behind, webhooks_behind};
 pub use engine::{
-    Comparison, Definition, Origin, Progress, Projection, Projections, Rows, Verification, rebuild,
-    slowest_moving, verify,
+    Comparison, Definition, Origin, Projection, Projections, RebuildProgress, RowSample,
+    VerificationReport, rebuild, slowest_moving, verify,
 };
 pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};

@@ -27,10 +27,10 @@ const LOOK: Duration = Duration::from_millis(100);
 /// others; while nobody waits, nobody looks.
 #[derive(Clone)]
 pub struct ReadPosition {
-    shared: Arc<Shared>,
+    shared: Arc<ReadPositionState>,
 }
 
-struct Shared {
+struct ReadPositionState {
     read_model: ReadModel,
     /// Held by the waiter that looks on behalf of all.
     poller: Mutex<()>,
@@ -49,7 +49,7 @@ impl ReadPosition {
     #[must_use]
     pub fn new(read_model: ReadModel) -> Self {
         let seen = watch::Sender::new(None);
-        Self { shared: Arc::new(Shared { read_model, poller: Mutex::new(()), seen }) }
+        Self { shared: Arc::new(ReadPositionState { read_model, poller: Mutex::new(()), seen }) }
     }
 
     /// Whether every one of `projections` has applied everything up to `position`; waits for that
@@ -70,7 +70,7 @@ impl ReadPosition {
     }
 }
 
-impl Shared {
+impl ReadPositionState {
     async fn wait(&self, projections: &[&Definition], position: Position) -> Result<(), Error> {
         let mut seen = self.seen.subscribe();
         loop {

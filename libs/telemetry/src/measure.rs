@@ -37,13 +37,13 @@ pub struct Gauge(AtomicI64);
 
 /// One that is under way, until it is dropped.
 #[must_use]
-pub struct Held<'a>(&'a Gauge);
+pub struct GaugeGuard<'a>(&'a Gauge);
 
 impl Gauge {
     /// One more, for as long as the value lives.
-    pub fn hold(&self) -> Held<'_> {
+    pub fn hold(&self) -> GaugeGuard<'_> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Held(self)
+        GaugeGuard(self)
     }
 
     /// How many there are.
@@ -53,7 +53,7 @@ impl Gauge {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for GaugeGuard<'_> {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -70,7 +70,7 @@ pub struct Histogram {
 
 /// A histogram as it was at one moment.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observed {
+pub struct HistogramSnapshot {
     /// The sum of all values.
     pub sum: f64,
     /// How many there were.
@@ -103,11 +103,11 @@ impl Histogram {
 
     /// What was counted so far.
     #[must_use]
-    pub fn get(&self) -> Observed {
+    pub fn get(&self) -> HistogramSnapshot {
         let bounds = self.bounds.iter().copied().chain([f64::MAX]);
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
         let buckets: Vec<_> = bounds.zip(counts).collect();
-        Observed {
+        HistogramSnapshot {
             sum: f64::from_bits(self.sum.load(Ordering::Relaxed)),
             count: buckets.iter().map(|(_, count)| count).sum(),
             buckets,

@@ -13,8 +13,7 @@ use hatch_telemetry::limit::{Limit, Limits, Reached, Share};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use crate::Problem;
-use crate::problem::FieldError;
+use crate::problem::{FieldError, Problem};
 
 /// Bytes of a command's or a webhook's body at most.
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;

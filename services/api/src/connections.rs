@@ -34,10 +34,10 @@ const QUIET_GRACE: Duration = Duration::from_secs(1);
 
 /// The connections of a process; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Connections(Arc<Shared>);
+pub struct Connections(Arc<ConnectionsState>);
 
 #[derive(Debug)]
-struct Shared {
+struct ConnectionsState {
     all: Arc<Limit>,
     /// Shows what the client of the newest connection has.
     each_client: Arc<Limit>,
@@ -67,7 +67,7 @@ impl Connections {
     #[must_use]
     pub fn new(limits: &Limits, max: u64, files_max: u64, trusted_proxies: TrustedProxies) -> Self {
         let each_client = max.div_ceil(CLIENT_SHARE);
-        Self(Arc::new(Shared {
+        Self(Arc::new(ConnectionsState {
             all: limits.limit("connections", max),
             each_client: limits.limit("connections_per_client", each_client),
             files: limits.limit("files", files_max),
@@ -84,12 +84,12 @@ impl Connections {
     }
 
     /// A place for the connection from `peer`, for which idle ones are closed where none is free.
-    pub(crate) fn admit(&self, peer: SocketAddr) -> Result<Place, Full> {
+    pub(crate) fn admit(&self, peer: SocketAddr) -> Result<ConnectionSlot, Full> {
         self.admit_at(peer, Instant::now())
     }
 
     /// The same, as it is at `now`.
-    pub(crate) fn admit_at(&self, peer: SocketAddr, now: Instant) -> Result<Place, Full> {
+    pub(crate) fn admit_at(&self, peer: SocketAddr, now: Instant) -> Result<ConnectionSlot, Full> {
         let shared = &*self.0;
         let address = peer.ip().to_canonical();
         let client = ClientAddress(address).counted();
@@ -118,7 +118,7 @@ impl Connections {
         let has = *has;
         shared.all.set_used(open.places.len() as u64);
         shared.each_client.set_used(if is_proxy { 0 } else { has });
-        Ok(Place { connections: self.clone(), number, activity })
+        Ok(ConnectionSlot { connections: self.clone(), number, activity })
     }
 
     /// The system has no file for another connection: idle ones are closed.
@@ -128,7 +128,7 @@ impl Connections {
     }
 }
 
-impl Shared {
+impl ConnectionsState {
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,13 +169,13 @@ impl Open {
 
 /// The place of a connection, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     connections: Connections,
     number: u64,
     pub(crate) activity: Arc<Activity>,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let shared = &*self.connections.0;
         let mut open = shared.open();

@@ -19,8 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::Problem;
 use crate::connections::Full;
+use crate::problem::Problem;
 use crate::stall::{StallListener, StallStream};
 
 /// How long a client that was just connected may take to send its request.

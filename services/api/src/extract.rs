@@ -11,9 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use uuid::Uuid;
 
-use crate::Problem;
 use crate::body::{self, Kind};
-use crate::problem::FieldError;
+use crate::problem::{FieldError, Problem};
 
 /// Bytes of a body that is parsed where it came in: parsing is linear, and nests 128 deep at most.
 const INLINE_BYTES_MAX: usize = 64 * 1024;

@@ -15,6 +15,7 @@ mod extract;
 mod hardening;
 pub mod health;
 pub mod live;
+mod names;
 pub mod openapi;
 mod problem;
 pub mod queries;

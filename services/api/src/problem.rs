@@ -9,7 +9,7 @@ use hatch_eventstore::{AppendError, ExecuteError, LoadError, LogError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::admission::Refusal;
+use crate::admission::AdmissionRefusal;
 
 /// The media type of a problem (RFC 9457, section 3).
 pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -303,22 +303,22 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
+impl From<AdmissionRefusal> for Problem {
+    fn from(refusal: AdmissionRefusal) -> Self {
         match refusal {
-            Refusal::Dispatch { retry_after_seconds } => Self::overloaded(
+            AdmissionRefusal::Dispatch { retry_after_seconds } => Self::overloaded(
                 "more messages of this channel and priority wait to be sent than can be soon",
                 retry_after_seconds,
             ),
-            Refusal::Projections { retry_after_seconds } => Self::overloaded(
+            AdmissionRefusal::Projections { retry_after_seconds } => Self::overloaded(
                 "more messages are under way than can be finished soon",
                 retry_after_seconds,
             ),
-            Refusal::Log => Self::overloaded(
+            AdmissionRefusal::Log => Self::overloaded(
                 "more messages are on their way into the log than it takes soon",
                 LOG_RETRY_AFTER_SECONDS,
             ),
-            Refusal::Backlog => Self::overloaded(
+            AdmissionRefusal::Backlog => Self::overloaded(
                 "as many messages wait to be sent as may wait at all",
                 BACKLOG_RETRY_AFTER_SECONDS,
             ),

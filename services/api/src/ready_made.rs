@@ -8,9 +8,8 @@ use axum::http::{HeaderValue, StatusCode};
 use hatch_domain::Environment as _;
 use hatch_eventstore::SystemEnvironment;
 
-use crate::Problem;
 use crate::hardening;
-use crate::problem::FieldError;
+use crate::problem::{FieldError, Problem};
 use crate::request::{HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_ID, URI_BYTES_MAX};
 
 /// What every answer of the HTTP library's own begins with.

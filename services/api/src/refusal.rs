@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::{Problem, ready_made};
+use crate::problem::Problem;
+use crate::ready_made;
 
 /// Of the files of a process, the part that clients may take while they are told.
 const FILES_SHARE: u64 = 16;

@@ -13,10 +13,10 @@ use hatch_telemetry::{span, trace};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use crate::Problem;
 use crate::client_address;
 use crate::drain::Drain;
 use crate::hardening;
+use crate::problem::Problem;
 use crate::service::Entrance;
 use crate::unread::Reading;
 

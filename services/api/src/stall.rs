@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::connections::{Activity, Connections, Doing, Full, Place};
+use crate::connections::{Activity, ConnectionSlot, Connections, Doing, Full};
 use crate::ready_made;
 
 /// How long connections are borne with.
@@ -127,7 +127,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 pub struct StallStream {
     stream: TcpStream,
     patience: Patience,
-    place: Place,
+    place: ConnectionSlot,
     /// Running since the client took nothing.
     stalled: Option<Pin<Box<Sleep>>>,
     /// When the first byte came that nothing was written after, and how many requests had been taken by then.
@@ -149,7 +149,7 @@ struct Lingering {
 }
 
 impl StallStream {
-    pub(crate) fn new(stream: TcpStream, place: Place, patience: Patience) -> Self {
+    pub(crate) fn new(stream: TcpStream, place: ConnectionSlot, patience: Patience) -> Self {
         Self {
             stream,
             patience,

@@ -15,7 +15,7 @@ const LATENCY_MAX_US: u64 = 86_400_000_000;
 
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum RequestAnswer {
     /// 202, with the message's id.
     Accepted(Uuid),
     /// 429 or 503: to come again later.
@@ -107,10 +107,10 @@ impl Book {
     }
 
     /// Notes the answer to request `n`, which had been read at `at`.
-    pub(crate) fn answered(&self, n: u64, answer: Answer, at: Instant) {
+    pub(crate) fn answered(&self, n: u64, answer: RequestAnswer, at: Instant) {
         let mut entries = self.lock();
         match answer {
-            Answer::Accepted(id) => {
+            RequestAnswer::Accepted(id) => {
                 entries.now.accepted += 1;
                 entries.accepted.push((n, id));
                 record(&mut entries.accept, self.latency(n, at));
@@ -119,8 +119,8 @@ impl Book {
                     None => drop(entries.pending.insert(id, n)),
                 }
             }
-            Answer::Refused => entries.now.refused += 1,
-            Answer::Failed(why) => {
+            RequestAnswer::Refused => entries.now.refused += 1,
+            RequestAnswer::Failed(why) => {
                 entries.now.errors += 1;
                 *entries.failures.entry(why).or_default() += 1;
             }
@@ -194,7 +194,7 @@ mod tests {
         let start = Instant::now();
         let book = Book::new(Plan::of(10, 1), start);
         // When it is answered after 530 ms and shown as delivered after 580.
-        book.answered(5, Answer::Accepted(ID), start + 530 * MS);
+        book.answered(5, RequestAnswer::Accepted(ID), start + 530 * MS);
         book.settled(ID, Settled { at: start + 580 * MS, delivered: true });
         // Then that took 30 and 80 ms.
         let entries = book.entries();
@@ -208,7 +208,7 @@ mod tests {
         let book = Book::new(Plan::of(10, 1), start);
         book.settled(ID, Settled { at: start + 20 * MS, delivered: true });
         assert_eq!(book.now(start + 20 * MS).completed, 0, "perhaps somebody else's");
-        book.answered(0, Answer::Accepted(ID), start + 30 * MS);
+        book.answered(0, RequestAnswer::Accepted(ID), start + 30 * MS);
         book.settled(ID, Settled { at: start + 40 * MS, delivered: true });
         let now = book.now(start + 50 * MS);
         assert_eq!((now.accepted, now.completed, now.settled), (1, 1, 1));
@@ -219,9 +219,9 @@ mod tests {
     fn what_is_refused_or_fails_is_counted_with_its_reason_and_has_no_latency() {
         let start = Instant::now();
         let book = Book::new(Plan::of(10, 1), start);
-        book.answered(0, Answer::Failed("500".to_owned()), start);
-        book.answered(2, Answer::Refused, start);
-        book.answered(1, Answer::Accepted(ID), start + 101 * MS);
+        book.answered(0, RequestAnswer::Failed("500".to_owned()), start);
+        book.answered(2, RequestAnswer::Refused, start);
+        book.answered(1, RequestAnswer::Accepted(ID), start + 101 * MS);
         book.settled(ID, Settled { at: start + 102 * MS, delivered: false });
         let now = book.note(start + 150 * MS);
         let expected = Sample {

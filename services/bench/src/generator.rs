@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::book::{Answer, Book};
+use crate::book::{Book, RequestAnswer};
 use crate::load::Load;
 
 /// How long a request may take.
@@ -92,15 +92,15 @@ impl Generator {
         Ok(())
     }
 
-    async fn send(&self, n: u64) -> Answer {
+    async fn send(&self, n: u64) -> RequestAnswer {
         match tokio::time::timeout(REQUEST_MAX, self.answer(n)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => Answer::Failed(error.to_string()),
-            Err(_) => Answer::Failed(format!("no answer within {REQUEST_MAX:?}")),
+            Ok(Err(error)) => RequestAnswer::Failed(error.to_string()),
+            Err(_) => RequestAnswer::Failed(format!("no answer within {REQUEST_MAX:?}")),
         }
     }
 
-    async fn answer(&self, n: u64) -> anyhow::Result<Answer> {
+    async fn answer(&self, n: u64) -> anyhow::Result<RequestAnswer> {
         #[derive(Deserialize)]
         struct Accepted {
             id: Uuid,
@@ -117,13 +117,13 @@ impl Generator {
         match status {
             StatusCode::ACCEPTED => {}
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                return Ok(Answer::Refused);
+                return Ok(RequestAnswer::Refused);
             }
-            other => return Ok(Answer::Failed(format!("answered {}", other.as_u16()))),
+            other => return Ok(RequestAnswer::Failed(format!("answered {}", other.as_u16()))),
         }
         let accepted: Accepted =
             serde_json::from_slice(&body).context("answered 202 without an id")?;
-        Ok(Answer::Accepted(accepted.id))
+        Ok(RequestAnswer::Accepted(accepted.id))
     }
 }
 
@@ -143,7 +143,7 @@ impl Run {
             let answer = if Instant::now() < overtime {
                 generator.send(self.first + n).await
             } else {
-                Answer::Failed("never sent: no client was free".to_owned())
+                RequestAnswer::Failed("never sent: no client was free".to_owned())
             };
             book.answered(n, answer, Instant::now());
         }

@@ -170,7 +170,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::book::{Answer, Book, Settled};
+    use crate::book::{Book, RequestAnswer, Settled};
     use crate::plan::Plan;
 
     /// 100 requests over 10 s; request `n` is answered `n` and delivered `10 n` milliseconds late.
@@ -181,11 +181,11 @@ mod tests {
         for n in 0..98 {
             let id = Uuid::from_u128(n.into());
             let late = |ms: u64| start + plan.due(n) + Duration::from_millis(ms);
-            book.answered(n, Answer::Accepted(id), late(n));
+            book.answered(n, RequestAnswer::Accepted(id), late(n));
             book.settled(id, Settled { at: late(10 * n), delivered: true });
         }
-        book.answered(98, Answer::Failed("answered 500".to_owned()), start);
-        book.answered(99, Answer::Refused, start);
+        book.answered(98, RequestAnswer::Failed("answered 500".to_owned()), start);
+        book.answered(99, RequestAnswer::Refused, start);
         book.note(start + plan.duration);
         let cpu = [("relay".to_owned(), Duration::from_millis(98))].into();
         Measured::new(&book, cpu)

@@ -69,7 +69,7 @@ impl std::fmt::Debug for Options {
 
 /// Where everything is.
 #[derive(Clone)]
-pub struct Place {
+pub struct UpLocations {
     /// The data folder, as an absolute path.
     pub folder: PathBuf,
     /// `postgres://` URL.
@@ -83,9 +83,9 @@ pub struct Place {
 }
 
 /// Without its URLs, which hold passwords.
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for UpLocations {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Place").field("listen", &self.listen).finish_non_exhaustive()
+        f.debug_struct("UpLocations").field("listen", &self.listen).finish_non_exhaustive()
     }
 }
 
@@ -95,28 +95,28 @@ pub trait Application: Send + Sync + 'static {
     ///
     /// # Errors
     /// The setting and what was expected.
-    fn check(&self, place: &Place) -> anyhow::Result<()>;
+    fn check(&self, place: &UpLocations) -> anyhow::Result<()>;
 
     /// Applies the schema.
-    fn migrate(&self, place: &Place) -> impl Future<Output = anyhow::Result<()>> + Send;
+    fn migrate(&self, place: &UpLocations) -> impl Future<Output = anyhow::Result<()>> + Send;
 
     /// Runs every role in this process until `shutdown`.
     fn serve(
         self: Arc<Self>,
-        place: Place,
+        place: UpLocations,
         shutdown: CancellationToken,
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
 
     /// Runs the provider simulator in this process until `shutdown`.
     fn simulate(
         self: Arc<Self>,
-        place: Place,
+        place: UpLocations,
         shutdown: CancellationToken,
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
 
     /// The environment that gives `serve` and `simulator` in another process the settings of
     /// development. The servers' URLs, the data folder and the address are added to it.
-    fn environment(&self, place: &Place) -> Vec<(OsString, OsString)>;
+    fn environment(&self, place: &UpLocations) -> Vec<(OsString, OsString)>;
 }
 
 /// Runs `application` until `stop`.
@@ -141,7 +141,7 @@ pub async fn run(
         embedded = Embedded::start(&folder, server_options) => embedded?,
         () = stop.cancelled() => return Embedded::stop_leftovers(&folder).await,
     };
-    let place = Place {
+    let place = UpLocations {
         folder: folder.path().to_owned(),
         database_url: embedded.database_url().to_owned(),
         nats_url: embedded.nats_url().to_owned(),
@@ -156,7 +156,7 @@ pub async fn run(
 async fn run_parts(
     application: Arc<impl Application>,
     options: &Options,
-    place: &Place,
+    place: &UpLocations,
     folder: &Arc<Folder>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -180,7 +180,7 @@ async fn run_parts(
 
 /// Says on standard output where hatch serves, which scripts wait for, and where each of its `processes`
 /// does, by whose metrics one looks into it. All at once: a script may read no further than the first line.
-fn announce(place: &Place, processes: &[(&str, SocketAddr)]) -> anyhow::Result<()> {
+fn announce(place: &UpLocations, processes: &[(&str, SocketAddr)]) -> anyhow::Result<()> {
     let (hatch, simulator) = (place.listen, place.simulator_listen);
     let metrics: String = processes
         .iter()

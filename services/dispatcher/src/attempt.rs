@@ -29,7 +29,7 @@ use crate::due::{after, expired_round};
 use crate::precondition::{Checked, Refused};
 use crate::progress::Taken;
 use crate::stats::ABANDONED;
-use crate::{Account, Dispatcher};
+use crate::{Dispatcher, SendingAccount};
 
 /// For how long a message is parked for which its account has no room: at least, at most.
 const PARKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
@@ -41,7 +41,7 @@ const GUARD_MOVES_MAX: usize = 8;
 const LOG_WAIT: Duration = Duration::from_millis(250);
 
 /// A message that is to be sent, as far as this process knows it.
-pub(crate) struct Pending {
+pub(crate) struct PendingMessage {
     pub(crate) tenant_id: Uuid,
     pub(crate) message_id: Uuid,
     pub(crate) correlation_id: Uuid,
@@ -81,10 +81,10 @@ pub(crate) enum Next {
     /// Nothing for this process.
     Done,
     /// Another attempt, after this long.
-    Retry { pending: Box<Pending>, wait: Duration },
+    Retry { pending: Box<PendingMessage>, wait: Duration },
 }
 
-impl Pending {
+impl PendingMessage {
     /// The message as its stream leaves it; none when it does not exist.
     pub(crate) fn of(tenant_id: Uuid, message_id: Uuid, loaded: Loaded<Message>) -> Option<Self> {
         let Loaded { state: message, version, first, last_event_id, .. } = loaded;
@@ -123,7 +123,7 @@ impl Dispatcher {
     /// claim. `room` is the account's, if it was found already.
     pub(crate) async fn attempt(
         &self,
-        pending: Pending,
+        pending: PendingMessage,
         taken: Option<Taken>,
         room: Option<OwnedSemaphorePermit>,
     ) -> Next {
@@ -160,10 +160,10 @@ impl Dispatcher {
 
     async fn claim_and_call(
         &self,
-        mut pending: Pending,
+        mut pending: PendingMessage,
         taken: Option<Taken>,
         request: &MessageRequested,
-        (account, room): (&Account, Option<OwnedSemaphorePermit>),
+        (account, room): (&SendingAccount, Option<OwnedSemaphorePermit>),
     ) -> Next {
         let room = match room {
             Some(room) => Some(room),
@@ -193,9 +193,9 @@ impl Dispatcher {
     /// Tells the precondition why a provider did not send.
     async fn learn(
         &self,
-        pending: &Pending,
+        pending: &PendingMessage,
         request: &MessageRequested,
-        account: &Account,
+        account: &SendingAccount,
         outcome: &AttemptOutcome,
     ) {
         let Some(precondition) = &self.dependencies.precondition else { return };
@@ -216,9 +216,9 @@ impl Dispatcher {
     /// instead.
     async fn claim_if_allowed(
         &self,
-        pending: &mut Pending,
+        pending: &mut PendingMessage,
         request: &MessageRequested,
-        account: &Account,
+        account: &SendingAccount,
     ) -> (Claiming, Option<MessageCommand>) {
         let precondition = self.dependencies.precondition.as_ref();
         let tenant_id = pending.tenant_id;
@@ -244,7 +244,12 @@ impl Dispatcher {
 
     /// Appends the claim, on the version that is known without reading. When the log does not
     /// answer, the claim may have been committed all the same: the stream tells, by the token.
-    async fn claim(&self, pending: &mut Pending, account: &Account, guards: &[Guard]) -> Claiming {
+    async fn claim(
+        &self,
+        pending: &mut PendingMessage,
+        account: &SendingAccount,
+        guards: &[Guard],
+    ) -> Claiming {
         let store = &self.dependencies.store;
         let token = store.environment().new_id();
         let start_within = self.config.start_within();
@@ -305,7 +310,7 @@ impl Dispatcher {
     /// while the log takes no appends.
     async fn recognise(
         &self,
-        pending: &mut Pending,
+        pending: &mut PendingMessage,
         token: Uuid,
         (deadline, call_before): (Duration, DateTime<Utc>),
     ) -> Claiming {
@@ -340,7 +345,12 @@ impl Dispatcher {
         Claiming::Unknown
     }
 
-    fn start_attempt(&self, account: &Account, token: Uuid, now: DateTime<Utc>) -> MessageCommand {
+    fn start_attempt(
+        &self,
+        account: &SendingAccount,
+        token: Uuid,
+        now: DateTime<Utc>,
+    ) -> MessageCommand {
         let after = |wait| now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
         MessageCommand::StartAttempt(StartAttempt {
             provider: account.provider.to_owned(),
@@ -355,9 +365,9 @@ impl Dispatcher {
     /// Calls the provider, unless the deadline has passed or the fence was closed.
     async fn call(
         &self,
-        pending: &Pending,
+        pending: &PendingMessage,
         request: &MessageRequested,
-        account: &Account,
+        account: &SendingAccount,
         claim: &Claim,
     ) -> AttemptOutcome {
         let (stats, provider) = (&self.dependencies.stats, account.provider);
@@ -401,7 +411,12 @@ impl Dispatcher {
 
     /// Appends the outcome, for as long as it takes, since it is known nowhere else. It is given up at the end
     /// of the process, with the log away, and where the log will never take it; then the lease's end leaves a doubt.
-    async fn record(&self, mut pending: Pending, claim: &Claim, outcome: AttemptOutcome) -> Next {
+    async fn record(
+        &self,
+        mut pending: PendingMessage,
+        claim: &Claim,
+        outcome: AttemptOutcome,
+    ) -> Next {
         let environment = self.dependencies.store.environment();
         let at = environment.now();
         let Claim { attempt, token, .. } = *claim;
@@ -427,7 +442,11 @@ impl Dispatcher {
     }
 
     /// Executes a command that is not about a call of ours. What fails is left to the next sweep.
-    pub(crate) async fn change(&self, mut pending: Pending, command: MessageCommand) -> Next {
+    pub(crate) async fn change(
+        &self,
+        mut pending: PendingMessage,
+        command: MessageCommand,
+    ) -> Next {
         let known = Some((pending.message.clone(), pending.version));
         match self.execute(&pending, &command, known).await {
             Ok(executed) => {
@@ -444,7 +463,7 @@ impl Dispatcher {
     }
 
     /// What the message, as it is now, leaves to do for this process.
-    pub(crate) fn next(&self, pending: Pending) -> Next {
+    pub(crate) fn next(&self, pending: PendingMessage) -> Next {
         if pending.message.attempt_due().is_none() {
             return Next::Done;
         }
@@ -455,7 +474,7 @@ impl Dispatcher {
     }
 
     /// Lets a message wait in the log for which its account has no room now.
-    async fn park(&self, pending: Pending, taken: Option<Taken>) -> Next {
+    async fn park(&self, pending: PendingMessage, taken: Option<Taken>) -> Next {
         let environment = self.dependencies.store.environment();
         let (at, chance) = (environment.now(), environment.chance());
         let wait = PARKED.0 + (PARKED.1 - PARKED.0).mul_f64(chance);
@@ -480,7 +499,7 @@ impl Dispatcher {
 
     async fn execute(
         &self,
-        pending: &Pending,
+        pending: &PendingMessage,
         command: &MessageCommand,
         known: Option<(Message, i64)>,
     ) -> Result<Executed<Message>, ExecuteError<MessageRejection>> {
@@ -504,7 +523,7 @@ fn passes(error: &ExecuteError<MessageRejection>) -> bool {
 
 /// A command to the message, on what is known of it; on what its stream holds, if nothing is.
 fn execution<'a>(
-    pending: &Pending,
+    pending: &PendingMessage,
     command: &'a MessageCommand,
     known: Option<(Message, i64)>,
 ) -> Execute<'a, Message> {
@@ -522,7 +541,7 @@ fn execution<'a>(
     }
 }
 
-fn log_unclaimed(pending: &Pending, error: &ExecuteError<MessageRejection>) {
+fn log_unclaimed(pending: &PendingMessage, error: &ExecuteError<MessageRejection>) {
     let message_id = pending.message_id;
     match error {
         ExecuteError::Rejected(rejection) => {
@@ -532,7 +551,7 @@ fn log_unclaimed(pending: &Pending, error: &ExecuteError<MessageRejection>) {
     }
 }
 
-fn log_outcome(pending: &Pending, attempt: u32, executed: &Executed<Message>) {
+fn log_outcome(pending: &PendingMessage, attempt: u32, executed: &Executed<Message>) {
     let message_id = pending.message_id;
     let status = executed.state.status().as_str();
     for event in &executed.events {

@@ -39,7 +39,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::attempt::{Next, Pending};
+use crate::attempt::{Next, PendingMessage};
 pub use crate::consent::ConsentPrecondition;
 pub use crate::due::{DoubtPolicy, Waits};
 use crate::look_up::LookUps;
@@ -75,7 +75,7 @@ const ROOM_WAIT: Duration = Duration::from_secs(1);
 
 /// A provider account that messages are sent through.
 #[derive(Clone)]
-pub struct Account {
+pub struct SendingAccount {
     /// The provider, such as `twilio`.
     pub provider: &'static str,
     /// The account's name there.
@@ -91,7 +91,7 @@ pub struct Account {
     pub room: Arc<Semaphore>,
 }
 
-impl Account {
+impl SendingAccount {
     fn doubt_policy(&self) -> DoubtPolicy {
         let can_look_up = self.adapter.can_look_up();
         match self.in_doubt {
@@ -121,7 +121,7 @@ pub struct Dependencies {
     /// Where requests come from.
     pub bus: Bus,
     /// Through whom messages are sent; the first that carries a channel is used for it.
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<SendingAccount>,
     /// What must hold of other streams for a message to be sent, if anything must.
     pub precondition: Option<Arc<dyn Precondition>>,
     /// Counts what it does.
@@ -382,7 +382,7 @@ impl Dispatcher {
 
     /// The message as the delivered event leaves it: nothing is read, except an event too large to
     /// travel.
-    async fn pending(&self, delivery: &Delivery) -> Result<Pending, PendingError> {
+    async fn pending(&self, delivery: &Delivery) -> Result<PendingMessage, PendingError> {
         let envelope = &delivery.envelope;
         let (event_type, version) = (envelope.event_type.as_str(), envelope.schema_version);
         let event = match &envelope.data {
@@ -393,7 +393,7 @@ impl Dispatcher {
                 recorded.ok_or(PendingError::Missing(position))?.decode()?
             }
         };
-        Ok(Pending {
+        Ok(PendingMessage {
             tenant_id: envelope.tenant_id,
             message_id: envelope.stream_id,
             correlation_id: envelope.correlation_id,
@@ -404,19 +404,19 @@ impl Dispatcher {
         })
     }
 
-    fn account_for(&self, request: &MessageRequested) -> Option<&Account> {
+    fn account_for(&self, request: &MessageRequested) -> Option<&SendingAccount> {
         self.account_of(request.channel)
     }
 
     /// The account by which messages of a channel are sent.
-    fn account_of(&self, channel: Channel) -> Option<&Account> {
+    fn account_of(&self, channel: Channel) -> Option<&SendingAccount> {
         self.dependencies.accounts.iter().find(|account| account.channels.contains(&channel))
     }
 
     /// The account by which the attempt in doubt was made.
-    fn account_in_doubt(&self, message: &Message) -> Option<&Account> {
+    fn account_in_doubt(&self, message: &Message) -> Option<&SendingAccount> {
         let doubt = message.doubt()?;
-        let used = |a: &&Account| a.provider == doubt.provider && a.account == doubt.account;
+        let used = |a: &&SendingAccount| a.provider == doubt.provider && a.account == doubt.account;
         self.dependencies.accounts.iter().find(used)
     }
 }

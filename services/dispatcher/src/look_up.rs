@@ -10,8 +10,8 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::attempt::Pending;
-use crate::{Account, Dispatcher, LEASE_MARGIN, calls};
+use crate::attempt::PendingMessage;
+use crate::{Dispatcher, LEASE_MARGIN, SendingAccount, calls};
 use hatch_due::Timers;
 
 /// What asking may take, the pages of a long answer included.
@@ -50,14 +50,14 @@ struct Folded {
 }
 
 impl LookUps {
-    pub(crate) fn new(accounts: &[Account]) -> Self {
-        let key = |account: &Account| (account.provider, account.account.clone());
+    pub(crate) fn new(accounts: &[SendingAccount]) -> Self {
+        let key = |account: &SendingAccount| (account.provider, account.account.clone());
         let room = |account| (key(account), Semaphore::new(ASKED_AT_ONCE));
         Self { rooms: accounts.iter().map(room).collect(), folded: Mutex::default() }
     }
 
     /// Room for one look-up, if there is.
-    fn room(&self, account: &Account) -> Option<SemaphorePermit<'_>> {
+    fn room(&self, account: &SendingAccount) -> Option<SemaphorePermit<'_>> {
         let ours =
             |key: &(&'static str, String)| key.0 == account.provider && key.1 == account.account;
         self.rooms.iter().find(|(key, _)| ours(key))?.1.try_acquire().ok()
@@ -75,7 +75,7 @@ impl LookUps {
 }
 
 /// What is known of the attempt after asking.
-pub(crate) enum Answer {
+pub(crate) enum LookUpAnswer {
     /// It sent the message.
     Sent { provider_message_id: String },
     /// The provider has nothing that may come of it.
@@ -91,10 +91,14 @@ pub(crate) enum Answer {
 
 impl Dispatcher {
     /// Asks about the latest attempt of `pending`.
-    pub(crate) async fn ask(&self, pending: &Pending, account: &Account) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        pending: &PendingMessage,
+        account: &SendingAccount,
+    ) -> LookUpAnswer {
         let (Some(doubt), Some(request)) = (pending.message.doubt(), pending.message.requested())
         else {
-            return Answer::Superseded;
+            return LookUpAnswer::Superseded;
         };
         let asked = LookUp {
             message: pending.outbound(request, doubt.attempt),
@@ -105,7 +109,7 @@ impl Dispatcher {
             let chance = self.dependencies.store.environment().chance();
             let wait = ROOM_WAIT.0 + (ROOM_WAIT.1 - ROOM_WAIT.0).mul_f64(chance);
             let detail = "many others of the account are looked up".to_owned();
-            return Answer::Unasked { detail, wait };
+            return LookUpAnswer::Unasked { detail, wait };
         };
         let (provider, attempt) = (account.provider, doubt.attempt);
         let span = span!("look-up", otel.kind = "client", provider, attempt);
@@ -117,12 +121,12 @@ impl Dispatcher {
         }
         match looked_up {
             Err(_) => inconclusive("no answer in time"),
-            Ok(LookedUp::Inconclusive { detail }) => Answer::Inconclusive { detail },
+            Ok(LookedUp::Inconclusive { detail }) => LookUpAnswer::Inconclusive { detail },
             Ok(LookedUp::Shortage(lack)) => {
                 self.dependencies.stats.shortage.could_not_call(lack);
                 unasked(&format!("this process lacks {}", lack.as_str()))
             }
-            Ok(LookedUp::NotFound) => Answer::NotFound,
+            Ok(LookedUp::NotFound) => LookUpAnswer::NotFound,
             Ok(LookedUp::Found { candidates }) => {
                 self.choose(pending, doubt.attempt, account, candidates).await
             }
@@ -134,11 +138,11 @@ impl Dispatcher {
     /// a call still unanswered, says nothing until that call's outcome must be in the log.
     async fn choose(
         &self,
-        pending: &Pending,
+        pending: &PendingMessage,
         attempt: u32,
-        account: &Account,
+        account: &SendingAccount,
         candidates: Vec<Candidate>,
-    ) -> Answer {
+    ) -> LookUpAnswer {
         if let Err(detail) = self.fold_catches_up().await {
             return unasked(&detail);
         }
@@ -151,7 +155,7 @@ impl Dispatcher {
                 };
             if message_id == pending.message_id {
                 let Candidate { provider_message_id, .. } = candidate;
-                return Answer::Sent { provider_message_id };
+                return LookUpAnswer::Sent { provider_message_id };
             }
             let store = &self.dependencies.store;
             let Ok(other) = store.load::<Message>(tenant_id, message_id).await else {
@@ -161,7 +165,7 @@ impl Dispatcher {
                 return inconclusive("another provider uses the same id");
             }
         }
-        Answer::NotFound
+        LookUpAnswer::NotFound
     }
 
     /// Whose a candidate is: tenant, message, attempt. One that is nobody's becomes `ours`, if it certainly is the
@@ -170,8 +174,8 @@ impl Dispatcher {
         &self,
         candidate: &Candidate,
         ours: (Uuid, Uuid, u32),
-        account: &Account,
-    ) -> Result<(Uuid, Uuid, u32), Answer> {
+        account: &SendingAccount,
+    ) -> Result<(Uuid, Uuid, u32), LookUpAnswer> {
         let id = &candidate.provider_message_id;
         let unread = |_| unasked("whose the candidate is cannot be read");
         if let Some(holder) = self.provider_ids.holder(id).await.map_err(unread)? {
@@ -183,7 +187,7 @@ impl Dispatcher {
         let wait = self.recorded_within(account).await?.saturating_sub(age);
         if !wait.is_zero() {
             let detail = "a candidate may be of a call that is not answered yet".to_owned();
-            return Err(Answer::Unasked { detail, wait });
+            return Err(LookUpAnswer::Unasked { detail, wait });
         }
         if !candidate.certain {
             return Err(inconclusive(&format!("{id} may be the message")));
@@ -195,7 +199,7 @@ impl Dispatcher {
 
     /// How long after a provider took a message the outcome of its call is in the log, unless the attempt is
     /// in doubt itself. Another dispatcher may wait longer for an answer than this one: its claim says so.
-    async fn recorded_within(&self, account: &Account) -> Result<Duration, Answer> {
+    async fn recorded_within(&self, account: &SendingAccount) -> Result<Duration, LookUpAnswer> {
         let longest =
             calls::longest(&self.dependencies.pool, account.provider, &account.account).await;
         let longest = longest.map_err(|_| unasked("which calls are open cannot be read"))?;
@@ -219,10 +223,10 @@ impl Dispatcher {
     }
 }
 
-fn unasked(detail: &str) -> Answer {
-    Answer::Unasked { detail: detail.to_owned(), wait: UNASKED_WAIT }
+fn unasked(detail: &str) -> LookUpAnswer {
+    LookUpAnswer::Unasked { detail: detail.to_owned(), wait: UNASKED_WAIT }
 }
 
-fn inconclusive(detail: &str) -> Answer {
-    Answer::Inconclusive { detail: detail.to_owned() }
+fn inconclusive(detail: &str) -> LookUpAnswer {
+    LookUpAnswer::Inconclusive { detail: detail.to_owned() }
 }

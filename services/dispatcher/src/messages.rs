@@ -6,7 +6,7 @@ use hatch_domain::message::Message;
 use hatch_domain::message::due::Due as Said;
 use hatch_domain::message::event::MessageEvent;
 use hatch_domain::{Channel, Priority};
-use hatch_due::{Due, Kept, Kind, Place};
+use hatch_due::{DueKind, DueTime, KeptNote, WorkClass};
 use hatch_eventstore::RecordedEvent;
 
 use crate::provider_ids;
@@ -24,27 +24,27 @@ pub struct ProviderId {
     pub attempt: u32,
 }
 
-impl Kind for Messages {
+impl DueKind for Messages {
     type Stream = Message;
     type Note = ProviderId;
 
     const CHECKPOINT: (&'static str, i32) = ("timers", 1);
 
     /// A message's steps are its attempts.
-    fn due(event: &MessageEvent) -> Due {
+    fn due(event: &MessageEvent) -> DueTime {
         match event.due() {
-            Said::At { attempt: step, at } => Due::At { step, at },
-            Said::Settled { attempt: step } => Due::Settled { step },
-            Said::Over => Due::Over,
+            Said::At { attempt: step, at } => DueTime::At { step, at },
+            Said::Settled { attempt: step } => DueTime::Settled { step },
+            Said::Over => DueTime::Over,
         }
     }
 
     /// By channel; those that this build does not know are in the lane without a name.
-    fn place(recorded: &RecordedEvent) -> Place {
+    fn place(recorded: &RecordedEvent) -> WorkClass {
         let (channel, priority) = (recorded.channel.as_deref(), recorded.priority.as_deref());
         let channel = Channel::ALL.into_iter().find(|known| Some(known.as_str()) == channel);
         let priority = Priority::ALL.into_iter().find(|known| Some(known.as_str()) == priority);
-        Place {
+        WorkClass {
             lane: channel.map_or("", Channel::as_str),
             priority: priority.unwrap_or_default().as_str(),
         }
@@ -65,7 +65,7 @@ impl Kind for Messages {
 
     async fn keep(
         transaction: &Transaction<'_>,
-        kept: &[Kept<ProviderId>],
+        kept: &[KeptNote<ProviderId>],
     ) -> Result<(), tokio_postgres::Error> {
         provider_ids::keep(transaction, kept).await
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use hatch_bus::Delivery;
 use hatch_domain::message::Message;
 use hatch_domain::{Channel, Decider as _, Priority};
-use hatch_due::Kind as _;
+use hatch_due::DueKind as _;
 use hatch_eventstore::{Connection, Connections, Position, Unanswered};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
@@ -107,9 +107,12 @@ pub(crate) async fn report(pool: &Connections, queues: &[Arc<Queue>]) {
     }
 }
 
-type Rows = (Vec<&'static str>, Vec<&'static str>, Vec<i64>);
+type ProgressColumns = (Vec<&'static str>, Vec<&'static str>, Vec<i64>);
 
-async fn write(pool: &Connections, (channels, priorities, taken): &Rows) -> Result<(), Error> {
+async fn write(
+    pool: &Connections,
+    (channels, priorities, taken): &ProgressColumns,
+) -> Result<(), Error> {
     let write = async |client: &mut Connection| {
         let statement = client.prepare_cached(REPORT).await?;
         client.execute(&statement, &[channels, priorities, taken]).await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
-use hatch_due::Kept;
+use hatch_due::KeptNote;
 use hatch_eventstore::{Connection, Connections, Unanswered};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -40,7 +40,7 @@ pub(crate) enum Error {
 /// Writes the ids that a fold of the log has met.
 pub(crate) async fn keep(
     transaction: &Transaction<'_>,
-    kept: &[Kept<ProviderId>],
+    kept: &[KeptNote<ProviderId>],
 ) -> Result<(), tokio_postgres::Error> {
     if kept.is_empty() {
         return Ok(());

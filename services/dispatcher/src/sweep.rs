@@ -11,11 +11,11 @@ use hatch_due::{DueTimer, Handler, Lane, Permit};
 use hatch_eventstore::Loaded;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::attempt::{Next, Pending};
+use crate::attempt::{Next, PendingMessage};
 use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
-use crate::look_up::Answer;
+use crate::look_up::LookUpAnswer;
 use crate::messages::Messages;
-use crate::{Account, Dispatcher};
+use crate::{Dispatcher, SendingAccount};
 
 /// How often a doubt that is left to a person is looked at, in case its policy was changed.
 const LEFT_WAIT: Duration = Duration::from_secs(3_600);
@@ -48,7 +48,7 @@ impl Handler for Dispatcher {
         Permit { permit, permits, room }: Permit,
     ) {
         let message_id = timer.stream_id;
-        let Some(pending) = Pending::of(timer.tenant_id, message_id, stream) else { return };
+        let Some(pending) = PendingMessage::of(timer.tenant_id, message_id, stream) else { return };
         match self.act(&timer, pending, room).await {
             Ok(Next::Done) => {}
             Ok(Next::Retry { pending, wait }) => {
@@ -66,9 +66,10 @@ impl Dispatcher {
     /// One for each account that is used, and one for the channels that no account carries, among them those that
     /// this build, or the one that set the timer, does not know.
     pub(crate) fn lanes(&self) -> Vec<Lane> {
-        let lane = |account: Option<&Account>| {
+        let lane = |account: Option<&SendingAccount>| {
             let carries = |channel: &Channel| {
-                let name = |account: &'_ Account| (account.provider, account.account.clone());
+                let name =
+                    |account: &'_ SendingAccount| (account.provider, account.account.clone());
                 self.account_of(*channel).map(name) == account.map(name)
             };
             let known = Channel::ALL.into_iter().filter(carries).map(Channel::as_str);
@@ -85,13 +86,13 @@ impl Dispatcher {
     async fn act(
         &self,
         timer: &DueTimer,
-        pending: Pending,
+        pending: PendingMessage,
         room: Option<OwnedSemaphorePermit>,
     ) -> Result<Next, hatch_due::Error> {
         let (now, message_id) = (timer.taken_at, timer.stream_id);
         let timer = &timer.of_step(pending.message.attempt());
         let account = self.account_in_doubt(&pending.message);
-        let policy = account.map_or(DoubtPolicy::Wait, Account::doubt_policy);
+        let policy = account.map_or(DoubtPolicy::Wait, SendingAccount::doubt_policy);
         let action = decide(&pending.message, now, policy, &self.config.waits, timer.looks);
         tracing::debug!(%message_id, ?action, "due");
         // Nothing else calls for an attempt.
@@ -129,24 +130,24 @@ impl Dispatcher {
     async fn look_up(
         &self,
         timer: &DueTimer,
-        pending: Pending,
-        account: &Account,
+        pending: PendingMessage,
+        account: &SendingAccount,
     ) -> Result<Next, hatch_due::Error> {
         let (unasked, mut timer) = (timer, timer.clone());
         timer.looks = timer.looks.saturating_add(1);
         let (message_id, looks) = (timer.stream_id, timer.looks);
         let answer = match self.ask(&pending, account).await {
-            Answer::Sent { provider_message_id } => {
+            LookUpAnswer::Sent { provider_message_id } => {
                 return Ok(self.settle(pending, Settlement::Sent { provider_message_id }).await);
             }
-            Answer::Superseded => return Ok(Next::Done),
-            Answer::NotFound => {
+            LookUpAnswer::Superseded => return Ok(Next::Done),
+            LookUpAnswer::NotFound => {
                 timer.not_found = timer.not_found.saturating_add(1);
                 "not found".to_owned()
             }
-            Answer::Inconclusive { detail } => detail,
+            LookUpAnswer::Inconclusive { detail } => detail,
             // It counts for no look-up.
-            Answer::Unasked { detail, wait } => {
+            LookUpAnswer::Unasked { detail, wait } => {
                 tracing::debug!(%message_id, detail, "a message in doubt is looked up later");
                 self.timers.look_again(unasked, after(self.now(), wait)).await?;
                 return Ok(Next::Done);
@@ -180,7 +181,7 @@ impl Dispatcher {
         due::not_sent(message, "in_doubt", detail, attempts_max, self.now())
     }
 
-    async fn settle(&self, pending: Pending, settlement: Settlement) -> Next {
+    async fn settle(&self, pending: PendingMessage, settlement: Settlement) -> Next {
         let Some(doubt) = pending.message.doubt() else { return Next::Done };
         let attempt = doubt.attempt;
         let settle = SettleDoubt { attempt, settlement, at: self.now() };

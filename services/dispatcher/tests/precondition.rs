@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hatch_bus::testing::{TestBus, eventually};
 use hatch_dispatcher::{
-    Account, Checked, Config, Dependencies, Precondition, RetryPolicy, Stats, Waits, run,
+    Checked, Config, Dependencies, Precondition, RetryPolicy, SendingAccount, Stats, Waits, run,
 };
 use hatch_domain::address::Address;
 use hatch_domain::ids::ConversationId;
@@ -105,7 +105,7 @@ impl World {
             pool: connections,
             head,
             bus: bus.connect_again().await,
-            accounts: vec![Account {
+            accounts: vec![SendingAccount {
                 provider: "twilio",
                 account: "AC0".to_owned(),
                 channels: &[Channel::Sms],

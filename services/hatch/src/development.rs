@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use hatch_dev::demo::{self, Demo};
-use hatch_dev::up::{self, Application, Options, Place, SplitRole};
+use hatch_dev::up::{self, Application, Options, SplitRole, UpLocations};
 use hatch_dev::{Names, simulator};
 use hatch_devservers::make_data_folder;
 use hatch_process::{Servers, stop_on_signal, stop_with_parent};
@@ -112,17 +112,17 @@ struct Development {
 }
 
 impl Application for Development {
-    fn check(&self, place: &Place) -> anyhow::Result<()> {
+    fn check(&self, place: &UpLocations) -> anyhow::Result<()> {
         roles::check(&settings(place)?)
     }
 
-    async fn migrate(&self, place: &Place) -> anyhow::Result<()> {
+    async fn migrate(&self, place: &UpLocations) -> anyhow::Result<()> {
         migrate::migrate(&settings(place)?).await
     }
 
     async fn serve(
         self: Arc<Self>,
-        place: Place,
+        place: UpLocations,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         let mut settings = settings(&place)?;
@@ -136,14 +136,14 @@ impl Application for Development {
 
     async fn simulate(
         self: Arc<Self>,
-        place: Place,
+        place: UpLocations,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         let options = simulator_options(&settings(&place)?)?;
         simulator::run(simulator::Options { folder: place.folder, ..options }, shutdown).await
     }
 
-    fn environment(&self, place: &Place) -> Vec<(OsString, OsString)> {
+    fn environment(&self, place: &UpLocations) -> Vec<(OsString, OsString)> {
         // A child listens elsewhere; the outside knows this address only.
         let public_url =
             self.public_url.clone().unwrap_or_else(|| format!("http://{}", place.listen));
@@ -159,7 +159,7 @@ impl Application for Development {
 }
 
 /// The settings of `up`, with what `up` chose.
-fn settings(place: &Place) -> anyhow::Result<Settings> {
+fn settings(place: &UpLocations) -> anyhow::Result<Settings> {
     let mut settings = Settings::load_development(&simulator_url(place), place.listen)?;
     settings.database_url = Some(place.database_url.clone());
     settings.nats_url = Some(place.nats_url.clone());
@@ -167,7 +167,7 @@ fn settings(place: &Place) -> anyhow::Result<Settings> {
     Ok(settings)
 }
 
-fn simulator_url(place: &Place) -> String {
+fn simulator_url(place: &UpLocations) -> String {
     format!("http://{}", place.simulator_listen)
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use hatch_eventstore::Refusal;
+use hatch_eventstore::ServerRefusal;
 pub use hatch_process::terminal::{colored, counted, field, line, note, visible};
 
 /// What the pool of connections says before each error of making one.
@@ -12,8 +12,8 @@ const POOLED: &str = "Error occurred while creating a new object: ";
 #[must_use]
 pub fn chain(error: &anyhow::Error) -> String {
     // A server that is not believed is named by the sentence that says why, which is all there is to say.
-    if !error.chain().any(|cause| cause.is::<Refusal>())
-        && let Some(refusal) = Refusal::cause_of(error.as_ref())
+    if !error.chain().any(|cause| cause.is::<ServerRefusal>())
+        && let Some(refusal) = ServerRefusal::cause_of(error.as_ref())
     {
         return refusal.to_string();
     }

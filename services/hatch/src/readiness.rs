@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use hatch_api::Drain;
 use hatch_api::health::Dependency;
-use hatch_bus::{Bus, State};
+use hatch_bus::{Bus, BusState};
 use hatch_eventstore::{
     Appender, Connection, Connections, Fence, FenceState, ServerClock, Standstill,
 };
@@ -55,15 +55,15 @@ pub(crate) fn dependencies(process: &Process, drain: Drain) -> Vec<Dependency> {
                 let (bus, pool) = (bus.clone(), stream_pool.clone());
                 Box::pin(async move {
                     match (state, foreign) {
-                        (State::Connected(_), None) => bounded(stream_there(bus, pool)).await,
-                        (State::Connected(_), Some((generation, what))) => Err(format!(
+                        (BusState::Connected(_), None) => bounded(stream_there(bus, pool)).await,
+                        (BusState::Connected(_), Some((generation, what))) => Err(format!(
                             "generation {generation} of the event stream is not believed, \
                              because somebody else can write to NATS: {what}"
                         )),
-                        (State::Disconnected, _) => {
+                        (BusState::Disconnected, _) => {
                             Err(trouble.unwrap_or_else(|| "not connected".to_owned()))
                         }
-                        (State::Refused(why), _) => Err(why),
+                        (BusState::Refused(why), _) => Err(why),
                     }
                 })
             }),

@@ -21,7 +21,7 @@ use worker::Worker;
 
 /// What the projector works with.
 #[derive(Clone)]
-pub struct Deps {
+pub struct Dependencies {
     /// Connections to the read models' database; one for each projection is kept.
     pub pool: Connections,
     /// The log that it reads.
@@ -57,15 +57,20 @@ impl Default for Config {
 /// it was rebuilt beyond that event.
 ///
 /// The future is in a box, so that this crate compiles it, and not each crate that awaits it.
-pub fn run(deps: Deps, config: Config, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
-    Box::pin(follow(deps, config, shutdown))
+pub fn run(
+    dependencies: Dependencies,
+    config: Config,
+    shutdown: CancellationToken,
+) -> BoxFuture<'static, ()> {
+    Box::pin(follow(dependencies, config, shutdown))
 }
 
-async fn follow(deps: Deps, config: Config, shutdown: CancellationToken) {
+async fn follow(dependencies: Dependencies, config: Config, shutdown: CancellationToken) {
     let standstill = Duration::from_millis(config.standby_poll_ms);
-    let workers = deps.projections.iter().map(|definition| {
-        let follower = Follower { name: definition.name(), head: deps.head.clone(), standstill };
-        let worker = Worker::new(definition, deps.clone(), config.clone());
+    let workers = dependencies.projections.iter().map(|definition| {
+        let follower =
+            Follower { name: definition.name(), head: dependencies.head.clone(), standstill };
+        let worker = Worker::new(definition, dependencies.clone(), config.clone());
         async move { follower.run(worker).await }
     });
     // Dropped halfway, a page is rolled back.

@@ -11,7 +11,7 @@ use hatch_eventstore::{
 use hatch_readmodel::{Definition, Error, Origin, Projection};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use crate::{Config, Deps};
+use crate::{Config, Dependencies};
 
 /// How often an event is tried before the projection halts at it.
 const TRIES_MAX: usize = 3;
@@ -43,7 +43,7 @@ const PART: usize = 4;
 
 pub(crate) struct Worker {
     definition: &'static Definition,
-    deps: Deps,
+    dependencies: Dependencies,
     config: Config,
     /// Events that are applied at a time at most.
     part_events_max: usize,
@@ -92,14 +92,18 @@ impl Follow for Worker {
 }
 
 impl Worker {
-    pub(crate) const fn new(definition: &'static Definition, deps: Deps, config: Config) -> Self {
+    pub(crate) const fn new(
+        definition: &'static Definition,
+        dependencies: Dependencies,
+        config: Config,
+    ) -> Self {
         let part_events_max = config.page_events_max;
-        Self { definition, deps, config, part_events_max }
+        Self { definition, dependencies, config, part_events_max }
     }
 
     /// Applies page after page, from the checkpoint as it is.
     async fn project(&mut self, backoff: &mut Backoff) -> Result<Infallible, Stop> {
-        let held = self.deps.pool.hold(LOOK_MAX).await;
+        let held = self.dependencies.pool.hold(LOOK_MAX).await;
         let mut held = held.map_err(|error| unavailable(error.into()))?;
         let definition = self.definition;
         let look = async |client: &mut Connection| definition.checkpoint(client).await;
@@ -107,9 +111,9 @@ impl Worker {
         let mut projection = Projection::of(definition);
         self.fill(&mut held, &mut checkpoint, &mut projection).await?;
         let mut subscription = Subscription::new(
-            self.deps.log.clone(),
-            &self.deps.head,
-            self.deps.feed.as_ref(),
+            self.dependencies.log.clone(),
+            &self.dependencies.head,
+            self.dependencies.feed.as_ref(),
             checkpoint.position,
             self.config.page_events_max,
         );
@@ -142,7 +146,7 @@ impl Worker {
         if self.definition.gates_admission() {
             return Ok(());
         }
-        let (log, name) = (&self.deps.log, self.definition.name());
+        let (log, name) = (&self.dependencies.log, self.definition.name());
         loop {
             let target = log.head().await.map_err(|error| unavailable(error.into()))?;
             if target.0 - checkpoint.position.0 <= BEHIND_EVENTS_MAX {
@@ -200,7 +204,7 @@ impl Worker {
     async fn checkpoint(&self) -> Result<Checkpoint, Error> {
         let definition = self.definition;
         let look = async |client: &mut Connection| definition.checkpoint(client).await;
-        self.deps.pool.within(LOOK_MAX, look).await
+        self.dependencies.pool.within(LOOK_MAX, look).await
     }
 
     /// Applies `page`, within a limit.
@@ -297,7 +301,7 @@ impl Worker {
             "two servers tell of the log, and nothing of the other one's is applied: see that only one of \
              them is reached, and that the fence is lifted on the right one"
         );
-        self.deps.pool.renew();
+        self.dependencies.pool.renew();
         backoff.wait().await;
     }
 
@@ -308,7 +312,7 @@ impl Worker {
             let record = async |client: &mut Connection| {
                 definition.record_halt(client, position, reason).await
             };
-            match self.deps.pool.within(LOOK_MAX, record).await {
+            match self.dependencies.pool.within(LOOK_MAX, record).await {
                 Ok(()) => return,
                 Err(error) => self.back_off(&error, backoff).await,
             }

@@ -6,10 +6,10 @@ use hatch_bus::{Bus, ForeignMessage, Last, Publisher, StreamState};
 use hatch_eventstore::{Closed, Position};
 
 use crate::decision::{Decision, LogState, decide};
-use crate::session::{Recorded, Session};
+use crate::session::{LeaderSession, Recorded};
 use crate::status::StatusHandle;
 use crate::trace::Publishing;
-use crate::{Config, Deps, Error, envelope, keys};
+use crate::{Config, Dependencies, Error, envelope, keys};
 
 /// Longest pause before all is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const LOOK_FOR_STREAM: Duration = Duration::from_secs(2);
 
 /// The relay's work while it leads.
 pub(crate) struct Leader {
-    deps: Deps,
+    dependencies: Dependencies,
     config: Config,
     /// It learns the keys by its own session.
     bus: Bus,
@@ -31,25 +31,25 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    pub(crate) fn new(deps: Deps, config: Config) -> Self {
-        let bus = deps.bus.with_own_keys();
-        Self { deps, config, bus, stored: (0, 0), met: None }
+    pub(crate) fn new(dependencies: Dependencies, config: Config) -> Self {
+        let bus = dependencies.bus.with_own_keys();
+        Self { dependencies, config, bus, stored: (0, 0), met: None }
     }
 
     pub(crate) fn postgres(&self) -> &hatch_eventstore::Database {
-        &self.deps.postgres
+        &self.dependencies.postgres
     }
 
     pub(crate) fn status(&self) -> &StatusHandle {
-        &self.deps.status
+        &self.dependencies.status
     }
 
     pub(crate) fn published(&self) -> Option<Position> {
-        self.deps.status.get().published
+        self.dependencies.status.get().published
     }
 
     /// Publishes until an error, which it returns.
-    pub(crate) async fn lead(&mut self, session: &Session) -> Error {
+    pub(crate) async fn lead(&mut self, session: &LeaderSession) -> Error {
         loop {
             if let Err(error) = self.step(session).await {
                 return error;
@@ -57,8 +57,8 @@ impl Leader {
         }
     }
 
-    async fn step(&mut self, session: &Session) -> Result<(), Error> {
-        self.deps.fence.known().await;
+    async fn step(&mut self, session: &LeaderSession) -> Result<(), Error> {
+        self.dependencies.fence.known().await;
         if let Some(closed) = self.closed(session).await? {
             self.halt(closed.to_string()).await;
             return Ok(());
@@ -80,10 +80,10 @@ impl Leader {
     }
 
     /// Why nothing may be published, as the process knows it and as this session finds it.
-    async fn closed(&self, session: &Session) -> Result<Option<Closed>, Error> {
-        match self.deps.fence.closed() {
+    async fn closed(&self, session: &LeaderSession) -> Result<Option<Closed>, Error> {
+        match self.dependencies.fence.closed() {
             Some(closed) => Ok(Some(closed)),
-            None => session.closed(&self.deps.fence).await,
+            None => session.closed(&self.dependencies.fence).await,
         }
     }
 
@@ -91,19 +91,19 @@ impl Leader {
     /// published from it.
     async fn decide(
         &mut self,
-        session: &Session,
+        session: &LeaderSession,
     ) -> Result<(StreamState, Recorded, Decision), Error> {
         let recorded = session.recorded().await?;
         self.bus.trust(keys(&recorded.secrets));
         let stream = self.bus.stream_state().await?;
         let last = match stream {
             StreamState::Present { last: Last::Event { position, .. }, .. } => {
-                self.deps.log.read_at(Position(position)).await?
+                self.dependencies.log.read_at(Position(position)).await?
             }
             _ => None,
         };
         let mixed = self.foreign(stream).await?;
-        let head = self.deps.log.head().await?.0;
+        let head = self.dependencies.log.head().await?.0;
         let beyond = match stream {
             StreamState::Present { last: Last::Foreign(_), .. } => self.is_beyond(head).await?,
             _ => false,
@@ -127,7 +127,7 @@ impl Leader {
         if self.bus.event_at(head + 1).await?.is_none() {
             return Ok(false);
         }
-        Ok(self.deps.log.read_at(Position(head + 1)).await?.is_none())
+        Ok(self.dependencies.log.read_at(Position(head + 1)).await?.is_none())
     }
 
     /// Whether something foreign is at the end of the stream, or among what it may have stored since this
@@ -153,7 +153,7 @@ impl Leader {
     /// generation that follows another too soon waits, and then all is looked at again.
     async fn begin(
         &self,
-        session: &Session,
+        session: &LeaderSession,
         old: StreamState,
         recorded: Recorded,
         first_position: i64,
@@ -180,9 +180,9 @@ impl Leader {
     }
 
     async fn halt(&self, reason: String) {
-        if self.deps.status.get().halted.as_ref() != Some(&reason) {
+        if self.dependencies.status.get().halted.as_ref() != Some(&reason) {
             tracing::error!("nothing is published: {reason}");
-            self.deps.status.halt(reason);
+            self.dependencies.status.halt(reason);
         }
         tokio::time::sleep(Duration::from_millis(self.config.halt_poll_ms)).await;
     }
@@ -204,11 +204,13 @@ impl Leader {
     ) -> Result<(), Error> {
         let mut publishing = Publishing::default();
         let mut looked = Instant::now();
-        while self.deps.fence.is_open_in(epoch) && !self.deps.fence.has_foreign(generation) {
+        while self.dependencies.fence.is_open_in(epoch)
+            && !self.dependencies.fence.has_foreign(generation)
+        {
             // Before the read: a hint that comes during it is not lost.
-            let hinted = *self.deps.head.borrow_and_update();
+            let hinted = *self.dependencies.head.borrow_and_update();
             let sent = Position(publisher.sent());
-            let page = self.deps.log.read_page(sent, self.config.page_events_max).await?;
+            let page = self.dependencies.log.read_page(sent, self.config.page_events_max).await?;
             let nothing = page.is_empty();
             for event in page {
                 let envelope = envelope::of(event);
@@ -242,7 +244,7 @@ impl Leader {
 
     /// Tells how far the bus has come.
     fn acknowledged(&self, publisher: &Publisher, publishing: &mut Publishing) {
-        self.deps.status.published(Position(publisher.acknowledged()));
+        self.dependencies.status.published(Position(publisher.acknowledged()));
         publishing.stored(publisher.acknowledged());
     }
 
@@ -258,7 +260,7 @@ impl Leader {
             let flushed = publisher.acknowledged() == publisher.sent();
             tokio::select! {
                 biased;
-                Ok(()) = self.deps.head.changed() => return Ok(()),
+                Ok(()) = self.dependencies.head.changed() => return Ok(()),
                 stored = publisher.flush(), if !flushed => {
                     stored?;
                     self.acknowledged(publisher, publishing);

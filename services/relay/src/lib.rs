@@ -33,9 +33,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use keys::keys;
 use leader::Leader;
-pub use observe::{FoundForeign, Generation, Observed, observe};
-use session::Session;
-pub use status::{Status, StatusHandle};
+pub use observe::{FoundForeign, Generation, RelayReport, observe};
+use session::LeaderSession;
+pub use status::{RelayStatus, StatusHandle};
 
 /// Failures in a row after which the leader lets another relay try: its way to the bus may be better.
 const FAILURES_MAX: u32 = 8;
@@ -44,7 +44,7 @@ const FAILURES_MAX: u32 = 8;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// What the relay works with.
-pub struct Deps {
+pub struct Dependencies {
     /// The log that it reads.
     pub log: Log,
     /// Hints that the log has grown, from a [`HeadWatch`](hatch_eventstore::HeadWatch); late or
@@ -97,19 +97,23 @@ enum Error {
 /// Publishes the log until `shutdown`, surviving the loss of PostgreSQL, NATS and leadership.
 ///
 /// The future is in a box, so that this crate compiles it, and not each crate that awaits it.
-pub fn run(deps: Deps, config: Config, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
-    Box::pin(relay(deps, config, shutdown))
+pub fn run(
+    dependencies: Dependencies,
+    config: Config,
+    shutdown: CancellationToken,
+) -> BoxFuture<'static, ()> {
+    Box::pin(relay(dependencies, config, shutdown))
 }
 
-async fn relay(deps: Deps, config: Config, shutdown: CancellationToken) {
-    let (status, bus) = (deps.status.clone(), deps.bus.clone());
+async fn relay(dependencies: Dependencies, config: Config, shutdown: CancellationToken) {
+    let (status, bus) = (dependencies.status.clone(), dependencies.bus.clone());
     let relaying = async {
-        let mut leader = Leader::new(deps, config.clone());
+        let mut leader = Leader::new(dependencies, config.clone());
         let standby = Duration::from_millis(config.standby_poll_ms);
         loop {
             // Who cannot reach the bus leaves the lead to one who can.
             bus.connected().await;
-            match Session::lead(leader.postgres()).await {
+            match LeaderSession::lead(leader.postgres()).await {
                 Ok(Some(session)) => {
                     tracing::info!("this relay leads");
                     term(&mut leader, session).await;
@@ -132,7 +136,7 @@ async fn relay(deps: Deps, config: Config, shutdown: CancellationToken) {
 }
 
 /// Leads until the session is lost or too much fails.
-async fn term(leader: &mut Leader, session: Session) {
+async fn term(leader: &mut Leader, session: LeaderSession) {
     leader.status().lead();
     let mut failures = 0;
     while failures < FAILURES_MAX {

@@ -21,7 +21,7 @@ const FOREIGN: &str = "SELECT generation, foreign_at, coalesce(foreign_detail, '
 
 /// What PostgreSQL knows of the relays.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Observed {
+pub struct RelayReport {
     /// Whether a relay leads.
     pub leads: bool,
     /// Since when its session stands, where this may be seen.
@@ -56,7 +56,7 @@ pub struct Generation {
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn observe(client: &Client) -> Result<Observed, Error> {
+pub async fn observe(client: &Client) -> Result<RelayReport, Error> {
     let leader = client.query_opt(LEADER, &[&LOCK]).await?;
     let leads_since = leader.as_ref().map(|row| row.try_get(0)).transpose()?.flatten();
     let generation = client.query_opt(GENERATION, &[]).await?;
@@ -70,7 +70,7 @@ pub async fn observe(client: &Client) -> Result<Observed, Error> {
             detail: row.try_get(2)?,
         })
     });
-    Ok(Observed {
+    Ok(RelayReport {
         leads: leader.is_some(),
         leads_since,
         generation: generation.transpose()?,

@@ -42,7 +42,7 @@ const RECORD: &str = "WITH recorded AS ( \
      SELECT pg_notify('hatch_fence', '') FROM recorded";
 
 /// A session that holds the leader's lock. Dropping it frees the lock.
-pub(crate) struct Session {
+pub(crate) struct LeaderSession {
     client: Client,
     lost: CancellationToken,
     _driver: AbortOnDropHandle<()>,
@@ -84,7 +84,7 @@ impl Recorded {
     }
 }
 
-impl Session {
+impl LeaderSession {
     /// A session with the lock; `None` when another relay has it.
     ///
     /// The lock is tried, not waited for: a statement that waits would hold back the cleaning up of

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 /// What a relay is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Status {
+pub struct RelayStatus {
     /// Whether it is the one that publishes.
     pub leader: bool,
     /// The last position that it knows to be on the bus; `None` until it has led.
@@ -18,18 +18,18 @@ pub struct Status {
 
 /// A relay's status, as readiness and metrics read it. Clones share it; reading is cheap.
 #[derive(Debug, Clone, Default)]
-pub struct StatusHandle(Arc<watch::Sender<Status>>);
+pub struct StatusHandle(Arc<watch::Sender<RelayStatus>>);
 
 impl StatusHandle {
     /// The status at the moment.
     #[must_use]
-    pub fn get(&self) -> Status {
+    pub fn get(&self) -> RelayStatus {
         self.0.borrow().clone()
     }
 
     /// Follows the status.
     #[must_use]
-    pub fn subscribe(&self) -> watch::Receiver<Status> {
+    pub fn subscribe(&self) -> watch::Receiver<RelayStatus> {
         self.0.subscribe()
     }
 
@@ -55,7 +55,7 @@ impl StatusHandle {
         self.change(|status| status.halted = Some(reason));
     }
 
-    fn change(&self, change: impl FnOnce(&mut Status)) {
+    fn change(&self, change: impl FnOnce(&mut RelayStatus)) {
         self.0.send_if_modified(|status| {
             let before = status.clone();
             change(status);

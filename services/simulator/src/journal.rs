@@ -17,7 +17,7 @@ use crate::record::Message;
 /// A fact.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Entry {
+pub(crate) enum JournalEntry {
     /// A call for a message was not accepted.
     Called {
         /// The key of the message.
@@ -42,7 +42,10 @@ pub(crate) struct Journal(Option<File>);
 
 impl Journal {
     /// Opens the file of that path, and hands each of its entries to `each`.
-    pub(crate) fn open(path: Option<&Path>, mut each: impl FnMut(Entry)) -> io::Result<Self> {
+    pub(crate) fn open(
+        path: Option<&Path>,
+        mut each: impl FnMut(JournalEntry),
+    ) -> io::Result<Self> {
         let Some(path) = path else { return Ok(Self(None)) };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -68,7 +71,7 @@ impl Journal {
     }
 
     /// Appends one entry.
-    pub(crate) fn append(&mut self, entry: &Entry) -> io::Result<()> {
+    pub(crate) fn append(&mut self, entry: &JournalEntry) -> io::Result<()> {
         let Some(file) = &mut self.0 else { return Ok(()) };
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::{Uuid, uuid};
 
-use crate::journal::{Entry, Journal};
+use crate::journal::{Journal, JournalEntry};
 
 /// Namespace of the keys of messages that do not carry an id of hatch's.
 const ANONYMOUS: Uuid = uuid!("8f0c2a52-6f8e-4a0b-9b0f-6c3c1a5d7e21");
@@ -84,15 +84,15 @@ impl Record {
     pub(crate) fn open(path: Option<&Path>, messages_max: usize) -> io::Result<(Self, Vec<Due>)> {
         let (mut entries, mut due) = (Inner::empty(Journal::open(None, |_| ())?), HashMap::new());
         let journal = Journal::open(path, |entry| match entry {
-            Entry::Called { key } => entries.count(key),
-            Entry::Accepted { message, callback } => {
+            JournalEntry::Called { key } => entries.count(key),
+            JournalEntry::Accepted { message, callback } => {
                 entries.count(message.key());
                 let message = entries.insert(*message);
                 if let Some(callback) = callback {
                     due.insert(message.provider_message_id.clone(), (message, callback));
                 }
             }
-            Entry::Settled { provider_message_id } => {
+            JournalEntry::Settled { provider_message_id } => {
                 due.remove(&provider_message_id);
             }
         })?;
@@ -116,7 +116,7 @@ impl Record {
         if !inner.calls.contains_key(&key) {
             return;
         }
-        if let Err(error) = inner.journal.append(&Entry::Called { key }) {
+        if let Err(error) = inner.journal.append(&JournalEntry::Called { key }) {
             tracing::warn!(%error, "a call is missing in the record's file");
         }
     }
@@ -131,16 +131,18 @@ impl Record {
         if inner.messages.len() >= self.messages_max {
             return Err(Unrecorded::Full);
         }
-        let entry = Entry::Accepted { message: Box::new(message), callback };
+        let entry = JournalEntry::Accepted { message: Box::new(message), callback };
         inner.journal.append(&entry).map_err(Unrecorded::File)?;
-        let Entry::Accepted { message, .. } = entry else { unreachable!("made above") };
+        let JournalEntry::Accepted { message, .. } = entry else { unreachable!("made above") };
         Ok(inner.insert(*message))
     }
 
     /// Notes that no receipt of a message is due any more.
     pub(crate) fn settle(&self, message: &Message) {
         let provider_message_id = message.provider_message_id.clone();
-        if let Err(error) = self.lock().journal.append(&Entry::Settled { provider_message_id }) {
+        if let Err(error) =
+            self.lock().journal.append(&JournalEntry::Settled { provider_message_id })
+        {
             tracing::warn!(%error, "receipts will be repeated after a restart");
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hatch_bus::testing::{Server, connected, eventually};
-use hatch_bus::{Access, Bus, Settings, State};
+use hatch_bus::{Access, Bus, BusState, Settings};
 use nkeys::KeyPair;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer};
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ async fn assert_refused(url: &str, access: Access, parts: &[&str]) {
     let bus = connect(url, access).await;
     let trouble = eventually("a reason", async || bus.trouble()).await;
     assert!(parts.iter().all(|part| trouble.contains(part)), "{trouble}");
-    assert_eq!(bus.state(), State::Disconnected);
+    assert_eq!(bus.state(), BusState::Disconnected);
 }
 
 #[tokio::test]
@@ -97,7 +97,8 @@ async fn a_server_is_believed_by_its_certificate_and_again_after_it_was_killed()
     connected(&bus).await;
     assert!(bus.settings().requires_tls());
     server.kill();
-    eventually("disconnected", async || (bus.state() == State::Disconnected).then_some(())).await;
+    eventually("disconnected", async || (bus.state() == BusState::Disconnected).then_some(()))
+        .await;
     server.start_again();
     connected(&bus).await;
     assert_eq!(bus.trouble(), None);

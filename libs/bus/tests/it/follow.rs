@@ -5,7 +5,7 @@ use hatch_bus::testing::{TestBus, eventually, in_time};
 
 use crate::support::{event, prefix, publish, raw, stream_name};
 
-async fn positions(follow: &mut hatch_bus::Follow, count: usize) -> Vec<i64> {
+async fn positions(follow: &mut hatch_bus::BusReader, count: usize) -> Vec<i64> {
     let mut seen = Vec::new();
     while seen.len() < count {
         seen.push(in_time("the next event", follow.next()).await.position);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hatch_bus::testing::{Server, TestBus, beginning_at, connected, eventually, in_time};
-use hatch_bus::{Bus, Settings, State, Work};
+use hatch_bus::{Bus, BusState, Settings, Work};
 
 use crate::support::{event, last_sequence, publish, work};
 
@@ -31,7 +31,7 @@ async fn connecting_does_not_wait_for_a_server_and_succeeds_when_it_comes() {
         .await
         .expect("returns at once")
         .expect("good settings");
-    assert_eq!(bus.state(), State::Disconnected);
+    assert_eq!(bus.state(), BusState::Disconnected);
     assert!(bus.stream_state().await.is_err());
     server.start_again();
     connected(&bus).await;
@@ -44,7 +44,8 @@ async fn a_server_that_stands_still_with_its_connections_open_counts_as_gone() {
     let bus = TestBus::create_at(&server.url()).await;
     connected(&bus).await;
     server.signal("STOP");
-    eventually("disconnected", async || (bus.state() == State::Disconnected).then_some(())).await;
+    eventually("disconnected", async || (bus.state() == BusState::Disconnected).then_some(()))
+        .await;
     server.signal("CONT");
     connected(&bus).await;
     bus.stream_state().await.expect("answers");
@@ -70,7 +71,7 @@ async fn followers_and_queues_go_on_after_the_server_was_killed() {
 
     let restart = async {
         server.kill();
-        eventually("disconnected", async || (bus.state() == State::Disconnected).then_some(()))
+        eventually("disconnected", async || (bus.state() == BusState::Disconnected).then_some(()))
             .await;
         server.start_again();
         connected(&bus).await;
@@ -182,7 +183,8 @@ async fn a_queue_and_a_follower_go_on_after_the_stream_lost_its_end() {
 }
 
 async fn restarted(server: &mut Server, bus: &Bus) -> hatch_bus::StreamState {
-    eventually("disconnected", async || (bus.state() == State::Disconnected).then_some(())).await;
+    eventually("disconnected", async || (bus.state() == BusState::Disconnected).then_some(()))
+        .await;
     server.start_again();
     connected(bus).await;
     eventually("the stream", async || bus.stream_state().await.ok()).await

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::command::MessageRejection;
 use super::event::{MessageReceived, MessageRequested};
-use super::status::{Progress, Status};
+use super::status::{AttemptStatus, Status};
 use crate::decider::{Decider, Routing};
 use crate::{Channel, Priority};
 
@@ -15,7 +15,7 @@ use crate::{Channel, Priority};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Message {
     pub(super) origin: Option<Origin>,
-    pub(super) progress: Progress,
+    pub(super) progress: AttemptStatus,
     pub(super) attempts: Vec<Attempt>,
     /// Before this no attempt starts: a schedule, a deferral, or a failure's back-off.
     pub(super) not_before: Option<DateTime<Utc>>,

@@ -90,20 +90,20 @@ impl Status {
 
 /// The status and the attempt that it speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct AttemptStatus {
     /// Where the message stands.
     pub status: Status,
     /// The latest attempt, from 1; 0 before the first.
     pub attempt: u32,
 }
 
-impl Default for Progress {
+impl Default for AttemptStatus {
     fn default() -> Self {
         Self { status: Status::Queued, attempt: 0 }
     }
 }
 
-impl Progress {
+impl AttemptStatus {
     /// Applies one event. A later attempt starts afresh; within an attempt, and for a delivery by any
     /// attempt, the status only rises in rank. So receipts may come late, twice and in any order.
     #[must_use]

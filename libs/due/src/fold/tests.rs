@@ -5,23 +5,23 @@ use crate::tests::at;
 
 const STREAM: Uuid = Uuid::from_u128(7);
 
-const BEGUN: Due = Due::At { step: None, at: DateTime::UNIX_EPOCH };
+const BEGUN: DueTime = DueTime::At { step: None, at: DateTime::UNIX_EPOCH };
 
-fn due(step: impl Into<Option<u32>>, second: i64) -> Due {
-    Due::At { step: step.into(), at: at(second) }
+fn due(step: impl Into<Option<u32>>, second: i64) -> DueTime {
+    DueTime::At { step: step.into(), at: at(second) }
 }
 
 /// A step is claimed until second 10.
-fn claimed(step: u32) -> Due {
+fn claimed(step: u32) -> DueTime {
     due(step, 10)
 }
 
-const fn settled(step: u32) -> Due {
-    Due::Settled { step }
+const fn settled(step: u32) -> DueTime {
+    DueTime::Settled { step }
 }
 
-fn facts(first_position: i64, said: &[Due]) -> Vec<Fact<()>> {
-    let place = Place { lane: "sms", priority: "normal" };
+fn facts(first_position: i64, said: &[DueTime]) -> Vec<Fact<()>> {
+    let place = WorkClass { lane: "sms", priority: "normal" };
     (first_position..)
         .zip(said)
         .map(|(position, due)| Fact {
@@ -57,13 +57,13 @@ fn write(table: &mut Option<Timer>, fold: &Fold<()>) {
     }
 }
 
-fn fold(said: &[Due]) -> Fold<()> {
+fn fold(said: &[DueTime]) -> Fold<()> {
     Fold::of(facts(1, said).iter(), std::iter::empty())
 }
 
 #[test]
 fn what_begins_and_ends_in_a_page_writes_nothing() {
-    let fold = fold(&[BEGUN, claimed(1), settled(1), Due::Over]);
+    let fold = fold(&[BEGUN, claimed(1), settled(1), DueTime::Over]);
     assert_eq!((fold.set().count(), fold.cleared().count()), (0, 0));
 }
 
@@ -114,7 +114,7 @@ fn what_cannot_be_read_is_looked_at_until_the_stream_is_over() {
     let marked = |fold: &Fold<()>| fold.set().any(|(_, timer)| timer.undecodable);
     let ahead = || std::iter::empty();
     assert!(marked(&Fold::of(history.iter(), ahead())), "also when a step is settled");
-    let over = facts(4, &[Due::Over]);
+    let over = facts(4, &[DueTime::Over]);
     assert!(!marked(&Fold::of(history.iter().chain(&over), ahead())));
     let again = facts(4, &[due(None, 7)]);
     let again = Fold::of(history.iter().chain(&again), ahead());
@@ -122,13 +122,13 @@ fn what_cannot_be_read_is_looked_at_until_the_stream_is_over() {
     assert_eq!((timer.undecodable, timer.due_at), (false, at(7)), "who looks then, finds out");
 }
 
-fn any_word() -> impl Strategy<Value = Due> {
+fn any_word() -> impl Strategy<Value = DueTime> {
     prop_oneof![
         (1..4_u32).prop_map(claimed),
         (1..4_u32).prop_map(settled),
         (1..4_u32, 0..40_i64).prop_map(|(step, second)| due(step, second)),
         (0..40_i64).prop_map(|second| due(None, second)),
-        Just(Due::Over),
+        Just(DueTime::Over),
     ]
 }
 

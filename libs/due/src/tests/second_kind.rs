@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::{Halts, Handler, Kind, Lag, Lane, Permit, Sweeper, follow, observe};
+use crate::{DueKind, Halts, Handler, Lag, Lane, Permit, Sweeper, follow, observe};
 
 /// Rings once at its time. Of two kinds, for the timers to tell apart.
 #[derive(Debug, Default)]
@@ -100,21 +100,21 @@ pub(crate) struct Alarms<const SNOOZE: bool>;
 pub(crate) type Reminders = Alarms<false>;
 type Snoozes = Alarms<true>;
 
-impl<const SNOOZE: bool> Kind for Alarms<SNOOZE> {
+impl<const SNOOZE: bool> DueKind for Alarms<SNOOZE> {
     type Stream = Alarm<SNOOZE>;
     type Note = ();
 
     const CHECKPOINT: (&'static str, i32) = (if SNOOZE { "snoozes" } else { "reminders" }, 1);
 
-    fn due(event: &Said) -> Due {
+    fn due(event: &Said) -> DueTime {
         match event {
-            Said::Set(at) => Due::At { step: None, at: *at },
-            Said::Rung => Due::Over,
+            Said::Set(at) => DueTime::At { step: None, at: *at },
+            Said::Rung => DueTime::Over,
         }
     }
 
-    fn place(_: &RecordedEvent) -> Place {
-        Place { lane: "all", priority: "normal" }
+    fn place(_: &RecordedEvent) -> WorkClass {
+        WorkClass { lane: "all", priority: "normal" }
     }
 }
 

@@ -28,12 +28,12 @@ pub(crate) use batch::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use failure::Failure;
 pub use holder::{LockHolder, lock_holder};
 pub(crate) use session::LOG_LOCK;
-use session::{Remembered, Session, Trace};
+use session::{AppendSession, Remembered, Trace};
 pub use standstill::Standstill;
 use standstill::Tries;
 pub use stats::AppenderStats;
 
-use crate::{Append, AppendError, Appended, Backoff, Database, Place, Position};
+use crate::{Append, AppendError, Appended, Backoff, Database, DatabasePlace, Position};
 
 /// Waits between attempts when PostgreSQL cannot be used: from the first, doubling, to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
@@ -51,7 +51,7 @@ pub struct AppenderConfig {
     /// How long a caller waits for its answer.
     pub append_timeout: Duration,
     /// What is configured about the database: one of another place is fenced.
-    pub place: Place,
+    pub place: DatabasePlace,
 }
 
 impl Default for AppenderConfig {
@@ -60,7 +60,7 @@ impl Default for AppenderConfig {
             queue_commands_max: 4096,
             queue_bytes_max: 64 * 1024 * 1024,
             append_timeout: Duration::from_secs(4),
-            place: Place::default(),
+            place: DatabasePlace::default(),
         }
     }
 }
@@ -68,7 +68,7 @@ impl Default for AppenderConfig {
 /// The process' one writer to the log; cheap to clone.
 #[derive(Clone)]
 pub struct Appender {
-    queue: mpsc::Sender<Waiting>,
+    queue: mpsc::Sender<QueuedAppend>,
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     queue_commands_max: usize,
@@ -150,7 +150,7 @@ impl Appender {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(overloaded)?;
         let room = Arc::clone(&self.bytes).try_acquire_many_owned(bytes).map_err(overloaded)?;
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { append, reply, _place: place, _room: room };
+        let waiting = QueuedAppend { append, reply, _place: place, _room: room };
         self.queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => AppendError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => AppendError::Unavailable,
@@ -163,7 +163,7 @@ impl Appender {
 }
 
 /// A command in the queue.
-struct Waiting {
+struct QueuedAppend {
     append: Append,
     /// Closed when the caller has given up.
     reply: oneshot::Sender<Result<Appended, AppendError>>,
@@ -171,7 +171,7 @@ struct Waiting {
     _room: OwnedSemaphorePermit,
 }
 
-impl AsRef<Append> for Waiting {
+impl AsRef<Append> for QueuedAppend {
     fn as_ref(&self) -> &Append {
         &self.append
     }
@@ -180,10 +180,10 @@ impl AsRef<Append> for Waiting {
 /// The task behind an [`Appender`].
 struct Worker {
     postgres: Database,
-    place: Place,
-    commands: mpsc::Receiver<Waiting>,
-    waiting: VecDeque<Waiting>,
-    session: Option<Session>,
+    place: DatabasePlace,
+    commands: mpsc::Receiver<QueuedAppend>,
+    waiting: VecDeque<QueuedAppend>,
+    session: Option<AppendSession>,
     /// What was appended last: a server that lacks it holds an older log.
     last: Option<Remembered>,
     /// The partition that the last batch ended in.
@@ -199,7 +199,7 @@ type Outcomes = Vec<Result<Appended, AppendError>>;
 impl Worker {
     async fn run(mut self, shutdown: CancellationToken) {
         while self.gather(&shutdown).await {
-            self.waiting.retain(Waiting::is_wanted);
+            self.waiting.retain(QueuedAppend::is_wanted);
             let batch = batch::take(&mut self.waiting);
             self.settle(batch).await;
         }
@@ -229,16 +229,16 @@ impl Worker {
     }
 
     /// Sees to it that every command of `batch` gets its answer, or that its caller has gone.
-    async fn settle(&mut self, batch: Vec<Waiting>) {
+    async fn settle(&mut self, batch: Vec<QueuedAppend>) {
         // A stream that is to begin is as a rule as new as its id.
         let mut todo = vec![(batch, false)];
-        while let Some((mut batch, sceptical)) = todo.pop() {
-            batch.retain(Waiting::is_wanted);
+        while let Some((mut batch, check_existing)) = todo.pop() {
+            batch.retain(QueuedAppend::is_wanted);
             if batch.is_empty() {
                 continue;
             }
             self.tries.begin();
-            let attempted = self.attempt(&batch, sceptical).await;
+            let attempted = self.attempt(&batch, check_existing).await;
             match &attempted {
                 Ok(_) | Err(Failure::Refused(_) | Failure::StreamExists) => self.tries.end(),
                 Err(
@@ -256,12 +256,12 @@ impl Worker {
                 // One of them is to blame: halving finds it, and the others are committed.
                 Err(Failure::Refused(_)) => {
                     let second = batch.split_off(batch.len() / 2);
-                    todo.extend([(second, sceptical), (batch, sceptical)]);
+                    todo.extend([(second, check_existing), (batch, check_existing)]);
                 }
                 Err(Failure::StreamExists) => todo.push((batch, true)),
                 Err(Failure::NotCommitted(why)) => {
                     tracing::warn!(error = why, "append failed, trying again");
-                    todo.push((batch, sceptical));
+                    todo.push((batch, check_existing));
                     self.start_over().await;
                 }
                 Err(Failure::Miscounted(why) | Failure::InDoubt(why)) => {
@@ -274,15 +274,19 @@ impl Worker {
     }
 
     /// Decides on `batch` and commits what is accepted. Streams that are to begin are looked up before only
-    /// if `sceptical`.
-    async fn attempt(&mut self, batch: &[Waiting], sceptical: bool) -> Result<Outcomes, Failure> {
+    /// if `check_existing`.
+    async fn attempt(
+        &mut self,
+        batch: &[QueuedAppend],
+        check_existing: bool,
+    ) -> Result<Outcomes, Failure> {
         let started = Instant::now();
         let appends: Vec<&Append> = batch.iter().map(AsRef::as_ref).collect();
         let session = self.session().await?;
         for side in appends.iter().flat_map(|append| &append.side_rows) {
             session.prepare_side_rows(side.table).await?;
         }
-        let mut begun = session.begin(&appends, sceptical).await?;
+        let mut begun = session.begin(&appends, check_existing).await?;
         let plan = plan::plan(appends.into_iter(), std::mem::take(&mut begun.state));
         if plan.is_empty() {
             session.rollback().await?;
@@ -310,8 +314,8 @@ impl Worker {
 
     /// Whether the transaction that left `trace` was committed; asks until there is an answer, or
     /// nobody of `batch` waits for one.
-    async fn landed(&mut self, batch: &[Waiting], trace: &Trace) -> bool {
-        while batch.iter().any(Waiting::is_wanted) {
+    async fn landed(&mut self, batch: &[QueuedAppend], trace: &Trace) -> bool {
+        while batch.iter().any(QueuedAppend::is_wanted) {
             self.start_over().await;
             let found = match self.session().await {
                 Ok(session) => session.landed(trace).await,
@@ -326,11 +330,11 @@ impl Worker {
     }
 
     /// The session, opened if there is none that can be used.
-    async fn session(&mut self) -> Result<&mut Session, Failure> {
-        let session = match self.session.take().filter(Session::is_open) {
+    async fn session(&mut self) -> Result<&mut AppendSession, Failure> {
+        let session = match self.session.take().filter(AppendSession::is_open) {
             Some(session) => session,
             None => {
-                let session = Session::open(&self.postgres, &self.place).await?;
+                let session = AppendSession::open(&self.postgres, &self.place).await?;
                 if let Some(last) = self.last {
                     session.check_memory(last).await?;
                 }
@@ -358,7 +362,7 @@ impl Worker {
     }
 }
 
-impl Waiting {
+impl QueuedAppend {
     /// Whether the caller still waits.
     fn is_wanted(&self) -> bool {
         !self.reply.is_closed()
@@ -366,7 +370,7 @@ impl Waiting {
 }
 
 /// Gives each command its outcome; one without is told that it is unknown.
-fn answer(batch: Vec<Waiting>, outcomes: Outcomes) {
+fn answer(batch: Vec<QueuedAppend>, outcomes: Outcomes) {
     let outcomes = outcomes.into_iter().chain(std::iter::repeat(Err(AppendError::Unavailable)));
     for (command, outcome) in batch.into_iter().zip(outcomes) {
         // The caller may have given up meanwhile: nobody to tell.

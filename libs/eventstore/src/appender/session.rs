@@ -23,7 +23,7 @@ use super::columns::{Columns, columns};
 use super::failure::{Failure, committing, is_taken, not_committed, written};
 use super::plan::{LogState, Plan, StreamState};
 use super::statements::{ENSURE_PARTITIONS, HAS_COMMAND, Statements};
-use crate::epoch::{self, Identity, Place};
+use crate::epoch::{self, DatabasePlace, Identity};
 use crate::log::RecordedCommand;
 use crate::postgres::{self, Connected, Database};
 use crate::{Append, Position, SideRow, SideTable};
@@ -47,7 +47,7 @@ const SETTINGS: &str = "SET synchronous_commit = on; SET jit = off; SET enable_s
      SET lock_timeout = '3s'; SET statement_timeout = '5s'; SET idle_in_transaction_session_timeout = '1s'; SET client_connection_check_interval = '1s'";
 
 /// A connection with everything prepared.
-pub(super) struct Session {
+pub(super) struct AppendSession {
     connection: Connected,
     /// The server's.
     identity: Identity,
@@ -63,7 +63,7 @@ pub(super) struct Begun {
     pub(super) epoch: i32,
     recorded_at: DateTime<Utc>,
     /// Whether streams that should not exist were looked for.
-    sceptical: bool,
+    check_existing: bool,
     /// Of every event of the batch.
     columns: Columns,
 }
@@ -87,13 +87,13 @@ pub(super) enum Trace {
     SideRows(Vec<(&'static SideTable, String)>),
 }
 
-impl Session {
+impl AppendSession {
     /// Connects to the primary and prepares.
-    pub(super) async fn open(postgres: &Database, place: &Place) -> Result<Self, Failure> {
+    pub(super) async fn open(postgres: &Database, place: &DatabasePlace) -> Result<Self, Failure> {
         within(postgres::CONNECT_TIMEOUT, Self::connect(postgres, place)).await
     }
 
-    async fn connect(postgres: &Database, place: &Place) -> Result<Self, Failure> {
+    async fn connect(postgres: &Database, place: &DatabasePlace) -> Result<Self, Failure> {
         let mut postgres = postgres.clone();
         postgres
             .application_name("hatch-appender")
@@ -187,15 +187,19 @@ impl Session {
     }
 
     /// Flight 1: begins, takes the lock and reads what the batch touches; streams that are to begin only if
-    /// `sceptical`.
-    pub(super) async fn begin(&self, batch: &[&Append], sceptical: bool) -> Result<Begun, Failure> {
-        let read = async { self.read(batch, sceptical).await.map_err(not_committed) };
+    /// `check_existing`.
+    pub(super) async fn begin(
+        &self,
+        batch: &[&Append],
+        check_existing: bool,
+    ) -> Result<Begun, Failure> {
+        let read = async { self.read(batch, check_existing).await.map_err(not_committed) };
         within(FLIGHT_TIMEOUT, read).await
     }
 
-    async fn read(&self, batch: &[&Append], sceptical: bool) -> Result<Begun, Error> {
+    async fn read(&self, batch: &[&Append], check_existing: bool) -> Result<Begun, Error> {
         let (client, prepared) = (&self.connection, &self.statements);
-        let stream_ids = batch.iter().flat_map(|append| append.stream_ids(sceptical));
+        let stream_ids = batch.iter().flat_map(|append| append.stream_ids(check_existing));
         let stream_ids: Vec<Uuid> = stream_ids.collect();
         let keys: Vec<Uuid> = batch.iter().filter_map(|append| append.key.map(|k| k.id)).collect();
         let by_stream: [&(dyn ToSql + Sync); 1] = [&stream_ids];
@@ -226,7 +230,7 @@ impl Session {
         for row in commands.iter().flatten() {
             state.commands.insert(row.try_get(0)?, RecordedCommand::read(row, 1)?);
         }
-        Ok(Begun { state, epoch, recorded_at: head.try_get(1)?, sceptical, columns })
+        Ok(Begun { state, epoch, recorded_at: head.try_get(1)?, check_existing, columns })
     }
 
     /// Ends the transaction that [`begin`](Self::begin) began, with nothing written.
@@ -259,7 +263,7 @@ impl Session {
         let mut counted = true;
         for right in [events, began, streams, commands, side_rows, notified] {
             counted &= right.map_err(|error| match error.as_db_error() {
-                Some(db) if !begun.sceptical && is_taken(db) => Failure::StreamExists,
+                Some(db) if !begun.check_existing && is_taken(db) => Failure::StreamExists,
                 _ => written(error),
             })?;
         }

@@ -10,7 +10,7 @@ use sha2::Digest as _;
 use uuid::Uuid;
 
 use super::ArchiveError;
-use super::format::{Block, EVENTS, Entry, FORMAT, Line, MANIFEST, Manifest, STREAMS};
+use super::format::{Block, EVENTS, FORMAT, Line, MANIFEST, Manifest, STREAMS, StreamIndexEntry};
 use super::format::{Section, Sha256};
 use crate::{Position, RecordedEvent};
 
@@ -150,7 +150,8 @@ impl Archive {
         let mut positions = Vec::new();
         for block in blocks[from..].iter().take_while(|block| block.first <= stream_id) {
             let content = self.block(STREAMS, block)?;
-            let entries = Entry::all(&content).filter(|entry| entry.stream_id == stream_id);
+            let entries =
+                StreamIndexEntry::all(&content).filter(|entry| entry.stream_id == stream_id);
             positions.extend(entries.map(|entry| entry.position));
             if positions.len() >= limit {
                 positions.truncate(limit);
@@ -286,7 +287,8 @@ mod tests {
         for entries in entries.chunks(ENTRIES) {
             let mut block = Vec::new();
             for (n, position) in entries {
-                Entry { stream_id: stream(*n), position: Position(*position) }.write(&mut block);
+                StreamIndexEntry { stream_id: stream(*n), position: Position(*position) }
+                    .write(&mut block);
             }
             writer.push(stream(entries[0].0), &block).expect("written");
         }

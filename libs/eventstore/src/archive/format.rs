@@ -26,7 +26,7 @@ pub(super) const STREAMS: &str = "streams.zst";
 /// The version of all this.
 pub(super) const FORMAT: u32 = 1;
 
-/// Bytes of an [`Entry`].
+/// Bytes of an [`StreamIndexEntry`].
 pub(super) const ENTRY_BYTES: usize = 24;
 
 /// What an archive holds.
@@ -195,12 +195,12 @@ impl Line {
 
 /// An event of the stream index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct StreamIndexEntry {
     pub(super) stream_id: Uuid,
     pub(super) position: Position,
 }
 
-impl Entry {
+impl StreamIndexEntry {
     pub(super) fn write(self, block: &mut Vec<u8>) {
         block.extend_from_slice(self.stream_id.as_bytes());
         block.extend_from_slice(&self.position.0.to_be_bytes());

@@ -18,9 +18,11 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::file::{Archive, SectionWriter, write_manifest};
-use super::format::{COLUMNS, ENTRY_BYTES, EVENTS, Entry, FORMAT, Line, Manifest, STREAMS};
+use super::format::{
+    COLUMNS, ENTRY_BYTES, EVENTS, FORMAT, Line, Manifest, STREAMS, StreamIndexEntry,
+};
 use super::format::{Section, Sha256};
-use super::make::{ArchivingError, Partition, Progress, Request, State};
+use super::make::{ArchiveProgress, ArchiveRequest, ArchivingError, Partition, State};
 use super::{ArchiveError, ArchiveRecord, blocking};
 use crate::postgres::{Connection, Held};
 use crate::{Position, SystemEnvironment};
@@ -41,7 +43,7 @@ const RECORD: &str = "INSERT INTO es.archives \
 /// One partition on its way.
 pub(super) struct Job<'a> {
     pub(super) session: &'a mut Held,
-    pub(super) request: &'a Request,
+    pub(super) request: &'a ArchiveRequest,
     pub(super) directory: &'a Path,
     pub(super) partition: &'a Partition,
 }
@@ -51,7 +53,7 @@ impl Job<'_> {
     pub(super) async fn run(
         &mut self,
         recorded: Option<ArchiveRecord>,
-        on_progress: &mut impl FnMut(Progress),
+        on_progress: &mut impl FnMut(ArchiveProgress),
     ) -> Result<PathBuf, ArchivingError> {
         let Partition { table, first, last, state, .. } = self.partition;
         let name = format!("events-{:012}-{:012}", first.0, last.0);
@@ -61,7 +63,7 @@ impl Job<'_> {
         };
         if recorded.is_none() && !folder.exists() {
             self.write(&folder, on_progress).await?;
-            on_progress(Progress::Written);
+            on_progress(ArchiveProgress::Written);
         }
         let sha256 = recorded.as_ref().map(|record| record.sha256);
         let sha256 = self.compare(&folder, sha256, on_progress).await?;
@@ -73,7 +75,7 @@ impl Job<'_> {
             };
             self.session.within(self.request.answer_max, record).await?;
         }
-        on_progress(Progress::Recorded);
+        on_progress(ArchiveProgress::Recorded);
         let how = match state {
             State::Attached => Some("CONCURRENTLY"),
             State::Detaching => Some("FINALIZE"),
@@ -83,7 +85,7 @@ impl Job<'_> {
             let detach = format!("ALTER TABLE es.events DETACH PARTITION es.{table} {how}");
             self.change(&detach).await?;
         }
-        on_progress(Progress::Detached);
+        on_progress(ArchiveProgress::Detached);
         self.change(&format!("DROP TABLE es.{table}")).await?;
         Ok(folder)
     }
@@ -98,7 +100,7 @@ impl Job<'_> {
     async fn write(
         &mut self,
         folder: &Path,
-        on_progress: &mut impl FnMut(Progress),
+        on_progress: &mut impl FnMut(ArchiveProgress),
     ) -> Result<(), ArchivingError> {
         let Partition { first, last, .. } = *self.partition;
         let fails = |source| ArchivingError::Write { path: folder.to_owned(), source };
@@ -117,7 +119,7 @@ impl Job<'_> {
             let content = self.events(position, &mut epochs).await?;
             writer = push(writer, position.next(), content.bytes).await.map_err(fails)?;
             position = content.last;
-            on_progress(Progress::Writing { position, last });
+            on_progress(ArchiveProgress::Writing { position, last });
         }
         let events = finish(writer).await.map_err(fails)?;
         let streams = self.write_streams(&partial.join(STREAMS)).await?;
@@ -149,7 +151,7 @@ impl Job<'_> {
         let mut after = (Uuid::nil(), 0);
         loop {
             let content = self.streams(&mut after, BLOCK_ENTRIES).await?;
-            let Some(first) = Entry::all(&content).next() else { break };
+            let Some(first) = StreamIndexEntry::all(&content).next() else { break };
             writer = push(writer, first.stream_id, content).await.map_err(&fails)?;
         }
         finish(writer).await.map_err(fails)
@@ -206,7 +208,8 @@ impl Job<'_> {
         let mut content = Vec::new();
         for row in self.session.within(self.request.answer_max, read).await? {
             *after = (row.try_get(0)?, row.try_get(1)?);
-            Entry { stream_id: after.0, position: Position(row.try_get(2)?) }.write(&mut content);
+            StreamIndexEntry { stream_id: after.0, position: Position(row.try_get(2)?) }
+                .write(&mut content);
         }
         Ok(content)
     }
@@ -217,7 +220,7 @@ impl Job<'_> {
         &mut self,
         folder: &Path,
         expected: Option<Sha256>,
-        on_progress: &mut impl FnMut(Progress),
+        on_progress: &mut impl FnMut(ArchiveProgress),
     ) -> Result<Sha256, ArchivingError> {
         let Partition { number, first, last, .. } = *self.partition;
         let differs = |what: String| {
@@ -244,7 +247,7 @@ impl Job<'_> {
                 return Err(differs(format!("its block of position {}", position.next())));
             }
             position = lines.last;
-            on_progress(Progress::Verifying { position, last });
+            on_progress(ArchiveProgress::Verifying { position, last });
         }
         let (mut after, mut entries) = ((Uuid::nil(), 0), 0);
         for number in 0..manifest.streams.blocks.len() {

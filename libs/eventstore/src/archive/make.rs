@@ -53,7 +53,7 @@ const BEHIND: &str = "SELECT name, version, position FROM es.checkpoints WHERE p
 
 /// What to archive, and where to.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct ArchiveRequest {
     /// Where each archive gets a folder; made if it is not there. Every process that reads the log
     /// must reach it by this path, which is made absolute. It is for one database alone.
     pub directory: PathBuf,
@@ -78,7 +78,7 @@ pub struct Need {
 
 /// How far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub enum ArchiveProgress {
     /// Events are written to the files.
     Writing {
         /// The last one that is.
@@ -102,7 +102,7 @@ pub enum Progress {
     /// The table is gone.
     Archived(Archived),
     /// A partition stays.
-    Kept(Kept),
+    Kept(RemainingPartition),
 }
 
 /// A partition that is in files now.
@@ -120,7 +120,7 @@ pub struct Archived {
 
 /// A partition that is not cold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct RemainingPartition {
     /// The partition's number.
     pub partition: i64,
     /// Its first position.
@@ -204,15 +204,15 @@ pub(super) enum State {
 /// appends and readers. Tells `on_progress` of every step.
 ///
 /// A partition is cold when the head is beyond it and everybody in `es.checkpoints` and
-/// [`Request::needs`] has read it. `postgres` is to log in as the owner of the tables. Killed at
+/// [`ArchiveRequest::needs`] has read it. `postgres` is to log in as the owner of the tables. Killed at
 /// any moment, it leaves a log that readers find whole; the next run finishes.
 ///
 /// # Errors
-/// [`ArchivingError`]. A partition that is not cold is none: it is [`Progress::Kept`].
+/// [`ArchivingError`]. A partition that is not cold is none: it is [`ArchiveProgress::Kept`].
 pub async fn archive(
     postgres: &Database,
-    request: &Request,
-    mut on_progress: impl FnMut(Progress),
+    request: &ArchiveRequest,
+    mut on_progress: impl FnMut(ArchiveProgress),
 ) -> Result<(), ArchivingError> {
     let mut session = session(postgres, request.answer_max).await?;
     let directory = std::path::absolute(&request.directory)
@@ -250,13 +250,23 @@ pub async fn archive(
                 partition: &partition,
             };
             let folder = job.run(recorded, &mut on_progress).await?;
-            on_progress(Progress::Archived(Archived { partition: number, first, last, folder }));
+            on_progress(ArchiveProgress::Archived(Archived {
+                partition: number,
+                first,
+                last,
+                folder,
+            }));
             continue;
         }
         older.get_or_insert(number);
         // Those that wait for positions to come are nobody's question.
         if asked && (request.partition.is_some() || first <= head) {
-            on_progress(Progress::Kept(Kept { partition: number, first, last, reasons }));
+            on_progress(ArchiveProgress::Kept(RemainingPartition {
+                partition: number,
+                first,
+                last,
+                reasons,
+            }));
         }
     }
     Ok(())

@@ -21,7 +21,9 @@ use crate::{Connection, LogError, Position, RecordedEvent};
 use file::Archive;
 use format::Sha256;
 
-pub use make::{Archived, ArchivingError, Kept, Need, Progress, Request, archive};
+pub use make::{
+    ArchiveProgress, ArchiveRequest, Archived, ArchivingError, Need, RemainingPartition, archive,
+};
 pub(crate) use verified::load;
 
 const ALL: &str = "SELECT first_position, last_position, folder, manifest_sha256 \

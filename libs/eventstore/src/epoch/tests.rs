@@ -5,31 +5,31 @@ fn identity() -> Identity {
         system_identifier: 7,
         timeline: 1,
         data_directory: Some("/data".to_owned()),
-        place: Place { host: Some("db1".to_owned()), deployment_name: None },
+        place: DatabasePlace { host: Some("db1".to_owned()), deployment_name: None },
     }
 }
 
-fn look(regression: Option<&str>, epoch: i32, generation: Option<(i32, i32)>) -> Look {
+fn fence_row(regression: Option<&str>, epoch: i32, generation: Option<(i32, i32)>) -> FenceRow {
     let regression = regression.map(ToOwned::to_owned);
     let (recorded, foreign) = (identity(), None);
     let now = DateTime::UNIX_EPOCH;
-    Look { epoch, recorded, regression, generation, head: Position(9), foreign, now }
+    FenceRow { epoch, recorded, regression, generation, head: Position(9), foreign, now }
 }
 
 #[test]
 fn the_same_server_is_not_fenced_and_what_is_not_known_is_no_difference() {
     let open = FenceState::Open { epoch: 1, generation: None, foreign: None };
-    assert_eq!(look(None, 1, None).state(&identity(), None), open);
-    let unknown = Identity { data_directory: None, place: Place::default(), ..identity() };
-    assert_eq!(look(None, 1, None).state(&unknown, None), open);
+    assert_eq!(fence_row(None, 1, None).state(&identity(), None), open);
+    let unknown = Identity { data_directory: None, place: DatabasePlace::default(), ..identity() };
+    assert_eq!(fence_row(None, 1, None).state(&unknown, None), open);
     let named = Some("production".to_owned());
-    let place = Place { deployment_name: named, ..identity().place };
-    assert_eq!(look(None, 1, None).state(&Identity { place, ..identity() }, None), open);
+    let place = DatabasePlace { deployment_name: named, ..identity().place };
+    assert_eq!(fence_row(None, 1, None).state(&Identity { place, ..identity() }, None), open);
 }
 
 #[test]
 fn each_part_of_the_identity_fences_and_is_named() {
-    let host = Place { host: Some("db2".to_owned()), deployment_name: None };
+    let host = DatabasePlace { host: Some("db2".to_owned()), deployment_name: None };
     let others = [
         (Identity { system_identifier: 8, ..identity() }, "system identifier was 7 and is 8"),
         (Identity { timeline: 2, ..identity() }, "timeline was 1 and is 2"),
@@ -40,7 +40,7 @@ fn each_part_of_the_identity_fences_and_is_named() {
         (Identity { place: host, ..identity() }, "host was db1 and is db2"),
     ];
     for (found, what) in others {
-        let FenceState::Closed(closed) = look(None, 1, None).state(&found, None) else {
+        let FenceState::Closed(closed) = fence_row(None, 1, None).state(&found, None) else {
             panic!("not fenced: {what}")
         };
         let text = closed.to_string();
@@ -51,7 +51,7 @@ fn each_part_of_the_identity_fences_and_is_named() {
 
 #[test]
 fn a_regression_on_record_closes_the_fence() {
-    let state = look(Some("the bus is ahead"), 1, None).state(&identity(), None);
+    let state = fence_row(Some("the bus is ahead"), 1, None).state(&identity(), None);
     let FenceState::Closed(closed) = state else { panic!("{state:?}") };
     let text = closed.to_string();
     assert!(text.starts_with("LOG_REGRESSED: ") && text.contains("the bus is ahead"), "{text}");
@@ -59,26 +59,26 @@ fn a_regression_on_record_closes_the_fence() {
 
 #[test]
 fn a_generation_is_trusted_that_was_compared_and_begun_in_this_epoch() {
-    let trusted = |look: Look, compared| match look.state(&identity(), compared) {
+    let trusted = |fence_row: FenceRow, compared| match fence_row.state(&identity(), compared) {
         FenceState::Open { generation, .. } => generation,
         state => panic!("{state:?}"),
     };
-    assert_eq!(trusted(look(None, 1, Some((3, 1))), Some(3)), Some(3));
-    assert_eq!(trusted(look(None, 1, Some((3, 1))), Some(4)), None, "another is on the bus");
-    assert_eq!(trusted(look(None, 1, Some((3, 1))), None), None, "not compared");
-    assert_eq!(trusted(look(None, 2, Some((3, 1))), Some(3)), None, "of an earlier epoch");
-    let ended = Look { foreign: Some("a note".to_owned()), ..look(None, 1, Some((3, 1))) };
+    assert_eq!(trusted(fence_row(None, 1, Some((3, 1))), Some(3)), Some(3));
+    assert_eq!(trusted(fence_row(None, 1, Some((3, 1))), Some(4)), None, "another is on the bus");
+    assert_eq!(trusted(fence_row(None, 1, Some((3, 1))), None), None, "not compared");
+    assert_eq!(trusted(fence_row(None, 2, Some((3, 1))), Some(3)), None, "of an earlier epoch");
+    let ended = FenceRow { foreign: Some("a note".to_owned()), ..fence_row(None, 1, Some((3, 1))) };
     assert_eq!(trusted(ended, Some(3)), None, "something foreign was found in it");
-    assert!(look(None, 2, Some((3, 1))).bus_is_of_earlier_epoch());
-    assert!(look(None, 2, None).bus_is_of_earlier_epoch());
-    assert!(!look(None, 1, None).bus_is_of_earlier_epoch());
+    assert!(fence_row(None, 2, Some((3, 1))).bus_is_of_earlier_epoch());
+    assert!(fence_row(None, 2, None).bus_is_of_earlier_epoch());
+    assert!(!fence_row(None, 1, None).bus_is_of_earlier_epoch());
 }
 
 #[test]
 fn every_name_of_this_machine_is_one_and_a_port_is_none() {
     let place = |url: &str, host: Option<&str>| {
         let postgres: Config = url.parse().expect("a URL");
-        Place::new(&postgres, host.map(ToOwned::to_owned), None).host
+        DatabasePlace::new(&postgres, host.map(ToOwned::to_owned), None).host
     };
     for url in [
         "postgres://127.0.0.1:5432/hatch",

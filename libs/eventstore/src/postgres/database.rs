@@ -9,7 +9,7 @@ use tokio_postgres::config::{ChannelBinding, Host, SslMode as Known, SslNegotiat
 
 use super::parameters::Parameters;
 use super::security::{PARAMETERS, Security, SslMode};
-use super::{Refusal, Verification};
+use super::{ServerRefusal, Verification};
 
 /// How a database is reached: its servers, the user, and what has to be so before a server is believed.
 ///
@@ -31,7 +31,7 @@ pub enum BadDatabase {
     Unreadable(#[from] tokio_postgres::Error),
     /// What it says about TLS or authentication cannot be.
     #[error(transparent)]
-    Security(#[from] Refusal),
+    Security(#[from] ServerRefusal),
 }
 
 impl Database {
@@ -50,16 +50,16 @@ impl FromStr for Database {
         let config: Config = rest.parse()?;
         if config.get_hosts().iter().any(is_no_host) {
             let what = "a host: expected a name or an address; in a password @ is written %40";
-            return Err(Refusal::new(what).into());
+            return Err(ServerRefusal::new(what).into());
         }
         let security = Security::parse(&taken)?;
         if config.get_ssl_negotiation() != SslNegotiation::Postgres {
-            return Err(Refusal::new("sslnegotiation: expected postgres").into());
+            return Err(ServerRefusal::new("sslnegotiation: expected postgres").into());
         }
         if security.mode == SslMode::Disable
             && config.get_channel_binding() == ChannelBinding::Require
         {
-            return Err(Refusal::new(
+            return Err(ServerRefusal::new(
                 "channel_binding=require: expected sslmode=require, verify-ca or verify-full with it",
             )
             .into());

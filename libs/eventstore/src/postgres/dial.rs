@@ -21,8 +21,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::guard::{Guard, Methods};
 use super::security::SslMode;
-use super::stream::{AsItIs, Bytes, Stream, Tls};
-use super::{Database, Driver, Refusal, Transport};
+use super::stream::{AsItIs, Bytes, ServerStream, Tls};
+use super::{Database, Driver, ServerRefusal, Transport};
 
 /// How long a server that was reached may take until it lets the client in.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -34,11 +34,11 @@ const DEFAULT_PORT: u16 = 5432;
 
 /// One of the servers that a connection string names.
 struct Server {
-    way: Way,
+    way: Endpoint,
     port: u16,
 }
 
-enum Way {
+enum Endpoint {
     /// The folder of a socket.
     Unix(PathBuf),
     /// A host, which the certificate is for, and where it is if its name need not be looked up.
@@ -86,7 +86,7 @@ impl Failure {
             Self::Postgres(error) => return error,
         };
         let guard = Guard::new(Methods::default());
-        let broken = Stream::new(Bytes::Broken(Some(reason)), guard, String::new());
+        let broken = ServerStream::new(Bytes::Broken(Some(reason)), guard, String::new());
         match config.connect_raw(broken, AsItIs).await {
             Err(error) => error,
             Ok(_) => unreachable!("nothing can be written to a broken stream"),
@@ -139,10 +139,10 @@ fn servers(config: &Config) -> Result<Vec<Server>, io::Error> {
     let server = |n: usize| {
         let address = addresses.get(n).copied();
         let way = match (hosts.get(n), address) {
-            (Some(Host::Unix(folder)), None) => Way::Unix(folder.clone()),
-            (Some(Host::Tcp(host)), address) => Way::Tcp { host: host.clone(), address },
+            (Some(Host::Unix(folder)), None) => Endpoint::Unix(folder.clone()),
+            (Some(Host::Tcp(host)), address) => Endpoint::Tcp { host: host.clone(), address },
             (Some(Host::Unix(_)) | None, address) => {
-                Way::Tcp { host: address.map(|a| a.to_string()).unwrap_or_default(), address }
+                Endpoint::Tcp { host: address.map(|a| a.to_string()).unwrap_or_default(), address }
             }
         };
         let port = ports.get(n).or_else(|| ports.first()).copied().unwrap_or(DEFAULT_PORT);
@@ -165,8 +165,8 @@ impl Server {
     /// As it is called in errors.
     fn name(&self) -> String {
         match &self.way {
-            Way::Unix(folder) => format!("{}:{}", folder.display(), self.port),
-            Way::Tcp { host, .. } => format!("{host}:{}", self.port),
+            Endpoint::Unix(folder) => format!("{}:{}", folder.display(), self.port),
+            Endpoint::Tcp { host, .. } => format!("{host}:{}", self.port),
         }
     }
 
@@ -175,7 +175,7 @@ impl Server {
         database: &Database,
         config: &Config,
     ) -> Result<(Client, Driver), Failure> {
-        let Way::Tcp { host, address } = &self.way else {
+        let Endpoint::Tcp { host, address } = &self.way else {
             return self.attempts(database, config, None, &[Attempt::Plain]).await;
         };
         let attempts = match database.security.mode {
@@ -238,7 +238,7 @@ impl Server {
         attempt: Attempt,
     ) -> Result<(Client, Driver), Failure> {
         let (bytes, transport) = match (&self.way, address) {
-            (Way::Tcp { host, .. }, Some(address)) => {
+            (Endpoint::Tcp { host, .. }, Some(address)) => {
                 let tcp = within(config, self, TcpStream::connect(address)).await?;
                 keep_alive(&tcp, config).map_err(Failure::Io)?;
                 let bytes = self.secured(database, host, tcp, attempt).await?;
@@ -248,17 +248,17 @@ impl Server {
                 };
                 (bytes, transport)
             }
-            (Way::Unix(folder), _) => {
+            (Endpoint::Unix(folder), _) => {
                 let socket = folder.join(format!(".s.PGSQL.{}", self.port));
                 let stream = within(config, self, UnixStream::connect(socket)).await?;
                 (Bytes::Unix(stream), Transport { is_local: true, is_encrypted: false })
             }
-            (Way::Tcp { .. }, None) => {
+            (Endpoint::Tcp { .. }, None) => {
                 return Err(Failure::io(ErrorKind::NotFound, self, "the name has no address"));
             }
         };
         let guard = Guard::new(database.security.methods);
-        let stream = Stream::new(bytes, guard, self.name());
+        let stream = ServerStream::new(bytes, guard, self.name());
         let opened = config.connect_raw(stream, AsItIs).await;
         let (client, connection) = opened.map_err(Failure::Postgres)?;
         let mut driver = Driver { connection, transport };
@@ -289,11 +289,14 @@ impl Server {
         match answer {
             [b'S'] => self.handshake(database, host, tcp).await.map(Box::new).map(Bytes::Tls),
             [b'N'] if attempt == Attempt::TlsIfOffered => Ok(Bytes::Tcp(tcp)),
-            [b'N'] => Err(self.refused(Refusal::new(
+            [b'N'] => Err(self.refused(ServerRefusal::new(
                 "it offers no TLS: turn ssl on in its postgresql.conf, or set sslmode=disable in \
                  database_url if nobody else can reach the way to it",
             ))),
-            _ => Err(self.refused(Refusal::new("what answers does not speak as PostgreSQL does"))),
+            _ => {
+                Err(self
+                    .refused(ServerRefusal::new("what answers does not speak as PostgreSQL does")))
+            }
         }
     }
 
@@ -311,10 +314,10 @@ impl Server {
         let mut tls = MakeRustlsConnect::new(config);
         let Ok(connector) = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut tls, host);
         let connected = connector.connect(tcp).await;
-        connected.map_err(|error| Failure::Tls(Refusal::of_tls(error, &self.name())))
+        connected.map_err(|error| Failure::Tls(ServerRefusal::of_tls(error, &self.name())))
     }
 
-    fn refused(&self, refusal: Refusal) -> Failure {
+    fn refused(&self, refusal: ServerRefusal) -> Failure {
         let refusal = refusal.of_server(&self.name());
         Failure::Tls(io::Error::new(ErrorKind::PermissionDenied, refusal))
     }

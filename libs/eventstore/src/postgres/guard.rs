@@ -4,7 +4,7 @@
 //! an error of the read that would have completed it, so the client never learns of the request and
 //! never answers it.
 
-use super::Refusal;
+use super::ServerRefusal;
 
 /// The ways of authentication that are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ const SCRAM: &str = "scram-sha-256";
 impl Methods {
     /// Reads libpq's `require_auth`: methods with commas between them, or what is not allowed, each with
     /// a `!`.
-    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+    pub(super) fn parse(text: &str) -> Result<Self, ServerRefusal> {
         let names: Vec<&str> = text.split(',').map(str::trim).collect();
         let negated = names.iter().filter(|name| name.starts_with('!')).count();
         let mut methods = match negated {
@@ -54,8 +54,8 @@ impl Methods {
         Ok(methods)
     }
 
-    fn unknown(text: &str) -> Refusal {
-        Refusal::new(format!(
+    fn unknown(text: &str) -> ServerRefusal {
+        ServerRefusal::new(format!(
             "require_auth: expected some of none, {SCRAM}, md5 and password with commas between them, or \
              each with a ! for what is not allowed, got {text:?}"
         ))
@@ -99,7 +99,7 @@ impl Guard {
     ///
     /// # Errors
     /// The bytes complete a request that must not be answered.
-    pub(super) fn watch(&mut self, mut bytes: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn watch(&mut self, mut bytes: &[u8]) -> Result<(), ServerRefusal> {
         while !bytes.is_empty() && !self.passed {
             if self.skip > 0 {
                 let skipped = self.skip.min(bytes.len());
@@ -122,7 +122,7 @@ impl Guard {
     }
 
     /// How long the present message has to be before it can be looked at.
-    fn wanted(&self) -> Result<usize, Refusal> {
+    fn wanted(&self) -> Result<usize, ServerRefusal> {
         match self.message.len() {
             0..HEADER_BYTES => Ok(HEADER_BYTES),
             _ => self.length(),
@@ -130,18 +130,18 @@ impl Guard {
     }
 
     /// The length of the present message, whose header is there.
-    fn length(&self) -> Result<usize, Refusal> {
+    fn length(&self) -> Result<usize, ServerRefusal> {
         let length = [self.message[1], self.message[2], self.message[3], self.message[4]];
         let length = u32::from_be_bytes(length) as usize + 1;
         let most = if self.message[0] == b'R' { MESSAGE_BYTES_MAX } else { usize::MAX };
         match (HEADER_BYTES..=most).contains(&length) {
             true => Ok(length),
-            false => Err(Refusal::new("what answers does not speak as PostgreSQL does")),
+            false => Err(ServerRefusal::new("what answers does not speak as PostgreSQL does")),
         }
     }
 
     /// Judges a whole message about authentication.
-    fn judge(&mut self) -> Result<(), Refusal> {
+    fn judge(&mut self) -> Result<(), ServerRefusal> {
         let body = &self.message[HEADER_BYTES..];
         let code = body.first_chunk().map(|code| u32::from_be_bytes(*code));
         let Methods { none, scram, md5, password } = self.methods;
@@ -163,22 +163,22 @@ impl Guard {
 }
 
 /// Refuses a request for so many rounds of hashing that they would take the thread for long.
-fn iterations(body: &[u8]) -> Result<(), Refusal> {
+fn iterations(body: &[u8]) -> Result<(), ServerRefusal> {
     let rounds = body.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"i="));
     let rounds = rounds.and_then(|rounds| str::from_utf8(rounds).ok()?.parse().ok());
     match rounds.unwrap_or(0) {
         0..=ITERATIONS_MAX => Ok(()),
-        more => Err(Refusal::new(format!(
+        more => Err(ServerRefusal::new(format!(
             "the server asks for {more} rounds of hashing of the password: expected at most {ITERATIONS_MAX} \
              (scram_iterations)"
         ))),
     }
 }
 
-fn refusal(code: Option<u32>) -> Refusal {
+fn refusal(code: Option<u32>) -> ServerRefusal {
     const REMEDY: &str = "give the user a password under password_encryption = 'scram-sha-256' and let \
          pg_hba.conf ask for scram-sha-256, or";
-    Refusal::new(match code {
+    ServerRefusal::new(match code {
         Some(3) => format!(
             "the server asks for the password itself, and got nothing: {REMEDY} allow it by \
              require_auth=password in database_url"

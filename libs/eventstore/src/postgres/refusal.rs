@@ -7,9 +7,9 @@ use rustls::{AlertDescription, CertificateError, Error as TlsError};
 /// Why a server is not believed, in a sentence that says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Refusal(String);
+pub struct ServerRefusal(String);
 
-impl Refusal {
+impl ServerRefusal {
     pub(super) fn new(sentence: impl Into<String>) -> Self {
         Self(sentence.into())
     }

@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::Refusal;
+use super::ServerRefusal;
 use super::guard::Methods;
 use super::verifier::Verifier;
 
@@ -63,7 +63,7 @@ impl Security {
     ///
     /// # Errors
     /// The first that cannot be used, by its name.
-    pub(super) fn parse(parameters: &[(String, String)]) -> Result<Self, Refusal> {
+    pub(super) fn parse(parameters: &[(String, String)]) -> Result<Self, ServerRefusal> {
         let of =
             |name| parameters.iter().rfind(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let roots = match of("sslrootcert") {
@@ -77,10 +77,12 @@ impl Security {
         };
         if roots == Some(Roots::System) && mode != SslMode::VerifyFull {
             // A certificate for any name is had for nothing.
-            return Err(Refusal::new("sslrootcert=system: expected sslmode=verify-full with it"));
+            return Err(ServerRefusal::new(
+                "sslrootcert=system: expected sslmode=verify-full with it",
+            ));
         }
         if matches!(mode, SslMode::VerifyCa | SslMode::VerifyFull) && roots.is_none() {
-            return Err(Refusal::new(
+            return Err(ServerRefusal::new(
                 "sslrootcert: expected the file of the CA that signed the server's certificate, or \
                  system, with this sslmode",
             ));
@@ -88,9 +90,11 @@ impl Security {
         let identity = match (of("sslcert"), of("sslkey")) {
             (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
             (None, None) => None,
-            (Some(_), None) => return Err(Refusal::new("sslkey: expected the key of sslcert")),
+            (Some(_), None) => {
+                return Err(ServerRefusal::new("sslkey: expected the key of sslcert"));
+            }
             (None, Some(_)) => {
-                return Err(Refusal::new("sslcert: expected the certificate of sslkey"));
+                return Err(ServerRefusal::new("sslcert: expected the certificate of sslkey"));
             }
         };
         let methods = of("require_auth").map_or_else(|| Ok(Methods::default()), Methods::parse)?;
@@ -122,7 +126,7 @@ impl Security {
     ///
     /// # Errors
     /// A file cannot be used, by its parameter's name.
-    pub(super) fn client_config(&self) -> Result<ClientConfig, Refusal> {
+    pub(super) fn client_config(&self) -> Result<ClientConfig, ServerRefusal> {
         let trusted = match &self.roots {
             None => Vec::new(),
             Some(Roots::System) => system_roots().to_vec(),
@@ -132,14 +136,16 @@ impl Security {
         let (_, unusable) = roots.add_parsable_certificates(trusted.iter().cloned());
         if unusable > 0 && self.roots != Some(Roots::System) {
             let file = self.roots_in_words();
-            return Err(Refusal::new(format!("sslrootcert: {unusable} in {file} cannot be read")));
+            return Err(ServerRefusal::new(format!(
+                "sslrootcert: {unusable} in {file} cannot be read"
+            )));
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verification = self.verification();
         let verifier = Verifier { verification, roots, trusted, provider: Arc::clone(&provider) };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| Refusal::new(format!("TLS cannot be spoken: {error}")))?
+            .map_err(|error| ServerRefusal::new(format!("TLS cannot be spoken: {error}")))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let Some((certificate, key)) = &self.identity else {
@@ -147,12 +153,12 @@ impl Security {
         };
         let chain = certificates("sslcert", certificate)?;
         config.with_client_auth_cert(chain, private_key(key)?).map_err(|error| {
-            Refusal::new(format!("sslcert and sslkey cannot be used together: {error}"))
+            ServerRefusal::new(format!("sslcert and sslkey cannot be used together: {error}"))
         })
     }
 }
 
-fn parse_mode(mode: &str) -> Result<SslMode, Refusal> {
+fn parse_mode(mode: &str) -> Result<SslMode, ServerRefusal> {
     Ok(match mode {
         "disable" => SslMode::Disable,
         "allow" => SslMode::Allow,
@@ -161,7 +167,7 @@ fn parse_mode(mode: &str) -> Result<SslMode, Refusal> {
         "verify-ca" => SslMode::VerifyCa,
         "verify-full" => SslMode::VerifyFull,
         other => {
-            return Err(Refusal::new(format!(
+            return Err(ServerRefusal::new(format!(
                 "sslmode: expected disable, allow, prefer, require, verify-ca or verify-full, got {other:?}"
             )));
         }
@@ -175,9 +181,9 @@ fn system_roots() -> &'static [CertificateDer<'static>] {
     &ROOTS
 }
 
-fn certificates(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Refusal> {
+fn certificates(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, ServerRefusal> {
     let unreadable = |error: &dyn std::fmt::Display| {
-        Refusal::new(format!("{name}: {} cannot be read: {error}", file.display()))
+        ServerRefusal::new(format!("{name}: {} cannot be read: {error}", file.display()))
     };
     let certificates: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))?.collect();
@@ -191,15 +197,15 @@ fn certificates(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>,
 }
 
 /// Reads our key, as libpq does: only where nobody else can.
-fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Refusal> {
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, ServerRefusal> {
     let unreadable = |error: &dyn std::fmt::Display| {
-        Refusal::new(format!("sslkey: {} cannot be read: {error}", file.display()))
+        ServerRefusal::new(format!("sslkey: {} cannot be read: {error}", file.display()))
     };
     let found = std::fs::metadata(file).map_err(|error| unreadable(&error))?;
     // A file of root may be read by the group that it was given to.
     let forbidden = if found.uid() == 0 { 0o037 } else { 0o077 };
     if found.mode() & forbidden != 0 {
-        return Err(Refusal::new(format!(
+        return Err(ServerRefusal::new(format!(
             "sslkey: {} can be read by others: expected mode 0600, or 0640 where it is root's",
             file.display()
         )));

@@ -10,14 +10,14 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::Refusal;
+use super::ServerRefusal;
 use super::guard::Guard;
 
 /// What TLS makes of a TCP connection.
 pub(super) type Tls = <MakeRustlsConnect as MakeTlsConnect<TcpStream>>::Stream;
 
 /// A connection's bytes.
-pub(super) struct Stream {
+pub(super) struct ServerStream {
     bytes: Bytes,
     guard: Guard,
     /// How the server is called in errors.
@@ -32,7 +32,7 @@ pub(super) enum Bytes {
     Broken(Option<io::Error>),
 }
 
-impl Stream {
+impl ServerStream {
     pub(super) const fn new(bytes: Bytes, guard: Guard, server: String) -> Self {
         Self { bytes, guard, server }
     }
@@ -45,7 +45,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for ServerStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -63,12 +63,12 @@ impl AsyncRead for Stream {
             return read;
         }
         // By TLS 1.3 a server says only now that it does not take our certificate.
-        ready!(read).map_err(|error| Refusal::of_tls(error, &this.server))?;
+        ready!(read).map_err(|error| ServerRefusal::of_tls(error, &this.server))?;
         Poll::Ready(this.watch(buffer, before))
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for ServerStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -105,7 +105,7 @@ fn broken(reason: &mut Option<io::Error>) -> io::Error {
     reason.take().unwrap_or_else(|| ErrorKind::BrokenPipe.into())
 }
 
-impl TlsStream for Stream {
+impl TlsStream for ServerStream {
     fn channel_binding(&self) -> ChannelBinding {
         match &self.bytes {
             Bytes::Tls(stream) => stream.channel_binding(),
@@ -118,12 +118,12 @@ impl TlsStream for Stream {
 /// libpq's modes nor a guard.
 pub(super) struct AsItIs;
 
-impl TlsConnect<Stream> for AsItIs {
-    type Stream = Stream;
+impl TlsConnect<ServerStream> for AsItIs {
+    type Stream = ServerStream;
     type Error = std::convert::Infallible;
-    type Future = std::future::Ready<Result<Stream, Self::Error>>;
+    type Future = std::future::Ready<Result<ServerStream, Self::Error>>;
 
-    fn connect(self, stream: Stream) -> Self::Future {
+    fn connect(self, stream: ServerStream) -> Self::Future {
         std::future::ready(Ok(stream))
     }
 }

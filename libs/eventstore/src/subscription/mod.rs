@@ -14,12 +14,12 @@ use follow::{Follow, Offer, Step};
 /// How many of several subscriptions read a page of the log at a time, and how large one is; cheap to clone. The others
 /// wait, the first one first.
 #[derive(Debug, Clone)]
-pub struct Turns {
+pub struct ReadPermits {
     places: Arc<Semaphore>,
     page_bytes_max: usize,
 }
 
-impl Turns {
+impl ReadPermits {
     /// Turns for `readers_max` at a time, whose pages end after `page_bytes_max`.
     #[must_use]
     pub fn new(readers_max: usize, page_bytes_max: usize) -> Self {
@@ -50,7 +50,7 @@ pub struct Subscription {
     /// as the last one had, where that ended by its bytes.
     page_events_max: usize,
     /// Where there are more readers than may read at a time.
-    turns: Option<Turns>,
+    turns: Option<ReadPermits>,
     /// Taken and not yet returned: nothing is lost when `next_batch` is dropped while it waits.
     ready: Vec<Arc<RecordedEvent>>,
     backoff: Backoff,
@@ -84,7 +84,7 @@ impl Subscription {
 
     /// Reads the log when its turn comes.
     #[must_use]
-    pub fn in_turn(self, turns: Turns) -> Self {
+    pub fn in_turn(self, turns: ReadPermits) -> Self {
         Self { turns: Some(turns), page_events_max: 1, ..self }
     }
 

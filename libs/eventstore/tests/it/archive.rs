@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use hatch_eventstore::testing::{Proxy, SMALL_PARTITIONS, Template, TestDatabase};
 use hatch_eventstore::{
-    ArchiveProgress as Progress, ArchiveRecord, ArchiveRequest, ArchivingError, AskBus, BusEnd,
-    ExpectedVersion, FenceConfig, HeadWatch, Kept, Log, LogError, Need, Position, Subscription,
-    archive, pool, verify,
+    ArchiveProgress, ArchiveRecord, ArchiveRequest, ArchivingError, AskBus, BusEnd,
+    ExpectedVersion, FenceConfig, HeadWatch, Log, LogError, Need, Position, RemainingPartition,
+    Subscription, archive, pool, verify,
 };
 use tempfile::TempDir;
 use tokio_postgres::error::SqlState;
@@ -57,18 +57,21 @@ impl World {
     }
 
     /// Archives what is cold; what was said on the way.
-    async fn archive(&self) -> Result<Vec<Progress>, ArchivingError> {
+    async fn archive(&self) -> Result<Vec<ArchiveProgress>, ArchivingError> {
         self.archive_as(self.request()).await
     }
 
-    async fn archive_as(&self, request: ArchiveRequest) -> Result<Vec<Progress>, ArchivingError> {
+    async fn archive_as(
+        &self,
+        request: ArchiveRequest,
+    ) -> Result<Vec<ArchiveProgress>, ArchivingError> {
         let mut said = Vec::new();
         archive(&self.database.config(), &request, |progress| said.push(progress)).await?;
         Ok(said)
     }
 
     /// Is killed when it says something that `dies` agrees to.
-    async fn archive_killed(&self, dies: fn(&Progress) -> bool) {
+    async fn archive_killed(&self, dies: fn(&ArchiveProgress) -> bool) {
         let (postgres, request) = (self.database.config(), self.request());
         let task = tokio::spawn(async move {
             archive(&postgres, &request, |progress| assert!(!dies(&progress), "killed")).await
@@ -141,17 +144,17 @@ async fn everything(log: &Log) -> Vec<String> {
     said
 }
 
-fn kept(said: &[Progress]) -> Vec<&Kept> {
+fn kept(said: &[ArchiveProgress]) -> Vec<&RemainingPartition> {
     said.iter()
-        .filter_map(|one| if let Progress::Kept(kept) = one { Some(kept) } else { None })
+        .filter_map(|one| if let ArchiveProgress::Kept(kept) = one { Some(kept) } else { None })
         .collect()
 }
 
-fn archived(said: &[Progress]) -> Vec<i64> {
+fn archived(said: &[ArchiveProgress]) -> Vec<i64> {
     said.iter()
-        .filter_map(
-            |one| if let Progress::Archived(one) = one { Some(one.partition) } else { None },
-        )
+        .filter_map(|one| {
+            if let ArchiveProgress::Archived(one) = one { Some(one.partition) } else { None }
+        })
         .collect()
 }
 
@@ -200,13 +203,13 @@ async fn a_stream_whose_events_are_all_archived_goes_on() {
 async fn whoever_is_killed_is_followed_by_one_who_finishes() {
     let world = World::create().await;
     let before = everything(&world.log).await;
-    let deaths: [fn(&Progress) -> bool; 6] = [
-        |said| matches!(said, Progress::Writing { .. }),
-        |said| matches!(said, Progress::Written),
-        |said| matches!(said, Progress::Verifying { .. }),
-        |said| matches!(said, Progress::Recorded),
-        |said| matches!(said, Progress::Detached),
-        |said| matches!(said, Progress::Archived(_)),
+    let deaths: [fn(&ArchiveProgress) -> bool; 6] = [
+        |said| matches!(said, ArchiveProgress::Writing { .. }),
+        |said| matches!(said, ArchiveProgress::Written),
+        |said| matches!(said, ArchiveProgress::Verifying { .. }),
+        |said| matches!(said, ArchiveProgress::Recorded),
+        |said| matches!(said, ArchiveProgress::Detached),
+        |said| matches!(said, ArchiveProgress::Archived(_)),
     ];
     for (n, dies) in deaths.into_iter().enumerate() {
         world.archive_killed(dies).await;
@@ -440,7 +443,7 @@ async fn files_that_hold_something_else_are_left_alone() {
     assert!(everything(&world.log).await == before, "the same reads");
     assert_eq!(other.violations().await, [""; 0]);
     // What changed behind the back of the files, before the table is dropped.
-    world.archive_killed(|said| matches!(said, Progress::Recorded)).await;
+    world.archive_killed(|said| matches!(said, ArchiveProgress::Recorded)).await;
     world
         .sql(
             "SET session_replication_role = replica; -- no triggers

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hatch_eventstore::{Database, Refusal, connect};
+use hatch_eventstore::{Database, ServerRefusal, connect};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
@@ -66,7 +66,7 @@ async fn a_server_that_asks_for_the_password_or_its_hash_gets_nothing() {
             let database = database("127.0.0.1", port, &format!("sslmode={mode}"));
             let connected = timeout(PATIENCE, connect(&database)).await.expect("an answer in time");
             let Err(error) = connected else { panic!("connected to a server that is none") };
-            assert!(Refusal::cause_of(&error).is_some(), "{error:?}");
+            assert!(ServerRefusal::cause_of(&error).is_some(), "{error:?}");
             let text = std::error::Error::source(&error).expect("a reason").to_string();
             assert!(text.contains(&format!("require_auth={method}")), "{text}");
             assert!(text.contains(&format!("127.0.0.1:{port}")), "{text}");
@@ -86,7 +86,7 @@ async fn who_takes_the_place_of_a_socket_gets_no_password_either() {
     });
     let database = database(folder.path().to_str().expect("UTF-8"), 5432, "");
     let connected = timeout(PATIENCE, connect(&database)).await.expect("an answer in time");
-    assert!(connected.is_err_and(|error| Refusal::cause_of(&error).is_some()));
+    assert!(connected.is_err_and(|error| ServerRefusal::cause_of(&error).is_some()));
     assert!(timeout(PATIENCE, asked).await.expect("it ends").expect("no panic").is_empty());
 }
 

@@ -8,8 +8,8 @@ use hatch_domain::Environment;
 use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Append, AppendError, Appender, AppenderConfig, AskBus, BusEnd, BusSecrets, Closed,
-    ExpectedVersion as Expected, Fence, FenceConfig, FenceState, HeadWatch, Place, Position,
-    SystemEnvironment, fence_state, lift_fence, report_foreign,
+    DatabasePlace, ExpectedVersion as Expected, Fence, FenceConfig, FenceState, HeadWatch,
+    Position, SystemEnvironment, fence_state, lift_fence, report_foreign,
 };
 use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::support::*;
 
-fn place(host: &str) -> Place {
-    Place { host: Some(host.to_owned()), deployment_name: Some("tests".to_owned()) }
+fn place(host: &str) -> DatabasePlace {
+    DatabasePlace { host: Some(host.to_owned()), deployment_name: Some("tests".to_owned()) }
 }
 
 fn watch_with(database: &TestDatabase, config: FenceConfig) -> HeadWatch {

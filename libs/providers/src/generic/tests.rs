@@ -6,7 +6,9 @@ use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
 use super::{GenericWebhook, PATHS, Settings};
-use crate::{Error, Inbound, NotUnderstood, Observation, RawRequest, Refusal, Secret, Webhook};
+use crate::{
+    Error, Inbound, NotUnderstood, Observation, RawRequest, Secret, Webhook, WebhookRefusal,
+};
 
 const SECRET: &str = "a-secret-of-some-length";
 
@@ -166,12 +168,12 @@ fn with_a_secret_only_those_who_show_it_are_believed() {
     };
     assert_eq!(verdict(Some(&format!("Bearer {SECRET}"))), Ok(()));
     assert_eq!(verdict(Some(&format!("bearer {SECRET}"))), Ok(()));
-    assert_eq!(verdict(None), Err(Refusal::MissingSecret));
+    assert_eq!(verdict(None), Err(WebhookRefusal::MissingSecret));
     let shorter = format!("Bearer {}", &SECRET[1..]);
     for wrong in [SECRET, "Bearer", "Bearer ", "Bearer other-secret-of-length", &shorter] {
-        assert_eq!(verdict(Some(wrong)), Err(Refusal::WrongSecret), "{wrong}");
+        assert_eq!(verdict(Some(wrong)), Err(WebhookRefusal::WrongSecret), "{wrong}");
     }
-    assert_eq!(verdict(Some(&format!("Basic {SECRET}"))), Err(Refusal::WrongSecret));
+    assert_eq!(verdict(Some(&format!("Basic {SECRET}"))), Err(WebhookRefusal::WrongSecret));
 }
 
 #[test]

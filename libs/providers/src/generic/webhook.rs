@@ -10,7 +10,9 @@ use url::Url;
 
 use super::{ACCOUNT, EMAIL_PATH, SMS_PATH, Settings};
 use crate::Error;
-use crate::webhook::{Inbound, NotUnderstood, Observation, RawRequest, Refusal, Verified, Webhook};
+use crate::webhook::{
+    Inbound, NotUnderstood, Observation, RawRequest, Verified, Webhook, WebhookRefusal,
+};
 
 /// The fields of a request.
 const FIELDS: [&str; 8] = [
@@ -45,20 +47,20 @@ impl GenericWebhook {
         Ok(Self { settings })
     }
 
-    fn check_secret(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_secret(&self, headers: &HeaderMap) -> Result<(), WebhookRefusal> {
         let Some(secret) = &self.settings.bearer_secret else { return Ok(()) };
-        let header = headers.get(AUTHORIZATION).ok_or(Refusal::MissingSecret)?;
-        let header = header.to_str().map_err(|_| Refusal::WrongSecret)?;
-        let (scheme, shown) = header.split_once(' ').ok_or(Refusal::WrongSecret)?;
+        let header = headers.get(AUTHORIZATION).ok_or(WebhookRefusal::MissingSecret)?;
+        let header = header.to_str().map_err(|_| WebhookRefusal::WrongSecret)?;
+        let (scheme, shown) = header.split_once(' ').ok_or(WebhookRefusal::WrongSecret)?;
         // Of digests, how long a comparison takes tells nothing about the secret.
         let same = Sha256::digest(shown.trim()) == Sha256::digest(secret.expose());
         let good = same && scheme.eq_ignore_ascii_case("bearer");
-        good.then_some(()).ok_or(Refusal::WrongSecret)
+        good.then_some(()).ok_or(WebhookRefusal::WrongSecret)
     }
 }
 
 impl Webhook for GenericWebhook {
-    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
+    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, WebhookRefusal> {
         self.check_secret(&request.headers).map(|()| Verified::new(request))
     }
 

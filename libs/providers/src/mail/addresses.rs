@@ -14,7 +14,7 @@ const WRITTEN_BYTES_MAX: usize = 1024;
 pub(crate) fn addresses(text: &str, of: &str, cut: &mut Cut) -> Vec<Address> {
     let mut list = List { addresses: Vec::new(), known: HashSet::new(), bytes: 0, left_out: 0 };
     let mut one = Written::default();
-    let mut place = Place::default();
+    let mut place = ScanState::default();
     for c in text.chars() {
         match place.next(c) {
             Step::Text => one.push(c),
@@ -32,7 +32,7 @@ pub(crate) fn addresses(text: &str, of: &str, cut: &mut Cut) -> Vec<Address> {
 
 /// Where in an address the next character stands.
 #[derive(Default)]
-struct Place {
+struct ScanState {
     comments: usize,
     escaped: bool,
     quoted: bool,
@@ -54,7 +54,7 @@ enum Step {
     Nothing,
 }
 
-impl Place {
+impl ScanState {
     const fn next(&mut self, c: char) -> Step {
         if self.escaped {
             self.escaped = false;

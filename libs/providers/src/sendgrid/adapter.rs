@@ -13,7 +13,7 @@ use super::wire::{Content, CustomArgs, ErrorBody, File, Mail, Mailbox, Personali
 use super::{Settings, codes};
 use crate::Error;
 use crate::adapter::{Adapter, BoxFuture, Outbound, Outcome, bounded};
-use crate::http_client::{self, ANSWER_BYTES_MAX, Answer, Exchange};
+use crate::http_client::{self, ANSWER_BYTES_MAX, Exchange, HttpAnswer};
 
 /// The answer's header with SendGrid's id of the mail.
 const MESSAGE_ID: HeaderName = HeaderName::from_static("x-message-id");
@@ -218,14 +218,14 @@ fn outcome(exchange: Exchange) -> Outcome {
     }
 }
 
-fn accepted(answer: &Answer) -> Outcome {
+fn accepted(answer: &HttpAnswer) -> Outcome {
     match answer.text(MESSAGE_ID).filter(|id| !id.is_empty()) {
         Some(id) => Outcome::Accepted { provider_message_id: id.to_owned(), segments: None },
         None => Outcome::Unknown { detail: "HTTP 202 without a message id".to_owned() },
     }
 }
 
-fn throttled(answer: &Answer, error: Option<&ErrorBody>) -> Outcome {
+fn throttled(answer: &HttpAnswer, error: Option<&ErrorBody>) -> Outcome {
     Outcome::Throttled {
         retry_after: answer.retry_after().or_else(|| answer.reset_after(RESET)),
         detail: error.map_or_else(|| "HTTP 429".to_owned(), |error| bounded(&error.detail())),

@@ -11,7 +11,7 @@ use super::wire::x_message_id;
 use crate::Correlation;
 use crate::adapter::bounded;
 use crate::webhook::{
-    NotUnderstood, Observation, Receipt, ReceiptOutcome, Suppression, provider_id,
+    NotUnderstood, Observation, Receipt, ReportedOutcome, Suppression, provider_id,
 };
 
 /// Namespace of receipt ids. It never changes: streams remember the ids.
@@ -141,16 +141,16 @@ impl Event {
 
     /// What follows for the mail. `processed` says that SendGrid took it, which settles a send without
     /// an answer.
-    fn outcome(&self) -> ReceiptOutcome {
+    fn outcome(&self) -> ReportedOutcome {
         match self.event.as_str() {
-            "delivered" => ReceiptOutcome::Delivered,
-            "open" if !self.sg_machine_open => ReceiptOutcome::Read,
+            "delivered" => ReportedOutcome::Delivered,
+            "open" if !self.sg_machine_open => ReportedOutcome::Read,
             // A `blocked` mail was refused this once; another one may be taken.
             "bounce" => {
-                ReceiptOutcome::Undelivered(self.error(self.kind.as_deref() != Some("blocked")))
+                ReportedOutcome::Undelivered(self.error(self.kind.as_deref() != Some("blocked")))
             }
-            "dropped" => ReceiptOutcome::Failed(self.error(true)),
-            _ => ReceiptOutcome::Progress,
+            "dropped" => ReportedOutcome::Failed(self.error(true)),
+            _ => ReportedOutcome::Progress,
         }
     }
 

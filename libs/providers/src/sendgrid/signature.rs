@@ -12,7 +12,7 @@ use p256::elliptic_curve::sec1::ToEncodedPoint;
 use p256::pkcs8::DecodePublicKey;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 
-use crate::{RawRequest, Refusal};
+use crate::{RawRequest, WebhookRefusal};
 
 const SIGNATURE: &str = "x-twilio-email-event-webhook-signature";
 const TIMESTAMP: &str = "x-twilio-email-event-webhook-timestamp";
@@ -27,17 +27,18 @@ pub(super) fn is_there(headers: &HeaderMap) -> bool {
 }
 
 /// Checks that `request` was signed with one of `keys`.
-pub(super) fn verify(keys: &[Key], request: &RawRequest) -> Result<(), Refusal> {
-    let header = |name| request.headers.get(name).ok_or(Refusal::MissingSignature);
+pub(super) fn verify(keys: &[Key], request: &RawRequest) -> Result<(), WebhookRefusal> {
+    let header = |name| request.headers.get(name).ok_or(WebhookRefusal::MissingSignature);
     let (signature, timestamp) = (header(SIGNATURE)?, header(TIMESTAMP)?);
     // Where the timestamp ends is not signed, so it must not be able to hold a piece of the body.
     if !timestamp.as_bytes().iter().all(u8::is_ascii_digit) {
-        return Err(Refusal::WrongSignature);
+        return Err(WebhookRefusal::WrongSignature);
     }
-    let signature = BASE64_STANDARD.decode(signature).map_err(|_| Refusal::WrongSignature)?;
+    let signature =
+        BASE64_STANDARD.decode(signature).map_err(|_| WebhookRefusal::WrongSignature)?;
     let signed = [timestamp.as_bytes(), &request.body].concat();
     let good = keys.iter().any(|key| key.verify(&signed, &signature).is_ok());
-    good.then_some(()).ok_or(Refusal::WrongSignature)
+    good.then_some(()).ok_or(WebhookRefusal::WrongSignature)
 }
 
 /// Reads a key from PEM, or from base64 of its DER form as SendGrid shows it.

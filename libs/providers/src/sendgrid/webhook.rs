@@ -6,7 +6,7 @@ use http::status::StatusCode;
 
 use super::{Settings, event, inbound, signature};
 use crate::Error;
-use crate::webhook::{NotUnderstood, Observation, RawRequest, Refusal, Verified, Webhook};
+use crate::webhook::{NotUnderstood, Observation, RawRequest, Verified, Webhook, WebhookRefusal};
 
 /// Believes and understands the event webhook, posted to [`EVENTS_PATH`](super::EVENTS_PATH).
 pub struct SendGridEvents {
@@ -26,7 +26,7 @@ impl SendGridEvents {
 }
 
 impl Webhook for SendGridEvents {
-    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
+    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, WebhookRefusal> {
         signature::verify(&self.keys, request).map(|()| Verified::new(request))
     }
 
@@ -61,7 +61,7 @@ impl SendGridInbound {
 }
 
 impl Webhook for SendGridInbound {
-    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
+    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, WebhookRefusal> {
         signature::verify(&self.keys, request).map(|()| Verified::new(request))
     }
 

@@ -9,7 +9,7 @@ use super::codes::meaning;
 use super::wire::{Created, ErrorBody};
 use super::{Settings, WEBHOOK_PATH, look_up};
 use crate::adapter::{Adapter, BoxFuture, LookUp, LookedUp, Outbound, Outcome, bounded};
-use crate::http_client::{self, ANSWER_BYTES_MAX, Answer, Exchange};
+use crate::http_client::{self, ANSWER_BYTES_MAX, Exchange, HttpAnswer};
 use crate::{Correlation, Error};
 
 /// By default Twilio posts a receipt once more when it cannot connect, and never after a 503: a
@@ -164,7 +164,7 @@ fn outcome(exchange: Exchange) -> Outcome {
     }
 }
 
-fn accepted(answer: &Answer) -> Outcome {
+fn accepted(answer: &HttpAnswer) -> Outcome {
     match Created::read(&answer.body) {
         Some(created) => Outcome::Accepted {
             segments: created.segments(),
@@ -177,7 +177,7 @@ fn accepted(answer: &Answer) -> Outcome {
 }
 
 /// Twilio promises that a request answered with 429 is never processed (error 20429).
-fn throttled(answer: &Answer) -> Outcome {
+fn throttled(answer: &HttpAnswer) -> Outcome {
     let detail = ErrorBody::read(&answer.body)
         .map_or_else(|| "HTTP 429".to_owned(), |error| bounded(&error.message));
     Outcome::Throttled { retry_after: answer.retry_after(), detail }

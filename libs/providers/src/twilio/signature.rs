@@ -8,7 +8,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use url::{Url, form_urlencoded};
 
-use crate::{RawRequest, Refusal, Secret};
+use crate::{RawRequest, Secret, WebhookRefusal};
 
 const HEADER: &str = "x-twilio-signature";
 
@@ -28,12 +28,13 @@ pub(super) fn verify(
     public_url: &Url,
     tokens: &[&Secret],
     request: &RawRequest,
-) -> Result<(), Refusal> {
-    let signature = request.headers.get(HEADER).ok_or(Refusal::MissingSignature)?;
-    let signature = BASE64_STANDARD.decode(signature).map_err(|_| Refusal::WrongSignature)?;
+) -> Result<(), WebhookRefusal> {
+    let signature = request.headers.get(HEADER).ok_or(WebhookRefusal::MissingSignature)?;
+    let signature =
+        BASE64_STANDARD.decode(signature).map_err(|_| WebhookRefusal::WrongSignature)?;
     let params = if is_form(request) {
         if has_many_fields(&request.body) {
-            return Err(Refusal::TooManyFields);
+            return Err(WebhookRefusal::TooManyFields);
         }
         joined(&request.body)
     } else {
@@ -49,12 +50,12 @@ pub(super) fn verify(
         })
     });
     if !signed_by_us {
-        return Err(Refusal::WrongSignature);
+        return Err(WebhookRefusal::WrongSignature);
     }
     if is_form(request) || request.body.is_empty() || has_signed_hash(request) {
         Ok(())
     } else {
-        Err(Refusal::WrongBody)
+        Err(WebhookRefusal::WrongBody)
     }
 }
 

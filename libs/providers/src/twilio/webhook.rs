@@ -14,8 +14,8 @@ use super::codes::meaning;
 use super::{Settings, signature};
 use crate::mail::clean;
 use crate::webhook::{
-    Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Refusal, Suppression,
-    Verified, Webhook, provider_id,
+    Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome, Suppression,
+    Verified, Webhook, WebhookRefusal, provider_id,
 };
 use crate::{Correlation, Error};
 
@@ -42,7 +42,7 @@ impl TwilioWebhook {
 }
 
 impl Webhook for TwilioWebhook {
-    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
+    fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, WebhookRefusal> {
         let mut tokens = vec![&self.settings.auth_token];
         tokens.extend(&self.settings.auth_token_secondary);
         signature::verify(&self.settings.public_url, &tokens, request)?;
@@ -138,20 +138,20 @@ impl Form<'_> {
         })
     }
 
-    fn outcome(&self, status: &str) -> Result<ReceiptOutcome, NotUnderstood> {
+    fn outcome(&self, status: &str) -> Result<ReportedOutcome, NotUnderstood> {
         Ok(match status {
-            "accepted" | "scheduled" | "queued" | "sending" => ReceiptOutcome::Progress,
-            "sent" => ReceiptOutcome::Sent,
-            "delivered" | "partially_delivered" => ReceiptOutcome::Delivered,
-            "read" => ReceiptOutcome::Read,
-            "undelivered" => ReceiptOutcome::Undelivered(self.error(status)),
-            "failed" | "canceled" => ReceiptOutcome::Failed(self.error(status)),
+            "accepted" | "scheduled" | "queued" | "sending" => ReportedOutcome::Progress,
+            "sent" => ReportedOutcome::Sent,
+            "delivered" | "partially_delivered" => ReportedOutcome::Delivered,
+            "read" => ReportedOutcome::Read,
+            "undelivered" => ReportedOutcome::Undelivered(self.error(status)),
+            "failed" | "canceled" => ReportedOutcome::Failed(self.error(status)),
             _ => return Err(NotUnderstood::Status { status: status.to_owned() }),
         })
     }
 
     /// Twilio's callbacks do not always name the recipient, and a message has one only.
-    fn suppression(&self, outcome: &ReceiptOutcome) -> Option<Suppression> {
+    fn suppression(&self, outcome: &ReportedOutcome) -> Option<Suppression> {
         let error = outcome.error().filter(|error| error.class == ErrorClass::OptedOut)?;
         let address = self.address("To").ok();
         Some(Suppression { address, reason: error.code.clone(), lifted: false })

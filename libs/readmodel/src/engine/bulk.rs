@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hatch_eventstore::{Connection, Connections, Held, Log, Position, RecordedEvent};
 use tokio::task::JoinSet;
 
-use super::definition::{Definition, Half, Parallel, Target};
+use super::definition::{Definition, Half, Parallel, WriteContext};
 use super::session::{STRETCH_MAX, session};
 use super::stretch::{Stretch, Stretches};
 use super::tables::Tables;
@@ -21,7 +21,7 @@ const LANES: (usize, usize) = (2, 8);
 
 /// How far a copy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum RebuildProgress {
     /// Events are applied.
     Replaying {
         /// The last one that is.
@@ -81,7 +81,7 @@ impl Bulk {
         &mut self,
         after: Position,
         target: Position,
-        on_progress: &mut impl FnMut(Progress),
+        on_progress: &mut impl FnMut(RebuildProgress),
     ) -> Result<(), Error> {
         let mut stretches = Stretches::read(self.log.clone(), after, target);
         let mut position = after;
@@ -95,7 +95,7 @@ impl Bulk {
                 None => InOrder::Whole(stretch),
             };
             self.write(rest).await?;
-            on_progress(Progress::Replaying { position, target });
+            on_progress(RebuildProgress::Replaying { position, target });
         }
         let client = self.written().await?;
         self.shared.spawn(std::future::ready(Ok(client)));
@@ -118,7 +118,7 @@ impl Bulk {
             writing.spawn(async move {
                 let write = async |client: &mut Connection| {
                     let transaction = client.transaction().await?;
-                    let into = Target { tables, transaction: &transaction };
+                    let into = WriteContext { tables, transaction: &transaction };
                     let half = parallel.streams(into, &part).await?;
                     transaction.commit().await?;
                     Ok::<_, Error>(half)
@@ -143,7 +143,7 @@ impl Bulk {
         self.shared.spawn(async move {
             let write = async |client: &mut Connection| {
                 let transaction = client.transaction().await?;
-                let into = Target { tables, transaction: &transaction };
+                let into = WriteContext { tables, transaction: &transaction };
                 match rest {
                     InOrder::Shared(parallel, halves) => parallel.shared(into, halves).await?,
                     InOrder::Whole(stretch) => (definition.writer)().apply(into, &stretch).await?,

@@ -3,7 +3,7 @@
 
 use tokio_postgres::GenericClient;
 
-use super::tables::{Place, Tables};
+use super::tables::{SchemaSlot, Tables};
 use crate::Error;
 
 /// `LIKE` knows nothing of storage parameters, and gives keys and indexes new names, which migrations
@@ -78,7 +78,7 @@ pub(crate) async fn create(
     copy: Tables,
     durability: Durability,
 ) -> Result<(), Error> {
-    let (live, schema) = (copy.at(Place::Live).schema(), copy.schema());
+    let (live, schema) = (copy.at(SchemaSlot::Live).schema(), copy.schema());
     let kind = match durability {
         Durability::Logged => "",
         Durability::Unlogged => "UNLOGGED",
@@ -96,7 +96,7 @@ pub(crate) async fn create(
 
 /// Gives `copy` the indexes of the live tables, and the planner their statistics.
 pub(crate) async fn create_indexes(client: &impl GenericClient, copy: Tables) -> Result<(), Error> {
-    let (live, schema) = (copy.at(Place::Live).schema(), copy.schema());
+    let (live, schema) = (copy.at(SchemaSlot::Live).schema(), copy.schema());
     for statement in column(client.query(INDEXES, &[&live, &schema]).await?)? {
         client.batch_execute(&statement).await?;
     }
@@ -121,13 +121,14 @@ pub(crate) async fn drop(client: &impl GenericClient, copy: Tables) -> Result<()
     Ok(client.batch_execute(&format!("DROP SCHEMA IF EXISTS {schema}")).await?)
 }
 
-/// Makes `copy` the live tables, and what they were [`Place::Replaced`].
+/// Makes `copy` the live tables, and what they were [`SchemaSlot::Replaced`].
 ///
 /// A schema's new name locks no table, and PostgreSQL plans every prepared statement anew after it. So
 /// whoever names the live tables finds the new ones from the commit on. Views know their tables by
 /// identity and are made anew, for which each waits for its readers.
 pub(crate) async fn take_over(client: &impl GenericClient, copy: Tables) -> Result<(), Error> {
-    let (live, replaced) = (copy.at(Place::Live).schema(), copy.at(Place::Replaced).schema());
+    let (live, replaced) =
+        (copy.at(SchemaSlot::Live).schema(), copy.at(SchemaSlot::Replaced).schema());
     // Without a search path every name is written out.
     client.batch_execute("SET LOCAL search_path = ''").await?;
     let views = column(client.query(VIEWS, &[&live]).await?)?;

@@ -54,7 +54,7 @@ pub(crate) trait Writer: Send {
     /// What refuses the page, which is rolled back then.
     fn apply<'a>(
         &'a mut self,
-        into: Target<'a>,
+        into: WriteContext<'a>,
         page: &'a [Arc<RecordedEvent>],
     ) -> BoxFuture<'a, Result<(), Error>>;
 
@@ -71,7 +71,7 @@ pub(crate) trait Parallel: Sync {
     /// As [`Writer::apply`].
     fn streams<'a>(
         &'a self,
-        into: Target<'a>,
+        into: WriteContext<'a>,
         events: &'a [Arc<RecordedEvent>],
     ) -> BoxFuture<'a, Result<Half, Error>>;
 
@@ -82,7 +82,7 @@ pub(crate) trait Parallel: Sync {
     /// As [`Writer::apply`].
     fn shared<'a>(
         &'a self,
-        into: Target<'a>,
+        into: WriteContext<'a>,
         halves: Vec<Half>,
     ) -> BoxFuture<'a, Result<(), Error>>;
 }
@@ -92,12 +92,12 @@ pub(crate) type Half = Box<dyn Any + Send>;
 
 /// Which tables are read and written, and in which transaction.
 #[derive(Clone, Copy)]
-pub(crate) struct Target<'a> {
+pub(crate) struct WriteContext<'a> {
     pub(crate) tables: Tables,
     pub(crate) transaction: &'a Transaction<'a>,
 }
 
-impl Target<'_> {
+impl WriteContext<'_> {
     /// The rows that `sql` finds by `keys`; nothing is asked for none.
     ///
     /// # Errors

@@ -17,12 +17,12 @@ mod tables;
 mod values;
 mod verify;
 
-pub use bulk::Progress;
+pub use bulk::RebuildProgress;
 pub use checkpoints::slowest_moving;
 pub use definition::{Definition, Projections};
-pub(crate) use definition::{Half, Parallel, Target, Writer};
+pub(crate) use definition::{Half, Parallel, WriteContext, Writer};
 pub use projection::{Origin, Projection};
 pub use rebuild::rebuild;
 pub(crate) use table::{Column, Role, Table, table};
 pub(crate) use values::{integer, natural, storable};
-pub use verify::{Comparison, Rows, Verification, verify};
+pub use verify::{Comparison, RowSample, VerificationReport, verify};

@@ -6,7 +6,7 @@ use deadpool_postgres::Transaction;
 use futures::try_join;
 use hatch_eventstore::{Checkpoint, Connection, Position, RecordedEvent};
 
-use super::definition::{Definition, Target, Writer};
+use super::definition::{Definition, WriteContext, Writer};
 use super::tables::Tables;
 use super::values::storable;
 use crate::Error;
@@ -80,7 +80,7 @@ impl Projection {
         let Self { definition, writer } = self;
         prepare(client, definition.reads).await?;
         let transaction = client.transaction().await?;
-        let into = Target { tables: Tables::live(definition), transaction: &transaction };
+        let into = WriteContext { tables: Tables::live(definition), transaction: &transaction };
         let reads = page.iter().any(|event| definition.reads_event(event));
         let apply = async {
             match reads {
@@ -110,7 +110,7 @@ impl Projection {
     /// As [`advance`](Self::advance).
     pub(super) async fn replay(
         &mut self,
-        into: Target<'_>,
+        into: WriteContext<'_>,
         position: Position,
         page: &[Arc<RecordedEvent>],
     ) -> Result<(), Error> {

@@ -6,12 +6,12 @@ use hatch_eventstore::{Connection, Connections, Position};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
 
-use super::bulk::Progress;
+use super::bulk::RebuildProgress;
 use super::catalog::{self, Durability};
 use super::definition::{Definition, Projections};
 use super::replica::{Live, Lock, Replay, Replica};
 use super::session::{STEP_MAX, STRETCH_MAX, WHOLE_MAX, lock};
-use super::tables::Place;
+use super::tables::SchemaSlot;
 use crate::{Error, MaintenanceError};
 
 /// First key of the advisory lock that shows that a rebuild is under way ("rbld" in ASCII); the
@@ -60,13 +60,13 @@ const WAIT_FOR_DISK: &str = "SET LOCAL synchronous_commit = on";
 pub async fn rebuild(
     connections: &Connections,
     definition: &'static Definition,
-    mut on_progress: impl FnMut(Progress),
+    mut on_progress: impl FnMut(RebuildProgress),
 ) -> Result<Position, MaintenanceError> {
     let mut replica =
-        Replica::begin(connections, definition, Place::Building, Durability::Logged).await?;
+        Replica::begin(connections, definition, SchemaSlot::Building, Durability::Logged).await?;
     match build(&mut replica, &mut on_progress).await {
         Ok(position) => {
-            let replaced = replica.replay.tables.at(Place::Replaced);
+            let replaced = replica.replay.tables.at(SchemaSlot::Replaced);
             replica.ask(WHOLE_MAX, async |c| catalog::drop(&**c, replaced).await).await?;
             Ok(position)
         }
@@ -79,17 +79,17 @@ pub async fn rebuild(
 
 async fn build(
     replica: &mut Replica,
-    on_progress: &mut impl FnMut(Progress),
+    on_progress: &mut impl FnMut(RebuildProgress),
 ) -> Result<Position, MaintenanceError> {
     let Replay { definition, tables, .. } = replica.replay;
     replica.ask(STEP_MAX, async |c| lock(&**c, REBUILD_LOCK, definition).await).await?;
     replica.catch_up(on_progress).await?;
-    on_progress(Progress::Indexing);
+    on_progress(RebuildProgress::Indexing);
     replica.ask(WHOLE_MAX, async |c| catalog::create_indexes(&**c, tables).await).await?;
     let deadline = Instant::now() + TAKE_OVER_WAIT;
     loop {
         replica.catch_up(on_progress).await?;
-        on_progress(Progress::TakingOver);
+        on_progress(RebuildProgress::TakingOver);
         match take_over(replica).await {
             Err(error) if !is_held_up(&error) => return Err(error),
             Err(_) if Instant::now() >= deadline => return Err(MaintenanceError::InUse),

@@ -11,13 +11,13 @@ use deadpool_postgres::Transaction;
 use hatch_eventstore::{Connection, Connections, Held, Log, Position, RecordedEvent, Unanswered};
 use tokio_postgres::{Client, GenericClient};
 
-use super::bulk::{Bulk, Progress};
+use super::bulk::{Bulk, RebuildProgress};
 use super::catalog::{self, Durability};
-use super::definition::{Definition, Target};
+use super::definition::{Definition, WriteContext};
 use super::projection::Projection;
 use super::session::{STEP_MAX, WHOLE_MAX, lock, session};
 use super::stretch::read_page;
-use super::tables::{Place, Tables};
+use super::tables::{SchemaSlot, Tables};
 use crate::{Error, MaintenanceError};
 
 /// First key of the advisory lock of whoever makes a copy ("copy" in ASCII); the second one is the
@@ -58,7 +58,7 @@ impl Replica {
     pub(crate) async fn begin(
         connections: &Connections,
         definition: &'static Definition,
-        place: Place,
+        place: SchemaSlot,
         durability: Durability,
     ) -> Result<Self, MaintenanceError> {
         let mut client = session(connections, definition).await?;
@@ -66,7 +66,7 @@ impl Replica {
         let make = async |client: &mut Connection| {
             let client: &Client = client;
             lock(client, MAINTENANCE_LOCK, definition).await?;
-            for left in Place::PASSING {
+            for left in SchemaSlot::PASSING {
                 catalog::drop(client, tables.at(left)).await?;
             }
             Ok::<_, MaintenanceError>(catalog::create(client, tables, durability).await?)
@@ -83,7 +83,7 @@ impl Replica {
     /// has right, or an event that this build knows.
     pub(crate) async fn catch_up(
         &mut self,
-        on_progress: &mut impl FnMut(Progress),
+        on_progress: &mut impl FnMut(RebuildProgress),
     ) -> Result<(), Error> {
         let Self { client, replay, bulk } = self;
         loop {
@@ -94,7 +94,7 @@ impl Replica {
                 true => (replay.log.head().await?, 0),
                 false => (live.position, CLOSE_EVENTS),
             };
-            on_progress(Progress::Replaying { position: replay.position, target });
+            on_progress(RebuildProgress::Replaying { position: replay.position, target });
             if target.0 - replay.position.0 <= close {
                 return Ok(());
             }
@@ -134,7 +134,7 @@ impl Replay {
         target: Position,
     ) -> Result<(), Error> {
         let mut position = self.position;
-        let into = Target { tables: self.tables, transaction };
+        let into = WriteContext { tables: self.tables, transaction };
         let mut projection = Projection::of(self.definition);
         while position < target {
             let page = read_page(&self.log, position, target).await?;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use tokio_postgres::types::ToSql;
 
-use super::definition::Target;
+use super::definition::WriteContext;
 use crate::Error;
 
 /// Declares tables as statics: `key` columns name a row, `fixed` ones are written when it is inserted and never
@@ -87,32 +87,32 @@ impl<Row: Sync> Table<Row> {
     ///
     /// # Errors
     /// PostgreSQL's, as all of these.
-    pub(crate) async fn insert(&self, into: Target<'_>, rows: &[&Row]) -> Result<(), Error> {
+    pub(crate) async fn insert(&self, into: WriteContext<'_>, rows: &[&Row]) -> Result<(), Error> {
         self.write(into, Verb::Insert, rows).await.map(drop)
     }
 
     /// Inserts those of `rows` that do not exist. Of two with the same key the first is.
     pub(crate) async fn insert_missing(
         &self,
-        into: Target<'_>,
+        into: WriteContext<'_>,
         rows: &[&Row],
     ) -> Result<(), Error> {
         self.write(into, Verb::InsertMissing, rows).await.map(drop)
     }
 
     /// Updates those of `rows` that exist; returns how many that were.
-    pub(crate) async fn update(&self, into: Target<'_>, rows: &[&Row]) -> Result<u64, Error> {
+    pub(crate) async fn update(&self, into: WriteContext<'_>, rows: &[&Row]) -> Result<u64, Error> {
         self.write(into, Verb::Update, rows).await
     }
 
     /// Inserts or updates `rows`, which have different keys. Costs more than an insert or an update: each row is
     /// looked for and locked.
-    pub(crate) async fn upsert(&self, into: Target<'_>, rows: &[&Row]) -> Result<(), Error> {
+    pub(crate) async fn upsert(&self, into: WriteContext<'_>, rows: &[&Row]) -> Result<(), Error> {
         self.write(into, Verb::Upsert, rows).await.map(drop)
     }
 
     /// Nothing is asked for no rows.
-    async fn write(&self, into: Target<'_>, verb: Verb, rows: &[&Row]) -> Result<u64, Error> {
+    async fn write(&self, into: WriteContext<'_>, verb: Verb, rows: &[&Row]) -> Result<u64, Error> {
         if rows.is_empty() {
             return Ok(0);
         }

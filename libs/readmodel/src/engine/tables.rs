@@ -6,7 +6,7 @@ use super::definition::Definition;
 
 /// Which of a projection's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum SchemaSlot {
     /// What queries read and the projector writes. Migrations change these.
     Live,
     /// What a rebuild fills, to become the live tables.
@@ -17,7 +17,7 @@ pub(crate) enum Place {
     Scratch,
 }
 
-impl Place {
+impl SchemaSlot {
     /// Those that only a rebuild or a verification makes, and leaves behind when it is killed.
     pub(crate) const PASSING: [Self; 3] = [Self::Building, Self::Replaced, Self::Scratch];
 }
@@ -26,32 +26,32 @@ impl Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tables {
     definition: &'static Definition,
-    place: Place,
+    place: SchemaSlot,
 }
 
 impl Tables {
     /// What queries read and the projector writes.
     pub(crate) const fn live(definition: &'static Definition) -> Self {
-        Self { definition, place: Place::Live }
+        Self { definition, place: SchemaSlot::Live }
     }
 
     /// The same projection's tables at `place`.
-    pub(crate) const fn at(self, place: Place) -> Self {
+    pub(crate) const fn at(self, place: SchemaSlot) -> Self {
         Self { place, ..self }
     }
 
     /// Whether these are to become the live tables.
     pub(crate) fn are_building(self) -> bool {
-        self.place == Place::Building
+        self.place == SchemaSlot::Building
     }
 
     /// The schema's name.
     pub(crate) fn schema(self) -> Cow<'static, str> {
         let copy = match self.place {
-            Place::Live => return Cow::Borrowed(self.definition.tables),
-            Place::Building => "building",
-            Place::Replaced => "replaced",
-            Place::Scratch => "scratch",
+            SchemaSlot::Live => return Cow::Borrowed(self.definition.tables),
+            SchemaSlot::Building => "building",
+            SchemaSlot::Replaced => "replaced",
+            SchemaSlot::Scratch => "scratch",
         };
         Cow::Owned(format!("rm_{}_{copy}", self.definition.name))
     }
@@ -59,7 +59,7 @@ impl Tables {
     /// `statement`, which names the live tables, for these.
     pub(crate) fn sql<'s>(self, statement: &'s str) -> Cow<'s, str> {
         match self.place {
-            Place::Live => Cow::Borrowed(statement),
+            SchemaSlot::Live => Cow::Borrowed(statement),
             _ => Cow::Owned(statement.replace(self.definition.tables, &self.schema())),
         }
     }

@@ -3,12 +3,12 @@
 use hatch_eventstore::{Connection, Connections, Position};
 use tokio_postgres::{GenericClient, IsolationLevel};
 
-use super::bulk::Progress;
+use super::bulk::RebuildProgress;
 use super::catalog::{self, Durability};
 use super::definition::Definition;
 use super::replica::{Live, Lock, Replay, Replica};
 use super::session::WHOLE_MAX;
-use super::tables::{Place, Tables};
+use super::tables::{SchemaSlot, Tables};
 use crate::{Error, MaintenanceError};
 
 /// Differences of a table that are shown, in each direction.
@@ -19,7 +19,7 @@ const SCAN: &str = "SET LOCAL enable_seqscan = on";
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verification {
+pub struct VerificationReport {
     /// The tables are those of the log up to here.
     pub position: Position,
     /// Every table, by name.
@@ -34,21 +34,21 @@ pub struct Comparison {
     /// How many rows it has.
     pub rows: i64,
     /// Rows that the log does not lead to.
-    pub surplus: Rows,
+    pub surplus: RowSample,
     /// Rows that the log leads to and that are not there. A row that was changed is one of each.
-    pub missing: Rows,
+    pub missing: RowSample,
 }
 
 /// Rows of which the first few are shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rows {
+pub struct RowSample {
     /// How many there are.
     pub count: i64,
     /// The first few, as PostgreSQL writes rows.
     pub first: Vec<String>,
 }
 
-impl Verification {
+impl VerificationReport {
     /// Whether every row is as it is to be.
     #[must_use]
     pub fn is_equal(&self) -> bool {
@@ -67,10 +67,10 @@ impl Verification {
 pub async fn verify(
     connections: &Connections,
     definition: &'static Definition,
-    mut on_progress: impl FnMut(Progress),
-) -> Result<Verification, MaintenanceError> {
+    mut on_progress: impl FnMut(RebuildProgress),
+) -> Result<VerificationReport, MaintenanceError> {
     let mut replica =
-        Replica::begin(connections, definition, Place::Scratch, Durability::Unlogged).await?;
+        Replica::begin(connections, definition, SchemaSlot::Scratch, Durability::Unlogged).await?;
     let verified = replay_and_compare(&mut replica, &mut on_progress).await;
     replica.abandon().await;
     verified
@@ -78,13 +78,13 @@ pub async fn verify(
 
 async fn replay_and_compare(
     replica: &mut Replica,
-    on_progress: &mut impl FnMut(Progress),
-) -> Result<Verification, MaintenanceError> {
+    on_progress: &mut impl FnMut(RebuildProgress),
+) -> Result<VerificationReport, MaintenanceError> {
     replica.catch_up(on_progress).await?;
     let scratch = replica.replay.tables;
     replica.ask(WHOLE_MAX, async |c| catalog::analyze(&**c, scratch).await).await?;
     replica.catch_up(on_progress).await?;
-    on_progress(Progress::Comparing);
+    on_progress(RebuildProgress::Comparing);
     let Replica { client, replay, .. } = replica;
     client.within(WHOLE_MAX, async |client| compare_all(client, replay).await).await
 }
@@ -94,18 +94,18 @@ async fn replay_and_compare(
 async fn compare_all(
     client: &mut Connection,
     replay: &Replay,
-) -> Result<Verification, MaintenanceError> {
+) -> Result<VerificationReport, MaintenanceError> {
     let builder = client.build_transaction();
     let transaction = builder.isolation_level(IsolationLevel::RepeatableRead).start().await?;
     let position = Live::read(&*transaction, replay.definition, Lock::None).await?.position;
     replay.finish(&transaction, position).await?;
     transaction.batch_execute(SCAN).await?;
     let mut tables = Vec::new();
-    for table in catalog::names(&*transaction, replay.tables.at(Place::Live)).await? {
+    for table in catalog::names(&*transaction, replay.tables.at(SchemaSlot::Live)).await? {
         tables.push(compare(&*transaction, replay.tables, table).await?);
     }
     transaction.rollback().await?;
-    Ok(Verification { position, tables })
+    Ok(VerificationReport { position, tables })
 }
 
 async fn compare(
@@ -113,7 +113,7 @@ async fn compare(
     replayed: Tables,
     table: String,
 ) -> Result<Comparison, Error> {
-    let live = replayed.at(Place::Live);
+    let live = replayed.at(SchemaSlot::Live);
     let count = format!("SELECT count(*) FROM {}.{table}", live.schema());
     let rows = client.query_one(&count, &[]).await?.try_get(0)?;
     let surplus = except(client, &table, live, replayed).await?;
@@ -128,7 +128,7 @@ async fn except(
     table: &str,
     these: Tables,
     those: Tables,
-) -> Result<Rows, Error> {
+) -> Result<RowSample, Error> {
     let sql = format!(
         "SELECT count(*) OVER (), row
            FROM (SELECT t::text AS row FROM {these}.{table} t
@@ -139,7 +139,7 @@ async fn except(
         these = these.schema(),
         those = those.schema()
     );
-    let mut rows = Rows::default();
+    let mut rows = RowSample::default();
     for row in client.query(&sql, &[&SHOWN_MAX]).await? {
         rows.count = row.try_get(0)?;
         rows.first.push(row.try_get(1)?);

@@ -78,7 +78,7 @@ impl std::fmt::Display for ProjectionState {
 }
 
 /// The tables' side of the status.
-struct Progress {
+struct ProjectionSnapshot {
     checkpoints: Vec<At>,
     halts: Vec<(&'static Definition, Halt)>,
     rebuilding: Vec<&'static Definition>,
@@ -99,7 +99,7 @@ impl ReadModel {
 
     async fn statuses(&self) -> Result<Vec<ProjectionStatus>, Error> {
         // The checkpoints before the head: both only grow, so none is found beyond it.
-        let Progress { checkpoints, halts, rebuilding, now } = self.progress().await?;
+        let ProjectionSnapshot { checkpoints, halts, rebuilding, now } = self.progress().await?;
         let log = Log::new(self.connections.clone());
         let head = log.head().await?;
         let mut statuses = Vec::new();
@@ -130,12 +130,12 @@ impl ReadModel {
         Ok(statuses)
     }
 
-    async fn progress(&self) -> Result<Progress, Error> {
-        self.ask(async |client| Progress::read(client, self.projections).await).await
+    async fn progress(&self) -> Result<ProjectionSnapshot, Error> {
+        self.ask(async |client| ProjectionSnapshot::read(client, self.projections).await).await
     }
 }
 
-impl Progress {
+impl ProjectionSnapshot {
     async fn read(client: &Connection, projections: Projections) -> Result<Self, Error> {
         let checkpoints = checkpoints::read_all(client, projections).await?;
         let statement = client.prepare_cached(HALTS).await?;

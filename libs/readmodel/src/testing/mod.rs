@@ -12,7 +12,7 @@ use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Position, RecordedEvent};
 use uuid::Uuid;
 
-use crate::engine::{Target, Writer, table};
+use crate::engine::{WriteContext, Writer, table};
 use crate::{Definition, Error, PROJECTIONS, Projections, SCHEMA};
 
 mod embedded {
@@ -84,14 +84,14 @@ struct CountsWriter;
 impl Writer for CountsWriter {
     fn apply<'a>(
         &'a mut self,
-        into: Target<'a>,
+        into: WriteContext<'a>,
         page: &'a [Arc<RecordedEvent>],
     ) -> BoxFuture<'a, Result<(), Error>> {
         count(into, page).boxed()
     }
 }
 
-async fn count(into: Target<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+async fn count(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
     let counted = || page.iter().filter(|event| COUNTS.reads_event(event));
     let mut tenants: Vec<Uuid> = counted().map(|event| event.tenant_id).collect();
     tenants.sort_unstable();

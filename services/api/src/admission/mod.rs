@@ -11,10 +11,10 @@
 //! Where nobody can tell how far a queue is, because the bus or its dispatchers are away or it has
 //! nothing to do, its window limits nothing. Then only the bound on all that waits holds.
 
-mod crowd;
+mod commit_gate;
+mod commit_limiter;
 mod intake;
-mod pending;
-mod way;
+mod overload_detector;
 mod window;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,10 +25,10 @@ use hatch_domain::{Channel, Priority};
 use hatch_eventstore::Position;
 use hatch_telemetry::measure::{Counter, Family};
 
+use self::commit_gate::CommitGate;
 pub use self::intake::Intake;
-use self::way::Way;
 pub use self::window::Rules;
-use self::window::{Room, Sight, Window};
+use self::window::{QueueSample, Room, Window};
 
 /// Clients are asked to come again after so many seconds, at least and at most.
 const RETRY_AFTER_SECONDS: (u64, u64) = (1, 30);
@@ -37,7 +37,7 @@ const RETRY_AFTER_SECONDS: (u64, u64) = (1, 30);
 const RESERVE: u64 = 4;
 /// The part of the wait aimed for that a message may wait for its commit, while more are offered than
 /// that: 100 ms of 400.
-const WAY_PART: u32 = 4;
+const COMMIT_WAIT_PART: u32 = 4;
 /// The window of the projections, and one for each channel and priority.
 const WINDOWS: usize = 1 + Channel::ALL.len() * Priority::ALL.len();
 const PROJECTIONS: usize = 0;
@@ -83,7 +83,7 @@ pub struct WindowState {
 
 /// Why a message is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum AdmissionRefusal {
     /// Those before it would not be attempted soon.
     Dispatch { retry_after_seconds: u32 },
     /// Those before it would not be readable soon.
@@ -97,7 +97,7 @@ pub(crate) enum Refusal {
 /// The reasons as metrics have them.
 const REASONS: [&str; 4] = ["dispatch", "projections", "log", "backlog"];
 
-impl Refusal {
+impl AdmissionRefusal {
     const fn reason(self) -> &'static str {
         match self {
             Self::Dispatch { .. } => REASONS[0],
@@ -112,14 +112,14 @@ impl Refusal {
 #[derive(Clone)]
 pub struct Admission {
     /// None: every message is admitted.
-    shared: Option<Arc<Shared>>,
+    shared: Option<Arc<AdmissionState>>,
 }
 
-struct Shared {
+struct AdmissionState {
     started: Instant,
     gates: [Gate; WINDOWS],
     windows: Mutex<[(Window, Room); WINDOWS]>,
-    way: Way,
+    commit_gate: CommitGate,
     is_full: AtomicBool,
     stats: AdmissionStats,
 }
@@ -135,12 +135,12 @@ struct Gate {
 }
 
 /// A message that was admitted, on its way into the log until this is dropped.
-pub(crate) struct Admitted(Option<Arc<Shared>>);
+pub(crate) struct Admitted(Option<Arc<AdmissionState>>);
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         if let Some(shared) = &self.0 {
-            shared.way.leave();
+            shared.commit_gate.leave();
         }
     }
 }
@@ -149,11 +149,11 @@ impl Admission {
     /// Admits by `rules`, as soon as it is told how things stand.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        let shared = Shared {
+        let shared = AdmissionState {
             started: Instant::now(),
             gates: std::array::from_fn(|_| Gate::open()),
             windows: Mutex::new(std::array::from_fn(|_| (Window::new(rules), Room::UNLIMITED))),
-            way: Way::open(rules.wait / WAY_PART),
+            commit_gate: CommitGate::open(rules.wait / COMMIT_WAIT_PART),
             is_full: AtomicBool::new(false),
             stats: AdmissionStats::default(),
         };
@@ -174,7 +174,7 @@ impl Admission {
         let Some(shared) = &self.shared else { return };
         shared.is_full.store(signals.is_full, Ordering::Relaxed);
         let at = shared.started.elapsed();
-        shared.way.look(at, signals.webhooks_behind);
+        shared.commit_gate.look(at, signals.webhooks_behind);
         let mut windows = shared.windows.lock().unwrap_or_else(PoisonError::into_inner);
         for (index, (window, said)) in windows.iter_mut().enumerate() {
             let gate = &shared.gates[index];
@@ -185,7 +185,7 @@ impl Admission {
                     queues.find(|(c, p, _)| place(*c, *p) == queue).map(|(.., at)| *at)
                 }
             };
-            let room = window.look(Sight {
+            let room = window.look(QueueSample {
                 at,
                 head: signals.head,
                 admitted: gate.admitted.load(Ordering::Relaxed),
@@ -216,30 +216,34 @@ impl Admission {
             waiting_max: room.waiting_max,
             wait: room.wait,
         });
-        std::iter::once(shared.way.state()).chain(said).collect()
+        std::iter::once(shared.commit_gate.state()).chain(said).collect()
     }
 
     /// Admits one message, or says why not.
-    pub(crate) fn admit(&self, channel: Channel, priority: Priority) -> Result<Admitted, Refusal> {
+    pub(crate) fn admit(
+        &self,
+        channel: Channel,
+        priority: Priority,
+    ) -> Result<Admitted, AdmissionRefusal> {
         let Some(shared) = &self.shared else { return Ok(Admitted(None)) };
         let (projections, queue) =
             (&shared.gates[PROJECTIONS], &shared.gates[place(channel, priority)]);
         let is_urgent = priority == Priority::High;
         let refusal = if shared.is_full.load(Ordering::Relaxed) {
-            Refusal::Backlog
-        } else if !shared.way.has_room(is_urgent) {
-            shared.way.refuse();
-            Refusal::Log
+            AdmissionRefusal::Backlog
+        } else if !shared.commit_gate.has_room(is_urgent) {
+            shared.commit_gate.refuse();
+            AdmissionRefusal::Log
         } else if !projections.has_room(is_urgent) {
-            Refusal::Projections { retry_after_seconds: projections.refuse() }
+            AdmissionRefusal::Projections { retry_after_seconds: projections.refuse() }
         } else if !queue.has_room(false) {
-            Refusal::Dispatch { retry_after_seconds: queue.refuse() }
+            AdmissionRefusal::Dispatch { retry_after_seconds: queue.refuse() }
         } else {
             // Others may have come in between: a few more than the limit, and none is lost count
             // of.
             projections.admitted.fetch_add(1, Ordering::Relaxed);
             queue.admitted.fetch_add(1, Ordering::Relaxed);
-            shared.way.enter();
+            shared.commit_gate.enter();
             shared.stats.admitted.increment();
             return Ok(Admitted(Some(Arc::clone(shared))));
         };
@@ -249,18 +253,18 @@ impl Admission {
 
     /// Says why no message would be admitted now, whatever it is: a look at two numbers, which
     /// spares reading the request.
-    pub(crate) fn shut(&self) -> Option<Refusal> {
+    pub(crate) fn shut(&self) -> Option<AdmissionRefusal> {
         let shared = self.shared.as_ref()?;
         let projections = &shared.gates[PROJECTIONS];
         let refusal = if shared.is_full.load(Ordering::Relaxed) {
-            Refusal::Backlog
-        } else if !shared.way.has_room(true) {
-            shared.way.refuse();
-            Refusal::Log
+            AdmissionRefusal::Backlog
+        } else if !shared.commit_gate.has_room(true) {
+            shared.commit_gate.refuse();
+            AdmissionRefusal::Log
         } else if projections.has_room(true) {
             return None;
         } else {
-            Refusal::Projections { retry_after_seconds: projections.refuse() }
+            AdmissionRefusal::Projections { retry_after_seconds: projections.refuse() }
         };
         shared.stats.refused.of(&refusal.reason()).increment();
         Some(refusal)

@@ -12,22 +12,22 @@ fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn sight(at: u64, head: i64, admitted: u64, done: Option<i64>) -> Sight {
+fn sample(at: u64, head: i64, admitted: u64, done: Option<i64>) -> QueueSample {
     let (head, done) = (Position(head), done.map(Position));
-    Sight { at: millis(at), head, admitted, refused: false, done }
+    QueueSample { at: millis(at), head, admitted, refused: false, done }
 }
 
 #[test]
 fn what_a_queue_has_not_come_to_waits() {
     // Given 100 messages that were admitted while the head went from 0 to 500.
     let mut window = Window::new(RULES);
-    window.look(sight(0, 0, 0, None));
-    window.look(sight(100, 500, 100, None));
+    window.look(sample(0, 0, 0, None));
+    window.look(sample(100, 500, 100, None));
     // When the queue has come to position 250, then half of them wait.
-    let room = window.look(sight(200, 500, 100, Some(250)));
+    let room = window.look(sample(200, 500, 100, Some(250)));
     assert_eq!((room.waiting, room.admitted_max), (50, Some(50 + BURST)));
     // Those that are admitted at the same head are beyond it, and wait, too.
-    let room = window.look(sight(300, 500, 130, Some(500)));
+    let room = window.look(sample(300, 500, 130, Some(500)));
     assert_eq!(room.waiting, 30);
 }
 
@@ -36,7 +36,7 @@ fn where_nobody_can_tell_how_far_a_queue_is_nothing_is_limited() {
     let mut window = Window::new(RULES);
     for second in 0..100_u64 {
         let head = i64::try_from(second).expect("small") * 100_000;
-        let room = window.look(sight(second * 1_000, head, second * 100_000, None));
+        let room = window.look(sample(second * 1_000, head, second * 100_000, None));
         assert_eq!((room.admitted_max, room.waiting_max), (None, None), "second {second}");
     }
 }
@@ -44,11 +44,11 @@ fn where_nobody_can_tell_how_far_a_queue_is_nothing_is_limited() {
 #[test]
 fn a_log_that_went_back_is_begun_anew() {
     let mut window = Window::new(RULES);
-    window.look(sight(0, 1_000, 100, Some(1_000)));
-    window.look(sight(100, 2_000, 200, Some(2_000)));
-    let room = window.look(sight(200, 500, 210, Some(500)));
+    window.look(sample(0, 1_000, 100, Some(1_000)));
+    window.look(sample(100, 2_000, 200, Some(2_000)));
+    let room = window.look(sample(200, 500, 210, Some(500)));
     assert_eq!(room.waiting, 0, "nothing is known of what was admitted at another head");
-    let room = window.look(sight(300, 600, 250, Some(550)));
+    let room = window.look(sample(300, 600, 250, Some(550)));
     assert_eq!(room.waiting, 20);
 }
 
@@ -56,11 +56,11 @@ fn a_log_that_went_back_is_begun_anew() {
 fn a_burst_that_stays_is_borne_with_for_two_seconds_and_then_no_more() {
     // Given a queue that ends ten messages in 100 ms, and a burst of 1,000.
     let mut window = Window::new(RULES);
-    window.look(sight(0, 0, 0, Some(0)));
+    window.look(sample(0, 0, 0, Some(0)));
     let mut limits = Vec::new();
     for tick in 1..=40_u64 {
         let done = i64::try_from(tick).expect("small") * 10;
-        let room = window.look(sight(tick * 100, 1_000, 1_000, Some(done)));
+        let room = window.look(sample(tick * 100, 1_000, 1_000, Some(done)));
         limits.push(room.waiting_max.expect("a limit"));
     }
     // Then as many may wait as before, and after two seconds as many as have their turn in time.
@@ -71,9 +71,9 @@ fn a_burst_that_stays_is_borne_with_for_two_seconds_and_then_no_more() {
 #[test]
 fn a_few_that_wait_are_no_crowd_however_slow_the_queue_is() {
     let mut window = Window::new(RULES);
-    window.look(sight(0, 0, 0, Some(0)));
+    window.look(sample(0, 0, 0, Some(0)));
     for tick in 1..=100_u64 {
-        let room = window.look(sight(tick * 100, 100, 60, Some(1)));
+        let room = window.look(sample(tick * 100, 100, 60, Some(1)));
         assert_eq!(room.waiting_max, Some(BURST), "tick {tick}");
     }
 }
@@ -105,7 +105,7 @@ fn a_full_queue_refuses_its_own_messages_and_no_others() {
     let queues = vec![(Channel::Sms, Priority::Normal, Position(0))];
     admission.observe(&Signals { queues, ..Signals::default() });
     let refusal = admission.admit(Channel::Sms, Priority::Normal).map(drop);
-    assert_eq!(refusal, Err(Refusal::Dispatch { retry_after_seconds: 1 }));
+    assert_eq!(refusal, Err(AdmissionRefusal::Dispatch { retry_after_seconds: 1 }));
     assert_eq!(admission.admit(Channel::Sms, Priority::High).map(drop), Ok(()), "a login code");
     assert_eq!(admission.admit(Channel::Email, Priority::Normal).map(drop), Ok(()));
     assert_eq!(admission.shut(), None);
@@ -124,7 +124,7 @@ fn a_full_queue_refuses_its_own_messages_and_no_others() {
 fn of_what_the_projections_have_no_room_for_high_priority_is_refused_last() {
     let admission = given(16, Channel::Sms, Priority::Normal);
     admission.observe(&Signals { projections: Some(Position(0)), ..Signals::default() });
-    let refused = Err(Refusal::Projections { retry_after_seconds: 1 });
+    let refused = Err(AdmissionRefusal::Projections { retry_after_seconds: 1 });
     assert_eq!(admission.admit(Channel::Email, Priority::Low).map(drop), refused);
     for _ in 0..4 {
         assert_eq!(admission.admit(Channel::Email, Priority::High).map(drop), Ok(()));
@@ -137,8 +137,11 @@ fn of_what_the_projections_have_no_room_for_high_priority_is_refused_last() {
 fn when_all_that_may_wait_does_everything_is_refused() {
     let admission = given(1, Channel::Sms, Priority::Normal);
     admission.observe(&Signals { is_full: true, ..Signals::default() });
-    assert_eq!(admission.admit(Channel::Chat, Priority::High).map(drop), Err(Refusal::Backlog));
-    assert_eq!(admission.shut(), Some(Refusal::Backlog));
+    assert_eq!(
+        admission.admit(Channel::Chat, Priority::High).map(drop),
+        Err(AdmissionRefusal::Backlog)
+    );
+    assert_eq!(admission.shut(), Some(AdmissionRefusal::Backlog));
     admission.observe(&Signals::default());
     assert_eq!(admission.admit(Channel::Chat, Priority::High).map(drop), Ok(()));
     assert_eq!(Admission::unlimited().admit(Channel::Sms, Priority::Low).map(drop), Ok(()));
@@ -264,7 +267,7 @@ impl Loop {
     fn look(&mut self) {
         let is_busy = self.now <= self.busy + 1_000 && self.busy > 0;
         for process in &mut self.processes {
-            let room = process.window.look(Sight {
+            let room = process.window.look(QueueSample {
                 at: millis(self.now),
                 head: Position(self.head),
                 admitted: process.admitted,

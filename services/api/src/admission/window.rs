@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hatch_eventstore::Position;
 
-use super::crowd::{Crowd, Rate};
+use super::overload_detector::{OverloadDetector, Rate};
 
 /// How far beyond the wait aimed for a queue may fill while it is not known to be overloaded, if
 /// that is more than [`Rules::burst`].
@@ -37,7 +37,7 @@ pub struct Rules {
 
 /// What is seen at one time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sight {
+pub(super) struct QueueSample {
     /// Since the process began to look.
     pub(super) at: Duration,
     /// The log's head.
@@ -114,7 +114,7 @@ pub(super) struct Window {
     rate: Rate,
     /// Positions that it passes a second, whosever they are.
     pace: Rate,
-    crowd: Crowd,
+    overload: OverloadDetector,
 }
 
 impl Window {
@@ -127,26 +127,26 @@ impl Window {
             moves: false,
             rate: Rate::new(),
             pace: Rate::new(),
-            crowd: Crowd::new(),
+            overload: OverloadDetector::new(),
         }
     }
 
     /// Takes note of what is seen, and says what may be admitted until the next look.
-    pub(super) fn look(&mut self, sight: Sight) -> Room {
-        self.mark(sight);
-        let Some(position) = sight.done else {
-            (self.done, self.crowd) = (None, Crowd::new());
+    pub(super) fn look(&mut self, sample: QueueSample) -> Room {
+        self.mark(sample);
+        let Some(position) = sample.done else {
+            (self.done, self.overload) = (None, OverloadDetector::new());
             (self.ended, self.moves) = (None, false);
             return Room::UNLIMITED;
         };
         let messages = self.admitted_by(position);
-        self.measure(Done { at: sight.at, position, messages });
-        let waiting = (sight.admitted as f64 - messages).max(0.0);
+        self.measure(Done { at: sample.at, position, messages });
+        let waiting = (sample.admitted as f64 - messages).max(0.0);
         let share = self.rate.a_second() * self.rules.wait.as_secs_f64();
         let aim = (share + self.equal_part()).max(WAITING_MIN);
         let too_many = waiting > aim.max(CROWD_MIN);
-        let calm = !sight.refused && waiting <= aim / 2.0;
-        let limit = if self.crowd.judge(sight.at, too_many, calm) {
+        let calm = !sample.refused && waiting <= aim / 2.0;
+        let limit = if self.overload.judge(sample.at, too_many, calm) {
             aim
         } else {
             (share * SURGE).max(self.rules.burst as f64).max(aim)
@@ -161,7 +161,7 @@ impl Window {
     }
 
     /// Messages that are admitted may be committed later, so of looks at one head the first counts.
-    fn mark(&mut self, Sight { head, admitted, .. }: Sight) {
+    fn mark(&mut self, QueueSample { head, admitted, .. }: QueueSample) {
         // What was beyond a head that went back is of another history.
         while self.marks.back().is_some_and(|last| last.head > head) {
             self.marks.pop_back();

@@ -20,9 +20,8 @@ use utoipa::ToSchema;
 
 use super::Commands;
 use super::send_request::{Send, time_to_send};
-use crate::Problem;
-use crate::openapi::{ChannelName, StatusName};
-use crate::problem::POSITION;
+use crate::names::{ChannelName, StatusName};
+use crate::problem::{POSITION, Problem};
 
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 

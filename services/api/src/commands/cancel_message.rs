@@ -10,11 +10,11 @@ use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::status::Status;
 
 use super::Commands;
-use super::change::{Change, Changed, change};
+use super::change::{Changed, MessageChange, change};
 use super::idempotency::IdempotencyKey;
-use crate::Problem;
 use crate::extract::{NoBody, NoParameters, PathId, QueryParameters};
 use crate::problem::Body as ProblemBody;
+use crate::problem::Problem;
 
 /// Calls a message off
 ///
@@ -38,7 +38,7 @@ pub(super) async fn handler(
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
     let at = commands.store.environment().now();
-    let canceled = Change {
+    let canceled = MessageChange {
         route: "POST /api/v1/messages/{id}/cancel",
         command: MessageCommand::Cancel { at },
         becomes: Status::Canceled,

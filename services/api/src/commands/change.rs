@@ -15,12 +15,11 @@ use utoipa::ToSchema;
 use super::accept::{REPLAYED, metadata};
 use super::idempotency::command_key;
 use super::{Commands, TENANT};
-use crate::Problem;
-use crate::openapi::StatusName;
-use crate::problem::POSITION;
+use crate::names::StatusName;
+use crate::problem::{POSITION, Problem};
 
 /// A command of a client, and what it is answered.
-pub(super) struct Change {
+pub(super) struct MessageChange {
     /// The scope of its idempotency keys.
     pub(super) route: &'static str,
     pub(super) command: MessageCommand,
@@ -44,7 +43,7 @@ pub(super) async fn change(
     commands: &Commands,
     id: MessageId,
     headers: &HeaderMap,
-    change: Change,
+    change: MessageChange,
 ) -> Result<Response, Problem> {
     let key = command_key(headers, TENANT, change.route, &id)?;
     let executed = commands

@@ -8,8 +8,7 @@ use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use crate::Problem;
-use crate::problem::FieldError;
+use crate::problem::{FieldError, Problem};
 
 const HEADER: &str = "idempotency-key";
 

@@ -26,10 +26,10 @@ pub(crate) use self::accept::{Accepted, REPLAYED};
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
 use self::send_request::Defaults;
 pub(crate) use self::send_request::{OneOrSeveral, Recipients, SendRequest};
-use crate::Problem;
 use crate::admission::Admission;
 use crate::body::{self, Kind};
 use crate::extract::JsonBody;
+use crate::problem::Problem;
 
 /// Whether `body` would be taken as a request to send. For those who try random bytes (`tests/fuzz`).
 #[doc(hidden)]

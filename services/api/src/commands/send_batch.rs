@@ -16,9 +16,8 @@ use super::accept::{Accepted, REPLAYED};
 use super::idempotency::{BatchKey, IdempotencyKey};
 use super::send_request::{Send, SendRequest};
 use super::{Admissible, Commands, TENANT};
-use crate::Problem;
 use crate::extract::{NoParameters, QueryParameters, parse_json};
-use crate::problem::{FieldError, POSITION};
+use crate::problem::{FieldError, POSITION, Problem};
 
 /// Messages of a batch at most.
 const MESSAGES_MAX: usize = 1_000;

@@ -10,8 +10,8 @@ use super::accept::Accepted;
 use super::idempotency::{IdempotencyKey, command_key};
 use super::send_request::SendRequest;
 use super::{Admissible, Commands, TENANT};
-use crate::Problem;
 use crate::extract::{NoParameters, QueryParameters};
+use crate::problem::Problem;
 
 /// Both paths of the endpoint are one route for idempotency keys.
 const ROUTE: &str = "POST /api/v1/messages";

@@ -7,9 +7,9 @@ use hatch_readmodel::{Conversation, ConversationFilter, List, Message, Page, Que
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::Problem;
 use crate::commands::TENANT;
 use crate::extract::{PathId, QueryParameters};
+use crate::problem::Problem;
 use crate::queries::Queries;
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -10,10 +10,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{OneOrSeveral, Recipients, SendRequest, renamed};
-use crate::Problem;
 use crate::commands::{Accepted, Admissible, Commands, IdempotencyKey, TENANT, command_key};
-use crate::openapi::ChannelName;
-use crate::problem::FieldError;
+use crate::names::ChannelName;
+use crate::problem::{FieldError, Problem};
 
 /// The entry of `metadata` that keeps the client's own time.
 const TIMESTAMP: &str = "timestamp";

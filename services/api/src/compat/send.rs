@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{OneOrSeveral, Recipients, SendRequest, renamed};
-use crate::Problem;
 use crate::commands::{Accepted, Admissible, Commands, IdempotencyKey, TENANT, command_key};
+use crate::problem::Problem;
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = CompatTextMessage)]

@@ -8,8 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use crate::Problem;
-use crate::problem::FieldError;
+use crate::problem::{FieldError, Problem};
 
 /// What an `EventSource` says when it connects again (HTML Standard, 9.2.4).
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";

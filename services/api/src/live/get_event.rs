@@ -11,8 +11,8 @@ use hatch_eventstore::Position;
 
 use super::cloud_event::CloudEvent;
 use super::{Live, TENANT};
-use crate::Problem;
 use crate::extract::{NoParameters, QueryParameters};
+use crate::problem::Problem;
 
 /// The media type of a structured CloudEvent (CloudEvents JSON format, section 3).
 const MEDIA_TYPE: &str = "application/cloudevents+json";

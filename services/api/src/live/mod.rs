@@ -8,20 +8,20 @@
 mod cloud_event;
 mod filter;
 mod get_event;
-mod places;
 mod stream;
+mod stream_slots;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
 use hatch_domain::ids::TenantId;
-use hatch_eventstore::{Feed, HeadWatch, Log, Turns};
+use hatch_eventstore::{Feed, HeadWatch, Log, ReadPermits};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use places::Places;
+pub use stream_slots::StreamSlots;
 
 /// Whose events are asked for. There is one tenant until requests are authenticated.
 const TENANT: TenantId = TenantId::DEFAULT;
@@ -41,7 +41,7 @@ pub struct Live {
     /// Live events, where this process reads them.
     pub feed: Option<Feed>,
     /// For those who follow.
-    pub places: Places,
+    pub slots: StreamSlots,
     /// Ends every stream.
     pub shutdown: CancellationToken,
     /// For those that have not caught up.
@@ -50,11 +50,11 @@ pub struct Live {
 
 /// Which streams read the log, and which wait to.
 #[derive(Debug, Clone)]
-pub struct CatchingUp(Turns);
+pub struct CatchingUp(ReadPermits);
 
 impl Default for CatchingUp {
     fn default() -> Self {
-        Self(Turns::new(READERS_MAX, PAGE_BYTES_MAX))
+        Self(ReadPermits::new(READERS_MAX, PAGE_BYTES_MAX))
     }
 }
 

@@ -18,12 +18,12 @@ use hatch_eventstore::{Position, RecordedEvent, Subscription};
 
 use super::cloud_event::CloudEvent;
 use super::filter::{Filter, LAST_EVENT_ID, Parameters, last_seen};
-use super::places::Place;
+use super::stream_slots::StreamSlot;
 use super::{Live, TENANT};
+use crate::client_address::{ClientAddress, Connection};
 use crate::connections::Busy;
 use crate::extract::QueryParameters;
-use crate::problem::FieldError;
-use crate::{ClientAddress, Connection, Problem};
+use crate::problem::{FieldError, Problem};
 
 /// A comment goes out when nothing else did for so long, so that both ends know that the other is
 /// there.
@@ -58,7 +58,7 @@ pub(super) async fn handler(
 ) -> Result<impl IntoResponse, Problem> {
     let filter = Filter::new(TENANT, &parameters)?;
     let last_seen = last_seen(&headers, &parameters)?;
-    let place = live.places.take(client)?;
+    let place = live.slots.take(client)?;
     let head = live.log.head().await?;
     if let Some(last_seen) = last_seen.filter(|last_seen| *last_seen > head) {
         let detail = format!("position {last_seen} is after the end of the log, which is {head}");
@@ -72,7 +72,7 @@ pub(super) async fn handler(
 }
 
 /// What a stream has while it is open: its place, and its connection, which is not idle though it be silent.
-type Held = (Place, Option<Busy>);
+type Held = (StreamSlot, Option<Busy>);
 
 /// What the subscription of one client has brought.
 struct Reader {

@@ -6,7 +6,6 @@
 //! common is added here.
 
 mod methods;
-mod names;
 mod page;
 
 use hatch_readmodel::WebhookOutcome;
@@ -21,8 +20,8 @@ use utoipa::openapi::{
 use utoipa::{OpenApi as _, ToSchema};
 
 pub(crate) use self::methods::complete as complete_methods;
-pub(crate) use self::names::{ChannelName, DirectionName, PriorityName, StatusName};
 pub use self::page::router;
+use crate::names::{ChannelName, DirectionName, StatusName};
 use crate::problem::Body as Problem;
 
 /// What the groups of operations are about, in the order of the page.

@@ -7,8 +7,8 @@ use hatch_readmodel::{Message, messages};
 
 use super::parameters::OneParameters;
 use super::{Queries, TENANT, past};
-use crate::Problem;
 use crate::extract::{PathId, QueryParameters};
+use crate::problem::Problem;
 
 /// One message
 #[utoipa::path(

@@ -12,8 +12,8 @@ use utoipa::ToSchema;
 
 use super::parameters::FreshnessParameters;
 use super::{Queries, TENANT};
-use crate::Problem;
 use crate::extract::{PathId, QueryParameters};
+use crate::problem::Problem;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Webhook {

@@ -10,8 +10,8 @@ use utoipa::IntoParams;
 
 use super::parameters::{Freshness, page};
 use super::{Queries, TENANT};
-use crate::Problem;
 use crate::extract::{PathId, QueryParameters};
+use crate::problem::Problem;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -11,9 +11,9 @@ use utoipa::IntoParams;
 
 use super::parameters::{Freshness, channel, page, participant};
 use super::{Queries, TENANT};
-use crate::Problem;
 use crate::extract::QueryParameters;
-use crate::openapi::ChannelName;
+use crate::names::ChannelName;
+use crate::problem::Problem;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::parameters::FreshnessParameters;
 use super::{Queries, TENANT};
-use crate::Problem;
 use crate::extract::{PathId, QueryParameters};
+use crate::problem::Problem;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MessageEvents)]

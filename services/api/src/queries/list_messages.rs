@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::parameters::{Freshness, channel, direction, page, participant, status};
 use super::{Queries, TENANT};
-use crate::Problem;
 use crate::extract::QueryParameters;
-use crate::openapi::{ChannelName, DirectionName, StatusName};
+use crate::names::{ChannelName, DirectionName, StatusName};
+use crate::problem::Problem;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::Queries;
 use super::parameters::FreshnessParameters;
-use crate::Problem;
 use crate::extract::QueryParameters;
+use crate::problem::Problem;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Projections {

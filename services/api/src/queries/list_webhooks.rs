@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::parameters::{Freshness, one_of, page};
 use super::{Queries, TENANT};
-use crate::Problem;
 use crate::extract::QueryParameters;
+use crate::problem::Problem;
 
 const OUTCOMES: [WebhookOutcome; 5] = [
     WebhookOutcome::Applied,

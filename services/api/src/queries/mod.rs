@@ -25,8 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use self::parameters::{Freshness, with_plus};
-use crate::Problem;
-use crate::problem::FieldError;
+use crate::problem::{FieldError, Problem};
 
 /// What the query role needs.
 #[derive(Clone)]

@@ -13,8 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Queries;
-use crate::Problem;
-use crate::problem::FieldError;
+use crate::problem::{FieldError, Problem};
 
 /// Seconds that `after` waits when `wait` does not say.
 const WAIT_SECONDS_DEFAULT: f64 = 2.0;

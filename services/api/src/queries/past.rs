@@ -4,7 +4,7 @@ use hatch_eventstore::Position;
 use hatch_readmodel::{Moment, QueryError};
 
 use super::Queries;
-use crate::Problem;
+use crate::problem::Problem;
 
 /// The position that `at`, a log position or an RFC 3339 time, speaks of.
 ///

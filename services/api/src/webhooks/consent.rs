@@ -13,7 +13,7 @@ use hatch_domain::consent::{Consent, Programme, consent_id};
 use hatch_domain::ids::{ConsentId, ConversationId, MessageId, TenantId};
 use hatch_domain::message::command::MessageRejection;
 use hatch_domain::message::event::MessageReceived;
-use hatch_eventstore::{ExecuteError, Work};
+use hatch_eventstore::{ExecuteError, UnitOfWork};
 use hatch_providers::Suppression;
 use uuid::Uuid;
 
@@ -85,7 +85,7 @@ pub(super) fn of_words(
 /// # Errors
 /// When its stream cannot be read.
 pub(super) async fn decide(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     id: ConsentId,
     command: &ConsentCommand,
 ) -> Result<bool, ExecuteError<MessageRejection>> {

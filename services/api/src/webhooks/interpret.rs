@@ -7,7 +7,7 @@ use hatch_eventstore::{LoadError, Loaded};
 use hatch_providers::{Inbound, Observation, Receipt};
 use hatch_readmodel::SentAs;
 
-use super::Account;
+use super::WebhookAccount;
 use super::consent::{self, Source};
 use super::fitting::fit;
 use super::matching::KeptReceipt;
@@ -49,7 +49,7 @@ impl Recording<'_> {
     /// Our ids come back with the receipt; one without them is found by the provider's id, once that
     /// is known.
     async fn message_of(&self, receipt: &Receipt) -> Result<Option<SentAs>, Problem> {
-        let Account { tenant_id, provider, .. } = self.account;
+        let WebhookAccount { tenant_id, provider, .. } = self.account;
         if let Some(correlation) = receipt.correlation.filter(|c| c.tenant_id == *tenant_id) {
             let (message_id, attempt) = (correlation.message_id, correlation.attempt);
             return Ok(Some(SentAs { message_id, attempt }));

@@ -17,7 +17,7 @@ use hatch_telemetry::limit::Limit;
 use tokio_util::sync::CancellationToken;
 
 use super::refused::{REASONS, RefusedRates, Sampler};
-use super::{Account, Webhooks};
+use super::{WebhookAccount, Webhooks};
 
 /// Between two looks at how much there is; the first and then one in ten minutes also drops what is old.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
@@ -278,7 +278,7 @@ async fn keep(webhooks: Webhooks, shutdown: CancellationToken) {
 impl Webhooks {
     /// Shows with zeroes what has not happened yet.
     fn show_from_the_start(&self) {
-        for Account { path, provider, .. } in &self.accounts {
+        for WebhookAccount { path, provider, .. } in &self.accounts {
             for reason in REASONS {
                 self.stats.refused.of(&(*path, reason));
             }

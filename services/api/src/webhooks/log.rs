@@ -48,7 +48,7 @@ const SECRETS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 
 /// One row, but for what became of the webhook.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct WebhookLogEntry {
     pub(super) id: Uuid,
     tenant_id: Uuid,
     provider: &'static str,
@@ -68,7 +68,7 @@ pub(super) struct Entry {
     received_at: DateTime<Utc>,
 }
 
-impl Entry {
+impl WebhookLogEntry {
     pub(super) fn new(
         id: Uuid,
         tenant_id: Uuid,
@@ -265,7 +265,13 @@ mod tests {
             headers,
             body: Bytes::from(vec![0xff; 8_192]),
         };
-        let entry = Entry::refused(Uuid::nil(), Uuid::nil(), "twilio", &raw, DateTime::UNIX_EPOCH);
+        let entry = WebhookLogEntry::refused(
+            Uuid::nil(),
+            Uuid::nil(),
+            "twilio",
+            &raw,
+            DateTime::UNIX_EPOCH,
+        );
         assert_eq!(entry.path_and_query.len(), REFUSED_PART_BYTES_MAX);
         assert_eq!(entry.body.len(), 2 + 2 * REFUSED_PART_BYTES_MAX);
         assert!(entry.headers.len() < REFUSED_PART_BYTES_MAX + 100, "{}", entry.headers.len());
@@ -280,8 +286,13 @@ mod tests {
         let small =
             RawRequest { body: Bytes::from_static(b"a=b"), headers: HeaderMap::new(), ..raw };
         let small = RawRequest { path_and_query: "/".parse().expect("a path"), ..small };
-        let entry =
-            Entry::refused(Uuid::nil(), Uuid::nil(), "twilio", &small, DateTime::UNIX_EPOCH);
+        let entry = WebhookLogEntry::refused(
+            Uuid::nil(),
+            Uuid::nil(),
+            "twilio",
+            &small,
+            DateTime::UNIX_EPOCH,
+        );
         assert_eq!(entry.cut, None);
     }
 }

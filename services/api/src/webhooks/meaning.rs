@@ -13,13 +13,13 @@ use hatch_domain::message::command::{
 };
 use hatch_domain::message::event::MessageReceived;
 use hatch_domain::message::{Message, inbound_message_id};
-use hatch_eventstore::{ExecuteError, Loaded, LogError, Work};
-use hatch_providers::{Inbound, Receipt, ReceiptOutcome};
+use hatch_eventstore::{ExecuteError, Loaded, LogError, UnitOfWork};
+use hatch_providers::{Inbound, Receipt, ReportedOutcome};
 use hatch_readmodel::SentAs;
 use uuid::Uuid;
 
 use super::matching::KeptReceipt;
-use super::{Account, consent};
+use super::{WebhookAccount, consent};
 
 /// What an observation means for the log.
 pub(super) enum Meaning {
@@ -128,7 +128,7 @@ impl Command {
     }
 
     /// Takes the stream of what comes in to be new: if it is not, the append says so.
-    pub(super) fn assume(&self, work: &mut Work) {
+    pub(super) fn assume(&self, work: &mut UnitOfWork) {
         match self {
             Self::Message { id, command, .. } if is_inbound(command) => {
                 work.assume::<Message>(id.0, Loaded::default());
@@ -143,7 +143,7 @@ impl Command {
     /// When it cannot be read.
     pub(super) async fn decide(
         &self,
-        work: &mut Work,
+        work: &mut UnitOfWork,
     ) -> Result<Decision, ExecuteError<MessageRejection>> {
         match self {
             Self::Message { id, command, then, anyway } => {
@@ -199,7 +199,7 @@ pub(super) fn commands(meanings: &[Meaning]) -> impl Iterator<Item = &Command> {
 /// # Errors
 /// When the log cannot be read.
 pub(super) async fn load(
-    work: &mut Work,
+    work: &mut UnitOfWork,
     meanings: &[Meaning],
 ) -> Result<HashMap<Uuid, String>, LogError> {
     let ids = commands(meanings).filter_map(Command::message_id).map(|id| id.0);
@@ -221,12 +221,12 @@ const fn is_inbound(command: &MessageCommand) -> bool {
 /// What a receipt says of a message; none when it says nothing that is kept.
 pub(super) fn outcome(receipt: &Receipt) -> Option<Told> {
     Some(match receipt.outcome.clone() {
-        ReceiptOutcome::Progress => return None,
-        ReceiptOutcome::Sent => Told::Sent,
-        ReceiptOutcome::Delivered => Told::Delivered,
-        ReceiptOutcome::Read => Told::Read,
-        ReceiptOutcome::Undelivered(error) => Told::Undelivered(error),
-        ReceiptOutcome::Failed(error) => Told::Failed(error),
+        ReportedOutcome::Progress => return None,
+        ReportedOutcome::Sent => Told::Sent,
+        ReportedOutcome::Delivered => Told::Delivered,
+        ReportedOutcome::Read => Told::Read,
+        ReportedOutcome::Undelivered(error) => Told::Undelivered(error),
+        ReportedOutcome::Failed(error) => Told::Failed(error),
     })
 }
 
@@ -251,7 +251,7 @@ pub(super) fn of_receipt(
 pub(super) fn of_inbound(
     inbound: Inbound,
     joined: Option<(ConversationId, Option<String>)>,
-    &Account { tenant_id, provider, acts_on_words, .. }: &Account,
+    &WebhookAccount { tenant_id, provider, acts_on_words, .. }: &WebhookAccount,
     at: DateTime<Utc>,
 ) -> Meaning {
     let Inbound { account, provider_message_id, channel, .. } = &inbound;

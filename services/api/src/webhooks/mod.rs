@@ -31,7 +31,7 @@ use utoipa_axum::routes;
 pub use keeping::{KeepRules, Keeping, Quota, keep_webhooks};
 pub use matching::match_receipts;
 pub use reading::{Readers, ReadingStats};
-pub use recent::Recent;
+pub use recent::RememberedMessages;
 pub use refused::RefusedRates;
 
 use crate::admission::Intake;
@@ -44,11 +44,11 @@ pub struct Webhooks {
     /// Finds the message of a receipt that names only the provider's id.
     pub read_model: ReadModel,
     /// Who may post.
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<WebhookAccount>,
     /// Counts what comes.
     pub stats: Arc<WebhookStats>,
     /// The messages that receipts were about lately.
-    pub recent: Arc<Recent>,
+    pub recent: Arc<RememberedMessages>,
     /// Counts those on their way into the log.
     pub intake: Intake,
     /// Read what comes.
@@ -77,7 +77,7 @@ const GENERIC: &str = "generic";
 
 /// A provider account that posts webhooks to us.
 #[derive(Clone)]
-pub struct Account {
+pub struct WebhookAccount {
     /// Whose account it is.
     pub tenant_id: TenantId,
     /// The provider: `twilio`.

@@ -4,12 +4,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use hatch_providers::{NotUnderstood, Observation, RawRequest, Refusal, Verified, Webhook};
+use hatch_providers::{NotUnderstood, Observation, RawRequest, Verified, Webhook, WebhookRefusal};
 use hatch_telemetry::measure::{Counter, Gauge};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::Account;
-use crate::Problem;
+use super::WebhookAccount;
+use crate::problem::Problem;
 
 /// Bytes of a body that is read where it came in, because a thread costs more than reading it: all that is
 /// done with it is linear.
@@ -37,9 +37,9 @@ pub struct ReadingStats {
 
 /// The threads that read; cheap to clone.
 #[derive(Clone)]
-pub struct Readers(Arc<Shared>);
+pub struct Readers(Arc<ReadersState>);
 
-struct Shared {
+struct ReadersState {
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     kib: Arc<Semaphore>,
@@ -49,7 +49,7 @@ struct Shared {
 /// What a webhook turned out to be.
 pub(super) enum Seen {
     /// Nobody's that we know; why the last account did not know it.
-    Refused(Option<Refusal>),
+    Refused(Option<WebhookRefusal>),
     /// One of that account, by its place among those that were asked.
     Signed(usize, Result<Vec<Observation>, NotUnderstood>),
 }
@@ -60,7 +60,7 @@ impl Readers {
     pub fn new(stats: Arc<ReadingStats>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
-        Self(Arc::new(Shared {
+        Self(Arc::new(ReadersState {
             running: semaphore((cores / 2).max(1)),
             waiting: semaphore(WAITING_MAX),
             kib: semaphore(WAITING_KIB_MAX),
@@ -71,7 +71,7 @@ impl Readers {
     /// Finds out which of `accounts` the request is of, and what it says.
     pub(super) async fn see(
         &self,
-        accounts: &[&Account],
+        accounts: &[&WebhookAccount],
         raw: &RawRequest,
     ) -> Result<Seen, Problem> {
         let webhooks = accounts.iter().map(|account| &account.webhook);
@@ -86,7 +86,7 @@ impl Readers {
     /// Reads again what was verified when it came in.
     pub(super) async fn parse(
         &self,
-        account: &Account,
+        account: &WebhookAccount,
         raw: &RawRequest,
     ) -> Result<Result<Vec<Observation>, NotUnderstood>, Problem> {
         let (webhook, request) = (Arc::clone(&account.webhook), raw.clone());
@@ -103,7 +103,7 @@ impl Readers {
         if bytes <= INLINE_BYTES_MAX {
             return Ok(read());
         }
-        let Shared { running, waiting, kib, stats } = &*self.0;
+        let ReadersState { running, waiting, kib, stats } = &*self.0;
         let busy = |_| {
             stats.sent_away.increment();
             Problem::unavailable("as many webhooks wait to be read as may wait")
@@ -143,7 +143,7 @@ fn see<'a>(
         match unwound(stats, || webhook.verify(raw)) {
             Some(Ok(verified)) => return Seen::Signed(place, parse(&**webhook, &verified, stats)),
             Some(Err(error)) => refusal = Some(error),
-            None => refusal = Some(Refusal::WrongSignature),
+            None => refusal = Some(WebhookRefusal::WrongSignature),
         }
     }
     Seen::Refused(refusal)
@@ -184,7 +184,7 @@ mod tests {
             true
         }
 
-        fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, Refusal> {
+        fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, WebhookRefusal> {
             assert!(!request.body.starts_with(b"verify"), "it panics");
             Ok(Verified::kept(request))
         }
@@ -211,7 +211,7 @@ mod tests {
     async fn a_reader_that_panics_costs_its_webhook_only() {
         let stats = Arc::new(ReadingStats::default());
         let readers = Readers::new(Arc::clone(&stats));
-        let account = Account {
+        let account = WebhookAccount {
             tenant_id: TenantId::DEFAULT,
             provider: "fragile",
             path: "fragile",
@@ -222,7 +222,7 @@ mod tests {
             let seen = readers.see(&[&account], &request("", bytes)).await;
             assert!(matches!(seen, Ok(Seen::Signed(0, Err(NotUnderstood::Unreadable)))));
             let seen = readers.see(&[&account], &request("verify", bytes)).await;
-            assert!(matches!(seen, Ok(Seen::Refused(Some(Refusal::WrongSignature)))));
+            assert!(matches!(seen, Ok(Seen::Refused(Some(WebhookRefusal::WrongSignature)))));
             let again = readers.parse(&account, &request("", bytes)).await;
             assert!(matches!(again, Ok(Err(NotUnderstood::Unreadable))));
         }

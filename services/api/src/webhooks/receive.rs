@@ -12,15 +12,15 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use hatch_providers::{NotUnderstood, Observation, RawRequest};
 
-use super::log::{Entry, REFUSED_PART_BYTES_MAX};
+use super::log::{REFUSED_PART_BYTES_MAX, WebhookLogEntry};
 use super::reading::Seen;
 use super::record::Recording;
 use super::refused::NO_SECRET;
-use super::{Account, GENERIC, Webhooks};
+use super::{GENERIC, WebhookAccount, Webhooks};
 use crate::body::{self, Kind};
+use crate::client_address::ClientAddress;
 use crate::extract::is_json;
-use crate::problem::{FieldError, POSITION};
-use crate::{ClientAddress, Problem};
+use crate::problem::{FieldError, POSITION, Problem};
 
 /// What a provider posts: twilio, sendgrid (Event Webhook) or generic
 ///
@@ -148,7 +148,7 @@ impl Webhooks {
         client: IpAddr,
     ) -> Result<Response, Problem> {
         let _on_its_way = self.intake.enter();
-        let accounts: Vec<&Account> =
+        let accounts: Vec<&WebhookAccount> =
             self.accounts.iter().filter(|account| account.path == path).collect();
         let first = *accounts.first().ok_or_else(|| self.unknown(path))?;
         match self.readers.see(&accounts, raw).await? {
@@ -159,7 +159,7 @@ impl Webhooks {
 
     async fn believe(
         &self,
-        account: &Account,
+        account: &WebhookAccount,
         raw: &RawRequest,
         said: Result<Vec<Observation>, NotUnderstood>,
     ) -> Result<Response, Problem> {
@@ -180,22 +180,26 @@ impl Webhooks {
         Ok(response)
     }
 
-    pub(super) fn recording<'a>(&'a self, account: &'a Account, raw: &RawRequest) -> Recording<'a> {
+    pub(super) fn recording<'a>(
+        &'a self,
+        account: &'a WebhookAccount,
+        raw: &RawRequest,
+    ) -> Recording<'a> {
         let environment = self.store.environment();
         let (id, now) = (environment.new_id(), environment.now());
-        let entry = Entry::new(id, account.tenant_id.0, account.provider, raw, now);
+        let entry = WebhookLogEntry::new(id, account.tenant_id.0, account.provider, raw, now);
         Recording { webhooks: self, account, entry, now }
     }
 
     /// Of a request that nobody vouches for: no more than the beginning of its parts.
     pub(super) fn refused_recording<'a>(
         &'a self,
-        account: &'a Account,
+        account: &'a WebhookAccount,
         raw: &RawRequest,
     ) -> Recording<'a> {
         let environment = self.store.environment();
         let (id, now) = (environment.new_id(), environment.now());
-        let entry = Entry::refused(id, account.tenant_id.0, account.provider, raw, now);
+        let entry = WebhookLogEntry::refused(id, account.tenant_id.0, account.provider, raw, now);
         Recording { webhooks: self, account, entry, now }
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hatch_domain::ids::MessageId;
 use hatch_domain::message::Message;
-use hatch_eventstore::{Loaded, Streams, Work};
+use hatch_eventstore::{Loaded, Streams, UnitOfWork};
 use tokio::sync::OwnedMutexGuard;
 
 /// Messages that are remembered at most.
@@ -23,34 +23,34 @@ const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 /// How long a receipt waits for its turn. It goes on without one then: turns are only about the cost.
 const TURN_WAIT_MAX: Duration = Duration::from_millis(500);
 
-type Turn = tokio::sync::Mutex<Option<Loaded<Message>>>;
+type RecentStream = tokio::sync::Mutex<Option<Loaded<Message>>>;
 
 /// What is remembered; shared by the requests of a process.
 #[derive(Default)]
-pub struct Recent {
-    turns: Mutex<HashMap<MessageId, Arc<Turn>>>,
+pub struct RememberedMessages {
+    turns: Mutex<HashMap<MessageId, Arc<RecentStream>>>,
 }
 
 /// The turns of one webhook: nobody else of this process appends to these messages meanwhile.
 #[derive(Default)]
-pub(super) struct Turns(BTreeMap<MessageId, OwnedMutexGuard<Option<Loaded<Message>>>>);
+pub(super) struct RecentStreams(BTreeMap<MessageId, OwnedMutexGuard<Option<Loaded<Message>>>>);
 
-impl Recent {
+impl RememberedMessages {
     /// Waits until it is the caller's turn with all of `messages`, or gives up and has none. They are
     /// in order and different, so that two callers never wait for each other.
-    pub(super) async fn take_turns(&self, messages: &[MessageId]) -> Turns {
-        let turns: Vec<Arc<Turn>> = messages.iter().map(|id| self.turn(*id)).collect();
+    pub(super) async fn take_turns(&self, messages: &[MessageId]) -> RecentStreams {
+        let turns: Vec<Arc<RecentStream>> = messages.iter().map(|id| self.turn(*id)).collect();
         let taken = async {
             let mut taken = BTreeMap::new();
             for (id, turn) in messages.iter().zip(turns) {
                 taken.insert(*id, turn.lock_owned().await);
             }
-            Turns(taken)
+            RecentStreams(taken)
         };
         tokio::time::timeout(TURN_WAIT_MAX, taken).await.unwrap_or_default()
     }
 
-    fn turn(&self, message: MessageId) -> Arc<Turn> {
+    fn turn(&self, message: MessageId) -> Arc<RecentStream> {
         let mut turns = self.turns.lock().expect("nothing panics while it holds the turns");
         if turns.len() >= MESSAGES_MAX {
             // Those that somebody holds or waits for stay.
@@ -60,9 +60,9 @@ impl Recent {
     }
 }
 
-impl Turns {
+impl RecentStreams {
     /// Lets a unit of work begin with what is remembered.
-    pub(super) fn offer(&self, work: &mut Work) {
+    pub(super) fn offer(&self, work: &mut UnitOfWork) {
         for (message, remembered) in &self.0 {
             if let Some(loaded) = &**remembered {
                 work.assume(message.0, loaded.clone());

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use hatch_eventstore::{
-    Append, AppendError, ExecuteError, LogError, Metadata, Position, SideRow, Work,
+    Append, AppendError, ExecuteError, LogError, Metadata, Position, SideRow, UnitOfWork,
 };
 use hatch_providers::Observation;
 use hatch_readmodel::{WaitingReceipt, WebhookOutcome as Outcome};
@@ -11,11 +11,11 @@ use hatch_telemetry::{span, trace};
 use tracing::Span;
 
 use super::fitting::is_too_large;
-use super::log::Entry;
+use super::log::WebhookLogEntry;
 use super::matching::KeptReceipt;
 use super::meaning::{self, Meaning};
 use super::summary::Summary;
-use super::{Account, Webhooks};
+use super::{WebhookAccount, Webhooks};
 use crate::problem::Problem;
 
 /// Streams, and rows of receipts that wait, that are appended at once. An append has room for few more.
@@ -65,8 +65,8 @@ impl From<Problem> for Failed {
 /// One webhook on its way into the log.
 pub(super) struct Recording<'a> {
     pub(super) webhooks: &'a Webhooks,
-    pub(super) account: &'a Account,
-    pub(super) entry: Entry,
+    pub(super) account: &'a WebhookAccount,
+    pub(super) entry: WebhookLogEntry,
     pub(super) now: DateTime<Utc>,
 }
 
@@ -226,7 +226,7 @@ impl Recording<'_> {
     /// Lets the streams decide on what `meanings` tell them, and counts what comes of it.
     async fn decide(
         &self,
-        work: &mut Work,
+        work: &mut UnitOfWork,
         meanings: &[Meaning],
         summary: &mut Summary,
     ) -> Result<(), Failed> {
@@ -251,7 +251,7 @@ impl Recording<'_> {
     }
 
     /// Says of each stream that changes who changed it, and in which trace.
-    fn attribute(&self, work: &mut Work) {
+    fn attribute(&self, work: &mut UnitOfWork) {
         let provider = self.account.provider;
         let mut changed = work.changed();
         changed.sort_unstable();

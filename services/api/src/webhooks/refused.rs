@@ -8,11 +8,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hatch_providers::{RawRequest, Refusal};
+use hatch_providers::{RawRequest, WebhookRefusal};
 use hatch_readmodel::WebhookOutcome as Outcome;
 
-use super::{Account, Webhooks};
-use crate::Problem;
+use super::{WebhookAccount, Webhooks};
+use crate::problem::Problem;
 
 /// Pairs of path and address that are remembered at most. Beyond it, addresses share one place.
 const ADDRESSES_MAX: usize = 4_096;
@@ -172,12 +172,12 @@ impl Webhooks {
     /// Counts a request that `account` does not believe, and keeps it if it is one of the few.
     pub(super) async fn refuse(
         &self,
-        account: &Account,
+        account: &WebhookAccount,
         raw: &RawRequest,
         address: IpAddr,
-        refusal: Option<Refusal>,
+        refusal: Option<WebhookRefusal>,
     ) -> Problem {
-        let refusal = refusal.unwrap_or(Refusal::WrongSignature);
+        let refusal = refusal.unwrap_or(WebhookRefusal::WrongSignature);
         let (path, reason) = (account.path, reason(refusal));
         let detail = format!("failed to {refusal}");
         self.stats.refused.of(&(path, reason)).increment();
@@ -214,14 +214,14 @@ pub(super) const REASONS: [&str; 6] = [
     "too_many_fields",
 ];
 
-const fn reason(refusal: Refusal) -> &'static str {
+const fn reason(refusal: WebhookRefusal) -> &'static str {
     match refusal {
-        Refusal::MissingSignature => "missing_signature",
-        Refusal::WrongSignature => "wrong_signature",
-        Refusal::MissingSecret => NO_SECRET,
-        Refusal::WrongSecret => "wrong_secret",
-        Refusal::WrongBody => "wrong_body",
-        Refusal::TooManyFields => "too_many_fields",
+        WebhookRefusal::MissingSignature => "missing_signature",
+        WebhookRefusal::WrongSignature => "wrong_signature",
+        WebhookRefusal::MissingSecret => NO_SECRET,
+        WebhookRefusal::WrongSecret => "wrong_secret",
+        WebhookRefusal::WrongBody => "wrong_body",
+        WebhookRefusal::TooManyFields => "too_many_fields",
     }
 }
 

@@ -15,11 +15,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::receive::failure;
-use super::{Account, GENERIC, Webhooks};
-use crate::Problem;
+use super::{GENERIC, WebhookAccount, Webhooks};
 use crate::commands::TENANT;
 use crate::extract::{NoBody, PathId};
-use crate::problem::POSITION;
+use crate::problem::{POSITION, Problem};
 
 /// Where webhooks of accounts are posted, before the account's path.
 const PREFIX: &str = "/api/v1/webhooks/";
@@ -87,7 +86,7 @@ impl Webhooks {
         Ok(Replayed { id, outcome, position })
     }
 
-    fn account_of(&self, kept: &WebhookContent) -> Option<&Account> {
+    fn account_of(&self, kept: &WebhookContent) -> Option<&WebhookAccount> {
         let path = kept.webhook.path_and_query.split('?').next()?;
         // What has no path of an account came in by a name of the generic one.
         let path = path.strip_prefix(PREFIX).unwrap_or(GENERIC);

@@ -223,7 +223,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::book::{Answer, Book, Settled};
+    use crate::book::{Book, RequestAnswer, Settled};
     use crate::overload;
     use crate::reconcile::Reconciliation;
 
@@ -233,7 +233,7 @@ mod tests {
         let book = Book::new(plan, start);
         for n in 0..messages {
             let (id, at) = (Uuid::from_u128(n.into()), start + plan.due(n));
-            book.answered(n, Answer::Accepted(id), at + Duration::from_millis(2));
+            book.answered(n, RequestAnswer::Accepted(id), at + Duration::from_millis(2));
             book.settled(id, Settled { at: at + Duration::from_millis(30), delivered: true });
         }
         for n in 0..=20 {

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::ready::ready;
-use super::{Application, Place, announce};
+use super::{Application, UpLocations, announce};
 
 /// How long a part may take to end by itself before it is dropped.
 const GRACE: Duration = Duration::from_secs(15);
@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(15);
 /// Runs until `stop`, or until a part ends by itself.
 pub(super) async fn run(
     application: Arc<impl Application>,
-    place: &Place,
+    place: &UpLocations,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut simulator = Part::start(|stop| Arc::clone(&application).simulate(place.clone(), stop));

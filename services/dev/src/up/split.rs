@@ -17,7 +17,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use super::ready::ready;
-use super::{Application, Options, Place, SplitRole, announce};
+use super::{Application, Options, SplitRole, UpLocations, announce};
 use crate::front::{Upstreams, serve_proxy};
 use crate::simulator::WEBHOOKS;
 
@@ -32,7 +32,7 @@ const PROXY_GRACE: Duration = Duration::from_secs(2);
 pub(super) async fn run(
     application: &impl Application,
     options: &Options,
-    place: &Place,
+    place: &UpLocations,
     folder: &Arc<Folder>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -90,7 +90,7 @@ type Addresses = Vec<(SplitRole, SocketAddr)>;
 /// What the processes have in common.
 struct Family<'a> {
     program: &'a Path,
-    place: &'a Place,
+    place: &'a UpLocations,
     folder: &'a Arc<Folder>,
     environment: Vec<(OsString, OsString)>,
 }

@@ -54,26 +54,34 @@ http.server.ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
 struct StandIn;
 
 impl Application for StandIn {
-    fn check(&self, _: &Place) -> anyhow::Result<()> {
+    fn check(&self, _: &UpLocations) -> anyhow::Result<()> {
         Ok(())
     }
 
-    async fn migrate(&self, _: &Place) -> anyhow::Result<()> {
+    async fn migrate(&self, _: &UpLocations) -> anyhow::Result<()> {
         Ok(())
     }
 
-    async fn serve(self: Arc<Self>, place: Place, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn serve(
+        self: Arc<Self>,
+        place: UpLocations,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
         let app = Router::new().route("/ready", get(async || "ready"));
         let listener = tokio::net::TcpListener::bind(place.listen).await?;
         Ok(axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?)
     }
 
-    async fn simulate(self: Arc<Self>, _: Place, stop: CancellationToken) -> anyhow::Result<()> {
+    async fn simulate(
+        self: Arc<Self>,
+        _: UpLocations,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
         stop.cancelled().await;
         Ok(())
     }
 
-    fn environment(&self, _: &Place) -> Vec<(OsString, OsString)> {
+    fn environment(&self, _: &UpLocations) -> Vec<(OsString, OsString)> {
         vec![("TOLD_BY".into(), "the application".into())]
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use hatch_bus::{Bus, StreamState};
 use hatch_eventstore::{
-    ArchiveProgress as Progress, ArchiveRequest, Archived, Kept, Need, Position, archive,
+    ArchiveProgress, ArchiveRequest, Archived, Need, Position, RemainingPartition, archive,
 };
 use indicatif::ProgressBar;
 
@@ -81,26 +81,27 @@ struct Display {
 }
 
 impl Display {
-    fn show(&mut self, progress: Progress) {
+    fn show(&mut self, progress: ArchiveProgress) {
         match progress {
-            Progress::Writing { position, last } => self.step("archiving", position, last),
-            Progress::Verifying { position, last } => self.step("verifying", position, last),
-            Progress::Written => {}
-            Progress::Recorded => {
+            ArchiveProgress::Writing { position, last } => self.step("archiving", position, last),
+            ArchiveProgress::Verifying { position, last } => self.step("verifying", position, last),
+            ArchiveProgress::Written => {}
+            ArchiveProgress::Recorded => {
                 self.bar.set_message("waiting for transactions that began before")
             }
-            Progress::Detached => self.bar.set_message("dropping the table"),
-            Progress::Archived(Archived { partition, first, last, folder }) => {
+            ArchiveProgress::Detached => self.bar.set_message("dropping the table"),
+            ArchiveProgress::Archived(Archived { partition, first, last, folder }) => {
                 self.archived += 1;
                 let folder = folder.display();
                 self.print(format!(
                     "archived    partition {partition}, positions {first} to {last}: {folder}"
                 ));
             }
-            Progress::Kept(Kept { partition, first, last, reasons }) => self.print(format!(
-                "kept        partition {partition}, positions {first} to {last}: {}",
-                reasons.join("; ")
-            )),
+            ArchiveProgress::Kept(RemainingPartition { partition, first, last, reasons }) => self
+                .print(format!(
+                    "kept        partition {partition}, positions {first} to {last}: {}",
+                    reasons.join("; ")
+                )),
         }
     }
 

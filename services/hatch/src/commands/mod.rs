@@ -13,7 +13,7 @@ pub(crate) mod verify_log;
 
 use std::time::Duration;
 
-use hatch_eventstore::{Connections, Database, Refusal};
+use hatch_eventstore::{Connections, Database, ServerRefusal};
 use hatch_process::Servers;
 use tokio_postgres::config::Host;
 
@@ -46,7 +46,7 @@ pub(crate) fn named_server(error: anyhow::Error, settings: Settings) -> anyhow::
         source.is_some_and(|source| source.is::<std::io::Error>())
     };
     // Who is not believed says himself which server he is, and starting it would not help.
-    if !error.chain().any(is_refused) || Refusal::cause_of(error.as_ref()).is_some() {
+    if !error.chain().any(is_refused) || ServerRefusal::cause_of(error.as_ref()).is_some() {
         return error;
     }
     match running(settings).and_then(|settings| postgres(&settings)) {

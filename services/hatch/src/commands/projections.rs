@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use hatch_readmodel::{Comparison, Definition, PROJECTIONS, Progress, ReadModel, rebuild, verify};
+use hatch_readmodel::{
+    Comparison, Definition, PROJECTIONS, ReadModel, RebuildProgress, rebuild, verify,
+};
 use indicatif::ProgressBar;
 use tokio::time::Instant;
 
@@ -129,12 +131,14 @@ impl Display {
         Self::Bar(progress::bar("replaying", 0))
     }
 
-    fn show(&mut self, progress: Progress) {
+    fn show(&mut self, progress: RebuildProgress) {
         let (what, events) = match progress {
-            Progress::Replaying { position, target } => ("replaying", Some((position, target))),
-            Progress::Indexing => ("building indexes", None),
-            Progress::TakingOver => ("taking over", None),
-            Progress::Comparing => ("comparing", None),
+            RebuildProgress::Replaying { position, target } => {
+                ("replaying", Some((position, target)))
+            }
+            RebuildProgress::Indexing => ("building indexes", None),
+            RebuildProgress::TakingOver => ("taking over", None),
+            RebuildProgress::Comparing => ("comparing", None),
         };
         match (self, events) {
             (Self::Bar(bar), events) => {

@@ -12,7 +12,7 @@ use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
-use hatch_eventstore::{BadDatabase, Database, PAGE_EVENTS_MAX, Place};
+use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX};
 use hatch_providers::Webhook;
 use hatch_providers::generic::{self, GenericWebhook};
 use hatch_providers::sendgrid::{self, SendGridAdapter, SendGridEvents, SendGridInbound};
@@ -208,8 +208,8 @@ pub fn postgres(settings: &Settings) -> anyhow::Result<Database> {
 }
 
 /// What is configured about the database that `postgres` leads to.
-pub(crate) fn place(settings: &Settings, postgres: &Database) -> Place {
-    Place::new(postgres, settings.database_host.clone(), settings.deployment.clone())
+pub(crate) fn place(settings: &Settings, postgres: &Database) -> DatabasePlace {
+    DatabasePlace::new(postgres, settings.database_host.clone(), settings.deployment.clone())
 }
 
 /// Everything but its accounts that keeps a process of all roles from starting, each with its key.
@@ -262,11 +262,11 @@ pub(super) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option
 
 pub(super) fn sending_accounts(
     settings: &Settings,
-) -> anyhow::Result<Vec<hatch_dispatcher::Account>> {
+) -> anyhow::Result<Vec<hatch_dispatcher::SendingAccount>> {
     let mut accounts = Vec::new();
     if let Some(twilio) = &settings.twilio {
         let adapter = TwilioAdapter::new(twilio.clone()).context("configuration: twilio")?;
-        accounts.push(hatch_dispatcher::Account {
+        accounts.push(hatch_dispatcher::SendingAccount {
             provider: twilio::PROVIDER,
             account: twilio.account_sid.clone(),
             channels: &[Channel::Sms, Channel::Mms],
@@ -277,7 +277,7 @@ pub(super) fn sending_accounts(
     }
     if let Some(sendgrid) = &settings.sendgrid {
         let adapter = SendGridAdapter::new(sendgrid.clone()).context("configuration: sendgrid")?;
-        accounts.push(hatch_dispatcher::Account {
+        accounts.push(hatch_dispatcher::SendingAccount {
             provider: sendgrid::PROVIDER,
             account: sendgrid.account.clone(),
             channels: &[Channel::Email],
@@ -296,8 +296,8 @@ fn room(settings: &Settings) -> Arc<Semaphore> {
 
 pub(super) fn webhook_accounts(
     settings: &Settings,
-) -> anyhow::Result<Vec<hatch_api::webhooks::Account>> {
-    let account = |provider, path, webhook: Arc<dyn Webhook>| hatch_api::webhooks::Account {
+) -> anyhow::Result<Vec<hatch_api::webhooks::WebhookAccount>> {
+    let account = |provider, path, webhook: Arc<dyn Webhook>| hatch_api::webhooks::WebhookAccount {
         tenant_id: TenantId::DEFAULT,
         provider,
         path,
@@ -309,7 +309,7 @@ pub(super) fn webhook_accounts(
         let webhook = TwilioWebhook::new(twilio.clone()).context("configuration: twilio")?;
         let account = account(twilio::PROVIDER, twilio::PROVIDER, Arc::new(webhook));
         let acts_on_words = twilio.acts_on_words;
-        accounts.push(hatch_api::webhooks::Account { acts_on_words, ..account });
+        accounts.push(hatch_api::webhooks::WebhookAccount { acts_on_words, ..account });
     }
     if let Some(sendgrid) = &settings.sendgrid {
         let events = SendGridEvents::new(sendgrid).context(SENDGRID)?;

@@ -1,7 +1,7 @@
 //! The role that writes the read models.
 
 use futures::future::BoxFuture;
-use hatch_projector::Deps;
+use hatch_projector::Dependencies;
 use hatch_readmodel::ReadModel;
 
 use super::configured::projector_config;
@@ -22,7 +22,7 @@ struct Projector;
 
 impl RoleInstance for Projector {
     fn start(&self, process: &Process, workers: &mut Workers) -> anyhow::Result<()> {
-        let deps = Deps {
+        let dependencies = Dependencies {
             pool: process.pool.clone(),
             log: process.log.clone(),
             head: process.head.clone(),
@@ -30,7 +30,7 @@ impl RoleInstance for Projector {
             feed: process.feed.clone(),
         };
         let config = projector_config(&process.settings)?;
-        workers.spawn(hatch_projector::run(deps, config, process.workers.clone()));
+        workers.spawn(hatch_projector::run(dependencies, config, process.workers.clone()));
         Ok(())
     }
 

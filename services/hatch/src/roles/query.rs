@@ -1,7 +1,7 @@
 //! The role that answers what clients read.
 
 use axum::Router;
-use hatch_api::live::{CatchingUp, Live, Places};
+use hatch_api::live::{CatchingUp, Live, StreamSlots};
 use hatch_api::queries::Queries;
 use hatch_api::{Drain, Requests};
 use hatch_readmodel::{ReadModel, ReadPosition};
@@ -44,7 +44,7 @@ impl RoleInstance for Query {
             log: process.log.clone(),
             head: process.head.clone(),
             feed: process.feed.clone(),
-            places: Places::new(&process.limits, streams_max),
+            slots: StreamSlots::new(&process.limits, streams_max),
             shutdown: drain.closed().clone(),
             turns: CatchingUp::default(),
         };

@@ -3,7 +3,7 @@
 use futures::future::BoxFuture;
 use hatch_domain::Environment as _;
 use hatch_eventstore::{LogError, Position};
-use hatch_relay::{Deps, StatusHandle};
+use hatch_relay::{Dependencies, StatusHandle};
 
 use super::configured::relay_config;
 use super::definition::{Follows, RoleDefinition, RoleInstance, Workers};
@@ -26,7 +26,7 @@ struct Relay {
 
 impl RoleInstance for Relay {
     fn start(&self, process: &Process, workers: &mut Workers) -> anyhow::Result<()> {
-        let deps = Deps {
+        let dependencies = Dependencies {
             log: process.log.clone(),
             head: process.head.subscribe(),
             postgres: process.postgres.clone(),
@@ -39,7 +39,7 @@ impl RoleInstance for Relay {
         workers.spawn(async move {
             // Nobody else tells the relay of new events.
             let _hints = hints;
-            hatch_relay::run(deps, config, shutdown).await;
+            hatch_relay::run(dependencies, config, shutdown).await;
         });
         Ok(())
     }

@@ -78,13 +78,13 @@ struct Client {
     runtime: Handle,
 }
 
-type Answer = Result<Response<Bytes>, HttpError>;
+type ExportAnswer = Result<Response<Bytes>, HttpError>;
 
 impl HttpClient for Client {
     fn send_bytes<'a, 'b>(
         &'a self,
         request: Request<Bytes>,
-    ) -> Pin<Box<dyn Future<Output = Answer> + Send + 'b>>
+    ) -> Pin<Box<dyn Future<Output = ExportAnswer> + Send + 'b>>
     where
         'a: 'b,
         Self: 'b,
@@ -94,7 +94,7 @@ impl HttpClient for Client {
     }
 }
 
-async fn send(http: reqwest::Client, request: Request<Bytes>) -> Answer {
+async fn send(http: reqwest::Client, request: Request<Bytes>) -> ExportAnswer {
     let mut answer = http.execute(request.try_into()?).await?;
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await? {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hatch_telemetry::measure::Observed;
+use hatch_telemetry::measure::HistogramSnapshot;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -27,7 +27,7 @@ pub(crate) struct Metric {
 pub(crate) enum Values {
     Counter(Samples<u64>),
     Gauge(Samples<f64>),
-    Histogram(Samples<Observed>),
+    Histogram(Samples<HistogramSnapshot>),
 }
 
 impl Values {
@@ -69,7 +69,7 @@ impl Collector for Page {
                     each(metric, samples, |mut encoder, value| encoder.encode_gauge(value))
                 }
                 Values::Histogram(samples) => each(metric, samples, |mut encoder, value| {
-                    let Observed { sum, count, buckets } = value;
+                    let HistogramSnapshot { sum, count, buckets } = value;
                     encoder.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)
                 }),
             }?;

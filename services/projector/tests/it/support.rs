@@ -17,7 +17,7 @@ use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, Connections, Execute, ExpectedVersion, Feed,
     HeadWatch, Log, Metadata, NewEvent, Position, Store, StreamWrite, SystemEnvironment,
 };
-use hatch_projector::{Config, Deps};
+use hatch_projector::{Config, Dependencies};
 use hatch_readmodel::testing::with_counts;
 use hatch_readmodel::{PROJECTIONS, Projections, ReadModel, ReadPosition, schemas};
 use tokio::task::JoinHandle;
@@ -76,14 +76,14 @@ impl World {
         config: Config,
     ) -> Projector {
         let shutdown = CancellationToken::new();
-        let deps = Deps {
+        let dependencies = Dependencies {
             pool: self.pool.clone(),
             log: self.log.clone(),
             head,
             projections: self.projections,
             feed,
         };
-        let running = tokio::spawn(hatch_projector::run(deps, config, shutdown.clone()));
+        let running = tokio::spawn(hatch_projector::run(dependencies, config, shutdown.clone()));
         Projector { shutdown, running }
     }
 

@@ -1,8 +1,8 @@
 //! What goes wrong: lost sessions, servers and streams, foreign messages, a regressed log.
 
 use hatch_bus::testing::{Server, TestBus, connected, eventually};
-use hatch_bus::{State, StreamState};
-use hatch_eventstore::{Place, Position, lift_fence};
+use hatch_bus::{BusState, StreamState};
+use hatch_eventstore::{DatabasePlace, Position, lift_fence};
 
 use crate::support::{World, publish, stray};
 
@@ -30,8 +30,10 @@ async fn publishing_goes_on_after_nats_was_killed() {
     world.published(last).await;
 
     server.kill();
-    eventually("disconnected", async || (world.bus.state() == State::Disconnected).then_some(()))
-        .await;
+    eventually("disconnected", async || {
+        (world.bus.state() == BusState::Disconnected).then_some(())
+    })
+    .await;
     let last = world.append(100).await;
     server.start_again();
     connected(&world.bus).await;
@@ -166,7 +168,8 @@ async fn a_log_behind_the_bus_halts_until_a_newer_epoch_is_begun() {
     assert!(matches!(state, StreamState::Present { last_sequence: 11, generation: 1, .. }));
 
     let mut client = world.database.connect().await;
-    let lifted = lift_fence(&mut client, &Place::default(), "lifted").await.expect("is done");
+    let lifted =
+        lift_fence(&mut client, &DatabasePlace::default(), "lifted").await.expect("is done");
     assert_eq!(lifted.expect("it was closed").base_position, Position(15));
     relay.until("goes on", |status| status.halted.is_none()).await;
     let last = world.append(5).await;

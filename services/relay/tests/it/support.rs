@@ -10,7 +10,7 @@ use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, ExpectedVersion, Fence, HeadWatch, Log, Metadata,
     NewEvent, Position, StreamWrite, SystemEnvironment, pool,
 };
-use hatch_relay::{Config, Deps, Status, StatusHandle};
+use hatch_relay::{Config, Dependencies, RelayStatus, StatusHandle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,7 @@ impl World {
 
     pub(crate) async fn relay(&self) -> Relay {
         let status = StatusHandle::default();
-        let deps = Deps {
+        let dependencies = Dependencies {
             log: self.log.clone(),
             head: self.head.clone(),
             postgres: self.database.config(),
@@ -80,7 +80,7 @@ impl World {
         let config =
             Config { poll_ms: 100, standby_poll_ms: 50, halt_poll_ms: 50, ..Config::default() };
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(hatch_relay::run(deps, config, shutdown.clone()));
+        let task = tokio::spawn(hatch_relay::run(dependencies, config, shutdown.clone()));
         Relay { status, shutdown, task }
     }
 
@@ -158,7 +158,11 @@ impl World {
 
 impl Relay {
     /// Waits for a status.
-    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&Status) -> bool) -> Status {
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        wanted: impl Fn(&RelayStatus) -> bool,
+    ) -> RelayStatus {
         let mut status = self.status.subscribe();
         in_time(what, status.wait_for(wanted)).await.expect("the handle lives").clone()
     }

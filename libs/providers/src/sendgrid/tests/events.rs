@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::super::SendGridEvents;
 use super::{settings, signed};
 use crate::{
-    Correlation, NotUnderstood, Observation, Receipt, ReceiptOutcome, Suppression, Webhook,
+    Correlation, NotUnderstood, Observation, Receipt, ReportedOutcome, Suppression, Webhook,
 };
 
 const MESSAGE: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
@@ -59,7 +59,7 @@ fn an_array_is_as_many_receipts_in_its_order() {
     ]);
     let receipts = receipts.expect("understood");
     let outcomes: Vec<_> = receipts.iter().map(|receipt| receipt.outcome.clone()).collect();
-    use ReceiptOutcome::{Delivered, Progress, Read};
+    use ReportedOutcome::{Delivered, Progress, Read};
     assert_eq!(outcomes, [Progress, Delivered, Read]);
     let message_id = MessageId(Uuid::parse_str(MESSAGE).expect("a UUID"));
     let correlation = Correlation { tenant_id: TenantId::DEFAULT, message_id, attempt: 2 };
@@ -98,12 +98,12 @@ fn each_kind_has_its_outcome() {
         "group_resubscribe",
         "of_the_future",
     ] {
-        assert_eq!(one(event(kind, json!({}))).outcome, ReceiptOutcome::Progress, "{kind}");
+        assert_eq!(one(event(kind, json!({}))).outcome, ReportedOutcome::Progress, "{kind}");
     }
     let machine = one(event("open", json!({"sg_machine_open": true})));
-    assert_eq!(machine.outcome, ReceiptOutcome::Progress, "no person has read it");
+    assert_eq!(machine.outcome, ReportedOutcome::Progress, "no person has read it");
     let person = one(event("open", json!({"sg_machine_open": false})));
-    assert_eq!(person.outcome, ReceiptOutcome::Read);
+    assert_eq!(person.outcome, ReportedOutcome::Read);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_bounce_is_undelivered_and_a_drop_has_failed() {
         permanent,
     };
     use ErrorClass::{Content, InvalidRecipient, Other};
-    use ReceiptOutcome::{Failed, Undelivered};
+    use ReportedOutcome::{Failed, Undelivered};
     let hard = json!({"type": "bounce", "status": "5.1.1", "reason": "no such user"});
     let soft = json!({"type": "blocked", "status": "4.7.1", "reason": "try later"});
     let dropped = json!({"reason": "Bounced Address", "status": "5.0.0"});

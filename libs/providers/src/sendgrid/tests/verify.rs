@@ -3,7 +3,7 @@
 
 use super::super::{SendGridEvents, SendGridInbound, Settings};
 use super::{PUBLIC_KEY, request, settings, signed};
-use crate::{RawRequest, Refusal, Webhook};
+use crate::{RawRequest, Webhook, WebhookRefusal};
 
 /// The example in the tests of SendGrid's libraries: key, signature, timestamp, body.
 const DOCUMENTED_KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqI\
@@ -40,7 +40,7 @@ fn with_keys(events: &[&str], inbound: &[&str]) -> Settings {
     }
 }
 
-fn verdict(keys: &[&str], request: &RawRequest) -> Result<(), Refusal> {
+fn verdict(keys: &[&str], request: &RawRequest) -> Result<(), WebhookRefusal> {
     let webhook = SendGridEvents::new(&with_keys(keys, &[])).expect("good keys");
     webhook.verify(request).map(|_| ())
 }
@@ -61,7 +61,7 @@ fn a_key_may_be_pem_or_one_line_and_one_of_several() {
     for keys in [&[PUBLIC_KEY][..], &[PUBLIC_KEY_LINE], &[OTHER_KEY, PUBLIC_KEY]] {
         assert_eq!(verdict(keys, &request), Ok(()));
     }
-    assert_eq!(verdict(&[OTHER_KEY], &request), Err(Refusal::WrongSignature));
+    assert_eq!(verdict(&[OTHER_KEY], &request), Err(WebhookRefusal::WrongSignature));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn whatever_is_changed_is_noticed() {
         ("empty", posted(BODY, TIMESTAMP, "")),
     ];
     for (what, request) in wrong {
-        assert_eq!(verdict(&[PUBLIC_KEY], &request), Err(Refusal::WrongSignature), "{what}");
+        assert_eq!(verdict(&[PUBLIC_KEY], &request), Err(WebhookRefusal::WrongSignature), "{what}");
     }
 }
 
@@ -97,7 +97,11 @@ fn without_both_headers_nothing_is_believed() {
     for header in ["signature", "timestamp"] {
         let mut request = posted(BODY, TIMESTAMP, SIGNATURE);
         request.headers.remove(format!("x-twilio-email-event-webhook-{header}"));
-        assert_eq!(verdict(&[PUBLIC_KEY], &request), Err(Refusal::MissingSignature), "{header}");
+        assert_eq!(
+            verdict(&[PUBLIC_KEY], &request),
+            Err(WebhookRefusal::MissingSignature),
+            "{header}"
+        );
     }
 }
 
@@ -109,5 +113,8 @@ fn inbound_mail_has_keys_of_its_own_or_those_of_the_events() {
     };
     assert_eq!(verdict(&with_keys(&[PUBLIC_KEY], &[])), Ok(()));
     assert_eq!(verdict(&with_keys(&[OTHER_KEY], &[PUBLIC_KEY])), Ok(()));
-    assert_eq!(verdict(&with_keys(&[PUBLIC_KEY], &[OTHER_KEY])), Err(Refusal::WrongSignature));
+    assert_eq!(
+        verdict(&with_keys(&[PUBLIC_KEY], &[OTHER_KEY])),
+        Err(WebhookRefusal::WrongSignature)
+    );
 }

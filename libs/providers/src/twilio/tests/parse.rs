@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::super::TwilioWebhook;
 use super::{ACCOUNT, SID, TOKEN, settings};
 use crate::{
-    Correlation, NotUnderstood, Observation, RawRequest, Receipt, ReceiptOutcome, Suppression,
+    Correlation, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome, Suppression,
     Webhook,
 };
 
@@ -80,7 +80,7 @@ fn a_receipt_brings_our_ids_back() {
     assert_eq!(receipt.correlation, Some(correlation));
     assert_eq!(receipt.account, ACCOUNT);
     assert_eq!(receipt.provider_message_id, SID);
-    assert_eq!(receipt.outcome, ReceiptOutcome::Delivered);
+    assert_eq!(receipt.outcome, ReportedOutcome::Delivered);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn without_all_of_our_ids_a_receipt_has_none() {
 
 #[test]
 fn each_status_has_its_outcome() {
-    use ReceiptOutcome as O;
+    use ReportedOutcome as O;
     for (twilio, expected) in [
         ("accepted", O::Progress),
         ("scheduled", O::Progress),
@@ -128,7 +128,7 @@ fn a_failure_carries_twilios_code_and_whether_another_attempt_can_help() {
         let receipt = receipt(PATH, &status("undelivered", &[("ErrorCode", code)]));
         let detail = format!("see https://www.twilio.com/docs/errors/{code}");
         let error = SendError { code: code.to_owned(), class, detail, permanent };
-        assert_eq!(receipt.outcome, ReceiptOutcome::Undelivered(error));
+        assert_eq!(receipt.outcome, ReportedOutcome::Undelivered(error));
     }
     let fields = [("ErrorCode", "30007"), ("ErrorMessage", "filtered")];
     let failed = receipt(PATH, &status("failed", &fields));
@@ -138,9 +138,9 @@ fn a_failure_carries_twilios_code_and_whether_another_attempt_can_help() {
         detail: "filtered".into(),
         permanent: true,
     };
-    assert_eq!(failed.outcome, ReceiptOutcome::Failed(error));
+    assert_eq!(failed.outcome, ReportedOutcome::Failed(error));
     match receipt(PATH, &status("failed", &[])).outcome {
-        ReceiptOutcome::Failed(error) => assert_eq!(error.code, "failed"),
+        ReportedOutcome::Failed(error) => assert_eq!(error.code, "failed"),
         other => panic!("{other:?}"),
     }
 }

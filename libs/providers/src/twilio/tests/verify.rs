@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use super::super::TwilioWebhook;
 use super::settings;
-use crate::{RawRequest, Refusal, Secret, Webhook};
+use crate::{RawRequest, Secret, Webhook, WebhookRefusal};
 
 /// The example of Twilio's documentation, signed with the token `12345`.
 const PATH: &str = "/myapp.php?foo=1&bar=2";
@@ -35,7 +35,7 @@ fn form(path: &str, body: &str, signature: &str) -> RawRequest {
     request(path, "application/x-www-form-urlencoded; charset=UTF-8", body, signature)
 }
 
-fn verdict(public_url: &str, request: &RawRequest) -> Result<(), Refusal> {
+fn verdict(public_url: &str, request: &RawRequest) -> Result<(), WebhookRefusal> {
     webhook(public_url).verify(request).map(|_| ())
 }
 
@@ -69,7 +69,7 @@ fn whatever_is_changed_is_noticed() {
         ("no base64", "https://mycompany.com", form(PATH, FORM, "***")),
     ];
     for (what, public_url, request) in wrong {
-        assert_eq!(verdict(public_url, &request), Err(Refusal::WrongSignature), "{what}");
+        assert_eq!(verdict(public_url, &request), Err(WebhookRefusal::WrongSignature), "{what}");
     }
 }
 
@@ -77,7 +77,7 @@ fn whatever_is_changed_is_noticed() {
 fn without_a_signature_nothing_is_believed() {
     let mut request = form(PATH, FORM, SIGNATURE);
     request.headers.remove("x-twilio-signature");
-    assert_eq!(verdict("https://mycompany.com", &request), Err(Refusal::MissingSignature));
+    assert_eq!(verdict("https://mycompany.com", &request), Err(WebhookRefusal::MissingSignature));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn the_secondary_token_is_believed_during_a_rotation_and_no_other() {
         webhook.verify(&signed_with_12345).map(|_| ())
     };
     assert_eq!(verify(rotating), Ok(()));
-    assert_eq!(verify(rotated), Err(Refusal::WrongSignature));
+    assert_eq!(verify(rotated), Err(WebhookRefusal::WrongSignature));
 }
 
 #[test]
@@ -128,15 +128,18 @@ fn a_body_that_is_no_form_must_have_its_hash_in_the_signed_url() {
     let path = "/x?bodySHA256=015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862";
     let json = |path, body| request(path, "application/json", body, "XH/mahBsNlWDUvJSWfgttweSzqE=");
     assert_eq!(verdict("https://h.example", &json(path, "{\"a\":1}")), Ok(()));
-    assert_eq!(verdict("https://h.example", &json(path, "{\"a\":2}")), Err(Refusal::WrongBody));
+    assert_eq!(
+        verdict("https://h.example", &json(path, "{\"a\":2}")),
+        Err(WebhookRefusal::WrongBody)
+    );
     let unhashed = request("/x", "application/json", "{\"a\":1}", "tJkXBE5YVVjsvDKrspWqX3GddEk=");
-    assert_eq!(verdict("https://h.example", &unhashed), Err(Refusal::WrongBody));
+    assert_eq!(verdict("https://h.example", &unhashed), Err(WebhookRefusal::WrongBody));
 }
 
 #[test]
 fn a_form_is_not_believed_for_being_called_something_else() {
     let disguised = request(PATH, "application/json", FORM, SIGNATURE);
-    assert_eq!(verdict("https://mycompany.com", &disguised), Err(Refusal::WrongSignature));
+    assert_eq!(verdict("https://mycompany.com", &disguised), Err(WebhookRefusal::WrongSignature));
 }
 
 #[test]
@@ -144,10 +147,10 @@ fn a_form_of_many_fields_is_refused_before_they_are_sorted() {
     let many = "a&".repeat(512 * 1024);
     let began = std::time::Instant::now();
     let refused = verdict("https://mycompany.com", &form(PATH, &many, SIGNATURE));
-    assert_eq!(refused, Err(Refusal::TooManyFields));
+    assert_eq!(refused, Err(WebhookRefusal::TooManyFields));
     // Far more than counting them takes, and far less than sorting them in such a build.
     assert!(began.elapsed() < std::time::Duration::from_millis(500), "{:?}", began.elapsed());
     let as_many_as_may_be = "a&".repeat(999) + "a";
     let wrong = verdict("https://mycompany.com", &form(PATH, &as_many_as_may_be, SIGNATURE));
-    assert_eq!(wrong, Err(Refusal::WrongSignature));
+    assert_eq!(wrong, Err(WebhookRefusal::WrongSignature));
 }

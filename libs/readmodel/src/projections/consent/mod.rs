@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use self::fold::{ConsentFact, ConsentRow, facts, fold};
 pub use self::query::{ConsentBlock, ConsentEntry};
-use crate::engine::{Target, Writer};
+use crate::engine::{WriteContext, Writer};
 use crate::{Definition, Error, SCHEMA};
 
 mod embedded {
@@ -45,14 +45,14 @@ struct ConsentWriter;
 impl Writer for ConsentWriter {
     fn apply<'a>(
         &'a mut self,
-        into: Target<'a>,
+        into: WriteContext<'a>,
         page: &'a [Arc<RecordedEvent>],
     ) -> BoxFuture<'a, Result<(), Error>> {
         apply(into, page).boxed()
     }
 }
 
-async fn apply(into: Target<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
     let facts: Vec<ConsentFact> = facts(page)?;
     let ids: Vec<Uuid> = facts.iter().filter_map(ConsentFact::begun_before).collect();
     let mut rows = BTreeMap::new();

@@ -111,7 +111,7 @@ pub(crate) struct ProviderMessage {
 /// The rows that a page touches: as they were loaded, and then as they are to be written. Ordered
 /// maps, so that two writers of the same rows would lock them in the same order.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Rows {
+pub(crate) struct MessageRows {
     /// Messages that began in this page.
     pub(crate) contents: Vec<MessageContent>,
     pub(crate) states: BTreeMap<MessageId, StateRow>,
@@ -122,7 +122,7 @@ pub(crate) struct Rows {
     pub(crate) opened: Vec<ConversationId>,
 }
 
-impl Rows {
+impl MessageRows {
     /// Applies one page, in order.
     ///
     /// # Errors
@@ -196,11 +196,12 @@ impl Rows {
 /// A message after `events`, the beginning of its stream; none when that begins no message.
 ///
 /// # Errors
-/// As [`message_facts`] and [`Rows::after`].
+/// As [`message_facts`] and [`MessageRows::after`].
 pub(crate) fn fold_message(
     events: &[Arc<RecordedEvent>],
 ) -> Result<Option<(MessageContent, MessageState)>, Error> {
-    let Rows { contents, states, .. } = Rows::default().after(&message_facts(events)?)?;
+    let MessageRows { contents, states, .. } =
+        MessageRows::default().after(&message_facts(events)?)?;
     let state = states.into_values().next().map(|row| row.state);
     Ok(contents.into_iter().next().zip(state))
 }

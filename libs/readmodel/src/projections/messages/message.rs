@@ -10,7 +10,7 @@ use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::event::{
     MessageDeferred, MessageEvent, MessageReceived, MessageRequested, MessageSent, SendAttempted,
 };
-use hatch_domain::message::status::{Progress, Status};
+use hatch_domain::message::status::{AttemptStatus, Status};
 use hatch_domain::{Attachment, Email, ErrorClass, SendError};
 use hatch_eventstore::Position;
 use serde::{Deserialize, Serialize};
@@ -183,7 +183,7 @@ impl<'a> From<&'a MessageReceived> for Begun<'a> {
 /// Where a message stands after its latest event.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MessageState {
-    pub(crate) progress: Progress,
+    pub(crate) progress: AttemptStatus,
     pub(crate) provider: Option<String>,
     pub(crate) account: Option<String>,
     pub(crate) provider_message_id: Option<String>,
@@ -201,7 +201,7 @@ impl MessageState {
     /// Before the first event of a message that was created at `at`.
     pub(crate) fn new(at: DateTime<Utc>, position: Position) -> Self {
         Self {
-            progress: Progress::default(),
+            progress: AttemptStatus::default(),
             provider: None,
             account: None,
             provider_message_id: None,

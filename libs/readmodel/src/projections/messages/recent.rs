@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use hatch_domain::ids::MessageId;
 use hatch_domain::message::status::Status;
 
-use super::fold::{MessageFact, Rows, StateRow};
+use super::fold::{MessageFact, MessageRows, StateRow};
 
 /// Twice as many messages, and those of a page, are remembered at most.
 pub(crate) const MESSAGES_MAX: usize = 4_096;
@@ -37,7 +37,7 @@ impl RecentMessages {
 
     /// Remembers the messages of a page that was applied: those that began in it, and those that were
     /// `known` before it. `rows` are as they were written.
-    pub(crate) fn keep(&mut self, rows: Rows, known: &[MessageId]) {
+    pub(crate) fn keep(&mut self, rows: MessageRows, known: &[MessageId]) {
         let began: Vec<MessageId> = rows.contents.iter().map(|content| content.id).collect();
         let mut states = rows.states;
         for id in began.iter().chain(known) {

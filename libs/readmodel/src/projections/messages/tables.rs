@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use futures::try_join;
 use hatch_domain::SendError;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
-use hatch_domain::message::status::{Progress, Status};
+use hatch_domain::message::status::{AttemptStatus, Status};
 use hatch_eventstore::Position;
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
@@ -16,11 +16,11 @@ use uuid::Uuid;
 
 use super::conversation::{ConversationRow, LastMessage};
 use super::fold::{
-    MessageFact, ProviderMessage, Rows, StateRow, conversations_to_load, messages_to_load,
+    MessageFact, MessageRows, ProviderMessage, StateRow, conversations_to_load, messages_to_load,
 };
 use super::message::{MessageContent, MessageState};
 use crate::Error;
-use crate::engine::{Target, integer, natural, table};
+use crate::engine::{WriteContext, integer, natural, table};
 
 const LOAD_STATES: &str = "
     SELECT m.id, s.created_position, s.tenant_id, s.status, s.attempts, s.provider, s.account,
@@ -159,19 +159,19 @@ pub(super) const READS: &[&str] = &[LOAD_STATES, LOAD_CONVERSATIONS];
 
 /// The rows that exist of what `facts` change, with those of messages that are `known`.
 pub(crate) async fn load(
-    target: Target<'_>,
+    target: WriteContext<'_>,
     facts: &[MessageFact],
     known: BTreeMap<MessageId, StateRow>,
-) -> Result<Rows, Error> {
+) -> Result<MessageRows, Error> {
     let ids = conversations_to_load(facts);
     let (states, conversations) =
         try_join!(load_states(target, facts, known), load_conversations(target, &ids))?;
-    Ok(Rows { states, conversations, ..Rows::default() })
+    Ok(MessageRows { states, conversations, ..MessageRows::default() })
 }
 
 /// Where the messages stand that `facts` go on with; some are `known`.
 pub(crate) async fn load_states(
-    target: Target<'_>,
+    target: WriteContext<'_>,
     facts: &[MessageFact],
     known: BTreeMap<MessageId, StateRow>,
 ) -> Result<BTreeMap<MessageId, StateRow>, Error> {
@@ -184,7 +184,7 @@ pub(crate) async fn load_states(
 
 /// Those of the conversations `ids` that exist.
 pub(crate) async fn load_conversations(
-    target: Target<'_>,
+    target: WriteContext<'_>,
     ids: &[Uuid],
 ) -> Result<BTreeMap<ConversationId, ConversationRow>, Error> {
     let rows = target.query(LOAD_CONVERSATIONS, ids).await?;
@@ -193,14 +193,17 @@ pub(crate) async fn load_conversations(
 }
 
 /// Writes what a page changed. The statements travel together, in one flight.
-pub(crate) async fn write(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+pub(crate) async fn write(target: WriteContext<'_>, rows: &MessageRows) -> Result<(), Error> {
     // On the heap: beside each other they are larger than what callers should carry along.
     try_join!(Box::pin(write_messages(target, rows)), Box::pin(write_shared(target, rows)))?;
     Ok(())
 }
 
 /// Writes the rows that belong to one message each.
-pub(crate) async fn write_messages(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+pub(crate) async fn write_messages(
+    target: WriteContext<'_>,
+    rows: &MessageRows,
+) -> Result<(), Error> {
     let contents: Vec<&MessageContent> = rows.contents.iter().collect();
     let participants: Vec<ParticipantRow<Position>> = rows
         .contents
@@ -220,7 +223,7 @@ pub(crate) async fn write_messages(target: Target<'_>, rows: &Rows) -> Result<()
     Ok(())
 }
 
-async fn write_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+async fn write_states(target: WriteContext<'_>, rows: &MessageRows) -> Result<(), Error> {
     let begun: HashSet<Position> = rows.contents.iter().map(|m| m.created_position).collect();
     let (new, known): (Vec<&StateRow>, Vec<&StateRow>) =
         rows.states.values().partition(|row| begun.contains(&row.created_position));
@@ -234,7 +237,10 @@ async fn write_states(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
 
 /// Writes the rows that several messages have a say in: the order of the log decides which of them
 /// has a name first, or is a conversation's last.
-pub(crate) async fn write_shared(target: Target<'_>, rows: &Rows) -> Result<(), Error> {
+pub(crate) async fn write_shared(
+    target: WriteContext<'_>,
+    rows: &MessageRows,
+) -> Result<(), Error> {
     let opened: HashSet<ConversationId> = rows.opened.iter().copied().collect();
     let (new, joined): (Vec<&ConversationRow>, Vec<&ConversationRow>) =
         rows.conversations.values().partition(|row| opened.contains(&row.id));
@@ -274,7 +280,7 @@ fn state_row(row: &Row) -> Result<StateRow, Error> {
         created_position: Position(row.try_get("created_position")?),
         tenant_id: TenantId(row.try_get("tenant_id")?),
         state: MessageState {
-            progress: Progress {
+            progress: AttemptStatus {
                 status: status(row.try_get("status")?)?,
                 attempt: natural(row.try_get("attempts")?),
             },

@@ -13,21 +13,21 @@ use hatch_domain::{Attachment, Channel, Email};
 use hatch_eventstore::{Position, RecordedEvent};
 use proptest::prelude::*;
 
-use super::fold::{Rows, conversations_to_load, message_facts, messages_to_load};
+use super::fold::{MessageRows, conversations_to_load, message_facts, messages_to_load};
 use super::message::{Direction, MessageState};
 use super::recent::{MESSAGES_MAX, RecentMessages};
 use crate::Error;
 use crate::history::*;
 
-fn fold(rows: Rows, page: &[Arc<RecordedEvent>]) -> Result<Rows, Error> {
+fn fold(rows: MessageRows, page: &[Arc<RecordedEvent>]) -> Result<MessageRows, Error> {
     rows.after(&message_facts(page)?)
 }
 
-fn folded(history: &History) -> Rows {
-    fold(Rows::default(), &history.events).expect("a lawful history")
+fn folded(history: &History) -> MessageRows {
+    fold(MessageRows::default(), &history.events).expect("a lawful history")
 }
 
-fn state(rows: &Rows, message: u128) -> &MessageState {
+fn state(rows: &MessageRows, message: u128) -> &MessageState {
     &rows.states.get(&id(message)).expect("the message has a row").state
 }
 
@@ -292,7 +292,7 @@ fn an_unknown_event_of_a_message_names_its_position_and_type() {
     let mut history = History::default();
     history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
     history.push(TENANT, 1, "message", "MessageTeleported", "{}");
-    let error = fold(Rows::default(), &history.events).expect_err("never skipped");
+    let error = fold(MessageRows::default(), &history.events).expect_err("never skipped");
     assert!(matches!(error, Error::Undecodable { position: Position(2), .. }), "{error}");
     assert!(error.to_string().contains("MessageTeleported"), "{error}");
 }
@@ -301,7 +301,7 @@ fn an_unknown_event_of_a_message_names_its_position_and_type() {
 fn events_of_other_aggregates_are_none_of_its_business() {
     let mut history = History::default();
     history.push(TENANT, 9, "consent", "ConsentWithdrawn", "{}");
-    assert_eq!(folded(&history), Rows::default());
+    assert_eq!(folded(&history), MessageRows::default());
 }
 
 #[test]
@@ -313,7 +313,7 @@ fn an_event_that_does_not_fit_its_message_is_refused() {
     twice.record(TENANT, 1, request());
     twice.record(TENANT, 1, request());
     for (history, position) in [(orphan, 1), (twice, 2)] {
-        let error = fold(Rows::default(), &history.events).expect_err("it does not fit");
+        let error = fold(MessageRows::default(), &history.events).expect_err("it does not fit");
         let expected = matches!(&error, Error::Misplaced { position: at, .. } if at.0 == position);
         assert!(expected, "{error}");
     }
@@ -388,7 +388,7 @@ proptest! {
     #[test]
     fn the_borders_of_pages_do_not_matter(lives in lives(), cuts in prop::collection::vec(1..5_usize, 40)) {
         let whole = folded(&lives);
-        let (mut rows, mut rest, mut cuts) = (Rows::default(), lives.events.as_slice(), cuts.into_iter());
+        let (mut rows, mut rest, mut cuts) = (MessageRows::default(), lives.events.as_slice(), cuts.into_iter());
         while !rest.is_empty() {
             let (page, later) = rest.split_at(cuts.next().unwrap_or(1).min(rest.len()));
             rows = fold(rows, page).expect("a lawful history");

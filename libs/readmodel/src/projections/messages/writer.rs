@@ -8,18 +8,18 @@ use futures::future::BoxFuture;
 use hatch_domain::ids::MessageId;
 use hatch_eventstore::RecordedEvent;
 
-use super::fold::{Rows, message_facts};
+use super::fold::{MessageRows, message_facts};
 use super::recent::RecentMessages;
 use super::tables;
 use crate::Error;
-use crate::engine::{Half, Parallel, Target, Writer};
+use crate::engine::{Half, Parallel, WriteContext, Writer};
 
 /// Writes pages one after the other, and remembers the messages that began lately.
 #[derive(Default)]
 pub(super) struct MessagesWriter {
     recent: RecentMessages,
     /// The page that was applied last, as it was written, and the messages of it that were remembered before.
-    applied: Option<(Rows, Vec<MessageId>)>,
+    applied: Option<(MessageRows, Vec<MessageId>)>,
 }
 
 impl MessagesWriter {
@@ -27,7 +27,11 @@ impl MessagesWriter {
         Box::<Self>::default()
     }
 
-    async fn write(&mut self, into: Target<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    async fn write(
+        &mut self,
+        into: WriteContext<'_>,
+        page: &[Arc<RecordedEvent>],
+    ) -> Result<(), Error> {
         self.applied = None;
         let facts = message_facts(page)?;
         let known = self.recent.take(&facts);
@@ -42,7 +46,7 @@ impl MessagesWriter {
 impl Writer for MessagesWriter {
     fn apply<'a>(
         &'a mut self,
-        into: Target<'a>,
+        into: WriteContext<'a>,
         page: &'a [Arc<RecordedEvent>],
     ) -> BoxFuture<'a, Result<(), Error>> {
         self.write(into, page).boxed()
@@ -61,15 +65,15 @@ pub(super) struct SideBySide;
 impl Parallel for SideBySide {
     fn streams<'a>(
         &'a self,
-        into: Target<'a>,
+        into: WriteContext<'a>,
         events: &'a [Arc<RecordedEvent>],
     ) -> BoxFuture<'a, Result<Half, Error>> {
         async move {
             let facts = message_facts(events)?;
             let states = tables::load_states(into, &facts, BTreeMap::new()).await?;
-            let rows = Rows { states, ..Rows::default() }.messages_after(&facts)?;
+            let rows = MessageRows { states, ..MessageRows::default() }.messages_after(&facts)?;
             tables::write_messages(into, &rows).await?;
-            let half: Half = Box::new(Rows { states: BTreeMap::new(), ..rows });
+            let half: Half = Box::new(MessageRows { states: BTreeMap::new(), ..rows });
             Ok(half)
         }
         .boxed()
@@ -77,13 +81,13 @@ impl Parallel for SideBySide {
 
     fn shared<'a>(
         &'a self,
-        into: Target<'a>,
+        into: WriteContext<'a>,
         halves: Vec<Half>,
     ) -> BoxFuture<'a, Result<(), Error>> {
         async move {
-            let mut rows = Rows::default();
+            let mut rows = MessageRows::default();
             for half in halves {
-                let half = half.downcast::<Rows>().expect("what the first half returned");
+                let half = half.downcast::<MessageRows>().expect("what the first half returned");
                 rows.contents.extend(half.contents);
                 rows.provider_messages.extend(half.provider_messages);
             }

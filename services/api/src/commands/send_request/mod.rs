@@ -26,7 +26,7 @@ use utoipa::ToSchema;
 use self::attachments::AttachmentRequest;
 pub(crate) use self::recipients::{OneOrSeveral, Recipients};
 pub(super) use self::schedule::time_to_send;
-use crate::openapi::{ChannelName, PriorityName};
+use crate::names::{ChannelName, PriorityName};
 use crate::problem::FieldError;
 
 /// A send as the client wrote it.

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{ConsentView, Subject};
-use crate::Problem;
 use crate::extract::QueryParameters;
+use crate::problem::Problem;
 use crate::queries::{Freshness, Queries, TENANT, past as moment, with_plus};
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -15,10 +15,9 @@ use utoipa::ToSchema;
 
 use super::get::past;
 use super::{ConsentView, Subject};
-use crate::Problem;
 use crate::commands::{Commands, IdempotencyKey, REPLAYED, TENANT, command_key};
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
-use crate::problem::{FieldError, POSITION};
+use crate::problem::{FieldError, POSITION, Problem};
 
 const ROUTE: &str = "PUT /api/v1/consent";
 

@@ -1,9 +1,9 @@
 //! NATS: the server, the stream, and what the relay and the dispatcher make of it.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_bus::{Bus, Last, State, StreamReport, StreamState};
+use hatch_bus::{Bus, BusState, Last, StreamReport, StreamState};
 use hatch_eventstore::{BusSecrets, Connection, Position};
-use hatch_relay::Observed;
+use hatch_relay::RelayReport;
 
 use super::database::{Database, Reached};
 use super::finding::Finding;
@@ -24,10 +24,10 @@ const HOLDS_MIN: TimeDelta = TimeDelta::days(1);
 const FOREIGN_TOLD: TimeDelta = TimeDelta::days(1);
 
 /// The stream, none where there is none yet, or why it cannot be asked for.
-pub(super) type Stream = Result<Option<StreamReport>, &'static str>;
+pub(super) type FoundStream = Result<Option<StreamReport>, &'static str>;
 
 /// Finds out whether there is a server that may be used, and looks at its stream.
-pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Finding, Stream) {
+pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Finding, FoundStream) {
     const CHECK: &str = "nats";
     const NO_ANSWER: &str = "NATS does not answer";
     let remedy = if embedded {
@@ -46,12 +46,12 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Finding, Stre
     // Whether it waited in vain, the state says.
     let _ = tokio::time::timeout(CHECK_MAX, bus.connected()).await;
     let version = match bus.state() {
-        State::Connected(version) => version,
-        State::Refused(what) => {
+        BusState::Connected(version) => version,
+        BusState::Refused(what) => {
             let remedy = "use a nats-server that hatch may use";
             return (Finding::failure(CHECK, what, remedy), Err("NATS must not be used"));
         }
-        State::Disconnected => {
+        BusState::Disconnected => {
             let what = bus.trouble();
             let within = || format!("does not answer within {CHECK_MAX:?}");
             return away(
@@ -74,7 +74,7 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Finding, Stre
 pub(super) async fn check(
     settings: &Settings,
     database: &Reached,
-    stream: &Stream,
+    stream: &FoundStream,
 ) -> Vec<Finding> {
     const CHECKS: [&str; 5] = ["stream", "foreign", "storage", "relay", "queues"];
     let (database, stream) = match (database, stream) {
@@ -130,7 +130,7 @@ async fn last(settings: &Settings, secrets: &BusSecrets) -> anyhow::Result<Optio
 }
 
 /// Whether somebody else writes to NATS.
-fn foreign(observed: &Observed, now: DateTime<Utc>) -> Finding {
+fn foreign(observed: &RelayReport, now: DateTime<Utc>) -> Finding {
     const CHECK: &str = "foreign";
     let lately = observed.foreign.as_ref().filter(|found| now - found.at < FOREIGN_TOLD);
     let Some(found) = lately else {
@@ -145,7 +145,7 @@ fn foreign(observed: &Observed, now: DateTime<Utc>) -> Finding {
     finding(CHECK, what, remedy).since(Some(found.at))
 }
 
-fn absent(observed: &Observed, head: Position) -> Finding {
+fn absent(observed: &RelayReport, head: Position) -> Finding {
     const CHECK: &str = "stream";
     match observed.generation {
         None if head == Position::START => Finding::good(CHECK, "none before the first event"),
@@ -167,7 +167,7 @@ fn absent(observed: &Observed, head: Position) -> Finding {
 fn of_this_log(
     stream: &StreamReport,
     last: Option<Last>,
-    observed: &Observed,
+    observed: &RelayReport,
     head: Position,
 ) -> Finding {
     const CHECK: &str = "stream";
@@ -235,7 +235,7 @@ fn storage(stream: &StreamReport, now: DateTime<Utc>) -> Finding {
 /// Whether somebody publishes, and how far he is.
 async fn relay(
     database: &Database,
-    observed: &Observed,
+    observed: &RelayReport,
     head: Position,
     published: Position,
 ) -> anyhow::Result<Finding> {

@@ -8,7 +8,7 @@ use crate::roles::postgres;
 use crate::settings::Settings;
 
 /// What one way is like, and what to do if it is not closed.
-type Way = (&'static str, Option<&'static str>);
+type LinkSecurity = (&'static str, Option<&'static str>);
 
 /// Looks at the ways to both; one that leads nowhere beyond this machine is closed.
 pub(super) async fn check(settings: &Settings, reached: &Reached) -> anyhow::Result<Finding> {
@@ -31,7 +31,10 @@ pub(super) async fn check(settings: &Settings, reached: &Reached) -> anyhow::Res
     })
 }
 
-fn of_postgres(transport: &hatch_eventstore::Transport, verification: Verification) -> Way {
+fn of_postgres(
+    transport: &hatch_eventstore::Transport,
+    verification: Verification,
+) -> LinkSecurity {
     const REMEDY: &str = "set sslmode=verify-full and sslrootcert in database_url";
     match (transport.is_encrypted, verification) {
         (true, Verification::Full) => ("encrypted, the server verified by its name", None),
@@ -44,7 +47,7 @@ fn of_postgres(transport: &hatch_eventstore::Transport, verification: Verificati
     }
 }
 
-const fn of_nats(is_local: bool, requires_tls: bool) -> Way {
+const fn of_nats(is_local: bool, requires_tls: bool) -> LinkSecurity {
     match (requires_tls, is_local) {
         (true, _) => ("encrypted, the server verified by its name", None),
         (false, true) => ("within this machine", None),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::status::Status;
-use hatch_due::Observed;
+use hatch_due::TimersReport;
 use hatch_eventstore::Connection;
 use hatch_readmodel::{Definition, ProjectionState, ProjectionStatus, ReadModel, TALLY_MAX, Tally};
 
@@ -125,7 +125,7 @@ async fn timers(settings: &Settings, database: &Database) -> [Finding; 2] {
     [timers, due(&observed)]
 }
 
-fn due(observed: &Observed) -> Finding {
+fn due(observed: &TimersReport) -> Finding {
     let messages = |count: i64, verb: [&str; 2]| {
         let verb = if count == 1 { verb[0] } else { verb[1] };
         format!("{} {verb}", counted(count, "message"))

@@ -11,13 +11,13 @@ const MEMORY: Duration = Duration::from_secs(1);
 
 /// Tells a burst from an overload.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Crowd {
+pub(super) struct OverloadDetector {
     /// Since when there are too many, or, once that is an overload, since when there is room to spare.
     since: Option<Duration>,
     overloaded: bool,
 }
 
-impl Crowd {
+impl OverloadDetector {
     pub(super) const fn new() -> Self {
         Self { since: None, overloaded: false }
     }

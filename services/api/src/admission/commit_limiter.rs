@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::crowd::{Crowd, Mean, Rate};
+use super::overload_detector::{Mean, OverloadDetector, Rate};
 
 /// Messages that may be on their way in any case: so many fill a few commits.
 const PENDING_MIN: f64 = 64.0;
@@ -16,7 +16,7 @@ const RESTRAINT: f64 = 2.0;
 
 /// What is seen at one time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sight {
+pub(super) struct CommitSample {
     /// Since the process began to look.
     pub(super) at: Duration,
     /// Messages on their way.
@@ -31,7 +31,7 @@ pub(super) struct Sight {
 
 /// The way into the log, as one process sees it.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(super) struct CommitLimiter {
     wait: Duration,
     last: Option<(Duration, u64)>,
     /// Messages answered a second.
@@ -41,10 +41,10 @@ pub(super) struct Pending {
     pending: Mean,
     /// How many may be.
     limit: f64,
-    crowd: Crowd,
+    overload: OverloadDetector,
 }
 
-impl Pending {
+impl CommitLimiter {
     /// For messages that may be on their way for so long.
     pub(super) const fn new(wait: Duration) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Pending {
             rate: Rate::new(),
             pending: Mean::new(),
             limit: PENDING_MIN,
-            crowd: Crowd::new(),
+            overload: OverloadDetector::new(),
         }
     }
 
@@ -69,8 +69,8 @@ impl Pending {
 
     /// Takes note of what is seen, and says how many may be on their way until the next look; none when
     /// nothing limits them.
-    pub(super) fn look(&mut self, sight: Sight) -> Option<u64> {
-        let Sight { at, pending, answered, refused, webhooks_behind } = sight;
+    pub(super) fn look(&mut self, sample: CommitSample) -> Option<u64> {
+        let CommitSample { at, pending, answered, refused, webhooks_behind } = sample;
         if let Some((before, count)) = self.last.replace((at, answered))
             && let Some(passed) = at.checked_sub(before).filter(|passed| !passed.is_zero())
         {
@@ -81,7 +81,7 @@ impl Pending {
         let calm = !refused && !webhooks_behind && pending as f64 <= self.limit / 2.0;
         let too_many = webhooks_behind || self.is_crowded();
         let limit = if webhooks_behind { self.limit / RESTRAINT } else { self.limit };
-        self.crowd.judge(at, too_many, calm).then_some(limit as u64)
+        self.overload.judge(at, too_many, calm).then_some(limit as u64)
     }
 }
 
@@ -95,14 +95,14 @@ mod tests {
     /// once in `commit_ms`, `batch_max` at a time. Says how many were on their way, and the limit, at
     /// each look.
     fn run(clients: u64, batch_max: u64, commit_ms: u64, ticks: u64) -> Vec<(u64, Option<u64>)> {
-        let (mut pending, mut answered, mut limit) = (Pending::new(WAIT), 0, None);
+        let (mut pending, mut answered, mut limit) = (CommitLimiter::new(WAIT), 0, None);
         let mut seen = Vec::new();
         for tick in 1..=ticks {
             let on_their_way = clients.min(limit.unwrap_or(u64::MAX));
             answered += on_their_way.min(batch_max) * (100 / commit_ms);
             let refused = on_their_way < clients;
             let at = Duration::from_millis(tick * 100);
-            limit = pending.look(Sight {
+            limit = pending.look(CommitSample {
                 at,
                 pending: on_their_way,
                 answered,
@@ -137,19 +137,19 @@ mod tests {
     #[test]
     fn a_crowd_is_one_though_each_commit_answers_most_of_it() {
         // 700 a second, and every other look is just after a commit.
-        let mut pending = Pending::new(WAIT);
+        let mut pending = CommitLimiter::new(WAIT);
         let limits: Vec<_> = (1..=50)
             .map(|tick| {
                 let at = Duration::from_millis(tick * 100);
                 let on_their_way = if tick % 2 == 0 { 256 } else { 10 };
-                let sight = Sight {
+                let sample = CommitSample {
                     at,
                     pending: on_their_way,
                     answered: tick * 70,
                     refused: false,
                     webhooks_behind: false,
                 };
-                pending.look(sight)
+                pending.look(sample)
             })
             .collect();
         assert!(limits[..18].iter().all(Option::is_none), "a burst is borne with: {limits:?}");
@@ -158,11 +158,17 @@ mod tests {
 
     #[test]
     fn webhooks_that_are_behind_are_an_overload_until_they_are_not() {
-        let mut pending = Pending::new(WAIT);
+        let mut pending = CommitLimiter::new(WAIT);
         let mut look = |tick: u64, webhooks_behind| {
             let at = Duration::from_millis(tick * 100);
             let answered = tick * 70;
-            pending.look(Sight { at, pending: 10, answered, refused: false, webhooks_behind })
+            pending.look(CommitSample {
+                at,
+                pending: 10,
+                answered,
+                refused: false,
+                webhooks_behind,
+            })
         };
         let limits: Vec<_> = (0..120).map(|tick| look(tick, (20..60).contains(&tick))).collect();
         let limited = |looks: &[Option<u64>]| looks.iter().filter(|l| l.is_some()).count();
@@ -175,17 +181,17 @@ mod tests {
 
     #[test]
     fn when_the_crowd_has_gone_nobody_is_refused_any_more() {
-        let mut pending = Pending::new(WAIT);
+        let mut pending = CommitLimiter::new(WAIT);
         let mut look = |tick: u64, on_their_way, refused| {
             let at = Duration::from_millis(tick * 100);
-            let sight = Sight {
+            let sample = CommitSample {
                 at,
                 pending: on_their_way,
                 answered: tick * 70,
                 refused,
                 webhooks_behind: false,
             };
-            pending.look(sight)
+            pending.look(sample)
         };
         for tick in 0..50 {
             look(tick, 128, tick > 25);

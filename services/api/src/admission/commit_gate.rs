@@ -4,26 +4,26 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::pending::{self, Pending};
+use super::commit_limiter::{self, CommitLimiter};
 use super::{RESERVE, UNLIMITED, WindowState};
 
 /// The way into the log.
-pub(super) struct Way {
+pub(super) struct CommitGate {
     pending: AtomicU64,
     pending_max: AtomicU64,
     answered: AtomicU64,
     refused: AtomicBool,
-    judged: Mutex<Pending>,
+    judged: Mutex<CommitLimiter>,
 }
 
-impl Way {
+impl CommitGate {
     pub(super) fn open(wait: Duration) -> Self {
         Self {
             pending: AtomicU64::new(0),
             pending_max: AtomicU64::new(UNLIMITED),
             answered: AtomicU64::new(0),
             refused: AtomicBool::new(false),
-            judged: Mutex::new(Pending::new(wait)),
+            judged: Mutex::new(CommitLimiter::new(wait)),
         }
     }
 
@@ -41,7 +41,7 @@ impl Way {
     /// Takes note of how things stand, and whether webhooks are behind; says whether so many are on
     /// their way that they wait too long.
     pub(super) fn look(&self, at: Duration, webhooks_behind: bool) -> bool {
-        let sight = pending::Sight {
+        let sample = commit_limiter::CommitSample {
             at,
             pending: self.pending.load(Ordering::Relaxed),
             answered: self.answered.load(Ordering::Relaxed),
@@ -49,7 +49,7 @@ impl Way {
             webhooks_behind,
         };
         let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        self.pending_max.store(judged.look(sight).unwrap_or(UNLIMITED), Ordering::Relaxed);
+        self.pending_max.store(judged.look(sample).unwrap_or(UNLIMITED), Ordering::Relaxed);
         judged.is_crowded()
     }
 
@@ -82,21 +82,21 @@ mod tests {
     use super::*;
 
     /// Looks ten times within a second; says what the last one said.
-    fn look(way: &Way, second: u64) -> bool {
+    fn look(commit_gate: &CommitGate, second: u64) -> bool {
         let at = |tick: u64| Duration::from_millis(second * 1_000 + tick * 100);
-        (0..10).map(|tick| way.look(at(tick), false)).last().is_some_and(|crowded| crowded)
+        (0..10).map(|tick| commit_gate.look(at(tick), false)).last().is_some_and(|crowded| crowded)
     }
 
     #[test]
     fn it_is_crowded_while_so_many_are_on_it_and_no_longer() {
-        let way = Way::open(Duration::from_millis(200));
-        assert!(!look(&way, 0));
-        (0..60).for_each(|_| way.enter());
-        assert!(!look(&way, 1), "60 are not many");
-        (0..140).for_each(|_| way.enter());
-        assert!(look(&way, 2));
-        (0..200).for_each(|_| way.leave());
-        look(&way, 3);
-        assert!(!look(&way, 4));
+        let commit_gate = CommitGate::open(Duration::from_millis(200));
+        assert!(!look(&commit_gate, 0));
+        (0..60).for_each(|_| commit_gate.enter());
+        assert!(!look(&commit_gate, 1), "60 are not many");
+        (0..140).for_each(|_| commit_gate.enter());
+        assert!(look(&commit_gate, 2));
+        (0..200).for_each(|_| commit_gate.leave());
+        look(&commit_gate, 3);
+        assert!(!look(&commit_gate, 4));
     }
 }
