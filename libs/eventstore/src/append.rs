@@ -4,8 +4,13 @@ use std::collections::HashSet;
 
 use uuid::Uuid;
 
-use crate::appender::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use crate::{NewEvent, Position};
+
+/// Events of a batch, and of a command, at most.
+pub(crate) const BATCH_EVENTS_MAX: usize = 512;
+
+/// Bytes of a batch, and of a command, at most.
+pub(crate) const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// The state a stream must be in for an append to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

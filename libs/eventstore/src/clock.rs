@@ -13,7 +13,7 @@ use hatch_domain::Environment;
 use uuid::Uuid;
 
 use crate::environment::uptime;
-use crate::log::unavailable;
+use crate::rows::unavailable;
 use crate::{Connection, Connections, LogError, SystemEnvironment};
 
 const NOW: &str = "SELECT clock_timestamp()";

@@ -16,9 +16,11 @@ mod event;
 mod feed;
 mod follower;
 mod head;
+mod locks;
 mod log;
 mod position;
 mod postgres;
+mod rows;
 pub mod schema;
 mod store;
 mod streams;
@@ -50,12 +52,13 @@ pub use event::{Metadata, NewEvent, RecordedEvent};
 pub use feed::{Feed, FeedPublisher};
 pub use follower::{Follow, Follower, Stop};
 pub use head::{AskBus, FenceConfig, HeadWatch, Hints};
-pub use log::{Log, LogError, PAGE_BYTES_MAX, PAGE_EVENTS_MAX, RecordedCommand, STREAM_EVENTS_MAX};
+pub use log::{Log, PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
 pub use position::Position;
 pub use postgres::{
     BadDatabase, Connected, Connection, ConnectionCounts, Connections, Database, Driver, Held,
     ServerRefusal, Transport, Unanswered, Verification, connect, open, pool,
 };
+pub use rows::{LogError, RecordedCommand, STREAM_EVENTS_MAX};
 pub use schema::migrate;
 pub use store::{Execute, ExecuteError, ExecuteResult, Executed, LoadError, Store};
 pub use subscription::{ReadPermits, Subscription};

@@ -28,8 +28,8 @@ use tokio_util::task::AbortOnDropHandle;
 pub use ask::{Connection, ConnectionCounts, Connections, Held, Unanswered};
 pub use database::{BadDatabase, Database};
 pub use refusal::ServerRefusal;
-pub use security::Verification;
 use stream::ServerStream;
+pub use verifier::Verification;
 
 /// How long the other side may leave sent data unacknowledged, or a silent connection unprobed,
 /// before the connection counts as lost. The system's defaults are hours.

@@ -6,15 +6,14 @@ use chrono::{DateTime, Utc};
 use refinery::Runner;
 use tokio_postgres::{Client, error::SqlState};
 
+use crate::locks::MIGRATION_LOCK;
+
 mod embedded {
     refinery::embed_migrations!("../../schema/eventstore");
 }
 
 /// The event store's own tables, in the PostgreSQL schema `es`.
 pub const EVENTSTORE: Schema = Schema::new("es", embedded::migrations::runner);
-
-/// Advisory lock of whoever migrates ("migrate" in ASCII): two at once would both find work to do.
-const MIGRATION_LOCK: i64 = 0x6d_6967_7261_7465;
 
 /// Applies the event store's migrations that `client`'s database lacks.
 ///

@@ -12,8 +12,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::archive::Archives;
-use crate::log::{READ_TIMEOUT, STREAM_EVENTS_MAX, STREAMS, read};
-use crate::{Connection, Connections, LogError, RecordedEvent};
+use crate::rows::{LogError, READ_TIMEOUT, STREAM_EVENTS_MAX, STREAMS, read};
+use crate::{Connection, Connections, RecordedEvent};
 
 /// Streams of a query at most.
 const BATCH_STREAMS_MAX: usize = 128;

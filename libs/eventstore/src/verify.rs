@@ -8,7 +8,7 @@ use std::time::Duration;
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 
-use crate::{Connection, Connections, Position, Unanswered, archive, log};
+use crate::{Connection, Connections, Position, Unanswered, archive, rows};
 
 /// Positions of a chunk: what is between two reports of progress.
 const CHUNK_POSITIONS: i64 = 200_000;
@@ -154,7 +154,7 @@ async fn check(
 ) -> Result<Verified, VerifyError> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(WHOLE).await?;
-    let head = Position(transaction.query_one(log::HEAD, &[]).await?.try_get(0)?);
+    let head = Position(transaction.query_one(rows::HEAD, &[]).await?.try_get(0)?);
     let archived = archive::load(&transaction, |position| progress(position, head)).await?;
     let source = archived.as_ref().map_or_else(
         || "es.events".to_owned(),

@@ -4,16 +4,10 @@ use std::collections::{HashSet, VecDeque};
 
 use uuid::Uuid;
 
-use crate::Append;
+use crate::append::{Append, BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 
 /// Commands of a batch at most.
 pub(crate) const BATCH_COMMANDS_MAX: usize = 256;
-
-/// Events of a batch, and of a command, at most.
-pub(crate) const BATCH_EVENTS_MAX: usize = 512;
-
-/// Bytes of a batch, and of a command, at most.
-pub(crate) const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Takes the next batch from the front of `waiting`, oldest first.
 ///

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, Error};
 
-use super::LOG_LOCK;
+use crate::locks::LOG_LOCK;
 
 /// The time is that of the transaction, and for a lock that outlives it of the last statement.
 const HOLDER: &str = "

@@ -24,10 +24,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-pub(crate) use batch::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use failure::Failure;
 pub use holder::{LockHolder, lock_holder};
-pub(crate) use session::LOG_LOCK;
 use session::{AppendSession, Remembered, Trace};
 pub use standstill::Standstill;
 use standstill::Tries;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
-use crate::log::RecordedCommand;
+use crate::rows::RecordedCommand;
 use crate::{
     Append, AppendError, Appended, CommandKey, ExpectedVersion, NewEvent, Position, SideRow,
 };

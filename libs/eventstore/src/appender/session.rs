@@ -24,12 +24,10 @@ use super::failure::{Failure, committing, is_taken, not_committed, written};
 use super::plan::{LogState, Plan, StreamState};
 use super::statements::{ENSURE_PARTITIONS, HAS_COMMAND, Statements};
 use crate::epoch::{self, DatabasePlace, Identity};
-use crate::log::RecordedCommand;
+use crate::locks::LOG_LOCK;
 use crate::postgres::{self, Connected, Database};
+use crate::rows::RecordedCommand;
 use crate::{Append, Position, SideRow, SideTable};
-
-/// Advisory lock that orders all appends to this database's log ("hatchlog" in ASCII).
-pub(crate) const LOG_LOCK: i64 = 0x6861_7463_686c_6f67;
 
 /// How long a flight may take; the server's own limits come first.
 const FLIGHT_TIMEOUT: Duration = Duration::from_secs(6);

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use sha2::Digest as _;
 use uuid::Uuid;
 
-use super::ArchiveError;
+use super::error::ArchiveError;
 use super::format::{Block, EVENTS, FORMAT, Line, MANIFEST, Manifest, STREAMS, StreamIndexEntry};
 use super::format::{Section, Sha256};
 use crate::{Position, RecordedEvent};

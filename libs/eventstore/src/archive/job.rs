@@ -17,13 +17,15 @@ use hatch_domain::Environment;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use super::error::ArchiveError;
 use super::file::{Archive, SectionWriter, write_manifest};
 use super::format::{
     COLUMNS, ENTRY_BYTES, EVENTS, FORMAT, Line, Manifest, STREAMS, StreamIndexEntry,
 };
 use super::format::{Section, Sha256};
-use super::make::{ArchiveProgress, ArchiveRequest, ArchivingError, Partition, State};
-use super::{ArchiveError, ArchiveRecord, blocking};
+use super::partition::{Partition, State};
+use super::record::{ArchiveRecord, blocking};
+use super::request::{ArchiveProgress, ArchiveRequest, ArchivingError};
 use crate::postgres::{Connection, Held};
 use crate::{Position, SystemEnvironment};
 

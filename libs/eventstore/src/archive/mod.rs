@@ -3,123 +3,40 @@
 //! [`archive`] moves a partition, oldest first. A row of `es.archives` is committed before the
 //! partition is detached: whoever misses events in the tables finds them here, at any moment.
 
+mod error;
 mod file;
 mod format;
 mod job;
 mod make;
+mod partition;
+mod record;
+mod request;
 mod verified;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
-use crate::log::{STREAM_EVENTS_MAX, unavailable};
-use crate::{Connection, LogError, Position, RecordedEvent};
+use crate::rows::{LogError, STREAM_EVENTS_MAX, unavailable};
+use crate::{Connection, Position, RecordedEvent};
 use file::Archive;
-use format::Sha256;
+use record::blocking;
 
-pub use make::{
-    ArchiveProgress, ArchiveRequest, Archived, ArchivingError, Need, RemainingPartition, archive,
+pub use error::ArchiveError;
+pub use make::archive;
+pub use record::ArchiveRecord;
+pub use request::{
+    ArchiveProgress, ArchiveRequest, Archived, ArchivingError, Need, RemainingPartition,
 };
 pub(crate) use verified::load;
 
-const ALL: &str = "SELECT first_position, last_position, folder, manifest_sha256 \
-     FROM es.archives ORDER BY first_position";
 const HOLDING: &str = "SELECT first_position, last_position, folder, manifest_sha256 \
      FROM es.archives WHERE first_position <= $1 ORDER BY first_position DESC LIMIT 1";
 
 /// The streams that may have events in archives.
 const STREAMS: &str = "SELECT stream_id FROM es.streams \
      WHERE stream_id = ANY($1) AND tenant_id = ANY($2) AND EXISTS (SELECT FROM es.archives)";
-
-/// Why an archive cannot be read. What it holds is nowhere else: readers wait for a file that they cannot
-/// read, and halt at one that is damaged.
-#[derive(Debug, thiserror::Error)]
-pub enum ArchiveError {
-    /// It is not there, or the system refuses, as while a folder is not mounted: that may pass.
-    #[error(
-        "{} of the log's archive cannot be read: mount its folder, or bring the file back from the \
-         backup", path.display()
-    )]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It is not what was written.
-    #[error(
-        "{} of the log's archive is damaged: {what}: bring it back from the backup", path.display()
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// How that shows.
-        what: String,
-    },
-}
-
-impl ArchiveError {
-    fn unreadable(path: &Path, source: std::io::Error) -> Self {
-        match source.kind() {
-            std::io::ErrorKind::UnexpectedEof => Self::damaged(path, "it is too short"),
-            _ => Self::Unreadable { path: path.to_owned(), source },
-        }
-    }
-
-    fn damaged(path: &Path, what: impl std::fmt::Display) -> Self {
-        Self::Damaged { path: path.to_owned(), what: what.to_string() }
-    }
-}
-
-/// An archive as the database has it on record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArchiveRecord {
-    /// The first position in it.
-    pub first: Position,
-    /// The last one.
-    pub last: Position,
-    /// The folder of its files.
-    pub folder: PathBuf,
-    /// Of the manifest.
-    sha256: Sha256,
-}
-
-impl ArchiveRecord {
-    /// Every archive, oldest first.
-    ///
-    /// # Errors
-    /// PostgreSQL's.
-    pub async fn all(client: &impl GenericClient) -> Result<Vec<Self>, tokio_postgres::Error> {
-        client.query(ALL, &[]).await?.iter().map(Self::read).collect()
-    }
-
-    /// The first of its files that this machine does not have, if one is missing. Waits for the
-    /// disk.
-    #[must_use]
-    pub fn missing_file(&self) -> Option<PathBuf> {
-        file::missing(&self.folder)
-    }
-
-    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        Ok(Self {
-            first: Position(row.try_get(0)?),
-            last: Position(row.try_get(1)?),
-            folder: PathBuf::from(row.try_get::<_, String>(2)?),
-            // The table checks the length.
-            sha256: Sha256(row.try_get::<_, &[u8]>(3)?.try_into().unwrap_or_default()),
-        })
-    }
-
-    async fn open(&self) -> Result<Archive, ArchiveError> {
-        let (folder, sha256) = (self.folder.clone(), self.sha256);
-        blocking(move || Archive::open(folder, Some(sha256))).await
-    }
-}
 
 /// Reads archives; cheap to clone. Keeps the manifests of those that were needed.
 #[derive(Clone, Default)]
@@ -285,9 +202,4 @@ fn of_streams(archive: &Archive, streams: &[Uuid]) -> Result<Vec<RecordedEvent>,
     }
     positions.sort_unstable();
     archive.at(&positions)
-}
-
-/// Runs what waits for the disk beside the runtime.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("reading and writing files does not panic")
 }

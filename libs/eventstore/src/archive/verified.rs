@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
 
-use super::{ArchiveError, ArchiveRecord, blocking};
+use super::error::ArchiveError;
+use super::record::{ArchiveRecord, blocking};
 use crate::{Position, RecordedEvent};
 
 /// What the log's promises are about, in a table that is gone with the transaction.

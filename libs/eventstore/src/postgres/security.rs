@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::ServerRefusal;
 use super::guard::Methods;
-use super::verifier::Verifier;
+use super::verifier::{Verification, Verifier};
 
 /// The parameters that are read here; `tokio_postgres` knows none of them, or not all of their values.
 pub(super) const PARAMETERS: [&str; 5] =
@@ -29,17 +29,6 @@ pub(super) enum SslMode {
     Require,
     VerifyCa,
     VerifyFull,
-}
-
-/// How far a server has to prove who it is, where TLS is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verification {
-    /// Not at all: nobody reads along, but anybody may pose as the server.
-    None,
-    /// By a certificate that a trusted CA signed for anybody.
-    Ca,
-    /// By a certificate that a trusted CA signed for the host that is connected to.
-    Full,
 }
 
 /// What has to be so before a server is believed.

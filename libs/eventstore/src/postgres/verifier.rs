@@ -9,7 +9,16 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::Verification;
+/// How far a server has to prove who it is, where TLS is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    /// Not at all: nobody reads along, but anybody may pose as the server.
+    None,
+    /// By a certificate that a trusted CA signed for anybody.
+    Ca,
+    /// By a certificate that a trusted CA signed for the host that is connected to.
+    Full,
+}
 
 /// Checks the server's certificate as far as `verification` says.
 #[derive(Debug)]

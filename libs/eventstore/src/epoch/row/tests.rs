@@ -73,21 +73,3 @@ fn a_generation_is_trusted_that_was_compared_and_begun_in_this_epoch() {
     assert!(fence_row(None, 2, None).bus_is_of_earlier_epoch());
     assert!(!fence_row(None, 1, None).bus_is_of_earlier_epoch());
 }
-
-#[test]
-fn every_name_of_this_machine_is_one_and_a_port_is_none() {
-    let place = |url: &str, host: Option<&str>| {
-        let postgres: Config = url.parse().expect("a URL");
-        DatabasePlace::new(&postgres, host.map(ToOwned::to_owned), None).host
-    };
-    for url in [
-        "postgres://127.0.0.1:5432/hatch",
-        "postgres://localhost:6000/hatch",
-        "postgres://[::1]/hatch",
-        "postgres:///hatch?host=/var/run/postgresql",
-    ] {
-        assert_eq!(place(url, None).as_deref(), Some("localhost"), "{url}");
-    }
-    assert_eq!(place("postgres://DB1,db2/hatch", None).as_deref(), Some("db1,db2"));
-    assert_eq!(place("postgres://db1/hatch", Some("primary")).as_deref(), Some("primary"));
-}
