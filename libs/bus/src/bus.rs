@@ -8,7 +8,6 @@ use async_nats::jetstream::context::ContextBuilder;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
 
-use crate::publisher::WINDOW_MAX;
 use crate::trust::{Met, SharedKeys};
 use crate::{Error, Settings, access, version};
 
@@ -24,6 +23,9 @@ const RECONNECT_MAX: Duration = Duration::from_secs(1);
 /// How often a silent server is asked whether it is there. The third time that it has not answered, it
 /// counts as gone, and so does one that hangs with its connections open.
 const PING: Duration = Duration::from_secs(2);
+
+/// Events that a publisher may have on their way at once.
+pub const WINDOW_MAX: usize = 512;
 
 /// A process' connection to NATS. Clones share it.
 #[derive(Debug, Clone)]

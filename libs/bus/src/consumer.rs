@@ -1,14 +1,20 @@
 //! The consumers of the current generation: a follower's own, and those that all processes share.
 
+use std::sync::Arc;
+
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{DeliverPolicy, PullConsumer};
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use async_nats::jetstream::stream::{ConsumerError, ConsumerErrorKind};
+use futures::future::BoxFuture;
 
 use crate::stream::unsigned;
-use crate::work_queue::Begin;
 use crate::{Bus, Error, Foreign, ForeignMessage};
+
+/// Tells the position of the first event that a new queue hands out: the events before it are brought in another
+/// way. None while that cannot be told; the queue asks again.
+pub type Begin = Arc<dyn Fn() -> BoxFuture<'static, Option<i64>> + Send + Sync>;
 
 /// A consumer as the server has it.
 pub(crate) struct Created {

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::subject::Tokens;
+
 mod wire;
 
 /// Data over this size does not travel: the envelope then carries `dataref`.
@@ -73,6 +75,12 @@ pub enum DecodeError {
 }
 
 impl Envelope {
+    /// What the event's subject says of it beside its tenant.
+    pub(crate) fn tokens(&self) -> Tokens {
+        let (channel, priority) = (self.channel.as_deref(), self.priority.as_deref());
+        Tokens::new(&self.aggregate, &self.event_type, channel, priority)
+    }
+
     /// The CloudEvent's JSON text.
     #[must_use]
     pub fn encode(&self) -> Bytes {

@@ -37,14 +37,15 @@ mod version;
 mod work_queue;
 
 pub use access::Access;
-pub use bus::{Bus, BusState};
+pub use bus::{Bus, BusState, WINDOW_MAX};
+pub use consumer::Begin;
 pub use envelope::{DATA_BYTES_MAX, DecodeError, Envelope};
 pub use error::Error;
 pub use follow::BusReader;
 pub use inspect::{Difference, QueueReport, StreamReport};
 pub use mac::{Foreign, Key};
-pub use publisher::{Publisher, WINDOW_MAX};
+pub use publisher::Publisher;
 pub use settings::Settings;
 pub use stream::{Last, StreamState};
 pub use trust::{ForeignMessage, Keys};
-pub use work_queue::{Begin, Delivery, Work, WorkQueue};
+pub use work_queue::{Delivery, Work, WorkQueue};

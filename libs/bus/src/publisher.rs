@@ -10,12 +10,10 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 
+use crate::bus::WINDOW_MAX;
 use crate::mac::{EVENT_ID, MAC, POSITION, TRACEPARENT};
 use crate::stream::{signed, unsigned};
 use crate::{Bus, Envelope, Error, Key, subject};
-
-/// Events that may be on their way at once.
-pub const WINDOW_MAX: usize = 512;
 
 /// Writes events to one generation, from one position on.
 ///
@@ -68,7 +66,8 @@ impl Publisher {
             let error = Error::NotOnRecord(self.generation);
             return Err(self.drop_window(error).await);
         };
-        let subject = subject::of_event(&self.bus.settings().prefix, envelope);
+        let prefix = &self.bus.settings().prefix;
+        let subject = subject::of_event(prefix, envelope.tenant_id, &envelope.tokens());
         let (payload, mut headers) = (envelope.encode(), headers(envelope));
         let mac = key.sign(&self.stream, &subject, &headers, &payload);
         headers.insert(MAC, mac);

@@ -14,10 +14,9 @@ use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::consumer::{self, Created};
+use crate::consumer::{self, Begin, Created};
 use crate::mac::Claim;
 use crate::stream::signed;
-use crate::work_queue::Begin;
 use crate::{Bus, Envelope, Error, Foreign, ForeignMessage, Key};
 
 /// How long the server keeps a request without anything to deliver.

@@ -12,8 +12,8 @@ use async_nats::jetstream::stream::{
 };
 use uuid::Uuid;
 
+use crate::bus::WINDOW_MAX;
 use crate::mac::{Claim, Foreign, Verified};
-use crate::publisher::WINDOW_MAX;
 use crate::{Bus, Error, Key, subject};
 
 /// How long events stay in the stream.

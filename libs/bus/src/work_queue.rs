@@ -3,20 +3,20 @@
 //! The server keeps in memory how far a queue has come, and forgets it when it ends. Nobody relies on
 //! that: whoever asks for the queue next makes it anew, from the position that [`Begin`] names.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::AckPolicy;
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::{AckKind, Message};
 use futures::FutureExt;
-use futures::future::BoxFuture;
 use serde::Deserialize;
 use tokio::time::timeout;
 
+use crate::consumer::Begin;
 use crate::pull::{Item, Pull};
 use crate::retry::Retry;
-use crate::{Bus, BusState, Envelope, Error, Foreign, subject};
+use crate::subject::{self, Tokens};
+use crate::{Bus, BusState, Envelope, Error, Foreign};
 
 /// How long handing an acknowledgement to the connection may take.
 const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(1);
@@ -52,9 +52,16 @@ impl Default for Work {
     }
 }
 
-/// Tells the position of the first event that a new queue hands out: everything before it is somebody
-/// else's to bring. None while that cannot be told; the queue asks again.
-pub type Begin = Arc<dyn Fn() -> BoxFuture<'static, Option<i64>> + Send + Sync>;
+impl Work {
+    fn tokens(&self) -> Tokens {
+        let (channel, priority) = (self.channel.as_deref(), self.priority.as_deref());
+        Tokens::new(&self.aggregate, &self.event_type, channel, priority)
+    }
+
+    fn includes(&self, envelope: &Envelope) -> bool {
+        envelope.tokens() == self.tokens()
+    }
+}
 
 /// An acknowledged consumer of one kind of work. All processes that open the same kind share it; each
 /// event goes to one of them. It does not outlive its server, nor the stream's generation: then it is
@@ -159,7 +166,7 @@ impl Delivery {
 /// somebody has changed hands out others.
 fn event(pull: &Pull, work: &Work, message: &Message) -> Option<Envelope> {
     let envelope = pull.event(message)?;
-    if subject::is_work(work, &envelope) {
+    if work.includes(&envelope) {
         return Some(envelope);
     }
     pull.met_foreign(envelope.position, Foreign::OtherWork);
@@ -176,15 +183,35 @@ async fn acknowledge(bus: &Bus, message: &Message, kind: AckKind) {
 
 /// All of a queue's configuration but where it begins.
 fn config(bus: &Bus, work: &Work) -> Config {
+    let tokens = work.tokens();
     Config {
-        durable_name: Some(subject::consumer_name(work)),
+        durable_name: Some(subject::consumer_name(&tokens)),
         ack_policy: AckPolicy::Explicit,
         ack_wait: Duration::from_millis(work.ack_wait_ms),
         max_deliver: -1,
         max_ack_pending: work.ack_pending_max,
-        filter_subject: subject::of_work(&bus.settings().prefix, work),
+        filter_subject: subject::of_work(&bus.settings().prefix, &tokens),
         memory_storage: true,
         num_replicas: 1,
         ..Config::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::example;
+
+    #[test]
+    fn work_includes_the_events_of_its_channel_and_priority() {
+        let work = Work {
+            aggregate: "message".to_owned(),
+            event_type: "MessageRequested".to_owned(),
+            channel: Some("sms".to_owned()),
+            priority: None,
+            ..Work::default()
+        };
+        assert!(work.includes(&Envelope { priority: None, ..example() }));
+        assert!(!work.includes(&example()), "of another priority");
     }
 }
