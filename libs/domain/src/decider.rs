@@ -1,6 +1,6 @@
 //! The shape every aggregate has: fold history into state, decide on a command.
 
-use crate::events::EventType;
+use crate::events::{DecodeError, EventType};
 use crate::ids::ConversationId;
 
 /// One consistency boundary: its stream is folded by [`evolve`](Decider::evolve), and a command is
@@ -51,38 +51,6 @@ pub trait DomainEvent: Sized + Send + Sync {
     /// [`DecodeError`] for a type, version or shape that this build does not know. Such an event
     /// halts its reader; it is never skipped.
     fn decode(event_type: &str, schema_version: i16, payload: &str) -> Result<Self, DecodeError>;
-}
-
-/// An event that this build cannot read.
-#[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// No such event type and version is known here; a newer hatch wrote it.
-    #[error("event type {event_type} version {schema_version} is unknown to this build")]
-    Unknown {
-        /// The type as recorded.
-        event_type: String,
-        /// The version as recorded.
-        schema_version: i16,
-    },
-    /// The payload does not have the shape of its type and version.
-    #[error("payload of {event_type} version {schema_version} does not have its shape")]
-    Shape {
-        /// The type as recorded.
-        event_type: String,
-        /// The version as recorded.
-        schema_version: i16,
-        /// What serde missed.
-        #[source]
-        source: serde_json::Error,
-    },
-}
-
-impl DecodeError {
-    /// No such event type and version is known to this build.
-    #[must_use]
-    pub fn unknown(event_type: &str, schema_version: i16) -> Self {
-        Self::Unknown { event_type: event_type.to_owned(), schema_version }
-    }
 }
 
 /// Columns beside the payload that let bus and read side route an event without reading it.

@@ -8,8 +8,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::decider::DecodeError;
-
 /// Turns the payload of one version of a type into the payload of the next. Pure and total: what it cannot
 /// read it leaves as it is, and reading the newest shape then fails.
 pub type Upcaster = fn(Value) -> Value;
@@ -21,6 +19,38 @@ pub struct EventType {
     pub name: &'static str,
     /// The newest version, from 1. This build reads every version up to it.
     pub version: i16,
+}
+
+/// An event that this build cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// No such event type and version is known here; a newer hatch wrote it.
+    #[error("event type {event_type} version {schema_version} is unknown to this build")]
+    Unknown {
+        /// The type as recorded.
+        event_type: String,
+        /// The version as recorded.
+        schema_version: i16,
+    },
+    /// The payload does not have the shape of its type and version.
+    #[error("payload of {event_type} version {schema_version} does not have its shape")]
+    Shape {
+        /// The type as recorded.
+        event_type: String,
+        /// The version as recorded.
+        schema_version: i16,
+        /// What serde missed.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl DecodeError {
+    /// No such event type and version is known to this build.
+    #[must_use]
+    pub fn unknown(event_type: &str, schema_version: i16) -> Self {
+        Self::Unknown { event_type: event_type.to_owned(), schema_version }
+    }
 }
 
 /// The newest version of a type that has `upcasters` upcasters: one leads from each version to the next.

@@ -2,8 +2,8 @@
 //! log says.
 
 use crate::consent::Consent;
-use crate::decider::{Decider, DecodeError, DomainEvent};
-use crate::events::EventType;
+use crate::decider::{Decider, DomainEvent};
+use crate::events::{DecodeError, EventType};
 use crate::message::Message;
 
 /// Every kind. A new aggregate is one more line.

@@ -28,10 +28,10 @@ pub mod time;
 
 pub use attachment::Attachment;
 pub use channel::Channel;
-pub use decider::{Decider, DecodeError, DomainEvent, Routing};
+pub use decider::{Decider, DomainEvent, Routing};
 pub use email::Email;
 pub use environment::Environment;
-pub use events::{EventType, Upcaster};
+pub use events::{DecodeError, EventType, Upcaster};
 pub use kind::{CurrentEvent, KINDS, Kind, event_types};
 pub use priority::Priority;
 pub use send_error::{ErrorClass, SendError};

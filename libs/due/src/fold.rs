@@ -8,7 +8,7 @@ use hatch_domain::Decider;
 use hatch_eventstore::{Position, RecordedEvent};
 use uuid::Uuid;
 
-use crate::{DueKind, DueTime, WorkClass};
+use crate::kind::{DueKind, DueTime, KeptNote, WorkClass};
 
 /// What the fold needs of one event.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,17 +80,6 @@ pub(crate) struct Timer {
     pub(crate) place: WorkClass,
     /// This build cannot read the event.
     pub(crate) undecodable: bool,
-}
-
-/// What is kept of an event beside its stream's timer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptNote<N> {
-    /// Whose stream it is.
-    pub tenant_id: Uuid,
-    /// The stream.
-    pub stream_id: Uuid,
-    /// What is kept.
-    pub note: N,
 }
 
 #[derive(Debug, PartialEq)]

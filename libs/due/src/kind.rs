@@ -6,8 +6,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::Transaction;
 use hatch_domain::Decider;
 use hatch_eventstore::RecordedEvent;
-
-use crate::KeptNote;
+use uuid::Uuid;
 
 /// A kind of streams of which something can be due. All of it is pure but [`keep`](Self::keep).
 pub trait DueKind: Send + Sync + 'static {
@@ -47,6 +46,17 @@ pub struct WorkClass {
     pub lane: &'static str,
     /// How urgent.
     pub priority: &'static str,
+}
+
+/// What is kept of an event beside its stream's timer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptNote<N> {
+    /// Whose stream it is.
+    pub tenant_id: Uuid,
+    /// The stream.
+    pub stream_id: Uuid,
+    /// What is kept.
+    pub note: N,
 }
 
 /// What an event says of its stream's due time. One event alone tells, so that progress never depends on anything

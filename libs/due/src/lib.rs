@@ -19,9 +19,8 @@ mod tests;
 
 use hatch_eventstore::schema::Schema;
 
-pub use fold::KeptNote;
 pub use follow::{Halts, Lag};
-pub use kind::{DueKind, DueTime, WorkClass};
+pub use kind::{DueKind, DueTime, KeptNote, WorkClass};
 pub use observe::{TimersReport, observe, undecodable};
 pub use store::{DueTimer, Timers};
 pub use sweep::{Handler, Lane, Permit, Sweeper};

@@ -9,20 +9,11 @@ use hatch_domain::{Channel, Priority};
 use hatch_due::{DueKind, DueTime, KeptNote, WorkClass};
 use hatch_eventstore::RecordedEvent;
 
-use crate::provider_ids;
+use crate::provider_ids::{self, ProviderId};
 
 /// Messages.
 #[derive(Debug)]
 pub struct Messages;
-
-/// What a provider calls a message, and in which attempt it took it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProviderId {
-    /// The provider's id.
-    pub provider_message_id: String,
-    /// The attempt.
-    pub attempt: u32,
-}
 
 impl DueKind for Messages {
     type Stream = Message;

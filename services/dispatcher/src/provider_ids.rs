@@ -8,8 +8,6 @@ use hatch_eventstore::{Connection, Connections, Unanswered};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::messages::ProviderId;
-
 /// How long PostgreSQL may take to answer, the wait for a connection included.
 const ASK_MAX: Duration = Duration::from_secs(4);
 
@@ -27,6 +25,15 @@ const CLAIM: &str = "
 const HOLDER: &str = "
     SELECT tenant_id, message_id, attempt FROM dispatch.provider_ids
      WHERE provider_message_id = $1";
+
+/// What a provider calls a message, and in which attempt it took it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderId {
+    /// The provider's id.
+    pub provider_message_id: String,
+    /// The attempt.
+    pub attempt: u32,
+}
 
 /// Why it is not known whose an id is.
 #[derive(Debug, thiserror::Error)]

@@ -6,13 +6,15 @@ use hatch_domain::address::Address;
 use hatch_domain::authentication::{Findings, Signature, Verdict};
 use serde_json::Number;
 
-use super::inbound::Form;
-
 /// Bytes of a field at most; a longer one says nothing.
 const FIELD_BYTES_MAX: usize = 4 * 1024;
 
-pub(super) fn findings(form: &Form, envelope_from: Option<&str>) -> Findings {
-    let field = |name| form.text(name).filter(|text| text.len() <= FIELD_BYTES_MAX);
+/// Reads them, given what a field of the form holds.
+pub(super) fn findings(
+    text: impl Fn(&str) -> Option<String>,
+    envelope_from: Option<&str>,
+) -> Findings {
+    let field = |name| text(name).filter(|text| text.len() <= FIELD_BYTES_MAX);
     Findings {
         spf: field("SPF").and_then(|text| Verdict::parse(&text)),
         signatures: field("dkim").and_then(|text| signatures(&text)),

@@ -96,7 +96,7 @@ impl Content {
             (None, None) => return Err(NotUnderstood::Missing { field: "from" }),
         };
         let present = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let findings = authentication::findings(form, envelope.from.as_deref());
+        let findings = authentication::findings(|field| form.text(field), envelope.from.as_deref());
         let authentication = Authentication::of(&from, findings);
         let email = Email {
             subject: present(headers.subject),

@@ -6,8 +6,9 @@ use reqwest::{Client, RequestBuilder};
 use url::Url;
 
 use super::codes::meaning;
+use super::look_up::{self, MessageList};
 use super::wire::{Created, ErrorBody};
-use super::{Settings, WEBHOOK_PATH, look_up};
+use super::{Settings, WEBHOOK_PATH};
 use crate::adapter::{Adapter, BoxFuture, LookUp, LookedUp, Outbound, Outcome, bounded};
 use crate::http_client::{self, ANSWER_BYTES_MAX, Exchange, HttpAnswer};
 use crate::{Correlation, Error};
@@ -64,13 +65,9 @@ impl TwilioAdapter {
         self.authenticated(request, message).form(&form)
     }
 
-    /// Asks for a list of messages: `path` and query begin with [`Self::messages_path`].
-    pub(super) fn list_request(&self, path: &str, message: &Outbound) -> RequestBuilder {
+    /// Asks for a page of the list of messages.
+    fn list_request(&self, path: &str, message: &Outbound) -> RequestBuilder {
         self.authenticated(self.client.get(format!("{}{path}", self.base_url)), message)
-    }
-
-    pub(super) fn messages_path(&self) -> &str {
-        &self.messages_path
     }
 
     fn authenticated(&self, request: RequestBuilder, message: &Outbound) -> RequestBuilder {
@@ -113,7 +110,11 @@ impl Adapter for TwilioAdapter {
     fn look_up<'a>(&'a self, asked: &'a LookUp) -> BoxFuture<'a, LookedUp> {
         Box::pin(async move {
             match sendable(&asked.message) {
-                Ok(to) => look_up::look_up(self, asked, to).await,
+                Ok(to) => {
+                    let request = |path: &str, message: &Outbound| self.list_request(path, message);
+                    let list = MessageList { path: &self.messages_path, request: &request };
+                    look_up::look_up(&list, asked, to).await
+                }
                 // Such a message was never sent.
                 Err(_) => LookedUp::NotFound,
             }

@@ -7,11 +7,11 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use super::adapter::TwilioAdapter;
 use super::wire::ErrorBody;
 use crate::adapter::{Candidate, LookUp, LookedUp, Outbound, bounded};
 use crate::http_client::{self, Exchange};
@@ -36,18 +36,26 @@ const CLOCK_STEP_MAX: TimeDelta = TimeDelta::hours(25);
 /// With more doubtful messages than this nothing follows from the list.
 const DOUBTFUL_MAX: usize = 100;
 
+/// The list of an account's messages.
+pub(super) struct MessageList<'a> {
+    /// Where it is.
+    pub(super) path: &'a str,
+    /// The request for a page of it: `path` and a query, on behalf of a message.
+    pub(super) request: &'a (dyn Fn(&str, &Outbound) -> RequestBuilder + Send + Sync),
+}
+
 /// Reads the whole list of messages from the sender to the recipient.
-pub(super) async fn look_up(adapter: &TwilioAdapter, asked: &LookUp, to: &str) -> LookedUp {
+pub(super) async fn look_up(list: &MessageList<'_>, asked: &LookUp, to: &str) -> LookedUp {
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("To", to)
         .append_pair("From", asked.message.from.as_str())
         .append_pair("PageSize", PAGE_SIZE)
         .finish();
-    let mut path = format!("{}?{query}", adapter.messages_path());
+    let mut path = format!("{}?{query}", list.path);
     let (mut found, mut doubtful, mut since) = (Vec::new(), Vec::new(), None);
     for _ in 0..PAGES_MAX {
         let requested = Instant::now();
-        let (page, listed_at) = match read_page(adapter, &path, &asked.message).await {
+        let (page, listed_at) = match read_page(list, &path, &asked.message).await {
             Ok(read) => read,
             Err(nothing) => return nothing,
         };
@@ -71,7 +79,7 @@ pub(super) async fn look_up(adapter: &TwilioAdapter, asked: &LookUp, to: &str) -
         }
         match page.next_page_uri {
             Value::Null => return conclude(found, doubtful),
-            Value::String(next) if next.starts_with(adapter.messages_path()) => path = next,
+            Value::String(next) if next.starts_with(list.path) => path = next,
             _ => return inconclusive("the list goes on elsewhere"),
         }
     }
@@ -98,11 +106,11 @@ fn inconclusive(detail: &str) -> LookedUp {
 
 /// One page and Twilio's time when it answered, or what follows from what was seen instead.
 async fn read_page(
-    adapter: &TwilioAdapter,
+    list: &MessageList<'_>,
     path: &str,
     message: &Outbound,
 ) -> Result<(Page, Option<DateTime<Utc>>), LookedUp> {
-    let request = adapter.list_request(path, message);
+    let request = (list.request)(path, message);
     let answer = match http_client::exchange(request, PAGE_BYTES_MAX).await {
         Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => {
             return Err(LookedUp::Inconclusive { detail });
