@@ -3,15 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::Request;
-use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::serve::IncomingStream;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
-
-use crate::connections::{Activity, Busy};
-use crate::drain::DrainListener;
-use crate::stall::StallListener;
 
 /// What proxies write the addresses into that they had a request from, the nearest one last.
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -96,50 +89,6 @@ fn address(text: &[u8]) -> Option<IpAddr> {
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     bare.parse().ok().or_else(with_port).map(|address: IpAddr| address.to_canonical())
-}
-
-/// A request's connection, an extension of it.
-#[derive(Debug, Clone)]
-pub struct Connection {
-    /// Its other end.
-    pub peer: SocketAddr,
-    activity: Arc<Activity>,
-}
-
-impl Connection {
-    /// Says that a request came, and keeps the connection from being idle until the value is dropped.
-    pub fn busy(&self) -> Busy {
-        self.activity.busy()
-    }
-
-    /// As [`busy`](Self::busy), of an answer that goes on for as long as its client reads: one that takes nothing
-    /// is borne with for a shorter time from now on.
-    pub(crate) fn streams(&self) -> Busy {
-        self.activity.streams()
-    }
-}
-
-impl Connected<IncomingStream<'_, StallListener>> for Connection {
-    fn connect_info(stream: IncomingStream<'_, StallListener>) -> Self {
-        Self { peer: *stream.remote_addr(), activity: stream.io().activity() }
-    }
-}
-
-impl Connected<IncomingStream<'_, DrainListener>> for Connection {
-    fn connect_info(stream: IncomingStream<'_, DrainListener>) -> Self {
-        Self { peer: *stream.remote_addr(), activity: stream.io().activity() }
-    }
-}
-
-/// Gives `request` its client's address, and keeps its connection busy. One that came by no connection, as in some
-/// tests, came from here.
-pub(crate) fn identify(request: &mut Request, proxies: &TrustedProxies) -> Option<Busy> {
-    let connection = request.extensions().get::<ConnectInfo<Connection>>();
-    let peer = connection.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |from| from.0.peer.ip());
-    let busy = connection.map(|connection| connection.0.busy());
-    let client = proxies.client(peer, request.headers());
-    request.extensions_mut().insert(client);
-    busy
 }
 
 #[cfg(test)]

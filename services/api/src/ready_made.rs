@@ -9,8 +9,8 @@ use hatch_domain::Environment as _;
 use hatch_eventstore::SystemEnvironment;
 
 use crate::hardening;
+use crate::head::{HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_ID, URI_BYTES_MAX};
 use crate::problem::{FieldError, Problem};
-use crate::request::{HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_ID, URI_BYTES_MAX};
 
 /// What every answer of the HTTP library's own begins with.
 const BEGINNING: &[u8] = b"HTTP/1.1 4";

@@ -5,23 +5,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hatch_telemetry::measure::{Counter, Family, Histogram};
 use hatch_telemetry::{span, trace};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
+use uuid::Uuid;
 
-use crate::client_address;
+use crate::body::Bodies;
+use crate::client_address::TrustedProxies;
+use crate::connection;
 use crate::drain::Drain;
 use crate::hardening;
+use crate::head::{HEADERS_BYTES_MAX, REQUEST_ID, URI_BYTES_MAX};
 use crate::problem::Problem;
-use crate::service::Entrance;
+use crate::sites::Sites;
 use crate::unread::Reading;
-
-/// The request's id, which is the client's own if that is sane.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What a request without a route of ours is counted under.
 const NO_ROUTE: &str = "-";
@@ -31,16 +32,6 @@ const UNTRACED: [&str; 4] = [NO_ROUTE, "/health", "/ready", "/metrics"];
 
 /// Characters of a client's own request id at most.
 const REQUEST_ID_LENGTH_MAX: usize = 128;
-
-/// Bytes of a request's path and query at most: what RFC 9110, section 4.1 asks every server to take.
-pub(crate) const URI_BYTES_MAX: usize = 8_000;
-
-/// Headers of a request at most. It is the HTTP library that refuses more, as it does a path of 64 KiB and what is not
-/// HTTP: [`ready_made`](crate::ready_made) has what it is to say.
-pub(crate) const HEADERS_MAX: usize = 100;
-
-/// Bytes of all headers at most, names and values.
-pub(crate) const HEADERS_BYTES_MAX: usize = 32 * 1024;
 
 /// What the HTTP interface has answered since it started, by route: the pattern, not the path.
 #[derive(Debug, Default)]
@@ -58,6 +49,20 @@ pub struct RouteStats {
     pub seconds: Family<&'static str, Histogram>,
 }
 
+/// What every request goes through.
+pub struct Entrance {
+    /// Makes the ids of requests that have none.
+    pub new_id: fn() -> Uuid,
+    /// Counts the answers.
+    pub stats: Arc<RequestStats>,
+    /// Whose word on a client's address counts.
+    pub trusted_proxies: TrustedProxies,
+    /// By which names this process is reached.
+    pub sites: Sites,
+    /// How much of bodies may be in memory.
+    pub bodies: Bodies,
+}
+
 /// What the outermost layer works with.
 pub(crate) struct Outermost {
     pub(crate) entrance: Entrance,
@@ -73,7 +78,7 @@ pub(crate) async fn layer(
 ) -> Response {
     let Outermost { entrance, drain } = &*outermost;
     let Entrance { new_id, stats, trusted_proxies, sites, bodies } = entrance;
-    let busy = client_address::identify(&mut request, trusted_proxies);
+    let busy = connection::identify(&mut request, trusted_proxies);
     let reading = Reading::of(&mut request);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     request.extensions_mut().insert(bodies.clone());

@@ -9,31 +9,15 @@ use axum::response::Response;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::body::Bodies;
-use crate::client_address::{Connection, TrustedProxies};
+use crate::connection::Connection;
 use crate::connections::Connections;
 use crate::drain::{Drain, DrainListener};
 use crate::hardening;
 use crate::openapi;
-use crate::request::{self, Outermost, RequestStats};
+use crate::request::{self, Entrance, Outermost};
 use crate::sites::Sites;
 use crate::stall::StallListener;
-
-/// What every request goes through.
-pub struct Entrance {
-    /// Makes the ids of requests that have none.
-    pub new_id: fn() -> Uuid,
-    /// Counts the answers.
-    pub stats: Arc<RequestStats>,
-    /// Whose word on a client's address counts.
-    pub trusted_proxies: TrustedProxies,
-    /// By which names this process is reached.
-    pub sites: Sites,
-    /// How much of bodies may be in memory.
-    pub bodies: Bodies,
-}
 
 /// The given routes with what every request goes through: its id, its client's address, its trace, its log line,
 /// the limits of bodies, headers for browsers, and problems for errors, also for those that `drain` cannot wait for.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::commit_limiter::{self, CommitLimiter};
-use super::{RESERVE, UNLIMITED, WindowState};
+use super::window::{RESERVE, UNLIMITED, WindowState};
 
 /// The way into the log.
 pub(super) struct CommitGate {

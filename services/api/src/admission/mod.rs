@@ -19,7 +19,7 @@ mod window;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hatch_domain::{Channel, Priority};
 use hatch_eventstore::Position;
@@ -27,21 +27,17 @@ use hatch_telemetry::measure::{Counter, Family};
 
 use self::commit_gate::CommitGate;
 pub use self::intake::Intake;
-pub use self::window::Rules;
-use self::window::{QueueSample, Room, Window};
+use self::window::{QueueSample, RESERVE, Room, UNLIMITED, Window};
+pub use self::window::{Rules, WindowState};
 
 /// Clients are asked to come again after so many seconds, at least and at most.
 const RETRY_AFTER_SECONDS: (u64, u64) = (1, 30);
-/// The part of the projections' window, and of the way into the log, that only messages of high
-/// priority may fill, beyond it.
-const RESERVE: u64 = 4;
 /// The part of the wait aimed for that a message may wait for its commit, while more are offered than
 /// that: 100 ms of 400.
 const COMMIT_WAIT_PART: u32 = 4;
 /// The window of the projections, and one for each channel and priority.
 const WINDOWS: usize = 1 + Channel::ALL.len() * Priority::ALL.len();
 const PROJECTIONS: usize = 0;
-const UNLIMITED: u64 = u64::MAX;
 
 /// How far what works through the log has come.
 #[derive(Debug, Clone, Default)]
@@ -66,19 +62,6 @@ pub struct AdmissionStats {
     pub admitted: Counter,
     /// Messages that were not, by the reason.
     pub refused: Family<&'static str, Counter>,
-}
-
-/// How a window stands.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WindowState {
-    /// `log`, `projections`, or channel and priority of a queue, such as `sms.normal`.
-    pub name: String,
-    /// Messages of this process that wait there.
-    pub waiting: u64,
-    /// How many may; none while nothing limits it.
-    pub waiting_max: Option<u64>,
-    /// How long a new message would wait.
-    pub wait: Duration,
 }
 
 /// Why a message is not admitted.

@@ -1,6 +1,7 @@
 //! A window by itself, a gate, and the closed loop: windows before a queue of a given capacity.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::*;
 

@@ -23,6 +23,11 @@ const CROWD_MIN: f64 = 64.0;
 /// beside its share. By it processes whose shares differ come to be equal. An event in a hundred
 /// is about a message in twenty.
 const EQUAL_PART: f64 = 0.01;
+/// The part of the projections' window, and of the way into the log, that only messages of high
+/// priority may fill, beyond it.
+pub(super) const RESERVE: u64 = 4;
+/// As a limit: none.
+pub(super) const UNLIMITED: u64 = u64::MAX;
 /// Looks at the head that are kept, to tell when a position was new.
 const MARKS_MAX: usize = 1_024;
 
@@ -33,6 +38,19 @@ pub struct Rules {
     pub wait: Duration,
     /// Messages of this process that may wait in a queue that was not full before.
     pub burst: u64,
+}
+
+/// How a window stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowState {
+    /// `log`, `projections`, or channel and priority of a queue, such as `sms.normal`.
+    pub name: String,
+    /// Messages of this process that wait there.
+    pub waiting: u64,
+    /// How many may; none while nothing limits it.
+    pub waiting_max: Option<u64>,
+    /// How long a new message would wait.
+    pub wait: Duration,
 }
 
 /// What is seen at one time.

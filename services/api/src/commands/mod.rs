@@ -5,25 +5,24 @@ mod cancel_message;
 mod change;
 mod idempotency;
 mod retry_message;
+mod routes;
 mod send_batch;
 mod send_message;
 mod send_request;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{FromRequest, Request};
-use axum::routing::post;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::Store;
 use http::Uri;
 use serde::de::DeserializeOwned;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub(crate) use self::accept::{Accepted, REPLAYED};
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
+pub use self::routes::router;
+pub(crate) use self::routes::routes;
 use self::send_request::Defaults;
 pub(crate) use self::send_request::{OneOrSeveral, Recipients, SendRequest};
 use crate::admission::Admission;
@@ -96,21 +95,6 @@ pub fn mail_host(public_url: &str) -> String {
     let host = public_url.parse::<Uri>().ok().and_then(|url| url.host().map(str::to_lowercase));
     host.filter(|host| !host.is_empty() && !host.starts_with('['))
         .unwrap_or_else(|| MAIL_HOST_UNKNOWN.to_owned())
-}
-
-/// The endpoints of the command role.
-pub fn router(commands: Commands) -> Router {
-    Router::from(routes()).with_state(Arc::new(commands))
-}
-
-pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
-    OpenApiRouter::new()
-        .routes(routes!(send_message::handler))
-        .route("/api/v1/messages/send", post(send_message::handler))
-        .routes(routes!(send_batch::handler))
-        .routes(routes!(cancel_message::handler))
-        .routes(routes!(retry_message::handler))
-        .merge(crate::resources::consent::command_routes())
 }
 
 #[cfg(test)]

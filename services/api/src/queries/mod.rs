@@ -13,18 +13,18 @@ mod list_projections;
 mod list_webhooks;
 mod parameters;
 pub(crate) mod past;
+mod routes;
 
 use std::sync::Arc;
 
-use axum::Router;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::{HeadWatch, Log};
 use hatch_readmodel::{QueryError, ReadModel, ReadPosition};
 use hatch_telemetry::limit::Limit;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 pub(crate) use self::parameters::{Freshness, with_plus};
+pub use self::routes::router;
+pub(crate) use self::routes::routes;
 use crate::problem::{FieldError, Problem};
 
 /// What the query role needs.
@@ -44,26 +44,6 @@ pub struct Queries {
 
 /// Whose data is asked for. There is one tenant until requests are authenticated.
 pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
-
-/// The endpoints of the query role.
-pub fn router(queries: Queries) -> Router {
-    Router::from(routes()).with_state(queries)
-}
-
-pub(crate) fn routes() -> OpenApiRouter<Queries> {
-    OpenApiRouter::new()
-        .routes(routes!(list_messages::handler))
-        .routes(routes!(get_message::handler))
-        .routes(routes!(list_message_events::handler))
-        .routes(routes!(list_conversations::handler))
-        .routes(routes!(get_conversation::handler))
-        .routes(routes!(list_conversation_messages::handler))
-        .routes(routes!(list_projections::handler))
-        .routes(routes!(list_dead_letters::handler))
-        .routes(routes!(list_webhooks::handler))
-        .routes(routes!(get_webhook::handler))
-        .merge(crate::resources::consent::query_routes())
-}
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {

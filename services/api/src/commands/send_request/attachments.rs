@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use url::Url;
 use utoipa::ToSchema;
 
-use super::Errors;
+use super::errors::Errors;
 use super::text::has_control;
 
 /// Files of an MMS at most: what Twilio takes.

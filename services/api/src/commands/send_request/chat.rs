@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use hatch_domain::address::{Address, AddressError, AddressKind};
 
+use super::errors::Errors;
 use super::recipients::{read, too_many};
-use super::{Addressed, Errors, SendRequest};
+use super::{Addressed, SendRequest};
 
 pub(super) fn address(request: &SendRequest, errors: &mut Errors) -> Addressed {
     let from = match &request.from {

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use hatch_domain::Email;
 use hatch_domain::address::{Address, AddressError};
 
+use super::errors::Errors;
 use super::recipients::{read, too_many};
 use super::text::{has_control, has_nul};
-use super::{Addressed, Defaults, Errors, SendRequest};
+use super::{Addressed, Defaults, SendRequest};
 
 /// Characters of a subject, of a header's value and of a Message-ID at most: the longest line of a
 /// mail (RFC 5322, section 2.1.1).

@@ -3,7 +3,8 @@
 use hatch_domain::Channel;
 use hatch_domain::address::{Address, AddressKind};
 
-use super::{Errors, SendRequest};
+use super::SendRequest;
+use super::errors::Errors;
 
 /// Channels of the API that nothing carries yet.
 const NOT_YET: [&str; 3] = ["whatsapp", "voice", "voicemail"];

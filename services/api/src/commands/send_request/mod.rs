@@ -7,6 +7,7 @@
 mod attachments;
 mod chat;
 mod email;
+mod errors;
 mod infer;
 mod phone;
 mod recipients;
@@ -24,6 +25,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use self::attachments::AttachmentRequest;
+use self::errors::Errors;
 pub(crate) use self::recipients::{OneOrSeveral, Recipients};
 pub(super) use self::schedule::time_to_send;
 use crate::names::{ChannelName, PriorityName};
@@ -114,21 +116,6 @@ pub(crate) struct Defaults<'a> {
     pub(crate) email: Option<&'a Address>,
     /// The subject of a mail.
     pub(crate) subject: &'a str,
-}
-
-/// What is wrong with a request, collected.
-#[derive(Debug, Default)]
-struct Errors(Vec<FieldError>);
-
-impl Errors {
-    fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
-        self.0.push(FieldError::new(pointer, detail));
-    }
-
-    /// The value, or a note of why `pointer` has none.
-    fn take<T, E: ToString>(&mut self, pointer: &str, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.add(pointer, error.to_string())).ok()
-    }
 }
 
 /// Where a message goes, and what it carries that only its channel has.

@@ -3,7 +3,8 @@
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
 
-use super::{Addressed, Errors, Recipients, SendRequest};
+use super::errors::Errors;
+use super::{Addressed, Recipients, SendRequest};
 
 pub(super) fn address(
     request: &SendRequest,

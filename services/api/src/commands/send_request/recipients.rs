@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::Errors;
+use super::errors::Errors;
 
 /// Recipients of a message at most, copies included.
 pub(super) const RECIPIENTS_MAX: usize = 1_000;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Months, TimeDelta, Utc};
 use hatch_domain::Channel;
 
-use super::Errors;
+use super::errors::Errors;
 use crate::problem::FieldError;
 
 /// A `send_at` that was up to now when the client wrote it may be this old when it comes here.

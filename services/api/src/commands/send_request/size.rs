@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{Errors, Send};
+use super::Send;
+use super::errors::Errors;
 
 /// Bytes of a message as JSON, at most. The log takes a mebibyte at once; what the message is given when it is
 /// recorded comes on top.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hatch_domain::{Attachment, Channel};
 use serde_json::Value;
 
-use super::Errors;
+use super::errors::Errors;
 
 /// Characters of an SMS or MMS at most: what Twilio takes (error 21617 above).
 const PHONE_CHARACTERS_MAX: usize = 1_600;

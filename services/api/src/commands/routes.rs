@@ -1,0 +1,26 @@
+//! The endpoints of the command role.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::post;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Commands, cancel_message, retry_message, send_batch, send_message};
+use crate::resources::consent;
+
+/// The endpoints of the command role.
+pub fn router(commands: Commands) -> Router {
+    Router::from(routes()).with_state(Arc::new(commands))
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
+    OpenApiRouter::new()
+        .routes(routes!(send_message::handler))
+        .route("/api/v1/messages/send", post(send_message::handler))
+        .routes(routes!(send_batch::handler))
+        .routes(routes!(cancel_message::handler))
+        .routes(routes!(retry_message::handler))
+        .merge(consent::command_routes())
+}

@@ -1,0 +1,32 @@
+//! The endpoints of the query role.
+
+use axum::Router;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{
+    Queries, get_conversation, get_message, get_webhook, list_conversation_messages,
+    list_conversations, list_dead_letters, list_message_events, list_messages, list_projections,
+    list_webhooks,
+};
+use crate::resources::consent;
+
+/// The endpoints of the query role.
+pub fn router(queries: Queries) -> Router {
+    Router::from(routes()).with_state(queries)
+}
+
+pub(crate) fn routes() -> OpenApiRouter<Queries> {
+    OpenApiRouter::new()
+        .routes(routes!(list_messages::handler))
+        .routes(routes!(get_message::handler))
+        .routes(routes!(list_message_events::handler))
+        .routes(routes!(list_conversations::handler))
+        .routes(routes!(get_conversation::handler))
+        .routes(routes!(list_conversation_messages::handler))
+        .routes(routes!(list_projections::handler))
+        .routes(routes!(list_dead_letters::handler))
+        .routes(routes!(list_webhooks::handler))
+        .routes(routes!(get_webhook::handler))
+        .merge(consent::query_routes())
+}
