@@ -26,8 +26,10 @@ pub use self::configured::postgres;
 pub(crate) use self::configured::{
     check, check_accounts, keep_rules, place, refusals, sites, trusted_proxies,
 };
-use self::definition::{RoleDefinition, RoleInstance, Workers};
+pub(crate) use self::definition::Instances;
+use self::definition::{RoleDefinition, RoleInstance};
 pub(crate) use self::process::Process;
+use self::process::{Follows, Workers};
 use crate::settings::Settings;
 use crate::telemetry::metrics;
 use crate::{files, limits, readiness};
@@ -99,9 +101,6 @@ impl clap::ValueEnum for Role {
     }
 }
 
-/// Every role in a process, whether or not it runs there.
-pub(crate) type Instances = Arc<[(Role, Box<dyn RoleInstance>)]>;
-
 /// Runs `roles` until `shutdown`: first the HTTP interface ends, then the workers, then the appender,
 /// so that nothing loses what it writes to.
 ///
@@ -130,11 +129,15 @@ pub async fn run_with(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut workers = Workers::new();
-    let started = Process::start(settings, roles, projections, &mut workers).await?;
+    let follows = roles.iter().map(|role| role.definition().follows).max();
+    let named = roles.iter().map(|role| role.as_str()).collect();
+    let of_roles = (named, follows.unwrap_or(Follows::Nothing));
+    let started = Process::start(settings, of_roles, projections, &mut workers).await?;
     let (process, mut appending) = started;
+    tracing::info!(roles = ?roles, "starting");
     let instances: Vec<_> = Role::ALL
         .into_iter()
-        .map(|role| anyhow::Ok((role, (role.definition().make)(&process)?)))
+        .map(|role| anyhow::Ok((role.as_str(), (role.definition().make)(&process)?)))
         .collect::<Result<_, _>>()?;
     let instances: Instances = instances.into();
     for instance in running(&process, &instances) {
@@ -144,7 +147,7 @@ pub async fn run_with(
     tracing::info!(address = %listener.local_addr()?, "listening");
     let serving = shutdown.child_token();
     let drain = Drain::new(ending(settings, roles), serving.clone());
-    let routes = routes(&process, &instances, &drain)?;
+    let routes = routes(&process, roles, &instances, &drain)?;
     let trusted = trusted_proxies(settings)?;
     let connections = limits::connections(&settings.limits, &process.limits, 1, trusted.clone());
     let entrance = Entrance {
@@ -186,12 +189,17 @@ fn running<'a>(
     process: &'a Process,
     instances: &'a Instances,
 ) -> impl Iterator<Item = &'a dyn RoleInstance> {
-    let runs = instances.iter().filter(|(role, _)| process.runs(*role));
+    let runs = instances.iter().filter(|(role, _)| process.runs(role));
     runs.map(|(_, instance)| &**instance)
 }
 
 /// What this process answers: what every process does, and what its roles do.
-fn routes(process: &Arc<Process>, instances: &Instances, drain: &Drain) -> anyhow::Result<Router> {
+fn routes(
+    process: &Arc<Process>,
+    roles: &BTreeSet<Role>,
+    instances: &Instances,
+    drain: &Drain,
+) -> anyhow::Result<Router> {
     let mut dependencies = readiness::dependencies(process, drain.clone());
     for instance in running(process, instances) {
         dependencies.extend(instance.ready(process)?);
@@ -201,7 +209,7 @@ fn routes(process: &Arc<Process>, instances: &Instances, drain: &Drain) -> anyho
     for instance in running(process, instances) {
         routes = routes.merge(instance.routes(process, drain)?);
     }
-    if has_api(&process.roles) {
+    if has_api(roles) {
         routes = routes.merge(hatch_api::openapi::router());
     }
     Ok(routes)

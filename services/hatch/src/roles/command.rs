@@ -8,8 +8,8 @@ use hatch_api::{Drain, Requests};
 use hatch_providers::sendgrid;
 
 use super::configured::{default_email_sender, default_sender};
-use super::definition::{Follows, RoleDefinition, RoleInstance, Workers};
-use super::{Process, Role};
+use super::definition::{RoleDefinition, RoleInstance};
+use super::process::{Follows, Process, Workers};
 use crate::admission;
 use crate::telemetry::exposition::{Metric, Samples, Values};
 use crate::telemetry::metrics::{amount, gauge, labelled};
@@ -61,7 +61,7 @@ impl RoleInstance for Command {
     }
 
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
-        let admission = process.runs(Role::Command).then_some(&self.admission);
+        let admission = process.runs(DEFINITION.name).then_some(&self.admission);
         Box::pin(std::future::ready(measured(admission).into()))
     }
 }

@@ -1,16 +1,14 @@
 //! What a role says of itself.
 
+use std::sync::Arc;
+
 use axum::Router;
 use futures::future::BoxFuture;
 use hatch_api::health::Dependency;
 use hatch_api::{Drain, Requests};
-use tokio::task::JoinSet;
 
-use super::Process;
+use super::process::{Follows, Process, Workers};
 use crate::telemetry::exposition::Metric;
-
-/// Tasks that go on until the process ends. One that ends by itself ends the process.
-pub(crate) type Workers = JoinSet<()>;
 
 /// A role, as `roles.rs` lists it.
 pub(crate) struct RoleDefinition {
@@ -24,17 +22,6 @@ pub(crate) struct RoleDefinition {
     pub(crate) follows: Follows,
     /// Makes it for a process, which may run it or not.
     pub(crate) make: fn(&Process) -> anyhow::Result<Box<dyn RoleInstance>>,
-}
-
-/// How a role follows the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Follows {
-    /// Not at all.
-    Nothing,
-    /// By its head, and what the bus brings for this role alone.
-    Head,
-    /// By the feed, which a process reads once for all its roles.
-    Feed,
 }
 
 /// A role in one process.
@@ -69,3 +56,6 @@ pub(crate) trait RoleInstance: Send + Sync {
         Box::pin(std::future::ready(Vec::new()))
     }
 }
+
+/// Every role in a process by its name, whether or not it runs there.
+pub(crate) type Instances = Arc<[(&'static str, Box<dyn RoleInstance>)]>;

@@ -9,8 +9,8 @@ use hatch_dispatcher::{ConsentPrecondition, Dependencies, Stats};
 use hatch_eventstore::Connection;
 
 use super::configured::{dispatcher_config, sending_accounts};
-use super::definition::{Follows, RoleDefinition, RoleInstance, Workers};
-use super::{Process, Role};
+use super::definition::{RoleDefinition, RoleInstance};
+use super::process::{Follows, Process, Workers};
 use crate::readiness;
 use crate::telemetry::exposition::{Metric, Samples, Values};
 use crate::telemetry::metrics::{LAG_MAX, by_provider, flag, gauge, labelled, number};
@@ -68,7 +68,7 @@ impl RoleInstance for Dispatcher {
 
 async fn timers(stats: &Stats, process: &Process) -> [Metric; 2] {
     let (mut halted, mut undecodable) = (Samples::new(), Samples::new());
-    if process.runs(Role::Dispatcher) {
+    if process.runs(DEFINITION.name) {
         halted.push((vec![], flag(stats.timers.why().is_some())));
         let count = async |client: &mut Connection| {
             anyhow::Ok(hatch_due::undecodable::<hatch_dispatcher::Messages>(client).await?)

@@ -15,12 +15,10 @@ use hatch_eventstore::{
 };
 use hatch_readmodel::Projections;
 use hatch_telemetry::limit::Limits;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::Role;
 use super::configured::{place, postgres};
-use super::definition::{Follows, Workers};
 use crate::schemas::schemas;
 use crate::settings::Settings;
 use crate::{bus_end, feed, foreign};
@@ -35,11 +33,25 @@ const START_MAX: Duration = Duration::from_secs(10);
 /// Events that the feed keeps for a reader that is slow.
 const FEED_EVENTS_MAX: usize = 4_096;
 
+/// Tasks that go on until the process ends. One that ends by itself ends the process.
+pub(crate) type Workers = JoinSet<()>;
+
+/// How a role follows the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Follows {
+    /// Not at all.
+    Nothing,
+    /// By its head, and what the bus brings for this role alone.
+    Head,
+    /// By the feed, which a process reads once for all its roles.
+    Feed,
+}
+
 /// What the roles of a process share.
 pub(crate) struct Process {
     pub(crate) settings: Settings,
-    /// Those that it runs.
-    pub(crate) roles: BTreeSet<Role>,
+    /// The names of those that it runs.
+    roles: BTreeSet<&'static str>,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) postgres: Database,
     pub(crate) pool: Connections,
@@ -67,10 +79,11 @@ pub(super) fn new_id() -> uuid::Uuid {
 }
 
 impl Process {
-    /// Connects a process of these `roles` and starts what they share.
+    /// Connects a process of `roles`, by their names, which follow the log as `follows` says, and starts what they
+    /// share.
     pub(super) async fn start(
         settings: &Settings,
-        roles: &BTreeSet<Role>,
+        (roles, follows): (BTreeSet<&'static str>, Follows),
         projections: Projections,
         workers: &mut Workers,
     ) -> anyhow::Result<(Arc<Self>, Appending)> {
@@ -88,10 +101,9 @@ impl Process {
         let (head, _) = HeadWatch::start_with(config, postgres.clone(), shutdown.clone());
         head.clock().ask(&pool).await.context("PostgreSQL's clock")?;
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
-        tracing::info!(roles = ?roles, "starting");
         let mut process = Self {
             settings: settings.clone(),
-            roles: roles.clone(),
+            roles,
             started_at: SystemEnvironment.now(),
             postgres,
             pool,
@@ -105,19 +117,17 @@ impl Process {
             requests: Arc::default(),
             workers: shutdown,
         };
-        process.feed = process.follow(workers);
+        process.feed = process.follow(follows, workers);
         Ok((Arc::new(process), Appending { stop, task }))
     }
 
-    /// Whether it runs `role`.
-    pub(crate) fn runs(&self, role: Role) -> bool {
-        self.roles.contains(&role)
+    /// Whether it runs the role of this name.
+    pub(crate) fn runs(&self, role: &str) -> bool {
+        self.roles.contains(role)
     }
 
     /// Starts what the roles that follow the log share.
-    fn follow(&self, workers: &mut Workers) -> Option<Feed> {
-        let follows = self.roles.iter().map(|role| role.definition().follows).max();
-        let follows = follows.unwrap_or(Follows::Nothing);
+    fn follow(&self, follows: Follows, workers: &mut Workers) -> Option<Feed> {
         if follows == Follows::Nothing {
             return None;
         }

@@ -5,8 +5,8 @@ use hatch_projector::Dependencies;
 use hatch_readmodel::ReadModel;
 
 use super::configured::projector_config;
-use super::definition::{Follows, RoleDefinition, RoleInstance, Workers};
-use super::{Process, Role};
+use super::definition::{RoleDefinition, RoleInstance};
+use super::process::{Follows, Process, Workers};
 use crate::telemetry::exposition::{Metric, Samples};
 use crate::telemetry::metrics::{LAG_MAX, flag, gauge, number};
 
@@ -37,7 +37,7 @@ impl RoleInstance for Projector {
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
         Box::pin(async move {
             let mut samples = [const { Samples::new() }; 4];
-            if process.runs(Role::Projector) {
+            if process.runs(DEFINITION.name) {
                 let read_model = ReadModel::of(process.pool.clone(), process.projections);
                 let asked = tokio::time::timeout(LAG_MAX, read_model.projections()).await;
                 for status in asked.into_iter().flatten().flatten() {

@@ -6,8 +6,8 @@ use hatch_api::queries::Queries;
 use hatch_api::{Drain, Requests};
 use hatch_readmodel::{ReadModel, ReadPosition};
 
-use super::Process;
-use super::definition::{Follows, RoleDefinition, RoleInstance, Workers};
+use super::definition::{RoleDefinition, RoleInstance};
+use super::process::{Follows, Process, Workers};
 
 /// Clients that follow the live feed of one process at once, at most.
 const LIVE_STREAMS_MAX: u64 = 256;

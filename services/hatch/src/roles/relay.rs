@@ -6,8 +6,8 @@ use hatch_eventstore::{LogError, Position};
 use hatch_relay::{Dependencies, StatusHandle};
 
 use super::configured::relay_config;
-use super::definition::{Follows, RoleDefinition, RoleInstance, Workers};
-use super::{Process, Role};
+use super::definition::{RoleDefinition, RoleInstance};
+use super::process::{Follows, Process, Workers};
 use crate::telemetry::exposition::{Metric, Samples};
 use crate::telemetry::metrics::{LAG_MAX, flag, gauge, number};
 
@@ -47,7 +47,7 @@ impl RoleInstance for Relay {
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
         Box::pin(async move {
             let mut samples = [const { Samples::new() }; 5];
-            if process.runs(Role::Relay) {
+            if process.runs(DEFINITION.name) {
                 let status = self.status.get();
                 samples[0].push((vec![], flag(status.leader)));
                 samples[1].push((vec![], flag(status.halted.is_some())));

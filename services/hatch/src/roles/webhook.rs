@@ -12,8 +12,8 @@ use hatch_telemetry::limit::Limit;
 use hatch_telemetry::measure::Counter;
 
 use super::configured::{keep_rules, webhook_accounts};
-use super::definition::{Follows, RoleDefinition, RoleInstance, Workers};
-use super::{Process, Role};
+use super::definition::{RoleDefinition, RoleInstance};
+use super::process::{Follows, Process, Workers};
 use crate::admission;
 use crate::telemetry::exposition::{Metric, Values};
 use crate::telemetry::kept;
@@ -60,7 +60,7 @@ impl Webhook {
 fn keeping(process: &Process) -> anyhow::Result<Arc<Keeping>> {
     let rules = keep_rules(&process.settings)?;
     let (name, max) = ("waiting_receipts", rules.waiting_receipts_max);
-    let waiting = match process.runs(Role::Webhook) {
+    let waiting = match process.runs(DEFINITION.name) {
         true => process.limits.limit(name, max),
         false => Arc::new(Limit::new(name, max)),
     };
@@ -88,7 +88,7 @@ impl RoleInstance for Webhook {
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
         let mut metrics: Vec<_> = measured(&self.stats).into();
         metrics.extend(kept::refused(&self.stats));
-        metrics.extend(kept::kept(process.runs(Role::Webhook).then_some(&*self.keeping)));
+        metrics.extend(kept::kept(process.runs(DEFINITION.name).then_some(&*self.keeping)));
         Box::pin(std::future::ready(metrics))
     }
 }
