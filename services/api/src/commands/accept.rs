@@ -173,9 +173,12 @@ impl Commands {
     }
 }
 
+/// Who acts, as the events of a client's commands have it.
+pub(super) const ACTOR: &str = "api";
+
 /// What is recorded with each event of a client's command.
-pub(super) fn metadata(id: MessageId) -> Metadata {
-    Metadata { correlation_id: id.0, actor: "api".to_owned(), ..Metadata::default() }
+fn metadata(id: MessageId) -> Metadata {
+    Metadata { correlation_id: id.0, actor: ACTOR.to_owned(), ..Metadata::default() }
 }
 
 /// The position of what `key` was used for, if it was used for this request.

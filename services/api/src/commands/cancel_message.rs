@@ -6,11 +6,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use hatch_domain::ids::MessageId;
-use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::status::Status;
 
 use super::Commands;
-use super::change::{Changed, MessageChange, change};
+use super::change::{Caller, Changed, answer, cancel};
 use super::idempotency::IdempotencyKey;
 use crate::extract::{NoBody, NoParameters, PathId, QueryParameters};
 use crate::problem::Body as ProblemBody;
@@ -37,12 +36,8 @@ pub(super) async fn handler(
     headers: HeaderMap,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
-    let at = commands.store.environment().now();
-    let canceled = MessageChange {
-        route: "POST /api/v1/messages/{id}/cancel",
-        command: MessageCommand::Cancel { at },
-        becomes: Status::Canceled,
-        answer: StatusCode::OK,
-    };
-    change(&commands, MessageId(id), &headers, canceled).await
+    let id = MessageId(id);
+    let caller = Caller::client(&headers, "POST /api/v1/messages/{id}/cancel", id)?;
+    let changed = cancel(&commands.store, caller, id).await;
+    answer(id, changed, (StatusCode::OK, Status::Canceled))
 }

@@ -4,28 +4,69 @@
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use hatch_domain::ids::MessageId;
+use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, MessageRejection};
 use hatch_domain::message::status::Status;
-use hatch_eventstore::{Appended, Execute, ExecuteError, Position};
+use hatch_eventstore::{
+    Appended, CommandKey, Execute, ExecuteError, Executed, Metadata, Position, Store,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::accept::{REPLAYED, metadata};
+use super::TENANT;
+use super::accept::{ACTOR, REPLAYED};
 use super::idempotency::command_key;
-use super::{Commands, TENANT};
 use crate::names::StatusName;
 use crate::problem::{POSITION, Problem};
 
-/// A command of a client, and what it is answered.
-pub(super) struct MessageChange {
-    /// The scope of its idempotency keys.
-    pub(super) route: &'static str,
-    pub(super) command: MessageCommand,
-    /// The status of the message after it.
-    pub(super) becomes: Status,
-    pub(super) answer: StatusCode,
+/// Who changes a message, and the key by which the change is made once, if there is one.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// Whose message it is.
+    pub tenant_id: TenantId,
+    /// As the event has it, such as `api`.
+    pub actor: &'static str,
+    /// The client's idempotency key.
+    pub key: Option<CommandKey>,
+}
+
+impl Caller {
+    /// A client of the API. `route` is the scope of its idempotency keys.
+    pub(super) fn client(headers: &HeaderMap, route: &str, id: MessageId) -> Result<Self, Problem> {
+        let key = command_key(headers, TENANT, route, &id)?;
+        Ok(Self { tenant_id: TENANT, actor: ACTOR, key })
+    }
+}
+
+/// What a change came to, or why it was not made.
+pub type ChangeResult = Result<Executed<Message>, ExecuteError<MessageRejection>>;
+
+/// Begins a new round of attempts for a message that failed.
+///
+/// # Errors
+/// The domain's rejection when the message did not fail, and whatever keeps the log from taking the event.
+pub async fn retry(store: &Store, caller: Caller, id: MessageId) -> ChangeResult {
+    let command = MessageCommand::Retry { at: store.environment().now() };
+    execute(store, caller, id, &command).await
+}
+
+/// Calls a message off before an attempt begins.
+pub(super) async fn cancel(store: &Store, caller: Caller, id: MessageId) -> ChangeResult {
+    let command = MessageCommand::Cancel { at: store.environment().now() };
+    execute(store, caller, id, &command).await
+}
+
+async fn execute(
+    store: &Store,
+    caller: Caller,
+    id: MessageId,
+    command: &MessageCommand,
+) -> ChangeResult {
+    let Caller { tenant_id, actor, key } = caller;
+    let metadata =
+        Metadata { correlation_id: id.0, actor: actor.to_owned(), ..Metadata::default() };
+    store.execute(Execute::<Message>::new(tenant_id.0, id.0, command, metadata).key(key)).await
 }
 
 /// What became of a message.
@@ -39,25 +80,20 @@ pub(super) struct Changed {
     position: Position,
 }
 
-pub(super) async fn change(
-    commands: &Commands,
+/// The answer to a change of message `id`, which has this status now.
+pub(super) fn answer(
     id: MessageId,
-    headers: &HeaderMap,
-    change: MessageChange,
+    changed: ChangeResult,
+    (answer, status): (StatusCode, Status),
 ) -> Result<Response, Problem> {
-    let key = command_key(headers, TENANT, change.route, &id)?;
-    let executed = commands
-        .store
-        .execute::<Message>(Execute::new(TENANT.0, id.0, &change.command, metadata(id)).key(key))
-        .await
-        .map_err(refusal)?;
+    let executed = changed.map_err(refusal)?;
     let (position, replayed) = match executed.appended {
         Some(Appended::Committed { first, .. }) => (first, false),
         Some(Appended::Duplicate { first, .. }) => (first, true),
         None => return Err(Problem::unavailable("the command made no event")),
     };
-    let body = Changed { id, status: change.becomes, position };
-    let mut response = (change.answer, Json(body)).into_response();
+    let body = Changed { id, status, position };
+    let mut response = (answer, Json(body)).into_response();
     response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

@@ -20,6 +20,7 @@ use http::Uri;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::accept::{Accepted, REPLAYED};
+pub use self::change::{Caller, ChangeResult, retry};
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
 pub use self::routes::router;
 pub(crate) use self::routes::routes;

@@ -6,11 +6,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use hatch_domain::ids::MessageId;
-use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::status::Status;
 
 use super::Commands;
-use super::change::{Changed, MessageChange, change};
+use super::change::{Caller, Changed, answer, retry};
 use super::idempotency::IdempotencyKey;
 use crate::extract::{NoBody, NoParameters, PathId, QueryParameters};
 use crate::problem::Body as ProblemBody;
@@ -37,12 +36,8 @@ pub(super) async fn handler(
     headers: HeaderMap,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
-    let at = commands.store.environment().now();
-    let retried = MessageChange {
-        route: "POST /api/v1/messages/{id}/retry",
-        command: MessageCommand::Retry { at },
-        becomes: Status::Queued,
-        answer: StatusCode::ACCEPTED,
-    };
-    change(&commands, MessageId(id), &headers, retried).await
+    let id = MessageId(id);
+    let caller = Caller::client(&headers, "POST /api/v1/messages/{id}/retry", id)?;
+    let changed = retry(&commands.store, caller, id).await;
+    answer(id, changed, (StatusCode::ACCEPTED, Status::Queued))
 }

@@ -4,11 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use hatch_api::commands::{Caller, retry};
 use hatch_domain::ids::{MessageId, TenantId};
-use hatch_domain::message::Message as Stream;
-use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::status::Status;
-use hatch_eventstore::{Appender, AppenderConfig, Execute, Log, Metadata, ServerClock, Store};
+use hatch_eventstore::{Appender, AppenderConfig, Log, ServerClock, Store};
 use hatch_readmodel::{Message, MessageFilter, Page, ReadModel};
 use tokio_util::sync::CancellationToken;
 
@@ -68,7 +67,7 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
     let bar = progress::bar("sending again", i64::try_from(ids.len())?);
     let count = ids.len();
     let mut results = futures::stream::iter(ids)
-        .map(|id| async move { (id, retry(store, id).await) })
+        .map(|id| async move { (id, send_again(store, id).await) })
         .buffered(CONCURRENCY_MAX);
     let mut refused = 0;
     while let Some((id, result)) = results.next().await {
@@ -94,12 +93,9 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
 }
 
 /// Begins a new round, or says why not.
-async fn retry(store: &Store, id: MessageId) -> Result<(), String> {
-    let command = MessageCommand::Retry { at: store.environment().now() };
-    let metadata =
-        Metadata { correlation_id: id.0, actor: "cli".to_owned(), ..Metadata::default() };
-    let execute = Execute::<Stream>::new(TENANT.0, id.0, &command, metadata);
-    match store.execute(execute).await {
+async fn send_again(store: &Store, id: MessageId) -> Result<(), String> {
+    let caller = Caller { tenant_id: TENANT, actor: "cli", key: None };
+    match retry(store, caller, id).await {
         Ok(_) => Ok(()),
         Err(error) => Err(std::error::Error::source(&error)
             .map_or_else(|| error.to_string(), ToString::to_string)),
