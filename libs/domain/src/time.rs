@@ -1,13 +1,21 @@
-//! How a time is written: RFC 3339 in UTC with six digits of a second, which is what PostgreSQL keeps. Always
+//! Times. [`text`] says how one is written: RFC 3339 in UTC with six digits of a second, which is what PostgreSQL keeps. Always
 //! six, so that texts compare as the times do.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serializer;
 
 /// A time as text.
 #[must_use]
 pub fn text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// A wait as a difference of times; the longest one for what is longer.
+#[must_use]
+pub fn delta(wait: Duration) -> TimeDelta {
+    TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX)
 }
 
 /// For `serialize_with`.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::time;
 use hatch_eventstore::{
     Backoff, Checkpoint, CheckpointError, FenceState, Follow, Follower, HeadWatch, Log, LogError,
     Position, Stop, Store,
@@ -44,7 +45,7 @@ impl Lag {
 
     /// As a difference of times.
     fn delta(self) -> TimeDelta {
-        TimeDelta::from_std(self.0).unwrap_or(TimeDelta::MAX)
+        time::delta(self.0)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::Decider;
+use hatch_eventstore::values::{integer, natural};
 use hatch_eventstore::{Checkpoint, Connection, Connections, Position, report_regression};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -313,13 +314,4 @@ async fn clear<N: Clone>(transaction: &Transaction<'_>, fold: &Fold<N>) -> Resul
     let steps: Vec<_> = cleared.iter().map(|(_, upto)| upto.map(integer)).collect();
     transaction.execute(&statement, &[&ids, &steps]).await?;
     Ok(())
-}
-
-/// PostgreSQL has no unsigned integers; the counts kept here are far below.
-fn integer(count: u32) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-fn natural(count: i32) -> u32 {
-    u32::try_from(count).unwrap_or_default()
 }

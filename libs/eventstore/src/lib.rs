@@ -29,6 +29,7 @@ mod subscription;
 pub mod testing;
 mod transact;
 mod trust;
+pub mod values;
 mod verify;
 
 pub use append::{

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
+use hatch_telemetry::chain::Chain;
 use tokio_postgres::Row;
 
 use crate::{Connection, Connections, Position, Unanswered, archive, rows};
@@ -184,8 +185,7 @@ async fn check(
         found.check_streams(&transaction, sql).await?;
     }
     for damage in damages {
-        let causes = std::iter::successors(Some(&damage as &dyn std::error::Error), |e| e.source());
-        let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let text = Chain(&damage);
         found.add("archives", format!("{text}; streams and event ids were not checked"));
     }
     found.check_tables(&transaction).await?;

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hatch_domain::DecodeError;
 use hatch_eventstore::{AppendError, ExecuteError, LoadError, LogError};
+use hatch_telemetry::chain::Chain;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -376,21 +377,6 @@ impl From<LogError> for Problem {
         } else {
             Self::fault(&error)
         }
-    }
-}
-
-/// An error with everything that caused it, for a log line.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
     }
 }
 

@@ -6,14 +6,14 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use hatch_domain::Environment as _;
+use chrono::{DateTime, Utc};
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{
     AttemptOutcome, MessageCommand, MessageRejection, RecordOutcome, StartAttempt,
 };
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
+use hatch_domain::{Environment as _, time};
 use hatch_eventstore::{
     Append, AppendError, Execute, ExecuteError, Executed, Guard, LoadError, Loaded, Metadata,
     uptime,
@@ -351,7 +351,7 @@ impl Dispatcher {
         token: Uuid,
         now: DateTime<Utc>,
     ) -> MessageCommand {
-        let after = |wait| now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+        let after = |wait| now + time::delta(wait);
         MessageCommand::StartAttempt(StartAttempt {
             provider: account.provider.to_owned(),
             account: account.account.clone(),
@@ -377,7 +377,7 @@ impl Dispatcher {
         let chance = environment.chance();
         if self.is_late(claim).await || self.is_fenced() {
             let wait = self.config.retry.wait(in_round, chance);
-            let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+            let wait = time::delta(wait);
             stats.attempts.of(&(provider, ABANDONED)).increment();
             return AttemptOutcome::Abandoned { reason: None, retry_at: environment.now() + wait };
         }

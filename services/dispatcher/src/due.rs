@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use hatch_domain::message::command::Settlement;
 use hatch_domain::message::status::Status;
 use hatch_domain::message::{Doubt, Message};
-use hatch_domain::{ErrorClass, SendError};
+use hatch_domain::{ErrorClass, SendError, time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -171,7 +171,7 @@ fn at(time: DateTime<Utc>, now: DateTime<Utc>, action: Action) -> Action {
 }
 
 pub(crate) fn after(time: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
-    let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+    let wait = time::delta(wait);
     time.checked_add_signed(wait).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use deadpool_postgres::Transaction;
 use hatch_due::KeptNote;
+use hatch_eventstore::values::{integer, natural};
 use hatch_eventstore::{Connection, Connections, Unanswered};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -104,12 +105,7 @@ impl ProviderIds {
 
 fn holder(row: &tokio_postgres::Row) -> Result<(Uuid, Uuid, u32), tokio_postgres::Error> {
     let attempt: i32 = row.try_get(2)?;
-    Ok((row.try_get(0)?, row.try_get(1)?, u32::try_from(attempt).unwrap_or_default()))
-}
-
-/// PostgreSQL has no unsigned integers; the counts kept here are far below.
-fn integer(count: u32) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
+    Ok((row.try_get(0)?, row.try_get(1)?, natural(attempt)))
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use hatch_domain::message::command::AttemptOutcome;
-use hatch_domain::{ErrorClass, SendError};
+use hatch_domain::{ErrorClass, SendError, time};
 use hatch_providers::Outcome;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -49,8 +49,7 @@ impl RetryPolicy {
             }
             Outcome::Unknown { detail } => return AttemptOutcome::Unknown { detail },
             Outcome::Shortage(lack) => {
-                let wait = TimeDelta::from_std(self.wait(1, chance));
-                let retry_at = now + wait.unwrap_or(TimeDelta::MAX);
+                let retry_at = now + time::delta(self.wait(1, chance));
                 return AttemptOutcome::Abandoned { reason: Some(lack.as_str().into()), retry_at };
             }
             Outcome::Refused { error } => (error, Duration::ZERO),
@@ -66,7 +65,7 @@ impl RetryPolicy {
         };
         let another = !error.permanent && attempt < self.attempts_max;
         let wait = self.wait(attempt, chance).max(at_least);
-        let retry_at = another.then(|| now + TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX));
+        let retry_at = another.then(|| now + time::delta(wait));
         AttemptOutcome::NotSent { error, retry_at }
     }
 

@@ -9,6 +9,7 @@ use hatch_eventstore::{
     Unanswered,
 };
 use hatch_readmodel::{Definition, Error, Origin, Projection};
+use hatch_telemetry::chain::Chain;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::{Config, Dependencies};
@@ -81,7 +82,7 @@ impl Follow for Worker {
             Reason::Unavailable(error) => self.back_off(&error, backoff).await,
             Reason::Foreign(error) => self.read_again(&error, backoff).await,
             Reason::Halt(position, error) => {
-                let reason = chain(error.as_ref());
+                let reason = Chain(error.as_ref()).to_string();
                 tracing::error!(projection, position = position.0, reason, "projection halted");
                 self.record_halt(position, &reason, backoff).await;
                 self.wait_for_rebuild(position).await;
@@ -339,10 +340,4 @@ const fn unavailable(error: Error) -> Stop {
 
 fn halt(position: Position, error: impl std::error::Error + Send + Sync + 'static) -> Stop {
     Stop::For(Reason::Halt(position, Box::new(error)))
-}
-
-/// `error` and what caused it, as one sentence.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

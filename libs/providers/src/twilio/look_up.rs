@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::time;
 use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde_json::Value;
@@ -165,7 +166,7 @@ impl Since {
     fn of(asked: &LookUp, listed_at: Option<DateTime<Utc>>, round_trip: Duration) -> Self {
         let ahead = listed_at.map_or(TimeDelta::zero(), |listed| listed - asked.asked_at);
         let attempted_at = asked.attempted_at + ahead;
-        let round_trip = TimeDelta::from_std(round_trip).unwrap_or(TimeDelta::MAX);
+        let round_trip = time::delta(round_trip);
         let doubtful = attempted_at.min(asked.attempted_at) - CLOCK_STEP_MAX;
         Self { certain: attempted_at - OLDER_MAX - round_trip, doubtful }
     }

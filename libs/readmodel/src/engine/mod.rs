@@ -14,7 +14,6 @@ mod session;
 mod stretch;
 mod table;
 mod tables;
-mod values;
 mod verify;
 
 pub use bulk::RebuildProgress;
@@ -24,5 +23,4 @@ pub(crate) use definition::{Half, Parallel, WriteContext, Writer};
 pub use projection::{Origin, Projection};
 pub use rebuild::rebuild;
 pub(crate) use table::{Column, Role, Table, table};
-pub(crate) use values::{integer, natural, storable};
 pub use verify::{Comparison, RowSample, VerificationReport, verify};

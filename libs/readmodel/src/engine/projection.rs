@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
 use futures::try_join;
+use hatch_eventstore::values::storable;
 use hatch_eventstore::{Checkpoint, Connection, Position, RecordedEvent};
 
 use super::definition::{Definition, WriteContext, Writer};
 use super::tables::Tables;
-use super::values::storable;
 use crate::Error;
 
 /// Losing the newest rows in a crash is harmless: the checkpoint is lost with them, so the projector applies

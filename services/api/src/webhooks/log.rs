@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::http::HeaderName;
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, COOKIE, PROXY_AUTHORIZATION};
 use chrono::{DateTime, Utc};
+use hatch_eventstore::values::storable;
 use hatch_eventstore::{SideRow, SideTable};
 use hatch_providers::RawRequest;
 use hatch_readmodel::WebhookOutcome as Outcome;
@@ -126,7 +127,7 @@ impl WebhookLogEntry {
 
     /// The row for an outcome, with a sentence where there is one.
     pub(super) fn row(&self, outcome: Outcome, detail: Option<String>) -> SideRow {
-        let text = |text: &Option<String>| Some(storable(text.as_deref()?.into()).into_owned());
+        let text = |text: &Option<String>| Some(storable(text.as_deref()?).into_owned());
         let values = vec![
             Some(self.id.to_string()),
             Some(self.tenant_id.to_string()),
@@ -225,11 +226,6 @@ fn fitting(value: Cow<'_, str>, bytes_max: usize) -> Cow<'_, str> {
 /// At most so many bytes of a text, and no part of a character.
 fn beginning(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max.min(text.len()))]
-}
-
-/// `text` as PostgreSQL can keep it: without NUL, which its `text` does not have.
-fn storable(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text }
 }
 
 /// PostgreSQL's text form of a bytea.

@@ -13,11 +13,10 @@ use hatch_domain::message::event::{
 use hatch_domain::message::status::{AttemptStatus, Status};
 use hatch_domain::{Attachment, Email, ErrorClass, SendError};
 use hatch_eventstore::Position;
+use hatch_eventstore::values::storable;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
-
-use crate::engine::storable;
 
 /// The code shown for a message that is in doubt: no provider gave one.
 const IN_DOUBT_CODE: &str = "in_doubt";
@@ -102,11 +101,11 @@ impl MessageContent {
             to: begun.to.to_vec(),
             cc: email.cc.clone(),
             bcc: email.bcc.clone(),
-            subject: email.subject.as_deref().map(storable),
-            body: begun.body.map(storable),
-            html: email.html.as_deref().map(storable),
-            mail_id: email.mail_id.as_deref().map(storable),
-            topic: begun.topic.map(storable),
+            subject: email.subject.as_deref().map(stored),
+            body: begun.body.map(stored),
+            html: email.html.as_deref().map(stored),
+            mail_id: email.mail_id.as_deref().map(stored),
+            topic: begun.topic.map(stored),
             attachments: attachments(begun.attachments),
             metadata: begun.metadata,
             created_at: begun.at,
@@ -289,8 +288,8 @@ impl MessageState {
         if self.progress.status != Status::Sending {
             return;
         }
-        self.provider = Some(storable(&event.provider));
-        self.account = Some(storable(&event.account));
+        self.provider = Some(stored(&event.provider));
+        self.account = Some(stored(&event.account));
         self.provider_message_id = None;
         self.segments = None;
         self.sent_at = None;
@@ -303,14 +302,14 @@ impl MessageState {
     }
 
     fn received(&mut self, event: &MessageReceived) {
-        self.provider = Some(storable(&event.provider));
-        self.account = Some(storable(&event.account));
+        self.provider = Some(stored(&event.provider));
+        self.account = Some(stored(&event.account));
         self.called(&event.provider_message_id);
         self.segments = event.segments;
     }
 
     fn called(&mut self, provider_message_id: &str) {
-        self.provider_message_id.get_or_insert_with(|| storable(provider_message_id));
+        self.provider_message_id.get_or_insert_with(|| stored(provider_message_id));
     }
 }
 
@@ -381,4 +380,9 @@ fn decoded_length(base64: &str) -> usize {
 
 fn json<T: Serialize>(value: &T) -> Value {
     serde_json::to_value(value).expect("string-keyed structs always serialise")
+}
+
+/// A text of an event, as its column takes it.
+fn stored(text: &str) -> String {
+    storable(text).into_owned()
 }

@@ -7,6 +7,7 @@ use hatch_domain::SendError;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::status::{AttemptStatus, Status};
 use hatch_eventstore::Position;
+use hatch_eventstore::values::{integer, natural};
 use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use super::fold::{
 };
 use super::message::{MessageContent, MessageState};
 use crate::Error;
-use crate::engine::{WriteContext, integer, natural, table};
+use crate::engine::{WriteContext, table};
 
 const LOAD_STATES: &str = "
     SELECT m.id, s.created_position, s.tenant_id, s.status, s.attempts, s.provider, s.account,

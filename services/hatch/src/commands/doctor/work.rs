@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::status::Status;
+use hatch_domain::time;
 use hatch_due::TimersReport;
 use hatch_eventstore::Connection;
 use hatch_readmodel::{Definition, ProjectionState, ProjectionStatus, ReadModel, TALLY_MAX, Tally};
@@ -113,8 +114,9 @@ async fn timers(settings: &Settings, database: &Database) -> [Finding; 2] {
             return ["timers", "due"].map(|c| Finding::failure(c, what.clone(), remedy));
         }
     };
-    let allowed = TimeDelta::from_std(Duration::from_millis(settings.dispatcher.timers_lag_ms))
-        .map_or(TimeDelta::MAX, |lag| lag + LATE);
+    let allowed = time::delta(Duration::from_millis(settings.dispatcher.timers_lag_ms))
+        .checked_add(&LATE)
+        .unwrap_or(TimeDelta::MAX);
     let late = waits.is_some_and(|since| database.now - since > allowed);
     let timers = if late {
         let what = format!("stand still at position {}", observed.position);

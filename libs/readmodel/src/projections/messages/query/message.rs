@@ -9,6 +9,7 @@ use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, SendError};
 use hatch_eventstore::Position;
+use hatch_eventstore::values::storable;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -18,7 +19,6 @@ use uuid::Uuid;
 
 use super::super::message::{Direction, MessageContent, MessageState};
 use super::send_error::{self, ErrorSchema};
-use crate::engine::storable;
 use crate::query::conditions::Conditions;
 use crate::query::page::{List, ListKind, Page};
 use crate::{Error, QueryError, ReadModel};
