@@ -19,17 +19,20 @@ pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(4);
 pub const STREAM_EVENTS_MAX: usize = 10_000;
 
 /// The columns of an event, in the order that [`event`] reads them.
-macro_rules! select_events {
-    ($rest:literal) => {
-        concat!(
-            "SELECT position, stream_id, version, tenant_id, event_id, type, schema_version, epoch, \
-             recorded_at, aggregate, conversation_id, channel, priority, metadata, payload \
-             FROM es.events ",
-            $rest
-        )
+macro_rules! event_columns {
+    () => {
+        "position, stream_id, version, tenant_id, event_id, type, schema_version, epoch, \
+         recorded_at, aggregate, conversation_id, channel, priority, metadata, payload"
     };
 }
 
+macro_rules! select_events {
+    ($rest:literal) => {
+        concat!("SELECT ", $crate::rows::event_columns!(), " FROM es.events ", $rest)
+    };
+}
+
+pub(crate) use event_columns;
 pub(crate) use select_events;
 
 pub(crate) const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use hatch_bus::{Bus, Envelope};
-use hatch_eventstore::{FeedPublisher, HeadWatch, Metadata, Position, RecordedEvent};
+use hatch_bus::Bus;
+use hatch_eventstore::{FeedPublisher, HeadWatch, Position};
+use hatch_relay::envelope::recorded;
 use tokio_util::sync::CancellationToken;
 
 /// Brings events from the log's present head on to the readers of `feed`, until `shutdown`; while
@@ -41,41 +42,17 @@ pub(crate) async fn run(
     let _ = shutdown.run_until_cancelled(Box::pin(carrying)).await;
 }
 
-fn recorded(envelope: Envelope) -> Option<RecordedEvent> {
-    Some(RecordedEvent {
-        position: Position(envelope.position),
-        stream_id: envelope.stream_id,
-        version: envelope.stream_version,
-        tenant_id: envelope.tenant_id,
-        event_id: envelope.event_id,
-        event_type: envelope.event_type,
-        schema_version: envelope.schema_version,
-        epoch: envelope.epoch,
-        recorded_at: envelope.recorded_at,
-        aggregate: envelope.aggregate,
-        conversation_id: envelope.conversation_id,
-        channel: envelope.channel,
-        priority: envelope.priority,
-        metadata: Metadata {
-            correlation_id: envelope.correlation_id,
-            causation_id: envelope.causation_id,
-            actor: envelope.actor,
-            traceparent: envelope.traceparent,
-        },
-        payload: envelope.data?,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use hatch_bus::Envelope;
     use hatch_bus::testing::TestBus;
     use hatch_domain::{Environment, Routing};
     use hatch_eventstore::testing::TestDatabase;
     use hatch_eventstore::{
-        Append, Appender, AppenderConfig, BusSecrets, ExpectedVersion, FenceConfig, Log, NewEvent,
-        StreamWrite, Subscription, SystemEnvironment, pool,
+        Append, Appender, AppenderConfig, BusSecrets, ExpectedVersion, FenceConfig, Log, Metadata,
+        NewEvent, StreamWrite, Subscription, SystemEnvironment, pool,
     };
     use serde_json::value::RawValue;
     use uuid::Uuid;

@@ -12,7 +12,7 @@
 //! fence, which stops everybody who sends, and halts until that is lifted.
 
 mod decision;
-mod envelope;
+pub mod envelope;
 mod keys;
 mod leader;
 mod observe;

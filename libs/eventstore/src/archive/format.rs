@@ -17,6 +17,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+use crate::rows::event_columns;
 use crate::{Position, RecordedEvent};
 
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -118,9 +119,7 @@ impl TryFrom<String> for Sha256 {
 }
 
 /// The columns of a [`Line`], in the order that [`Line::read`] reads them.
-pub(super) const COLUMNS: &str = "position, stream_id, version, tenant_id, event_id, type, \
-     schema_version, epoch, recorded_at, aggregate, conversation_id, channel, priority, metadata, \
-     payload";
+pub(super) const COLUMNS: &str = event_columns!();
 
 /// An event as it is in the file. The JSON of metadata and payload is kept byte for byte.
 #[derive(Debug, Serialize, Deserialize)]
