@@ -1,4 +1,4 @@
-//! What has to be so before a NATS server is believed, and how it knows us.
+//! The conditions on which a NATS server is believed, and the credentials that hatch shows it.
 
 use std::path::{Path, PathBuf};
 

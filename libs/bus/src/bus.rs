@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use crate::trust::{Met, SharedKeys};
 use crate::{Error, Settings, access, version};
 
-/// What a request to JetStream may take, such as creating the stream.
+/// The longest time for a request to JetStream, such as creating the stream.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
 
-/// What storing one event may take; after that its window counts as lost.
+/// The longest time for storing one event; after that its window counts as lost.
 const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(2);
 
 /// Longest pause between two attempts to reconnect.

@@ -129,5 +129,5 @@ impl<'a> CurrentGeneration<'a> {
     }
 }
 
-/// What failed where a consumer could not be made.
+/// The name that errors have for making a consumer.
 const CREATE: &str = "create a consumer of the event stream";

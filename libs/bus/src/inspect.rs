@@ -1,4 +1,4 @@
-//! What an operator wants to know of the current stream.
+//! A report on the current stream, for operators.
 
 use async_nats::jetstream::consumer::Info as ConsumerInfo;
 use async_nats::jetstream::stream::{Config, RawMessageErrorKind, Stream};
@@ -17,15 +17,15 @@ pub struct StreamReport {
     pub name: String,
     /// Its last sequence: the last position on the bus.
     pub last_sequence: i64,
-    /// What it takes of the disk.
+    /// Bytes that it uses on the disk.
     pub bytes: i64,
-    /// What it may take; its oldest events go when that is reached.
+    /// Bytes that it may use at most; at this limit the oldest events are deleted.
     pub bytes_max: i64,
     /// When the oldest event that it holds was stored.
     pub oldest: Option<DateTime<Utc>>,
     /// When the newest was.
     pub newest: Option<DateTime<Utc>>,
-    /// What of its configuration is not as this build and these settings would have it.
+    /// Each part of its configuration that differs from what this build and these settings would make.
     pub differences: Vec<Difference>,
     /// Its work queues, by name.
     pub queues: Vec<QueueReport>,

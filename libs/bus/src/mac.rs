@@ -1,4 +1,4 @@
-//! What proves that hatch wrote a message: a MAC over everything that a reader believes of it.
+//! The proof that hatch wrote a message: a MAC over everything that a reader uses of it.
 //!
 //! HMAC-SHA256 over seven fields, each as its length in eight bytes, most significant first, and its
 //! bytes: [`DOMAIN`], the stream's name, the subject, the headers `Hatch-Position`, `Hatch-Event-Id` and
@@ -95,7 +95,7 @@ impl Foreign {
     }
 }
 
-/// What a message is that proved to be hatch's own.
+/// A message whose MAC proves that hatch wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verified {
     pub(crate) position: i64,

@@ -56,7 +56,7 @@ impl Open {
     }
 }
 
-/// What came of the open request.
+/// The next thing that the open request brought.
 pub(crate) enum Item {
     /// A message of the stream.
     Message(Box<Message>),

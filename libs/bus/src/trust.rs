@@ -1,4 +1,4 @@
-//! What this process knows of whom to believe on the bus, and what foreign it has met there.
+//! The keys by which this process believes messages of the bus, and the foreign messages that it met.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -40,10 +40,10 @@ impl std::fmt::Display for ForeignMessage {
     }
 }
 
-/// Whom the clones of a [`Bus`] believe.
+/// The keys that all clones of a [`Bus`] share.
 pub(crate) type SharedKeys = Arc<RwLock<Option<Keys>>>;
 
-/// What foreign this process has met.
+/// The foreign messages that this process met.
 #[derive(Debug)]
 pub(crate) struct Met {
     /// The first foreign message of the last generation in which one was met.

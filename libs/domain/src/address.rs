@@ -37,7 +37,7 @@ const SCOPED_CHARACTERS_MAX: usize = 255;
 #[serde(transparent)]
 pub struct Address(String);
 
-/// What an address is the address of.
+/// The kind of an address, such as a phone number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressKind {
     /// A phone.

@@ -99,7 +99,7 @@ pub struct Findings {
 }
 
 impl Authentication {
-    /// What follows for a mail that says it is from `from`.
+    /// Judges a mail whose `From` is `from`, by these findings.
     ///
     /// DMARC (RFC 7489) is passed by one proof of the sender's own domain, and subdomains of one
     /// organisation speak for each other. It is failed when the sender has a proof of another domain only,

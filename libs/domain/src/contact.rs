@@ -1,4 +1,4 @@
-//! Whom an address belongs to: computed, as long as nobody says otherwise.
+//! The contact that an address belongs to. Its id is computed from the address.
 
 use uuid::Uuid;
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::kind::{DueKind, DueTime, KeptNote, WorkClass};
 
-/// What the fold needs of one event.
+/// The part of an event that the fold uses.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Fact<N> {
     pub(crate) position: Position,
@@ -20,7 +20,7 @@ pub(crate) struct Fact<N> {
     pub(crate) stream: Option<StreamFact<N>>,
 }
 
-/// What an event says of its stream.
+/// The part of an event that is about its stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StreamFact<N> {
     pub(crate) tenant_id: Uuid,
@@ -62,7 +62,7 @@ impl<N> Fact<N> {
     }
 }
 
-/// What is to be done to the tables.
+/// The changes that a fold makes to the tables.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Fold<N> {
     changes: HashMap<Uuid, TimerChange>,

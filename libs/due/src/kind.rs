@@ -1,4 +1,4 @@
-//! What a kind of streams says of its timers.
+//! How a kind of streams defines its timers.
 
 use std::fmt::Debug;
 
@@ -22,7 +22,8 @@ pub trait DueKind: Send + Sync + 'static {
     /// What an event says of its stream's due time.
     fn due(event: &<Self::Stream as Decider>::Event) -> DueTime;
 
-    /// Whose work the stream is, by the columns of an event that this build may not be able to read.
+    /// The lane and priority of a stream, from the columns of an event whose payload this build may not be able to
+    /// read.
     fn place(recorded: &RecordedEvent) -> WorkClass;
 
     /// What is kept of an event, if anything is.
@@ -39,10 +40,10 @@ pub trait DueKind: Send + Sync + 'static {
     }
 }
 
-/// Whose work a stream is and how urgent.
+/// The lane and the priority of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkClass {
-    /// Whose work: a sweeper takes those of its lanes.
+    /// The lane. A sweeper takes the streams of its lanes.
     pub lane: &'static str,
     /// How urgent.
     pub priority: &'static str,

@@ -1,4 +1,4 @@
-//! What can be told of timers from outside of those who sweep.
+//! A report on the timers, for processes that do not sweep.
 
 use std::time::Duration;
 

@@ -111,7 +111,7 @@ pub struct DueTimer {
     pub looks: u32,
     /// How often he knew nothing of it.
     pub not_found: u32,
-    /// Whoever looked last could not read the stream.
+    /// The last sweeper that took the stream could not read it.
     pub undecodable: bool,
     /// When it was taken, by PostgreSQL's clock.
     pub taken_at: DateTime<Utc>,

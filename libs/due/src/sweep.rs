@@ -51,7 +51,7 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = ()> + Send;
 }
 
-/// What one sweeper looks after.
+/// The streams that one sweeper takes, and its limit.
 pub struct Lane {
     names: Vec<&'static str>,
     /// The orders in which priorities are taken, one after the other.

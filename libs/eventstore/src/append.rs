@@ -1,4 +1,4 @@
-//! What is asked of the appender, and what it answers.
+//! The request to the appender and its answer.
 
 use std::collections::HashSet;
 
@@ -212,7 +212,7 @@ impl SideRow {
     }
 }
 
-/// What an append came to.
+/// The result of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
     /// Its events are committed.

@@ -60,7 +60,7 @@ impl FeedPublisher {
 }
 
 impl Feed {
-    /// What is published from now on; none when the publisher is gone.
+    /// The events that are published from now on; none when the publisher is gone.
     pub(crate) fn subscribe(&self) -> Option<broadcast::Receiver<Arc<RecordedEvent>>> {
         let receiver = self.events.upgrade()?.subscribe();
         self.joined.notify_one();

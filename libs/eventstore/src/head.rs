@@ -32,7 +32,7 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 pub type AskBus =
     Arc<dyn Fn(BusSecrets, Position) -> BoxFuture<'static, Option<BusEnd>> + Send + Sync>;
 
-/// What a fence is judged by, beside the server itself.
+/// What a fence is compared with, beside the server itself.
 #[derive(Clone, Default)]
 pub struct FenceConfig {
     /// What is configured about the database.
@@ -157,7 +157,7 @@ struct Watcher {
     fence: watch::Sender<FenceState>,
     /// The epoch in which the head was last seen.
     epoch: Option<i32>,
-    /// What was last logged of a closed fence.
+    /// The reason for a closed fence that was logged last.
     said: Option<String>,
     wanted: Arc<Wanted>,
     clock: ServerClock,

@@ -222,7 +222,7 @@ impl Log {
         .await
     }
 
-    /// What a client's key was used for, if it was.
+    /// The command that a client's key was used for, if it was used.
     ///
     /// # Errors
     /// What every read can fail of.
@@ -235,7 +235,7 @@ impl Log {
         .await
     }
 
-    /// What those of `keys` were used for that were used before.
+    /// The commands for which some of `keys` were used before.
     ///
     /// # Errors
     /// What every read can fail of.
@@ -266,7 +266,7 @@ impl Log {
     }
 }
 
-/// What needs no connection has the same limit.
+/// Reads that need no connection have the same limit.
 async fn in_time<T>(read: impl Future<Output = Result<T, LogError>>) -> Result<T, LogError> {
     match tokio::time::timeout(READ_TIMEOUT, read).await {
         Ok(result) => result,

@@ -105,7 +105,7 @@ impl From<Unanswered> for LogError {
     }
 }
 
-/// What is kept of a client's idempotency key.
+/// The record of a client's idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordedCommand {
     /// SHA-256 of the request that it was used for.

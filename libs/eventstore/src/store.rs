@@ -81,7 +81,7 @@ impl<'a, D: Decider> Execute<'a, D> {
     }
 }
 
-/// What became of a command.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Executed<D: Decider> {
     /// The stream's state, with the events if they were appended.
@@ -256,7 +256,7 @@ impl Store {
         Ok(loaded)
     }
 
-    /// What `key` was used for before, if it was.
+    /// The command for which `key` was used before, if it was.
     async fn replayed<R: std::error::Error + 'static>(
         &self,
         key: Option<CommandKey>,

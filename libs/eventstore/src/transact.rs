@@ -45,7 +45,7 @@ impl<D> Loaded<D> {
     }
 }
 
-/// What a unit of work came to.
+/// The result of a unit of work.
 #[derive(Debug)]
 pub struct Transacted<T> {
     /// What the decision answered in the run that was appended.

@@ -96,7 +96,7 @@ pub struct Violation {
     pub detail: String,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
     /// The first position that the log keeps.

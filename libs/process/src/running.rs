@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::children::is_alive;
 
-/// What runs on a data folder.
+/// The record of the process that runs on a data folder.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Servers {
     /// The supervisor.

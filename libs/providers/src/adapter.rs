@@ -39,7 +39,7 @@ pub trait Adapter: Send + Sync {
     }
 }
 
-/// What is known of an attempt in doubt.
+/// The facts about an attempt in doubt, for a look-up.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LookUp {
     /// The message as the attempt would have sent it.
@@ -50,7 +50,7 @@ pub struct LookUp {
     pub asked_at: DateTime<Utc>,
 }
 
-/// What the provider knows of an attempt in doubt.
+/// The provider's answer about an attempt in doubt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookedUp {
     /// It has messages that may be of the attempt; some at least. Whether one of them is another

@@ -26,7 +26,7 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// A provider's wish to wait is not believed beyond this.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
-/// What is known after one exchange.
+/// The result of one exchange.
 #[derive(Debug)]
 pub(crate) enum Exchange {
     /// No connection, so no byte was written.

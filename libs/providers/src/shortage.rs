@@ -1,4 +1,4 @@
-//! What this process itself lacks for a call: files, memory, ports, threads. It is no provider's answer.
+//! A shortage of this process' own: files, memory, ports or threads that a call needs. It is no provider's answer.
 //!
 //! The system says so by the number of an error, which lies somewhere in the chain of causes.
 
@@ -11,7 +11,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::TcpSocket;
 use tokio::task::spawn_blocking;
 
-/// What this process lacks.
+/// The resource that this process lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lack {
     /// Files, which sockets are too: those of the process, or of the whole machine.
@@ -54,7 +54,7 @@ impl Lack {
         }
     }
 
-    /// What is lacking for another socket now; none when one can be had.
+    /// The resource that is lacking for another socket now; none when a socket can be opened.
     #[must_use]
     pub fn now() -> Option<Self> {
         TcpSocket::new_v4().err().and_then(|error| Self::of(&error))

@@ -1,4 +1,4 @@
-//! What providers post to us: first whether it is theirs, then what it means.
+//! The webhooks of providers: first their signature is checked, then their meaning is read.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ pub trait Webhook: Send + Sync {
         false
     }
 
-    /// What the provider wants to hear when a request was taken.
+    /// The answer that the provider expects when a request was taken.
     fn success(&self) -> http::Response<Bytes>;
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong between the log and the tables.
+//! The errors between the log and the tables.
 
 use hatch_domain::DecodeError;
 use hatch_eventstore::{CheckpointError, LogError, Position, Unanswered};

@@ -59,9 +59,9 @@ pub enum KeptKind {
 pub struct KeptPartition {
     /// The table's name.
     pub name: String,
-    /// What it holds came before that.
+    /// Its rows came before this time.
     pub until: DateTime<Utc>,
-    /// What it takes, with its indexes.
+    /// Bytes that it uses, with its indexes.
     pub bytes: i64,
 }
 
@@ -72,7 +72,7 @@ pub struct Kept {
     pub kind: KeptKind,
     /// Rows, about.
     pub rows: i64,
-    /// What they take, with indexes.
+    /// Bytes that they use, with indexes.
     pub bytes: i64,
     /// Those of the rows that are in the kind's net, because their time has no partition.
     pub net_rows: i64,

@@ -37,7 +37,7 @@ struct ReadPositionState {
     seen: watch::Sender<Option<Seen>>,
 }
 
-/// What a look at the checkpoints found.
+/// The checkpoints as they were at one time.
 #[derive(Debug, Clone)]
 struct Seen {
     at: Instant,

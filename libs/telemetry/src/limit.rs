@@ -112,7 +112,7 @@ impl Limit {
     }
 }
 
-/// What somebody has of a limit, until it is dropped.
+/// A share of a limit that is in use until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Share {

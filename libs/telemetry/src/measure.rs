@@ -14,7 +14,7 @@ pub const SECONDS: &[f64] =
 /// Upper bounds for sizes of batches.
 pub const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-/// What only grows.
+/// A number that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -31,7 +31,7 @@ impl Counter {
     }
 }
 
-/// What is under way.
+/// The number of things that are under way.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicI64);
 

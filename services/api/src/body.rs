@@ -41,7 +41,7 @@ const ROOM_MIN: usize = 4 * 1024;
 /// How long the beginning of a body is waited for that is refused whatever it says.
 const BEGINNING_TIME: Duration = Duration::from_millis(250);
 
-/// What a body is of, which says how long it may be, and what it shares memory with.
+/// The kind of a request, which decides the limit of its body and the memory that it shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// What a client asks for.

@@ -1,4 +1,4 @@
-//! Who asks: the address of the client, also where a proxy stands between.
+//! The address of the client, also behind a proxy.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-/// What proxies write the addresses into that they had a request from, the nearest one last.
+/// The header in which proxies list the addresses that a request came from, the nearest one last.
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The client's address, an extension of every request: the other end of the connection or, where that is a
@@ -62,8 +62,8 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// Who asked by the connection from `peer`. Each proxy adds whom it had the request from, so what stands
-    /// before the first address that is not trusted may be anybody's invention.
+    /// The client of a request that came from `peer`. Each proxy adds the address that it had the request from. So the
+    /// addresses before the first one that is not trusted may be invented.
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
         let mut client = peer.to_canonical();

@@ -78,7 +78,7 @@ impl Connections {
         }))
     }
 
-    /// Who tells the clients that get no place.
+    /// Answers the clients that get no place.
     pub(crate) fn refusals(&self) -> &Arc<Refusals> {
         &self.0.refusals
     }
@@ -184,7 +184,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// What a connection does, for those who ask whether it may be closed.
+/// The activity of a connection, which decides whether it may be closed.
 #[derive(Debug)]
 pub(crate) struct Activity {
     began: Instant,

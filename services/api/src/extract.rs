@@ -142,7 +142,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
-/// Of a query that takes none: what is asked for by one is not done.
+/// Refuses every query parameter: an endpoint that takes none ignores none.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NoParameters {}

@@ -12,7 +12,7 @@ use crate::hardening;
 use crate::head::{HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_ID, URI_BYTES_MAX};
 use crate::problem::{FieldError, Problem};
 
-/// What every answer of the HTTP library's own begins with.
+/// The beginning of every answer that the HTTP library makes by itself.
 const BEGINNING: &[u8] = b"HTTP/1.1 4";
 
 /// A header that every answer of the routes has.
@@ -39,7 +39,7 @@ pub(crate) fn answer(problem: Problem) -> Vec<u8> {
     answer
 }
 
-/// What is written instead of `bytes`, where those are an answer of the HTTP library's own: a head without a body.
+/// The answer that replaces `bytes`, if those are an answer of the HTTP library's own: a head without a body.
 pub(crate) fn instead_of(bytes: &[u8]) -> Option<Vec<u8>> {
     let rest = bytes.strip_prefix(BEGINNING)?;
     let ends = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;

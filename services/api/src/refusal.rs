@@ -1,4 +1,4 @@
-//! What a client is told that gets no connection: a 503 that is ready made, without a parser or a task of hyper's.
+//! The answer to a client that gets no connection: a ready-made 503, without a parser or a task of hyper's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use crate::problem::Problem;
 use crate::ready_made;
 
-/// Of the files of a process, the part that clients may take while they are told.
+/// The part of a process' files that such clients may use while they are answered.
 const FILES_SHARE: u64 = 16;
 const CLIENTS_MIN: u64 = 16;
 const CLIENTS_MAX: u64 = 512;

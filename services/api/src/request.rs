@@ -24,7 +24,7 @@ use crate::problem::Problem;
 use crate::sites::Sites;
 use crate::unread::Reading;
 
-/// What a request without a route of ours is counted under.
+/// The name under which requests without a route are counted.
 const NO_ROUTE: &str = "-";
 
 /// Routes whose requests set nothing off, and come all the time.
@@ -55,7 +55,7 @@ pub struct Entrance {
     pub new_id: fn() -> Uuid,
     /// Counts the answers.
     pub stats: Arc<RequestStats>,
-    /// Whose word on a client's address counts.
+    /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// By which names this process is reached.
     pub sites: Sites,

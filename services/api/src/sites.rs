@@ -107,7 +107,7 @@ impl Sites {
     }
 }
 
-/// Whom the request is made to: the one `Host` that HTTP/1.1 asks for (RFC 9112, section 3.2).
+/// The host of a request: the one `Host` header that HTTP/1.1 asks for (RFC 9112, section 3.2).
 fn host(request: &Request) -> Result<Option<Authority>, Problem> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());

@@ -136,7 +136,7 @@ pub struct StallStream {
     answered: Instant,
     /// Until the nearest moment at which patience may end. Few requests are waited for long enough to set it anew.
     due: Option<Pin<Box<Sleep>>>,
-    /// What is left of an answer that stands for one of the HTTP library's own.
+    /// The rest of an answer that replaces one of the HTTP library's own.
     instead: Option<Bytes>,
     /// Since the last answer was written.
     lingering: Option<Lingering>,
@@ -163,7 +163,7 @@ impl StallStream {
         }
     }
 
-    /// What the requests of this connection know of it.
+    /// The connection as its requests see it.
     pub(crate) fn activity(&self) -> Arc<Activity> {
         Arc::clone(&self.place.activity)
     }

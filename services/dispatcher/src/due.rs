@@ -1,4 +1,4 @@
-//! What is due of a message, decided by the message itself. Pure.
+//! Decides from a message's state what has to be done for it now. Pure.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use hatch_domain::{ErrorClass, SendError, time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What becomes of a message when nobody knows whether an attempt sent it.
+/// The policy for a message whose attempt is in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DoubtPolicy {
@@ -44,7 +44,7 @@ pub struct Waits {
 /// No look-up is further from the one before.
 const LOOK_UP_WAIT_MAX: Duration = Duration::from_secs(3_600);
 
-/// What to do about a message.
+/// The next action for a message.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Action {
     /// Make the next attempt.

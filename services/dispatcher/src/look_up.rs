@@ -14,7 +14,7 @@ use crate::attempt::PendingMessage;
 use crate::{Dispatcher, LEASE_MARGIN, SendingAccount, calls};
 use hatch_due::Timers;
 
-/// What asking may take, the pages of a long answer included.
+/// The longest time for a look-up, the pages of a long answer included.
 const ASK_MAX: Duration = Duration::from_secs(30);
 
 /// How far off the age of a candidate may be: the provider's times have no fractions.
@@ -35,7 +35,7 @@ const ASKED_AT_ONCE: usize = 16;
 /// How long a doubt waits for which there is no room: at least, at most.
 const ROOM_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(6));
 
-/// What look-ups of this process share.
+/// The limits and the cache that the look-ups of this process share.
 pub(crate) struct LookUps {
     /// One for each that an account may have under way.
     rooms: Vec<((&'static str, String), Semaphore)>,
@@ -74,7 +74,7 @@ impl LookUps {
     }
 }
 
-/// What is known of the attempt after asking.
+/// The result of a look-up.
 pub(crate) enum LookUpAnswer {
     /// It sent the message.
     Sent { provider_message_id: String },
@@ -168,8 +168,8 @@ impl Dispatcher {
         LookUpAnswer::NotFound
     }
 
-    /// Whose a candidate is: tenant, message, attempt. One that is nobody's becomes `ours`, if it certainly is the
-    /// message and no other call may have made it; else that is the answer.
+    /// The owner of a candidate: tenant, message, attempt. A candidate without one becomes `ours`, if it certainly is
+    /// the message and no other call may have made it; else that is the answer.
     async fn holder(
         &self,
         candidate: &Candidate,

@@ -1,4 +1,4 @@
-//! Whose message each provider's id is, so that a look-up takes no other message of ours for the one in doubt.
+//! Which message has which provider's id, so that a look-up takes no other message of ours for the one in doubt.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ impl ProviderIds {
         Ok(holder(&row)?)
     }
 
-    /// Whose a provider's id is: tenant, message, attempt; none when it is nobody's.
+    /// The owner of a provider's id: tenant, message, attempt; none when it has none.
     pub(crate) async fn holder(
         &self,
         provider_message_id: &str,

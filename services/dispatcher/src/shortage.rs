@@ -1,4 +1,4 @@
-//! What this process lacks itself: files, memory, ports. No provider is to blame for it, and no message.
+//! The shortages of this process: files, memory, ports. No provider causes them, and no message.
 //!
 //! The first call that could not be made begins a shortage. While it lasts nothing is claimed: what is on the bus
 //! stays there, where another process may take it, and what is due stays in the timers. When a wait is over and
@@ -17,7 +17,7 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 /// A shortage so long after the one before is news, and another line in the log.
 const EPISODE_PAUSE: Duration = Duration::from_secs(60);
 
-/// What a dispatcher knows of its own wants.
+/// The shortage of a dispatcher, as its calls met it.
 #[derive(Debug, Default)]
 pub struct Shortage {
     /// Calls that could not be made, by what was lacking.
@@ -39,7 +39,7 @@ struct State {
 }
 
 impl Shortage {
-    /// What is lacking, while that lasts, and as long as somebody has lately met it.
+    /// The resource that is lacking, as long as calls have met the shortage lately.
     #[must_use]
     pub fn lasting(&self) -> Option<&'static str> {
         let recent = |state: &State| state.met.elapsed() < EPISODE_PAUSE;

@@ -1,4 +1,4 @@
-//! What is due of a message: does what the message itself says. Each account has a lane of its own, with permits
+//! Handles due messages: does what a message's state asks for. Each account has a lane of its own, with permits
 //! of its own, so that one whose provider hangs holds up the messages of no other.
 
 use std::sync::Arc;

@@ -22,10 +22,10 @@ pub(crate) const NORMAL: &str = "info,async_nats=warn,tokio_postgres=warn,\
 /// Crates whose own news are secrets, or addresses and texts.
 const WARNINGS_ONLY: [&str; 2] = ["async_nats", "tokio_postgres"];
 
-/// What `up` logs: somebody watches it who wants to see the unusual.
+/// The log lines of `up`: a person watches it and wants to see what is unusual.
 pub const QUIET: &str = "warn";
 
-/// What must not be overlooked.
+/// Only errors.
 pub(crate) const ERRORS: &str = "error";
 
 /// The most that a crate may say, whatever the filter wants. Ours take care of what they log. Others do not know

@@ -92,7 +92,7 @@ pub(crate) fn providers(
     names.into_iter().map(dependency).collect()
 }
 
-/// What a process that sends has for calls: while it lacks some, messages wait.
+/// The resources of a process that sends: while it lacks one, messages wait.
 pub(crate) fn resources(stats: &Arc<hatch_dispatcher::Stats>) -> Dependency {
     let stats = Arc::clone(stats);
     let check = move || {

@@ -14,7 +14,7 @@ use crate::cli::Command;
 
 /// tokio's own variable: threads of a process. It goes before what is decided here.
 const WORKERS: &str = "TOKIO_WORKER_THREADS";
-/// Of the processes that share a machine, so many have much to do at a time.
+/// How many of the processes on one machine are busy at the same time.
 const BUSY_PROCESSES: usize = 4;
 
 /// The runtime of a process, which may be one of many on its machine.
@@ -33,7 +33,7 @@ pub fn runtime(is_one_of_many: bool) -> anyhow::Result<Runtime> {
     builder.worker_threads(workers).enable_all().build().context("failed to start threads")
 }
 
-/// What a process of `up --split` is told, unless it inherits that.
+/// The variable that `up --split` sets for its processes, unless they inherit it.
 #[cfg(feature = "dev")]
 pub(crate) fn setting() -> Option<(std::ffi::OsString, std::ffi::OsString)> {
     let inherited = std::env::var_os(WORKERS).is_some();

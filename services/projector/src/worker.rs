@@ -39,7 +39,7 @@ const LOOK_MAX: Duration = Duration::from_secs(4);
 /// How long it may take to apply a page. One that takes longer is applied in parts.
 const APPLY_MAX: Duration = Duration::from_secs(6);
 
-/// Of how many parts of a page one is applied after the page was not.
+/// The number of parts into which a page is divided after it could not be applied whole.
 const PART: usize = 4;
 
 pub(crate) struct Worker {

@@ -1,4 +1,4 @@
-//! What can be told of the relays from outside of their processes.
+//! A report on the relays, for other processes.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, Error};

@@ -1,6 +1,6 @@
 //! How soon a generation may follow another.
 //!
-//! Whoever can write to NATS can end a generation whenever he likes. Each new one costs its readers
+//! A stranger who can write to NATS can end a generation at any time. Each new one costs its readers
 //! something, so they follow each other ever more slowly while that goes on. Meanwhile messages are sent
 //! by their due times, and readers page the log.
 

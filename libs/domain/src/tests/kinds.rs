@@ -1,4 +1,4 @@
-//! Whoever adds a kind, a type of event or a version and forgets a step is told here.
+//! These tests fail when a step is forgotten on adding a kind, a type of event or a version.
 
 use std::collections::BTreeSet;
 

@@ -46,7 +46,7 @@ pub(crate) fn take<T: AsRef<Append>>(waiting: &mut VecDeque<T>) -> Vec<T> {
     batch
 }
 
-/// What no two commands of a batch may share.
+/// A name that no two commands of a batch may share.
 #[derive(PartialEq, Eq, Hash, Clone, Copy)]
 enum Name {
     Stream(Uuid),

@@ -10,7 +10,7 @@ use crate::{
     Append, AppendError, Appended, CommandKey, ExpectedVersion, NewEvent, Position, SideRow,
 };
 
-/// What the log said of everything a batch touches, under the log's lock.
+/// The state of everything that a batch touches, read under the log's lock.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LogState {
     /// The last position.
@@ -32,7 +32,7 @@ pub(crate) struct StreamState {
     pub(crate) version: i64,
 }
 
-/// What a batch comes to.
+/// The result of planning a batch.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
     /// One for each command, in order; final only once the rest of the plan is committed.

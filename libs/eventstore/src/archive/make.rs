@@ -21,8 +21,8 @@ const HINDRANCES_MAX: i64 = 20;
 const LOCK_WAIT: Duration = Duration::from_secs(3);
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
-/// Whoever asks says how long he waits, and what is committed is on the disk. A server that looks after its
-/// client frees the lock of one that was killed.
+/// No timeout of the server: each call has a limit of its own. A commit is on the disk. The server checks its client,
+/// so that it frees the lock of a process that was killed.
 const SESSION: &str = "
     SET statement_timeout = 0;
     SET lock_timeout = 0;

@@ -170,7 +170,7 @@ impl Archives {
         Ok(archive)
     }
 
-    /// What cannot be read is looked up anew by the next reader: its folder may have been moved.
+    /// After an error the next reader looks the archive up again, because its folder may have been moved.
     async fn read<T: Send + 'static>(
         &self,
         archive: &Arc<Archive>,

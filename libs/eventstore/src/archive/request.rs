@@ -1,4 +1,4 @@
-//! What is asked of archiving, and what it answers.
+//! The request to archive partitions, its progress and its errors.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::error::ArchiveError;
 use crate::{Position, Unanswered};
 
-/// What to archive, and where to.
+/// The partitions to archive, and the directory.
 #[derive(Debug, Clone)]
 pub struct ArchiveRequest {
     /// Where each archive gets a folder; made if it is not there. Every process that reads the log
@@ -26,7 +26,7 @@ pub struct ArchiveRequest {
 /// Somebody who has read the log up to a position.
 #[derive(Debug, Clone)]
 pub struct Need {
-    /// Who, as a sentence begins.
+    /// The reader's name, as the beginning of a sentence.
     pub who: String,
     /// The last position that was read.
     pub position: Position,

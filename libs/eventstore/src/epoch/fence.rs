@@ -44,7 +44,7 @@ impl Fence {
             FenceState::Open { generation: Some(trusted), .. } if trusted == generation)
     }
 
-    /// What foreign was found in the newest generation of the bus, until the relay begins the next.
+    /// The foreign message that was found in the newest generation of the bus, until the relay begins the next.
     #[must_use]
     pub fn foreign(&self) -> Option<(i32, String)> {
         match &*self.state.borrow() {

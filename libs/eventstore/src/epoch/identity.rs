@@ -1,4 +1,4 @@
-//! What tells one PostgreSQL server from another.
+//! The identity of a PostgreSQL server.
 
 use tokio_postgres::config::Host;
 use tokio_postgres::types::ToSql;
@@ -8,7 +8,7 @@ const IDENTITY: &str =
     "SELECT system_identifier, timeline, data_directory FROM es.server_identity()";
 const COMPLETE: &str = "SELECT es.complete_epoch($1, $2)";
 
-/// What is configured about a database, beside how to connect.
+/// The configured names of a database: of its server and of its deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DatabasePlace {
     /// The server's name; none says nothing about it.
@@ -38,7 +38,7 @@ fn name(host: &Host) -> String {
     }
 }
 
-/// What tells one server's life from another's.
+/// The properties that differ between two servers, and between a server and its restored copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Chosen by initdb.
@@ -66,8 +66,8 @@ impl Identity {
         })
     }
 
-    /// What of it `other` has differently: name, here, there. What one of them does not know is no
-    /// difference.
+    /// Each property that `other` has differently: its name, its value here and there. A property that one of the two
+    /// does not know is no difference.
     pub(super) fn differences(&self, other: &Self) -> Vec<(&'static str, String, String)> {
         let known = |text: &Option<String>| text.clone();
         let pairs = [

@@ -40,7 +40,8 @@ pub async fn report_regression(client: &Client, epoch: i32, detail: &str) -> Res
     client.execute(REPORT, &[&epoch, &detail]).await.map(drop)
 }
 
-/// What contradicts the log, if it has another event or none where `event_id` is said to be.
+/// Compares the log with an event that `who` has: says how they differ if the log has another event, or none, at
+/// `position`.
 pub(crate) async fn contradiction(
     client: &Client,
     who: &str,

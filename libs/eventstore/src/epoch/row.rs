@@ -36,7 +36,7 @@ pub(crate) const FENCE_ROW: &str = concat!(
          ORDER BY generation DESC LIMIT 1) AS g ON true"
 );
 
-/// What a session reads of epoch, head and bus; the rows of [`FENCE_ROW`].
+/// The row of [`FENCE_ROW`]: epoch, head and bus.
 pub(crate) struct FenceRow {
     epoch: i32,
     recorded: Identity,
@@ -44,7 +44,7 @@ pub(crate) struct FenceRow {
     /// The newest generation on record, and its epoch.
     generation: Option<(i32, i32)>,
     pub(crate) head: Position,
-    /// What foreign was found in that generation.
+    /// The foreign message that was found in that generation.
     foreign: Option<String>,
     pub(crate) now: DateTime<Utc>,
 }

@@ -55,7 +55,7 @@ impl Connections {
         Self { pool }
     }
 
-    /// What `ask` makes of a connection, within `limit`, the wait for the connection included.
+    /// Runs `ask` with a connection, within `limit`, the wait for the connection included.
     ///
     /// # Errors
     /// [`Unanswered`], and those of `ask`.
@@ -146,7 +146,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// What `ask` makes of the connection, within `limit`. After an error that is
+    /// Runs `ask` with the connection, within `limit`. After an error that is
     /// [`Unanswered`], or when it is dropped before it ends, the connection is not to be had again.
     ///
     /// # Errors

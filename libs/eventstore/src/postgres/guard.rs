@@ -1,4 +1,4 @@
-//! What a server may ask for before it is given a password.
+//! The methods of authentication that a server may ask for.
 //!
 //! The guard reads along while a server asks for authentication. A request that is not allowed becomes
 //! an error of the read that would have completed it, so the client never learns of the request and

@@ -1,4 +1,4 @@
-//! What has to be so before a server is believed: libpq's parameters about TLS and authentication.
+//! The conditions on which a server is believed: libpq's parameters about TLS and authentication.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub(super) enum SslMode {
     VerifyFull,
 }
 
-/// What has to be so before a server is believed.
+/// The conditions on which a server is believed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Security {
     pub(super) mode: SslMode,

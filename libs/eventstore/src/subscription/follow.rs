@@ -71,7 +71,7 @@ impl Follow {
         self.fed
     }
 
-    /// What to do, knowing the log's `head` and whether there is a feed.
+    /// The next step, given the log's `head` and whether there is a feed.
     pub(super) fn step(&mut self, head: Position, fed: bool, now: Instant) -> Step {
         let wait_until = if self.paging {
             now

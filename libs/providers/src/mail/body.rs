@@ -1,4 +1,4 @@
-//! What a part holds, out of its encoding and its charset.
+//! The content of a part, decoded from its transfer encoding and its charset.
 
 use std::borrow::Cow;
 

@@ -9,7 +9,7 @@ use super::{
     Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, ID_BYTES_MAX, LIST_BYTES_MAX, REFERENCES_MAX, clean,
 };
 
-/// What the headers of a mail say.
+/// The headers of a mail that hatch uses.
 #[derive(Default)]
 pub(crate) struct Headers {
     pub(crate) from: Option<Address>,
@@ -150,7 +150,7 @@ pub(super) enum Which {
     Part,
 }
 
-/// What the headers of a part say of it.
+/// The headers of a part that hatch uses.
 pub(super) struct MimeFields {
     kind: Kind,
     content_type: Option<ContentType<'static>>,
@@ -225,7 +225,7 @@ impl MimeFields {
         Self { kind: Kind::File, ..self }
     }
 
-    /// What parts are told apart by, if it is a multipart.
+    /// The boundary between its parts, if it is a multipart.
     pub(super) fn boundary(&self) -> Option<&str> {
         let said = self.content_type.as_ref().filter(|said| said.ctype() == "multipart")?;
         said.attribute("boundary").filter(|boundary| !boundary.is_empty())

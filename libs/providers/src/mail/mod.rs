@@ -1,6 +1,6 @@
 //! Mail from outside, read within limits.
 //!
-//! Whoever writes a mail may mean to hang, fill or end its reader. So the structure is walked line by line,
+//! A mail may be made to hang its reader, to fill its memory or to crash it. So the structure is walked line by line,
 //! once, without recursion; one header or one part at a time goes to the library that knows what it means;
 //! and there is a limit for everything that a mail can have many of. What is beyond a limit is left out
 //! and counted in [`Cut`]: the rest of the mail is shown.

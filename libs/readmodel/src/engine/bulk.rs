@@ -48,9 +48,9 @@ pub(super) struct Bulk {
     shared: JoinSet<Result<Held, Error>>,
 }
 
-/// What is written of a stretch in the order of the log.
+/// The part of a stretch that is written in the order of the log.
 enum InOrder {
-    /// What several streams have a say in, once each stream's own is written.
+    /// Rows that depend on several streams, once each stream's own rows are written.
     Shared(&'static dyn Parallel, Vec<Half>),
     /// All of it.
     Whole(Stretch),

@@ -30,7 +30,7 @@ pub struct Definition {
     pub(crate) schema: Schema,
     /// The PostgreSQL schema that holds its tables and nothing else. Statements name it.
     pub(crate) tables: &'static str,
-    /// Whose events it reads. Those of others only move its checkpoint.
+    /// The aggregates whose events it reads. Other events only move its checkpoint.
     pub(crate) aggregates: &'static [&'static str],
     /// The read models that it writes, by the names that the API lists.
     pub(crate) read_models: &'static [&'static str],
@@ -87,7 +87,7 @@ pub(crate) trait Parallel: Sync {
     ) -> BoxFuture<'a, Result<(), Error>>;
 }
 
-/// What a projection's first half of a replay tells its second.
+/// The result of a projection's first half of a replay, for its second half.
 pub(crate) type Half = Box<dyn Any + Send>;
 
 /// Which tables are read and written, and in which transaction.

@@ -103,7 +103,7 @@ impl Replica {
         }
     }
 
-    /// What `ask` makes of the copy's connection, within `limit`.
+    /// Runs `ask` with the copy's connection, within `limit`.
     pub(crate) async fn ask<T, E: From<Unanswered>>(
         &mut self,
         limit: Duration,

@@ -26,7 +26,7 @@ pub(super) const STRETCH_MAX: Duration = Duration::from_secs(10 * 60);
 /// How long it may take to read or to index whole tables: hours, where they are large.
 pub(super) const WHOLE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the pool's sessions limit is right for queries, not for this one. What it changes at most is
+/// The limits of the pool's sessions are right for queries, not for this one. What it changes at most is
 /// lost with the log still there, so it does not wait for the disk. A server that looks after its
 /// client frees the lock of one that was killed.
 const SESSION: &str = "

@@ -1,4 +1,4 @@
-//! Where a projection's tables are: those that are read, and copies of them.
+//! The PostgreSQL schemas of a projection: the live tables, and copies of them.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,13 @@ use super::definition::Definition;
 /// Which of a projection's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SchemaSlot {
-    /// What queries read and the projector writes. Migrations change these.
+    /// The tables that queries read and the projector writes. Migrations change these.
     Live,
-    /// What a rebuild fills, to become the live tables.
+    /// The tables that a rebuild fills. They become the live tables.
     Building,
-    /// What were the live tables until a rebuild took over.
+    /// The tables that were live until a rebuild took over.
     Replaced,
-    /// What the live tables are compared with.
+    /// The tables that a verification compares with the live ones.
     Scratch,
 }
 

@@ -1,4 +1,4 @@
-//! What is on its way into the log, counted as it comes and goes.
+//! Counts the commands that wait for their commit, and limits them.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::commit_limiter::{self, CommitLimiter};
 use super::window::{RESERVE, UNLIMITED, WindowState};
 
-/// The way into the log.
+/// The commands of a process that wait for their commit.
 pub(super) struct CommitGate {
     pending: AtomicU64,
     pending_max: AtomicU64,

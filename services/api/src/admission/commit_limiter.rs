@@ -14,7 +14,7 @@ const PENDING_MIN: f64 = 64.0;
 /// While webhooks are behind, so many times fewer may be.
 const RESTRAINT: f64 = 2.0;
 
-/// What is seen at one time.
+/// The numbers of one look.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CommitSample {
     /// Since the process began to look.
@@ -29,7 +29,7 @@ pub(super) struct CommitSample {
     pub(super) webhooks_behind: bool,
 }
 
-/// The way into the log, as one process sees it.
+/// The limit of the commands that wait for their commit, as one process computes it.
 #[derive(Debug)]
 pub(super) struct CommitLimiter {
     wait: Duration,

@@ -107,7 +107,7 @@ struct AdmissionState {
     stats: AdmissionStats,
 }
 
-/// What a window said at the last look, as requests use it: without waiting for anything.
+/// The limits that a window computed at the last look. Requests read them without waiting.
 struct Gate {
     admitted: AtomicU64,
     admitted_max: AtomicU64,

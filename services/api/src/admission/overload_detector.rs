@@ -1,4 +1,4 @@
-//! Whether a crowd has come to stay. Pure.
+//! Tells a burst from an overload that lasts. Pure.
 
 use std::time::Duration;
 

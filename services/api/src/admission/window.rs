@@ -19,9 +19,9 @@ const SURGE: f64 = 1.5;
 const WAITING_MIN: f64 = 16.0;
 /// Fewer that wait are no crowd, however slow the queue is.
 const CROWD_MIN: f64 = 64.0;
-/// The part of what the whole queue works off in the wait aimed for that every process may have
-/// beside its share. By it processes whose shares differ come to be equal. An event in a hundred
-/// is about a message in twenty.
+/// Extra messages that every process may hold beside its share, as a fraction of the queue's throughput during
+/// [`Rules::wait`]. They let the shares of unequal processes converge. One event in a hundred is about one message in
+/// twenty.
 const EQUAL_PART: f64 = 0.01;
 /// The part of the projections' window, and of the way into the log, that only messages of high
 /// priority may fill, beyond it.
@@ -53,7 +53,7 @@ pub struct WindowState {
     pub wait: Duration,
 }
 
-/// What is seen at one time.
+/// The numbers of one look.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct QueueSample {
     /// Since the process began to look.
@@ -68,7 +68,7 @@ pub(super) struct QueueSample {
     pub(super) done: Option<Position>,
 }
 
-/// What may be admitted until the next look.
+/// The limits until the next look.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Room {
     /// How many messages this process may have admitted since it began; none when nothing limits
@@ -110,7 +110,7 @@ struct Done {
     messages: f64,
 }
 
-/// What the queue ended between the last two looks, and whether it moved before them, too.
+/// The messages that the queue finished between the last two looks, and whether it moved before them, too.
 #[derive(Debug, Clone, Copy)]
 struct Ended {
     messages: f64,

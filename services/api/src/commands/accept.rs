@@ -173,10 +173,10 @@ impl Commands {
     }
 }
 
-/// Who acts, as the events of a client's commands have it.
+/// The actor in the events of a client's commands.
 pub(super) const ACTOR: &str = "api";
 
-/// What is recorded with each event of a client's command.
+/// The metadata of the events of a client's command.
 fn metadata(id: MessageId) -> Metadata {
     Metadata { correlation_id: id.0, actor: ACTOR.to_owned(), ..Metadata::default() }
 }

@@ -20,7 +20,7 @@ use super::idempotency::command_key;
 use crate::names::StatusName;
 use crate::problem::{POSITION, Problem};
 
-/// Who changes a message, and the key by which the change is made once, if there is one.
+/// The origin of a change, and the idempotency key, if there is one.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller {
     /// Whose message it is.
@@ -39,7 +39,7 @@ impl Caller {
     }
 }
 
-/// What a change came to, or why it was not made.
+/// The result of a change.
 pub type ChangeResult = Result<Executed<Message>, ExecuteError<MessageRejection>>;
 
 /// Begins a new round of attempts for a message that failed.

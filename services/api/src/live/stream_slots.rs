@@ -1,4 +1,4 @@
-//! Who may follow the log, and how many.
+//! The limit of the clients that follow the log.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

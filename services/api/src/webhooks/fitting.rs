@@ -1,6 +1,6 @@
-//! What of a mail goes into the log, where it is larger than what that takes at once.
+//! Cuts an inbound mail down to the size that one append can hold.
 //!
-//! What is left out stays in the webhook's body, which is kept whole then.
+//! The parts that are left out stay in the webhook's body, which is kept whole then.
 
 use hatch_domain::Attachment;
 use hatch_providers::{Inbound, Observation};
@@ -18,7 +18,7 @@ const FILES_BYTES_MAX: usize = 384 * 1024;
 /// Bytes of what stands around the name and the type of a file.
 const FILE_BYTES: usize = 64;
 
-/// What a text that was cut off ends with.
+/// The end of a text that was cut off.
 const CUT: &str = "\n[…]";
 
 /// Whether something of it is not in the log afterwards.
@@ -64,7 +64,7 @@ fn files_bytes_max(texts: usize, inbound: &Inbound) -> usize {
     MAIL_BYTES_MAX.saturating_sub(texts + lists_bytes(inbound)).min(FILES_BYTES_MAX)
 }
 
-/// What addresses, references and the names of files take, which have limits of their own.
+/// The bytes of addresses, references and the names of files, which have limits of their own.
 fn lists_bytes(inbound: &Inbound) -> usize {
     let email = inbound.email.as_ref();
     let addresses = inbound.to.iter().chain(email.iter().flat_map(|email| &email.cc));
@@ -96,7 +96,7 @@ fn cut(text: &mut String) -> usize {
     missing
 }
 
-/// What a character takes in a JSON text, as `serde_json` writes it.
+/// The bytes of a character in a JSON text, as `serde_json` writes it.
 const fn json_bytes(c: char) -> usize {
     match c {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,

@@ -1,6 +1,6 @@
 //! What is kept of webhooks outside the log of events: for how long, and how much of it.
 //!
-//! Whoever takes webhooks looks every ten seconds how much there is of each kind, makes partitions ahead, and drops
+//! Every process of the webhook role measures each kind every ten seconds, makes partitions ahead, and drops
 //! those that are past their retention or, the oldest first, beyond their quota. What providers signed is
 //! recorded whatever the quotas say. Several processes may do this at the same time: each partition is made and
 //! dropped once.

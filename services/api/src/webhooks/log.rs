@@ -81,7 +81,7 @@ impl WebhookLogEntry {
         Self::with(id, tenant_id, provider, request, received_at, &whole)
     }
 
-    /// Of a request that nobody vouches for: the beginning of each of its parts, and how long they were.
+    /// The entry of a request without a valid signature: the beginning of each of its parts, and their lengths.
     pub(super) fn refused(
         id: Uuid,
         tenant_id: Uuid,

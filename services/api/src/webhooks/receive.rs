@@ -102,7 +102,7 @@ pub(super) async fn generic_handler(
     webhooks.receive(GENERIC, &raw, client).await
 }
 
-/// Whom a request that is refused is counted for.
+/// The client address for which a refused request is counted.
 fn client(request: &Request) -> IpAddr {
     let client = request.extensions().get::<ClientAddress>();
     client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |client| client.counted())
@@ -191,7 +191,7 @@ impl Webhooks {
         Recording { webhooks: self, account, entry, now }
     }
 
-    /// Of a request that nobody vouches for: no more than the beginning of its parts.
+    /// The entry of a request without a valid signature: no more than the beginning of its parts.
     pub(super) fn refused_recording<'a>(
         &'a self,
         account: &'a WebhookAccount,
@@ -204,7 +204,7 @@ impl Webhooks {
     }
 }
 
-/// What is wrong with a request that its sender is told of.
+/// The problem that the sender of a request is told.
 fn nonsense(error: &NotUnderstood) -> FieldError {
     match error {
         NotUnderstood::Missing { field } => FieldError::new(format!("/{field}"), "is required"),

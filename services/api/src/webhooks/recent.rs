@@ -25,13 +25,13 @@ const TURN_WAIT_MAX: Duration = Duration::from_millis(500);
 
 type RecentStream = tokio::sync::Mutex<Option<Loaded<Message>>>;
 
-/// What is remembered; shared by the requests of a process.
+/// The messages that a process remembers for its webhooks; its requests share them.
 #[derive(Default)]
 pub struct RememberedMessages {
     turns: Mutex<HashMap<MessageId, Arc<RecentStream>>>,
 }
 
-/// The turns of one webhook: nobody else of this process appends to these messages meanwhile.
+/// The remembered messages that one webhook holds: no other request of this process appends to them meanwhile.
 #[derive(Default)]
 pub(super) struct RecentStreams(BTreeMap<MessageId, OwnedMutexGuard<Option<Loaded<Message>>>>);
 

@@ -24,7 +24,7 @@ const FORGET_PAUSE: Duration = Duration::from_secs(1);
 const EPISODE_PAUSE: Duration = Duration::from_secs(60);
 const EPISODE_MAX: Duration = Duration::from_secs(3_600);
 
-/// Those that share the place of the addresses for which there is none.
+/// The address under which clients are counted for which there is no place.
 const OTHERS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// How many refused requests are kept.

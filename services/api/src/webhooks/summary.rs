@@ -1,4 +1,4 @@
-//! What a webhook came to, in one outcome and one sentence. Pure.
+//! Sums up a webhook in one outcome and one sentence. Pure.
 
 use hatch_readmodel::{WaitingReceipt, WebhookOutcome as Outcome};
 

@@ -21,7 +21,7 @@ use crate::settings::Settings;
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// Events compared at a time.
 const PAGE_EVENTS: usize = 2_000;
-/// What is wrong there is not the log's fault.
+/// Faults there are not the log's.
 const BUS: &str = "jetstream";
 /// Differences that are named.
 const NAMED_MAX: usize = 20;

@@ -1,4 +1,4 @@
-//! What roles are given by the settings, or why the settings give it not: each refusal names its key.
+//! Builds what each role needs from the settings. A bad setting is refused with its key.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use crate::settings::Settings;
 use crate::{admission, files};
 
-/// What a bad setting of the account is said to be.
+/// The error for a bad setting of the account.
 const SENDGRID: &str = "configuration: sendgrid";
 
 /// How many attempts one process may have under way at a time.

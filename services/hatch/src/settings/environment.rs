@@ -1,4 +1,4 @@
-//! What the variables of the environment say. They are all text; the schema of the settings says what a
+//! Reads the variables of the environment. They are all text; the schema of the settings says what a
 //! key holds, so that a short code of digits stays a text and a list can be given at all.
 
 use anyhow::Context;

@@ -1,4 +1,4 @@
-//! What is wrong with the settings, said by place and key. A value is said only where it can be no secret.
+//! Errors of the settings, with the file and the key. A value is shown only where it cannot be a secret.
 
 use std::path::Path;
 

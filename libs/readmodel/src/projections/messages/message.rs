@@ -42,7 +42,7 @@ impl Direction {
     }
 }
 
-/// What the first event of a message fixes for good.
+/// The columns that the first event of a message fixes for good.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MessageContent {
     pub(crate) created_position: Position,

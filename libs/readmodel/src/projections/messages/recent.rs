@@ -15,7 +15,7 @@ use super::fold::{MessageFact, MessageRows, StateRow};
 /// Twice as many messages, and those of a page, are remembered at most.
 pub(crate) const MESSAGES_MAX: usize = 4_096;
 
-/// What a projector remembers of the pages that it applied, one after the other.
+/// The rows of the last pages, which a projector remembers so that it need not read them.
 #[derive(Debug, Default)]
 pub(crate) struct RecentMessages {
     states: HashMap<MessageId, StateRow>,

@@ -155,7 +155,7 @@ struct MailRow {
 /// more than some 2,700.
 const MAIL_ID_BYTES_MAX: usize = 998;
 
-/// What [`load`] asks for.
+/// The keys of the rows that [`load`] reads.
 pub(super) const READS: &[&str] = &[LOAD_STATES, LOAD_CONVERSATIONS];
 
 /// The rows that exist of what `facts` change, with those of messages that are `known`.

@@ -12,7 +12,7 @@ const MESSAGE_BYTES_MAX: usize = (1024 - 8) * 1024;
 /// The most that a byte of text becomes as JSON: `\u0000`.
 const ESCAPE_BYTES_MAX: usize = 6;
 
-/// What a message has beside its texts and files: addresses, headers, metadata.
+/// The bytes of a message beside its texts and files: addresses, headers, metadata.
 const REST_BYTES_MAX: usize = 64 * 1024;
 
 /// Names the largest field of a message that is too large.

@@ -1,4 +1,4 @@
-//! What can be said without asking a server: the settings, the address, the accounts, the disk.
+//! Checks that ask no server: the settings, the address, the accounts, the disk.
 
 use std::path::Path;
 use std::time::Duration;

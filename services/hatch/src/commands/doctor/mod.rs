@@ -25,7 +25,7 @@ use finding::Finding;
 /// How long a check may take.
 const CHECK_MAX: Duration = Duration::from_secs(5);
 
-/// What waits for longer than this is late: nobody works on it.
+/// Work that waits for longer than this is late: no process does it.
 const LATE: TimeDelta = TimeDelta::seconds(5);
 
 /// Checks everything and prints what it found; fails when something is wrong.

@@ -7,7 +7,7 @@ use super::finding::Finding;
 use crate::roles::postgres;
 use crate::settings::Settings;
 
-/// What one way is like, and what to do if it is not closed.
+/// A description of the connection, and the remedy if it is not secure.
 type LinkSecurity = (&'static str, Option<&'static str>);
 
 /// Looks at the ways to both; one that leads nowhere beyond this machine is closed.

@@ -1,4 +1,4 @@
-//! What is made of the log: the projections, the timers, and what waits for a person.
+//! Checks of the work that follows the log: the projections, the timers, and messages that wait for a person.
 
 use std::time::Duration;
 
