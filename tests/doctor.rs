@@ -334,7 +334,7 @@ async fn a_halted_projection_is_said_to_be_with_its_event() {
 }
 
 #[tokio::test]
-async fn events_that_nobody_publishes_projects_or_sends_are_said_to_wait() {
+async fn events_that_are_not_published_projected_or_sent_are_reported_as_waiting() {
     let mut hatch = Hatch::start_with(&[Role::Command, Role::Query], |_| {}).await;
     hatch.send_sms(CUSTOMER, "Hello").await;
     age_the_log(&hatch).await;

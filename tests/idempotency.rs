@@ -56,7 +56,7 @@ async fn a_key_used_for_another_request_is_refused() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_none_is_refused() {
+async fn a_text_that_is_no_key_is_refused() {
     let hatch = Hatch::start().await;
     for key in ["", &"k".repeat(256)] {
         let answer = send(&hatch, key, CUSTOMER).await;

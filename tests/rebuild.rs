@@ -353,7 +353,7 @@ async fn a_projection_that_halted_goes_on_from_where_a_rebuild_ends() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_none_is_answered_with_those_that_are() {
+async fn an_unknown_name_is_answered_with_the_known_ones() {
     let hatch = Hatch::start_with(&[], |_| {}).await;
     for command in ["rebuild", "verify"] {
         let (succeeded, printed) = run(&hatch, &[command, "letters"]).await;

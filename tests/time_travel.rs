@@ -93,7 +93,7 @@ async fn a_conversation_is_shown_as_it_was_at_each_of_its_messages() {
 }
 
 #[tokio::test]
-async fn a_moment_that_is_none_or_is_yet_to_come_is_refused_by_name() {
+async fn a_moment_that_is_malformed_or_in_the_future_is_refused_by_name() {
     let hatch = Hatch::start().await;
     let id = hatch.send_sms(CUSTOMER, "now").await;
     let message = hatch.message_with_status(&id, "delivered").await;

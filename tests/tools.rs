@@ -111,7 +111,7 @@ async fn an_export_goes_on_where_it_was_interrupted() {
 }
 
 #[tokio::test]
-async fn a_sound_log_is_said_to_be_one_and_each_damage_is_named() {
+async fn a_sound_log_is_reported_as_sound_and_each_damage_is_named() {
     let hatch = Hatch::start().await;
     delivered(&hatch, 4).await;
     let (ok, said) = run(&hatch, &["log", "verify"]).await;
@@ -182,7 +182,7 @@ async fn what_somebody_else_wrote_to_jetstream_is_named() {
 }
 
 #[tokio::test]
-async fn a_command_that_finds_nobody_says_so_soon() {
+async fn a_command_without_a_server_fails_soon() {
     let hatch = Hatch::start().await;
     let mut command = command(&hatch, &["log", "verify"]);
     command.env("HATCH_NATS_URL", "nats://127.0.0.1:1");

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_of_another_domain_is_none_of_this_one() {
+    fn a_proof_of_another_domain_proves_nothing_for_this_one() {
         for (spf, envelope, signatures) in [
             ("fail", "evil@evil.com", &[("example.com", "fail")][..]),
             ("pass", "evil@evil.com", &[("evil.com", "pass")]),

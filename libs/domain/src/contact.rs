@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_contact_is_where_it_always_was_and_an_identifier_is_elsewhere() {
+    fn the_id_of_a_contact_has_not_changed_and_an_identifier_has_another() {
         let address = Address::phone("+18045551234").expect("a possible number");
         let contact = contact_id(TenantId::DEFAULT, &address);
         assert_eq!(contact.0, Uuid::new_v5(&TenantId::DEFAULT.0, b"+18045551234"));

@@ -45,7 +45,7 @@ fn all_files() -> Vec<File> {
 }
 
 #[tokio::test]
-async fn a_process_without_files_has_made_no_call_and_says_that_it_is_its_own_want() {
+async fn a_process_without_files_makes_no_call_and_reports_its_own_shortage() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     // Nobody listens at port 1: whoever has a socket is refused.
     let adapters = ["http://127.0.0.1:1", "http://localhost:1", "http://nowhere.invalid:1"];

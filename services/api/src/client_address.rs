@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_says_who_it_was() {
+    fn a_trusted_proxy_names_the_client() {
         let trusted = ["10.0.0.0/8", "::1"];
         assert_eq!(client(&trusted, "10.1.2.3", &["198.51.100.7"]), "198.51.100.7");
         assert_eq!(client(&trusted, "::1", &["6.6.6.6, 198.51.100.7,10.9.9.9"]), "198.51.100.7");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_word_of_the_proxy_it_is_the_last_that_is_known() {
+    fn without_the_header_the_last_known_address_is_the_client() {
         assert_eq!(client(&["10.0.0.0/8"], "10.1.2.3", &[]), "10.1.2.3");
         assert_eq!(client(&["10.0.0.0/8"], "10.1.2.3", &["nonsense"]), "10.1.2.3");
         assert_eq!(

@@ -37,8 +37,8 @@ pub struct Settings {
     /// belongs to it (`docs/tls.md`). `up` starts one of its own where this is not set.
     pub database_url: Option<String>,
     /// By what name the database's server counts as the same one. Default: the hosts of
-    /// `database_url`. Processes that reach it by different names, such as by a connection pooler,
-    /// need the same name here, or all but the first would take it for another.
+    /// `database_url`. Processes that reach the server by different names, such as by a connection pooler, must all
+    /// set the same value, or the fence closes for all but the first.
     pub database_host: Option<String>,
     /// The name of this installation, such as `production`: a copy of its database that another
     /// installation starts on sends nothing until it is told to.

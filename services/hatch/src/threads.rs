@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_of_threads_that_is_none_is_named() {
+    fn a_bad_number_of_threads_is_named() {
         assert_eq!(given("3").expect("a number"), 3);
         for text in ["0", "-1", "many", ""] {
             let error = given(text).expect_err("no number of threads").to_string();

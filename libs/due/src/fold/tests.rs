@@ -85,7 +85,7 @@ fn what_is_under_way_has_the_time_of_its_last_word() {
 }
 
 #[test]
-fn a_late_word_of_an_old_step_does_not_clear_a_later_ones_time() {
+fn a_late_event_of_an_earlier_step_keeps_the_due_time_of_a_later_step() {
     let history = [BEGUN, claimed(1), due(1, 20), claimed(2)];
     let mut table = None;
     write(&mut table, &fold(&history));

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_of_this_machine_is_one_and_a_port_is_none() {
+    fn all_names_of_this_machine_are_one_host_and_the_port_does_not_count() {
         let place = |url: &str, host: Option<&str>| {
             let postgres: Config = url.parse().expect("a URL");
             DatabasePlace::new(&postgres, host.map(ToOwned::to_owned), None).host

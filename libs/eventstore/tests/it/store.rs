@@ -105,7 +105,7 @@ async fn a_command_is_decided_on_the_loaded_state_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_known_state_is_not_read_and_a_stale_one_is() {
+async fn a_known_state_is_not_read_again_unless_it_is_stale() {
     let database = database().await;
     let store = store(&database);
     let fresh = store.execute(add(&2).at(Counter(0), 0)).await.expect("accepted");

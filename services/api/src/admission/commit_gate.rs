@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_crowded_while_so_many_are_on_it_and_no_longer() {
+    fn it_is_behind_only_while_too_many_commands_wait() {
         let commit_gate = CommitGate::open(Duration::from_millis(200));
         assert!(!look(&commit_gate, 0));
         (0..60).for_each(|_| commit_gate.enter());

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_before_a_log_that_is_at_its_ceiling_is_kept_to_what_fits_in_the_time() {
+    fn an_overload_of_a_log_at_its_ceiling_is_limited_to_what_fits_in_the_time() {
         // 700 a second, before which 640 clients would wait for a second each.
         let seen = run(640, 70, 100, 100);
         let (_, limit) = seen[99];
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_is_one_though_each_commit_answers_most_of_it() {
+    fn an_overload_is_seen_although_each_commit_answers_most_of_it() {
         // 700 a second, and every other look is just after a commit.
         let mut pending = CommitLimiter::new(WAIT);
         let limits: Vec<_> = (1..=50)
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn when_the_crowd_has_gone_nobody_is_refused_any_more() {
+    fn after_an_overload_nothing_is_refused_any_more() {
         let mut pending = CommitLimiter::new(WAIT);
         let mut look = |tick: u64, on_their_way, refused| {
             let at = Duration::from_millis(tick * 100);

@@ -70,7 +70,7 @@ fn a_burst_that_stays_is_borne_with_for_two_seconds_and_then_no_more() {
 }
 
 #[test]
-fn a_few_that_wait_are_no_crowd_however_slow_the_queue_is() {
+fn a_few_waiting_messages_are_no_overload_however_slow_the_queue_is() {
     let mut window = Window::new(RULES);
     window.look(sample(0, 0, 0, Some(0)));
     for tick in 1..=100_u64 {

@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plus_that_nobody_escaped_is_one() {
+    fn an_unescaped_plus_stays_a_plus() {
         let found = |text| participant(Some(text)).ok().flatten().map(|a| a.to_string());
         for text in ["+12016661234", " 12016661234", " 1 201 666 1234"] {
             assert_eq!(found(text).as_deref(), Some("+12016661234"), "{text:?}");

@@ -421,7 +421,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_port_that_is_none_is_named_before_what_is_made_of_it() {
+    fn a_bad_port_is_named_before_anything_is_made_of_it() {
         for key in ["listen", "simulator_listen"] {
             let twilio = "[twilio]\naccount_sid = \"AC0\"\nauth_token = \"t\"\n";
             let error = load(&format!("{key} = \"127.0.0.1:65536\"\n{twilio}"), &[]);

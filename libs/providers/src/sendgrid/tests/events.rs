@@ -195,7 +195,7 @@ fn the_id_of_the_send_is_found_in_that_of_the_event() {
 }
 
 #[test]
-fn a_repeated_event_has_the_same_id_and_another_one_another() {
+fn a_repeated_event_has_the_same_id_and_a_different_event_a_different_one() {
     let first = one(event("delivered", json!({}))).receipt_id;
     let repeated = one(event("delivered", json!({"timestamp": 1, "new_field": [1]})));
     assert_eq!(repeated.receipt_id, first);

@@ -291,7 +291,7 @@ fn a_raw_mail_has_the_texts_that_it_came_with_and_no_others() {
 }
 
 #[test]
-fn a_mail_says_whether_it_is_from_whom_it_says() {
+fn a_mail_shows_whether_its_sender_is_authentic() {
     let envelope = br#"{"to":["user@usehatchapp.com"],"from":"x@evil.example"}"#;
     let inbound = parse(&mail(&[
         ("SPF", "", b"softfail"),

@@ -162,7 +162,7 @@ fn a_recipient_that_opted_out_is_told_in_a_receipt_too() {
 }
 
 #[test]
-fn a_repeated_receipt_has_the_same_id_and_another_one_another() {
+fn a_repeated_receipt_has_the_same_id_and_a_different_receipt_a_different_one() {
     let done = ("RawDlrDoneDate", "2601311200");
     let first = receipt(PATH, &status("delivered", &[done])).receipt_id;
     let mut repeated = status("delivered", &[done, ("NewField", "1")]);

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leap_second_is_the_next_one_and_a_time_has_microseconds() {
+    fn a_leap_second_is_read_as_the_next_second_and_a_time_has_microseconds() {
         let read = |text| read(Some(text), Channel::Sms, &mut Errors::default()).expect("a time");
         let leap = read("2030-12-31T23:59:60Z");
         assert_eq!(leap.to_rfc3339(), "2031-01-01T00:00:00+00:00");
