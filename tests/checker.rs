@@ -69,21 +69,28 @@ const MOVING_MAX: Duration = Duration::from_secs(120);
 const LOOK_PAUSE: Duration = Duration::from_millis(200);
 
 impl Evidence {
-    /// As [`gather`](Self::gather), until nothing moves any more: a doubt that ends while all of it is read moves
-    /// its message once more. Answers with the violations, too.
-    pub(crate) async fn at_rest(
+    /// As [`gather`](Self::gather), again and again, until no violation is left that every look has found: a message
+    /// that moves while all of it is read looks wrong once, and a wrong one looks wrong each time. Answers with those
+    /// that stand, too.
+    pub(crate) async fn standing(
         database_url: &str,
         simulator: &str,
         http: &reqwest::Client,
         journal: Journal,
     ) -> (Self, Vec<String>) {
         let deadline = Instant::now() + MOVING_MAX;
+        let mut standing: Option<Vec<String>> = None;
         loop {
             let evidence = Self::gather(database_url, simulator, http, journal.clone()).await;
-            let violations = evidence.violations();
-            if violations.is_empty() || Instant::now() >= deadline {
-                return (evidence, violations);
+            let mut found = evidence.violations();
+            if let Some(before) = &standing {
+                let before: HashSet<_> = before.iter().collect();
+                found.retain(|violation| before.contains(violation));
             }
+            if found.is_empty() || Instant::now() >= deadline {
+                return (evidence, found);
+            }
+            standing = Some(found);
             sleep(LOOK_PAUSE).await;
         }
     }

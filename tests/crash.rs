@@ -90,7 +90,7 @@ async fn nothing_is_lost_doubled_or_stuck_whatever_is_killed() {
     let acknowledged = journal.acknowledged.len();
     let simulator = servers.simulator_url.clone().expect("a simulator");
     let (evidence, violations) =
-        Evidence::at_rest(&servers.database_url, &simulator, &up.http, journal).await;
+        Evidence::standing(&servers.database_url, &simulator, &up.http, journal).await;
     line(evidence.table(plan.seed, sending, &killed, violations.len())).expect("printed");
     assert!(violations.is_empty(), "{violations:#?}");
     assert!(acknowledged as u64 >= plan.messages);

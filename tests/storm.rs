@@ -66,7 +66,8 @@ async fn nothing_is_lost_doubled_or_stuck_in_a_storm() {
     world.settle().await;
 
     let (database_url, simulator) = (world.pair.primary.url(), world.simulator());
-    let (evidence, violations) = Evidence::at_rest(&database_url, &simulator, &http, journal).await;
+    let (evidence, violations) =
+        Evidence::standing(&database_url, &simulator, &http, journal).await;
     line(evidence.table(plan.seed, sending, &suffered, violations.len())).expect("printed");
     assert!(violations.is_empty(), "{violations:#?}");
 
