@@ -126,7 +126,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Readers check whether the recorded process lives, so a record that stays misleads nobody.
+        // Readers check whether the recorded process lives, so a record that was left behind does no harm.
         let _ = std::fs::remove_file(self.path.join(Servers::FILE));
     }
 }

@@ -54,7 +54,7 @@ impl FeedPublisher {
 
     /// Hands an event to whoever reads; never waits.
     pub fn publish(&self, event: Arc<RecordedEvent>) {
-        // An error says that nobody reads at the moment.
+        // An error says that there is no reader at the moment.
         let _ = self.events.send(event);
     }
 }

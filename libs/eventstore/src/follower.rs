@@ -70,7 +70,7 @@ impl Follower {
         let mut seen = None;
         loop {
             tokio::time::sleep(self.standstill).await;
-            // While PostgreSQL is away, nobody is active and nothing can be taken over.
+            // While PostgreSQL is away, no process is active and nothing can be taken over.
             let Some(position) = what.position().await else { continue };
             let waits = self.head.current() > position;
             if waits && seen == Some(position) {

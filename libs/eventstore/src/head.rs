@@ -372,7 +372,7 @@ impl HeadSession {
                 let asked = epoch::contradiction(&self.client, "the bus", position, event_id);
                 timeout(POLL_TIMEOUT, asked).await??
             }
-            // Whoever can write to the bus can make such a stream: it says nothing about the log.
+            // A stranger who can write to the bus can make such a stream: it says nothing about the log.
             None if position > fence_row.head => return Ok(()),
             None => None,
         };

@@ -169,7 +169,7 @@ pub async fn connect(postgres: &Database) -> Result<Connected, Error> {
 }
 
 async fn drive(driver: Driver) {
-    // Whoever uses the client gets the error as well, and knows what to do about it.
+    // The caller that uses the client gets the error as well, and handles it.
     if let Err(error) = driver.await {
         tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
     }

@@ -137,7 +137,7 @@ impl StreamReader {
         let mut tenants: Vec<Uuid> = streams.iter().map(|stream| stream.tenant_id).collect();
         tenants.sort_unstable();
         tenants.dedup();
-        // Whoever waits for it may have gone: the query ends in time by itself.
+        // The callers that wait for it may have given up: the query ends in time by itself.
         let ask = async |client: &mut Connection| {
             let events = read(client, STREAMS, &[&ids, &tenants, &rows], usize::MAX).await?;
             if events.len() >= limit {

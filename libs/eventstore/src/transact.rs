@@ -130,7 +130,7 @@ impl Store {
         mut decide: impl FnMut(UnitOfWork) -> F,
     ) -> Result<Transacted<T>, E>
     where
-        // Not an async closure that borrows the work: nobody could tell that its future is `Send`.
+        // Not an async closure that borrows the work: the compiler cannot tell that its future is `Send`.
         F: Future<Output = Result<(UnitOfWork, T), E>>,
     {
         metadata.traceparent = metadata.traceparent.or_else(trace::current);

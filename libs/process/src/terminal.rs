@@ -81,7 +81,7 @@ pub fn line(text: impl std::fmt::Display) -> std::io::Result<()> {
 
 /// Tells the person who waits how things stand, on the standard error.
 pub fn note(text: impl std::fmt::Display) {
-    // Nobody there to read it is no reason to stop.
+    // A closed output is no reason to stop.
     let _ = writeln!(std::io::stderr(), "{}", visible(&text.to_string()));
 }
 

@@ -150,7 +150,7 @@ impl Listener for DrainListener {
 fn close(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     let mut last = Vec::new();
     let Ok(listener) = listener.into_std() else { return last };
-    // It does not block: the first error is that nobody is left.
+    // It does not block: the first error says that no connection is left.
     while let Ok((stream, from)) = listener.accept() {
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)

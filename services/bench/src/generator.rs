@@ -133,7 +133,7 @@ impl Run {
         let Self { generator, book, .. } = &*self;
         let plan = book.plan();
         let overtime = book.start() + plan.duration + OVERTIME_MAX;
-        // Nobody closes the semaphore.
+        // The semaphore is never closed.
         while let Ok(permit) = self.due.acquire().await {
             permit.forget();
             let n = self.next.fetch_add(1, Ordering::Relaxed);

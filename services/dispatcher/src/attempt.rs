@@ -467,7 +467,7 @@ impl Dispatcher {
         if pending.message.attempt_due().is_none() {
             return Next::Done;
         }
-        // Without a time it is due at once, also where the clock of whoever accepted it is ahead.
+        // Without a time it is due at once, also where the clock of the process that accepted it is ahead.
         let until = pending.message.not_before();
         let wait = until.and_then(|due| (due - self.now()).to_std().ok()).unwrap_or_default();
         Next::Retry { pending: Box::new(pending), wait }

@@ -309,7 +309,7 @@ impl Dispatcher {
                 () = self.shutdown.cancelled() => return,
             };
             let Some(deliveries) = taken else { return };
-            // What another log asked for is nobody's work; its stream ends with its epoch.
+            // Requests of another log are not sent; its stream ends with its epoch.
             let ours = deliveries.into_iter().filter(|one| fence.trusts(one.generation));
             for delivery in ours {
                 let Ok(permit) = permits.clone().acquire_owned().await else { return };

@@ -31,7 +31,7 @@ impl Reach {
     pub(crate) fn called(&self, outcome: &Outcome) {
         let mut silence = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *silence = match outcome {
-            // Nobody was called.
+            // No provider was called.
             Outcome::Shortage(_) => return,
             Outcome::Unavailable { .. } | Outcome::Unknown { .. } => {
                 Silence { calls: silence.calls.saturating_add(1), last: Some(Instant::now()) }

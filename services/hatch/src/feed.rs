@@ -28,7 +28,7 @@ pub(crate) async fn run(
             };
             let mut follow = bus.follow(start.0);
             while feed.is_read() {
-                // Nothing is taken from a stream that nobody believes.
+                // Nothing is taken from a stream that is not trusted.
                 head.fence().trusting().await;
                 // An event too large to travel is a gap, which the log fills.
                 let event = recorded(follow.next().await);

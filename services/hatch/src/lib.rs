@@ -67,7 +67,7 @@ pub async fn with_settings<W>(
 where
     W: Future<Output = anyhow::Result<ExitCode>>,
 {
-    // What it writes holds messages, addresses and passwords: nobody else on the machine reads that.
+    // Its files hold messages, addresses and passwords: other users of the machine may not read them.
     umask(Mode::from_bits_truncate(0o077));
     let raised = files::raise();
     let telemetry = telemetry::start(&settings, filter)?;

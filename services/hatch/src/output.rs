@@ -36,10 +36,10 @@ pub fn chain(error: &anyhow::Error) -> String {
 pub fn error(error: &anyhow::Error) {
     let gone = error.downcast_ref::<std::io::Error>();
     if gone.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
-        // Whoever read the output has seen enough.
+        // The reader of the output has closed it.
         return;
     }
-    // With the standard error gone there is nobody left to tell.
+    // Without a standard error the text is lost.
     let _ = writeln!(std::io::stderr(), "hatch: {}", visible(&chain(error)));
 }
 

@@ -63,12 +63,12 @@ pub(crate) fn decide(stream: StreamState, log: LogState) -> Decision {
             Decision::NewGeneration { first_position: 1 }
         };
     };
-    // What the stream holds of an epoch that has ended is nobody's business any more.
+    // Events of an epoch that has ended are no longer used.
     if log.newer_epoch {
         return at_head;
     }
     match verify(last_sequence, last, log) {
-        // Whoever can reach NATS can make a stream of any name.
+        // A stranger who can reach NATS can make a stream of any name.
         Verdict::Good if log.recorded != Some((generation, first_position)) => at_head,
         Verdict::Good if log.foreign => at_head,
         // The server lost what it had acknowledged; who reads there may be ahead of it.

@@ -50,7 +50,7 @@ impl Journal {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        // It holds what was sent: nobody else on the machine reads that, nor what an earlier build left open.
+        // It holds the messages: other users of the machine may not read it. That holds for an earlier build's file, too.
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
         if file.metadata()?.is_file() {

@@ -78,7 +78,7 @@ impl Message {
         // acceptance, with its parts, still tells something new.
         let latest = number == self.attempt();
         let open = latest && self.status() == Status::Sending;
-        // Whoever found its lease over could not know that nothing was sent. The claimant does.
+        // A process that found the lease expired cannot know that nothing was sent. The claimant knows it.
         let unsettled = open || (latest && self.status() == Status::InDoubt);
         Ok(match outcome {
             AttemptOutcome::Accepted { provider_message_id, segments }
@@ -107,7 +107,7 @@ impl Message {
         self.outbound()?;
         let SettleDoubt { attempt, ref settlement, at } = *settle;
         if self.doubt().is_none_or(|doubt| doubt.attempt != attempt) {
-            // A receipt, or somebody else, was faster.
+            // A receipt or another process was faster.
             return Ok(Vec::new());
         }
         Ok(match settlement {

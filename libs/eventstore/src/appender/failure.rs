@@ -44,7 +44,7 @@ pub(super) fn committing(error: Error) -> Failure {
 /// Whether some value of the batch is to blame, by SQLSTATE class: 22 data exception, 23 integrity
 /// constraint, 54 limits (such as JSON nested too deep), P0 raised by a side table's trigger.
 fn is_refusal(error: &DbError) -> bool {
-    // A missing partition comes as a violated check of the log's table: nobody's fault.
+    // A missing partition comes as a violated check of the log's table. No caller caused it.
     let partition_missing =
         error.code() == &SqlState::CHECK_VIOLATION && error.table() == Some("events");
     let class = &error.code().code()[..2];

@@ -371,7 +371,7 @@ impl QueuedAppend {
 fn answer(batch: Vec<QueuedAppend>, outcomes: Outcomes) {
     let outcomes = outcomes.into_iter().chain(std::iter::repeat(Err(AppendError::Unavailable)));
     for (command, outcome) in batch.into_iter().zip(outcomes) {
-        // The caller may have given up meanwhile: nobody to tell.
+        // The caller may have given up meanwhile. Then the answer is dropped.
         let _ = command.reply.send(outcome);
     }
 }

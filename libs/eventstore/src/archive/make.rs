@@ -94,7 +94,7 @@ pub async fn archive(
             continue;
         }
         older.get_or_insert(number);
-        // Those that wait for positions to come are nobody's question.
+        // Partitions for positions to come are not reported, unless one was asked for by its number.
         if asked && (request.partition.is_some() || first <= head) {
             on_progress(ArchiveProgress::Kept(RemainingPartition {
                 partition: number,
@@ -158,7 +158,7 @@ async fn hindrances(
     needs: &[Need],
 ) -> Result<Vec<String>, tokio_postgres::Error> {
     let Partition { first, last, .. } = partition;
-    // Nobody can have read what is yet to come: those who lag are no reason here.
+    // No reader can have read positions to come, so readers that lag are no reason here.
     if head < *first {
         return Ok(vec![format!("it is for positions to come: the log ends at {head}")]);
     }

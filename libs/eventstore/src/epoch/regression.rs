@@ -52,8 +52,7 @@ pub(crate) async fn contradiction(
     let there = match row.map(|row| row.try_get::<_, Uuid>(0)).transpose()? {
         Some(found) if found == event_id => return Ok(None),
         Some(found) => found.to_string(),
-        // Whoever has come no further than that has slept: what is archived was agreed on long
-        // since.
+        // An archived position is far behind every reader but one that was suspended: it says nothing about the log.
         None if client.query_one(IS_ARCHIVED, &[&position.0]).await?.try_get(0)? => {
             return Ok(None);
         }

@@ -200,7 +200,7 @@ fn outcome(exchange: Exchange) -> Outcome {
     match error {
         _ if status == StatusCode::TOO_MANY_REQUESTS => throttled(&answer, error.as_ref()),
         _ if status == StatusCode::ACCEPTED => accepted(&answer),
-        // Who finds a request too large has not let it through, whoever that is.
+        // A server or proxy that finds the request too large has not let it through.
         None if status == StatusCode::PAYLOAD_TOO_LARGE => {
             refused(status, ErrorClass::Content, "the mail is too large".to_owned())
         }

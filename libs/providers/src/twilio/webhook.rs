@@ -178,7 +178,7 @@ impl Form<'_> {
         let media = self.get("NumMedia").and_then(|n| n.parse().ok()).unwrap_or(0).min(MEDIA_MAX);
         let on_the_web =
             |url: &&str| Url::parse(url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
-        // Whoever shows it makes a link of it.
+        // A page that shows the value makes a link of it.
         let file = |n| {
             let field = format!("MediaUrl{n}");
             let expected = "an http or https URL";

@@ -91,7 +91,7 @@ pub(super) async fn read_page(
             Ok(page) if page.is_empty() => {
                 return Err(LogError::Regressed { seen: target, head: log.head().await? });
             }
-            // A file of the archives that is not there is named at once, to whoever can bring it.
+            // A missing file of the archives is named at once, so that an operator can bring it back.
             Err(LogError::Unavailable(_)) if reads < READS_MAX => {
                 reads += 1;
                 sleep(READ_PAUSE).await;

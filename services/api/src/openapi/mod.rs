@@ -66,7 +66,7 @@ pub fn document() -> OpenApi {
     let mut document = OpenApiBuilder::new()
         .info(info())
         .servers(Some([Server::new("/")]))
-        // Nobody has to say who he is yet.
+        // Requests are not authenticated yet.
         .security(Some([]))
         .tags(Some(tags()))
         .build();

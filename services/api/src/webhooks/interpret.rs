@@ -125,7 +125,7 @@ impl Recording<'_> {
                 Reference::Ours { message_id, conversation_id, name } => {
                     let loaded = self.webhooks.store.load(tenant_id.0, message_id.0).await;
                     let Loaded::<Message> { state: message, .. } = match loaded {
-                        // By what a newer build says of it nobody can be told anything.
+                        // The message has an event of a newer build, so nothing can be decided about it here.
                         Err(LoadError::Decode(_)) => Loaded::default(),
                         loaded => loaded?,
                     };

@@ -110,8 +110,8 @@ impl Readers {
         };
         let kib_needed = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         let _under_way = stats.under_way.hold();
-        // They are held until it is read, even if nobody waits for it any more, and given back before the
-        // result is: whoever has it can come again at once.
+        // They are held until it is read, even if no request waits for it any more, and given back before the
+        // result is, so that the same client can come again at once.
         let place = Arc::clone(waiting).try_acquire_owned().map_err(busy)?;
         let room = Arc::clone(kib).try_acquire_many_owned(kib_needed).map_err(busy)?;
         let turn = Arc::clone(running).acquire_owned().await;
@@ -121,7 +121,7 @@ impl Readers {
             let held = (place, room, turn);
             let result = read();
             drop(held);
-            // Whoever asked may be gone.
+            // The request may be gone.
             drop(done.send(result));
         };
         let thread = std::thread::Builder::new().name("reader".to_owned()).stack_size(STACK_BYTES);

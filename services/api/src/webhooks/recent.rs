@@ -53,7 +53,7 @@ impl RememberedMessages {
     fn turn(&self, message: MessageId) -> Arc<RecentStream> {
         let mut turns = self.turns.lock().expect("nothing panics while it holds the turns");
         if turns.len() >= MESSAGES_MAX {
-            // Those that somebody holds or waits for stay.
+            // The ones that a webhook holds or waits for stay.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         }
         Arc::clone(turns.entry(message).or_default())

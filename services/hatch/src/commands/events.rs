@@ -63,7 +63,7 @@ pub(crate) async fn export(settings: &Settings, flags: &Export) -> anyhow::Resul
     let last = flags.to.unwrap_or(head);
     ensure!(last <= head, "--to {last} is after the end of the log, which is {head}");
     let from = flags.from;
-    // The next one is no mistake: whoever exports again and again comes to it.
+    // The position after the head is no mistake: repeated exports come to it.
     ensure!(from <= head + 1, "--from {from} is after the end of the log, which is {head}");
     ensure!(flags.to.is_none_or(|to| from <= to), "--from {from} is after --to {last}");
     let mut after = flags.from - 1;
@@ -89,7 +89,7 @@ pub(crate) async fn export(settings: &Settings, flags: &Export) -> anyhow::Resul
         ensure!(!page.is_empty(), "the log ends at {after}, it was at {head}");
         for event in page.iter().take_while(|event| event.position.0 <= last) {
             let text = serde_json::to_string(&Line::of(event))?;
-            // To a file it goes as it is: whoever reads that is a program.
+            // A file gets the text unchanged, because a program reads it.
             let text = if flags.output.is_none() { visible(&text) } else { text.as_str().into() };
             writeln!(out, "{text}")?;
             after = event.position.0;

@@ -37,7 +37,7 @@ impl RoleInstance for Relay {
         let config = relay_config(&process.settings)?;
         let (hints, shutdown) = (process.head.hints(), process.workers.clone());
         workers.spawn(async move {
-            // Nobody else tells the relay of new events.
+            // No other source tells the relay of new events.
             let _hints = hints;
             hatch_relay::run(dependencies, config, shutdown).await;
         });

@@ -78,7 +78,7 @@ fn post(simulator: &Arc<Simulator>, account: &Account, batch: Vec<Queued>) {
     simulator.delivery.run(async move {
         shared.delivery.post(&callback).await;
         for done in done {
-            // A message that nobody waits for has no more to be told.
+            // No task waits for a message that has no more events.
             let _ = done.send(());
         }
     });

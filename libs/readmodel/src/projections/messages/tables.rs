@@ -229,7 +229,7 @@ async fn write_states(target: WriteContext<'_>, rows: &MessageRows) -> Result<()
     let (new, known): (Vec<&StateRow>, Vec<&StateRow>) =
         rows.states.values().partition(|row| begun.contains(&row.created_position));
     let ((), updated) = try_join!(STATES.insert(target, &new), STATES.update(target, &known))?;
-    // Rows that are remembered were not looked for: somebody may have deleted them.
+    // Remembered rows were not read again: they may have been deleted.
     if usize::try_from(updated) != Ok(known.len()) {
         STATES.insert_missing(target, &known).await?;
     }

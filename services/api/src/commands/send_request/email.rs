@@ -70,7 +70,7 @@ pub(super) fn address(
     if too_many(longest, counts.iter().sum(), errors) {
         return Addressed { from, to: Vec::new(), email: None };
     }
-    // Nobody gets the same mail twice.
+    // No recipient gets the same mail twice.
     let mut seen = HashSet::new();
     let mut list = |pointer, list: &Option<_>, errors: &mut Errors| {
         read(pointer, list.as_ref(), mailbox, &mut seen, errors)
