@@ -12,6 +12,9 @@ const INTRODUCTION: &str = "\
 
 <!-- Written by `just configuration` from the types of services/hatch/src/settings.rs: change those. -->
 
+This page lists every setting of hatch: its key, its variable, its default and its meaning. The
+[vocabulary](VOCABULARY.md) explains words such as lease, park and quarantine.
+
 hatch reads `hatch.toml` in the current directory, or the file that `HATCH_CONFIG` names, and then the
 variables of the environment, which win. A variable is `HATCH_` and the key in capitals, with `__` where the
 key has a dot. Without either, hatch runs on the defaults below.
