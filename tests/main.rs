@@ -17,6 +17,7 @@ mod compat;
 mod consent;
 mod crash;
 mod dispatch;
+mod docs;
 mod doctor;
 mod doubt;
 mod due;
