@@ -10,7 +10,7 @@ mod split;
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -178,20 +178,24 @@ async fn run_parts(
     }
 }
 
-/// Says on standard output where hatch serves, which scripts wait for, and where each of its `processes`
-/// does, by whose metrics one looks into it. All at once: a script may read no further than the first line.
-fn announce(place: &UpLocations, processes: &[(&str, SocketAddr)]) -> anyhow::Result<()> {
+/// Says on `output` where hatch serves, which scripts wait for, and where each of its `processes` does, by whose
+/// metrics one looks into it. In one write: a script may read no further than the first line, and whoever writes
+/// after that has nobody who reads.
+fn announce(
+    output: &mut impl Write,
+    place: &UpLocations,
+    processes: &[(&str, SocketAddr)],
+) -> anyhow::Result<()> {
     let (hatch, simulator) = (place.listen, place.simulator_listen);
     let metrics: String = processes
         .iter()
         .map(|(role, address)| format!("  metrics of {role}: http://{address}/metrics\n"))
         .collect();
-    write!(
-        std::io::stdout(),
+    let text = format!(
         "hatch is ready: http://{hatch}\n  the API, to try out: http://{hatch}/docs\n  what the \
          simulated providers were sent: http://{simulator}/_sim/messages\n{metrics}  Ctrl-C stops everything\n"
-    )
-    .context("failed to say that hatch is ready")
+    );
+    output.write_all(text.as_bytes()).context("failed to say that hatch is ready")
 }
 
 /// Checks that `address` can be served on before anything is started, and chooses a port for 0.

@@ -24,7 +24,7 @@ pub(super) async fn run(
     let mut roles = Part::start(|stop| application.serve(place.clone(), stop));
     let started = async {
         ready(place.listen).await;
-        announce(place, &[])?;
+        announce(&mut std::io::stdout(), place, &[])?;
         std::future::pending().await
     };
     let outcome = tokio::select! {

@@ -66,7 +66,7 @@ pub(super) async fn run(
     ));
     let started = async {
         join_all(awaited.into_iter().chain([place.listen]).map(ready)).await;
-        announce(place, &roles)?;
+        announce(&mut std::io::stdout(), place, &roles)?;
         std::future::pending().await
     };
     let outcome = tokio::select! {

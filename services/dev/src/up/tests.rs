@@ -222,3 +222,33 @@ async fn split_roles_are_reached_by_one_address_and_restarted_when_they_die() {
     outcome.expect("a clean stop");
     assert!(!servers.pids.into_values().any(is_alive));
 }
+
+/// Counts the writes that reach it, as a pipe would see them.
+#[derive(Default)]
+struct Writes(usize);
+
+impl Write for Writes {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += 1;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_scripts_wait_for_is_written_at_once() {
+    let address: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
+    let place = UpLocations {
+        folder: PathBuf::new(),
+        database_url: String::new(),
+        nats_url: String::new(),
+        listen: address,
+        simulator_listen: address,
+    };
+    let mut output = std::io::LineWriter::new(Writes::default());
+    announce(&mut output, &place, &[("relay", address)]).expect("written");
+    assert_eq!(output.get_ref().0, 1);
+}
