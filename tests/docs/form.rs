@@ -40,6 +40,22 @@ fn each_page_leads_to_the_vocabulary() {
     }
 }
 
+#[test]
+fn each_page_is_in_the_table_of_the_readme() {
+    let pages = pages();
+    let readme = pages.iter().find(|page| page.name == "README.md").expect("the first page");
+    for page in &pages {
+        let deeper =
+            ["docs/recipes/", "docs/decisions/"].iter().any(|at| page.name.starts_with(at));
+        let listed = readme.text.contains(&format!("| [{}]({})", short(&page.name), page.name));
+        assert!(!page.name.starts_with("docs/") || deeper || listed, "{}", page.name);
+    }
+}
+
+fn short(name: &str) -> &str {
+    name.trim_start_matches("docs/")
+}
+
 /// The name by which a link reaches a heading.
 fn anchor(heading: &str) -> String {
     let heading = heading.trim_start_matches('#').trim().to_lowercase();
