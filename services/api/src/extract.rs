@@ -198,3 +198,6 @@ const EXPECTED: [(&str, &str); 6] = [
     ("conversation", "expected a conversation's id, a UUID"),
     ("message", "expected a message's id, a UUID"),
 ];
+
+#[cfg(test)]
+mod tests;

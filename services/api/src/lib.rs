@@ -29,6 +29,8 @@ mod resources;
 mod service;
 mod sites;
 mod stall;
+#[cfg(test)]
+mod testing;
 mod unread;
 pub mod webhooks;
 

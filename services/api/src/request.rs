@@ -187,3 +187,6 @@ fn with_body(mut response: Response, id: &str) -> Response {
     }
     rendered
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,3 +93,6 @@ fn hash(normalised: &impl Serialize) -> Result<[u8; 32], Problem> {
     let request = serde_json::to_vec(normalised).map_err(|error| Problem::fault(&error))?;
     Ok(Sha256::digest(request).into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,3 +160,6 @@ fn answer(results: Vec<Result<Accepted, Problem>>) -> Result<Response, Problem> 
     }
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests;

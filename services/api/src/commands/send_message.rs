@@ -54,3 +54,6 @@ pub(super) async fn handler(
     let accepted = commands.accept(TENANT, send, key).await?;
     Ok(accepted.respond(StatusCode::ACCEPTED, &accepted))
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,3 +53,6 @@ fn renamed(errors: Vec<FieldError>, names: &[(&str, &str)]) -> Vec<FieldError> {
     };
     errors.into_iter().map(rename).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,3 +65,6 @@ impl From<QueryError> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

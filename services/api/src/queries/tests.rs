@@ -1,0 +1,73 @@
+//! Parameters of what clients read.
+
+use axum::http::StatusCode;
+use serde_json::json;
+
+use crate::testing::{Api, CUSTOMER, SENDER};
+
+#[tokio::test]
+async fn bad_parameters_of_a_query_are_named() {
+    let api = Api::start().await;
+    let cases = [
+        ("limit=0", "?limit"),
+        ("limit=201", "?limit"),
+        ("limit=1&limit=2", "?limit"),
+        ("limit=many", "?limit"),
+        ("cursor=garbage", "?cursor"),
+        ("channel=pigeon", "?channel"),
+        ("direction=sideways", "?direction"),
+        ("status=lost", "?status"),
+        ("participant=%2B1201", "?participant"),
+        ("conversation=x", "?conversation"),
+        ("after=yesterday", "?after"),
+        ("after=1&wait=31", "?wait"),
+        ("colour=red", "?colour"),
+    ];
+    for path in ["projections", "messages/0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11/events"] {
+        let answer = api.get(&format!("/api/v1/{path}?limit=1")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
+    }
+    // Of one that there is elsewhere, nothing is said of its value.
+    for path in ["webhook-log?participant=x", "messages?from=42", "dead-letters?conversation=x"] {
+        let answer = api.get(&format!("/api/v1/{path}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
+        let detail = answer.body["errors"][0]["detail"].as_str().unwrap_or_default();
+        assert!(detail.starts_with("unknown field"), "{path}: {detail}");
+    }
+    // A key in the wrong place would protect nobody.
+    let send = json!({"from": SENDER, "to": CUSTOMER, "body": "Hello"});
+    let misplaced = api.post("/api/v1/messages?Idempotency-Key=abc", &send).await;
+    assert_eq!(misplaced.status, StatusCode::BAD_REQUEST, "{}", misplaced.body);
+    assert_eq!(misplaced.pointers(), ["?Idempotency-Key"]);
+    assert_eq!(api.log_length().await, 0, "nothing was recorded");
+    for (query, parameter) in cases {
+        let answer = api.get(&format!("/api/v1/messages?{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}: {}", answer.body);
+        assert_eq!(answer.pointers(), [parameter], "{query}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn filters_take_every_status_channel_and_kind_of_address_and_name_them_else() {
+    let api = Api::start().await;
+    let statuses = "scheduled queued sending retrying in_doubt sent undelivered failed delivered \
+        read canceled received";
+    let mut queries: Vec<String> =
+        statuses.split_whitespace().map(|status| format!("status={status}")).collect();
+    queries.extend(["sms", "mms", "email", "chat"].map(|channel| format!("channel={channel}")));
+    queries.extend(["a%40x.com", "alice", "%2B12016661234"].map(|a| format!("participant={a}")));
+    for query in queries {
+        let answer = api.get(&format!("/api/v1/messages?{query}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.body);
+    }
+    for (query, pointer) in [
+        ("status=lost", "?status"),
+        ("channel=pigeon", "?channel"),
+        ("participant=%2B1", "?participant"),
+        ("participant=a%40b", "?participant"),
+    ] {
+        let answer = api.get(&format!("/api/v1/messages?{query}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
+        assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{query}");
+    }
+}
