@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::fleet::eventually;
+use crate::time::eventually;
 
 /// What a client knows of its requests.
 #[derive(Debug, Clone, Default)]
@@ -303,12 +303,11 @@ impl Folded {
 
 #[cfg(test)]
 mod tests {
-    use hatch_domain::address::Address;
     use hatch_domain::ids::ConversationId;
     use hatch_domain::message::event::{
         MessageDelivered, MessageRequested, MessageSent, SendAttempted,
     };
-    use hatch_domain::{Channel, Priority};
+
     use serde_json::json;
 
     use super::*;
@@ -319,22 +318,12 @@ mod tests {
     /// One message that went well, as everybody tells it.
     fn sound() -> Evidence {
         let at = chrono::DateTime::UNIX_EPOCH;
-        let phone = |text| Address::phone(text).expect("a number");
         let mut folded = Folded::default();
         let events: [MessageEvent; 4] = [
             MessageRequested {
                 conversation_id: ConversationId(CONVERSATION),
-                channel: Channel::Sms,
-                from: phone("+12016661234"),
-                to: vec![phone("+18045551234")],
                 body: Some("key".to_owned()),
-                attachments: Vec::new(),
-                email: None,
-                topic: None,
-                send_at: None,
-                priority: Priority::Normal,
-                metadata: BTreeMap::new(),
-                at,
+                ..hatch_domain::testing::request(at)
             }
             .into(),
             SendAttempted {

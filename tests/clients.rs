@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::checker::{Evidence, Journal};
-use crate::fleet::eventually;
+use crate::time::eventually;
 
 const CLIENTS: usize = 4;
 /// Between two messages of a client, and two tries of one.

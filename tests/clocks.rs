@@ -13,8 +13,9 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::checker::{Evidence, Journal};
-use crate::fleet::{Fleet, Member, eventually};
+use crate::fleet::{Fleet, Member};
 use crate::harness::CUSTOMER;
+use crate::time::eventually;
 
 /// Waits so short that a doubt ends within seconds.
 const HURRIED: [(&str, &str); 5] = [

@@ -1,14 +1,16 @@
 //! Doubts that are none, or that nothing tells apart.
 
+use chrono::TimeDelta;
 use hatch::roles::Role;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::clocks::SettableClock;
 use crate::dispatch::{NOBODY_DISPATCHES, claim, claim_in};
-use crate::fleet::{Fleet, Member, eventually};
+use crate::fleet::{Fleet, Member};
 use crate::harness::{ACCOUNT, Hatch};
 use crate::restore::Cluster;
+use crate::time::{as_in_production, eventually};
 
 /// A recipient of whom the provider never reports.
 const SILENT: &str = "+18045550888";
@@ -23,19 +25,17 @@ async fn disturb(hatch: &Hatch, disturbance: &Value) {
 
 #[tokio::test]
 async fn a_look_up_leaves_alone_what_may_be_of_a_call_that_is_not_answered_yet() {
-    let mut hatch = Hatch::start_with(NOBODY_DISPATCHES, |settings| {
+    let mut hatch = Hatch::start_with_clock(NOBODY_DISPATCHES, |settings| {
+        as_in_production(settings);
         settings.twilio.as_mut().expect("an account").http_timeout_ms = 4_500;
-        settings.sendgrid.as_mut().expect("an account").http_timeout_ms = 4_500;
-        let dispatcher = &mut settings.dispatcher;
-        dispatcher.lease_ms = 8_000;
-        dispatcher.timers_lag_ms = 200;
-        dispatcher.look_ups_ms = [100, 600];
+        // The first look-up is made before the slow answer.
+        settings.dispatcher.look_ups_ms = [100, 120_000];
     })
     .await;
     // Its claimant dies before it calls.
     let vanished = hatch.send_sms(SILENT, ALERT).await;
     claim(&hatch, &vanished).await;
-    disturb(&hatch, &json!({"mode": "slow", "latency_ms": 4_000})).await;
+    disturb(&hatch, &json!({"mode": "slow", "latency_ms": 2_000})).await;
     let taken = hatch.send_sms(SILENT, ALERT).await;
     hatch.start_more(&[Role::Dispatcher]).await;
     hatch
@@ -45,9 +45,12 @@ async fn a_look_up_leaves_alone_what_may_be_of_a_call_that_is_not_answered_yet()
         .await;
     // That one is answered late, the look-up is not.
     disturb(&hatch, &json!({"mode": "up"})).await;
+    hatch.message_with_status(&taken, "sent").await;
+    // No call is under way any more: its outcome must be in the log by then.
+    hatch.advance(TimeDelta::seconds(10)).await;
     let mut called = Vec::new();
     for id in [&vanished, &taken] {
-        let message = hatch.message_with_status(id, "sent").await;
+        let message = hatch.hasten(id, "sent").await;
         called.push(message["provider_message_id"].clone());
     }
     assert_ne!(called[0], called[1], "one was taken for the other");

@@ -17,6 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{ACCOUNT, simulate};
 use crate::process::send_signal;
+use crate::time::eventually;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(20);
@@ -321,17 +322,5 @@ async fn pass(mut client: TcpStream, ports: Vec<u16>) {
             let _ = tokio::io::copy_bidirectional(&mut client, &mut member).await;
             return;
         }
-    }
-}
-
-/// Waits until `look` finds something.
-pub(crate) async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(POLL).await;
     }
 }

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::dispatch::NOBODY_DISPATCHES;
 use crate::generations::{deliver, delivered, generation, hurried, published, ready, send};
-use crate::harness::{CUSTOMER, Hatch, SENDER, from_now, unique};
+use crate::harness::{CUSTOMER, Hatch, SENDER, unique};
 use crate::live::{Source, ids};
 
 /// The text that must appear nowhere.
@@ -90,7 +90,7 @@ impl Attacker {
 
 /// A message that is due tomorrow: its id, and its request as it travels the bus.
 async fn scheduled(hatch: &Hatch, attacker: &Attacker) -> (String, StreamMessage) {
-    let at = from_now(TimeDelta::days(1));
+    let at = hatch.from_now(TimeDelta::days(1));
     let request = json!({"from": SENDER, "to": CUSTOMER, "body": "Tomorrow", "send_at": at});
     let answer = hatch.post("/api/v1/messages", &request).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);

@@ -1,15 +1,15 @@
 //! A whole hatch in the test's process, with a simulator, a database and a NATS prefix of its own.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use hatch::roles::{self, Role};
+use hatch::roles::{self, Parts, Role};
 use hatch::settings::{BusSettings, NatsSettings, Settings};
 use hatch_bus::testing::TestBus;
+
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
-use hatch_eventstore::testing::{Template, TestDatabase};
+use hatch_eventstore::testing::{ScriptedClock, Template, TestDatabase};
 use hatch_readmodel::testing::COUNTS;
 use hatch_readmodel::{PROJECTIONS, Projections};
 use reqwest::{Method, Response, StatusCode};
@@ -26,10 +26,8 @@ pub(crate) const CUSTOMER: &str = "+18045551234";
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000000";
 pub(crate) const AUTH_TOKEN: &str = "dev-twilio-auth-token";
 
-/// How long anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two looks at a condition.
-const POLL: Duration = Duration::from_millis(10);
+/// How long an answer of hatch's may take on a busy machine.
+const ANSWER_MAX: Duration = Duration::from_secs(120);
 
 /// A database of hatch.
 const TEMPLATE: Template = Template { name: "hatch", schemas: hatch::schemas, sql: "" };
@@ -51,6 +49,9 @@ pub(crate) struct Hatch {
     running: Vec<Running>,
     simulation: CancellationToken,
     simulating: JoinHandle<()>,
+    /// Where the clocks are the test's.
+    pub(crate) clock: Option<ScriptedClock>,
+    pub(crate) providers_clock: hatch_simulator::Clock,
     // Dropped last: stream and database go when nobody uses them any more.
     pub(crate) bus: TestBus,
     pub(crate) database: TestDatabase,
@@ -72,6 +73,16 @@ impl Hatch {
         Self::start_on(TestBus::create().await, roles, change).await
     }
 
+    /// As [`start_with`](Self::start_with), by clocks that [`advance`](Self::advance) sets forward.
+    pub(crate) async fn start_with_clock(
+        roles: &[Role],
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let (database, bus) = (database().await, TestBus::create().await);
+        let clock = ScriptedClock::of(&database.config()).await;
+        Self::start_by(Some(clock), database, bus, roles, change).await
+    }
+
     /// As [`start_with`](Self::start_with), on a bus that the test has a hand in.
     pub(crate) async fn start_on(
         bus: TestBus,
@@ -88,12 +99,23 @@ impl Hatch {
         roles: &[Role],
         change: impl FnOnce(&mut Settings),
     ) -> Self {
+        Self::start_by(None, database, bus, roles, change).await
+    }
+
+    async fn start_by(
+        clock: Option<ScriptedClock>,
+        database: TestDatabase,
+        bus: TestBus,
+        roles: &[Role],
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let (simulator, simulation, simulating) = simulate(&url).await;
+        let providers_clock = hatch_simulator::Clock::default();
+        let (simulator, simulation, simulating) = simulate_by(&providers_clock, &url).await;
         let mut settings = settings(&database, &bus, &url, &simulator);
         change(&mut settings);
-        let http = hatch::http_client(PATIENCE).expect("an HTTP client");
+        let http = hatch::http_client(ANSWER_MAX).expect("an HTTP client");
         // Another way to NATS may lead nowhere.
         let usual = settings.nats_url.as_deref() == Some(bus.settings().url.as_str());
         let mut hatch = Self {
@@ -105,6 +127,8 @@ impl Hatch {
             running: Vec::new(),
             simulation,
             simulating,
+            clock,
+            providers_clock,
             bus,
             database,
         };
@@ -123,9 +147,9 @@ impl Hatch {
         let shutdown = CancellationToken::new();
         let roles: BTreeSet<Role> = roles.iter().copied().collect();
         let (settings, token) = (self.settings.clone(), shutdown.clone());
-        let projections = self.projections;
+        let parts = Parts { projections: self.projections, machine: self.machine() };
         let task = tokio::spawn(async move {
-            roles::run_with(&settings, &roles, projections, listener, token).await
+            roles::run_with(&settings, &roles, parts, listener, token).await
         });
         Running { shutdown, task }
     }
@@ -261,22 +285,6 @@ impl Hatch {
         let answer = Answer::read(answer.expect("the simulator answers")).await;
         answer.body["status"].as_u64().unwrap_or_else(|| panic!("no status: {}", answer.body))
     }
-
-    /// Waits until `look` finds something.
-    pub(crate) async fn eventually<T>(
-        &self,
-        what: &str,
-        look: impl AsyncFn(&Self) -> Option<T>,
-    ) -> T {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(found) = look(self).await {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-            tokio::time::sleep(POLL).await;
-        }
-    }
 }
 
 /// An answer, read whole.
@@ -342,11 +350,19 @@ pub(crate) fn mail_key() -> &'static str {
 }
 
 pub(crate) async fn simulate(url: &str) -> (String, CancellationToken, JoinHandle<()>) {
+    simulate_by(&hatch_simulator::Clock::default(), url).await
+}
+
+async fn simulate_by(
+    clock: &hatch_simulator::Clock,
+    url: &str,
+) -> (String, CancellationToken, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
     let config = hatch_simulator::Config {
         public_url: url.parse().expect("a URL"),
         sendgrid: vec![hatch_simulator::SendGridAccount::development(keys().private_pem.clone())],
+        clock: clock.clone(),
         ..hatch_simulator::Config::default()
     };
     let shutdown = CancellationToken::new();
@@ -384,9 +400,4 @@ fn settings(database: &TestDatabase, bus: &TestBus, url: &str, simulator: &str) 
     };
     settings.bus = BusSettings { prefix, replicas, stream_bytes_max };
     settings
-}
-
-/// The time that is `delta` away.
-pub(crate) fn from_now(delta: TimeDelta) -> DateTime<Utc> {
-    SystemEnvironment.now() + delta
 }

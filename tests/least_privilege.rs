@@ -7,7 +7,7 @@ use hatch_eventstore::testing::TestDatabase;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{CUSTOMER, Hatch, SENDER, from_now, unique};
+use crate::harness::{CUSTOMER, Hatch, SENDER, unique};
 use crate::process::{data_folder, program};
 
 /// A database with two logins of its own, neither of which is a superuser's.
@@ -80,7 +80,8 @@ async fn works(hatch: &Hatch) {
     hatch.message_with_status(&doubtful, "delivered").await;
     let inbound = json!({"provider": "twilio", "from": CUSTOMER, "to": SENDER, "body": "hi", "attachments": []});
     assert_eq!(hatch.simulate_inbound(&inbound).await / 100, 2);
-    let later = json!({"to": CUSTOMER, "body": "later", "send_at": from_now(TimeDelta::days(30))});
+    let send_at = hatch.from_now(TimeDelta::days(30));
+    let later = json!({"to": CUSTOMER, "body": "later", "send_at": send_at});
     let later = hatch.post("/api/v1/messages", &later).await;
     let cancel = format!("/api/v1/messages/{}/cancel", later.text("id"));
     assert_eq!(hatch.post(&cancel, &json!({})).await.status.as_u16() / 100, 2);

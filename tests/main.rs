@@ -68,6 +68,7 @@ mod silence;
 mod stops;
 mod storm;
 mod telemetry;
+mod time;
 mod time_travel;
 mod timers;
 mod tls;

@@ -7,6 +7,7 @@ use hatch::settings::Settings;
 use serde_json::{Value, json};
 
 use crate::harness::{Hatch, SENDER};
+use crate::time::as_in_production;
 
 /// What the end of a phone number or a mailbox makes of a message.
 struct Expected {
@@ -45,20 +46,9 @@ const TABLE: [Expected; 11] = [
     expect("0666", "bounce", ["undelivered"; 2], [1, 1], [1, 1]),
 ];
 
-/// Three attempts, and waits so short that every doubt ends within seconds.
-fn hurried(settings: &mut Settings) {
-    let twilio = settings.twilio.as_mut().expect("an account");
-    twilio.http_timeout_ms = 600;
-    twilio.connect_timeout_ms = 300;
-    let sendgrid = settings.sendgrid.as_mut().expect("an account");
-    sendgrid.http_timeout_ms = 600;
-    sendgrid.connect_timeout_ms = 300;
-    let dispatcher = &mut settings.dispatcher;
-    dispatcher.lease_ms = 3_000;
-    dispatcher.timers_lag_ms = 200;
-    dispatcher.look_ups_ms = [100, 600];
-    dispatcher.receipt_wait_ms = 1_000;
-    dispatcher.retry.attempts_max = 3;
+fn three_attempts(settings: &mut Settings) {
+    as_in_production(settings);
+    settings.dispatcher.retry.attempts_max = 3;
 }
 
 async fn send(hatch: &Hatch, message: &Value) -> String {
@@ -67,7 +57,7 @@ async fn send(hatch: &Hatch, message: &Value) -> String {
 
 #[tokio::test]
 async fn every_outcome_for_sms_and_email() {
-    let hatch = Hatch::start_with(&Role::ALL, hurried).await;
+    let hatch = Hatch::start_with_clock(&Role::ALL, three_attempts).await;
     let mut sent = Vec::new();
     for expected in &TABLE {
         let phone = format!("+1804555{}", expected.phone);
@@ -80,7 +70,7 @@ async fn every_outcome_for_sms_and_email() {
     // The slowest are over when all others are, so that late receipts are in, too.
     for (expected, ids) in TABLE.iter().zip(&sent) {
         for (id, status) in ids.iter().zip(expected.status) {
-            hatch.message_with_status(id, status).await;
+            hatch.hasten(id, status).await;
         }
     }
     let record = hatch.record().await;

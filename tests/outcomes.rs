@@ -1,8 +1,10 @@
 //! What can become of a message, by what its recipient makes the simulator do.
 
+use hatch::roles::Role;
 use serde_json::json;
 
 use crate::harness::Hatch;
+use crate::time::as_in_production;
 
 #[tokio::test]
 async fn an_invalid_recipient_fails_for_good_after_one_call() {
@@ -33,10 +35,10 @@ async fn an_opted_out_recipient_fails_for_good() {
 
 #[tokio::test]
 async fn a_throttled_or_failing_provider_is_tried_again_until_it_takes_the_message_once() {
-    let hatch = Hatch::start().await;
+    let hatch = Hatch::start_with_clock(&Role::ALL, as_in_production).await;
     for recipient in ["+18045550429", "+18045550500"] {
         let id = hatch.send_sms(recipient, "Hello").await;
-        let message = hatch.message_with_status(&id, "delivered").await;
+        let message = hatch.hasten(&id, "delivered").await;
         assert_eq!(message["attempts"], 3, "{recipient}");
         assert_eq!(message["error"], json!(null), "{recipient}");
         let record = hatch.record().await;
@@ -49,7 +51,7 @@ async fn a_throttled_or_failing_provider_is_tried_again_until_it_takes_the_messa
 
 #[tokio::test]
 async fn a_provider_that_takes_the_message_and_does_not_answer_delivers_it_once() {
-    let hatch = Hatch::start().await;
+    let hatch = Hatch::start_with(&Role::ALL, as_in_production).await;
     let id = hatch.send_sms("+18045550504", "Hello").await;
     let message = hatch.message_with_status(&id, "delivered").await;
     assert_eq!(message["attempts"], 1);
@@ -61,7 +63,7 @@ async fn a_provider_that_takes_the_message_and_does_not_answer_delivers_it_once(
 
 #[tokio::test]
 async fn a_provider_that_swallows_a_request_leaves_it_in_doubt_and_is_not_called_again() {
-    let hatch = Hatch::start().await;
+    let hatch = Hatch::start_with(&Role::ALL, as_in_production).await;
     let id = hatch.send_sms("+18045550503", "Hello").await;
     hatch.message_with_status(&id, "in_doubt").await;
     assert_eq!(hatch.event_types(&id).await, ["MessageRequested", "SendAttempted", "SendInDoubt"]);

@@ -9,7 +9,8 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::clients::Clients;
-use crate::fleet::{Fleet, Member, eventually};
+use crate::fleet::{Fleet, Member};
+use crate::time::eventually;
 
 /// A recipient of whom the provider never reports.
 const SILENT: &str = "+18045550888";

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::harness::{CUSTOMER, Hatch, SENDER, database, from_now};
+use crate::harness::{CUSTOMER, Hatch, SENDER, database};
 
 /// When the message is due.
 const DUE_IN: TimeDelta = TimeDelta::milliseconds(1_500);
@@ -45,7 +45,7 @@ async fn start(database_url: Option<&str>, database: TestDatabase) -> (Hatch, St
 }
 
 async fn schedule(hatch: &Hatch) -> String {
-    let at = from_now(DUE_IN).to_rfc3339();
+    let at = hatch.from_now(DUE_IN).to_rfc3339();
     let request = json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": "scheduled",
         "send_at": at});
     let answer = hatch.post("/api/v1/messages", &request).await;

@@ -8,8 +8,9 @@ use hatch_eventstore::testing::{Cut, Fault, Proxy};
 use nix::sys::signal::Signal;
 use reqwest::StatusCode;
 
-use crate::fleet::{Fleet, Member, eventually};
+use crate::fleet::{Fleet, Member};
 use crate::harness::CUSTOMER;
+use crate::time::eventually;
 
 /// A recipient of whom the provider never reports.
 const SILENT: &str = "+18045550888";

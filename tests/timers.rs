@@ -6,10 +6,11 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::doctor::doctor_with;
-use crate::due::{hurried, schedule, time};
+use crate::due::{schedule, time};
 use crate::halt::append;
-use crate::harness::{Hatch, SENDER, from_now};
+use crate::harness::{Hatch, SENDER};
 use crate::kept::metric;
+use crate::time::as_in_production;
 
 /// A recipient whose requests are never answered.
 const MUTE: &str = "+18045550504";
@@ -26,24 +27,25 @@ async fn attempted_at(hatch: &Hatch, id: &str) -> DateTime<Utc> {
         .await
 }
 
-/// Waits until a message that is scheduled now is attempted, and says how late that was.
+/// Waits until a message that is scheduled is attempted, and says how late that was.
 async fn sent_late_by(hatch: &Hatch) -> TimeDelta {
-    let (id, due) = schedule(hatch, TimeDelta::seconds(2)).await;
+    let (id, due) = schedule(hatch, TimeDelta::hours(1)).await;
+    hatch.advance_to(due).await;
     attempted_at(hatch, &id).await - due
 }
 
-/// Appends an event that is no message's, with the time of an hour from now.
-async fn append_an_hour_ahead(hatch: &Hatch) {
-    append(hatch, "note", "NoteTaken", 1, "now() + interval '1 hour'").await;
+/// Appends an event that is no message's, with a time that is far off yet when all else is over.
+async fn append_far_ahead(hatch: &Hatch) {
+    append(hatch, "note", "NoteTaken", 1, "now() + interval '9 days'").await;
 }
 
 #[tokio::test]
 async fn an_event_with_a_time_to_come_holds_up_no_timer() {
-    let mut hatch = Hatch::start_with(&Role::ALL, hurried).await;
-    append_an_hour_ahead(&hatch).await;
+    let mut hatch = Hatch::start_with_clock(&Role::ALL, as_in_production).await;
+    append_far_ahead(&hatch).await;
     let late = sent_late_by(&hatch).await;
     assert!(late < TimeDelta::seconds(20), "late by {late}");
-    append_an_hour_ahead(&hatch).await;
+    append_far_ahead(&hatch).await;
     hatch.stop().await;
     hatch.start_again(&Role::ALL).await;
     let late = sent_late_by(&hatch).await;
@@ -53,7 +55,7 @@ async fn an_event_with_a_time_to_come_holds_up_no_timer() {
 
 #[tokio::test]
 async fn an_event_that_this_build_cannot_read_holds_up_its_own_message_only_and_is_shown() {
-    let hatch = Hatch::start_with(&Role::ALL, hurried).await;
+    let hatch = Hatch::start_with_clock(&Role::ALL, as_in_production).await;
     let unread = append(&hatch, "message", "MessageRequested", 9, "now()").await;
     let late = sent_late_by(&hatch).await;
     assert!(late < TimeDelta::seconds(20), "late by {late}");
@@ -80,6 +82,8 @@ async fn an_event_that_this_build_cannot_read_holds_up_its_own_message_only_and_
         ALTER TABLE es.events ENABLE TRIGGER refuse_change";
     session.batch_execute(repair).await.expect("repaired");
     session.close().await;
+    // The longest wait of who could not read it.
+    hatch.advance(TimeDelta::minutes(10)).await;
     attempted_at(&hatch, &unread).await;
     hatch.eventually("it is over", async |hatch| timers(hatch, "up", 0.0).await).await;
     hatch.finish().await;
@@ -93,15 +97,13 @@ async fn accepted(hatch: &Hatch, request: &Value) -> String {
 
 #[tokio::test]
 async fn a_provider_that_hangs_holds_up_no_due_message_of_another() {
-    let hatch = Hatch::start_with(&Role::ALL, |settings| {
+    let hatch = Hatch::start_with_clock(&Role::ALL, |settings| {
+        as_in_production(settings);
         settings.twilio.as_mut().expect("an account").http_timeout_ms = 3_000;
-        settings.sendgrid.as_mut().expect("an account").http_timeout_ms = 3_000;
-        settings.dispatcher.lease_ms = 6_000;
-        settings.dispatcher.timers_lag_ms = 200;
         settings.dispatcher.concurrency_max = 4;
     })
     .await;
-    let due = from_now(TimeDelta::seconds(3));
+    let due = hatch.from_now(TimeDelta::hours(1));
     for n in 0..40 {
         let sms = json!({
             "channel": "sms", "from": SENDER, "to": MUTE, "body": format!("number {n}"),
@@ -109,12 +111,20 @@ async fn a_provider_that_hangs_holds_up_no_due_message_of_another() {
         });
         accepted(&hatch, &sms).await;
     }
-    let due = due + TimeDelta::seconds(1);
+    let due = due + TimeDelta::minutes(1);
     let mail = json!({
         "channel": "email", "to": "customer@example.com", "body": "Your code is 1234",
         "priority": "high", "send_at": due,
     });
     let id = accepted(&hatch, &mail).await;
+    hatch.advance_to(due - TimeDelta::minutes(1)).await;
+    hatch
+        .eventually("the provider hangs", async |hatch| {
+            let attempted = "SELECT count(*) FROM es.events WHERE type = 'SendAttempted'";
+            (hatch.count(attempted).await > 0).then_some(())
+        })
+        .await;
+    hatch.advance_to(due).await;
     let late = attempted_at(&hatch, &id).await - due;
     println!("a mail that was due beside a provider that hangs was late by {late}");
     assert!(late < TimeDelta::seconds(10), "late by {late}");

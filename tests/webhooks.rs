@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::dispatch::NOBODY_DISPATCHES;
 use crate::due::with_policy;
-use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SENDER, from_now, unique};
+use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SENDER, unique};
+use crate::time::as_in_production;
 
 /// A form post to hatch, signed as Twilio signs: HMAC-SHA1 over the URL and the sorted parameters.
 pub(crate) struct Post<'a> {
@@ -130,7 +131,7 @@ async fn a_later_lower_status_does_not_move_the_message_back() {
 
 #[tokio::test]
 async fn a_late_receipt_settles_a_doubt() {
-    let hatch = Hatch::start().await;
+    let hatch = Hatch::start_with(&Role::ALL, as_in_production).await;
     let id = hatch.send_sms("+18045550503", "Hello").await;
     hatch.message_with_status(&id, "in_doubt").await;
     let sid = format!("SM{}", unique());
@@ -143,9 +144,9 @@ async fn a_late_receipt_settles_a_doubt() {
 
 #[tokio::test]
 async fn a_delivery_by_an_earlier_attempt_is_recorded_of_a_message_that_was_called_off() {
-    let mut hatch = Hatch::start_with(&Role::ALL, with_policy(DoubtPolicy::Fail)).await;
+    let mut hatch = Hatch::start_with_clock(&Role::ALL, with_policy(DoubtPolicy::Fail)).await;
     let id = hatch.send_sms("+18045550503", "Hello").await;
-    hatch.message_with_status(&id, "failed").await;
+    hatch.hasten(&id, "failed").await;
     // So that nobody begins the new round before it is called off.
     hatch.stop().await;
     hatch.start_again(NOBODY_DISPATCHES).await;
@@ -198,7 +199,7 @@ async fn a_receipt_with_the_providers_id_alone_is_matched() {
 
 #[tokio::test]
 async fn a_name_that_no_index_takes_is_quarantined_and_stops_nothing() {
-    let hatch = Hatch::start().await;
+    let hatch = Hatch::start_with_clock(&Role::ALL, |_| {}).await;
     let (id, _) = sent(&hatch).await;
     for name in ["SM\0".to_owned(), "SM".repeat(2_000)] {
         assert!(receipt(&id, &name, "delivered").send(&hatch).await.is_success());
@@ -211,9 +212,12 @@ async fn a_name_that_no_index_takes_is_quarantined_and_stops_nothing() {
     assert_eq!(outcomes(&hatch, "quarantined").await, 4);
     // Due times are kept by what folds these names, too.
     let request = json!({"from": SENDER, "to": CUSTOMER, "body": "later",
-        "send_at": from_now(TimeDelta::seconds(1))});
+        "send_at": hatch.from_now(TimeDelta::hours(1))});
     let later = hatch.post("/api/v1/messages", &request).await;
-    hatch.message_with_status(later.text("id"), "delivered").await;
+    let later = later.text("id");
+    hatch.message_with_status(later, "scheduled").await;
+    hatch.advance(TimeDelta::hours(1)).await;
+    hatch.message_with_status(later, "delivered").await;
     hatch.finish().await;
 }
 

@@ -22,6 +22,8 @@ mod kind;
 pub mod message;
 mod priority;
 mod send_error;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod time;
@@ -30,7 +32,7 @@ pub use attachment::Attachment;
 pub use channel::Channel;
 pub use decider::{Decider, DomainEvent, Routing};
 pub use email::Email;
-pub use environment::Environment;
+pub use environment::{Environment, Wait};
 pub use events::{DecodeError, EventType, Upcaster};
 pub use kind::{CurrentEvent, KINDS, Kind, event_types};
 pub use priority::Priority;

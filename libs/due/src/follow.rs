@@ -38,7 +38,7 @@ const HALTED_WAIT: Duration = Duration::from_secs(5);
 pub struct Lag(pub Duration);
 
 impl Lag {
-    /// Between two folds: short against the lag, so that the lag is what decides.
+    /// Between two folds, the time that one takes not counted: short against the lag, so that the lag is what decides.
     fn tick(self) -> Duration {
         (self.0 / 4).clamp(Duration::from_millis(20), Duration::from_millis(500))
     }
@@ -161,8 +161,6 @@ impl<K: DueKind> Folding<K> {
         let mut checkpoint = self.validated().await?;
         let mut read = checkpoint.position;
         let mut waiting = VecDeque::new();
-        let mut ticks = tokio::time::interval(self.lag.tick());
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             // At this distance from the head the log is read in few large pages: live events would cost
             // more.
@@ -172,7 +170,7 @@ impl<K: DueKind> Folding<K> {
             backoff.reset();
             self.halts.go_on();
             if !has_more || checkpoint.position == folded {
-                ticks.tick().await;
+                self.store.environment().sleep(self.lag.tick()).await;
             }
         }
     }

@@ -145,7 +145,7 @@ impl<H: Handler> Sweeper<H> {
             };
             if !has_more {
                 tokio::select! {
-                    () = tokio::time::sleep(EVERY) => {}
+                    () = self.head.clock().sleep(EVERY) => {}
                     () = self.shutdown.cancelled() => return,
                 }
             }
@@ -164,7 +164,7 @@ impl<H: Handler> Sweeper<H> {
             "what is due is left to others: the clock here and PostgreSQL's contradict each other"
         );
         while !clock.is_certain() {
-            tokio::time::sleep(EVERY).await;
+            clock.sleep(EVERY).await;
         }
         tracing::warn!(
             "the clock here and PostgreSQL's agree again: what is due is done here again"

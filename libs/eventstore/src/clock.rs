@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_domain::Environment;
+use hatch_domain::{Environment, Wait};
 use uuid::Uuid;
 
-use crate::environment::uptime;
 use crate::rows::unavailable;
 use crate::{Connection, Connections, LogError, SystemEnvironment};
 
@@ -45,8 +44,13 @@ const HELD_MAX: Duration = Duration::from_secs(1);
 ///
 /// Before the first reading it is the machine's wall clock. The time that it gives out never goes back
 /// by a second or less: it stands still instead. It does go back by more when PostgreSQL's does.
-#[derive(Clone, Default)]
-pub struct ServerClock(Arc<Mutex<State>>);
+#[derive(Clone)]
+pub struct ServerClock(Arc<Shared>);
+
+struct Shared {
+    machine: Arc<dyn Environment>,
+    state: Mutex<State>,
+}
 
 #[derive(Default)]
 struct State {
@@ -55,7 +59,19 @@ struct State {
     given: i64,
 }
 
+impl Default for ServerClock {
+    fn default() -> Self {
+        Self::on(Arc::new(SystemEnvironment))
+    }
+}
+
 impl ServerClock {
+    /// The clock as a process on `machine` knows it.
+    #[must_use]
+    pub fn on(machine: Arc<dyn Environment>) -> Self {
+        Self(Arc::new(Shared { machine, state: Mutex::default() }))
+    }
+
     /// Asks PostgreSQL for its time, in one round trip.
     ///
     /// # Errors
@@ -63,7 +79,7 @@ impl ServerClock {
     pub async fn ask(&self, connections: &Connections) -> Result<DateTime<Utc>, LogError> {
         let ask = async |client: &mut Connection| {
             let statement = client.prepare_cached(NOW).await.map_err(unavailable)?;
-            let asked = uptime();
+            let asked = self.uptime();
             let row = client.query_one(&statement, &[]).await.map_err(unavailable)?;
             let now = row.try_get(0).map_err(LogError::Malformed)?;
             self.learn(asked, now);
@@ -73,9 +89,9 @@ impl ServerClock {
     }
 
     /// Takes it that PostgreSQL said `server` in an answer that has just come, to what was asked at the
-    /// [`uptime`] `asked`.
+    /// [`uptime`](Environment::uptime) `asked`.
     pub(crate) fn learn(&self, asked: Duration, server: DateTime<Utc>) {
-        let (asked, answered) = (micros(asked), micros(uptime()));
+        let (asked, answered) = (micros(asked), micros(self.uptime()));
         let server = server.timestamp_micros();
         self.state().readings.take(Reading { asked, answered, server });
     }
@@ -83,21 +99,21 @@ impl ServerClock {
     /// By how much the machine's wall clock is ahead of what PostgreSQL said last; none before it said anything.
     #[must_use]
     pub fn offset(&self) -> Option<TimeDelta> {
-        let server = self.state().readings.said(micros(uptime()))?;
-        let wall = SystemEnvironment.now().timestamp_micros();
+        let server = self.state().readings.said(micros(self.uptime()))?;
+        let wall = self.0.machine.now().timestamp_micros();
         Some(TimeDelta::microseconds(wall.saturating_sub(server)))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Environment for ServerClock {
     fn now(&self) -> DateTime<Utc> {
         let mut state = self.state();
-        let now = state.readings.at(micros(uptime())).map(|now| state.give(now));
-        now.and_then(DateTime::from_timestamp_micros).unwrap_or_else(|| SystemEnvironment.now())
+        let now = state.readings.at(micros(self.uptime())).map(|now| state.give(now));
+        now.and_then(DateTime::from_timestamp_micros).unwrap_or_else(|| self.0.machine.now())
     }
 
     fn is_certain(&self) -> bool {
@@ -105,12 +121,20 @@ impl Environment for ServerClock {
         !is_doubted && self.offset().is_none_or(|offset| offset.abs() <= OFFSET_MAX)
     }
 
+    fn uptime(&self) -> Duration {
+        self.0.machine.uptime()
+    }
+
+    fn sleep(&self, wait: Duration) -> Wait<'_> {
+        self.0.machine.sleep(wait)
+    }
+
     fn new_id(&self) -> Uuid {
-        SystemEnvironment.new_id()
+        self.0.machine.new_id()
     }
 
     fn chance(&self) -> f64 {
-        SystemEnvironment.chance()
+        self.0.machine.chance()
     }
 }
 
@@ -243,7 +267,7 @@ mod tests {
     fn the_time_is_postgresqls_however_far_that_is_from_ours() {
         for hours in [-1_i64, 0, 1, 24 * 365] {
             let (clock, ahead) = (ServerClock::default(), TimeDelta::hours(hours));
-            clock.learn(uptime(), SystemEnvironment.now() + ahead);
+            clock.learn(clock.uptime(), SystemEnvironment.now() + ahead);
             let off = clock.now() - SystemEnvironment.now() - ahead;
             assert!(off.abs() < TimeDelta::seconds(1), "{hours} h: {off}");
             let offset = clock.offset().unwrap() + ahead;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use hatch_domain::Environment;
+use hatch_domain::{Environment, Wait};
 use uuid::Uuid;
 
 /// Digits of a second that PostgreSQL keeps.
@@ -42,6 +42,18 @@ impl Environment for SystemEnvironment {
         now.trunc_subsecs(SUBSECOND_DIGITS)
     }
 
+    fn uptime(&self) -> Duration {
+        let origin = *ORIGIN;
+        let uptime = monotonic().saturating_sub(origin);
+        #[cfg(debug_assertions)]
+        let uptime = uptime.saturating_sub(settable::shifts().pause);
+        uptime
+    }
+
+    fn sleep(&self, wait: Duration) -> Wait<'_> {
+        Box::pin(tokio::time::sleep(wait))
+    }
+
     fn new_id(&self) -> Uuid {
         Uuid::now_v7()
     }
@@ -49,17 +61,6 @@ impl Environment for SystemEnvironment {
     fn chance(&self) -> f64 {
         rand::random_range(0.0..=1.0)
     }
-}
-
-/// How long this process has been running, by the clock that nobody sets. It may stand still while the
-/// machine sleeps.
-#[must_use]
-pub fn uptime() -> Duration {
-    let origin = *ORIGIN;
-    let uptime = monotonic().saturating_sub(origin);
-    #[cfg(debug_assertions)]
-    let uptime = uptime.saturating_sub(settable::shifts().pause);
-    uptime
 }
 
 /// Clocks that tests set, in debug builds only. `HATCH_TEST_CLOCK` names a file with one or two numbers

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use hatch_domain::Environment as _;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::epoch::{self, BusEnd, DatabasePlace, Fence, FenceRow, FenceState, Identity};
-use crate::{Backoff, BusSecrets, Database, Position, ServerClock, postgres, uptime};
+use crate::{Backoff, BusSecrets, Database, Position, ServerClock, postgres};
 
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
 
@@ -90,9 +91,21 @@ impl HeadWatch {
         Self::start_with(FenceConfig::default(), postgres, shutdown)
     }
 
-    /// Starts the task that owns the connection. It connects again for ever, until `shutdown`.
+    /// As [`start_by`](Self::start_by), by a clock of its own.
     #[must_use]
     pub fn start_with(
+        config: FenceConfig,
+        postgres: Database,
+        shutdown: CancellationToken,
+    ) -> (Self, JoinHandle<()>) {
+        Self::start_by(ServerClock::default(), config, postgres, shutdown)
+    }
+
+    /// Starts the task that owns the connection. It connects again for ever, until `shutdown`. Each look tells `clock`
+    /// the time.
+    #[must_use]
+    pub fn start_by(
+        clock: ServerClock,
         config: FenceConfig,
         postgres: Database,
         shutdown: CancellationToken,
@@ -108,7 +121,7 @@ impl HeadWatch {
             epoch: None,
             said: None,
             wanted: Arc::default(),
-            clock: ServerClock::default(),
+            clock,
         };
         let (wanted, clock) = (Arc::clone(&watcher.wanted), watcher.clock.clone());
         let task = tokio::spawn(async move {
@@ -354,7 +367,7 @@ impl HeadSession {
     }
 
     async fn fence_row(&self) -> Result<FenceRow, Failure> {
-        let asked = uptime();
+        let asked = self.clock.uptime();
         let row = timeout(POLL_TIMEOUT, self.client.query_one(&self.fence_row, &[])).await??;
         let fence_row = FenceRow::of(&row)?;
         self.clock.learn(asked, fence_row.now);

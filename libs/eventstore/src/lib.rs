@@ -44,7 +44,7 @@ pub use archive::{
 pub use backoff::Backoff;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clock::{OFFSET_MAX as CLOCK_OFFSET_MAX, ServerClock};
-pub use environment::{SystemEnvironment, uptime};
+pub use environment::SystemEnvironment;
 pub use epoch::{
     BusEnd, Closed, DatabasePlace, Fence, FenceState, Identity, Lifted, fence_closed_since,
     fence_state, lift_fence, report_regression,

@@ -1,13 +1,17 @@
-//! A migrated PostgreSQL database of its own for each test, and a proxy that breaks connections.
+//! A migrated PostgreSQL database of its own for each test, a proxy that breaks connections, and clocks that are set forward.
 
+mod clock;
 mod proxy;
+mod wait;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hatch_domain::Environment;
 use tokio_postgres::Client;
 
+pub use clock::ScriptedClock;
 pub use proxy::{Cut, Fault, Proxy};
+pub use wait::{Found, PATIENCE, eventually};
 
 use crate::SystemEnvironment;
 use crate::postgres::{self, Connected, Database};

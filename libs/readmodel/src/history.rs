@@ -12,7 +12,7 @@ use hatch_domain::message::event::{
     MessageDelivered, MessageEvent, MessageFailed, MessageReceived, MessageRequested, MessageSent,
     MessageUndelivered, SendAttempted, SendFailed,
 };
-use hatch_domain::{Channel, DomainEvent, ErrorClass, Priority, SendError};
+use hatch_domain::{Channel, DomainEvent, ErrorClass, SendError};
 use hatch_eventstore::{Metadata, Position, RecordedEvent};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -40,17 +40,10 @@ pub(crate) fn at(position: i64) -> DateTime<Utc> {
 pub(crate) fn requested(tenant: TenantId, from: &Address, to: &Address) -> MessageRequested {
     MessageRequested {
         conversation_id: conversation_id(tenant, [from, to], None),
-        channel: Channel::Sms,
         from: from.clone(),
         to: vec![to.clone()],
-        body: Some("Hello".to_owned()),
-        attachments: Vec::new(),
-        email: None,
-        topic: None,
-        send_at: None,
-        priority: Priority::Normal,
         metadata: [("order".to_owned(), "42".into())].into(),
-        at: at(0),
+        ..hatch_domain::testing::request(at(0))
     }
 }
 

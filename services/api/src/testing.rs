@@ -11,6 +11,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
 
+use hatch_domain::Environment as _;
 use hatch_domain::address::Address;
 use hatch_eventstore::testing::{ScriptedClock, Template, TestDatabase};
 use hatch_eventstore::{
@@ -25,7 +26,7 @@ use tower::ServiceExt as _;
 
 use crate::admission::Admission;
 use crate::commands::Commands;
-use crate::live::{CatchingUp, Live, Places};
+use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::queries::Queries;
 use crate::{Bodies, Drain, Ending, Entrance, Sites, TrustedProxies};
 
@@ -79,7 +80,7 @@ impl Api {
             log,
             head,
             feed: None,
-            places: Places::new(&limits, 16),
+            slots: StreamSlots::new(&limits, 16),
             shutdown: shutdown.clone(),
             turns: CatchingUp::default(),
         };

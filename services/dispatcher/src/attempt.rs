@@ -16,7 +16,6 @@ use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_domain::{Environment as _, time};
 use hatch_eventstore::{
     Append, AppendError, Execute, ExecuteError, Executed, Guard, LoadError, Loaded, Metadata,
-    uptime,
 };
 use hatch_providers::{Outbound, Outcome};
 use hatch_telemetry::{span, trace};
@@ -253,10 +252,11 @@ impl Dispatcher {
         let store = &self.dependencies.store;
         let token = store.environment().new_id();
         let start_within = self.config.start_within();
-        let (deadline, call_before) = (uptime() + start_within, after(self.now(), start_within));
+        let (deadline, call_before) =
+            (self.uptime() + start_within, after(self.now(), start_within));
         let mut known = Some((pending.message.clone(), pending.version));
         let mut unanswered = false;
-        while uptime() < deadline {
+        while self.uptime() < deadline {
             let command = self.start_attempt(account, token, store.environment().now());
             let execute = execution(pending, &command, known).guards(guards.to_vec());
             match self.sending.execute(execute).await {
@@ -399,7 +399,7 @@ impl Dispatcher {
     /// Whether it is too late for the call, by what PostgreSQL says the time is now. While it does not
     /// answer, nobody is called.
     async fn is_late(&self, claim: &Claim) -> bool {
-        while uptime() < claim.deadline {
+        while self.uptime() < claim.deadline {
             match self.present.now().await {
                 Some(now) => return now >= claim.call_before,
                 None if self.shutdown.is_cancelled() => return true,
@@ -495,6 +495,10 @@ impl Dispatcher {
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.dependencies.store.environment().now()
+    }
+
+    fn uptime(&self) -> Duration {
+        self.dependencies.store.environment().uptime()
     }
 
     async fn execute(

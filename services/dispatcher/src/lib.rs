@@ -369,7 +369,7 @@ impl Dispatcher {
                     return;
                 };
                 tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
+                    () = self.dependencies.store.environment().sleep(wait) => {}
                     () = self.shutdown.cancelled() => return,
                 }
             }

@@ -1,12 +1,9 @@
 //! Events of a message, for unit tests.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
-use hatch_domain::address::Address;
-use hatch_domain::ids::ConversationId;
+
 use hatch_domain::message::event::{MessageEvent, MessageRequested, SendAttempted};
-use hatch_domain::{Channel, Priority};
+
 use uuid::Uuid;
 
 /// A second of the test's time.
@@ -25,22 +22,7 @@ pub(crate) fn scheduled(second: i64) -> MessageEvent {
 }
 
 fn request(send_at: Option<DateTime<Utc>>) -> MessageEvent {
-    let phone = |text| Address::phone(text).expect("a phone");
-    MessageRequested {
-        conversation_id: ConversationId(Uuid::nil()),
-        channel: Channel::Sms,
-        from: phone("+12016661234"),
-        to: vec![phone("+18045551234")],
-        body: None,
-        attachments: Vec::new(),
-        email: None,
-        topic: None,
-        send_at,
-        priority: Priority::Normal,
-        metadata: BTreeMap::new(),
-        at: at(0),
-    }
-    .into()
+    MessageRequested { send_at, ..hatch_domain::testing::request(at(0)) }.into()
 }
 
 /// An attempt is claimed at second 1; its lease ends at second 10.

@@ -1,6 +1,5 @@
 //! A claim whose guard has moved, against real servers: it ends at once, by what the guarded stream says.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,13 +9,12 @@ use hatch_bus::testing::{TestBus, eventually};
 use hatch_dispatcher::{
     Checked, Config, Dependencies, Precondition, RetryPolicy, SendingAccount, Stats, Waits, run,
 };
-use hatch_domain::address::Address;
-use hatch_domain::ids::ConversationId;
+
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::status::Status;
-use hatch_domain::{Channel, Environment, Priority, Routing};
+use hatch_domain::{Channel, Environment, Routing};
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{
     Append, Appender, AppenderConfig, Execute, ExpectedVersion, Guard, HeadWatch, LoadError, Log,
@@ -125,21 +123,7 @@ impl World {
     /// Asks for a message; the timers bring it to the dispatcher.
     async fn request(&self) -> Uuid {
         let id = SystemEnvironment.new_id();
-        let phone = |text| Address::phone(text).expect("a phone");
-        let request = MessageRequested {
-            conversation_id: ConversationId(Uuid::nil()),
-            channel: Channel::Sms,
-            from: phone("+12016661234"),
-            to: vec![phone("+18045551234")],
-            body: Some("Hi".to_owned()),
-            attachments: Vec::new(),
-            email: None,
-            topic: None,
-            send_at: None,
-            priority: Priority::Normal,
-            metadata: BTreeMap::new(),
-            at: SystemEnvironment.now(),
-        };
+        let request = hatch_domain::testing::request(SystemEnvironment.now());
         let command = MessageCommand::Request(request.into());
         let execute = Execute::<Message>::new(TENANT, id, &command, Metadata::default());
         self.store.execute(execute).await.expect("accepted");

@@ -18,7 +18,6 @@ use anyhow::Context;
 use axum::Router;
 use clap::builder::PossibleValue;
 use hatch_api::{Bodies, Drain, Ending, Entrance, Requests};
-use hatch_readmodel::{PROJECTIONS, Projections};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +27,7 @@ pub(crate) use self::configured::{
 };
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
+pub use self::process::Parts;
 pub(crate) use self::process::Process;
 use self::process::{Follows, Workers};
 use crate::settings::Settings;
@@ -114,17 +114,17 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    run_with(settings, roles, PROJECTIONS, listener, shutdown).await
+    run_with(settings, roles, Parts::default(), listener, shutdown).await
 }
 
-/// As [`run`], with the projections of another build.
+/// As [`run`], of other parts: the projections of another build, or clocks that somebody sets.
 ///
 /// # Errors
 /// As [`run`].
 pub async fn run_with(
     settings: &Settings,
     roles: &BTreeSet<Role>,
-    projections: Projections,
+    parts: Parts,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -132,7 +132,7 @@ pub async fn run_with(
     let follows = roles.iter().map(|role| role.definition().follows).max();
     let named = roles.iter().map(|role| role.as_str()).collect();
     let of_roles = (named, follows.unwrap_or(Follows::Nothing));
-    let started = Process::start(settings, of_roles, projections, &mut workers).await?;
+    let started = Process::start(settings, of_roles, parts, &mut workers).await?;
     let (process, mut appending) = started;
     tracing::info!(roles = ?roles, "starting");
     let instances: Vec<_> = Role::ALL

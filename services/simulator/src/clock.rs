@@ -1,17 +1,35 @@
 //! The only place that reads the wall clock and draws random numbers.
 
-use chrono::{DateTime, SubsecRound, Utc};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use p256::SecretKey;
 use p256::elliptic_curve::rand_core::OsRng;
 use uuid::Uuid;
 
-/// The time, in whole microseconds.
-#[expect(clippy::disallowed_methods, reason = "the one place of the simulator that reads them")]
-pub(crate) fn now() -> DateTime<Utc> {
-    let now = Utc::now();
-    #[cfg(debug_assertions)]
-    let now = now + settable::shift();
-    now.trunc_subsecs(6)
+/// A provider's clock: the machine's, and as far ahead of it as somebody has set it. Its copies are one clock.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    ahead_micros: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// Sets it forward.
+    pub fn set_forward(&self, by: Duration) {
+        let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        self.ahead_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// The time, in whole microseconds.
+    #[expect(clippy::disallowed_methods, reason = "the one place of the simulator that reads them")]
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        let now = Utc::now() + TimeDelta::microseconds(self.ahead_micros.load(Ordering::Relaxed));
+        #[cfg(debug_assertions)]
+        let now = now + settable::shift();
+        now.trunc_subsecs(6)
+    }
 }
 
 /// A new id, later ones greater.

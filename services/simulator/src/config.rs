@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use url::Url;
 
+use crate::Clock;
+
 /// The simulator's configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -35,6 +37,9 @@ pub struct Config {
     /// The SendGrid accounts. None by default, since each needs a key: see
     /// [`SendGridAccount::development`].
     pub sendgrid: Vec<SendGridAccount>,
+    /// The clock of the providers.
+    #[serde(skip)]
+    pub clock: Clock,
 }
 
 impl Config {
@@ -103,6 +108,7 @@ impl Default for Config {
                 auth_token: "dev-twilio-auth-token".to_owned(),
             }],
             sendgrid: Vec::new(),
+            clock: Clock::default(),
         }
     }
 }

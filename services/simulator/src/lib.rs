@@ -33,6 +33,7 @@ mod sendgrid;
 mod server;
 mod twilio;
 
+pub use clock::Clock;
 pub use config::{Config, SendGridAccount, TwilioAccount};
 pub use keys::{KeyPair, key_pair};
 pub use server::{run, run_by};

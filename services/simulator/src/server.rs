@@ -18,7 +18,7 @@ use crate::accounts::Accounts;
 use crate::delivery::Delivery;
 use crate::record::Record;
 use crate::sendgrid::{self, SendGrid};
-use crate::{Config, Error, clock, control, twilio};
+use crate::{Clock, Config, Error, control, twilio};
 
 /// Bodies longer than this are refused.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -88,12 +88,14 @@ pub async fn run_by(
             _ => twilio::resume(&simulator, message, callback),
         }
     }
+    let clock = simulator.config.clock.clone();
+    let date = move |response: Response| std::future::ready(dated(response, &clock));
     let router = Router::new()
         .merge(control::routes())
         .merge(twilio::routes())
         .merge(sendgrid::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::map_response(dated))
+        .layer(middleware::map_response(date))
         .with_state(Arc::clone(&simulator));
     let server = serve(router, shutdown.clone());
     let overdue = async {
@@ -111,8 +113,8 @@ pub async fn run_by(
 }
 
 /// The answer with the provider's own time, as the server would put it there by the machine's clock.
-async fn dated(mut response: Response) -> Response {
-    let date = clock::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+fn dated(mut response: Response, clock: &Clock) -> Response {
+    let date = clock.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     if let Ok(date) = HeaderValue::from_str(&date) {
         response.headers_mut().insert(DATE, date);
     }

@@ -5,8 +5,6 @@ mod receipts;
 mod refused;
 mod written;
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 
 use super::command::{
@@ -24,7 +22,7 @@ use crate::address::Address;
 use crate::conversation::conversation_id;
 use crate::decider::DomainEvent;
 use crate::ids::TenantId;
-use crate::{ErrorClass, Priority, SendError};
+use crate::{ErrorClass, SendError};
 
 /// A scenario under construction: history in, one command, then the check.
 struct Given(Message);
@@ -84,21 +82,7 @@ fn phones() -> (Address, Address) {
 }
 
 fn request() -> MessageRequested {
-    let (from, to) = phones();
-    MessageRequested {
-        conversation_id: conversation_id(TenantId::DEFAULT, [&from, &to], None),
-        channel: Channel::Sms,
-        from,
-        to: vec![to],
-        body: Some("Hello".to_owned()),
-        attachments: Vec::new(),
-        email: None,
-        topic: None,
-        send_at: None,
-        priority: Priority::Normal,
-        metadata: BTreeMap::new(),
-        at: at(0),
-    }
+    crate::testing::request(at(0))
 }
 
 fn inbound() -> MessageReceived {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hatch_domain::{Environment, Routing};
+pub(crate) use hatch_eventstore::testing::{PATIENCE, eventually};
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, CommandKey, ExpectedVersion, Guard, Log, Metadata,
@@ -88,21 +89,6 @@ pub(crate) fn committed(first: i64, last: i64) -> Appended {
 
 pub(crate) fn stream(n: u128) -> Uuid {
     Uuid::from_u128(0x5000 + n)
-}
-
-/// How long a condition that has to come true may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Asks until `condition` holds; fails when it takes too long.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    let asked = async {
-        while !condition().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    if tokio::time::timeout(PATIENCE, asked).await.is_err() {
-        panic!("this did not come true in time: {what}");
-    }
 }
 
 /// Fails when `future` takes too long.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
-use hatch_domain::address::Address;
+
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
@@ -11,7 +11,7 @@ use hatch_domain::message::command::{
     AttemptOutcome, MessageCommand, ReceiptOutcome, RecordOutcome, RecordReceipt, StartAttempt,
 };
 use hatch_domain::message::event::MessageRequested;
-use hatch_domain::{Channel, Decider, DomainEvent, Environment, Priority};
+use hatch_domain::{Decider, DomainEvent, Environment};
 use hatch_eventstore::testing::Template;
 use hatch_eventstore::{Metadata, NewEvent, Position, RecordedEvent, SystemEnvironment};
 use serde_json::value::RawValue;
@@ -36,22 +36,11 @@ pub(crate) struct Life {
 
 /// The request of the `n`th message: 20 to 320 characters, as `hatch bench` sends them.
 pub(crate) fn request(n: u32) -> MessageRequested {
-    let from = Address::phone("+12016661234").expect("a possible number");
-    let to = Address::phone(&format!("+1804555{:04}", n % CONVERSATIONS)).expect("as possible");
+    let to = format!("+1804555{:04}", n % CONVERSATIONS);
     let length = 20 + n.wrapping_mul(2_654_435_761) as usize % 301;
     MessageRequested {
-        conversation_id: conversation_id(TENANT, [&from, &to], None),
-        channel: Channel::Sms,
-        from,
-        to: vec![to],
         body: Some("x".repeat(length)),
-        attachments: Vec::new(),
-        email: None,
-        topic: None,
-        send_at: None,
-        priority: Priority::Normal,
-        metadata: std::collections::BTreeMap::new(),
-        at: at(n),
+        ..hatch_domain::testing::request_to(&to, at(n))
     }
 }
 

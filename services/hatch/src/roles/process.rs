@@ -11,9 +11,9 @@ use hatch_bus::Bus;
 use hatch_domain::Environment;
 use hatch_eventstore::{
     Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
-    HeadWatch, Log, Store, SystemEnvironment,
+    HeadWatch, Log, ServerClock, Store, SystemEnvironment,
 };
-use hatch_readmodel::Projections;
+use hatch_readmodel::{PROJECTIONS, Projections};
 use hatch_telemetry::limit::Limits;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -68,6 +68,21 @@ pub(crate) struct Process {
     pub(crate) workers: CancellationToken,
 }
 
+/// What a process is made of, beside its settings.
+#[derive(Clone)]
+pub struct Parts {
+    /// The read models of the build.
+    pub projections: Projections,
+    /// The clocks of the machine.
+    pub machine: Arc<dyn Environment>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { projections: PROJECTIONS, machine: Arc::new(SystemEnvironment) }
+    }
+}
+
 /// The appender of a process, which ends last.
 pub(super) struct Appending {
     pub(super) stop: CancellationToken,
@@ -79,12 +94,12 @@ pub(super) fn new_id() -> uuid::Uuid {
 }
 
 impl Process {
-    /// Connects a process of `roles`, by their names, which follow the log as `follows` says, and starts what they
-    /// share.
+    /// Connects a process of `roles`, by their names, which follow the log as `follows` says, made of `parts`, and
+    /// starts what they share.
     pub(super) async fn start(
         settings: &Settings,
         (roles, follows): (BTreeSet<&'static str>, Follows),
-        projections: Projections,
+        parts: Parts,
         workers: &mut Workers,
     ) -> anyhow::Result<(Arc<Self>, Appending)> {
         let postgres = postgres(settings)?;
@@ -98,13 +113,15 @@ impl Process {
         let bus = Bus::connect(settings.bus()?).await.context("NATS")?;
         let shutdown = CancellationToken::new();
         let config = FenceConfig { place, bus: Some(bus_end::of(bus.clone())) };
-        let (head, _) = HeadWatch::start_with(config, postgres.clone(), shutdown.clone());
+        let Parts { projections, machine } = parts;
+        let clock = ServerClock::on(Arc::clone(&machine));
+        let (head, _) = HeadWatch::start_by(clock, config, postgres.clone(), shutdown.clone());
         head.clock().ask(&pool).await.context("PostgreSQL's clock")?;
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let mut process = Self {
             settings: settings.clone(),
             roles,
-            started_at: SystemEnvironment.now(),
+            started_at: machine.now(),
             postgres,
             pool,
             projections,

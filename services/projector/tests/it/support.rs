@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hatch_domain::address::Address;
-use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::command::{
     AttemptOutcome, MessageCommand, ReceiptOutcome, RecordOutcome, RecordReceipt, StartAttempt,
 };
-use hatch_domain::message::event::MessageRequested;
+
 use hatch_domain::message::{AGGREGATE, Message};
-use hatch_domain::{Channel, Environment, Priority, Routing};
+use hatch_domain::{Environment, Routing};
+pub(crate) use hatch_eventstore::testing::eventually;
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, Connections, Execute, ExpectedVersion, Feed,
@@ -96,23 +95,9 @@ impl World {
 
     /// Asks for a message to the `n`th customer.
     pub(crate) async fn request(&self, n: u32) -> (MessageId, Position) {
-        let from = Address::phone("+12016661234").expect("a possible number");
-        let to = Address::phone(&format!("+1804555{n:04}")).expect("a possible number");
         let id = MessageId(SystemEnvironment.new_id());
-        let request = MessageRequested {
-            conversation_id: conversation_id(TENANT, [&from, &to], None),
-            channel: Channel::Sms,
-            from,
-            to: vec![to],
-            body: Some("Hello".to_owned()),
-            attachments: Vec::new(),
-            email: None,
-            topic: None,
-            send_at: None,
-            priority: Priority::Normal,
-            metadata: [].into(),
-            at: SystemEnvironment.now(),
-        };
+        let to = format!("+1804555{n:04}");
+        let request = hatch_domain::testing::request_to(&to, SystemEnvironment.now());
         (id, self.execute(id, MessageCommand::Request(request.into())).await)
     }
 
@@ -164,17 +149,6 @@ impl World {
         let reached = wait.wait_for(PROJECTIONS, position, WAIT_MAX).await;
         assert!(reached.expect("the checkpoints can be read"), "{position} is not reached");
     }
-}
-
-/// Waits until `holds` does.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let waiting = async {
-        while !holds().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    let waited = tokio::time::timeout(WAIT_MAX, waiting).await;
-    assert!(waited.is_ok(), "{what}: not in time");
 }
 
 /// A projector that runs.

@@ -5,7 +5,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::clock;
+use crate::Clock;
 
 /// An error as SendGrid answers it.
 #[derive(Debug)]
@@ -13,13 +13,15 @@ pub(super) struct ApiError {
     status: StatusCode,
     field: Option<String>,
     message: String,
+    /// When it may be tried again, where that is known: seconds of Unix time.
+    reset: Option<i64>,
 }
 
 impl ApiError {
     /// A mail that SendGrid refuses because of one field.
     pub(super) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
         let (field, message) = (Some(field.into()), message.into());
-        Self { status: StatusCode::BAD_REQUEST, field, message }
+        Self { status: StatusCode::BAD_REQUEST, field, message, reset: None }
     }
 
     pub(super) fn bad_json() -> Self {
@@ -36,8 +38,9 @@ impl ApiError {
         Self::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     }
 
-    pub(super) fn throttled() -> Self {
-        Self::plain(StatusCode::TOO_MANY_REQUESTS, "too many requests")
+    pub(super) fn throttled(clock: &Clock) -> Self {
+        let reset = Some(clock.now().timestamp() + 1);
+        Self { reset, ..Self::plain(StatusCode::TOO_MANY_REQUESTS, "too many requests") }
     }
 
     pub(super) fn internal() -> Self {
@@ -49,7 +52,7 @@ impl ApiError {
     }
 
     fn plain(status: StatusCode, message: &str) -> Self {
-        Self { status, field: None, message: message.to_owned() }
+        Self { status, field: None, message: message.to_owned(), reset: None }
     }
 }
 
@@ -58,11 +61,11 @@ impl IntoResponse for ApiError {
         let error = json!({"message": self.message, "field": self.field, "help": null});
         let body = Json(json!({"errors": [error]}));
         let mut response = (self.status, body).into_response();
-        if self.status == StatusCode::TOO_MANY_REQUESTS {
+        if let Some(reset) = self.reset {
             let headers = response.headers_mut();
             headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
-            let reset = HeaderValue::from(clock::now().timestamp() + 1);
-            headers.insert(HeaderName::from_static("x-ratelimit-reset"), reset);
+            let name = HeaderName::from_static("x-ratelimit-reset");
+            headers.insert(name, HeaderValue::from(reset));
         }
         response
     }

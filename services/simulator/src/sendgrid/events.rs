@@ -9,8 +9,8 @@ use uuid::{Uuid, uuid};
 
 use super::signature::signed;
 use super::{Account, PROVIDER};
+use crate::Clock;
 use crate::behaviour::{Reaction, Receipt, react};
-use crate::clock;
 use crate::record::Message;
 use crate::server::Simulator;
 
@@ -87,7 +87,7 @@ fn post(simulator: &Arc<Simulator>, account: &Account, batch: Vec<Queued>) {
 fn callback(account: &Account, events: &[Value]) -> crate::delivery::Callback {
     let lines: Vec<String> = events.iter().map(ToString::to_string).collect();
     let body = format!("[{}]\r\n", lines.join(",\r\n")).into_bytes();
-    signed(&account.events_url, "application/json;charset=utf-8".to_owned(), body, &account.key)
+    signed(&account.events_url, "application/json;charset=utf-8".to_owned(), body, account)
 }
 
 /// Queues the events of a mail as they become due. `place` is held until the last of them was taken
@@ -119,7 +119,7 @@ pub(crate) fn resume(simulator: &Arc<Simulator>, message: Arc<Message>) {
 /// lost: it comes again in its turn.
 pub(super) async fn deliver_early(simulator: &Simulator, message: &Message) {
     let Some(account) = simulator.sendgrid.account(&message.account) else { return };
-    let event = event(message, &message.to, Kind::Delivered);
+    let event = event(message, &message.to, Kind::Delivered, &account.clock);
     if let Err(error) = simulator.delivery.post_once(&callback(account, &[event])).await {
         tracing::debug!(%error, "an early event found nobody");
     }
@@ -136,12 +136,12 @@ async fn deliver(simulator: &Simulator, message: &Message) -> bool {
     for step in 0..steps {
         let delay_ms = simulator.config.receipt_delay_ms;
         let due = Duration::from_millis(if step == 0 { delay_ms / 2 } else { delay_ms });
-        let age = (clock::now() - message.accepted_at).to_std().unwrap_or_default();
+        let age = (simulator.config.clock.now() - message.accepted_at).to_std().unwrap_or_default();
         tokio::time::sleep(due.saturating_sub(age)).await;
         for (recipient, kinds) in &fates {
             let Some(kind) = kinds.get(step) else { continue };
             let (done, told) = oneshot::channel();
-            let event = event(message, recipient, *kind);
+            let event = event(message, recipient, *kind, &simulator.config.clock);
             let queued = Queued { account: message.account.clone(), event, done };
             if simulator.sendgrid.events.send(queued).await.is_err() {
                 return false;
@@ -176,7 +176,7 @@ fn fate(recipient: &str) -> &'static [Kind] {
 }
 
 /// The event in SendGrid's keys, with the custom arguments of the mail among them.
-fn event(message: &Message, recipient: &str, kind: Kind) -> Value {
+fn event(message: &Message, recipient: &str, kind: Kind, clock: &Clock) -> Value {
     let id = &message.provider_message_id;
     let name = match kind {
         Kind::Processed => "processed",
@@ -198,7 +198,7 @@ fn event(message: &Message, recipient: &str, kind: Kind) -> Value {
     };
     let mut event = json!({
         "email": recipient,
-        "timestamp": clock::now().timestamp(),
+        "timestamp": clock.now().timestamp(),
         "event": name,
         "sg_event_id": event_id.simple().to_string(),
         "sg_message_id": format!("{id}.recvd-simulator-1-65A1B2C3-12.0"),

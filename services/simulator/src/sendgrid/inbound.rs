@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::signature::signed;
-use crate::clock;
 use crate::control::{InboundFile, InboundRequest};
 use crate::delivery::Callback;
 use crate::server::Simulator;
+use crate::{Clock, clock};
 
 /// Below the public URL of hatch.
 const WEBHOOK_PATH: &str = "/api/v1/webhooks/sendgrid/inbound";
@@ -24,13 +24,13 @@ pub(crate) fn inbound(
         .map(|id| id.trim_matches(['<', '>']).to_owned())
         .unwrap_or_else(|| format!("{}@mail.example.com", clock::new_id().simple()));
     let boundary = format!("xYzZY{}", clock::new_id().simple());
-    let body = form(&request, &id, &boundary);
+    let body = form(&request, &id, &boundary, &account.clock);
     let base = simulator.config.public_url.as_str().trim_end_matches('/');
     let content_type = format!("multipart/form-data; boundary={boundary}");
-    Some((id, signed(&format!("{base}{WEBHOOK_PATH}"), content_type, body, &account.key)))
+    Some((id, signed(&format!("{base}{WEBHOOK_PATH}"), content_type, body, account)))
 }
 
-fn form(request: &InboundRequest, id: &str, boundary: &str) -> Vec<u8> {
+fn form(request: &InboundRequest, id: &str, boundary: &str, clock: &Clock) -> Vec<u8> {
     let subject = request.subject.as_deref().unwrap_or_default();
     let envelope = json!({"to": [bare(&request.to)], "from": bare(&request.from)}).to_string();
     let charsets = json!({
@@ -44,7 +44,7 @@ fn form(request: &InboundRequest, id: &str, boundary: &str) -> Vec<u8> {
     });
     let infos = serde_json::Value::Object(infos.collect()).to_string();
     let (charsets, count) = (charsets.to_string(), files.len().to_string());
-    let headers = headers(request, id);
+    let headers = headers(request, id, clock);
     let fields = [
         ("headers", headers.as_str()),
         ("dkim", "{@example.com : pass}"),
@@ -77,8 +77,8 @@ fn form(request: &InboundRequest, id: &str, boundary: &str) -> Vec<u8> {
 }
 
 /// The block of the mail's own headers.
-fn headers(request: &InboundRequest, id: &str) -> String {
-    let date = clock::now().format("%a, %d %b %Y %H:%M:%S +0000");
+fn headers(request: &InboundRequest, id: &str, clock: &Clock) -> String {
+    let date = clock.now().format("%a, %d %b %Y %H:%M:%S +0000");
     let one_line = |text: &str| text.replace(['\r', '\n'], " ");
     let mut lines = vec![
         "Received: by mx.sendgrid.net".to_owned(),

@@ -26,7 +26,7 @@ pub(crate) use self::events::{post_events, resume};
 pub(crate) use self::inbound::inbound;
 use crate::accounts::Mode;
 use crate::server::Simulator;
-use crate::{Config, Error};
+use crate::{Clock, Config, Error};
 
 /// The provider's name in the record.
 pub(crate) const PROVIDER: &str = "sendgrid";
@@ -51,6 +51,7 @@ struct Account {
     name: String,
     api_key: String,
     key: EcdsaKeyPair,
+    clock: Clock,
     events_url: String,
 }
 
@@ -66,6 +67,7 @@ impl SendGrid {
                 name: account.account.clone(),
                 api_key: account.api_key.clone(),
                 key,
+                clock: config.clock.clone(),
                 events_url: url.unwrap_or_else(|| default_url.clone()),
             })
         };
@@ -104,10 +106,10 @@ pub(crate) fn routes() -> Router<Arc<Simulator>> {
 }
 
 /// Fails as a disturbed account does; a slow one is slow elsewhere.
-fn check_mode(mode: Mode) -> Result<(), ApiError> {
+fn check_mode(mode: Mode, clock: &Clock) -> Result<(), ApiError> {
     match mode {
         Mode::Up | Mode::Slow => Ok(()),
         Mode::Down => Err(ApiError::unavailable()),
-        Mode::Throttled => Err(ApiError::throttled()),
+        Mode::Throttled => Err(ApiError::throttled(clock)),
     }
 }

@@ -47,7 +47,7 @@ async fn answer(simulator: &Arc<Simulator>, account: &Account, mail: Mail) -> Re
     let content = [account.name.as_str(), &mail.from.email, mail.to(), mail.text()];
     let key = key(mail.hatch_message_id(), &content);
     let calls = simulator.record.call(key);
-    let reaction = check_mode(simulator.accounts.get(&account.name).mode)
+    let reaction = check_mode(simulator.accounts.get(&account.name).mode, &account.clock)
         .and_then(|()| mail.check())
         .map(|()| react(mail.to(), calls));
     let refusal = match reaction {
@@ -62,7 +62,7 @@ async fn answer(simulator: &Arc<Simulator>, account: &Account, mail: Mail) -> Re
             simulator.record.not_accepted(key);
             return simulator.never().await;
         }
-        Ok(Reaction::Throttle) => ApiError::throttled(),
+        Ok(Reaction::Throttle) => ApiError::throttled(&account.clock),
         Ok(Reaction::Outage) => ApiError::internal(),
         Err(error) => error,
     };
@@ -76,7 +76,8 @@ async fn accept(
     account: &Account,
     mail: Mail,
 ) -> Result<Response, ApiError> {
-    let place = simulator.delivery.reserve().ok_or_else(ApiError::throttled)?;
+    let place = simulator.delivery.reserve();
+    let place = place.ok_or_else(|| ApiError::throttled(&account.clock))?;
     let id = BASE64_URL_SAFE_NO_PAD.encode(clock::new_id().as_bytes());
     let answering = behaviour::course(mail.to()).answer;
     let smtp_id = mail.message_id().map_or_else(|| format!("<{id}@sim.invalid>"), str::to_owned);
@@ -85,7 +86,7 @@ async fn accept(
         provider_message_id: id.clone(),
         account: account.name.clone(),
         hatch_message_id: mail.hatch_message_id(),
-        accepted_at: clock::now(),
+        accepted_at: account.clock.now(),
         to: mail.to().to_owned(),
         body: mail.text().to_owned(),
         media: mail.filenames(),

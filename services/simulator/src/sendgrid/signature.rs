@@ -3,21 +3,21 @@
 use axum::body::Bytes;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ring::rand::SystemRandom;
-use ring::signature::EcdsaKeyPair;
 
-use crate::clock;
+use super::Account;
 use crate::delivery::Callback;
 
-/// A body, signed and ready to be posted to `url`.
+/// A body, signed by `account` and ready to be posted to `url`.
 pub(super) fn signed(
     url: &str,
     content_type: String,
     body: Vec<u8>,
-    key: &EcdsaKeyPair,
+    account: &Account,
 ) -> Callback {
-    let timestamp = clock::now().timestamp().to_string();
+    let timestamp = account.clock.now().timestamp().to_string();
     let signed = [timestamp.as_bytes(), &body].concat();
-    let signature = key.sign(&SystemRandom::new(), &signed).expect("the system has random numbers");
+    let signature = account.key.sign(&SystemRandom::new(), &signed);
+    let signature = signature.expect("the system has random numbers");
     Callback {
         url: url.to_owned(),
         headers: vec![

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::{API_VERSION, authenticate, check_mode, resource};
-use crate::clock;
 use crate::record::Message;
 use crate::server::Simulator;
 
@@ -87,5 +86,5 @@ fn page(simulator: &Simulator, account_sid: &str, query: &HashMap<String, String
 }
 
 fn shown(simulator: &Simulator, message: &Message) -> Value {
-    resource::message_at(message, clock::now(), simulator.config.receipt_delay_ms)
+    resource::message_at(message, simulator.config.clock.now(), simulator.config.receipt_delay_ms)
 }

@@ -9,7 +9,6 @@ use super::resource::{UNKNOWN_DESTINATION, status};
 use super::signature::signed_form;
 use super::{API_VERSION, PROVIDER};
 use crate::behaviour::{self, Receipt};
-use crate::clock;
 use crate::delivery::Callback;
 use crate::record::Message;
 use crate::server::Simulator;
@@ -54,7 +53,7 @@ async fn deliver(simulator: &Simulator, message: &Message, callback: &str) {
     for (n, receipt) in receipts.iter().enumerate() {
         let delay_ms = simulator.config.receipt_delay_ms;
         let due = Duration::from_millis(if n == 0 { delay_ms / 2 } else { delay_ms });
-        let age = (clock::now() - message.accepted_at).to_std().unwrap_or_default();
+        let age = (simulator.config.clock.now() - message.accepted_at).to_std().unwrap_or_default();
         tokio::time::sleep(due.saturating_sub(age)).await;
         if let Some(request) = request(simulator, message, callback, *receipt) {
             simulator.delivery.post(&request).await;

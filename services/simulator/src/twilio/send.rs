@@ -81,7 +81,7 @@ async fn accept(
         provider_message_id: format!("{prefix}{}", clock::new_id().simple()),
         account,
         hatch_message_id: form.hatch_message_id(),
-        accepted_at: clock::now(),
+        accepted_at: simulator.config.clock.now(),
         from: form.from,
         to: form.to,
         body: form.body,
