@@ -100,6 +100,7 @@ async fn each_operation_exists_and_the_page_shows_them() {
         let url = format!("{}{page}", hatch.url);
         let html = hatch.http.get(url).send().await.expect("an answer").text().await.expect("text");
         assert!(html.contains("swagger-ui"), "{html}");
+        assert!(html.contains("<title>hatch: the API</title>"), "{html}");
         let url = format!("{}{page}swagger-initializer.js", hatch.url);
         let script = hatch.http.get(url).send().await.expect("an answer").text().await;
         assert!(script.expect("text").contains("/api/v1/openapi.json"));

@@ -121,6 +121,20 @@ pub enum NotUnderstood {
         /// The kind of body that is understood.
         expected: &'static str,
     },
+    /// Its body should be JSON, and is not from there on.
+    #[error("read the body as JSON: it is none at line {line}, column {column}")]
+    NotJson {
+        /// The line, from 1.
+        line: usize,
+        /// The column in it.
+        column: usize,
+    },
+    /// It has a field that there is not.
+    #[error("read the field {field}: there is none of this name")]
+    Unknown {
+        /// What the sender calls the field.
+        field: String,
+    },
     /// A field without which it means nothing is absent or empty.
     #[error("find the field {field}")]
     Missing {

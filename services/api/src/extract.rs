@@ -1,18 +1,17 @@
 //! Reading a request: every refusal is a [`Problem`] that names the field.
 
-use std::borrow::Cow;
-
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_path_to_error::Segment;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use uuid::Uuid;
 
 use crate::body::{self, Kind};
-use crate::problem::{FieldError, Problem};
+use crate::malformed;
+use crate::problem::{FieldCode, FieldError, Problem};
 
 /// Bytes of a body that is parsed where it came in: parsing is linear, and nests 128 deep at most.
 const INLINE_BYTES_MAX: usize = 64 * 1024;
@@ -92,41 +91,26 @@ async fn parse_json_aside<T: DeserializeOwned + Send + 'static>(
 /// Parses `body`, a JSON object, or says which field is wrong and what was expected.
 pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, FieldError> {
     if body.is_empty() {
-        return Err(FieldError::new("", "expected a JSON object, the body is empty"));
+        let detail = "expected a JSON object, the body is empty";
+        return Err(FieldError::coded(FieldCode::Required, "", detail));
     }
     let text = std::str::from_utf8(body).map_err(|error| {
         let detail = format!("expected UTF-8, byte {} is not", error.valid_up_to());
-        FieldError::new("", detail)
+        FieldError::coded(FieldCode::NotJson, "", detail)
     })?;
     // A structure could be read from a list of its fields' values, too.
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-        return Err(FieldError::new("", "expected a JSON object"));
+        let other = serde_json::from_str::<IgnoredAny>(text);
+        return Err(other.map_or_else(
+            |error| malformed::not_json(error.line(), error.column()),
+            |_| FieldError::coded(FieldCode::WrongType, "", "expected a JSON object"),
+        ));
     }
     let mut parser = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut parser)
-        .map_err(|error| field_error(error.path(), error.inner().to_string()))?;
-    parser.end().map_err(|error| FieldError::new("", error.to_string()))?;
+        .map_err(|error| malformed::of_body(error.path(), error.inner()))?;
+    parser.end().map_err(|error| malformed::not_json(error.line(), error.column()))?;
     Ok(value)
-}
-
-/// The error of the parser, at its field. Of one that is missing or there twice only the sentence
-/// says the name.
-fn field_error(path: &serde_path_to_error::Path, detail: String) -> FieldError {
-    let named = ["duplicate field `", "missing field `"].iter().find_map(|begin| {
-        let (name, _) = detail.strip_prefix(begin)?.split_once('`')?;
-        Some(Cow::from(name))
-    });
-    let tokens = path.iter().filter_map(|segment| match segment {
-        Segment::Seq { index } => Some(Cow::from(index.to_string())),
-        Segment::Map { key } => Some(Cow::from(key)),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    });
-    FieldError::new(pointer(tokens.chain(named)), detail)
-}
-
-/// JSON Pointer of a path (RFC 6901, section 3).
-fn pointer<'a>(tokens: impl Iterator<Item = Cow<'a, str>>) -> String {
-    tokens.map(|token| format!("/{}", token.replace('~', "~0").replace('/', "~1"))).collect()
 }
 
 /// An id in the path. What is no id names nothing: 404.
@@ -157,36 +141,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParameter
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(parameters)) => Ok(Self(parameters)),
-            Err(rejection) => {
-                let (pointer, detail) = parameter_error(&rejection);
-                Err(Problem::invalid(vec![FieldError::new(pointer, detail)]))
-            }
+            Err(rejection) => Err(Problem::invalid(vec![parameter_error(&rejection)])),
         }
     }
 }
 
-/// The parameter and the reason in axum's words, `Failed to ...: name: reason`.
-fn parameter_error(rejection: &axum::extract::rejection::QueryRejection) -> (String, String) {
-    let mut cause: &dyn std::error::Error = rejection;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
+/// What is wrong with a parameter, which axum says as `Failed to ...: name: reason`.
+fn parameter_error(rejection: &QueryRejection) -> FieldError {
     let text = rejection.body_text();
     let reason = text.split_once(": ").map_or(text.as_str(), |(_, reason)| reason);
-    match reason.split_once(": ") {
-        Some((name, detail)) => {
-            let named = EXPECTED.iter().find(|(parameter, _)| *parameter == name);
-            // Of one that there is not here, no value would do.
-            let named = named.filter(|_| !detail.starts_with("unknown field"));
-            let detail = named.map_or(detail, |(_, expected)| expected);
-            (format!("?{name}"), detail.to_owned())
-        }
-        // ``duplicate field `limit` `` names it in its words.
-        None => {
-            let name = reason.split('`').nth(1).unwrap_or_default();
-            (format!("?{name}"), cause.to_string())
-        }
-    }
+    // ``duplicate field `limit` `` names it in its words.
+    let (name, said) =
+        reason.split_once(": ").map_or((None, reason), |(name, said)| (Some(name), said));
+    let expected = EXPECTED.iter().find(|(parameter, _)| Some(*parameter) == name);
+    malformed::of_query(name, said, expected.map(|(_, expected)| *expected))
 }
 
 /// What parameters that are no texts have to be; the parser's own words say nothing to a client.

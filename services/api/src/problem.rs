@@ -11,9 +11,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::admission::AdmissionRefusal;
+pub(crate) use crate::field_error::{FieldCode, FieldError};
 
 /// The media type of a problem (RFC 9457, section 3).
 pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Titles that several problems of one type share: a type has one title (RFC 9457, section 3.1.3).
+const NOT_FOUND: &str = "There is no such thing";
+const TOO_LARGE: &str = "The request is too large";
+const CONTENT_TYPE: &str = "The content type is not supported";
+const OVERLOADED: &str = "Too much is under way";
+const OTHER: &str = "The request cannot be answered";
 
 /// Seconds that a client is asked to wait while a dependency is away.
 pub(crate) const RETRY_AFTER_SECONDS: u32 = 1;
@@ -38,15 +46,18 @@ pub struct Problem {
 /// What went wrong (RFC 9457).
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem, example = json!({
-    "type": "urn:hatch:problem:invalid-request", "title": "The request is invalid", "status": 400,
+    "type": "urn:hatch:problem:invalid-request", "code": "invalid_request",
+    "title": "The request is invalid", "status": 400,
     "detail": "/to: no phone number of this country code has this many digits",
     "instance": "01a1fc66-08e6-7294-8005-e216d05b09c5",
-    "errors": [{"pointer": "/to",
+    "errors": [{"pointer": "/to", "code": "invalid_phone_number",
         "detail": "no phone number of this country code has this many digits"}]}))]
 pub(crate) struct Body {
     /// Which problem: `urn:hatch:problem:` and its name.
     #[serde(rename = "type")]
     kind: String,
+    /// The same name for programs, such as `invalid_request`. A code keeps its meaning.
+    code: String,
     /// The problem in a few words, the same each time.
     title: &'static str,
     /// The HTTP status.
@@ -59,22 +70,6 @@ pub(crate) struct Body {
     /// Each wrong field, where some are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
-}
-
-/// What is wrong with one field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) struct FieldError {
-    /// JSON Pointer (RFC 6901) to the field; empty for the whole body. `?name` for a parameter of
-    /// the query, which no pointer reaches.
-    pub(crate) pointer: String,
-    /// What was expected.
-    pub(crate) detail: String,
-}
-
-impl FieldError {
-    pub(crate) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
-    }
 }
 
 impl Problem {
@@ -116,6 +111,16 @@ impl Problem {
         )
     }
 
+    /// Another process answers such requests: one with `role`.
+    pub(crate) fn other_role(role: &str) -> Self {
+        let detail = format!(
+            "this process does not have the role {role}, which answers this: ask one that has it \
+             (`hatch serve --roles {role}`)"
+        );
+        let title = "Another role answers this request";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "other-role", title, detail)
+    }
+
     /// A page of another site made the request.
     pub(crate) fn foreign_site() -> Self {
         Self::new(
@@ -129,7 +134,7 @@ impl Problem {
     /// There is nothing of that name, for this tenant.
     pub(crate) fn not_found(what: &str) -> Self {
         let detail = format!("there is no such {what}");
-        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
+        Self::new(StatusCode::NOT_FOUND, "not-found", NOT_FOUND, detail)
     }
 
     /// The idempotency key was used for another request.
@@ -161,15 +166,29 @@ impl Problem {
 
     /// The client has as much as one may have.
     pub(crate) fn too_many(detail: impl Into<String>) -> Self {
-        let title = "The client has too much under way";
+        let title = OVERLOADED;
         Self {
             retry_after_seconds: Some(RETRY_AFTER_SECONDS),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", title, detail)
         }
     }
 
+    /// What came is no whole request.
+    #[must_use]
+    pub fn unreadable(detail: &str) -> Self {
+        Self::invalid(vec![FieldError::new("", detail)])
+    }
+
+    /// The process that was asked hung up in the middle; whether it acted, an idempotency key tells.
+    #[must_use]
+    pub fn hung_up() -> Self {
+        let detail = "the role hung up before it answered; whether it acted is unknown: repeat the request \
+            with the same Idempotency-Key";
+        Self { status: StatusCode::BAD_GATEWAY, ..Self::unavailable(detail) }
+    }
+
     /// PostgreSQL is away or too slow; whether a command happened, its idempotency key tells.
-    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
+    pub fn unavailable(detail: impl Into<String>) -> Self {
         let title = "The service is unavailable";
         Self {
             retry_after_seconds: Some(RETRY_AFTER_SECONDS),
@@ -179,7 +198,7 @@ impl Problem {
 
     /// More waits than can be finished soon; nothing was recorded.
     fn overloaded(detail: &str, retry_after_seconds: u32) -> Self {
-        let title = "Too many messages wait";
+        let title = OVERLOADED;
         Self {
             retry_after_seconds: Some(retry_after_seconds),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", title, detail)
@@ -196,39 +215,41 @@ impl Problem {
 
     /// A problem for an error answer that the framework made without one.
     pub(crate) fn bare(status: StatusCode) -> Self {
-        let (kind, detail) = match status {
-            StatusCode::NOT_FOUND => ("not-found", "no endpoint has this path"),
-            StatusCode::METHOD_NOT_ALLOWED => ("method-not-allowed", "see the Allow header"),
-            StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "the body is over the limit"),
-            _ => ("other", status.canonical_reason().unwrap_or("error")),
+        let (kind, title, detail) = match status {
+            StatusCode::NOT_FOUND => ("not-found", NOT_FOUND, "no endpoint has this path"),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                ("method-not-allowed", "The method is not allowed", "see the Allow header")
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => ("too-large", TOO_LARGE, "the body is over the limit"),
+            _ => ("other", OTHER, status.canonical_reason().unwrap_or("an error")),
         };
-        Self::new(status, kind, status.canonical_reason().unwrap_or("Error"), detail)
+        Self::new(status, kind, title, detail)
     }
 
     /// The body is over the limit.
     pub(crate) fn too_large(limit_bytes: usize) -> Self {
         let detail = format!("the body is over the limit of {limit_bytes} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", detail)
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", TOO_LARGE, detail)
     }
 
     /// The path and query are over the limit.
     pub(crate) fn uri_too_long(limit_bytes: usize) -> Self {
         let detail = format!("the path and query are over the limit of {limit_bytes} bytes");
-        Self::new(StatusCode::URI_TOO_LONG, "too-large", "The URL is too long", detail)
+        Self::new(StatusCode::URI_TOO_LONG, "too-large", TOO_LARGE, detail)
     }
 
     /// The headers are over the limit.
     pub(crate) fn headers_too_large(limit_bytes: usize) -> Self {
         let detail = format!("the headers are over the limit of {limit_bytes} bytes");
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        Self::new(status, "too-large", "The headers are too large", detail)
+        Self::new(status, "too-large", TOO_LARGE, detail)
     }
 
     /// There are more headers than are read at all.
     pub(crate) fn too_many_headers(limit: usize, limit_bytes: usize) -> Self {
         let detail = format!("expected at most {limit} headers, and {limit_bytes} bytes of them");
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        Self::new(status, "too-large", "The headers are too large", detail)
+        Self::new(status, "too-large", TOO_LARGE, detail)
     }
 
     /// The body did not come in time.
@@ -239,14 +260,14 @@ impl Problem {
 
     /// The body is of another type than the endpoint takes.
     pub(crate) fn unsupported_media_type(expected: &str) -> Self {
-        let title = "Unsupported content type";
+        let title = CONTENT_TYPE;
         let detail = format!("Content-Type: expected {expected}");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", title, detail)
     }
 
     /// The body is compressed (RFC 9110, section 15.5.16).
     pub(crate) fn unsupported_encoding() -> Self {
-        let title = "Unsupported content type";
+        let title = CONTENT_TYPE;
         let detail = "Content-Encoding: expected none, the body as it is";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", title, detail)
     }
@@ -274,8 +295,8 @@ impl Problem {
 
     fn into_body(self, instance: Option<String>) -> Body {
         let Self { status, kind, title, detail, errors, .. } = self;
-        let kind = format!("urn:hatch:problem:{kind}");
-        Body { kind, title, status: status.as_u16(), detail, instance, errors }
+        let (kind, code) = (kind_uri(kind), code(kind));
+        Body { kind, code, title, status: status.as_u16(), detail, instance, errors }
     }
 
     /// The answer; of a request that has an id, with that.
@@ -294,6 +315,16 @@ impl Problem {
         let body = self.into_body(request_id.map(str::to_owned));
         (status, headers, serde_json::to_vec(&body).unwrap_or_default())
     }
+}
+
+/// The `type` of the problems that are called `name`.
+pub(crate) fn kind_uri(name: &str) -> String {
+    format!("urn:hatch:problem:{name}")
+}
+
+/// The `code` of the problems that are called `name`.
+pub(crate) fn code(name: &str) -> String {
+    name.replace('-', "_")
 }
 
 impl IntoResponse for Problem {

@@ -17,6 +17,16 @@ pub enum Requests {
 }
 
 impl Requests {
+    /// The name of the role that answers them.
+    #[must_use]
+    pub const fn role(self) -> &'static str {
+        match self {
+            Self::Writes => "command",
+            Self::Reads => "query",
+            Self::Webhooks => "webhook",
+        }
+    }
+
     /// Those that a request by `method` to `path` belongs to.
     #[must_use]
     pub fn of(method: &Method, path: &str) -> Self {

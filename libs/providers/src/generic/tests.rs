@@ -139,7 +139,7 @@ fn each_refusal_names_its_field() {
     ];
     for (path, field, body) in cases {
         let named = match parse(path, &body).expect_err("refused") {
-            NotUnderstood::Field { field, .. } => field,
+            NotUnderstood::Field { field, .. } | NotUnderstood::Unknown { field } => field,
             NotUnderstood::Missing { field } | NotUnderstood::Address { field, .. } => {
                 field.to_owned()
             }
@@ -147,9 +147,13 @@ fn each_refusal_names_its_field() {
         };
         assert_eq!(named, field, "{body}");
     }
-    for body in ["", "[]", "null", "{", "from=1"] {
+    for body in ["[]", "null", "1"] {
         let refused = parse_text(PATHS[0], body);
         assert!(matches!(refused, Err(NotUnderstood::ContentType { .. })), "{body}: {refused:?}");
+    }
+    for (body, column) in [("", 0), ("{", 1), ("from=1", 2), ("{\"from\": }", 10)] {
+        let refused = parse_text(PATHS[0], body).expect_err("no JSON");
+        assert_eq!(refused, NotUnderstood::NotJson { line: 1, column }, "{body}");
     }
     assert!(open().refuses_nonsense());
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::{Attachment, Channel, Email};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -70,11 +71,13 @@ impl Webhook for GenericWebhook {
 
     fn parse(&self, request: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood> {
         let request = request.request();
-        let fields: Map<String, Value> = serde_json::from_slice(&request.body)
-            .map_err(|_| NotUnderstood::ContentType { expected: "a JSON object" })?;
+        let fields: Map<String, Value> =
+            serde_json::from_slice(&request.body).map_err(|error| match error.classify() {
+                Category::Data => NotUnderstood::ContentType { expected: "a JSON object" },
+                _ => NotUnderstood::NotJson { line: error.line(), column: error.column() },
+            })?;
         if let Some(unknown) = fields.keys().find(|key| !FIELDS.contains(&key.as_str())) {
-            let expected = "no field of this name";
-            return Err(NotUnderstood::Field { field: unknown.clone(), expected });
+            return Err(NotUnderstood::Unknown { field: unknown.clone() });
         }
         let inbound = Fields(fields).inbound(request.path_and_query.path())?;
         Ok(vec![Observation::Inbound(inbound)])

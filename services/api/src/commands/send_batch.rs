@@ -17,7 +17,7 @@ use super::idempotency::{BatchKey, IdempotencyKey};
 use super::send_request::{Send, SendRequest};
 use super::{Admissible, Commands, TENANT};
 use crate::extract::{NoParameters, QueryParameters, parse_json};
-use crate::problem::{FieldError, POSITION, Problem};
+use crate::problem::{FieldCode, FieldError, POSITION, Problem};
 
 /// Messages of a batch at most.
 const MESSAGES_MAX: usize = 1_000;
@@ -78,7 +78,8 @@ pub(super) async fn handler(
     let count = batch.messages.len();
     if !(1..=MESSAGES_MAX).contains(&count) {
         let detail = format!("expected 1 to {MESSAGES_MAX} messages, got {count}");
-        return Err(Problem::invalid(vec![FieldError::new("/messages", detail)]));
+        let error = FieldError::coded(FieldCode::WrongCount, "/messages", detail);
+        return Err(Problem::invalid(vec![error]));
     }
     let read: Vec<Result<Send, Problem>> =
         batch.messages.iter().map(|item| read(&commands, item)).collect();

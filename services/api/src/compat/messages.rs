@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{OneOrSeveral, Recipients, SendRequest, renamed};
 use crate::commands::{Accepted, Admissible, Commands, IdempotencyKey, TENANT, command_key};
 use crate::names::ChannelName;
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldCode, FieldError, Problem};
 
 /// The entry of `metadata` that keeps the client's own time.
 const TIMESTAMP: &str = "timestamp";
@@ -82,7 +82,8 @@ impl Request {
             Some(name) if possible.contains(&name) => Ok(name.to_owned()),
             Some(other) => {
                 let detail = format!("expected {}, got {other:?}", possible.join(" or "));
-                Err(Problem::invalid(vec![FieldError::new("/type", detail)]))
+                let error = FieldError::coded(FieldCode::UnknownValue, "/type", detail);
+                Err(Problem::invalid(vec![error]))
             }
         }
     }

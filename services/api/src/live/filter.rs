@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldCode, FieldError, Problem};
 
 /// What an `EventSource` says when it connects again (HTML Standard, 9.2.4).
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
@@ -41,8 +41,10 @@ impl Filter {
     /// 400 for a type that no event has.
     pub(super) fn new(tenant: TenantId, parameters: &Parameters) -> Result<Self, Problem> {
         let types = parameters.types.as_deref().map(listed).transpose();
-        let types =
-            types.map_err(|detail| Problem::invalid(vec![FieldError::new("?types", detail)]))?;
+        let types = types.map_err(|detail| {
+            let error = FieldError::coded(FieldCode::UnknownValue, "?types", detail);
+            Problem::invalid(vec![error])
+        })?;
         Ok(Self { tenant, conversation: parameters.conversation.map(ConversationId), types })
     }
 

@@ -24,7 +24,7 @@ use crate::client_address::ClientAddress;
 use crate::connection::Connection;
 use crate::connections::Busy;
 use crate::extract::QueryParameters;
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldCode, FieldError, Problem};
 
 /// A comment goes out when nothing else did for so long, so that both ends know that the other is
 /// there.
@@ -64,7 +64,8 @@ pub(super) async fn handler(
     if let Some(last_seen) = last_seen.filter(|last_seen| *last_seen > head) {
         let detail = format!("position {last_seen} is after the end of the log, which is {head}");
         let told = if headers.contains_key(LAST_EVENT_ID) { "Last-Event-ID" } else { "?from" };
-        return Err(Problem::invalid(vec![FieldError::new(told, detail)]));
+        let error = FieldError::coded(FieldCode::OutOfRange, told, detail);
+        return Err(Problem::invalid(vec![error]));
     }
     let busy = connection.map(|Extension(ConnectInfo(connection))| connection.streams());
     let events = events(&live, filter, last_seen.unwrap_or(head), (place, busy));

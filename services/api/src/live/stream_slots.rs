@@ -42,7 +42,7 @@ impl StreamSlots {
         if has >= self.each_client.max() {
             self.each_client.refuse();
             let detail =
-                format!("{has} streams of your address are open, which is as many as may be");
+                format!("as many streams of your address are open as may be, which is {has}");
             return Err(Problem::too_many(detail));
         }
         let share = self.all.take(1).map_err(|Reached| {

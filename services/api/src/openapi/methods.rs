@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 
-/// `routes`, which answer every path of the document as all of hatch would: 405 to a method that no
-/// role takes, with those that one does, whatever roles this process has. 404 to everything else.
+use crate::problem::Problem;
+use crate::requests::Requests;
+
+/// `routes`, which answer every path of the document whatever roles this process has: 405 to a method that no
+/// role takes, with those that one does; 421 to one that another role takes. 404 to everything else.
 pub(crate) fn complete(routes: Router) -> Router {
     let paths = Arc::new(Paths::of(&super::document()));
     let other = |unknown: StatusCode| {
         let paths = Arc::clone(&paths);
         move |request: Request| async move {
-            paths.refuse(request.method().as_str(), request.uri().path(), unknown)
+            paths.refuse(request.method(), request.uri().path(), unknown)
         }
     };
     // What is served and not in the document, such as its own page, says itself what it takes.
@@ -37,13 +40,12 @@ impl Paths {
     }
 
     /// The answer where no route is: `unknown` to a path that the document does not have.
-    fn refuse(&self, method: &str, path: &str, unknown: StatusCode) -> Response {
+    fn refuse(&self, method: &Method, path: &str, unknown: StatusCode) -> Response {
         let Some((_, methods)) = self.0.iter().find(|(template, _)| fits(path, template)) else {
             return unknown.into_response();
         };
-        if methods.contains(&method) {
-            // Another process has the role that takes it.
-            return StatusCode::NOT_FOUND.into_response();
+        if methods.contains(&method.as_str()) {
+            return Problem::other_role(Requests::of(method, path).role()).into_response();
         }
         let mut response = StatusCode::METHOD_NOT_ALLOWED.into_response();
         if let Ok(allow) = HeaderValue::from_str(&methods.join(",")) {
@@ -83,8 +85,9 @@ mod tests {
     use super::*;
 
     fn refused(method: &str, path: &str) -> (u16, Option<String>) {
+        let method = method.parse().expect("a method");
         let response =
-            Paths::of(&super::super::document()).refuse(method, path, StatusCode::NOT_FOUND);
+            Paths::of(&super::super::document()).refuse(&method, path, StatusCode::NOT_FOUND);
         let allow = response.headers().get(header::ALLOW);
         let allow = allow.map(|allow| allow.to_str().expect("ASCII").to_owned());
         (response.status().as_u16(), allow)
@@ -106,10 +109,21 @@ mod tests {
     }
 
     #[test]
-    fn what_another_process_takes_or_nobody_is_not_found() {
+    fn what_another_role_takes_is_misdirected() {
+        for (method, path) in [
+            ("POST", "/api/v1/messages"),
+            ("HEAD", "/api/v1/messages"),
+            ("PUT", "/api/v1/consent"),
+            ("POST", "/api/v1/webhooks/twilio"),
+        ] {
+            assert_eq!(refused(method, path), (421, None), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_takes_is_not_found() {
         for (method, path) in [
             ("GET", "/api/v1/letters"),
-            ("POST", "/api/v1/messages"),
             ("GET", "/api/v1/messages/"),
             ("GET", "/api/v1/messages/018f/events/more"),
         ] {

@@ -22,7 +22,7 @@ use utoipa::{OpenApi as _, ToSchema};
 pub(crate) use self::methods::complete as complete_methods;
 pub use self::page::router;
 use crate::names::{ChannelName, DirectionName, StatusName};
-use crate::problem::Body as Problem;
+use crate::problem::{Body as Problem, code, kind_uri};
 
 /// What the groups of operations are about, in the order of the page.
 const TAGS: [(&str, &str); 8] = [
@@ -255,7 +255,8 @@ fn problem(status: &str, kind: &str, about: &str) -> Response {
     // The example of the type is a 400.
     if status != "400" {
         content.example = Some(json!({
-            "type": format!("urn:hatch:problem:{kind}"),
+            "type": kind_uri(kind),
+            "code": code(kind),
             "title": about.split_terminator(". ").next(),
             "status": status.parse::<u16>().ok(),
             "detail": about,

@@ -25,7 +25,7 @@ use hatch_telemetry::limit::Limit;
 pub(crate) use self::parameters::{Freshness, with_plus};
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldCode, FieldError, Problem};
 
 /// What the query role needs.
 #[derive(Clone)]
@@ -49,11 +49,11 @@ impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Page(error) => {
-                let parameter = match error {
-                    hatch_readmodel::PageError::Limit => "?limit",
-                    hatch_readmodel::PageError::Cursor => "?cursor",
+                let (code, parameter) = match error {
+                    hatch_readmodel::PageError::Limit => (FieldCode::OutOfRange, "?limit"),
+                    hatch_readmodel::PageError::Cursor => (FieldCode::InvalidValue, "?cursor"),
                 };
-                Self::invalid(vec![FieldError::new(parameter, error.to_string())])
+                Self::invalid(vec![FieldError::coded(code, parameter, error.to_string())])
             }
             QueryError::Moment(error) => {
                 Self::invalid(vec![FieldError::new("?at", error.to_string())])

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Queries;
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldCode, FieldError, Problem};
 
 /// Seconds that `after` waits when `wait` does not say.
 const WAIT_SECONDS_DEFAULT: f64 = 2.0;
@@ -96,12 +96,12 @@ impl Freshness {
         let seconds = self.wait.unwrap_or(WAIT_SECONDS_DEFAULT);
         if !(0.0..=WAIT_SECONDS_MAX).contains(&seconds) {
             let detail = format!("expected 0 to {WAIT_SECONDS_MAX} seconds, got {seconds}");
-            return Err(Problem::invalid(vec![FieldError::new("?wait", detail)]));
+            return Err(out_of_range("?wait", detail));
         }
         let Some(after) = self.after else { return Ok(()) };
         if after < Position::START {
             let detail = format!("expected a position of 0 or more, got {after}");
-            return Err(Problem::invalid(vec![FieldError::new("?after", detail)]));
+            return Err(out_of_range("?after", detail));
         }
         check_head(queries, after).await?;
         if reads.is_empty() {
@@ -131,7 +131,11 @@ async fn check_head(queries: &Queries, after: Position) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = format!("expected a position up to {head}, the log's last one, got {after}");
-    Err(Problem::invalid(vec![FieldError::new("?after", detail)]))
+    Err(out_of_range("?after", detail))
+}
+
+fn out_of_range(parameter: &str, detail: String) -> Problem {
+    Problem::invalid(vec![FieldError::coded(FieldCode::OutOfRange, parameter, detail)])
 }
 
 /// The page that `limit` and `cursor` ask for.
@@ -143,7 +147,7 @@ pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<Page, P
 pub(super) fn participant(text: Option<&str>) -> Result<Option<Address>, Problem> {
     text.map(|text| Address::read(&with_plus(text)))
         .transpose()
-        .map_err(|error| Problem::invalid(vec![FieldError::new("?participant", error.to_string())]))
+        .map_err(|error| Problem::invalid(vec![FieldError::of("?participant", &error)]))
 }
 
 /// A phone number whose plus was not escaped: it is a space by now (WHATWG URL, section 5.1).
@@ -182,7 +186,8 @@ pub(super) fn one_of<T: Copy>(
         None => {
             let names: Vec<&str> = all.iter().map(|one| name(*one)).collect();
             let detail = format!("expected one of {}, got {text:?}", names.join(", "));
-            Err(Problem::invalid(vec![FieldError::new(parameter, detail)]))
+            let error = FieldError::coded(FieldCode::UnknownValue, parameter, detail);
+            Err(Problem::invalid(vec![error]))
         }
     }
 }

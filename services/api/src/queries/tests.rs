@@ -32,7 +32,7 @@ async fn bad_parameters_of_a_query_are_named() {
         let answer = api.get(&format!("/api/v1/{path}")).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
         let detail = answer.body["errors"][0]["detail"].as_str().unwrap_or_default();
-        assert!(detail.starts_with("unknown field"), "{path}: {detail}");
+        assert!(detail.starts_with("unknown parameter"), "{path}: {detail}");
     }
     // A key in the wrong place would protect nobody.
     let send = json!({"from": SENDER, "to": CUSTOMER, "body": "Hello"});

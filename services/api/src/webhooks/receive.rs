@@ -20,7 +20,8 @@ use super::{GENERIC, WebhookAccount, Webhooks};
 use crate::body::{self, Kind};
 use crate::client_address::ClientAddress;
 use crate::extract::is_json;
-use crate::problem::{FieldError, POSITION, Problem};
+use crate::malformed;
+use crate::problem::{FieldCode, FieldError, POSITION, Problem};
 
 /// What a provider posts: twilio, sendgrid (Event Webhook) or generic
 ///
@@ -207,13 +208,21 @@ impl Webhooks {
 /// The problem that the sender of a request is told.
 fn nonsense(error: &NotUnderstood) -> FieldError {
     match error {
-        NotUnderstood::Missing { field } => FieldError::new(format!("/{field}"), "is required"),
+        NotUnderstood::Missing { field } => {
+            FieldError::coded(FieldCode::Required, format!("/{field}"), "is required")
+        }
+        NotUnderstood::Unknown { field } => {
+            let name = field.replace('~', "~0").replace('/', "~1");
+            FieldError::coded(FieldCode::UnknownField, format!("/{name}"), "unknown field")
+        }
         NotUnderstood::Field { field, expected } => {
             FieldError::new(format!("/{field}"), format!("expected {expected}"))
         }
-        NotUnderstood::Address { field, source } => {
-            FieldError::new(format!("/{field}"), source.to_string())
+        NotUnderstood::Address { field, source } => FieldError::of(format!("/{field}"), source),
+        NotUnderstood::ContentType { expected } => {
+            FieldError::coded(FieldCode::WrongType, "", format!("expected {expected}"))
         }
+        NotUnderstood::NotJson { line, column } => malformed::not_json(*line, *column),
         other => FieldError::new("", failure(other)),
     }
 }

@@ -13,14 +13,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{
-    CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
-};
+use axum::http::header::{CONNECTION, HeaderMap, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use axum::http::uri::{PathAndQuery, Uri};
-use axum::http::{Method, StatusCode, Version};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{Method, Version};
+use axum::response::Response;
 use hatch_api::{
-    Connection, Connections, FORWARDED_FOR, Reading, Requests, Sites, StallListener, TrustedProxies,
+    Connection, Connections, FORWARDED_FOR, Problem, Reading, Requests, Sites, StallListener,
+    TrustedProxies,
 };
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
@@ -28,7 +27,6 @@ use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -113,10 +111,7 @@ async fn answer(
     let reading = Reading::of(&mut request);
     let mut response = match sites.check(&request) {
         Ok(()) => forward(&proxy, &connection, request).await,
-        Err(refusal) => {
-            let id = SystemEnvironment.new_id().to_string();
-            with_id(refusal.render(Some(&id)), &id)
-        }
+        Err(refusal) => problem(refusal),
     };
     // A role has done that.
     if !response.headers().contains_key(X_CONTENT_TYPE_OPTIONS) {
@@ -133,8 +128,7 @@ async fn forward(proxy: &Proxy, connection: &Connection, mut request: Request) -
         return with_id(response, &SystemEnvironment.new_id().to_string());
     }
     let Some(upstream) = proxy.upstreams.of(request.method(), request.uri().path()) else {
-        let detail = "there is no role that answers this";
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        return problem(Problem::unavailable("there is no role that answers this"));
     };
     let target = request.uri().path_and_query().cloned();
     let uri = Uri::builder()
@@ -143,8 +137,7 @@ async fn forward(proxy: &Proxy, connection: &Connection, mut request: Request) -
         .path_and_query(target.unwrap_or_else(|| PathAndQuery::from_static("/")))
         .build();
     let Ok(uri) = uri else {
-        let detail = "the request's target is not a path";
-        return problem(StatusCode::BAD_REQUEST, "invalid-request", detail);
+        return problem(Problem::unreadable("the request's target is not a path"));
     };
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
@@ -174,24 +167,15 @@ async fn forward(proxy: &Proxy, connection: &Connection, mut request: Request) -
             remove_hop_by_hop(response.headers_mut());
             response
         }
-        Err(error) if error.is_connect() => problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "the role that answers this is restarting",
-        ),
-        Err(_) if broken.load(Ordering::Relaxed) => problem(
-            StatusCode::BAD_REQUEST,
-            "invalid-request",
-            "the body ended before it was whole",
-        ),
+        Err(error) if error.is_connect() => {
+            problem(Problem::unavailable("the role that answers this is restarting"))
+        }
+        Err(_) if broken.load(Ordering::Relaxed) => {
+            problem(Problem::unreadable("the body ended before it was whole"))
+        }
         Err(error) => {
             tracing::warn!(%upstream, %error, "a role hung up in the middle of a request");
-            problem(
-                StatusCode::BAD_GATEWAY,
-                "unavailable",
-                "the role hung up before it answered; whether it acted is unknown: repeat the \
-                 request with the same Idempotency-Key",
-            )
+            problem(Problem::hung_up())
         }
     }
 }
@@ -219,22 +203,10 @@ fn with_id(mut response: Response, id: &str) -> Response {
     response
 }
 
-/// An RFC 9457 answer of the proxy itself.
-fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
+/// An answer of the proxy itself.
+fn problem(problem: Problem) -> Response {
     let id = SystemEnvironment.new_id().to_string();
-    let body = json!({
-        "type": format!("urn:hatch:problem:{kind}"),
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-        "instance": id,
-    });
-    let headers = [(CONTENT_TYPE, "application/problem+json"), (REQUEST_ID, id.as_str())];
-    let mut response = (status, headers, body.to_string()).into_response();
-    if status.is_server_error() {
-        response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
-    }
-    response
+    with_id(problem.render(Some(&id)), &id)
 }
 
 #[cfg(test)]
@@ -242,6 +214,8 @@ mod tests {
     use std::future::IntoFuture as _;
 
     use axum::body::Bytes;
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse as _;
     use hatch_telemetry::limit::Limits;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
@@ -259,21 +233,26 @@ mod tests {
     async fn front_of(roles: Router) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let role_address = listener.local_addr().expect("bound");
-        let connections =
-            || Connections::new(&Limits::default(), 1_000, 1_000, TrustedProxies::default());
         let roles = axum::serve(StallListener::new(listener, connections()), roles);
         tokio::spawn(roles.into_future());
         let api = [Requests::Writes, Requests::Reads, Requests::Webhooks];
         let api = api.map(|requests| (requests, role_address)).into();
-        let upstreams = Upstreams { api, all: Vec::new() };
+        front_to(Upstreams { api, all: Vec::new() }).await
+    }
+
+    fn connections() -> Connections {
+        Connections::new(&Limits::default(), 1_000, 1_000, TrustedProxies::default())
+    }
+
+    async fn front_to(upstreams: Upstreams) -> SocketAddr {
         let names = Names {
             sites: Sites::new("http://127.0.0.1", None, &[]),
             trusted_proxies: TrustedProxies::default(),
         };
-        let connections = connections();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let front = serve_proxy(listener, upstreams, connections, names, CancellationToken::new());
+        let stop = CancellationToken::new();
+        let front = serve_proxy(listener, upstreams, connections(), names, stop);
         tokio::spawn(front);
         address
     }
@@ -320,6 +299,28 @@ mod tests {
             }
         });
         futures::future::join_all(clients).await;
+    }
+
+    #[tokio::test]
+    async fn while_no_role_is_there_the_front_is_not_ready_and_says_so_as_a_role_would() {
+        // Nobody listens where nobody may.
+        let nowhere: SocketAddr = "127.0.0.1:1".parse().expect("an address");
+        let upstreams = Upstreams {
+            api: vec![(Requests::Reads, nowhere)],
+            all: vec![("query", nowhere), ("relay", nowhere)],
+        };
+        let front = front_to(upstreams).await;
+        let get = |path: &str| {
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        };
+        let ready = ask(front, &get("/ready")).await;
+        assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+        assert!(ready.contains("retry-after: 1") && ready.contains("\"unavailable\""), "{ready}");
+        let read = ask(front, &get("/api/v1/messages")).await;
+        for part in ["HTTP/1.1 503", "retry-after: 1", "\"code\":\"unavailable\"", "restarting"] {
+            assert!(read.contains(part), "{part}: {read}");
+        }
+        assert!(read.contains("\"title\":\"The service is unavailable\""), "{read}");
     }
 
     #[tokio::test]

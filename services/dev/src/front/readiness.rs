@@ -20,7 +20,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 const BODY_BYTES_MAX: usize = 16 << 10;
 
 /// What all `roles` say, each by its name and address: a dependency is up where it is for all of them. A role
-/// that does not answer is one that is down, without which the others go on.
+/// that does not answer is one that is down, without which the others go on; without any nothing does.
 pub(super) async fn gather(
     client: &Client<HttpConnector, Body>,
     roles: &[(&'static str, SocketAddr)],
@@ -51,6 +51,7 @@ fn merge<'a>(
     answers: impl IntoIterator<Item = (&'a str, Option<(StatusCode, Value)>)>,
 ) -> (StatusCode, Value) {
     let mut worst = StatusCode::OK;
+    let mut answered = false;
     let mut dependencies = Map::new();
     for (role, answer) in answers {
         let Some((status, mut body)) = answer else {
@@ -58,6 +59,7 @@ fn merge<'a>(
             dependencies.insert(role.to_owned(), down);
             continue;
         };
+        answered = true;
         worst = worst.max(status);
         for (name, said) in body["dependencies"].as_object_mut().into_iter().flatten() {
             let known = dependencies.entry(name.as_str()).or_insert_with(|| said.clone());
@@ -65,6 +67,9 @@ fn merge<'a>(
                 *known = said.take();
             }
         }
+    }
+    if !answered {
+        worst = StatusCode::SERVICE_UNAVAILABLE;
     }
     let status = match worst {
         StatusCode::OK if dependencies.values().all(|known| known["status"] == "up") => "ready",
@@ -105,6 +110,12 @@ mod tests {
         let (status, body) = merge([("query", said(200, up.clone())), ("relay", None)]);
         assert_eq!((status, &body["status"]), (StatusCode::OK, &"degraded".into()));
         assert_eq!(body["dependencies"]["relay"]["status"], "down");
+        let (status, body) = merge([("query", None), ("relay", None)]);
+        assert_eq!(
+            (status, &body["status"]),
+            (StatusCode::SERVICE_UNAVAILABLE, &"unavailable".into())
+        );
+        assert_eq!(body["dependencies"]["query"]["detail"], "the role does not answer");
         let down = json!({"postgresql": {"status": "down", "detail": "why"}});
         let (status, body) = merge([("query", said(503, down)), ("relay", said(200, up))]);
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);

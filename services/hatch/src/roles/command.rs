@@ -15,7 +15,7 @@ use crate::telemetry::exposition::{Metric, Samples, Values};
 use crate::telemetry::metrics::{amount, gauge, labelled};
 
 pub(super) const DEFINITION: RoleDefinition = RoleDefinition {
-    name: "command",
+    name: Requests::Writes.role(),
     about: "Takes what clients ask for",
     requests: Some(Requests::Writes),
     follows: Follows::Nothing,

@@ -16,7 +16,7 @@ const LIVE_STREAMS_MAX: u64 = 256;
 const WAITING_READS_MAX: u64 = 512;
 
 pub(super) const DEFINITION: RoleDefinition = RoleDefinition {
-    name: "query",
+    name: Requests::Reads.role(),
     about: "Answers what clients read",
     requests: Some(Requests::Reads),
     follows: Follows::Feed,

@@ -20,7 +20,7 @@ use crate::telemetry::kept;
 use crate::telemetry::metrics::{by_provider, number};
 
 pub(super) const DEFINITION: RoleDefinition = RoleDefinition {
-    name: "webhook",
+    name: Requests::Webhooks.role(),
     about: "Takes what providers post",
     requests: Some(Requests::Webhooks),
     follows: Follows::Nothing,

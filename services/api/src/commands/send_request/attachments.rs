@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::errors::Errors;
 use super::text::has_control;
+use crate::problem::FieldCode;
 
 /// Files of an MMS at most: what Twilio takes.
 const MMS_ATTACHMENTS_MAX: usize = 10;
@@ -61,11 +62,12 @@ pub(super) fn read(
     let max = if channel == Channel::Mms { MMS_ATTACHMENTS_MAX } else { ATTACHMENTS_MAX };
     match channel {
         Channel::Mms if attachments.is_empty() => {
-            errors.add("/attachments", "is required: an mms has 1 to 10");
+            let detail = "is required: an mms has 1 to 10";
+            errors.add_coded(FieldCode::Required, "/attachments", detail);
         }
         _ if attachments.len() > max => {
             let detail = format!("expected at most {max}, got {}", attachments.len());
-            errors.add("/attachments", detail);
+            errors.add_coded(FieldCode::WrongCount, "/attachments", detail);
             return Vec::new();
         }
         _ => {}
@@ -82,7 +84,8 @@ fn one(pointer: &str, value: &Value, channel: Channel, errors: &mut Errors) -> A
         }
         Value::Object(fields) => object(pointer, fields, channel, errors),
         _ => {
-            errors.add(pointer, "expected a URL, or an object with a url or a content");
+            let detail = "expected a URL, or an object with a url or a content";
+            errors.add_coded(FieldCode::WrongType, pointer, detail);
             Attachment::default()
         }
     }
@@ -103,18 +106,20 @@ fn object(
             "filename" => &mut attachment.filename,
             "content" => &mut attachment.content,
             "id" => {
-                errors.add(place, "uploaded attachments are not available yet");
+                let detail = "uploaded attachments are not available yet";
+                errors.add_coded(FieldCode::NotAvailable, place, detail);
                 continue;
             }
             _ => {
-                errors.add(place, "unknown field");
+                let detail = "unknown field: there are url, content_type, filename, content";
+                errors.add_coded(FieldCode::UnknownField, place, detail);
                 continue;
             }
         };
         match value {
             Value::Null => {}
             Value::String(text) => *field = Some(text.clone()),
-            _ => errors.add(place, "expected a text"),
+            _ => errors.add_coded(FieldCode::WrongType, place, "expected a text"),
         }
     }
     check(pointer, &attachment, fields.contains_key("id"), channel, errors);
@@ -132,18 +137,24 @@ fn check(
     match (&attachment.url, &attachment.content) {
         (Some(url), None) => check_url(&format!("{pointer}/url"), url, errors),
         (None, Some(_)) if channel != Channel::Email => {
-            errors.add(content, "only an email takes a file as it is; give its url");
+            let detail = "only an email takes a file as it is; give its url";
+            errors.add_coded(FieldCode::NotAllowed, content, detail);
         }
         (None, Some(base64)) => {
             if base64.is_empty() || STANDARD.decode(base64).is_err() {
                 errors.add(content, "expected a file in base64, with padding");
             }
             if attachment.filename.is_none() {
-                errors.add(format!("{pointer}/filename"), "is required");
+                errors.add_coded(FieldCode::Required, format!("{pointer}/filename"), "is required");
             }
         }
-        (Some(_), Some(_)) => errors.add(content, "expected a url or a content, not both"),
-        (None, None) if !uploaded => errors.add(pointer, "expected a url or a content"),
+        (Some(_), Some(_)) => {
+            let detail = "expected a url or a content, not both";
+            errors.add_coded(FieldCode::Contradiction, content, detail);
+        }
+        (None, None) if !uploaded => {
+            errors.add_coded(FieldCode::Required, pointer, "expected a url or a content");
+        }
         (None, None) => {}
     }
     if attachment.filename.as_deref().is_some_and(|name| !is_filename(name)) {

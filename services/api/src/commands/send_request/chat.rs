@@ -7,18 +7,20 @@ use hatch_domain::address::{Address, AddressError, AddressKind};
 use super::errors::Errors;
 use super::recipients::{read, too_many};
 use super::{Addressed, SendRequest};
+use crate::problem::FieldCode;
 
 pub(super) fn address(request: &SendRequest, errors: &mut Errors) -> Addressed {
     let from = match &request.from {
         Some(from) => errors.take("/from", participant(from)),
         None => {
-            errors.add("/from", "is required: a chat has no default sender");
+            let detail = "is required: a chat has no default sender";
+            errors.add_coded(FieldCode::Required, "/from", detail);
             None
         }
     };
     let count = request.to.as_ref().map_or(0, |to| to.0.len());
     let to = if count == 0 {
-        errors.add("/to", "is required");
+        errors.add_coded(FieldCode::Required, "/to", "is required");
         Vec::new()
     } else if too_many("/to", count, errors) {
         Vec::new()

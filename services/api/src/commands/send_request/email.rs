@@ -9,6 +9,7 @@ use super::errors::Errors;
 use super::recipients::{read, too_many};
 use super::text::{has_control, has_nul};
 use super::{Addressed, Defaults, SendRequest};
+use crate::problem::FieldCode;
 
 /// Characters of a subject, of a header's value and of a Message-ID at most: the longest line of a
 /// mail (RFC 5322, section 2.1.1).
@@ -51,14 +52,15 @@ pub(super) fn address(
     let from = match &request.from {
         Some(from) => errors.take("/from", mailbox(from)),
         None => defaults.email.cloned().or_else(|| {
-            errors.add("/from", "is required: no default sender is set for email");
+            let detail = "is required: no default sender is set for email";
+            errors.add_coded(FieldCode::Required, "/from", detail);
             None
         }),
     };
     let lists = [&request.to, &request.cc, &request.bcc];
     let counts = lists.map(|list| list.as_ref().map_or(0, |list| list.0.len()));
     if counts[0] == 0 {
-        errors.add("/to", "is required");
+        errors.add_coded(FieldCode::Required, "/to", "is required");
     }
     let longest = if counts[0] >= counts[1].max(counts[2]) {
         "/to"
@@ -109,10 +111,11 @@ fn subject(subject: Option<&str>, default: &str, errors: &mut Errors) -> String 
     let characters = subject.chars().count();
     if characters > LINE_CHARACTERS_MAX {
         let detail = format!("expected at most {LINE_CHARACTERS_MAX} characters, got {characters}");
-        errors.add("/subject", detail);
+        errors.add_coded(FieldCode::TooLong, "/subject", detail);
     }
     if has_control(subject) {
-        errors.add("/subject", "expected one line without control characters");
+        let detail = "expected one line without control characters";
+        errors.add_coded(FieldCode::ForbiddenCharacter, "/subject", detail);
     }
     subject.to_owned()
 }
@@ -120,7 +123,7 @@ fn subject(subject: Option<&str>, default: &str, errors: &mut Errors) -> String 
 fn html(html: Option<&str>, errors: &mut Errors) -> Option<String> {
     let html = html.filter(|text| !text.is_empty())?;
     if has_nul(html) {
-        errors.add("/html", "expected no NUL character");
+        errors.add_coded(FieldCode::ForbiddenCharacter, "/html", "expected no NUL character");
     }
     Some(html.to_owned())
 }
@@ -145,7 +148,7 @@ fn headers(
     let Some(headers) = headers else { return BTreeMap::new() };
     if headers.len() > HEADERS_MAX {
         let detail = format!("expected at most {HEADERS_MAX} headers, got {}", headers.len());
-        errors.add("/headers", detail);
+        errors.add_coded(FieldCode::WrongCount, "/headers", detail);
         return BTreeMap::new();
     }
     let mut names = HashSet::new();
@@ -159,9 +162,11 @@ fn headers(
             );
             errors.add(&pointer, detail);
         } else if is_reserved(&lower) {
-            errors.add(&pointer, "is set by hatch or by the servers that carry the mail");
+            let detail = "is set by hatch or by the servers that carry the mail";
+            errors.add_coded(FieldCode::NotAllowed, &pointer, detail);
         } else if !names.insert(lower) {
-            errors.add(&pointer, "is there twice; case makes no difference");
+            let detail = "is there twice; case makes no difference";
+            errors.add_coded(FieldCode::Duplicate, &pointer, detail);
         }
         if value.len() > LINE_CHARACTERS_MAX || !value.bytes().all(|b| (b' '..=b'~').contains(&b)) {
             let detail = format!(

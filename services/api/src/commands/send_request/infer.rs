@@ -5,6 +5,7 @@ use hatch_domain::address::{Address, AddressKind};
 
 use super::SendRequest;
 use super::errors::Errors;
+use crate::problem::FieldCode;
 
 /// Channels of the API that nothing carries yet.
 const NOT_YET: [&str; 3] = ["whatsapp", "voice", "voicemail"];
@@ -17,7 +18,8 @@ pub(super) fn channel(request: &SendRequest, errors: &mut Errors) -> Option<Chan
         (Some(name), None) => ("/channel", name),
         (Some(name), Some(alias)) => {
             if name != alias {
-                errors.add("/type", "expected the same as channel, or one of the two alone");
+                let detail = "expected the same as channel, or one of the two alone";
+                errors.add_coded(FieldCode::Contradiction, "/type", detail);
                 return None;
             }
             ("/channel", name)
@@ -26,14 +28,13 @@ pub(super) fn channel(request: &SendRequest, errors: &mut Errors) -> Option<Chan
     let found = Channel::ALL.into_iter().find(|channel| channel.as_str() == name);
     if found.is_none() {
         let known = Channel::ALL.map(Channel::as_str).join(", ");
-        errors.add(
-            pointer,
-            if NOT_YET.contains(&name) {
-                format!("{name} is not available yet; expected one of {known}")
-            } else {
-                format!("expected one of {known}, got {name:?}")
-            },
-        );
+        let (code, detail) = if NOT_YET.contains(&name) {
+            let detail = format!("{name} is not available yet; expected one of {known}");
+            (FieldCode::NotAvailable, detail)
+        } else {
+            (FieldCode::UnknownValue, format!("expected one of {known}, got {name:?}"))
+        };
+        errors.add_coded(code, pointer, detail);
     }
     match found {
         // With files it is one, whatever its client calls it, as at the carriers.

@@ -29,7 +29,7 @@ use self::errors::Errors;
 pub(crate) use self::recipients::{OneOrSeveral, Recipients};
 pub(super) use self::schedule::time_to_send;
 use crate::names::{ChannelName, PriorityName};
-use crate::problem::FieldError;
+use crate::problem::{FieldCode, FieldError};
 
 /// A send as the client wrote it.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -182,7 +182,8 @@ impl SendRequest {
             ("/in_reply_to", self.in_reply_to.is_some()),
         ];
         for (pointer, _) in only_email.into_iter().filter(|(_, given)| *given) {
-            errors.add(pointer, format!("only an email has one; this is {}", channel.as_str()));
+            let detail = format!("only an email has one; this is {}", channel.as_str());
+            errors.add_coded(FieldCode::NotAllowed, pointer, detail);
         }
     }
 }
@@ -192,7 +193,8 @@ fn priority(name: Option<&str>, errors: &mut Errors) -> Priority {
     let found = Priority::ALL.into_iter().find(|priority| priority.as_str() == name);
     found.unwrap_or_else(|| {
         let known = Priority::ALL.map(Priority::as_str).join(", ");
-        errors.add("/priority", format!("expected one of {known}, got {name:?}"));
+        let detail = format!("expected one of {known}, got {name:?}");
+        errors.add_coded(FieldCode::UnknownValue, "/priority", detail);
         Priority::default()
     })
 }

@@ -5,6 +5,7 @@ use hatch_domain::address::Address;
 
 use super::errors::Errors;
 use super::{Addressed, Recipients, SendRequest};
+use crate::problem::FieldCode;
 
 pub(super) fn address(
     request: &SendRequest,
@@ -15,13 +16,14 @@ pub(super) fn address(
     let from = match &request.from {
         Some(from) => errors.take("/from", Address::phone(from)),
         None => default_sender.cloned().or_else(|| {
-            errors.add("/from", "is required: no default sender is set");
+            errors.add_coded(FieldCode::Required, "/from", "is required: no default sender is set");
             None
         }),
     };
     let to = recipient(request.to.as_ref(), channel, errors);
     if from.is_some() && from == to {
-        errors.add("/to", "expected another number than the sender's");
+        let detail = "expected another number than the sender's";
+        errors.add_coded(FieldCode::Contradiction, "/to", detail);
     }
     Addressed { from, to: to.into_iter().collect(), email: None }
 }
@@ -30,12 +32,13 @@ fn recipient(to: Option<&Recipients>, channel: Channel, errors: &mut Errors) -> 
     match to.map(|Recipients(list)| &list[..]) {
         Some([only]) => errors.take("/to", Address::phone(only)),
         Some([]) | None => {
-            errors.add("/to", "is required");
+            errors.add_coded(FieldCode::Required, "/to", "is required");
             None
         }
         Some(several) => {
             let channel = channel.as_str();
-            errors.add("/to", format!("an {channel} has one recipient, got {}", several.len()));
+            let detail = format!("an {channel} has one recipient, got {}", several.len());
+            errors.add_coded(FieldCode::WrongCount, "/to", detail);
             None
         }
     }

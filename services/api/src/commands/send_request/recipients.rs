@@ -8,6 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::errors::Errors;
+use crate::problem::FieldCode;
 
 /// Recipients of a message at most, copies included.
 pub(super) const RECIPIENTS_MAX: usize = 1_000;
@@ -69,7 +70,7 @@ pub(super) fn read(
 pub(super) fn too_many(pointer: &str, count: usize, errors: &mut Errors) -> bool {
     if count > RECIPIENTS_MAX {
         let detail = format!("expected at most {RECIPIENTS_MAX} recipients in all, got {count}");
-        errors.add(pointer, detail);
+        errors.add_coded(FieldCode::WrongCount, pointer, detail);
     }
     count > RECIPIENTS_MAX
 }

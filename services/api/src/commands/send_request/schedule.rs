@@ -4,7 +4,7 @@ use chrono::{DateTime, Months, TimeDelta, Utc};
 use hatch_domain::Channel;
 
 use super::errors::Errors;
-use crate::problem::FieldError;
+use crate::problem::{FieldCode, FieldError};
 
 /// A `send_at` that was up to now when the client wrote it may be this old when it comes here.
 const PAST_MAX: TimeDelta = TimeDelta::minutes(1);
@@ -19,7 +19,8 @@ pub(super) fn read(
 ) -> Option<DateTime<Utc>> {
     let send_at = send_at?;
     if !channel.has_provider() {
-        errors.add("/send_at", "a chat message is there at once; leave it out");
+        let detail = "a chat message is there at once; leave it out";
+        errors.add_coded(FieldCode::NotAllowed, "/send_at", detail);
         return None;
     }
     let parsed = DateTime::parse_from_rfc3339(send_at)
@@ -38,7 +39,7 @@ pub(in crate::commands) fn time_to_send(
     send_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, FieldError> {
-    let refuse = |detail| Err(FieldError::new("/send_at", detail));
+    let refuse = |detail| Err(FieldError::coded(FieldCode::OutOfRange, "/send_at", detail));
     match send_at {
         Some(at) if at < now - PAST_MAX => refuse("is more than a minute in the past"),
         Some(at) if now.checked_add_months(AHEAD_MAX).is_some_and(|last| at > last) => {

@@ -4,6 +4,7 @@ use std::io;
 
 use super::Send;
 use super::errors::Errors;
+use crate::problem::FieldCode;
 
 /// Bytes of a message as JSON, at most. The log takes a mebibyte at once; what the message is given when it is
 /// recorded comes on top.
@@ -35,7 +36,7 @@ pub(super) fn check(send: &Send, errors: &mut Errors) {
          them are here",
         counted.0
     );
-    errors.add(pointer, detail);
+    errors.add_coded(FieldCode::TooLong, pointer, detail);
 }
 
 /// The fields that may be large, and how many bytes each has.

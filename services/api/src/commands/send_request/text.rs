@@ -6,6 +6,7 @@ use hatch_domain::{Attachment, Channel};
 use serde_json::Value;
 
 use super::errors::Errors;
+use crate::problem::FieldCode;
 
 /// Characters of an SMS or MMS at most: what Twilio takes (error 21617 above).
 const PHONE_CHARACTERS_MAX: usize = 1_600;
@@ -25,27 +26,26 @@ pub(super) fn body(
     errors: &mut Errors,
 ) -> Option<String> {
     let Some(body) = body.filter(|text| !text.trim().is_empty()) else {
-        match channel {
-            Channel::Sms => errors.add("/body", "is required: an sms needs a text"),
+        let missing = match channel {
+            Channel::Sms => "is required: an sms needs a text",
             // What else an MMS needs, its attachments say.
-            Channel::Mms => {}
-            Channel::Email if has_html || !attachments.is_empty() => {}
-            Channel::Email => {
-                errors.add("/body", "is required: there is neither html nor an attachment")
-            }
-            Channel::Chat if !attachments.is_empty() => {}
-            Channel::Chat => errors.add("/body", "is required: there is no attachment"),
-        }
+            Channel::Mms => return None,
+            Channel::Email if has_html || !attachments.is_empty() => return None,
+            Channel::Email => "is required: there is neither html nor an attachment",
+            Channel::Chat if !attachments.is_empty() => return None,
+            Channel::Chat => "is required: there is no attachment",
+        };
+        errors.add_coded(FieldCode::Required, "/body", missing);
         return None;
     };
     let characters = body.chars().count();
     if matches!(channel, Channel::Sms | Channel::Mms) && characters > PHONE_CHARACTERS_MAX {
         let detail =
             format!("expected at most {PHONE_CHARACTERS_MAX} characters, got {characters}");
-        errors.add("/body", detail);
+        errors.add_coded(FieldCode::TooLong, "/body", detail);
     }
     if has_nul(&body) {
-        errors.add("/body", "expected no NUL character");
+        errors.add_coded(FieldCode::ForbiddenCharacter, "/body", "expected no NUL character");
     }
     Some(body)
 }
@@ -59,13 +59,15 @@ pub(super) fn topic(
     let topic = topic.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())?;
     if !matches!(channel, Channel::Email | Channel::Chat) {
         let detail = format!("a phone cannot carry it back; leave it out for {}", channel.as_str());
-        errors.add("/topic", detail);
+        errors.add_coded(FieldCode::NotAllowed, "/topic", detail);
     } else if topic.chars().count() > TOPIC_CHARACTERS_MAX || has_control(&topic) {
         let detail = format!(
             "expected at most {TOPIC_CHARACTERS_MAX} characters in one line, without control \
              characters"
         );
-        errors.add("/topic", detail);
+        let code =
+            if has_control(&topic) { FieldCode::ForbiddenCharacter } else { FieldCode::TooLong };
+        errors.add_coded(code, "/topic", detail);
     }
     Some(topic)
 }
@@ -79,10 +81,10 @@ pub(super) fn check_metadata(metadata: &BTreeMap<String, Value>, errors: &mut Er
         let detail = format!(
             "expected at most {METADATA_ENTRIES_MAX} entries and {METADATA_BYTES_MAX} bytes"
         );
-        errors.add("/metadata", detail);
+        errors.add_coded(FieldCode::TooLong, "/metadata", detail);
     }
     if metadata.iter().any(|(key, value)| has_nul(key) || holds_nul(value)) {
-        errors.add("/metadata", "expected no NUL character");
+        errors.add_coded(FieldCode::ForbiddenCharacter, "/metadata", "expected no NUL character");
     }
 }
 

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::commands::Commands;
-use crate::problem::FieldError;
+use crate::problem::{FieldCode, FieldError};
 use crate::queries::Queries;
 
 /// What can be said about a consent.
@@ -83,21 +83,21 @@ impl Subject {
         (programme_at, programme): (&str, Option<&str>),
     ) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let mut wrong = |at: &str, detail: String| errors.push(FieldError::new(at, detail));
+        let missing = |at: &str, detail| FieldError::coded(FieldCode::Required, at, detail);
         let address = match address.map(Address::read) {
             Some(Ok(address)) => Some(address),
             Some(Err(error)) => {
-                wrong(address_at, error.to_string());
+                errors.push(FieldError::of(address_at, &error));
                 None
             }
             None => {
-                wrong(address_at, "is required".to_owned());
+                errors.push(missing(address_at, "is required"));
                 None
             }
         };
         let named = match programme.map(Programme::new) {
             Some(Err(error)) => {
-                wrong(programme_at, error.to_string());
+                errors.push(FieldError::of(programme_at, &error));
                 None
             }
             Some(Ok(named)) => Some(named),
@@ -105,10 +105,8 @@ impl Subject {
         };
         let default = address.as_ref().and_then(Programme::default_for);
         if programme.is_none() && address.is_some() && default.is_none() {
-            wrong(
-                programme_at,
-                "is required: no provider carries messages to this address".to_owned(),
-            );
+            let detail = "is required: no provider carries messages to this address";
+            errors.push(missing(programme_at, detail));
         }
         match (address, named.or(default)) {
             (Some(address), Some(programme)) if errors.is_empty() => {

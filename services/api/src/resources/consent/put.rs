@@ -17,7 +17,7 @@ use super::get::past;
 use super::{ConsentView, Subject};
 use crate::commands::{Commands, IdempotencyKey, REPLAYED, TENANT, command_key};
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
-use crate::problem::{FieldError, POSITION, Problem};
+use crate::problem::{FieldCode, FieldError, POSITION, Problem};
 
 const ROUTE: &str = "PUT /api/v1/consent";
 
@@ -125,13 +125,14 @@ impl ConsentRequest {
         let mut errors = Vec::new();
         let subject = subject.map_err(|wrong| errors.extend(wrong)).ok();
         if self.state.is_none() {
-            errors.push(FieldError::new("/state", "is required: opted_in or opted_out"));
+            let detail = "is required: opted_in or opted_out";
+            errors.push(FieldError::coded(FieldCode::Required, "/state", detail));
         }
         let long = |text: &String| text.chars().count() > EVIDENCE_CHARACTERS_MAX;
         if self.evidence.as_ref().is_some_and(|text| long(text) || text.contains('\0')) {
             let detail =
                 format!("expected at most {EVIDENCE_CHARACTERS_MAX} characters, none of them NUL");
-            errors.push(FieldError::new("/evidence", detail));
+            errors.push(FieldError::coded(FieldCode::TooLong, "/evidence", detail));
         }
         match (subject, self.state) {
             (Some(subject), Some(state)) if errors.is_empty() => {

@@ -1,0 +1,121 @@
+//! What is wrong with one field of a request: where, which kind of fault for programs, and a sentence for people.
+
+use hatch_domain::address::AddressError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct FieldError {
+    /// JSON Pointer (RFC 6901) to the field; empty for the whole body. `?name` for a parameter of
+    /// the query, which no pointer reaches.
+    pub(crate) pointer: String,
+    /// Which fault it is. A code keeps its meaning.
+    pub(crate) code: FieldCode,
+    /// What was expected, in words that may change.
+    pub(crate) detail: String,
+}
+
+/// The faults of a field that a program may tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FieldCode {
+    /// The body is not JSON.
+    NotJson,
+    /// It is missing, and nothing stands in for it.
+    Required,
+    /// There is no field or parameter of this name.
+    UnknownField,
+    /// It is there twice.
+    Duplicate,
+    /// It is of another JSON type.
+    WrongType,
+    /// It is none of the values that there are.
+    UnknownValue,
+    /// It is not of the form that is expected.
+    InvalidValue,
+    /// It is no phone number.
+    InvalidPhoneNumber,
+    /// It is no email address.
+    InvalidEmailAddress,
+    /// It is no name of a chat participant.
+    InvalidName,
+    /// The number, time or position is too small or too large.
+    OutOfRange,
+    /// It has too many characters or bytes.
+    TooLong,
+    /// It has too many entries, or too few.
+    WrongCount,
+    /// It holds a character that it must not hold.
+    ForbiddenCharacter,
+    /// It cannot stand in this request, such as a subject in an SMS.
+    NotAllowed,
+    /// hatch cannot do it yet.
+    NotAvailable,
+    /// It says something else than another field.
+    Contradiction,
+}
+
+impl FieldError {
+    /// A value that is not of the form which `detail` says.
+    pub(crate) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::coded(FieldCode::InvalidValue, pointer, detail)
+    }
+
+    /// A fault of the kind `code`.
+    pub(crate) fn coded(
+        code: FieldCode,
+        pointer: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { pointer: pointer.into(), code, detail: detail.into() }
+    }
+
+    /// What `error` says of the value at `pointer`.
+    pub(crate) fn of(pointer: impl Into<String>, error: &impl Fault) -> Self {
+        Self::coded(error.code(), pointer, error.to_string())
+    }
+}
+
+/// Why a text is no value of a field.
+pub(crate) trait Fault: ToString {
+    /// Which kind of fault it is.
+    fn code(&self) -> FieldCode {
+        FieldCode::InvalidValue
+    }
+}
+
+impl Fault for &str {}
+
+impl Fault for hatch_domain::consent::ProgrammeError {}
+
+impl Fault for AddressError {
+    fn code(&self) -> FieldCode {
+        match self {
+            Self::NotInternational | Self::NotDigits | Self::Impossible => {
+                FieldCode::InvalidPhoneNumber
+            }
+            Self::NotEmail => FieldCode::InvalidEmailAddress,
+            Self::NotName => FieldCode::InvalidName,
+            _ => FieldCode::InvalidValue,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema as _;
+
+    use super::*;
+
+    #[test]
+    fn each_code_is_explained_to_clients() {
+        let page = include_str!("../../../docs/api.md");
+        let schema = serde_json::to_value(FieldCode::schema()).expect("JSON");
+        let codes = schema["enum"].as_array().expect("a list of codes");
+        assert!(codes.len() > 10, "{schema}");
+        for code in codes.iter().map(|code| code.as_str().expect("a text")) {
+            assert!(page.contains(&format!("`{code}`")), "docs/api.md does not say {code}");
+        }
+    }
+}
