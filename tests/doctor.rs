@@ -20,8 +20,8 @@ const BOUND: Duration = Duration::from_secs(40);
 
 /// What doctor said, and whether it found nothing wrong.
 pub(crate) struct Findings {
-    healthy: bool,
-    lines: String,
+    pub(crate) healthy: bool,
+    pub(crate) lines: String,
 }
 
 impl Findings {
@@ -52,7 +52,7 @@ impl Findings {
 }
 
 /// A command with the settings of `hatch`, and `variables` beside them.
-fn command(hatch: &Hatch, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+pub(crate) fn command(hatch: &Hatch, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hatch"));
     let bus = &hatch.settings.bus;
     command
@@ -64,13 +64,18 @@ fn command(hatch: &Hatch, arguments: &[&str], variables: &[(&str, &str)]) -> Com
         .env("HATCH_LISTEN", hatch.url.trim_start_matches("http://"))
         .env("HATCH_TWILIO__ACCOUNT_SID", ACCOUNT)
         .env("HATCH_TWILIO__AUTH_TOKEN", "a-token")
+        .env("HATCH_PUBLIC_URL", "https://hatch.example.com")
         .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
 }
 
-async fn run(hatch: &Hatch, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String) {
+pub(crate) async fn run(
+    hatch: &Hatch,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+) -> (bool, String) {
     let output = command(hatch, arguments, variables).output();
     let output = tokio::time::timeout(BOUND, output).await;
     let Output { status, stdout, stderr } = output.expect("in time").expect("it runs");
@@ -157,6 +162,7 @@ async fn where_all_is_well_each_check_says_so() {
     let findings = healthy(&hatch).await;
     for (check, says) in [
         ("configuration", "complete"),
+        ("public_url", "https://hatch.example.com"),
         ("listen", "hatch answers"),
         ("twilio", ACCOUNT),
         ("postgresql", "version 1"),
@@ -172,7 +178,7 @@ async fn where_all_is_well_each_check_says_so() {
         ("foreign", "no message that hatch did not write"),
         ("storage", "0 % of 16 MiB"),
         ("relay", "leads, and has published up to position"),
-        ("queues", "events in them"),
+        ("queues", " queues"),
         ("projections", "messages and conversations are at position"),
         ("projections", "consents are at position"),
         ("timers", "are at position"),

@@ -23,6 +23,7 @@ mod doubt;
 mod due;
 mod failover;
 mod faults;
+mod first_hour;
 mod fleet;
 mod foreign;
 mod fuzz_corpus;

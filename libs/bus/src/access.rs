@@ -1,5 +1,6 @@
 //! The conditions on which a NATS server is believed, and the credentials that hatch shows it.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use async_nats::{Auth, AuthError, ConnectOptions, ServerAddr};
@@ -165,10 +166,42 @@ fn sign(seed: &str, nonce: &[u8], file: &Path) -> Result<(String, Vec<u8>), Stri
     Ok((key.public_key(), signature))
 }
 
-/// Why there is no connection to a server, in a sentence that says what to do; `error` is the client's.
-pub(crate) fn in_words(server: &ServerAddr, error: &str) -> String {
+/// Why there is no connection to a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The server, and what is wrong.
+    pub what: String,
+    /// What to do about it, where that is known.
+    pub remedy: Option<&'static str>,
+    /// Whether a server is there, and does not let us in.
+    pub refused: bool,
+}
+
+/// One sentence that says what to do.
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.remedy.map_or(Ok(()), |remedy| write!(f, ": {remedy}"))
+    }
+}
+
+/// How a server that knows somebody else is called.
+const UNKNOWN_USER: &str = "authorization violation";
+
+/// Why there is no connection to a server; `error` is the client's.
+pub(crate) fn in_words(server: &ServerAddr, error: &str) -> Trouble {
     let server = format!("{}:{}", server.host(), server.port());
-    let remedy = [
+    let says = |part: &str| error.to_lowercase().contains(&part.to_lowercase());
+    if says(UNKNOWN_USER) {
+        return Trouble {
+            what: format!("{server}: refused: authorization"),
+            remedy: Some(
+                "set the user and password, the nkey or the credentials that the server knows",
+            ),
+            refused: true,
+        };
+    }
+    let remedies = [
         (
             "UnknownIssuer",
             "set nats.ca_file to the file of the CA that signed the server's certificate",
@@ -181,15 +214,9 @@ pub(crate) fn in_words(server: &ServerAddr, error: &str) -> String {
             "received fatal alert",
             "have nats.certificate_file signed by a CA that the server trusts",
         ),
-        (
-            "authorization violation",
-            "set the user, the nkey or the credentials that the server knows",
-        ),
     ];
-    match remedy.iter().find(|(part, _)| error.to_lowercase().contains(&part.to_lowercase())) {
-        Some((_, remedy)) => format!("{server}: {error}: {remedy}"),
-        None => format!("{server}: {error}"),
-    }
+    let remedy = remedies.into_iter().find(|(part, _)| says(part)).map(|(_, remedy)| remedy);
+    Trouble { what: format!("{server}: {error}"), remedy, refused: false }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use tokio::sync::watch;
 
 use crate::trust::{Met, SharedKeys};
-use crate::{Error, Settings, access, version};
+use crate::{Error, Settings, Trouble, access, version};
 
 /// The longest time for a request to JetStream, such as creating the stream.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ pub struct Bus {
     keys: SharedKeys,
     met: Arc<Met>,
     /// Why there is no connection, as far as it is known.
-    trouble: watch::Receiver<Option<String>>,
+    trouble: watch::Receiver<Option<Trouble>>,
 }
 
 /// How the bus is at the moment.
@@ -104,9 +104,9 @@ impl Bus {
         }
     }
 
-    /// Why there is no connection, in a sentence, as far as it is known.
+    /// Why there is no connection, as far as it is known.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
+    pub fn trouble(&self) -> Option<Trouble> {
         match self.client.connection_state() {
             async_nats::connection::State::Connected => None,
             _ => self.trouble.borrow().clone(),
@@ -180,7 +180,7 @@ fn without_user(server: ServerAddr) -> ServerAddr {
 fn options(
     options: ConnectOptions,
     made: watch::Sender<u64>,
-    troubled: watch::Sender<Option<String>>,
+    troubled: watch::Sender<Option<Trouble>>,
 ) -> ConnectOptions {
     let made = Arc::new(made);
     options
@@ -215,11 +215,11 @@ fn options(
 }
 
 /// Logs why there is no connection, each reason once.
-fn tell(troubled: &watch::Sender<Option<String>>, trouble: Option<String>) {
+fn tell(troubled: &watch::Sender<Option<Trouble>>, trouble: Option<Trouble>) {
     troubled.send_if_modified(|known| {
         let is_new = *known != trouble;
-        if let Some(sentence) = trouble.as_ref().filter(|_| is_new) {
-            tracing::warn!("NATS: {sentence}");
+        if let Some(trouble) = trouble.as_ref().filter(|_| is_new) {
+            tracing::warn!("NATS: {trouble}");
         }
         *known = trouble;
         is_new

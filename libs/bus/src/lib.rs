@@ -36,7 +36,7 @@ mod trust;
 mod version;
 mod work_queue;
 
-pub use access::Access;
+pub use access::{Access, Trouble};
 pub use bus::{Bus, BusState, WINDOW_MAX};
 pub use consumer::Begin;
 pub use envelope::{DATA_BYTES_MAX, DecodeError, Envelope};

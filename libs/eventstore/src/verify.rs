@@ -272,6 +272,6 @@ fn stream(row: &Row) -> Result<String, tokio_postgres::Error> {
         return Ok(format!("stream {id} has events of another kind than its own"));
     }
     Ok(format!(
-        "stream {id} has {events} events of versions {first} to {last}; on record is {version}"
+        "stream {id} has versions {first} to {last}, {events} in all; on record is {version}"
     ))
 }

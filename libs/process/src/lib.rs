@@ -2,12 +2,14 @@
 //! children running, prints to a terminal, and finds the `hatch up` of a folder.
 
 mod children;
+mod occupant;
 mod parent;
 mod running;
 mod signals;
 pub mod terminal;
 
 pub use children::{Program, Supervised, is_alive, signal};
+pub use occupant::is_hatch;
 pub use parent::{EXIT_WITH_PARENT, stop_with_parent};
 pub use running::Servers;
 pub use signals::{StopSignals, stop_on_signal};

@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use chrono::{DateTime, Utc};
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
-use hatch_process::terminal::{field, line};
+use hatch_process::terminal::{counted, field, line};
 use serde_json::{Value, json};
 
 /// Our number and the customer's.
@@ -147,9 +147,11 @@ impl Demo {
             .filter_map(Value::as_str)
             .collect();
         line(format!("Conversation {id}: {}", field(&participants.join(" and "))))?;
+        let count = |field: &str| conversation[field].as_i64().unwrap_or_default();
         line(format!(
-            "  {} messages, {} unread; the newest:",
-            conversation["message_count"], conversation["unread_count"]
+            "  {}, {} unread; the newest:",
+            counted(count("message_count"), "message"),
+            count("unread_count")
         ))?;
         for message in messages["data"].as_array().into_iter().flatten().rev() {
             let arrow = if message["direction"] == "outbound" { "->" } else { "<-" };

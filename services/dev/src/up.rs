@@ -18,6 +18,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use hatch_api::{Connections, Requests};
 use hatch_devservers::{Embedded, Folder, Options as ServerOptions, Purpose, free_port};
+use hatch_process::is_hatch;
 use tokio_util::sync::CancellationToken;
 
 use crate::front::Names;
@@ -130,8 +131,8 @@ pub async fn run(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let folder = Arc::new(Folder::lock(&options.folder)?);
-    let listen = available(options.listen, "HATCH_LISTEN")?;
-    let simulator_listen = available(options.simulator_listen, "HATCH_SIMULATOR_LISTEN")?;
+    let listen = available(options.listen, "HATCH_LISTEN").await?;
+    let simulator_listen = available(options.simulator_listen, "HATCH_SIMULATOR_LISTEN").await?;
     let server_options = ServerOptions {
         purpose: Purpose::Development,
         database_url: options.database_url.clone(),
@@ -199,18 +200,22 @@ fn announce(
 }
 
 /// Checks that `address` can be served on before anything is started, and chooses a port for 0.
-fn available(mut address: SocketAddr, setting: &str) -> anyhow::Result<SocketAddr> {
+async fn available(mut address: SocketAddr, setting: &str) -> anyhow::Result<SocketAddr> {
     if address.port() == 0 {
         address.set_port(free_port()?);
     }
     match TcpListener::bind(address) {
         Ok(_) => Ok(address),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => bail!(
-            "port {} is taken by another program: stop it, or choose another address with \
-             {setting}={}:PORT",
-            address.port(),
-            address.ip()
-        ),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            let who =
+                if is_hatch(address).await { "hatch, which answers there" } else { "program" };
+            bail!(
+                "port {} is taken by another {who}: stop it, or choose another address with \
+                 {setting}={}:PORT",
+                address.port(),
+                address.ip()
+            )
+        }
         Err(error) => Err(error).with_context(|| format!("failed to listen on {address}")),
     }
 }

@@ -25,8 +25,8 @@ const WARNINGS_ONLY: [&str; 2] = ["async_nats", "tokio_postgres"];
 /// The log lines of `up`: a person watches it and wants to see what is unusual.
 pub const QUIET: &str = "warn";
 
-/// Only errors.
-pub(crate) const ERRORS: &str = "error";
+/// Only errors. The bus itself says why there is no connection, and its client would repeat it each time.
+pub(crate) const ERRORS: &str = "error,async_nats=off";
 
 /// The most that a crate may say, whatever the filter wants. Ours take care of what they log. Others do not know
 /// what is secret: below these levels they log passwords in URLs, the parameters of statements, headers and bodies.

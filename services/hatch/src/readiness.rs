@@ -51,7 +51,7 @@ pub(crate) fn dependencies(process: &Process, drain: Drain) -> Vec<Dependency> {
             required: false,
             check: Box::new(move || {
                 let (state, foreign) = (bus.state(), readers.foreign());
-                let trouble = bus.trouble();
+                let trouble = bus.trouble().map(|trouble| trouble.to_string());
                 let (bus, pool) = (bus.clone(), stream_pool.clone());
                 Box::pin(async move {
                     match (state, foreign) {

@@ -12,9 +12,10 @@ use chrono::TimeDelta;
 use hatch_api::webhooks::KeepRules;
 use hatch_dispatcher::{DoubtPolicy, RetryPolicy};
 use hatch_providers::{generic, sendgrid, twilio};
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod accounts;
 mod environment;
 mod load;
 #[cfg(test)]
@@ -55,7 +56,8 @@ pub struct Settings {
     /// Address and port of the provider simulator that `up` starts.
     pub simulator_listen: String,
     /// Where the outside reaches `listen`: providers send their webhooks there, and signatures are
-    /// checked against it. Default: `http://` and `listen`.
+    /// checked against it. Default: `http://` and `listen`, which no provider reaches: an account at a real
+    /// provider needs another.
     pub public_url: Option<String>,
     /// Names beside that of `public_url` and the loopback's that requests may be made to (`Host`), such as those of
     /// a tunnel: requests to any other are refused, but for signed webhooks. Default: none.
@@ -76,9 +78,10 @@ pub struct Settings {
     /// The sender of a mail that names none.
     pub default_email_sender: Option<String>,
     /// The Twilio account, where there is one.
-    #[schemars(transform = with_public_url)]
+    #[schemars(transform = accounts::with_public_url)]
     pub twilio: Option<twilio::Settings>,
     /// The SendGrid account, where there is one.
+    #[schemars(transform = accounts::with_event_keys)]
     pub sendgrid: Option<sendgrid::Settings>,
     /// Who may post messages as plain JSON, if anybody.
     pub generic: Option<generic::Settings>,
@@ -439,14 +442,6 @@ impl Settings {
             }
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// The account's `public_url` need not be set where the one of all is, or `listen`.
-fn with_public_url(account: &mut Schema) {
-    if let Some(required) = account.get_mut("required").and_then(|required| required.as_array_mut())
-    {
-        required.retain(|key| key != "public_url");
     }
 }
 

@@ -21,7 +21,8 @@ pub struct Settings {
     /// The API key, which authenticates sends.
     pub api_key: Secret,
     /// The public keys of the signed event webhook, as PEM (`BEGIN PUBLIC KEY`) or as the one line of
-    /// base64 that SendGrid shows. Several are believed side by side during a rotation.
+    /// base64 that SendGrid shows. Several are believed side by side during a rotation. Without any, no
+    /// report on a mail could be believed.
     #[serde(default)]
     pub event_public_keys: Vec<String>,
     /// The public keys of the security policy of Inbound Parse, in the same forms. Without any, those of
@@ -95,6 +96,12 @@ impl Settings {
             return self.event_keys();
         }
         keys("inbound_public_keys", &self.inbound_public_keys)
+    }
+
+    /// Whether the account is at SendGrid itself, and not at something that stands in for it.
+    #[must_use]
+    pub fn is_at_provider(&self) -> bool {
+        self.base_url.host_str() == default_base_url().host_str()
     }
 
     pub(super) const fn http_timeout(&self) -> Duration {

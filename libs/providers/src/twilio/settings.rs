@@ -76,6 +76,12 @@ impl Settings {
         check_timeouts(self.connect_timeout_ms, self.http_timeout_ms)
     }
 
+    /// Whether the account is at Twilio itself, and not at something that stands in for it.
+    #[must_use]
+    pub fn is_at_provider(&self) -> bool {
+        self.base_url.host_str() == default_base_url().host_str()
+    }
+
     pub(super) const fn http_timeout(&self) -> Duration {
         Duration::from_millis(self.http_timeout_ms)
     }

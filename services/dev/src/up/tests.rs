@@ -161,7 +161,7 @@ async fn up_serves_until_it_is_stopped_and_then_leaves_nothing_running() {
         let servers = started(temporary.path(), 2).await;
         let taken = servers.url.as_ref().and_then(|url| url.strip_prefix("http://"));
         let taken: SocketAddr = taken.expect("a URL").parse().expect("an address");
-        let refusal = available(taken, "HATCH_LISTEN").expect_err("it is taken").to_string();
+        let refusal = available(taken, "HATCH_LISTEN").await.expect_err("it is taken").to_string();
         assert_eq!(
             refusal,
             format!(

@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::bail;
-use hatch_process::{stop_on_signal, stop_with_parent};
-use tokio::net::TcpListener;
+use hatch_process::{is_hatch, stop_on_signal, stop_with_parent};
+use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
 
 use crate::roles::{self, Role};
@@ -29,15 +29,36 @@ pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()
 }
 
 /// Opens the listener, or says in one line why not and what to do.
-pub(crate) async fn listen(address: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let what = if error.kind() == ErrorKind::InvalidInput {
-            format!("configuration: listen: expected ADDRESS:PORT such as 127.0.0.1:8080, got {address:?}")
-        } else {
-            format!("failed to listen on {address}: is it taken? HATCH_LISTEN sets another address")
-        };
-        anyhow::Error::new(error).context(what)
-    })
+async fn listen(address: &str) -> anyhow::Result<TcpListener> {
+    let error = match TcpListener::bind(address).await {
+        Ok(listener) => return Ok(listener),
+        Err(error) => error,
+    };
+    let what = match error.kind() {
+        ErrorKind::InvalidInput => {
+            format!(
+                "configuration: listen: expected ADDRESS:PORT such as 127.0.0.1:8080, got {address:?}"
+            )
+        }
+        ErrorKind::AddrInUse => {
+            format!("{}: stop it, or set HATCH_LISTEN to another address", occupied(address).await)
+        }
+        _ => format!("failed to listen on {address}: HATCH_LISTEN sets another address"),
+    };
+    Err(anyhow::Error::new(error).context(what))
+}
+
+/// Who has `address`, which is taken.
+async fn occupied(address: &str) -> String {
+    let resolved = lookup_host(address).await.ok().and_then(|mut addresses| addresses.next());
+    let is_hatch = match resolved {
+        Some(resolved) => is_hatch(resolved).await,
+        None => false,
+    };
+    match is_hatch {
+        true => format!("another hatch answers on {address}"),
+        false => format!("another program has {address}"),
+    }
 }
 
 /// There is no authentication yet: nobody but this machine may ask.

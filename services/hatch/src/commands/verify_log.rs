@@ -13,7 +13,7 @@ use hatch_eventstore::{
 use uuid::Uuid;
 
 use super::{ANSWER_MAX, pool};
-use crate::output::line;
+use crate::output::{counted, line};
 use crate::progress;
 use crate::settings::Settings;
 
@@ -50,8 +50,8 @@ fn conclude(violations: &[Violation], types: &[TypeInLog]) -> anyhow::Result<Exi
     let unknown: Vec<_> = types.iter().filter(|found| !is_read(found)).collect();
     for TypeInLog { aggregate, event_type, schema_version, events, first } in &unknown {
         line(format!(
-            "UNKNOWN     {event_type} version {schema_version} in {aggregate} streams: {events} \
-             events, the first at {first}"
+            "UNKNOWN     {event_type} version {schema_version} in {aggregate} streams: {}, the first at {first}",
+            counted(*events, "event")
         ))?;
     }
     for Violation { promise, detail } in violations {
@@ -138,7 +138,8 @@ async fn jetstream(
         );
     }
     let first = first.unwrap_or(first_position);
-    Ok(format!("generation {generation}, {compared} events from position {first} on compared"))
+    let compared = counted(i64::try_from(compared).unwrap_or(i64::MAX), "event");
+    Ok(format!("generation {generation}, {compared} from position {first} on compared"))
 }
 
 async fn compare(

@@ -1,6 +1,6 @@
 //! Builds what each role needs from the settings. A bad setting is refused with its key.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +17,11 @@ use hatch_providers::Webhook;
 use hatch_providers::generic::{self, GenericWebhook};
 use hatch_providers::sendgrid::{self, SendGridAdapter, SendGridEvents, SendGridInbound};
 use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
+use reqwest::Url;
 use tokio::sync::Semaphore;
 
 use crate::settings::Settings;
+use crate::settings::accounts::outside_url;
 use crate::{admission, files};
 
 /// The error for a bad setting of the account.
@@ -160,18 +162,38 @@ fn providers_in_doubt(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses a public URL that is none, and one by which no real provider that has an account here gets back.
 fn public_url(settings: &Settings) -> anyhow::Result<()> {
-    let url = settings.public_url();
-    let is_url = reqwest::Url::parse(&url).is_ok_and(|url| {
-        ["http", "https"].contains(&url.scheme())
-            && url.username().is_empty()
-            && url.password().is_none()
-    });
-    anyhow::ensure!(
-        is_url,
-        "configuration: public_url: expected a URL such as https://hatch.example.com, without user and password"
-    );
+    let own = outside_url(&settings.public_url()).context(
+        "configuration: public_url: expected a URL such as https://hatch.example.com, without user and \
+         password",
+    )?;
+    let accounts = [
+        settings
+            .twilio
+            .as_ref()
+            .map(|twilio| ("twilio", "Twilio", twilio.is_at_provider(), &twilio.public_url)),
+        settings
+            .sendgrid
+            .as_ref()
+            .map(|sendgrid| ("sendgrid", "SendGrid", sendgrid.is_at_provider(), &own)),
+    ];
+    for (name, provider, is_real, url) in accounts.into_iter().flatten() {
+        anyhow::ensure!(
+            !is_real || !is_of_this_machine(url),
+            "configuration: public_url: expected the URL by which {provider} reaches hatch, such as \
+             https://hatch.example.com, because {name} is an account there; {} leads to this machine only",
+            url.host_str().unwrap_or_default()
+        );
+    }
     Ok(())
+}
+
+/// Whether nobody else gets anywhere by `url`.
+fn is_of_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_local = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(is_local)
 }
 
 pub(crate) fn trusted_proxies(settings: &Settings) -> anyhow::Result<TrustedProxies> {
@@ -327,6 +349,50 @@ pub(super) fn webhook_accounts(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn refusal_of(public_url: Option<&str>, base_url: &str) -> Option<String> {
+        let account = serde_json::json!({
+            "account_sid": format!("AC{}", "0".repeat(32)), "auth_token": "a-token",
+            "base_url": base_url, "public_url": public_url.unwrap_or("http://127.0.0.1:8080"),
+        });
+        let settings = Settings {
+            twilio: Some(serde_json::from_value(account).expect("an account")),
+            public_url: public_url.map(str::to_owned),
+            ..Settings::default()
+        };
+        public_url_refusal(&settings)
+    }
+
+    fn public_url_refusal(settings: &Settings) -> Option<String> {
+        public_url(settings).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_account_at_a_real_provider_needs_a_url_by_which_it_gets_back() {
+        const REAL: &str = "https://api.twilio.com";
+        for local in
+            [None, Some("http://localhost:8080"), Some("http://[::1]"), Some("http://0.0.0.0")]
+        {
+            let said = refusal_of(local, REAL).unwrap_or_default();
+            assert!(said.starts_with("configuration: public_url: expected the URL"), "{said}");
+            assert!(said.contains("Twilio") && said.contains("this machine"), "{said}");
+        }
+        assert_eq!(refusal_of(Some("https://hatch.example.com"), REAL), None);
+        assert_eq!(refusal_of(None, "http://127.0.0.1:8089"), None, "a simulator");
+        let mail = serde_json::json!({"api_key": "SG.x", "event_public_keys": ["MFkw"]});
+        let sendgrid = Some(serde_json::from_value(mail).expect("an account"));
+        let said = public_url_refusal(&Settings { sendgrid, ..Settings::default() });
+        assert!(said.is_some_and(|said| said.contains("SendGrid")), "its webhooks come by it");
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_as_the_public_url() {
+        let public_url = Some("hatch.example.com".to_owned());
+        let said = public_url_refusal(&Settings { public_url, ..Settings::default() });
+        assert!(said.is_some_and(|said| {
+            said.starts_with("configuration: public_url: expected a URL such")
+        }));
+    }
 
     #[test]
     fn a_setting_of_a_worker_that_is_out_of_range_is_named() {

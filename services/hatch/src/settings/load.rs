@@ -9,6 +9,7 @@ use figment::providers::{Format, Serialized, Toml};
 use hatch_process::Servers;
 use serde_json::json;
 
+use super::accounts::outside_url;
 use super::{DEVELOPMENT, SENDGRID_PUBLIC_KEY, Settings, data_dir, environment, refusal};
 use crate::commands::running;
 
@@ -104,7 +105,10 @@ impl Settings {
             }
         }
         if figment.contains("twilio") {
-            let public_url = figment.extract_inner("public_url").unwrap_or_else(|_| {
+            // One that is no URL is refused by its own name, and not by that of the account.
+            let public_url: Option<String> = figment.extract_inner("public_url").ok();
+            let public_url = public_url.filter(|url| outside_url(url).is_some());
+            let public_url = public_url.unwrap_or_else(|| {
                 let listen = figment.extract_inner("listen");
                 format!("http://{}", listen.unwrap_or_else(|_| Self::default().listen))
             });

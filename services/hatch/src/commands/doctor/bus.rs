@@ -1,7 +1,7 @@
 //! NATS: the server, the stream, and what the relay and the dispatcher make of it.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_bus::{Bus, BusState, Last, StreamReport, StreamState};
+use hatch_bus::{Bus, BusState, Last, StreamReport, StreamState, Trouble};
 use hatch_eventstore::{BusSecrets, Connection, Position};
 use hatch_relay::RelayReport;
 
@@ -52,11 +52,14 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Finding, Foun
             return (Finding::failure(CHECK, what, remedy), Err("NATS must not be used"));
         }
         BusState::Disconnected => {
-            let what = bus.trouble();
-            let within = || format!("does not answer within {CHECK_MAX:?}");
-            return away(
-                what.map_or_else(within, |why| format!("does not answer as it is to: {why}")),
-            );
+            return match bus.trouble() {
+                Some(Trouble { what, remedy: known, refused: true }) => {
+                    let remedy = known.unwrap_or(remedy);
+                    (Finding::failure(CHECK, what, remedy), Err("NATS does not let hatch in"))
+                }
+                Some(trouble) => away(format!("does not answer as it is to: {trouble}")),
+                None => away(format!("does not answer within {CHECK_MAX:?}")),
+            };
         }
     };
     match bounded(async { Ok(bus.inspect().await?) }).await {
@@ -282,12 +285,18 @@ fn queues(
     let worst = stream.queues.iter().filter(|queue| late(queue.oldest)).min_by_key(|q| q.oldest);
     if let Some(queue) = worst {
         let what = format!(
-            "{}: {} events wait, {} of at most {} are not acknowledged",
-            queue.name, queue.waiting, queue.unacknowledged, queue.unacknowledged_max
+            "{}: {} {}, {} of at most {} are not acknowledged",
+            queue.name,
+            counted(queue.waiting, "event"),
+            if queue.waiting == 1 { "waits" } else { "wait" },
+            queue.unacknowledged,
+            queue.unacknowledged_max
         );
         let remedy = format!("{START}; where one runs, its log lines say what holds it back");
         return Finding::warning(CHECK, what, remedy).since(queue.oldest);
     }
     let waiting: i64 = stream.queues.iter().map(|queue| queue.waiting + queue.unacknowledged).sum();
-    Finding::good(CHECK, format!("{} queues, {waiting} events in them", stream.queues.len()))
+    let queues = i64::try_from(stream.queues.len()).unwrap_or(i64::MAX);
+    let (queues, waiting) = (counted(queues, "queue"), counted(waiting, "event"));
+    Finding::good(CHECK, format!("{waiting} in {queues}"))
 }

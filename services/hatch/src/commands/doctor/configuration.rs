@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use hatch_process::Servers;
+use hatch_process::{Servers, is_hatch};
 use nix::sys::statvfs::statvfs;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 
@@ -13,11 +13,14 @@ use super::made;
 use crate::commands::running;
 use crate::commands::serve::refuse_open;
 use crate::files::{self, FILES_LOW, Files};
+use crate::roles;
 use crate::settings::Settings;
-use crate::{http_client, roles};
 
 /// How long whoever listens may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// Where the outside reaches hatch.
+const PUBLIC_URL: &str = "public_url";
 
 /// Free disk space below which something is said, and below which it is too late.
 const DISK_BYTES_LOW: u64 = 2 << 30;
@@ -36,27 +39,38 @@ pub(super) fn effective(settings: Settings) -> anyhow::Result<(Settings, bool)> 
 /// Whatever would keep `serve` from starting, and the disk of embedded servers.
 pub(super) async fn check(settings: &Settings, embedded: bool) -> Vec<Finding> {
     let refusals = roles::refusals(settings);
-    let mut findings: Vec<Finding> = refusals
-        .iter()
-        .map(|refusal| {
-            let remedy =
-                "set it in hatch.toml or as a HATCH_ variable; `serve` does not start before";
-            let what = format!("{refusal:#}");
-            let what = what.strip_prefix("configuration: ").unwrap_or(&what);
-            Finding::failure("configuration", what, remedy)
-        })
-        .collect();
+    let mut findings: Vec<Finding> = refusals.iter().map(refused).collect();
     if findings.is_empty() {
         let whose = if embedded { "that of the running `hatch up`" } else { "complete" };
         findings.push(Finding::good("configuration", whose));
     }
+    if !findings.iter().any(|finding| finding.is_failure_of(PUBLIC_URL)) {
+        findings.push(Finding::good(PUBLIC_URL, settings.public_url()));
+    }
     findings.push(files(settings));
-    findings.push(made("listen", listen(settings)).await);
+    findings.push(made("listen", listen(settings, embedded)).await);
     findings.extend(accounts(settings));
     if embedded {
         findings.push(disk(&settings.data_dir));
     }
     findings
+}
+
+/// A setting with which `serve` does not start.
+fn refused(refusal: &anyhow::Error) -> Finding {
+    const START: &str = "`serve` does not start before";
+    let what = format!("{refusal:#}");
+    let what = what.strip_prefix("configuration: ").unwrap_or(&what);
+    match what.strip_prefix("public_url: ") {
+        Some(what) => {
+            let remedy = format!("set HATCH_PUBLIC_URL; {START}");
+            Finding::failure(PUBLIC_URL, what, remedy)
+        }
+        None => {
+            let remedy = format!("set it in hatch.toml or as a HATCH_ variable; {START}");
+            Finding::failure("configuration", what, remedy)
+        }
+    }
 }
 
 /// How many files a running `up` may open and has open, else a process that is started as this one.
@@ -85,7 +99,7 @@ fn files(settings: &Settings) -> Finding {
 }
 
 /// Whether hatch listens where it is to, or could.
-async fn listen(settings: &Settings) -> anyhow::Result<Finding> {
+async fn listen(settings: &Settings, embedded: bool) -> anyhow::Result<Finding> {
     const CHECK: &str = "listen";
     const REMEDY: &str = "set HATCH_LISTEN to an address of this machine, such as 127.0.0.1:8080";
     let address = &settings.listen;
@@ -110,12 +124,14 @@ async fn listen(settings: &Settings) -> anyhow::Result<Finding> {
             Err(error) => Finding::failure(CHECK, format!("{address}: {error}"), REMEDY),
         });
     }
-    let health = http_client(ANSWER_MAX)?.get(format!("http://{resolved}/health")).send().await;
-    Ok(match health {
-        Ok(answer) if answer.status().is_success() => {
-            Finding::good(CHECK, format!("hatch answers on {address}"))
+    Ok(match is_hatch(resolved).await {
+        true if embedded => Finding::good(CHECK, format!("`hatch up` answers on {address}")),
+        // Which one, nobody can tell from outside.
+        true => {
+            let what = format!("hatch answers on {address}: another needs another HATCH_LISTEN");
+            Finding::good(CHECK, what)
         }
-        Ok(_) | Err(_) => {
+        false => {
             let what =
                 format!("{address} is taken by something that does not answer as hatch does");
             Finding::failure(CHECK, what, REMEDY)
