@@ -50,6 +50,7 @@ mod other_roles;
 mod outcome_table;
 mod outcomes;
 mod overload;
+mod own_simulator;
 mod pages;
 mod plans;
 mod private;

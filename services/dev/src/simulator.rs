@@ -1,5 +1,6 @@
 //! The provider simulator, as `up` and `hatch simulator` run it.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use anyhow::Context as _;
 use axum::Router;
 use hatch_api::{Connections, Sites};
 use hatch_devservers::make_data_folder;
-use hatch_simulator::{Config, KeyPair, SendGridAccount};
+use hatch_simulator::{Config, KeyPair, SendGridAccount, TwilioAccount};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,22 @@ const RECORD: &str = "simulator-messages.ndjson";
 /// The key that SendGrid's webhooks are signed with, in the data folder.
 const SENDGRID_PRIVATE_KEY: &str = "simulator/sendgrid.private.pem";
 
+/// An account at a provider, as the simulator is to know it.
+#[derive(Clone)]
+pub struct Account {
+    /// What it is called: Twilio's account SID, hatch's own name for an account at SendGrid.
+    pub name: String,
+    /// What it authenticates by.
+    pub secret: String,
+}
+
+/// Without the secret.
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// What a simulator is given.
 #[derive(Debug)]
 pub struct Options {
@@ -37,6 +54,12 @@ pub struct Options {
     pub public_url: String,
     /// Further names that it may be called by.
     pub hosts: Vec<String>,
+    /// The account at Twilio that hatch has; that of development where it has none.
+    pub twilio: Option<Account>,
+    /// The account at SendGrid, likewise.
+    pub sendgrid: Option<Account>,
+    /// Whether to say on standard output where it serves and whom it lets in: to who runs it alone.
+    pub announced: bool,
     /// Callbacks under way at a time, at most.
     pub callbacks_max: usize,
     /// The connections that it may have.
@@ -56,14 +79,14 @@ impl Options {
 /// # Errors
 /// Its address is taken, or its folder, record or keys cannot be had.
 pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let Options { listen, folder, connections, .. } = options;
+    let (listen, folder) = (options.listen, options.folder.clone());
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("failed to listen on {listen} (HATCH_SIMULATOR_LISTEN)"))?;
     make_data_folder(&folder)?;
     let webhooks = std::env::var(WEBHOOKS).ok().map(|address| format!("http://{address}").parse());
     let keys = keys(&folder, options.sendgrid_public_key)?;
-    let config = Config {
+    let mut config = Config {
         callbacks_concurrency_max: options.callbacks_max,
         callback_proxy: webhooks.transpose().context(WEBHOOKS)?,
         public_url: options.public_url.parse().context("configuration: public_url")?,
@@ -71,12 +94,57 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Resul
         sendgrid: vec![SendGridAccount::development(keys.private_pem)],
         ..Config::default()
     };
+    if let Some(Account { name, secret }) = options.twilio.clone() {
+        config.twilio = vec![TwilioAccount { account_sid: name, auth_token: secret }];
+    }
+    if let Some(Account { name, secret }) = options.sendgrid.clone() {
+        for account in &mut config.sendgrid {
+            (account.account, account.api_key) = (name.clone(), secret.clone());
+        }
+    }
+    let listen = listener.local_addr()?;
+    if options.announced {
+        let public_key = folder.join(options.sendgrid_public_key);
+        let public_key = std::path::absolute(&public_key).unwrap_or(public_key);
+        announce(listen, &options, &config, &public_key)?;
+    }
     let sites = Sites::new(&format!("http://{listen}"), Some(listen.ip()), &options.hosts);
     let serve = async |routes: Router, shutdown| {
         let guard = (sites, CONTROL);
-        hatch_api::serve_beside(listener, connections, routes, guard, shutdown).await
+        hatch_api::serve_beside(listener, options.connections, routes, guard, shutdown).await
     };
     Ok(hatch_simulator::run_by(config, serve, shutdown).await?)
+}
+
+/// Says where it serves, and with which variables a hatch sends by it. A secret that somebody has set is not said.
+fn announce(
+    listen: SocketAddr,
+    options: &Options,
+    config: &Config,
+    public_key: &Path,
+) -> anyhow::Result<()> {
+    let mut said = format!(
+        "the simulator serves: http://{listen}\n  what it was sent: http://{listen}/_sim/messages\n  \
+         where it posts webhooks (HATCH_PUBLIC_URL): {}\n  a hatch sends by it with:\n",
+        options.public_url
+    );
+    let secret = |variable: &str, secret: &str, own: &Option<Account>| match own {
+        Some(_) => format!("    # and {variable} as it is set here\n"),
+        None => format!("    export {variable}={secret}\n"),
+    };
+    for account in &config.twilio {
+        let sid = &account.account_sid;
+        said += &format!("    export HATCH_TWILIO__BASE_URL=http://{listen}\n");
+        said += &format!("    export HATCH_TWILIO__ACCOUNT_SID={sid}\n");
+        said += &secret("HATCH_TWILIO__AUTH_TOKEN", &account.auth_token, &options.twilio);
+    }
+    for account in &config.sendgrid {
+        let public_key = public_key.display();
+        said += &format!("    export HATCH_SENDGRID__BASE_URL=http://{listen}\n");
+        said += &format!("    export HATCH_SENDGRID__EVENT_PUBLIC_KEYS_FILE={public_key}\n");
+        said += &secret("HATCH_SENDGRID__API_KEY", &account.api_key, &options.sendgrid);
+    }
+    std::io::stdout().write_all(said.as_bytes()).context("failed to say where the simulator serves")
 }
 
 /// The keys in the data `folder` that SendGrid's webhooks are signed with, made at the first start.

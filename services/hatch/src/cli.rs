@@ -55,6 +55,7 @@ pub enum Command {
     Fence(Fence),
     /// Run the provider simulator alone.
     #[command(after_help = "Example: HATCH_SIMULATOR_LISTEN=127.0.0.1:8089 hatch simulator\n\
+        It says how a `hatch serve` sends by it, and knows the accounts that are set (docs/simulator.md).\n\
         Its record: curl http://127.0.0.1:8089/_sim/messages")]
     #[cfg(feature = "dev")]
     Simulator,

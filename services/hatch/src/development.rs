@@ -77,7 +77,10 @@ pub(crate) async fn simulate(settings: &Settings) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     stop_on_signal(&shutdown)?;
     stop_with_parent(&shutdown);
-    simulator::run(simulator_options(settings)?, shutdown).await
+    // A child of `up --split` has nobody to say it to.
+    let announced = std::env::var_os(DEVELOPMENT).is_none();
+    let options = simulator::Options { announced, ..simulator_options(settings)? };
+    simulator::run(options, shutdown).await
 }
 
 fn simulator_options(settings: &Settings) -> anyhow::Result<simulator::Options> {
@@ -87,6 +90,15 @@ fn simulator_options(settings: &Settings) -> anyhow::Result<simulator::Options> 
         sendgrid_public_key: SENDGRID_PUBLIC_KEY,
         public_url: settings.public_url(),
         hosts: settings.hosts.clone(),
+        twilio: settings.twilio.as_ref().map(|twilio| simulator::Account {
+            name: twilio.account_sid.clone(),
+            secret: twilio.auth_token.expose().to_owned(),
+        }),
+        sendgrid: settings.sendgrid.as_ref().map(|sendgrid| simulator::Account {
+            name: sendgrid.account.clone(),
+            secret: sendgrid.api_key.expose().to_owned(),
+        }),
+        announced: false,
         callbacks_max: files::share(simulator::Options::usual_callbacks_max()),
         connections: limits::beside(),
     })
