@@ -99,6 +99,10 @@ openapi:
 golden:
     @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch-domain --lib golden
 
+# Write the catalogue of events in docs/events.md and schema/asyncapi.json from the types of the events
+events:
+    @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch --test scenarios catalogue
+
 # Write docs/configuration.md from the types of the settings, where the tests expect it
 configuration:
     @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch --lib settings::reference

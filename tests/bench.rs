@@ -65,7 +65,7 @@ async fn a_short_run_reports_every_figure_and_reconciles_every_message() {
     // What the benchmark sent is what the log holds.
     let (ok, log, error) = output(folder.path(), &["events", "export"]).await;
     assert!(ok, "{error}");
-    assert_eq!(log.matches("\"MessageRequested\"").count(), 100);
+    assert_eq!(log.matches("\"hatch.MessageRequested.v1\"").count(), 100);
     up.signal(Signal::SIGTERM);
     assert!(up.child.wait().await.expect("it ends").success(), "a clean end");
 }

@@ -21,7 +21,7 @@ async fn accepted(hatch: &Hatch, request: &Value) -> Answer {
 /// What the log holds of the request.
 async fn requested(hatch: &Hatch, answer: &Answer) -> Value {
     let events = hatch.get(&format!("/api/v1/messages/{}/events", answer.text("id"))).await;
-    assert_eq!(events.body["data"][0]["type"], "MessageRequested", "{}", events.body);
+    assert_eq!(events.body["data"][0]["type"], "hatch.MessageRequested.v1", "{}", events.body);
     events.body["data"][0]["data"].clone()
 }
 

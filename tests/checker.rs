@@ -330,7 +330,7 @@ mod tests {
                 attempt: 1,
                 provider: "twilio".to_owned(),
                 account: "AC".to_owned(),
-                token: Uuid::nil(),
+                token: Some(Uuid::nil()),
                 call_before: at,
                 lease_until: at,
                 at,

@@ -186,7 +186,7 @@ async fn a_scheduled_message_is_sent_at_its_time_unless_it_is_canceled() {
     hatch.advance(TimeDelta::minutes(2)).await;
     hatch.message_with_status(&id, "delivered").await;
     let events = hatch.get(&format!("/api/v1/messages/{id}/events")).await;
-    let late = time(&events.body["data"][1], "recorded_at") - due;
+    let late = time(&events.body["data"][1], "time") - due;
     assert!(late >= TimeDelta::zero() && late < TimeDelta::minutes(2), "late by {late}");
     assert_eq!(hatch.event_types(&next).await, ["MessageRequested"], "not its hour");
     hatch.advance(TimeDelta::hours(1)).await;

@@ -105,7 +105,8 @@ fn envelope(message: &StreamMessage) -> Envelope {
 
 /// As `genuine`, with another envelope and the headers that it would have.
 fn with(genuine: &StreamMessage, envelope: &Envelope) -> StreamMessage {
-    let mut forged = StreamMessage { payload: envelope.encode(), ..genuine.clone() };
+    let mut forged =
+        StreamMessage { payload: envelope.travelling().to_json().into(), ..genuine.clone() };
     forged.headers.insert("Hatch-Position", envelope.position.to_string());
     forged.headers.insert("Hatch-Event-Id", envelope.event_id.to_string());
     forged

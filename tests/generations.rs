@@ -175,7 +175,7 @@ async fn a_relay_that_goes_on_with_the_old_generation_is_refused() {
     let log = Log::new(hatch_eventstore::pool(&hatch.database.config(), 1, Duration::from_secs(5)));
     let next = log.read_at(Position(head + 1)).await.expect("is read").expect("is there");
     let refused = async {
-        late.publish(&envelope(next)).await?;
+        late.publish(&Envelope::from(next)).await?;
         late.flush().await
     };
     refused.await.expect_err("the stream is another");
@@ -189,30 +189,6 @@ async fn a_relay_that_goes_on_with_the_old_generation_is_refused() {
     published(&hatch).await;
     hatch.assert_each_sent_once(&ids).await;
     hatch.finish().await;
-}
-
-/// The event as a relay publishes it.
-fn envelope(event: hatch_eventstore::RecordedEvent) -> Envelope {
-    Envelope {
-        position: event.position.0,
-        event_id: event.event_id,
-        tenant_id: event.tenant_id,
-        event_type: event.event_type,
-        schema_version: event.schema_version,
-        stream_id: event.stream_id,
-        stream_version: event.version,
-        epoch: event.epoch,
-        recorded_at: event.recorded_at,
-        aggregate: event.aggregate,
-        conversation_id: event.conversation_id,
-        channel: event.channel,
-        priority: event.priority,
-        correlation_id: event.metadata.correlation_id,
-        causation_id: event.metadata.causation_id,
-        actor: event.metadata.actor,
-        traceparent: event.metadata.traceparent,
-        data: Some(event.payload),
-    }
 }
 
 #[tokio::test]

@@ -62,6 +62,11 @@ struct Running {
     task: JoinHandle<anyhow::Result<()>>,
 }
 
+/// The name of the event in a CloudEvent, whose type is `hatch.<name>.v<version>`.
+fn event_type(event: &Value) -> &str {
+    event["type"].as_str().and_then(|name| name.split('.').nth(1)).expect("a name")
+}
+
 impl Hatch {
     /// All roles and the simulator.
     pub(crate) async fn start() -> Self {
@@ -231,7 +236,7 @@ impl Hatch {
         let answer = self.get(&format!("/api/v1/messages/{id}/events")).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         let events = answer.body["data"].as_array().expect("a list");
-        events.iter().map(|event| event["type"].as_str().expect("a name").to_owned()).collect()
+        events.iter().map(|event| event_type(event).to_owned()).collect()
     }
 
     /// How many events the log holds.

@@ -209,7 +209,7 @@ async fn split_roles_deliver_and_the_commands_find_what_runs() {
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["type"].clone())
         .collect();
-    assert_eq!(types[..2], ["MessageRequested", "SendAttempted"]);
+    assert_eq!(types[..2], ["hatch.MessageRequested.v1", "hatch.SendAttempted.v1"]);
     let (ok, tail, _) = output(folder.path(), &["events", "tail", "-n", "2", "--no-follow"]).await;
     assert!(ok && tail.lines().count() == 2, "{tail}");
     let (ok, list, _) = output(folder.path(), &["projections", "list"]).await;

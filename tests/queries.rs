@@ -151,10 +151,10 @@ async fn events_are_shown_oldest_first_with_positions_and_versions() {
     let events = hatch.get(&format!("/api/v1/messages/{id}/events")).await;
     let data = events.body["data"].as_array().expect("a list");
     for (n, event) in (1_i64..).zip(data) {
-        assert_eq!(event["version"], n);
-        assert!(event["recorded_at"].is_string() && event["metadata"].is_object());
+        assert_eq!(event["streamversion"], n);
+        assert!(event["time"].is_string() && event["correlationid"].is_string());
     }
-    assert_eq!(data[0]["type"], "MessageRequested");
+    assert_eq!(data[0]["type"], "hatch.MessageRequested.v1");
     assert_eq!(data[0]["data"]["body"], "Hello");
     hatch.finish().await;
 }

@@ -29,9 +29,9 @@ async fn a_message_is_shown_as_it_was_at_each_event_of_its_life() {
         let by_position = message_at(&hatch, &id, &event["position"].to_string()).await;
         assert_eq!(by_position.status, StatusCode::OK, "{}", by_position.body);
         assert_eq!(by_position.body["position"], event["position"]);
-        let time = event["recorded_at"].as_str().expect("a time");
+        let time = event["time"].as_str().expect("a time");
         // One commit may hold several events.
-        let same = events.iter().rfind(|one| one["recorded_at"] == time).expect("itself");
+        let same = events.iter().rfind(|one| one["time"] == time).expect("itself");
         for time in [time.to_owned(), time.replace('Z', "+00:00")] {
             assert_eq!(message_at(&hatch, &id, &time).await.body["position"], same["position"]);
         }
@@ -81,7 +81,7 @@ async fn a_conversation_is_shown_as_it_was_at_each_of_its_messages() {
         assert_eq!(then.body["message_count"], n);
         assert_eq!(then.body["last_message"]["id"], message["id"]);
         assert_eq!(then.body["unread_count"], i64::from(n == 3));
-        let time = first["recorded_at"].as_str().expect("a time");
+        let time = first["time"].as_str().expect("a time");
         let by_time = conversation_at(&hatch, id, time).await.body;
         // Both were asked for within moments: their first events may be of one commit.
         assert!(by_time["message_count"].as_i64() >= then.body["message_count"].as_i64());

@@ -22,7 +22,7 @@ async fn attempted_at(hatch: &Hatch, id: &str) -> DateTime<Utc> {
         .eventually(&what, async |hatch| {
             let events = hatch.get(&format!("/api/v1/messages/{id}/events")).await;
             let event = &events.body["data"][1];
-            (event["type"] == "SendAttempted").then(|| time(event, "recorded_at"))
+            (event["type"] == "hatch.SendAttempted.v1").then(|| time(event, "time"))
         })
         .await
 }

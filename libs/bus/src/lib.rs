@@ -14,12 +14,12 @@
 //! Reaching NATS proves nothing: each message bears a MAC by a secret that the bus does not know
 //! ([`Keys`]), and nothing of a message without a right one is believed.
 //!
-//! What an event means is not known here.
+//! What an event means is not known here; its form is the one that it has everywhere
+//! ([`Envelope`]).
 
 mod access;
 mod bus;
 mod consumer;
-mod envelope;
 mod error;
 mod follow;
 mod inspect;
@@ -32,6 +32,8 @@ mod stream;
 mod subject;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod trust;
 mod version;
 mod work_queue;
@@ -39,9 +41,9 @@ mod work_queue;
 pub use access::{Access, Trouble};
 pub use bus::{Bus, BusState, WINDOW_MAX};
 pub use consumer::Begin;
-pub use envelope::{DATA_BYTES_MAX, DecodeError, Envelope};
 pub use error::Error;
 pub use follow::BusReader;
+pub use hatch_domain::envelope::Envelope;
 pub use inspect::{Difference, QueueReport, StreamReport};
 pub use mac::{Foreign, Key};
 pub use publisher::Publisher;

@@ -6,6 +6,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishError;
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
@@ -13,7 +14,8 @@ use futures::stream::FuturesOrdered;
 use crate::bus::WINDOW_MAX;
 use crate::mac::{EVENT_ID, MAC, POSITION, TRACEPARENT};
 use crate::stream::{signed, unsigned};
-use crate::{Bus, Envelope, Error, Key, subject};
+use crate::subject::{self, Tokens};
+use crate::{Bus, Envelope, Error, Key};
 
 /// Writes events to one generation, from one position on.
 ///
@@ -67,8 +69,9 @@ impl Publisher {
             return Err(self.drop_window(error).await);
         };
         let prefix = &self.bus.settings().prefix;
-        let subject = subject::of_event(prefix, envelope.tenant_id, &envelope.tokens());
-        let (payload, mut headers) = (envelope.encode(), headers(envelope));
+        let subject = subject::of_event(prefix, envelope.tenant_id, &Tokens::of(envelope));
+        let (payload, mut headers) =
+            (Bytes::from(envelope.travelling().to_json()), headers(envelope));
         let mac = key.sign(&self.stream, &subject, &headers, &payload);
         headers.insert(MAC, mac);
         let message = PublishMessage::build()

@@ -2,6 +2,7 @@
 //!
 //! They never carry an id but the tenant's: JetStream keeps every subject in memory.
 
+use hatch_domain::envelope::Envelope;
 use uuid::Uuid;
 
 /// What a subject says of an event beside its tenant: aggregate, type, channel and priority, each as one token.
@@ -16,6 +17,12 @@ impl Tokens {
         priority: Option<&str>,
     ) -> Self {
         Self([token(aggregate), token(event_type), optional(channel), optional(priority)])
+    }
+
+    /// Those of an event.
+    pub(crate) fn of(event: &Envelope) -> Self {
+        let (channel, priority) = (event.channel.as_deref(), event.priority.as_deref());
+        Self::new(&event.aggregate, &event.event_type, channel, priority)
     }
 }
 

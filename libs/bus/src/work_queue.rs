@@ -59,7 +59,7 @@ impl Work {
     }
 
     fn includes(&self, envelope: &Envelope) -> bool {
-        envelope.tokens() == self.tokens()
+        Tokens::of(envelope) == self.tokens()
     }
 }
 
@@ -200,7 +200,7 @@ fn config(bus: &Bus, work: &Work) -> Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::example;
+    use crate::tests::example;
 
     #[test]
     fn work_includes_the_events_of_its_channel_and_priority() {

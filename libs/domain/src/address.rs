@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use email_address::{EmailAddress, Options};
 use phonenumber::metadata::DATABASE;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Bytes of a written address at most: what is longer is none, and is not looked at.
 const WRITTEN_BYTES_MAX: usize = 2 * 1024;
@@ -33,7 +34,12 @@ const SCOPED_CHARACTERS_MAX: usize = 255;
 /// a scope is `@<kind>/<scope>/<id>`: no address of another kind begins like that.
 ///
 /// Made by a parser such as [`Address::phone`]; one read from a recorded event is taken as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(
+    description = "A phone number in E.164 (`+12016661234`), a mailbox with its domain in lower case, a plain name \
+                   such as a short code, or `@<kind>/<scope>/<id>`.",
+    example = "+12016661234"
+)]
 #[serde(transparent)]
 pub struct Address(String);
 

@@ -1,9 +1,11 @@
 //! Files that go with a message.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A file that goes with a message.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = EventAttachment)]
 pub struct Attachment {
     /// Where the file is, unless `content` is the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]

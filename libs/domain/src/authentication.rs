@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
+use utoipa::ToSchema;
 
 use crate::address::Address;
 
@@ -13,7 +14,7 @@ pub const UNPROVEN_TOPIC: &str = "unproven sender";
 const REGISTRIES: [&str; 8] = ["ac", "co", "com", "edu", "gov", "net", "or", "org"];
 
 /// What a check of a mail came to (RFC 8601, section 2.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It is proven.
@@ -57,7 +58,8 @@ impl Verdict {
 }
 
 /// What is known of a mail's sender. What nobody said is absent.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = EventAuthentication)]
 pub struct Authentication {
     /// Whether the host that brought it may send for the domain of the envelope's sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +72,7 @@ pub struct Authentication {
     pub dmarc: Option<Verdict>,
     /// How much it looks like advertising, by the provider's measure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
     pub spam_score: Option<Number>,
     /// The envelope's sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]

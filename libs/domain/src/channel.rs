@@ -1,9 +1,10 @@
 //! How a message travels.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// How a message travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
     /// A text message to a phone.

@@ -2,6 +2,7 @@
 
 use crate::events::{DecodeError, EventType};
 use crate::ids::ConversationId;
+use crate::shape::Shape;
 
 /// One consistency boundary: its stream is folded by [`evolve`](Decider::evolve), and a command is
 /// answered by [`decide`](Decider::decide) from that fold alone.
@@ -35,6 +36,13 @@ pub trait Decider: Default + Send {
 pub trait DomainEvent: Sized + Send + Sync {
     /// Every type, with its newest version.
     const TYPES: &'static [EventType];
+
+    /// What the newest version of each type looks like, in the order of [`TYPES`](Self::TYPES). None for a kind
+    /// that nobody outside is told of.
+    #[must_use]
+    fn shapes() -> Vec<Shape> {
+        Vec::new()
+    }
 
     /// The type's name, as the log and the bus know it, such as `MessageRequested`.
     fn event_type(&self) -> &'static str;

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::address::Address;
 use crate::authentication::Authentication;
 
 /// What only a mail has.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = EventEmail)]
 pub struct Email {
     /// The subject.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,6 +19,9 @@ pub struct EventType {
     pub name: &'static str,
     /// The newest version, from 1. This build reads every version up to it.
     pub version: i16,
+    /// Fields of the payload that only the log has: nobody outside is told them
+    /// ([`published`](crate::envelope::published)).
+    pub unpublished: &'static [&'static str],
 }
 
 /// An event that this build cannot read.
@@ -96,15 +99,17 @@ pub fn read<E: DeserializeOwned>(
 
 /// Declares the enum of an aggregate's events and implements [`DomainEvent`](crate::DomainEvent) for it.
 ///
-/// Each entry is the name of a documented struct. `from [upcast_1, upcast_2]` lists an upcaster for each
-/// version before the newest one, oldest first. `as Held` says how the enum holds it, if not by value.
+/// Each entry is the name of a documented struct, which derives [`ToSchema`](utoipa::ToSchema). `from [upcast_1, upcast_2]` lists an upcaster for each
+/// version before the newest one, oldest first. `without [field]` lists fields that stay in the log. `as Held`
+/// says how the enum holds it, if not by value.
 ///
 /// ```
 /// use hatch_domain::DomainEvent;
 /// use serde::{Deserialize, Serialize};
 /// use serde_json::{Value, json};
+/// use utoipa::ToSchema;
 ///
-/// #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 /// pub struct Renamed { name: String }
 ///
 /// // Version 1 had a first and a last name.
@@ -130,7 +135,8 @@ macro_rules! events {
     (
         $(#[$attribute:meta])*
         $visibility:vis enum $events:ident {
-            $($name:ident $(from [$($upcaster:path),+ $(,)?])? $(as $held:ty)?),+ $(,)?
+            $($name:ident $(from [$($upcaster:path),+ $(,)?])? $(without [$($field:ident),+])? $(as $held:ty)?),+
+            $(,)?
         }
     ) => {
         $(#[$attribute])*
@@ -150,7 +156,12 @@ macro_rules! events {
             const TYPES: &'static [$crate::EventType] = &[$($crate::EventType {
                 name: stringify!($name),
                 version: $crate::events::version(&[$($($upcaster),+)?]),
+                unpublished: &[$($(stringify!($field)),+)?],
             },)+];
+
+            fn shapes() -> Vec<$crate::shape::Shape> {
+                vec![$($crate::shape::Shape::of::<$name>(),)+]
+            }
 
             fn event_type(&self) -> &'static str {
                 match self {
@@ -194,17 +205,18 @@ macro_rules! events {
 mod tests {
     use serde::{Deserialize, Serialize};
     use serde_json::json;
+    use utoipa::ToSchema;
 
     use super::*;
     use crate::DomainEvent;
 
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
     struct Moved {
         metres: i64,
         on_foot: bool,
     }
 
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
     struct Rested {}
 
     fn metres_for_kilometres(mut payload: Value) -> Value {

@@ -1,6 +1,7 @@
 //! Typed ids: a message's id cannot be passed where a tenant's is wanted.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 macro_rules! id {
@@ -8,6 +9,7 @@ macro_rules! id {
         $(#[$doc])*
         #[derive(
             Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default,
+            ToSchema,
         )]
         #[serde(transparent)]
         pub struct $name(pub Uuid);

@@ -5,6 +5,7 @@ use crate::consent::Consent;
 use crate::decider::{Decider, DomainEvent};
 use crate::events::{DecodeError, EventType};
 use crate::message::Message;
+use crate::shape::Shape;
 
 /// Every kind. A new aggregate is one more line.
 pub static KINDS: &[Kind] = &[Kind::of::<Message>(), Kind::of::<Consent>()];
@@ -17,6 +18,7 @@ pub struct Kind {
     /// The types of its events.
     pub event_types: &'static [EventType],
     decode: fn(&str, i16, &str) -> Result<CurrentEvent, DecodeError>,
+    shapes: fn() -> Vec<Shape>,
 }
 
 /// An event of any kind in the shape in which this build writes it.
@@ -36,6 +38,7 @@ impl Kind {
             name: D::KIND,
             event_types: <D::Event as DomainEvent>::TYPES,
             decode: decode::<D::Event>,
+            shapes: <D::Event as DomainEvent>::shapes,
         }
     }
 
@@ -56,6 +59,12 @@ impl Kind {
         payload: &str,
     ) -> Result<CurrentEvent, DecodeError> {
         (self.decode)(event_type, schema_version, payload)
+    }
+
+    /// What the newest version of each type of its events looks like outside, in the order of `event_types`.
+    #[must_use]
+    pub fn shapes(&self) -> Vec<Shape> {
+        (self.shapes)()
     }
 
     /// Whether this build reads that version of that type in streams of this kind.

@@ -14,6 +14,7 @@ pub mod contact;
 pub mod conversation;
 mod decider;
 mod email;
+pub mod envelope;
 mod environment;
 #[doc(hidden)]
 pub mod events;
@@ -22,6 +23,7 @@ mod kind;
 pub mod message;
 mod priority;
 mod send_error;
+pub mod shape;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Which of two waiting messages goes first.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Which of two waiting messages goes first. Each priority has its own queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     /// Login codes and the like.

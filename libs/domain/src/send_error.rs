@@ -1,14 +1,16 @@
 //! Why a message was not sent or not delivered.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Why a message was not sent or not delivered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = EventError)]
 pub struct SendError {
     /// The provider's own code, or one of ours such as `connect`.
     pub code: String,
     /// What kind of reason it is, whichever provider gives it. Events from before there were classes have
-    /// none, which reads as [`ErrorClass::Other`].
+    /// none, which reads as `other`.
     #[serde(default, skip_serializing_if = "ErrorClass::is_other")]
     pub class: ErrorClass,
     /// A sentence for people.
@@ -18,7 +20,7 @@ pub struct SendError {
 }
 
 /// What kind of reason keeps a message from its recipient. Each adapter maps its provider's codes to these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
     /// The recipient does not want it, or the provider holds that it does not.

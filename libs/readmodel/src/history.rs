@@ -70,7 +70,7 @@ pub(crate) fn attempted(attempt: u32) -> MessageEvent {
         attempt,
         provider: "twilio".to_owned(),
         account: ACCOUNT.to_owned(),
-        token: Uuid::from_u128(7),
+        token: Some(Uuid::from_u128(7)),
         call_before: at(1_000),
         lease_until: at(2_000),
         at: at(0),

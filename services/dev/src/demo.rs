@@ -171,13 +171,13 @@ impl Demo {
         let events = self.get(&format!("messages/{id}/events")).await?;
         let events = events["data"].as_array().context("a list of events")?;
         let Some(first) = events.first() else { bail!("message {id} has no event") };
-        let begin = at(first, "recorded_at")?;
+        let begin = at(first, "time")?;
         for event in events {
-            let after = at(event, "recorded_at")? - begin;
+            let after = at(event, "time")? - begin;
             line(format!(
                 "  {:>8}  {:<18}  {:>6.1} ms",
                 event["position"].to_string(),
-                text(event, "type"),
+                type_name(text(event, "type")),
                 after.as_seconds_f64() * 1_000.0,
             ))?;
         }
@@ -192,6 +192,11 @@ impl Demo {
     async fn post(&self, url: &str, body: &Value) -> anyhow::Result<Value> {
         checked(self.http.post(url).json(body).send().await, url).await
     }
+}
+
+/// The name of the event in the type of a CloudEvent, `hatch.<name>.v<version>`.
+fn type_name(of: &str) -> &str {
+    of.split('.').nth(1).unwrap_or(of)
 }
 
 /// The answer's body, or what is wrong in one sentence.

@@ -31,7 +31,7 @@ pub(crate) fn attempted(attempt: u32) -> MessageEvent {
         attempt,
         provider: "twilio".to_owned(),
         account: "AC0".to_owned(),
-        token: Uuid::nil(),
+        token: Some(Uuid::nil()),
         call_before: at(5),
         lease_until: at(10),
         at: at(1),

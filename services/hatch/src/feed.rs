@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use hatch_bus::Bus;
-use hatch_eventstore::{FeedPublisher, HeadWatch, Position};
-use hatch_relay::envelope::recorded;
+use hatch_eventstore::{FeedPublisher, HeadWatch, Position, RecordedEvent};
 use tokio_util::sync::CancellationToken;
 
 /// Brings events from the log's present head on to the readers of `feed`, until `shutdown`; while
@@ -31,7 +30,7 @@ pub(crate) async fn run(
                 // Nothing is taken from a stream that is not trusted.
                 head.fence().trusting().await;
                 // An event too large to travel is a gap, which the log fills.
-                let event = recorded(follow.next().await);
+                let event = RecordedEvent::told_by(follow.next().await);
                 let trusted = follow.generation().is_some_and(|one| head.fence().trusts(one));
                 if let Some(event) = event.filter(|_| trusted) {
                     feed.publish(Arc::new(event));

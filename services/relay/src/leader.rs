@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use hatch_bus::{Bus, ForeignMessage, Last, Publisher, StreamState};
+use hatch_bus::{Bus, Envelope, ForeignMessage, Last, Publisher, StreamState};
 use hatch_eventstore::{Closed, Position};
 
 use crate::decision::{Decision, LogState, decide};
 use crate::session::{LeaderSession, Recorded};
 use crate::status::StatusHandle;
 use crate::trace::Publishing;
-use crate::{Config, Dependencies, Error, envelope, keys};
+use crate::{Config, Dependencies, Error, keys};
 
 /// Longest pause before all is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -213,7 +213,7 @@ impl Leader {
             let page = self.dependencies.log.read_page(sent, self.config.page_events_max).await?;
             let nothing = page.is_empty();
             for event in page {
-                let envelope = envelope::of(event);
+                let envelope = Envelope::from(event);
                 publishing.sent(&envelope);
                 publisher.publish(&envelope).await?;
             }

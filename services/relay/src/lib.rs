@@ -12,7 +12,6 @@
 //! fence, which stops everybody who sends, and halts until that is lifted.
 
 mod decision;
-pub mod envelope;
 mod keys;
 mod leader;
 mod observe;

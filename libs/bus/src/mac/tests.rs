@@ -1,7 +1,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::envelope::example;
+use crate::tests::example;
 
 /// What a consumer of one's own is written after.
 const PAGE: &str = include_str!("../../../../docs/events.md");
@@ -146,7 +146,7 @@ fn a_key_is_not_shown() {
 
 #[test]
 fn the_example_event_is_signed_as_it_travels() {
-    let payload = example().encode();
+    let payload = example().travelling().to_json().into_bytes();
     let mut headers = headers(None);
     headers.insert(MAC, key().sign(STREAM, SUBJECT, &headers, &payload));
     let claim = Claim { payload: &payload, ..claim(&headers) };

@@ -100,7 +100,7 @@ async fn a_follower_skips_foreign_messages() {
     let jetstream = raw(&bus).await;
     let foreign = format!("{}.events.x", prefix(&bus));
     // No envelope, and an envelope whose position is not its sequence.
-    for payload in ["hello".into(), event(77).encode()] {
+    for payload in ["hello".into(), event(77).travelling().to_json().into()] {
         let sent = jetstream.publish(foreign.clone(), payload).await.expect("is sent");
         sent.await.expect("is stored");
     }

@@ -40,7 +40,7 @@ fn forgeries(genuine: &StreamMessage) -> Vec<(&'static str, StreamMessage, Forei
         change(&mut message);
         (what, message, why)
     };
-    let next = event(4).encode();
+    let next = bytes::Bytes::from(event(4).travelling().to_json());
     vec![
         ("no event at all", changed_to("hello", genuine), Foreign::NoMac),
         changed(

@@ -49,7 +49,7 @@ async fn a_stored_event_carries_its_subject_and_headers() {
     assert_eq!(header("Hatch-Position").as_deref(), Some("1"));
     assert_eq!(header("Hatch-Event-Id"), Some(sent.event_id.to_string()));
     assert_eq!(header("traceparent"), sent.traceparent);
-    assert_eq!(stored.payload, sent.encode());
+    assert_eq!(stored.payload, sent.travelling().to_json());
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Programme;
@@ -10,8 +11,9 @@ use crate::address::Address;
 use crate::ids::{ConversationId, MessageId};
 
 /// How it is known what a person wishes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[schema(as = ConsentEvidence)]
 pub enum Evidence {
     /// The person wrote a word that means it.
     Message {
@@ -29,7 +31,8 @@ pub enum Evidence {
 }
 
 /// A person agreed to be written to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConsentGivenData)]
 pub struct ConsentGiven {
     /// Whose consent it is.
     pub address: Address,
@@ -45,7 +48,8 @@ pub struct ConsentGiven {
 }
 
 /// A person asked not to be written to any more.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConsentWithdrawnData)]
 pub struct ConsentWithdrawn {
     /// Whose consent it was.
     pub address: Address,
@@ -61,7 +65,8 @@ pub struct ConsentWithdrawn {
 }
 
 /// A provider sends nothing to the address any more. What the person wishes, that does not say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConsentBlockedData)]
 pub struct ConsentBlocked {
     /// Who is blocked.
     pub address: Address,
@@ -87,7 +92,8 @@ pub struct ConsentBlocked {
 }
 
 /// A provider sends to the address again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConsentUnblockedData)]
 pub struct ConsentUnblocked {
     /// Who was blocked.
     pub address: Address,

@@ -1,6 +1,7 @@
 //! What people consent to.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::address::{Address, AddressKind};
 use crate::channel::Channel;
@@ -10,7 +11,7 @@ const NAME_CHARACTERS_MAX: usize = 64;
 
 /// A purpose that people are written to for, by its name. Each kind of channel has a default one, for messages
 /// that name none.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Programme(String);
 

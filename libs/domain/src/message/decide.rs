@@ -55,7 +55,7 @@ impl Message {
                 attempt: self.attempt().saturating_add(1),
                 provider: start.provider.clone(),
                 account: start.account.clone(),
-                token: start.token,
+                token: Some(start.token),
                 call_before: start.call_before,
                 lease_until: start.lease_until,
                 at: start.at,
@@ -72,7 +72,7 @@ impl Message {
         let RecordOutcome { attempt: number, token, ref outcome, at } = *record;
         let attempt = self
             .find_attempt(number)
-            .filter(|attempt| attempt.token == token)
+            .filter(|attempt| attempt.token == Some(token))
             .ok_or(MessageRejection::NotClaimant(number))?;
         // A receipt may have overtaken the answer and settled the attempt; then only the
         // acceptance, with its parts, still tells something new.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::address::Address;
@@ -13,7 +14,8 @@ use crate::ids::ConversationId;
 use crate::{Attachment, Channel, Email, Priority, SendError};
 
 /// Somebody asked for a message to be sent, and it was accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageRequestedData)]
 pub struct MessageRequested {
     /// The conversation that it belongs to.
     pub conversation_id: ConversationId,
@@ -24,6 +26,7 @@ pub struct MessageRequested {
     /// The recipients, at least one.
     pub to: Vec<Address>,
     /// The text.
+    #[schema(required)]
     pub body: Option<String>,
     /// Files that go with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -48,7 +51,8 @@ pub struct MessageRequested {
 
 /// An attempt to send was claimed. Whoever holds `token` may call the provider, once, before
 /// `call_before`; nobody else ever makes this attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SendAttemptedData)]
 pub struct SendAttempted {
     /// The attempt's number, from 1.
     pub attempt: u32,
@@ -56,8 +60,10 @@ pub struct SendAttempted {
     pub provider: String,
     /// The provider account that is used.
     pub account: String,
-    /// The claimant's token.
-    pub token: Uuid,
+    /// The claimant's token. It stays in the log: an event that was read elsewhere has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    pub token: Option<Uuid>,
     /// The call must begin before this.
     pub call_before: DateTime<Utc>,
     /// With no outcome by then, the claimant is gone and the attempt is in doubt.
@@ -67,7 +73,8 @@ pub struct SendAttempted {
 }
 
 /// The provider took the message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageSentData)]
 pub struct MessageSent {
     /// The attempt that succeeded.
     pub attempt: u32,
@@ -81,7 +88,8 @@ pub struct MessageSent {
 }
 
 /// The attempt surely did not send the message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SendFailedData)]
 pub struct SendFailed {
     /// The attempt that failed.
     pub attempt: u32,
@@ -95,7 +103,8 @@ pub struct SendFailed {
 }
 
 /// The request was written and no answer came: the message may or may not have been sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SendInDoubtData)]
 pub struct SendInDoubt {
     /// The attempt in doubt.
     pub attempt: u32,
@@ -107,7 +116,8 @@ pub struct SendInDoubt {
 
 /// The claimant made no call: its deadline had passed, or it lacked what a call takes. The attempt did not
 /// happen, and counts for none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AttemptAbandonedData)]
 pub struct AttemptAbandoned {
     /// The attempt that was given up.
     pub attempt: u32,
@@ -121,7 +131,8 @@ pub struct AttemptAbandoned {
 }
 
 /// The message will not be sent: refused for good, out of attempts, or failed at the provider.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageFailedData)]
 pub struct MessageFailed {
     /// The last attempt.
     pub attempt: u32,
@@ -135,7 +146,8 @@ pub struct MessageFailed {
 }
 
 /// A receipt says that the message reached its recipient.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageDeliveredData)]
 pub struct MessageDelivered {
     /// The attempt that it speaks of.
     pub attempt: u32,
@@ -148,7 +160,8 @@ pub struct MessageDelivered {
 }
 
 /// A receipt says that the message did not reach its recipient.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageUndeliveredData)]
 pub struct MessageUndelivered {
     /// The attempt that it speaks of.
     pub attempt: u32,
@@ -163,7 +176,8 @@ pub struct MessageUndelivered {
 }
 
 /// Somebody wrote to us.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageReceivedData)]
 pub struct MessageReceived {
     /// The conversation that it belongs to.
     pub conversation_id: ConversationId,
@@ -180,6 +194,7 @@ pub struct MessageReceived {
     /// The recipients.
     pub to: Vec<Address>,
     /// The text.
+    #[schema(required)]
     pub body: Option<String>,
     /// Files that came with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -198,7 +213,8 @@ pub struct MessageReceived {
 }
 
 /// A receipt says that the recipient has read the message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageReadData)]
 pub struct MessageRead {
     /// The attempt that it speaks of.
     pub attempt: u32,
@@ -211,14 +227,16 @@ pub struct MessageRead {
 }
 
 /// The message was called off before an attempt began.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageCanceledData)]
 pub struct MessageCanceled {
     /// When.
     pub at: DateTime<Utc>,
 }
 
 /// The next attempt has to wait for something other than a failure's back-off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageDeferredData)]
 pub struct MessageDeferred {
     /// For what, such as `rate`.
     pub reason: String,
@@ -229,7 +247,8 @@ pub struct MessageDeferred {
 }
 
 /// Somebody asked for a failed message to be tried again: a new round of attempts begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RetryRequestedData)]
 pub struct RetryRequested {
     /// When.
     pub at: DateTime<Utc>,
@@ -240,7 +259,7 @@ crate::events! {
     /// Every event of a message's stream.
     pub enum MessageEvent {
         MessageRequested as Arc<MessageRequested>,
-        SendAttempted,
+        SendAttempted without [token],
         MessageSent,
         SendFailed,
         SendInDoubt,

@@ -36,7 +36,7 @@ pub(super) struct Attempt {
     pub(super) number: u32,
     pub(super) provider: String,
     pub(super) account: String,
-    pub(super) token: Uuid,
+    pub(super) token: Option<Uuid>,
     pub(super) at: DateTime<Utc>,
     pub(super) lease_until: DateTime<Utc>,
     pub(super) in_doubt_at: Option<DateTime<Utc>>,
@@ -148,7 +148,10 @@ impl Message {
     /// The attempt that was claimed with `token`.
     #[must_use]
     pub fn attempt_claimed_with(&self, token: Uuid) -> Option<u32> {
-        self.attempts.iter().find(|attempt| attempt.token == token).map(|attempt| attempt.number)
+        self.attempts
+            .iter()
+            .find(|attempt| attempt.token == Some(token))
+            .map(|attempt| attempt.number)
     }
 
     pub(super) fn outbound(&self) -> Result<&MessageRequested, MessageRejection> {

@@ -117,6 +117,7 @@ fn start(n: u32, second: i64) -> StartAttempt {
 
 fn attempted(n: u32, second: i64) -> MessageEvent {
     let StartAttempt { provider, account, token, call_before, lease_until, at } = start(n, second);
+    let token = Some(token);
     SendAttempted { attempt: n, provider, account, token, call_before, lease_until, at }.into()
 }
 

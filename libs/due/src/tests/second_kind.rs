@@ -62,8 +62,10 @@ impl<const SNOOZE: bool> Decider for Alarm<SNOOZE> {
 }
 
 impl DomainEvent for Said {
-    const TYPES: &'static [EventType] =
-        &[EventType { name: "Set", version: 1 }, EventType { name: "Rung", version: 1 }];
+    const TYPES: &'static [EventType] = &[
+        EventType { name: "Set", version: 1, unpublished: &[] },
+        EventType { name: "Rung", version: 1, unpublished: &[] },
+    ];
 
     fn event_type(&self) -> &'static str {
         match self {

@@ -49,7 +49,8 @@ impl Decider for Counter {
 }
 
 impl DomainEvent for Added {
-    const TYPES: &'static [EventType] = &[EventType { name: "Added", version: 1 }];
+    const TYPES: &'static [EventType] =
+        &[EventType { name: "Added", version: 1, unpublished: &[] }];
 
     fn event_type(&self) -> &'static str {
         "Added"

@@ -7,9 +7,9 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use hatch_domain::envelope::Envelope;
 use hatch_eventstore::Position;
 
-use super::cloud_event::CloudEvent;
 use super::{Live, TENANT};
 use crate::extract::{NoParameters, QueryParameters};
 use crate::problem::Problem;
@@ -38,5 +38,5 @@ pub(super) async fn handler(
     }
     let found = live.log.read_at(Position(position)).await?;
     let event = found.filter(|event| event.tenant_id == TENANT.0).ok_or_else(unknown)?;
-    Ok(([(CONTENT_TYPE, MEDIA_TYPE)], CloudEvent::whole(&event).to_json()))
+    Ok(([(CONTENT_TYPE, MEDIA_TYPE)], Envelope::from(event).whole().to_json()))
 }

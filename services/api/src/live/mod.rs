@@ -5,7 +5,6 @@
 //! from the log, and costs no memory that grows. One that takes nothing at all is cut off by the
 //! listener ([`serve`](crate::serve)).
 
-mod cloud_event;
 mod filter;
 mod get_event;
 mod stream;

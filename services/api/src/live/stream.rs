@@ -14,9 +14,9 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt, stream};
+use hatch_domain::envelope::Envelope;
 use hatch_eventstore::{Position, RecordedEvent, Subscription};
 
-use super::cloud_event::CloudEvent;
 use super::filter::{Filter, LAST_EVENT_ID, Parameters, last_seen};
 use super::stream_slots::StreamSlot;
 use super::{Live, TENANT};
@@ -128,5 +128,5 @@ fn encoded(event: &RecordedEvent) -> Event {
     Event::default()
         .id(event.position.to_string())
         .event(&event.event_type)
-        .data(CloudEvent::travelling(event).to_json())
+        .data(Envelope::from(event.clone()).travelling().to_json())
 }

@@ -1,4 +1,4 @@
-//! `hatch events`: the log, as one JSON object a line.
+//! `hatch events`: the log, one CloudEvent a line, as every reader of an event gets it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -7,12 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use chrono::{DateTime, Utc};
 use hatch_domain::Kind;
+use hatch_domain::envelope::Envelope;
 use hatch_domain::ids::TenantId;
-use hatch_eventstore::{Log, Metadata, Position, RecordedEvent};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use hatch_eventstore::{Log, Position, RecordedEvent};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::pool;
@@ -33,11 +32,12 @@ pub(crate) async fn tail(settings: &Settings, flags: &Tail) -> anyhow::Result<()
     let mut after = Position((head.0 - i64::from(flags.lines)).max(0));
     loop {
         let page = log.read_page(after, PAGE_EVENTS).await?;
-        for event in &page {
-            print(event)?;
+        let at_the_end = page.is_empty();
+        for event in page {
             after = event.position;
+            print(event)?;
         }
-        if page.is_empty() {
+        if at_the_end {
             if flags.no_follow {
                 return Ok(());
             }
@@ -50,7 +50,7 @@ pub(crate) async fn tail(settings: &Settings, flags: &Tail) -> anyhow::Result<()
 pub(crate) async fn show(settings: &Settings, stream: Uuid) -> anyhow::Result<()> {
     let events = Log::new(pool(settings)?).read_stream(TenantId::DEFAULT.0, stream).await?;
     ensure!(!events.is_empty(), "there is no stream {stream}");
-    for event in &events {
+    for event in events {
         print(event)?;
     }
     Ok(())
@@ -87,12 +87,12 @@ pub(crate) async fn export(settings: &Settings, flags: &Export) -> anyhow::Resul
     while after < last {
         let page = log.read_page(Position(after), PAGE_EVENTS).await?;
         ensure!(!page.is_empty(), "the log ends at {after}, it was at {head}");
-        for event in page.iter().take_while(|event| event.position.0 <= last) {
-            let text = serde_json::to_string(&Line::of(event))?;
+        for event in page.into_iter().take_while(|event| event.position.0 <= last) {
+            after = event.position.0;
+            let text = Envelope::from(event).whole().to_json();
             // A file gets the text unchanged, because a program reads it.
             let text = if flags.output.is_none() { visible(&text) } else { text.as_str().into() };
             writeln!(out, "{text}")?;
-            after = event.position.0;
         }
         bar.set_position(u64::try_from(after)?);
     }
@@ -127,45 +127,13 @@ fn reopen(path: &Path) -> anyhow::Result<(File, Option<i64>)> {
     Ok((file, last))
 }
 
-/// An event as it is printed.
-#[derive(Serialize)]
-struct Line<'a> {
-    position: Position,
-    #[serde(rename = "type")]
-    event_type: &'a str,
-    schema_version: i16,
-    aggregate: &'a str,
-    stream: Uuid,
-    version: i64,
-    #[serde(serialize_with = "hatch_domain::time::serialize")]
-    recorded_at: DateTime<Utc>,
-    data: &'a RawValue,
-    metadata: &'a Metadata,
-}
-
-impl<'a> Line<'a> {
-    fn of(event: &'a RecordedEvent) -> Self {
-        Self {
-            position: event.position,
-            event_type: &event.event_type,
-            schema_version: event.schema_version,
-            aggregate: &event.aggregate,
-            stream: event.stream_id,
-            version: event.version,
-            recorded_at: event.recorded_at,
-            data: &event.payload,
-            metadata: &event.metadata,
-        }
-    }
-}
-
-fn print(event: &RecordedEvent) -> anyhow::Result<()> {
-    let RecordedEvent { aggregate, event_type, schema_version, .. } = event;
+fn print(event: RecordedEvent) -> anyhow::Result<()> {
+    let RecordedEvent { aggregate, event_type, schema_version, .. } = &event;
     let read = Kind::named(aggregate).is_some_and(|kind| kind.reads(event_type, *schema_version));
     if !read {
         note(format_args!(
             "{event_type} version {schema_version} in {aggregate} streams is unknown to this build"
         ));
     }
-    line(serde_json::to_string(&Line::of(event))?).map_err(Into::into)
+    line(Envelope::from(event).whole().to_json()).map_err(Into::into)
 }

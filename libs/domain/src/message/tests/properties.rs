@@ -10,7 +10,7 @@ use super::*;
 fn renumbered(event: MessageEvent, n: u32) -> MessageEvent {
     use MessageEvent as E;
     match event {
-        E::SendAttempted(e) => SendAttempted { attempt: n, token: token(n), ..e }.into(),
+        E::SendAttempted(e) => SendAttempted { attempt: n, token: Some(token(n)), ..e }.into(),
         E::MessageSent(e) => MessageSent { attempt: n, ..e }.into(),
         E::SendFailed(e) => SendFailed { attempt: n, ..e }.into(),
         E::SendInDoubt(e) => SendInDoubt { attempt: n, ..e }.into(),

@@ -1,0 +1,84 @@
+//! Whether a value is as its schema says. It knows what schemas made from types use, and refuses the rest.
+
+use std::collections::BTreeMap;
+
+use chrono::DateTime;
+use hatch_domain::shape;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Words of schemas that say nothing of values.
+const REMARKS: [&str; 4] = ["description", "title", "example", "default"];
+
+/// Schemas by the names that others refer to them by.
+pub(crate) type Parts = BTreeMap<String, Value>;
+
+/// Why `value` is not as `schema` says, with where.
+pub(crate) fn complaint(schema: &Value, value: &Value, parts: &Parts, at: &str) -> Option<String> {
+    let fields = schema.as_object().expect("a schema is an object");
+    fields.iter().find_map(|(word, says)| {
+        let fits = match word.as_str() {
+            remark if REMARKS.contains(&remark) => true,
+            "$ref" => {
+                let part = &parts[shape::referred(schema).expect("a part")];
+                return complaint(part, value, parts, at);
+            }
+            "oneOf" => {
+                let choices = says.as_array().expect("a list").iter();
+                choices.filter(|one| complaint(one, value, parts, at).is_none()).count() == 1
+            }
+            "type" => match says {
+                Value::Array(types) => types.iter().any(|one| is_of(one, value)),
+                one => is_of(one, value),
+            },
+            "enum" => says.as_array().expect("a list").contains(value),
+            "format" => has_format(says, value),
+            "minimum" => value.as_f64().zip(says.as_f64()).is_none_or(|(is, min)| is >= min),
+            "items" => {
+                let items = value.as_array().into_iter().flatten();
+                return items.into_iter().find_map(|item| complaint(says, item, parts, at));
+            }
+            "required" => {
+                let mut names = says.as_array().expect("a list").iter();
+                names.all(|name| value.get(name.as_str().expect("a name")).is_some())
+            }
+            "properties" => return of_object(schema, value, parts, at),
+            "additionalProperties" | "propertyNames" => true,
+            _ => panic!("{at}: no schema of ours says {word}"),
+        };
+        (!fits).then(|| format!("{at}: {value} is not of {word} {says}"))
+    })
+}
+
+/// What of an object is not as it should be. A field that is not described is wrong here, although readers
+/// ignore those that they do not know.
+fn of_object(schema: &Value, value: &Value, parts: &Parts, at: &str) -> Option<String> {
+    value.as_object()?.iter().find_map(|(name, value)| match schema["properties"].get(name) {
+        Some(property) => complaint(property, value, parts, &format!("{at}/{name}")),
+        None => Some(format!("{at}/{name} is not described")),
+    })
+}
+
+fn is_of(name: &Value, value: &Value) -> bool {
+    match name.as_str().expect("a name") {
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "null" => value.is_null(),
+        other => panic!("no type is {other}"),
+    }
+}
+
+fn has_format(format: &Value, value: &Value) -> bool {
+    let Some(text) = value.as_str() else { return true };
+    match format.as_str() {
+        // What is no number is complained of by its type.
+        Some("int32" | "int64" | "double") => true,
+        Some("uuid") => text.parse::<Uuid>().is_ok(),
+        Some("date-time") => DateTime::parse_from_rfc3339(text).is_ok(),
+        other => panic!("no format of a text is {other:?}"),
+    }
+}
