@@ -5,7 +5,8 @@ mod asyncapi;
 mod page;
 
 use chrono::DateTime;
-use hatch_domain::envelope::{Envelope, published};
+use hatch_domain::envelope::Envelope;
+use hatch_domain::published::published;
 use hatch_domain::shape::{self, Shape};
 use hatch_domain::{KINDS, Kind};
 use serde_json::value::RawValue;

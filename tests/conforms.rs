@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::DateTime;
 use hatch_domain::shape;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// Words of schemas that say nothing of values.
-const REMARKS: [&str; 4] = ["description", "title", "example", "default"];
+const REMARKS: [&str; 5] = ["description", "title", "example", "default", "discriminator"];
 
 /// Schemas by the names that others refer to them by.
 pub(crate) type Parts = BTreeMap<String, Value>;
@@ -33,6 +33,8 @@ pub(crate) fn complaint(schema: &Value, value: &Value, parts: &Parts, at: &str) 
             },
             "enum" => says.as_array().expect("a list").contains(value),
             "format" => has_format(says, value),
+            "allOf" => return of_all(says, value, parts, at),
+            "maximum" => value.as_f64().zip(says.as_f64()).is_none_or(|(is, max)| is <= max),
             "minimum" => value.as_f64().zip(says.as_f64()).is_none_or(|(is, min)| is >= min),
             "items" => {
                 let items = value.as_array().into_iter().flatten();
@@ -43,11 +45,33 @@ pub(crate) fn complaint(schema: &Value, value: &Value, parts: &Parts, at: &str) 
                 names.all(|name| value.get(name.as_str().expect("a name")).is_some())
             }
             "properties" => return of_object(schema, value, parts, at),
-            "additionalProperties" | "propertyNames" => true,
+            "additionalProperties" => match schema.get("properties") {
+                // Fields of any name.
+                None => {
+                    let mut values = value.as_object().into_iter().flatten();
+                    return values.find_map(|(name, value)| {
+                        complaint(says, value, parts, &format!("{at}/{name}"))
+                    });
+                }
+                Some(_) => true,
+            },
+            "propertyNames" => true,
             _ => panic!("{at}: no schema of ours says {word}"),
         };
         (!fits).then(|| format!("{at}: {value} is not of {word} {says}"))
     })
+}
+
+/// What of an object is not as all of the schemas say together.
+fn of_all(schemas: &Value, value: &Value, parts: &Parts, at: &str) -> Option<String> {
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for schema in schemas.as_array().expect("a list") {
+        let schema = shape::referred(schema).map_or(schema, |name| &parts[name]);
+        properties.extend(schema["properties"].as_object().cloned().into_iter().flatten());
+        required.extend(schema["required"].as_array().cloned().into_iter().flatten());
+    }
+    let whole = json!({"type": "object", "properties": properties, "required": required});
+    complaint(&whole, value, parts, at)
 }
 
 /// What of an object is not as it should be. A field that is not described is wrong here, although readers

@@ -30,6 +30,7 @@ mod first_hour;
 mod fleet;
 mod foreign;
 mod fuzz_corpus;
+mod generated;
 mod generations;
 mod generic;
 mod halt;

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use figment::Figment;
 use figment::providers::{Format as _, Toml};
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::harness::Hatch;
+use crate::conforms::{Parts, complaint};
+use crate::harness::{CUSTOMER, Hatch, SENDER};
 
 const DOCUMENT: &str = include_str!("../schema/openapi.json");
 
@@ -47,6 +48,156 @@ fn each_operation_says_what_it_does_and_has_an_id_of_its_own() {
     ids.dedup();
     assert_eq!(ids.len(), all);
     assert!(all > 20, "only {all} operations");
+}
+
+fn schemas() -> Parts {
+    let document: Value = serde_json::from_str(DOCUMENT).expect("JSON");
+    let schemas = document["components"]["schemas"].as_object().expect("schemas").clone();
+    schemas.into_iter().collect()
+}
+
+/// Each answer of the document that has a body: where, its status, its content by media type.
+fn answers() -> Vec<(String, String, Value)> {
+    let of_operation = |(method, path, operation): (Method, String, Value)| {
+        let responses = operation["responses"].as_object().expect("responses").clone();
+        responses.into_iter().map(move |(status, answer)| {
+            (format!("{method} {path} {status}"), status, answer["content"].clone())
+        })
+    };
+    let all = operations().into_iter().flat_map(of_operation);
+    all.filter(|(_, _, content)| !content.is_null()).collect()
+}
+
+#[test]
+fn every_answer_is_shown_by_an_example_that_is_as_its_schema_says() {
+    let (parts, mut examples) = (schemas(), 0);
+    for (at, _, content) in answers() {
+        for (media_type, media) in content.as_object().expect("media types") {
+            let example = &media["example"];
+            assert!(!example.is_null(), "{at} {media_type} has no example");
+            let schema = &media["schema"];
+            let wrong =
+                media_type.contains("json").then(|| complaint(schema, example, &parts, &at));
+            assert_eq!(wrong.flatten(), None);
+            examples += 1;
+        }
+    }
+    assert!(examples > 100, "{examples} examples");
+}
+
+#[test]
+fn an_answer_always_has_all_its_keys_and_each_thing_has_one_schema() {
+    let parts = schemas();
+    for (at, status, content) in answers() {
+        let Some(schema) = content["application/json"].get("schema") else { continue };
+        let Some(name) = hatch_domain::shape::referred(schema) else { continue };
+        if status.starts_with('2') && name != "CompatSent" {
+            let properties =
+                parts[name]["properties"].as_object().map(|fields| fields.keys().cloned());
+            let properties: BTreeSet<String> = properties.into_iter().flatten().collect();
+            let required = parts[name]["required"].as_array().into_iter().flatten();
+            let required: BTreeSet<String> =
+                required.map(|name| name.as_str().expect("a name").to_owned()).collect();
+            assert_eq!(properties, required, "{at}: {name}");
+        }
+    }
+    for (list, of) in [("MessageList", "Message"), ("ConversationList", "Conversation")] {
+        let rows = &parts[list]["properties"]["data"]["items"];
+        assert_eq!(hatch_domain::shape::referred(rows), Some(of), "{list}");
+    }
+    assert!(!DOCUMENT.contains("List_"), "generic lists have plain names");
+}
+
+#[test]
+fn no_description_needs_the_code_to_be_understood() {
+    fn check(part: &Value, at: &str) {
+        match part {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let at = format!("{at}/{name}");
+                    if let ("description" | "summary", Some(text)) = (name.as_str(), value.as_str())
+                    {
+                        assert!(!text.contains("::") && !text.contains("[`"), "{at}: {text}");
+                    }
+                    check(value, &at);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| check(item, at)),
+            _ => {}
+        }
+    }
+    check(&serde_json::from_str(DOCUMENT).expect("JSON"), "");
+}
+
+/// Asks by GET and holds the answer against the document.
+async fn answered(hatch: &Hatch, operation: &str, path: &str) -> Value {
+    let answer = hatch.get(path).await;
+    assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+    let (_, _, content) = answers()
+        .into_iter()
+        .find(|(at, _, _)| *at == format!("GET {operation} 200"))
+        .unwrap_or_else(|| panic!("{operation} is not in the document"));
+    let media = content.as_object().and_then(|types| types.values().next()).expect("a body");
+    assert_eq!(complaint(&media["schema"], &answer.body, &schemas(), path), None);
+    answer.body
+}
+
+/// An answer that has more than its schema says, or less, is found here; schemathesis does not look for more.
+#[tokio::test]
+async fn what_is_answered_has_exactly_what_the_document_says() {
+    let hatch = Hatch::start().await;
+    let mms = json!({"from": SENDER, "to": CUSTOMER, "body": "Look", "metadata": {"order": "42"},
+        "attachments": ["https://example.com/a.jpg"]});
+    let mms = hatch.post("/api/v1/messages", &mms).await.text("id").to_owned();
+    let mail = json!({"to": ["ann@example.com", "bob@example.com"], "cc": ["cy@example.com"],
+        "subject": "Hello", "html": "<p>Hello</p>",
+        "attachments": [{"filename": "a.txt", "content_type": "text/plain", "content": "aGVsbG8="}]});
+    let mail = hatch.post("/api/v1/messages", &mail).await.text("id").to_owned();
+    let refused = hatch.send_sms("+18045550400", "Nobody is there").await;
+    hatch.message_with_status(&refused, "failed").await;
+    let inbound = json!({"provider": "sendgrid", "from": "ann@example.com", "to": "user@usehatchapp.com",
+        "subject": "Re: Hello", "body": "Hi back"});
+    let simulator = hatch.http.post(format!("{}/_sim/inbound", hatch.simulator));
+    simulator.json(&inbound).send().await.expect("an answer");
+    for id in [&mms, &mail] {
+        let message = hatch.message_with_status(id, "delivered").await;
+        let at = "/api/v1/messages/{id}";
+        answered(&hatch, at, &format!("/api/v1/messages/{id}")).await;
+        answered(&hatch, &format!("{at}/events"), &format!("/api/v1/messages/{id}/events")).await;
+        let conversation = message["conversation_id"].as_str().expect("an id");
+        let at = "/api/v1/conversations/{id}";
+        let path = format!("/api/v1/conversations/{conversation}");
+        answered(&hatch, at, &path).await;
+        answered(&hatch, &format!("{at}/messages"), &format!("{path}/messages")).await;
+        let old = format!("/api/conversations/{conversation}/messages");
+        answered(&hatch, "/api/conversations/{id}/messages", &old).await;
+    }
+    let position = "/api/v1/events/{position}";
+    answered(&hatch, position, "/api/v1/events/1").await;
+    hatch
+        .eventually("the mail has come in", async |hatch| {
+            let list = hatch.get("/api/v1/messages?direction=inbound").await;
+            (list.body["data"].as_array().map(Vec::len) == Some(1)).then_some(())
+        })
+        .await;
+    for path in [
+        "/api/v1/messages",
+        "/api/v1/conversations",
+        "/api/v1/dead-letters",
+        "/api/v1/projections",
+        "/api/conversations",
+        "/health",
+        "/ready",
+    ] {
+        answered(&hatch, path, path).await;
+    }
+    let log = answered(&hatch, "/api/v1/webhook-log", "/api/v1/webhook-log").await;
+    let webhook = log["data"][0]["id"].as_str().expect("a webhook");
+    let path = format!("/api/v1/webhook-log/{webhook}");
+    answered(&hatch, "/api/v1/webhook-log/{id}", &path).await;
+    let consent = "/api/v1/consent?address=%2B18045551234";
+    answered(&hatch, "/api/v1/consent", consent).await;
+    hatch.finish().await;
 }
 
 /// What `just schemathesis` has to know of operations, which nobody would miss before it fails.

@@ -124,8 +124,8 @@ async fn a_message_has_every_field_of_the_contract() {
     let hatch = Hatch::start().await;
     let id = hatch.send_sms(CUSTOMER, "Hello").await;
     let message = hatch.message_with_status(&id, "delivered").await;
-    let fields = "id conversation_id contact_id direction channel from to cc bcc subject body html \
-        attachments status provider provider_message_id attempts next_attempt_at error segments \
+    let fields = "id conversation_id contact_id direction channel from to to_count cc cc_count bcc \
+        bcc_count subject body body_truncated html html_truncated attachments status provider provider_message_id attempts next_attempt_at error segments \
         metadata created_at scheduled_at sent_at delivered_at read_at updated_at position authentication cut";
     let expected: BTreeSet<&str> = fields.split_whitespace().collect();
     let actual: BTreeSet<&str> =
@@ -134,7 +134,7 @@ async fn a_message_has_every_field_of_the_contract() {
 
     let conversation = message["conversation_id"].as_str().expect("an id");
     let conversation = hatch.get(&format!("/api/v1/conversations/{conversation}")).await.body;
-    let fields = "id participants channels topic state assignee labels message_count unread_count \
+    let fields = "id participants participants_count channels topic state assignee labels message_count unread_count \
         last_message metadata created_at updated_at";
     let expected: BTreeSet<&str> = fields.split_whitespace().collect();
     let actual: BTreeSet<&str> =

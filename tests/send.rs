@@ -23,7 +23,7 @@ async fn an_sms_is_sent_once_and_delivered_in_four_events() {
 
     let id = accepted.text("id");
     let message = hatch.message_with_status(id, "delivered").await;
-    assert_eq!(message["to"], CUSTOMER, "normalised");
+    assert_eq!(message["to"], json!([CUSTOMER]), "normalised");
     assert_eq!(message["metadata"], json!({"order": "42"}));
     assert_eq!(message["attempts"], 1);
     assert_eq!(message["created_at"], accepted.body["created_at"]);

@@ -2,7 +2,7 @@
 //! feed, in exports and on the bus.
 //!
 //! The envelope holds everything needed to get the recorded event back without loss, but for the fields that
-//! stay in the log ([`published`]). Attribute names follow the specification's rule (lower-case letters and
+//! stay in the log ([`published`](crate::published::published)). Attribute names follow the specification's rule (lower-case letters and
 //! digits). `position` and `streamversion` are JSON numbers although CloudEvents' own Integer ends at 2^31:
 //! readers compare them, and its JSON format has no other number.
 
@@ -11,10 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-mod published;
 mod wire;
 
-pub use published::published;
 pub use wire::CloudEvent;
 
 /// Data over this size does not travel: the event then carries `dataref`.
@@ -57,7 +55,7 @@ pub struct Envelope {
     pub actor: String,
     /// W3C Trace Context of the request that did it.
     pub traceparent: Option<String>,
-    /// The payload as it is [`published`]. `None` when it was over [`DATA_BYTES_MAX`]: it is in the log at
+    /// The payload as it is published. `None` when it was over [`DATA_BYTES_MAX`]: it is in the log at
     /// `position`; `dataref` names the path of the query API that shows the event.
     pub data: Option<Box<RawValue>>,
 }

@@ -20,7 +20,7 @@ pub struct EventType {
     /// The newest version, from 1. This build reads every version up to it.
     pub version: i16,
     /// Fields of the payload that only the log has: nobody outside is told them
-    /// ([`published`](crate::envelope::published)).
+    /// ([`published`](crate::published::published)).
     pub unpublished: &'static [&'static str],
 }
 

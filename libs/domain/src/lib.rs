@@ -22,6 +22,7 @@ pub mod ids;
 mod kind;
 pub mod message;
 mod priority;
+pub mod published;
 mod send_error;
 pub mod shape;
 #[cfg(any(test, feature = "testing"))]

@@ -1,7 +1,8 @@
 //! An event before and after it is recorded.
 
 use chrono::{DateTime, Utc};
-use hatch_domain::envelope::{Envelope, published};
+use hatch_domain::envelope::Envelope;
+use hatch_domain::published::published;
 use hatch_domain::{DecodeError, DomainEvent, Routing};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

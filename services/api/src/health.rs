@@ -37,17 +37,38 @@ struct Health {
 
 #[derive(Serialize, ToSchema)]
 struct Readiness {
-    /// `ready`, `degraded` or `unavailable`.
+    /// Whether work can be done.
+    #[schema(value_type = ReadyStatus)]
     status: &'static str,
     #[schema(value_type = std::collections::HashMap<String, DependencyStatus>)]
     dependencies: BTreeMap<&'static str, DependencyStatus>,
 }
 
+/// Whether work can be done: `degraded` where some of it waits.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it is there to be listed")]
+enum ReadyStatus {
+    Ready,
+    Degraded,
+    Unavailable,
+}
+
+/// Whether what is needed answers.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it is there to be listed")]
+enum UpOrDown {
+    Up,
+    Down,
+}
+
 #[derive(Serialize, ToSchema)]
 struct DependencyStatus {
-    /// `up` or `down`.
+    /// Whether it answers.
+    #[schema(value_type = UpOrDown)]
     status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What is wrong, where it is down.
     detail: Option<String>,
 }
 

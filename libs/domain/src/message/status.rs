@@ -1,11 +1,13 @@
 //! Where a message stands: one small fold that the decider and the read models share.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::event::MessageEvent;
 
-/// The status of a message, as the API shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Where a message stands. Outbound: `scheduled`, `queued`, `sending`, `sent`, `delivered`, `read`, or `retrying`,
+/// `in_doubt`, `failed`, `undelivered`, `canceled`; inbound: `received`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Accepted, to be sent later.

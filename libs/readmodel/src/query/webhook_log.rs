@@ -73,6 +73,16 @@ impl WebhookOutcome {
     }
 }
 
+/// What a webhook is about.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "it is there to be listed")]
+enum WebhookKind {
+    Message,
+    Email,
+    Status,
+}
+
 /// A webhook as lists show it.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct LoggedWebhook {
@@ -82,9 +92,11 @@ pub struct LoggedWebhook {
     pub provider: String,
     /// The provider account, where it is known.
     pub account: Option<String>,
-    /// What it was about: `message`, `email` or `status`.
+    /// What it was about.
+    #[schema(value_type = Option<WebhookKind>)]
     pub kind: Option<String>,
     /// What was made of it.
+    #[schema(value_type = WebhookOutcome)]
     pub outcome: String,
     /// What the provider calls the message.
     pub provider_message_id: Option<String>,

@@ -46,8 +46,10 @@ async fn a_message_reads_back_as_the_apis_object() {
         json!({
             "id": id(2), "conversation_id": request.conversation_id,
             "contact_id": contact_id(TENANT, &customer(2)), "direction": "outbound",
-            "channel": "sms", "from": OURS, "to": "+18045550002", "cc": [], "bcc": [],
-            "subject": null, "body": "Hello", "html": null, "attachments": [],
+            "channel": "sms", "from": OURS, "to": ["+18045550002"], "cc": [], "bcc": [],
+            "to_count": null, "cc_count": null, "bcc_count": null,
+            "subject": null, "body": "Hello", "body_truncated": false, "html": null,
+            "html_truncated": false, "attachments": [],
             "status": "undelivered", "provider": "twilio", "provider_message_id": "SM1",
             "attempts": 1, "next_attempt_at": null, "authentication": null, "cut": null,
             "error": {"code": "30003", "class": "other", "detail": "because of 30003",
@@ -68,7 +70,8 @@ async fn a_conversation_reads_back_as_the_apis_object() {
     assert_eq!(
         serde_json::to_value(conversation.expect("it is there")).expect("it serialises"),
         json!({
-            "id": conversation_id, "participants": [OURS, "+18045550001"], "channels": ["sms"],
+            "id": conversation_id, "participants": [OURS, "+18045550001"],
+            "participants_count": null, "channels": ["sms"],
             "topic": null, "state": "open", "assignee": null, "labels": [], "message_count": 2,
             "unread_count": 1, "last_message": {"id": id(3), "direction": "inbound",
             "channel": "sms", "preview": "Hi back", "at": shown(6)}, "metadata": {},

@@ -5,24 +5,34 @@
 //! takes and answers when it succeeds; the router takes it by `routes!`. What every operation has in
 //! common is added here.
 
+mod events;
+mod examples;
+mod finish;
 mod methods;
 mod page;
+mod posted;
+mod walk;
+
+use std::sync::LazyLock;
 
 use hatch_readmodel::WebhookOutcome;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterIn};
 use utoipa::openapi::response::Response;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Content, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder,
-    PathItem, Ref, RefOr, ResponseBuilder, Schema, Server, Type,
+    Content, Deprecated, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
+    OpenApiBuilder, PathItem, Ref, RefOr, ResponseBuilder, Schema, Server, Type,
 };
 use utoipa::{OpenApi as _, ToSchema};
 
 pub(crate) use self::methods::complete as complete_methods;
 pub use self::page::router;
 use crate::names::{ChannelName, DirectionName, StatusName};
-use crate::problem::{Body as Problem, code, kind_uri};
+use crate::problem::Body as Problem;
 
 /// What the groups of operations are about, in the order of the page.
 const TAGS: [(&str, &str); 8] = [
@@ -44,30 +54,35 @@ const ALIASES: [(&str, &str, HttpMethod); 4] = [
     ("/api/conversation/{id}/messages", "/api/conversations/{id}/messages", HttpMethod::Get),
 ];
 
-/// Problems by status: which, and when, for every operation that can have them.
-const PROBLEMS: [(&str, &str, &str); 7] = [
-    ("400", "invalid-request", "Something is wrong with the request; `errors` names each field."),
-    ("404", "not-found", "There is nothing of that id."),
-    ("413", "too-large", "The body is over the limit."),
-    ("415", "content-type", "The body is of another type than the endpoint takes."),
-    ("422", "idempotency-key-reused", "The idempotency key was used for another request."),
-    ("429", "overloaded", "More messages wait than can be sent soon. Nothing was recorded."),
+/// Problems by status, and when, for every operation that can have them.
+const PROBLEMS: [(&str, &str); 9] = [
+    ("400", "Something is wrong with the request; `errors` names each field."),
+    ("403", "A page of another site made the request."),
+    ("404", "There is nothing of that id."),
+    ("413", "The body is over the limit."),
+    ("415", "The body is of another type than the endpoint takes."),
+    ("421", "The request was made to a host name that is not one of this installation."),
+    ("422", "The idempotency key was used for another request."),
+    ("429", "More messages wait than can be sent soon. Nothing was recorded."),
     (
         "503",
-        "unavailable",
         "PostgreSQL is away, too many writes wait, or the read models have not reached `after` in \
              time. Whether a write happened, its key tells.",
     ),
 ];
+
+/// The name of the security scheme, which has no scopes.
+const BEARER: &str = "bearer";
+const NOTHING: [&str; 0] = [];
 
 /// The whole document, whatever roles this process has.
 #[must_use]
 pub fn document() -> OpenApi {
     let mut document = OpenApiBuilder::new()
         .info(info())
-        .servers(Some([Server::new("/")]))
-        // Requests are not authenticated yet.
-        .security(Some([]))
+        .servers(Some(servers()))
+        // Nobody has to say who he is yet.
+        .security(Some([SecurityRequirement::default(), SecurityRequirement::new(BEARER, NOTHING)]))
         .tags(Some(tags()))
         .build();
     for part in [
@@ -84,6 +99,7 @@ pub fn document() -> OpenApi {
         document.merge(part);
     }
     let components = document.components.get_or_insert_default();
+    components.add_security_scheme(BEARER, bearer());
     let mut nested = Vec::new();
     Problem::schemas(&mut nested);
     components.schemas.extend(nested);
@@ -129,10 +145,44 @@ fn metrics() {}
 /// # Panics
 /// Never: it is made of texts and numbers.
 #[must_use]
-pub fn document_json() -> String {
-    let mut text = document().to_pretty_json().expect("a document of texts serialises");
-    text.push('\n');
-    text
+pub fn document_json() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let mut whole = serde_json::to_value(document()).expect("a document of texts serialises");
+        finish::finish(&mut whole);
+        InOrder::of(whole).to_text()
+    });
+    &TEXT
+}
+
+/// The document's parts in the order in which people read them.
+#[derive(Serialize)]
+struct InOrder {
+    openapi: Value,
+    info: Value,
+    servers: Value,
+    security: Value,
+    tags: Value,
+    paths: Value,
+    components: Value,
+}
+
+impl InOrder {
+    fn of(mut document: Value) -> Self {
+        let mut part = |name: &str| document[name].take();
+        Self {
+            openapi: part("openapi"),
+            info: part("info"),
+            servers: part("servers"),
+            security: part("security"),
+            tags: part("tags"),
+            paths: part("paths"),
+            components: part("components"),
+        }
+    }
+
+    fn to_text(&self) -> String {
+        serde_json::to_string_pretty(self).expect("texts and numbers serialise") + "\n"
+    }
 }
 
 fn named<T: ToSchema>() -> (String, RefOr<Schema>) {
@@ -153,6 +203,28 @@ fn info() -> utoipa::openapi::Info {
             LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build(),
         ))
         .build()
+}
+
+fn servers() -> [Server; 3] {
+    let at =
+        |url: &str, about: &str| ServerBuilder::new().url(url).description(Some(about)).build();
+    let own = ServerBuilder::new()
+        .url("https://{host}")
+        .description(Some("An installation of your own."))
+        .parameter("host", ServerVariableBuilder::new().default_value("hatch.example.com"))
+        .build();
+    [
+        at("/", "The hatch that serves this document."),
+        at("http://127.0.0.1:8080", "`./dev up`"),
+        own,
+    ]
+}
+
+/// How a client will say who it is.
+fn bearer() -> SecurityScheme {
+    let about = "An API key or a JWT. No build asks for one yet.";
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about));
+    SecurityScheme::Http(scheme.build())
 }
 
 fn tags() -> Vec<utoipa::openapi::Tag> {
@@ -215,11 +287,15 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     let takes_json = ["application/json", "*/*"]
         .iter()
         .any(|kind| body.is_some_and(|body| body.content.contains_key(*kind)));
-    let is_plain = operation.tags.as_ref().is_some_and(|tags| tags[0] == "documentation");
+    let is_of = |tag: &str| operation.tags.as_ref().is_some_and(|tags| tags[0] == tag);
+    let (is_plain, is_old) = (is_of("documentation"), is_of("compatibility"));
+    // Whoever signs what he posts is no browser, and may use any name.
+    let is_posted = operation.responses.responses.contains_key("401");
     // Where nothing is taken, a body is refused that says something.
     let posted = matches!(method, HttpMethod::Post);
-    for (status, kind, about) in PROBLEMS {
+    for (status, about) in PROBLEMS {
         let can_be = match status {
+            "403" | "421" => !is_posted,
             "400" => in_path || in_query || in_header || posted,
             "404" => in_path,
             "413" => posted || has_body,
@@ -229,7 +305,7 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
             _ => !is_plain,
         };
         if can_be && !operation.responses.responses.contains_key(status) {
-            let response = problem(status, kind, about);
+            let response = problem(status, about);
             operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
         }
     }
@@ -237,6 +313,13 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
         if let RefOr::T(response) = response {
             name_request(response);
         }
+    }
+    if is_old {
+        operation.deprecated = Some(Deprecated::True);
+    }
+    if is_posted {
+        // By the provider's own signature.
+        operation.security = Some(Vec::new());
     }
 }
 
@@ -249,20 +332,8 @@ fn written_here<T>(part: &RefOr<T>) -> Option<&T> {
 }
 
 /// An answer that is a problem.
-fn problem(status: &str, kind: &str, about: &str) -> Response {
-    let schema = Ref::from_schema_name(Problem::name());
-    let mut content = Content::new(Some(RefOr::Ref(schema)));
-    // The example of the type is a 400.
-    if status != "400" {
-        content.example = Some(json!({
-            "type": kind_uri(kind),
-            "code": code(kind),
-            "title": about.split_terminator(". ").next(),
-            "status": status.parse::<u16>().ok(),
-            "detail": about,
-            "instance": "01a1fc66-08e6-7294-8005-e216d05b09c5",
-        }));
-    }
+fn problem(status: &str, about: &str) -> Response {
+    let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name(Problem::name()))));
     let mut response =
         ResponseBuilder::new().description(about).content("application/problem+json", content);
     if ["429", "503"].contains(&status) {

@@ -20,12 +20,11 @@ pub(super) struct Webhook {
     #[serde(flatten)]
     webhook: LoggedWebhook,
     /// Its headers, but for secrets.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: Value,
     /// As text; a byte that is not UTF-8 shows as U+FFFD.
     body: String,
     /// Where it is not all UTF-8: the same byte by byte.
-    #[serde(skip_serializing_if = "Option::is_none")]
     body_base64: Option<String>,
 }
 

@@ -19,12 +19,14 @@ pub struct LastMessage {
     /// Its id.
     #[schema(value_type = uuid::Uuid)]
     pub id: MessageId,
-    /// `outbound` or `inbound`.
+    /// Which way it goes.
+    #[schema(value_type = Direction)]
     pub direction: String,
-    /// Its channel, such as `sms`.
+    /// How it travels.
+    #[schema(value_type = hatch_domain::Channel)]
     pub channel: String,
-    /// The beginning of its text, or else of its subject, on one line, at most
-    /// [`PREVIEW_CHARACTERS_MAX`] characters; none when it has neither.
+    /// The beginning of its text, or else of its subject, on one line, at most 140 characters; none when it has
+    /// neither.
     pub preview: Option<String>,
     /// When it was requested or received.
     pub at: DateTime<Utc>,

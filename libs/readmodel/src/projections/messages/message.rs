@@ -16,13 +16,14 @@ use hatch_eventstore::Position;
 use hatch_eventstore::values::storable;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The code shown for a message that is in doubt: no provider gave one.
 const IN_DOUBT_CODE: &str = "in_doubt";
 
 /// Which way a message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// From us.

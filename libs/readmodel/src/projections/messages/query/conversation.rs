@@ -43,6 +43,16 @@ const ONE: &str = concat!(
 /// The state of every conversation, until events say otherwise.
 const OPEN: &str = "open";
 
+/// Whether a conversation is looked after.
+#[derive(ToSchema)]
+#[schema(as = ConversationState, rename_all = "snake_case")]
+#[expect(dead_code, reason = "it is there to be listed")]
+enum StateSchema {
+    Open,
+    Closed,
+    Snoozed,
+}
+
 /// A conversation. Serialises to exactly the API's object: what is absent is `null` or an empty list.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Conversation {
@@ -51,16 +61,16 @@ pub struct Conversation {
     pub id: ConversationId,
     /// Who takes part, sorted bytewise.
     pub participants: Vec<String>,
-    /// There where `participants` has the first 100 of more, and how many they are: lists cut it so, and
+    /// How many take part, where `participants` has only the first 100 of them: lists cut it so, and
     /// `GET /api/v1/conversations/{id}` has all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
     pub participants_count: Option<u32>,
     /// The channels of its messages, sorted.
+    #[schema(value_type = Vec<Channel>)]
     pub channels: Vec<String>,
     /// The topic that sets it apart from others of the same participants.
     pub topic: Option<String>,
-    /// `open`, `closed` or `snoozed`.
+    /// Whether it is looked after.
+    #[schema(value_type = StateSchema)]
     pub state: String,
     /// Who looks after it.
     pub assignee: Option<String>,
@@ -74,7 +84,7 @@ pub struct Conversation {
     #[serde(serialize_with = "serialize_last_message")]
     pub last_message: LastMessage,
     /// The client's own notes.
-    #[schema(value_type = Object)]
+    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     pub metadata: Value,
     /// When its first message was requested or received.
     #[serde(serialize_with = "hatch_domain::time::serialize")]

@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::message::{Direction, MessageContent, MessageState};
+use super::parts;
 use super::send_error::{self, ErrorSchema};
 use crate::query::conditions::Conditions;
 use crate::query::page::{List, ListKind, Page};
@@ -77,34 +78,6 @@ const SENT_AS: &str = "
 const CONVERSATION_OF_MAIL: &str =
     "SELECT conversation_id FROM rm.mails WHERE tenant_id = $1 AND mail_id = $2";
 
-/// One address, or a list of them.
-#[derive(ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "it describes what `one_or_list` writes")]
-enum AddressOrList {
-    One(String),
-    Several(Vec<String>),
-}
-
-/// What is known of a mail's sender. What nobody said is absent. A verdict is one of RFC 8601: `pass`, `fail`,
-/// `softfail`, `neutral`, `none`, `policy`, `temperror`, `permerror`.
-#[derive(ToSchema)]
-#[schema(as = Authentication)]
-#[expect(dead_code, reason = "it describes the domain's type, which knows nothing of documents")]
-struct AuthenticationSchema {
-    /// Whether the host that brought it may send for the domain of the envelope's sender.
-    spf: Option<String>,
-    /// Whether a domain signed it; the best of several signatures.
-    dkim: Option<String>,
-    /// Whether one of the two proves the address in `from`. With `fail` it joined no conversation by its
-    /// addresses.
-    dmarc: Option<String>,
-    /// How much it looks like advertising, by the provider's measure.
-    spam_score: Option<f64>,
-    /// The envelope's sender.
-    envelope_from: Option<String>,
-}
-
 /// A message. Serialises to exactly the API's object: what is absent is `null` or an empty list.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Message {
@@ -116,52 +89,45 @@ pub struct Message {
     pub conversation_id: ConversationId,
     /// The contact at the other end, computed from its address.
     pub contact_id: Uuid,
-    /// `outbound` or `inbound`.
+    /// Which way it goes.
+    #[schema(value_type = Direction)]
     pub direction: String,
-    /// The channel, such as `sms`.
+    /// How it travels.
+    #[schema(value_type = Channel)]
     pub channel: String,
     /// The sender.
     pub from: String,
-    /// The recipients; in JSON a string when there is one, as in a request.
-    #[serde(serialize_with = "one_or_list")]
-    #[schema(value_type = AddressOrList)]
+    /// The recipients.
     pub to: Vec<String>,
-    /// There where `to` has the first 100 of more addresses, and how many they are: lists cut it so, and
+    /// How many recipients there are, where `to` has only the first 100 of them: lists cut it so, and
     /// `GET /api/v1/messages/{id}` has all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
     pub to_count: Option<u32>,
     /// Who got a copy, for email.
     pub cc: Vec<String>,
     /// The same of `cc`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
     pub cc_count: Option<u32>,
     /// Who got a copy unseen, for email.
     pub bcc: Vec<String>,
     /// The same of `bcc`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
     pub bcc_count: Option<u32>,
     /// The subject, for email.
     pub subject: Option<String>,
     /// The text.
     pub body: Option<String>,
-    /// There, and true, where `body` is the beginning of a longer text: lists have 16,384 characters of it, and
+    /// Whether `body` is the beginning of a longer text: lists have 16,384 characters of it, and
     /// `GET /api/v1/messages/{id}` all.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
     pub body_truncated: bool,
     /// The text as HTML, for email.
     pub html: Option<String>,
     /// The same of `html`.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
     pub html_truncated: bool,
-    /// The files that go with it: `[{url?, content_type?, filename?, size_bytes?}]`.
-    #[schema(value_type = Vec<Object>)]
+    /// The files that go with it.
+    #[serde(serialize_with = "parts::attachments")]
+    #[schema(value_type = Vec<parts::AttachmentSchema>)]
     pub attachments: Value,
-    /// Where it stands. Text, because rows may be newer than this build.
+    /// Where it stands.
+    // Text, because rows may be newer than this build.
+    #[schema(value_type = Status)]
     pub status: String,
     /// The provider of the latest attempt, or the one that brought it.
     pub provider: Option<String>,
@@ -179,7 +145,7 @@ pub struct Message {
     /// Into how many parts the provider cut it.
     pub segments: Option<i32>,
     /// The client's own notes.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub metadata: Value,
     /// When it was requested or received.
     #[serde(serialize_with = "hatch_domain::time::serialize")]
@@ -200,7 +166,8 @@ pub struct Message {
     #[serde(serialize_with = "hatch_domain::time::serialize")]
     pub updated_at: DateTime<Utc>,
     /// Of a mail that came in, whether it comes from whom it says.
-    #[schema(value_type = Option<AuthenticationSchema>)]
+    #[serde(serialize_with = "parts::authentication")]
+    #[schema(value_type = Option<parts::AuthenticationSchema>)]
     pub authentication: Option<Authentication>,
     /// Of a mail that came in, what was left out of it because it was beyond a limit, and how many of them: `to`,
     /// `cc`, `references`, `parts`, `depth`, `header_bytes`, `text_bytes`, `html_bytes`. The mail is whole in the
@@ -424,13 +391,6 @@ impl From<(MessageContent, MessageState)> for Message {
             cut: content.cut,
             position: state.position,
         }
-    }
-}
-
-fn one_or_list<S: serde::Serializer>(list: &[String], serializer: S) -> Result<S::Ok, S::Error> {
-    match list {
-        [only] => only.serialize(serializer),
-        list => list.serialize(serializer),
     }
 }
 

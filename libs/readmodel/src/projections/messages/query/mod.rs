@@ -17,6 +17,7 @@ macro_rules! first_addresses {
 
 mod conversation;
 mod message;
+mod parts;
 mod past;
 mod send_error;
 

@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_claim_is_shown_without_its_token_and_otherwise_as_it_was_written() {
-        let claim = include_str!("../../../../schema/events/message/SendAttempted.v1.json").trim();
+        let claim = include_str!("../../../schema/events/message/SendAttempted.v1.json").trim();
         let token = r#""token":"00000000-0000-0000-0000-0000c1a10001","#;
         assert!(claim.contains(token), "{claim}");
         assert_eq!(shown("SendAttempted", claim), claim.replace(token, ""));

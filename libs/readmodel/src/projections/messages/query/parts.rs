@@ -1,0 +1,70 @@
+//! Parts of a message as answers have them: with all their keys, `null` where nothing is known.
+
+use hatch_domain::address::Address;
+use hatch_domain::authentication::{Authentication, Verdict};
+use serde::{Serialize, Serializer};
+use serde_json::{Number, Value};
+use utoipa::ToSchema;
+
+/// A file that goes with a message.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Attachment)]
+pub(super) struct AttachmentSchema<'a> {
+    /// Where it is.
+    #[schema(value_type = Option<String>)]
+    url: &'a Value,
+    /// Its media type.
+    #[schema(value_type = Option<String>)]
+    content_type: &'a Value,
+    /// Its name.
+    #[schema(value_type = Option<String>)]
+    filename: &'a Value,
+    /// How large it is, in bytes.
+    #[schema(value_type = Option<u64>)]
+    size_bytes: &'a Value,
+}
+
+/// What is known of a mail's sender; `null` for what nobody said.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Authentication)]
+pub(super) struct AuthenticationSchema<'a> {
+    /// Whether the host that brought it may send for the domain of the envelope's sender.
+    spf: Option<Verdict>,
+    /// Whether a domain signed it; the best of several signatures.
+    dkim: Option<Verdict>,
+    /// Whether one of the two proves the address in `from`. With `fail` it joined no conversation by its
+    /// addresses.
+    dmarc: Option<Verdict>,
+    /// How much it looks like advertising, by the provider's measure.
+    #[schema(value_type = Option<f64>)]
+    spam_score: Option<&'a Number>,
+    /// The envelope's sender.
+    #[schema(value_type = Option<String>)]
+    envelope_from: Option<&'a Address>,
+}
+
+/// Writes the files of a row.
+pub(super) fn attachments<S: Serializer>(files: &Value, to: S) -> Result<S::Ok, S::Error> {
+    let files = files.as_array().into_iter().flatten();
+    to.collect_seq(files.map(|file| AttachmentSchema {
+        url: &file["url"],
+        content_type: &file["content_type"],
+        filename: &file["filename"],
+        size_bytes: &file["size_bytes"],
+    }))
+}
+
+/// Writes what is known of a mail's sender.
+pub(super) fn authentication<S: Serializer>(
+    known: &Option<Authentication>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    let shown = known.as_ref().map(|known| AuthenticationSchema {
+        spf: known.spf,
+        dkim: known.dkim,
+        dmarc: known.dmarc,
+        spam_score: known.spam_score.as_ref(),
+        envelope_from: known.envelope_from.as_ref(),
+    });
+    shown.serialize(to)
+}

@@ -1,0 +1,142 @@
+//! How answers look, by an example each. Those of errors are made as the errors themselves are.
+
+use hatch_domain::shape;
+use hatch_readmodel::PageError;
+use serde_json::{Map, Value, json};
+
+use super::walk::{each_answer, fields};
+use crate::admission::AdmissionRefusal;
+use crate::problem::{FieldError, Problem};
+
+/// The examples of what is answered, by the name of the schema.
+const BODIES: &str = include_str!("examples.json");
+
+/// What answers have that no schema describes, by their media type.
+const TEXTS: [(&str, &str); 2] = [
+    (
+        "text/event-stream",
+        "id: 4711\nevent: MessageCanceled\ndata: {\"specversion\":\"1.0\",...}\n\n",
+    ),
+    ("application/openmetrics-text", "hatch_log_position 4711\n# EOF\n"),
+];
+
+/// The request id in examples of errors.
+const INSTANCE: &str = "01a1fc66-08e6-7294-8005-e216d05b09c5";
+
+/// Adds an example to every answer that has none.
+pub(super) fn add(document: &mut Value) {
+    let bodies: Map<String, Value> = serde_json::from_str(BODIES).expect("a JSON object");
+    let schemas = document["components"]["schemas"].clone();
+    each_answer(document, |path, status, content| {
+        for (media_type, media) in content {
+            let said = match media_type.as_str() {
+                "application/problem+json" => Some(error(path, status)),
+                _ => None,
+            };
+            let text = TEXTS.iter().find(|(of, _)| of == media_type).map(|(_, text)| json!(text));
+            // What is not ready says so.
+            let named = |name| if status == "503" { "Unready" } else { name };
+            let body = || {
+                let name = shape::referred(&media["schema"]).map(named);
+                name.and_then(|name| body(name, &bodies, &schemas))
+            };
+            if let Some(example) = said.or(text).or_else(body) {
+                media["example"] = example;
+            }
+        }
+    });
+    with_query_errors(document);
+    let schemas = document["components"]["schemas"].as_object_mut().expect("there are schemas");
+    // Those that answers show are theirs.
+    for name in bodies.keys() {
+        if let Some(Value::Object(schema)) = schemas.get_mut(name) {
+            schema.remove("example");
+        }
+    }
+    let document_itself = &mut document["paths"]["/api/v1/openapi.json"]["get"]["responses"]["200"];
+    document_itself["content"]["application/json"]["example"] = json!({"openapi": "3.1.0"});
+}
+
+/// The example of a schema. A list has one row. A field that the example leaves out has nothing to say.
+fn body(name: &str, bodies: &Map<String, Value>, schemas: &Value) -> Option<Value> {
+    let rows = |of: &str| body(of, bodies, schemas).map(|row| json!([row]));
+    let mut example = match (bodies.get(name), name.strip_suffix("List")) {
+        (Some(example), _) => example.clone(),
+        (None, Some(of)) => json!({"data": rows(of)?}),
+        (None, None) => match name {
+            "CompatConversations" => json!({"conversations": rows("Conversation")?}),
+            "CompatMessages" => json!({"messages": rows("Message")?}),
+            _ => return None,
+        },
+    };
+    let schema = &schemas[name];
+    for field in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if example.get(field).is_none() {
+            example[field] = match schema["properties"][field]["type"].as_str() {
+                Some("array") => json!([]),
+                Some("object") => json!({}),
+                Some("boolean") => json!(false),
+                _ => Value::Null,
+            };
+        }
+    }
+    Some(example)
+}
+
+/// The error of that status, as the server says it.
+fn error(path: &str, status: &str) -> Value {
+    let what = if path.contains("conversation") { "conversation" } else { "message" };
+    let problem = match status {
+        "400" => Problem::invalid(vec![FieldError::new(
+            "/to",
+            "no phone number of this country code has this many digits",
+        )]),
+        "401" => {
+            Problem::wrong_signature("X-Twilio-Signature: expected the signature of this request")
+        }
+        "403" => Problem::foreign_site(),
+        "404" if path.contains("webhook") => Problem::not_found("webhook"),
+        "404" if path.contains("events/") => Problem::not_found("event"),
+        "404" => Problem::not_found(what),
+        "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
+        "409" => Problem::conflict("the message is delivered"),
+        "413" => Problem::too_large(1_048_576),
+        "415" => Problem::unsupported_media_type("application/json"),
+        "421" => Problem::misdirected(),
+        "422" => Problem::key_reused(),
+        "429" => AdmissionRefusal::Dispatch { retry_after_seconds: 1 }.into(),
+        _ => Problem::unavailable("the log did not answer"),
+    };
+    shown(&problem)
+}
+
+fn shown(problem: &Problem) -> Value {
+    let mut error = problem.to_json();
+    error["instance"] = json!(INSTANCE);
+    error
+}
+
+/// What is wrong with a request that only has a query is wrong there.
+fn with_query_errors(document: &mut Value) {
+    for (_, item) in fields(&mut document["paths"]) {
+        let Some(get) = item.get_mut("get") else { continue };
+        let takes = |name: &str| {
+            let parameters = get["parameters"].as_array().into_iter().flatten();
+            parameters.into_iter().any(|parameter| parameter["name"] == name)
+        };
+        let error = if takes("limit") {
+            FieldError::new("?limit", PageError::Limit.to_string())
+        } else if takes("wait") {
+            FieldError::new("?wait", "expected 0 to 30 seconds, got 31")
+        } else {
+            FieldError::new(
+                "?from",
+                "expected the id of an event of the stream, or 0 for the first one",
+            )
+        };
+        let example = shown(&Problem::invalid(vec![error]));
+        if let Some(answer) = get.pointer_mut("/responses/400/content/application~1problem+json") {
+            answer["example"] = example;
+        }
+    }
+}
