@@ -34,6 +34,12 @@ impl Findings {
         self.lines.lines().filter(of_it).collect()
     }
 
+    /// Whether a line of a check begins with `mark` and says all of `parts`.
+    pub(crate) fn says(&self, mark: &str, check: &str, parts: &[&str]) -> bool {
+        let says = |line: &&str| parts.iter().all(|part| line.contains(part));
+        self.lines(check).iter().any(|line| line.starts_with(mark) && says(line))
+    }
+
     /// That the line of a check begins with `mark` and says all of `parts`. Of several it is the first that
     /// says the first part.
     pub(crate) fn assert_says(&self, mark: &str, check: &str, parts: &[&str]) {

@@ -4,6 +4,7 @@
 //! `HATCH_TEST_NATS_URL`. Each test has a database, a NATS prefix and ports of its own.
 
 mod abuse;
+mod accounts;
 mod architecture;
 mod archive;
 mod bad_input;

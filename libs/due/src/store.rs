@@ -84,6 +84,24 @@ const READABLE: &str = "
 /// may be able to.
 const UNREADABLE_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
 
+const PARK: &str = "
+    UPDATE due.timers SET look_at = $3, lane = $4 WHERE stream_id = $1 AND position = $2";
+
+/// As many as are asked for, of the first priority first, and none before others of the first hundred: one that
+/// cannot be helped holds up no others.
+const RELEASE: &str = "
+    UPDATE due.timers t
+       SET look_at = statement_timestamp(), lane = parked.home
+      FROM (SELECT turn.stream_id, l.home
+              FROM unnest($2::text[], $3::text[]) AS l(lane, home)
+             CROSS JOIN unnest($4::text[]) WITH ORDINALITY AS p(priority, place)
+             CROSS JOIN LATERAL (
+                   SELECT stream_id FROM due.timers
+                    WHERE kind = $1 AND lane = l.lane AND priority = p.priority
+                    ORDER BY look_at LIMIT greatest($5::bigint, 100) FOR UPDATE SKIP LOCKED) AS turn
+             ORDER BY p.place, random() LIMIT $5::bigint) AS parked
+     WHERE t.stream_id = parked.stream_id";
+
 const FORGET: &str = "DELETE FROM due.timers WHERE stream_id = $1 AND position = $2";
 
 const DELETE_ALL: &str = "DELETE FROM due.timers WHERE kind = $1";
@@ -255,6 +273,43 @@ impl Timers {
     /// Notes that the stream could be read.
     pub(crate) async fn readable(&self, timer: &DueTimer) -> Result<(), Error> {
         self.execute(READABLE, &[&timer.stream_id, &timer.position.0]).await
+    }
+
+    /// Has a stream wait in another lane, until somebody releases it or `look_at`, unless the log has said something
+    /// new meanwhile.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn park(
+        &self,
+        timer: &DueTimer,
+        lane: &'static str,
+        look_at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let (id, position) = (&timer.stream_id, &timer.position.0);
+        self.execute(PARK, &[id, position, &look_at, &lane]).await
+    }
+
+    /// Brings streams that are parked back to their lanes, to be looked at now: `limit` at most, of the first of
+    /// `priorities` first. `lanes` are those in which they are parked and those where they belong. How many there
+    /// were is returned.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn release(
+        &self,
+        (parked, home): (&[&str], &[&str]),
+        priorities: &[&str],
+        limit: usize,
+    ) -> Result<u64, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let release = async |client: &mut Connection| {
+            let statement = client.prepare_cached(RELEASE).await?;
+            let values: [&(dyn ToSql + Sync); 5] =
+                [&self.kind, &parked, &home, &priorities, &limit];
+            Ok::<_, Error>(client.execute(&statement, &values).await?)
+        };
+        self.pool.within(ASK_MAX, release).await
     }
 
     /// Drops a timer of which nothing is due any more, unless the log has said something new.

@@ -37,8 +37,8 @@ pub trait Handler: Send + Sync + 'static {
     /// What the timers of its streams are.
     type Kind: DueKind;
 
-    /// Waits until something may be done at all.
-    fn ready(&self) -> impl Future<Output = ()> + Send {
+    /// Waits until something may be done in these lanes.
+    fn ready(&self, _lanes: &[&'static str]) -> impl Future<Output = ()> + Send {
         async {}
     }
 
@@ -135,7 +135,7 @@ impl<H: Handler> Sweeper<H> {
         loop {
             let sweep = async {
                 self.head.fence().opened().await;
-                self.handler.ready().await;
+                self.handler.ready(&lane.names).await;
                 self.clock_is_near().await;
                 self.clone().sweep_once(&mut lane).await
             };

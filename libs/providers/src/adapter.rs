@@ -9,7 +9,7 @@ use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::{Attachment, Channel, Email, ErrorClass, SendError};
 
-use crate::{Correlation, Lack};
+use crate::{Correlation, Lack, Trouble};
 
 /// A provider's words are kept up to this length.
 const DETAIL_CHARS_MAX: usize = 500;
@@ -148,6 +148,15 @@ pub enum Outcome {
         /// The provider's code and words; `permanent` tells whether another attempt is worth it.
         error: SendError,
     },
+    /// The provider refused the account, and says nothing of the message. Surely not sent.
+    Account {
+        /// What is wrong.
+        trouble: Trouble,
+        /// The provider's own code.
+        code: String,
+        /// The provider's words.
+        detail: String,
+    },
     /// The provider answered that this is too much at once. Surely not sent.
     Throttled {
         /// When the provider wants to be asked again, where it says so.
@@ -179,6 +188,7 @@ impl Outcome {
         match self {
             Self::Accepted { .. } => "accepted",
             Self::Refused { .. } => "refused",
+            Self::Account { .. } => "account",
             Self::Throttled { .. } => "throttled",
             Self::Unavailable { .. } => "unavailable",
             Self::Shortage(_) => "shortage",

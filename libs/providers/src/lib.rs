@@ -19,6 +19,7 @@ pub mod sendgrid;
 mod shortage;
 #[cfg(test)]
 mod stub;
+mod trouble;
 pub mod twilio;
 mod webhook;
 
@@ -26,6 +27,7 @@ pub use adapter::{Adapter, BoxFuture, Candidate, LookUp, LookedUp, Outbound, Out
 pub use correlation::Correlation;
 pub use secret::Secret;
 pub use shortage::Lack;
+pub use trouble::Trouble;
 pub use webhook::{
     Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome, Suppression,
     Verified, Webhook, WebhookRefusal,

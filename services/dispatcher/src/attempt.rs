@@ -25,6 +25,7 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::due::{after, expired_round};
+use crate::health::Pass;
 use crate::precondition::{Checked, Refused};
 use crate::progress::Taken;
 use crate::stats::ABANDONED;
@@ -59,6 +60,14 @@ struct Claim {
     /// first stands still while the machine is suspended or paused.
     deadline: Duration,
     call_before: DateTime<Utc>,
+}
+
+/// What an attempt is made with.
+struct Means<'a> {
+    account: &'a SendingAccount,
+    /// The account's, if it was found already.
+    room: Option<OwnedSemaphorePermit>,
+    pass: Pass,
 }
 
 /// How a try to claim ended.
@@ -148,12 +157,17 @@ impl Dispatcher {
             }
             return next;
         }
-        let Some(account) = self.account_for(&request) else { return Next::Done };
+        let account = self.account_for(&request);
+        let pass = account.and_then(|account| self.health(account).admit());
+        let (Some(account), Some(pass)) = (account, pass) else {
+            return self.wait_for_account(pending, taken, account).await;
+        };
         let _under_way = self.dependencies.stats.under_way.hold();
         let (message_id, provider) = (pending.message_id, account.provider);
         let span = span!("dispatch", otel.kind = "consumer", %message_id, provider);
         let traceparent = pending.traceparent.clone();
-        let attempted = Box::pin(self.claim_and_call(pending, taken, &request, (account, room)));
+        let means = Means { account, room, pass };
+        let attempted = Box::pin(self.claim_and_call(pending, taken, &request, means));
         trace::within(span, traceparent.as_deref(), attempted).await
     }
 
@@ -162,7 +176,7 @@ impl Dispatcher {
         mut pending: PendingMessage,
         taken: Option<Taken>,
         request: &MessageRequested,
-        (account, room): (&SendingAccount, Option<OwnedSemaphorePermit>),
+        Means { account, room, pass }: Means<'_>,
     ) -> Next {
         let room = match room {
             Some(room) => Some(room),
@@ -184,7 +198,7 @@ impl Dispatcher {
             // The sweeper comes back to what is still to be attempted.
             Claiming::NotOurs | Claiming::GuardMoved | Claiming::Unknown => return Next::Done,
         };
-        let outcome = self.call(&pending, request, account, &claim).await;
+        let outcome = self.call(&pending, request, (account, pass), &claim).await;
         self.learn(&pending, request, account, &outcome).await;
         self.record(pending, &claim, outcome).await
     }
@@ -367,7 +381,7 @@ impl Dispatcher {
         &self,
         pending: &PendingMessage,
         request: &MessageRequested,
-        account: &SendingAccount,
+        (account, pass): (&SendingAccount, Pass),
         claim: &Claim,
     ) -> AttemptOutcome {
         let (stats, provider) = (&self.dependencies.stats, account.provider);
@@ -385,7 +399,7 @@ impl Dispatcher {
         let span = span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);
         outbound.traceparent = span.in_scope(trace::current);
         let outcome = account.adapter.send(&outbound).instrument(span.clone()).await;
-        stats.reach.of(&provider).called(&outcome);
+        pass.called(&outcome, environment.now(), self.config.account_backoff);
         stats.call_seconds.of(&provider).observe_duration(called.elapsed());
         stats.attempts.of(&(provider, outcome.name())).increment();
         span.record("outcome", outcome.name());
@@ -393,7 +407,8 @@ impl Dispatcher {
             Outcome::Shortage(lack) => stats.shortage.could_not_call(lack),
             _ => stats.shortage.called(),
         }
-        self.config.retry.judge(in_round, outcome, environment.now(), chance)
+        let expires_at = self.expires_at(&pending.message);
+        self.config.retry.judge(in_round, outcome, (environment.now(), expires_at), chance)
     }
 
     /// Whether it is too late for the call, by what PostgreSQL says the time is now. While it does not

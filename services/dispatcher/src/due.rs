@@ -225,7 +225,8 @@ mod tests {
         let retrying = [requested(), attempted(1), failed(1, 20)];
         assert_eq!(due(&retrying, 19), Action::LookAgain(at(20)));
         assert_eq!(due(&retrying, 20), Action::Attempt);
-        let deferral = MessageDeferred { reason: "rate".to_owned(), until: at(30), at: at(1) };
+        let (reason, error, expires_at) = ("rate".to_owned(), None, None);
+        let deferral = MessageDeferred { reason, until: at(30), error, expires_at, at: at(1) };
         assert_eq!(due(&[requested(), deferral.into()], 30), Action::Attempt);
     }
 

@@ -10,18 +10,21 @@ mod attempt;
 mod calls;
 mod consent;
 mod due;
+mod health;
 mod look_up;
 mod messages;
 mod precondition;
 mod present;
 mod progress;
 mod provider_ids;
+mod reported;
 mod retry;
 mod shortage;
 mod stats;
 mod sweep;
 #[cfg(test)]
 mod testing;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +45,7 @@ use tokio_util::task::TaskTracker;
 use crate::attempt::{Next, PendingMessage};
 pub use crate::consent::ConsentPrecondition;
 pub use crate::due::{DoubtPolicy, Waits};
+pub use crate::health::{Accounts, Condition, Health, Refusal};
 use crate::look_up::LookUps;
 pub use crate::messages::Messages;
 pub use crate::precondition::{Checked, Precondition, Refused};
@@ -49,9 +53,11 @@ use crate::present::Present;
 pub use crate::progress::{Error as ProgressError, progress, waiting};
 use crate::progress::{Queue, Taken};
 use crate::provider_ids::ProviderIds;
+pub use crate::reported::{Reported, Told, reported_accounts};
 pub use crate::retry::RetryPolicy;
 pub use crate::shortage::Shortage;
 pub use crate::stats::Stats;
+pub use crate::waiting::{Waiting, waiting_for_account};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/dispatcher");
@@ -139,6 +145,8 @@ pub struct Config {
     pub http_timeout: Duration,
     /// Attempts and the waits between them.
     pub retry: RetryPolicy,
+    /// Between two trials of an account that its provider refuses: the first wait and the longest.
+    pub account_backoff: (Duration, Duration),
     /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
     /// memory.
     pub timers_lag: Duration,
@@ -169,6 +177,11 @@ impl Config {
         }
         if self.waits.validity.is_zero() {
             return Err("validity_ms: expected at least 1, got 0".to_owned());
+        }
+        let (first, longest) = self.account_backoff;
+        if first.is_zero() || first > longest {
+            return Err("account_backoff_ms: expected at least 1 and the second at least as long as the first"
+                .to_owned());
         }
         let [first, second] = self.waits.look_ups;
         // Two answers of one moment are one.
@@ -244,8 +257,17 @@ async fn dispatch(dependencies: Dependencies, config: Config, shutdown: Cancella
     let fold = Box::pin(dispatcher.fold());
     // Dropped halfway, a fold is rolled back.
     let fold = dispatcher.shutdown.run_until_cancelled(fold);
+    let release = dispatcher.shutdown.run_until_cancelled(Box::pin(dispatcher.release()));
+    let process = dispatcher.dependencies.store.environment().new_id();
+    for account in &dispatcher.dependencies.accounts {
+        // It is shown before it is used.
+        dispatcher.health(account);
+    }
+    let Dependencies { pool, stats, .. } = &dispatcher.dependencies;
+    let tell = Box::pin(reported::report(pool, process, &stats.accounts));
+    let tell = dispatcher.shutdown.run_until_cancelled(tell);
     let (drained, sweeps) = (join_all(drained), join_all(sweeps));
-    futures::join!(drained, sweeps, fold, report);
+    futures::join!(drained, sweeps, fold, report, release, tell);
     dispatcher.attempts.close();
     dispatcher.attempts.wait().await;
 }
@@ -404,6 +426,11 @@ impl Dispatcher {
         })
     }
 
+    /// What is known of an account.
+    fn health(&self, account: &SendingAccount) -> Arc<Health> {
+        self.dependencies.stats.accounts.of(account.provider, &account.account)
+    }
+
     fn account_for(&self, request: &MessageRequested) -> Option<&SendingAccount> {
         self.account_of(request.channel)
     }
@@ -443,6 +470,7 @@ mod tests {
             lease: Duration::from_secs(60),
             http_timeout: Duration::from_secs(15),
             retry: RetryPolicy::default(),
+            account_backoff: (Duration::from_secs(1), Duration::from_secs(30)),
             timers_lag: Duration::from_secs(5),
             waits: Waits {
                 delivery_grace: Duration::from_secs(5),

@@ -105,6 +105,9 @@ impl Dispatcher {
             attempted_at: doubt.attempted_at,
             asked_at: self.now(),
         };
+        if self.health(account).refusal().is_some() {
+            return unasked("the provider refuses the account");
+        }
         let Some(room) = self.look_ups.room(account) else {
             let chance = self.dependencies.store.environment().chance();
             let wait = ROOM_WAIT.0 + (ROOM_WAIT.1 - ROOM_WAIT.0).mul_f64(chance);
@@ -117,7 +120,7 @@ impl Dispatcher {
         let looked_up = trace::within(span, pending.traceparent.as_deref(), looked_up).await;
         drop(room);
         if let Ok(LookedUp::Found { .. } | LookedUp::NotFound) = looked_up {
-            self.dependencies.stats.reach.of(&provider).answered();
+            self.health(account).answered();
         }
         match looked_up {
             Err(_) => inconclusive("no answer in time"),

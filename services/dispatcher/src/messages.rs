@@ -10,6 +10,7 @@ use hatch_due::{DueKind, DueTime, KeptNote, WorkClass};
 use hatch_eventstore::RecordedEvent;
 
 use crate::provider_ids::{self, ProviderId};
+use crate::waiting::waiting_lane;
 
 /// Messages.
 #[derive(Debug)]
@@ -30,15 +31,17 @@ impl DueKind for Messages {
         }
     }
 
-    /// By channel; those that this build does not know are in the lane without a name.
+    /// By channel, apart those that wait for an account; those that this build does not know are in the lane
+    /// without a name.
     fn place(recorded: &RecordedEvent) -> WorkClass {
         let (channel, priority) = (recorded.channel.as_deref(), recorded.priority.as_deref());
         let channel = Channel::ALL.into_iter().find(|known| Some(known.as_str()) == channel);
         let priority = Priority::ALL.into_iter().find(|known| Some(known.as_str()) == priority);
-        WorkClass {
-            lane: channel.map_or("", Channel::as_str),
-            priority: priority.unwrap_or_default().as_str(),
-        }
+        let lane = match waits(recorded) {
+            true => channel.map_or("", waiting_lane),
+            false => channel.map_or("", Channel::as_str),
+        };
+        WorkClass { lane, priority: priority.unwrap_or_default().as_str() }
     }
 
     fn note(event: &MessageEvent) -> Option<ProviderId> {
@@ -60,4 +63,10 @@ impl DueKind for Messages {
     ) -> Result<(), tokio_postgres::Error> {
         provider_ids::keep(transaction, kept).await
     }
+}
+
+/// Whether an event has its message wait for an account.
+fn waits(recorded: &RecordedEvent) -> bool {
+    ["MessageDeferred", "AttemptAbandoned"].contains(&recorded.event_type.as_str())
+        && recorded.decode::<MessageEvent>().is_ok_and(|event| event.waits_for_account())
 }

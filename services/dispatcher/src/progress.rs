@@ -15,8 +15,10 @@ use hatch_due::DueKind as _;
 use hatch_eventstore::{Connection, Connections, Position, Unanswered};
 use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_postgres::types::ToSql;
 
 use crate::messages::Messages;
+use crate::waiting::waiting_lane;
 
 /// Between two reports.
 const REPORT_EVERY: Duration = Duration::from_millis(100);
@@ -38,11 +40,14 @@ const READ: &str = "
     SELECT channel, priority, position FROM dispatch.progress
      WHERE at > now() - make_interval(secs => $1)";
 
-/// Messages whose time has come and those that no timer speaks of yet, up to a number of the
-/// former. Of the latter there is one event each, as long as nobody sends them.
+/// Messages whose time has come, those that wait for an account, and those that no timer speaks of yet, up to a
+/// number of the former two. Of the latter there is one event each, as long as nobody sends them.
 const WAITING: &str = "
     SELECT (SELECT count(*)
               FROM (SELECT FROM due.timers WHERE kind = $4 AND look_at < now() LIMIT $1) AS due)
+         + (SELECT count(*)
+              FROM (SELECT FROM due.timers
+                     WHERE kind = $4 AND lane = ANY($5) AND look_at >= now() LIMIT $1) AS waiting)
          + (SELECT coalesce(max(position), 0) FROM es.events)
          - coalesce((SELECT position FROM es.checkpoints WHERE name = $2 AND version = $3), 0)";
 
@@ -163,6 +168,9 @@ pub async fn progress(client: &Connection) -> Result<Vec<(Channel, Priority, Pos
 pub async fn waiting(client: &Connection, due_max: i64) -> Result<i64, Error> {
     let (name, version) = Messages::CHECKPOINT;
     let statement = client.prepare_cached(WAITING).await?;
-    let row = client.query_one(&statement, &[&due_max, &name, &version, &Message::KIND]).await?;
+    let lanes = Channel::ALL.map(waiting_lane);
+    let values: [&(dyn ToSql + Sync); 5] =
+        [&due_max, &name, &version, &Message::KIND, &lanes.as_slice()];
+    let row = client.query_one(&statement, &values).await?;
     Ok(row.try_get(0)?)
 }

@@ -35,12 +35,13 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// What the domain is told of an adapter's outcome. `chance`, from 0 to 1, is the jitter.
+    /// What the domain is told of an adapter's outcome, now, of a message that is given up at `expires_at` at the
+    /// latest. `chance`, from 0 to 1, is the jitter.
     pub(crate) fn judge(
         &self,
         attempt: u32,
         outcome: Outcome,
-        now: DateTime<Utc>,
+        (now, expires_at): (DateTime<Utc>, DateTime<Utc>),
         chance: f64,
     ) -> AttemptOutcome {
         let (error, at_least) = match outcome {
@@ -51,6 +52,11 @@ impl RetryPolicy {
             Outcome::Shortage(lack) => {
                 let retry_at = now + time::delta(self.wait(1, chance));
                 return AttemptOutcome::Abandoned { reason: Some(lack.as_str().into()), retry_at };
+            }
+            Outcome::Account { trouble, code, detail } => {
+                let (reason, class) = (trouble.reason().to_owned(), ErrorClass::Account);
+                let error = SendError { code, class, detail, permanent: false };
+                return AttemptOutcome::AccountRefused { reason, error, expires_at };
             }
             Outcome::Refused { error } => (error, Duration::ZERO),
             Outcome::Throttled { retry_after, detail } => {
@@ -86,7 +92,8 @@ impl RetryPolicy {
 
 #[cfg(test)]
 mod tests {
-    use hatch_providers::Lack;
+    use chrono::TimeDelta;
+    use hatch_providers::{Lack, Trouble};
 
     use super::*;
 
@@ -95,6 +102,10 @@ mod tests {
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000, 0).expect("in range")
+    }
+
+    fn judge(attempt: u32, outcome: Outcome, chance: f64) -> AttemptOutcome {
+        POLICY.judge(attempt, outcome, (now(), now() + TimeDelta::days(1)), chance)
     }
 
     fn unavailable() -> Outcome {
@@ -128,8 +139,8 @@ mod tests {
 
     #[test]
     fn the_last_attempt_has_no_next_one() {
-        assert_eq!(retry_after(&POLICY.judge(2, unavailable(), now(), 0.5)), Some(3_000));
-        assert_eq!(retry_after(&POLICY.judge(3, unavailable(), now(), 0.5)), None);
+        assert_eq!(retry_after(&judge(2, unavailable(), 0.5)), Some(3_000));
+        assert_eq!(retry_after(&judge(3, unavailable(), 0.5)), None);
     }
 
     #[test]
@@ -138,7 +149,7 @@ mod tests {
         for (outcome, expected) in
             [(throttled, ErrorClass::Rate), (unavailable(), ErrorClass::Unreachable)]
         {
-            match POLICY.judge(1, outcome, now(), 0.5) {
+            match judge(1, outcome, 0.5) {
                 AttemptOutcome::NotSent { error, .. } => assert_eq!(error.class, expected),
                 other => panic!("{other:?}"),
             }
@@ -153,7 +164,7 @@ mod tests {
             detail: "invalid To".to_owned(),
             permanent: true,
         };
-        assert_eq!(retry_after(&POLICY.judge(1, Outcome::Refused { error }, now(), 0.5)), None);
+        assert_eq!(retry_after(&judge(1, Outcome::Refused { error }, 0.5)), None);
     }
 
     #[test]
@@ -162,14 +173,14 @@ mod tests {
             retry_after: Some(Duration::from_secs(seconds)),
             detail: "slow down".to_owned(),
         };
-        assert_eq!(retry_after(&POLICY.judge(1, throttled(60), now(), 1.0)), Some(60_000));
-        assert_eq!(retry_after(&POLICY.judge(1, throttled(0), now(), 1.0)), Some(1_000));
+        assert_eq!(retry_after(&judge(1, throttled(60), 1.0)), Some(60_000));
+        assert_eq!(retry_after(&judge(1, throttled(0), 1.0)), Some(1_000));
     }
 
     #[test]
     fn our_own_want_ends_no_message_however_often_it_is_met() {
         for attempt in [1, POLICY.attempts_max, 1_000] {
-            let judged = POLICY.judge(attempt, Outcome::Shortage(Lack::Files), now(), 1.0);
+            let judged = judge(attempt, Outcome::Shortage(Lack::Files), 1.0);
             match judged {
                 AttemptOutcome::Abandoned { reason, retry_at } => {
                     assert_eq!(reason.as_deref(), Some("files"));
@@ -183,7 +194,22 @@ mod tests {
     #[test]
     fn doubt_is_never_a_failure() {
         let unknown = Outcome::Unknown { detail: "timeout".to_owned() };
-        let judged = POLICY.judge(1, unknown, now(), 0.5);
+        let judged = judge(1, unknown, 0.5);
         assert!(matches!(judged, AttemptOutcome::Unknown { .. }));
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_account_ends_no_message_however_often_it_is_met() {
+        for attempt in [1, POLICY.attempts_max, 1_000] {
+            let (code, detail) = ("20003".to_owned(), "Authenticate".to_owned());
+            let trouble = Trouble::Credentials;
+            match judge(attempt, Outcome::Account { trouble, code, detail }, 1.0) {
+                AttemptOutcome::AccountRefused { reason, error, expires_at } => {
+                    assert_eq!((reason.as_str(), error.permanent), ("account_credentials", false));
+                    assert_eq!(expires_at, now() + TimeDelta::days(1));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

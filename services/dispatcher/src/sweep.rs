@@ -15,16 +15,17 @@ use crate::attempt::{Next, PendingMessage};
 use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
 use crate::look_up::LookUpAnswer;
 use crate::messages::Messages;
+use crate::waiting::waiting_lane;
 use crate::{Dispatcher, SendingAccount};
 
 /// How often a doubt that is left to a person is looked at, in case its policy was changed.
 const LEFT_WAIT: Duration = Duration::from_secs(3_600);
 
-/// How often a message is looked at whose channel no account carries.
-const UNCARRIED_WAIT: Duration = Duration::from_secs(60);
-
 /// How many times the provider has to know nothing of an attempt until that is believed.
 const NOT_FOUND_ENOUGH: u32 = 2;
+
+/// Every priority, the first first.
+pub(crate) const PRIORITIES: &[&str] = TURNS[0];
 
 /// The orders in which priorities are taken, one after the other: none waits for ever for a higher one.
 const TURNS: &[&[&str]] = {
@@ -37,8 +38,11 @@ const TURNS: &[&[&str]] = {
 impl Handler for Dispatcher {
     type Kind = Messages;
 
-    async fn ready(&self) {
+    async fn ready(&self, lanes: &[&'static str]) {
         self.dependencies.stats.shortage.passed().await;
+        if let Some(pause) = self.pause(lanes) {
+            tokio::time::sleep(pause).await;
+        }
     }
 
     async fn handle(
@@ -72,7 +76,8 @@ impl Dispatcher {
                     |account: &'_ SendingAccount| (account.provider, account.account.clone());
                 self.account_of(*channel).map(name) == account.map(name)
             };
-            let known = Channel::ALL.into_iter().filter(carries).map(Channel::as_str);
+            let lanes = |channel: Channel| [channel.as_str(), waiting_lane(channel)];
+            let known = Channel::ALL.into_iter().filter(carries).flat_map(lanes);
             let unknown = account.is_none().then_some("");
             let channels: Vec<_> = known.chain(unknown).collect();
             let room = account.map(|account| account.room.clone());
@@ -98,8 +103,8 @@ impl Dispatcher {
         // Nothing else calls for an attempt.
         let room = room.filter(|_| action == Action::Attempt);
         match action {
-            Action::Attempt if !self.can_carry(&pending.message) => {
-                self.timers.look_again(timer, after(now, UNCARRIED_WAIT)).await?;
+            Action::Attempt if self.must_wait(&pending.message) => {
+                return self.leave_waiting(timer, pending).await;
             }
             Action::Attempt | Action::Expire => return Ok(self.attempt(pending, None, room).await),
             Action::ExpireLease => {
@@ -165,10 +170,6 @@ impl Dispatcher {
         let next = due::next_look_up(now, looks, &self.config.waits);
         self.timers.look_again(&timer, next).await?;
         Ok(Next::Done)
-    }
-
-    fn can_carry(&self, message: &Message) -> bool {
-        message.requested().is_some_and(|request| self.account_for(request).is_some())
     }
 
     fn settlement(&self, message: &Message, settled: Settled) -> Settlement {

@@ -168,6 +168,7 @@ fn config() -> Config {
         lease: Duration::from_secs(46),
         http_timeout: Duration::from_secs(15),
         retry: RetryPolicy::default(),
+        account_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
         timers_lag: Duration::from_millis(50),
         waits: Waits {
             delivery_grace: Duration::ZERO,

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use hatch_api::Drain;
 use hatch_api::health::Dependency;
 use hatch_bus::{Bus, BusState};
+use hatch_dispatcher::Told;
 use hatch_eventstore::{
     Appender, Connection, Connections, Fence, FenceState, ServerClock, Standstill,
 };
@@ -80,16 +81,22 @@ pub(crate) fn providers(
     stats: &Arc<hatch_dispatcher::Stats>,
 ) -> Vec<Dependency> {
     let dependency = |name| {
-        let reach = stats.reach.of(&name);
+        let stats = Arc::clone(stats);
         let check = move || {
-            let silent = reach.silent_calls();
-            let answer =
-                silent.map_or(Ok(()), |calls| Err(format!("the last {calls} calls failed")));
+            let told: Vec<String> = told(&stats, name).collect();
+            let answer = if told.is_empty() { Ok(()) } else { Err(told.join("; ")) };
             Box::pin(std::future::ready(answer)) as _
         };
         Dependency { name, required: false, check: Box::new(check) }
     };
     names.into_iter().map(dependency).collect()
+}
+
+/// What is wrong with the accounts of a provider, and what to do about it.
+fn told(stats: &hatch_dispatcher::Stats, provider: &str) -> impl Iterator<Item = String> {
+    let all = stats.accounts.all().into_iter().filter(move |health| health.provider() == provider);
+    all.filter_map(|health| health.condition().told(health.account()))
+        .map(|Told { what, remedy, .. }| format!("{what}. {remedy}"))
 }
 
 /// The resources of a process that sends: while it lacks one, messages wait.

@@ -168,6 +168,9 @@ pub struct DispatcherSettings {
     pub lease_ms: u64,
     /// Attempts and the waits between them.
     pub retry: RetryPolicy,
+    /// Between two trials of an account that its provider refuses (credentials, suspension, credit): the first wait
+    /// and the longest. Its messages wait meanwhile.
+    pub account_backoff_ms: [u64; 2],
     /// Attempts under way at a time for each provider account, 1 to 10,000; what finds no room is
     /// parked.
     pub account_concurrency_max: usize,
@@ -366,6 +369,7 @@ impl Default for DispatcherSettings {
             concurrency_max: 256,
             lease_ms: 60_000,
             retry: RetryPolicy::default(),
+            account_backoff_ms: [1_000, 30_000],
             account_concurrency_max: 256,
             timers_lag_ms: 3_000,
             delivery_grace_ms: 10_000,

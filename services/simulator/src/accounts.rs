@@ -11,7 +11,7 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// How an account behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
     /// As it should.
     #[default]
@@ -22,20 +22,29 @@ pub(crate) enum Mode {
     Throttled,
     /// Requests are taken at once and answered late.
     Slow,
+    /// No credential is taken: every request is answered as one with a wrong one is.
+    Unauthorized,
+    /// The account is suspended.
+    Suspended,
+    /// The account has no credit.
+    NoCredit,
 }
 
 /// A disturbance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Disturbance {
     pub(crate) mode: Mode,
     /// Answers wait so long, whatever the mode.
     #[serde(default)]
     pub(crate) latency_ms: u64,
+    /// The only token or key that is taken, in the place of the configured one: somebody has rotated it.
+    #[serde(default, skip_serializing)]
+    pub(crate) credential: Option<String>,
 }
 
 impl Disturbance {
-    pub(crate) fn latency(self) -> Duration {
+    pub(crate) const fn latency(&self) -> Duration {
         match (self.mode, self.latency_ms) {
             (Mode::Slow, 0) => SLOW,
             (_, milliseconds) => Duration::from_millis(milliseconds),
@@ -49,11 +58,17 @@ pub(crate) struct Accounts(Mutex<HashMap<String, Disturbance>>);
 
 impl Accounts {
     pub(crate) fn get(&self, account: &str) -> Disturbance {
-        self.lock().get(account).copied().unwrap_or_default()
+        self.lock().get(account).cloned().unwrap_or_default()
     }
 
     pub(crate) fn set(&self, account: &str, disturbance: Disturbance) {
         self.lock().insert(account.to_owned(), disturbance);
+    }
+
+    /// The credential that an account takes now, of which `configured` is the usual one; none when it takes none.
+    pub(crate) fn credential(&self, account: &str, configured: &str) -> Option<String> {
+        let Disturbance { mode, credential, .. } = self.get(account);
+        (mode != Mode::Unauthorized).then(|| credential.unwrap_or_else(|| configured.to_owned()))
     }
 
     pub(crate) fn calm(&self) {

@@ -49,7 +49,7 @@ async fn forget(State(simulator): State<Arc<Simulator>>) -> Response {
     }
 }
 
-/// `PUT /_sim/accounts/{account}`: disturbs an account, or ends its disturbance (`up`).
+/// `PUT /_sim/accounts/{account}`: disturbs an account, rotates its credential, or ends both (`up`).
 async fn disturb(
     State(simulator): State<Arc<Simulator>>,
     Path(account): Path<String>,
@@ -61,7 +61,7 @@ async fn disturb(
     if !known {
         return problem(StatusCode::NOT_FOUND, "no such provider account");
     }
-    simulator.accounts.set(&account, disturbance);
+    simulator.accounts.set(&account, disturbance.clone());
     Json(disturbance).into_response()
 }
 

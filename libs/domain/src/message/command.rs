@@ -41,6 +41,8 @@ pub enum MessageCommand {
         /// Now.
         at: DateTime<Utc>,
     },
+    /// Let the next attempt wait until there is an account for it that works.
+    WaitForAccount(WaitForAccount),
     /// Let a message that waits for an attempt fail without one.
     Refuse {
         /// Why, such as a recipient who opted out.
@@ -63,6 +65,19 @@ pub enum MessageCommand {
         /// Now.
         at: DateTime<Utc>,
     },
+}
+
+/// Has a message wait for an account.
+#[derive(Debug, Clone)]
+pub struct WaitForAccount {
+    /// What is wrong, in one word.
+    pub reason: String,
+    /// The same for people.
+    pub error: SendError,
+    /// When it is given up, if it still waits.
+    pub expires_at: DateTime<Utc>,
+    /// Now.
+    pub at: DateTime<Utc>,
 }
 
 /// Ends the doubt about an attempt.
@@ -144,6 +159,16 @@ pub enum AttemptOutcome {
     Unknown {
         /// What was seen.
         detail: String,
+    },
+    /// The provider refused the account and said nothing of the message: nothing was sent, and the attempt counts
+    /// for none.
+    AccountRefused {
+        /// What is wrong with the account, in one word.
+        reason: String,
+        /// What the provider said.
+        error: SendError,
+        /// When the message is given up, if it still waits.
+        expires_at: DateTime<Utc>,
     },
     /// No call was made, for a reason of the claimant's own: nothing was sent, and the attempt counts for none.
     Abandoned {

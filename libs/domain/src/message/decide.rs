@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::command::{
     AttemptOutcome, MessageCommand, MessageRejection, ReceiptOutcome, RecordOutcome, RecordReceipt,
-    SettleDoubt, Settlement, StartAttempt,
+    SettleDoubt, Settlement, StartAttempt, WaitForAccount,
 };
 use super::event::{
     AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageEvent,
@@ -34,6 +34,7 @@ impl Message {
             MessageCommand::Cancel { at } => self.cancel(*at),
             MessageCommand::Retry { at } => self.retry(*at),
             MessageCommand::Defer { reason, until, at } => self.defer(reason, *until, *at),
+            MessageCommand::WaitForAccount(wait) => self.wait_for_account(wait),
             MessageCommand::Refuse { error, at } => self.refuse(error, *at),
             MessageCommand::ExpireLease { at } => self.expire_lease(*at),
             MessageCommand::SettleDoubt(settle) => self.settle_doubt(settle),
@@ -97,7 +98,14 @@ impl Message {
             }
             AttemptOutcome::Abandoned { reason, retry_at } if unsettled => {
                 let (reason, retry_at) = (reason.clone(), *retry_at);
-                vec![AttemptAbandoned { attempt: number, reason, retry_at, at }.into()]
+                let (error, expires_at) = (None, None);
+                let attempt = number;
+                vec![AttemptAbandoned { attempt, reason, retry_at, error, expires_at, at }.into()]
+            }
+            AttemptOutcome::AccountRefused { reason, error, expires_at } if unsettled => {
+                let (reason, error) = (Some(reason.clone()), Some(error.clone()));
+                let (attempt, retry_at, expires_at) = (number, at, Some(*expires_at));
+                vec![AttemptAbandoned { attempt, reason, retry_at, error, expires_at, at }.into()]
             }
             _ => Vec::new(),
         })
@@ -155,9 +163,29 @@ impl Message {
         self.outbound()?;
         match self.attempt_due() {
             Some(due) if due >= until => Ok(Vec::new()),
-            Some(_) => Ok(vec![MessageDeferred { reason: reason.to_owned(), until, at }.into()]),
+            Some(_) => {
+                let (reason, error, expires_at) = (reason.to_owned(), None, None);
+                Ok(vec![MessageDeferred { reason, until, error, expires_at, at }.into()])
+            }
             None => Err(MessageRejection::NotWaiting(self.status())),
         }
+    }
+
+    /// Says so once, however often it is found to wait for the same.
+    fn wait_for_account(
+        &self,
+        wait: &WaitForAccount,
+    ) -> Result<Vec<MessageEvent>, MessageRejection> {
+        self.outbound()?;
+        let Some(due) = self.attempt_due() else {
+            return Err(MessageRejection::NotWaiting(self.status()));
+        };
+        if self.waits_for.as_deref() == Some(wait.reason.as_str()) {
+            return Ok(Vec::new());
+        }
+        let WaitForAccount { reason, error, expires_at, at } = wait.clone();
+        let (until, error, expires_at) = (at.max(due), Some(error), Some(expires_at));
+        Ok(vec![MessageDeferred { reason, until, error, expires_at, at }.into()])
     }
 
     fn refuse(

@@ -25,6 +25,17 @@ pub enum Due {
 }
 
 impl MessageEvent {
+    /// Whether its message waits for an account from now on: until then, nobody has to look at it before its
+    /// validity ends.
+    #[must_use]
+    pub const fn waits_for_account(&self) -> bool {
+        match self {
+            Self::AttemptAbandoned(e) => e.expires_at.is_some(),
+            Self::MessageDeferred(e) => e.expires_at.is_some(),
+            _ => false,
+        }
+    }
+
     /// What the event says of its message's due time.
     #[must_use]
     pub fn due(&self) -> Due {
@@ -37,8 +48,12 @@ impl MessageEvent {
                 Some(at) => Due::At { attempt: Some(e.attempt), at },
                 None => Due::Settled { attempt: e.attempt },
             },
-            Self::AttemptAbandoned(e) => Due::At { attempt: Some(e.attempt), at: e.retry_at },
-            Self::MessageDeferred(e) => Due::At { attempt: None, at: e.until },
+            Self::AttemptAbandoned(e) => {
+                Due::At { attempt: Some(e.attempt), at: e.expires_at.unwrap_or(e.retry_at) }
+            }
+            Self::MessageDeferred(e) => {
+                Due::At { attempt: None, at: e.expires_at.unwrap_or(e.until) }
+            }
             Self::RetryRequested(e) => Due::At { attempt: None, at: e.at },
             Self::MessageSent(e) => Due::Settled { attempt: e.attempt },
             Self::MessageUndelivered(e) => Due::Settled { attempt: e.attempt },

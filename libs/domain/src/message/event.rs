@@ -114,18 +114,25 @@ pub struct SendInDoubt {
     pub at: DateTime<Utc>,
 }
 
-/// The claimant made no call: its deadline had passed, or it lacked what a call takes. The attempt did not
-/// happen, and counts for none.
+/// The attempt says nothing of the message, and counts for none: the claimant made no call, because its deadline had
+/// passed or it lacked what a call takes, or the provider refused the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = AttemptAbandonedData)]
 pub struct AttemptAbandoned {
     /// The attempt that was given up.
     pub attempt: u32,
-    /// What the claimant lacked, such as `files`; none when its deadline had passed.
+    /// What the claimant lacked, such as `files`, or what is wrong with the account, such as
+    /// `account_credentials`; none when its deadline had passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When the next attempt is due.
     pub retry_at: DateTime<Utc>,
+    /// What the provider said of the account, where it refused that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<SendError>,
+    /// Where it waits for the account: until when at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
     /// When it was given up.
     pub at: DateTime<Utc>,
 }
@@ -238,10 +245,16 @@ pub struct MessageCanceled {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = MessageDeferredData)]
 pub struct MessageDeferred {
-    /// For what, such as `rate`.
+    /// For what, such as `rate`, or `waiting_for_account`.
     pub reason: String,
-    /// Until when.
+    /// No attempt starts before.
     pub until: DateTime<Utc>,
+    /// What is said of it, where it waits for its account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<SendError>,
+    /// Where it waits for its account: until when at the latest. It goes on as soon as there is one that works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
     /// Since when.
     pub at: DateTime<Utc>,
 }

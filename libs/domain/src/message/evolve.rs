@@ -18,18 +18,21 @@ impl Message {
             E::MessageReceived(e) => {
                 self.origin.get_or_insert_with(|| Origin::Received(e.clone().into()));
             }
-            E::SendAttempted(e) => self.attempts.push(Attempt {
-                number: e.attempt,
-                provider: e.provider.clone(),
-                account: e.account.clone(),
-                token: e.token,
-                at: e.at,
-                lease_until: e.lease_until,
-                in_doubt_at: None,
-                provider_message_id: None,
-                segments: None,
-                abandoned: false,
-            }),
+            E::SendAttempted(e) => {
+                self.waits_for = None;
+                self.attempts.push(Attempt {
+                    number: e.attempt,
+                    provider: e.provider.clone(),
+                    account: e.account.clone(),
+                    token: e.token,
+                    at: e.at,
+                    lease_until: e.lease_until,
+                    in_doubt_at: None,
+                    provider_message_id: None,
+                    segments: None,
+                    abandoned: false,
+                });
+            }
             E::MessageSent(e) => {
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
                     attempt.provider_message_id = Some(e.provider_message_id.clone());
@@ -44,13 +47,18 @@ impl Message {
             E::SendFailed(e) => self.not_before = e.retry_at,
             E::AttemptAbandoned(e) => {
                 self.not_before = Some(e.retry_at);
+                self.waits_for = e.reason.clone().filter(|_| e.expires_at.is_some());
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
                     attempt.abandoned = true;
                 }
             }
-            E::MessageDeferred(e) => self.not_before = Some(e.until),
+            E::MessageDeferred(e) => {
+                self.not_before = Some(e.until);
+                self.waits_for = e.expires_at.map(|_| e.reason.clone());
+            }
             E::RetryRequested(e) => {
                 self.not_before = Some(e.at);
+                self.waits_for = None;
                 self.attempts_before = self.attempt();
                 self.round_from = Some(e.at);
             }

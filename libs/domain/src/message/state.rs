@@ -19,6 +19,8 @@ pub struct Message {
     pub(super) attempts: Vec<Attempt>,
     /// Before this no attempt starts: a schedule, a deferral, or a failure's back-off.
     pub(super) not_before: Option<DateTime<Utc>>,
+    /// What it waits for, where that is an account.
+    pub(super) waits_for: Option<String>,
     /// The attempts of the rounds before the present one.
     pub(super) attempts_before: u32,
     /// When the present round of attempts could begin.
@@ -137,6 +139,12 @@ impl Message {
             lease_until: attempt.lease_until,
             since: attempt.in_doubt_at?,
         })
+    }
+
+    /// What is wrong with the account that it waits for, in one word; none where it waits for none.
+    #[must_use]
+    pub fn waits_for_account(&self) -> Option<&str> {
+        self.waits_for.as_deref()
     }
 
     /// Whether an attempt may begin, now or later.

@@ -1,5 +1,6 @@
 //! Given these events, when this command, then these events (or this rejection).
 
+mod accounts;
 mod properties;
 mod receipts;
 mod refused;
@@ -9,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::command::{
     AttemptOutcome, ReceiptOutcome, RecordOutcome, RecordReceipt, SettleDoubt, Settlement,
-    StartAttempt,
+    StartAttempt, WaitForAccount,
 };
 use super::event::{
     AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageFailed,
@@ -59,6 +60,12 @@ impl From<RecordOutcome> for MessageCommand {
 impl From<SettleDoubt> for MessageCommand {
     fn from(command: SettleDoubt) -> Self {
         Self::SettleDoubt(command)
+    }
+}
+
+impl From<WaitForAccount> for MessageCommand {
+    fn from(command: WaitForAccount) -> Self {
+        Self::WaitForAccount(command)
     }
 }
 
@@ -315,10 +322,7 @@ fn an_abandoned_attempt_was_not_made_and_is_retried() {
 
 #[test]
 fn an_abandoned_attempt_is_none_of_those_that_a_round_may_have() {
-    let abandoned = |n| -> MessageEvent {
-        AttemptAbandoned { attempt: n, reason: Some("files".into()), retry_at: at(8), at: at(2) }
-            .into()
-    };
+    let abandoned = |n| -> MessageEvent { accounts::abandoned(n, Some("files"), 8) };
     let mut history = vec![request().into()];
     for n in 1..=20 {
         history.extend([attempted(n, 8), abandoned(n)]);

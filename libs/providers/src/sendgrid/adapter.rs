@@ -204,10 +204,7 @@ fn outcome(exchange: Exchange) -> Outcome {
         None if status == StatusCode::PAYLOAD_TOO_LARGE => {
             refused(status, ErrorClass::Content, "the mail is too large".to_owned())
         }
-        Some(error) if status.is_client_error() => {
-            let class = codes::of_request(status.as_u16(), error.fields());
-            refused(status, class, bounded(&error.detail()))
-        }
+        Some(error) if status.is_client_error() => refused_by_sendgrid(status, &error),
         Some(error) if status.is_server_error() && !is_gateway => Outcome::Unavailable {
             code: status.as_str().to_owned(),
             detail: bounded(&error.detail()),
@@ -232,8 +229,17 @@ fn throttled(answer: &HttpAnswer, error: Option<&ErrorBody>) -> Outcome {
     }
 }
 
-/// SendGrid numbers no errors, so its code is that of HTTP. Wrong credentials (401) and an unverified
-/// sender (403) are permanent too: there it is the account that must be mended.
+/// SendGrid numbers no errors, so its code is that of HTTP.
+fn refused_by_sendgrid(status: StatusCode, error: &ErrorBody) -> Outcome {
+    let detail = bounded(&error.detail());
+    let names_a_field = error.fields().any(|field| !field.is_empty());
+    match codes::trouble(status.as_u16(), names_a_field, &detail) {
+        Some(trouble) => Outcome::Account { trouble, code: status.as_str().to_owned(), detail },
+        None => refused(status, codes::of_request(status.as_u16(), error.fields()), detail),
+    }
+}
+
+/// An unverified sender (403) is permanent: other mails of the account have others.
 fn refused(status: StatusCode, class: ErrorClass, detail: String) -> Outcome {
     let permanent = !matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY);
     let code = status.as_str().to_owned();

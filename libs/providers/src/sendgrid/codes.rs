@@ -4,20 +4,39 @@
 
 use hatch_domain::ErrorClass;
 
+use crate::Trouble::{self, Credentials, Credit, NotFound, Permission, Suspended};
 use ErrorClass::{Account, Content, InvalidRecipient, OptedOut, Other, Rate, Unreachable};
 
 /// HTTP's codes of a refused request.
 pub(super) const STATUSES: &[(u16, ErrorClass)] = &[
     (400, Content),
-    (401, Account), // wrong credentials
-    (403, Account), // unverified sender, missing permission or no credit
-    (404, Account), // no such path, which is a wrong base URL
+    (401, Account),
+    (402, Account),
+    (403, Account), // unverified sender, where it names that field
+    (404, Account),
     (405, Account),
     (408, Unreachable),
     (413, Content), // too large
     (415, Content),
     (425, Unreachable),
     (429, Rate),
+];
+
+/// HTTP's codes that are about the account and no mail.
+pub(super) const TROUBLES: &[(u16, Trouble)] = &[
+    (401, Credentials),
+    (402, Credit),
+    (403, Permission),
+    (404, NotFound), // no such path, which is a wrong base URL
+    (405, NotFound),
+];
+
+/// Of a 401 and a 403, what the words say more exactly: lower case.
+pub(super) const WORDS: &[(&str, Trouble)] = &[
+    ("credits", Credit), // "Maximum credits exceeded"
+    ("suspended", Suspended),
+    ("under review", Suspended),
+    ("deactivated", Suspended),
 ];
 
 /// Of a 400, the field that is refused, by its beginning.
@@ -77,6 +96,21 @@ pub(super) fn of_request<'a>(status: u16, mut fields: impl Iterator<Item = &'a s
             named.unwrap_or(Content)
         }
         class => class.unwrap_or(Other),
+    }
+}
+
+/// What is wrong with the account, where that is what a refused request says. A 403 that names a field is about its
+/// mail: the sender is not verified.
+pub(super) fn trouble(status: u16, has_fields: bool, detail: &str) -> Option<Trouble> {
+    let (_, trouble) = TROUBLES.iter().find(|(known, _)| *known == status)?;
+    if has_fields && status == 403 {
+        return None;
+    }
+    let detail = detail.to_lowercase();
+    let said = WORDS.iter().find(|(words, _)| detail.contains(words));
+    match status {
+        401 | 403 => Some(said.map_or(*trouble, |(_, trouble)| *trouble)),
+        _ => Some(*trouble),
     }
 }
 

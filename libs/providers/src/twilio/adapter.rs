@@ -5,7 +5,7 @@ use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};
 use url::Url;
 
-use super::codes::meaning;
+use super::codes::{meaning, trouble};
 use super::look_up::{self, MessageList};
 use super::wire::{Created, ErrorBody};
 use super::{Settings, WEBHOOK_PATH};
@@ -189,6 +189,9 @@ fn refused(status: StatusCode, error: &ErrorBody) -> Outcome {
     if status.is_server_error() {
         Outcome::Unavailable { code, detail }
     } else if status.is_client_error() {
+        if let Some(trouble) = trouble(status.as_u16(), error.code) {
+            return Outcome::Account { trouble, code, detail };
+        }
         let (class, permanent) = meaning(error.code);
         Outcome::Refused { error: SendError { code, class, detail, permanent } }
     } else {

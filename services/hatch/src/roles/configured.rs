@@ -44,6 +44,9 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
         lease: Duration::from_millis(dispatcher.lease_ms),
         http_timeout: http_timeout(settings),
         retry: dispatcher.retry,
+        account_backoff: <(Duration, Duration)>::from(
+            dispatcher.account_backoff_ms.map(Duration::from_millis),
+        ),
         timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
         waits: hatch_dispatcher::Waits {
             delivery_grace: Duration::from_millis(dispatcher.delivery_grace_ms),

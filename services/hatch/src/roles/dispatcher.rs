@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use hatch_api::health::Dependency;
-use hatch_dispatcher::{ConsentPrecondition, Dependencies, Stats};
+use hatch_dispatcher::{Condition, ConsentPrecondition, Dependencies, Health, Stats};
+use hatch_domain::Channel;
 use hatch_eventstore::Connection;
 
 use super::configured::{dispatcher_config, sending_accounts};
@@ -60,14 +61,34 @@ impl RoleInstance for Dispatcher {
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
         Box::pin(async move {
             let mut metrics: Vec<_> = calls(&self.stats).into();
+            metrics.push(accounts(&self.stats));
             metrics.extend(timers(&self.stats, process).await);
             metrics
         })
     }
 }
 
-async fn timers(stats: &Stats, process: &Process) -> [Metric; 2] {
-    let (mut halted, mut undecodable) = (Samples::new(), Samples::new());
+/// Whether each account is up.
+fn accounts(stats: &Stats) -> Metric {
+    let sample = |health: &Health| {
+        let condition = health.condition();
+        let labels = vec![
+            ("provider", health.provider().to_owned()),
+            ("account", health.account().to_owned()),
+            ("reason", condition.reason().to_owned()),
+        ];
+        (labels, flag(condition == Condition::Up))
+    };
+    gauge(
+        "hatch_account_up",
+        "Whether an account sends, by what is wrong: credentials, suspended, credit, permission, not_found, silent, \
+         and - where nothing is",
+        stats.accounts.all().iter().map(|health| sample(health)).collect(),
+    )
+}
+
+async fn timers(stats: &Stats, process: &Process) -> [Metric; 3] {
+    let [mut halted, mut undecodable, mut waiting] = [const { Samples::new() }; 3];
     if process.runs(DEFINITION.name) {
         halted.push((vec![], flag(stats.timers.why().is_some())));
         let count = async |client: &mut Connection| {
@@ -75,6 +96,16 @@ async fn timers(stats: &Stats, process: &Process) -> [Metric; 2] {
         };
         if let Ok(count) = process.pool.within(LAG_MAX, count).await {
             undecodable.push((vec![], number(count)));
+        }
+        let count = async |client: &mut Connection| {
+            anyhow::Ok(hatch_dispatcher::waiting_for_account(client).await?)
+        };
+        if let Ok(counts) = process.pool.within(LAG_MAX, count).await {
+            waiting.extend(Channel::ALL.into_iter().filter(|c| c.has_provider()).map(|channel| {
+                let found = counts.iter().find(|waiting| waiting.channel == channel);
+                let labels = vec![("channel", channel.as_str().to_owned())];
+                (labels, number(found.map_or(0, |waiting| waiting.count)))
+            }));
         }
     }
     [
@@ -88,6 +119,11 @@ async fn timers(stats: &Stats, process: &Process) -> [Metric; 2] {
             "Due messages with an event that no dispatcher which looked could read",
             undecodable,
         ),
+        gauge(
+            "hatch_messages_waiting_for_account",
+            "Messages that wait for an account that carries their channel and works, 10,000 at most",
+            waiting,
+        ),
     ]
 }
 
@@ -98,8 +134,8 @@ fn calls(stats: &Stats) -> [Metric; 5] {
     [
         Metric {
             name: "hatch_dispatch_attempts",
-            help: "Attempts by outcome: accepted, refused, throttled, unavailable, unknown, \
-                   shortage (of our own), or abandoned before the call",
+            help: "Attempts by outcome: accepted, refused, account (refused itself), throttled, \
+                   unavailable, unknown, shortage (of our own), or abandoned before the call",
             values: by_provider(&stats.attempts),
         },
         Metric {

@@ -33,6 +33,14 @@ impl ApiError {
         Self::plain(StatusCode::UNAUTHORIZED, message)
     }
 
+    pub(super) fn suspended() -> Self {
+        Self::plain(StatusCode::FORBIDDEN, "Your account has been suspended")
+    }
+
+    pub(super) fn no_credit() -> Self {
+        Self::plain(StatusCode::UNAUTHORIZED, "Maximum credits exceeded")
+    }
+
     pub(super) fn media_type() -> Self {
         let message = "Content-Type should be application/json.";
         Self::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)

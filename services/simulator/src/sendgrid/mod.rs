@@ -24,7 +24,7 @@ use self::error::ApiError;
 use self::events::Queued;
 pub(crate) use self::events::{post_events, resume};
 pub(crate) use self::inbound::inbound;
-use crate::accounts::Mode;
+use crate::accounts::{Accounts, Mode};
 use crate::server::Simulator;
 use crate::{Clock, Config, Error};
 
@@ -81,11 +81,14 @@ impl SendGrid {
     }
 
     /// The account that the request proves to come from.
-    fn authenticate(&self, headers: &HeaderMap) -> Result<&Account, ApiError> {
+    fn authenticate(&self, of: &Accounts, headers: &HeaderMap) -> Result<&Account, ApiError> {
         let shown = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        let account = self.accounts.iter().find(|account| Some(account.api_key.as_str()) == shown);
+        let account = self.accounts.iter().find(|account| {
+            let key = of.credential(&account.name, &account.api_key);
+            key.is_some() && key.as_deref() == shown
+        });
         account.ok_or_else(ApiError::unauthenticated)
     }
 }
@@ -109,6 +112,9 @@ pub(crate) fn routes() -> Router<Arc<Simulator>> {
 fn check_mode(mode: Mode, clock: &Clock) -> Result<(), ApiError> {
     match mode {
         Mode::Up | Mode::Slow => Ok(()),
+        Mode::Unauthorized => Err(ApiError::unauthenticated()),
+        Mode::Suspended => Err(ApiError::suspended()),
+        Mode::NoCredit => Err(ApiError::no_credit()),
         Mode::Down => Err(ApiError::unavailable()),
         Mode::Throttled => Err(ApiError::throttled(clock)),
     }

@@ -21,7 +21,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let account = match simulator.sendgrid.authenticate(&headers) {
+    let account = match simulator.sendgrid.authenticate(&simulator.accounts, &headers) {
         Ok(account) => account,
         Err(error) => return error.into_response(),
     };

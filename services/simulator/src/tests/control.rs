@@ -163,3 +163,28 @@ async fn an_account_can_be_down_throttled_slow_and_up_again() {
     assert_eq!(provider.disturb("AC1", json!({"mode": "down"})).await, 404);
     assert_eq!(provider.disturb(ACCOUNT, json!({"mode": "sideways"})).await, 422);
 }
+
+#[tokio::test]
+async fn an_account_that_is_refused_answers_as_its_provider_does() {
+    let provider = Provider::start().await;
+    let list = format!("/2010-04-01/Accounts/{ACCOUNT}/Messages.json");
+    for (mode, status, code) in
+        [("unauthorized", 401, 20003), ("suspended", 403, 20005), ("no_credit", 403, 20005)]
+    {
+        assert_eq!(provider.disturb(ACCOUNT, json!({"mode": mode})).await, 200);
+        for request in [provider.send(id(1), TO), provider.get(&list)] {
+            let (answered, error) = answer(request).await;
+            assert_eq!((answered, &error["code"]), (status, &Value::from(code)), "{mode}");
+        }
+    }
+    let rotated = json!({"mode": "up", "credential": "another-token"});
+    assert_eq!(provider.disturb(ACCOUNT, rotated).await, 200);
+    let (status, error) = answer(provider.send(id(1), TO)).await;
+    assert_eq!((status, &error["code"]), (401, &Value::from(20003)), "the old token");
+    let form = [("To", TO), ("From", FROM), ("Body", "Hi")];
+    let url = provider.messages_url();
+    let renewed = provider.client.post(url).basic_auth(ACCOUNT, Some("another-token"));
+    assert_eq!(answer(renewed.form(&form)).await.0, 201);
+    assert_eq!(provider.disturb(ACCOUNT, json!({"mode": "up"})).await, 200);
+    provider.accepted(id(1), TO).await;
+}

@@ -23,6 +23,10 @@ impl ApiError {
         Self { status: StatusCode::UNAUTHORIZED, ..Self::refused(20003, "Authenticate") }
     }
 
+    pub(super) fn suspended() -> Self {
+        Self { status: StatusCode::FORBIDDEN, ..Self::refused(20005, "Account is not active") }
+    }
+
     pub(super) fn not_found() -> Self {
         let message = "The requested resource was not found";
         Self { status: StatusCode::NOT_FOUND, ..Self::refused(20404, message) }

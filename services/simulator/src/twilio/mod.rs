@@ -50,8 +50,10 @@ fn authenticate<'s>(
         .and_then(|encoded| BASE64_STANDARD.decode(encoded).ok())
         .ok_or_else(ApiError::unauthenticated)?;
     let account = simulator.config.twilio.iter().find(|account| {
-        let expected = format!("{}:{}", account.account_sid, account.auth_token);
-        credentials == expected.as_bytes()
+        let token = simulator.accounts.credential(&account.account_sid, &account.auth_token);
+        token.is_some_and(|token| {
+            credentials == format!("{}:{token}", account.account_sid).as_bytes()
+        })
     });
     match account {
         Some(account) if account.account_sid == account_sid => Ok(account),
@@ -64,6 +66,9 @@ fn authenticate<'s>(
 fn check_mode(mode: Mode) -> Result<(), ApiError> {
     match mode {
         Mode::Up | Mode::Slow => Ok(()),
+        Mode::Unauthorized => Err(ApiError::unauthenticated()),
+        // Twilio suspends an account that has used up its balance.
+        Mode::Suspended | Mode::NoCredit => Err(ApiError::suspended()),
         Mode::Down => Err(ApiError::unavailable()),
         Mode::Throttled => Err(ApiError::throttled()),
     }

@@ -1,5 +1,6 @@
 //! Events as they are written in the log, and read by this build and by later ones.
 
+use super::accounts::{abandoned, deferred};
 use super::*;
 use crate::decider::DomainEvent;
 
@@ -34,7 +35,7 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
         sent(1),
         failed(1, Some(at(9))),
         SendInDoubt { attempt: 1, detail: "timeout".to_owned(), at: at(4) }.into(),
-        AttemptAbandoned { attempt: 1, reason: None, retry_at: at(5), at: at(4) }.into(),
+        abandoned(1, None, 5),
         MessageFailed { attempt: 1, error: error(true), receipt_id: None, at: at(4) }.into(),
         MessageDelivered {
             attempt: 1,
@@ -60,7 +61,7 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
         }
         .into(),
         MessageCanceled { at: at(1) }.into(),
-        MessageDeferred { reason: "rate".to_owned(), until: at(6), at: at(1) }.into(),
+        deferred("rate", 6),
         RetryRequested { at: at(7) }.into(),
     ]
 }

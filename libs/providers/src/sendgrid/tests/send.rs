@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::super::{SendGridAdapter, Settings};
 use super::{API_KEY, settings};
 use crate::stub::{Reply, Stub, Then, breaking};
-use crate::{Adapter, LookUp, LookedUp, Outbound, Outcome};
+use crate::{Adapter, LookUp, LookedUp, Outbound, Outcome, Trouble};
 
 const MESSAGE: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 const X_MESSAGE_ID: &str = "LRzXl_NHStOGhQ4kofSm_A";
@@ -236,15 +236,7 @@ async fn a_202_without_an_id_and_another_2xx_are_unknown() {
 #[tokio::test]
 async fn a_4xx_of_sendgrids_is_refused_for_good() {
     use ErrorClass::{Account, Content};
-    for (status, class) in [
-        (400, Account),
-        (401, Account),
-        (403, Account),
-        (404, Account),
-        (405, Account),
-        (413, Content),
-        (415, Content),
-    ] {
+    for (status, class) in [(400, Account), (403, Account), (413, Content), (415, Content)] {
         let (code, detail) = (status.to_string(), SAID.to_owned());
         let error = SendError { code, class, detail, permanent: true };
         assert_eq!(outcome(reply(status, ERROR)).await, Outcome::Refused { error });
@@ -253,6 +245,29 @@ async fn a_4xx_of_sendgrids_is_refused_for_good() {
         Outcome::Refused { error } => assert!(!error.permanent),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_account_is_no_refusal_of_the_mail() {
+    let plain = "The provided authorization grant is invalid, expired, or revoked";
+    for (status, said, trouble) in [
+        (401, plain, Trouble::Credentials),
+        (401, "Maximum credits exceeded", Trouble::Credit),
+        (402, "Payment required", Trouble::Credit),
+        (403, "access forbidden", Trouble::Permission),
+        (403, "Your account is under review", Trouble::Suspended),
+        (404, "not found", Trouble::NotFound),
+        (405, "method not allowed", Trouble::NotFound),
+    ] {
+        for field in ["null", "\"\""] {
+            let body = format!(r#"{{"errors":[{{"message":"{said}","field":{field}}}]}}"#);
+            let (code, detail) = (status.to_string(), said.to_owned());
+            let outcome = outcome(reply(status, &body)).await;
+            assert_eq!(outcome, Outcome::Account { trouble, code, detail });
+        }
+    }
+    let named = outcome(reply(401, ERROR)).await;
+    assert!(matches!(named, Outcome::Account { trouble: Trouble::Credentials, .. }), "{named:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::super::codes::{Again, CODES, meaning};
 fn the_table_is_in_order_so_that_each_code_is_found() {
     assert!(CODES.is_sorted_by(|(before, ..), (after, ..)| before < after));
     for (code, class, again) in CODES {
-        assert_eq!(meaning(*code), (*class, *again == Again::Never), "{code}");
+        assert_eq!(meaning(*code), (*class, *again != Again::MayHelp), "{code}");
     }
     for code in [0, 11750, 21_613, 99_999, u32::MAX] {
         assert_eq!(meaning(code), (ErrorClass::Other, true), "{code}");
@@ -53,4 +53,28 @@ fn the_codes_worth_another_attempt_are_these() {
         63009, 63010, 63012, 63017, 63018, 63038,
     ];
     assert_eq!(again, expected);
+}
+
+/// Of what waits for its account, the account is to blame and nothing else.
+#[test]
+fn a_code_that_waits_for_the_account_to_be_mended_is_of_its_class() {
+    let waits = |again: &Again| matches!(again, Again::WhenMended(_));
+    let mut codes = CODES.iter().filter(|(.., again)| waits(again)).peekable();
+    assert!(codes.peek().is_some());
+    for (code, class, _) in codes {
+        assert_eq!(*class, ErrorClass::Account, "{code}");
+    }
+}
+
+/// Operators find each of these codes on their page, with what is wrong.
+#[test]
+fn the_codes_about_accounts_are_on_the_page_for_operators() {
+    let page = include_str!("../../../../../docs/operations.md");
+    for (code, _, again) in CODES {
+        let Again::WhenMended(trouble) = again else { continue };
+        let (code, reason) = (code.to_string(), format!("`{}`", trouble.as_str()));
+        let says = |line: &&str| line.contains(&code) && line.contains(&reason);
+        let rows = page.lines().filter(|line| line.starts_with("| twilio |"));
+        assert!(rows.into_iter().any(|row| says(&row)), "{code} {reason}");
+    }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::super::{Settings, TwilioAdapter};
 use super::{ACCOUNT, SID, settings};
 use crate::stub::{Reply, Stub, Then, breaking, greeting};
-use crate::{Adapter, Outbound, Outcome};
+use crate::{Adapter, Outbound, Outcome, Trouble};
 
 const MESSAGE: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
@@ -117,10 +117,13 @@ async fn a_201_without_a_readable_sid_is_unknown() {
 async fn a_4xx_of_twilios_is_refused_and_only_the_retryable_codes_are_not_permanent() {
     use ErrorClass::{Account, Content, InvalidRecipient, OptedOut, Other, Rate};
     let codes = [
+        (400, 21606, Account, true),
+        (400, 21408, Account, true),
+        (403, 21610, OptedOut, true),
+        (403, 99999, Other, true),
         (400, 21211, InvalidRecipient, true),
         (400, 21610, OptedOut, true),
         (400, 21617, Content, true),
-        (401, 20003, Account, true),
         (400, 99999, Other, true),
         (400, 21611, Rate, false),
         (400, 14107, Rate, false),
@@ -130,6 +133,25 @@ async fn a_4xx_of_twilios_is_refused_and_only_the_retryable_codes_are_not_perman
         let error = SendError { code: code.to_string(), class, detail, permanent };
         let outcome = outcome(reply(status, twilio_error(code))).await;
         assert_eq!(outcome, Outcome::Refused { error }, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_account_is_no_refusal_of_the_message() {
+    for (status, code, trouble) in [
+        (401, 20003, Trouble::Credentials),
+        (403, 20003, Trouble::Credentials),
+        (401, 99999, Trouble::Credentials),
+        (403, 20005, Trouble::Suspended),
+        (400, 10001, Trouble::Suspended),
+        (403, 20008, Trouble::Permission),
+        (403, 20403, Trouble::Permission),
+        (403, 20999, Trouble::Permission),
+        (404, 20404, Trouble::NotFound),
+    ] {
+        let (code, detail) = (code.to_string(), "Twilio's words".to_owned());
+        let outcome = outcome(reply(status, twilio_error(code.parse().expect("a code")))).await;
+        assert_eq!(outcome, Outcome::Account { trouble, code, detail }, "{status}");
     }
 }
 

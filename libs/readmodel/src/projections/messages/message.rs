@@ -279,7 +279,9 @@ impl MessageState {
         let waits =
             matches!(self.progress.status, Status::Scheduled | Status::Queued | Status::Retrying);
         if waits {
-            self.next_attempt_at = Some(event.until);
+            // Nobody knows when there is an account.
+            self.next_attempt_at = event.expires_at.is_none().then_some(event.until);
+            self.error = event.error.clone().or(self.error.take());
         }
     }
 
@@ -318,6 +320,7 @@ impl MessageState {
 fn error_of(event: &MessageEvent) -> Option<SendError> {
     let error = match event {
         MessageEvent::SendFailed(event) => &event.error,
+        MessageEvent::AttemptAbandoned(event) => return event.error.clone(),
         MessageEvent::MessageFailed(event) => &event.error,
         MessageEvent::MessageUndelivered(event) => &event.error,
         MessageEvent::SendInDoubt(event) => {
@@ -336,7 +339,9 @@ fn error_of(event: &MessageEvent) -> Option<SendError> {
 fn due_time_of(event: &MessageEvent) -> Option<DateTime<Utc>> {
     match event {
         MessageEvent::SendFailed(event) => event.retry_at,
-        MessageEvent::AttemptAbandoned(event) => Some(event.retry_at),
+        MessageEvent::AttemptAbandoned(event) => {
+            event.expires_at.is_none().then_some(event.retry_at)
+        }
         _ => None,
     }
 }

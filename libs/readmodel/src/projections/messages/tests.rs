@@ -227,8 +227,15 @@ fn a_schedule_is_the_first_due_time_and_a_cancel_ends_it() {
 
 #[test]
 fn a_deferral_puts_off_the_next_attempt_and_leaves_the_reason_of_the_last() {
-    let deferred =
-        || MessageEvent::from(MessageDeferred { reason: "rate".into(), until: at(90), at: at(0) });
+    let deferred = || {
+        MessageEvent::from(MessageDeferred {
+            reason: "rate".into(),
+            until: at(90),
+            error: None,
+            expires_at: None,
+            at: at(0),
+        })
+    };
     let queued = outbound([deferred()]);
     assert_eq!((queued.progress.status, queued.next_attempt_at), (Status::Queued, Some(at(90))));
     let retrying = outbound([attempted(1), send_failed(1, Some(at(60))), deferred()]);

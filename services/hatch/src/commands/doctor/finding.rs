@@ -65,6 +65,11 @@ impl Finding {
         Self { since, ..self }
     }
 
+    /// Whether it is a good one of this check.
+    pub(super) fn is_good(&self, check: &str) -> bool {
+        self.verdict == Verdict::Ok && self.check == check
+    }
+
     pub(super) fn is_failure(&self) -> bool {
         self.verdict == Verdict::Failure
     }

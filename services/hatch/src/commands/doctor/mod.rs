@@ -4,6 +4,7 @@
 //! at side by side; what cannot be looked at, because something else is wrong, says so.
 //! `docs/operations.md` explains each line.
 
+mod accounts;
 mod bus;
 mod configuration;
 mod database;
@@ -44,6 +45,7 @@ pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCo
         bus::check(&settings, &database, &stream),
         work::check(&settings, &database),
     );
+    accounts::tell(&settings, &database, &mut findings).await;
     findings.push(tls);
     findings.extend(of_the_log);
     findings.extend(of_the_bus);

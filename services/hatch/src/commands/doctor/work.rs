@@ -32,22 +32,23 @@ pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Findin
     let database = match database {
         Ok(database) => database,
         Err(why) => {
-            let waits = ["timers", "due", "in doubt", "dead letters", "quarantine"];
+            let waits = ["timers", "due", "waiting", "in doubt", "dead letters", "quarantine"];
             let checks = [PROJECTIONS].into_iter().chain(waits).chain([keeping::CHECK]);
             return checks.map(|check| Finding::not_checked(check, why)).collect();
         }
     };
     let read_model = ReadModel::new(database.pool.clone());
-    let (mut findings, timers, in_doubt, dead_letters, quarantine, kept) = tokio::join!(
+    let (mut findings, timers, waiting, in_doubt, dead_letters, quarantine, kept) = tokio::join!(
         projections(&read_model, database),
         timers(settings, database),
+        made("waiting", waiting(database)),
         made("in doubt", in_doubt(&read_model)),
         made("dead letters", dead_letters(&read_model)),
         made("quarantine", quarantine(&read_model)),
         made(keeping::CHECK, keeping::webhook_log(settings, database, &read_model)),
     );
     findings.extend(timers);
-    findings.extend([in_doubt, dead_letters, quarantine, kept]);
+    findings.extend([waiting, in_doubt, dead_letters, quarantine, kept]);
     findings
 }
 
@@ -144,6 +145,29 @@ fn due(observed: &TimersReport) -> Finding {
             Finding::failure("due", what, DISPATCHER).since(observed.overdue_since)
         }
     }
+}
+
+async fn waiting(database: &Database) -> anyhow::Result<Finding> {
+    const CHECK: &str = "waiting";
+    const REMEDY: &str = "mend the account that a line above says is down, or set one that carries the channel, and \
+        start a dispatcher with it: these messages go on by themselves";
+    let look = async |client: &mut Connection| {
+        anyhow::Ok(hatch_dispatcher::waiting_for_account(client).await?)
+    };
+    let waiting = database.pool.within(ANSWER_MAX, look).await?;
+    let total: i64 = waiting.iter().map(|waiting| waiting.count).sum();
+    if total == 0 {
+        return Ok(Finding::good(CHECK, "no message waits for an account"));
+    }
+    let channels: Vec<_> = waiting
+        .iter()
+        .map(|waiting| format!("{} {}", waiting.channel.as_str(), waiting.count))
+        .collect();
+    let waits = if total == 1 { "waits" } else { "wait" };
+    let messages = counted(total, "message");
+    let what = format!("{messages} {waits} for an account: {}", channels.join(", "));
+    let since = waiting.iter().filter_map(|waiting| waiting.since).min();
+    Ok(Finding::warning(CHECK, what, REMEDY).since(since))
 }
 
 async fn in_doubt(read_model: &ReadModel) -> anyhow::Result<Finding> {

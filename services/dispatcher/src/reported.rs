@@ -1,0 +1,160 @@
+//! How the accounts are, told to people: by each process of itself, and in the database for who asks from outside.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use hatch_eventstore::values::storable;
+use hatch_eventstore::{Connection, Connections};
+use hatch_providers::Trouble;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error};
+use uuid::Uuid;
+
+use crate::ProgressError;
+use crate::health::{Accounts, Condition, Health};
+
+/// Between two reports.
+const REPORT_EVERY: Duration = Duration::from_secs(2);
+
+/// How long one may take.
+const REPORT_MAX: Duration = Duration::from_secs(2);
+
+/// A report that is older says nothing: its process is gone.
+const FRESH: Duration = Duration::from_secs(15);
+
+const REPORT: &str = "
+    INSERT INTO dispatch.accounts AS a (process, provider, account, reason, what, remedy, since, seen_at)
+    SELECT $1, provider, account, reason, what, remedy, since, now()
+      FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+           AS u(provider, account, reason, what, remedy, since)
+    ON CONFLICT (process, provider, account) DO UPDATE
+       SET reason = EXCLUDED.reason, what = EXCLUDED.what, remedy = EXCLUDED.remedy,
+           since = EXCLUDED.since, seen_at = EXCLUDED.seen_at";
+
+const FORGET: &str =
+    "DELETE FROM dispatch.accounts WHERE seen_at < now() - make_interval(secs => 2 * $1)";
+
+const READ: &str = "
+    SELECT provider, account, what, remedy, since FROM dispatch.accounts
+     WHERE seen_at > now() - make_interval(secs => $1)
+     ORDER BY provider, account, since NULLS LAST";
+
+/// What is wrong with an account, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+/// What a dispatcher says of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// The provider.
+    pub provider: String,
+    /// The account there.
+    pub account: String,
+    /// What is wrong; none where nothing is.
+    pub told: Option<Told>,
+}
+
+impl Condition {
+    /// What is wrong, if anything is.
+    #[must_use]
+    pub fn told(&self, account: &str) -> Option<Told> {
+        match self {
+            Self::Up => None,
+            Self::Refused(refusal) => {
+                let (code, detail) = (&refusal.code, &refusal.detail);
+                let trouble = match refusal.trouble {
+                    Trouble::Credentials => "its credentials are refused",
+                    Trouble::Suspended => "it is suspended",
+                    Trouble::Credit => "it has no credit",
+                    Trouble::Permission => "its credentials may not send",
+                    Trouble::NotFound => "the provider does not know it",
+                };
+                Some(Told {
+                    what: format!(
+                        "account {account} is down, and its messages wait: {trouble} ({code}: {detail})"
+                    ),
+                    remedy: refusal.trouble.remedy().to_owned(),
+                    since: refusal.since,
+                })
+            }
+            Self::Silent { calls, since } => Some(Told {
+                what: format!("account {account}: the last {calls} calls failed"),
+                remedy:
+                    "see whether the provider has an outage, and check base_url and the way there"
+                        .to_owned(),
+                since: *since,
+            }),
+        }
+    }
+}
+
+/// Reports for ever.
+pub(crate) async fn report(pool: &Connections, process: Uuid, accounts: &Accounts) -> Infallible {
+    let mut ticks = interval(REPORT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = write(pool, process, accounts).await {
+            tracing::debug!(error = %error, "how the accounts are is not reported");
+        }
+    }
+}
+
+async fn write(
+    pool: &Connections,
+    process: Uuid,
+    accounts: &Accounts,
+) -> Result<(), ProgressError> {
+    let all = accounts.all();
+    let told = |health: &Health| {
+        let condition = health.condition();
+        (condition.reason(), condition.told(health.account()))
+    };
+    let told: Vec<_> = all.iter().map(|health| told(health)).collect();
+    let providers: Vec<_> = all.iter().map(|health| health.provider()).collect();
+    let names: Vec<_> = all.iter().map(|health| health.account()).collect();
+    let reasons: Vec<_> =
+        told.iter().map(|(reason, told)| told.as_ref().map(|_| *reason)).collect();
+    let told: Vec<_> = told.iter().map(|(_, told)| told.as_ref()).collect();
+    let whats: Vec<_> = told.iter().map(|told| told.map(|told| storable(&told.what))).collect();
+    let remedies: Vec<_> = told.iter().map(|told| told.map(|told| told.remedy.as_str())).collect();
+    let since: Vec<_> = told.iter().map(|told| told.map(|told| told.since)).collect();
+    let write = async |client: &mut Connection| {
+        let statement = client.prepare_cached(REPORT).await?;
+        let values: [&(dyn ToSql + Sync); 7] =
+            [&process, &providers, &names, &reasons, &whats, &remedies, &since];
+        client.execute(&statement, &values).await?;
+        let statement = client.prepare_cached(FORGET).await?;
+        client.execute(&statement, &[&FRESH.as_secs_f64()]).await?;
+        Ok(())
+    };
+    pool.within(REPORT_MAX, write).await
+}
+
+/// How the dispatchers that run now find their accounts: of each, what is wrong for longest comes first.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn reported_accounts(client: &Client) -> Result<Vec<Reported>, Error> {
+    let rows = client.query(READ, &[&FRESH.as_secs_f64()]).await?;
+    let reported = |row: &tokio_postgres::Row| {
+        let (what, remedy): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
+        let since: Option<DateTime<Utc>> = row.try_get(4)?;
+        let told = what.zip(remedy).zip(since);
+        Ok(Reported {
+            provider: row.try_get(0)?,
+            account: row.try_get(1)?,
+            told: told.map(|((what, remedy), since)| Told { what, remedy, since }),
+        })
+    };
+    rows.iter().map(reported).collect()
+}
