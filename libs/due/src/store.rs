@@ -87,7 +87,7 @@ const UNREADABLE_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration:
 const PARK: &str = "
     UPDATE due.timers SET look_at = $3, lane = $4 WHERE stream_id = $1 AND position = $2";
 
-/// As many as are asked for, of the first priority first, and none before others of the first hundred: one that
+/// An index holds the lanes of those who wait alone, by how their names end. As many as are asked for, of the first priority first, and none before others of the first hundred: one that
 /// cannot be helped holds up no others.
 const RELEASE: &str = "
     UPDATE due.timers t
@@ -98,6 +98,7 @@ const RELEASE: &str = "
              CROSS JOIN LATERAL (
                    SELECT stream_id FROM due.timers
                     WHERE kind = $1 AND lane = l.lane AND priority = p.priority
+                      AND lane LIKE '% waiting'
                     ORDER BY look_at LIMIT greatest($5::bigint, 100) FOR UPDATE SKIP LOCKED) AS turn
              ORDER BY p.place, random() LIMIT $5::bigint) AS parked
      WHERE t.stream_id = parked.stream_id";
@@ -291,8 +292,8 @@ impl Timers {
     }
 
     /// Brings streams that are parked back to their lanes, to be looked at now: `limit` at most, of the first of
-    /// `priorities` first. `lanes` are those in which they are parked and those where they belong. How many there
-    /// were is returned.
+    /// `priorities` first. The lanes in which they are parked have names that end in ` waiting`; those where they
+    /// belong come second. How many there were is returned.
     ///
     /// # Errors
     /// PostgreSQL's.

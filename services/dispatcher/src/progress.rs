@@ -47,7 +47,8 @@ const WAITING: &str = "
               FROM (SELECT FROM due.timers WHERE kind = $4 AND look_at < now() LIMIT $1) AS due)
          + (SELECT count(*)
               FROM (SELECT FROM due.timers
-                     WHERE kind = $4 AND lane = ANY($5) AND look_at >= now() LIMIT $1) AS waiting)
+                     WHERE kind = $4 AND lane = ANY($5) AND lane LIKE '% waiting'
+                       AND look_at >= now() LIMIT $1) AS waiting)
          + (SELECT coalesce(max(position), 0) FROM es.events)
          - coalesce((SELECT position FROM es.checkpoints WHERE name = $2 AND version = $3), 0)";
 

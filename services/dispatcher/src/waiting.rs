@@ -34,7 +34,7 @@ const COUNT: &str = "
      CROSS JOIN LATERAL (
            SELECT count(*) AS number, min(position) AS first
              FROM (SELECT position FROM due.timers
-                    WHERE kind = $1 AND timers.lane = l.lane LIMIT $3) AS t) AS counted
+                    WHERE kind = $1 AND timers.lane = l.lane AND timers.lane LIKE '% waiting' LIMIT $3) AS t) AS counted
       LEFT JOIN es.events e ON e.position = counted.first
      WHERE counted.number > 0";
 
@@ -201,5 +201,7 @@ mod tests {
         let lanes = Channel::ALL.map(|channel| [channel.as_str(), waiting_lane(channel)]);
         let lanes: BTreeSet<_> = lanes.as_flattened().iter().collect();
         assert_eq!(lanes.len(), 2 * Channel::ALL.len());
+        let indexed = Channel::ALL.map(waiting_lane).iter().all(|lane| lane.ends_with(" waiting"));
+        assert!(indexed, "the index of those that wait holds lanes with such names");
     }
 }
