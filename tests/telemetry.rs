@@ -19,7 +19,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::harness::{CUSTOMER, Hatch, SENDER};
+use crate::harness::{ACCOUNT, CUSTOMER, Hatch, SENDER};
 
 /// What the client of these tests says that its request belongs to.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -126,6 +126,58 @@ async fn the_metrics_are_those_of_their_page() {
     }
     let missing: Vec<_> = documented.keys().filter(|name| !exposed.contains_key(*name)).collect();
     assert!(missing.is_empty(), "on the page only: {missing:?}");
+    hatch.finish().await;
+}
+
+/// What `/metrics` of a process is at most, in bytes.
+const METRICS_BYTES_MAX: usize = 100_000;
+
+/// Methods that clients may think of.
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
+
+#[tokio::test]
+async fn the_metrics_stay_small_whatever_clients_ask_for_and_count_what_became_of_messages() {
+    let hatch = Hatch::start().await;
+    let document = hatch.get("/api/v1/openapi.json").await.body;
+    let paths: Vec<_> = document["paths"].as_object().expect("paths").keys().cloned().collect();
+    let mut delivered = Vec::new();
+    for (to, status) in
+        [(CUSTOMER, "delivered"), ("+18045550400", "failed"), ("+18045550666", "undelivered")]
+    {
+        let id = hatch.send_sms(to, "Hello").await;
+        hatch.message_with_status(&id, status).await;
+        delivered.push(id);
+    }
+    // Those that do not end are opened and left.
+    let endless = ["/api/v1/events", "/api/events"];
+    for path in paths.iter().filter(|path| !endless.contains(&path.as_str())) {
+        for id in [delivered[0].as_str(), "nonsense"] {
+            let path = path.split('/').map(|part| if part.starts_with('{') { id } else { part });
+            let path = path.collect::<Vec<_>>().join("/");
+            for method in METHODS {
+                let method = Method::from_bytes(method.as_bytes()).expect("a method");
+                for body in [None, Some("{}".to_owned())] {
+                    hatch.request(method.clone(), &path, &[], body).await;
+                }
+            }
+        }
+    }
+    let metrics = hatch.get("/metrics").await;
+    let text = metrics.body.as_str().expect("text");
+    println!("/metrics: {} bytes, {} lines", text.len(), text.lines().count());
+    assert!(text.len() < METRICS_BYTES_MAX, "{} bytes", text.len());
+    for (outcome, class, count) in [
+        ("sent", "-", 2),
+        ("delivered", "-", 1),
+        ("failed", "invalid_recipient", 1),
+        ("undelivered", "unreachable", 1),
+    ] {
+        let sample = format!(
+            "hatch_message_outcomes_total{{outcome=\"{outcome}\",channel=\"sms\",account=\"{ACCOUNT}\",\
+             class=\"{class}\"}} {count}"
+        );
+        assert!(text.lines().any(|line| line == sample), "{sample} in\n{text}");
+    }
     hatch.finish().await;
 }
 

@@ -27,9 +27,27 @@ pub trait Decider: Default + Send {
     #[must_use]
     fn evolve(self, event: &Self::Event) -> Self;
 
+    /// What an event is counted as, if it ends something; asked before it is applied.
+    fn ending(&self, _event: &Self::Event) -> Option<Ending> {
+        None
+    }
+
     /// How the bus and the read side find the events of this stream; asked after the event that is
     /// being recorded has been applied.
     fn routing(&self) -> Routing;
+}
+
+/// How something ended, as it is counted. Each value is one of few.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ending {
+    /// How, such as `delivered`.
+    pub outcome: &'static str,
+    /// Of which channel.
+    pub channel: &'static str,
+    /// By which provider account; `-` where none had to do with it.
+    pub account: String,
+    /// Of what class the error is; `-` where there is none.
+    pub class: &'static str,
 }
 
 /// An event of a stream: a named, versioned, serialisable fact.

@@ -33,7 +33,7 @@ pub mod time;
 
 pub use attachment::Attachment;
 pub use channel::Channel;
-pub use decider::{Decider, DomainEvent, Routing};
+pub use decider::{Decider, DomainEvent, Ending, Routing};
 pub use email::Email;
 pub use environment::{Environment, Wait};
 pub use events::{DecodeError, EventType, Upcaster};

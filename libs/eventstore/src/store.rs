@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use hatch_domain::{Decider, DecodeError, Environment};
+use hatch_domain::{Decider, DecodeError, Ending, Environment};
+use hatch_telemetry::measure::{Counter, Family};
 use uuid::Uuid;
 
 use crate::{
@@ -21,6 +22,7 @@ struct Parts {
     appender: Appender,
     log: Log,
     environment: Arc<dyn Environment>,
+    endings: Family<Ending, Counter>,
 }
 
 /// A command, the stream that decides on it, and what goes with its events.
@@ -145,7 +147,8 @@ impl Store {
     /// Puts the parts together.
     #[must_use]
     pub fn new(appender: Appender, log: Log, environment: Arc<dyn Environment>) -> Self {
-        Self { parts: Arc::new(Parts { appender, log, environment }), sends: false }
+        let endings = Family::default();
+        Self { parts: Arc::new(Parts { appender, log, environment, endings }), sends: false }
     }
 
     /// The same store for commands whose events allow something to be sent: refused while the fence
@@ -170,6 +173,20 @@ impl Store {
     #[must_use]
     pub fn log(&self) -> &Log {
         &self.parts.log
+    }
+
+    /// How often something ended that was appended here, each way.
+    #[must_use]
+    pub fn endings(&self) -> Vec<(Ending, u64)> {
+        let all = self.parts.endings.all().into_iter();
+        all.map(|(ending, counter)| (ending, counter.get())).collect()
+    }
+
+    /// Counts what a committed append ended.
+    pub(crate) fn ended(&self, endings: Vec<Ending>) {
+        for ending in endings {
+            self.parts.endings.of(&ending).increment();
+        }
     }
 
     /// Time and ids.

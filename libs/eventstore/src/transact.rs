@@ -7,7 +7,7 @@ use std::any::Any;
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
-use hatch_domain::{Decider, DecodeError, DomainEvent};
+use hatch_domain::{Decider, DecodeError, DomainEvent, Ending};
 use hatch_telemetry::trace;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
@@ -111,6 +111,7 @@ pub struct UnitOfWork {
     guards: Vec<Guard>,
     side_rows: Vec<SideRow>,
     spans: Vec<Span>,
+    endings: Vec<Ending>,
 }
 
 impl Store {
@@ -138,7 +139,8 @@ impl Store {
         let mut runs = 1;
         loop {
             let work = UnitOfWork::new(self.clone(), tenant_id, conflict.take());
-            let (work, answer) = decide(work).await?;
+            let (mut work, answer) = decide(work).await?;
+            let endings = std::mem::take(&mut work.endings);
             let (append, streams, spans) = work.finish(&metadata);
             if append.is_empty() {
                 return Ok(Transacted { answer, appended: None, streams });
@@ -147,6 +149,9 @@ impl Store {
             let span = spans.first().cloned().unwrap_or_else(Span::current);
             match self.appender().append(append).instrument(span).await {
                 Ok(appended) => {
+                    if !matches!(appended, Appended::Duplicate { .. }) {
+                        self.ended(endings);
+                    }
                     return Ok(Transacted { answer, appended: Some(appended), streams });
                 }
                 Err(error @ AppendError::Conflict { .. }) if runs < RUNS_MAX => {
@@ -170,6 +175,7 @@ impl UnitOfWork {
             guards: Vec::new(),
             side_rows: Vec::new(),
             spans: Vec::new(),
+            endings: Vec::new(),
         }
     }
 
@@ -199,6 +205,7 @@ impl UnitOfWork {
         let decided = loaded.state.decide(command).map_err(ExecuteError::Rejected)?;
         held.events.reserve(decided.len());
         for event in &decided {
+            self.endings.extend(loaded.state.ending(event));
             loaded.state = std::mem::take(&mut loaded.state).evolve(event);
             held.events.push(NewEvent {
                 event_id: environment.new_id(),

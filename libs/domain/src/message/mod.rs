@@ -7,6 +7,7 @@
 pub mod command;
 mod decide;
 pub mod due;
+mod ending;
 pub mod event;
 mod evolve;
 pub mod mail_id;
@@ -20,7 +21,7 @@ use self::command::{MessageCommand, MessageRejection};
 use self::event::MessageEvent;
 pub use self::state::{Doubt, Message};
 use crate::Channel;
-use crate::decider::{Decider, Routing};
+use crate::decider::{Decider, Ending, Routing};
 use crate::ids::MessageId;
 
 /// The aggregate's name in the log and in subjects.
@@ -60,6 +61,10 @@ impl Decider for Message {
 
     fn evolve(self, event: &MessageEvent) -> Self {
         self.after(event)
+    }
+
+    fn ending(&self, event: &MessageEvent) -> Option<Ending> {
+        self.ending_by(event)
     }
 
     fn routing(&self) -> Routing {

@@ -1,6 +1,7 @@
 //! Given these events, when this command, then these events (or this rejection).
 
 mod accounts;
+mod endings;
 mod properties;
 mod receipts;
 mod refused;

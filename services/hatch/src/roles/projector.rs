@@ -37,9 +37,16 @@ impl RoleInstance for Projector {
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
         Box::pin(async move {
             let mut samples = [const { Samples::new() }; 4];
+            let mut unsent = Samples::new();
             if process.runs(DEFINITION.name) {
                 let read_model = ReadModel::of(process.pool.clone(), process.projections);
-                let asked = tokio::time::timeout(LAG_MAX, read_model.projections()).await;
+                let (asked, oldest) = tokio::join!(
+                    tokio::time::timeout(LAG_MAX, read_model.projections()),
+                    tokio::time::timeout(LAG_MAX, read_model.oldest_unsent()),
+                );
+                if let Ok(Ok(seconds)) = oldest {
+                    unsent.push((vec![], seconds));
+                }
                 for status in asked.into_iter().flatten().flatten() {
                     let values = [
                         number(status.position.0),
@@ -56,7 +63,13 @@ impl RoleInstance for Projector {
                     }
                 }
             }
-            named(samples).into()
+            let mut metrics: Vec<Metric> = named(samples).into();
+            metrics.push(gauge(
+                "hatch_messages_oldest_unsent_seconds",
+                "How long the oldest message waits that could be sent and is not, 0 without one",
+                unsent,
+            ));
+            metrics
         })
     }
 }

@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
+use hatch_domain::Ending;
 use hatch_eventstore::FenceState;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
 
@@ -53,6 +54,7 @@ impl Process {
         metrics.extend(self.requests());
         metrics.extend(self.limits());
         metrics.extend(self.appends());
+        metrics.push(self.outcomes());
         metrics.extend(self.fence());
         metrics.push(self.offset());
         metrics.push(self.foreign());
@@ -72,15 +74,13 @@ impl Process {
                 ];
                 answers.push((labels, counter.get()));
             }
-            for (method, histogram) in stats.seconds.all() {
-                let labels = vec![("route", route.clone()), ("method", method.to_owned())];
-                durations.push((labels, histogram.get()));
-            }
+            durations.push((vec![("route", route)], stats.seconds.get()));
         }
         [
             Metric {
                 name: "hatch_http_requests",
-                help: "Requests answered; route is the pattern, - where there is none",
+                help: "Requests answered; route is the pattern, - where there is none; method is - \
+                       where the route does not have it",
                 values: Values::Counter(answers),
             },
             Metric {
@@ -143,6 +143,26 @@ impl Process {
                 values: Values::gauge(count(appender.queue_commands())),
             },
         ]
+    }
+
+    /// Each process counts what it appended itself.
+    fn outcomes(&self) -> Metric {
+        let endings = self.store.endings().into_iter().map(|(ending, count)| {
+            let Ending { outcome, channel, account, class } = ending;
+            let labels = vec![
+                ("outcome", outcome.to_owned()),
+                ("channel", channel.to_owned()),
+                ("account", account),
+                ("class", class.to_owned()),
+            ];
+            (labels, count)
+        });
+        Metric {
+            name: "hatch_message_outcomes",
+            help: "Messages by what became of them: sent, delivered, undelivered, failed, expired, \
+                   in_doubt or canceled; class is that of the error",
+            values: Values::Counter(endings.collect()),
+        }
     }
 
     /// A process that does not know has no values.
