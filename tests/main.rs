@@ -3,6 +3,7 @@
 //! `./dev test` starts the servers and names them in `HATCH_TEST_DATABASE_URL` and
 //! `HATCH_TEST_NATS_URL`. Each test has a database, a NATS prefix and ports of its own.
 
+mod absence;
 mod abuse;
 mod accounts;
 mod architecture;

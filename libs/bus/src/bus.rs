@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use hatch_telemetry::presence::Presence;
 use tokio::sync::watch;
 
 use crate::trust::{Met, SharedKeys};
@@ -183,6 +184,8 @@ fn options(
     troubled: watch::Sender<Option<Trouble>>,
 ) -> ConnectOptions {
     let made = Arc::new(made);
+    let presence = Arc::new(Presence::new("NATS"));
+    let seen = Arc::clone(&presence);
     options
         .name("hatch")
         .retry_on_initial_connect()
@@ -195,14 +198,23 @@ fn options(
         .reconnect_to_server_callback(move |servers, _| {
             let failed =
                 servers.iter().find_map(|server| Some((server, server.last_error.as_ref()?)));
-            tell(&troubled, failed.map(|(server, error)| access::in_words(&server.addr, error)));
+            tell(
+                &troubled,
+                &seen,
+                failed.map(|(server, error)| access::in_words(&server.addr, error)),
+            );
             std::future::ready(None)
         })
         .event_callback(move |event| {
-            let made = Arc::clone(&made);
+            let (made, presence) = (Arc::clone(&made), Arc::clone(&presence));
             async move {
                 match event {
-                    Event::Connected => made.send_modify(|count| *count += 1),
+                    Event::Connected => {
+                        presence.back();
+                        made.send_modify(|count| *count += 1);
+                    }
+                    // Why it does not come back, the next tries tell.
+                    Event::Disconnected => tracing::debug!("NATS: {event}"),
                     Event::SlowConsumer(_) => {
                         tracing::warn!("NATS: {event}, messages were dropped")
                     }
@@ -215,10 +227,12 @@ fn options(
 }
 
 /// Logs why there is no connection, each reason once.
-fn tell(troubled: &watch::Sender<Option<Trouble>>, trouble: Option<Trouble>) {
+fn tell(troubled: &watch::Sender<Option<Trouble>>, presence: &Presence, trouble: Option<Trouble>) {
     troubled.send_if_modified(|known| {
         let is_new = *known != trouble;
-        if let Some(trouble) = trouble.as_ref().filter(|_| is_new) {
+        if let Some(trouble) = trouble.as_ref().filter(|_| is_new)
+            && !presence.away(&trouble.to_string())
+        {
             tracing::warn!("NATS: {trouble}");
         }
         *known = trouble;

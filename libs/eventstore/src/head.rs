@@ -9,8 +9,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use hatch_domain::Environment as _;
+use hatch_telemetry::chain::Chain;
+use hatch_telemetry::presence::Presence;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{AsyncMessage, Client, Statement};
@@ -18,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::epoch::{self, BusEnd, DatabasePlace, Fence, FenceRow, FenceState, Identity};
-use crate::{Backoff, BusSecrets, Database, Position, ServerClock, postgres};
+use crate::{Backoff, BusSecrets, Database, Position, ServerClock, is_away, postgres, uptime};
 
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
 
@@ -122,6 +125,7 @@ impl HeadWatch {
             said: None,
             wanted: Arc::default(),
             clock,
+            presence: Presence::new("PostgreSQL"),
         };
         let (wanted, clock) = (Arc::clone(&watcher.wanted), watcher.clock.clone());
         let task = tokio::spawn(async move {
@@ -174,6 +178,8 @@ struct Watcher {
     said: Option<String>,
     wanted: Arc<Wanted>,
     clock: ServerClock,
+    /// Whether the server is there, for the log.
+    presence: Presence,
 }
 
 /// A connection, and what was found out on it.
@@ -208,12 +214,18 @@ impl Watcher {
             if *self.head.borrow() != before {
                 backoff.reset();
             }
-            tracing::warn!(
-                error = error.as_ref() as &dyn Error,
-                retry_in = ?backoff.upcoming(),
-                "head of the log not watched"
-            );
+            self.tell_away(error.as_ref(), backoff.upcoming());
             backoff.wait().await;
+        }
+    }
+
+    /// Says once that the server is away, for all who need it.
+    fn tell_away(&self, error: &(dyn Error + 'static), retry_in: Duration) {
+        if is_away(error) || error.is::<Elapsed>() {
+            self.presence.away(&Chain(error).to_string());
+            tracing::debug!(error, ?retry_in, "head of the log not watched");
+        } else {
+            tracing::warn!(error, ?retry_in, "head of the log not watched");
         }
     }
 
@@ -235,6 +247,7 @@ impl Watcher {
             // Before the poll, so that what was appended meanwhile is seen.
             session.listen(self.wanted.holders.load(Ordering::Relaxed) > 0).await?;
             let generation = self.poll(&session).await?;
+            self.presence.back();
             let compared = generation.is_none() || generation == session.compared;
             if !compared && !answered && asking.is_none() {
                 asking = self.ask(&session).await?;

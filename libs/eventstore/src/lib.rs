@@ -7,6 +7,7 @@
 mod append;
 mod appender;
 mod archive;
+mod away;
 mod backoff;
 mod checkpoint;
 mod clock;
@@ -41,6 +42,7 @@ pub use archive::{
     ArchiveError, ArchiveProgress, ArchiveRecord, ArchiveRequest, Archived, ArchivingError, Need,
     RemainingPartition, archive,
 };
+pub use away::is_away;
 pub use backoff::Backoff;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clock::{OFFSET_MAX as CLOCK_OFFSET_MAX, ServerClock};

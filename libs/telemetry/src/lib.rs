@@ -7,4 +7,5 @@
 pub mod chain;
 pub mod limit;
 pub mod measure;
+pub mod presence;
 pub mod trace;

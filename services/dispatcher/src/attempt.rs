@@ -566,6 +566,9 @@ fn log_unclaimed(pending: &PendingMessage, error: &ExecuteError<MessageRejection
         ExecuteError::Rejected(rejection) => {
             tracing::debug!(%message_id, reason = %rejection, "nothing to attempt");
         }
+        error if passes(error) => {
+            tracing::debug!(%message_id, error = %error, "a message waits for the log");
+        }
         error => tracing::error!(%message_id, error = %error, "a message cannot be claimed"),
     }
 }

@@ -36,7 +36,7 @@ use hatch_domain::message::{AGGREGATE, Message};
 use hatch_domain::{Channel, Decider, DecodeError, DomainEvent, Priority};
 use hatch_due::{Lag, Sweeper, Timers};
 use hatch_eventstore::schema::Schema;
-use hatch_eventstore::{Connections, HeadWatch, Position, Store};
+use hatch_eventstore::{Connections, HeadWatch, Position, Store, is_away};
 use hatch_providers::Adapter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -354,7 +354,11 @@ impl Dispatcher {
             Ok(pending) => pending,
             Err(error) => {
                 let position = taken.delivery.envelope.position;
-                tracing::error!(position, error = %error, "a request cannot be read");
+                if is_away(&error) {
+                    tracing::debug!(position, error = %error, "a request cannot be read");
+                } else {
+                    tracing::error!(position, error = %error, "a request cannot be read");
+                }
                 // It would come again for ever, and many would fill the queue. The log has it, and
                 // so have the timers of a build that knows it.
                 if let PendingError::Decode(_) = error {

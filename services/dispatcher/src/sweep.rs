@@ -8,7 +8,7 @@ use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
 use hatch_domain::{Channel, Priority};
 use hatch_due::{DueTimer, Handler, Lane, Permit};
-use hatch_eventstore::Loaded;
+use hatch_eventstore::{Loaded, is_away};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::attempt::{Next, PendingMessage};
@@ -60,7 +60,11 @@ impl Handler for Dispatcher {
                 self.pursue(next, permits, permit).await;
             }
             Err(error) => {
-                tracing::warn!(%message_id, error = %error, "a timer cannot be moved");
+                if is_away(&error) {
+                    tracing::debug!(%message_id, error = %error, "a timer cannot be moved");
+                } else {
+                    tracing::warn!(%message_id, error = %error, "a timer cannot be moved");
+                }
             }
         }
     }

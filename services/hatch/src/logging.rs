@@ -22,8 +22,8 @@ pub(crate) const NORMAL: &str = "info,async_nats=warn,tokio_postgres=warn,\
 /// Crates whose own news are secrets, or addresses and texts.
 const WARNINGS_ONLY: [&str; 2] = ["async_nats", "tokio_postgres"];
 
-/// The log lines of `up`: a person watches it and wants to see what is unusual.
-pub const QUIET: &str = "warn";
+/// The log lines of `up`: a person watches it and wants to see what is unusual, and when that is over.
+pub const QUIET: &str = "warn,hatch_telemetry::presence=info,hatch_dispatcher::health=info";
 
 /// Only errors. The bus itself says why there is no connection, and its client would repeat it each time.
 pub(crate) const ERRORS: &str = "error,async_nats=off";
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn what_no_line_can_be_is_known_beforehand() {
         for (filter, most) in [
-            (QUIET, LevelFilter::WARN),
+            (QUIET, LevelFilter::INFO),
             (NORMAL, LevelFilter::INFO),
             ("warn,hatch_relay=debug", LevelFilter::DEBUG),
         ] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hatch_eventstore::{
     Backoff, Checkpoint, Connection, Follow, Held, LogError, Position, RecordedEvent, Subscription,
-    Unanswered,
+    Unanswered, is_away,
 };
 use hatch_readmodel::{Definition, Error, Origin, Projection};
 use hatch_telemetry::chain::Chain;
@@ -283,12 +283,12 @@ impl Worker {
         if matches!(error, Error::Unanswered(Unanswered::Silent(_))) {
             self.part_events_max = (self.part_events_max / PART).max(1);
         }
-        tracing::warn!(
-            projection = self.definition.name(),
-            error = error as &dyn std::error::Error,
-            retry_in = ?backoff.upcoming(),
-            "projection waits for PostgreSQL"
-        );
+        let (projection, retry_in) = (self.definition.name(), backoff.upcoming());
+        if is_away(error) {
+            tracing::debug!(projection, error = %Chain(error), ?retry_in, "projection waits for PostgreSQL");
+        } else {
+            tracing::warn!(projection, error = %Chain(error), ?retry_in, "projection waits for PostgreSQL");
+        }
         backoff.wait().await;
     }
 

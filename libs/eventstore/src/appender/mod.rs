@@ -258,7 +258,12 @@ impl Worker {
                 }
                 Err(Failure::StreamExists) => todo.push((batch, true)),
                 Err(Failure::NotCommitted(why)) => {
-                    tracing::warn!(error = why, "append failed, trying again");
+                    // Without a session there is no server, which the one who watches the head logs.
+                    if self.session.is_some() {
+                        tracing::warn!(error = why, "append failed, trying again");
+                    } else {
+                        tracing::debug!(error = why, "append waits for a session");
+                    }
                     todo.push((batch, check_existing));
                     self.start_over().await;
                 }

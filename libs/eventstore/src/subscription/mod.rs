@@ -5,10 +5,11 @@ mod follow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hatch_telemetry::chain::Chain;
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
 
 use crate::log::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
-use crate::{Backoff, Feed, HeadWatch, Hints, Log, LogError, Position, RecordedEvent};
+use crate::{Backoff, Feed, HeadWatch, Hints, Log, LogError, Position, RecordedEvent, is_away};
 use follow::{Follow, Offer, Step};
 
 /// How many of several subscriptions read a page of the log at a time, and how large one is; cheap to clone. The others
@@ -143,11 +144,12 @@ impl Subscription {
                 Ok(())
             }
             Err(error) if error.is_unavailable() => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    retry_in = ?self.backoff.upcoming(),
-                    "log not read"
-                );
+                let retry_in = self.backoff.upcoming();
+                if is_away(&error) {
+                    tracing::debug!(error = %Chain(&error), ?retry_in, "log not read");
+                } else {
+                    tracing::warn!(error = %Chain(&error), ?retry_in, "log not read");
+                }
                 self.backoff.wait().await;
                 Ok(())
             }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
+use hatch_eventstore::is_away;
 use hatch_readmodel::{Kept, KeptKind, QueryError, ReadModel, WaitingCount};
 use hatch_telemetry::limit::Limit;
 use tokio_util::sync::CancellationToken;
@@ -258,8 +259,12 @@ async fn keep(webhooks: Webhooks, shutdown: CancellationToken) {
                 Round { read_model: &webhooks.read_model, keeping: &webhooks.keeping, is_certain };
             let done = round.run(environment.now(), looks.is_multiple_of(LOOKS_PER_ROUND)).await;
             if let Err(error) = done {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the webhook log is not looked after; it is tried again");
+                let (away, error) = (is_away(&error), &error as &dyn std::error::Error);
+                if away {
+                    tracing::debug!(error, "the webhook log is not looked after");
+                } else {
+                    tracing::warn!(error, "the webhook log is not looked after; it is tried again");
+                }
             }
             looks = looks.wrapping_add(1);
             tokio::time::sleep(LOOK_INTERVAL).await;

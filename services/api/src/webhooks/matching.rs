@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, ReceiptOutcome as Told, RecordReceipt};
 use hatch_domain::{ErrorClass, SendError};
-use hatch_eventstore::{Execute, ExecuteError, Metadata};
+use hatch_eventstore::{Execute, ExecuteError, Metadata, is_away};
 use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -95,7 +95,12 @@ pub fn match_receipts(webhooks: Webhooks, shutdown: CancellationToken) -> BoxFut
         let matching = async {
             loop {
                 if let Err(error) = webhooks.match_due().await {
-                    tracing::warn!(error = error.as_ref(), "waiting receipts not matched");
+                    let error: &(dyn std::error::Error + 'static) = error.as_ref();
+                    if is_away(error) {
+                        tracing::debug!(error, "waiting receipts not matched");
+                    } else {
+                        tracing::warn!(error, "waiting receipts not matched");
+                    }
                 }
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
