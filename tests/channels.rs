@@ -100,7 +100,7 @@ async fn a_time_just_gone_by_is_now() {
 }
 
 #[tokio::test]
-async fn a_failed_message_is_retried_and_others_are_not() {
+async fn a_message_that_failed_or_did_not_arrive_is_retried_and_others_are_not() {
     let hatch = Hatch::start().await;
     let change = async |id: &str, what: &str| {
         hatch.request(Method::POST, &format!("{SEND}/{id}/{what}"), &[], None).await
@@ -115,6 +115,17 @@ async fn a_failed_message_is_retried_and_others_are_not() {
     assert_eq!(retried.body["status"], "queued");
     let types = hatch.event_types(&failed).await;
     assert!(types.iter().any(|event| event == "RetryRequested"), "{types:?}");
+
+    let undelivered = hatch.send_sms("+18045550666", "Hello").await;
+    hatch.message_with_status(&undelivered, "undelivered").await;
+    let retried = change(&undelivered, "retry").await;
+    assert_eq!(retried.status, StatusCode::ACCEPTED, "{}", retried.body);
+    hatch
+        .eventually("it was sent again and came back again", async |hatch| {
+            let message = hatch.get(&format!("{SEND}/{undelivered}")).await.body;
+            (message["status"] == "undelivered" && message["attempts"] == 2).then_some(())
+        })
+        .await;
 
     let delivered = hatch.send_sms(CUSTOMER, "Hello").await;
     hatch.message_with_status(&delivered, "delivered").await;

@@ -211,7 +211,7 @@ pub enum DeadLetters {
         #[arg(long)]
         json: bool,
     },
-    /// Begin a new round of attempts.
+    /// Begin a new round of attempts, as `POST /api/v1/messages/{id}/retry` does.
     #[command(
         after_help = "Example: hatch dead-letters redrive 0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11\n\
         hatch dead-letters redrive --code 30008 --dry-run\n\
@@ -226,7 +226,7 @@ pub enum DeadLetters {
     hatch dead-letters redrive [OPTIONS] --all\n       \
     hatch dead-letters redrive [OPTIONS] --code <CODE>")]
 pub struct Redrive {
-    /// The messages' ids.
+    /// The messages' ids; those of messages that are `undelivered` are taken, too.
     #[arg(
         value_parser = message_id,
         required_unless_present_any = ["all", "code"],

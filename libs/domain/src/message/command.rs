@@ -27,7 +27,7 @@ pub enum MessageCommand {
         /// Now.
         at: DateTime<Utc>,
     },
-    /// Begin a new round of attempts for a failed message.
+    /// Begin a new round of attempts for a message that failed or did not arrive.
     Retry {
         /// Now.
         at: DateTime<Utc>,
@@ -227,7 +227,7 @@ pub enum MessageRejection {
     /// It cannot be called off any more.
     #[error("the message is {}, and cannot be canceled", .0.as_str())]
     NotCancelable(Status),
-    /// It has not failed.
+    /// It has not failed, and is not known not to have arrived.
     #[error("the message is {}, and cannot be retried", .0.as_str())]
     NotRetryable(Status),
     /// Its next attempt is not due yet.

@@ -149,7 +149,7 @@ impl Message {
     fn retry(&self, at: DateTime<Utc>) -> Result<Vec<MessageEvent>, MessageRejection> {
         self.outbound()?;
         match self.status() {
-            Status::Failed => Ok(vec![RetryRequested { at }.into()]),
+            Status::Failed | Status::Undelivered => Ok(vec![RetryRequested { at }.into()]),
             status => Err(MessageRejection::NotRetryable(status)),
         }
     }

@@ -259,7 +259,7 @@ pub struct MessageDeferred {
     pub at: DateTime<Utc>,
 }
 
-/// Somebody asked for a failed message to be tried again: a new round of attempts begins.
+/// Somebody asked for a message that failed or did not arrive to be tried again: a new round of attempts begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = RetryRequestedData)]
 pub struct RetryRequested {

@@ -121,7 +121,7 @@ impl AttemptStatus {
             E::MessageRequested(_) | E::MessageDeferred(_) => self,
             E::MessageCanceled(_) => self.raised(self.attempt, Status::Canceled),
             E::RetryRequested(_) => match self.status {
-                Status::Failed => Self { status: Status::Queued, ..self },
+                Status::Failed | Status::Undelivered => Self { status: Status::Queued, ..self },
                 _ => self,
             },
             E::MessageReceived(_) => self.raised(self.attempt, Status::Received),

@@ -417,6 +417,24 @@ fn a_failed_message_gets_a_new_round_of_attempts() {
 }
 
 #[test]
+fn a_message_that_did_not_arrive_gets_a_new_round_where_somebody_asks_for_it() {
+    let bounced = receipt(1, ReceiptOutcome::Undelivered(error(true)));
+    let is_sent = given(&[request().into(), attempted(1, 1), sent(1)]).0;
+    let (back, _) = execute(is_sent, &bounced.clone().into());
+    assert_eq!(back.status(), Status::Undelivered);
+    let (again, events) = execute(back, &MessageCommand::Retry { at: at(7) });
+    assert_eq!(names(&events), ["RetryRequested"]);
+    assert_eq!((again.status(), again.round_from()), (Status::Queued, Some(at(7))));
+    assert_eq!(again.decide(&bounced.clone().into()), Ok(Vec::new()), "it is known already");
+    let (sending, _) = execute(again, &start(2, 7).into());
+    assert_eq!((sending.status(), sending.attempt_in_round()), (Status::Sending, 1));
+    assert_eq!(sending.decide(&bounced.into()), Ok(Vec::new()), "it is of an earlier attempt");
+    let (delivered, _) = execute(sending, &receipt(1, ReceiptOutcome::Delivered).into());
+    let retry = delivered.decide(&MessageCommand::Retry { at: at(9) });
+    assert_eq!(retry, Err(MessageRejection::NotRetryable(Status::Delivered)));
+}
+
+#[test]
 fn a_repeated_failure_receipt_does_not_end_the_new_round() {
     let gave_up = receipt(1, ReceiptOutcome::Failed(error(true)));
     let (failed, _) =

@@ -1,4 +1,4 @@
-//! `POST /api/v1/messages/{id}/retry`: a new round of attempts for a message that failed.
+//! `POST /api/v1/messages/{id}/retry`: a new round of attempts for a message that failed or did not arrive.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::problem::Problem;
 
 /// Begins a new round of attempts
 ///
-/// For a message that `failed`.
+/// For a message that `failed`, or that is `undelivered`: a person asks for it, and hatch asks the provider again.
 #[utoipa::path(
     post, path = "/api/v1/messages/{id}/retry", operation_id = "retry_message", tag = "messages",
     params(("id" = Uuid, Path, description = "The message."), IdempotencyKey),

@@ -155,9 +155,8 @@ proptest! {
             let (next, events) = execute(message, command);
             for event in &events {
                 due = match (event.due(), due) {
-                    (Due::At { attempt, at }, held) => {
-                        Some((attempt.or_else(|| held.map(|(n, _)| n)).unwrap_or(0), at))
-                    }
+                    // What speaks of the next attempt is settled by no earlier one.
+                    (Due::At { attempt, at }, _) => Some((attempt.unwrap_or(u32::MAX), at)),
                     (Due::Settled { attempt }, Some((held, _))) if attempt >= held => None,
                     (Due::Settled { .. }, held) => held,
                     (Due::Over, _) => None,
