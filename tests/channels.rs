@@ -44,7 +44,9 @@ async fn an_email_without_a_subject_has_the_one_of_its_account() {
 #[tokio::test]
 async fn a_chat_is_stored_and_shown_and_sent_to_nobody() {
     let hatch = Hatch::start().await;
-    let request = json!({"from": "alice", "to": ["bob", "carol"], "body": "Hi", "topic": "lunch"});
+    let request = json!({
+        "channel": "chat", "from": "alice", "to": ["bob", "carol"], "body": "Hi", "topic": "lunch",
+    });
     let answer = accepted(&hatch, &request).await;
     assert_eq!(answer.body["channel"], "chat");
     let message = hatch.message_with_status(answer.text("id"), "delivered").await;

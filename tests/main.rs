@@ -6,6 +6,7 @@
 mod absence;
 mod abuse;
 mod accounts;
+mod addresses;
 mod architecture;
 mod archive;
 mod bad_input;

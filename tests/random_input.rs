@@ -103,7 +103,7 @@ fn good() -> impl Strategy<Value = Value> {
         json!({"from": SENDER, "to": CUSTOMER, "body": "Hello"}),
         json!({"from": SENDER, "to": CUSTOMER, "attachments": ["https://example.com/a.jpg"]}),
         json!({"from": "a@example.com", "to": ["b@example.com"], "subject": "Hi", "body": "Hello"}),
-        json!({"from": "alice", "to": "bob", "body": "Hello"}),
+        json!({"channel": "chat", "from": "alice", "to": "bob", "body": "Hello"}),
     ])
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hatch_domain::DecodeError;
+use hatch_domain::{Channel, DecodeError};
 use hatch_eventstore::{AppendError, ExecuteError, LoadError, LogError, is_away};
 use hatch_telemetry::chain::Chain;
 use serde::Serialize;
@@ -62,6 +62,8 @@ pub(crate) struct Body {
     title: &'static str,
     /// The HTTP status.
     status: u16,
+    /// The same as `type`, for programs: its name alone, with underscores.
+    code: String,
     /// What went wrong this time.
     detail: String,
     /// The request's id, which is in our log, too.
@@ -145,6 +147,14 @@ impl Problem {
             "The idempotency key was used for another request",
             "Idempotency-Key: use a new key for a new request, or repeat the first one unchanged",
         )
+    }
+
+    /// No provider account carries the channel: the message would wait for ever.
+    pub(crate) fn no_account(channel: Channel) -> Self {
+        let channel = channel.as_str();
+        let title = "No account carries the channel";
+        let detail = format!("no configured account carries {channel}: nothing was recorded");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no-account", title, detail)
     }
 
     /// The message is in a status in which it cannot be done; `detail` says the status.

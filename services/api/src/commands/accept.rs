@@ -83,23 +83,28 @@ impl Commands {
     /// Records the request, or finds what `key` was answered the first time.
     ///
     /// # Errors
-    /// More messages wait than may, a `send_at` out of range, a key of another request, or a log that
-    /// does not answer.
+    /// More messages wait than may, a channel that no account carries, a `send_at` out of range, a key of another
+    /// request, or a log that does not answer.
     pub(crate) async fn accept(
         &self,
         tenant: TenantId,
         send: Send,
         key: Option<CommandKey>,
     ) -> Result<Accepted, Problem> {
-        let _on_its_way = self.admission.admit(send.channel, send.priority)?;
         let store = &self.store;
         let now = store.environment().now();
-        let send_at = match time_to_send(send.send_at, now) {
-            Ok(send_at) => send_at,
-            // It may have been in range when the key was used first.
-            Err(error) => match used_before(store, key).await? {
+        let _on_its_way = self.admission.admit(send.channel, send.priority)?;
+        let in_range = time_to_send(send.send_at, now);
+        let send_at = match (self.check_carried(send.channel), in_range) {
+            (Ok(()), Ok(send_at)) => send_at,
+            // There may have been an account, and it may have been in range, when the key was used first.
+            (carried, in_range) => match used_before(store, key).await? {
                 Some(first) => return replayed(store, first).await,
-                None => return Err(Problem::invalid(vec![error])),
+                None => {
+                    carried?;
+                    let error = in_range.err().into_iter().collect();
+                    return Err(Problem::invalid(error));
+                }
             },
         };
         let id = MessageId(store.environment().new_id());
@@ -119,6 +124,11 @@ impl Commands {
             Some(Appended::Committed { first, .. }) => Ok(Accepted { position: first, ..accepted }),
             None => Err(Problem::unavailable("the request made no event")),
         }
+    }
+
+    fn check_carried(&self, channel: Channel) -> Result<(), Problem> {
+        let carried = !channel.has_provider() || self.carried.contains(&channel);
+        if carried { Ok(()) } else { Err(Problem::no_account(channel)) }
     }
 
     /// The conversation of the mail that `send` answers, where that is one of ours. Its name tells, and whoever got a mail

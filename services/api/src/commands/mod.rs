@@ -13,6 +13,7 @@ mod send_request;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
+use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_eventstore::Store;
@@ -53,6 +54,8 @@ pub struct Commands {
     pub store: Store,
     /// Which messages are taken.
     pub admission: Admission,
+    /// What some provider account carries. What is for another channel is refused, or it would wait for ever.
+    pub carried: Vec<Channel>,
     /// The sender of an SMS or MMS that names none.
     pub default_sms_sender: Option<Address>,
     /// The sender of a mail that names none.

@@ -52,6 +52,8 @@ struct Sent {
 }
 
 /// A text message, in the old words
+///
+/// Between two names it is a chat message.
 #[utoipa::path(
     post, path = "/api/send_message", operation_id = "compat_send_message", tag = "compatibility",
     params(IdempotencyKey),
@@ -65,7 +67,7 @@ pub(super) async fn message(
     Admissible(request): Admissible<MessageRequest>,
 ) -> Result<Response, Problem> {
     let MessageRequest { from, to, body } = request;
-    let request = SendRequest { from, to, body, ..SendRequest::default() };
+    let request = SendRequest { from, to, body, names_mean_chat: true, ..SendRequest::default() };
     let accepted = accept(&commands, &headers, "POST /api/send_message", request, &[]).await?;
     let id = Some(accepted.id.to_string());
     Ok(accepted.respond(StatusCode::OK, &Sent { success: true, message_id: id, email_id: None }))

@@ -62,7 +62,11 @@ const PROBLEMS: [(&str, &str); 9] = [
     ("413", "The body is over the limit."),
     ("415", "The body is of another type than the endpoint takes."),
     ("421", "The request was made to a host name that is not one of this installation."),
-    ("422", "The idempotency key was used for another request."),
+    (
+        "422",
+        "The idempotency key was used for another request; or, where a message is sent, no account carries its \
+             channel (`no-account`).",
+    ),
     ("429", "More messages wait than can be sent soon. Nothing was recorded."),
     (
         "503",

@@ -7,7 +7,7 @@ use hatch_api::commands::Commands;
 use hatch_api::{Drain, Requests};
 use hatch_providers::sendgrid;
 
-use super::configured::{default_email_sender, default_sender};
+use super::configured::{carried, default_email_sender, default_sender};
 use super::definition::{RoleDefinition, RoleInstance};
 use super::process::{Follows, Process, Workers};
 use crate::admission;
@@ -48,6 +48,7 @@ impl RoleInstance for Command {
         let commands = Commands {
             store: process.store.clone(),
             admission: self.admission.clone(),
+            carried: carried(settings),
             default_sms_sender: default_sender(settings)?,
             default_email_sender: default_email_sender(settings)?,
             default_subject: settings.sendgrid.as_ref().map_or_else(

@@ -27,6 +27,10 @@ use crate::{admission, files};
 /// The error for a bad setting of the account.
 const SENDGRID: &str = "configuration: sendgrid";
 
+/// What the accounts of each provider carry.
+const TWILIO_CHANNELS: &[Channel] = &[Channel::Sms, Channel::Mms];
+const SENDGRID_CHANNELS: &[Channel] = &[Channel::Email];
+
 /// How many attempts one process may have under way at a time.
 const AT_ONCE: std::ops::RangeInclusive<usize> = 1..=10_000;
 
@@ -285,6 +289,13 @@ pub(super) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option
     sender.map(Address::email).transpose().context("configuration: default_email_sender")
 }
 
+/// The channels that some account carries.
+pub(super) fn carried(settings: &Settings) -> Vec<Channel> {
+    let twilio = settings.twilio.as_ref().map(|_| TWILIO_CHANNELS);
+    let sendgrid = settings.sendgrid.as_ref().map(|_| SENDGRID_CHANNELS);
+    twilio.into_iter().chain(sendgrid).flatten().copied().collect()
+}
+
 pub(super) fn sending_accounts(
     settings: &Settings,
 ) -> anyhow::Result<Vec<hatch_dispatcher::SendingAccount>> {
@@ -294,7 +305,7 @@ pub(super) fn sending_accounts(
         accounts.push(hatch_dispatcher::SendingAccount {
             provider: twilio::PROVIDER,
             account: twilio.account_sid.clone(),
-            channels: &[Channel::Sms, Channel::Mms],
+            channels: TWILIO_CHANNELS,
             adapter: Arc::new(adapter),
             in_doubt: settings.dispatcher.in_doubt.get(twilio::PROVIDER).copied(),
             room: room(settings),
@@ -305,7 +316,7 @@ pub(super) fn sending_accounts(
         accounts.push(hatch_dispatcher::SendingAccount {
             provider: sendgrid::PROVIDER,
             account: sendgrid.account.clone(),
-            channels: &[Channel::Email],
+            channels: SENDGRID_CHANNELS,
             adapter: Arc::new(adapter),
             in_doubt: settings.dispatcher.in_doubt.get(sendgrid::PROVIDER).copied(),
             room: room(settings),
@@ -395,6 +406,27 @@ mod tests {
         assert!(said.is_some_and(|said| {
             said.starts_with("configuration: public_url: expected a URL such")
         }));
+    }
+
+    #[test]
+    fn what_is_carried_is_what_the_sending_accounts_carry() {
+        let simulator = "http://127.0.0.1:8089";
+        let twilio = serde_json::json!({
+            "account_sid": format!("AC{}", "0".repeat(32)), "auth_token": "12345", "public_url": simulator,
+        });
+        let sendgrid = crate::settings::sendgrid_account(simulator, "");
+        let both = Settings {
+            twilio: Some(serde_json::from_value(twilio).expect("an account")),
+            sendgrid: Some(serde_json::from_value(sendgrid).expect("an account")),
+            ..Settings::default()
+        };
+        let one = Settings { twilio: None, ..both.clone() };
+        for settings in [Settings::default(), one, both] {
+            let accounts = sending_accounts(&settings).expect("good accounts");
+            let channels: Vec<Channel> =
+                accounts.iter().flat_map(|account| account.channels).copied().collect();
+            assert_eq!(carried(&settings), channels);
+        }
     }
 
     #[test]

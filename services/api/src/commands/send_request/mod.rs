@@ -35,7 +35,8 @@ use crate::problem::{FieldCode, FieldError};
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SendRequest {
-    /// How it travels; inferred from the addresses when it is left out.
+    /// How it travels. When it is left out, the addresses say it: phone numbers make it an `sms`, with attachments an
+    /// `mms`, and mailboxes an `email`. A `chat` is only what says so.
     #[schema(value_type = Option<ChannelName>)]
     pub(crate) channel: Option<String>,
     /// The same as `channel`.
@@ -83,6 +84,9 @@ pub(crate) struct SendRequest {
     /// The Message-ID of the mail that this one answers; `email` only.
     #[schema(max_length = 1000)]
     pub(crate) in_reply_to: Option<String>,
+    /// Names without a channel are participants of a chat, as the clients of older systems mean them.
+    #[serde(skip)]
+    pub(crate) names_mean_chat: bool,
 }
 
 /// A send as it was understood: what is compared under an idempotency key, and recorded. Its JSON is

@@ -1,0 +1,121 @@
+//! Who is written to and by what: an address that is none is named, and never delivered to nobody.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{CUSTOMER, Hatch, SENDER};
+
+const SEND: &str = "/api/v1/messages";
+
+/// The places that a refusal names, and what it says of the first.
+fn refusal(body: &Value) -> (Vec<&str>, &str) {
+    let errors = body["errors"].as_array().unwrap_or_else(|| panic!("{body}"));
+    let pointers = errors.iter().map(|error| error["pointer"].as_str().expect("a pointer"));
+    (pointers.collect(), errors[0]["detail"].as_str().expect("a sentence"))
+}
+
+#[tokio::test]
+async fn a_name_is_no_chat_unless_the_request_says_so() {
+    let hatch = Hatch::start().await;
+    for (from, to, places) in [
+        ("support", json!("ann.example.com"), vec!["/from", "/to"]),
+        ("support", json!(["ann", "bob"]), vec!["/from", "/to/0", "/to/1"]),
+    ] {
+        let request = json!({"from": from, "to": to, "body": "Hello"});
+        let answer = hatch.post(SEND, &request).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
+        let (named, detail) = refusal(&answer.body);
+        assert_eq!(named, places);
+        assert!(detail.contains("+12016661234") && detail.contains("user@example.com"), "{detail}");
+        let batch = hatch.post(&format!("{SEND}/batch"), &json!({"messages": [request]})).await;
+        let error = &batch.body["data"][0]["error"];
+        assert_eq!(refusal(error).0, places, "{}", batch.body);
+    }
+    assert_eq!(hatch.log_length().await, 0);
+
+    for says in ["channel", "type"] {
+        let request = json!({says: "chat", "from": "support", "to": "ann", "body": "Hello"});
+        let answer = hatch.post(SEND, &request).await;
+        assert_eq!(answer.body["channel"], "chat", "{}", answer.body);
+    }
+    // Clients of older systems have no word for it.
+    let older = json!({"from": "support", "to": "ann", "body": "Hello"});
+    let answer = hatch.post("/api/send_message", &older).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let message = hatch.message_with_status(answer.text("message_id"), "delivered").await;
+    assert_eq!(message["channel"], "chat");
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn an_address_of_whatsapp_is_told_that_its_channel_is_not_there_yet() {
+    let hatch = Hatch::start().await;
+    let (ours, theirs) = (format!("whatsapp:{SENDER}"), format!("WhatsApp:{CUSTOMER}"));
+    for (request, places) in [
+        (json!({"from": ours, "to": theirs, "body": "Hello"}), vec!["/from", "/to"]),
+        (json!({"channel": "sms", "to": theirs, "body": "Hello"}), vec!["/to"]),
+    ] {
+        for path in [SEND, "/api/send_message"] {
+            let mut request = request.clone();
+            if path != SEND {
+                request.as_object_mut().expect("an object").remove("channel");
+            }
+            let answer = hatch.post(path, &request).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
+            let (named, detail) = refusal(&answer.body);
+            assert_eq!(named, places, "{path}");
+            assert!(detail.contains("whatsapp is not available yet"), "{detail}");
+        }
+    }
+    assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn what_no_account_carries_is_refused_by_name_and_not_recorded() {
+    let mut hatch = Hatch::start().await;
+    let mail = json!({
+        "from": "user@usehatchapp.com", "to": "contact@gmail.com", "subject": "Hi", "body": "Hello",
+    });
+    let send = async |hatch: &Hatch, key: &str| {
+        let headers = [("idempotency-key", key)];
+        hatch.request(Method::POST, SEND, &headers, Some(mail.to_string())).await
+    };
+    let first = send(&hatch, "order-42").await;
+    assert_eq!(first.status, StatusCode::ACCEPTED, "{}", first.body);
+    hatch.message_with_status(first.text("id"), "delivered").await;
+    hatch.stop().await;
+    hatch.settings.sendgrid = None;
+    hatch.start_again(&hatch::roles::Role::ALL).await;
+    let recorded = hatch.log_length().await;
+
+    let refused = |body: &Value| {
+        assert_eq!((&body["status"], &body["code"]), (&json!(422), &json!("no_account")), "{body}");
+        assert_eq!(body["type"], "urn:hatch:problem:no-account");
+        assert!(body["detail"].as_str().is_some_and(|why| why.contains("email")), "{body}");
+    };
+    let answer = hatch.post(SEND, &mail).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+    refused(&answer.body);
+    let older = json!({"from": mail["from"], "to": mail["to"], "body": "Hello"});
+    refused(&hatch.post("/api/messages/email", &older).await.body);
+    let older = json!({"to_email": mail["to"], "from_email": mail["from"], "body": "Hello"});
+    refused(&hatch.post("/api/send_email", &older).await.body);
+    assert_eq!(hatch.log_length().await, recorded, "nothing of these is recorded");
+
+    let sms = json!({"to": CUSTOMER, "body": "Hello"});
+    let chat = json!({"channel": "chat", "from": "ann", "to": "bob", "body": "Hello"});
+    let batch = json!({"messages": [mail, sms, chat]});
+    let answer = hatch.post(&format!("{SEND}/batch"), &batch).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    let data = answer.body["data"].as_array().expect("a list");
+    refused(&data[0]["error"]);
+    assert_eq!((&data[1]["status"], &data[2]["status"]), (&json!("queued"), &json!("queued")));
+    hatch.message_with_status(data[1]["id"].as_str().expect("an id"), "delivered").await;
+
+    // What was taken once is answered again, whatever accounts there are now.
+    let again = send(&hatch, "order-42").await;
+    assert_eq!((again.status, &again.body), (StatusCode::ACCEPTED, &first.body));
+    assert_eq!(again.header("idempotent-replayed"), "true");
+    hatch.finish().await;
+}
