@@ -1,11 +1,21 @@
 //! Who is written to and by what: an address that is none is named, and never delivered to nobody.
 
+use std::collections::BTreeSet;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::harness::{CUSTOMER, Hatch, SENDER};
 
 const SEND: &str = "/api/v1/messages";
+const OURS: &str = "user@usehatchapp.com";
+
+/// The recipients of a message.
+fn to(message: &Value) -> Vec<&str> {
+    let to = &message["to"];
+    let several = to.as_array().into_iter().flatten().filter_map(Value::as_str);
+    several.chain(to.as_str()).collect()
+}
 
 /// The places that a refusal names, and what it says of the first.
 fn refusal(body: &Value) -> (Vec<&str>, &str) {
@@ -117,5 +127,50 @@ async fn what_no_account_carries_is_refused_by_name_and_not_recorded() {
     let again = send(&hatch, "order-42").await;
     assert_eq!((again.status, &again.body), (StatusCode::ACCEPTED, &first.body));
     assert_eq!(again.header("idempotent-replayed"), "true");
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_mailbox_is_one_participant_and_is_sent_to_as_it_was_written() {
+    let hatch = Hatch::start().await;
+    let mail = |to: &str| json!({"from": OURS, "to": to, "subject": "Hi", "body": "Hello"});
+    let (mut conversations, mut contacts) = (Vec::new(), BTreeSet::new());
+    for to in ["Ann@Example.com", "ann@example.com", "ANN@EXAMPLE.COM"] {
+        let answer = hatch.post(SEND, &mail(to)).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        let message = hatch.message_with_status(answer.text("id"), "delivered").await;
+        contacts.insert(message["contact_id"].as_str().expect("an id").to_owned());
+        conversations.push(answer.text("conversation_id").to_owned());
+    }
+    assert_eq!(contacts.len(), 1, "{contacts:?}");
+    let sent: Vec<Value> = hatch.record().await.iter().map(|line| line["to"].clone()).collect();
+    assert_eq!(sent, ["Ann@example.com", "ann@example.com", "ANN@example.com"]);
+
+    let inbound = json!({
+        "provider": "sendgrid", "from": "aNN@example.com", "to": OURS, "subject": "Re: Hi", "body": "Hi",
+    });
+    assert_eq!(hatch.simulate_inbound(&inbound).await, 200);
+    let conversation = &conversations[0];
+    assert_eq!(conversations, vec![conversation.clone(); 3]);
+    hatch
+        .eventually("the answer is in the conversation", async |hatch| {
+            let path = format!("/api/v1/conversations/{conversation}");
+            (hatch.get(&path).await.body["message_count"] == 4).then_some(())
+        })
+        .await;
+    for written in ["ann@example.com", "Ann@Example.com"] {
+        let list = hatch.get(&format!("{SEND}?participant={written}")).await;
+        assert_eq!(list.body["data"].as_array().map(Vec::len), Some(4), "{written}");
+        let list = hatch.get(&format!("/api/v1/conversations?participant={written}")).await;
+        let data = list.body["data"].as_array().expect("a list");
+        assert_eq!(data.len(), 1, "{written}");
+        assert_eq!(data[0]["participants"], json!(["ann@example.com", OURS]));
+    }
+
+    let twice =
+        json!({"from": OURS, "to": ["Bob@example.com", "bob@example.com"], "body": "Hello"});
+    let answer = hatch.post(SEND, &twice).await;
+    let message = hatch.message_with_status(answer.text("id"), "delivered").await;
+    assert_eq!(to(&message), ["Bob@example.com"], "nobody gets it twice");
     hatch.finish().await;
 }

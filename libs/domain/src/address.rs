@@ -1,5 +1,6 @@
 //! Addresses in their one normal form, so that they can be compared as text.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
@@ -29,6 +30,9 @@ const SCOPED_CHARACTERS_MAX: usize = 255;
 /// lower case, or a plain name: of a chat participant, or a short code, which means something only at the
 /// carriers of its country. Or it is an id within a scope, such as a person whom WhatsApp shows to one
 /// business by an id instead of a number.
+///
+/// A mailbox is kept as it was written, because it is sent to so. Whose it is, its [`identity`](Self::identity)
+/// says: everything that compares addresses, or makes an id of them, takes that.
 ///
 /// Its text says of which kind it is, because conversation ids are computed from the text alone. An id within
 /// a scope is `@<kind>/<scope>/<id>`: no address of another kind begins like that.
@@ -144,7 +148,7 @@ impl Address {
     }
 
     /// Reads an email address (RFC 5321, ASCII or internationalised) and normalises it: the domain in
-    /// lower case, the local part as it is, since only its own host knows whether case matters there.
+    /// lower case, the local part as it is, since a few hosts send back what is written otherwise.
     /// `[x@y](mailto:x@y)`, as some editors paste it, is read as `x@y`.
     ///
     /// # Errors
@@ -249,6 +253,24 @@ impl Address {
     #[must_use]
     pub fn kind(&self) -> AddressKind {
         Self::kind_of(&self.0)
+    }
+
+    /// What it is compared by, and what ids are made of. Of a mailbox that is the text in lower case, with the
+    /// domain as DNS has it (RFC 5890: `xn--...` for what is not ASCII): hardly any host tells `Ann@` from `ann@`,
+    /// and people write both. Of every other address it is the address.
+    #[must_use]
+    pub fn identity(&self) -> Cow<'_, Self> {
+        let is_mailbox = self.kind() == AddressKind::Email;
+        let is_plain = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+        match self.0.rsplit_once('@') {
+            Some((local, domain)) if is_mailbox && !self.0.bytes().all(is_plain) => {
+                let ascii =
+                    (!domain.is_ascii()).then(|| idna::domain_to_ascii(domain).ok()).flatten();
+                let domain = ascii.as_deref().unwrap_or(domain);
+                Cow::Owned(Self(format!("{}@{domain}", local.to_lowercase())))
+            }
+            _ => Cow::Borrowed(self),
+        }
     }
 
     /// The scope that it means something in, for the kinds that have one.
@@ -389,6 +411,25 @@ mod tests {
     }
 
     #[test]
+    fn a_mailbox_is_one_however_it_is_written() {
+        let identity = |text| Address::email(text).map(|a| a.identity().to_string());
+        for (written, same) in [
+            ("ann@example.com", "ann@example.com"),
+            ("Ann@Example.com", "ann@example.com"),
+            ("ANN.LEE+tag@example.com", "ann.lee+tag@example.com"),
+            ("Ann@Bücher.example", "ann@xn--bcher-kva.example"),
+            ("ann@xn--bcher-kva.example", "ann@xn--bcher-kva.example"),
+            ("JÜRGEN@example.com", "jürgen@example.com"),
+        ] {
+            assert_eq!(identity(written).as_deref(), Ok(same), "{written}");
+        }
+        for other in ["+12016661234", "Ann", "@external_id/CRM/Ab@C"] {
+            let address = Address::read(other).expect("an address");
+            assert_eq!(*address.identity(), address);
+        }
+    }
+
+    #[test]
     fn what_is_no_email_address_is_refused() {
         let texts = [
             "",
@@ -493,6 +534,21 @@ mod tests {
         fn emails_are_idempotent_too(text in "[a-zA-Z0-9.+_-]{1,12}@[a-zA-Z0-9.-]{1,12}\\.[a-zA-Z]{1,5}") {
             if let Ok(address) = Address::email(&text) {
                 prop_assert_eq!(Address::email(address.as_str()), Ok(address));
+            }
+        }
+
+        #[test]
+        fn an_identity_is_its_own_and_that_of_every_spelling(
+            text in "\\PC{1,8}@\\PC{1,8}\\.\\PC{1,4}|[a-zA-ZäÄß]{1,8}@[a-zA-ZäÄß]{1,8}\\.com",
+        ) {
+            if let Ok(address) = Address::email(&text) {
+                let identity = address.identity().into_owned();
+                prop_assert_eq!(identity.identity().into_owned(), identity.clone());
+                prop_assert_eq!(identity.kind(), AddressKind::Email);
+                if text.is_ascii() {
+                    let upper = Address::email(&text.to_ascii_uppercase()).expect("case is no matter");
+                    prop_assert_eq!(upper.identity().into_owned(), identity);
+                }
             }
         }
     }

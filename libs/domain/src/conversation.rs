@@ -8,8 +8,8 @@ use crate::ids::{ConversationId, TenantId};
 
 /// The conversation of `participants` (the sender and every recipient, in any order) on `topic`.
 ///
-/// SHA-256 over the UTF-8 lines tenant id, each distinct participant sorted bytewise, and topic (an
-/// empty line if there is none), joined by `\n`; the first 16 bytes as a UUID of version 8. The same
+/// SHA-256 over the UTF-8 lines tenant id, the identity of each distinct participant sorted bytewise, and topic
+/// (an empty line if there is none), joined by `\n`; the first 16 bytes as a UUID of version 8. The same
 /// on every machine, so two first messages at once cannot open two conversations.
 #[must_use]
 pub fn conversation_id<'a>(
@@ -17,7 +17,8 @@ pub fn conversation_id<'a>(
     participants: impl IntoIterator<Item = &'a Address>,
     topic: Option<&str>,
 ) -> ConversationId {
-    let mut lines: Vec<&str> = participants.into_iter().map(Address::as_str).collect();
+    let identities: Vec<_> = participants.into_iter().map(Address::identity).collect();
+    let mut lines: Vec<&str> = identities.iter().map(|address| address.as_str()).collect();
     lines.sort_unstable();
     lines.dedup();
     let tenant = tenant.to_string();
@@ -92,6 +93,21 @@ mod tests {
         assert_ne!(conversation_id(other_tenant, [&a, &b], None), base);
         assert_ne!(conversation_id(TenantId::DEFAULT, [&a, &b], Some("invoice")), base);
         assert_ne!(conversation_id(TenantId::DEFAULT, [&a, &b, &c], None), base);
+    }
+
+    #[test]
+    fn a_mailbox_is_one_participant_however_it_is_written() {
+        let mail = |text| Address::email(text).expect("a mailbox");
+        let (us, ann) = (mail("us@example.com"), mail("ann@example.com"));
+        let expected = conversation_id(TenantId::DEFAULT, [&us, &ann], None);
+        for written in ["Ann@example.com", "ANN@EXAMPLE.COM"] {
+            let ann = mail(written);
+            assert_eq!(
+                conversation_id(TenantId::DEFAULT, [&ann, &us], None),
+                expected,
+                "{written}"
+            );
+        }
     }
 
     #[test]

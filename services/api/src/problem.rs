@@ -62,8 +62,6 @@ pub(crate) struct Body {
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// The same as `type`, for programs: its name alone, with underscores.
-    code: String,
     /// What went wrong this time.
     detail: String,
     /// The request's id, which is in our log, too.

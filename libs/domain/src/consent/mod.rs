@@ -24,7 +24,7 @@ use uuid::Uuid;
 use self::command::{ConsentCommand, ConsentRejection};
 use self::event::ConsentEvent;
 pub use self::programme::{Programme, ProgrammeError};
-use crate::address::{Address, AddressKind};
+use crate::address::Address;
 use crate::decider::{Decider, Routing};
 use crate::ids::{ConsentId, ConversationId, TenantId};
 
@@ -38,12 +38,8 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x1b7e_53d0_8c24_4f96_a5e1_70c9_d248_3ba
 /// stream without a look-up.
 #[must_use]
 pub fn consent_id(tenant: TenantId, address: &Address, programme: &Programme) -> ConsentId {
-    // A mailbox is compared in lower case and sent to as written: a withdrawal must not miss it.
-    let address = match address.kind() {
-        AddressKind::Email => address.as_str().to_lowercase(),
-        _ => address.as_str().to_owned(),
-    };
-    let name = format!("{tenant}\n{}\n{address}", programme.as_str());
+    // A withdrawal must not miss a mailbox because it was written otherwise.
+    let name = format!("{tenant}\n{}\n{}", programme.as_str(), address.identity());
     ConsentId(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
 }
 

@@ -143,7 +143,7 @@ impl List {
         if self.addresses.len() == ADDRESSES_MAX || self.bytes > LIST_BYTES_MAX {
             self.left_out += 1;
         } else if let Some(address) = written.address()
-            && self.known.insert(address.clone())
+            && self.known.insert(address.identity().into_owned())
         {
             self.bytes += address.as_str().len();
             self.addresses.push(address);

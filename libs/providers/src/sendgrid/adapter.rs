@@ -1,5 +1,6 @@
 //! Sends by `POST /v3/mail/send`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use hatch_domain::address::Address;
@@ -103,8 +104,11 @@ fn mail<'a>(message: &'a Outbound, email: &'a Email, default_subject: &'a str) -
 }
 
 /// The addresses that are not in `seen` yet: SendGrid refuses a mail that names one twice.
-fn mailboxes<'a>(addresses: &'a [Address], seen: &mut HashSet<String>) -> Vec<Mailbox<'a>> {
-    let new = addresses.iter().filter(|address| seen.insert(address.as_str().to_lowercase()));
+fn mailboxes<'a>(
+    addresses: &'a [Address],
+    seen: &mut HashSet<Cow<'a, Address>>,
+) -> Vec<Mailbox<'a>> {
+    let new = addresses.iter().filter(|address| seen.insert(address.identity()));
     new.map(|address| Mailbox { email: address.as_str() }).collect()
 }
 

@@ -130,8 +130,10 @@ impl Content {
 fn recipients(said: Vec<Address>, envelope: &Envelope) -> Result<Vec<Address>, NotUnderstood> {
     let brought: Vec<Address> =
         envelope.to.iter().map(|text| address("envelope", text)).collect::<Result<_, _>>()?;
-    let known: HashSet<&Address> = brought.iter().collect();
-    if !said.is_empty() && (known.is_empty() || said.iter().any(|to| known.contains(to))) {
+    let known: HashSet<_> = brought.iter().map(Address::identity).collect();
+    if !said.is_empty()
+        && (known.is_empty() || said.iter().any(|to| known.contains(&to.identity())))
+    {
         return Ok(said);
     }
     if brought.is_empty() {

@@ -65,7 +65,7 @@ impl ConversationRow {
         let mut row = before.unwrap_or_else(|| Self {
             id: message.conversation_id,
             tenant_id: message.tenant_id,
-            participants: message.participants().into_iter().map(str::to_owned).collect(),
+            participants: message.participants(),
             topic: message.topic.clone(),
             channels: BTreeSet::new(),
             message_count: 0,

@@ -116,10 +116,10 @@ impl MessageContent {
         })
     }
 
-    /// Sender and recipients, each once, sorted bytewise.
-    pub(crate) fn participants(&self) -> Vec<&str> {
-        let mut all: Vec<&str> =
-            std::iter::once(&self.from).chain(&self.to).map(Address::as_str).collect();
+    /// Sender and recipients by what they are compared by, each once, sorted bytewise.
+    pub(crate) fn participants(&self) -> Vec<String> {
+        let everybody = std::iter::once(&self.from).chain(&self.to);
+        let mut all: Vec<String> = everybody.map(|one| one.identity().to_string()).collect();
         all.sort_unstable();
         all.dedup();
         all

@@ -211,7 +211,7 @@ pub(crate) async fn write_messages(
         .iter()
         .flat_map(|message| {
             let (tenant_id, of) = (message.tenant_id, message.created_position);
-            let addresses = message.participants().into_iter().map(str::to_owned);
+            let addresses = message.participants().into_iter();
             addresses.map(move |address| ParticipantRow { tenant_id, address, of })
         })
         .collect();

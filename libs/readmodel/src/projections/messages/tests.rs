@@ -209,6 +209,24 @@ fn a_mail_shows_all_that_a_mail_has_and_its_subject_where_it_has_no_text() {
 }
 
 #[test]
+fn a_mailbox_takes_part_once_however_it_is_written_and_is_shown_as_it_was() {
+    let mut history = History::default();
+    let mail = |text: &str| Address::email(text).expect("an address");
+    let (us, written) = (mail("us@example.com"), mail("Ann@Example.com"));
+    let email = |request: MessageRequested| MessageRequested { channel: Channel::Email, ..request };
+    history.record(TENANT, 1, email(requested(TENANT, &us, &written)));
+    history.record(TENANT, 2, email(requested(TENANT, &us, &mail("ann@example.com"))));
+    let rows = folded(&history);
+    let [first, second] = &rows.contents[..] else { panic!("two messages") };
+    assert_eq!(first.to, [mail("Ann@example.com")]);
+    assert_eq!(first.participants(), ["ann@example.com", "us@example.com"]);
+    assert_eq!(first.contact_id, second.contact_id);
+    let conversation = rows.conversations.values().next().expect("one");
+    assert_eq!((rows.conversations.len(), conversation.message_count), (1, 2));
+    assert_eq!(conversation.participants, ["ann@example.com", "us@example.com"]);
+}
+
+#[test]
 fn a_schedule_is_the_first_due_time_and_a_cancel_ends_it() {
     let mut history = History::default();
     let request = requested(TENANT, &phone(OURS), &customer(1));

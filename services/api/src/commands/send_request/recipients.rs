@@ -46,7 +46,7 @@ impl<'de> Deserialize<'de> for Recipients {
     }
 }
 
-/// The addresses of a field that `seen` does not hold yet, normalised. In a list each wrong one is
+/// The addresses of a field that `seen`, which holds identities, does not hold yet. In a list each wrong one is
 /// named by its place.
 pub(super) fn read(
     pointer: &str,
@@ -61,7 +61,7 @@ pub(super) fn read(
         let place =
             if texts.len() == 1 { pointer.to_owned() } else { format!("{pointer}/{index}") };
         let parsed = errors.take(&place, parse(text));
-        addresses.extend(parsed.filter(|address| seen.insert(address.clone())));
+        addresses.extend(parsed.filter(|address| seen.insert(address.identity().into_owned())));
     }
     addresses
 }

@@ -160,7 +160,7 @@ pub(crate) fn list_sql(
                       WHERE p.tenant_id = c.tenant_id AND p.conversation_id = c.id
                         AND p.address = ",
             ")",
-            address.to_string(),
+            address.identity().to_string(),
             Type::TEXT,
         );
     }

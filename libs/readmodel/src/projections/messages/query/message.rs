@@ -325,7 +325,7 @@ pub(crate) fn list_sql(
                ON p.tenant_id = m.tenant_id AND p.created_position = m.created_position
               AND p.created_position < $2\n",
         );
-        conditions = conditions.and("p.address = ", "", address.to_string(), Type::TEXT);
+        conditions = conditions.and("p.address = ", "", address.identity().to_string(), Type::TEXT);
     }
     if let Some(status) = filter.status {
         sql.push_str(

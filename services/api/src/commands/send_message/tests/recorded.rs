@@ -47,11 +47,8 @@ async fn an_email_is_recorded_with_all_that_it_says() {
     assert_eq!(answer.body["status"], "queued");
     let event = requested(&api, &answer).await;
     assert_eq!(event["from"], "User@usehatchapp.com");
-    // Local parts of different case may be different mailboxes.
-    assert_eq!(
-        event["to"],
-        json!(["Contact@gmail.com", "second@example.com", "contact@gmail.com"])
-    );
+    // One mailbox gets it once, as it was written first.
+    assert_eq!(event["to"], json!(["Contact@gmail.com", "second@example.com"]));
     let email = &event["email"];
     assert_eq!(email["subject"], "Grüße");
     assert_eq!(email["html"], "<b>text</b>");
