@@ -174,3 +174,127 @@ async fn a_mailbox_is_one_participant_and_is_sent_to_as_it_was_written() {
     assert_eq!(to(&message), ["Bob@example.com"], "nobody gets it twice");
     hatch.finish().await;
 }
+
+#[tokio::test]
+async fn display_names_go_out_with_a_mail_and_are_no_part_of_who_somebody_is() {
+    let hatch = Hatch::start().await;
+    let mail = json!({
+        "from": format!("\"hatch, Support\" <{OURS}>"),
+        "to": ["Ann Lee <ann@example.com>", {"address": "bob@example.com", "name": "Bob"}, "eve@example.com"],
+        "cc": {"address": "cc@example.com", "name": ""}, "bcc": "<bcc@example.com>",
+        "reply_to": {"address": "answers@example.com", "name": "Grüße 🥚"},
+        "subject": "Hi", "body": "Hello",
+    });
+    let answer = hatch.post(SEND, &mail).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    let message = hatch.message_with_status(answer.text("id"), "delivered").await;
+    assert_eq!(message["from"], OURS);
+    assert_eq!(to(&message), ["ann@example.com", "bob@example.com", "eve@example.com"]);
+    assert_eq!(
+        (&message["cc"], &message["bcc"]),
+        (&json!(["cc@example.com"]), &json!(["bcc@example.com"]))
+    );
+    let people = json!([
+        {"role": "from", "address": OURS, "name": "hatch, Support"},
+        {"role": "to", "address": "ann@example.com", "name": "Ann Lee"},
+        {"role": "to", "address": "bob@example.com", "name": "Bob"},
+        {"role": "reply_to", "address": "answers@example.com", "name": "Grüße 🥚"},
+    ]);
+    assert_eq!(message["people"], people);
+
+    let plain = json!({
+        "from": OURS, "to": ["ann@example.com", "bob@example.com", "eve@example.com"], "body": "Hello",
+    });
+    let plain = hatch.post(SEND, &plain).await;
+    assert_eq!(plain.text("conversation_id"), answer.text("conversation_id"));
+    let message = hatch.message_with_status(plain.text("id"), "delivered").await;
+    assert_eq!(message["people"], json!([]));
+
+    let older = json!({
+        "from_email": format!("hatch <{OURS}>"), "to_email": "Ann <ann@example.com>", "body": "Hello",
+    });
+    let older = hatch.post("/api/send_email", &older).await;
+    let message = hatch.message_with_status(older.text("email_id"), "delivered").await;
+    assert_eq!(
+        message["people"][1],
+        json!({"role": "to", "address": "ann@example.com", "name": "Ann"})
+    );
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_display_name_that_is_none_is_named_with_its_field() {
+    let hatch = Hatch::start().await;
+    let with = |field: &str, value: Value| {
+        let mut mail = json!({"from": OURS, "to": "ann@example.com", "body": "Hello"});
+        mail[field] = value;
+        mail
+    };
+    let long = "x".repeat(256);
+    for (request, place, detail) in [
+        (with("to", json!(format!("{long} <ann@example.com>"))), "/to", "expected a display name"),
+        (
+            with("to", json!(["Ann <ann@example.com>", "Bob <bob>"])),
+            "/to/1",
+            "expected an email address",
+        ),
+        (
+            with("from", json!({"address": OURS, "name": "a\r\nBcc: b"})),
+            "/from",
+            "expected a display name",
+        ),
+        (
+            with("cc", json!({"address": "cc@example.com", "colour": "red"})),
+            "/cc",
+            "expected an address",
+        ),
+        (with("reply_to", json!({"name": "Ann"})), "/reply_to", "expected an address"),
+        (
+            json!({"from": SENDER, "to": {"address": CUSTOMER, "name": "Ann"}, "body": "Hello"}),
+            "/to",
+            "expected no display name",
+        ),
+        (
+            json!({"channel": "chat", "from": {"address": "ann", "name": "Ann"}, "to": "bob", "body": "Hi"}),
+            "/from",
+            "expected no display name",
+        ),
+    ] {
+        let answer = hatch.post(SEND, &request).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{request}: {}", answer.body);
+        let (named, said) = refusal(&answer.body);
+        assert_eq!(named, [place], "{request}: {}", answer.body);
+        assert!(said.starts_with(detail), "{request}: {said}");
+    }
+    assert_eq!(hatch.log_length().await, 0);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn the_names_of_a_mail_that_came_in_are_kept() {
+    let hatch = Hatch::start().await;
+    let inbound = json!({
+        "provider": "sendgrid", "from": "\"Lee, Ann\" <ann@example.com>", "to": format!("Support <{OURS}>"),
+        "subject": "Hi", "body": "Hello", "provider_message_id": "first@mail.example.com",
+    });
+    assert_eq!(hatch.simulate_inbound(&inbound).await, 200);
+    let message = hatch
+        .eventually("the mail is shown", async |hatch| {
+            let list = hatch.get(&format!("{SEND}?direction=inbound")).await;
+            list.body["data"].get(0).cloned()
+        })
+        .await;
+    assert_eq!(message["from"], "ann@example.com");
+    assert_eq!(
+        message["people"],
+        json!([
+            {"role": "from", "address": "ann@example.com", "name": "Lee, Ann"},
+            {"role": "to", "address": OURS, "name": "Support"},
+        ])
+    );
+    assert_eq!(message["message_id_header"], "<first@mail.example.com>");
+    let id = message["id"].as_str().expect("an id");
+    let then = hatch.get(&format!("{SEND}/{id}?at={}", message["position"])).await;
+    assert_eq!(then.body["people"], message["people"], "also from the log: {}", then.body);
+    hatch.finish().await;
+}

@@ -104,6 +104,12 @@ pub enum AddressError {
     /// It is empty, too long, or holds control characters.
     #[error("expected a name of 1 to 255 printable characters")]
     NotName,
+    /// The name that is shown with it is too long, or holds control characters.
+    #[error("expected a display name of at most 255 printable characters")]
+    NotDisplayName,
+    /// A name is shown with it, and its channel shows none.
+    #[error("expected no display name: only a mail shows one")]
+    NoDisplayName,
     /// Its scope or its id is empty, too long, or holds control characters; or the scope holds a slash.
     #[error(
         "expected a scope without a slash and an id, each of 1 to 255 printable characters, such as \

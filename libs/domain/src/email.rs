@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::address::Address;
 use crate::authentication::Authentication;
+use crate::mailbox::Person;
 
 /// What only a mail has.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -27,6 +28,9 @@ pub struct Email {
     /// Where answers are to go, if not to the sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<Address>,
+    /// Those of all of these, sender and recipients among them, who are shown by a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<Person>,
     /// Further headers, as the client wrote them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,

@@ -20,6 +20,7 @@ mod environment;
 pub mod events;
 pub mod ids;
 mod kind;
+pub mod mailbox;
 pub mod message;
 mod priority;
 pub mod published;

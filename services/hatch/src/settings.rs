@@ -75,7 +75,7 @@ pub struct Settings {
     pub archive: ArchiveSettings,
     /// The sender of an SMS that names none.
     pub default_sms_sender: Option<String>,
-    /// The sender of a mail that names none.
+    /// The sender of a mail that names none, such as `support@example.com` or `Support <support@example.com>`.
     pub default_email_sender: Option<String>,
     /// The Twilio account, where there is one.
     #[schemars(transform = accounts::with_public_url)]

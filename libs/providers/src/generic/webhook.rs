@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use hatch_domain::address::{Address, AddressKind};
+use hatch_domain::mailbox::{Mailbox, Person, PersonRole};
 use hatch_domain::{Attachment, Channel, Email};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::error::Category;
@@ -123,15 +124,19 @@ impl Fields {
             Some(text) => text,
         };
         let attachment = |url| Attachment { url: Some(url), ..Attachment::default() };
+        let (from, to) = (self.mailbox("from", channel)?, self.mailbox("to", channel)?);
+        let people = [(PersonRole::From, &from), (PersonRole::To, &to)];
+        let people = people.into_iter().filter_map(|(role, one)| Person::of(role, one));
+        let email = Email { people: people.collect(), ..Email::default() };
         Ok(Inbound {
             account: ACCOUNT.to_owned(),
             provider_message_id: id.to_owned(),
             channel,
-            from: self.address("from", channel)?,
-            to: vec![self.address("to", channel)?],
+            from: from.address,
+            to: vec![to.address],
             body: body.map(str::to_owned),
             attachments: urls.into_iter().map(attachment).collect(),
-            email: (channel == Channel::Email).then(Box::<Email>::default),
+            email: (channel == Channel::Email).then(|| Box::new(email)),
             segments: None,
         })
     }
@@ -171,11 +176,13 @@ impl Fields {
         }
     }
 
-    fn address(&self, field: &'static str, channel: Channel) -> Result<Address, NotUnderstood> {
+    fn mailbox(&self, field: &'static str, channel: Channel) -> Result<Mailbox, NotUnderstood> {
         let text = self.text(field)?.filter(|text| !text.trim().is_empty());
         let text = text.ok_or(NotUnderstood::Missing { field })?;
-        let address =
-            if channel == Channel::Email { Address::email(text) } else { Address::phone(text) };
+        let address = match channel {
+            Channel::Email => Mailbox::parse(text),
+            _ => Address::phone(text).map(Mailbox::from),
+        };
         address.map_err(|source| NotUnderstood::Address { field, source })
     }
 

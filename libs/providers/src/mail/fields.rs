@@ -1,10 +1,10 @@
 //! The headers of a mail and of its parts.
 
-use hatch_domain::address::Address;
+use hatch_domain::mailbox::Mailbox;
 use mail_parser::parsers::MessageStream;
 use mail_parser::{ContentType, HeaderValue};
 
-use super::addresses::addresses;
+use super::addresses::mailboxes;
 use super::{
     Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, ID_BYTES_MAX, LIST_BYTES_MAX, REFERENCES_MAX, clean,
 };
@@ -12,10 +12,10 @@ use super::{
 /// The headers of a mail that hatch uses.
 #[derive(Default)]
 pub(crate) struct Headers {
-    pub(crate) from: Option<Address>,
-    pub(crate) to: Vec<Address>,
-    pub(crate) cc: Vec<Address>,
-    pub(crate) reply_to: Option<Address>,
+    pub(crate) from: Option<Mailbox>,
+    pub(crate) to: Vec<Mailbox>,
+    pub(crate) cc: Vec<Mailbox>,
+    pub(crate) reply_to: Option<Mailbox>,
     pub(crate) subject: Option<String>,
     pub(crate) mail_id: Option<String>,
     pub(crate) in_reply_to: Option<String>,
@@ -34,7 +34,7 @@ impl Headers {
         let [from, to, cc, reply_to, subject, mail_id, in_reply_to, references] = found;
         let mut list = |name: &str, value: Option<&[u8]>| {
             let text = String::from_utf8_lossy(value.unwrap_or_default());
-            addresses(&text, name, cut)
+            mailboxes(&text, name, cut)
         };
         let from = list("from", from).into_iter().next();
         let (to, cc) = (list("to", to), list("cc", cc));
@@ -89,6 +89,19 @@ fn unstructured(value: &[u8], cut: &mut Cut) -> Option<String> {
         _ => return None,
     };
     Some(text).filter(|text| !text.is_empty())
+}
+
+/// A text out of its encoded words, where it has some.
+pub(crate) fn decoded(text: &str) -> String {
+    if !text.contains("=?") {
+        return text.to_owned();
+    }
+    // A line that is not at its end would be read as the next header.
+    let line = with_line_end(text.replace(['\r', '\n'], " ").as_bytes());
+    match MessageStream::new(&line).parse_unstructured() {
+        HeaderValue::Text(text) => text.into_owned(),
+        _ => text.to_owned(),
+    }
 }
 
 /// The library reads a header up to the end of its line.

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 use hatch_domain::Attachment;
 
-pub(crate) use addresses::addresses;
-pub(crate) use fields::Headers;
+pub(crate) use addresses::mailboxes;
+pub(crate) use fields::{Headers, decoded};
 
 /// Multiparts within multiparts. What is deeper is kept as a file, as it came.
 pub(crate) const DEPTH_MAX: usize = 50;

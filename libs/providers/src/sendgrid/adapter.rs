@@ -1,9 +1,10 @@
 //! Sends by `POST /v3/mail/send`.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use hatch_domain::address::Address;
+use hatch_domain::mailbox::PersonRole;
 use hatch_domain::{Attachment, Channel, Email, ErrorClass, SendError};
 use http::header::HeaderName;
 use http::status::StatusCode;
@@ -80,17 +81,20 @@ impl Adapter for SendGridAdapter {
 }
 
 fn mail<'a>(message: &'a Outbound, email: &'a Email, default_subject: &'a str) -> Mail<'a> {
+    let names = Names::of(email);
     let mut seen = HashSet::new();
+    let mut mailboxes =
+        |role, addresses: &'a [Address]| names.mailboxes(role, addresses, &mut seen);
     let subject = email.subject.as_deref().filter(|subject| !subject.trim().is_empty());
     let correlation = message.correlation();
     Mail {
         personalizations: [Personalization {
-            to: mailboxes(&message.to, &mut seen),
-            cc: mailboxes(&email.cc, &mut seen),
-            bcc: mailboxes(&email.bcc, &mut seen),
+            to: mailboxes(PersonRole::To, &message.to),
+            cc: mailboxes(PersonRole::Cc, &email.cc),
+            bcc: mailboxes(PersonRole::Bcc, &email.bcc),
         }],
-        from: Mailbox { email: message.from.as_str() },
-        reply_to: email.reply_to.as_ref().map(|address| Mailbox { email: address.as_str() }),
+        from: names.mailbox(PersonRole::From, &message.from),
+        reply_to: email.reply_to.as_ref().map(|one| names.mailbox(PersonRole::ReplyTo, one)),
         subject: subject.unwrap_or(default_subject),
         content: content(message, email),
         attachments: message.attachments.iter().filter_map(file).collect(),
@@ -103,13 +107,30 @@ fn mail<'a>(message: &'a Outbound, email: &'a Email, default_subject: &'a str) -
     }
 }
 
-/// The addresses that are not in `seen` yet: SendGrid refuses a mail that names one twice.
-fn mailboxes<'a>(
-    addresses: &'a [Address],
-    seen: &mut HashSet<Cow<'a, Address>>,
-) -> Vec<Mailbox<'a>> {
-    let new = addresses.iter().filter(|address| seen.insert(address.identity()));
-    new.map(|address| Mailbox { email: address.as_str() }).collect()
+/// The names that are shown with the addresses of a mail.
+struct Names<'a>(HashMap<(PersonRole, &'a Address), &'a str>);
+
+impl<'a> Names<'a> {
+    fn of(email: &'a Email) -> Self {
+        let people = email.people.iter();
+        Self(people.map(|one| ((one.role, &one.address), one.name.as_str())).collect())
+    }
+
+    fn mailbox(&self, role: PersonRole, address: &'a Address) -> Mailbox<'a> {
+        let name = self.0.get(&(role, address)).copied();
+        Mailbox { email: address.as_str(), name }
+    }
+
+    /// The addresses that are not in `seen` yet: SendGrid refuses a mail that names one twice.
+    fn mailboxes(
+        &self,
+        role: PersonRole,
+        addresses: &'a [Address],
+        seen: &mut HashSet<Cow<'a, Address>>,
+    ) -> Vec<Mailbox<'a>> {
+        let new = addresses.iter().filter(|address| seen.insert(address.identity()));
+        new.map(|address| self.mailbox(role, address)).collect()
+    }
 }
 
 /// The file itself; one that is only linked goes into the text.

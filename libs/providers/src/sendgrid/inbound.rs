@@ -10,6 +10,7 @@ use encoding_rs::{Encoding, UTF_8};
 use futures::{FutureExt, stream};
 use hatch_domain::address::{Address, AddressError};
 use hatch_domain::authentication::Authentication;
+use hatch_domain::mailbox::{Mailbox, Person, PersonRole};
 use hatch_domain::{Attachment, Channel, Email};
 use http::header::CONTENT_TYPE;
 use memchr::memmem;
@@ -18,7 +19,7 @@ use serde::Deserialize;
 use uuid::{Uuid, uuid};
 
 use super::authentication;
-use crate::mail::{ADDRESSES_MAX, Cut, Headers, Mail, PARTS_MAX, addresses, clean, clipped};
+use crate::mail::{ADDRESSES_MAX, Cut, Headers, Mail, PARTS_MAX, clean, clipped, mailboxes};
 use crate::webhook::{Inbound, NotUnderstood, RawRequest};
 
 /// What a mail without a Message-ID is called: a UUIDv5, in this namespace, of what it says. It never
@@ -69,9 +70,9 @@ impl Content {
         cut.take(&of_headers, &["references", "reply_to"]);
         Self {
             headers: Headers {
-                from: form.addresses("from", cut).into_iter().next(),
-                to: form.addresses("to", cut),
-                cc: form.addresses("cc", cut),
+                from: form.mailboxes("from", cut).into_iter().next(),
+                to: form.mailboxes("to", cut),
+                cc: form.mailboxes("cc", cut),
                 subject: form.text("subject").map(|subject| clipped(subject, cut)),
                 ..headers
             },
@@ -92,17 +93,28 @@ impl Content {
         let Self { headers, body, html, files, otherwise } = self;
         let from = match (headers.from, &envelope.from) {
             (Some(from), _) => from,
-            (None, Some(text)) => address("envelope", text)?,
+            (None, Some(text)) => address("envelope", text)?.into(),
             (None, None) => return Err(NotUnderstood::Missing { field: "from" }),
         };
         let present = |text: Option<String>| text.filter(|text| !text.is_empty());
         let findings = authentication::findings(|field| form.text(field), envelope.from.as_deref());
-        let authentication = Authentication::of(&from, findings);
+        let authentication = Authentication::of(&from.address, findings);
+        let to = recipients(headers.to, envelope)?;
+        let (cc, reply_to) = (headers.cc, headers.reply_to);
+        let people = Person::of(PersonRole::From, &from)
+            .into_iter()
+            .chain(Person::among(PersonRole::To, &to))
+            .chain(Person::among(PersonRole::Cc, &cc))
+            .chain(Person::among(PersonRole::ReplyTo, reply_to.as_slice()));
+        let people = people.collect();
+        let addresses =
+            |list: Vec<Mailbox>| list.into_iter().map(|one| one.address).collect::<Vec<_>>();
         let email = Email {
             subject: present(headers.subject),
             html: present(html),
-            cc: headers.cc,
-            reply_to: headers.reply_to,
+            cc: addresses(cc),
+            reply_to: reply_to.map(|reply_to| reply_to.address),
+            people,
             mail_id: headers.mail_id.clone(),
             in_reply_to: headers.in_reply_to,
             references: headers.references,
@@ -115,8 +127,8 @@ impl Content {
             account: account.to_owned(),
             provider_message_id: headers.mail_id.unwrap_or_else(|| otherwise.to_string()),
             channel: Channel::Email,
-            from,
-            to: recipients(headers.to, envelope)?,
+            from: from.address,
+            to: addresses(to),
             body: present(body),
             attachments: files,
             email: Some(Box::new(email)),
@@ -127,19 +139,18 @@ impl Content {
 
 /// Those that the mail says it is to, as long as one of them is whom it was brought to. Otherwise,
 /// as with a blind copy or a mailing list, whom it was brought to.
-fn recipients(said: Vec<Address>, envelope: &Envelope) -> Result<Vec<Address>, NotUnderstood> {
+fn recipients(said: Vec<Mailbox>, envelope: &Envelope) -> Result<Vec<Mailbox>, NotUnderstood> {
     let brought: Vec<Address> =
         envelope.to.iter().map(|text| address("envelope", text)).collect::<Result<_, _>>()?;
     let known: HashSet<_> = brought.iter().map(Address::identity).collect();
-    if !said.is_empty()
-        && (known.is_empty() || said.iter().any(|to| known.contains(&to.identity())))
-    {
+    let is_known = |to: &Mailbox| known.contains(&to.address.identity());
+    if !said.is_empty() && (known.is_empty() || said.iter().any(is_known)) {
         return Ok(said);
     }
     if brought.is_empty() {
         return Err(NotUnderstood::Missing { field: "to" });
     }
-    Ok(brought)
+    Ok(brought.into_iter().map(Mailbox::from).collect())
 }
 
 fn address(field: &'static str, text: &str) -> Result<Address, NotUnderstood> {
@@ -223,9 +234,9 @@ impl Form {
         serde_json::from_slice(&self.parts.get(field)?.bytes).ok()
     }
 
-    /// The addresses of a field that is written as in a mail. What is none is left out.
-    fn addresses(&self, field: &str, cut: &mut Cut) -> Vec<Address> {
-        addresses(&self.text(field).unwrap_or_default(), field, cut)
+    /// The mailboxes of a field that is written as in a mail. What is none is left out.
+    fn mailboxes(&self, field: &str, cut: &mut Cut) -> Vec<Mailbox> {
+        mailboxes(&self.text(field).unwrap_or_default(), field, cut)
     }
 
     fn files(&self, cut: &mut Cut) -> Vec<Attachment> {

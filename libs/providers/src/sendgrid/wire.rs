@@ -35,6 +35,9 @@ pub(super) struct Personalization<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct Mailbox<'a> {
     pub(super) email: &'a str,
+    /// The name that is shown with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]

@@ -16,6 +16,7 @@ use axum::extract::{FromRequest, Request};
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
+use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::Store;
 use http::Uri;
 use serde::de::DeserializeOwned;
@@ -26,7 +27,7 @@ pub(crate) use self::idempotency::{IdempotencyKey, command_key};
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
 use self::send_request::Defaults;
-pub(crate) use self::send_request::{OneOrSeveral, Recipients, SendRequest};
+pub(crate) use self::send_request::{OneOrSeveral, Recipients, SendRequest, Written};
 use crate::admission::Admission;
 use crate::body::{self, Kind};
 use crate::extract::JsonBody;
@@ -59,7 +60,7 @@ pub struct Commands {
     /// The sender of an SMS or MMS that names none.
     pub default_sms_sender: Option<Address>,
     /// The sender of a mail that names none.
-    pub default_email_sender: Option<Address>,
+    pub default_email_sender: Option<Mailbox>,
     /// The subject of a mail that has none.
     pub default_subject: String,
     /// The host of our Message-IDs; see [`mail_host`].

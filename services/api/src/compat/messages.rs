@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{OneOrSeveral, Recipients, SendRequest, renamed};
+use super::{OneOrSeveral, Recipients, SendRequest, Written, renamed};
 use crate::commands::{Accepted, Admissible, Commands, IdempotencyKey, TENANT, command_key};
 use crate::names::ChannelName;
 use crate::problem::{FieldCode, FieldError, Problem};
@@ -92,7 +92,7 @@ impl Request {
         let timestamp = self.timestamp.map(|time| (TIMESTAMP.to_owned(), Value::String(time)));
         SendRequest {
             channel: Some(channel),
-            from: self.from,
+            from: self.from.map(Written::from),
             to: self.to,
             body: self.body,
             attachments: self.attachments,

@@ -13,7 +13,7 @@ use axum::routing::get;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::commands::{Commands, OneOrSeveral, Recipients, SendRequest};
+use crate::commands::{Commands, OneOrSeveral, Recipients, SendRequest, Written};
 use crate::problem::FieldError;
 use crate::queries::Queries;
 

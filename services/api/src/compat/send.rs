@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{OneOrSeveral, Recipients, SendRequest, renamed};
+use super::{OneOrSeveral, Recipients, SendRequest, Written, renamed};
 use crate::commands::{Accepted, Admissible, Commands, IdempotencyKey, TENANT, command_key};
 use crate::problem::Problem;
 
@@ -67,6 +67,7 @@ pub(super) async fn message(
     Admissible(request): Admissible<MessageRequest>,
 ) -> Result<Response, Problem> {
     let MessageRequest { from, to, body } = request;
+    let from = from.map(Written::from);
     let request = SendRequest { from, to, body, names_mean_chat: true, ..SendRequest::default() };
     let accepted = accept(&commands, &headers, "POST /api/send_message", request, &[]).await?;
     let id = Some(accepted.id.to_string());
@@ -90,14 +91,14 @@ pub(super) async fn email(
         request;
     let request = SendRequest {
         channel: Some("email".to_owned()),
-        from: from_email,
+        from: from_email.map(Written::from),
         to: to_email,
         subject,
         body,
         html: html_content,
         cc,
         bcc,
-        reply_to,
+        reply_to: reply_to.map(Written::from),
         ..SendRequest::default()
     };
     let names = [("/from", "/from_email"), ("/to", "/to_email"), ("/html", "/html_content")];

@@ -18,6 +18,9 @@ const FILES_BYTES_MAX: usize = 384 * 1024;
 /// Bytes of what stands around the name and the type of a file.
 const FILE_BYTES: usize = 64;
 
+/// Bytes of what stands around the address and the name of a person.
+const PERSON_BYTES: usize = 40;
+
 /// The end of a text that was cut off.
 const CUT: &str = "\n[…]";
 
@@ -70,11 +73,13 @@ fn lists_bytes(inbound: &Inbound) -> usize {
     let addresses = inbound.to.iter().chain(email.iter().flat_map(|email| &email.cc));
     let addresses = addresses.map(|address| address.as_str().len());
     let references = email.iter().flat_map(|email| &email.references).map(String::len);
+    let people = email.iter().flat_map(|email| &email.people);
+    let people = people.map(|one| one.address.as_str().len() + one.name.len() + PERSON_BYTES);
     let names = inbound.attachments.iter().map(|file| {
         let texts = [&file.filename, &file.content_type];
         texts.into_iter().flatten().map(String::len).sum::<usize>() + FILE_BYTES
     });
-    addresses.chain(references).chain(names).sum()
+    addresses.chain(people).chain(references).chain(names).sum()
 }
 
 fn texts_bytes(inbound: &Inbound) -> usize {

@@ -12,6 +12,7 @@ use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
+use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX};
 use hatch_providers::Webhook;
 use hatch_providers::generic::{self, GenericWebhook};
@@ -284,9 +285,9 @@ pub(super) fn default_sender(settings: &Settings) -> anyhow::Result<Option<Addre
     sender.map(Address::phone).transpose().context("configuration: default_sms_sender")
 }
 
-pub(super) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
+pub(super) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option<Mailbox>> {
     let sender = settings.default_email_sender.as_deref();
-    sender.map(Address::email).transpose().context("configuration: default_email_sender")
+    sender.map(Mailbox::parse).transpose().context("configuration: default_email_sender")
 }
 
 /// The channels that some account carries.

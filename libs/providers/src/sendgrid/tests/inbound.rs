@@ -2,6 +2,7 @@
 
 use hatch_domain::address::Address;
 use hatch_domain::authentication::{Authentication, Verdict};
+use hatch_domain::mailbox::{Person, PersonRole};
 use hatch_domain::{Attachment, Channel, Email};
 
 use super::super::SendGridInbound;
@@ -56,6 +57,10 @@ fn addresses(texts: &[&str]) -> Vec<Address> {
     texts.iter().map(|text| Address::email(text).expect("an address")).collect()
 }
 
+fn person(role: PersonRole, address: &str, name: &str) -> Person {
+    Person { role, address: addresses(&[address]).remove(0), name: name.to_owned() }
+}
+
 /// The parts of a whole mail, with some of them replaced.
 fn mail<'a>(replaced: &[Part<'a>]) -> Vec<Part<'a>> {
     let mut parts: Vec<Part<'a>> = vec![
@@ -98,6 +103,12 @@ fn a_mail_is_read_whole() {
         html: Some("<p>Hi</p>".into()),
         cc: addresses(&["third@example.com", "fourth@example.com"]),
         reply_to: Some(Address::email("answers@example.com").expect("an address")),
+        people: vec![
+            person(PersonRole::From, "juergen@example.com", "Schmidt, J"),
+            person(PersonRole::To, "user@usehatchapp.com", "Support"),
+            person(PersonRole::Cc, "third@example.com", "Third"),
+            person(PersonRole::ReplyTo, "answers@example.com", "Answers"),
+        ],
         mail_id: Some("CAF=abc@mail.example.com".into()),
         in_reply_to: Some("1@hatch".into()),
         references: vec!["0@hatch".into(), "1@hatch".into()],

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hatch_domain::address::Address;
 use hatch_domain::ids::{MessageId, TenantId};
+use hatch_domain::mailbox::{Person, PersonRole};
 use hatch_domain::{Attachment, Channel, Email, ErrorClass, SendError};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -18,6 +19,10 @@ const X_MESSAGE_ID: &str = "LRzXl_NHStOGhQ4kofSm_A";
 
 fn address(text: &str) -> Address {
     Address::email(text).expect("an address")
+}
+
+fn person(role: PersonRole, text: &str, name: &str) -> Person {
+    Person { role, address: address(text), name: name.to_owned() }
 }
 
 fn outbound() -> Outbound {
@@ -82,6 +87,12 @@ async fn the_request_is_exactly_sendgrids() {
         cc: vec![address("cc@example.com")],
         bcc: vec![address("bcc@example.com")],
         reply_to: Some(address("answers@usehatchapp.com")),
+        people: vec![
+            person(PersonRole::From, "user@usehatchapp.com", "hatch"),
+            person(PersonRole::To, "second@example.com", "Second, \"2\""),
+            person(PersonRole::Cc, "cc@example.com", "Grüße"),
+            person(PersonRole::ReplyTo, "answers@usehatchapp.com", "Answers"),
+        ],
         headers: [("X-Order".to_owned(), "42".to_owned())].into(),
         mail_id: Some("1@hatch".into()),
         in_reply_to: Some("0@mail".into()),
@@ -109,12 +120,15 @@ async fn the_request_is_exactly_sendgrids() {
     let body: Value = serde_json::from_slice(&seen.body).expect("JSON");
     let expected = json!({
         "personalizations": [{
-            "to": [{"email": "customer@example.com"}, {"email": "second@example.com"}],
-            "cc": [{"email": "cc@example.com"}],
+            "to": [
+                {"email": "customer@example.com"},
+                {"email": "second@example.com", "name": "Second, \"2\""},
+            ],
+            "cc": [{"email": "cc@example.com", "name": "Grüße"}],
             "bcc": [{"email": "bcc@example.com"}],
         }],
-        "from": {"email": "user@usehatchapp.com"},
-        "reply_to": {"email": "answers@usehatchapp.com"},
+        "from": {"email": "user@usehatchapp.com", "name": "hatch"},
+        "reply_to": {"email": "answers@usehatchapp.com", "name": "Answers"},
         "subject": "Grüße",
         "content": [
             {"type": "text/plain", "value": "Grüße 🥚"},

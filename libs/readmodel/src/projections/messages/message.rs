@@ -7,6 +7,7 @@ use hatch_domain::address::Address;
 use hatch_domain::authentication::Authentication;
 use hatch_domain::contact::contact_id;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::mailbox::Person;
 use hatch_domain::message::event::{
     MessageDeferred, MessageEvent, MessageReceived, MessageRequested, MessageSent, SendAttempted,
 };
@@ -69,6 +70,8 @@ pub(crate) struct MessageContent {
     pub(crate) scheduled_at: Option<DateTime<Utc>>,
     pub(crate) authentication: Option<Authentication>,
     pub(crate) cut: Option<BTreeMap<String, u64>>,
+    /// Those who are shown by a name; none where nobody is.
+    pub(crate) people: Option<Vec<Person>>,
 }
 
 impl MessageContent {
@@ -113,7 +116,13 @@ impl MessageContent {
             scheduled_at: begun.send_at,
             authentication: email.authentication.clone(),
             cut: Some(&email.cut).filter(|cut| !cut.is_empty()).cloned(),
+            people: Some(&email.people).filter(|people| !people.is_empty()).map(|p| shown(p)),
         })
+    }
+
+    /// Its header Message-ID.
+    pub(crate) fn message_id_header(&self) -> Option<String> {
+        self.mail_id.as_ref().map(|mail_id| format!("<{mail_id}>"))
     }
 
     /// Sender and recipients by what they are compared by, each once, sorted bytewise.
@@ -364,6 +373,11 @@ fn at_of(event: &MessageEvent) -> DateTime<Utc> {
         E::MessageDeferred(event) => event.at,
         E::RetryRequested(event) => event.at,
     }
+}
+
+/// The people of a mail as PostgreSQL can keep them.
+fn shown(people: &[Person]) -> Vec<Person> {
+    people.iter().map(|one| Person { name: storable(&one.name), ..one.clone() }).collect()
 }
 
 /// What is known of the files. A file that is part of the event itself is shown by its size only, so

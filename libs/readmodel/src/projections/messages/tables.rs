@@ -60,6 +60,8 @@ table! {
         fixed scheduled_at: "timestamptz" = row.scheduled_at,
         fixed authentication: "json" = row.authentication.as_ref().map(Json),
         fixed cut: "json" = row.cut.as_ref().map(Json),
+        fixed people: "json" = row.people.as_ref().map(Json),
+        fixed message_id_header: "text" = row.message_id_header(),
     }
 
     /// Where a message stands. What is known to exist is updated: ON CONFLICT would look for each row first, and

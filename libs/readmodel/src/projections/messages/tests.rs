@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hatch_domain::address::Address;
 use hatch_domain::contact::contact_id;
+use hatch_domain::mailbox::{Person, PersonRole};
 use hatch_domain::message::event::{
     MessageCanceled, MessageDeferred, MessageEvent, MessageRead, MessageRequested, RetryRequested,
 };
@@ -168,6 +169,9 @@ fn a_conversation_counts_exactly_and_shows_its_latest_message() {
 fn a_mail_shows_all_that_a_mail_has_and_its_subject_where_it_has_no_text() {
     let mut history = History::default();
     let mail = |text: &str| Address::email(text).expect("an address");
+    let them =
+        Person { role: PersonRole::To, address: mail("them@example.com"), name: "Them".to_owned() };
+    let people = vec![them];
     history.record(
         TENANT,
         1,
@@ -185,6 +189,7 @@ fn a_mail_shows_all_that_a_mail_has_and_its_subject_where_it_has_no_text() {
                 cc: vec![mail("c@example.com")],
                 bcc: vec![mail("b@example.com")],
                 mail_id: Some("name@example.com".to_owned()),
+                people: people.clone(),
                 ..Email::default()
             })),
             topic: Some("offers".to_owned()),
@@ -200,6 +205,8 @@ fn a_mail_shows_all_that_a_mail_has_and_its_subject_where_it_has_no_text() {
         (&[mail("c@example.com")][..], &[mail("b@example.com")][..])
     );
     assert_eq!(content.mail_id.as_deref(), Some("name@example.com"));
+    assert_eq!(content.message_id_header().as_deref(), Some("<name@example.com>"));
+    assert_eq!(content.people.as_deref(), Some(&people[..]));
     let shown = serde_json::json!([{"filename": "a.txt", "size_bytes": 5}]);
     assert_eq!(content.attachments, shown, "the file itself is in the event");
     let conversation = &rows.conversations[&content.conversation_id];

@@ -3,15 +3,16 @@
 use std::collections::HashSet;
 
 use hatch_domain::address::{Address, AddressError, AddressKind};
+use hatch_domain::mailbox::Mailbox;
 
 use super::errors::Errors;
-use super::recipients::{read, too_many};
+use super::recipients::{Written, addresses, read, too_many};
 use super::{Addressed, SendRequest};
 use crate::problem::FieldCode;
 
 pub(super) fn address(request: &SendRequest, errors: &mut Errors) -> Addressed {
     let from = match &request.from {
-        Some(from) => errors.take("/from", participant(from)),
+        Some(from) => errors.take("/from", from.nameless(participant)),
         None => {
             let detail = "is required: a chat has no default sender";
             errors.add_coded(FieldCode::Required, "/from", detail);
@@ -25,9 +26,10 @@ pub(super) fn address(request: &SendRequest, errors: &mut Errors) -> Addressed {
     } else if too_many("/to", count, errors) {
         Vec::new()
     } else {
-        read("/to", request.to.as_ref(), participant, &mut HashSet::new(), errors)
+        let one = |written: &Written| written.nameless(participant).map(Mailbox::from);
+        read("/to", request.to.as_ref(), one, &mut HashSet::new(), errors)
     };
-    Addressed { from, to, email: None }
+    Addressed { from, to: addresses(to), email: None }
 }
 
 fn participant(text: &str) -> Result<Address, AddressError> {
@@ -35,7 +37,7 @@ fn participant(text: &str) -> Result<Address, AddressError> {
         AddressKind::Phone => Address::phone(text),
         // What has a scope is written to by its own channel only.
         AddressKind::Email | AddressKind::WhatsappUser | AddressKind::ExternalId => {
-            super::email::mailbox(text)
+            super::email::address_of(text)
         }
         AddressKind::Name => Address::name(text),
     }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use hatch_domain::Email;
 use hatch_domain::address::{Address, AddressError};
+use hatch_domain::mailbox::{Mailbox, Person, PersonRole};
 
 use super::errors::Errors;
-use super::recipients::{read, too_many};
+use super::recipients::{Written, addresses, read, too_many};
 use super::text::{has_control, has_nul};
 use super::{Addressed, Defaults, SendRequest};
 use crate::problem::FieldCode;
@@ -49,7 +50,7 @@ pub(super) fn address(
     defaults: Defaults<'_>,
     errors: &mut Errors,
 ) -> Addressed {
-    let from = match &request.from {
+    let from: Option<Mailbox> = match &request.from {
         Some(from) => errors.take("/from", mailbox(from)),
         None => defaults.email.cloned().or_else(|| {
             let detail = "is required: no default sender is set for email";
@@ -70,6 +71,7 @@ pub(super) fn address(
         "/bcc"
     };
     if too_many(longest, counts.iter().sum(), errors) {
+        let from = from.map(|from| from.address);
         return Addressed { from, to: Vec::new(), email: None };
     }
     // No recipient gets the same mail twice.
@@ -80,28 +82,48 @@ pub(super) fn address(
     let to = list("/to", &request.to, errors);
     let cc = list("/cc", &request.cc, errors);
     let bcc = list("/bcc", &request.bcc, errors);
+    let reply_to = request.reply_to.as_ref();
+    let reply_to = reply_to.and_then(|address| errors.take("/reply_to", mailbox(address)));
+    let people = Person::among(PersonRole::From, from.as_slice())
+        .chain(Person::among(PersonRole::To, &to))
+        .chain(Person::among(PersonRole::Cc, &cc))
+        .chain(Person::among(PersonRole::Bcc, &bcc))
+        .chain(Person::among(PersonRole::ReplyTo, reply_to.as_slice()))
+        .collect();
     let in_reply_to = request.in_reply_to.as_deref().and_then(|id| message_id(id, errors));
     let email = Email {
         subject: Some(subject(request.subject.as_deref(), defaults.subject, errors)),
         html: html(request.html.as_deref(), errors),
-        cc,
-        bcc,
-        reply_to: request
-            .reply_to
-            .as_deref()
-            .and_then(|address| errors.take("/reply_to", mailbox(address))),
+        cc: addresses(cc),
+        bcc: addresses(bcc),
+        reply_to: reply_to.map(|reply_to| reply_to.address),
+        people,
         headers: headers(request.headers.as_ref(), errors),
         references: in_reply_to.iter().cloned().collect(),
         in_reply_to,
         ..Email::default()
     };
-    Addressed { from, to, email: Some(Box::new(email)) }
+    let from = from.map(|from| from.address);
+    Addressed { from, to: addresses(to), email: Some(Box::new(email)) }
 }
 
-/// An email address that can stand in a header as it is.
-pub(super) fn mailbox(text: &str) -> Result<Address, AddressError> {
+/// An email address that can stand in a header as it is, and the name that is shown with it.
+fn mailbox(written: &Written) -> Result<Mailbox, AddressError> {
+    let mailbox = match &written.name {
+        Some(name) => Mailbox::named(address_of(&written.address)?, name)?,
+        None => Mailbox::parse(&written.address)?,
+    };
+    in_a_header(&mailbox.address).then_some(mailbox).ok_or(AddressError::NotEmail)
+}
+
+/// The same without a name.
+pub(super) fn address_of(text: &str) -> Result<Address, AddressError> {
     let address = Address::email(text)?;
-    if has_control(address.as_str()) { Err(AddressError::NotEmail) } else { Ok(address) }
+    in_a_header(&address).then_some(address).ok_or(AddressError::NotEmail)
+}
+
+fn in_a_header(address: &Address) -> bool {
+    !has_control(address.as_str())
 }
 
 fn subject(subject: Option<&str>, default: &str, errors: &mut Errors) -> String {

@@ -98,10 +98,10 @@ fn meant(request: &SendRequest, errors: &mut Errors) -> Option<Channel> {
 
 /// Sender and recipients as they are written, and where.
 fn addresses(request: &SendRequest) -> impl Iterator<Item = (String, &str)> {
-    let from = request.from.iter().map(|text| ("/from".to_owned(), text.as_str()));
+    let from = request.from.iter().map(|one| ("/from".to_owned(), one.address.as_str()));
     let to = request.to.as_ref().map_or(&[][..], |to| &to.0);
     let place = move |index| if to.len() == 1 { "/to".to_owned() } else { format!("/to/{index}") };
-    from.chain(to.iter().enumerate().map(move |(index, text)| (place(index), text.as_str())))
+    from.chain(to.iter().enumerate().map(move |(index, one)| (place(index), one.address.as_str())))
 }
 
 fn kind(text: &str) -> AddressKind {
@@ -122,8 +122,8 @@ mod tests {
     fn request(channel: Option<&str>, from: &str, to: &[&str]) -> SendRequest {
         SendRequest {
             channel: channel.map(str::to_owned),
-            from: Some(from.to_owned()),
-            to: Some(Recipients(to.iter().map(|&text| text.to_owned()).collect())),
+            from: Some(from.to_owned().into()),
+            to: Some(Recipients(to.iter().map(|&text| text.to_owned().into()).collect())),
             ..SendRequest::default()
         }
     }

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
+use hatch_domain::mailbox::Mailbox;
 use hatch_domain::{Attachment, Channel, Email, Priority};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,7 +27,8 @@ use utoipa::ToSchema;
 
 use self::attachments::AttachmentRequest;
 use self::errors::Errors;
-pub(crate) use self::recipients::{OneOrSeveral, Recipients};
+use self::recipients::OneAddress;
+pub(crate) use self::recipients::{OneOrSeveral, Recipients, Written};
 pub(super) use self::schedule::time_to_send;
 use crate::names::{ChannelName, PriorityName};
 use crate::problem::{FieldCode, FieldError};
@@ -43,8 +45,8 @@ pub(crate) struct SendRequest {
     #[schema(value_type = Option<ChannelName>)]
     pub(crate) r#type: Option<String>,
     /// The sender; may be left out where a default sender is set for the channel.
-    #[schema(example = "+12016661234")]
-    pub(crate) from: Option<String>,
+    #[schema(value_type = Option<OneAddress>, example = "+12016661234")]
+    pub(crate) from: Option<Written>,
     /// The recipient, or for `email` and `chat` up to 1,000 of them.
     #[schema(value_type = OneOrSeveral, required)]
     pub(crate) to: Option<Recipients>,
@@ -77,7 +79,8 @@ pub(crate) struct SendRequest {
     #[schema(value_type = Option<OneOrSeveral>)]
     pub(crate) bcc: Option<Recipients>,
     /// `email` only.
-    pub(crate) reply_to: Option<String>,
+    #[schema(value_type = Option<OneAddress>)]
+    pub(crate) reply_to: Option<Written>,
     /// Further header fields; `email` only, 50 at most.
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     pub(crate) headers: Option<BTreeMap<String, String>>,
@@ -117,7 +120,7 @@ pub(crate) struct Defaults<'a> {
     /// The sender of an SMS or MMS.
     pub(crate) phone: Option<&'a Address>,
     /// The sender of a mail.
-    pub(crate) email: Option<&'a Address>,
+    pub(crate) email: Option<&'a Mailbox>,
     /// The subject of a mail.
     pub(crate) subject: &'a str,
 }

@@ -14,7 +14,7 @@ pub(super) fn address(
     errors: &mut Errors,
 ) -> Addressed {
     let from = match &request.from {
-        Some(from) => errors.take("/from", Address::phone(from)),
+        Some(from) => errors.take("/from", from.nameless(Address::phone)),
         None => default_sender.cloned().or_else(|| {
             errors.add_coded(FieldCode::Required, "/from", "is required: no default sender is set");
             None
@@ -30,7 +30,7 @@ pub(super) fn address(
 
 fn recipient(to: Option<&Recipients>, channel: Channel, errors: &mut Errors) -> Option<Address> {
     match to.map(|Recipients(list)| &list[..]) {
-        Some([only]) => errors.take("/to", Address::phone(only)),
+        Some([only]) => errors.take("/to", only.nameless(Address::phone)),
         Some([]) | None => {
             errors.add_coded(FieldCode::Required, "/to", "is required");
             None

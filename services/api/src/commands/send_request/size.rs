@@ -2,6 +2,8 @@
 
 use std::io;
 
+use hatch_domain::mailbox::PersonRole;
+
 use super::Send;
 use super::errors::Errors;
 use crate::problem::FieldCode;
@@ -15,6 +17,9 @@ const ESCAPE_BYTES_MAX: usize = 6;
 
 /// The bytes of a message beside its texts and files: addresses, headers, metadata.
 const REST_BYTES_MAX: usize = 64 * 1024;
+
+/// What stands around the name and the address of a person.
+const PERSON_BYTES: usize = 40;
 
 /// Names the largest field of a message that is too large.
 pub(super) fn check(send: &Send, errors: &mut Errors) {
@@ -46,12 +51,16 @@ fn fields(send: &Send) -> Vec<(String, usize)> {
     let people = |list: &[hatch_domain::address::Address]| -> usize {
         list.iter().map(|address| address.as_str().len()).sum()
     };
+    let names = |role: PersonRole| -> usize {
+        let people = email.iter().flat_map(|email| &email.people).filter(|one| one.role == role);
+        people.map(|one| one.name.len() + one.address.as_str().len() + PERSON_BYTES).sum()
+    };
     let mut fields = vec![
         ("/body".to_owned(), length(&send.body)),
         ("/html".to_owned(), email.map_or(0, |email| length(&email.html))),
-        ("/to".to_owned(), people(&send.to)),
-        ("/cc".to_owned(), email.map_or(0, |email| people(&email.cc))),
-        ("/bcc".to_owned(), email.map_or(0, |email| people(&email.bcc))),
+        ("/to".to_owned(), people(&send.to) + names(PersonRole::To)),
+        ("/cc".to_owned(), email.map_or(0, |email| people(&email.cc)) + names(PersonRole::Cc)),
+        ("/bcc".to_owned(), email.map_or(0, |email| people(&email.bcc)) + names(PersonRole::Bcc)),
     ];
     let files = send.attachments.iter().enumerate();
     fields.extend(

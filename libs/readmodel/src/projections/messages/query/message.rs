@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::authentication::Authentication;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
+use hatch_domain::mailbox::Person;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, SendError};
 use hatch_eventstore::Position;
@@ -26,7 +27,7 @@ use crate::{Error, QueryError, ReadModel};
 
 /// The columns that every query of messages reads, with texts and addresses as it wants them.
 macro_rules! columns {
-    ($body:literal, $html:literal, $to:expr, $cc:expr, $bcc:expr) => {
+    ($body:literal, $html:literal, $to:expr, $cc:expr, $bcc:expr, $people:expr) => {
         concat!(
             $body,
             " AS body, octet_length(m.body) AS body_bytes, ",
@@ -38,11 +39,13 @@ macro_rules! columns {
             $cc,
             " AS cc, json_array_length(m.cc) AS cc_count, ",
             $bcc,
-            " AS bcc, json_array_length(m.bcc) AS bcc_count,
+            " AS bcc, json_array_length(m.bcc) AS bcc_count, ",
+            $people,
+            " AS people,
          m.id, m.conversation_id, m.contact_id, m.direction, m.channel, m.from_address, m.subject, m.attachments, m.status,
          m.provider, m.provider_message_id, m.attempts, m.next_attempt_at, m.error, m.segments,
          m.metadata, m.created_at, m.scheduled_at, m.sent_at, m.delivered_at, m.read_at,
-         m.updated_at, m.position, m.created_position, m.authentication, m.cut"
+         m.updated_at, m.position, m.created_position, m.authentication, m.cut, m.message_id_header"
         )
     };
 }
@@ -55,14 +58,15 @@ const LIST: &str = concat!(
         "left(m.html, 16384)",
         first_addresses!("m.to_addresses"),
         first_addresses!("m.cc"),
-        first_addresses!("m.bcc")
+        first_addresses!("m.bcc"),
+        first_addresses!("m.people")
     ),
     " FROM rm.messages m\n"
 );
 
 const ONE: &str = concat!(
     "SELECT ",
-    columns!("m.body", "m.html", "m.to_addresses", "m.cc", "m.bcc"),
+    columns!("m.body", "m.html", "m.to_addresses", "m.cc", "m.bcc", "m.people"),
     " FROM rm.messages m WHERE m.tenant_id = $1 AND m.id = $2"
 );
 
@@ -110,6 +114,10 @@ pub struct Message {
     pub bcc: Vec<String>,
     /// The same of `bcc`.
     pub bcc_count: Option<u32>,
+    /// Those of the sender, the recipients and who is to be answered who are shown by a name; in lists the first 100.
+    pub people: Vec<Person>,
+    /// The header `Message-ID` of a mail, which one that answers it names in `in_reply_to`.
+    pub message_id_header: Option<String>,
     /// The subject, for email.
     pub subject: Option<String>,
     /// The text.
@@ -352,6 +360,7 @@ pub(crate) fn list_sql(
 impl From<(MessageContent, MessageState)> for Message {
     /// As its row is read back.
     fn from((content, state): (MessageContent, MessageState)) -> Self {
+        let message_id_header = content.message_id_header();
         let texts = |addresses: Vec<Address>| addresses.iter().map(Address::to_string).collect();
         let integer = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
         Self {
@@ -367,6 +376,8 @@ impl From<(MessageContent, MessageState)> for Message {
             cc_count: None,
             bcc: texts(content.bcc),
             bcc_count: None,
+            people: content.people.unwrap_or_default(),
+            message_id_header,
             subject: content.subject,
             body: content.body,
             body_truncated: false,
@@ -428,6 +439,8 @@ fn message(row: &Row) -> Result<Message, Error> {
         cc,
         bcc_count: beyond(&bcc, row.try_get("bcc_count")?),
         bcc,
+        people: row.try_get::<_, Option<Json<_>>>("people")?.map_or_else(Vec::new, |json| json.0),
+        message_id_header: row.try_get("message_id_header")?,
         subject: row.try_get("subject")?,
         body_truncated: is_cut(body.as_deref(), row.try_get("body_bytes")?),
         body,
