@@ -68,6 +68,7 @@ mod queues;
 mod random_input;
 mod rebuild;
 mod recipes;
+mod replies;
 mod restore;
 mod schemathesis;
 mod secrets;

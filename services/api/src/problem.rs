@@ -161,6 +161,12 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "conflict", title, detail)
     }
 
+    /// Nothing can be sent as an answer in the conversation; `detail` says why.
+    pub(crate) fn unanswerable(detail: impl Into<String>) -> Self {
+        let title = "The conversation cannot be answered";
+        Self::new(StatusCode::CONFLICT, "unanswerable", title, detail)
+    }
+
     /// The webhook cannot be replayed.
     pub(crate) fn not_replayed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "not-replayed", "The webhook cannot be replayed", detail)

@@ -108,7 +108,10 @@ impl Commands {
             },
         };
         let id = MessageId(store.environment().new_id());
-        let joined = self.joined(tenant, &send).await?;
+        let joined = match send.conversation_id {
+            Some(conversation_id) => Some(conversation_id),
+            None => self.joined(tenant, &send).await?,
+        };
         let requested = self.requested(tenant, id, Send { send_at, ..send }, joined, now);
         let accepted = Accepted::new(id, &requested, Position::START, false);
         let command = MessageCommand::Request(requested.into());
@@ -192,14 +195,17 @@ fn metadata(id: MessageId) -> Metadata {
 }
 
 /// The position of what `key` was used for, if it was used for this request.
-async fn used_before(store: &Store, key: Option<CommandKey>) -> Result<Option<Position>, Problem> {
+pub(super) async fn used_before(
+    store: &Store,
+    key: Option<CommandKey>,
+) -> Result<Option<Position>, Problem> {
     let Some(key) = key else { return Ok(None) };
     let recorded = store.log().command(key.id).await?;
     Ok(recorded.filter(|first| first.request_hash == key.request_hash).map(|known| known.first))
 }
 
 /// The answer that the first request with this key got, read back from its event.
-async fn replayed(store: &Store, first: Position) -> Result<Accepted, Problem> {
+pub(super) async fn replayed(store: &Store, first: Position) -> Result<Accepted, Problem> {
     let recorded: Option<RecordedEvent> = store.log().read_at(first).await?;
     let Some(recorded) = recorded else { return Err(Problem::not_found("first answer")) };
     match recorded.decode() {

@@ -1,6 +1,8 @@
 //! What clients ask for. Every 2xx here is a committed event.
 
 mod accept;
+mod addressing;
+mod answer;
 mod cancel_message;
 mod change;
 mod idempotency;
@@ -22,12 +24,16 @@ use http::Uri;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::accept::{Accepted, REPLAYED};
+pub(crate) use self::answer::Asked;
+pub use self::answer::Conversations;
 pub use self::change::{Caller, ChangeResult, retry};
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
 use self::send_request::Defaults;
-pub(crate) use self::send_request::{OneOrSeveral, Recipients, SendRequest, Written};
+pub(crate) use self::send_request::{
+    AttachmentRequest, OneAddress, OneOrSeveral, Recipients, SendRequest, Written,
+};
 use crate::admission::Admission;
 use crate::body::{self, Kind};
 use crate::extract::JsonBody;
@@ -57,6 +63,8 @@ pub struct Commands {
     pub admission: Admission,
     /// What some provider account carries. What is for another channel is refused, or it would wait for ever.
     pub carried: Vec<Channel>,
+    /// Where answers find what they answer.
+    pub conversations: Conversations,
     /// The sender of an SMS or MMS that names none.
     pub default_sms_sender: Option<Address>,
     /// The sender of a mail that names none.

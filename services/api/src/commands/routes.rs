@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Commands, cancel_message, retry_message, send_batch, send_message};
-use crate::resources::consent;
+use crate::resources::{consent, conversations};
 
 /// The endpoints of the command role.
 pub fn router(commands: Commands) -> Router {
@@ -23,4 +23,5 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
         .routes(routes!(cancel_message::handler))
         .routes(routes!(retry_message::handler))
         .merge(consent::command_routes())
+        .merge(conversations::command_routes())
 }

@@ -13,8 +13,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::accept::{Accepted, REPLAYED};
+use super::answer::Asked;
 use super::idempotency::{BatchKey, IdempotencyKey};
-use super::send_request::{Send, SendRequest};
+use super::send_request::SendRequest;
 use super::{Admissible, Commands, TENANT};
 use crate::extract::{NoParameters, QueryParameters, parse_json};
 use crate::problem::{FieldCode, FieldError, POSITION, Problem};
@@ -81,7 +82,7 @@ pub(super) async fn handler(
         let error = FieldError::coded(FieldCode::WrongCount, "/messages", detail);
         return Err(Problem::invalid(vec![error]));
     }
-    let read: Vec<Result<Send, Problem>> =
+    let read: Vec<Result<Asked, Problem>> =
         batch.messages.iter().map(|item| read(&commands, item)).collect();
     let understood: Vec<Understood<'_>> = read
         .iter()
@@ -102,7 +103,7 @@ pub(super) async fn handler(
                     return Err(Problem::unavailable("the log did not answer in time"));
                 }
                 let key = key.as_ref().map(|key| key.item(index));
-                let result = commands.accept(TENANT, item?, key).await;
+                let result = commands.take(TENANT, item?, key).await;
                 if result.as_ref().is_err_and(Problem::is_unavailable) {
                     away.store(true, Ordering::Relaxed);
                 }
@@ -118,14 +119,14 @@ pub(super) async fn handler(
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Understood<'a> {
-    As(&'a Send),
+    As(&'a Asked),
     Not(&'a RawValue),
 }
 
-fn read(commands: &Commands, item: &RawValue) -> Result<Send, Problem> {
+fn read(commands: &Commands, item: &RawValue) -> Result<Asked, Problem> {
     let invalid = |error| Problem::invalid(vec![error]);
     let request: SendRequest = parse_json(item.get().as_bytes()).map_err(invalid)?;
-    request.validate(commands.defaults()).map_err(Problem::invalid)
+    Asked::read(commands, request)
 }
 
 /// Refuses the batch if its key was used for another one, whatever places that had messages at.

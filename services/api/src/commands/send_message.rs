@@ -7,11 +7,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::accept::Accepted;
+use super::answer::Asked;
 use super::idempotency::{IdempotencyKey, command_key};
 use super::send_request::SendRequest;
 use super::{Admissible, Commands, TENANT};
 use crate::extract::{NoParameters, QueryParameters};
-use crate::problem::Problem;
+use crate::problem::{Body as ProblemBody, Problem};
 
 /// Both paths of the endpoint are one route for idempotency keys.
 const ROUTE: &str = "POST /api/v1/messages";
@@ -33,14 +34,20 @@ const ROUTE: &str = "POST /api/v1/messages";
             "to": ["ann@example.com"], "cc": ["bob@example.com"], "subject": "Your order",
             "body": "It is on its way.", "html": "<p>It is on its way.</p>",
             "metadata": {"order": "42"}}))),
-        ("4_chat" = (summary = "Chat", value = json!({
+        ("4_answer" = (summary = "Answer in a conversation", value = json!({
+            "conversation_id": "9a2476e4-4694-8b3f-8121-f933c8b3c73b", "body": "Hello again"}))),
+        ("5_chat" = (summary = "Chat", value = json!({
             "channel": "chat", "from": "support", "to": "ann", "body": "Hello"}))))),
     responses(
         (status = 202, description = "The message is recorded and will be sent.", body = Accepted,
          headers(
             ("Hatch-Position" = i64, description = "The log position of the write."),
             ("Location" = String, description = "Where the message is."),
-            ("Idempotent-Replayed" = bool, description = "`true` when the key was used before.")))
+            ("Idempotent-Replayed" = bool, description = "`true` when the key was used before."))),
+        (status = 404, description = "There is no conversation of that `conversation_id`.",
+         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The conversation cannot be answered; `detail` says why.",
+         body = ProblemBody, content_type = "application/problem+json")
     )
 )]
 pub(super) async fn handler(
@@ -49,9 +56,9 @@ pub(super) async fn handler(
     headers: HeaderMap,
     Admissible(request): Admissible<SendRequest>,
 ) -> Result<Response, Problem> {
-    let send = request.validate(commands.defaults()).map_err(Problem::invalid)?;
-    let key = command_key(&headers, TENANT, ROUTE, &send)?;
-    let accepted = commands.accept(TENANT, send, key).await?;
+    let asked = Asked::read(&commands, request)?;
+    let key = command_key(&headers, TENANT, ROUTE, &asked)?;
+    let accepted = commands.take(TENANT, asked, key).await?;
     Ok(accepted.respond(StatusCode::ACCEPTED, &accepted))
 }
 

@@ -3,13 +3,15 @@
 use axum::Router;
 use futures::future::BoxFuture;
 use hatch_api::admission::Admission;
-use hatch_api::commands::Commands;
+use hatch_api::commands::{Commands, Conversations};
 use hatch_api::{Drain, Requests};
 use hatch_providers::sendgrid;
+use hatch_readmodel::{ReadModel, ReadPosition};
 
 use super::configured::{carried, default_email_sender, default_sender};
 use super::definition::{RoleDefinition, RoleInstance};
 use super::process::{Follows, Process, Workers};
+use super::query::WAITING_READS_MAX;
 use crate::admission;
 use crate::telemetry::exposition::{Metric, Samples, Values};
 use crate::telemetry::metrics::{amount, gauge, labelled};
@@ -45,10 +47,17 @@ impl RoleInstance for Command {
 
     fn routes(&self, process: &Process, _: &Drain) -> anyhow::Result<Router> {
         let settings = &process.settings;
+        let read_model = ReadModel::of(process.pool.clone(), process.projections);
         let commands = Commands {
             store: process.store.clone(),
             admission: self.admission.clone(),
             carried: carried(settings),
+            conversations: Conversations {
+                read_position: ReadPosition::new(read_model.clone()),
+                read_model,
+                head: process.head.clone(),
+                waiting: process.limits.limit("waiting_reads", WAITING_READS_MAX),
+            },
             default_sms_sender: default_sender(settings)?,
             default_email_sender: default_email_sender(settings)?,
             default_subject: settings.sendgrid.as_ref().map_or_else(

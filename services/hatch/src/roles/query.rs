@@ -13,7 +13,7 @@ use super::process::{Follows, Process, Workers};
 const LIVE_STREAMS_MAX: u64 = 256;
 
 /// Reads that wait for a position in one process at once, at most.
-const WAITING_READS_MAX: u64 = 512;
+pub(super) const WAITING_READS_MAX: u64 = 512;
 
 pub(super) const DEFINITION: RoleDefinition = RoleDefinition {
     name: Requests::Reads.role(),

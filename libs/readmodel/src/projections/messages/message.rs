@@ -377,7 +377,7 @@ fn at_of(event: &MessageEvent) -> DateTime<Utc> {
 
 /// The people of a mail as PostgreSQL can keep them.
 fn shown(people: &[Person]) -> Vec<Person> {
-    people.iter().map(|one| Person { name: storable(&one.name), ..one.clone() }).collect()
+    people.iter().map(|one| Person { name: stored(&one.name), ..one.clone() }).collect()
 }
 
 /// What is known of the files. A file that is part of the event itself is shown by its size only, so

@@ -26,7 +26,7 @@ const CONTENT_TYPE_CHARACTERS_MAX: usize = 255;
 #[derive(ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "it describes what is read from JSON values, place by place")]
-pub(super) enum AttachmentRequest {
+pub(crate) enum AttachmentRequest {
     /// Its URL, `http` or `https`.
     Url(String),
     /// With what is known of it.
@@ -38,7 +38,7 @@ pub(super) enum AttachmentRequest {
 #[schema(example = json!({"url": "https://example.com/a.jpg", "content_type": "image/jpeg"}))]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes what is read from JSON values, place by place")]
-pub(super) struct AttachmentFile {
+pub(crate) struct AttachmentFile {
     /// Where it is, `http` or `https`; or else `content`.
     #[schema(max_length = 2048)]
     url: Option<String>,

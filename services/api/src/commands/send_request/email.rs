@@ -12,9 +12,11 @@ use super::text::{has_control, has_nul};
 use super::{Addressed, Defaults, SendRequest};
 use crate::problem::FieldCode;
 
-/// Characters of a subject, of a header's value and of a Message-ID at most: the longest line of a
+/// Characters of a header's value and of a Message-ID at most: the longest line of a
 /// mail (RFC 5322, section 2.1.1).
 const LINE_CHARACTERS_MAX: usize = 998;
+/// Characters of a subject at most.
+pub(in crate::commands) const SUBJECT_CHARACTERS_MAX: usize = LINE_CHARACTERS_MAX;
 /// Characters of a header's name at most.
 const HEADER_NAME_CHARACTERS_MAX: usize = 76;
 /// Headers at most.
@@ -99,7 +101,10 @@ pub(super) fn address(
         reply_to: reply_to.map(|reply_to| reply_to.address),
         people,
         headers: headers(request.headers.as_ref(), errors),
-        references: in_reply_to.iter().cloned().collect(),
+        references: match request.thread.as_slice() {
+            [] => in_reply_to.iter().cloned().collect(),
+            thread => thread.to_vec(),
+        },
         in_reply_to,
         ..Email::default()
     };
@@ -131,8 +136,8 @@ fn subject(subject: Option<&str>, default: &str, errors: &mut Errors) -> String 
         return default.to_owned();
     };
     let characters = subject.chars().count();
-    if characters > LINE_CHARACTERS_MAX {
-        let detail = format!("expected at most {LINE_CHARACTERS_MAX} characters, got {characters}");
+    if characters > SUBJECT_CHARACTERS_MAX {
+        let detail = format!("expected at most {SUBJECT_CHARACTERS_MAX} characters, got {characters}");
         errors.add_coded(FieldCode::TooLong, "/subject", detail);
     }
     if has_control(subject) {
@@ -154,13 +159,18 @@ fn html(html: Option<&str>, errors: &mut Errors) -> Option<String> {
 fn message_id(text: &str, errors: &mut Errors) -> Option<String> {
     let text = text.trim();
     let id = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
-    let sane = id.len() <= LINE_CHARACTERS_MAX
-        && id.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>')
-        && id.split_once('@').is_some_and(|(left, right)| !left.is_empty() && !right.is_empty());
+    let sane = is_message_id(id);
     if !sane {
         errors.add("/in_reply_to", "expected one Message-ID, such as <id@example.com>");
     }
     sane.then(|| id.to_owned())
+}
+
+/// Whether a text can stand in a header as a Message-ID, between angle brackets.
+pub(in crate::commands) fn is_message_id(id: &str) -> bool {
+    id.len() <= LINE_CHARACTERS_MAX
+        && id.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>')
+        && id.split_once('@').is_some_and(|(left, right)| !left.is_empty() && !right.is_empty())
 }
 
 fn headers(

@@ -19,22 +19,23 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
+use hatch_domain::ids::ConversationId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_domain::{Attachment, Channel, Email, Priority};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use self::attachments::AttachmentRequest;
+pub(crate) use self::attachments::AttachmentRequest;
+pub(super) use self::email::{SUBJECT_CHARACTERS_MAX, is_message_id};
 use self::errors::Errors;
-use self::recipients::OneAddress;
-pub(crate) use self::recipients::{OneOrSeveral, Recipients, Written};
+pub(crate) use self::recipients::{OneAddress, OneOrSeveral, Recipients, Written};
 pub(super) use self::schedule::time_to_send;
 use crate::names::{ChannelName, PriorityName};
 use crate::problem::{FieldCode, FieldError};
 
 /// A send as the client wrote it.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SendRequest {
     /// How it travels. When it is left out, the addresses say it: phone numbers make it an `sms`, with attachments an
@@ -47,8 +48,12 @@ pub(crate) struct SendRequest {
     /// The sender; may be left out where a default sender is set for the channel.
     #[schema(value_type = Option<OneAddress>, example = "+12016661234")]
     pub(crate) from: Option<Written>,
-    /// The recipient, or for `email` and `chat` up to 1,000 of them.
-    #[schema(value_type = OneOrSeveral, required)]
+    /// The conversation that this is an answer in. It says the channel, the addresses, the topic, the subject and the
+    /// thread, so `to` and `topic` are left out.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub(crate) conversation_id: Option<String>,
+    /// The recipient, or for `email` and `chat` up to 1,000 of them; required without `conversation_id`.
+    #[schema(value_type = Option<OneOrSeveral>)]
     pub(crate) to: Option<Recipients>,
     /// The text: 1,600 characters at most for `sms` and `mms`.
     pub(crate) body: Option<String>,
@@ -90,6 +95,9 @@ pub(crate) struct SendRequest {
     /// Names without a channel are participants of a chat, as the clients of older systems mean them.
     #[serde(skip)]
     pub(crate) names_mean_chat: bool,
+    /// The Message-IDs of the thread that it goes on with, the oldest first; those of `in_reply_to` alone when empty.
+    #[serde(skip)]
+    pub(crate) thread: Vec<String>,
 }
 
 /// A send as it was understood: what is compared under an idempotency key, and recorded. Its JSON is
@@ -112,6 +120,9 @@ pub(crate) struct Send {
     /// As it was asked for; whether it is in range depends on the time and is judged later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) send_at: Option<DateTime<Utc>>,
+    /// The conversation that it is an answer in. Such a one is compared by what was asked for.
+    #[serde(skip)]
+    pub(super) conversation_id: Option<ConversationId>,
 }
 
 /// What stands in for what a message leaves out.
@@ -166,6 +177,7 @@ impl SendRequest {
                     email,
                     topic,
                     send_at,
+                    conversation_id: None,
                 };
                 size::check(&send, errors);
                 if errors.0.is_empty() { Ok(send) } else { Err(std::mem::take(&mut errors.0)) }

@@ -20,9 +20,11 @@ mod message;
 mod parts;
 mod past;
 mod send_error;
+mod tail;
 
 pub use conversation::{Conversation, ConversationFilter};
 pub use message::{Message, MessageFilter, SentAs};
+pub use tail::TailMessage;
 
 #[cfg(test)]
 pub(crate) use {

@@ -1,0 +1,294 @@
+//! Answering in a conversation: the conversation says by what channel, to whom, and which mail is answered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::message::Message;
+use hatch_domain::message::status::Status;
+use hatch_domain::{Channel, Email};
+use hatch_eventstore::{CommandKey, HeadWatch, Loaded};
+use hatch_readmodel::{Direction, ReadModel, ReadPosition, TailMessage, messages};
+use hatch_telemetry::limit::{Limit, Reached};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Commands;
+use super::accept::{Accepted, replayed, used_before};
+use super::addressing::{self, Said};
+use super::send_request::{Send, SendRequest, is_message_id};
+use crate::problem::{FieldError, Problem};
+
+/// How long the read models may take to come to what is in the log already. What comes later is not waited for.
+const CATCH_UP: Duration = Duration::from_secs(1);
+
+/// Message-IDs of the thread that an answer names at most, and bytes of them.
+const REFERENCES_MAX: usize = 50;
+const REFERENCES_BYTES_MAX: usize = 8 * 1024;
+
+/// What the command role knows of conversations.
+#[derive(Clone)]
+pub struct Conversations {
+    /// The tables.
+    pub read_model: ReadModel,
+    /// How far they are.
+    pub read_position: ReadPosition,
+    /// How far the log is known to be.
+    pub head: HeadWatch,
+    /// Reads that may wait for a position at a time.
+    pub waiting: Arc<Limit>,
+}
+
+/// What a client asks to be sent.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Asked {
+    /// A message that says all of itself.
+    Send(Box<Send>),
+    /// One of which the conversation says the rest.
+    Answer(Answer),
+}
+
+/// An answer as it was asked for. Under an idempotency key it is compared by that: what the conversation adds may be
+/// another thing by then.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Answer {
+    written: BTreeMap<String, Value>,
+    #[serde(skip)]
+    conversation_id: ConversationId,
+    #[serde(skip)]
+    request: Box<SendRequest>,
+}
+
+impl Asked {
+    /// Reads a request as far as the conversation is not asked.
+    pub(crate) fn read(commands: &Commands, request: SendRequest) -> Result<Self, Problem> {
+        let asked = if request.conversation_id.is_some() {
+            Answer::read(request).map(Self::Answer)
+        } else {
+            request.validate(commands.defaults()).map(Box::new).map(Self::Send)
+        };
+        asked.map_err(Problem::invalid)
+    }
+}
+
+impl Answer {
+    fn read(request: SendRequest) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let id = request.conversation_id.as_deref().and_then(|id| Uuid::try_parse(id).ok());
+        if id.is_none() {
+            errors
+                .push(FieldError::new("/conversation_id", "expected a conversation's id, a UUID"));
+        }
+        for (pointer, given) in [("/to", request.to.is_some()), ("/topic", request.topic.is_some())]
+        {
+            if given {
+                errors.push(FieldError::new(pointer, "comes from the conversation: leave it out"));
+            }
+        }
+        let Some(id) = id.filter(|_| errors.is_empty()) else { return Err(errors) };
+        let mut written = match serde_json::to_value(&request) {
+            Ok(Value::Object(fields)) => fields.into_iter().collect(),
+            _ => BTreeMap::new(),
+        };
+        // What is left out today and what will be there one day make no other request.
+        written.retain(|_, value| !value.is_null());
+        Ok(Self { written, conversation_id: ConversationId(id), request: Box::new(request) })
+    }
+}
+
+impl Commands {
+    /// Records what was asked for, or finds what `key` was answered the first time.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept); and a conversation that there is not, or that cannot be answered.
+    pub(crate) async fn take(
+        &self,
+        tenant: TenantId,
+        asked: Asked,
+        key: Option<CommandKey>,
+    ) -> Result<Accepted, Problem> {
+        let answer = match asked {
+            Asked::Send(send) => return self.accept(tenant, *send, key).await,
+            Asked::Answer(answer) => answer,
+        };
+        // The conversation may be another, and unanswerable, since the key was used first.
+        if let Some(first) = used_before(&self.store, key).await? {
+            return replayed(&self.store, first).await;
+        }
+        let send = self.completed(tenant, answer).await?;
+        self.accept(tenant, send, key).await
+    }
+
+    /// The answer with what the conversation says of it.
+    async fn completed(&self, tenant: TenantId, answer: Answer) -> Result<Send, Problem> {
+        let Answer { conversation_id, request, .. } = answer;
+        let tail = self.tail(tenant, conversation_id).await?;
+        let mut request = *request;
+        let base = base(&request, &tail)?;
+        let last = self.said(tenant, base).await?;
+        let last = last.ok_or_else(|| Problem::not_found("conversation"))?;
+        let wrote = tail.iter().filter(|one| one.direction == Direction::Outbound);
+        let wrote: Vec<&str> = wrote.map(|one| one.from.as_str()).collect();
+        addressing::complete(&mut request, &last, &wrote, self.defaults())?;
+        if last.channel == Channel::Email
+            && request.in_reply_to.is_none()
+            && let Some(answered) = tail.iter().find(|one| is_in_thread(one))
+        {
+            let answered = match answered.id == base {
+                true => Some(last),
+                false => self.said(tenant, answered.id).await?,
+            };
+            thread(&mut request, answered.and_then(|said| said.email));
+        }
+        let send = request.validate(self.defaults()).map_err(Problem::invalid)?;
+        Ok(Send { conversation_id: Some(conversation_id), ..send })
+    }
+
+    /// The latest messages of the conversation, those among them that were in the log when this was called.
+    async fn tail(
+        &self,
+        tenant: TenantId,
+        id: ConversationId,
+    ) -> Result<Vec<TailMessage>, Problem> {
+        let Conversations { read_model, read_position, head, waiting } = &self.conversations;
+        let place = waiting.take(1).map_err(|Reached| {
+            Problem::unavailable("too many reads wait for a position: try again in a second")
+        });
+        let _place = place?;
+        let reads = [&messages::DEFINITION];
+        let caught_up = read_position.wait_for(&reads, head.current(), CATCH_UP).await?;
+        let tail = read_model.conversation_tail(tenant, id).await?;
+        match (tail.is_empty(), caught_up) {
+            (false, _) => Ok(tail),
+            (true, true) => Err(Problem::not_found("conversation")),
+            (true, false) => {
+                Err(Problem::unavailable("the read models may not have the conversation yet"))
+            }
+        }
+    }
+
+    /// What a message says, by its stream.
+    async fn said(&self, tenant: TenantId, id: MessageId) -> Result<Option<Said>, Problem> {
+        let Loaded::<Message> { state, .. } = self.store.load(tenant.0, id.0).await?;
+        Ok(Said::of(&state))
+    }
+}
+
+/// The message that is answered: the latest one of the channel that the request names, or else of any.
+fn base(request: &SendRequest, tail: &[TailMessage]) -> Result<MessageId, Problem> {
+    let named = request.channel.as_deref().or(request.r#type.as_deref());
+    // An SMS with files is an MMS.
+    let family = |name: &str| if name == "mms" { "sms".to_owned() } else { name.to_owned() };
+    let wanted = named.map(family);
+    let fits = |one: &&TailMessage| {
+        let channel = one.channel.map(|channel| family(channel.as_str()));
+        channel.is_some() && (wanted.is_none() || channel == wanted)
+    };
+    let found = tail.iter().find(fits).map(|one| one.id);
+    found.ok_or_else(|| {
+        let pointer = if request.r#type.is_some() { "/type" } else { "/channel" };
+        let detail = "expected a channel that the conversation has, or none";
+        Problem::invalid(vec![FieldError::new(pointer, detail)])
+    })
+}
+
+/// Whether the other side may have the mail, so that an answer can name it.
+fn is_in_thread(message: &TailMessage) -> bool {
+    let unseen = [Status::Failed, Status::Undelivered, Status::Canceled, Status::Scheduled];
+    message.is_named && !unseen.iter().any(|status| status.as_str() == message.status)
+}
+
+/// Has the request answer a mail, in its thread.
+fn thread(request: &mut SendRequest, answered: Option<Box<Email>>) {
+    let Some(Email { mail_id: Some(mail_id), references, .. }) = answered.map(|email| *email)
+    else {
+        return;
+    };
+    // What is none would break the header that it stands in.
+    if !is_message_id(&mail_id) {
+        return;
+    }
+    let mut bytes = 0;
+    let named = references.into_iter().filter(|id| is_message_id(id) && *id != mail_id);
+    let named: Vec<String> = named.collect();
+    let latest = std::iter::once(&mail_id).chain(named.iter().rev()).take(REFERENCES_MAX);
+    let latest = latest.take_while(|id| {
+        bytes += id.len();
+        bytes <= REFERENCES_BYTES_MAX
+    });
+    let mut thread: Vec<String> = latest.cloned().collect();
+    thread.reverse();
+    request.thread = thread;
+    request.in_reply_to = Some(mail_id);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(channel: Channel, status: Status, is_named: bool) -> TailMessage {
+        TailMessage {
+            id: MessageId(Uuid::from_u128(channel as u128 + 1)),
+            direction: Direction::Outbound,
+            channel: Some(channel),
+            from: "us@example.com".to_owned(),
+            status: status.as_str().to_owned(),
+            is_named,
+        }
+    }
+
+    #[test]
+    fn the_latest_message_of_the_channel_is_answered() {
+        let tail = [Channel::Chat, Channel::Mms, Channel::Email];
+        let tail = tail.map(|channel| message(channel, Status::Delivered, false));
+        let answers = |channel: Option<&str>| {
+            let channel = channel.map(str::to_owned);
+            base(&SendRequest { channel, ..SendRequest::default() }, &tail).ok()
+        };
+        assert_eq!(answers(None), Some(tail[0].id));
+        assert_eq!(answers(Some("sms")), Some(tail[1].id));
+        assert_eq!(answers(Some("mms")), Some(tail[1].id));
+        assert_eq!(answers(Some("email")), Some(tail[2].id));
+        assert_eq!(answers(Some("pigeon")), None);
+        assert!(base(&SendRequest::default(), &[]).is_err());
+    }
+
+    #[test]
+    fn a_mail_that_nobody_got_is_in_no_thread() {
+        let named = |status| is_in_thread(&message(Channel::Email, status, true));
+        for status in [Status::Received, Status::Delivered, Status::Sent, Status::Queued] {
+            assert!(named(status), "{status:?}");
+        }
+        for status in [Status::Failed, Status::Undelivered, Status::Canceled, Status::Scheduled] {
+            assert!(!named(status), "{status:?}");
+        }
+        assert!(!is_in_thread(&message(Channel::Email, Status::Received, false)));
+    }
+
+    #[test]
+    fn an_answer_names_the_mail_and_the_last_ones_before_it() {
+        let answer = |mail_id: &str, references: &[String]| {
+            let mut request = SendRequest::default();
+            let email = Email {
+                mail_id: Some(mail_id.to_owned()),
+                references: references.to_vec(),
+                ..Email::default()
+            };
+            thread(&mut request, Some(Box::new(email)));
+            (request.in_reply_to, request.thread)
+        };
+        let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+        let (answered, named) =
+            answer("c@x.com", &ids(&["a@x.com", "no id", "c@x.com", "b@x.com"]));
+        assert_eq!(answered.as_deref(), Some("c@x.com"));
+        assert_eq!(named, ids(&["a@x.com", "b@x.com", "c@x.com"]));
+        let many: Vec<String> = (0..100).map(|n| format!("{n}@x.com")).collect();
+        let (_, named) = answer("last@x.com", &many);
+        assert_eq!((named.len(), named[0].as_str()), (REFERENCES_MAX, "51@x.com"));
+        assert_eq!(answer("a\r\nBcc: b@x.com", &[]), (None, Vec::new()));
+    }
+}
