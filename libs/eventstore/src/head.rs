@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::epoch::{self, BusEnd, DatabasePlace, Fence, FenceRow, FenceState, Identity};
-use crate::{Backoff, BusSecrets, Database, Position, ServerClock, is_away, postgres, uptime};
+use crate::{Backoff, BusSecrets, Database, Position, ServerClock, is_away, postgres};
 
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM es.events";
 

@@ -11,8 +11,9 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use hatch_domain::Environment as _;
 use hatch_domain::address::Address;
+use hatch_domain::mailbox::Mailbox;
+use hatch_domain::{Channel, Environment as _};
 use hatch_eventstore::testing::{ScriptedClock, Template, TestDatabase};
 use hatch_eventstore::{
     Appender, AppenderConfig, FenceConfig, HeadWatch, Log, ServerClock, Store, SystemEnvironment,
@@ -25,7 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
 use crate::admission::Admission;
-use crate::commands::Commands;
+use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::queries::Queries;
 use crate::{Bodies, Drain, Ending, Entrance, Sites, TrustedProxies};
@@ -84,7 +85,8 @@ impl Api {
             shutdown: shutdown.clone(),
             turns: CatchingUp::default(),
         };
-        let app = app(commands(store), queries, live, &limits, shutdown.clone());
+        let commands = commands(store, &queries);
+        let app = app(commands, queries, live, &limits, shutdown.clone());
         Self { app, clock, _running: shutdown.drop_guard(), database }
     }
 
@@ -143,12 +145,19 @@ impl Api {
     }
 }
 
-fn commands(store: Store) -> Commands {
+fn commands(store: Store, queries: &Queries) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
+        carried: Channel::ALL.into(),
+        conversations: Conversations {
+            read_model: queries.read_model.clone(),
+            read_position: queries.read_position.clone(),
+            head: queries.head.clone(),
+            waiting: Arc::clone(&queries.waiting),
+        },
         default_sms_sender: Address::phone(SENDER).ok(),
-        default_email_sender: Address::email(MAILBOX).ok(),
+        default_email_sender: Address::email(MAILBOX).ok().map(Mailbox::from),
         default_subject: "(no subject)".to_owned(),
         mail_host: "127.0.0.1".to_owned(),
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 
-use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{

@@ -137,7 +137,8 @@ fn subject(subject: Option<&str>, default: &str, errors: &mut Errors) -> String 
     };
     let characters = subject.chars().count();
     if characters > SUBJECT_CHARACTERS_MAX {
-        let detail = format!("expected at most {SUBJECT_CHARACTERS_MAX} characters, got {characters}");
+        let detail =
+            format!("expected at most {SUBJECT_CHARACTERS_MAX} characters, got {characters}");
         errors.add_coded(FieldCode::TooLong, "/subject", detail);
     }
     if has_control(subject) {
