@@ -17,24 +17,24 @@ const PAIRS: usize = 200;
 /// Requests at a time.
 const CLIENTS: usize = 16;
 
-async fn consent(hatch: &Hatch, address: &str) -> Value {
+pub(crate) async fn consent(hatch: &Hatch, address: &str) -> Value {
     let address = address.replace('+', "%2B");
     let answer = hatch.get(&format!("/api/v1/consent?address={address}")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     answer.body
 }
 
-async fn put(hatch: &Hatch, body: &Value) -> Answer {
+pub(crate) async fn put(hatch: &Hatch, body: &Value) -> Answer {
     hatch.request(Method::PUT, "/api/v1/consent", &[], Some(body.to_string())).await
 }
 
-async fn write(hatch: &Hatch, from: &str, body: &str) {
+pub(crate) async fn write(hatch: &Hatch, from: &str, body: &str) {
     let inbound = json!({"provider": "twilio", "from": from, "to": SENDER, "body": body});
     assert_eq!(hatch.simulate_inbound(&inbound).await / 100, 2);
 }
 
 /// That the message failed without a call.
-async fn assert_refused(hatch: &Hatch, id: &str) {
+pub(crate) async fn assert_refused(hatch: &Hatch, id: &str) {
     let message = hatch.message_with_status(id, "failed").await;
     assert_eq!(message["error"]["code"], "opted_out", "{message}");
     assert_eq!(message["error"]["class"], "opted_out");

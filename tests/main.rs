@@ -20,6 +20,8 @@ mod clocks;
 mod compat;
 mod conforms;
 mod consent;
+mod consent_programmes;
+mod consent_words;
 mod crash;
 mod dispatch;
 mod docs;

@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::harness::{AUTH_TOKEN, CUSTOMER, Hatch};
+use crate::harness::{AUTH_TOKEN, CUSTOMER, Hatch, SENDER};
 use crate::webhooks::Post;
 
 /// Verifies as Twilio does; what a request says, the test has said before.
@@ -89,6 +89,7 @@ impl Role {
             intake: Intake::new(Rules { wait: Duration::from_millis(400), burst: 2_000 }),
             readers: Readers::new(Arc::default()),
             keeping: Arc::default(),
+            words: Arc::default(),
         });
         let ending = Ending { notice: Duration::ZERO, grace: Duration::from_secs(1) };
         let drain = Drain::new(ending, shutdown.clone());
@@ -457,6 +458,37 @@ async fn a_mail_of_which_nothing_can_be_left_out_is_kept_whole_in_the_quarantine
     );
     assert_eq!(replay(&id).await.0, 409);
     assert_eq!(replay("0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11").await.0, 404);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_word_from_the_quarantine_takes_no_newer_one_back() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    role.post(&hatch, vec![Observation::Unclear(NotUnderstood::Missing { field: "From" })]).await;
+    let id = logged(&hatch).await[0]["id"].as_str().expect("an id").to_owned();
+    crate::consent::write(&hatch, CUSTOMER, "STOP").await;
+    // A build that understands it.
+    let phone = |text| Address::phone(text).expect("a possible number");
+    *role.says.lock().expect("no panic") = vec![Observation::Inbound(Inbound {
+        account: "one".to_owned(),
+        provider_message_id: "START of yesterday".to_owned(),
+        channel: Channel::Sms,
+        from: phone(CUSTOMER),
+        to: vec![phone(SENDER)],
+        body: Some("START".to_owned()),
+        attachments: Vec::new(),
+        email: None,
+        segments: None,
+    })];
+    let url = format!("{}/api/v1/webhooks/replay/{id}", role.address);
+    let replayed = hatch.http.post(url).send().await.expect("an answer");
+    assert_eq!(replayed.status().as_u16(), 200);
+    let read = "SELECT count(*) FROM es.events WHERE type = 'MessageReceived'";
+    assert_eq!(hatch.count(read).await, 2, "the message is there");
+    assert_eq!(crate::consent::consent(&hatch, CUSTOMER).await["state"], "opted_out");
+    crate::consent::write(&hatch, CUSTOMER, "START").await;
+    assert_eq!(crate::consent::consent(&hatch, CUSTOMER).await["state"], "opted_in");
     hatch.finish().await;
 }
 

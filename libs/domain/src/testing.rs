@@ -44,6 +44,8 @@ pub fn request_to(to: &str, at: DateTime<Utc>) -> MessageRequested {
         topic: None,
         send_at: None,
         priority: Priority::Normal,
+        programme: None,
+        confirms: None,
         metadata: BTreeMap::new(),
         at,
     }

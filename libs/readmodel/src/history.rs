@@ -61,6 +61,7 @@ pub(crate) fn received(tenant: TenantId, from: &Address, to: &Address) -> Messag
         email: None,
         topic: None,
         segments: Some(1),
+        suggests: None,
         at: at(0),
     }
 }

@@ -235,14 +235,20 @@ impl Dispatcher {
     ) -> (Claiming, Option<MessageCommand>) {
         let precondition = self.dependencies.precondition.as_ref();
         let tenant_id = pending.tenant_id;
-        let mut guards = precondition.map_or_else(Vec::new, |of| of.guards(tenant_id, request));
+        let mut guards = match precondition {
+            Some(precondition) => precondition.guards(tenant_id, request),
+            None => Some(Vec::new()),
+        };
         for _ in 0..GUARD_MOVES_MAX {
-            let claiming = self.claim(pending, account, &guards).await;
+            let claiming = match &guards {
+                Some(guards) => self.claim(pending, account, guards).await,
+                None => Claiming::GuardMoved,
+            };
             let (Claiming::GuardMoved, Some(precondition)) = (&claiming, precondition) else {
                 return (claiming, None);
             };
             match precondition.check(tenant_id, request, self.now()).await {
-                Ok(Checked::Holds(now)) => guards = now,
+                Ok(Checked::Holds(now)) => guards = Some(now),
                 Ok(Checked::Fails(command)) => return (claiming, Some(*command)),
                 Err(error) => {
                     let (message_id, error) =

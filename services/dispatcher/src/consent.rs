@@ -1,4 +1,4 @@
-//! Consent as the precondition of every attempt: each recipient's stream guards the claim.
+//! Consent as the precondition of every attempt: each recipient's streams guard the claim.
 //!
 //! Most recipients have no such stream, and nothing is read for them: the log checks under its lock that there
 //! still is none. So a withdrawal that is committed is never overtaken by a claim, whatever this process knew.
@@ -9,9 +9,9 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use hatch_domain::address::Address;
-use hatch_domain::consent::command::ConsentCommand;
-use hatch_domain::consent::event::ConsentBlocked;
-use hatch_domain::consent::{Consent, Hindrance, Programme, consent_id};
+use hatch_domain::consent::command::Reported;
+use hatch_domain::consent::words::Confirmed;
+use hatch_domain::consent::{Blocker, Consent, Hindrance, Programme, consent_id};
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
@@ -19,6 +19,7 @@ use hatch_domain::{Decider, ErrorClass, SendError};
 use hatch_eventstore::{Execute, ExpectedVersion, Guard, LoadError, Loaded, Metadata, Store};
 use uuid::Uuid;
 
+use crate::known::{Known, KnownConsents};
 use crate::precondition::{Checked, Precondition, Refused};
 
 /// The code of a message that fails because its recipient must not be written to.
@@ -30,13 +31,30 @@ const LOADS_MAX: usize = 64;
 /// Asks the consent streams of a message's recipients.
 pub struct ConsentPrecondition {
     store: Store,
+    known: KnownConsents,
+}
+
+/// The consents that a message needs of one recipient.
+#[derive(Debug, Clone, Copy)]
+struct Needed<'a> {
+    address: &'a Address,
+    /// To the default programme of the channel: words and blocks are about all that is sent by it.
+    default: Uuid,
+    /// To the programme that the message names.
+    named: Option<Uuid>,
+}
+
+impl Needed<'_> {
+    fn streams(self) -> impl Iterator<Item = Uuid> {
+        std::iter::once(self.default).chain(self.named)
+    }
 }
 
 impl ConsentPrecondition {
     /// Asks the streams of this log.
     #[must_use]
-    pub const fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store) -> Self {
+        Self { store, known: KnownConsents::default() }
     }
 
     async fn read(
@@ -46,45 +64,59 @@ impl ConsentPrecondition {
         now: DateTime<Utc>,
     ) -> Result<Checked, LoadError> {
         let mut guards = Vec::new();
-        let loads: Vec<_> = streams(tenant_id, request)
+        let loads: Vec<_> = needed(tenant_id, request)
             .into_iter()
-            .map(async |(id, address)| {
-                (id, address, self.store.load::<Consent>(tenant_id, id).await)
+            .map(async |needed: Needed<'_>| {
+                let default = self.load(tenant_id, needed.default).await?;
+                let named = match needed.named {
+                    Some(id) => Some(self.load(tenant_id, id).await?),
+                    None => None,
+                };
+                Ok::<_, LoadError>((needed, default, named))
             })
             .collect();
         let mut loads = stream::iter(loads).buffered(LOADS_MAX);
-        while let Some((id, address, loaded)) = loads.next().await {
-            let Loaded { state, version, .. } = loaded?;
-            if let Some(hindrance) = state.hindrance() {
-                let error = opted_out(address, hindrance);
+        while let Some(loaded) = loads.next().await {
+            let (needed, default, named) = loaded?;
+            let hindrance = match &named {
+                Some(named) => default.state.hindrance_of(&named.state),
+                None => default.state.hindrance(),
+            };
+            if let Some(hindrance) = hindrance {
+                let error = opted_out(needed.address, hindrance);
                 return Ok(Checked::Fails(Box::new(MessageCommand::Refuse { error, at: now })));
             }
-            let expected = match version {
-                0 => ExpectedVersion::NoStream,
-                version => ExpectedVersion::Exact(version),
-            };
-            guards.push(guard(tenant_id, id, expected));
+            let versions = std::iter::once(default.version).chain(named.map(|of| of.version));
+            let expected = needed.streams().zip(versions);
+            guards.extend(expected.map(|(id, version)| guard(tenant_id, id, version)));
         }
         Ok(Checked::Holds(guards))
     }
 
+    async fn load(&self, tenant_id: Uuid, id: Uuid) -> Result<Loaded<Consent>, LoadError> {
+        let loaded = self.store.load::<Consent>(tenant_id, id).await?;
+        let forbids = loaded.state.hindrance().is_some();
+        self.known.keep(id, Known { version: loaded.version, forbids });
+        Ok(loaded)
+    }
+
     async fn block(&self, refused: Refused<'_>) {
         let Refused { tenant_id, message_id, request, provider, account, error, at } = refused;
-        // Of several recipients, the provider does not say whom it means.
-        let mut recipients = streams(tenant_id, request).into_iter();
-        let (Some((id, address)), None) = (recipients.next(), recipients.next()) else { return };
         let Some(programme) = Programme::default_of(request.channel) else { return };
-        let command = ConsentCommand::Block(ConsentBlocked {
+        // Of several recipients, the provider does not say whom it means.
+        let mut recipients = recipients(tenant_id, request, &programme).into_iter();
+        let (Some((id, address)), None) = (recipients.next(), recipients.next()) else { return };
+        let reported = Reported {
             address: address.clone(),
             programme,
-            provider: provider.to_owned(),
-            account: account.to_owned(),
+            blocker: Blocker::of(provider, account),
             reason: error.code.clone(),
             message_id: Some(MessageId(message_id)),
             receipt_id: None,
             conversation_id: Some(request.conversation_id),
             at,
-        });
+        };
+        let command = reported.blocks();
         let metadata = Metadata {
             correlation_id: message_id,
             actor: "dispatcher".to_owned(),
@@ -100,9 +132,17 @@ impl ConsentPrecondition {
 }
 
 impl Precondition for ConsentPrecondition {
-    fn guards(&self, tenant_id: Uuid, request: &MessageRequested) -> Vec<Guard> {
-        let ids = streams(tenant_id, request).into_keys();
-        ids.map(|id| guard(tenant_id, id, ExpectedVersion::NoStream)).collect()
+    fn guards(&self, tenant_id: Uuid, request: &MessageRequested) -> Option<Vec<Guard>> {
+        let needed = needed(tenant_id, request);
+        let expected = needed.into_iter().flat_map(Needed::streams).map(|id| {
+            match self.known.get(id) {
+                None => Some(guard(tenant_id, id, 0)),
+                Some(Known { version, forbids: false }) => Some(guard(tenant_id, id, version)),
+                // It will forbid again, unless somebody took it back.
+                Some(Known { forbids: true, .. }) => None,
+            }
+        });
+        expected.collect()
     }
 
     fn check<'a>(
@@ -122,17 +162,39 @@ impl Precondition for ConsentPrecondition {
     }
 }
 
-/// The consents that a message needs: one for each recipient, none for what no provider carries.
-fn streams(tenant_id: Uuid, request: &MessageRequested) -> BTreeMap<Uuid, &Address> {
-    let Some(programme) = Programme::default_of(request.channel) else { return BTreeMap::new() };
+/// The consents that a message needs of each recipient; none for what no provider carries, and for what answers a word.
+fn needed<'a>(tenant_id: Uuid, request: &'a MessageRequested) -> Vec<Needed<'a>> {
+    let Some(programme) = Programme::default_of(request.channel) else { return Vec::new() };
+    if request.confirms.is_some_and(Confirmed::needs_no_consent) {
+        return Vec::new();
+    }
+    let of = |address| {
+        let named = request.programme.as_ref();
+        named.map(|programme| consent_id(TenantId(tenant_id), address, programme).0)
+    };
+    let recipients = recipients(tenant_id, request, &programme).into_iter();
+    recipients.map(|(default, address)| Needed { address, default, named: of(address) }).collect()
+}
+
+/// Everybody who gets the message, each once, with the stream of the consent to `programme`.
+fn recipients<'a>(
+    tenant_id: Uuid,
+    request: &'a MessageRequested,
+    programme: &Programme,
+) -> BTreeMap<Uuid, &'a Address> {
     let copies = request.email.iter().flat_map(|email| email.cc.iter().chain(&email.bcc));
     let recipients = request.to.iter().chain(copies);
     recipients
-        .map(|address| (consent_id(TenantId(tenant_id), address, &programme).0, address))
+        .map(|address| (consent_id(TenantId(tenant_id), address, programme).0, address))
         .collect()
 }
 
-const fn guard(tenant_id: Uuid, stream_id: Uuid, expected: ExpectedVersion) -> Guard {
+/// That the stream is still at `version`; at 0, that there is none.
+const fn guard(tenant_id: Uuid, stream_id: Uuid, version: i64) -> Guard {
+    let expected = match version {
+        0 => ExpectedVersion::NoStream,
+        version => ExpectedVersion::Exact(version),
+    };
     Guard { stream_id, tenant_id, kind: Consent::KIND, expected }
 }
 
@@ -176,8 +238,8 @@ mod tests {
             email: Some(Box::new(email)),
             ..request()
         };
-        let mut asked: Vec<&str> =
-            streams(Uuid::nil(), &request).into_values().map(Address::as_str).collect();
+        let needed = needed(Uuid::nil(), &request);
+        let mut asked: Vec<&str> = needed.iter().map(|needed| needed.address.as_str()).collect();
         asked.sort_unstable();
         assert_eq!(asked, ["a@example.com", "b@example.com", "c@example.com"]);
     }
@@ -185,7 +247,30 @@ mod tests {
     #[test]
     fn what_no_provider_carries_needs_no_consent() {
         let chat = MessageRequested { channel: Channel::Chat, ..request() };
-        assert!(streams(Uuid::nil(), &chat).is_empty());
-        assert_eq!(streams(Uuid::nil(), &request()).len(), 1);
+        assert!(needed(Uuid::nil(), &chat).is_empty());
+        assert_eq!(needed(Uuid::nil(), &request()).len(), 1);
+    }
+
+    #[test]
+    fn only_what_answers_a_withdrawal_or_a_call_for_help_needs_no_consent() {
+        for (confirms, streams) in [
+            (None, 1),
+            (Some(Confirmed::Stop), 0),
+            (Some(Confirmed::Help), 0),
+            (Some(Confirmed::Start), 1),
+        ] {
+            let request = MessageRequested { confirms, ..request() };
+            assert_eq!(needed(Uuid::nil(), &request).len(), streams, "{confirms:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_of_a_programme_needs_the_consent_to_it_and_the_default_one() {
+        let plain = needed(Uuid::nil(), &request())[0].streams().collect::<Vec<_>>();
+        let news = Programme::new("news").expect("a name");
+        let request = MessageRequested { programme: Some(news.clone()), ..request() };
+        let named = consent_id(TenantId(Uuid::nil()), &request.to[0], &news).0;
+        let asked = needed(Uuid::nil(), &request)[0].streams().collect::<Vec<_>>();
+        assert_eq!(asked, [plain[0], named]);
     }
 }

@@ -11,6 +11,7 @@ mod calls;
 mod consent;
 mod due;
 mod health;
+mod known;
 mod look_up;
 mod messages;
 mod precondition;

@@ -12,10 +12,10 @@ use uuid::Uuid;
 /// What must hold of other streams for a message to be attempted. The log checks it in the moment in which it takes
 /// the claim, so that what was committed before is never overtaken.
 pub trait Precondition: Send + Sync {
-    /// What has to hold, as far as is known without reading anything.
-    fn guards(&self, tenant_id: Uuid, request: &MessageRequested) -> Vec<Guard>;
+    /// What has to hold, as far as is known without reading anything; none where that has to be read first.
+    fn guards(&self, tenant_id: Uuid, request: &MessageRequested) -> Option<Vec<Guard>>;
 
-    /// Reads the streams, because one of the guards did not hold.
+    /// Reads the streams, because one of the guards did not hold, or none is known.
     ///
     /// # Errors
     /// When they cannot be read; the delivery comes again.

@@ -46,9 +46,9 @@ struct Expecting {
 }
 
 impl Precondition for Expecting {
-    fn guards(&self, tenant_id: Uuid, _: &MessageRequested) -> Vec<Guard> {
+    fn guards(&self, tenant_id: Uuid, _: &MessageRequested) -> Option<Vec<Guard>> {
         let expected = ExpectedVersion::NoStream;
-        vec![Guard { stream_id: GUARDED, tenant_id, kind: KIND, expected }]
+        Some(vec![Guard { stream_id: GUARDED, tenant_id, kind: KIND, expected }])
     }
 
     fn check<'a>(

@@ -93,6 +93,8 @@ pub struct Settings {
     pub projector: hatch_projector::Config,
     /// How many messages are taken.
     pub admission: AdmissionSettings,
+    /// What is done about words such as STOP that people write.
+    pub consent: ConsentSettings,
     /// What is kept of webhooks, and for how long.
     pub webhook_log: WebhookLogSettings,
     /// How a process ends.
@@ -208,6 +210,23 @@ pub struct AdmissionSettings {
     pub waiting_max: u64,
 }
 
+/// What is done about words such as STOP that people write by SMS or MMS. A word is answered by an SMS if its text is set,
+/// once for each change: not if it is repeated, and not where the provider answers by itself (`twilio.acts_on_words`).
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsentSettings {
+    /// Answers a word that withdraws, such as `Example Ltd: you get no more messages. START to get them again.`; 1 to 320
+    /// characters, as the others. It goes out although the person has just opted out. Default: no answer.
+    pub stop_text: Option<String>,
+    /// Answers a word that agrees, or that takes a withdrawal back. Default: no answer.
+    pub start_text: Option<String>,
+    /// Answers `HELP` and `INFO`, also to a person who opted out. It should name a way to reach you. Default: no answer.
+    pub help_text: Option<String>,
+    /// Whether a text that comes close to a word, such as `stop please`, withdraws as the word would. Otherwise it is only
+    /// marked: `suggests` of the message is `opted_out`.
+    pub near_misses_withdraw: bool,
+}
+
 /// What is kept of webhooks outside the log of events, for how long, and how much of it. Whole days go at once, and
 /// of the quarantine and of whole bodies whole weeks.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -317,6 +336,7 @@ impl Default for Settings {
             relay: hatch_relay::Config::default(),
             projector: hatch_projector::Config::default(),
             admission: AdmissionSettings::default(),
+            consent: ConsentSettings::default(),
             webhook_log: WebhookLogSettings::default(),
             shutdown: ShutdownSettings::default(),
             log: LogSettings::default(),

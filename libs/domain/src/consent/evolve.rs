@@ -16,14 +16,14 @@ impl Consent {
                 e.conversation_id
             }
             E::ConsentBlocked(e) => {
-                let (provider, account) = (e.provider.clone(), e.account.clone());
-                self.blocks.entry(Blocker { provider, account }).or_insert(e.at);
+                self.blocks.entry(Blocker::of(&e.provider, &e.account)).or_insert(e.at);
                 self.receipts.extend(e.receipt_id);
                 e.conversation_id
             }
             E::ConsentUnblocked(e) => {
-                let (provider, account) = (e.provider.clone(), e.account.clone());
-                self.blocks.remove(&Blocker { provider, account });
+                let blocker = Blocker::of(&e.provider, &e.account);
+                self.blocks.remove(&blocker);
+                self.lifted.insert(blocker, e.at);
                 self.receipts.extend(e.receipt_id);
                 e.conversation_id
             }

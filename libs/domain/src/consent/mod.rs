@@ -48,6 +48,8 @@ pub fn consent_id(tenant: TenantId, address: &Address, programme: &Programme) ->
 pub struct Consent {
     wish: Option<(Wish, DateTime<Utc>)>,
     blocks: BTreeMap<Blocker, DateTime<Utc>>,
+    /// When each account that blocks no more said so last.
+    lifted: BTreeMap<Blocker, DateTime<Utc>>,
     /// The receipts that changed it: one that comes again changes nothing.
     receipts: BTreeSet<Uuid>,
     /// Of the latest event.
@@ -83,6 +85,14 @@ pub struct Blocker {
     pub account: String,
 }
 
+impl Blocker {
+    /// That account of that provider.
+    #[must_use]
+    pub fn of(provider: &str, account: &str) -> Self {
+        Self { provider: provider.to_owned(), account: account.to_owned() }
+    }
+}
+
 /// What keeps a message from being sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hindrance<'a> {
@@ -111,6 +121,22 @@ impl Consent {
             return Some(Hindrance::Wish);
         }
         self.blocks.keys().next().map(Hindrance::Block)
+    }
+
+    /// What forbids a message of a programme of its own, where this is the consent to the default programme of the
+    /// channel: a word and a block are about all that is sent by it. A person who agreed to that programme after
+    /// the withdrawal agreed to it all the same.
+    #[must_use]
+    pub fn hindrance_of<'a>(&'a self, named: &'a Self) -> Option<Hindrance<'a>> {
+        let withdrawn = match (self.wish, named.wish) {
+            (_, Some((Wish::OptedOut, _))) | (Some((Wish::OptedOut, _)), None) => true,
+            (Some((Wish::OptedOut, at)), Some((Wish::OptedIn, since))) => since <= at,
+            (Some((Wish::OptedIn, _)) | None, _) => false,
+        };
+        if withdrawn {
+            return Some(Hindrance::Wish);
+        }
+        self.blocks.keys().chain(named.blocks.keys()).next().map(Hindrance::Block)
     }
 }
 

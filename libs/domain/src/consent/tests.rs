@@ -129,7 +129,7 @@ fn a_wish_and_a_block_are_two_facts_and_both_must_allow() {
     assert_eq!(fold::<Consent>(&history).hindrance(), Some(Hindrance::Wish));
     history.push(given(3).into());
     let consent = fold::<Consent>(&history);
-    let blocker = Blocker { provider: "twilio".to_owned(), account: "AC1".to_owned() };
+    let blocker = Blocker::of("twilio", "AC1");
     assert_eq!(consent.hindrance(), Some(Hindrance::Block(&blocker)), "a wish lifts no block");
     history.push(unblocked("AC1", 4).into());
     assert_eq!(fold::<Consent>(&history).hindrance(), None);
@@ -156,6 +156,48 @@ fn a_receipt_that_comes_again_after_its_block_was_lifted_blocks_nothing() {
     assert_eq!(decided(&history, ConsentCommand::Block(blocked("AC1", 1))), []);
     let another = ConsentCommand::Block(blocked("AC1", 3));
     assert_eq!(decided(&history, another), [blocked("AC1", 3).into()]);
+}
+
+#[test]
+fn a_word_that_was_said_before_the_last_one_decides_nothing() {
+    let stopped: [ConsentEvent; 1] = [withdrawn(100).into()];
+    assert_eq!(decided(&stopped, ConsentCommand::Give(given(99))), []);
+    assert_eq!(decided(&stopped, ConsentCommand::GiveBack(given(99))), []);
+    let started: [ConsentEvent; 1] = [given(100).into()];
+    assert_eq!(decided(&started, ConsentCommand::Withdraw(withdrawn(39))), []);
+    let little_older = withdrawn(41);
+    let events = decided(&started, ConsentCommand::Withdraw(little_older.clone()));
+    assert_eq!(events, [little_older.into()], "clocks differ");
+    // What a client says, it says now.
+    let asked = ConsentGiven { evidence: Evidence::Request { note: None }, ..given(99) };
+    assert_eq!(decided(&stopped, ConsentCommand::Give(asked.clone())), [asked.into()]);
+}
+
+#[test]
+fn what_a_provider_said_before_its_last_word_decides_nothing() {
+    let lifted = [blocked("AC1", 1).into(), unblocked("AC1", 5).into()];
+    assert_eq!(decided(&lifted, ConsentCommand::Block(blocked("AC1", 4))), []);
+    let again = blocked("AC1", 6);
+    assert_eq!(decided(&lifted, ConsentCommand::Block(again.clone())), [again.into()]);
+    let held = [blocked("AC1", 5).into()];
+    assert_eq!(decided(&held, ConsentCommand::Unblock(unblocked("AC1", 4))), []);
+}
+
+#[test]
+fn a_programme_of_its_own_needs_both_consents() {
+    let fold = |events: &[ConsentEvent]| fold::<Consent>(events);
+    let (nothing, stopped) = (Consent::default(), fold(&[withdrawn(5).into()]));
+    assert_eq!(nothing.hindrance_of(&nothing), None);
+    assert_eq!(nothing.hindrance_of(&stopped), Some(Hindrance::Wish));
+    assert_eq!(stopped.hindrance_of(&nothing), Some(Hindrance::Wish), "a STOP stops all");
+    assert_eq!(stopped.hindrance_of(&fold(&[given(4).into()])), Some(Hindrance::Wish));
+    assert_eq!(stopped.hindrance_of(&fold(&[given(6).into()])), None, "agreed to since");
+    assert_eq!(fold(&[given(9).into()]).hindrance_of(&stopped), Some(Hindrance::Wish));
+    let blocker = Blocker::of("twilio", "AC1");
+    let blocked = fold(&[blocked("AC1", 1).into()]);
+    for (default, named) in [(&blocked, &nothing), (&nothing, &blocked)] {
+        assert_eq!(default.hindrance_of(named), Some(Hindrance::Block(&blocker)));
+    }
 }
 
 #[test]

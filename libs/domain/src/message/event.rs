@@ -10,6 +10,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::address::Address;
+use crate::consent::Programme;
+use crate::consent::words::{Confirmed, Suggestion};
 use crate::ids::ConversationId;
 use crate::{Attachment, Channel, Email, Priority, SendError};
 
@@ -42,6 +44,12 @@ pub struct MessageRequested {
     pub send_at: Option<DateTime<Utc>>,
     /// Which queue it waits in.
     pub priority: Priority,
+    /// What its recipients have to consent to, where that is not the default programme of the channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub programme: Option<Programme>,
+    /// The word of its recipient's that it answers, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirms: Option<Confirmed>,
     /// The client's own notes, kept and never read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, serde_json::Value>,
@@ -215,6 +223,9 @@ pub struct MessageReceived {
     /// Into how many parts it was cut, where the provider says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments: Option<u32>,
+    /// What its text seems to mean for the consent of its sender, where that is not certain: somebody should look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggests: Option<Suggestion>,
     /// When it came.
     pub at: DateTime<Utc>,
 }

@@ -48,6 +48,15 @@ pub fn inbound_message_id(
     MessageId(Uuid::new_v5(&INBOUND_NAMESPACE, name.as_bytes()))
 }
 
+/// Namespace of [`confirmation_id`]: a UUIDv4 drawn once for hatch.
+const CONFIRMATION_NAMESPACE: Uuid = Uuid::from_u128(0x2f6a_81c4_d90b_4e37_b5d2_93fe_067a_c81d);
+
+/// The id of the message that answers the word in `inbound`: there is one at most, whoever decides on it.
+#[must_use]
+pub fn confirmation_id(inbound: MessageId) -> MessageId {
+    MessageId(Uuid::new_v5(&CONFIRMATION_NAMESPACE, inbound.0.as_bytes()))
+}
+
 impl Decider for Message {
     const KIND: &'static str = AGGREGATE;
 

@@ -108,6 +108,7 @@ fn inbound() -> MessageReceived {
         email: None,
         topic: None,
         segments: Some(1),
+        suggests: None,
         at: at(0),
     }
 }

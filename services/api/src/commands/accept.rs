@@ -180,6 +180,8 @@ impl Commands {
             topic: send.topic,
             send_at: send.send_at,
             priority: send.priority,
+            programme: send.programme,
+            confirms: None,
             metadata: send.metadata,
             at: now,
         }

@@ -1,82 +1,187 @@
 //! What webhooks say of whether an address may be written to: words that people write, and providers that send
 //! nothing to an address any more.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use hatch_domain::Channel;
-use hatch_domain::address::Address;
-use hatch_domain::consent::command::ConsentCommand;
-use hatch_domain::consent::event::{
-    ConsentBlocked, ConsentGiven, ConsentUnblocked, ConsentWithdrawn, Evidence,
-};
-use hatch_domain::consent::words::{self, Meaning as Word};
-use hatch_domain::consent::{Consent, Programme, consent_id};
-use hatch_domain::ids::{ConsentId, ConversationId, MessageId, TenantId};
-use hatch_domain::message::command::MessageRejection;
-use hatch_domain::message::event::MessageReceived;
+use hatch_domain::address::{Address, AddressKind};
+use hatch_domain::consent::command::{ConsentCommand, Reported, Said};
+use hatch_domain::consent::event::Evidence;
+use hatch_domain::consent::words::{self, Meaning as Word, Suggestion};
+use hatch_domain::consent::{Blocker, Consent, Programme, Wish, consent_id};
+use hatch_domain::ids::{ConsentId, MessageId, TenantId};
+use hatch_domain::message::command::{MessageCommand, MessageRejection};
+use hatch_domain::message::event::{MessageReceived, MessageRequested};
+use hatch_domain::message::{Message, confirmation_id};
+use hatch_domain::{Channel, Priority};
 use hatch_eventstore::{ExecuteError, UnitOfWork};
 use hatch_providers::Suppression;
 use uuid::Uuid;
 
+/// What is done about words that people write. Without a text nothing is answered.
+#[derive(Debug, Clone, Default)]
+pub struct WordRules {
+    /// Answers a word by which a person withdraws.
+    pub stop_text: Option<String>,
+    /// Answers a word by which a person agrees, or takes a withdrawal back.
+    pub start_text: Option<String>,
+    /// Answers a call for help.
+    pub help_text: Option<String>,
+    /// Whether a text that only comes close to such a word withdraws as well.
+    pub near_misses_withdraw: bool,
+}
+
 /// What a consent is told.
 pub(super) type Told = (ConsentId, ConsentCommand);
 
-/// What the text of a message that came in by phone says of its sender's consent. Where the provider acts upon
-/// such words by itself, one that takes a withdrawal back also lifts the provider's own block.
-pub(super) fn of_words(
-    tenant: TenantId,
+/// What the text of a message that came in means beside itself.
+#[derive(Default)]
+pub(super) struct Heard {
+    /// What consents are told.
+    pub(super) told: Vec<Told>,
+    /// Answers the word, if that changed something or had nothing to change.
+    pub(super) answer: Option<Box<Answer>>,
+    /// What the text seems to mean.
+    pub(super) suggests: Option<Suggestion>,
+}
+
+/// A message that answers a word.
+pub(super) struct Answer {
+    pub(super) id: MessageId,
+    request: MessageCommand,
+}
+
+/// Where and when a word is heard.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hearing<'a> {
+    pub(super) tenant_id: TenantId,
+    /// Whether the provider acts upon words by itself.
+    pub(super) acts_on_words: bool,
+    pub(super) rules: &'a WordRules,
+    /// When it came, which may be long before it is read.
+    pub(super) said_at: DateTime<Utc>,
+}
+
+/// What the text of a message that came in by phone says of its sender's consent. Where the provider acts upon such
+/// words by itself, it answers them as well, and one that takes a withdrawal back also lifts the provider's own block.
+pub(super) fn hear(
     message_id: MessageId,
     received: &MessageReceived,
-    acts_on_words: bool,
-) -> Vec<Told> {
-    if !matches!(received.channel, Channel::Sms | Channel::Mms) {
-        return Vec::new();
+    hearing: Hearing<'_>,
+) -> Heard {
+    let Hearing { tenant_id, acts_on_words, rules, said_at } = hearing;
+    let text = received.body.as_deref().filter(|_| is_by_phone(received.channel));
+    let (Some(text), Some(programme)) = (text, Programme::default_of(received.channel)) else {
+        return Heard::default();
+    };
+    let (suggests, read) = match words::read(text) {
+        Some(read) => (None, Some(read)),
+        None => match words::near(text) {
+            Some((word, _)) if rules.near_misses_withdraw => (None, Some((word, Word::Stop))),
+            near => (near.map(|(_, suggestion)| suggestion), None),
+        },
+    };
+    let Some((word, meaning)) = read else { return Heard { suggests, ..Heard::default() } };
+    let id = consent_id(tenant_id, &received.from, &programme);
+    let said = Said {
+        address: received.from.clone(),
+        programme,
+        evidence: Evidence::Message { message_id, word: word.to_owned() },
+        conversation_id: Some(received.conversation_id),
+        at: said_at,
+    };
+    let lifts = matches!(meaning, Word::Start | Word::Resume) && acts_on_words;
+    let lifted = lifts.then(|| lifted(&said, received, word));
+    let wish = match meaning {
+        Word::Stop => Some(said.wishes(Wish::OptedOut)),
+        Word::Start => Some(said.wishes(Wish::OptedIn)),
+        Word::Resume => Some(said.takes_back()),
+        Word::Help => None,
+    };
+    let told = wish.into_iter().chain(lifted).map(|command| (id, command)).collect();
+    let answer = match acts_on_words {
+        true => None,
+        false => answer(message_id, received, meaning, rules),
+    };
+    Heard { told, answer, suggests: None }
+}
+
+const fn is_by_phone(channel: Channel) -> bool {
+    matches!(channel, Channel::Sms | Channel::Mms)
+}
+
+/// The account that heard the word ends its block.
+fn lifted(said: &Said, received: &MessageReceived, word: &str) -> ConsentCommand {
+    let reported = Reported {
+        address: said.address.clone(),
+        programme: said.programme.clone(),
+        blocker: Blocker::of(&received.provider, &received.account),
+        reason: word.to_owned(),
+        message_id: None,
+        receipt_id: None,
+        conversation_id: said.conversation_id,
+        at: said.at,
+    };
+    reported.lifts()
+}
+
+/// The message that answers a word, from the number that it was written to.
+fn answer(
+    message_id: MessageId,
+    received: &MessageReceived,
+    meaning: Word,
+    rules: &WordRules,
+) -> Option<Box<Answer>> {
+    let text = match meaning {
+        Word::Stop => &rules.stop_text,
+        Word::Start | Word::Resume => &rules.start_text,
+        Word::Help => &rules.help_text,
+    };
+    let [ours] = received.to.as_slice() else { return None };
+    let is_phone = |address: &Address| address.kind() == AddressKind::Phone;
+    if !is_phone(ours) || !is_phone(&received.from) {
+        return None;
     }
-    let Some((word, meaning)) = received.body.as_deref().and_then(words::read) else {
-        return Vec::new();
+    let request = MessageRequested {
+        conversation_id: received.conversation_id,
+        channel: Channel::Sms,
+        from: ours.clone(),
+        to: vec![received.from.clone()],
+        body: Some(text.clone()?),
+        attachments: Vec::new(),
+        email: None,
+        topic: received.topic.clone(),
+        send_at: None,
+        priority: Priority::High,
+        programme: None,
+        confirms: Some(meaning.confirmed()),
+        metadata: BTreeMap::new(),
+        at: received.at,
     };
-    let Some(programme) = Programme::default_of(received.channel) else { return Vec::new() };
-    let address = received.from.clone();
-    let id = consent_id(tenant, &address, &programme);
-    let conversation_id = Some(received.conversation_id);
-    let evidence = Evidence::Message { message_id, word: word.to_owned() };
-    let at = received.at;
-    let given = || ConsentGiven {
-        address: address.clone(),
-        programme: programme.clone(),
-        evidence: evidence.clone(),
-        conversation_id,
-        at,
-    };
-    let commands = match meaning {
-        Word::Stop => vec![ConsentCommand::Withdraw(ConsentWithdrawn {
-            address,
-            programme,
-            evidence,
-            conversation_id,
-            at,
-        })],
-        Word::Help => Vec::new(),
-        Word::Start | Word::Resume => {
-            let wish = match meaning {
-                Word::Start => ConsentCommand::Give(given()),
-                _ => ConsentCommand::GiveBack(given()),
-            };
-            let lifted = acts_on_words.then(|| {
-                ConsentCommand::Unblock(ConsentUnblocked {
-                    address: address.clone(),
-                    programme: programme.clone(),
-                    provider: received.provider.clone(),
-                    account: received.account.clone(),
-                    reason: word.to_owned(),
-                    receipt_id: None,
-                    conversation_id,
-                    at,
-                })
-            });
-            std::iter::once(wish).chain(lifted).collect()
+    let request = MessageCommand::Request(request.into());
+    Some(Box::new(Answer { id: confirmation_id(message_id), request }))
+}
+
+impl Heard {
+    /// Lets the consents decide within the work, and answers the word if one of them changed, or none was told: the
+    /// answer commits with what it confirms, or neither does.
+    ///
+    /// # Errors
+    /// When a stream cannot be read.
+    pub(super) async fn decide(
+        &self,
+        work: &mut UnitOfWork,
+    ) -> Result<(), ExecuteError<MessageRejection>> {
+        let mut changed = self.told.is_empty();
+        for (id, command) in &self.told {
+            changed |= decide(work, *id, command).await?;
         }
-    };
-    commands.into_iter().map(|command| (id, command)).collect()
+        let Some(answer) = self.answer.as_ref().filter(|_| changed) else { return Ok(()) };
+        match work.decide::<Message>(answer.id.0, &answer.request).await {
+            Ok(_) | Err(ExecuteError::Rejected(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Lets a consent decide within the work; answers whether an event came of it. Where none came, the consent must still
@@ -108,47 +213,41 @@ pub(super) struct Source<'a> {
     pub(super) account: &'a str,
     pub(super) message_id: Option<MessageId>,
     pub(super) receipt_id: Uuid,
-    pub(super) conversation_id: Option<ConversationId>,
     pub(super) at: DateTime<Utc>,
 }
 
-/// What a provider's word about an address says of its consent; none of an address that it carries nothing to.
+/// What a provider's word about the recipient of a message says of a consent; none where nobody knows whom it means,
+/// and of an address that no provider carries anything to.
 pub(super) fn of_suppression(
     suppression: Suppression,
-    address: Address,
+    message: Option<&MessageRequested>,
     source: &Source<'_>,
 ) -> Option<Told> {
+    let address = suppression.address.or_else(|| only_recipient(message?).cloned())?;
     let programme = Programme::default_for(&address)?;
     let id = consent_id(source.tenant, &address, &programme);
-    let Source { provider, account, message_id, receipt_id, conversation_id, at, .. } = *source;
-    let receipt_id = Some(receipt_id);
-    let (provider, account) = (provider.to_owned(), account.to_owned());
     let Suppression { reason, lifted, .. } = suppression;
-    let command = if lifted {
-        ConsentCommand::Unblock(ConsentUnblocked {
-            address,
-            programme,
-            provider,
-            account,
-            reason,
-            receipt_id,
-            conversation_id,
-            at,
-        })
-    } else {
-        ConsentCommand::Block(ConsentBlocked {
-            address,
-            programme,
-            provider,
-            account,
-            reason,
-            message_id,
-            receipt_id,
-            conversation_id,
-            at,
-        })
+    let reported = Reported {
+        address,
+        programme,
+        blocker: Blocker::of(source.provider, source.account),
+        reason,
+        message_id: source.message_id,
+        receipt_id: Some(source.receipt_id),
+        conversation_id: message.map(|request| request.conversation_id),
+        at: source.at,
     };
-    Some((id, command))
+    Some((id, if lifted { reported.lifts() } else { reported.blocks() }))
+}
+
+/// Who alone gets a message; none where there are several.
+fn only_recipient(request: &MessageRequested) -> Option<&Address> {
+    let email = request.email.as_ref();
+    let copied = email.is_some_and(|mail| !mail.cc.is_empty() || !mail.bcc.is_empty());
+    match request.to.as_slice() {
+        [only] if !copied => Some(only),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +255,9 @@ mod tests {
     use hatch_domain::conversation::conversation_id;
 
     use super::*;
+
+    const OURS: &str = "+12016661234";
+    const THEIRS: &str = "+18045551234";
 
     fn phone(text: &str) -> Address {
         Address::phone(text).expect("a possible number")
@@ -166,7 +268,7 @@ mod tests {
     }
 
     fn received(channel: Channel, body: &str) -> MessageReceived {
-        let (from, to) = (phone("+18045551234"), phone("+12016661234"));
+        let (from, to) = (phone(THEIRS), phone(OURS));
         MessageReceived {
             conversation_id: conversation_id(TenantId::DEFAULT, [&from, &to], None),
             channel,
@@ -180,23 +282,50 @@ mod tests {
             email: None,
             topic: None,
             segments: None,
+            suggests: None,
             at: at(),
         }
     }
 
+    fn heard(channel: Channel, body: &str, acts_on_words: bool, rules: &WordRules) -> Heard {
+        let tenant_id = TenantId::DEFAULT;
+        let hearing = Hearing { tenant_id, acts_on_words, rules, said_at: at() };
+        hear(MessageId(Uuid::from_u128(7)), &received(channel, body), hearing)
+    }
+
     fn told(channel: Channel, body: &str, acts_on_words: bool) -> Vec<&'static str> {
-        let message_id = MessageId(Uuid::from_u128(7));
-        let received = received(channel, body);
-        of_words(TenantId::DEFAULT, message_id, &received, acts_on_words)
-            .iter()
-            .map(|(_, command)| match command {
-                ConsentCommand::Give(_) => "give",
-                ConsentCommand::GiveBack(_) => "give back",
-                ConsentCommand::Withdraw(_) => "withdraw",
-                ConsentCommand::Block(_) => "block",
-                ConsentCommand::Unblock(_) => "unblock",
-            })
-            .collect()
+        named(&heard(channel, body, acts_on_words, &WordRules::default()))
+    }
+
+    fn named(heard: &Heard) -> Vec<&'static str> {
+        let told = heard.told.iter();
+        told.map(|(_, command)| match command {
+            ConsentCommand::Give(_) => "give",
+            ConsentCommand::GiveBack(_) => "give back",
+            ConsentCommand::Withdraw(_) => "withdraw",
+            ConsentCommand::Block(_) => "block",
+            ConsentCommand::Unblock(_) => "unblock",
+        })
+        .collect()
+    }
+
+    fn texts() -> WordRules {
+        WordRules {
+            stop_text: Some("stopped".to_owned()),
+            start_text: Some("started".to_owned()),
+            help_text: Some("call us".to_owned()),
+            near_misses_withdraw: false,
+        }
+    }
+
+    fn answered(heard: &Heard) -> Option<&str> {
+        match &heard.answer.as_ref()?.request {
+            MessageCommand::Request(request) => {
+                assert_eq!((&request.from, &request.to[0]), (&phone(OURS), &phone(THEIRS)));
+                request.body.as_deref()
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -212,6 +341,37 @@ mod tests {
     }
 
     #[test]
+    fn a_word_is_answered_by_its_text_and_only_where_the_provider_does_not() {
+        for (body, text) in [
+            ("STOP", Some("stopped")),
+            ("Start", Some("started")),
+            ("yes", Some("started")),
+            ("help?", Some("call us")),
+            ("Hello", None),
+            ("stop please", None),
+        ] {
+            let heard = |acts| heard(Channel::Sms, body, acts, &texts());
+            assert_eq!(answered(&heard(false)), text, "{body}");
+            assert_eq!(answered(&heard(true)), None, "{body}");
+        }
+        let silent = heard(Channel::Sms, "STOP", false, &WordRules::default());
+        assert_eq!(answered(&silent), None, "no text is set");
+        assert_eq!(answered(&heard(Channel::Email, "STOP", false, &texts())), None);
+    }
+
+    #[test]
+    fn a_text_that_comes_close_to_a_word_is_a_suggestion_or_withdraws_as_is_set() {
+        let rules = texts();
+        let near = heard(Channel::Sms, "stop texting me", false, &rules);
+        assert_eq!((named(&near), near.suggests), (vec![], Some(Suggestion::OptedOut)));
+        let rules = WordRules { near_misses_withdraw: true, ..rules };
+        let near = heard(Channel::Sms, "stop texting me", false, &rules);
+        assert_eq!((named(&near), near.suggests), (vec!["withdraw"], None));
+        assert_eq!(answered(&near), Some("stopped"));
+        assert_eq!(heard(Channel::Sms, "STOP", false, &rules).suggests, None);
+    }
+
+    #[test]
     fn a_providers_word_is_told_to_the_consent_of_the_address() {
         let source = Source {
             tenant: TenantId::DEFAULT,
@@ -219,13 +379,13 @@ mod tests {
             account: "sendgrid",
             message_id: None,
             receipt_id: Uuid::from_u128(1),
-            conversation_id: None,
             at: at(),
         };
         let mailbox = Address::email("user@example.com").expect("a mailbox");
-        let of = |lifted| Suppression { address: None, reason: "x".to_owned(), lifted };
         let told = |lifted, address: &Address| {
-            of_suppression(of(lifted), address.clone(), &source).map(|(_, command)| command)
+            let (address, reason) = (Some(address.clone()), "x".to_owned());
+            let suppression = Suppression { address, reason, lifted };
+            of_suppression(suppression, None, &source).map(|(_, command)| command)
         };
         assert!(matches!(told(false, &mailbox), Some(ConsentCommand::Block(_))));
         assert!(matches!(told(true, &mailbox), Some(ConsentCommand::Unblock(_))));

@@ -3,12 +3,13 @@
 use hatch_domain::Email;
 use hatch_domain::ids::ConversationId;
 use hatch_domain::message::Message;
+use hatch_domain::message::command::ReceiptOutcome;
 use hatch_eventstore::{LoadError, Loaded};
 use hatch_providers::{Inbound, Observation, Receipt};
 use hatch_readmodel::SentAs;
 
 use super::WebhookAccount;
-use super::consent::{self, Source};
+use super::consent::{self, Hearing, Source};
 use super::fitting::fit;
 use super::matching::KeptReceipt;
 use super::meaning::{self, Meaning};
@@ -18,32 +19,52 @@ use super::threading::{Reference, references};
 use crate::problem::Problem;
 
 impl Recording<'_> {
-    /// What an observation means.
+    /// What an observation means, and what it means for a consent beside it.
     ///
     /// # Errors
     /// When what it refers to cannot be read.
-    pub(super) async fn meaning(&self, observation: Observation) -> Result<Meaning, Problem> {
+    pub(super) async fn meaning(
+        &self,
+        observation: Observation,
+    ) -> Result<(Meaning, Option<Meaning>), Problem> {
         match observation {
             Observation::Receipt(receipt) => self.receipt(receipt).await,
-            Observation::Inbound(inbound) => self.inbound(inbound).await,
-            Observation::Unclear(error) => Ok(Meaning::Unclear(failure(&error))),
+            Observation::Inbound(inbound) => Ok((self.inbound(inbound).await?, None)),
+            Observation::Unclear(error) => Ok((Meaning::Unclear(failure(&error)), None)),
         }
     }
 
-    async fn receipt(&self, receipt: Receipt) -> Result<Meaning, Problem> {
-        let Some(outcome) = meaning::outcome(&receipt) else { return Ok(Meaning::Nothing) };
-        let Some(sent_as) = self.message_of(&receipt).await? else {
-            let Receipt { account, provider_message_id, receipt_id, .. } = receipt;
-            if !self.webhooks.keeping.admits_waiting(self.account.provider) {
-                return Ok(Meaning::Unclear(format!(
-                    "no message is known by the provider's name {provider_message_id} yet, and no more \
-                     receipts can wait for theirs: replay it when it is known"
-                )));
+    async fn receipt(&self, receipt: Receipt) -> Result<(Meaning, Option<Meaning>), Problem> {
+        let outcome = meaning::outcome(&receipt);
+        if outcome.is_none() && receipt.suppression.is_none() {
+            return Ok((Meaning::Nothing, None));
+        }
+        let sent_as = self.message_of(&receipt).await?;
+        let told = self.suppressed(&receipt, sent_as).await?;
+        let meaning = match (outcome, sent_as) {
+            (None, _) => Meaning::Nothing,
+            (Some(outcome), Some(sent_as)) => {
+                meaning::of_receipt(receipt, outcome, sent_as, self.now)
             }
-            let kept = KeptReceipt::new(account, provider_message_id, receipt_id, outcome);
-            return Ok(Meaning::Waits(kept));
+            (Some(outcome), None) => self.waits(receipt, outcome, told.is_some()),
         };
-        Ok(meaning::of_receipt(receipt, outcome, sent_as, self.now))
+        Ok(meaning.with(told))
+    }
+
+    /// A receipt of a message that is not known yet waits, with what it says of the recipient unless a consent `hears`
+    /// of that now.
+    fn waits(&self, receipt: Receipt, outcome: ReceiptOutcome, hears: bool) -> Meaning {
+        if !self.webhooks.keeping.admits_waiting(self.account.provider) {
+            let name = &receipt.provider_message_id;
+            return Meaning::Unclear(format!(
+                "no message is known by the provider's name {name} yet, and no more receipts can wait for \
+                 theirs: replay it when it is known"
+            ));
+        }
+        let suppression = receipt.suppression.filter(|_| !hears);
+        let Receipt { account, provider_message_id, receipt_id, .. } = receipt;
+        let kept = KeptReceipt::new(account, provider_message_id, receipt_id, outcome);
+        Meaning::Waits(kept.with(suppression))
     }
 
     /// Our ids come back with the receipt; one without them is found by the provider's id, once that
@@ -67,21 +88,22 @@ impl Recording<'_> {
         for of in inbound.email.iter().flat_map(|email| email.cut.keys()) {
             self.webhooks.stats.cut.of(of).increment();
         }
-        Ok(meaning::of_inbound(inbound, joined, self.account, self.now))
+        let &WebhookAccount { tenant_id, provider, acts_on_words, .. } = self.account;
+        let rules = &self.webhooks.words;
+        let hearing = Hearing { tenant_id, acts_on_words, rules, said_at: self.said_at };
+        Ok(meaning::of_inbound(inbound, joined, provider, hearing, self.now))
     }
 
-    /// What a receipt means for the consent of its recipient, beside what it means for the message.
-    ///
-    /// # Errors
-    /// When the message cannot be read.
-    pub(super) async fn suppressed(
+    /// What a receipt of the message `sent_as` means for the consent of its recipient, beside what it means for the
+    /// message.
+    async fn suppressed(
         &self,
-        observation: &Observation,
+        receipt: &Receipt,
+        sent_as: Option<SentAs>,
     ) -> Result<Option<consent::Told>, Problem> {
-        let Observation::Receipt(receipt) = observation else { return Ok(None) };
         let Some(suppression) = receipt.suppression.clone() else { return Ok(None) };
         let tenant = self.account.tenant_id;
-        let message_id = self.message_of(receipt).await?.map(|sent_as| sent_as.message_id);
+        let message_id = sent_as.map(|sent_as| sent_as.message_id);
         let message = match message_id {
             Some(id) => match self.webhooks.store.load::<Message>(tenant.0, id.0).await {
                 Err(LoadError::Decode(_)) => Message::default(),
@@ -89,28 +111,15 @@ impl Recording<'_> {
             },
             None => Message::default(),
         };
-        let requested = message.requested();
-        let only = requested.and_then(|request| {
-            let copied = request
-                .email
-                .as_ref()
-                .is_some_and(|mail| !mail.cc.is_empty() || !mail.bcc.is_empty());
-            match request.to.as_slice() {
-                [only] if !copied => Some(only.clone()),
-                _ => None,
-            }
-        });
-        let Some(address) = suppression.address.clone().or(only) else { return Ok(None) };
         let source = Source {
             tenant,
             provider: self.account.provider,
             account: &receipt.account,
             message_id,
             receipt_id: receipt.receipt_id,
-            conversation_id: requested.map(|request| request.conversation_id),
-            at: self.now,
+            at: self.said_at,
         };
-        Ok(consent::of_suppression(suppression, address, &source))
+        Ok(consent::of_suppression(suppression, message.requested(), &source))
     }
 
     /// The conversation that a mail joins because of what it refers to, with its topic. One that is not from

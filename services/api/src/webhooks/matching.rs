@@ -8,16 +8,20 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::future::BoxFuture;
+use hatch_domain::consent::Consent;
+use hatch_domain::ids::MessageId;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, ReceiptOutcome as Told, RecordReceipt};
 use hatch_domain::{ErrorClass, SendError};
-use hatch_eventstore::{Execute, ExecuteError, Metadata, is_away};
+use hatch_eventstore::{Execute, ExecuteError, Loaded, Metadata, is_away};
+use hatch_providers::Suppression;
 use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Webhooks;
+use super::consent::{self, Source};
 
 /// Between two looks at what is due.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -39,6 +43,15 @@ pub(super) struct KeptReceipt {
     receipt_id: Uuid,
     outcome: KeptOutcome,
     error: Option<SendError>,
+    /// What it says of the only recipient of its message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    suppression: Option<KeptSuppression>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct KeptSuppression {
+    reason: String,
+    lifted: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +78,19 @@ impl KeptReceipt {
             Told::Undelivered(error) => (KeptOutcome::Undelivered, Some(error)),
             Told::Failed(error) => (KeptOutcome::Failed, Some(error)),
         };
-        Self { account, provider_message_id, receipt_id, outcome, error }
+        Self { account, provider_message_id, receipt_id, outcome, error, suppression: None }
+    }
+
+    /// The same, and what it says of the recipient, whom the message tells.
+    pub(super) fn with(self, suppression: Option<Suppression>) -> Self {
+        let suppression = suppression
+            .map(|Suppression { reason, lifted, .. }| KeptSuppression { reason, lifted });
+        Self { suppression, ..self }
+    }
+
+    fn suppression(&self) -> Option<Suppression> {
+        let KeptSuppression { reason, lifted } = self.suppression.clone()?;
+        Some(Suppression { address: None, reason, lifted })
     }
 
     fn told(&self) -> Told {
@@ -137,6 +162,8 @@ impl Webhooks {
 
     async fn settle(&self, waiting: &WaitingReceipt, sent_as: SentAs) -> Result<(), BoxError> {
         let kept: KeptReceipt = serde_json::from_value(waiting.receipt.clone())?;
+        // Both are recorded once, however often this is begun.
+        self.suppress(waiting, &kept, sent_as.message_id).await?;
         let command = MessageCommand::RecordReceipt(RecordReceipt {
             attempt: Some(sent_as.attempt),
             provider_message_id: kept.provider_message_id.clone(),
@@ -165,6 +192,38 @@ impl Webhooks {
     }
 }
 
+impl Webhooks {
+    /// Tells the consent of the message's recipient what a receipt says of it.
+    async fn suppress(
+        &self,
+        waiting: &WaitingReceipt,
+        kept: &KeptReceipt,
+        message_id: MessageId,
+    ) -> Result<(), BoxError> {
+        let Some(suppression) = kept.suppression() else { return Ok(()) };
+        let tenant = waiting.tenant_id;
+        let Loaded { state, .. } = self.store.load::<Message>(tenant.0, message_id.0).await?;
+        let source = Source {
+            tenant,
+            provider: &waiting.provider,
+            account: &kept.account,
+            message_id: Some(message_id),
+            receipt_id: kept.receipt_id,
+            at: waiting.received_at,
+        };
+        let told = consent::of_suppression(suppression, state.requested(), &source);
+        let Some((id, command)) = told else { return Ok(()) };
+        let metadata = Metadata {
+            correlation_id: message_id.0,
+            actor: format!("webhook:{}", waiting.provider),
+            ..Metadata::default()
+        };
+        let execute = Execute::<Consent>::new(tenant.0, id.0, &command, metadata);
+        self.store.execute(execute).await?;
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,5 +248,17 @@ mod tests {
             let read: KeptReceipt = serde_json::from_value(row).expect("it is read");
             assert_eq!(read.told(), told);
         }
+    }
+
+    #[test]
+    fn a_kept_receipt_says_what_it_said_of_the_recipient() {
+        let kept = KeptReceipt::new("AC1".into(), "SM1".into(), Uuid::nil(), Told::Delivered);
+        let row = serde_json::to_value(&kept).expect("it serialises");
+        assert!(row.get("suppression").is_none(), "a row from before is read alike: {row}");
+        let suppression = Suppression { address: None, reason: "21610".into(), lifted: false };
+        let kept = kept.with(Some(suppression.clone()));
+        let row = serde_json::to_value(&kept).expect("it serialises");
+        let read: KeptReceipt = serde_json::from_value(row).expect("it is read");
+        assert_eq!(read.suppression(), Some(suppression));
     }
 }

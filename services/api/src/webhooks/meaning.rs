@@ -18,8 +18,8 @@ use hatch_providers::{Inbound, Receipt, ReportedOutcome};
 use hatch_readmodel::SentAs;
 use uuid::Uuid;
 
+use super::consent::{self, Hearing};
 use super::matching::KeptReceipt;
-use super::{WebhookAccount, consent};
 
 /// What an observation means for the log.
 pub(super) enum Meaning {
@@ -35,11 +35,11 @@ pub(super) enum Meaning {
 
 /// What a stream is asked to record.
 pub(super) enum Command {
-    /// A message; once it has taken that for new, `then` consents hear of it. Others hear of it anyway.
+    /// A message; once it has taken that for new, `heard` is what its text says. Consents hear of the rest anyway.
     Message {
         id: MessageId,
         command: Box<MessageCommand>,
-        then: Vec<consent::Told>,
+        heard: consent::Heard,
         anyway: Option<consent::Told>,
     },
     /// A consent, and no message.
@@ -86,9 +86,9 @@ impl Meaning {
         let Some(told) = told else { return (self, None) };
         match self {
             Self::Nothing => (Self::Tells(Command::Consent(told)), None),
-            Self::Tells(Command::Message { id, command, then, .. }) => {
+            Self::Tells(Command::Message { id, command, heard, .. }) => {
                 let anyway = Some(told);
-                (Self::Tells(Command::Message { id, command, then, anyway }), None)
+                (Self::Tells(Command::Message { id, command, heard, anyway }), None)
             }
             meaning => (meaning, Some(Self::Tells(Command::Consent(told)))),
         }
@@ -98,8 +98,12 @@ impl Meaning {
 impl Command {
     /// The streams that may decide.
     pub(super) fn streams(&self) -> impl Iterator<Item = Uuid> {
+        let answer = match self {
+            Self::Message { heard, .. } => heard.answer.as_ref().map(|answer| answer.id.0),
+            Self::Consent(_) => None,
+        };
         let message = self.message_id().map(|id| id.0);
-        message.into_iter().chain(self.consents().map(|id| id.0))
+        message.into_iter().chain(answer).chain(self.consents().map(|id| id.0))
     }
 
     /// The message that decides; none where something else does.
@@ -113,7 +117,7 @@ impl Command {
     /// The consents that may decide.
     fn consents(&self) -> impl Iterator<Item = ConsentId> {
         let (one, then) = match self {
-            Self::Message { then, anyway, .. } => (anyway.as_ref(), then.as_slice()),
+            Self::Message { heard, anyway, .. } => (anyway.as_ref(), heard.told.as_slice()),
             Self::Consent(told) => (Some(told), &[][..]),
         };
         one.into_iter().chain(then).map(|(id, _)| *id)
@@ -146,15 +150,17 @@ impl Command {
         work: &mut UnitOfWork,
     ) -> Result<Decision, ExecuteError<MessageRejection>> {
         match self {
-            Self::Message { id, command, then, anyway } => {
+            Self::Message { id, command, heard, anyway } => {
                 let decided = match work.decide::<Message>(id.0, command).await {
                     Ok(events) => Decision::of(Ok(events.len())),
                     Err(ExecuteError::Rejected(rejection)) => Decision::of(Err(rejection)),
                     Err(error) => return Err(error),
                 };
                 // What a repeat says was said before, and may have been taken back since.
-                let is_new = matches!(decided, Decision::Events);
-                for (id, command) in then.iter().filter(|_| is_new).chain(anyway) {
+                if matches!(decided, Decision::Events) {
+                    heard.decide(work).await?;
+                }
+                if let Some((id, command)) = anyway {
                     consent::decide(work, *id, command).await?;
                 }
                 Ok(decided)
@@ -244,16 +250,19 @@ pub(super) fn of_receipt(
         outcome,
         at,
     }));
-    Meaning::Tells(Command::Message { id: message_id, command, then: Vec::new(), anyway: None })
+    let heard = consent::Heard::default();
+    Meaning::Tells(Command::Message { id: message_id, command, heard, anyway: None })
 }
 
 /// A message comes in, into the conversation that it `joined`, or into that of its participants.
 pub(super) fn of_inbound(
     inbound: Inbound,
     joined: Option<(ConversationId, Option<String>)>,
-    &WebhookAccount { tenant_id, provider, acts_on_words, .. }: &WebhookAccount,
+    provider: &str,
+    hearing: Hearing<'_>,
     at: DateTime<Utc>,
 ) -> Meaning {
+    let tenant_id = hearing.tenant_id;
     let Inbound { account, provider_message_id, channel, .. } = &inbound;
     let id = inbound_message_id(provider, account, *channel, provider_message_id);
     let (conversation_id, topic) = joined.unwrap_or_else(|| {
@@ -262,7 +271,7 @@ pub(super) fn of_inbound(
         let participants = std::iter::once(&inbound.from).chain(&inbound.to);
         (conversation_id(tenant_id, participants, topic.as_deref()), topic)
     });
-    let received = MessageReceived {
+    let mut received = MessageReceived {
         conversation_id,
         channel: inbound.channel,
         provider: provider.to_owned(),
@@ -275,11 +284,13 @@ pub(super) fn of_inbound(
         email: inbound.email,
         topic,
         segments: inbound.segments,
+        suggests: None,
         at,
     };
-    let then = consent::of_words(tenant_id, id, &received, acts_on_words);
+    let heard = consent::hear(id, &received, hearing);
+    received.suggests = heard.suggests;
     let command = Box::new(MessageCommand::Receive(received));
-    Meaning::Tells(Command::Message { id, command, then, anyway: None })
+    Meaning::Tells(Command::Message { id, command, heard, anyway: None })
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use hatch_telemetry::measure::{Counter, Family};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use consent::WordRules;
 pub use keeping::{KeepRules, Keeping, Quota, keep_webhooks};
 pub use matching::match_receipts;
 pub use reading::{Readers, ReadingStats};
@@ -55,6 +56,8 @@ pub struct Webhooks {
     pub readers: Readers,
     /// What is kept of them outside the log of events.
     pub keeping: Arc<Keeping>,
+    /// What is done about words that people write.
+    pub words: Arc<WordRules>,
 }
 
 /// What the webhook role has taken since it started.

@@ -68,6 +68,8 @@ pub(super) struct Recording<'a> {
     pub(super) account: &'a WebhookAccount,
     pub(super) entry: WebhookLogEntry,
     pub(super) now: DateTime<Utc>,
+    /// When it came first: before now, where it was kept and is read again.
+    pub(super) said_at: DateTime<Utc>,
 }
 
 impl Recording<'_> {
@@ -84,8 +86,7 @@ impl Recording<'_> {
         }
         for (n, observation) in observations.into_iter().enumerate() {
             self.describe(n == 0, &observation);
-            let suppressed = self.suppressed(&observation).await?;
-            let (meaning, more) = self.meaning(observation).await?.with(suppressed);
+            let (meaning, more) = self.meaning(observation).await?;
             meanings.push(meaning);
             meanings.extend(more);
         }

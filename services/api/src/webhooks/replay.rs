@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::receive::failure;
+use super::record::Recording;
 use super::{GENERIC, WebhookAccount, Webhooks};
 use crate::commands::TENANT;
 use crate::extract::{NoBody, PathId};
@@ -72,12 +73,13 @@ impl Webhooks {
             let path = &kept.webhook.path_and_query;
             Problem::not_replayed(format!("no account is set that takes {path}"))
         })?;
+        let said_at = kept.webhook.received_at;
         let raw = raw(kept)?;
         let said = self.readers.parse(account, &raw).await?;
         let observations = said.map_err(|error| {
             Problem::not_replayed(format!("it is still not understood: {}", failure(&error)))
         })?;
-        let recording = self.recording(account, &raw);
+        let recording = Recording { said_at, ..self.recording(account, &raw) };
         let id = recording.entry.id;
         let (position, outcome) = recording.record(observations).await?;
         // One of the two is enough in the quarantine.

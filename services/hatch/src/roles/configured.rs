@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::TimeDelta;
-use hatch_api::webhooks::{KeepRules, RefusedRates};
+use hatch_api::webhooks::{KeepRules, RefusedRates, WordRules};
 use hatch_api::{Sites, TrustedProxies};
 use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
+use hatch_domain::consent::words;
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX};
@@ -34,6 +35,9 @@ const SENDGRID_CHANNELS: &[Channel] = &[Channel::Email];
 
 /// How many attempts one process may have under way at a time.
 const AT_ONCE: std::ops::RangeInclusive<usize> = 1..=10_000;
+
+/// How long a text that answers a word may be.
+const ANSWER_CHARACTERS: std::ops::RangeInclusive<usize> = 1..=320;
 
 /// How often may be looked, in milliseconds.
 const POLL_MS: std::ops::RangeInclusive<u64> = 10..=60_000;
@@ -111,6 +115,32 @@ fn poll(key: &str, ms: u64) -> anyhow::Result<()> {
         POLL_MS.end()
     );
     Ok(())
+}
+
+/// What is done about words that people write.
+pub(super) fn word_rules(settings: &Settings) -> anyhow::Result<WordRules> {
+    let consent = &settings.consent;
+    let text = |key, text: &Option<String>| {
+        let Some(text) = text else { return Ok(None) };
+        anyhow::ensure!(
+            ANSWER_CHARACTERS.contains(&text.trim().chars().count()) && !text.contains('\0'),
+            "configuration: consent.{key}: expected {} to {} characters, none of them NUL",
+            ANSWER_CHARACTERS.start(),
+            ANSWER_CHARACTERS.end()
+        );
+        // Another system that answers words would answer it, and so on.
+        anyhow::ensure!(
+            words::read(text).is_none(),
+            "configuration: consent.{key}: expected a text that is not itself a word such as STOP"
+        );
+        Ok(Some(text.clone()))
+    };
+    Ok(WordRules {
+        stop_text: text("stop_text", &consent.stop_text)?,
+        start_text: text("start_text", &consent.start_text)?,
+        help_text: text("help_text", &consent.help_text)?,
+        near_misses_withdraw: consent.near_misses_withdraw,
+    })
 }
 
 /// What is kept of webhooks.
@@ -257,6 +287,7 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         trusted_proxies(settings).map(drop),
         admission::of(&settings.admission).map(drop),
         keep_rules(settings).map(drop),
+        word_rules(settings).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }
@@ -435,10 +466,13 @@ mod tests {
         let mut settings = Settings::default();
         settings.relay.poll_ms = 1;
         settings.projector.page_events_max = 0;
+        settings.consent.stop_text = Some(String::new());
+        settings.consent.start_text = Some("start".to_owned());
         let refused: Vec<String> = refusals(&settings).iter().map(ToString::to_string).collect();
         for expected in [
             "configuration: relay.poll_ms: expected 10 to 60000, got 1",
             "configuration: projector.page_events_max: expected 1 to 5000, got 0",
+            "configuration: consent.stop_text: expected 1 to 320 characters, none of them NUL",
         ] {
             assert!(refused.iter().any(|refusal| refusal == expected), "{refused:?}");
         }

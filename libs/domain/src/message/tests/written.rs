@@ -2,6 +2,8 @@
 
 use super::accounts::{abandoned, deferred};
 use super::*;
+use crate::consent::Programme;
+use crate::consent::words::{Confirmed, Suggestion};
 use crate::decider::DomainEvent;
 
 #[test]
@@ -64,4 +66,34 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
         deferred("rate", 6),
         RetryRequested { at: at(7) }.into(),
     ]
+}
+
+#[test]
+fn what_a_message_says_of_consent_is_absent_or_read_as_it_was_written() {
+    for absent in ["programme", "confirms", "suggests"] {
+        for event in [MessageEvent::from(request()), inbound().into()] {
+            assert!(!event.encode().contains(absent), "{absent}: {}", event.encode());
+        }
+    }
+    let news = Programme::new("news").expect("a name");
+    let answer =
+        MessageRequested { programme: Some(news), confirms: Some(Confirmed::Stop), ..request() };
+    let near = MessageReceived { suggests: Some(Suggestion::OptedOut), ..inbound() };
+    for (event, text) in [
+        (MessageEvent::from(answer), r#""programme":"news","confirms":"stop""#),
+        (near.into(), r#""suggests":"opted_out""#),
+    ] {
+        let written = event.encode();
+        assert!(written.contains(text), "{written}");
+        let read = MessageEvent::decode(event.event_type(), event.schema_version(), &written);
+        assert_eq!(read.expect("readable"), event);
+    }
+}
+
+#[test]
+fn each_word_has_one_answer() {
+    let inbound = |n| MessageId(Uuid::from_u128(n));
+    assert_eq!(confirmation_id(inbound(1)), confirmation_id(inbound(1)));
+    assert_ne!(confirmation_id(inbound(1)), confirmation_id(inbound(2)));
+    assert_ne!(confirmation_id(inbound(1)), inbound(1));
 }

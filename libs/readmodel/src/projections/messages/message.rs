@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::authentication::Authentication;
+use hatch_domain::consent::Programme;
+use hatch_domain::consent::words::Suggestion;
 use hatch_domain::contact::contact_id;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::mailbox::Person;
@@ -72,6 +74,9 @@ pub(crate) struct MessageContent {
     pub(crate) cut: Option<BTreeMap<String, u64>>,
     /// Those who are shown by a name; none where nobody is.
     pub(crate) people: Option<Vec<Person>>,
+    /// None for the default one of the channel.
+    pub(crate) programme: Option<Programme>,
+    pub(crate) suggests: Option<&'static str>,
 }
 
 impl MessageContent {
@@ -117,6 +122,8 @@ impl MessageContent {
             authentication: email.authentication.clone(),
             cut: Some(&email.cut).filter(|cut| !cut.is_empty()).cloned(),
             people: Some(&email.people).filter(|people| !people.is_empty()).map(|p| shown(p)),
+            programme: begun.programme.cloned(),
+            suggests: begun.suggests.map(Suggestion::as_str),
         })
     }
 
@@ -149,6 +156,8 @@ struct Begun<'a> {
     metadata: Value,
     at: DateTime<Utc>,
     send_at: Option<DateTime<Utc>>,
+    programme: Option<&'a Programme>,
+    suggests: Option<Suggestion>,
 }
 
 impl<'a> From<&'a MessageRequested> for Begun<'a> {
@@ -166,6 +175,8 @@ impl<'a> From<&'a MessageRequested> for Begun<'a> {
             metadata: json(&event.metadata),
             at: event.at,
             send_at: event.send_at,
+            programme: event.programme.as_ref(),
+            suggests: None,
         }
     }
 }
@@ -185,6 +196,8 @@ impl<'a> From<&'a MessageReceived> for Begun<'a> {
             metadata: Value::Object(serde_json::Map::new()),
             at: event.at,
             send_at: None,
+            programme: None,
+            suggests: event.suggests,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use futures::try_join;
 use hatch_domain::SendError;
+use hatch_domain::consent::Programme;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::status::{AttemptStatus, Status};
 use hatch_eventstore::Position;
@@ -62,6 +63,8 @@ table! {
         fixed cut: "json" = row.cut.as_ref().map(Json),
         fixed people: "json" = row.people.as_ref().map(Json),
         fixed message_id_header: "text" = row.message_id_header(),
+        fixed programme: "text" = row.programme.as_ref().map(Programme::as_str),
+        fixed suggests: "text" = row.suggests,
     }
 
     /// Where a message stands. What is known to exist is updated: ON CONFLICT would look for each row first, and

@@ -68,6 +68,8 @@ async fn each_bad_field_is_named_and_nothing_is_recorded() {
         (with("priority", json!("urgent")), "/priority"),
         (with("priority", json!(1)), "/priority"),
         (with("topic", json!("invoice")), "/topic"),
+        (with("programme", json!("My news")), "/programme"),
+        (with("programme", json!("x".repeat(65))), "/programme"),
         (with("subject", json!("Hi")), "/subject"),
         (with("html", json!("<b>Hi</b>")), "/html"),
         (with("cc", json!([CUSTOMER])), "/cc"),

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
+use hatch_domain::consent::Programme;
 use hatch_domain::ids::ConversationId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_domain::{Attachment, Channel, Email, Priority};
@@ -66,6 +67,10 @@ pub(crate) struct SendRequest {
     /// `normal` when it is left out.
     #[schema(value_type = Option<PriorityName>)]
     pub(crate) priority: Option<String>,
+    /// What its recipients consent to; the default programme of the channel (`sms` or `email`) when it is left out. A
+    /// chat has none.
+    #[schema(example = "news", max_length = 64)]
+    pub(crate) programme: Option<String>,
     /// A conversation of its own between the same participants; `email` and `chat` only.
     #[schema(max_length = 255)]
     pub(crate) topic: Option<String>,
@@ -117,6 +122,9 @@ pub(crate) struct Send {
     pub(super) email: Option<Box<Email>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) topic: Option<String>,
+    /// Absent for the default one, also where the client names that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) programme: Option<Programme>,
     /// As it was asked for; whether it is in range depends on the time and is judged later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) send_at: Option<DateTime<Utc>>,
@@ -163,6 +171,7 @@ impl SendRequest {
         text::check_metadata(&metadata, errors);
         let send_at = schedule::read(self.send_at.as_deref(), channel, errors);
         let priority = priority(self.priority.as_deref(), errors);
+        let programme = programme(self.programme.as_deref(), channel, errors);
         match addressed.from {
             Some(from) if errors.0.is_empty() => {
                 let (to, email) = (addressed.to, addressed.email);
@@ -176,6 +185,7 @@ impl SendRequest {
                     attachments,
                     email,
                     topic,
+                    programme,
                     send_at,
                     conversation_id: None,
                 };
@@ -205,6 +215,17 @@ impl SendRequest {
             errors.add_coded(FieldCode::NotAllowed, pointer, detail);
         }
     }
+}
+
+fn programme(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Option<Programme> {
+    let name = name?;
+    let Some(default) = Programme::default_of(channel) else {
+        let channel = channel.as_str();
+        errors.add("/programme", format!("a {channel} needs no consent, and has no programme"));
+        return None;
+    };
+    let named = errors.take("/programme", Programme::new(name))?;
+    (named != default).then_some(named)
 }
 
 fn priority(name: Option<&str>, errors: &mut Errors) -> Priority {

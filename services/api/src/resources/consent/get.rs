@@ -5,6 +5,7 @@ use axum::extract::State;
 use hatch_domain::Decider;
 use hatch_domain::consent::Consent;
 use hatch_domain::consent::event::ConsentEvent;
+use hatch_domain::ids::ConsentId;
 use hatch_eventstore::{Log, Position};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -58,18 +59,30 @@ pub(super) async fn handler(
         Some(at) => Some(moment::position(&queries, at).await?),
         None => None,
     };
-    let consent = past(&queries.log, &subject, until).await?;
-    Ok(Json(subject.view(&consent)))
+    let consent = past(&queries.log, subject.id(TENANT), until).await?;
+    let default = past_default(&queries.log, &subject, until).await?;
+    Ok(Json(subject.view(&consent, default.as_ref())))
+}
+
+/// The consent to the default programme, where the subject is about another one; as [`past`].
+pub(super) async fn past_default(
+    log: &Log,
+    subject: &Subject,
+    until: Option<Position>,
+) -> Result<Option<Consent>, Problem> {
+    match subject.default_id(TENANT) {
+        Some(id) => past(log, id, until).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// The consent as its events leave it, those after `until` left out.
 pub(super) async fn past(
     log: &Log,
-    subject: &Subject,
+    id: ConsentId,
     until: Option<Position>,
 ) -> Result<Consent, Problem> {
-    let id = subject.id(TENANT).0;
-    let events = log.read_stream_of(Consent::KIND, TENANT.0, id).await?;
+    let events = log.read_stream_of(Consent::KIND, TENANT.0, id.0).await?;
     let mut consent = Consent::default();
     for recorded in
         events.iter().filter(|recorded| until.is_none_or(|end| recorded.position <= end))

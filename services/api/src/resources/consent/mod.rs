@@ -45,7 +45,9 @@ pub(super) struct ConsentView {
     since: Option<DateTime<Utc>>,
     /// The provider accounts that send nothing to the address, whatever the person wishes.
     blocked_by: Vec<BlockView>,
-    /// Whether a message would be sent: the person did not opt out, and nobody blocks the address.
+    /// Whether a message would be sent: the person did not opt out, and nobody blocks the address. A person who opted out
+    /// of the default programme, such as by `STOP`, gets no messages of other programmes, unless of those that the
+    /// person opted in to since.
     allowed: bool,
 }
 
@@ -120,8 +122,21 @@ impl Subject {
         hatch_domain::consent::consent_id(tenant, &self.address, &self.programme)
     }
 
-    fn view(&self, consent: &Consent) -> ConsentView {
-        let blocked_by = consent.blocks().map(|(blocker, since)| BlockView {
+    /// The consent to the default programme of the address's channel, where the subject is about another one.
+    fn default_id(&self, tenant: TenantId) -> Option<ConsentId> {
+        let default = Programme::default_for(&self.address)?;
+        (default != self.programme)
+            .then(|| hatch_domain::consent::consent_id(tenant, &self.address, &default))
+    }
+
+    /// What is shown of `consent`; of `default`, where that is another one, what holds for every programme.
+    fn view(&self, consent: &Consent, default: Option<&Consent>) -> ConsentView {
+        let hindrance = match default {
+            Some(default) => default.hindrance_of(consent),
+            None => consent.hindrance(),
+        };
+        let blocks = default.into_iter().chain([consent]).flat_map(Consent::blocks);
+        let blocked_by = blocks.map(|(blocker, since)| BlockView {
             provider: blocker.provider.clone(),
             account: blocker.account.clone(),
             since,
@@ -132,7 +147,7 @@ impl Subject {
             state: consent.wish().map_or(WishView::Unknown, |(wish, _)| wish.into()),
             since: consent.wish().map(|(_, since)| since),
             blocked_by: blocked_by.collect(),
-            allowed: consent.hindrance().is_none(),
+            allowed: hindrance.is_none(),
         }
     }
 }

@@ -6,14 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use hatch_domain::consent::Consent;
-use hatch_domain::consent::command::ConsentCommand;
-use hatch_domain::consent::event::{ConsentGiven, ConsentWithdrawn, Evidence};
+use hatch_domain::consent::command::Said;
+use hatch_domain::consent::event::Evidence;
+use hatch_domain::consent::{Consent, Wish};
 use hatch_eventstore::{Appended, Execute, Metadata};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::get::past;
+use super::get::{past, past_default};
 use super::{ConsentView, Subject};
 use crate::commands::{Commands, IdempotencyKey, REPLAYED, TENANT, command_key};
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
@@ -76,22 +76,11 @@ pub(super) async fn handler(
     let store = &commands.store;
     let (address, programme) = (subject.address.clone(), subject.programme.clone());
     let (evidence, at) = (Evidence::Request { note }, store.environment().now());
-    let command = match state {
-        Asked::OptedIn => ConsentCommand::Give(ConsentGiven {
-            address,
-            programme,
-            evidence,
-            conversation_id: None,
-            at,
-        }),
-        Asked::OptedOut => ConsentCommand::Withdraw(ConsentWithdrawn {
-            address,
-            programme,
-            evidence,
-            conversation_id: None,
-            at,
-        }),
-    };
+    let said = Said { address, programme, evidence, conversation_id: None, at };
+    let command = said.wishes(match state {
+        Asked::OptedIn => Wish::OptedIn,
+        Asked::OptedOut => Wish::OptedOut,
+    });
     let id = subject.id(TENANT);
     let metadata =
         Metadata { correlation_id: id.0, actor: "api".to_owned(), ..Metadata::default() };
@@ -102,13 +91,14 @@ pub(super) async fn handler(
         // The first answer again, whatever was said since.
         Some(duplicate) if replayed => {
             let position = duplicate.last();
-            (position, past(store.log(), &subject, Some(position)).await?)
+            (position, past(store.log(), id, Some(position)).await?)
         }
         Some(appended) => (appended.last(), executed.state),
         // It was so already: whoever reads up to here sees it.
         None => (store.log().head().await?, executed.state),
     };
-    let mut response = Json(subject.view(&state)).into_response();
+    let default = past_default(store.log(), &subject, Some(position)).await?;
+    let mut response = Json(subject.view(&state, default.as_ref())).into_response();
     response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
     if replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::authentication::Authentication;
+use hatch_domain::consent::Programme;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
 use hatch_domain::mailbox::Person;
 use hatch_domain::message::status::Status;
@@ -45,7 +46,8 @@ macro_rules! columns {
          m.id, m.conversation_id, m.contact_id, m.direction, m.channel, m.from_address, m.subject, m.attachments, m.status,
          m.provider, m.provider_message_id, m.attempts, m.next_attempt_at, m.error, m.segments,
          m.metadata, m.created_at, m.scheduled_at, m.sent_at, m.delivered_at, m.read_at,
-         m.updated_at, m.position, m.created_position, m.authentication, m.cut, m.message_id_header"
+         m.updated_at, m.position, m.created_position, m.authentication, m.cut, m.message_id_header,
+         m.programme, m.suggests"
         )
     };
 }
@@ -182,6 +184,11 @@ pub struct Message {
     /// webhook log.
     #[schema(value_type = Option<BTreeMap<String, u64>>)]
     pub cut: Option<BTreeMap<String, u64>>,
+    /// What its recipients have to consent to; none for one that came in, and for a chat.
+    pub programme: Option<String>,
+    /// Of one that came in, what its text seems to mean for the consent of its sender without being a word such as
+    /// `STOP`: `opted_out`. Nothing follows from it by itself.
+    pub suggests: Option<String>,
     /// The position of its latest event.
     #[schema(value_type = i64)]
     pub position: Position,
@@ -363,7 +370,10 @@ impl From<(MessageContent, MessageState)> for Message {
         let message_id_header = content.message_id_header();
         let texts = |addresses: Vec<Address>| addresses.iter().map(Address::to_string).collect();
         let integer = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+        let named = content.programme.map(|programme| programme.to_string());
         Self {
+            programme: programme(named, content.direction.as_str(), content.channel),
+            suggests: content.suggests.map(str::to_owned),
             id: content.id,
             conversation_id: content.conversation_id,
             contact_id: content.contact_id,
@@ -405,6 +415,14 @@ impl From<(MessageContent, MessageState)> for Message {
     }
 }
 
+/// The programme of a message by `channel` that names this one: the default one, if none.
+fn programme(named: Option<String>, direction: &str, channel: &str) -> Option<String> {
+    let channel = Channel::ALL.into_iter().find(|known| known.as_str() == channel);
+    let outbound = direction == Direction::Outbound.as_str();
+    let default = channel.filter(|_| outbound).and_then(Programme::default_of);
+    named.or_else(|| default.map(|default| default.to_string()))
+}
+
 fn keyed_message(row: &Row) -> Result<(Position, Message), Error> {
     Ok((Position(row.try_get("created_position")?), message(row)?))
 }
@@ -426,12 +444,16 @@ fn message(row: &Row) -> Result<Message, Error> {
     let Json(to): Json<Vec<String>> = row.try_get("to_addresses")?;
     let Json(cc): Json<Vec<String>> = row.try_get("cc")?;
     let Json(bcc): Json<Vec<String>> = row.try_get("bcc")?;
+    let (direction, channel): (String, String) =
+        (row.try_get("direction")?, row.try_get("channel")?);
     Ok(Message {
+        programme: programme(row.try_get("programme")?, &direction, &channel),
+        suggests: row.try_get("suggests")?,
         id: MessageId(row.try_get("id")?),
         conversation_id: ConversationId(row.try_get("conversation_id")?),
         contact_id: row.try_get("contact_id")?,
-        direction: row.try_get("direction")?,
-        channel: row.try_get("channel")?,
+        direction,
+        channel,
         from: row.try_get("from_address")?,
         to_count: beyond(&to, row.try_get("to_count")?),
         to,
