@@ -84,6 +84,7 @@ mod storm;
 mod telemetry;
 mod time;
 mod time_travel;
+mod timelines;
 mod timers;
 mod tls;
 mod tools;

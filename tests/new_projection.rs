@@ -167,6 +167,7 @@ async fn a_read_waits_for_no_projection_that_it_does_not_read() {
         "conversations".to_owned(),
         format!("conversations/{conversation}"),
         format!("conversations/{conversation}/messages"),
+        format!("conversations/{conversation}/events"),
         "dead-letters".to_owned(),
         "webhook-log".to_owned(),
     ] {

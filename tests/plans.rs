@@ -43,7 +43,7 @@ const ROWS_READ_MAX: f64 = 4_000.0;
 const SMALL_PARTITION_ROWS: f64 = 100.0;
 
 /// The tables that grow with what is sent.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "events_000000",
     "streams",
     "commands",
@@ -54,6 +54,7 @@ const TABLES: [&str; 14] = [
     "mails",
     "conversations",
     "conversation_participants",
+    "consents",
     "webhook_log",
     "waiting_receipts",
     "timers",
@@ -61,7 +62,7 @@ const TABLES: [&str; 14] = [
 ];
 
 /// A part of each statement that must have been seen: without it the test would prove nothing of it.
-const STATEMENTS: [&str; 37] = [
+const STATEMENTS: [&str; 39] = [
     // The log.
     "FROM es.streams WHERE stream_id = ANY($1)",
     "FROM es.commands WHERE command_key = ANY($1)",
@@ -93,6 +94,8 @@ const STATEMENTS: [&str; 37] = [
     "FROM rm.conversations c",
     "EXISTS (SELECT FROM rm.conversation_participants",
     "FROM rm.provider_messages",
+    "created_position >= $3",
+    "FROM rm.consents WHERE tenant_id = $1 AND address = ANY($2)",
     "FROM rm.mails",
     "FROM hatch.webhook_log",
     // What is due.
@@ -144,6 +147,8 @@ const FILL: &str = r#"
       FROM filler;
     INSERT INTO rm_messages_v1.conversation_participants
     SELECT tenant, a, md5('d' || n)::uuid FROM filler, unnest(ARRAY[address, '+12016661234']) AS a;
+    INSERT INTO rm_consent.consents
+    SELECT md5('s' || n)::uuid, tenant, address, 'p' || n, NULL, NULL, NULL, '[]', at, n FROM filler;
     INSERT INTO hatch.webhook_log
     SELECT md5('w' || n)::uuid, tenant, 'twilio', NULL, NULL,
            CASE WHEN n % 100 = 7 THEN 'quarantined' ELSE 'applied' END, NULL, id, NULL, 'POST', '/', '{}',
@@ -286,6 +291,7 @@ async fn read(hatch: &Hatch, sent: &str) {
         "conversations?participant=%2B12016661234".to_owned(),
         "conversations?channel=sms".to_owned(),
         format!("conversations/{conversation}/messages?"),
+        format!("conversations/{conversation}/events?"),
         "dead-letters?".to_owned(),
         "dead-letters?channel=sms".to_owned(),
         "webhook-log?".to_owned(),

@@ -35,7 +35,7 @@ pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
 pub use projections::messages::query::{
-    Conversation, ConversationFilter, Message, MessageFilter, SentAs, TailMessage,
+    Conversation, ConversationFilter, Message, MessageFilter, SentAs, TailMessage, Timeline,
 };
 pub use projections::messages::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX};
 pub use projections::{PROJECTIONS, consent, messages, schemas};

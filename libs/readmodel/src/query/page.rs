@@ -18,6 +18,8 @@ pub(crate) enum ListKind {
     Messages = 1,
     Conversations = 2,
     Webhooks = 3,
+    /// The messages of a conversation, the oldest first.
+    Timeline = 4,
 }
 
 /// Why a page cannot be had.
@@ -57,6 +59,12 @@ impl Page {
         } else {
             Err(PageError::Limit)
         }
+    }
+
+    /// Rows at most.
+    #[must_use]
+    pub const fn limit(&self) -> u32 {
+        self.limit
     }
 
     /// The sort key that the page comes after; beyond the newest for the first page.
@@ -168,7 +176,8 @@ impl SortKey for Position {
     }
 }
 
-fn encode(kind: ListKind, key: &impl SortKey) -> String {
+/// The cursor of the page that comes after `key`, or begins with it.
+pub(crate) fn encode(kind: ListKind, key: &impl SortKey) -> String {
     let mut bytes = vec![kind as u8];
     bytes.extend(key.to_bytes());
     URL_SAFE_NO_PAD.encode(bytes)

@@ -20,7 +20,8 @@ pub(super) struct Events {
     data: Vec<Envelope>,
 }
 
-fn whole<S: Serializer>(events: &[Envelope], to: S) -> Result<S::Ok, S::Error> {
+/// Events with all of their data.
+pub(super) fn whole<S: Serializer>(events: &[Envelope], to: S) -> Result<S::Ok, S::Error> {
     to.collect_seq(events.iter().map(Envelope::whole))
 }
 

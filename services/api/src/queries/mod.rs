@@ -1,9 +1,10 @@
-//! What clients read. Every answer comes from the read models, except a message's events and what was
+//! What clients read. Every answer comes from the read models, except events and what was
 //! at a moment of the past, which come from the log itself.
 
 mod get_conversation;
 mod get_message;
 mod get_webhook;
+mod list_conversation_events;
 mod list_conversation_messages;
 mod list_conversations;
 mod list_dead_letters;

@@ -5,9 +5,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Queries, get_conversation, get_message, get_webhook, list_conversation_messages,
-    list_conversations, list_dead_letters, list_message_events, list_messages, list_projections,
-    list_webhooks,
+    Queries, get_conversation, get_message, get_webhook, list_conversation_events,
+    list_conversation_messages, list_conversations, list_dead_letters, list_message_events,
+    list_messages, list_projections, list_webhooks,
 };
 use crate::resources::consent;
 
@@ -24,6 +24,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .routes(routes!(list_conversations::handler))
         .routes(routes!(get_conversation::handler))
         .routes(routes!(list_conversation_messages::handler))
+        .routes(routes!(list_conversation_events::handler))
         .routes(routes!(list_projections::handler))
         .routes(routes!(list_dead_letters::handler))
         .routes(routes!(list_webhooks::handler))

@@ -17,7 +17,6 @@ use hatch_eventstore::schema::Schema;
 use uuid::Uuid;
 
 use self::fold::{ConsentFact, ConsentRow, facts, fold};
-pub use self::query::{ConsentBlock, ConsentEntry};
 use crate::engine::{WriteContext, Writer};
 use crate::{Definition, Error, SCHEMA};
 

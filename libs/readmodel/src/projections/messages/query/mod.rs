@@ -21,10 +21,12 @@ mod parts;
 mod past;
 mod send_error;
 mod tail;
+mod timeline;
 
 pub use conversation::{Conversation, ConversationFilter};
 pub use message::{Message, MessageFilter, SentAs};
 pub use tail::TailMessage;
+pub use timeline::Timeline;
 
 #[cfg(test)]
 pub(crate) use {
