@@ -125,7 +125,9 @@ async fn listen(settings: &Settings, embedded: bool) -> anyhow::Result<Finding> 
         });
     }
     Ok(match is_hatch(resolved).await {
-        true if embedded => Finding::good(CHECK, format!("`hatch up` answers on {address}")),
+        true if embedded => {
+            Finding::good(CHECK, format!("hatch answers on {address}: that of `hatch up`"))
+        }
         // Which one, nobody can tell from outside.
         true => {
             let what = format!("hatch answers on {address}: another needs another HATCH_LISTEN");
