@@ -40,7 +40,7 @@ const SCOPED_CHARACTERS_MAX: usize = 255;
 /// Made by a parser such as [`Address::phone`]; one read from a recorded event is taken as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[schema(
-    description = "A phone number in E.164 (`+12016661234`), a mailbox with its domain in lower case, a plain name \
+    description = "A phone number in E.164 (`+12016661234`), a mailbox, a plain name \
                    such as a short code, or `@<kind>/<scope>/<id>`.",
     example = "+12016661234"
 )]

@@ -57,8 +57,8 @@ pub struct MessageRequested {
     pub at: DateTime<Utc>,
 }
 
-/// An attempt to send was claimed. Whoever holds `token` may call the provider, once, before
-/// `call_before`; nobody else ever makes this attempt.
+/// An attempt to send was claimed: the claimant may call the provider, once, before `call_before`. Nobody else
+/// ever makes this attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = SendAttemptedData)]
 pub struct SendAttempted {

@@ -1,5 +1,6 @@
 //! How answers look, by an example each. Those of errors are made as the errors themselves are.
 
+use hatch_domain::address::AddressError;
 use hatch_domain::shape;
 use hatch_readmodel::PageError;
 use serde_json::{Map, Value, json};
@@ -87,10 +88,7 @@ fn body(name: &str, bodies: &Map<String, Value>, schemas: &Value) -> Option<Valu
 fn error(path: &str, status: &str) -> Value {
     let what = if path.contains("conversation") { "conversation" } else { "message" };
     let problem = match status {
-        "400" => Problem::invalid(vec![FieldError::new(
-            "/to",
-            "no phone number of this country code has this many digits",
-        )]),
+        "400" => Problem::invalid(vec![FieldError::of("/to", &AddressError::Impossible)]),
         "401" => {
             Problem::wrong_signature("X-Twilio-Signature: expected the signature of this request")
         }
@@ -99,7 +97,10 @@ fn error(path: &str, status: &str) -> Value {
         "404" if path.contains("events/") => Problem::not_found("event"),
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
-        "409" => Problem::conflict("the message is delivered"),
+        "409" if path.contains("{id}/retry") || path.contains("{id}/cancel") => {
+            Problem::conflict("the message is delivered")
+        }
+        "409" => Problem::unanswerable("it has no message that could be answered"),
         "413" => Problem::too_large(1_048_576),
         "415" => Problem::unsupported_media_type("application/json"),
         "421" => Problem::misdirected(),

@@ -61,7 +61,11 @@ const PROBLEMS: [(&str, &str); 9] = [
     ("404", "There is nothing of that id."),
     ("413", "The body is over the limit."),
     ("415", "The body is of another type than the endpoint takes."),
-    ("421", "The request was made to a host name that is not one of this installation."),
+    (
+        "421",
+        "The request was made to a host name that is not one of this installation, or to a process without the role \
+             that answers it.",
+    ),
     (
         "422",
         "The idempotency key was used for another request; or, where a message is sent, no account carries its \
