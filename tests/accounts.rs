@@ -16,8 +16,8 @@ use crate::harness::{ACCOUNT, CUSTOMER, Hatch, SENDER};
 const MAIL_ACCOUNT: &str = "sendgrid";
 
 /// Messages of each channel, before the rotation and after it.
-const BEFORE: usize = 50;
-const AFTER: usize = 100;
+const BEFORE: usize = 30;
+const AFTER: usize = 75;
 
 /// How long the account stays broken, in seconds. Without it: until every message was met by it.
 const OUTAGE: &str = "HATCH_TEST_OUTAGE_S";

@@ -170,7 +170,7 @@ async fn the_metrics_stay_small_whatever_clients_ask_for_and_count_what_became_o
         ("sent", "-", 2),
         ("delivered", "-", 1),
         ("failed", "invalid_recipient", 1),
-        ("undelivered", "unreachable", 1),
+        ("undelivered", "invalid_recipient", 1),
     ] {
         let sample = format!(
             "hatch_message_outcomes_total{{outcome=\"{outcome}\",channel=\"sms\",account=\"{ACCOUNT}\",\

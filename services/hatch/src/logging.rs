@@ -22,6 +22,9 @@ pub(crate) const NORMAL: &str = "info,async_nats=warn,tokio_postgres=warn,\
 /// Crates whose own news are secrets, or addresses and texts.
 const WARNINGS_ONLY: [&str; 2] = ["async_nats", "tokio_postgres"];
 
+/// The pool of connections says of each one that it is gone: that is said once for all of them.
+const POOL: &str = "deadpool.postgres";
+
 /// The log lines of `up`: a person watches it and wants to see what is unusual, and when that is over.
 pub const QUIET: &str = "warn,hatch_telemetry::presence=info,hatch_dispatcher::health=info";
 
@@ -36,6 +39,8 @@ fn loudest(target: &str) -> Level {
         Level::TRACE
     } else if WARNINGS_ONLY.contains(&name) {
         Level::WARN
+    } else if name == POOL {
+        Level::ERROR
     } else {
         Level::INFO
     }
@@ -108,6 +113,7 @@ mod tests {
         {
             assert_eq!(loudest(other), Level::INFO, "{other}");
         }
+        assert_eq!(loudest(POOL), Level::ERROR);
         for secret in ["tokio_postgres::prepare", "async_nats", "async_nats::connector"] {
             assert_eq!(loudest(secret), Level::WARN, "{secret}");
         }
