@@ -9,7 +9,7 @@ use hatch_domain::{Channel, Email};
 use hatch_readmodel::Direction;
 
 use super::send_request::{Defaults, Recipients, SUBJECT_CHARACTERS_MAX, SendRequest, Written};
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldCode, FieldError, Problem};
 
 /// What answers begin their subject with.
 const ANSWER: &str = "Re:";
@@ -137,7 +137,7 @@ fn sender(last: &Said, ours: &[Cow<'_, Address>]) -> Result<Address, Problem> {
     sender.cloned().ok_or_else(|| {
         let detail =
             "is required: which of the conversation's addresses is to answer cannot be told";
-        Problem::invalid(vec![FieldError::new("/from", detail)])
+        Problem::invalid(vec![FieldError::coded(FieldCode::Required, "/from", detail)])
     })
 }
 

@@ -19,7 +19,7 @@ use super::Commands;
 use super::accept::{Accepted, replayed, used_before};
 use super::addressing::{self, Said};
 use super::send_request::{Send, SendRequest, is_message_id};
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldCode, FieldError, Problem};
 
 /// How long the read models may take to come to what is in the log already. What comes later is not waited for.
 const CATCH_UP: Duration = Duration::from_secs(1);
@@ -86,7 +86,8 @@ impl Answer {
         for (pointer, given) in [("/to", request.to.is_some()), ("/topic", request.topic.is_some())]
         {
             if given {
-                errors.push(FieldError::new(pointer, "comes from the conversation: leave it out"));
+                let detail = "comes from the conversation: leave it out";
+                errors.push(FieldError::coded(FieldCode::NotAllowed, pointer, detail));
             }
         }
         let Some(id) = id.filter(|_| errors.is_empty()) else { return Err(errors) };
@@ -192,7 +193,7 @@ fn base(request: &SendRequest, tail: &[TailMessage]) -> Result<MessageId, Proble
     found.ok_or_else(|| {
         let pointer = if request.r#type.is_some() { "/type" } else { "/channel" };
         let detail = "expected a channel that the conversation has, or none";
-        Problem::invalid(vec![FieldError::new(pointer, detail)])
+        Problem::invalid(vec![FieldError::coded(FieldCode::UnknownValue, pointer, detail)])
     })
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::walk::{each_answer, fields};
 use crate::admission::AdmissionRefusal;
-use crate::problem::{FieldError, Problem};
+use crate::problem::{FieldCode, FieldError, Problem};
 
 /// The examples of what is answered, by the name of the schema.
 const BODIES: &str = include_str!("examples.json");
@@ -126,9 +126,10 @@ fn with_query_errors(document: &mut Value) {
             parameters.into_iter().any(|parameter| parameter["name"] == name)
         };
         let error = if takes("limit") {
-            FieldError::new("?limit", PageError::Limit.to_string())
+            FieldError::coded(FieldCode::OutOfRange, "?limit", PageError::Limit.to_string())
         } else if takes("wait") {
-            FieldError::new("?wait", "expected 0 to 30 seconds, got 31")
+            let detail = "expected 0 to 30 seconds, got 31";
+            FieldError::coded(FieldCode::OutOfRange, "?wait", detail)
         } else {
             FieldError::new(
                 "?from",

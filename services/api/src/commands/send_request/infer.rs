@@ -63,7 +63,7 @@ fn names_whatsapp(request: &SendRequest, errors: &mut Errors) -> bool {
         if prefix(text).as_deref() == Some(WHATSAPP_PREFIX) {
             found = true;
             let detail = "whatsapp is not available yet; expected a phone number alone, such as +12016661234";
-            errors.add(pointer, detail);
+            errors.add_coded(FieldCode::NotAvailable, pointer, detail);
         }
     }
     found
