@@ -97,6 +97,7 @@ impl Fault for AddressError {
             }
             Self::NotEmail => FieldCode::InvalidEmailAddress,
             Self::NotName => FieldCode::InvalidName,
+            Self::NoDisplayName => FieldCode::NotAllowed,
             _ => FieldCode::InvalidValue,
         }
     }

@@ -61,6 +61,9 @@ pub(super) struct Reply {
     /// `normal` when it is left out.
     #[schema(value_type = Option<PriorityName>)]
     priority: Option<String>,
+    /// What its recipients consent to; the default programme of the channel (`sms` or `email`) when it is left out.
+    #[schema(example = "news", max_length = 64)]
+    programme: Option<String>,
     /// Your own notes, given back with the message: 50 entries, 16 KiB as JSON.
     #[schema(value_type = Option<std::collections::HashMap<String, Value>>)]
     metadata: Option<BTreeMap<String, Value>>,
@@ -115,6 +118,7 @@ impl Reply {
             in_reply_to: self.in_reply_to,
             send_at: self.send_at,
             priority: self.priority,
+            programme: self.programme,
             metadata: self.metadata,
             ..SendRequest::default()
         }
