@@ -149,7 +149,7 @@ async fn a_mailbox_is_one_participant_and_is_sent_to_as_it_was_written() {
     let inbound = json!({
         "provider": "sendgrid", "from": "aNN@example.com", "to": OURS, "subject": "Re: Hi", "body": "Hi",
     });
-    assert_eq!(hatch.simulate_inbound(&inbound).await, 200);
+    assert!((200..300).contains(&hatch.simulate_inbound(&inbound).await));
     let conversation = &conversations[0];
     assert_eq!(conversations, vec![conversation.clone(); 3]);
     hatch
@@ -277,7 +277,7 @@ async fn the_names_of_a_mail_that_came_in_are_kept() {
         "provider": "sendgrid", "from": "\"Lee, Ann\" <ann@example.com>", "to": format!("Support <{OURS}>"),
         "subject": "Hi", "body": "Hello", "provider_message_id": "first@mail.example.com",
     });
-    assert_eq!(hatch.simulate_inbound(&inbound).await, 200);
+    assert!((200..300).contains(&hatch.simulate_inbound(&inbound).await));
     let message = hatch
         .eventually("the mail is shown", async |hatch| {
             let list = hatch.get(&format!("{SEND}?direction=inbound")).await;

@@ -153,7 +153,6 @@ fn commands(store: Store, queries: &Queries) -> Commands {
         conversations: Conversations {
             read_model: queries.read_model.clone(),
             read_position: queries.read_position.clone(),
-            head: queries.head.clone(),
             waiting: Arc::clone(&queries.waiting),
         },
         default_sms_sender: Address::phone(SENDER).ok(),

@@ -8,7 +8,7 @@ use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, Email};
-use hatch_eventstore::{CommandKey, HeadWatch, Loaded};
+use hatch_eventstore::{CommandKey, Loaded};
 use hatch_readmodel::{Direction, ReadModel, ReadPosition, TailMessage, messages};
 use hatch_telemetry::limit::{Limit, Reached};
 use serde::Serialize;
@@ -35,8 +35,6 @@ pub struct Conversations {
     pub read_model: ReadModel,
     /// How far they are.
     pub read_position: ReadPosition,
-    /// How far the log is known to be.
-    pub head: HeadWatch,
     /// Reads that may wait for a position at a time.
     pub waiting: Arc<Limit>,
 }
@@ -155,13 +153,15 @@ impl Commands {
         tenant: TenantId,
         id: ConversationId,
     ) -> Result<Vec<TailMessage>, Problem> {
-        let Conversations { read_model, read_position, head, waiting } = &self.conversations;
+        let Conversations { read_model, read_position, waiting } = &self.conversations;
         let place = waiting.take(1).map_err(|Reached| {
             Problem::unavailable("too many reads wait for a position: try again in a second")
         });
         let _place = place?;
         let reads = [&messages::DEFINITION];
-        let caught_up = read_position.wait_for(&reads, head.current(), CATCH_UP).await?;
+        // Who was told of a message a moment ago answers it: what this process knows of the head may be older.
+        let head = self.store.log().head().await?;
+        let caught_up = read_position.wait_for(&reads, head, CATCH_UP).await?;
         let tail = read_model.conversation_tail(tenant, id).await?;
         match (tail.is_empty(), caught_up) {
             (false, _) => Ok(tail),

@@ -55,7 +55,6 @@ impl RoleInstance for Command {
             conversations: Conversations {
                 read_position: ReadPosition::new(read_model.clone()),
                 read_model,
-                head: process.head.clone(),
                 waiting: process.limits.limit("waiting_reads", WAITING_READS_MAX),
             },
             default_sms_sender: default_sender(settings)?,
