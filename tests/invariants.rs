@@ -26,9 +26,10 @@ const OF_NOBODY: [&str; 11] = [
 ];
 
 /// What the domain may be built from: none of it reads, writes, waits or draws.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "chrono",
     "email_address",
+    "idna",
     "phonenumber",
     "serde",
     "serde_json",
