@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::walk::each_answer;
 
-/// The list that a message's events come as, and where its rows are described.
-const LIST_ROWS: &str = "/components/schemas/EventList/properties/data/items";
+/// Lists whose rows are events.
+const LISTS: [&str; 2] = ["EventList", "ConversationEvents"];
 
 /// Adds the schemas of all events, and refers to them where events are answered.
 pub(super) fn describe(document: &mut Value) {
@@ -40,8 +40,9 @@ pub(super) fn describe(document: &mut Value) {
         "oneOf": choices,
         "discriminator": {"propertyName": "type", "mapping": mapping},
     }));
-    let rows = document.pointer_mut(LIST_ROWS).expect("events are listed");
-    *rows = shape::reference("Event");
+    for list in LISTS {
+        schemas[list]["properties"]["data"]["items"] = shape::reference("Event");
+    }
     each_answer(document, |_, _, content| {
         if let Some(media) = content.get_mut("application/cloudevents+json") {
             media["schema"] = shape::reference("Event");

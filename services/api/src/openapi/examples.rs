@@ -66,6 +66,7 @@ fn body(name: &str, bodies: &Map<String, Value>, schemas: &Value) -> Option<Valu
         (None, Some(of)) => json!({"data": rows(of)?}),
         (None, None) => match name {
             "CompatConversations" => json!({"conversations": rows("Conversation")?}),
+            "ConversationEvents" => json!({"data": rows("Event")?}),
             "CompatMessages" => json!({"messages": rows("Message")?}),
             _ => return None,
         },
