@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
-use hatch_eventstore::testing::{Fault, Proxy};
+use hatch_eventstore::testing::{Fault, Proxy, ScriptedClock};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -25,6 +25,9 @@ const HURRIED: [(&str, &str); 5] = [
     ("HATCH_DISPATCHER__TIMERS_LAG_MS", "200"),
     ("HATCH_DISPATCHER__LOOK_UPS_MS", "100,300"),
 ];
+
+/// Longer than a lease, and longer than a candidate may be of a call that is not answered yet.
+const DOUBT_LASTS: Duration = Duration::from_secs(5);
 
 /// Recipients whose messages are taken without an answer, and of which no receipt comes: nobody takes
 /// webhooks here.
@@ -52,7 +55,7 @@ impl SettableClock {
     /// Takes this much from the wall clock and from the monotonic one.
     fn pause(&self, paused: Duration) {
         let milliseconds = paused.as_millis();
-        self.write(&format!("-{milliseconds} {milliseconds}"));
+        self.write(&format!("-{milliseconds} -{milliseconds}"));
     }
 
     /// In one step: a reader sees the old time or the new one.
@@ -64,6 +67,40 @@ impl SettableClock {
 
     pub(crate) fn path(&self) -> String {
         self.file().to_str().expect("UTF-8").to_owned()
+    }
+}
+
+/// The clocks of a fleet on one machine, which are set forward together: the machine's, PostgreSQL's and the
+/// provider's.
+pub(crate) struct Clocks {
+    pub(crate) machine: SettableClock,
+    provider: SettableClock,
+    database: ScriptedClock,
+    /// By how much they were set forward, and the provider's beyond that, in milliseconds.
+    forward: i64,
+    provider_ahead: i64,
+}
+
+impl Clocks {
+    /// The clocks of `fleet`, whose members are yet to be started with [`machine`](Self::machine).
+    pub(crate) async fn of(fleet: &Fleet, provider: SettableClock) -> Self {
+        let database = ScriptedClock::of(&fleet.database.config()).await;
+        let (machine, forward, provider_ahead) = (SettableClock::new(0), 0, 0);
+        Self { machine, provider, database, forward, provider_ahead }
+    }
+
+    /// Sets the provider's clock this much ahead of the others.
+    fn set_provider(&mut self, milliseconds: i64) {
+        self.provider_ahead = milliseconds;
+        self.provider.set(self.forward + milliseconds);
+    }
+
+    /// Sets all of them forward.
+    pub(crate) async fn advance(&mut self, by: Duration) {
+        self.forward += i64::try_from(by.as_millis()).expect("less than an age");
+        self.provider.set(self.forward + self.provider_ahead);
+        self.machine.write(&format!("{0} {0}", self.forward));
+        self.database.advance(by).await;
     }
 }
 
@@ -132,14 +169,16 @@ async fn what_is_due_is_left_to_dispatchers_with_a_clock_that_is_not_far_off() {
 
 /// A message is taken by the provider, whose answer is lost, while its clock is set to `before` our own;
 /// when it is asked, to `after`. Says what the message's events came to.
-async fn doubt(fleet: &Fleet, member: &Member, clock: &SettableClock, shifts: [i64; 2]) -> Ending {
+async fn doubt(fleet: &Fleet, member: &Member, clocks: &mut Clocks, shifts: [i64; 2]) -> Ending {
     let [before, after] = shifts;
-    clock.set(before);
+    clocks.set_provider(before);
     let text = format!("{before} ms, then {after} ms");
     let taken = fleet.record().await.len();
     let id = fleet.accepted(member, TAKEN_SILENTLY, &text).await;
     eventually("it is taken", async || (fleet.record().await.len() > taken).then_some(())).await;
-    clock.set(after);
+    fleet.has_event(&id, "SendInDoubt").await;
+    clocks.set_provider(after);
+    clocks.advance(DOUBT_LASTS).await;
     let ending = eventually(&format!("{text}: it was looked up"), async || {
         let events = fleet.events(&id).await;
         let sent = events.iter().any(|event| event == "MessageSent");
@@ -171,9 +210,11 @@ enum Ending {
 async fn a_message_in_doubt_is_found_by_whatever_clock_the_provider_goes() {
     let clock = SettableClock::new(0);
     let fleet = Fleet::start_apart(0, &HURRIED, &clock.path()).await;
-    let member = fleet.serve("command,relay,projector,dispatcher").await;
+    let mut clocks = Clocks::of(&fleet, clock).await;
+    let machine = [("HATCH_TEST_CLOCK", &*clocks.machine.path())];
+    let member = fleet.serve_with("command,relay,projector,dispatcher", &machine).await;
     for apart in [-5_000, 5_000, -90_000, 3_600_000] {
-        let ending = doubt(&fleet, &member, &clock, [apart; 2]).await;
+        let ending = doubt(&fleet, &member, &mut clocks, [apart; 2]).await;
         assert_eq!(ending, Ending::Found, "{apart} ms");
     }
 }
@@ -182,11 +223,13 @@ async fn a_message_in_doubt_is_found_by_whatever_clock_the_provider_goes() {
 async fn a_message_is_sent_once_though_the_providers_clock_is_set_while_it_is_in_doubt() {
     let clock = SettableClock::new(0);
     let fleet = Fleet::start_apart(0, &HURRIED, &clock.path()).await;
-    let member = fleet.serve("command,relay,projector,dispatcher").await;
+    let mut clocks = Clocks::of(&fleet, clock).await;
+    let machine = [("HATCH_TEST_CLOCK", &*clocks.machine.path())];
+    let member = fleet.serve_with("command,relay,projector,dispatcher", &machine).await;
     for (shifts, expected) in
         [([-90_000, 0], Ending::Held), ([-3_600_000, 0], Ending::Held), ([5_000, 0], Ending::Found)]
     {
-        let ending = doubt(&fleet, &member, &clock, shifts).await;
+        let ending = doubt(&fleet, &member, &mut clocks, shifts).await;
         assert_eq!(ending, expected, "{shifts:?}");
     }
 }

@@ -1,11 +1,13 @@
 //! Doubts that are none, or that nothing tells apart.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use hatch::roles::Role;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::clocks::SettableClock;
+use crate::clocks::{Clocks, SettableClock};
 use crate::dispatch::{NOBODY_DISPATCHES, claim, claim_in};
 use crate::fleet::{Fleet, Member};
 use crate::harness::{ACCOUNT, Hatch};
@@ -67,19 +69,23 @@ async fn a_look_up_waits_for_a_call_that_another_dispatcher_waits_for_longer() {
         ("HATCH_DISPATCHER__LOOK_UPS_MS", "100,300"),
         ("HATCH_DISPATCHER__DELIVERY_GRACE_MS", "600000"),
     ];
-    let fleet = Fleet::start(1, &hurried).await;
-    let api = fleet.api(0, "command,webhook,relay,projector").await;
+    let provider = SettableClock::new(0);
+    let fleet = Fleet::start_apart(1, &hurried, &provider.path()).await;
+    let mut clocks = Clocks::of(&fleet, provider).await;
+    let machine = clocks.machine.path();
+    let api = [("HATCH_TEST_CLOCK", &*machine)];
+    let api = fleet.api_with(0, "command,webhook,relay,projector", &api).await;
     let vanished = alert(&fleet, &api).await;
     // Its claimant dies before it calls.
     claim_in(&fleet.database, &vanished).await;
-    let clock = SettableClock::new(70_000);
+    let astray = SettableClock::new(70_000);
     let patient = [
         ("HATCH_TWILIO__HTTP_TIMEOUT_MS", "6000"),
         ("HATCH_DISPATCHER__LEASE_MS", "9000"),
-        ("HATCH_TEST_CLOCK", &*clock.path()),
+        ("HATCH_TEST_CLOCK", &*astray.path()),
     ];
     let _patient = fleet.serve_with("dispatcher", &patient).await;
-    fleet.slow_down(4_500).await;
+    fleet.slow_down(3_000).await;
     let taken = alert(&fleet, &api).await;
     eventually("the provider has one", async || (fleet.record().await.len() == 1).then_some(()))
         .await;
@@ -90,8 +96,12 @@ async fn a_look_up_waits_for_a_call_that_another_dispatcher_waits_for_longer() {
         ("HATCH_TWILIO__CONNECT_TIMEOUT_MS", "400"),
         ("HATCH_DISPATCHER__LEASE_MS", "2000"),
         ("HATCH_BUS__PREFIX", "elsewhere"),
+        ("HATCH_TEST_CLOCK", &*machine),
     ];
     let _hasty = fleet.serve_with("dispatcher", &hasty).await;
+    fleet.has_event(&taken, "MessageSent").await;
+    // No call is under way any more: its outcome must be in the log by then.
+    clocks.advance(Duration::from_secs(15)).await;
     for id in [&vanished, &taken] {
         fleet.has_event(id, "MessageSent").await;
     }

@@ -46,7 +46,7 @@ impl Environment for SystemEnvironment {
         let origin = *ORIGIN;
         let uptime = monotonic().saturating_sub(origin);
         #[cfg(debug_assertions)]
-        let uptime = uptime.saturating_sub(settable::shifts().pause);
+        let uptime = settable::shifts().shifted(uptime);
         uptime
     }
 
@@ -64,8 +64,8 @@ impl Environment for SystemEnvironment {
 }
 
 /// Clocks that tests set, in debug builds only. `HATCH_TEST_CLOCK` names a file with one or two numbers
-/// of milliseconds: what is added to the wall clock, and what is taken from the monotonic one, as by a
-/// pause of the whole machine. Each reading looks at the file, so that a step is a write to it.
+/// of milliseconds: what is added to the wall clock, and what is added to the monotonic one, which a pause of the whole
+/// machine takes from both. Each reading looks at the file, so that a step is a write to it.
 #[cfg(debug_assertions)]
 mod settable {
     use std::path::PathBuf;
@@ -80,7 +80,17 @@ mod settable {
     #[derive(Default)]
     pub(super) struct Shifts {
         pub(super) wall: TimeDelta,
-        pub(super) pause: Duration,
+        monotonic: i64,
+    }
+
+    impl Shifts {
+        pub(super) fn shifted(&self, uptime: Duration) -> Duration {
+            let by = Duration::from_millis(self.monotonic.unsigned_abs());
+            match self.monotonic.is_negative() {
+                true => uptime.saturating_sub(by),
+                false => uptime + by,
+            }
+        }
     }
 
     pub(super) fn shifts() -> Shifts {
@@ -88,9 +98,6 @@ mod settable {
         let text = text.unwrap_or_default();
         let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or_default());
         let mut next = || numbers.next().unwrap_or(0_i64);
-        Shifts {
-            wall: TimeDelta::milliseconds(next()),
-            pause: Duration::from_millis(next().unsigned_abs()),
-        }
+        Shifts { wall: TimeDelta::milliseconds(next()), monotonic: next() }
     }
 }

@@ -10,7 +10,6 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
-
 use hatch_domain::address::Address;
 use hatch_domain::mailbox::Mailbox;
 use hatch_domain::{Channel, Environment as _};
