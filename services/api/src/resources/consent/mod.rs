@@ -2,6 +2,8 @@
 
 mod get;
 mod put;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
