@@ -128,8 +128,8 @@ fn the_commands_that_the_pages_name_exist() {
                 ["hatch", ..] if words.len() > 1 => &words[..],
                 ["./dev", "hatch", ..] => &words[1..],
                 ["./dev", recipe, ..] => {
-                    let known = recipes.split(|c: char| !(c.is_alphanumeric() || c == '-'));
-                    if !known.into_iter().any(|known| known == recipe) {
+                    let mut known = recipes.split(|c: char| !(c.is_alphanumeric() || c == '-'));
+                    if !known.any(|known| known == recipe) {
                         wrong.push(format!("{}: {text}", page.name));
                     }
                     continue;

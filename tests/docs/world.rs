@@ -113,7 +113,7 @@ impl World {
             if let Err(error) = session.batch_execute(statement).await
                 && error.code() != Some(&SqlState::DUPLICATE_OBJECT)
             {
-                refused = refused.or(Some(format!("{statement}: {error}")));
+                refused = refused.or_else(|| Some(format!("{statement}: {error}")));
             }
         }
         drop(session);
