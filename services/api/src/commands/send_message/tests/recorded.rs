@@ -15,8 +15,9 @@ async fn accepted(api: &Api, request: &Value) -> Answer {
 /// What the log holds of the request.
 async fn requested(api: &Api, answer: &Answer) -> Value {
     let events = api.get(&format!("/api/v1/messages/{}/events", answer.text("id"))).await;
-    assert_eq!(events.body["data"][0]["type"], "MessageRequested", "{}", events.body);
-    events.body["data"][0]["data"].clone()
+    let first = &events.body["data"][0];
+    assert_eq!(first["type"], "hatch.MessageRequested.v1", "{}", events.body);
+    first["data"].clone()
 }
 
 fn mail() -> Value {
