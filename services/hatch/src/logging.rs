@@ -28,8 +28,8 @@ const POOL: &str = "deadpool.postgres";
 /// The log lines of `up`: a person watches it and wants to see what is unusual, and when that is over.
 pub const QUIET: &str = "warn,hatch_telemetry::presence=info,hatch_dispatcher::health=info";
 
-/// Only errors. The bus itself says why there is no connection, and its client would repeat it each time.
-pub(crate) const ERRORS: &str = "error,async_nats=off";
+/// Only errors, without that a server is away: `doctor` says so itself, and NATS' client would repeat it each time.
+pub(crate) const ERRORS: &str = "error,async_nats=off,hatch_telemetry::presence=off";
 
 /// The most that a crate may say, whatever the filter wants. Ours take care of what they log. Others do not know
 /// what is secret: below these levels they log passwords in URLs, the parameters of statements, headers and bodies.
