@@ -18,7 +18,7 @@ pub(crate) fn of_body(path: &Path, error: &serde_json::Error) -> FieldError {
     match error.classify() {
         Category::Data => {
             let place = format!(" at line {line} column {column}");
-            let Fault { code, detail, name } =
+            let Wording { code, detail, name } =
                 in_words(said.strip_suffix(&place).unwrap_or(&said), "field");
             FieldError::coded(code, pointer(tokens(path).chain(name.map(Cow::from))), detail)
         }
@@ -44,7 +44,7 @@ pub(crate) fn not_json(line: usize, column: usize) -> FieldError {
 /// The error of a parameter, of which the parser says `said`. Where that is only that the value is of another form,
 /// `expected` is what it has to be.
 pub(crate) fn of_query(name: Option<&str>, said: &str, expected: Option<&str>) -> FieldError {
-    let Fault { code, detail, name: said_name } = in_words(said, "parameter");
+    let Wording { code, detail, name: said_name } = in_words(said, "parameter");
     let is_value = matches!(code, FieldCode::InvalidValue | FieldCode::WrongType);
     let pointer = format!("?{}", name.or(said_name).unwrap_or_default());
     match expected.filter(|_| is_value) {
@@ -53,7 +53,7 @@ pub(crate) fn of_query(name: Option<&str>, said: &str, expected: Option<&str>) -
     }
 }
 
-struct Fault<'a> {
+struct Wording<'a> {
     code: FieldCode,
     detail: Cow<'static, str>,
     /// The field's name, where the parser's path does not have it.
@@ -61,16 +61,16 @@ struct Fault<'a> {
 }
 
 /// What serde says by `said` of a `thing`, which is a field or a parameter.
-fn in_words<'a>(said: &'a str, thing: &str) -> Fault<'a> {
-    let fault = |code, detail: Cow<'static, str>| Fault { code, detail, name: None };
+fn in_words<'a>(said: &'a str, thing: &str) -> Wording<'a> {
+    let fault = |code, detail: Cow<'static, str>| Wording { code, detail, name: None };
     let quoted = |begin: &str| said.strip_prefix(begin)?.split_once('`').map(|(name, _)| name);
     if let Some(name) = quoted("missing field `") {
         let detail = "is required".into();
-        return Fault { name: Some(name), ..fault(FieldCode::Required, detail) };
+        return Wording { name: Some(name), ..fault(FieldCode::Required, detail) };
     }
     if let Some(name) = quoted("duplicate field `") {
         let detail = "is there twice".into();
-        return Fault { name: Some(name), ..fault(FieldCode::Duplicate, detail) };
+        return Wording { name: Some(name), ..fault(FieldCode::Duplicate, detail) };
     }
     let expected = said.rsplit_once(", expected ").map(|(_, expected)| expected);
     if said.starts_with("unknown field `") {
