@@ -108,7 +108,7 @@ pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, FieldErr
     }
     let mut parser = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut parser)
-        .map_err(|error| malformed::of_body(error.path(), error.inner()))?;
+        .map_err(|error| malformed::of_body(error.path(), error.inner(), text))?;
     parser.end().map_err(|error| malformed::not_json(error.line(), error.column()))?;
     Ok(value)
 }

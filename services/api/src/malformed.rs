@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
@@ -11,8 +12,8 @@ use crate::field_error::{FieldCode, FieldError};
 /// What is said of a value that no other sentence fits.
 const OTHER: &str = "expected another value: the OpenAPI document says which";
 
-/// The error of a JSON body, at its field.
-pub(crate) fn of_body(path: &Path, error: &serde_json::Error) -> FieldError {
+/// The error of the JSON body `text`, at its field.
+pub(crate) fn of_body(path: &Path, error: &serde_json::Error, text: &str) -> FieldError {
     let said = error.to_string();
     let (line, column) = (error.line(), error.column());
     match error.classify() {
@@ -29,6 +30,13 @@ pub(crate) fn of_body(path: &Path, error: &serde_json::Error) -> FieldError {
         _ if said.starts_with("recursion limit exceeded") => {
             FieldError::new("", "expected values within each other, at most 127 deep")
         }
+        // So the parser says, too, that it looked for one of several words and found no text.
+        _ if said.starts_with("expected value") => match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => {
+                FieldError::coded(FieldCode::WrongType, pointer(tokens(path)), "expected a text")
+            }
+            Err(broken) => not_json(broken.line(), broken.column()),
+        },
         Category::Syntax | Category::Eof | Category::Io => not_json(line, column),
     }
 }
@@ -212,6 +220,8 @@ mod tests {
                 "expected one of opted_in, opted_out",
             ),
             (r#"{"word": 1}"#, "wrong_type", "/word", "expected a text"),
+            (r#"{"word": {}}"#, "wrong_type", "/word", "expected a text"),
+            (r#"{"word": 1"#, "not_json", "", "the body is not JSON at line 1, column 10"),
             (r#"{}"#, "required", "/needed", "is required"),
             (r#"{"text": "a", "text": "b"}"#, "duplicate", "/text", "is there twice"),
             (&deep, "invalid_value", "", "expected values within each other, at most 127 deep"),
