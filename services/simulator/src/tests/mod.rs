@@ -44,6 +44,8 @@ vPPZq7m7m0Ye1HDa+vXmxOhozGFcipvrk4U82oGdYO3jb0R9XW1eKrBlOQ==
 
 /// A condition that does not come true by then fails its test.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a request is watched that is to get no answer.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// A webhook that hatch was posted.
 #[derive(Clone)]
@@ -177,6 +179,18 @@ impl Provider {
         let response = self.client.get(format!("{}/_sim/messages", self.url)).send().await;
         let text = response.expect("an answer").text().await.expect("a body");
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
+    /// Sends `request`, which gets no answer: waits until the record has so many messages, and then for a moment.
+    async fn unanswered(&self, request: RequestBuilder, recorded: usize) {
+        let mut sending = tokio::spawn(request.send());
+        let begin = Instant::now();
+        while self.record().await.len() < recorded {
+            assert!(begin.elapsed() < PATIENCE, "the message was not recorded");
+        }
+        let answered = tokio::time::timeout(MOMENT, &mut sending).await;
+        assert!(answered.is_err(), "it was answered: {answered:?}");
+        sending.abort();
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
