@@ -163,7 +163,7 @@ impl Precondition for ConsentPrecondition {
 }
 
 /// The consents that a message needs of each recipient; none for what no provider carries, and for what answers a word.
-fn needed<'a>(tenant_id: Uuid, request: &'a MessageRequested) -> Vec<Needed<'a>> {
+fn needed(tenant_id: Uuid, request: &MessageRequested) -> Vec<Needed<'_>> {
     let Some(programme) = Programme::default_of(request.channel) else { return Vec::new() };
     if request.confirms.is_some_and(Confirmed::needs_no_consent) {
         return Vec::new();
