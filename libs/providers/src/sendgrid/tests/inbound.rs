@@ -211,7 +211,9 @@ fn what_is_missing_is_none_and_a_bounce_has_its_sender() {
     let inbound = parse(&parts).expect("understood");
     assert_eq!(inbound.from.as_str(), "MAILER-DAEMON@example.com");
     assert_eq!((inbound.body, inbound.attachments), (None, Vec::new()));
-    assert_eq!(inbound.email.as_deref(), Some(&Email::default()));
+    let sender = person(PersonRole::From, "MAILER-DAEMON@example.com", "Mail Delivery System");
+    let email = Email { people: vec![sender], ..Email::default() };
+    assert_eq!(inbound.email.as_deref(), Some(&email));
 }
 
 #[test]
