@@ -61,7 +61,7 @@ async fn a_chat_is_stored_and_shown_and_sent_to_nobody() {
 #[tokio::test]
 async fn a_message_of_later_is_scheduled_until_it_is_called_off() {
     let hatch = Hatch::start().await;
-    let at = hatch.from_now(TimeDelta::hours(1));
+    let at = hatch.in_time(TimeDelta::hours(1));
     let request = json!({"from": SENDER, "to": CUSTOMER, "body": "Later", "send_at": at});
     let answer = accepted(&hatch, &request).await;
     assert_eq!(answer.body["status"], "scheduled");
@@ -93,7 +93,7 @@ async fn a_message_of_later_is_scheduled_until_it_is_called_off() {
 #[tokio::test]
 async fn a_time_just_gone_by_is_now() {
     let hatch = Hatch::start().await;
-    let at = hatch.from_now(-TimeDelta::seconds(30));
+    let at = hatch.in_time(-TimeDelta::seconds(30));
     let request = json!({"from": SENDER, "to": CUSTOMER, "body": "Now", "send_at": at});
     let answer = accepted(&hatch, &request).await;
     assert_eq!(answer.body["status"], "queued");

@@ -39,7 +39,7 @@ pub(crate) fn with_policy(policy: DoubtPolicy) -> impl FnOnce(&mut Settings) {
 
 /// Has a message be requested that is to be sent `wait` from now; its id.
 pub(crate) async fn schedule(hatch: &Hatch, wait: TimeDelta) -> (String, DateTime<Utc>) {
-    let at = hatch.from_now(TimeDelta::zero());
+    let at = hatch.in_time(TimeDelta::zero());
     let id = hatch.machine().new_id().to_string();
     let request =
         MessageRequested { send_at: Some(at + wait), ..hatch_domain::testing::request(at) };
@@ -78,10 +78,10 @@ async fn nothing_is_due(hatch: &Hatch) {
 #[tokio::test]
 async fn an_attempt_that_the_provider_knows_nothing_of_is_made_again_until_none_is_left() {
     let hatch = Hatch::start_with_clock(&Role::ALL, twice).await;
-    let begun = hatch.from_now(TimeDelta::zero());
+    let begun = hatch.in_time(TimeDelta::zero());
     let id = hatch.send_sms(HOLE, "Hello").await;
     let message = hatch.hasten(&id, "failed").await;
-    let took = hatch.from_now(TimeDelta::zero()) - begun;
+    let took = hatch.in_time(TimeDelta::zero()) - begun;
     assert!(took > TWO_DOUBTS, "{took}");
     assert_eq!(message["attempts"], 2);
     assert_eq!(message["error"]["code"], "not_found");
@@ -177,7 +177,7 @@ async fn a_scheduled_message_is_sent_at_its_time_unless_it_is_canceled() {
     let (canceled, _) = schedule(&hatch, TimeDelta::hours(1)).await;
     let (id, due) = schedule(&hatch, TimeDelta::hours(1)).await;
     let (next, _) = schedule(&hatch, TimeDelta::hours(2)).await;
-    let cancel = MessageCommand::Cancel { at: hatch.from_now(TimeDelta::zero()) };
+    let cancel = MessageCommand::Cancel { at: hatch.in_time(TimeDelta::zero()) };
     execute(&hatch, &canceled, &cancel).await.expect("canceled in time");
     hatch.advance(TimeDelta::minutes(58)).await;
     let sent_now = hatch.send_sms(CUSTOMER, "Now").await;
@@ -204,7 +204,7 @@ async fn of_a_cancel_and_a_claim_at_the_same_time_one_wins() {
         let hatch = &hatch;
         async move {
             let id = hatch.send_sms(CUSTOMER, &format!("number {n}")).await;
-            let cancel = MessageCommand::Cancel { at: hatch.from_now(TimeDelta::zero()) };
+            let cancel = MessageCommand::Cancel { at: hatch.in_time(TimeDelta::zero()) };
             let canceled = execute(hatch, &id, &cancel).await.is_ok();
             (id, canceled)
         }
@@ -223,7 +223,7 @@ async fn a_retry_begins_a_new_round_soon() {
     let hatch = Hatch::start_with_clock(&Role::ALL, twice).await;
     let id = hatch.send_sms("+18045550400", "Hello").await;
     hatch.message_with_status(&id, "failed").await;
-    let retry = MessageCommand::Retry { at: hatch.from_now(TimeDelta::zero()) };
+    let retry = MessageCommand::Retry { at: hatch.in_time(TimeDelta::zero()) };
     execute(&hatch, &id, &retry).await.expect("asked for");
     hatch
         .eventually("the new round has failed as the first", async |hatch| {

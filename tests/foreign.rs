@@ -90,7 +90,7 @@ impl Attacker {
 
 /// A message that is due tomorrow: its id, and its request as it travels the bus.
 async fn scheduled(hatch: &Hatch, attacker: &Attacker) -> (String, StreamMessage) {
-    let at = hatch.from_now(TimeDelta::days(1));
+    let at = hatch.in_time(TimeDelta::days(1));
     let request = json!({"from": SENDER, "to": CUSTOMER, "body": "Tomorrow", "send_at": at});
     let answer = hatch.post("/api/v1/messages", &request).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);

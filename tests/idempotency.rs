@@ -51,7 +51,7 @@ async fn a_cancel_and_a_retry_are_answered_again_as_they_were() {
         let path = format!("/api/v1/messages/{id}/{what}");
         hatch.request(Method::POST, &path, &[("idempotency-key", key)], None).await
     };
-    let at = hatch.from_now(TimeDelta::days(1));
+    let at = hatch.in_time(TimeDelta::days(1));
     let request = json!({"from": SENDER, "to": CUSTOMER, "body": "Later", "send_at": at});
     let later = hatch.post("/api/v1/messages", &request).await;
     let failed = hatch.send_sms("+18045550400", "Hello").await;

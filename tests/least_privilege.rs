@@ -80,7 +80,7 @@ async fn works(hatch: &Hatch) {
     hatch.message_with_status(&doubtful, "delivered").await;
     let inbound = json!({"provider": "twilio", "from": CUSTOMER, "to": SENDER, "body": "hi", "attachments": []});
     assert_eq!(hatch.simulate_inbound(&inbound).await / 100, 2);
-    let send_at = hatch.from_now(TimeDelta::days(30));
+    let send_at = hatch.in_time(TimeDelta::days(30));
     let later = json!({"to": CUSTOMER, "body": "later", "send_at": send_at});
     let later = hatch.post("/api/v1/messages", &later).await;
     let cancel = format!("/api/v1/messages/{}/cancel", later.text("id"));

@@ -87,7 +87,12 @@ fn is_code(text: &Value) -> bool {
 }
 
 fn check(answer: &Answer, asked: &str) {
-    let text = answer.body.to_string();
+    let mut said = answer.body.clone();
+    // A request's id may hold any word of few letters and digits.
+    if let Some(said) = said.as_object_mut() {
+        said.remove("instance");
+    }
+    let text = said.to_string();
     for word in FOREIGN {
         assert!(!text.contains(word), "{asked}: {word:?} in {text}");
     }
@@ -117,8 +122,8 @@ async fn a_body_that_cannot_be_read_is_refused_in_hatchs_words() {
             let answer = send(body).await;
             let asked = format!("{method} {path} {body:?}");
             check(&answer, &asked);
-            // No account takes what is posted there, whatever it is.
-            if answer.status != StatusCode::NOT_FOUND {
+            // No account takes what is posted there, or it is signed, whatever it says.
+            if ![StatusCode::NOT_FOUND, StatusCode::UNAUTHORIZED].contains(&answer.status) {
                 assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{asked}: {}", answer.body);
             }
         }

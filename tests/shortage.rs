@@ -59,7 +59,7 @@ impl Drop for NoFiles {
 #[tokio::test]
 async fn messages_that_are_due_while_no_file_can_be_had_wait_and_none_of_their_attempts_counts() {
     let hatch = Hatch::start_with_clock(&Role::ALL, hurried).await;
-    let send_at = hatch.from_now(TimeDelta::hours(1));
+    let send_at = hatch.in_time(TimeDelta::hours(1));
     let mut ids = Vec::new();
     for n in 0..20 {
         let request = json!({

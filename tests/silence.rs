@@ -45,7 +45,7 @@ async fn start(database_url: Option<&str>, database: TestDatabase) -> (Hatch, St
 }
 
 async fn schedule(hatch: &Hatch) -> String {
-    let at = hatch.from_now(DUE_IN).to_rfc3339();
+    let at = hatch.in_time(DUE_IN).to_rfc3339();
     let request = json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": "scheduled",
         "send_at": at});
     let answer = hatch.post("/api/v1/messages", &request).await;

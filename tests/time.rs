@@ -51,7 +51,7 @@ impl Hatch {
     }
 
     /// The time that is `delta` away.
-    pub(crate) fn from_now(&self, delta: TimeDelta) -> DateTime<Utc> {
+    pub(crate) fn in_time(&self, delta: TimeDelta) -> DateTime<Utc> {
         self.machine().now() + delta
     }
 
@@ -65,7 +65,7 @@ impl Hatch {
 
     /// The same, to a time that is to come.
     pub(crate) async fn advance_to(&self, time: DateTime<Utc>) {
-        self.advance(time - self.from_now(TimeDelta::zero())).await;
+        self.advance(time - self.in_time(TimeDelta::zero())).await;
     }
 
     /// Sets the clocks to when something is due of a message, unless a call of it may be under way, or somebody does

@@ -103,7 +103,7 @@ async fn a_provider_that_hangs_holds_up_no_due_message_of_another() {
         settings.dispatcher.concurrency_max = 4;
     })
     .await;
-    let due = hatch.from_now(TimeDelta::hours(1));
+    let due = hatch.in_time(TimeDelta::hours(1));
     for n in 0..40 {
         let sms = json!({
             "channel": "sms", "from": SENDER, "to": MUTE, "body": format!("number {n}"),

@@ -212,7 +212,7 @@ async fn a_name_that_no_index_takes_is_quarantined_and_stops_nothing() {
     assert_eq!(outcomes(&hatch, "quarantined").await, 4);
     // Due times are kept by what folds these names, too.
     let request = json!({"from": SENDER, "to": CUSTOMER, "body": "later",
-        "send_at": hatch.from_now(TimeDelta::hours(1))});
+        "send_at": hatch.in_time(TimeDelta::hours(1))});
     let later = hatch.post("/api/v1/messages", &request).await;
     let later = later.text("id");
     hatch.message_with_status(later, "scheduled").await;

@@ -97,7 +97,10 @@ fn in_words<'a>(said: &'a str, thing: &str) -> Wording<'a> {
     if other_type || said.starts_with("invalid value: ") || said.starts_with("invalid length ") {
         let code = if other_type { FieldCode::WrongType } else { FieldCode::InvalidValue };
         let detail = expected.and_then(type_in_words);
-        return fault(code, detail.map_or(OTHER.into(), |kind| format!("expected {kind}").into()));
+        return fault(
+            code,
+            detail.map_or_else(|| OTHER.into(), |kind| format!("expected {kind}").into()),
+        );
     }
     if said.starts_with("UUID parsing failed") {
         return fault(FieldCode::InvalidValue, "expected a UUID".into());

@@ -126,7 +126,7 @@ impl Api {
     }
 
     /// The time that is `delta` away.
-    pub(crate) fn from_now(&self, delta: TimeDelta) -> DateTime<Utc> {
+    pub(crate) fn in_time(&self, delta: TimeDelta) -> DateTime<Utc> {
         self.clock.now() + delta
     }
 

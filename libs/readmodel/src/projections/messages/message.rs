@@ -303,7 +303,7 @@ impl MessageState {
         if waits {
             // Nobody knows when there is an account.
             self.next_attempt_at = event.expires_at.is_none().then_some(event.until);
-            self.error = event.error.clone().or(self.error.take());
+            self.error = event.error.clone().or_else(|| self.error.take());
         }
     }
 

@@ -35,7 +35,7 @@ async fn a_text_that_is_no_key_is_refused() {
 #[tokio::test]
 async fn a_schedule_that_has_passed_meanwhile_is_answered_again_too() {
     let api = Api::start().await;
-    let at = api.from_now(-TimeDelta::seconds(50));
+    let at = api.in_time(-TimeDelta::seconds(50));
     let body = json!({"from": SENDER, "to": CUSTOMER, "body": "Hello", "send_at": at}).to_string();
     let send = async |key: &str| {
         let headers = [("idempotency-key", key)];

@@ -80,8 +80,8 @@ async fn each_bad_field_is_named_and_nothing_is_recorded() {
         (with("type", json!("mms")), "/type"),
         (with("send_at", json!("tomorrow")), "/send_at"),
         (with("send_at", json!(1_893_456_000)), "/send_at"),
-        (with("send_at", json!(api.from_now(TimeDelta::seconds(-61)))), "/send_at"),
-        (with("send_at", json!(api.from_now(TimeDelta::days(367)))), "/send_at"),
+        (with("send_at", json!(api.in_time(TimeDelta::seconds(-61)))), "/send_at"),
+        (with("send_at", json!(api.in_time(TimeDelta::days(367)))), "/send_at"),
         (with("to", json!(vec![CUSTOMER; 1_001])), "/to"),
         (with("metadata", json!("order 42")), "/metadata"),
         (with("metadata", json!({"note": "a\u{0}b"})), "/metadata"),
@@ -179,8 +179,8 @@ async fn what_is_just_within_a_limit_is_taken() {
     let many: Vec<String> = (0..1_000).map(|n| format!("user{n}@example.com")).collect();
     let cases = [
         with("body", json!("x".repeat(1_600))),
-        with("send_at", json!(api.from_now(TimeDelta::days(364)))),
-        with("send_at", json!(api.from_now(TimeDelta::seconds(-50)))),
+        with("send_at", json!(api.in_time(TimeDelta::days(364)))),
+        with("send_at", json!(api.in_time(TimeDelta::seconds(-50)))),
         mail("subject", json!("x".repeat(998))),
         mail("to", json!(many)),
         mail("cc", json!(many[..999])),
