@@ -152,7 +152,7 @@ async fn a_sound_log_is_reported_as_sound_and_each_damage_is_named() {
         ),
         (
             "UPDATE es.events SET type = 'MessageTeleported' WHERE position = 7",
-            "UNKNOWN     MessageTeleported version 1 in message streams: 1 events, the first at 7",
+            "UNKNOWN     MessageTeleported version 1 in message streams: 1 event, the first at 7",
         ),
         ("DELETE FROM es.events WHERE position = 2", "positions: position 3 follows 1"),
     ] {

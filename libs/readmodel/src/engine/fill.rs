@@ -19,7 +19,7 @@ const APPLY_MAX: Duration = Duration::from_secs(6);
 impl Projection {
     /// Applies what `log` has after `checkpoint`, up to and with `target`, at most `events_max` events in one
     /// transaction, and moves `checkpoint` along. The log is read ahead in stretches. After each transaction it pauses
-    /// as long as that took, but no longer than [`PAUSE_MAX`], so that it leaves processor and connection to those that do
+    /// as long as that took, but no longer than 250 ms, so that it leaves processor and connection to those that do
     /// not wait for this projection.
     ///
     /// # Errors

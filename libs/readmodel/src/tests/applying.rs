@@ -54,7 +54,7 @@ async fn a_message_reads_back_as_the_apis_object() {
             "attempts": 1, "next_attempt_at": null, "authentication": null, "cut": null,
             "programme": "sms", "suggests": null,
             "error": {"code": "30003", "class": "other", "detail": "because of 30003",
-            "permanent": true}, "segments": 2, "metadata": {"order": "42"}, "created_at": shown(3),
+            "permanent": true}, "segments": 2, "people": [], "message_id_header": null, "metadata": {"order": "42"}, "created_at": shown(3),
             "scheduled_at": null, "sent_at": shown(11), "delivered_at": null, "read_at": null,
             "updated_at": shown(12),
             "position": 12,
