@@ -1,11 +1,7 @@
 -- The names that a mail shows with its addresses, which no event had before, and what it calls itself in its header
--- Message-ID, which an answer names. Part of the projection `messages`, version 1.
+-- Message-ID, which an answer names. Part of the projection `messages`, version 1. Rows of before have neither: a
+-- rebuild fills them, without a lock that reads would wait for.
 ALTER TABLE rm_messages_v1.messages ADD COLUMN people json, ADD COLUMN message_id_header text;
-
-UPDATE rm_messages_v1.messages m
-   SET message_id_header = '<' || named.mail_id || '>'
-  FROM rm_messages_v1.mails named
- WHERE m.id = named.message_id;
 
 CREATE OR REPLACE VIEW rm.messages AS
 SELECT m.id, m.tenant_id, m.conversation_id, m.contact_id, m.direction, m.channel, m.from_address,
