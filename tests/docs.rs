@@ -52,7 +52,7 @@ async fn the_commands_of_the_pages_say_what_is_shown() {
                     Some(format!("it ended with {status}:\n{}", said.lines.join("\n")))
                 }
                 Some(_) if command.shown.is_empty() => None,
-                Some(_) => compare::difference(&command.shown, &said.lines),
+                Some(_) => compare::difference(&command.shown, &compare::sent_once(&said.lines)),
             };
             wrong
                 .extend(fault.map(|fault| format!("{}: {}\n  {fault}", block.place, command.text)));

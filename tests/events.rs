@@ -48,6 +48,13 @@ async fn an_event_has_one_shape_wherever_it_is_met_and_none_has_the_claims_token
     let hatch = Hatch::start().await;
     let id = hatch.send_sms(CUSTOMER, "One shape").await;
     hatch.message_with_status(&id, "delivered").await;
+    // The receipt may overtake the answer, which brings the parts.
+    hatch
+        .eventually("the answer is recorded, too", async |hatch| {
+            let message = hatch.get(&format!("/api/v1/messages/{id}")).await.body;
+            (message["segments"] == 1).then_some(())
+        })
+        .await;
     published(&hatch).await;
     let head = hatch.log_length().await;
 

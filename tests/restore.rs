@@ -222,8 +222,7 @@ impl Drop for Cluster {
 }
 
 pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
+    hatch_devservers::free_port().expect("a free port")
 }
 
 /// Waits so short that what is left to the sweeper is due at once.

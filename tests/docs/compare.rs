@@ -202,3 +202,15 @@ fn what_differs_from_run_to_run_matches_and_nothing_else_does() {
         assert!(differs(shown, said), "{shown} / {said}");
     }
 }
+/// The lines without a second `MessageSent` of a timeline: where a receipt overtakes the answer, that says it again, with
+/// the parts of the message.
+pub(super) fn sent_once(said: &[String]) -> Vec<String> {
+    let mut sent = false;
+    let kept = said.iter().filter(|line| {
+        sent &= !line.starts_with("Timeline");
+        let again = sent && line.contains(" MessageSent ");
+        sent |= line.contains(" MessageSent ");
+        !again
+    });
+    kept.cloned().collect()
+}

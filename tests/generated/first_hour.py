@@ -74,7 +74,7 @@ events = body(list_message_events.sync_detailed(sent.id, client=client), models.
 assert isinstance(events[0], models.MessageRequestedEvent), events[0]
 assert events[0].data.body == "Hello" and events[0].position == sent.position
 of_sending = [event for event in events if isinstance(event, models.MessageSentEvent)]
-assert [event.data.provider_message_id for event in of_sending] == [message.provider_message_id]
+assert {event.data.provider_message_id for event in of_sending} == {message.provider_message_id}
 assert any(isinstance(event, models.MessageDeliveredEvent) for event in events), events
 
 # An error names each wrong field.

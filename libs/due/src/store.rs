@@ -100,7 +100,7 @@ const RELEASE: &str = "
                     WHERE kind = $1 AND lane = l.lane AND priority = p.priority
                       AND lane LIKE '% waiting'
                     ORDER BY look_at LIMIT greatest($5::bigint, 100) FOR UPDATE SKIP LOCKED) AS turn
-             ORDER BY p.place, random() LIMIT $5::bigint) AS parked
+             ORDER BY CASE WHEN $5::bigint > 1 THEN p.place END, random() LIMIT $5::bigint) AS parked
      WHERE t.stream_id = parked.stream_id";
 
 const FORGET: &str = "DELETE FROM due.timers WHERE stream_id = $1 AND position = $2";

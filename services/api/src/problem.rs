@@ -41,6 +41,8 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     retry_after_seconds: Option<u32>,
+    /// Whether only reads have to wait: the log is there.
+    reads_only: bool,
 }
 
 /// What went wrong (RFC 9457).
@@ -80,7 +82,15 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         let detail = detail.into();
-        Self { status, kind, title, detail, errors: Vec::new(), retry_after_seconds: None }
+        Self {
+            status,
+            kind,
+            title,
+            detail,
+            errors: Vec::new(),
+            retry_after_seconds: None,
+            reads_only: false,
+        }
     }
 
     /// The request cannot be understood or breaks a rule; `errors` names each field.
@@ -210,6 +220,11 @@ impl Problem {
         }
     }
 
+    /// The read models are behind, or too many wait for them. The log may be well.
+    pub(crate) fn behind(detail: impl Into<String>) -> Self {
+        Self { reads_only: true, ..Self::unavailable(detail) }
+    }
+
     /// More waits than can be finished soon; nothing was recorded.
     fn overloaded(detail: &str, retry_after_seconds: u32) -> Self {
         let title = OVERLOADED;
@@ -294,7 +309,7 @@ impl Problem {
 
     /// Whether the log is away: nothing else can be recorded either.
     pub(crate) fn is_unavailable(&self) -> bool {
-        self.status == StatusCode::SERVICE_UNAVAILABLE
+        self.status == StatusCode::SERVICE_UNAVAILABLE && !self.reads_only
     }
 
     /// Whether the same request may succeed in a while.

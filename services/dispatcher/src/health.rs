@@ -23,6 +23,10 @@ const RELEASED: (usize, usize) = (16, 1_000);
 /// How long those who only look wait, while somebody tries.
 const TRIAL_PAUSE: Duration = Duration::from_millis(100);
 
+/// A trial waits for this part of the time that the account has been down, at least. A message that waits alone is the
+/// only one to try, each trial is two events of its stream, and a stream holds 10,000.
+const RARER: u32 = 32;
+
 /// The accounts of a process.
 #[derive(Debug, Default)]
 pub struct Accounts(Mutex<Vec<Arc<Health>>>);
@@ -226,7 +230,7 @@ impl Down {
 
     /// Puts the next trial off.
     fn put_off(&mut self, most: Duration) {
-        self.until = Instant::now() + self.wait;
+        self.until = Instant::now() + self.wait.max(self.met.elapsed() / RARER);
         self.wait = (self.wait * 2).min(most);
     }
 }

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use hatch_domain::message::Message;
 use hatch_eventstore::Position;
-use hatch_providers::{Candidate, LookUp, LookedUp};
+use hatch_providers::{Candidate, LookUp, LookedUp, Trouble};
 use hatch_telemetry::{span, trace};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::attempt::PendingMessage;
+use crate::health::Refusal;
 use crate::{Dispatcher, LEASE_MARGIN, SendingAccount, calls};
 use hatch_due::Timers;
 
@@ -105,7 +106,12 @@ impl Dispatcher {
             attempted_at: doubt.attempted_at,
             asked_at: self.now(),
         };
-        if self.health(account).refusal().is_some() {
+        // Credentials that are refused read nothing either, until it is time to try them again. What else is wrong with
+        // an account keeps it from sending, and perhaps not from telling.
+        let health = self.health(account);
+        let is_unknown =
+            |refusal: Refusal| matches!(refusal.trouble, Trouble::Credentials | Trouble::NotFound);
+        if health.refusal().is_some_and(is_unknown) && !health.admits() {
             return unasked("the provider refuses the account");
         }
         let Some(room) = self.look_ups.room(account) else {

@@ -25,6 +25,9 @@ const NO_ACCOUNT: &str = "waiting_for_account";
 /// Between two looks at whether messages may go on, and between two parts of many that may.
 const RELEASE_EVERY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(20));
 
+/// How long the lanes wait that no account of this process carries: others may have one, and come first.
+const WITHOUT_ACCOUNT: Duration = Duration::from_secs(2);
+
 /// Messages that are counted, of a channel.
 const COUNTED_MAX: i64 = 10_000;
 
@@ -150,7 +153,10 @@ impl Dispatcher {
     /// How long the sweep of these lanes waits: while their account is down, what is due there is left to others.
     pub(crate) fn pause(&self, lanes: &[&'static str]) -> Option<Duration> {
         let channel = Channel::ALL.into_iter().find(|channel| lanes.contains(&channel.as_str()))?;
-        self.health(self.account_of(channel)?).pause(self.config.account_backoff.0)
+        match self.account_of(channel) {
+            Some(account) => self.health(account).pause(self.config.account_backoff.0),
+            None => Some(WITHOUT_ACCOUNT),
+        }
     }
 
     /// Brings back what waits for the accounts of this process, for ever: all of it for one that works, and one

@@ -87,9 +87,9 @@ pub(crate) async fn run(
     let (mut is_full, mut count_at) = (false, Instant::now());
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         if Instant::now() >= count_at {
-            // What cannot be counted is not refused for its number.
+            // What cannot be counted is taken for what it was when it last could.
             let counted = count(&pool, waiting_max).await;
-            is_full = counted.is_ok_and(|count| count >= waiting_max);
+            is_full = counted.map_or(is_full, |count| count >= waiting_max);
             count_at = Instant::now() + COUNT_EVERY;
         }
         let signals = look(&pool, projections).await.unwrap_or_default();

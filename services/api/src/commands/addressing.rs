@@ -68,6 +68,9 @@ impl Said {
             Direction::Outbound => std::iter::once(&self.from).chain(rest).collect(),
             Direction::Inbound => {
                 let reply_to = self.email.as_ref().and_then(|email| email.reply_to.as_ref());
+                // Where that is one of us, nobody would be answered.
+                let reply_to =
+                    reply_to.filter(|one| !is_sender(one) && !ours.contains(&one.identity()));
                 // Whom alone it came to is one of us.
                 let is_alone = self.to.len() == 1;
                 let theirs = rest.filter(|one| !is_alone && !ours.contains(&one.identity()));
@@ -80,11 +83,11 @@ impl Said {
 }
 
 /// Says by what channel, from whom and to whom `request` goes, and what about, where it answers `last`. `wrote` are those
-/// who wrote for us lately, the latest first.
+/// who wrote for us lately, the latest first, and `came` those who wrote to us.
 pub(super) fn complete(
     request: &mut SendRequest,
     last: &Said,
-    wrote: &[&str],
+    (wrote, came): (&[&str], &[&str]),
     defaults: Defaults<'_>,
 ) -> Result<(), Problem> {
     let default = match last.channel {
@@ -96,6 +99,11 @@ pub(super) fn complete(
     let ours: Vec<Cow<'_, Address>> = wrote.iter().chain(default).map(Address::identity).collect();
     let asked = request.from.as_ref().and_then(|written| understood(written, last.channel));
     let sender = match asked {
+        Some(asked) if is_theirs(&asked, came, &ours) => {
+            let detail = "is the address of somebody who wrote to us in the conversation";
+            let error = FieldError::coded(FieldCode::Contradiction, "/from", detail);
+            return Err(Problem::invalid(vec![error]));
+        }
         Some(asked) => asked,
         // What is none is named when the whole request is looked at.
         None if request.from.is_some() => last.from.clone(),
@@ -123,6 +131,12 @@ pub(super) fn complete(
         request.subject = subject.map(answered);
     }
     Ok(())
+}
+
+/// Whether it is somebody's who wrote to us, and who is none of us.
+fn is_theirs(asked: &Address, came: &[&str], ours: &[Cow<'_, Address>]) -> bool {
+    let mut came = came.iter().filter_map(|text| Address::read(text).ok());
+    !ours.contains(&asked.identity()) && came.any(|one| one.identity() == asked.identity())
 }
 
 /// Who of us answers, where the request does not say it.
@@ -218,7 +232,10 @@ mod tests {
         let ours = Mailbox::from(mail(SUPPORT));
         let from = from.map(|from| from.to_owned().into());
         let mut request = SendRequest { from, ..SendRequest::default() };
-        complete(&mut request, last, wrote, defaults(Some(&ours)))?;
+        let came = [last.from.to_string()];
+        let came: Vec<&str> = came.iter().map(String::as_str).collect();
+        let came = if last.direction == Direction::Inbound { &came[..] } else { &[] };
+        complete(&mut request, last, (wrote, came), defaults(Some(&ours)))?;
         let to = request.to.expect("recipients").0.into_iter().map(|one| one.address);
         Ok((request.from.expect("a sender").address, to.collect()))
     }
@@ -237,6 +254,15 @@ mod tests {
         elsewhere.email.as_mut().expect("a mail").reply_to = Some(mail("desk@x.com"));
         let answer = goes(None, &elsewhere, &[]).ok();
         assert_eq!(answer, Some(expect("shop@example.com", &["desk@x.com"])));
+        for ours in ["shop@example.com", SUPPORT] {
+            elsewhere.email.as_mut().expect("a mail").reply_to = Some(mail(ours));
+            let answer = goes(None, &elsewhere, &[]).ok();
+            assert_eq!(answer, Some(expect("shop@example.com", &["ann@x.com"])), "not ourselves");
+        }
+        assert!(
+            goes(Some("Ann@x.com"), &elsewhere, &[]).is_err(),
+            "nobody answers as the customer"
+        );
     }
 
     #[test]
@@ -289,7 +315,7 @@ mod tests {
         last.email.as_mut().expect("a mail").people =
             vec![person(PersonRole::From, "ann@x.com"), person(PersonRole::To, "shop@example.com")];
         let mut request = SendRequest::default();
-        complete(&mut request, &last, &[], defaults(None)).expect("an answer");
+        complete(&mut request, &last, (&[], &[]), defaults(None)).expect("an answer");
         let ann = Written { address: "ann@x.com".to_owned(), name: Some("N".to_owned()) };
         assert_eq!(request.to.expect("recipients").0, [ann]);
         assert_eq!(request.from, Some("shop@example.com".to_owned().into()));

@@ -89,12 +89,20 @@ impl Answer {
             }
         }
         let Some(id) = id.filter(|_| errors.is_empty()) else { return Err(errors) };
-        let mut written = match serde_json::to_value(&request) {
+        let mut written: BTreeMap<String, Value> = match serde_json::to_value(&request) {
             Ok(Value::Object(fields)) => fields.into_iter().collect(),
             _ => BTreeMap::new(),
         };
         // What is left out today and what will be there one day make no other request.
         written.retain(|_, value| !value.is_null());
+        // What is written otherwise and means the same makes no other request either.
+        written.insert("conversation_id".to_owned(), Value::String(id.to_string()));
+        if let Some(channel) = written.remove("type") {
+            written.entry("channel".to_owned()).or_insert(channel);
+        }
+        if written.get("priority").is_some_and(|value| value == "normal") {
+            written.remove("priority");
+        }
         Ok(Self { written, conversation_id: ConversationId(id), request: Box::new(request) })
     }
 }
@@ -130,9 +138,12 @@ impl Commands {
         let base = base(&request, &tail)?;
         let last = self.said(tenant, base).await?;
         let last = last.ok_or_else(|| Problem::not_found("conversation"))?;
-        let wrote = tail.iter().filter(|one| one.direction == Direction::Outbound);
-        let wrote: Vec<&str> = wrote.map(|one| one.from.as_str()).collect();
-        addressing::complete(&mut request, &last, &wrote, self.defaults())?;
+        let senders = |direction| {
+            let some = tail.iter().filter(move |one| one.direction == direction);
+            some.map(|one| one.from.as_str()).collect::<Vec<_>>()
+        };
+        let (wrote, came) = (senders(Direction::Outbound), senders(Direction::Inbound));
+        addressing::complete(&mut request, &last, (&wrote, &came), self.defaults())?;
         if last.channel == Channel::Email
             && request.in_reply_to.is_none()
             && let Some(answered) = tail.iter().find(|one| is_in_thread(one))
@@ -155,7 +166,7 @@ impl Commands {
     ) -> Result<Vec<TailMessage>, Problem> {
         let Conversations { read_model, read_position, waiting } = &self.conversations;
         let place = waiting.take(1).map_err(|Reached| {
-            Problem::unavailable("too many reads wait for a position: try again in a second")
+            Problem::behind("too many reads wait for a position: try again in a second")
         });
         let _place = place?;
         let reads = [&messages::DEFINITION];
@@ -167,7 +178,7 @@ impl Commands {
             (false, _) => Ok(tail),
             (true, true) => Err(Problem::not_found("conversation")),
             (true, false) => {
-                Err(Problem::unavailable("the read models may not have the conversation yet"))
+                Err(Problem::behind("the read models may not have the conversation yet"))
             }
         }
     }

@@ -303,7 +303,8 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     let posted = matches!(method, HttpMethod::Post);
     for (status, about) in PROBLEMS {
         let can_be = match status {
-            "403" | "421" => !is_posted,
+            "403" => !is_posted,
+            "421" => true,
             "400" => in_path || in_query || in_header || posted,
             "404" => in_path,
             "413" => posted || has_body,

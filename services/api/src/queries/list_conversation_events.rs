@@ -11,7 +11,7 @@ use hatch_domain::envelope::Envelope;
 use hatch_domain::ids::{ConsentId, ConversationId};
 use hatch_domain::message;
 use hatch_eventstore::{LogError, Position, RecordedEvent};
-use hatch_readmodel::{Timeline, consent as consents, messages};
+use hatch_readmodel::{Timeline, messages};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -73,12 +73,12 @@ pub(super) async fn handler(
 ) -> Result<Json<Events>, Problem> {
     let page = page(parameters.limit, parameters.cursor)?;
     Freshness::new(parameters.after, parameters.wait)
-        .wait(&queries, &[&messages::DEFINITION, &consents::DEFINITION])
+        .wait(&queries, &[&messages::DEFINITION])
         .await?;
     let timeline = queries.read_model.timeline(TENANT, ConversationId(id), &page).await?;
     let timeline = timeline.ok_or_else(|| Problem::not_found("conversation"))?;
     let (mut events, next) = of_messages(&queries, &timeline, page.limit() as usize).await?;
-    let ids = consents_of(&queries, &timeline.participants).await?;
+    let ids = consents_of(&timeline.participants);
     let said = read(&queries, consent::AGGREGATE, ids.into_iter().map(|id| id.0)).await?;
     let is_here = |event: &RecordedEvent| {
         event.conversation_id == Some(id)
@@ -112,19 +112,15 @@ async fn of_messages(
     Ok((events, timeline.messages.get(taken).map(|(_, begun)| *begun)))
 }
 
-/// The streams in which something may stand about the consent of `participants`: those of the default programmes, and
-/// those of the others that something is known of.
-async fn consents_of(
-    queries: &Queries,
-    participants: &[String],
-) -> Result<BTreeSet<ConsentId>, Problem> {
-    let known = queries.read_model.consents_of(TENANT, participants).await?;
+/// The streams in which something may stand about the consent of `participants` that was learned in a conversation:
+/// words and providers speak of the default programmes only.
+fn consents_of(participants: &[String]) -> BTreeSet<ConsentId> {
     let addresses = participants.iter().filter_map(|text| Address::read(text).ok());
     let defaults = addresses.filter_map(|address| {
         let programme = Programme::default_for(&address)?;
         Some(consent_id(TENANT, &address, &programme))
     });
-    Ok(known.into_iter().chain(defaults).collect())
+    defaults.collect()
 }
 
 async fn read(

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::consent::command::{ConsentCommand, Reported, Said};
 use hatch_domain::consent::event::Evidence;
@@ -17,6 +17,9 @@ use hatch_domain::{Channel, Priority};
 use hatch_eventstore::{ExecuteError, UnitOfWork};
 use hatch_providers::Suppression;
 use uuid::Uuid;
+
+/// How long after a word somebody may still wait for its answer.
+const ANSWERED_WITHIN: TimeDelta = TimeDelta::hours(1);
 
 /// What is done about words that people write. Without a text nothing is answered.
 #[derive(Debug, Clone, Default)]
@@ -99,7 +102,8 @@ pub(super) fn hear(
         Word::Help => None,
     };
     let told = wish.into_iter().chain(lifted).map(|command| (id, command)).collect();
-    let answer = match acts_on_words {
+    // Nobody waits for an answer any more when a message is read long after it came, from the quarantine.
+    let answer = match acts_on_words || received.at - said_at > ANSWERED_WITHIN {
         true => None,
         false => answer(message_id, received, meaning, rules),
     };

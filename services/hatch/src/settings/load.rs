@@ -324,6 +324,12 @@ pub(super) mod tests {
             let text = format!("{:#}", error.expect_err("unknown key"));
             assert!(text.contains("lisen") && text.contains("listen"), "{text}");
         }
+        for (variable, key) in
+            [("HATCH_PORT", "port"), ("HATCH_DISPATCHER__LEASE", "dispatcher.lease")]
+        {
+            let text = format!("{:#}", load("", &[(variable, "5")]).expect_err("unknown key"));
+            assert!(text.contains(&format!("{key}: unknown key")), "{text}");
+        }
     }
 
     #[test]

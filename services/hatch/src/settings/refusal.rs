@@ -44,13 +44,18 @@ fn broken(file: &Path, place: &str) -> anyhow::Error {
     )
 }
 
-/// `key` as far as it is one, or nearly: somebody may have written a secret where a key belongs.
+/// Letters of a key that is not one at most; a secret is longer, or has digits and capitals.
+const WORDS_MAX: usize = 32;
+
+/// `key` as far as it is one, or nearly, or made of words as keys are: somebody may have written a secret where a key
+/// belongs.
 fn shown(key: &str) -> String {
     let schema = environment::schema();
     let (mut at, mut shown) = (&schema, Vec::new());
     for name in key.split('.') {
         let known = at["properties"].as_object();
-        let is_word = known.is_none() && name.bytes().all(|byte| byte.is_ascii_lowercase());
+        let is_word = name.len() <= WORDS_MAX
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         let mut known = known.into_iter().flatten();
         let is_near = is_word || known.any(|(known, _)| distance(known, name) <= 2);
         shown.push(if is_near { name } else { "\u{2026}" });

@@ -1,7 +1,6 @@
 //! Who may be written to: the wish of each address and the blocks of providers, by programme.
 
 mod fold;
-mod query;
 mod tables;
 #[cfg(test)]
 mod tests;
