@@ -43,7 +43,7 @@ const ROWS_READ_MAX: f64 = 4_000.0;
 const SMALL_PARTITION_ROWS: f64 = 100.0;
 
 /// The tables that grow with what is sent.
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 14] = [
     "events_000000",
     "streams",
     "commands",
@@ -54,7 +54,6 @@ const TABLES: [&str; 15] = [
     "mails",
     "conversations",
     "conversation_participants",
-    "consents",
     "webhook_log",
     "waiting_receipts",
     "timers",
