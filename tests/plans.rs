@@ -145,8 +145,6 @@ const FILL: &str = r#"
       FROM filler;
     INSERT INTO rm_messages_v1.conversation_participants
     SELECT tenant, a, md5('d' || n)::uuid FROM filler, unnest(ARRAY[address, '+12016661234']) AS a;
-    INSERT INTO rm_consent.consents
-    SELECT md5('s' || n)::uuid, tenant, address, 'p' || n, NULL, NULL, NULL, '[]', at, n FROM filler;
     INSERT INTO hatch.webhook_log
     SELECT md5('w' || n)::uuid, tenant, 'twilio', NULL, NULL,
            CASE WHEN n % 100 = 7 THEN 'quarantined' ELSE 'applied' END, NULL, id, NULL, 'POST', '/', '{}',
