@@ -164,11 +164,15 @@ async fn each_of_hundreds_that_find_no_place_is_told_so() {
         }
         answer(&mut stream, SOON).await
     });
-    for told in futures::future::join_all(clients).await {
+    let mut refused = 0;
+    for (n, told) in futures::future::join_all(clients).await.into_iter().enumerate() {
         let is_refused = told.starts_with("HTTP/1.1 503") && told.contains("retry-after: 1");
-        // A place may become free meanwhile.
-        assert!(is_refused || told.starts_with("HTTP/1.1 200"), "{told:?}");
+        refused += usize::from(is_refused);
+        // A place may become free meanwhile. Who says nothing there is told nothing yet.
+        let has_place = told.starts_with("HTTP/1.1 200") || (n % 3 == 0 && told.is_empty());
+        assert!(is_refused || has_place, "{told:?}");
     }
+    assert!(refused > 250, "{refused} of 300");
     drop(busy);
     hatch.finish().await;
 }
