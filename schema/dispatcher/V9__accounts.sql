@@ -4,8 +4,7 @@ CREATE UNLOGGED TABLE dispatch.accounts (
     process  uuid        NOT NULL,
     provider text        NOT NULL,
     account  text        NOT NULL,
-    -- What is wrong, in a word, for people, and what to do about it. NULL: nothing is.
-    reason   text,
+    -- What is wrong, and what to do about it, for people. NULL: nothing is.
     what     text,
     remedy   text,
     since    timestamptz,

@@ -168,7 +168,7 @@ fn sign(seed: &str, nonce: &[u8], file: &Path) -> Result<(String, Vec<u8>), Stri
 
 /// Why there is no connection to a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct ConnectionTrouble {
     /// The server, and what is wrong.
     pub what: String,
     /// What to do about it, where that is known.
@@ -178,7 +178,7 @@ pub struct Trouble {
 }
 
 /// One sentence that says what to do.
-impl fmt::Display for Trouble {
+impl fmt::Display for ConnectionTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
         self.remedy.map_or(Ok(()), |remedy| write!(f, ": {remedy}"))
@@ -189,11 +189,11 @@ impl fmt::Display for Trouble {
 const UNKNOWN_USER: &str = "authorization violation";
 
 /// Why there is no connection to a server; `error` is the client's.
-pub(crate) fn in_words(server: &ServerAddr, error: &str) -> Trouble {
+pub(crate) fn in_words(server: &ServerAddr, error: &str) -> ConnectionTrouble {
     let server = format!("{}:{}", server.host(), server.port());
     let says = |part: &str| error.to_lowercase().contains(&part.to_lowercase());
     if says(UNKNOWN_USER) {
-        return Trouble {
+        return ConnectionTrouble {
             what: format!("{server}: refused: authorization"),
             remedy: Some(
                 "set the user and password, the nkey or the credentials that the server knows",
@@ -216,7 +216,7 @@ pub(crate) fn in_words(server: &ServerAddr, error: &str) -> Trouble {
         ),
     ];
     let remedy = remedies.into_iter().find(|(part, _)| says(part)).map(|(_, remedy)| remedy);
-    Trouble { what: format!("{server}: {error}"), remedy, refused: false }
+    ConnectionTrouble { what: format!("{server}: {error}"), remedy, refused: false }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use hatch_telemetry::presence::Presence;
 use tokio::sync::watch;
 
 use crate::trust::{Met, SharedKeys};
-use crate::{Error, Settings, Trouble, access, version};
+use crate::{ConnectionTrouble, Error, Settings, access, version};
 
 /// The longest time for a request to JetStream, such as creating the stream.
 const REQUEST_MAX: Duration = Duration::from_secs(5);
@@ -41,7 +41,7 @@ pub struct Bus {
     keys: SharedKeys,
     met: Arc<Met>,
     /// Why there is no connection, as far as it is known.
-    trouble: watch::Receiver<Option<Trouble>>,
+    trouble: watch::Receiver<Option<ConnectionTrouble>>,
 }
 
 /// How the bus is at the moment.
@@ -107,7 +107,7 @@ impl Bus {
 
     /// Why there is no connection, as far as it is known.
     #[must_use]
-    pub fn trouble(&self) -> Option<Trouble> {
+    pub fn trouble(&self) -> Option<ConnectionTrouble> {
         match self.client.connection_state() {
             async_nats::connection::State::Connected => None,
             _ => self.trouble.borrow().clone(),
@@ -181,7 +181,7 @@ fn without_user(server: ServerAddr) -> ServerAddr {
 fn options(
     options: ConnectOptions,
     made: watch::Sender<u64>,
-    troubled: watch::Sender<Option<Trouble>>,
+    troubled: watch::Sender<Option<ConnectionTrouble>>,
 ) -> ConnectOptions {
     let made = Arc::new(made);
     let presence = Arc::new(Presence::new("NATS"));
@@ -227,7 +227,11 @@ fn options(
 }
 
 /// Logs why there is no connection, each reason once.
-fn tell(troubled: &watch::Sender<Option<Trouble>>, presence: &Presence, trouble: Option<Trouble>) {
+fn tell(
+    troubled: &watch::Sender<Option<ConnectionTrouble>>,
+    presence: &Presence,
+    trouble: Option<ConnectionTrouble>,
+) {
     troubled.send_if_modified(|known| {
         let is_new = *known != trouble;
         if let Some(trouble) = trouble.as_ref().filter(|_| is_new)

@@ -38,7 +38,7 @@ mod trust;
 mod version;
 mod work_queue;
 
-pub use access::{Access, Trouble};
+pub use access::{Access, ConnectionTrouble};
 pub use bus::{Bus, BusState, WINDOW_MAX};
 pub use consumer::Begin;
 pub use error::Error;

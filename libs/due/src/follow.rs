@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hatch_domain::time;
 use hatch_eventstore::{
     Backoff, Checkpoint, CheckpointError, FenceState, Follow, Follower, HeadWatch, Log, LogError,
-    Position, Stop, Store, is_away,
+    Position, Stop, Store, log_unless_away,
 };
 use tokio::time::sleep;
 
@@ -148,11 +148,7 @@ impl<K: DueKind> Follow for Folding<K> {
             }
             _ => {
                 let retry_in = backoff.upcoming();
-                if is_away(&error) {
-                    tracing::debug!(name, error = %error, ?retry_in, "timers wait for PostgreSQL");
-                } else {
-                    tracing::warn!(name, error = %error, ?retry_in, "timers wait for PostgreSQL");
-                }
+                log_unless_away!(warn, &error, name, error = %error, ?retry_in, "timers wait for PostgreSQL");
                 backoff.wait().await;
             }
         }

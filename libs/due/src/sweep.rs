@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hatch_domain::{Decider, DecodeError, Environment as _};
-use hatch_eventstore::{HeadWatch, LoadError, Loaded, Store, is_away};
+use hatch_eventstore::{HeadWatch, LoadError, Loaded, Store, log_unless_away};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -182,12 +182,8 @@ impl<H: Handler> Sweeper<H> {
         let due = match self.timers.take(of, limit, hold, now).await {
             Ok(due) => due,
             Err(error) => {
-                let (away, error) = (is_away(&error), &error as &dyn std::error::Error);
-                if away {
-                    tracing::debug!(error, "the timers cannot be read");
-                } else {
-                    tracing::warn!(error, "the timers cannot be read");
-                }
+                let error: &(dyn std::error::Error + 'static) = &error;
+                log_unless_away!(warn, error, error, "the timers cannot be read");
                 return false;
             }
         };
@@ -210,11 +206,7 @@ impl<H: Handler> Sweeper<H> {
             Ok(stream) => stream,
             Err(LoadError::Decode(error)) => return self.note_unreadable(&timer, &error).await,
             Err(LoadError::Log(error)) => {
-                if is_away(&error) {
-                    tracing::debug!(%stream_id, error = %error, "a due stream cannot be read");
-                } else {
-                    tracing::warn!(%stream_id, error = %error, "a due stream cannot be read");
-                }
+                log_unless_away!(warn, &error, %stream_id, error = %error, "a due stream cannot be read");
                 return;
             }
         };

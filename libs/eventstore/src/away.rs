@@ -24,6 +24,18 @@ pub fn is_away(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
+/// Logs a failure at that level, and at debug where `$error` says no more than that PostgreSQL is away.
+#[macro_export]
+macro_rules! log_unless_away {
+    ($level:ident, $error:expr, $($line:tt)+) => {
+        if $crate::is_away($error) {
+            tracing::debug!($($line)+);
+        } else {
+            tracing::$level!($($line)+);
+        }
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 
 pub use clock::ScriptedClock;
 pub use proxy::{Cut, Fault, Proxy};
-pub use wait::{Found, PATIENCE, eventually};
+pub use wait::{Found, PATIENCE, eventually, eventually_within};
 
 use crate::SystemEnvironment;
 use crate::postgres::{self, Connected, Database};

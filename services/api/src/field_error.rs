@@ -77,6 +77,11 @@ impl FieldError {
     }
 }
 
+/// A reference token of a JSON Pointer for `name`, with the slash before it (RFC 6901, section 3).
+pub(crate) fn token(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
 /// Why a text is no value of a field.
 pub(crate) trait Fault: ToString {
     /// Which kind of fault it is.

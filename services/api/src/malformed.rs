@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
-use crate::field_error::{FieldCode, FieldError};
+use crate::field_error::{FieldCode, FieldError, token};
 
 /// What is said of a value that no other sentence fits.
 const OTHER: &str = "expected another value: the OpenAPI document says which";
@@ -142,7 +142,7 @@ fn tokens(path: &Path) -> impl Iterator<Item = Cow<'_, str>> {
 
 /// JSON Pointer of a path (RFC 6901, section 3).
 fn pointer<'a>(tokens: impl Iterator<Item = Cow<'a, str>>) -> String {
-    tokens.map(|token| format!("/{}", token.replace('~', "~0").replace('/', "~1"))).collect()
+    tokens.map(|name| token(&name)).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hatch_domain::{Channel, DecodeError};
-use hatch_eventstore::{AppendError, ExecuteError, LoadError, LogError, is_away};
+use hatch_eventstore::{AppendError, ExecuteError, LoadError, LogError, log_unless_away};
 use hatch_telemetry::chain::Chain;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -432,11 +432,7 @@ impl From<LoadError> for Problem {
 impl From<LogError> for Problem {
     fn from(error: LogError) -> Self {
         if error.is_unavailable() {
-            if is_away(&error) {
-                tracing::debug!(error = %Chain(&error), "the log is unavailable");
-            } else {
-                tracing::warn!(error = %Chain(&error), "the log is unavailable");
-            }
+            log_unless_away!(warn, &error, error = %Chain(&error), "the log is unavailable");
             Self::unavailable("the log did not answer")
         } else {
             Self::fault(&error)

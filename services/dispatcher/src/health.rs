@@ -18,7 +18,7 @@ const SILENT_CALLS: u32 = 3;
 const SILENCE_KNOWN: Duration = Duration::from_secs(60);
 
 /// Messages that wait, and are let go at a time: for an account of which nothing is known yet, and for one that works.
-const RELEASED: (usize, usize) = (16, 1_000);
+pub(crate) const RELEASED: (usize, usize) = (16, 1_000);
 
 /// How long those who only look wait, while somebody tries.
 const TRIAL_PAUSE: Duration = Duration::from_millis(100);

@@ -37,7 +37,7 @@ use hatch_domain::message::{AGGREGATE, Message};
 use hatch_domain::{Channel, Decider, DecodeError, DomainEvent, Priority};
 use hatch_due::{Lag, Sweeper, Timers};
 use hatch_eventstore::schema::Schema;
-use hatch_eventstore::{Connections, HeadWatch, Position, Store, is_away};
+use hatch_eventstore::{Connections, HeadWatch, Position, Store, log_unless_away};
 use hatch_providers::Adapter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,7 @@ use crate::present::Present;
 pub use crate::progress::{Error as ProgressError, progress, waiting};
 use crate::progress::{Queue, Taken};
 use crate::provider_ids::ProviderIds;
-pub use crate::reported::{Reported, Told, reported_accounts};
+pub use crate::reported::{AccountReport, Told, reported_accounts};
 pub use crate::retry::RetryPolicy;
 pub use crate::shortage::Shortage;
 pub use crate::stats::Stats;
@@ -99,6 +99,11 @@ pub struct SendingAccount {
 }
 
 impl SendingAccount {
+    /// What it is told from others by.
+    fn key(&self) -> (&'static str, &str) {
+        (self.provider, &self.account)
+    }
+
     fn doubt_policy(&self) -> DoubtPolicy {
         let can_look_up = self.adapter.can_look_up();
         match self.in_doubt {
@@ -355,11 +360,7 @@ impl Dispatcher {
             Ok(pending) => pending,
             Err(error) => {
                 let position = taken.delivery.envelope.position;
-                if is_away(&error) {
-                    tracing::debug!(position, error = %error, "a request cannot be read");
-                } else {
-                    tracing::error!(position, error = %error, "a request cannot be read");
-                }
+                log_unless_away!(error, &error, position, error = %error, "a request cannot be read");
                 // It would come again for ever, and many would fill the queue. The log has it, and
                 // so have the timers of a build that knows it.
                 if let PendingError::Decode(_) = error {
@@ -443,6 +444,14 @@ impl Dispatcher {
     /// The account by which messages of a channel are sent.
     fn account_of(&self, channel: Channel) -> Option<&SendingAccount> {
         self.dependencies.accounts.iter().find(|account| account.channels.contains(&channel))
+    }
+
+    /// The channels whose messages are sent by this account; without one, those that no account carries.
+    fn channels_of(&self, account: Option<&SendingAccount>) -> impl Iterator<Item = Channel> {
+        let key = account.map(SendingAccount::key);
+        let carried =
+            move |channel: &Channel| self.account_of(*channel).map(SendingAccount::key) == key;
+        Channel::ALL.into_iter().filter(carried)
     }
 
     /// The account by which the attempt in doubt was made.

@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use crate::ProgressError;
-use crate::health::{Accounts, Condition, Health};
+use crate::health::{Accounts, Condition};
 
 /// Between two reports.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -25,12 +25,12 @@ const REPORT_MAX: Duration = Duration::from_secs(2);
 const FRESH: Duration = Duration::from_secs(15);
 
 const REPORT: &str = "
-    INSERT INTO dispatch.accounts AS a (process, provider, account, reason, what, remedy, since, seen_at)
-    SELECT $1, provider, account, reason, what, remedy, since, now()
-      FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
-           AS u(provider, account, reason, what, remedy, since)
+    INSERT INTO dispatch.accounts (process, provider, account, what, remedy, since, seen_at)
+    SELECT $1, provider, account, what, remedy, since, now()
+      FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+           AS u(provider, account, what, remedy, since)
     ON CONFLICT (process, provider, account) DO UPDATE
-       SET reason = EXCLUDED.reason, what = EXCLUDED.what, remedy = EXCLUDED.remedy,
+       SET what = EXCLUDED.what, remedy = EXCLUDED.remedy,
            since = EXCLUDED.since, seen_at = EXCLUDED.seen_at";
 
 const FORGET: &str =
@@ -54,7 +54,7 @@ pub struct Told {
 
 /// What a dispatcher says of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reported {
+pub struct AccountReport {
     /// The provider.
     pub provider: String,
     /// The account there.
@@ -115,23 +115,17 @@ async fn write(
     accounts: &Accounts,
 ) -> Result<(), ProgressError> {
     let all = accounts.all();
-    let told = |health: &Health| {
-        let condition = health.condition();
-        (condition.reason(), condition.told(health.account()))
-    };
-    let told: Vec<_> = all.iter().map(|health| told(health)).collect();
+    let told: Vec<_> = all.iter().map(|health| health.condition().told(health.account())).collect();
     let providers: Vec<_> = all.iter().map(|health| health.provider()).collect();
     let names: Vec<_> = all.iter().map(|health| health.account()).collect();
-    let reasons: Vec<_> =
-        told.iter().map(|(reason, told)| told.as_ref().map(|_| *reason)).collect();
-    let told: Vec<_> = told.iter().map(|(_, told)| told.as_ref()).collect();
+    let told: Vec<_> = told.iter().map(Option::as_ref).collect();
     let whats: Vec<_> = told.iter().map(|told| told.map(|told| storable(&told.what))).collect();
     let remedies: Vec<_> = told.iter().map(|told| told.map(|told| told.remedy.as_str())).collect();
     let since: Vec<_> = told.iter().map(|told| told.map(|told| told.since)).collect();
     let write = async |client: &mut Connection| {
         let statement = client.prepare_cached(REPORT).await?;
-        let values: [&(dyn ToSql + Sync); 7] =
-            [&process, &providers, &names, &reasons, &whats, &remedies, &since];
+        let values: [&(dyn ToSql + Sync); 6] =
+            [&process, &providers, &names, &whats, &remedies, &since];
         client.execute(&statement, &values).await?;
         let statement = client.prepare_cached(FORGET).await?;
         client.execute(&statement, &[&FRESH.as_secs_f64()]).await?;
@@ -144,13 +138,13 @@ async fn write(
 ///
 /// # Errors
 /// PostgreSQL's.
-pub async fn reported_accounts(client: &Client) -> Result<Vec<Reported>, Error> {
+pub async fn reported_accounts(client: &Client) -> Result<Vec<AccountReport>, Error> {
     let rows = client.query(READ, &[&FRESH.as_secs_f64()]).await?;
     let reported = |row: &tokio_postgres::Row| {
         let (what, remedy): (Option<String>, Option<String>) = (row.try_get(2)?, row.try_get(3)?);
         let since: Option<DateTime<Utc>> = row.try_get(4)?;
         let told = what.zip(remedy).zip(since);
-        Ok(Reported {
+        Ok(AccountReport {
             provider: row.try_get(0)?,
             account: row.try_get(1)?,
             told: told.map(|((what, remedy), since)| Told { what, remedy, since }),

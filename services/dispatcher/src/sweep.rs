@@ -8,7 +8,7 @@ use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
 use hatch_domain::{Channel, Priority};
 use hatch_due::{DueTimer, Handler, Lane, Permit};
-use hatch_eventstore::{Loaded, is_away};
+use hatch_eventstore::{Loaded, log_unless_away};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::attempt::{Next, PendingMessage};
@@ -60,11 +60,7 @@ impl Handler for Dispatcher {
                 self.pursue(next, permits, permit).await;
             }
             Err(error) => {
-                if is_away(&error) {
-                    tracing::debug!(%message_id, error = %error, "a timer cannot be moved");
-                } else {
-                    tracing::warn!(%message_id, error = %error, "a timer cannot be moved");
-                }
+                log_unless_away!(warn, &error, %message_id, error = %error, "a timer cannot be moved");
             }
         }
     }
@@ -75,13 +71,8 @@ impl Dispatcher {
     /// this build, or the one that set the timer, does not know.
     pub(crate) fn lanes(&self) -> Vec<Lane> {
         let lane = |account: Option<&SendingAccount>| {
-            let carries = |channel: &Channel| {
-                let name =
-                    |account: &'_ SendingAccount| (account.provider, account.account.clone());
-                self.account_of(*channel).map(name) == account.map(name)
-            };
             let lanes = |channel: Channel| [channel.as_str(), waiting_lane(channel)];
-            let known = Channel::ALL.into_iter().filter(carries).flat_map(lanes);
+            let known = self.channels_of(account).flat_map(lanes);
             let unknown = account.is_none().then_some("");
             let channels: Vec<_> = known.chain(unknown).collect();
             let room = account.map(|account| account.room.clone());

@@ -15,6 +15,7 @@ use tokio_postgres::{Client, Error};
 
 use crate::attempt::{Next, PendingMessage};
 use crate::due::after;
+use crate::health::RELEASED;
 use crate::progress::Taken;
 use crate::sweep::PRIORITIES;
 use crate::{Dispatcher, SendingAccount};
@@ -162,11 +163,10 @@ impl Dispatcher {
     /// Brings back what waits for the accounts of this process, for ever: all of it for one that works, and one
     /// message for one that is to be tried.
     pub(crate) async fn release(&self) {
-        let accounts: Vec<&SendingAccount> = self.dependencies.accounts.iter().collect();
         loop {
             self.dependencies.head.fence().opened().await;
             let mut has_more = false;
-            for account in &accounts {
+            for account in &self.dependencies.accounts {
                 has_more |= self.release_of(account).await;
             }
             sleep(if has_more { RELEASE_EVERY.1 } else { RELEASE_EVERY.0 }).await;
@@ -176,17 +176,17 @@ impl Dispatcher {
     /// Whether there may be more.
     async fn release_of(&self, account: &SendingAccount) -> bool {
         let limit = self.health(account).releasable();
-        if limit == 0 {
+        let channels: Vec<Channel> = self.channels_of(Some(account)).collect();
+        if limit == 0 || channels.is_empty() {
             return false;
         }
-        let name = |account: &SendingAccount| (account.provider, account.account.clone());
-        let ours = |channel: &Channel| self.account_of(*channel).map(name) == Some(name(account));
-        let channels: Vec<Channel> = Channel::ALL.into_iter().filter(ours).collect();
         let parked: Vec<_> = channels.iter().copied().map(waiting_lane).collect();
         let home: Vec<_> = channels.iter().copied().map(Channel::as_str).collect();
         match self.timers.release((&parked, &home), PRIORITIES, limit).await {
             // Of an account that nobody has tried yet, some go ahead of the others.
-            Ok(released) => limit > 100 && usize::try_from(released).is_ok_and(|n| n == limit),
+            Ok(released) => {
+                limit == RELEASED.1 && usize::try_from(released).is_ok_and(|n| n == limit)
+            }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::debug!(error, "messages that wait for an account stay where they are");

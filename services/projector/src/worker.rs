@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hatch_eventstore::{
     Backoff, Checkpoint, Connection, Follow, Held, LogError, Position, RecordedEvent, Subscription,
-    Unanswered, is_away,
+    Unanswered, log_unless_away,
 };
 use hatch_readmodel::{Definition, Error, Origin, Projection};
 use hatch_telemetry::chain::Chain;
@@ -284,11 +284,7 @@ impl Worker {
             self.part_events_max = (self.part_events_max / PART).max(1);
         }
         let (projection, retry_in) = (self.definition.name(), backoff.upcoming());
-        if is_away(error) {
-            tracing::debug!(projection, error = %Chain(error), ?retry_in, "projection waits for PostgreSQL");
-        } else {
-            tracing::warn!(projection, error = %Chain(error), ?retry_in, "projection waits for PostgreSQL");
-        }
+        log_unless_away!(warn, error, projection, error = %Chain(error), ?retry_in, "projection waits for PostgreSQL");
         backoff.wait().await;
     }
 

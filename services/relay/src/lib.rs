@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use hatch_bus::Bus;
-use hatch_eventstore::{Fence, Log, LogError, Position, is_away};
+use hatch_eventstore::{Fence, Log, LogError, Position, log_unless_away};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -161,9 +161,5 @@ async fn term(leader: &mut Leader, session: LeaderSession) {
 
 fn warn(what: &'static str, error: &Error) {
     let error: &(dyn std::error::Error + 'static) = error;
-    if is_away(error) {
-        tracing::debug!(error, "failed to {what}, trying again");
-    } else {
-        tracing::warn!(error, "failed to {what}, trying again");
-    }
+    log_unless_away!(warn, error, error, "failed to {what}, trying again");
 }

@@ -9,7 +9,9 @@ use hatch_telemetry::chain::Chain;
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
 
 use crate::log::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
-use crate::{Backoff, Feed, HeadWatch, Hints, Log, LogError, Position, RecordedEvent, is_away};
+use crate::{
+    Backoff, Feed, HeadWatch, Hints, Log, LogError, Position, RecordedEvent, log_unless_away,
+};
 use follow::{Follow, Offer, Step};
 
 /// How many of several subscriptions read a page of the log at a time, and how large one is; cheap to clone. The others
@@ -145,11 +147,7 @@ impl Subscription {
             }
             Err(error) if error.is_unavailable() => {
                 let retry_in = self.backoff.upcoming();
-                if is_away(&error) {
-                    tracing::debug!(error = %Chain(&error), ?retry_in, "log not read");
-                } else {
-                    tracing::warn!(error = %Chain(&error), ?retry_in, "log not read");
-                }
+                log_unless_away!(warn, &error, error = %Chain(&error), ?retry_in, "log not read");
                 self.backoff.wait().await;
                 Ok(())
             }

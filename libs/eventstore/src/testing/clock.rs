@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use hatch_domain::{Environment, Wait};
+use chrono::{DateTime, Utc};
+use hatch_domain::{Environment, Wait, time};
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
@@ -75,7 +75,7 @@ impl ScriptedClock {
 
 impl Environment for ScriptedClock {
     fn now(&self) -> DateTime<Utc> {
-        SystemEnvironment.now() + TimeDelta::from_std(self.ahead()).unwrap_or(TimeDelta::MAX)
+        SystemEnvironment.now() + time::delta(self.ahead())
     }
 
     fn uptime(&self) -> Duration {
@@ -110,6 +110,8 @@ impl Environment for ScriptedClock {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
     use crate::testing::TestDatabase;
     use crate::{ServerClock, pool};

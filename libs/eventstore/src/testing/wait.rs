@@ -37,13 +37,25 @@ impl Found for bool {
 ///
 /// # Panics
 /// When it takes longer than [`PATIENCE`].
-pub async fn eventually<F: Found>(what: &str, mut look: impl AsyncFnMut() -> F) -> F::Thing {
+pub async fn eventually<F: Found>(what: &str, look: impl AsyncFnMut() -> F) -> F::Thing {
+    eventually_within(PATIENCE, what, look).await
+}
+
+/// The same with a patience of its own.
+///
+/// # Panics
+/// When it takes longer than `patience`.
+pub async fn eventually_within<F: Found>(
+    patience: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> F,
+) -> F::Thing {
     let begun = Instant::now();
     loop {
         if let Some(found) = look().await.found() {
             return found;
         }
-        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(begun.elapsed() < patience, "not within {patience:?}: {what}");
         tokio::time::sleep(POLL).await;
     }
 }

@@ -1,7 +1,7 @@
 //! Taking a valid send: one event, one answer, whichever endpoint it came by.
 
 use axum::Json;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use hatch_domain::Channel;
@@ -23,7 +23,15 @@ use super::send_request::{Send, time_to_send};
 use crate::names::{ChannelName, StatusName};
 use crate::problem::{POSITION, Problem};
 
-pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Says in an answer's headers at which log position its write is, and whether its key was used before.
+pub(crate) fn tell_write(headers: &mut HeaderMap, position: Position, replayed: bool) {
+    headers.insert(POSITION, HeaderValue::from(position.0));
+    if replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+}
 
 /// The message exists, and is on its way.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -68,12 +76,9 @@ impl Accepted {
     pub(crate) fn respond(&self, status: StatusCode, body: &impl Serialize) -> Response {
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(POSITION, HeaderValue::from(self.position.0));
+        tell_write(headers, self.position, self.replayed);
         if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/messages/{}", self.id)) {
             headers.insert(header::LOCATION, location);
-        }
-        if self.replayed {
-            headers.insert(REPLAYED, HeaderValue::from_static("true"));
         }
         response
     }

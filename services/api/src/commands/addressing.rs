@@ -8,7 +8,9 @@ use hatch_domain::message::Message;
 use hatch_domain::{Channel, Email};
 use hatch_readmodel::Direction;
 
-use super::send_request::{Defaults, Recipients, SUBJECT_CHARACTERS_MAX, SendRequest, Written};
+use super::send_request::{
+    Defaults, Recipients, SUBJECT_CHARACTERS_MAX, SendRequest, Written, breaks_line,
+};
 use crate::problem::{FieldCode, FieldError, Problem};
 
 /// What answers begin their subject with.
@@ -187,8 +189,7 @@ fn understood(written: &Written, channel: Channel) -> Option<Address> {
 
 /// The subject of an answer: the same in one line, with `Re:` before it once.
 fn answered(subject: &str) -> String {
-    let line = subject.split(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
-    let line = line.collect::<Vec<_>>().join(" ");
+    let line = subject.split(breaks_line).collect::<Vec<_>>().join(" ");
     let line = line.trim();
     let is_answer =
         line.get(..ANSWER.len()).is_some_and(|start| start.eq_ignore_ascii_case(ANSWER));

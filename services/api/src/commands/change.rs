@@ -2,7 +2,7 @@
 //! claimed an attempt, the log decides: the loser's append conflicts, and it decides anew.
 
 use axum::Json;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::Message;
@@ -15,10 +15,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::TENANT;
-use super::accept::{ACTOR, REPLAYED};
+use super::accept::{ACTOR, tell_write};
 use super::idempotency::command_key;
 use crate::names::StatusName;
-use crate::problem::{POSITION, Problem};
+use crate::problem::Problem;
 
 /// The origin of a change, and the idempotency key, if there is one.
 #[derive(Debug, Clone, Copy)]
@@ -42,10 +42,10 @@ impl Caller {
 /// The result of a change.
 pub type ChangeResult = Result<Executed<Message>, ExecuteError<MessageRejection>>;
 
-/// Begins a new round of attempts for a message that failed.
+/// Begins a new round of attempts for a message that failed or did not arrive.
 ///
 /// # Errors
-/// The domain's rejection when the message did not fail, and whatever keeps the log from taking the event.
+/// The domain's rejection when the message is in another status, and whatever keeps the log from taking the event.
 pub async fn retry(store: &Store, caller: Caller, id: MessageId) -> ChangeResult {
     let command = MessageCommand::Retry { at: store.environment().now() };
     execute(store, caller, id, &command).await
@@ -94,10 +94,7 @@ pub(super) fn answer(
     };
     let body = Changed { id, status, position };
     let mut response = (answer, Json(body)).into_response();
-    response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
-    if replayed {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    }
+    tell_write(response.headers_mut(), position, replayed);
     Ok(response)
 }
 

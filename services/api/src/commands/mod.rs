@@ -23,7 +23,7 @@ use hatch_eventstore::Store;
 use http::Uri;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::accept::{Accepted, REPLAYED};
+pub(crate) use self::accept::{Accepted, tell_write};
 pub(crate) use self::answer::Asked;
 pub use self::answer::Conversations;
 pub use self::change::{Caller, ChangeResult, retry};

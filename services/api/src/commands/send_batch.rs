@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::accept::{Accepted, REPLAYED};
+use super::accept::{Accepted, tell_write};
 use super::answer::Asked;
 use super::idempotency::{BatchKey, IdempotencyKey};
 use super::send_request::SendRequest;
 use super::{Admissible, Commands, TENANT};
 use crate::extract::{NoParameters, QueryParameters, parse_json};
-use crate::problem::{FieldCode, FieldError, POSITION, Problem};
+use crate::problem::{FieldCode, FieldError, Problem};
 
 /// Messages of a batch at most.
 const MESSAGES_MAX: usize = 1_000;
@@ -155,10 +155,7 @@ fn answer(results: Vec<Result<Accepted, Problem>>) -> Result<Response, Problem> 
         .collect();
     let mut response = (StatusCode::ACCEPTED, Json(Results { data })).into_response();
     if let Some(position) = position {
-        response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
-    }
-    if replayed {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        tell_write(response.headers_mut(), position, replayed);
     }
     Ok(response)
 }

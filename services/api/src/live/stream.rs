@@ -104,7 +104,7 @@ fn events(
         let batch = reader.next_batch().await?;
         Some((stream::iter(batch), reader))
     });
-    let events = batches.flatten().map(|event| Ok(encoded(&event)));
+    let events = batches.flatten().map(|event| Ok(encoded(event)));
     events.take_until(live.shutdown.clone().cancelled_owned())
 }
 
@@ -124,9 +124,11 @@ impl Reader {
     }
 }
 
-fn encoded(event: &RecordedEvent) -> Event {
+fn encoded(event: Arc<RecordedEvent>) -> Event {
+    // One that is read from the log is this stream's alone, and not copied.
+    let event = Envelope::from(Arc::unwrap_or_clone(event));
     Event::default()
         .id(event.position.to_string())
         .event(&event.event_type)
-        .data(Envelope::from(event.clone()).travelling().to_json())
+        .data(event.travelling().to_json())
 }

@@ -1,10 +1,10 @@
 //! Asks log and read model for what an observation refers to, and says what it means.
 
 use hatch_domain::Email;
-use hatch_domain::ids::ConversationId;
+use hatch_domain::ids::{ConversationId, MessageId};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::ReceiptOutcome;
-use hatch_eventstore::{LoadError, Loaded};
+use hatch_eventstore::LoadError;
 use hatch_providers::{Inbound, Observation, Receipt};
 use hatch_readmodel::SentAs;
 
@@ -79,6 +79,15 @@ impl Recording<'_> {
         Ok(self.webhooks.read_model.sent_as(*tenant_id, provider, Some(account), id).await?)
     }
 
+    /// The message; an empty one where it has an event of a newer build, so that nothing can be decided about it here.
+    async fn message(&self, id: MessageId) -> Result<Message, Problem> {
+        let tenant_id = self.account.tenant_id;
+        match self.webhooks.store.load::<Message>(tenant_id.0, id.0).await {
+            Err(LoadError::Decode(_)) => Ok(Message::default()),
+            loaded => Ok(loaded?.state),
+        }
+    }
+
     async fn inbound(&self, mut inbound: Inbound) -> Result<Meaning, Problem> {
         fit(&mut inbound);
         let joined = match &inbound.email {
@@ -105,10 +114,7 @@ impl Recording<'_> {
         let tenant = self.account.tenant_id;
         let message_id = sent_as.map(|sent_as| sent_as.message_id);
         let message = match message_id {
-            Some(id) => match self.webhooks.store.load::<Message>(tenant.0, id.0).await {
-                Err(LoadError::Decode(_)) => Message::default(),
-                loaded => loaded?.state,
-            },
+            Some(id) => self.message(id).await?,
             None => Message::default(),
         };
         let source = Source {
@@ -132,12 +138,7 @@ impl Recording<'_> {
         for reference in references(email) {
             let mail_id = match reference {
                 Reference::Ours { message_id, conversation_id, name } => {
-                    let loaded = self.webhooks.store.load(tenant_id.0, message_id.0).await;
-                    let Loaded::<Message> { state: message, .. } = match loaded {
-                        // The message has an event of a newer build, so nothing can be decided about it here.
-                        Err(LoadError::Decode(_)) => Loaded::default(),
-                        loaded => loaded?,
-                    };
+                    let message = self.message(message_id).await?;
                     let ours = message.requested().filter(|r| r.conversation_id == conversation_id);
                     if let Some(requested) = ours {
                         return Ok(Some((conversation_id, requested.topic.clone())));

@@ -13,7 +13,7 @@ use hatch_domain::ids::MessageId;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, ReceiptOutcome as Told, RecordReceipt};
 use hatch_domain::{ErrorClass, SendError};
-use hatch_eventstore::{Execute, ExecuteError, Loaded, Metadata, is_away};
+use hatch_eventstore::{Execute, ExecuteError, Loaded, Metadata, log_unless_away};
 use hatch_providers::Suppression;
 use hatch_readmodel::{SentAs, WaitingReceipt, WebhookOutcome as Outcome};
 use serde::{Deserialize, Serialize};
@@ -121,11 +121,7 @@ pub fn match_receipts(webhooks: Webhooks, shutdown: CancellationToken) -> BoxFut
             loop {
                 if let Err(error) = webhooks.match_due().await {
                     let error: &(dyn std::error::Error + 'static) = error.as_ref();
-                    if is_away(error) {
-                        tracing::debug!(error, "waiting receipts not matched");
-                    } else {
-                        tracing::warn!(error, "waiting receipts not matched");
-                    }
+                    log_unless_away!(warn, error, error, "waiting receipts not matched");
                 }
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
@@ -172,11 +168,7 @@ impl Webhooks {
             at: waiting.received_at,
         });
         let (tenant_id, message_id) = (waiting.tenant_id.0, sent_as.message_id.0);
-        let metadata = Metadata {
-            correlation_id: message_id,
-            actor: format!("webhook:{}", waiting.provider),
-            ..Metadata::default()
-        };
+        let metadata = metadata(waiting, sent_as.message_id);
         let execute = Execute::<Message>::new(tenant_id, message_id, &command, metadata);
         let executed = self.store.execute(execute).await;
         let (outcome, detail) = match executed {
@@ -190,9 +182,7 @@ impl Webhooks {
         };
         Ok(self.read_model.settle_waiting_receipt(waiting, outcome, &detail).await?)
     }
-}
 
-impl Webhooks {
     /// Tells the consent of the message's recipient what a receipt says of it.
     async fn suppress(
         &self,
@@ -213,14 +203,19 @@ impl Webhooks {
         };
         let told = consent::of_suppression(suppression, state.requested(), &source);
         let Some((id, command)) = told else { return Ok(()) };
-        let metadata = Metadata {
-            correlation_id: message_id.0,
-            actor: format!("webhook:{}", waiting.provider),
-            ..Metadata::default()
-        };
+        let metadata = metadata(waiting, message_id);
         let execute = Execute::<Consent>::new(tenant.0, id.0, &command, metadata);
         self.store.execute(execute).await?;
         Ok(())
+    }
+}
+
+/// The metadata of the events that come of `waiting`, a receipt of the message.
+fn metadata(waiting: &WaitingReceipt, message_id: MessageId) -> Metadata {
+    Metadata {
+        correlation_id: message_id.0,
+        actor: format!("webhook:{}", waiting.provider),
+        ..Metadata::default()
     }
 }
 

@@ -20,6 +20,7 @@ use super::{GENERIC, WebhookAccount, Webhooks};
 use crate::body::{self, Kind};
 use crate::client_address::ClientAddress;
 use crate::extract::is_json;
+use crate::field_error::token;
 use crate::malformed;
 use crate::problem::{FieldCode, FieldError, POSITION, Problem};
 
@@ -212,8 +213,7 @@ fn nonsense(error: &NotUnderstood) -> FieldError {
             FieldError::coded(FieldCode::Required, format!("/{field}"), "is required")
         }
         NotUnderstood::Unknown { field } => {
-            let name = field.replace('~', "~0").replace('/', "~1");
-            FieldError::coded(FieldCode::UnknownField, format!("/{name}"), "unknown field")
+            FieldError::coded(FieldCode::UnknownField, token(field), "unknown field")
         }
         NotUnderstood::Field { field, expected } => {
             FieldError::new(format!("/{field}"), format!("expected {expected}"))

@@ -476,5 +476,13 @@ mod tests {
         ] {
             assert!(refused.iter().any(|refusal| refusal == expected), "{refused:?}");
         }
+        settings.consent.stop_text = None;
+        let refused = word_rules(&settings).err().map(|error| error.to_string());
+        assert_eq!(
+            refused.as_deref(),
+            Some(
+                "configuration: consent.start_text: expected a text that is not itself a word such as STOP"
+            )
+        );
     }
 }

@@ -160,7 +160,7 @@ struct MailRow {
 /// more than some 2,700.
 const MAIL_ID_BYTES_MAX: usize = 998;
 
-/// The keys of the rows that [`load`] reads.
+/// The statements by which [`load`] reads.
 pub(super) const READS: &[&str] = &[LOAD_STATES, LOAD_CONVERSATIONS];
 
 /// The rows that exist of what `facts` change, with those of messages that are `known`.

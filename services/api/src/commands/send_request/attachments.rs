@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::errors::Errors;
 use super::text::has_control;
+use crate::field_error::token;
 use crate::problem::FieldCode;
 
 /// Files of an MMS at most: what Twilio takes.
@@ -99,7 +100,7 @@ fn object(
 ) -> Attachment {
     let mut attachment = Attachment::default();
     for (name, value) in fields {
-        let place = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let place = format!("{pointer}{}", token(name));
         let field = match name.as_str() {
             "url" => &mut attachment.url,
             "content_type" => &mut attachment.content_type,

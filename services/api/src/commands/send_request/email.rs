@@ -10,6 +10,7 @@ use super::errors::Errors;
 use super::recipients::{Written, addresses, read, too_many};
 use super::text::{has_control, has_nul};
 use super::{Addressed, Defaults, SendRequest};
+use crate::field_error::token;
 use crate::problem::FieldCode;
 
 /// Characters of a header's value and of a Message-ID at most: the longest line of a
@@ -186,7 +187,7 @@ fn headers(
     }
     let mut names = HashSet::new();
     for (name, value) in headers {
-        let pointer = format!("/headers/{}", name.replace('~', "~0").replace('/', "~1"));
+        let pointer = format!("/headers{}", token(name));
         let lower = name.to_ascii_lowercase();
         if !is_header_name(name) {
             let detail = format!(

@@ -32,6 +32,7 @@ pub(super) use self::email::{SUBJECT_CHARACTERS_MAX, is_message_id};
 use self::errors::Errors;
 pub(crate) use self::recipients::{OneAddress, OneOrSeveral, Recipients, Written};
 pub(super) use self::schedule::time_to_send;
+pub(super) use self::text::breaks_line;
 use crate::names::{ChannelName, PriorityName};
 use crate::problem::{FieldCode, FieldError};
 

@@ -95,7 +95,12 @@ pub(super) fn has_nul(text: &str) -> bool {
 
 /// Whether a text could break out of the line that it is put into.
 pub(super) fn has_control(text: &str) -> bool {
-    text.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
+    text.contains(breaks_line)
+}
+
+/// Whether a character ends a line or steers what shows it.
+pub(in crate::commands) fn breaks_line(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 fn holds_nul(value: &Value) -> bool {

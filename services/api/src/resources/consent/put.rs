@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use hatch_domain::consent::command::Said;
 use hatch_domain::consent::event::Evidence;
@@ -15,9 +15,9 @@ use utoipa::ToSchema;
 
 use super::get::{past, past_default};
 use super::{ConsentView, Subject};
-use crate::commands::{Commands, IdempotencyKey, REPLAYED, TENANT, command_key};
+use crate::commands::{Commands, IdempotencyKey, TENANT, command_key, tell_write};
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
-use crate::problem::{FieldCode, FieldError, POSITION, Problem};
+use crate::problem::{FieldCode, FieldError, Problem};
 
 const ROUTE: &str = "PUT /api/v1/consent";
 
@@ -99,10 +99,7 @@ pub(super) async fn handler(
     };
     let default = past_default(store.log(), &subject, Some(position)).await?;
     let mut response = Json(subject.view(&state, default.as_ref())).into_response();
-    response.headers_mut().insert(POSITION, HeaderValue::from(position.0));
-    if replayed {
-        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    }
+    tell_write(response.headers_mut(), position, replayed);
     Ok(response)
 }
 

@@ -1,6 +1,6 @@
 //! How the dispatchers that run find the accounts: what `/ready` of each says, doctor says too.
 
-use hatch_dispatcher::{Reported, Told};
+use hatch_dispatcher::{AccountReport, Told};
 use hatch_eventstore::Connection;
 use hatch_providers::{sendgrid, twilio};
 
@@ -30,8 +30,8 @@ pub(super) async fn tell(settings: &Settings, database: &Reached, findings: &mut
 }
 
 /// What the dispatchers say of an account; none where none says anything.
-fn told(reported: &[Reported], provider: &'static str, account: &str) -> Option<Finding> {
-    let of_it = |one: &&Reported| one.provider == provider && one.account == account;
+fn told(reported: &[AccountReport], provider: &'static str, account: &str) -> Option<Finding> {
+    let of_it = |one: &&AccountReport| one.provider == provider && one.account == account;
     let said: Vec<_> = reported.iter().filter(of_it).collect();
     let wrong: Vec<&Told> = said.iter().filter_map(|one| one.told.as_ref()).collect();
     let Some(Told { what, remedy, since }) = wrong.first().copied() else {

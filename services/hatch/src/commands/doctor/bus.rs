@@ -1,7 +1,7 @@
 //! NATS: the server, the stream, and what the relay and the dispatcher make of it.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_bus::{Bus, BusState, Last, StreamReport, StreamState, Trouble};
+use hatch_bus::{Bus, BusState, ConnectionTrouble, Last, StreamReport, StreamState};
 use hatch_eventstore::{BusSecrets, Connection, Position};
 use hatch_relay::RelayReport;
 
@@ -53,7 +53,7 @@ pub(super) async fn reach(settings: &Settings, embedded: bool) -> (Finding, Foun
         }
         BusState::Disconnected => {
             return match bus.trouble() {
-                Some(Trouble { what, remedy: known, refused: true }) => {
+                Some(ConnectionTrouble { what, remedy: known, refused: true }) => {
                     let remedy = known.unwrap_or(remedy);
                     (Finding::failure(CHECK, what, remedy), Err("NATS does not let hatch in"))
                 }

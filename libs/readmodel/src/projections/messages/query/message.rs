@@ -11,7 +11,7 @@ use hatch_domain::mailbox::Person;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, SendError};
 use hatch_eventstore::Position;
-use hatch_eventstore::values::storable;
+use hatch_eventstore::values::{integer, storable};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -369,7 +369,6 @@ impl From<(MessageContent, MessageState)> for Message {
     fn from((content, state): (MessageContent, MessageState)) -> Self {
         let message_id_header = content.message_id_header();
         let texts = |addresses: Vec<Address>| addresses.iter().map(Address::to_string).collect();
-        let integer = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
         let named = content.programme.map(|programme| programme.to_string());
         Self {
             programme: programme(named, content.direction.as_str(), content.channel),
