@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::{ACCOUNT, CUSTOMER, database, simulate};
 use crate::process::{data_folder, send_signal};
 use crate::restore::{Cluster, free_port};
+use crate::time::{eventually_paced, paced};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ROLES: &str = "command,query,webhook,relay,projector,dispatcher";
@@ -75,18 +76,13 @@ impl Serve {
 
     /// Asks at a pace until `/ready` is answered so.
     async fn until_ready_is(&self, so: impl Fn(StatusCode, &Value) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Ok(answer) = self.http.get(format!("{}/ready", self.url)).send().await {
-                let status = answer.status();
-                let body = answer.json().await.unwrap_or_default();
-                if so(status, &body) {
-                    return;
-                }
-            }
-            assert!(Instant::now() < deadline, "/ready is not so within {PATIENCE:?}");
-            tokio::time::sleep(PACE).await;
-        }
+        eventually_paced(PACE, PATIENCE, "/ready is so", async || {
+            let asked = self.http.get(format!("{}/ready", self.url)).send().await;
+            let Ok(answer) = asked else { return false };
+            let status = answer.status();
+            so(status, &answer.json().await.unwrap_or_default())
+        })
+        .await;
     }
 
     async fn send(&self) -> StatusCode {
@@ -123,12 +119,13 @@ async fn while_postgresql_is_away_the_log_says_so_once_and_once_that_it_is_back(
     let gone = Instant::now();
     serve.until_ready_is(|status, _| status == StatusCode::SERVICE_UNAVAILABLE).await;
     assert_eq!(serve.send().await, StatusCode::SERVICE_UNAVAILABLE);
+    let mut pace = paced(PACE);
     while gone.elapsed() < AWAY {
+        pace.tick().await;
         for probe in ["ready", "health", "metrics"] {
             let asked = serve.http.get(format!("{}/{probe}", serve.url)).send().await;
             asked.expect("an answer");
         }
-        tokio::time::sleep(PACE).await;
     }
     cluster.serve("data", Some(port)).await;
     serve.until_ready_is(|status, _| status == StatusCode::OK).await;

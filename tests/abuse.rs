@@ -22,10 +22,11 @@ use tokio::process::Command;
 use tokio::task::JoinSet;
 use tokio::time::Interval;
 
-use self::attackers::{ATTACKS, Target, paced};
+use self::attackers::{ATTACKS, Target};
 use crate::checker::Journal;
 use crate::harness::CUSTOMER;
 use crate::process::{Up, data_folder, output};
+use crate::time::paced;
 
 /// Files that the program may open: fewer than the strangers' connections.
 const FILES_MAX: u64 = 1_024;
@@ -174,6 +175,7 @@ async fn health(up: &Up, pace: &mut Interval, told: &mut Told) {
         well = health.is_ok_and(|answer| answer.status() == 200);
         if !well {
             told.unhealthy += 1;
+            pace.reset();
             pace.tick().await;
         }
     }

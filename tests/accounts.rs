@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hatch::roles::Role;
 use hatch::settings::Settings;
+use hatch_eventstore::testing::PATIENCE;
 use hatch_providers::Secret;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use crate::dispatch::NOBODY_DISPATCHES;
 use crate::doctor::doctor_with;
 use crate::harness::{ACCOUNT, CUSTOMER, Hatch, SENDER};
+use crate::time::eventually_within;
 
 const MAIL_ACCOUNT: &str = "sendgrid";
 
@@ -115,7 +117,12 @@ async fn wait_apart(hatch: &Hatch, count: i64) {
 
 async fn outage(hatch: &Hatch) {
     if let Some(seconds) = std::env::var(OUTAGE).ok().and_then(|seconds| seconds.parse().ok()) {
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        let lasted = format!(
+            "SELECT count(*) FROM es.events WHERE type = 'AttemptAbandoned' \
+                AND recorded_at < now() - make_interval(secs => {seconds})"
+        );
+        let patience = Duration::from_secs(seconds) + PATIENCE;
+        eventually_within(patience, "it has lasted", async || hatch.count(&lasted).await > 0).await;
     }
     let all = i64::try_from(2 * AFTER).expect("few");
     hatch

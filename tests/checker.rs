@@ -10,10 +10,9 @@ use hatch_domain::message::status::Status;
 use hatch_domain::{Decider, Kind};
 use hatch_eventstore::{Log, PAGE_EVENTS_MAX, Position, RecordedEvent};
 use serde_json::Value;
-use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::time::eventually;
+use crate::time::{eventually, paced};
 
 /// What a client knows of its requests.
 #[derive(Debug, Clone, Default)]
@@ -79,8 +78,9 @@ impl Evidence {
         journal: Journal,
     ) -> (Self, Vec<String>) {
         let deadline = Instant::now() + MOVING_MAX;
-        let mut standing: Option<Vec<String>> = None;
+        let (mut standing, mut looks) = (None::<Vec<String>>, paced(LOOK_PAUSE));
         loop {
+            looks.tick().await;
             let evidence = Self::gather(database_url, simulator, http, journal.clone()).await;
             let mut found = evidence.violations();
             if let Some(before) = &standing {
@@ -91,7 +91,6 @@ impl Evidence {
                 return (evidence, found);
             }
             standing = Some(found);
-            sleep(LOOK_PAUSE).await;
         }
     }
 

@@ -10,11 +10,11 @@ use hatch_eventstore::testing::TestDatabase;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::Interval;
 use uuid::Uuid;
 
 use crate::checker::{Evidence, Journal};
-use crate::time::eventually;
+use crate::time::{eventually, paced};
 
 const CLIENTS: usize = 4;
 /// Between two messages of a client, and two tries of one.
@@ -121,24 +121,25 @@ impl Shared {
     }
 
     async fn send_on(self: Arc<Self>) {
+        let mut pace = paced(PAUSE);
         while !self.ending.load(Ordering::Relaxed) {
             let n = self.next.fetch_add(1, Ordering::Relaxed);
             let key = format!("{}-{n}", self.run);
             self.told().journal.sent.insert(key.clone());
-            let id = self.until_accepted(&key).await;
-            if n.is_multiple_of(REPEATED) && self.until_accepted(&key).await != id {
+            let id = self.until_accepted(&key, &mut pace).await;
+            if n.is_multiple_of(REPEATED) && self.until_accepted(&key, &mut pace).await != id {
                 let sentence = format!("{key} was answered {id}, and then something else");
                 self.told().violations.push(sentence);
             }
             self.told().journal.acknowledged.insert(key, id);
             self.ask(Method::GET, "/api/v1/messages?limit=1", |request| request).await;
-            sleep(PAUSE).await;
         }
     }
 
-    async fn until_accepted(&self, key: &str) -> Uuid {
+    async fn until_accepted(&self, key: &str, pace: &mut Interval) -> Uuid {
         let message = json!({"to": "+18045551234", "body": key});
         loop {
+            pace.tick().await;
             let post =
                 |request: RequestBuilder| request.header("idempotency-key", key).json(&message);
             if let Some(answer) = self.ask(Method::POST, "/api/v1/messages", post).await
@@ -147,7 +148,6 @@ impl Shared {
                 let accepted: Value = answer.json().await.expect("JSON");
                 return accepted["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
             }
-            sleep(PAUSE).await;
         }
     }
 

@@ -11,11 +11,12 @@ use hatch_eventstore::SystemEnvironment;
 use hatch_eventstore::testing::{Fault, Proxy, ScriptedClock};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use crate::checker::{Evidence, Journal};
 use crate::fleet::{Fleet, Member};
 use crate::harness::CUSTOMER;
-use crate::time::eventually;
+use crate::time::{eventually, paced};
 
 /// Waits so short that a doubt ends within seconds.
 const HURRIED: [(&str, &str); 5] = [
@@ -318,13 +319,12 @@ async fn a_dispatcher_whose_machine_was_paused_between_claim_and_call_does_not_c
         pause += stood;
         clock.pause(pause);
         paused.signal(Signal::SIGCONT);
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        proxy.end();
         eventually("it is idle", async || {
             let under_way = paused.metric(&fleet.http, "hatch_dispatch_under_way").await?;
             (under_way == 0.0).then_some(())
         })
         .await;
+        proxy.end();
         assert_eq!(fleet.calls_of(&id).await, 1, "called a second time");
         // After a longer one it had given up the claim's answer, and asked PostgreSQL again for that reason.
         if stood < ANSWERED_WITHIN || n == 3 {
@@ -351,9 +351,10 @@ async fn stop_between_claim_and_call(
         fleet.has_event(&id, "SendAttempted").await;
         dispatcher.signal(Signal::SIGSTOP);
         let stopped = Instant::now();
-        // It may have called just before.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let called = fleet.calls_of(&id).await > 0;
+        // It may have called just before, which the provider then hears at once.
+        let called = eventually("it is called", async || fleet.calls_of(&id).await > 0);
+        let called = timeout(Duration::from_millis(100), called).await.is_ok();
+        let called = called || fleet.calls_of(&id).await > 0;
         if called || fleet.events(&id).await != ["MessageRequested", "SendAttempted"] {
             dispatcher.signal(Signal::SIGCONT);
             return None;
@@ -412,8 +413,10 @@ async fn all_goes_well(shifts: Shifts) {
         let id = fleet.accepted(&api, RECIPIENTS[n % RECIPIENTS.len()], &key).await;
         journal.acknowledged.insert(key, id.parse().expect("an id"));
     }
-    let deadline = Instant::now() + SETTLED_WITHIN;
+    let (deadline, mut looks) =
+        (Instant::now() + SETTLED_WITHIN, paced(Duration::from_millis(100)));
     loop {
+        looks.tick().await;
         let (url, journal) = (fleet.database.url(), journal.clone());
         let evidence = Evidence::gather(&url, &fleet.simulator, &fleet.http, journal).await;
         let violations = evidence.violations();
@@ -421,7 +424,6 @@ async fn all_goes_well(shifts: Shifts) {
             return;
         }
         assert!(Instant::now() < deadline, "{violations:#?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 

@@ -36,6 +36,12 @@ pub(crate) fn complaint(schema: &Value, value: &Value, parts: &Parts, at: &str) 
             "allOf" => return of_all(says, value, parts, at),
             "maximum" => value.as_f64().zip(says.as_f64()).is_none_or(|(is, max)| is <= max),
             "minimum" => value.as_f64().zip(says.as_f64()).is_none_or(|(is, min)| is >= min),
+            "maxLength" => {
+                value.as_str().is_none_or(|text| Some(text.chars().count() as u64) <= says.as_u64())
+            }
+            "maxItems" => {
+                value.as_array().is_none_or(|items| Some(items.len() as u64) <= says.as_u64())
+            }
             "items" => {
                 let items = value.as_array().into_iter().flatten();
                 return items.into_iter().find_map(|item| complaint(says, item, parts, at));
@@ -105,4 +111,18 @@ fn has_format(format: &Value, value: &Value) -> bool {
         Some("date-time") => DateTime::parse_from_rfc3339(text).is_ok(),
         other => panic!("no format of a text is {other:?}"),
     }
+}
+
+#[test]
+fn a_value_that_is_not_what_its_schema_says_is_found_out() {
+    let parts = crate::openapi::schemas();
+    let wrong = |value: &Value| complaint(&parts["Problem"], value, &parts, "");
+    let problem = parts["Problem"]["example"].clone();
+    assert_eq!(wrong(&problem), None);
+    for (field, value) in [("status", "404"), ("surplus", "1")] {
+        let mut other = problem.clone();
+        other[field] = value.into();
+        assert!(wrong(&other).is_some(), "{other}");
+    }
+    assert!(wrong(&json!({})).is_some());
 }

@@ -14,12 +14,12 @@ use hatch_eventstore::SystemEnvironment;
 use hatch_process::Servers;
 use nix::sys::signal::Signal;
 use serde_json::json;
-use tokio::time::sleep;
 
 use crate::checker::Evidence;
 use crate::harness::ACCOUNT;
 use crate::process::{Up, data_folder, output, send_signal};
 use crate::senders::{Dice, Senders};
+use crate::time::{eventually_paced, paced};
 
 const CONNECTIONS: usize = 32;
 /// How late the provider answers, so that many calls are under way at any time.
@@ -31,6 +31,8 @@ const IN_FLIGHT_MAX: i64 = 300;
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(100);
+/// Messages that are accepted between two kills at most.
+const BETWEEN_KILLS_MAX: usize = 150;
 
 const PROCESSES: [&str; 9] = [
     "command",
@@ -120,12 +122,13 @@ impl<'a> World<'a> {
     /// Kills as often as planned, each time with enough under way; says what, how often.
     async fn kill(&self, plan: &Plan, load: &Senders) -> BTreeMap<&'static str, usize> {
         let mut dice = Dice::new(plan.seed);
+        let mut looks = paced(POLL);
         let watch = async {
             loop {
+                looks.tick().await;
                 if let Some(count) = self.count(UNSETTLED).await {
                     load.hold_back(count >= IN_FLIGHT_MAX);
                 }
-                sleep(POLL).await;
             }
         };
         tokio::select! {
@@ -158,7 +161,8 @@ impl<'a> World<'a> {
                     done += 1;
                 }
             }
-            sleep(Duration::from_millis(dice.below(1_500) as u64)).await;
+            let some = load.accepted() + dice.below(BETWEEN_KILLS_MAX);
+            self.until("clients go on", async || load.is_broken() || load.accepted() >= some).await;
             assert!(!load.is_broken(), "a client got an answer that it must not get");
         }
         killed
@@ -217,10 +221,6 @@ impl<'a> World<'a> {
     }
 
     async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !holds().await {
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-            sleep(POLL).await;
-        }
+        eventually_paced(POLL, PATIENCE, what, holds).await;
     }
 }

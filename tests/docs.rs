@@ -3,7 +3,6 @@
 mod blocks;
 mod compare;
 mod form;
-mod schema;
 mod world;
 
 use std::process::Command;
@@ -19,6 +18,7 @@ use serde_json::Value;
 use self::blocks::{Block, Mark, pages};
 use self::world::World;
 use crate::architecture::root;
+use crate::conforms::complaint;
 
 /// Languages of blocks that nobody runs here. Those of `docs/events.md` are run by the tests of the bus.
 const OTHERS: [&str; 7] = ["", "python", "sql", "nginx", "caddyfile", "ini", "json"];
@@ -90,8 +90,10 @@ fn the_json_of_the_pages_is_what_the_api_takes_and_gives() {
         let value: Value = serde_json::from_str(&block.text())
             .unwrap_or_else(|error| panic!("{}: {error}", block.place));
         if let Some(Mark::Schema(name)) = &block.mark {
-            let faults = schema::faults(name, &value);
-            assert!(faults.is_empty(), "{}: {faults:#?}", block.place);
+            let parts = crate::openapi::schemas();
+            let schema = parts.get(name);
+            let schema = schema.unwrap_or_else(|| panic!("{}: no schema {name}", block.place));
+            assert_eq!(complaint(schema, &value, &parts, &block.place), None);
         }
     }
 }

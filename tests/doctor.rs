@@ -184,7 +184,7 @@ async fn where_all_is_well_each_check_says_so() {
         ("foreign", "no message that hatch did not write"),
         ("storage", "0 % of 16 MiB"),
         ("relay", "leads, and has published up to position"),
-        ("queues", " queues"),
+        ("queues", " in "),
         ("projections", "messages and conversations are at position"),
         ("projections", "consents are at position"),
         ("timers", "are at position"),

@@ -1,7 +1,7 @@
 //! The roles as processes of their own, several of a kind, on the tests' servers.
 
 use std::process::{ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hatch_bus::testing::TestBus;
 use hatch_devservers::free_port;
@@ -17,10 +17,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{ACCOUNT, simulate};
 use crate::process::send_signal;
-use crate::time::eventually;
+use crate::time::{eventually, eventually_within};
 
 const PATIENCE: Duration = Duration::from_secs(40);
-const POLL: Duration = Duration::from_millis(20);
 
 /// What members have in common.
 pub(crate) struct Fleet {
@@ -177,13 +176,13 @@ impl Fleet {
     }
 
     async fn ready(&self, member: &mut Member) {
-        let deadline = Instant::now() + PATIENCE;
-        while !member.is_ready(&self.http).await {
+        let what = format!("{} is ready", member.roles);
+        eventually_within(PATIENCE, &what, async || {
             let ended = member.child.try_wait().expect("a status");
             assert!(ended.is_none(), "{} has ended: {ended:?}", member.roles);
-            assert!(Instant::now() < deadline, "not ready within {PATIENCE:?}: {}", member.roles);
-            tokio::time::sleep(POLL).await;
-        }
+            member.is_ready(&self.http).await
+        })
+        .await;
     }
 
     /// Sends an SMS by `member`; the answer's status, and the message's id if it was accepted.

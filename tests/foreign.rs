@@ -22,6 +22,7 @@ use crate::dispatch::NOBODY_DISPATCHES;
 use crate::generations::{deliver, delivered, generation, hurried, published, ready, send};
 use crate::harness::{CUSTOMER, Hatch, SENDER, unique};
 use crate::live::{Source, ids};
+use crate::time::paced;
 
 /// The text that must appear nowhere.
 const FORGED: &str = "a forged text";
@@ -397,14 +398,15 @@ async fn who_writes_again_and_again_makes_generations_few_and_holds_no_message_u
     let attacker = Attacker::of(&hatch).await;
     let (waiting, genuine) = scheduled(&hatch, &attacker).await;
     let mut sent = deliver(&hatch, 2).await;
+    let mut pace = paced(Duration::from_millis(10));
     let attack = async {
         loop {
+            pace.tick().await;
             // While there is no stream, nobody takes it.
             let subject = genuine.subject.to_string();
             if let Ok(stored) = attacker.jetstream.publish(subject, FORGED.into()).await {
                 let _ = tokio::time::timeout(Duration::from_millis(100), stored).await;
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     let sending = async {

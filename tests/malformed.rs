@@ -6,8 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Hatch};
-
-const DOCUMENT: &str = include_str!("../schema/openapi.json");
+use crate::openapi::{self, DOCUMENT};
 
 /// Bodies that no endpoint takes.
 const BODIES: [&str; 11] = [
@@ -50,24 +49,19 @@ const FOREIGN: [&str; 20] = [
 
 /// Each operation of the document: method, path, operation. The ids in its path name nothing.
 fn operations() -> Vec<(Method, String, Value)> {
-    let document: Value = serde_json::from_str(DOCUMENT).expect("JSON");
-    let mut all = Vec::new();
-    for (path, item) in document["paths"].as_object().expect("paths") {
+    let named = |(method, path, operation): (Method, String, Value)| {
         let path = path
             .replace("{id}", "00000000-0000-7000-8000-000000000000")
             .replace("{provider}", "generic")
             .replace("{position}", "1");
-        for (method, operation) in item.as_object().expect("operations") {
-            let method = method.to_uppercase().parse().expect("a method");
-            all.push((method, path.clone(), operation.clone()));
-        }
-    }
-    all
+        (method, path, operation)
+    };
+    openapi::operations().into_iter().map(named).collect()
 }
 
 /// The names of the fields that the operation's JSON body has, and of those of another's where it says none.
 fn fields(operation: &Value) -> BTreeSet<String> {
-    let document: Value = serde_json::from_str(DOCUMENT).expect("JSON");
+    let document: Value = serde_json::from_str(&DOCUMENT).expect("JSON");
     let mut schema = &operation["requestBody"]["content"]["application/json"]["schema"];
     while let Some(reference) = schema["$ref"].as_str() {
         schema = document.pointer(&reference[1..]).expect("it is in the document");

@@ -12,7 +12,7 @@ use crate::conforms::{Parts, complaint};
 use crate::harness::{CUSTOMER, Hatch, SENDER};
 
 /// The document in the checkout.
-static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+pub(crate) static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let file = crate::architecture::root().join("schema/openapi.json");
     std::fs::read_to_string(file).expect("the document")
 });
@@ -26,7 +26,7 @@ fn the_document_in_schema_is_the_one_that_is_served() {
 }
 
 /// Each operation of the document: method, path, operation.
-fn operations() -> Vec<(Method, String, Value)> {
+pub(crate) fn operations() -> Vec<(Method, String, Value)> {
     let document: Value = serde_json::from_str(&DOCUMENT).expect("JSON");
     let paths = document["paths"].as_object().expect("paths").clone();
     let operations = paths.into_iter().flat_map(|(path, item)| {
@@ -55,7 +55,7 @@ fn each_operation_says_what_it_does_and_has_an_id_of_its_own() {
     assert!(all > 20, "only {all} operations");
 }
 
-fn schemas() -> Parts {
+pub(crate) fn schemas() -> Parts {
     let document: Value = serde_json::from_str(&DOCUMENT).expect("JSON");
     let schemas = document["components"]["schemas"].as_object().expect("schemas").clone();
     schemas.into_iter().collect()

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hatch_bus::testing::TestBus;
 use hatch_devservers::free_port;
@@ -16,9 +16,9 @@ use tokio::process::{Child, Command};
 
 use crate::bad_input::answer_to_much;
 use crate::harness::CUSTOMER;
+use crate::time::eventually;
 
 const PATIENCE: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(20);
 
 /// A running `hatch up`, killed when the test fails.
 pub(crate) struct Up {
@@ -89,35 +89,26 @@ impl Up {
 
     /// Sends until it is accepted, as a client with an idempotency key does.
     pub(crate) async fn send(&self, key: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        eventually("it is accepted", async || {
             let request = self.http.post(format!("{}/api/v1/messages", self.url));
             let request = request.header("idempotency-key", key);
-            let answer = request.json(&json!({"to": CUSTOMER, "body": key})).send().await;
-            if let Ok(answer) = answer
-                && answer.status() == 202
-            {
-                let accepted: Value = answer.json().await.expect("JSON");
-                return accepted["id"].as_str().expect("an id").to_owned();
+            let answer = request.json(&json!({"to": CUSTOMER, "body": key})).send().await.ok()?;
+            if answer.status() != 202 {
+                return None;
             }
-            assert!(Instant::now() < deadline, "not accepted within {PATIENCE:?}");
-            tokio::time::sleep(POLL).await;
-        }
+            let accepted: Value = answer.json().await.expect("JSON");
+            Some(accepted["id"].as_str().expect("an id").to_owned())
+        })
+        .await
     }
 
     pub(crate) async fn delivered(&self, id: &str) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let answer = self.http.get(format!("{}/api/v1/messages/{id}", self.url)).send().await;
-            if let Ok(answer) = answer
-                && let Ok(message) = answer.json::<Value>().await
-                && message["status"] == "delivered"
-            {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not delivered within {PATIENCE:?}");
-            tokio::time::sleep(POLL).await;
-        }
+        eventually("it is delivered", async || {
+            let asked = self.http.get(format!("{}/api/v1/messages/{id}", self.url)).send().await;
+            let Ok(answer) = asked else { return false };
+            answer.json::<Value>().await.is_ok_and(|message| message["status"] == "delivered")
+        })
+        .await;
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -143,16 +134,12 @@ pub(crate) fn data_folder() -> TempDir {
 
 /// The process id of a server, once it is on record.
 async fn pid_of(folder: &Path, server: &str) -> i64 {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    eventually(&format!("{server} is on record"), async || {
         let text = std::fs::read_to_string(folder.join(".hatch/servers.json")).expect("a record");
         let servers: Value = serde_json::from_str(&text).expect("JSON");
-        if let Some(pid) = servers["pids"][server].as_i64() {
-            return pid;
-        }
-        assert!(Instant::now() < deadline, "no {server} in {servers}");
-        tokio::time::sleep(POLL).await;
-    }
+        servers["pids"][server].as_i64()
+    })
+    .await
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! the two share no code, so each checks the other's reading of a provider.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::to_bytes;
@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{ACCOUNT, AUTH_TOKEN, SENDER};
+use crate::time::eventually;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -74,8 +75,7 @@ impl Providers {
         last: impl Fn(&ReportedOutcome) -> bool,
     ) -> Vec<Receipt> {
         let webhook = SendGridEvents::new(&self.sendgrid).expect("settings");
-        let begin = Instant::now();
-        loop {
+        eventually("there is such a receipt", async || {
             let mut receipts = Vec::new();
             for request in self.posted.lock().expect("not held").iter() {
                 let verified = webhook.verify(request).expect("signed");
@@ -90,12 +90,9 @@ impl Providers {
                     }
                 }
             }
-            if receipts.iter().any(|receipt| last(&receipt.outcome)) {
-                return receipts;
-            }
-            assert!(begin.elapsed() < PATIENCE, "no such receipt: {receipts:?}");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            receipts.iter().any(|receipt| last(&receipt.outcome)).then_some(receipts)
+        })
+        .await
     }
 }
 

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use crate::dispatch::NOBODY_DISPATCHES;
 use crate::harness::{CUSTOMER, Hatch};
+use crate::time::{eventually, paced};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
@@ -98,8 +99,9 @@ impl Cluster {
 
     /// The same, until it is a standby or takes writes.
     async fn serve_until(&mut self, data: &str, port: Option<u16>, standby: bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let (deadline, mut looks) = (Instant::now() + PATIENCE, paced(POLL));
         loop {
+            looks.tick().await;
             self.port = port.unwrap_or_else(free_port);
             let mut command = self.command(&self.bin.join("postgres"));
             let port = self.port.to_string();
@@ -112,11 +114,10 @@ impl Cluster {
                     return;
                 }
                 assert!(Instant::now() < deadline, "no server within {PATIENCE:?}");
-                tokio::time::sleep(POLL).await;
+                looks.tick().await;
             }
             // The port was taken, or a killed one's children still hold its memory.
             assert!(Instant::now() < deadline, "no server within {PATIENCE:?}");
-            tokio::time::sleep(POLL).await;
         }
     }
 
@@ -156,11 +157,7 @@ impl Cluster {
             _temporary: tempfile::tempdir().expect("a temporary folder"),
         };
         standby.serve_until("standby", None, true).await;
-        let deadline = Instant::now() + PATIENCE;
-        while standby.count(HEAD).await < head {
-            assert!(Instant::now() < deadline, "the standby does not follow");
-            tokio::time::sleep(POLL).await;
-        }
+        eventually("the standby follows", async || standby.count(HEAD).await >= head).await;
         standby
     }
 

@@ -10,10 +10,10 @@ use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::checker::Journal;
+use crate::time::paced;
 
 /// Between two tries of a message, and two looks whether to go on.
 const POLL: Duration = Duration::from_millis(100);
@@ -96,6 +96,11 @@ impl Senders {
         self.shared.broken.load(Ordering::Relaxed)
     }
 
+    /// How many messages were accepted.
+    pub(crate) fn accepted(&self) -> usize {
+        self.shared.journal.lock().expect("no panic").acknowledged.len()
+    }
+
     /// Whether clients wait before their next message.
     pub(crate) fn hold_back(&self, crowded: bool) {
         self.shared.crowded.store(crowded, Ordering::Relaxed);
@@ -112,6 +117,7 @@ impl Senders {
 
 impl Shared {
     async fn send_on(self: Arc<Self>) {
+        let mut looks = paced(POLL);
         loop {
             let n = self.next.fetch_add(1, Ordering::Relaxed);
             if self.ending.load(Ordering::Relaxed) && n >= self.messages_min {
@@ -130,14 +136,16 @@ impl Shared {
             }
             self.journal.lock().expect("no panic").acknowledged.insert(key, first);
             while self.crowded.load(Ordering::Relaxed) && !self.ending.load(Ordering::Relaxed) {
-                sleep(POLL).await;
+                looks.tick().await;
             }
         }
     }
 
     /// The message's id; none when the answer is one that must not come.
     async fn until_accepted(&self, key: &str, request: &Value) -> Option<Uuid> {
+        let mut tries = paced(POLL);
         loop {
+            tries.tick().await;
             let url = &self.urls[self.turn.fetch_add(1, Ordering::Relaxed) % self.urls.len()];
             let asked = self.http.post(format!("{url}/api/v1/messages"));
             match asked.header("idempotency-key", key).json(request).send().await {
@@ -156,7 +164,6 @@ impl Shared {
                 }
                 _ => {}
             }
-            sleep(POLL).await;
         }
     }
 }

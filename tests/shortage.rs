@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
@@ -17,7 +18,10 @@ use tokio_postgres::NoTls;
 
 use crate::harness::{CUSTOMER, Hatch, SENDER};
 use crate::process::{Up, data_folder, program};
+use crate::time::{eventually, eventually_paced, paced};
 
+/// Between two tries of a client, and two looks.
+const PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Files of a process that has few.
 const FEW: u64 = 256;
@@ -151,13 +155,16 @@ async fn a_thousand_messages_with_256_files_and_hundreds_of_idle_connections_are
     let held = idle(&up.url).await;
     assert!(held.len() > 100, "{} connections", held.len());
     let deadline = Instant::now() + PATIENCE;
+    let tries = Arc::new(AtomicUsize::new(0));
     let clients = (0..CLIENTS).map(|client| {
-        let shared = Arc::clone(&up_shared);
+        let (shared, tries) = (Arc::clone(&up_shared), Arc::clone(&tries));
         tokio::spawn(async move {
-            let (http, url) = &*shared;
+            let ((http, url), mut pace) = (&*shared, paced(PAUSE));
             for n in (client..MESSAGES).step_by(CLIENTS) {
                 let key = format!("message {n}");
                 loop {
+                    pace.tick().await;
+                    tries.fetch_add(1, Ordering::Relaxed);
                     let request = http.post(format!("{url}/api/v1/messages"));
                     let request = request.header("idempotency-key", &key);
                     let request = request.timeout(Duration::from_secs(5));
@@ -166,27 +173,24 @@ async fn a_thousand_messages_with_256_files_and_hundreds_of_idle_connections_are
                         break;
                     }
                     assert!(Instant::now() < deadline, "{key} is not accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
         })
     });
     let clients: Vec<_> = clients.collect();
-    // Those who hold connections go away some time after: nobody gets one before, where none is closed.
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    // Those who hold connections go away once everybody has tried: nobody gets one before, where none is closed.
+    let all = 2 * CLIENTS;
+    eventually("everybody has tried", async || tries.load(Ordering::Relaxed) > all).await;
     drop(held);
     for client in clients {
         client.await.expect("all are accepted");
     }
     let expected = i64::try_from(MESSAGES).expect("few");
-    let counts = loop {
+    let counts = eventually_paced(PAUSE, PATIENCE, "all are delivered", async || {
         let counts = events(folder.path()).await;
-        if counts.get("MessageDelivered") == Some(&expected) {
-            break counts;
-        }
-        assert!(Instant::now() < deadline, "{counts:?}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    };
+        (counts.get("MessageDelivered") == Some(&expected)).then_some(counts)
+    })
+    .await;
     for failure in ["SendFailed", "MessageFailed", "SendInDoubt"] {
         assert_eq!(counts.get(failure), None, "{counts:?}");
     }

@@ -7,6 +7,7 @@ use hatch_bus::StreamState;
 use hatch_eventstore::testing::{Cut, Fault, Proxy};
 use nix::sys::signal::Signal;
 use reqwest::StatusCode;
+use tokio::time::timeout;
 
 use crate::fleet::{Fleet, Member};
 use crate::harness::CUSTOMER;
@@ -52,9 +53,10 @@ async fn an_appender_that_stands_still_with_the_lock_holds_up_the_others_for_two
                 return None;
             }
             stopped.signal(Signal::SIGSTOP);
-            // It may have been about to let go.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            if fleet.count(LOCK_HELD).await == 0 {
+            // It may have been about to let go, which PostgreSQL then hears at once.
+            let let_go = eventually("it lets go", async || fleet.count(LOCK_HELD).await == 0);
+            let let_go = timeout(Duration::from_millis(50), let_go).await.is_ok();
+            if let_go || fleet.count(LOCK_HELD).await == 0 {
                 stopped.signal(Signal::SIGCONT);
                 return None;
             }

@@ -16,11 +16,11 @@ use hatch::output::line;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use nix::sys::signal::Signal;
-use tokio::time::sleep;
 
 use crate::checker::Evidence;
 use crate::process::output_with;
 use crate::senders::Senders;
+use crate::time::paced;
 use fault::Schedule;
 use world::World;
 
@@ -102,14 +102,14 @@ async fn rage(world: &mut World, senders: &Senders, plan: &Plan) -> BTreeMap<&'s
 
 /// Waits for the next step; with too much unsettled, clients hold back.
 async fn peace(world: &World, senders: &Senders, pause: Duration) {
-    let until = Instant::now() + pause;
+    let (until, mut looks) = (Instant::now() + pause, paced(POLL));
     loop {
+        looks.tick().await;
         if let Some(count) = world.unsettled().await {
             senders.hold_back(count >= UNSETTLED_MAX);
         }
         if Instant::now() >= until {
             return;
         }
-        sleep(POLL).await;
     }
 }

@@ -7,8 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use hatch::settings::Settings;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
-pub(crate) use hatch_eventstore::testing::eventually;
+use hatch_eventstore::testing::Found;
+pub(crate) use hatch_eventstore::testing::{eventually, eventually_within};
 use serde_json::Value;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::harness::Hatch;
 
@@ -30,6 +32,28 @@ pub(crate) fn as_in_production(settings: &mut Settings) {
     (dispatcher.retry.backoff_min_ms, dispatcher.retry.backoff_max_ms) = (10_000, 600_000);
     // In real time, too, since the log is read at this distance.
     dispatcher.timers_lag_ms = 200;
+}
+
+/// Ticks at once, and then never sooner than `period` after the last tick.
+pub(crate) fn paced(period: Duration) -> Interval {
+    let mut pace = interval(period);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace
+}
+
+/// As [`eventually_within`], with looks no sooner than `period` after each other.
+pub(crate) async fn eventually_paced<F: Found>(
+    period: Duration,
+    patience: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> F,
+) -> F::Thing {
+    let mut pace = paced(period);
+    eventually_within(patience, what, async || {
+        pace.tick().await;
+        look().await
+    })
+    .await
 }
 
 impl Hatch {

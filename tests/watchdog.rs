@@ -11,6 +11,7 @@ use p256::pkcs8::DecodePrivateKey;
 use serde_json::json;
 
 use crate::harness::{CUSTOMER, Hatch, SENDER, mail_key};
+use crate::time::paced;
 
 const MAILS: usize = 1_000;
 /// Strangers that post at once.
@@ -99,7 +100,7 @@ fn on_its_own<T: Send + 'static>(
 /// Posts one after the other; how many were taken, or refused as they deserve.
 async fn strange(url: &str, hostile: &[Hostile], next: &AtomicUsize) -> usize {
     let http = hatch::http_client(Duration::from_secs(60)).expect("a client");
-    let mut taken = 0;
+    let (mut taken, mut pace) = (0, paced(PAUSE));
     loop {
         let n = next.fetch_add(1, Ordering::Relaxed);
         if n >= MAILS {
@@ -119,7 +120,8 @@ async fn strange(url: &str, hostile: &[Hostile], next: &AtomicUsize) -> usize {
                 204 | 400 | 401 => taken += 1,
                 503 => {
                     assert!(answer.headers().contains_key("retry-after"), "when to come again");
-                    tokio::time::sleep(PAUSE).await;
+                    pace.reset();
+                    pace.tick().await;
                     continue;
                 }
                 other => panic!("{other}"),
@@ -140,10 +142,10 @@ struct Answered {
 /// Looks at the health and sends, until it is over.
 async fn watch(url: String, over: Arc<AtomicBool>) -> Vec<Answered> {
     let http = hatch::http_client(Duration::from_secs(60)).expect("a client");
-    let mut answers = Vec::new();
+    let (mut answers, mut pace) = (Vec::new(), paced(PAUSE));
     while !over.load(Ordering::Relaxed) {
         for _ in 0..5 {
-            tokio::time::sleep(PAUSE).await;
+            pace.tick().await;
             let from = Instant::now();
             let answer = http.get(format!("{url}/health")).send().await.expect("an answer");
             assert_eq!(answer.status(), 200);

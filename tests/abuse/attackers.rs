@@ -16,7 +16,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
+
+use crate::time::paced;
 
 /// One kind of abuse: it goes on until it is dropped, and counts what it did.
 type Attack = fn(Arc<Target>, Arc<AtomicU64>) -> BoxFuture<'static, ()>;
@@ -121,13 +123,6 @@ fn form(fields: &[(&str, &str)]) -> Vec<u8> {
     };
     let parts: String = fields.iter().map(part).collect();
     format!("{parts}--B--\r\n").into_bytes()
-}
-
-/// Ticks at once, and then never sooner than `period` after the last tick.
-pub(super) fn paced(period: Duration) -> Interval {
-    let mut pace = interval(period);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pace
 }
 
 async fn hostile_mails(target: Arc<Target>, count: Arc<AtomicU64>) {

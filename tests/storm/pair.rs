@@ -1,13 +1,13 @@
 //! A PostgreSQL and its standby: nothing is committed that the standby does not have.
 
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::time::sleep;
 
 use crate::restore::{Cluster, free_port};
+use crate::time::eventually_paced;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(50);
@@ -144,11 +144,7 @@ async fn ask(url: &str, sql: &str) -> Option<Vec<i64>> {
 }
 
 async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        sleep(POLL).await;
-    }
+    eventually_paced(POLL, PATIENCE, what, holds).await;
 }
 
 /// Sends a signal to a process, if it is still there.

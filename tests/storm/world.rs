@@ -20,6 +20,7 @@ use super::fault::{Clock, Cut, Deaf, Family, Fault, Line, Mood, Process, Server,
 use super::pair::{Pair, signal};
 use crate::harness::ACCOUNT;
 use crate::process::{Up, data_folder, output_with, program};
+use crate::time::{eventually_paced, paced};
 
 const PATIENCE: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_millis(100);
@@ -318,12 +319,13 @@ impl World {
         self.until("every message is settled", async |world| world.stands_still().await).await;
         self.tell_doubts("when all else was settled").await;
         let (mut asked, deadline) = (None::<Instant>, Instant::now() + PATIENCE);
+        let mut looks = paced(POLL);
         while self.pair.rows(DOUBTS).await.as_deref() != Some(&[0]) && Instant::now() < deadline {
             if asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN_EVERY) {
                 asked = Some(Instant::now());
                 self.pair.rows(ASK_NOW).await;
             }
-            sleep(POLL).await;
+            looks.tick().await;
         }
         self.until("what came of it is settled", async |world| world.stands_still().await).await;
         self.tell_doubts("at the end").await;
@@ -341,11 +343,7 @@ impl World {
     }
 
     pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !holds(self).await {
-            assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-            sleep(POLL).await;
-        }
+        eventually_paced(POLL, PATIENCE, what, async || holds(self).await).await;
     }
 }
 

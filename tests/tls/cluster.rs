@@ -3,7 +3,7 @@
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hatch_devservers::{Embedded, Folder, Options, Purpose};
 use hatch_eventstore::{Connected, Database, connect};
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::certificates::{Authority, Pair, Valid, self_signed, write};
 use crate::process::data_folder;
+use crate::time::eventually_within;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -124,16 +125,12 @@ impl Cluster {
             admin.batch_execute(&sql).await.expect("set");
         }
         admin.batch_execute("SELECT pg_reload_conf()").await.expect("told");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
+        eventually_within(PATIENCE, "it is reloaded", async || {
             let show = "SELECT current_setting('hatch.step', true)";
             let row = self.admin().await.query_one(show, &[]).await.expect("a row");
-            if row.get::<_, Option<String>>(0).as_deref() == Some(&step) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "not reloaded");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+            row.get::<_, Option<String>>(0).as_deref() == Some(&step)
+        })
+        .await;
     }
 
     async fn admin(&self) -> Connected {
