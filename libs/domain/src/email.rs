@@ -46,10 +46,102 @@ pub struct Email {
     /// Of one that came in, whether it comes from whom it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<Authentication>,
+    /// Of one that came in, between whom it was carried, whatever it says itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<Envelope>,
+    /// Of one that came in, what kind of mail it is.
+    #[serde(default, skip_serializing_if = "MailKind::is_person")]
+    pub kind: MailKind,
+    /// What decided on its kind, such as `auto-submitted` or `list-id`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signs: Vec<String>,
+    /// Of one that reports that another did not arrive, what it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounce: Option<Bounce>,
+    /// Of one that came in, whether it carries the Message-ID of another mail and says something else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated_id: bool,
     /// Of one that came in, what was left out of it and how many of them, because it was beyond a limit: `to`,
     /// `cc`, `references`, `parts` and the like.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cut: BTreeMap<String, u64>,
+}
+
+/// Between whom a mail was carried, as the provider says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = MailEnvelope)]
+pub struct Envelope {
+    /// The sender as it was written; none for a bounce.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// The recipients as they were written.
+    #[serde(default)]
+    pub to: Vec<String>,
+}
+
+/// What kind of mail it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MailKind {
+    /// A person wrote it.
+    #[default]
+    Person,
+    /// A program answered by itself, such as a notice of absence.
+    AutoReply,
+    /// It reports that another mail did not arrive.
+    Bounce,
+    /// It was sent to a list.
+    List,
+    /// We sent it, and it came back.
+    Own,
+}
+
+impl MailKind {
+    /// The kind's name in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::AutoReply => "auto_reply",
+            Self::Bounce => "bounce",
+            Self::List => "list",
+            Self::Own => "own",
+        }
+    }
+
+    /// Whether a person wrote it.
+    #[must_use]
+    pub const fn is_person(&self) -> bool {
+        matches!(self, Self::Person)
+    }
+}
+
+/// What a bounce says of the mail that did not arrive.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = MailBounce)]
+pub struct Bounce {
+    /// The Message-ID of that mail, without angle brackets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail_id: Option<String>,
+    /// Whom it did not reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<BouncedRecipient>,
+}
+
+/// A recipient whom a mail did not reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BouncedRecipient {
+    /// The recipient.
+    pub address: Address,
+    /// The status of RFC 3463, such as `5.1.1`, where the bounce has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// What the server said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Whether the mail is still tried.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delayed: bool,
 }
 
 impl Email {

@@ -35,7 +35,7 @@ pub mod time;
 pub use attachment::Attachment;
 pub use channel::Channel;
 pub use decider::{Decider, DomainEvent, Ending, Routing};
-pub use email::Email;
+pub use email::{Bounce, BouncedRecipient, Email, Envelope, MailKind};
 pub use environment::{Environment, Wait};
 pub use events::{DecodeError, EventType, Upcaster};
 pub use kind::{CurrentEvent, KINDS, Kind, event_types};

@@ -13,7 +13,6 @@ mod adapter;
 mod correlation;
 pub mod generic;
 mod http_client;
-mod mail;
 mod secret;
 pub mod sendgrid;
 mod shortage;

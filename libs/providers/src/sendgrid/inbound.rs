@@ -12,6 +12,7 @@ use hatch_domain::address::{Address, AddressError};
 use hatch_domain::authentication::Authentication;
 use hatch_domain::mailbox::{Mailbox, Person, PersonRole};
 use hatch_domain::{Attachment, Channel, Email};
+use hatch_mail::{ADDRESSES_MAX, Cut, Headers, Mail, PARTS_MAX, clean, clipped, mailboxes};
 use http::header::CONTENT_TYPE;
 use memchr::memmem;
 use multer::Multipart;
@@ -19,7 +20,6 @@ use serde::Deserialize;
 use uuid::{Uuid, uuid};
 
 use super::authentication;
-use crate::mail::{ADDRESSES_MAX, Cut, Headers, Mail, PARTS_MAX, clean, clipped, mailboxes};
 use crate::webhook::{Inbound, NotUnderstood, RawRequest};
 
 /// What a mail without a Message-ID is called: a UUIDv5, in this namespace, of what it says. It never
@@ -252,6 +252,7 @@ impl Form {
                 content_type: said(part.content_type.as_ref().or(content_type)),
                 filename: said(part.filename.as_ref().or(filename)),
                 content: Some(BASE64_STANDARD.encode(&part.bytes)),
+                ..Attachment::default()
             })
         };
         self.files.iter().filter_map(&mut file).collect()

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use hatch_domain::address::Address;
 use hatch_domain::{Attachment, Channel, ErrorClass, SendError};
+use hatch_mail::clean;
 use http::header::HeaderMap;
 use http::status::StatusCode;
 use url::{Url, form_urlencoded};
@@ -12,7 +13,6 @@ use uuid::{Uuid, uuid};
 
 use super::codes::meaning;
 use super::{Settings, signature};
-use crate::mail::clean;
 use crate::webhook::{
     Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome, Suppression,
     Verified, Webhook, WebhookRefusal, provider_id,

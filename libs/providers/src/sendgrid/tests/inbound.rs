@@ -126,6 +126,7 @@ fn a_mail_is_read_whole() {
         content_type: Some(content_type.to_owned()),
         filename: Some(name.to_owned()),
         content: Some(content.to_owned()),
+        ..Attachment::default()
     };
     // base64 of 89 50 4e 47 0d 0a 2d 2d 78 00, and of 62
     let files = [
@@ -280,6 +281,7 @@ fn a_mail_that_is_posted_raw_is_read_as_it_was_carried() {
         content_type: Some("text/csv".to_owned()),
         filename: Some("list.csv".to_owned()),
         content: Some("YSxiCg==".to_owned()),
+        ..Attachment::default()
     };
     assert_eq!(inbound.attachments, [file]);
     let nobody = parse(&[("email", "", b"no mail at all"), ("envelope", "", b"{}")]);

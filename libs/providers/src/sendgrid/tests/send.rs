@@ -105,6 +105,7 @@ async fn the_request_is_exactly_sendgrids() {
         content_type: Some("text/plain".into()),
         filename: Some("a.txt".into()),
         url: None,
+        ..Attachment::default()
     }];
     message.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
     let outcome = adapter(&stub.url).send(&message).await;

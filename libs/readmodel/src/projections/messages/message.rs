@@ -14,7 +14,7 @@ use hatch_domain::message::event::{
     MessageDeferred, MessageEvent, MessageReceived, MessageRequested, MessageSent, SendAttempted,
 };
 use hatch_domain::message::status::{AttemptStatus, Status};
-use hatch_domain::{Attachment, Email, ErrorClass, SendError};
+use hatch_domain::{Attachment, Email, Envelope, ErrorClass, MailKind, SendError};
 use hatch_eventstore::Position;
 use hatch_eventstore::values::storable;
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,43 @@ pub(crate) struct MessageContent {
     /// None for the default one of the channel.
     pub(crate) programme: Option<Programme>,
     pub(crate) suggests: Option<&'static str>,
+    /// None for what a person wrote.
+    pub(crate) kind: Option<&'static str>,
+    /// None where there is nothing of it.
+    pub(crate) mail: Option<MailDetails>,
+    /// The part of the text that its sender wrote for it; none where that is all of it.
+    pub(crate) visible_body: Option<String>,
+}
+
+/// What only a mail has, as its row keeps it and the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct MailDetails {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reply_to: Option<Address>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) envelope: Option<Envelope>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) signs: Vec<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) repeated_id: bool,
+}
+
+impl MailDetails {
+    /// What `email` has of it; none where that is nothing.
+    fn of(email: &Email) -> Option<Self> {
+        let written = |text: &String| stored(text);
+        let envelope = email.envelope.as_ref().map(|envelope| Envelope {
+            from: envelope.from.as_ref().map(written),
+            to: envelope.to.iter().map(written).collect(),
+        });
+        let details = Self {
+            reply_to: email.reply_to.clone(),
+            envelope,
+            signs: email.signs.clone(),
+            repeated_id: email.repeated_id,
+        };
+        Some(details).filter(|details| *details != Self::default())
+    }
 }
 
 impl MessageContent {
@@ -124,6 +161,9 @@ impl MessageContent {
             people: Some(&email.people).filter(|people| !people.is_empty()).map(|p| shown(p)),
             programme: begun.programme.cloned(),
             suggests: begun.suggests.map(Suggestion::as_str),
+            kind: Some(email.kind).filter(|kind| !kind.is_person()).map(MailKind::as_str),
+            mail: MailDetails::of(email),
+            visible_body: None,
         })
     }
 

@@ -65,6 +65,9 @@ table! {
         fixed message_id_header: "text" = row.message_id_header(),
         fixed programme: "text" = row.programme.as_ref().map(Programme::as_str),
         fixed suggests: "text" = row.suggests,
+        fixed kind: "text" = row.kind,
+        fixed mail: "json" = row.mail.as_ref().map(Json),
+        fixed visible_body: "text" = row.visible_body.as_deref(),
     }
 
     /// Where a message stands. What is known to exist is updated: ON CONFLICT would look for each row first, and

@@ -9,7 +9,7 @@ use hatch_domain::consent::Programme;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
 use hatch_domain::mailbox::Person;
 use hatch_domain::message::status::Status;
-use hatch_domain::{Channel, SendError};
+use hatch_domain::{Channel, Envelope, MailKind, SendError};
 use hatch_eventstore::Position;
 use hatch_eventstore::values::{integer, storable};
 use serde::Serialize;
@@ -19,7 +19,7 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::super::message::{Direction, MessageContent, MessageState};
+use super::super::message::{Direction, MailDetails, MessageContent, MessageState};
 use super::parts;
 use super::send_error::{self, ErrorSchema};
 use crate::query::conditions::Conditions;
@@ -28,13 +28,15 @@ use crate::{Error, QueryError, ReadModel};
 
 /// The columns that every query of messages reads, with texts and addresses as it wants them.
 macro_rules! columns {
-    ($body:literal, $html:literal, $to:expr, $cc:expr, $bcc:expr, $people:expr) => {
+    ($body:literal, $html:literal, $visible:literal, $to:expr, $cc:expr, $bcc:expr, $people:expr) => {
         concat!(
             $body,
             " AS body, octet_length(m.body) AS body_bytes, ",
             $html,
             " AS html,
          octet_length(m.html) AS html_bytes, ",
+            $visible,
+            " AS visible_body, ",
             $to,
             " AS to_addresses, json_array_length(m.to_addresses) AS to_count, ",
             $cc,
@@ -47,7 +49,7 @@ macro_rules! columns {
          m.provider, m.provider_message_id, m.attempts, m.next_attempt_at, m.error, m.segments,
          m.metadata, m.created_at, m.scheduled_at, m.sent_at, m.delivered_at, m.read_at,
          m.updated_at, m.position, m.created_position, m.authentication, m.cut, m.message_id_header,
-         m.programme, m.suggests"
+         m.programme, m.suggests, m.kind, m.mail"
         )
     };
 }
@@ -58,6 +60,7 @@ const LIST: &str = concat!(
     columns!(
         "left(m.body, 16384)",
         "left(m.html, 16384)",
+        "left(m.visible_body, 16384)",
         first_addresses!("m.to_addresses"),
         first_addresses!("m.cc"),
         first_addresses!("m.bcc"),
@@ -68,7 +71,7 @@ const LIST: &str = concat!(
 
 const ONE: &str = concat!(
     "SELECT ",
-    columns!("m.body", "m.html", "m.to_addresses", "m.cc", "m.bcc", "m.people"),
+    columns!("m.body", "m.html", "m.visible_body", "m.to_addresses", "m.cc", "m.bcc", "m.people"),
     " FROM rm.messages m WHERE m.tenant_id = $1 AND m.id = $2"
 );
 
@@ -95,6 +98,8 @@ pub struct Message {
     pub conversation_id: ConversationId,
     /// The contact at the other end, computed from its address.
     pub contact_id: Uuid,
+    /// What kind of message it is: `person`, or of a mail that came in `auto_reply`, `bounce`, `list` or `own`.
+    pub kind: String,
     /// Which way it goes.
     #[schema(value_type = Direction)]
     pub direction: String,
@@ -116,6 +121,15 @@ pub struct Message {
     pub bcc: Vec<String>,
     /// The same of `bcc`.
     pub bcc_count: Option<u32>,
+    /// Where answers to a mail are to go, if not to its sender.
+    pub reply_to: Option<String>,
+    /// Of a mail that came in, between whom it was carried, whatever it says itself.
+    #[schema(value_type = Option<Envelope>)]
+    pub envelope: Option<Envelope>,
+    /// Of a mail that came in, what decided on its `kind`, such as `auto-submitted`.
+    pub signs: Vec<String>,
+    /// Whether a mail that came in carries the Message-ID of another one and says something else.
+    pub repeated_id: bool,
     /// Those of the sender, the recipients and who is to be answered who are shown by a name; in lists the first 100.
     pub people: Vec<Person>,
     /// The header `Message-ID` of a mail, which one that answers it names in `in_reply_to`.
@@ -131,6 +145,9 @@ pub struct Message {
     pub html: Option<String>,
     /// The same of `html`.
     pub html_truncated: bool,
+    /// The part of the text that its sender wrote for it: without what is quoted of other mails, and without a
+    /// signature. In lists its first 16,384 characters.
+    pub visible_body: Option<String>,
     /// The files that go with it.
     #[serde(serialize_with = "parts::attachments")]
     #[schema(value_type = Vec<parts::AttachmentSchema>)]
@@ -370,6 +387,7 @@ impl From<(MessageContent, MessageState)> for Message {
         let message_id_header = content.message_id_header();
         let texts = |addresses: Vec<Address>| addresses.iter().map(Address::to_string).collect();
         let named = content.programme.map(|programme| programme.to_string());
+        let mail = content.mail.unwrap_or_default();
         Self {
             programme: programme(named, content.direction.as_str(), content.channel),
             suggests: content.suggests.map(str::to_owned),
@@ -385,6 +403,11 @@ impl From<(MessageContent, MessageState)> for Message {
             cc_count: None,
             bcc: texts(content.bcc),
             bcc_count: None,
+            kind: kind(content.kind.map(str::to_owned)),
+            reply_to: mail.reply_to.map(|address| address.to_string()),
+            envelope: mail.envelope,
+            signs: mail.signs,
+            repeated_id: mail.repeated_id,
             people: content.people.unwrap_or_default(),
             message_id_header,
             subject: content.subject,
@@ -392,6 +415,7 @@ impl From<(MessageContent, MessageState)> for Message {
             body_truncated: false,
             html: content.html,
             html_truncated: false,
+            visible_body: content.visible_body,
             attachments: content.attachments,
             status: state.progress.status.as_str().to_owned(),
             provider: state.provider,
@@ -422,6 +446,11 @@ fn programme(named: Option<String>, direction: &str, channel: &str) -> Option<St
     named.or_else(|| default.map(|default| default.to_string()))
 }
 
+/// What kind it is, where the row says none.
+fn kind(named: Option<String>) -> String {
+    named.unwrap_or_else(|| MailKind::Person.as_str().to_owned())
+}
+
 fn keyed_message(row: &Row) -> Result<(Position, Message), Error> {
     Ok((Position(row.try_get("created_position")?), message(row)?))
 }
@@ -445,7 +474,15 @@ fn message(row: &Row) -> Result<Message, Error> {
     let Json(bcc): Json<Vec<String>> = row.try_get("bcc")?;
     let (direction, channel): (String, String) =
         (row.try_get("direction")?, row.try_get("channel")?);
+    let mail: Option<Json<MailDetails>> = row.try_get("mail")?;
+    let mail = mail.map(|json| json.0).unwrap_or_default();
     Ok(Message {
+        kind: kind(row.try_get("kind")?),
+        reply_to: mail.reply_to.map(|address| address.to_string()),
+        envelope: mail.envelope,
+        signs: mail.signs,
+        repeated_id: mail.repeated_id,
+        visible_body: row.try_get("visible_body")?,
         programme: programme(row.try_get("programme")?, &direction, &channel),
         suggests: row.try_get("suggests")?,
         id: MessageId(row.try_get("id")?),

@@ -22,6 +22,14 @@ pub(super) struct AttachmentSchema<'a> {
     /// How large it is, in bytes.
     #[schema(value_type = Option<u64>)]
     size_bytes: &'a Value,
+    /// By what the HTML of its mail shows it (`cid:...`), without angle brackets.
+    #[schema(value_type = Option<String>)]
+    content_id: &'a Value,
+    /// Whether it belongs into the text, as a picture does, rather than beside it.
+    inline: bool,
+    /// Why the file itself is missing, where its provider named it and did not bring it.
+    #[schema(value_type = Option<String>)]
+    missing: &'a Value,
 }
 
 /// What is known of a mail's sender; `null` for what nobody said.
@@ -51,6 +59,9 @@ pub(super) fn attachments<S: Serializer>(files: &Value, to: S) -> Result<S::Ok, 
         content_type: &file["content_type"],
         filename: &file["filename"],
         size_bytes: &file["size_bytes"],
+        content_id: &file["content_id"],
+        inline: file["inline"] == true,
+        missing: &file["missing"],
     }))
 }
 

@@ -44,6 +44,7 @@ impl Part<'_> {
             content_type: self.fields.media_type(),
             filename: self.fields.filename().map(clean),
             content: Some(content),
+            ..Attachment::default()
         }
     }
 

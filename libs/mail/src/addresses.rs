@@ -11,7 +11,7 @@ use super::{ADDRESSES_MAX, Cut, LIST_BYTES_MAX, decoded};
 const WRITTEN_BYTES_MAX: usize = 1024;
 
 /// The mailboxes of `text`, each once. What is none is left out; those beyond the limit are counted as `of`.
-pub(crate) fn mailboxes(text: &str, of: &str, cut: &mut Cut) -> Vec<Mailbox> {
+pub fn mailboxes(text: &str, of: &str, cut: &mut Cut) -> Vec<Mailbox> {
     let mut list = List::default();
     let mut one = Written::default();
     let mut place = ScanState::default();

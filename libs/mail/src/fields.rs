@@ -10,21 +10,29 @@ use super::{
 };
 
 /// The headers of a mail that hatch uses.
-#[derive(Default)]
-pub(crate) struct Headers {
-    pub(crate) from: Option<Mailbox>,
-    pub(crate) to: Vec<Mailbox>,
-    pub(crate) cc: Vec<Mailbox>,
-    pub(crate) reply_to: Option<Mailbox>,
-    pub(crate) subject: Option<String>,
-    pub(crate) mail_id: Option<String>,
-    pub(crate) in_reply_to: Option<String>,
-    pub(crate) references: Vec<String>,
+#[derive(Debug, Default)]
+pub struct Headers {
+    /// The sender.
+    pub from: Option<Mailbox>,
+    /// The recipients.
+    pub to: Vec<Mailbox>,
+    /// Who gets a copy.
+    pub cc: Vec<Mailbox>,
+    /// Who is to be answered.
+    pub reply_to: Option<Mailbox>,
+    /// The subject.
+    pub subject: Option<String>,
+    /// The Message-ID, without angle brackets.
+    pub mail_id: Option<String>,
+    /// The Message-ID of the mail that it answers.
+    pub in_reply_to: Option<String>,
+    /// The Message-IDs of the thread, the oldest first.
+    pub references: Vec<String>,
 }
 
 impl Headers {
     /// Reads a block of headers. Of a header that is there twice the last one counts.
-    pub(crate) fn read(block: &[u8], cut: &mut Cut) -> Self {
+    pub fn read(block: &[u8], cut: &mut Cut) -> Self {
         let read = &block[..block.len().min(HEADERS_BYTES_MAX)];
         cut.count("header_bytes", block.len() - read.len());
         let found = last_of(
@@ -92,7 +100,7 @@ fn unstructured(value: &[u8], cut: &mut Cut) -> Option<String> {
 }
 
 /// A text out of its encoded words, where it has some.
-pub(crate) fn decoded(text: &str) -> String {
+pub fn decoded(text: &str) -> String {
     if !text.contains("=?") {
         return text.to_owned();
     }

@@ -14,53 +14,53 @@ use std::collections::BTreeMap;
 
 use hatch_domain::Attachment;
 
-pub(crate) use addresses::mailboxes;
-pub(crate) use fields::{Headers, decoded};
+pub use addresses::mailboxes;
+pub use fields::{Headers, decoded};
 
 /// Multiparts within multiparts. What is deeper is kept as a file, as it came.
-pub(crate) const DEPTH_MAX: usize = 50;
+pub const DEPTH_MAX: usize = 50;
 
 /// Parts of a mail, or of a form that brings one, files among them.
-pub(crate) const PARTS_MAX: usize = 500;
+pub const PARTS_MAX: usize = 500;
 
 /// Bytes of a mail's own headers.
-pub(crate) const HEADERS_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub const HEADERS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Bytes of a header that is neither a list of addresses nor one of references.
-pub(crate) const FIELD_BYTES_MAX: usize = 4 * 1024;
+pub const FIELD_BYTES_MAX: usize = 4 * 1024;
 
 /// Bytes of all headers that say what the parts are.
-pub(crate) const PART_FIELDS_BYTES_MAX: usize = 64 * 1024;
+pub const PART_FIELDS_BYTES_MAX: usize = 64 * 1024;
 
 /// Addresses of one header or field.
-pub(crate) const ADDRESSES_MAX: usize = 500;
+pub const ADDRESSES_MAX: usize = 500;
 
 /// Bytes of the addresses, or of the references, of one header or field.
-pub(crate) const LIST_BYTES_MAX: usize = 32 * 1024;
+pub const LIST_BYTES_MAX: usize = 32 * 1024;
 
 /// References to other mails. Of a longer thread, the last ones are kept.
-pub(crate) const REFERENCES_MAX: usize = 100;
+pub const REFERENCES_MAX: usize = 100;
 
 /// A longer id is none: a line of a mail has no more room (RFC 5322, section 2.1.1).
-pub(crate) const ID_BYTES_MAX: usize = 998;
+pub const ID_BYTES_MAX: usize = 998;
 
 /// Bytes of the line that parts are told apart by, which RFC 2046 limits to 70.
 const BOUNDARY_BYTES_MAX: usize = 200;
 
 /// What was left out of a mail, by what it is: `to`, `references`, `parts`, `depth`, `header_bytes`.
 #[derive(Debug, Default)]
-pub(crate) struct Cut(BTreeMap<String, u64>);
+pub struct Cut(BTreeMap<String, u64>);
 
 impl Cut {
     /// Counts `number` more of `of`.
-    pub(crate) fn count(&mut self, of: &str, number: usize) {
+    pub fn count(&mut self, of: &str, number: usize) {
         if number > 0 {
             *self.0.entry(of.to_owned()).or_default() += number as u64;
         }
     }
 
     /// Adds what another counted of the things that are named.
-    pub(crate) fn take(&mut self, other: &Self, named: &[&str]) {
+    pub fn take(&mut self, other: &Self, named: &[&str]) {
         for (of, number) in &other.0 {
             if named.contains(&of.as_str()) {
                 *self.0.entry(of.clone()).or_default() += number;
@@ -69,26 +69,27 @@ impl Cut {
     }
 
     /// What was counted.
-    pub(crate) fn into_counts(self) -> BTreeMap<String, u64> {
+    pub fn into_counts(self) -> BTreeMap<String, u64> {
         self.0
     }
 }
 
 /// A mail as it was carried (RFC 5322, RFC 2045).
-pub(crate) struct Mail {
+#[derive(Debug)]
+pub struct Mail {
     /// What its headers say.
-    pub(crate) headers: Headers,
+    pub headers: Headers,
     /// Its first plain text.
-    pub(crate) text: Option<String>,
+    pub text: Option<String>,
     /// Its first HTML.
-    pub(crate) html: Option<String>,
+    pub html: Option<String>,
     /// Everything else that it brings, a mail within it among them.
-    pub(crate) files: Vec<Attachment>,
+    pub files: Vec<Attachment>,
 }
 
 impl Mail {
     /// Reads the mail as far as the limits go.
-    pub(crate) fn read(bytes: &[u8], cut: &mut Cut) -> Self {
+    pub fn read(bytes: &[u8], cut: &mut Cut) -> Self {
         let (head, parts) = walk::walk(bytes, cut);
         let headers = Headers::read(head, cut);
         let mut mail = Self { headers, text: None, html: None, files: Vec::new() };
@@ -106,7 +107,7 @@ impl Mail {
 }
 
 /// `text` as far as a header that is no list is read; what is beyond is counted.
-pub(crate) fn clipped(mut text: String, cut: &mut Cut) -> String {
+pub fn clipped(mut text: String, cut: &mut Cut) -> String {
     let end = text.floor_char_boundary(FIELD_BYTES_MAX);
     cut.count("header_bytes", text.len() - end);
     text.truncate(end);
@@ -114,6 +115,6 @@ pub(crate) fn clipped(mut text: String, cut: &mut Cut) -> String {
 }
 
 /// `text` as PostgreSQL can keep it: without NUL, which no text has.
-pub(crate) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
