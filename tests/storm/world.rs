@@ -63,6 +63,13 @@ const WHY: &str = "SELECT format('%s %s: %s (asked %s to %s times)', count(*), m
           WHERE stream_id = m.id AND type = 'SendInDoubt' ORDER BY version DESC LIMIT 1) AS d \
      LEFT JOIN due.timers AS t ON t.stream_id = m.id \
      WHERE m.status = 'in_doubt' GROUP BY m.channel, d.detail ORDER BY count(*) DESC LIMIT 20";
+/// What stands still, by what happened to it last.
+const STANDING_BY: &str = "SELECT format('%s %s %s after %s, %s to %s s ago', count(*), m.channel, m.status, e.type, \
+         round(min(extract(epoch FROM now() - e.recorded_at))), round(max(extract(epoch FROM now() - e.recorded_at)))) \
+     FROM rm.messages m JOIN es.events e ON e.position = m.position \
+     WHERE m.status NOT IN ('delivered', 'read', 'undelivered', 'failed', 'canceled') \
+       AND e.recorded_at < now() - interval '30 s' \
+     GROUP BY m.channel, m.status, e.type ORDER BY count(*) DESC LIMIT 20";
 const ASK_AGAIN_EVERY: Duration = Duration::from_secs(15);
 const BEHIND: &str = "SELECT (SELECT coalesce(max(position), 0) FROM es.events) \
      - (SELECT position FROM es.checkpoints WHERE name = 'messages')";
@@ -316,8 +323,8 @@ impl World {
         for account in [ACCOUNT, "sendgrid"] {
             self.provider(account, "up", 0).await;
         }
-        self.until("every message is settled", async |world| world.stands_still().await).await;
-        self.tell_doubts("when all else was settled").await;
+        self.settled("every message is settled").await;
+        self.tell("in doubt when all else was settled", WHY).await;
         let (mut asked, deadline) = (None::<Instant>, Instant::now() + PATIENCE);
         let mut looks = paced(POLL);
         while self.pair.rows(DOUBTS).await.as_deref() != Some(&[0]) && Instant::now() < deadline {
@@ -327,16 +334,29 @@ impl World {
             }
             looks.tick().await;
         }
-        self.until("what came of it is settled", async |world| world.stands_still().await).await;
-        self.tell_doubts("at the end").await;
+        self.settled("what came of it is settled").await;
+        self.tell("in doubt at the end", WHY).await;
+    }
+
+    /// Waits until nothing stands still; says what does, where that lasts too long.
+    async fn settled(&self, what: &str) {
+        let (deadline, mut looks) = (Instant::now() + PATIENCE, paced(POLL));
+        while !self.stands_still().await {
+            if Instant::now() > deadline {
+                self.tell("standing still", STANDING_BY).await;
+                let behind = self.pair.rows(BEHIND).await;
+                panic!("not within {PATIENCE:?}: {what}; the read models are {behind:?} behind");
+            }
+            looks.tick().await;
+        }
     }
 
     /// Prints what is in doubt and why.
-    async fn tell_doubts(&self, when: &str) {
+    async fn tell(&self, what: &str, query: &str) {
         let url: hatch_eventstore::Database = self.pair.primary.url().parse().expect("a URL");
         let client = hatch_eventstore::connect(&url).await.expect("it is up");
-        let rows = client.query(WHY, &[]).await.expect("readable");
-        line(format!("in doubt {when}: {} reasons", rows.len())).expect("printed");
+        let rows = client.query(query, &[]).await.expect("readable");
+        line(format!("{what}: {} groups", rows.len())).expect("printed");
         for row in rows {
             line(format!("  {}", row.get::<_, String>(0))).expect("printed");
         }

@@ -148,11 +148,7 @@ impl Demo {
             .collect();
         line(format!("Conversation {id}: {}", field(&participants.join(" and "))))?;
         let count = |field: &str| conversation[field].as_i64().unwrap_or_default();
-        line(format!(
-            "  {}, {} unread; the newest:",
-            counted(count("message_count"), "message"),
-            count("unread_count")
-        ))?;
+        line(format!("  {}; the newest:", counted(count("message_count"), "message"),))?;
         for message in messages["data"].as_array().into_iter().flatten().rev() {
             let arrow = if message["direction"] == "outbound" { "->" } else { "<-" };
             line(format!(

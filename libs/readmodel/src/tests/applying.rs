@@ -73,8 +73,7 @@ async fn a_conversation_reads_back_as_the_apis_object() {
         json!({
             "id": conversation_id, "participants": [OURS, "+18045550001"],
             "participants_count": null, "channels": ["sms"],
-            "topic": null, "state": "open", "assignee": null, "labels": [], "message_count": 2,
-            "unread_count": 1, "last_message": {"id": id(3), "direction": "inbound",
+            "topic": null, "message_count": 2, "last_message": {"id": id(3), "direction": "inbound",
             "channel": "sms", "preview": "Hi back", "at": shown(6)}, "metadata": {},
             "created_at": shown(1), "updated_at": shown(6),
         })

@@ -23,8 +23,7 @@ macro_rules! columns {
         concat!(
             $participants,
             " AS participants, json_array_length(c.participants) AS participants_count,
-         c.id, c.channels, c.topic, c.state, c.assignee, c.labels, c.message_count,
-         c.unread_count, c.last_message, c.metadata, c.created_at, c.updated_at,
+         c.id, c.channels, c.topic, c.message_count, c.last_message, c.metadata, c.created_at, c.updated_at,
          c.last_message_position"
         )
     };
@@ -39,19 +38,6 @@ const ONE: &str = concat!(
     columns!("c.participants"),
     " FROM rm.conversations c WHERE c.tenant_id = $1 AND c.id = $2"
 );
-
-/// The state of every conversation, until events say otherwise.
-const OPEN: &str = "open";
-
-/// Whether a conversation is looked after.
-#[derive(ToSchema)]
-#[schema(as = ConversationState, rename_all = "snake_case")]
-#[expect(dead_code, reason = "it is there to be listed")]
-enum StateSchema {
-    Open,
-    Closed,
-    Snoozed,
-}
 
 /// A conversation. Serialises to exactly the API's object: what is absent is `null` or an empty list.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -69,17 +55,8 @@ pub struct Conversation {
     pub channels: Vec<String>,
     /// The topic that sets it apart from others of the same participants.
     pub topic: Option<String>,
-    /// Whether it is looked after.
-    #[schema(value_type = StateSchema)]
-    pub state: String,
-    /// Who looks after it.
-    pub assignee: Option<String>,
-    /// The labels that it bears.
-    pub labels: Vec<String>,
     /// How many messages it has, in both directions.
     pub message_count: i64,
-    /// How many inbound messages came since it was last read.
-    pub unread_count: i64,
     /// Its latest message.
     #[serde(serialize_with = "serialize_last_message")]
     pub last_message: LastMessage,
@@ -184,11 +161,7 @@ impl From<ConversationRow> for Conversation {
             participants_count: None,
             channels: row.channels.into_iter().collect(),
             topic: row.topic,
-            state: OPEN.to_owned(),
-            assignee: None,
-            labels: Vec::new(),
             message_count: row.message_count,
-            unread_count: row.unread_count,
             last_message: row.last_message,
             metadata: Value::Object(serde_json::Map::new()),
             created_at: row.created_at,
@@ -225,11 +198,7 @@ fn conversation(row: &Row) -> Result<Conversation, Error> {
         participants,
         channels: row.try_get::<_, Json<_>>("channels")?.0,
         topic: row.try_get("topic")?,
-        state: row.try_get("state")?,
-        assignee: row.try_get("assignee")?,
-        labels: row.try_get::<_, Json<_>>("labels")?.0,
         message_count: row.try_get("message_count")?,
-        unread_count: row.try_get("unread_count")?,
         last_message: row.try_get::<_, Json<_>>("last_message")?.0,
         metadata: row.try_get("metadata")?,
         created_at: row.try_get("created_at")?,
