@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{CUSTOMER, Hatch, SENDER};
+use crate::harness::{CUSTOMER, Hatch, SENDER, unique};
+use crate::webhooks::inbound;
 
 const SEND: &str = "/api/v1/messages";
 const OURS: &str = "user@usehatchapp.com";
@@ -296,5 +297,132 @@ async fn the_names_of_a_mail_that_came_in_are_kept() {
     let id = message["id"].as_str().expect("an id");
     let then = hatch.get(&format!("{SEND}/{id}?at={}", message["position"])).await;
     assert_eq!(then.body["people"], message["people"], "also from the log: {}", then.body);
+    hatch.finish().await;
+}
+
+/// The message that came in from `from`.
+async fn from(hatch: &Hatch, from: &str) -> Value {
+    hatch
+        .eventually("the message is shown", async |hatch| {
+            let list = hatch.get(&format!("{SEND}?direction=inbound")).await;
+            let list = list.body["data"].as_array().cloned().unwrap_or_default();
+            list.into_iter().find(|message| message["from"] == from)
+        })
+        .await
+}
+
+#[tokio::test]
+async fn whatever_a_provider_signed_as_a_sender_is_shown_and_a_name_cannot_be_written_to() {
+    let hatch = Hatch::start().await;
+    for sender in ["MYBANK", "+881612345678", "+266696687", ""] {
+        let mut post = inbound(&format!("SM{}", unique()));
+        for (name, value) in &mut post.form {
+            match *name {
+                "From" => *value = sender.to_owned(),
+                "Body" => *value = "Your code".to_owned(),
+                "NumMedia" => *value = "1".to_owned(),
+                _ => {}
+            }
+        }
+        assert!(post.send(&hatch).await.is_success());
+        let shown = if sender.is_empty() { "unknown" } else { sender };
+        let message = from(&hatch, shown).await;
+        assert_eq!((&message["body"], &message["channel"]), (&json!("Your code"), &json!("mms")));
+        let file = &message["attachments"][0];
+        assert!(file["url"].is_null() && file["missing"].is_string(), "{message}");
+        let found = hatch.get(&format!("{SEND}?participant={}", shown.replace('+', "%2B"))).await;
+        assert_eq!(found.body["data"][0]["id"], message["id"], "{}", found.body);
+    }
+    let recorded = hatch.log_length().await;
+    let bank = from(&hatch, "MYBANK").await;
+    let path = format!(
+        "/api/v1/conversations/{}/messages",
+        bank["conversation_id"].as_str().expect("an id")
+    );
+    let answer = hatch.post(&path, &json!({"body": "Thanks"})).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
+    let (named, detail) = refusal(&answer.body);
+    assert_eq!(named, ["/to"]);
+    assert!(detail.contains("MYBANK") && detail.contains("cannot be written to"), "{detail}");
+    for (channel, to) in [("sms", "MYBANK"), ("email", "MAILER-DAEMON")] {
+        let request = json!({"channel": channel, "from": SENDER, "to": to, "body": "Thanks"});
+        let answer = hatch.post(SEND, &request).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
+        let errors = answer.body["errors"].as_array().expect("errors");
+        let of_to = errors.iter().find(|error| error["pointer"] == "/to").expect("the recipient");
+        let detail = of_to["detail"].as_str().expect("a sentence");
+        assert!(detail.contains("cannot be written to"), "{detail}");
+    }
+    assert_eq!(hatch.log_length().await, recorded);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_number_is_one_however_it_is_written() {
+    let hatch = Hatch::start().await;
+    for (spellings, shown) in [
+        (
+            vec![
+                "+12016661235",
+                "\u{202a}+1 201 666 1235\u{202c}",
+                "+1\u{a0}201\u{2011}666\u{2011}1235",
+                "+1 201/666 1235",
+                "tel:+12016661235",
+            ],
+            "+12016661235",
+        ),
+        (vec!["+49 151 23456789", "+49 (0)151 23456789"], "+4915123456789"),
+        (vec!["+881612345678"], "+881612345678"),
+    ] {
+        let mut conversations = BTreeSet::new();
+        for written in spellings {
+            let request = json!({"from": SENDER, "to": written, "body": "Hello"});
+            let answer = hatch.post(SEND, &request).await;
+            assert_eq!(answer.status, StatusCode::ACCEPTED, "{written:?}: {}", answer.body);
+            let message = hatch.message_with_status(answer.text("id"), "delivered").await;
+            assert_eq!((to(&message), &message["channel"]), (vec![shown], &json!("sms")));
+            conversations.insert(answer.text("conversation_id").to_owned());
+        }
+        assert_eq!(conversations.len(), 1, "{shown}");
+    }
+    let two = ["+5511987654321", "+551187654321"];
+    let mut conversations = BTreeSet::new();
+    for written in two {
+        let request = json!({"from": SENDER, "to": written, "body": "Hello"});
+        let answer = hatch.post(SEND, &request).await;
+        let message = hatch.message_with_status(answer.text("id"), "delivered").await;
+        assert_eq!(to(&message), [written], "it is sent to as it was written");
+        conversations.insert(answer.text("conversation_id").to_owned());
+    }
+    assert_eq!(conversations.len(), 1);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_domain_is_one_in_unicode_and_as_dns_has_it() {
+    let hatch = Hatch::start().await;
+    let mail =
+        json!({"from": OURS, "to": "Kontakt@Bücher.example", "subject": "Hi", "body": "Hello"});
+    let answer = hatch.post(SEND, &mail).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    let message = hatch.message_with_status(answer.text("id"), "delivered").await;
+    assert_eq!(to(&message), ["Kontakt@bücher.example"]);
+    assert_eq!(hatch.record().await[0]["to"], "Kontakt@xn--bcher-kva.example");
+
+    let inbound = json!({
+        "provider": "sendgrid", "from": "kontakt@xn--bcher-kva.example", "to": OURS,
+        "subject": "Other", "body": "Hi",
+    });
+    assert!((200..300).contains(&hatch.simulate_inbound(&inbound).await));
+    let message = from(&hatch, "kontakt@bücher.example").await;
+    assert_eq!(message["conversation_id"], answer.text("conversation_id"));
+    let path = format!("/api/v1/conversations/{}", answer.text("conversation_id"));
+    let conversation = hatch.get(&path).await;
+    assert_eq!(conversation.body["participants"], json!(["kontakt@bücher.example", OURS]));
+
+    let long = format!("reply+{}@example.org", "a".repeat(64));
+    let answer = hatch.post(SEND, &json!({"from": OURS, "to": long, "body": "Hello"})).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    hatch.message_with_status(answer.text("id"), "delivered").await;
     hatch.finish().await;
 }

@@ -30,13 +30,13 @@ const OF_NOBODY: [&str; 12] = [
 /// What the domain may be built from: none of it reads, writes, waits or draws.
 const PURE: [&str; 10] = [
     "chrono",
-    "email_address",
     "idna",
     "phonenumber",
     "serde",
     "serde_json",
     "sha2",
     "thiserror",
+    "unicode-normalization",
     "utoipa",
     "uuid",
 ];

@@ -59,7 +59,7 @@ pub(crate) fn receipt<'a>(id: &str, sid: &str, status: &str) -> Post<'a> {
     }
 }
 
-fn inbound<'a>(sid: &str) -> Post<'a> {
+pub(crate) fn inbound<'a>(sid: &str) -> Post<'a> {
     Post {
         path_and_query: "/api/v1/webhooks/twilio".to_owned(),
         form: vec![

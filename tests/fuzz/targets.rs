@@ -106,10 +106,16 @@ pub(crate) fn send_request(bytes: &[u8]) {
 /// Phone numbers and other addresses.
 pub(crate) fn addresses(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let parsers = [Address::phone, Address::phone_or_short_code, Address::email, Address::name];
-    for parse in parsers {
+    for parse in [Address::phone, Address::email, Address::name] {
         if let Ok(address) = parse(text) {
             assert_eq!(parse(address.as_str()), Ok(address), "it is in its normal form");
         }
+    }
+    for receive in [Address::received_phone, Address::received_mailbox] {
+        let address = receive(text);
+        assert_eq!(receive(address.as_str()), address, "it is in its normal form");
+        let identity = address.identity().into_owned();
+        assert_eq!(identity.identity().into_owned(), identity, "it is its own identity");
+        assert_eq!(identity.kind(), address.kind(), "it is of the same kind");
     }
 }

@@ -1,10 +1,12 @@
 //! Whether a mail comes from whom it says: what its carrier found, and what follows from that.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use utoipa::ToSchema;
 
-use crate::address::Address;
+use crate::address::{Address, domain_to_ascii};
 
 /// The topic of mails that are proven to be somebody else's than they say. So they make a conversation of
 /// their own beside the one of the same participants.
@@ -162,7 +164,9 @@ fn domain_of(address: &Address) -> &str {
 /// The domain that an organisation registered, taken to be the last two names, or the last three where the
 /// second-last is a registry's (`example.co.uk`).
 fn organisation(domain: &str) -> String {
-    let domain = domain.trim_end_matches('.').to_lowercase();
+    let domain = domain.trim_end_matches('.');
+    // Signatures name it as DNS has it, and addresses as people read it.
+    let domain = domain_to_ascii(domain).map_or_else(|| domain.to_lowercase(), Cow::into_owned);
     let names: Vec<&str> = domain.split('.').collect();
     let of_registry = match names[..] {
         [.., second, last] => last.len() == 2 && REGISTRIES.contains(&second),
@@ -253,6 +257,8 @@ mod tests {
             ("a.b.Example.com", "example.com"),
             ("shop.example.co.uk", "example.co.uk"),
             ("evil.co.uk", "evil.co.uk"),
+            ("mail.bücher.example", "xn--bcher-kva.example"),
+            ("mail.xn--bcher-kva.example", "xn--bcher-kva.example"),
             ("com", "com"),
             ("", ""),
         ] {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::address::{Address, AddressError};
+use crate::address::{Address, AddressError, is_invisible};
 
 /// Characters of a display name at most.
 pub const NAME_CHARACTERS_MAX: usize = 255;
@@ -27,9 +27,9 @@ impl Mailbox {
     /// Reads `ann@example.com`, `Ann Lee <ann@example.com>` or `"Lee, Ann" <ann@example.com>`.
     ///
     /// # Errors
-    /// [`AddressError::NotEmail`], and [`AddressError::NotDisplayName`] for the name before it.
+    /// As [`Address::email`], and [`AddressError::NotDisplayName`] for the name before it.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let text = text.trim();
+        let text = text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c));
         match text.strip_suffix('>').and_then(|rest| rest.rsplit_once('<')) {
             Some((name, address)) => Self::named(Address::email(address)?, name),
             None => Address::email(text).map(Self::from),
@@ -118,6 +118,8 @@ mod tests {
         for (text, name) in [
             ("ann@example.com", None),
             (" <ann@example.com> ", None),
+            ("\u{200b}Ann Lee <ann@example.com>\u{feff}", Some("Ann Lee")),
+            ("<mailto:ann@example.com>", None),
             ("\"\" <ann@example.com>", None),
             ("Ann Lee <ann@example.com>", Some("Ann Lee")),
             ("Ann Lee<Ann@Example.com>", Some("Ann Lee")),
@@ -140,10 +142,11 @@ mod tests {
         for text in ["a\r\nBcc: b <ann@example.com>", "a\u{2028}b <ann@example.com>", &long] {
             assert_eq!(read(text), Err(AddressError::NotDisplayName), "{text:?}");
         }
-        for text in
-            ["", "Ann Lee", "Ann <>", "Ann <ann>", "Ann <ann@example.com", "<ann@example.com>, b"]
-        {
+        for text in ["", "Ann <>", "Ann <ann@example.com", "<ann@example.com>, b"] {
             assert_eq!(read(text), Err(AddressError::NotEmail), "{text:?}");
+        }
+        for text in ["Ann Lee", "Ann <ann>", "MAILER-DAEMON"] {
+            assert_eq!(read(text), Err(AddressError::NameForEmail), "{text:?}");
         }
     }
 

@@ -1,8 +1,9 @@
-//! The mailboxes of a list, as a mail writes it (RFC 5322, section 3.4): of comments and groups nothing is kept.
+//! The mailboxes of a list, as a mail writes it (RFC 5322, section 3.4): of comments and groups nothing is kept. What
+//! stands there and is no mailbox, such as `MAILER-DAEMON`, is a name.
 
 use std::collections::HashSet;
 
-use hatch_domain::address::Address;
+use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::mailbox::{Mailbox, NAME_CHARACTERS_MAX};
 
 use super::{ADDRESSES_MAX, Cut, LIST_BYTES_MAX, decoded};
@@ -10,24 +11,68 @@ use super::{ADDRESSES_MAX, Cut, LIST_BYTES_MAX, decoded};
 /// Bytes of a written address: more than any that is one.
 const WRITTEN_BYTES_MAX: usize = 1024;
 
-/// The mailboxes of `text`, each once. What is none is left out; those beyond the limit are counted as `of`.
+/// Commas in a name that no quotes are around, as in `Lee, Ann, PhD <ann@example.com>`.
+const NAME_COMMAS_MAX: usize = 3;
+
+/// The list that is of one sender: whatever stands there is shown.
+const SENDER: &str = "from";
+
+/// The list of those who are to be answered: what no mail can go to is none.
+const ANSWERED: &str = "reply_to";
+
+/// The mailboxes of `text`, each once, and the names beside them. Those beyond the limit are counted as `of`. Of a sender
+/// the first is the one that can be answered.
 pub fn mailboxes(text: &str, of: &str, cut: &mut Cut) -> Vec<Mailbox> {
-    let mut list = List::default();
+    let (mut list, end) = read(text, of, ScanState::default());
+    if end.quoted || end.comments > 0 {
+        // What never ends never began: the rest of the list would be lost in it.
+        let plain = ScanState {
+            plain_quotes: end.quoted,
+            plain_comments: !end.quoted,
+            ..ScanState::default()
+        };
+        let (again, end) = read(text, of, plain);
+        list = again;
+        if end.quoted || end.comments > 0 {
+            let plain =
+                ScanState { plain_quotes: true, plain_comments: true, ..ScanState::default() };
+            (list, _) = read(text, of, plain);
+        }
+    }
+    cut.count(of, list.left_out);
+    if of == SENDER {
+        if let Some(name) = list.group.filter(|_| list.mailboxes.is_empty()) {
+            return vec![Address::received_mailbox(&decoded(&unquoted(&name))).into()];
+        }
+        list.mailboxes.sort_by_key(|one| one.address.kind() != AddressKind::Email);
+    }
+    list.mailboxes
+}
+
+fn read(text: &str, of: &str, mut place: ScanState) -> (List, ScanState) {
+    let mut list = List { takes_names: of != ANSWERED, ..List::default() };
     let mut one = Written::default();
-    let mut place = ScanState::default();
     for c in text.chars() {
-        match place.next(c) {
+        let step = place.next(c);
+        match step {
+            Step::Ends => {
+                list.end(std::mem::take(&mut one), c == ',');
+                continue;
+            }
+            Step::Group => {
+                let name = std::mem::take(&mut one);
+                list.group.get_or_insert(name.bare);
+                continue;
+            }
             Step::Text => one.push(c),
             Step::Opens => one.brackets = Some(String::new()),
             Step::Closes => one.is_whole = true,
-            Step::Group => one = Written::default(),
-            Step::Ends => list.add(&std::mem::take(&mut one)),
             Step::Nothing => {}
         }
+        one.note(c);
     }
-    list.add(&one);
-    cut.count(of, list.left_out);
-    list.mailboxes
+    list.end(one, false);
+    (list, place)
 }
 
 /// Where in an address the next character stands.
@@ -37,6 +82,10 @@ struct ScanState {
     escaped: bool,
     quoted: bool,
     in_brackets: bool,
+    /// Quotes are characters as others are, since one of them has no other.
+    plain_quotes: bool,
+    /// And so are parentheses.
+    plain_comments: bool,
 }
 
 /// What a character means.
@@ -65,7 +114,7 @@ impl ScanState {
                 self.escaped = true;
                 if self.comments > 0 { Step::Nothing } else { Step::Text }
             }
-            '(' if !self.quoted => {
+            '(' if !self.quoted && !self.plain_comments => {
                 self.comments += 1;
                 Step::Nothing
             }
@@ -74,7 +123,7 @@ impl ScanState {
                 Step::Nothing
             }
             _ if self.comments > 0 => Step::Nothing,
-            '"' => {
+            '"' if !self.plain_quotes => {
                 self.quoted = !self.quoted;
                 Step::Text
             }
@@ -100,11 +149,13 @@ impl ScanState {
 /// One address as it is written.
 #[derive(Default)]
 struct Written {
-    /// All of it that is in no brackets.
+    /// All of it that is in no brackets and no comment.
     bare: String,
     /// What is in its angle brackets, where it has some.
     brackets: Option<String>,
     is_whole: bool,
+    /// All of it.
+    whole: String,
 }
 
 impl Written {
@@ -115,16 +166,51 @@ impl Written {
         }
     }
 
+    fn note(&mut self, c: char) {
+        if self.whole.len() <= WRITTEN_BYTES_MAX {
+            self.whole.push(c);
+        }
+    }
+
     fn is_nothing(&self) -> bool {
         self.brackets.is_none() && self.bare.trim().is_empty()
     }
 
-    fn address(&self) -> Option<Address> {
+    /// Whether the name before a mailbox may begin with it: `Lee` of `Lee, Ann <ann@example.com>`.
+    fn may_begin_a_name(&self) -> bool {
+        let text = self.bare.trim();
+        self.brackets.is_none() && !text.starts_with('"') && !text.contains('@')
+    }
+
+    /// Adds the beginnings of its name.
+    fn begin_with(&mut self, beginnings: &[Self]) {
+        let mut name: Vec<&str> = beginnings.iter().map(|one| one.bare.trim()).collect();
+        name.push(self.bare.trim());
+        self.bare = name.join(", ");
+    }
+
+    fn mailbox(&self) -> Option<Address> {
         let text = self.brackets.as_ref().unwrap_or(&self.bare).trim();
+        let around = |c: char| matches!(c, '\'' | '"' | '[' | ']' | '<' | '>');
+        let read = |text: &str| {
+            Address::email(text).or_else(|_| Address::email(text.trim_matches(around)))
+        };
         // A name may stand before it, without the brackets that it needs.
-        let last =
-            || text.split_whitespace().next_back().and_then(|last| Address::email(last).ok());
-        Address::email(text).ok().or_else(last)
+        let last = text.split_whitespace().next_back().filter(|_| text.len() <= WRITTEN_BYTES_MAX);
+        let strict = read(text).ok().or_else(|| read(last?).ok());
+        let is_mailbox = |address: &Address| address.kind() == AddressKind::Email;
+        strict.or_else(|| Some(Address::received_mailbox(text)).filter(is_mailbox))
+    }
+
+    /// What it says instead of a mailbox.
+    fn other(&self) -> Option<Address> {
+        let said = match &self.brackets {
+            Some(text) if !text.trim().is_empty() => text,
+            Some(_) => &self.bare,
+            None => &self.whole,
+        };
+        let said = decoded(&unquoted(said));
+        (!said.trim().is_empty()).then(|| Address::received_mailbox(&said))
     }
 
     /// The name before the angle brackets, out of its quotes and encoded words (RFC 2047), in one line.
@@ -155,6 +241,11 @@ fn unquoted(text: &str) -> String {
 #[derive(Default)]
 struct List {
     mailboxes: Vec<Mailbox>,
+    takes_names: bool,
+    /// What may be the beginnings of the next one's name.
+    beginnings: Vec<Written>,
+    /// The name of the first group.
+    group: Option<String>,
     known: HashSet<Address>,
     bytes: usize,
     /// Of the names, which are left out before an address is.
@@ -163,13 +254,38 @@ struct List {
 }
 
 impl List {
+    /// Takes what stood before a comma, or before another end.
+    fn end(&mut self, mut written: Written, is_comma: bool) {
+        if is_comma && written.may_begin_a_name() && !written.is_nothing() {
+            if self.beginnings.len() == NAME_COMMAS_MAX {
+                let first = self.beginnings.remove(0);
+                self.add(&first);
+            }
+            self.beginnings.push(written);
+            return;
+        }
+        let beginnings = std::mem::take(&mut self.beginnings);
+        let is_named = written.brackets.is_some() && !written.bare.trim().is_empty();
+        if is_named && !beginnings.is_empty() && written.mailbox().is_some() {
+            written.begin_with(&beginnings);
+        } else {
+            for one in &beginnings {
+                self.add(one);
+            }
+        }
+        self.add(&written);
+    }
+
     fn add(&mut self, written: &Written) {
         if written.is_nothing() {
             return;
         }
         if self.mailboxes.len() == ADDRESSES_MAX || self.bytes > LIST_BYTES_MAX {
             self.left_out += 1;
-        } else if let Some(address) = written.address()
+            return;
+        }
+        let other = || written.other().filter(|_| self.takes_names);
+        if let Some(address) = written.mailbox().or_else(other)
             && self.known.insert(address.identity().into_owned())
         {
             self.bytes += address.as_str().len();
@@ -185,9 +301,115 @@ impl List {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Vec<(String, Option<String>)> {
-        let mailboxes = mailboxes(text, "to", &mut Cut::default()).into_iter();
+    fn read_as(of: &str, text: &str) -> Vec<(String, Option<String>)> {
+        let mailboxes = mailboxes(text, of, &mut Cut::default()).into_iter();
         mailboxes.map(|one| (one.address.to_string(), one.name)).collect()
+    }
+
+    fn read(text: &str) -> Vec<(String, Option<String>)> {
+        read_as("to", text)
+    }
+
+    /// One address and its name.
+    type Named<'a> = (&'a str, Option<&'a str>);
+
+    fn named(list: &[Named<'_>]) -> Vec<(String, Option<String>)> {
+        list.iter().map(|(one, name)| ((*one).to_owned(), name.map(str::to_owned))).collect()
+    }
+
+    #[test]
+    fn what_is_no_mailbox_is_a_name() {
+        let of_both: [(&str, &[Named<'_>]); 13] = [
+            ("MAILER-DAEMON", &[("MAILER-DAEMON", None)]),
+            ("\"MAILER-DAEMON\" <MAILER-DAEMON>", &[("MAILER-DAEMON", None)]),
+            ("Mail Delivery <MAILER-DAEMON>", &[("MAILER-DAEMON", Some("Mail Delivery"))]),
+            ("\"Help Desk\"", &[("Help Desk", None)]),
+            ("=?utf-8?q?B=C3=BCro?=", &[("Büro", None)]),
+            ("Ann Lee ann(at)x", &[("Ann Lee ann(at)x", None)]),
+            ("Help Desk <>", &[("Help Desk", None)]),
+            ("root@localhost", &[("root@localhost", None)]),
+            ("Taro <taro..y.@docomo.example>", &[("taro..y.@docomo.example", Some("Taro"))]),
+            ("'ann@example.com'", &[("ann@example.com", None)]),
+            ("Ann Lee [mailto:ann@example.com]", &[("ann@example.com", None)]),
+            ("<>", &[]),
+            ("", &[]),
+        ];
+        for (text, expected) in of_both {
+            for of in ["to", "from"] {
+                assert_eq!(read_as(of, text), named(expected), "{of}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_local_part_is_taken() {
+        let address = format!("reply+{}@example.org", "a".repeat(64));
+        for text in [address.clone(), format!("Ann <{address}>"), format!("Ann {address}")] {
+            for of in ["to", "from", "reply_to"] {
+                assert_eq!(read_as(of, &text)[0].0, address, "{of}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_of_nobody_is_nobody_but_a_sender() {
+        for group in
+            ["undisclosed-recipients:;", "Undisclosed recipients: ;", "undisclosed-recipients:"]
+        {
+            assert_eq!(read(group), []);
+            let name = group.split(':').next().expect("a name");
+            assert_eq!(read_as("from", group), named(&[(name, None)]));
+        }
+        let both = "Friends: ann@example.com, bob@example.com;, undisclosed-recipients:;";
+        assert_eq!(read(both), named(&[("ann@example.com", None), ("bob@example.com", None)]));
+    }
+
+    #[test]
+    fn commas_in_a_name_end_no_address() {
+        for (text, expected) in [
+            ("Lee, Ann <ann@example.com>", &[("ann@example.com", Some("Lee, Ann"))][..]),
+            ("Lee, Ann, PhD <ann@example.com>", &[("ann@example.com", Some("Lee, Ann, PhD"))]),
+            (
+                "Lee, Ann <ann@example.com>, bob@example.com, Roe, Jo <jo@example.com>",
+                &[
+                    ("ann@example.com", Some("Lee, Ann")),
+                    ("bob@example.com", None),
+                    ("jo@example.com", Some("Roe, Jo")),
+                ],
+            ),
+            ("Staff, ann@example.com", &[("Staff", None), ("ann@example.com", None)]),
+            ("Staff, <ann@example.com>", &[("Staff", None), ("ann@example.com", None)]),
+            ("Staff; Ann <ann@example.com>", &[("Staff", None), ("ann@example.com", Some("Ann"))]),
+            (
+                "\"Help Desk\", Ann <ann@example.com>",
+                &[("Help Desk", None), ("ann@example.com", Some("Ann"))],
+            ),
+        ] {
+            assert_eq!(read(text), named(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_sender_is_who_can_be_answered_and_only_such_a_one_is_to_be_answered() {
+        let text = "Staff, ann@example.com";
+        assert_eq!(read_as("from", text)[0], ("ann@example.com".to_owned(), None));
+        assert_eq!(read_as("reply_to", text), named(&[("ann@example.com", None)]));
+        assert_eq!(read_as("reply_to", "MAILER-DAEMON"), []);
+    }
+
+    #[test]
+    fn what_is_opened_and_never_closed_hides_nobody() {
+        for text in [
+            "\"Ann Lee <ann@example.com>, bob@example.com",
+            "Ann \"Annie <ann@example.com>, bob@example.com",
+            "Ann (Sales <ann@example.com>, bob@example.com",
+            "Ann (\"Sales <ann@example.com>, bob@example.com",
+            "\"Ann (Sales <ann@example.com>, bob@example.com",
+        ] {
+            let found = read(text);
+            let found: Vec<&str> = found.iter().map(|(address, _)| address.as_str()).collect();
+            assert_eq!(found, ["ann@example.com", "bob@example.com"], "{text}");
+        }
     }
 
     #[test]

@@ -97,10 +97,13 @@ impl Fault for hatch_domain::consent::ProgrammeError {}
 impl Fault for AddressError {
     fn code(&self) -> FieldCode {
         match self {
-            Self::NotInternational | Self::NotDigits | Self::Impossible => {
-                FieldCode::InvalidPhoneNumber
+            Self::NotInternational
+            | Self::NameForPhone
+            | Self::NotDigits
+            | Self::Impossible => FieldCode::InvalidPhoneNumber,
+            Self::NotEmail | Self::NameForEmail | Self::LongEmail => {
+                FieldCode::InvalidEmailAddress
             }
-            Self::NotEmail => FieldCode::InvalidEmailAddress,
             Self::NotName => FieldCode::InvalidName,
             Self::NoDisplayName => FieldCode::NotAllowed,
             _ => FieldCode::InvalidValue,

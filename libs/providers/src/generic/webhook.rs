@@ -146,7 +146,7 @@ impl Fields {
     fn channel(&self, path: &str, attached: bool) -> Result<Channel, NotUnderstood> {
         let by_address = || {
             let from = self.text("from").ok().flatten().unwrap_or_default();
-            Address::kind_of(from) == AddressKind::Email
+            Address::written_kind(from) == AddressKind::Email
         };
         match (self.text("type")?, path) {
             (Some("email"), EMAIL_PATH) => Ok(Channel::Email),

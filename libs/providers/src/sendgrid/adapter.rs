@@ -118,7 +118,7 @@ impl<'a> Names<'a> {
 
     fn mailbox(&self, role: PersonRole, address: &'a Address) -> Mailbox<'a> {
         let name = self.0.get(&(role, address)).copied();
-        Mailbox { email: address.as_str(), name }
+        Mailbox { email: address.to_send(), name }
     }
 
     /// The addresses that are not in `seen` yet: SendGrid refuses a mail that names one twice.

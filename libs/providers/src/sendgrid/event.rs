@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::{Uuid, uuid};
 
-use super::codes;
+use super::{array, codes};
 use super::wire::x_message_id;
 use crate::Correlation;
 use crate::adapter::bounded;
@@ -24,17 +24,17 @@ const EVENTS_MAX: usize = 10_000;
 ///
 /// An event of an unknown kind is progress, since SendGrid adds kinds; one that speaks of no mail,
 /// such as a change of the account's status, is left out unless there is nothing else. One that cannot
-/// be read takes nothing from the others.
+/// be read takes nothing from the others, also where it breaks the array.
 pub(super) fn parse(account: &str, body: &[u8]) -> Result<Vec<Observation>, NotUnderstood> {
-    let events: Vec<Value> = serde_json::from_slice(body)
-        .map_err(|_| NotUnderstood::ContentType { expected: "a JSON array of events" })?;
+    let events = array::events(body, EVENTS_MAX)
+        .ok_or(NotUnderstood::ContentType { expected: "a JSON array of events" })?;
     if events.len() > EVENTS_MAX {
         return Err(NotUnderstood::ContentType { expected: "at most 10,000 events" });
     }
     let mut observations = Vec::with_capacity(events.len());
     let mut left_out = None;
     for event in events {
-        let Ok(event) = Event::deserialize(event) else {
+        let Some(event) = event.and_then(|event| Event::deserialize(event).ok()) else {
             let error = NotUnderstood::ContentType { expected: "events of SendGrid's" };
             observations.push(Observation::Unclear(error));
             continue;

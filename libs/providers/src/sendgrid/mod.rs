@@ -5,6 +5,7 @@
 //! settles its doubt.
 
 mod adapter;
+mod array;
 mod authentication;
 mod codes;
 mod event;

@@ -1,5 +1,6 @@
 //! SendGrid's own JSON, as far as hatch writes and reads it. Unknown fields are ignored.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ pub(super) struct Personalization<'a> {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Mailbox<'a> {
-    pub(super) email: &'a str,
+    pub(super) email: Cow<'a, str>,
     /// The name that is shown with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<&'a str>,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hatch_domain::address::Address;
+use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::{Attachment, Channel, ErrorClass, SendError};
 use hatch_mail::clean;
 use http::header::HeaderMap;
@@ -21,6 +21,9 @@ use crate::{Correlation, Error};
 
 /// Twilio takes and brings ten files a message at most.
 const MEDIA_MAX: usize = 10;
+
+/// The names of the field that says what Twilio calls a message.
+const SIDS: [&str; 3] = ["MessageSid", "SmsMessageSid", "SmsSid"];
 
 /// Namespace of receipt ids. It never changes: streams remember the ids.
 const RECEIPTS: Uuid = uuid!("dec1975f-1fcb-4352-bc83-a8ad623573d2");
@@ -67,14 +70,19 @@ impl Webhook for TwilioWebhook {
         if form.get("AccountSid").is_some_and(|named| named != account) {
             return Err(NotUnderstood::ForeignAccount);
         }
+        let query = request.path_and_query.query().unwrap_or_default();
+        let correlation = Correlation::from_query(query);
         let observation = match form.status() {
             Some("received" | "receiving") => Observation::Inbound(form.inbound(account)?),
-            Some(status) => {
-                let query = request.path_and_query.query().unwrap_or_default();
-                let correlation = Correlation::from_query(query);
-                Observation::Receipt(form.receipt(account, status, correlation)?)
+            // A status that there is not says nothing, and the text is there.
+            Some(status) if correlation.is_none() && form.is_text(status) => {
+                Observation::Inbound(form.inbound(account)?)
             }
-            None if form.get("Body").is_some() => Observation::Inbound(form.inbound(account)?),
+            Some(status) => Observation::Receipt(form.receipt(account, status, correlation)?),
+            // Nobody but a sender says so little; what names a message of ours is about that.
+            None if form.is_from_somebody() && correlation.is_none() => {
+                Observation::Inbound(form.inbound(account)?)
+            }
             None => return Err(NotUnderstood::Missing { field: "MessageStatus" }),
         };
         Ok(vec![observation])
@@ -98,12 +106,22 @@ impl Form<'_> {
         Some(value.as_ref()).filter(|value| !value.is_empty())
     }
 
-    fn required(&self, field: &'static str) -> Result<&str, NotUnderstood> {
-        self.get(field).ok_or(NotUnderstood::Missing { field })
+    /// What Twilio calls the message. Older accounts are told it by other names only.
+    fn sid(&self) -> Result<&str, NotUnderstood> {
+        let field = "MessageSid";
+        let sid = SIDS.iter().find_map(|name| self.get(name));
+        provider_id(field, sid.ok_or(NotUnderstood::Missing { field })?)
     }
 
-    fn sid(&self) -> Result<&str, NotUnderstood> {
-        provider_id("MessageSid", self.required("MessageSid")?)
+    /// Whether it can be the message of somebody, without a status that says so.
+    fn is_from_somebody(&self) -> bool {
+        ["Body", "From"].iter().any(|field| self.get(field).is_some())
+    }
+
+    /// Whether it is the message of somebody, though it has a status that Twilio does not document.
+    fn is_text(&self, status: &str) -> bool {
+        let has = |field| self.get(field).is_some();
+        has("Body") && !has("MessageStatus") && self.outcome(status).is_err()
     }
 
     /// The status, by which receipts and inbound messages differ: receipts carry it under both
@@ -112,9 +130,9 @@ impl Form<'_> {
         self.get("MessageStatus").or_else(|| self.get("SmsStatus"))
     }
 
-    fn address(&self, field: &'static str) -> Result<Address, NotUnderstood> {
-        Address::phone_or_short_code(self.required(field)?)
-            .map_err(|source| NotUnderstood::Address { field, source })
+    /// Whom the field names, whatever it says: Twilio signed it.
+    fn address(&self, field: &str) -> Address {
+        Address::received_phone(self.get(field).unwrap_or_default())
     }
 
     fn receipt(
@@ -153,7 +171,7 @@ impl Form<'_> {
     /// Twilio's callbacks do not always name the recipient, and a message has one only.
     fn suppression(&self, outcome: &ReportedOutcome) -> Option<Suppression> {
         let error = outcome.error().filter(|error| error.class == ErrorClass::OptedOut)?;
-        let address = self.address("To").ok();
+        let address = Some(self.address("To")).filter(|to| to.kind() == AddressKind::Phone);
         Some(Suppression { address, reason: error.code.clone(), lifted: false })
     }
 
@@ -175,29 +193,43 @@ impl Form<'_> {
     }
 
     fn inbound(&self, account: &str) -> Result<Inbound, NotUnderstood> {
-        let media = self.get("NumMedia").and_then(|n| n.parse().ok()).unwrap_or(0).min(MEDIA_MAX);
-        let on_the_web =
-            |url: &&str| Url::parse(url).is_ok_and(|url| ["http", "https"].contains(&url.scheme()));
-        // A page that shows the value makes a link of it.
-        let file = |n| {
-            let field = format!("MediaUrl{n}");
-            let expected = "an http or https URL";
-            let Some(url) = self.get(&field).filter(on_the_web) else {
-                return Err(NotUnderstood::Field { field, expected });
-            };
-            let content_type = self.get(&format!("MediaContentType{n}")).map(str::to_owned);
-            Ok(Attachment { url: Some(url.to_owned()), content_type, ..Attachment::default() })
-        };
+        let media = self.media();
         Ok(Inbound {
             account: account.to_owned(),
             provider_message_id: self.sid()?.to_owned(),
             channel: if media == 0 { Channel::Sms } else { Channel::Mms },
-            from: self.address("From")?,
-            to: vec![self.address("To")?],
+            from: self.address("From"),
+            to: vec![self.address("To")],
             body: self.get("Body").map(clean),
-            attachments: (0..media).map(file).collect::<Result<_, _>>()?,
+            attachments: (0..media).map(|n| self.file(n)).collect(),
             email: None,
             segments: self.get("NumSegments").and_then(|n| n.parse().ok()).filter(|n| *n > 0),
         })
+    }
+
+    /// How many files came with the message: as many as it says, and no fewer than it names.
+    fn media(&self) -> usize {
+        let said = self.get("NumMedia").and_then(|n| n.trim().parse().ok()).unwrap_or(0);
+        let is_named = |n: &usize| self.get(&format!("MediaUrl{n}")).is_some();
+        let named = (0..MEDIA_MAX).rev().find(is_named).map_or(0, |last| last + 1);
+        said.min(MEDIA_MAX).max(named)
+    }
+
+    /// A file, or what is known of one that cannot be fetched: a page that shows its URL makes a link of it.
+    fn file(&self, n: usize) -> Attachment {
+        let is_on_the_web = |url: &Url| ["http", "https"].contains(&url.scheme()) && url.has_host();
+        let named = self.get(&format!("MediaUrl{n}"));
+        let url = named.filter(|url| Url::parse(url).is_ok_and(|url| is_on_the_web(&url)));
+        let missing = match named {
+            _ if url.is_some() => None,
+            Some(_) => Some("Twilio named no http or https URL for it"),
+            None => Some("Twilio named no URL for it"),
+        };
+        Attachment {
+            url: url.map(str::to_owned),
+            content_type: self.get(&format!("MediaContentType{n}")).map(clean),
+            missing: missing.map(str::to_owned),
+            ..Attachment::default()
+        }
     }
 }

@@ -76,6 +76,7 @@ impl Said {
                 // Whom alone it came to is one of us.
                 let is_alone = self.to.len() == 1;
                 let theirs = rest.filter(|one| !is_alone && !ours.contains(&one.identity()));
+                let theirs = theirs.filter(|one| can_be_sent_to(self.channel, one));
                 std::iter::once(reply_to.unwrap_or(&self.from)).chain(theirs).collect()
             }
         };
@@ -97,7 +98,7 @@ pub(super) fn complete(
         Channel::Email => defaults.email.map(|mailbox| &mailbox.address),
         Channel::Chat => None,
     };
-    let wrote: Vec<Address> = wrote.iter().filter_map(|text| Address::read(text).ok()).collect();
+    let wrote: Vec<Address> = wrote.iter().map(|text| Address::recorded(*text)).collect();
     let ours: Vec<Cow<'_, Address>> = wrote.iter().chain(default).map(Address::identity).collect();
     let asked = request.from.as_ref().and_then(|written| understood(written, last.channel));
     let sender = match asked {
@@ -117,8 +118,7 @@ pub(super) fn complete(
     };
     let others = last.others(&sender, &ours);
     if let Some(other) = others.iter().find(|other| !takes(last.channel, other)) {
-        let channel = last.channel.as_str();
-        return Err(Problem::unanswerable(format!("{other} takes no answer by {channel}")));
+        return Err(unanswerable(last.channel, other));
     }
     request.to = Some(Recipients(others.iter().map(|other| last.named(other)).collect()));
     if request.channel.is_none() && request.r#type.is_none() {
@@ -137,7 +137,7 @@ pub(super) fn complete(
 
 /// Whether it is somebody's who wrote to us, and who is none of us.
 fn is_theirs(asked: &Address, came: &[&str], ours: &[Cow<'_, Address>]) -> bool {
-    let mut came = came.iter().filter_map(|text| Address::read(text).ok());
+    let mut came = came.iter().map(|text| Address::recorded(*text));
     !ours.contains(&asked.identity()) && came.any(|one| one.identity() == asked.identity())
 }
 
@@ -176,6 +176,31 @@ fn takes(channel: Channel, address: &Address) -> bool {
         Channel::Email => address.kind() == AddressKind::Email,
         Channel::Chat => true,
     }
+}
+
+/// Whether a message can go to whom a mail names beside its sender. A provider's word for somebody, such as
+/// `undisclosed recipients`, is no reason to answer nobody.
+fn can_be_sent_to(channel: Channel, address: &Address) -> bool {
+    match channel {
+        Channel::Sms | Channel::Mms => Address::phone(address.as_str()).is_ok(),
+        Channel::Email => Address::email(address.as_str()).is_ok(),
+        Channel::Chat => true,
+    }
+}
+
+/// Why nothing goes to `other`. A short code may take answers at the carriers of its country; a name takes none.
+fn unanswerable(channel: Channel, other: &Address) -> Problem {
+    let is_code = other.as_str().bytes().all(|byte| byte.is_ascii_digit());
+    if other.kind() != AddressKind::Name || is_code {
+        let channel = channel.as_str();
+        return Problem::unanswerable(format!("{other} takes no answer by {channel}"));
+    }
+    let code = match channel {
+        Channel::Email => FieldCode::InvalidEmailAddress,
+        _ => FieldCode::InvalidPhoneNumber,
+    };
+    let detail = format!("{other} is the name of a sender, which cannot be written to");
+    Problem::invalid(vec![FieldError::coded(code, "/to", detail)])
 }
 
 fn understood(written: &Written, channel: Channel) -> Option<Address> {
@@ -290,7 +315,7 @@ mod tests {
 
     #[test]
     fn what_takes_no_answer_is_said() {
-        let phone = |text: &str| Address::phone_or_short_code(text).expect("a number or a code");
+        let phone = |text: &str| Address::received_phone(text);
         let sms = |from: &str, to: &str| Said {
             channel: Channel::Sms,
             from: phone(from),
@@ -301,6 +326,8 @@ mod tests {
         let number = "+12016661234";
         assert!(goes(None, &sms("73822", number), &[]).is_err(), "a short code");
         assert!(goes(None, &sms(number, "73822"), &[]).is_err(), "ours is one");
+        let named = goes(None, &sms("MYBANK", number), &[]).expect_err("a name");
+        assert_eq!(named.status().as_u16(), 400, "{named:?}");
         let asked = goes(Some("+18045551234"), &sms(number, "73822"), &[]).ok();
         assert_eq!(asked, Some(expect("+18045551234", &[number])));
         let alone = said(Direction::Outbound, "ann@x.com", &["ann@x.com"]);

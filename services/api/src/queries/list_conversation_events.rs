@@ -115,7 +115,7 @@ async fn of_messages(
 /// The streams in which something may stand about the consent of `participants` that was learned in a conversation:
 /// words and providers speak of the default programmes only.
 fn consents_of(participants: &[String]) -> BTreeSet<ConsentId> {
-    let addresses = participants.iter().filter_map(|text| Address::read(text).ok());
+    let addresses = participants.iter().map(Address::recorded);
     let defaults = addresses.filter_map(|address| {
         let programme = Programme::default_for(&address)?;
         Some(consent_id(TENANT, &address, &programme))

@@ -143,9 +143,9 @@ pub(super) fn page(limit: Option<u32>, cursor: Option<String>) -> Result<Page, P
     Page::new(limit, cursor).map_err(|error| QueryError::from(error).into())
 }
 
-/// A filter's address, normalised as stored addresses are.
+/// A filter's address, normalised as stored addresses are, also where none could be written to.
 pub(super) fn participant(text: Option<&str>) -> Result<Option<Address>, Problem> {
-    text.map(|text| Address::read(&with_plus(text)))
+    text.map(|text| Address::sought(&with_plus(text)))
         .transpose()
         .map_err(|error| Problem::invalid(vec![FieldError::of("?participant", &error)]))
 }
@@ -204,6 +204,8 @@ mod tests {
         }
         assert_eq!(found("73822").as_deref(), Some("73822"));
         assert_eq!(found(" ann ").as_deref(), Some("ann"));
-        assert_eq!(found(" 1201"), None);
+        assert_eq!(found(" 1201").as_deref(), Some("+1201"), "an unlikely number may have written");
+        assert_eq!(found("root@localhost").as_deref(), Some("root@localhost"));
+        assert_eq!(found("+1201CALL"), None);
     }
 }

@@ -17,7 +17,7 @@ async fn bad_parameters_of_a_query_are_named() {
         ("channel=pigeon", "?channel"),
         ("direction=sideways", "?direction"),
         ("status=lost", "?status"),
-        ("participant=%2B1201", "?participant"),
+        ("participant=%2B1201CALL", "?participant"),
         ("conversation=x", "?conversation"),
         ("after=yesterday", "?after"),
         ("after=1&wait=31", "?wait"),
@@ -63,8 +63,8 @@ async fn filters_take_every_status_channel_and_kind_of_address_and_name_them_els
     for (query, pointer) in [
         ("status=lost", "?status"),
         ("channel=pigeon", "?channel"),
-        ("participant=%2B1", "?participant"),
-        ("participant=a%40b", "?participant"),
+        ("participant=%2B", "?participant"),
+        ("participant=a%40", "?participant"),
     ] {
         let answer = api.get(&format!("/api/v1/messages?{query}")).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");

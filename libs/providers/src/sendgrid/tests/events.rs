@@ -228,6 +228,64 @@ fn an_event_that_cannot_be_read_takes_nothing_from_the_others() {
     assert!(strange && observations.len() == 3, "{observations:?}");
 }
 
+/// The bodies in which `broken` is the first, or the last, of two events.
+fn with(broken: &str) -> [String; 2] {
+    let good = event("delivered", json!({}));
+    [format!("[{broken},{good}]"), format!("[{good},\r\n{broken}]")]
+}
+
+#[test]
+fn a_text_that_breaks_the_array_takes_nothing_from_its_events() {
+    let said = event("bounce", json!({"reason": "REASON", "status": "5.1.1"})).to_string();
+    for (reason, read) in [
+        (r"cut \ud83d", "cut \u{fffd}"),
+        ("two\nlines\u{1}", "two\nlines\u{1}"),
+        (r"\x80 \'", r"\x80 \'"),
+    ] {
+        for body in with(&said.replace("REASON", reason)) {
+            let observations = parse_bytes(&body).expect("understood");
+            let outcomes: Vec<_> = observations
+                .iter()
+                .map(|observation| match observation {
+                    Observation::Receipt(receipt) => &receipt.outcome,
+                    other => panic!("{body}: {other:?}"),
+                })
+                .collect();
+            assert!(outcomes.contains(&&ReportedOutcome::Delivered), "{body}");
+            let details: Vec<_> =
+                outcomes.iter().filter_map(|outcome| outcome.error()).map(|e| &e.detail).collect();
+            assert_eq!(details, [read], "{body}");
+        }
+    }
+}
+
+#[test]
+fn an_event_that_is_no_json_is_named_and_takes_nothing_from_the_others() {
+    let said = event("bounce", json!({"reason": "REASON"})).to_string();
+    for broken in [
+        said.replace("REASON", "a 5\" pipe"),
+        said.replace("\"REASON\"", "\"no end"),
+        said.replace("\"REASON\"", "'x'"),
+        said.trim_end_matches('}').to_owned() + "]",
+        "bounce".to_owned(),
+    ] {
+        for body in with(&broken) {
+            let observations = parse_bytes(&body).expect("understood");
+            let is_receipt = |one: &&Observation| matches!(one, Observation::Receipt(_));
+            assert_eq!(
+                observations.iter().filter(is_receipt).count(),
+                1,
+                "{body}: {observations:?}"
+            );
+            assert_eq!(observations.len(), 2, "{body}: {observations:?}");
+        }
+    }
+    let cut = format!("[{0},{0},{1}", event("delivered", json!({})), &said[..said.len() / 2]);
+    assert_eq!(parse_bytes(&cut).expect("understood").len(), 3);
+    let one = event("delivered", json!({})).to_string();
+    assert_eq!(parse_bytes(&one).expect("one object is one event").len(), 1);
+}
+
 #[test]
 fn an_event_about_no_mail_does_not_hold_up_the_others() {
     let account = json!({"event": "account_status_change", "type": "compliance_suspend"});

@@ -137,6 +137,40 @@ fn a_mail_is_read_whole() {
 }
 
 #[test]
+fn whoever_a_mail_says_it_is_from_is_shown() {
+    let long = format!("reply+{}@example.org", "a".repeat(64));
+    for (from, shown, name) in [
+        ("\"MAILER-DAEMON\" <MAILER-DAEMON>", "MAILER-DAEMON", None),
+        ("Mail Delivery <MAILER-DAEMON>", "MAILER-DAEMON", Some("Mail Delivery")),
+        ("\"Help Desk\"", "Help Desk", None),
+        ("undisclosed-recipients:;", "undisclosed-recipients", None),
+        ("Lee, Ann <ann@example.com>", "ann@example.com", Some("Lee, Ann")),
+        ("kontakt@xn--bcher-kva.example", "kontakt@bücher.example", None),
+        ("root@localhost", "root@localhost", None),
+        (&long, &long, None),
+    ] {
+        let envelope = br#"{"to":["user@usehatchapp.com"],"from":""}"#;
+        let inbound = parse(&mail(&[("from", "", from.as_bytes()), ("envelope", "", envelope)]))
+            .expect("shown");
+        assert_eq!(inbound.from.as_str(), shown, "{from}");
+        let people = inbound.email.expect("a mail").people;
+        let named = people.iter().find(|one| one.role == PersonRole::From);
+        assert_eq!(named.map(|one| one.name.as_str()), name, "{from}");
+    }
+}
+
+#[test]
+fn where_a_mail_is_to_be_answered_is_a_mailbox_of_any_length() {
+    let long = format!("reply+{}@example.org", "a".repeat(64));
+    for (said, reply_to) in [(long.as_str(), Some(long.as_str())), ("MAILER-DAEMON", None)] {
+        let headers = format!("Message-ID: <1@x>\r\nReply-To: {said}\r\n");
+        let inbound = parse(&mail(&[("headers", "", headers.as_bytes())])).expect("understood");
+        let email = inbound.email.expect("a mail");
+        assert_eq!(email.reply_to.as_ref().map(Address::as_str), reply_to);
+    }
+}
+
+#[test]
 fn a_control_character_in_what_says_what_a_part_is_costs_itself_only() {
     let inbound = parse(&mail(&[
         ("attachment1", "; filename=\"a\0b\u{1}.png\"\r\nContent-Type: image/\0png", b"\0x\0"),

@@ -79,6 +79,21 @@ fn is_unknown(outcome: &Outcome) -> bool {
 }
 
 #[tokio::test]
+async fn a_domain_is_sent_as_dns_has_it() {
+    let mut message = with_email(Email {
+        cc: vec![address("Cc@straße.example")],
+        people: vec![person(PersonRole::To, "Kontakt@bücher.example", "Bücher")],
+        ..Email::default()
+    });
+    message.to = vec![address("Kontakt@bücher.example"), address("kontakt@xn--bcher-kva.example")];
+    let sent = posted(&message).await;
+    let to = json!([{"email": "Kontakt@xn--bcher-kva.example", "name": "Bücher"}]);
+    assert_eq!(sent["personalizations"][0]["to"], to, "nobody gets it twice");
+    let cc = json!([{"email": "Cc@xn--strae-oqa.example"}]);
+    assert_eq!(sent["personalizations"][0]["cc"], cc);
+}
+
+#[tokio::test]
 async fn the_request_is_exactly_sendgrids() {
     let stub = Stub::start(accepted()).await;
     let mut message = with_email(Email {

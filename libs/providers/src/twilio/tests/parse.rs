@@ -3,7 +3,7 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
-use hatch_domain::address::Address;
+use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::{Attachment, Channel, ErrorClass, SendError};
 use hmac::{Hmac, Mac};
@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::super::TwilioWebhook;
 use super::{ACCOUNT, SID, TOKEN, settings};
 use crate::{
-    Correlation, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome, Suppression,
-    Webhook,
+    Correlation, Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome,
+    Suppression, Webhook,
 };
 
 const PATH: &str = "/api/v1/webhooks/twilio";
@@ -179,23 +179,110 @@ fn a_repeated_receipt_has_the_same_id_and_a_different_receipt_a_different_one() 
     }
 }
 
+/// The one message that a form brings, with the fields that it has anyway before `more`.
+fn inbound(more: &[(&str, &str)]) -> Inbound {
+    let mut fields = vec![
+        ("MessageSid", SID),
+        ("SmsStatus", "received"),
+        ("AccountSid", ACCOUNT),
+        ("From", "+18045550101"),
+        ("To", "+12016661234"),
+        ("Body", "hi"),
+        ("NumMedia", "0"),
+    ];
+    fields.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
+    fields.extend_from_slice(more);
+    match parse(PATH, &fields).as_deref() {
+        Ok([Observation::Inbound(inbound)]) => inbound.clone(),
+        other => panic!("expected one inbound message: {other:?}"),
+    }
+}
+
 #[test]
-fn a_file_that_is_not_on_the_web_is_not_understood() {
-    for url in [Some("javascript:alert(1)"), Some(""), None] {
-        let mut fields = vec![
-            ("MessageSid", SID),
-            ("SmsStatus", "received"),
-            ("AccountSid", ACCOUNT),
-            ("From", "+18045551234"),
-            ("To", "+12016661234"),
-            ("NumMedia", "1"),
-        ];
+fn a_file_that_cannot_be_fetched_costs_itself_and_not_the_text() {
+    for (url, why) in [
+        (Some("javascript:alert(1)"), "Twilio named no http or https URL for it"),
+        (Some("file:///etc/passwd"), "Twilio named no http or https URL for it"),
+        (Some("https://"), "Twilio named no http or https URL for it"),
+        (Some("photo"), "Twilio named no http or https URL for it"),
+        (Some(""), "Twilio named no URL for it"),
+        (None, "Twilio named no URL for it"),
+    ] {
+        let mut fields =
+            vec![("Body", "see photo"), ("NumMedia", "1"), ("MediaContentType0", "image/jpeg")];
         fields.extend(url.map(|url| ("MediaUrl0", url)));
-        let refused = parse(PATH, &fields);
-        assert!(
-            matches!(refused, Err(NotUnderstood::Field { ref field, .. }) if field == "MediaUrl0"),
-            "{refused:?}"
-        );
+        let inbound = inbound(&fields);
+        assert_eq!((inbound.channel, inbound.body.as_deref()), (Channel::Mms, Some("see photo")));
+        let missing = Attachment {
+            content_type: Some("image/jpeg".to_owned()),
+            missing: Some(why.to_owned()),
+            ..Attachment::default()
+        };
+        assert_eq!(inbound.attachments, [missing], "{url:?}");
+    }
+    let second = inbound(&[("NumMedia", "2"), ("MediaUrl1", "https://api.twilio.com/1")]);
+    assert!(second.attachments[0].missing.is_some() && second.attachments[0].url.is_none());
+    assert_eq!(second.attachments[1].url.as_deref(), Some("https://api.twilio.com/1"));
+}
+
+#[test]
+fn a_field_that_is_nonsense_costs_that_field_only() {
+    let url = ("MediaUrl0", "https://api.twilio.com/0");
+    for (fields, files) in [
+        (vec![("NumMedia", "abc")], 0),
+        (vec![("NumMedia", "-1")], 0),
+        (vec![("NumMedia", "99999999999999999999")], 0),
+        (vec![("NumMedia", "1000")], 10),
+        (vec![("NumMedia", "abc"), url], 1),
+        (vec![("NumMedia", ""), url], 1),
+        (vec![("NumMedia", "0"), url], 1),
+        (vec![("NumSegments", "many")], 0),
+        (vec![("NumSegments", "-3")], 0),
+        (vec![("NumSegments", "0")], 0),
+        (vec![("From", "\u{fffd}\u{fffd}")], 0),
+        (vec![("ApiVersion", "\u{fffd}")], 0),
+        (vec![("SmsStatus", "\u{fffd}")], 0),
+        (vec![("SmsStatus", "")], 0),
+    ] {
+        let inbound = inbound(&fields);
+        assert_eq!(inbound.body.as_deref(), Some("hi"), "{fields:?}");
+        assert_eq!(inbound.segments, None, "{fields:?}");
+        assert_eq!(inbound.attachments.len(), files, "{fields:?}");
+    }
+}
+
+#[test]
+fn a_text_without_anything_in_it_is_a_message() {
+    let empty = inbound(&[("Body", "")]);
+    assert_eq!((empty.body, empty.attachments.len()), (None, 0));
+    for sid in ["MessageSid", "SmsSid", "SmsMessageSid"] {
+        let fields = [(sid, SID), ("From", "+18045550101")];
+        let read = parse(PATH, &fields);
+        let Ok([Observation::Inbound(inbound)]) = read.as_deref() else { panic!("{read:?}") };
+        assert_eq!(inbound.provider_message_id, SID);
+        assert_eq!((inbound.from.as_str(), inbound.to[0].as_str()), ("+18045550101", "unknown"));
+        assert_eq!(inbound.body, None);
+    }
+}
+
+#[test]
+fn whatever_twilio_signed_as_a_sender_is_shown() {
+    for (from, shown, kind) in [
+        ("MYBANK", "MYBANK", AddressKind::Name),
+        ("Your Bank", "Your Bank", AddressKind::Name),
+        ("73822", "73822", AddressKind::Name),
+        ("", "unknown", AddressKind::Name),
+        ("whatsapp:+18045550101", "whatsapp:+18045550101", AddressKind::Name),
+        ("+881612345678", "+881612345678", AddressKind::Phone),
+        ("+870773123456", "+870773123456", AddressKind::Phone),
+        ("+883510001234567", "+883510001234567", AddressKind::Phone),
+        ("+266696687", "+266696687", AddressKind::Phone),
+        ("+1", "+1", AddressKind::Phone),
+        ("+12345678901234567", "+12345678901234567", AddressKind::Name),
+    ] {
+        let inbound = inbound(&[("From", from), ("Body", "Your code")]);
+        assert_eq!((inbound.from.as_str(), inbound.from.kind()), (shown, kind));
+        assert_eq!(inbound.body.as_deref(), Some("Your code"));
     }
 }
 
@@ -269,9 +356,6 @@ fn a_short_code_can_be_at_either_end() {
 fn what_is_not_understood_says_what_was_missed() {
     let foreign = "AC11111111111111111111111111111111";
     let missing = |field| NotUnderstood::Missing { field };
-    let inbound = |from| {
-        [("MessageSid", SID), ("SmsStatus", "received"), ("From", from), ("To", "+12016661234")]
-    };
     let cases = [
         (
             vec![("MessageSid", SID), ("MessageStatus", "sent"), ("AccountSid", foreign)],
@@ -281,13 +365,19 @@ fn what_is_not_understood_says_what_was_missed() {
         (vec![("MessageStatus", "sent")], missing("MessageSid")),
         (vec![("CallSid", "CA1"), ("CallStatus", "ringing")], missing("MessageStatus")),
         (status("teleported", &[]), NotUnderstood::Status { status: "teleported".into() }),
-        (inbound("").to_vec(), missing("From")),
+        (vec![("From", "+18045550101"), ("Body", "hi")], missing("MessageSid")),
     ];
     for (fields, expected) in cases {
         assert_eq!(parse(PATH, &fields), Err(expected));
     }
-    let named = parse(PATH, &inbound("Your Bank"));
-    assert!(matches!(named, Err(NotUnderstood::Address { field: "From", .. })));
+    let correlation = Correlation {
+        tenant_id: TenantId::DEFAULT,
+        message_id: MessageId(Uuid::from_u128(MESSAGE)),
+        attempt: 1,
+    };
+    let about_ours = format!("{PATH}?{}", correlation.to_query());
+    let without = parse(&about_ours, &[("MessageSid", SID), ("From", "+12016661234")]);
+    assert_eq!(without, Err(missing("MessageStatus")));
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub(super) fn address(request: &SendRequest, errors: &mut Errors) -> Addressed {
 }
 
 fn participant(text: &str) -> Result<Address, AddressError> {
-    match Address::kind_of(text) {
+    match Address::written_kind(text) {
         AddressKind::Phone => Address::phone(text),
         // What has a scope is written to by its own channel only.
         AddressKind::Email | AddressKind::WhatsappUser | AddressKind::ExternalId => {

@@ -105,11 +105,8 @@ fn addresses(request: &SendRequest) -> impl Iterator<Item = (String, &str)> {
 }
 
 fn kind(text: &str) -> AddressKind {
-    let dialled = |c: char| c.is_ascii_digit() || matches!(c, ' ' | '.' | '-' | '(' | ')');
-    match Address::kind_of(text) {
-        AddressKind::Name if text.trim().is_empty() || text.chars().all(dialled) => {
-            AddressKind::Phone
-        }
+    match Address::written_kind(text) {
+        AddressKind::Name if Address::is_dialled(text) => AddressKind::Phone,
         kind => kind,
     }
 }
@@ -153,7 +150,15 @@ mod tests {
     #[test]
     fn one_address_that_is_one_says_what_the_others_have_to_be() {
         assert_eq!(found(&request(None, "+12016661234", &["ann"])), Ok(Channel::Sms));
-        assert_eq!(found(&request(None, "support", &["201 666 1234"])), Ok(Channel::Sms));
+        for written in [
+            "201 666 1234",
+            "201\u{2011}666\u{a0}1234",
+            "\u{202a}+1 201 666 1234\u{202c}",
+            "tel:+1-201-666-1234",
+            "\u{ff0b}\u{ff11} 201 666 1234",
+        ] {
+            assert_eq!(found(&request(None, "support", &[written])), Ok(Channel::Sms), "{written:?}");
+        }
         assert_eq!(found(&request(None, "support", &["ann@example.com"])), Ok(Channel::Email));
     }
 

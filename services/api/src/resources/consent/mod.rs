@@ -88,7 +88,7 @@ impl Subject {
     ) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
         let missing = |at: &str, detail| FieldError::coded(FieldCode::Required, at, detail);
-        let address = match address.map(Address::read) {
+        let address = match address.map(Address::sought) {
             Some(Ok(address)) => Some(address),
             Some(Err(error)) => {
                 errors.push(FieldError::of(address_at, &error));

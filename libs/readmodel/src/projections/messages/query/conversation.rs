@@ -46,6 +46,7 @@ pub struct Conversation {
     #[schema(value_type = Uuid)]
     pub id: ConversationId,
     /// Who takes part, sorted bytewise.
+    #[serde(serialize_with = "serialize_participants")]
     pub participants: Vec<String>,
     /// How many take part, where `participants` has only the first 100 of them: lists cut it so, and
     /// `GET /api/v1/conversations/{id}` has all.
@@ -168,6 +169,14 @@ impl From<ConversationRow> for Conversation {
             updated_at: row.updated_at,
         }
     }
+}
+
+/// As people read them. In the tables they are as they are compared.
+fn serialize_participants<S: Serializer>(
+    participants: &[String],
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    to.collect_seq(participants.iter().map(|one| Address::recorded(one).to_show().into_owned()))
 }
 
 /// As answers have it. In the tables its time is as its event has it.
