@@ -5,9 +5,9 @@ use mail_parser::parsers::MessageStream;
 use mail_parser::{ContentType, HeaderValue};
 
 use super::addresses::mailboxes;
-use super::{
-    Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, ID_BYTES_MAX, LIST_BYTES_MAX, REFERENCES_MAX, clean,
-};
+use super::delivered::delivered_to;
+use super::ids::{ids, thread};
+use super::{Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, clean};
 
 /// The headers of a mail that hatch uses.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub struct Headers {
     pub in_reply_to: Option<String>,
     /// The Message-IDs of the thread, the oldest first.
     pub references: Vec<String>,
+    /// The mailboxes that it was brought to on its way, as the servers say that brought it.
+    pub delivered_to: Vec<Mailbox>,
 }
 
 impl Headers {
@@ -47,10 +49,8 @@ impl Headers {
         let from = list("from", from).into_iter().next();
         let (to, cc) = (list("to", to), list("cc", cc));
         let reply_to = list("reply_to", reply_to).into_iter().next();
-        let mut references = ids(references);
-        let left_out = references.len() - last_ones(&references);
-        cut.count("references", left_out);
-        references.drain(..left_out);
+        let mut answered = ids(in_reply_to);
+        let references = thread(ids(references), &answered, cut);
         Self {
             from,
             to,
@@ -58,33 +58,11 @@ impl Headers {
             reply_to,
             subject: subject.and_then(|value| unstructured(value, cut)),
             mail_id: ids(mail_id).pop(),
-            in_reply_to: ids(in_reply_to).into_iter().next(),
+            in_reply_to: (!answered.is_empty()).then(|| answered.swap_remove(0)),
             references,
+            delivered_to: delivered_to(block),
         }
     }
-}
-
-/// How many of the last references are kept.
-fn last_ones(references: &[String]) -> usize {
-    let mut bytes = 0;
-    let room = |id: &&String| {
-        bytes += id.len();
-        bytes <= LIST_BYTES_MAX
-    };
-    references.iter().rev().take(REFERENCES_MAX).take_while(room).count()
-}
-
-/// The Message-IDs of a header, without angle brackets.
-fn ids(value: Option<&[u8]>) -> Vec<String> {
-    let Some(value) = value else { return Vec::new() };
-    let value = with_line_end(value);
-    let ids = match MessageStream::new(&value).parse_id() {
-        HeaderValue::Text(id) => vec![id],
-        HeaderValue::TextList(ids) => ids,
-        _ => Vec::new(),
-    };
-    let ids = ids.iter().map(|id| id.trim());
-    ids.filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX).map(clean).collect()
 }
 
 /// A text, out of its encoded words.

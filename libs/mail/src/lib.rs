@@ -7,7 +7,9 @@
 
 mod addresses;
 mod body;
+mod delivered;
 mod fields;
+mod ids;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -38,7 +40,7 @@ pub const ADDRESSES_MAX: usize = 500;
 /// Bytes of the addresses, or of the references, of one header or field.
 pub const LIST_BYTES_MAX: usize = 32 * 1024;
 
-/// References to other mails. Of a longer thread, the last ones are kept.
+/// References to other mails. Of a longer thread, the first one and the last ones are kept.
 pub const REFERENCES_MAX: usize = 100;
 
 /// A longer id is none: a line of a mail has no more room (RFC 5322, section 2.1.1).

@@ -258,6 +258,8 @@ pub struct Inbound {
     pub attachments: Vec<Attachment>,
     /// What only a mail has.
     pub email: Option<Box<Email>>,
+    /// Of a mail, the mailboxes that it says it was brought to on its way.
+    pub delivered_to: Vec<Address>,
     /// Into how many parts it was cut, where the provider says so.
     pub segments: Option<u32>,
 }

@@ -23,17 +23,28 @@ impl MailId {
     /// Reads a Message-ID, with or without angle brackets; none when it is not one of `host`'s.
     #[must_use]
     pub fn parse(text: &str, host: &str) -> Option<Self> {
-        let text = text.trim();
-        let text = text.strip_prefix('<').and_then(|t| t.strip_suffix('>')).unwrap_or(text);
-        let (local, domain) = text.rsplit_once('@')?;
+        let (id, domain) = Self::parse_any(text)?;
+        domain.eq_ignore_ascii_case(host).then_some(id)
+    }
+
+    /// Reads a Message-ID of our form, and whose it is: another installation's have the same form.
+    #[must_use]
+    pub fn parse_any(text: &str) -> Option<(Self, &str)> {
+        let (local, domain) = bare(text).rsplit_once('@')?;
         let (message, conversation) = local.split_once('.')?;
-        let ours = domain.eq_ignore_ascii_case(host);
-        ours.then_some(())?;
-        Some(Self {
+        let id = Self {
             message_id: MessageId(Uuid::try_parse(message).ok()?),
             conversation_id: ConversationId(Uuid::try_parse(conversation).ok()?),
-        })
+        };
+        Some((id, domain))
     }
+}
+
+/// A Message-ID without its angle brackets and the spaces around it: as ids are kept and compared.
+#[must_use]
+pub fn bare(text: &str) -> &str {
+    let text = text.trim();
+    text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text).trim()
 }
 
 #[cfg(test)]

@@ -137,6 +137,7 @@ impl Fields {
             body: body.map(str::to_owned),
             attachments: urls.into_iter().map(attachment).collect(),
             email: (channel == Channel::Email).then(|| Box::new(email)),
+            delivered_to: Vec::new(),
             segments: None,
         })
     }

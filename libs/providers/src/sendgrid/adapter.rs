@@ -192,13 +192,19 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
+/// A Message-ID as it stands in a header; none that would break it, or that a header has no characters for.
+fn bracketed(id: &String) -> Option<String> {
+    let is_printable =
+        id.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"<>".contains(&byte));
+    is_printable.then(|| format!("<{id}>"))
+}
+
 /// The client's headers and, before them, those of the thread, which are ours to say.
 fn headers(email: &Email) -> BTreeMap<&str, String> {
-    let bracketed = |id: &String| format!("<{id}>");
-    let references = email.references.iter().map(bracketed).collect::<Vec<_>>().join(" ");
+    let references = email.references.iter().filter_map(bracketed).collect::<Vec<_>>().join(" ");
     let thread = [
-        ("Message-ID", email.mail_id.as_ref().map(bracketed)),
-        ("In-Reply-To", email.in_reply_to.as_ref().map(bracketed)),
+        ("Message-ID", email.mail_id.as_ref().and_then(bracketed)),
+        ("In-Reply-To", email.in_reply_to.as_ref().and_then(bracketed)),
         ("References", (!references.is_empty()).then_some(references)),
     ];
     let thread: BTreeMap<&str, String> =

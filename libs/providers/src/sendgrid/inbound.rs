@@ -1,8 +1,8 @@
 //! Mail that came in, as Inbound Parse posts it: a form of several parts, each text in a charset of
 //! its own (<https://www.twilio.com/docs/sendgrid/for-developers/parsing-email/setting-up-the-inbound-parse-webhook>).
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
@@ -11,15 +11,15 @@ use futures::{FutureExt, stream};
 use hatch_domain::address::{Address, AddressError};
 use hatch_domain::authentication::Authentication;
 use hatch_domain::mailbox::{Mailbox, Person, PersonRole};
-use hatch_domain::{Attachment, Channel, Email};
-use hatch_mail::{ADDRESSES_MAX, Cut, Headers, Mail, PARTS_MAX, clean, clipped, mailboxes};
+use hatch_domain::{Attachment, Channel, Email, Envelope};
+use hatch_mail::{Cut, Headers, Mail, PARTS_MAX, clean, clipped, mailboxes};
 use http::header::CONTENT_TYPE;
 use memchr::memmem;
 use multer::Multipart;
 use serde::Deserialize;
 use uuid::{Uuid, uuid};
 
-use super::authentication;
+use super::{authentication, envelope};
 use crate::webhook::{Inbound, NotUnderstood, RawRequest};
 
 /// What a mail without a Message-ID is called: a UUIDv5, in this namespace, of what it says. It never
@@ -32,15 +32,12 @@ const FORM: NotUnderstood = NotUnderstood::ContentType { expected: "a multipart 
 pub(super) fn parse(account: &str, request: &RawRequest) -> Result<Inbound, NotUnderstood> {
     let mut cut = Cut::default();
     let form = Form::read(request, &mut cut)?;
-    let mut envelope: Envelope = form.json("envelope").unwrap_or_default();
-    let brought = envelope.to.len().min(ADDRESSES_MAX);
-    cut.count("to", envelope.to.len() - brought);
-    envelope.to.truncate(brought);
+    let envelope = envelope::read(form.bytes("envelope"), &mut cut);
     let content = match form.parts.get("email") {
         Some(mail) => Content::raw(&mail.bytes, &mut cut),
         None => Content::parsed(&form, &mut cut),
     };
-    content.inbound(account, &form, &envelope, cut)
+    content.inbound(account, &form, envelope, cut)
 }
 
 /// What a mail says, however it was posted.
@@ -87,19 +84,21 @@ impl Content {
         self,
         account: &str,
         form: &Form,
-        envelope: &Envelope,
+        envelope: Option<Envelope>,
         cut: Cut,
     ) -> Result<Inbound, NotUnderstood> {
         let Self { headers, body, html, files, otherwise } = self;
-        let from = match (headers.from, &envelope.from) {
+        let carried_from = envelope.as_ref().and_then(|envelope| envelope.from.as_ref());
+        let from = match (headers.from, carried_from) {
             (Some(from), _) => from,
             (None, Some(text)) => address("envelope", text)?.into(),
             (None, None) => return Err(NotUnderstood::Missing { field: "from" }),
         };
         let present = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let findings = authentication::findings(|field| form.text(field), envelope.from.as_deref());
+        let findings =
+            authentication::findings(|field| form.text(field), carried_from.map(String::as_str));
         let authentication = Authentication::of(&from.address, findings);
-        let to = recipients(headers.to, envelope)?;
+        let to = recipients(headers.to, envelope.as_ref(), &headers.delivered_to);
         let (cc, reply_to) = (headers.cc, headers.reply_to);
         let people = Person::of(PersonRole::From, &from)
             .into_iter()
@@ -120,6 +119,7 @@ impl Content {
             references: headers.references,
             authentication: Some(authentication)
                 .filter(|found| *found != Authentication::default()),
+            envelope,
             cut: cut.into_counts(),
             ..Email::default()
         };
@@ -132,39 +132,27 @@ impl Content {
             body: present(body),
             attachments: files,
             email: Some(Box::new(email)),
+            delivered_to: addresses(headers.delivered_to),
             segments: None,
         })
     }
 }
 
-/// Those that the mail says it is to, as long as one of them is whom it was brought to. Otherwise,
-/// as with a blind copy or a mailing list, whom it was brought to.
-fn recipients(said: Vec<Mailbox>, envelope: &Envelope) -> Result<Vec<Mailbox>, NotUnderstood> {
-    let brought: Vec<Address> =
-        envelope.to.iter().map(|text| address("envelope", text)).collect::<Result<_, _>>()?;
-    let known: HashSet<_> = brought.iter().map(Address::identity).collect();
-    let is_known = |to: &Mailbox| known.contains(&to.address.identity());
-    if !said.is_empty() && (known.is_empty() || said.iter().any(is_known)) {
-        return Ok(said);
+/// Those that the mail says it is to. Where it names none, as a blind copy may, whom it was brought to.
+fn recipients(
+    said: Vec<Mailbox>,
+    envelope: Option<&Envelope>,
+    delivered_to: &[Mailbox],
+) -> Vec<Mailbox> {
+    if !said.is_empty() {
+        return said;
     }
-    if brought.is_empty() {
-        return Err(NotUnderstood::Missing { field: "to" });
-    }
-    Ok(brought.into_iter().map(Mailbox::from).collect())
+    let brought = envelope.map(envelope::recipients).unwrap_or_default();
+    if brought.is_empty() { delivered_to.to_vec() } else { brought }
 }
 
 fn address(field: &'static str, text: &str) -> Result<Address, NotUnderstood> {
     Address::email(text).map_err(|source: AddressError| NotUnderstood::Address { field, source })
-}
-
-/// Between whom the mail was carried, whatever it says itself.
-#[derive(Default, Deserialize)]
-struct Envelope {
-    #[serde(default)]
-    to: Vec<String>,
-    /// Absent or empty for a bounce.
-    #[serde(default)]
-    from: Option<String>,
 }
 
 /// The parts of the form.
@@ -230,8 +218,12 @@ impl Form {
         Some(clean(&encoding.decode(&part.bytes).0))
     }
 
+    fn bytes(&self, field: &str) -> Option<&[u8]> {
+        self.parts.get(field).map(|part| &*part.bytes)
+    }
+
     fn json<T: for<'de> Deserialize<'de>>(&self, field: &str) -> Option<T> {
-        serde_json::from_slice(&self.parts.get(field)?.bytes).ok()
+        serde_json::from_slice(self.bytes(field)?).ok()
     }
 
     /// The mailboxes of a field that is written as in a mail. What is none is left out.

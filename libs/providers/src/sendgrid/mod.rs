@@ -8,6 +8,7 @@ mod adapter;
 mod array;
 mod authentication;
 mod codes;
+mod envelope;
 mod event;
 mod inbound;
 mod settings;

@@ -203,6 +203,7 @@ impl Form<'_> {
             body: self.get("Body").map(clean),
             attachments: (0..media).map(|n| self.file(n)).collect(),
             email: None,
+            delivered_to: Vec::new(),
             segments: self.get("NumSegments").and_then(|n| n.parse().ok()).filter(|n| *n > 0),
         })
     }

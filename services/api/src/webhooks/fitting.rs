@@ -134,6 +134,7 @@ mod tests {
             body: Some(body.to_owned()),
             attachments: files.iter().map(file).collect(),
             email: Some(Box::new(Email { html, ..Email::default() })),
+            delivered_to: Vec::new(),
             segments: None,
         }
     }

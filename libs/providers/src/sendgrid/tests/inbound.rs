@@ -3,7 +3,7 @@
 use hatch_domain::address::Address;
 use hatch_domain::authentication::{Authentication, Verdict};
 use hatch_domain::mailbox::{Person, PersonRole};
-use hatch_domain::{Attachment, Channel, Email};
+use hatch_domain::{Attachment, Channel, Email, Envelope};
 
 use super::super::SendGridInbound;
 use super::{settings, signed};
@@ -118,6 +118,10 @@ fn a_mail_is_read_whole() {
             envelope_from: Address::email("juergen@example.com").ok(),
             ..Authentication::default()
         }),
+        envelope: Some(Envelope {
+            from: Some("juergen@example.com".into()),
+            to: vec!["user@usehatchapp.com".into()],
+        }),
         ..Email::default()
     };
     assert_eq!(inbound.email.as_deref(), Some(&email));
@@ -210,16 +214,43 @@ fn what_cannot_be_read_in_a_charset_is_replaced() {
 }
 
 #[test]
-fn whom_it_was_brought_to_counts_unless_the_mail_says_more_of_the_same() {
-    let both = mail(&[("to", "", b"user@usehatchapp.com, Bob <bob@example.com>")]);
-    let to = |parts: &[Part<'_>]| parse(parts).expect("understood").to;
-    assert_eq!(to(&both), addresses(&["user@usehatchapp.com", "bob@example.com"]));
-    let list = mail(&[("to", "", b"everybody@lists.example.com")]);
-    assert_eq!(to(&list), addresses(&["user@usehatchapp.com"]), "a mailing list");
-    let undisclosed = mail(&[("to", "", b"undisclosed-recipients:;")]);
-    assert_eq!(to(&undisclosed), addresses(&["user@usehatchapp.com"]), "a blind copy");
-    let no_envelope = mail(&[("envelope", "", b"")]);
-    assert_eq!(to(&no_envelope), addresses(&["user@usehatchapp.com"]));
+fn a_mail_is_to_whom_it_says_and_the_envelope_is_kept_beside_it() {
+    let brought_to = |list: &str| format!(r#"{{"to":[{list}],"from":"juergen@example.com"}}"#);
+    for (to, cc, envelope, shown) in [
+        ("user@usehatchapp.com, Bob <bob@example.com>", "", "user@usehatchapp.com", None),
+        ("boss@partner.example", "support@example.com", "support@example.com", None),
+        ("help@brand.example", "", "inbound@parse.example.com", None),
+        ("everybody@lists.example.com", "", "user@usehatchapp.com", None),
+        ("undisclosed-recipients:;", "", "user@usehatchapp.com", Some("user@usehatchapp.com")),
+        ("", "", "user@usehatchapp.com", Some("user@usehatchapp.com")),
+        ("a@example.com", "", "not an address", None),
+    ] {
+        let field = brought_to(&format!("{envelope:?}"));
+        let parts = mail(&[
+            ("to", "", to.as_bytes()),
+            ("cc", "", cc.as_bytes()),
+            ("envelope", "", field.as_bytes()),
+        ]);
+        let inbound = parse(&parts).expect("understood");
+        let said = to.replace("Bob <bob@example.com>", "bob@example.com");
+        let said: Vec<&str> = shown.map_or_else(|| said.split(", ").collect(), |one| vec![one]);
+        assert_eq!(inbound.to, addresses(&said), "{to}");
+        let email = inbound.email.expect("a mail");
+        assert_eq!(email.cc.len(), usize::from(!cc.is_empty()), "{cc}");
+        assert_eq!(email.envelope.expect("an envelope").to, [envelope]);
+    }
+}
+
+#[test]
+fn a_mail_that_says_nowhere_whom_it_is_to_is_shown_as_one_to_nobody() {
+    let nobody = [("to", "", &b""[..]), ("envelope", "", b"")];
+    let inbound = parse(&mail(&nobody)).expect("understood");
+    assert_eq!((inbound.to, inbound.email.expect("a mail").envelope), (Vec::new(), None));
+    let headers = format!("{HEADERS}Delivered-To: user@usehatchapp.com\r\n");
+    let delivered = [nobody[0], nobody[1], ("headers", "", headers.as_bytes())];
+    let inbound = parse(&mail(&delivered)).expect("understood");
+    assert_eq!(inbound.to, addresses(&["user@usehatchapp.com"]));
+    assert_eq!(inbound.delivered_to, inbound.to);
 }
 
 #[test]
@@ -266,9 +297,6 @@ fn what_is_not_understood_says_what_was_missed() {
         parse(&parts)
     };
     assert_eq!(without("from"), Err(NotUnderstood::Missing { field: "from" }));
-    assert_eq!(without("to"), Err(NotUnderstood::Missing { field: "to" }));
-    let strange = mail(&[("envelope", "", br#"{"to":["not an address"]}"#)]);
-    assert!(matches!(parse(&strange), Err(NotUnderstood::Address { field: "envelope", .. })));
     let whole = form(&mail(&[]));
     let cut = &whole[..whole.len() / 2];
     let multipart = format!("multipart/form-data; boundary={BOUNDARY}");
