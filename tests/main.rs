@@ -51,6 +51,7 @@ mod least_privilege;
 mod limits;
 mod live;
 mod load;
+mod mail_threads;
 mod malformed;
 mod new_projection;
 mod observations;

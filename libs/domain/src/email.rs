@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::address::Address;
 use crate::authentication::Authentication;
+use crate::ids::ConversationId;
 use crate::mailbox::Person;
 
 /// What only a mail has.
@@ -61,6 +62,14 @@ pub struct Email {
     /// Of one that came in, whether it carries the Message-ID of another mail and says something else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub repeated_id: bool,
+    /// Of one that came in, those of its recipients that are our own mailboxes, as far as that is known; and its sender,
+    /// where that is one. What is answered is answered from the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ours: Vec<Address>,
+    /// Of one that came in, the conversation of a mail that it refers to, where it did not join that: its sender has no
+    /// part in it, or it is about something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linked_to: Option<ConversationId>,
     /// Of one that came in, what was left out of it and how many of them, because it was beyond a limit: `to`,
     /// `cc`, `references`, `parts` and the like.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -149,5 +158,34 @@ impl Email {
     #[must_use]
     pub fn is_disproven(&self) -> bool {
         self.authentication.as_ref().is_some_and(Authentication::is_disproven)
+    }
+
+    /// The mailboxes of ours that belong to the conversation of a mail to `to` beside these: those that got a copy, where
+    /// none of ours is among the recipients.
+    #[must_use]
+    pub fn copied_to_us(&self, to: &[Address]) -> &[Address] {
+        if to.iter().any(|one| self.is_ours(one)) { &[] } else { &self.ours }
+    }
+
+    /// Whether `address` is known to be one of our own mailboxes.
+    #[must_use]
+    pub fn is_ours(&self, address: &Address) -> bool {
+        self.ours.iter().any(|ours| ours.identity() == address.identity())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_to_us_belongs_to_the_conversation_where_no_recipient_is_ours() {
+        let address = |text| Address::email(text).expect("a mailbox");
+        let (support, boss) = (address("support@example.com"), address("boss@partner.example"));
+        let email = Email { ours: vec![support.clone()], ..Email::default() };
+        assert_eq!(email.copied_to_us(&[boss.clone()]), [support.clone()]);
+        assert_eq!(email.copied_to_us(&[boss.clone(), address("Support@Example.com")]), []);
+        assert!(email.is_ours(&support) && !email.is_ours(&boss));
+        assert_eq!(Email::default().copied_to_us(&[boss]), []);
     }
 }

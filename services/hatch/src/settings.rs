@@ -95,6 +95,8 @@ pub struct Settings {
     pub admission: AdmissionSettings,
     /// What is done about words such as STOP that people write.
     pub consent: ConsentSettings,
+    /// What is known of mailboxes.
+    pub mail: MailSettings,
     /// What is kept of webhooks, and for how long.
     pub webhook_log: WebhookLogSettings,
     /// How a process ends.
@@ -227,6 +229,16 @@ pub struct ConsentSettings {
     pub near_misses_withdraw: bool,
 }
 
+/// What is known of mailboxes.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MailSettings {
+    /// The mailboxes that are ours: such as `support@example.com`, or all of a domain as `@example.com`. A mail to one of
+    /// them, or with a copy to it, belongs to it, whatever address the provider reads it at. `default_email_sender` is one
+    /// of them. Default: none; the envelope of each mail says then where it reached us.
+    pub mailboxes: Vec<String>,
+}
+
 /// What is kept of webhooks outside the log of events, for how long, and how much of it. Whole days go at once, and
 /// of the quarantine and of whole bodies whole weeks.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -337,6 +349,7 @@ impl Default for Settings {
             projector: hatch_projector::Config::default(),
             admission: AdmissionSettings::default(),
             consent: ConsentSettings::default(),
+            mail: MailSettings::default(),
             webhook_log: WebhookLogSettings::default(),
             shutdown: ShutdownSettings::default(),
             log: LogSettings::default(),

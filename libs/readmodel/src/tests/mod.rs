@@ -4,6 +4,7 @@ mod applying;
 mod behind;
 mod keeping;
 mod listing;
+mod naming;
 mod plans;
 mod several;
 mod waiting;

@@ -15,11 +15,12 @@ use hatch_domain::message::status::Status;
 use hatch_eventstore::{
     Appended, CommandKey, Execute, Loaded, Metadata, Position, RecordedEvent, Store,
 };
+use hatch_providers::sendgrid;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Commands;
-use super::send_request::{Send, time_to_send};
+use super::send_request::{Send, is_message_id, no_message_id, time_to_send};
 use crate::names::{ChannelName, StatusName};
 use crate::problem::{POSITION, Problem};
 
@@ -113,10 +114,7 @@ impl Commands {
             },
         };
         let id = MessageId(store.environment().new_id());
-        let joined = match send.conversation_id {
-            Some(conversation_id) => Some(conversation_id),
-            None => self.joined(tenant, &send).await?,
-        };
+        let joined = self.joined(tenant, &send).await?;
         let requested = self.requested(tenant, id, Send { send_at, ..send }, joined, now);
         let accepted = Accepted::new(id, &requested, Position::START, false);
         let command = MessageCommand::Request(requested.into());
@@ -139,22 +137,55 @@ impl Commands {
         if carried { Ok(()) } else { Err(Problem::no_account(channel)) }
     }
 
-    /// The conversation of the mail that `send` answers, where that is one of ours. Its name tells, and whoever got a mail
-    /// knows such names: the message itself is asked.
+    /// The conversation that `send` says, or that of the mail that it answers, where that is known.
     async fn joined(
         &self,
         tenant: TenantId,
         send: &Send,
     ) -> Result<Option<ConversationId>, Problem> {
+        let said = send.conversation_id;
         let answered = send.email.as_ref().and_then(|email| email.in_reply_to.as_deref());
-        let Some(mail) = answered.and_then(|mail| MailId::parse(mail, &self.mail_host)) else {
-            return Ok(None);
+        let Some(answered) = answered.filter(|id| said.is_none() || !is_message_id(id)) else {
+            return Ok(said);
         };
+        let known = match MailId::parse(answered, &self.mail_host) {
+            Some(mail) => self.conversation_of_ours(tenant, mail).await?,
+            None => None,
+        };
+        let known = match known {
+            Some(conversation_id) => Some(conversation_id),
+            None => self.conversation_of_named(tenant, answered).await?,
+        };
+        if known.is_none() && !is_message_id(answered) {
+            return Err(Problem::invalid(vec![no_message_id()]));
+        }
+        Ok(said.or(known))
+    }
+
+    /// The conversation that the name of one of our mails tells. Whoever got a mail knows such names: the message itself is
+    /// asked.
+    async fn conversation_of_ours(
+        &self,
+        tenant: TenantId,
+        mail: MailId,
+    ) -> Result<Option<ConversationId>, Problem> {
         let Loaded::<Message> { state: message, .. } =
             self.store.load(tenant.0, mail.message_id.0).await?;
         let requested = message.requested();
         let told = requested.map(|requested| requested.conversation_id);
         Ok(told.filter(|conversation| *conversation == mail.conversation_id))
+    }
+
+    /// The conversation of a mail by another name: its Message-ID, or what its provider calls it.
+    async fn conversation_of_named(
+        &self,
+        tenant: TenantId,
+        name: &str,
+    ) -> Result<Option<ConversationId>, Problem> {
+        let read_model = &self.conversations.read_model;
+        let providers = [sendgrid::PROVIDER];
+        let named = read_model.named_mails(tenant, &[name], &[name], &providers).await?;
+        Ok(named.first().map(|mail| mail.conversation_id))
     }
 
     fn requested(

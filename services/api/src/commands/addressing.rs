@@ -41,8 +41,12 @@ impl Said {
             });
         }
         let received = message.received()?;
+        let email = received.email.as_ref();
+        // One of us wrote it elsewhere, and it came to none of us.
+        let is_from_us =
+            email.is_some_and(|email| email.is_ours(&received.from) && email.ours.len() == 1);
         Some(Self {
-            direction: Direction::Inbound,
+            direction: if is_from_us { Direction::Outbound } else { Direction::Inbound },
             channel: received.channel,
             from: received.from.clone(),
             to: received.to.clone(),
@@ -59,6 +63,13 @@ impl Said {
         Written { address: address.to_string(), name }
     }
 
+    /// The recipients that are known to be ours: of a mail that came in, the mailboxes that it reached us at.
+    fn reached(&self) -> impl Iterator<Item = &Address> {
+        let ours = self.email.iter().flat_map(|email| &email.ours);
+        let is_sender = |one: &&Address| one.identity() == self.from.identity();
+        ours.filter(move |one| self.direction == Direction::Inbound && !is_sender(one))
+    }
+
     /// Everybody but `sender` and who else of us is written to.
     fn others(&self, sender: &Address, ours: &[Cow<'_, Address>]) -> Vec<Address> {
         let is_sender = |one: &Address| one.identity() == sender.identity();
@@ -73,8 +84,8 @@ impl Said {
                 // Where that is one of us, nobody would be answered.
                 let reply_to =
                     reply_to.filter(|one| !is_sender(one) && !ours.contains(&one.identity()));
-                // Whom alone it came to is one of us.
-                let is_alone = self.to.len() == 1;
+                // Whom alone it came to is one of us, unless it is known who is.
+                let is_alone = self.to.len() == 1 && self.reached().next().is_none();
                 let theirs = rest.filter(|one| !is_alone && !ours.contains(&one.identity()));
                 let theirs = theirs.filter(|one| can_be_sent_to(self.channel, one));
                 std::iter::once(reply_to.unwrap_or(&self.from)).chain(theirs).collect()
@@ -99,7 +110,9 @@ pub(super) fn complete(
         Channel::Chat => None,
     };
     let wrote: Vec<Address> = wrote.iter().map(|text| Address::recorded(*text)).collect();
-    let ours: Vec<Cow<'_, Address>> = wrote.iter().chain(default).map(Address::identity).collect();
+    let known = last.email.iter().flat_map(|email| &email.ours);
+    let ours: Vec<Cow<'_, Address>> =
+        wrote.iter().chain(known).chain(default).map(Address::identity).collect();
     let asked = request.from.as_ref().and_then(|written| understood(written, last.channel));
     let sender = match asked {
         Some(asked) if is_theirs(&asked, came, &ours) => {
@@ -143,14 +156,17 @@ fn is_theirs(asked: &Address, came: &[&str], ours: &[Cow<'_, Address>]) -> bool 
 
 /// Who of us answers, where the request does not say it.
 fn sender(last: &Said, ours: &[Cow<'_, Address>]) -> Result<Address, Problem> {
+    let reached: Vec<&Address> = last.reached().collect();
     let candidates = match last.direction {
-        Direction::Outbound => std::slice::from_ref(&last.from),
-        Direction::Inbound => &last.to[..],
+        Direction::Outbound => vec![&last.from],
+        // Whom else it names is none of us.
+        Direction::Inbound if !reached.is_empty() => reached,
+        Direction::Inbound => last.to.iter().collect(),
     };
     let known = ours.iter().find_map(|one| candidates.iter().find(|c| c.identity() == *one));
     let only = candidates.first().filter(|_| candidates.len() == 1);
     let sender = known.or(only).filter(|sender| takes(last.channel, sender));
-    sender.cloned().ok_or_else(|| {
+    sender.copied().cloned().ok_or_else(|| {
         let detail =
             "is required: which of the conversation's addresses is to answer cannot be told";
         Problem::invalid(vec![FieldError::coded(FieldCode::Required, "/from", detail)])
@@ -302,6 +318,29 @@ mod tests {
         let both = said(Direction::Inbound, "ann@x.com", &[SUPPORT, "shop@example.com"]);
         let answer = expect("shop@example.com", &["ann@x.com"]);
         assert_eq!(goes(None, &both, &["shop@example.com"]).ok(), Some(answer), "not to ourselves");
+    }
+
+    #[test]
+    fn the_mailbox_that_a_mail_reached_answers_it_and_nobody_else_does() {
+        let reached = |to: &[&str], ours: &[&str]| {
+            let mut last = said(Direction::Inbound, "ann@x.com", to);
+            last.email.as_mut().expect("a mail").ours = ours.iter().map(|one| mail(one)).collect();
+            last
+        };
+        let copied = reached(&["boss@partner.example"], &["shop@example.com"]);
+        let answer = expect("shop@example.com", &["ann@x.com", "boss@partner.example"]);
+        assert_eq!(goes(None, &copied, &[]).ok(), Some(answer.clone()));
+        assert_eq!(goes(None, &copied, &["boss@partner.example"]).ok(), Some(answer));
+        let one_of_two =
+            reached(&["boss@partner.example", "shop@example.com"], &["shop@example.com"]);
+        let answer = expect("shop@example.com", &["ann@x.com", "boss@partner.example"]);
+        assert_eq!(goes(None, &one_of_two, &[]).ok(), Some(answer));
+        let two = reached(&["a@example.com", "b@example.com"], &["a@example.com", "b@example.com"]);
+        let answer = |from| Some(expect(from, &["ann@x.com"]));
+        assert_eq!(goes(None, &two, &[]).ok(), answer("a@example.com"), "the first of them");
+        assert_eq!(goes(None, &two, &["b@example.com"]).ok(), answer("b@example.com"));
+        let from_us = reached(&["shop@example.com"], &["shop@example.com", "ann@x.com"]);
+        assert_eq!(goes(None, &from_us, &[]).ok(), answer("shop@example.com"));
     }
 
     #[test]

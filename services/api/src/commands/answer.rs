@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::Commands;
 use super::accept::{Accepted, replayed, used_before};
 use super::addressing::{self, Said};
-use super::send_request::{Send, SendRequest, is_message_id};
+use super::send_request::{Send, SendRequest, stands_in_header};
 use crate::problem::{FieldCode, FieldError, Problem};
 
 /// How long the read models may take to come to what is in the log already. What comes later is not waited for.
@@ -216,23 +216,27 @@ fn is_in_thread(message: &TailMessage) -> bool {
 
 /// Has the request answer a mail, in its thread.
 fn thread(request: &mut SendRequest, answered: Option<Box<Email>>) {
-    let Some(Email { mail_id: Some(mail_id), references, .. }) = answered.map(|email| *email)
+    let Some(Email { mail_id: Some(mail_id), references, in_reply_to, .. }) =
+        answered.map(|email| *email)
     else {
         return;
     };
     // What is none would break the header that it stands in.
-    if !is_message_id(&mail_id) {
+    if !stands_in_header(&mail_id) {
         return;
     }
-    let mut bytes = 0;
-    let named = references.into_iter().filter(|id| is_message_id(id) && *id != mail_id);
+    // A mail that names no thread may name the one that it answers (RFC 5322, section 3.6.4).
+    let before = if references.is_empty() { in_reply_to.into_iter().collect() } else { references };
+    let named = before.into_iter().filter(|id| stands_in_header(id) && *id != mail_id);
     let named: Vec<String> = named.collect();
-    let latest = std::iter::once(&mail_id).chain(named.iter().rev()).take(REFERENCES_MAX);
-    let latest = latest.take_while(|id| {
+    let root = named.first();
+    let mut bytes = root.map_or(0, String::len);
+    let latest = std::iter::once(&mail_id).chain(named.iter().skip(1).rev());
+    let latest = latest.take(REFERENCES_MAX - 1).take_while(|id| {
         bytes += id.len();
         bytes <= REFERENCES_BYTES_MAX
     });
-    let mut thread: Vec<String> = latest.cloned().collect();
+    let mut thread: Vec<String> = latest.chain(root).cloned().collect();
     thread.reverse();
     request.thread = thread;
     request.in_reply_to = Some(mail_id);
@@ -295,12 +299,18 @@ mod tests {
         };
         let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
         let (answered, named) =
-            answer("c@x.com", &ids(&["a@x.com", "no id", "c@x.com", "b@x.com"]));
+            answer("c@x.com", &ids(&["a@x.com", "an id", "no\nid", "c@x.com", "b@x.com"]));
         assert_eq!(answered.as_deref(), Some("c@x.com"));
-        assert_eq!(named, ids(&["a@x.com", "b@x.com", "c@x.com"]));
+        assert_eq!(named, ids(&["a@x.com", "an id", "b@x.com", "c@x.com"]));
         let many: Vec<String> = (0..100).map(|n| format!("{n}@x.com")).collect();
         let (_, named) = answer("last@x.com", &many);
-        assert_eq!((named.len(), named[0].as_str()), (REFERENCES_MAX, "51@x.com"));
+        assert_eq!(named.len(), REFERENCES_MAX);
+        assert_eq!(
+            (named[0].as_str(), named[1].as_str()),
+            ("0@x.com", "52@x.com"),
+            "the first one"
+        );
+        assert_eq!(answer("0000004E@", &[]).0.as_deref(), Some("0000004E@"));
         assert_eq!(answer("a\r\nBcc: b@x.com", &[]), (None, Vec::new()));
     }
 }

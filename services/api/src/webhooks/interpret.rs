@@ -1,7 +1,6 @@
 //! Asks log and read model for what an observation refers to, and says what it means.
 
-use hatch_domain::Email;
-use hatch_domain::ids::{ConversationId, MessageId};
+use hatch_domain::ids::MessageId;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::ReceiptOutcome;
 use hatch_eventstore::LoadError;
@@ -15,7 +14,6 @@ use super::matching::KeptReceipt;
 use super::meaning::{self, Meaning};
 use super::receive::failure;
 use super::record::Recording;
-use super::threading::{Reference, references};
 use crate::problem::Problem;
 
 impl Recording<'_> {
@@ -80,7 +78,7 @@ impl Recording<'_> {
     }
 
     /// The message; an empty one where it has an event of a newer build, so that nothing can be decided about it here.
-    async fn message(&self, id: MessageId) -> Result<Message, Problem> {
+    pub(super) async fn message(&self, id: MessageId) -> Result<Message, Problem> {
         let tenant_id = self.account.tenant_id;
         match self.webhooks.store.load::<Message>(tenant_id.0, id.0).await {
             Err(LoadError::Decode(_)) => Ok(Message::default()),
@@ -90,17 +88,14 @@ impl Recording<'_> {
 
     async fn inbound(&self, mut inbound: Inbound) -> Result<Meaning, Problem> {
         fit(&mut inbound);
-        let joined = match &inbound.email {
-            Some(email) => self.thread(email).await?,
-            None => None,
-        };
+        let place = self.place(&mut inbound).await?;
         for of in inbound.email.iter().flat_map(|email| email.cut.keys()) {
             self.webhooks.stats.cut.of(of).increment();
         }
         let &WebhookAccount { tenant_id, provider, acts_on_words, .. } = self.account;
         let rules = &self.webhooks.words;
         let hearing = Hearing { tenant_id, acts_on_words, rules, said_at: self.said_at };
-        Ok(meaning::of_inbound(inbound, joined, provider, hearing, self.now))
+        Ok(meaning::of_inbound(inbound, place, provider, hearing, self.now))
     }
 
     /// What a receipt of the message `sent_as` means for the consent of its recipient, beside what it means for the
@@ -126,35 +121,5 @@ impl Recording<'_> {
             at: self.said_at,
         };
         Ok(consent::of_suppression(suppression, message.requested(), &source))
-    }
-
-    /// The conversation that a mail joins because of what it refers to, with its topic. One that is not from
-    /// whom it says joins by naming a mail of ours only: what others call theirs, many know.
-    async fn thread(
-        &self,
-        email: &Email,
-    ) -> Result<Option<(ConversationId, Option<String>)>, Problem> {
-        let tenant_id = self.account.tenant_id;
-        for reference in references(email) {
-            let mail_id = match reference {
-                Reference::Ours { message_id, conversation_id, name } => {
-                    let message = self.message(message_id).await?;
-                    let ours = message.requested().filter(|r| r.conversation_id == conversation_id);
-                    if let Some(requested) = ours {
-                        return Ok(Some((conversation_id, requested.topic.clone())));
-                    }
-                    name
-                }
-                Reference::Theirs(mail_id) => mail_id,
-            };
-            if email.is_disproven() {
-                continue;
-            }
-            let read_model = &self.webhooks.read_model;
-            if let Some(id) = read_model.conversation_of_mail(tenant_id, mail_id).await? {
-                return Ok(Some((id, None)));
-            }
-        }
-        Ok(None)
     }
 }

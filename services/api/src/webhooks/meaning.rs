@@ -4,10 +4,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::DecodeError;
-use hatch_domain::authentication::UNPROVEN_TOPIC;
 use hatch_domain::consent::Consent;
-use hatch_domain::conversation::conversation_id;
-use hatch_domain::ids::{ConsentId, ConversationId, MessageId};
+use hatch_domain::ids::{ConsentId, MessageId};
 use hatch_domain::message::command::{
     MessageCommand, MessageRejection, ReceiptOutcome as Told, RecordReceipt,
 };
@@ -19,6 +17,7 @@ use hatch_readmodel::SentAs;
 use uuid::Uuid;
 
 use super::consent::{self, Hearing};
+use super::joining::Place;
 use super::matching::KeptReceipt;
 
 /// What an observation means for the log.
@@ -254,23 +253,16 @@ pub(super) fn of_receipt(
     Meaning::Tells(Command::Message { id: message_id, command, heard, anyway: None })
 }
 
-/// A message comes in, into the conversation that it `joined`, or into that of its participants.
+/// A message comes in, in its place.
 pub(super) fn of_inbound(
     inbound: Inbound,
-    joined: Option<(ConversationId, Option<String>)>,
+    Place { conversation_id, topic }: Place,
     provider: &str,
     hearing: Hearing<'_>,
     at: DateTime<Utc>,
 ) -> Meaning {
-    let tenant_id = hearing.tenant_id;
     let Inbound { account, provider_message_id, channel, .. } = &inbound;
     let id = inbound_message_id(provider, account, *channel, provider_message_id);
-    let (conversation_id, topic) = joined.unwrap_or_else(|| {
-        let topic = inbound.email.as_ref().filter(|email| email.is_disproven());
-        let topic = topic.map(|_| UNPROVEN_TOPIC.to_owned());
-        let participants = std::iter::once(&inbound.from).chain(&inbound.to);
-        (conversation_id(tenant_id, participants, topic.as_deref()), topic)
-    });
     let mut received = MessageReceived {
         conversation_id,
         channel: inbound.channel,

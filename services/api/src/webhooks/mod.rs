@@ -3,16 +3,19 @@
 mod consent;
 mod fitting;
 mod interpret;
+mod joining;
 mod keeping;
 mod log;
 mod matching;
 mod meaning;
+mod own;
 mod reading;
 mod receive;
 mod recent;
 mod record;
 mod refused;
 mod replay;
+mod subject;
 mod summary;
 mod threading;
 
@@ -31,6 +34,7 @@ use utoipa_axum::routes;
 pub use consent::WordRules;
 pub use keeping::{KeepRules, Keeping, Quota, keep_webhooks};
 pub use matching::match_receipts;
+pub use own::OwnMailboxes;
 pub use reading::{Readers, ReadingStats};
 pub use recent::RememberedMessages;
 pub use refused::RefusedRates;
@@ -58,6 +62,8 @@ pub struct Webhooks {
     pub keeping: Arc<Keeping>,
     /// What is done about words that people write.
     pub words: Arc<WordRules>,
+    /// Which mailboxes are ours.
+    pub own: Arc<OwnMailboxes>,
 }
 
 /// What the webhook role has taken since it started.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::TimeDelta;
-use hatch_api::webhooks::{KeepRules, RefusedRates, WordRules};
+use hatch_api::webhooks::{KeepRules, OwnMailboxes, RefusedRates, WordRules};
 use hatch_api::{Sites, TrustedProxies};
 use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::Channel;
@@ -288,6 +288,7 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         admission::of(&settings.admission).map(drop),
         keep_rules(settings).map(drop),
         word_rules(settings).map(drop),
+        own_mailboxes(settings).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }
@@ -319,6 +320,18 @@ pub(super) fn default_sender(settings: &Settings) -> anyhow::Result<Option<Addre
 pub(super) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option<Mailbox>> {
     let sender = settings.default_email_sender.as_deref();
     sender.map(Mailbox::parse).transpose().context("configuration: default_email_sender")
+}
+
+/// The mailboxes that are ours: those that are named, and the default sender.
+pub(super) fn own_mailboxes(settings: &Settings) -> anyhow::Result<OwnMailboxes> {
+    let named = settings.mail.mailboxes.iter().map(String::as_str);
+    let own = OwnMailboxes::read(named);
+    let mut own =
+        own.map_err(|refused| anyhow::anyhow!("configuration: mail.mailboxes: {refused}"))?;
+    if let Some(sender) = default_email_sender(settings)? {
+        own.add(&sender.address);
+    }
+    Ok(own)
 }
 
 /// The channels that some account carries.

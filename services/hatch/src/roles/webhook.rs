@@ -11,7 +11,7 @@ use hatch_readmodel::ReadModel;
 use hatch_telemetry::limit::Limit;
 use hatch_telemetry::measure::Counter;
 
-use super::configured::{keep_rules, webhook_accounts, word_rules};
+use super::configured::{keep_rules, own_mailboxes, webhook_accounts, word_rules};
 use super::definition::{RoleDefinition, RoleInstance};
 use super::process::{Follows, Process, Workers};
 use crate::admission;
@@ -53,6 +53,7 @@ impl Webhook {
             readers: Readers::new(Arc::clone(&self.stats.reading)),
             keeping: Arc::clone(&self.keeping),
             words: Arc::new(word_rules(&process.settings)?),
+            own: Arc::new(own_mailboxes(&process.settings)?),
         })
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct MessageContent {
     pub(crate) to: Vec<Address>,
     pub(crate) cc: Vec<Address>,
     pub(crate) bcc: Vec<Address>,
+    /// The mailboxes of ours that belong to its conversation although it is to others.
+    pub(crate) copied_to_us: Vec<Address>,
     pub(crate) subject: Option<String>,
     pub(crate) body: Option<String>,
     pub(crate) html: Option<String>,
@@ -96,6 +98,11 @@ pub(crate) struct MailDetails {
     pub(crate) signs: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) repeated_id: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) linked_to: Option<ConversationId>,
+    /// For the mails that answer it; not shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ours: Vec<Address>,
 }
 
 impl MailDetails {
@@ -111,6 +118,8 @@ impl MailDetails {
             envelope,
             signs: email.signs.clone(),
             repeated_id: email.repeated_id,
+            linked_to: email.linked_to,
+            ours: email.ours.clone(),
         };
         Some(details).filter(|details| *details != Self::default())
     }
@@ -133,7 +142,7 @@ impl MessageContent {
         let email = begun.email.unwrap_or(&no_email);
         let other_party = match begun.direction {
             Direction::Outbound => begun.to.first().unwrap_or(begun.from),
-            Direction::Inbound => begun.from,
+            Direction::Inbound => theirs(begun.from, begun.to, email),
         };
         Some(Self {
             created_position: position,
@@ -147,6 +156,7 @@ impl MessageContent {
             to: begun.to.to_vec(),
             cc: email.cc.clone(),
             bcc: email.bcc.clone(),
+            copied_to_us: email.copied_to_us(begun.to).to_vec(),
             subject: email.subject.as_deref().map(stored),
             body: begun.body.map(stored),
             html: email.html.as_deref().map(stored),
@@ -172,14 +182,21 @@ impl MessageContent {
         self.mail_id.as_ref().map(|mail_id| format!("<{mail_id}>"))
     }
 
-    /// Sender and recipients by what they are compared by, each once, sorted bytewise.
+    /// Sender, recipients and whom of us it was copied to, by what they are compared by, each once, sorted bytewise.
     pub(crate) fn participants(&self) -> Vec<String> {
-        let everybody = std::iter::once(&self.from).chain(&self.to);
+        let everybody = std::iter::once(&self.from).chain(&self.to).chain(&self.copied_to_us);
         let mut all: Vec<String> = everybody.map(|one| one.identity().to_string()).collect();
         all.sort_unstable();
         all.dedup();
         all
     }
+}
+
+/// Who is at the other end of a message that came in: its sender, or the first recipient who is none of us, where one of
+/// us sent it.
+fn theirs<'a>(from: &'a Address, to: &'a [Address], email: &'a Email) -> &'a Address {
+    let mut others = to.iter().chain(&email.cc).filter(|one| !email.is_ours(one));
+    if email.is_ours(from) { others.next().unwrap_or(from) } else { from }
 }
 
 /// What the two events that begin a message have in common.

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 use hatch_domain::Email;
 use hatch_domain::address::{Address, AddressError};
 use hatch_domain::mailbox::{Mailbox, Person, PersonRole};
+use hatch_domain::message::mail_id::bare;
 
 use super::errors::Errors;
 use super::recipients::{Written, addresses, read, too_many};
 use super::text::{has_control, has_nul};
 use super::{Addressed, Defaults, SendRequest};
 use crate::field_error::token;
-use crate::problem::FieldCode;
+use crate::problem::{FieldCode, FieldError};
 
 /// Characters of a header's value and of a Message-ID at most: the longest line of a
 /// mail (RFC 5322, section 2.1.1).
@@ -157,21 +158,33 @@ fn html(html: Option<&str>, errors: &mut Errors) -> Option<String> {
     Some(html.to_owned())
 }
 
-/// A Message-ID without its angle brackets.
+/// A Message-ID without its angle brackets. Of what form it is, matters only where no mail is known by it.
 fn message_id(text: &str, errors: &mut Errors) -> Option<String> {
-    let text = text.trim();
-    let id = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(text);
-    let sane = is_message_id(id);
+    let id = bare(text);
+    let sane = stands_in_header(id);
     if !sane {
-        errors.add("/in_reply_to", "expected one Message-ID, such as <id@example.com>");
+        errors.0.push(no_message_id());
     }
     sane.then(|| id.to_owned())
 }
 
-/// Whether a text can stand in a header as a Message-ID, between angle brackets.
+/// What is wrong with an `in_reply_to` that is none.
+pub(in crate::commands) fn no_message_id() -> FieldError {
+    let detail =
+        "expected one Message-ID: that of a mail that is known, or one such as <id@example.com>";
+    FieldError::new("/in_reply_to", detail)
+}
+
+/// Whether a text can stand in a header between angle brackets. Such ids are in use, whatever else they are.
+pub(in crate::commands) fn stands_in_header(id: &str) -> bool {
+    let brackets_or_controls = |c: char| c.is_control() || matches!(c, '<' | '>');
+    !id.is_empty() && id.len() <= LINE_CHARACTERS_MAX && !id.contains(brackets_or_controls)
+}
+
+/// Whether a text is a Message-ID by its form.
 pub(in crate::commands) fn is_message_id(id: &str) -> bool {
-    id.len() <= LINE_CHARACTERS_MAX
-        && id.bytes().all(|b| b.is_ascii_graphic() && b != b'<' && b != b'>')
+    stands_in_header(id)
+        && id.bytes().all(|byte| byte.is_ascii_graphic())
         && id.split_once('@').is_some_and(|(left, right)| !left.is_empty() && !right.is_empty())
 }
 

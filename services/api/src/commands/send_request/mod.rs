@@ -28,7 +28,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub(crate) use self::attachments::AttachmentRequest;
-pub(super) use self::email::{SUBJECT_CHARACTERS_MAX, is_message_id};
+pub(super) use self::email::{
+    SUBJECT_CHARACTERS_MAX, is_message_id, no_message_id, stands_in_header,
+};
 use self::errors::Errors;
 pub(crate) use self::recipients::{OneAddress, OneOrSeveral, Recipients, Written};
 pub(super) use self::schedule::time_to_send;
@@ -95,7 +97,8 @@ pub(crate) struct SendRequest {
     /// Further header fields; `email` only, 50 at most.
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     pub(crate) headers: Option<BTreeMap<String, String>>,
-    /// The Message-ID of the mail that this one answers; `email` only.
+    /// The Message-ID of the mail that this one answers; `email` only. Where that mail is known, of whatever form its id
+    /// is, this one joins its conversation.
     #[schema(max_length = 1000)]
     pub(crate) in_reply_to: Option<String>,
     /// Names without a channel are participants of a chat, as the clients of older systems mean them.

@@ -11,7 +11,7 @@ use hatch_domain::mailbox::Person;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, Envelope, MailKind, SendError};
 use hatch_eventstore::Position;
-use hatch_eventstore::values::{integer, storable};
+use hatch_eventstore::values::integer;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -83,10 +83,6 @@ const SENT_AS: &str = "
        AND ($4::text IS NULL OR account = $4)
      LIMIT 2";
 
-/// Where a mail of this name belongs.
-const CONVERSATION_OF_MAIL: &str =
-    "SELECT conversation_id FROM rm.mails WHERE tenant_id = $1 AND mail_id = $2";
-
 /// A message. Serialises to exactly the API's object: what is absent is `null` or an empty list.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Message {
@@ -130,6 +126,10 @@ pub struct Message {
     pub signs: Vec<String>,
     /// Whether a mail that came in carries the Message-ID of another one and says something else.
     pub repeated_id: bool,
+    /// Of a mail that came in, the conversation of a mail that it refers to, where it did not join that: its sender has
+    /// no part in it, or the mail is about something else.
+    #[schema(value_type = Option<Uuid>)]
+    pub linked_to: Option<ConversationId>,
     /// Those of the sender, the recipients and who is to be answered who are shown by a name; in lists the first 100.
     pub people: Vec<Person>,
     /// The header `Message-ID` of a mail, which one that answers it names in `in_reply_to`.
@@ -318,23 +318,6 @@ impl ReadModel {
     }
 }
 
-impl ReadModel {
-    /// The conversation of the mail of `tenant` whose Message-ID (without angle brackets) is
-    /// `mail_id`: one that came in, or one that a client named. Our own names need no look-up.
-    ///
-    /// # Errors
-    /// [`QueryError::Database`].
-    pub async fn conversation_of_mail(
-        &self,
-        tenant: TenantId,
-        mail_id: &str,
-    ) -> Result<Option<ConversationId>, QueryError> {
-        let rows = self.prepared(CONVERSATION_OF_MAIL, &[&tenant.0, &storable(mail_id)]).await?;
-        let id = rows.first().map(|row| row.try_get(0)).transpose().map_err(Error::from)?;
-        Ok(id.map(ConversationId))
-    }
-}
-
 /// The list's statement. Participants and statuses have tables of their own whose keys end in the
 /// position: joined, they give the order, and the page is the only thing that is read. Each names the
 /// tenant, which its index begins with, and the place ($2), which PostgreSQL does not carry over.
@@ -408,6 +391,7 @@ impl From<(MessageContent, MessageState)> for Message {
             envelope: mail.envelope,
             signs: mail.signs,
             repeated_id: mail.repeated_id,
+            linked_to: mail.linked_to,
             people: content.people.unwrap_or_default(),
             message_id_header,
             subject: content.subject,
@@ -482,6 +466,7 @@ fn message(row: &Row) -> Result<Message, Error> {
         envelope: mail.envelope,
         signs: mail.signs,
         repeated_id: mail.repeated_id,
+        linked_to: mail.linked_to,
         visible_body: row.try_get("visible_body")?,
         programme: programme(row.try_get("programme")?, &direction, &channel),
         suggests: row.try_get("suggests")?,

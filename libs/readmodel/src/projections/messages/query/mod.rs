@@ -17,6 +17,7 @@ macro_rules! first_addresses {
 
 mod conversation;
 mod message;
+mod named;
 mod parts;
 mod past;
 mod send_error;
@@ -25,6 +26,7 @@ mod timeline;
 
 pub use conversation::{Conversation, ConversationFilter};
 pub use message::{Message, MessageFilter, SentAs};
+pub use named::NamedMail;
 pub use tail::TailMessage;
 pub use timeline::Timeline;
 

@@ -1,0 +1,234 @@
+//! Which mailboxes are ours, and at which of them a mail reached us. Pure: what is configured, and what the mail says.
+
+use std::collections::HashSet;
+
+use hatch_domain::MailKind;
+use hatch_domain::address::{Address, AddressKind};
+use hatch_domain::mailbox::Mailbox;
+use hatch_providers::Inbound;
+
+/// Mailboxes that are kept of those at which a mail reached us.
+const REACHED_MAX: usize = 100;
+
+/// The mailboxes that are ours, as far as that is configured.
+#[derive(Debug, Clone, Default)]
+pub struct OwnMailboxes {
+    addresses: HashSet<Address>,
+    /// As DNS has them.
+    domains: HashSet<String>,
+}
+
+impl OwnMailboxes {
+    /// Reads mailboxes such as `support@example.com` and whole domains such as `@example.com` or `*@example.com`.
+    ///
+    /// # Errors
+    /// The entry that is neither.
+    pub fn read<'e>(entries: impl IntoIterator<Item = &'e str>) -> Result<Self, String> {
+        let mut own = Self::default();
+        for entry in entries {
+            let text = entry.trim();
+            let domain = text.strip_prefix('*').unwrap_or(text).strip_prefix('@');
+            let read = match domain {
+                Some(domain) => own.add_domain(domain),
+                None => Mailbox::parse(text).ok().map(|mailbox| own.add(&mailbox.address)),
+            };
+            read.ok_or_else(|| format!("expected a mailbox or @ and a domain, got {entry:?}"))?;
+        }
+        Ok(own)
+    }
+
+    /// Adds a mailbox.
+    pub fn add(&mut self, address: &Address) {
+        self.addresses.insert(address.identity().into_owned());
+    }
+
+    fn add_domain(&mut self, domain: &str) -> Option<()> {
+        let any = Address::email(&format!("any@{domain}")).ok()?;
+        let identity = any.identity();
+        let (_, domain) = identity.as_str().rsplit_once('@')?;
+        self.domains.insert(domain.to_owned());
+        Some(())
+    }
+
+    /// Whether a mailbox is known to be ours.
+    #[must_use]
+    pub fn is_ours(&self, address: &Address) -> bool {
+        if address.kind() != AddressKind::Email {
+            return false;
+        }
+        let identity = address.identity();
+        let domain = identity.as_str().rsplit_once('@').map(|(_, domain)| domain);
+        self.addresses.contains(&*identity)
+            || domain.is_some_and(|domain| self.domains.contains(domain))
+    }
+
+    /// The mailboxes of ours that a mail was written to, in the order in which it names them:
+    ///
+    /// 1. those of its recipients whom it was brought to by the envelope, and those that are configured as ours;
+    /// 2. else those that are configured as ours and that only the envelope names: a blind copy;
+    /// 3. else those of its recipients whom a server says it brought it to, which forwarded it then;
+    /// 4. else its only recipient, unless we wrote it, or that is a list; of a list, whom it was brought to.
+    ///
+    /// What only the envelope names and nobody configured is where the mail is read, such as the address of a parser:
+    /// nobody wrote to that. Where a mail reached us at none of several recipients, nobody knows which is ours.
+    fn reached(&self, inbound: &Inbound) -> Vec<Address> {
+        let Some(email) = &inbound.email else { return Vec::new() };
+        let named = each_once(inbound.to.iter().chain(&email.cc));
+        let envelope = email.envelope.iter().flat_map(|envelope| &envelope.to);
+        let carried: Vec<Address> = envelope.filter_map(|text| Address::email(text).ok()).collect();
+        let carried = each_once(&carried);
+        let brought = identities(carried.iter().copied());
+        let delivered = identities(&inbound.delivered_to);
+        let known = |one: &Address| brought.contains(&*one.identity()) || self.is_ours(one);
+        let only = match inbound.to.as_slice() {
+            _ if email.kind == MailKind::List => some(&carried, |_| true),
+            [only] if !self.is_ours(&inbound.from) => vec![only.clone()],
+            _ => Vec::new(),
+        };
+        let choices = [
+            some(&named, known),
+            some(&carried, |one| self.is_ours(one)),
+            some(&named, |one| delivered.contains(&*one.identity())),
+            only,
+        ];
+        choices.into_iter().find(|choice| !choice.is_empty()).unwrap_or_default()
+    }
+
+    /// All that are ours of those whom a mail names: those that it [reached](Self::reached) us at, and its sender where
+    /// that is one.
+    pub(super) fn named_in(&self, inbound: &Inbound) -> Vec<Address> {
+        let mut ours = self.reached(inbound);
+        let is_known = ours.iter().any(|one| one.identity() == inbound.from.identity());
+        ours.extend((self.is_ours(&inbound.from) && !is_known).then(|| inbound.from.clone()));
+        ours
+    }
+}
+
+/// What the addresses are compared by.
+pub(super) fn identities<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> HashSet<Address> {
+    addresses.into_iter().map(|one| one.identity().into_owned()).collect()
+}
+
+/// Those of the addresses that are wanted, as far as the limit goes.
+fn some(list: &[&Address], is_one: impl Fn(&Address) -> bool) -> Vec<Address> {
+    list.iter().copied().filter(|one| is_one(one)).take(REACHED_MAX).cloned().collect()
+}
+
+/// The addresses in order, each mailbox once.
+fn each_once<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<&'a Address> {
+    let mut known = HashSet::new();
+    addresses.into_iter().filter(|one| known.insert(one.identity())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use hatch_domain::{Channel, Email, Envelope};
+
+    use super::*;
+
+    fn address(text: &str) -> Address {
+        Address::email(text).expect("a mailbox")
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<Address> {
+        texts.iter().map(|text| address(text)).collect()
+    }
+
+    /// A mail of a customer to, copied to, carried to, and delivered to.
+    fn mail(to: &[&str], cc: &[&str], envelope: &[&str], delivered_to: &[&str]) -> Inbound {
+        let envelope =
+            Envelope { from: None, to: envelope.iter().map(|text| (*text).to_owned()).collect() };
+        let email = Email { cc: addresses(cc), envelope: Some(envelope), ..Email::default() };
+        Inbound {
+            account: "a".to_owned(),
+            provider_message_id: "1".to_owned(),
+            channel: Channel::Email,
+            from: address("cust@example.org"),
+            to: addresses(to),
+            body: None,
+            attachments: Vec::new(),
+            email: Some(Box::new(email)),
+            delivered_to: addresses(delivered_to),
+            segments: None,
+        }
+    }
+
+    const SUPPORT: &str = "support@example.com";
+    const PARSER: &str = "inbound@parse.example.com";
+
+    #[test]
+    fn a_mail_reached_us_at_the_mailboxes_that_people_wrote_to() {
+        let own = OwnMailboxes::read(["sales@example.com", "*@Brand.example"]).expect("mailboxes");
+        let boss = "boss@partner.example";
+        for (to, cc, envelope, delivered_to, reached) in [
+            (&[SUPPORT][..], &[][..], &[SUPPORT][..], &[][..], &[SUPPORT][..]),
+            (&["Support@Example.com"], &[], &[SUPPORT], &[], &["Support@example.com"]),
+            (&[boss], &[SUPPORT], &[SUPPORT], &[], &[SUPPORT]),
+            (&[boss, SUPPORT], &[], &[SUPPORT], &[], &[SUPPORT]),
+            (&[boss], &["help@brand.example"], &[PARSER], &[], &["help@brand.example"]),
+            (&["help@other.example"], &[], &[PARSER], &[], &["help@other.example"]),
+            (&[boss, "help@other.example"], &[], &[PARSER], &[], &[]),
+            (
+                &[boss, "help@other.example"],
+                &[],
+                &[PARSER],
+                &["help@other.example"],
+                &["help@other.example"],
+            ),
+            (&[boss], &[SUPPORT], &[SUPPORT], &[boss], &[SUPPORT]),
+            (&[boss], &[], &["sales@example.com"], &[], &["sales@example.com"]),
+            (
+                &["sales@example.com", SUPPORT],
+                &[],
+                &[SUPPORT],
+                &[],
+                &["sales@example.com", SUPPORT],
+            ),
+            (&[boss], &[], &["no mailbox"], &[], &[boss]),
+            (&[], &[], &[], &[], &[]),
+        ] {
+            let mail = mail(to, cc, envelope, delivered_to);
+            assert_eq!(own.reached(&mail), addresses(reached), "{to:?} {cc:?} {envelope:?}");
+        }
+    }
+
+    #[test]
+    fn a_mailbox_is_ours_however_it_is_written_and_only_of_the_very_domain() {
+        let own = OwnMailboxes::read(["Help <Ann@Example.com>", "@b\u{fc}cher.example"]);
+        let own = own.expect("mailboxes");
+        for ours in ["ann@example.com", "ANN@EXAMPLE.COM", "any@xn--bcher-kva.example"] {
+            assert!(own.is_ours(&address(ours)), "{ours}");
+        }
+        for not in ["bob@example.com", "any@a.xn--bcher-kva.example", "ann@example.com.evil.org"] {
+            assert!(!own.is_ours(&address(not)), "{not}");
+        }
+        assert!(!own.is_ours(&Address::phone("+12016661234").expect("a number")));
+    }
+
+    #[test]
+    fn a_list_is_none_of_us() {
+        let mut mail = mail(&["everybody@lists.example.org"], &[], &[SUPPORT], &[]);
+        mail.email.as_mut().expect("a mail").kind = MailKind::List;
+        assert_eq!(OwnMailboxes::default().named_in(&mail), addresses(&[SUPPORT]));
+    }
+
+    #[test]
+    fn who_of_us_wrote_a_mail_is_ours_and_whom_it_is_to_is_not_therefore() {
+        let own = OwnMailboxes::read(["ann@example.com"]).expect("a mailbox");
+        let from_us = |to: &str, envelope: &[&str]| {
+            let from = address("Ann@example.com");
+            let mail = Inbound { from, ..mail(&[to], &[], envelope, &[]) };
+            own.named_in(&mail)
+        };
+        assert_eq!(from_us(SUPPORT, &[SUPPORT]), addresses(&[SUPPORT, "Ann@example.com"]));
+        assert_eq!(from_us("cust@example.org", &[PARSER]), addresses(&["Ann@example.com"]));
+    }
+
+    #[test]
+    fn what_is_no_mailbox_is_refused_by_name() {
+        for entry in ["", "@", "*", "example.com", "@a b", "+12016661234"] {
+            let refused = OwnMailboxes::read([entry]).expect_err("none");
+            assert!(refused.contains(&format!("{entry:?}")), "{refused}");
+        }
+    }
+}
