@@ -28,7 +28,10 @@ pub(super) fn read(field: Option<&[u8]>, cut: &mut Cut) -> Option<Envelope> {
     let to: Vec<String> = kept.map(|text| clean(text)).collect();
     cut.count("envelope", written.len() - to.len());
     let from = said.get("from").and_then(Value::as_str);
-    let from = from.filter(|from| !from.trim().is_empty() && from.len() <= FIELD_BYTES_MAX);
+    // A bounce is from nobody, which some write as `<>`.
+    let is_nobody =
+        |from: &str| from.trim_matches(|c: char| "<>".contains(c) || c.is_whitespace()).is_empty();
+    let from = from.filter(|from| !is_nobody(from) && from.len() <= FIELD_BYTES_MAX);
     Some(Envelope { from: from.map(clean), to })
 }
 
@@ -64,6 +67,7 @@ mod tests {
         for text in [
             r#"{"to":["a@x.org",7,null,""],"from":""}"#,
             r#"{"to":"a@x.org","from":7}"#,
+            r#"{"to":["a@x.org"],"from":" <> "}"#,
             r#"{"to":["a@x.org"]}"#,
         ] {
             assert_eq!(envelope(text), Some(one.clone()), "{text}");
