@@ -22,6 +22,7 @@ mod conforms;
 mod consent;
 mod consent_programmes;
 mod consent_words;
+mod contents;
 mod crash;
 mod dispatch;
 mod docs;

@@ -368,7 +368,7 @@ async fn a_mail_says_what_was_left_out_of_it_and_is_kept_whole() {
 }
 
 #[tokio::test]
-async fn a_mails_files_are_shown_by_name_and_size_and_too_many_bytes_stay_in_the_webhook() {
+async fn a_mails_files_are_shown_by_name_and_size_however_large_they_are() {
     let hatch = Hatch::start().await;
     let role = Role::start(&hatch).await;
     let file = |name: &str, bytes: usize| Attachment {
@@ -392,7 +392,7 @@ async fn a_mails_files_are_shown_by_name_and_size_and_too_many_bytes_stay_in_the
         .collect();
     assert_eq!(
         sizes,
-        [(Some("small"), Some(300)), (Some("large"), None), (Some("other"), Some(30))]
+        [(Some("small"), Some(300)), (Some("large"), Some(3_000_000)), (Some("other"), Some(30))]
     );
     let webhook = logged(&hatch).await[0].clone();
     assert_eq!(webhook["outcome"], "applied");
@@ -423,6 +423,10 @@ async fn a_mails_text_that_is_too_long_is_shown_as_far_as_there_is_room() {
     let body = message["body"].as_str().expect("a text");
     assert!(body.len() > 300_000 && body.ends_with("y\n[…]"), "{} bytes", body.len());
     assert_eq!(message["html"], Value::Null);
+    let files = message["attachments"].as_array().expect("a list");
+    let files: Vec<_> =
+        files.iter().map(|file| (file["filename"].as_str(), file["size_bytes"].as_u64())).collect();
+    assert_eq!(files, [(Some("body.txt"), Some(2_000_000)), (Some("body.html"), Some(800_000))]);
     let webhook = logged(&hatch).await[0].clone();
     assert_eq!(webhook["outcome"], "applied");
     assert_is_whole(&hatch, &webhook, 300_000).await;

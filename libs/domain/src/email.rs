@@ -74,6 +74,10 @@ pub struct Email {
     /// `cc`, `references`, `parts` and the like.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cut: BTreeMap<String, u64>,
+    /// Of one that came in, the SHA-256 of the body of the request that brought it, in lower-case hexadecimal digits,
+    /// where that is kept: the mail can be read again from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<String>,
 }
 
 /// Between whom a mail was carried, as the provider says.

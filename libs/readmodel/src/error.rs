@@ -46,6 +46,9 @@ pub enum Error {
     /// A row holds a status that this build does not know; a newer hatch wrote it.
     #[error("status {0} in the read model is unknown to this build")]
     UnknownStatus(String),
+    /// A content that is kept beside the log is damaged, or of a newer build.
+    #[error("a content beside the log cannot be read: {0}")]
+    Content(&'static str),
     /// The log cannot be read.
     #[error("the log cannot be read")]
     Log(#[from] LogError),

@@ -11,6 +11,7 @@
 //! [`verify`] compares them with the log.
 
 mod behind;
+mod contents;
 mod engine;
 mod error;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod wait;
 mod waiting;
 
 pub use behind::{report_webhooks_behind, webhooks_behind};
+pub use contents::{Content, KeptContent, RawMail};
 pub use engine::{
     Comparison, Definition, Origin, Projection, Projections, RebuildProgress, RowSample,
     VerificationReport, rebuild, slowest_moving, verify,

@@ -13,6 +13,12 @@ const DATA: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 );
 
+/// A file that a stranger sent: to be saved. Where a browser shows it after all, nothing in it runs, and it is of no
+/// site.
+pub(crate) const FILE: HeaderValue = HeaderValue::from_static(
+    "sandbox; default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+);
+
 /// The page that shows the API has scripts and styles of its own, and tries requests out.
 const PAGE: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
@@ -30,7 +36,9 @@ pub fn is_page(path: &str) -> bool {
 
 /// Adds them to an answer, which may be a page; `secure` where browsers are to come by TLS only.
 pub fn harden(headers: &mut HeaderMap, is_page: bool, secure: bool) {
-    let policy = if is_page { PAGE } else { DATA };
+    // Only an answer that allows less than data does has one of its own.
+    let own = headers.get(CONTENT_SECURITY_POLICY).filter(|own| *own == FILE).cloned();
+    let policy = own.unwrap_or(if is_page { PAGE } else { DATA });
     let set = [
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),

@@ -147,6 +147,11 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not-found", NOT_FOUND, detail)
     }
 
+    /// What was asked for is known and not here; `detail` says why.
+    pub(crate) fn absent(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", NOT_FOUND, detail)
+    }
+
     /// The idempotency key was used for another request.
     pub(crate) fn key_reused() -> Self {
         Self::new(

@@ -255,9 +255,11 @@ pub struct WebhookLogSettings {
     pub retention_days: u32,
     /// How long those in quarantine are kept: 1 to 3,650.
     pub quarantine_retention_days: u32,
-    /// How long a body is kept that is longer than a row holds, where the log of events has not all of it: of
-    /// mails with large files. 1 to 3,650.
+    /// How long a body is kept that is longer than a row holds, of what is in quarantine: 1 to 3,650.
     pub whole_body_retention_days: u32,
+    /// How long the requests that brought mails are kept whole: 1 to 3,650. Nothing of a mail goes with them, but it
+    /// cannot be read again by a build that reads it better. Default: for ever.
+    pub raw_mail_retention_days: Option<u32>,
     /// Bytes of requests that are not signed. Beyond them the oldest day goes, and where that is today no
     /// more are kept.
     pub refused_bytes_max: u64,
@@ -388,6 +390,7 @@ impl Default for WebhookLogSettings {
             retention_days: days(rules.settled),
             quarantine_retention_days: days(rules.quarantined),
             whole_body_retention_days: days(rules.bodies),
+            raw_mail_retention_days: None,
             refused_bytes_max: rules.refused_bytes_max,
             quarantine_bytes_max: rules.quarantined_bytes_max,
             bytes_max: rules.bytes_max,

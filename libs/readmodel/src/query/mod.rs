@@ -36,6 +36,9 @@ pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(4);
 /// all at once would all be late, and one whose time is over before its turn has cost nothing.
 const LISTS_MAX: usize = 4;
 
+/// Contents that are in memory at a time, on their way to clients: 25 MiB each at most.
+const CONTENTS_MAX: usize = 8;
+
 /// Bytes of a page after which others have a turn at the processor, and a read whose time is over ends.
 const YIELD_BYTES: usize = 64 * 1024;
 
@@ -59,6 +62,7 @@ pub struct ReadModel {
     pub(crate) connections: Connections,
     pub(crate) projections: Projections,
     lists: Arc<Semaphore>,
+    pub(crate) contents: Arc<Semaphore>,
 }
 
 impl ReadModel {
@@ -71,7 +75,9 @@ impl ReadModel {
     /// Queries over `connections`, where `projections` are kept.
     #[must_use]
     pub fn of(connections: Connections, projections: Projections) -> Self {
-        Self { connections, projections, lists: Arc::new(Semaphore::new(LISTS_MAX)) }
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        let (lists, contents) = (semaphore(LISTS_MAX), semaphore(CONTENTS_MAX));
+        Self { connections, projections, lists, contents }
     }
 
     /// The projections that write what it reads.

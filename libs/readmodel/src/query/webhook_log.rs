@@ -13,21 +13,29 @@ use super::conditions::Conditions;
 use super::page::{List, ListKind, Page, SortKey};
 use super::{QueryError, ReadModel};
 use crate::Error;
+use crate::contents::Encoding;
 
 const LIST: &str = "
     SELECT id, provider, account, kind, outcome, provider_message_id, message_id, detail, method,
            path_and_query, received_at,
            coalesce((SELECT octet_length(whole.body) FROM hatch.webhook_bodies whole
-                      WHERE whole.webhook_id = webhook_log.id), octet_length(body)) AS body_bytes
+                      WHERE whole.webhook_id = webhook_log.id),
+                    (SELECT raw.bytes::integer FROM hatch.raw_mails raw
+                      WHERE raw.tenant_id = webhook_log.tenant_id
+                        AND raw.message_id = webhook_log.message_id
+                        AND raw.webhook_id = webhook_log.id),
+                    octet_length(body)) AS body_bytes
       FROM hatch.webhook_log\n";
 
 const ONE: &str = "
     SELECT l.id, l.provider, l.account, l.kind, l.outcome, l.provider_message_id, l.message_id,
            l.detail, l.method, l.path_and_query, l.received_at, l.headers,
-           coalesce(whole.body, l.body) AS body,
-           octet_length(coalesce(whole.body, l.body)) AS body_bytes
+           coalesce(raw.body, whole.body, l.body) AS body, raw.encoding, raw.bytes,
+           coalesce(raw.bytes::integer, octet_length(coalesce(whole.body, l.body))) AS body_bytes
       FROM hatch.webhook_log l
       LEFT JOIN hatch.webhook_bodies whole ON whole.webhook_id = l.id
+      LEFT JOIN hatch.raw_mails raw ON raw.tenant_id = l.tenant_id AND raw.message_id = l.message_id
+                                   AND raw.webhook_id = l.id
      WHERE l.tenant_id = $1 AND l.id = $2 AND l.received_at BETWEEN $3 AND $4";
 
 const RELEASE: &str = "
@@ -267,9 +275,9 @@ fn logged(row: &Row) -> Result<LoggedWebhook, Error> {
 }
 
 fn content(row: &Row) -> Result<WebhookContent, Error> {
-    Ok(WebhookContent {
-        webhook: logged(row)?,
-        headers: row.try_get("headers")?,
-        body: row.try_get("body")?,
-    })
+    let body = match row.try_get("encoding")? {
+        Some(encoding) => Encoding::decode(encoding, row.try_get("body")?, row.try_get("bytes")?)?,
+        None => row.try_get("body")?,
+    };
+    Ok(WebhookContent { webhook: logged(row)?, headers: row.try_get("headers")?, body })
 }

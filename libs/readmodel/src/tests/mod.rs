@@ -24,7 +24,7 @@ use crate::{Error, Origin, Projection, ReadModel};
 const TEMPLATE: Template =
     Template { name: "readmodel", schemas: || crate::schemas(with_counts()), sql: "" };
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "messages",
     "message_states",
     "message_participants",
@@ -32,6 +32,7 @@ const TABLES: [&str; 7] = [
     "conversations",
     "conversation_participants",
     "mails",
+    "attachments",
 ];
 
 /// A migrated database of the test's own.

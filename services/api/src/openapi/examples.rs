@@ -13,12 +13,13 @@ use crate::problem::{FieldCode, FieldError, Problem};
 const BODIES: &str = include_str!("examples.json");
 
 /// What answers have that no schema describes, by their media type.
-const TEXTS: [(&str, &str); 2] = [
+const TEXTS: [(&str, &str); 3] = [
     (
         "text/event-stream",
         "id: 4711\nevent: MessageCanceled\ndata: {\"specversion\":\"1.0\",...}\n\n",
     ),
     ("application/openmetrics-text", "hatch_log_position 4711\n# EOF\n"),
+    ("*/*", "Order 42\n"),
 ];
 
 /// The request id in examples of errors.
@@ -95,6 +96,7 @@ fn error(path: &str, status: &str) -> Value {
         }
         "403" => Problem::foreign_site(),
         "404" if path.contains("webhook") => Problem::not_found("webhook"),
+        "404" if path.contains("attachments") => Problem::not_found("attachment"),
         "404" if path.contains("events/") => Problem::not_found("event"),
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),

@@ -1,6 +1,7 @@
 //! What clients read. Every answer comes from the read models, except events and what was
 //! at a moment of the past, which come from the log itself.
 
+mod get_attachment;
 mod get_conversation;
 mod get_message;
 mod get_webhook;

@@ -5,7 +5,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Queries, get_conversation, get_message, get_webhook, list_conversation_events,
+    Queries, get_attachment, get_conversation, get_message, get_webhook, list_conversation_events,
     list_conversation_messages, list_conversations, list_dead_letters, list_message_events,
     list_messages, list_projections, list_webhooks,
 };
@@ -21,6 +21,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .routes(routes!(list_messages::handler))
         .routes(routes!(get_message::handler))
         .routes(routes!(list_message_events::handler))
+        .routes(routes!(get_attachment::handler))
         .routes(routes!(list_conversations::handler))
         .routes(routes!(get_conversation::handler))
         .routes(routes!(list_conversation_messages::handler))

@@ -1,18 +1,21 @@
-//! Cuts an inbound mail down to the size that one append can hold.
+//! Brings an inbound message down to the size that one append can hold, and loses nothing of it.
 //!
-//! The parts that are left out stay in the webhook's body, which is kept whole then.
+//! Files are kept beside the log, and so are texts that are too long for it: the event has their beginning, and they
+//! are whole among the files.
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use hatch_domain::Attachment;
 use hatch_providers::{Inbound, Observation};
+use hatch_readmodel::Content;
 
-/// Bytes, as JSON, that a mail brings into the log. An append holds a megabyte, and the webhook's row may take a
-/// quarter of it.
+/// Bytes, as JSON, that a message brings into the log. An append holds a megabyte, and the webhook's row may take a
+/// quarter of it. Nothing is lost by it: what goes beyond is kept beside the log.
 const MAIL_BYTES_MAX: usize = 640 * 1024;
 
 /// Bytes of it, as JSON, for its texts.
 const TEXTS_BYTES_MAX: usize = 512 * 1024;
 
-/// Bytes of it for its files, in base64.
+/// Bytes of it for files that are not what they say they are, base64, and so stay as they came.
 const FILES_BYTES_MAX: usize = 384 * 1024;
 
 /// Bytes of what stands around the name and the type of a file.
@@ -24,20 +27,74 @@ const PERSON_BYTES: usize = 40;
 /// The end of a text that was cut off.
 const CUT: &str = "\n[…]";
 
-/// Whether something of it is not in the log afterwards.
-pub(super) fn is_too_large(observation: &Observation) -> bool {
-    let Observation::Inbound(inbound) = observation else { return false };
-    if inbound.email.as_ref().is_some_and(|email| !email.cut.is_empty()) {
-        return true;
+/// What a webhook brings that is kept beside the log.
+#[derive(Debug, Default)]
+pub(super) struct Aside {
+    /// Files, and texts that are too long.
+    pub(super) contents: Vec<Content>,
+    /// The body of the request, where it brings a mail.
+    pub(super) raw: Option<Content>,
+}
+
+/// Takes out of `observations`, which a request with `body` says, what is kept beside the log, and leaves the digest of
+/// each. It is hashed and compressed here, which takes its time.
+pub(super) fn set_aside(observations: &mut [Observation], body: &[u8]) -> Aside {
+    let (mut contents, mut brings_mail) = (Vec::new(), false);
+    for observation in observations {
+        if let Observation::Inbound(inbound) = observation {
+            brings_mail |= inbound.email.is_some();
+            take_out(inbound, &mut contents);
+        }
     }
-    let contents = inbound.attachments.iter().filter_map(|file| file.content.as_ref());
-    let texts = texts_bytes(inbound);
-    let contents = contents.map(String::len).sum::<usize>();
-    texts > TEXTS_BYTES_MAX || contents > files_bytes_max(texts, inbound)
+    Aside { contents, raw: brings_mail.then(|| Content::of(body)) }
+}
+
+/// Takes the files out, and adds the texts that are too long to them.
+pub(super) fn take_out(inbound: &mut Inbound, contents: &mut Vec<Content>) {
+    for file in &mut inbound.attachments {
+        let bytes = file.content.as_ref().and_then(|content| BASE64_STANDARD.decode(content).ok());
+        if let Some(bytes) = bytes {
+            let content = Content::of(&bytes);
+            file.content = None;
+            name(file, &content);
+            contents.push(content);
+        }
+    }
+    for (filename, content_type, text) in long_texts(inbound) {
+        let mut file = Attachment {
+            filename: Some(filename.to_owned()),
+            content_type: Some(content_type.to_owned()),
+            ..Attachment::default()
+        };
+        let content = Content::of(text.as_bytes());
+        name(&mut file, &content);
+        inbound.attachments.push(file);
+        contents.push(content);
+    }
+}
+
+fn name(file: &mut Attachment, content: &Content) {
+    file.digest = Some(content.digest());
+    file.size_bytes = Some(content.bytes());
+}
+
+/// The texts of which [`fit`] leaves no more than a beginning, as files.
+fn long_texts(inbound: &Inbound) -> Vec<(&'static str, &'static str, String)> {
+    let mut long = Vec::new();
+    if texts_bytes(inbound) > TEXTS_BYTES_MAX {
+        let written = |text: &&String| text.chars().map(json_bytes).sum::<usize>();
+        if let Some(text) = inbound.body.as_ref().filter(|text| written(text) > TEXTS_BYTES_MAX) {
+            long.push(("body.txt", "text/plain; charset=utf-8", text.clone()));
+        }
+        if let Some(html) = inbound.email.as_ref().and_then(|email| email.html.as_ref()) {
+            long.push(("body.html", "text/html; charset=utf-8", html.clone()));
+        }
+    }
+    long
 }
 
 /// Leaves out what the log does not take, and counts what is missing of the texts. Of two texts the HTML goes first; what
-/// is too long alone is cut off. A file that has no room keeps its name.
+/// is too long alone is cut off.
 pub(super) fn fit(inbound: &mut Inbound) {
     if texts_bytes(inbound) > TEXTS_BYTES_MAX {
         let mut html_bytes = 0;
@@ -139,11 +196,20 @@ mod tests {
         }
     }
 
-    /// The mail as it is kept, and whether anything was left out.
-    fn fitted(mut inbound: Inbound) -> (Inbound, bool) {
-        let too_large = is_too_large(&Observation::Inbound(inbound.clone()));
+    /// The mail as it is kept, and the texts that are kept beside it.
+    fn fitted(inbound: Inbound) -> (Inbound, Vec<String>) {
+        let mut observations = [Observation::Inbound(inbound)];
+        let aside = set_aside(&mut observations, b"body");
+        let raw = aside.raw.expect("it brings a mail");
+        assert_eq!(raw, Content::of(b"body"));
+        let [Observation::Inbound(mut inbound)] = observations else { unreachable!("a mail") };
         fit(&mut inbound);
-        (inbound, too_large)
+        let digests: Vec<_> = aside.contents.iter().map(|one| Some(one.digest())).collect();
+        let kept: Vec<_> = inbound.attachments.iter().map(|file| file.digest.clone()).collect();
+        assert_eq!(kept, digests, "each is named once");
+        let texts = inbound.attachments.iter().filter(|file| file.filename.as_deref() != Some("a"));
+        let texts = texts.filter_map(|file| file.filename.clone()).collect();
+        (inbound, texts)
     }
 
     fn html(inbound: &Inbound) -> Option<&String> {
@@ -151,43 +217,54 @@ mod tests {
     }
 
     #[test]
-    fn what_has_room_stays_as_it_is() {
-        let (kept, too_large) = fitted(mail("Hello", &"x".repeat(500_000), &[100_000]));
-        assert!(!too_large);
+    fn a_text_that_has_room_stays_and_every_file_is_kept_beside_the_log() {
+        let (kept, texts) = fitted(mail("Hello", &"x".repeat(500_000), &[8, 4_000_000]));
+        assert_eq!(texts, Vec::<String>::new());
         assert_eq!(html(&kept).map(String::len), Some(500_000));
-        assert!(kept.attachments[0].content.is_some());
+        let sizes: Vec<_> =
+            kept.attachments.iter().map(|file| (file.size_bytes, file.content.is_none())).collect();
+        assert_eq!(sizes, [(Some(6), true), (Some(3_000_000), true)]);
     }
 
     #[test]
-    fn html_goes_before_the_text_and_files_before_both() {
-        let (kept, too_large) = fitted(mail(&"x".repeat(400_000), &"y".repeat(200_000), &[]));
-        assert!(too_large);
+    fn what_is_no_file_stays_as_it_came_as_far_as_there_is_room() {
+        let mut inbound = mail("Hello", "", &[]);
+        let file = |content: String| Attachment { content: Some(content), ..Attachment::default() };
+        inbound.attachments = vec![file("not base64!".to_owned()), file("?".repeat(400_000))];
+        let mut contents = Vec::new();
+        take_out(&mut inbound, &mut contents);
+        fit(&mut inbound);
+        assert_eq!(contents, []);
+        let kept: Vec<_> = inbound.attachments.iter().map(|file| file.content.as_deref()).collect();
+        assert_eq!(kept, [Some("not base64!"), None]);
+    }
+
+    #[test]
+    fn html_goes_before_the_text_and_is_whole_among_the_files() {
+        let (kept, texts) = fitted(mail(&"x".repeat(400_000), &"y".repeat(200_000), &[]));
+        assert_eq!(texts, ["body.html"]);
+        assert_eq!(kept.attachments[0].digest, Some(Content::of(&[b'y'; 200_000]).digest()));
         let email = kept.email.expect("a mail");
         assert_eq!((kept.body.map(|body| body.len()), email.html), (Some(400_000), None));
         assert_eq!(email.cut, [("html_bytes".to_owned(), 200_000)].into());
-        let (kept, too_large) = fitted(mail(&"x".repeat(400_000), "", &[300_000, 200_000]));
-        assert!(too_large);
-        let contents: Vec<bool> =
-            kept.attachments.iter().map(|file| file.content.is_some()).collect();
-        assert_eq!(
-            (kept.body.map(|body| body.len()), contents),
-            (Some(400_000), vec![false, true])
-        );
     }
 
     #[test]
     fn a_text_that_is_too_long_alone_is_cut_off_where_it_fits_as_json() {
         for (body, markup) in [("é".repeat(700_000), ""), ("\"\n".repeat(400_000), "")] {
-            let (kept, too_large) = fitted(mail(&body, markup, &[]));
+            let (kept, texts) = fitted(mail(&body, markup, &[]));
             let json = serde_json::to_string(&kept.body).expect("JSON");
-            assert!(too_large && json.len() <= TEXTS_BYTES_MAX + 16, "{}", json.len());
+            assert_eq!(texts, ["body.txt"]);
+            assert_eq!(kept.attachments[0].digest, Some(Content::of(body.as_bytes()).digest()));
+            assert!(json.len() <= TEXTS_BYTES_MAX + 16, "{}", json.len());
             assert!(json.len() > TEXTS_BYTES_MAX - 16, "{}", json.len());
             let left = kept.body.as_ref().and_then(|body| body.strip_suffix(CUT));
             let missing = body.len() - left.expect("it says so").len();
             let counted = kept.email.expect("a mail").cut;
             assert_eq!(counted, [("text_bytes".to_owned(), missing as u64)].into());
         }
-        let (kept, _) = fitted(mail("", &"<b>".repeat(300_000), &[]));
+        let (kept, texts) = fitted(mail("", &"<b>".repeat(300_000), &[]));
+        assert_eq!(texts, ["body.html"]);
         assert!(html(&kept).is_some_and(|html| html.len() < 600_000 && html.ends_with(CUT)));
     }
 

@@ -51,6 +51,8 @@ pub struct KeepRules {
     pub quarantined: TimeDelta,
     /// How long bodies are kept that are longer than a row holds.
     pub bodies: TimeDelta,
+    /// How long the requests that brought mails are kept whole; for ever, if none.
+    pub raw_mails: Option<TimeDelta>,
     /// Bytes of refused ones; beyond them the oldest go, and then no more are kept.
     pub refused_bytes_max: u64,
     /// Bytes of those in quarantine; beyond them an alert is raised.
@@ -69,6 +71,7 @@ impl Default for KeepRules {
             settled: TimeDelta::days(30),
             quarantined: TimeDelta::days(90),
             bodies: TimeDelta::days(365),
+            raw_mails: None,
             refused_bytes_max: 256 << 20,
             quarantined_bytes_max: 4 << 30,
             bytes_max: 64 << 30,
@@ -328,6 +331,12 @@ impl Round<'_> {
                 self.drop_partition(&partition.name, "retention").await?;
             }
             while self.read_model.empty_webhook_net(kept.kind, before, EMPTY_ROWS_MAX).await?
+                == i64::from(EMPTY_ROWS_MAX)
+            {}
+        }
+        if let Some(raw_mails) = self.keeping.rules.raw_mails {
+            let before = now - raw_mails;
+            while self.read_model.drop_raw_mails(before, EMPTY_ROWS_MAX).await?
                 == i64::from(EMPTY_ROWS_MAX)
             {}
         }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use hatch_eventstore::values::storable;
 use hatch_eventstore::{SideRow, SideTable};
 use hatch_providers::RawRequest;
-use hatch_readmodel::WebhookOutcome as Outcome;
+use hatch_readmodel::{RawMail, WebhookOutcome as Outcome};
 use uuid::Uuid;
 
 /// The table; its rows commit with the events of their webhook.
@@ -117,6 +117,18 @@ impl WebhookLogEntry {
             whole_body: request.body.clone(),
             cut: None,
             received_at,
+        }
+    }
+
+    /// The request, but for its body, as that of a mail is kept.
+    pub(super) fn raw_mail(&self) -> RawMail {
+        RawMail {
+            webhook_id: self.id,
+            provider: self.provider.to_owned(),
+            method: self.method.clone(),
+            path_and_query: self.path_and_query.clone(),
+            headers: serde_json::from_str(&self.headers).unwrap_or_default(),
+            received_at: self.received_at,
         }
     }
 

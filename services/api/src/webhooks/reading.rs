@@ -95,7 +95,8 @@ impl Readers {
         self.read(raw.body.len(), parse).await
     }
 
-    async fn read<T: Send + 'static>(
+    /// What `read` says, which takes as long as reading `bytes` bytes does.
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         bytes: usize,
         read: impl FnOnce() -> T + Send + 'static,

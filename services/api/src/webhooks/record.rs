@@ -2,18 +2,20 @@
 //! together with its row of the webhook log.
 
 use chrono::{DateTime, Utc};
+use hatch_domain::ids::MessageId;
+use hatch_domain::message::command::MessageCommand;
 use hatch_eventstore::{
     Append, AppendError, ExecuteError, LogError, Metadata, Position, SideRow, UnitOfWork,
 };
 use hatch_providers::Observation;
-use hatch_readmodel::{WaitingReceipt, WebhookOutcome as Outcome};
+use hatch_readmodel::{Content, WaitingReceipt, WebhookOutcome as Outcome};
 use hatch_telemetry::{span, trace};
 use tracing::Span;
 
-use super::fitting::is_too_large;
+use super::fitting::{Aside, set_aside};
 use super::log::WebhookLogEntry;
 use super::matching::KeptReceipt;
-use super::meaning::{self, Meaning};
+use super::meaning::{self, Command, Meaning};
 use super::summary::Summary;
 use super::{WebhookAccount, Webhooks};
 use crate::problem::Problem;
@@ -81,9 +83,7 @@ impl Recording<'_> {
         observations: Vec<Observation>,
     ) -> Result<(Position, Outcome), Problem> {
         let mut meanings = Vec::with_capacity(observations.len());
-        if observations.iter().any(is_too_large) {
-            self.keep_body().await?;
-        }
+        let (observations, raw) = self.set_aside(observations).await?;
         for (n, observation) in observations.into_iter().enumerate() {
             self.describe(n == 0, &observation);
             let (meaning, more) = self.meaning(observation).await?;
@@ -91,6 +91,7 @@ impl Recording<'_> {
             meanings.extend(more);
         }
         self.describe_message(&meanings);
+        self.keep_raw(raw, &mut meanings).await?;
         let mut chunks = meaning::chunks(&meanings, STREAMS_MAX);
         // The row of a webhook that says nothing is kept as well.
         let last = chunks.pop().unwrap_or_default();
@@ -110,6 +111,51 @@ impl Recording<'_> {
             }
             Err(Failed::Problem(problem)) => Err(problem),
         }
+    }
+
+    /// Keeps what is too large for the log, before an event names it. Gives back what is left of `observations`, and
+    /// the body of a request that brings a mail, as it will be kept.
+    async fn set_aside(
+        &self,
+        mut observations: Vec<Observation>,
+    ) -> Result<(Vec<Observation>, Option<Content>), Problem> {
+        if !observations.iter().any(|one| matches!(one, Observation::Inbound(_))) {
+            return Ok((observations, None));
+        }
+        let body = self.entry.whole_body.clone();
+        let set_aside = move || {
+            let aside = set_aside(&mut observations, &body);
+            (observations, aside)
+        };
+        let Webhooks { readers, read_model, .. } = self.webhooks;
+        let (observations, Aside { contents, raw }) =
+            readers.read(self.entry.whole_body.len(), set_aside).await?;
+        read_model.keep_contents(self.account.tenant_id, &contents).await?;
+        Ok((observations, raw))
+    }
+
+    /// Keeps the request that brings mails whole, before the events that name it.
+    async fn keep_raw(
+        &self,
+        raw: Option<Content>,
+        meanings: &mut [Meaning],
+    ) -> Result<(), Problem> {
+        let Some(raw) = raw else { return Ok(()) };
+        let digest = raw.digest();
+        let mut ids: Vec<MessageId> = Vec::new();
+        for meaning in meanings {
+            let Meaning::Tells(Command::Message { id, command, .. }) = meaning else { continue };
+            let MessageCommand::Receive(received) = &mut **command else { continue };
+            if let Some(email) = &mut received.email {
+                email.raw = Some(digest.clone());
+                ids.push(*id);
+            }
+        }
+        if !ids.is_empty() {
+            let (tenant_id, mail) = (self.account.tenant_id, self.entry.raw_mail());
+            self.webhooks.read_model.keep_raw_mail(tenant_id, &ids, &mail, &raw).await?;
+        }
+        Ok(())
     }
 
     /// Keeps the webhook's row without an event, because nobody can say what it means.

@@ -177,6 +177,10 @@ pub(crate) fn keep_rules(settings: &Settings) -> anyhow::Result<KeepRules> {
         settled: days("retention_days", kept.retention_days)?,
         quarantined: days("quarantine_retention_days", kept.quarantine_retention_days)?,
         bodies: days("whole_body_retention_days", kept.whole_body_retention_days)?,
+        raw_mails: kept
+            .raw_mail_retention_days
+            .map(|kept| days("raw_mail_retention_days", kept))
+            .transpose()?,
         refused_bytes_max: kept.refused_bytes_max,
         quarantined_bytes_max: kept.quarantine_bytes_max,
         bytes_max: kept.bytes_max,

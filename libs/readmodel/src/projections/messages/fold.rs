@@ -10,7 +10,7 @@ use hatch_eventstore::{Position, RecordedEvent};
 use uuid::Uuid;
 
 use super::conversation::ConversationRow;
-use super::message::{MessageContent, MessageState};
+use super::message::{MessageContent, MessageState, files_of};
 use crate::Error;
 
 /// The version of a stream's first event.
@@ -108,6 +108,17 @@ pub(crate) struct ProviderMessage {
     pub(crate) attempt: u32,
 }
 
+/// Where a file of a message is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AttachmentRow {
+    pub(crate) tenant_id: TenantId,
+    pub(crate) id: Uuid,
+    /// The event that brings it.
+    pub(crate) position: Position,
+    /// Its place among the files of that event.
+    pub(crate) place: usize,
+}
+
 /// The rows that a page touches: as they were loaded, and then as they are to be written. Ordered
 /// maps, so that two writers of the same rows would lock them in the same order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -118,6 +129,8 @@ pub(crate) struct MessageRows {
     /// Learned in this page.
     pub(crate) provider_messages: Vec<ProviderMessage>,
     pub(crate) conversations: BTreeMap<ConversationId, ConversationRow>,
+    /// The files that came in this page.
+    pub(crate) attachments: Vec<AttachmentRow>,
     /// Conversations that began in this page.
     pub(crate) opened: Vec<ConversationId>,
 }
@@ -182,6 +195,10 @@ impl MessageRows {
                 return Err(Error::Misplaced { position, event_type });
             }
         };
+        for (place, file) in files_of(event).iter().enumerate() {
+            let id = file.id(message_id, place);
+            self.attachments.push(AttachmentRow { tenant_id, id, position, place });
+        }
         let called_before = before.state.provider_message_id.clone();
         let row = StateRow { state: before.state.after(event, position), ..before };
         let outbound = !matches!(event, MessageEvent::MessageReceived(_));

@@ -162,7 +162,7 @@ impl MessageContent {
             html: email.html.as_deref().map(stored),
             mail_id: email.mail_id.as_deref().map(stored),
             topic: begun.topic.map(stored),
-            attachments: attachments(begun.attachments),
+            attachments: attachments(id, begun.attachments),
             metadata: begun.metadata,
             created_at: begun.at,
             scheduled_at: begun.send_at,
@@ -256,6 +256,15 @@ impl<'a> From<&'a MessageReceived> for Begun<'a> {
             programme: None,
             suggests: event.suggests,
         }
+    }
+}
+
+/// The files that `event` brings to its message.
+pub(crate) fn files_of(event: &MessageEvent) -> &[Attachment] {
+    match event {
+        MessageEvent::MessageRequested(requested) => &requested.attachments,
+        MessageEvent::MessageReceived(received) => &received.attachments,
+        _ => &[],
     }
 }
 
@@ -450,11 +459,13 @@ fn shown(people: &[Person]) -> Vec<Person> {
     people.iter().map(|one| Person { name: stored(&one.name), ..one.clone() }).collect()
 }
 
-/// What is known of the files. A file that is part of the event itself is shown by its size only, so
-/// that a list stays a list: the event has it.
-fn attachments(attachments: &[Attachment]) -> Value {
-    let shown = attachments.iter().map(|attachment| {
-        let mut shown = json(&Attachment { content: None, ..attachment.clone() });
+/// What is known of the files of `message`, with the id of each. A file that is part of the event itself is shown by
+/// its size only, so that a list stays a list: the event has it.
+fn attachments(message: MessageId, attachments: &[Attachment]) -> Value {
+    let shown = attachments.iter().enumerate().map(|(place, attachment)| {
+        let known = Attachment { content: None, digest: None, ..attachment.clone() };
+        let mut shown = json(&known);
+        shown["id"] = attachment.id(message, place).to_string().into();
         if let Some(content) = &attachment.content {
             shown["size_bytes"] = decoded_length(content).into();
         }

@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use super::conversation::{ConversationRow, LastMessage};
 use super::fold::{
-    MessageFact, MessageRows, ProviderMessage, StateRow, conversations_to_load, messages_to_load,
+    AttachmentRow, MessageFact, MessageRows, ProviderMessage, StateRow, conversations_to_load,
+    messages_to_load,
 };
 use super::message::{MessageContent, MessageState};
 use crate::Error;
@@ -94,6 +95,14 @@ table! {
         key tenant_id: "uuid" = row.tenant_id.0,
         key address: "text" = row.address.as_str(),
         key created_position: "bigint" = row.of.0,
+    }
+
+    /// If two events bring the same file to the same place of a message, the first one has it.
+    static ATTACHMENTS: AttachmentRow = "rm_messages_v1.attachments", row => {
+        key tenant_id: "uuid" = row.tenant_id.0,
+        key id: "uuid" = row.id,
+        fixed position: "bigint" = row.position.0,
+        fixed place: "integer" = i32::try_from(row.place).unwrap_or(i32::MAX),
     }
 
     static PROVIDER_MESSAGES: ProviderMessage = "rm_messages_v1.provider_messages", row => {
@@ -224,10 +233,12 @@ pub(crate) async fn write_messages(
         })
         .collect();
     let participants: Vec<_> = participants.iter().collect();
+    let attachments: Vec<&AttachmentRow> = rows.attachments.iter().collect();
     try_join!(
         CONTENTS.insert(target, &contents),
         write_states(target, rows),
         MESSAGE_PARTICIPANTS.insert(target, &participants),
+        ATTACHMENTS.insert_missing(target, &attachments),
     )?;
     Ok(())
 }

@@ -207,7 +207,11 @@ fn a_mail_shows_all_that_a_mail_has_and_its_subject_where_it_has_no_text() {
     assert_eq!(content.mail_id.as_deref(), Some("name@example.com"));
     assert_eq!(content.message_id_header().as_deref(), Some("<name@example.com>"));
     assert_eq!(content.people.as_deref(), Some(&people[..]));
-    let shown = serde_json::json!([{"filename": "a.txt", "size_bytes": 5}]);
+    let attachment = &rows.attachments[0];
+    assert_eq!((attachment.position, attachment.place), (Position(1), 0));
+    let shown = serde_json::json!([
+        {"id": attachment.id.to_string(), "filename": "a.txt", "size_bytes": 5}
+    ]);
     assert_eq!(content.attachments, shown, "the file itself is in the event");
     let conversation = &rows.conversations[&content.conversation_id];
     assert_eq!(conversation.topic.as_deref(), Some("offers"));

@@ -197,8 +197,8 @@ pub struct Message {
     #[schema(value_type = Option<parts::AuthenticationSchema>)]
     pub authentication: Option<Authentication>,
     /// Of a mail that came in, what was left out of it because it was beyond a limit, and how many of them: `to`,
-    /// `cc`, `references`, `parts`, `depth`, `header_bytes`, `text_bytes`, `html_bytes`. The mail is whole in the
-    /// webhook log.
+    /// `cc`, `references`, `parts`, `depth`, `header_bytes`, `text_bytes`, `html_bytes`. A text that was cut is whole
+    /// among the attachments (`body.txt`, `body.html`), and the mail in the webhook log.
     #[schema(value_type = Option<BTreeMap<String, u64>>)]
     pub cut: Option<BTreeMap<String, u64>>,
     /// What its recipients have to consent to; none for one that came in, and for a chat.

@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 #[schema(as = Attachment)]
 pub(super) struct AttachmentSchema<'a> {
+    /// Its id, by which `GET /api/v1/attachments/{id}` answers with it.
+    #[schema(value_type = Option<Uuid>)]
+    id: &'a Value,
     /// Where it is.
     #[schema(value_type = Option<String>)]
     url: &'a Value,
@@ -30,6 +33,33 @@ pub(super) struct AttachmentSchema<'a> {
     /// Why the file itself is missing, where its provider named it and did not bring it.
     #[schema(value_type = Option<String>)]
     missing: &'a Value,
+    /// Where the file itself is.
+    status: AttachmentStatus,
+}
+
+/// Where a file is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum AttachmentStatus {
+    /// It is kept here.
+    Kept,
+    /// It is where its `url` says.
+    Elsewhere,
+    /// Nobody has brought it.
+    Missing,
+}
+
+impl AttachmentStatus {
+    /// What a row's file says of it.
+    fn of(file: &Value) -> Self {
+        if file["size_bytes"].is_number() {
+            Self::Kept
+        } else if file["url"].is_string() {
+            Self::Elsewhere
+        } else {
+            Self::Missing
+        }
+    }
 }
 
 /// What is known of a mail's sender; `null` for what nobody said.
@@ -55,6 +85,7 @@ pub(super) struct AuthenticationSchema<'a> {
 pub(super) fn attachments<S: Serializer>(files: &Value, to: S) -> Result<S::Ok, S::Error> {
     let files = files.as_array().into_iter().flatten();
     to.collect_seq(files.map(|file| AttachmentSchema {
+        id: &file["id"],
         url: &file["url"],
         content_type: &file["content_type"],
         filename: &file["filename"],
@@ -62,6 +93,7 @@ pub(super) fn attachments<S: Serializer>(files: &Value, to: S) -> Result<S::Ok, 
         content_id: &file["content_id"],
         inline: file["inline"] == true,
         missing: &file["missing"],
+        status: AttachmentStatus::of(file),
     }))
 }
 
