@@ -1,15 +1,29 @@
 //! What is kept beside the log: files of mails, texts that are too long for it, and the mails themselves as they came.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use base64::prelude::{BASE64_STANDARD, Engine};
+use hatch_domain::Environment;
+use hatch_domain::ids::TenantId;
+use hatch_domain::message::Message;
+use hatch_domain::message::command::MessageCommand;
+use hatch_eventstore::{
+    Appender, AppenderConfig, Execute, Log, Metadata, Store, SystemEnvironment,
+};
+use hatch_readmodel::messages;
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{DerSignature, SigningKey};
 use p256::pkcs8::DecodePrivateKey;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::harness::{CUSTOMER, Hatch, SENDER, mail_key};
+use crate::process::{data_folder, program};
 
 /// A part of a form: its name, its file name and media type where it is a file, and its content.
 pub(crate) type Part<'a> = (&'a str, Option<(&'a str, &'a str)>, &'a [u8]);
@@ -198,5 +212,92 @@ async fn a_file_of_a_mail_that_was_sent_is_fetched_and_one_at_a_url_is_not() {
     let answer = hatch.get(&path).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     assert!(answer.text("detail").contains("url"), "{}", answer.body);
+    hatch.finish().await;
+}
+
+/// Has the log say of a message what a build would that reads mails badly: another text, and no files.
+async fn misread(hatch: &Hatch, id: &str) {
+    let (config, ending) = (hatch.database.config(), CancellationToken::new());
+    let pool = hatch_eventstore::pool(&config, 2, Duration::from_secs(5));
+    let (appender, appending) = Appender::start(AppenderConfig::default(), config, ending.clone());
+    let store = Store::new(appender, Log::new(pool), Arc::new(SystemEnvironment));
+    let (tenant, id) = (TenantId::DEFAULT.0, id.parse().expect("an id"));
+    let mail = store.load::<Message>(tenant, id).await.expect("it is there").state;
+    let mut message = Box::new(mail.received().expect("it came in").clone());
+    message.body = Some("Gr\u{fffd}\u{fffd}e".to_owned());
+    message.attachments.clear();
+    let command = MessageCommand::Reread { message, at: store.environment().now() };
+    let execute = Execute::<Message>::new(tenant, id, &command, Metadata::default());
+    assert_eq!(store.execute(execute).await.expect("it is taken").events.len(), 1);
+    drop(store);
+    ending.cancel();
+    appending.await.expect("it ends");
+}
+
+/// What a command prints that knows the account of SendGrid, and that it succeeds.
+async fn command(hatch: &Hatch, folder: &TempDir, arguments: &[&str]) -> String {
+    let sendgrid = hatch.settings.sendgrid.as_ref().expect("it is set");
+    let key = &sendgrid.event_public_keys[0];
+    let file =
+        format!("[sendgrid]\napi_key = \"any\"\nevent_public_keys = [\"\"\"\n{key}\"\"\"]\n");
+    std::fs::write(folder.path().join("hatch.toml"), file).expect("written");
+    let mut command = program(folder.path(), env!("CARGO_BIN_EXE_hatch"));
+    command.args(arguments).env("HATCH_DATABASE_URL", hatch.database.url());
+    let output = command.output().await.expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    said
+}
+
+#[tokio::test]
+async fn mails_are_read_again_from_what_is_kept_and_again_changes_nothing() {
+    let (hatch, folder) = (Hatch::start().await, data_folder());
+    let mut parts =
+        parsed("Message-ID: <again@example.com>\r\n", "ann@example.com", "Gr\u{fc}\u{df}e");
+    parts.push(("attachment1", Some(("a.txt", "text/plain")), b"A file"));
+    assert_eq!(post_mail(&hatch, &parts).await.as_u16() / 100, 2);
+    let read = message_from(&hatch, "ann@example.com").await;
+    let (id, file) = (read["id"].as_str().expect("an id"), &read["attachments"][0]);
+    let shown = async |body: &str| {
+        let is_shown = async |hatch: &Hatch| {
+            let message = hatch.get(&format!("/api/v1/messages/{id}")).await.body;
+            (message["body"] == body).then_some(message)
+        };
+        hatch.eventually("the reading is shown", is_shown).await
+    };
+    misread(&hatch, id).await;
+    let worse = shown("Gr\u{fffd}\u{fffd}e").await;
+    assert_eq!(worse["attachments"], json!([]));
+
+    let tried = command(&hatch, &folder, &["webhooks", "rederive", "--dry-run"]).await;
+    let otherwise = "1 mail read again: 1 otherwise (attachments 1, body 1), 0 left alone";
+    assert!(tried.contains(otherwise) && tried.contains("nothing was recorded"), "{tried}");
+    let events = hatch.log_length().await;
+    let done = command(&hatch, &folder, &["webhooks", "rederive", "--message", id]).await;
+    assert!(done.contains(otherwise), "{done}");
+    assert_eq!(hatch.log_length().await, events + 1);
+    let again = shown("Gr\u{fc}\u{df}e").await;
+    assert_eq!(again["attachments"][0], *file, "the file has the id that it had");
+    let (_, _, bytes) = fetch(&hatch, file["id"].as_str().expect("an id"), None).await;
+    assert_eq!(bytes, b"A file");
+    for field in ["conversation_id", "from", "to", "created_at", "status", "message_id_header"] {
+        assert_eq!(again[field], read[field], "{field}");
+    }
+    let conversation = read["conversation_id"].as_str().expect("an id");
+    let conversation = hatch.get(&format!("/api/v1/conversations/{conversation}")).await.body;
+    assert_eq!(conversation["last_message"]["preview"], "Gr\u{fc}\u{df}e");
+
+    let repeated = command(&hatch, &folder, &["webhooks", "rederive"]).await;
+    assert!(repeated.contains("1 mail read again: 0 otherwise, 0 left alone"), "{repeated}");
+    assert_eq!(hatch.log_length().await, events + 1);
+    let then = hatch.get(&format!("/api/v1/messages/{id}?at={events}")).await;
+    assert_eq!(then.body["body"], "Gr\u{fffd}\u{fffd}e", "as it was read then");
+    let pool = hatch_eventstore::pool(&hatch.database.config(), 2, Duration::from_secs(10));
+    let verified = hatch_readmodel::verify(&pool, &messages::DEFINITION, |_| {}).await;
+    let verified = verified.expect("it can be verified");
+    assert!(verified.is_equal(), "{verified:#?}");
+    let listed = command(&hatch, &folder, &["webhooks", "list", "--outcome", "applied"]).await;
+    assert!(listed.contains("sendgrid"), "{listed}");
     hatch.finish().await;
 }

@@ -1,12 +1,10 @@
-//! Contents that are kept beside the log, each by its SHA-256; and the requests that brought mails, whole.
+//! Contents that are kept beside the log, each by its SHA-256.
 
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use hatch_domain::ids::{MessageId, TenantId};
+use hatch_domain::ids::TenantId;
 use hatch_eventstore::{Position, Unanswered};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_postgres::Row;
@@ -36,16 +34,6 @@ const CONTENT: &str = "
 const ATTACHMENT: &str =
     "SELECT position, place FROM rm.attachments WHERE tenant_id = $1 AND id = $2";
 
-const KEEP_RAW: &str = "
-    INSERT INTO hatch.raw_mails (tenant_id, message_id, digest, webhook_id, provider, method,
-           path_and_query, headers, bytes, encoding, body, received_at)
-    SELECT $1::uuid, message_id, $3::bytea, $4::uuid, $5::text, $6::text, $7::text, $8::json,
-           $9::bigint, $10::text, $11::bytea, $12::timestamptz
-      FROM unnest($2::uuid[]) AS message_id
-        ON CONFLICT (tenant_id, message_id, digest) DO NOTHING";
-
-const DROP_RAW: &str = "SELECT hatch.drop_raw_mails($1, $2)";
-
 /// How the bytes of a content are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -56,7 +44,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Identity => "identity",
             Self::Zstd => "zstd",
@@ -79,10 +67,10 @@ impl Encoding {
 /// A content as it is kept: compressed, where that makes it smaller.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Content {
-    digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
     bytes: usize,
-    encoding: Encoding,
-    stored: Vec<u8>,
+    pub(crate) encoding: Encoding,
+    pub(crate) stored: Vec<u8>,
 }
 
 /// Says how much it is and not what.
@@ -123,7 +111,7 @@ impl Content {
         self.bytes as u64
     }
 
-    fn size(&self) -> i64 {
+    pub(crate) fn size(&self) -> i64 {
         i64::try_from(self.bytes).unwrap_or(i64::MAX)
     }
 }
@@ -135,23 +123,6 @@ pub struct KeptContent {
     pub bytes: Vec<u8>,
     /// Its place among those that are in memory.
     pub place: OwnedSemaphorePermit,
-}
-
-/// A request that brought a mail, but for its body.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RawMail {
-    /// The webhook, by its id in the webhook log.
-    pub webhook_id: Uuid,
-    /// The provider that posted it.
-    pub provider: String,
-    /// The request's method.
-    pub method: String,
-    /// The request's path and query.
-    pub path_and_query: String,
-    /// The request's headers, without secrets, as a JSON object.
-    pub headers: Value,
-    /// When it came.
-    pub received_at: DateTime<Utc>,
 }
 
 impl ReadModel {
@@ -214,57 +185,10 @@ impl ReadModel {
         let place: i32 = row.try_get("place").map_err(Error::from)?;
         Ok(Some((position, usize::try_from(place).unwrap_or_default())))
     }
-
-    /// Keeps the request that brought the mails `messages` of `tenant`, with its `body`. Again is as once.
-    ///
-    /// # Errors
-    /// [`QueryError::Database`].
-    pub async fn keep_raw_mail(
-        &self,
-        tenant: TenantId,
-        messages: &[MessageId],
-        mail: &RawMail,
-        body: &Content,
-    ) -> Result<(), QueryError> {
-        let messages: Vec<Uuid> = messages.iter().map(|id| id.0).collect();
-        let (digest, encoding) = (&body.digest[..], body.encoding.as_str());
-        self.prepared(
-            KEEP_RAW,
-            &[
-                &tenant.0,
-                &messages,
-                &digest,
-                &mail.webhook_id,
-                &mail.provider,
-                &mail.method,
-                &mail.path_and_query,
-                &mail.headers,
-                &body.size(),
-                &encoding,
-                &body.stored,
-                &mail.received_at,
-            ],
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Drops at most `rows_max` of the requests with mails that came before `before`, and says how many.
-    ///
-    /// # Errors
-    /// [`QueryError::Database`].
-    pub async fn drop_raw_mails(
-        &self,
-        before: DateTime<Utc>,
-        rows_max: i32,
-    ) -> Result<i64, QueryError> {
-        let rows = self.prepared(DROP_RAW, &[&before, &rows_max]).await?;
-        Ok(rows[0].try_get(0).map_err(Error::from)?)
-    }
 }
 
 /// The bytes of the row's column `stored`.
-fn decoded(row: &Row, stored: &str) -> Result<Vec<u8>, Error> {
+pub(crate) fn decoded(row: &Row, stored: &str) -> Result<Vec<u8>, Error> {
     let (encoding, bytes): (&str, i64) = (row.try_get("encoding")?, row.try_get("bytes")?);
     Encoding::decode(encoding, row.try_get(stored)?, bytes)
 }
@@ -285,13 +209,13 @@ fn portions<'a, 'c>(contents: &'a [&'c Content]) -> Vec<&'a [&'c Content]> {
     portions
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
 /// The 32 bytes that 64 hexadecimal digits stand for.
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> =
         text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
     let digits = digits.filter(|digits| digits.len() == 64)?;

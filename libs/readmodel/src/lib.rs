@@ -20,6 +20,7 @@ mod keeping;
 mod migrations;
 mod projections;
 mod query;
+mod raw_mails;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -28,7 +29,7 @@ mod wait;
 mod waiting;
 
 pub use behind::{report_webhooks_behind, webhooks_behind};
-pub use contents::{Content, KeptContent, RawMail};
+pub use contents::{Content, KeptContent};
 pub use engine::{
     Comparison, Definition, Origin, Projection, Projections, RebuildProgress, RowSample,
     VerificationReport, rebuild, slowest_moving, verify,
@@ -47,5 +48,6 @@ pub use query::{
     ProjectionState, ProjectionStatus, QueryError, ReadModel, TALLY_MAX, Tally, WebhookContent,
     WebhookFilter, WebhookOutcome,
 };
+pub use raw_mails::{KeptMail, RawMail, RawMailFilter};
 pub use wait::ReadPosition;
 pub use waiting::WaitingReceipt;

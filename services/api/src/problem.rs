@@ -74,6 +74,13 @@ pub(crate) struct Body {
     errors: Vec<FieldError>,
 }
 
+/// What a program says of it that shows no more than a sentence.
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
 impl Problem {
     fn new(
         status: StatusCode,

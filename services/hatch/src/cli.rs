@@ -50,6 +50,9 @@ pub enum Command {
     /// Look at messages that failed for good, and send them again.
     #[command(subcommand, after_help = "Example: hatch dead-letters list --limit 20")]
     DeadLetters(DeadLetters),
+    /// Look at what providers posted, and read it again.
+    #[command(subcommand, after_help = "Example: hatch webhooks list --outcome quarantined")]
+    Webhooks(Webhooks),
     /// Let a restored, cloned or failed-over database send again.
     #[command(subcommand, after_help = "Example: hatch fence lift")]
     Fence(Fence),
@@ -242,6 +245,63 @@ pub struct Redrive {
     /// Say what would be sent again, and send nothing.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// What to do with webhooks.
+#[derive(Debug, Subcommand)]
+pub enum Webhooks {
+    /// Print the webhook log, the newest first.
+    #[command(after_help = "Example: hatch webhooks list --outcome quarantined --limit 20 --json")]
+    List {
+        /// Those of which this was made: applied, duplicate, ignored, quarantined or rejected_signature.
+        #[arg(long, value_parser = outcome)]
+        outcome: Option<hatch_readmodel::WebhookOutcome>,
+        /// How many at most (1 to 200).
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+        limit: u32,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read webhooks of the quarantine again, as `POST /api/v1/webhooks/replay/{id}` does.
+    #[command(after_help = "Example: hatch webhooks replay 0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11\n\
+        Exit status 1 when one of them could not be replayed.")]
+    Replay {
+        /// Their ids in the webhook log.
+        #[arg(required = true)]
+        ids: Vec<uuid::Uuid>,
+    },
+    /// Read mails again, from the requests that brought them, and record what reads otherwise.
+    #[command(
+        after_help = "Example: hatch webhooks rederive --since 2026-01-01T00:00:00Z --dry-run\n\
+        Run it after an upgrade that reads mails better, while everything runs on. Nothing is sent, and who\n\
+        wrote to whom stays as it was. Safe to repeat: what reads as it did leaves no event."
+    )]
+    Rederive(Rederive),
+}
+
+/// Flags of `webhooks rederive`.
+#[derive(Debug, Args)]
+pub struct Rederive {
+    /// Those that came then or later, such as 2026-01-31T12:00:00Z.
+    #[arg(long)]
+    pub since: Option<chrono::DateTime<chrono::Utc>>,
+    /// Those that came before.
+    #[arg(long)]
+    pub until: Option<chrono::DateTime<chrono::Utc>>,
+    /// This message alone.
+    #[arg(long, value_parser = message_id)]
+    pub message: Option<uuid::Uuid>,
+    /// Say what reads otherwise, and record nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+fn outcome(text: &str) -> Result<hatch_readmodel::WebhookOutcome, String> {
+    let read = serde_json::from_value(serde_json::Value::String(text.to_owned()));
+    read.map_err(|_| {
+        "expected applied, duplicate, ignored, quarantined or rejected_signature".to_owned()
+    })
 }
 
 /// Flags of `events export`.

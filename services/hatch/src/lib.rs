@@ -138,6 +138,18 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::DeadLetters(cli::DeadLetters::Redrive(flags)) => {
             return commands::dead_letters::redrive(&commands::running(settings)?, flags).await;
         }
+        Command::Webhooks(cli::Webhooks::List { outcome, limit, json }) => {
+            let settings = commands::running(settings)?;
+            commands::webhooks::list(&settings, outcome, limit, json).await?;
+        }
+        Command::Webhooks(cli::Webhooks::Replay { ids }) => {
+            let settings = commands::running(settings)?;
+            return Box::pin(commands::webhooks::replay(&settings, &ids)).await;
+        }
+        Command::Webhooks(cli::Webhooks::Rederive(flags)) => {
+            let settings = commands::running(settings)?;
+            return Box::pin(commands::webhooks::rederive(&settings, &flags)).await;
+        }
         Command::Fence(cli::Fence::Lift) => {
             commands::fence::lift(&commands::running(settings)?).await?;
         }

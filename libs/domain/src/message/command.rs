@@ -22,6 +22,13 @@ pub enum MessageCommand {
     RecordReceipt(RecordReceipt),
     /// Take in a message from outside.
     Receive(MessageReceived),
+    /// Take what a message from outside reads like now.
+    Reread {
+        /// The reading.
+        message: Box<MessageReceived>,
+        /// Now.
+        at: DateTime<Utc>,
+    },
     /// Call it off, as long as no attempt has begun.
     Cancel {
         /// Now.

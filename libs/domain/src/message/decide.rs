@@ -8,8 +8,8 @@ use super::command::{
 };
 use super::event::{
     AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageEvent,
-    MessageFailed, MessageRead, MessageSent, MessageUndelivered, RetryRequested, SendAttempted,
-    SendFailed, SendInDoubt,
+    MessageFailed, MessageRead, MessageReceived, MessageReread, MessageSent, MessageUndelivered,
+    RetryRequested, SendAttempted, SendFailed, SendInDoubt,
 };
 use super::state::{Attempt, Message};
 use super::status::Status;
@@ -28,6 +28,7 @@ impl Message {
                 Ok(vec![MessageEvent::MessageRequested(request.clone())])
             }
             MessageCommand::Receive(received) => Ok(vec![received.clone().into()]),
+            MessageCommand::Reread { message, at } => Ok(self.reread(message, *at)),
             MessageCommand::StartAttempt(start) => self.start_attempt(start),
             MessageCommand::RecordOutcome(record) => self.record_outcome(record),
             MessageCommand::RecordReceipt(receipt) => self.record_receipt(receipt),
@@ -40,6 +41,23 @@ impl Message {
             MessageCommand::SettleDoubt(settle) => self.settle_doubt(settle),
             MessageCommand::Expire { round_from, at } => self.expire(*round_from, *at),
         }
+    }
+
+    /// What the reading tells that is new; nothing of a message that did not come in. A reading says nothing of who
+    /// wrote to whom, and of where the message belongs: others have acted upon that.
+    fn reread(&self, reading: &MessageReceived, at: DateTime<Utc>) -> Vec<MessageEvent> {
+        let Some(before) = self.received() else { return Vec::new() };
+        let after = MessageReceived {
+            body: reading.body.clone(),
+            attachments: reading.attachments.clone(),
+            email: reading.email.clone(),
+            segments: reading.segments,
+            ..before.clone()
+        };
+        if after == *before {
+            return Vec::new();
+        }
+        vec![MessageReread { message: Box::new(after), at }.into()]
     }
 
     fn start_attempt(&self, start: &StartAttempt) -> Result<Vec<MessageEvent>, MessageRejection> {

@@ -63,7 +63,8 @@ impl MessageEvent {
             Self::MessageDelivered(_)
             | Self::MessageRead(_)
             | Self::MessageCanceled(_)
-            | Self::MessageReceived(_) => Due::Over,
+            | Self::MessageReceived(_)
+            | Self::MessageReread(_) => Due::Over,
         }
     }
 }

@@ -37,7 +37,8 @@ impl Message {
             | E::MessageReceived(_)
             | E::MessageRead(_)
             | E::MessageDeferred(_)
-            | E::RetryRequested(_) => return None,
+            | E::RetryRequested(_)
+            | E::MessageReread(_) => return None,
         };
         let account = self.find_attempt(attempt).map_or(NONE, |attempt| attempt.account.as_str());
         Some(Ending {

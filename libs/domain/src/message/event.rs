@@ -278,6 +278,16 @@ pub struct RetryRequested {
     pub at: DateTime<Utc>,
 }
 
+/// A message that came in was read again, from the request that brought it, by a build that reads it otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageRereadData)]
+pub struct MessageReread {
+    /// The message as it reads now. Who wrote it to whom, its conversation and its names are as they were.
+    pub message: Box<MessageReceived>,
+    /// When it was read again.
+    pub at: DateTime<Utc>,
+}
+
 // What was asked for is shared: it is the largest by far, and each state of the message holds it.
 crate::events! {
     /// Every event of a message's stream.
@@ -296,5 +306,6 @@ crate::events! {
         MessageCanceled,
         MessageDeferred,
         RetryRequested,
+        MessageReread,
     }
 }

@@ -18,6 +18,11 @@ impl Message {
             E::MessageReceived(e) => {
                 self.origin.get_or_insert_with(|| Origin::Received(e.clone().into()));
             }
+            E::MessageReread(e) => {
+                if matches!(self.origin, Some(Origin::Received(_))) {
+                    self.origin = Some(Origin::Received(e.message.clone()));
+                }
+            }
             E::SendAttempted(e) => {
                 self.waits_for = None;
                 self.attempts.push(Attempt {

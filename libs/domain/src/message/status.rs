@@ -118,7 +118,7 @@ impl AttemptStatus {
             E::MessageRequested(e) if self == Self::default() && !e.channel.has_provider() => {
                 Self { status: Status::Delivered, ..self }
             }
-            E::MessageRequested(_) | E::MessageDeferred(_) => self,
+            E::MessageRequested(_) | E::MessageDeferred(_) | E::MessageReread(_) => self,
             E::MessageCanceled(_) => self.raised(self.attempt, Status::Canceled),
             E::RetryRequested(_) => match self.status {
                 Status::Failed | Status::Undelivered => Self { status: Status::Queued, ..self },

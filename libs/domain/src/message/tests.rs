@@ -15,7 +15,7 @@ use super::command::{
 };
 use super::event::{
     AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageFailed,
-    MessageRead, MessageReceived, MessageRequested, MessageSent, MessageUndelivered,
+    MessageRead, MessageReceived, MessageRequested, MessageReread, MessageSent, MessageUndelivered,
     RetryRequested, SendAttempted, SendFailed, SendInDoubt,
 };
 use super::status::Status;
@@ -111,6 +111,11 @@ fn inbound() -> MessageReceived {
         suggests: None,
         at: at(0),
     }
+}
+
+/// The same, as a later build reads it.
+fn reread() -> MessageReceived {
+    MessageReceived { body: Some("Hello".to_owned()), ..inbound() }
 }
 
 fn start(n: u32, second: i64) -> StartAttempt {

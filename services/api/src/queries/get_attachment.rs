@@ -118,6 +118,7 @@ fn files(event: &RecordedEvent) -> Result<Vec<Attachment>, Problem> {
     Ok(match event.decode::<MessageEvent>().map_err(LoadError::Decode)? {
         MessageEvent::MessageRequested(requested) => requested.attachments.clone(),
         MessageEvent::MessageReceived(received) => received.attachments,
+        MessageEvent::MessageReread(reread) => reread.message.attachments,
         _ => Vec::new(),
     })
 }

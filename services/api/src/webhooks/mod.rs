@@ -13,6 +13,7 @@ mod reading;
 mod receive;
 mod recent;
 mod record;
+mod rederive;
 mod refused;
 mod replay;
 mod subject;
@@ -37,6 +38,7 @@ pub use matching::match_receipts;
 pub use own::OwnMailboxes;
 pub use reading::{Readers, ReadingStats};
 pub use recent::RememberedMessages;
+pub use rederive::Rederived;
 pub use refused::RefusedRates;
 
 use crate::admission::Intake;

@@ -11,6 +11,7 @@ use hatch_eventstore::Position;
 use hatch_providers::RawRequest;
 use hatch_readmodel::{WaitingReceipt, WebhookContent, WebhookOutcome as Outcome};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -59,6 +60,16 @@ pub(super) async fn handler(
 }
 
 impl Webhooks {
+    /// Reads a webhook of the quarantine again, and says under which id it is in the log now, and what was made of it.
+    ///
+    /// # Errors
+    /// Why it was not replayed.
+    pub async fn replay_by_id(&self, id: Uuid) -> Result<(Uuid, Outcome), Problem> {
+        let kept = self.read_model.webhook(TENANT, id).await?;
+        let replayed = self.replay(kept.ok_or_else(|| Problem::not_found("webhook"))?).await?;
+        Ok((replayed.id, replayed.outcome))
+    }
+
     async fn replay(&self, kept: WebhookContent) -> Result<Replayed, Problem> {
         let (old, outcome) = (kept.webhook.id, kept.webhook.outcome.as_str());
         if outcome != Outcome::Quarantined.as_str() {
@@ -69,10 +80,10 @@ impl Webhooks {
             let detail = "it waits for its message, and leaves the quarantine by itself";
             return Err(Problem::not_replayed(detail));
         }
-        let account = self.account_of(&kept).ok_or_else(|| {
-            let path = &kept.webhook.path_and_query;
-            Problem::not_replayed(format!("no account is set that takes {path}"))
-        })?;
+        let path = &kept.webhook.path_and_query;
+        let account = self
+            .account_at(path)
+            .ok_or_else(|| Problem::not_replayed(format!("no account is set that takes {path}")))?;
         let said_at = kept.webhook.received_at;
         let raw = raw(kept)?;
         let said = self.readers.parse(account, &raw).await?;
@@ -88,8 +99,9 @@ impl Webhooks {
         Ok(Replayed { id, outcome, position })
     }
 
-    fn account_of(&self, kept: &WebhookContent) -> Option<&WebhookAccount> {
-        let path = kept.webhook.path_and_query.split('?').next()?;
+    /// Whose webhooks come in there.
+    pub(super) fn account_at(&self, path_and_query: &str) -> Option<&WebhookAccount> {
+        let path = path_and_query.split('?').next()?;
         // What has no path of an account came in by a name of the generic one.
         let path = path.strip_prefix(PREFIX).unwrap_or(GENERIC);
         self.accounts.iter().find(|account| account.path == path)
@@ -98,20 +110,29 @@ impl Webhooks {
 
 /// The request as it came in, as far as the log has it.
 fn raw(kept: WebhookContent) -> Result<RawRequest, Problem> {
+    let WebhookContent { webhook, headers, body } = kept;
+    let parts = (webhook.method.as_str(), webhook.path_and_query.as_str(), &headers);
     let damaged = || Problem::not_replayed("its entry in the log cannot be read");
-    let headers = kept.headers.as_object().ok_or_else(damaged)?;
+    request(parts, body).ok_or_else(damaged)
+}
+
+/// A request of that method, path and query, and headers as a JSON object; none where they are no such things.
+pub(super) fn request(
+    (method, path_and_query, headers): (&str, &str, &Value),
+    body: Vec<u8>,
+) -> Option<RawRequest> {
     let headers: Option<HeaderMap> = headers
+        .as_object()?
         .iter()
         .map(|(name, value)| {
             let name = HeaderName::try_from(name.as_str()).ok()?;
             Some((name, HeaderValue::from_bytes(value.as_str()?.as_bytes()).ok()?))
         })
         .collect();
-    let webhook = kept.webhook;
-    Ok(RawRequest {
-        method: Method::try_from(webhook.method.as_str()).map_err(|_| damaged())?,
-        path_and_query: webhook.path_and_query.parse().map_err(|_| damaged())?,
-        headers: headers.ok_or_else(damaged)?,
-        body: kept.body.into(),
+    Some(RawRequest {
+        method: Method::try_from(method).ok()?,
+        path_and_query: path_and_query.parse().ok()?,
+        headers: headers?,
+        body: body.into(),
     })
 }

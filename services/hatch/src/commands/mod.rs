@@ -10,6 +10,7 @@ pub(crate) mod migrate;
 pub(crate) mod projections;
 pub(crate) mod serve;
 pub(crate) mod verify_log;
+pub(crate) mod webhooks;
 
 use std::time::Duration;
 

@@ -118,7 +118,7 @@ fn poll(key: &str, ms: u64) -> anyhow::Result<()> {
 }
 
 /// What is done about words that people write.
-pub(super) fn word_rules(settings: &Settings) -> anyhow::Result<WordRules> {
+pub(crate) fn word_rules(settings: &Settings) -> anyhow::Result<WordRules> {
     let consent = &settings.consent;
     let text = |key, text: &Option<String>| {
         let Some(text) = text else { return Ok(None) };
@@ -379,7 +379,7 @@ fn room(settings: &Settings) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(files::share(settings.dispatcher.account_concurrency_max)))
 }
 
-pub(super) fn webhook_accounts(
+pub(crate) fn webhook_accounts(
     settings: &Settings,
 ) -> anyhow::Result<Vec<hatch_api::webhooks::WebhookAccount>> {
     let account = |provider, path, webhook: Arc<dyn Webhook>| hatch_api::webhooks::WebhookAccount {

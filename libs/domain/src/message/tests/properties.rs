@@ -23,7 +23,8 @@ fn renumbered(event: MessageEvent, n: u32) -> MessageEvent {
         | E::MessageReceived(_)
         | E::MessageCanceled(_)
         | E::MessageDeferred(_)
-        | E::RetryRequested(_)) => other,
+        | E::RetryRequested(_)
+        | E::MessageReread(_)) => other,
     }
 }
 
@@ -54,6 +55,8 @@ fn any_command() -> impl Strategy<Value = MessageCommand> {
     prop_oneof![
         Just(MessageCommand::Request(request().into())),
         Just(MessageCommand::Receive(inbound())),
+        Just(MessageCommand::Reread { message: Box::new(inbound()), at: at(9) }),
+        Just(MessageCommand::Reread { message: Box::new(reread()), at: at(9) }),
         Just(MessageCommand::Expire { round_from: at(0), at: at(9) }),
         Just(MessageCommand::Refuse { error: error(true), at: at(9) }),
         (1..99_u32, 0..12_i64).prop_map(|(n, second)| start(n, second).into()),

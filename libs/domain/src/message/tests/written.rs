@@ -65,6 +65,7 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
         MessageCanceled { at: at(1) }.into(),
         deferred("rate", 6),
         RetryRequested { at: at(7) }.into(),
+        MessageReread { message: Box::new(reread()), at: at(8) }.into(),
     ]
 }
 
@@ -96,4 +97,24 @@ fn each_word_has_one_answer() {
     assert_eq!(confirmation_id(inbound(1)), confirmation_id(inbound(1)));
     assert_ne!(confirmation_id(inbound(1)), confirmation_id(inbound(2)));
     assert_ne!(confirmation_id(inbound(1)), inbound(1));
+}
+
+#[test]
+fn a_message_that_is_read_again_says_what_is_new_and_who_wrote_to_whom_stays() {
+    let again = |message: &Message, reading: MessageReceived| {
+        let command = MessageCommand::Reread { message: Box::new(reading), at: at(9) };
+        message.decide(&command).expect("it is taken")
+    };
+    let came = Message::default().evolve(&inbound().into());
+    assert_eq!(again(&came, inbound()), [], "it reads as it did");
+    let moved =
+        MessageReceived { provider_message_id: "other".to_owned(), to: Vec::new(), ..reread() };
+    let [event] = &again(&came, moved)[..] else { panic!("one event") };
+    assert_eq!(event, &MessageReread { message: Box::new(reread()), at: at(9) }.into());
+    let after = came.evolve(event);
+    assert_eq!(after.received(), Some(&reread()));
+    assert_eq!(after.status(), Status::Received);
+    assert_eq!(again(&after, reread()), [], "again says nothing new");
+    let sent = Message::default().evolve(&MessageEvent::MessageRequested(request().into()));
+    assert_eq!(again(&sent, reread()), [], "what did not come in is not read again");
 }

@@ -57,9 +57,7 @@ impl ConversationRow {
             id: message.id,
             direction: message.direction.as_str().to_owned(),
             channel: message.channel.to_owned(),
-            preview: [&message.body, &message.subject]
-                .into_iter()
-                .find_map(|text| text.as_deref().and_then(preview)),
+            preview: preview_of(message),
             at: message.created_at,
         };
         let mut row = before.unwrap_or_else(|| Self {
@@ -83,6 +81,18 @@ impl ConversationRow {
         row.updated_at = message.created_at;
         row
     }
+
+    /// The conversation, where `message` reads otherwise than it did.
+    pub(crate) fn reread(&mut self, message: &MessageContent) {
+        if self.last_message.id == message.id {
+            self.last_message.preview = preview_of(message);
+        }
+    }
+}
+
+fn preview_of(message: &MessageContent) -> Option<String> {
+    let texts = [&message.body, &message.subject];
+    texts.into_iter().find_map(|text| text.as_deref().and_then(preview))
 }
 
 /// The beginning of `text` on one line.

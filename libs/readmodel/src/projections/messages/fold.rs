@@ -72,13 +72,14 @@ pub(crate) fn messages_to_load(
         .collect()
 }
 
-/// The conversations that `facts` add a message to.
+/// The conversations that `facts` add a message to, or that have one which reads otherwise.
 pub(crate) fn conversations_to_load(facts: &[MessageFact]) -> Vec<Uuid> {
     let mut ids: Vec<Uuid> = facts
         .iter()
         .filter_map(|fact| match &fact.event {
             MessageEvent::MessageRequested(event) => Some(event.conversation_id.0),
             MessageEvent::MessageReceived(event) => Some(event.conversation_id.0),
+            MessageEvent::MessageReread(event) => Some(event.message.conversation_id.0),
             _ => None,
         })
         .collect();
@@ -125,6 +126,8 @@ pub(crate) struct AttachmentRow {
 pub(crate) struct MessageRows {
     /// Messages that began in this page.
     pub(crate) contents: Vec<MessageContent>,
+    /// Messages that were read again in this page, by their first event; the last reading of each.
+    pub(crate) reread: BTreeMap<Position, MessageContent>,
     pub(crate) states: BTreeMap<MessageId, StateRow>,
     /// Learned in this page.
     pub(crate) provider_messages: Vec<ProviderMessage>,
@@ -158,9 +161,10 @@ impl MessageRows {
         Ok(self)
     }
 
-    /// The conversations of the messages that began, each once.
+    /// The conversations of the messages that began or were read again, each once.
     pub(crate) fn conversations_joined(&self) -> Vec<Uuid> {
-        let mut ids: Vec<Uuid> = self.contents.iter().map(|c| c.conversation_id.0).collect();
+        let contents = self.contents.iter().chain(self.reread.values());
+        let mut ids: Vec<Uuid> = contents.map(|c| c.conversation_id.0).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -176,6 +180,11 @@ impl MessageRows {
                 self.opened.push(id);
             }
             self.conversations.insert(id, ConversationRow::with(before, content));
+        }
+        for content in self.reread.values() {
+            if let Some(conversation) = self.conversations.get_mut(&content.conversation_id) {
+                conversation.reread(content);
+            }
         }
         self
     }
@@ -199,9 +208,14 @@ impl MessageRows {
             let id = file.id(message_id, place);
             self.attachments.push(AttachmentRow { tenant_id, id, position, place });
         }
+        let began = before.created_position;
+        if let Some(content) = MessageContent::reread_by(event, began, message_id, tenant_id) {
+            self.reread.insert(began, content);
+        }
         let called_before = before.state.provider_message_id.clone();
         let row = StateRow { state: before.state.after(event, position), ..before };
-        let outbound = !matches!(event, MessageEvent::MessageReceived(_));
+        let outbound =
+            !matches!(event, MessageEvent::MessageReceived(_) | MessageEvent::MessageReread(_));
         if outbound && row.state.provider_message_id != called_before {
             self.provider_messages.extend(provider_message(message_id, &row));
         }
@@ -217,10 +231,11 @@ impl MessageRows {
 pub(crate) fn fold_message(
     events: &[Arc<RecordedEvent>],
 ) -> Result<Option<(MessageContent, MessageState)>, Error> {
-    let MessageRows { contents, states, .. } =
+    let MessageRows { contents, reread, states, .. } =
         MessageRows::default().after(&message_facts(events)?)?;
     let state = states.into_values().next().map(|row| row.state);
-    Ok(contents.into_iter().next().zip(state))
+    let content = reread.into_values().next().or_else(|| contents.into_iter().next());
+    Ok(content.zip(state))
 }
 
 /// A conversation with the messages that `events` begin, each later in the log than all that it had.

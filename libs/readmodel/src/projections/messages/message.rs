@@ -177,6 +177,18 @@ impl MessageContent {
         })
     }
 
+    /// The columns as a new reading has them, of a message that began at `position`; none for any other event.
+    pub(crate) fn reread_by(
+        event: &MessageEvent,
+        position: Position,
+        id: MessageId,
+        tenant_id: TenantId,
+    ) -> Option<Self> {
+        let MessageEvent::MessageReread(reread) = event else { return None };
+        let reading = MessageEvent::MessageReceived((*reread.message).clone());
+        Self::begun_by(&reading, position, id, tenant_id)
+    }
+
     /// Its header Message-ID.
     pub(crate) fn message_id_header(&self) -> Option<String> {
         self.mail_id.as_ref().map(|mail_id| format!("<{mail_id}>"))
@@ -264,6 +276,7 @@ pub(crate) fn files_of(event: &MessageEvent) -> &[Attachment] {
     match event {
         MessageEvent::MessageRequested(requested) => &requested.attachments,
         MessageEvent::MessageReceived(received) => &received.attachments,
+        MessageEvent::MessageReread(reread) => &reread.message.attachments,
         _ => &[],
     }
 }
@@ -345,7 +358,8 @@ impl MessageState {
             | E::MessageFailed(_)
             | E::MessageUndelivered(_)
             | E::MessageCanceled(_)
-            | E::RetryRequested(_) => {}
+            | E::RetryRequested(_)
+            | E::MessageReread(_) => {}
         }
         self.updated_at = at_of(event);
         self.position = position;
@@ -451,6 +465,7 @@ fn at_of(event: &MessageEvent) -> DateTime<Utc> {
         E::MessageCanceled(event) => event.at,
         E::MessageDeferred(event) => event.at,
         E::RetryRequested(event) => event.at,
+        E::MessageReread(event) => event.at,
     }
 }
 

@@ -71,6 +71,23 @@ table! {
         fixed visible_body: "text" = row.visible_body.as_deref(),
     }
 
+    /// What a new reading of a message changes.
+    static READINGS: MessageContent = "rm_messages_v1.messages", row => {
+        key created_position: "bigint" = row.created_position.0,
+        key tenant_id: "uuid" = row.tenant_id.0,
+        moving cc: "json" = Json(&row.cc),
+        moving subject: "text" = row.subject.as_deref(),
+        moving body: "text" = row.body.as_deref(),
+        moving html: "text" = row.html.as_deref(),
+        moving attachments: "json" = &row.attachments,
+        moving authentication: "json" = row.authentication.as_ref().map(Json),
+        moving cut: "json" = row.cut.as_ref().map(Json),
+        moving people: "json" = row.people.as_ref().map(Json),
+        moving kind: "text" = row.kind,
+        moving mail: "json" = row.mail.as_ref().map(Json),
+        moving visible_body: "text" = row.visible_body.as_deref(),
+    }
+
     /// Where a message stands. What is known to exist is updated: ON CONFLICT would look for each row first, and
     /// write in the WAL that it locks it.
     static STATES: StateRow = "rm_messages_v1.message_states", row => {
@@ -240,6 +257,9 @@ pub(crate) async fn write_messages(
         MESSAGE_PARTICIPANTS.insert(target, &participants),
         ATTACHMENTS.insert_missing(target, &attachments),
     )?;
+    // After the messages that began: one may be among them.
+    let reread: Vec<&MessageContent> = rows.reread.values().collect();
+    READINGS.update(target, &reread).await?;
     Ok(())
 }
 

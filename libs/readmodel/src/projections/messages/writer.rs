@@ -89,6 +89,7 @@ impl Parallel for SideBySide {
             for half in halves {
                 let half = half.downcast::<MessageRows>().expect("what the first half returned");
                 rows.contents.extend(half.contents);
+                rows.reread.extend(half.reread);
                 rows.provider_messages.extend(half.provider_messages);
             }
             rows.contents.sort_unstable_by_key(|content| content.created_position);
