@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use hatch_domain::Environment;
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;

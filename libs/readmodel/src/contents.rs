@@ -99,6 +99,12 @@ impl Content {
         Self { digest, bytes: content.len(), encoding, stored }
     }
 
+    /// The SHA-256 of `content` in lower-case hexadecimal digits.
+    #[must_use]
+    pub fn digest_of(content: &[u8]) -> String {
+        hex(&Sha256::digest(content))
+    }
+
     /// The SHA-256 of it in lower-case hexadecimal digits, by which an event names it.
     #[must_use]
     pub fn digest(&self) -> String {

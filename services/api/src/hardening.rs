@@ -37,7 +37,7 @@ pub fn is_page(path: &str) -> bool {
 /// Adds them to an answer, which may be a page; `secure` where browsers are to come by TLS only.
 pub fn harden(headers: &mut HeaderMap, is_page: bool, secure: bool) {
     // Only an answer that allows less than data does has one of its own.
-    let own = headers.get(CONTENT_SECURITY_POLICY).filter(|own| *own == FILE).cloned();
+    let own = headers.get(CONTENT_SECURITY_POLICY).filter(|own| **own == FILE).cloned();
     let policy = own.unwrap_or(if is_page { PAGE } else { DATA });
     let set = [
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

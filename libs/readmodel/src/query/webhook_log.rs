@@ -275,7 +275,7 @@ fn logged(row: &Row) -> Result<LoggedWebhook, Error> {
 }
 
 fn content(row: &Row) -> Result<WebhookContent, Error> {
-    let body = match row.try_get("encoding")? {
+    let body = match row.try_get::<_, Option<&str>>("encoding")? {
         Some(encoding) => Encoding::decode(encoding, row.try_get("body")?, row.try_get("bytes")?)?,
         None => row.try_get("body")?,
     };

@@ -14,8 +14,7 @@ use hatch_domain::Attachment;
 use hatch_domain::message::AGGREGATE;
 use hatch_domain::message::event::MessageEvent;
 use hatch_eventstore::{LoadError, RecordedEvent};
-use hatch_readmodel::{KeptContent, messages};
-use sha2::{Digest as _, Sha256};
+use hatch_readmodel::{Content, KeptContent, messages};
 use uuid::Uuid;
 
 use super::parameters::FreshnessParameters;
@@ -88,7 +87,7 @@ pub(super) async fn handler(
             (bytes, Some(place))
         }
     };
-    let digest = if digest.is_empty() { hex_digest(&bytes) } else { digest };
+    let digest = if digest.is_empty() { Content::digest_of(&bytes) } else { digest };
     if is_known(&headers, &digest) {
         return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag(&digest))]).into_response());
     }
@@ -145,10 +144,6 @@ fn is_known(headers: &HeaderMap, digest: &str) -> bool {
 fn etag(digest: &str) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{digest}\""))
         .unwrap_or_else(|_| HeaderValue::from_static("\"\""))
-}
-
-fn hex_digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The media type that its sender says, unless a browser could run that.
