@@ -80,6 +80,12 @@ async fn works(hatch: &Hatch) {
     hatch.message_with_status(&doubtful, "delivered").await;
     let inbound = json!({"provider": "twilio", "from": CUSTOMER, "to": SENDER, "body": "hi", "attachments": []});
     assert_eq!(hatch.simulate_inbound(&inbound).await / 100, 2);
+    let inbound = json!({"provider": "sendgrid", "from": "bob@example.com", "to": "user@usehatchapp.com",
+        "subject": "s", "body": "hi", "attachments": ["https://example.com/a.txt"]});
+    assert_eq!(hatch.simulate_inbound(&inbound).await / 100, 2);
+    let mail = crate::contents::message_from(hatch, "bob@example.com").await;
+    let file = mail["attachments"][0]["id"].as_str().expect("a file").to_owned();
+    assert_eq!(hatch.get(&format!("/api/v1/attachments/{file}")).await.status, 200);
     let send_at = hatch.in_time(TimeDelta::days(30));
     let later = json!({"to": CUSTOMER, "body": "later", "send_at": send_at});
     let later = hatch.post("/api/v1/messages", &later).await;
@@ -116,6 +122,8 @@ async fn every_role_serves_as_a_member_of_hatch_app_in_a_database_that_an_owner_
         &["log", "verify"],
         &["projections", "list"],
         &["dead-letters", "redrive", "--all", "--dry-run"],
+        &["webhooks", "list"],
+        &["webhooks", "rederive"],
         &["fence", "lift"],
         &["doctor"],
     ] {
