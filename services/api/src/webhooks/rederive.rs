@@ -172,3 +172,81 @@ fn differences(before: &MessageReceived, after: &MessageReceived) -> BTreeSet<&'
     }
     changed
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use hatch_domain::address::Address;
+    use hatch_domain::conversation::conversation_id;
+    use hatch_domain::ids::TenantId;
+    use hatch_domain::{Attachment, Channel};
+
+    use super::*;
+
+    fn message(email: Email) -> MessageReceived {
+        let address = |text| Address::email(text).expect("an address");
+        let (from, to) = (address("ann@example.com"), address("us@example.com"));
+        MessageReceived {
+            conversation_id: conversation_id(TenantId::DEFAULT, [&from, &to], None),
+            channel: Channel::Email,
+            provider: "sendgrid".to_owned(),
+            account: "sendgrid".to_owned(),
+            provider_message_id: "a@example.com".to_owned(),
+            from,
+            to: vec![to],
+            body: Some("Gr\u{fffd}e".to_owned()),
+            attachments: Vec::new(),
+            email: Some(Box::new(email)),
+            topic: None,
+            segments: None,
+            suggests: None,
+            at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    /// As another build reads it, which takes it for a mail from somebody else.
+    fn inbound(email: Email) -> Inbound {
+        let MessageReceived { account, provider_message_id, channel, to, .. } =
+            message(Email::default());
+        let file = Attachment { digest: Some("ab".repeat(32)), ..Attachment::default() };
+        Inbound {
+            account,
+            provider_message_id,
+            channel,
+            from: Address::email("else@example.com").expect("an address"),
+            to,
+            body: Some("Grüße".to_owned()),
+            attachments: vec![file],
+            email: Some(Box::new(email)),
+            segments: None,
+        }
+    }
+
+    #[test]
+    fn a_reading_changes_what_a_mail_says_and_nothing_that_was_found_out_beside_it() {
+        let known = Email {
+            kind: MailKind::Own,
+            signs: vec!["own".to_owned()],
+            repeated_id: true,
+            raw: Some("cd".repeat(32)),
+            mail_id: Some("a@example.com".to_owned()),
+            ..Email::default()
+        };
+        let before = message(known.clone());
+        let read = Email { subject: Some("Hi".to_owned()), ..Email::default() };
+        let after = reading(&before, inbound(read));
+        assert_eq!((&after.from, &after.conversation_id), (&before.from, &before.conversation_id));
+        let subject = Some("Hi".to_owned());
+        assert_eq!(after.email.as_deref(), Some(&Email { subject, ..known }));
+        assert_eq!(differences(&before, &after), ["attachments", "body", "subject"].into());
+        assert!(differences(&after, &after).is_empty());
+    }
+
+    #[test]
+    fn what_no_field_shows_differs_too() {
+        let before = message(Email::default());
+        let references = vec!["b@example.com".to_owned()];
+        let after = message(Email { references, ..Email::default() });
+        assert_eq!(differences(&before, &after), ["other"].into());
+    }
+}
