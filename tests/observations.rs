@@ -307,12 +307,37 @@ async fn a_mail_joins_the_thread_that_it_answers_and_else_its_participants() {
     role.post(&hatch, vec![mail("d@x.com", "fifth@x.com", email)]).await;
     assert_eq!(shown(&hatch, "d@x.com").await["conversation_id"], first["conversation_id"]);
 
-    // The first wins, whatever else a repeat says.
+    // The first wins, however the same mail is carried again.
     let before = hatch.log_length().await;
-    role.post(&hatch, vec![mail("c@x.com", "fourth@x.com", Email::default())]).await;
+    role.post(&hatch, vec![mail("c@x.com", "third@x.com", Email::default())]).await;
     assert_eq!(hatch.log_length().await, before);
     let list = hatch.get("/api/v1/conversations?participant=third%40X.com&channel=email").await;
     assert_eq!(list.body["data"].as_array().map(Vec::len), Some(1), "{}", list.body);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_mail_with_the_id_of_another_and_other_content_is_a_message_of_its_own() {
+    let hatch = Hatch::start().await;
+    let role = Role::start(&hatch).await;
+    let about = |subject: &str| Email { subject: Some(subject.to_owned()), ..Email::default() };
+    role.post(&hatch, vec![mail("a@x.com", "ann@x.com", about("One"))]).await;
+    let before = hatch.log_length().await;
+    for _ in 0..2 {
+        role.post(&hatch, vec![mail("a@x.com", "ann@x.com", about("Two"))]).await;
+        role.post(&hatch, vec![mail("a@x.com", "ann@x.com", about("One"))]).await;
+    }
+    assert_eq!(hatch.log_length().await, before + 1, "once, and both again add nothing");
+    let marks = hatch
+        .eventually("both are shown", async |hatch| {
+            let list = hatch.get("/api/v1/messages?direction=inbound").await;
+            let data = list.body["data"].as_array()?;
+            let mark = |one: &Value| (one["subject"].to_string(), one["repeated_id"] == true);
+            let marks: Vec<_> = data.iter().map(mark).collect();
+            (marks.len() == 2).then_some(marks)
+        })
+        .await;
+    assert_eq!(marks, [("\"Two\"".to_owned(), true), ("\"One\"".to_owned(), false)]);
     hatch.finish().await;
 }
 

@@ -6,10 +6,11 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use encoding_rs::Encoding;
 use hatch_domain::Attachment;
 use mail_parser::decoders::charsets::map::charset_decoder;
-use mail_parser::parsers::MessageStream;
 
-use super::clean;
-use super::fields::{MimeFields, TransferEncoding};
+use super::fields::{MimeFields, TransferEncoding, subject};
+use super::names::{file_name, usual_name};
+use super::walk::is_text;
+use super::{clean, transfer};
 
 /// A part that is no multipart.
 pub(super) struct Part<'m> {
@@ -18,11 +19,6 @@ pub(super) struct Part<'m> {
 }
 
 impl Part<'_> {
-    /// Whether it is a text of that kind for people to read, and not a file.
-    pub(super) fn is_inline(&self, kind: &str) -> bool {
-        self.fields.is_inline_text(kind) && !self.body.is_empty()
-    }
-
     /// Whether it brings nothing at all.
     pub(super) fn is_nothing(&self) -> bool {
         self.body.is_empty() && self.fields.filename().is_none()
@@ -30,6 +26,13 @@ impl Part<'_> {
 
     pub(super) fn text(&self) -> String {
         clean(&decode_text(self.bytes(), self.fields.charset()))
+    }
+
+    /// The text that somebody on the way wrote after the encoded content.
+    pub(super) fn footer(&self) -> Option<String> {
+        let TransferEncoding::Base64 = self.fields.encoding() else { return None };
+        let (_, footer) = transfer::base64(self.body)?;
+        is_text(footer).then(|| clean(&decode_text(footer.into(), None)))
     }
 
     pub(super) fn file(&self) -> Attachment {
@@ -42,21 +45,40 @@ impl Part<'_> {
         Attachment {
             url: None,
             content_type: self.fields.media_type(),
-            filename: self.fields.filename().map(clean),
+            filename: self.filename(),
             content: Some(content),
+            content_id: self.fields.content_id().map(str::to_owned),
             ..Attachment::default()
         }
     }
 
+    /// Its name, else the usual one of its kind.
+    fn filename(&self) -> Option<String> {
+        let named = self.fields.filename().and_then(file_name);
+        named.or_else(|| match self.fields.said() {
+            ("message", "rfc822" | "global") => Some(self.name_of_mail()),
+            said => usual_name(said).map(str::to_owned),
+        })
+    }
+
+    /// The name of a mail within the mail, by its subject.
+    fn name_of_mail(&self) -> String {
+        let subject = subject(&self.bytes());
+        let name = subject.map(|subject| subject.replace(['/', '\\'], "_"));
+        let name = name.and_then(|name| file_name(&format!("{name}.eml")));
+        name.unwrap_or_else(|| "message.eml".to_owned())
+    }
+
     /// Out of its encoding. What is not encoded as it says is taken as it came.
-    fn bytes(&self) -> Cow<'_, [u8]> {
-        let mut stream = MessageStream::new(self.body);
-        let (end, bytes) = match self.fields.encoding() {
-            TransferEncoding::None => return self.body.into(),
-            TransferEncoding::Base64 => stream.decode_base64_mime(b""),
-            TransferEncoding::QuotedPrintable => stream.decode_quoted_printable_mime(b""),
-        };
-        if end == usize::MAX { self.body.into() } else { bytes }
+    pub(super) fn bytes(&self) -> Cow<'_, [u8]> {
+        match self.fields.encoding() {
+            TransferEncoding::None => self.body.into(),
+            TransferEncoding::Base64 => match transfer::base64(self.body) {
+                Some((bytes, _)) => bytes.into(),
+                None => self.body.into(),
+            },
+            TransferEncoding::QuotedPrintable => transfer::quoted_printable(self.body),
+        }
     }
 }
 

@@ -3,11 +3,12 @@
 use hatch_domain::mailbox::Mailbox;
 use mail_parser::parsers::MessageStream;
 use mail_parser::{ContentType, HeaderValue};
+use memchr::memmem;
 
 use super::addresses::mailboxes;
 use super::delivered::delivered_to;
 use super::ids::{ids, thread};
-use super::{Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, clean};
+use super::{Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, ID_BYTES_MAX, PART_FIELDS_BYTES_MAX, clean};
 
 /// The headers of a mail that hatch uses.
 #[derive(Debug, Default)]
@@ -33,11 +34,11 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Reads a block of headers. Of a header that is there twice the last one counts.
+    /// Reads a block of headers. Of a header that is there twice the first one that says something counts.
     pub fn read(block: &[u8], cut: &mut Cut) -> Self {
         let read = &block[..block.len().min(HEADERS_BYTES_MAX)];
         cut.count("header_bytes", block.len() - read.len());
-        let found = last_of(
+        let found = first_of(
             read,
             ["from", "to", "cc", "reply-to", "subject", "message-id", "in-reply-to", "references"],
         );
@@ -95,8 +96,8 @@ fn with_line_end(value: &[u8]) -> Vec<u8> {
     [value.trim_ascii(), b"\n"].concat()
 }
 
-/// The values of the named headers, each of its last occurrence.
-fn last_of<'m, const N: usize>(block: &'m [u8], names: [&str; N]) -> [Option<&'m [u8]>; N] {
+/// The values of the named headers, each of the first occurrence that says something.
+fn first_of<'m, const N: usize>(block: &'m [u8], names: [&str; N]) -> [Option<&'m [u8]>; N] {
     let mut found = [None; N];
     let mut start = 0;
     while start < block.len() {
@@ -107,10 +108,21 @@ fn last_of<'m, const N: usize>(block: &'m [u8], names: [&str; N]) -> [Option<&'m
         let name = field[..colon].trim_ascii();
         if let Some(n) = names.iter().position(|known| name.eq_ignore_ascii_case(known.as_bytes()))
         {
-            found[n] = Some(&field[colon + 1..]);
+            let value = &field[colon + 1..];
+            if found[n].is_none() && !value.trim_ascii().is_empty() {
+                found[n] = Some(value);
+            }
         }
     }
     found
+}
+
+/// The subject of a mail, of which little is read.
+pub(super) fn subject(mail: &[u8]) -> Option<String> {
+    let read = &mail[..mail.len().min(PART_FIELDS_BYTES_MAX)];
+    let end = [&b"\n\r\n"[..], b"\n\n"].into_iter().filter_map(|end| memmem::find(read, end)).min();
+    let [subject] = first_of(&read[..end.map_or(read.len(), |end| end + 1)], ["subject"]);
+    unstructured(subject?, &mut Cut::default())
 }
 
 /// A header's value without what some programs write around or after it: quotes, parameters, comments.
@@ -142,6 +154,35 @@ pub(super) enum TransferEncoding {
     QuotedPrintable,
 }
 
+impl TransferEncoding {
+    /// By its name, which some write in other ways.
+    fn of(name: &[u8]) -> Self {
+        let letters = name.iter().filter(|b| b.is_ascii_alphanumeric());
+        let letters: Vec<u8> = letters.take(20).map(u8::to_ascii_lowercase).collect();
+        match &letters[..] {
+            b"base64" => Self::Base64,
+            b"quotedprintable" => Self::QuotedPrintable,
+            _ => Self::None,
+        }
+    }
+}
+
+/// The boundary in a header that is written as no library reads it, such as one without the semicolon before it.
+fn written_boundary(value: &[u8]) -> Option<String> {
+    let n = value.windows(9).position(|name| name.eq_ignore_ascii_case(b"boundary="))?;
+    let rest = value[n + 9..].trim_ascii_start();
+    let rest = rest.strip_prefix(b"\"").unwrap_or(rest);
+    let end = rest.iter().position(|b| b"\"; \t\r\n".contains(b)).unwrap_or(rest.len());
+    Some(String::from_utf8_lossy(&rest[..end]).into_owned())
+}
+
+/// A Content-ID without what stands around it.
+pub(super) fn bare_id(value: &[u8]) -> Option<String> {
+    let text = clean(&String::from_utf8_lossy(value.trim_ascii()));
+    let id = text.trim_matches(|c: char| matches!(c, '<' | '>' | '"') || c.is_whitespace());
+    (!id.is_empty() && id.len() <= ID_BYTES_MAX).then(|| id.to_owned())
+}
+
 /// Whose headers they are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Which {
@@ -155,6 +196,19 @@ pub(super) struct MimeFields {
     content_type: Option<ContentType<'static>>,
     disposition: Option<ContentType<'static>>,
     encoding: TransferEncoding,
+    content_id: Option<String>,
+    location: Option<String>,
+    /// The boundary of a multipart whose header is written so that it has none.
+    boundary: Option<String>,
+}
+
+/// How a text is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Plain,
+    Html,
+    /// It is shown as HTML where nothing else says the same.
+    OtherHtml,
 }
 
 /// What the part is taken for.
@@ -172,8 +226,8 @@ enum Kind {
 
 impl MimeFields {
     /// Reads a block of headers, as long as `left` bytes of such headers are enough.
-    pub(super) fn read(
-        block: &[u8],
+    pub(super) fn read<'b>(
+        block: &'b [u8],
         which: Which,
         of_digest: bool,
         left: &mut usize,
@@ -184,34 +238,61 @@ impl MimeFields {
             Which::Mail => &block[..block.len().min(HEADERS_BYTES_MAX)],
             Which::Part => block,
         };
-        let names = ["content-type", "content-disposition", "content-transfer-encoding"];
-        let [content_type, disposition, encoding] = last_of(block, names);
-        let mut structured = |value: Option<&[u8]>| {
+        let names = [
+            "content-type",
+            "content-disposition",
+            "content-transfer-encoding",
+            "content-id",
+            "content-location",
+        ];
+        let [content_type, disposition, encoding, content_id, location] = first_of(block, names);
+        let mut within = |value: Option<&'b [u8]>| {
             let value = value?;
             if value.len() > FIELD_BYTES_MAX || value.len() > *left {
                 cut.count("header_bytes", value.len());
                 return None;
             }
             *left -= value.len();
-            let value = with_line_end(value);
+            Some(value)
+        };
+        let [content_type, disposition, content_id, location] =
+            [content_type, disposition, content_id, location].map(&mut within);
+        let structured = |value: Option<&[u8]>| {
+            let value = with_line_end(value?);
             match MessageStream::new(&value).parse_content_type().into_owned() {
                 HeaderValue::ContentType(said) => Some(said),
                 _ => None,
             }
         };
-        let encoding = first_word(encoding.unwrap_or_default());
+        let said = structured(content_type);
+        let boundary = said.as_ref().filter(|said| said.attribute("boundary").is_none());
         Self {
             kind: if of_digest { Kind::OfDigest } else { Kind::Said },
-            content_type: structured(content_type),
+            boundary: boundary.and_then(|_| written_boundary(content_type?)),
+            content_type: said,
             disposition: structured(disposition),
-            encoding: if encoding.eq_ignore_ascii_case(b"base64") {
-                TransferEncoding::Base64
-            } else if encoding.eq_ignore_ascii_case(b"quoted-printable") {
-                TransferEncoding::QuotedPrintable
-            } else {
-                TransferEncoding::None
-            },
+            encoding: TransferEncoding::of(first_word(encoding.unwrap_or_default())),
+            content_id: content_id.and_then(bare_id),
+            location: location.map(|value| clean(&String::from_utf8_lossy(value.trim_ascii()))),
         }
+    }
+
+    /// Those of a plain text that nothing is said of.
+    pub(super) const fn text() -> Self {
+        Self {
+            kind: Kind::Text,
+            content_type: None,
+            disposition: None,
+            encoding: TransferEncoding::None,
+            content_id: None,
+            location: None,
+            boundary: None,
+        }
+    }
+
+    /// Whether there is nothing that says what the part is.
+    pub(super) const fn say_nothing(&self) -> bool {
+        self.content_type.is_none() && self.disposition.is_none() && self.content_id.is_none()
     }
 
     /// The same content, taken for a plain text.
@@ -224,10 +305,19 @@ impl MimeFields {
         Self { kind: Kind::File, ..self }
     }
 
-    /// The boundary between its parts, if it is a multipart.
+    pub(super) fn is_multipart(&self) -> bool {
+        self.content_type.as_ref().is_some_and(|said| said.ctype() == "multipart")
+    }
+
+    /// The boundary between its parts, if it says one.
     pub(super) fn boundary(&self) -> Option<&str> {
-        let said = self.content_type.as_ref().filter(|said| said.ctype() == "multipart")?;
-        said.attribute("boundary").filter(|boundary| !boundary.is_empty())
+        let said =
+            self.content_type.as_ref()?.attribute("boundary").or(self.boundary.as_deref())?;
+        Some(said.trim_end()).filter(|boundary| !boundary.is_empty())
+    }
+
+    pub(super) fn is_alternative(&self) -> bool {
+        self.said() == ("multipart", "alternative")
     }
 
     pub(super) fn is_digest(&self) -> bool {
@@ -235,15 +325,19 @@ impl MimeFields {
     }
 
     /// Type and subtype.
-    fn said(&self) -> (&str, &str) {
+    pub(super) fn said(&self) -> (&str, &str) {
         match (self.kind, &self.content_type) {
             (Kind::Text, _) | (Kind::Said, None) => ("text", "plain"),
             (Kind::OfDigest, None) => ("message", "rfc822"),
             (Kind::File, None) => ("application", "octet-stream"),
             (_, Some(said)) => match (said.ctype(), said.subtype().unwrap_or_default()) {
                 // Some programs leave half of it out, or the semicolon after it (RFC 2045, section 5.2).
-                ("text" | "plain", "") => ("text", "plain"),
-                (kind, subtype) => (kind, subtype.split_whitespace().next().unwrap_or_default()),
+                ("html", "") => ("text", "html"),
+                ("text" | "plain" | "", "") => ("text", "plain"),
+                (kind, subtype) => {
+                    let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | '/' | ';');
+                    (kind, subtype.split(is_end).next().unwrap_or_default())
+                }
             },
         }
     }
@@ -252,9 +346,58 @@ impl MimeFields {
         self.said().0 == "text"
     }
 
-    pub(super) fn is_inline_text(&self, kind: &str) -> bool {
-        let attached = self.disposition.as_ref().is_some_and(ContentType::is_attachment);
-        self.said() == ("text", kind) && !attached && self.filename().is_none()
+    /// How it is shown; none of a file. A text is one if it has a name, unless it is the whole mail or one of several
+    /// forms of a text.
+    pub(super) fn form(&self, is_whole: bool, is_alternative: bool) -> Option<Form> {
+        let (kind, subtype) = self.said();
+        let may_have_name = is_whole || is_alternative;
+        let is_file = self.is_attachment() || (self.filename().is_some() && !may_have_name);
+        if kind != "text" || is_file {
+            return None;
+        }
+        match subtype {
+            "html" => Some(Form::Html),
+            "x-amp-html" | "watch-html" | "enriched" | "richtext" => {
+                is_alternative.then_some(Form::OtherHtml)
+            }
+            "calendar"
+            | "csv"
+            | "tab-separated-values"
+            | "rtf"
+            | "vcard"
+            | "x-vcard"
+            | "directory"
+            | "xml"
+            | "css"
+            | "javascript"
+            | "ecmascript"
+            | "rfc822-headers" => None,
+            // What nobody knows is read as it is (RFC 2046, section 4.1.4).
+            _ => Some(Form::Plain),
+        }
+    }
+
+    /// Whether somebody said that it is a text of any kind.
+    pub(super) const fn is_declared(&self) -> bool {
+        self.content_type.is_some()
+    }
+
+    pub(super) fn is_attachment(&self) -> bool {
+        self.disposition.as_ref().is_some_and(ContentType::is_attachment)
+    }
+
+    pub(super) fn is_inline(&self) -> bool {
+        self.disposition.as_ref().is_some_and(ContentType::is_inline)
+    }
+
+    /// The Content-ID, without angle brackets.
+    pub(super) fn content_id(&self) -> Option<&str> {
+        self.content_id.as_deref()
+    }
+
+    /// The Content-Location, by which HTML shows it as well.
+    pub(super) fn location(&self) -> Option<&str> {
+        self.location.as_deref()
     }
 
     pub(super) fn charset(&self) -> Option<&str> {
@@ -268,7 +411,9 @@ impl MimeFields {
 
     /// The media type as the part says it.
     pub(super) fn media_type(&self) -> Option<String> {
-        let said = self.content_type.as_ref()?;
+        let Some(said) = &self.content_type else {
+            return (self.kind == Kind::OfDigest).then(|| "message/rfc822".to_owned());
+        };
         Some(match said.subtype() {
             Some(subtype) => clean(&format!("{}/{subtype}", said.ctype())),
             None => clean(said.ctype()),

@@ -7,17 +7,28 @@
 
 mod addresses;
 mod body;
+mod cid;
 mod delivered;
 mod fields;
 mod ids;
+mod names;
+mod plain;
+mod reading;
+#[cfg(test)]
+mod tests;
+mod transfer;
 mod walk;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use hatch_domain::Attachment;
 
 pub use addresses::mailboxes;
+pub use cid::Shown;
 pub use fields::{Headers, decoded};
+pub use names::{FILENAME_BYTES_MAX, file_name};
+pub use plain::{escaped, html_to_text};
 
 /// Multiparts within multiparts. What is deeper is kept as a file, as it came.
 pub const DEPTH_MAX: usize = 50;
@@ -45,6 +56,12 @@ pub const REFERENCES_MAX: usize = 100;
 
 /// A longer id is none: a line of a mail has no more room (RFC 5322, section 2.1.1).
 pub const ID_BYTES_MAX: usize = 998;
+
+/// Reports in a mail, such as those of its delivery.
+pub const REPORTS_MAX: usize = 10;
+
+/// Bytes of a report.
+pub const REPORT_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of the line that parts are told apart by, which RFC 2046 limits to 70.
 const BOUNDARY_BYTES_MAX: usize = 200;
@@ -81,30 +98,61 @@ impl Cut {
 pub struct Mail {
     /// What its headers say.
     pub headers: Headers,
-    /// Its first plain text.
+    /// Its plain texts in their order, with an empty line between them. Where some are HTML only, what those show is
+    /// among them; where all are, there is none.
     pub text: Option<String>,
-    /// Its first HTML.
+    /// Its HTML in its order. Where some of the mail is plain text only, that is in it as well; where all is, there is
+    /// none.
     pub html: Option<String>,
     /// Everything else that it brings, a mail within it among them.
     pub files: Vec<Attachment>,
+    /// Those of the files that say something of mails: what became of one (`message/delivery-status` and the like), a
+    /// mail, and the headers of one.
+    pub reports: Vec<Report>,
+}
+
+/// A part of a mail that says something of mails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Its media type, in lower case, such as `message/delivery-status`.
+    pub media_type: String,
+    /// What it says, as far as that is read.
+    pub content: Vec<u8>,
 }
 
 impl Mail {
     /// Reads the mail as far as the limits go.
     pub fn read(bytes: &[u8], cut: &mut Cut) -> Self {
-        let (head, parts) = walk::walk(bytes, cut);
-        let headers = Headers::read(head, cut);
-        let mut mail = Self { headers, text: None, html: None, files: Vec::new() };
-        for part in parts {
-            if mail.text.is_none() && part.is_inline("plain") {
-                mail.text = Some(part.text());
-            } else if mail.html.is_none() && part.is_inline("html") {
-                mail.html = Some(part.text());
-            } else if !part.is_nothing() {
-                mail.files.push(part.file());
-            }
-        }
-        mail
+        let bytes = with_line_ends(bytes);
+        let walked = walk::walk(from_begin(&bytes), cut);
+        let headers = Headers::read(walked.head, cut);
+        let reading::Reading { text, html, files, reports } = reading::read(&walked);
+        Self { headers, text, html, files, reports }
+    }
+}
+
+/// The mail with line ends that others read, where it has only carriage returns.
+fn with_line_ends(mail: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'\n', mail).is_some() || memchr::memchr(b'\r', mail).is_none() {
+        return mail.into();
+    }
+    mail.iter().map(|byte| if *byte == b'\r' { b'\n' } else { *byte }).collect()
+}
+
+/// The mail without what programs leave before its headers: a byte order mark, empty lines, the line by which a file
+/// of mails tells them apart.
+fn from_begin(mail: &[u8]) -> &[u8] {
+    let marked = mail.strip_prefix(b"\xef\xbb\xbf").unwrap_or(mail);
+    let begin = marked.trim_ascii_start();
+    let end = memchr::memchr(b'\n', begin).map_or(begin.len(), |n| n + 1);
+    let (line, rest) = begin.split_at(end);
+    let is_separator = line.starts_with(b"From ") || line.starts_with(b">From ");
+    if is_separator && !line[4..].trim_ascii_start().starts_with(b":") {
+        rest
+    } else if walk::is_header(line) {
+        begin
+    } else {
+        marked
     }
 }
 

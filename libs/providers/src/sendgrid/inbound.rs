@@ -4,11 +4,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 use encoding_rs::{Encoding, UTF_8};
 use futures::{FutureExt, stream};
-use hatch_domain::address::{Address, AddressError};
+use hatch_domain::address::Address;
 use hatch_domain::authentication::Authentication;
 use hatch_domain::mailbox::{Mailbox, Person, PersonRole};
 use hatch_domain::{Attachment, Channel, Email, Envelope};
@@ -19,7 +18,7 @@ use multer::Multipart;
 use serde::Deserialize;
 use uuid::{Uuid, uuid};
 
-use super::{authentication, envelope};
+use super::{authentication, envelope, files};
 use crate::webhook::{Inbound, NotUnderstood, RawRequest};
 
 /// What a mail without a Message-ID is called: a UUIDv5, in this namespace, of what it says. It never
@@ -28,16 +27,22 @@ const NAMELESS: Uuid = uuid!("9a0f4c1d-77f2-4f4b-8e0e-3b7c5d1a2e64");
 
 const FORM: NotUnderstood = NotUnderstood::ContentType { expected: "a multipart form" };
 
+/// A form without any of these fields is no mail.
+const SAYS_SOMETHING: [&str; 6] = ["email", "text", "html", "subject", "from", "envelope"];
+
 /// Reads the mail.
 pub(super) fn parse(account: &str, request: &RawRequest) -> Result<Inbound, NotUnderstood> {
     let mut cut = Cut::default();
     let form = Form::read(request, &mut cut)?;
+    if !SAYS_SOMETHING.iter().any(|field| form.parts.contains_key(*field)) {
+        return Err(NotUnderstood::Missing { field: "from" });
+    }
     let envelope = envelope::read(form.bytes("envelope"), &mut cut);
     let content = match form.parts.get("email") {
         Some(mail) => Content::raw(&mail.bytes, &mut cut),
         None => Content::parsed(&form, &mut cut),
     };
-    content.inbound(account, &form, envelope, cut)
+    Ok(content.inbound(account, &form, envelope, cut))
 }
 
 /// What a mail says, however it was posted.
@@ -54,7 +59,7 @@ impl Content {
     /// Reads the mail as it was carried, which Inbound Parse posts where it is set to "POST the raw, full
     /// MIME message".
     fn raw(mail: &Bytes, cut: &mut Cut) -> Self {
-        let Mail { headers, text, html, files } = Mail::read(mail, cut);
+        let Mail { headers, text, html, files, .. } = Mail::read(mail, cut);
         Self { headers, body: text, html, files, otherwise: Uuid::new_v5(&NAMELESS, mail) }
     }
 
@@ -65,6 +70,8 @@ impl Content {
         let block = form.text("headers").unwrap_or_default();
         let headers = Headers::read(block.as_bytes(), &mut of_headers);
         cut.take(&of_headers, &["references", "reply_to"]);
+        let html = form.text("html");
+        let files = files::files(form, html.as_deref(), cut);
         Self {
             headers: Headers {
                 from: form.mailboxes("from", cut).into_iter().next(),
@@ -74,26 +81,18 @@ impl Content {
                 ..headers
             },
             body: form.text("text"),
-            html: form.text("html"),
-            files: form.files(cut),
+            html,
+            files,
             otherwise: form.content_id(),
         }
     }
 
-    fn inbound(
-        self,
-        account: &str,
-        form: &Form,
-        envelope: Option<Envelope>,
-        cut: Cut,
-    ) -> Result<Inbound, NotUnderstood> {
+    fn inbound(self, account: &str, form: &Form, envelope: Option<Envelope>, cut: Cut) -> Inbound {
         let Self { headers, body, html, files, otherwise } = self;
         let carried_from = envelope.as_ref().and_then(|envelope| envelope.from.as_ref());
-        let from = match (headers.from, carried_from) {
-            (Some(from), _) => from,
-            (None, Some(text)) => address("envelope", text)?.into(),
-            (None, None) => return Err(NotUnderstood::Missing { field: "from" }),
-        };
+        // One that names nobody is shown, and cannot be answered.
+        let carried = || Address::received_mailbox(carried_from.map_or("", String::as_str)).into();
+        let from = headers.from.unwrap_or_else(carried);
         let present = |text: Option<String>| text.filter(|text| !text.is_empty());
         let findings =
             authentication::findings(|field| form.text(field), carried_from.map(String::as_str));
@@ -123,7 +122,7 @@ impl Content {
             cut: cut.into_counts(),
             ..Email::default()
         };
-        Ok(Inbound {
+        Inbound {
             account: account.to_owned(),
             provider_message_id: headers.mail_id.unwrap_or_else(|| otherwise.to_string()),
             channel: Channel::Email,
@@ -134,7 +133,7 @@ impl Content {
             email: Some(Box::new(email)),
             delivered_to: addresses(headers.delivered_to),
             segments: None,
-        })
+        }
     }
 }
 
@@ -151,31 +150,19 @@ fn recipients(
     if brought.is_empty() { delivered_to.to_vec() } else { brought }
 }
 
-fn address(field: &'static str, text: &str) -> Result<Address, NotUnderstood> {
-    Address::email(text).map_err(|source: AddressError| NotUnderstood::Address { field, source })
-}
-
 /// The parts of the form.
 pub(super) struct Form {
-    parts: HashMap<String, Part>,
+    pub(super) parts: HashMap<String, Part>,
     charsets: HashMap<String, String>,
     /// The names of the parts that are files, in the order in which they came.
-    files: Vec<String>,
+    pub(super) files: Vec<String>,
 }
 
-struct Part {
-    bytes: Bytes,
-    filename: Option<String>,
-    content_type: Option<String>,
-}
-
-/// What the form says of a file beside it.
-#[derive(Default, Deserialize)]
-struct FileInfo {
-    #[serde(default)]
-    filename: Option<String>,
-    #[serde(default, rename = "type")]
-    content_type: Option<String>,
+/// A part of the form.
+pub(super) struct Part {
+    pub(super) bytes: Bytes,
+    pub(super) filename: Option<String>,
+    pub(super) content_type: Option<String>,
 }
 
 impl Form {
@@ -222,32 +209,13 @@ impl Form {
         self.parts.get(field).map(|part| &*part.bytes)
     }
 
-    fn json<T: for<'de> Deserialize<'de>>(&self, field: &str) -> Option<T> {
+    pub(super) fn json<T: for<'de> Deserialize<'de>>(&self, field: &str) -> Option<T> {
         serde_json::from_slice(self.bytes(field)?).ok()
     }
 
     /// The mailboxes of a field that is written as in a mail. What is none is left out.
     fn mailboxes(&self, field: &str, cut: &mut Cut) -> Vec<Mailbox> {
         mailboxes(&self.text(field).unwrap_or_default(), field, cut)
-    }
-
-    fn files(&self, cut: &mut Cut) -> Vec<Attachment> {
-        let infos: HashMap<String, FileInfo> = self.json("attachment-info").unwrap_or_default();
-        let mut file = |name: &String| {
-            let part = self.parts.get(name)?;
-            let info = infos.get(name);
-            let mut said = |text: Option<&String>| text.map(|text| clipped(clean(text), cut));
-            let filename = info.and_then(|info| info.filename.as_ref());
-            let content_type = info.and_then(|info| info.content_type.as_ref());
-            Some(Attachment {
-                url: None,
-                content_type: said(part.content_type.as_ref().or(content_type)),
-                filename: said(part.filename.as_ref().or(filename)),
-                content: Some(BASE64_STANDARD.encode(&part.bytes)),
-                ..Attachment::default()
-            })
-        };
-        self.files.iter().filter_map(&mut file).collect()
     }
 
     /// The same again for the same mail.

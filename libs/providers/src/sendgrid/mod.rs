@@ -10,6 +10,7 @@ mod authentication;
 mod codes;
 mod envelope;
 mod event;
+mod files;
 mod inbound;
 mod settings;
 mod signature;

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::consent::{self, Hearing};
 use super::joining::Place;
 use super::matching::KeptReceipt;
+use super::repeated;
 
 /// What an observation means for the log.
 pub(super) enum Meaning {
@@ -152,6 +153,9 @@ impl Command {
             Self::Message { id, command, heard, anyway } => {
                 let decided = match work.decide::<Message>(id.0, command).await {
                     Ok(events) => Decision::of(Ok(events.len())),
+                    Err(ExecuteError::Rejected(MessageRejection::Exists)) => {
+                        known(work, *id, command).await?
+                    }
                     Err(ExecuteError::Rejected(rejection)) => Decision::of(Err(rejection)),
                     Err(error) => return Err(error),
                 };
@@ -179,6 +183,24 @@ impl Decision {
             Ok(_) => Self::Events,
             Err(rejection) => Self::Refused(rejection.to_string()),
         }
+    }
+}
+
+/// Decides on a message that comes in under the id of one that is known: it is the same again, or a mail that says
+/// something else.
+async fn known(
+    work: &mut UnitOfWork,
+    id: MessageId,
+    command: &MessageCommand,
+) -> Result<Decision, ExecuteError<MessageRejection>> {
+    let message = &work.load::<Message>(id.0).await?.state;
+    let Some((id, command)) = repeated::other_mail(message, command) else {
+        return Ok(Decision::Known);
+    };
+    match work.decide::<Message>(id.0, &command).await {
+        Ok(events) => Ok(Decision::of(Ok(events.len()))),
+        Err(ExecuteError::Rejected(rejection)) => Ok(Decision::of(Err(rejection))),
+        Err(error) => Err(error),
     }
 }
 

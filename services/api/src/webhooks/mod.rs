@@ -15,6 +15,7 @@ mod recent;
 mod record;
 mod rederive;
 mod refused;
+mod repeated;
 mod replay;
 mod subject;
 mod summary;

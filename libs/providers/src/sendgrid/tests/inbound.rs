@@ -21,7 +21,7 @@ const HEADERS: &str = "Received: by mx.sendgrid.net; Sat, 31 Jan 2026 12:00:00 +
     Content-Type: multipart/alternative; boundary=\"b\"\r\n";
 
 /// A part: its name, what follows the name in its header, and its content.
-type Part<'a> = (&'a str, &'a str, &'a [u8]);
+pub(super) type Part<'a> = (&'a str, &'a str, &'a [u8]);
 
 fn form(parts: &[Part<'_>]) -> Vec<u8> {
     let mut body = Vec::new();
@@ -49,7 +49,7 @@ fn parse_bytes(content_type: &str, body: &[u8]) -> Result<Inbound, NotUnderstood
     }
 }
 
-fn parse(parts: &[Part<'_>]) -> Result<Inbound, NotUnderstood> {
+pub(super) fn parse(parts: &[Part<'_>]) -> Result<Inbound, NotUnderstood> {
     parse_bytes(&format!("multipart/form-data; boundary={BOUNDARY}"), &form(parts))
 }
 
@@ -62,7 +62,7 @@ fn person(role: PersonRole, address: &str, name: &str) -> Person {
 }
 
 /// The parts of a whole mail, with some of them replaced.
-fn mail<'a>(replaced: &[Part<'a>]) -> Vec<Part<'a>> {
+pub(super) fn mail<'a>(replaced: &[Part<'a>]) -> Vec<Part<'a>> {
     let mut parts: Vec<Part<'a>> = vec![
         ("headers", "", HEADERS.as_bytes()),
         ("dkim", "", b"{@example.com : pass}"),
@@ -296,7 +296,7 @@ fn what_is_not_understood_says_what_was_missed() {
         parts.retain(|part| part.0 != name);
         parse(&parts)
     };
-    assert_eq!(without("from"), Err(NotUnderstood::Missing { field: "from" }));
+    assert!(without("from").is_ok(), "it has a text");
     let whole = form(&mail(&[]));
     let cut = &whole[..whole.len() / 2];
     let multipart = format!("multipart/form-data; boundary={BOUNDARY}");
@@ -347,7 +347,7 @@ fn a_mail_that_is_posted_raw_is_read_as_it_was_carried() {
     };
     assert_eq!(inbound.attachments, [file]);
     let nobody = parse(&[("email", "", b"no mail at all"), ("envelope", "", b"{}")]);
-    assert_eq!(nobody, Err(NotUnderstood::Missing { field: "from" }));
+    assert_eq!(nobody.expect("it is shown").body.as_deref(), Some("no mail at all"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::RawRequest;
 
 mod codes;
 mod events;
+mod files;
 mod hostile;
 mod inbound;
 mod send;
