@@ -53,6 +53,7 @@ mod limits;
 mod live;
 mod load;
 mod mail_threads;
+mod mail_kinds;
 mod malformed;
 mod new_projection;
 mod observations;

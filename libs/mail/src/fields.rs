@@ -8,6 +8,7 @@ use memchr::memmem;
 use super::addresses::mailboxes;
 use super::delivered::delivered_to;
 use super::ids::{ids, thread};
+use super::signs::Signs;
 use super::{Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, ID_BYTES_MAX, PART_FIELDS_BYTES_MAX, clean};
 
 /// The headers of a mail that hatch uses.
@@ -31,6 +32,8 @@ pub struct Headers {
     pub references: Vec<String>,
     /// The mailboxes that it was brought to on its way, as the servers say that brought it.
     pub delivered_to: Vec<Mailbox>,
+    /// What they say of whether a person wrote it.
+    pub signs: Signs,
 }
 
 impl Headers {
@@ -62,6 +65,7 @@ impl Headers {
             in_reply_to: (!answered.is_empty()).then(|| answered.swap_remove(0)),
             references,
             delivered_to: delivered_to(block),
+            signs: Signs::read(read),
         }
     }
 }
@@ -135,7 +139,7 @@ fn first_word(value: &[u8]) -> &[u8] {
 }
 
 /// Where the header that begins at `start` ends: before the next line that does not begin with a space.
-fn field_end(block: &[u8], start: usize) -> usize {
+pub(super) fn field_end(block: &[u8], start: usize) -> usize {
     let mut from = start;
     while let Some(n) = memchr::memchr(b'\n', &block[from..]) {
         from += n + 1;

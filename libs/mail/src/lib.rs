@@ -7,13 +7,17 @@
 
 mod addresses;
 mod body;
+mod bounce;
 mod cid;
 mod delivered;
 mod fields;
 mod ids;
+mod kind;
 mod names;
 mod plain;
 mod reading;
+mod signs;
+mod subjects;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -25,10 +29,13 @@ use std::collections::BTreeMap;
 use hatch_domain::Attachment;
 
 pub use addresses::mailboxes;
+pub use bounce::{REPORT_BYTES_MAX, REPORTED_MAX};
 pub use cid::Shown;
 pub use fields::{Headers, decoded};
+pub use kind::{Facts, Kind, kind_of};
 pub use names::{FILENAME_BYTES_MAX, file_name};
 pub use plain::{escaped, html_to_text};
+pub use signs::Signs;
 
 /// Multiparts within multiparts. What is deeper is kept as a file, as it came.
 pub const DEPTH_MAX: usize = 50;

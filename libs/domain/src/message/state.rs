@@ -127,6 +127,12 @@ impl Message {
         self.find_attempt(number).map(|a| (a.provider.as_str(), a.account.as_str()))
     }
 
+    /// What the provider calls the message, as far as it took an attempt.
+    #[must_use]
+    pub fn provider_message_id(&self, number: u32) -> Option<&str> {
+        self.find_attempt(number)?.provider_message_id.as_deref()
+    }
+
     /// The doubt about the latest attempt, if there is one.
     #[must_use]
     pub fn doubt(&self) -> Option<Doubt<'_>> {

@@ -131,6 +131,12 @@ pub(super) fn of_bounce(classification: Option<&str>, status: Option<&str>) -> E
     said.or_else(coded).unwrap_or(Other)
 }
 
+/// What a mail came back for, by the status that a mail server gave (RFC 3463), such as `5.1.1`.
+#[must_use]
+pub fn class_of_status(status: Option<&str>) -> ErrorClass {
+    of_bounce(None, status)
+}
+
 fn find<K: Copy>(table: &[(K, ErrorClass)], is_it: impl Fn(&K) -> bool) -> Option<ErrorClass> {
     table.iter().find(|(known, _)| is_it(known)).map(|(_, class)| *class)
 }

@@ -35,6 +35,12 @@ pub(super) fn read(field: Option<&[u8]>, cut: &mut Cut) -> Option<Envelope> {
     Some(Envelope { from: from.map(clean), to })
 }
 
+/// Whether the mail was carried without a sender that a bounce could go to. Of one that was brought to nobody, nothing
+/// is known.
+pub(super) fn is_without_sender(envelope: &Envelope) -> bool {
+    envelope.from.is_none() && !envelope.to.is_empty()
+}
+
 /// Whom the mail was brought to, each once. What is no mailbox is left out.
 pub(super) fn recipients(envelope: &Envelope) -> Vec<Mailbox> {
     let mut known = HashSet::new();

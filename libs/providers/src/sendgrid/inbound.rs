@@ -11,7 +11,7 @@ use hatch_domain::address::Address;
 use hatch_domain::authentication::Authentication;
 use hatch_domain::mailbox::{Mailbox, Person, PersonRole};
 use hatch_domain::{Attachment, Channel, Email, Envelope};
-use hatch_mail::{Cut, Headers, Mail, PARTS_MAX, clean, clipped, mailboxes};
+use hatch_mail::{Cut, Facts, Headers, Mail, PARTS_MAX, clean, clipped, kind_of, mailboxes};
 use http::header::CONTENT_TYPE;
 use memchr::memmem;
 use multer::Multipart;
@@ -105,6 +105,21 @@ impl Content {
             .chain(Person::among(PersonRole::Cc, &cc))
             .chain(Person::among(PersonRole::ReplyTo, reply_to.as_slice()));
         let people = people.collect();
+        let kind = kind_of(
+            &headers.signs,
+            &Facts {
+                from: from.address.as_str(),
+                from_name: from.name.as_deref(),
+                to: &to,
+                subject: headers.subject.as_deref(),
+                without_sender: envelope.as_ref().is_some_and(envelope::is_without_sender),
+                text: body.as_deref(),
+                html: html.as_deref(),
+                files: &files,
+                in_reply_to: headers.in_reply_to.as_ref(),
+                references: &headers.references,
+            },
+        );
         let addresses =
             |list: Vec<Mailbox>| list.into_iter().map(|one| one.address).collect::<Vec<_>>();
         let email = Email {
@@ -120,6 +135,9 @@ impl Content {
                 .filter(|found| *found != Authentication::default()),
             envelope,
             cut: cut.into_counts(),
+            kind: kind.kind,
+            signs: kind.signs,
+            bounce: kind.bounce,
             ..Email::default()
         };
         Inbound {

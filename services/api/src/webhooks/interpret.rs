@@ -10,6 +10,7 @@ use hatch_readmodel::SentAs;
 use super::WebhookAccount;
 use super::consent::{self, Hearing, Source};
 use super::fitting::fit;
+use super::joining::Place;
 use super::matching::KeptReceipt;
 use super::meaning::{self, Meaning};
 use super::receive::failure;
@@ -17,18 +18,32 @@ use super::record::Recording;
 use crate::problem::Problem;
 
 impl Recording<'_> {
-    /// What an observation means, and what it means for a consent beside it.
+    /// What an observation means, and what it means beside that: for a consent, or for the mail that a bounce
+    /// tells of.
     ///
     /// # Errors
     /// When what it refers to cannot be read.
     pub(super) async fn meaning(
         &self,
         observation: Observation,
-    ) -> Result<(Meaning, Option<Meaning>), Problem> {
+    ) -> Result<(Meaning, Vec<Meaning>), Problem> {
         match observation {
-            Observation::Receipt(receipt) => self.receipt(receipt).await,
-            Observation::Inbound(inbound) => Ok((self.inbound(inbound).await?, None)),
-            Observation::Unclear(error) => Ok((Meaning::Unclear(failure(&error)), None)),
+            Observation::Receipt(receipt) => {
+                let (meaning, told) = self.receipt(receipt).await?;
+                Ok((meaning, told.into_iter().collect()))
+            }
+            Observation::Inbound(inbound) => {
+                if let Some(id) = self.own(&inbound).await? {
+                    return Ok((Meaning::Own(id), Vec::new()));
+                }
+                let bounced = self.bounced(&inbound).await?;
+                let (joined, told) = match bounced {
+                    Some(bounced) => (Some(bounced.place), bounced.told),
+                    None => (None, Vec::new()),
+                };
+                Ok((self.inbound(inbound, joined).await?, told))
+            }
+            Observation::Unclear(error) => Ok((Meaning::Unclear(failure(&error)), Vec::new())),
         }
     }
 
@@ -86,9 +101,20 @@ impl Recording<'_> {
         }
     }
 
-    async fn inbound(&self, mut inbound: Inbound) -> Result<Meaning, Problem> {
+    /// A message comes in, to where it `joined` by more than its thread, if it did.
+    async fn inbound(
+        &self,
+        mut inbound: Inbound,
+        joined: Option<Place>,
+    ) -> Result<Meaning, Problem> {
         fit(&mut inbound);
-        let place = self.place(&mut inbound).await?;
+        let mut place = self.place(&mut inbound).await?;
+        if let Some(joined) = joined {
+            place = joined;
+            if let Some(email) = inbound.email.as_mut() {
+                email.linked_to = None;
+            }
+        }
         for of in inbound.email.iter().flat_map(|email| email.cut.keys()) {
             self.webhooks.stats.cut.of(of).increment();
         }

@@ -29,6 +29,8 @@ pub(super) enum Meaning {
     Tells(Command),
     /// A message will hear of it, once it is known which.
     Waits(KeptReceipt),
+    /// It is a mail of ours that came back, and nothing new.
+    Own(MessageId),
     /// Nobody can say, for this reason.
     Unclear(String),
 }
@@ -73,11 +75,16 @@ pub(super) fn chunks(meanings: &[Meaning], streams_max: usize) -> Vec<&[Meaning]
 }
 
 impl Meaning {
+    /// Whether a message comes in.
+    pub(super) fn is_inbound(&self) -> bool {
+        matches!(self, Self::Tells(Command::Message { command, .. }) if is_inbound(command))
+    }
+
     /// How many streams it is about, or one for a row beside them.
     fn streams(&self) -> usize {
         match self {
             Self::Tells(command) => command.streams().count(),
-            Self::Nothing | Self::Waits(_) | Self::Unclear(_) => 1,
+            Self::Nothing | Self::Waits(_) | Self::Own(_) | Self::Unclear(_) => 1,
         }
     }
 
@@ -216,7 +223,7 @@ pub(super) fn told(meanings: &[Meaning]) -> Vec<MessageId> {
 pub(super) fn commands(meanings: &[Meaning]) -> impl Iterator<Item = &Command> {
     meanings.iter().filter_map(|meaning| match meaning {
         Meaning::Tells(command) => Some(command),
-        Meaning::Nothing | Meaning::Waits(_) | Meaning::Unclear(_) => None,
+        Meaning::Nothing | Meaning::Waits(_) | Meaning::Own(_) | Meaning::Unclear(_) => None,
     })
 }
 

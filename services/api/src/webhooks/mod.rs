@@ -17,6 +17,7 @@ mod rederive;
 mod refused;
 mod repeated;
 mod replay;
+mod returned;
 mod subject;
 mod summary;
 mod threading;

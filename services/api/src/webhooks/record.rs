@@ -224,10 +224,13 @@ impl Recording<'_> {
     fn describe_message(&mut self, meanings: &[Meaning]) {
         let mut ids = meanings.iter().map(|meaning| match meaning {
             Meaning::Tells(command) => command.message_id().map(|id| id.0),
+            Meaning::Own(id) => Some(id.0),
             Meaning::Nothing | Meaning::Waits(_) | Meaning::Unclear(_) => None,
         });
         let first = ids.next().flatten();
-        self.entry.message_id = first.filter(|_| ids.all(|id| id == first));
+        // A mail that comes in is what the webhook is about, whatever else it tells.
+        let comes_in = meanings.first().is_some_and(Meaning::is_inbound);
+        self.entry.message_id = first.filter(|_| comes_in || ids.all(|id| id == first));
     }
 }
 
@@ -287,6 +290,7 @@ impl Recording<'_> {
                         None => summary.decided(command.decide(work).await?),
                     }
                 }
+                Meaning::Own(id) => summary.own(*id),
                 Meaning::Unclear(reason) => summary.unclear(reason),
                 Meaning::Waits(receipt) => {
                     summary.waits(receipt);

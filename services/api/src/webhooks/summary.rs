@@ -1,5 +1,6 @@
 //! Sums up a webhook in one outcome and one sentence. Pure.
 
+use hatch_domain::ids::MessageId;
 use hatch_readmodel::{WaitingReceipt, WebhookOutcome as Outcome};
 
 use super::matching::KeptReceipt;
@@ -24,6 +25,12 @@ impl Summary {
     /// An observation changes nothing by itself.
     pub(super) const fn ignored(&mut self) {
         self.ignored += 1;
+    }
+
+    /// A mail of ours came back: there is a message of it.
+    pub(super) fn own(&mut self, id: MessageId) {
+        self.ignored += 1;
+        self.reason.get_or_insert_with(|| format!("it is our own mail, of the message {id}"));
     }
 
     /// A stream has decided on an observation.
@@ -105,6 +112,18 @@ mod tests {
     fn a_webhook_that_says_nothing_is_ignored() {
         let summary = Summary::default();
         assert_eq!((summary.outcome(), summary.detail()), (Outcome::Ignored, None));
+    }
+
+    #[test]
+    fn a_mail_of_ours_that_came_back_is_ignored_and_named() {
+        let mut summary = Summary::default();
+        summary.own(MessageId(Uuid::nil()));
+        assert_eq!(summary.outcome(), Outcome::Ignored);
+        let detail = summary.detail().expect("a reason");
+        assert!(
+            detail.ends_with("of the message 00000000-0000-0000-0000-000000000000"),
+            "{detail}"
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod events;
 mod files;
 mod hostile;
 mod inbound;
+mod kinds;
 mod send;
 mod verify;
 

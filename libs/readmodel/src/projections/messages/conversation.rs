@@ -74,7 +74,7 @@ impl ConversationRow {
             updated_at: message.created_at,
         });
         row.message_count += 1;
-        row.unread_count += i64::from(message.direction == Direction::Inbound);
+        row.unread_count += i64::from(message.wants_reader());
         row.channels.insert(message.channel.to_owned());
         row.last_message = last_message;
         row.last_message_position = message.created_position;

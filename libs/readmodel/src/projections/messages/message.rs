@@ -126,6 +126,13 @@ impl MailDetails {
 }
 
 impl MessageContent {
+    /// Whether it is for somebody to read: it came in, and no program wrote it by itself.
+    pub(crate) fn wants_reader(&self) -> bool {
+        let programs = [MailKind::AutoReply, MailKind::Bounce].map(MailKind::as_str);
+        let is_by_program = self.kind.is_some_and(|kind| programs.contains(&kind));
+        self.direction == Direction::Inbound && !is_by_program
+    }
+
     /// The content of a message whose first event is `event`; none when no message begins with it.
     pub(crate) fn begun_by(
         event: &MessageEvent,

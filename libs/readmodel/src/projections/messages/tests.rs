@@ -7,10 +7,11 @@ use hatch_domain::address::Address;
 use hatch_domain::contact::contact_id;
 use hatch_domain::mailbox::{Person, PersonRole};
 use hatch_domain::message::event::{
-    MessageCanceled, MessageDeferred, MessageEvent, MessageRead, MessageRequested, RetryRequested,
+    MessageCanceled, MessageDeferred, MessageEvent, MessageRead, MessageReceived, MessageRequested,
+    RetryRequested,
 };
 use hatch_domain::message::status::Status;
-use hatch_domain::{Attachment, Channel, Email};
+use hatch_domain::{Attachment, Channel, Email, MailKind};
 use hatch_eventstore::{Position, RecordedEvent};
 use proptest::prelude::*;
 
@@ -89,6 +90,23 @@ fn an_inbound_message_is_received_and_unread() {
     assert_eq!(rows.provider_messages, [], "receipts speak of outbound messages only");
     let conversation = rows.conversations.values().next().expect("one");
     assert_eq!((conversation.message_count, conversation.unread_count), (1, 1));
+}
+
+#[test]
+fn what_a_program_wrote_by_itself_is_not_unread() {
+    let address = |text: &str| Address::email(text).expect("an address");
+    let kinds = [MailKind::AutoReply, MailKind::Bounce, MailKind::List, MailKind::Person];
+    let mut history = History::default();
+    for (n, kind) in (1..).zip(kinds) {
+        let email = Some(Box::new(Email { kind, ..Email::default() }));
+        let mail = received(TENANT, &address("ann@example.com"), &address("us@example.com"));
+        history.record(TENANT, n, MessageReceived { channel: Channel::Email, email, ..mail });
+    }
+    let rows = folded(&history);
+    assert_eq!(rows.contents[0].kind, Some("auto_reply"));
+    let conversation = rows.conversations.values().next().expect("one");
+    assert_eq!((conversation.message_count, conversation.unread_count), (4, 2));
+    assert_eq!(conversation.last_message.id, id(4));
 }
 
 #[test]
