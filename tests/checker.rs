@@ -278,7 +278,16 @@ impl Evidence {
 /// Whether nothing more is to happen to a message by itself.
 pub(crate) fn is_settled(status: Status) -> bool {
     use Status as S;
-    matches!(status, S::Delivered | S::Read | S::Undelivered | S::Failed | S::Canceled | S::InDoubt)
+    matches!(
+        status,
+        S::Delivered
+            | S::Read
+            | S::Undelivered
+            | S::PartlyDelivered
+            | S::Failed
+            | S::Canceled
+            | S::InDoubt
+    )
 }
 
 impl Folded {
@@ -341,6 +350,7 @@ mod tests {
                 attempt: 1,
                 provider_message_id: "SM1".to_owned(),
                 receipt_id: Uuid::nil(),
+                recipient: None,
                 at,
             }
             .into(),

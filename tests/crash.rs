@@ -49,7 +49,7 @@ const PROCESSES: [&str; 9] = [
 const BACKEND: &str = "postgres backend";
 
 const UNSETTLED: &str = "SELECT count(*) FROM rm.messages \
-     WHERE status NOT IN ('delivered', 'read', 'undelivered', 'failed', 'canceled', 'in_doubt')";
+     WHERE status NOT IN ('delivered', 'read', 'undelivered', 'partly_delivered', 'failed', 'canceled', 'in_doubt')";
 const BEHIND: &str = "SELECT (SELECT coalesce(max(position), 0) FROM es.events) \
      - (SELECT position FROM es.checkpoints WHERE name = 'messages')";
 const BACKENDS: &str = "SELECT pid::bigint FROM pg_stat_activity \

@@ -73,6 +73,7 @@ mod queues;
 mod random_input;
 mod rebuild;
 mod recipes;
+mod recipients;
 mod replies;
 mod restore;
 mod schemathesis;

@@ -164,6 +164,7 @@ async fn a_read_waits_for_no_projection_that_it_does_not_read() {
         "messages".to_owned(),
         format!("messages/{id}"),
         format!("messages/{id}/events"),
+        format!("messages/{id}/recipients"),
         "conversations".to_owned(),
         format!("conversations/{conversation}"),
         format!("conversations/{conversation}/messages"),

@@ -142,6 +142,7 @@ fn receipt(id: &str, n: u128, outcome: ReportedOutcome) -> Observation {
         account: "one".to_owned(),
         provider_message_id: format!("name-{id}"),
         receipt_id: Uuid::from_u128(n),
+        recipient: None,
         outcome,
         suppression: None,
     })

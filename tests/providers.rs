@@ -189,7 +189,7 @@ async fn each_odd_recipient_of_a_mail_has_its_outcome() {
         assert!(matches!(providers.mail(&message).await, Outcome::Accepted { .. }), "{local}");
         let ended = |outcome: &ReportedOutcome| match outcome {
             ReportedOutcome::Failed(error) => error.permanent && local != "bounce",
-            ReportedOutcome::Undelivered(error) => error.permanent && local == "bounce",
+            ReportedOutcome::Bounced(error) => error.permanent && local == "bounce",
             _ => false,
         };
         providers.receipts(&message, ended).await;

@@ -41,11 +41,11 @@ const HURRIED: [(&str, &str); 7] = [
 ];
 
 const UNSETTLED: &str = "SELECT count(*) FROM rm.messages \
-     WHERE status NOT IN ('delivered', 'read', 'undelivered', 'failed', 'canceled', 'in_doubt')";
+     WHERE status NOT IN ('delivered', 'read', 'undelivered', 'partly_delivered', 'failed', 'canceled', 'in_doubt')";
 /// Those of them that have not moved for thirty seconds. What is looked up after a storm moves on, a message after the
 /// other, for minutes.
 const STANDING: &str = "SELECT count(*) FROM rm.messages m JOIN es.events e ON e.position = m.position \
-     WHERE m.status NOT IN ('delivered', 'read', 'undelivered', 'failed', 'canceled', 'in_doubt') \
+     WHERE m.status NOT IN ('delivered', 'read', 'undelivered', 'partly_delivered', 'failed', 'canceled', 'in_doubt') \
        AND e.recorded_at < now() - interval '30 s'";
 /// Messages in doubt that a look-up can settle: mails have none.
 const DOUBTS: &str =

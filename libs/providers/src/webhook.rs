@@ -194,6 +194,8 @@ pub struct Receipt {
     pub provider_message_id: String,
     /// A UUIDv5 of what the receipt says: the same again when it is repeated.
     pub receipt_id: Uuid,
+    /// Whom of the recipients it speaks of, where the provider says so.
+    pub recipient: Option<Address>,
     /// What it says.
     pub outcome: ReportedOutcome,
     /// What it says of whether the provider sends to the address at all.
@@ -224,8 +226,14 @@ pub enum ReportedOutcome {
     Read,
     /// It was handed on and did not reach the recipient.
     Undelivered(SendError),
+    /// It was sent back, perhaps after the recipient's server had taken it.
+    Bounced(SendError),
     /// The provider gave it up.
     Failed(SendError),
+    /// The recipient called it spam, in the provider's word.
+    Complained(String),
+    /// The recipient unsubscribed by it, in the provider's word.
+    Unsubscribed(String),
 }
 
 impl ReportedOutcome {
@@ -233,8 +241,13 @@ impl ReportedOutcome {
     #[must_use]
     pub const fn error(&self) -> Option<&SendError> {
         match self {
-            Self::Undelivered(error) | Self::Failed(error) => Some(error),
-            Self::Progress | Self::Sent | Self::Delivered | Self::Read => None,
+            Self::Undelivered(error) | Self::Bounced(error) | Self::Failed(error) => Some(error),
+            Self::Progress
+            | Self::Sent
+            | Self::Delivered
+            | Self::Read
+            | Self::Complained(_)
+            | Self::Unsubscribed(_) => None,
         }
     }
 }

@@ -86,8 +86,8 @@ pub(crate) fn sent(attempt: u32) -> MessageEvent {
 
 pub(crate) fn delivered(attempt: u32) -> MessageEvent {
     let provider_message_id = format!("SM{attempt}");
-    MessageDelivered { attempt, provider_message_id, receipt_id: Uuid::from_u128(3), at: at(0) }
-        .into()
+    let receipt_id = Uuid::from_u128(3);
+    MessageDelivered { attempt, provider_message_id, receipt_id, recipient: None, at: at(0) }.into()
 }
 
 pub(crate) fn undelivered(attempt: u32) -> MessageEvent {
@@ -96,6 +96,8 @@ pub(crate) fn undelivered(attempt: u32) -> MessageEvent {
         provider_message_id: format!("SM{attempt}"),
         receipt_id: Uuid::from_u128(4),
         error: error("30003", true),
+        recipient: None,
+        bounced: false,
         at: at(0),
     }
     .into()
@@ -106,7 +108,8 @@ pub(crate) fn send_failed(attempt: u32, retry_at: Option<DateTime<Utc>>) -> Mess
 }
 
 pub(crate) fn failed(attempt: u32) -> MessageEvent {
-    MessageFailed { attempt, error: error("30008", true), receipt_id: None, at: at(0) }.into()
+    let (error, receipt_id, recipient) = (error("30008", true), None, None);
+    MessageFailed { attempt, error, receipt_id, recipient, at: at(0) }.into()
 }
 
 pub(crate) fn error(code: &str, permanent: bool) -> SendError {

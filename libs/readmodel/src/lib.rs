@@ -38,8 +38,8 @@ pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
 pub use projections::messages::query::{
-    Conversation, ConversationFilter, Message, MessageFilter, NamedMail, SentAs, TailMessage,
-    Timeline,
+    Conversation, ConversationFilter, Message, MessageFilter, NamedMail, Recipient, SentAs,
+    TailMessage, Timeline,
 };
 pub use projections::messages::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX};
 pub use projections::{PROJECTIONS, consent, messages, schemas};

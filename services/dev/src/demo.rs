@@ -100,7 +100,7 @@ impl Demo {
             let message = self.get(&path).await?;
             match text(&message, "status") {
                 "delivered" => return Ok((message, started.elapsed())),
-                status @ ("failed" | "undelivered" | "in_doubt") => {
+                status @ ("failed" | "undelivered" | "partly_delivered" | "in_doubt") => {
                     bail!("message {id} is {status}: {}", message["error"])
                 }
                 status if started.elapsed() > DELIVERY_MAX => {

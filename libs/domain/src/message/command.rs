@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::event::{MessageReceived, MessageRequested};
 use super::status::Status;
 use crate::SendError;
+use crate::address::Address;
 
 /// A command to one message.
 #[derive(Debug, Clone)]
@@ -195,6 +196,8 @@ pub struct RecordReceipt {
     pub provider_message_id: String,
     /// Content id: the same receipt again has the same.
     pub receipt_id: Uuid,
+    /// Whom of the recipients it speaks of; none for the only one, and for all of them.
+    pub recipient: Option<Address>,
     /// What it says.
     pub outcome: ReceiptOutcome,
     /// Now.
@@ -212,8 +215,14 @@ pub enum ReceiptOutcome {
     Read,
     /// It did not arrive.
     Undelivered(SendError),
+    /// It was sent back, perhaps after it had arrived.
+    Bounced(SendError),
     /// The provider gave it up.
     Failed(SendError),
+    /// The recipient called it spam, in the provider's word.
+    Complained(String),
+    /// The recipient unsubscribed by it, in the provider's word.
+    Unsubscribed(String),
 }
 
 /// Why a message refuses a command.
@@ -246,4 +255,7 @@ pub enum MessageRejection {
     /// The receipt belongs to no attempt of this message.
     #[error("the receipt belongs to no attempt of this message")]
     NoSuchAttempt,
+    /// The receipt speaks of one recipient, and does not say of which of this message.
+    #[error("the receipt names none of the recipients of this message")]
+    NoSuchRecipient,
 }

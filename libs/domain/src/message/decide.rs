@@ -9,10 +9,12 @@ use super::command::{
 use super::event::{
     AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageEvent,
     MessageFailed, MessageRead, MessageReceived, MessageReread, MessageSent, MessageUndelivered,
-    RetryRequested, SendAttempted, SendFailed, SendInDoubt,
+    RecipientComplained, RecipientUnsubscribed, RetryRequested, SendAttempted, SendFailed,
+    SendInDoubt,
 };
 use super::state::{Attempt, Message};
 use super::status::Status;
+use crate::address::Address;
 use crate::{ErrorClass, SendError};
 
 impl Message {
@@ -216,7 +218,7 @@ impl Message {
             return Err(MessageRejection::NotWaiting(self.status()));
         }
         let (attempt, error) = (self.attempt(), error.clone());
-        Ok(vec![MessageFailed { attempt, error, receipt_id: None, at }.into()])
+        Ok(vec![MessageFailed { attempt, error, receipt_id: None, recipient: None, at }.into()])
     }
 
     fn expire(
@@ -237,7 +239,10 @@ impl Message {
             detail: "it could not be sent for as long as it was valid".to_owned(),
             permanent: false,
         };
-        Ok(vec![MessageFailed { attempt: self.attempt(), error, receipt_id: None, at }.into()])
+        Ok(vec![
+            MessageFailed { attempt: self.attempt(), error, receipt_id: None, recipient: None, at }
+                .into(),
+        ])
     }
 
     fn record_receipt(
@@ -246,11 +251,56 @@ impl Message {
     ) -> Result<Vec<MessageEvent>, MessageRejection> {
         self.outbound()?;
         let attempt = self.attempt_of(receipt)?;
-        let event = receipt_event(attempt, receipt);
+        let recipient = self.recipient_of(receipt)?;
+        if self.is_outdone(attempt, recipient.as_ref(), &receipt.outcome) {
+            return Ok(Vec::new());
+        }
+        let event = receipt_event(attempt, recipient, receipt)?;
         // A repeat, or one that came too late, changes nothing and is no event; the webhook log
         // keeps the observation.
-        let changes = self.progress.after(&event) != self.progress;
+        let changes = self.recipients.changes(self.progress, &event);
         Ok(if changes { vec![event] } else { Vec::new() })
+    }
+
+    /// Of whom the event of a receipt speaks. What is said of the only recipient is said of the message.
+    fn recipient_of(&self, receipt: &RecordReceipt) -> Result<Option<Address>, MessageRejection> {
+        use ReceiptOutcome::{Complained, Unsubscribed};
+        let is_wish = matches!(receipt.outcome, Complained(_) | Unsubscribed(_));
+        let named = receipt.recipient.as_ref();
+        if !self.recipients.are_several() {
+            let only = self.requested().and_then(|request| request.to.first()).or(named);
+            return Ok(only.filter(|_| is_wish).cloned());
+        }
+        let known = named.and_then(|named| self.recipients.find(named));
+        match known {
+            Some(known) => Ok(Some(known.address.clone())),
+            None if is_wish => Err(MessageRejection::NoSuchRecipient),
+            None => Ok(named.cloned()),
+        }
+    }
+
+    /// Whether more is known than what a receipt says: what came back has not arrived, and what came back by one
+    /// attempt may have arrived by another.
+    fn is_outdone(
+        &self,
+        attempt: &Attempt,
+        recipient: Option<&Address>,
+        outcome: &ReceiptOutcome,
+    ) -> bool {
+        use ReceiptOutcome as O;
+        let came_back = attempt.bounced.is_of(recipient);
+        match outcome {
+            O::Sent | O::Delivered | O::Read | O::Undelivered(_) | O::Failed(_) => came_back,
+            O::Bounced(_) => {
+                let brought_it = |other: &Attempt| {
+                    other.number != attempt.number
+                        && other.arrived.is_of(recipient)
+                        && !other.bounced.is_of(recipient)
+                };
+                came_back || self.attempts.iter().any(brought_it)
+            }
+            O::Complained(_) | O::Unsubscribed(_) => false,
+        }
     }
 
     fn attempt_of(&self, receipt: &RecordReceipt) -> Result<&Attempt, MessageRejection> {
@@ -272,27 +322,59 @@ fn not_sent(
 ) -> Vec<MessageEvent> {
     let retry_at = retry_at.filter(|_| !error.permanent);
     let failed = SendFailed { attempt, error: error.clone(), retry_at, at };
-    let last = MessageFailed { attempt, error: error.clone(), receipt_id: None, at };
+    let last =
+        MessageFailed { attempt, error: error.clone(), receipt_id: None, recipient: None, at };
     let terminal = retry_at.is_none().then(|| last.into());
     std::iter::once(failed.into()).chain(terminal).collect()
 }
 
-fn receipt_event(attempt: &Attempt, receipt: &RecordReceipt) -> MessageEvent {
+fn receipt_event(
+    attempt: &Attempt,
+    recipient: Option<Address>,
+    receipt: &RecordReceipt,
+) -> Result<MessageEvent, MessageRejection> {
     let RecordReceipt { provider_message_id, receipt_id, outcome, at, .. } = receipt.clone();
     let attempt = attempt.number;
-    match outcome {
+    let bounced = matches!(outcome, ReceiptOutcome::Bounced(_));
+    Ok(match outcome {
         ReceiptOutcome::Sent => {
             MessageSent { attempt, provider_message_id, segments: None, at }.into()
         }
         ReceiptOutcome::Delivered => {
-            MessageDelivered { attempt, provider_message_id, receipt_id, at }.into()
+            MessageDelivered { attempt, provider_message_id, receipt_id, recipient, at }.into()
         }
-        ReceiptOutcome::Read => MessageRead { attempt, provider_message_id, receipt_id, at }.into(),
-        ReceiptOutcome::Undelivered(error) => {
-            MessageUndelivered { attempt, provider_message_id, receipt_id, error, at }.into()
+        ReceiptOutcome::Read => {
+            MessageRead { attempt, provider_message_id, receipt_id, recipient, at }.into()
         }
+        ReceiptOutcome::Undelivered(error) | ReceiptOutcome::Bounced(error) => MessageUndelivered {
+            attempt,
+            provider_message_id,
+            receipt_id,
+            error,
+            recipient,
+            bounced,
+            at,
+        }
+        .into(),
         ReceiptOutcome::Failed(error) => {
-            MessageFailed { attempt, error, receipt_id: Some(receipt_id), at }.into()
+            MessageFailed { attempt, error, receipt_id: Some(receipt_id), recipient, at }.into()
         }
-    }
+        ReceiptOutcome::Complained(reason) => {
+            let recipient = recipient.ok_or(MessageRejection::NoSuchRecipient)?;
+            RecipientComplained { attempt, provider_message_id, receipt_id, recipient, reason, at }
+                .into()
+        }
+        ReceiptOutcome::Unsubscribed(reason) => {
+            let recipient = recipient.ok_or(MessageRejection::NoSuchRecipient)?;
+            RecipientUnsubscribed {
+                attempt,
+                provider_message_id,
+                receipt_id,
+                recipient,
+                reason,
+                at,
+            }
+            .into()
+        }
+    })
 }

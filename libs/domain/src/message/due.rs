@@ -60,6 +60,10 @@ impl MessageEvent {
             // Decided by us on the message as it is; a receipt may speak of an earlier attempt.
             Self::MessageFailed(e) if e.receipt_id.is_none() => Due::Over,
             Self::MessageFailed(e) => Due::Settled { attempt: e.attempt },
+            // They move no message, and so its due time neither: no attempt has the number 0.
+            Self::RecipientComplained(_) | Self::RecipientUnsubscribed(_) => {
+                Due::Settled { attempt: 0 }
+            }
             Self::MessageDelivered(_)
             | Self::MessageRead(_)
             | Self::MessageCanceled(_)

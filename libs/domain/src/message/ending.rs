@@ -2,6 +2,7 @@
 
 use super::event::MessageEvent;
 use super::state::Message;
+use super::status::Status;
 use crate::decider::Ending;
 use crate::{Channel, ErrorClass, SendError};
 
@@ -12,6 +13,9 @@ impl Message {
     /// Asked before the event is applied.
     pub(super) fn ending_by(&self, event: &MessageEvent) -> Option<Ending> {
         use MessageEvent as E;
+        if event.recipient().is_some() {
+            return self.ending_by_part(event);
+        }
         let (outcome, attempt, error) = match event {
             // Said again with the parts of the message, it is news of an old fact.
             E::MessageSent(e) => {
@@ -38,14 +42,43 @@ impl Message {
             | E::MessageRead(_)
             | E::MessageDeferred(_)
             | E::RetryRequested(_)
-            | E::MessageReread(_) => return None,
+            | E::MessageReread(_)
+            | E::RecipientComplained(_)
+            | E::RecipientUnsubscribed(_) => return None,
         };
+        Some(self.counted(outcome, attempt, error))
+    }
+
+    /// What is said of one recipient of several ends the message once it has moved it to an end.
+    fn ending_by_part(&self, event: &MessageEvent) -> Option<Ending> {
+        use MessageEvent as E;
+        let (attempt, error) = match event {
+            E::MessageDelivered(e) => (e.attempt, None),
+            E::MessageRead(e) => (e.attempt, None),
+            E::MessageUndelivered(e) => (e.attempt, Some(&e.error)),
+            E::MessageFailed(e) => (e.attempt, Some(&e.error)),
+            _ => return None,
+        };
+        let before = self.status();
+        let outcome = match self.recipients.clone().after(self.progress, event).status {
+            after if after == before => return None,
+            Status::Read if before == Status::Delivered => return None,
+            Status::Delivered | Status::Read => Status::Delivered.as_str(),
+            after @ (Status::PartlyDelivered | Status::Undelivered | Status::Failed) => {
+                after.as_str()
+            }
+            _ => return None,
+        };
+        Some(self.counted(outcome, attempt, error))
+    }
+
+    fn counted(&self, outcome: &'static str, attempt: u32, error: Option<&SendError>) -> Ending {
         let account = self.find_attempt(attempt).map_or(NONE, |attempt| attempt.account.as_str());
-        Some(Ending {
+        Ending {
             outcome,
             channel: self.requested().map_or(NONE, |request| Channel::as_str(request.channel)),
             account: account.to_owned(),
             class: error.map_or(NONE, |SendError { class, .. }| class.as_str()),
-        })
+        }
     }
 }

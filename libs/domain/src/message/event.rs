@@ -156,6 +156,9 @@ pub struct MessageFailed {
     /// The receipt that said so, when it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt_id: Option<Uuid>,
+    /// Whom of several recipients it speaks of; none where it speaks of the message, and of all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Address>,
     /// When it became certain.
     pub at: DateTime<Utc>,
 }
@@ -170,6 +173,9 @@ pub struct MessageDelivered {
     pub provider_message_id: String,
     /// The content id of the receipt.
     pub receipt_id: Uuid,
+    /// Whom of several recipients it speaks of; none where it speaks of the message, and of all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Address>,
     /// When the receipt came.
     pub at: DateTime<Utc>,
 }
@@ -186,6 +192,13 @@ pub struct MessageUndelivered {
     pub receipt_id: Uuid,
     /// Why.
     pub error: SendError,
+    /// Whom of several recipients it speaks of; none where it speaks of the message, and of all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Address>,
+    /// Whether it was sent back, perhaps after a server had taken it: whoever it was to has not got it then, whatever
+    /// else is said of the same attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bounced: bool,
     /// When the receipt came.
     pub at: DateTime<Utc>,
 }
@@ -240,6 +253,9 @@ pub struct MessageRead {
     pub provider_message_id: String,
     /// The content id of the receipt.
     pub receipt_id: Uuid,
+    /// Whom of several recipients it speaks of; none where it speaks of the message, and of all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Address>,
     /// When the receipt came.
     pub at: DateTime<Utc>,
 }
@@ -288,6 +304,42 @@ pub struct MessageReread {
     pub at: DateTime<Utc>,
 }
 
+/// A recipient called the message spam. It changes no status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RecipientComplainedData)]
+pub struct RecipientComplained {
+    /// The attempt that it speaks of.
+    pub attempt: u32,
+    /// What the provider calls the message.
+    pub provider_message_id: String,
+    /// The content id of the receipt.
+    pub receipt_id: Uuid,
+    /// Who complained.
+    pub recipient: Address,
+    /// The provider's word for it, such as `spamreport`.
+    pub reason: String,
+    /// When the receipt came.
+    pub at: DateTime<Utc>,
+}
+
+/// A recipient unsubscribed by the message. It changes no status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RecipientUnsubscribedData)]
+pub struct RecipientUnsubscribed {
+    /// The attempt that it speaks of.
+    pub attempt: u32,
+    /// What the provider calls the message.
+    pub provider_message_id: String,
+    /// The content id of the receipt.
+    pub receipt_id: Uuid,
+    /// Who unsubscribed.
+    pub recipient: Address,
+    /// The provider's word for it, such as `group_unsubscribe`.
+    pub reason: String,
+    /// When the receipt came.
+    pub at: DateTime<Utc>,
+}
+
 // What was asked for is shared: it is the largest by far, and each state of the message holds it.
 crate::events! {
     /// Every event of a message's stream.
@@ -307,5 +359,47 @@ crate::events! {
         MessageDeferred,
         RetryRequested,
         MessageReread,
+        RecipientComplained,
+        RecipientUnsubscribed,
+    }
+}
+
+impl MessageEvent {
+    /// When it happened.
+    #[must_use]
+    pub fn at(&self) -> DateTime<Utc> {
+        match self {
+            Self::MessageRequested(e) => e.at,
+            Self::SendAttempted(e) => e.at,
+            Self::MessageSent(e) => e.at,
+            Self::SendFailed(e) => e.at,
+            Self::SendInDoubt(e) => e.at,
+            Self::AttemptAbandoned(e) => e.at,
+            Self::MessageFailed(e) => e.at,
+            Self::MessageDelivered(e) => e.at,
+            Self::MessageUndelivered(e) => e.at,
+            Self::MessageReceived(e) => e.at,
+            Self::MessageRead(e) => e.at,
+            Self::MessageCanceled(e) => e.at,
+            Self::MessageDeferred(e) => e.at,
+            Self::RetryRequested(e) => e.at,
+            Self::MessageReread(e) => e.at,
+            Self::RecipientComplained(e) => e.at,
+            Self::RecipientUnsubscribed(e) => e.at,
+        }
+    }
+
+    /// Whom of the recipients it speaks of; none where it speaks of the whole message.
+    #[must_use]
+    pub const fn recipient(&self) -> Option<&Address> {
+        match self {
+            Self::MessageFailed(e) => e.recipient.as_ref(),
+            Self::MessageDelivered(e) => e.recipient.as_ref(),
+            Self::MessageUndelivered(e) => e.recipient.as_ref(),
+            Self::MessageRead(e) => e.recipient.as_ref(),
+            Self::RecipientComplained(e) => Some(&e.recipient),
+            Self::RecipientUnsubscribed(e) => Some(&e.recipient),
+            _ => None,
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! What a message becomes by each of its events.
 
 use super::event::MessageEvent;
+use super::recipients::Told;
 use super::state::{Attempt, Message, Origin};
 
 impl Message {
     pub(super) fn after(mut self, event: &MessageEvent) -> Self {
         use MessageEvent as E;
-        self.progress = self.progress.after(event);
+        self.progress = self.recipients.after(self.progress, event);
         match event {
             E::MessageRequested(e) => {
                 if self.origin.is_none() {
@@ -36,6 +37,8 @@ impl Message {
                     provider_message_id: None,
                     segments: None,
                     abandoned: false,
+                    arrived: Told::default(),
+                    bounced: Told::default(),
                 });
             }
             E::MessageSent(e) => {
@@ -67,12 +70,28 @@ impl Message {
                 self.attempts_before = self.attempt();
                 self.round_from = Some(e.at);
             }
+            E::MessageDelivered(e) => {
+                self.note(e.attempt, |attempt| attempt.arrived.note(e.recipient.as_ref()));
+            }
+            E::MessageRead(e) => {
+                self.note(e.attempt, |attempt| attempt.arrived.note(e.recipient.as_ref()));
+            }
+            E::MessageUndelivered(e) => {
+                if e.bounced {
+                    self.note(e.attempt, |attempt| attempt.bounced.note(e.recipient.as_ref()));
+                }
+            }
             E::MessageFailed(_)
-            | E::MessageDelivered(_)
-            | E::MessageUndelivered(_)
-            | E::MessageRead(_)
-            | E::MessageCanceled(_) => {}
+            | E::MessageCanceled(_)
+            | E::RecipientComplained(_)
+            | E::RecipientUnsubscribed(_) => {}
         }
         self
+    }
+
+    fn note(&mut self, number: u32, note: impl FnOnce(&mut Attempt)) {
+        if let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.number == number) {
+            note(attempt);
+        }
     }
 }

@@ -11,6 +11,7 @@ mod ending;
 pub mod event;
 mod evolve;
 pub mod mail_id;
+pub mod recipients;
 mod state;
 pub mod status;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::command::MessageRejection;
 use super::event::{MessageReceived, MessageRequested};
+use super::recipients::{Recipients, Told};
 use super::status::{AttemptStatus, Status};
 use crate::decider::{Decider, Routing};
 use crate::{Channel, Priority};
@@ -16,6 +17,8 @@ use crate::{Channel, Priority};
 pub struct Message {
     pub(super) origin: Option<Origin>,
     pub(super) progress: AttemptStatus,
+    /// Those of a message to several.
+    pub(super) recipients: Recipients,
     pub(super) attempts: Vec<Attempt>,
     /// Before this no attempt starts: a schedule, a deferral, or a failure's back-off.
     pub(super) not_before: Option<DateTime<Utc>>,
@@ -48,6 +51,10 @@ pub(super) struct Attempt {
     pub(super) segments: Option<u32>,
     /// It was claimed and not made.
     pub(super) abandoned: bool,
+    /// Whom it reached, by what was said of it.
+    pub(super) arrived: Told,
+    /// From whom it came back.
+    pub(super) bounced: Told,
 }
 
 impl Message {
@@ -55,6 +62,12 @@ impl Message {
     #[must_use]
     pub const fn status(&self) -> Status {
         self.progress.status
+    }
+
+    /// What became of each recipient, for a message to several.
+    #[must_use]
+    pub const fn recipients(&self) -> &Recipients {
+        &self.recipients
     }
 
     /// The latest attempt, from 1; 0 before the first.

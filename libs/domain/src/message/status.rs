@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 use super::event::MessageEvent;
 
 /// Where a message stands. Outbound: `scheduled`, `queued`, `sending`, `sent`, `delivered`, `read`, or `retrying`,
-/// `in_doubt`, `failed`, `undelivered`, `canceled`; inbound: `received`.
+/// `in_doubt`, `failed`, `undelivered`, `partly_delivered`, `canceled`; inbound: `received`. A message to several is
+/// `delivered` once all of its recipients have it, and `read` once all have read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -22,8 +23,10 @@ pub enum Status {
     InDoubt,
     /// The provider took it.
     Sent,
-    /// A receipt says that it did not arrive.
+    /// A receipt says that it did not arrive, or that it came back.
     Undelivered,
+    /// Of several recipients, some have it, and from some it came back.
+    PartlyDelivered,
     /// It will not be sent, or the provider gave it up.
     Failed,
     /// A receipt says that it arrived.
@@ -48,6 +51,7 @@ impl Status {
             Self::InDoubt => "in_doubt",
             Self::Sent => "sent",
             Self::Undelivered => "undelivered",
+            Self::PartlyDelivered => "partly_delivered",
             Self::Failed => "failed",
             Self::Delivered => "delivered",
             Self::Read => "read",
@@ -57,7 +61,7 @@ impl Status {
     }
 
     /// Every status.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Scheduled,
         Self::Queued,
         Self::Sending,
@@ -65,6 +69,7 @@ impl Status {
         Self::InDoubt,
         Self::Sent,
         Self::Undelivered,
+        Self::PartlyDelivered,
         Self::Failed,
         Self::Delivered,
         Self::Read,
@@ -73,7 +78,7 @@ impl Status {
     ];
 
     /// How much is known of one attempt. What a higher rank says is never taken back by a lower.
-    const fn rank(self) -> u8 {
+    pub(super) const fn rank(self) -> u8 {
         match self {
             Self::Scheduled | Self::Queued => 0,
             Self::Sending => 1,
@@ -83,9 +88,10 @@ impl Status {
             Self::Undelivered => 5,
             Self::Failed => 6,
             Self::Canceled => 7,
+            Self::PartlyDelivered => 8,
             // What was called off may have arrived by an earlier attempt.
-            Self::Delivered | Self::Received => 8,
-            Self::Read => 9,
+            Self::Delivered | Self::Received => 9,
+            Self::Read => 10,
         }
     }
 }
@@ -106,8 +112,10 @@ impl Default for AttemptStatus {
 }
 
 impl AttemptStatus {
-    /// Applies one event. A later attempt starts afresh; within an attempt, and for a delivery by any
-    /// attempt, the status only rises in rank. So receipts may come late, twice and in any order.
+    /// Applies one event, as one of the whole message. A later attempt starts afresh; within an attempt, and for a
+    /// delivery by any attempt, the status only rises in rank. So receipts may come late, twice and in any order.
+    /// The one exception is what bounced: that it came back outdoes that it had arrived, and who decides lets no
+    /// later word of the same attempt follow.
     #[must_use]
     pub fn after(self, event: &MessageEvent) -> Self {
         use MessageEvent as E;
@@ -118,7 +126,11 @@ impl AttemptStatus {
             E::MessageRequested(e) if self == Self::default() && !e.channel.has_provider() => {
                 Self { status: Status::Delivered, ..self }
             }
-            E::MessageRequested(_) | E::MessageDeferred(_) | E::MessageReread(_) => self,
+            E::MessageRequested(_)
+            | E::MessageDeferred(_)
+            | E::MessageReread(_)
+            | E::RecipientComplained(_)
+            | E::RecipientUnsubscribed(_) => self,
             E::MessageCanceled(_) => self.raised(self.attempt, Status::Canceled),
             E::RetryRequested(_) => match self.status {
                 Status::Failed | Status::Undelivered => Self { status: Status::Queued, ..self },
@@ -133,6 +145,7 @@ impl AttemptStatus {
             // Decided on the message as it is, and so never late.
             E::MessageFailed(e) if e.receipt_id.is_none() => self.risen(e.attempt, Status::Failed),
             E::MessageFailed(e) => self.raised(e.attempt, Status::Failed),
+            E::MessageUndelivered(e) if e.bounced => self.came_back(e.attempt),
             E::MessageUndelivered(e) => self.raised(e.attempt, Status::Undelivered),
             E::MessageDelivered(_) => self.raised(self.attempt, Status::Delivered),
             E::MessageRead(_) => self.raised(self.attempt, Status::Read),
@@ -144,7 +157,11 @@ impl AttemptStatus {
             return self;
         }
         let status = match self.status {
-            Status::Delivered | Status::Read | Status::Received | Status::Canceled => self.status,
+            Status::PartlyDelivered
+            | Status::Delivered
+            | Status::Read
+            | Status::Received
+            | Status::Canceled => self.status,
             _ => Status::Sending,
         };
         Self { status, attempt }
@@ -155,6 +172,18 @@ impl AttemptStatus {
         let waits = matches!(self.status, Status::Scheduled | Status::Queued);
         let late = waits && status.rank() < Status::Canceled.rank();
         if late { self } else { self.risen(attempt, status) }
+    }
+
+    fn came_back(self, attempt: u32) -> Self {
+        let took_place = !matches!(
+            self.status,
+            Status::Scheduled | Status::Queued | Status::Canceled | Status::Received
+        );
+        if attempt == self.attempt && took_place {
+            Self { status: Status::Undelivered, ..self }
+        } else {
+            self
+        }
     }
 
     const fn risen(self, attempt: u32, status: Status) -> Self {

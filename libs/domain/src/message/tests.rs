@@ -4,6 +4,7 @@ mod accounts;
 mod endings;
 mod properties;
 mod receipts;
+mod recipients;
 mod refused;
 mod written;
 
@@ -16,7 +17,8 @@ use super::command::{
 use super::event::{
     AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageFailed,
     MessageRead, MessageReceived, MessageRequested, MessageReread, MessageSent, MessageUndelivered,
-    RetryRequested, SendAttempted, SendFailed, SendInDoubt,
+    RecipientComplained, RecipientUnsubscribed, RetryRequested, SendAttempted, SendFailed,
+    SendInDoubt,
 };
 use super::status::Status;
 use super::*;
@@ -87,6 +89,10 @@ fn token(n: u32) -> Uuid {
 fn phones() -> (Address, Address) {
     let phone = |text| Address::phone(text).expect("a possible number");
     (phone("+12016661234"), phone("+18045551234"))
+}
+
+fn mailbox(text: &str) -> Address {
+    Address::email(text).expect("a mailbox")
 }
 
 fn request() -> MessageRequested {
@@ -172,6 +178,7 @@ fn receipt(n: u32, outcome: ReceiptOutcome) -> RecordReceipt {
         attempt: Some(n),
         provider_message_id: format!("SM{n}"),
         receipt_id,
+        recipient: None,
         outcome,
         at: at(3),
     }
@@ -408,7 +415,7 @@ fn a_failed_message_gets_a_new_round_of_attempts() {
         request().into(),
         attempted(1, 1),
         failed(1, None),
-        MessageFailed { attempt: 1, error: error(true), receipt_id: None, at: at(2) }.into(),
+        MessageFailed { attempt: 1, error: error(true), receipt_id: None, recipient: None, at: at(2) }.into(),
     ];
     let over = given(&history);
     let retry = MessageCommand::Retry { at: at(7) };
@@ -458,7 +465,7 @@ fn a_delivery_by_an_earlier_attempt_is_told_of_a_message_that_was_called_off() {
         attempted(1, 1),
         in_doubt(1),
         failed(1, None),
-        MessageFailed { attempt: 1, error: error(false), receipt_id: None, at: at(5) }.into(),
+        MessageFailed { attempt: 1, error: error(false), receipt_id: None, recipient: None, at: at(5) }.into(),
         RetryRequested { at: at(6) }.into(),
         MessageCanceled { at: at(7) }.into(),
     ];

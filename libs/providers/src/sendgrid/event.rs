@@ -90,7 +90,17 @@ struct Event {
 impl Event {
     /// Whether it tells what became of a mail.
     fn is_known(&self) -> bool {
-        let kinds = ["processed", "deferred", "delivered", "bounce", "dropped", "open"];
+        let kinds = [
+            "processed",
+            "deferred",
+            "delivered",
+            "bounce",
+            "dropped",
+            "open",
+            "spamreport",
+            "unsubscribe",
+            "group_unsubscribe",
+        ];
         kinds.contains(&self.event.as_str())
     }
 
@@ -105,6 +115,7 @@ impl Event {
             account: account.to_owned(),
             provider_message_id: provider_id("sg_message_id", x_message_id(&message))?.to_owned(),
             receipt_id: Uuid::new_v5(&RECEIPTS, [account, &event].join("\n").as_bytes()),
+            recipient: self.recipient(),
             outcome: self.outcome(),
             suppression: self.suppression(),
         })
@@ -129,10 +140,14 @@ impl Event {
         };
         let reason = self.reason.as_deref().map(str::trim).filter(|_| self.event == "dropped");
         Some(Suppression {
-            address: self.email.as_deref().and_then(|email| Address::email(email).ok()),
+            address: self.recipient(),
             reason: bounded(reason.unwrap_or(&self.event)),
             lifted,
         })
+    }
+
+    fn recipient(&self) -> Option<Address> {
+        self.email.as_deref().and_then(|email| Address::email(email).ok())
     }
 
     fn drop_class(&self) -> ErrorClass {
@@ -147,9 +162,13 @@ impl Event {
             "open" if !self.sg_machine_open => ReportedOutcome::Read,
             // A `blocked` mail was refused this once; another one may be taken.
             "bounce" => {
-                ReportedOutcome::Undelivered(self.error(self.kind.as_deref() != Some("blocked")))
+                ReportedOutcome::Bounced(self.error(self.kind.as_deref() != Some("blocked")))
             }
             "dropped" => ReportedOutcome::Failed(self.error(true)),
+            "spamreport" => ReportedOutcome::Complained(self.event.clone()),
+            "unsubscribe" | "group_unsubscribe" => {
+                ReportedOutcome::Unsubscribed(self.event.clone())
+            }
             _ => ReportedOutcome::Progress,
         }
     }

@@ -152,6 +152,7 @@ impl Form<'_> {
             account: account.to_owned(),
             provider_message_id: sid.to_owned(),
             receipt_id: Uuid::new_v5(&RECEIPTS, content.as_bytes()),
+            recipient: None,
             outcome,
         })
     }

@@ -57,7 +57,9 @@ async fn a_message_reads_back_as_the_apis_object() {
             "permanent": true}, "segments": 2, "people": [], "message_id_header": null, "metadata": {"order": "42"}, "created_at": shown(3),
             "scheduled_at": null, "sent_at": shown(11), "delivered_at": null, "read_at": null,
             "updated_at": shown(12),
-            "position": 12,
+            "kind": "person", "reply_to": null, "envelope": null, "signs": [],
+            "repeated_id": false, "visible_body": null, "recipients": [],
+            "recipients_count": null, "position": 12,
         })
     );
 }

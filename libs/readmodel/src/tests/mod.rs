@@ -6,6 +6,7 @@ mod keeping;
 mod listing;
 mod naming;
 mod plans;
+mod recipients;
 mod several;
 mod waiting;
 mod waiting_receipts;

@@ -21,14 +21,26 @@ pub(super) async fn handler(
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<OneParameters>,
 ) -> Result<Json<Message>, Problem> {
-    parameters.freshness().wait(&queries, &[&messages::DEFINITION]).await?;
-    let (read_model, id) = (&queries.read_model, MessageId(id));
+    one(&queries, MessageId(id), &parameters).await.map(Json)
+}
+
+/// The message, as it is or as it was.
+///
+/// # Errors
+/// 404 where there is none; as its parameters are waited for and read.
+pub(super) async fn one(
+    queries: &Queries,
+    id: MessageId,
+    parameters: &OneParameters,
+) -> Result<Message, Problem> {
+    parameters.freshness().wait(queries, &[&messages::DEFINITION]).await?;
+    let read_model = &queries.read_model;
     let message = match &parameters.at {
         None => read_model.message_or_its_beginning(&queries.log, TENANT, id).await?,
         Some(at) => {
-            let position = past::position(&queries, at).await?;
+            let position = past::position(queries, at).await?;
             read_model.message_at(&queries.log, TENANT, id, position).await?
         }
     };
-    message.map(Json).ok_or_else(|| Problem::not_found("message"))
+    message.ok_or_else(|| Problem::not_found("message"))
 }

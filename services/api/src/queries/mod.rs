@@ -10,6 +10,7 @@ mod list_conversation_messages;
 mod list_conversations;
 mod list_dead_letters;
 mod list_message_events;
+mod list_message_recipients;
 mod list_messages;
 mod list_projections;
 mod list_webhooks;

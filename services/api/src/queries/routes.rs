@@ -7,7 +7,7 @@ use utoipa_axum::routes;
 use super::{
     Queries, get_attachment, get_conversation, get_message, get_webhook, list_conversation_events,
     list_conversation_messages, list_conversations, list_dead_letters, list_message_events,
-    list_messages, list_projections, list_webhooks,
+    list_message_recipients, list_messages, list_projections, list_webhooks,
 };
 use crate::resources::consent;
 
@@ -22,6 +22,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .routes(routes!(get_message::handler))
         .routes(routes!(list_message_events::handler))
         .routes(routes!(get_attachment::handler))
+        .routes(routes!(list_message_recipients::handler))
         .routes(routes!(list_conversations::handler))
         .routes(routes!(get_conversation::handler))
         .routes(routes!(list_conversation_messages::handler))

@@ -48,10 +48,36 @@ async fn bad_parameters_of_a_query_are_named() {
 }
 
 #[tokio::test]
+async fn a_mail_has_a_row_for_each_recipient_from_its_beginning() {
+    let api = Api::start().await;
+    let mail = json!({"to": ["ann@example.com", "Bob@Example.com"], "cc": ["cy@example.com"],
+        "subject": "Hello", "body": "Hello"});
+    let sent = api.post("/api/v1/messages", &mail).await;
+    let path = format!("/api/v1/messages/{}/recipients", sent.body["id"].as_str().expect("an id"));
+    let answer = api.get(&path).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert_eq!(answer.body["next_cursor"], json!(null));
+    let rows = answer.body["data"].as_array().expect("a list");
+    let shown: Vec<_> = rows.iter().map(|one| (&one["address"], &one["role"])).collect();
+    let expected = [("ann@example.com", "to"), ("Bob@example.com", "to"), ("cy@example.com", "cc")];
+    let expected = expected.map(|(address, role)| (json!(address), json!(role)));
+    assert_eq!(shown, expected.iter().map(|(a, b)| (a, b)).collect::<Vec<_>>());
+    for row in rows {
+        assert_eq!((&row["status"], &row["error"]), (&json!("queued"), &json!(null)), "{row}");
+        for key in ["at", "complained_at", "unsubscribed_at"] {
+            assert!(row.get(key).is_some(), "{key}: {row}");
+        }
+    }
+    assert_eq!(api.get(&format!("{path}?limit=1")).await.status, StatusCode::BAD_REQUEST);
+    let unknown = "/api/v1/messages/0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11/recipients";
+    assert_eq!(api.get(unknown).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn filters_take_every_status_channel_and_kind_of_address_and_name_them_else() {
     let api = Api::start().await;
-    let statuses = "scheduled queued sending retrying in_doubt sent undelivered failed delivered \
-        read canceled received";
+    let statuses = "scheduled queued sending retrying in_doubt sent undelivered partly_delivered failed \
+        delivered read canceled received";
     let mut queries: Vec<String> =
         statuses.split_whitespace().map(|status| format!("status={status}")).collect();
     queries.extend(["sms", "mms", "email", "chat"].map(|channel| format!("channel={channel}")));

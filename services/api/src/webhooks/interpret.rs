@@ -75,9 +75,9 @@ impl Recording<'_> {
             ));
         }
         let suppression = receipt.suppression.filter(|_| !hears);
-        let Receipt { account, provider_message_id, receipt_id, .. } = receipt;
+        let Receipt { account, provider_message_id, receipt_id, recipient, .. } = receipt;
         let kept = KeptReceipt::new(account, provider_message_id, receipt_id, outcome);
-        Meaning::Waits(kept.with(suppression))
+        Meaning::Waits(kept.of(recipient).with(suppression))
     }
 
     /// Our ids come back with the receipt; one without them is found by the provider's id, once that

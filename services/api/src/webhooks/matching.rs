@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::future::BoxFuture;
+use hatch_domain::address::Address;
 use hatch_domain::consent::Consent;
 use hatch_domain::ids::MessageId;
 use hatch_domain::message::Message;
@@ -43,6 +44,12 @@ pub(super) struct KeptReceipt {
     receipt_id: Uuid,
     outcome: KeptOutcome,
     error: Option<SendError>,
+    /// Whom of several recipients it speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    recipient: Option<Address>,
+    /// The provider's word for what the recipient wishes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     /// What it says of the only recipient of its message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     suppression: Option<KeptSuppression>,
@@ -61,7 +68,10 @@ enum KeptOutcome {
     Delivered,
     Read,
     Undelivered,
+    Bounced,
     Failed,
+    Complained,
+    Unsubscribed,
 }
 
 impl KeptReceipt {
@@ -71,14 +81,32 @@ impl KeptReceipt {
         receipt_id: Uuid,
         outcome: Told,
     ) -> Self {
-        let (outcome, error) = match outcome {
-            Told::Sent => (KeptOutcome::Sent, None),
-            Told::Delivered => (KeptOutcome::Delivered, None),
-            Told::Read => (KeptOutcome::Read, None),
-            Told::Undelivered(error) => (KeptOutcome::Undelivered, Some(error)),
-            Told::Failed(error) => (KeptOutcome::Failed, Some(error)),
+        let (outcome, error, reason) = match outcome {
+            Told::Sent => (KeptOutcome::Sent, None, None),
+            Told::Delivered => (KeptOutcome::Delivered, None, None),
+            Told::Read => (KeptOutcome::Read, None, None),
+            Told::Undelivered(error) => (KeptOutcome::Undelivered, Some(error), None),
+            Told::Bounced(error) => (KeptOutcome::Bounced, Some(error), None),
+            Told::Failed(error) => (KeptOutcome::Failed, Some(error), None),
+            Told::Complained(reason) => (KeptOutcome::Complained, None, Some(reason)),
+            Told::Unsubscribed(reason) => (KeptOutcome::Unsubscribed, None, Some(reason)),
         };
-        Self { account, provider_message_id, receipt_id, outcome, error, suppression: None }
+        let (recipient, suppression) = (None, None);
+        Self {
+            account,
+            provider_message_id,
+            receipt_id,
+            outcome,
+            error,
+            recipient,
+            reason,
+            suppression,
+        }
+    }
+
+    /// The same, of that recipient.
+    pub(super) fn of(self, recipient: Option<Address>) -> Self {
+        Self { recipient, ..self }
     }
 
     /// The same, and what it says of the recipient, whom the message tells.
@@ -102,12 +130,16 @@ impl KeptReceipt {
                 permanent: true,
             })
         };
+        let reason = || self.reason.clone().unwrap_or_else(|| "unknown".to_owned());
         match self.outcome {
             KeptOutcome::Sent => Told::Sent,
             KeptOutcome::Delivered => Told::Delivered,
             KeptOutcome::Read => Told::Read,
             KeptOutcome::Undelivered => Told::Undelivered(error()),
+            KeptOutcome::Bounced => Told::Bounced(error()),
             KeptOutcome::Failed => Told::Failed(error()),
+            KeptOutcome::Complained => Told::Complained(reason()),
+            KeptOutcome::Unsubscribed => Told::Unsubscribed(reason()),
         }
     }
 }
@@ -164,6 +196,7 @@ impl Webhooks {
             attempt: Some(sent_as.attempt),
             provider_message_id: kept.provider_message_id.clone(),
             receipt_id: kept.receipt_id,
+            recipient: kept.recipient.clone(),
             outcome: kept.told(),
             at: waiting.received_at,
         });
@@ -236,10 +269,18 @@ mod tests {
             Told::Delivered,
             Told::Read,
             Told::Undelivered(error.clone()),
+            Told::Bounced(error.clone()),
             Told::Failed(error),
+            Told::Complained("spamreport".into()),
+            Told::Unsubscribed("group_unsubscribe".into()),
         ] {
             let kept = KeptReceipt::new("AC1".into(), "SM1".into(), Uuid::nil(), told.clone());
             let row = serde_json::to_value(&kept).expect("it serialises");
+            assert!(row.get("recipient").is_none(), "a row from before is read alike: {row}");
+            let recipient = Some(Address::email("Ann@example.com").expect("a mailbox"));
+            let of_one = serde_json::to_value(kept.of(recipient.clone())).expect("it serialises");
+            let read: KeptReceipt = serde_json::from_value(of_one).expect("it is read");
+            assert_eq!(read.recipient, recipient);
             let read: KeptReceipt = serde_json::from_value(row).expect("it is read");
             assert_eq!(read.told(), told);
         }

@@ -260,7 +260,10 @@ pub(super) fn outcome(receipt: &Receipt) -> Option<Told> {
         ReportedOutcome::Delivered => Told::Delivered,
         ReportedOutcome::Read => Told::Read,
         ReportedOutcome::Undelivered(error) => Told::Undelivered(error),
+        ReportedOutcome::Bounced(error) => Told::Bounced(error),
         ReportedOutcome::Failed(error) => Told::Failed(error),
+        ReportedOutcome::Complained(reason) => Told::Complained(reason),
+        ReportedOutcome::Unsubscribed(reason) => Told::Unsubscribed(reason),
     })
 }
 
@@ -275,6 +278,7 @@ pub(super) fn of_receipt(
         attempt: Some(attempt),
         provider_message_id: receipt.provider_message_id,
         receipt_id: receipt.receipt_id,
+        recipient: receipt.recipient,
         outcome,
         at,
     }));

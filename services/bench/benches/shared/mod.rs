@@ -74,6 +74,7 @@ pub(crate) fn commands(n: u32) -> [MessageCommand; LIFE_EVENTS] {
             attempt: Some(1),
             provider_message_id,
             receipt_id: SystemEnvironment.new_id(),
+            recipient: None,
             outcome: ReceiptOutcome::Delivered,
             at,
         }),

@@ -159,8 +159,8 @@ impl Process {
         });
         Metric {
             name: "hatch_message_outcomes",
-            help: "Messages by what became of them: sent, delivered, undelivered, failed, expired, \
-                   in_doubt or canceled; class is that of the error",
+            help: "Messages by what became of them: sent, delivered, partly_delivered, undelivered, \
+                   failed, expired, in_doubt or canceled; class is that of the error",
             values: Values::Counter(endings.collect()),
         }
     }

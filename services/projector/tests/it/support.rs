@@ -118,6 +118,7 @@ impl World {
             attempt: Some(1),
             provider_message_id: called,
             receipt_id: Uuid::from_u128(9),
+            recipient: None,
             outcome: ReceiptOutcome::Delivered,
             at,
         };

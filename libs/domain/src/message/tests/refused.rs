@@ -25,7 +25,8 @@ fn a_message_that_waits_for_an_attempt_fails_without_one() {
     ] {
         let waiting = given(&history);
         let events = waiting.when(refuse(5)).expect("it waits");
-        let expected = MessageFailed { attempt, error: opted_out(), receipt_id: None, at: at(5) };
+        let (error, receipt_id, recipient) = (opted_out(), None, None);
+        let expected = MessageFailed { attempt, error, receipt_id, recipient, at: at(5) };
         assert_eq!(events, [expected.into()]);
         let failed = Given(execute(waiting.0, &refuse(5)).0);
         assert_eq!(failed.status(), Status::Failed);

@@ -38,11 +38,19 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
         failed(1, Some(at(9))),
         SendInDoubt { attempt: 1, detail: "timeout".to_owned(), at: at(4) }.into(),
         abandoned(1, None, 5),
-        MessageFailed { attempt: 1, error: error(true), receipt_id: None, at: at(4) }.into(),
+        MessageFailed {
+            attempt: 1,
+            error: error(true),
+            receipt_id: None,
+            recipient: None,
+            at: at(4),
+        }
+        .into(),
         MessageDelivered {
             attempt: 1,
             provider_message_id: "SM1".to_owned(),
             receipt_id: delivered.receipt_id,
+            recipient: None,
             at: at(4),
         }
         .into(),
@@ -51,6 +59,8 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
             provider_message_id: "SM1".to_owned(),
             receipt_id: delivered.receipt_id,
             error: error(true),
+            recipient: None,
+            bounced: false,
             at: at(4),
         }
         .into(),
@@ -59,6 +69,7 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
             attempt: 1,
             provider_message_id: "SM1".to_owned(),
             receipt_id: delivered.receipt_id,
+            recipient: None,
             at: at(5),
         }
         .into(),
@@ -66,7 +77,53 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
         deferred("rate", 6),
         RetryRequested { at: at(7) }.into(),
         MessageReread { message: Box::new(reread()), at: at(8) }.into(),
+        RecipientComplained {
+            attempt: 1,
+            provider_message_id: "LRzXl_NHStOGhQ4kofSm_A".to_owned(),
+            receipt_id: delivered.receipt_id,
+            recipient: mailbox("ann@example.com"),
+            reason: "spamreport".to_owned(),
+            at: at(8),
+        }
+        .into(),
+        RecipientUnsubscribed {
+            attempt: 1,
+            provider_message_id: "LRzXl_NHStOGhQ4kofSm_A".to_owned(),
+            receipt_id: delivered.receipt_id,
+            recipient: mailbox("ann@example.com"),
+            reason: "group_unsubscribe".to_owned(),
+            at: at(8),
+        }
+        .into(),
     ]
+}
+
+#[test]
+fn whom_an_event_speaks_of_is_absent_or_read_as_it_was_written() {
+    for event in every_event() {
+        let written = event.encode();
+        let is_of_one = event.event_type().starts_with("Recipient");
+        assert_eq!(written.contains("recipient\":"), is_of_one, "{written}");
+        assert!(!written.contains("bounced"), "{written}");
+    }
+    let ann = Some(mailbox("Ann@example.com"));
+    let provider_message_id = "SM1".to_owned();
+    let bounce = MessageUndelivered {
+        attempt: 1,
+        provider_message_id,
+        receipt_id: Uuid::nil(),
+        error: error(true),
+        recipient: ann.clone(),
+        bounced: true,
+        at: at(4),
+    };
+    let event = MessageEvent::from(bounce);
+    let written = event.encode();
+    assert!(written.contains(r#""recipient":"Ann@example.com","bounced":true"#), "{written}");
+    let read = MessageEvent::decode(event.event_type(), event.schema_version(), &written);
+    let read = read.expect("readable");
+    assert_eq!((read.recipient(), read.at()), (ann.as_ref(), at(4)));
+    assert_eq!(read, event);
 }
 
 #[test]

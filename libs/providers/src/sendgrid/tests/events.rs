@@ -88,26 +88,37 @@ fn without_all_of_our_ids_a_receipt_has_none() {
 
 #[test]
 fn each_kind_has_its_outcome() {
-    for kind in [
-        "processed",
-        "deferred",
-        "click",
-        "spamreport",
-        "unsubscribe",
-        "group_unsubscribe",
-        "group_resubscribe",
-        "of_the_future",
-    ] {
+    for kind in ["processed", "deferred", "click", "group_resubscribe", "of_the_future"] {
         assert_eq!(one(event(kind, json!({}))).outcome, ReportedOutcome::Progress, "{kind}");
     }
     let machine = one(event("open", json!({"sg_machine_open": true})));
     assert_eq!(machine.outcome, ReportedOutcome::Progress, "no person has read it");
     let person = one(event("open", json!({"sg_machine_open": false})));
     assert_eq!(person.outcome, ReportedOutcome::Read);
+    let complaint = one(event("spamreport", json!({})));
+    assert_eq!(complaint.outcome, ReportedOutcome::Complained("spamreport".to_owned()));
+    for kind in ["unsubscribe", "group_unsubscribe"] {
+        let unsubscribed = ReportedOutcome::Unsubscribed(kind.to_owned());
+        assert_eq!(one(event(kind, json!({}))).outcome, unsubscribed);
+    }
 }
 
 #[test]
-fn a_bounce_is_undelivered_and_a_drop_has_failed() {
+fn each_event_speaks_of_one_recipient() {
+    let both = parse(&[
+        event("delivered", json!({"email": "a@example.com"})),
+        event("bounce", json!({"email": "B@Bücher.example", "sg_event_id": "other"})),
+    ]);
+    let named: Vec<_> = both.expect("understood").into_iter().map(|one| one.recipient).collect();
+    let mailbox = |text| Some(Address::email(text).expect("a mailbox"));
+    assert_eq!(named, [mailbox("a@example.com"), mailbox("B@Bücher.example")]);
+    for nobody in [json!(null), json!("nobody"), json!("")] {
+        assert_eq!(one(event("delivered", json!({"email": nobody}))).recipient, None);
+    }
+}
+
+#[test]
+fn a_bounce_came_back_and_a_drop_has_failed() {
     let error = |code: &str, class, detail: &str, permanent| SendError {
         code: code.to_owned(),
         class,
@@ -115,22 +126,22 @@ fn a_bounce_is_undelivered_and_a_drop_has_failed() {
         permanent,
     };
     use ErrorClass::{Content, InvalidRecipient, Other};
-    use ReportedOutcome::{Failed, Undelivered};
+    use ReportedOutcome::{Bounced, Failed};
     let hard = json!({"type": "bounce", "status": "5.1.1", "reason": "no such user"});
     let soft = json!({"type": "blocked", "status": "4.7.1", "reason": "try later"});
     let dropped = json!({"reason": "Bounced Address", "status": "5.0.0"});
     let cases = [
-        ("bounce", hard, Undelivered(error("5.1.1", InvalidRecipient, "no such user", true))),
-        ("bounce", soft, Undelivered(error("4.7.1", Content, "try later", false))),
+        ("bounce", hard, Bounced(error("5.1.1", InvalidRecipient, "no such user", true))),
+        ("bounce", soft, Bounced(error("4.7.1", Content, "try later", false))),
         (
             "bounce",
             json!({"type": "blocked"}),
-            Undelivered(error("blocked", Other, "SendGrid reported the mail as blocked", false)),
+            Bounced(error("blocked", Other, "SendGrid reported the mail as blocked", false)),
         ),
         (
             "bounce",
             json!({"reason": "x", "status": ""}),
-            Undelivered(error("bounce", Other, "x", true)),
+            Bounced(error("bounce", Other, "x", true)),
         ),
         ("dropped", dropped, Failed(error("5.0.0", InvalidRecipient, "Bounced Address", true))),
         (

@@ -13,6 +13,7 @@ use hatch_domain::mailbox::Person;
 use hatch_domain::message::event::{
     MessageDeferred, MessageEvent, MessageReceived, MessageRequested, MessageSent, SendAttempted,
 };
+use hatch_domain::message::recipients::Recipients;
 use hatch_domain::message::status::{AttemptStatus, Status};
 use hatch_domain::{Attachment, Email, Envelope, ErrorClass, MailKind, SendError};
 use hatch_eventstore::Position;
@@ -292,6 +293,8 @@ pub(crate) fn files_of(event: &MessageEvent) -> &[Attachment] {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MessageState {
     pub(crate) progress: AttemptStatus,
+    /// Those of a message to several.
+    pub(crate) recipients: Recipients,
     pub(crate) provider: Option<String>,
     pub(crate) account: Option<String>,
     pub(crate) provider_message_id: Option<String>,
@@ -310,6 +313,7 @@ impl MessageState {
     pub(crate) fn new(at: DateTime<Utc>, position: Position) -> Self {
         Self {
             progress: AttemptStatus::default(),
+            recipients: Recipients::default(),
             provider: None,
             account: None,
             provider_message_id: None,
@@ -329,13 +333,14 @@ impl MessageState {
     #[must_use]
     pub(crate) fn after(mut self, event: &MessageEvent, position: Position) -> Self {
         use MessageEvent as E;
-        let progress = self.progress.after(event);
+        let progress = self.recipients.after(self.progress, event);
         let moved = progress != self.progress;
         self.progress = progress;
         if moved {
             self.error = error_of(event);
             self.next_attempt_at = due_time_of(event);
         }
+        self.explain_by_recipients();
         match event {
             E::MessageRequested(requested) => self.requested(requested),
             E::MessageDeferred(deferred) => self.deferred(deferred),
@@ -366,11 +371,24 @@ impl MessageState {
             | E::MessageUndelivered(_)
             | E::MessageCanceled(_)
             | E::RetryRequested(_)
-            | E::MessageReread(_) => {}
+            | E::MessageReread(_)
+            | E::RecipientComplained(_)
+            | E::RecipientUnsubscribed(_) => {}
         }
-        self.updated_at = at_of(event);
+        self.updated_at = event.at();
         self.position = position;
         self
+    }
+
+    /// Of a message that is not with all of its recipients, says why it is not with the first of those, whichever event
+    /// came last.
+    fn explain_by_recipients(&mut self) {
+        let lost = [Status::PartlyDelivered, Status::Undelivered, Status::Failed];
+        if let Some(error) =
+            self.recipients.error().filter(|_| lost.contains(&self.progress.status))
+        {
+            self.error = Some(error.clone());
+        }
     }
 
     /// A schedule is the first due time; what no provider carries has arrived already.
@@ -452,27 +470,6 @@ fn due_time_of(event: &MessageEvent) -> Option<DateTime<Utc>> {
             event.expires_at.is_none().then_some(event.retry_at)
         }
         _ => None,
-    }
-}
-
-fn at_of(event: &MessageEvent) -> DateTime<Utc> {
-    use MessageEvent as E;
-    match event {
-        E::MessageRequested(event) => event.at,
-        E::SendAttempted(event) => event.at,
-        E::MessageSent(event) => event.at,
-        E::SendFailed(event) => event.at,
-        E::SendInDoubt(event) => event.at,
-        E::AttemptAbandoned(event) => event.at,
-        E::MessageFailed(event) => event.at,
-        E::MessageDelivered(event) => event.at,
-        E::MessageUndelivered(event) => event.at,
-        E::MessageReceived(event) => event.at,
-        E::MessageRead(event) => event.at,
-        E::MessageCanceled(event) => event.at,
-        E::MessageDeferred(event) => event.at,
-        E::RetryRequested(event) => event.at,
-        E::MessageReread(event) => event.at,
     }
 }
 

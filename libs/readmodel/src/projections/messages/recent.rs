@@ -59,6 +59,7 @@ const fn is_settled(status: Status) -> bool {
         Status::Delivered
             | Status::Read
             | Status::Undelivered
+            | Status::PartlyDelivered
             | Status::Failed
             | Status::Canceled
             | Status::Received

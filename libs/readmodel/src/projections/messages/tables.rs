@@ -6,6 +6,7 @@ use futures::try_join;
 use hatch_domain::SendError;
 use hatch_domain::consent::Programme;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
+use hatch_domain::message::recipients::Recipients;
 use hatch_domain::message::status::{AttemptStatus, Status};
 use hatch_eventstore::Position;
 use hatch_eventstore::values::{integer, natural};
@@ -28,7 +29,7 @@ use crate::engine::{WriteContext, table};
 const LOAD_STATES: &str = "
     SELECT m.id, s.created_position, s.tenant_id, s.status, s.attempts, s.provider, s.account,
            s.provider_message_id, s.next_attempt_at, s.error, s.segments, s.sent_at, s.delivered_at,
-           s.read_at, s.updated_at, s.position
+           s.read_at, s.updated_at, s.position, s.recipients
       FROM rm_messages_v1.messages m
       JOIN rm_messages_v1.message_states s USING (created_position)
      WHERE m.id = ANY($1)";
@@ -106,6 +107,7 @@ table! {
         moving read_at: "timestamptz" = row.state.read_at,
         moving updated_at: "timestamptz" = row.state.updated_at,
         moving position: "bigint" = row.state.position.0,
+        moving recipients: "json" = kept(&row.state.recipients),
     }
 
     static MESSAGE_PARTICIPANTS: ParticipantRow<Position> = "rm_messages_v1.message_participants", row => {
@@ -309,6 +311,11 @@ fn participants(new: &[&ConversationRow]) -> Vec<ParticipantRow<ConversationId>>
         .collect()
 }
 
+/// Hardly any message has some.
+fn kept(recipients: &Recipients) -> Option<Json<&Recipients>> {
+    (!recipients.is_empty()).then_some(Json(recipients))
+}
+
 fn mail(message: &MessageContent) -> Option<MailRow> {
     let mail_id = message.mail_id.clone().filter(|name| name.len() <= MAIL_ID_BYTES_MAX)?;
     let MessageContent { tenant_id, id: message_id, conversation_id, .. } = *message;
@@ -335,6 +342,9 @@ fn state_row(row: &Row) -> Result<StateRow, Error> {
             read_at: row.try_get("read_at")?,
             updated_at: row.try_get("updated_at")?,
             position: Position(row.try_get("position")?),
+            recipients: row
+                .try_get::<_, Option<Json<Recipients>>>("recipients")?
+                .map_or_else(Recipients::default, |json| json.0),
         },
     })
 }

@@ -1,5 +1,7 @@
 //! The fold, given a history: no database.
 
+mod recipients;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -311,6 +313,7 @@ fn a_read_message_knows_when_whatever_order_its_receipts_have() {
             attempt: 1,
             provider_message_id: "SM1".to_owned(),
             receipt_id: uuid::Uuid::from_u128(8),
+            recipient: None,
             at: at(0),
         })
     };

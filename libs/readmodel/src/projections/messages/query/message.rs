@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::super::message::{Direction, MailDetails, MessageContent, MessageState};
 use super::parts;
+use super::recipients::{KeptRecipient, Recipient};
 use super::send_error::{self, ErrorSchema};
 use crate::query::conditions::Conditions;
 use crate::query::page::{List, ListKind, Page};
@@ -28,7 +29,8 @@ use crate::{Error, QueryError, ReadModel};
 
 /// The columns that every query of messages reads, with texts and addresses as it wants them.
 macro_rules! columns {
-    ($body:literal, $html:literal, $visible:literal, $to:expr, $cc:expr, $bcc:expr, $people:expr) => {
+    ($body:literal, $html:literal, $visible:literal, $to:expr, $cc:expr, $bcc:expr, $people:expr,
+     $recipients:expr) => {
         concat!(
             $body,
             " AS body, octet_length(m.body) AS body_bytes, ",
@@ -44,7 +46,9 @@ macro_rules! columns {
             $bcc,
             " AS bcc, json_array_length(m.bcc) AS bcc_count, ",
             $people,
-            " AS people,
+            " AS people, ",
+            $recipients,
+            " AS recipients, json_array_length(m.recipients) AS recipients_count,
          m.id, m.conversation_id, m.contact_id, m.direction, m.channel, m.from_address, m.subject, m.attachments, m.status,
          m.provider, m.provider_message_id, m.attempts, m.next_attempt_at, m.error, m.segments,
          m.metadata, m.created_at, m.scheduled_at, m.sent_at, m.delivered_at, m.read_at,
@@ -64,14 +68,24 @@ const LIST: &str = concat!(
         first_addresses!("m.to_addresses"),
         first_addresses!("m.cc"),
         first_addresses!("m.bcc"),
-        first_addresses!("m.people")
+        first_addresses!("m.people"),
+        first_recipients!("m.recipients")
     ),
     " FROM rm.messages m\n"
 );
 
 const ONE: &str = concat!(
     "SELECT ",
-    columns!("m.body", "m.html", "m.visible_body", "m.to_addresses", "m.cc", "m.bcc", "m.people"),
+    columns!(
+        "m.body",
+        "m.html",
+        "m.visible_body",
+        "m.to_addresses",
+        "m.cc",
+        "m.bcc",
+        "m.people",
+        "m.recipients"
+    ),
     " FROM rm.messages m WHERE m.tenant_id = $1 AND m.id = $2"
 );
 
@@ -152,6 +166,11 @@ pub struct Message {
     #[serde(serialize_with = "parts::attachments")]
     #[schema(value_type = Vec<parts::AttachmentSchema>)]
     pub attachments: Value,
+    /// What became of each recipient of a message to several; and of the only one, once that one has complained or
+    /// unsubscribed. `GET /api/v1/messages/{id}/recipients` has them of every message.
+    pub recipients: Vec<Recipient>,
+    /// The same of `recipients` as `to_count` of `to`.
+    pub recipients_count: Option<u32>,
     /// Where it stands.
     // Text, because rows may be newer than this build.
     #[schema(value_type = Status)]
@@ -183,10 +202,10 @@ pub struct Message {
     /// When the provider took it.
     #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     pub sent_at: Option<DateTime<Utc>>,
-    /// When a receipt said that it arrived.
+    /// When a receipt said that it arrived, of a message to several for the first time.
     #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     pub delivered_at: Option<DateTime<Utc>>,
-    /// When a receipt said that it was read.
+    /// When a receipt said that it was read, of a message to several for the first time.
     #[serde(serialize_with = "hatch_domain::time::serialize_option")]
     pub read_at: Option<DateTime<Utc>>,
     /// When its latest event happened.
@@ -401,6 +420,11 @@ impl From<(MessageContent, MessageState)> for Message {
             html_truncated: false,
             visible_body: content.visible_body,
             attachments: content.attachments,
+            recipients: Recipient::all(
+                state.recipients.iter().map(Recipient::from),
+                state.error.as_ref(),
+            ),
+            recipients_count: None,
             status: state.progress.status.as_str().to_owned(),
             provider: state.provider,
             provider_message_id: state.provider_message_id,
@@ -440,7 +464,7 @@ fn keyed_message(row: &Row) -> Result<(Position, Message), Error> {
 }
 
 /// How many addresses there are, where `addresses` are only the first of them.
-pub(super) fn beyond(addresses: &[String], count: i32) -> Option<u32> {
+pub(super) fn beyond<T>(addresses: &[T], count: i32) -> Option<u32> {
     u32::try_from(count).ok().filter(|count| *count as usize > addresses.len())
 }
 
@@ -460,6 +484,10 @@ fn message(row: &Row) -> Result<Message, Error> {
         (row.try_get("direction")?, row.try_get("channel")?);
     let mail: Option<Json<MailDetails>> = row.try_get("mail")?;
     let mail = mail.map(|json| json.0).unwrap_or_default();
+    let error = row.try_get::<_, Option<Json<SendError>>>("error")?.map(|json| json.0);
+    let recipients: Option<Json<Vec<KeptRecipient>>> = row.try_get("recipients")?;
+    let recipients = recipients.map_or_else(Vec::new, |json| json.0);
+    let recipients_count: Option<i32> = row.try_get("recipients_count")?;
     Ok(Message {
         kind: kind(row.try_get("kind")?),
         reply_to: mail.reply_to.map(|address| address.to_string()),
@@ -495,7 +523,9 @@ fn message(row: &Row) -> Result<Message, Error> {
         provider_message_id: row.try_get("provider_message_id")?,
         attempts: row.try_get("attempts")?,
         next_attempt_at: row.try_get("next_attempt_at")?,
-        error: row.try_get::<_, Option<Json<SendError>>>("error")?.map(|json| json.0),
+        recipients_count: beyond(&recipients, recipients_count.unwrap_or_default()),
+        recipients: Recipient::all(recipients.into_iter().map(Recipient::from), error.as_ref()),
+        error,
         segments: row.try_get("segments")?,
         metadata: row.try_get("metadata")?,
         created_at: row.try_get("created_at")?,

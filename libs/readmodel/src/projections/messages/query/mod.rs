@@ -15,11 +15,27 @@ macro_rules! first_addresses {
     };
 }
 
+/// The same of what became of recipients. What a provider said of them may have a NUL in it, which `jsonb` does not take.
+macro_rules! first_recipients {
+    ($column:literal) => {
+        concat!(
+            "CASE WHEN json_array_length(",
+            $column,
+            ") > 100 THEN (SELECT json_agg(one ORDER BY place) FROM json_array_elements(",
+            $column,
+            ") WITH ORDINALITY AS listed(one, place) WHERE place <= 100) ELSE ",
+            $column,
+            " END"
+        )
+    };
+}
+
 mod conversation;
 mod message;
 mod named;
 mod parts;
 mod past;
+mod recipients;
 mod send_error;
 mod tail;
 mod timeline;
@@ -27,6 +43,7 @@ mod timeline;
 pub use conversation::{Conversation, ConversationFilter};
 pub use message::{Message, MessageFilter, SentAs};
 pub use named::NamedMail;
+pub use recipients::Recipient;
 pub use tail::TailMessage;
 pub use timeline::Timeline;
 
