@@ -18,7 +18,7 @@ use super::signs::{Sign, Weight};
 use super::{Cut, Headers, clean};
 
 /// Bytes that are read of a part or a text that may report a bounce.
-pub const REPORT_BYTES_MAX: usize = 128 * 1024;
+pub const BOUNCE_BYTES_MAX: usize = 128 * 1024;
 
 /// Parts of a mail that are read as a report, or as the mail that it is about.
 const PARTS_MAX: usize = 8;
@@ -194,7 +194,7 @@ fn media_type(file: &Attachment) -> Option<String> {
 /// The beginning of a file's content, as text.
 fn content(file: &Attachment) -> Option<String> {
     let encoded = file.content.as_deref()?;
-    let end = encoded.len().min(REPORT_BYTES_MAX / 3 * 4);
+    let end = encoded.len().min(BOUNCE_BYTES_MAX / 3 * 4);
     let bytes = BASE64_STANDARD.decode(encoded.get(..end)?).ok()?;
     Some(clean(&String::from_utf8_lossy(&bytes)))
 }
@@ -207,7 +207,7 @@ fn mail_id(mail: &str) -> Option<String> {
 
 /// As much of a text as is read.
 fn beginning(text: &str) -> &str {
-    &text[..text.floor_char_boundary(REPORT_BYTES_MAX)]
+    &text[..text.floor_char_boundary(BOUNCE_BYTES_MAX)]
 }
 
 /// What a server said, in one line and as much as is kept of it; none where it said nothing.

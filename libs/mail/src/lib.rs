@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use hatch_domain::Attachment;
 
 pub use addresses::mailboxes;
-pub use bounce::{REPORT_BYTES_MAX, REPORTED_MAX};
+pub use bounce::{BOUNCE_BYTES_MAX, REPORTED_MAX};
 pub use cid::Shown;
 pub use fields::{Headers, decoded};
 pub use kind::{Facts, Kind, kind_of};

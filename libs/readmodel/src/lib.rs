@@ -10,6 +10,8 @@
 //! field of old messages needs the tables built anew: [`rebuild`] does that beside the live ones.
 //! [`verify`] compares them with the log.
 
+#![cfg_attr(test, recursion_limit = "256")]
+
 mod behind;
 mod contents;
 mod engine;

@@ -85,6 +85,7 @@ impl Said {
             content_id,
             inline,
             missing: part.is_none().then(|| NOT_BROUGHT.to_owned()),
+            ..Attachment::default()
         }
     }
 }
