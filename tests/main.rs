@@ -94,5 +94,6 @@ mod tls;
 mod tools;
 mod unavailable;
 mod undecodable;
+mod visible;
 mod watchdog;
 mod webhooks;

@@ -21,6 +21,7 @@ mod subjects;
 #[cfg(test)]
 mod tests;
 mod transfer;
+pub mod visible;
 mod walk;
 
 use std::borrow::Cow;

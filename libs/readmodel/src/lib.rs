@@ -43,7 +43,7 @@ pub use projections::messages::query::{
     Conversation, ConversationFilter, Message, MessageFilter, NamedMail, Recipient, SentAs,
     TailMessage, Timeline,
 };
-pub use projections::messages::{Direction, LastMessage, PREVIEW_CHARACTERS_MAX};
+pub use projections::messages::{Direction, Folded, LastMessage, PREVIEW_CHARACTERS_MAX};
 pub use projections::{PROJECTIONS, consent, messages, schemas};
 pub use query::{
     Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Moment, MomentError, Page, PageError,

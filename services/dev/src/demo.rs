@@ -155,7 +155,7 @@ impl Demo {
                 "  {}  {arrow} {CUSTOMER}  {:<12} {}",
                 at(message, "created_at")?.format("%H:%M:%S%.3f"),
                 text(message, "status"),
-                field(text(message, "body")),
+                field(text(message, "visible_body")),
             ))?;
         }
         line("").map_err(Into::into)

@@ -25,8 +25,8 @@ pub struct LastMessage {
     /// How it travels.
     #[schema(value_type = hatch_domain::Channel)]
     pub channel: String,
-    /// The beginning of its text, or else of its subject, on one line, at most 140 characters; none when it has
-    /// neither.
+    /// The beginning of the visible part of its text, or else of its subject, on one line, at most 140 characters;
+    /// none when it has neither.
     pub preview: Option<String>,
     /// When it was requested or received.
     pub at: DateTime<Utc>,
@@ -91,7 +91,7 @@ impl ConversationRow {
 }
 
 fn preview_of(message: &MessageContent) -> Option<String> {
-    let texts = [&message.body, &message.subject];
+    let texts = [&message.visible_body, &message.body, &message.subject];
     texts.into_iter().find_map(|text| text.as_deref().and_then(preview))
 }
 

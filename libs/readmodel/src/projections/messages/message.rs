@@ -23,6 +23,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::visible;
+
 /// The code shown for a message that is in doubt: no provider gave one.
 const IN_DOUBT_CODE: &str = "in_doubt";
 
@@ -181,7 +183,7 @@ impl MessageContent {
             suggests: begun.suggests.map(Suggestion::as_str),
             kind: Some(email.kind).filter(|kind| !kind.is_person()).map(MailKind::as_str),
             mail: MailDetails::of(email),
-            visible_body: None,
+            visible_body: begun.visible_body(email).as_deref().map(stored),
         })
     }
 
@@ -235,6 +237,14 @@ struct Begun<'a> {
     send_at: Option<DateTime<Utc>>,
     programme: Option<&'a Programme>,
     suggests: Option<Suggestion>,
+}
+
+impl Begun<'_> {
+    /// The part of the text that the sender of `email` wrote for it; none where that is all of it.
+    fn visible_body(&self, email: &Email) -> Option<String> {
+        let has_parts = visible::has_parts(self.direction.as_str(), self.channel);
+        has_parts.then(|| visible::visible_body(email, self.body)).flatten()
+    }
 }
 
 impl<'a> From<&'a MessageRequested> for Begun<'a> {

@@ -8,10 +8,12 @@ mod recent;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod visible;
 mod writer;
 
 pub use conversation::{LastMessage, PREVIEW_CHARACTERS_MAX};
 pub use message::Direction;
+pub use visible::Folded;
 
 use hatch_domain::message::AGGREGATE;
 

@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::super::message::{Direction, MailDetails, MessageContent, MessageState};
+use super::super::visible::{self, Folded};
 use super::parts;
 use super::recipients::{KeptRecipient, Recipient};
 use super::send_error::{self, ErrorSchema};
@@ -159,9 +160,12 @@ pub struct Message {
     pub html: Option<String>,
     /// The same of `html`.
     pub html_truncated: bool,
-    /// The part of the text that its sender wrote for it: without what is quoted of other mails, and without a
-    /// signature. In lists its first 16,384 characters.
+    /// The part of the text that its sender wrote for it: of a mail that came in, without what is quoted of other
+    /// mails, and without a signature; of a mail that is HTML only, as text. Of others it is the `body`. In lists its
+    /// first 16,384 characters.
     pub visible_body: Option<String>,
+    /// What is not in `visible_body`, in order; `null` in lists.
+    pub folded: Option<Vec<Folded>>,
     /// The files that go with it.
     #[serde(serialize_with = "parts::attachments")]
     #[schema(value_type = Vec<parts::AttachmentSchema>)]
@@ -284,7 +288,7 @@ impl ReadModel {
         id: MessageId,
     ) -> Result<Option<Message>, QueryError> {
         let rows = self.prepared(ONE, &[&tenant.0, &id.0]).await?;
-        Ok(rows.first().map(message).transpose()?)
+        Ok(rows.first().map(message).transpose()?.map(Message::in_full))
     }
 
     /// The messages of a conversation of `tenant`, the newest first; none when there is no such
@@ -414,11 +418,12 @@ impl From<(MessageContent, MessageState)> for Message {
             people: content.people.unwrap_or_default(),
             message_id_header,
             subject: content.subject,
+            visible_body: content.visible_body.or_else(|| content.body.clone()),
+            folded: None,
             body: content.body,
             body_truncated: false,
             html: content.html,
             html_truncated: false,
-            visible_body: content.visible_body,
             attachments: content.attachments,
             recipients: Recipient::all(
                 state.recipients.iter().map(Recipient::from),
@@ -443,6 +448,21 @@ impl From<(MessageContent, MessageState)> for Message {
             cut: content.cut,
             position: state.position,
         }
+        .in_full()
+    }
+}
+
+impl Message {
+    /// With what is folded of it, from its whole text.
+    fn in_full(mut self) -> Self {
+        if !visible::has_parts(&self.direction, &self.channel) {
+            return Self { folded: Some(Vec::new()), ..self };
+        }
+        let texts = (self.subject.as_deref(), self.body.as_deref(), self.html.as_deref());
+        let (visible, folded) = visible::in_full(texts.0, texts.1, texts.2);
+        self.visible_body = visible.or(self.visible_body);
+        self.folded = Some(folded);
+        self
     }
 }
 
@@ -495,7 +515,8 @@ fn message(row: &Row) -> Result<Message, Error> {
         signs: mail.signs,
         repeated_id: mail.repeated_id,
         linked_to: mail.linked_to,
-        visible_body: row.try_get("visible_body")?,
+        visible_body: row.try_get::<_, Option<String>>("visible_body")?.or_else(|| body.clone()),
+        folded: None,
         programme: programme(row.try_get("programme")?, &direction, &channel),
         suggests: row.try_get("suggests")?,
         id: MessageId(row.try_get("id")?),
