@@ -15,7 +15,7 @@ use hatch_domain::{Attachment, Bounce, BouncedRecipient};
 
 use super::kind::Facts;
 use super::signs::{Sign, Weight};
-use super::{Cut, Headers, clean};
+use super::{Cut, Headers, clean, html_to_text};
 
 /// Bytes that are read of a part or a text that may report a bounce.
 pub const BOUNCE_BYTES_MAX: usize = 128 * 1024;
@@ -81,7 +81,7 @@ impl Report {
         let plain = facts.text.filter(|text| !text.trim().is_empty());
         let text = match (plain, facts.html) {
             (Some(text), _) => Cow::Borrowed(beginning(text)),
-            (None, Some(html)) => Cow::Owned(text::of_html(beginning(html))),
+            (None, Some(html)) => Cow::Owned(html_to_text(beginning(html))),
             (None, None) => Cow::Borrowed(""),
         };
         let text = text.as_ref();

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::configured::postgres;
 pub(crate) use self::configured::{
-    check, check_accounts, keep_rules, place, refusals, sites, trusted_proxies, webhook_accounts,
-    word_rules,
+    check, check_accounts, keep_rules, own_mailboxes, place, refusals, sites, trusted_proxies,
+    webhook_accounts, word_rules,
 };
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};

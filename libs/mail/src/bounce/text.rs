@@ -121,32 +121,6 @@ pub(super) struct Said {
     pub(super) mail_id: Option<String>,
 }
 
-/// The words of a bounce that has only HTML, each piece between two tags on a line of its own.
-pub(super) fn of_html(html: &str) -> String {
-    let mut text = String::with_capacity(html.len() / 2);
-    let (mut rest, mut may_hide) = (html, true);
-    while let Some((before, after)) = rest.split_once('<') {
-        text.push_str(before);
-        text.push('\n');
-        let hidden = ["style", "script"].into_iter().find(|tag| may_hide && begins(after, tag));
-        let end = hidden.and_then(|tag| after.find(&format!("</{tag}")));
-        // What never ends is looked for once.
-        may_hide &= hidden.is_none() || end.is_some();
-        let after = end.and_then(|end| after.get(end + 1..)).unwrap_or(after);
-        rest = after.split_once('>').map_or("", |(_, rest)| rest);
-    }
-    text.push_str(rest);
-    let entities = [
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&nbsp;", " "),
-        ("&quot;", "\""),
-        ("&#39;", "'"),
-        ("&amp;", "&"),
-    ];
-    entities.iter().fold(text, |text, (entity, c)| text.replace(entity, c))
-}
-
 /// Whether the text itself holds what is for programs.
 pub(super) fn is_for_programs(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim_start);

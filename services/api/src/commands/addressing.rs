@@ -366,7 +366,7 @@ mod tests {
         assert!(goes(None, &sms("73822", number), &[]).is_err(), "a short code");
         assert!(goes(None, &sms(number, "73822"), &[]).is_err(), "ours is one");
         let named = goes(None, &sms("MYBANK", number), &[]).expect_err("a name");
-        assert_eq!(named.status().as_u16(), 400, "{named:?}");
+        assert!(format!("{named:?}").contains("status: 400"), "{named:?}");
         let asked = goes(Some("+18045551234"), &sms(number, "73822"), &[]).ok();
         assert_eq!(asked, Some(expect("+18045551234", &[number])));
         let alone = said(Direction::Outbound, "ann@x.com", &["ann@x.com"]);

@@ -219,6 +219,7 @@ mod tests {
             attachments: vec![file],
             email: Some(Box::new(email)),
             segments: None,
+            delivered_to: Vec::new(),
         }
     }
 

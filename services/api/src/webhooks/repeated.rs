@@ -114,7 +114,7 @@ mod tests {
         let mut carried = received("1@x", "Hi", "Hello\r\n", "<p class=\"x\">Hello </p>");
         carried.to = vec![Address::email("sales@example.com").expect("an address")];
         carried.email.as_mut().expect("a mail").references = vec!["0@x".to_owned()];
-        assert_eq!(other(carried), None);
+        assert!(other(carried).is_none());
         let mut ids = Vec::new();
         for (subject, body, html) in [
             ("Hi", "Goodbye", "<p>Hello</p>"),
@@ -141,6 +141,6 @@ mod tests {
         nameless.email.as_mut().expect("a mail").mail_id = None;
         let first = known(nameless.clone());
         nameless.body = Some("Goodbye".to_owned());
-        assert_eq!(other_mail(&first, &MessageCommand::Receive(nameless)), None);
+        assert!(other_mail(&first, &MessageCommand::Receive(nameless)).is_none());
     }
 }

@@ -1,5 +1,7 @@
 //! Mails of ours that come back: as they were sent, or as a bounce that tells of them.
 
+use std::collections::HashSet;
+
 use hatch_domain::address::Address;
 use hatch_domain::ids::MessageId;
 use hatch_domain::message::Message;
@@ -61,7 +63,7 @@ impl Recording<'_> {
         let Some(mail_id) = &bounce.mail_id else { return Ok(None) };
         let Some((id, message)) = self.sent(mail_id).await? else { return Ok(None) };
         let Some(request) = message.requested() else { return Ok(None) };
-        let told = undelivered(bounce, request)
+        let told = undelivered(bounce, &recipients(request))
             .into_iter()
             .filter_map(|(recipient, error)| self.told(inbound, id, &message, recipient, error));
         let (conversation_id, topic) = (request.conversation_id, request.topic.clone());
@@ -97,7 +99,8 @@ impl Recording<'_> {
             attempt: Some(attempt),
             provider_message_id: known.unwrap_or(&inbound.provider_message_id).to_owned(),
             receipt_id: Uuid::new_v5(&NAMESPACE, format!("{id}\n{}", name.join("\n")).as_bytes()),
-            outcome: Told::Undelivered(error),
+            recipient,
+            outcome: Told::Bounced(error),
             at: self.now,
         };
         let command = Box::new(MessageCommand::RecordReceipt(receipt));
@@ -106,10 +109,12 @@ impl Recording<'_> {
     }
 }
 
-/// Everybody whom a message is to.
+/// Everybody whom a message is to, each once.
 fn recipients(request: &MessageRequested) -> Vec<&Address> {
     let copied = request.email.iter().flat_map(|email| email.cc.iter().chain(&email.bcc));
-    request.to.iter().chain(copied).collect()
+    let mut known = HashSet::new();
+    let all = request.to.iter().chain(copied);
+    all.filter(|one| known.insert(one.identity())).collect()
 }
 
 /// Whom of the recipients of a message it did not reach, and why: none stands for the only one. Where a bounce names

@@ -21,7 +21,7 @@ use crate::admission;
 use crate::cli::Rederive;
 use crate::output::{counted, field, line};
 use crate::progress;
-use crate::roles::{postgres, webhook_accounts, word_rules};
+use crate::roles::{own_mailboxes, postgres, webhook_accounts, word_rules};
 use crate::settings::Settings;
 
 const TENANT: TenantId = TenantId::DEFAULT;
@@ -167,6 +167,7 @@ impl Reader {
             readers: Readers::new(Arc::default()),
             keeping: Arc::default(),
             words: Arc::new(word_rules(settings)?),
+            own: Arc::new(own_mailboxes(settings)?),
         };
         Ok(Self { webhooks, ending, appending })
     }

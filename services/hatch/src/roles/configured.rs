@@ -327,7 +327,7 @@ pub(super) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option
 }
 
 /// The mailboxes that are ours: those that are named, and the default sender.
-pub(super) fn own_mailboxes(settings: &Settings) -> anyhow::Result<OwnMailboxes> {
+pub(crate) fn own_mailboxes(settings: &Settings) -> anyhow::Result<OwnMailboxes> {
     let named = settings.mail.mailboxes.iter().map(String::as_str);
     let own = OwnMailboxes::read(named);
     let mut own =

@@ -154,6 +154,7 @@ impl MessageContent {
             Direction::Outbound => begun.to.first().unwrap_or(begun.from),
             Direction::Inbound => theirs(begun.from, begun.to, email),
         };
+        let visible_body = begun.visible_body(email).as_deref().map(stored);
         Some(Self {
             created_position: position,
             id,
@@ -183,7 +184,7 @@ impl MessageContent {
             suggests: begun.suggests.map(Suggestion::as_str),
             kind: Some(email.kind).filter(|kind| !kind.is_person()).map(MailKind::as_str),
             mail: MailDetails::of(email),
-            visible_body: begun.visible_body(email).as_deref().map(stored),
+            visible_body,
         })
     }
 
