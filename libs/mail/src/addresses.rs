@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::mailbox::{Mailbox, NAME_CHARACTERS_MAX};
 
-use super::{ADDRESSES_MAX, Cut, LIST_BYTES_MAX, decoded};
+use super::words::{decoded, decoded_in_list};
+use super::{ADDRESSES_MAX, Cut, LIST_BYTES_MAX};
 
 /// Bytes of a written address: more than any that is one.
 const WRITTEN_BYTES_MAX: usize = 1024;
@@ -23,6 +24,7 @@ const ANSWERED: &str = "reply_to";
 /// The mailboxes of `text`, each once, and the names beside them. Those beyond the limit are counted as `of`. Of a sender
 /// the first is the one that can be answered.
 pub fn mailboxes(text: &str, of: &str, cut: &mut Cut) -> Vec<Mailbox> {
+    let text = &decoded_in_list(text);
     let (mut list, end) = read(text, of, ScanState::default());
     if end.quoted || end.comments > 0 {
         // What never ends never began: the rest of the list would be lost in it.
@@ -423,6 +425,12 @@ mod tests {
                 Some("JürgenSchmidt"),
             ),
             ("\"=?UTF-8?Q?J=C3=BCrgen?=\" <ann@example.com>", Some("Jürgen")),
+            ("=?UTF-8?Q?Lee,_Ann_(x)?= <ann@example.com>", Some("Lee, Ann (x)")),
+            ("=?UTF-8?Q?Ann_=3Cann@example.com=3E?=", Some("Ann")),
+            (
+                "=?UTF-8?Q?Boss_=3Cboss@corp.example=3E?= <ann@example.com>",
+                Some("Boss <boss@corp.example>"),
+            ),
             ("Friends: Ann\r\n\tLee <ann@example.com>;", Some("Ann Lee")),
             ("a\u{0}b\u{1b}[31m <ann@example.com>", Some("ab[31m")),
             ("Ann@Example.com <ann@example.com>", None),

@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use encoding_rs::Encoding;
 use hatch_domain::Attachment;
-use mail_parser::decoders::charsets::map::charset_decoder;
 
+use super::charset::decode_html;
 use super::fields::{MimeFields, TransferEncoding, subject};
 use super::names::{file_name, usual_name};
 use super::walk::is_text;
@@ -82,12 +81,10 @@ impl Part<'_> {
     }
 }
 
-/// Out of the charset; what cannot be read there becomes U+FFFD.
+/// Out of the charset. One that is not declared may be in the text, where that is HTML.
 fn decode_text<'b>(bytes: Cow<'b, [u8]>, charset: Option<&str>) -> Cow<'b, str> {
-    let label = charset.unwrap_or("utf-8");
-    match (Encoding::for_label(label.as_bytes()), charset_decoder(label.as_bytes())) {
-        (Some(encoding), _) => encoding.decode(&bytes).0.into_owned().into(),
-        (None, Some(decode)) => decode(&bytes).into(),
-        (None, None) => String::from_utf8_lossy(&bytes).into_owned().into(),
+    match bytes {
+        Cow::Borrowed(bytes) => decode_html(bytes, charset).text,
+        Cow::Owned(bytes) => decode_html(&bytes, charset).text.into_owned().into(),
     }
 }

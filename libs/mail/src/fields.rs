@@ -1,15 +1,17 @@
 //! The headers of a mail and of its parts.
 
 use hatch_domain::mailbox::Mailbox;
-use mail_parser::parsers::MessageStream;
-use mail_parser::{ContentType, HeaderValue};
 use memchr::memmem;
 
 use super::addresses::mailboxes;
 use super::delivered::delivered_to;
 use super::ids::{ids, thread};
+use super::params::{Structured, charset_of};
 use super::signs::Signs;
-use super::{Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, ID_BYTES_MAX, PART_FIELDS_BYTES_MAX, clean};
+use super::{
+    Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX, ID_BYTES_MAX, PART_FIELDS_BYTES_MAX, charset, clean,
+    words,
+};
 
 /// The headers of a mail that hatch uses.
 #[derive(Debug, Default)]
@@ -46,8 +48,10 @@ impl Headers {
             ["from", "to", "cc", "reply-to", "subject", "message-id", "in-reply-to", "references"],
         );
         let [from, to, cc, reply_to, subject, mail_id, in_reply_to, references] = found;
+        let hint = charset_hint(read);
+        let hint = hint.as_deref();
         let mut list = |name: &str, value: Option<&[u8]>| {
-            let text = String::from_utf8_lossy(value.unwrap_or_default());
+            let text = charset::decode(value.unwrap_or_default(), hint).text;
             mailboxes(&text, name, cut)
         };
         let from = list("from", from).into_iter().next();
@@ -60,7 +64,7 @@ impl Headers {
             to,
             cc,
             reply_to,
-            subject: subject.and_then(|value| unstructured(value, cut)),
+            subject: subject.and_then(|value| unstructured(value, hint, cut)),
             mail_id: ids(mail_id).pop(),
             in_reply_to: (!answered.is_empty()).then(|| answered.swap_remove(0)),
             references,
@@ -70,34 +74,22 @@ impl Headers {
     }
 }
 
-/// A text, out of its encoded words.
-fn unstructured(value: &[u8], cut: &mut Cut) -> Option<String> {
+/// A text in one line, out of its charset and its encoded words.
+fn unstructured(value: &[u8], hint: Option<&str>, cut: &mut Cut) -> Option<String> {
     let read = &value[..value.len().min(FIELD_BYTES_MAX)];
     cut.count("header_bytes", value.len() - read.len());
-    let value = with_line_end(read);
-    let text = match MessageStream::new(&value).parse_unstructured() {
-        HeaderValue::Text(text) => clean(&text),
-        _ => return None,
-    };
-    Some(text).filter(|text| !text.is_empty())
+    let text = charset::decode(read, hint).text;
+    let text = words::decoded(&words::unfolded(&text));
+    Some(clean(text.trim())).filter(|text| !text.is_empty())
 }
 
-/// A text out of its encoded words, where it has some.
-pub fn decoded(text: &str) -> String {
-    if !text.contains("=?") {
-        return text.to_owned();
+/// The charset that the mail declares for its text, in which headers are that are in none (RFC 5322 allows but ASCII).
+fn charset_hint(block: &[u8]) -> Option<String> {
+    if block.is_ascii() {
+        return None;
     }
-    // A line that is not at its end would be read as the next header.
-    let line = with_line_end(text.replace(['\r', '\n'], " ").as_bytes());
-    match MessageStream::new(&line).parse_unstructured() {
-        HeaderValue::Text(text) => text.into_owned(),
-        _ => text.to_owned(),
-    }
-}
-
-/// The library reads a header up to the end of its line.
-fn with_line_end(value: &[u8]) -> Vec<u8> {
-    [value.trim_ascii(), b"\n"].concat()
+    let [content_type] = first_of(block, ["content-type"]);
+    charset_of(content_type?)
 }
 
 /// The values of the named headers, each of the first occurrence that says something.
@@ -126,7 +118,7 @@ pub(super) fn subject(mail: &[u8]) -> Option<String> {
     let read = &mail[..mail.len().min(PART_FIELDS_BYTES_MAX)];
     let end = [&b"\n\r\n"[..], b"\n\n"].into_iter().filter_map(|end| memmem::find(read, end)).min();
     let [subject] = first_of(&read[..end.map_or(read.len(), |end| end + 1)], ["subject"]);
-    unstructured(subject?, &mut Cut::default())
+    unstructured(subject?, charset_hint(read).as_deref(), &mut Cut::default())
 }
 
 /// A header's value without what some programs write around or after it: quotes, parameters, comments.
@@ -197,8 +189,8 @@ pub(super) enum Which {
 /// The headers of a part that hatch uses.
 pub(super) struct MimeFields {
     kind: Kind,
-    content_type: Option<ContentType<'static>>,
-    disposition: Option<ContentType<'static>>,
+    content_type: Option<Structured>,
+    disposition: Option<Structured>,
     encoding: TransferEncoding,
     content_id: Option<String>,
     location: Option<String>,
@@ -261,13 +253,7 @@ impl MimeFields {
         };
         let [content_type, disposition, content_id, location] =
             [content_type, disposition, content_id, location].map(&mut within);
-        let structured = |value: Option<&[u8]>| {
-            let value = with_line_end(value?);
-            match MessageStream::new(&value).parse_content_type().into_owned() {
-                HeaderValue::ContentType(said) => Some(said),
-                _ => None,
-            }
-        };
+        let structured = |value: Option<&[u8]>| Structured::read(value?);
         let said = structured(content_type);
         let boundary = said.as_ref().filter(|said| said.attribute("boundary").is_none());
         Self {
@@ -387,11 +373,11 @@ impl MimeFields {
     }
 
     pub(super) fn is_attachment(&self) -> bool {
-        self.disposition.as_ref().is_some_and(ContentType::is_attachment)
+        self.disposition.as_ref().is_some_and(Structured::is_attachment)
     }
 
     pub(super) fn is_inline(&self) -> bool {
-        self.disposition.as_ref().is_some_and(ContentType::is_inline)
+        self.disposition.as_ref().is_some_and(Structured::is_inline)
     }
 
     /// The Content-ID, without angle brackets.
@@ -409,8 +395,12 @@ impl MimeFields {
     }
 
     pub(super) fn filename(&self) -> Option<&str> {
-        let disposition = self.disposition.as_ref().and_then(|said| said.attribute("filename"));
-        disposition.or_else(|| self.content_type.as_ref()?.attribute("name"))
+        let (disposition, content_type) = (self.disposition.as_ref(), self.content_type.as_ref());
+        disposition
+            .and_then(|said| said.attribute("filename"))
+            .or_else(|| content_type?.attribute("name"))
+            .or_else(|| content_type?.attribute("filename"))
+            .or_else(|| disposition?.attribute("name"))
     }
 
     /// The media type as the part says it.
@@ -426,5 +416,41 @@ impl MimeFields {
 
     pub(super) const fn encoding(&self) -> TransferEncoding {
         self.encoding
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(block: &[u8]) -> Headers {
+        Headers::read(block, &mut Cut::default())
+    }
+
+    #[test]
+    fn a_header_is_read_in_whatever_charset_it_is() {
+        let of_subject = |value: &[u8]| {
+            headers(&[b"Subject: ", value, b"\r\n"].concat()).subject.unwrap_or_default()
+        };
+        for (value, subject) in [
+            (&b"Gr\xc3\xbc\xc3\x9fe"[..], "Grüße"),
+            (b"Viele Gr\xfc\xdfe aus K\xf6ln", "Viele Grüße aus Köln"),
+            (b"\x1b$BCmJ8\x1b(B4711", "注文4711"),
+            (b"Gr\xc3\xbc\xc3\x9fe =?utf-8?Q?=C3=BC?=", "Grüße ü"),
+            (b" a\r\n\tb  c ", "a b  c"),
+            (b"=?utf-8?Q?a?=\r\n =?utf-8?Q?b?=", "ab"),
+        ] {
+            assert_eq!(of_subject(value), subject);
+        }
+    }
+
+    #[test]
+    fn headers_are_in_the_charset_of_the_text_where_they_say_none() {
+        let read = headers(
+            b"Content-Type: text/plain; charset=\"Shift_JIS\"\r\nSubject: \x92\x8d\x95\xb64711\r\n\
+              From: \x92\x8d\x95\xb6 <ann@example.com>\r\n",
+        );
+        assert_eq!(read.subject.as_deref(), Some("注文4711"));
+        assert_eq!(read.from.and_then(|from| from.name).as_deref(), Some("注文"));
     }
 }

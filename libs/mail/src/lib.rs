@@ -8,12 +8,14 @@
 mod addresses;
 mod body;
 mod bounce;
+mod charset;
 mod cid;
 mod delivered;
 mod fields;
 mod ids;
 mod kind;
 mod names;
+mod params;
 mod plain;
 mod reading;
 mod signs;
@@ -23,6 +25,7 @@ mod tests;
 mod transfer;
 pub mod visible;
 mod walk;
+mod words;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -31,12 +34,15 @@ use hatch_domain::Attachment;
 
 pub use addresses::mailboxes;
 pub use bounce::{BOUNCE_BYTES_MAX, REPORTED_MAX};
+pub use charset::{DETECTED_BYTES_MAX, Decoded, META_BYTES_MAX, Reading, decode, decode_html};
 pub use cid::Shown;
-pub use fields::{Headers, decoded};
+pub use fields::Headers;
 pub use kind::{Facts, Kind, kind_of};
 pub use names::{FILENAME_BYTES_MAX, file_name};
+pub use params::{charset_of, filename_of};
 pub use plain::{escaped, html_to_text};
 pub use signs::Signs;
+pub use words::decoded;
 
 /// Multiparts within multiparts. What is deeper is kept as a file, as it came.
 pub const DEPTH_MAX: usize = 50;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hatch_domain::Attachment;
-use hatch_mail::{Cut, PARTS_MAX, Shown, clean, clipped, file_name};
+use hatch_mail::{Cut, PARTS_MAX, Shown, clean, clipped, decoded, file_name};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -70,7 +70,7 @@ impl Said {
         let content_type = part.and_then(|part| part.content_type.as_ref());
         let content_type = content_type.or_else(|| info?.content_type.as_ref());
         let id = info.and_then(|info| info.content_id.as_ref()).or_else(|| self.ids.get(name));
-        let mut text = |text: &String| clipped(clean(text), cut);
+        let mut text = |text: &String| clipped(clean(&decoded(text)), cut);
         let filename = of_part.or(of_info).map(&mut text);
         let content_type = content_type.map(&mut text);
         let id = id.map(&mut text);

@@ -5,17 +5,20 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use bytes::Bytes;
-use encoding_rs::{Encoding, UTF_8};
 use futures::{FutureExt, stream};
 use hatch_domain::address::Address;
 use hatch_domain::authentication::Authentication;
 use hatch_domain::mailbox::{Mailbox, Person, PersonRole};
 use hatch_domain::{Attachment, Channel, Email, Envelope};
-use hatch_mail::{Cut, Facts, Headers, Mail, PARTS_MAX, clean, clipped, kind_of, mailboxes};
-use http::header::CONTENT_TYPE;
+use hatch_mail::{
+    Cut, Facts, Headers, Mail, PARTS_MAX, charset_of, clean, clipped, decode, decode_html, decoded,
+    filename_of, kind_of, mailboxes,
+};
+use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use memchr::memmem;
 use multer::Multipart;
 use serde::Deserialize;
+use serde_json::Value;
 use uuid::{Uuid, uuid};
 
 use super::{authentication, envelope, files};
@@ -77,7 +80,7 @@ impl Content {
                 from: form.mailboxes("from", cut).into_iter().next(),
                 to: form.mailboxes("to", cut),
                 cc: form.mailboxes("cc", cut),
-                subject: form.text("subject").map(|subject| clipped(subject, cut)),
+                subject: form.text("subject").map(|subject| clipped(decoded(&subject), cut)),
                 ..headers
             },
             body: form.text("text"),
@@ -210,17 +213,23 @@ impl Form {
                 cut.count("parts", 1);
             }
         }
-        form.charsets = form.json("charsets").unwrap_or_default();
+        let charsets: HashMap<String, Value> = form.json("charsets").unwrap_or_default();
+        let labels = charsets.into_iter().filter_map(|(field, label)| match label {
+            Value::String(label) => Some((field, label)),
+            _ => None,
+        });
+        form.charsets = labels.collect();
         Ok(form)
     }
 
-    /// A text, from the charset that the form names for it. What cannot be read there, and NUL, which
-    /// no text has, becomes U+FFFD.
+    /// A text, from the charset that the form or the part names for it. What cannot be read in any, and NUL,
+    /// which no text has, becomes U+FFFD.
     pub(super) fn text(&self, field: &str) -> Option<String> {
         let part = self.parts.get(field)?;
-        let label = self.charsets.get(field).map_or("utf-8", String::as_str);
-        let encoding = Encoding::for_label(label.as_bytes()).unwrap_or(UTF_8);
-        Some(clean(&encoding.decode(&part.bytes).0))
+        let of_part = || charset_of(part.content_type.as_ref()?.as_bytes());
+        let label = self.charsets.get(field).cloned().or_else(of_part);
+        let read = if field == "html" { decode_html } else { decode };
+        Some(clean(&read(&part.bytes, label.as_deref()).text))
     }
 
     fn bytes(&self, field: &str) -> Option<&[u8]> {
@@ -280,7 +289,9 @@ async fn read_parts(body: Bytes, boundary: String) -> Result<Vec<(String, Part)>
     let mut parts = Vec::new();
     while let Some(field) = form.next_field().await? {
         let name = field.name().unwrap_or_default().to_owned();
-        let filename = field.file_name().map(str::to_owned);
+        let disposition = field.headers().get(CONTENT_DISPOSITION);
+        let filename = disposition.and_then(|value| filename_of(value.as_bytes()));
+        let filename = filename.or_else(|| field.file_name().map(str::to_owned));
         let content_type = field.content_type().map(ToString::to_string);
         parts.push((name, Part { bytes: field.bytes().await?, filename, content_type }));
     }

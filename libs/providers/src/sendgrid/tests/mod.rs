@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Settings;
 use crate::RawRequest;
 
+mod characters;
 mod codes;
 mod events;
 mod files;
