@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use phonenumber::Metadata;
 use phonenumber::metadata::DATABASE;
 
 use super::written::{digit, is_invisible, is_separator, visible};
-use super::{AddressError, WRITTEN_BYTES_MAX};
+use super::{AddressError, WRITTEN_BYTES_MAX, quirks};
 
 /// Digits of an E.164 number at most, country code included (ITU-T E.164).
 const DIGITS_MAX: usize = 15;
@@ -24,10 +25,17 @@ pub(super) fn read(text: &str) -> Result<String, AddressError> {
         return Err(AddressError::NotDigits);
     }
     let digits = Dialled::read(text)?.without_trunk_prefix();
-    if digits.len() > DIGITS_MAX || !is_possible(&digits) {
+    let plain = Dialled { digits: digits.clone(), group: None };
+    if digits.len() > DIGITS_MAX || plain.without_trunk_prefix() != digits {
         return Err(AddressError::Impossible);
     }
-    Ok(format!("+{digits}"))
+    let number = format!("+{digits}");
+    // A form that its country gave up is still in many address books.
+    let is_known = |other: String| other.strip_prefix('+').is_some_and(is_possible);
+    if is_possible(&digits) || quirks::identity(&number).is_some_and(is_known) {
+        return Ok(number);
+    }
+    Err(AddressError::Impossible)
 }
 
 /// The number that a carrier names, however unlikely. One in E.164 form is taken as it is.
@@ -117,9 +125,9 @@ impl Dialled {
         if !national.starts_with('0') && grouped.is_none() {
             return digits;
         }
-        let regions = digits[..code].parse().ok().and_then(|code: u16| DATABASE.by_code(&code));
-        let regions = regions.unwrap_or_default();
-        if regions.iter().any(|region| region.descriptors().general().is_match(national)) {
+        let regions = regions(&digits[..code]);
+        let is_valid = |region: &&Metadata| region.descriptors().general().is_match(national);
+        if has_length(&digits, code) && regions.iter().any(is_valid) {
             return digits;
         }
         let prefix = regions.iter().find_map(|region| region.national_prefix());
@@ -145,9 +153,32 @@ fn country_code(digits: &str) -> Option<usize> {
 /// Whether a country code begins `digits` and has national numbers of the remaining length.
 fn is_possible(digits: &str) -> bool {
     let Some(code) = country_code(digits) else { return false };
+    has_length(digits, code) || is_special(digits, code)
+}
+
+fn has_length(digits: &str, code: usize) -> bool {
     let national = u16::try_from(digits.len() - code).unwrap_or(u16::MAX);
     let lengths = digits[..code].parse().ok().and_then(|code: u16| NATIONAL_LENGTHS.get(&code));
     lengths.is_some_and(|lengths| lengths.contains(&national))
+}
+
+/// Whether it is one of the few numbers that are shorter or longer than all others of their country, such as the
+/// 310-1234 of Canada.
+fn is_special(digits: &str, code: usize) -> bool {
+    let national = &digits[code..];
+    regions(&digits[..code]).iter().any(|region| {
+        let kinds = region.descriptors();
+        let special = [kinds.premium_rate(), kinds.pager(), kinds.uan(), kinds.voicemail()];
+        let mut special =
+            special.into_iter().flatten().filter(|kind| !kind.possible_length().is_empty());
+        special.any(|kind| kind.is_match(national))
+    })
+}
+
+/// What libphonenumber knows of the countries with the code.
+fn regions(code: &str) -> Vec<&'static Metadata> {
+    let regions = code.parse().ok().and_then(|code: u16| DATABASE.by_code(&code));
+    regions.unwrap_or_default()
 }
 
 /// By country code, how many digits a national number there can have, from libphonenumber's metadata, the codes
@@ -164,13 +195,9 @@ static NATIONAL_LENGTHS: LazyLock<HashMap<u16, BTreeSet<u16>>> = LazyLock::new(|
                 kinds.fixed_line(),
                 kinds.mobile(),
                 kinds.toll_free(),
-                kinds.premium_rate(),
                 kinds.shared_cost(),
                 kinds.personal_number(),
                 kinds.voip(),
-                kinds.pager(),
-                kinds.uan(),
-                kinds.voicemail(),
             ];
             let described = described.into_iter().flatten();
             lengths

@@ -217,6 +217,7 @@ fn each_refusal_says_what_was_expected() {
         ("+", AddressError::NotDigits),
         ("+1201666CALL", AddressError::NotDigits),
         ("+1201666\u{0}1234", AddressError::NotDigits),
+        ("+31 (0)00000", AddressError::Impossible),
         ("+1", AddressError::Impossible),
         ("+1201", AddressError::Impossible),
         ("+18045551", AddressError::Impossible),
