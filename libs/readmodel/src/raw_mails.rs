@@ -34,7 +34,7 @@ const PAGE: &str = "
                      WHERE tenant_id = $1 AND received_at >= $2 AND received_at < $3
                        AND ($4::uuid IS NULL OR message_id = $4)
                        AND (received_at, message_id, digest) > ($5, $6, $7)
-                     ORDER BY received_at, message_id, digest LIMIT 64) AS some
+                     ORDER BY received_at, message_id, digest LIMIT 64) AS ahead
             WINDOW w AS (ORDER BY received_at, message_id, digest)) AS page
       JOIN hatch.raw_mails AS r USING (tenant_id, message_id, digest)
      WHERE page.n = 1 OR page.bytes <= 16777216
