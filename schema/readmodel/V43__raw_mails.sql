@@ -19,6 +19,8 @@ CREATE TABLE hatch.raw_mails (
 ALTER TABLE hatch.raw_mails ALTER COLUMN body SET STORAGE EXTERNAL;
 -- In the order in which they came: they are read again page by page, and the oldest go first.
 CREATE INDEX raw_mails_oldest ON hatch.raw_mails (received_at, message_id, digest);
+-- The body of a webhook of the log.
+CREATE INDEX raw_mails_by_webhook ON hatch.raw_mails (webhook_id);
 
 -- Takes out what came before `before`, some rows at a time, and says how many.
 -- SECURITY DEFINER: the application's role deletes nothing by itself.

@@ -21,9 +21,7 @@ const LIST: &str = "
            coalesce((SELECT octet_length(whole.body) FROM hatch.webhook_bodies whole
                       WHERE whole.webhook_id = webhook_log.id),
                     (SELECT raw.bytes::integer FROM hatch.raw_mails raw
-                      WHERE raw.tenant_id = webhook_log.tenant_id
-                        AND raw.message_id = webhook_log.message_id
-                        AND raw.webhook_id = webhook_log.id),
+                      WHERE raw.webhook_id = webhook_log.id LIMIT 1),
                     octet_length(body)) AS body_bytes
       FROM hatch.webhook_log\n";
 
@@ -34,8 +32,9 @@ const ONE: &str = "
            coalesce(raw.bytes::integer, octet_length(coalesce(whole.body, l.body))) AS body_bytes
       FROM hatch.webhook_log l
       LEFT JOIN hatch.webhook_bodies whole ON whole.webhook_id = l.id
-      LEFT JOIN hatch.raw_mails raw ON raw.tenant_id = l.tenant_id AND raw.message_id = l.message_id
-                                   AND raw.webhook_id = l.id
+      LEFT JOIN LATERAL (
+           SELECT body, encoding, bytes FROM hatch.raw_mails
+            WHERE webhook_id = l.id LIMIT 1) raw ON true
      WHERE l.tenant_id = $1 AND l.id = $2 AND l.received_at BETWEEN $3 AND $4";
 
 const RELEASE: &str = "

@@ -190,7 +190,7 @@ impl Webhooks {
         let environment = self.store.environment();
         let (id, now) = (environment.new_id(), environment.now());
         let entry = WebhookLogEntry::new(id, account.tenant_id.0, account.provider, raw, now);
-        Recording { webhooks: self, account, entry, now, said_at: now }
+        Recording { webhooks: self, account, entry, raw: None, now, said_at: now }
     }
 
     /// The entry of a request without a valid signature: no more than the beginning of its parts.
@@ -202,7 +202,7 @@ impl Webhooks {
         let environment = self.store.environment();
         let (id, now) = (environment.new_id(), environment.now());
         let entry = WebhookLogEntry::refused(id, account.tenant_id.0, account.provider, raw, now);
-        Recording { webhooks: self, account, entry, now, said_at: now }
+        Recording { webhooks: self, account, entry, raw: None, now, said_at: now }
     }
 }
 

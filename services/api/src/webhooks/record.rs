@@ -16,6 +16,7 @@ use super::fitting::{Aside, set_aside};
 use super::log::WebhookLogEntry;
 use super::matching::KeptReceipt;
 use super::meaning::{self, Command, Meaning};
+use super::repeated;
 use super::summary::Summary;
 use super::{WebhookAccount, Webhooks};
 use crate::problem::Problem;
@@ -69,6 +70,8 @@ pub(super) struct Recording<'a> {
     pub(super) webhooks: &'a Webhooks,
     pub(super) account: &'a WebhookAccount,
     pub(super) entry: WebhookLogEntry,
+    /// The body of a request that brings a mail, as it is kept.
+    pub(super) raw: Option<Content>,
     pub(super) now: DateTime<Utc>,
     /// When it came first: before now, where it was kept and is read again.
     pub(super) said_at: DateTime<Utc>,
@@ -83,7 +86,7 @@ impl Recording<'_> {
         observations: Vec<Observation>,
     ) -> Result<(Position, Outcome), Problem> {
         let mut meanings = Vec::with_capacity(observations.len());
-        let (observations, raw) = self.set_aside(observations).await?;
+        let observations = self.set_aside(observations).await?;
         for (n, observation) in observations.into_iter().enumerate() {
             self.describe(n == 0, &observation);
             let (meaning, more) = self.meaning(observation).await?;
@@ -91,7 +94,7 @@ impl Recording<'_> {
             meanings.extend(more);
         }
         self.describe_message(&meanings);
-        self.keep_raw(raw, &mut meanings).await?;
+        self.name_raw(&mut meanings);
         let mut chunks = meaning::chunks(&meanings, STREAMS_MAX);
         // The row of a webhook that says nothing is kept as well.
         let last = chunks.pop().unwrap_or_default();
@@ -113,14 +116,13 @@ impl Recording<'_> {
         }
     }
 
-    /// Keeps what is too large for the log, before an event names it. Gives back what is left of `observations`, and
-    /// the body of a request that brings a mail, as it will be kept.
+    /// Keeps what is too large for the log, before an event names it, and gives back what is left of `observations`.
     async fn set_aside(
-        &self,
+        &mut self,
         mut observations: Vec<Observation>,
-    ) -> Result<(Vec<Observation>, Option<Content>), Problem> {
+    ) -> Result<Vec<Observation>, Problem> {
         if !observations.iter().any(|one| matches!(one, Observation::Inbound(_))) {
-            return Ok((observations, None));
+            return Ok(observations);
         }
         let body = self.entry.whole_body.clone();
         let set_aside = move || {
@@ -131,31 +133,41 @@ impl Recording<'_> {
         let (observations, Aside { contents, raw }) =
             readers.read(self.entry.whole_body.len(), set_aside).await?;
         read_model.keep_contents(self.account.tenant_id, &contents).await?;
-        Ok((observations, raw))
+        self.raw = raw;
+        Ok(observations)
     }
 
-    /// Keeps the request that brings mails whole, before the events that name it.
-    async fn keep_raw(
-        &self,
-        raw: Option<Content>,
-        meanings: &mut [Meaning],
-    ) -> Result<(), Problem> {
-        let Some(raw) = raw else { return Ok(()) };
-        let digest = raw.digest();
-        let mut ids: Vec<MessageId> = Vec::new();
+    /// Has the mails say from which request they can be read again.
+    fn name_raw(&self, meanings: &mut [Meaning]) {
+        let Some(digest) = self.raw.as_ref().map(Content::digest) else { return };
         for meaning in meanings {
-            let Meaning::Tells(Command::Message { id, command, .. }) = meaning else { continue };
+            let Meaning::Tells(Command::Message { command, .. }) = meaning else { continue };
             let MessageCommand::Receive(received) = &mut **command else { continue };
             if let Some(email) = &mut received.email {
                 email.raw = Some(digest.clone());
-                ids.push(*id);
             }
         }
-        if !ids.is_empty() {
-            let (tenant_id, mail) = (self.account.tenant_id, self.entry.raw_mail());
-            self.webhooks.read_model.keep_raw_mail(tenant_id, &ids, &mail, &raw).await?;
-        }
-        Ok(())
+    }
+
+    /// The mails among `meanings` that begin in `work`.
+    fn begun(work: &UnitOfWork, meanings: &[Meaning]) -> Vec<MessageId> {
+        let changed = work.changed();
+        let mails = meaning::commands(meanings).filter_map(|command| match command {
+            Command::Message { id, command, .. } => match &**command {
+                MessageCommand::Receive(mail) if mail.email.is_some() => Some((*id, mail)),
+                _ => None,
+            },
+            Command::Consent(_) => None,
+        });
+        let ids = mails.flat_map(|(id, mail)| [id, repeated::other_id(mail)]);
+        ids.filter(|id| changed.iter().any(|(changed, _)| *changed == id.0)).collect()
+    }
+
+    /// Keeps the request that brings `mails` whole, before the events that name it.
+    async fn keep_raw(&self, mails: &[MessageId]) -> Result<(), Problem> {
+        let Some(raw) = self.raw.as_ref().filter(|_| !mails.is_empty()) else { return Ok(()) };
+        let (tenant_id, mail) = (self.account.tenant_id, self.entry.raw_mail());
+        Ok(self.webhooks.read_model.keep_raw_mail(tenant_id, mails, &mail, raw).await?)
     }
 
     /// Keeps the webhook's row without an event, because nobody can say what it means.
@@ -254,6 +266,10 @@ impl Recording<'_> {
                 meaning::commands(meanings).for_each(|command| command.assume(&mut work));
                 let mut after = before.clone();
                 self.decide(&mut work, meanings, &mut after).await?;
+                if self.raw.is_some() {
+                    let begun = Self::begun(&work, meanings);
+                    self.keep_raw(&begun).await?;
+                }
                 if last {
                     if after.outcome() == Outcome::Quarantined {
                         self.keep_body().await?;

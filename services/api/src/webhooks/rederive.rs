@@ -139,6 +139,8 @@ fn keep_findings(email: &mut Email, known: &Email) {
     email.raw.clone_from(&known.raw);
     email.mail_id.clone_from(&known.mail_id);
     email.repeated_id = known.repeated_id;
+    email.ours.clone_from(&known.ours);
+    email.linked_to = known.linked_to;
     if known.kind == MailKind::Own {
         email.kind = known.kind;
         email.signs.clone_from(&known.signs);
@@ -229,6 +231,7 @@ mod tests {
             kind: MailKind::Own,
             signs: vec!["own".to_owned()],
             repeated_id: true,
+            ours: vec![Address::email("us@example.com").expect("an address")],
             raw: Some("cd".repeat(32)),
             mail_id: Some("a@example.com".to_owned()),
             ..Email::default()

@@ -22,18 +22,22 @@ pub(super) fn other_mail(
         let mail_id = received.email.as_ref().and_then(|email| email.mail_id.as_ref());
         mail_id == Some(&received.provider_message_id)
     };
-    let content = content(received);
-    if !has_id(received) || content == self::content(known) {
+    if !has_id(received) || content(received) == content(known) {
         return None;
     }
-    let MessageReceived { provider, account, channel, provider_message_id, .. } = received;
-    let name = format!("{provider_message_id}\n{content}");
-    let id = inbound_message_id(provider, account, *channel, &name);
+    let id = other_id(received);
     let mut received = received.clone();
     if let Some(email) = &mut received.email {
         email.repeated_id = true;
     }
     Some((id, MessageCommand::Receive(received)))
+}
+
+/// The id that a mail has where another one is known by its Message-ID and says something else.
+pub(super) fn other_id(received: &MessageReceived) -> MessageId {
+    let MessageReceived { provider, account, channel, provider_message_id, .. } = received;
+    let name = format!("{provider_message_id}\n{}", content(received));
+    inbound_message_id(provider, account, *channel, &name)
 }
 
 /// What a mail says: who wrote it, its subject, and the words of its texts. Whom it was brought to, and what was done
