@@ -1,12 +1,13 @@
 //! The Message-IDs of a header, however badly it is written.
 
-use super::{Cut, ID_BYTES_MAX, LIST_BYTES_MAX, REFERENCES_MAX, clean, decoded};
+use super::{Cut, FIELD_BYTES_MAX, ID_BYTES_MAX, LIST_BYTES_MAX, REFERENCES_MAX, clean, decoded};
 
 /// The Message-IDs of a header's value, without angle brackets, in their order. Some programs put words around them,
 /// break their lines in the middle, write them as encoded words (RFC 2047) or leave the brackets out.
 pub(super) fn ids(value: Option<&[u8]>) -> Vec<String> {
     let text = String::from_utf8_lossy(value.unwrap_or_default());
-    let text = decoded(&text);
+    // Nobody writes a longer one in encoded words, and reading them may take the square of its length.
+    let text = if text.len() <= FIELD_BYTES_MAX { decoded(&text).into() } else { text };
     let between = between_brackets(&text);
     let found = if between.is_empty() { bare(&text) } else { between };
     found.into_iter().filter_map(kept).collect()
