@@ -160,9 +160,9 @@ impl Recipients {
         AttemptStatus { status: self.status(), ..whole }
     }
 
-    /// Whether `event` tells anything new.
+    /// Whether `event` tells anything new, if that it came back was not told before.
     pub(super) fn changes(&self, progress: AttemptStatus, event: &MessageEvent) -> bool {
-        let moves = |one: &Recipient| moved(one.status, progress, event).is_some();
+        let moves = |one: &Recipient| tells(one.status, progress, event);
         match event {
             MessageEvent::RecipientComplained(e) => {
                 self.find(&e.recipient).is_none_or(|one| one.complained_at.is_none())
@@ -175,7 +175,9 @@ impl Recipients {
                     Some(one) => moves(one),
                     None => self.has_room() && moved(UNHEARD, progress, event).is_some(),
                 },
-                _ if self.0.is_empty() => progress.after(event) != progress,
+                _ if self.0.is_empty() => {
+                    progress.after(event) != progress || tells(progress.status, progress, event)
+                }
                 _ => self.0.iter().any(moves),
             },
         }
@@ -263,6 +265,15 @@ const UNHEARD: Status = Status::Sending;
 fn moved(status: Status, progress: AttemptStatus, event: &MessageEvent) -> Option<Status> {
     let after = AttemptStatus { status, ..progress }.after(event).status;
     (after != status).then_some(after)
+}
+
+/// Whether `event` leads to another status, or says for certain what was only likely: that it came back.
+fn tells(status: Status, progress: AttemptStatus, event: &MessageEvent) -> bool {
+    let came_back = match event {
+        MessageEvent::MessageUndelivered(e) => e.bounced && e.attempt == progress.attempt,
+        _ => false,
+    };
+    (came_back && status == Status::Undelivered) || moved(status, progress, event).is_some()
 }
 
 const fn error_of(event: &MessageEvent) -> Option<&SendError> {
