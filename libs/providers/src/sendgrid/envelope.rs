@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use hatch_domain::Envelope;
-use hatch_domain::address::Address;
+use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::mailbox::Mailbox;
 use hatch_mail::{ADDRESSES_MAX, Cut, FIELD_BYTES_MAX, LIST_BYTES_MAX, clean};
 use serde_json::Value;
@@ -44,8 +44,9 @@ pub(super) fn is_without_sender(envelope: &Envelope) -> bool {
 /// Whom the mail was brought to, each once. What is no mailbox is left out.
 pub(super) fn recipients(envelope: &Envelope) -> Vec<Mailbox> {
     let mut known = HashSet::new();
-    let read = envelope.to.iter().filter_map(|text| Address::email(text).ok());
-    let once = read.filter(|address| known.insert(address.identity().into_owned()));
+    let read = envelope.to.iter().map(|text| Address::received_mailbox(text));
+    let mailboxes = read.filter(|address| address.kind() == AddressKind::Email);
+    let once = mailboxes.filter(|address| known.insert(address.identity().into_owned()));
     once.map(Mailbox::from).collect()
 }
 

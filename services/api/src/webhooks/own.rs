@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use hatch_domain::MailKind;
 use hatch_domain::address::{Address, AddressKind};
 use hatch_domain::mailbox::Mailbox;
 use hatch_providers::Inbound;
@@ -67,7 +66,7 @@ impl OwnMailboxes {
     /// 1. those of its recipients whom it was brought to by the envelope, and those that are configured as ours;
     /// 2. else those that are configured as ours and that only the envelope names: a blind copy;
     /// 3. else those of its recipients whom a server says it brought it to, which forwarded it then;
-    /// 4. else its only recipient, unless we wrote it, or that is a list; of a list, whom it was brought to.
+    /// 4. else its only recipient, unless we wrote it; of a mail to no mailbox, whom it was brought to.
     ///
     /// What only the envelope names and nobody configured is where the mail is read, such as the address of a parser:
     /// nobody wrote to that. Where a mail reached us at none of several recipients, nobody knows which is ours.
@@ -75,13 +74,15 @@ impl OwnMailboxes {
         let Some(email) = &inbound.email else { return Vec::new() };
         let named = each_once(inbound.to.iter().chain(&email.cc));
         let envelope = email.envelope.iter().flat_map(|envelope| &envelope.to);
-        let carried: Vec<Address> = envelope.filter_map(|text| Address::email(text).ok()).collect();
+        let carried = envelope.map(|text| Address::received_mailbox(text));
+        let is_mailbox = |one: &Address| one.kind() == AddressKind::Email;
+        let carried: Vec<Address> = carried.filter(is_mailbox).collect();
         let carried = each_once(&carried);
         let brought = identities(carried.iter().copied());
         let delivered = identities(&inbound.delivered_to);
         let known = |one: &Address| brought.contains(&*one.identity()) || self.is_ours(one);
         let only = match inbound.to.as_slice() {
-            _ if email.kind == MailKind::List => some(&carried, |_| true),
+            to if !to.iter().any(is_mailbox) => some(&carried, |_| true),
             [only] if !self.is_ours(&inbound.from) => vec![only.clone()],
             _ => Vec::new(),
         };
@@ -206,9 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_none_of_us() {
-        let mut mail = mail(&["everybody@lists.example.org"], &[], &[SUPPORT], &[]);
-        mail.email.as_mut().expect("a mail").kind = MailKind::List;
+    fn a_mail_to_no_mailbox_reached_whom_it_was_brought_to() {
+        let to = vec![Address::name("Undisclosed recipients").expect("a name")];
+        let mail = Inbound { to, ..mail(&[], &[], &[SUPPORT], &[]) };
         assert_eq!(OwnMailboxes::default().named_in(&mail), addresses(&[SUPPORT]));
     }
 
