@@ -80,7 +80,9 @@ pub(super) fn attribution(
         joined = format!("{text} {joined}");
         let begins = begins_attribution(&text);
         let Some(certainty) = certainty(&joined, begins, line.text) else { continue };
-        if begins && (start == end || has_digit(&text)) {
+        let is_whole =
+            if start == end { certainty == Certainty::Certain } else { has_digit(&text) };
+        if begins && is_whole {
             return Some((start, certainty));
         }
         if best.is_none_or(|(_, before)| {
@@ -113,11 +115,7 @@ fn may_end_attribution(text: &str) -> bool {
     text.ends_with([':', '：'])
         || text.ends_with("写道")
         || text.ends_with("寫道")
-        || is_between_dashes(text)
-}
-
-fn is_between_dashes(text: &str) -> bool {
-    text.starts_with("--") && text.ends_with("--")
+        || (text.ends_with("--") && !is_rule(text))
 }
 
 /// How sure it is that `joined`, whose first line is `written`, is an opening; none if it is none.

