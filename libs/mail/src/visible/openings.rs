@@ -259,6 +259,8 @@ fn between_marks(text: &str) -> Option<String> {
     let text = plain(text);
     let marks = text.chars().take_while(|c| is_mark(*c)).count();
     let inner = text.trim_matches(|c: char| is_mark(c) || c == ' ' || c == ':');
+    // Some programs go on in the same line with the first header.
+    let inner = inner.split("--").next().unwrap_or(inner).trim_end();
     (marks >= 2 && !inner.is_empty()).then(|| inner.to_owned())
 }
 

@@ -43,8 +43,12 @@ pub(super) fn is_device(text: &str) -> bool {
     }
     let text = plain(text);
     let names = words::DEVICES.iter().any(|device| text.contains(device));
-    let says =
-        || words::SENT_FROM.iter().chain(&words::SENT_FROM_OTHER).any(|words| text.contains(words));
+    // In a sentence about such a thing, the words stand elsewhere.
+    let core = text.trim_matches(|c: char| !c.is_alphanumeric());
+    let says = || {
+        let mut known = words::SENT_FROM.iter().chain(&words::SENT_FROM_OTHER);
+        known.any(|phrase| core.starts_with(*phrase) || core.ends_with(*phrase))
+    };
     let gets = || {
         text.contains("outlook")
             && (text.contains("ios") || text.contains("android"))

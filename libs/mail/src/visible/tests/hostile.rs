@@ -44,6 +44,7 @@ fn text() -> impl Strategy<Value = String> {
 fn html() -> impl Strategy<Value = String> {
     let tags = [
         "<div>",
+        "</div>",
         "<blockquote>",
         "</blockquote>",
         "<p>",

@@ -248,6 +248,7 @@ fn what_stands_below_the_mark_of_an_answer_is_folded() {
         "-----الرسالة الأصلية-----",
         "-----הודעה מקורית-----",
         "----- Reply message -----",
+        "-------- Original message --------From: Bob <bob@example.com> Date: 05/01/2026 10:15 To: Ann Subject: Order",
         "---- Replied Message ----",
         "##- Please type your reply above this line -##",
         "--- Reply ABOVE THIS LINE ---",

@@ -97,6 +97,15 @@ fn a_signature_is_folded() {
 }
 
 #[test]
+fn a_sentence_about_a_telephone_is_no_signature() {
+    for text in
+        ["Hello.\nI got the samsung that was sent by you.", "Hello.\nWas it sent from an iPhone?"]
+    {
+        assert_eq!(visible(text), text);
+    }
+}
+
+#[test]
 fn dashes_between_paragraphs_are_no_signature() {
     let long: String = (0..40).map(|n| format!("Line {n}\n")).collect();
     let text = format!("First.\n--\n{long}");
