@@ -80,14 +80,15 @@ pub(super) fn attribution(
         joined = format!("{text} {joined}");
         let begins = begins_attribution(&text);
         let Some(certainty) = certainty(&joined, begins, line.text) else { continue };
-        let is_whole =
-            if start == end { certainty == Certainty::Certain } else { has_digit(&text) };
-        if begins && is_whole {
+        let is_sure = start < end || certainty == Certainty::Certain;
+        if begins && is_sure && has_date(&joined) {
             return Some((start, certainty));
         }
-        if best.is_none_or(|(_, before)| {
+        let is_better = best.is_none_or(|(_, before)| {
             before == Certainty::Likely && certainty == Certainty::Certain
-        }) {
+        });
+        // The rest of a line that was wrapped may look like a beginning, too.
+        if is_better || (begins && has_digit(&text)) {
             best = Some((start, certainty));
         }
     }
