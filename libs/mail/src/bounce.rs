@@ -7,6 +7,7 @@ mod status;
 mod text;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hatch_domain::address::Address;
@@ -92,7 +93,7 @@ impl Report {
         self.has_words = said.has_words;
         self.mail_id = self.mail_id.take().or(said.mail_id);
         // The part for programs says it better.
-        if self.recipients.0.is_empty() && !self.arrived {
+        if self.recipients.list.is_empty() && !self.arrived {
             self.goes_on = said.goes_on;
             for recipient in said.recipients {
                 self.recipients.add(recipient);
@@ -110,7 +111,7 @@ impl Report {
         answered: impl IntoIterator<Item = &'a String>,
     ) -> Option<Bounce> {
         let mail_id = self.mail_id.or_else(|| answered.into_iter().next().cloned());
-        let recipients = self.recipients.0;
+        let recipients = self.recipients.list;
         let says_something = mail_id.is_some() || !recipients.is_empty();
         let is_warning = self.goes_on && recipients.is_empty();
         (says_something && !is_warning).then_some(Bounce { mail_id, recipients })
@@ -118,7 +119,7 @@ impl Report {
 
     /// Whether it reports that a mail arrived, and nothing else.
     pub(super) fn says_arrived(&self) -> bool {
-        self.arrived && self.recipients.0.is_empty()
+        self.arrived && self.recipients.list.is_empty()
     }
 
     /// What it says of the kind of its mail.
@@ -128,7 +129,7 @@ impl Report {
         };
         let name = if self.is_for_programs {
             "delivery-status"
-        } else if self.has_words && self.recipients.0.iter().any(has_code) {
+        } else if self.has_words && self.recipients.list.iter().any(has_code) {
             "text"
         } else {
             return None;
@@ -151,24 +152,29 @@ impl Report {
 
 /// Recipients, each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Recipients(Vec<BouncedRecipient>);
+struct Recipients {
+    list: Vec<BouncedRecipient>,
+    /// Where each is in the list, by what it is compared by.
+    known: HashMap<Address, usize>,
+}
 
 impl Recipients {
     /// The recipient of that address, if there is room for it.
     fn of(&mut self, address: &Address) -> Option<&mut BouncedRecipient> {
         let identity = address.identity();
-        let known = self.0.iter().position(|known| known.address.identity() == identity);
-        let n = match known {
+        let n = match self.known.get(identity.as_ref()).copied() {
             Some(n) => n,
-            None if self.0.len() == REPORTED_MAX => return None,
+            None if self.list.len() == REPORTED_MAX => return None,
             None => {
+                let n = self.list.len();
+                self.known.insert(identity.into_owned(), n);
                 let address = address.clone();
                 let new = BouncedRecipient { address, status: None, detail: None, delayed: false };
-                self.0.push(new);
-                self.0.len() - 1
+                self.list.push(new);
+                n
             }
         };
-        self.0.get_mut(n)
+        self.list.get_mut(n)
     }
 
     /// Adds what is said of a recipient to what is known of it.

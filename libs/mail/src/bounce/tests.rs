@@ -190,6 +190,7 @@ fn report(status: &str) -> (Mail, crate::Kind) {
     let mail = Mail::read(mail.as_bytes(), &mut Cut::default());
     let facts = Facts {
         from: "MAILER-DAEMON@mx.example",
+        subject: mail.headers.subject.as_deref(),
         text: mail.text.as_deref(),
         files: &mail.files,
         ..Facts::default()

@@ -1,5 +1,7 @@
 //! The words of a bounce, as servers write them that have no part for programs.
 
+use std::collections::HashSet;
+
 use hatch_domain::BouncedRecipient;
 use hatch_domain::address::Address;
 use hatch_domain::mailbox::Mailbox;
@@ -139,8 +141,8 @@ pub(super) fn read(subject: &str, text: &str, to: &[Mailbox]) -> Said {
     let own = || text.lines().take(copy.unwrap_or(usize::MAX));
     let mut recipients = Recipients::default();
     let mut block: Option<Block> = None;
-    let is_ours =
-        |address: &Address| to.iter().any(|to| to.address.identity() == address.identity());
+    let ours: HashSet<Address> = to.iter().map(|to| to.address.identity().into_owned()).collect();
+    let is_ours = |address: &Address| ours.contains(address.identity().as_ref());
     for line in own() {
         if let Some((address, rest)) = address_line(line).filter(|(one, _)| !is_ours(one)) {
             if let Some(block) = block.replace(Block::new(address)) {
@@ -156,19 +158,19 @@ pub(super) fn read(subject: &str, text: &str, to: &[Mailbox]) -> Said {
     if let Some(block) = block {
         recipients.add(block.recipient());
     }
-    if recipients.0.is_empty() {
+    if recipients.list.is_empty() {
         mentioned(own(), is_ours).into_iter().for_each(|recipient| recipients.add(recipient));
     }
     let has_code =
         |one: &BouncedRecipient, of: &str| one.status.as_ref().is_some_and(|s| s.starts_with(of));
-    let goes_on = goes_on && !recipients.0.iter().any(|one| has_code(one, "5"));
-    for recipient in &mut recipients.0 {
+    let goes_on = goes_on && !recipients.list.iter().any(|one| has_code(one, "5"));
+    for recipient in &mut recipients.list {
         recipient.delayed = goes_on;
     }
     Said {
         has_words: says(WORDS) || goes_on,
         goes_on,
-        recipients: recipients.0,
+        recipients: recipients.list,
         mail_id: named(text),
     }
 }
