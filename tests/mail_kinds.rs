@@ -13,6 +13,9 @@ const OURS: &str = "user@usehatchapp.com";
 const ANN: &str = "ann@example.com";
 const TIMESTAMP: &str = "1700000000";
 
+/// The unread messages of all conversations.
+const UNREAD: &str = "SELECT coalesce(sum(unread_count), 0)::bigint FROM rm.conversations";
+
 /// Posts the mail as Inbound Parse does; `from` is its sender in the envelope.
 async fn post(hatch: &Hatch, mail: &str, from: &str) -> StatusCode {
     let envelope = json!({"to": [OURS], "from": from}).to_string();
@@ -89,7 +92,8 @@ async fn an_automatic_reply_is_shown_with_its_signs_and_is_not_unread() {
     assert_eq!(reply["kind"], "auto_reply");
     assert_eq!(reply["signs"], json!(["auto-submitted", "envelope", "subject"]));
     let shown = conversation(&hatch, &first).await;
-    assert_eq!((&shown["unread_count"], &shown["message_count"]), (&json!(0), &json!(2)));
+    assert_eq!(shown["message_count"], 2);
+    assert_eq!(hatch.count(UNREAD).await, 0);
     assert_eq!(shown["last_message"]["id"], reply["id"]);
     hatch.finish().await;
 }
@@ -108,7 +112,7 @@ async fn a_bounce_is_folded_into_the_message_that_did_not_arrive() {
     assert_eq!(message["error"]["detail"], "550 5.1.1 No such user");
     let bounce = newest(&hatch, first["conversation_id"].as_str().expect("an id"), 2).await;
     assert_eq!((&bounce["kind"], &bounce["direction"]), (&json!("bounce"), &json!("inbound")));
-    assert_eq!(conversation(&hatch, &first).await["unread_count"], 0);
+    assert_eq!(hatch.count(UNREAD).await, 0);
 
     // The same again changes nothing.
     let events = hatch.log_length().await;
