@@ -210,8 +210,7 @@ impl<'t> Pieces<'t> {
             }
             // It has no end: a space is none of its characters.
             None => {
-                let rest = &self.text[from..];
-                let to = from + rest.find(char::is_whitespace).unwrap_or(rest.len());
+                let to = self.unended(from);
                 (to, to)
             }
         };
@@ -235,6 +234,16 @@ impl<'t> Pieces<'t> {
         };
         let bytes = if is_q { of_q(payload) } else { of_b(payload) };
         Some(Word { label, bytes, end })
+    }
+
+    /// Where a word without an end is over: at a space, or where the next one begins. No byte beyond is looked at.
+    fn unended(&self, from: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let is_over = |at: &usize| {
+            bytes[*at].is_ascii_whitespace()
+                || (bytes[*at..].starts_with(b"=?") && self.head(*at).is_some())
+        };
+        (from..bytes.len()).find(is_over).unwrap_or(bytes.len())
     }
 
     /// The charset and the encoding of the word that begins there, and where its content begins.
