@@ -58,7 +58,7 @@ async fn a_message_reads_back_as_the_apis_object() {
             "scheduled_at": null, "sent_at": shown(11), "delivered_at": null, "read_at": null,
             "updated_at": shown(12),
             "kind": "person", "reply_to": null, "envelope": null, "signs": [],
-            "repeated_id": false, "visible_body": "Hello", "folded": [], "recipients": [],
+            "repeated_id": false, "linked_to": null, "visible_body": "Hello", "folded": [], "recipients": [],
             "recipients_count": null, "position": 12,
         })
     );

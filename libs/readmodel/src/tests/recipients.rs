@@ -90,17 +90,16 @@ async fn what_is_kept_of_recipients_goes_on_from_page_to_page() {
 }
 
 #[tokio::test]
-async fn a_list_shows_the_first_hundred_recipients_and_their_number() {
-    let db = Db::with(&history(130, &[bounced_from(7), delivered_to(8)]).events).await;
+async fn a_list_shows_of_many_recipients_their_number_alone() {
+    let db = Db::with(&history(300, &[bounced_from(7), delivered_to(8)]).events).await;
     let whole = shown(&db).await;
-    assert_eq!(whole["recipients"].as_array().map(Vec::len), Some(130));
+    assert_eq!(whole["recipients"].as_array().map(Vec::len), Some(300));
     assert_eq!(whole["recipients_count"], Value::Null);
     let page = Page::new(Some(5), None).expect("a lawful limit");
     let list = db.read_model().messages(TENANT, &MessageFilter::default(), &page).await;
     let list = serde_json::to_value(list.expect("readable").data).expect("JSON");
-    assert_eq!(list[0]["recipients_count"], 130);
-    let (first, all) = (&list[0]["recipients"], &whole["recipients"]);
-    assert_eq!(first.as_array(), all.as_array().map(|all| all[..100].to_vec()).as_ref());
+    assert_eq!(list[0]["recipients_count"], 300);
+    assert_eq!(list[0]["recipients"], json!([]));
 }
 
 #[tokio::test]

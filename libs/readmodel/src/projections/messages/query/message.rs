@@ -31,7 +31,7 @@ use crate::{Error, QueryError, ReadModel};
 /// The columns that every query of messages reads, with texts and addresses as it wants them.
 macro_rules! columns {
     ($body:literal, $html:literal, $visible:literal, $to:expr, $cc:expr, $bcc:expr, $people:expr,
-     $recipients:expr) => {
+     $recipients:expr, $recipients_count:expr) => {
         concat!(
             $body,
             " AS body, octet_length(m.body) AS body_bytes, ",
@@ -49,7 +49,9 @@ macro_rules! columns {
             $people,
             " AS people, ",
             $recipients,
-            " AS recipients, json_array_length(m.recipients) AS recipients_count,
+            " AS recipients, ",
+            $recipients_count,
+            " AS recipients_count,
          m.id, m.conversation_id, m.contact_id, m.direction, m.channel, m.from_address, m.subject, m.attachments, m.status,
          m.provider, m.provider_message_id, m.attempts, m.next_attempt_at, m.error, m.segments,
          m.metadata, m.created_at, m.scheduled_at, m.sent_at, m.delivered_at, m.read_at,
@@ -59,7 +61,8 @@ macro_rules! columns {
     };
 }
 
-/// Lists have the first 16,384 characters of a text, and the first 100 addresses of a field.
+/// Lists have the first 16,384 characters of a text, the first 100 addresses of a field, and what became of recipients
+/// where that takes 16 KiB at most.
 const LIST: &str = concat!(
     "SELECT ",
     columns!(
@@ -70,7 +73,8 @@ const LIST: &str = concat!(
         first_addresses!("m.cc"),
         first_addresses!("m.bcc"),
         first_addresses!("m.people"),
-        first_recipients!("m.recipients")
+        few_recipients!(),
+        recipients_count!()
     ),
     " FROM rm.messages m\n"
 );
@@ -85,7 +89,8 @@ const ONE: &str = concat!(
         "m.cc",
         "m.bcc",
         "m.people",
-        "m.recipients"
+        "m.recipients",
+        "json_array_length(m.recipients)"
     ),
     " FROM rm.messages m WHERE m.tenant_id = $1 AND m.id = $2"
 );
@@ -173,7 +178,7 @@ pub struct Message {
     /// What became of each recipient of a message to several; and of the only one, once that one has complained or
     /// unsubscribed. `GET /api/v1/messages/{id}/recipients` has them of every message.
     pub recipients: Vec<Recipient>,
-    /// The same of `recipients` as `to_count` of `to`.
+    /// How many there are, where `recipients` is empty because they are too many for a list.
     pub recipients_count: Option<u32>,
     /// Where it stands.
     // Text, because rows may be newer than this build.

@@ -15,18 +15,20 @@ macro_rules! first_addresses {
     };
 }
 
-/// The same of what became of recipients. What a provider said of them may have a NUL in it, which `jsonb` does not take.
-macro_rules! first_recipients {
-    ($column:literal) => {
-        concat!(
-            "CASE WHEN json_array_length(",
-            $column,
-            ") > 100 THEN (SELECT json_agg(one ORDER BY place) FROM json_array_elements(",
-            $column,
-            ") WITH ORDINALITY AS listed(one, place) WHERE place <= 100) ELSE ",
-            $column,
-            " END"
-        )
+/// What became of recipients, where they are few: what is known of a thousand would take most of a page's time, and
+/// so would counting them there.
+macro_rules! few_recipients {
+    () => {
+        "CASE WHEN octet_length(m.recipients::text) <= 16384 THEN m.recipients END"
+    };
+}
+
+/// How many recipients of which something is known a message has.
+macro_rules! recipients_count {
+    () => {
+        "CASE WHEN octet_length(m.recipients::text) <= 16384 THEN json_array_length(m.recipients)
+              WHEN m.recipients IS NOT NULL THEN json_array_length(m.to_addresses)
+                   + json_array_length(m.cc) + json_array_length(m.bcc) END"
     };
 }
 
