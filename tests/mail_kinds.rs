@@ -1,5 +1,7 @@
 //! Mails that no person wrote: automatic replies, bounces, and our own that come back.
 
+use std::time::Duration;
+
 use base64::prelude::{BASE64_STANDARD, Engine};
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{DerSignature, SigningKey};
@@ -25,7 +27,8 @@ async fn post(hatch: &Hatch, mail: &str, from: &str) -> StatusCode {
     let body = format!("{}{}--B--\r\n", part("email", mail), part("envelope", &envelope));
     let key = SigningKey::from_pkcs8_pem(mail_key()).expect("a key");
     let signature: DerSignature = key.sign(&[TIMESTAMP.as_bytes(), body.as_bytes()].concat());
-    let answer = reqwest::Client::new()
+    let http = hatch::http_client(Duration::from_secs(30)).expect("a client");
+    let answer = http
         .post(format!("{}/api/v1/webhooks/sendgrid/inbound", hatch.url))
         .header("content-type", "multipart/form-data; boundary=B")
         .header("x-twilio-email-event-webhook-timestamp", TIMESTAMP)

@@ -202,7 +202,7 @@ mod tests {
         let address = |text| Address::email(text).expect("a mailbox");
         let (support, boss) = (address("support@example.com"), address("boss@partner.example"));
         let email = Email { ours: vec![support.clone()], ..Email::default() };
-        assert_eq!(email.copied_to_us(&[boss.clone()]), [support.clone()]);
+        assert_eq!(email.copied_to_us(std::slice::from_ref(&boss)), std::slice::from_ref(&support));
         assert_eq!(email.copied_to_us(&[boss.clone(), address("Support@Example.com")]), []);
         assert!(email.is_ours(&support) && !email.is_ours(&boss));
         assert_eq!(Email::default().copied_to_us(&[boss]), []);

@@ -181,7 +181,7 @@ impl Recipients {
     fn add(&mut self, said: BouncedRecipient) {
         let Some(known) = self.of(&said.address) else { return };
         if known.status.is_none() && said.status.is_some() {
-            known.detail = said.detail.or(known.detail.take());
+            known.detail = said.detail.or_else(|| known.detail.take());
         } else if known.detail.is_none() {
             known.detail = said.detail;
         }

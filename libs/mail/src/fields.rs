@@ -324,6 +324,8 @@ impl MimeFields {
                 // Some programs leave half of it out, or the semicolon after it (RFC 2045, section 5.2).
                 ("html", "") => ("text", "html"),
                 ("text" | "plain" | "", "") => ("text", "plain"),
+                // What is no type at all says nothing (RFC 2045, section 5.2).
+                (kind, _) if !is_type(kind) => ("text", "plain"),
                 (kind, subtype) => {
                     let is_end = |c: char| c.is_whitespace() || matches!(c, ',' | '/' | ';');
                     (kind, subtype.split(is_end).next().unwrap_or_default())
@@ -417,6 +419,24 @@ impl MimeFields {
     pub(super) const fn encoding(&self) -> TransferEncoding {
         self.encoding
     }
+}
+
+/// Whether a Content-Type may begin so: with a type of IANA's list, or with one of a program's own.
+fn is_type(kind: &str) -> bool {
+    const TYPES: [&str; 11] = [
+        "application",
+        "audio",
+        "example",
+        "font",
+        "haptics",
+        "image",
+        "message",
+        "model",
+        "multipart",
+        "text",
+        "video",
+    ];
+    TYPES.contains(&kind) || kind.starts_with("x-") || kind == "chemical"
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl Signs {
             let name = field[..colon].trim_ascii();
             let is_it = |(known, _): &(&str, Read)| name.eq_ignore_ascii_case(known.as_bytes());
             if let Some(n) = HEADERS.iter().position(is_it) {
-                values[n].get_or_insert(&field[colon + 1..]);
+                values[n].get_or_insert_with(|| &field[colon + 1..]);
             }
         }
         let mut signs = Self::default();

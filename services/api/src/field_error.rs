@@ -97,13 +97,10 @@ impl Fault for hatch_domain::consent::ProgrammeError {}
 impl Fault for AddressError {
     fn code(&self) -> FieldCode {
         match self {
-            Self::NotInternational
-            | Self::NameForPhone
-            | Self::NotDigits
-            | Self::Impossible => FieldCode::InvalidPhoneNumber,
-            Self::NotEmail | Self::NameForEmail | Self::LongEmail => {
-                FieldCode::InvalidEmailAddress
+            Self::NotInternational | Self::NameForPhone | Self::NotDigits | Self::Impossible => {
+                FieldCode::InvalidPhoneNumber
             }
+            Self::NotEmail | Self::NameForEmail | Self::LongEmail => FieldCode::InvalidEmailAddress,
             Self::NotName => FieldCode::InvalidName,
             Self::NoDisplayName => FieldCode::NotAllowed,
             _ => FieldCode::InvalidValue,

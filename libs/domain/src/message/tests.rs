@@ -415,7 +415,14 @@ fn a_failed_message_gets_a_new_round_of_attempts() {
         request().into(),
         attempted(1, 1),
         failed(1, None),
-        MessageFailed { attempt: 1, error: error(true), receipt_id: None, recipient: None, at: at(2) }.into(),
+        MessageFailed {
+            attempt: 1,
+            error: error(true),
+            receipt_id: None,
+            recipient: None,
+            at: at(2),
+        }
+        .into(),
     ];
     let over = given(&history);
     let retry = MessageCommand::Retry { at: at(7) };
@@ -465,7 +472,14 @@ fn a_delivery_by_an_earlier_attempt_is_told_of_a_message_that_was_called_off() {
         attempted(1, 1),
         in_doubt(1),
         failed(1, None),
-        MessageFailed { attempt: 1, error: error(false), receipt_id: None, recipient: None, at: at(5) }.into(),
+        MessageFailed {
+            attempt: 1,
+            error: error(false),
+            receipt_id: None,
+            recipient: None,
+            at: at(5),
+        }
+        .into(),
         RetryRequested { at: at(6) }.into(),
         MessageCanceled { at: at(7) }.into(),
     ];

@@ -27,126 +27,136 @@ fn said(bounce: &Bounce) -> Vec<(&str, Option<&str>, bool)> {
 
 const BOB: &str = "bob@example.org";
 
-#[test]
-fn words_of_many_servers_say_whom_the_mail_did_not_reach() {
-    let table: &[(&str, &str, &[(&str, Option<&str>, bool)], Option<&str>)] = &[
-        (
-            "qmail",
-            "Hi. This is the qmail-send program at mx.example.\nI'm afraid I wasn't able to deliver your message to \
+/// A server, its text, whom it did not reach with status and whether it still tries, and the Message-ID.
+type InWords = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, Option<&'static str>, bool)],
+    Option<&'static str>,
+);
+
+const IN_WORDS: &[InWords] = &[
+    (
+        "qmail",
+        "Hi. This is the qmail-send program at mx.example.\nI'm afraid I wasn't able to deliver your message to \
              the following addresses.\nThis is a permanent error; I've given up.\n\n<bob@example.org>:\n192.0.2.1 does \
              not like recipient.\nRemote host said: 550 5.1.1 No such user\nGiving up on 192.0.2.1.\n\n--- Below this \
              line is a copy of the message.\n\nReturn-Path: <us@shop.example>\nMessage-ID: <m1@shop.example>\n\
              To: carl@example.org\n",
-            &[(BOB, Some("5.1.1"), false)],
-            Some("m1@shop.example"),
-        ),
-        (
-            "exim",
-            "This message was created automatically by mail delivery software.\n\nA message that you sent could not be \
+        &[(BOB, Some("5.1.1"), false)],
+        Some("m1@shop.example"),
+    ),
+    (
+        "exim",
+        "This message was created automatically by mail delivery software.\n\nA message that you sent could not be \
              delivered to one or more of its\nrecipients. The following address(es) failed:\n\n  bob@example.org\n    \
              host mx.example.org [192.0.2.1]\n    SMTP error from remote mail server after RCPT TO:<bob@example.org>:\n\
              \x20   550 User unknown\n\n  carl@example.org\n    mailbox is full: 552 5.2.2 over quota\n\n------ This is a \
              copy of the message, including all the headers. ------\n\nMessage-Id: <m2@shop.example>\n",
-            &[(BOB, None, false), ("carl@example.org", Some("5.2.2"), false)],
-            Some("m2@shop.example"),
-        ),
-        (
-            "postfix",
-            "This is the mail system at host mx.example.\n\nI'm sorry to have to inform you that your message could \
+        &[(BOB, None, false), ("carl@example.org", Some("5.2.2"), false)],
+        Some("m2@shop.example"),
+    ),
+    (
+        "postfix",
+        "This is the mail system at host mx.example.\n\nI'm sorry to have to inform you that your message could \
              not\nbe delivered to one or more recipients.\n\n<bob@example.org>: host mx.example.org[192.0.2.1] said: 550 \
              5.1.1\n    <bob@example.org>: Recipient address rejected: User unknown (in reply to\n    RCPT TO command)\n",
-            &[(BOB, Some("5.1.1"), false)],
-            None,
-        ),
-        (
-            "gmail",
-            "** Address not found **\n\nYour message wasn't delivered to bob@example.org because the address couldn't \
+        &[(BOB, Some("5.1.1"), false)],
+        None,
+    ),
+    (
+        "gmail",
+        "** Address not found **\n\nYour message wasn't delivered to bob@example.org because the address couldn't \
              be found.\n\nThe response from the remote server was:\n550 5.1.1 The email account does not exist.\n",
-            &[(BOB, Some("5.1.1"), false)],
-            None,
-        ),
-        (
-            "older gmail",
-            "Delivery to the following recipient failed permanently:\n\n     bob@example.org\n\nTechnical details of \
+        &[(BOB, Some("5.1.1"), false)],
+        None,
+    ),
+    (
+        "older gmail",
+        "Delivery to the following recipient failed permanently:\n\n     bob@example.org\n\nTechnical details of \
              permanent failure:\nThe error that the other server returned was:\n550 5.7.1 Blocked\n\n----- Original \
              message -----\nMessage-ID: <m3@shop.example>\n",
-            &[(BOB, Some("5.7.1"), false)],
-            Some("m3@shop.example"),
-        ),
-        (
-            "exchange",
-            "Delivery has failed to these recipients or groups:\n\nbob@example.org<mailto:bob@example.org>\nThe email \
+        &[(BOB, Some("5.7.1"), false)],
+        Some("m3@shop.example"),
+    ),
+    (
+        "exchange",
+        "Delivery has failed to these recipients or groups:\n\nbob@example.org<mailto:bob@example.org>\nThe email \
              address you entered couldn't be found.\n\nDiagnostic information for administrators:\n\nGenerating server: \
              mx.example\n\nbob@example.org\nRemote Server returned '550 5.1.10 RESOLVER.ADR.RecipientNotFound'\n\n\
              Original message headers:\n\nReceived: from a\nMessage-ID:\n <m4@shop.example>\n",
-            &[(BOB, Some("5.1.10"), false)],
-            Some("m4@shop.example"),
-        ),
-        (
-            "office",
-            "Your message to bob@example.org couldn't be delivered.\n\nbob wasn't found at example.org.\n\n\
+        &[(BOB, Some("5.1.10"), false)],
+        Some("m4@shop.example"),
+    ),
+    (
+        "office",
+        "Your message to bob@example.org couldn't be delivered.\n\nbob wasn't found at example.org.\n\n\
              Remote Server returned '550 5.4.1 Recipient address rejected: Access denied'\n",
-            &[(BOB, Some("5.4.1"), false)],
-            None,
-        ),
-        (
-            "yahoo",
-            "Sorry, we were unable to deliver your message to the following address.\n\n<bob@example.org>:\n554: delivery \
+        &[(BOB, Some("5.4.1"), false)],
+        None,
+    ),
+    (
+        "yahoo",
+        "Sorry, we were unable to deliver your message to the following address.\n\n<bob@example.org>:\n554: delivery \
              error: dd This user doesn't have an account (bob@example.org) [0]\n\n--- Original message follows ---\n",
-            &[(BOB, None, false)],
-            None,
-        ),
-        (
-            "sendmail",
-            "The original message was received at Mon, 5 Jan 2026 10:00:00 GMT\nfrom mail.shop.example [192.0.2.7]\n\n   \
+        &[(BOB, None, false)],
+        None,
+    ),
+    (
+        "sendmail",
+        "The original message was received at Mon, 5 Jan 2026 10:00:00 GMT\nfrom mail.shop.example [192.0.2.7]\n\n   \
              ----- The following addresses had permanent fatal errors -----\n<bob@example.org>\n    (reason: 550 5.1.1 \
              User unknown)\n\n   ----- Transcript of session follows -----\n... while talking to mx.example.org.:\n",
-            &[(BOB, Some("5.1.1"), false)],
-            None,
-        ),
-        (
-            "domino",
-            "Your message\n\n  Subject: Order\n\nwas not delivered to:\n\n  bob@example.org\n\nbecause:\n\n  550 5.1.1 \
+        &[(BOB, Some("5.1.1"), false)],
+        None,
+    ),
+    (
+        "domino",
+        "Your message\n\n  Subject: Order\n\nwas not delivered to:\n\n  bob@example.org\n\nbecause:\n\n  550 5.1.1 \
              Not listed in the directory\n",
-            &[(BOB, Some("5.1.1"), false)],
-            None,
-        ),
-        (
-            "a windows server",
-            "This is an automatically generated Delivery Status Notification.\n\nDelivery to the following recipients \
+        &[(BOB, Some("5.1.1"), false)],
+        None,
+    ),
+    (
+        "a windows server",
+        "This is an automatically generated Delivery Status Notification.\n\nDelivery to the following recipients \
              failed.\n\n       bob@example.org\n",
-            &[(BOB, None, false)],
-            None,
-        ),
-        (
-            "163",
-            "抱歉，您的邮件被退回来了。\n\n原邮件信息：\n主题：订单\n收件人：bob@example.org\n退信原因：\nSMTP error, RCPT \
+        &[(BOB, None, false)],
+        None,
+    ),
+    (
+        "163",
+        "抱歉，您的邮件被退回来了。\n\n原邮件信息：\n主题：订单\n收件人：bob@example.org\n退信原因：\nSMTP error, RCPT \
              TO: 550 5.1.1 User not found\n",
-            &[(BOB, Some("5.1.1"), false)],
-            None,
-        ),
-        (
-            "qq",
-            "无法发送到 bob@example.org\n\n邮件发送失败, host mx.example.org said: 550 Mailbox not found.\n",
-            &[(BOB, None, false)],
-            None,
-        ),
-        (
-            "a warning",
-            "THIS IS A WARNING MESSAGE ONLY. YOU DO NOT NEED TO RESEND YOUR MESSAGE.\n\nDelivery to the following \
+        &[(BOB, Some("5.1.1"), false)],
+        None,
+    ),
+    (
+        "qq",
+        "无法发送到 bob@example.org\n\n邮件发送失败, host mx.example.org said: 550 Mailbox not found.\n",
+        &[(BOB, None, false)],
+        None,
+    ),
+    (
+        "a warning",
+        "THIS IS A WARNING MESSAGE ONLY. YOU DO NOT NEED TO RESEND YOUR MESSAGE.\n\nDelivery to the following \
              recipient has been delayed:\n\n     bob@example.org\n\nMessage will be retried for 2 more day(s)\n450 4.2.0 \
              Try later\n",
-            &[(BOB, Some("4.2.0"), true)],
-            None,
-        ),
-        (
-            "fields in a text",
-            "It failed.\n\nFinal-Recipient: rfc822; bob@example.org\nAction: failed\nStatus: 5.1.1\n",
-            &[(BOB, Some("5.1.1"), false)],
-            None,
-        ),
-        ("nothing", "t", &[], None),
-    ];
+        &[(BOB, Some("4.2.0"), true)],
+        None,
+    ),
+    (
+        "fields in a text",
+        "It failed.\n\nFinal-Recipient: rfc822; bob@example.org\nAction: failed\nStatus: 5.1.1\n",
+        &[(BOB, Some("5.1.1"), false)],
+        None,
+    ),
+    ("nothing", "t", &[], None),
+];
+
+#[test]
+fn words_of_many_servers_say_whom_the_mail_did_not_reach() {
+    let table = IN_WORDS;
     for (server, text, recipients, mail_id) in table {
         let bounce = bounce(text);
         assert_eq!(said(&bounce), *recipients, "{server}");

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 /// An event of a body: the JSON that it is, or none where it cannot be read.
 pub(super) type Event = Option<Value>;
 
+/// A space, as a unit of UTF-16.
+const SPACE: u16 = 0x20;
+
 /// Keys of an event that stand for a text. What stands there and is none costs that key.
 const TEXTS: [&str; 7] =
     ["email", "sg_event_id", "sg_message_id", "reason", "status", "type", "bounce_classification"];
@@ -196,7 +199,7 @@ fn mended(part: &[u8]) -> String {
             }
             '\\' if quoted => escape(after, &mut mended),
             c if quoted && c < ' ' => {
-                unit(u8::try_from(c).map_or(u16::from(b' '), u16::from), &mut mended);
+                unit(u8::try_from(c).map_or(SPACE, u16::from), &mut mended);
                 after
             }
             c if quoted => {

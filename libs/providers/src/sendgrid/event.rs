@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::{Uuid, uuid};
 
-use super::{array, codes};
 use super::wire::x_message_id;
+use super::{array, codes};
 use crate::Correlation;
 use crate::adapter::bounded;
 use crate::webhook::{

@@ -106,7 +106,7 @@ impl Webhooks {
             let id = inbound_message_id(&before.provider, account, *channel, provider_message_id);
             id == kept.message_id
         });
-        let place = own.or((mails.len() == 1).then_some(0));
+        let place = own.or_else(|| (mails.len() == 1).then_some(0));
         Ok(match place.map(|place| mails.swap_remove(place)) {
             Some(mut inbound) => {
                 fit(&mut inbound);

@@ -3,7 +3,7 @@
 use hatch_domain::address::Address;
 use hatch_domain::authentication::{Authentication, Verdict};
 use hatch_domain::mailbox::{Person, PersonRole};
-use hatch_domain::{Attachment, Channel, Email, Envelope};
+use hatch_domain::{Attachment, Channel, Email, Envelope, MailKind};
 
 use super::super::SendGridInbound;
 use super::{settings, signed};
@@ -278,7 +278,8 @@ fn what_is_missing_is_none_and_a_bounce_has_its_sender() {
     assert_eq!(inbound.from.as_str(), "MAILER-DAEMON@example.com");
     assert_eq!((inbound.body, inbound.attachments), (None, Vec::new()));
     let sender = person(PersonRole::From, "MAILER-DAEMON@example.com", "Mail Delivery System");
-    let email = Email { people: vec![sender], ..Email::default() };
+    let (kind, signs) = (MailKind::Bounce, vec!["from".to_owned()]);
+    let email = Email { people: vec![sender], kind, signs, ..Email::default() };
     assert_eq!(inbound.email.as_deref(), Some(&email));
 }
 

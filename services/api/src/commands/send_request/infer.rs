@@ -157,7 +157,11 @@ mod tests {
             "tel:+1-201-666-1234",
             "\u{ff0b}\u{ff11} 201 666 1234",
         ] {
-            assert_eq!(found(&request(None, "support", &[written])), Ok(Channel::Sms), "{written:?}");
+            assert_eq!(
+                found(&request(None, "support", &[written])),
+                Ok(Channel::Sms),
+                "{written:?}"
+            );
         }
         assert_eq!(found(&request(None, "support", &["ann@example.com"])), Ok(Channel::Email));
     }
