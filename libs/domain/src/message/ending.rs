@@ -60,7 +60,7 @@ impl Message {
             _ => return None,
         };
         let before = self.status();
-        let outcome = match self.recipients.clone().after(self.progress, event).status {
+        let outcome = match self.recipients.status_by(self.progress, event) {
             after if after == before => return None,
             Status::Read if before == Status::Delivered => return None,
             Status::Delivered | Status::Read => Status::Delivered.as_str(),

@@ -1,10 +1,11 @@
 //! What became of each recipient of a message to several: a fold that the decider and the read models share, and the
 //! status of the message that follows from it.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::event::{MessageEvent, MessageRequested};
@@ -83,48 +84,73 @@ impl Recipient {
     }
 
     const fn has_it(&self) -> bool {
-        matches!(self.status, Status::Delivered | Status::Read)
+        is_there(self.status)
     }
 
     const fn has_it_not(&self) -> bool {
-        matches!(self.status, Status::Undelivered | Status::Failed)
+        is_lost(self.status)
     }
 }
 
 /// The recipients of a message to several. One that is to a single recipient has none here until that one says
 /// something that is no status.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Recipients(Vec<Recipient>);
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(from = "Vec<Recipient>")]
+pub struct Recipients {
+    list: Vec<Recipient>,
+    /// Where in the list each one is, by its identity: a receipt would else cost as much as there are recipients.
+    places: HashMap<Address, usize>,
+}
+
+impl Serialize for Recipients {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.list.serialize(serializer)
+    }
+}
+
+impl From<Vec<Recipient>> for Recipients {
+    fn from(list: Vec<Recipient>) -> Self {
+        let places = places(&list);
+        Self { list, places }
+    }
+}
+
+impl PartialEq for Recipients {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
+impl Eq for Recipients {}
 
 impl Recipients {
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// Whether the message is to several.
     #[must_use]
     pub const fn are_several(&self) -> bool {
-        self.0.len() > 1
+        self.list.len() > 1
     }
 
     /// Each of them, in the order in which the message names them.
     pub fn iter(&self) -> impl Iterator<Item = &Recipient> {
-        self.0.iter()
+        self.list.iter()
     }
 
     /// The one of that address, however it is written.
     #[must_use]
     pub fn find(&self, address: &Address) -> Option<&Recipient> {
-        self.place(address).and_then(|place| self.0.get(place))
+        self.place(address).and_then(|place| self.list.get(place))
     }
 
     /// Why the message is not with all of them: of the first one who has it not and of whom that is known.
     #[must_use]
     pub fn error(&self) -> Option<&SendError> {
-        self.0.iter().filter(|one| one.has_it_not()).find_map(|one| one.error.as_ref())
+        self.list.iter().filter(|one| one.has_it_not()).find_map(|one| one.error.as_ref())
     }
 
     /// Applies one event, and says where the message stands by all that is known of its recipients. What is said of
@@ -132,9 +158,9 @@ impl Recipients {
     pub fn after(&mut self, progress: AttemptStatus, event: &MessageEvent) -> AttemptStatus {
         let whole = progress.after(event);
         match event {
-            MessageEvent::MessageRequested(request) if self.0.is_empty() => {
+            MessageEvent::MessageRequested(request) if self.list.is_empty() => {
                 if progress == AttemptStatus::default() {
-                    self.0 = several(request, whole.status);
+                    *self = several(request, whole.status);
                 }
                 return whole;
             }
@@ -153,11 +179,34 @@ impl Recipients {
             _ => {}
         }
         match event.recipient() {
-            _ if self.0.is_empty() => return whole,
+            _ if self.list.is_empty() => return whole,
             Some(recipient) if self.are_several() => self.said_of(recipient, progress, event),
             _ => self.said_of_all(progress, event),
         }
-        AttemptStatus { status: self.status(), ..whole }
+        AttemptStatus { status: status_of(self.list.iter().map(|one| one.status)), ..whole }
+    }
+
+    /// Where the message stands once `event` is applied, which is a receipt.
+    pub(super) fn status_by(&self, progress: AttemptStatus, event: &MessageEvent) -> Status {
+        match event.recipient() {
+            _ if self.list.is_empty() => progress.after(event).status,
+            Some(recipient) if self.are_several() => {
+                let place = self.place(recipient);
+                let Some(status) = self.told(place, progress, event) else {
+                    return status_of(self.list.iter().map(|one| one.status));
+                };
+                let known = self.list.iter().enumerate().map(|(other, one)| match place {
+                    Some(place) if other == place => status,
+                    _ if is_open(one.status) => Status::Sent,
+                    _ => one.status,
+                });
+                status_of(known.chain(place.is_none().then_some(status)))
+            }
+            _ => {
+                let after = |one: &Recipient| moved(one.status, progress, event);
+                status_of(self.list.iter().map(|one| after(one).unwrap_or(one.status)))
+            }
+        }
     }
 
     /// Whether `event` tells anything new, if that it came back was not told before.
@@ -173,48 +222,60 @@ impl Recipients {
             _ => match event.recipient() {
                 Some(recipient) if self.are_several() => match self.find(recipient) {
                     Some(one) => moves(one),
-                    None => self.has_room() && moved(UNHEARD, progress, event).is_some(),
+                    None => self.told(None, progress, event).is_some(),
                 },
-                _ if self.0.is_empty() => {
+                _ if self.list.is_empty() => {
                     progress.after(event) != progress || tells(progress.status, progress, event)
                 }
-                _ => self.0.iter().any(moves),
+                _ => self.list.iter().any(moves),
             },
         }
     }
 
     fn said_of_all(&mut self, progress: AttemptStatus, event: &MessageEvent) {
-        for one in &mut self.0 {
+        for one in &mut self.list {
             if let Some(status) = moved(one.status, progress, event) {
                 one.becomes(status, event.at(), None);
             }
         }
         // Whom the message does not name was heard of by an attempt that is over.
         if matches!(event, MessageEvent::SendAttempted(_)) {
-            self.0.retain(|one| one.role != RecipientRole::Other || one.has_it());
+            self.list.retain(|one| one.role != RecipientRole::Other || one.has_it());
+            if self.list.len() < self.places.len() {
+                self.places = places(&self.list);
+            }
         }
     }
 
     /// What is said of one recipient says of the others that the provider took the message.
     fn said_of(&mut self, recipient: &Address, progress: AttemptStatus, event: &MessageEvent) {
-        let place = self.place(recipient);
-        let before = place.and_then(|place| self.0.get(place)).map_or(UNHEARD, |one| one.status);
-        let Some(status) = moved(before, progress, event) else { return };
-        if place.is_none() {
-            if !self.has_room() {
-                return;
-            }
+        let known = self.place(recipient);
+        let Some(status) = self.told(known, progress, event) else { return };
+        let place = known.unwrap_or(self.list.len());
+        if known.is_none() {
             let (address, role) = (recipient.clone(), RecipientRole::Other);
-            self.0.push(Recipient::new(address, role, UNHEARD, event.at()));
+            self.add(Recipient::new(address, role, UNHEARD, event.at()));
         }
-        let place = place.unwrap_or(self.0.len() - 1);
-        for (other, one) in self.0.iter_mut().enumerate() {
+        for (other, one) in self.list.iter_mut().enumerate() {
             if other == place {
                 one.becomes(status, event.at(), error_of(event).cloned());
-            } else if one.status.rank() < Status::Sent.rank() || one.status == Status::Canceled {
+            } else if is_open(one.status) {
                 one.becomes(Status::Sent, event.at(), None);
             }
         }
+    }
+
+    /// Where the message stands after `event` for the recipient at `place`, or for one who is new; none where that is
+    /// nothing new, or nobody new is heard of any more.
+    fn told(
+        &self,
+        place: Option<usize>,
+        progress: AttemptStatus,
+        event: &MessageEvent,
+    ) -> Option<Status> {
+        let before = place.and_then(|place| self.list.get(place)).map_or(UNHEARD, |one| one.status);
+        let after = moved(before, progress, event)?;
+        (place.is_some() || self.has_room()).then_some(after)
     }
 
     /// The one of that address, which a message to a single recipient has here from now on.
@@ -224,38 +285,77 @@ impl Recipients {
         progress: AttemptStatus,
         at: DateTime<Utc>,
     ) -> Option<&mut Recipient> {
-        if self.0.is_empty() {
+        if self.list.is_empty() {
             let role = RecipientRole::default();
-            self.0.push(Recipient::new(address.clone(), role, progress.status, at));
+            self.add(Recipient::new(address.clone(), role, progress.status, at));
         }
         let place = self.place(address)?;
-        self.0.get_mut(place)
+        self.list.get_mut(place)
+    }
+
+    /// Adds one who is not there yet.
+    fn add(&mut self, one: Recipient) {
+        if let Entry::Vacant(place) = self.places.entry(one.address.identity().into_owned()) {
+            place.insert(self.list.len());
+            self.list.push(one);
+        }
     }
 
     fn place(&self, address: &Address) -> Option<usize> {
-        let identity = address.identity();
-        self.0.iter().position(|one| one.address.identity() == identity)
+        self.places.get(&*address.identity()).copied()
     }
 
     fn has_room(&self) -> bool {
-        self.0.iter().filter(|one| one.role == RecipientRole::Other).count() < OTHERS_MAX
+        self.list.iter().filter(|one| one.role == RecipientRole::Other).count() < OTHERS_MAX
     }
+}
 
-    /// Where the message stands. As soon as it is with some and came back from some, that is what is said of it; and
-    /// otherwise it is not over before it is for each.
-    fn status(&self) -> Status {
-        let any = |is: fn(&Recipient) -> bool| self.0.iter().any(is);
-        let all_are = |status: Status| self.0.iter().all(|one| one.status == status);
-        let open = self.0.iter().filter(|one| !one.has_it() && !one.has_it_not());
-        match open.map(|one| one.status).max_by_key(|status| status.rank()) {
-            _ if any(Recipient::has_it) && any(Recipient::has_it_not) => Status::PartlyDelivered,
-            Some(status) => status,
-            None if all_are(Status::Read) => Status::Read,
-            None if any(Recipient::has_it) => Status::Delivered,
-            None if all_are(Status::Failed) => Status::Failed,
-            None => Status::Undelivered,
+/// Where each of `list` is, by its identity.
+fn places(list: &[Recipient]) -> HashMap<Address, usize> {
+    let mut places = HashMap::with_capacity(list.len());
+    for (place, one) in list.iter().enumerate() {
+        places.entry(one.address.identity().into_owned()).or_insert(place);
+    }
+    places
+}
+
+/// Where a message stands that stands so for each recipient. As soon as it is with some and came back from some, that
+/// is what is said of it; and otherwise it is not over before it is for each.
+fn status_of(statuses: impl Iterator<Item = Status>) -> Status {
+    let (mut any_has_it, mut any_has_it_not) = (false, false);
+    let (mut all_read, mut all_failed) = (true, true);
+    let mut open: Option<Status> = None;
+    for status in statuses {
+        any_has_it |= is_there(status);
+        any_has_it_not |= is_lost(status);
+        all_read &= status == Status::Read;
+        all_failed &= status == Status::Failed;
+        let is_over = is_there(status) || is_lost(status);
+        if !is_over && open.is_none_or(|known| known.rank() <= status.rank()) {
+            open = Some(status);
         }
     }
+    match open {
+        _ if any_has_it && any_has_it_not => Status::PartlyDelivered,
+        Some(status) => status,
+        None if all_read => Status::Read,
+        None if any_has_it => Status::Delivered,
+        None if all_failed => Status::Failed,
+        None => Status::Undelivered,
+    }
+}
+
+const fn is_there(status: Status) -> bool {
+    matches!(status, Status::Delivered | Status::Read)
+}
+
+const fn is_lost(status: Status) -> bool {
+    matches!(status, Status::Undelivered | Status::Failed)
+}
+
+/// Whether it is news that the provider took the message.
+fn is_open(status: Status) -> bool {
+    status.rank() < Status::Sent.rank() || status == Status::Canceled
 }
 
 /// Where a message stands for whom nobody has heard of.
@@ -285,32 +385,29 @@ const fn error_of(event: &MessageEvent) -> Option<&SendError> {
 }
 
 /// The recipients of a message, each once; none for a message to one.
-fn several(request: &MessageRequested, status: Status) -> Vec<Recipient> {
+fn several(request: &MessageRequested, status: Status) -> Recipients {
     let email = request.email.as_deref();
     let copies = email.map_or(0, |email| email.cc.len() + email.bcc.len());
     if request.to.len() + copies < 2 {
-        return Vec::new();
+        return Recipients::default();
     }
     let to = request.to.iter().map(|address| (address, RecipientRole::To));
     let cc = email.into_iter().flat_map(|email| &email.cc);
     let bcc = email.into_iter().flat_map(|email| &email.bcc);
     let cc = cc.map(|address| (address, RecipientRole::Cc));
     let bcc = bcc.map(|address| (address, RecipientRole::Bcc));
-    let mut known = HashSet::new();
-    let mut all = Vec::with_capacity(request.to.len() + copies);
+    let mut all = Recipients::default();
     for (address, role) in to.chain(cc).chain(bcc) {
-        if known.insert(address.identity()) {
-            all.push(Recipient::new(address.clone(), role, status, request.at));
-        }
+        all.add(Recipient::new(address.clone(), role, status, request.at));
     }
-    if all.len() < 2 { Vec::new() } else { all }
+    if all.are_several() { all } else { Recipients::default() }
 }
 
 /// Of which recipients something was said of one attempt.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Told {
     of_all: bool,
-    of: Vec<Address>,
+    of: HashSet<Address>,
 }
 
 impl Told {
@@ -318,13 +415,15 @@ impl Told {
     pub(super) fn note(&mut self, recipient: Option<&Address>) {
         match recipient {
             None => self.of_all = true,
-            Some(one) if !self.is_of(recipient) => self.of.push(one.identity().into_owned()),
-            Some(_) => {}
+            Some(_) if self.of_all => {}
+            Some(one) => {
+                self.of.insert(one.identity().into_owned());
+            }
         }
     }
 
     /// Whether it was said of that recipient; without one, of all of them.
     pub(super) fn is_of(&self, recipient: Option<&Address>) -> bool {
-        self.of_all || recipient.is_some_and(|one| self.of.contains(&one.identity()))
+        self.of_all || recipient.is_some_and(|one| self.of.contains(&*one.identity()))
     }
 }

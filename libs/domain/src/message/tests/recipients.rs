@@ -287,6 +287,8 @@ fn what_is_kept_of_recipients_is_read_as_it_was_written() {
     assert_eq!(written, expected);
     let read: Recipients = serde_json::from_value(written).expect("readable");
     assert_eq!(&read, message.recipients());
+    let found = read.find(&mailbox("B@Example.com"));
+    assert_eq!(found.map(|one| one.address.as_str()), Some(B), "however it is written");
     // What a read model keeps goes on as the decider does.
     let progress = AttemptStatus { status: message.status(), attempt: message.attempt() };
     let retried = message.decide(&told(1, B, dropped())).expect("accepted");
@@ -373,7 +375,11 @@ proptest! {
             let recipient = who.map(mailbox);
             let command = RecordReceipt { recipient, ..receipt(n, what) }.into();
             for event in message.decide(&command).unwrap_or_default() {
+                let foretold = kept.status_by(progress, &event);
                 progress = kept.after(progress, &event);
+                if event.recipient().is_some() {
+                    prop_assert_eq!(foretold, progress.status);
+                }
                 message = message.evolve(&event);
             }
             prop_assert_eq!(progress.status, message.status());
