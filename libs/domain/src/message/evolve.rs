@@ -1,6 +1,6 @@
 //! What a message becomes by each of its events.
 
-use super::event::MessageEvent;
+use super::event::{MessageEvent, SendAttempted};
 use super::recipients::Told;
 use super::state::{Attempt, Message, Origin};
 
@@ -24,23 +24,7 @@ impl Message {
                     self.origin = Some(Origin::Received(e.message.clone()));
                 }
             }
-            E::SendAttempted(e) => {
-                self.waits_for = None;
-                self.attempts.push(Attempt {
-                    number: e.attempt,
-                    provider: e.provider.clone(),
-                    account: e.account.clone(),
-                    token: e.token,
-                    at: e.at,
-                    lease_until: e.lease_until,
-                    in_doubt_at: None,
-                    provider_message_id: None,
-                    segments: None,
-                    abandoned: false,
-                    arrived: Told::default(),
-                    bounced: Told::default(),
-                });
-            }
+            E::SendAttempted(e) => self.begin(e),
             E::MessageSent(e) => {
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
                     attempt.provider_message_id = Some(e.provider_message_id.clone());
@@ -87,6 +71,24 @@ impl Message {
             | E::RecipientUnsubscribed(_) => {}
         }
         self
+    }
+
+    fn begin(&mut self, event: &SendAttempted) {
+        self.waits_for = None;
+        self.attempts.push(Attempt {
+            number: event.attempt,
+            provider: event.provider.clone(),
+            account: event.account.clone(),
+            token: event.token,
+            at: event.at,
+            lease_until: event.lease_until,
+            in_doubt_at: None,
+            provider_message_id: None,
+            segments: None,
+            abandoned: false,
+            arrived: Told::default(),
+            bounced: Told::default(),
+        });
     }
 
     fn note(&mut self, number: u32, note: impl FnOnce(&mut Attempt)) {
