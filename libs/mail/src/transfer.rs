@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::words::hex;
+
 /// A line of base64 of so many characters is no word of a text.
 const SURE_LINE_BYTES: usize = 40;
 
@@ -155,23 +157,19 @@ fn unescape(text: &[u8], bytes: &mut Vec<u8>) {
     while let Some(n) = memchr::memchr(b'=', rest) {
         bytes.extend_from_slice(&rest[..n]);
         rest = &rest[n + 1..];
-        match rest {
-            [high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                bytes.push((hex(*high) << 4) | hex(*low));
+        let escaped = match rest {
+            [high, low, after @ ..] => hex(*high).zip(hex(*low)).map(|digits| (digits, after)),
+            _ => None,
+        };
+        match escaped {
+            Some(((high, low), after)) => {
+                bytes.push((high << 4) | low);
                 rest = after;
             }
-            _ => bytes.push(b'='),
+            None => bytes.push(b'='),
         }
     }
     bytes.extend_from_slice(rest);
-}
-
-/// The value of a hexadecimal digit.
-const fn hex(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit | 0x20) - b'a' + 10,
-    }
 }
 
 #[cfg(test)]

@@ -137,6 +137,8 @@ struct Pieces<'t> {
     words: Option<String>,
     /// The last `?=` that was looked for, and from where.
     end: Option<(usize, Option<usize>)>,
+    /// The last `?=` from which a word was followed beyond question marks, and where that led.
+    beyond: Option<(usize, usize)>,
 }
 
 struct Word<'t> {
@@ -173,7 +175,7 @@ impl<'t> Iterator for Pieces<'t> {
 
 impl<'t> Pieces<'t> {
     const fn of(text: &'t str) -> Self {
-        Self { text, at: 0, words: None, end: None }
+        Self { text, at: 0, words: None, end: None, beyond: None }
     }
 
     /// The word and those that follow it with nothing but spaces between. Of those in one charset the bytes are
@@ -274,8 +276,13 @@ impl<'t> Pieces<'t> {
         }
     }
 
-    /// Where a word ends whose first `?=` is `to`, which may be a question mark before an encoded character.
-    fn beyond_question_marks(&mut self, mut to: usize) -> usize {
+    /// Where a word ends whose first `?=` is `first`, which may be a question mark before an encoded character. Words
+    /// that have lost their ends share one: it is followed once.
+    fn beyond_question_marks(&mut self, first: usize) -> usize {
+        if let Some((_, end)) = self.beyond.filter(|(from, _)| *from == first) {
+            return end;
+        }
+        let mut to = first;
         let bytes = self.text.as_bytes();
         let is_hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
         while is_hex(to + 2) && is_hex(to + 3) {
@@ -287,6 +294,7 @@ impl<'t> Pieces<'t> {
                 _ => break,
             }
         }
+        self.beyond = Some((first, to));
         to
     }
 }

@@ -96,6 +96,15 @@ fn long_and_hostile_headers_take_linear_time() {
     }
 }
 
+#[test]
+fn words_that_lost_their_ends_follow_a_shared_end_once() {
+    let text = "=?a?q?x".repeat(60_000) + &"?=41".repeat(100_000);
+    let began = std::time::Instant::now();
+    decoded(&text);
+    decoded_in_list(&text);
+    assert!(began.elapsed().as_secs() < 5);
+}
+
 proptest! {
     #[test]
     fn no_text_is_too_strange(text in "([=?a-zQB8_ -]|=\\?utf-8\\?[QB]\\?|\\?=|\\PC){0,60}") {
