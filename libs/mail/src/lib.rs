@@ -71,12 +71,6 @@ pub const REFERENCES_MAX: usize = 100;
 /// A longer id is none: a line of a mail has no more room (RFC 5322, section 2.1.1).
 pub const ID_BYTES_MAX: usize = 998;
 
-/// Reports in a mail, such as those of its delivery.
-pub const REPORTS_MAX: usize = 10;
-
-/// Bytes of a report.
-pub const REPORT_BYTES_MAX: usize = 64 * 1024;
-
 /// Bytes of the line that parts are told apart by, which RFC 2046 limits to 70.
 const BOUNDARY_BYTES_MAX: usize = 200;
 
@@ -120,18 +114,6 @@ pub struct Mail {
     pub html: Option<String>,
     /// Everything else that it brings, a mail within it among them.
     pub files: Vec<Attachment>,
-    /// Those of the files that say something of mails: what became of one (`message/delivery-status` and the like), a
-    /// mail, and the headers of one.
-    pub reports: Vec<Report>,
-}
-
-/// A part of a mail that says something of mails.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// Its media type, in lower case, such as `message/delivery-status`.
-    pub media_type: String,
-    /// What it says, as far as that is read.
-    pub content: Vec<u8>,
 }
 
 impl Mail {
@@ -140,8 +122,8 @@ impl Mail {
         let bytes = with_line_ends(bytes);
         let walked = walk::walk(from_begin(&bytes), cut);
         let headers = Headers::read(walked.head, cut);
-        let reading::Reading { text, html, files, reports } = reading::read(&walked);
-        Self { headers, text, html, files, reports }
+        let reading::Reading { text, html, files } = reading::read(&walked);
+        Self { headers, text, html, files }
     }
 }
 

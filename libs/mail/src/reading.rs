@@ -12,14 +12,12 @@ use super::cid::Shown;
 use super::fields::Form;
 use super::plain::{escaped, html_to_text};
 use super::walk::{Child, Node, Walked};
-use super::{REPORT_BYTES_MAX, REPORTS_MAX, Report};
 
 /// What a mail says.
 pub(super) struct Reading {
     pub(super) text: Option<String>,
     pub(super) html: Option<String>,
     pub(super) files: Vec<Attachment>,
-    pub(super) reports: Vec<Report>,
 }
 
 /// A text of the mail.
@@ -74,25 +72,7 @@ pub(super) fn read(walked: &Walked<'_>) -> Reading {
     let text = plain.then(|| reader.text(&pieces));
     let html = html.then(|| reader.html(&pieces));
     let files = reader.files(html.as_deref());
-    Reading { text, html, files, reports: reports(&walked.parts) }
-}
-
-/// What programs report of mails, and the mails themselves.
-fn reports(parts: &[Part<'_>]) -> Vec<Report> {
-    let reports = parts.iter().filter_map(|part| {
-        let (kind, subtype) = part.fields.said();
-        let is_report = match kind {
-            "message" => true,
-            "text" => subtype == "rfc822-headers",
-            _ => false,
-        };
-        is_report.then(|| {
-            let bytes = part.bytes();
-            let content = bytes[..bytes.len().min(REPORT_BYTES_MAX)].to_vec();
-            Report { media_type: format!("{kind}/{subtype}"), content }
-        })
-    });
-    reports.take(REPORTS_MAX).collect()
+    Reading { text, html, files }
 }
 
 struct Reader<'w, 'm> {

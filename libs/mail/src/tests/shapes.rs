@@ -148,14 +148,12 @@ fn html_around_a_file_is_one_form_of_an_alternative() {
 #[test]
 fn mails_in_mails_signatures_and_sealed_parts_are_files() {
     let inner = "Content-Type: message/rfc822\r\n\r\nFrom: bob@example.com\r\nSubject: Re: a/b\r\n\r\nFor you";
-    let mail = check(
+    check(
         &multipart("mixed", "m", &[&plain("See below"), inner]),
         Some("See below"),
         None,
         &[("Re: a_b.eml", false)],
     );
-    assert_eq!(mail.reports[0].media_type, "message/rfc822");
-    assert!(mail.reports[0].content.ends_with(b"For you"));
     let nameless = "Content-Type: message/rfc822\r\n\r\nFrom: bob@example.com\r\n\r\nFor you";
     check(&multipart("digest", "d", &[nameless]), None, None, &[("message.eml", false)]);
     let both = multipart("alternative", "a", &[&plain("Hello"), &html("<p>Hello</p>")]);
@@ -195,11 +193,11 @@ fn mails_in_mails_signatures_and_sealed_parts_are_files() {
 }
 
 #[test]
-fn what_a_bounce_reports_can_be_read() {
+fn what_a_bounce_reports_is_among_the_files() {
     let status = "Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.com\r\n\r\n\
         Final-Recipient: rfc822; bob@example.com\r\nAction: failed\r\nStatus: 5.1.1";
     let headers = "Content-Type: text/rfc822-headers\r\n\r\nMessage-ID: <1@hatch>";
-    let mail = check(
+    check(
         &multipart(
             "report; report-type=delivery-status",
             "b",
@@ -209,11 +207,6 @@ fn what_a_bounce_reports_can_be_read() {
         None,
         &[("", false), ("", false)],
     );
-    let kinds: Vec<&str> = mail.reports.iter().map(|report| report.media_type.as_str()).collect();
-    assert_eq!(kinds, ["message/delivery-status", "text/rfc822-headers"]);
-    assert!(mail.reports[0].content.ends_with(b"Status: 5.1.1"));
-    let many: Vec<&str> = std::iter::repeat_n(status, 30).collect();
-    assert_eq!(read(&multipart("report", "b", &many)).reports.len(), crate::REPORTS_MAX);
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Content {
     /// Reads the mail as it was carried, which Inbound Parse posts where it is set to "POST the raw, full
     /// MIME message".
     fn raw(mail: &Bytes, cut: &mut Cut) -> Self {
-        let Mail { headers, text, html, files, .. } = Mail::read(mail, cut);
+        let Mail { headers, text, html, files } = Mail::read(mail, cut);
         Self { headers, body: text, html, files, otherwise: Uuid::new_v5(&NAMELESS, mail) }
     }
 
