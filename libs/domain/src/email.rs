@@ -105,7 +105,7 @@ pub enum MailKind {
     Bounce,
     /// It was sent to a list.
     List,
-    /// We sent it, and it came back.
+    /// We sent it, and it came back. There is no message of it: it is dropped with a row of the webhook log.
     Own,
 }
 
@@ -157,22 +157,7 @@ pub struct BouncedRecipient {
     pub delayed: bool,
 }
 
-/// The headers by which a mail says that no person wrote it: other programs do not answer it.
-const AUTOMATIC: [(&str, &str); 2] =
-    [("Auto-Submitted", "auto-replied"), ("X-Auto-Response-Suppress", "All")];
-
 impl Email {
-    /// The same mail, saying that a program answers by it.
-    #[must_use]
-    pub fn automatic(mut self) -> Self {
-        let is_ours =
-            |name: &str| AUTOMATIC.iter().any(|(ours, _)| name.eq_ignore_ascii_case(ours));
-        self.headers.retain(|name, _| !is_ours(name));
-        let ours = AUTOMATIC.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        self.headers.extend(ours);
-        self
-    }
-
     /// Whether it is known not to come from whom it says.
     #[must_use]
     pub fn is_disproven(&self) -> bool {
@@ -206,16 +191,5 @@ mod tests {
         assert_eq!(email.copied_to_us(&[boss.clone(), address("Support@Example.com")]), []);
         assert!(email.is_ours(&support) && !email.is_ours(&boss));
         assert_eq!(Email::default().copied_to_us(&[boss]), []);
-    }
-
-    #[test]
-    fn a_mail_that_answers_by_itself_says_so_once() {
-        let written = [("auto-submitted", "no"), ("X-Other", "kept")];
-        let headers = written.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let mail = Email { headers, ..Email::default() }.automatic();
-        let headers: Vec<(&str, &str)> =
-            mail.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let [submitted, suppress] = AUTOMATIC;
-        assert_eq!(headers, [submitted, suppress, ("X-Other", "kept")]);
     }
 }

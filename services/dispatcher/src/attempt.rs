@@ -13,7 +13,7 @@ use hatch_domain::message::command::{
     AttemptOutcome, MessageCommand, MessageRejection, RecordOutcome, StartAttempt,
 };
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
-use hatch_domain::{Channel, Email, Environment as _, time};
+use hatch_domain::{Environment as _, time};
 use hatch_eventstore::{
     Append, AppendError, Execute, ExecuteError, Executed, Guard, LoadError, Loaded, Metadata,
 };
@@ -119,20 +119,9 @@ impl PendingMessage {
             to: request.to.clone(),
             body: request.body.clone(),
             attachments: request.attachments.clone(),
-            email: email(request),
+            email: request.email.clone(),
             traceparent: self.traceparent.clone(),
         }
-    }
-}
-
-/// What only a mail has. One that hatch sends by itself says so.
-fn email(request: &MessageRequested) -> Option<Box<Email>> {
-    let email = request.email.clone();
-    match (request.channel, request.confirms) {
-        (Channel::Email, Some(_)) => {
-            Some(Box::new(email.map_or_else(Email::default, |e| *e).automatic()))
-        }
-        _ => email,
     }
 }
 

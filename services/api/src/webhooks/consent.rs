@@ -13,7 +13,7 @@ use hatch_domain::ids::{ConsentId, MessageId, TenantId};
 use hatch_domain::message::command::{MessageCommand, MessageRejection};
 use hatch_domain::message::event::{MessageReceived, MessageRequested};
 use hatch_domain::message::{Message, confirmation_id};
-use hatch_domain::{Channel, Envelope, Priority};
+use hatch_domain::{Channel, Priority};
 use hatch_eventstore::{ExecuteError, UnitOfWork};
 use hatch_providers::Suppression;
 use uuid::Uuid;
@@ -74,7 +74,6 @@ pub(super) fn hear(
 ) -> Heard {
     let Hearing { tenant_id, acts_on_words, rules, said_at } = hearing;
     let text = received.body.as_deref().filter(|_| is_by_phone(received.channel));
-    let text = text.filter(|_| is_by_person(received));
     let (Some(text), Some(programme)) = (text, Programme::default_of(received.channel)) else {
         return Heard::default();
     };
@@ -113,17 +112,6 @@ pub(super) fn hear(
 
 const fn is_by_phone(channel: Channel) -> bool {
     matches!(channel, Channel::Sms | Channel::Mms)
-}
-
-/// Whether a person wrote it. Nothing is done, and above all nothing answered, because of what a program wrote: two
-/// programs would go on for ever.
-fn is_by_person(received: &MessageReceived) -> bool {
-    let email = received.email.as_ref();
-    email.is_none_or(|email| {
-        let has_sender =
-            |envelope: &Envelope| envelope.from.as_ref().is_some_and(|from| !from.is_empty());
-        email.kind.is_person() && email.envelope.as_ref().is_none_or(has_sender)
-    })
 }
 
 /// The account that heard the word ends its block.
@@ -269,7 +257,6 @@ fn only_recipient(request: &MessageRequested) -> Option<&Address> {
 #[cfg(test)]
 mod tests {
     use hatch_domain::conversation::conversation_id;
-    use hatch_domain::{Email, MailKind};
 
     use super::*;
 
@@ -355,37 +342,6 @@ mod tests {
         assert_eq!(told(Channel::Sms, "HELP", true), Vec::<&str>::new());
         assert_eq!(told(Channel::Sms, "please stop", true), Vec::<&str>::new());
         assert_eq!(told(Channel::Email, "STOP", true), Vec::<&str>::new());
-    }
-
-    #[test]
-    fn nothing_is_done_because_of_what_a_program_wrote() {
-        let rules = texts();
-        let hearing = Hearing {
-            tenant_id: TenantId::DEFAULT,
-            acts_on_words: false,
-            rules: &rules,
-            said_at: at(),
-        };
-        let from = |from: Option<&str>| {
-            let envelope = Envelope { from: from.map(str::to_owned), to: Vec::new() };
-            Email { envelope: Some(envelope), ..Email::default() }
-        };
-        let kind = |kind| Email { kind, ..Email::default() };
-        for (email, is_heard) in [
-            (Email::default(), true),
-            (from(Some("ann@example.com")), true),
-            (from(None), false),
-            (from(Some("")), false),
-            (kind(MailKind::AutoReply), false),
-            (kind(MailKind::Bounce), false),
-            (kind(MailKind::List), false),
-            (kind(MailKind::Own), false),
-        ] {
-            let email = Some(Box::new(email));
-            let received = MessageReceived { email, ..received(Channel::Sms, "STOP") };
-            let heard = hear(MessageId(Uuid::from_u128(7)), &received, hearing);
-            assert_eq!((!heard.told.is_empty(), heard.answer.is_some()), (is_heard, is_heard));
-        }
     }
 
     #[test]

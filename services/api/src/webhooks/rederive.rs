@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageReceived;
 use hatch_domain::message::{Message, inbound_message_id};
-use hatch_domain::{Email, MailKind};
+use hatch_domain::Email;
 use hatch_eventstore::{Execute, Metadata};
 use hatch_providers::{Inbound, Observation};
 use hatch_readmodel::{Content, KeptMail};
@@ -141,10 +141,6 @@ fn keep_findings(email: &mut Email, known: &Email) {
     email.repeated_id = known.repeated_id;
     email.ours.clone_from(&known.ours);
     email.linked_to = known.linked_to;
-    if known.kind == MailKind::Own {
-        email.kind = known.kind;
-        email.signs.clone_from(&known.signs);
-    }
 }
 
 /// The fields of the message, as it is shown, in which the readings differ.
@@ -228,8 +224,6 @@ mod tests {
     #[test]
     fn a_reading_changes_what_a_mail_says_and_nothing_that_was_found_out_beside_it() {
         let known = Email {
-            kind: MailKind::Own,
-            signs: vec!["own".to_owned()],
             repeated_id: true,
             ours: vec![Address::email("us@example.com").expect("an address")],
             raw: Some("cd".repeat(32)),
