@@ -69,7 +69,7 @@ pub(super) const BEGINNINGS: [&str; 34] = [
 ];
 
 /// Words of writing after which such an opening ends.
-pub(super) const WROTE_LAST: [&str; 54] = [
+pub(super) const WROTE_LAST: [&str; 55] = [
     "wrote",
     "writes",
     "schrieb",
@@ -119,6 +119,7 @@ pub(super) const WROTE_LAST: [&str; 54] = [
     "작성",
     "작성한 메시지",
     "썼습니다",
+    "쓴 글",
     "كتب",
     "كتبت",
     "כתב",
