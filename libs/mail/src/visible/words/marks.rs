@@ -1,7 +1,7 @@
 //! Words of the lines that stand between another mail and what is above it.
 
 /// What stands between dashes above a mail that is answered.
-pub(crate) const ORIGINAL: [&str; 50] = [
+pub(crate) const ORIGINAL: [&str; 54] = [
     "original message",
     "original email",
     "original appointment",
@@ -52,6 +52,11 @@ pub(crate) const ORIGINAL: [&str; 50] = [
     "元のメッセージ",
     "원본 메시지",
     "원본 메일",
+    // Servers put these above a copy of the mail that did not arrive.
+    "below this line is a copy of the message.",
+    "this is a copy of the message, including all the headers.",
+    "this is a copy of the message's headers.",
+    "original message follows.",
 ];
 
 /// The same in scripts that are written from right to left.
