@@ -126,7 +126,7 @@ impl<'w, 'm> Reader<'w, 'm> {
 
     /// One text in several forms. Of plain ones the first is shown, and of those with HTML the last, which its author
     /// prefers (RFC 2046, section 5.1.4). What another says and none of these is shown after them.
-    fn alternative(&mut self, node: &Node, mut branches: Vec<Vec<Piece>>) -> Vec<Piece> {
+    fn alternative(&mut self, node: &Node, branches: Vec<Vec<Piece>>) -> Vec<Piece> {
         if branches.iter().all(Vec::is_empty) {
             return self.other_form(node);
         }
@@ -140,16 +140,21 @@ impl<'w, 'm> Reader<'w, 'm> {
         };
         let chosen =
             Piece { plain: shown(plain, Piece::as_plain), html: shown(html, Piece::as_html) };
-        for branch in [plain, html].into_iter().flatten() {
-            branches[branch].clear();
-        }
-        if branches.iter().all(Vec::is_empty) {
+        // Of a branch that is shown in one form, the other form may say something else.
+        let shown: HashSet<usize> = chosen.plain.iter().chain(&chosen.html).copied().collect();
+        let left = |mut piece: Piece| {
+            piece.plain.retain(|leaf| !shown.contains(leaf));
+            piece.html.retain(|leaf| !shown.contains(leaf));
+            (!piece.plain.is_empty() || !piece.html.is_empty()).then_some(piece)
+        };
+        let left: Vec<Piece> = branches.into_iter().flatten().filter_map(left).collect();
+        if left.is_empty() {
             return vec![chosen];
         }
         let said = chosen.plain.iter().chain(&chosen.html);
         let mut said: HashSet<Arc<str>> = said.map(|leaf| self.words(*leaf)).collect();
         let mut pieces = vec![chosen];
-        for piece in branches.into_iter().flatten() {
+        for piece in left {
             let leaves = piece.plain.iter().chain(&piece.html);
             let words: Vec<_> = leaves.map(|leaf| self.words(*leaf)).collect();
             if !words.iter().all(|words| said.contains(words)) {

@@ -2,8 +2,6 @@
 //!
 //! The expectation says what is right. One that is not met yet says why in `known`, and is counted.
 
-#![expect(clippy::print_stderr, reason = "it shows the corpus as a table")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;

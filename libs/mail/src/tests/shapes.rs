@@ -47,6 +47,11 @@ fn of_alternatives_each_form_is_read_once() {
     let more =
         multipart("alternative", "a", &[&plain("Hello"), &plain("More"), &html("<p>Hello</p>")]);
     check(&more, Some("Hello\n\nMore"), Some("<p>Hello</p>\n<pre>More</pre>"), &[]);
+    let other = multipart("alternative", "b", &[&both, &html("<p>Other</p>")]);
+    check(&other, Some("Hello"), Some("<p>Other</p>"), &[]);
+    let unlike = multipart("alternative", "a", &[&plain("Hello"), &html("<p>More</p>")]);
+    let other = multipart("alternative", "b", &[&unlike, &html("<p>Other</p>")]);
+    check(&other, Some("Hello\n\nMore"), Some("<p>Other</p>\n<p>More</p>"), &[]);
     let mixed = multipart("mixed", "m", &[&both, PDF, &plain("Footer")]);
     check(
         &mixed,
