@@ -5,7 +5,7 @@ use super::{check, titled, visible};
 const ANSWER: &str = "Thanks, that works.\n\nAnn";
 
 /// Lines that say when and by whom a mail was written.
-const ATTRIBUTIONS: [&str; 49] = [
+const ATTRIBUTIONS: [&str; 50] = [
     "On Mon, Jan 5, 2026 at 10:15 AM Bob Example <bob@example.com> wrote:",
     "On Jan 5, 2026, at 10:15, Bob Example <bob@example.com> wrote:",
     "On 05/01/2026 10:15, Bob Example wrote:",
@@ -51,6 +51,7 @@ const ATTRIBUTIONS: [&str; 49] = [
     "2026年1月5日(月) 10:15 Bob Example <bob@example.com> のメール:",
     "2026년 1월 5일 (월) 오전 10:15, Bob Example <bob@example.com>님이 작성:",
     "2026-01-05 10:15에 Bob Example 이(가) 쓴 글:",
+    "เมื่อ จ. 5 ม.ค. 2026 เวลา 10:15 Bob Example <bob@example.com> เขียนว่า:",
     "\u{202b}في الاثنين، ٥ يناير ٢٠٢٦ في ١٠:١٥ ص تمت كتابة ما يلي بواسطة \u{202a}Bob\u{202c}\u{200f} <\u{202a}bob@example.com\u{202c}\u{200f}>:\u{202c}",
     "بتاريخ 5 يناير 2026، الساعة 10:15، كتب Bob Example <bob@example.com>:",
     "\u{202b}בתאריך יום ב׳, 5 בינו׳ 2026 ב-10:15 מאת \u{202a}Bob\u{202c}\u{200f} <\u{202a}bob@example.com\u{202c}\u{200f}>:\u{202c}",

@@ -1,7 +1,7 @@
 //! Words of the lines that stand between another mail and what is above it.
 
 /// What stands between dashes above a mail that is answered.
-pub(crate) const ORIGINAL: [&str; 54] = [
+pub(crate) const ORIGINAL: [&str; 57] = [
     "original message",
     "original email",
     "original appointment",
@@ -52,6 +52,9 @@ pub(crate) const ORIGINAL: [&str; 54] = [
     "元のメッセージ",
     "원본 메시지",
     "원본 메일",
+    "mail original",
+    "original mail",
+    "ursprüngliche mail",
     // Servers put these above a copy of the mail that did not arrive.
     "below this line is a copy of the message.",
     "this is a copy of the message, including all the headers.",

@@ -69,7 +69,7 @@ pub(super) const BEGINNINGS: [&str; 34] = [
 ];
 
 /// Words of writing after which such an opening ends.
-pub(super) const WROTE_LAST: [&str; 55] = [
+pub(super) const WROTE_LAST: [&str; 57] = [
     "wrote",
     "writes",
     "schrieb",
@@ -125,6 +125,8 @@ pub(super) const WROTE_LAST: [&str; 55] = [
     "כתב",
     "כתבה",
     "đã viết",
+    "เขียนว่า",
+    "เขียน",
 ];
 
 /// Words of writing after which the writer is named.
