@@ -23,6 +23,9 @@ use crate::log::LogFile;
 use crate::port::free_port;
 use crate::{Purpose, READY_MAX, START_ATTEMPTS_MAX, leftover};
 
+/// Between two tries to start a server.
+const START_PAUSE: Duration = Duration::from_millis(500);
+
 pub(crate) const PROGRAM: &str = "postgres";
 /// The application's superuser and its database.
 const HATCH: &str = "hatch";
@@ -96,6 +99,9 @@ impl Postgres {
                         );
                     }
                     attempt += 1;
+                    // One that was killed a moment ago may not be gone yet, and its file is in the way until then.
+                    tokio::time::sleep(START_PAUSE).await;
+                    remove_foreign_pid_file(data)?;
                 }
             }
         }

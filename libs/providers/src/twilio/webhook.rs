@@ -28,6 +28,9 @@ const SIDS: [&str; 3] = ["MessageSid", "SmsMessageSid", "SmsSid"];
 /// Namespace of receipt ids. It never changes: streams remember the ids.
 const RECEIPTS: Uuid = uuid!("dec1975f-1fcb-4352-bc83-a8ad623573d2");
 
+/// Namespace of the names of messages for which Twilio gives none. It never changes.
+const NAMELESS: Uuid = uuid!("5b7e0f1c-64b8-4d0e-9c55-2f1a8d7c3e90");
+
 /// Believes and understands the webhooks of one Twilio account.
 pub struct TwilioWebhook {
     settings: Settings,
@@ -73,15 +76,15 @@ impl Webhook for TwilioWebhook {
         let query = request.path_and_query.query().unwrap_or_default();
         let correlation = Correlation::from_query(query);
         let observation = match form.status() {
-            Some("received" | "receiving") => Observation::Inbound(form.inbound(account)?),
+            Some("received" | "receiving") => Observation::Inbound(form.inbound(account)),
             // A status that there is not says nothing, and the text is there.
             Some(status) if correlation.is_none() && form.is_text(status) => {
-                Observation::Inbound(form.inbound(account)?)
+                Observation::Inbound(form.inbound(account))
             }
             Some(status) => Observation::Receipt(form.receipt(account, status, correlation)?),
             // Nobody but a sender says so little; what names a message of ours is about that.
             None if form.is_from_somebody() && correlation.is_none() => {
-                Observation::Inbound(form.inbound(account)?)
+                Observation::Inbound(form.inbound(account))
             }
             None => return Err(NotUnderstood::Missing { field: "MessageStatus" }),
         };
@@ -193,11 +196,11 @@ impl Form<'_> {
         }
     }
 
-    fn inbound(&self, account: &str) -> Result<Inbound, NotUnderstood> {
+    fn inbound(&self, account: &str) -> Inbound {
         let media = self.media();
-        Ok(Inbound {
+        Inbound {
             account: account.to_owned(),
-            provider_message_id: self.sid()?.to_owned(),
+            provider_message_id: self.name(),
             channel: if media == 0 { Channel::Sms } else { Channel::Mms },
             from: self.address("From"),
             to: vec![self.address("To")],
@@ -206,7 +209,22 @@ impl Form<'_> {
             email: None,
             delivered_to: Vec::new(),
             segments: self.get("NumSegments").and_then(|n| n.parse().ok()).filter(|n| *n > 0),
-        })
+        }
+    }
+
+    /// What Twilio calls the message, or else a UUIDv5 of what it says: the same again where it comes again.
+    fn name(&self) -> String {
+        let otherwise = || {
+            let mut fields: Vec<_> = self.0.iter().collect();
+            fields.sort_unstable();
+            let mut content = Vec::new();
+            for text in fields.into_iter().flat_map(|(name, value)| [name, value]) {
+                content.extend_from_slice(&(text.len() as u64).to_be_bytes());
+                content.extend_from_slice(text.as_bytes());
+            }
+            Uuid::new_v5(&NAMELESS, &content).to_string()
+        };
+        self.sid().map_or_else(|_| otherwise(), str::to_owned)
     }
 
     /// How many files came with the message: as many as it says, and no fewer than it names.

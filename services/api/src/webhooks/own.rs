@@ -65,7 +65,8 @@ impl OwnMailboxes {
     ///
     /// 1. those of its recipients whom it was brought to by the envelope, and those that are configured as ours;
     /// 2. else those that are configured as ours and that only the envelope names: a blind copy;
-    /// 3. else those of its recipients whom a server says it brought it to, which forwarded it then;
+    /// 3. else those whom a server says it brought it to, which forwarded it then: those that are configured as ours,
+    ///    those of its recipients, and those that are not where the mail is read;
     /// 4. else its only recipient, unless we wrote it; of a mail to no mailbox, whom it was brought to.
     ///
     /// What only the envelope names and nobody configured is where the mail is read, such as the address of a parser:
@@ -80,6 +81,7 @@ impl OwnMailboxes {
         let carried = each_once(&carried);
         let brought = identities(carried.iter().copied());
         let delivered = identities(&inbound.delivered_to);
+        let forwarded = each_once(inbound.delivered_to.iter().filter(|one| is_mailbox(one)));
         let known = |one: &Address| brought.contains(&*one.identity()) || self.is_ours(one);
         let only = match inbound.to.as_slice() {
             to if !to.iter().any(is_mailbox) => some(&carried, |_| true),
@@ -89,7 +91,9 @@ impl OwnMailboxes {
         let choices = [
             some(&named, known),
             some(&carried, |one| self.is_ours(one)),
+            some(&forwarded, |one| self.is_ours(one)),
             some(&named, |one| delivered.contains(&*one.identity())),
+            some(&forwarded, |one| !brought.contains(&*one.identity())),
             only,
         ];
         choices.into_iter().find(|choice| !choice.is_empty()).unwrap_or_default()
@@ -177,6 +181,13 @@ mod tests {
                 &["help@other.example"],
             ),
             (&[boss], &[SUPPORT], &[SUPPORT], &[boss], &[SUPPORT]),
+            (
+                &["list@groups.example"],
+                &[],
+                &[PARSER],
+                &[PARSER, "help@other.example"],
+                &["help@other.example"],
+            ),
             (&[boss], &[], &["sales@example.com"], &[], &["sales@example.com"]),
             (
                 &["sales@example.com", SUPPORT],

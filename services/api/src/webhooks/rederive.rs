@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use hatch_domain::Email;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageReceived;
 use hatch_domain::message::{Message, inbound_message_id};
-use hatch_domain::Email;
 use hatch_eventstore::{Execute, Metadata};
 use hatch_providers::{Inbound, Observation};
 use hatch_readmodel::{Content, KeptMail};
