@@ -122,6 +122,12 @@ impl Authentication {
         Self { spf, dkim, dmarc, spam_score, envelope_from }
     }
 
+    /// Whether it is proven that the mail is from whom it says.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.dmarc == Some(Verdict::Pass)
+    }
+
     /// Whether it is disproven that the mail is from whom it says. Such a mail answers a mail of ours that
     /// it names, or stands alone: that its addresses are those of a conversation means nothing.
     #[must_use]

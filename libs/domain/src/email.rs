@@ -158,6 +158,12 @@ pub struct BouncedRecipient {
 }
 
 impl Email {
+    /// Whether it is known to come from whom it says.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.authentication.as_ref().is_some_and(Authentication::is_proven)
+    }
+
     /// Whether it is known not to come from whom it says.
     #[must_use]
     pub fn is_disproven(&self) -> bool {

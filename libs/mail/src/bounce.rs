@@ -113,7 +113,8 @@ impl Report {
         let mail_id = self.mail_id.or_else(|| answered.into_iter().next().cloned());
         let recipients = self.recipients.list;
         let says_something = mail_id.is_some() || !recipients.is_empty();
-        let is_warning = self.goes_on && recipients.is_empty();
+        // What names nobody and says of no failure is a notice, such as one of a delay in a language that is not known.
+        let is_warning = recipients.is_empty() && (self.goes_on || !self.has_words);
         (says_something && !is_warning).then_some(Bounce { mail_id, recipients })
     }
 

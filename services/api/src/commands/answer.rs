@@ -200,7 +200,9 @@ fn base(request: &SendRequest, tail: &[TailMessage]) -> Result<MessageId, Proble
         let channel = one.channel.map(|channel| family(channel.as_str()));
         channel.is_some() && (wanted.is_none() || channel == wanted)
     };
-    let found = tail.iter().find(fits).map(|one| one.id);
+    // A mail server is not who is answered.
+    let written = tail.iter().find(|one| fits(one) && !one.is_bounce);
+    let found = written.or_else(|| tail.iter().find(fits)).map(|one| one.id);
     found.ok_or_else(|| {
         let pointer = if request.r#type.is_some() { "/type" } else { "/channel" };
         let detail = "expected a channel that the conversation has, or none";
@@ -211,7 +213,9 @@ fn base(request: &SendRequest, tail: &[TailMessage]) -> Result<MessageId, Proble
 /// Whether the other side may have the mail, so that an answer can name it.
 fn is_in_thread(message: &TailMessage) -> bool {
     let unseen = [Status::Failed, Status::Undelivered, Status::Canceled, Status::Scheduled];
-    message.is_named && !unseen.iter().any(|status| status.as_str() == message.status)
+    message.is_named
+        && !message.is_bounce
+        && !unseen.iter().any(|status| status.as_str() == message.status)
 }
 
 /// Has the request answer a mail, in its thread.
@@ -254,6 +258,7 @@ mod tests {
             from: "us@example.com".to_owned(),
             status: status.as_str().to_owned(),
             is_named,
+            is_bounce: false,
         }
     }
 

@@ -22,7 +22,10 @@ pub(super) fn other_mail(
         let mail_id = received.email.as_ref().and_then(|email| email.mail_id.as_ref());
         mail_id == Some(&received.provider_message_id)
     };
-    if !has_id(received) || content(received) == content(known) {
+    // The same request may have been read by another build.
+    let request = |received: &MessageReceived| received.email.as_ref()?.raw.clone();
+    let is_same_request = request(received).is_some() && request(received) == request(known);
+    if !has_id(received) || is_same_request || content(received) == content(known) {
         return None;
     }
     let id = other_id(received);

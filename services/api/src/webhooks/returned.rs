@@ -60,6 +60,10 @@ impl Recording<'_> {
             return Ok(None);
         };
         let Some(bounce) = &email.bounce else { return Ok(None) };
+        // A mail server sends it without a sender that a bounce could go to (RFC 5321, section 4.5.5).
+        if email.envelope.as_ref().is_some_and(|envelope| envelope.from.is_some()) {
+            return Ok(None);
+        }
         let Some(mail_id) = &bounce.mail_id else { return Ok(None) };
         let Some((id, message)) = self.sent(mail_id).await? else { return Ok(None) };
         let Some(request) = message.requested() else { return Ok(None) };
@@ -100,7 +104,12 @@ impl Recording<'_> {
             provider_message_id: known.unwrap_or(&inbound.provider_message_id).to_owned(),
             receipt_id: Uuid::new_v5(&NAMESPACE, format!("{id}\n{}", name.join("\n")).as_bytes()),
             recipient,
-            outcome: Told::Bounced(error),
+            // The mails of all attempts have one name, so it may be of an earlier one.
+            outcome: if attempt == Some(1) {
+                Told::Bounced(error)
+            } else {
+                Told::Undelivered(error)
+            },
             at: self.now,
         };
         let command = Box::new(MessageCommand::RecordReceipt(receipt));

@@ -85,6 +85,11 @@ pub(super) fn is_same(one: Option<&str>, other: Option<&str>) -> bool {
     one.is_empty() || other.is_empty() || one == other
 }
 
+/// Whether a subject names a thing.
+pub(super) fn is_named(subject: Option<&str>) -> bool {
+    subject.is_some_and(|subject| !topic(subject).is_empty())
+}
+
 /// The subject in lower case and without prefixes. Tags such as those of lists stay, each once.
 fn topic(subject: &str) -> String {
     let lower = subject.to_lowercase();

@@ -107,15 +107,16 @@ impl Writers {
 /// the conversations of these, as far as the mails that it refers to do not say so themselves.
 ///
 /// A mail of ours lets in who has a part in its conversation, since others learn its name: whoever got a blind copy, or a
-/// mail that was passed on. The name of somebody else's mail says less; it lets in whom, or who writes to whom, the
-/// conversation has already, about the same thing, unless the mail is known not to be from whom it says.
+/// mail that was passed on. The name of somebody else's mail says less; it lets in whom the conversation has already,
+/// about the same thing, unless the mail is known not to be from whom it says; and who writes to somebody whom it has,
+/// where the mail is known to be from whom it says and both name the thing.
 pub(super) fn thread(
     email: &Email,
     writers: &Writers,
     referred: &[Referred],
     members: &HashSet<(ConversationId, Address)>,
 ) -> Thread {
-    let is_disproven = email.is_disproven();
+    let (is_disproven, is_proven) = (email.is_disproven(), email.is_proven());
     for one in referred {
         let has_part = |writer: &Address| {
             one.people.contains(writer) || members.contains(&(one.conversation_id, writer.clone()))
@@ -124,9 +125,15 @@ pub(super) fn thread(
         let joins = match one.strength {
             Strength::Own | Strength::Provider => has_part(&writers.sender),
             Strength::Theirs => {
+                let lets_in = |writer: &Address| !one_of_us(writer) && has_part(writer);
+                let (subject, other) = (email.subject.as_deref(), one.subject.as_deref());
+                let by_others = is_proven
+                    && subject::is_named(subject)
+                    && subject::is_named(other)
+                    && writers.recipients.iter().any(lets_in);
                 !is_disproven
-                    && subject::is_same(email.subject.as_deref(), one.subject.as_deref())
-                    && writers.all().any(|one| !one_of_us(one) && has_part(one))
+                    && subject::is_same(subject, other)
+                    && (lets_in(&writers.sender) || by_others)
             }
         };
         if joins {
@@ -244,7 +251,25 @@ mod tests {
         let theirs = [referred(Strength::Theirs, 1)];
         assert_eq!(goes(ANN, &[US], "AW: your order", &theirs), joins(1));
         assert_eq!(goes(ANN, &[US], "Another thing", &theirs), apart(1));
-        assert_eq!(goes(BOB, &[US, ANN], "Re: Your order", &theirs), joins(1), "Ann is there");
+        assert_eq!(
+            goes(BOB, &[US, ANN], "Re: Your order", &theirs),
+            apart(1),
+            "anybody can say so"
+        );
+        let proven = |subject| {
+            let dmarc = Some(Verdict::Pass);
+            let authentication = Some(Authentication { dmarc, ..Authentication::default() });
+            let email = Email {
+                subject: Some(str::to_owned(subject)),
+                ours: vec![address(US)],
+                authentication,
+                ..Email::default()
+            };
+            let writers = Writers::of(&address(BOB), &[address(US), address(ANN)], &email);
+            thread(&email, &writers, &theirs, &HashSet::new())
+        };
+        assert_eq!(proven("Re: Your order"), joins(1), "Ann is there");
+        assert_eq!(proven("Re:"), apart(1), "about nothing");
         for to in [&[US][..], &["sales@example.com"], &[US, "sales@example.com"]] {
             let goes = goes(BOB, to, "Re: Your order", &theirs);
             assert_eq!(goes, apart(1), "that we are there is no reason");

@@ -1,5 +1,6 @@
 //! The mails that other mails refer to by name, and who has a part in their conversations.
 
+use hatch_domain::MailKind;
 use hatch_domain::address::Address;
 use hatch_domain::ids::{ConversationId, TenantId};
 use hatch_eventstore::values::storable;
@@ -13,7 +14,7 @@ use crate::{Error, QueryError, ReadModel};
 /// The mails that call themselves so, and those that a provider of mail calls so.
 const NAMED: &str = "
     SELECT n.name, n.by_provider, m.direction, m.conversation_id, c.topic, m.subject,
-           json_build_array(m.from_address) AS sender, m.to_addresses, m.cc, m.mail
+           json_build_array(m.from_address) AS sender, m.to_addresses, m.cc, m.mail, m.kind
       FROM (SELECT mail_id AS name, false AS by_provider, message_id
               FROM rm.mails
              WHERE tenant_id = $1 AND mail_id = ANY($2)
@@ -23,9 +24,11 @@ const NAMED: &str = "
              WHERE tenant_id = $1 AND provider = ANY($4) AND provider_message_id = ANY($3)) n
       JOIN rm.messages m ON m.tenant_id = $1 AND m.id = n.message_id
       LEFT JOIN rm.conversations c ON c.id = m.conversation_id
+     ORDER BY m.direction = 'outbound' DESC, n.by_provider
      LIMIT 200";
 
-/// Those with whom a conversation began, and those whom its latest messages are from and to. OFFSET 0 keeps the look-up of
+/// Those with whom a conversation began, and those whom its latest messages are from and to: whoever sends a bounce has
+/// no part by that. OFFSET 0 keeps the look-up of
 /// each message by its key from being turned into a join, which would read all messages of a busy address.
 const MEMBERS: &str = "
     SELECT conversation_id, address
@@ -35,7 +38,7 @@ const MEMBERS: &str = "
     SELECT m.conversation_id, p.address
       FROM unnest($3::uuid[]) AS wanted (id)
      CROSS JOIN LATERAL (
-           SELECT conversation_id, created_position
+           SELECT conversation_id, created_position, kind
              FROM rm.messages
             WHERE tenant_id = $1 AND conversation_id = wanted.id
             ORDER BY created_position DESC
@@ -44,6 +47,7 @@ const MEMBERS: &str = "
            SELECT address
              FROM rm.message_participants
             WHERE tenant_id = $1 AND address = ANY($2) AND created_position = m.created_position
+              AND m.kind IS DISTINCT FROM 'bounce'
            OFFSET 0) p";
 
 /// A mail by one of its names, as far as one who joins its conversation has to know it.
@@ -127,6 +131,10 @@ fn named_mail(row: &Row) -> Result<NamedMail, Error> {
         true => people.iter().take(1).cloned().collect(),
         false => mail.map(|mail| mail.0.ours).unwrap_or_default(),
     };
+    // Anybody can send one.
+    if row.try_get::<_, Option<&str>>("kind")? == Some(MailKind::Bounce.as_str()) {
+        people.clear();
+    }
     Ok(NamedMail {
         ours,
         name: row.try_get("name")?,

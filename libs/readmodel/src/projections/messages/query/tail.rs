@@ -9,7 +9,8 @@ use crate::{Error, QueryError, ReadModel};
 
 /// The latest messages of a conversation; as many as an answer may have to look through.
 const TAIL: &str = "
-    SELECT id, direction, channel, from_address, status, message_id_header IS NOT NULL AS is_named
+    SELECT id, direction, channel, from_address, status, message_id_header IS NOT NULL AS is_named,
+           coalesce(kind = 'bounce', false) AS is_bounce
       FROM rm.messages
      WHERE tenant_id = $1 AND conversation_id = $2
      ORDER BY created_position DESC
@@ -30,6 +31,8 @@ pub struct TailMessage {
     pub status: String,
     /// Whether its Message-ID is known.
     pub is_named: bool,
+    /// Whether a mail server wrote it, about another mail.
+    pub is_bounce: bool,
 }
 
 impl ReadModel {
@@ -58,5 +61,6 @@ fn tail_message(row: &Row) -> Result<TailMessage, Error> {
         from: row.try_get("from_address")?,
         status: row.try_get("status")?,
         is_named: row.try_get("is_named")?,
+        is_bounce: row.try_get("is_bounce")?,
     })
 }
