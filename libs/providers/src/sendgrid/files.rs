@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hatch_domain::Attachment;
-use hatch_mail::{Cut, PARTS_MAX, Shown, clean, clipped, decoded, file_name};
+use hatch_mail::{Cut, ID_BYTES_MAX, PARTS_MAX, Shown, clean, clipped, decoded, file_name};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -12,6 +12,9 @@ use super::inbound::Form;
 
 /// Why a file has no content that the form names and does not bring.
 const NOT_BROUGHT: &str = "the provider named it and did not bring it";
+
+/// Bytes of a media type, with its parameters.
+const TYPE_BYTES_MAX: usize = 255;
 
 /// What the form says of a file beside it.
 #[derive(Default, Deserialize)]
@@ -62,6 +65,13 @@ fn named(form: &Form, said: &Said) -> Vec<String> {
     [counted, described].concat()
 }
 
+/// The first bytes of a text, without controls, which JSON writes in six bytes each.
+fn short(mut text: String, bytes_max: usize) -> String {
+    text.retain(|c| !c.is_control());
+    text.truncate(text.floor_char_boundary(bytes_max));
+    text
+}
+
 impl Said {
     fn file(&self, form: &Form, name: &str, cut: &mut Cut) -> Attachment {
         let (part, info) = (form.parts.get(name), self.infos.get(name));
@@ -72,8 +82,8 @@ impl Said {
         let id = info.and_then(|info| info.content_id.as_ref()).or_else(|| self.ids.get(name));
         let mut text = |text: &String| clipped(clean(&decoded(text)), cut);
         let filename = of_part.or(of_info).map(&mut text);
-        let content_type = content_type.map(&mut text);
-        let id = id.map(&mut text);
+        let content_type = content_type.map(&mut text).map(|said| short(said, TYPE_BYTES_MAX));
+        let id = id.map(&mut text).map(|id| short(id, ID_BYTES_MAX));
         let id = id.map(|id| id.trim().trim_matches(['<', '>']).to_owned());
         let content_id = id.filter(|id| !id.is_empty());
         let inline = self.shown.is_inline(content_id.as_deref(), content_type.as_deref());
@@ -87,5 +97,16 @@ impl Said {
             missing: part.is_none().then(|| NOT_BROUGHT.to_owned()),
             ..Attachment::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_a_file_is_cut_at_a_character_and_has_no_controls() {
+        assert_eq!(short("a\0b\r\n".to_owned(), 9), "ab");
+        assert_eq!(short("é".repeat(200), TYPE_BYTES_MAX).len(), 254);
     }
 }

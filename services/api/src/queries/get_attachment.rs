@@ -76,7 +76,7 @@ pub(super) async fn handler(
     let (bytes, place) = match attachment.content.as_deref() {
         Some(content) => {
             let content = BASE64_STANDARD.decode(content);
-            (content.map_err(|error| Problem::fault(&error))?, None)
+            (content.map_err(|_| Problem::absent("the file came damaged"))?, None)
         }
         None => {
             let kept = queries.read_model.content(TENANT, &digest).await?;

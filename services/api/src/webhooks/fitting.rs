@@ -15,11 +15,11 @@ const MAIL_BYTES_MAX: usize = 640 * 1024;
 /// Bytes of it, as JSON, for its texts.
 const TEXTS_BYTES_MAX: usize = 512 * 1024;
 
-/// Bytes of it for files that are not what they say they are, base64, and so stay as they came.
-const FILES_BYTES_MAX: usize = 384 * 1024;
+/// Bytes of what stands around the names, the type and the digest of a file.
+const FILE_BYTES: usize = 320;
 
-/// Bytes of what stands around the name and the type of a file.
-const FILE_BYTES: usize = 64;
+/// Bytes that the texts that become files may take there.
+const LONG_TEXTS_BYTES: usize = 1024;
 
 /// Bytes of what stands around the address and the name of a person.
 const PERSON_BYTES: usize = 40;
@@ -81,9 +81,10 @@ fn name(file: &mut Attachment, content: &Content) {
 /// The texts of which [`fit`] leaves no more than a beginning, as files.
 fn long_texts(inbound: &Inbound) -> Vec<(&'static str, &'static str, String)> {
     let mut long = Vec::new();
-    if texts_bytes(inbound) > TEXTS_BYTES_MAX {
+    let bytes_max = texts_bytes_max(inbound, LONG_TEXTS_BYTES);
+    if texts_bytes(inbound) > bytes_max {
         let written = |text: &&String| text.chars().map(json_bytes).sum::<usize>();
-        if let Some(text) = inbound.body.as_ref().filter(|text| written(text) > TEXTS_BYTES_MAX) {
+        if let Some(text) = inbound.body.as_ref().filter(|text| written(text) > bytes_max) {
             long.push(("body.txt", "text/plain; charset=utf-8", text.clone()));
         }
         if let Some(html) = inbound.email.as_ref().and_then(|email| email.html.as_ref()) {
@@ -96,32 +97,31 @@ fn long_texts(inbound: &Inbound) -> Vec<(&'static str, &'static str, String)> {
 /// Leaves out what the log does not take, and counts what is missing of the texts. Of two texts the HTML goes first; what
 /// is too long alone is cut off.
 pub(super) fn fit(inbound: &mut Inbound) {
-    if texts_bytes(inbound) > TEXTS_BYTES_MAX {
+    let bytes_max = texts_bytes_max(inbound, 0);
+    if texts_bytes(inbound) > bytes_max {
         let mut html_bytes = 0;
         if let Some(email) = inbound.email.as_mut() {
             if inbound.body.as_ref().is_some_and(|body| !body.is_empty()) {
                 html_bytes = email.html.take().map_or(0, |html| html.len());
             }
-            html_bytes += email.html.as_mut().map_or(0, cut);
+            html_bytes += email.html.as_mut().map_or(0, |html| cut(html, bytes_max));
         }
-        let text_bytes = inbound.body.as_mut().map_or(0, cut);
+        let text_bytes = inbound.body.as_mut().map_or(0, |body| cut(body, bytes_max));
         for (of, bytes) in [("html_bytes", html_bytes), ("text_bytes", text_bytes)] {
             if let Some(email) = inbound.email.as_mut().filter(|_| bytes > 0) {
                 email.cut.insert(of.to_owned(), bytes as u64);
             }
         }
     }
-    let mut left = files_bytes_max(texts_bytes(inbound), inbound);
-    for Attachment { content, .. } in &mut inbound.attachments {
-        match left.checked_sub(content.as_ref().map_or(0, String::len)) {
-            Some(rest) => left = rest,
-            None => *content = None,
-        }
+    // What is no base64 is no file.
+    for file in &mut inbound.attachments {
+        file.content = None;
     }
 }
 
-fn files_bytes_max(texts: usize, inbound: &Inbound) -> usize {
-    MAIL_BYTES_MAX.saturating_sub(texts + lists_bytes(inbound)).min(FILES_BYTES_MAX)
+/// What the lists leave for the texts, and for `others`.
+fn texts_bytes_max(inbound: &Inbound, others: usize) -> usize {
+    MAIL_BYTES_MAX.saturating_sub(lists_bytes(inbound) + others).min(TEXTS_BYTES_MAX)
 }
 
 /// The bytes of addresses, references and the names of files, which have limits of their own.
@@ -133,7 +133,7 @@ fn lists_bytes(inbound: &Inbound) -> usize {
     let people = email.iter().flat_map(|email| &email.people);
     let people = people.map(|one| one.address.as_str().len() + one.name.len() + PERSON_BYTES);
     let names = inbound.attachments.iter().map(|file| {
-        let texts = [&file.filename, &file.content_type];
+        let texts = [&file.filename, &file.content_type, &file.content_id];
         texts.into_iter().flatten().map(String::len).sum::<usize>() + FILE_BYTES
     });
     addresses.chain(people).chain(references).chain(names).sum()
@@ -145,11 +145,11 @@ fn texts_bytes(inbound: &Inbound) -> usize {
 }
 
 /// Cuts what is too long, and says how many bytes that were.
-fn cut(text: &mut String) -> usize {
+fn cut(text: &mut String, bytes_max: usize) -> usize {
     let mut bytes = 0;
     let too_long = text.char_indices().find(|(_, c)| {
         bytes += json_bytes(*c);
-        bytes > TEXTS_BYTES_MAX
+        bytes > bytes_max
     });
     let Some((end, _)) = too_long else { return 0 };
     let missing = text.len() - end;
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_stays_as_it_came_as_far_as_there_is_room() {
+    fn what_is_no_base64_is_no_file() {
         let mut inbound = mail("Hello", "", &[]);
         let file = |content: String| Attachment { content: Some(content), ..Attachment::default() };
         inbound.attachments = vec![file("not base64!".to_owned()), file("?".repeat(400_000))];
@@ -236,7 +236,19 @@ mod tests {
         fit(&mut inbound);
         assert!(contents.is_empty());
         let kept: Vec<_> = inbound.attachments.iter().map(|file| file.content.as_deref()).collect();
-        assert_eq!(kept, [Some("not base64!"), None]);
+        assert_eq!(kept, [None, None]);
+    }
+
+    #[test]
+    fn texts_get_what_the_lists_leave_and_are_whole_among_the_files() {
+        let mut inbound = mail(&"x".repeat(400_000), "", &[8; 300]);
+        for file in &mut inbound.attachments {
+            file.content_id = Some("i".repeat(998));
+        }
+        let (kept, texts) = fitted(inbound);
+        assert_eq!(texts, ["body.txt"]);
+        let written = serde_json::to_vec(&(&kept.body, &kept.attachments)).expect("JSON");
+        assert!(written.len() <= MAIL_BYTES_MAX, "{}", written.len());
     }
 
     #[test]
