@@ -105,11 +105,7 @@ impl Recording<'_> {
             receipt_id: Uuid::new_v5(&NAMESPACE, format!("{id}\n{}", name.join("\n")).as_bytes()),
             recipient,
             // The mails of all attempts have one name, so it may be of an earlier one.
-            outcome: if attempt == Some(1) {
-                Told::Bounced(error)
-            } else {
-                Told::Undelivered(error)
-            },
+            outcome: if attempt == 1 { Told::Bounced(error) } else { Told::Undelivered(error) },
             at: self.now,
         };
         let command = Box::new(MessageCommand::RecordReceipt(receipt));
