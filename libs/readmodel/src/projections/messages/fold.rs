@@ -10,7 +10,8 @@ use hatch_eventstore::{Position, RecordedEvent};
 use uuid::Uuid;
 
 use super::conversation::ConversationRow;
-use super::message::{MessageContent, MessageState, files_of};
+use super::message::{MessageContent, files_of};
+use super::state::MessageState;
 use crate::Error;
 
 /// The version of a stream's first event.

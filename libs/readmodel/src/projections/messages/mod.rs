@@ -5,6 +5,7 @@ mod fold;
 mod message;
 pub(crate) mod query;
 mod recent;
+mod state;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,8 @@ use super::fold::{
     AttachmentRow, MessageFact, MessageRows, ProviderMessage, StateRow, conversations_to_load,
     messages_to_load,
 };
-use super::message::{MessageContent, MessageState};
+use super::message::MessageContent;
+use super::state::MessageState;
 use crate::Error;
 use crate::engine::{WriteContext, table};
 

@@ -18,8 +18,9 @@ use hatch_eventstore::{Position, RecordedEvent};
 use proptest::prelude::*;
 
 use super::fold::{MessageRows, conversations_to_load, message_facts, messages_to_load};
-use super::message::{Direction, MessageState};
+use super::message::Direction;
 use super::recent::{MESSAGES_MAX, RecentMessages};
+use super::state::MessageState;
 use crate::Error;
 use crate::history::*;
 

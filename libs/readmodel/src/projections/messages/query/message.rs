@@ -19,7 +19,8 @@ use tokio_postgres::types::{Json, ToSql, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::super::message::{Direction, MailDetails, MessageContent, MessageState};
+use super::super::message::{Direction, MailDetails, MessageContent};
+use super::super::state::MessageState;
 use super::super::visible::{self, Folded};
 use super::parts;
 use super::recipients::{KeptRecipient, Recipient};
