@@ -3,6 +3,7 @@
 use hatch_domain::mailbox::Mailbox;
 
 use super::addresses::mailboxes;
+use super::fields::headers;
 use super::{Cut, FIELD_BYTES_MAX, HEADERS_BYTES_MAX};
 
 /// Headers by which servers say it.
@@ -16,10 +17,7 @@ const DELIVERED_TO_MAX: usize = 50;
 pub(super) fn delivered_to(block: &[u8]) -> Vec<Mailbox> {
     let mut found: Vec<Mailbox> = Vec::new();
     let block = &block[..block.len().min(HEADERS_BYTES_MAX)];
-    // No folding: a mailbox has room in a line.
-    for line in block.split(|byte| *byte == b'\n') {
-        let Some(colon) = memchr::memchr(b':', line) else { continue };
-        let (name, value) = (line[..colon].trim_ascii_end(), &line[colon + 1..]);
+    for (name, value) in headers(block) {
         if !NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)) {
             continue;
         }

@@ -92,22 +92,29 @@ fn charset_hint(block: &[u8]) -> Option<String> {
     charset_of(content_type?)
 }
 
+/// The headers of a block, each with its name and its value as they are written.
+pub(super) fn headers(block: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        while start < block.len() {
+            let end = field_end(block, start);
+            let field = &block[start..end];
+            start = end;
+            if let Some(colon) = memchr::memchr(b':', field) {
+                return Some((field[..colon].trim_ascii(), &field[colon + 1..]));
+            }
+        }
+        None
+    })
+}
+
 /// The values of the named headers, each of the first occurrence that says something.
 fn first_of<'m, const N: usize>(block: &'m [u8], names: [&str; N]) -> [Option<&'m [u8]>; N] {
     let mut found = [None; N];
-    let mut start = 0;
-    while start < block.len() {
-        let end = field_end(block, start);
-        let field = &block[start..end];
-        start = end;
-        let Some(colon) = memchr::memchr(b':', field) else { continue };
-        let name = field[..colon].trim_ascii();
-        if let Some(n) = names.iter().position(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-        {
-            let value = &field[colon + 1..];
-            if found[n].is_none() && !value.trim_ascii().is_empty() {
-                found[n] = Some(value);
-            }
+    for (name, value) in headers(block) {
+        let n = names.iter().position(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+        if let Some(n) = n.filter(|n| found[*n].is_none() && !value.trim_ascii().is_empty()) {
+            found[n] = Some(value);
         }
     }
     found
@@ -131,7 +138,7 @@ fn first_word(value: &[u8]) -> &[u8] {
 }
 
 /// Where the header that begins at `start` ends: before the next line that does not begin with a space.
-pub(super) fn field_end(block: &[u8], start: usize) -> usize {
+fn field_end(block: &[u8], start: usize) -> usize {
     let mut from = start;
     while let Some(n) = memchr::memchr(b'\n', &block[from..]) {
         from += n + 1;

@@ -1,7 +1,9 @@
 //! From HTML to plain text and back: for a mail that has some of its texts in one form and some in the other.
 
-/// Bytes of a character reference, such as `&hellip;`, with its ends.
-const REFERENCE_BYTES_MAX: usize = 12;
+use html5gum::{Token, Tokenizer};
+
+/// Bytes of a character reference, such as `&hellip;`, with its ends. HTML has none that is longer.
+const REFERENCE_BYTES_MAX: usize = 34;
 
 /// The end of a tag that is in no quotes.
 const QUOTED_END: &str = "\">";
@@ -136,14 +138,10 @@ impl<'h> Reader<'h> {
     fn reference(&mut self) {
         let rest: &'h str = self.rest;
         let end = rest.bytes().take(REFERENCE_BYTES_MAX).position(|byte| byte == b';');
-        match end.and_then(|end| Some((end, referred(&rest[1..end])?))) {
-            // A space that does not break is one of the text.
-            Some((end, '\u{a0}')) => {
-                self.text.push(" ");
-                self.rest = &rest[end + 1..];
-            }
-            Some((end, c)) => {
-                self.text.push(c.encode_utf8(&mut [0; 4]));
+        match end.and_then(|end| Some((end, referred(&rest[..=end])?))) {
+            Some((end, text)) => {
+                // A space that does not break is one of the text.
+                self.text.push(if text == "\u{a0}" { " " } else { &text });
                 self.rest = &rest[end + 1..];
             }
             None => self.character(),
@@ -187,54 +185,18 @@ fn is_block(name: &str) -> bool {
     )
 }
 
-/// What a character reference stands for.
-fn referred(name: &str) -> Option<char> {
-    if let Some(number) = name.strip_prefix('#') {
-        let hex = number.strip_prefix(['x', 'X']);
-        let code = match hex {
-            Some(hex) => u32::from_str_radix(hex, 16),
-            None => number.parse(),
-        };
-        return code.ok().and_then(char::from_u32).filter(|c| !c.is_control() || *c == '\n');
+/// What a character reference stands for, such as `&hellip;`; none of what is no reference, or stands for a control
+/// character.
+fn referred(reference: &str) -> Option<String> {
+    let mut text = String::new();
+    for token in Tokenizer::new(reference) {
+        let Ok(token) = token;
+        if let Token::String(part) = token {
+            text.push_str(&String::from_utf8_lossy(&part));
+        }
     }
-    Some(match name {
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" => '\'',
-        "nbsp" => '\u{a0}',
-        "auml" => 'ä',
-        "ouml" => 'ö',
-        "uuml" => 'ü',
-        "Auml" => 'Ä',
-        "Ouml" => 'Ö',
-        "Uuml" => 'Ü',
-        "szlig" => 'ß',
-        "eacute" => 'é',
-        "egrave" => 'è',
-        "agrave" => 'à',
-        "ccedil" => 'ç',
-        "ntilde" => 'ñ',
-        "euro" => '€',
-        "pound" => '£',
-        "copy" => '©',
-        "reg" => '®',
-        "trade" => '™',
-        "hellip" => '…',
-        "ndash" => '–',
-        "mdash" => '—',
-        "lsquo" => '‘',
-        "rsquo" => '’',
-        "ldquo" => '“',
-        "rdquo" => '”',
-        "laquo" => '«',
-        "raquo" => '»',
-        "bull" => '•',
-        "middot" => '·',
-        "zwnj" | "zwj" | "shy" => '\u{200b}',
-        _ => return None,
-    })
+    let is_odd = |c: char| c.is_control() && c != '\n';
+    (text != reference && !text.contains(is_odd)).then_some(text)
 }
 
 /// A text in lines, with one space between words and one empty line between blocks.

@@ -3,7 +3,7 @@
 use hatch_domain::mailbox::Mailbox;
 
 use super::addresses::mailboxes;
-use super::fields::field_end;
+use super::fields::headers;
 use super::{Cut, HEADERS_BYTES_MAX, LIST_BYTES_MAX};
 
 /// Bytes of a header's value that are looked at: a word and its parameters.
@@ -116,16 +116,10 @@ impl Signs {
     pub fn read(block: &[u8]) -> Self {
         let block = &block[..block.len().min(HEADERS_BYTES_MAX)];
         let mut values: [Option<&[u8]>; HEADERS.len()] = [None; HEADERS.len()];
-        let mut start = 0;
-        while start < block.len() {
-            let end = field_end(block, start);
-            let field = &block[start..end];
-            start = end;
-            let Some(colon) = memchr::memchr(b':', field) else { continue };
-            let name = field[..colon].trim_ascii();
+        for (name, value) in headers(block) {
             let is_it = |(known, _): &(&str, Read)| name.eq_ignore_ascii_case(known.as_bytes());
             if let Some(n) = HEADERS.iter().position(is_it) {
-                values[n].get_or_insert_with(|| &field[colon + 1..]);
+                values[n].get_or_insert(value);
             }
         }
         let mut signs = Self::default();

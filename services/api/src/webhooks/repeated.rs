@@ -4,6 +4,7 @@ use hatch_domain::ids::MessageId;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageReceived;
 use hatch_domain::message::{Message, inbound_message_id};
+use hatch_mail::html_to_text;
 use uuid::{Uuid, uuid};
 
 /// Namespace of what sets such mails apart: a UUIDv5 in it, of what they say. It never changes.
@@ -50,7 +51,9 @@ fn content(received: &MessageReceived) -> Uuid {
     let subject = email.and_then(|email| email.subject.as_deref()).unwrap_or_default();
     let html = email.and_then(|email| email.html.as_deref()).unwrap_or_default();
     let mut content = received.from.identity().as_str().to_lowercase();
-    for text in [subject, received.body.as_deref().unwrap_or_default(), &without_tags(html)] {
+    // What is shown of it: links are rewritten on the way.
+    let html = html_to_text(html);
+    for text in [subject, received.body.as_deref().unwrap_or_default(), &html] {
         content.push('\n');
         for word in text.split_whitespace() {
             content.push_str(word);
@@ -58,19 +61,6 @@ fn content(received: &MessageReceived) -> Uuid {
         }
     }
     Uuid::new_v5(&CONTENTS, content.as_bytes())
-}
-
-/// What is between the tags: links are rewritten on the way.
-fn without_tags(html: &str) -> String {
-    let mut text = String::with_capacity(html.len());
-    let mut rest = html;
-    while let Some((before, tag)) = rest.split_once('<') {
-        text.push_str(before);
-        text.push(' ');
-        rest = tag.split_once('>').map_or("", |(_, after)| after);
-    }
-    text.push_str(rest);
-    text
 }
 
 #[cfg(test)]
