@@ -15,6 +15,9 @@ const MAIL_BYTES_MAX: usize = 640 * 1024;
 /// Bytes of it, as JSON, for its texts.
 const TEXTS_BYTES_MAX: usize = 512 * 1024;
 
+/// Bytes of it for all lists: of addresses, people, references and files.
+const LISTS_BYTES_MAX: usize = 576 * 1024;
+
 /// Bytes of what stands around the names, the type and the digest of a file.
 const FILE_BYTES: usize = 320;
 
@@ -51,6 +54,7 @@ pub(super) fn set_aside(observations: &mut [Observation], body: &[u8]) -> Aside 
 
 /// Takes the files out, and adds the texts that are too long to them.
 pub(super) fn take_out(inbound: &mut Inbound, contents: &mut Vec<Content>) {
+    shorten_lists(inbound);
     for file in &mut inbound.attachments {
         let bytes = file.content.as_ref().and_then(|content| BASE64_STANDARD.decode(content).ok());
         if let Some(bytes) = bytes {
@@ -70,6 +74,25 @@ pub(super) fn take_out(inbound: &mut Inbound, contents: &mut Vec<Content>) {
         name(&mut file, &content);
         inbound.attachments.push(file);
         contents.push(content);
+    }
+}
+
+/// Leaves out of lists that are too long together what a mail is read without: the Content-IDs, then the names of people.
+fn shorten_lists(inbound: &mut Inbound) {
+    if lists_bytes(inbound) > LISTS_BYTES_MAX {
+        let ids = inbound.attachments.iter_mut().filter_map(|file| file.content_id.take()).count();
+        count(inbound, "content_ids", ids);
+    }
+    if lists_bytes(inbound) > LISTS_BYTES_MAX {
+        let people = inbound.email.as_mut().map(|email| std::mem::take(&mut email.people));
+        count(inbound, "people", people.map_or(0, |people| people.len()));
+    }
+}
+
+/// Counts what is left out of a mail.
+fn count(inbound: &mut Inbound, of: &str, number: usize) {
+    if let Some(email) = inbound.email.as_mut().filter(|_| number > 0) {
+        email.cut.insert(of.to_owned(), number as u64);
     }
 }
 
@@ -107,11 +130,8 @@ pub(super) fn fit(inbound: &mut Inbound) {
             html_bytes += email.html.as_mut().map_or(0, |html| cut(html, bytes_max));
         }
         let text_bytes = inbound.body.as_mut().map_or(0, |body| cut(body, bytes_max));
-        for (of, bytes) in [("html_bytes", html_bytes), ("text_bytes", text_bytes)] {
-            if let Some(email) = inbound.email.as_mut().filter(|_| bytes > 0) {
-                email.cut.insert(of.to_owned(), bytes as u64);
-            }
-        }
+        count(inbound, "html_bytes", html_bytes);
+        count(inbound, "text_bytes", text_bytes);
     }
     // What is no base64 is no file.
     for file in &mut inbound.attachments {
@@ -248,6 +268,24 @@ mod tests {
         let (kept, texts) = fitted(inbound);
         assert_eq!(texts, ["body.txt"]);
         let written = serde_json::to_vec(&(&kept.body, &kept.attachments)).expect("JSON");
+        assert!(written.len() <= MAIL_BYTES_MAX, "{}", written.len());
+    }
+
+    #[test]
+    fn lists_that_are_too_long_together_lose_what_a_mail_is_read_without() {
+        let mut inbound = mail(&"x".repeat(400_000), "", &[8; 500]);
+        for file in &mut inbound.attachments {
+            file.content_id = Some("i".repeat(998));
+            file.content_type = Some("t".repeat(255));
+            file.filename = Some("a".repeat(255));
+        }
+        let mut contents = Vec::new();
+        take_out(&mut inbound, &mut contents);
+        fit(&mut inbound);
+        let email = inbound.email.as_ref().expect("a mail");
+        assert_eq!(email.cut["content_ids"], 500);
+        assert!(inbound.attachments.iter().all(|file| file.content_id.is_none()));
+        let written = serde_json::to_vec(&(&inbound.body, &inbound.attachments)).expect("JSON");
         assert!(written.len() <= MAIL_BYTES_MAX, "{}", written.len());
     }
 

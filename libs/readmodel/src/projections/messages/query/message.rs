@@ -226,7 +226,7 @@ pub struct Message {
     #[schema(value_type = Option<parts::AuthenticationSchema>)]
     pub authentication: Option<Authentication>,
     /// Of a mail that came in, what was left out of it because it was beyond a limit, and how many of them: `to`,
-    /// `cc`, `references`, `parts`, `depth`, `header_bytes`, `text_bytes`, `html_bytes`. A text that was cut is whole
+    /// `cc`, `references`, `parts`, `depth`, `header_bytes`, `content_ids`, `people`, `text_bytes`, `html_bytes`. A text that was cut is whole
     /// among the attachments (`body.txt`, `body.html`), and the mail in the webhook log.
     #[schema(value_type = Option<BTreeMap<String, u64>>)]
     pub cut: Option<BTreeMap<String, u64>>,
