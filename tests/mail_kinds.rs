@@ -106,6 +106,11 @@ async fn a_bounce_is_folded_into_the_message_that_did_not_arrive() {
     let hatch = Hatch::start().await;
     let first = sent(&hatch, &json!("silent+bob@example.com")).await;
     let ours = first["message_id_header"].as_str().expect("a Message-ID");
+    // A server sends it without an envelope sender. Others know the Message-ID, too.
+    let forged = report(ours, "silent+bob@example.com");
+    assert!(post(&hatch, &forged, "evil@example.net").await.is_success());
+    let told = hatch.event_types(first["id"].as_str().expect("an id")).await;
+    assert!(!told.contains(&"MessageUndelivered".to_owned()), "{told:?}");
     let mail = report(ours, "silent+bob@example.com");
     assert!(post(&hatch, &mail, "").await.is_success());
     let id = first["id"].as_str().expect("an id");
@@ -116,6 +121,17 @@ async fn a_bounce_is_folded_into_the_message_that_did_not_arrive() {
     let bounce = newest(&hatch, first["conversation_id"].as_str().expect("an id"), 2).await;
     assert_eq!((&bounce["kind"], &bounce["direction"]), (&json!("bounce"), &json!("inbound")));
     assert_eq!(hatch.count(UNREAD).await, 0);
+
+    // Who answers in the conversation answers Bob, and not the server.
+    let path = format!(
+        "/api/v1/conversations/{}/messages",
+        first["conversation_id"].as_str().expect("an id")
+    );
+    let answer = hatch.post(&path, &json!({"body": "Is this your address?"})).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    let answer =
+        hatch.message_with_status(answer.body["id"].as_str().expect("an id"), "sent").await;
+    assert_eq!(answer["to"], json!(["silent+bob@example.com"]));
 
     // The same again changes nothing.
     let events = hatch.log_length().await;
@@ -153,7 +169,7 @@ async fn a_bounce_in_words_is_folded_as_well_and_a_warning_is_not() {
         head("failure notice")
     );
     let before = hatch.event_types(first["id"].as_str().expect("an id")).await;
-    assert!(!before.contains(&"message_undelivered".to_owned()), "{before:?}");
+    assert!(!before.contains(&"MessageUndelivered".to_owned()), "{before:?}");
     assert!(post(&hatch, &words, "").await.is_success());
     let message =
         hatch.message_with_status(first["id"].as_str().expect("an id"), "undelivered").await;

@@ -234,6 +234,21 @@ fn the_part_for_programs_says_what_became_of_each_recipient() {
 }
 
 #[test]
+fn what_names_nobody_and_says_of_no_failure_tells_of_no_mail() {
+    let answered = "m6@shop.example".to_owned();
+    let facts = Facts {
+        from: "MAILER-DAEMON@mx.example",
+        subject: Some("Viesti viiv\u{e4}styy"),
+        text: Some("Palvelin yritt\u{e4}\u{e4} uudelleen."),
+        without_sender: true,
+        in_reply_to: Some(&answered),
+        ..Facts::default()
+    };
+    let found = kind_of(&Signs::default(), &facts);
+    assert_eq!((found.kind, found.bounce), (MailKind::Bounce, None));
+}
+
+#[test]
 fn a_report_that_a_mail_arrived_is_no_bounce() {
     let (_, kind) =
         report("Final-Recipient: rfc822; bob@example.org\r\nAction: relayed\r\nStatus: 2.0.0\r\n");

@@ -279,6 +279,20 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_goes_past_a_bounce_unless_there_is_nothing_else() {
+        let bounce = TailMessage {
+            id: MessageId(Uuid::from_u128(99)),
+            is_bounce: true,
+            ..message(Channel::Email, Status::Received, true)
+        };
+        assert!(!is_in_thread(&bounce));
+        let tail = [bounce, message(Channel::Email, Status::Delivered, true)];
+        let answered = |tail: &[TailMessage]| base(&SendRequest::default(), tail).ok();
+        assert_eq!(answered(&tail), Some(tail[1].id));
+        assert_eq!(answered(&tail[..1]), Some(tail[0].id));
+    }
+
+    #[test]
     fn a_mail_that_nobody_got_is_in_no_thread() {
         let named = |status| is_in_thread(&message(Channel::Email, status, true));
         for status in [Status::Received, Status::Delivered, Status::Sent, Status::Queued] {

@@ -133,6 +133,20 @@ mod tests {
     }
 
     #[test]
+    fn a_request_that_another_build_reads_otherwise_is_the_same_mail() {
+        let of_request = |body: &str, raw: &str| {
+            let mut received = received("1@x", "Hi", body, "");
+            received.email.as_mut().expect("a mail").raw = Some(raw.to_owned());
+            received
+        };
+        let first = known(of_request("Gr\u{fffd}\u{fffd}e", "ab"));
+        let other =
+            |raw| other_mail(&first, &MessageCommand::Receive(of_request("Gr\u{fc}\u{df}e", raw)));
+        assert!(other("ab").is_none());
+        assert!(other("cd").is_some());
+    }
+
+    #[test]
     fn what_has_no_message_id_is_known_by_its_name_alone() {
         let mut nameless = received("1", "Hi", "Hello", "");
         nameless.email.as_mut().expect("a mail").mail_id = None;
