@@ -1,6 +1,7 @@
 //! Somebody else who has NATS' credentials: what he writes is neither sent nor shown, and costs nobody
 //! a message.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::dispatch::NOBODY_DISPATCHES;
 use crate::generations::{deliver, delivered, generation, hurried, published, ready, send};
 use crate::harness::{CUSTOMER, Hatch, SENDER, unique};
 use crate::live::{Source, ids};
-use crate::time::paced;
+use crate::time::{eventually, paced};
 
 /// The text that must appear nowhere.
 const FORGED: &str = "a forged text";
@@ -47,6 +48,19 @@ impl Attacker {
     async fn stream(&self, generation: i32) -> async_nats::jetstream::stream::Stream {
         let name = format!("{}{generation}", self.start);
         self.jetstream.get_stream(name).await.expect("there")
+    }
+
+    /// The newest generation that has its stream: the log knows one a little before NATS does.
+    async fn newest(&self, hatch: &Hatch) -> i32 {
+        let newest = Cell::new(0);
+        eventually("the newest generation has its stream", async || {
+            let sql = "SELECT max(generation)::bigint FROM es.bus_generations";
+            newest.set(i32::try_from(hatch.count(sql).await).expect("few"));
+            let name = format!("{}{}", self.start, newest.get());
+            self.jetstream.get_stream(name).await.is_ok()
+        })
+        .await;
+        newest.get()
     }
 
     async fn stored(&self, generation: i32, sequence: i64) -> StreamMessage {
@@ -284,8 +298,7 @@ async fn a_stream_that_he_makes_again_purges_or_whose_consumers_he_resets_double
     assert_genuine(&hatch, &sent, &waiting).await;
 
     // A queue that hands out everything, and from the beginning.
-    let newest = hatch.count("SELECT max(generation)::bigint FROM es.bus_generations").await;
-    let newest = i32::try_from(newest).expect("few");
+    let newest = attacker.newest(&hatch).await;
     let stream = attacker.stream(newest).await;
     let name = "message_MessageRequested_sms_normal_memory";
     stream.delete_consumer(name).await.expect("he may");
@@ -300,8 +313,7 @@ async fn a_stream_that_he_makes_again_purges_or_whose_consumers_he_resets_double
     sent.extend(deliver(&hatch, 3).await);
     assert_genuine(&hatch, &sent, &waiting).await;
 
-    let newest = hatch.count("SELECT max(generation)::bigint FROM es.bus_generations").await;
-    let newest = i32::try_from(newest).expect("few");
+    let newest = attacker.newest(&hatch).await;
     attacker.stream(newest).await.purge().await.expect("he may");
     sent.extend(deliver(&hatch, 3).await);
 
@@ -338,7 +350,7 @@ async fn he_cannot_say_that_the_log_has_regressed() {
     // Far ahead of the log, with an event and without.
     for (first, forged) in [(head + 1_000, true), (1_000_000, false)] {
         hatch.stop().await;
-        let newest = hatch.count("SELECT max(generation)::bigint FROM es.bus_generations").await;
+        let newest = attacker.newest(&hatch).await;
         let there = format!("{}{newest}", attacker.start);
         attacker.jetstream.delete_stream(there).await.expect("he may");
         let sequence = u64::try_from(first).expect("positive");
@@ -350,7 +362,6 @@ async fn he_cannot_say_that_the_log_has_regressed() {
         hatch.start_again(&Role::ALL).await;
         sent.extend(deliver(&hatch, 2).await);
         published(&hatch).await;
-        let newest = i32::try_from(newest).expect("few");
         generation(&hatch, newest + 1).await;
     }
     assert_eq!(hatch.count("SELECT count(*) FROM es.log_regressions").await, 0);

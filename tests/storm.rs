@@ -29,6 +29,8 @@ const MESSAGES_MIN: u64 = 200;
 /// With so many accepted and not settled, clients hold back.
 const UNSETTLED_MAX: i64 = 150;
 const POLL: Duration = Duration::from_millis(200);
+/// Steps from one look at how much is under way to the next.
+const PROGRESS_EVERY: usize = 8;
 
 struct Plan {
     seed: u64,
@@ -90,6 +92,9 @@ async fn rage(world: &mut World, senders: &Senders, plan: &Plan) -> BTreeMap<&'s
             break;
         }
         line(format!("{:>5.0} s: {step}", began.elapsed().as_secs_f64())).expect("printed");
+        if n % PROGRESS_EVERY == 0 {
+            world.tell_progress().await;
+        }
         world.suffer(&step).await;
         for fault in &step.faults {
             *suffered.entry(fault.kind()).or_default() += 1;

@@ -331,6 +331,7 @@ impl World {
             if asked.is_none_or(|asked| asked.elapsed() >= ASK_AGAIN_EVERY) {
                 asked = Some(Instant::now());
                 self.pair.rows(ASK_NOW).await;
+                self.tell_progress().await;
             }
             looks.tick().await;
         }
@@ -349,6 +350,16 @@ impl World {
             }
             looks.tick().await;
         }
+    }
+
+    /// Prints how much is under way: accepted and not settled, in doubt, not yet read.
+    pub(crate) async fn tell_progress(&self) {
+        let mut counts = Vec::new();
+        for sql in [UNSETTLED, DOUBTS, BEHIND] {
+            let rows = self.pair.rows(sql).await;
+            counts.push(rows.and_then(|rows| rows.first().copied()));
+        }
+        line(format!("  unsettled, in doubt, behind: {counts:?}")).expect("printed");
     }
 
     /// Prints what is in doubt and why.

@@ -13,12 +13,13 @@ use crate::problem::{FieldCode, FieldError, Problem};
 const BODIES: &str = include_str!("examples.json");
 
 /// What answers have that no schema describes, by their media type.
-const TEXTS: [(&str, &str); 3] = [
+const TEXTS: [(&str, &str); 4] = [
     (
         "text/event-stream",
         "id: 4711\nevent: MessageCanceled\ndata: {\"specversion\":\"1.0\",...}\n\n",
     ),
     ("application/openmetrics-text", "hatch_log_position 4711\n# EOF\n"),
+    ("application/octet-stream", "Order 42\n"),
     ("*/*", "Order 42\n"),
 ];
 

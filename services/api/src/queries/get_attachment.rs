@@ -15,6 +15,7 @@ use hatch_domain::message::AGGREGATE;
 use hatch_domain::message::event::MessageEvent;
 use hatch_eventstore::{LoadError, RecordedEvent};
 use hatch_readmodel::{Content, KeptContent, messages};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::parameters::FreshnessParameters;
@@ -42,6 +43,12 @@ const ACTIVE: [&str; 9] = [
 /// Bytes of a file that are handed over at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// The bytes of a file.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "the document's only")]
+struct File(Vec<u8>);
+
 /// A file of a message
 ///
 /// The bytes as they came. It is to be saved and not shown: a browser never runs it. Its media type is the one that
@@ -50,7 +57,8 @@ const CHUNK_BYTES: usize = 64 * 1024;
     get, path = "/api/v1/attachments/{id}", operation_id = "get_attachment", tag = "messages",
     params(("id" = Uuid, Path, description = "The file, by the id that its message shows."), FreshnessParameters),
     responses(
-        (status = 200, description = "The file.", body = String, content_type = "*/*",
+        (status = 200, description = "The file.",
+         content((inline(File) = "application/octet-stream"), (inline(File) = "*/*")),
          headers(("ETag" = String, description = "The SHA-256 of the file."))),
         (status = 304, description = "The client has it, as `If-None-Match` says."),
         (status = 404, description = "There is no such file, or it is not kept here: `detail` says so.",
