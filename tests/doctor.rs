@@ -193,9 +193,12 @@ async fn where_all_is_well_each_check_says_so() {
         ("dead letters", "none"),
         ("quarantine", "none"),
         ("webhook log", "of 65536 MiB, refused "),
+        ("directory", "known up to the end of the log"),
     ] {
         findings.assert_says("ok", check, &[says]);
     }
+
+    findings.assert_says("warning", "keys", &["there is no key yet", "hatch keys create"]);
 
     let (ok, lines) = run(&hatch, &["doctor", "--json"], &[]).await;
     assert!(ok, "{lines}");
@@ -457,13 +460,17 @@ async fn whatever_stops_serve_is_named_with_its_key() {
         let (served, error) = run(&hatch, &["serve"], &elsewhere).await;
         assert!(!served && error.contains(key), "{variable}={value}: {error}");
     }
-    for (variable, value, key) in
-        [("HATCH_LISTEN", "0.0.0.0:0", "loopback"), ("HATCH_LISTEN", "nowhere", "nowhere")]
-    {
-        let findings = doctor_with(&hatch, &[(variable, value)]).await;
+    let (everywhere, off) = (("HATCH_LISTEN", "0.0.0.0:0"), ("HATCH_AUTHENTICATION", "off"));
+    for (set, check, says) in [
+        (&[everywhere, off][..], "listen", ["loopback", "HATCH_LISTEN"]),
+        (&[("HATCH_LISTEN", "nowhere")], "listen", ["nowhere", "HATCH_LISTEN"]),
+        (&[everywhere], "keys", ["loopback only, not on 0.0.0.0", "hatch keys create"]),
+    ] {
+        let findings = doctor_with(&hatch, set).await;
         assert!(!findings.healthy);
-        findings.assert_says("WRONG", "listen", &[key, "HATCH_LISTEN"]);
-        assert!(!run(&hatch, &["serve"], &[(variable, value)]).await.0);
+        findings.assert_says("WRONG", check, &says);
+        let (served, error) = run(&hatch, &["serve"], set).await;
+        assert!(!served && error.contains(says[0]), "{error}");
     }
     hatch.finish().await;
 }

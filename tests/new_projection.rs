@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use hatch::roles::Role;
 use hatch_bus::testing::TestBus;
+use hatch_domain::ids::TenantId;
 use hatch_eventstore::testing::TestDatabase;
 use hatch_readmodel::testing::{long_log, with_counts};
 use reqwest::StatusCode;
@@ -171,6 +172,9 @@ async fn a_read_waits_for_no_projection_that_it_does_not_read() {
         format!("conversations/{conversation}/events"),
         "dead-letters".to_owned(),
         "webhook-log".to_owned(),
+        "api-keys".to_owned(),
+        "tenants".to_owned(),
+        format!("tenants/{}", TenantId::DEFAULT),
     ] {
         let read = hatch.get(&format!("/api/v1/{path}?after={position}&wait=5")).await;
         assert_eq!(read.status, StatusCode::OK, "{path}: {}", read.body);

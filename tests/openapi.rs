@@ -203,6 +203,18 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
     let webhook = log["data"][0]["id"].as_str().expect("a webhook");
     let path = format!("/api/v1/webhook-log/{webhook}");
     answered(&hatch, "/api/v1/webhook-log/{id}", &path).await;
+    let key = json!({"name": "shop", "scopes": ["admin"]});
+    let key = hatch.post("/api/v1/api-keys", &key).await;
+    let position = key.headers["hatch-position"].to_str().expect("text").to_owned();
+    let after = format!("?after={position}&wait=30");
+    for (at, path) in [
+        ("api-keys", "api-keys".to_owned()),
+        ("api-keys/{id}", format!("api-keys/{}", key.text("id"))),
+        ("tenants", "tenants".to_owned()),
+        ("tenants/{id}", format!("tenants/{}", hatch_domain::ids::TenantId::DEFAULT)),
+    ] {
+        answered(&hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
+    }
     let consent = "/api/v1/consent?address=%2B18045551234";
     answered(&hatch, "/api/v1/consent", consent).await;
     hatch.finish().await;

@@ -63,6 +63,15 @@ impl Environment for SystemEnvironment {
     }
 }
 
+impl SystemEnvironment {
+    /// Bytes that nobody can guess, for secrets: the generator of the thread is made for that, and the system seeds it.
+    #[expect(clippy::disallowed_methods, reason = "secrets have to come from somewhere")]
+    #[must_use]
+    pub fn entropy() -> [u8; 64] {
+        rand::random()
+    }
+}
+
 /// Clocks that tests set, in debug builds only. `HATCH_TEST_CLOCK` names a file with one or two numbers
 /// of milliseconds: what is added to the wall clock, and what is added to the monotonic one, which a pause of the whole
 /// machine takes from both. Each reading looks at the file, so that a step is a write to it.

@@ -36,6 +36,32 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequest<S> for Js
     }
 }
 
+/// A JSON body that may be left out, which means that it says nothing.
+#[derive(Debug)]
+pub(crate) struct OptionalJsonBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: Default + DeserializeOwned> FromRequest<S> for OptionalJsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (json, compressed) = (is_json(request.headers()), is_compressed(request.headers()));
+        let body = body::read(request, Kind::Command).await?;
+        if body.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        if !json {
+            return Err(Problem::unsupported_media_type("no body, or application/json"));
+        }
+        if compressed {
+            return Err(Problem::unsupported_encoding());
+        }
+        if body.trim_ascii() == b"null" {
+            return Ok(Self(T::default()));
+        }
+        parse_json(&body).map(Self).map_err(|error| Problem::invalid(vec![error]))
+    }
+}
+
 /// The body of an endpoint that takes none: nothing, or what some clients send wherever they post, which is
 /// `null` or an object without fields.
 #[derive(Debug)]

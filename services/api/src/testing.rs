@@ -15,10 +15,12 @@ use hatch_domain::mailbox::Mailbox;
 use hatch_domain::{Channel, Environment as _};
 use hatch_eventstore::testing::{ScriptedClock, Template, TestDatabase};
 use hatch_eventstore::{
-    Appender, AppenderConfig, FenceConfig, HeadWatch, Log, ServerClock, Store, SystemEnvironment,
-    pool,
+    Appender, AppenderConfig, FenceConfig, HeadWatch, Log, Position, RecordedEvent, ServerClock,
+    Store, SystemEnvironment, pool,
 };
-use hatch_readmodel::{PROJECTIONS, ReadModel, ReadPosition};
+use hatch_readmodel::{
+    Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition,
+};
 use hatch_telemetry::limit::{Limit, Limits};
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -41,8 +43,17 @@ pub(crate) const OTHER_MAILBOX: &str = "contact@gmail.com";
 /// How long PostgreSQL may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const TEMPLATE: Template =
-    Template { name: "api", schemas: || hatch_readmodel::schemas(PROJECTIONS), sql: "" };
+const TEMPLATE: Template = Template {
+    name: "api",
+    schemas: || {
+        let read = hatch_readmodel::schemas(PROJECTIONS).into_iter();
+        read.chain([hatch_directory::SCHEMA]).collect()
+    },
+    sql: "",
+};
+
+/// Events of a test at most.
+const EVENTS_MAX: usize = 1_000;
 
 /// The API on a database.
 pub(crate) struct Api {
@@ -133,6 +144,26 @@ impl Api {
     /// Sets all clocks forward.
     pub(crate) async fn advance(&self, by: TimeDelta) {
         self.clock.advance(by.to_std().expect("forward")).await;
+    }
+
+    /// Brings the tables of `definition` to the end of the log, as a projector does.
+    pub(crate) async fn project(&self, definition: &'static Definition) {
+        let pool = pool(&self.database.config(), 1, PATIENCE);
+        let log = Log::new(pool.clone());
+        let mut client = pool.get().await.expect("the test server answers");
+        let checkpoint = definition.checkpoint(&client).await.expect("a checkpoint");
+        let page = log.read_page(checkpoint.position, EVENTS_MAX).await.expect("the log");
+        let page: Vec<Arc<RecordedEvent>> = page.into_iter().map(Arc::new).collect();
+        let mut projection = Projection::of(definition);
+        let advanced = projection.advance(&mut client, &checkpoint, (&page, Origin::Log)).await;
+        advanced.expect("a lawful history");
+    }
+
+    /// The payloads of all events, as the log keeps them.
+    pub(crate) async fn payloads(&self) -> Vec<String> {
+        let log = Log::new(pool(&self.database.config(), 1, PATIENCE));
+        let page = log.read_page(Position::START, EVENTS_MAX).await.expect("the log");
+        page.iter().map(|event| event.payload.get().to_owned()).collect()
     }
 
     /// How many events the log holds.

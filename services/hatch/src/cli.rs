@@ -1,9 +1,12 @@
 //! The command line.
 
+mod keys;
+
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::keys::{CreateKey, Keys, Tenants};
 use crate::roles::Role;
 
 /// Talk with your customers on every channel, and never lose or double a message.
@@ -53,6 +56,15 @@ pub enum Command {
     /// Look at what providers posted, and read it again.
     #[command(subcommand, after_help = "Example: hatch webhooks list --outcome quarantined")]
     Webhooks(Webhooks),
+    /// Make tenants, suspend them, and let them go on.
+    #[command(subcommand, after_help = "Example: hatch tenants create 'Example Ltd'")]
+    Tenants(Tenants),
+    /// Make keys of the API, look at them, change their texts, and end them.
+    #[command(
+        subcommand,
+        after_help = "Example: hatch keys create --name first --scope admin --scope platform"
+    )]
+    Keys(Keys),
     /// Let a restored, cloned or failed-over database send again.
     #[command(subcommand, after_help = "Example: hatch fence lift")]
     Fence(Fence),

@@ -18,7 +18,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::migrate;
-use crate::commands::serve::refuse_open;
 use crate::roles::{self, Role};
 use crate::settings::{DEVELOPMENT, SENDGRID_PUBLIC_KEY, Settings};
 use crate::{cli, files, http_client, limits, threads};
@@ -183,11 +182,16 @@ fn simulator_url(place: &UpLocations) -> String {
     format!("http://{}", place.simulator_listen)
 }
 
-/// An address of this machine only: in development nobody is asked who he is.
+/// An address of this machine only: in development nobody has to say who he is.
 fn address(text: &str, key: &str) -> anyhow::Result<SocketAddr> {
     let address: SocketAddr = text.parse().with_context(|| {
         format!("configuration: {key}: expected ADDRESS:PORT such as 127.0.0.1:8080, got {text:?}")
     })?;
-    refuse_open(address.ip())?;
+    anyhow::ensure!(
+        address.ip().is_loopback(),
+        "configuration: {key}: hatch up lets everybody in, so it listens on loopback only, not on {}: `hatch serve` \
+         listens elsewhere",
+        address.ip()
+    );
     Ok(address)
 }

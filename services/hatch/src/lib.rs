@@ -150,6 +150,10 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             let settings = commands::running(settings)?;
             return Box::pin(commands::webhooks::rederive(&settings, &flags)).await;
         }
+        Command::Tenants(what) => {
+            commands::tenants::run(&commands::running(settings)?, what).await?;
+        }
+        Command::Keys(what) => commands::keys::run(&commands::running(settings)?, what).await?,
         Command::Fence(cli::Fence::Lift) => {
             commands::fence::lift(&commands::running(settings)?).await?;
         }

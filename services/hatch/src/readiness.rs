@@ -69,10 +69,27 @@ pub(crate) fn dependencies(process: &Process, drain: Drain) -> Vec<Dependency> {
                 })
             }),
         },
+        directory(process),
         ending(drain),
         clock(process.head.clock().clone()),
         appends(process.store.appender().clone()),
     ]
+}
+
+/// Tenants and keys as far as the log goes. Without the newest of them clients are let in as they were before.
+fn directory(process: &Process) -> Dependency {
+    let (directory, head) = (process.directory.clone(), process.head.clone());
+    let check = move || {
+        let (directory, head) = (directory.clone(), head.current());
+        Box::pin(async move {
+            if directory.wait_for(head, CHECK_MAX).await {
+                return Ok(());
+            }
+            let position = directory.position();
+            Err(format!("tenants and keys are known up to position {position}, and the log is at {head}"))
+        }) as _
+    };
+    Dependency { name: "directory", required: false, check: Box::new(check) }
 }
 
 /// The providers of a process that sends, as its calls found them: it asks none just to know.

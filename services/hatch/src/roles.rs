@@ -4,6 +4,7 @@ mod command;
 mod configured;
 mod definition;
 mod dispatcher;
+mod door;
 mod process;
 mod projector;
 mod query;
@@ -28,6 +29,7 @@ pub(crate) use self::configured::{
 };
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
+pub(crate) use self::door::{FIRST_KEY, refusal};
 pub use self::process::Parts;
 pub(crate) use self::process::Process;
 use self::process::{Follows, Workers};
@@ -136,6 +138,12 @@ pub async fn run_with(
     let started = Process::start(settings, of_roles, parts, &mut workers).await?;
     let (process, mut appending) = started;
     tracing::info!(roles = ?roles, "starting");
+    let address = listener.local_addr()?;
+    let looked = shutdown.run_until_cancelled(door::of(&process, address.ip())).await;
+    let Some(door) = looked.transpose()? else {
+        appending.stop.cancel();
+        return appending.task.await.context("the appender");
+    };
     let instances: Vec<_> = Role::ALL
         .into_iter()
         .map(|role| anyhow::Ok((role.as_str(), (role.definition().make)(&process)?)))
@@ -145,7 +153,7 @@ pub async fn run_with(
         instance.start(&process, &mut workers)?;
     }
     files::log();
-    tracing::info!(address = %listener.local_addr()?, "listening");
+    tracing::info!(%address, "listening");
     let serving = shutdown.child_token();
     let drain = Drain::new(ending(settings, roles), serving.clone());
     let routes = routes(&process, roles, &instances, &drain)?;
@@ -157,6 +165,7 @@ pub async fn run_with(
         trusted_proxies: trusted,
         sites: sites(settings),
         bodies: Bodies::new(&process.limits),
+        door,
     };
     let app = hatch_api::app(routes, entrance, &drain);
     let mut api = tokio::spawn(hatch_api::serve(listener, connections, app, drain));

@@ -16,12 +16,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod accounts;
+mod authentication;
 mod environment;
 mod load;
 #[cfg(test)]
 mod reference;
 mod refusal;
 
+pub use authentication::Authentication;
 pub use load::sendgrid_account;
 
 /// The key that the simulator signs SendGrid's webhooks by, in the data folder.
@@ -53,6 +55,9 @@ pub struct Settings {
     pub nats: NatsSettings,
     /// Address and port of the HTTP interface.
     pub listen: String,
+    /// Whether clients have to say who they are. `off` lets everybody in who reaches `listen`, so it is refused for an
+    /// address beyond the loopback's.
+    pub authentication: Authentication,
     /// Address and port of the provider simulator that `up` starts.
     pub simulator_listen: String,
     /// Where the outside reaches `listen`: providers send their webhooks there, and signatures are
@@ -333,6 +338,7 @@ impl Default for Settings {
             nats_url: None,
             nats: NatsSettings::default(),
             listen: "127.0.0.1:8080".to_owned(),
+            authentication: Authentication::default(),
             simulator_listen: "127.0.0.1:8089".to_owned(),
             public_url: None,
             hosts: Vec::new(),

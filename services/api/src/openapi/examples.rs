@@ -98,9 +98,12 @@ fn error(path: &str, status: &str) -> Value {
         "403" => Problem::foreign_site(),
         "404" if path.contains("webhook") => Problem::not_found("webhook"),
         "404" if path.contains("attachments") => Problem::not_found("attachment"),
+        "404" if path.contains("api-keys") => Problem::not_found("API key"),
+        "404" if path.contains("tenants") => Problem::not_found("tenant"),
         "404" if path.contains("events/") => Problem::not_found("event"),
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
+        "409" if path.contains("api-keys") => Problem::key_ended("the key is revoked"),
         "409" if path.contains("{id}/retry") || path.contains("{id}/cancel") => {
             Problem::conflict("the message is delivered")
         }

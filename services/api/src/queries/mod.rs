@@ -25,7 +25,7 @@ use hatch_eventstore::{HeadWatch, Log};
 use hatch_readmodel::{QueryError, ReadModel, ReadPosition};
 use hatch_telemetry::limit::Limit;
 
-pub(crate) use self::parameters::{Freshness, with_plus};
+pub(crate) use self::parameters::{Freshness, FreshnessParameters, PageParameters, with_plus};
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
 use crate::problem::{FieldCode, FieldError, Problem};

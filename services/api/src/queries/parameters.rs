@@ -31,7 +31,7 @@ pub(crate) struct Freshness {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(super) struct FreshnessParameters {
+pub(crate) struct FreshnessParameters {
     /// Shows the log at least up to this position, or answers 503.
     #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<Position>,
@@ -42,12 +42,43 @@ pub(super) struct FreshnessParameters {
 
 impl FreshnessParameters {
     /// As [`Freshness::wait`].
-    pub(super) async fn wait(
+    pub(crate) async fn wait(
         &self,
         queries: &Queries,
         reads: &[&Definition],
     ) -> Result<(), Problem> {
         Freshness::new(self.after, self.wait).wait(queries, reads).await
+    }
+}
+
+/// The parameters of lists that have no filter.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PageParameters {
+    /// Rows of a page; 50 when it is left out.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before, of the same list.
+    cursor: Option<String>,
+    /// Shows the log at least up to this position, or answers 503.
+    #[param(value_type = Option<i64>, minimum = 0)]
+    after: Option<Position>,
+    /// Seconds that `after` may wait; 2 when it is left out.
+    #[param(minimum = 0, maximum = 30)]
+    wait: Option<f64>,
+}
+
+impl PageParameters {
+    /// The page that is asked for, once what it `reads` has come to the position.
+    pub(crate) async fn page(
+        self,
+        queries: &Queries,
+        reads: &[&Definition],
+    ) -> Result<Page, Problem> {
+        let page = page(self.limit, self.cursor)?;
+        Freshness::new(self.after, self.wait).wait(queries, reads).await?;
+        Ok(page)
     }
 }
 

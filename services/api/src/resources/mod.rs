@@ -1,4 +1,22 @@
 //! One folder a resource: its commands and queries, each in a file of its own.
 
+pub mod api_keys;
 pub(crate) mod consent;
 pub(crate) mod conversations;
+pub mod tenants;
+
+use hatch_eventstore::{CommandKey, RecordedEvent, Store};
+
+use crate::problem::Problem;
+
+/// The event that an idempotency key was used for first, if it was used for this request.
+async fn first_use(
+    store: &Store,
+    key: Option<CommandKey>,
+) -> Result<Option<RecordedEvent>, Problem> {
+    let Some(key) = key else { return Ok(None) };
+    let recorded = store.log().command(key.id).await?;
+    let same = recorded.filter(|recorded| recorded.request_hash == key.request_hash);
+    let Some(recorded) = same else { return Ok(None) };
+    Ok(store.log().read_at(recorded.first).await?)
+}

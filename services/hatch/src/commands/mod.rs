@@ -6,11 +6,14 @@ pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod fence;
+pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod projections;
 pub(crate) mod serve;
+pub(crate) mod tenants;
 pub(crate) mod verify_log;
 pub(crate) mod webhooks;
+mod writer;
 
 use std::time::Duration;
 

@@ -10,17 +10,17 @@ use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
 
 use crate::roles::{self, Role};
-use crate::settings::Settings;
+use crate::settings::{Authentication, Settings};
 
 /// Runs until a signal asks for the end.
 pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()> {
     // Said before what else is missing; a name is only known to be open once it is listened on.
     if let Ok(address) = settings.listen.parse::<SocketAddr>() {
-        refuse_open(address.ip())?;
+        refuse_open(&settings, address.ip())?;
     }
     roles::check(&settings)?;
     let listener = listen(&settings.listen).await?;
-    refuse_open(listener.local_addr()?.ip())?;
+    refuse_open(&settings, listener.local_addr()?.ip())?;
     let shutdown = CancellationToken::new();
     stop_on_signal(&shutdown)?;
     stop_with_parent(&shutdown);
@@ -61,12 +61,13 @@ async fn occupied(address: &str) -> String {
     }
 }
 
-/// There is no authentication yet: nobody but this machine may ask.
-pub(crate) fn refuse_open(address: IpAddr) -> anyhow::Result<()> {
-    if !address.is_loopback() {
+/// Where nobody has to say who he is, nobody but this machine may ask. Where they have to, the role's process looks
+/// whether somebody can.
+pub(crate) fn refuse_open(settings: &Settings, address: IpAddr) -> anyhow::Result<()> {
+    if settings.authentication == Authentication::Off && !address.is_loopback() {
         bail!(
-            "hatch does not know its clients yet, so it listens on loopback only, not on {address}: put \
-             a proxy that does in front of it"
+            "authentication is off, so hatch listens on loopback only, not on {address}: set \
+             HATCH_AUTHENTICATION=required and make a key (`hatch keys create --name first`)"
         );
     }
     Ok(())

@@ -8,6 +8,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use hatch_api::RequestStats;
 use hatch_bus::Bus;
+use hatch_directory::Directory;
 use hatch_domain::Environment;
 use hatch_eventstore::{
     Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
@@ -60,6 +61,8 @@ pub(crate) struct Process {
     pub(crate) log: Log,
     pub(crate) bus: Bus,
     pub(crate) head: HeadWatch,
+    /// Tenants and keys.
+    pub(crate) directory: Directory,
     /// What JetStream brings, read once for all roles that follow it.
     pub(crate) feed: Option<Feed>,
     pub(crate) limits: Limits,
@@ -117,6 +120,14 @@ impl Process {
         let clock = ServerClock::on(Arc::clone(&machine));
         let (head, _) = HeadWatch::start_by(clock, config, postgres.clone(), shutdown.clone());
         head.clock().ask(&pool).await.context("PostgreSQL's clock")?;
+        let (directory, following) = Directory::start(
+            pool.clone(),
+            log.clone(),
+            head.clone(),
+            Arc::new(head.clock().clone()),
+            shutdown.clone(),
+        );
+        workers.spawn(following);
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let mut process = Self {
             settings: settings.clone(),
@@ -129,6 +140,7 @@ impl Process {
             log,
             bus,
             head,
+            directory,
             feed: None,
             limits: Limits::default(),
             requests: Arc::default(),

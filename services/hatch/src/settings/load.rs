@@ -154,7 +154,7 @@ fn development(simulator: &str, folder: &Path) -> Figment {
 fn beside(servers: &Servers, folder: &Path) -> Figment {
     let figment = servers.simulator_url.as_ref().map_or_else(Figment::new, |simulator| {
         let mut defaults = defaults_of_up(simulator);
-        for own in ["generic", "log", "shutdown"] {
+        for own in ["authentication", "generic", "log", "shutdown"] {
             defaults.as_object_mut().expect("an object").remove(own);
         }
         with_sendgrid(defaults, simulator, folder)
@@ -177,6 +177,7 @@ fn sendgrid(simulator: &str, public_key: &str) -> Serialized<serde_json::Value> 
 /// What `up` does otherwise. Its waits are short, so that whatever can happen ends within a minute.
 pub(super) fn defaults_of_up(simulator: &str) -> serde_json::Value {
     json!({
+        "authentication": "off",
         "default_sms_sender": "+12016661234",
         "default_email_sender": "user@usehatchapp.com",
         "generic": { "open": true },
@@ -316,6 +317,27 @@ pub(super) mod tests {
         assert!(!generic(load(vec![secret.clone()])));
         // Said outright, it is refused later, and by its name.
         assert!(generic(load(vec![secret, open])));
+    }
+
+    #[test]
+    fn clients_have_to_say_who_they_are_but_in_development() {
+        use crate::settings::Authentication;
+
+        let set = set(None, std::iter::empty()).expect("valid");
+        let up = development("http://127.0.0.1:8089", Path::new("nowhere"));
+        let servers = Servers { simulator_url: Some("http://s".to_owned()), ..Servers::default() };
+        for (defaults, expected) in [
+            (Figment::new(), Authentication::Required),
+            (up, Authentication::Off),
+            (beside(&servers, Path::new("nowhere")), Authentication::Required),
+        ] {
+            let settings = Settings::from(defaults, &set).expect("valid");
+            assert_eq!(settings.authentication, expected);
+        }
+        let settings = load("", &[("HATCH_AUTHENTICATION", "off")]).expect("valid");
+        assert_eq!(settings.authentication, Authentication::Off);
+        let error = load("", &[("HATCH_AUTHENTICATION", "perhaps")]).expect_err("refused");
+        assert!(error.to_string().contains("authentication"), "{error}");
     }
 
     #[test]

@@ -114,7 +114,7 @@ async fn listen(settings: &Settings, embedded: bool) -> anyhow::Result<Finding> 
         }
     };
     let resolved = resolved.with_context(|| format!("{address} is no address"))?;
-    if let Err(refused) = refuse_open(resolved.ip()) {
+    if let Err(refused) = refuse_open(settings, resolved.ip()) {
         return Ok(Finding::failure(CHECK, refused.to_string(), REMEDY));
     }
     let connected = tokio::time::timeout(ANSWER_MAX, TcpStream::connect(resolved)).await;

@@ -10,6 +10,7 @@ mod configuration;
 mod database;
 mod finding;
 mod keeping;
+mod keys;
 mod tls;
 mod work;
 
@@ -39,17 +40,19 @@ pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCo
     );
     findings.push(nats);
     findings.extend(database::last_seen(server, &stream));
-    let (tls, of_the_log, of_the_bus, of_the_work) = tokio::join!(
+    let (tls, of_the_log, of_the_bus, of_the_work, of_the_keys) = tokio::join!(
         made("tls", tls::check(&settings, &database)),
         database::check(&settings, &database),
         bus::check(&settings, &database, &stream),
         work::check(&settings, &database),
+        keys::check(&settings, &database),
     );
     accounts::tell(&settings, &database, &mut findings).await;
     findings.push(tls);
     findings.extend(of_the_log);
     findings.extend(of_the_bus);
     findings.extend(of_the_work);
+    findings.extend(of_the_keys);
     for finding in &findings {
         line(if json { serde_json::to_string(finding)? } else { finding.to_string() })?;
     }

@@ -1,0 +1,18 @@
+//! What a client is told that changes API keys.
+
+use axum::http::StatusCode;
+
+use super::Problem;
+
+impl Problem {
+    /// The key could do more than the one that makes it; `detail` says what.
+    pub(crate) fn stronger_key(detail: impl Into<String>) -> Self {
+        let title = "The key could do more than the one that makes it";
+        Self::new(StatusCode::FORBIDDEN, "stronger-key", title, detail)
+    }
+
+    /// The key is revoked or has expired; `detail` says which.
+    pub(crate) fn key_ended(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "key-ended", "The key has ended", detail)
+    }
+}

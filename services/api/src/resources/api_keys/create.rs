@@ -1,0 +1,48 @@
+//! `POST /api/v1/api-keys`: makes a key, whose text is shown this once.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use super::issue::create_once;
+use super::{IssuedApiKey, Issuer, KeyRequest, answer};
+use crate::auth::Caller;
+use crate::commands::{Commands, IdempotencyKey, command_key};
+use crate::extract::{JsonBody, NoParameters, QueryParameters};
+use crate::problem::Problem;
+
+const ROUTE: &str = "POST /api/v1/api-keys";
+
+/// Makes an API key
+///
+/// The answer has the key's text, which is shown this once. A key may do no more than the one that makes it: a scope that
+/// the caller lacks is a `403` (`missing_scope`), and so are senders, channels, IP ranges and a life beyond those of the
+/// caller's key (`stronger_key`). Repeated with the same `Idempotency-Key`, it makes no other key and answers the first
+/// one without its text.
+#[utoipa::path(
+    post, path = "/api/v1/api-keys", operation_id = "create_api_key", tag = "api-keys",
+    security(("bearer" = ["keys:write"])),
+    params(IdempotencyKey),
+    request_body(content = KeyRequest, example = json!({
+        "name": "shop", "scopes": ["messages:write", "messages:read"], "senders": ["+12016661234"],
+        "ip_ranges": ["192.0.2.0/24"], "expires_at": "2030-01-31T12:00:00Z"})),
+    responses((status = 201, description = "Made, now or before.", body = IssuedApiKey,
+        headers(
+            ("Hatch-Position" = i64, description = "The log position of the write."),
+            ("Idempotent-Replayed" = bool, description = "`true` when the key was used before."))))
+)]
+pub(super) async fn handler(
+    State(commands): State<Arc<Commands>>,
+    caller: Caller,
+    QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<KeyRequest>,
+) -> Result<Response, Problem> {
+    let wanted = request.validate().map_err(Problem::invalid)?;
+    let key = command_key(&headers, caller.tenant, ROUTE, &wanted)?;
+    let tenant = caller.tenant;
+    let issued = create_once(&commands.store, &Issuer::from(caller), wanted, key).await?;
+    Ok(answer(&commands, tenant, StatusCode::CREATED, issued).await)
+}

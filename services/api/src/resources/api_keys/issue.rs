@@ -1,0 +1,449 @@
+//! Making, changing and ending keys, by whatever way somebody asks for it.
+//!
+//! The text of a key is in the answer that makes it and nowhere else: the log holds its hash. So the answer to an
+//! idempotency key that was used before has the key without its text. Who has lost that answer rotates the key, or makes
+//! another and revokes this one.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::actor::Actor;
+use hatch_domain::address::Address;
+use hatch_domain::api_key::command::{ApiKeyCommand, ApiKeyRejection};
+use hatch_domain::api_key::event::{ApiKeyCreated, ApiKeyEvent};
+use hatch_domain::api_key::{ApiKey, ApiKeyText, KeyId, KeyType, Minted, api_key_id};
+use hatch_domain::ids::TenantId;
+use hatch_domain::ip_range::IpRange;
+use hatch_domain::scope::Scopes;
+use hatch_domain::{Channel, Decider as _};
+use hatch_eventstore::{
+    Appended, CommandKey, Execute, ExecuteError, Loaded, Metadata, Position, RecordedEvent, Store,
+    SystemEnvironment,
+};
+
+use super::request::{KeyRequest, Wanted, lies_within};
+use crate::auth::Caller;
+use crate::problem::{FieldCode, FieldError, Problem};
+use crate::resources::first_use;
+
+/// What keys are called where there is none.
+const WHAT: &str = "API key";
+
+/// How often bytes are drawn for a key. Nearly all are good for one.
+const DRAWS_MAX: usize = 8;
+
+/// Who makes a key, or changes one, and for which tenant.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    /// Whose keys they are.
+    pub tenant_id: TenantId,
+    /// As events have it.
+    pub actor: Actor,
+    /// What may be given to a key: no more than this.
+    pub scopes: Scopes,
+    /// The key by which it is asked for, which bounds senders, channels, places and time likewise.
+    pub key: Option<Arc<ApiKey>>,
+}
+
+/// A key that was made, or has another text.
+#[derive(Debug)]
+pub struct Issued {
+    /// Which key.
+    pub id: KeyId,
+    /// What is known of it.
+    pub key: ApiKey,
+    /// What its user presents, this once; none where it was shown before.
+    pub text: Option<String>,
+    /// The position of the write in the log.
+    pub position: Position,
+    /// Whether the idempotency key was used before.
+    pub replayed: bool,
+}
+
+/// A key that was changed.
+#[derive(Debug)]
+pub struct Changed {
+    /// Which key.
+    pub id: KeyId,
+    /// What is known of it.
+    pub key: ApiKey,
+    /// A position by which whoever reads sees the change.
+    pub position: Position,
+}
+
+impl From<Caller> for Issuer {
+    fn from(Caller { tenant, actor, scopes, key }: Caller) -> Self {
+        Self { tenant_id: tenant, actor, scopes, key }
+    }
+}
+
+/// Makes a key.
+///
+/// # Errors
+/// A request that names no such key, one for more than `issuer` may do, or a log that does not answer.
+pub async fn create(
+    store: &Store,
+    issuer: &Issuer,
+    request: KeyRequest,
+) -> Result<Issued, Problem> {
+    let wanted = request.validate().map_err(Problem::invalid)?;
+    create_once(store, issuer, wanted, None).await
+}
+
+/// Makes a key, or finds the one that `key` made.
+pub(super) async fn create_once(
+    store: &Store,
+    issuer: &Issuer,
+    wanted: Wanted,
+    key: Option<CommandKey>,
+) -> Result<Issued, Problem> {
+    issuer.refuse_stronger(&Power::of_wanted(&wanted))?;
+    // It may have been in time then.
+    if let Some(first) = first_use(store, key).await? {
+        return made_before(store, issuer.tenant_id, &first).await;
+    }
+    let at = store.environment().now();
+    if wanted.expires_at.is_some_and(|end| end <= at) {
+        let detail = "expected a time to come";
+        let error = FieldError::coded(FieldCode::OutOfRange, "/expires_at", detail);
+        return Err(Problem::invalid(vec![error]));
+    }
+    let Minted { text, id, hash } = mint(|entropy| ApiKeyText::mint(KeyType::Live, entropy))?;
+    let Wanted { name, scopes, senders, channels, ip_ranges, expires_at } = wanted;
+    let command = ApiKeyCommand::Create(Box::new(ApiKeyCreated {
+        key_id: id.clone(),
+        name,
+        key_type: KeyType::Live,
+        scopes,
+        senders,
+        channels,
+        ip_ranges,
+        secret_hash: hash,
+        expires_at,
+        created_by: issuer.actor.to_string(),
+        at,
+    }));
+    let execute = issuer.execute(&id, &command).at(ApiKey::default(), 0).key(key);
+    let executed = store.execute(execute).await?;
+    match executed.appended {
+        Some(Appended::Committed { first: position, .. }) => {
+            let key = executed.state;
+            Ok(Issued { id, key, text: Some(text), position, replayed: false })
+        }
+        // A twin was faster.
+        Some(Appended::Duplicate { first, .. }) => {
+            let first = store.log().read_at(first).await?;
+            let first = first.ok_or_else(|| Problem::not_found(WHAT))?;
+            made_before(store, issuer.tenant_id, &first).await
+        }
+        None => Err(Problem::unavailable("the request made no event")),
+    }
+}
+
+/// Gives a key another text. The one before works for `keep_old` longer.
+///
+/// # Errors
+/// A key that there is not, that has ended, or that may do more than `issuer`; or a log that does not answer.
+pub async fn rotate(
+    store: &Store,
+    issuer: &Issuer,
+    id: &KeyId,
+    keep_old: TimeDelta,
+    key: Option<CommandKey>,
+) -> Result<Issued, Problem> {
+    let (tenant_id, stream_id) = (issuer.tenant_id, api_key_id(id));
+    let Loaded::<ApiKey> { state, version, .. } = store.load(tenant_id.0, stream_id.0).await?;
+    if version == 0 {
+        return Err(Problem::not_found(WHAT));
+    }
+    // Whoever gets its text can do what it may.
+    issuer.refuse_stronger(&Power::of_key(&state))?;
+    if let Some(first) = first_use(store, key).await? {
+        return rotated_before(store, tenant_id, id, first.position).await;
+    }
+    let Minted { text, hash, .. } =
+        mint(|entropy| ApiKeyText::mint_for(state.key_type(), id.clone(), entropy))?;
+    let at = store.environment().now();
+    let command = ApiKeyCommand::Rotate { hash, old_until: at + keep_old, at };
+    let execute = issuer.execute(id, &command).at(state, version).key(key);
+    let executed = store.execute(execute).await.map_err(refusal)?;
+    match executed.appended {
+        Some(Appended::Committed { first: position, .. }) => {
+            let (id, key) = (id.clone(), executed.state);
+            Ok(Issued { id, key, text: Some(text), position, replayed: false })
+        }
+        Some(Appended::Duplicate { first, .. }) => {
+            rotated_before(store, tenant_id, id, first).await
+        }
+        None => Err(Problem::unavailable("the request made no event")),
+    }
+}
+
+/// Ends a key, at once and for good. One that is ended already stays so.
+///
+/// # Errors
+/// A key that there is not, or a log that does not answer.
+pub async fn revoke(store: &Store, issuer: &Issuer, id: &KeyId) -> Result<Changed, Problem> {
+    let command = ApiKeyCommand::Revoke { at: store.environment().now() };
+    let executed = match store.execute(issuer.execute(id, &command)).await {
+        Err(ExecuteError::Rejected(ApiKeyRejection::Revoked)) => None,
+        executed => Some(executed.map_err(refusal)?),
+    };
+    let (state, appended) = match executed {
+        Some(executed) => (executed.state, executed.appended),
+        None => {
+            let loaded = store.load(issuer.tenant_id.0, api_key_id(id).0).await?;
+            (loaded.state, None)
+        }
+    };
+    let position = match appended {
+        Some(appended) => appended.last(),
+        // It was so already: whoever reads up to here sees it.
+        None => store.log().head().await?,
+    };
+    Ok(Changed { id: id.clone(), key: state, position })
+}
+
+impl Issuer {
+    fn execute<'a>(&self, id: &KeyId, command: &'a ApiKeyCommand) -> Execute<'a, ApiKey> {
+        let stream_id = api_key_id(id).0;
+        let metadata = Metadata {
+            correlation_id: stream_id,
+            actor: self.actor.to_string(),
+            ..Metadata::default()
+        };
+        Execute::new(self.tenant_id.0, stream_id, command, metadata)
+    }
+
+    /// Refuses a key that may do more, or for longer, than who makes it.
+    fn refuse_stronger(&self, asked: &Power<'_>) -> Result<(), Problem> {
+        if let Some(scope) = asked.scopes.iter().find(|scope| !self.scopes.allows(*scope)) {
+            return Err(Problem::missing_scope(scope));
+        }
+        let Some(own) = self.key.as_deref().map(Power::of_key) else { return Ok(()) };
+        let refuse = |what: &str| {
+            Err(Problem::stronger_key(format!(
+                "{what}: expected no more than the caller's key has"
+            )))
+        };
+        if !is_part(asked.senders, own.senders, |one, of| one.identity() == of.identity()) {
+            return refuse("senders");
+        }
+        if !is_part(asked.channels, own.channels, PartialEq::eq) {
+            return refuse("channels");
+        }
+        if !is_part(asked.ip_ranges, own.ip_ranges, lies_within) {
+            return refuse("ip_ranges");
+        }
+        let lasts_longer = |end| asked.expires_at.is_none_or(|asked| asked > end);
+        if own.expires_at.is_some_and(lasts_longer) {
+            return refuse("expires_at");
+        }
+        Ok(())
+    }
+}
+
+/// Whether each of `asked` is one of `own`. An empty list stands for everything.
+fn is_part<T>(asked: &[T], own: &[T], is: impl Fn(&T, &T) -> bool) -> bool {
+    own.is_empty()
+        || (!asked.is_empty() && asked.iter().all(|one| own.iter().any(|of| is(one, of))))
+}
+
+/// What may be done with a key.
+struct Power<'a> {
+    scopes: &'a Scopes,
+    senders: &'a [Address],
+    channels: &'a [Channel],
+    ip_ranges: &'a [IpRange],
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl<'a> Power<'a> {
+    fn of_wanted(wanted: &'a Wanted) -> Self {
+        Self {
+            scopes: &wanted.scopes,
+            senders: &wanted.senders,
+            channels: &wanted.channels,
+            ip_ranges: &wanted.ip_ranges,
+            expires_at: wanted.expires_at,
+        }
+    }
+
+    fn of_key(key: &'a ApiKey) -> Self {
+        Self {
+            scopes: key.scopes(),
+            senders: key.senders(),
+            channels: key.channels(),
+            ip_ranges: key.ip_ranges(),
+            expires_at: key.expires_at(),
+        }
+    }
+}
+
+/// Draws until there is a key.
+fn mint(of: impl Fn(&[u8; 64]) -> Option<Minted>) -> Result<Minted, Problem> {
+    let minted = (0..DRAWS_MAX).find_map(|_| of(&SystemEnvironment::entropy()));
+    minted.ok_or_else(|| Problem::fault(&std::io::Error::other("chance makes no key")))
+}
+
+/// The key that was made by `first`, as it was then.
+async fn made_before(
+    store: &Store,
+    tenant_id: TenantId,
+    first: &RecordedEvent,
+) -> Result<Issued, Problem> {
+    match first.decode() {
+        Ok(ApiKeyEvent::ApiKeyCreated(event)) => {
+            rotated_before(store, tenant_id, &event.key_id, first.position).await
+        }
+        Ok(_) => Err(Problem::key_reused()),
+        Err(error) => Err(Problem::fault(&error)),
+    }
+}
+
+/// The key as it was at `position`, without its text.
+async fn rotated_before(
+    store: &Store,
+    tenant_id: TenantId,
+    id: &KeyId,
+    position: Position,
+) -> Result<Issued, Problem> {
+    let stream_id = api_key_id(id).0;
+    let events = store.log().read_stream_of(ApiKey::KIND, tenant_id.0, stream_id).await?;
+    let mut key = ApiKey::default();
+    for recorded in events.iter().filter(|recorded| recorded.position <= position) {
+        let event: ApiKeyEvent = recorded.decode().map_err(|error| Problem::fault(&error))?;
+        key = key.evolve(&event);
+    }
+    Ok(Issued { id: id.clone(), key, text: None, position, replayed: true })
+}
+
+fn refusal(error: ExecuteError<ApiKeyRejection>) -> Problem {
+    match error {
+        ExecuteError::Rejected(ApiKeyRejection::Unknown) => Problem::not_found(WHAT),
+        ExecuteError::Rejected(ApiKeyRejection::Revoked) => {
+            Problem::key_ended("the key is revoked")
+        }
+        ExecuteError::Rejected(ApiKeyRejection::Expired) => {
+            Problem::key_ended("the key has expired")
+        }
+        error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hatch_domain::api_key::read;
+    use hatch_domain::scope::Scope;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn wanted(request: Value) -> Wanted {
+        let request: KeyRequest = serde_json::from_value(request).expect("a request");
+        request.validate().unwrap_or_else(|errors| panic!("{errors:?}"))
+    }
+
+    /// Who came with a key that was made by `request`.
+    fn holder(request: Value) -> Issuer {
+        let Minted { text, id, hash } =
+            ApiKeyText::mint(KeyType::Live, &SystemEnvironment::entropy()).expect("a key");
+        assert!(read(&text).is_ok_and(|presented| presented.id == id));
+        let Wanted { name, scopes, senders, channels, ip_ranges, expires_at } = wanted(request);
+        let created = ApiKeyEvent::from(ApiKeyCreated {
+            key_id: id.clone(),
+            name,
+            key_type: KeyType::Live,
+            scopes: scopes.clone(),
+            senders,
+            channels,
+            ip_ranges,
+            secret_hash: hash,
+            expires_at,
+            created_by: "cli".to_owned(),
+            at: DateTime::UNIX_EPOCH,
+        });
+        let key = Some(Arc::new(ApiKey::default().evolve(&created)));
+        Issuer { tenant_id: TenantId::DEFAULT, actor: Actor::Key(id), scopes, key }
+    }
+
+    /// The code of what `holder` is told who wants a key by `request`.
+    fn told(holder: &Issuer, request: Value) -> Option<String> {
+        let wanted = wanted(request);
+        let refused = holder.refuse_stronger(&Power::of_wanted(&wanted)).err()?;
+        Some(refused.to_json()["code"].as_str().expect("a code").to_owned())
+    }
+
+    #[test]
+    fn a_key_gives_no_scope_that_it_lacks() {
+        let of = |scopes: &[&str]| json!({"name": "n", "scopes": scopes});
+        for (own, asked, code) in [
+            (&["keys:write", "messages:read"][..], &["messages:read"][..], None),
+            (&["keys:write", "messages:read"], &["messages:write"], Some("missing_scope")),
+            (&["keys:write"], &["admin"], Some("missing_scope")),
+            (&["admin"], &["keys:write", "raw:read", "admin"], None),
+            (&["admin"], &["platform"], Some("missing_scope")),
+            (&["admin", "platform"], &["platform"], None),
+            (&["platform", "keys:write"], &["admin"], Some("missing_scope")),
+        ] {
+            let told = told(&holder(of(own)), of(asked));
+            assert_eq!(told.as_deref(), code, "{own:?} gives {asked:?}");
+        }
+        let cli = Issuer {
+            tenant_id: TenantId::DEFAULT,
+            actor: Actor::System("cli".to_owned()),
+            scopes: Scopes::all(),
+            key: None,
+        };
+        for scope in Scope::ALL {
+            assert_eq!(told(&cli, of(&[&scope.to_string()])), None, "{scope}");
+        }
+    }
+
+    #[test]
+    fn a_key_gives_no_sender_channel_place_or_time_beyond_its_own() {
+        let of = |bound: &Value| {
+            let mut request = json!({"name": "n", "scopes": ["admin"]});
+            for (field, value) in bound.as_object().expect("an object") {
+                request[field] = value.clone();
+            }
+            request
+        };
+        for (own, asked, fits) in [
+            (json!({}), json!({}), true),
+            (json!({}), json!({"senders": ["+12016661234"]}), true),
+            (json!({"senders": ["+12016661234"]}), json!({}), false),
+            (json!({"senders": ["+12016661234"]}), json!({"senders": ["+1 201 666 1234"]}), true),
+            (json!({"senders": ["+12016661234"]}), json!({"senders": ["+12016661235"]}), false),
+            (json!({"channels": ["sms", "mms"]}), json!({"channels": ["sms"]}), true),
+            (json!({"channels": ["sms"]}), json!({"channels": ["sms", "email"]}), false),
+            (json!({"channels": ["sms"]}), json!({}), false),
+            (json!({"ip_ranges": ["10.0.0.0/8"]}), json!({"ip_ranges": ["10.1.0.0/16"]}), true),
+            (json!({"ip_ranges": ["10.0.0.0/8"]}), json!({"ip_ranges": ["10.1.2.3"]}), true),
+            (json!({"ip_ranges": ["10.1.0.0/16"]}), json!({"ip_ranges": ["10.0.0.0/8"]}), false),
+            (json!({"ip_ranges": ["10.1.2.3"]}), json!({"ip_ranges": ["10.1.2.0/24"]}), false),
+            (
+                json!({"ip_ranges": ["2001:db8::/32"]}),
+                json!({"ip_ranges": ["2001:db8:1::1"]}),
+                true,
+            ),
+            (json!({"ip_ranges": ["10.0.0.0/8"]}), json!({"ip_ranges": ["::/0"]}), false),
+            (json!({"ip_ranges": ["10.0.0.0/8"]}), json!({}), false),
+            (
+                json!({"expires_at": "2030-01-31T12:00:00Z"}),
+                json!({"expires_at": "2030-01-31T12:00:00Z"}),
+                true,
+            ),
+            (
+                json!({"expires_at": "2030-01-31T12:00:00Z"}),
+                json!({"expires_at": "2030-01-31T12:00:01Z"}),
+                false,
+            ),
+            (json!({"expires_at": "2030-01-31T12:00:00Z"}), json!({}), false),
+        ] {
+            let told = told(&holder(of(&own)), of(&asked));
+            let expected = (!fits).then_some("stronger_key");
+            assert_eq!(told.as_deref(), expected, "{own} gives {asked}");
+        }
+    }
+}

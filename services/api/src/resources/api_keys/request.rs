@@ -1,0 +1,200 @@
+//! What somebody asks for who wants a key, and what of it can be had.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use hatch_domain::Channel;
+use hatch_domain::address::Address;
+use hatch_domain::ip_range::IpRange;
+use hatch_domain::scope::{Scope, Scopes};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::names::ChannelName;
+use crate::problem::{FieldCode, FieldError};
+
+/// Characters of a key's name at most.
+const NAME_CHARACTERS_MAX: usize = 100;
+/// Scopes of a request at most: more than there are, so that one may be named twice.
+const SCOPES_MAX: usize = 32;
+/// Senders of a key at most.
+const SENDERS_MAX: usize = 100;
+/// Channels of a request at most.
+const CHANNELS_MAX: usize = 32;
+/// IP ranges of a key at most.
+const IP_RANGES_MAX: usize = 100;
+
+/// The one type of key that is made.
+const LIVE: &str = "live";
+
+/// A key that is to be made.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[schema(as = ApiKeyRequest)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRequest {
+    /// What it is for, in your own words.
+    #[schema(example = "shop", required, min_length = 1, max_length = 100)]
+    pub name: Option<String>,
+    /// `live`, which it is when it is left out: no other type is made yet.
+    #[serde(rename = "type")]
+    #[schema(example = "live")]
+    pub key_type: Option<String>,
+    /// What it may do: some of what the caller may.
+    #[schema(value_type = Vec<Scope>, required, min_items = 1, max_items = 32)]
+    pub scopes: Option<Vec<String>>,
+    /// The addresses that it sends from; all when there are none.
+    #[schema(max_items = 100)]
+    pub senders: Option<Vec<String>>,
+    /// The channels that it sends by; all when there are none.
+    #[schema(value_type = Option<Vec<ChannelName>>, max_items = 32)]
+    pub channels: Option<Vec<String>>,
+    /// Where it may be used from, as addresses and networks such as `10.0.0.0/8`; anywhere when there are none.
+    #[schema(max_items = 100)]
+    pub ip_ranges: Option<Vec<String>>,
+    /// When it ends by itself, as an RFC 3339 time to come; never when it is left out.
+    #[schema(value_type = Option<DateTime<Utc>>)]
+    pub expires_at: Option<String>,
+}
+
+/// What a request comes to.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Wanted {
+    pub(super) name: String,
+    pub(super) scopes: Scopes,
+    pub(super) senders: Vec<Address>,
+    pub(super) channels: Vec<Channel>,
+    pub(super) ip_ranges: Vec<IpRange>,
+    pub(super) expires_at: Option<DateTime<Utc>>,
+}
+
+impl KeyRequest {
+    /// Reads all of it, or says of each field what is wrong. Whether the key would have ended already, a clock says.
+    pub(super) fn validate(self) -> Result<Wanted, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let name = name_of("/name", self.name, &mut errors);
+        if self.key_type.as_deref().is_some_and(|named| named != LIVE) {
+            let detail = "expected live: keys of the types test and team are not made yet";
+            errors.push(FieldError::coded(FieldCode::NotAvailable, "/type", detail));
+        }
+        if self.scopes.as_ref().is_none_or(Vec::is_empty) {
+            let detail = "is required: one scope at least, such as messages:write";
+            errors.push(FieldError::coded(FieldCode::Required, "/scopes", detail));
+        }
+        let scopes = each(("/scopes", SCOPES_MAX), self.scopes, &mut errors, scope);
+        let senders = each(("/senders", SENDERS_MAX), self.senders, &mut errors, sender);
+        let channels = each(("/channels", CHANNELS_MAX), self.channels, &mut errors, channel);
+        let ip_ranges = each(("/ip_ranges", IP_RANGES_MAX), self.ip_ranges, &mut errors, ip_range);
+        let expires_at = self.expires_at.and_then(|text| time(&text, &mut errors));
+        match name {
+            Some(name) if errors.is_empty() => {
+                let scopes = Scopes::of(&scopes);
+                Ok(Wanted { name, scopes, senders, channels, ip_ranges, expires_at })
+            }
+            _ => Err(errors),
+        }
+    }
+}
+
+/// A name of 1 to 100 characters that can be shown.
+pub(in crate::resources) fn name_of(
+    pointer: &str,
+    name: Option<String>,
+    errors: &mut Vec<FieldError>,
+) -> Option<String> {
+    let Some(name) = name.map(|name| name.trim().to_owned()) else {
+        errors.push(FieldError::coded(FieldCode::Required, pointer, "is required"));
+        return None;
+    };
+    let (code, detail) = match name.chars().count() {
+        0 => (FieldCode::Required, "expected a name of 1 to 100 characters"),
+        1..=NAME_CHARACTERS_MAX if name.contains(char::is_control) => {
+            (FieldCode::ForbiddenCharacter, "expected a name without control characters")
+        }
+        1..=NAME_CHARACTERS_MAX => return Some(name),
+        _ => (FieldCode::TooLong, "expected a name of 1 to 100 characters"),
+    };
+    errors.push(FieldError::coded(code, pointer, detail));
+    None
+}
+
+/// Reads each text of a list of at most so many, and leaves out what is there twice.
+fn each<T: PartialEq>(
+    (pointer, max): (&str, usize),
+    texts: Option<Vec<String>>,
+    errors: &mut Vec<FieldError>,
+    read: impl Fn(&str, String) -> Result<T, FieldError>,
+) -> Vec<T> {
+    let texts = texts.unwrap_or_default();
+    if texts.len() > max {
+        let detail = format!("expected at most {max}, got {}", texts.len());
+        errors.push(FieldError::coded(FieldCode::WrongCount, pointer, detail));
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    for (n, text) in texts.iter().enumerate() {
+        match read(text, format!("{pointer}/{n}")) {
+            Ok(one) if all.contains(&one) => {}
+            Ok(one) => all.push(one),
+            Err(error) => errors.push(error),
+        }
+    }
+    all
+}
+
+fn scope(text: &str, pointer: String) -> Result<Scope, FieldError> {
+    text.parse().map_err(|_| {
+        let names: Vec<String> = Scope::ALL.iter().map(ToString::to_string).collect();
+        let detail = format!("expected one of {}", names.join(", "));
+        FieldError::coded(FieldCode::UnknownValue, pointer, detail)
+    })
+}
+
+fn sender(text: &str, pointer: String) -> Result<Address, FieldError> {
+    Address::sought(text).map_err(|error| FieldError::of(pointer, &error))
+}
+
+fn channel(text: &str, pointer: String) -> Result<Channel, FieldError> {
+    let found = Channel::ALL.into_iter().find(|channel| channel.as_str() == text);
+    found.ok_or_else(|| {
+        let names = Channel::ALL.map(Channel::as_str).join(", ");
+        FieldError::coded(FieldCode::UnknownValue, pointer, format!("expected one of {names}"))
+    })
+}
+
+fn ip_range(text: &str, pointer: String) -> Result<IpRange, FieldError> {
+    let detail = "expected an IP address or a network, such as 10.0.0.0/8";
+    text.parse().map_err(|_| FieldError::new(pointer, detail))
+}
+
+fn time(text: &str, errors: &mut Vec<FieldError>) -> Option<DateTime<Utc>> {
+    match DateTime::parse_from_rfc3339(text) {
+        // In microseconds, which is what is kept, and a leap second is the second after it.
+        Ok(time) => DateTime::from_timestamp_micros(time.timestamp_micros()),
+        Err(_) => {
+            let detail = "expected an RFC 3339 time, such as 2027-01-31T12:00:00Z";
+            errors.push(FieldError::new("/expires_at", detail));
+            None
+        }
+    }
+}
+
+/// Whether every address of `inner` is one of `outer`. Two networks lie within each other or apart, so one address of the
+/// inner one and the lengths of both tell.
+pub(super) fn lies_within(inner: &IpRange, outer: &IpRange) -> bool {
+    let Some((first, bits)) = network(inner) else { return false };
+    network(outer).is_some_and(|(_, outer_bits)| outer_bits <= bits && outer.contains(first))
+}
+
+/// The first address of a range, and how many bits its addresses share; those of IPv4 are counted as IPv6 maps them.
+fn network(range: &IpRange) -> Option<(IpAddr, u8)> {
+    const MAPPED_BITS: u8 = 96;
+    let text = range.to_string();
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
+        None => (text.as_str(), None),
+    };
+    Some(match address.parse().ok()? {
+        address @ IpAddr::V4(_) => (address, bits.unwrap_or(32).checked_add(MAPPED_BITS)?),
+        address @ IpAddr::V6(_) => (address, bits.unwrap_or(128)),
+    })
+}

@@ -1,0 +1,159 @@
+//! The keys of clients: whether there is one, which end soon, and whether the hatch that answers knows all of them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_eventstore::Connection;
+use serde_json::Value;
+use tokio::net::lookup_host;
+
+use super::database::{Database, Reached};
+use super::finding::Finding;
+use super::made;
+use crate::commands::ANSWER_MAX;
+use crate::http_client;
+use crate::output::counted;
+use crate::roles::{FIRST_KEY, refusal};
+use crate::settings::{Authentication, Settings};
+
+const KEYS: &str = "keys";
+const DIRECTORY: &str = "directory";
+
+/// A key that ends within this is spoken of.
+const ENDS_SOON: TimeDelta = TimeDelta::days(14);
+
+/// How long a hatch may take to say how it is.
+const READY_MAX: Duration = Duration::from_secs(3);
+
+/// How many live keys there are of all tenants; those that end before $2, the first of them, and when that is.
+const LOOK: &str = "
+    SELECT count(*) FILTER (WHERE ends IS NULL OR ends > $1),
+           count(*) FILTER (WHERE ends > $1 AND ends <= $2),
+           (array_agg(key_id ORDER BY ends) FILTER (WHERE ends > $1 AND ends <= $2))[1],
+           min(ends) FILTER (WHERE ends > $1 AND ends <= $2)
+      FROM (SELECT key_id, (state->>'expires_at')::timestamptz AS ends
+              FROM rm_configuration.api_keys
+             WHERE revoked_at IS NULL AND key_type = 'live') AS k";
+
+/// Both checks.
+pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Finding> {
+    let keys = match database {
+        Ok(database) => made(KEYS, keys(settings, database)).await,
+        Err(why) => Finding::not_checked(KEYS, why),
+    };
+    vec![keys, made(DIRECTORY, directory(settings)).await]
+}
+
+/// What is in the table of keys.
+#[derive(Debug)]
+struct Looked {
+    live: i64,
+    ending: i64,
+    /// The one that ends first, and when.
+    first: Option<(String, DateTime<Utc>)>,
+}
+
+async fn keys(settings: &Settings, database: &Database) -> anyhow::Result<Finding> {
+    let soon = database.now + ENDS_SOON;
+    let look = async |client: &mut Connection| {
+        let row = client.query_one(LOOK, &[&database.now, &soon]).await?;
+        let (id, end): (Option<String>, Option<DateTime<Utc>>) = (row.try_get(2)?, row.try_get(3)?);
+        anyhow::Ok(Looked { live: row.try_get(0)?, ending: row.try_get(1)?, first: id.zip(end) })
+    };
+    let looked = database.pool.within(ANSWER_MAX, look).await?;
+    Ok(found(&looked, settings.authentication, beyond_loopback(&settings.listen).await))
+}
+
+/// The address that others than this machine reach, where it is one.
+async fn beyond_loopback(listen: &str) -> Option<IpAddr> {
+    let resolved: Option<SocketAddr> = match lookup_host(listen).await {
+        Ok(mut addresses) => addresses.next(),
+        Err(_) => None,
+    };
+    resolved.map(|address| address.ip()).filter(|ip| !ip.is_loopback())
+}
+
+fn found(looked: &Looked, authentication: Authentication, beyond: Option<IpAddr>) -> Finding {
+    let Looked { live, ending, first } = looked;
+    if authentication == Authentication::Off {
+        return Finding::good(KEYS, "authentication is off: who sends no key may do everything");
+    }
+    match (live, beyond) {
+        (0, Some(address)) => {
+            let what = format!("{}; `serve` does not start before", refusal(address));
+            return Finding::failure(KEYS, what, "run that command, with the settings of `serve`");
+        }
+        (0, None) => {
+            return Finding::warning(
+                KEYS,
+                "there is no key yet: no client can ask anything",
+                FIRST_KEY,
+            );
+        }
+        _ => {}
+    }
+    let what = format!("{} can be used", counted(*live, "key"));
+    let Some((id, end)) = first else { return Finding::good(KEYS, what) };
+    let ends = if *ending == 1 { "ends" } else { "end" };
+    let end = end.format("%Y-%m-%d %H:%M:%S");
+    let what = format!(
+        "{what}; {} {ends} within 14 days, {id} first, at {end} UTC",
+        counted(*ending, "key")
+    );
+    let remedy =
+        "make another by `hatch keys create`, give it to whoever uses that one, and let it end";
+    Finding::warning(KEYS, what, remedy)
+}
+
+/// Whether the hatch that answers where one is to listen knows all keys.
+async fn directory(settings: &Settings) -> anyhow::Result<Finding> {
+    let listen = settings.listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+    let asked = http_client(READY_MAX)?.get(format!("http://{listen}/ready")).send().await;
+    let said: Option<Value> = match asked {
+        Ok(answer) => answer.json().await.ok(),
+        Err(_) => None,
+    };
+    let Some(said) = said.as_ref().and_then(|said| said["dependencies"].get(DIRECTORY)) else {
+        return Ok(Finding::not_checked(DIRECTORY, &format!("no hatch answers on {listen}")));
+    };
+    Ok(match said["status"].as_str() {
+        Some("up") => {
+            Finding::good(DIRECTORY, "tenants and keys are known up to the end of the log")
+        }
+        _ => {
+            let detail = said["detail"].as_str().unwrap_or("it is behind");
+            let remedy = "see the log lines of that process: keys that were made or ended just now are not \
+                known there";
+            Finding::failure(DIRECTORY, detail, remedy)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_key_is_told_how_to_make_one_and_whose_key_ends_when() {
+        let end = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
+        let of = |live, ending| Looked {
+            live,
+            ending,
+            first: (ending > 0).then(|| ("7Qm2xVb9Lk4R".to_owned(), end)),
+        };
+        let (required, off) = (Authentication::Required, Authentication::Off);
+        let open: IpAddr = [0, 0, 0, 0].into();
+        for (looked, authentication, beyond, start, says) in [
+            (of(0, 0), required, None, "warning", "hatch keys create"),
+            (of(0, 0), required, Some(open), "WRONG", "loopback only, not on 0.0.0.0"),
+            (of(0, 0), off, None, "ok", "authentication is off"),
+            (of(2, 0), required, Some(open), "ok", "2 keys can be used"),
+            (of(2, 1), required, None, "warning", "1 key ends within 14 days, 7Qm2xVb9Lk4R first"),
+            (of(3, 2), required, None, "warning", "2 keys end within 14 days"),
+        ] {
+            let line = found(&looked, authentication, beyond).to_string();
+            assert!(line.starts_with(start) && line.contains(says), "{looked:?}: {line}");
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `hatch keys`: who may ask for what. Its texts are printed once, when they are made.
+
+use anyhow::{Context, anyhow, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use hatch_api::api_keys::{
+    Changed, Issued, IssuedApiKey, Issuer, KeyRequest, create, revoke, rotate, shown,
+};
+use hatch_api::tenants;
+use hatch_domain::api_key::{AGGREGATE, KeyId, api_key_id};
+use hatch_domain::ids::TenantId;
+use hatch_domain::scope::Scopes;
+use hatch_domain::{Environment as _, time};
+use hatch_eventstore::{Connection, Connections, SystemEnvironment};
+use hatch_readmodel::{KeyInfo, Page, ReadModel};
+
+use super::writer::{Writer, actor};
+use super::{ANSWER_MAX, pool};
+use crate::cli::{CreateKey, Keys};
+use crate::output::{field, line, note};
+use crate::settings::Settings;
+
+/// Whose a key is. An id of a key stands for itself, so that nobody has to know its tenant.
+const TENANT_OF: &str = "SELECT tenant_id FROM es.streams WHERE stream_id = $1 AND kind = $2";
+
+/// Runs one of its subcommands.
+pub(crate) async fn run(settings: &Settings, what: Keys) -> anyhow::Result<()> {
+    match what {
+        Keys::Create(flags) => make(settings, flags).await,
+        Keys::List { tenant, limit, json } => list(settings, tenant, limit, json).await,
+        Keys::Rotate { id, keep_old, json } => turn(settings, &id, keep_old, json).await,
+        Keys::Revoke { id, json } => end(settings, &id, json).await,
+    }
+}
+
+async fn make(settings: &Settings, flags: CreateKey) -> anyhow::Result<()> {
+    let tenant_id = flags.tenant.unwrap_or(TenantId::DEFAULT);
+    let writer = Writer::start(settings).await?;
+    let made = async {
+        let known = tenants::exists(&writer.store, tenant_id).await;
+        let known = known.map_err(|problem| anyhow!("{problem}"))?;
+        ensure!(known, "there is no tenant {tenant_id}: `hatch tenants list` shows them");
+        let now = writer.store.environment().now();
+        let issued = create(&writer.store, &issuer(tenant_id), request(&flags, now)?).await;
+        let issued = issued.map_err(|problem| anyhow!("{problem}"))?;
+        anyhow::Ok(IssuedApiKey::of(&writer.read_model, tenant_id, issued).await)
+    };
+    let made = made.await;
+    writer.end().await?;
+    print(&made?, flags.json)
+}
+
+/// What the flags ask for.
+fn request(flags: &CreateKey, now: DateTime<Utc>) -> anyhow::Result<KeyRequest> {
+    let expires_at = match flags.expires_in {
+        Some(life) => {
+            let end = now.checked_add_signed(life).context("--expires-in: expected less")?;
+            Some(time::text(end))
+        }
+        None => None,
+    };
+    Ok(KeyRequest {
+        name: Some(flags.name.clone()),
+        key_type: None,
+        scopes: Some(flags.scopes.iter().map(ToString::to_string).collect()),
+        senders: Some(flags.senders.iter().map(ToString::to_string).collect()),
+        channels: Some(flags.channels.iter().map(|one| one.as_str().to_owned()).collect()),
+        ip_ranges: Some(flags.ip_ranges.iter().map(ToString::to_string).collect()),
+        expires_at,
+    })
+}
+
+async fn turn(
+    settings: &Settings,
+    id: &KeyId,
+    keep_old: TimeDelta,
+    json: bool,
+) -> anyhow::Result<()> {
+    let writer = Writer::start(settings).await?;
+    let turned = async {
+        let tenant_id = tenant_of(&writer.pool, id).await?;
+        let issued = rotate(&writer.store, &issuer(tenant_id), id, keep_old, None).await;
+        let issued: Issued = issued.map_err(|problem| anyhow!("{problem}"))?;
+        anyhow::Ok(IssuedApiKey::of(&writer.read_model, tenant_id, issued).await)
+    };
+    let turned = turned.await;
+    writer.end().await?;
+    print(&turned?, json)
+}
+
+async fn end(settings: &Settings, id: &KeyId, json: bool) -> anyhow::Result<()> {
+    let writer = Writer::start(settings).await?;
+    let ended = async {
+        let tenant_id = tenant_of(&writer.pool, id).await?;
+        let changed = revoke(&writer.store, &issuer(tenant_id), id).await;
+        let Changed { id, key, .. } = changed.map_err(|problem| anyhow!("{problem}"))?;
+        anyhow::Ok(shown(&writer.read_model, tenant_id, &id, &key).await)
+    };
+    let ended = ended.await;
+    writer.end().await?;
+    let ended = ended?;
+    let now = SystemEnvironment.now();
+    line(if json { serde_json::to_string(&ended)? } else { row(&ended, now) })?;
+    Ok(())
+}
+
+async fn list(
+    settings: &Settings,
+    tenant: Option<TenantId>,
+    limit: u32,
+    json: bool,
+) -> anyhow::Result<()> {
+    let read_model = ReadModel::new(pool(settings)?);
+    let tenant = tenant.unwrap_or(TenantId::DEFAULT);
+    let page = read_model.api_keys(tenant, &Page::new(Some(limit), None)?).await?;
+    let now = SystemEnvironment.now();
+    for key in &page.data {
+        line(if json { serde_json::to_string(key)? } else { row(key, now) })?;
+    }
+    if !json && page.data.is_empty() {
+        line("there is no key: `hatch keys create --name first` makes one")?;
+    }
+    if !json && page.next_cursor.is_some() {
+        let shown = page.data.len();
+        line(format!("there are more than these {shown}: --limit shows up to 200"))?;
+    }
+    Ok(())
+}
+
+/// Who has the database may give every right.
+fn issuer(tenant_id: TenantId) -> Issuer {
+    Issuer { tenant_id, actor: actor(), scopes: Scopes::all(), key: None }
+}
+
+async fn tenant_of(pool: &Connections, id: &KeyId) -> anyhow::Result<TenantId> {
+    let stream_id = api_key_id(id).0;
+    let look = async |client: &mut Connection| {
+        let row = client.query_opt(TENANT_OF, &[&stream_id, &AGGREGATE]).await?;
+        anyhow::Ok(row.map(|row| row.try_get(0)).transpose()?)
+    };
+    let found = pool.within(ANSWER_MAX, look).await?;
+    found
+        .map(TenantId)
+        .with_context(|| format!("there is no key {id}: `hatch keys list` shows them"))
+}
+
+/// The text alone goes to the standard output, so that a script can take it.
+fn print(issued: &IssuedApiKey, json: bool) -> anyhow::Result<()> {
+    if json {
+        line(serde_json::to_string(issued)?)?;
+        return Ok(());
+    }
+    line(issued.text().unwrap_or_default())?;
+    let info = issued.info();
+    let ends = info.expires_at.map(|end| format!(", until {}", time::text(end)));
+    note(format!(
+        "key {} ({}), which may do {}{}. This is its text, shown this once",
+        info.id,
+        field(&info.name),
+        names(info),
+        ends.unwrap_or_default(),
+    ));
+    Ok(())
+}
+
+fn names(key: &KeyInfo) -> String {
+    key.scopes.iter().map(|scope| scope.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn row(key: &KeyInfo, now: DateTime<Utc>) -> String {
+    let state = match (key.revoked_at, key.expires_at) {
+        (Some(_), _) => "revoked",
+        (None, Some(end)) if end <= now => "expired",
+        (None, _) => key.key_type.as_str(),
+    };
+    let used = key.last_used.as_ref().map_or_else(
+        || "never used".to_owned(),
+        |used| format!("used {} from {}", used.at.format("%Y-%m-%d %H:%M:%S"), used.ip),
+    );
+    format!("{}  {state:<7}  {:<24}  {}  {used}", key.id, field(&key.name), names(key))
+}

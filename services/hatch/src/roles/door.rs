@@ -1,0 +1,60 @@
+//! Who is let in to a process, and whether it may listen where it does.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use hatch_api::Door;
+use hatch_domain::Environment;
+
+use super::process::Process;
+use crate::settings::Authentication;
+
+/// How long the keys may take to be read, where nobody listens before; and where it is only to say how to make one.
+const KEYS_SECONDS_MAX: u32 = 60;
+const HINT_SECONDS_MAX: u32 = 2;
+
+/// What to do where there is no key.
+pub(crate) const FIRST_KEY: &str =
+    "make the first one: `hatch keys create --name first --scope admin --scope platform`";
+
+/// The door of a process that listens on `address`.
+///
+/// # Errors
+/// Others than this machine reach it, and nobody has a key.
+pub(super) async fn of(process: &Process, address: IpAddr) -> anyhow::Result<Door> {
+    let clock: Arc<dyn Environment> = Arc::new(process.head.clock().clone());
+    let directory = process.directory.clone();
+    if process.settings.authentication == Authentication::Off {
+        return Ok(Door::open(directory, clock));
+    }
+    let is_near = address.is_loopback();
+    let patience = if is_near { HINT_SECONDS_MAX } else { KEYS_SECONDS_MAX };
+    match (has_key(process, clock.as_ref(), patience).await?, is_near) {
+        (true, _) => {}
+        (false, true) => {
+            tracing::warn!("no client can ask anything, because there is no key yet: {FIRST_KEY}");
+        }
+        (false, false) => bail!(refusal(address)),
+    }
+    Ok(Door::closed(directory, clock))
+}
+
+/// Why a process without keys does not listen on `address`.
+pub(crate) fn refusal(address: IpAddr) -> String {
+    format!("there is no key yet, so hatch listens on loopback only, not on {address}: {FIRST_KEY}")
+}
+
+/// Whether there is a key that lets somebody in, once the directory has read as far as the log goes now.
+async fn has_key(process: &Process, clock: &dyn Environment, seconds: u32) -> anyhow::Result<bool> {
+    let (directory, head) = (&process.directory, process.log.head().await?);
+    for _ in 0..seconds {
+        let has_all = directory.wait_for(head, Duration::from_secs(1)).await;
+        // One is enough, and may be known long before the end of the log.
+        if has_all || directory.has_live_keys(clock.now()) {
+            break;
+        }
+    }
+    Ok(directory.has_live_keys(clock.now()))
+}
