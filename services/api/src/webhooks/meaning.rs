@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use hatch_domain::DecodeError;
 use hatch_domain::consent::Consent;
+use hatch_domain::consent::words::Confirmed;
 use hatch_domain::ids::{ConsentId, MessageId};
 use hatch_domain::message::command::{
     MessageCommand, MessageRejection, ReceiptOutcome as Told, RecordReceipt,
@@ -53,6 +54,8 @@ pub(super) enum Command {
 pub(super) enum Decision {
     /// There are events of it.
     Events,
+    /// There are events of it, and the word in it gets no answer: it had its answers lately.
+    Unanswered(Confirmed),
     /// It has happened already.
     Known,
     /// It does not take it, for this reason.
@@ -123,11 +126,14 @@ impl Command {
 
     /// The consents that may decide.
     fn consents(&self) -> impl Iterator<Item = ConsentId> {
-        let (one, then) = match self {
-            Self::Message { heard, anyway, .. } => (anyway.as_ref(), heard.told.as_slice()),
-            Self::Consent(told) => (Some(told), &[][..]),
+        let (one, then, brake) = match self {
+            Self::Message { heard, anyway, .. } => {
+                let brake = heard.answer.as_ref().map(|answer| &answer.brake);
+                (anyway.as_ref(), heard.told.as_slice(), brake)
+            }
+            Self::Consent(told) => (Some(told), &[][..], None),
         };
-        one.into_iter().chain(then).map(|(id, _)| *id)
+        one.into_iter().chain(then).chain(brake).map(|(id, _)| *id)
     }
 
     /// The message that hears of a receipt; none for one that comes in.
@@ -158,7 +164,7 @@ impl Command {
     ) -> Result<Decision, ExecuteError<MessageRejection>> {
         match self {
             Self::Message { id, command, heard, anyway } => {
-                let decided = match work.decide::<Message>(id.0, command).await {
+                let mut decided = match work.decide::<Message>(id.0, command).await {
                     Ok(events) => Decision::of(Ok(events.len())),
                     Err(ExecuteError::Rejected(MessageRejection::Exists)) => {
                         known(work, *id, command).await?
@@ -167,8 +173,10 @@ impl Command {
                     Err(error) => return Err(error),
                 };
                 // What a repeat says was said before, and may have been taken back since.
-                if matches!(decided, Decision::Events) {
-                    heard.decide(work).await?;
+                if matches!(decided, Decision::Events)
+                    && let Some(word) = heard.decide(work).await?
+                {
+                    decided = Decision::Unanswered(word);
                 }
                 if let Some((id, command)) = anyway {
                     consent::decide(work, *id, command).await?;
