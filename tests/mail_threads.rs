@@ -19,17 +19,18 @@ const SUPPORT: &str = "support@example.com";
 const CUST: &str = "cust@example.org";
 
 /// A mail that comes in.
-struct Mail<'a> {
-    from: &'a str,
-    to: &'a str,
-    cc: &'a str,
+pub(crate) struct Mail<'a> {
+    pub(crate) from: &'a str,
+    pub(crate) to: &'a str,
+    pub(crate) cc: &'a str,
     /// Whom it was brought to.
-    envelope: &'a [&'a str],
-    subject: &'a str,
+    pub(crate) envelope: &'a [&'a str],
+    pub(crate) subject: &'a str,
+    pub(crate) text: &'a str,
     /// Its Message-ID, with its angle brackets.
-    id: String,
+    pub(crate) id: String,
     /// Further headers, one a line.
-    headers: String,
+    pub(crate) headers: String,
 }
 
 impl Default for Mail<'_> {
@@ -40,6 +41,7 @@ impl Default for Mail<'_> {
             cc: "",
             envelope: &[SUPPORT],
             subject: "Your order",
+            text: "Hello",
             id: format!("<{}@mail.example.org>", unique()),
             headers: String::new(),
         }
@@ -57,7 +59,7 @@ impl Mail<'_> {
             ("to", self.to),
             ("cc", self.cc),
             ("subject", self.subject),
-            ("text", "Hello"),
+            ("text", self.text),
             ("envelope", &envelope),
         ];
         let part = |(name, text): &(&str, &str)| {
@@ -67,7 +69,7 @@ impl Mail<'_> {
         format!("{parts}--B--\r\n").into_bytes()
     }
 
-    async fn post(&self, hatch: &Hatch) {
+    pub(crate) async fn post(&self, hatch: &Hatch) {
         let key = SigningKey::from_pkcs8_pem(mail_key()).expect("a key");
         let (body, time) = (self.form(), "1700000000");
         let signature: DerSignature = key.sign(&[time.as_bytes(), body.as_slice()].concat());
@@ -106,13 +108,13 @@ fn between(addresses: &[&str]) -> String {
 }
 
 /// A mail of ours, once it is delivered.
-async fn sent(hatch: &Hatch, mail: &Value) -> Value {
+pub(crate) async fn sent(hatch: &Hatch, mail: &Value) -> Value {
     let answer = hatch.post(SEND, mail).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
     hatch.message_with_status(answer.text("id"), "delivered").await
 }
 
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+pub(crate) fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
 }
 

@@ -71,6 +71,7 @@ mod providers;
 mod queries;
 mod queues;
 mod random_input;
+mod random_threads;
 mod rebuild;
 mod recipes;
 mod recipients;
