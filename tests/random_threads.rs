@@ -1,5 +1,5 @@
-//! Whatever mails refer to, a conversation stays with those who have a part in it: mails of a few people, posted as their
-//! provider does, with what they refer to, their subjects and their Message-IDs taken from what was seen.
+//! Whatever mails refer to, a conversation stays with those who have a part in it: mails of a few people, posted as
+//! their provider does, with what they refer to, their subjects and their Message-IDs taken from what was seen.
 //!
 //! A run posts a few threads. `HATCH_TEST_FUZZ_MINUTES=10` goes on with new ones for ten minutes.
 

@@ -92,8 +92,8 @@ fn may_be_answered(received: &MessageReceived, ours: &Address) -> bool {
 }
 
 impl Answer {
-    /// Answers within the work. Says which word has no answer because it had its answers lately: of two that come at the
-    /// same time one is recorded first, and the other one decides again.
+    /// Answers within the work. Says which word has no answer because it had its answers lately: of two that come at
+    /// the same time one is recorded first, and the other one decides again.
     ///
     /// # Errors
     /// When a stream cannot be read.

@@ -284,7 +284,7 @@ impl Recording<'_> {
         if last {
             self.count(after.outcome());
             for word in after.unanswered() {
-                self.webhooks.stats.unanswered.of(word.as_str()).increment();
+                self.webhooks.stats.unanswered.of(&word.as_str()).increment();
             }
         }
         *summary = after;
