@@ -13,6 +13,9 @@ use crate::problem::{FieldCode, FieldError, Problem};
 /// What an `EventSource` says when it connects again (HTML Standard, 9.2.4).
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 
+/// The event that brings a message into a conversation other than its own.
+const JOINED: &str = "MessageJoinedConversation";
+
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -51,9 +54,23 @@ impl Filter {
     /// Whether the client wants `event`.
     pub(super) fn lets_through(&self, event: &RecordedEvent) -> bool {
         event.tenant_id == self.tenant.0
-            && self.conversation.is_none_or(|id| event.conversation_id == Some(id.0))
+            && self.conversation.is_none_or(|id| is_of(event, id))
             && self.types.as_ref().is_none_or(|types| types.contains(&event.event_type.as_str()))
     }
+}
+
+/// Whether `event` belongs to a conversation, or brings a message into it that began in another one.
+fn is_of(event: &RecordedEvent, id: ConversationId) -> bool {
+    #[derive(Deserialize)]
+    struct Joined {
+        conversation_id: ConversationId,
+    }
+    if event.conversation_id == Some(id.0) {
+        return true;
+    }
+    event.event_type == JOINED
+        && serde_json::from_str(event.payload.get())
+            .is_ok_and(|joined: Joined| joined.conversation_id == id)
 }
 
 fn listed(list: &str) -> Result<Vec<&'static str>, String> {
