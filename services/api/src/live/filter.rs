@@ -115,6 +115,9 @@ pub(super) fn last_seen(
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use chrono::DateTime;
+    use hatch_eventstore::Metadata;
+    use serde_json::value::RawValue;
 
     use super::*;
 
@@ -130,6 +133,41 @@ mod tests {
         for wrong in ["", "MessageSent,", "Teleported", "messagesent", "MessageSent;MessageRead"] {
             assert!(with_types(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_brings_a_message_into_a_conversation_is_of_that_and_of_its_own() {
+        let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let event = |event_type: &str| RecordedEvent {
+            position: Position(1),
+            stream_id: Uuid::nil(),
+            version: 2,
+            tenant_id: TenantId::DEFAULT.0,
+            event_id: Uuid::nil(),
+            event_type: event_type.to_owned(),
+            schema_version: 1,
+            epoch: 1,
+            recorded_at: DateTime::UNIX_EPOCH,
+            aggregate: "message".to_owned(),
+            conversation_id: Some(own),
+            channel: None,
+            priority: None,
+            metadata: Metadata::default(),
+            payload: RawValue::from_string(format!(r#"{{"conversation_id":"{other}"}}"#))
+                .expect("JSON"),
+        };
+        let lets_through = |conversation, event_type| {
+            let conversation = Some(conversation);
+            let parameters = Parameters { conversation, ..Parameters::default() };
+            let filter = Filter::new(TenantId::DEFAULT, &parameters).expect("no types");
+            filter.lets_through(&event(event_type))
+        };
+        for conversation in [own, other] {
+            assert!(lets_through(conversation, JOINED), "{conversation}");
+        }
+        assert!(!lets_through(other, "MessageReceived"));
+        assert!(!lets_through(Uuid::from_u128(3), JOINED));
+        assert!(event_types().any(|known| known.name == JOINED));
     }
 
     #[test]
