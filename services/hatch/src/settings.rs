@@ -237,6 +237,21 @@ pub struct MailSettings {
     /// them, or with a copy to it, belongs to it, whatever address the provider reads it at. `default_email_sender` is one
     /// of them. Default: none; the envelope of each mail says then where it reached us.
     pub mailboxes: Vec<String>,
+    /// Where a mail belongs that reached several of these: to the conversation that its sender has with each of them
+    /// (`conversation_each`), as one message, or to one conversation that has them all (`one_conversation`). It counts for
+    /// mails that come in from then on. Default: `conversation_each`.
+    pub several_mailboxes: SeveralMailboxes,
+}
+
+/// Where a mail belongs that reached several of our mailboxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SeveralMailboxes {
+    /// To the conversation of each.
+    #[default]
+    ConversationEach,
+    /// To one that has them all.
+    OneConversation,
 }
 
 /// What is kept of webhooks outside the log of events, for how long, and how much of it. Whole days go at once, and

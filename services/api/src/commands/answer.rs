@@ -137,7 +137,13 @@ impl Commands {
         let mut request = *request;
         let base = base(&request, &tail)?;
         let last = self.said(tenant, base).await?;
-        let last = last.ok_or_else(|| Problem::not_found("conversation"))?;
+        let mut last = last.ok_or_else(|| Problem::not_found("conversation"))?;
+        let mailbox = tail.iter().find(|one| one.id == base).and_then(|one| one.mailbox.as_ref());
+        if let (Some(mailbox), Some(email)) = (mailbox, last.email.as_mut()) {
+            // A mail to several of us is answered from the mailbox whose conversation this is.
+            email.ours.retain(|one| one.identity() != mailbox.identity());
+            email.ours.insert(0, mailbox.clone());
+        }
         let senders = |direction| {
             let some = tail.iter().filter(move |one| one.direction == direction);
             some.map(|one| one.from.as_str()).collect::<Vec<_>>()
@@ -259,6 +265,7 @@ mod tests {
             status: status.as_str().to_owned(),
             is_named,
             is_bounce: false,
+            mailbox: None,
         }
     }
 

@@ -13,6 +13,9 @@ use crate::problem::{FieldCode, FieldError, Problem};
 /// What an `EventSource` says when it connects again (HTML Standard, 9.2.4).
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 
+/// The event that brings a message into a conversation other than its own.
+const JOINED: &str = "MessageJoinedConversation";
+
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -51,9 +54,23 @@ impl Filter {
     /// Whether the client wants `event`.
     pub(super) fn lets_through(&self, event: &RecordedEvent) -> bool {
         event.tenant_id == self.tenant.0
-            && self.conversation.is_none_or(|id| event.conversation_id == Some(id.0))
+            && self.conversation.is_none_or(|id| is_of(event, id))
             && self.types.as_ref().is_none_or(|types| types.contains(&event.event_type.as_str()))
     }
+}
+
+/// Whether `event` belongs to a conversation, or brings a message into it that began in another one.
+fn is_of(event: &RecordedEvent, id: ConversationId) -> bool {
+    #[derive(Deserialize)]
+    struct Joined {
+        conversation_id: ConversationId,
+    }
+    if event.conversation_id == Some(id.0) {
+        return true;
+    }
+    event.event_type == JOINED
+        && serde_json::from_str(event.payload.get())
+            .is_ok_and(|joined: Joined| joined.conversation_id == id)
 }
 
 fn listed(list: &str) -> Result<Vec<&'static str>, String> {
@@ -98,6 +115,9 @@ pub(super) fn last_seen(
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use chrono::DateTime;
+    use hatch_eventstore::Metadata;
+    use serde_json::value::RawValue;
 
     use super::*;
 
@@ -113,6 +133,41 @@ mod tests {
         for wrong in ["", "MessageSent,", "Teleported", "messagesent", "MessageSent;MessageRead"] {
             assert!(with_types(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_brings_a_message_into_a_conversation_is_of_that_and_of_its_own() {
+        let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let event = |event_type: &str| RecordedEvent {
+            position: Position(1),
+            stream_id: Uuid::nil(),
+            version: 2,
+            tenant_id: TenantId::DEFAULT.0,
+            event_id: Uuid::nil(),
+            event_type: event_type.to_owned(),
+            schema_version: 1,
+            epoch: 1,
+            recorded_at: DateTime::UNIX_EPOCH,
+            aggregate: "message".to_owned(),
+            conversation_id: Some(own),
+            channel: None,
+            priority: None,
+            metadata: Metadata::default(),
+            payload: RawValue::from_string(format!(r#"{{"conversation_id":"{other}"}}"#))
+                .expect("JSON"),
+        };
+        let lets_through = |conversation, event_type| {
+            let conversation = Some(conversation);
+            let parameters = Parameters { conversation, ..Parameters::default() };
+            let filter = Filter::new(TenantId::DEFAULT, &parameters).expect("no types");
+            filter.lets_through(&event(event_type))
+        };
+        for conversation in [own, other] {
+            assert!(lets_through(conversation, JOINED), "{conversation}");
+        }
+        assert!(!lets_through(other, "MessageReceived"));
+        assert!(!lets_through(Uuid::from_u128(3), JOINED));
+        assert!(event_types().any(|known| known.name == JOINED));
     }
 
     #[test]
