@@ -206,7 +206,12 @@ impl Api {
         self.execute::<Tenant>(tenant, tenant.0, command).await;
     }
 
-    async fn execute<D: Decider>(&self, tenant: TenantId, id: Uuid, command: &D::Command) {
+    async fn execute<D: Decider + 'static>(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        command: &D::Command,
+    ) {
         let metadata =
             Metadata { correlation_id: id, actor: "cli".to_owned(), ..Metadata::default() };
         let executed = self.store.execute(Execute::<D>::new(tenant.0, id, command, metadata)).await;
