@@ -113,7 +113,11 @@ pub(crate) async fn layer(
     let answered = async {
         let answered = async {
             let checked = too_large(&request).map_or_else(|| sites.check(&request), Err);
-            match checked.and_then(|()| door.admit(&mut request)) {
+            let admitted = match checked {
+                Ok(()) => door.admit(&mut request).await,
+                Err(problem) => Err(problem),
+            };
+            match admitted {
                 Err(problem) => problem.into_response(),
                 Ok(()) => next.run(request).await,
             }
