@@ -200,3 +200,11 @@ fn every_query_of_clients_names_its_tenant() {
     }
     assert!(files > 3, "{files} files read tables, so they are written in another way now");
 }
+
+/// Whose data a request is about, its credentials say: a constant in its place would show one tenant's to another.
+#[test]
+fn the_api_takes_the_tenant_from_the_caller() {
+    let mut named = lines_with("services/api/src", &["TenantId::DEFAULT", "TenantId(Uuid::"]);
+    named.retain(|line| !line.contains("services/api/src/auth/"));
+    assert!(named.is_empty(), "{named:#?}");
+}

@@ -1,6 +1,7 @@
 //! What a client is told when something cannot be done: `application/problem+json` (RFC 9457).
 
 mod causes;
+mod refusals;
 
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct Problem {
     retry_after_seconds: Option<u32>,
     /// Whether only reads have to wait: the log is there.
     reads_only: bool,
+    /// How to say who asks.
+    challenge: Option<&'static str>,
 }
 
 /// What went wrong (RFC 9457).
@@ -91,6 +94,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after_seconds: None,
             reads_only: false,
+            challenge: None,
         }
     }
 
@@ -344,6 +348,9 @@ impl Problem {
     pub(crate) fn into_parts(self, request_id: Option<&str>) -> (StatusCode, HeaderMap, Vec<u8>) {
         let (status, retry_after_seconds) = (self.status, self.retry_after_seconds);
         let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, MEDIA_TYPE)]);
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         if let Some(seconds) = retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -1,4 +1,4 @@
-//! What every request goes through: it is named, its body limited, its trace begun; it is logged and
+//! What every request goes through: it is named, its body limited, its trace begun, its caller known; it is logged and
 //! counted once, every error has its body, and it ends with the process.
 
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
+use crate::auth::Door;
 use crate::body::Bodies;
 use crate::client_address::TrustedProxies;
 use crate::connection;
@@ -73,6 +74,8 @@ pub struct Entrance {
     pub sites: Sites,
     /// How much of bodies may be in memory.
     pub bodies: Bodies,
+    /// Who is let in.
+    pub door: Door,
 }
 
 /// What the outermost layer works with.
@@ -89,7 +92,7 @@ pub(crate) async fn layer(
     next: Next,
 ) -> Response {
     let Outermost { entrance, drain } = &*outermost;
-    let Entrance { new_id, stats, trusted_proxies, sites, bodies } = entrance;
+    let Entrance { new_id, stats, trusted_proxies, sites, bodies, door } = entrance;
     let busy = connection::identify(&mut request, trusted_proxies);
     let reading = Reading::of(&mut request);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
@@ -109,7 +112,12 @@ pub(crate) async fn layer(
     };
     let answered = async {
         let answered = async {
-            match too_large(&request).map_or_else(|| sites.check(&request), Err) {
+            let checked = too_large(&request).map_or_else(|| sites.check(&request), Err);
+            let admitted = match checked {
+                Ok(()) => door.admit(&mut request).await,
+                Err(problem) => Err(problem),
+            };
+            match admitted {
                 Err(problem) => problem.into_response(),
                 Ok(()) => next.run(request).await,
             }

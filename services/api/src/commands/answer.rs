@@ -19,6 +19,7 @@ use super::Commands;
 use super::accept::{Accepted, replayed, used_before};
 use super::addressing::{self, Said};
 use super::send_request::{Send, SendRequest, stands_in_header};
+use crate::auth::Caller;
 use crate::problem::{FieldCode, FieldError, Problem};
 
 /// How long the read models may take to come to what is in the log already. What comes later is not waited for.
@@ -114,20 +115,20 @@ impl Commands {
     /// As [`accept`](Self::accept); and a conversation that there is not, or that cannot be answered.
     pub(crate) async fn take(
         &self,
-        tenant: TenantId,
+        caller: &Caller,
         asked: Asked,
         key: Option<CommandKey>,
     ) -> Result<Accepted, Problem> {
         let answer = match asked {
-            Asked::Send(send) => return self.accept(tenant, *send, key).await,
+            Asked::Send(send) => return self.accept(caller, *send, key).await,
             Asked::Answer(answer) => answer,
         };
         // The conversation may be another, and unanswerable, since the key was used first.
         if let Some(first) = used_before(&self.store, key).await? {
-            return replayed(&self.store, first).await;
+            return replayed(&self.store, caller, first).await;
         }
-        let send = self.completed(tenant, answer).await?;
-        self.accept(tenant, send, key).await
+        let send = self.completed(caller.tenant, answer).await?;
+        self.accept(caller, send, key).await
     }
 
     /// The answer with what the conversation says of it.

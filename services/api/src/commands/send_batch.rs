@@ -16,7 +16,8 @@ use super::accept::{Accepted, tell_write};
 use super::answer::Asked;
 use super::idempotency::{BatchKey, IdempotencyKey};
 use super::send_request::SendRequest;
-use super::{Admissible, Commands, TENANT};
+use super::{Admissible, Commands};
+use crate::auth::Caller;
 use crate::extract::{NoParameters, QueryParameters, parse_json};
 use crate::problem::{FieldCode, FieldError, Problem};
 
@@ -60,6 +61,7 @@ enum ItemResult {
 /// recorded is not recorded again.
 #[utoipa::path(
     post, path = "/api/v1/messages/batch", operation_id = "send_batch", tag = "messages",
+    security(("bearer" = ["messages:write"])),
     params(IdempotencyKey),
     request_body(content = Batch, example = json!({"messages": [
         {"to": "+18045551234", "body": "Hello"}, {"to": "ann@example.com", "body": "Hello"}]})),
@@ -72,6 +74,7 @@ enum ItemResult {
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
+    caller: Caller,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
     Admissible(batch): Admissible<Batch>,
@@ -89,13 +92,13 @@ pub(super) async fn handler(
         .zip(&batch.messages)
         .map(|(read, text)| read.as_ref().map_or(Understood::Not(text), Understood::As))
         .collect();
-    let key = BatchKey::of(&headers, TENANT, ROUTE, &understood)?;
+    let key = BatchKey::of(&headers, caller.tenant, ROUTE, &understood)?;
     if let Some(key) = &key {
         refuse_other(&commands, key).await?;
     }
     // Once the log is away, the rest does not wait for it one by one.
     let away = &AtomicBool::new(false);
-    let (commands, key) = (&commands, &key);
+    let (commands, caller, key) = (&commands, &caller, &key);
     let results: Vec<Result<Accepted, Problem>> =
         futures::stream::iter(read.into_iter().enumerate())
             .map(|(index, item)| async move {
@@ -103,7 +106,7 @@ pub(super) async fn handler(
                     return Err(Problem::unavailable("the log did not answer in time"));
                 }
                 let key = key.as_ref().map(|key| key.item(index));
-                let result = commands.take(TENANT, item?, key).await;
+                let result = commands.take(caller, item?, key).await;
                 if result.as_ref().is_err_and(Problem::is_unavailable) {
                     away.store(true, Ordering::Relaxed);
                 }

@@ -2,12 +2,13 @@
 
 use axum::http::HeaderMap;
 use hatch_domain::event_types;
-use hatch_domain::ids::{ConversationId, TenantId};
+use hatch_domain::ids::ConversationId;
 use hatch_eventstore::{Position, RecordedEvent};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use crate::auth::Caller;
 use crate::problem::{FieldCode, FieldError, Problem};
 
 /// What an `EventSource` says when it connects again (HTML Standard, 9.2.4).
@@ -30,30 +31,32 @@ pub(super) struct Parameters {
 }
 
 /// The events that a client wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Filter {
-    tenant: TenantId,
+    /// Who asks: nothing of another tenant, and nothing that is not to be seen, is let through.
+    pub(super) caller: Caller,
     conversation: Option<ConversationId>,
     types: Option<Vec<&'static str>>,
 }
 
 impl Filter {
-    /// The filter of `tenant`'s client that asked with `parameters`.
+    /// The filter of the client that asked with `parameters`.
     ///
     /// # Errors
     /// 400 for a type that no event has.
-    pub(super) fn new(tenant: TenantId, parameters: &Parameters) -> Result<Self, Problem> {
+    pub(super) fn new(caller: Caller, parameters: &Parameters) -> Result<Self, Problem> {
         let types = parameters.types.as_deref().map(listed).transpose();
         let types = types.map_err(|detail| {
             let error = FieldError::coded(FieldCode::UnknownValue, "?types", detail);
             Problem::invalid(vec![error])
         })?;
-        Ok(Self { tenant, conversation: parameters.conversation.map(ConversationId), types })
+        Ok(Self { caller, conversation: parameters.conversation.map(ConversationId), types })
     }
 
     /// Whether the client wants `event`.
     pub(super) fn lets_through(&self, event: &RecordedEvent) -> bool {
-        event.tenant_id == self.tenant.0
+        event.tenant_id == self.caller.tenant.0
+            && self.caller.may_see(&event.aggregate)
             && self.conversation.is_none_or(|id| is_of(event, id))
             && self.types.as_ref().is_none_or(|types| types.contains(&event.event_type.as_str()))
     }
@@ -123,7 +126,7 @@ mod tests {
 
     fn with_types(types: &str) -> Result<Filter, Problem> {
         let parameters = Parameters { types: Some(types.to_owned()), ..Parameters::default() };
-        Filter::new(TenantId::DEFAULT, &parameters)
+        Filter::new(Caller::system("api"), &parameters)
     }
 
     #[test]

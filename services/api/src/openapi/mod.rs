@@ -24,8 +24,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Content, Deprecated, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
-    OpenApiBuilder, PathItem, Ref, RefOr, ResponseBuilder, Schema, Server, Type,
+    Content, Deprecated, Header, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder,
+    OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, ResponseBuilder, Schema, Server, Type,
 };
 use utoipa::{OpenApi as _, ToSchema};
 
@@ -55,8 +55,13 @@ const ALIASES: [(&str, &str, HttpMethod); 4] = [
 ];
 
 /// Problems by status, and when, for every operation that can have them.
-const PROBLEMS: [(&str, &str); 9] = [
+const PROBLEMS: [(&str, &str); 10] = [
     ("400", "Something is wrong with the request; `errors` names each field."),
+    (
+        "401",
+        "The request has no valid credentials; what is wrong with them is not said. In development (`up`), a request \
+             without any is taken.",
+    ),
     ("403", "A page of another site made the request."),
     ("404", "There is nothing of that id."),
     ("413", "The body is over the limit."),
@@ -79,8 +84,14 @@ const PROBLEMS: [(&str, &str); 9] = [
     ),
 ];
 
-/// The name of the security scheme, which has no scopes.
-const BEARER: &str = "bearer";
+/// Why somebody who is known is refused; beside what [`PROBLEMS`] says of the status.
+const FORBIDDEN: &str = "The scope of the operation is missing, and `detail` names it (`missing_scope`); or the key is \
+    not for the client's address (`ip_not_allowed`), the sender (`sender_not_allowed`) or the channel \
+    (`channel_not_allowed`); or the tenant is suspended (`tenant_suspended`); or a page of another site made the \
+    request (`foreign_site`).";
+
+/// The name of the security scheme, and the scopes of what has none of its own.
+pub(crate) const BEARER: &str = "bearer";
 const NOTHING: [&str; 0] = [];
 
 /// The whole document, whatever roles this process has.
@@ -89,8 +100,7 @@ pub fn document() -> OpenApi {
     let mut document = OpenApiBuilder::new()
         .info(info())
         .servers(Some(servers()))
-        // Nobody has to say who he is yet.
-        .security(Some([SecurityRequirement::default(), SecurityRequirement::new(BEARER, NOTHING)]))
+        .security(Some([SecurityRequirement::new(BEARER, NOTHING)]))
         .tags(Some(tags()))
         .build();
     for part in [
@@ -228,9 +238,11 @@ fn servers() -> [Server; 3] {
     ]
 }
 
-/// How a client will say who it is.
+/// How a client says who it is.
 fn bearer() -> SecurityScheme {
-    let about = "An API key or a JWT. No build asks for one yet.";
+    let about = "An API key. Each operation names the scope that it needs; `admin` has all of a tenant, and `platform` \
+        that of the tenants themselves. In development (`up`), a request without a key is the default tenant's, with \
+        every scope; a key that is sent is checked.";
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about));
     SecurityScheme::Http(scheme.build())
 }
@@ -299,10 +311,12 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     let (is_plain, is_old) = (is_of("documentation"), is_of("compatibility"));
     // Whoever signs what he posts is no browser, and may use any name.
     let is_posted = operation.responses.responses.contains_key("401");
+    let is_guarded = operation.security.as_ref().is_some_and(|needed| !needed.is_empty());
     // Where nothing is taken, a body is refused that says something.
     let posted = matches!(method, HttpMethod::Post);
     for (status, about) in PROBLEMS {
         let can_be = match status {
+            "401" => is_guarded,
             "403" => !is_posted,
             "421" => true,
             "400" => in_path || in_query || in_header || posted,
@@ -314,6 +328,7 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
             _ => !is_plain,
         };
         if can_be && !operation.responses.responses.contains_key(status) {
+            let about = if status == "403" && is_guarded { FORBIDDEN } else { about };
             let response = problem(status, about);
             operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
         }
@@ -326,8 +341,8 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     if is_old {
         operation.deprecated = Some(Deprecated::True);
     }
-    if is_posted {
-        // By the provider's own signature.
+    if !is_guarded {
+        // Everybody's, or by the provider's own signature.
         operation.security = Some(Vec::new());
     }
 }
@@ -347,20 +362,25 @@ fn problem(status: &str, about: &str) -> Response {
         ResponseBuilder::new().description(about).content("application/problem+json", content);
     if ["429", "503"].contains(&status) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-        let header = HeaderBuilder::new()
-            .schema(Some(seconds))
-            .description(Some("Seconds after which it is worth another try."))
-            .build();
-        response = response.header("Retry-After", header);
+        let about = "Seconds after which it is worth another try.";
+        response = response.header("Retry-After", header(seconds, about));
+    }
+    if status == "401" {
+        let about = "`Bearer`, and `error=\"invalid_token\"` where credentials were sent.";
+        response = response.header("WWW-Authenticate", header(text(), about));
     }
     response.build()
 }
 
 fn name_request(response: &mut Response) {
-    let text = ObjectBuilder::new().schema_type(Type::String);
-    let header = HeaderBuilder::new()
-        .schema(Some(text))
-        .description(Some("The request's id: the client's own if it was sane."))
-        .build();
+    let header = header(text(), "The request's id: the client's own if it was sane.");
     response.headers.insert("X-Request-Id".to_owned(), RefOr::T(header));
+}
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+fn header(schema: ObjectBuilder, about: &str) -> Header {
+    HeaderBuilder::new().schema(Some(schema)).description(Some(about)).build()
 }
