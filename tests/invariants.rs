@@ -87,7 +87,7 @@ async fn every_row_has_a_tenant() {
           JOIN pg_namespace n ON n.oid = c.relnamespace
           LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
          WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-           AND (n.nspname IN ('es', 'dispatch', 'hatch') OR n.nspname LIKE 'rm%')
+           AND (n.nspname IN ('access', 'es', 'dispatch', 'hatch') OR n.nspname LIKE 'rm%')
            AND c.relname NOT LIKE '%schema_history'
          GROUP BY 1";
     let rows = client.query(sql, &[]).await.expect("readable");
