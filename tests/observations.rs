@@ -102,6 +102,7 @@ impl Role {
             trusted_proxies: TrustedProxies::default(),
             sites: Sites::new(&address, None, &[]),
             bodies: Bodies::new(&Limits::default()),
+            limits: hatch_api::limits::Limits::default(),
         };
         let app = hatch_api::app(router, entrance, &drain);
         tokio::spawn(hatch_api::serve(listener, connections, app, drain));

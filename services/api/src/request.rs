@@ -20,6 +20,7 @@ use crate::connection;
 use crate::drain::Drain;
 use crate::hardening;
 use crate::head::{HEADERS_BYTES_MAX, REQUEST_ID, URI_BYTES_MAX};
+use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::sites::Sites;
 use crate::unread::Reading;
@@ -73,6 +74,8 @@ pub struct Entrance {
     pub sites: Sites,
     /// How much of bodies may be in memory.
     pub bodies: Bodies,
+    /// How often clients may ask.
+    pub limits: Limits,
 }
 
 /// What the outermost layer works with.
@@ -89,9 +92,10 @@ pub(crate) async fn layer(
     next: Next,
 ) -> Response {
     let Outermost { entrance, drain } = &*outermost;
-    let Entrance { new_id, stats, trusted_proxies, sites, bodies } = entrance;
+    let Entrance { new_id, stats, trusted_proxies, sites, bodies, limits } = entrance;
     let busy = connection::identify(&mut request, trusted_proxies);
     let reading = Reading::of(&mut request);
+    let quota = limits.open(&mut request);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     request.extensions_mut().insert(bodies.clone());
     let method = method_name(request.method());
@@ -109,7 +113,8 @@ pub(crate) async fn layer(
     };
     let answered = async {
         let answered = async {
-            match too_large(&request).map_or_else(|| sites.check(&request), Err) {
+            let checked = too_large(&request).map_or_else(|| sites.check(&request), Err);
+            match quota.admit(checked, &request) {
                 Err(problem) => problem.into_response(),
                 Ok(()) => next.run(request).await,
             }
@@ -138,6 +143,7 @@ pub(crate) async fn layer(
     }
     hardening::harden(response.headers_mut(), is_page, sites.is_secure());
     reading.tell(response.headers_mut());
+    quota.tell(response.headers_mut());
     if drain.has_begun() {
         // The client comes back by another connection.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

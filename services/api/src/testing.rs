@@ -181,6 +181,7 @@ fn app(
         trusted_proxies: TrustedProxies::default(),
         sites: Sites::new("http://localhost", None, &[]),
         bodies: Bodies::new(limits),
+        limits: crate::limits::Limits::default(),
     };
     let ending = Ending { notice: Duration::ZERO, grace: Duration::ZERO };
     crate::app(routes, entrance, &Drain::new(ending, shutdown))
