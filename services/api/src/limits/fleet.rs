@@ -113,10 +113,10 @@ impl Fleet {
     /// Tells what there is to tell, and takes the sums. A round that fails is told again: where PostgreSQL heard it and
     /// its answer was lost, one interval counts twice.
     async fn round(&mut self) -> Result<(), Failure> {
-        let held = match &mut self.held {
-            Some(held) => held,
-            None => self.held.insert(self.pool.own(ASK_MAX).await?),
-        };
+        if self.held.is_none() {
+            self.held = Some(self.pool.own(ASK_MAX).await?);
+        }
+        let Some(held) = &mut self.held else { return Ok(()) };
         let told = self.limits.table.untold(ENTRIES_MAX);
         let columns = self.limits.columns(&told);
         let answered = {
