@@ -104,6 +104,7 @@ impl Role {
             sites: Sites::new(&address, None, &[]),
             bodies: Bodies::new(&Limits::default()),
             door: Door::open(Directory::of_nobody(), Arc::new(SystemEnvironment)),
+            limits: hatch_api::limits::Limits::default(),
         };
         let app = hatch_api::app(router, entrance, &drain);
         tokio::spawn(hatch_api::serve(listener, connections, app, drain));

@@ -18,6 +18,7 @@ mod field_error;
 mod hardening;
 mod head;
 pub mod health;
+pub mod limits;
 pub mod live;
 mod malformed;
 mod names;

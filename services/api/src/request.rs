@@ -21,6 +21,7 @@ use crate::connection;
 use crate::drain::Drain;
 use crate::hardening;
 use crate::head::{HEADERS_BYTES_MAX, REQUEST_ID, URI_BYTES_MAX};
+use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::sites::Sites;
 use crate::unread::Reading;
@@ -76,6 +77,8 @@ pub struct Entrance {
     pub bodies: Bodies,
     /// Who is let in.
     pub door: Door,
+    /// How often clients may ask.
+    pub limits: Limits,
 }
 
 /// What the outermost layer works with.
@@ -92,9 +95,10 @@ pub(crate) async fn layer(
     next: Next,
 ) -> Response {
     let Outermost { entrance, drain } = &*outermost;
-    let Entrance { new_id, stats, trusted_proxies, sites, bodies, door } = entrance;
+    let Entrance { new_id, stats, trusted_proxies, sites, bodies, door, limits } = entrance;
     let busy = connection::identify(&mut request, trusted_proxies);
     let reading = Reading::of(&mut request);
+    let quota = limits.open(&mut request);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     request.extensions_mut().insert(bodies.clone());
     let method = method_name(request.method());
@@ -117,7 +121,7 @@ pub(crate) async fn layer(
                 Ok(()) => door.admit(&mut request).await,
                 Err(problem) => Err(problem),
             };
-            match admitted {
+            match quota.admit(admitted, &request) {
                 Err(problem) => problem.into_response(),
                 Ok(()) => next.run(request).await,
             }
@@ -146,6 +150,7 @@ pub(crate) async fn layer(
     }
     hardening::harden(response.headers_mut(), is_page, sites.is_secure());
     reading.tell(response.headers_mut());
+    quota.tell(response.headers_mut());
     if drain.has_begun() {
         // The client comes back by another connection.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

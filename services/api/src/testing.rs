@@ -303,6 +303,7 @@ fn app(
         sites: Sites::new("http://localhost", None, &[]),
         bodies: Bodies::new(limits),
         door,
+        limits: crate::limits::Limits::default(),
     };
     let ending = Ending { notice: Duration::ZERO, grace: Duration::ZERO };
     crate::app(routes, entrance, &Drain::new(ending, shutdown))

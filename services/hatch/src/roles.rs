@@ -157,6 +157,7 @@ pub async fn run_with(
         trusted_proxies: trusted,
         sites: sites(settings),
         bodies: Bodies::new(&process.limits),
+        limits: process.rate_limits.clone(),
     };
     let app = hatch_api::app(routes, entrance, &drain);
     let mut api = tokio::spawn(hatch_api::serve(listener, connections, app, drain));

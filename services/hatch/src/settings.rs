@@ -18,11 +18,13 @@ use serde::{Deserialize, Serialize};
 pub(crate) mod accounts;
 mod environment;
 mod load;
+mod rate_limits;
 #[cfg(test)]
 mod reference;
 mod refusal;
 
 pub use load::sendgrid_account;
+pub use rate_limits::RateLimitSettings;
 
 /// The key that the simulator signs SendGrid's webhooks by, in the data folder.
 pub(crate) const SENDGRID_PUBLIC_KEY: &str = "simulator/sendgrid.public.pem";
@@ -67,6 +69,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<String>,
     /// How much of a process clients may take.
     pub limits: LimitSettings,
+    /// How often clients may ask.
+    pub rate_limit: RateLimitSettings,
     /// Where `up` keeps its servers' data.
     pub data_dir: PathBuf,
     /// How the log is carried by NATS.
@@ -353,6 +357,7 @@ impl Default for Settings {
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             limits: LimitSettings::default(),
+            rate_limit: RateLimitSettings::default(),
             data_dir: data_dir(),
             bus: BusSettings::default(),
             archive: ArchiveSettings::default(),

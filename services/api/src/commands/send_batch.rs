@@ -19,6 +19,7 @@ use super::send_request::SendRequest;
 use super::{Admissible, Commands};
 use crate::auth::Caller;
 use crate::extract::{NoParameters, QueryParameters, parse_json};
+use crate::limits::Quota;
 use crate::problem::{FieldCode, FieldError, Problem};
 
 /// Messages of a batch at most.
@@ -77,6 +78,7 @@ pub(super) async fn handler(
     caller: Caller,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
+    quota: Quota,
     Admissible(batch): Admissible<Batch>,
 ) -> Result<Response, Problem> {
     let count = batch.messages.len();
@@ -85,6 +87,8 @@ pub(super) async fn handler(
         let error = FieldError::coded(FieldCode::WrongCount, "/messages", detail);
         return Err(Problem::invalid(vec![error]));
     }
+    // One was charged before the body was read.
+    quota.charge(count - 1)?;
     let read: Vec<Result<Asked, Problem>> =
         batch.messages.iter().map(|item| read(&commands, item)).collect();
     let understood: Vec<Understood<'_>> = read

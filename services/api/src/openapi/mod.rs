@@ -76,7 +76,10 @@ const PROBLEMS: [(&str, &str); 10] = [
         "The idempotency key was used for another request; or, where a message is sent, no account carries its \
              channel (`no-account`).",
     ),
-    ("429", "More messages wait than can be sent soon. Nothing was recorded."),
+    (
+        "429",
+        "The client asks too often (`quota-exceeded`), or more messages wait than can be sent soon. Nothing was recorded.",
+    ),
     (
         "503",
         "PostgreSQL is away, too many writes wait, or the read models have not reached `after` in \
@@ -324,7 +327,7 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
             "413" => posted || has_body,
             "415" => takes_json || (posted && !has_body),
             "422" => keyed,
-            "429" => keyed && has_body && posted,
+            "429" => !is_posted && !is_plain,
             _ => !is_plain,
         };
         if can_be && !operation.responses.responses.contains_key(status) {

@@ -293,6 +293,7 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         keep_rules(settings).map(drop),
         word_rules(settings).map(drop),
         own_mailboxes(settings).map(drop),
+        settings.rate_limit.rules().map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }
