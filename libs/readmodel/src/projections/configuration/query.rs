@@ -12,7 +12,6 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, Type};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::fold::DEFAULT_TENANT;
 use crate::query::conditions::Conditions;
