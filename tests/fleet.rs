@@ -169,6 +169,17 @@ impl Fleet {
             .expect("it starts")
     }
 
+    /// What a command says, with the settings that members have in common.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hatch"));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
+        let output = command.output().await.expect("it runs");
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    }
+
     /// Starts a member that has ended again, at the same address.
     pub(crate) async fn start_again(&self, member: &mut Member) {
         member.child = self.spawn(member.roles, &member.settings);
