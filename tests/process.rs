@@ -220,7 +220,7 @@ async fn beside(folder: &Path, up: &Up) {
     let listen = format!("127.0.0.1:{}", free_port().expect("a free port"));
     let mut command = hatch(folder);
     command.args(["serve", "--roles", "command,query,webhook"]).env("HATCH_LISTEN", &listen);
-    command.env("HATCH_AUTHENTICATION", "off");
+    command.env("HATCH_AUTHENTICATION", "off").env("HATCH_RATE_LIMIT__ENABLED", "false");
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
     let mut other = Up { child, url: format!("http://{listen}"), http: up.http.clone() };
     let id = other.send("beside").await;
