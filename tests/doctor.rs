@@ -458,7 +458,7 @@ async fn whatever_stops_serve_is_named_with_its_key() {
         assert!(!served && error.contains(key), "{variable}={value}: {error}");
     }
     for (variable, value, key) in
-        [("HATCH_LISTEN", "0.0.0.0:0", "loopback"), ("HATCH_LISTEN", "nowhere", "nowhere")]
+        [("HATCH_LISTEN", "0.0.0.0:0", "hatch keys create"), ("HATCH_LISTEN", "nowhere", "nowhere")]
     {
         let findings = doctor_with(&hatch, &[(variable, value)]).await;
         assert!(!findings.healthy);

@@ -152,6 +152,7 @@ impl World {
             .envs(self.second.environment())
             .envs(HURRIED)
             .env("HATCH_DEVELOPMENT_SIMULATOR", self.simulator())
+            .env("HATCH_RATE_LIMIT__ENABLED", "false")
             .env("HATCH_PUBLIC_URL", &self.up.url)
             .env("HATCH_DATA_DIR", self.folder.path().join(".hatch"))
             .env("HATCH_LISTEN", listen)
