@@ -51,6 +51,7 @@ impl Serve {
             .env("HATCH_BUS__PREFIX", &bus.settings().prefix)
             .env("HATCH_BUS__STREAM_BYTES_MAX", bus.settings().stream_bytes_max.to_string())
             .env("HATCH_DEVELOPMENT_SIMULATOR", &simulator)
+            .env("HATCH_RATE_LIMIT__ENABLED", "false")
             .env("HATCH_LISTEN", url.trim_start_matches("http://"))
             .env("HATCH_LOG__FILTER", "info")
             .env("HATCH_LOG__FORMAT", "json")

@@ -1,7 +1,9 @@
 //! What is answered to words such as STOP, what comes close to one, and words and blocks that are read late.
 
+use chrono::TimeDelta;
 use futures::future::join_all;
 use hatch::roles::Role;
+use hatch::settings::Settings;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,15 +17,16 @@ const STOPPED: &str = "Example Ltd: you get no more messages. START to get them 
 const STARTED: &str = "Example Ltd: welcome back.";
 const HELP: &str = "Example Ltd: call +1 201 666 1234.";
 
+fn words_are_answered(settings: &mut Settings) {
+    settings.twilio.as_mut().expect("it is configured").acts_on_words = false;
+    settings.consent.stop_text = Some(STOPPED.to_owned());
+    settings.consent.start_text = Some(STARTED.to_owned());
+    settings.consent.help_text = Some(HELP.to_owned());
+}
+
 /// A hatch that answers words, with an account that does not.
 async fn answering(roles: &[Role]) -> Hatch {
-    Hatch::start_with(roles, |settings| {
-        settings.twilio.as_mut().expect("it is configured").acts_on_words = false;
-        settings.consent.stop_text = Some(STOPPED.to_owned());
-        settings.consent.start_text = Some(STARTED.to_owned());
-        settings.consent.help_text = Some(HELP.to_owned());
-    })
-    .await
+    Hatch::start_with(roles, words_are_answered).await
 }
 
 /// The texts of the answers that were asked for, in the order of the log.
@@ -55,17 +58,17 @@ async fn a_word_is_answered_once_for_each_change_and_in_the_append_of_its_messag
     let rows = hatch
         .rows(
             "SELECT type, conversation_id, recorded_at, payload ->> 'confirms' FROM es.events \
-             ORDER BY position LIMIT 3",
+             ORDER BY position LIMIT 4",
         )
         .await;
     let types: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
-    assert_eq!(types, ["MessageReceived", "ConsentWithdrawn", "MessageRequested"]);
+    assert_eq!(types, ["MessageReceived", "ConsentWithdrawn", "WordAnswered", "MessageRequested"]);
     for row in &rows[1..] {
         assert_eq!(row.get::<_, Uuid>(1), rows[0].get::<_, Uuid>(1), "one conversation");
         let at = |row: &tokio_postgres::Row| row.get::<_, chrono::DateTime<chrono::Utc>>(2);
         assert_eq!(at(row), at(&rows[0]), "one transaction");
     }
-    assert_eq!(rows[2].get::<_, &str>(3), "stop");
+    assert_eq!(rows[3].get::<_, &str>(3), "stop");
     // The person has opted out, and is told so; nothing else goes out.
     delivered(&hatch, &[STOPPED]).await;
     let refused = hatch.send_sms(CUSTOMER, "Hello").await;
@@ -79,14 +82,16 @@ async fn a_word_is_answered_once_for_each_change_and_in_the_append_of_its_messag
     write(&hatch, CUSTOMER, "yes").await;
     write(&hatch, CUSTOMER, "START").await;
     write(&hatch, CUSTOMER, "Quit").await;
-    let expected = [STOPPED, HELP, STARTED, STOPPED];
+    // The second withdrawal within the hour counts, and is not answered again.
+    assert_eq!(consent(&hatch, CUSTOMER).await["state"], "opted_out");
+    let expected = [STOPPED, HELP, STARTED];
     assert_eq!(answers(&hatch).await, expected);
     hatch
         .eventually("every answer has come to its end", async |hatch| {
             let open = "SELECT count(*) FROM rm.messages WHERE direction = 'outbound' \
                 AND status NOT IN ('delivered', 'failed')";
             let shown = "SELECT count(*) FROM rm.messages WHERE direction = 'outbound'";
-            (hatch.count(open).await == 0 && hatch.count(shown).await == 5).then_some(())
+            (hatch.count(open).await == 0 && hatch.count(shown).await == 4).then_some(())
         })
         .await;
     assert!(hatch.record().await.iter().all(|line| line["calls"] == 1));
@@ -114,19 +119,64 @@ async fn the_answer_to_a_start_is_not_sent_after_a_stop() {
     write(&hatch, CUSTOMER, "STOP").await;
     write(&hatch, CUSTOMER, "START").await;
     write(&hatch, CUSTOMER, "STOP").await;
-    assert_eq!(answers(&hatch).await, [STOPPED, STARTED, STOPPED]);
+    assert_eq!(answers(&hatch).await, [STOPPED, STARTED]);
     hatch.start_more(&[Role::Dispatcher]).await;
     hatch
         .eventually("every answer has come to its end", async |hatch| {
             let counted = "SELECT count(*) FROM rm.messages WHERE direction = 'outbound' AND ";
             let sent = hatch.count(&format!("{counted} status = 'delivered'")).await;
             let failed = hatch.count(&format!("{counted} status = 'failed'")).await;
-            ((sent, failed) == (2, 1)).then_some(())
+            ((sent, failed) == (1, 1)).then_some(())
         })
         .await;
     let failed = hatch.get("/api/v1/messages?status=failed").await;
     assert_eq!(failed.body["data"][0]["body"], STARTED, "{}", failed.body);
     assert_eq!(failed.body["data"][0]["error"]["code"], "opted_out");
+    hatch.finish().await;
+}
+
+/// What the webhook log says of answers that were held back.
+async fn held_back(hatch: &Hatch) -> i64 {
+    let sql = "SELECT count(*) FROM hatch.webhook_log \
+        WHERE outcome = 'applied' AND detail LIKE 'no answer to help: %'";
+    hatch.count(sql).await
+}
+
+#[tokio::test]
+async fn of_twenty_calls_for_help_one_is_answered() {
+    let mut hatch = answering(NOBODY_DISPATCHES).await;
+    for _ in 0..10 {
+        write(&hatch, CUSTOMER, "HELP").await;
+    }
+    assert_eq!((answers(&hatch).await, held_back(&hatch).await), (vec![HELP.to_owned()], 9));
+    // The others come after a restart, and all at once.
+    hatch.stop().await;
+    hatch.start_again(NOBODY_DISPATCHES).await;
+    hatch
+        .eventually("hatch is ready", async |hatch| {
+            (hatch.get("/ready").await.status == StatusCode::OK).then_some(())
+        })
+        .await;
+    join_all((0..10).map(|_| write(&hatch, CUSTOMER, "help"))).await;
+    assert_eq!((answers(&hatch).await, held_back(&hatch).await), (vec![HELP.to_owned()], 19));
+    // Somebody else has an answer of their own, to another word the same person has one, too.
+    join_all((0..4).map(|_| write(&hatch, "+18045550777", "HELP"))).await;
+    write(&hatch, CUSTOMER, "STOP").await;
+    assert_eq!(answers(&hatch).await, [HELP, HELP, STOPPED]);
+    let answered = "SELECT count(*) FROM es.events WHERE type = 'WordAnswered'";
+    assert_eq!(hatch.count(answered).await, 3);
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn an_hour_after_its_answer_a_call_for_help_is_answered_again() {
+    let hatch = Hatch::start_with_clock(NOBODY_DISPATCHES, words_are_answered).await;
+    write(&hatch, CUSTOMER, "HELP").await;
+    write(&hatch, CUSTOMER, "HELP").await;
+    hatch.advance(TimeDelta::minutes(61)).await;
+    write(&hatch, CUSTOMER, "HELP").await;
+    write(&hatch, CUSTOMER, "HELP").await;
+    assert_eq!(answers(&hatch).await, [HELP, HELP]);
     hatch.finish().await;
 }
 

@@ -464,7 +464,7 @@ async fn whatever_stops_serve_is_named_with_its_key() {
     for (set, check, says) in [
         (&[everywhere, off][..], "listen", ["loopback", "HATCH_LISTEN"]),
         (&[("HATCH_LISTEN", "nowhere")], "listen", ["nowhere", "HATCH_LISTEN"]),
-        (&[everywhere], "keys", ["loopback only, not on 0.0.0.0", "hatch keys create"]),
+        (&[everywhere], "listen", ["loopback only, not on 0.0.0.0", "hatch keys create"]),
     ] {
         let findings = doctor_with(&hatch, set).await;
         assert!(!findings.healthy);

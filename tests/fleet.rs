@@ -103,6 +103,8 @@ impl Fleet {
             ("HATCH_BUS__STREAM_BYTES_MAX", of_bus.stream_bytes_max.to_string()),
             ("HATCH_DEVELOPMENT_SIMULATOR", simulator.clone()),
             ("HATCH_PUBLIC_URL", front.url.clone()),
+            // Tests ask as often as they like.
+            ("HATCH_RATE_LIMIT__ENABLED", "false".to_owned()),
         ];
         let given = settings.iter().map(|(name, value)| (*name, (*value).to_owned()));
         let settings = common.into_iter().chain(given);
@@ -167,6 +169,17 @@ impl Fleet {
             .kill_on_drop(true)
             .spawn()
             .expect("it starts")
+    }
+
+    /// What a command says, with the settings that members have in common.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hatch"));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.envs(self.settings.iter().map(|(name, value)| (name, value))).kill_on_drop(true);
+        let output = command.output().await.expect("it runs");
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said
     }
 
     /// Starts a member that has ended again, at the same address.

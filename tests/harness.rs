@@ -12,7 +12,7 @@ use hatch_eventstore::SystemEnvironment;
 use hatch_eventstore::testing::{ScriptedClock, Template, TestDatabase};
 use hatch_readmodel::testing::COUNTS;
 use hatch_readmodel::{PROJECTIONS, Projections};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -44,6 +44,8 @@ pub(crate) struct Hatch {
     pub(crate) simulator: String,
     pub(crate) http: reqwest::Client,
     pub(crate) settings: Settings,
+    /// What requests say in `Authorization` that do not say it themselves.
+    pub(crate) key: Option<String>,
     /// Those of the build whose roles are started next.
     pub(crate) projections: Projections,
     running: Vec<Running>,
@@ -128,6 +130,7 @@ impl Hatch {
             simulator,
             http,
             settings,
+            key: None,
             projections: PROJECTIONS,
             running: Vec::new(),
             simulation,
@@ -206,10 +209,21 @@ impl Hatch {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            request = self.with_key(request);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         Answer::read(request.send().await.expect("hatch answers")).await
+    }
+
+    /// The request with the key that is asked by, where there is one.
+    pub(crate) fn with_key(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.key {
+            Some(key) => request.header("authorization", key),
+            None => request,
+        }
     }
 
     /// Sends an SMS and returns its id.
@@ -301,7 +315,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    async fn read(response: Response) -> Self {
+    pub(crate) async fn read(response: Response) -> Self {
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.expect("a body");
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));

@@ -132,17 +132,28 @@ async fn every_role_serves_as_a_member_of_hatch_app_in_a_database_that_an_owner_
     command(&folder, &hatch.bus, &owner_url, &["projections", "rebuild", "messages"]).await;
     works(&hatch).await;
 
+    let session = hatch.database.connect().await;
+    session.batch_execute(&format!("SET ROLE {member}")).await.expect("a superuser may");
+    for sql in [
+        "INSERT INTO access.key_uses VALUES ('k', gen_random_uuid(), now(), '192.0.2.1', NULL)
+             ON CONFLICT (key_id) DO UPDATE SET at = EXCLUDED.at",
+        "SELECT FROM rm_configuration.tenants, rm_configuration.api_keys",
+    ] {
+        session.batch_execute(sql).await.expect(sql);
+    }
+    session.batch_execute("RESET ROLE").await.expect("it may");
+
     // What happened is not a member's to change, and the server is not the owner's.
     let forbidden = [
         (&member, "UPDATE es.events SET payload = '{}'"),
         (&member, "DELETE FROM es.events"),
         (&member, "TRUNCATE hatch.webhook_log"),
+        (&member, "DELETE FROM access.key_uses"),
         (&member, "CREATE TABLE es.mine (n int)"),
         (&member, "DROP SCHEMA es CASCADE"),
         (&owner, "CREATE ROLE another"),
         (&owner, "CREATE DATABASE another"),
     ];
-    let session = hatch.database.connect().await;
     for (login, sql) in forbidden {
         session.batch_execute(&format!("SET ROLE {login}")).await.expect("a superuser may");
         let refused = session.batch_execute(sql).await.expect_err(sql);

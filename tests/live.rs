@@ -32,7 +32,11 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) async fn open(hatch: &Hatch, path: &str, last_event_id: Option<i64>) -> Self {
-        let response = ask(hatch, path, last_event_id).await;
+        Self::of(ask(hatch, path, last_event_id).await)
+    }
+
+    /// The stream that was answered.
+    pub(crate) fn of(response: Response) -> Self {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let bytes = response.bytes_stream().map(|chunk| chunk.map(|chunk| chunk.to_vec())).boxed();
@@ -64,7 +68,7 @@ impl Source {
         events
     }
 
-    async fn until(&mut self, name: &str) -> Vec<Event> {
+    pub(crate) async fn until(&mut self, name: &str) -> Vec<Event> {
         let mut events = Vec::new();
         while events.last().is_none_or(|event: &Event| event.name != name) {
             events.push(self.next().await.expect("the stream goes on"));
@@ -88,7 +92,7 @@ fn parse(block: &str) -> Option<Event> {
 }
 
 async fn ask(hatch: &Hatch, path: &str, last_event_id: Option<i64>) -> Response {
-    let mut request = hatch.http.get(format!("{}{path}", hatch.url));
+    let mut request = hatch.with_key(hatch.http.get(format!("{}{path}", hatch.url)));
     if let Some(id) = last_event_id {
         request = request.header("last-event-id", id);
     }

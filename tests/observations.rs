@@ -9,7 +9,8 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use hatch_api::admission::{Intake, Rules};
 use hatch_api::webhooks::{Readers, WebhookAccount, Webhooks};
-use hatch_api::{Bodies, Connections, Drain, Ending, Entrance, Sites, TrustedProxies};
+use hatch_api::{Bodies, Connections, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
+use hatch_directory::Directory;
 use hatch_domain::address::Address;
 use hatch_domain::authentication::{Authentication, Verdict};
 use hatch_domain::conversation::conversation_id;
@@ -102,6 +103,8 @@ impl Role {
             trusted_proxies: TrustedProxies::default(),
             sites: Sites::new(&address, None, &[]),
             bodies: Bodies::new(&Limits::default()),
+            door: Door::open(Directory::of_nobody(), Arc::new(SystemEnvironment)),
+            limits: hatch_api::limits::Limits::default(),
         };
         let app = hatch_api::app(router, entrance, &drain);
         tokio::spawn(hatch_api::serve(listener, connections, app, drain));

@@ -217,7 +217,23 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
     }
     let consent = "/api/v1/consent?address=%2B18045551234";
     answered(&hatch, "/api/v1/consent", consent).await;
+    who_may_ask(&hatch).await;
     hatch.finish().await;
+}
+
+/// The same of keys and tenants.
+async fn who_may_ask(hatch: &Hatch) {
+    let key = json!({"name": "shop", "scopes": ["messages:write"], "senders": [SENDER],
+        "channels": ["sms"], "ip_ranges": ["10.0.0.0/8"]});
+    for (path, made) in [("/api/v1/api-keys", key), ("/api/v1/tenants", json!({"name": "second"}))]
+    {
+        let made = hatch.post(path, &made).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+        let after = format!("after={}&wait=30", made.header("hatch-position"));
+        let one = format!("{path}/{}?{after}", made.text("id"));
+        answered(hatch, &format!("{path}/{{id}}"), &one).await;
+        answered(hatch, path, &format!("{path}?{after}")).await;
+    }
 }
 
 /// What `just schemathesis` has to know of operations, which nobody would miss before it fails.

@@ -78,6 +78,7 @@ async fn a_simulator_beside_serve_takes_what_it_says_and_what_is_set() {
             .env("HATCH_BUS__STREAM_BYTES_MAX", bus.settings().stream_bytes_max.to_string())
             .env("HATCH_LISTEN", &listen)
             .env("HATCH_AUTHENTICATION", "off")
+            .env("HATCH_RATE_LIMIT__ENABLED", "false")
             .env("HATCH_DEFAULT_SMS_SENDER", "+12016661234")
             .env("HATCH_DEFAULT_EMAIL_SENDER", "user@usehatchapp.com")
             .envs(exports)

@@ -221,7 +221,7 @@ async fn beside(folder: &Path, up: &Up) {
     let mut command = hatch(folder);
     command.args(["serve", "--roles", "command,query,webhook"]).env("HATCH_LISTEN", &listen);
     // What `up` opens to all stays shut, unless somebody says so.
-    command.env("HATCH_AUTHENTICATION", "off");
+    command.env("HATCH_AUTHENTICATION", "off").env("HATCH_RATE_LIMIT__ENABLED", "false");
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
     let mut other = Up { child, url: format!("http://{listen}"), http: up.http.clone() };
     let id = other.send("beside").await;
@@ -313,6 +313,9 @@ async fn what_cannot_start_says_why_in_one_line() {
     let error = run(&["serve"], "HATCH_LOG__FILTER", "info").await;
     assert!(error.contains("loopback") && error.contains("hatch keys create"), "{error}");
     std::fs::write(folder.path().join("hatch.toml"), "").expect("written");
+    // Whether there is a key, PostgreSQL has to say.
+    let error = run(&["serve"], "HATCH_LISTEN", "0.0.0.0:0").await;
+    assert!(error.contains("HATCH_DATABASE_URL"), "{error}");
     let error = run(&["up"], "HATCH_LISTEN", "0.0.0.0:0").await;
     assert!(error.contains("loopback"), "{error}");
     // Not by each process of a role, again and again.

@@ -110,9 +110,9 @@ async fn peace(world: &World, senders: &Senders, pause: Duration) {
     let (until, mut looks) = (Instant::now() + pause, paced(POLL));
     loop {
         looks.tick().await;
-        if let Some(count) = world.unsettled().await {
-            senders.hold_back(count >= UNSETTLED_MAX);
-        }
+        // Where nobody can say how many there are, there may be too many.
+        let unsettled = world.unsettled().await;
+        senders.hold_back(unsettled.is_none_or(|count| count >= UNSETTLED_MAX));
         if Instant::now() >= until {
             return;
         }

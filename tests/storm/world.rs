@@ -152,6 +152,7 @@ impl World {
             .envs(self.second.environment())
             .envs(HURRIED)
             .env("HATCH_DEVELOPMENT_SIMULATOR", self.simulator())
+            .env("HATCH_RATE_LIMIT__ENABLED", "false")
             .env("HATCH_PUBLIC_URL", &self.up.url)
             .env("HATCH_DATA_DIR", self.folder.path().join(".hatch"))
             .env("HATCH_LISTEN", listen)
@@ -303,9 +304,11 @@ impl World {
         .await;
     }
 
-    /// How many messages have not come to an end.
+    /// How many messages have not come to an end, those among them whose doubt a look-up can end.
     pub(crate) async fn unsettled(&self) -> Option<i64> {
-        self.pair.rows(UNSETTLED).await?.first().copied()
+        let unsettled = self.pair.rows(UNSETTLED).await?.first().copied()?;
+        let doubts = self.pair.rows(DOUBTS).await?.first().copied()?;
+        Some(unsettled + doubts)
     }
 
     /// Whether no message waits for something that does not come, and the read models are about where the log is.

@@ -66,6 +66,10 @@ pub struct Email {
     /// where that is one. What is answered is answered from the first of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ours: Vec<Address>,
+    /// Of one that reached several of our mailboxes, those whom the conversation that it began in is among: without the
+    /// others of us. Empty where that is its sender and all recipients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub among: Vec<Address>,
     /// Of one that came in, the conversation of a mail that it refers to, where it did not join that: its sender has no
     /// part in it, or it is about something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -57,6 +57,10 @@ id! {
     /// ([`consent_id`](crate::consent::consent_id)).
     ConsentId
 }
+id! {
+    /// The stream of an API key ([`api_key_id`](crate::api_key::api_key_id)).
+    ApiKeyId
+}
 
 impl TenantId {
     /// The tenant of an installation that has only one.

@@ -1,14 +1,17 @@
 //! Every kind of stream that this build knows: the one list by which events are read whose kind only the
 //! log says.
 
+use crate::api_key::ApiKey;
 use crate::consent::Consent;
 use crate::decider::{Decider, DomainEvent};
 use crate::events::{DecodeError, EventType};
 use crate::message::Message;
 use crate::shape::Shape;
+use crate::tenant::Tenant;
 
 /// Every kind. A new aggregate is one more line.
-pub static KINDS: &[Kind] = &[Kind::of::<Message>(), Kind::of::<Consent>()];
+pub static KINDS: &[Kind] =
+    &[Kind::of::<Message>(), Kind::of::<Consent>(), Kind::of::<Tenant>(), Kind::of::<ApiKey>()];
 
 /// A kind of stream, and what its events are.
 #[derive(Debug)]

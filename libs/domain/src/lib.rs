@@ -5,7 +5,9 @@
 //!
 //! Start at [`message`]: it holds the life of one message from request to receipt.
 
+pub mod actor;
 pub mod address;
+pub mod api_key;
 mod attachment;
 pub mod authentication;
 mod channel;
@@ -19,13 +21,16 @@ mod environment;
 #[doc(hidden)]
 pub mod events;
 pub mod ids;
+pub mod ip_range;
 mod kind;
 pub mod mailbox;
 pub mod message;
 mod priority;
 pub mod published;
+pub mod scope;
 mod send_error;
 pub mod shape;
+pub mod tenant;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]

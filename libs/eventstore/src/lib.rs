@@ -19,6 +19,7 @@ mod follower;
 mod head;
 mod locks;
 mod log;
+mod look;
 mod position;
 mod postgres;
 mod rows;
@@ -56,6 +57,7 @@ pub use feed::{Feed, FeedPublisher};
 pub use follower::{Follow, Follower, Stop};
 pub use head::{AskBus, FenceConfig, HeadWatch, Hints};
 pub use log::{Log, PAGE_BYTES_MAX, PAGE_EVENTS_MAX};
+pub use look::{LOOK_POSITIONS_MAX, Look, Mark};
 pub use position::Position;
 pub use postgres::{
     BadDatabase, Connected, Connection, ConnectionCounts, Connections, Database, Driver, Held,

@@ -258,7 +258,7 @@ impl Log {
         Ok(event.map(|event| event.recorded_at))
     }
 
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         read: impl AsyncFnOnce(&mut Connection) -> Result<T, LogError>,
     ) -> Result<T, LogError> {
@@ -274,7 +274,7 @@ async fn in_time<T>(read: impl Future<Output = Result<T, LogError>>) -> Result<T
     }
 }
 
-async fn head(client: &Connection) -> Result<Position, LogError> {
+pub(crate) async fn head(client: &Connection) -> Result<Position, LogError> {
     let statement = client.prepare_cached(HEAD).await.map_err(unavailable)?;
     let row = client.query_one(&statement, &[]).await.map_err(unavailable)?;
     Ok(Position(row.get(0)))

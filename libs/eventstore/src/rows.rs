@@ -150,7 +150,8 @@ pub(crate) async fn read(
     Ok(events)
 }
 
-fn event(row: &Row) -> Result<RecordedEvent, tokio_postgres::Error> {
+/// The event of a row that has all columns.
+pub(crate) fn event(row: &Row) -> Result<RecordedEvent, tokio_postgres::Error> {
     Ok(RecordedEvent {
         position: Position(row.try_get(0)?),
         stream_id: row.try_get(1)?,

@@ -9,10 +9,10 @@ use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::AGGREGATE;
 use hatch_domain::message::event::{
-    MessageDelivered, MessageEvent, MessageFailed, MessageReceived, MessageRequested, MessageSent,
-    MessageUndelivered, SendAttempted, SendFailed,
+    MessageDelivered, MessageEvent, MessageFailed, MessageJoinedConversation, MessageReceived,
+    MessageRequested, MessageReread, MessageSent, MessageUndelivered, SendAttempted, SendFailed,
 };
-use hatch_domain::{Channel, DomainEvent, ErrorClass, SendError};
+use hatch_domain::{Channel, DomainEvent, ErrorClass, MailKind, SendError};
 use hatch_eventstore::{Metadata, Position, RecordedEvent};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -64,6 +64,25 @@ pub(crate) fn received(tenant: TenantId, from: &Address, to: &Address) -> Messag
         suggests: None,
         at: at(0),
     }
+}
+
+/// What brings a message into the conversation of `from` with `mailbox`.
+pub(crate) fn joined(tenant: TenantId, from: &Address, mailbox: &Address) -> MessageEvent {
+    MessageJoinedConversation {
+        conversation_id: conversation_id(tenant, [from, mailbox], None),
+        mailbox: mailbox.clone(),
+        participants: vec![from.clone(), mailbox.clone()],
+        topic: None,
+        kind: MailKind::Person,
+        at: at(0),
+    }
+    .into()
+}
+
+/// Another reading of what [`received`] has.
+pub(crate) fn reread(tenant: TenantId, from: &Address, to: &Address, body: &str) -> MessageEvent {
+    let message = MessageReceived { body: Some(body.to_owned()), ..received(tenant, from, to) };
+    MessageReread { message: Box::new(message), at: at(0) }.into()
 }
 
 pub(crate) fn attempted(attempt: u32) -> MessageEvent {

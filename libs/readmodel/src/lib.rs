@@ -39,12 +39,13 @@ pub use engine::{
 pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
+pub use projections::configuration::{KeyInfo, LastUse, Stored, StoredConfiguration, TenantInfo};
 pub use projections::messages::query::{
     Conversation, ConversationFilter, Message, MessageFilter, NamedMail, Recipient, SentAs,
     TailMessage, Timeline,
 };
 pub use projections::messages::{Direction, Folded, LastMessage, PREVIEW_CHARACTERS_MAX};
-pub use projections::{PROJECTIONS, consent, messages, schemas};
+pub use projections::{PROJECTIONS, configuration, consent, messages, schemas};
 pub use query::{
     Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Moment, MomentError, Page, PageError,
     ProjectionState, ProjectionStatus, QueryError, ReadModel, TALLY_MAX, Tally, WebhookContent,

@@ -5,6 +5,7 @@
 //! webhook is given only after its events are committed.
 
 pub mod admission;
+mod auth;
 mod body;
 mod client_address;
 pub mod commands;
@@ -17,6 +18,7 @@ mod field_error;
 mod hardening;
 mod head;
 pub mod health;
+pub mod limits;
 pub mod live;
 mod malformed;
 mod names;
@@ -36,6 +38,7 @@ mod testing;
 mod unread;
 pub mod webhooks;
 
+pub use auth::Door;
 pub use body::Bodies;
 pub use client_address::{ClientAddress, FORWARDED_FOR, TrustedProxies};
 pub use connection::Connection;

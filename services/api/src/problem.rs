@@ -1,6 +1,7 @@
 //! What a client is told when something cannot be done: `application/problem+json` (RFC 9457).
 
 mod causes;
+mod refusals;
 mod resources;
 
 use std::time::Duration;
@@ -38,6 +39,10 @@ pub struct Problem {
     retry_after_seconds: Option<u32>,
     /// Whether only reads have to wait: the log is there.
     reads_only: bool,
+    /// How to say who asks.
+    challenge: Option<&'static str>,
+    /// The rate limits that it went beyond.
+    violated_policies: Vec<&'static str>,
 }
 
 /// What went wrong (RFC 9457).
@@ -67,6 +72,9 @@ pub(crate) struct Body {
     /// Each wrong field, where some are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
+    /// The rate limits that the request goes beyond, by name, where it does.
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    violated_policies: Vec<&'static str>,
 }
 
 /// What a program says of it that shows no more than a sentence.
@@ -92,6 +100,8 @@ impl Problem {
             errors: Vec::new(),
             retry_after_seconds: None,
             reads_only: false,
+            challenge: None,
+            violated_policies: Vec::new(),
         }
     }
 
@@ -202,6 +212,25 @@ impl Problem {
             retry_after_seconds: Some(RETRY_AFTER_SECONDS),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", title, detail)
         }
+    }
+
+    /// The client asked as often as it may; it may ask again after so many seconds.
+    pub(crate) fn quota_exceeded(
+        policy: &'static str,
+        retry_after_seconds: u32,
+        detail: impl Into<String>,
+    ) -> Self {
+        let title = "The client asks too often";
+        Self {
+            retry_after_seconds: Some(retry_after_seconds),
+            violated_policies: vec![policy],
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", title, detail)
+        }
+    }
+
+    /// Whether nobody knows who asks.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
     }
 
     /// What came is no whole request.
@@ -330,9 +359,10 @@ impl Problem {
     }
 
     fn into_body(self, instance: Option<String>) -> Body {
-        let Self { status, kind, title, detail, errors, .. } = self;
+        let Self { status, kind, title, detail, errors, violated_policies, .. } = self;
         let (kind, code) = (kind_uri(kind), code(kind));
-        Body { kind, code, title, status: status.as_u16(), detail, instance, errors }
+        let status = status.as_u16();
+        Body { kind, code, title, status, detail, instance, errors, violated_policies }
     }
 
     /// The answer; of a request that has an id, with that.
@@ -345,6 +375,9 @@ impl Problem {
     pub(crate) fn into_parts(self, request_id: Option<&str>) -> (StatusCode, HeaderMap, Vec<u8>) {
         let (status, retry_after_seconds) = (self.status, self.retry_after_seconds);
         let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, MEDIA_TYPE)]);
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
         if let Some(seconds) = retry_after_seconds {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -1,4 +1,4 @@
-//! What every request goes through: it is named, its body limited, its trace begun; it is logged and
+//! What every request goes through: it is named, its body limited, its trace begun, its caller known; it is logged and
 //! counted once, every error has its body, and it ends with the process.
 
 use std::sync::Arc;
@@ -14,12 +14,14 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
+use crate::auth::Door;
 use crate::body::Bodies;
 use crate::client_address::TrustedProxies;
 use crate::connection;
 use crate::drain::Drain;
 use crate::hardening;
 use crate::head::{HEADERS_BYTES_MAX, REQUEST_ID, URI_BYTES_MAX};
+use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::sites::Sites;
 use crate::unread::Reading;
@@ -73,6 +75,10 @@ pub struct Entrance {
     pub sites: Sites,
     /// How much of bodies may be in memory.
     pub bodies: Bodies,
+    /// Who is let in.
+    pub door: Door,
+    /// How often clients may ask.
+    pub limits: Limits,
 }
 
 /// What the outermost layer works with.
@@ -89,9 +95,10 @@ pub(crate) async fn layer(
     next: Next,
 ) -> Response {
     let Outermost { entrance, drain } = &*outermost;
-    let Entrance { new_id, stats, trusted_proxies, sites, bodies } = entrance;
+    let Entrance { new_id, stats, trusted_proxies, sites, bodies, door, limits } = entrance;
     let busy = connection::identify(&mut request, trusted_proxies);
     let reading = Reading::of(&mut request);
+    let quota = limits.open(&mut request);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     request.extensions_mut().insert(bodies.clone());
     let method = method_name(request.method());
@@ -109,7 +116,12 @@ pub(crate) async fn layer(
     };
     let answered = async {
         let answered = async {
-            match too_large(&request).map_or_else(|| sites.check(&request), Err) {
+            let checked = too_large(&request).map_or_else(|| sites.check(&request), Err);
+            let admitted = match checked {
+                Ok(()) => door.admit(&mut request).await,
+                Err(problem) => Err(problem),
+            };
+            match quota.admit(admitted, &request) {
                 Err(problem) => problem.into_response(),
                 Ok(()) => next.run(request).await,
             }
@@ -138,6 +150,7 @@ pub(crate) async fn layer(
     }
     hardening::harden(response.headers_mut(), is_page, sites.is_secure());
     reading.tell(response.headers_mut());
+    quota.tell(response.headers_mut());
     if drain.has_begun() {
         // The client comes back by another connection.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -10,27 +10,35 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
+use hatch_directory::Directory;
+use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
+use hatch_domain::api_key::command::ApiKeyCommand;
+use hatch_domain::api_key::event::ApiKeyCreated;
+use hatch_domain::api_key::{ApiKey, ApiKeyText, KeyId, KeyType, api_key_id};
+use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
-use hatch_domain::{Channel, Environment as _};
+use hatch_domain::scope::{Scope, Scopes};
+use hatch_domain::tenant::Tenant;
+use hatch_domain::tenant::command::TenantCommand;
+use hatch_domain::{Channel, Decider, Environment};
 use hatch_eventstore::testing::{ScriptedClock, Template, TestDatabase};
 use hatch_eventstore::{
-    Appender, AppenderConfig, FenceConfig, HeadWatch, Log, Position, RecordedEvent, ServerClock,
-    Store, SystemEnvironment, pool,
+    Appender, AppenderConfig, Execute, FenceConfig, HeadWatch, Log, Metadata, Position,
+    RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
-use hatch_readmodel::{
-    Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition,
-};
+use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
 use hatch_telemetry::limit::{Limit, Limits};
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
+use uuid::Uuid;
 
 use crate::admission::Admission;
 use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::queries::Queries;
-use crate::{Bodies, Drain, Ending, Entrance, Sites, TrustedProxies};
+use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 
 /// Our number in tests, and a customer's.
 pub(crate) const SENDER: &str = "+12016661234";
@@ -59,14 +67,25 @@ const EVENTS_MAX: usize = 1_000;
 pub(crate) struct Api {
     app: Router,
     clock: ScriptedClock,
+    store: Store,
+    directory: Directory,
     // Before the database, which goes when nobody uses it any more.
     _running: DropGuard,
     database: TestDatabase,
 }
 
 impl Api {
-    /// The routes of the command and the query role, of health and the document.
+    /// The routes of the command and the query role, of health and the document, as `up` has them.
     pub(crate) async fn start() -> Self {
+        Self::start_behind(Door::open).await
+    }
+
+    /// The same routes, as `serve` has them: nobody is let in without a key.
+    pub(crate) async fn start_closed() -> Self {
+        Self::start_behind(Door::closed).await
+    }
+
+    async fn start_behind(door: fn(Directory, Arc<dyn Environment>) -> Door) -> Self {
         let database = TestDatabase::create_from(&TEMPLATE).await;
         let (config, shutdown) = (database.config(), CancellationToken::new());
         let clock = ScriptedClock::of(&config).await;
@@ -95,9 +114,18 @@ impl Api {
             shutdown: shutdown.clone(),
             turns: CatchingUp::default(),
         };
-        let commands = commands(store, &queries);
-        let app = app(commands, queries, live, &limits, shutdown.clone());
-        Self { app, clock, _running: shutdown.drop_guard(), database }
+        let (directory, following) = Directory::start(
+            pool,
+            queries.log.clone(),
+            queries.head.clone(),
+            Arc::new(clock.clone()),
+            shutdown.clone(),
+        );
+        tokio::spawn(following);
+        let door = door(directory.clone(), Arc::new(clock.clone()));
+        let commands = commands(store.clone(), &queries);
+        let app = app((commands, queries, live), door, &limits, shutdown.clone());
+        Self { app, clock, store, directory, _running: shutdown.drop_guard(), database }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -134,6 +162,71 @@ impl Api {
         let text = String::from_utf8_lossy(&body).into_owned();
         let body = serde_json::from_slice(&body).unwrap_or(Value::String(text));
         Answer { status: head.status, headers: head.headers, body }
+    }
+
+    /// As [`request`](Self::request), with a key and a body of JSON, if there is one.
+    pub(crate) async fn by(
+        &self,
+        key: &TestKey,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let authorization = format!("Bearer {}", key.text);
+        let headers = [("authorization", authorization.as_str())];
+        self.request(method, path, &headers, body.map(Value::to_string)).await
+    }
+
+    /// A new key of the tenant with these scopes, and otherwise as `set` has it. It is let in from now on.
+    pub(crate) async fn key(
+        &self,
+        tenant: TenantId,
+        scopes: &[Scope],
+        set: impl FnOnce(&mut ApiKeyCreated),
+    ) -> TestKey {
+        let minted = std::iter::repeat_with(|| ApiKeyText::mint(KeyType::Live, &entropy()));
+        let minted = minted.flatten().next().expect("a key");
+        let mut created = ApiKeyCreated {
+            key_id: minted.id.clone(),
+            name: "a test's".to_owned(),
+            key_type: KeyType::Live,
+            scopes: Scopes::of(scopes),
+            senders: Vec::new(),
+            channels: Vec::new(),
+            ip_ranges: Vec::new(),
+            secret_hash: minted.hash,
+            expires_at: None,
+            created_by: Actor::System("cli".to_owned()).to_string(),
+            at: self.clock.now(),
+        };
+        set(&mut created);
+        let key = TestKey { tenant, id: minted.id, text: minted.text };
+        self.change_key(&key, &ApiKeyCommand::Create(Box::new(created))).await;
+        key
+    }
+
+    /// Changes a key. The change holds from now on.
+    pub(crate) async fn change_key(&self, key: &TestKey, command: &ApiKeyCommand) {
+        self.execute::<ApiKey>(key.tenant, api_key_id(&key.id).0, command).await;
+    }
+
+    /// Creates or changes a tenant. The change holds from now on.
+    pub(crate) async fn change_tenant(&self, tenant: TenantId, command: &TenantCommand) {
+        self.execute::<Tenant>(tenant, tenant.0, command).await;
+    }
+
+    async fn execute<D: Decider + 'static>(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        command: &D::Command,
+    ) {
+        let metadata =
+            Metadata { correlation_id: id, actor: "cli".to_owned(), ..Metadata::default() };
+        let executed = self.store.execute(Execute::<D>::new(tenant.0, id, command, metadata)).await;
+        let executed = executed.unwrap_or_else(|error| panic!("{error}"));
+        let position = executed.appended.expect("something new").last();
+        assert!(self.directory.wait_for(position, PATIENCE).await, "the directory follows");
     }
 
     /// The time that is `delta` away.
@@ -175,6 +268,33 @@ impl Api {
     }
 }
 
+/// A key that a test has made.
+pub(crate) struct TestKey {
+    pub(crate) tenant: TenantId,
+    pub(crate) id: KeyId,
+    /// As it is presented.
+    pub(crate) text: String,
+}
+
+impl TestKey {
+    /// A key of the same id that was never made.
+    pub(crate) fn with_another_secret(&self) -> String {
+        let minted = std::iter::repeat_with(|| {
+            ApiKeyText::mint_for(KeyType::Live, self.id.clone(), &entropy())
+        });
+        minted.flatten().next().expect("a key").text
+    }
+}
+
+fn entropy() -> [u8; 64] {
+    let mut bytes = [0; 64];
+    for part in bytes.chunks_mut(8) {
+        // The other half is the time.
+        part.copy_from_slice(&SystemEnvironment.new_id().as_bytes()[8..]);
+    }
+    bytes
+}
+
 fn commands(store: Store, queries: &Queries) -> Commands {
     Commands {
         store,
@@ -193,9 +313,8 @@ fn commands(store: Store, queries: &Queries) -> Commands {
 }
 
 fn app(
-    commands: Commands,
-    queries: Queries,
-    live: Live,
+    (commands, queries, live): (Commands, Queries, Live),
+    door: Door,
     limits: &Limits,
     shutdown: CancellationToken,
 ) -> Router {
@@ -212,6 +331,8 @@ fn app(
         trusted_proxies: TrustedProxies::default(),
         sites: Sites::new("http://localhost", None, &[]),
         bodies: Bodies::new(limits),
+        door,
+        limits: crate::limits::Limits::default(),
     };
     let ending = Ending { notice: Duration::ZERO, grace: Duration::ZERO };
     crate::app(routes, entrance, &Drain::new(ending, shutdown))

@@ -86,7 +86,9 @@ fn directory(process: &Process) -> Dependency {
                 return Ok(());
             }
             let position = directory.position();
-            Err(format!("tenants and keys are known up to position {position}, and the log is at {head}"))
+            Err(format!(
+                "tenants and keys are known up to position {position}, and the log is at {head}"
+            ))
         }) as _
     };
     Dependency { name: "directory", required: false, check: Box::new(check) }

@@ -137,13 +137,14 @@ pub async fn run_with(
     let of_roles = (named, follows.unwrap_or(Follows::Nothing));
     let started = Process::start(settings, of_roles, parts, &mut workers).await?;
     let (process, mut appending) = started;
-    tracing::info!(roles = ?roles, "starting");
+    // Before anything else is said: a process that may not listen there says that alone.
     let address = listener.local_addr()?;
     let looked = shutdown.run_until_cancelled(door::of(&process, address.ip())).await;
     let Some(door) = looked.transpose()? else {
         appending.stop.cancel();
         return appending.task.await.context("the appender");
     };
+    tracing::info!(roles = ?roles, "starting");
     let instances: Vec<_> = Role::ALL
         .into_iter()
         .map(|role| anyhow::Ok((role.as_str(), (role.definition().make)(&process)?)))
@@ -166,6 +167,7 @@ pub async fn run_with(
         sites: sites(settings),
         bodies: Bodies::new(&process.limits),
         door,
+        limits: process.rate_limits.clone(),
     };
     let app = hatch_api::app(routes, entrance, &drain);
     let mut api = tokio::spawn(hatch_api::serve(listener, connections, app, drain));

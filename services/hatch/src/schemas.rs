@@ -9,6 +9,6 @@ pub fn schemas() -> Vec<Schema> {
     [EVENTSTORE]
         .into_iter()
         .chain(read)
-        .chain([hatch_due::SCHEMA, hatch_dispatcher::SCHEMA])
+        .chain([hatch_due::SCHEMA, hatch_dispatcher::SCHEMA, hatch_directory::SCHEMA])
         .collect()
 }

@@ -19,12 +19,14 @@ pub(crate) mod accounts;
 mod authentication;
 mod environment;
 mod load;
+mod rate_limits;
 #[cfg(test)]
 mod reference;
 mod refusal;
 
 pub use authentication::Authentication;
 pub use load::sendgrid_account;
+pub use rate_limits::RateLimitSettings;
 
 /// The key that the simulator signs SendGrid's webhooks by, in the data folder.
 pub(crate) const SENDGRID_PUBLIC_KEY: &str = "simulator/sendgrid.public.pem";
@@ -72,6 +74,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<String>,
     /// How much of a process clients may take.
     pub limits: LimitSettings,
+    /// How often clients may ask.
+    pub rate_limit: RateLimitSettings,
     /// Where `up` keeps its servers' data.
     pub data_dir: PathBuf,
     /// How the log is carried by NATS.
@@ -242,6 +246,21 @@ pub struct MailSettings {
     /// them, or with a copy to it, belongs to it, whatever address the provider reads it at. `default_email_sender` is one
     /// of them. Default: none; the envelope of each mail says then where it reached us.
     pub mailboxes: Vec<String>,
+    /// Where a mail belongs that reached several of these: to the conversation that its sender has with each of them
+    /// (`conversation_each`), as one message, or to one conversation that has them all (`one_conversation`). It counts for
+    /// mails that come in from then on. Default: `conversation_each`.
+    pub several_mailboxes: SeveralMailboxes,
+}
+
+/// Where a mail belongs that reached several of our mailboxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SeveralMailboxes {
+    /// To the conversation of each.
+    #[default]
+    ConversationEach,
+    /// To one that has them all.
+    OneConversation,
 }
 
 /// What is kept of webhooks outside the log of events, for how long, and how much of it. Whole days go at once, and
@@ -344,6 +363,7 @@ impl Default for Settings {
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             limits: LimitSettings::default(),
+            rate_limit: RateLimitSettings::default(),
             data_dir: data_dir(),
             bus: BusSettings::default(),
             archive: ArchiveSettings::default(),

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::event::{ConsentBlocked, ConsentGiven, ConsentUnblocked, ConsentWithdrawn, Evidence};
+use super::event::{
+    ConsentBlocked, ConsentGiven, ConsentUnblocked, ConsentWithdrawn, Evidence, WordAnswered,
+};
 use super::{Blocker, Programme, Wish};
 use crate::address::Address;
 use crate::ids::{ConversationId, MessageId};
@@ -22,6 +24,8 @@ pub enum ConsentCommand {
     Block(ConsentBlocked),
     /// A provider lifts its block.
     Unblock(ConsentUnblocked),
+    /// A word of the person's is to be answered. Where it had its answers, this says nothing.
+    Answer(WordAnswered),
 }
 
 /// Why a consent refuses a command: it never does.

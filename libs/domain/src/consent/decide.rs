@@ -36,6 +36,9 @@ impl Consent {
                 let changes = since.is_some_and(|since| lifted.at >= *since);
                 (changes && is_new(lifted.receipt_id)).then(|| lifted.clone().into())
             }
+            ConsentCommand::Answer(answer) => {
+                self.answers.admits(answer.confirms, answer.at).then(|| answer.clone().into())
+            }
         };
         event.into_iter().collect()
     }

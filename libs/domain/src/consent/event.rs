@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Programme;
+use super::words::Confirmed;
 use crate::address::Address;
 use crate::ids::{ConversationId, MessageId};
 
@@ -115,6 +116,27 @@ pub struct ConsentUnblocked {
     pub at: DateTime<Utc>,
 }
 
+/// A word of a person's was answered without anybody asking for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = WordAnsweredData)]
+pub struct WordAnswered {
+    /// Who wrote the word and gets the answer.
+    pub address: Address,
+    /// The programme that the word is about.
+    pub programme: Programme,
+    /// The word.
+    pub confirms: Confirmed,
+    /// The message with the word.
+    pub message_id: MessageId,
+    /// The message that answers it.
+    pub answer_id: MessageId,
+    /// Where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation_id: Option<ConversationId>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 crate::events! {
     /// Every event of a consent's stream.
     pub enum ConsentEvent {
@@ -122,5 +144,6 @@ crate::events! {
         ConsentWithdrawn,
         ConsentBlocked,
         ConsentUnblocked,
+        WordAnswered,
     }
 }

@@ -27,6 +27,10 @@ impl Consent {
                 self.receipts.extend(e.receipt_id);
                 e.conversation_id
             }
+            E::WordAnswered(e) => {
+                self.answers.answered(e.confirms, e.at);
+                e.conversation_id
+            }
         };
         // The event belongs to its own conversation or to none, and not to the one before it.
         self.conversation_id = conversation_id;

@@ -7,6 +7,7 @@
 //! There is a stream for each address and programme, so that the claim of an attempt can guard it: a
 //! withdrawal that is committed is never overtaken by a send.
 
+mod brake;
 pub mod command;
 mod decide;
 pub mod event;
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use self::brake::Answers;
 use self::command::{ConsentCommand, ConsentRejection};
 use self::event::ConsentEvent;
 pub use self::programme::{Programme, ProgrammeError};
@@ -52,6 +54,8 @@ pub struct Consent {
     lifted: BTreeMap<Blocker, DateTime<Utc>>,
     /// The receipts that changed it: one that comes again changes nothing.
     receipts: BTreeSet<Uuid>,
+    /// When the words of the person were answered.
+    answers: Answers,
     /// Of the latest event.
     conversation_id: Option<ConversationId>,
 }

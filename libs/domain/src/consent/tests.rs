@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::event::{ConsentBlocked, ConsentGiven, ConsentUnblocked, ConsentWithdrawn, Evidence};
+use super::event::{
+    ConsentBlocked, ConsentGiven, ConsentUnblocked, ConsentWithdrawn, Evidence, WordAnswered,
+};
+use super::words::Confirmed;
 use super::*;
 use crate::conversation::conversation_id;
 use crate::ids::MessageId;
@@ -78,8 +81,26 @@ fn unblocked(account: &str, second: i64) -> ConsentUnblocked {
     }
 }
 
+fn answered(confirms: Confirmed, second: i64) -> WordAnswered {
+    WordAnswered {
+        address: customer(),
+        programme: sms(),
+        confirms,
+        message_id: MessageId(Uuid::from_u128(7)),
+        answer_id: MessageId(Uuid::from_u128(9)),
+        conversation_id: Some(conversation()),
+        at: at(second),
+    }
+}
+
 fn every_event() -> Vec<ConsentEvent> {
-    vec![given(1).into(), withdrawn(2).into(), blocked("AC1", 3).into(), unblocked("AC1", 4).into()]
+    vec![
+        given(1).into(),
+        withdrawn(2).into(),
+        blocked("AC1", 3).into(),
+        unblocked("AC1", 4).into(),
+        answered(Confirmed::Help, 5).into(),
+    ]
 }
 
 fn decided(history: &[ConsentEvent], command: ConsentCommand) -> Vec<ConsentEvent> {
@@ -183,6 +204,66 @@ fn what_a_provider_said_before_its_last_word_decides_nothing() {
     assert_eq!(decided(&held, ConsentCommand::Unblock(unblocked("AC1", 4))), []);
 }
 
+/// An hour, in seconds.
+const HOUR: i64 = 3_600;
+
+#[test]
+fn a_word_that_was_answered_has_its_next_answer_an_hour_later() {
+    use Confirmed::{Help, Start, Stop};
+    let history = [answered(Help, 0).into()];
+    for (word, second, is_answered) in [
+        (Help, 0, false),
+        (Help, 1, false),
+        (Help, HOUR - 1, false),
+        (Help, HOUR, true),
+        (Stop, 1, true),
+        (Start, 1, true),
+        // Of two processes one has a clock that is behind.
+        (Help, -30, false),
+        // A clock was wrong by days once.
+        (Help, -48 * HOUR, true),
+    ] {
+        let answer = answered(word, second);
+        let expected: Vec<ConsentEvent> =
+            if is_answered { vec![answer.clone().into()] } else { Vec::new() };
+        let events = decided(&history, ConsentCommand::Answer(answer));
+        assert_eq!(events, expected, "{word:?} after {second} s");
+    }
+}
+
+#[test]
+fn a_word_has_ten_answers_a_day() {
+    let mut history: Vec<ConsentEvent> = Vec::new();
+    let mut ask = |second| {
+        let events = decided(&history, ConsentCommand::Answer(answered(Confirmed::Help, second)));
+        history.extend_from_slice(&events);
+        events.len()
+    };
+    let of_a_day: Vec<usize> = (0..24).map(|hour| ask(hour * HOUR)).collect();
+    assert_eq!(of_a_day, [vec![1; 10], vec![0; 14]].concat());
+    let of_the_next: Vec<usize> = (24..48).map(|hour| ask(hour * HOUR)).collect();
+    assert_eq!(of_the_next, [vec![1; 10], vec![0; 14]].concat(), "as each is a day old");
+}
+
+#[test]
+fn any_number_of_calls_for_help_within_the_hour_has_one_answer() {
+    let mut history: Vec<ConsentEvent> = vec![withdrawn(0).into()];
+    for second in 1..=200 {
+        let answer = ConsentCommand::Answer(answered(Confirmed::Help, second));
+        history.extend(decided(&history, answer));
+    }
+    assert_eq!(history.len(), 2);
+}
+
+#[test]
+fn an_answer_says_nothing_of_the_wish() {
+    let before = [blocked("AC1", 1).into(), withdrawn(2).into()];
+    let after = [&before[..], &[answered(Confirmed::Stop, 2).into()]].concat();
+    let (before, after) = (fold::<Consent>(&before), fold::<Consent>(&after));
+    assert_eq!((after.wish(), after.hindrance()), (before.wish(), before.hindrance()));
+    assert!(after.blocks().eq(before.blocks()));
+}
+
 #[test]
 fn a_programme_of_its_own_needs_both_consents() {
     let fold = |events: &[ConsentEvent]| fold::<Consent>(events);
@@ -261,6 +342,7 @@ fn any_command() -> impl Strategy<Value = ConsentCommand> {
         Just(ConsentCommand::Withdraw(withdrawn(2))),
         Just(ConsentCommand::Block(blocked("AC1", 3))),
         Just(ConsentCommand::Unblock(unblocked("AC1", 4))),
+        Just(ConsentCommand::Answer(answered(Confirmed::Help, 6))),
     ]
 }
 

@@ -22,7 +22,7 @@ pub enum Meaning {
 }
 
 /// Which word of its recipient's a message answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Confirmed {
     /// The person withdrew.
@@ -34,6 +34,16 @@ pub enum Confirmed {
 }
 
 impl Confirmed {
+    /// Its name in events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Start => "start",
+            Self::Help => "help",
+        }
+    }
+
     /// Whether the answer goes to a person who does not wish to be written to: to say that this is so from now on, and
     /// to help whoever asks. Every other message waits for the person's consent.
     #[must_use]

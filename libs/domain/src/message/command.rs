@@ -9,6 +9,7 @@ use super::event::{MessageReceived, MessageRequested};
 use super::status::Status;
 use crate::SendError;
 use crate::address::Address;
+use crate::ids::ConversationId;
 
 /// A command to one message.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub enum MessageCommand {
         /// Now.
         at: DateTime<Utc>,
     },
+    /// Let a message from outside belong to one more conversation.
+    Join(Box<JoinConversation>),
     /// Call it off, as long as no attempt has begun.
     Cancel {
         /// Now.
@@ -73,6 +76,21 @@ pub enum MessageCommand {
         /// Now.
         at: DateTime<Utc>,
     },
+}
+
+/// Has a message belong to one more conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinConversation {
+    /// That conversation.
+    pub conversation_id: ConversationId,
+    /// The mailbox of ours whose conversation it is.
+    pub mailbox: Address,
+    /// Those whom it is among.
+    pub participants: Vec<Address>,
+    /// What sets it apart from others of the same participants.
+    pub topic: Option<String>,
+    /// When the message came to that mailbox.
+    pub at: DateTime<Utc>,
 }
 
 /// Has a message wait for an account.

@@ -3,19 +3,22 @@
 use chrono::{DateTime, Utc};
 
 use super::command::{
-    AttemptOutcome, MessageCommand, MessageRejection, ReceiptOutcome, RecordOutcome, RecordReceipt,
-    SettleDoubt, Settlement, StartAttempt, WaitForAccount,
+    AttemptOutcome, JoinConversation, MessageCommand, MessageRejection, ReceiptOutcome,
+    RecordOutcome, RecordReceipt, SettleDoubt, Settlement, StartAttempt, WaitForAccount,
 };
 use super::event::{
     AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageEvent,
-    MessageFailed, MessageRead, MessageReceived, MessageReread, MessageSent, MessageUndelivered,
-    RecipientComplained, RecipientUnsubscribed, RetryRequested, SendAttempted, SendFailed,
-    SendInDoubt,
+    MessageFailed, MessageJoinedConversation, MessageRead, MessageReceived, MessageReread,
+    MessageSent, MessageUndelivered, RecipientComplained, RecipientUnsubscribed, RetryRequested,
+    SendAttempted, SendFailed, SendInDoubt,
 };
 use super::state::{Attempt, Message};
 use super::status::Status;
 use crate::address::Address;
 use crate::{ErrorClass, SendError};
+
+/// Conversations that one message belongs to at most, beside the one that it began in.
+const JOINED_MAX: usize = 100;
 
 impl Message {
     pub(super) fn decide_command(
@@ -31,6 +34,7 @@ impl Message {
             }
             MessageCommand::Receive(received) => Ok(vec![received.clone().into()]),
             MessageCommand::Reread { message, at } => Ok(self.reread(message, *at)),
+            MessageCommand::Join(join) => Ok(self.join(join)),
             MessageCommand::StartAttempt(start) => self.start_attempt(start),
             MessageCommand::RecordOutcome(record) => self.record_outcome(record),
             MessageCommand::RecordReceipt(receipt) => self.record_receipt(receipt),
@@ -60,6 +64,22 @@ impl Message {
             return Vec::new();
         }
         vec![MessageReread { message: Box::new(after), at }.into()]
+    }
+
+    /// Says once that it belongs to a conversation, however often it is brought there; nothing of a message that did not
+    /// come in.
+    fn join(&self, join: &JoinConversation) -> Vec<MessageEvent> {
+        let Some(received) = self.received() else { return Vec::new() };
+        let JoinConversation { conversation_id, mailbox, participants, topic, at } = join.clone();
+        let is_there =
+            received.conversation_id == conversation_id || self.joined.contains(&conversation_id);
+        if is_there || self.joined.len() >= JOINED_MAX {
+            return Vec::new();
+        }
+        let kind = received.email.as_ref().map(|email| email.kind).unwrap_or_default();
+        let joined =
+            MessageJoinedConversation { conversation_id, mailbox, participants, topic, kind, at };
+        vec![joined.into()]
     }
 
     fn start_attempt(&self, start: &StartAttempt) -> Result<Vec<MessageEvent>, MessageRejection> {

@@ -68,7 +68,8 @@ impl MessageEvent {
             | Self::MessageRead(_)
             | Self::MessageCanceled(_)
             | Self::MessageReceived(_)
-            | Self::MessageReread(_) => Due::Over,
+            | Self::MessageReread(_)
+            | Self::MessageJoinedConversation(_) => Due::Over,
         }
     }
 }

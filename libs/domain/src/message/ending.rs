@@ -43,6 +43,7 @@ impl Message {
             | E::MessageDeferred(_)
             | E::RetryRequested(_)
             | E::MessageReread(_)
+            | E::MessageJoinedConversation(_)
             | E::RecipientComplained(_)
             | E::RecipientUnsubscribed(_) => return None,
         };

@@ -13,7 +13,7 @@ use crate::address::Address;
 use crate::consent::Programme;
 use crate::consent::words::{Confirmed, Suggestion};
 use crate::ids::ConversationId;
-use crate::{Attachment, Channel, Email, Priority, SendError};
+use crate::{Attachment, Channel, Email, MailKind, Priority, SendError};
 
 /// Somebody asked for a message to be sent, and it was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -340,6 +340,27 @@ pub struct RecipientUnsubscribed {
     pub at: DateTime<Utc>,
 }
 
+/// A message that came in belongs to one more conversation: it reached several of our mailboxes, and this is the one that
+/// its sender has with another of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageJoinedConversationData)]
+pub struct MessageJoinedConversation {
+    /// That conversation. The event itself belongs to the one that the message began in.
+    pub conversation_id: ConversationId,
+    /// The mailbox of ours whose conversation it is.
+    pub mailbox: Address,
+    /// Those whom the conversation is among, where it begins with this message.
+    pub participants: Vec<Address>,
+    /// The topic that sets it apart from others of the same participants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// What kind of mail it was when it joined.
+    #[serde(default, skip_serializing_if = "MailKind::is_person")]
+    pub kind: MailKind,
+    /// When it came to that mailbox.
+    pub at: DateTime<Utc>,
+}
+
 // What was asked for is shared: it is the largest by far, and each state of the message holds it.
 crate::events! {
     /// Every event of a message's stream.
@@ -361,6 +382,7 @@ crate::events! {
         MessageReread,
         RecipientComplained,
         RecipientUnsubscribed,
+        MessageJoinedConversation,
     }
 }
 
@@ -386,6 +408,7 @@ impl MessageEvent {
             Self::MessageReread(e) => e.at,
             Self::RecipientComplained(e) => e.at,
             Self::RecipientUnsubscribed(e) => e.at,
+            Self::MessageJoinedConversation(e) => e.at,
         }
     }
 

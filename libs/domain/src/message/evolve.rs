@@ -24,6 +24,7 @@ impl Message {
                     self.origin = Some(Origin::Received(e.message.clone()));
                 }
             }
+            E::MessageJoinedConversation(e) => self.joined.push(e.conversation_id),
             E::SendAttempted(e) => self.begin(e),
             E::MessageSent(e) => {
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {

@@ -10,6 +10,7 @@ use super::event::{MessageReceived, MessageRequested};
 use super::recipients::{Recipients, Told};
 use super::status::{AttemptStatus, Status};
 use crate::decider::{Decider, Routing};
+use crate::ids::ConversationId;
 use crate::{Channel, Priority};
 
 /// A message, folded from its stream.
@@ -28,6 +29,8 @@ pub struct Message {
     pub(super) attempts_before: u32,
     /// When the present round of attempts could begin.
     pub(super) round_from: Option<DateTime<Utc>>,
+    /// The conversations that it belongs to beside the one that it began in.
+    pub(super) joined: Vec<ConversationId>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +95,12 @@ impl Message {
             Some(Origin::Received(received)) => Some(received),
             _ => None,
         }
+    }
+
+    /// The conversations that it belongs to beside the one that it began in, in the order in which it joined them.
+    #[must_use]
+    pub fn joined(&self) -> &[ConversationId] {
+        &self.joined
     }
 
     /// How many attempts the present round has had, the one under way included. One that was abandoned was

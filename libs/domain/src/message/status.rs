@@ -129,6 +129,7 @@ impl AttemptStatus {
             E::MessageRequested(_)
             | E::MessageDeferred(_)
             | E::MessageReread(_)
+            | E::MessageJoinedConversation(_)
             | E::RecipientComplained(_)
             | E::RecipientUnsubscribed(_) => self,
             E::MessageCanceled(_) => self.raised(self.attempt, Status::Canceled),

@@ -10,6 +10,7 @@ mod faults;
 mod fence;
 mod follow;
 mod log;
+mod look;
 mod schema;
 mod store;
 mod support;

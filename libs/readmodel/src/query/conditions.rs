@@ -6,7 +6,7 @@ use std::fmt::Write;
 use hatch_domain::ids::TenantId;
 use tokio_postgres::types::{ToSql, Type};
 
-/// Conditions and their values, the tenant's always first.
+/// Conditions and their values, the tenant's always first, except where tenants themselves are listed.
 pub(crate) struct Conditions {
     sql: String,
     values: Vec<(Box<dyn ToSql + Sync + Send>, Type)>,
@@ -19,6 +19,16 @@ impl Conditions {
             sql: format!("WHERE {column} = $1\n"),
             values: vec![(Box::new(tenant.0), Type::UUID)],
         }
+    }
+
+    /// Rows of all tenants, for lists of what is the installation's: those for which `condition` holds, with `value` behind
+    /// it.
+    pub(crate) fn of_all(
+        condition: &str,
+        value: impl ToSql + Sync + Send + 'static,
+        kind: Type,
+    ) -> Self {
+        Self { sql: format!("WHERE {condition}$1\n"), values: vec![(Box::new(value), kind)] }
     }
 
     /// And `before`, `value`, `after`, written together.

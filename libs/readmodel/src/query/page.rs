@@ -20,6 +20,8 @@ pub(crate) enum ListKind {
     Webhooks = 3,
     /// The messages of a conversation, the oldest first.
     Timeline = 4,
+    ApiKeys = 5,
+    Tenants = 6,
 }
 
 /// Why a page cannot be had.

@@ -25,7 +25,7 @@ use crate::{Error, Origin, Projection, ReadModel};
 const TEMPLATE: Template =
     Template { name: "readmodel", schemas: || crate::schemas(with_counts()), sql: "" };
 
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "messages",
     "message_states",
     "message_participants",
@@ -34,6 +34,7 @@ const TABLES: [&str; 8] = [
     "conversation_participants",
     "mails",
     "attachments",
+    "joined_messages",
 ];
 
 /// A migrated database of the test's own.

@@ -12,15 +12,14 @@ use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_domain::message::mail_id::MailId;
 use hatch_domain::message::status::Status;
-use hatch_eventstore::{
-    Appended, CommandKey, Execute, Loaded, Metadata, Position, RecordedEvent, Store,
-};
+use hatch_eventstore::{Appended, CommandKey, Execute, Loaded, Position, RecordedEvent, Store};
 use hatch_providers::sendgrid;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Commands;
 use super::send_request::{Send, is_message_id, no_message_id, time_to_send};
+use crate::auth::Caller;
 use crate::names::{ChannelName, StatusName};
 use crate::problem::{POSITION, Problem};
 
@@ -89,15 +88,16 @@ impl Commands {
     /// Records the request, or finds what `key` was answered the first time.
     ///
     /// # Errors
-    /// More messages wait than may, a channel that no account carries, a `send_at` out of range, a key of another
-    /// request, or a log that does not answer.
+    /// A channel or sender that the caller's key does not send by, more messages waiting than may, a channel that no
+    /// account carries, a `send_at` out of range, a key of another request, or a log that does not answer.
     pub(crate) async fn accept(
         &self,
-        tenant: TenantId,
+        caller: &Caller,
         send: Send,
         key: Option<CommandKey>,
     ) -> Result<Accepted, Problem> {
-        let store = &self.store;
+        caller.may_send(send.channel, &send.from)?;
+        let (store, tenant) = (&self.store, caller.tenant);
         let now = store.environment().now();
         let _on_its_way = self.admission.admit(send.channel, send.priority)?;
         let in_range = time_to_send(send.send_at, now);
@@ -105,7 +105,7 @@ impl Commands {
             (Ok(()), Ok(send_at)) => send_at,
             // There may have been an account, and it may have been in range, when the key was used first.
             (carried, in_range) => match used_before(store, key).await? {
-                Some(first) => return replayed(store, first).await,
+                Some(first) => return replayed(store, caller, first).await,
                 None => {
                     carried?;
                     let error = in_range.err().into_iter().collect();
@@ -120,13 +120,13 @@ impl Commands {
         let command = MessageCommand::Request(requested.into());
         let executed = store
             .execute(
-                Execute::new(tenant.0, id.0, &command, metadata(id))
+                Execute::new(tenant.0, id.0, &command, caller.metadata(id.0))
                     .at(Message::default(), 0)
                     .key(key),
             )
             .await?;
         match executed.appended {
-            Some(Appended::Duplicate { first, .. }) => replayed(store, first).await,
+            Some(Appended::Duplicate { first, .. }) => replayed(store, caller, first).await,
             Some(Appended::Committed { first, .. }) => Ok(Accepted { position: first, ..accepted }),
             None => Err(Problem::unavailable("the request made no event")),
         }
@@ -224,14 +224,6 @@ impl Commands {
     }
 }
 
-/// The actor in the events of a client's commands.
-pub(super) const ACTOR: &str = "api";
-
-/// The metadata of the events of a client's command.
-fn metadata(id: MessageId) -> Metadata {
-    Metadata { correlation_id: id.0, actor: ACTOR.to_owned(), ..Metadata::default() }
-}
-
 /// The position of what `key` was used for, if it was used for this request.
 pub(super) async fn used_before(
     store: &Store,
@@ -242,12 +234,18 @@ pub(super) async fn used_before(
     Ok(recorded.filter(|first| first.request_hash == key.request_hash).map(|known| known.first))
 }
 
-/// The answer that the first request with this key got, read back from its event.
-pub(super) async fn replayed(store: &Store, first: Position) -> Result<Accepted, Problem> {
+/// The answer that the first request with this key got, read back from its event. Another client of the tenant may have
+/// made that request.
+pub(super) async fn replayed(
+    store: &Store,
+    caller: &Caller,
+    first: Position,
+) -> Result<Accepted, Problem> {
     let recorded: Option<RecordedEvent> = store.log().read_at(first).await?;
     let Some(recorded) = recorded else { return Err(Problem::not_found("first answer")) };
     match recorded.decode() {
         Ok(MessageEvent::MessageRequested(event)) => {
+            caller.may_send(event.channel, &event.from)?;
             Ok(Accepted::new(MessageId(recorded.stream_id), &event, first, true))
         }
         Ok(_) => Err(Problem::key_reused()),

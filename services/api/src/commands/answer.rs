@@ -19,6 +19,7 @@ use super::Commands;
 use super::accept::{Accepted, replayed, used_before};
 use super::addressing::{self, Said};
 use super::send_request::{Send, SendRequest, stands_in_header};
+use crate::auth::Caller;
 use crate::problem::{FieldCode, FieldError, Problem};
 
 /// How long the read models may take to come to what is in the log already. What comes later is not waited for.
@@ -114,20 +115,20 @@ impl Commands {
     /// As [`accept`](Self::accept); and a conversation that there is not, or that cannot be answered.
     pub(crate) async fn take(
         &self,
-        tenant: TenantId,
+        caller: &Caller,
         asked: Asked,
         key: Option<CommandKey>,
     ) -> Result<Accepted, Problem> {
         let answer = match asked {
-            Asked::Send(send) => return self.accept(tenant, *send, key).await,
+            Asked::Send(send) => return self.accept(caller, *send, key).await,
             Asked::Answer(answer) => answer,
         };
         // The conversation may be another, and unanswerable, since the key was used first.
         if let Some(first) = used_before(&self.store, key).await? {
-            return replayed(&self.store, first).await;
+            return replayed(&self.store, caller, first).await;
         }
-        let send = self.completed(tenant, answer).await?;
-        self.accept(tenant, send, key).await
+        let send = self.completed(caller.tenant, answer).await?;
+        self.accept(caller, send, key).await
     }
 
     /// The answer with what the conversation says of it.
@@ -137,7 +138,13 @@ impl Commands {
         let mut request = *request;
         let base = base(&request, &tail)?;
         let last = self.said(tenant, base).await?;
-        let last = last.ok_or_else(|| Problem::not_found("conversation"))?;
+        let mut last = last.ok_or_else(|| Problem::not_found("conversation"))?;
+        let mailbox = tail.iter().find(|one| one.id == base).and_then(|one| one.mailbox.as_ref());
+        if let (Some(mailbox), Some(email)) = (mailbox, last.email.as_mut()) {
+            // A mail to several of us is answered from the mailbox whose conversation this is.
+            email.ours.retain(|one| one.identity() != mailbox.identity());
+            email.ours.insert(0, mailbox.clone());
+        }
         let senders = |direction| {
             let some = tail.iter().filter(move |one| one.direction == direction);
             some.map(|one| one.from.as_str()).collect::<Vec<_>>()
@@ -259,6 +266,7 @@ mod tests {
             status: status.as_str().to_owned(),
             is_named,
             is_bounce: false,
+            mailbox: None,
         }
     }
 

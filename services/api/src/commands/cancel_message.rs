@@ -9,8 +9,9 @@ use hatch_domain::ids::MessageId;
 use hatch_domain::message::status::Status;
 
 use super::Commands;
-use super::change::{Caller, Changed, answer, cancel};
+use super::change::{Change, Changed, answer, cancel};
 use super::idempotency::IdempotencyKey;
+use crate::auth::Caller;
 use crate::extract::{NoBody, NoParameters, PathId, QueryParameters};
 use crate::problem::Body as ProblemBody;
 use crate::problem::Problem;
@@ -20,6 +21,7 @@ use crate::problem::Problem;
 /// While it is `scheduled` or `queued`, before an attempt begins.
 #[utoipa::path(
     post, path = "/api/v1/messages/{id}/cancel", operation_id = "cancel_message", tag = "messages",
+    security(("bearer" = ["messages:write"])),
     params(("id" = Uuid, Path, description = "The message."), IdempotencyKey),
     responses(
         (status = 200, description = "Done.", body = Changed, headers(
@@ -31,13 +33,15 @@ use crate::problem::Problem;
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
+    caller: Caller,
     PathId(id): PathId,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
     let id = MessageId(id);
-    let caller = Caller::client(&headers, "POST /api/v1/messages/{id}/cancel", id)?;
-    let changed = cancel(&commands.store, caller, id).await;
+    let route = (&headers, "POST /api/v1/messages/{id}/cancel");
+    let change = Change::by(caller, &commands, route, id).await?;
+    let changed = cancel(&commands.store, change, id).await;
     answer(id, changed, (StatusCode::OK, Status::Canceled))
 }

@@ -4,38 +4,56 @@
 use axum::Json;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use hatch_domain::actor::Actor;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, MessageRejection};
 use hatch_domain::message::status::Status;
 use hatch_eventstore::{
-    Appended, CommandKey, Execute, ExecuteError, Executed, Metadata, Position, Store,
+    Appended, CommandKey, Execute, ExecuteError, Executed, Loaded, Metadata, Position, Store,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::TENANT;
-use super::accept::{ACTOR, tell_write};
+use super::Commands;
+use super::accept::tell_write;
 use super::idempotency::command_key;
+use crate::auth::Caller;
 use crate::names::StatusName;
 use crate::problem::Problem;
 
 /// The origin of a change, and the idempotency key, if there is one.
-#[derive(Debug, Clone, Copy)]
-pub struct Caller {
+#[derive(Debug, Clone)]
+pub struct Change {
     /// Whose message it is.
     pub tenant_id: TenantId,
-    /// As the event has it, such as `api`.
-    pub actor: &'static str,
+    /// Who does it, as the event has it.
+    pub actor: Actor,
     /// The client's idempotency key.
     pub key: Option<CommandKey>,
 }
 
-impl Caller {
-    /// A client of the API. `route` is the scope of its idempotency keys.
-    pub(super) fn client(headers: &HeaderMap, route: &str, id: MessageId) -> Result<Self, Problem> {
-        let key = command_key(headers, TENANT, route, &id)?;
-        Ok(Self { tenant_id: TENANT, actor: ACTOR, key })
+impl Change {
+    /// One that a client asks for. `route` is the scope of its idempotency keys.
+    ///
+    /// # Errors
+    /// 400 for a key that is none; 403 where the client may not send such a message.
+    pub(super) async fn by(
+        caller: Caller,
+        commands: &Commands,
+        (headers, route): (&HeaderMap, &str),
+        id: MessageId,
+    ) -> Result<Self, Problem> {
+        let key = command_key(headers, caller.tenant, route, &id)?;
+        // Most keys send everything: then the message need not be known yet.
+        if caller.is_restricted() {
+            let Loaded::<Message> { state, .. } =
+                commands.store.load(caller.tenant.0, id.0).await?;
+            if let Some(requested) = state.requested() {
+                caller.may_send(requested.channel, &requested.from)?;
+            }
+        }
+        Ok(Self { tenant_id: caller.tenant, actor: caller.actor, key })
     }
 }
 
@@ -46,26 +64,26 @@ pub type ChangeResult = Result<Executed<Message>, ExecuteError<MessageRejection>
 ///
 /// # Errors
 /// The domain's rejection when the message is in another status, and whatever keeps the log from taking the event.
-pub async fn retry(store: &Store, caller: Caller, id: MessageId) -> ChangeResult {
+pub async fn retry(store: &Store, change: Change, id: MessageId) -> ChangeResult {
     let command = MessageCommand::Retry { at: store.environment().now() };
-    execute(store, caller, id, &command).await
+    execute(store, change, id, &command).await
 }
 
 /// Calls a message off before an attempt begins.
-pub(super) async fn cancel(store: &Store, caller: Caller, id: MessageId) -> ChangeResult {
+pub(super) async fn cancel(store: &Store, change: Change, id: MessageId) -> ChangeResult {
     let command = MessageCommand::Cancel { at: store.environment().now() };
-    execute(store, caller, id, &command).await
+    execute(store, change, id, &command).await
 }
 
 async fn execute(
     store: &Store,
-    caller: Caller,
+    change: Change,
     id: MessageId,
     command: &MessageCommand,
 ) -> ChangeResult {
-    let Caller { tenant_id, actor, key } = caller;
+    let Change { tenant_id, actor, key } = change;
     let metadata =
-        Metadata { correlation_id: id.0, actor: actor.to_owned(), ..Metadata::default() };
+        Metadata { correlation_id: id.0, actor: actor.to_string(), ..Metadata::default() };
     store.execute(Execute::<Message>::new(tenant_id.0, id.0, command, metadata).key(key)).await
 }
 

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, Request};
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
-use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::Store;
 use http::Uri;
@@ -26,7 +25,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::accept::{Accepted, tell_write};
 pub(crate) use self::answer::Asked;
 pub use self::answer::Conversations;
-pub use self::change::{Caller, ChangeResult, retry};
+pub use self::change::{Change, ChangeResult, retry};
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
@@ -47,9 +46,6 @@ pub fn takes_send_request(body: &[u8]) -> bool {
     let parsed = crate::extract::parse_json::<SendRequest>(body);
     parsed.is_ok_and(|request| request.validate(defaults).is_ok())
 }
-
-/// Whose messages are sent. There is one tenant until requests are authenticated.
-pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
 
 /// The host of our Message-IDs where no public one is known: it never exists (RFC 2606, section 2).
 const MAIL_HOST_UNKNOWN: &str = "hatch.invalid";

@@ -9,8 +9,9 @@ use hatch_domain::ids::MessageId;
 use hatch_domain::message::status::Status;
 
 use super::Commands;
-use super::change::{Caller, Changed, answer, retry};
+use super::change::{Change, Changed, answer, retry};
 use super::idempotency::IdempotencyKey;
+use crate::auth::Caller;
 use crate::extract::{NoBody, NoParameters, PathId, QueryParameters};
 use crate::problem::Body as ProblemBody;
 use crate::problem::Problem;
@@ -20,6 +21,7 @@ use crate::problem::Problem;
 /// For a message that `failed`, or that is `undelivered`: a person asks for it, and hatch asks the provider again.
 #[utoipa::path(
     post, path = "/api/v1/messages/{id}/retry", operation_id = "retry_message", tag = "messages",
+    security(("bearer" = ["messages:write"])),
     params(("id" = Uuid, Path, description = "The message."), IdempotencyKey),
     responses(
         (status = 202, description = "Done.", body = Changed, headers(
@@ -31,13 +33,15 @@ use crate::problem::Problem;
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
+    caller: Caller,
     PathId(id): PathId,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
     let id = MessageId(id);
-    let caller = Caller::client(&headers, "POST /api/v1/messages/{id}/retry", id)?;
-    let changed = retry(&commands.store, caller, id).await;
+    let route = (&headers, "POST /api/v1/messages/{id}/retry");
+    let change = Change::by(caller, &commands, route, id).await?;
+    let changed = retry(&commands.store, change, id).await;
     answer(id, changed, (StatusCode::ACCEPTED, Status::Queued))
 }

@@ -16,8 +16,10 @@ use super::accept::{Accepted, tell_write};
 use super::answer::Asked;
 use super::idempotency::{BatchKey, IdempotencyKey};
 use super::send_request::SendRequest;
-use super::{Admissible, Commands, TENANT};
+use super::{Admissible, Commands};
+use crate::auth::Caller;
 use crate::extract::{NoParameters, QueryParameters, parse_json};
+use crate::limits::Quota;
 use crate::problem::{FieldCode, FieldError, Problem};
 
 /// Messages of a batch at most.
@@ -60,6 +62,7 @@ enum ItemResult {
 /// recorded is not recorded again.
 #[utoipa::path(
     post, path = "/api/v1/messages/batch", operation_id = "send_batch", tag = "messages",
+    security(("bearer" = ["messages:write"])),
     params(IdempotencyKey),
     request_body(content = Batch, example = json!({"messages": [
         {"to": "+18045551234", "body": "Hello"}, {"to": "ann@example.com", "body": "Hello"}]})),
@@ -72,8 +75,10 @@ enum ItemResult {
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
+    caller: Caller,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
+    quota: Quota,
     Admissible(batch): Admissible<Batch>,
 ) -> Result<Response, Problem> {
     let count = batch.messages.len();
@@ -82,6 +87,8 @@ pub(super) async fn handler(
         let error = FieldError::coded(FieldCode::WrongCount, "/messages", detail);
         return Err(Problem::invalid(vec![error]));
     }
+    // One was charged before the body was read.
+    quota.charge(count - 1)?;
     let read: Vec<Result<Asked, Problem>> =
         batch.messages.iter().map(|item| read(&commands, item)).collect();
     let understood: Vec<Understood<'_>> = read
@@ -89,13 +96,13 @@ pub(super) async fn handler(
         .zip(&batch.messages)
         .map(|(read, text)| read.as_ref().map_or(Understood::Not(text), Understood::As))
         .collect();
-    let key = BatchKey::of(&headers, TENANT, ROUTE, &understood)?;
+    let key = BatchKey::of(&headers, caller.tenant, ROUTE, &understood)?;
     if let Some(key) = &key {
         refuse_other(&commands, key).await?;
     }
     // Once the log is away, the rest does not wait for it one by one.
     let away = &AtomicBool::new(false);
-    let (commands, key) = (&commands, &key);
+    let (commands, caller, key) = (&commands, &caller, &key);
     let results: Vec<Result<Accepted, Problem>> =
         futures::stream::iter(read.into_iter().enumerate())
             .map(|(index, item)| async move {
@@ -103,7 +110,7 @@ pub(super) async fn handler(
                     return Err(Problem::unavailable("the log did not answer in time"));
                 }
                 let key = key.as_ref().map(|key| key.item(index));
-                let result = commands.take(TENANT, item?, key).await;
+                let result = commands.take(caller, item?, key).await;
                 if result.as_ref().is_err_and(Problem::is_unavailable) {
                     away.store(true, Ordering::Relaxed);
                 }

@@ -10,7 +10,8 @@ use super::accept::Accepted;
 use super::answer::Asked;
 use super::idempotency::{IdempotencyKey, command_key};
 use super::send_request::SendRequest;
-use super::{Admissible, Commands, TENANT};
+use super::{Admissible, Commands};
+use crate::auth::Caller;
 use crate::extract::{NoParameters, QueryParameters};
 use crate::problem::{Body as ProblemBody, Problem};
 
@@ -23,6 +24,7 @@ const ROUTE: &str = "POST /api/v1/messages";
 /// this endpoint. Which fields a channel takes is said at each of them; `docs/api.md` has the limits.
 #[utoipa::path(
     post, path = "/api/v1/messages", operation_id = "send_message", tag = "messages",
+    security(("bearer" = ["messages:write"])),
     params(IdempotencyKey),
     request_body(content = SendRequest, examples(
         ("1_sms" = (summary = "SMS", value = json!({
@@ -52,13 +54,14 @@ const ROUTE: &str = "POST /api/v1/messages";
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
+    caller: Caller,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
     Admissible(request): Admissible<SendRequest>,
 ) -> Result<Response, Problem> {
     let asked = Asked::read(&commands, request)?;
-    let key = command_key(&headers, TENANT, ROUTE, &asked)?;
-    let accepted = commands.take(TENANT, asked, key).await?;
+    let key = command_key(&headers, caller.tenant, ROUTE, &asked)?;
+    let accepted = commands.take(&caller, asked, key).await?;
     Ok(accepted.respond(StatusCode::ACCEPTED, &accepted))
 }
 

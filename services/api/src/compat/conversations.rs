@@ -7,7 +7,7 @@ use hatch_readmodel::{Conversation, ConversationFilter, List, Message, Page, Que
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::commands::TENANT;
+use crate::auth::Caller;
 use crate::extract::{PathId, QueryParameters};
 use crate::problem::Problem;
 use crate::queries::Queries;
@@ -46,16 +46,18 @@ pub(super) struct Messages {
 /// Conversations, the latest activity first
 #[utoipa::path(
     get, path = "/api/conversations", operation_id = "compat_list_conversations", tag = "compatibility",
+    security(("bearer" = ["conversations:read"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = Conversations))
 )]
 pub(super) async fn list(
     State(queries): State<Queries>,
+    caller: Caller,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<Conversations>, Problem> {
     let (filter, page) = (ConversationFilter::default(), parameters.page()?);
     let List { data, next_cursor } =
-        queries.read_model.conversations(TENANT, &filter, &page).await?;
+        queries.read_model.conversations(caller.tenant, &filter, &page).await?;
     Ok(Json(Conversations { conversations: data, next_cursor }))
 }
 
@@ -64,16 +66,19 @@ pub(super) async fn list(
 /// `GET /api/conversation/{id}/messages` is another name.
 #[utoipa::path(
     get, path = "/api/conversations/{id}/messages", operation_id = "compat_list_messages", tag = "compatibility",
+    security(("bearer" = ["conversations:read"])),
     params(("id" = Uuid, Path, description = "The conversation."), Parameters),
     responses((status = 200, description = "A page.", body = Messages))
 )]
 pub(super) async fn messages(
     State(queries): State<Queries>,
+    caller: Caller,
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<Messages>, Problem> {
     let page = parameters.page()?;
-    let list = queries.read_model.conversation_messages(TENANT, ConversationId(id), &page).await?;
+    let list =
+        queries.read_model.conversation_messages(caller.tenant, ConversationId(id), &page).await?;
     let List { data, next_cursor } = list.ok_or_else(|| Problem::not_found("conversation"))?;
     Ok(Json(Messages { messages: data, next_cursor }))
 }

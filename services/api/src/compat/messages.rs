@@ -10,7 +10,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{OneOrSeveral, Recipients, SendRequest, Written, renamed};
-use crate::commands::{Accepted, Admissible, Commands, IdempotencyKey, TENANT, command_key};
+use crate::auth::Caller;
+use crate::commands::{Accepted, Admissible, Commands, IdempotencyKey, command_key};
 use crate::names::ChannelName;
 use crate::problem::{FieldCode, FieldError, Problem};
 
@@ -40,6 +41,7 @@ pub(super) struct Request {
 /// `timestamp` is kept as metadata, and orders nothing.
 #[utoipa::path(
     post, path = "/api/messages/sms", operation_id = "compat_send_sms", tag = "compatibility",
+    security(("bearer" = ["messages:write"])),
     params(IdempotencyKey),
     request_body(content = Request, example = json!({"from": "+12016661234", "to": "+18045551234", "type": "sms", "body": "Hello",
         "attachments": null, "timestamp": "2024-11-01T14:00:00Z"})),
@@ -47,13 +49,14 @@ pub(super) struct Request {
 )]
 pub(super) async fn sms(
     State(commands): State<Arc<Commands>>,
+    caller: Caller,
     headers: HeaderMap,
     Admissible(request): Admissible<Request>,
 ) -> Result<Response, Problem> {
     let has_files = request.attachments.as_ref().is_some_and(|list| !list.is_empty());
     let channel = if has_files { "mms" } else { "sms" };
     let channel = request.channel(channel, &["sms", "mms"])?;
-    accept(&commands, &headers, "POST /api/messages/sms", request.send(channel)).await
+    accept(&commands, &caller, (&headers, "POST /api/messages/sms"), request.send(channel)).await
 }
 
 /// A mail, in the old words
@@ -61,6 +64,7 @@ pub(super) async fn sms(
 /// `timestamp` is kept as metadata, and orders nothing.
 #[utoipa::path(
     post, path = "/api/messages/email", operation_id = "compat_send_email", tag = "compatibility",
+    security(("bearer" = ["messages:write"])),
     params(IdempotencyKey),
     request_body(content = Request, example = json!({"from": "user@usehatchapp.com", "to": "contact@gmail.com",
         "body": "Hello", "attachments": null, "timestamp": "2024-11-01T14:00:00Z"})),
@@ -68,11 +72,12 @@ pub(super) async fn sms(
 )]
 pub(super) async fn email(
     State(commands): State<Arc<Commands>>,
+    caller: Caller,
     headers: HeaderMap,
     Admissible(request): Admissible<Request>,
 ) -> Result<Response, Problem> {
     let channel = request.channel("email", &["email"])?;
-    accept(&commands, &headers, "POST /api/messages/email", request.send(channel)).await
+    accept(&commands, &caller, (&headers, "POST /api/messages/email"), request.send(channel)).await
 }
 
 impl Request {
@@ -104,15 +109,15 @@ impl Request {
 
 async fn accept(
     commands: &Commands,
-    headers: &HeaderMap,
-    route: &str,
+    caller: &Caller,
+    (headers, route): (&HeaderMap, &str),
     request: SendRequest,
 ) -> Result<Response, Problem> {
     let names = [("/channel", "/type"), ("/metadata", "/timestamp")];
     let send = request
         .validate(commands.defaults())
         .map_err(|errors| Problem::invalid(renamed(errors, &names)))?;
-    let key = command_key(headers, TENANT, route, &send)?;
-    let accepted = commands.accept(TENANT, send, key).await?;
+    let key = command_key(headers, caller.tenant, route, &send)?;
+    let accepted = commands.accept(caller, send, key).await?;
     Ok(accepted.respond(StatusCode::ACCEPTED, &accepted))
 }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{OneOrSeveral, Recipients, SendRequest, Written, renamed};
-use crate::commands::{Accepted, Admissible, Commands, IdempotencyKey, TENANT, command_key};
+use crate::auth::Caller;
+use crate::commands::{Accepted, Admissible, Commands, IdempotencyKey, command_key};
 use crate::problem::Problem;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -56,6 +57,7 @@ struct Sent {
 /// Between two names it is a chat message.
 #[utoipa::path(
     post, path = "/api/send_message", operation_id = "compat_send_message", tag = "compatibility",
+    security(("bearer" = ["messages:write"])),
     params(IdempotencyKey),
     request_body(content = MessageRequest, example = json!({
         "from": "+12016661234", "to": "+18045551234", "body": "Hello"})),
@@ -63,13 +65,15 @@ struct Sent {
 )]
 pub(super) async fn message(
     State(commands): State<Arc<Commands>>,
+    caller: Caller,
     headers: HeaderMap,
     Admissible(request): Admissible<MessageRequest>,
 ) -> Result<Response, Problem> {
     let MessageRequest { from, to, body } = request;
     let from = from.map(Written::from);
     let request = SendRequest { from, to, body, names_mean_chat: true, ..SendRequest::default() };
-    let accepted = accept(&commands, &headers, "POST /api/send_message", request, &[]).await?;
+    let accepted =
+        accept(&commands, &caller, (&headers, "POST /api/send_message"), request, &[]).await?;
     let id = Some(accepted.id.to_string());
     Ok(accepted.respond(StatusCode::OK, &Sent { success: true, message_id: id, email_id: None }))
 }
@@ -77,6 +81,7 @@ pub(super) async fn message(
 /// A mail, in the old words
 #[utoipa::path(
     post, path = "/api/send_email", operation_id = "compat_send_email_to", tag = "compatibility",
+    security(("bearer" = ["messages:write"])),
     params(IdempotencyKey),
     request_body(content = EmailRequest, example = json!({
         "to_email": "contact@gmail.com", "subject": "Hello", "body": "Hello"})),
@@ -84,6 +89,7 @@ pub(super) async fn message(
 )]
 pub(super) async fn email(
     State(commands): State<Arc<Commands>>,
+    caller: Caller,
     headers: HeaderMap,
     Admissible(request): Admissible<EmailRequest>,
 ) -> Result<Response, Problem> {
@@ -102,21 +108,22 @@ pub(super) async fn email(
         ..SendRequest::default()
     };
     let names = [("/from", "/from_email"), ("/to", "/to_email"), ("/html", "/html_content")];
-    let accepted = accept(&commands, &headers, "POST /api/send_email", request, &names).await?;
+    let accepted =
+        accept(&commands, &caller, (&headers, "POST /api/send_email"), request, &names).await?;
     let id = Some(accepted.id.to_string());
     Ok(accepted.respond(StatusCode::OK, &Sent { success: true, message_id: None, email_id: id }))
 }
 
 async fn accept(
     commands: &Commands,
-    headers: &HeaderMap,
-    route: &str,
+    caller: &Caller,
+    (headers, route): (&HeaderMap, &str),
     request: SendRequest,
     names: &[(&str, &str)],
 ) -> Result<Accepted, Problem> {
     let send = request
         .validate(commands.defaults())
         .map_err(|errors| Problem::invalid(renamed(errors, names)))?;
-    let key = command_key(headers, TENANT, route, &send)?;
-    commands.accept(TENANT, send, key).await
+    let key = command_key(headers, caller.tenant, route, &send)?;
+    commands.accept(caller, send, key).await
 }

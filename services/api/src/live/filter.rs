@@ -2,16 +2,20 @@
 
 use axum::http::HeaderMap;
 use hatch_domain::event_types;
-use hatch_domain::ids::{ConversationId, TenantId};
+use hatch_domain::ids::ConversationId;
 use hatch_eventstore::{Position, RecordedEvent};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use crate::auth::Caller;
 use crate::problem::{FieldCode, FieldError, Problem};
 
 /// What an `EventSource` says when it connects again (HTML Standard, 9.2.4).
 pub(super) const LAST_EVENT_ID: &str = "last-event-id";
+
+/// The event that brings a message into a conversation other than its own.
+const JOINED: &str = "MessageJoinedConversation";
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -27,33 +31,49 @@ pub(super) struct Parameters {
 }
 
 /// The events that a client wants.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Filter {
-    tenant: TenantId,
+    /// Who asks: nothing of another tenant, and nothing that is not to be seen, is let through.
+    pub(super) caller: Caller,
     conversation: Option<ConversationId>,
     types: Option<Vec<&'static str>>,
 }
 
 impl Filter {
-    /// The filter of `tenant`'s client that asked with `parameters`.
+    /// The filter of the client that asked with `parameters`.
     ///
     /// # Errors
     /// 400 for a type that no event has.
-    pub(super) fn new(tenant: TenantId, parameters: &Parameters) -> Result<Self, Problem> {
+    pub(super) fn new(caller: Caller, parameters: &Parameters) -> Result<Self, Problem> {
         let types = parameters.types.as_deref().map(listed).transpose();
         let types = types.map_err(|detail| {
             let error = FieldError::coded(FieldCode::UnknownValue, "?types", detail);
             Problem::invalid(vec![error])
         })?;
-        Ok(Self { tenant, conversation: parameters.conversation.map(ConversationId), types })
+        Ok(Self { caller, conversation: parameters.conversation.map(ConversationId), types })
     }
 
     /// Whether the client wants `event`.
     pub(super) fn lets_through(&self, event: &RecordedEvent) -> bool {
-        event.tenant_id == self.tenant.0
-            && self.conversation.is_none_or(|id| event.conversation_id == Some(id.0))
+        event.tenant_id == self.caller.tenant.0
+            && self.caller.may_see(&event.aggregate)
+            && self.conversation.is_none_or(|id| is_of(event, id))
             && self.types.as_ref().is_none_or(|types| types.contains(&event.event_type.as_str()))
     }
+}
+
+/// Whether `event` belongs to a conversation, or brings a message into it that began in another one.
+fn is_of(event: &RecordedEvent, id: ConversationId) -> bool {
+    #[derive(Deserialize)]
+    struct Joined {
+        conversation_id: ConversationId,
+    }
+    if event.conversation_id == Some(id.0) {
+        return true;
+    }
+    event.event_type == JOINED
+        && serde_json::from_str(event.payload.get())
+            .is_ok_and(|joined: Joined| joined.conversation_id == id)
 }
 
 fn listed(list: &str) -> Result<Vec<&'static str>, String> {
@@ -98,12 +118,15 @@ pub(super) fn last_seen(
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use chrono::DateTime;
+    use hatch_eventstore::Metadata;
+    use serde_json::value::RawValue;
 
     use super::*;
 
     fn with_types(types: &str) -> Result<Filter, Problem> {
         let parameters = Parameters { types: Some(types.to_owned()), ..Parameters::default() };
-        Filter::new(TenantId::DEFAULT, &parameters)
+        Filter::new(Caller::system("api"), &parameters)
     }
 
     #[test]
@@ -113,6 +136,41 @@ mod tests {
         for wrong in ["", "MessageSent,", "Teleported", "messagesent", "MessageSent;MessageRead"] {
             assert!(with_types(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_brings_a_message_into_a_conversation_is_of_that_and_of_its_own() {
+        let (own, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let event = |event_type: &str| RecordedEvent {
+            position: Position(1),
+            stream_id: Uuid::nil(),
+            version: 2,
+            tenant_id: TenantId::DEFAULT.0,
+            event_id: Uuid::nil(),
+            event_type: event_type.to_owned(),
+            schema_version: 1,
+            epoch: 1,
+            recorded_at: DateTime::UNIX_EPOCH,
+            aggregate: "message".to_owned(),
+            conversation_id: Some(own),
+            channel: None,
+            priority: None,
+            metadata: Metadata::default(),
+            payload: RawValue::from_string(format!(r#"{{"conversation_id":"{other}"}}"#))
+                .expect("JSON"),
+        };
+        let lets_through = |conversation, event_type| {
+            let conversation = Some(conversation);
+            let parameters = Parameters { conversation, ..Parameters::default() };
+            let filter = Filter::new(TenantId::DEFAULT, &parameters).expect("no types");
+            filter.lets_through(&event(event_type))
+        };
+        for conversation in [own, other] {
+            assert!(lets_through(conversation, JOINED), "{conversation}");
+        }
+        assert!(!lets_through(other, "MessageReceived"));
+        assert!(!lets_through(Uuid::from_u128(3), JOINED));
+        assert!(event_types().any(|known| known.name == JOINED));
     }
 
     #[test]

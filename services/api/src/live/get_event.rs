@@ -8,9 +8,10 @@ use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use hatch_domain::envelope::Envelope;
-use hatch_eventstore::Position;
+use hatch_eventstore::{Position, RecordedEvent};
 
-use super::{Live, TENANT};
+use super::Live;
+use crate::auth::Caller;
 use crate::extract::{NoParameters, QueryParameters};
 use crate::problem::Problem;
 
@@ -22,12 +23,14 @@ const MEDIA_TYPE: &str = "application/cloudevents+json";
 /// `dataref` names it where the data was too large to travel.
 #[utoipa::path(
     get, path = "/api/v1/events/{position}", operation_id = "get_event", tag = "events",
+    security(("bearer" = ["messages:read"])),
     params(("position" = i64, Path, minimum = 1, description = "The event's place in the log.")),
     responses((status = 200, description = "A structured CloudEvents 1.0 JSON.", body = Object,
         content_type = "application/cloudevents+json"))
 )]
 pub(super) async fn handler(
     State(live): State<Arc<Live>>,
+    caller: Caller,
     position: Result<Path<i64>, PathRejection>,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -37,6 +40,9 @@ pub(super) async fn handler(
         return Err(unknown());
     }
     let found = live.log.read_at(Position(position)).await?;
-    let event = found.filter(|event| event.tenant_id == TENANT.0).ok_or_else(unknown)?;
+    let is_shown = |event: &RecordedEvent| {
+        event.tenant_id == caller.tenant.0 && caller.may_see(&event.aggregate)
+    };
+    let event = found.filter(is_shown).ok_or_else(unknown)?;
     Ok(([(CONTENT_TYPE, MEDIA_TYPE)], Envelope::from(event).whole().to_json()))
 }

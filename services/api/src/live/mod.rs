@@ -14,16 +14,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::get;
-use hatch_domain::ids::TenantId;
 use hatch_eventstore::{Feed, HeadWatch, Log, ReadPermits};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use stream_slots::StreamSlots;
-
-/// Whose events are asked for. There is one tenant until requests are authenticated.
-const TENANT: TenantId = TenantId::DEFAULT;
 
 /// Streams that read the log at a time, which is what a stream does until it has caught up: a quarter of the connections to
 /// PostgreSQL, so that the others are everybody else's. A stream has one page in memory.

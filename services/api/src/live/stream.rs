@@ -17,9 +17,10 @@ use futures::{Stream, StreamExt, stream};
 use hatch_domain::envelope::Envelope;
 use hatch_eventstore::{Position, RecordedEvent, Subscription};
 
+use super::Live;
 use super::filter::{Filter, LAST_EVENT_ID, Parameters, last_seen};
 use super::stream_slots::StreamSlot;
-use super::{Live, TENANT};
+use crate::auth::{Caller, Door};
 use crate::client_address::ClientAddress;
 use crate::connection::Connection;
 use crate::connections::Busy;
@@ -45,6 +46,7 @@ const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-bufferi
 /// A page that waits for the end of an answer shows nothing of it: try it by `curl -N`.
 #[utoipa::path(
     get, path = "/api/v1/events", operation_id = "follow_events", tag = "events",
+    security(("bearer" = ["messages:read"])),
     params(Parameters,
         ("Last-Event-ID" = Option<i64>, Header, description = "Counts before `from`.")),
     responses((status = 200, description = "The stream.", content_type = "text/event-stream",
@@ -52,12 +54,14 @@ const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-bufferi
 )]
 pub(super) async fn handler(
     State(live): State<Arc<Live>>,
+    caller: Caller,
+    Extension(door): Extension<Door>,
     Extension(client): Extension<ClientAddress>,
     connection: Option<Extension<ConnectInfo<Connection>>>,
     headers: HeaderMap,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<impl IntoResponse, Problem> {
-    let filter = Filter::new(TENANT, &parameters)?;
+    let filter = Filter::new(caller, &parameters)?;
     let last_seen = last_seen(&headers, &parameters)?;
     let place = live.slots.take(client)?;
     let head = live.log.head().await?;
@@ -68,19 +72,20 @@ pub(super) async fn handler(
         return Err(Problem::invalid(vec![error]));
     }
     let busy = connection.map(|Extension(ConnectInfo(connection))| connection.streams());
-    let events = events(&live, filter, last_seen.unwrap_or(head), (place, busy));
+    let events = events(&live, filter, last_seen.unwrap_or(head), (place, busy, door));
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
     Ok(([UNBUFFERED], Sse::new(events).keep_alive(heartbeat)))
 }
 
-/// What a stream has while it is open: its place, and its connection, which is not idle though it be silent.
-type Held = (StreamSlot, Option<Busy>);
+/// What a stream has while it is open: its place, its connection, which is not idle though it be silent, and the door that
+/// its client came by.
+type Held = (StreamSlot, Option<Busy>, Door);
 
 /// What the subscription of one client has brought.
 struct Reader {
     subscription: Subscription,
     filter: Filter,
-    _held: Held,
+    held: Held,
 }
 
 /// The events after `after` that `filter` lets through, until the shutdown. What it holds is held for
@@ -99,7 +104,7 @@ fn events(
         BATCH_EVENTS_MAX,
     )
     .in_turn(live.turns.0.clone());
-    let reader = Reader { subscription, filter, _held: held };
+    let reader = Reader { subscription, filter, held };
     let batches = stream::unfold(reader, |mut reader| async move {
         let batch = reader.next_batch().await?;
         Some((stream::iter(batch), reader))
@@ -114,7 +119,9 @@ impl Reader {
         match self.subscription.next_batch().await {
             Ok(mut batch) => {
                 batch.retain(|event| self.filter.lets_through(event));
-                Some(batch)
+                // A key that is revoked meanwhile brings nothing more.
+                let (_, _, door) = &self.held;
+                door.still_admits(&self.filter.caller).then_some(batch)
             }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "live feed ended");

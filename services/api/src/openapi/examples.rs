@@ -92,6 +92,9 @@ fn error(path: &str, status: &str) -> Value {
     let what = if path.contains("conversation") { "conversation" } else { "message" };
     let problem = match status {
         "400" => Problem::invalid(vec![FieldError::of("/to", &AddressError::Impossible)]),
+        "401" if !path.contains("/webhooks/") || path.contains("replay") => {
+            Problem::no_credentials()
+        }
         "401" => {
             Problem::wrong_signature("X-Twilio-Signature: expected the signature of this request")
         }

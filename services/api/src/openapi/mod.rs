@@ -24,8 +24,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::server::{ServerBuilder, ServerVariableBuilder};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
-    Content, Deprecated, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi,
-    OpenApiBuilder, PathItem, Ref, RefOr, ResponseBuilder, Schema, Server, Type,
+    Content, Deprecated, Header, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder,
+    OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, ResponseBuilder, Schema, Server, Type,
 };
 use utoipa::{OpenApi as _, ToSchema};
 
@@ -57,8 +57,13 @@ const ALIASES: [(&str, &str, HttpMethod); 4] = [
 ];
 
 /// Problems by status, and when, for every operation that can have them.
-const PROBLEMS: [(&str, &str); 9] = [
+const PROBLEMS: [(&str, &str); 10] = [
     ("400", "Something is wrong with the request; `errors` names each field."),
+    (
+        "401",
+        "The request has no valid credentials; what is wrong with them is not said. In development (`up`), a request \
+             without any is taken.",
+    ),
     ("403", "A page of another site made the request."),
     ("404", "There is nothing of that id."),
     ("413", "The body is over the limit."),
@@ -73,7 +78,10 @@ const PROBLEMS: [(&str, &str); 9] = [
         "The idempotency key was used for another request; or, where a message is sent, no account carries its \
              channel (`no-account`).",
     ),
-    ("429", "More messages wait than can be sent soon. Nothing was recorded."),
+    (
+        "429",
+        "The client asks too often (`quota-exceeded`), or more messages wait than can be sent soon. Nothing was recorded.",
+    ),
     (
         "503",
         "PostgreSQL is away, too many writes wait, or the read models have not reached `after` in \
@@ -81,8 +89,14 @@ const PROBLEMS: [(&str, &str); 9] = [
     ),
 ];
 
-/// The name of the security scheme, which has no scopes.
-const BEARER: &str = "bearer";
+/// Why somebody who is known is refused; beside what [`PROBLEMS`] says of the status.
+const FORBIDDEN: &str = "The scope of the operation is missing, and `detail` names it (`missing_scope`); or the key is \
+    not for the client's address (`ip_not_allowed`), the sender (`sender_not_allowed`) or the channel \
+    (`channel_not_allowed`); or the tenant is suspended (`tenant_suspended`); or a page of another site made the \
+    request (`foreign_site`).";
+
+/// The name of the security scheme, and the scopes of what has none of its own.
+pub(crate) const BEARER: &str = "bearer";
 const NOTHING: [&str; 0] = [];
 
 /// The whole document, whatever roles this process has.
@@ -91,8 +105,7 @@ pub fn document() -> OpenApi {
     let mut document = OpenApiBuilder::new()
         .info(info())
         .servers(Some(servers()))
-        // Nobody has to say who he is yet.
-        .security(Some([SecurityRequirement::default(), SecurityRequirement::new(BEARER, NOTHING)]))
+        .security(Some([SecurityRequirement::new(BEARER, NOTHING)]))
         .tags(Some(tags()))
         .build();
     for part in [
@@ -230,9 +243,11 @@ fn servers() -> [Server; 3] {
     ]
 }
 
-/// How a client will say who it is.
+/// How a client says who it is.
 fn bearer() -> SecurityScheme {
-    let about = "An API key or a JWT. No build asks for one yet.";
+    let about = "An API key. Each operation names the scope that it needs; `admin` has all of a tenant, and `platform` \
+        that of the tenants themselves. In development (`up`), a request without a key is the default tenant's, with \
+        every scope; a key that is sent is checked.";
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about));
     SecurityScheme::Http(scheme.build())
 }
@@ -301,10 +316,12 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     let (is_plain, is_old) = (is_of("documentation"), is_of("compatibility"));
     // Whoever signs what he posts is no browser, and may use any name.
     let is_posted = operation.responses.responses.contains_key("401");
+    let is_guarded = operation.security.as_ref().is_some_and(|needed| !needed.is_empty());
     // Where nothing is taken, a body is refused that says something.
     let posted = matches!(method, HttpMethod::Post);
     for (status, about) in PROBLEMS {
         let can_be = match status {
+            "401" => is_guarded,
             "403" => !is_posted,
             "421" => true,
             "400" => in_path || in_query || in_header || posted,
@@ -312,10 +329,11 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
             "413" => posted || has_body,
             "415" => takes_json || (posted && !has_body),
             "422" => keyed,
-            "429" => keyed && has_body && posted,
+            "429" => !is_posted && !is_plain,
             _ => !is_plain,
         };
         if can_be && !operation.responses.responses.contains_key(status) {
+            let about = if status == "403" && is_guarded { FORBIDDEN } else { about };
             let response = problem(status, about);
             operation.responses.responses.insert(status.to_owned(), RefOr::T(response));
         }
@@ -328,8 +346,8 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     if is_old {
         operation.deprecated = Some(Deprecated::True);
     }
-    if is_posted {
-        // By the provider's own signature.
+    if !is_guarded {
+        // Everybody's, or by the provider's own signature.
         operation.security = Some(Vec::new());
     }
 }
@@ -349,20 +367,25 @@ fn problem(status: &str, about: &str) -> Response {
         ResponseBuilder::new().description(about).content("application/problem+json", content);
     if ["429", "503"].contains(&status) {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-        let header = HeaderBuilder::new()
-            .schema(Some(seconds))
-            .description(Some("Seconds after which it is worth another try."))
-            .build();
-        response = response.header("Retry-After", header);
+        let about = "Seconds after which it is worth another try.";
+        response = response.header("Retry-After", header(seconds, about));
+    }
+    if status == "401" {
+        let about = "`Bearer`, and `error=\"invalid_token\"` where credentials were sent.";
+        response = response.header("WWW-Authenticate", header(text(), about));
     }
     response.build()
 }
 
 fn name_request(response: &mut Response) {
-    let text = ObjectBuilder::new().schema_type(Type::String);
-    let header = HeaderBuilder::new()
-        .schema(Some(text))
-        .description(Some("The request's id: the client's own if it was sane."))
-        .build();
+    let header = header(text(), "The request's id: the client's own if it was sane.");
     response.headers.insert("X-Request-Id".to_owned(), RefOr::T(header));
+}
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+fn header(schema: ObjectBuilder, about: &str) -> Header {
+    HeaderBuilder::new().schema(Some(schema)).description(Some(about)).build()
 }

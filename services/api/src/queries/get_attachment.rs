@@ -11,6 +11,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
 use futures::stream;
 use hatch_domain::Attachment;
+use hatch_domain::ids::TenantId;
 use hatch_domain::message::AGGREGATE;
 use hatch_domain::message::event::MessageEvent;
 use hatch_eventstore::{LoadError, RecordedEvent};
@@ -18,8 +19,9 @@ use hatch_readmodel::{Content, KeptContent, messages};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Queries;
 use super::parameters::FreshnessParameters;
-use super::{Queries, TENANT};
+use crate::auth::Caller;
 use crate::extract::{PathId, QueryParameters};
 use crate::hardening::FILE;
 use crate::problem::Problem;
@@ -55,6 +57,7 @@ struct File(Vec<u8>);
 /// its message says, or `application/octet-stream` where a browser could run that. `ETag` is of the content.
 #[utoipa::path(
     get, path = "/api/v1/attachments/{id}", operation_id = "get_attachment", tag = "messages",
+    security(("bearer" = ["messages:read"])),
     params(("id" = Uuid, Path, description = "The file, by the id that its message shows."), FreshnessParameters),
     responses(
         (status = 200, description = "The file.",
@@ -67,12 +70,14 @@ struct File(Vec<u8>);
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
+    caller: Caller,
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<FreshnessParameters>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     parameters.wait(&queries, &[&messages::DEFINITION]).await?;
-    let attachment = find(&queries, id).await?.ok_or_else(|| Problem::not_found("attachment"))?;
+    let attachment =
+        find(&queries, caller.tenant, id).await?.ok_or_else(|| Problem::not_found("attachment"))?;
     let digest = match (&attachment.digest, &attachment.content) {
         (Some(digest), _) => digest.clone(),
         (None, Some(_)) => String::new(),
@@ -87,7 +92,7 @@ pub(super) async fn handler(
             (content.map_err(|_| Problem::absent("the file came damaged"))?, None)
         }
         None => {
-            let kept = queries.read_model.content(TENANT, &digest).await?;
+            let kept = queries.read_model.content(caller.tenant, &digest).await?;
             let KeptContent { bytes, place } = kept.ok_or_else(|| {
                 tracing::error!(%id, digest, "a content that an event names is not kept");
                 Problem::absent("the file is not kept any more")
@@ -110,12 +115,16 @@ pub(super) async fn handler(
 }
 
 /// The file as its event has it.
-async fn find(queries: &Queries, id: Uuid) -> Result<Option<Attachment>, Problem> {
-    let Some((position, place)) = queries.read_model.attachment(TENANT, id).await? else {
+async fn find(
+    queries: &Queries,
+    tenant: TenantId,
+    id: Uuid,
+) -> Result<Option<Attachment>, Problem> {
+    let Some((position, place)) = queries.read_model.attachment(tenant, id).await? else {
         return Ok(None);
     };
     let event = queries.log.read_at(position).await?;
-    let event = event.filter(|event| event.tenant_id == TENANT.0 && event.aggregate == AGGREGATE);
+    let event = event.filter(|event| event.tenant_id == tenant.0 && event.aggregate == AGGREGATE);
     let Some(event) = event else { return Ok(None) };
     let files = files(&event)?;
     Ok(files.into_iter().nth(place))

@@ -8,7 +8,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use hatch_domain::address::Address;
 use hatch_domain::consent::{self, Programme, consent_id};
 use hatch_domain::envelope::Envelope;
-use hatch_domain::ids::{ConsentId, ConversationId};
+use hatch_domain::ids::{ConsentId, ConversationId, TenantId};
 use hatch_domain::message;
 use hatch_eventstore::{LogError, Position, RecordedEvent};
 use hatch_readmodel::{Timeline, messages};
@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::Queries;
 use super::list_message_events::whole;
 use super::parameters::{Freshness, page};
-use super::{Queries, TENANT};
+use crate::auth::Caller;
 use crate::extract::{PathId, QueryParameters};
 use crate::problem::Problem;
 
@@ -63,11 +64,13 @@ pub(super) struct Events {
 /// younger than the next page's first.
 #[utoipa::path(
     get, path = "/api/v1/conversations/{id}/events", operation_id = "list_conversation_events", tag = "conversations",
+    security(("bearer" = ["conversations:read"])),
     params(("id" = Uuid, Path, description = "The conversation."), Parameters),
     responses((status = 200, description = "A page, the oldest first.", body = Events))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
+    caller: Caller,
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<Events>, Problem> {
@@ -75,11 +78,13 @@ pub(super) async fn handler(
     Freshness::new(parameters.after, parameters.wait)
         .wait(&queries, &[&messages::DEFINITION])
         .await?;
-    let timeline = queries.read_model.timeline(TENANT, ConversationId(id), &page).await?;
+    let timeline = queries.read_model.timeline(caller.tenant, ConversationId(id), &page).await?;
     let timeline = timeline.ok_or_else(|| Problem::not_found("conversation"))?;
-    let (mut events, next) = of_messages(&queries, &timeline, page.limit() as usize).await?;
-    let ids = consents_of(&timeline.participants);
-    let said = read(&queries, consent::AGGREGATE, ids.into_iter().map(|id| id.0)).await?;
+    let (mut events, next) =
+        of_messages((&queries, caller.tenant), &timeline, page.limit() as usize).await?;
+    let ids = consents_of(caller.tenant, &timeline.participants);
+    let said =
+        read((&queries, caller.tenant), consent::AGGREGATE, ids.into_iter().map(|id| id.0)).await?;
     let is_here = |event: &RecordedEvent| {
         event.conversation_id == Some(id)
             && event.position >= timeline.from
@@ -93,7 +98,7 @@ pub(super) async fn handler(
 
 /// The events of the page's messages, as many as there is room for, and where the next message begins.
 async fn of_messages(
-    queries: &Queries,
+    of: (&Queries, TenantId),
     timeline: &Timeline,
     limit: usize,
 ) -> Result<(Vec<RecordedEvent>, Option<Position>), Problem> {
@@ -101,7 +106,7 @@ async fn of_messages(
     let page = &timeline.messages[..timeline.messages.len().min(limit)];
     for some in page.chunks(LOADS_MAX) {
         let ids = some.iter().map(|(id, _)| id.0);
-        let read = read(queries, message::AGGREGATE, ids).await?;
+        let read = read(of, message::AGGREGATE, ids).await?;
         bytes += read.iter().map(|event| event.payload.get().len()).sum::<usize>();
         events.extend(read);
         taken += some.len();
@@ -114,22 +119,22 @@ async fn of_messages(
 
 /// The streams in which something may stand about the consent of `participants` that was learned in a conversation:
 /// words and providers speak of the default programmes only.
-fn consents_of(participants: &[String]) -> BTreeSet<ConsentId> {
+fn consents_of(tenant: TenantId, participants: &[String]) -> BTreeSet<ConsentId> {
     let addresses = participants.iter().map(Address::recorded);
     let defaults = addresses.filter_map(|address| {
         let programme = Programme::default_for(&address)?;
-        Some(consent_id(TENANT, &address, &programme))
+        Some(consent_id(tenant, &address, &programme))
     });
     defaults.collect()
 }
 
 async fn read(
-    queries: &Queries,
+    (queries, tenant): (&Queries, TenantId),
     kind: &'static str,
     ids: impl Iterator<Item = Uuid>,
 ) -> Result<Vec<RecordedEvent>, LogError> {
     // Collected first: nobody could tell otherwise that the future is `Send`.
-    let reads: Vec<_> = ids.map(|id| queries.log.read_stream_of(kind, TENANT.0, id)).collect();
+    let reads: Vec<_> = ids.map(|id| queries.log.read_stream_of(kind, tenant.0, id)).collect();
     stream::iter(reads)
         .buffered(LOADS_MAX)
         .try_fold(Vec::new(), async |mut all, events| {

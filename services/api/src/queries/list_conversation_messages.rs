@@ -8,8 +8,9 @@ use hatch_readmodel::{List, Message, messages};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::Queries;
 use super::parameters::{Freshness, page};
-use super::{Queries, TENANT};
+use crate::auth::Caller;
 use crate::extract::{PathId, QueryParameters};
 use crate::problem::Problem;
 
@@ -33,11 +34,13 @@ pub(super) struct Parameters {
 /// The messages of a conversation, the newest first
 #[utoipa::path(
     get, path = "/api/v1/conversations/{id}/messages", operation_id = "list_conversation_messages", tag = "conversations",
+    security(("bearer" = ["conversations:read"])),
     params(("id" = Uuid, Path, description = "The conversation."), Parameters),
     responses((status = 200, description = "A page.", body = List<Message>))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
+    caller: Caller,
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<List<Message>>, Problem> {
@@ -46,6 +49,6 @@ pub(super) async fn handler(
         .wait(&queries, &[&messages::DEFINITION])
         .await?;
     let messages =
-        queries.read_model.conversation_messages(TENANT, ConversationId(id), &page).await?;
+        queries.read_model.conversation_messages(caller.tenant, ConversationId(id), &page).await?;
     messages.map(Json).ok_or_else(|| Problem::not_found("conversation"))
 }

@@ -7,8 +7,9 @@ use hatch_readmodel::{Conversation, ConversationFilter, List, messages};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::Queries;
 use super::parameters::{Freshness, channel, page, participant};
-use super::{Queries, TENANT};
+use crate::auth::Caller;
 use crate::extract::QueryParameters;
 use crate::names::ChannelName;
 use crate::problem::Problem;
@@ -38,11 +39,13 @@ pub(super) struct Parameters {
 /// Conversations, the latest activity first
 #[utoipa::path(
     get, path = "/api/v1/conversations", operation_id = "list_conversations", tag = "conversations",
+    security(("bearer" = ["conversations:read"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = List<Conversation>))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
+    caller: Caller,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<List<Conversation>>, Problem> {
     let filter = ConversationFilter {
@@ -53,5 +56,5 @@ pub(super) async fn handler(
     Freshness::new(parameters.after, parameters.wait)
         .wait(&queries, &[&messages::DEFINITION])
         .await?;
-    Ok(Json(queries.read_model.conversations(TENANT, &filter, &page).await?))
+    Ok(Json(queries.read_model.conversations(caller.tenant, &filter, &page).await?))
 }

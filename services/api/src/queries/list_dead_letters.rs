@@ -9,8 +9,9 @@ use hatch_readmodel::{List, Message, MessageFilter, messages};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::Queries;
 use super::parameters::{Freshness, channel, page, participant};
-use super::{Queries, TENANT};
+use crate::auth::Caller;
 use crate::extract::QueryParameters;
 use crate::names::ChannelName;
 use crate::problem::Problem;
@@ -42,11 +43,13 @@ pub(super) struct Parameters {
 /// `POST /api/v1/messages/{id}/retry` takes one out.
 #[utoipa::path(
     get, path = "/api/v1/dead-letters", operation_id = "list_dead_letters", tag = "messages",
+    security(("bearer" = ["messages:read"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = List<Message>))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
+    caller: Caller,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<List<Message>>, Problem> {
     let filter = MessageFilter {
@@ -59,5 +62,5 @@ pub(super) async fn handler(
     Freshness::new(parameters.after, parameters.wait)
         .wait(&queries, &[&messages::DEFINITION])
         .await?;
-    Ok(Json(queries.read_model.messages(TENANT, &filter, &page).await?))
+    Ok(Json(queries.read_model.messages(caller.tenant, &filter, &page).await?))
 }

@@ -7,8 +7,9 @@ use hatch_domain::message::AGGREGATE;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::Queries;
 use super::parameters::FreshnessParameters;
-use super::{Queries, TENANT};
+use crate::auth::Caller;
 use crate::extract::{PathId, QueryParameters};
 use crate::problem::Problem;
 
@@ -30,16 +31,18 @@ pub(super) fn whole<S: Serializer>(events: &[Envelope], to: S) -> Result<S::Ok, 
 /// Oldest first, from the log itself.
 #[utoipa::path(
     get, path = "/api/v1/messages/{id}/events", operation_id = "list_message_events", tag = "messages",
+    security(("bearer" = ["messages:read"])),
     params(("id" = Uuid, Path, description = "The message."), FreshnessParameters),
     responses((status = 200, description = "The events.", body = Events))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
+    caller: Caller,
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<FreshnessParameters>,
 ) -> Result<Json<Events>, Problem> {
     parameters.wait(&queries, &[]).await?;
-    let events = queries.log.read_stream_of(AGGREGATE, TENANT.0, id).await?;
+    let events = queries.log.read_stream_of(AGGREGATE, caller.tenant.0, id).await?;
     if events.is_empty() {
         return Err(Problem::not_found("message"));
     }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::parameters::OneParameters;
 use super::{Queries, get_message};
+use crate::auth::Caller;
 use crate::extract::{PathId, QueryParameters};
 use crate::problem::Problem;
 
@@ -26,14 +27,16 @@ pub(super) struct Recipients {
 /// Of a message to a single recipient, and of one that came in, each recipient stands where the message does.
 #[utoipa::path(
     get, path = "/api/v1/messages/{id}/recipients", operation_id = "list_message_recipients", tag = "messages",
+    security(("bearer" = ["messages:read"])),
     params(("id" = Uuid, Path, description = "The message."), OneParameters),
     responses((status = 200, description = "The recipients.", body = Recipients))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
+    caller: Caller,
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<OneParameters>,
 ) -> Result<Json<Recipients>, Problem> {
-    let message = get_message::one(&queries, MessageId(id), &parameters).await?;
+    let message = get_message::one(&queries, caller.tenant, MessageId(id), &parameters).await?;
     Ok(Json(Recipients { data: message.into_recipients(), next_cursor: None }))
 }

@@ -9,8 +9,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use super::Queries;
 use super::parameters::{Freshness, channel, direction, page, participant, status};
-use super::{Queries, TENANT};
+use crate::auth::Caller;
 use crate::extract::QueryParameters;
 use crate::names::{ChannelName, DirectionName, StatusName};
 use crate::problem::Problem;
@@ -48,11 +49,13 @@ pub(super) struct Parameters {
 /// Messages, the newest first
 #[utoipa::path(
     get, path = "/api/v1/messages", operation_id = "list_messages", tag = "messages",
+    security(("bearer" = ["messages:read"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = List<Message>))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
+    caller: Caller,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<List<Message>>, Problem> {
     let filter = MessageFilter {
@@ -66,5 +69,5 @@ pub(super) async fn handler(
     Freshness::new(parameters.after, parameters.wait)
         .wait(&queries, &[&messages::DEFINITION])
         .await?;
-    Ok(Json(queries.read_model.messages(TENANT, &filter, &page).await?))
+    Ok(Json(queries.read_model.messages(caller.tenant, &filter, &page).await?))
 }

@@ -19,6 +19,7 @@ pub(super) struct Projections {
 /// How far each projection has come
 #[utoipa::path(
     get, path = "/api/v1/projections", operation_id = "list_projections", tag = "operations",
+    security(("bearer" = ["admin"])),
     params(FreshnessParameters),
     responses((status = 200, description = "Every projection.", body = Projections))
 )]

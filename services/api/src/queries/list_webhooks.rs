@@ -10,8 +10,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use super::Queries;
 use super::parameters::{Freshness, one_of, page};
-use super::{Queries, TENANT};
+use crate::auth::Caller;
 use crate::extract::QueryParameters;
 use crate::problem::Problem;
 
@@ -48,11 +49,13 @@ pub(super) struct Parameters {
 /// What providers posted and what was made of it, the newest first
 #[utoipa::path(
     get, path = "/api/v1/webhook-log", operation_id = "list_webhooks", tag = "webhooks",
+    security(("bearer" = ["webhooks:read"])),
     params(Parameters),
     responses((status = 200, description = "A page.", body = List<LoggedWebhook>))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
+    caller: Caller,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<List<LoggedWebhook>>, Problem> {
     Freshness::new(parameters.after, parameters.wait).wait(&queries, &[]).await?;
@@ -62,5 +65,5 @@ pub(super) async fn handler(
         message: parameters.message.map(MessageId),
     };
     let page = page(parameters.limit, parameters.cursor)?;
-    Ok(Json(queries.read_model.webhooks(TENANT, &filter, &page).await?))
+    Ok(Json(queries.read_model.webhooks(caller.tenant, &filter, &page).await?))
 }

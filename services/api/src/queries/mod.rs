@@ -20,7 +20,6 @@ mod routes;
 
 use std::sync::Arc;
 
-use hatch_domain::ids::TenantId;
 use hatch_eventstore::{HeadWatch, Log};
 use hatch_readmodel::{QueryError, ReadModel, ReadPosition};
 use hatch_telemetry::limit::Limit;
@@ -44,9 +43,6 @@ pub struct Queries {
     /// Reads that may wait for a position at a time.
     pub waiting: Arc<Limit>,
 }
-
-/// Whose data is asked for. There is one tenant until requests are authenticated.
-pub(crate) const TENANT: TenantId = TenantId::DEFAULT;
 
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {

@@ -9,6 +9,7 @@ use super::{
     list_conversation_messages, list_conversations, list_dead_letters, list_message_events,
     list_message_recipients, list_messages, list_projections, list_webhooks,
 };
+use crate::limits::get_limits;
 use crate::resources::{api_keys, consent, tenants};
 
 /// The endpoints of the query role.
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .routes(routes!(list_dead_letters::handler))
         .routes(routes!(list_webhooks::handler))
         .routes(routes!(get_webhook::handler))
+        .routes(routes!(get_limits::handler))
         .merge(api_keys::query_routes())
         .merge(consent::query_routes())
         .merge(tenants::query_routes())

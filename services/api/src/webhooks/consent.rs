@@ -1,22 +1,21 @@
 //! What webhooks say of whether an address may be written to: words that people write, and providers that send
 //! nothing to an address any more.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_domain::address::{Address, AddressKind};
+use hatch_domain::Channel;
+use hatch_domain::address::Address;
 use hatch_domain::consent::command::{ConsentCommand, Reported, Said};
 use hatch_domain::consent::event::Evidence;
-use hatch_domain::consent::words::{self, Meaning as Word, Suggestion};
+use hatch_domain::consent::words::{self, Confirmed, Meaning as Word, Suggestion};
 use hatch_domain::consent::{Blocker, Consent, Programme, Wish, consent_id};
 use hatch_domain::ids::{ConsentId, MessageId, TenantId};
-use hatch_domain::message::command::{MessageCommand, MessageRejection};
+use hatch_domain::message::command::MessageRejection;
 use hatch_domain::message::event::{MessageReceived, MessageRequested};
-use hatch_domain::message::{Message, confirmation_id};
-use hatch_domain::{Channel, Priority};
 use hatch_eventstore::{ExecuteError, UnitOfWork};
 use hatch_providers::Suppression;
 use uuid::Uuid;
+
+use super::answering::{self, Answer};
 
 /// How long after a word somebody may still wait for its answer.
 const ANSWERED_WITHIN: TimeDelta = TimeDelta::hours(1);
@@ -42,16 +41,10 @@ pub(super) type Told = (ConsentId, ConsentCommand);
 pub(super) struct Heard {
     /// What consents are told.
     pub(super) told: Vec<Told>,
-    /// Answers the word, if that changed something or had nothing to change.
+    /// Answers the word, if that changed something or had nothing to change, and the word had no answer lately.
     pub(super) answer: Option<Box<Answer>>,
     /// What the text seems to mean.
     pub(super) suggests: Option<Suggestion>,
-}
-
-/// A message that answers a word.
-pub(super) struct Answer {
-    pub(super) id: MessageId,
-    request: MessageCommand,
 }
 
 /// Where and when a word is heard.
@@ -88,7 +81,7 @@ pub(super) fn hear(
     let id = consent_id(tenant_id, &received.from, &programme);
     let said = Said {
         address: received.from.clone(),
-        programme,
+        programme: programme.clone(),
         evidence: Evidence::Message { message_id, word: word.to_owned() },
         conversation_id: Some(received.conversation_id),
         at: said_at,
@@ -105,7 +98,10 @@ pub(super) fn hear(
     // Nobody waits for an answer any more when a message is read long after it came, from the quarantine.
     let answer = match acts_on_words || received.at - said_at > ANSWERED_WITHIN {
         true => None,
-        false => answer(message_id, received, meaning, rules),
+        false => {
+            let word = answering::Word { message_id, consent: id, programme, meaning };
+            answering::answer(word, received, rules)
+        }
     };
     Heard { told, answer, suggests: None }
 }
@@ -129,62 +125,23 @@ fn lifted(said: &Said, received: &MessageReceived, word: &str) -> ConsentCommand
     reported.lifts()
 }
 
-/// The message that answers a word, from the number that it was written to.
-fn answer(
-    message_id: MessageId,
-    received: &MessageReceived,
-    meaning: Word,
-    rules: &WordRules,
-) -> Option<Box<Answer>> {
-    let text = match meaning {
-        Word::Stop => &rules.stop_text,
-        Word::Start | Word::Resume => &rules.start_text,
-        Word::Help => &rules.help_text,
-    };
-    let [ours] = received.to.as_slice() else { return None };
-    let is_phone = |address: &Address| address.kind() == AddressKind::Phone;
-    if !is_phone(ours) || !is_phone(&received.from) {
-        return None;
-    }
-    let request = MessageRequested {
-        conversation_id: received.conversation_id,
-        channel: Channel::Sms,
-        from: ours.clone(),
-        to: vec![received.from.clone()],
-        body: Some(text.clone()?),
-        attachments: Vec::new(),
-        email: None,
-        topic: received.topic.clone(),
-        send_at: None,
-        priority: Priority::High,
-        programme: None,
-        confirms: Some(meaning.confirmed()),
-        metadata: BTreeMap::new(),
-        at: received.at,
-    };
-    let request = MessageCommand::Request(request.into());
-    Some(Box::new(Answer { id: confirmation_id(message_id), request }))
-}
-
 impl Heard {
     /// Lets the consents decide within the work, and answers the word if one of them changed, or none was told: the
-    /// answer commits with what it confirms, or neither does.
+    /// answer commits with what it confirms, or neither does. Says which word has no answer because it had its
+    /// answers lately.
     ///
     /// # Errors
     /// When a stream cannot be read.
     pub(super) async fn decide(
         &self,
         work: &mut UnitOfWork,
-    ) -> Result<(), ExecuteError<MessageRejection>> {
+    ) -> Result<Option<Confirmed>, ExecuteError<MessageRejection>> {
         let mut changed = self.told.is_empty();
         for (id, command) in &self.told {
             changed |= decide(work, *id, command).await?;
         }
-        let Some(answer) = self.answer.as_ref().filter(|_| changed) else { return Ok(()) };
-        match work.decide::<Message>(answer.id.0, &answer.request).await {
-            Ok(_) | Err(ExecuteError::Rejected(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        let Some(answer) = self.answer.as_ref().filter(|_| changed) else { return Ok(None) };
+        answer.decide(work).await
     }
 }
 
@@ -257,6 +214,7 @@ fn only_recipient(request: &MessageRequested) -> Option<&Address> {
 #[cfg(test)]
 mod tests {
     use hatch_domain::conversation::conversation_id;
+    use hatch_domain::message::command::MessageCommand;
 
     use super::*;
 
@@ -309,6 +267,7 @@ mod tests {
             ConsentCommand::Withdraw(_) => "withdraw",
             ConsentCommand::Block(_) => "block",
             ConsentCommand::Unblock(_) => "unblock",
+            ConsentCommand::Answer(_) => "answer",
         })
         .collect()
     }

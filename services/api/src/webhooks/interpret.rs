@@ -113,6 +113,7 @@ impl Recording<'_> {
             place = joined;
             if let Some(email) = inbound.email.as_mut() {
                 email.linked_to = None;
+                email.among.clear();
             }
         }
         for of in inbound.email.iter().flat_map(|email| email.cut.keys()) {

@@ -14,7 +14,7 @@ use hatch_domain::message::mail_id::MailId;
 use hatch_providers::{Inbound, sendgrid};
 use hatch_readmodel::NamedMail;
 
-use super::own::identities;
+use super::own::{Home, identities};
 use super::record::Recording;
 use super::threading::{
     Referred, Strength, Thread, Writers, local_part, names, thread, without_spaces,
@@ -27,6 +27,28 @@ pub(super) struct Place {
     pub(super) conversation_id: ConversationId,
     /// The topic of that.
     pub(super) topic: Option<String>,
+    /// The conversations of our mailboxes that it belongs to; it may have begun in one of them.
+    pub(super) homes: Vec<Home>,
+}
+
+impl Place {
+    /// Where a mail to `mailboxes` of ours belongs that joins a conversation of `referred`: there, and in those of the
+    /// others of us.
+    fn joined(
+        id: ConversationId,
+        topic: Option<String>,
+        mut homes: Vec<Home>,
+        mailboxes: &HashSet<Address>,
+        referred: Option<&Referred>,
+    ) -> Self {
+        let (conversation_id, of) =
+            referred.map_or_else(|| (id, HashSet::new()), |one| one.conversation_of(mailboxes));
+        if !homes.is_empty() {
+            let is_it = |home: &Home| of.contains(&*home.mailbox.identity());
+            homes.remove(homes.iter().position(is_it).unwrap_or_default());
+        }
+        Self { conversation_id, topic, homes }
+    }
 }
 
 impl Recording<'_> {
@@ -34,35 +56,50 @@ impl Recording<'_> {
     /// without joining it.
     pub(super) async fn place(&self, inbound: &mut Inbound) -> Result<Place, Problem> {
         let ours = self.webhooks.own.named_in(inbound);
+        let homes = self.webhooks.own.homes(inbound, &ours);
         let (mut linked_to, mut topic) = (None, None);
         if let Some(mut email) = inbound.email.take() {
             email.ours = ours;
-            let referred = self.thread(inbound, &email).await;
+            let thread = self.thread(inbound, &email).await;
+            let mailboxes = identities(&email.ours);
             let is_disproven = email.is_disproven();
             inbound.email = Some(email);
-            match referred? {
-                Thread::Joins(conversation_id, topic) => {
-                    return Ok(Place { conversation_id, topic });
+            let (thread, referred) = thread?;
+            match thread {
+                Thread::Joins(id, topic) => {
+                    let one = referred.iter().find(|one| one.conversation_id == id);
+                    return Ok(Place::joined(id, topic, homes, &mailboxes, one));
                 }
                 Thread::Apart(linked) => linked_to = linked,
             }
             topic = is_disproven.then(|| UNPROVEN_TOPIC.to_owned());
         }
         let tenant_id = self.account.tenant_id;
-        let copied = inbound.email.iter().flat_map(|email| email.copied_to_us(&inbound.to));
-        let participants = std::iter::once(&inbound.from).chain(&inbound.to).chain(copied);
-        let conversation_id = conversation_id(tenant_id, participants, topic.as_deref());
+        let conversation_id = match homes.first() {
+            Some(home) => conversation_id(tenant_id, &home.participants, topic.as_deref()),
+            None => {
+                let copied = inbound.email.iter().flat_map(|email| email.copied_to_us(&inbound.to));
+                let participants = std::iter::once(&inbound.from).chain(&inbound.to).chain(copied);
+                conversation_id(tenant_id, participants, topic.as_deref())
+            }
+        };
         if let Some(email) = inbound.email.as_mut() {
             email.linked_to = linked_to.filter(|linked| *linked != conversation_id);
+            email.among = homes.first().map_or_else(Vec::new, |home| home.participants.clone());
         }
-        Ok(Place { conversation_id, topic })
+        Ok(Place { conversation_id, topic, homes })
     }
 
     /// The conversation that a mail joins because of what it refers to.
-    async fn thread(&self, inbound: &Inbound, email: &Email) -> Result<Thread, Problem> {
+    /// And what it refers to, as far as that is looked at.
+    async fn thread(
+        &self,
+        inbound: &Inbound,
+        email: &Email,
+    ) -> Result<(Thread, Vec<Referred>), Problem> {
         let names = names(email);
         if names.is_empty() {
-            return Ok(Thread::Apart(None));
+            return Ok((Thread::Apart(None), Vec::new()));
         }
         let writers = Writers::of(&inbound.from, &inbound.to, email);
         let nobody = HashSet::new();
@@ -72,7 +109,7 @@ impl Recording<'_> {
             && let joins @ Thread::Joins(..) =
                 thread(email, &writers, slice::from_ref(best), &nobody)
         {
-            return Ok(joins);
+            return Ok((joins, vec![best.clone()]));
         }
         let mut found = self.named_mails(&names, &own).await?;
         found.extend(own);
@@ -83,10 +120,11 @@ impl Recording<'_> {
         let referred: Vec<Referred> = found.into_iter().map(|(_, one)| one).collect();
         let best = referred.get(..1).unwrap_or_default();
         if let joins @ Thread::Joins(..) = thread(email, &writers, best, &nobody) {
-            return Ok(joins);
+            return Ok((joins, referred));
         }
         let members = self.members(&referred, &writers).await?;
-        Ok(thread(email, &writers, &referred, &members))
+        let thread = thread(email, &writers, &referred, &members);
+        Ok((thread, referred))
     }
 
     /// Our own mails among those of these names, in order. That a name looks like ours proves nothing: the message says
@@ -173,6 +211,7 @@ impl From<&MessageRequested> for Referred {
             subject: email.and_then(|email| email.subject.clone()),
             people: identities(people),
             ours: [requested.from.identity().into_owned()].into(),
+            joined: Vec::new(),
         }
     }
 }
@@ -191,6 +230,11 @@ impl From<NamedMail> for Referred {
             subject: mail.subject,
             people: identities(&mail.people),
             ours: identities(&mail.ours),
+            joined: mail
+                .joined
+                .iter()
+                .map(|(id, mailbox)| (*id, mailbox.identity().into_owned()))
+                .collect(),
         }
     }
 }

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use hatch_domain::DecodeError;
 use hatch_domain::consent::Consent;
+use hatch_domain::consent::words::Confirmed;
+use hatch_domain::conversation::conversation_id as conversation_id_of;
 use hatch_domain::ids::{ConsentId, MessageId};
 use hatch_domain::message::command::{
-    MessageCommand, MessageRejection, ReceiptOutcome as Told, RecordReceipt,
+    JoinConversation, MessageCommand, MessageRejection, ReceiptOutcome as Told, RecordReceipt,
 };
 use hatch_domain::message::event::MessageReceived;
 use hatch_domain::message::{Message, inbound_message_id};
@@ -19,6 +21,7 @@ use uuid::Uuid;
 use super::consent::{self, Hearing};
 use super::joining::Place;
 use super::matching::KeptReceipt;
+use super::own::Home;
 use super::repeated;
 
 /// What an observation means for the log.
@@ -43,6 +46,8 @@ pub(super) enum Command {
         command: Box<MessageCommand>,
         heard: consent::Heard,
         anyway: Option<consent::Told>,
+        /// The conversations that it belongs to, beside the one where it begins.
+        joins: Vec<JoinConversation>,
     },
     /// A consent, and no message.
     Consent(consent::Told),
@@ -53,6 +58,8 @@ pub(super) enum Command {
 pub(super) enum Decision {
     /// There are events of it.
     Events,
+    /// There are events of it, and the word in it gets no answer: it had its answers lately.
+    Unanswered(Confirmed),
     /// It has happened already.
     Known,
     /// It does not take it, for this reason.
@@ -93,9 +100,9 @@ impl Meaning {
         let Some(told) = told else { return (self, None) };
         match self {
             Self::Nothing => (Self::Tells(Command::Consent(told)), None),
-            Self::Tells(Command::Message { id, command, heard, .. }) => {
+            Self::Tells(Command::Message { id, command, heard, joins, .. }) => {
                 let anyway = Some(told);
-                (Self::Tells(Command::Message { id, command, heard, anyway }), None)
+                (Self::Tells(Command::Message { id, command, heard, anyway, joins }), None)
             }
             meaning => (meaning, Some(Self::Tells(Command::Consent(told)))),
         }
@@ -123,11 +130,14 @@ impl Command {
 
     /// The consents that may decide.
     fn consents(&self) -> impl Iterator<Item = ConsentId> {
-        let (one, then) = match self {
-            Self::Message { heard, anyway, .. } => (anyway.as_ref(), heard.told.as_slice()),
-            Self::Consent(told) => (Some(told), &[][..]),
+        let (one, then, brake) = match self {
+            Self::Message { heard, anyway, .. } => {
+                let brake = heard.answer.as_ref().map(|answer| &answer.brake);
+                (anyway.as_ref(), heard.told.as_slice(), brake)
+            }
+            Self::Consent(told) => (Some(told), &[][..], None),
         };
-        one.into_iter().chain(then).map(|(id, _)| *id)
+        one.into_iter().chain(then).chain(brake).map(|(id, _)| *id)
     }
 
     /// The message that hears of a receipt; none for one that comes in.
@@ -157,23 +167,27 @@ impl Command {
         work: &mut UnitOfWork,
     ) -> Result<Decision, ExecuteError<MessageRejection>> {
         match self {
-            Self::Message { id, command, heard, anyway } => {
-                let decided = match work.decide::<Message>(id.0, command).await {
-                    Ok(events) => Decision::of(Ok(events.len())),
+            Self::Message { id, command, heard, anyway, joins } => {
+                let (id, mut decided) = match work.decide::<Message>(id.0, command).await {
+                    Ok(events) => (*id, Decision::of(Ok(events.len()))),
                     Err(ExecuteError::Rejected(MessageRejection::Exists)) => {
                         known(work, *id, command).await?
                     }
-                    Err(ExecuteError::Rejected(rejection)) => Decision::of(Err(rejection)),
+                    Err(ExecuteError::Rejected(rejection)) => (*id, Decision::of(Err(rejection))),
                     Err(error) => return Err(error),
                 };
                 // What a repeat says was said before, and may have been taken back since.
-                if matches!(decided, Decision::Events) {
-                    heard.decide(work).await?;
+                if matches!(decided, Decision::Events)
+                    && let Some(word) = heard.decide(work).await?
+                {
+                    decided = Decision::Unanswered(word);
                 }
                 if let Some((id, command)) = anyway {
                     consent::decide(work, *id, command).await?;
                 }
-                Ok(decided)
+                // A repeat may have been brought to another mailbox of ours.
+                let joined = join(work, id, joins).await?;
+                Ok(if joined && decided == Decision::Known { Decision::Events } else { decided })
             }
             Self::Consent((id, command)) => {
                 let decided = consent::decide(work, *id, command).await?;
@@ -194,21 +208,35 @@ impl Decision {
 }
 
 /// Decides on a message that comes in under the id of one that is known: it is the same again, or a mail that says
-/// something else.
+/// something else. And which of them it is.
 async fn known(
     work: &mut UnitOfWork,
     id: MessageId,
     command: &MessageCommand,
-) -> Result<Decision, ExecuteError<MessageRejection>> {
+) -> Result<(MessageId, Decision), ExecuteError<MessageRejection>> {
     let message = &work.load::<Message>(id.0).await?.state;
     let Some((id, command)) = repeated::other_mail(message, command) else {
-        return Ok(Decision::Known);
+        return Ok((id, Decision::Known));
     };
     match work.decide::<Message>(id.0, &command).await {
-        Ok(events) => Ok(Decision::of(Ok(events.len()))),
-        Err(ExecuteError::Rejected(rejection)) => Ok(Decision::of(Err(rejection))),
+        Ok(events) => Ok((id, Decision::of(Ok(events.len())))),
+        Err(ExecuteError::Rejected(rejection)) => Ok((id, Decision::of(Err(rejection)))),
         Err(error) => Err(error),
     }
+}
+
+/// Has a message belong to these conversations; whether that is new of one of them.
+async fn join(
+    work: &mut UnitOfWork,
+    id: MessageId,
+    joins: &[JoinConversation],
+) -> Result<bool, ExecuteError<MessageRejection>> {
+    let mut is_new = false;
+    for join in joins {
+        let command = MessageCommand::Join(Box::new(join.clone()));
+        is_new |= !work.decide::<Message>(id.0, &command).await?.is_empty();
+    }
+    Ok(is_new)
 }
 
 /// The messages that receipts among `meanings` are about, each once and in order.
@@ -283,19 +311,33 @@ pub(super) fn of_receipt(
         at,
     }));
     let heard = consent::Heard::default();
-    Meaning::Tells(Command::Message { id: message_id, command, heard, anyway: None })
+    Meaning::Tells(Command::Message {
+        id: message_id,
+        command,
+        heard,
+        anyway: None,
+        joins: Vec::new(),
+    })
 }
 
 /// A message comes in, in its place.
 pub(super) fn of_inbound(
     inbound: Inbound,
-    Place { conversation_id, topic }: Place,
+    Place { conversation_id, topic, homes }: Place,
     provider: &str,
     hearing: Hearing<'_>,
     at: DateTime<Utc>,
 ) -> Meaning {
     let Inbound { account, provider_message_id, channel, .. } = &inbound;
     let id = inbound_message_id(provider, account, *channel, provider_message_id);
+    let join = |Home { mailbox, participants }: Home| JoinConversation {
+        conversation_id: conversation_id_of(hearing.tenant_id, &participants, topic.as_deref()),
+        mailbox,
+        participants,
+        topic: topic.clone(),
+        at,
+    };
+    let joins = homes.into_iter().map(join).collect();
     let mut received = MessageReceived {
         conversation_id,
         channel: inbound.channel,
@@ -315,7 +357,7 @@ pub(super) fn of_inbound(
     let heard = consent::hear(id, &received, hearing);
     received.suggests = heard.suggests;
     let command = Box::new(MessageCommand::Receive(received));
-    Meaning::Tells(Command::Message { id, command, heard, anyway: None })
+    Meaning::Tells(Command::Message { id, command, heard, anyway: None, joins })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What providers post to us: receipts and inbound messages.
 
+mod answering;
 mod consent;
 mod fitting;
 mod interpret;
@@ -75,6 +76,8 @@ pub struct Webhooks {
 pub struct WebhookStats {
     /// What webhooks said, by provider and what was made of it.
     pub observations: Family<(&'static str, &'static str), Counter>,
+    /// Words that got no answer because they had theirs lately, by the word.
+    pub unanswered: Family<&'static str, Counter>,
     /// What was left out of mails because it was beyond a limit, by what it is.
     pub cut: Family<String, Counter>,
     /// How reading them goes.

@@ -15,6 +15,17 @@ pub struct OwnMailboxes {
     addresses: HashSet<Address>,
     /// As DNS has them.
     domains: HashSet<String>,
+    /// Whether a mail to several of them belongs to one conversation that has them all.
+    in_one_conversation: bool,
+}
+
+/// The conversation that the sender of a mail has with one of our mailboxes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Home {
+    /// That mailbox.
+    pub(super) mailbox: Address,
+    /// Those whom the conversation is among.
+    pub(super) participants: Vec<Address>,
 }
 
 impl OwnMailboxes {
@@ -34,6 +45,11 @@ impl OwnMailboxes {
             read.ok_or_else(|| format!("expected a mailbox or @ and a domain, got {entry:?}"))?;
         }
         Ok(own)
+    }
+
+    /// Has a mail to several of them belong to one conversation that has them all.
+    pub const fn in_one_conversation(&mut self) {
+        self.in_one_conversation = true;
     }
 
     /// Adds a mailbox.
@@ -103,9 +119,54 @@ impl OwnMailboxes {
     /// that is one.
     pub(super) fn named_in(&self, inbound: &Inbound) -> Vec<Address> {
         let mut ours = self.reached(inbound);
+        ours.extend(self.got_unseen(inbound, &ours));
         let is_known = ours.iter().any(|one| one.identity() == inbound.from.identity());
         ours.extend((self.is_ours(&inbound.from) && !is_known).then(|| inbound.from.clone()));
         ours
+    }
+}
+
+impl OwnMailboxes {
+    /// The mailboxes that got a mail unseen beside `reached`, whom it names: those that only the envelope has, and that
+    /// are configured one by one, since of a whole domain one may be where mails are read. A mail that says that it was
+    /// brought to one of `reached` was forwarded from there.
+    fn got_unseen(&self, inbound: &Inbound, reached: &[Address]) -> Vec<Address> {
+        let envelope = inbound.email.iter().flat_map(|email| &email.envelope);
+        let carried: Vec<Address> = envelope
+            .flat_map(|envelope| &envelope.to)
+            .map(|text| Address::received_mailbox(text))
+            .collect();
+        let (known, delivered) = (identities(reached), identities(&inbound.delivered_to));
+        let is_forwarded = known.iter().any(|one| delivered.contains(one));
+        if self.in_one_conversation || is_forwarded || !reached.iter().any(|one| self.is_ours(one))
+        {
+            return Vec::new();
+        }
+        let is_unseen = |one: &Address| {
+            let identity = one.identity();
+            self.addresses.contains(&*identity) && !known.contains(&*identity)
+        };
+        some(&each_once(&carried), is_unseen)
+    }
+
+    /// The conversations that a mail belongs to which reached several of our mailboxes, `ours`, the first one first: one
+    /// of each mailbox, without the others. None where it reached one, and where it is to be in one. Only what is
+    /// configured counts: what the envelope alone says differs from post to post of the same mail.
+    pub(super) fn homes(&self, inbound: &Inbound, ours: &[Address]) -> Vec<Home> {
+        let sender = inbound.from.identity();
+        let is_one = |one: &&Address| self.is_ours(one) && one.identity() != sender;
+        let mailboxes: Vec<&Address> = ours.iter().filter(is_one).collect();
+        if self.in_one_conversation || mailboxes.len() < 2 {
+            return Vec::new();
+        }
+        let known = identities(mailboxes.iter().copied());
+        let others = inbound.to.iter().filter(|one| !known.contains(&*one.identity()));
+        let others: Vec<&Address> = std::iter::once(&inbound.from).chain(others).collect();
+        let home = |mailbox: &Address| {
+            let participants = others.iter().copied().chain([mailbox]).cloned().collect();
+            Home { mailbox: mailbox.clone(), participants }
+        };
+        mailboxes.into_iter().map(home).collect()
     }
 }
 
@@ -234,6 +295,41 @@ mod tests {
         };
         assert_eq!(from_us(SUPPORT, &[SUPPORT]), addresses(&[SUPPORT, "Ann@example.com"]));
         assert_eq!(from_us("cust@example.org", &[PARSER]), addresses(&["Ann@example.com"]));
+    }
+
+    #[test]
+    fn a_mail_to_several_of_us_has_a_conversation_of_each_without_the_others() {
+        let (sales, boss) = ("sales@example.com", "boss@partner.example");
+        let mut own = OwnMailboxes::read([SUPPORT, sales, "@brand.example"]).expect("mailboxes");
+        for (to, cc, envelope, delivered_to, homes) in [
+            (&[SUPPORT, sales][..], &[][..], &[SUPPORT][..], &[][..], &[SUPPORT, sales][..]),
+            (&[sales, SUPPORT], &[], &[], &[], &[sales, SUPPORT]),
+            (&[SUPPORT], &[sales], &[SUPPORT], &[], &[SUPPORT, sales]),
+            (&[SUPPORT], &[], &[sales], &[], &[SUPPORT, sales]),
+            (
+                &[SUPPORT],
+                &[],
+                &[SUPPORT, "Sales@Example.com"],
+                &[],
+                &[SUPPORT, "Sales@example.com"],
+            ),
+            (&[SUPPORT, "help@brand.example"], &[], &[], &[], &[SUPPORT, "help@brand.example"]),
+            (&[SUPPORT], &[], &["inbound@brand.example"], &[], &[]),
+            (&[SUPPORT], &[], &[sales], &[SUPPORT], &[]),
+            (&[SUPPORT, "help@other.example"], &[], &["help@other.example"], &[], &[]),
+            (&[SUPPORT], &[], &[SUPPORT], &[], &[]),
+        ] {
+            let mail = mail(&[to, &[boss]].concat(), cc, envelope, delivered_to);
+            let found = own.homes(&mail, &own.named_in(&mail));
+            let mailboxes: Vec<Address> = found.iter().map(|home| home.mailbox.clone()).collect();
+            assert_eq!(mailboxes, addresses(homes), "{to:?} {cc:?} {envelope:?}");
+            for Home { mailbox, participants } in found {
+                assert_eq!(participants, [address("cust@example.org"), address(boss), mailbox]);
+            }
+        }
+        own.in_one_conversation();
+        let mail = mail(&[SUPPORT, sales], &[], &[SUPPORT], &[]);
+        assert_eq!(own.homes(&mail, &own.named_in(&mail)), []);
     }
 
     #[test]

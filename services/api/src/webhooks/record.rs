@@ -283,6 +283,9 @@ impl Recording<'_> {
         let (after, mut streams) = (transacted.answer, transacted.streams);
         if last {
             self.count(after.outcome());
+            for word in after.unanswered() {
+                self.webhooks.stats.unanswered.of(&word.as_str()).increment();
+            }
         }
         *summary = after;
         turns.keep(&mut streams);

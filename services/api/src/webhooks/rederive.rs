@@ -140,6 +140,7 @@ fn keep_findings(email: &mut Email, known: &Email) {
     email.mail_id.clone_from(&known.mail_id);
     email.repeated_id = known.repeated_id;
     email.ours.clone_from(&known.ours);
+    email.among.clone_from(&known.among);
     email.linked_to = known.linked_to;
 }
 

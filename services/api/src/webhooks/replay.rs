@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::{IntoResponse, Response};
+use hatch_domain::ids::TenantId;
 use hatch_eventstore::Position;
 use hatch_providers::RawRequest;
 use hatch_readmodel::{WaitingReceipt, WebhookContent, WebhookOutcome as Outcome};
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use super::receive::failure;
 use super::record::Recording;
 use super::{GENERIC, WebhookAccount, Webhooks};
-use crate::commands::TENANT;
+use crate::auth::Caller;
 use crate::extract::{NoBody, PathId};
 use crate::problem::{POSITION, Problem};
 
@@ -41,6 +42,7 @@ struct Replayed {
 /// entry in the log, and the old one leaves the quarantine.
 #[utoipa::path(
     post, path = "/api/v1/webhooks/replay/{id}", operation_id = "replay_webhook", tag = "webhooks",
+    security(("bearer" = ["webhooks:write"])),
     params(("id" = Uuid, Path, description = "The webhook, by its id in the webhook log.")),
     responses(
         (status = 200, description = "What was made of it now.", body = Replayed,
@@ -50,11 +52,11 @@ struct Replayed {
 )]
 pub(super) async fn handler(
     State(webhooks): State<Arc<Webhooks>>,
+    caller: Caller,
     PathId(id): PathId,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
-    let kept = webhooks.read_model.webhook(TENANT, id).await?;
-    let replayed = webhooks.replay(kept.ok_or_else(|| Problem::not_found("webhook"))?).await?;
+    let replayed = webhooks.replay(caller.tenant, id).await?;
     let position = HeaderValue::from(replayed.position.0);
     Ok(([(POSITION, position)], Json(replayed)).into_response())
 }
@@ -64,13 +66,18 @@ impl Webhooks {
     ///
     /// # Errors
     /// Why it was not replayed.
-    pub async fn replay_by_id(&self, id: Uuid) -> Result<(Uuid, Outcome), Problem> {
-        let kept = self.read_model.webhook(TENANT, id).await?;
-        let replayed = self.replay(kept.ok_or_else(|| Problem::not_found("webhook"))?).await?;
+    pub async fn replay_by_id(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+    ) -> Result<(Uuid, Outcome), Problem> {
+        let replayed = self.replay(tenant, id).await?;
         Ok((replayed.id, replayed.outcome))
     }
 
-    async fn replay(&self, kept: WebhookContent) -> Result<Replayed, Problem> {
+    async fn replay(&self, tenant: TenantId, id: Uuid) -> Result<Replayed, Problem> {
+        let kept = self.read_model.webhook(tenant, id).await?;
+        let kept = kept.ok_or_else(|| Problem::not_found("webhook"))?;
         let (old, outcome) = (kept.webhook.id, kept.webhook.outcome.as_str());
         if outcome != Outcome::Quarantined.as_str() {
             return Err(Problem::not_replayed(format!("the webhook is {outcome}")));
@@ -83,6 +90,7 @@ impl Webhooks {
         let path = &kept.webhook.path_and_query;
         let account = self
             .account_at(path)
+            .filter(|account| account.tenant_id == tenant)
             .ok_or_else(|| Problem::not_replayed(format!("no account is set that takes {path}")))?;
         let said_at = kept.webhook.received_at;
         let raw = raw(kept)?;

@@ -71,7 +71,10 @@ impl Recording<'_> {
             .into_iter()
             .filter_map(|(recipient, error)| self.told(inbound, id, &message, recipient, error));
         let (conversation_id, topic) = (request.conversation_id, request.topic.clone());
-        Ok(Some(Bounced { place: Place { conversation_id, topic }, told: told.collect() }))
+        Ok(Some(Bounced {
+            place: Place { conversation_id, topic, homes: Vec::new() },
+            told: told.collect(),
+        }))
     }
 
     /// A message of ours by the name that we gave it, if it was really given that.
@@ -110,7 +113,13 @@ impl Recording<'_> {
         };
         let command = Box::new(MessageCommand::RecordReceipt(receipt));
         let heard = Heard::default();
-        Some(Meaning::Tells(Command::Message { id, command, heard, anyway: None }))
+        Some(Meaning::Tells(Command::Message {
+            id,
+            command,
+            heard,
+            anyway: None,
+            joins: Vec::new(),
+        }))
     }
 }
 

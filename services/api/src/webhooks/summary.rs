@@ -1,5 +1,6 @@
 //! Sums up a webhook in one outcome and one sentence. Pure.
 
+use hatch_domain::consent::words::Confirmed;
 use hatch_domain::ids::MessageId;
 use hatch_readmodel::{WaitingReceipt, WebhookOutcome as Outcome};
 
@@ -12,9 +13,11 @@ pub(super) struct Summary {
     applied: usize,
     duplicate: usize,
     ignored: usize,
+    /// The words that get no answer, because they had theirs lately.
+    unanswered: Vec<Confirmed>,
     /// About nothing that is known.
     refused: usize,
-    /// Why the first of those is.
+    /// What is to be said of the first of those, and of others that are not as usual.
     reason: Option<String>,
     waiting: usize,
     /// What the first of those calls its message.
@@ -38,11 +41,24 @@ impl Summary {
         match decision {
             Decision::Known => self.duplicate += 1,
             Decision::Events => self.applied += 1,
+            Decision::Unanswered(word) => {
+                self.applied += 1;
+                self.unanswered.push(word);
+                let word = word.as_str();
+                self.reason.get_or_insert_with(|| {
+                    format!("no answer to {word}: the number has had its answers to this word")
+                });
+            }
             Decision::Refused(reason) => {
                 self.refused += 1;
                 self.reason.get_or_insert(reason);
             }
         }
+    }
+
+    /// The words that get no answer.
+    pub(super) fn unanswered(&self) -> &[Confirmed] {
+        &self.unanswered
     }
 
     /// One of several observations cannot be read.
@@ -124,6 +140,18 @@ mod tests {
             detail.ends_with("of the message 00000000-0000-0000-0000-000000000000"),
             "{detail}"
         );
+    }
+
+    #[test]
+    fn a_word_that_gets_no_answer_is_applied_and_named() {
+        let mut summary = Summary::default();
+        summary.decided(Decision::Unanswered(Confirmed::Help));
+        assert_eq!(
+            (summary.outcome(), summary.unanswered()),
+            (Outcome::Applied, &[Confirmed::Help][..])
+        );
+        let detail = summary.detail().expect("a reason");
+        assert_eq!(detail, "no answer to help: the number has had its answers to this word");
     }
 
     #[test]

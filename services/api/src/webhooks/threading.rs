@@ -30,6 +30,25 @@ pub(super) struct Referred {
     pub(super) people: HashSet<Address>,
     /// Those of them that are known to be ours.
     pub(super) ours: HashSet<Address>,
+    /// The conversations that it joined beside its own, each with the mailbox of ours whose it is.
+    pub(super) joined: Vec<(ConversationId, Address)>,
+}
+
+impl Referred {
+    /// The one of its conversations that a mail to `mailboxes` of ours joins, with whose that is.
+    pub(super) fn conversation_of(
+        &self,
+        mailboxes: &HashSet<Address>,
+    ) -> (ConversationId, HashSet<Address>) {
+        let joined: HashSet<&Address> = self.joined.iter().map(|(_, mailbox)| mailbox).collect();
+        let own: HashSet<Address> =
+            self.ours.iter().filter(|one| !joined.contains(one)).cloned().collect();
+        let other = self.joined.iter().find(|(_, mailbox)| mailboxes.contains(mailbox));
+        match other.filter(|_| own.is_disjoint(mailboxes)) {
+            Some((id, mailbox)) => (*id, [mailbox.clone()].into()),
+            None => (self.conversation_id, own),
+        }
+    }
 }
 
 /// How much a reference says. The better ones go first, wherever a mail names them.
@@ -213,7 +232,25 @@ mod tests {
             subject: Some("Your order".to_owned()),
             people: [address(US), address("sales@example.com"), address(ANN)].into(),
             ours: [address(US), address("sales@example.com")].into(),
+            joined: Vec::new(),
         }
+    }
+
+    #[test]
+    fn of_a_mail_to_several_of_us_the_conversation_of_whom_is_written_to_is_joined() {
+        let (sales, other) = (address("sales@example.com"), ConversationId(Uuid::from_u128(2)));
+        let mut mail = referred(Strength::Theirs, 1);
+        let joins = |mail: &Referred, to: &[&str]| {
+            mail.conversation_of(&to.iter().map(|text| address(text)).collect())
+        };
+        let both: HashSet<Address> = [address(US), sales.clone()].into();
+        assert_eq!(joins(&mail, &["sales@example.com"]), (mail.conversation_id, both));
+        mail.joined = vec![(other, sales.clone())];
+        let own: HashSet<Address> = [address(US)].into();
+        for to in [&[][..], &[US], &["sales@example.com", US], &["office@example.com"]] {
+            assert_eq!(joins(&mail, to), (mail.conversation_id, own.clone()), "{to:?}");
+        }
+        assert_eq!(joins(&mail, &["sales@example.com"]), (other, [sales].into()));
     }
 
     /// Where a mail belongs that refers to `referred`.

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use hatch_api::commands::{Caller, retry};
+use hatch_api::commands::{Change, retry};
+use hatch_domain::actor::Actor;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::status::Status;
 use hatch_eventstore::{Appender, AppenderConfig, Log, ServerClock, Store};
@@ -94,8 +95,9 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
 
 /// Begins a new round, or says why not.
 async fn send_again(store: &Store, id: MessageId) -> Result<(), String> {
-    let caller = Caller { tenant_id: TENANT, actor: "cli", key: None };
-    match retry(store, caller, id).await {
+    let actor = Actor::System("cli".to_owned());
+    let change = Change { tenant_id: TENANT, actor, key: None };
+    match retry(store, change, id).await {
         Ok(_) => Ok(()),
         Err(error) => Err(std::error::Error::source(&error)
             .map_or_else(|| error.to_string(), ToString::to_string)),

@@ -13,7 +13,8 @@ use crate::roles::{self, Role};
 use crate::settings::{Authentication, Settings};
 
 /// Runs until a signal asks for the end.
-pub(crate) async fn run(settings: Settings, roles: &[Role]) -> anyhow::Result<()> {
+pub(crate) async fn run(mut settings: Settings, roles: &[Role]) -> anyhow::Result<()> {
+    settings.rate_limit.enabled.get_or_insert(true);
     // Said before what else is missing; a name is only known to be open once it is listened on.
     if let Ok(address) = settings.listen.parse::<SocketAddr>() {
         refuse_open(&settings, address.ip())?;

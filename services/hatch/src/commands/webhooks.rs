@@ -54,7 +54,7 @@ pub(crate) async fn replay(settings: &Settings, ids: &[Uuid]) -> anyhow::Result<
     let reader = Reader::start(settings).await?;
     let mut refused = 0;
     for id in ids {
-        match reader.webhooks.replay_by_id(*id).await {
+        match reader.webhooks.replay_by_id(TENANT, *id).await {
             Ok((new, outcome)) => line(format!("{id}  {} (now {new})", outcome.as_str()))?,
             Err(problem) => {
                 refused += 1;

@@ -22,8 +22,8 @@ use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
 use reqwest::Url;
 use tokio::sync::Semaphore;
 
-use crate::settings::Settings;
 use crate::settings::accounts::outside_url;
+use crate::settings::{Settings, SeveralMailboxes};
 use crate::{admission, files};
 
 /// The error for a bad setting of the account.
@@ -293,6 +293,7 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         keep_rules(settings).map(drop),
         word_rules(settings).map(drop),
         own_mailboxes(settings).map(drop),
+        settings.rate_limit.rules().map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }
@@ -334,6 +335,9 @@ pub(crate) fn own_mailboxes(settings: &Settings) -> anyhow::Result<OwnMailboxes>
         own.map_err(|refused| anyhow::anyhow!("configuration: mail.mailboxes: {refused}"))?;
     if let Some(sender) = default_email_sender(settings)? {
         own.add(&sender.address);
+    }
+    if settings.mail.several_mailboxes == SeveralMailboxes::OneConversation {
+        own.in_one_conversation();
     }
     Ok(own)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use hatch_api::RequestStats;
+use hatch_api::limits::Limits as RateLimits;
 use hatch_bus::Bus;
 use hatch_directory::Directory;
 use hatch_domain::Environment;
@@ -66,6 +67,8 @@ pub(crate) struct Process {
     /// What JetStream brings, read once for all roles that follow it.
     pub(crate) feed: Option<Feed>,
     pub(crate) limits: Limits,
+    /// How often clients may ask.
+    pub(crate) rate_limits: RateLimits,
     pub(crate) requests: Arc<RequestStats>,
     /// Ends the work of the roles.
     pub(crate) workers: CancellationToken,
@@ -143,11 +146,25 @@ impl Process {
             directory,
             feed: None,
             limits: Limits::default(),
+            rate_limits: RateLimits::default(),
             requests: Arc::default(),
             workers: shutdown,
         };
         process.feed = process.follow(follows, workers);
+        if settings.rate_limit.enabled == Some(true) {
+            process.rate_limits = process.limit_rates(workers)?;
+        }
         Ok((Arc::new(process), Appending { stop, task }))
+    }
+
+    /// Starts the limits of how often clients may ask, by PostgreSQL's clock, which all processes have in common.
+    fn limit_rates(&self, workers: &mut Workers) -> anyhow::Result<RateLimits> {
+        let (rules, clock) =
+            (self.settings.rate_limit.rules()?, Arc::new(self.head.clock().clone()));
+        let (limits, sharing) =
+            RateLimits::start(rules, clock, self.pool.clone(), self.workers.clone());
+        workers.spawn(sharing);
+        Ok(limits)
     }
 
     /// Whether it runs the role of this name.

@@ -95,11 +95,14 @@ impl RoleInstance for Webhook {
     }
 }
 
-fn measured(stats: &WebhookStats) -> [Metric; 5] {
+fn measured(stats: &WebhookStats) -> [Metric; 6] {
     let reading = &stats.reading;
     let single = |counter: &Counter| Values::Counter(vec![(vec![], counter.get())]);
     let cut = stats.cut.all().into_iter();
     let cut = cut.map(|(of, counter)| (vec![("of", of)], counter.get()));
+    let unanswered = stats.unanswered.all().into_iter();
+    let unanswered =
+        unanswered.map(|(word, counter)| (vec![("word", word.to_owned())], counter.get()));
     [
         Metric {
             name: "hatch_webhook_observations",
@@ -111,6 +114,11 @@ fn measured(stats: &WebhookStats) -> [Metric; 5] {
             name: "hatch_webhook_cut",
             help: "Mails of which something beyond a limit was left out, by what it is",
             values: Values::Counter(cut.collect()),
+        },
+        Metric {
+            name: "hatch_webhook_unanswered",
+            help: "Words such as HELP that got no answer, because they had theirs lately",
+            values: Values::Counter(unanswered.collect()),
         },
         Metric {
             name: "hatch_webhook_reading",

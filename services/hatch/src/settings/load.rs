@@ -191,6 +191,7 @@ pub(super) fn defaults_of_up(simulator: &str) -> serde_json::Value {
         "bus": { "stream_bytes_max": 1 << 30 },
         "log": { "filter": crate::logging::QUIET },
         "shutdown": { "notice_ms": 0 },
+        "rate_limit": { "enabled": false },
         "dispatcher": {
             "lease_ms": 10_000,
             "timers_lag_ms": 1_000,

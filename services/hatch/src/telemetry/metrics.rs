@@ -53,6 +53,7 @@ impl Process {
         }];
         metrics.extend(self.requests());
         metrics.extend(self.limits());
+        metrics.extend(self.rate_limits());
         metrics.extend(self.appends());
         metrics.push(self.outcomes());
         metrics.extend(self.fence());
@@ -108,6 +109,34 @@ impl Process {
                 help: "How often it was reached, and something refused",
                 values: Values::Counter(refused),
             },
+        ]
+    }
+
+    /// Where there are no rate limits, nothing is refused, and the others have no values.
+    fn rate_limits(&self) -> [Metric; 3] {
+        let limits = &self.rate_limits;
+        let refused = limits.refused().into_iter();
+        let refused = refused.map(|(route, refused)| (vec![("route", route)], refused)).collect();
+        let clients = limits.clients();
+        let alone = clients.map(|_| (vec![], flag(limits.is_alone()))).into_iter().collect();
+        let clients = clients.map(|clients| (vec![], count(clients))).into_iter().collect();
+        [
+            Metric {
+                name: "hatch_rate_limit_refused",
+                help: "Requests of clients that asked too often, by route; wrong-credentials is those whose \
+                       address presented too many",
+                values: Values::Counter(refused),
+            },
+            gauge(
+                "hatch_rate_limit_clients",
+                "Pairs of client and route whose requests are remembered",
+                clients,
+            ),
+            gauge(
+                "hatch_rate_limit_alone",
+                "Whether the counts of the other processes are not known, so that this one decides alone",
+                alone,
+            ),
         ]
     }
 

@@ -26,7 +26,8 @@ fn renumbered(event: MessageEvent, n: u32) -> MessageEvent {
         | E::MessageCanceled(_)
         | E::MessageDeferred(_)
         | E::RetryRequested(_)
-        | E::MessageReread(_)) => other,
+        | E::MessageReread(_)
+        | E::MessageJoinedConversation(_)) => other,
     }
 }
 

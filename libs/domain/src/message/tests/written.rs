@@ -2,9 +2,13 @@
 
 use super::accounts::{abandoned, deferred};
 use super::*;
+use crate::MailKind;
 use crate::consent::Programme;
 use crate::consent::words::{Confirmed, Suggestion};
 use crate::decider::DomainEvent;
+use crate::ids::ConversationId;
+use crate::message::command::JoinConversation;
+use crate::message::event::MessageJoinedConversation;
 
 #[test]
 fn every_event_reads_back_as_it_was_written() {
@@ -95,6 +99,7 @@ pub(super) fn every_event() -> Vec<MessageEvent> {
             at: at(8),
         }
         .into(),
+        joined(7).into(),
     ]
 }
 
@@ -175,4 +180,42 @@ fn a_message_that_is_read_again_says_what_is_new_and_who_wrote_to_whom_stays() {
     assert!(again(&after, reread()).is_empty(), "again says nothing new");
     let sent = Message::default().evolve(&MessageEvent::MessageRequested(request().into()));
     assert!(again(&sent, reread()).is_empty(), "what did not come in is not read again");
+}
+
+/// The message in the conversation of another mailbox.
+fn joined(n: u128) -> MessageJoinedConversation {
+    MessageJoinedConversation {
+        conversation_id: ConversationId(Uuid::from_u128(n)),
+        mailbox: mailbox("sales@example.com"),
+        participants: vec![mailbox("ann@example.com"), mailbox("sales@example.com")],
+        topic: None,
+        kind: MailKind::Person,
+        at: at(9),
+    }
+}
+
+#[test]
+fn a_message_that_came_in_joins_each_conversation_once() {
+    let join = |message: &Message, conversation_id: ConversationId| {
+        let MessageJoinedConversation { mailbox, participants, topic, at, .. } = joined(1);
+        let join = JoinConversation { conversation_id, mailbox, participants, topic, at };
+        message.decide(&MessageCommand::Join(Box::new(join))).expect("it is taken")
+    };
+    let came = Message::default().evolve(&inbound().into());
+    let (first, second) = (ConversationId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
+    assert!(join(&came, inbound().conversation_id).is_empty(), "it began there");
+    let events = join(&came, first);
+    assert_eq!(events, [joined(1).into()]);
+    let after = came.evolve(&events[0]);
+    assert!(join(&after, first).is_empty(), "again says nothing new");
+    let after = join(&after, second).iter().fold(after, Message::evolve);
+    assert_eq!(after.joined(), [first, second]);
+    assert_eq!((after.status(), after.received()), (Status::Received, Some(&inbound())));
+    let full = (3..200).fold(after, |message, n| {
+        let events = join(&message, ConversationId(Uuid::from_u128(n)));
+        events.iter().fold(message, Message::evolve)
+    });
+    assert_eq!(full.joined().len(), 100, "there is a limit");
+    let sent = Message::default().evolve(&MessageEvent::MessageRequested(request().into()));
+    assert!(join(&sent, first).is_empty(), "what did not come in is where it is");
 }

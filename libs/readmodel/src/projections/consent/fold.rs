@@ -98,6 +98,7 @@ impl ConsentRow {
             E::ConsentWithdrawn(e) => (&e.address, &e.programme, e.at),
             E::ConsentBlocked(e) => (&e.address, &e.programme, e.at),
             E::ConsentUnblocked(e) => (&e.address, &e.programme, e.at),
+            E::WordAnswered(e) => (&e.address, &e.programme, e.at),
         };
         Self {
             id: fact.id,
@@ -141,6 +142,8 @@ impl ConsentRow {
                 self.blocks.retain(|block| !block.is_of(&e.provider, &e.account));
                 e.at
             }
+            // It changes nothing that the row shows.
+            E::WordAnswered(_) => self.updated_at,
         };
     }
 

@@ -7,7 +7,10 @@ use hatch_domain::address::Address;
 use hatch_domain::consent::Programme;
 use hatch_domain::consent::event::{
     ConsentBlocked, ConsentEvent, ConsentGiven, ConsentUnblocked, ConsentWithdrawn, Evidence,
+    WordAnswered,
 };
+use hatch_domain::consent::words::Confirmed;
+use hatch_domain::ids::MessageId;
 use hatch_eventstore::{Metadata, Position};
 use proptest::prelude::*;
 use serde_json::json;
@@ -25,10 +28,10 @@ fn event(choice: u8, second: i64) -> ConsentEvent {
     let address = Address::phone("+18045551234").expect("a possible number");
     let programme = Programme::default_of(Channel::Sms).expect("it has one");
     let evidence = Evidence::Request { note: None };
-    let (provider, account) = ("twilio".to_owned(), format!("AC{}", choice / 4));
+    let (provider, account) = ("twilio".to_owned(), format!("AC{}", choice / 5));
     let (reason, conversation_id, receipt_id) = ("x".to_owned(), None, None);
     let at = at(second);
-    match choice % 4 {
+    match choice % 5 {
         0 => ConsentGiven { address, programme, evidence, conversation_id, at }.into(),
         1 => ConsentWithdrawn { address, programme, evidence, conversation_id, at }.into(),
         2 => ConsentBlocked {
@@ -43,13 +46,23 @@ fn event(choice: u8, second: i64) -> ConsentEvent {
             at,
         }
         .into(),
-        _ => ConsentUnblocked {
+        3 => ConsentUnblocked {
             address,
             programme,
             provider,
             account,
             reason,
             receipt_id,
+            conversation_id,
+            at,
+        }
+        .into(),
+        _ => WordAnswered {
+            address,
+            programme,
+            confirms: Confirmed::Help,
+            message_id: MessageId(Uuid::from_u128(8)),
+            answer_id: MessageId(Uuid::from_u128(9)),
             conversation_id,
             at,
         }
@@ -94,7 +107,7 @@ fn rows_of(
 #[test]
 fn a_row_shows_the_last_wish_and_every_block() {
     let rows =
-        rows_of(BTreeMap::new(), &recorded(&[(false, 0), (false, 2), (false, 6), (false, 1)]));
+        rows_of(BTreeMap::new(), &recorded(&[(false, 0), (false, 2), (false, 7), (false, 1)]));
     let row = rows.values().next().expect("one consent");
     assert_eq!((rows.len(), row.wish.as_deref()), (1, Some("opted_out")));
     assert_eq!(
@@ -104,6 +117,17 @@ fn a_row_shows_the_last_wish_and_every_block() {
     let blocks: Vec<&str> = row.blocks.iter().map(|block| block.account.as_str()).collect();
     assert_eq!(blocks, ["AC0", "AC1"]);
     assert_eq!((row.position, row.updated_at), (Position(4), at(4)));
+}
+
+#[test]
+fn an_answer_to_a_word_changes_nothing_that_is_shown() {
+    let before = rows_of(BTreeMap::new(), &recorded(&[(false, 1)]));
+    let after = rows_of(BTreeMap::new(), &recorded(&[(false, 1), (false, 4)]));
+    let row =
+        |rows: &BTreeMap<Uuid, ConsentRow>| rows.values().next().expect("one consent").clone();
+    assert_eq!(row(&after), ConsentRow { position: Position(2), ..row(&before) });
+    let alone = rows_of(BTreeMap::new(), &recorded(&[(false, 4)]));
+    assert_eq!((row(&alone).wish, row(&alone).blocks), (None, Vec::new()));
 }
 
 #[test]
@@ -119,7 +143,7 @@ fn an_unknown_event_halts_and_those_of_others_do_not() {
 proptest! {
     #[test]
     fn pages_may_be_cut_anyhow(
-        choices in prop::collection::vec((any::<bool>(), 0..8_u8), 0..24),
+        choices in prop::collection::vec((any::<bool>(), 0..10_u8), 0..24),
         cut in 0..24_usize,
     ) {
         let events = recorded(&choices);

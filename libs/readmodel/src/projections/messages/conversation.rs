@@ -8,6 +8,7 @@ use hatch_eventstore::Position;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::joined::JoinedMessage;
 use super::message::{Direction, MessageContent};
 
 /// Characters of a message's text that a list of conversations shows.
@@ -63,7 +64,7 @@ impl ConversationRow {
         let mut row = before.unwrap_or_else(|| Self {
             id: message.conversation_id,
             tenant_id: message.tenant_id,
-            participants: message.participants(),
+            participants: message.conversation_participants(),
             topic: message.topic.clone(),
             channels: BTreeSet::new(),
             message_count: 0,
@@ -82,6 +83,42 @@ impl ConversationRow {
         row
     }
 
+    /// The conversation with a message in it that began in another one, and that reads like `preview`; later in the log
+    /// than all that it had.
+    pub(crate) fn joined_by(
+        before: Option<Self>,
+        joined: &JoinedMessage,
+        preview: Option<String>,
+    ) -> Self {
+        let last_message = LastMessage {
+            id: joined.message_id,
+            direction: Direction::Inbound.as_str().to_owned(),
+            channel: joined.channel.clone(),
+            preview,
+            at: joined.at,
+        };
+        let mut row = before.unwrap_or_else(|| Self {
+            id: joined.conversation_id,
+            tenant_id: joined.tenant_id,
+            participants: joined.participants.clone(),
+            topic: joined.topic.clone(),
+            channels: BTreeSet::new(),
+            message_count: 0,
+            unread_count: 0,
+            last_message: last_message.clone(),
+            last_message_position: joined.position,
+            created_at: joined.at,
+            updated_at: joined.at,
+        });
+        row.message_count += 1;
+        row.unread_count += i64::from(joined.wants_reader);
+        row.channels.insert(joined.channel.clone());
+        row.last_message = last_message;
+        row.last_message_position = joined.position;
+        row.updated_at = joined.at;
+        row
+    }
+
     /// The conversation, where `message` reads otherwise than it did.
     pub(crate) fn reread(&mut self, message: &MessageContent) {
         if self.last_message.id == message.id {
@@ -90,9 +127,14 @@ impl ConversationRow {
     }
 }
 
-fn preview_of(message: &MessageContent) -> Option<String> {
-    let texts = [&message.visible_body, &message.body, &message.subject];
-    texts.into_iter().find_map(|text| text.as_deref().and_then(preview))
+pub(crate) fn preview_of(message: &MessageContent) -> Option<String> {
+    let MessageContent { visible_body, body, subject, .. } = message;
+    preview_of_texts([visible_body.as_deref(), body.as_deref(), subject.as_deref()])
+}
+
+/// The preview of a message with these texts, the best first.
+pub(crate) fn preview_of_texts(texts: [Option<&str>; 3]) -> Option<String> {
+    texts.into_iter().flatten().find_map(preview)
 }
 
 /// The beginning of `text` on one line.

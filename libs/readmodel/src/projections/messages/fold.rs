@@ -1,6 +1,6 @@
 //! The fold of one page of the log: rows and events in, changed rows out. No I/O and no clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
@@ -9,7 +9,8 @@ use hatch_domain::message::event::MessageEvent;
 use hatch_eventstore::{Position, RecordedEvent};
 use uuid::Uuid;
 
-use super::conversation::ConversationRow;
+use super::conversation::{ConversationRow, preview_of};
+use super::joined::{Elsewhere, JoinedMessage};
 use super::message::{MessageContent, files_of};
 use super::state::MessageState;
 use crate::Error;
@@ -81,12 +82,30 @@ pub(crate) fn conversations_to_load(facts: &[MessageFact]) -> Vec<Uuid> {
             MessageEvent::MessageRequested(event) => Some(event.conversation_id.0),
             MessageEvent::MessageReceived(event) => Some(event.conversation_id.0),
             MessageEvent::MessageReread(event) => Some(event.message.conversation_id.0),
+            MessageEvent::MessageJoinedConversation(event) => Some(event.conversation_id.0),
             _ => None,
         })
         .collect();
     ids.sort_unstable();
     ids.dedup();
     ids
+}
+
+/// The messages that `facts` read again: the conversations that they joined before have to be loaded.
+pub(crate) fn messages_reread(facts: &[MessageFact]) -> Vec<MessageId> {
+    let reread = |fact: &&MessageFact| matches!(fact.event, MessageEvent::MessageReread(_));
+    facts.iter().filter(reread).map(MessageFact::message_id).collect()
+}
+
+/// The messages that began before `facts`, and join a conversation by them: what they say has to be loaded.
+pub(crate) fn messages_joining(facts: &[MessageFact]) -> Vec<MessageId> {
+    let of = |wanted: fn(&MessageFact) -> bool| {
+        facts.iter().filter(move |fact| wanted(fact)).map(MessageFact::message_id)
+    };
+    let began: BTreeSet<MessageId> = of(|fact| fact.version == FIRST_VERSION).collect();
+    let joins =
+        |fact: &MessageFact| matches!(fact.event, MessageEvent::MessageJoinedConversation(_));
+    of(joins).filter(|id| !began.contains(id)).collect()
 }
 
 /// A message whose content is written already.
@@ -135,6 +154,10 @@ pub(crate) struct MessageRows {
     pub(crate) conversations: BTreeMap<ConversationId, ConversationRow>,
     /// The files that came in this page.
     pub(crate) attachments: Vec<AttachmentRow>,
+    /// The messages that joined a further conversation in this page.
+    pub(crate) joined: Vec<JoinedMessage>,
+    /// How messages read that began before this page, and join or were read again in it.
+    pub(crate) elsewhere: Elsewhere,
     /// Conversations that began in this page.
     pub(crate) opened: Vec<ConversationId>,
 }
@@ -146,7 +169,7 @@ impl MessageRows {
     /// [`Error::Misplaced`] when an event does not fit its message's row, which no log that hatch
     /// wrote can do.
     pub(crate) fn after(self, facts: &[MessageFact]) -> Result<Self, Error> {
-        let known = self.contents.len();
+        let known = (self.contents.len(), self.joined.len());
         Ok(self.messages_after(facts)?.conversations_after(known))
     }
 
@@ -162,32 +185,67 @@ impl MessageRows {
         Ok(self)
     }
 
-    /// The conversations of the messages that began or were read again, each once.
+    /// The conversations of the messages that began, joined or were read again, each once.
     pub(crate) fn conversations_joined(&self) -> Vec<Uuid> {
         let contents = self.contents.iter().chain(self.reread.values());
-        let mut ids: Vec<Uuid> = contents.map(|c| c.conversation_id.0).collect();
+        let began = contents.map(|content| content.conversation_id);
+        let joined = self.joined.iter().map(|joined| joined.conversation_id);
+        let mut ids: Vec<Uuid> =
+            began.chain(joined).chain(self.elsewhere.conversations()).map(|id| id.0).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
     }
 
-    /// Adds the messages that began to their conversations, in order, without the first `known`, which
-    /// are in them.
-    pub(crate) fn conversations_after(mut self, known: usize) -> Self {
-        for content in self.contents.iter().skip(known) {
-            let id = content.conversation_id;
+    /// Adds the messages that began and those that joined to their conversations, in order, without the first `known`
+    /// of each, which are in them.
+    pub(crate) fn conversations_after(mut self, (began, joined): (usize, usize)) -> Self {
+        let mut entries: Vec<Entry> = (began..self.contents.len()).map(Entry::Began).collect();
+        entries.extend((joined..self.joined.len()).map(Entry::Joined));
+        entries.sort_by_key(|entry| match entry {
+            Entry::Began(n) => self.contents[*n].created_position,
+            Entry::Joined(n) => self.joined[*n].position,
+        });
+        for entry in entries {
+            let id = match entry {
+                Entry::Began(n) => self.contents[n].conversation_id,
+                Entry::Joined(n) => self.joined[n].conversation_id,
+            };
             let before = self.conversations.remove(&id);
             if before.is_none() {
                 self.opened.push(id);
             }
-            self.conversations.insert(id, ConversationRow::with(before, content));
+            let row = match entry {
+                Entry::Began(n) => ConversationRow::with(before, &self.contents[n]),
+                Entry::Joined(n) => {
+                    let joined = &self.joined[n];
+                    ConversationRow::joined_by(before, joined, self.preview_of(joined))
+                }
+            };
+            self.conversations.insert(id, row);
         }
         for content in self.reread.values() {
-            if let Some(conversation) = self.conversations.get_mut(&content.conversation_id) {
-                conversation.reread(content);
+            let here = self.joined.iter().filter(|joined| joined.message_id == content.id);
+            let joined = here.map(|joined| joined.conversation_id);
+            let before = self.elsewhere.conversations_of(content.id);
+            for id in std::iter::once(content.conversation_id).chain(joined).chain(before) {
+                if let Some(conversation) = self.conversations.get_mut(&id) {
+                    conversation.reread(content);
+                }
             }
         }
         self
+    }
+
+    /// The beginning of what a message says that joins a conversation. Where it is read again, before or after, the
+    /// latest reading counts, as it does for rows that are there.
+    fn preview_of(&self, joined: &JoinedMessage) -> Option<String> {
+        let reread = self.reread.get(&joined.created_position);
+        let is_it = |content: &&MessageContent| content.id == joined.message_id;
+        match reread.or_else(|| self.contents.iter().find(is_it)) {
+            Some(content) => preview_of(content),
+            None => self.elsewhere.preview_of(joined.message_id),
+        }
     }
 
     fn apply(&mut self, fact: &MessageFact) -> Result<(), Error> {
@@ -205,6 +263,10 @@ impl MessageRows {
                 return Err(Error::Misplaced { position, event_type });
             }
         };
+        if let MessageEvent::MessageJoinedConversation(event) = event {
+            let began = (before.created_position, message_id, tenant_id);
+            self.joined.push(JoinedMessage::by(event, position, began));
+        }
         for (place, file) in files_of(event).iter().enumerate() {
             let id = file.id(message_id, place);
             self.attachments.push(AttachmentRow { tenant_id, id, position, place });
@@ -215,8 +277,12 @@ impl MessageRows {
         }
         let called_before = before.state.provider_message_id.clone();
         let row = StateRow { state: before.state.after(event, position), ..before };
-        let outbound =
-            !matches!(event, MessageEvent::MessageReceived(_) | MessageEvent::MessageReread(_));
+        let outbound = !matches!(
+            event,
+            MessageEvent::MessageReceived(_)
+                | MessageEvent::MessageReread(_)
+                | MessageEvent::MessageJoinedConversation(_)
+        );
         if outbound && row.state.provider_message_id != called_before {
             self.provider_messages.extend(provider_message(message_id, &row));
         }
@@ -239,21 +305,46 @@ pub(crate) fn fold_message(
     Ok(content.zip(state))
 }
 
-/// A conversation with the messages that `events` begin, each later in the log than all that it had.
+/// A conversation with the messages at `places`, each later in the log than all that it had: by the event where its part
+/// in the conversation begins, and by its first one, which are the same for most. `events` are all of these.
 ///
 /// # Errors
 /// As [`message_facts`].
 pub(crate) fn fold_conversation(
     before: Option<ConversationRow>,
+    places: &[(Position, Position)],
     events: &[Arc<RecordedEvent>],
 ) -> Result<Option<ConversationRow>, Error> {
-    let mut row = before;
+    let (mut contents, mut joined) = (BTreeMap::new(), BTreeMap::new());
     for MessageFact { position, message_id, tenant_id, event, .. } in message_facts(events)? {
-        if let Some(content) = MessageContent::begun_by(&event, position, message_id, tenant_id) {
-            row = Some(ConversationRow::with(row, &content));
+        if let MessageEvent::MessageJoinedConversation(event) = &event {
+            joined.insert(position, (event.clone(), message_id, tenant_id));
+        } else if let Some(content) =
+            MessageContent::begun_by(&event, position, message_id, tenant_id)
+        {
+            contents.insert(position, content);
         }
     }
+    let mut row = before;
+    for (place, began) in places {
+        let Some(content) = contents.get(began) else { continue };
+        row = match joined.get(place) {
+            Some((event, message_id, tenant_id)) => {
+                let began = (*began, *message_id, *tenant_id);
+                let joined = JoinedMessage::by(event, *place, began);
+                Some(ConversationRow::joined_by(row, &joined, preview_of(content)))
+            }
+            None => Some(ConversationRow::with(row, content)),
+        };
+    }
     Ok(row)
+}
+
+/// How a message comes into a conversation, by its number among those of the page.
+#[derive(Clone, Copy)]
+enum Entry {
+    Began(usize),
+    Joined(usize),
 }
 
 /// What the provider calls the current attempt, if it is known. The late answer to a former attempt

@@ -58,6 +58,8 @@ pub(crate) struct MessageContent {
     pub(crate) bcc: Vec<Address>,
     /// The mailboxes of ours that belong to its conversation although it is to others.
     pub(crate) copied_to_us: Vec<Address>,
+    /// Those whom the conversation that it began in is among, where that is not all of these.
+    pub(crate) among: Vec<Address>,
     pub(crate) subject: Option<String>,
     pub(crate) body: Option<String>,
     pub(crate) html: Option<String>,
@@ -161,6 +163,7 @@ impl MessageContent {
             cc: email.cc.clone(),
             bcc: email.bcc.clone(),
             copied_to_us: email.copied_to_us(begun.to).to_vec(),
+            among: email.among.clone(),
             subject: email.subject.as_deref().map(stored),
             body: begun.body.map(stored),
             html: email.html.as_deref().map(stored),
@@ -200,12 +203,22 @@ impl MessageContent {
 
     /// Sender, recipients and whom of us it was copied to, by what they are compared by, each once, sorted bytewise.
     pub(crate) fn participants(&self) -> Vec<String> {
-        let everybody = std::iter::once(&self.from).chain(&self.to).chain(&self.copied_to_us);
-        let mut all: Vec<String> = everybody.map(|one| one.identity().to_string()).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+        compared(std::iter::once(&self.from).chain(&self.to).chain(&self.copied_to_us))
     }
+
+    /// Those whom the conversation is among that begins with it, likewise.
+    pub(crate) fn conversation_participants(&self) -> Vec<String> {
+        if self.among.is_empty() { self.participants() } else { compared(&self.among) }
+    }
+}
+
+/// What `addresses` are compared by, each once, sorted bytewise.
+pub(crate) fn compared<'a>(addresses: impl IntoIterator<Item = &'a Address>) -> Vec<String> {
+    let mut all: Vec<String> =
+        addresses.into_iter().map(|one| one.identity().to_string()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// Who is at the other end of a message that came in: its sender, or the first recipient who is none of us, where one of

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod fold;
+mod joined;
 mod message;
 pub(crate) mod query;
 mod recent;

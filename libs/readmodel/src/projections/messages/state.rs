@@ -97,6 +97,7 @@ impl MessageState {
             | E::MessageCanceled(_)
             | E::RetryRequested(_)
             | E::MessageReread(_)
+            | E::MessageJoinedConversation(_)
             | E::RecipientComplained(_)
             | E::RecipientUnsubscribed(_) => {}
         }

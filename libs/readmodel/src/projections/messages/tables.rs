@@ -17,11 +17,12 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::conversation::{ConversationRow, LastMessage};
+use super::conversation::{ConversationRow, LastMessage, preview_of_texts};
 use super::fold::{
     AttachmentRow, MessageFact, MessageRows, ProviderMessage, StateRow, conversations_to_load,
-    messages_to_load,
+    messages_joining, messages_reread, messages_to_load,
 };
+use super::joined::{Elsewhere, JoinedMessage};
 use super::message::MessageContent;
 use super::state::MessageState;
 use crate::Error;
@@ -40,6 +41,16 @@ const LOAD_CONVERSATIONS: &str = "
            last_message_position, created_at, updated_at
       FROM rm_messages_v1.conversations
      WHERE id = ANY($1)";
+
+const LOAD_TEXTS: &str = "
+    SELECT id, visible_body, body, subject
+      FROM rm_messages_v1.messages
+     WHERE id = ANY($1)";
+
+const LOAD_JOINED: &str = "
+    SELECT message_id, conversation_id
+      FROM rm_messages_v1.joined_messages
+     WHERE message_id = ANY($1)";
 
 table! {
     /// What the first event of a message fixes.
@@ -125,6 +136,15 @@ table! {
         fixed place: "integer" = i32::try_from(row.place).unwrap_or(i32::MAX),
     }
 
+    static JOINED_MESSAGES: JoinedMessage = "rm_messages_v1.joined_messages", row => {
+        key tenant_id: "uuid" = row.tenant_id.0,
+        key conversation_id: "uuid" = row.conversation_id.0,
+        key position: "bigint" = row.position.0,
+        fixed created_position: "bigint" = row.created_position.0,
+        fixed message_id: "uuid" = row.message_id.0,
+        fixed mailbox: "text" = row.mailbox.as_str(),
+    }
+
     static PROVIDER_MESSAGES: ProviderMessage = "rm_messages_v1.provider_messages", row => {
         key tenant_id: "uuid" = row.tenant_id.0,
         key provider: "text" = row.provider.as_str(),
@@ -193,7 +213,7 @@ struct MailRow {
 const MAIL_ID_BYTES_MAX: usize = 998;
 
 /// The statements by which [`load`] reads.
-pub(super) const READS: &[&str] = &[LOAD_STATES, LOAD_CONVERSATIONS];
+pub(super) const READS: &[&str] = &[LOAD_STATES, LOAD_CONVERSATIONS, LOAD_TEXTS, LOAD_JOINED];
 
 /// The rows that exist of what `facts` change, with those of messages that are `known`.
 pub(crate) async fn load(
@@ -201,10 +221,41 @@ pub(crate) async fn load(
     facts: &[MessageFact],
     known: BTreeMap<MessageId, StateRow>,
 ) -> Result<MessageRows, Error> {
-    let ids = conversations_to_load(facts);
+    let elsewhere =
+        load_elsewhere(target, &messages_joining(facts), &messages_reread(facts)).await?;
+    let mut ids = conversations_to_load(facts);
+    ids.extend(elsewhere.conversations().map(|id| id.0));
+    ids.sort_unstable();
+    ids.dedup();
     let (states, conversations) =
         try_join!(load_states(target, facts, known), load_conversations(target, &ids))?;
-    Ok(MessageRows { states, conversations, ..MessageRows::default() })
+    Ok(MessageRows { states, conversations, elsewhere, ..MessageRows::default() })
+}
+
+/// What the messages say that are `joining` a conversation, and which conversations those have joined that are `reread`.
+/// Asks nothing for a page that has neither, as nearly all have.
+pub(crate) async fn load_elsewhere(
+    target: WriteContext<'_>,
+    joining: &[MessageId],
+    reread: &[MessageId],
+) -> Result<Elsewhere, Error> {
+    let ids = |messages: &[MessageId]| messages.iter().map(|id| id.0).collect::<Vec<Uuid>>();
+    let mut elsewhere = Elsewhere::default();
+    if !joining.is_empty() {
+        for row in target.query(LOAD_TEXTS, &ids(joining)).await? {
+            let texts =
+                [row.try_get("visible_body")?, row.try_get("body")?, row.try_get("subject")?];
+            let id = MessageId(row.try_get("id")?);
+            elsewhere.previews.insert(id, preview_of_texts(texts));
+        }
+    }
+    if !reread.is_empty() {
+        for row in target.query(LOAD_JOINED, &ids(reread)).await? {
+            let id = MessageId(row.try_get("message_id")?);
+            elsewhere.joined.push((id, ConversationId(row.try_get("conversation_id")?)));
+        }
+    }
+    Ok(elsewhere)
 }
 
 /// Where the messages stand that `facts` go on with; some are `known`.
@@ -263,6 +314,27 @@ pub(crate) async fn write_messages(
     // After the messages that began: one may be among them.
     let reread: Vec<&MessageContent> = rows.reread.values().collect();
     READINGS.update(target, &reread).await?;
+    write_joined(target, rows).await
+}
+
+/// A mailbox that got a mail unseen is found by that, too.
+async fn write_joined(target: WriteContext<'_>, rows: &MessageRows) -> Result<(), Error> {
+    if rows.joined.is_empty() {
+        return Ok(());
+    }
+    let joined: Vec<&JoinedMessage> = rows.joined.iter().collect();
+    let of = |one: &JoinedMessage| ParticipantRow {
+        tenant_id: one.tenant_id,
+        address: one.mailbox.clone(),
+        of: one.created_position,
+    };
+    let mut mailboxes: Vec<ParticipantRow<Position>> = rows.joined.iter().map(of).collect();
+    let key = |one: &ParticipantRow<Position>| (one.of, one.address.clone());
+    mailboxes.sort_by_key(key);
+    mailboxes.dedup_by_key(|one| key(one));
+    let mailboxes: Vec<_> = mailboxes.iter().collect();
+    JOINED_MESSAGES.insert(target, &joined).await?;
+    MESSAGE_PARTICIPANTS.insert_missing(target, &mailboxes).await?;
     Ok(())
 }
 

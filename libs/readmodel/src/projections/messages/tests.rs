@@ -1,6 +1,7 @@
 //! The fold, given a history: no database.
 
 mod recipients;
+mod several;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -458,7 +459,7 @@ proptest! {
 
 /// The interleaved lives of a few messages of two conversations.
 pub(crate) fn lives() -> impl Strategy<Value = History> {
-    let step = (1..5_u128, any::<bool>(), 0..8_usize);
+    let step = (1..5_u128, any::<bool>(), 0..9_usize);
     prop::collection::vec(step, 1..40).prop_map(|steps| {
         let mut history = History::default();
         let mut begun = std::collections::HashSet::new();
@@ -483,6 +484,11 @@ pub(crate) fn lives() -> impl Strategy<Value = History> {
                     4 => undelivered(1),
                     5 => send_failed(1, Some(at(99))),
                     6 => delivered(2),
+                    7 => joined(
+                        TENANT,
+                        &customer(u32::try_from(message % 3).unwrap_or_default()),
+                        &phone(OURS),
+                    ),
                     _ => failed(2),
                 },
             );

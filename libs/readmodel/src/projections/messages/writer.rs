@@ -90,13 +90,19 @@ impl Parallel for SideBySide {
                 let half = half.downcast::<MessageRows>().expect("what the first half returned");
                 rows.contents.extend(half.contents);
                 rows.reread.extend(half.reread);
+                rows.joined.extend(half.joined);
                 rows.provider_messages.extend(half.provider_messages);
             }
             rows.contents.sort_unstable_by_key(|content| content.created_position);
             rows.provider_messages.sort_unstable_by_key(|learned| learned.position);
+            rows.joined.sort_unstable_by_key(|joined| joined.position);
+            // The first halves are written, with all that is said of these messages.
+            let joining: Vec<MessageId> = rows.joined.iter().map(|one| one.message_id).collect();
+            let reread: Vec<MessageId> = rows.reread.values().map(|content| content.id).collect();
+            rows.elsewhere = tables::load_elsewhere(into, &joining, &reread).await?;
             let ids = rows.conversations_joined();
             rows.conversations = tables::load_conversations(into, &ids).await?;
-            tables::write_shared(into, &rows.conversations_after(0)).await
+            tables::write_shared(into, &rows.conversations_after((0, 0))).await
         }
         .boxed()
     }

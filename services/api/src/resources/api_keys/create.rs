@@ -17,10 +17,9 @@ const ROUTE: &str = "POST /api/v1/api-keys";
 
 /// Makes an API key
 ///
-/// The answer has the key's text, which is shown this once. A key may do no more than the one that makes it: a scope that
-/// the caller lacks is a `403` (`missing_scope`), and so are senders, channels, IP ranges and a life beyond those of the
-/// caller's key (`stronger_key`). Repeated with the same `Idempotency-Key`, it makes no other key and answers the first
-/// one without its text.
+/// The answer has the key's text, which is shown this once. A key may do no more than the one that makes it: scopes,
+/// senders, channels, IP ranges or a life beyond the caller's are a `403` (`stronger_key`). Repeated with the same
+/// `Idempotency-Key`, it makes no other key and answers the first one without its text.
 #[utoipa::path(
     post, path = "/api/v1/api-keys", operation_id = "create_api_key", tag = "api-keys",
     security(("bearer" = ["keys:write"])),

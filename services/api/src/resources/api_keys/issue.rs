@@ -218,7 +218,8 @@ impl Issuer {
     /// Refuses a key that may do more, or for longer, than who makes it.
     fn refuse_stronger(&self, asked: &Power<'_>) -> Result<(), Problem> {
         if let Some(scope) = asked.scopes.iter().find(|scope| !self.scopes.allows(*scope)) {
-            return Err(Problem::missing_scope(scope));
+            let detail = format!("scopes: {scope} is none of the caller's");
+            return Err(Problem::stronger_key(detail));
         }
         let Some(own) = self.key.as_deref().map(Power::of_key) else { return Ok(()) };
         let refuse = |what: &str| {
@@ -377,17 +378,18 @@ mod tests {
     #[test]
     fn a_key_gives_no_scope_that_it_lacks() {
         let of = |scopes: &[&str]| json!({"name": "n", "scopes": scopes});
-        for (own, asked, code) in [
-            (&["keys:write", "messages:read"][..], &["messages:read"][..], None),
-            (&["keys:write", "messages:read"], &["messages:write"], Some("missing_scope")),
-            (&["keys:write"], &["admin"], Some("missing_scope")),
-            (&["admin"], &["keys:write", "raw:read", "admin"], None),
-            (&["admin"], &["platform"], Some("missing_scope")),
-            (&["admin", "platform"], &["platform"], None),
-            (&["platform", "keys:write"], &["admin"], Some("missing_scope")),
+        for (own, asked, fits) in [
+            (&["keys:write", "messages:read"][..], &["messages:read"][..], true),
+            (&["keys:write", "messages:read"], &["messages:write"], false),
+            (&["keys:write"], &["admin"], false),
+            (&["admin"], &["keys:write", "raw:read", "admin"], true),
+            (&["admin"], &["platform"], false),
+            (&["admin", "platform"], &["platform"], true),
+            (&["platform", "keys:write"], &["admin"], false),
         ] {
             let told = told(&holder(of(own)), of(asked));
-            assert_eq!(told.as_deref(), code, "{own:?} gives {asked:?}");
+            let expected = (!fits).then_some("stronger_key");
+            assert_eq!(told.as_deref(), expected, "{own:?} gives {asked:?}");
         }
         let cli = Issuer {
             tenant_id: TenantId::DEFAULT,

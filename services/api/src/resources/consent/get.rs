@@ -5,15 +5,16 @@ use axum::extract::State;
 use hatch_domain::Decider;
 use hatch_domain::consent::Consent;
 use hatch_domain::consent::event::ConsentEvent;
-use hatch_domain::ids::ConsentId;
+use hatch_domain::ids::{ConsentId, TenantId};
 use hatch_eventstore::{Log, Position};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{ConsentView, Subject};
+use crate::auth::Caller;
 use crate::extract::QueryParameters;
 use crate::problem::Problem;
-use crate::queries::{Freshness, Queries, TENANT, past as moment, with_plus};
+use crate::queries::{Freshness, Queries, past as moment, with_plus};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -42,11 +43,13 @@ pub(super) struct Parameters {
 /// log, and shows whatever was answered before.
 #[utoipa::path(
     get, path = "/api/v1/consent", operation_id = "get_consent", tag = "consent",
+    security(("bearer" = ["contacts:read"])),
     params(Parameters),
     responses((status = 200, description = "The consent.", body = ConsentView))
 )]
 pub(super) async fn handler(
     State(queries): State<Queries>,
+    caller: Caller,
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<ConsentView>, Problem> {
     let Parameters { address, programme, at, after, wait } = &parameters;
@@ -59,19 +62,20 @@ pub(super) async fn handler(
         Some(at) => Some(moment::position(&queries, at).await?),
         None => None,
     };
-    let consent = past(&queries.log, subject.id(TENANT), until).await?;
-    let default = past_default(&queries.log, &subject, until).await?;
+    let consent = past(&queries.log, caller.tenant, subject.id(caller.tenant), until).await?;
+    let default = past_default(&queries.log, caller.tenant, &subject, until).await?;
     Ok(Json(subject.view(&consent, default.as_ref())))
 }
 
 /// The consent to the default programme, where the subject is about another one; as [`past`].
 pub(super) async fn past_default(
     log: &Log,
+    tenant: TenantId,
     subject: &Subject,
     until: Option<Position>,
 ) -> Result<Option<Consent>, Problem> {
-    match subject.default_id(TENANT) {
-        Some(id) => past(log, id, until).await.map(Some),
+    match subject.default_id(tenant) {
+        Some(id) => past(log, tenant, id, until).await.map(Some),
         None => Ok(None),
     }
 }
@@ -79,10 +83,11 @@ pub(super) async fn past_default(
 /// The consent as its events leave it, those after `until` left out.
 pub(super) async fn past(
     log: &Log,
+    tenant: TenantId,
     id: ConsentId,
     until: Option<Position>,
 ) -> Result<Consent, Problem> {
-    let events = log.read_stream_of(Consent::KIND, TENANT.0, id.0).await?;
+    let events = log.read_stream_of(Consent::KIND, tenant.0, id.0).await?;
     let mut consent = Consent::default();
     for recorded in
         events.iter().filter(|recorded| until.is_none_or(|end| recorded.position <= end))

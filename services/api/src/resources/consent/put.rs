@@ -9,13 +9,14 @@ use axum::response::{IntoResponse, Response};
 use hatch_domain::consent::command::Said;
 use hatch_domain::consent::event::Evidence;
 use hatch_domain::consent::{Consent, Wish};
-use hatch_eventstore::{Appended, Execute, Metadata};
+use hatch_eventstore::{Appended, Execute};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::get::{past, past_default};
 use super::{ConsentView, Subject};
-use crate::commands::{Commands, IdempotencyKey, TENANT, command_key, tell_write};
+use crate::auth::Caller;
+use crate::commands::{Commands, IdempotencyKey, command_key, tell_write};
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
 use crate::problem::{FieldCode, FieldError, Problem};
 
@@ -56,6 +57,7 @@ enum Asked {
 /// `opted_out`. A provider's own block stays, whatever the person wishes. What is so already is recorded once.
 #[utoipa::path(
     put, path = "/api/v1/consent", operation_id = "put_consent", tag = "consent",
+    security(("bearer" = ["consent:write"])),
     params(IdempotencyKey),
     request_body(content = ConsentRequest, example = json!({
         "address": "+18045551234", "state": "opted_out", "evidence": "asked on the phone"})),
@@ -66,13 +68,15 @@ enum Asked {
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
+    caller: Caller,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<ConsentRequest>,
 ) -> Result<Response, Problem> {
+    let tenant = caller.tenant;
     let (subject, state, note) = request.validate().map_err(Problem::invalid)?;
     let normalised = (&subject.address, &subject.programme, state, &note);
-    let key = command_key(&headers, TENANT, ROUTE, &normalised)?;
+    let key = command_key(&headers, tenant, ROUTE, &normalised)?;
     let store = &commands.store;
     let (address, programme) = (subject.address.clone(), subject.programme.clone());
     let (evidence, at) = (Evidence::Request { note }, store.environment().now());
@@ -81,23 +85,22 @@ pub(super) async fn handler(
         Asked::OptedIn => Wish::OptedIn,
         Asked::OptedOut => Wish::OptedOut,
     });
-    let id = subject.id(TENANT);
-    let metadata =
-        Metadata { correlation_id: id.0, actor: "api".to_owned(), ..Metadata::default() };
-    let execute = Execute::<Consent>::new(TENANT.0, id.0, &command, metadata).key(key);
+    let id = subject.id(tenant);
+    let metadata = caller.metadata(id.0);
+    let execute = Execute::<Consent>::new(tenant.0, id.0, &command, metadata).key(key);
     let executed = store.execute(execute).await?;
     let replayed = matches!(executed.appended, Some(Appended::Duplicate { .. }));
     let (position, state) = match executed.appended {
         // The first answer again, whatever was said since.
         Some(duplicate) if replayed => {
             let position = duplicate.last();
-            (position, past(store.log(), id, Some(position)).await?)
+            (position, past(store.log(), tenant, id, Some(position)).await?)
         }
         Some(appended) => (appended.last(), executed.state),
         // It was so already: whoever reads up to here sees it.
         None => (store.log().head().await?, executed.state),
     };
-    let default = past_default(store.log(), &subject, Some(position)).await?;
+    let default = past_default(store.log(), tenant, &subject, Some(position)).await?;
     let mut response = Json(subject.view(&state, default.as_ref())).into_response();
     tell_write(response.headers_mut(), position, replayed);
     Ok(response)

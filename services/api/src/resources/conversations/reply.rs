@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::auth::Caller;
 use crate::commands::{
     Accepted, Admissible, Asked, AttachmentRequest, Commands, IdempotencyKey, OneAddress,
-    OneOrSeveral, Recipients, SendRequest, TENANT, Written, command_key,
+    OneOrSeveral, Recipients, SendRequest, Written, command_key,
 };
 use crate::extract::{NoParameters, PathId, QueryParameters};
 use crate::names::{ChannelName, PriorityName};
@@ -76,6 +77,7 @@ pub(super) struct Reply {
 #[utoipa::path(
     post, path = "/api/v1/conversations/{id}/messages", operation_id = "reply_to_conversation",
     tag = "conversations",
+    security(("bearer" = ["messages:write"])),
     params(("id" = Uuid, Path, description = "The conversation."), IdempotencyKey),
     request_body(content = Reply, example = json!({"body": "It is on its way."})),
     responses(
@@ -90,14 +92,15 @@ pub(super) struct Reply {
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
+    caller: Caller,
     PathId(id): PathId,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
     Admissible(reply): Admissible<Reply>,
 ) -> Result<Response, Problem> {
     let asked = Asked::read(&commands, reply.within(id.to_string()))?;
-    let key = command_key(&headers, TENANT, ROUTE, &asked)?;
-    let accepted = commands.take(TENANT, asked, key).await?;
+    let key = command_key(&headers, caller.tenant, ROUTE, &asked)?;
+    let accepted = commands.take(&caller, asked, key).await?;
     Ok(accepted.respond(StatusCode::ACCEPTED, &accepted))
 }
 

@@ -18,6 +18,7 @@ use crate::roles::{FIRST_KEY, refusal};
 use crate::settings::{Authentication, Settings};
 
 const KEYS: &str = "keys";
+const LISTEN: &str = "listen";
 const DIRECTORY: &str = "directory";
 
 /// A key that ends within this is spoken of.
@@ -36,13 +37,20 @@ const LOOK: &str = "
               FROM rm_configuration.api_keys
              WHERE revoked_at IS NULL AND key_type = 'live') AS k";
 
-/// Both checks.
+/// Both checks. Without a key `serve` listens on the loopback only: then that replaces what is said of `listen`.
 pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Finding> {
     let keys = match database {
         Ok(database) => made(KEYS, keys(settings, database)).await,
         Err(why) => Finding::not_checked(KEYS, why),
     };
     vec![keys, made(DIRECTORY, directory(settings)).await]
+}
+
+/// Takes what is said of `listen` away where one of `found` says that nobody may listen there.
+pub(super) fn tell(findings: &mut Vec<Finding>, found: &[Finding]) {
+    if found.iter().any(|one| one.is_failure_of(LISTEN)) {
+        findings.retain(|one| !one.is_good(LISTEN));
+    }
 }
 
 /// What is in the table of keys.
@@ -81,8 +89,9 @@ fn found(looked: &Looked, authentication: Authentication, beyond: Option<IpAddr>
     }
     match (live, beyond) {
         (0, Some(address)) => {
-            let what = format!("{}; `serve` does not start before", refusal(address));
-            return Finding::failure(KEYS, what, "run that command, with the settings of `serve`");
+            let remedy =
+                "run that command with the settings of `serve`, which does not start before";
+            return Finding::failure(LISTEN, refusal(address), remedy);
         }
         (0, None) => {
             return Finding::warning(

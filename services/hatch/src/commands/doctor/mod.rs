@@ -48,6 +48,7 @@ pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCo
         keys::check(&settings, &database),
     );
     accounts::tell(&settings, &database, &mut findings).await;
+    keys::tell(&mut findings, &of_the_keys);
     findings.push(tls);
     findings.extend(of_the_log);
     findings.extend(of_the_bus);

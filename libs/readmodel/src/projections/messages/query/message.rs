@@ -76,8 +76,7 @@ const LIST: &str = concat!(
         first_addresses!("m.people"),
         few_recipients!(),
         recipients_count!()
-    ),
-    " FROM rm.messages m\n"
+    )
 );
 
 const ONE: &str = concat!(
@@ -267,7 +266,8 @@ pub struct SentAs {
 impl ReadModel {
     /// The messages of `tenant` that `filter` lets through, the newest first.
     ///
-    /// They are paged by the position of their first event, which never changes: whatever is written
+    /// They are paged by the position of their first event, or of the one by which they joined the conversation that is
+    /// asked for, which never changes: whatever is written
     /// meanwhile, no message is repeated, and none that was there when paging began is left out.
     /// (One whose *status* changes between two pages joins or leaves a list filtered by status.)
     ///
@@ -281,7 +281,13 @@ impl ReadModel {
     ) -> Result<List<Message>, QueryError> {
         let before = page.before(ListKind::Messages)?;
         let (sql, conditions) = list_sql(tenant, filter, before, page.limit);
-        Ok(self.list(ListKind::Messages, page.limit, &sql, &conditions, keyed_message).await?)
+        let kind = ListKind::Messages;
+        let mut list = self.list(kind, page.limit, &sql, &conditions, keyed_message).await?;
+        if let Some(id) = filter.conversation {
+            // In a conversation that it joined, it is shown as one of that.
+            list.data.iter_mut().for_each(|message: &mut Message| message.conversation_id = id);
+        }
+        Ok(list)
     }
 
     /// One message of `tenant`.
@@ -356,7 +362,6 @@ pub(crate) fn list_sql(
     before: Position,
     limit: u32,
 ) -> (String, Conditions) {
-    let mut sql = LIST.to_owned();
     let mut conditions = Conditions::of(tenant, "m.tenant_id").and(
         "m.created_position < ",
         "",
@@ -364,19 +369,9 @@ pub(crate) fn list_sql(
         Type::INT8,
     );
     if let Some(address) = &filter.participant {
-        sql.push_str(
-            "JOIN rm.message_participants p
-               ON p.tenant_id = m.tenant_id AND p.created_position = m.created_position
-              AND p.created_position < $2\n",
-        );
         conditions = conditions.and("p.address = ", "", address.identity().to_string(), Type::TEXT);
     }
     if let Some(status) = filter.status {
-        sql.push_str(
-            "JOIN rm.message_statuses s
-               ON s.tenant_id = m.tenant_id AND s.created_position = m.created_position
-              AND s.created_position < $2\n",
-        );
         conditions = conditions.and("s.status = ", "", status.as_str(), Type::TEXT);
     }
     if let Some(id) = filter.conversation {
@@ -388,9 +383,51 @@ pub(crate) fn list_sql(
     if let Some(direction) = filter.direction {
         conditions = conditions.and("m.direction = ", "", direction.as_str(), Type::TEXT);
     }
-    sql.push_str(conditions.sql());
-    sql.push_str(&format!("ORDER BY m.created_position DESC LIMIT {}", limit + 1));
+    let (limit, wheres) = (limit + 1, conditions.sql());
+    let mut sql = format!(
+        "{LIST}, m.created_position AS place FROM rm.messages m
+         {}{wheres}ORDER BY m.created_position DESC LIMIT {limit}",
+        joins(filter, "p.created_position < $2", "s.created_position < $2")
+    );
+    if filter.conversation.is_some() {
+        // Those that began elsewhere have their place by the event that brought them here.
+        let wheres = wheres.replacen("m.created_position <", "j.position <", 1).replacen(
+            "m.conversation_id =",
+            "j.conversation_id =",
+            1,
+        );
+        sql = format!(
+            "({sql})
+             UNION ALL
+             ({LIST}, j.position AS place FROM rm.joined_messages j
+               JOIN rm.messages m
+                 ON m.tenant_id = j.tenant_id AND m.created_position = j.created_position
+             {}{wheres}ORDER BY j.position DESC LIMIT {limit})
+             ORDER BY place DESC LIMIT {limit}",
+            joins(filter, "true", "true")
+        );
+    }
     (sql, conditions)
+}
+
+/// The tables that a list begins with, each with where its page begins.
+fn joins(filter: &MessageFilter, of_participant: &str, of_status: &str) -> String {
+    let mut sql = String::new();
+    if filter.participant.is_some() {
+        sql.push_str(&format!(
+            "JOIN rm.message_participants p
+               ON p.tenant_id = m.tenant_id AND p.created_position = m.created_position
+              AND {of_participant}\n"
+        ));
+    }
+    if filter.status.is_some() {
+        sql.push_str(&format!(
+            "JOIN rm.message_statuses s
+               ON s.tenant_id = m.tenant_id AND s.created_position = m.created_position
+              AND {of_status}\n"
+        ));
+    }
+    sql
 }
 
 impl From<(MessageContent, MessageState)> for Message {
@@ -486,7 +523,7 @@ fn kind(named: Option<String>) -> String {
 }
 
 fn keyed_message(row: &Row) -> Result<(Position, Message), Error> {
-    Ok((Position(row.try_get("created_position")?), message(row)?))
+    Ok((Position(row.try_get("place")?), message(row)?))
 }
 
 /// How many addresses there are, where `addresses` are only the first of them.

@@ -14,7 +14,10 @@ use crate::{Error, QueryError, ReadModel};
 /// The mails that call themselves so, and those that a provider of mail calls so.
 const NAMED: &str = "
     SELECT n.name, n.by_provider, m.direction, m.conversation_id, c.topic, m.subject,
-           json_build_array(m.from_address) AS sender, m.to_addresses, m.cc, m.mail, m.kind
+           json_build_array(m.from_address) AS sender, m.to_addresses, m.cc, m.mail, m.kind,
+           (SELECT json_agg(json_build_array(j.conversation_id, j.mailbox) ORDER BY j.position)
+              FROM rm.joined_messages j
+             WHERE j.tenant_id = $1 AND j.message_id = m.id) AS joined
       FROM (SELECT mail_id AS name, false AS by_provider, message_id
               FROM rm.mails
              WHERE tenant_id = $1 AND mail_id = ANY($2)
@@ -38,10 +41,20 @@ const MEMBERS: &str = "
     SELECT m.conversation_id, p.address
       FROM unnest($3::uuid[]) AS wanted (id)
      CROSS JOIN LATERAL (
-           SELECT conversation_id, created_position, kind
-             FROM rm.messages
-            WHERE tenant_id = $1 AND conversation_id = wanted.id
-            ORDER BY created_position DESC
+           (SELECT wanted.id AS conversation_id, created_position, kind, created_position AS place
+              FROM rm.messages
+             WHERE tenant_id = $1 AND conversation_id = wanted.id
+             ORDER BY created_position DESC
+             LIMIT 20)
+            UNION ALL
+           (SELECT wanted.id, o.created_position, o.kind, j.position
+              FROM rm.joined_messages j
+              JOIN rm.messages o
+                ON o.tenant_id = j.tenant_id AND o.created_position = j.created_position
+             WHERE j.tenant_id = $1 AND j.conversation_id = wanted.id
+             ORDER BY j.position DESC
+             LIMIT 20)
+            ORDER BY place DESC
             LIMIT 20) m
      CROSS JOIN LATERAL (
            SELECT address
@@ -63,6 +76,8 @@ pub struct NamedMail {
     pub conversation_id: ConversationId,
     /// The topic of that.
     pub topic: Option<String>,
+    /// The conversations that it joined beside that, each with the mailbox of ours whose it is.
+    pub joined: Vec<(ConversationId, Address)>,
     /// Its subject.
     pub subject: Option<String>,
     /// Its sender, and all whom others can see that it went to.
@@ -135,8 +150,11 @@ fn named_mail(row: &Row) -> Result<NamedMail, Error> {
     if row.try_get::<_, Option<&str>>("kind")? == Some(MailKind::Bounce.as_str()) {
         people.clear();
     }
+    let joined: Option<Json<Vec<(Uuid, Address)>>> = row.try_get("joined")?;
+    let joined = joined.map_or_else(Vec::new, |json| json.0).into_iter();
     Ok(NamedMail {
         ours,
+        joined: joined.map(|(id, mailbox)| (ConversationId(id), mailbox)).collect(),
         name: row.try_get("name")?,
         by_provider: row.try_get("by_provider")?,
         is_outbound,

@@ -18,10 +18,18 @@ const PAGE_MESSAGES: usize = 16;
 
 /// One more than are folded, so that it shows when there are too many.
 const BEGINNINGS: &str = "
-    SELECT created_position
-      FROM rm.messages
-     WHERE tenant_id = $1 AND conversation_id = $2 AND created_position <= $3
-     ORDER BY created_position
+    (SELECT created_position AS place, created_position AS began
+       FROM rm.messages
+      WHERE tenant_id = $1 AND conversation_id = $2 AND created_position <= $3
+      ORDER BY created_position
+      LIMIT $4)
+     UNION ALL
+    (SELECT position, created_position
+       FROM rm.joined_messages
+      WHERE tenant_id = $1 AND conversation_id = $2 AND position <= $3
+      ORDER BY position
+      LIMIT $4)
+     ORDER BY place
      LIMIT $4";
 
 impl ReadModel {
@@ -92,13 +100,19 @@ impl ReadModel {
         if rows.len() > MESSAGES_MAX {
             return Err(MomentError::TooLong.into());
         }
-        let positions: Result<Vec<Position>, tokio_postgres::Error> =
-            rows.iter().map(|row| row.try_get(0).map(Position)).collect();
+        let places: Result<Vec<(Position, Position)>, tokio_postgres::Error> = rows
+            .iter()
+            .map(|row| Ok((Position(row.try_get(0)?), Position(row.try_get(1)?))))
+            .collect();
         let mut row = None;
-        for page in positions.map_err(Error::from)?.chunks(PAGE_MESSAGES) {
-            let events = log.read_positions(page).await.map_err(Error::from)?;
+        for page in places.map_err(Error::from)?.chunks(PAGE_MESSAGES) {
+            let mut positions: Vec<Position> =
+                page.iter().flat_map(|(place, began)| [*place, *began]).collect();
+            positions.sort_unstable();
+            positions.dedup();
+            let events = log.read_positions(&positions).await.map_err(Error::from)?;
             let events: Vec<_> = events.into_iter().map(Arc::new).collect();
-            row = fold_conversation(row, &events)?;
+            row = fold_conversation(row, page, &events)?;
         }
         Ok(row.map(Conversation::from))
     }

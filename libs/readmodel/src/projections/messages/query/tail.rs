@@ -1,6 +1,7 @@
 //! The end of a conversation, for whoever answers in it.
 
 use hatch_domain::Channel;
+use hatch_domain::address::Address;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use tokio_postgres::Row;
 
@@ -9,11 +10,21 @@ use crate::{Error, QueryError, ReadModel};
 
 /// The latest messages of a conversation; as many as an answer may have to look through.
 const TAIL: &str = "
-    SELECT id, direction, channel, from_address, status, message_id_header IS NOT NULL AS is_named,
-           coalesce(kind = 'bounce', false) AS is_bounce
-      FROM rm.messages
-     WHERE tenant_id = $1 AND conversation_id = $2
-     ORDER BY created_position DESC
+    (SELECT id, direction, channel, from_address, status, message_id_header IS NOT NULL AS is_named,
+            coalesce(kind = 'bounce', false) AS is_bounce, created_position AS place, NULL::text AS mailbox
+       FROM rm.messages
+      WHERE tenant_id = $1 AND conversation_id = $2
+      ORDER BY created_position DESC
+      LIMIT 20)
+     UNION ALL
+    (SELECT m.id, m.direction, m.channel, m.from_address, m.status, m.message_id_header IS NOT NULL,
+            coalesce(m.kind = 'bounce', false), j.position, j.mailbox
+       FROM rm.joined_messages j
+       JOIN rm.messages m ON m.tenant_id = j.tenant_id AND m.created_position = j.created_position
+      WHERE j.tenant_id = $1 AND j.conversation_id = $2
+      ORDER BY j.position DESC
+      LIMIT 20)
+     ORDER BY place DESC
      LIMIT 20";
 
 /// A message of a conversation, as far as one who answers has to know it. The message itself says more.
@@ -33,6 +44,8 @@ pub struct TailMessage {
     pub is_named: bool,
     /// Whether a mail server wrote it, about another mail.
     pub is_bounce: bool,
+    /// The mailbox of ours whose conversation it is, where it began in that of another one.
+    pub mailbox: Option<Address>,
 }
 
 impl ReadModel {
@@ -62,5 +75,6 @@ fn tail_message(row: &Row) -> Result<TailMessage, Error> {
         status: row.try_get("status")?,
         is_named: row.try_get("is_named")?,
         is_bounce: row.try_get("is_bounce")?,
+        mailbox: row.try_get::<_, Option<&str>>("mailbox")?.map(Address::recorded),
     })
 }

@@ -8,10 +8,18 @@ use crate::{Error, QueryError, ReadModel};
 
 /// One more than a page has, so that it shows where the next one begins.
 const BEGUN: &str = "
-    SELECT id, created_position
-      FROM rm.messages
-     WHERE tenant_id = $1 AND conversation_id = $2 AND created_position >= $3
-     ORDER BY created_position
+    (SELECT id, created_position AS place
+       FROM rm.messages
+      WHERE tenant_id = $1 AND conversation_id = $2 AND created_position >= $3
+      ORDER BY created_position
+      LIMIT $4)
+     UNION ALL
+    (SELECT message_id, position
+       FROM rm.joined_messages
+      WHERE tenant_id = $1 AND conversation_id = $2 AND position >= $3
+      ORDER BY position
+      LIMIT $4)
+     ORDER BY place
      LIMIT $4";
 
 /// Messages of a conversation, the oldest first.
@@ -21,7 +29,8 @@ pub struct Timeline {
     pub participants: Vec<String>,
     /// Where the page begins.
     pub from: Position,
-    /// The messages that began there or later, each with the position of its first event. As many as the page has, and
+    /// The messages that began there or later, each with the position of its first event, or of the one
+    /// by which it joined the conversation. As many as the page has, and
     /// one more where others follow.
     pub messages: Vec<(MessageId, Position)>,
 }

@@ -1,0 +1,145 @@
+//! Who may use this installation, in memory: tenants, keys of the API, and when each key was used last.
+//!
+//! Every request asks who it is from, and no request may cost a query for that. So a [`Directory`] holds all of it. It
+//! reads the tables of the configuration once and follows the log from there, by events of tenants and keys alone. It
+//! reads PostgreSQL only: a key that is revoked is refused within a second, whether NATS is there or not. While
+//! PostgreSQL is away, the directory answers with what it has.
+//!
+//! What it notes of uses goes to a table of its own, some seconds late, in one statement for all keys.
+
+mod follow;
+#[cfg(test)]
+mod tests;
+mod uses;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use hatch_domain::Environment;
+use hatch_domain::api_key::KeyId;
+use hatch_domain::ids::TenantId;
+use hatch_domain::tenant::Tenant;
+use hatch_eventstore::schema::Schema;
+use hatch_eventstore::{Connections, HeadWatch, Log, Position};
+use hatch_readmodel::ReadModel;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use self::follow::Following;
+use self::uses::Uses;
+pub use self::uses::{USER_AGENT_BYTES_MAX, Use};
+pub use self::view::KeyEntry;
+use self::view::View;
+
+mod embedded {
+    refinery::embed_migrations!("../../schema/access");
+}
+
+/// The table of last uses. It is migrated after the event store's schema, which makes the role that is granted
+/// privileges here.
+pub const SCHEMA: Schema = Schema::new("access", embedded::migrations::runner);
+
+/// Tenants and keys in memory. Cheap to clone; the clones are one directory.
+#[derive(Clone)]
+pub struct Directory {
+    shared: Arc<Shared>,
+}
+
+/// What a directory and its worker share.
+struct Shared {
+    view: View,
+    uses: Uses,
+    /// How far the log is in the view; none until the tables were read.
+    position: watch::Sender<Option<Position>>,
+}
+
+impl Directory {
+    /// A directory, and the worker that keeps it up to date until `shutdown`. It knows nobody before the worker has
+    /// read the tables: [`wait_for`](Self::wait_for) waits for that.
+    #[must_use]
+    pub fn start(
+        connections: Connections,
+        log: Log,
+        head: HeadWatch,
+        environment: Arc<dyn Environment>,
+        shutdown: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let directory = Self::of_nobody();
+        let following = Following {
+            read_model: ReadModel::new(connections.clone()),
+            log,
+            head,
+            environment: Arc::clone(&environment),
+            shared: Arc::clone(&directory.shared),
+        };
+        let shared = Arc::clone(&directory.shared);
+        let worker = async move {
+            let writing = uses::write_for_ever(&shared.uses, &connections, environment.as_ref());
+            let work = async { tokio::join!(following.run(), writing) };
+            // Both go on for ever.
+            let _ = shutdown.run_until_cancelled(work).await;
+            uses::write_last(&shared.uses, &connections).await;
+        };
+        (directory, worker)
+    }
+
+    /// One that is empty and follows nothing: for tests and tools.
+    #[must_use]
+    pub fn of_nobody() -> Self {
+        let (view, uses) = (View::default(), Uses::default());
+        Self { shared: Arc::new(Shared { view, uses, position: watch::Sender::new(None) }) }
+    }
+
+    /// The key of that id, revoked or not, and whose it is.
+    #[must_use]
+    pub fn key(&self, id: &KeyId) -> Option<KeyEntry> {
+        self.shared.view.key(id)
+    }
+
+    /// The tenant. The default one is always there.
+    #[must_use]
+    pub fn tenant(&self, id: TenantId) -> Option<Arc<Tenant>> {
+        self.shared.view.tenant(id)
+    }
+
+    /// Whether somebody could be let in by a key.
+    #[must_use]
+    pub fn has_live_keys(&self, now: DateTime<Utc>) -> bool {
+        self.shared.view.has_live_keys(now)
+    }
+
+    /// Notes that the key was used. It is written down some seconds later.
+    pub fn used(&self, id: &KeyId, used: Use) {
+        // Only of keys that are known, so there are no more notes than keys.
+        if let Some(entry) = self.key(id) {
+            self.shared.uses.note(id, entry.tenant_id, used);
+        }
+    }
+
+    /// How far the log is in it; before the first event until the tables were read.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.shared.position.borrow().unwrap_or(Position::START)
+    }
+
+    /// Waits until it has the log up to `position`, for `limit` at most; whether it has. It waits for the tables also
+    /// where `position` is before the first event.
+    pub async fn wait_for(&self, position: Position, limit: Duration) -> bool {
+        let mut at = self.shared.position.subscribe();
+        let reached = at.wait_for(|at| at.is_some_and(|at| at >= position));
+        matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)))
+    }
+}
+
+impl Shared {
+    /// The view has the log up to `position`.
+    fn reached(&self, position: Position) {
+        self.position.send_if_modified(|at| {
+            let changed = *at != Some(position);
+            *at = Some(position);
+            changed
+        });
+    }
+}

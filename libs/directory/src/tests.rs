@@ -1,0 +1,320 @@
+//! A directory on a real server. Nothing here knows of NATS.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use hatch_domain::api_key::{KeyId, api_key_id};
+use hatch_domain::ids::TenantId;
+use hatch_domain::{Environment as _, Routing};
+use hatch_eventstore::testing::{Fault, PATIENCE, Proxy, Template, TestDatabase};
+use hatch_eventstore::{
+    Append, Appended, Appender, AppenderConfig, Connections, Database, ExpectedVersion, HeadWatch,
+    Log, Metadata, NewEvent, Position, StreamWrite, SystemEnvironment, pool,
+};
+use hatch_readmodel::{Origin, PROJECTIONS, Page, Projection, ReadModel, configuration};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use crate::{Directory, Use};
+
+const TEMPLATE: Template = Template {
+    name: "directory",
+    schemas: || hatch_readmodel::schemas(PROJECTIONS).into_iter().chain([crate::SCHEMA]).collect(),
+    sql: "",
+};
+
+const TENANT: TenantId = TenantId(Uuid::from_u128(0x7e));
+const KEY: &str = "AbCdEfGhIj12";
+
+/// A log, its database, and a directory that may reach it by another way.
+struct Place {
+    directory: Directory,
+    appender: Appender,
+    connections: Connections,
+    worker: JoinHandle<()>,
+    shutdown: CancellationToken,
+    _running: DropGuard,
+    // The last to go: the others use it.
+    database: TestDatabase,
+}
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000 + second, 0).expect("in range")
+}
+
+fn key() -> KeyId {
+    KEY.parse().expect("an id")
+}
+
+impl Place {
+    async fn new() -> Self {
+        let database = TestDatabase::create_from(&TEMPLATE).await;
+        let directly = database.config();
+        Self::reached_by(database, directly)
+    }
+
+    fn reached_by(database: TestDatabase, way: Database) -> Self {
+        let shutdown = CancellationToken::new();
+        let token = || shutdown.clone();
+        let (appender, _) = Appender::start(AppenderConfig::default(), database.config(), token());
+        let connections = pool(&database.config(), 4, PATIENCE);
+        let (directory, worker) = follow(&way, token());
+        let worker = tokio::spawn(worker);
+        let _running = shutdown.clone().drop_guard();
+        Self { directory, appender, connections, worker, shutdown, _running, database }
+    }
+
+    /// Appends one event to a stream; says where it is.
+    async fn record(
+        &self,
+        (kind, stream, version): (&'static str, Uuid, i64),
+        event_type: &'static str,
+        payload: Value,
+    ) -> Position {
+        let event = NewEvent {
+            event_id: SystemEnvironment.new_id(),
+            event_type,
+            schema_version: 1,
+            routing: Routing { aggregate: kind, ..Routing::default() },
+            metadata: Metadata { actor: "test".to_owned(), ..Metadata::default() },
+            payload: payload.to_string(),
+        };
+        let expected = match version {
+            1 => ExpectedVersion::NoStream,
+            version => ExpectedVersion::Exact(version - 1),
+        };
+        let write =
+            StreamWrite { stream_id: stream, tenant_id: TENANT.0, expected, events: vec![event] };
+        let append = Append { writes: vec![write], ..Append::default() };
+        match self.appender.append(append).await.expect("appended") {
+            Appended::Committed { last, .. } => last,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn create_tenant(&self) -> Position {
+        let payload = json!({"name": "Acme", "at": at(0)});
+        self.record(("tenant", TENANT.0, 1), "TenantCreated", payload).await
+    }
+
+    async fn create_key(&self) -> Position {
+        let payload = json!({
+            "key_id": KEY, "name": "shop", "key_type": "live", "scopes": ["messages:read"],
+            "senders": [], "channels": [], "ip_ranges": [], "secret_hash": "00".repeat(32),
+            "created_by": "cli", "at": at(1),
+        });
+        self.record(("api_key", api_key_id(&key()).0, 1), "ApiKeyCreated", payload).await
+    }
+
+    async fn revoke_key(&self) -> Position {
+        let stream = ("api_key", api_key_id(&key()).0, 2);
+        self.record(stream, "ApiKeyRevoked", json!({"at": at(2)})).await
+    }
+
+    /// Something that is nobody's business here.
+    async fn record_others(&self, count: i64) -> Position {
+        let stream = SystemEnvironment.new_id();
+        let mut last = Position::START;
+        for version in 1..=count {
+            last = self.record(("thing", stream, version), "Happened", json!({})).await;
+        }
+        last
+    }
+
+    /// Has the projection apply the log as far as it is.
+    async fn project(&self) {
+        let log = Log::new(self.connections.clone());
+        let mut client = self.connections.get().await.expect("a connection");
+        let checkpoint = configuration::DEFINITION.checkpoint(&client).await.expect("a checkpoint");
+        let page = log.read_page(checkpoint.position, 100).await.expect("a page");
+        let page: Vec<_> = page.into_iter().map(Arc::new).collect();
+        let page = (page.as_slice(), Origin::MadeUp);
+        let mut projection = Projection::of(&configuration::DEFINITION);
+        projection.advance(&mut client, &checkpoint, page).await.expect("the next page");
+    }
+
+    async fn reached(&self, position: Position) {
+        assert!(self.directory.wait_for(position, PATIENCE).await, "not reached: {position}");
+    }
+
+    fn is_revoked(&self) -> bool {
+        self.directory.key(&key()).is_some_and(|entry| entry.key.revoked_at().is_some())
+    }
+
+    /// Stops the directory, which writes down what it has noted.
+    async fn stop(self) -> (Connections, TestDatabase) {
+        self.shutdown.cancel();
+        self.worker.await.expect("it ends in order");
+        (self.connections, self.database)
+    }
+}
+
+/// A directory that reaches the database by `way`.
+fn follow(
+    way: &Database,
+    shutdown: CancellationToken,
+) -> (Directory, impl Future<Output = ()> + Send + use<>) {
+    let connections = pool(way, 4, Duration::from_secs(2));
+    let (head, _) = HeadWatch::start(way.clone(), shutdown.clone());
+    let log = Log::new(connections.clone());
+    Directory::start(connections, log, head, Arc::new(SystemEnvironment), shutdown)
+}
+
+#[tokio::test]
+async fn a_key_is_known_and_refused_as_soon_as_the_log_says_so() {
+    let place = Place::new().await;
+    place.reached(Position::START).await;
+    assert!(place.directory.key(&key()).is_none());
+    assert!(!place.directory.has_live_keys(at(9)));
+    place.create_tenant().await;
+    place.reached(place.create_key().await).await;
+    let entry = place.directory.key(&key()).expect("it is known");
+    assert_eq!((entry.tenant_id, entry.key.revoked_at()), (TENANT, None));
+    assert!(place.directory.has_live_keys(at(9)));
+    place.reached(place.revoke_key().await).await;
+    assert!(place.is_revoked());
+    assert!(!place.directory.has_live_keys(at(9)));
+}
+
+#[tokio::test]
+async fn a_suspended_tenant_is_known_and_the_default_one_needs_no_event() {
+    let place = Place::new().await;
+    place.reached(place.create_tenant().await).await;
+    let is_suspended = |id| place.directory.tenant(id).map(|tenant| tenant.is_suspended());
+    assert_eq!(is_suspended(TENANT), Some(false));
+    assert_eq!(is_suspended(TenantId::DEFAULT), Some(false));
+    assert_eq!(is_suspended(TenantId(Uuid::from_u128(99))), None);
+    let suspended = json!({"reason": "unpaid", "at": at(2)});
+    place.reached(place.record(("tenant", TENANT.0, 2), "TenantSuspended", suspended).await).await;
+    assert_eq!(is_suspended(TENANT), Some(true));
+}
+
+#[tokio::test]
+async fn it_begins_with_the_tables_and_goes_on_where_they_end() {
+    let place = Place::new().await;
+    place.create_tenant().await;
+    place.create_key().await;
+    place.project().await;
+    let revoked = place.revoke_key().await;
+    let (later, worker) = follow(&place.database.config(), place.shutdown.clone());
+    let worker = tokio::spawn(worker);
+    assert!(later.wait_for(revoked, PATIENCE).await);
+    let entry = later.key(&key()).expect("the tables have it");
+    assert_eq!((entry.tenant_id, entry.key.revoked_at()), (TENANT, Some(at(2))));
+    place.stop().await;
+    worker.await.expect("it ends in order");
+}
+
+#[tokio::test]
+async fn events_of_other_kinds_are_passed_over() {
+    let place = Place::new().await;
+    place.create_key().await;
+    place.reached(place.record_others(30).await).await;
+    place.reached(place.revoke_key().await).await;
+    assert!(place.is_revoked());
+}
+
+#[tokio::test]
+async fn what_this_build_cannot_read_lets_nobody_in() {
+    let place = Place::new().await;
+    place.reached(place.create_key().await).await;
+    assert!(place.directory.key(&key()).is_some());
+    let stream = ("api_key", api_key_id(&key()).0, 2);
+    place.reached(place.record(stream, "ApiKeyFolded", json!({})).await).await;
+    assert!(place.directory.key(&key()).is_none());
+}
+
+#[tokio::test]
+async fn while_postgresql_is_away_it_answers_with_what_it_has_and_then_goes_on() {
+    let database = TestDatabase::create_from(&TEMPLATE).await;
+    let proxy = Proxy::start(&database.url()).await;
+    let way = proxy.url().parse().expect("a URL");
+    let place = Place::reached_by(database, way);
+    place.reached(place.create_key().await).await;
+    proxy.begin(Fault::Reset);
+    let revoked = place.revoke_key().await;
+    assert!(!place.directory.wait_for(revoked, Duration::from_millis(600)).await);
+    assert!(place.directory.key(&key()).is_some(), "it is kept");
+    proxy.end();
+    place.reached(revoked).await;
+    assert!(place.is_revoked());
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_is_in_the_list_of_keys() {
+    let place = Place::new().await;
+    place.reached(place.create_key().await).await;
+    let ip = IpAddr::from([192, 0, 2, 7]);
+    let used = |second, user_agent: Option<&str>| Use {
+        at: at(second),
+        ip,
+        user_agent: user_agent.map(str::to_owned),
+    };
+    place.directory.used(&key(), used(20, Some("curl/8.0")));
+    place.directory.used(&key(), used(10, None));
+    place.directory.used(&"000000000000".parse().expect("an id"), used(30, None));
+    place.project().await;
+    let read_model = ReadModel::new(place.connections.clone());
+    let (_connections, _database) = place.stop().await;
+    let list = read_model.api_keys(TENANT, &Page::default()).await.expect("a list");
+    assert_eq!((list.data.len(), list.next_cursor.as_deref()), (1, None));
+    let last = list.data[0].last_used.as_ref().expect("it was used");
+    assert_eq!((last.at, last.ip, last.user_agent.as_deref()), (at(20), ip, Some("curl/8.0")));
+    let one = read_model.api_key(TENANT, &key()).await.expect("an answer");
+    assert_eq!(one.as_ref(), list.data.first());
+    let foreign = read_model.api_key(TenantId::DEFAULT, &key()).await.expect("an answer");
+    assert_eq!(foreign, None, "it is another tenant's");
+}
+
+#[tokio::test]
+async fn an_older_use_is_not_written_over_a_newer_one() {
+    let place = Place::new().await;
+    place.reached(place.create_key().await).await;
+    let sql = format!(
+        "INSERT INTO access.key_uses VALUES ('{KEY}', '{TENANT}', '2100-01-01', '192.0.2.1', NULL)"
+    );
+    let client = place.connections.get().await.expect("a connection");
+    client.batch_execute(&sql).await.expect("another process has written");
+    drop(client);
+    let (ip, user_agent) = (IpAddr::from([192, 0, 2, 9]), None);
+    place.directory.used(&key(), Use { at: at(5), ip, user_agent });
+    let (connections, _database) = place.stop().await;
+    let client = connections.get().await.expect("a connection");
+    let row = client.query_one("SELECT ip FROM access.key_uses", &[]).await.expect("one row");
+    assert_eq!(row.get::<_, IpAddr>(0), IpAddr::from([192, 0, 2, 1]));
+}
+
+#[tokio::test]
+async fn the_list_of_tenants_has_the_default_one_last() {
+    let place = Place::new().await;
+    place.create_tenant().await;
+    place.project().await;
+    let read_model = ReadModel::new(place.connections.clone());
+    let names = async |limit, cursor| {
+        let page = Page::new(Some(limit), cursor).expect("a page");
+        let list = read_model.tenants(&page).await.expect("a list");
+        let names: Vec<String> = list.data.into_iter().map(|tenant| tenant.name).collect();
+        (names, list.next_cursor)
+    };
+    let (first, cursor) = names(1, None).await;
+    assert_eq!(first, ["Acme"]);
+    assert_eq!(names(1, cursor).await, (vec!["default".to_owned()], None));
+    let default = read_model.tenant(TenantId::DEFAULT).await.expect("an answer");
+    assert_eq!(default.map(|tenant| tenant.created_at), Some(None));
+}
+
+#[tokio::test]
+async fn an_empty_directory_knows_nobody_but_the_default_tenant() {
+    let directory = Directory::of_nobody();
+    assert!(directory.key(&key()).is_none());
+    assert!(directory.tenant(TenantId::DEFAULT).is_some());
+    assert!(!directory.has_live_keys(at(0)));
+    assert_eq!(directory.position(), Position::START);
+    // It notes nothing of keys that it does not know.
+    let (ip, user_agent) = (IpAddr::from([192, 0, 2, 9]), None);
+    directory.used(&key(), Use { at: at(5), ip, user_agent });
+}

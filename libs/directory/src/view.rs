@@ -1,0 +1,148 @@
+//! What is known, and how events change it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use chrono::{DateTime, Utc};
+use hatch_domain::Decider;
+use hatch_domain::api_key::{ApiKey, KeyId, KeyType, api_key_id};
+use hatch_domain::ids::TenantId;
+use hatch_domain::tenant::Tenant;
+use hatch_eventstore::{Position, RecordedEvent};
+use hatch_readmodel::{Stored, StoredConfiguration};
+use uuid::Uuid;
+
+/// The kinds of streams that it knows.
+pub(crate) const KINDS: [&str; 2] = [<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND];
+
+/// The version of a stream's first event.
+const FIRST_VERSION: i64 = 1;
+
+/// A key, and whose it is.
+#[derive(Debug, Clone)]
+pub struct KeyEntry {
+    /// The tenant that it opens.
+    pub tenant_id: TenantId,
+    /// The key.
+    pub key: Arc<ApiKey>,
+}
+
+/// All tenants and keys. Whoever asks holds its lock for as long as a look into a map takes.
+pub(crate) struct View {
+    known: RwLock<Known>,
+    /// The default tenant as it is without events.
+    default_tenant: Arc<Tenant>,
+}
+
+/// By streams.
+#[derive(Default)]
+struct Known {
+    tenants: HashMap<Uuid, Folded<Tenant>>,
+    keys: HashMap<Uuid, Folded<ApiKey>>,
+}
+
+/// A stream, folded.
+struct Folded<S> {
+    tenant_id: TenantId,
+    /// None where this build cannot read one of its events. Such a key opens nothing, and no key of such a tenant
+    /// does, because the event may be what took that from them.
+    state: Option<Arc<S>>,
+    /// Its last event.
+    position: Position,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self { known: RwLock::default(), default_tenant: Arc::new(Tenant::default()) }
+    }
+}
+
+impl View {
+    pub(crate) fn key(&self, id: &KeyId) -> Option<KeyEntry> {
+        let known = self.read();
+        let folded = known.keys.get(&api_key_id(id).0)?;
+        // What this build cannot read of a tenant may be that it was suspended.
+        known.tenants.get(&folded.tenant_id.0).is_none_or(|of| of.state.is_some()).then_some(())?;
+        Some(KeyEntry { tenant_id: folded.tenant_id, key: folded.state.clone()? })
+    }
+
+    pub(crate) fn tenant(&self, id: TenantId) -> Option<Arc<Tenant>> {
+        let state = self.read().tenants.get(&id.0).and_then(|folded| folded.state.clone());
+        state.or_else(|| (id == TenantId::DEFAULT).then(|| Arc::clone(&self.default_tenant)))
+    }
+
+    pub(crate) fn has_live_keys(&self, now: DateTime<Utc>) -> bool {
+        let known = self.read();
+        let mut keys = known.keys.values().filter_map(|folded| folded.state.as_deref());
+        keys.any(|key| {
+            matches!(key.key_type(), KeyType::Live)
+                && key.revoked_at().is_none()
+                && key.expires_at().is_none_or(|end| now < end)
+        })
+    }
+
+    /// Begins anew with what the tables have.
+    pub(crate) fn replace(&self, stored: StoredConfiguration) {
+        let known = Known { tenants: by_stream(stored.tenants), keys: by_stream(stored.api_keys) };
+        *self.write() = known;
+    }
+
+    /// Applies events of the kinds that it knows, in the order of the log.
+    pub(crate) fn apply(&self, events: &[RecordedEvent]) {
+        if events.is_empty() {
+            return;
+        }
+        let mut known = self.write();
+        for event in events {
+            if event.aggregate == <Tenant as Decider>::KIND {
+                apply(&mut known.tenants, event);
+            } else if event.aggregate == <ApiKey as Decider>::KIND {
+                apply(&mut known.keys, event);
+            }
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn by_stream<S>(stored: Vec<Stored<S>>) -> HashMap<Uuid, Folded<S>> {
+    let folded = stored.into_iter().map(|one| {
+        let Stored { id, tenant_id, state, position } = one;
+        if state.is_none() {
+            tracing::error!(stream = %id, "this build cannot read a row: nobody is let in by it");
+        }
+        (id, Folded { tenant_id, state: state.map(Arc::new), position })
+    });
+    folded.collect()
+}
+
+/// Applies an event to its stream. One that the stream has already is passed over.
+fn apply<D: Decider + Clone>(streams: &mut HashMap<Uuid, Folded<D>>, event: &RecordedEvent) {
+    let begins = event.version == FIRST_VERSION;
+    let folded = streams.entry(event.stream_id).or_insert_with(|| Folded {
+        tenant_id: TenantId(event.tenant_id),
+        state: begins.then(|| Arc::new(D::default())),
+        position: Position::START,
+    });
+    if event.position <= folded.position {
+        return;
+    }
+    folded.position = event.position;
+    let Some(state) = folded.state.take() else { return };
+    match event.decode::<D::Event>() {
+        Ok(decoded) => {
+            let state = Arc::try_unwrap(state).unwrap_or_else(|shared| D::clone(&shared));
+            folded.state = Some(Arc::new(state.evolve(&decoded)));
+        }
+        Err(error) => {
+            let (position, kind) = (event.position.0, event.aggregate.as_str());
+            tracing::error!(position, kind, %error, "this build cannot read an event: nobody is let in by its stream");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What a key becomes by each of its events.
+
+use super::ApiKey;
+use super::event::ApiKeyEvent;
+
+impl ApiKey {
+    pub(super) fn after(mut self, event: &ApiKeyEvent) -> Self {
+        use ApiKeyEvent as E;
+        match event {
+            E::ApiKeyCreated(e) => {
+                let e = (**e).clone();
+                self.id = e.key_id;
+                self.name = e.name;
+                self.key_type = e.key_type;
+                self.scopes = e.scopes;
+                self.senders = e.senders;
+                self.channels = e.channels;
+                self.ip_ranges = e.ip_ranges;
+                self.secret = Some(e.secret_hash);
+                self.expires_at = e.expires_at;
+                self.created_by = e.created_by;
+                self.created_at = Some(e.at);
+            }
+            E::ApiKeyRotated(e) => {
+                let before = self.secret.replace(e.secret_hash.clone());
+                self.old = before.map(|secret| (secret, e.old_until));
+                self.rotated_at = Some(e.at);
+            }
+            E::ApiKeyRevoked(e) => {
+                self.revoked_at.get_or_insert(e.at);
+            }
+        }
+        self
+    }
+}

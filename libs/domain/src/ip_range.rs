@@ -1,0 +1,95 @@
+//! The addresses of the internet that a key may be used from.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An address such as `192.0.2.7`, or a network such as `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, example = "10.0.0.0/8")]
+pub struct IpRange(IpNet);
+
+/// A text that is no address and no network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected an address such as 192.0.2.7 or a network such as 10.0.0.0/8")]
+pub struct BadIpRange;
+
+impl IpRange {
+    /// Whether `address` is one of them. An IPv4 address that is written as an IPv6 one counts as what it is.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
+impl FromStr for IpRange {
+    type Err = BadIpRange;
+
+    fn from_str(text: &str) -> Result<Self, BadIpRange> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self(address.to_canonical().into()));
+        }
+        text.parse::<IpNet>().map(|net| Self(net.trunc())).map_err(|_| BadIpRange)
+    }
+}
+
+impl fmt::Display for IpRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.prefix_len() == self.0.max_prefix_len() {
+            true => self.0.addr().fmt(f),
+            false => self.0.fmt(f),
+        }
+    }
+}
+
+impl From<IpRange> for String {
+    fn from(range: IpRange) -> Self {
+        range.to_string()
+    }
+}
+
+impl TryFrom<String> for IpRange {
+    type Error = BadIpRange;
+
+    fn try_from(text: String) -> Result<Self, BadIpRange> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_shown_as_a_network_and_a_single_address_as_one() {
+        for (text, shown) in [
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7/32", "192.0.2.7"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+        ] {
+            let range: IpRange = text.parse().expect(text);
+            assert_eq!(range.to_string(), shown);
+        }
+        for text in ["", "10.0.0.0/33", "10.0.0", "everywhere", "10.0.0.0/8 "] {
+            assert_eq!(text.parse::<IpRange>(), Err(BadIpRange), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_in_their_networks_however_they_are_written() {
+        let range: IpRange = "10.0.0.0/8".parse().expect("a network");
+        for (address, inside) in
+            [("10.9.8.7", true), ("11.0.0.1", false), ("::ffff:10.0.0.1", true), ("::1", false)]
+        {
+            assert_eq!(range.contains(address.parse().expect("an address")), inside, "{address}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What a tenant decides. What is so already is no event.
+
+use super::Tenant;
+use super::command::{TenantCommand, TenantRejection};
+use super::event::{TenantCreated, TenantEvent, TenantRenamed, TenantResumed, TenantSuspended};
+
+impl Tenant {
+    pub(super) fn decide_command(
+        &self,
+        command: &TenantCommand,
+    ) -> Result<Option<TenantEvent>, TenantRejection> {
+        let is_there = self.created_at.is_some();
+        match command {
+            TenantCommand::Create { .. } if is_there => Err(TenantRejection::Exists),
+            TenantCommand::Create { name, at } => {
+                Ok(Some(TenantCreated { name: name.clone(), at: *at }.into()))
+            }
+            _ if !is_there => Err(TenantRejection::Unknown),
+            TenantCommand::Rename { name, at } => Ok((self.name.as_ref() != Some(name))
+                .then(|| TenantRenamed { name: name.clone(), at: *at }.into())),
+            TenantCommand::Suspend { reason, at } => Ok((!self.is_suspended())
+                .then(|| TenantSuspended { reason: reason.clone(), at: *at }.into())),
+            TenantCommand::Resume { at } => {
+                Ok(self.is_suspended().then(|| TenantResumed { at: *at }.into()))
+            }
+        }
+    }
+}

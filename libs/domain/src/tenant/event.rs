@@ -1,0 +1,55 @@
+//! The facts about a tenant, as the log keeps them. How a shape may change, says
+//! [`events!`](crate::events!).
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A tenant was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TenantCreatedData)]
+pub struct TenantCreated {
+    /// What people call it.
+    pub name: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A tenant is called otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TenantRenamedData)]
+pub struct TenantRenamed {
+    /// What people call it now.
+    pub name: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Nobody of a tenant is let in any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TenantSuspendedData)]
+pub struct TenantSuspended {
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// They are let in again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TenantResumedData)]
+pub struct TenantResumed {
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+crate::events! {
+    /// Every event of a tenant's stream.
+    pub enum TenantEvent {
+        TenantCreated,
+        TenantRenamed,
+        TenantSuspended,
+        TenantResumed,
+    }
+}

@@ -1,0 +1,210 @@
+//! The fold of one page of the log: rows and events in, changed rows out. No I/O and no clock.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use hatch_domain::api_key::event::ApiKeyEvent;
+use hatch_domain::api_key::{ApiKey, KeyType};
+use hatch_domain::ids::TenantId;
+use hatch_domain::tenant::Tenant;
+use hatch_domain::tenant::event::TenantEvent;
+use hatch_domain::{Decider, DomainEvent};
+use hatch_eventstore::{Position, RecordedEvent};
+use uuid::Uuid;
+
+use crate::Error;
+
+/// The version of a stream's first event.
+const FIRST_VERSION: i64 = 1;
+
+/// The name of the tenant that has been there before any event.
+pub(super) const DEFAULT_TENANT: &str = "default";
+
+/// An event of a stream, decoded.
+pub(super) struct Fact<E> {
+    pub(super) id: Uuid,
+    pub(super) tenant_id: Uuid,
+    version: i64,
+    position: Position,
+    recorded_at: DateTime<Utc>,
+    event: E,
+}
+
+impl<E> Fact<E> {
+    /// The stream, if it has a row from before this event.
+    pub(super) fn begun_before(&self) -> Option<Uuid> {
+        (self.version != FIRST_VERSION).then_some(self.id)
+    }
+}
+
+/// The row of a key.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ApiKeyRow {
+    pub(super) id: Uuid,
+    pub(super) tenant_id: Uuid,
+    pub(super) key_id: String,
+    pub(super) name: String,
+    pub(super) key_type: String,
+    pub(super) state: ApiKey,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) revoked_at: Option<DateTime<Utc>>,
+    pub(super) created_position: Position,
+    pub(super) position: Position,
+}
+
+/// The row of a tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct TenantRow {
+    pub(super) tenant_id: Uuid,
+    pub(super) name: String,
+    pub(super) suspended_at: Option<DateTime<Utc>>,
+    pub(super) suspended_for: Option<String>,
+    pub(super) state: Tenant,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
+    pub(super) created_position: Position,
+    pub(super) position: Position,
+}
+
+/// The events of `page` of streams of this kind, in log order.
+///
+/// # Errors
+/// [`Error::Undecodable`] for one that this build does not know: it is never skipped.
+pub(super) fn facts<D: Decider>(page: &[Arc<RecordedEvent>]) -> Result<Vec<Fact<D::Event>>, Error> {
+    let ours = page.iter().filter(|recorded| recorded.aggregate == D::KIND);
+    ours.map(|recorded| {
+        let event = recorded.decode().map_err(|source| Error::Undecodable {
+            position: recorded.position,
+            event_type: recorded.event_type.clone(),
+            source,
+        })?;
+        Ok(Fact {
+            id: recorded.stream_id,
+            tenant_id: recorded.tenant_id,
+            version: recorded.version,
+            position: recorded.position,
+            recorded_at: recorded.recorded_at,
+            event,
+        })
+    })
+    .collect()
+}
+
+/// The rows of keys as `facts` leave them, with those that begin among them.
+///
+/// # Errors
+/// [`Error::Misplaced`] for an event of a key that was never created.
+pub(super) fn fold_keys(
+    mut rows: BTreeMap<Uuid, ApiKeyRow>,
+    facts: &[Fact<ApiKeyEvent>],
+) -> Result<BTreeMap<Uuid, ApiKeyRow>, Error> {
+    for fact in facts {
+        if let ApiKeyEvent::ApiKeyCreated(_) = &fact.event {
+            rows.entry(fact.id).or_insert_with(|| ApiKeyRow::begun_by(fact));
+        }
+        let row = rows.get_mut(&fact.id).ok_or_else(|| Error::Misplaced {
+            position: fact.position,
+            event_type: fact.event.event_type().to_owned(),
+        })?;
+        row.apply(fact);
+    }
+    Ok(rows)
+}
+
+/// The rows of tenants as `facts` leave them, with those that begin among them.
+pub(super) fn fold_tenants(
+    mut rows: BTreeMap<Uuid, TenantRow>,
+    facts: &[Fact<TenantEvent>],
+) -> BTreeMap<Uuid, TenantRow> {
+    for fact in facts {
+        rows.entry(fact.id).or_insert_with(|| TenantRow::begun_by(fact)).apply(fact);
+    }
+    rows
+}
+
+impl ApiKeyRow {
+    fn begun_by(fact: &Fact<ApiKeyEvent>) -> Self {
+        Self {
+            id: fact.id,
+            tenant_id: fact.tenant_id,
+            key_id: String::new(),
+            name: String::new(),
+            key_type: String::new(),
+            state: ApiKey::default(),
+            created_at: fact.recorded_at,
+            revoked_at: None,
+            created_position: fact.position,
+            position: fact.position,
+        }
+    }
+
+    fn apply(&mut self, fact: &Fact<ApiKeyEvent>) {
+        use ApiKeyEvent as E;
+        self.position = fact.position;
+        self.state = std::mem::take(&mut self.state).evolve(&fact.event);
+        match &fact.event {
+            E::ApiKeyCreated(e) => {
+                self.key_id = e.key_id.to_string();
+                self.name = e.name.to_string();
+                self.key_type = named(&e.key_type).to_owned();
+                self.created_at = e.at;
+            }
+            E::ApiKeyRotated(_) => {}
+            E::ApiKeyRevoked(e) => self.revoked_at = Some(e.at),
+        }
+    }
+}
+
+/// A type of key, by the name that clients know.
+pub(super) const fn named(key_type: &KeyType) -> &'static str {
+    match key_type {
+        KeyType::Live => "live",
+        KeyType::Test => "test",
+        KeyType::Team => "team",
+    }
+}
+
+impl TenantRow {
+    /// The default tenant has a name before its first event; any other gets one by that event.
+    fn begun_by(fact: &Fact<TenantEvent>) -> Self {
+        let is_default = fact.id == TenantId::DEFAULT.0;
+        Self {
+            tenant_id: fact.id,
+            name: if is_default { DEFAULT_TENANT.to_owned() } else { String::new() },
+            suspended_at: None,
+            suspended_for: None,
+            state: Tenant::default(),
+            created_at: fact.recorded_at,
+            updated_at: fact.recorded_at,
+            created_position: fact.position,
+            position: fact.position,
+        }
+    }
+
+    fn apply(&mut self, fact: &Fact<TenantEvent>) {
+        use TenantEvent as E;
+        self.position = fact.position;
+        self.state = std::mem::take(&mut self.state).evolve(&fact.event);
+        self.updated_at = match &fact.event {
+            E::TenantCreated(e) => {
+                self.name = e.name.to_string();
+                self.created_at = e.at;
+                e.at
+            }
+            E::TenantRenamed(e) => {
+                self.name = e.name.to_string();
+                e.at
+            }
+            E::TenantSuspended(e) => {
+                self.suspended_at = Some(e.at);
+                self.suspended_for = e.reason.as_ref().map(ToString::to_string);
+                e.at
+            }
+            E::TenantResumed(e) => {
+                (self.suspended_at, self.suspended_for) = (None, None);
+                e.at
+            }
+        };
+    }
+}

@@ -1,0 +1,82 @@
+//! Who may use this installation: its tenants, and the keys of its API.
+
+mod fold;
+mod load;
+mod query;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use hatch_domain::Decider;
+use hatch_domain::api_key::ApiKey;
+use hatch_domain::tenant::Tenant;
+use hatch_eventstore::RecordedEvent;
+use hatch_eventstore::schema::Schema;
+use uuid::Uuid;
+
+use self::fold::{ApiKeyRow, Fact, TenantRow, facts, fold_keys, fold_tenants};
+pub use self::load::{Stored, StoredConfiguration};
+pub use self::query::{KeyInfo, LastUse, TenantInfo};
+use crate::engine::{WriteContext, Writer};
+use crate::{Definition, Error, SCHEMA};
+
+mod embedded {
+    refinery::embed_migrations!("../../schema/rm_configuration");
+}
+
+/// The tenants and keys. No message waits for it: whoever lets requests in follows the log itself.
+pub static DEFINITION: Definition = Definition {
+    name: "configuration",
+    version: 1,
+    schema: Schema::new("rm_configuration", embedded::migrations::runner)
+        .with_history_in(SCHEMA.name()),
+    tables: "rm_configuration",
+    aggregates: &[<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND],
+    read_models: &["tenants", "api_keys"],
+    gates_admission: false,
+    reads: &[tables::LOAD_TENANTS, tables::LOAD_KEYS],
+    writer: || Box::new(ConfigurationWriter),
+    parallel: None,
+};
+
+/// It remembers nothing: configuration seldom changes.
+struct ConfigurationWriter;
+
+impl Writer for ConfigurationWriter {
+    fn apply<'a>(
+        &'a mut self,
+        into: WriteContext<'a>,
+        page: &'a [Arc<RecordedEvent>],
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        apply(into, page).boxed()
+    }
+}
+
+async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let of_tenants = facts::<Tenant>(page)?;
+    let of_keys = facts::<ApiKey>(page)?;
+    let mut tenants = BTreeMap::new();
+    for row in into.query(tables::LOAD_TENANTS, &begun_before(&of_tenants)).await? {
+        let row = TenantRow::read(&row)?;
+        tenants.insert(row.tenant_id, row);
+    }
+    let mut keys = BTreeMap::new();
+    for row in into.query(tables::LOAD_KEYS, &begun_before(&of_keys)).await? {
+        let row = ApiKeyRow::read(&row)?;
+        keys.insert(row.id, row);
+    }
+    let tenants = fold_tenants(tenants, &of_tenants);
+    let keys = fold_keys(keys, &of_keys)?;
+    tables::TENANTS.upsert(into, &tenants.values().collect::<Vec<_>>()).await?;
+    tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await
+}
+
+/// The streams of `facts` that have rows already.
+fn begun_before<E>(facts: &[Fact<E>]) -> Vec<Uuid> {
+    facts.iter().filter_map(Fact::begun_before).collect()
+}

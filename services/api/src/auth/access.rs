@@ -1,0 +1,183 @@
+//! What each route needs: the OpenAPI document says it, which is made of the handlers themselves.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use axum::http::Method;
+use hatch_domain::scope::Scope;
+use serde_json::Value;
+
+use crate::openapi::{BEARER, document};
+
+/// Routes that are everybody's. What providers post is signed; the rest says nothing of any tenant.
+const PUBLIC: [&str; 9] = [
+    "/",
+    "/health",
+    "/ready",
+    "/metrics",
+    "/api/v1/openapi.json",
+    "/api/v1/webhooks/{provider}",
+    "/api/v1/webhooks/{provider}/inbound",
+    "/api/webhooks/sms",
+    "/api/webhooks/email",
+];
+
+/// Pages that are everybody's with all that lies below them.
+const PUBLIC_PAGES: [&str; 2] = ["/docs", "/api/v1/docs"];
+
+/// What a route asks of who comes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Nothing.
+    Public,
+    /// Valid credentials: nothing is done there by that method, and it is said so.
+    Known,
+    /// Valid credentials with this scope.
+    Needs(Scope),
+}
+
+/// The scopes by route and method.
+type Scopes = HashMap<String, Vec<(String, Scope)>>;
+
+static SCOPES: LazyLock<Scopes> = LazyLock::new(scopes);
+
+/// Reads the document now, and not when the first request comes.
+pub(super) fn prepare() {
+    LazyLock::force(&SCOPES);
+}
+
+/// What a request by `method` needs that the router matched with `route`.
+pub(super) fn of(method: &Method, route: &str) -> Access {
+    if is_public(route) {
+        return Access::Public;
+    }
+    // What nobody has thought of is the administrator's.
+    let Some(methods) = SCOPES.get(route) else { return Access::Needs(Scope::Admin) };
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    let found = methods.iter().find(|(name, _)| name == method.as_str());
+    found.map_or(Access::Known, |(_, scope)| Access::Needs(*scope))
+}
+
+fn is_public(route: &str) -> bool {
+    let is_of = |page: &&str| {
+        route.strip_prefix(*page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    PUBLIC.contains(&route) || PUBLIC_PAGES.iter().any(is_of)
+}
+
+fn scopes() -> Scopes {
+    let document = serde_json::to_value(document()).unwrap_or_default();
+    let paths = document["paths"].as_object();
+    let of_path = |(path, item): (&String, &Value)| {
+        let methods = item.as_object().into_iter().flatten();
+        let methods = methods.map(|(method, operation)| {
+            (method.to_ascii_uppercase(), scope(operation).unwrap_or(Scope::Admin))
+        });
+        (path.clone(), methods.collect())
+    };
+    paths.into_iter().flatten().map(of_path).collect()
+}
+
+/// The one scope that an operation says.
+fn scope(operation: &Value) -> Option<Scope> {
+    let requirements = operation["security"].as_array()?;
+    let named = requirements.iter().find_map(|requirement| requirement[BEARER][0].as_str());
+    named?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every operation of the document, its method and what it says of its own.
+    fn operations() -> Vec<(Method, String, Value)> {
+        let document = serde_json::to_value(document()).expect("a document of texts");
+        let paths = document["paths"].as_object().expect("paths");
+        let mut all = Vec::new();
+        for (path, item) in paths {
+            for (method, operation) in item.as_object().expect("an item") {
+                let method = method.to_ascii_uppercase().parse().expect("a method");
+                all.push((method, path.clone(), operation.clone()));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_operation_names_its_scope_or_is_in_the_list_of_public_ones() {
+        let (mut public, mut scoped) = (0, 0);
+        for (method, path, operation) in operations() {
+            match (scope(&operation), is_public(&path)) {
+                (None, true) => public += 1,
+                (Some(scope), false) => {
+                    assert_eq!(of(&method, &path), Access::Needs(scope), "{method} {path}");
+                    scoped += 1;
+                }
+                (said, _) => {
+                    panic!("{method} {path} says {said:?}: expected a scope or a line in PUBLIC")
+                }
+            }
+        }
+        assert!(public >= 8 && scoped > 25, "{public} public operations, and {scoped} others");
+    }
+
+    #[test]
+    fn routes_need_what_their_handlers_say() {
+        for (method, route, scope) in [
+            ("GET", "/api/v1/messages", Scope::MessagesRead),
+            ("HEAD", "/api/v1/messages", Scope::MessagesRead),
+            ("POST", "/api/v1/messages", Scope::MessagesWrite),
+            ("POST", "/api/v1/messages/send", Scope::MessagesWrite),
+            ("POST", "/api/v1/messages/batch", Scope::MessagesWrite),
+            ("POST", "/api/v1/messages/{id}/cancel", Scope::MessagesWrite),
+            ("POST", "/api/v1/messages/{id}/retry", Scope::MessagesWrite),
+            ("GET", "/api/v1/messages/{id}", Scope::MessagesRead),
+            ("GET", "/api/v1/messages/{id}/events", Scope::MessagesRead),
+            ("GET", "/api/v1/messages/{id}/recipients", Scope::MessagesRead),
+            ("GET", "/api/v1/attachments/{id}", Scope::MessagesRead),
+            ("GET", "/api/v1/dead-letters", Scope::MessagesRead),
+            ("GET", "/api/v1/events", Scope::MessagesRead),
+            ("GET", "/api/v1/events/{position}", Scope::MessagesRead),
+            ("GET", "/api/events", Scope::MessagesRead),
+            ("GET", "/api/v1/conversations", Scope::ConversationsRead),
+            ("GET", "/api/v1/conversations/{id}", Scope::ConversationsRead),
+            ("GET", "/api/v1/conversations/{id}/messages", Scope::ConversationsRead),
+            ("GET", "/api/v1/conversations/{id}/events", Scope::ConversationsRead),
+            ("POST", "/api/v1/conversations/{id}/messages", Scope::MessagesWrite),
+            ("GET", "/api/v1/consent", Scope::ContactsRead),
+            ("PUT", "/api/v1/consent", Scope::ConsentWrite),
+            ("GET", "/api/v1/webhook-log", Scope::WebhooksRead),
+            ("GET", "/api/v1/webhook-log/{id}", Scope::WebhooksRead),
+            ("POST", "/api/v1/webhooks/replay/{id}", Scope::WebhooksWrite),
+            ("GET", "/api/v1/projections", Scope::Admin),
+            ("POST", "/api/messages/sms", Scope::MessagesWrite),
+            ("POST", "/api/messages/email", Scope::MessagesWrite),
+            ("POST", "/api/send_message", Scope::MessagesWrite),
+            ("POST", "/api/send_email", Scope::MessagesWrite),
+            ("GET", "/api/conversations", Scope::ConversationsRead),
+            ("GET", "/api/conversations/{id}/messages", Scope::ConversationsRead),
+            ("GET", "/api/conversation/{id}/messages", Scope::ConversationsRead),
+            ("GET", "/api/v1/of-tomorrow", Scope::Admin),
+        ] {
+            let method = method.parse().expect("a method");
+            assert_eq!(of(&method, route), Access::Needs(scope), "{method} {route}");
+        }
+    }
+
+    #[test]
+    fn what_says_nothing_of_a_tenant_or_is_signed_is_everybodys() {
+        for route in [
+            "/",
+            "/health",
+            "/docs",
+            "/docs/",
+            "/docs/{*rest}",
+            "/api/v1/docs/{*rest}",
+            "/api/v1/webhooks/{provider}",
+        ] {
+            assert_eq!(of(&Method::GET, route), Access::Public, "{route}");
+        }
+        assert_eq!(of(&Method::GET, "/docsother"), Access::Needs(Scope::Admin));
+        assert_eq!(of(&Method::DELETE, "/api/v1/messages"), Access::Known);
+    }
+}

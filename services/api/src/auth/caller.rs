@@ -1,0 +1,96 @@
+//! Who makes a request, as handlers know it.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use hatch_domain::actor::Actor;
+use hatch_domain::address::Address;
+use hatch_domain::api_key::ApiKey;
+use hatch_domain::ids::TenantId;
+use hatch_domain::scope::{Scope, Scopes};
+use hatch_domain::tenant::Tenant;
+use hatch_domain::{Channel, Decider as _};
+use hatch_eventstore::Metadata;
+use uuid::Uuid;
+
+use crate::problem::Problem;
+
+/// Who makes a request, and for whom. A handler takes it as an argument: the [`Door`](super::Door) has put it there.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// Whose data it is about: everything else is not there.
+    pub(crate) tenant: TenantId,
+    /// As events have it.
+    pub(crate) actor: Actor,
+    /// What may be asked for.
+    pub(crate) scopes: Scopes,
+    /// The key that was presented, if one was.
+    pub(crate) key: Option<Arc<ApiKey>>,
+}
+
+impl Caller {
+    /// A part of hatch, or who sent no credentials where none are asked for: the default tenant's, with every scope.
+    pub(crate) fn system(name: &str) -> Self {
+        Self {
+            tenant: TenantId::DEFAULT,
+            actor: Actor::System(name.to_owned()),
+            scopes: Scopes::all(),
+            key: None,
+        }
+    }
+
+    /// The metadata of what the caller does; `correlation_id` is that of what it sets off.
+    pub(crate) fn metadata(&self, correlation_id: Uuid) -> Metadata {
+        Metadata { correlation_id, actor: self.actor.to_string(), ..Metadata::default() }
+    }
+
+    /// Whether it may be asked for what needs `scope`.
+    pub(crate) fn allows(&self, scope: Scope) -> bool {
+        self.scopes.allows(scope)
+    }
+
+    /// Refuses what needs a scope that is not there.
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), Problem> {
+        if self.allows(scope) { Ok(()) } else { Err(Problem::missing_scope(scope)) }
+    }
+
+    /// Whether it may see events of streams of the kind `aggregate`, where events of all kinds are shown.
+    pub(crate) fn may_see(&self, aggregate: &str) -> bool {
+        match aggregate {
+            ApiKey::KIND => self.allows(Scope::KeysWrite),
+            Tenant::KIND => self.allows(Scope::Admin),
+            _ => true,
+        }
+    }
+
+    /// Whether the key sends from some addresses, or by some channels, only.
+    pub(crate) fn is_restricted(&self) -> bool {
+        let restricted =
+            |key: &Arc<ApiKey>| !key.senders().is_empty() || !key.channels().is_empty();
+        self.key.as_ref().is_some_and(restricted)
+    }
+
+    /// Refuses a message by that channel and from that sender, unless the key sends such.
+    pub(crate) fn may_send(&self, channel: Channel, from: &Address) -> Result<(), Problem> {
+        let Some(key) = &self.key else { return Ok(()) };
+        let (channels, senders) = (key.channels(), key.senders());
+        if !channels.is_empty() && !channels.contains(&channel) {
+            return Err(Problem::channel_not_allowed(channel));
+        }
+        let is_one = |sender: &Address| sender.identity() == from.identity();
+        if !senders.is_empty() && !senders.iter().any(is_one) {
+            return Err(Problem::sender_not_allowed(from));
+        }
+        Ok(())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Problem::fault(&std::io::Error::other("nobody looked who asks")))
+    }
+}

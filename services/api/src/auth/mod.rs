@@ -1,0 +1,13 @@
+//! Who makes a request, and what may be asked for. The [`Door`] is in front of every route: it reads the credentials,
+//! looks at the key that they name, and puts the [`Caller`] into the request, where handlers take it from. Which scope
+//! a route needs stands above its handler, as the document has it ([`access`]).
+
+mod access;
+mod caller;
+mod credentials;
+mod door;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::caller::Caller;
+pub use self::door::Door;

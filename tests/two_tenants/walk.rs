@@ -1,0 +1,294 @@
+//! The walk over the document. It fails at a route that it does not know how to call, so that none is forgotten.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Things, Two};
+use crate::harness::{Answer, CUSTOMER, SENDER};
+use crate::keys::Key;
+use crate::openapi;
+
+/// Routes without an end, which have a test of their own.
+pub(super) const STREAMS: [&str; 2] = ["/api/v1/events", "/api/events"];
+
+/// What was walked.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    pub(super) cases: usize,
+    /// Cases in which the tenant itself saw what the other one asked for.
+    pub(super) seen_by_owner: usize,
+    /// Places in the first tenant's lists that the second one went on from.
+    pub(super) cursors: usize,
+}
+
+/// What has to become of a write.
+enum Expected {
+    /// There is no such thing for this tenant, and nothing is recorded.
+    Nothing,
+    /// The key lacks the scope `platform`, and nothing is recorded.
+    Refused,
+    /// The item is answered by a problem, and nothing is recorded.
+    RefusedItem,
+    /// Only a provider's signature counts here, and nothing is recorded.
+    Unsigned,
+    /// It is the tenant's own, and the other one's is as it was.
+    Own,
+}
+
+struct Walk<'a> {
+    two: &'a Two,
+    things: &'a Things,
+    head: i64,
+    walked: Walked,
+}
+
+/// Asks every operation of the document with both keys of the second tenant for what the first one has.
+pub(super) async fn all(two: &Two, things: &Things) -> Walked {
+    let head = two.hatch.log_length().await;
+    let mut walk = Walk { two, things, head, walked: Walked::default() };
+    let (reads, writes): (Vec<_>, Vec<_>) =
+        openapi::operations().into_iter().partition(|(method, _, _)| *method == Method::GET);
+    assert!(reads.len() > 20 && writes.len() > 12, "{} and {}", reads.len(), writes.len());
+    for (_, path, operation) in &reads {
+        walk.read(path, operation).await;
+    }
+    let (own, foreign): (Vec<_>, Vec<_>) = writes
+        .into_iter()
+        .partition(|(method, path, _)| matches!(walk.write_of(method, path).1, Expected::Own));
+    // What is the second tenant's own is recorded, so it comes last.
+    for (method, path, _) in foreign.iter().chain(&own) {
+        walk.write(method, path).await;
+    }
+    walk.walked
+}
+
+impl Walk<'_> {
+    /// The paths that a path of the document stands for: one for each of the things.
+    fn paths(&self, path: &str) -> Vec<String> {
+        let Some((before, _)) = path.split_once('{') else { return vec![path.to_owned()] };
+        let tenants = [hatch_domain::ids::TenantId::DEFAULT.0.to_string()];
+        let providers = ["twilio".to_owned(), "sendgrid".to_owned()];
+        let ids: &[String] = match before {
+            "/api/v1/messages/" => &self.things.messages,
+            "/api/v1/conversations/" | "/api/conversations/" | "/api/conversation/" => {
+                &self.things.conversations
+            }
+            "/api/v1/attachments/" => &self.things.attachments,
+            "/api/v1/webhook-log/" | "/api/v1/webhooks/replay/" => &self.things.webhooks,
+            "/api/v1/events/" => &self.things.positions,
+            "/api/v1/api-keys/" => &self.things.keys,
+            "/api/v1/tenants/" => &tenants,
+            "/api/v1/webhooks/" => &providers,
+            _ => panic!("the walk does not know what {path} is about: say it here"),
+        };
+        let named = path[before.len()..].split_once('}').expect("the end of a name").1;
+        assert!(!named.contains('{'), "{path} names two things: say here which");
+        ids.iter().map(|id| format!("{before}{id}{named}")).collect()
+    }
+
+    /// What is asked for in the query of a read: nothing, each parameter alone, and what is required always.
+    async fn queries(&mut self, path: &str, operation: &Value) -> Vec<String> {
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let (mut always, mut queries) = (Vec::new(), vec![String::new()]);
+        for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
+            let name = parameter["name"].as_str().expect("a name");
+            let values = match name {
+                "cursor" => self.cursors(path).await,
+                _ => self.values(name).unwrap_or_else(|| {
+                    panic!("the walk does not know what to say as ?{name}= of {path}: say it here")
+                }),
+            };
+            let pairs = values.iter().map(|value| format!("{name}={value}"));
+            match parameter["required"] == true {
+                true => always.extend(pairs.take(1)),
+                false => queries.extend(pairs),
+            }
+        }
+        let with = |query: String| {
+            let parts = always.iter().cloned().chain([query]).filter(|part| !part.is_empty());
+            parts.collect::<Vec<_>>().join("&")
+        };
+        queries.into_iter().map(with).collect()
+    }
+
+    fn values(&self, name: &str) -> Option<Vec<String>> {
+        let encoded = CUSTOMER.replace('+', "%2B");
+        let now = self.two.hatch.in_time(chrono::TimeDelta::zero());
+        let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let values = match name {
+            "limit" => vec!["200".to_owned()],
+            "after" => vec![self.head.to_string()],
+            "wait" => Vec::new(),
+            "at" => vec![self.head.to_string(), now],
+            "address" => vec![encoded],
+            "participant" => vec![encoded, "ann@example.com".to_owned()],
+            "conversation" => self.things.conversations.clone(),
+            "message" => self.things.messages.clone(),
+            "programme" => vec!["sms".to_owned()],
+            "channel" => vec!["sms".to_owned(), "email".to_owned()],
+            "direction" => vec!["outbound".to_owned(), "inbound".to_owned()],
+            "status" => vec!["delivered".to_owned(), "failed".to_owned()],
+            "outcome" => vec!["applied".to_owned(), "quarantined".to_owned()],
+            _ => return None,
+        };
+        Some(values)
+    }
+
+    /// Where the first tenant's own list goes on.
+    async fn cursors(&mut self, path: &str) -> Vec<String> {
+        let list = self.two.hatch.get(&format!("{path}?limit=1")).await;
+        let cursor = list.body["next_cursor"].as_str().map(str::to_owned);
+        self.walked.cursors += usize::from(cursor.is_some());
+        cursor.into_iter().collect()
+    }
+
+    async fn read(&mut self, path: &str, operation: &Value) {
+        let content = &operation["responses"]["200"]["content"];
+        if content.get("text/event-stream").is_some() {
+            assert!(STREAMS.contains(&path), "{path} is a stream without a test");
+            return;
+        }
+        // One thing that is not there is a 404; of a list it may also be empty.
+        let is_one = path.ends_with('}');
+        for path in self.paths(path) {
+            for query in self.queries(&path, operation).await {
+                let asked = format!("{path}?{query}");
+                let asked = asked.trim_end_matches('?');
+                let owners = self.two.hatch.get(asked).await;
+                self.walked.seen_by_owner += usize::from(owners.status == StatusCode::OK);
+                for (n, key) in self.two.second.iter().enumerate() {
+                    let answer = self.two.hatch.get_by(key, asked).await;
+                    self.walked.cases += 1;
+                    self.unseen(&answer, asked, is_one, n == 1);
+                }
+            }
+        }
+    }
+
+    fn unseen(&self, answer: &Answer, asked: &str, is_one: bool, is_narrow: bool) {
+        let Answer { status, body, .. } = answer;
+        self.things.assert_unseen(body, asked);
+        let is_of_platform = asked.starts_with("/api/v1/tenants");
+        let fits = match status.as_u16() {
+            404 => true,
+            403 => (is_narrow || is_of_platform) && body["code"] == "missing_scope",
+            200 => !is_one && !is_of_platform,
+            // A cursor may say whose list it is of.
+            400 => asked.contains("cursor="),
+            _ => false,
+        };
+        assert!(fits, "GET {asked}: {status} {body}");
+        if *status == StatusCode::OK && asked.starts_with("/api/v1/consent") {
+            assert_eq!(body["state"], "unknown", "{asked}: {body}");
+        }
+    }
+
+    /// The body of a write, and what has to become of it.
+    fn write_of(&self, method: &Method, path: &str) -> (Option<Value>, Expected) {
+        let answer = json!({"conversation_id": self.things.conversations[0], "body": "Hello"});
+        match (method.as_str(), path) {
+            (
+                "POST",
+                "/api/v1/messages/{id}/cancel"
+                | "/api/v1/messages/{id}/retry"
+                | "/api/v1/webhooks/replay/{id}"
+                | "/api/v1/api-keys/{id}/rotate",
+            )
+            | ("DELETE", "/api/v1/api-keys/{id}") => (None, Expected::Nothing),
+            ("POST", "/api/v1/conversations/{id}/messages") => {
+                (Some(json!({"body": "Hello"})), Expected::Nothing)
+            }
+            ("POST", "/api/v1/messages" | "/api/v1/messages/send") => {
+                (Some(answer), Expected::Nothing)
+            }
+            ("POST", "/api/v1/messages/batch") => {
+                (Some(json!({"messages": [answer]})), Expected::RefusedItem)
+            }
+            ("POST", "/api/v1/tenants") => (Some(json!({"name": "third"})), Expected::Refused),
+            ("PATCH", "/api/v1/tenants/{id}") => {
+                (Some(json!({"suspended": true})), Expected::Refused)
+            }
+            (
+                "POST",
+                "/api/v1/webhooks/{provider}"
+                | "/api/v1/webhooks/sendgrid/inbound"
+                | "/api/webhooks/sms"
+                | "/api/webhooks/email",
+            ) => (Some(json!({})), Expected::Unsigned),
+            ("PUT", "/api/v1/consent") => {
+                (Some(json!({"address": CUSTOMER, "state": "opted_in"})), Expected::Own)
+            }
+            ("POST", "/api/v1/api-keys") => {
+                let scopes = ["messages:read"];
+                (Some(json!({"name": "another", "scopes": scopes})), Expected::Own)
+            }
+            ("POST", path) if compat(path).is_some() => (compat(path), Expected::Own),
+            _ => panic!("the walk does not know how to call {method} {path}: say it here"),
+        }
+    }
+
+    async fn write(&mut self, method: &Method, path: &str) {
+        for asked in self.paths(path) {
+            let (body, expected) = self.write_of(method, path);
+            for (n, key) in self.two.second.iter().enumerate() {
+                let before = self.two.hatch.log_length().await;
+                let answer =
+                    self.two.hatch.request_by(key, method.clone(), &asked, body.as_ref()).await;
+                self.walked.cases += 1;
+                let at = format!("{method} {asked}: {} {}", answer.status, answer.body);
+                self.things.assert_unseen(&answer.body, &at);
+                let is_own = n == 0 && matches!(expected, Expected::Own);
+                if !is_own {
+                    assert_eq!(self.two.hatch.log_length().await, before, "{at}");
+                }
+                match (n == 1, &expected) {
+                    (_, Expected::Unsigned) => assert!(answer.status.is_client_error(), "{at}"),
+                    // One that can only read is not told whether there is such a thing.
+                    (true, _) | (_, Expected::Refused) => {
+                        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{at}");
+                        assert_eq!(answer.text("code"), "missing_scope", "{at}");
+                    }
+                    (_, Expected::Nothing) => {
+                        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{at}");
+                    }
+                    (_, Expected::RefusedItem) => {
+                        assert_eq!(answer.body["data"][0]["error"]["status"], 404, "{at}");
+                    }
+                    (_, Expected::Own) => {
+                        assert!(answer.status.is_success(), "{at}");
+                        self.untouched(key, &at).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// After a write of the second tenant's own the first one has what it had.
+    async fn untouched(&self, key: &Key, at: &str) {
+        let hatch = &self.two.hatch;
+        let consent = format!("/api/v1/consent?address={}", CUSTOMER.replace('+', "%2B"));
+        assert_eq!(hatch.get(&consent).await.body["state"], "opted_out", "{at}");
+        let keys = hatch.get("/api/v1/api-keys?limit=200").await;
+        let listed = keys.body["data"].as_array().expect("a list");
+        assert!(listed.iter().all(|one| one["name"] != "another"), "{at}: {}", keys.body);
+        let keys = hatch.get_by(key, "/api/v1/api-keys?limit=200").await;
+        self.things.assert_unseen(&keys.body, at);
+    }
+}
+
+/// A send in the words of older systems, which name no conversation.
+fn compat(path: &str) -> Option<Value> {
+    let body = match path {
+        "/api/messages/sms" => {
+            json!({"from": SENDER, "to": CUSTOMER, "type": "sms", "body": "Hello"})
+        }
+        "/api/messages/email" => json!({"from": "user@usehatchapp.com", "to": "bob@example.com",
+            "type": "email", "body": "Hello"}),
+        "/api/send_message" => json!({"from": "alice", "to": "bob", "body": "Hello"}),
+        "/api/send_email" => {
+            json!({"to_email": "bob@example.com", "subject": "Hello", "body": "Hello"})
+        }
+        _ => return None,
+    };
+    Some(body)
+}
