@@ -248,7 +248,7 @@ impl Api {
         let page = log.read_page(checkpoint.position, EVENTS_MAX).await.expect("the log");
         let page: Vec<Arc<RecordedEvent>> = page.into_iter().map(Arc::new).collect();
         let mut projection = Projection::of(definition);
-        let advanced = projection.advance(&mut client, &checkpoint, (&page, Origin::Log)).await;
+        let advanced = projection.advance(&mut client, &checkpoint, (&page[..], Origin::Log)).await;
         advanced.expect("a lawful history");
     }
 

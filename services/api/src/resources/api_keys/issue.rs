@@ -6,22 +6,21 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
+use hatch_domain::Decider as _;
 use hatch_domain::actor::Actor;
-use hatch_domain::address::Address;
 use hatch_domain::api_key::command::{ApiKeyCommand, ApiKeyRejection};
 use hatch_domain::api_key::event::{ApiKeyCreated, ApiKeyEvent};
 use hatch_domain::api_key::{ApiKey, ApiKeyText, KeyId, KeyType, Minted, api_key_id};
 use hatch_domain::ids::TenantId;
-use hatch_domain::ip_range::IpRange;
 use hatch_domain::scope::Scopes;
-use hatch_domain::{Channel, Decider as _};
 use hatch_eventstore::{
     Appended, CommandKey, Execute, ExecuteError, Loaded, Metadata, Position, RecordedEvent, Store,
     SystemEnvironment,
 };
 
-use super::request::{KeyRequest, Wanted, lies_within};
+use super::power::Power;
+use super::request::{KeyRequest, Wanted};
 use crate::auth::Caller;
 use crate::problem::{FieldCode, FieldError, Problem};
 use crate::resources::first_use;
@@ -46,7 +45,6 @@ pub struct Issuer {
 }
 
 /// A key that was made, or has another text.
-#[derive(Debug)]
 pub struct Issued {
     /// Which key.
     pub id: KeyId,
@@ -58,6 +56,13 @@ pub struct Issued {
     pub position: Position,
     /// Whether the idempotency key was used before.
     pub replayed: bool,
+}
+
+/// Without its text.
+impl std::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issued").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// A key that was changed.
@@ -192,7 +197,7 @@ pub async fn revoke(store: &Store, issuer: &Issuer, id: &KeyId) -> Result<Change
     let (state, appended) = match executed {
         Some(executed) => (executed.state, executed.appended),
         None => {
-            let loaded = store.load(issuer.tenant_id.0, api_key_id(id).0).await?;
+            let loaded = store.load::<ApiKey>(issuer.tenant_id.0, api_key_id(id).0).await?;
             (loaded.state, None)
         }
     };
@@ -213,71 +218,6 @@ impl Issuer {
             ..Metadata::default()
         };
         Execute::new(self.tenant_id.0, stream_id, command, metadata)
-    }
-
-    /// Refuses a key that may do more, or for longer, than who makes it.
-    fn refuse_stronger(&self, asked: &Power<'_>) -> Result<(), Problem> {
-        if let Some(scope) = asked.scopes.iter().find(|scope| !self.scopes.allows(*scope)) {
-            let detail = format!("scopes: {scope} is none of the caller's");
-            return Err(Problem::stronger_key(detail));
-        }
-        let Some(own) = self.key.as_deref().map(Power::of_key) else { return Ok(()) };
-        let refuse = |what: &str| {
-            Err(Problem::stronger_key(format!(
-                "{what}: expected no more than the caller's key has"
-            )))
-        };
-        if !is_part(asked.senders, own.senders, |one, of| one.identity() == of.identity()) {
-            return refuse("senders");
-        }
-        if !is_part(asked.channels, own.channels, PartialEq::eq) {
-            return refuse("channels");
-        }
-        if !is_part(asked.ip_ranges, own.ip_ranges, lies_within) {
-            return refuse("ip_ranges");
-        }
-        let lasts_longer = |end| asked.expires_at.is_none_or(|asked| asked > end);
-        if own.expires_at.is_some_and(lasts_longer) {
-            return refuse("expires_at");
-        }
-        Ok(())
-    }
-}
-
-/// Whether each of `asked` is one of `own`. An empty list stands for everything.
-fn is_part<T>(asked: &[T], own: &[T], is: impl Fn(&T, &T) -> bool) -> bool {
-    own.is_empty()
-        || (!asked.is_empty() && asked.iter().all(|one| own.iter().any(|of| is(one, of))))
-}
-
-/// What may be done with a key.
-struct Power<'a> {
-    scopes: &'a Scopes,
-    senders: &'a [Address],
-    channels: &'a [Channel],
-    ip_ranges: &'a [IpRange],
-    expires_at: Option<DateTime<Utc>>,
-}
-
-impl<'a> Power<'a> {
-    fn of_wanted(wanted: &'a Wanted) -> Self {
-        Self {
-            scopes: &wanted.scopes,
-            senders: &wanted.senders,
-            channels: &wanted.channels,
-            ip_ranges: &wanted.ip_ranges,
-            expires_at: wanted.expires_at,
-        }
-    }
-
-    fn of_key(key: &'a ApiKey) -> Self {
-        Self {
-            scopes: key.scopes(),
-            senders: key.senders(),
-            channels: key.channels(),
-            ip_ranges: key.ip_ranges(),
-            expires_at: key.expires_at(),
-        }
     }
 }
 
@@ -329,123 +269,5 @@ fn refusal(error: ExecuteError<ApiKeyRejection>) -> Problem {
             Problem::key_ended("the key has expired")
         }
         error => error.into(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use hatch_domain::api_key::read;
-    use hatch_domain::scope::Scope;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn wanted(request: Value) -> Wanted {
-        let request: KeyRequest = serde_json::from_value(request).expect("a request");
-        request.validate().unwrap_or_else(|errors| panic!("{errors:?}"))
-    }
-
-    /// Who came with a key that was made by `request`.
-    fn holder(request: Value) -> Issuer {
-        let Minted { text, id, hash } =
-            ApiKeyText::mint(KeyType::Live, &SystemEnvironment::entropy()).expect("a key");
-        assert!(read(&text).is_ok_and(|presented| presented.id == id));
-        let Wanted { name, scopes, senders, channels, ip_ranges, expires_at } = wanted(request);
-        let created = ApiKeyEvent::from(ApiKeyCreated {
-            key_id: id.clone(),
-            name,
-            key_type: KeyType::Live,
-            scopes: scopes.clone(),
-            senders,
-            channels,
-            ip_ranges,
-            secret_hash: hash,
-            expires_at,
-            created_by: "cli".to_owned(),
-            at: DateTime::UNIX_EPOCH,
-        });
-        let key = Some(Arc::new(ApiKey::default().evolve(&created)));
-        Issuer { tenant_id: TenantId::DEFAULT, actor: Actor::Key(id), scopes, key }
-    }
-
-    /// The code of what `holder` is told who wants a key by `request`.
-    fn told(holder: &Issuer, request: Value) -> Option<String> {
-        let wanted = wanted(request);
-        let refused = holder.refuse_stronger(&Power::of_wanted(&wanted)).err()?;
-        Some(refused.to_json()["code"].as_str().expect("a code").to_owned())
-    }
-
-    #[test]
-    fn a_key_gives_no_scope_that_it_lacks() {
-        let of = |scopes: &[&str]| json!({"name": "n", "scopes": scopes});
-        for (own, asked, fits) in [
-            (&["keys:write", "messages:read"][..], &["messages:read"][..], true),
-            (&["keys:write", "messages:read"], &["messages:write"], false),
-            (&["keys:write"], &["admin"], false),
-            (&["admin"], &["keys:write", "raw:read", "admin"], true),
-            (&["admin"], &["platform"], false),
-            (&["admin", "platform"], &["platform"], true),
-            (&["platform", "keys:write"], &["admin"], false),
-        ] {
-            let told = told(&holder(of(own)), of(asked));
-            let expected = (!fits).then_some("stronger_key");
-            assert_eq!(told.as_deref(), expected, "{own:?} gives {asked:?}");
-        }
-        let cli = Issuer {
-            tenant_id: TenantId::DEFAULT,
-            actor: Actor::System("cli".to_owned()),
-            scopes: Scopes::all(),
-            key: None,
-        };
-        for scope in Scope::ALL {
-            assert_eq!(told(&cli, of(&[&scope.to_string()])), None, "{scope}");
-        }
-    }
-
-    #[test]
-    fn a_key_gives_no_sender_channel_place_or_time_beyond_its_own() {
-        let of = |bound: &Value| {
-            let mut request = json!({"name": "n", "scopes": ["admin"]});
-            for (field, value) in bound.as_object().expect("an object") {
-                request[field] = value.clone();
-            }
-            request
-        };
-        for (own, asked, fits) in [
-            (json!({}), json!({}), true),
-            (json!({}), json!({"senders": ["+12016661234"]}), true),
-            (json!({"senders": ["+12016661234"]}), json!({}), false),
-            (json!({"senders": ["+12016661234"]}), json!({"senders": ["+1 201 666 1234"]}), true),
-            (json!({"senders": ["+12016661234"]}), json!({"senders": ["+12016661235"]}), false),
-            (json!({"channels": ["sms", "mms"]}), json!({"channels": ["sms"]}), true),
-            (json!({"channels": ["sms"]}), json!({"channels": ["sms", "email"]}), false),
-            (json!({"channels": ["sms"]}), json!({}), false),
-            (json!({"ip_ranges": ["10.0.0.0/8"]}), json!({"ip_ranges": ["10.1.0.0/16"]}), true),
-            (json!({"ip_ranges": ["10.0.0.0/8"]}), json!({"ip_ranges": ["10.1.2.3"]}), true),
-            (json!({"ip_ranges": ["10.1.0.0/16"]}), json!({"ip_ranges": ["10.0.0.0/8"]}), false),
-            (json!({"ip_ranges": ["10.1.2.3"]}), json!({"ip_ranges": ["10.1.2.0/24"]}), false),
-            (
-                json!({"ip_ranges": ["2001:db8::/32"]}),
-                json!({"ip_ranges": ["2001:db8:1::1"]}),
-                true,
-            ),
-            (json!({"ip_ranges": ["10.0.0.0/8"]}), json!({"ip_ranges": ["::/0"]}), false),
-            (json!({"ip_ranges": ["10.0.0.0/8"]}), json!({}), false),
-            (
-                json!({"expires_at": "2030-01-31T12:00:00Z"}),
-                json!({"expires_at": "2030-01-31T12:00:00Z"}),
-                true,
-            ),
-            (
-                json!({"expires_at": "2030-01-31T12:00:00Z"}),
-                json!({"expires_at": "2030-01-31T12:00:01Z"}),
-                false,
-            ),
-            (json!({"expires_at": "2030-01-31T12:00:00Z"}), json!({}), false),
-        ] {
-            let told = told(&holder(of(&own)), of(&asked));
-            let expected = (!fits).then_some("stronger_key");
-            assert_eq!(told.as_deref(), expected, "{own} gives {asked}");
-        }
     }
 }

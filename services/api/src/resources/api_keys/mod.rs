@@ -4,6 +4,7 @@ mod create;
 mod get;
 mod issue;
 mod list;
+mod power;
 mod request;
 mod revoke;
 mod rotate;
@@ -51,7 +52,7 @@ pub(crate) fn query_routes() -> OpenApiRouter<Queries> {
 }
 
 /// A key with its text.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = IssuedApiKey)]
 pub struct IssuedApiKey {
     #[serde(flatten)]
@@ -59,6 +60,13 @@ pub struct IssuedApiKey {
     /// What its user presents as `Authorization: Bearer`. It is here this once, and kept nowhere: `null` where the
     /// idempotency key was used before.
     key: Option<String>,
+}
+
+/// Without its text.
+impl std::fmt::Debug for IssuedApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssuedApiKey").field("info", &self.info).finish_non_exhaustive()
+    }
 }
 
 impl IssuedApiKey {

@@ -1,7 +1,5 @@
 //! What somebody asks for who wants a key, and what of it can be had.
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, Utc};
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
@@ -176,25 +174,4 @@ fn time(text: &str, errors: &mut Vec<FieldError>) -> Option<DateTime<Utc>> {
             None
         }
     }
-}
-
-/// Whether every address of `inner` is one of `outer`. Two networks lie within each other or apart, so one address of the
-/// inner one and the lengths of both tell.
-pub(super) fn lies_within(inner: &IpRange, outer: &IpRange) -> bool {
-    let Some((first, bits)) = network(inner) else { return false };
-    network(outer).is_some_and(|(_, outer_bits)| outer_bits <= bits && outer.contains(first))
-}
-
-/// The first address of a range, and how many bits its addresses share; those of IPv4 are counted as IPv6 maps them.
-fn network(range: &IpRange) -> Option<(IpAddr, u8)> {
-    const MAPPED_BITS: u8 = 96;
-    let text = range.to_string();
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
-        None => (text.as_str(), None),
-    };
-    Some(match address.parse().ok()? {
-        address @ IpAddr::V4(_) => (address, bits.unwrap_or(32).checked_add(MAPPED_BITS)?),
-        address @ IpAddr::V6(_) => (address, bits.unwrap_or(128)),
-    })
 }
