@@ -145,7 +145,7 @@ mod tests {
             position: Position(1),
             stream_id: Uuid::nil(),
             version: 2,
-            tenant_id: TenantId::DEFAULT.0,
+            tenant_id: Caller::system("api").tenant.0,
             event_id: Uuid::nil(),
             event_type: event_type.to_owned(),
             schema_version: 1,
@@ -162,7 +162,7 @@ mod tests {
         let lets_through = |conversation, event_type| {
             let conversation = Some(conversation);
             let parameters = Parameters { conversation, ..Parameters::default() };
-            let filter = Filter::new(TenantId::DEFAULT, &parameters).expect("no types");
+            let filter = Filter::new(Caller::system("api"), &parameters).expect("no types");
             filter.lets_through(&event(event_type))
         };
         for conversation in [own, other] {
