@@ -28,13 +28,16 @@ const OF_NOBODY: [&str; 12] = [
 ];
 
 /// What the domain may be built from: none of it reads, writes, waits or draws.
-const PURE: [&str; 10] = [
+const PURE: [&str; 13] = [
     "chrono",
+    "crc32fast",
     "idna",
+    "ipnet",
     "phonenumber",
     "serde",
     "serde_json",
     "sha2",
+    "subtle",
     "thiserror",
     "unicode-normalization",
     "utoipa",

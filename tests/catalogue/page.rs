@@ -27,7 +27,8 @@ fn catalogue() -> String {
     page.push_str("\nA whole event:\n\n");
     page.push_str(&block(&example.example.travelling().to_json()));
     for kind in KINDS {
-        page.push_str(&format!("\n## Events of a {}\n", kind.name));
+        let article = if kind.name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        page.push_str(&format!("\n## Events of {article} {}\n", kind.name.replace('_', " ")));
         for event in all.iter().filter(|event| event.kind.name == kind.name) {
             page.push_str(&of_event(event, &parts));
         }

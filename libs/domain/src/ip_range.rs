@@ -1,12 +1,16 @@
 //! The addresses of the internet that a key may be used from.
 
+// Of the network, `core` has the addresses alone, and nothing that calls.
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// Bits of an IPv6 address before the IPv4 address that is written as it.
+const MAPPED_PREFIX: u8 = 96;
 
 /// An address such as `192.0.2.7`, or a network such as `10.0.0.0/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
@@ -34,8 +38,19 @@ impl FromStr for IpRange {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self(address.to_canonical().into()));
         }
-        text.parse::<IpNet>().map(|net| Self(net.trunc())).map_err(|_| BadIpRange)
+        let network = text.parse::<IpNet>().map_err(|_| BadIpRange)?;
+        Ok(Self(canonical(network).trunc()))
     }
+}
+
+/// An IPv4 network that is written as an IPv6 one, as what it is.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(long) = network else { return network };
+    let prefix = long.prefix_len().checked_sub(MAPPED_PREFIX);
+    let (Some(address), Some(prefix)) = (long.addr().to_ipv4_mapped(), prefix) else {
+        return network;
+    };
+    Ipv4Net::new(address, prefix).map_or(network, IpNet::V4)
 }
 
 impl fmt::Display for IpRange {
@@ -74,6 +89,8 @@ mod tests {
             ("192.0.2.7/32", "192.0.2.7"),
             ("2001:db8::/32", "2001:db8::/32"),
             ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::/0", "::/0"),
         ] {
             let range: IpRange = text.parse().expect(text);
             assert_eq!(range.to_string(), shown);

@@ -18,6 +18,10 @@ impl ApiKey {
             ApiKeyCommand::Create(created) => (**created).clone().into(),
             ApiKeyCommand::Rotate { hash, old_until, at } => {
                 self.lives(*at)?;
+                if self.secret.as_ref() == Some(hash) {
+                    // Said twice, it would end the secret before.
+                    return Ok(Vec::new());
+                }
                 let (secret_hash, old_until, at) = (hash.clone(), *old_until, *at);
                 ApiKeyRotated { secret_hash, old_until, at }.into()
             }

@@ -33,7 +33,8 @@ pub struct ApiKeyCreated {
     /// From where it may be used; from everywhere, if none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ip_ranges: Vec<IpRange>,
-    /// The SHA-256 of its text.
+    /// The SHA-256 of its text. It stays in the log.
+    #[schema(ignore)]
     pub secret_hash: SecretHash,
     /// When it ends by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +49,8 @@ pub struct ApiKeyCreated {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ApiKeyRotatedData)]
 pub struct ApiKeyRotated {
-    /// The SHA-256 of its new text.
+    /// The SHA-256 of its new text. It stays in the log.
+    #[schema(ignore)]
     pub secret_hash: SecretHash,
     /// Until when the text before counts.
     pub old_until: DateTime<Utc>,

@@ -2,11 +2,15 @@
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
+use serde_json::value::RawValue;
 
 use super::command::{ApiKeyCommand as Command, ApiKeyRejection as Rejection};
 use super::event::{ApiKeyCreated, ApiKeyEvent, ApiKeyRevoked, ApiKeyRotated};
 use super::*;
+use crate::published::published;
 use crate::scope::Scope;
+use crate::tests::{decided_twice_adds_nothing, examples_are_the_golden_events};
+use crate::{DomainEvent, Kind};
 
 /// A key whose checksum, hash and stream were computed elsewhere.
 const KNOWN: &str = "hk_live_0123456789AB_abcdefghijklmnopqrstuvwxyzABCDEF3AAPbs";
@@ -49,6 +53,47 @@ fn rotated(minted: &Minted, old_until: i64, second: i64) -> ApiKeyEvent {
 
 fn revoked(second: i64) -> ApiKeyEvent {
     ApiKeyRevoked { at: at(second) }.into()
+}
+
+/// One of each type, with everything that it can have.
+fn every_event() -> Vec<ApiKeyEvent> {
+    let whole = ApiKeyCreated {
+        senders: vec![Address::phone("+12016661234").expect("a possible number")],
+        channels: vec![Channel::Sms, Channel::Mms],
+        ip_ranges: vec!["10.0.0.0/8".parse().expect("a network")],
+        ..created(&minted(1))
+    };
+    vec![whole.into(), rotated(&minted(2), 200, 100), revoked(300)]
+}
+
+#[test]
+fn golden_events_are_read_and_written_alike() {
+    examples_are_the_golden_events::<ApiKey>(&every_event());
+}
+
+#[test]
+fn nobody_outside_of_the_log_is_told_a_hash() {
+    for event in every_event() {
+        let payload = RawValue::from_string(event.encode()).expect("JSON");
+        let shown = published(event.event_type(), payload);
+        assert!(!shown.get().contains("hash"), "{shown}");
+        assert!(shown.get().contains("\"at\""), "{shown}");
+    }
+    let shapes = Kind::named(AGGREGATE).expect("a kind").shapes();
+    assert_eq!(shapes.len(), every_event().len());
+    for shape in shapes {
+        assert!(shape.data["properties"]["at"].is_object(), "{}", shape.data);
+        assert!(!shape.data.to_string().contains("hash"), "{}", shape.data);
+    }
+}
+
+#[test]
+fn a_rotation_that_is_repeated_leaves_the_secret_before_its_time() {
+    let (first, second) = (minted(1), minted(2));
+    let key = given(&[created(&first).into(), rotated(&second, 200, 100)]);
+    let again = Command::Rotate { hash: second.hash, old_until: at(210), at: at(110) };
+    assert_eq!(key.decide(&again), Ok(Vec::new()));
+    assert_eq!(key.admits(&first.hash, at(150)), Ok(()));
 }
 
 #[test]
@@ -185,6 +230,7 @@ proptest! {
             Command::Revoke { at: time },
         ] {
             let decided = key.decide(&command);
+            decided_twice_adds_nothing::<ApiKey>(&history, &command);
             if key.revoked_at().is_some() && !matches!(command, Command::Create(_)) {
                 prop_assert!(decided.is_err());
             }

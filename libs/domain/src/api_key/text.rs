@@ -40,7 +40,7 @@ pub struct BadKeyId;
 impl KeyId {
     /// The id as text.
     #[must_use]
-    pub const fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -75,10 +75,9 @@ impl TryFrom<String> for KeyId {
     }
 }
 
-/// The SHA-256 of a key's text.
-#[derive(Clone, Serialize, Deserialize, ToSchema)]
+/// The SHA-256 of a key's text. It has no schema: nobody outside is told it.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String)]
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
@@ -233,7 +232,7 @@ fn draw(entropy: &[u8; 64], length: usize) -> Option<String> {
 /// The CRC-32 (ISO-HDLC) of a text in base62, most significant digit first.
 fn checksum_of(text: &str) -> String {
     let mut rest = crc32fast::hash(text.as_bytes());
-    let mut digits = [0; CHECKSUM_LENGTH].map(|_: u8| '0');
+    let mut digits = ['0'; CHECKSUM_LENGTH];
     for place in digits.iter_mut().rev() {
         *place = digit(rest);
         rest /= 62;

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::command::{TenantCommand as Command, TenantRejection as Rejection};
+use super::event::{TenantCreated, TenantRenamed, TenantResumed, TenantSuspended};
 use super::*;
+use crate::tests::examples_are_the_golden_events;
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + second, 0).expect("a time in range")
@@ -19,6 +21,16 @@ fn after(commands: &[Command]) -> Tenant {
         let events = tenant.decide(command).expect("it is taken");
         events.iter().fold(tenant, Tenant::evolve)
     })
+}
+
+#[test]
+fn golden_events_are_read_and_written_alike() {
+    examples_are_the_golden_events::<Tenant>(&[
+        TenantCreated { name: "Acme".to_owned(), at: at(1) }.into(),
+        TenantRenamed { name: "Acme Ltd".to_owned(), at: at(2) }.into(),
+        TenantSuspended { reason: Some("unpaid".to_owned()), at: at(3) }.into(),
+        TenantResumed { at: at(4) }.into(),
+    ]);
 }
 
 #[test]
