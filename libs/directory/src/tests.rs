@@ -11,7 +11,7 @@ use hatch_domain::{Environment as _, Routing};
 use hatch_eventstore::testing::{Fault, PATIENCE, Proxy, Template, TestDatabase};
 use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, Connections, Database, ExpectedVersion, HeadWatch,
-    Log, Metadata, NewEvent, Position, StreamWrite, SystemEnvironment, pool,
+    Log, Metadata, NewEvent, Position, RecordedEvent, StreamWrite, SystemEnvironment, pool,
 };
 use hatch_readmodel::{Origin, PROJECTIONS, Page, Projection, ReadModel, configuration};
 use serde_json::{Value, json};
@@ -125,13 +125,15 @@ impl Place {
         last
     }
 
-    /// Has the projection apply the log as far as it is.
+    /// Has the projection apply the log as far as it is, from what the bus carries of it.
     async fn project(&self) {
         let log = Log::new(self.connections.clone());
         let mut client = self.connections.get().await.expect("a connection");
         let checkpoint = configuration::DEFINITION.checkpoint(&client).await.expect("a checkpoint");
         let page = log.read_page(checkpoint.position, 100).await.expect("a page");
-        let page: Vec<_> = page.into_iter().map(Arc::new).collect();
+        // As the bus brings it.
+        let page = page.into_iter().map(|event| RecordedEvent::told_by(event.into()));
+        let page: Vec<_> = page.map(|event| Arc::new(event.expect("its data"))).collect();
         let page = (page.as_slice(), Origin::MadeUp);
         let mut projection = Projection::of(&configuration::DEFINITION);
         projection.advance(&mut client, &checkpoint, page).await.expect("the next page");
@@ -205,6 +207,9 @@ async fn it_begins_with_the_tables_and_goes_on_where_they_end() {
     assert!(later.wait_for(revoked, PATIENCE).await);
     let entry = later.key(&key()).expect("the tables have it");
     assert_eq!((entry.tenant_id, entry.key.revoked_at()), (TENANT, Some(at(2))));
+    place.reached(revoked).await;
+    let followed = place.directory.key(&key()).expect("it is known");
+    assert_eq!(entry.key, followed.key, "the tables have the hashes of secrets, too");
     place.stop().await;
     worker.await.expect("it ends in order");
 }

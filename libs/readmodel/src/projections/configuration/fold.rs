@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use hatch_domain::api_key::ApiKey;
 use hatch_domain::api_key::event::ApiKeyEvent;
-use hatch_domain::api_key::{ApiKey, KeyType};
 use hatch_domain::ids::TenantId;
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::event::TenantEvent;
@@ -147,21 +147,12 @@ impl ApiKeyRow {
             E::ApiKeyCreated(e) => {
                 self.key_id = e.key_id.to_string();
                 self.name = e.name.to_string();
-                self.key_type = named(&e.key_type).to_owned();
+                self.key_type = e.key_type.as_str().to_owned();
                 self.created_at = e.at;
             }
             E::ApiKeyRotated(_) => {}
             E::ApiKeyRevoked(e) => self.revoked_at = Some(e.at),
         }
-    }
-}
-
-/// A type of key, by the name that clients know.
-pub(super) const fn named(key_type: &KeyType) -> &'static str {
-    match key_type {
-        KeyType::Live => "live",
-        KeyType::Test => "test",
-        KeyType::Team => "team",
     }
 }
 

@@ -17,6 +17,8 @@ use hatch_domain::api_key::ApiKey;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::RecordedEvent;
 use hatch_eventstore::schema::Schema;
+use serde_json::value::RawValue;
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use self::fold::{ApiKeyRow, Fact, TenantRow, facts, fold_keys, fold_tenants};
@@ -39,7 +41,7 @@ pub static DEFINITION: Definition = Definition {
     aggregates: &[<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND],
     read_models: &["tenants", "api_keys"],
     gates_admission: false,
-    reads: &[tables::LOAD_TENANTS, tables::LOAD_KEYS],
+    reads: &[tables::WRITTEN, tables::LOAD_TENANTS, tables::LOAD_KEYS],
     writer: || Box::new(ConfigurationWriter),
     parallel: None,
 };
@@ -58,8 +60,9 @@ impl Writer for ConfigurationWriter {
 }
 
 async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
-    let of_tenants = facts::<Tenant>(page)?;
-    let of_keys = facts::<ApiKey>(page)?;
+    let page = as_written(into, page).await?;
+    let of_tenants = facts::<Tenant>(&page)?;
+    let of_keys = facts::<ApiKey>(&page)?;
     let mut tenants = BTreeMap::new();
     for row in into.query(tables::LOAD_TENANTS, &begun_before(&of_tenants)).await? {
         let row = TenantRow::read(&row)?;
@@ -74,6 +77,26 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
     let keys = fold_keys(keys, &of_keys)?;
     tables::TENANTS.upsert(into, &tenants.values().collect::<Vec<_>>()).await?;
     tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await
+}
+
+/// The events of `page` that it reads, with all their fields. Those of a page that came by the bus are without the
+/// hashes of secrets. The log's tables have every event that can have come that way; what they lack, an archive gave.
+async fn as_written(
+    into: WriteContext<'_>,
+    page: &[Arc<RecordedEvent>],
+) -> Result<Vec<Arc<RecordedEvent>>, Error> {
+    let ours = || page.iter().filter(|event| DEFINITION.reads_event(event));
+    let positions: Vec<i64> = ours().map(|event| event.position.0).collect();
+    let mut written = BTreeMap::new();
+    for row in into.query(tables::WRITTEN, &positions).await? {
+        let Json(payload): Json<Box<RawValue>> = row.try_get(1)?;
+        written.insert(row.try_get::<_, Uuid>(0)?, payload);
+    }
+    let whole = ours().map(|event| match written.remove(&event.event_id) {
+        Some(payload) => Arc::new(RecordedEvent { payload, ..RecordedEvent::clone(event) }),
+        None => Arc::clone(event),
+    });
+    Ok(whole.collect())
 }
 
 /// The streams of `facts` that have rows already.

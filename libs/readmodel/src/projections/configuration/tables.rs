@@ -8,6 +8,9 @@ use super::fold::{ApiKeyRow, TenantRow};
 use crate::Error;
 use crate::engine::table;
 
+/// Events as they were written. What comes by the bus lacks the fields that stay in the log.
+pub(super) const WRITTEN: &str = "SELECT event_id, payload FROM es.events WHERE position = ANY($1)";
+
 /// The rows of some keys.
 pub(super) const LOAD_KEYS: &str = "SELECT id, tenant_id, key_id, name, key_type, state, created_at, \
      revoked_at, created_position, position FROM rm_configuration.api_keys WHERE id = ANY($1)";

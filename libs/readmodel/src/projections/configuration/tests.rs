@@ -5,7 +5,6 @@ use hatch_domain::ids::TenantId;
 use hatch_eventstore::{Metadata, Position};
 use proptest::prelude::*;
 use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::fold::DEFAULT_TENANT;
 use super::*;
