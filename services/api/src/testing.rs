@@ -241,7 +241,8 @@ impl Api {
 
     /// Brings the tables of `definition` to the end of the log, as a projector does.
     pub(crate) async fn project(&self, definition: &'static Definition) {
-        let pool = pool(&self.database.config(), 1, PATIENCE);
+        // One for the tables, and one for the log meanwhile.
+        let pool = pool(&self.database.config(), 2, PATIENCE);
         let log = Log::new(pool.clone());
         let mut client = pool.get().await.expect("the test server answers");
         let checkpoint = definition.checkpoint(&client).await.expect("a checkpoint");
