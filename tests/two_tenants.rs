@@ -158,6 +158,28 @@ async fn no_route_of_the_document_shows_or_changes_what_another_tenant_has() {
     two.hatch.finish().await;
 }
 
+/// The provider accounts are the default tenant's, and send for all.
+#[tokio::test]
+async fn what_became_of_a_message_is_told_to_the_tenant_that_sent_it() {
+    let two = Two::start().await;
+    for to in [CUSTOMER, "ok@example.com"] {
+        let message = json!({"to": to, "body": "of the second"});
+        let answer = two.hatch.post_by(&two.second[0], "/api/v1/messages", &message).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        let path = format!("/api/v1/messages/{}", answer.text("id"));
+        two.hatch
+            .eventually("the receipt is in", async |hatch| {
+                let message = hatch.get_by(&two.second[0], &path).await;
+                (message.body["status"] == "delivered").then_some(())
+            })
+            .await;
+        assert_eq!(two.hatch.get(&path).await.status, StatusCode::NOT_FOUND);
+    }
+    let waiting = "SELECT count(*) FROM hatch.waiting_receipts";
+    assert_eq!(two.hatch.count(waiting).await, 0);
+    two.hatch.finish().await;
+}
+
 /// The same key of two tenants' are two keys; that of two clients of one tenant is one.
 #[tokio::test]
 async fn an_idempotency_key_belongs_to_a_tenant() {

@@ -48,7 +48,7 @@ const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 const SECRETS: [HeaderName; 3] = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION];
 
 /// One row, but for what became of the webhook.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct WebhookLogEntry {
     pub(super) id: Uuid,
     tenant_id: Uuid,

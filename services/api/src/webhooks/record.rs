@@ -1,8 +1,10 @@
 //! From what a webhook says to the log: all that one request says in as few appends as that takes,
 //! together with its row of the webhook log.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
-use hatch_domain::ids::MessageId;
+use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::command::MessageCommand;
 use hatch_eventstore::{
     Append, AppendError, ExecuteError, LogError, Metadata, Position, SideRow, UnitOfWork,
@@ -23,6 +25,9 @@ use crate::problem::Problem;
 
 /// Streams, and rows of receipts that wait, that are appended at once. An append has room for few more.
 const STREAMS_MAX: usize = 200;
+
+/// What a webhook says of messages of other tenants than its account's.
+type OfOthers = BTreeMap<TenantId, Vec<Observation>>;
 
 /// Why an append did not happen.
 enum Failed {
@@ -85,14 +90,12 @@ impl Recording<'_> {
         mut self,
         observations: Vec<Observation>,
     ) -> Result<(Position, Outcome), Problem> {
-        let mut meanings = Vec::with_capacity(observations.len());
         let observations = self.set_aside(observations).await?;
-        for (n, observation) in observations.into_iter().enumerate() {
-            self.describe(n == 0, &observation);
-            let (meaning, more) = self.meaning(observation).await?;
-            meanings.push(meaning);
-            meanings.extend(more);
+        for (n, observation) in observations.iter().enumerate() {
+            self.describe(n == 0, observation);
         }
+        let (observations, of_others) = self.apart(observations);
+        let mut meanings = self.meanings(observations).await?;
         self.describe_message(&meanings);
         self.name_raw(&mut meanings);
         let mut chunks = meaning::chunks(&meanings, STREAMS_MAX);
@@ -100,6 +103,9 @@ impl Recording<'_> {
         let last = chunks.pop().unwrap_or_default();
         let mut summary = Summary::default();
         let recorded = async {
+            for (tenant_id, theirs) in of_others {
+                self.record_of(tenant_id, theirs, &mut summary).await?;
+            }
             for chunk in chunks {
                 self.append(chunk, &mut summary, false).await?;
             }
@@ -114,6 +120,52 @@ impl Recording<'_> {
             }
             Err(Failed::Problem(problem)) => Err(problem),
         }
+    }
+
+    /// What `observations` mean, each with what it means beside that.
+    async fn meanings(&self, observations: Vec<Observation>) -> Result<Vec<Meaning>, Problem> {
+        let mut meanings = Vec::with_capacity(observations.len());
+        for observation in observations {
+            let (meaning, more) = self.meaning(observation).await?;
+            meanings.push(meaning);
+            meanings.extend(more);
+        }
+        Ok(meanings)
+    }
+
+    /// `observations`, and apart from them those of messages of other tenants. An account may send for several; what
+    /// the provider signed names the tenant that hatch had named to it.
+    fn apart(&self, observations: Vec<Observation>) -> (Vec<Observation>, OfOthers) {
+        let (mut ours, mut of_others) = (Vec::with_capacity(observations.len()), OfOthers::new());
+        for observation in observations {
+            let named = match &observation {
+                Observation::Receipt(receipt) => receipt.correlation.map(|named| named.tenant_id),
+                Observation::Inbound(_) | Observation::Unclear(_) => None,
+            };
+            match named.filter(|tenant_id| *tenant_id != self.account.tenant_id) {
+                Some(tenant_id) => of_others.entry(tenant_id).or_default().push(observation),
+                None => ours.push(observation),
+            }
+        }
+        (ours, of_others)
+    }
+
+    /// Records what another tenant's messages hear. The webhook's row stays with the tenant of the account.
+    async fn record_of(
+        &self,
+        tenant_id: TenantId,
+        observations: Vec<Observation>,
+        summary: &mut Summary,
+    ) -> Result<(), Failed> {
+        let account = WebhookAccount { tenant_id, ..self.account.clone() };
+        let (webhooks, entry) = (self.webhooks, self.entry.clone());
+        let (now, said_at) = (self.now, self.said_at);
+        let theirs = Recording { webhooks, account: &account, entry, raw: None, now, said_at };
+        let meanings = theirs.meanings(observations).await?;
+        for chunk in meaning::chunks(&meanings, STREAMS_MAX) {
+            theirs.append(chunk, summary, false).await?;
+        }
+        Ok(())
     }
 
     /// Keeps what is too large for the log, before an event names it, and gives back what is left of `observations`.
