@@ -9,7 +9,9 @@ use hatch_domain::{KINDS, event_types};
 use crate::architecture::{packages, root};
 
 /// Tables whose rows are no tenant's: what they hold is of the log as a whole, or of the installation.
-const OF_NOBODY: [&str; 12] = [
+const OF_NOBODY: [&str; 13] = [
+    // Its client is a key, which has a tenant, or an address, which has none.
+    "access.rate_limits",
     // What each dispatcher has seen of the accounts that are set.
     "dispatch.accounts",
     "dispatch.progress",
