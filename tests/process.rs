@@ -308,9 +308,9 @@ async fn what_cannot_start_says_why_in_one_line() {
     );
     let error = run(&["serve"], "HATCH_LOG__FILTER", "info").await;
     assert!(error.contains("HATCH_DATABASE_URL"), "{error}");
-    let open = "authentication = \"off\"\nlisten = \"0.0.0.0:0\"\n";
+    let open = "authentication = \"off\"\n";
     std::fs::write(folder.path().join("hatch.toml"), open).expect("written");
-    let error = run(&["serve"], "HATCH_LOG__FILTER", "info").await;
+    let error = run(&["serve"], "HATCH_LISTEN", "0.0.0.0:0").await;
     assert!(error.contains("loopback") && error.contains("hatch keys create"), "{error}");
     std::fs::write(folder.path().join("hatch.toml"), "").expect("written");
     // Whether there is a key, PostgreSQL has to say.
