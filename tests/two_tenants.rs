@@ -126,6 +126,10 @@ impl Things {
 
     /// Fails where `said` shows anything of these things.
     pub(super) fn assert_unseen(&self, said: &Value, at: &str) {
+        // It is of nobody, and its examples are of the addresses that tests use.
+        if at.contains("openapi.json") {
+            return;
+        }
         let said = said.to_string();
         let named = self.by_name().into_iter().filter(|(what, _)| *what != "positions");
         let ids = named.flat_map(|(_, ids)| ids).map(String::as_str);
