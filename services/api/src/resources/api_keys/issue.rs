@@ -77,7 +77,7 @@ pub struct Changed {
 }
 
 impl From<Caller> for Issuer {
-    fn from(Caller { tenant, actor, scopes, key }: Caller) -> Self {
+    fn from(Caller { tenant, actor, scopes, key, .. }: Caller) -> Self {
         Self { tenant_id: tenant, actor, scopes, key }
     }
 }
