@@ -36,7 +36,7 @@ pub(crate) struct View {
 
 /// By streams.
 #[derive(Default)]
-struct Known {
+pub(crate) struct Known {
     tenants: HashMap<Uuid, Folded<Tenant>>,
     keys: HashMap<Uuid, Folded<ApiKey>>,
 }
@@ -81,24 +81,15 @@ impl View {
         })
     }
 
-    /// Begins anew with what the tables have.
-    pub(crate) fn replace(&self, stored: StoredConfiguration) {
-        let known = Known { tenants: by_stream(stored.tenants), keys: by_stream(stored.api_keys) };
+    /// Shows `known`, and nothing of what was there before.
+    pub(crate) fn replace(&self, known: Known) {
         *self.write() = known;
     }
 
-    /// Applies events of the kinds that it knows, in the order of the log.
+    /// As [`Known::apply`].
     pub(crate) fn apply(&self, events: &[RecordedEvent]) {
-        if events.is_empty() {
-            return;
-        }
-        let mut known = self.write();
-        for event in events {
-            if event.aggregate == <Tenant as Decider>::KIND {
-                apply(&mut known.tenants, event);
-            } else if event.aggregate == <ApiKey as Decider>::KIND {
-                apply(&mut known.keys, event);
-            }
+        if !events.is_empty() {
+            self.write().apply(events);
         }
     }
 
@@ -108,6 +99,24 @@ impl View {
 
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// What the tables have.
+    pub(crate) fn of(stored: StoredConfiguration) -> Self {
+        Self { tenants: by_stream(stored.tenants), keys: by_stream(stored.api_keys) }
+    }
+
+    /// Applies events of the kinds that it knows, in the order of the log.
+    pub(crate) fn apply(&mut self, events: &[RecordedEvent]) {
+        for event in events {
+            if event.aggregate == <Tenant as Decider>::KIND {
+                apply(&mut self.tenants, event);
+            } else if event.aggregate == <ApiKey as Decider>::KIND {
+                apply(&mut self.keys, event);
+            }
+        }
     }
 }
 
