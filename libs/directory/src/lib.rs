@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 use self::follow::Following;
 use self::uses::Uses;
 pub use self::uses::{USER_AGENT_BYTES_MAX, Use};
-pub use self::view::KeyEntry;
 use self::view::View;
+pub use self::view::{KeyCount, KeyEntry};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/access");
@@ -108,6 +108,12 @@ impl Directory {
     #[must_use]
     pub fn has_live_keys(&self, now: DateTime<Utc>) -> bool {
         self.shared.view.has_live_keys(now)
+    }
+
+    /// How many keys the tenant has. It walks all that there are.
+    #[must_use]
+    pub fn keys_of(&self, id: TenantId, now: DateTime<Utc>) -> KeyCount {
+        self.shared.view.keys_of(id, now)
     }
 
     /// Notes that the key was used. It is written down some seconds later.

@@ -20,7 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::follow::Following;
-use crate::{Directory, Use};
+use crate::{Directory, KeyCount, Use};
 
 const TEMPLATE: Template = Template {
     name: "directory",
@@ -181,9 +181,13 @@ async fn a_key_is_known_and_refused_as_soon_as_the_log_says_so() {
     let entry = place.directory.key(&key()).expect("it is known");
     assert_eq!((entry.tenant_id, entry.key.revoked_at()), (TENANT, None));
     assert!(place.directory.has_live_keys(at(9)));
+    let count = |tenant| place.directory.keys_of(tenant, at(9));
+    assert_eq!(count(TENANT), KeyCount { all: 1, live: 1 });
+    assert_eq!(count(TenantId::DEFAULT), KeyCount::default());
     place.reached(place.revoke_key().await).await;
     assert!(place.is_revoked());
     assert!(!place.directory.has_live_keys(at(9)));
+    assert_eq!(count(TENANT), KeyCount { all: 1, live: 0 });
 }
 
 #[tokio::test]

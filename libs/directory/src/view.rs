@@ -27,6 +27,15 @@ pub struct KeyEntry {
     pub key: Arc<ApiKey>,
 }
 
+/// How many keys a tenant has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyCount {
+    /// With those that have ended.
+    pub all: usize,
+    /// Neither revoked nor expired.
+    pub live: usize,
+}
+
 /// All tenants and keys. Whoever asks holds its lock for as long as a look into a map takes.
 pub(crate) struct View {
     known: RwLock<Known>,
@@ -74,10 +83,16 @@ impl View {
     pub(crate) fn has_live_keys(&self, now: DateTime<Utc>) -> bool {
         let known = self.read();
         let mut keys = known.keys.values().filter_map(|folded| folded.state.as_deref());
-        keys.any(|key| {
-            matches!(key.key_type(), KeyType::Live)
-                && key.revoked_at().is_none()
-                && key.expires_at().is_none_or(|end| now < end)
+        keys.any(|key| matches!(key.key_type(), KeyType::Live) && has_not_ended(key, now))
+    }
+
+    pub(crate) fn keys_of(&self, id: TenantId, now: DateTime<Utc>) -> KeyCount {
+        let known = self.read();
+        let of_tenant = known.keys.values().filter(|folded| folded.tenant_id == id);
+        of_tenant.fold(KeyCount::default(), |KeyCount { all, live }, folded| {
+            // One that cannot be read may be good for something.
+            let is_live = folded.state.as_deref().is_none_or(|key| has_not_ended(key, now));
+            KeyCount { all: all + 1, live: live + usize::from(is_live) }
         })
     }
 
@@ -118,6 +133,10 @@ impl Known {
             }
         }
     }
+}
+
+fn has_not_ended(key: &ApiKey, now: DateTime<Utc>) -> bool {
+    key.revoked_at().is_none() && key.expires_at().is_none_or(|end| now < end)
 }
 
 fn by_stream<S>(stored: Vec<Stored<S>>) -> HashMap<Uuid, Folded<S>> {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::USER_AGENT;
 use chrono::{DateTime, Utc};
-use hatch_directory::{Directory, KeyEntry, Use};
+use hatch_directory::{Directory, KeyCount, KeyEntry, Use};
 use hatch_domain::Environment;
 use hatch_domain::actor::Actor;
 use hatch_domain::api_key::{self, KeyRefusal, KeyType, Presented};
+use hatch_domain::ids::TenantId;
 use hatch_domain::scope::Scope;
 use hatch_eventstore::Position;
 
@@ -24,6 +25,12 @@ const NOBODY: &str = "api";
 
 /// Characters of a client's name of itself that are noted, at most.
 const USER_AGENT_CHARACTERS_MAX: usize = 256;
+
+/// Keys of a tenant at most that have not ended. Each process has all of them in memory.
+const LIVE_KEYS_MAX: usize = 1_000;
+
+/// Keys of a tenant at most with those that have ended, which stay.
+const KEYS_MAX: usize = 10_000;
 
 /// Who is let in. It asks nobody: the directory has every key in memory.
 #[derive(Clone)]
@@ -101,6 +108,11 @@ impl Door {
         is_valid && !self.is_suspended(caller)
     }
 
+    /// Refuses another key to a tenant that has as many as it may. Those of the last half second are not counted yet.
+    pub(crate) fn room_for_a_key(&self, tenant: TenantId) -> Result<(), Problem> {
+        room_for_a_key(self.directory.keys_of(tenant, self.clock.now()))
+    }
+
     fn is_suspended(&self, caller: &Caller) -> bool {
         self.directory.tenant(caller.tenant).is_some_and(|tenant| tenant.is_suspended())
     }
@@ -150,6 +162,20 @@ impl Door {
     }
 }
 
+fn room_for_a_key(KeyCount { all, live }: KeyCount) -> Result<(), Problem> {
+    if live >= LIVE_KEYS_MAX {
+        let detail = format!("{live} keys have not ended, of {LIVE_KEYS_MAX} at most: revoke one");
+        return Err(Problem::too_many_keys(detail));
+    }
+    if all >= KEYS_MAX {
+        let detail = format!(
+            "{all} keys were made, of {KEYS_MAX} at most with those that have ended: rotate one"
+        );
+        return Err(Problem::too_many_keys(detail));
+    }
+    Ok(())
+}
+
 /// Why a request is not let in.
 enum Refused {
     /// Its key is none that is known. Before the first are, none is.
@@ -177,7 +203,6 @@ mod tests {
     use axum::http::header::AUTHORIZATION;
     use chrono::TimeDelta;
     use hatch_domain::api_key::command::ApiKeyCommand;
-    use hatch_domain::ids::TenantId;
 
     use super::*;
     use crate::testing::Api;
@@ -216,6 +241,19 @@ mod tests {
         assert!(!door.still_admits(&new), "at once, where nothing is kept");
         assert!(door.still_admits(&let_in(&door, &next)));
         assert!(door.still_admits(&Caller::system("api")), "who needs no key has none that ends");
+    }
+
+    #[test]
+    fn a_tenant_has_so_many_keys_and_no_more() {
+        for (all, live, has_room) in [
+            (0, 0, true),
+            (LIVE_KEYS_MAX, LIVE_KEYS_MAX - 1, true),
+            (LIVE_KEYS_MAX, LIVE_KEYS_MAX, false),
+            (KEYS_MAX - 1, 1, true),
+            (KEYS_MAX, 0, false),
+        ] {
+            assert_eq!(room_for_a_key(KeyCount { all, live }).is_ok(), has_room, "{all} {live}");
+        }
     }
 
     #[tokio::test]

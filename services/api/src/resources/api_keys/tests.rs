@@ -2,9 +2,14 @@
 
 use axum::http::{Method, StatusCode};
 use chrono::TimeDelta;
+use futures::{StreamExt as _, stream};
+use hatch_domain::api_key::command::ApiKeyCommand;
 use hatch_domain::api_key::{KeyId, read};
+use hatch_domain::ids::TenantId;
+use hatch_domain::scope::Scope;
 use hatch_readmodel::configuration;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::testing::{Answer, Api, SENDER};
 
@@ -126,6 +131,33 @@ async fn a_rotation_is_repeated_without_another_text() {
     let other = rotate(&api, &id, &[header], Some(json!({"keep_old_for_s": 1}))).await;
     assert_eq!(other.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(api.log_length().await, 2);
+}
+
+#[tokio::test]
+async fn a_tenant_makes_a_thousand_keys_and_another_when_one_has_ended() {
+    let api = Api::start().await;
+    let body = json!({"name": "shop", "scopes": ["messages:read"]});
+    let post = async |idempotency_key: &str| {
+        let header = ("idempotency-key", idempotency_key);
+        api.request(Method::POST, KEYS, &[header], Some(body.to_string())).await
+    };
+    assert_eq!(post("the first").await.status, StatusCode::CREATED);
+    let made = stream::iter(1..999).map(|_| api.post(KEYS, &body)).buffer_unordered(32);
+    let made: Vec<Answer> = made.collect().await;
+    assert!(made.iter().all(|answer| answer.status == StatusCode::CREATED), "{made:?}");
+    // Whoever knows this one knows all before it.
+    let last = api.key(TenantId::DEFAULT, &[Scope::MessagesRead], |_| ()).await;
+    let refused = post("one more").await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+    assert_eq!(refused.text("code"), "too_many_keys");
+    assert_eq!(post("the first").await.header("idempotent-replayed"), "true");
+    let other_tenant = TenantId(Uuid::from_u128(2));
+    let other = api.key(other_tenant, &[Scope::Admin], |_| ()).await;
+    let theirs = api.by(&other, Method::POST, KEYS, Some(&body)).await;
+    assert_eq!(theirs.status, StatusCode::CREATED, "{}", theirs.body);
+    let at = api.in_time(TimeDelta::zero());
+    api.change_key(&last, &ApiKeyCommand::Revoke { at }).await;
+    assert_eq!(post("one more").await.status, StatusCode::CREATED);
 }
 
 #[tokio::test]
