@@ -93,7 +93,11 @@ impl Following {
             mark => self.load_what_is_newer(mark, at).await?,
         };
         // The head that was seen last may be older than what the view has.
-        let head = if at.aside.is_some() { head.max(self.log.head().await?) } else { head };
+        let is_old = at.aside.is_some() || head < mark.position;
+        let head = if is_old { head.max(self.log.head().await?) } else { head };
+        if head < mark.position && mark.event_id.is_some() {
+            return Err(LogError::Regressed { seen: mark.position, head }.into());
+        }
         while mark.position < head {
             let look = self.log.look(&KINDS, mark, head).await?;
             mark = look.mark;
@@ -124,7 +128,8 @@ impl Following {
         if let Some(mark) = mark.filter(|mark| stored.position <= mark.position) {
             return Ok(mark);
         }
-        let mark = Mark::unseen(stored.position);
+        // One earlier, so that the event there is looked at: where the log is another one later, that is noticed by it.
+        let mark = Mark::unseen(Position(stored.position.0.saturating_sub(1).max(0)));
         *at = Progress { mark: Some(mark), aside: Some(Known::of(stored)) };
         Ok(mark)
     }
