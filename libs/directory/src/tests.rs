@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use hatch_domain::api_key::{KeyId, api_key_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::{Environment as _, Routing};
-use hatch_eventstore::testing::{Fault, PATIENCE, Proxy, Template, TestDatabase};
+use hatch_eventstore::testing::{Fault, PATIENCE, Proxy, Template, TestDatabase, eventually};
 use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, Connections, Database, ExpectedVersion, HeadWatch,
     Log, Metadata, NewEvent, Position, RecordedEvent, StreamWrite, SystemEnvironment, pool,
@@ -271,6 +271,28 @@ async fn who_begins_anew_shows_what_he_has_until_he_is_further() {
     assert!(tokio::time::timeout(A_WHILE, anew.run()).await.is_err(), "it goes on for ever");
     assert!(place.is_revoked(), "in the tables it is not yet");
     assert!(place.directory.position() >= revoked);
+}
+
+#[tokio::test]
+async fn a_log_that_is_another_one_is_noticed_though_only_the_tables_were_read() {
+    let place = Place::new().await;
+    place.reached(place.create_key().await).await;
+    place.project().await;
+    let (later, worker) = follow(&place.database.config(), place.shutdown.clone());
+    let worker = tokio::spawn(worker);
+    assert!(later.wait_for(Position::START, PATIENCE).await);
+    assert!(later.key(&key()).is_some());
+    // As where an older log took over, and has gone on from there.
+    let session = place.database.connect().await;
+    let swap = "SET session_replication_role = replica; -- no triggers
+                UPDATE es.events SET event_id = gen_random_uuid(), aggregate = 'thing';
+                DELETE FROM rm_configuration.api_keys";
+    session.batch_execute(swap).await.expect("a superuser may");
+    session.close().await;
+    place.record_others(1).await;
+    eventually("the key is gone", async || later.key(&key()).is_none()).await;
+    place.stop().await;
+    worker.await.expect("it ends in order");
 }
 
 #[tokio::test]
