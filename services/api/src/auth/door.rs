@@ -26,6 +26,9 @@ const NOBODY: &str = "api";
 /// Characters of a client's name of itself that are noted, at most.
 const USER_AGENT_CHARACTERS_MAX: usize = 256;
 
+/// How long an answer waits at most until what was changed holds here. It takes half a second as a rule.
+const CHANGED_MAX: Duration = Duration::from_secs(2);
+
 /// Keys of a tenant at most that have not ended. Each process has all of them in memory.
 const LIVE_KEYS_MAX: usize = 1_000;
 
@@ -106,6 +109,12 @@ impl Door {
             (Actor::User(_) | Actor::System(_), _) => true,
         };
         is_valid && !self.is_suspended(caller)
+    }
+
+    /// Waits until what was changed at `position` holds in this process: a key that is answered lets in from then on.
+    /// Without PostgreSQL it holds later, and is changed all the same.
+    pub(crate) async fn knows(&self, position: Position) {
+        let _ = self.directory.wait_for(position, CHANGED_MAX).await;
     }
 
     /// Refuses another key to a tenant that has as many as it may. Those of the last half second are not counted yet.

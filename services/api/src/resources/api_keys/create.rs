@@ -48,5 +48,5 @@ pub(super) async fn handler(
     let tenant = caller.tenant;
     let (store, issuer) = (&commands.store, Issuer::from(caller));
     let issued = create_once(store, &issuer, wanted, key, Some(&door)).await?;
-    Ok(answer(&commands, tenant, StatusCode::CREATED, issued).await)
+    Ok(answer((&commands, &door), tenant, StatusCode::CREATED, issued).await)
 }

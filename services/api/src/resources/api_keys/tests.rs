@@ -118,6 +118,24 @@ async fn an_idempotency_key_makes_one_key_and_shows_its_text_once() {
 }
 
 #[tokio::test]
+async fn what_is_answered_holds_from_then_on() {
+    let api = Api::start().await;
+    let ask = async |text: &str| {
+        let authorization = format!("Bearer {text}");
+        let headers = [("authorization", authorization.as_str())];
+        api.request(Method::GET, KEYS, &headers, None).await.status
+    };
+    let made = api.post(KEYS, &json!({"name": "shop", "scopes": ["admin"]})).await;
+    let (id, first) = (made.text("id"), made.text("key"));
+    assert_eq!(ask(first).await, StatusCode::OK);
+    let rotated = rotate(&api, id, &[], Some(json!({"keep_old_for_s": 0}))).await;
+    let second = rotated.text("key");
+    assert_eq!((ask(first).await, ask(second).await), (StatusCode::UNAUTHORIZED, StatusCode::OK));
+    delete(&api, id).await;
+    assert_eq!(ask(second).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_rotation_is_repeated_without_another_text() {
     let api = Api::start().await;
     let made = api.post(KEYS, &json!({"name": "shop", "scopes": ["admin"]})).await;
@@ -142,7 +160,7 @@ async fn a_tenant_makes_a_thousand_keys_and_another_when_one_has_ended() {
         api.request(Method::POST, KEYS, &[header], Some(body.to_string())).await
     };
     assert_eq!(post("the first").await.status, StatusCode::CREATED);
-    let made = stream::iter(1..999).map(|_| api.post(KEYS, &body)).buffer_unordered(32);
+    let made = stream::iter(1..999).map(|_| api.post(KEYS, &body)).buffer_unordered(100);
     let made: Vec<Answer> = made.collect().await;
     assert!(made.iter().all(|answer| answer.status == StatusCode::CREATED), "{made:?}");
     // Whoever knows this one knows all before it.
