@@ -8,10 +8,10 @@ use hatch_domain::Environment;
 use hatch_eventstore::{
     Backoff, HeadWatch, LOOK_POSITIONS_MAX, Log, LogError, Mark, Position, log_unless_away,
 };
-use hatch_readmodel::{ReadModel, StoredConfiguration};
+use hatch_readmodel::ReadModel;
 
 use crate::Shared;
-use crate::view::KINDS;
+use crate::view::{KINDS, Known};
 
 /// Between two looks at least. With the quarter of a second within which the head is known, what is revoked is refused
 /// within half a second.
@@ -40,15 +40,24 @@ pub(crate) struct Following {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// How far it is.
+#[derive(Default)]
+struct Progress {
+    /// None where the tables have to say where to begin.
+    mark: Option<Mark>,
+    /// What goes into the view when it is as far as the log. Until then a key might open in it that is revoked by now.
+    aside: Option<Known>,
+}
+
 impl Following {
     /// For ever. Whatever fails is tried again, and the view stays as it is meanwhile.
     pub(crate) async fn run(&self) -> Infallible {
-        let (mut at, mut backoff) = (None, Backoff::default());
+        let (mut at, mut backoff) = (Progress::default(), Backoff::default());
         loop {
             let Err(error) = self.follow(&mut at, &mut backoff).await;
             if matches!(&error, Error::Log(damage) if !damage.is_unavailable()) {
                 // The log is another than it was, or lacks what has been archived: the tables say where to go on.
-                at = None;
+                at = Progress::default();
             }
             let retry_in = backoff.upcoming();
             log_unless_away!(warn, &error, error = %error, ?retry_in, "tenants and keys are not followed");
@@ -56,26 +65,16 @@ impl Following {
         }
     }
 
-    async fn follow(
-        &self,
-        at: &mut Option<Mark>,
-        backoff: &mut Backoff,
-    ) -> Result<Infallible, Error> {
+    async fn follow(&self, at: &mut Progress, backoff: &mut Backoff) -> Result<Infallible, Error> {
         let (mut heads, mut before) = (self.head.subscribe(), Position::START);
         loop {
-            let mark = match *at {
-                Some(mark) => mark,
-                None => self.load().await?,
-            };
-            *at = Some(mark);
             // Marked as seen before the looks, so that what is appended meanwhile ends the wait.
             let head = *heads.borrow_and_update();
             if head < before {
                 return Err(LogError::Regressed { seen: before, head }.into());
             }
             before = head;
-            let mark = self.catch_up(mark, head, at).await?;
-            *at = Some(mark);
+            self.catch_up(head, at).await?;
             backoff.reset();
             self.environment.sleep(LOOK_INTERVAL).await;
             if heads.changed().await.is_err() {
@@ -85,46 +84,53 @@ impl Following {
         }
     }
 
-    /// Begins with the tables.
-    async fn load(&self) -> Result<Mark, Error> {
-        let stored = self.read_model.configuration().await?;
-        Ok(self.begin_with(stored))
-    }
-
-    fn begin_with(&self, stored: StoredConfiguration) -> Mark {
-        let position = stored.position;
-        self.shared.view.replace(stored);
-        self.shared.reached(position);
-        Mark::unseen(position)
-    }
-
-    /// Looks until `head` is reached. What was passed is in `at` also where a look fails.
-    async fn catch_up(
-        &self,
-        mut mark: Mark,
-        head: Position,
-        at: &mut Option<Mark>,
-    ) -> Result<Mark, Error> {
-        // The tables may be further than the head that was seen last.
-        if head.0 - mark.position.0 > LOOKS_BEHIND_MAX * LOOK_POSITIONS_MAX {
-            mark = self.load_what_is_newer(mark).await?;
+    /// Looks until `head` is reached, or what the log has by now where it begins anew. What was passed is in `at` also
+    /// where a look fails.
+    async fn catch_up(&self, head: Position, at: &mut Progress) -> Result<(), Error> {
+        let mut mark = match at.mark {
+            // The tables may be further than the head that was seen last.
+            Some(mark) if head.0 - mark.position.0 <= LOOKS_BEHIND_MAX * LOOK_POSITIONS_MAX => mark,
+            mark => self.load_what_is_newer(mark, at).await?,
+        };
+        // The head that was seen last may be older than what the view has.
+        let is_old = at.aside.is_some() || head < mark.position;
+        let head = if is_old { head.max(self.log.head().await?) } else { head };
+        if head < mark.position && mark.event_id.is_some() {
+            return Err(LogError::Regressed { seen: mark.position, head }.into());
         }
         while mark.position < head {
             let look = self.log.look(&KINDS, mark, head).await?;
-            self.shared.view.apply(&look.events);
             mark = look.mark;
-            *at = Some(mark);
+            at.mark = Some(mark);
+            match &mut at.aside {
+                Some(known) => known.apply(&look.events),
+                None => {
+                    self.shared.view.apply(&look.events);
+                    self.shared.reached(mark.position);
+                }
+            }
+        }
+        if let Some(known) = at.aside.take() {
+            self.shared.view.replace(known);
             self.shared.reached(mark.position);
         }
-        Ok(mark)
+        Ok(())
     }
 
-    /// Where the tables are further than the view, what they have: a long stretch of the log is nothing to walk.
-    async fn load_what_is_newer(&self, mark: Mark) -> Result<Mark, Error> {
+    /// Where the tables are further than `mark`, begins with them: a long stretch of the log is nothing to walk. The
+    /// tables may be far behind the log, and behind what the view has, so nobody sees them yet.
+    async fn load_what_is_newer(
+        &self,
+        mark: Option<Mark>,
+        at: &mut Progress,
+    ) -> Result<Mark, Error> {
         let stored = self.read_model.configuration().await?;
-        if stored.position <= mark.position {
+        if let Some(mark) = mark.filter(|mark| stored.position <= mark.position) {
             return Ok(mark);
         }
-        Ok(self.begin_with(stored))
+        // One earlier, so that the event there is looked at: where the log is another one later, that is noticed by it.
+        let mark = Mark::unseen(Position(stored.position.0.saturating_sub(1).max(0)));
+        *at = Progress { mark: Some(mark), aside: Some(Known::of(stored)) };
+        Ok(mark)
     }
 }

@@ -30,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 use self::follow::Following;
 use self::uses::Uses;
 pub use self::uses::{USER_AGENT_BYTES_MAX, Use};
-pub use self::view::KeyEntry;
 use self::view::View;
+pub use self::view::{KeyCount, KeyEntry};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/access");
@@ -51,13 +51,13 @@ pub struct Directory {
 struct Shared {
     view: View,
     uses: Uses,
-    /// How far the log is in the view; none until the tables were read.
+    /// How far the log is in the view; none until the tables were read, and the log from there.
     position: watch::Sender<Option<Position>>,
 }
 
 impl Directory {
     /// A directory, and the worker that keeps it up to date until `shutdown`. It knows nobody before the worker has
-    /// read the tables: [`wait_for`](Self::wait_for) waits for that.
+    /// read the tables and, where they are behind, the rest of the log: [`wait_for`](Self::wait_for) waits for that.
     #[must_use]
     pub fn start(
         connections: Connections,
@@ -110,6 +110,12 @@ impl Directory {
         self.shared.view.has_live_keys(now)
     }
 
+    /// How many keys the tenant has. It walks all that there are.
+    #[must_use]
+    pub fn keys_of(&self, id: TenantId, now: DateTime<Utc>) -> KeyCount {
+        self.shared.view.keys_of(id, now)
+    }
+
     /// Notes that the key was used. It is written down some seconds later.
     pub fn used(&self, id: &KeyId, used: Use) {
         // Only of keys that are known, so there are no more notes than keys.
@@ -118,14 +124,14 @@ impl Directory {
         }
     }
 
-    /// How far the log is in it; before the first event until the tables were read.
+    /// How far the log is in it; before the first event until it has been read.
     #[must_use]
     pub fn position(&self) -> Position {
         self.shared.position.borrow().unwrap_or(Position::START)
     }
 
-    /// Waits until it has the log up to `position`, for `limit` at most; whether it has. It waits for the tables also
-    /// where `position` is before the first event.
+    /// Waits until it has the log up to `position`, for `limit` at most; whether it has. Also where `position` is before
+    /// the first event, it waits until the log has been read as far as it was.
     pub async fn wait_for(&self, position: Position, limit: Duration) -> bool {
         let mut at = self.shared.position.subscribe();
         let reached = at.wait_for(|at| at.is_some_and(|at| at >= position));

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use hatch_domain::api_key::{KeyId, api_key_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::{Environment as _, Routing};
-use hatch_eventstore::testing::{Fault, PATIENCE, Proxy, Template, TestDatabase};
+use hatch_eventstore::testing::{Fault, PATIENCE, Proxy, Template, TestDatabase, eventually};
 use hatch_eventstore::{
     Append, Appended, Appender, AppenderConfig, Connections, Database, ExpectedVersion, HeadWatch,
     Log, Metadata, NewEvent, Position, RecordedEvent, StreamWrite, SystemEnvironment, pool,
@@ -19,7 +19,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::{Directory, Use};
+use crate::follow::Following;
+use crate::{Directory, KeyCount, Use};
 
 const TEMPLATE: Template = Template {
     name: "directory",
@@ -29,6 +30,9 @@ const TEMPLATE: Template = Template {
 
 const TENANT: TenantId = TenantId(Uuid::from_u128(0x7e));
 const KEY: &str = "AbCdEfGhIj12";
+
+/// For how long nothing that should not happen happens.
+const A_WHILE: Duration = Duration::from_millis(600);
 
 /// A log, its database, and a directory that may reach it by another way.
 struct Place {
@@ -177,9 +181,13 @@ async fn a_key_is_known_and_refused_as_soon_as_the_log_says_so() {
     let entry = place.directory.key(&key()).expect("it is known");
     assert_eq!((entry.tenant_id, entry.key.revoked_at()), (TENANT, None));
     assert!(place.directory.has_live_keys(at(9)));
+    let count = |tenant| place.directory.keys_of(tenant, at(9));
+    assert_eq!(count(TENANT), KeyCount { all: 1, live: 1 });
+    assert_eq!(count(TenantId::DEFAULT), KeyCount::default());
     place.reached(place.revoke_key().await).await;
     assert!(place.is_revoked());
     assert!(!place.directory.has_live_keys(at(9)));
+    assert_eq!(count(TENANT), KeyCount { all: 1, live: 0 });
 }
 
 #[tokio::test]
@@ -214,6 +222,79 @@ async fn it_begins_with_the_tables_and_goes_on_where_they_end() {
     worker.await.expect("it ends in order");
 }
 
+/// A log that does not answer.
+fn log_that_is_away() -> Log {
+    let nowhere: Database = "postgres://nobody@127.0.0.1:1/nothing".parse().expect("a URL");
+    Log::new(pool(&nowhere, 1, Duration::from_secs(1)))
+}
+
+#[tokio::test]
+async fn tables_that_are_behind_the_log_are_shown_to_nobody() {
+    let place = Place::new().await;
+    place.create_key().await;
+    place.project().await;
+    let revoked = place.revoke_key().await;
+    let (head, _) = HeadWatch::start(place.database.config(), place.shutdown.clone());
+    let (connections, clock) = (place.connections.clone(), Arc::new(SystemEnvironment));
+    let log = log_that_is_away();
+    let (unread, worker) = Directory::start(connections, log, head, clock, place.shutdown.clone());
+    let unread_worker = tokio::spawn(worker);
+    let (later, worker) = follow(&place.database.config(), place.shutdown.clone());
+    let later_worker = tokio::spawn(worker);
+    assert!(later.wait_for(Position::START, PATIENCE).await);
+    let entry = later.key(&key()).expect("the log has it");
+    assert!(entry.key.revoked_at().is_some() && later.position() >= revoked);
+    assert!(!unread.wait_for(Position::START, A_WHILE).await, "the log is not read");
+    assert!(unread.key(&key()).is_none(), "in the tables it opens");
+    place.stop().await;
+    for worker in [unread_worker, later_worker] {
+        worker.await.expect("it ends in order");
+    }
+}
+
+#[tokio::test]
+async fn who_begins_anew_shows_what_he_has_until_he_is_further() {
+    let place = Place::new().await;
+    place.create_key().await;
+    place.project().await;
+    let revoked = place.revoke_key().await;
+    place.reached(revoked).await;
+    let (head, _) = HeadWatch::start(place.database.config(), place.shutdown.clone());
+    // As after a gap: nothing is known of how far it was.
+    let anew = Following {
+        read_model: ReadModel::new(place.connections.clone()),
+        log: log_that_is_away(),
+        head,
+        environment: Arc::new(SystemEnvironment),
+        shared: Arc::clone(&place.directory.shared),
+    };
+    assert!(tokio::time::timeout(A_WHILE, anew.run()).await.is_err(), "it goes on for ever");
+    assert!(place.is_revoked(), "in the tables it is not yet");
+    assert!(place.directory.position() >= revoked);
+}
+
+#[tokio::test]
+async fn a_log_that_is_another_one_is_noticed_though_only_the_tables_were_read() {
+    let place = Place::new().await;
+    place.reached(place.create_key().await).await;
+    place.project().await;
+    let (later, worker) = follow(&place.database.config(), place.shutdown.clone());
+    let worker = tokio::spawn(worker);
+    assert!(later.wait_for(Position::START, PATIENCE).await);
+    assert!(later.key(&key()).is_some());
+    // As where an older log took over, and has gone on from there.
+    let session = place.database.connect().await;
+    let swap = "SET session_replication_role = replica; -- no triggers
+                UPDATE es.events SET event_id = gen_random_uuid(), aggregate = 'thing';
+                DELETE FROM rm_configuration.api_keys";
+    session.batch_execute(swap).await.expect("a superuser may");
+    session.close().await;
+    place.record_others(1).await;
+    eventually("the key is gone", async || later.key(&key()).is_none()).await;
+    place.stop().await;
+    worker.await.expect("it ends in order");
+}
+
 #[tokio::test]
 async fn events_of_other_kinds_are_passed_over() {
     let place = Place::new().await;
@@ -242,7 +323,7 @@ async fn while_postgresql_is_away_it_answers_with_what_it_has_and_then_goes_on()
     place.reached(place.create_key().await).await;
     proxy.begin(Fault::Reset);
     let revoked = place.revoke_key().await;
-    assert!(!place.directory.wait_for(revoked, Duration::from_millis(600)).await);
+    assert!(!place.directory.wait_for(revoked, A_WHILE).await);
     assert!(place.directory.key(&key()).is_some(), "it is kept");
     proxy.end();
     place.reached(revoked).await;

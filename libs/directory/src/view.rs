@@ -27,6 +27,15 @@ pub struct KeyEntry {
     pub key: Arc<ApiKey>,
 }
 
+/// How many keys a tenant has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyCount {
+    /// With those that have ended.
+    pub all: usize,
+    /// Neither revoked nor expired.
+    pub live: usize,
+}
+
 /// All tenants and keys. Whoever asks holds its lock for as long as a look into a map takes.
 pub(crate) struct View {
     known: RwLock<Known>,
@@ -36,7 +45,7 @@ pub(crate) struct View {
 
 /// By streams.
 #[derive(Default)]
-struct Known {
+pub(crate) struct Known {
     tenants: HashMap<Uuid, Folded<Tenant>>,
     keys: HashMap<Uuid, Folded<ApiKey>>,
 }
@@ -74,31 +83,28 @@ impl View {
     pub(crate) fn has_live_keys(&self, now: DateTime<Utc>) -> bool {
         let known = self.read();
         let mut keys = known.keys.values().filter_map(|folded| folded.state.as_deref());
-        keys.any(|key| {
-            matches!(key.key_type(), KeyType::Live)
-                && key.revoked_at().is_none()
-                && key.expires_at().is_none_or(|end| now < end)
+        keys.any(|key| matches!(key.key_type(), KeyType::Live) && has_not_ended(key, now))
+    }
+
+    pub(crate) fn keys_of(&self, id: TenantId, now: DateTime<Utc>) -> KeyCount {
+        let known = self.read();
+        let of_tenant = known.keys.values().filter(|folded| folded.tenant_id == id);
+        of_tenant.fold(KeyCount::default(), |KeyCount { all, live }, folded| {
+            // One that cannot be read may be good for something.
+            let is_live = folded.state.as_deref().is_none_or(|key| has_not_ended(key, now));
+            KeyCount { all: all + 1, live: live + usize::from(is_live) }
         })
     }
 
-    /// Begins anew with what the tables have.
-    pub(crate) fn replace(&self, stored: StoredConfiguration) {
-        let known = Known { tenants: by_stream(stored.tenants), keys: by_stream(stored.api_keys) };
+    /// Shows `known`, and nothing of what was there before.
+    pub(crate) fn replace(&self, known: Known) {
         *self.write() = known;
     }
 
-    /// Applies events of the kinds that it knows, in the order of the log.
+    /// As [`Known::apply`].
     pub(crate) fn apply(&self, events: &[RecordedEvent]) {
-        if events.is_empty() {
-            return;
-        }
-        let mut known = self.write();
-        for event in events {
-            if event.aggregate == <Tenant as Decider>::KIND {
-                apply(&mut known.tenants, event);
-            } else if event.aggregate == <ApiKey as Decider>::KIND {
-                apply(&mut known.keys, event);
-            }
+        if !events.is_empty() {
+            self.write().apply(events);
         }
     }
 
@@ -109,6 +115,28 @@ impl View {
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Known {
+    /// What the tables have.
+    pub(crate) fn of(stored: StoredConfiguration) -> Self {
+        Self { tenants: by_stream(stored.tenants), keys: by_stream(stored.api_keys) }
+    }
+
+    /// Applies events of the kinds that it knows, in the order of the log.
+    pub(crate) fn apply(&mut self, events: &[RecordedEvent]) {
+        for event in events {
+            if event.aggregate == <Tenant as Decider>::KIND {
+                apply(&mut self.tenants, event);
+            } else if event.aggregate == <ApiKey as Decider>::KIND {
+                apply(&mut self.keys, event);
+            }
+        }
+    }
+}
+
+fn has_not_ended(key: &ApiKey, now: DateTime<Utc>) -> bool {
+    key.revoked_at().is_none() && key.expires_at().is_none_or(|end| now < end)
 }
 
 fn by_stream<S>(stored: Vec<Stored<S>>) -> HashMap<Uuid, Folded<S>> {

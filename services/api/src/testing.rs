@@ -229,6 +229,11 @@ impl Api {
         assert!(self.directory.wait_for(position, PATIENCE).await, "the directory follows");
     }
 
+    /// A door that lets nobody in without a key.
+    pub(crate) fn door(&self) -> Door {
+        Door::closed(self.directory.clone(), Arc::new(self.clock.clone()))
+    }
+
     /// The time that is `delta` away.
     pub(crate) fn in_time(&self, delta: TimeDelta) -> DateTime<Utc> {
         self.clock.now() + delta

@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
-use hatch_domain::api_key::ApiKey;
+use hatch_domain::api_key::{ApiKey, SecretHash};
 use hatch_domain::ids::TenantId;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::tenant::Tenant;
@@ -27,6 +27,8 @@ pub(crate) struct Caller {
     pub(crate) scopes: Scopes,
     /// The key that was presented, if one was.
     pub(crate) key: Option<Arc<ApiKey>>,
+    /// By which of that key's texts it was presented, which may end before the key does.
+    pub(crate) secret: Option<SecretHash>,
 }
 
 impl Caller {
@@ -37,6 +39,7 @@ impl Caller {
             actor: Actor::System(name.to_owned()),
             scopes: Scopes::all(),
             key: None,
+            secret: None,
         }
     }
 

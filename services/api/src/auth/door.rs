@@ -1,16 +1,16 @@
 //! Where every request comes by.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::USER_AGENT;
 use chrono::{DateTime, Utc};
-use hatch_directory::{Directory, KeyEntry, Use};
+use hatch_directory::{Directory, KeyCount, KeyEntry, Use};
 use hatch_domain::Environment;
 use hatch_domain::actor::Actor;
-use hatch_domain::api_key::{self, KeyId, KeyRefusal, KeyType};
+use hatch_domain::api_key::{self, KeyRefusal, KeyType, Presented};
+use hatch_domain::ids::TenantId;
 use hatch_domain::scope::Scope;
 use hatch_eventstore::Position;
 
@@ -25,6 +25,15 @@ const NOBODY: &str = "api";
 
 /// Characters of a client's name of itself that are noted, at most.
 const USER_AGENT_CHARACTERS_MAX: usize = 256;
+
+/// How long an answer waits at most until what was changed holds here. It takes half a second as a rule.
+const CHANGED_MAX: Duration = Duration::from_secs(2);
+
+/// Keys of a tenant at most that have not ended. Each process has all of them in memory.
+const LIVE_KEYS_MAX: usize = 1_000;
+
+/// Keys of a tenant at most with those that have ended, which stay.
+const KEYS_MAX: usize = 10_000;
 
 /// Who is let in. It asks nobody: the directory has every key in memory.
 #[derive(Clone)]
@@ -90,14 +99,27 @@ impl Door {
 
     /// Whether who was let in would be let in now: what goes on for long asks again.
     pub(crate) fn still_admits(&self, caller: &Caller) -> bool {
-        let is_valid = match &caller.actor {
-            Actor::Key(id) => self.directory.key(id).is_some_and(|KeyEntry { key, .. }| {
-                let now = self.clock.now();
-                key.revoked_at().is_none() && key.expires_at().is_none_or(|end| now < end)
-            }),
-            _ => true,
+        let is_valid = match (&caller.actor, &caller.secret) {
+            (Actor::Key(id), Some(secret)) => {
+                let entry = self.directory.key(id);
+                // Another secret may have taken its place meanwhile.
+                entry.is_some_and(|entry| entry.key.admits(secret, self.clock.now()).is_ok())
+            }
+            (Actor::Key(_), None) => false,
+            (Actor::User(_) | Actor::System(_), _) => true,
         };
         is_valid && !self.is_suspended(caller)
+    }
+
+    /// Waits until what was changed at `position` holds in this process: a key that is answered lets in from then on.
+    /// Without PostgreSQL it holds later, and is changed all the same.
+    pub(crate) async fn knows(&self, position: Position) {
+        let _ = self.directory.wait_for(position, CHANGED_MAX).await;
+    }
+
+    /// Refuses another key to a tenant that has as many as it may. Those of the last half second are not counted yet.
+    pub(crate) fn room_for_a_key(&self, tenant: TenantId) -> Result<(), Problem> {
+        room_for_a_key(self.directory.keys_of(tenant, self.clock.now()))
     }
 
     fn is_suspended(&self, caller: &Caller) -> bool {
@@ -112,9 +134,13 @@ impl Door {
             Credentials::Bearer(text) => text,
         };
         let now = self.clock.now();
-        let (id, KeyEntry { tenant_id, key }) = self.holder(text, now)?;
+        let (Presented { id, hash, .. }, KeyEntry { tenant_id, key }) = self.holder(text, now)?;
         let client = request.extensions().get::<ClientAddress>();
-        let ip = client.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |client| client.0);
+        // A guess might be an address that the key is good from.
+        let Some(&ClientAddress(ip)) = client else {
+            let fault = std::io::Error::other("nobody looked where the request comes from");
+            return Err(Problem::fault(&fault).into());
+        };
         let ranges = key.ip_ranges();
         if !ranges.is_empty() && !ranges.iter().any(|range| range.contains(ip)) {
             return Err(Problem::ip_not_allowed(ip).into());
@@ -124,11 +150,12 @@ impl Door {
             user_agent.map(|name| name.chars().take(USER_AGENT_CHARACTERS_MAX).collect());
         self.directory.used(&id, Use { at: now, ip, user_agent });
         let scopes = key.scopes().clone();
-        Ok(Caller { tenant: tenant_id, actor: Actor::Key(id), scopes, key: Some(key) })
+        let (actor, key, secret) = (Actor::Key(id), Some(key), Some(hash));
+        Ok(Caller { tenant: tenant_id, actor, scopes, key, secret })
     }
 
     /// The key that is presented, or why it is none. Only our log learns that.
-    fn holder(&self, text: &str, now: DateTime<Utc>) -> Result<(KeyId, KeyEntry), Refused> {
+    fn holder(&self, text: &str, now: DateTime<Utc>) -> Result<(Presented, KeyEntry), Refused> {
         let presented = api_key::read(text).map_err(|_| wrong("no key"))?;
         // Those of the other types promise what is not kept yet.
         if presented.key_type != KeyType::Live {
@@ -140,8 +167,22 @@ impl Door {
             KeyRefusal::Expired => wrong("expired"),
             KeyRefusal::Revoked => wrong("revoked"),
         })?;
-        Ok((presented.id, entry))
+        Ok((presented, entry))
     }
+}
+
+fn room_for_a_key(KeyCount { all, live }: KeyCount) -> Result<(), Problem> {
+    if live >= LIVE_KEYS_MAX {
+        let detail = format!("{live} keys have not ended, of {LIVE_KEYS_MAX} at most: revoke one");
+        return Err(Problem::too_many_keys(detail));
+    }
+    if all >= KEYS_MAX {
+        let detail = format!(
+            "{all} keys were made, of {KEYS_MAX} at most with those that have ended: rotate one"
+        );
+        return Err(Problem::too_many_keys(detail));
+    }
+    Ok(())
 }
 
 /// Why a request is not let in.
@@ -161,4 +202,79 @@ impl From<Problem> for Refused {
 fn wrong(why: &'static str) -> Problem {
     tracing::debug!(why, "credentials were refused");
     Problem::wrong_credentials()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use axum::body::Body;
+    use axum::http::header::AUTHORIZATION;
+    use chrono::TimeDelta;
+    use hatch_domain::api_key::command::ApiKeyCommand;
+
+    use super::*;
+    use crate::testing::Api;
+
+    fn presenting(text: &str) -> Request {
+        let request = Request::builder().header(AUTHORIZATION, format!("Bearer {text}"));
+        let mut request = request.body(Body::empty()).expect("a request");
+        request.extensions_mut().insert(ClientAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        request
+    }
+
+    fn let_in(door: &Door, text: &str) -> Caller {
+        let Ok(caller) = door.caller(&presenting(text)) else { panic!("not let in") };
+        caller
+    }
+
+    #[tokio::test]
+    async fn who_came_by_a_secret_stays_no_longer_than_it_counts() {
+        let api = Api::start_closed().await;
+        let door = api.door();
+        let key = api.key(TenantId::DEFAULT, &[Scope::MessagesRead], |_| ()).await;
+        let old = let_in(&door, &key.text);
+        let mut next = key.with_another_secret();
+        let rotate = async |text: &str, keep_old| {
+            let hash = api_key::read(text).expect("a key").hash;
+            let (old_until, at) = (api.in_time(keep_old), api.in_time(TimeDelta::zero()));
+            api.change_key(&key, &ApiKeyCommand::Rotate { hash, old_until, at }).await;
+        };
+        rotate(&next, TimeDelta::hours(1)).await;
+        let new = let_in(&door, &next);
+        assert!(door.still_admits(&old) && door.still_admits(&new), "both count for an hour");
+        api.advance(TimeDelta::hours(2)).await;
+        assert!(!door.still_admits(&old) && door.still_admits(&new));
+        next = key.with_another_secret();
+        rotate(&next, TimeDelta::zero()).await;
+        assert!(!door.still_admits(&new), "at once, where nothing is kept");
+        assert!(door.still_admits(&let_in(&door, &next)));
+        assert!(door.still_admits(&Caller::system("api")), "who needs no key has none that ends");
+    }
+
+    #[test]
+    fn a_tenant_has_so_many_keys_and_no_more() {
+        for (all, live, has_room) in [
+            (0, 0, true),
+            (LIVE_KEYS_MAX, LIVE_KEYS_MAX - 1, true),
+            (LIVE_KEYS_MAX, LIVE_KEYS_MAX, false),
+            (KEYS_MAX - 1, 1, true),
+            (KEYS_MAX, 0, false),
+        ] {
+            assert_eq!(room_for_a_key(KeyCount { all, live }).is_ok(), has_room, "{all} {live}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_opens_nothing_to_whom_nobody_knows_where_he_is() {
+        let api = Api::start_closed().await;
+        let here = |key: &mut hatch_domain::api_key::event::ApiKeyCreated| {
+            key.ip_ranges = vec!["127.0.0.0/8".parse().expect("a range")];
+        };
+        let key = api.key(TenantId::DEFAULT, &[Scope::MessagesRead], here).await;
+        let mut request = presenting(&key.text);
+        assert!(api.door().caller(&request).is_ok());
+        request.extensions_mut().remove::<ClientAddress>();
+        assert!(api.door().caller(&request).is_err());
+    }
 }

@@ -247,6 +247,18 @@ async fn events_name_the_key_that_did_it_and_keys_are_not_shown_to_everybody() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_with_its_key_also_where_nothing_happens() {
+    let api = Api::start_closed().await;
+    let ends = api.in_time(TimeDelta::hours(1));
+    let key =
+        api.key(TenantId::DEFAULT, &[Scope::MessagesRead], |key| key.expires_at = Some(ends)).await;
+    // It is let in before the time goes on.
+    let stream = api.by(&key, Method::GET, "/api/v1/events", None);
+    let (stream, ()) = tokio::join!(stream, api.advance(TimeDelta::hours(2)));
+    assert_eq!(stream.status, StatusCode::OK, "{}", stream.body);
+}
+
+#[tokio::test]
 async fn nothing_is_done_for_a_suspended_tenant() {
     let api = Api::start_closed().await;
     let at = api.in_time(TimeDelta::zero());

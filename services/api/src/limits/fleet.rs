@@ -30,7 +30,8 @@ const ASK_MAX: Duration = Duration::from_secs(2);
 /// Clients and routes of one statement at most.
 const ENTRIES_MAX: usize = 1_000;
 
-/// How often windows are deleted that are past, and how many rows of them at a time.
+/// How often windows are deleted that are past, and how many rows of them at a time. Where there are more, the next round
+/// deletes more.
 const DELETE_EVERY: Duration = Duration::from_secs(30);
 const DELETED_MAX: i64 = 20_000;
 
@@ -154,11 +155,16 @@ impl Fleet {
         // A window counts until the end of the next one, and clocks differ.
         let past = self.limits.begins_at(self.limits.moment().window.saturating_sub(3));
         let Some(held) = &mut self.held else { return Ok(()) };
-        held.within(ASK_MAX, async |client: &mut Connection| -> Result<(), Failure> {
-            client.execute(DELETE, &[&past, &DELETED_MAX]).await?;
-            Ok(())
-        })
-        .await
+        let delete = async |client: &mut Connection| -> Result<u64, Failure> {
+            Ok(client.execute(DELETE, &[&past, &DELETED_MAX]).await?)
+        };
+        let deleted = held.within(ASK_MAX, delete).await?;
+        if deleted >= DELETED_MAX.unsigned_abs() {
+            // There are more, and more may come than would go in that time.
+            self.deleted_at = None;
+            self.limits.changed.notify_one();
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
@@ -117,6 +118,8 @@ pub(super) struct Table {
     hasher: RandomState,
     /// Of one part.
     entries_max: usize,
+    /// The part that is told of first, another one each time: a flood at one does not keep the others from being told.
+    first_told: AtomicUsize,
 }
 
 impl Default for Table {
@@ -128,7 +131,8 @@ impl Default for Table {
 impl Table {
     fn of(entries_max: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, hasher: RandomState::new(), entries_max: (entries_max / SHARDS).max(1) }
+        let entries_max = (entries_max / SHARDS).max(1);
+        Self { shards, hasher: RandomState::new(), entries_max, first_told: AtomicUsize::new(0) }
     }
 
     /// Counts `cost` requests of `key`, if `limit` allows all of them.
@@ -177,7 +181,8 @@ impl Table {
     /// the one before.
     pub(super) fn untold(&self, max: usize) -> Vec<Untold> {
         let mut all = Vec::new();
-        for shard in &self.shards {
+        let first = self.first_told.fetch_add(1, Ordering::Relaxed);
+        for shard in self.shards.iter().cycle().skip(first % SHARDS).take(SHARDS) {
             let mut shard = locked(shard);
             let Shard { entries, untold } = &mut *shard;
             while all.len() < 2 * max
@@ -267,6 +272,7 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     use super::*;
@@ -365,5 +371,18 @@ mod tests {
         let told: Vec<_> =
             std::iter::from_fn(|| Some(table.untold(40).len()).filter(|n| *n > 0)).collect();
         assert_eq!(told, [80, 80, 40]);
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_to_be_told_because_others_always_come_again() {
+        let table = Table::of(16_000);
+        let mut told = HashSet::new();
+        for _ in 0..4 * SHARDS {
+            for n in 0..1_000 {
+                table.take(key(n), 1_000_000, 1, now());
+            }
+            told.extend(table.untold(100).into_iter().map(|of| of.key));
+        }
+        assert_eq!(told.len(), 1_000);
     }
 }

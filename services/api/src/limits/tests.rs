@@ -117,6 +117,19 @@ async fn three_instances_let_no_more_pass_than_the_limit_and_one_interval() {
     assert!(!late.take());
 }
 
+#[tokio::test]
+async fn all_windows_that_are_past_are_deleted_however_many_there_are() {
+    let database = TestDatabase::create_from(&TEMPLATE).await;
+    let fill = "INSERT INTO access.rate_limits (client, route, window_at, passed)
+                SELECT gen_random_uuid(), 'a route', 0, 1 FROM generate_series(1, 50001)";
+    let session = database.connect().await;
+    session.batch_execute(fill).await.expect("a flood of clients, long ago");
+    session.close().await;
+    let instance = Instance::start(&database, rules(50));
+    assert!(instance.take());
+    eventually("only what is counted now is left", async || told(&database).await == 1).await;
+}
+
 /// What the fleet let pass.
 async fn told(database: &TestDatabase) -> i64 {
     let session = database.connect().await;

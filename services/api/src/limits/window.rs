@@ -61,13 +61,16 @@ pub(super) struct Standing {
 }
 
 impl Window {
-    /// Goes on to `moment`. A clock that goes back finds the window that it left at its beginning.
+    /// Goes on to `moment`. A clock that goes back a little finds the window that it left at its beginning. One that was
+    /// far ahead begins anew: what was counted by it would count until that time has come, and never for less.
     pub(super) fn roll(&mut self, moment: Moment) -> Moment {
         match moment.window.checked_sub(self.window) {
-            None => return Moment { window: self.window, elapsed_ms: 0, ..moment },
+            None if moment.window.saturating_add(1) == self.window => {
+                return Moment { window: self.window, elapsed_ms: 0, ..moment };
+            }
             Some(0) => return moment,
             Some(1) => self.before = self.now,
-            Some(_) => self.before = Bucket::default(),
+            None | Some(_) => self.before = Bucket::default(),
         }
         self.now = Bucket::default();
         self.window = moment.window;
@@ -206,6 +209,17 @@ mod tests {
         assert!(take(&mut window, 10, 10, 61_000));
         assert!(!take(&mut window, 10, 1, 59_000));
         assert!(!take(&mut window, 10, 1, 61_000));
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_keeps_nobody_out_until_that_time() {
+        let mut window = Window::default();
+        assert!(take(&mut window, 10, 10, 600_000));
+        assert!(!take(&mut window, 10, 1, 599_999), "one window is a little");
+        assert!(take(&mut window, 10, 10, 480_000));
+        assert!(!take(&mut window, 10, 1, 480_000), "from there on all is counted");
+        assert_eq!(standing(&window, 10, 570_000), (5, 30_000), "and it fades");
+        assert_eq!(window.untold().map(|(number, _)| number), [1_008, 1_007]);
     }
 
     #[test]

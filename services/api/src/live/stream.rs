@@ -16,6 +16,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, StreamExt, stream};
 use hatch_domain::envelope::Envelope;
 use hatch_eventstore::{Position, RecordedEvent, Subscription};
+use tokio::time::timeout;
 
 use super::Live;
 use super::filter::{Filter, LAST_EVENT_ID, Parameters, last_seen};
@@ -30,6 +31,9 @@ use crate::problem::{FieldCode, FieldError, Problem};
 /// A comment goes out when nothing else did for so long, so that both ends know that the other is
 /// there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// How often who gets nothing is asked whether he would still be let in.
+const ADMITTED_AGAIN: Duration = Duration::from_secs(1);
 
 /// Events that are taken from the log at once, and wait for their client.
 const BATCH_EVENTS_MAX: usize = 64;
@@ -116,12 +120,23 @@ fn events(
 impl Reader {
     /// None ends the stream: the client connects again and hears why, if it lasts.
     async fn next_batch(&mut self) -> Option<Vec<Arc<RecordedEvent>>> {
-        match self.subscription.next_batch().await {
+        let Self { subscription, filter, held: (_, _, door) } = self;
+        let batch = {
+            let next = subscription.next_batch();
+            tokio::pin!(next);
+            loop {
+                match timeout(ADMITTED_AGAIN, next.as_mut()).await {
+                    Ok(batch) => break batch,
+                    Err(_) if door.still_admits(&filter.caller) => {}
+                    Err(_) => return None,
+                }
+            }
+        };
+        match batch {
             Ok(mut batch) => {
-                batch.retain(|event| self.filter.lets_through(event));
+                batch.retain(|event| filter.lets_through(event));
                 // A key that is revoked meanwhile brings nothing more.
-                let (_, _, door) = &self.held;
-                door.still_admits(&self.filter.caller).then_some(batch)
+                door.still_admits(&filter.caller).then_some(batch)
             }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "live feed ended");

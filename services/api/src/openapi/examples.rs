@@ -106,6 +106,9 @@ fn error(path: &str, status: &str) -> Value {
         "404" if path.contains("events/") => Problem::not_found("event"),
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
+        "409" if path.ends_with("api-keys") => {
+            Problem::too_many_keys("1000 keys have not ended, of 1000 at most: revoke one")
+        }
         "409" if path.contains("api-keys") => Problem::key_ended("the key is revoked"),
         "409" if path.contains("{id}/retry") || path.contains("{id}/cancel") => {
             Problem::conflict("the message is delivered")

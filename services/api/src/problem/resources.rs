@@ -11,6 +11,12 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "stronger-key", title, detail)
     }
 
+    /// The tenant has as many keys as it may; `detail` says what helps.
+    pub(crate) fn too_many_keys(detail: impl Into<String>) -> Self {
+        let title = "The tenant has as many keys as it may";
+        Self::new(StatusCode::CONFLICT, "too-many-keys", title, detail)
+    }
+
     /// The key is revoked or has expired; `detail` says which.
     pub(crate) fn key_ended(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "key-ended", "The key has ended", detail)

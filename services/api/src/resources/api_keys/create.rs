@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use super::issue::create_once;
 use super::{IssuedApiKey, Issuer, KeyRequest, answer};
-use crate::auth::Caller;
+use crate::auth::{Caller, Door};
 use crate::commands::{Commands, IdempotencyKey, command_key};
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
-use crate::problem::Problem;
+use crate::problem::{Body as ProblemBody, Problem};
 
 const ROUTE: &str = "POST /api/v1/api-keys";
 
@@ -30,11 +31,14 @@ const ROUTE: &str = "POST /api/v1/api-keys";
     responses((status = 201, description = "Made, now or before.", body = IssuedApiKey,
         headers(
             ("Hatch-Position" = i64, description = "The log position of the write."),
-            ("Idempotent-Replayed" = bool, description = "`true` when the key was used before."))))
+            ("Idempotent-Replayed" = bool, description = "`true` when the key was used before."))),
+        (status = 409, description = "The tenant has as many keys as it may.",
+         body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
     caller: Caller,
+    Extension(door): Extension<Door>,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<KeyRequest>,
@@ -42,6 +46,7 @@ pub(super) async fn handler(
     let wanted = request.validate().map_err(Problem::invalid)?;
     let key = command_key(&headers, caller.tenant, ROUTE, &wanted)?;
     let tenant = caller.tenant;
-    let issued = create_once(&commands.store, &Issuer::from(caller), wanted, key).await?;
-    Ok(answer(&commands, tenant, StatusCode::CREATED, issued).await)
+    let (store, issuer) = (&commands.store, Issuer::from(caller));
+    let issued = create_once(store, &issuer, wanted, key, Some(&door)).await?;
+    Ok(answer((&commands, &door), tenant, StatusCode::CREATED, issued).await)
 }

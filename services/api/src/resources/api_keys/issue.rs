@@ -21,7 +21,7 @@ use hatch_eventstore::{
 
 use super::power::Power;
 use super::request::{KeyRequest, Wanted};
-use crate::auth::Caller;
+use crate::auth::{Caller, Door};
 use crate::problem::{FieldCode, FieldError, Problem};
 use crate::resources::first_use;
 
@@ -77,7 +77,7 @@ pub struct Changed {
 }
 
 impl From<Caller> for Issuer {
-    fn from(Caller { tenant, actor, scopes, key }: Caller) -> Self {
+    fn from(Caller { tenant, actor, scopes, key, .. }: Caller) -> Self {
         Self { tenant_id: tenant, actor, scopes, key }
     }
 }
@@ -92,20 +92,24 @@ pub async fn create(
     request: KeyRequest,
 ) -> Result<Issued, Problem> {
     let wanted = request.validate().map_err(Problem::invalid)?;
-    create_once(store, issuer, wanted, None).await
+    create_once(store, issuer, wanted, None, None).await
 }
 
-/// Makes a key, or finds the one that `key` made.
+/// Makes a key, or finds the one that `key` made. The door knows whether there may be another; without one there may.
 pub(super) async fn create_once(
     store: &Store,
     issuer: &Issuer,
     wanted: Wanted,
     key: Option<CommandKey>,
+    door: Option<&Door>,
 ) -> Result<Issued, Problem> {
     issuer.refuse_stronger(&Power::of_wanted(&wanted))?;
     // It may have been in time then.
     if let Some(first) = first_use(store, key).await? {
         return made_before(store, issuer.tenant_id, &first).await;
+    }
+    if let Some(door) = door {
+        door.room_for_a_key(issuer.tenant_id)?;
     }
     let at = store.environment().now();
     if wanted.expires_at.is_some_and(|end| end <= at) {

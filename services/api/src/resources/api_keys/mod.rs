@@ -29,6 +29,7 @@ use utoipa_axum::routes;
 pub use self::issue::{Changed, Issued, Issuer, create, revoke, rotate};
 pub use self::request::KeyRequest;
 pub(super) use self::request::name_of;
+use crate::auth::Door;
 use crate::commands::{Commands, tell_write};
 use crate::problem::Problem;
 use crate::queries::Queries;
@@ -111,12 +112,13 @@ pub async fn shown(read_model: &ReadModel, tenant: TenantId, id: &KeyId, key: &A
 
 /// The answer that has a key's text.
 async fn answer(
-    commands: &Commands,
+    (commands, door): (&Commands, &Door),
     tenant: TenantId,
     status: StatusCode,
     issued: Issued,
 ) -> Response {
     let (position, replayed) = (issued.position, issued.replayed);
+    door.knows(position).await;
     let read_model = &commands.conversations.read_model;
     let body = IssuedApiKey::of(read_model, tenant, issued).await;
     let mut response = (status, Json(body)).into_response();

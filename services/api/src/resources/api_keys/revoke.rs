@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 
 use hatch_readmodel::KeyInfo;
 
 use super::{Changed, Issuer, PathKeyId, revoke, shown};
-use crate::auth::Caller;
+use crate::auth::{Caller, Door};
 use crate::commands::{Commands, tell_write};
 use crate::extract::{NoBody, NoParameters, QueryParameters};
 use crate::problem::Problem;
@@ -27,12 +27,14 @@ use crate::problem::Problem;
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
     caller: Caller,
+    Extension(door): Extension<Door>,
     PathKeyId(id): PathKeyId,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
     let tenant = caller.tenant;
     let Changed { id, key, position } = revoke(&commands.store, &Issuer::from(caller), &id).await?;
+    door.knows(position).await;
     let body = shown(&commands.conversations.read_model, tenant, &id, &key).await;
     let mut response = Json(body).into_response();
     tell_write(response.headers_mut(), position, false);

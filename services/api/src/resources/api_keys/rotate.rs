@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -12,7 +13,7 @@ use utoipa::ToSchema;
 use super::{
     IssuedApiKey, Issuer, KEEP_OLD_SECONDS_DEFAULT, KEEP_OLD_SECONDS_MAX, PathKeyId, answer, rotate,
 };
-use crate::auth::Caller;
+use crate::auth::{Caller, Door};
 use crate::commands::{Commands, IdempotencyKey, command_key};
 use crate::extract::{NoParameters, OptionalJsonBody, QueryParameters};
 use crate::problem::{Body as ProblemBody, FieldCode, FieldError, Problem};
@@ -50,6 +51,7 @@ pub(super) struct Rotation {
 pub(super) async fn handler(
     State(commands): State<Arc<Commands>>,
     caller: Caller,
+    Extension(door): Extension<Door>,
     PathKeyId(id): PathKeyId,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
@@ -59,7 +61,7 @@ pub(super) async fn handler(
     let key = command_key(&headers, caller.tenant, ROUTE, &(&id, keep_old.num_seconds()))?;
     let tenant = caller.tenant;
     let issued = rotate(&commands.store, &Issuer::from(caller), &id, keep_old, key).await?;
-    Ok(answer(&commands, tenant, StatusCode::OK, issued).await)
+    Ok(answer((&commands, &door), tenant, StatusCode::OK, issued).await)
 }
 
 impl Rotation {

@@ -2,9 +2,14 @@
 
 use axum::http::{Method, StatusCode};
 use chrono::TimeDelta;
+use futures::{StreamExt as _, stream};
+use hatch_domain::api_key::command::ApiKeyCommand;
 use hatch_domain::api_key::{KeyId, read};
+use hatch_domain::ids::TenantId;
+use hatch_domain::scope::Scope;
 use hatch_readmodel::configuration;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::testing::{Answer, Api, SENDER};
 
@@ -113,6 +118,24 @@ async fn an_idempotency_key_makes_one_key_and_shows_its_text_once() {
 }
 
 #[tokio::test]
+async fn what_is_answered_holds_from_then_on() {
+    let api = Api::start().await;
+    let ask = async |text: &str| {
+        let authorization = format!("Bearer {text}");
+        let headers = [("authorization", authorization.as_str())];
+        api.request(Method::GET, KEYS, &headers, None).await.status
+    };
+    let made = api.post(KEYS, &json!({"name": "shop", "scopes": ["admin"]})).await;
+    let (id, first) = (made.text("id"), made.text("key"));
+    assert_eq!(ask(first).await, StatusCode::OK);
+    let rotated = rotate(&api, id, &[], Some(json!({"keep_old_for_s": 0}))).await;
+    let second = rotated.text("key");
+    assert_eq!((ask(first).await, ask(second).await), (StatusCode::UNAUTHORIZED, StatusCode::OK));
+    delete(&api, id).await;
+    assert_eq!(ask(second).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_rotation_is_repeated_without_another_text() {
     let api = Api::start().await;
     let made = api.post(KEYS, &json!({"name": "shop", "scopes": ["admin"]})).await;
@@ -126,6 +149,33 @@ async fn a_rotation_is_repeated_without_another_text() {
     let other = rotate(&api, &id, &[header], Some(json!({"keep_old_for_s": 1}))).await;
     assert_eq!(other.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(api.log_length().await, 2);
+}
+
+#[tokio::test]
+async fn a_tenant_makes_a_thousand_keys_and_another_when_one_has_ended() {
+    let api = Api::start().await;
+    let body = json!({"name": "shop", "scopes": ["messages:read"]});
+    let post = async |idempotency_key: &str| {
+        let header = ("idempotency-key", idempotency_key);
+        api.request(Method::POST, KEYS, &[header], Some(body.to_string())).await
+    };
+    assert_eq!(post("the first").await.status, StatusCode::CREATED);
+    let made = stream::iter(1..999).map(|_| api.post(KEYS, &body)).buffer_unordered(100);
+    let made: Vec<Answer> = made.collect().await;
+    assert!(made.iter().all(|answer| answer.status == StatusCode::CREATED), "{made:?}");
+    // Whoever knows this one knows all before it.
+    let last = api.key(TenantId::DEFAULT, &[Scope::MessagesRead], |_| ()).await;
+    let refused = post("one more").await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+    assert_eq!(refused.text("code"), "too_many_keys");
+    assert_eq!(post("the first").await.header("idempotent-replayed"), "true");
+    let other_tenant = TenantId(Uuid::from_u128(2));
+    let other = api.key(other_tenant, &[Scope::Admin], |_| ()).await;
+    let theirs = api.by(&other, Method::POST, KEYS, Some(&body)).await;
+    assert_eq!(theirs.status, StatusCode::CREATED, "{}", theirs.body);
+    let at = api.in_time(TimeDelta::zero());
+    api.change_key(&last, &ApiKeyCommand::Revoke { at }).await;
+    assert_eq!(post("one more").await.status, StatusCode::CREATED);
 }
 
 #[tokio::test]
