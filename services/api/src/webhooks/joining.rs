@@ -14,7 +14,7 @@ use hatch_domain::message::mail_id::MailId;
 use hatch_providers::{Inbound, sendgrid};
 use hatch_readmodel::NamedMail;
 
-use super::own::{Home, identities};
+use super::own::{Home, all_of, identities};
 use super::record::Recording;
 use super::threading::{
     Referred, Strength, Thread, Writers, local_part, names, thread, without_spaces,
@@ -78,14 +78,17 @@ impl Recording<'_> {
         let conversation_id = match homes.first() {
             Some(home) => conversation_id(tenant_id, &home.participants, topic.as_deref()),
             None => {
-                let copied = inbound.email.iter().flat_map(|email| email.copied_to_us(&inbound.to));
-                let participants = std::iter::once(&inbound.from).chain(&inbound.to).chain(copied);
-                conversation_id(tenant_id, participants, topic.as_deref())
+                let ours = inbound.email.as_ref().map(|email| email.ours.as_slice());
+                let participants = all_of(inbound, ours.unwrap_or_default());
+                conversation_id(tenant_id, &participants, topic.as_deref())
             }
         };
         if let Some(email) = inbound.email.as_mut() {
             email.linked_to = linked_to.filter(|linked| *linked != conversation_id);
-            email.among = homes.first().map_or_else(Vec::new, |home| home.participants.clone());
+            email.among = match homes.as_slice() {
+                [first, _, ..] => first.participants.clone(),
+                _ => Vec::new(),
+            };
         }
         Ok(Place { conversation_id, topic, homes })
     }

@@ -149,15 +149,20 @@ impl OwnMailboxes {
         some(&each_once(&carried), is_unseen)
     }
 
-    /// The conversations that a mail belongs to which reached several of our mailboxes, `ours`, the first one first: one
-    /// of each mailbox, without the others. None where it reached one, and where it is to be in one. Only what is
-    /// configured counts: what the envelope alone says differs from post to post of the same mail.
+    /// The conversations that a mail belongs to which reached mailboxes of ours, `ours`, the first one first: one of each
+    /// mailbox, without the others. One, of its sender and all recipients, where it reached one of them: another post of
+    /// it may have reached another one. None where it is to be in one conversation. Only what is configured counts: what
+    /// the envelope alone says differs from post to post of the same mail.
     pub(super) fn homes(&self, inbound: &Inbound, ours: &[Address]) -> Vec<Home> {
         let sender = inbound.from.identity();
         let is_one = |one: &&Address| self.is_ours(one) && one.identity() != sender;
         let mailboxes: Vec<&Address> = ours.iter().filter(is_one).collect();
-        if self.in_one_conversation || mailboxes.len() < 2 {
+        if self.in_one_conversation {
             return Vec::new();
+        }
+        if let [only] = mailboxes.as_slice() {
+            let mailbox = (*only).clone();
+            return vec![Home { mailbox, participants: all_of(inbound, ours) }];
         }
         let known = identities(mailboxes.iter().copied());
         let others = inbound.to.iter().filter(|one| !known.contains(&*one.identity()));
@@ -168,6 +173,14 @@ impl OwnMailboxes {
         };
         mailboxes.into_iter().map(home).collect()
     }
+}
+
+/// The sender of a mail and all its recipients, and those of us, `ours`, who got a copy of a mail to none of us.
+pub(super) fn all_of(inbound: &Inbound, ours: &[Address]) -> Vec<Address> {
+    let known = identities(ours);
+    let is_to_us = inbound.to.iter().any(|one| known.contains(&*one.identity()));
+    let copied: &[Address] = if is_to_us { &[] } else { ours };
+    std::iter::once(&inbound.from).chain(&inbound.to).chain(copied).cloned().collect()
 }
 
 /// What the addresses are compared by.
@@ -314,19 +327,28 @@ mod tests {
                 &[SUPPORT, "Sales@example.com"],
             ),
             (&[SUPPORT, "help@brand.example"], &[], &[], &[], &[SUPPORT, "help@brand.example"]),
-            (&[SUPPORT], &[], &["inbound@brand.example"], &[], &[]),
-            (&[SUPPORT], &[], &[sales], &[SUPPORT], &[]),
-            (&[SUPPORT, "help@other.example"], &[], &["help@other.example"], &[], &[]),
-            (&[SUPPORT], &[], &[SUPPORT], &[], &[]),
+            (&[SUPPORT], &[], &["inbound@brand.example"], &[], &[SUPPORT]),
+            (&[SUPPORT], &[], &[sales], &[SUPPORT], &[SUPPORT]),
+            (&[SUPPORT], &[], &[SUPPORT], &[], &[SUPPORT]),
+            (&[], &[], &[SUPPORT, sales], &[], &[SUPPORT, sales]),
+            (&[], &[], &[SUPPORT], &[], &[SUPPORT]),
+            (&[], &[], &[sales], &[], &[sales]),
+            (&[], &[SUPPORT], &[PARSER], &[], &[SUPPORT]),
         ] {
             let mail = mail(&[to, &[boss]].concat(), cc, envelope, delivered_to);
             let found = own.homes(&mail, &own.named_in(&mail));
             let mailboxes: Vec<Address> = found.iter().map(|home| home.mailbox.clone()).collect();
             assert_eq!(mailboxes, addresses(homes), "{to:?} {cc:?} {envelope:?}");
             for Home { mailbox, participants } in found {
-                assert_eq!(participants, [address("cust@example.org"), address(boss), mailbox]);
+                let among = [address("cust@example.org"), address(boss), mailbox];
+                assert_eq!(identities(&participants), identities(&among), "{envelope:?}");
             }
         }
+        // What the envelope alone has is where mails are read, and a part of the only conversation.
+        let read = mail(&[SUPPORT, "help@other.example"], &[], &["help@other.example"], &[]);
+        let participants = addresses(&["cust@example.org", SUPPORT, "help@other.example"]);
+        let only = Home { mailbox: address(SUPPORT), participants };
+        assert_eq!(own.homes(&read, &own.named_in(&read)), [only]);
         own.in_one_conversation();
         let mail = mail(&[SUPPORT, sales], &[], &[SUPPORT], &[]);
         assert_eq!(own.homes(&mail, &own.named_in(&mail)), []);
