@@ -147,3 +147,22 @@ async fn blind_copies_that_are_posted_one_by_one_are_in_the_conversation_of_each
     }
     hatch.finish().await;
 }
+
+#[tokio::test]
+async fn a_mail_to_all_of_us_comes_in_and_says_in_whose_conversations_it_is_not() {
+    let configure = |settings: &mut Settings| {
+        settings.mail.mailboxes = vec!["@example.com".to_owned()];
+    };
+    let hatch = Hatch::start_with(&Role::ALL, configure).await;
+    let others = (0..300).map(|n| format!("{n}.{}@partner.example", "x".repeat(40)));
+    let all = (0..100).map(|n| format!("colleague{n}@example.com")).chain(others);
+    let to = all.collect::<Vec<_>>().join(", ");
+    let words = "word ".repeat(120_000);
+    let mail = Mail { to: &to, envelope: &[], text: &words, ..Mail::default() };
+    let mail = mail.comes_in(&hatch).await;
+    let shown = hatch.get(&format!("{SEND}/{}", text(&mail, "id"))).await.body;
+    let left_out = shown["cut"]["mailboxes"].as_i64().expect("a number");
+    assert!((90..99).contains(&left_out), "{}", shown["cut"]);
+    assert_eq!(hatch.log_length().await, 100 - left_out, "it came, and joined the others");
+    hatch.finish().await;
+}

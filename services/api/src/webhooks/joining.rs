@@ -14,7 +14,8 @@ use hatch_domain::message::mail_id::MailId;
 use hatch_providers::{Inbound, sendgrid};
 use hatch_readmodel::NamedMail;
 
-use super::own::{Home, all_of, identities};
+use super::fitting::{MAILBOXES, count};
+use super::own::{Home, all_of, identities, leave_fitting};
 use super::record::Recording;
 use super::threading::{
     Referred, Strength, Thread, Writers, local_part, names, thread, without_spaces,
@@ -55,6 +56,14 @@ impl Recording<'_> {
     /// Where a message belongs. Says in a mail which of its mailboxes are ours, and which conversation it refers to
     /// without joining it.
     pub(super) async fn place(&self, inbound: &mut Inbound) -> Result<Place, Problem> {
+        let mut place = self.whole_place(inbound).await?;
+        let left_out = leave_fitting(&mut place.homes);
+        count(inbound, MAILBOXES, left_out);
+        Ok(place)
+    }
+
+    /// The same, with all conversations of our mailboxes.
+    async fn whole_place(&self, inbound: &mut Inbound) -> Result<Place, Problem> {
         let ours = self.webhooks.own.named_in(inbound);
         let homes = self.webhooks.own.homes(inbound, &ours);
         let (mut linked_to, mut topic) = (None, None);

@@ -9,6 +9,15 @@ use hatch_providers::Inbound;
 /// Mailboxes that are kept of those at which a mail reached us.
 const REACHED_MAX: usize = 100;
 
+/// Conversations of one mail that are kept, and bytes of those whom they are among: each of them is an event beside the
+/// mail, which has most of an append for itself. Two of them fit, however many recipients a mail has.
+const HOMES_MAX: usize = 20;
+const HOMES_BYTES_MAX: usize = 72 * 1024;
+
+/// Bytes of what stands around an address, and around the addresses of a conversation, in an event.
+const ADDRESS_BYTES: usize = 3;
+const HOME_BYTES: usize = 512;
+
 /// The mailboxes that are ours, as far as that is configured.
 #[derive(Debug, Clone, Default)]
 pub struct OwnMailboxes {
@@ -26,6 +35,26 @@ pub(super) struct Home {
     pub(super) mailbox: Address,
     /// Those whom the conversation is among.
     pub(super) participants: Vec<Address>,
+}
+
+impl Home {
+    /// Its bytes in an event, at most: what JSON escapes is in no address.
+    fn bytes(&self) -> usize {
+        let addresses = self.participants.iter().chain([&self.mailbox]);
+        HOME_BYTES + addresses.map(|one| one.as_str().len() + ADDRESS_BYTES).sum::<usize>()
+    }
+}
+
+/// Leaves those of the conversations of a mail that there is room for, the first ones, and says how many others it had.
+pub(super) fn leave_fitting(homes: &mut Vec<Home>) -> usize {
+    let (count, mut bytes) = (homes.len(), 0);
+    let fit = homes.iter().take(HOMES_MAX).take_while(|home| {
+        bytes += home.bytes();
+        bytes <= HOMES_BYTES_MAX
+    });
+    let fit = fit.count();
+    homes.truncate(fit);
+    count - fit
 }
 
 impl OwnMailboxes {
@@ -164,8 +193,8 @@ impl OwnMailboxes {
             let mailbox = (*only).clone();
             return vec![Home { mailbox, participants: all_of(inbound, ours) }];
         }
-        let known = identities(mailboxes.iter().copied());
-        let others = inbound.to.iter().filter(|one| !known.contains(&*one.identity()));
+        // More of us may be there than are looked at.
+        let others = inbound.to.iter().filter(|one| !self.is_ours(one));
         let others: Vec<&Address> = std::iter::once(&inbound.from).chain(others).collect();
         let home = |mailbox: &Address| {
             let participants = others.iter().copied().chain([mailbox]).cloned().collect();
@@ -352,6 +381,30 @@ mod tests {
         own.in_one_conversation();
         let mail = mail(&[SUPPORT, sales], &[], &[SUPPORT], &[]);
         assert_eq!(own.homes(&mail, &own.named_in(&mail)), []);
+    }
+
+    #[test]
+    fn a_mail_to_very_many_of_us_has_the_conversations_that_there_is_room_for() {
+        let own = OwnMailboxes::read(["@example.com"]).expect("a domain");
+        let homes = |ours: usize, others: usize| {
+            let ours = (0..ours).map(|n| format!("colleague.number{n}@example.com"));
+            let others = (0..others).map(|n| format!("{n}{}@partner.example", "x".repeat(40)));
+            let all: Vec<String> = ours.chain(others).collect();
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            let mail = mail(&all, &[], &[], &[]);
+            let mut homes = own.homes(&mail, &own.named_in(&mail));
+            let left_out = leave_fitting(&mut homes);
+            let participants: Vec<&[Address]> =
+                homes.iter().map(|home| home.participants.as_slice()).collect();
+            let written = serde_json::to_string(&participants).expect("JSON").len();
+            assert!(written <= HOMES_BYTES_MAX, "{written}");
+            (homes.len(), left_out)
+        };
+        assert_eq!(homes(20, 10), (20, 0));
+        assert_eq!(homes(500, 0), (20, 80), "no more than a hundred are looked at");
+        assert_eq!(homes(2, 450), (2, 0), "as long as a list may be");
+        let (kept, left_out) = homes(100, 200);
+        assert!((2..10).contains(&kept) && kept + left_out == 100, "{kept}");
     }
 
     #[test]
