@@ -2,7 +2,6 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hatch::roles::Role;
-use hatch::settings::{Settings, SeveralMailboxes};
 use hatch_domain::address::Address;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::TenantId;
@@ -14,10 +13,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{Answer, Hatch, mail_key, unique};
 
-const SEND: &str = "/api/v1/messages";
+pub(crate) const SEND: &str = "/api/v1/messages";
 const US: &str = "user@usehatchapp.com";
-const SUPPORT: &str = "support@example.com";
-const CUST: &str = "cust@example.org";
+pub(crate) const SUPPORT: &str = "support@example.com";
+pub(crate) const CUST: &str = "cust@example.org";
 
 /// A mail that comes in.
 pub(crate) struct Mail<'a> {
@@ -89,7 +88,7 @@ impl Mail<'_> {
     }
 
     /// Posts it, and returns the message once it is shown.
-    async fn comes_in(&self, hatch: &Hatch) -> Value {
+    pub(crate) async fn comes_in(&self, hatch: &Hatch) -> Value {
         self.post(hatch).await;
         hatch
             .eventually("the mail is shown", async |hatch| {
@@ -102,7 +101,7 @@ impl Mail<'_> {
 }
 
 /// The conversation of these by the published rule.
-fn between(addresses: &[&str]) -> String {
+pub(crate) fn between(addresses: &[&str]) -> String {
     let addresses = addresses.iter().map(|text| Address::email(text).expect("a mailbox"));
     let addresses: Vec<Address> = addresses.collect();
     conversation_id(TenantId::DEFAULT, &addresses, None).to_string()
@@ -119,7 +118,7 @@ pub(crate) fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
 }
 
-async fn answered(hatch: &Hatch, conversation: &str) -> Answer {
+pub(crate) async fn answered(hatch: &Hatch, conversation: &str) -> Answer {
     let path = format!("/api/v1/conversations/{conversation}/messages");
     let answer = hatch.post(&path, &json!({"body": "Thanks"})).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
@@ -197,119 +196,6 @@ async fn a_mail_to_several_mailboxes_is_one_message_however_often_it_is_posted()
         let list = hatch.get(&format!("/api/v1/conversations?participant={ours}")).await;
         assert_eq!(list.body["data"][0]["id"], first["conversation_id"], "{}", list.body);
     }
-    hatch.finish().await;
-}
-
-/// Two mailboxes that are configured as ours.
-const SALES: &str = "sales@example.com";
-
-async fn with_two_mailboxes(several: SeveralMailboxes) -> Hatch {
-    let configure = |settings: &mut Settings| {
-        settings.mail.mailboxes = vec![SUPPORT.to_owned(), SALES.to_owned()];
-        settings.mail.several_mailboxes = several;
-    };
-    Hatch::start_with(&Role::ALL, configure).await
-}
-
-/// The messages of a conversation, once there are so many.
-async fn messages_of(hatch: &Hatch, conversation: &str, count: usize) -> Vec<Value> {
-    let path = format!("/api/v1/conversations/{conversation}/messages");
-    hatch
-        .eventually("the conversation has its messages", async |hatch| {
-            let list = hatch.get(&path).await;
-            list.body["data"].as_array().filter(|data| data.len() == count).cloned()
-        })
-        .await
-}
-
-#[tokio::test]
-async fn a_mail_to_several_of_us_is_one_message_in_the_conversation_of_each() {
-    let hatch = with_two_mailboxes(SeveralMailboxes::ConversationEach).await;
-    let (support, sales) = (between(&[CUST, SUPPORT]), between(&[CUST, SALES]));
-    // In one post; and by a blind copy, in two posts, each repeated.
-    let both = Mail { to: "support@example.com, sales@example.com", ..Mail::default() };
-    let both = both.comes_in(&hatch).await;
-    let unseen = |envelope: &'static [&'static str]| Mail {
-        envelope,
-        id: "<unseen@mail.example.org>".to_owned(),
-        ..Mail::default()
-    };
-    let first = unseen(&[SUPPORT]).comes_in(&hatch).await;
-    for envelope in [&[SALES], &[SALES], &[SUPPORT]] {
-        unseen(envelope).post(&hatch).await;
-    }
-    assert_eq!(hatch.log_length().await, 4, "each came, and joined once");
-    for conversation in [&support, &sales] {
-        let messages = messages_of(&hatch, conversation, 2).await;
-        let ids: Vec<&Value> = messages.iter().map(|message| &message["id"]).collect();
-        assert_eq!(ids, [&first["id"], &both["id"]], "the newest first");
-        for message in &messages {
-            assert_eq!(message["conversation_id"], *conversation);
-        }
-        let path = format!("/api/v1/conversations/{conversation}");
-        let shown = hatch.get(&path).await.body;
-        assert_eq!(
-            (&shown["message_count"], &shown["last_message"]["id"]),
-            (&json!(2), &first["id"])
-        );
-        let mailbox = if *conversation == support { SUPPORT } else { SALES };
-        assert_eq!(shown["participants"], json!([CUST, mailbox]));
-        // One at a time is the same list.
-        let page = hatch.get(&format!("{path}/messages?limit=1")).await.body;
-        assert_eq!(page["data"][0]["id"], first["id"]);
-        let cursor = text(&page, "next_cursor");
-        let page = hatch.get(&format!("{path}/messages?limit=1&cursor={cursor}")).await.body;
-        assert_eq!((&page["data"][0]["id"], &page["next_cursor"]), (&both["id"], &Value::Null));
-        let events = hatch.get(&format!("{path}/events")).await.body;
-        assert_eq!(events["data"].as_array().map(Vec::len), Some(4));
-        // Who answers is the mailbox whose conversation it is.
-        let answer =
-            hatch.post(SEND, &json!({"conversation_id": conversation, "body": "Yes"})).await;
-        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
-        let events = hatch.get(&format!("{SEND}/{}/events", answer.text("id"))).await.body;
-        let asked = &events["data"][0]["data"];
-        assert_eq!((&asked["from"], &asked["to"]), (&json!(mailbox), &json!([CUST])));
-    }
-    hatch.finish().await;
-}
-
-#[tokio::test]
-async fn what_answers_a_mail_to_several_of_us_joins_the_conversation_of_whom_it_is_to() {
-    let hatch = with_two_mailboxes(SeveralMailboxes::ConversationEach).await;
-    let both = Mail { to: "support@example.com, sales@example.com", ..Mail::default() };
-    both.comes_in(&hatch).await;
-    let sales = between(&[CUST, SALES]);
-    messages_of(&hatch, &sales, 1).await;
-    let more = |to: &'static str| Mail {
-        to,
-        subject: "Re: Your order",
-        headers: format!("In-Reply-To: {}\r\n", both.id),
-        ..Mail::default()
-    };
-    let to_sales = Mail { envelope: &[SALES], ..more(SALES) }.comes_in(&hatch).await;
-    assert_eq!(to_sales["conversation_id"], sales);
-    let to_both = more("sales@example.com, support@example.com").comes_in(&hatch).await;
-    for conversation in [between(&[CUST, SUPPORT]), sales] {
-        let count = if to_sales["conversation_id"] == conversation { 3 } else { 2 };
-        let messages = messages_of(&hatch, &conversation, count).await;
-        assert_eq!(messages[0]["id"], to_both["id"]);
-    }
-    hatch.finish().await;
-}
-
-#[tokio::test]
-async fn by_setting_a_mail_to_several_of_us_belongs_to_one_conversation() {
-    let hatch = with_two_mailboxes(SeveralMailboxes::OneConversation).await;
-    let mail = |envelope: &'static [&'static str]| Mail {
-        to: "support@example.com, sales@example.com",
-        envelope,
-        id: "<one@mail.example.org>".to_owned(),
-        ..Mail::default()
-    };
-    let first = mail(&[SUPPORT]).comes_in(&hatch).await;
-    mail(&[SALES]).post(&hatch).await;
-    assert_eq!(first["conversation_id"], between(&[CUST, SUPPORT, SALES]));
-    assert_eq!(hatch.log_length().await, 1);
     hatch.finish().await;
 }
 

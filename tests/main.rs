@@ -84,6 +84,7 @@ mod secrets;
 mod send;
 mod senders;
 mod serving;
+mod several_mailboxes;
 mod shortage;
 mod shutdown;
 mod silence;

@@ -181,6 +181,17 @@ impl Email {
         if to.iter().any(|one| self.is_ours(one)) { &[] } else { &self.ours }
     }
 
+    /// Whether the conversation that the mail began in is that of `mailbox`, one of ours. It is the first of ours, unless
+    /// the mail says whom that conversation is among.
+    #[must_use]
+    pub fn began_with(&self, mailbox: &Address) -> bool {
+        let is_it = |one: &Address| one.identity() == mailbox.identity();
+        match self.among.as_slice() {
+            [] => self.ours.first().is_some_and(is_it),
+            among => among.iter().any(is_it),
+        }
+    }
+
     /// Whether `address` is known to be one of our own mailboxes.
     #[must_use]
     pub fn is_ours(&self, address: &Address) -> bool {
@@ -201,5 +212,17 @@ mod tests {
         assert_eq!(email.copied_to_us(&[boss.clone(), address("Support@Example.com")]), []);
         assert!(email.is_ours(&support) && !email.is_ours(&boss));
         assert_eq!(Email::default().copied_to_us(&[boss]), []);
+    }
+
+    #[test]
+    fn a_mail_began_with_the_first_of_us_unless_it_says_with_whom() {
+        let address = |text| Address::email(text).expect("a mailbox");
+        let (support, sales) = (address("support@example.com"), address("sales@example.com"));
+        let ours = vec![support.clone(), sales.clone()];
+        let mut email = Email { ours, ..Email::default() };
+        assert!(email.began_with(&address("Support@Example.com")) && !email.began_with(&sales));
+        email.among = vec![address("ann@example.com"), sales.clone()];
+        assert!(email.began_with(&sales) && !email.began_with(&support));
+        assert!(!Email::default().began_with(&sales));
     }
 }

@@ -15,6 +15,7 @@ use super::event::{
 use super::state::{Attempt, Message};
 use super::status::Status;
 use crate::address::Address;
+use crate::ids::ConversationId;
 use crate::{ErrorClass, SendError};
 
 /// Conversations that one message belongs to at most, beside the one that it began in.
@@ -67,12 +68,16 @@ impl Message {
     }
 
     /// Says once that it belongs to a conversation, however often it is brought there; nothing of a message that did not
-    /// come in.
+    /// come in. A mailbox has it in one conversation: where a repeat would go now may be another one by then.
     fn join(&self, join: &JoinConversation) -> Vec<MessageEvent> {
         let Some(received) = self.received() else { return Vec::new() };
         let JoinConversation { conversation_id, mailbox, participants, topic, at } = join.clone();
-        let is_there =
-            received.conversation_id == conversation_id || self.joined.contains(&conversation_id);
+        let has_joined = |(id, of): &(ConversationId, Address)| {
+            *id == conversation_id || of.identity() == mailbox.identity()
+        };
+        let is_there = received.conversation_id == conversation_id
+            || received.email.as_ref().is_some_and(|email| email.began_with(&mailbox))
+            || self.joined.iter().any(has_joined);
         if is_there || self.joined.len() >= JOINED_MAX {
             return Vec::new();
         }

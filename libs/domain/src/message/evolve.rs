@@ -24,7 +24,9 @@ impl Message {
                     self.origin = Some(Origin::Received(e.message.clone()));
                 }
             }
-            E::MessageJoinedConversation(e) => self.joined.push(e.conversation_id),
+            E::MessageJoinedConversation(e) => {
+                self.joined.push((e.conversation_id, e.mailbox.clone()));
+            }
             E::SendAttempted(e) => self.begin(e),
             E::MessageSent(e) => {
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {

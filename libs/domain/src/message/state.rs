@@ -9,6 +9,7 @@ use super::command::MessageRejection;
 use super::event::{MessageReceived, MessageRequested};
 use super::recipients::{Recipients, Told};
 use super::status::{AttemptStatus, Status};
+use crate::address::Address;
 use crate::decider::{Decider, Routing};
 use crate::ids::ConversationId;
 use crate::{Channel, Priority};
@@ -29,8 +30,8 @@ pub struct Message {
     pub(super) attempts_before: u32,
     /// When the present round of attempts could begin.
     pub(super) round_from: Option<DateTime<Utc>>,
-    /// The conversations that it belongs to beside the one that it began in.
-    pub(super) joined: Vec<ConversationId>,
+    /// The conversations that it belongs to beside the one that it began in, each with the mailbox whose it is.
+    pub(super) joined: Vec<(ConversationId, Address)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -98,9 +99,8 @@ impl Message {
     }
 
     /// The conversations that it belongs to beside the one that it began in, in the order in which it joined them.
-    #[must_use]
-    pub fn joined(&self) -> &[ConversationId] {
-        &self.joined
+    pub fn joined(&self) -> impl Iterator<Item = ConversationId> {
+        self.joined.iter().map(|(conversation_id, _)| *conversation_id)
     }
 
     /// How many attempts the present round has had, the one under way included. One that was abandoned was

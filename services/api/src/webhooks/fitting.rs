@@ -24,8 +24,14 @@ const FILE_BYTES: usize = 320;
 /// Bytes that the texts that become files may take there.
 const LONG_TEXTS_BYTES: usize = 1024;
 
+/// Bytes of what stands around an address.
+const ADDRESS_BYTES: usize = 3;
+
 /// Bytes of what stands around the address and the name of a person.
 const PERSON_BYTES: usize = 40;
+
+/// What the conversations of our mailboxes are counted as that a mail has no room for.
+pub(super) const MAILBOXES: &str = "mailboxes";
 
 /// The end of a text that was cut off.
 const CUT: &str = "\n[…]";
@@ -90,7 +96,7 @@ fn shorten_lists(inbound: &mut Inbound) {
 }
 
 /// Counts what is left out of a mail.
-fn count(inbound: &mut Inbound, of: &str, number: usize) {
+pub(super) fn count(inbound: &mut Inbound, of: &str, number: usize) {
     if let Some(email) = inbound.email.as_mut().filter(|_| number > 0) {
         email.cut.insert(of.to_owned(), number as u64);
     }
@@ -144,11 +150,15 @@ fn texts_bytes_max(inbound: &Inbound, others: usize) -> usize {
     MAIL_BYTES_MAX.saturating_sub(lists_bytes(inbound) + others).min(TEXTS_BYTES_MAX)
 }
 
-/// The bytes of addresses, references and the names of files, which have limits of their own.
+/// The bytes of addresses, references and the names of files, which have limits of their own. The recipients count twice:
+/// those whom the conversation is among are named again where the mail reached several of us.
 fn lists_bytes(inbound: &Inbound) -> usize {
     let email = inbound.email.as_ref();
-    let addresses = inbound.to.iter().chain(email.iter().flat_map(|email| &email.cc));
+    let again = email.iter().flat_map(|_| &inbound.to);
+    let addresses = inbound.to.iter().chain(again).chain(email.iter().flat_map(|email| &email.cc));
+    let carried = email.iter().flat_map(|email| &email.envelope).flat_map(|envelope| &envelope.to);
     let addresses = addresses.map(|address| address.as_str().len());
+    let addresses = addresses.chain(carried.map(String::len)).map(|bytes| bytes + ADDRESS_BYTES);
     let references = email.iter().flat_map(|email| &email.references).map(String::len);
     let people = email.iter().flat_map(|email| &email.people);
     let people = people.map(|one| one.address.as_str().len() + one.name.len() + PERSON_BYTES);

@@ -14,7 +14,8 @@ use hatch_domain::message::mail_id::MailId;
 use hatch_providers::{Inbound, sendgrid};
 use hatch_readmodel::NamedMail;
 
-use super::own::{Home, identities};
+use super::fitting::{MAILBOXES, count};
+use super::own::{Home, all_of, identities, leave_fitting};
 use super::record::Recording;
 use super::threading::{
     Referred, Strength, Thread, Writers, local_part, names, thread, without_spaces,
@@ -55,6 +56,14 @@ impl Recording<'_> {
     /// Where a message belongs. Says in a mail which of its mailboxes are ours, and which conversation it refers to
     /// without joining it.
     pub(super) async fn place(&self, inbound: &mut Inbound) -> Result<Place, Problem> {
+        let mut place = self.whole_place(inbound).await?;
+        let left_out = leave_fitting(&mut place.homes);
+        count(inbound, MAILBOXES, left_out);
+        Ok(place)
+    }
+
+    /// The same, with all conversations of our mailboxes.
+    async fn whole_place(&self, inbound: &mut Inbound) -> Result<Place, Problem> {
         let ours = self.webhooks.own.named_in(inbound);
         let homes = self.webhooks.own.homes(inbound, &ours);
         let (mut linked_to, mut topic) = (None, None);
@@ -78,14 +87,17 @@ impl Recording<'_> {
         let conversation_id = match homes.first() {
             Some(home) => conversation_id(tenant_id, &home.participants, topic.as_deref()),
             None => {
-                let copied = inbound.email.iter().flat_map(|email| email.copied_to_us(&inbound.to));
-                let participants = std::iter::once(&inbound.from).chain(&inbound.to).chain(copied);
-                conversation_id(tenant_id, participants, topic.as_deref())
+                let ours = inbound.email.as_ref().map(|email| email.ours.as_slice());
+                let participants = all_of(inbound, ours.unwrap_or_default());
+                conversation_id(tenant_id, &participants, topic.as_deref())
             }
         };
         if let Some(email) = inbound.email.as_mut() {
             email.linked_to = linked_to.filter(|linked| *linked != conversation_id);
-            email.among = homes.first().map_or_else(Vec::new, |home| home.participants.clone());
+            email.among = match homes.as_slice() {
+                [first, _, ..] => first.participants.clone(),
+                _ => Vec::new(),
+            };
         }
         Ok(Place { conversation_id, topic, homes })
     }

@@ -9,6 +9,15 @@ use hatch_providers::Inbound;
 /// Mailboxes that are kept of those at which a mail reached us.
 const REACHED_MAX: usize = 100;
 
+/// Conversations of one mail that are kept, and bytes of those whom they are among: each of them is an event beside the
+/// mail, which has most of an append for itself. Two of them fit, however many recipients a mail has.
+const HOMES_MAX: usize = 20;
+const HOMES_BYTES_MAX: usize = 72 * 1024;
+
+/// Bytes of what stands around an address, and around the addresses of a conversation, in an event.
+const ADDRESS_BYTES: usize = 3;
+const HOME_BYTES: usize = 512;
+
 /// The mailboxes that are ours, as far as that is configured.
 #[derive(Debug, Clone, Default)]
 pub struct OwnMailboxes {
@@ -26,6 +35,26 @@ pub(super) struct Home {
     pub(super) mailbox: Address,
     /// Those whom the conversation is among.
     pub(super) participants: Vec<Address>,
+}
+
+impl Home {
+    /// Its bytes in an event, at most: what JSON escapes is in no address.
+    fn bytes(&self) -> usize {
+        let addresses = self.participants.iter().chain([&self.mailbox]);
+        HOME_BYTES + addresses.map(|one| one.as_str().len() + ADDRESS_BYTES).sum::<usize>()
+    }
+}
+
+/// Leaves those of the conversations of a mail that there is room for, the first ones, and says how many others it had.
+pub(super) fn leave_fitting(homes: &mut Vec<Home>) -> usize {
+    let (count, mut bytes) = (homes.len(), 0);
+    let fit = homes.iter().take(HOMES_MAX).take_while(|home| {
+        bytes += home.bytes();
+        bytes <= HOMES_BYTES_MAX
+    });
+    let fit = fit.count();
+    homes.truncate(fit);
+    count - fit
 }
 
 impl OwnMailboxes {
@@ -149,18 +178,23 @@ impl OwnMailboxes {
         some(&each_once(&carried), is_unseen)
     }
 
-    /// The conversations that a mail belongs to which reached several of our mailboxes, `ours`, the first one first: one
-    /// of each mailbox, without the others. None where it reached one, and where it is to be in one. Only what is
-    /// configured counts: what the envelope alone says differs from post to post of the same mail.
+    /// The conversations that a mail belongs to which reached mailboxes of ours, `ours`, the first one first: one of each
+    /// mailbox, without the others. One, of its sender and all recipients, where it reached one of them: another post of
+    /// it may have reached another one. None where it is to be in one conversation. Only what is configured counts: what
+    /// the envelope alone says differs from post to post of the same mail.
     pub(super) fn homes(&self, inbound: &Inbound, ours: &[Address]) -> Vec<Home> {
         let sender = inbound.from.identity();
         let is_one = |one: &&Address| self.is_ours(one) && one.identity() != sender;
         let mailboxes: Vec<&Address> = ours.iter().filter(is_one).collect();
-        if self.in_one_conversation || mailboxes.len() < 2 {
+        if self.in_one_conversation {
             return Vec::new();
         }
-        let known = identities(mailboxes.iter().copied());
-        let others = inbound.to.iter().filter(|one| !known.contains(&*one.identity()));
+        if let [only] = mailboxes.as_slice() {
+            let mailbox = (*only).clone();
+            return vec![Home { mailbox, participants: all_of(inbound, ours) }];
+        }
+        // More of us may be there than are looked at.
+        let others = inbound.to.iter().filter(|one| !self.is_ours(one));
         let others: Vec<&Address> = std::iter::once(&inbound.from).chain(others).collect();
         let home = |mailbox: &Address| {
             let participants = others.iter().copied().chain([mailbox]).cloned().collect();
@@ -168,6 +202,14 @@ impl OwnMailboxes {
         };
         mailboxes.into_iter().map(home).collect()
     }
+}
+
+/// The sender of a mail and all its recipients, and those of us, `ours`, who got a copy of a mail to none of us.
+pub(super) fn all_of(inbound: &Inbound, ours: &[Address]) -> Vec<Address> {
+    let known = identities(ours);
+    let is_to_us = inbound.to.iter().any(|one| known.contains(&*one.identity()));
+    let copied: &[Address] = if is_to_us { &[] } else { ours };
+    std::iter::once(&inbound.from).chain(&inbound.to).chain(copied).cloned().collect()
 }
 
 /// What the addresses are compared by.
@@ -314,22 +356,55 @@ mod tests {
                 &[SUPPORT, "Sales@example.com"],
             ),
             (&[SUPPORT, "help@brand.example"], &[], &[], &[], &[SUPPORT, "help@brand.example"]),
-            (&[SUPPORT], &[], &["inbound@brand.example"], &[], &[]),
-            (&[SUPPORT], &[], &[sales], &[SUPPORT], &[]),
-            (&[SUPPORT, "help@other.example"], &[], &["help@other.example"], &[], &[]),
-            (&[SUPPORT], &[], &[SUPPORT], &[], &[]),
+            (&[SUPPORT], &[], &["inbound@brand.example"], &[], &[SUPPORT]),
+            (&[SUPPORT], &[], &[sales], &[SUPPORT], &[SUPPORT]),
+            (&[SUPPORT], &[], &[SUPPORT], &[], &[SUPPORT]),
+            (&[], &[], &[SUPPORT, sales], &[], &[SUPPORT, sales]),
+            (&[], &[], &[SUPPORT], &[], &[SUPPORT]),
+            (&[], &[], &[sales], &[], &[sales]),
+            (&[], &[SUPPORT], &[PARSER], &[], &[SUPPORT]),
         ] {
             let mail = mail(&[to, &[boss]].concat(), cc, envelope, delivered_to);
             let found = own.homes(&mail, &own.named_in(&mail));
             let mailboxes: Vec<Address> = found.iter().map(|home| home.mailbox.clone()).collect();
             assert_eq!(mailboxes, addresses(homes), "{to:?} {cc:?} {envelope:?}");
             for Home { mailbox, participants } in found {
-                assert_eq!(participants, [address("cust@example.org"), address(boss), mailbox]);
+                let among = [address("cust@example.org"), address(boss), mailbox];
+                assert_eq!(identities(&participants), identities(&among), "{envelope:?}");
             }
         }
+        // What the envelope alone has is where mails are read, and a part of the only conversation.
+        let read = mail(&[SUPPORT, "help@other.example"], &[], &["help@other.example"], &[]);
+        let participants = addresses(&["cust@example.org", SUPPORT, "help@other.example"]);
+        let only = Home { mailbox: address(SUPPORT), participants };
+        assert_eq!(own.homes(&read, &own.named_in(&read)), [only]);
         own.in_one_conversation();
         let mail = mail(&[SUPPORT, sales], &[], &[SUPPORT], &[]);
         assert_eq!(own.homes(&mail, &own.named_in(&mail)), []);
+    }
+
+    #[test]
+    fn a_mail_to_very_many_of_us_has_the_conversations_that_there_is_room_for() {
+        let own = OwnMailboxes::read(["@example.com"]).expect("a domain");
+        let homes = |ours: usize, others: usize| {
+            let ours = (0..ours).map(|n| format!("colleague.number{n}@example.com"));
+            let others = (0..others).map(|n| format!("{n}{}@partner.example", "x".repeat(40)));
+            let all: Vec<String> = ours.chain(others).collect();
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            let mail = mail(&all, &[], &[], &[]);
+            let mut homes = own.homes(&mail, &own.named_in(&mail));
+            let left_out = leave_fitting(&mut homes);
+            let participants: Vec<&[Address]> =
+                homes.iter().map(|home| home.participants.as_slice()).collect();
+            let written = serde_json::to_string(&participants).expect("JSON").len();
+            assert!(written <= HOMES_BYTES_MAX, "{written}");
+            (homes.len(), left_out)
+        };
+        assert_eq!(homes(20, 10), (20, 0));
+        assert_eq!(homes(500, 0), (20, 80), "no more than a hundred are looked at");
+        assert_eq!(homes(2, 450), (2, 0), "as long as a list may be");
+        let (kept, left_out) = homes(100, 200);
+        assert!((2..10).contains(&kept) && kept + left_out == 100, "{kept}");
     }
 
     #[test]

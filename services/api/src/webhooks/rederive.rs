@@ -11,7 +11,7 @@ use hatch_eventstore::{Execute, Metadata};
 use hatch_providers::{Inbound, Observation};
 use hatch_readmodel::{Content, KeptMail};
 
-use super::fitting::{Aside, fit, set_aside};
+use super::fitting::{Aside, MAILBOXES, fit, set_aside};
 use super::receive::failure;
 use super::replay::request;
 use super::{WebhookAccount, Webhooks};
@@ -142,6 +142,8 @@ fn keep_findings(email: &mut Email, known: &Email) {
     email.ours.clone_from(&known.ours);
     email.among.clone_from(&known.among);
     email.linked_to = known.linked_to;
+    let left_out = known.cut.get(MAILBOXES).map(|count| (MAILBOXES.to_owned(), *count));
+    email.cut.extend(left_out);
 }
 
 /// The fields of the message, as it is shown, in which the readings differ.

@@ -2,13 +2,13 @@
 
 use super::accounts::{abandoned, deferred};
 use super::*;
-use crate::MailKind;
 use crate::consent::Programme;
 use crate::consent::words::{Confirmed, Suggestion};
 use crate::decider::DomainEvent;
 use crate::ids::ConversationId;
 use crate::message::command::JoinConversation;
 use crate::message::event::MessageJoinedConversation;
+use crate::{Email, MailKind};
 
 #[test]
 fn every_event_reads_back_as_it_was_written() {
@@ -194,12 +194,42 @@ fn joined(n: u128) -> MessageJoinedConversation {
     }
 }
 
+/// What is said of a message that is brought to a mailbox, whose conversation is that.
+fn join_of(
+    message: &Message,
+    conversation_id: ConversationId,
+    mailbox: Address,
+) -> Vec<MessageEvent> {
+    let MessageJoinedConversation { participants, topic, at, .. } = joined(1);
+    let join = JoinConversation { conversation_id, mailbox, participants, topic, at };
+    message.decide(&MessageCommand::Join(Box::new(join))).expect("it is taken")
+}
+
+#[test]
+fn a_mailbox_has_a_message_in_one_conversation() {
+    let (support, sales) = (mailbox("support@example.com"), mailbox("sales@example.com"));
+    let email = Email { ours: vec![support.clone(), sales.clone()], ..Email::default() };
+    let came = MessageReceived { email: Some(Box::new(email)), ..inbound() };
+    let came = Message::default().evolve(&came.into());
+    let (first, second) = (ConversationId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
+    assert!(join_of(&came, first, support).is_empty(), "it began with that one");
+    let joins = join_of(&came, first, sales);
+    assert_eq!(joins.len(), 1);
+    let after = joins.iter().fold(came, Message::evolve);
+    let again = join_of(&after, second, mailbox("Sales@Example.com"));
+    assert!(again.is_empty(), "a repeat would go elsewhere by now");
+    assert_eq!(join_of(&after, second, mailbox("office@example.com")).len(), 1);
+}
+
 #[test]
 fn a_message_that_came_in_joins_each_conversation_once() {
+    // Each is that of another mailbox.
     let join = |message: &Message, conversation_id: ConversationId| {
-        let MessageJoinedConversation { mailbox, participants, topic, at, .. } = joined(1);
-        let join = JoinConversation { conversation_id, mailbox, participants, topic, at };
-        message.decide(&MessageCommand::Join(Box::new(join))).expect("it is taken")
+        let of = match conversation_id.0.as_u128() {
+            1 => "sales@example.com".to_owned(),
+            n => format!("office{n}@example.com"),
+        };
+        join_of(message, conversation_id, mailbox(&of))
     };
     let came = Message::default().evolve(&inbound().into());
     let (first, second) = (ConversationId(Uuid::from_u128(1)), ConversationId(Uuid::from_u128(2)));
@@ -209,13 +239,13 @@ fn a_message_that_came_in_joins_each_conversation_once() {
     let after = came.evolve(&events[0]);
     assert!(join(&after, first).is_empty(), "again says nothing new");
     let after = join(&after, second).iter().fold(after, Message::evolve);
-    assert_eq!(after.joined(), [first, second]);
+    assert_eq!(after.joined().collect::<Vec<_>>(), [first, second]);
     assert_eq!((after.status(), after.received()), (Status::Received, Some(&inbound())));
     let full = (3..200).fold(after, |message, n| {
         let events = join(&message, ConversationId(Uuid::from_u128(n)));
         events.iter().fold(message, Message::evolve)
     });
-    assert_eq!(full.joined().len(), 100, "there is a limit");
+    assert_eq!(full.joined().count(), 100, "there is a limit");
     let sent = Message::default().evolve(&MessageEvent::MessageRequested(request().into()));
     assert!(join(&sent, first).is_empty(), "what did not come in is where it is");
 }
