@@ -80,10 +80,10 @@ impl View {
         state.or_else(|| (id == TenantId::DEFAULT).then(|| Arc::clone(&self.default_tenant)))
     }
 
-    pub(crate) fn has_live_keys(&self, now: DateTime<Utc>) -> bool {
+    pub(crate) fn has_keys(&self) -> bool {
         let known = self.read();
         let mut keys = known.keys.values().filter_map(|folded| folded.state.as_deref());
-        keys.any(|key| matches!(key.key_type(), KeyType::Live) && has_not_ended(key, now))
+        keys.any(|key| matches!(key.key_type(), KeyType::Live))
     }
 
     pub(crate) fn keys_of(&self, id: TenantId, now: DateTime<Utc>) -> KeyCount {

@@ -1,6 +1,6 @@
 //! What a key becomes by each of its events.
 
-use super::ApiKey;
+use super::{ApiKey, OLD_SECRETS_MAX};
 use super::event::ApiKeyEvent;
 
 impl ApiKey {
@@ -22,8 +22,15 @@ impl ApiKey {
                 self.created_at = Some(e.at);
             }
             E::ApiKeyRotated(e) => {
-                let before = self.secret.replace(e.secret_hash.clone());
-                self.old = before.map(|secret| (secret, e.old_until));
+                // Whoever ends the secret before at once means those before that one, too.
+                for (_, until) in &mut self.old {
+                    *until = e.old_until.min(*until);
+                }
+                if let Some(before) = self.secret.replace(e.secret_hash.clone()) {
+                    self.old.insert(0, (before, e.old_until));
+                }
+                self.old.retain(|(_, until)| *until > e.at);
+                self.old.truncate(OLD_SECRETS_MAX);
                 self.rotated_at = Some(e.at);
             }
             E::ApiKeyRevoked(e) => {

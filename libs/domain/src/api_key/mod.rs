@@ -66,6 +66,10 @@ impl KeyType {
     }
 }
 
+/// Secrets before the present one that may still count. Who loses the answer of a rotation rotates again, and the
+/// programs that use the first secret are to work for as long as they were promised.
+const OLD_SECRETS_MAX: usize = 4;
+
 /// An API key, folded from its stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
@@ -77,8 +81,8 @@ pub struct ApiKey {
     channels: Vec<Channel>,
     ip_ranges: Vec<IpRange>,
     secret: Option<SecretHash>,
-    /// The secret before, and until when it counts.
-    old: Option<(SecretHash, DateTime<Utc>)>,
+    /// The secrets before, the newest first, and until when each counts.
+    old: Vec<(SecretHash, DateTime<Utc>)>,
     expires_at: Option<DateTime<Utc>>,
     created_by: String,
     created_at: Option<DateTime<Utc>>,
@@ -179,7 +183,7 @@ impl ApiKey {
     /// Why not.
     pub fn admits(&self, hash: &SecretHash, now: DateTime<Utc>) -> Result<(), KeyRefusal> {
         let is_present = self.secret.as_ref().is_some_and(|secret| secret == hash);
-        let is_old = self.old.as_ref().is_some_and(|(old, until)| old == hash && now < *until);
+        let is_old = self.old.iter().any(|(old, until)| old == hash && now < *until);
         if !(is_present || is_old) {
             return Err(KeyRefusal::WrongSecret);
         }

@@ -118,8 +118,15 @@ fn a_secret_counts_until_its_end_and_its_successor_from_its_beginning() {
     ] {
         assert_eq!(key.admits(hash, at(second)), expected, "{second}");
     }
-    let twice = key.evolve(&rotated(&minted(3), 300, 150));
-    assert_eq!(twice.admits(&first.hash, at(160)), Err(KeyRefusal::WrongSecret), "one is kept");
+    let twice = key.clone().evolve(&rotated(&minted(3), 300, 150));
+    for (hash, until) in [(&first.hash, 200), (&second.hash, 300)] {
+        assert_eq!(twice.admits(hash, at(until - 1)), Ok(()), "as it was promised");
+        assert_eq!(twice.admits(hash, at(until)), Err(KeyRefusal::WrongSecret));
+    }
+    let at_once = key.evolve(&rotated(&minted(3), 150, 150));
+    for hash in [&first.hash, &second.hash] {
+        assert_eq!(at_once.admits(hash, at(150)), Err(KeyRefusal::WrongSecret), "all of them");
+    }
 }
 
 #[test]

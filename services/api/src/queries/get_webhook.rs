@@ -21,8 +21,8 @@ use crate::problem::Problem;
 pub(super) struct Webhook {
     #[serde(flatten)]
     webhook: LoggedWebhook,
-    /// Its headers, but for secrets.
-    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    /// Its headers, but for secrets. None without the scope `raw:read`.
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
     headers: Value,
     /// As text; a byte that is not UTF-8 shows as U+FFFD. None without the scope `raw:read`.
     body: Option<String>,
@@ -48,6 +48,7 @@ pub(super) async fn handler(
     let found = found.ok_or_else(|| Problem::not_found("webhook"))?;
     let (webhook, headers) = (found.webhook, found.headers);
     if !caller.allows(Scope::RawRead) {
+        let headers = Value::Null;
         return Ok(Json(Webhook { webhook, headers, body: None, body_base64: None }));
     }
     let body = String::from_utf8_lossy(&found.body);

@@ -31,7 +31,7 @@ pub(super) async fn of(process: &Process, address: IpAddr) -> anyhow::Result<Doo
     }
     let is_near = address.is_loopback();
     let patience = if is_near { HINT_SECONDS_MAX } else { KEYS_SECONDS_MAX };
-    match (has_key(process, clock.as_ref(), patience).await?, is_near) {
+    match (has_key(process, patience).await?, is_near) {
         (true, _) => {}
         (false, true) => {
             tracing::warn!("no client can ask anything, because there is no key yet: {FIRST_KEY}");
@@ -46,15 +46,16 @@ pub(crate) fn refusal(address: IpAddr) -> String {
     format!("there is no key yet, so hatch listens on loopback only, not on {address}: {FIRST_KEY}")
 }
 
-/// Whether there is a key that lets somebody in, once the directory has read as far as the log goes now.
-async fn has_key(process: &Process, clock: &dyn Environment, seconds: u32) -> anyhow::Result<bool> {
+/// Whether a key was ever made, once the directory has read as far as the log goes now. Where all have ended, nobody is
+/// let in, and nothing is gained by roles that do not start.
+async fn has_key(process: &Process, seconds: u32) -> anyhow::Result<bool> {
     let (directory, head) = (&process.directory, process.log.head().await?);
     for _ in 0..seconds {
         let has_all = directory.wait_for(head, Duration::from_secs(1)).await;
         // One is enough, and may be known long before the end of the log.
-        if has_all || directory.has_live_keys(clock.now()) {
+        if has_all || directory.has_keys() {
             break;
         }
     }
-    Ok(directory.has_live_keys(clock.now()))
+    Ok(directory.has_keys())
 }
