@@ -7,9 +7,10 @@ use axum::http::request::Parts;
 use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::{ApiKey, SecretHash};
+use hatch_domain::consent::Consent;
 use hatch_domain::ids::TenantId;
+use hatch_domain::message::Message;
 use hatch_domain::scope::{Scope, Scopes};
-use hatch_domain::tenant::Tenant;
 use hatch_domain::{Channel, Decider as _};
 use hatch_eventstore::Metadata;
 use uuid::Uuid;
@@ -58,13 +59,15 @@ impl Caller {
         if self.allows(scope) { Ok(()) } else { Err(Problem::missing_scope(scope)) }
     }
 
-    /// Whether it may see events of streams of the kind `aggregate`, where events of all kinds are shown.
+    /// Whether it may see events of streams of the kind `aggregate`, where events of all kinds are shown. What nobody
+    /// has thought of is the administrator's.
     pub(crate) fn may_see(&self, aggregate: &str) -> bool {
-        match aggregate {
-            ApiKey::KIND => self.allows(Scope::KeysWrite),
-            Tenant::KIND => self.allows(Scope::Admin),
-            _ => true,
-        }
+        self.allows(match aggregate {
+            Message::KIND => Scope::MessagesRead,
+            Consent::KIND => Scope::ContactsRead,
+            ApiKey::KIND => Scope::KeysWrite,
+            _ => Scope::Admin,
+        })
     }
 
     /// Whether the key sends from some addresses, or by some channels, only.
@@ -95,5 +98,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let caller = parts.extensions.get::<Self>().cloned();
         caller.ok_or_else(|| Problem::fault(&std::io::Error::other("nobody looked who asks")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hatch_domain::tenant::Tenant;
+
+    use super::*;
+
+    #[test]
+    fn events_of_a_kind_are_shown_to_who_may_read_of_it() {
+        let kinds = [Message::KIND, Consent::KIND, ApiKey::KIND, Tenant::KIND, "another"];
+        for (scopes, seen) in [
+            (vec![Scope::MessagesRead], vec![Message::KIND]),
+            (vec![Scope::MessagesRead, Scope::ContactsRead], vec![Message::KIND, Consent::KIND]),
+            (vec![Scope::MessagesRead, Scope::KeysWrite], vec![Message::KIND, ApiKey::KIND]),
+            (vec![Scope::Admin], kinds.to_vec()),
+            (vec![], vec![]),
+        ] {
+            let caller = Caller { scopes: Scopes::of(&scopes), ..Caller::system("test") };
+            let shown: Vec<_> = kinds.into_iter().filter(|kind| caller.may_see(kind)).collect();
+            assert_eq!(shown, seen, "{scopes:?}");
+        }
     }
 }

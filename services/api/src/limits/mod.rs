@@ -169,10 +169,20 @@ impl Inner {
 
     /// Counts `cost` requests, of which all pass or none.
     fn take(&self, key: Key, policy: Policy, cost: u32) -> Result<(), Problem> {
-        let taken = self.table.take(key, policy.limit, cost, self.moment());
-        if taken.passes {
+        self.take_more(key, policy, (0, cost))
+    }
+
+    /// Counts `cost` requests that go with `taken` ones, which have passed: all pass or none.
+    fn take_more(
+        &self,
+        key: Key,
+        policy: Policy,
+        (taken, cost): (u32, u32),
+    ) -> Result<(), Problem> {
+        let answer = self.table.take_more(key, policy.limit, (taken, cost), self.moment());
+        if answer.passes {
             self.changed.notify_one();
-            if taken.hurries {
+            if answer.hurries {
                 self.hurry.notify_one();
             }
             return Ok(());
@@ -181,8 +191,13 @@ impl Inner {
         let Policy { name, limit } = policy;
         let window_s = self.rules.window_s;
         let what = format!("the policy {name:?} lets {limit} requests pass in {window_s} seconds");
-        let detail = if cost > limit { format!("{what}: {cost} at once never do") } else { what };
-        Err(Problem::quota_exceeded(name, seconds(taken.wait_ms).max(1), detail))
+        let whole = taken.saturating_add(cost);
+        let detail = if whole > limit {
+            format!("{what}, and {whole} at once where no more than half of them is used")
+        } else {
+            what
+        };
+        Err(Problem::quota_exceeded(name, seconds(answer.wait_ms).max(1), detail))
     }
 
     fn standing(&self, key: Key, policy: Policy) -> Standing {

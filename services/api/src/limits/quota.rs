@@ -105,7 +105,8 @@ impl Quota {
         let Some((limits, account)) = self.account() else { return Ok(()) };
         match u32::try_from(count).unwrap_or(u32::MAX) {
             0 => Ok(()),
-            count => limits.take(account.key(), account.policy, count),
+            // The request itself has passed.
+            count => limits.take_more(account.key(), account.policy, (1, count)),
         }
     }
 

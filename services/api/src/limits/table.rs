@@ -136,7 +136,20 @@ impl Table {
     }
 
     /// Counts `cost` requests of `key`, if `limit` allows all of them.
-    pub(super) fn take(&self, key: Key, limit: u32, cost: u32, moment: Moment) -> Taken {
+    #[cfg(test)]
+    fn take(&self, key: Key, limit: u32, cost: u32, moment: Moment) -> Taken {
+        self.take_more(key, limit, (0, cost), moment)
+    }
+
+    /// Counts `cost` requests of `key` that go with `taken` ones, which have passed, if `limit` allows all of them
+    /// together.
+    pub(super) fn take_more(
+        &self,
+        key: Key,
+        limit: u32,
+        (taken, cost): (u32, u32),
+        moment: Moment,
+    ) -> Taken {
         let mut shard = self.shard(&key);
         if !shard.entries.contains_key(&key) && shard.entries.len() >= self.entries_max {
             shard.forget(self.entries_max, moment);
@@ -146,14 +159,16 @@ impl Table {
         let entry = entries.entry(key).or_insert_with(new);
         entry.limit = limit;
         let moment = entry.window.roll(moment);
-        let passes = entry.window.take(limit, cost, moment);
+        let passes = entry.window.take_more(limit, taken, cost, moment);
         if passes && !entry.is_untold {
             entry.is_untold = true;
             untold.push(key);
         }
         let used = entry.window.used(moment);
         let hurries = passes && used * 100 > u64::from(limit) * HURRY_PERCENT;
-        let wait_ms = if passes { 0 } else { entry.window.wait_ms(limit, cost, moment) };
+        // Who comes again asks for all of it.
+        let whole = taken.saturating_add(cost);
+        let wait_ms = if passes { 0 } else { entry.window.wait_ms(limit, whole, moment) };
         Taken { passes, hurries, wait_ms }
     }
 

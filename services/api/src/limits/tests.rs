@@ -276,6 +276,15 @@ async fn a_batch_costs_its_messages_whole_or_nothing_but_the_request() {
 }
 
 #[tokio::test]
+async fn a_batch_above_the_limit_passes_where_little_is_used_and_counts_whole() {
+    let app = app(alone(rules(10)));
+    for (messages, status) in [(25, StatusCode::OK), (1, StatusCode::TOO_MANY_REQUESTS)] {
+        let (answered, _, _) = ask(&app, "POST", "/batch", &"m".repeat(messages)).await;
+        assert_eq!(answered, status, "{messages}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_is_told_what_is_left_where_it_asked() {
     let app = app(alone(rules(10)));
     for _ in 0..3 {

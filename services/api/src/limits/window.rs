@@ -83,9 +83,16 @@ impl Window {
         (self.before.sum() * left_ms).div_ceil(moment.length_ms) + self.now.sum()
     }
 
-    /// Lets `cost` requests pass if `limit` allows all of them.
+    /// As [`take_more`](Self::take_more), of which nothing was taken before.
+    #[cfg(test)]
     pub(super) fn take(&mut self, limit: u32, cost: u32, moment: Moment) -> bool {
-        let passes = self.used(moment) + u64::from(cost) <= u64::from(limit);
+        self.take_more(limit, 0, cost, moment)
+    }
+
+    /// Lets `cost` requests pass that go with `taken` ones, which have passed, if `limit` allows all of them together.
+    pub(super) fn take_more(&mut self, limit: u32, taken: u32, cost: u32, moment: Moment) -> bool {
+        let room = room(limit, taken.saturating_add(cost)) + u64::from(taken);
+        let passes = limit > 0 && self.used(moment) <= room;
         if passes {
             self.now.own = self.now.own.saturating_add(cost);
         }
@@ -101,10 +108,10 @@ impl Window {
         Standing { limit, left: u32::try_from(left).unwrap_or(limit), reset_ms }
     }
 
-    /// How long it takes until `cost` requests pass, if nothing else does; of more than `limit`, until `limit` do.
+    /// How long it takes until `cost` requests pass, if nothing else does.
     pub(super) fn wait_ms(&self, limit: u32, cost: u32, moment: Moment) -> u64 {
         let Moment { elapsed_ms, length_ms, .. } = moment;
-        let room = u64::from(limit.saturating_sub(cost));
+        let room = room(limit, cost);
         let (now, before) = (self.now.sum(), self.before.sum());
         if self.used(moment) <= room {
             return 0;
@@ -130,6 +137,12 @@ impl Window {
             _ => {}
         }
     }
+}
+
+/// How much may be used already where `cost` requests pass at once. More than `limit` pass where no more than half of it
+/// is used, or they never would; all of them count, so that nothing else passes for long.
+fn room(limit: u32, cost: u32) -> u64 {
+    u64::from(limit.checked_sub(cost).unwrap_or(limit / 2))
 }
 
 #[cfg(test)]
@@ -200,7 +213,32 @@ mod tests {
         assert!(take(&mut window, 10, 8, 0));
         assert!(!take(&mut window, 10, 3, 0));
         assert!(take(&mut window, 10, 2, 0), "nothing was taken of the one that was refused");
-        assert!(!take(&mut window, 10, u32::MAX, 200_000), "no overflow");
+        assert!(!take(&mut window, 10, u32::MAX, 60_000));
+        assert!(take(&mut window, 10, u32::MAX, 200_000), "no overflow");
+        assert!(!take(&mut window, 10, u32::MAX, 240_000));
+        assert!(!take(&mut window, 0, 1, 800_000), "where nothing may pass, nothing does");
+    }
+
+    #[test]
+    fn more_than_the_limit_pass_at_once_for_who_waits_as_he_is_told() {
+        for cost in [99, 100, 101, 1_000] {
+            let mut window = Window::default();
+            let mut ms = 100;
+            for _ in 0..5 {
+                // As a batch is charged: the request, and its messages when they are counted.
+                assert!(take(&mut window, 100, 1, ms), "{cost}");
+                let moment = window.roll(at(ms));
+                if !window.take_more(100, 1, cost - 1, moment) {
+                    ms += window.wait_ms(100, cost, moment);
+                    assert!(take(&mut window, 100, 1, ms), "{cost}");
+                    let moment = window.roll(at(ms));
+                    assert!(window.take_more(100, 1, cost - 1, moment), "{cost}");
+                }
+                let moment = window.roll(at(ms));
+                assert!(!window.take(100, 2, moment), "{cost}: all of it counts");
+                ms += window.wait_ms(100, 1, moment);
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use super::Problem;
 
 impl Problem {
-    /// The key could do more than the one that makes it; `detail` says what.
+    /// The key could do more than the one that makes, rotates or ends it; `detail` says what.
     pub(crate) fn stronger_key(detail: impl Into<String>) -> Self {
         let title = "The key could do more than the one that makes it";
         Self::new(StatusCode::FORBIDDEN, "stronger-key", title, detail)

@@ -191,8 +191,13 @@ pub async fn rotate(
 /// Ends a key, at once and for good. One that is ended already stays so.
 ///
 /// # Errors
-/// A key that there is not, or a log that does not answer.
+/// A key that there is not, or with scopes that `issuer` has not; or a log that does not answer.
 pub async fn revoke(store: &Store, issuer: &Issuer, id: &KeyId) -> Result<Changed, Problem> {
+    let Loaded::<ApiKey> { state, .. } = store.load(issuer.tenant_id.0, api_key_id(id).0).await?;
+    // Else who finds a weak key keeps everybody out. Whoever has a key may end it.
+    if issuer.actor != Actor::Key(id.clone()) {
+        issuer.refuse_other_scopes(state.scopes())?;
+    }
     let command = ApiKeyCommand::Revoke { at: store.environment().now() };
     let executed = match store.execute(issuer.execute(id, &command)).await {
         Err(ExecuteError::Rejected(ApiKeyRejection::Revoked)) => None,

@@ -16,10 +16,7 @@ use crate::problem::Problem;
 impl Issuer {
     /// Refuses a key that may do more, or for longer, than who makes it.
     pub(super) fn refuse_stronger(&self, asked: &Power<'_>) -> Result<(), Problem> {
-        if let Some(scope) = asked.scopes.iter().find(|scope| !self.scopes.allows(*scope)) {
-            let detail = format!("scopes: {scope} is none of the caller's");
-            return Err(Problem::stronger_key(detail));
-        }
+        self.refuse_other_scopes(asked.scopes)?;
         let Some(own) = self.key.as_deref().map(Power::of_key) else { return Ok(()) };
         let refuse = |what: &str| {
             Err(Problem::stronger_key(format!(
@@ -40,6 +37,17 @@ impl Issuer {
             return refuse("expires_at");
         }
         Ok(())
+    }
+
+    /// Refuses a key that has a scope which who asks has not.
+    pub(super) fn refuse_other_scopes(&self, scopes: &Scopes) -> Result<(), Problem> {
+        match scopes.iter().find(|scope| !self.scopes.allows(*scope)) {
+            Some(scope) => {
+                let detail = format!("scopes: {scope} is none of the caller's");
+                Err(Problem::stronger_key(detail))
+            }
+            None => Ok(()),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::problem::Problem;
 /// Ends an API key
 ///
 /// At once and for good: each process refuses it within a second. It stays in the list. Ending it again changes nothing.
+/// A key ends itself, and those that have no scope beyond its own; others are a `403` (`stronger_key`).
 #[utoipa::path(
     delete, path = "/api/v1/api-keys/{id}", operation_id = "revoke_api_key", tag = "api-keys",
     security(("bearer" = ["keys:write"])),

@@ -136,6 +136,34 @@ async fn what_is_answered_holds_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_key_ends_itself_and_those_that_have_no_other_scopes() {
+    let api = Api::start_closed().await;
+    let key = async |scopes: &[Scope]| api.key(TenantId::DEFAULT, scopes, |_| ()).await;
+    let weak = key(&[Scope::KeysWrite]).await;
+    let other = key(&[Scope::KeysWrite]).await;
+    let reader = key(&[Scope::KeysWrite, Scope::MessagesRead]).await;
+    let admin = key(&[Scope::Admin]).await;
+    let operator = key(&[Scope::KeysWrite, Scope::Platform]).await;
+    for (by, ended, status) in [
+        (&weak, &reader, StatusCode::FORBIDDEN),
+        (&weak, &admin, StatusCode::FORBIDDEN),
+        (&weak, &other, StatusCode::OK),
+        (&admin, &operator, StatusCode::FORBIDDEN),
+        (&admin, &reader, StatusCode::OK),
+        (&weak, &weak, StatusCode::OK),
+        (&operator, &admin, StatusCode::FORBIDDEN),
+        (&operator, &operator, StatusCode::OK),
+    ] {
+        let path = format!("{KEYS}/{}", ended.id);
+        let answer = api.by(by, Method::DELETE, &path, None).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        if status == StatusCode::FORBIDDEN {
+            assert_eq!(answer.text("code"), "stronger_key");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_rotation_is_repeated_without_another_text() {
     let api = Api::start().await;
     let made = api.post(KEYS, &json!({"name": "shop", "scopes": ["admin"]})).await;
