@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use hatch_domain::address::{Address, AddressKind};
+use hatch_domain::ids::ConversationId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_providers::Inbound;
 
@@ -33,8 +34,10 @@ pub struct OwnMailboxes {
 pub(super) struct Home {
     /// That mailbox.
     pub(super) mailbox: Address,
-    /// Those whom the conversation is among.
+    /// Those whom the conversation is among, where it begins with this mail.
     pub(super) participants: Vec<Address>,
+    /// The conversation, where it is known: the one that its thread is in.
+    pub(super) known: Option<ConversationId>,
 }
 
 impl Home {
@@ -191,14 +194,14 @@ impl OwnMailboxes {
         }
         if let [only] = mailboxes.as_slice() {
             let mailbox = (*only).clone();
-            return vec![Home { mailbox, participants: all_of(inbound, ours) }];
+            return vec![Home { mailbox, participants: all_of(inbound, ours), known: None }];
         }
         // More of us may be there than are looked at.
         let others = inbound.to.iter().filter(|one| !self.is_ours(one));
         let others: Vec<&Address> = std::iter::once(&inbound.from).chain(others).collect();
         let home = |mailbox: &Address| {
             let participants = others.iter().copied().chain([mailbox]).cloned().collect();
-            Home { mailbox: mailbox.clone(), participants }
+            Home { mailbox: mailbox.clone(), participants, known: None }
         };
         mailboxes.into_iter().map(home).collect()
     }
@@ -368,7 +371,7 @@ mod tests {
             let found = own.homes(&mail, &own.named_in(&mail));
             let mailboxes: Vec<Address> = found.iter().map(|home| home.mailbox.clone()).collect();
             assert_eq!(mailboxes, addresses(homes), "{to:?} {cc:?} {envelope:?}");
-            for Home { mailbox, participants } in found {
+            for Home { mailbox, participants, .. } in found {
                 let among = [address("cust@example.org"), address(boss), mailbox];
                 assert_eq!(identities(&participants), identities(&among), "{envelope:?}");
             }
@@ -376,7 +379,7 @@ mod tests {
         // What the envelope alone has is where mails are read, and a part of the only conversation.
         let read = mail(&[SUPPORT, "help@other.example"], &[], &["help@other.example"], &[]);
         let participants = addresses(&["cust@example.org", SUPPORT, "help@other.example"]);
-        let only = Home { mailbox: address(SUPPORT), participants };
+        let only = Home { mailbox: address(SUPPORT), participants, known: None };
         assert_eq!(own.homes(&read, &own.named_in(&read)), [only]);
         own.in_one_conversation();
         let mail = mail(&[SUPPORT, sales], &[], &[SUPPORT], &[]);
