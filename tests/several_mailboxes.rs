@@ -125,14 +125,16 @@ async fn a_thread_goes_on_for_each_of_us_and_is_answered_by_whom_it_came_to() {
     assert_eq!(begun["conversation_id"], sales);
     let support = between(&[CUST, SUPPORT]);
     messages_of(&hatch, &support, 1).await;
-    for (conversation, mailbox) in [(text(&begun, "conversation_id"), SALES), (&support, SUPPORT)] {
+    for (conversation, mailbox) in
+        [(text(&begun, "conversation_id"), SALES), (support.as_str(), SUPPORT)]
+    {
         let events = answered(&hatch, conversation).await;
         assert_eq!(events.body["data"][0]["data"]["from"], mailbox);
     }
     // Somebody else gets it, too.
     let more = "support@example.com, sales@example.com, boss@partner.example";
     let third = follows(&second.id, more).comes_in(&hatch).await;
-    for (conversation, count) in [(text(&begun, "conversation_id"), 4), (&support, 3)] {
+    for (conversation, count) in [(text(&begun, "conversation_id"), 4), (support.as_str(), 3)] {
         let messages = messages_of(&hatch, conversation, count).await;
         assert_eq!(messages[0]["id"], third["id"], "the thread goes on");
     }
