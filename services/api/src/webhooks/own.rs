@@ -159,14 +159,15 @@ impl OwnMailboxes {
 }
 
 impl OwnMailboxes {
-    /// The mailboxes that got a mail unseen beside `reached`, whom it names: those that only the envelope has, and that
-    /// are configured one by one, since of a whole domain one may be where mails are read. A mail that says that it was
-    /// brought to one of `reached` was forwarded from there.
+    /// The mailboxes that got a mail unseen beside `reached`, whom it names: those that only the envelope has or a server
+    /// says it brought it to, and that are configured one by one, since of a whole domain one may be where mails are read.
+    /// A mail that says that it was brought to one of `reached` was forwarded from there.
     fn got_unseen(&self, inbound: &Inbound, reached: &[Address]) -> Vec<Address> {
         let envelope = inbound.email.iter().flat_map(|email| &email.envelope);
         let carried: Vec<Address> = envelope
             .flat_map(|envelope| &envelope.to)
             .map(|text| Address::received_mailbox(text))
+            .chain(inbound.delivered_to.iter().cloned())
             .collect();
         let (known, delivered) = (identities(reached), identities(&inbound.delivered_to));
         let is_forwarded = known.iter().any(|one| delivered.contains(one));
@@ -361,6 +362,9 @@ mod tests {
             (&[SUPPORT, "help@brand.example"], &[], &[], &[], &[SUPPORT, "help@brand.example"]),
             (&[SUPPORT], &[], &["inbound@brand.example"], &[], &[SUPPORT]),
             (&[SUPPORT], &[], &[sales], &[SUPPORT], &[SUPPORT]),
+            (&[SUPPORT], &[], &[PARSER], &[sales], &[SUPPORT, sales]),
+            (&[SUPPORT], &[], &[PARSER], &[SUPPORT, sales], &[SUPPORT]),
+            (&[SUPPORT], &[], &[PARSER], &["help@brand.example"], &[SUPPORT]),
             (&[SUPPORT], &[], &[SUPPORT], &[], &[SUPPORT]),
             (&[], &[], &[SUPPORT, sales], &[], &[SUPPORT, sales]),
             (&[], &[], &[SUPPORT], &[], &[SUPPORT]),
