@@ -82,16 +82,16 @@ async fn a_word_is_answered_once_for_each_change_and_in_the_append_of_its_messag
     write(&hatch, CUSTOMER, "yes").await;
     write(&hatch, CUSTOMER, "START").await;
     write(&hatch, CUSTOMER, "Quit").await;
-    // The second withdrawal within the hour counts, and is not answered again.
+    // The second withdrawal within the hour counts, and is answered again: the last word was another one.
     assert_eq!(consent(&hatch, CUSTOMER).await["state"], "opted_out");
-    let expected = [STOPPED, HELP, STARTED];
+    let expected = [STOPPED, HELP, STARTED, STOPPED];
     assert_eq!(answers(&hatch).await, expected);
     hatch
         .eventually("every answer has come to its end", async |hatch| {
             let open = "SELECT count(*) FROM rm.messages WHERE direction = 'outbound' \
                 AND status NOT IN ('delivered', 'failed')";
             let shown = "SELECT count(*) FROM rm.messages WHERE direction = 'outbound'";
-            (hatch.count(open).await == 0 && hatch.count(shown).await == 4).then_some(())
+            (hatch.count(open).await == 0 && hatch.count(shown).await == 5).then_some(())
         })
         .await;
     assert!(hatch.record().await.iter().all(|line| line["calls"] == 1));
@@ -119,14 +119,14 @@ async fn the_answer_to_a_start_is_not_sent_after_a_stop() {
     write(&hatch, CUSTOMER, "STOP").await;
     write(&hatch, CUSTOMER, "START").await;
     write(&hatch, CUSTOMER, "STOP").await;
-    assert_eq!(answers(&hatch).await, [STOPPED, STARTED]);
+    assert_eq!(answers(&hatch).await, [STOPPED, STARTED, STOPPED]);
     hatch.start_more(&[Role::Dispatcher]).await;
     hatch
         .eventually("every answer has come to its end", async |hatch| {
             let counted = "SELECT count(*) FROM rm.messages WHERE direction = 'outbound' AND ";
             let sent = hatch.count(&format!("{counted} status = 'delivered'")).await;
             let failed = hatch.count(&format!("{counted} status = 'failed'")).await;
-            ((sent, failed) == (1, 1)).then_some(())
+            ((sent, failed) == (2, 1)).then_some(())
         })
         .await;
     let failed = hatch.get("/api/v1/messages?status=failed").await;

@@ -101,6 +101,42 @@ async fn what_answers_a_mail_to_several_of_us_joins_the_conversation_of_whom_it_
         let count = if to_sales["conversation_id"] == conversation { 3 } else { 2 };
         let messages = messages_of(&hatch, &conversation, count).await;
         assert_eq!(messages[0]["id"], to_both["id"]);
+        let events = answered(&hatch, &conversation).await;
+        let mailbox = if to_sales["conversation_id"] == conversation { SALES } else { SUPPORT };
+        assert_eq!(events.body["data"][0]["data"]["from"], mailbox);
+    }
+    hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_thread_goes_on_for_each_of_us_and_is_answered_by_whom_it_came_to() {
+    let hatch = with_two_mailboxes(SeveralMailboxes::ConversationEach).await;
+    let follows = |first: &str, to: &'static str| Mail {
+        to,
+        subject: "Re: Your order",
+        headers: format!("In-Reply-To: {first}\r\n"),
+        ..Mail::default()
+    };
+    // One of us has it alone at first.
+    let first = Mail { to: SALES, envelope: &[SALES], ..Mail::default() };
+    let sales = first.comes_in(&hatch).await["conversation_id"].clone();
+    let second = follows(&first.id, "support@example.com, sales@example.com");
+    let begun = second.comes_in(&hatch).await;
+    assert_eq!(begun["conversation_id"], sales);
+    let support = between(&[CUST, SUPPORT]);
+    messages_of(&hatch, &support, 1).await;
+    for (conversation, mailbox) in
+        [(text(&begun, "conversation_id"), SALES), (support.as_str(), SUPPORT)]
+    {
+        let events = answered(&hatch, conversation).await;
+        assert_eq!(events.body["data"][0]["data"]["from"], mailbox);
+    }
+    // Somebody else gets it, too.
+    let more = "support@example.com, sales@example.com, boss@partner.example";
+    let third = follows(&second.id, more).comes_in(&hatch).await;
+    for (conversation, count) in [(text(&begun, "conversation_id"), 4), (support.as_str(), 3)] {
+        let messages = messages_of(&hatch, conversation, count).await;
+        assert_eq!(messages[0]["id"], third["id"], "the thread goes on");
     }
     hatch.finish().await;
 }
@@ -158,7 +194,8 @@ async fn a_mail_to_all_of_us_comes_in_and_says_in_whose_conversations_it_is_not(
     let all = (0..100).map(|n| format!("colleague{n}@example.com")).chain(others);
     let to = all.collect::<Vec<_>>().join(", ");
     let words = "word ".repeat(120_000);
-    let mail = Mail { to: &to, envelope: &[], text: &words, ..Mail::default() };
+    let mail =
+        Mail { to: &to, envelope: &["colleague0@example.com"], text: &words, ..Mail::default() };
     let mail = mail.comes_in(&hatch).await;
     let shown = hatch.get(&format!("{SEND}/{}", text(&mail, "id"))).await.body;
     let left_out = shown["cut"]["mailboxes"].as_i64().expect("a number");

@@ -9,11 +9,11 @@ CREATE TABLE rm_messages_v1.joined_messages (
     created_position bigint NOT NULL,
     message_id       uuid   NOT NULL,
     mailbox          text   NOT NULL,
-    PRIMARY KEY (tenant_id, conversation_id, position)
+    PRIMARY KEY (tenant_id, conversation_id, position),
+    -- The conversations of a message, for one that is read again and for mails that refer to it. As a constraint, because
+    -- copies of the tables have those from the beginning.
+    CONSTRAINT joined_messages_by_message UNIQUE (message_id, conversation_id)
 );
-
--- The conversations of a message, for one that is read again and for mails that refer to it.
-CREATE INDEX joined_messages_by_message ON rm_messages_v1.joined_messages (message_id);
 
 CREATE VIEW rm.joined_messages AS
 SELECT tenant_id, conversation_id, position, created_position, message_id, mailbox

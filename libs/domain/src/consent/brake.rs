@@ -6,7 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::words::Confirmed;
 
-/// How long after an answer the same word has no other one.
+/// How long after its answer a call for help has no other one. What changes a wish is no echo: whoever withdraws is told
+/// so each time.
 const ANSWERS_APART: TimeDelta = TimeDelta::hours(1);
 
 /// Answers to one word in a day at most.
@@ -22,7 +23,7 @@ impl Answers {
     pub(super) fn admits(&self, word: Confirmed, at: DateTime<Utc>) -> bool {
         let times = || self.0.get(&word).into_iter().flatten();
         let within = |time: &DateTime<Utc>, span| (at - *time).abs() < span;
-        let lately = times().any(|time| within(time, ANSWERS_APART));
+        let lately = word == Confirmed::Help && times().any(|time| within(time, ANSWERS_APART));
         let today = times().filter(|time| within(time, TimeDelta::days(1))).count();
         !lately && today < ANSWERS_A_DAY_MAX
     }

@@ -208,7 +208,7 @@ fn what_a_provider_said_before_its_last_word_decides_nothing() {
 const HOUR: i64 = 3_600;
 
 #[test]
-fn a_word_that_was_answered_has_its_next_answer_an_hour_later() {
+fn a_call_for_help_that_was_answered_has_its_next_answer_an_hour_later() {
     use Confirmed::{Help, Start, Stop};
     let history = [answered(Help, 0).into()];
     for (word, second, is_answered) in [
@@ -228,6 +228,18 @@ fn a_word_that_was_answered_has_its_next_answer_an_hour_later() {
             if is_answered { vec![answer.clone().into()] } else { Vec::new() };
         let events = decided(&history, ConsentCommand::Answer(answer));
         assert_eq!(events, expected, "{word:?} after {second} s");
+    }
+}
+
+#[test]
+fn a_wish_that_changes_is_confirmed_each_time_and_ten_times_a_day() {
+    for word in [Confirmed::Stop, Confirmed::Start] {
+        let mut history: Vec<ConsentEvent> = Vec::new();
+        for second in 0..30 {
+            let answer = ConsentCommand::Answer(answered(word, second));
+            history.extend(decided(&history, answer));
+        }
+        assert_eq!(history.len(), 10, "{word:?}");
     }
 }
 

@@ -33,22 +33,42 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Where a mail to `mailboxes` of ours belongs that joins a conversation of `referred`: there, and in those of the
-    /// others of us.
+    /// Where a mail belongs that joins the conversation `id`, in which the mails are that it refers to: there, and in
+    /// the conversations of the others of us, `homes`: those in which one of these mails is, too, where its sender has a
+    /// part by that. And the mailbox whose conversation it joins.
     fn joined(
         id: ConversationId,
         topic: Option<String>,
-        mut homes: Vec<Home>,
-        mailboxes: &HashSet<Address>,
-        referred: Option<&Referred>,
-    ) -> Self {
-        let (conversation_id, of) =
-            referred.map_or_else(|| (id, HashSet::new()), |one| one.conversation_of(mailboxes));
-        if !homes.is_empty() {
-            let is_it = |home: &Home| of.contains(&*home.mailbox.identity());
-            homes.remove(homes.iter().position(is_it).unwrap_or_default());
+        homes: Vec<Home>,
+        sender: &Address,
+        referred: &[Referred],
+    ) -> (Self, Option<Address>) {
+        let there = || referred.iter().filter(|one| one.conversation_id == id);
+        let (mut here, mut others) = (Vec::new(), Vec::new());
+        for home in homes {
+            let mut known = there().filter(|one| one.people.contains(sender));
+            match known.find_map(|one| one.elsewhere(&home.mailbox)) {
+                Some(known) => others.push(Home { known: Some(known), ..home }),
+                None if there().any(|one| one.of.contains(&*home.mailbox.identity())) => {
+                    here.push(home.mailbox);
+                }
+                None => others.push(home),
+            }
         }
-        Self { conversation_id, topic, homes }
+        if here.is_empty() && !others.is_empty() {
+            // It is to others of us than the mails before: one of them goes on with that.
+            here.push(others.remove(0).mailbox);
+        }
+        (Self { conversation_id: id, topic, homes: others }, here.into_iter().next())
+    }
+}
+
+/// Has a mail name the one of us first whose conversation it begins in: that one answers there.
+fn name_first(email: &mut Email, mailbox: &Address) {
+    let is_it = |one: &Address| one.identity() == mailbox.identity();
+    if let Some(place) = email.ours.iter().position(is_it) {
+        let first = email.ours.remove(place);
+        email.ours.insert(0, first);
     }
 }
 
@@ -70,14 +90,17 @@ impl Recording<'_> {
         if let Some(mut email) = inbound.email.take() {
             email.ours = ours;
             let thread = self.thread(inbound, &email).await;
-            let mailboxes = identities(&email.ours);
             let is_disproven = email.is_disproven();
             inbound.email = Some(email);
             let (thread, referred) = thread?;
             match thread {
                 Thread::Joins(id, topic) => {
-                    let one = referred.iter().find(|one| one.conversation_id == id);
-                    return Ok(Place::joined(id, topic, homes, &mailboxes, one));
+                    let sender = inbound.from.identity().into_owned();
+                    let (place, of) = Place::joined(id, topic, homes, &sender, &referred);
+                    if let (Some(email), Some(of)) = (inbound.email.as_mut(), of) {
+                        name_first(email, &of);
+                    }
+                    return Ok(place);
                 }
                 Thread::Apart(linked) => linked_to = linked,
             }
@@ -94,10 +117,10 @@ impl Recording<'_> {
         };
         if let Some(email) = inbound.email.as_mut() {
             email.linked_to = linked_to.filter(|linked| *linked != conversation_id);
-            email.among = match homes.as_slice() {
-                [first, _, ..] => first.participants.clone(),
-                _ => Vec::new(),
-            };
+            if let [first, _, ..] = homes.as_slice() {
+                email.among.clone_from(&first.participants);
+                name_first(email, &first.mailbox);
+            }
         }
         Ok(Place { conversation_id, topic, homes })
     }
@@ -129,7 +152,9 @@ impl Recording<'_> {
         found.sort_by_key(|(name, one)| {
             (one.strength, names.iter().position(|known| known == name))
         });
-        let referred: Vec<Referred> = found.into_iter().map(|(_, one)| one).collect();
+        let mailboxes = identities(&email.ours);
+        let seen = found.into_iter().map(|(_, one)| one.seen_by(&mailboxes));
+        let referred: Vec<Referred> = seen.collect();
         let best = referred.get(..1).unwrap_or_default();
         if let joins @ Thread::Joins(..) = thread(email, &writers, best, &nobody) {
             return Ok((joins, referred));
@@ -223,6 +248,7 @@ impl From<&MessageRequested> for Referred {
             subject: email.and_then(|email| email.subject.clone()),
             people: identities(people),
             ours: [requested.from.identity().into_owned()].into(),
+            of: [requested.from.identity().into_owned()].into(),
             joined: Vec::new(),
         }
     }
@@ -242,11 +268,94 @@ impl From<NamedMail> for Referred {
             subject: mail.subject,
             people: identities(&mail.people),
             ours: identities(&mail.ours),
+            of: identities(&mail.ours),
             joined: mail
                 .joined
                 .iter()
                 .map(|(id, mailbox)| (*id, mailbox.identity().into_owned()))
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const SUPPORT: &str = "support@example.com";
+    const SALES: &str = "sales@example.com";
+    const CUST: &str = "cust@example.org";
+
+    fn address(text: &str) -> Address {
+        Address::email(text).expect("a mailbox")
+    }
+
+    fn id(n: u128) -> ConversationId {
+        ConversationId(Uuid::from_u128(n))
+    }
+
+    /// A mail of a customer in the first conversation, that of `of`, and in that of Sales where it joined that.
+    fn referred(of: &[&str], joined: bool) -> Referred {
+        let of: HashSet<Address> = of.iter().map(|text| address(text)).collect();
+        let joined: Vec<_> = joined.then(|| (id(2), address(SALES))).into_iter().collect();
+        let ours = of.iter().cloned().chain(joined.iter().map(|(_, of)| of.clone())).collect();
+        Referred {
+            strength: Strength::Theirs,
+            conversation_id: id(1),
+            topic: None,
+            subject: None,
+            people: [address(CUST)].into(),
+            ours,
+            of,
+            joined,
+        }
+    }
+
+    /// Whose conversation a mail to these of us joins, and the others that it belongs to, as far as they are known.
+    fn goes(
+        sender: &str,
+        to: &[&str],
+        referred: &[Referred],
+    ) -> (Option<Address>, Vec<(Address, Option<ConversationId>)>) {
+        let home = |text: &&str| {
+            let participants = vec![address(sender), address(text)];
+            Home { mailbox: address(text), participants, known: None }
+        };
+        let homes = to.iter().map(home).collect();
+        let (place, of) = Place::joined(id(1), None, homes, &address(sender), referred);
+        assert_eq!(place.conversation_id, id(1));
+        (of, place.homes.into_iter().map(|home| (home.mailbox, home.known)).collect())
+    }
+
+    #[test]
+    fn each_of_us_goes_on_with_the_conversation_that_it_has_the_thread_in() {
+        let both = [referred(&[SUPPORT], true)];
+        let (support, sales) = (Some(address(SUPPORT)), address(SALES));
+        for to in [[SUPPORT, SALES], [SALES, SUPPORT]] {
+            let expected = (support.clone(), vec![(sales.clone(), Some(id(2)))]);
+            assert_eq!(goes(CUST, &to, &both), expected, "{to:?}");
+        }
+        let later = goes("eve@example.org", &[SUPPORT, SALES], &both);
+        assert_eq!(later, (support.clone(), vec![(sales.clone(), None)]), "no part in that one");
+        let alone = [referred(&[SALES], false)];
+        let expected = (Some(sales), vec![(address(SUPPORT), None)]);
+        assert_eq!(goes(CUST, &[SUPPORT, SALES], &alone), expected, "the order is no matter");
+        let combined = [referred(&[SUPPORT, SALES], false)];
+        assert_eq!(goes(CUST, &[SUPPORT, SALES], &combined), (support, Vec::new()));
+        let office = address("office@example.com");
+        assert_eq!(goes(CUST, &["office@example.com"], &both), (Some(office), Vec::new()));
+        assert_eq!(goes(CUST, &[], &both), (None, Vec::new()));
+    }
+
+    #[test]
+    fn whose_conversation_it_is_comes_first() {
+        let ours = [SUPPORT, SALES].map(address).to_vec();
+        let mut email = Email { ours, ..Email::default() };
+        name_first(&mut email, &address("Sales@Example.com"));
+        assert_eq!(email.ours, [SALES, SUPPORT].map(address));
+        name_first(&mut email, &address(CUST));
+        assert_eq!(email.ours, [SALES, SUPPORT].map(address));
     }
 }

@@ -1,6 +1,6 @@
 //! What an observation means for the log. Pure: what has to be known beside it, the caller has looked up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use hatch_domain::DecodeError;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::consent::{self, Hearing};
 use super::joining::Place;
 use super::matching::KeptReceipt;
-use super::own::Home;
+use super::own::{Home, identities};
 use super::repeated;
 
 /// What an observation means for the log.
@@ -186,7 +186,7 @@ impl Command {
                     consent::decide(work, *id, command).await?;
                 }
                 // A repeat may have been brought to another mailbox of ours.
-                let joined = join(work, id, joins).await?;
+                let joined = join(work, id, joins, decided == Decision::Known).await?;
                 Ok(if joined && decided == Decision::Known { Decision::Events } else { decided })
             }
             Self::Consent((id, command)) => {
@@ -225,14 +225,22 @@ async fn known(
     }
 }
 
-/// Has a message belong to these conversations; whether that is new of one of them.
+/// Has a message belong to these conversations; whether that is new of one of them. The mailboxes of one that `is_known`
+/// have it already, wherever a build or a setting of before put it.
 async fn join(
     work: &mut UnitOfWork,
     id: MessageId,
     joins: &[JoinConversation],
+    is_known: bool,
 ) -> Result<bool, ExecuteError<MessageRejection>> {
+    let mut have_it = HashSet::new();
+    if is_known && !joins.is_empty() {
+        let received = work.load::<Message>(id.0).await?.state.received();
+        let email = received.and_then(|received| received.email.as_ref());
+        have_it = identities(email.iter().flat_map(|email| &email.ours));
+    }
     let mut is_new = false;
-    for join in joins {
+    for join in joins.iter().filter(|join| !have_it.contains(&*join.mailbox.identity())) {
         let command = MessageCommand::Join(Box::new(join.clone()));
         is_new |= !work.decide::<Message>(id.0, &command).await?.is_empty();
     }
@@ -330,8 +338,10 @@ pub(super) fn of_inbound(
 ) -> Meaning {
     let Inbound { account, provider_message_id, channel, .. } = &inbound;
     let id = inbound_message_id(provider, account, *channel, provider_message_id);
-    let join = |Home { mailbox, participants }: Home| JoinConversation {
-        conversation_id: conversation_id_of(hearing.tenant_id, &participants, topic.as_deref()),
+    let join = |Home { mailbox, participants, known }: Home| JoinConversation {
+        conversation_id: known.unwrap_or_else(|| {
+            conversation_id_of(hearing.tenant_id, &participants, topic.as_deref())
+        }),
         mailbox,
         participants,
         topic: topic.clone(),

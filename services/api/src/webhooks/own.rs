@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use hatch_domain::address::{Address, AddressKind};
+use hatch_domain::ids::ConversationId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_providers::Inbound;
 
@@ -33,8 +34,10 @@ pub struct OwnMailboxes {
 pub(super) struct Home {
     /// That mailbox.
     pub(super) mailbox: Address,
-    /// Those whom the conversation is among.
+    /// Those whom the conversation is among, where it begins with this mail.
     pub(super) participants: Vec<Address>,
+    /// The conversation, where it is known: the one that its thread is in.
+    pub(super) known: Option<ConversationId>,
 }
 
 impl Home {
@@ -156,14 +159,15 @@ impl OwnMailboxes {
 }
 
 impl OwnMailboxes {
-    /// The mailboxes that got a mail unseen beside `reached`, whom it names: those that only the envelope has, and that
-    /// are configured one by one, since of a whole domain one may be where mails are read. A mail that says that it was
-    /// brought to one of `reached` was forwarded from there.
+    /// The mailboxes that got a mail unseen beside `reached`, whom it names: those that only the envelope has or a server
+    /// says it brought it to, and that are configured one by one, since of a whole domain one may be where mails are read.
+    /// A mail that says that it was brought to one of `reached` was forwarded from there.
     fn got_unseen(&self, inbound: &Inbound, reached: &[Address]) -> Vec<Address> {
         let envelope = inbound.email.iter().flat_map(|email| &email.envelope);
         let carried: Vec<Address> = envelope
             .flat_map(|envelope| &envelope.to)
             .map(|text| Address::received_mailbox(text))
+            .chain(inbound.delivered_to.iter().cloned())
             .collect();
         let (known, delivered) = (identities(reached), identities(&inbound.delivered_to));
         let is_forwarded = known.iter().any(|one| delivered.contains(one));
@@ -191,14 +195,14 @@ impl OwnMailboxes {
         }
         if let [only] = mailboxes.as_slice() {
             let mailbox = (*only).clone();
-            return vec![Home { mailbox, participants: all_of(inbound, ours) }];
+            return vec![Home { mailbox, participants: all_of(inbound, ours), known: None }];
         }
         // More of us may be there than are looked at.
         let others = inbound.to.iter().filter(|one| !self.is_ours(one));
         let others: Vec<&Address> = std::iter::once(&inbound.from).chain(others).collect();
         let home = |mailbox: &Address| {
             let participants = others.iter().copied().chain([mailbox]).cloned().collect();
-            Home { mailbox: mailbox.clone(), participants }
+            Home { mailbox: mailbox.clone(), participants, known: None }
         };
         mailboxes.into_iter().map(home).collect()
     }
@@ -358,6 +362,9 @@ mod tests {
             (&[SUPPORT, "help@brand.example"], &[], &[], &[], &[SUPPORT, "help@brand.example"]),
             (&[SUPPORT], &[], &["inbound@brand.example"], &[], &[SUPPORT]),
             (&[SUPPORT], &[], &[sales], &[SUPPORT], &[SUPPORT]),
+            (&[SUPPORT], &[], &[PARSER], &[sales], &[SUPPORT, sales]),
+            (&[SUPPORT], &[], &[PARSER], &[SUPPORT, sales], &[SUPPORT]),
+            (&[SUPPORT], &[], &[PARSER], &["help@brand.example"], &[SUPPORT]),
             (&[SUPPORT], &[], &[SUPPORT], &[], &[SUPPORT]),
             (&[], &[], &[SUPPORT, sales], &[], &[SUPPORT, sales]),
             (&[], &[], &[SUPPORT], &[], &[SUPPORT]),
@@ -368,7 +375,7 @@ mod tests {
             let found = own.homes(&mail, &own.named_in(&mail));
             let mailboxes: Vec<Address> = found.iter().map(|home| home.mailbox.clone()).collect();
             assert_eq!(mailboxes, addresses(homes), "{to:?} {cc:?} {envelope:?}");
-            for Home { mailbox, participants } in found {
+            for Home { mailbox, participants, .. } in found {
                 let among = [address("cust@example.org"), address(boss), mailbox];
                 assert_eq!(identities(&participants), identities(&among), "{envelope:?}");
             }
@@ -376,7 +383,7 @@ mod tests {
         // What the envelope alone has is where mails are read, and a part of the only conversation.
         let read = mail(&[SUPPORT, "help@other.example"], &[], &["help@other.example"], &[]);
         let participants = addresses(&["cust@example.org", SUPPORT, "help@other.example"]);
-        let only = Home { mailbox: address(SUPPORT), participants };
+        let only = Home { mailbox: address(SUPPORT), participants, known: None };
         assert_eq!(own.homes(&read, &own.named_in(&read)), [only]);
         own.in_one_conversation();
         let mail = mail(&[SUPPORT, sales], &[], &[SUPPORT], &[]);

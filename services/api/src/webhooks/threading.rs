@@ -30,24 +30,30 @@ pub(super) struct Referred {
     pub(super) people: HashSet<Address>,
     /// Those of them that are known to be ours.
     pub(super) ours: HashSet<Address>,
-    /// The conversations that it joined beside its own, each with the mailbox of ours whose it is.
+    /// Those of us whose that conversation is.
+    pub(super) of: HashSet<Address>,
+    /// The conversations that it joined beside the one that it began in, each with the mailbox of ours whose it is.
     pub(super) joined: Vec<(ConversationId, Address)>,
 }
 
 impl Referred {
-    /// The one of its conversations that a mail to `mailboxes` of ours joins, with whose that is.
-    pub(super) fn conversation_of(
-        &self,
-        mailboxes: &HashSet<Address>,
-    ) -> (ConversationId, HashSet<Address>) {
-        let joined: HashSet<&Address> = self.joined.iter().map(|(_, mailbox)| mailbox).collect();
-        let own: HashSet<Address> =
-            self.ours.iter().filter(|one| !joined.contains(one)).cloned().collect();
-        let other = self.joined.iter().find(|(_, mailbox)| mailboxes.contains(mailbox));
-        match other.filter(|_| own.is_disjoint(mailboxes)) {
-            Some((id, mailbox)) => (*id, [mailbox.clone()].into()),
-            None => (self.conversation_id, own),
+    /// The same, in the one of its conversations that a mail to `mailboxes` of ours can join.
+    pub(super) fn seen_by(mut self, mailboxes: &HashSet<Address>) -> Self {
+        for (_, mailbox) in &self.joined {
+            self.of.remove(mailbox);
         }
+        let other = self.joined.iter().find(|(_, mailbox)| mailboxes.contains(mailbox));
+        if let Some((id, mailbox)) = other.filter(|_| self.of.is_disjoint(mailboxes)).cloned() {
+            self.conversation_id = id;
+            self.of = [mailbox].into();
+        }
+        self
+    }
+
+    /// The conversation of `mailbox` that it is in, if that is another one.
+    pub(super) fn elsewhere(&self, mailbox: &Address) -> Option<ConversationId> {
+        let of_it = self.joined.iter().filter(|(_, of)| *of == *mailbox.identity());
+        of_it.map(|(id, _)| *id).find(|id| *id != self.conversation_id)
     }
 }
 
@@ -232,6 +238,7 @@ mod tests {
             subject: Some("Your order".to_owned()),
             people: [address(US), address("sales@example.com"), address(ANN)].into(),
             ours: [address(US), address("sales@example.com")].into(),
+            of: [address(US), address("sales@example.com")].into(),
             joined: Vec::new(),
         }
     }
@@ -241,7 +248,8 @@ mod tests {
         let (sales, other) = (address("sales@example.com"), ConversationId(Uuid::from_u128(2)));
         let mut mail = referred(Strength::Theirs, 1);
         let joins = |mail: &Referred, to: &[&str]| {
-            mail.conversation_of(&to.iter().map(|text| address(text)).collect())
+            let seen = mail.clone().seen_by(&to.iter().map(|text| address(text)).collect());
+            (seen.conversation_id, seen.of)
         };
         let both: HashSet<Address> = [address(US), sales.clone()].into();
         assert_eq!(joins(&mail, &["sales@example.com"]), (mail.conversation_id, both));
@@ -250,7 +258,29 @@ mod tests {
         for to in [&[][..], &[US], &["sales@example.com", US], &["office@example.com"]] {
             assert_eq!(joins(&mail, to), (mail.conversation_id, own.clone()), "{to:?}");
         }
-        assert_eq!(joins(&mail, &["sales@example.com"]), (other, [sales].into()));
+        assert_eq!(joins(&mail, &["sales@example.com"]), (other, [sales.clone()].into()));
+        assert_eq!(mail.elsewhere(&address("Sales@Example.com")), Some(other));
+        assert_eq!(mail.elsewhere(&address(US)), None);
+        let seen = mail.seen_by(&[sales.clone()].into());
+        assert_eq!(seen.elsewhere(&sales), None, "it is there");
+    }
+
+    #[test]
+    fn a_part_in_one_conversation_of_a_mail_is_none_in_another_one() {
+        let (sales, other) = (address("sales@example.com"), ConversationId(Uuid::from_u128(2)));
+        let mut mail = referred(Strength::Theirs, 1);
+        mail.joined = vec![(other, sales.clone())];
+        let email = Email {
+            subject: Some("Re: Your order".to_owned()),
+            ours: vec![sales.clone()],
+            ..Email::default()
+        };
+        let writers = Writers::of(&address(BOB), std::slice::from_ref(&sales), &email);
+        let seen = [mail.clone().seen_by(&[sales].into())];
+        let goes =
+            |id: ConversationId| thread(&email, &writers, &seen, &[(id, address(BOB))].into());
+        assert_eq!(goes(mail.conversation_id), apart(2));
+        assert_eq!(goes(other), joins(2));
     }
 
     /// Where a mail belongs that refers to `referred`.

@@ -241,8 +241,11 @@ impl MessageRows {
     /// latest reading counts, as it does for rows that are there.
     fn preview_of(&self, joined: &JoinedMessage) -> Option<String> {
         let reread = self.reread.get(&joined.created_position);
-        let is_it = |content: &&MessageContent| content.id == joined.message_id;
-        match reread.or_else(|| self.contents.iter().find(is_it)) {
+        // They are in the order of the log.
+        let place = self
+            .contents
+            .binary_search_by_key(&joined.created_position, |content| content.created_position);
+        match reread.or_else(|| self.contents.get(place.ok()?)) {
             Some(content) => preview_of(content),
             None => self.elsewhere.preview_of(joined.message_id),
         }

@@ -1,6 +1,6 @@
 //! Applies pages of the log to the tables of messages and conversations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::FutureExt as _;
@@ -96,8 +96,10 @@ impl Parallel for SideBySide {
             rows.contents.sort_unstable_by_key(|content| content.created_position);
             rows.provider_messages.sort_unstable_by_key(|learned| learned.position);
             rows.joined.sort_unstable_by_key(|joined| joined.position);
-            // The first halves are written, with all that is said of these messages.
-            let joining: Vec<MessageId> = rows.joined.iter().map(|one| one.message_id).collect();
+            // The first halves are written, with all that is said of these messages. What is here is not read again.
+            let begun: BTreeSet<MessageId> = rows.contents.iter().map(|one| one.id).collect();
+            let joining = rows.joined.iter().map(|one| one.message_id);
+            let joining: Vec<MessageId> = joining.filter(|id| !begun.contains(id)).collect();
             let reread: Vec<MessageId> = rows.reread.values().map(|content| content.id).collect();
             rows.elsewhere = tables::load_elsewhere(into, &joining, &reread).await?;
             let ids = rows.conversations_joined();
