@@ -41,7 +41,7 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Its bytes in an event, at most: what JSON escapes is in no address.
+    /// Its bytes in an event, where nothing of the addresses is escaped.
     fn bytes(&self) -> usize {
         let addresses = self.participants.iter().chain([&self.mailbox]);
         HOME_BYTES + addresses.map(|one| one.as_str().len() + ADDRESS_BYTES).sum::<usize>()
