@@ -31,6 +31,7 @@ pub(crate) use self::quota::Quota;
 use self::routes::Routes;
 use self::table::{Client, Key, Table};
 use self::window::{Moment, Standing};
+use crate::auth::is_route;
 use crate::client_address::ClientAddress;
 use crate::problem::Problem;
 
@@ -107,6 +108,12 @@ impl Limits {
         pool: Connections,
         shutdown: CancellationToken,
     ) -> (Self, BoxFuture<'static, ()>) {
+        for route in rules.routes.keys().filter(|route| !is_route(route)) {
+            tracing::warn!(
+                route,
+                "a limit is set for a route that there is not: it limits nothing"
+            );
+        }
         let inner = Arc::new(Inner {
             rules,
             clock,
