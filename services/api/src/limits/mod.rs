@@ -110,7 +110,7 @@ impl Limits {
     ) -> (Self, BoxFuture<'static, ()>) {
         for route in rules.routes.keys().filter(|route| !is_route(route)) {
             tracing::warn!(
-                route,
+                %route,
                 "a limit is set for a route that there is not: it limits nothing"
             );
         }
