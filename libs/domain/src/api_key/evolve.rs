@@ -1,7 +1,7 @@
 //! What a key becomes by each of its events.
 
-use super::{ApiKey, OLD_SECRETS_MAX};
 use super::event::ApiKeyEvent;
+use super::{ApiKey, OLD_SECRETS_MAX};
 
 impl ApiKey {
     pub(super) fn after(mut self, event: &ApiKeyEvent) -> Self {

@@ -58,6 +58,13 @@ pub(super) fn of(method: &Method, route: &str) -> Access {
     found.map_or(Access::Known, |(_, scope)| Access::Needs(*scope))
 }
 
+/// Whether `text` is the method and the pattern of the path of a route that has callers, such as `GET /api/v1/messages`.
+pub(crate) fn is_route(text: &str) -> bool {
+    let Some((method, path)) = text.split_once(' ') else { return false };
+    let methods = SCOPES.get(path).filter(|_| !is_public(path));
+    methods.is_some_and(|methods| methods.iter().any(|(name, _)| name == method))
+}
+
 fn is_public(route: &str) -> bool {
     let is_of = |page: &&str| {
         route.strip_prefix(*page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -101,6 +108,22 @@ mod tests {
             }
         }
         all
+    }
+
+    #[test]
+    fn a_route_is_a_method_and_a_pattern() {
+        for (text, is) in [
+            ("POST /api/v1/messages", true),
+            ("GET /api/v1/messages/{id}", true),
+            ("DELETE /api/v1/messages", false),
+            ("GET /api/v1/messages/1", false),
+            ("post /api/v1/messages", false),
+            ("/api/v1/messages", false),
+            ("GET /health", false),
+            ("GET /nope", false),
+        ] {
+            assert_eq!(is_route(text), is, "{text}");
+        }
     }
 
     #[test]

@@ -84,6 +84,8 @@ impl Door {
             return Ok(());
         }
         let caller = self.caller(request)?;
+        // Also where it is refused: it is charged for that.
+        request.extensions_mut().insert(caller.clone());
         // Who runs the installation must be able to let a tenant in again.
         if access != Access::Needs(Scope::Platform) && self.is_suspended(&caller) {
             return Err(Problem::tenant_suspended().into());
@@ -91,9 +93,7 @@ impl Door {
         if let Access::Needs(scope) = access {
             caller.require(scope)?;
         }
-        let extensions = request.extensions_mut();
-        extensions.insert(caller);
-        extensions.insert(self.clone());
+        request.extensions_mut().insert(self.clone());
         Ok(())
     }
 

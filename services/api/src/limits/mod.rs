@@ -31,6 +31,7 @@ pub(crate) use self::quota::Quota;
 use self::routes::Routes;
 use self::table::{Client, Key, Table};
 use self::window::{Moment, Standing};
+use crate::auth::is_route;
 use crate::client_address::ClientAddress;
 use crate::problem::Problem;
 
@@ -107,6 +108,12 @@ impl Limits {
         pool: Connections,
         shutdown: CancellationToken,
     ) -> (Self, BoxFuture<'static, ()>) {
+        for route in rules.routes.keys().filter(|route| !is_route(route)) {
+            tracing::warn!(
+                %route,
+                "a limit is set for a route that there is not: it limits nothing"
+            );
+        }
         let inner = Arc::new(Inner {
             rules,
             clock,
@@ -127,9 +134,7 @@ impl Limits {
     /// There were too many, which is to be answered in place of what is wrong.
     pub fn wrong_credentials(&self, address: IpAddr) -> Result<(), Problem> {
         let Some(inner) = &self.0 else { return Ok(()) };
-        let policy = Policy { name: WRONG_CREDENTIALS, limit: inner.rules.wrong_credentials };
-        let client = Client::at(ClientAddress(address).counted());
-        let key = Key { client, route: inner.routes.id(WRONG_CREDENTIALS) };
+        let (key, policy) = inner.of_wrong_credentials(ClientAddress(address));
         inner.take(key, policy, 1)
     }
 
@@ -165,6 +170,13 @@ impl Inner {
     fn moment(&self) -> Moment {
         let unix_ms = u64::try_from(self.clock.now().timestamp_millis()).unwrap_or_default();
         Moment::of(unix_ms, u64::from(self.rules.window_s) * 1_000)
+    }
+
+    /// What counts where wrong credentials come from `address`.
+    fn of_wrong_credentials(&self, address: ClientAddress) -> (Key, Policy) {
+        let client = Client::at(address.counted());
+        let key = Key { client, route: self.routes.id(WRONG_CREDENTIALS) };
+        (key, Policy { name: WRONG_CREDENTIALS, limit: self.rules.wrong_credentials })
     }
 
     /// Counts `cost` requests, of which all pass or none.

@@ -11,7 +11,7 @@ use hatch_domain::actor::Actor;
 
 use super::table::{Client, Key};
 use super::window::Standing;
-use super::{Inner, Limits, Policy, seconds};
+use super::{Inner, Policy, seconds};
 use crate::auth::Caller;
 use crate::client_address::ClientAddress;
 use crate::problem::Problem;
@@ -72,14 +72,16 @@ impl Quota {
         let Some(Opened { limits, account }) = self.0.as_deref() else { return admitted };
         let address = request.extensions().get::<ClientAddress>();
         let address = address.copied().unwrap_or(ClientAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        if let Err(problem) = admitted {
-            if problem.is_unauthorized() {
-                Limits(Some(Arc::clone(limits))).wrong_credentials(address.0)?;
-            }
-            return Err(problem);
+        if admitted.as_ref().is_err_and(Problem::is_unauthorized) {
+            let (key, policy) = limits.of_wrong_credentials(address);
+            let (client, route, tenant) = (key.client, key.route, String::new());
+            let open = || Account { client, tenant, api_key: None, route, policy };
+            let opened = account.get_or_init(open);
+            limits.take(opened.key(), policy, 1)?;
+            return admitted;
         }
-        let Some(caller) = request.extensions().get::<Caller>() else { return Ok(()) };
-        let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(()) };
+        let Some(caller) = request.extensions().get::<Caller>() else { return admitted };
+        let Some(path) = request.extensions().get::<MatchedPath>() else { return admitted };
         let route = format!("{} {}", method(request.method()), path.as_str());
         let api_key = match &caller.actor {
             Actor::Key(id) => Some(id.to_string()),
@@ -94,7 +96,9 @@ impl Quota {
         let policy = limits.policy(&route, &tenant, api_key.as_deref());
         let route = limits.routes.id(&route);
         let opened = account.get_or_init(|| Account { client, tenant, api_key, route, policy });
-        limits.take(opened.key(), policy, 1)
+        limits.take(opened.key(), policy, 1)?;
+        // Whoever may not do it asks no oftener than who may.
+        admitted
     }
 
     /// Charges `count` more, when it is known that the request asks for so much.

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use hatch_domain::scope::Scope;
 use hatch_eventstore::testing::{Template, TestDatabase, eventually};
 use hatch_eventstore::{SystemEnvironment, pool};
 use serde_json::{Value, json};
@@ -204,7 +205,12 @@ async fn layer(State(limits): State<Limits>, mut request: Request, next: Next) -
     if request.uri().path() != "/open" {
         request.extensions_mut().insert(Caller::system("test"));
     }
-    let mut response = match quota.admit(Ok(()), &request) {
+    let admitted = match request.uri().path() {
+        "/things/unknown" => Err(Problem::wrong_credentials()),
+        "/things/forbidden" => Err(Problem::missing_scope(Scope::Admin)),
+        _ => Ok(()),
+    };
+    let mut response = match quota.admit(admitted, &request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
@@ -281,6 +287,21 @@ async fn a_batch_above_the_limit_passes_where_little_is_used_and_counts_whole() 
     for (messages, status) in [(25, StatusCode::OK), (1, StatusCode::TOO_MANY_REQUESTS)] {
         let (answered, _, _) = ask(&app, "POST", "/batch", &"m".repeat(messages)).await;
         assert_eq!(answered, status, "{messages}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_is_charged_for_it_and_told_so() {
+    let app = app(alone(Rules { wrong_credentials: 1, ..rules(2) }));
+    for (path, policy, answers) in [
+        ("/things/forbidden", "default", [403, 403, 429]),
+        ("/things/unknown", WRONG_CREDENTIALS, [401, 429, 429]),
+    ] {
+        for status in answers {
+            let (answered, headers, _) = ask(&app, "GET", path, "").await;
+            assert_eq!(answered.as_u16(), status, "{path}");
+            assert!(header(&headers, "ratelimit").starts_with(&format!("\"{policy}\"")), "{path}");
+        }
     }
 }
 
