@@ -58,7 +58,6 @@ struct Shared {
 impl Directory {
     /// A directory, and the worker that keeps it up to date until `shutdown`. It knows nobody before the worker has
     /// read the tables and, where they are behind, the rest of the log: [`wait_for`](Self::wait_for) waits for that.
-    #[must_use]
     pub fn start(
         connections: Connections,
         log: Log,

@@ -39,10 +39,16 @@ pub struct Problem {
     retry_after_seconds: Option<u32>,
     /// Whether only reads have to wait: the log is there.
     reads_only: bool,
+    hint: Option<Hint>,
+}
+
+/// What an answer says beside the problem.
+#[derive(Debug, Clone, Copy)]
+enum Hint {
     /// How to say who asks.
-    challenge: Option<&'static str>,
-    /// The rate limits that it went beyond.
-    violated_policies: Vec<&'static str>,
+    Challenge(&'static str),
+    /// The rate limit that the request went beyond.
+    Policy(&'static str),
 }
 
 /// What went wrong (RFC 9457).
@@ -100,8 +106,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after_seconds: None,
             reads_only: false,
-            challenge: None,
-            violated_policies: Vec::new(),
+            hint: None,
         }
     }
 
@@ -223,7 +228,7 @@ impl Problem {
         let title = "The client asks too often";
         Self {
             retry_after_seconds: Some(retry_after_seconds),
-            violated_policies: vec![policy],
+            hint: Some(Hint::Policy(policy)),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", title, detail)
         }
     }
@@ -359,7 +364,11 @@ impl Problem {
     }
 
     fn into_body(self, instance: Option<String>) -> Body {
-        let Self { status, kind, title, detail, errors, violated_policies, .. } = self;
+        let Self { status, kind, title, detail, errors, hint, .. } = self;
+        let violated_policies = match hint {
+            Some(Hint::Policy(policy)) => vec![policy],
+            Some(Hint::Challenge(_)) | None => Vec::new(),
+        };
         let (kind, code) = (kind_uri(kind), code(kind));
         let status = status.as_u16();
         Body { kind, code, title, status, detail, instance, errors, violated_policies }
@@ -375,7 +384,7 @@ impl Problem {
     pub(crate) fn into_parts(self, request_id: Option<&str>) -> (StatusCode, HeaderMap, Vec<u8>) {
         let (status, retry_after_seconds) = (self.status, self.retry_after_seconds);
         let mut headers = HeaderMap::from_iter([(header::CONTENT_TYPE, MEDIA_TYPE)]);
-        if let Some(challenge) = self.challenge {
+        if let Some(Hint::Challenge(challenge)) = self.hint {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(seconds) = retry_after_seconds {

@@ -7,7 +7,7 @@ use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::scope::Scope;
 
-use super::Problem;
+use super::{Hint, Problem};
 
 /// How to say who asks (RFC 6750, section 3): of a request without credentials, and of one with some that are not valid.
 const CHALLENGE: &str = "Bearer realm=\"hatch\"";
@@ -28,7 +28,7 @@ impl Problem {
         let title = "The request has no valid credentials";
         let detail = "Authorization: expected Bearer and a valid API key";
         Self {
-            challenge: Some(challenge),
+            hint: Some(Hint::Challenge(challenge)),
             ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", title, detail)
         }
     }
