@@ -7,8 +7,10 @@ use futures::StreamExt;
 use hatch::roles::Role;
 use hatch::settings::Settings;
 use reqwest::StatusCode;
+use tokio_postgres::error::SqlState;
 
 use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SENDER, unique};
+use crate::time::eventually;
 use crate::webhooks::{Post, receipt};
 
 /// Requests of strangers in a flood, and how many of them are under way at a time.
@@ -194,7 +196,15 @@ async fn fill(hatch: &Hatch, days: &[i64]) {
                     now() - interval '{days} days'
                FROM unnest(ARRAY['applied', 'duplicate', 'rejected_signature', 'quarantined']) AS outcome"
         );
-        session.batch_execute(&sql).await.expect("filled");
+        // It waits for no lock that the roles have, but says so.
+        eventually("the partitions are made", async || match session.batch_execute(&sql).await {
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => false,
+            filled => {
+                filled.expect("filled");
+                true
+            }
+        })
+        .await;
     }
     session.close().await;
 }

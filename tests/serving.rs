@@ -48,7 +48,19 @@ async fn beyond_loopback_it_serves_once_there_is_a_key() {
     let key = make(&hatch, &[]).await;
     let (revoked, said) = run(&hatch, &["keys", "revoke", &key.id], &[]).await;
     assert!(revoked, "{said}");
-    refused("a revoked key").await;
+
+    // One that has ended is one: roles that do not start would let nobody in either.
+    let mut serve = command(&hatch, &ROLES, &elsewhere);
+    let child = serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let http = hatch::http_client(PATIENCE).expect("an HTTP client");
+    let mut serve = Up { child, url: url.clone(), http };
+    let asked = async || {
+        let request = serve.http.get(format!("{}/api/v1/messages", serve.url));
+        Some(request.header("authorization", key.bearer()).send().await.ok()?.status())
+    };
+    assert_eq!(eventually("it listens", asked).await, StatusCode::UNAUTHORIZED);
+    serve.signal(Signal::SIGTERM);
+    assert!(serve.child.wait().await.expect("it ends").success(), "a clean end");
 
     let key = make(&hatch, &[]).await;
     let mut serve = command(&hatch, &ROLES, &elsewhere);

@@ -1,7 +1,7 @@
 //! How often a client may ask: so many requests a window, for each client and route, over all processes together.
 //!
 //! A request is counted in memory and waits for nobody. What passed is told to the other processes, and asked of them,
-//! once in an interval, by a table of PostgreSQL ([`fleet`]); while that is away, each process counts for itself, so that
+//! once in an interval, by a table of PostgreSQL (`fleet.rs`); while that is away, each process counts for itself, so that
 //! limits let through more and never keep a client out. A burst that comes to several processes within one interval
 //! passes at each of them as far as that one knows: beyond the limit goes at most what one interval lets through.
 
