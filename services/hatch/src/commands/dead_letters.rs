@@ -1,22 +1,19 @@
 //! `hatch dead-letters`: what failed for good, and sending it again.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use futures::StreamExt;
 use hatch_api::commands::{Change, retry};
-use hatch_domain::actor::Actor;
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_domain::message::status::Status;
-use hatch_eventstore::{Appender, AppenderConfig, Log, ServerClock, Store};
+use hatch_eventstore::Store;
 use hatch_readmodel::{Message, MessageFilter, Page, ReadModel};
-use tokio_util::sync::CancellationToken;
 
 use super::pool;
+use super::writer::{Writer, actor};
 use crate::cli::Redrive;
 use crate::output::{counted, field, line};
 use crate::progress;
-use crate::roles::postgres;
 use crate::settings::Settings;
 
 const TENANT: TenantId = TenantId::DEFAULT;
@@ -58,13 +55,8 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
         line(format!("{messages}; nothing was sent: leave out --dry-run for that"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let ending = CancellationToken::new();
-    let postgres = postgres(settings)?;
-    let (appender, appending) =
-        Appender::start(AppenderConfig::default(), postgres, ending.clone());
-    let (pool, clock) = (pool(settings)?, ServerClock::default());
-    clock.ask(&pool).await?;
-    let store = &Store::new(appender, Log::new(pool), Arc::new(clock));
+    let writer = Writer::start(settings).await?;
+    let store = &writer.store;
     let bar = progress::bar("sending again", i64::try_from(ids.len())?);
     let count = ids.len();
     let mut results = futures::stream::iter(ids)
@@ -83,8 +75,7 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
     }
     bar.finish_and_clear();
     drop(results);
-    ending.cancel();
-    appending.await?;
+    writer.end().await?;
     line(format!(
         "{} of {} will be sent again",
         count - refused,
@@ -95,8 +86,7 @@ pub(crate) async fn redrive(settings: &Settings, flags: Redrive) -> anyhow::Resu
 
 /// Begins a new round, or says why not.
 async fn send_again(store: &Store, id: MessageId) -> Result<(), String> {
-    let actor = Actor::System("cli".to_owned());
-    let change = Change { tenant_id: TENANT, actor, key: None };
+    let change = Change { tenant_id: TENANT, actor: actor(), key: None };
     match retry(store, change, id).await {
         Ok(_) => Ok(()),
         Err(error) => Err(std::error::Error::source(&error)

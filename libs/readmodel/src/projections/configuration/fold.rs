@@ -1,7 +1,6 @@
 //! The fold of one page of the log: rows and events in, changed rows out. No I/O and no clock.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::api_key::ApiKey;
@@ -10,33 +9,14 @@ use hatch_domain::ids::TenantId;
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::event::TenantEvent;
 use hatch_domain::{Decider, DomainEvent};
-use hatch_eventstore::{Position, RecordedEvent};
+use hatch_eventstore::Position;
 use uuid::Uuid;
 
 use crate::Error;
-
-/// The version of a stream's first event.
-const FIRST_VERSION: i64 = 1;
+use crate::engine::Fact;
 
 /// The name of the tenant that has been there before any event.
 pub(super) const DEFAULT_TENANT: &str = "default";
-
-/// An event of a stream, decoded.
-pub(super) struct Fact<E> {
-    pub(super) id: Uuid,
-    pub(super) tenant_id: Uuid,
-    version: i64,
-    position: Position,
-    recorded_at: DateTime<Utc>,
-    event: E,
-}
-
-impl<E> Fact<E> {
-    /// The stream, if it has a row from before this event.
-    pub(super) fn begun_before(&self) -> Option<Uuid> {
-        (self.version != FIRST_VERSION).then_some(self.id)
-    }
-}
 
 /// The row of a key.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,30 +45,6 @@ pub(super) struct TenantRow {
     pub(super) updated_at: DateTime<Utc>,
     pub(super) created_position: Position,
     pub(super) position: Position,
-}
-
-/// The events of `page` of streams of this kind, in log order.
-///
-/// # Errors
-/// [`Error::Undecodable`] for one that this build does not know: it is never skipped.
-pub(super) fn facts<D: Decider>(page: &[Arc<RecordedEvent>]) -> Result<Vec<Fact<D::Event>>, Error> {
-    let ours = page.iter().filter(|recorded| recorded.aggregate == D::KIND);
-    ours.map(|recorded| {
-        let event = recorded.decode().map_err(|source| Error::Undecodable {
-            position: recorded.position,
-            event_type: recorded.event_type.clone(),
-            source,
-        })?;
-        Ok(Fact {
-            id: recorded.stream_id,
-            tenant_id: recorded.tenant_id,
-            version: recorded.version,
-            position: recorded.position,
-            recorded_at: recorded.recorded_at,
-            event,
-        })
-    })
-    .collect()
 }
 
 /// The rows of keys as `facts` leave them, with those that begin among them.

@@ -21,10 +21,10 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use self::fold::{ApiKeyRow, Fact, TenantRow, facts, fold_keys, fold_tenants};
+use self::fold::{ApiKeyRow, TenantRow, fold_keys, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
 pub use self::query::{KeyInfo, LastUse, TenantInfo};
-use crate::engine::{WriteContext, Writer};
+use crate::engine::{WriteContext, Writer, begun_before, facts};
 use crate::{Definition, Error, SCHEMA};
 
 mod embedded {
@@ -97,9 +97,4 @@ async fn as_written(
         None => Arc::clone(event),
     });
     Ok(whole.collect())
-}
-
-/// The streams of `facts` that have rows already.
-fn begun_before<E>(facts: &[Fact<E>]) -> Vec<Uuid> {
-    facts.iter().filter_map(Fact::begun_before).collect()
 }

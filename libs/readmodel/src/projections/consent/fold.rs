@@ -1,36 +1,16 @@
 //! The fold of one page of the log: rows and events in, changed rows out. No I/O and no clock.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use hatch_domain::consent::Wish;
 use hatch_domain::consent::event::ConsentEvent;
-use hatch_domain::consent::{AGGREGATE, Wish};
-use hatch_eventstore::{Position, RecordedEvent};
+use hatch_eventstore::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::Error;
-
-/// The version of a stream's first event.
-const FIRST_VERSION: i64 = 1;
-
-/// An event of a consent, decoded.
-pub(super) struct ConsentFact {
-    pub(super) id: Uuid,
-    pub(super) tenant_id: Uuid,
-    pub(super) version: i64,
-    pub(super) position: Position,
-    pub(super) event: ConsentEvent,
-}
-
-impl ConsentFact {
-    /// The consent, if it has a row from before this event.
-    pub(super) fn begun_before(&self) -> Option<Uuid> {
-        (self.version != FIRST_VERSION).then_some(self.id)
-    }
-}
+use crate::engine::Fact;
 
 /// A row, which is also all that the fold needs to go on.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,33 +36,10 @@ pub(super) struct Block {
     pub(super) since: DateTime<Utc>,
 }
 
-/// The events of `page` that are about consents, in log order.
-///
-/// # Errors
-/// [`Error::Undecodable`] for one that this build does not know: it is never skipped.
-pub(super) fn facts(page: &[Arc<RecordedEvent>]) -> Result<Vec<ConsentFact>, Error> {
-    let ours = page.iter().filter(|recorded| recorded.aggregate == AGGREGATE);
-    ours.map(|recorded| {
-        let event = recorded.decode().map_err(|source| Error::Undecodable {
-            position: recorded.position,
-            event_type: recorded.event_type.clone(),
-            source,
-        })?;
-        Ok(ConsentFact {
-            id: recorded.stream_id,
-            tenant_id: recorded.tenant_id,
-            version: recorded.version,
-            position: recorded.position,
-            event,
-        })
-    })
-    .collect()
-}
-
 /// `rows` as `facts` leave them, with those that begin among them.
 pub(super) fn fold(
     mut rows: BTreeMap<Uuid, ConsentRow>,
-    facts: &[ConsentFact],
+    facts: &[Fact<ConsentEvent>],
 ) -> BTreeMap<Uuid, ConsentRow> {
     for fact in facts {
         rows.entry(fact.id).or_insert_with(|| ConsentRow::begun_by(fact)).apply(fact);
@@ -91,7 +48,7 @@ pub(super) fn fold(
 }
 
 impl ConsentRow {
-    fn begun_by(fact: &ConsentFact) -> Self {
+    fn begun_by(fact: &Fact<ConsentEvent>) -> Self {
         use ConsentEvent as E;
         let (address, programme, at) = match &fact.event {
             E::ConsentGiven(e) => (&e.address, &e.programme, e.at),
@@ -114,7 +71,7 @@ impl ConsentRow {
         }
     }
 
-    fn apply(&mut self, fact: &ConsentFact) {
+    fn apply(&mut self, fact: &Fact<ConsentEvent>) {
         use ConsentEvent as E;
         self.position = fact.position;
         self.updated_at = match &fact.event {

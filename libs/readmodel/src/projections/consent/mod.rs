@@ -10,13 +10,12 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use hatch_domain::consent::AGGREGATE;
+use hatch_domain::consent::{AGGREGATE, Consent};
 use hatch_eventstore::RecordedEvent;
 use hatch_eventstore::schema::Schema;
-use uuid::Uuid;
 
-use self::fold::{ConsentFact, ConsentRow, facts, fold};
-use crate::engine::{WriteContext, Writer};
+use self::fold::{ConsentRow, fold};
+use crate::engine::{WriteContext, Writer, begun_before, facts};
 use crate::{Definition, Error, SCHEMA};
 
 mod embedded {
@@ -51,10 +50,9 @@ impl Writer for ConsentWriter {
 }
 
 async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
-    let facts: Vec<ConsentFact> = facts(page)?;
-    let ids: Vec<Uuid> = facts.iter().filter_map(ConsentFact::begun_before).collect();
+    let facts = facts::<Consent>(page)?;
     let mut rows = BTreeMap::new();
-    for row in into.query(tables::LOAD, &ids).await? {
+    for row in into.query(tables::LOAD, &begun_before(&facts)).await? {
         let row = ConsentRow::read(&row)?;
         rows.insert(row.id, row);
     }

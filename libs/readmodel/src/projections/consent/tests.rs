@@ -15,6 +15,7 @@ use hatch_eventstore::{Metadata, Position};
 use proptest::prelude::*;
 use serde_json::json;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use super::*;
 
@@ -101,7 +102,7 @@ fn rows_of(
     before: BTreeMap<Uuid, ConsentRow>,
     page: &[Arc<RecordedEvent>],
 ) -> BTreeMap<Uuid, ConsentRow> {
-    fold(before, &facts(page).expect("known events"))
+    fold(before, &facts::<Consent>(page).expect("known events"))
 }
 
 #[test]
@@ -135,9 +136,9 @@ fn an_unknown_event_halts_and_those_of_others_do_not() {
     let mut page = recorded(&[(false, 0)]);
     let event = Arc::make_mut(&mut page[0]);
     event.event_type = "ConsentForgotten".to_owned();
-    assert!(matches!(facts(&page), Err(Error::Undecodable { .. })));
+    assert!(matches!(facts::<Consent>(&page), Err(Error::Undecodable { .. })));
     Arc::make_mut(&mut page[0]).aggregate = "message".to_owned();
-    assert_eq!(facts(&page).expect("not ours").len(), 0);
+    assert_eq!(facts::<Consent>(&page).expect("not ours").len(), 0);
 }
 
 proptest! {

@@ -34,6 +34,7 @@ macro_rules! recipients_count {
 
 mod conversation;
 mod message;
+mod messages;
 mod named;
 mod parts;
 mod past;
@@ -43,7 +44,8 @@ mod tail;
 mod timeline;
 
 pub use conversation::{Conversation, ConversationFilter};
-pub use message::{Message, MessageFilter, SentAs};
+pub use message::Message;
+pub use messages::{MessageFilter, SentAs};
 pub use named::NamedMail;
 pub use recipients::Recipient;
 pub use tail::TailMessage;
@@ -51,5 +53,5 @@ pub use timeline::Timeline;
 
 #[cfg(test)]
 pub(crate) use {
-    conversation::list_sql as conversation_list_sql, message::list_sql as message_list_sql,
+    conversation::list_sql as conversation_list_sql, messages::list_sql as message_list_sql,
 };
