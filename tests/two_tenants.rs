@@ -149,7 +149,6 @@ async fn no_route_of_the_document_shows_or_changes_what_another_tenant_has() {
     assert!(walked.seen_by_owner > 20, "{walked:?}");
     assert!(walked.cursors > 4, "{walked:?}");
     assert!(walked.cases > 300, "{walked:?}");
-    println!("{walked:?}");
 
     let own = two.hatch.get_by(&two.second[1], "/api/v1/messages?limit=200").await;
     let own: Vec<_> = own.body["data"].as_array().expect("a list").iter().collect();

@@ -28,8 +28,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::follow::Following;
+pub use self::uses::Use;
 use self::uses::Uses;
-pub use self::uses::{USER_AGENT_BYTES_MAX, Use};
 use self::view::View;
 pub use self::view::{KeyCount, KeyEntry};
 
@@ -79,7 +79,7 @@ impl Directory {
             let work = async { tokio::join!(following.run(), writing) };
             // Both go on for ever.
             let _ = shutdown.run_until_cancelled(work).await;
-            uses::write_last(&shared.uses, &connections).await;
+            uses::write_noted(&shared.uses, &connections).await;
         };
         (directory, worker)
     }
@@ -103,7 +103,7 @@ impl Directory {
         self.shared.view.tenant(id)
     }
 
-    /// Whether somebody could be let in by a key.
+    /// Whether a key was ever made, though all may have ended.
     #[must_use]
     pub fn has_keys(&self) -> bool {
         self.shared.view.has_keys()
@@ -115,12 +115,9 @@ impl Directory {
         self.shared.view.keys_of(id, now)
     }
 
-    /// Notes that the key was used. It is written down some seconds later.
-    pub fn used(&self, id: &KeyId, used: Use) {
-        // Only of keys that are known, so there are no more notes than keys.
-        if let Some(entry) = self.key(id) {
-            self.shared.uses.note(id, entry.tenant_id, used);
-        }
+    /// Notes that a key that was found here was used. It is written down some seconds later.
+    pub fn used(&self, entry: &KeyEntry, used: Use) {
+        self.shared.uses.note(entry.key.id(), entry.tenant_id, used);
     }
 
     /// How far the log is in it; before the first event until it has been read.

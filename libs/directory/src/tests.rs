@@ -335,14 +335,10 @@ async fn the_last_use_of_a_key_is_in_the_list_of_keys() {
     let place = Place::new().await;
     place.reached(place.create_key().await).await;
     let ip = IpAddr::from([192, 0, 2, 7]);
-    let used = |second, user_agent: Option<&str>| Use {
-        at: at(second),
-        ip,
-        user_agent: user_agent.map(str::to_owned),
-    };
-    place.directory.used(&key(), used(20, Some("curl/8.0")));
-    place.directory.used(&key(), used(10, None));
-    place.directory.used(&"000000000000".parse().expect("an id"), used(30, None));
+    let entry = place.directory.key(&key()).expect("it is known");
+    let used = |second, user_agent| Use::new(at(second), ip, user_agent);
+    place.directory.used(&entry, used(20, Some("curl/8.0")));
+    place.directory.used(&entry, used(10, None));
     place.project().await;
     let read_model = ReadModel::new(place.connections.clone());
     let (_connections, _database) = place.stop().await;
@@ -366,8 +362,8 @@ async fn an_older_use_is_not_written_over_a_newer_one() {
     let client = place.connections.get().await.expect("a connection");
     client.batch_execute(&sql).await.expect("another process has written");
     drop(client);
-    let (ip, user_agent) = (IpAddr::from([192, 0, 2, 9]), None);
-    place.directory.used(&key(), Use { at: at(5), ip, user_agent });
+    let entry = place.directory.key(&key()).expect("it is known");
+    place.directory.used(&entry, Use::new(at(5), IpAddr::from([192, 0, 2, 9]), None));
     let (connections, _database) = place.stop().await;
     let client = connections.get().await.expect("a connection");
     let row = client.query_one("SELECT ip FROM access.key_uses", &[]).await.expect("one row");
@@ -400,7 +396,4 @@ async fn an_empty_directory_knows_nobody_but_the_default_tenant() {
     assert!(directory.tenant(TenantId::DEFAULT).is_some());
     assert!(!directory.has_keys());
     assert_eq!(directory.position(), Position::START);
-    // It notes nothing of keys that it does not know.
-    let (ip, user_agent) = (IpAddr::from([192, 0, 2, 9]), None);
-    directory.used(&key(), Use { at: at(5), ip, user_agent });
 }

@@ -20,11 +20,11 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long PostgreSQL may take for one.
 const WRITE_MAX: Duration = Duration::from_secs(4);
 
-/// Keys of one write at most; the others wait for the next one.
+/// Keys of one write at most; the others are in the next one.
 const WRITE_KEYS_MAX: usize = 1_000;
 
 /// Bytes of a program's name at most; what is beyond is left out.
-pub const USER_AGENT_BYTES_MAX: usize = 256;
+const USER_AGENT_BYTES_MAX: usize = 256;
 
 /// In one order for all writers, so that two never wait for each other.
 const WRITE: &str = "
@@ -45,15 +45,23 @@ pub struct Use {
     /// From where.
     pub ip: IpAddr,
     /// By which program, as that calls itself.
-    pub user_agent: Option<String>,
+    user_agent: Option<String>,
+}
+
+impl Use {
+    /// A use at that time, from there, by the program that calls itself so. Of its name 256 bytes are kept, without
+    /// control characters.
+    #[must_use]
+    pub fn new(at: DateTime<Utc>, ip: IpAddr, user_agent: Option<&str>) -> Self {
+        Self { at, ip, user_agent: user_agent.map(readable) }
+    }
 }
 
 /// The last use of each key that was used since the last write.
 #[derive(Default)]
 pub(crate) struct Uses(Mutex<Noted>);
 
-/// By the text of the key's id.
-type Noted = BTreeMap<String, (TenantId, Use)>;
+type Noted = BTreeMap<KeyId, (TenantId, Use)>;
 
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +75,13 @@ enum Error {
 }
 
 impl Uses {
-    pub(crate) fn note(&self, id: &KeyId, tenant_id: TenantId, mut used: Use) {
-        used.user_agent = used.user_agent.as_deref().map(readable);
-        keep(&mut self.lock(), id.to_string(), (tenant_id, used));
+    pub(crate) fn note(&self, id: &KeyId, tenant_id: TenantId, used: Use) {
+        keep(&mut self.lock(), id.clone(), (tenant_id, used));
+    }
+
+    /// How many writes what is noted now takes.
+    fn writes(&self) -> usize {
+        self.lock().len().div_ceil(WRITE_KEYS_MAX)
     }
 
     /// What is to be written now.
@@ -96,7 +108,7 @@ impl Uses {
 }
 
 /// The newest use of a key is kept.
-fn keep(noted: &mut Noted, id: String, used: (TenantId, Use)) {
+fn keep(noted: &mut Noted, id: KeyId, used: (TenantId, Use)) {
     if noted.get(&id).is_none_or(|(_, before)| before.at <= used.1.at) {
         noted.insert(id, used);
     }
@@ -121,24 +133,20 @@ pub(crate) async fn write_for_ever(
     }
 }
 
-/// Writes what is noted before the process ends.
-pub(crate) async fn write_last(uses: &Uses, connections: &Connections) {
-    write_noted(uses, connections).await;
-}
-
-async fn write_noted(uses: &Uses, connections: &Connections) {
-    let noted = uses.take();
-    if let Err(error) = write(connections, &noted).await {
-        log_unless_away!(warn, &error, error = %error, keys = noted.len(), "last uses of keys are not written yet");
-        uses.put_back(noted);
+/// Writes all that is noted by now.
+pub(crate) async fn write_noted(uses: &Uses, connections: &Connections) {
+    for _ in 0..uses.writes() {
+        let noted = uses.take();
+        if let Err(error) = write(connections, &noted).await {
+            log_unless_away!(warn, &error, error = %error, keys = noted.len(), "last uses of keys are not written yet");
+            uses.put_back(noted);
+            return;
+        }
     }
 }
 
 async fn write(connections: &Connections, noted: &Noted) -> Result<(), Error> {
-    if noted.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<&str> = noted.keys().map(String::as_str).collect();
+    let ids: Vec<&str> = noted.keys().map(KeyId::as_str).collect();
     let tenants: Vec<Uuid> = noted.values().map(|(tenant, _)| tenant.0).collect();
     let times: Vec<DateTime<Utc>> = noted.values().map(|(_, used)| used.at).collect();
     let addresses: Vec<IpAddr> = noted.values().map(|(_, used)| used.ip).collect();
@@ -160,7 +168,11 @@ mod tests {
     fn used(second: i64) -> (TenantId, Use) {
         let at = DateTime::from_timestamp(1_800_000_000 + second, 0).expect("in range");
         let ip = IpAddr::from([192, 0, 2, 1]);
-        (TenantId::DEFAULT, Use { at, ip, user_agent: None })
+        (TenantId::DEFAULT, Use::new(at, ip, None))
+    }
+
+    fn key(n: usize) -> KeyId {
+        format!("{n:012}").parse().expect("an id")
     }
 
     #[test]
@@ -168,9 +180,9 @@ mod tests {
         for order in [[1, 2], [2, 1]] {
             let mut noted = Noted::new();
             for second in order {
-                keep(&mut noted, "a".to_owned(), used(second));
+                keep(&mut noted, key(1), used(second));
             }
-            assert_eq!(noted.get("a"), Some(&used(2)));
+            assert_eq!(noted.get(&key(1)), Some(&used(2)));
         }
     }
 
@@ -178,14 +190,15 @@ mod tests {
     fn a_write_has_some_keys_and_what_it_could_not_write_waits_with_the_rest() {
         let uses = Uses::default();
         for n in 0..=WRITE_KEYS_MAX {
-            keep(&mut uses.lock(), format!("{n:05}"), used(1));
+            keep(&mut uses.lock(), key(n), used(1));
         }
+        assert_eq!(uses.writes(), 2, "none waits longer than the others");
         let first = uses.take();
         assert_eq!((first.len(), uses.lock().len()), (WRITE_KEYS_MAX, 1));
-        keep(&mut uses.lock(), "00000".to_owned(), used(2));
+        keep(&mut uses.lock(), key(0), used(2));
         uses.put_back(first);
         assert_eq!(uses.lock().len(), WRITE_KEYS_MAX + 1);
-        assert_eq!(uses.lock().get("00000"), Some(&used(2)), "what came meanwhile is newer");
+        assert_eq!(uses.lock().get(&key(0)), Some(&used(2)), "what came meanwhile is newer");
         assert_eq!(
             (uses.take().len(), uses.take().len(), uses.take().len()),
             (WRITE_KEYS_MAX, 1, 0)

@@ -31,6 +31,14 @@ impl IpRange {
     }
 }
 
+impl IpRange {
+    /// Whether every address of `other` is one of them.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.0.contains(&other.0)
+    }
+}
+
 impl FromStr for IpRange {
     type Err = BadIpRange;
 

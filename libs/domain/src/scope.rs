@@ -20,6 +20,10 @@ macro_rules! scopes {
             /// Every scope.
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
+            const fn bit(self) -> u16 {
+                1 << (self as u16)
+            }
+
             /// The scope's name in the API.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
@@ -84,10 +88,10 @@ impl FromStr for Scope {
 }
 
 /// What a caller may do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(from = "BTreeSet<Scope>", into = "BTreeSet<Scope>")]
 #[schema(value_type = Vec<Scope>)]
-pub struct Scopes(BTreeSet<Scope>);
+pub struct Scopes(u16);
 
 impl Scopes {
     /// Each scope there is.
@@ -99,30 +103,40 @@ impl Scopes {
     /// These scopes.
     #[must_use]
     pub fn of(scopes: &[Scope]) -> Self {
-        Self(scopes.iter().copied().collect())
+        Self(scopes.iter().fold(0, |bits, scope| bits | scope.bit()))
     }
 
     /// The scopes, each once.
-    pub fn iter(&self) -> impl Iterator<Item = Scope> {
-        self.0.iter().copied()
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.iter().copied().filter(move |scope| self.has(*scope))
     }
 
-    /// Whether nothing is allowed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    const fn has(self, scope: Scope) -> bool {
+        self.0 & scope.bit() != 0
     }
 
     /// Whether what needs `scope` is allowed. `admin` allows everything of a tenant; tenants themselves are beyond it.
     #[must_use]
-    pub fn allows(&self, scope: Scope) -> bool {
-        self.0.contains(&scope) || (scope != Scope::Platform && self.0.contains(&Scope::Admin))
+    pub fn allows(self, scope: Scope) -> bool {
+        self.has(scope) || (scope != Scope::Platform && self.has(Scope::Admin))
     }
+}
 
-    /// Whether all that `other` allows is allowed.
-    #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        other.iter().all(|scope| self.allows(scope))
+impl fmt::Debug for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl From<BTreeSet<Scope>> for Scopes {
+    fn from(scopes: BTreeSet<Scope>) -> Self {
+        Self(scopes.into_iter().fold(0, |bits, scope| bits | scope.bit()))
+    }
+}
+
+impl From<Scopes> for BTreeSet<Scope> {
+    fn from(scopes: Scopes) -> Self {
+        scopes.iter().collect()
     }
 }
 
@@ -153,14 +167,12 @@ mod tests {
     }
 
     #[test]
-    fn no_set_covers_one_that_allows_more() {
-        let writes = Scopes::of(&[Scope::MessagesWrite, Scope::KeysWrite]);
-        let admin = Scopes::of(&[Scope::Admin]);
-        assert!(admin.covers(&writes) && !writes.covers(&admin));
-        assert!(
-            writes.covers(&Scopes::of(&[Scope::KeysWrite])) && writes.covers(&Scopes::default())
-        );
-        assert!(!admin.covers(&Scopes::all()), "tenants are beyond it");
-        assert!(Scopes::all().covers(&admin));
+    fn scopes_are_written_by_name_each_once_and_read_again() {
+        let scopes = Scopes::of(&[Scope::Admin, Scope::MessagesRead, Scope::Admin]);
+        let json = serde_json::to_string(&scopes).expect("names");
+        assert_eq!(json, r#"["messages:read","admin"]"#);
+        assert_eq!(serde_json::from_str::<Scopes>(&json).expect("scopes"), scopes);
+        assert_eq!(Scopes::all().iter().collect::<Vec<_>>(), Scope::ALL);
+        assert!(serde_json::from_str::<Scopes>(r#"["everything"]"#).is_err());
     }
 }

@@ -98,11 +98,6 @@ impl Message {
         }
     }
 
-    /// The conversations that it belongs to beside the one that it began in, in the order in which it joined them.
-    pub fn joined(&self) -> impl Iterator<Item = ConversationId> {
-        self.joined.iter().map(|(conversation_id, _)| *conversation_id)
-    }
-
     /// How many attempts the present round has had, the one under way included. One that was abandoned was
     /// none: what the claimant lacked is not the provider's answer.
     #[must_use]

@@ -23,9 +23,6 @@ use crate::problem::Problem;
 /// Who makes requests without credentials, where none are asked for, as events have it.
 const NOBODY: &str = "api";
 
-/// Characters of a client's name of itself that are noted, at most.
-const USER_AGENT_CHARACTERS_MAX: usize = 256;
-
 /// How long an answer waits at most until what was changed holds here. It takes half a second as a rule.
 const CHANGED_MAX: Duration = Duration::from_secs(2);
 
@@ -134,22 +131,21 @@ impl Door {
             Credentials::Bearer(text) => text,
         };
         let now = self.clock.now();
-        let (Presented { id, hash, .. }, KeyEntry { tenant_id, key }) = self.holder(text, now)?;
+        let (Presented { id, hash, .. }, entry) = self.holder(text, now)?;
         let client = request.extensions().get::<ClientAddress>();
         // A guess might be an address that the key is good from.
         let Some(&ClientAddress(ip)) = client else {
             let fault = std::io::Error::other("nobody looked where the request comes from");
             return Err(Problem::fault(&fault).into());
         };
-        let ranges = key.ip_ranges();
+        let ranges = entry.key.ip_ranges();
         if !ranges.is_empty() && !ranges.iter().any(|range| range.contains(ip)) {
             return Err(Problem::ip_not_allowed(ip).into());
         }
         let user_agent = request.headers().get(USER_AGENT).and_then(|name| name.to_str().ok());
-        let user_agent =
-            user_agent.map(|name| name.chars().take(USER_AGENT_CHARACTERS_MAX).collect());
-        self.directory.used(&id, Use { at: now, ip, user_agent });
-        let scopes = key.scopes().clone();
+        self.directory.used(&entry, Use::new(now, ip, user_agent));
+        let KeyEntry { tenant_id, key } = entry;
+        let scopes = *key.scopes();
         let (actor, key, secret) = (Actor::Key(id), Some(key), Some(hash));
         Ok(Caller { tenant: tenant_id, actor, scopes, key, secret })
     }

@@ -38,7 +38,7 @@ use crate::problem::Problem;
 /// The route under which wrong credentials are counted.
 const WRONG_CREDENTIALS: &str = "wrong-credentials";
 
-/// The longest window, in seconds, and the most requests of one.
+/// The longest window, in seconds.
 pub const WINDOW_S_MAX: u32 = 86_400;
 /// The most requests of a window.
 pub const REQUESTS_MAX: u32 = 1_000_000_000;

@@ -48,7 +48,7 @@ impl Problem {
 
     /// Nothing is done for the tenant for now.
     pub(crate) fn tenant_suspended() -> Self {
-        let detail = "nothing is done for this tenant until it is resumed";
+        let detail = "the keys of this tenant are refused until it is resumed";
         Self::forbidden("tenant-suspended", "The tenant is suspended", detail)
     }
 

@@ -108,14 +108,16 @@ impl Recording<'_> {
         joined: Option<Place>,
     ) -> Result<Meaning, Problem> {
         fit(&mut inbound);
-        let mut place = self.place(&mut inbound).await?;
-        if let Some(joined) = joined {
-            place = joined;
-            if let Some(email) = inbound.email.as_mut() {
-                email.linked_to = None;
-                email.among.clear();
+        let place = match joined {
+            Some(place) => {
+                let ours = self.webhooks.own.named_in(&inbound);
+                if let Some(email) = inbound.email.as_mut() {
+                    email.ours = ours;
+                }
+                place
             }
-        }
+            None => self.place(&mut inbound).await?,
+        };
         for of in inbound.email.iter().flat_map(|email| email.cut.keys()) {
             self.webhooks.stats.cut.of(of).increment();
         }

@@ -226,7 +226,7 @@ fn key(row: &Row) -> Result<KeyInfo, Error> {
         id: row.try_get("key_id")?,
         name: row.try_get("name")?,
         key_type: row.try_get("key_type")?,
-        scopes: state.scopes().clone(),
+        scopes: *state.scopes(),
         senders: state.senders().iter().map(ToString::to_string).collect(),
         channels: state.channels().to_vec(),
         ip_ranges: state.ip_ranges().iter().map(ToString::to_string).collect(),

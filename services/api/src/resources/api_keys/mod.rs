@@ -97,7 +97,7 @@ pub async fn shown(read_model: &ReadModel, tenant: TenantId, id: &KeyId, key: &A
         id: id.to_string(),
         name: key.name().to_owned(),
         key_type: key.key_type().as_str().to_owned(),
-        scopes: key.scopes().clone(),
+        scopes: *key.scopes(),
         senders: key.senders().iter().map(ToString::to_string).collect(),
         channels: key.channels().to_vec(),
         ip_ranges: key.ip_ranges().iter().map(ToString::to_string).collect(),

@@ -1,7 +1,5 @@
 //! What may be done with a key: no key makes one that may do more, or for longer, than itself. Pure.
 
-use std::net::IpAddr;
-
 use chrono::{DateTime, Utc};
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
@@ -29,7 +27,7 @@ impl Issuer {
         if !is_part(asked.channels, own.channels, PartialEq::eq) {
             return refuse("channels");
         }
-        if !is_part(asked.ip_ranges, own.ip_ranges, lies_within) {
+        if !is_part(asked.ip_ranges, own.ip_ranges, |one, of| of.covers(one)) {
             return refuse("ip_ranges");
         }
         let lasts_longer = |end| asked.expires_at.is_none_or(|asked| asked > end);
@@ -88,27 +86,6 @@ impl<'a> Power<'a> {
     }
 }
 
-/// Whether every address of `inner` is one of `outer`. Two networks lie within each other or apart, so one address of the
-/// inner one and the lengths of both tell.
-fn lies_within(inner: &IpRange, outer: &IpRange) -> bool {
-    let Some((first, bits)) = network(inner) else { return false };
-    network(outer).is_some_and(|(_, outer_bits)| outer_bits <= bits && outer.contains(first))
-}
-
-/// The first address of a range, and how many bits its addresses share; those of IPv4 are counted as IPv6 maps them.
-fn network(range: &IpRange) -> Option<(IpAddr, u8)> {
-    const MAPPED_BITS: u8 = 96;
-    let text = range.to_string();
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
-        None => (text.as_str(), None),
-    };
-    Some(match address.parse().ok()? {
-        address @ IpAddr::V4(_) => (address, bits.unwrap_or(32).checked_add(MAPPED_BITS)?),
-        address @ IpAddr::V6(_) => (address, bits.unwrap_or(128)),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -140,7 +117,7 @@ mod tests {
             key_id: id.clone(),
             name,
             key_type: KeyType::Live,
-            scopes: scopes.clone(),
+            scopes,
             senders,
             channels,
             ip_ranges,

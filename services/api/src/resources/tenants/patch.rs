@@ -23,7 +23,7 @@ pub(super) struct TenantChange {
     /// What it is to be called.
     #[schema(min_length = 1, max_length = 100)]
     name: Option<String>,
-    /// Whether nothing is done for it.
+    /// Whether its keys are refused.
     suspended: Option<bool>,
     /// Why it is suspended, in your own words.
     #[schema(min_length = 1, max_length = 500)]

@@ -1,6 +1,6 @@
 //! The keys of clients: whether there is one, which end soon, and whether the hatch that answers knows all of them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -115,9 +115,20 @@ fn found(looked: &Looked, authentication: Authentication, beyond: Option<IpAddr>
     Finding::warning(KEYS, what, remedy)
 }
 
+/// Where this machine reaches what listens on `listen`.
+fn near(listen: &str) -> String {
+    let Ok(mut address) = listen.parse::<SocketAddr>() else { return listen.to_owned() };
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address.to_string()
+}
+
 /// Whether the hatch that answers where one is to listen knows all keys.
 async fn directory(settings: &Settings) -> anyhow::Result<Finding> {
-    let listen = settings.listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:");
+    let listen = near(&settings.listen);
     let asked = http_client(READY_MAX)?.get(format!("http://{listen}/ready")).send().await;
     let said: Option<Value> = match asked {
         Ok(answer) => answer.json().await.ok(),

@@ -211,27 +211,7 @@ pub(crate) fn list_sql(
     before: Position,
     limit: u32,
 ) -> (String, Conditions) {
-    let mut conditions = Conditions::of(tenant, "m.tenant_id").and(
-        "m.created_position < ",
-        "",
-        before.0,
-        Type::INT8,
-    );
-    if let Some(address) = &filter.participant {
-        conditions = conditions.and("p.address = ", "", address.identity().to_string(), Type::TEXT);
-    }
-    if let Some(status) = filter.status {
-        conditions = conditions.and("s.status = ", "", status.as_str(), Type::TEXT);
-    }
-    if let Some(id) = filter.conversation {
-        conditions = conditions.and("m.conversation_id = ", "", id.0, Type::UUID);
-    }
-    if let Some(channel) = filter.channel {
-        conditions = conditions.and("m.channel = ", "", channel.as_str(), Type::TEXT);
-    }
-    if let Some(direction) = filter.direction {
-        conditions = conditions.and("m.direction = ", "", direction.as_str(), Type::TEXT);
-    }
+    let conditions = conditions(tenant, filter, before, "m.created_position", "m");
     let (limit, wheres) = (limit + 1, conditions.sql());
     let mut sql = format!(
         "{LIST}, m.created_position AS place FROM rm.messages m
@@ -240,11 +220,8 @@ pub(crate) fn list_sql(
     );
     if filter.conversation.is_some() {
         // Those that began elsewhere have their place by the event that brought them here.
-        let wheres = wheres.replacen("m.created_position <", "j.position <", 1).replacen(
-            "m.conversation_id =",
-            "j.conversation_id =",
-            1,
-        );
+        let joined = self::conditions(tenant, filter, before, "j.position", "j");
+        let wheres = joined.sql();
         sql = format!(
             "({sql})
              UNION ALL
@@ -257,6 +234,36 @@ pub(crate) fn list_sql(
         );
     }
     (sql, conditions)
+}
+
+/// What messages of a list fulfil whose place is the column `place`, and whose conversation the table `of` names. Their
+/// values are the same, and in one order, whatever these are.
+fn conditions(
+    tenant: TenantId,
+    filter: &MessageFilter,
+    before: Position,
+    place: &str,
+    of: &str,
+) -> Conditions {
+    let mut conditions =
+        Conditions::of(tenant, "m.tenant_id").and(&format!("{place} < "), "", before.0, Type::INT8);
+    if let Some(address) = &filter.participant {
+        conditions = conditions.and("p.address = ", "", address.identity().to_string(), Type::TEXT);
+    }
+    if let Some(status) = filter.status {
+        conditions = conditions.and("s.status = ", "", status.as_str(), Type::TEXT);
+    }
+    if let Some(id) = filter.conversation {
+        let column = format!("{of}.conversation_id = ");
+        conditions = conditions.and(&column, "", id.0, Type::UUID);
+    }
+    if let Some(channel) = filter.channel {
+        conditions = conditions.and("m.channel = ", "", channel.as_str(), Type::TEXT);
+    }
+    if let Some(direction) = filter.direction {
+        conditions = conditions.and("m.direction = ", "", direction.as_str(), Type::TEXT);
+    }
+    conditions
 }
 
 /// The tables that a list begins with, each with where its page begins.
