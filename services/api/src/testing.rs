@@ -85,7 +85,7 @@ impl Api {
         Self::start_behind(Door::closed).await
     }
 
-    async fn start_behind(door: fn(Directory, Arc<dyn Environment>) -> Door) -> Self {
+    pub(crate) async fn start_behind(door: fn(Directory, Arc<dyn Environment>) -> Door) -> Self {
         let database = TestDatabase::create_from(&TEMPLATE).await;
         let (config, shutdown) = (database.config(), CancellationToken::new());
         let clock = ScriptedClock::of(&config).await;
