@@ -101,10 +101,11 @@ fn issuers(tokens: Tokens) -> Dependency {
     let check = move || {
         let wrong = |report: KeysReport| {
             let KeysReport { issuer, keys, error, .. } = report;
-            let why = error.or_else(|| (keys == 0).then(|| "they are not asked for yet".to_owned()));
+            let why =
+                error.or_else(|| (keys == 0).then(|| "they are not asked for yet".to_owned()));
             why.map(|why| match keys {
                 0 => format!("{issuer} has no keys: {why}"),
-                keys => format!("{issuer} is known by {keys} keys of before: {why}"),
+                _ => format!("{issuer} is known by its keys of before: {why}"),
             })
         };
         let wrong: Vec<String> = tokens.reports().into_iter().filter_map(wrong).collect();

@@ -22,8 +22,8 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::Mutex;
 use url::Url;
 
-use self::attempt::{Attempt, Sealing};
 pub use self::attempt::COOKIE_SECONDS;
+use self::attempt::{Attempt, Sealing};
 pub use self::claims::Identity;
 use self::provider::{Answer, Given, Provider};
 use crate::outgoing;
@@ -128,9 +128,8 @@ impl Oidc {
         if !settings.scopes.iter().any(|scope| scope == "openid") {
             return Err(bad("scopes", "expected openid among them"));
         }
-        let sealing = Sealing::new(&settings).ok_or_else(|| {
-            bad("client_secret", "expected a secret that a key can be made from")
-        })?;
+        let sealing = Sealing::new(&settings)
+            .ok_or_else(|| bad("client_secret", "expected a secret that a key can be made from"))?;
         let client = outgoing::client();
         let client = client.map_err(|_| bad("issuer", "there can be no HTTP client"))?;
         let audience = std::slice::from_ref(&settings.client_id);
@@ -173,7 +172,8 @@ impl Oidc {
         let attempt = attempt.ok_or(OidcError::Refused(
             "this sign-in was begun in another browser, or too long ago: begin again",
         ))?;
-        let answer = Answer::read(query).ok_or(OidcError::Refused("this is no answer to a sign-in"))?;
+        let answer =
+            Answer::read(query).ok_or(OidcError::Refused("this is no answer to a sign-in"))?;
         if !is_same(&attempt.state, &answer.state) {
             return Err(OidcError::Refused("this is the answer to another sign-in: begin again"));
         }

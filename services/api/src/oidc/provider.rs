@@ -100,7 +100,8 @@ impl Provider {
             request
         } else {
             // Both are encoded as a form has them before they are a user and a password (RFC 6749, section 2.3.1).
-            let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let encoded =
+                |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             request.basic_auth(encoded(id), Some(encoded(secret)))
         };
         let request = request.header("accept", "application/json").form(&form);

@@ -232,7 +232,8 @@ impl Issuer {
             Some(Value::Array(all)) => all.iter().map(Value::as_str).collect::<Option<_>>()?,
             Some(_) => return None,
         };
-        let known = said.into_iter().take(SCOPES_MAX).filter_map(|scope| scope.parse::<Scope>().ok());
+        let known =
+            said.into_iter().take(SCOPES_MAX).filter_map(|scope| scope.parse::<Scope>().ok());
         let given = known.filter(|scope| self.rules.may_give_platform || *scope != Scope::Platform);
         Some(Scopes::of(&given.collect::<Vec<_>>()))
     }

@@ -107,7 +107,11 @@ impl Jwks {
                 state.due_at = uptime + self.every.min(AGAIN);
                 if state.error.as_ref() != Some(&why) {
                     let (host, error) = (self.host(), &why);
-                    tracing::warn!(host, error, "the keys of an issuer cannot be had: those of before stay");
+                    tracing::warn!(
+                        host,
+                        error,
+                        "the keys of an issuer cannot be had: those of before stay"
+                    );
                 }
                 state.error = Some(why);
             }

@@ -27,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::check::{Checks, Verified};
 pub use self::issuer::{BadIssuer, Issuer, IssuerRules, KeySource, TenantSource};
-pub use self::jwks::{KeysReport, look};
 pub(crate) use self::jwks::load;
+pub use self::jwks::{KeysReport, look};
 pub(crate) use self::key::KeySet;
 pub(crate) use self::text::read;
 use crate::auth::Caller;

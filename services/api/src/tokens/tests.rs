@@ -178,7 +178,8 @@ fn a_token_chooses_neither_how_it_is_verified_nor_by_which_key() {
     let tokens = tokens(vec![by_secret(), by_key()]);
     let good = claims().to_string();
     let of_apps = with(json!({"iss": "apps"}));
-    let sign_none = |alg: &str| format!("{}.{}.", encode(&format!(r#"{{"alg":"{alg}"}}"#)), encode(&good));
+    let sign_none =
+        |alg: &str| format!("{}.{}.", encode(&format!(r#"{{"alg":"{alg}"}}"#)), encode(&good));
     // The text of a public key, which everybody has, as if it were a secret.
     let confused = |secret: &[u8]| {
         let message = format!("{}.{}", encode(HEADER), encode(&of_apps));
@@ -210,14 +211,29 @@ fn a_token_chooses_neither_how_it_is_verified_nor_by_which_key() {
         ("another kind", hs256(r#"{"alg":"HS256","typ":"logout+jwt"}"#, &good)),
         ("a kid that is none", hs256(r#"{"alg":"HS256","kid":7}"#, &good)),
         ("another kid", ed25519(r#"{"alg":"EdDSA","kid":"second"}"#, &of_apps)),
-        ("a key of its own", ed25519(
-            &json!({"alg": "EdDSA", "kid": "second", "jwk": public_jwk()}).to_string(), &of_apps)),
+        (
+            "a key of its own",
+            ed25519(
+                &json!({"alg": "EdDSA", "kid": "second", "jwk": public_jwk()}).to_string(),
+                &of_apps,
+            ),
+        ),
         ("a claim twice", hs256(HEADER, &good.replacen('{', r#"{"sub":"root","#, 1))),
         ("a tenant twice", hs256(HEADER, &good.replacen('{', r#"{"tenant":"x","#, 1))),
         ("no object", hs256(HEADER, "[]")),
         ("no JSON", hs256(HEADER, "ann")),
         ("more after it", hs256(HEADER, &format!("{good} {good}"))),
-        ("too deep", hs256(HEADER, &good.replacen('{', &format!(r#"{{"a":{}{},"#, "[".repeat(2_000), "]".repeat(2_000)), 1))),
+        (
+            "too deep",
+            hs256(
+                HEADER,
+                &good.replacen(
+                    '{',
+                    &format!(r#"{{"a":{}{},"#, "[".repeat(2_000), "]".repeat(2_000)),
+                    1,
+                ),
+            ),
+        ),
         ("too long", hs256(HEADER, &with(json!({"a": "x".repeat(TOKEN_BYTES_MAX)})))),
         ("with padding", format!("{whole}=")),
         ("with a space", whole.replace('.', " .")),
@@ -353,7 +369,10 @@ async fn who_bears_a_token_is_let_in_as_whom_it_says() {
     assert_eq!((refused.status, refused.text("code")), (StatusCode::FORBIDDEN, "missing_scope"));
     let refused = ask(&api, "a.b.c", Method::GET, None).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(refused.header("www-authenticate"), "Bearer realm=\"hatch\", error=\"invalid_token\"");
+    assert_eq!(
+        refused.header("www-authenticate"),
+        "Bearer realm=\"hatch\", error=\"invalid_token\""
+    );
     api.advance(TimeDelta::hours(2)).await;
     assert_eq!(ask(&api, &token, Method::GET, None).await.status, StatusCode::UNAUTHORIZED);
 }

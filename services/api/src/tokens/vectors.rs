@@ -99,8 +99,7 @@ fn keys() -> Vec<(&'static str, Algorithm, KeySet)> {
     let rsa = json!({"kty": "RSA", "n": RSA_MODULUS, "e": "AQAB"});
     let point = json!({"kty": "EC", "crv": "P-256", "x": EC_POINT.0, "y": EC_POINT.1});
     let edwards = json!({"kty": "OKP", "crv": "Ed25519", "x": ED25519_KEY});
-    let (hs, rs, es, ed) =
-        (Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa);
+    let (hs, rs, es, ed) = (Algorithm::Hs256, Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa);
     vec![
         ("a secret", hs, set(KeySet::of_secret(&secret), hs)),
         ("RSA as JWK", rs, jwk(rsa, rs)),

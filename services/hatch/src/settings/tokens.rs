@@ -1,18 +1,16 @@
 //! Whose tokens are taken, and who signs people in, as it is set.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use chrono::TimeDelta;
 use hatch_api::oidc::OidcSettings as Provider;
-use hatch_api::tokens::{
-    Algorithm, ISSUERS_MAX, Issuer, IssuerRules, KeySource, TenantSource,
-};
+use hatch_api::tokens::{Algorithm, ISSUERS_MAX, Issuer, IssuerRules, KeySource, TenantSource};
 use hatch_providers::Secret;
+use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use reqwest::Url;
 
 use super::Settings;
 
@@ -169,7 +167,9 @@ impl JwtSettings {
             places.push(KeySource::Jwks { url, every });
         }
         let one = places.pop().filter(|_| places.is_empty());
-        one.context("secret: expected exactly one of secret, public_key and jwks_url, or the file of one")
+        one.context(
+            "secret: expected exactly one of secret, public_key and jwks_url, or the file of one",
+        )
     }
 
     fn tenant(&self) -> anyhow::Result<TenantSource> {
@@ -187,7 +187,7 @@ impl JwtSettings {
 }
 
 /// The content of a file that is as short as one with a key.
-fn read(file: &PathBuf) -> anyhow::Result<String> {
+fn read(file: &Path) -> anyhow::Result<String> {
     let length = std::fs::metadata(file).context("it cannot be read")?.len();
     ensure!(length <= KEY_BYTES_MAX, "expected {KEY_BYTES_MAX} bytes at most, and it has {length}");
     std::fs::read_to_string(file).context("it cannot be read")
@@ -240,5 +240,100 @@ impl Settings {
             redirect: format!("{}/auth/oidc/callback", self.public_url()),
             scopes: scopes.clone(),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::tests::load;
+    use super::*;
+
+    const STAFF: &str = "[[jwt]]\nname = \"staff\"\nissuer = \"https://id.example.com\"\n\
+        audience = [\"hatch\"]\n";
+
+    fn refusal(toml: &str) -> String {
+        let settings = load(toml, &[]).expect("what is wrong is said later");
+        settings.issuers().err().unwrap_or_else(|| panic!("{toml}")).to_string()
+    }
+
+    #[test]
+    fn issuers_are_tables_of_the_file_or_a_list_in_a_variable() {
+        let secret = "secret = \"0123456789abcdef0123456789abcdef\"\n";
+        let toml =
+            format!("{STAFF}{secret}{}", STAFF.replace("staff", "apps").replace("id.", "apps."));
+        let toml = format!("{toml}jwks_url = \"https://apps.example.com/keys\"\nplatform = true\n");
+        let settings = load(&toml, &[]).expect("valid");
+        let issuers = settings.issuers().expect("two issuers");
+        let names: Vec<_> = issuers.iter().map(|issuer| issuer.name()).collect();
+        assert_eq!(names, ["staff", "apps"]);
+        assert_eq!(settings.jwt[0].leeway_s, 60);
+        assert!(settings.jwt[1].platform && !settings.jwt[0].platform);
+        let list = r#"[{"name": "staff", "issuer": "a", "audience": ["hatch"], "algorithms": ["HS256"],
+            "secret": "0123456789abcdef0123456789abcdef"}]"#;
+        let settings = load("", &[("HATCH_JWT", list)]).expect("valid");
+        assert_eq!(settings.issuers().expect("one issuer")[0].url(), "a");
+        assert!(load("", &[]).expect("valid").issuers().expect("none").is_empty());
+    }
+
+    #[test]
+    fn keys_and_secrets_are_in_files_where_that_is_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("secret");
+        std::fs::write(&file, "0123456789abcdef0123456789abcdef\n").expect("written");
+        let toml = format!("{STAFF}secret_file = {file:?}\n");
+        assert!(load(&toml, &[]).expect("valid").issuers().is_ok());
+        let missing = refusal(&format!("{STAFF}public_key_file = \"/no/such/file\"\n"));
+        assert!(missing.starts_with("configuration: jwt[0].public_key_file: "), "{missing}");
+        std::fs::write(&file, "x".repeat(70_000)).expect("written");
+        let long = refusal(&format!("{STAFF}public_key_file = {file:?}\n"));
+        assert!(long.contains("65536 bytes at most"), "{long}");
+    }
+
+    #[test]
+    fn an_issuer_that_cannot_be_is_refused_by_its_place_and_key_and_no_secret_is_said() {
+        let secret = "secret = \"CANARY-0123456789abcdef0123456789abcdef\"\n";
+        let fixed = "tenant = \"00000000-0000-0000-0000-000000000000\"\n";
+        for (toml, key) in [
+            (STAFF.to_owned(), "jwt[0].secret"),
+            (format!("{STAFF}secret = \"CANARY\"\n"), "jwt[0].secret"),
+            (format!("{STAFF}{secret}public_key = \"CANARY\"\n"), "jwt[0].secret"),
+            (format!("{STAFF}public_key = \"CANARY\"\n"), "jwt[0].public_key"),
+            (format!("{STAFF}jwks_url = \"CANARY\"\n"), "jwt[0].jwks_url"),
+            (format!("{STAFF}jwks_url = \"http://h/k\"\n"), "jwt[0].jwks_url"),
+            (format!("{STAFF}{secret}algorithms = [\"RS256\"]\n"), "jwt[0].algorithms"),
+            (format!("{STAFF}{secret}tenant = \"acme\"\n"), "jwt[0].tenant"),
+            (format!("{STAFF}{secret}{fixed}tenant_claim = \"org\"\n"), "jwt[0].tenant"),
+            (format!("{STAFF}{secret}{STAFF}{secret}"), "jwt[1].name"),
+            (format!("{STAFF}{secret}{}{secret}", STAFF.replace("staff", "apps")), "jwt[1].issuer"),
+            (STAFF.repeat(21), "jwt"),
+        ] {
+            let said = refusal(&toml);
+            assert!(said.starts_with(&format!("configuration: {key}: ")), "{key}: {said}");
+            assert!(!said.contains("CANARY"), "{said}");
+        }
+        for (variable, value) in [
+            ("HATCH_JWT", "CANARY"),
+            ("HATCH_JWT", r#"[{"secret": ["CANARY"]}]"#),
+            ("HATCH_JWT", r#"[{"of tomorrow": "CANARY"}]"#),
+            ("HATCH_OIDC", "CANARY"),
+        ] {
+            let said = load("", &[(variable, value)]).expect_err(value).to_string();
+            assert!(!said.contains("CANARY"), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_identity_provider_is_set_whole_or_not_at_all() {
+        let whole = "public_url = \"https://hatch.example.com\"\n[oidc]\n\
+            issuer = \"https://id.example.com\"\nclient_id = \"hatch\"\n";
+        let secret = ("HATCH_OIDC__CLIENT_SECRET", "secret");
+        let settings = load(whole, &[secret]).expect("valid");
+        let provider = settings.identity_provider().expect("valid").expect("a provider");
+        assert_eq!(provider.redirect, "https://hatch.example.com/auth/oidc/callback");
+        assert_eq!(provider.scopes, ["openid", "email", "profile"]);
+        let settings = load(whole, &[]).expect("what is missing is said later");
+        let said = settings.identity_provider().expect_err("no secret").to_string();
+        assert!(said.starts_with("configuration: oidc.client_secret: "), "{said}");
+        assert!(load("", &[]).expect("valid").identity_provider().expect("valid").is_none());
     }
 }

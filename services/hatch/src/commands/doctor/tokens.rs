@@ -27,7 +27,10 @@ pub(super) async fn check(settings: &Settings) -> Vec<Finding> {
 async fn keys(issuer: &Issuer) -> anyhow::Result<Finding> {
     let name = issuer.name();
     let Some(url) = issuer.keys_url() else {
-        return Ok(Finding::good(JWT, format!("tokens of {name} are taken, by the key that is set")));
+        return Ok(Finding::good(
+            JWT,
+            format!("tokens of {name} are taken, by the key that is set"),
+        ));
     };
     Ok(match look(url).await {
         Ok(keys) => {
