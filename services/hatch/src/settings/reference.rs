@@ -31,6 +31,7 @@ attempts_max = 5
 $ export HATCH_DISPATCHER__RETRY__ATTEMPTS_MAX=5                  # the same
 $ export HATCH_DISPATCHER__LOOK_UPS_MS=30000,120000               # a list
 $ export HATCH_DISPATCHER__IN_DOUBT__TWILIO=wait                  # a value by name
+$ export HATCH_JWT='[{\"name\": \"staff\"}]'                       # a list of tables, as JSON
 $ export HATCH_DATABASE_URL_FILE=/run/secrets/database-url        # any value may be the content of a file
 ```
 

@@ -17,8 +17,8 @@ use super::Settings;
 /// Bytes of a file with a key at most.
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
-/// Whose tokens are taken: an issuer of JSON Web Tokens. Exactly one of `secret`, `public_key` and `jwks_url` says where
-/// its keys are. A token needs `exp`, `iss`, `aud` and `sub`, and the tenant's claim.
+/// Whose tokens are taken: an issuer of JSON Web Tokens. Exactly one of `secret`, `public_key` and `jwks_url` says
+/// where its keys are. A token needs `exp`, `iss`, `aud` and `sub`, and the tenant's claim.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JwtSettings {
