@@ -327,6 +327,20 @@ fn an_issuer_that_cannot_be_is_refused_by_its_setting() {
     assert!(Issuer::new(jwks("https://id.example.com/keys")).is_ok());
 }
 
+#[test]
+fn others_take_the_place_of_issuers_at_once() {
+    let tokens = tokens(vec![by_secret()]);
+    let (of_staff, of_apps) = (
+        hs256(HEADER, &claims().to_string()),
+        ed25519(r#"{"alg":"EdDSA"}"#, &with(json!({"iss": "apps"}))),
+    );
+    assert!(tokens.caller(&of_staff, now()).is_ok() && tokens.caller(&of_apps, now()).is_err());
+    assert!(tokens.takes_from("staff") && !tokens.takes_from("apps"));
+    tokens.replace(vec![Issuer::new(by_key()).expect("an issuer")]);
+    assert!(tokens.caller(&of_staff, now()).is_err() && tokens.caller(&of_apps, now()).is_ok());
+    assert!(!tokens.takes_from("staff") && tokens.takes_from("apps"));
+}
+
 /// The API with both issuers, which give tokens for the time of its clock.
 async fn api() -> Api {
     Api::start_behind(|directory, clock| {
