@@ -154,7 +154,11 @@ async fn issuers_are_read_again_at_a_signal_and_a_bad_file_leaves_those_that_the
     write(AUDIENCE);
     let listen = format!("127.0.0.1:{}", free_port().expect("a free port"));
     let config = file.to_str().expect("UTF-8");
-    let variables = [("HATCH_CONFIG", config), ("HATCH_LISTEN", listen.as_str())];
+    let variables = [
+        ("HATCH_CONFIG", config),
+        ("HATCH_LISTEN", listen.as_str()),
+        ("HATCH_RATE_LIMIT__ENABLED", "false"),
+    ];
     let mut serve = command(&hatch, &["serve", "--roles", "command,query"], &variables);
     let child = serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
     let http = hatch::http_client(PATIENCE).expect("an HTTP client");
