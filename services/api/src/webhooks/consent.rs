@@ -245,6 +245,7 @@ mod tests {
             topic: None,
             segments: None,
             suggests: None,
+            test: false,
             at: at(),
         }
     }

@@ -205,6 +205,7 @@ mod tests {
             topic: None,
             segments: None,
             suggests: None,
+            test: false,
             at: DateTime::UNIX_EPOCH,
         }
     }
