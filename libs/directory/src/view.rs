@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::{DateTime, Utc};
 use hatch_domain::Decider;
-use hatch_domain::api_key::{ApiKey, KeyId, KeyType, api_key_id};
+use hatch_domain::api_key::{ApiKey, KeyId, api_key_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::{Position, RecordedEvent};
@@ -91,9 +91,7 @@ impl View {
     }
 
     pub(crate) fn has_keys(&self) -> bool {
-        let known = self.read();
-        let mut keys = known.keys.values().filter_map(|folded| folded.state.as_deref());
-        keys.any(|key| matches!(key.key_type(), KeyType::Live))
+        self.read().keys.values().any(|folded| folded.state.is_some())
     }
 
     pub(crate) fn keys_of(&self, id: TenantId, now: DateTime<Utc>) -> KeyCount {

@@ -180,13 +180,15 @@ impl Problem {
         )
     }
 
-    /// No provider account of the tenant carries the channel, or none does for this sender: the message would wait for
-    /// ever.
-    pub(crate) fn no_account(channel: Channel, from: Option<&Address>) -> Self {
+    /// No provider account of the tenant carries the channel, or none does for this sender, or none carries tests: the
+    /// message would wait for ever.
+    pub(crate) fn no_account(channel: Channel, from: Option<&Address>, is_test: bool) -> Self {
         let channel = channel.as_str();
         let title = "No account carries the channel";
+        let what = if is_test { "tests by " } else { "" };
         let of = from.map_or_else(String::new, |from| format!(" from {from}"));
-        let detail = format!("no configured account carries {channel}{of}: nothing was recorded");
+        let detail =
+            format!("no configured account carries {what}{channel}{of}: nothing was recorded");
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no-account", title, detail)
     }
 

@@ -15,7 +15,7 @@ use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::command::ApiKeyCommand;
 use hatch_domain::api_key::event::ApiKeyCreated;
-use hatch_domain::api_key::{ApiKey, ApiKeyText, KeyId, KeyType, api_key_id};
+use hatch_domain::api_key::{self, ApiKey, ApiKeyText, KeyId, KeyType, api_key_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_domain::scope::{Scope, Scopes};
@@ -186,10 +186,13 @@ impl Api {
         scopes: &[Scope],
         set: impl FnOnce(&mut ApiKeyCreated),
     ) -> TestKey {
-        let minted = std::iter::repeat_with(|| ApiKeyText::mint(KeyType::Live, &entropy()));
-        let minted = minted.flatten().next().expect("a key");
+        let mint = |key_type| {
+            let minted = std::iter::repeat_with(|| ApiKeyText::mint(key_type, &entropy()));
+            minted.flatten().next().expect("a key")
+        };
+        let minted = mint(KeyType::Live);
         let mut created = ApiKeyCreated {
-            key_id: minted.id.clone(),
+            key_id: minted.id,
             name: "a test's".to_owned(),
             key_type: KeyType::Live,
             scopes: Scopes::of(scopes),
@@ -202,6 +205,9 @@ impl Api {
             at: self.clock.now(),
         };
         set(&mut created);
+        // The text says of which type it is.
+        let minted = mint(created.key_type);
+        (created.key_id, created.secret_hash) = (minted.id.clone(), minted.hash);
         let key = TestKey { tenant, id: minted.id, text: minted.text };
         self.change_key(&key, &ApiKeyCommand::Create(Box::new(created))).await;
         key
@@ -287,9 +293,9 @@ pub(crate) struct TestKey {
 impl TestKey {
     /// A key of the same id that was never made.
     pub(crate) fn with_another_secret(&self) -> String {
-        let minted = std::iter::repeat_with(|| {
-            ApiKeyText::mint_for(KeyType::Live, self.id.clone(), &entropy())
-        });
+        let key_type = api_key::read(&self.text).expect("a key").key_type;
+        let minted =
+            std::iter::repeat_with(|| ApiKeyText::mint_for(key_type, self.id.clone(), &entropy()));
         minted.flatten().next().expect("a key").text
     }
 }

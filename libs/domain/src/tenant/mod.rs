@@ -88,10 +88,16 @@ impl Tenant {
         self.team.values()
     }
 
+    /// The one of them with that address, however it is written.
+    #[must_use]
+    pub fn team_recipient(&self, address: &Address) -> Option<&TeamRecipient> {
+        self.team.get(address.identity().as_str())
+    }
+
     /// Whether keys of the type team may write to that address.
     #[must_use]
     pub fn is_of_team(&self, address: &Address) -> bool {
-        self.team.contains_key(address.identity().as_str())
+        self.team_recipient(address).is_some()
     }
 }
 

@@ -123,7 +123,8 @@ impl Recording<'_> {
         }
         let &WebhookAccount { tenant_id, provider, acts_on_words, .. } = self.account;
         let rules = &self.webhooks.words;
-        let hearing = Hearing { tenant_id, acts_on_words, rules, said_at: self.said_at };
+        let is_test = self.account.is_for_tests();
+        let hearing = Hearing { tenant_id, is_test, acts_on_words, rules, said_at: self.said_at };
         Ok(meaning::of_inbound(inbound, place, provider, hearing, self.now))
     }
 
@@ -147,6 +148,7 @@ impl Recording<'_> {
             account: &receipt.account,
             message_id,
             receipt_id: receipt.receipt_id,
+            is_test: self.account.is_for_tests(),
             at: self.said_at,
         };
         Ok(consent::of_suppression(suppression, message.requested(), &source))
