@@ -281,3 +281,6 @@ pub(super) async fn replayed(
         Err(error) => Err(Problem::fault(&error)),
     }
 }
+
+#[cfg(test)]
+mod tests;
