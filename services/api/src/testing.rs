@@ -71,6 +71,7 @@ pub(crate) struct Api {
     clock: ScriptedClock,
     store: Store,
     directory: Directory,
+    accounts: Accounts,
     // Before the database, which goes when nobody uses it any more.
     _running: DropGuard,
     database: TestDatabase,
@@ -125,9 +126,11 @@ impl Api {
         );
         tokio::spawn(following);
         let door = door(directory.clone(), Arc::new(clock.clone()));
-        let commands = commands(store.clone(), &queries);
+        let accounts = Accounts::new(vec![account()]);
+        let commands = commands(store.clone(), &queries, accounts.clone());
         let app = app((commands, queries, live), door, &limits, shutdown.clone());
-        Self { app, clock, store, directory, _running: shutdown.drop_guard(), database }
+        let _running = shutdown.drop_guard();
+        Self { app, clock, store, directory, accounts, _running, database }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -211,6 +214,18 @@ impl Api {
         let key = TestKey { tenant, id: minted.id, text: minted.text };
         self.change_key(&key, &ApiKeyCommand::Create(Box::new(created))).await;
         key
+    }
+
+    /// From now on there are accounts for such traffic and no others, each of which carries these channels.
+    pub(crate) fn set_accounts(&self, traffic: &[Traffic], channels: &[Channel]) {
+        let made = traffic.iter().map(|traffic| Account {
+            name: traffic.as_str().parse().expect("a name"),
+            account: traffic.as_str().to_owned(),
+            traffic: *traffic,
+            channels: channels.to_vec(),
+            ..account()
+        });
+        self.accounts.replace(made.collect());
     }
 
     /// Changes a key. The change holds from now on.
@@ -309,11 +324,11 @@ fn entropy() -> [u8; 64] {
     bytes
 }
 
-fn commands(store: Store, queries: &Queries) -> Commands {
+fn commands(store: Store, queries: &Queries, accounts: Accounts) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
-        accounts: Accounts::new(vec![account()]),
+        accounts,
         conversations: Conversations {
             read_model: queries.read_model.clone(),
             read_position: queries.read_position.clone(),

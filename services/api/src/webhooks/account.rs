@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hatch_domain::ids::TenantId;
+use hatch_domain::traffic::Traffic;
 use hatch_providers::{Account, Tenants, Webhook, webhook_path};
 
 use super::{GENERIC, Webhooks};
@@ -30,6 +31,8 @@ pub(super) struct WebhookAccount {
     pub(super) path: Arc<str>,
     /// Whether the provider acts by itself upon words such as STOP and START, and answers them.
     pub(super) acts_on_words: bool,
+    /// Whether nothing but tests goes by it.
+    pub(super) is_test: bool,
     /// Our code for it.
     pub(super) webhook: Arc<dyn Webhook>,
 }
@@ -106,6 +109,7 @@ fn generic(webhook: Arc<dyn Webhook>) -> WebhookAccount {
         provider: GENERIC,
         path: GENERIC.into(),
         acts_on_words: false,
+        is_test: false,
         webhook,
     }
 }
@@ -119,6 +123,7 @@ fn of_account(account: &Account, suffix: Option<&str>) -> Option<WebhookAccount>
         provider: account.provider,
         path: path.strip_prefix(PREFIX)?.into(),
         acts_on_words: account.acts_on_words,
+        is_test: account.traffic == Traffic::Test,
         webhook: Arc::clone(&hook.webhook),
     })
 }

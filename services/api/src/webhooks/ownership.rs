@@ -168,6 +168,7 @@ impl Recording<'_> {
             for Elsewhere { tenant_id, conversation_id } in &self.elsewhere {
                 let hearing = Hearing {
                     tenant_id: *tenant_id,
+                    is_test: self.account.is_test,
                     acts_on_words: self.account.acts_on_words,
                     rules: &self.webhooks.words,
                     said_at: self.said_at,

@@ -210,6 +210,7 @@ mod tests {
             provider: "fragile",
             path: "fragile".into(),
             acts_on_words: false,
+            is_test: false,
             webhook: Arc::new(Fragile),
         };
         for bytes in [1, INLINE_BYTES_MAX + 1] {
