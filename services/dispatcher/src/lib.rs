@@ -470,7 +470,7 @@ impl Dispatcher {
             tenant: TenantId(tenant_id),
             channel: request.channel,
             from: &request.from,
-            is_test: false,
+            is_test: request.test,
         };
         chosen(&self.accounts, &wanted)
     }
