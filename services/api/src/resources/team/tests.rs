@@ -33,6 +33,8 @@ async fn an_address_is_put_on_the_list_shown_and_taken_away() {
     let api = Api::start().await;
     let empty = api.get(TEAM).await;
     assert_eq!((empty.status, &empty.body["data"]), (StatusCode::OK, &json!([])));
+    assert_eq!(delete(&api, "ann@example.com").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(api.log_length().await, 0, "it was so already");
     let mailbox = put(&api, "Ann@example.com").await;
     assert_eq!(mailbox.status, StatusCode::OK, "{}", mailbox.body);
     assert_eq!(mailbox.text("address"), "Ann@example.com");

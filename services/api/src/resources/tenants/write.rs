@@ -149,12 +149,23 @@ pub async fn change_team(
     id: TenantId,
     change: &TeamChange,
 ) -> Result<TeamChanged, Problem> {
+    let Loaded { state: tenant, version, .. } = store.load::<Tenant>(id.0, id.0).await?;
+    if version == 0 && !is_default(id) {
+        return Err(Problem::not_found(WHAT));
+    }
     let (address, at) = (change.address().clone(), store.environment().now());
-    let command = match change {
-        TeamChange::Add(_) => TenantCommand::AddTeamRecipient { address, at },
-        TeamChange::Remove(_) => TenantCommand::RemoveTeamRecipient { address, at },
+    let (command, is_so) = match change {
+        TeamChange::Add(_) => {
+            let is_so = tenant.is_of_team(&address);
+            (TenantCommand::AddTeamRecipient { address, at }, is_so)
+        }
+        TeamChange::Remove(_) => {
+            let is_so = !tenant.is_of_team(&address);
+            (TenantCommand::RemoveTeamRecipient { address, at }, is_so)
+        }
     };
-    let position = match apply(store, actor, id, &command).await? {
+    let appended = if is_so { None } else { apply(store, actor, id, &command).await? };
+    let position = match appended {
         Some(position) => position,
         // It was so already: whoever reads up to here sees it.
         None => store.log().head().await?,
