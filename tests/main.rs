@@ -48,6 +48,7 @@ mod immutable;
 mod inbound;
 mod invariants;
 mod kept;
+mod key_types;
 mod keys;
 mod kinds;
 mod least_privilege;

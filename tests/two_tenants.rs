@@ -84,6 +84,9 @@ impl Two {
         let wish = json!({"address": CUSTOMER, "state": "opted_out"});
         let wish = hatch.request(Method::PUT, "/api/v1/consent", &[], Some(wish.to_string())).await;
         assert_eq!(wish.status, StatusCode::OK, "{}", wish.body);
+        let of_team = "/api/v1/team-recipients/ann@example.com";
+        let of_team = hatch.request(Method::PUT, of_team, &[], None).await;
+        assert_eq!(of_team.status, StatusCode::OK, "{}", of_team.body);
 
         let id_of = |one: &Value| one["id"].as_str().expect("an id").to_owned();
         let mut things = Things {

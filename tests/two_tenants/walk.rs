@@ -71,6 +71,7 @@ impl Walk<'_> {
         let Some((before, _)) = path.split_once('{') else { return vec![path.to_owned()] };
         let tenants = [hatch_domain::ids::TenantId::DEFAULT.0.to_string()];
         let providers = ["twilio".to_owned(), "sendgrid".to_owned()];
+        let addresses = ["bob@example.com".to_owned()];
         let ids: &[String] = match before {
             "/api/v1/messages/" => &self.things.messages,
             "/api/v1/conversations/" | "/api/conversations/" | "/api/conversation/" => {
@@ -81,6 +82,7 @@ impl Walk<'_> {
             "/api/v1/events/" => &self.things.positions,
             "/api/v1/api-keys/" => &self.things.keys,
             "/api/v1/tenants/" => &tenants,
+            "/api/v1/team-recipients/" => &addresses,
             "/api/v1/webhooks/" => &providers,
             _ => panic!("the walk does not know what {path} is about: say it here"),
         };
@@ -131,6 +133,7 @@ impl Walk<'_> {
             "channel" => vec!["sms".to_owned(), "email".to_owned()],
             "direction" => vec!["outbound".to_owned(), "inbound".to_owned()],
             "status" => vec!["delivered".to_owned(), "failed".to_owned()],
+            "test" => vec!["true".to_owned(), "false".to_owned()],
             "outcome" => vec!["applied".to_owned(), "quarantined".to_owned()],
             _ => return None,
         };
@@ -221,6 +224,7 @@ impl Walk<'_> {
             ("PUT", "/api/v1/consent") => {
                 (Some(json!({"address": CUSTOMER, "state": "opted_in"})), Expected::Own)
             }
+            ("PUT" | "DELETE", "/api/v1/team-recipients/{address}") => (None, Expected::Own),
             ("POST", "/api/v1/api-keys") => {
                 let scopes = ["messages:read"];
                 (Some(json!({"name": "another", "scopes": scopes})), Expected::Own)
@@ -271,6 +275,9 @@ impl Walk<'_> {
         let hatch = &self.two.hatch;
         let consent = format!("/api/v1/consent?address={}", CUSTOMER.replace('+', "%2B"));
         assert_eq!(hatch.get(&consent).await.body["state"], "opted_out", "{at}");
+        let team = hatch.get("/api/v1/team-recipients").await.body;
+        assert_eq!(team["data"][0]["address"], "ann@example.com", "{at}: {team}");
+        assert_eq!(team["data"].as_array().map(Vec::len), Some(1), "{at}: {team}");
         let keys = hatch.get("/api/v1/api-keys?limit=200").await;
         let listed = keys.body["data"].as_array().expect("a list");
         assert!(listed.iter().all(|one| one["name"] != "another"), "{at}: {}", keys.body);

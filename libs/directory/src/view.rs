@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::{DateTime, Utc};
 use hatch_domain::Decider;
-use hatch_domain::api_key::{ApiKey, KeyId, KeyType, api_key_id};
+use hatch_domain::api_key::{ApiKey, KeyId, api_key_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::{Position, RecordedEvent};
@@ -80,10 +80,18 @@ impl View {
         state.or_else(|| (id == TenantId::DEFAULT).then(|| Arc::clone(&self.default_tenant)))
     }
 
-    pub(crate) fn has_keys(&self) -> bool {
+    /// The default one, and those of which there are events. Their ids are in the order of time.
+    pub(crate) fn tenants(&self) -> Vec<TenantId> {
         let known = self.read();
-        let mut keys = known.keys.values().filter_map(|folded| folded.state.as_deref());
-        keys.any(|key| matches!(key.key_type(), KeyType::Live))
+        let others = known.tenants.keys().copied().map(TenantId);
+        let mut others: Vec<TenantId> = others.filter(|id| *id != TenantId::DEFAULT).collect();
+        drop(known);
+        others.sort_unstable();
+        std::iter::once(TenantId::DEFAULT).chain(others).collect()
+    }
+
+    pub(crate) fn has_keys(&self) -> bool {
+        self.read().keys.values().any(|folded| folded.state.is_some())
     }
 
     pub(crate) fn keys_of(&self, id: TenantId, now: DateTime<Utc>) -> KeyCount {

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use self::keys::{CreateKey, Keys, Tenants};
+pub use self::keys::{CreateKey, Keys, Team, Tenants};
 use crate::roles::Role;
 
 /// Talk with your customers on every channel, and never lose or double a message.

@@ -12,6 +12,7 @@ use hatch_domain::actor::Actor;
 use hatch_domain::api_key::{self, KeyRefusal, KeyType, Presented};
 use hatch_domain::ids::TenantId;
 use hatch_domain::scope::Scope;
+use hatch_domain::tenant::Tenant;
 use hatch_eventstore::Position;
 
 use super::Caller;
@@ -119,6 +120,23 @@ impl Door {
         room_for_a_key(self.directory.keys_of(tenant, self.clock.now()))
     }
 
+    /// The tenant as this process knows it, once that has the log up to `position`.
+    ///
+    /// # Errors
+    /// 503 where it has not in time.
+    pub(crate) async fn tenant_at(
+        &self,
+        id: TenantId,
+        position: Option<Position>,
+    ) -> Result<Option<Arc<Tenant>>, Problem> {
+        let position = position.unwrap_or(Position::START);
+        if !self.directory.wait_for(position, CHANGED_MAX).await {
+            let detail = format!("the list is not known up to position {position} yet");
+            return Err(Problem::unavailable(detail));
+        }
+        Ok(self.directory.tenant(id))
+    }
+
     fn is_suspended(&self, caller: &Caller) -> bool {
         self.directory.tenant(caller.tenant).is_some_and(|tenant| tenant.is_suspended())
     }
@@ -146,17 +164,15 @@ impl Door {
         self.directory.used(&entry, Use::new(now, ip, user_agent));
         let KeyEntry { tenant_id, key } = entry;
         let scopes = *key.scopes();
+        let is_of_team = key.key_type() == KeyType::Team;
+        let team = if is_of_team { self.directory.tenant(tenant_id) } else { None };
         let (actor, key, secret) = (Actor::Key(id), Some(key), Some(hash));
-        Ok(Caller { tenant: tenant_id, actor, scopes, key, secret })
+        Ok(Caller { tenant: tenant_id, actor, scopes, key, secret, team })
     }
 
     /// The key that is presented, or why it is none. Only our log learns that.
     fn holder(&self, text: &str, now: DateTime<Utc>) -> Result<(Presented, KeyEntry), Refused> {
         let presented = api_key::read(text).map_err(|_| wrong("no key"))?;
-        // Those of the other types promise what is not kept yet.
-        if presented.key_type != KeyType::Live {
-            return Err(wrong("of a type that is not taken").into());
-        }
         let entry = self.directory.key(&presented.id).ok_or(Refused::Unknown)?;
         entry.key.admits(&presented.hash, now).map_err(|refusal| match refusal {
             KeyRefusal::WrongSecret => wrong("wrong secret"),

@@ -41,6 +41,11 @@ pub(crate) struct FreshnessParameters {
 }
 
 impl FreshnessParameters {
+    /// The position up to which the log is to be shown.
+    pub(crate) const fn after(&self) -> Option<Position> {
+        self.after
+    }
+
     /// As [`Freshness::wait`].
     pub(crate) async fn wait(
         &self,

@@ -3,6 +3,7 @@
 pub mod api_keys;
 pub(crate) mod consent;
 pub(crate) mod conversations;
+pub(crate) mod team;
 pub mod tenants;
 
 use hatch_eventstore::{CommandKey, RecordedEvent, Store};

@@ -35,7 +35,7 @@ const LOOK: &str = "
            min(ends) FILTER (WHERE ends > $1 AND ends <= $2)
       FROM (SELECT key_id, (state->>'expires_at')::timestamptz AS ends
               FROM rm_configuration.api_keys
-             WHERE revoked_at IS NULL AND key_type = 'live') AS k";
+             WHERE revoked_at IS NULL) AS k";
 
 /// Both checks. Without a key `serve` listens on the loopback only: then that replaces what is said of `listen`.
 pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Finding> {
