@@ -37,6 +37,7 @@ use crate::admission::Admission;
 use crate::body::{self, Kind};
 use crate::extract::JsonBody;
 use crate::problem::Problem;
+use crate::resources::accounts::Vault;
 
 /// Whether `body` would be taken as a request to send. For those who try random bytes (`tests/fuzz`).
 #[doc(hidden)]
@@ -59,6 +60,8 @@ pub struct Commands {
     pub admission: Admission,
     /// What some provider account carries. What is for another channel is refused, or it would wait for ever.
     pub carried: Vec<Channel>,
+    /// What keeps accounts in the log.
+    pub vault: Vault,
     /// Where answers find what they answer.
     pub conversations: Conversations,
     /// The sender of an SMS or MMS that names none.
