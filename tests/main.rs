@@ -81,6 +81,7 @@ mod recipients;
 mod replies;
 mod restore;
 mod schemathesis;
+mod sealed;
 mod secrets;
 mod send;
 mod senders;
