@@ -157,6 +157,12 @@ impl Directory {
         self.shared.position.borrow().unwrap_or(Position::START)
     }
 
+    /// Whether the tables were read, and the log as far as it went then: before that it knows nobody.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.shared.position.borrow().is_some()
+    }
+
     /// Waits until it has the log up to `position`, for `limit` at most; whether it has. Also where `position` is before
     /// the first event, it waits until the log has been read as far as it was.
     pub async fn wait_for(&self, position: Position, limit: Duration) -> bool {

@@ -22,7 +22,9 @@ pub mod limits;
 pub mod live;
 mod malformed;
 mod names;
+pub mod oidc;
 pub mod openapi;
+mod outgoing;
 mod problem;
 pub mod queries;
 mod ready_made;
@@ -35,6 +37,7 @@ mod sites;
 mod stall;
 #[cfg(test)]
 mod testing;
+pub mod tokens;
 mod unread;
 pub mod webhooks;
 

@@ -82,20 +82,30 @@ pub(crate) struct Api {
 impl Api {
     /// The routes of the command and the query role, of health and the document, as `up` has them.
     pub(crate) async fn start() -> Self {
-        Self::start_behind(Door::open, vault()).await
+        Self::start_behind(Door::open).await
     }
 
     /// As [`start`](Self::start), of an installation that has no master key.
     pub(crate) async fn start_without_master_key() -> Self {
-        Self::start_behind(Door::open, Vault { keyring: Keyring::default(), ..vault() }).await
+        Self::start_with(Door::open, Vault { keyring: Keyring::default(), ..vault() }).await
     }
 
     /// The same routes, as `serve` has them: nobody is let in without a key.
     pub(crate) async fn start_closed() -> Self {
-        Self::start_behind(Door::closed, vault()).await
+        Self::start_behind(Door::closed).await
     }
 
-    async fn start_behind(door: fn(Directory, Arc<dyn Environment>) -> Door, vault: Vault) -> Self {
+    /// The same routes behind that door.
+    pub(crate) async fn start_behind(
+        door: impl FnOnce(Directory, Arc<dyn Environment>) -> Door,
+    ) -> Self {
+        Self::start_with(door, vault()).await
+    }
+
+    async fn start_with(
+        door: impl FnOnce(Directory, Arc<dyn Environment>) -> Door,
+        vault: Vault,
+    ) -> Self {
         let database = TestDatabase::create_from(&TEMPLATE).await;
         let (config, shutdown) = (database.config(), CancellationToken::new());
         let clock = ScriptedClock::of(&config).await;

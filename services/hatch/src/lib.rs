@@ -20,6 +20,7 @@ mod schemas;
 pub mod settings;
 pub mod telemetry;
 pub mod threads;
+mod tokens;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use hatch_api::Drain;
 use hatch_api::health::Dependency;
+use hatch_api::tokens::{KeysReport, Tokens};
 use hatch_bus::{Bus, BusState};
 use hatch_dispatcher::Told;
 use hatch_eventstore::{
@@ -74,6 +75,7 @@ pub(crate) fn dependencies(process: &Process, drain: Drain) -> Vec<Dependency> {
         },
         directory(process),
         accounts(process),
+        issuers(process.tokens.clone()),
         ending(drain),
         clock(process.head.clock().clone()),
         appends(process.store.appender().clone()),
@@ -113,6 +115,25 @@ fn accounts(process: &Process) -> Dependency {
         Box::pin(std::future::ready(answer)) as _
     };
     Dependency { name: "accounts", required: false, check: Box::new(check) }
+}
+
+/// The keys of those who give tokens. Without the newest of them some tokens are refused that are good.
+fn issuers(tokens: Tokens) -> Dependency {
+    let check = move || {
+        let wrong = |report: KeysReport| {
+            let KeysReport { issuer, keys, error, .. } = report;
+            let why =
+                error.or_else(|| (keys == 0).then(|| "they are not asked for yet".to_owned()));
+            why.map(|why| match keys {
+                0 => format!("{issuer} has no keys: {why}"),
+                _ => format!("{issuer} is known by its keys of before: {why}"),
+            })
+        };
+        let wrong: Vec<String> = tokens.reports().into_iter().filter_map(wrong).collect();
+        let answer = if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) };
+        Box::pin(std::future::ready(answer)) as _
+    };
+    Dependency { name: "jwt", required: false, check: Box::new(check) }
 }
 
 /// The providers of a process that sends, as its calls found them: it asks none just to know.

@@ -24,10 +24,12 @@ mod rate_limits;
 #[cfg(test)]
 mod reference;
 mod refusal;
+mod tokens;
 
 pub use authentication::Authentication;
 pub use load::sendgrid_account;
 pub use rate_limits::RateLimitSettings;
+pub use tokens::{JwtAlgorithm, JwtSettings, OidcSettings};
 
 /// The key that the simulator signs SendGrid's webhooks by, in the data folder.
 pub(crate) const SENDGRID_PUBLIC_KEY: &str = "simulator/sendgrid.public.pem";
@@ -77,6 +79,11 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// How often clients may ask.
     pub rate_limit: RateLimitSettings,
+    /// Whose tokens are taken, beside API keys: 20 issuers at most, each a table `[[jwt]]`. As a variable it is a list in
+    /// JSON.
+    pub jwt: Vec<JwtSettings>,
+    /// Who signs people in, if not hatch alone.
+    pub oidc: Option<OidcSettings>,
     /// Where `up` keeps its servers' data.
     pub data_dir: PathBuf,
     /// How the log is carried by NATS.
@@ -372,6 +379,8 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             limits: LimitSettings::default(),
             rate_limit: RateLimitSettings::default(),
+            jwt: Vec::new(),
+            oidc: None,
             data_dir: data_dir(),
             bus: BusSettings::default(),
             archive: ArchiveSettings::default(),

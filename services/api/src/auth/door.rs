@@ -20,6 +20,7 @@ use super::access::{self, Access};
 use super::credentials::{self, Credentials};
 use crate::client_address::ClientAddress;
 use crate::problem::Problem;
+use crate::tokens::Tokens;
 
 /// Who makes requests without credentials, where none are asked for, as events have it.
 const NOBODY: &str = "api";
@@ -36,11 +37,12 @@ const KEYS_MAX: usize = 10_000;
 /// Accounts of a tenant at most that the log keeps and that are not removed. Each process has all of them in memory.
 const ACCOUNTS_MAX: usize = 100;
 
-/// Who is let in. It asks nobody: the directory has every key in memory.
+/// Who is let in. It asks nobody: the directory has every key in memory, and the keys of issuers of tokens are there.
 #[derive(Clone)]
 pub struct Door {
     directory: Directory,
     clock: Arc<dyn Environment>,
+    tokens: Tokens,
     is_open: bool,
 }
 
@@ -49,13 +51,19 @@ impl Door {
     #[must_use]
     pub fn open(directory: Directory, clock: Arc<dyn Environment>) -> Self {
         access::prepare();
-        Self { directory, clock, is_open: true }
+        Self { directory, clock, tokens: Tokens::default(), is_open: true }
     }
 
     /// Lets nobody in without a key. Keys end by `clock`.
     #[must_use]
     pub fn closed(directory: Directory, clock: Arc<dyn Environment>) -> Self {
         Self { is_open: false, ..Self::open(directory, clock) }
+    }
+
+    /// Lets in, too, whom one of these issuers has given a token.
+    #[must_use]
+    pub fn with_tokens(self, tokens: Tokens) -> Self {
+        Self { tokens, ..self }
     }
 
     /// Puts the caller into `request`, where its route needs one.
@@ -107,6 +115,10 @@ impl Door {
                 entry.is_some_and(|entry| entry.key.admits(secret, self.clock.now()).is_ok())
             }
             (Actor::Key(_), None) => false,
+            (Actor::Token { issuer, .. }, _) => {
+                let lasts = caller.expires_at.is_some_and(|end| self.clock.now() < end);
+                lasts && self.tokens.takes_from(issuer)
+            }
             (Actor::User(_) | Actor::System(_), _) => true,
         };
         is_valid && !self.is_suspended(caller)
@@ -168,6 +180,9 @@ impl Door {
             Credentials::Bearer(text) => text,
         };
         let now = self.clock.now();
+        if !api_key::is_meant(text) {
+            return self.bearer_of_token(text, now);
+        }
         let (Presented { id, hash, .. }, entry) = self.holder(text, now)?;
         let client = request.extensions().get::<ClientAddress>();
         // A guess might be an address that the key is good from.
@@ -185,8 +200,20 @@ impl Door {
         let scopes = *key.scopes();
         let is_of_team = key.key_type() == KeyType::Team;
         let team = if is_of_team { self.directory.tenant(tenant_id) } else { None };
-        let (actor, key, secret) = (Actor::Key(id), Some(key), Some(hash));
-        Ok(Caller { tenant: tenant_id, actor, scopes, key, secret, team })
+        let (key, secret) = (Some(key), Some(hash));
+        Ok(Caller { key, secret, team, ..Caller::of(tenant_id, Actor::Key(id), scopes) })
+    }
+
+    /// Whoever an issuer says presents the token, where it is about a tenant that there is.
+    fn bearer_of_token(&self, text: &str, now: DateTime<Utc>) -> Result<Caller, Refused> {
+        let caller = self.tokens.caller(text, now).map_err(wrong)?;
+        if !self.directory.is_read() {
+            return Err(Refused::Unknown);
+        }
+        match self.directory.tenant(caller.tenant) {
+            Some(_) => Ok(caller),
+            None => Err(wrong("a token of a tenant that there is not").into()),
+        }
     }
 
     /// The key that is presented, or why it is none. Only our log learns that.

@@ -14,7 +14,9 @@ use hatch_domain::address::Address;
 use hatch_domain::consent::words;
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
-use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX};
+use hatch_eventstore::{
+    BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX, SystemEnvironment,
+};
 use hatch_providers::Webhook;
 use hatch_providers::generic::{self, GenericWebhook};
 use hatch_providers::sendgrid::{self, SendGridAdapter, SendGridEvents, SendGridInbound};
@@ -24,7 +26,7 @@ use tokio::sync::Semaphore;
 
 use crate::settings::accounts::outside_url;
 use crate::settings::{Settings, SeveralMailboxes};
-use crate::{admission, files};
+use crate::{admission, files, tokens};
 
 /// The error for a bad setting of the account.
 const SENDGRID: &str = "configuration: sendgrid";
@@ -295,6 +297,8 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         own_mailboxes(settings).map(drop),
         settings.rate_limit.rules().map(drop),
         settings.keyring().map(drop),
+        settings.issuers().map(drop),
+        tokens::oidc(settings, Arc::new(SystemEnvironment)).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use hatch_api::RequestStats;
 use hatch_api::limits::Limits as RateLimits;
+use hatch_api::tokens::Tokens;
 use hatch_bus::Bus;
 use hatch_directory::Directory;
 use hatch_domain::Environment;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::configured::{place, postgres};
 use crate::schemas::schemas;
 use crate::settings::Settings;
-use crate::{bus_end, feed, foreign};
+use crate::{bus_end, feed, foreign, tokens};
 
 /// Connections to PostgreSQL for reads, in one process.
 const POOL_CONNECTIONS_MAX: usize = 16;
@@ -64,6 +65,8 @@ pub(crate) struct Process {
     pub(crate) head: HeadWatch,
     /// Tenants and keys.
     pub(crate) directory: Directory,
+    /// Those whose tokens are taken.
+    pub(crate) tokens: Tokens,
     /// What JetStream brings, read once for all roles that follow it.
     pub(crate) feed: Option<Feed>,
     pub(crate) limits: Limits,
@@ -131,6 +134,9 @@ impl Process {
             shutdown.clone(),
         );
         workers.spawn(following);
+        let clock = Arc::new(head.clock().clone());
+        let (tokens, keeping) = tokens::start(settings, clock, shutdown.clone())?;
+        workers.spawn(keeping);
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let mut process = Self {
             settings: settings.clone(),
@@ -144,6 +150,7 @@ impl Process {
             bus,
             head,
             directory,
+            tokens,
             feed: None,
             limits: Limits::default(),
             rate_limits: RateLimits::default(),

@@ -13,6 +13,7 @@ mod keeping;
 mod keys;
 mod sealed;
 mod tls;
+mod tokens;
 mod work;
 
 use std::process::ExitCode;
@@ -34,10 +35,11 @@ const LATE: TimeDelta = TimeDelta::seconds(5);
 /// Checks everything and prints what it found; fails when something is wrong.
 pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
     let (settings, embedded) = configuration::effective(settings)?;
-    let (mut findings, (server, database), (nats, stream)) = tokio::join!(
+    let (mut findings, (server, database), (nats, stream), of_the_tokens) = tokio::join!(
         configuration::check(&settings, embedded),
         database::reach(&settings, embedded),
         bus::reach(&settings, embedded),
+        tokens::check(&settings),
     );
     findings.push(nats);
     findings.extend(database::last_seen(server, &stream));
@@ -57,6 +59,7 @@ pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCo
     findings.extend(of_the_work);
     findings.extend(of_the_keys);
     findings.push(sealed);
+    findings.extend(of_the_tokens);
     for finding in &findings {
         line(if json { serde_json::to_string(finding)? } else { finding.to_string() })?;
     }
