@@ -120,9 +120,8 @@ pub(crate) async fn layer(
         let answered = async {
             let checked = too_large(&request).map_or_else(|| sites.check(&request), Err);
             // A browser asks it before it sends a key.
-            if let (Ok(()), Some(preflight)) =
-                (&checked, Cors::preflight(origin.as_ref(), &request))
-            {
+            let preflight = Cors::preflight(origin.as_ref(), &request);
+            if let (Ok(()), Some(preflight)) = (&checked, preflight) {
                 return preflight;
             }
             let admitted = match checked {

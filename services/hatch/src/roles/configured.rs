@@ -22,6 +22,7 @@ use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
 use reqwest::Url;
 use tokio::sync::Semaphore;
 
+use super::listener::{certificate_files, cors};
 use crate::settings::accounts::outside_url;
 use crate::settings::{Settings, SeveralMailboxes};
 use crate::{admission, files};
@@ -294,6 +295,8 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         word_rules(settings).map(drop),
         own_mailboxes(settings).map(drop),
         settings.rate_limit.rules().map(drop),
+        certificate_files(settings).map(drop),
+        cors(settings).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }
