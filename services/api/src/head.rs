@@ -8,8 +8,8 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Bytes of a request's path and query at most: what RFC 9110, section 4.1 asks every server to take.
 pub(crate) const URI_BYTES_MAX: usize = 8_000;
 
-/// Headers of a request at most. It is the HTTP library that refuses more, as it does a path of 64 KiB and what is not
-/// HTTP: [`ready_made`](crate::ready_made) has what it is to say.
+/// Headers of a request at most. By HTTP/1 it is the HTTP library that refuses more, as it does a path of 64 KiB and what
+/// is not HTTP: [`ready_made`](crate::ready_made) has what it is to say.
 pub(crate) const HEADERS_MAX: usize = 100;
 
 /// Bytes of all headers at most, names and values.

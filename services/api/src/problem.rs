@@ -129,6 +129,16 @@ impl Problem {
         Self::invalid(vec![FieldError::new("Host", detail)])
     }
 
+    /// The request came in the clear to a listener that has a certificate.
+    pub(crate) fn https_required() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "https-required",
+            "The connection is not encrypted",
+            "this address speaks TLS only: ask by https://",
+        )
+    }
+
     /// The request was made to a name that is not ours.
     pub(crate) fn misdirected() -> Self {
         Self::new(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hatch_telemetry::measure::{Counter, Family, Histogram};
@@ -18,9 +18,10 @@ use crate::auth::Door;
 use crate::body::Bodies;
 use crate::client_address::TrustedProxies;
 use crate::connection;
+use crate::cors::Cors;
 use crate::drain::Drain;
 use crate::hardening;
-use crate::head::{HEADERS_BYTES_MAX, REQUEST_ID, URI_BYTES_MAX};
+use crate::head::{HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_ID, URI_BYTES_MAX};
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::sites::Sites;
@@ -71,7 +72,7 @@ pub struct Entrance {
     pub stats: Arc<RequestStats>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
-    /// By which names this process is reached.
+    /// By which names this process is reached, and which pages may ask.
     pub sites: Sites,
     /// How much of bodies may be in memory.
     pub bodies: Bodies,
@@ -99,6 +100,7 @@ pub(crate) async fn layer(
     let busy = connection::identify(&mut request, trusted_proxies);
     let reading = Reading::of(&mut request);
     let quota = limits.open(&mut request);
+    let origin = sites.cors().origin(&request);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     request.extensions_mut().insert(bodies.clone());
     let method = method_name(request.method());
@@ -117,6 +119,11 @@ pub(crate) async fn layer(
     let answered = async {
         let answered = async {
             let checked = too_large(&request).map_or_else(|| sites.check(&request), Err);
+            // A browser asks it before it sends a key.
+            let preflight = Cors::preflight(origin.as_ref(), &request);
+            if let (Ok(()), Some(preflight)) = (&checked, preflight) {
+                return preflight;
+            }
             let admitted = match checked {
                 Ok(()) => door.admit(&mut request).await,
                 Err(problem) => Err(problem),
@@ -145,10 +152,9 @@ pub(crate) async fn layer(
     } else {
         tracing::info!(request_id = %id, trace_id, method, route, status, duration_us, "request");
     }
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
+    name(response.headers_mut(), &id);
     hardening::harden(response.headers_mut(), is_page, sites.is_secure());
+    sites.cors().tell(origin, response.headers_mut());
     reading.tell(response.headers_mut());
     quota.tell(response.headers_mut());
     if drain.has_begun() {
@@ -158,11 +164,21 @@ pub(crate) async fn layer(
     response
 }
 
+/// Says in an answer which request it is of.
+fn name(headers: &mut HeaderMap, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, value);
+    }
+}
+
 /// Why the request's head is not looked at.
 fn too_large(request: &Request) -> Option<Problem> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > URI_BYTES_MAX {
         return Some(Problem::uri_too_long(URI_BYTES_MAX));
+    }
+    if request.headers().len() > HEADERS_MAX {
+        return Some(Problem::too_many_headers(HEADERS_MAX, HEADERS_BYTES_MAX));
     }
     let sizes = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
     (sizes.sum::<usize>() > HEADERS_BYTES_MAX)

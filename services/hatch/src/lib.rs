@@ -6,6 +6,7 @@ pub mod cli;
 pub mod commands;
 #[cfg(feature = "dev")]
 mod development;
+mod exposure;
 mod feed;
 mod files;
 mod foreign;

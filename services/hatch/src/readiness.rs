@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use hatch_api::Drain;
 use hatch_api::health::Dependency;
 use hatch_api::tokens::{KeysReport, Tokens};
+use hatch_api::{Drain, Tls};
 use hatch_bus::{Bus, BusState};
 use hatch_dispatcher::Told;
 use hatch_eventstore::{
     Appender, Connection, Connections, Fence, FenceState, ServerClock, Standstill,
 };
 
+use crate::exposure;
 use crate::output::counted;
 use crate::roles::Process;
 use crate::schemas::schemas;
+use crate::settings::Settings;
 
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
@@ -134,6 +136,22 @@ fn issuers(tokens: Tokens) -> Dependency {
         Box::pin(std::future::ready(answer)) as _
     };
     Dependency { name: "jwt", required: false, check: Box::new(check) }
+}
+
+/// The certificate of the listener, where it has one, and whose word on clients counts. Nothing waits for either.
+pub(crate) fn listener(settings: &Settings, tls: Option<&Tls>) -> Vec<Dependency> {
+    let proxies = exposure::of_proxies(settings).map(|(why, _)| why.to_owned());
+    let of_proxies = proxies.map(|why| Dependency {
+        name: "proxies",
+        required: false,
+        check: Box::new(move || Box::pin(std::future::ready(Err(why.clone())))),
+    });
+    let certificate = tls.cloned().map(|tls| Dependency {
+        name: "certificate",
+        required: false,
+        check: Box::new(move || Box::pin(std::future::ready(tls.standing()))),
+    });
+    certificate.into_iter().chain(of_proxies).collect()
 }
 
 /// The providers of a process that sends, as its calls found them: it asks none just to know.

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) mod accounts;
 mod authentication;
 mod environment;
+mod listener;
 mod load;
 mod master_key;
 mod rate_limits;
@@ -27,6 +28,7 @@ mod refusal;
 mod tokens;
 
 pub use authentication::Authentication;
+pub use listener::{CorsSettings, TlsSettings};
 pub use load::sendgrid_account;
 pub use rate_limits::RateLimitSettings;
 pub use tokens::{JwtAlgorithm, JwtSettings, OidcSettings};
@@ -60,6 +62,8 @@ pub struct Settings {
     pub nats: NatsSettings,
     /// Address and port of the HTTP interface.
     pub listen: String,
+    /// The certificate that `serve` shows to clients. Without one it speaks HTTP in the clear, for a proxy before it.
+    pub tls: TlsSettings,
     /// Whether clients have to say who they are. `off` lets everybody in who reaches `listen`, so it is refused for an
     /// address beyond the loopback's.
     pub authentication: Authentication,
@@ -73,8 +77,11 @@ pub struct Settings {
     /// a tunnel: requests to any other are refused, but for signed webhooks. Default: none.
     pub hosts: Vec<String>,
     /// Proxies in front of hatch, as addresses or networks such as `10.0.0.0/8`: what they say in
-    /// `X-Forwarded-For` is the address of the client. Default: none.
+    /// `X-Forwarded-For` is the address of the client. Nobody's `X-Forwarded-Host`, `X-Forwarded-Proto` or `Forwarded`
+    /// counts. Default: none.
     pub trusted_proxies: Vec<String>,
+    /// Which pages of other origins may ask the API from a browser.
+    pub cors: CorsSettings,
     /// How much of a process clients may take.
     pub limits: LimitSettings,
     /// How often clients may ask.
@@ -372,11 +379,13 @@ impl Default for Settings {
             nats_url: None,
             nats: NatsSettings::default(),
             listen: "127.0.0.1:8080".to_owned(),
+            tls: TlsSettings::default(),
             authentication: Authentication::default(),
             simulator_listen: "127.0.0.1:8089".to_owned(),
             public_url: None,
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
+            cors: CorsSettings::default(),
             limits: LimitSettings::default(),
             rate_limit: RateLimitSettings::default(),
             jwt: Vec::new(),

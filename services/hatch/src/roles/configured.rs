@@ -24,6 +24,7 @@ use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
 use reqwest::Url;
 use tokio::sync::Semaphore;
 
+use super::listener::{certificate_files, cors};
 use crate::settings::accounts::outside_url;
 use crate::settings::{Settings, SeveralMailboxes};
 use crate::{admission, files, tokens};
@@ -299,6 +300,8 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         settings.keyring().map(drop),
         settings.issuers().map(drop),
         tokens::oidc(settings, Arc::new(SystemEnvironment)).map(drop),
+        certificate_files(settings).map(drop),
+        cors(settings).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }
