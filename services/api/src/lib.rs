@@ -35,6 +35,7 @@ mod sites;
 mod stall;
 #[cfg(test)]
 mod testing;
+mod trail;
 mod unread;
 pub mod webhooks;
 
@@ -52,4 +53,5 @@ pub use resources::{api_keys, tenants};
 pub use service::{app, serve, serve_beside};
 pub use sites::Sites;
 pub use stall::{StallListener, StallStream};
+pub use trail::{Trail, TrailRules, TrailStats};
 pub use unread::Reading;

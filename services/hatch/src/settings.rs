@@ -23,10 +23,12 @@ mod rate_limits;
 #[cfg(test)]
 mod reference;
 mod refusal;
+mod trail;
 
 pub use authentication::Authentication;
 pub use load::sendgrid_account;
 pub use rate_limits::RateLimitSettings;
+pub use trail::{AuditSettings, RequestLogSettings};
 
 /// The key that the simulator signs SendGrid's webhooks by, in the data folder.
 pub(crate) const SENDGRID_PUBLIC_KEY: &str = "simulator/sendgrid.public.pem";
@@ -76,6 +78,10 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// How often clients may ask.
     pub rate_limit: RateLimitSettings,
+    /// The log of what clients asked, for those who build clients.
+    pub requests: RequestLogSettings,
+    /// What is kept of the audit.
+    pub audit: AuditSettings,
     /// Where `up` keeps its servers' data.
     pub data_dir: PathBuf,
     /// How the log is carried by NATS.
@@ -364,6 +370,8 @@ impl Default for Settings {
             trusted_proxies: Vec::new(),
             limits: LimitSettings::default(),
             rate_limit: RateLimitSettings::default(),
+            requests: RequestLogSettings::default(),
+            audit: AuditSettings::default(),
             data_dir: data_dir(),
             bus: BusSettings::default(),
             archive: ArchiveSettings::default(),

@@ -22,6 +22,8 @@ pub(crate) enum ListKind {
     Timeline = 4,
     ApiKeys = 5,
     Tenants = 6,
+    Audit = 7,
+    Requests = 8,
 }
 
 /// Why a page cannot be had.

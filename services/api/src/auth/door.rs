@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use chrono::{DateTime, Utc};
 use hatch_directory::{Directory, KeyCount, KeyEntry, Use};
 use hatch_domain::Environment;
 use hatch_domain::actor::Actor;
-use hatch_domain::api_key::{self, KeyRefusal, KeyType, Presented};
+use hatch_domain::api_key::{self, KeyId, KeyRefusal, KeyType, Presented};
 use hatch_domain::ids::TenantId;
 use hatch_domain::scope::Scope;
 use hatch_eventstore::Position;
@@ -106,6 +107,19 @@ impl Door {
             (Actor::User(_) | Actor::System(_), _) => true,
         };
         is_valid && !self.is_suspended(caller)
+    }
+
+    /// Whose key the headers of a request name that was not let in, and which, where they name one. What nobody is
+    /// known to have asked is the default tenant's to know.
+    pub(crate) fn claimed(&self, headers: &HeaderMap) -> (TenantId, Option<KeyId>) {
+        let Credentials::Bearer(text) = credentials::read(headers) else {
+            return (TenantId::DEFAULT, None);
+        };
+        let Ok(Presented { id, .. }) = api_key::read(text) else {
+            return (TenantId::DEFAULT, None);
+        };
+        let owner = self.directory.key(&id).map(|entry| entry.tenant_id);
+        (owner.unwrap_or(TenantId::DEFAULT), Some(id))
     }
 
     /// Waits until what was changed at `position` holds in this process: a key that is answered lets in from then on.

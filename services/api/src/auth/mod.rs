@@ -9,6 +9,6 @@ mod door;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::access::is_route;
+pub(crate) use self::access::{is_public, is_route};
 pub(crate) use self::caller::Caller;
 pub use self::door::Door;

@@ -9,6 +9,7 @@ pub(crate) mod fence;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod projections;
+pub(crate) mod requests;
 pub(crate) mod serve;
 pub(crate) mod tenants;
 pub(crate) mod verify_log;
