@@ -109,17 +109,15 @@ impl Door {
         is_valid && !self.is_suspended(caller)
     }
 
-    /// Whose key the headers of a request name that was not let in, and which, where they name one. What nobody is
-    /// known to have asked is the default tenant's to know.
-    pub(crate) fn claimed(&self, headers: &HeaderMap) -> (TenantId, Option<KeyId>) {
-        let Credentials::Bearer(text) = credentials::read(headers) else {
-            return (TenantId::DEFAULT, None);
+    /// What the headers of a request claim that was not let in.
+    pub(crate) fn claimed(&self, headers: &HeaderMap) -> Claimed {
+        let presented = match credentials::read(headers) {
+            Credentials::Bearer(text) => api_key::read(text).ok(),
+            Credentials::None | Credentials::Unreadable => None,
         };
-        let Ok(Presented { id, .. }) = api_key::read(text) else {
-            return (TenantId::DEFAULT, None);
-        };
-        let owner = self.directory.key(&id).map(|entry| entry.tenant_id);
-        (owner.unwrap_or(TenantId::DEFAULT), Some(id))
+        let key = presented.map(|presented| presented.id);
+        let owner = key.as_ref().and_then(|id| self.directory.key(id)).map(|key| key.tenant_id);
+        Claimed { tenant: owner.unwrap_or(TenantId::DEFAULT), key, is_known: owner.is_some() }
     }
 
     /// Waits until what was changed at `position` holds in this process: a key that is answered lets in from then on.
@@ -193,6 +191,16 @@ fn room_for_a_key(KeyCount { all, live }: KeyCount) -> Result<(), Problem> {
         return Err(Problem::too_many_keys(detail));
     }
     Ok(())
+}
+
+/// Who somebody says to be who was not let in.
+pub(crate) struct Claimed {
+    /// Whose key it names. What nobody is known to have asked is the default tenant's to know.
+    pub(crate) tenant: TenantId,
+    /// The key that it names.
+    pub(crate) key: Option<KeyId>,
+    /// Whether there is such a key.
+    pub(crate) is_known: bool,
 }
 
 /// Why a request is not let in.

@@ -11,4 +11,5 @@ mod tests;
 
 pub(crate) use self::access::{is_public, is_route};
 pub(crate) use self::caller::Caller;
+pub(crate) use self::door::Claimed;
 pub use self::door::Door;

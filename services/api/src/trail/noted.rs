@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::refusals::Client;
 use super::{Inner, mask};
-use crate::auth::{Caller, Door};
+use crate::auth::{Caller, Claimed, Door};
 use crate::client_address::ClientAddress;
 use crate::problem::{POSITION, Problem};
 
@@ -51,6 +51,8 @@ pub(super) struct Asker {
     actor: Option<String>,
     /// The key that was presented, good or not.
     key_id: Option<String>,
+    /// Whether there is that key.
+    names_a_key: bool,
 }
 
 /// A request that was answered, and its body, whose shape is not looked at yet.
@@ -70,11 +72,17 @@ impl Noted {
         let asker = match request.extensions().get::<Caller>() {
             Some(Caller { tenant, actor, .. }) => {
                 let key_id = if let Actor::Key(id) = actor { Some(id.to_string()) } else { None };
-                Asker { tenant: *tenant, actor: Some(actor.to_string()), key_id }
+                Asker {
+                    tenant: *tenant,
+                    actor: Some(actor.to_string()),
+                    names_a_key: key_id.is_some(),
+                    key_id,
+                }
             }
             None => {
-                let (tenant, key) = door.claimed(request.headers());
-                Asker { tenant, actor: None, key_id: key.map(|id| id.to_string()) }
+                let Claimed { tenant, key, is_known } = door.claimed(request.headers());
+                let key_id = key.map(|id| id.to_string());
+                Asker { tenant, actor: None, key_id, names_a_key: is_known }
             }
         };
         // Nobody asks twice.
@@ -125,9 +133,11 @@ impl Asker {
 impl Open {
     /// Puts a refusal into the audit; false where the client has had too many of them.
     fn refuse(&self, asker: &Asker, status: StatusCode, code: Option<&str>) -> bool {
-        let client = match &asker.actor {
-            Some(actor) => Client::Known(actor.clone()),
-            None => Client::At(self.address.counted()),
+        // Whoever tries the key of another hides nothing of those that are tried beside it.
+        let client = match (&asker.actor, &asker.key_id) {
+            (Some(actor), _) => Client::Known(actor.clone()),
+            (None, Some(key)) if asker.names_a_key => Client::Claiming(key.clone()),
+            (None, _) => Client::At(self.address.counted()),
         };
         let audited = || Audited {
             id: self.trail.clock.new_id(),

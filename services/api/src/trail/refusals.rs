@@ -27,6 +27,8 @@ const WAITING_MAX: usize = 4_096;
 pub(super) enum Client {
     /// Somebody who is known by this name.
     Known(String),
+    /// Whoever names this key, which is there.
+    Claiming(String),
     /// Whoever asks from there.
     At(IpAddr),
     /// All for whom there was no place.
