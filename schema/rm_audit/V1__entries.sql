@@ -24,6 +24,9 @@ CREATE INDEX entries_newest ON rm_audit.entries (tenant_id, at DESC, id DESC);
 -- Serves what happened to one object.
 CREATE INDEX entries_of_object ON rm_audit.entries (tenant_id, object_kind, object_id, at DESC, id DESC);
 
+-- Serves what is seldom done.
+CREATE INDEX entries_of_action ON rm_audit.entries (tenant_id, action, at DESC, id DESC);
+
 -- What people call the keys of the API: their events do not say it but for the first one.
 CREATE TABLE rm_audit.key_ids (
     -- The stream.

@@ -11,12 +11,8 @@ use hatch_eventstore::schema::Schema;
 use crate::{Projections, SCHEMA};
 
 /// Every projection of this build.
-pub static PROJECTIONS: Projections = &[
-    &messages::DEFINITION,
-    &consent::DEFINITION,
-    &configuration::DEFINITION,
-    &audit::DEFINITION,
-];
+pub static PROJECTIONS: Projections =
+    &[&messages::DEFINITION, &consent::DEFINITION, &configuration::DEFINITION, &audit::DEFINITION];
 
 /// The schemas of the read side, in the order in which they are migrated: what all share comes first.
 #[must_use]

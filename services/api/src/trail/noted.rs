@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::LOCATION;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderName, StatusCode, Uri};
 use axum::response::Response;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -171,7 +171,7 @@ impl Open {
     ) -> AnsweredRequest {
         let (route, path) = (self.route.as_str(), self.uri.path());
         let headers = response.headers();
-        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let mut touched = mask::ids_of_path(route, path);
         touched.extend(header(&LOCATION).into_iter().flat_map(mask::ids_of_location));
         touched.truncate(TOUCHED_MAX);

@@ -33,8 +33,8 @@ pub(crate) async fn tail(settings: &Settings, flags: TailRequests) -> anyhow::Re
         key: flags.key,
         ..RequestFilter::default()
     };
-    let newest = read_model.requests(tenant, &filter, &Page::new(Some(flags.lines.max(1)), None)?);
-    let mut newest = newest.await?.data;
+    let page = Page::new(Some(flags.lines.max(1)), None)?;
+    let mut newest = read_model.requests(tenant, &filter, &page).await?.data;
     newest.truncate(usize::try_from(flags.lines)?);
     let mut tail = Tail::default();
     tail.print(newest, flags.json)?;

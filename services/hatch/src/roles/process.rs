@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use hatch_api::{RequestStats, Trail};
 use hatch_api::limits::Limits as RateLimits;
+use hatch_api::{RequestStats, Trail};
 use hatch_bus::Bus;
 use hatch_directory::Directory;
 use hatch_domain::Environment;

@@ -145,7 +145,8 @@ impl Process {
     fn trail(&self) -> [Metric; 2] {
         let stats = self.trail.stats();
         let counted = |family: fn(&TrailStats) -> &Family<&'static str, Counter>| {
-            stats.map_or_else(|| Values::Counter(vec![]), |stats| labelled("outcome", family(stats)))
+            stats
+                .map_or_else(|| Values::Counter(vec![]), |stats| labelled("outcome", family(stats)))
         };
         [
             Metric {
