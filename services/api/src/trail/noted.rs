@@ -23,6 +23,10 @@ use crate::problem::{POSITION, Problem};
 /// Bytes of a body at most whose shape is looked at.
 const BODY_BYTES_MAX: usize = 8 * 1024;
 
+/// Routes whose bodies are credentials: not even a copy of one is made.
+const CREDENTIALS: [&str; 5] =
+    ["/api/v1/session", "/api/v1/members", "/api/v1/invitations", "/api/v1/accounts", "/auth/"];
+
 /// Things at most that a request is said to be about.
 const TOUCHED_MAX: usize = 8;
 
@@ -92,7 +96,10 @@ impl Noted {
     /// Notes what the body is.
     pub(crate) fn body(&self, body: &[u8]) {
         let Some(open) = &self.0 else { return };
-        if open.trail.rules.requests.is_some() && (1..=BODY_BYTES_MAX).contains(&body.len()) {
+        let route = open.route.as_str();
+        let is_secret = CREDENTIALS.iter().any(|prefix| route.starts_with(prefix));
+        let is_wanted = open.trail.rules.requests.is_some() && !is_secret;
+        if is_wanted && (1..=BODY_BYTES_MAX).contains(&body.len()) {
             let _ = open.body.set(Bytes::copy_from_slice(body));
         }
     }
