@@ -22,8 +22,9 @@ pub(crate) enum ListKind {
     Timeline = 4,
     ApiKeys = 5,
     Tenants = 6,
-    Audit = 7,
-    Requests = 8,
+    // 7 and 8 are the lists of members and of accounts.
+    Audit = 9,
+    Requests = 10,
 }
 
 /// Why a page cannot be had.
