@@ -37,24 +37,16 @@ pub(super) async fn run(
     read_model: ReadModel,
     shutdown: CancellationToken,
 ) {
-    let writing = write_for_ever(&trail, &mut waiting, &read_model);
-    let keeping = keep(&trail, &read_model);
-    let work = async { tokio::join!(writing, keeping) };
-    // Both go on for ever.
-    let _: Option<(Infallible, Infallible)> = shutdown.run_until_cancelled(work).await;
-    write(&trail, &mut waiting, &read_model).await;
-    audit(&trail, &read_model, trail.refusals.take_all()).await;
-}
-
-async fn write_for_ever(
-    trail: &Inner,
-    waiting: &mut mpsc::Receiver<Answered>,
-    read_model: &ReadModel,
-) -> Infallible {
-    loop {
-        tokio::time::sleep(WRITE_INTERVAL).await;
-        write(trail, waiting, read_model).await;
-    }
+    let writing = async {
+        // What is being written is never given up.
+        while shutdown.run_until_cancelled(tokio::time::sleep(WRITE_INTERVAL)).await.is_some() {
+            write(&trail, &mut waiting, &read_model).await;
+        }
+        write(&trail, &mut waiting, &read_model).await;
+        audit(&trail, &read_model, trail.refusals.take_all()).await;
+    };
+    let keeping = shutdown.run_until_cancelled(keep(&trail, &read_model));
+    let ((), _) = tokio::join!(writing, keeping);
 }
 
 async fn write(trail: &Inner, waiting: &mut mpsc::Receiver<Answered>, read_model: &ReadModel) {
