@@ -10,6 +10,7 @@ mod addresses;
 mod api_keys;
 mod architecture;
 mod archive;
+mod audit;
 mod bad_input;
 mod bench;
 mod browsers;

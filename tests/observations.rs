@@ -130,6 +130,7 @@ impl Role {
             bodies: Bodies::new(&Limits::default()),
             door: Door::open(Directory::of_nobody(), Arc::new(SystemEnvironment)),
             limits: hatch_api::limits::Limits::default(),
+            trail: hatch_api::Trail::default(),
         };
         let app = hatch_api::app(router, entrance, &drain);
         tokio::spawn(hatch_api::serve(listener, connections, app, drain));

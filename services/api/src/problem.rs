@@ -249,6 +249,11 @@ impl Problem {
         }
     }
 
+    /// The problem's name for programs.
+    pub(crate) fn code(&self) -> String {
+        code(self.kind)
+    }
+
     /// Whether nobody knows who asks.
     pub(crate) fn is_unauthorized(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED

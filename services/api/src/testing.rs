@@ -420,6 +420,7 @@ fn app(
         bodies: Bodies::new(limits),
         door,
         limits: crate::limits::Limits::default(),
+        trail: crate::Trail::default(),
     };
     let ending = Ending { notice: Duration::ZERO, grace: Duration::ZERO };
     crate::app(routes, entrance, &Drain::new(ending, shutdown))

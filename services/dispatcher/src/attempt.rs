@@ -559,6 +559,7 @@ fn execution<'a>(
         actor: "dispatcher".to_owned(),
         // The sweeper acts outside of any span: what it appends belongs to the message's trace.
         traceparent: trace::current().or_else(|| pending.traceparent.clone()),
+        request_id: None,
     };
     let execute = Execute::new(pending.tenant_id, pending.message_id, command, metadata);
     match known {

@@ -2,6 +2,7 @@
 
 mod keys;
 mod master_key;
+mod requests;
 
 use std::ffi::OsString;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use self::keys::{CreateKey, Keys, Team, Tenants};
 pub use self::master_key::MasterKey;
+pub use self::requests::{Requests, TailRequests};
 use crate::roles::Role;
 
 /// Talk with your customers on every channel, and never lose or double a message.
@@ -70,6 +72,9 @@ pub enum Command {
     /// Make the key that seals secrets in the log, and put another in its place.
     #[command(subcommand, after_help = "Example: hatch master-key create")]
     MasterKey(MasterKey),
+    /// Look at what clients asked, and how it was answered.
+    #[command(subcommand, after_help = "Example: hatch requests tail --status 4xx")]
+    Requests(Requests),
     /// Let a restored, cloned or failed-over database send again.
     #[command(subcommand, after_help = "Example: hatch fence lift")]
     Fence(Fence),

@@ -159,6 +159,9 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Tenants(what) => {
             commands::tenants::run(&commands::running(settings)?, what).await?;
         }
+        Command::Requests(cli::Requests::Tail(flags)) => {
+            commands::requests::tail(&commands::running(settings)?, flags).await?;
+        }
         Command::Keys(what) => commands::keys::run(&commands::running(settings)?, what).await?,
         Command::MasterKey(cli::MasterKey::Rotate) => {
             let settings = commands::running(settings)?;

@@ -173,6 +173,7 @@ pub async fn run_with(
         bodies: Bodies::new(&process.limits),
         door,
         limits: process.rate_limits.clone(),
+        trail: process.trail.clone(),
     };
     let app = hatch_api::app(routes, entrance, &drain);
     let mut api = tokio::spawn(hatch_api::serve_by(listener, (connections, tls), app, drain));

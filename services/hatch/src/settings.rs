@@ -26,12 +26,14 @@ mod rate_limits;
 mod reference;
 mod refusal;
 mod tokens;
+mod trail;
 
 pub use authentication::Authentication;
 pub use listener::{CorsSettings, TlsSettings};
 pub use load::sendgrid_account;
 pub use rate_limits::RateLimitSettings;
 pub use tokens::{JwtAlgorithm, JwtSettings, OidcSettings};
+pub use trail::{AuditSettings, RequestLogSettings};
 
 /// The key that the simulator signs SendGrid's webhooks by, in the data folder.
 pub(crate) const SENDGRID_PUBLIC_KEY: &str = "simulator/sendgrid.public.pem";
@@ -91,6 +93,10 @@ pub struct Settings {
     pub jwt: Vec<JwtSettings>,
     /// Who signs people in, if not hatch alone.
     pub oidc: Option<OidcSettings>,
+    /// The log of what clients asked, for those who build clients.
+    pub requests: RequestLogSettings,
+    /// What is kept of the audit.
+    pub audit: AuditSettings,
     /// Where `up` keeps its servers' data.
     pub data_dir: PathBuf,
     /// How the log is carried by NATS.
@@ -390,6 +396,8 @@ impl Default for Settings {
             rate_limit: RateLimitSettings::default(),
             jwt: Vec::new(),
             oidc: None,
+            requests: RequestLogSettings::default(),
+            audit: AuditSettings::default(),
             data_dir: data_dir(),
             bus: BusSettings::default(),
             archive: ArchiveSettings::default(),

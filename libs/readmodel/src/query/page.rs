@@ -24,6 +24,8 @@ pub(crate) enum ListKind {
     Tenants = 6,
     // 7 is the list of members.
     Accounts = 8,
+    Audit = 9,
+    Requests = 10,
 }
 
 /// Why a page cannot be had.

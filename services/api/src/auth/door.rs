@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use chrono::{DateTime, Utc};
 use hatch_directory::{AccountEntry, Directory, KeyCount, KeyEntry, Use};
 use hatch_domain::Environment;
 use hatch_domain::actor::Actor;
-use hatch_domain::api_key::{self, KeyRefusal, KeyType, Presented};
+use hatch_domain::api_key::{self, KeyId, KeyRefusal, KeyType, Presented};
 use hatch_domain::ids::{AccountId, TenantId};
 use hatch_domain::scope::Scope;
 use hatch_domain::tenant::Tenant;
@@ -122,6 +123,17 @@ impl Door {
             (Actor::User(_) | Actor::System(_), _) => true,
         };
         is_valid && !self.is_suspended(caller)
+    }
+
+    /// What the headers of a request claim that was not let in.
+    pub(crate) fn claimed(&self, headers: &HeaderMap) -> Claimed {
+        let presented = match credentials::read(headers) {
+            Credentials::Bearer(text) => api_key::read(text).ok(),
+            Credentials::None | Credentials::Unreadable => None,
+        };
+        let key = presented.map(|presented| presented.id);
+        let owner = key.as_ref().and_then(|id| self.directory.key(id)).map(|key| key.tenant_id);
+        Claimed { tenant: owner.unwrap_or(TenantId::DEFAULT), key, is_known: owner.is_some() }
     }
 
     /// Waits until what was changed at `position` holds in this process: a key that is answered lets in from then on.
@@ -241,6 +253,16 @@ fn room_for_a_key(KeyCount { all, live }: KeyCount) -> Result<(), Problem> {
         return Err(Problem::too_many_keys(detail));
     }
     Ok(())
+}
+
+/// Who somebody says to be who was not let in.
+pub(crate) struct Claimed {
+    /// Whose key it names. What nobody is known to have asked is the default tenant's to know.
+    pub(crate) tenant: TenantId,
+    /// The key that it names.
+    pub(crate) key: Option<KeyId>,
+    /// Whether there is such a key.
+    pub(crate) is_known: bool,
 }
 
 /// Why a request is not let in.

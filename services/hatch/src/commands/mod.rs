@@ -10,6 +10,7 @@ pub(crate) mod keys;
 pub(crate) mod master_key;
 pub(crate) mod migrate;
 pub(crate) mod projections;
+pub(crate) mod requests;
 pub(crate) mod serve;
 pub(crate) mod tenants;
 pub(crate) mod verify_log;
