@@ -19,6 +19,9 @@ use crate::schemas::schemas;
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
 
+/// Accounts that are named at most.
+const NAMED_MAX: usize = 5;
+
 /// From here on a machine's clock is too far from PostgreSQL's.
 pub(crate) const OFFSET_MAX: TimeDelta = TimeDelta::seconds(1);
 
@@ -70,6 +73,7 @@ pub(crate) fn dependencies(process: &Process, drain: Drain) -> Vec<Dependency> {
             }),
         },
         directory(process),
+        accounts(process),
         ending(drain),
         clock(process.head.clock().clone()),
         appends(process.store.appender().clone()),
@@ -92,6 +96,23 @@ fn directory(process: &Process) -> Dependency {
         }) as _
     };
     Dependency { name: "directory", required: false, check: Box::new(check) }
+}
+
+/// The accounts that the log keeps. Without one its tenant's messages wait, and its webhooks are refused.
+fn accounts(process: &Process) -> Dependency {
+    let left_out = process.left_out.clone();
+    let check = move || {
+        let left_out = left_out.current();
+        let named = left_out.iter().take(NAMED_MAX);
+        let named: Vec<String> = named.map(|one| format!("{}: {}", one.name, one.why)).collect();
+        let answer = if named.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} of the log not used: {}", left_out.len(), named.join("; ")))
+        };
+        Box::pin(std::future::ready(answer)) as _
+    };
+    Dependency { name: "accounts", required: false, check: Box::new(check) }
 }
 
 /// The providers of a process that sends, as its calls found them: it asks none just to know.
