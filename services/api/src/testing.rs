@@ -21,13 +21,16 @@ use hatch_domain::mailbox::Mailbox;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::command::TenantCommand;
+use hatch_domain::traffic::Traffic;
 use hatch_domain::{Channel, Decider, Environment};
 use hatch_eventstore::testing::{ScriptedClock, Template, TestDatabase};
 use hatch_eventstore::{
     Appender, AppenderConfig, Execute, FenceConfig, HeadWatch, Log, Metadata, Position,
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
-use hatch_providers::{Accounts, Context};
+use hatch_providers::{
+    Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Tenants,
+};
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
 use hatch_seal::Keyring;
 use hatch_telemetry::limit::{Limit, Limits};
@@ -313,7 +316,7 @@ fn commands(store: Store, queries: &Queries, vault: Vault) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
-        carried: Channel::ALL.into(),
+        accounts: vault.accounts.clone(),
         vault,
         conversations: Conversations {
             read_model: queries.read_model.clone(),
@@ -327,12 +330,41 @@ fn commands(store: Store, queries: &Queries, vault: Vault) -> Commands {
     }
 }
 
+/// An account by which everything can be sent, and nothing is.
+fn account() -> Account {
+    Account {
+        name: "nobody".parse().expect("a name"),
+        provider: "nobody",
+        account: "nobody".to_owned(),
+        channels: Channel::ALL.into(),
+        senders: Vec::new(),
+        tenants: Tenants::All,
+        traffic: Traffic::All,
+        adapter: Arc::new(Nobody),
+        hooks: Vec::new(),
+        acts_on_words: false,
+        http_timeout: PATIENCE,
+        default_subject: None,
+        is_at_provider: false,
+        reached_by: "http://localhost".parse().expect("a URL"),
+    }
+}
+
+/// Sends nothing.
+struct Nobody;
+
+impl Adapter for Nobody {
+    fn send<'a>(&'a self, _: &'a Outbound) -> BoxFuture<'a, Outcome> {
+        Box::pin(async { Outcome::Unknown { detail: "nothing is sent here".to_owned() } })
+    }
+}
+
 /// One with a master key that everybody knows.
 fn vault() -> Vault {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("a master key");
     Vault {
         keyring: Keyring::new(Some(key), None),
-        accounts: Accounts::default(),
+        accounts: Accounts::new(vec![account()]),
         context: Context { public_url: "https://hatch.example.com".parse().expect("a URL") },
         http_timeout_max: Duration::from_secs(20),
     }
@@ -344,7 +376,7 @@ fn app(
     limits: &Limits,
     shutdown: CancellationToken,
 ) -> Router {
-    let routes = crate::health::router(Vec::new())
+    let routes = crate::health::router(Vec::new(), Box::new(Vec::new))
         .merge(crate::compat::commands(commands.clone()))
         .merge(crate::commands::router(commands))
         .merge(crate::compat::queries(queries.clone()))
