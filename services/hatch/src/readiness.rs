@@ -4,21 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use hatch_api::Drain;
 use hatch_api::health::Dependency;
 use hatch_api::tokens::{KeysReport, Tokens};
+use hatch_api::{Drain, Tls};
 use hatch_bus::{Bus, BusState};
 use hatch_dispatcher::Told;
 use hatch_eventstore::{
     Appender, Connection, Connections, Fence, FenceState, ServerClock, Standstill,
 };
 
+use crate::exposure;
 use crate::output::counted;
 use crate::roles::Process;
 use crate::schemas::schemas;
+use crate::settings::Settings;
 
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
+
+/// Accounts that are named at most.
+const NAMED_MAX: usize = 5;
 
 /// From here on a machine's clock is too far from PostgreSQL's.
 pub(crate) const OFFSET_MAX: TimeDelta = TimeDelta::seconds(1);
@@ -71,6 +76,7 @@ pub(crate) fn dependencies(process: &Process, drain: Drain) -> Vec<Dependency> {
             }),
         },
         directory(process),
+        accounts(process),
         issuers(process.tokens.clone()),
         ending(drain),
         clock(process.head.clock().clone()),
@@ -96,6 +102,23 @@ fn directory(process: &Process) -> Dependency {
     Dependency { name: "directory", required: false, check: Box::new(check) }
 }
 
+/// The accounts that the log keeps. Without one its tenant's messages wait, and its webhooks are refused.
+fn accounts(process: &Process) -> Dependency {
+    let left_out = process.left_out.clone();
+    let check = move || {
+        let left_out = left_out.current();
+        let named = left_out.iter().take(NAMED_MAX);
+        let named: Vec<String> = named.map(|one| format!("{}: {}", one.name, one.why)).collect();
+        let answer = if named.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} of the log not used: {}", left_out.len(), named.join("; ")))
+        };
+        Box::pin(std::future::ready(answer)) as _
+    };
+    Dependency { name: "accounts", required: false, check: Box::new(check) }
+}
+
 /// The keys of those who give tokens. Without the newest of them some tokens are refused that are good.
 fn issuers(tokens: Tokens) -> Dependency {
     let check = move || {
@@ -113,6 +136,22 @@ fn issuers(tokens: Tokens) -> Dependency {
         Box::pin(std::future::ready(answer)) as _
     };
     Dependency { name: "jwt", required: false, check: Box::new(check) }
+}
+
+/// The certificate of the listener, where it has one, and whose word on clients counts. Nothing waits for either.
+pub(crate) fn listener(settings: &Settings, tls: Option<&Tls>) -> Vec<Dependency> {
+    let proxies = exposure::of_proxies(settings).map(|(why, _)| why.to_owned());
+    let of_proxies = proxies.map(|why| Dependency {
+        name: "proxies",
+        required: false,
+        check: Box::new(move || Box::pin(std::future::ready(Err(why.clone())))),
+    });
+    let certificate = tls.cloned().map(|tls| Dependency {
+        name: "certificate",
+        required: false,
+        check: Box::new(move || Box::pin(std::future::ready(tls.standing()))),
+    });
+    certificate.into_iter().chain(of_proxies).collect()
 }
 
 /// The providers of a process that sends, as its calls found them: it asks none just to know.

@@ -12,7 +12,7 @@ use super::database::{Database, Reached};
 use super::finding::Finding;
 use super::made;
 use crate::commands::ANSWER_MAX;
-use crate::http_client;
+use crate::http_client::{http_client, near_client};
 use crate::output::counted;
 use crate::roles::{FIRST_KEY, refusal};
 use crate::settings::{Authentication, Settings};
@@ -35,7 +35,7 @@ const LOOK: &str = "
            min(ends) FILTER (WHERE ends > $1 AND ends <= $2)
       FROM (SELECT key_id, (state->>'expires_at')::timestamptz AS ends
               FROM rm_configuration.api_keys
-             WHERE revoked_at IS NULL AND key_type = 'live') AS k";
+             WHERE revoked_at IS NULL) AS k";
 
 /// Both checks. Without a key `serve` listens on the loopback only: then that replaces what is said of `listen`.
 pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Finding> {
@@ -136,7 +136,11 @@ fn near(listen: &str) -> String {
 /// Whether the hatch that answers where one is to listen knows all keys.
 async fn directory(settings: &Settings) -> anyhow::Result<Finding> {
     let listen = near(&settings.listen);
-    let asked = http_client(READY_MAX)?.get(format!("http://{listen}/ready")).send().await;
+    let asked = match settings.tls.certificate_file {
+        None => http_client(READY_MAX)?.get(format!("http://{listen}/ready")),
+        Some(_) => near_client(READY_MAX)?.get(format!("https://{listen}/ready")),
+    };
+    let asked = asked.send().await;
     let said: Option<Value> = match asked {
         Ok(answer) => answer.json().await.ok(),
         Err(_) => None,
