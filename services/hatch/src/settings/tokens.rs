@@ -31,7 +31,7 @@ pub struct JwtSettings {
     pub audience: Vec<String>,
     /// By what it signs. Default: all that its keys are for, which with `jwks_url` are all but `HS256`.
     pub algorithms: Vec<JwtAlgorithm>,
-    /// The secret of `HS256`: 32 bytes or more.
+    /// The secret of `HS256`, as the text that it is and not as base64: 32 bytes or more.
     pub secret: Option<Secret>,
     /// A file with the secret.
     pub secret_file: Option<PathBuf>,
