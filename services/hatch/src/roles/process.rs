@@ -21,7 +21,7 @@ use hatch_telemetry::limit::Limits;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::configured::{place, postgres, trail_rules};
+use super::configured::{place, postgres};
 use crate::schemas::schemas;
 use crate::settings::Settings;
 use crate::{bus_end, feed, foreign, tokens};
@@ -180,7 +180,7 @@ impl Process {
 
     /// Starts the record of requests.
     fn record(&self, workers: &mut Workers) -> anyhow::Result<Trail> {
-        let rules = trail_rules(&self.settings)?;
+        let rules = self.settings.trail_rules()?;
         let clock = Arc::new(self.head.clock().clone());
         let read_model = ReadModel::of(self.pool.clone(), self.projections);
         let (trail, writing) = Trail::start(rules, clock, read_model, self.workers.clone());
