@@ -243,7 +243,8 @@ async fn an_account_is_known_with_its_sealed_secrets_until_it_is_removed() {
     let worker = tokio::spawn(worker);
     assert!(later.wait_for(Position(1), PATIENCE).await);
     for directory in [&place.directory, &later] {
-        let [entry] = &directory.accounts()[..] else { panic!("{:?}", directory.accounts()) };
+        let accounts = directory.accounts();
+        let [entry] = accounts.as_slice() else { panic!("{accounts:?}") };
         assert_eq!((entry.id, entry.tenant_id), (stream, TENANT));
         let account = entry.account.as_ref().expect("it can be read");
         assert_eq!(account.name(), Some(&name));

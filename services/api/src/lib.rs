@@ -48,7 +48,7 @@ pub use hardening::{harden, is_page};
 pub use problem::Problem;
 pub use request::{Entrance, RequestStats, RouteStats};
 pub use requests::Requests;
-pub use resources::{api_keys, tenants};
+pub use resources::{accounts, api_keys, tenants};
 pub use service::{app, serve, serve_beside};
 pub use sites::Sites;
 pub use stall::{StallListener, StallStream};

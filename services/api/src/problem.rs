@@ -1,5 +1,6 @@
 //! What a client is told when something cannot be done: `application/problem+json` (RFC 9457).
 
+mod accounts;
 mod causes;
 mod refusals;
 mod resources;

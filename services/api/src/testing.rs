@@ -28,8 +28,11 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Execute, FenceConfig, HeadWatch, Log, Metadata, Position,
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
-use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Outbound, Outcome, Tenants};
+use hatch_providers::{
+    Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Tenants,
+};
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
+use hatch_seal::Keyring;
 use hatch_telemetry::limit::{Limit, Limits};
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -40,6 +43,7 @@ use crate::admission::Admission;
 use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::queries::Queries;
+use crate::resources::accounts::Vault;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 
 /// Our number in tests, and a customer's.
@@ -79,15 +83,20 @@ pub(crate) struct Api {
 impl Api {
     /// The routes of the command and the query role, of health and the document, as `up` has them.
     pub(crate) async fn start() -> Self {
-        Self::start_behind(Door::open).await
+        Self::start_behind(Door::open, vault()).await
+    }
+
+    /// As [`start`](Self::start), of an installation that has no master key.
+    pub(crate) async fn start_without_master_key() -> Self {
+        Self::start_behind(Door::open, Vault { keyring: Keyring::default(), ..vault() }).await
     }
 
     /// The same routes, as `serve` has them: nobody is let in without a key.
     pub(crate) async fn start_closed() -> Self {
-        Self::start_behind(Door::closed).await
+        Self::start_behind(Door::closed, vault()).await
     }
 
-    async fn start_behind(door: fn(Directory, Arc<dyn Environment>) -> Door) -> Self {
+    async fn start_behind(door: fn(Directory, Arc<dyn Environment>) -> Door, vault: Vault) -> Self {
         let database = TestDatabase::create_from(&TEMPLATE).await;
         let (config, shutdown) = (database.config(), CancellationToken::new());
         let clock = ScriptedClock::of(&config).await;
@@ -125,7 +134,7 @@ impl Api {
         );
         tokio::spawn(following);
         let door = door(directory.clone(), Arc::new(clock.clone()));
-        let commands = commands(store.clone(), &queries);
+        let commands = commands(store.clone(), &queries, vault);
         let app = app((commands, queries, live), door, &limits, shutdown.clone());
         Self { app, clock, store, directory, _running: shutdown.drop_guard(), database }
     }
@@ -303,11 +312,12 @@ fn entropy() -> [u8; 64] {
     bytes
 }
 
-fn commands(store: Store, queries: &Queries) -> Commands {
+fn commands(store: Store, queries: &Queries, vault: Vault) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
-        accounts: Accounts::new(vec![account()]),
+        accounts: vault.accounts.clone(),
+        vault,
         conversations: Conversations {
             read_model: queries.read_model.clone(),
             read_position: queries.read_position.clone(),
@@ -346,6 +356,17 @@ struct Nobody;
 impl Adapter for Nobody {
     fn send<'a>(&'a self, _: &'a Outbound) -> BoxFuture<'a, Outcome> {
         Box::pin(async { Outcome::Unknown { detail: "nothing is sent here".to_owned() } })
+    }
+}
+
+/// One with a master key that everybody knows.
+fn vault() -> Vault {
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("a master key");
+    Vault {
+        keyring: Keyring::new(Some(key), None),
+        accounts: Accounts::new(vec![account()]),
+        context: Context { public_url: "https://hatch.example.com".parse().expect("a URL") },
+        http_timeout_max: Duration::from_secs(20),
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::USER_AGENT;
 use chrono::{DateTime, Utc};
-use hatch_directory::{Directory, KeyCount, KeyEntry, Use};
+use hatch_directory::{AccountEntry, Directory, KeyCount, KeyEntry, Use};
 use hatch_domain::Environment;
 use hatch_domain::actor::Actor;
 use hatch_domain::api_key::{self, KeyRefusal, KeyType, Presented};
-use hatch_domain::ids::TenantId;
+use hatch_domain::ids::{AccountId, TenantId};
 use hatch_domain::scope::Scope;
 use hatch_eventstore::Position;
 
@@ -31,6 +31,9 @@ const LIVE_KEYS_MAX: usize = 1_000;
 
 /// Keys of a tenant at most with those that have ended, which stay.
 const KEYS_MAX: usize = 10_000;
+
+/// Accounts of a tenant at most that the log keeps and that are not removed. Each process has all of them in memory.
+const ACCOUNTS_MAX: usize = 100;
 
 /// Who is let in. It asks nobody: the directory has every key in memory.
 #[derive(Clone)]
@@ -117,6 +120,22 @@ impl Door {
     /// Refuses another key to a tenant that has as many as it may. Those of the last half second are not counted yet.
     pub(crate) fn room_for_a_key(&self, tenant: TenantId) -> Result<(), Problem> {
         room_for_a_key(self.directory.keys_of(tenant, self.clock.now()))
+    }
+
+    /// Refuses another account to a tenant that has as many as it may. Those of the last half second are not counted yet.
+    pub(crate) fn room_for_an_account(&self, tenant: TenantId) -> Result<(), Problem> {
+        let accounts = self.directory.accounts();
+        let count = accounts.iter().filter(|entry| entry.tenant_id == tenant).count();
+        if count < ACCOUNTS_MAX {
+            return Ok(());
+        }
+        let detail = format!("{count} accounts, of {ACCOUNTS_MAX} at most: remove one");
+        Err(Problem::too_many_accounts(detail))
+    }
+
+    /// What is known of an account of the log, whosever it is, also where it was removed.
+    pub(crate) fn account(&self, id: AccountId) -> Option<AccountEntry> {
+        self.directory.account(id)
     }
 
     fn is_suspended(&self, caller: &Caller) -> bool {

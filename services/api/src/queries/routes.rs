@@ -10,7 +10,7 @@ use super::{
     list_message_recipients, list_messages, list_projections, list_webhooks,
 };
 use crate::limits::get_limits;
-use crate::resources::{api_keys, consent, tenants};
+use crate::resources::{accounts, api_keys, consent, tenants};
 
 /// The endpoints of the query role.
 pub fn router(queries: Queries) -> Router {
@@ -33,6 +33,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .routes(routes!(list_webhooks::handler))
         .routes(routes!(get_webhook::handler))
         .routes(routes!(get_limits::handler))
+        .merge(accounts::query_routes())
         .merge(api_keys::query_routes())
         .merge(consent::query_routes())
         .merge(tenants::query_routes())
