@@ -1,12 +1,14 @@
 //! The command line.
 
 mod keys;
+mod master_key;
 
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
 pub use self::keys::{CreateKey, Keys, Tenants};
+pub use self::master_key::MasterKey;
 use crate::roles::Role;
 
 /// Talk with your customers on every channel, and never lose or double a message.
@@ -68,6 +70,9 @@ pub enum Command {
         after_help = "Example: hatch keys create --name first --scope admin --scope platform"
     )]
     Keys(Keys),
+    /// Make the key that seals secrets in the log, and put another in its place.
+    #[command(subcommand, after_help = "Example: hatch master-key create")]
+    MasterKey(MasterKey),
     /// Let a restored, cloned or failed-over database send again.
     #[command(subcommand, after_help = "Example: hatch fence lift")]
     Fence(Fence),

@@ -44,6 +44,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             hatch_devservers::with_servers::run(&flags.command, flags.durable).await
         }
         Command::Bench { arguments } => Err(commands::bench::run(&arguments)),
+        Command::MasterKey(cli::MasterKey::Create) => {
+            commands::master_key::create()?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Openapi => {
             output::line(hatch_api::openapi::document_json().trim_end())?;
             Ok(ExitCode::SUCCESS)
@@ -161,6 +165,10 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             commands::tenants::run(&commands::running(settings)?, what).await?;
         }
         Command::Keys(what) => commands::keys::run(&commands::running(settings)?, what).await?,
+        Command::MasterKey(cli::MasterKey::Rotate) => {
+            let settings = commands::running(settings)?;
+            return Box::pin(commands::master_key::rotate(&settings)).await;
+        }
         Command::Fence(cli::Fence::Lift) => {
             commands::fence::lift(&commands::running(settings)?).await?;
         }
@@ -168,7 +176,7 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             return Box::pin(commands::doctor::run(settings, flags.json)).await;
         }
         // They have been run before there were settings.
-        Command::Openapi | Command::Bench { .. } => {}
+        Command::MasterKey(cli::MasterKey::Create) | Command::Openapi | Command::Bench { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use anyhow::Context;
 use chrono::TimeDelta;
 use hatch_api::webhooks::KeepRules;
 use hatch_dispatcher::{DoubtPolicy, RetryPolicy};
-use hatch_providers::{generic, sendgrid, twilio};
+use hatch_providers::{Secret, generic, sendgrid, twilio};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,7 @@ pub(crate) mod accounts;
 mod authentication;
 mod environment;
 mod load;
+mod master_key;
 mod rate_limits;
 #[cfg(test)]
 mod reference;
@@ -105,6 +106,13 @@ pub struct Settings {
     pub set_keys: BTreeMap<String, u64>,
     /// Who may post messages as plain JSON, if anybody.
     pub generic: Option<generic::Settings>,
+    /// The installation's master key: 32 bytes as base64, as `hatch master-key create` prints them, best given as a file.
+    /// The secrets that the log keeps are sealed with it, such as those of accounts made by `POST /api/v1/accounts`; without
+    /// it none are kept. Every process needs the same one.
+    pub master_key: Option<Secret>,
+    /// The master key before that, while `hatch master-key rotate` has not wrapped everything anew: what it sealed is still
+    /// read.
+    pub master_key_previous: Option<Secret>,
     /// How the dispatcher works.
     pub dispatcher: DispatcherSettings,
     /// How the relay works.
@@ -386,6 +394,8 @@ impl Default for Settings {
             simulator_url: None,
             set_keys: BTreeMap::new(),
             generic: None,
+            master_key: None,
+            master_key_previous: None,
             dispatcher: DispatcherSettings::default(),
             relay: hatch_relay::Config::default(),
             projector: hatch_projector::Config::default(),

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod fence;
 pub(crate) mod keys;
+pub(crate) mod master_key;
 pub(crate) mod migrate;
 pub(crate) mod projections;
 pub(crate) mod serve;

@@ -255,6 +255,7 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         word_rules(settings).map(drop),
         own_mailboxes(settings).map(drop),
         settings.rate_limit.rules().map(drop),
+        settings.keyring().map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }
