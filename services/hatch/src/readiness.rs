@@ -20,6 +20,9 @@ use crate::schemas::schemas;
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
 
+/// Accounts that are named at most.
+const NAMED_MAX: usize = 5;
+
 /// From here on a machine's clock is too far from PostgreSQL's.
 pub(crate) const OFFSET_MAX: TimeDelta = TimeDelta::seconds(1);
 
@@ -71,6 +74,7 @@ pub(crate) fn dependencies(process: &Process, drain: Drain) -> Vec<Dependency> {
             }),
         },
         directory(process),
+        left_out(process),
         ending(drain),
         clock(process.head.clock().clone()),
         appends(process.store.appender().clone()),
@@ -93,6 +97,23 @@ fn directory(process: &Process) -> Dependency {
         }) as _
     };
     Dependency { name: "directory", required: false, check: Box::new(check) }
+}
+
+/// The accounts that the log keeps. Without one its tenant's messages wait, and its webhooks are refused.
+fn left_out(process: &Process) -> Dependency {
+    let all = process.left_out.clone();
+    let check = move || {
+        let left_out = all.current();
+        let named = left_out.iter().take(NAMED_MAX);
+        let named: Vec<String> = named.map(|one| format!("{}: {}", one.name, one.why)).collect();
+        let answer = if named.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} of the log not used: {}", left_out.len(), named.join("; ")))
+        };
+        Box::pin(std::future::ready(answer)) as _
+    };
+    Dependency { name: "kept_accounts", required: false, check: Box::new(check) }
 }
 
 /// The accounts of a process that sends, as its calls found them: it asks no provider just to know.

@@ -6,6 +6,7 @@ mod configured;
 mod definition;
 mod dispatcher;
 mod door;
+mod joining;
 mod process;
 mod projector;
 mod query;
@@ -35,6 +36,7 @@ pub(crate) use self::configured::{
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
 pub(crate) use self::door::{FIRST_KEY, refusal};
+pub(crate) use self::joining::{Joiner, LeftOut, LeftOuts, kept, vault};
 pub use self::process::Parts;
 pub(crate) use self::process::Process;
 use self::process::{Follows, Workers};

@@ -55,7 +55,7 @@ pub(crate) async fn rotate(settings: &Settings) -> anyhow::Result<ExitCode> {
         outcome.there,
     ))?;
     if !outcome.left.is_empty() {
-        let left = counted(outcome.left.len(), "holder");
+        let left = counted(i64::try_from(outcome.left.len()).unwrap_or(i64::MAX), "stream");
         note(format!("the secrets of {left} are not under it: leave the key before where it is"));
         return Ok(ExitCode::FAILURE);
     }

@@ -48,7 +48,7 @@ pub(super) async fn handler(
     JsonBody(request): JsonBody<AccountRequest>,
 ) -> Result<Response, Problem> {
     let wanted = request.validate().map_err(Problem::invalid)?;
-    let key = command_key(&headers, caller.tenant, ROUTE, &wanted)?;
+    let key = command_key(&headers, &caller, ROUTE, &wanted)?;
     let written = write::create(&commands, (&caller, &door), wanted, key).await?;
     Ok(answer(&door, StatusCode::CREATED, written).await)
 }

@@ -11,6 +11,7 @@ mod database;
 mod finding;
 mod keeping;
 mod keys;
+mod sealed;
 mod tls;
 mod work;
 
@@ -40,12 +41,13 @@ pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCo
     );
     findings.push(nats);
     findings.extend(database::last_seen(server, &stream));
-    let (tls, of_the_log, of_the_bus, of_the_work, of_the_keys) = tokio::join!(
+    let (tls, of_the_log, of_the_bus, of_the_work, of_the_keys, sealed) = tokio::join!(
         made("tls", tls::check(&settings, &database)),
         database::check(&settings, &database),
         bus::check(&settings, &database, &stream),
         work::check(&settings, &database),
         keys::check(&settings, &database),
+        sealed::check(&settings, &database),
     );
     accounts::tell(&settings, &database, &mut findings).await;
     keys::tell(&mut findings, &of_the_keys);
@@ -54,6 +56,7 @@ pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCo
     findings.extend(of_the_bus);
     findings.extend(of_the_work);
     findings.extend(of_the_keys);
+    findings.push(sealed);
     for finding in &findings {
         line(if json { serde_json::to_string(finding)? } else { finding.to_string() })?;
     }

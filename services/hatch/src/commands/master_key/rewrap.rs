@@ -66,9 +66,9 @@ impl Holder for Account {
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// Secrets that are under the present key only now.
-    pub(super) wrapped: usize,
+    pub(super) wrapped: i64,
     /// Secrets that were already.
-    pub(super) there: usize,
+    pub(super) there: i64,
     /// Who has one that is not, and why.
     pub(super) left: Vec<(String, String)>,
 }
@@ -103,6 +103,7 @@ async fn one<H: Holder>(
             Err(error) => return Err(error.into()),
         };
         let from = state.secrets();
+        let count = i64::try_from(from.len()).unwrap_or(i64::MAX);
         let (to, wrapped) = match anew(keyring, (tenant, id), &from) {
             Ok(anew) => anew,
             Err(why) => {
@@ -111,10 +112,10 @@ async fn one<H: Holder>(
             }
         };
         if wrapped == 0 {
-            outcome.there += from.len();
+            outcome.there += count;
             return Ok(());
         }
-        let there = from.len() - wrapped;
+        let there = count - wrapped;
         let current = keyring.current_id().unwrap_or_default();
         let command = H::keep(current, from, to, store.environment().now());
         let metadata =
@@ -141,7 +142,7 @@ fn anew(
     keyring: &Keyring,
     (tenant, id): (TenantId, Uuid),
     from: &BTreeMap<String, Sealed>,
-) -> Result<(BTreeMap<String, Sealed>, usize), OpenError> {
+) -> Result<(BTreeMap<String, Sealed>, i64), OpenError> {
     let (mut to, mut wrapped) = (from.clone(), 0);
     for (field, sealed) in from {
         if let Some(anew) = keyring.rewrap(sealed, &place(tenant, AccountId(id), field))? {
