@@ -80,6 +80,7 @@ mod recipients;
 mod replies;
 mod restore;
 mod schemathesis;
+mod sealed;
 mod secrets;
 mod send;
 mod senders;
