@@ -32,6 +32,7 @@ pub(super) struct Things {
     pub(super) attachments: Vec<String>,
     pub(super) webhooks: Vec<String>,
     pub(super) keys: Vec<String>,
+    pub(super) accounts: Vec<String>,
     pub(super) positions: Vec<String>,
 }
 
@@ -85,9 +86,16 @@ impl Two {
         let wish = hatch.request(Method::PUT, "/api/v1/consent", &[], Some(wish.to_string())).await;
         assert_eq!(wish.status, StatusCode::OK, "{}", wish.body);
 
+        // Nobody sends from there, so nothing is sent by it.
+        let account = json!({"name": "of-the-first", "provider": "twilio", "senders": ["+12015550100"],
+            "settings": {"account_sid": format!("AC{}", "7".repeat(32)), "auth_token": "of the first"}});
+        let account = hatch.post("/api/v1/accounts", &account).await;
+        assert_eq!(account.status, StatusCode::CREATED, "{}", account.body);
+
         let id_of = |one: &Value| one["id"].as_str().expect("an id").to_owned();
         let mut things = Things {
             attachments: mail["attachments"].as_array().expect("files").iter().map(id_of).collect(),
+            accounts: vec![account.text("name").to_owned()],
             keys: self.first.iter().map(|key| key.id.clone()).collect(),
             messages: vec![sms, failed, later, id_of(&mail)],
             ..Things::default()
@@ -113,13 +121,14 @@ impl Two {
 }
 
 impl Things {
-    fn by_name(&self) -> [(&'static str, &[String]); 6] {
+    fn by_name(&self) -> [(&'static str, &[String]); 7] {
         [
             ("messages", &self.messages),
             ("conversations", &self.conversations),
             ("attachments", &self.attachments),
             ("webhooks", &self.webhooks),
             ("keys", &self.keys),
+            ("accounts", &self.accounts),
             ("positions", &self.positions),
         ]
     }
