@@ -17,6 +17,7 @@ use hatch_eventstore::{
 };
 use hatch_providers::Accounts;
 use hatch_readmodel::{PROJECTIONS, Projections};
+use hatch_seal::Keyring;
 use hatch_telemetry::limit::Limits;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::accounts::accounts;
 use super::configured::{place, postgres};
 use crate::reload::Reload;
+use super::joining::LeftOuts;
 use crate::schemas::schemas;
 use crate::settings::Settings;
 use crate::{bus_end, feed, foreign};
@@ -65,12 +67,16 @@ pub(crate) struct Process {
     pub(crate) log: Log,
     pub(crate) bus: Bus,
     pub(crate) head: HeadWatch,
-    /// Tenants and keys.
+    /// Tenants, keys and accounts of the log.
     pub(crate) directory: Directory,
     /// The provider accounts, as they are now.
     pub(crate) accounts: Accounts,
     /// The settings, as they were read last.
     pub(crate) reload: Reload,
+    /// What opens the secrets of those.
+    pub(crate) keyring: Keyring,
+    /// Accounts of the log that are not used.
+    pub(crate) left_out: LeftOuts,
     /// What JetStream brings, read once for all roles that follow it.
     pub(crate) feed: Option<Feed>,
     pub(crate) limits: Limits,
@@ -155,6 +161,8 @@ impl Process {
             directory,
             accounts: Accounts::new(accounts(settings)?),
             reload: reload.unwrap_or_else(|| Reload::never(settings)),
+            keyring: settings.keyring()?,
+            left_out: LeftOuts::default(),
             feed: None,
             limits: Limits::default(),
             rate_limits: RateLimits::default(),
