@@ -12,7 +12,7 @@ use hatch_dispatcher::{Health, Told};
 use hatch_eventstore::{
     Appender, Connection, Connections, Fence, FenceState, ServerClock, Standstill,
 };
-use hatch_providers::{Account, Accounts};
+use hatch_providers::{Account, Accounts, Tenants};
 
 use crate::exposure;
 use crate::output::counted;
@@ -77,7 +77,7 @@ pub(crate) fn dependencies(process: &Process, drain: Drain) -> Vec<Dependency> {
             }),
         },
         directory(process),
-        kept_accounts(process),
+        left_out(process),
         issuers(process.tokens.clone()),
         ending(drain),
         clock(process.head.clock().clone()),
@@ -104,10 +104,10 @@ fn directory(process: &Process) -> Dependency {
 }
 
 /// The accounts that the log keeps. Without one its tenant's messages wait, and its webhooks are refused.
-fn kept_accounts(process: &Process) -> Dependency {
-    let left_out = process.left_out.clone();
+fn left_out(process: &Process) -> Dependency {
+    let all = process.left_out.clone();
     let check = move || {
-        let left_out = left_out.current();
+        let left_out = all.current();
         let named = left_out.iter().take(NAMED_MAX);
         let named: Vec<String> = named.map(|one| format!("{}: {}", one.name, one.why)).collect();
         let answer = if named.is_empty() {
@@ -117,7 +117,7 @@ fn kept_accounts(process: &Process) -> Dependency {
         };
         Box::pin(std::future::ready(answer)) as _
     };
-    Dependency { name: "accounts", required: false, check: Box::new(check) }
+    Dependency { name: "kept_accounts", required: false, check: Box::new(check) }
 }
 
 /// The keys of those who give tokens. Without the newest of them some tokens are refused that are good.
@@ -155,7 +155,8 @@ pub(crate) fn listener(settings: &Settings, tls: Option<&Tls>) -> Vec<Dependency
     certificate.into_iter().chain(of_proxies).collect()
 }
 
-/// The accounts of a process that sends, as its calls found them: it asks no provider just to know.
+/// The accounts of a process that sends, as its calls found them: it asks no provider just to know. Those of some tenants
+/// alone have one line together: they are not everybody's to know.
 pub(crate) fn accounts(
     accounts: &Accounts,
     stats: &hatch_dispatcher::Stats,
@@ -172,7 +173,16 @@ pub(crate) fn accounts(
         }
     };
     let current = accounts.current();
-    current.iter().map(|account| (account.name.to_string(), answer(account))).collect()
+    let (of_all, of_some): (Vec<_>, Vec<_>) =
+        current.iter().partition(|account| account.tenants == Tenants::All);
+    let refused = of_some.iter().filter(|account| answer(**account).is_err()).count();
+    let of_some = (!of_some.is_empty()).then(|| {
+        let said = || format!("{refused} do not send: `hatch doctor` says which, and why");
+        let answer = if refused == 0 { Ok(()) } else { Err(said()) };
+        ("accounts_of_tenants".to_owned(), answer)
+    });
+    let of_all = of_all.into_iter().map(|account| (account.name.to_string(), answer(account)));
+    of_all.chain(of_some).collect()
 }
 
 /// The resources of a process that sends: while it lacks one, messages wait.

@@ -25,12 +25,12 @@ use hatch_api::{Bodies, Drain, Ending, Entrance, Requests, Tls};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use self::configured::postgres;
 #[cfg(feature = "dev")]
 pub(crate) use self::accounts::account_context;
 pub(crate) use self::accounts::{
     SetAccount, accounts, check_accounts, each_account, generic_webhook,
 };
+pub use self::configured::postgres;
 pub(crate) use self::configured::{
     check, keep_rules, own_mailboxes, place, refusals, sites, trusted_proxies, word_rules,
 };
@@ -153,6 +153,7 @@ pub async fn run_with(
         appending.stop.cancel();
         return appending.task.await.context("the appender");
     };
+    joining::start(&process, &mut workers).await?;
     tracing::info!(roles = ?roles, "starting");
     let instances: Vec<_> = Role::ALL
         .into_iter()

@@ -114,7 +114,7 @@ fn error(path: &str, status: &str) -> Value {
         "404" if path.contains("events/") => Problem::not_found("event"),
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
-        "409" if path.contains("/accounts") => Problem::no_master_key("no master key is set"),
+        "409" if path.contains("/accounts") => Problem::no_master_key(),
         "409" if path.ends_with("api-keys") => {
             Problem::too_many_keys("1000 keys have not ended, of 1000 at most: revoke one")
         }

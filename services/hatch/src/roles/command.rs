@@ -10,6 +10,7 @@ use hatch_readmodel::{ReadModel, ReadPosition};
 
 use super::configured::{default_email_sender, default_sender};
 use super::definition::{RoleDefinition, RoleInstance};
+use super::joining::vault;
 use super::process::{Follows, Process, Workers};
 use super::query::WAITING_READS_MAX;
 use crate::admission;
@@ -52,6 +53,7 @@ impl RoleInstance for Command {
             store: process.store.clone(),
             admission: self.admission.clone(),
             accounts: process.accounts.clone(),
+            vault: vault(settings, process.keyring.clone(), process.accounts.clone())?,
             conversations: Conversations {
                 read_position: ReadPosition::new(read_model.clone()),
                 read_model,

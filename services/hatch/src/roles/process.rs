@@ -18,12 +18,14 @@ use hatch_eventstore::{
 };
 use hatch_providers::Accounts;
 use hatch_readmodel::{PROJECTIONS, Projections, ReadModel};
+use hatch_seal::Keyring;
 use hatch_telemetry::limit::Limits;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::accounts;
 use super::configured::{place, postgres};
+use super::joining::LeftOuts;
 use crate::reload::Reload;
 use crate::schemas::schemas;
 use crate::settings::Settings;
@@ -66,7 +68,7 @@ pub(crate) struct Process {
     pub(crate) log: Log,
     pub(crate) bus: Bus,
     pub(crate) head: HeadWatch,
-    /// Tenants and keys.
+    /// Tenants, keys and accounts of the log.
     pub(crate) directory: Directory,
     /// Those whose tokens are taken.
     pub(crate) tokens: Tokens,
@@ -74,6 +76,10 @@ pub(crate) struct Process {
     pub(crate) accounts: Accounts,
     /// The settings, as they were read last.
     pub(crate) reload: Reload,
+    /// What opens the secrets of those.
+    pub(crate) keyring: Keyring,
+    /// Accounts of the log that are not used.
+    pub(crate) left_out: LeftOuts,
     /// What JetStream brings, read once for all roles that follow it.
     pub(crate) feed: Option<Feed>,
     pub(crate) limits: Limits,
@@ -164,6 +170,8 @@ impl Process {
             tokens,
             accounts: Accounts::new(accounts(settings)?),
             reload: reload.unwrap_or_else(|| Reload::never(settings)),
+            keyring: settings.keyring()?,
+            left_out: LeftOuts::default(),
             feed: None,
             limits: Limits::default(),
             rate_limits: RateLimits::default(),
