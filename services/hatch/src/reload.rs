@@ -118,6 +118,13 @@ fn apply(process: &Process, settings: &Settings) {
             tracing::error!(error, "the limits of requests stay as they were");
         }
     }
+    match settings.issuers() {
+        Ok(issuers) => process.tokens.replace(issuers),
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(error, "the issuers of tokens stay as they were");
+        }
+    }
     if let Err(error) = logging::filter_again(settings.log.filter.as_deref()) {
         let error = format!("{error:#}");
         tracing::error!(error, "what is logged stays as it was");

@@ -37,7 +37,7 @@ pub(crate) use self::configured::{
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
 pub(crate) use self::door::{FIRST_KEY, refusal};
-pub(crate) use self::joining::{Joiner, LeftOut, LeftOuts, kept, vault};
+pub(crate) use self::joining::{Joiner, LeftOut, kept, vault};
 pub(crate) use self::listener::{certificate_files, cors};
 pub use self::process::Parts;
 pub(crate) use self::process::Process;
