@@ -156,9 +156,10 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             return Box::pin(commands::webhooks::rederive(&settings, &flags)).await;
         }
         Command::Accounts(cli::Accounts::List { json }) => {
-            commands::accounts::list(&settings, json)?;
+            commands::accounts::list(&commands::running(settings)?, json).await?;
         }
         Command::Accounts(cli::Accounts::Check { names, json }) => {
+            let settings = commands::running(settings)?;
             return commands::accounts::check(&settings, &names, json).await;
         }
         Command::Tenants(what) => {

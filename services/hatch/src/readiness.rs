@@ -11,7 +11,7 @@ use hatch_dispatcher::{Health, Told};
 use hatch_eventstore::{
     Appender, Connection, Connections, Fence, FenceState, ServerClock, Standstill,
 };
-use hatch_providers::{Account, Accounts};
+use hatch_providers::{Account, Accounts, Tenants};
 
 use crate::output::counted;
 use crate::roles::Process;
@@ -116,7 +116,8 @@ fn left_out(process: &Process) -> Dependency {
     Dependency { name: "kept_accounts", required: false, check: Box::new(check) }
 }
 
-/// The accounts of a process that sends, as its calls found them: it asks no provider just to know.
+/// The accounts of a process that sends, as its calls found them: it asks no provider just to know. Those of some tenants
+/// alone have one line together: they are not everybody's to know.
 pub(crate) fn accounts(
     accounts: &Accounts,
     stats: &hatch_dispatcher::Stats,
@@ -133,7 +134,16 @@ pub(crate) fn accounts(
         }
     };
     let current = accounts.current();
-    current.iter().map(|account| (account.name.to_string(), answer(account))).collect()
+    let (of_all, of_some): (Vec<_>, Vec<_>) =
+        current.iter().partition(|account| account.tenants == Tenants::All);
+    let refused = of_some.iter().filter(|account| answer(**account).is_err()).count();
+    let of_some = (!of_some.is_empty()).then(|| {
+        let said = || format!("{refused} do not send: `hatch doctor` says which, and why");
+        let answer = if refused == 0 { Ok(()) } else { Err(said()) };
+        ("accounts_of_tenants".to_owned(), answer)
+    });
+    let of_all = of_all.into_iter().map(|account| (account.name.to_string(), answer(account)));
+    of_all.chain(of_some).collect()
 }
 
 /// The resources of a process that sends: while it lacks one, messages wait.

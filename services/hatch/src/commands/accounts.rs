@@ -1,23 +1,58 @@
-//! `hatch accounts`: the provider accounts of the settings, and whether their providers let them in.
+//! `hatch accounts`: the provider accounts of the settings and of the log, and whether their providers let them in.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use futures::future::join_all;
-use hatch_providers::{Account, Checked, Tenants, webhook_path};
+use hatch_providers::{Account, Accounts, Checked, Tenants, webhook_path};
+use hatch_readmodel::ReadModel;
 use serde_json::{Value, json};
 
-use crate::output::{field, line};
-use crate::roles::{self, SetAccount};
+use super::pool;
+use crate::output::{field, line, note};
+use crate::roles::{self, Joiner, SetAccount, kept, vault};
 use crate::settings::Settings;
 
 /// How long a provider may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// Prints the accounts that are set.
-pub(crate) fn list(settings: &Settings, as_json: bool) -> anyhow::Result<()> {
-    let set = roles::each_account(settings);
+/// Those of the settings, and of the log where a database is set.
+async fn all(settings: &Settings) -> Vec<SetAccount> {
+    let mut set = roles::each_account(settings);
+    if settings.database_url.is_none() {
+        return set;
+    }
+    match of_the_log(settings).await {
+        Ok(kept) => set.extend(kept),
+        Err(error) => note(format!("the accounts of the log cannot be read: {error:#}")),
+    }
+    set
+}
+
+async fn of_the_log(settings: &Settings) -> anyhow::Result<Vec<SetAccount>> {
+    let vault = vault(settings, settings.keyring()?, Accounts::default())?;
+    let kept = kept(ReadModel::new(pool(settings)?).configuration().await?);
+    let each = roles::each_account(settings).into_iter();
+    let files: Vec<Account> = each.filter_map(|one| one.account.ok()).collect();
+    let joined = Joiner::default().join(&files, kept, &vault);
+    let section = || "the log".to_owned();
+    let used = joined.accounts.into_iter().skip(files.len()).map(|account| SetAccount {
+        section: section(),
+        name: account.name.to_string(),
+        account: Ok(account),
+    });
+    let left_out = joined.left_out.into_iter().map(|one| SetAccount {
+        section: section(),
+        name: one.name,
+        account: Err(anyhow!("{}", one.why)),
+    });
+    Ok(used.chain(left_out).collect())
+}
+
+/// Prints the accounts that there are.
+pub(crate) async fn list(settings: &Settings, as_json: bool) -> anyhow::Result<()> {
+    let set = all(settings).await;
     if set.is_empty() && !as_json {
         line("no provider account is set")?;
     }
@@ -41,7 +76,7 @@ pub(crate) async fn check(
     names: &[String],
     as_json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let mut set = roles::each_account(settings);
+    let mut set = all(settings).await;
     if let Some(unknown) = names.iter().find(|name| !set.iter().any(|one| one.name == **name)) {
         bail!("no account is called {}: `hatch accounts list` shows them", field(unknown));
     }

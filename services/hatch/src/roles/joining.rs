@@ -19,7 +19,7 @@ use hatch_readmodel::StoredConfiguration;
 use hatch_seal::Keyring;
 use tokio::sync::watch;
 
-use super::configured;
+use super::accounts::accounts;
 use super::process::{Process, Workers};
 use crate::reload::Reload;
 use crate::settings::Settings;
@@ -264,7 +264,7 @@ impl Joining {
 
     /// Whoever has read them has refused what is wrong with them.
     fn read_again(&mut self, settings: &Settings) {
-        match configured::accounts(settings) {
+        match accounts(settings) {
             Ok(files) => (self.files, self.is_reloaded) = (files, true),
             Err(error) => {
                 let error = format!("{error:#}");

@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::accounts::accounts;
 use super::configured::{place, postgres};
-use crate::reload::Reload;
 use super::joining::LeftOuts;
+use crate::reload::Reload;
 use crate::schemas::schemas;
 use crate::settings::Settings;
 use crate::{bus_end, feed, foreign};
