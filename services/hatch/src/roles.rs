@@ -36,7 +36,7 @@ pub(crate) use self::configured::{
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
 pub(crate) use self::door::{FIRST_KEY, refusal};
-pub(crate) use self::joining::{Joiner, LeftOut, LeftOuts, kept, vault};
+pub(crate) use self::joining::{Joiner, LeftOut, kept, vault};
 pub use self::process::Parts;
 pub(crate) use self::process::Process;
 use self::process::{Follows, Workers};
@@ -151,7 +151,8 @@ pub async fn run_with(
         appending.stop.cancel();
         return appending.task.await.context("the appender");
     };
-    joining::start(&process, &mut workers).await?;
+    let joined = shutdown.run_until_cancelled(joining::start(&process, &mut workers)).await;
+    let _: Option<()> = joined.transpose()?;
     tracing::info!(roles = ?roles, "starting");
     let instances: Vec<_> = Role::ALL
         .into_iter()
