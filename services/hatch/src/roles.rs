@@ -151,8 +151,7 @@ pub async fn run_with(
         appending.stop.cancel();
         return appending.task.await.context("the appender");
     };
-    let joined = shutdown.run_until_cancelled(joining::start(&process, &mut workers)).await;
-    let _: Option<()> = joined.transpose()?;
+    joining::start(&process, &shutdown, &mut workers).await?;
     tracing::info!(roles = ?roles, "starting");
     let instances: Vec<_> = Role::ALL
         .into_iter()
