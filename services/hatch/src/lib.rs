@@ -172,7 +172,7 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             return Box::pin(commands::doctor::run(settings, flags.json)).await;
         }
         // They have been run before there were settings.
-        Command::MasterKey(cli::MasterKey::Create) | Command::Openapi | Command::Bench { .. } => {}
+        Command::Openapi | Command::Bench { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -80,11 +80,7 @@ async fn list(settings: &Settings, as_json: bool) -> anyhow::Result<()> {
 }
 
 /// Asks the providers of the accounts called `names`, or of all, whether they let them in; fails when one does not.
-async fn check(
-    settings: &Settings,
-    names: &[String],
-    as_json: bool,
-) -> anyhow::Result<ExitCode> {
+async fn check(settings: &Settings, names: &[String], as_json: bool) -> anyhow::Result<ExitCode> {
     let mut set = all(settings).await;
     if let Some(unknown) = names.iter().find(|name| !set.iter().any(|one| one.name == **name)) {
         bail!("no account is called {}: `hatch accounts list` shows them", field(unknown));
