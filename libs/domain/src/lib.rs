@@ -5,8 +5,8 @@
 //!
 //! Start at [`message`]: it holds the life of one message from request to receipt.
 
-pub mod account_name;
 pub mod account;
+pub mod account_name;
 pub mod actor;
 pub mod address;
 pub mod api_key;
