@@ -153,7 +153,7 @@ pub async fn run_with(
         appending.stop.cancel();
         return appending.task.await.context("the appender");
     };
-    joining::start(&process, &mut workers).await?;
+    joining::start(&process, &shutdown, &mut workers).await?;
     tracing::info!(roles = ?roles, "starting");
     let instances: Vec<_> = Role::ALL
         .into_iter()
