@@ -20,8 +20,9 @@ use hatch_domain::{Attachment, Channel, Email, Environment};
 use hatch_eventstore::{Appender, AppenderConfig, Log, Store, SystemEnvironment};
 use hatch_providers::twilio::TwilioWebhook;
 use hatch_providers::{
-    Account, Accounts, Adapter, BoxFuture, Correlation, Hook, Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome,
-    Verified, Webhook, WebhookRefusal,
+    Account, Accounts, Adapter, BoxFuture, Correlation, Hook, Inbound, NotUnderstood, Observation,
+    Outbound, Outcome, RawRequest, Receipt, ReportedOutcome, Tenants, Verified, Webhook,
+    WebhookRefusal,
 };
 use hatch_readmodel::ReadModel;
 use hatch_telemetry::limit::Limits;
@@ -130,6 +131,7 @@ impl Role {
             bodies: Bodies::new(&Limits::default()),
             door: Door::open(Directory::of_nobody(), Arc::new(SystemEnvironment)),
             limits: hatch_api::limits::Limits::default(),
+            trail: hatch_api::Trail::default(),
         };
         let app = hatch_api::app(router, entrance, &drain);
         tokio::spawn(hatch_api::serve(listener, connections, app, drain));

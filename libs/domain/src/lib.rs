@@ -5,6 +5,7 @@
 //!
 //! Start at [`message`]: it holds the life of one message from request to receipt.
 
+pub mod account;
 pub mod account_name;
 pub mod actor;
 pub mod address;
@@ -29,6 +30,7 @@ pub mod message;
 mod priority;
 pub mod published;
 pub mod scope;
+pub mod sealed;
 mod send_error;
 pub mod shape;
 pub mod tenant;

@@ -1,5 +1,6 @@
 //! What a client is told when something cannot be done: `application/problem+json` (RFC 9457).
 
+mod accounts;
 mod causes;
 mod refusals;
 mod resources;
@@ -128,6 +129,16 @@ impl Problem {
         Self::invalid(vec![FieldError::new("Host", detail)])
     }
 
+    /// The request came in the clear to a listener that has a certificate.
+    pub(crate) fn https_required() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "https-required",
+            "The connection is not encrypted",
+            "this address speaks TLS only: ask by https://",
+        )
+    }
+
     /// The request was made to a name that is not ours.
     pub(crate) fn misdirected() -> Self {
         Self::new(
@@ -236,6 +247,11 @@ impl Problem {
             hint: Some(Hint::Policy(policy)),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", title, detail)
         }
+    }
+
+    /// The problem's name for programs.
+    pub(crate) fn code(&self) -> String {
+        code(self.kind)
     }
 
     /// Whether nobody knows who asks.

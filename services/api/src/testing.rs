@@ -28,8 +28,9 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Execute, FenceConfig, HeadWatch, Log, Metadata, Position,
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
-use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Outbound, Outcome, Tenants};
+use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Tenants};
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
+use hatch_seal::Keyring;
 use hatch_telemetry::limit::{Limit, Limits};
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -40,6 +41,7 @@ use crate::admission::Admission;
 use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::queries::Queries;
+use crate::resources::accounts::Vault;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 
 /// Our number in tests, and a customer's.
@@ -83,12 +85,27 @@ impl Api {
         Self::start_behind(Door::open).await
     }
 
+    /// As [`start`](Self::start), of an installation that has no master key.
+    pub(crate) async fn start_without_master_key() -> Self {
+        Self::start_with(Door::open, Vault { keyring: Keyring::default(), ..vault() }).await
+    }
+
     /// The same routes, as `serve` has them: nobody is let in without a key.
     pub(crate) async fn start_closed() -> Self {
         Self::start_behind(Door::closed).await
     }
 
-    async fn start_behind(door: fn(Directory, Arc<dyn Environment>) -> Door) -> Self {
+    /// The same routes behind that door.
+    pub(crate) async fn start_behind(
+        door: impl FnOnce(Directory, Arc<dyn Environment>) -> Door,
+    ) -> Self {
+        Self::start_with(door, vault()).await
+    }
+
+    async fn start_with(
+        door: impl FnOnce(Directory, Arc<dyn Environment>) -> Door,
+        vault: Vault,
+    ) -> Self {
         let database = TestDatabase::create_from(&TEMPLATE).await;
         let (config, shutdown) = (database.config(), CancellationToken::new());
         let clock = ScriptedClock::of(&config).await;
@@ -126,8 +143,8 @@ impl Api {
         );
         tokio::spawn(following);
         let door = door(directory.clone(), Arc::new(clock.clone()));
-        let accounts = Accounts::new(vec![account()]);
-        let commands = commands(store.clone(), &queries, accounts.clone());
+        let accounts = vault.accounts.clone();
+        let commands = commands(store.clone(), &queries, vault);
         let app = app((commands, queries, live), door, &limits, shutdown.clone());
         let _running = shutdown.drop_guard();
         Self { app, clock, store, directory, accounts, _running, database }
@@ -324,11 +341,12 @@ fn entropy() -> [u8; 64] {
     bytes
 }
 
-fn commands(store: Store, queries: &Queries, accounts: Accounts) -> Commands {
+fn commands(store: Store, queries: &Queries, vault: Vault) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
-        accounts,
+        accounts: vault.accounts.clone(),
+        vault,
         conversations: Conversations {
             read_model: queries.read_model.clone(),
             read_position: queries.read_position.clone(),
@@ -370,6 +388,17 @@ impl Adapter for Nobody {
     }
 }
 
+/// One with a master key that everybody knows.
+fn vault() -> Vault {
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("a master key");
+    Vault {
+        keyring: Keyring::new(Some(key), None),
+        accounts: Accounts::new(vec![account()]),
+        context: Context { public_url: "https://hatch.example.com".parse().expect("a URL") },
+        http_timeout_max: Duration::from_secs(20),
+    }
+}
+
 fn app(
     (commands, queries, live): (Commands, Queries, Live),
     door: Door,
@@ -391,6 +420,7 @@ fn app(
         bodies: Bodies::new(limits),
         door,
         limits: crate::limits::Limits::default(),
+        trail: crate::Trail::default(),
     };
     let ending = Ending { notice: Duration::ZERO, grace: Duration::ZERO };
     crate::app(routes, entrance, &Drain::new(ending, shutdown))

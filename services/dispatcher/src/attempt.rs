@@ -24,13 +24,13 @@ use tracing::Instrument;
 use tracing::field::Empty;
 use uuid::Uuid;
 
+use crate::Dispatcher;
+use crate::account::SendingAccount;
 use crate::due::{after, expired_round};
 use crate::health::Pass;
 use crate::precondition::{Checked, Refused};
 use crate::progress::Taken;
 use crate::stats::ABANDONED;
-use crate::Dispatcher;
-use crate::account::SendingAccount;
 
 /// For how long a message is parked for which its account has no room: at least, at most.
 const PARKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
@@ -559,6 +559,7 @@ fn execution<'a>(
         actor: "dispatcher".to_owned(),
         // The sweeper acts outside of any span: what it appends belongs to the message's trace.
         traceparent: trace::current().or_else(|| pending.traceparent.clone()),
+        request_id: None,
     };
     let execute = Execute::new(pending.tenant_id, pending.message_id, command, metadata);
     match known {

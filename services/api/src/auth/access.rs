@@ -67,7 +67,8 @@ pub(crate) fn is_route(text: &str) -> bool {
     methods.is_some_and(|methods| methods.iter().any(|(name, _)| name == method))
 }
 
-fn is_public(route: &str) -> bool {
+/// Whether `route` asks nothing of who comes to it.
+pub(crate) fn is_public(route: &str) -> bool {
     let is_of = |page: &&str| {
         route.strip_prefix(*page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
@@ -202,6 +203,8 @@ mod tests {
             "/docs/{*rest}",
             "/api/v1/docs/{*rest}",
             "/api/v1/webhooks/{provider}",
+            "/api/v1/webhooks/{provider}/{account}",
+            "/api/v1/webhooks/{provider}/{account}/inbound",
         ] {
             assert_eq!(of(&Method::GET, route), Access::Public, "{route}");
         }

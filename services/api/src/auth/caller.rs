@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
 use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::{ApiKey, KeyType, SecretHash};
@@ -34,19 +35,19 @@ pub(crate) struct Caller {
     pub(crate) secret: Option<SecretHash>,
     /// The tenant, with its team list, where the key reaches nobody else.
     pub(crate) team: Option<Arc<Tenant>>,
+    /// When what was presented ends, where it says so itself.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
 }
 
 impl Caller {
+    /// `actor`, for `tenant`, who may do what `scopes` say.
+    pub(crate) fn of(tenant: TenantId, actor: Actor, scopes: Scopes) -> Self {
+        Self { tenant, actor, scopes, key: None, secret: None, team: None, expires_at: None }
+    }
+
     /// A part of hatch, or who sent no credentials where none are asked for: the default tenant's, with every scope.
     pub(crate) fn system(name: &str) -> Self {
-        Self {
-            tenant: TenantId::DEFAULT,
-            actor: Actor::System(name.to_owned()),
-            scopes: Scopes::all(),
-            key: None,
-            secret: None,
-            team: None,
-        }
+        Self::of(TenantId::DEFAULT, Actor::System(name.to_owned()), Scopes::all())
     }
 
     /// The metadata of what the caller does; `correlation_id` is that of what it sets off.

@@ -37,6 +37,7 @@ use crate::admission::Admission;
 use crate::body::{self, Kind};
 use crate::extract::JsonBody;
 use crate::problem::Problem;
+use crate::resources::accounts::Vault;
 
 /// Whether `body` would be taken as a request to send. For those who try random bytes (`tests/fuzz`).
 #[doc(hidden)]
@@ -59,6 +60,8 @@ pub struct Commands {
     pub admission: Admission,
     /// The provider accounts that there are. What none of them takes is refused, or it would wait for ever.
     pub accounts: Accounts,
+    /// What keeps accounts in the log.
+    pub vault: Vault,
     /// Where answers find what they answer.
     pub conversations: Conversations,
     /// The sender of an SMS or MMS that names none.

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Commands, cancel_message, retry_message, send_batch, send_message};
-use crate::resources::{api_keys, consent, conversations, team, tenants};
+use crate::resources::{accounts, api_keys, consent, conversations, team, tenants};
 
 /// The endpoints of the command role.
 pub fn router(commands: Commands) -> Router {
@@ -22,6 +22,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
         .routes(routes!(send_batch::handler))
         .routes(routes!(cancel_message::handler))
         .routes(routes!(retry_message::handler))
+        .merge(accounts::command_routes())
         .merge(api_keys::command_routes())
         .merge(consent::command_routes())
         .merge(conversations::command_routes())

@@ -1,5 +1,6 @@
 //! One folder a resource: its commands and queries, each in a file of its own.
 
+pub mod accounts;
 pub mod api_keys;
 pub(crate) mod consent;
 pub(crate) mod conversations;

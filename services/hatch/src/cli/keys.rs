@@ -187,7 +187,7 @@ pub struct CreateKey {
     pub json: bool,
 }
 
-fn tenant(text: &str) -> Result<TenantId, &'static str> {
+pub(super) fn tenant(text: &str) -> Result<TenantId, &'static str> {
     text.parse().map_err(|_| "expected a tenant's id, a UUID as `hatch tenants list` shows them")
 }
 

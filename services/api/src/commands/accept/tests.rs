@@ -135,8 +135,9 @@ async fn a_test_key_changes_tests_alone_and_a_test_stays_one() {
     assert_eq!(change(&test, &other, "cancel").await.status, StatusCode::OK);
     api.project(&messages::DEFINITION).await;
     for (message, is_test) in [(&tried, true), (&meant, false)] {
-        let shown = api.by(&live, Method::GET, &format!("{MESSAGES}/{}", message.text("id")), None);
-        assert_eq!(shown.await.body["test"], is_test);
+        let path = format!("{MESSAGES}/{}", message.text("id"));
+        let shown = api.by(&live, Method::GET, &path, None).await;
+        assert_eq!(shown.body["test"], is_test);
         let list = api.by(&live, Method::GET, &format!("{MESSAGES}?test={is_test}"), None).await;
         let all = list.body["data"].as_array().expect("a list");
         assert!(all.iter().all(|one| one["test"] == is_test), "{}", list.body);

@@ -80,8 +80,8 @@ impl KeyRequest {
         let scopes = each(("/scopes", SCOPES_MAX), self.scopes, &mut errors, |text, pointer| {
             scope(text, pointer, key_type)
         });
-        let senders = each(("/senders", SENDERS_MAX), self.senders, &mut errors, sender);
-        let channels = each(("/channels", CHANNELS_MAX), self.channels, &mut errors, channel);
+        let senders = senders_of(self.senders, &mut errors);
+        let channels = channels_of(self.channels, &mut errors);
         let ip_ranges = each(("/ip_ranges", IP_RANGES_MAX), self.ip_ranges, &mut errors, ip_range);
         let expires_at = self.expires_at.and_then(|text| time(&text, &mut errors));
         match name {
@@ -114,6 +114,22 @@ pub(in crate::resources) fn name_of(
     };
     errors.push(FieldError::coded(code, pointer, detail));
     None
+}
+
+/// The addresses of a field `senders`.
+pub(in crate::resources) fn senders_of(
+    texts: Option<Vec<String>>,
+    errors: &mut Vec<FieldError>,
+) -> Vec<Address> {
+    each(("/senders", SENDERS_MAX), texts, errors, sender)
+}
+
+/// The channels of a field `channels`.
+pub(in crate::resources) fn channels_of(
+    texts: Option<Vec<String>>,
+    errors: &mut Vec<FieldError>,
+) -> Vec<Channel> {
+    each(("/channels", CHANNELS_MAX), texts, errors, channel)
 }
 
 /// Reads each text of a list of at most so many, and leaves out what is there twice.
