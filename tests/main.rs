@@ -30,6 +30,7 @@ mod docs;
 mod doctor;
 mod doubt;
 mod due;
+mod errors;
 mod events;
 mod failover;
 mod faults;

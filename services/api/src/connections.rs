@@ -12,10 +12,13 @@ use std::time::Duration;
 
 use futures::task::AtomicWaker;
 use hatch_telemetry::limit::{Limit, Limits};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::client_address::{ClientAddress, TrustedProxies};
+use crate::problem::ErrorPages;
 use crate::refusal::Refusals;
+use crate::sites::Sites;
 
 /// Of all connections, the part that one client may have: one that keeps its connections busy leaves as many
 /// to the others.
@@ -34,7 +37,11 @@ const QUIET_GRACE: Duration = Duration::from_secs(1);
 
 /// The connections of a process; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Connections(Arc<ConnectionsState>);
+pub struct Connections {
+    state: Arc<ConnectionsState>,
+    /// What explains the errors of those that get no place, and of what is no request.
+    error_pages: ErrorPages,
+}
 
 #[derive(Debug)]
 struct ConnectionsState {
@@ -67,7 +74,7 @@ impl Connections {
     #[must_use]
     pub fn new(limits: &Limits, max: u64, files_max: u64, trusted_proxies: TrustedProxies) -> Self {
         let each_client = max.div_ceil(CLIENT_SHARE);
-        Self(Arc::new(ConnectionsState {
+        let state = ConnectionsState {
             all: limits.limit("connections", max),
             each_client: limits.limit("connections_per_client", each_client),
             files: limits.limit("files", files_max),
@@ -75,12 +82,24 @@ impl Connections {
             began: Instant::now(),
             open: Mutex::default(),
             refusals: Arc::new(Refusals::new(files_max)),
-        }))
+        };
+        Self { state: Arc::new(state), error_pages: ErrorPages::default() }
+    }
+
+    /// The same, whose errors the pages of the installation explain that `sites` names.
+    #[must_use]
+    pub fn explained_by(self, sites: &Sites) -> Self {
+        Self { error_pages: sites.error_pages().clone(), ..self }
+    }
+
+    /// Tells the client of `stream` that it gets no place.
+    pub(crate) fn refuse(&self, stream: TcpStream) {
+        self.state.refusals.refuse(stream, self.error_pages.clone());
     }
 
     /// Answers the clients that get no place.
     pub(crate) fn refusals(&self) -> &Arc<Refusals> {
-        &self.0.refusals
+        &self.state.refusals
     }
 
     /// A place for the connection from `peer`, for which idle ones are closed where none is free.
@@ -90,7 +109,7 @@ impl Connections {
 
     /// The same, as it is at `now`.
     pub(crate) fn admit_at(&self, peer: SocketAddr, now: Instant) -> Result<ConnectionSlot, Full> {
-        let shared = &*self.0;
+        let shared = &*self.state;
         let address = peer.ip().to_canonical();
         let client = ClientAddress(address).counted();
         let is_proxy = shared.trusted_proxies.contains(address);
@@ -123,8 +142,8 @@ impl Connections {
 
     /// The system has no file for another connection: idle ones are closed.
     pub(crate) fn out_of_files(&self) {
-        self.0.files.refuse();
-        self.0.make_room(&mut self.0.open(), Instant::now(), |_| true);
+        self.state.files.refuse();
+        self.state.make_room(&mut self.state.open(), Instant::now(), |_| true);
     }
 }
 
@@ -175,9 +194,16 @@ pub(crate) struct ConnectionSlot {
     pub(crate) activity: Arc<Activity>,
 }
 
+impl ConnectionSlot {
+    /// Where errors are explained.
+    pub(crate) fn error_pages(&self) -> &ErrorPages {
+        &self.connections.error_pages
+    }
+}
+
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let shared = &*self.connections.0;
+        let shared = &*self.connections.state;
         let mut open = shared.open();
         open.leave(self.number);
         shared.all.set_used(open.places.len() as u64);

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::problem::Problem;
+use crate::problem::{ErrorPages, Problem};
 use crate::ready_made;
 
 /// The part of a process' files that such clients may use while they are answered.
@@ -50,13 +50,13 @@ impl Refusals {
         }
     }
 
-    /// Tells the client of `stream`, and ends the connection.
-    pub(crate) fn refuse(self: &Arc<Self>, stream: TcpStream) {
+    /// Tells the client of `stream`, and ends the connection. `pages` explain the problem.
+    pub(crate) fn refuse(self: &Arc<Self>, stream: TcpStream, pages: ErrorPages) {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         let told = Told(Arc::clone(self));
         tokio::spawn(async move {
             // It is told as well as it lets itself be.
-            let _ = told.0.tell(stream).await;
+            let _ = told.0.tell(stream, pages).await;
             drop(told);
         });
     }
@@ -72,7 +72,7 @@ impl Refusals {
 
     /// Answers the request when it comes: some clients take an answer before it for a broken connection. What is
     /// unread when the connection ends would have the system reset it, and the answer lost.
-    async fn tell(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    async fn tell(&self, mut stream: TcpStream, pages: ErrorPages) -> std::io::Result<()> {
         let mut thrown_away = [0; READ_BYTES];
         if let Some(asked) = self.in_time(stream.read(&mut thrown_away)).await
             && asked? == 0
@@ -80,7 +80,7 @@ impl Refusals {
             return Ok(());
         }
         let detail = "all connections of this process are busy: try again in a second";
-        let answer = ready_made::answer(Problem::unavailable(detail));
+        let answer = ready_made::answer(Problem::unavailable(detail).explained_by(pages));
         timeout(CLIENT_TIME_MAX, stream.write_all(&answer)).await??;
         stream.shutdown().await?;
         let reading = async {

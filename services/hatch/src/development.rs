@@ -39,9 +39,11 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
     stop_on_signal(&stop)?;
     refuse_bad(&settings)?;
     let trusted_proxies = roles::trusted_proxies(&settings)?;
+    let sites = roles::sites(&settings);
     // Each connection goes on to a role by another.
     let connections =
-        limits::connections(&settings.limits, &Limits::default(), 2, trusted_proxies.clone());
+        limits::connections(&settings.limits, &Limits::default(), 2, trusted_proxies.clone())
+            .explained_by(&sites);
     let options = Options {
         folder: settings.data_dir.clone(),
         listen: address(&settings.listen, "listen")?,
@@ -50,7 +52,7 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
         nats_url: settings.nats_url.clone(),
         deployment: settings.deployment.clone(),
         database_host: settings.database_host.clone(),
-        names: Names { sites: roles::sites(&settings), trusted_proxies },
+        names: Names { sites, trusted_proxies },
         connections,
         roles: Role::ALL
             .map(|role| SplitRole { name: role.as_str(), requests: role.requests() })

@@ -1,0 +1,316 @@
+//! Every error that hatch answers with: what its code means, why it comes and what helps. Problems take their titles
+//! and statuses from here; `docs/errors.md`, the pages below `/docs/errors` and the codes of the OpenAPI document are
+//! written from here. A code keeps its meaning, its texts may change.
+
+use axum::http::StatusCode;
+
+use super::entry::{Entry, codes, problems};
+
+problems! {
+    INVALID_REQUEST = "invalid_request" [BAD_REQUEST]
+        "The request is invalid"
+        "The request cannot be understood, or breaks a rule. `errors` names each wrong field."
+        "Correct the fields that `errors` names; each entry has a code and a sentence of its own. The OpenAPI \
+         document says what each field may be. Nothing was recorded."
+        "/to: is required";
+    UNAUTHORIZED = "unauthorized" [UNAUTHORIZED]
+        "The request has no valid credentials"
+        "The request has no credentials, or such as are malformed, unknown, revoked or expired. Which of these it \
+         is, a stranger does not learn."
+        "Send `Authorization: Bearer` and a valid key. `hatch keys list` shows whether a key has ended, `hatch keys \
+         create` makes one."
+        "Authorization: expected Bearer and a valid API key";
+    WRONG_SIGNATURE = "wrong_signature" [UNAUTHORIZED]
+        "The signature is wrong"
+        "A webhook is not signed by the provider of its path, or with another key, or for another URL than \
+         `public_url` and the path."
+        "Compare the key or token of the provider's account with the one in the settings of hatch, and the URL that \
+         the provider posts to with `public_url`. `hatch doctor` names the URLs."
+        "X-Twilio-Signature: expected the signature of this request";
+    MISSING_SCOPE = "missing_scope" [FORBIDDEN]
+        "A scope is missing"
+        "The caller is known, and may not do this: it lacks the scope that `detail` names."
+        "Use a key with that scope, or have a new one made by somebody who holds it."
+        "this needs the scope messages:write";
+    IP_NOT_ALLOWED = "ip_not_allowed" [FORBIDDEN]
+        "The key is not for this address"
+        "The key has `ip_ranges`, and the request came from an address outside them."
+        "Ask from one of those networks, or use a key made for the network. Behind a proxy, `trusted_proxies` has \
+         to name it, or its address is taken for the client's."
+        "192.0.2.9 is in none of the key's ip_ranges";
+    SENDER_NOT_ALLOWED = "sender_not_allowed" [FORBIDDEN]
+        "The key is not for this sender"
+        "The key has `senders`, and `from` is none of them. Nothing was recorded."
+        "Send from one of the key's senders, or with a key for this one."
+        "+12016661234 is none of the key's senders";
+    CHANNEL_NOT_ALLOWED = "channel_not_allowed" [FORBIDDEN]
+        "The key is not for this channel"
+        "The key has `channels`, and the message's is none of them. Nothing was recorded."
+        "Send by one of the key's channels, or with a key for this one."
+        "email is none of the key's channels";
+    TENANT_SUSPENDED = "tenant_suspended" [FORBIDDEN]
+        "The tenant is suspended"
+        "Whoever runs the installation has suspended the tenant of the key. Its messages wait."
+        "Ask whoever runs the installation; a key with the scope `platform` resumes a tenant."
+        "the keys of this tenant are refused until it is resumed";
+    STRONGER_KEY = "stronger_key" [FORBIDDEN]
+        "The key could do more than the one that makes it"
+        "A key may only make, rotate and end keys that can do no more than itself; `detail` says what is more."
+        "Leave out what is more, or use a key that has it."
+        "the scope messages:read: expected no more than the caller's key has";
+    FOREIGN_SITE = "foreign_site" [FORBIDDEN]
+        "The request was made by a page of another site"
+        "A browser made the request for a page of another site, as `Origin` or `Sec-Fetch-Site` says."
+        "Call hatch from a server, or from a page of its own origin."
+        "Origin, Sec-Fetch-Site: expected a request that no page made, or one of our own";
+    NOT_FOUND = "not_found" [NOT_FOUND]
+        "There is no such thing"
+        "No endpoint has this path, or there is nothing of that id in the tenant of the key. What belongs to \
+         another tenant is not found either."
+        "Look at path and id, and whether the key is of the tenant whose thing it is. What was recorded just now, a \
+         read with `?after=` waits for."
+        "there is no such message";
+    METHOD_NOT_ALLOWED = "method_not_allowed" [METHOD_NOT_ALLOWED]
+        "The method is not allowed"
+        "The path exists, and takes other methods."
+        "Use one of those that the header `Allow` names."
+        "see the Allow header";
+    TIMEOUT = "timeout" [REQUEST_TIMEOUT]
+        "The body came too slowly"
+        "The body was not whole after a minute, or came by less than 4 KiB a second. Nothing was recorded."
+        "Send the body at once; a slow network wants smaller bodies."
+        "the body was not whole after 60 seconds";
+    CONFLICT = "conflict" [CONFLICT]
+        "The message's status does not allow it"
+        "What was asked for can only be done to a message in another status; `detail` names the one that it has."
+        "Read the message again. A message that was sent cannot be canceled, and one that did not fail cannot be \
+         retried."
+        "the message is delivered";
+    UNANSWERABLE = "unanswerable" [CONFLICT]
+        "The conversation cannot be answered"
+        "Nothing can be sent as an answer in this conversation; `detail` says why."
+        "Send a message with `from` and `to` of its own."
+        "it has no message that could be answered";
+    KEY_ENDED = "key_ended" [CONFLICT]
+        "The key has ended"
+        "The key is revoked or has expired; `detail` says which. A key that has ended cannot be rotated."
+        "Make a new key."
+        "the key is revoked";
+    TOO_MANY_KEYS = "too_many_keys" [CONFLICT]
+        "The tenant has as many keys as it may"
+        "As many keys have not ended as may be, or as many were made as may be at all; `detail` says which."
+        "Revoke keys that nobody uses: `hatch keys list` shows when each was last used. `hatch keys create` makes \
+         more."
+        "1000 keys have not ended, of 1000 at most: revoke one";
+    NOT_REPLAYED = "not_replayed" [CONFLICT]
+        "The webhook cannot be replayed"
+        "The webhook is not in the quarantine, or is still not understood; `detail` says which."
+        "Replay only what is in the quarantine (`GET /api/v1/webhook-log?outcome=quarantined`). What is still not \
+         understood waits for a newer build."
+        "it is not in the quarantine";
+    TOO_LARGE = "too_large" [PAYLOAD_TOO_LARGE URI_TOO_LONG REQUEST_HEADER_FIELDS_TOO_LARGE]
+        "The request is too large"
+        "The body (413), the path with its query (414) or the headers (431) are over the limit that `detail` names."
+        "Make it smaller: a batch may be cut in two, a file may be sent by its URL."
+        "the body is over the limit of 1048576 bytes";
+    CONTENT_TYPE = "content_type" [UNSUPPORTED_MEDIA_TYPE]
+        "The content type is not supported"
+        "The body is of another type than the endpoint takes, or it is compressed."
+        "Send the `Content-Type` that `detail` names, and no `Content-Encoding`."
+        "Content-Type: expected application/json";
+    MISDIRECTED = "misdirected" [MISDIRECTED_REQUEST]
+        "The request was made to another host"
+        "The request names a host that is not one of this installation. So no page can point a name of its own \
+         here."
+        "Call hatch by the host of `public_url`, or add the name to the setting `hosts`. A proxy has to pass the \
+         name on."
+        "Host: expected a name of this installation: the loopback's, that of public_url, or one of the setting \
+         hosts";
+    OTHER_ROLE = "other_role" [MISDIRECTED_REQUEST]
+        "Another role answers this request"
+        "This process does not have the role that answers the request, which `detail` names."
+        "Ask a process that has it; a gateway in front of the roles sends each request to the right one."
+        "this process does not have the role query, which answers this: ask one that has it (`hatch serve --roles \
+         query`)";
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused" [UNPROCESSABLE_ENTITY]
+        "The idempotency key was used for another request"
+        "The same `Idempotency-Key` came before with another request. Keys are of a tenant and an endpoint, and are \
+         kept for ever."
+        "Use a new key for a new request. To repeat one, repeat it unchanged."
+        "Idempotency-Key: use a new key for a new request, or repeat the first one unchanged";
+    NO_ACCOUNT = "no_account" [UNPROCESSABLE_ENTITY]
+        "No account carries the channel"
+        "No configured provider account carries the channel of the message for this caller; `detail` names the \
+         channel. Nothing was recorded."
+        "Configure an account for the channel, or send by another one. `hatch doctor` shows which channels are \
+         carried."
+        "no configured account carries sms: nothing was recorded";
+    QUOTA_EXCEEDED = "quota_exceeded" [TOO_MANY_REQUESTS]
+        "The client asks too often"
+        "The client has used up the rate limit that `violated-policies` names. Nothing was done."
+        "Wait as long as `Retry-After` says. `GET /api/v1/limits` shows all limits, and each answer what is left \
+         (`RateLimit`); the setting `rate_limit` changes them."
+        "the policy \"default\" lets 100 requests pass in 60 seconds";
+    OVERLOADED = "overloaded" [TOO_MANY_REQUESTS]
+        "Too much is under way"
+        "More messages wait than can be sent soon, or the client's address has as many streams as one may. Nothing \
+         was recorded."
+        "Wait as long as `Retry-After` says, then repeat the request with the same key. Urgent messages pass by \
+         `priority` `high` while bulk ones wait."
+        "more messages are under way than can be finished soon";
+    INTERNAL = "internal" [INTERNAL_SERVER_ERROR]
+        "Something went wrong"
+        "A fault of hatch. The cause is in its log under the request's id."
+        "Repeat the request with the same `Idempotency-Key`. Whoever runs the installation finds the log line by \
+         `request_id`."
+        "the error is logged under this request id";
+    UNAVAILABLE = "unavailable" [SERVICE_UNAVAILABLE BAD_GATEWAY]
+        "The service is unavailable"
+        "PostgreSQL is away, writes queue up, the read models are behind `after`, a limit of the process is \
+         reached, or a role hung up (502). Whether a write happened is unknown."
+        "Wait as long as `Retry-After` says, then repeat the request with the same `Idempotency-Key`: what was \
+         recorded is not recorded again. `/ready` says what is away."
+        "the log did not answer";
+    OTHER = "other" []
+        "The request cannot be answered"
+        "The status says what is wrong, such as a path that is not UTF-8."
+        "Look at status and `detail`."
+        "Bad Request";
+}
+
+/// What `code` of an entry of `errors` can be. An example begins with the pointer.
+pub(crate) static FIELDS: &[Entry] = codes! {
+    "not_json" "The body is not JSON"
+        "The body is no JSON, or not UTF-8; `detail` says from where on."
+        "Send one JSON value, written by a JSON library."
+        ": the body is not JSON at line 1, column 10";
+    "required" "The field is missing"
+        "The field is missing, and nothing stands in for it."
+        "Add it."
+        "/to: is required";
+    "unknown_field" "There is no such field"
+        "There is no field or parameter of this name here; `detail` lists those that there are."
+        "Look at how it is written, or leave it out."
+        "/sender: unknown field: there are from, to, body";
+    "duplicate" "The field is there twice"
+        "The field or parameter is there twice, and nobody can tell which one counts."
+        "Send it once."
+        "/to: is there twice";
+    "wrong_type" "The value is of another type"
+        "The value is of another JSON type than the field."
+        "Send the type that `detail` names."
+        "/to: expected a text";
+    "unknown_value" "The value is none of those that there are"
+        "The field has a list of values, and this is none of them."
+        "Send one of those that `detail` lists."
+        "/priority: expected one of high, normal, bulk";
+    "invalid_value" "The value is not of the form that is expected"
+        "The value is of the right type, and not of the form that `detail` says."
+        "Send it in that form."
+        "/send_at: expected a time as RFC 3339 has it, such as 2026-11-21T04:38:27Z";
+    "invalid_phone_number" "The value is no phone number"
+        "The number is not written as E.164 has it, or its country has no number like it."
+        "Write `+`, the country code and the number, without blanks: `+12016661234`."
+        "/to: no phone number of this country code has this many digits";
+    "invalid_email_address" "The value is no email address"
+        "The text is no email address, or is too long for one."
+        "Write `name@example.com`; the name that people see goes before it: `Ann <ann@example.com>`."
+        "/to: expected an email address";
+    "invalid_name" "The value is no name of a chat participant"
+        "The text is no name of a chat participant: it is empty, too long, or holds a forbidden character."
+        "Send a shorter name of letters, digits and plain signs."
+        "/to: expected a name";
+    "out_of_range" "The value is too small or too large"
+        "The number, time or position is beyond what the field takes."
+        "Send a value within the bounds that `detail` names."
+        "?limit: expected 1 to 200";
+    "too_long" "The value is too long"
+        "The text has more characters or bytes than the field takes."
+        "Cut it."
+        "/subject: expected at most 998 characters";
+    "wrong_count" "The list has too many entries, or too few"
+        "The list has more or fewer entries than the field takes."
+        "Send as many as `detail` says; a large batch may be cut in several."
+        "/messages: expected 1 to 1000 messages, got 0";
+    "forbidden_character" "The value holds a character that it must not hold"
+        "The text holds a character that cannot stand there, such as a NUL or a line break in a header."
+        "Leave the character out."
+        "/body: must not hold U+0000";
+    "not_allowed" "The field cannot stand in this request"
+        "The field exists, and does not fit the rest of the request, such as a subject in an SMS."
+        "Leave it out, or send by a channel that has it."
+        "/subject: an sms has no subject";
+    "not_available" "hatch cannot do it yet"
+        "The field asks for something that this version of hatch does not do."
+        "Leave it out."
+        "/channel: voice is not available yet";
+    "contradiction" "The field says something else than another field"
+        "Two fields say different things of the same."
+        "Leave one of them out, or have both say the same."
+        "/type: says another channel than /channel";
+};
+
+/// What `code` of a message's `error` can be that hatch gives by itself. All others are the provider's.
+pub(crate) static MESSAGES: &[Entry] = codes! {
+    "opted_out" "The recipient does not wish to be written to"
+        "The recipient has withdrawn the consent for the programme, or the provider's account sends nothing to the \
+         address. The message was not sent, and no attempt was made."
+        "Do not write to this recipient. Where a person wishes to be written to again, `PUT /api/v1/consent` \
+         records it."
+        "+18045551234 does not wish to be written to";
+    "expired" "The message could not be sent while it was valid"
+        "No attempt succeeded before the message's validity ended, for example while the account was refused."
+        "Look at the earlier errors of the message (`GET /api/v1/messages/{id}/events`), mend what they name, and \
+         retry the message if it is still of use."
+        "it could not be sent for as long as it was valid";
+    "in_doubt" "It is unknown whether the message was sent"
+        "The provider was asked and no answer was read. To send the message again could send it twice. hatch looks \
+         it up where the provider can tell."
+        "Wait for the look-up or the receipt. Where none comes, `dispatcher.in_doubt` says what is done."
+        "no answer in time";
+    "not_found" "The provider does not know the message"
+        "An attempt was in doubt, and the provider says that it has no such message. So it was not sent."
+        "Nothing, while attempts are left: hatch sends it again. Else retry the message."
+        "the provider knows nothing of the attempt";
+    "waiting_for_account" "No account carries the channel"
+        "The message waits, because no provider account carries its channel now. It is sent when there is one."
+        "Configure an account for the channel; `hatch doctor` shows which channels are carried."
+        "no account carries sms: it is sent when there is one";
+    "throttled" "The provider has been asked too often"
+        "The provider answered that it was too much at once. The message was surely not sent."
+        "Nothing: hatch tries again. If it lasts, lower the account's rate, or have the provider raise it."
+        "HTTP 429";
+    "connect" "The provider could not be reached"
+        "No connection to the provider was made, so the message was surely not sent."
+        "Nothing, if it passes: hatch tries again. Else look at the network between hatch and the provider."
+        "no connection: connection refused";
+    "dns" "The provider's name was not resolved"
+        "The resolver of the machine does not know the provider's host, so the message was surely not sent."
+        "Look at the resolver, and at `base_url` of the account."
+        "the provider's name was not resolved";
+    "request" "The request to the provider could not be built"
+        "A value of the account's settings fits in no request."
+        "Look at `base_url` and the credentials of the account."
+        "the request could not be built";
+    "recipients" "The provider takes another number of recipients"
+        "The message has more recipients than the provider takes in one message, or none that it can reach."
+        "Send one message to each recipient."
+        "Twilio takes exactly one recipient a message";
+    "attachments" "The provider cannot carry the attachments"
+        "The message has more files than the provider takes, or a file without a URL where the provider fetches \
+         files."
+        "Send fewer files, and files by their URLs."
+        "Twilio fetches each file by its URL, and one has none";
+    "channel" "The provider does not carry the channel"
+        "The account was chosen for a message that its provider cannot carry."
+        "Look at `channels` of the account."
+        "SendGrid takes mail with a recipient only";
+    "bounced" "A mail server sent the mail back"
+        "A bounce came for the mail that gives no status of its own."
+        "Read the bounce in the conversation or the webhook log, and correct the address."
+        "a mail server sent it back";
+    "unknown" "The receipt gives no reason"
+        "The provider reported that the message did not arrive, without a reason."
+        "Look the message up at the provider, by its `provider_message_id`."
+        "the receipt gives no reason";
+};
