@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use super::walk::fields;
 use crate::problem::Entry;
 use crate::problem::catalogue::{
-    CHANNEL_NOT_ALLOWED, CONFLICT, CONTENT_TYPE, FOREIGN_SITE, IDEMPOTENCY_KEY_REUSED,
-    INVALID_REQUEST, IP_NOT_ALLOWED, KEY_ENDED, MISDIRECTED, MISSING_SCOPE, NO_ACCOUNT, NOT_FOUND,
-    NOT_REPLAYED, OTHER, OTHER_ROLE, OVERLOADED, PROBLEMS, QUOTA_EXCEEDED, SENDER_NOT_ALLOWED,
-    STRONGER_KEY, TENANT_SUSPENDED, TOO_LARGE, TOO_MANY_KEYS, UNANSWERABLE, UNAUTHORIZED,
-    UNAVAILABLE, WRONG_SIGNATURE,
+    ACCOUNT_EXISTS, ACCOUNT_IN_USE, CHANNEL_NOT_ALLOWED, CONFLICT, CONTENT_TYPE, FOREIGN_SITE,
+    IDEMPOTENCY_KEY_REUSED, INVALID_REQUEST, IP_NOT_ALLOWED, KEY_ENDED, MESSAGE_IS_LIVE,
+    MISDIRECTED, MISSING_SCOPE, NO_ACCOUNT, NO_MASTER_KEY, NOT_FOUND, NOT_REPLAYED, OTHER,
+    OTHER_ROLE, OVERLOADED, PROBLEMS, QUOTA_EXCEEDED, RECIPIENT_NOT_ON_LIST, SENDER_NOT_ALLOWED,
+    STRONGER_KEY, TEAM_LIST_FULL, TENANT_SUSPENDED, TOO_LARGE, TOO_MANY_ACCOUNTS, TOO_MANY_KEYS,
+    UNANSWERABLE, UNAUTHORIZED, UNAVAILABLE, WRONG_SIGNATURE,
 };
 
 /// Where the codes of a schema, and of an answer, stand. More may come, so they are no closed list.
@@ -91,7 +92,10 @@ impl Asked<'_> {
     fn forbidden(self) -> Vec<&'static Entry> {
         let mut codes = vec![&MISSING_SCOPE, &IP_NOT_ALLOWED, &TENANT_SUSPENDED, &FOREIGN_SITE];
         if self.sends() || (self.method == "post" && self.is_of("/api/v1/messages")) {
-            codes.extend([&SENDER_NOT_ALLOWED, &CHANNEL_NOT_ALLOWED]);
+            codes.extend([&SENDER_NOT_ALLOWED, &CHANNEL_NOT_ALLOWED, &RECIPIENT_NOT_ON_LIST]);
+        }
+        if self.path.ends_with("/retry") || self.path.ends_with("/cancel") {
+            codes.push(&MESSAGE_IS_LIVE);
         }
         if self.is_of("/api/v1/api-keys") && self.method != "get" {
             codes.push(&STRONGER_KEY);
@@ -105,6 +109,11 @@ impl Asked<'_> {
             REPLY => vec![&UNANSWERABLE],
             path if path.contains("/replay/") => vec![&NOT_REPLAYED],
             "/api/v1/api-keys" => vec![&TOO_MANY_KEYS],
+            "/api/v1/accounts" => {
+                vec![&NO_MASTER_KEY, &ACCOUNT_EXISTS, &ACCOUNT_IN_USE, &TOO_MANY_ACCOUNTS]
+            }
+            _ if self.is_of("/api/v1/accounts") => vec![&NO_MASTER_KEY, &ACCOUNT_IN_USE],
+            _ if self.is_of("/api/v1/team-recipients") => vec![&TEAM_LIST_FULL],
             _ if keys => vec![&KEY_ENDED, &TOO_MANY_KEYS],
             _ if messages => vec![&CONFLICT],
             _ => of_status("409"),

@@ -13,6 +13,11 @@ problems! {
         "Correct the fields that `errors` names; each entry has a code and a sentence of its own. The OpenAPI \
          document says what each field may be. Nothing was recorded."
         "/to: is required";
+    HTTPS_REQUIRED = "https_required" [BAD_REQUEST]
+        "The connection is not encrypted"
+        "The request came by plain HTTP to a listener of hatch that has a certificate (`tls.certificate_file`)."
+        "Ask by `https://`, or have the proxy do so."
+        "this address speaks TLS only: ask by https://";
     UNAUTHORIZED = "unauthorized" [UNAUTHORIZED]
         "The request has no valid credentials"
         "The request has no credentials, or such as are malformed, unknown, revoked or expired. Which of these it \
@@ -48,6 +53,18 @@ problems! {
         "The key has `channels`, and the message's is none of them. Nothing was recorded."
         "Send by one of the key's channels, or with a key for this one."
         "email is none of the key's channels";
+    RECIPIENT_NOT_ON_LIST = "recipient_not_on_list" [FORBIDDEN]
+        "The key is not for this recipient"
+        "A key of the type `team` writes to those on the tenant's team list only, and the recipient is none of them. \
+         Nothing was recorded."
+        "Add the address to the list (`hatch tenants team add`, `PUT /api/v1/team-recipients/{address}`), or send with \
+         a key of the type `live`."
+        "+18045551234 is not on the tenant's team list";
+    MESSAGE_IS_LIVE = "message_is_live" [FORBIDDEN]
+        "The key is for tests only"
+        "A key of the type `test` changes tests only, and the message is none."
+        "Use a key of the type `live`."
+        "the message is no test: a key of the type test does not change it";
     TENANT_SUSPENDED = "tenant_suspended" [FORBIDDEN]
         "The tenant is suspended"
         "Whoever runs the installation has suspended the tenant of the key. Its messages wait."
@@ -102,6 +119,33 @@ problems! {
         "Revoke keys that nobody uses: `hatch keys list` shows when each was last used. `hatch keys create` makes \
          more."
         "1000 keys have not ended, of 1000 at most: revoke one";
+    TEAM_LIST_FULL = "team_list_full" [CONFLICT]
+        "The team list is full"
+        "The tenant has as many addresses on its team list as it may."
+        "Remove addresses that nobody uses (`hatch tenants team list`, `hatch tenants team remove`)."
+        "1000 addresses are on the list, of 1000 at most";
+    NO_MASTER_KEY = "no_master_key" [CONFLICT]
+        "The installation's master key is missing"
+        "A secret is to be kept in the log, or to be read from it, and no process may do so without the master key \
+         under which it is sealed. Nothing was recorded."
+        "Whoever runs the installation makes a key by `hatch master-key create`, sets it as `HATCH_MASTER_KEY_FILE` \
+         for all processes, and restarts them. Accounts in files need none."
+        "the account's secrets cannot be kept: who runs the installation makes one by `hatch master-key create`";
+    ACCOUNT_EXISTS = "account_exists" [CONFLICT]
+        "There is an account of this name"
+        "Names of provider accounts are of the installation, and another account has this one."
+        "Choose another name, such as one with the tenant's before it."
+        "/name: twilio-main is taken in this installation";
+    ACCOUNT_IN_USE = "account_in_use" [CONFLICT]
+        "The provider's account is in use already"
+        "Another account of this installation is the same one at the provider. Two would sign each other's webhooks."
+        "Change the account that is there, or make another one at the provider (at Twilio, a subaccount)."
+        "another account of this installation is this one at twilio";
+    TOO_MANY_ACCOUNTS = "too_many_accounts" [CONFLICT]
+        "The tenant has as many accounts as it may"
+        "As many provider accounts of the tenant are kept in the log as may be; `detail` says what helps."
+        "Delete accounts that nobody uses, or configure accounts in files."
+        "20 accounts are kept, of 20 at most: delete one";
     NOT_REPLAYED = "not_replayed" [CONFLICT]
         "The webhook cannot be replayed"
         "The webhook is not in the quarantine, or is still not understood; `detail` says which."
