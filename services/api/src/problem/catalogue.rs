@@ -25,6 +25,74 @@ problems! {
         "Send `Authorization: Bearer` and a valid key. `hatch keys list` shows whether a key has ended, `hatch keys \
          create` makes one."
         "Authorization: expected Bearer and a valid API key";
+    WRONG_SIGN_IN = "wrong_sign_in" [UNAUTHORIZED]
+        "Nobody signs in by this"
+        "Email, password, code or, with OpenID Connect, the identity are of no member who may sign in. Which of \
+         them is wrong is not said."
+        "Check email and password. Who has lost the password asks somebody with the scope `admin` for a new link."
+        "expected the email and password of a member";
+    TOTP_REQUIRED = "totp_required" [UNAUTHORIZED]
+        "A second factor is asked for"
+        "The password is right and the member has a second factor, and the request has no `totp`."
+        "Send the six digits of the authenticator, or one of the recovery codes, as `totp`."
+        "/totp: expected the code of the authenticator";
+    NOT_SIGNED_IN = "not_signed_in" [FORBIDDEN]
+        "Only a person who has signed in can do this"
+        "Password, second factor and sessions are of a person, and the request came by a key, by a token or without \
+         credentials."
+        "Sign in, and send the cookie of the session."
+        "this is for people who have signed in";
+    WRONG_PASSWORD = "wrong_password" [FORBIDDEN]
+        "The password is wrong"
+        "The password beside the new one is not the one that counts now."
+        "Send the present password."
+        "/password: expected the present password";
+    WRONG_CODE = "wrong_code" [FORBIDDEN]
+        "The code is wrong"
+        "The code of the authenticator is wrong, too old, or was used."
+        "Wait for the next code, and check the clock of the device."
+        "/totp: expected the code that the authenticator shows now";
+    STRONGER_ROLE = "stronger_role" [FORBIDDEN]
+        "The member could do more than who asks"
+        "A role or a scope was to be given to somebody, or taken away, that the caller does not have. Owners are \
+         changed by owners only."
+        "Ask an owner, or use `hatch members` on the server."
+        "the role owner: expected no more than the caller has";
+    INVITATION_INVALID = "invitation_invalid" [NOT_FOUND]
+        "The invitation is not valid"
+        "The link was used, has expired, was replaced by a newer one, or is not whole."
+        "Ask whoever invited you for a new link (`hatch members invite`)."
+        "the link was used, has expired, or was replaced by a newer one";
+    SEVERAL_TENANTS = "several_tenants" [CONFLICT]
+        "The person is a member of several tenants"
+        "The email and password, or the identity, are of members of several tenants, and none was named."
+        "Send `tenant` with one of the ids in `errors`."
+        "/tenant: expected one of the tenants of this person";
+    MEMBER_JOINED = "member_joined" [CONFLICT]
+        "The person is a member already"
+        "The email that was to be invited is that of an active member."
+        "Change the role by `PATCH /api/v1/members/{id}`."
+        "ann@example.com is a member already";
+    MEMBER_INACTIVE = "member_inactive" [CONFLICT]
+        "The person is no active member"
+        "The member was removed, or has not come by the invitation yet."
+        "Invite the person again."
+        "the member was removed";
+    LAST_OWNER = "last_owner" [CONFLICT]
+        "The tenant would have no owner"
+        "The member who is to be removed, or to get another role, is the last active owner."
+        "Make another member an owner first."
+        "this is the last owner";
+    TOO_MANY_MEMBERS = "too_many_members" [CONFLICT]
+        "The tenant has as many members as it may"
+        "1,000 members have not been removed, or 10,000 were ever invited."
+        "Remove members who have left."
+        "1000 members have not been removed, of 1000 at most";
+    TOO_MANY_ATTEMPTS = "too_many_attempts" [TOO_MANY_REQUESTS]
+        "Somebody tried to sign in too often"
+        "More attempts came from the address, or for the email, than may in the time that `detail` names."
+        "Wait as long as `Retry-After` says."
+        "more than 5 attempts in 20 seconds";
     WRONG_SIGNATURE = "wrong_signature" [UNAUTHORIZED]
         "The signature is wrong"
         "A webhook is not signed by the provider of its path, or with another key, or for another URL than \
@@ -55,10 +123,10 @@ problems! {
         "email is none of the key's channels";
     RECIPIENT_NOT_ON_LIST = "recipient_not_on_list" [FORBIDDEN]
         "The key is not for this recipient"
-        "A key of the type `team` writes to those on the tenant's team list only, and the recipient is none of them. \
-         Nothing was recorded."
-        "Add the address to the list (`hatch tenants team add`, `PUT /api/v1/team-recipients/{address}`), or send with \
-         a key of the type `live`."
+        "A key of the type `team` writes to those on the tenant's team list only, and a recipient (`to`, `cc` or \
+         `bcc`) is none of them. Nothing was recorded."
+        "Add the address to the list (`hatch tenants team add`, `PUT /api/v1/team-recipients/{address}`), or send \
+         with a key of the type `live`."
         "+18045551234 is not on the tenant's team list";
     MESSAGE_IS_LIVE = "message_is_live" [FORBIDDEN]
         "The key is for tests only"
@@ -138,7 +206,8 @@ problems! {
         "/name: twilio-main is taken in this installation";
     ACCOUNT_IN_USE = "account_in_use" [CONFLICT]
         "The provider's account is in use already"
-        "Another account of this installation is the same one at the provider. Two would sign each other's webhooks."
+        "Another account of this installation is the same one at the provider. Two would sign each other's \
+         webhooks."
         "Change the account that is there, or make another one at the provider (at Twilio, a subaccount)."
         "another account of this installation is this one at twilio";
     TOO_MANY_ACCOUNTS = "too_many_accounts" [CONFLICT]
