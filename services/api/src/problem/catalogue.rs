@@ -36,6 +36,13 @@ problems! {
         "The password is right and the member has a second factor, and the request has no `totp`."
         "Send the six digits of the authenticator, or one of the recovery codes, as `totp`."
         "/totp: expected the code of the authenticator";
+    WRONG_SIGNATURE = "wrong_signature" [UNAUTHORIZED]
+        "The signature is wrong"
+        "A webhook is not signed by the provider of its path, or with another key, or for another URL than \
+         `public_url` and the path."
+        "Compare the key or token of the provider's account with the one in the settings of hatch, and the URL that \
+         the provider posts to with `public_url`. `hatch doctor` names the URLs."
+        "X-Twilio-Signature: expected the signature of this request";
     NOT_SIGNED_IN = "not_signed_in" [FORBIDDEN]
         "Only a person who has signed in can do this"
         "Password, second factor and sessions are of a person, and the request came by a key, by a token or without \
@@ -58,48 +65,6 @@ problems! {
          changed by owners only."
         "Ask an owner, or use `hatch members` on the server."
         "the role owner: expected no more than the caller has";
-    INVITATION_INVALID = "invitation_invalid" [NOT_FOUND]
-        "The invitation is not valid"
-        "The link was used, has expired, was replaced by a newer one, or is not whole."
-        "Ask whoever invited you for a new link (`hatch members invite`)."
-        "the link was used, has expired, or was replaced by a newer one";
-    SEVERAL_TENANTS = "several_tenants" [CONFLICT]
-        "The person is a member of several tenants"
-        "The email and password, or the identity, are of members of several tenants, and none was named."
-        "Send `tenant` with one of the ids in `errors`."
-        "/tenant: expected one of the tenants of this person";
-    MEMBER_JOINED = "member_joined" [CONFLICT]
-        "The person is a member already"
-        "The email that was to be invited is that of an active member."
-        "Change the role by `PATCH /api/v1/members/{id}`."
-        "ann@example.com is a member already";
-    MEMBER_INACTIVE = "member_inactive" [CONFLICT]
-        "The person is no active member"
-        "The member was removed, or has not come by the invitation yet."
-        "Invite the person again."
-        "the member was removed";
-    LAST_OWNER = "last_owner" [CONFLICT]
-        "The tenant would have no owner"
-        "The member who is to be removed, or to get another role, is the last active owner."
-        "Make another member an owner first."
-        "this is the last owner";
-    TOO_MANY_MEMBERS = "too_many_members" [CONFLICT]
-        "The tenant has as many members as it may"
-        "1,000 members have not been removed, or 10,000 were ever invited."
-        "Remove members who have left."
-        "1000 members have not been removed, of 1000 at most";
-    TOO_MANY_ATTEMPTS = "too_many_attempts" [TOO_MANY_REQUESTS]
-        "Somebody tried to sign in too often"
-        "More attempts came from the address, or for the email, than may in the time that `detail` names."
-        "Wait as long as `Retry-After` says."
-        "more than 5 attempts in 20 seconds";
-    WRONG_SIGNATURE = "wrong_signature" [UNAUTHORIZED]
-        "The signature is wrong"
-        "A webhook is not signed by the provider of its path, or with another key, or for another URL than \
-         `public_url` and the path."
-        "Compare the key or token of the provider's account with the one in the settings of hatch, and the URL that \
-         the provider posts to with `public_url`. `hatch doctor` names the URLs."
-        "X-Twilio-Signature: expected the signature of this request";
     MISSING_SCOPE = "missing_scope" [FORBIDDEN]
         "A scope is missing"
         "The caller is known, and may not do this: it lacks the scope that `detail` names."
@@ -148,6 +113,11 @@ problems! {
         "A browser made the request for a page of another site, as `Origin` or `Sec-Fetch-Site` says."
         "Call hatch from a server, or from a page of its own origin."
         "Origin, Sec-Fetch-Site: expected a request that no page made, or one of our own";
+    INVITATION_INVALID = "invitation_invalid" [NOT_FOUND]
+        "The invitation is not valid"
+        "The link was used, has expired, was replaced by a newer one, or is not whole."
+        "Ask whoever invited you for a new link (`hatch members invite`)."
+        "the link was used, has expired, or was replaced by a newer one";
     NOT_FOUND = "not_found" [NOT_FOUND]
         "There is no such thing"
         "No endpoint has this path, or there is nothing of that id in the tenant of the key. What belongs to \
@@ -165,6 +135,31 @@ problems! {
         "The body was not whole after a minute, or came by less than 4 KiB a second. Nothing was recorded."
         "Send the body at once; a slow network wants smaller bodies."
         "the body was not whole after 60 seconds";
+    SEVERAL_TENANTS = "several_tenants" [CONFLICT]
+        "The person is a member of several tenants"
+        "The email and password, or the identity, are of members of several tenants, and none was named."
+        "Send `tenant` with one of the ids in `errors`."
+        "/tenant: expected one of the tenants of this person";
+    MEMBER_JOINED = "member_joined" [CONFLICT]
+        "The person is a member already"
+        "The email that was to be invited is that of an active member."
+        "Change the role by `PATCH /api/v1/members/{id}`."
+        "ann@example.com is a member already";
+    MEMBER_INACTIVE = "member_inactive" [CONFLICT]
+        "The person is no active member"
+        "The member was removed, or has not come by the invitation yet."
+        "Invite the person again."
+        "the member was removed";
+    LAST_OWNER = "last_owner" [CONFLICT]
+        "The tenant would have no owner"
+        "The member who is to be removed, or to get another role, is the last active owner."
+        "Make another member an owner first."
+        "this is the last owner";
+    TOO_MANY_MEMBERS = "too_many_members" [CONFLICT]
+        "The tenant has as many members as it may"
+        "1,000 members have not been removed, or 10,000 were ever invited."
+        "Remove members who have left."
+        "1000 members have not been removed, of 1000 at most";
     CONFLICT = "conflict" [CONFLICT]
         "The message's status does not allow it"
         "What was asked for can only be done to a message in another status; `detail` names the one that it has."
@@ -258,6 +253,11 @@ problems! {
         "Configure an account for the channel, or send by another one. `hatch doctor` shows which channels are \
          carried."
         "no configured account carries sms: nothing was recorded";
+    TOO_MANY_ATTEMPTS = "too_many_attempts" [TOO_MANY_REQUESTS]
+        "Somebody tried to sign in too often"
+        "More attempts came from the address, or for the email, than may in the time that `detail` names."
+        "Wait as long as `Retry-After` says."
+        "more than 5 attempts in 20 seconds";
     QUOTA_EXCEEDED = "quota_exceeded" [TOO_MANY_REQUESTS]
         "The client asks too often"
         "The client has used up the rate limit that `violated-policies` names. Nothing was done."
