@@ -7,11 +7,14 @@ use super::walk::fields;
 use crate::problem::Entry;
 use crate::problem::catalogue::{
     ACCOUNT_EXISTS, ACCOUNT_IN_USE, CHANNEL_NOT_ALLOWED, CONFLICT, CONTENT_TYPE, FOREIGN_SITE,
-    IDEMPOTENCY_KEY_REUSED, INVALID_REQUEST, IP_NOT_ALLOWED, KEY_ENDED, MESSAGE_IS_LIVE,
-    MISDIRECTED, MISSING_SCOPE, NO_ACCOUNT, NO_MASTER_KEY, NOT_FOUND, NOT_REPLAYED, OTHER,
-    OTHER_ROLE, OVERLOADED, PROBLEMS, QUOTA_EXCEEDED, RECIPIENT_NOT_ON_LIST, SENDER_NOT_ALLOWED,
-    STRONGER_KEY, TEAM_LIST_FULL, TENANT_SUSPENDED, TOO_LARGE, TOO_MANY_ACCOUNTS, TOO_MANY_KEYS,
-    UNANSWERABLE, UNAUTHORIZED, UNAVAILABLE, WRONG_SIGNATURE,
+    IDEMPOTENCY_KEY_REUSED, INVALID_REQUEST, INVITATION_INVALID, IP_NOT_ALLOWED, KEY_ENDED,
+    LAST_OWNER, MEMBER_INACTIVE, MEMBER_JOINED, MESSAGE_IS_LIVE, MISDIRECTED, MISSING_SCOPE,
+    NO_ACCOUNT, NO_MASTER_KEY, NOT_FOUND, NOT_REPLAYED, NOT_SIGNED_IN, OTHER, OTHER_ROLE,
+    OVERLOADED, PROBLEMS, QUOTA_EXCEEDED, RECIPIENT_NOT_ON_LIST, SENDER_NOT_ALLOWED,
+    SEVERAL_TENANTS, STRONGER_KEY, STRONGER_ROLE, TEAM_LIST_FULL, TENANT_SUSPENDED, TOO_LARGE,
+    TOO_MANY_ACCOUNTS, TOO_MANY_ATTEMPTS, TOO_MANY_KEYS, TOO_MANY_MEMBERS, TOTP_REQUIRED,
+    UNANSWERABLE, UNAUTHORIZED, UNAVAILABLE, WRONG_CODE, WRONG_PASSWORD, WRONG_SIGN_IN,
+    WRONG_SIGNATURE,
 };
 
 /// Where the codes of a schema, and of an answer, stand. More may come, so they are no closed list.
@@ -21,6 +24,11 @@ const OF_ANSWER: &str = "x-problem-codes";
 /// The batch, whose messages are refused each for itself, and the answer in a conversation.
 const BATCH: &str = "/api/v1/messages/batch";
 const REPLY: &str = "/api/v1/conversations/{id}/messages";
+
+/// Where people are, and how they come.
+const MEMBERS: &str = "/api/v1/members";
+const SESSION: &str = "/api/v1/session";
+const INVITATIONS: &str = "/api/v1/invitations";
 
 /// Where messages are sent.
 const SENDS: [&str; 8] = [
@@ -56,8 +64,14 @@ pub(super) fn name(document: &mut Value) {
                 if answer["content"]["application/problem+json"].is_null() {
                     continue;
                 }
-                let codes: Vec<&str> =
+                let mut codes: Vec<&str> =
                     asked.errors(status).iter().map(|entry| entry.code).collect();
+                // What an example says can be said.
+                let shown =
+                    answer["content"]["application/problem+json"]["example"]["code"].clone();
+                if let Some(shown) = shown.as_str().filter(|shown| !codes.contains(shown)) {
+                    codes.push(shown);
+                }
                 answer[OF_ANSWER] = json!(codes);
             }
         }
@@ -70,10 +84,12 @@ impl Asked<'_> {
         let Self { path, is_guarded, .. } = self;
         match status {
             "400" => vec![&INVALID_REQUEST],
+            "401" if path == SESSION && self.method == "post" => vec![&WRONG_SIGN_IN, &TOTP_REQUIRED],
             "401" if is_guarded => vec![&UNAUTHORIZED],
             "401" => vec![&WRONG_SIGNATURE],
             "403" if is_guarded => self.forbidden(),
             "403" => vec![&FOREIGN_SITE],
+            "404" if self.is_of(INVITATIONS) => vec![&INVITATION_INVALID],
             "404" => vec![&NOT_FOUND],
             "409" => self.conflicts(),
             "413" => vec![&TOO_LARGE],
@@ -81,6 +97,9 @@ impl Asked<'_> {
             "421" => vec![&MISDIRECTED, &OTHER_ROLE],
             "422" if self.sends() && path != BATCH => vec![&IDEMPOTENCY_KEY_REUSED, &NO_ACCOUNT],
             "422" => vec![&IDEMPOTENCY_KEY_REUSED],
+            "429" if self.is_of(SESSION) || self.is_of(INVITATIONS) => {
+                vec![&TOO_MANY_ATTEMPTS, &QUOTA_EXCEEDED, &OVERLOADED]
+            }
             "429" => vec![&QUOTA_EXCEEDED, &OVERLOADED],
             "503" => vec![&UNAVAILABLE],
             // One that says so itself: whatever the catalogue has of it.
@@ -100,6 +119,12 @@ impl Asked<'_> {
         if self.is_of("/api/v1/api-keys") && self.method != "get" {
             codes.push(&STRONGER_KEY);
         }
+        if self.is_of(MEMBERS) && self.method != "get" {
+            codes.push(&STRONGER_ROLE);
+        }
+        if self.path.starts_with("/api/v1/session/") {
+            codes.extend([&NOT_SIGNED_IN, &WRONG_PASSWORD, &WRONG_CODE]);
+        }
         codes
     }
 
@@ -113,6 +138,11 @@ impl Asked<'_> {
                 vec![&NO_MASTER_KEY, &ACCOUNT_EXISTS, &ACCOUNT_IN_USE, &TOO_MANY_ACCOUNTS]
             }
             _ if self.is_of("/api/v1/accounts") => vec![&NO_MASTER_KEY, &ACCOUNT_IN_USE],
+            MEMBERS => vec![&MEMBER_JOINED, &TOO_MANY_MEMBERS],
+            _ if self.is_of(MEMBERS) => vec![&MEMBER_INACTIVE, &LAST_OWNER],
+            SESSION => vec![&SEVERAL_TENANTS],
+            _ if self.is_of(SESSION) => vec![&NO_MASTER_KEY],
+            _ if self.is_of(INVITATIONS) => vec![&MEMBER_JOINED],
             _ if self.is_of("/api/v1/team-recipients") => vec![&TEAM_LIST_FULL],
             _ if keys => vec![&KEY_ENDED, &TOO_MANY_KEYS],
             _ if messages => vec![&CONFLICT],
