@@ -84,7 +84,9 @@ impl Asked<'_> {
         let Self { path, is_guarded, .. } = self;
         match status {
             "400" => vec![&INVALID_REQUEST],
-            "401" if path == SESSION && self.method == "post" => vec![&WRONG_SIGN_IN, &TOTP_REQUIRED],
+            "401" if path == SESSION && self.method == "post" => {
+                vec![&WRONG_SIGN_IN, &TOTP_REQUIRED]
+            }
             "401" if is_guarded => vec![&UNAUTHORIZED],
             "401" => vec![&WRONG_SIGNATURE],
             "403" if is_guarded => self.forbidden(),
