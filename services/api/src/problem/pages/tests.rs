@@ -17,11 +17,11 @@ const INTRODUCTION: &str = "\
 <!-- Written by `just errors` from services/api/src/problem/catalogue.rs: change that. -->
 
 This page lists every error of hatch by its code: when it comes, and what to do. The
-[vocabulary](VOCABULARY.md) explains words such as quarantine and in doubt; [api.md](api.md#problems) says how an
-answer with an error looks. `type` of such an answer is the address of the code's page in the installation
-(`/docs/errors/` and the code with dashes), where an example stands, too.
+[vocabulary](VOCABULARY.md) explains words such as quarantine and in doubt.
 
-A code keeps its meaning. Titles and sentences are for people, and may change.
+[api.md](api.md#problems) says how an answer with an error looks. Its `type` is the address of the code's page in the
+installation (`/docs/errors/` and the code with dashes), where an example stands, too. A code keeps its meaning. Titles
+and sentences are for people, and may change.
 ";
 
 /// Where messages get their errors.
