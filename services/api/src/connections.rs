@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use futures::task::AtomicWaker;
 use hatch_telemetry::limit::{Limit, Limits};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::client_address::{ClientAddress, TrustedProxies};
@@ -37,11 +36,7 @@ const QUIET_GRACE: Duration = Duration::from_secs(1);
 
 /// The connections of a process; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Connections {
-    state: Arc<ConnectionsState>,
-    /// What explains the errors of those that get no place, and of what is no request.
-    error_pages: ErrorPages,
-}
+pub struct Connections(Arc<ConnectionsState>);
 
 #[derive(Debug)]
 struct ConnectionsState {
@@ -74,7 +69,7 @@ impl Connections {
     #[must_use]
     pub fn new(limits: &Limits, max: u64, files_max: u64, trusted_proxies: TrustedProxies) -> Self {
         let each_client = max.div_ceil(CLIENT_SHARE);
-        let state = ConnectionsState {
+        Self(Arc::new(ConnectionsState {
             all: limits.limit("connections", max),
             each_client: limits.limit("connections_per_client", each_client),
             files: limits.limit("files", files_max),
@@ -82,24 +77,19 @@ impl Connections {
             began: Instant::now(),
             open: Mutex::default(),
             refusals: Arc::new(Refusals::new(files_max)),
-        };
-        Self { state: Arc::new(state), error_pages: ErrorPages::default() }
+        }))
     }
 
     /// The same, whose errors the pages of the installation explain that `sites` names.
     #[must_use]
     pub fn explained_by(self, sites: &Sites) -> Self {
-        Self { error_pages: sites.error_pages().clone(), ..self }
-    }
-
-    /// Tells the client of `stream` that it gets no place.
-    pub(crate) fn refuse(&self, stream: TcpStream) {
-        self.state.refusals.refuse(stream, self.error_pages.clone());
+        self.0.refusals.explain_by(sites.error_pages());
+        self
     }
 
     /// Answers the clients that get no place.
     pub(crate) fn refusals(&self) -> &Arc<Refusals> {
-        &self.state.refusals
+        &self.0.refusals
     }
 
     /// A place for the connection from `peer`, for which idle ones are closed where none is free.
@@ -109,7 +99,7 @@ impl Connections {
 
     /// The same, as it is at `now`.
     pub(crate) fn admit_at(&self, peer: SocketAddr, now: Instant) -> Result<ConnectionSlot, Full> {
-        let shared = &*self.state;
+        let shared = &*self.0;
         let address = peer.ip().to_canonical();
         let client = ClientAddress(address).counted();
         let is_proxy = shared.trusted_proxies.contains(address);
@@ -142,8 +132,8 @@ impl Connections {
 
     /// The system has no file for another connection: idle ones are closed.
     pub(crate) fn out_of_files(&self) {
-        self.state.files.refuse();
-        self.state.make_room(&mut self.state.open(), Instant::now(), |_| true);
+        self.0.files.refuse();
+        self.0.make_room(&mut self.0.open(), Instant::now(), |_| true);
     }
 }
 
@@ -196,14 +186,14 @@ pub(crate) struct ConnectionSlot {
 
 impl ConnectionSlot {
     /// Where errors are explained.
-    pub(crate) fn error_pages(&self) -> &ErrorPages {
-        &self.connections.error_pages
+    pub(crate) fn error_pages(&self) -> ErrorPages {
+        self.connections.0.refusals.error_pages()
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let shared = &*self.connections.state;
+        let shared = &*self.connections.0;
         let mut open = shared.open();
         open.leave(self.number);
         shared.all.set_used(open.places.len() as u64);

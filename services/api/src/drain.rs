@@ -131,7 +131,7 @@ impl Listener for DrainListener {
                     Ok(place) => {
                         self.last.push_back((StallStream::new(stream, place, patience), from));
                     }
-                    Err(Full) => connections.refuse(stream),
+                    Err(Full) => connections.refusals().refuse(stream),
                 }
             }
         }

@@ -41,7 +41,7 @@ pub(crate) fn answer(problem: Problem) -> Vec<u8> {
 
 /// The answer that replaces `bytes`, if those are an answer of the HTTP library's own: a head without a body. `pages`
 /// explain it.
-pub(crate) fn instead_of(bytes: &[u8], pages: &ErrorPages) -> Option<Vec<u8>> {
+pub(crate) fn instead_of(bytes: &[u8], pages: impl FnOnce() -> ErrorPages) -> Option<Vec<u8>> {
     let rest = bytes.strip_prefix(BEGINNING)?;
     let ends = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     if ends != bytes.len() || bytes.windows(OURS.len()).any(|part| part == OURS) {
@@ -59,7 +59,7 @@ pub(crate) fn instead_of(bytes: &[u8], pages: &ErrorPages) -> Option<Vec<u8>> {
             Problem::bare(StatusCode::from_u16(status).ok()?)
         }
     };
-    Some(answer(problem.explained_by(pages.clone())))
+    Some(answer(problem.explained_by(pages())))
 }
 
 #[cfg(test)]
@@ -82,10 +82,10 @@ mod tests {
 
     #[test]
     fn the_librarys_own_answer_is_known_from_ours_and_from_what_is_no_answer() {
-        let pages = ErrorPages::of("https://hatch.example.com");
-        let instead = instead_of(LIBRARYS.as_bytes(), &pages).expect("it is the library's");
+        let pages = || ErrorPages::of("https://hatch.example.com");
+        let instead = instead_of(LIBRARYS.as_bytes(), pages).expect("it is the library's");
         assert!(instead.starts_with(b"HTTP/1.1 431 "));
-        assert_eq!(instead_of(&instead, &pages), None, "ours");
+        assert_eq!(instead_of(&instead, pages), None, "ours");
         let said = String::from_utf8(instead).expect("text");
         assert!(
             said.contains("\"type\":\"https://hatch.example.com/docs/errors/too-large\""),
@@ -99,7 +99,7 @@ mod tests {
             &format!("{LIBRARYS}more"),
             "",
         ] {
-            assert_eq!(instead_of(other.as_bytes(), &pages), None, "{other}");
+            assert_eq!(instead_of(other.as_bytes(), pages), None, "{other}");
         }
     }
 }

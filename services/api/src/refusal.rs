@@ -1,7 +1,7 @@
 //! The answer to a client that gets no connection: a ready-made 503, without a parser or a task of hyper's.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -37,6 +37,8 @@ pub(crate) struct Refusals {
     /// Others wait: who has had the least time has had enough.
     hurry: Notify,
     left: Notify,
+    /// Where errors are explained, once that is known.
+    error_pages: OnceLock<ErrorPages>,
 }
 
 impl Refusals {
@@ -47,16 +49,28 @@ impl Refusals {
             under_way: AtomicU64::new(0),
             hurry: Notify::new(),
             left: Notify::new(),
+            error_pages: OnceLock::new(),
         }
     }
 
-    /// Tells the client of `stream`, and ends the connection. `pages` explain the problem.
-    pub(crate) fn refuse(self: &Arc<Self>, stream: TcpStream, pages: ErrorPages) {
+    /// Errors are explained there from now on.
+    pub(crate) fn explain_by(&self, pages: &ErrorPages) {
+        // Whoever said so first did.
+        let _ = self.error_pages.set(pages.clone());
+    }
+
+    /// Where errors are explained.
+    pub(crate) fn error_pages(&self) -> ErrorPages {
+        self.error_pages.get().cloned().unwrap_or_default()
+    }
+
+    /// Tells the client of `stream`, and ends the connection.
+    pub(crate) fn refuse(self: &Arc<Self>, stream: TcpStream) {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         let told = Told(Arc::clone(self));
         tokio::spawn(async move {
             // It is told as well as it lets itself be.
-            let _ = told.0.tell(stream, pages).await;
+            let _ = told.0.tell(stream).await;
             drop(told);
         });
     }
@@ -72,7 +86,7 @@ impl Refusals {
 
     /// Answers the request when it comes: some clients take an answer before it for a broken connection. What is
     /// unread when the connection ends would have the system reset it, and the answer lost.
-    async fn tell(&self, mut stream: TcpStream, pages: ErrorPages) -> std::io::Result<()> {
+    async fn tell(&self, mut stream: TcpStream) -> std::io::Result<()> {
         let mut thrown_away = [0; READ_BYTES];
         if let Some(asked) = self.in_time(stream.read(&mut thrown_away)).await
             && asked? == 0
@@ -80,7 +94,8 @@ impl Refusals {
             return Ok(());
         }
         let detail = "all connections of this process are busy: try again in a second";
-        let answer = ready_made::answer(Problem::unavailable(detail).explained_by(pages));
+        let problem = Problem::unavailable(detail);
+        let answer = ready_made::answer(problem.explained_by(self.error_pages()));
         timeout(CLIENT_TIME_MAX, stream.write_all(&answer)).await??;
         stream.shutdown().await?;
         let reading = async {

@@ -80,7 +80,7 @@ impl StallListener {
         match self.connections.admit(peer) {
             Ok(place) => Some(StallStream::new(stream, place, self.patience)),
             Err(Full) => {
-                self.connections.refuse(stream);
+                self.connections.refusals().refuse(stream);
                 None
             }
         }
@@ -265,8 +265,8 @@ impl StallStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.instead.is_none() {
-            let instead = ready_made::instead_of(bytes, self.place.error_pages());
-            self.instead = instead.map(Bytes::from);
+            let pages = || self.place.error_pages();
+            self.instead = ready_made::instead_of(bytes, pages).map(Bytes::from);
         }
         let Some(mut instead) = self.instead.take() else {
             let written = Pin::new(&mut self.stream).poll_write(context, bytes);
