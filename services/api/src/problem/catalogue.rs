@@ -248,10 +248,10 @@ problems! {
         "Idempotency-Key: use a new key for a new request, or repeat the first one unchanged";
     NO_ACCOUNT = "no_account" [UNPROCESSABLE_ENTITY]
         "No account carries the channel"
-        "No configured provider account carries the channel of the message for this caller; `detail` names the \
-         channel. Nothing was recorded."
-        "Configure an account for the channel, or send by another one. `hatch doctor` shows which channels are \
-         carried."
+        "No configured provider account carries the channel of the message for this tenant and sender, or, where \
+         the key is of the type `test`, none carries tests. `detail` names the channel. Nothing was recorded."
+        "Configure an account for the channel, or send by another one. `hatch accounts list` shows what each \
+         account carries."
         "no configured account carries sms: nothing was recorded";
     TOO_MANY_ATTEMPTS = "too_many_attempts" [TOO_MANY_REQUESTS]
         "Somebody tried to sign in too often"
