@@ -36,3 +36,21 @@ impl<S: Send + Sync> FromRequestParts<S> for ErrorPages {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::catalogue::TOO_LARGE;
+
+    #[test]
+    fn a_page_is_below_the_public_url_or_where_was_asked() {
+        for (public_url, address) in [
+            ("https://hatch.example.com", "https://hatch.example.com/docs/errors/too-large"),
+            ("https://hatch.example.com/", "https://hatch.example.com/docs/errors/too-large"),
+            ("http://127.0.0.1:8080/hatch", "http://127.0.0.1:8080/hatch/docs/errors/too-large"),
+        ] {
+            assert_eq!(ErrorPages::of(public_url).address(&TOO_LARGE), address);
+        }
+        assert_eq!(ErrorPages::default().address(&TOO_LARGE), "/docs/errors/too-large");
+    }
+}
