@@ -271,6 +271,7 @@ async fn each_operation_exists_and_the_page_shows_them() {
     {
         let path = path
             .replace("{id}", "00000000-0000-0000-0000-000000000000")
+            .replace("{address}", "ann@example.com")
             .replace("{provider}", "twilio")
             .replace("{position}", "0");
         let request = hatch.http.request(method.clone(), format!("{}{path}", hatch.url));

@@ -1,5 +1,6 @@
 //! What a client is told when something cannot be done: `application/problem+json` (RFC 9457).
 
+mod accounts;
 mod address;
 pub(crate) mod catalogue;
 mod causes;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hatch_domain::address::Address;
 use hatch_domain::{Channel, DecodeError};
 use hatch_telemetry::chain::Chain;
 use serde::Serialize;
@@ -132,6 +134,11 @@ impl Problem {
         Self::invalid(vec![FieldError::new("Host", detail)])
     }
 
+    /// The request came in the clear to a listener that has a certificate.
+    pub(crate) fn https_required() -> Self {
+        Self::of(&catalogue::HTTPS_REQUIRED, "this address speaks TLS only: ask by https://")
+    }
+
     /// The request was made to a name that is not ours.
     pub(crate) fn misdirected() -> Self {
         Self::of(
@@ -177,10 +184,14 @@ impl Problem {
         )
     }
 
-    /// No provider account carries the channel: the message would wait for ever.
-    pub(crate) fn no_account(channel: Channel) -> Self {
+    /// No provider account of the tenant carries the channel, or none does for this sender, or none carries tests: the
+    /// message would wait for ever.
+    pub(crate) fn no_account(channel: Channel, from: Option<&Address>, is_test: bool) -> Self {
         let channel = channel.as_str();
-        let detail = format!("no configured account carries {channel}: nothing was recorded");
+        let what = if is_test { "tests by " } else { "" };
+        let of = from.map_or_else(String::new, |from| format!(" from {from}"));
+        let detail =
+            format!("no configured account carries {what}{channel}{of}: nothing was recorded");
         Self::of(&catalogue::NO_ACCOUNT, detail)
     }
 
@@ -223,6 +234,11 @@ impl Problem {
             hint: Some(Hint::Policy(policy)),
             ..Self::of(&catalogue::QUOTA_EXCEEDED, detail)
         }
+    }
+
+    /// The problem's name for programs.
+    pub(crate) fn code(&self) -> String {
+        self.entry.code.to_owned()
     }
 
     /// Whether nobody knows who asks.

@@ -1,12 +1,16 @@
 //! The command line.
 
 mod keys;
+mod master_key;
+mod requests;
 
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use self::keys::{CreateKey, Keys, Tenants};
+pub use self::keys::{CreateKey, Keys, Team, Tenants};
+pub use self::master_key::MasterKey;
+pub use self::requests::{Requests, TailRequests};
 use crate::roles::Role;
 
 /// Talk with your customers on every channel, and never lose or double a message.
@@ -65,6 +69,12 @@ pub enum Command {
         after_help = "Example: hatch keys create --name first --scope admin --scope platform"
     )]
     Keys(Keys),
+    /// Make the key that seals secrets in the log, and put another in its place.
+    #[command(subcommand, after_help = "Example: hatch master-key create")]
+    MasterKey(MasterKey),
+    /// Look at what clients asked, and how it was answered.
+    #[command(subcommand, after_help = "Example: hatch requests tail --status 4xx")]
+    Requests(Requests),
     /// Let a restored, cloned or failed-over database send again.
     #[command(subcommand, after_help = "Example: hatch fence lift")]
     Fence(Fence),

@@ -39,11 +39,11 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
     stop_on_signal(&stop)?;
     refuse_bad(&settings)?;
     let trusted_proxies = roles::trusted_proxies(&settings)?;
-    let sites = roles::sites(&settings);
+    let names = roles::sites(&settings).with_cors(roles::cors(&settings)?);
     // Each connection goes on to a role by another.
     let connections =
         limits::connections(&settings.limits, &Limits::default(), 2, trusted_proxies.clone())
-            .explained_by(&sites);
+            .explained_by(&names);
     let options = Options {
         folder: settings.data_dir.clone(),
         listen: address(&settings.listen, "listen")?,
@@ -52,7 +52,7 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
         nats_url: settings.nats_url.clone(),
         deployment: settings.deployment.clone(),
         database_host: settings.database_host.clone(),
-        names: Names { sites, trusted_proxies },
+        names: Names { sites: names, trusted_proxies },
         connections,
         roles: Role::ALL
             .map(|role| SplitRole { name: role.as_str(), requests: role.requests() })
@@ -67,6 +67,10 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
 
 /// Refuses what no server is needed for to see that nothing starts with it.
 fn refuse_bad(settings: &Settings) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        settings.tls.certificate_file.is_none() && settings.tls.key_file.is_none(),
+        "configuration: tls: hatch up speaks HTTP in the clear on this machine: `hatch serve` speaks TLS"
+    );
     let mut settings = settings.clone();
     settings.database_url.get_or_insert_with(|| "postgres://127.0.0.1".to_owned());
     settings.nats_url.get_or_insert_with(|| "nats://127.0.0.1".to_owned());

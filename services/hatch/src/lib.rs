@@ -6,6 +6,7 @@ pub mod cli;
 pub mod commands;
 #[cfg(feature = "dev")]
 mod development;
+mod exposure;
 mod feed;
 mod files;
 mod foreign;
@@ -20,6 +21,7 @@ mod schemas;
 pub mod settings;
 pub mod telemetry;
 pub mod threads;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -43,6 +45,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             hatch_devservers::with_servers::run(&flags.command, flags.durable).await
         }
         Command::Bench { arguments } => Err(commands::bench::run(&arguments)),
+        Command::MasterKey(cli::MasterKey::Create) => {
+            commands::master_key::create()?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Openapi => {
             output::line(hatch_api::openapi::document_json().trim_end())?;
             Ok(ExitCode::SUCCESS)
@@ -153,7 +159,14 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Tenants(what) => {
             commands::tenants::run(&commands::running(settings)?, what).await?;
         }
+        Command::Requests(cli::Requests::Tail(flags)) => {
+            commands::requests::tail(&commands::running(settings)?, flags).await?;
+        }
         Command::Keys(what) => commands::keys::run(&commands::running(settings)?, what).await?,
+        Command::MasterKey(cli::MasterKey::Rotate) => {
+            let settings = commands::running(settings)?;
+            return Box::pin(commands::master_key::rotate(&settings)).await;
+        }
         Command::Fence(cli::Fence::Lift) => {
             commands::fence::lift(&commands::running(settings)?).await?;
         }
@@ -161,7 +174,7 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             return Box::pin(commands::doctor::run(settings, flags.json)).await;
         }
         // They have been run before there were settings.
-        Command::Openapi | Command::Bench { .. } => {}
+        Command::MasterKey(cli::MasterKey::Create) | Command::Openapi | Command::Bench { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

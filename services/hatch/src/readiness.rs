@@ -4,20 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use hatch_api::Drain;
 use hatch_api::health::Dependency;
+use hatch_api::tokens::{KeysReport, Tokens};
+use hatch_api::{Drain, Tls};
 use hatch_bus::{Bus, BusState};
 use hatch_dispatcher::Told;
 use hatch_eventstore::{
     Appender, Connection, Connections, Fence, FenceState, ServerClock, Standstill,
 };
 
+use crate::exposure;
 use crate::output::counted;
 use crate::roles::Process;
 use crate::schemas::schemas;
+use crate::settings::Settings;
 
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
+
+/// Accounts that are named at most.
+const NAMED_MAX: usize = 5;
 
 /// From here on a machine's clock is too far from PostgreSQL's.
 pub(crate) const OFFSET_MAX: TimeDelta = TimeDelta::seconds(1);
@@ -70,6 +76,8 @@ pub(crate) fn dependencies(process: &Process, drain: Drain) -> Vec<Dependency> {
             }),
         },
         directory(process),
+        accounts(process),
+        issuers(process.tokens.clone()),
         ending(drain),
         clock(process.head.clock().clone()),
         appends(process.store.appender().clone()),
@@ -92,6 +100,58 @@ fn directory(process: &Process) -> Dependency {
         }) as _
     };
     Dependency { name: "directory", required: false, check: Box::new(check) }
+}
+
+/// The accounts that the log keeps. Without one its tenant's messages wait, and its webhooks are refused.
+fn accounts(process: &Process) -> Dependency {
+    let left_out = process.left_out.clone();
+    let check = move || {
+        let left_out = left_out.current();
+        let named = left_out.iter().take(NAMED_MAX);
+        let named: Vec<String> = named.map(|one| format!("{}: {}", one.name, one.why)).collect();
+        let answer = if named.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} of the log not used: {}", left_out.len(), named.join("; ")))
+        };
+        Box::pin(std::future::ready(answer)) as _
+    };
+    Dependency { name: "accounts", required: false, check: Box::new(check) }
+}
+
+/// The keys of those who give tokens. Without the newest of them some tokens are refused that are good.
+fn issuers(tokens: Tokens) -> Dependency {
+    let check = move || {
+        let wrong = |report: KeysReport| {
+            let KeysReport { issuer, keys, error, .. } = report;
+            let why =
+                error.or_else(|| (keys == 0).then(|| "they are not asked for yet".to_owned()));
+            why.map(|why| match keys {
+                0 => format!("{issuer} has no keys: {why}"),
+                _ => format!("{issuer} is known by its keys of before: {why}"),
+            })
+        };
+        let wrong: Vec<String> = tokens.reports().into_iter().filter_map(wrong).collect();
+        let answer = if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) };
+        Box::pin(std::future::ready(answer)) as _
+    };
+    Dependency { name: "jwt", required: false, check: Box::new(check) }
+}
+
+/// The certificate of the listener, where it has one, and whose word on clients counts. Nothing waits for either.
+pub(crate) fn listener(settings: &Settings, tls: Option<&Tls>) -> Vec<Dependency> {
+    let proxies = exposure::of_proxies(settings).map(|(why, _)| why.to_owned());
+    let of_proxies = proxies.map(|why| Dependency {
+        name: "proxies",
+        required: false,
+        check: Box::new(move || Box::pin(std::future::ready(Err(why.clone())))),
+    });
+    let certificate = tls.cloned().map(|tls| Dependency {
+        name: "certificate",
+        required: false,
+        check: Box::new(move || Box::pin(std::future::ready(tls.standing()))),
+    });
+    certificate.into_iter().chain(of_proxies).collect()
 }
 
 /// The providers of a process that sends, as its calls found them: it asks none just to know.

@@ -5,6 +5,8 @@ mod configured;
 mod definition;
 mod dispatcher;
 mod door;
+mod joining;
+mod listener;
 mod process;
 mod projector;
 mod query;
@@ -18,7 +20,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use clap::builder::PossibleValue;
-use hatch_api::{Bodies, Drain, Ending, Entrance, Requests};
+use hatch_api::{Bodies, Drain, Ending, Entrance, Requests, Tls};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +32,8 @@ pub(crate) use self::configured::{
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
 pub(crate) use self::door::{FIRST_KEY, refusal};
+pub(crate) use self::joining::{Joiner, LeftOut, LeftOuts, kept, vault};
+pub(crate) use self::listener::{certificate_files, cors};
 pub use self::process::Parts;
 pub(crate) use self::process::Process;
 use self::process::{Follows, Workers};
@@ -153,13 +157,14 @@ pub async fn run_with(
     for instance in running(&process, &instances) {
         instance.start(&process, &mut workers)?;
     }
+    let tls = listener::tls(&process, &mut workers)?;
     files::log();
-    tracing::info!(%address, "listening");
+    tracing::info!(%address, tls = tls.is_some(), "listening");
     let serving = shutdown.child_token();
     let drain = Drain::new(ending(settings, roles), serving.clone());
-    let routes = routes(&process, roles, &instances, &drain)?;
+    let routes = routes(&process, roles, &instances, (&drain, tls.as_ref()))?;
     let trusted = trusted_proxies(settings)?;
-    let sites = sites(settings);
+    let sites = sites(settings).with_cors(cors(settings)?);
     let connections = limits::connections(&settings.limits, &process.limits, 1, trusted.clone())
         .explained_by(&sites);
     let entrance = Entrance {
@@ -170,9 +175,10 @@ pub async fn run_with(
         bodies: Bodies::new(&process.limits),
         door,
         limits: process.rate_limits.clone(),
+        trail: process.trail.clone(),
     };
     let app = hatch_api::app(routes, entrance, &drain);
-    let mut api = tokio::spawn(hatch_api::serve(listener, connections, app, drain));
+    let mut api = tokio::spawn(hatch_api::serve_by(listener, (connections, tls), app, drain));
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         result = &mut api => result.context("the HTTP interface")?.context("the HTTP interface"),
@@ -212,9 +218,10 @@ fn routes(
     process: &Arc<Process>,
     roles: &BTreeSet<Role>,
     instances: &Instances,
-    drain: &Drain,
+    (drain, tls): (&Drain, Option<&Tls>),
 ) -> anyhow::Result<Router> {
     let mut dependencies = readiness::dependencies(process, drain.clone());
+    dependencies.extend(readiness::listener(&process.settings, tls));
     for instance in running(process, instances) {
         dependencies.extend(instance.ready(process)?);
     }

@@ -2,6 +2,7 @@
 
 use hatch_domain::address::AddressError;
 use hatch_domain::shape;
+use hatch_domain::tenant::command::TenantRejection;
 use hatch_readmodel::PageError;
 use serde_json::{Map, Value, json};
 
@@ -102,12 +103,16 @@ fn error(path: &str, status: &str) -> Value {
         "404" if path.contains("webhook") => Problem::not_found("webhook"),
         "404" if path.contains("attachments") => Problem::not_found("attachment"),
         "404" if path.contains("api-keys") => Problem::not_found("API key"),
+        "404" if path.contains("team-recipients") => Problem::not_found("address"),
         "404" if path.contains("tenants") => Problem::not_found("tenant"),
         "404" if path.contains("events/") => Problem::not_found("event"),
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
         "409" if path.ends_with("api-keys") => {
             Problem::too_many_keys("1000 keys have not ended, of 1000 at most: revoke one")
+        }
+        "409" if path.contains("team-recipients") => {
+            Problem::team_list_full(TenantRejection::TeamListFull.to_string())
         }
         "409" if path.contains("api-keys") => Problem::key_ended("the key is revoked"),
         "409" if path.contains("{id}/retry") || path.contains("{id}/cancel") => {

@@ -92,8 +92,8 @@ const PROBLEMS: [(&str, &str); 10] = [
 
 /// Why somebody who is known is refused; beside what [`PROBLEMS`] says of the status.
 const FORBIDDEN: &str = "The scope of the operation is missing, and `detail` names it (`missing_scope`); or the key is \
-    not for the client's address (`ip_not_allowed`), the sender (`sender_not_allowed`) or the channel \
-    (`channel_not_allowed`); or the tenant is suspended (`tenant_suspended`); or a page of another site made the \
+    not for the client's address (`ip_not_allowed`), the sender (`sender_not_allowed`), the channel \
+    (`channel_not_allowed`), the recipient (`recipient_not_on_list`) or a message that is no test (`message_is_live`); or the tenant is suspended (`tenant_suspended`); or a page of another site made the \
     request (`foreign_site`).";
 
 /// The name of the security scheme, and the scopes of what has none of its own.

@@ -57,4 +57,16 @@ impl Problem {
         let detail = format!("{} is none of the key's channels", channel.as_str());
         Self::of(&catalogue::CHANNEL_NOT_ALLOWED, detail)
     }
+
+    /// The key reaches those on the tenant's team list only.
+    pub(crate) fn recipient_not_on_list(to: &Address) -> Self {
+        let detail = format!("{to} is not on the tenant's team list");
+        Self::of(&catalogue::RECIPIENT_NOT_ON_LIST, detail)
+    }
+
+    /// The key sends and changes tests only.
+    pub(crate) fn message_is_live() -> Self {
+        let detail = "the message is no test: a key of the type test does not change it";
+        Self::of(&catalogue::MESSAGE_IS_LIVE, detail)
+    }
 }

@@ -1,4 +1,4 @@
-//! What a client is told that changes API keys.
+//! What a client is told that changes API keys, or whom they reach.
 
 use super::{Problem, catalogue};
 
@@ -11,6 +11,11 @@ impl Problem {
     /// The tenant has as many keys as it may; `detail` says what helps.
     pub(crate) fn too_many_keys(detail: impl Into<String>) -> Self {
         Self::of(&catalogue::TOO_MANY_KEYS, detail)
+    }
+
+    /// The tenant's team list is full; `detail` says how many it may have.
+    pub(crate) fn team_list_full(detail: impl Into<String>) -> Self {
+        Self::of(&catalogue::TEAM_LIST_FULL, detail)
     }
 
     /// The key is revoked or has expired; `detail` says which.

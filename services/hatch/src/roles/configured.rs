@@ -7,14 +7,16 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::TimeDelta;
 use hatch_api::webhooks::{KeepRules, OwnMailboxes, RefusedRates, WordRules};
-use hatch_api::{Sites, TrustedProxies};
+use hatch_api::{Sites, TrailRules, TrustedProxies};
 use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::consent::words;
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
-use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX};
+use hatch_eventstore::{
+    BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX, SystemEnvironment,
+};
 use hatch_providers::Webhook;
 use hatch_providers::generic::{self, GenericWebhook};
 use hatch_providers::sendgrid::{self, SendGridAdapter, SendGridEvents, SendGridInbound};
@@ -22,9 +24,10 @@ use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
 use reqwest::Url;
 use tokio::sync::Semaphore;
 
+use super::listener::{certificate_files, cors};
 use crate::settings::accounts::outside_url;
 use crate::settings::{Settings, SeveralMailboxes};
-use crate::{admission, files};
+use crate::{admission, files, tokens};
 
 /// The error for a bad setting of the account.
 const SENDGRID: &str = "configuration: sendgrid";
@@ -45,6 +48,9 @@ const POLL_MS: std::ops::RangeInclusive<u64> = 10..=60_000;
 /// How many refused webhooks may be kept a minute, and for how long webhooks may be.
 const REFUSED_PER_MINUTE_MAX: u32 = 10_000;
 const RETENTION_DAYS: std::ops::RangeInclusive<u32> = 1..=3_650;
+
+/// Days that the audit is kept at least: PostgreSQL drops none of it sooner, whoever asks.
+const AUDIT_DAYS_MIN: u32 = 30;
 
 pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dispatcher::Config> {
     let dispatcher = &settings.dispatcher;
@@ -271,6 +277,22 @@ pub fn postgres(settings: &Settings) -> anyhow::Result<Database> {
     Ok(config)
 }
 
+/// What is recorded of requests, and how long it is kept.
+pub(crate) fn trail_rules(settings: &Settings) -> anyhow::Result<TrailRules> {
+    let days = |key, days: u32, least: u32| {
+        let allowed = least..=*RETENTION_DAYS.end();
+        anyhow::ensure!(
+            allowed.contains(&days),
+            "configuration: {key}: expected {least} to {}, got {days}",
+            allowed.end()
+        );
+        Ok(TimeDelta::days(days.into()))
+    };
+    let requests = days("requests.retention_days", settings.requests.retention_days, 1)?;
+    let audit = days("audit.retention_days", settings.audit.retention_days, AUDIT_DAYS_MIN)?;
+    Ok(TrailRules { requests: settings.requests.enabled.then_some(requests), audit })
+}
+
 /// What is configured about the database that `postgres` leads to.
 pub(crate) fn place(settings: &Settings, postgres: &Database) -> DatabasePlace {
     DatabasePlace::new(postgres, settings.database_host.clone(), settings.deployment.clone())
@@ -294,6 +316,12 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         word_rules(settings).map(drop),
         own_mailboxes(settings).map(drop),
         settings.rate_limit.rules().map(drop),
+        settings.keyring().map(drop),
+        settings.issuers().map(drop),
+        tokens::oidc(settings, Arc::new(SystemEnvironment)).map(drop),
+        certificate_files(settings).map(drop),
+        cors(settings).map(drop),
+        trail_rules(settings).map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }

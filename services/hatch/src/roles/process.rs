@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use hatch_api::RequestStats;
 use hatch_api::limits::Limits as RateLimits;
+use hatch_api::tokens::Tokens;
+use hatch_api::{RequestStats, Trail};
 use hatch_bus::Bus;
 use hatch_directory::Directory;
 use hatch_domain::Environment;
@@ -15,15 +16,15 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
     HeadWatch, Log, ServerClock, Store, SystemEnvironment,
 };
-use hatch_readmodel::{PROJECTIONS, Projections};
+use hatch_readmodel::{PROJECTIONS, Projections, ReadModel};
 use hatch_telemetry::limit::Limits;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::configured::{place, postgres};
+use super::configured::{place, postgres, trail_rules};
 use crate::schemas::schemas;
 use crate::settings::Settings;
-use crate::{bus_end, feed, foreign};
+use crate::{bus_end, feed, foreign, tokens};
 
 /// Connections to PostgreSQL for reads, in one process.
 const POOL_CONNECTIONS_MAX: usize = 16;
@@ -64,11 +65,15 @@ pub(crate) struct Process {
     pub(crate) head: HeadWatch,
     /// Tenants and keys.
     pub(crate) directory: Directory,
+    /// Those whose tokens are taken.
+    pub(crate) tokens: Tokens,
     /// What JetStream brings, read once for all roles that follow it.
     pub(crate) feed: Option<Feed>,
     pub(crate) limits: Limits,
     /// How often clients may ask.
     pub(crate) rate_limits: RateLimits,
+    /// What is recorded of requests.
+    pub(crate) trail: Trail,
     pub(crate) requests: Arc<RequestStats>,
     /// Ends the work of the roles.
     pub(crate) workers: CancellationToken,
@@ -131,6 +136,9 @@ impl Process {
             shutdown.clone(),
         );
         workers.spawn(following);
+        let clock = Arc::new(head.clock().clone());
+        let (tokens, keeping) = tokens::start(settings, clock, shutdown.clone())?;
+        workers.spawn(keeping);
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let mut process = Self {
             settings: settings.clone(),
@@ -144,9 +152,11 @@ impl Process {
             bus,
             head,
             directory,
+            tokens,
             feed: None,
             limits: Limits::default(),
             rate_limits: RateLimits::default(),
+            trail: Trail::default(),
             requests: Arc::default(),
             workers: shutdown,
         };
@@ -154,6 +164,7 @@ impl Process {
         if settings.rate_limit.enabled == Some(true) {
             process.rate_limits = process.limit_rates(workers)?;
         }
+        process.trail = process.record(workers)?;
         Ok((Arc::new(process), Appending { stop, task }))
     }
 
@@ -165,6 +176,16 @@ impl Process {
             RateLimits::start(rules, clock, self.pool.clone(), self.workers.clone());
         workers.spawn(sharing);
         Ok(limits)
+    }
+
+    /// Starts the record of requests.
+    fn record(&self, workers: &mut Workers) -> anyhow::Result<Trail> {
+        let rules = trail_rules(&self.settings)?;
+        let clock = Arc::new(self.head.clock().clone());
+        let read_model = ReadModel::of(self.pool.clone(), self.projections);
+        let (trail, writing) = Trail::start(rules, clock, read_model, self.workers.clone());
+        workers.spawn(writing);
+        Ok(trail)
     }
 
     /// Whether it runs the role of this name.

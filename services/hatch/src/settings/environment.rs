@@ -75,8 +75,15 @@ fn is_key(schema: &Json, key: &str) -> bool {
 /// The schema of `key`, where there is such a key.
 pub(super) fn find<'schema>(schema: &'schema Json, key: &str) -> Option<&'schema Json> {
     key.split('.').try_fold(schema, |schema, name| {
-        schema["properties"].get(name).or_else(|| schema.get("additionalProperties"))
+        let item = || schema.get("items").filter(|_| is_index(name));
+        let known = schema["properties"].get(name).or_else(item);
+        known.or_else(|| schema.get("additionalProperties"))
     })
+}
+
+/// Whether it is a place in a list.
+pub(super) fn is_index(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `text` as what `schema` describes; as it is where it cannot be that, so that the error names the key
@@ -87,6 +94,11 @@ fn typed(schema: Option<&Json>, text: &str) -> Value {
         Some("integer") => text.parse().ok().map(|number: i64| number.into()),
         Some("number") => text.parse().ok().map(|number: f64| number.into()),
         Some("boolean") => text.parse().ok().map(|truth: bool| truth.into()),
+        // A list of tables has no shorter form.
+        Some("array") if schema["items"].get("properties").is_some() => {
+            let list = serde_json::from_str(text).ok().filter(Json::is_array);
+            list.and_then(|list| Value::serialize(list).ok())
+        }
         Some("array") => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             let items: Vec<Value> = items.map(|item| typed(schema.get("items"), item)).collect();

@@ -62,12 +62,35 @@ fn section(page: &mut String, path: &str, schema: &Value, up: &Value) {
         page.push_str(&format!("\n## `{path}`\n\n{}\n", description(schema)));
     }
     page.push_str("\n| key and variable | value | default | `up` | |\n|---|---|---|---|---|\n");
+    let lists: Vec<_> = values.iter().filter(|(_, value)| has_tables(value)).copied().collect();
     for (key, value) in values {
         let required = schema["required"].as_array().is_some_and(|all| all.contains(&json!(key)));
         page.push_str(&row(&inner(key), value, required, &up[key]));
     }
+    for (key, value) in lists {
+        list(page, &inner(key), &value["items"]);
+    }
     for (key, value) in sections {
         section(page, &inner(key), value, &up[key]);
+    }
+}
+
+/// Whether it is a list whose items have keys of their own.
+fn has_tables(schema: &Value) -> bool {
+    schema["items"].get("properties").is_some()
+}
+
+/// A table of the keys that each item of the list at `path` has.
+fn list(page: &mut String, path: &str, item: &Value) {
+    page.push_str(&format!("\n## `[[{path}]]`\n\n{}\n", description(item)));
+    page.push_str("\n| key | value | default | |\n|---|---|---|---|\n");
+    for (key, value) in item["properties"].as_object().expect("the schema of an object") {
+        let default = match &value["default"] {
+            default if default.is_null() => String::new(),
+            default => format!("`{default}`"),
+        };
+        let (kind, description) = (kind(value), description(value));
+        page.push_str(&format!("| `{key}` | {kind} | {default} | {description} |\n"));
     }
 }
 
@@ -102,6 +125,7 @@ fn kind(schema: &Value) -> String {
         (Some("integer"), _) => "integer".to_owned(),
         (Some("number"), _) => "number".to_owned(),
         (Some("boolean"), _) => "`true` or `false`".to_owned(),
+        (Some("array"), _) if has_tables(schema) => "list of tables".to_owned(),
         (Some("array"), _) => format!("list: {}", kind(&schema["items"])),
         (Some("object"), _) => format!("by name: {}", kind(&schema["additionalProperties"])),
         _ => panic!("no words for {schema}"),

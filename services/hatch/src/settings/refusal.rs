@@ -53,6 +53,11 @@ fn shown(key: &str) -> String {
     let schema = environment::schema();
     let (mut at, mut shown) = (&schema, Vec::new());
     for name in key.split('.') {
+        if let Some(item) = at.get("items").filter(|_| environment::is_index(name)) {
+            shown.push(name);
+            at = item;
+            continue;
+        }
         let known = at["properties"].as_object();
         let is_word = name.len() <= WORDS_MAX
             && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
