@@ -10,6 +10,7 @@ use hatch_bus::testing::TestBus;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use hatch_eventstore::testing::{ScriptedClock, Template, TestDatabase};
+use hatch_providers::Secret;
 use hatch_readmodel::testing::COUNTS;
 use hatch_readmodel::{PROJECTIONS, Projections};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -25,6 +26,9 @@ pub(crate) const CUSTOMER: &str = "+18045551234";
 /// The account that `up` configures, too.
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000000";
 pub(crate) const AUTH_TOKEN: &str = "dev-twilio-auth-token";
+
+/// The master key of hatch, which everybody knows.
+pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// How long an answer of hatch's may take on a busy machine.
 const ANSWER_MAX: Duration = Duration::from_secs(120);
@@ -408,6 +412,7 @@ fn settings(database: &TestDatabase, bus: &TestBus, url: &str, simulator: &str) 
     let sendgrid = hatch::settings::sendgrid_account(simulator, &keys().public_pem);
     settings.sendgrid = Some(serde_json::from_value(sendgrid).expect("an account"));
     settings.database_url = Some(database.url());
+    settings.master_key = Some(Secret::new(MASTER_KEY));
     settings.nats_url = Some(url);
     settings.nats = NatsSettings {
         tls_required: access.tls_required,

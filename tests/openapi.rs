@@ -215,6 +215,14 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
     ] {
         answered(&hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
     }
+    let sid = format!("AC{}", "7".repeat(32));
+    let account = json!({"name": "kept", "provider": "twilio", "senders": ["+12015550100"],
+        "settings": {"account_sid": sid, "auth_token": "12345"}});
+    let account = hatch.post("/api/v1/accounts", &account).await;
+    let after = format!("?after={}&wait=30", account.header("hatch-position"));
+    for (at, path) in [("accounts", "accounts"), ("accounts/{name}", "accounts/kept")] {
+        answered(&hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
+    }
     let consent = "/api/v1/consent?address=%2B18045551234";
     answered(&hatch, "/api/v1/consent", consent).await;
     who_may_ask(&hatch).await;

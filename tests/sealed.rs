@@ -12,21 +12,19 @@ use serde_json::{Value, json};
 
 use crate::doctor::{command, doctor_with, run};
 use crate::generations::published;
-use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SENDER};
+use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, MASTER_KEY as FIRST, SENDER};
 
 const ACCOUNTS: &str = "/api/v1/accounts";
 
-/// Two master keys.
-const FIRST: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// Another master key.
 const SECOND: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 
 /// Accounts beside the one that sends.
 const OTHERS: usize = 60;
 
-/// No account for text messages in the files, and a master key.
-fn with_a_master_key(settings: &mut Settings) {
+/// No account for text messages in the files.
+fn without_an_account(settings: &mut Settings) {
     settings.twilio = None;
-    settings.master_key = Some(Secret::new(FIRST));
 }
 
 /// An account at the simulator.
@@ -111,7 +109,7 @@ async fn restart(hatch: &mut Hatch, current: Option<&str>, previous: Option<&str
 
 #[tokio::test]
 async fn an_account_made_by_http_sends_and_takes_its_receipts_and_its_secret_is_nowhere() {
-    let hatch = Hatch::start_with(&Role::ALL, with_a_master_key).await;
+    let hatch = Hatch::start_with(&Role::ALL, without_an_account).await;
     let refused = json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": "Hello"});
     let refused = hatch.post("/api/v1/messages", &refused).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.body);
@@ -158,7 +156,7 @@ fn sid(n: usize) -> String {
 
 #[tokio::test]
 async fn a_master_key_is_replaced_while_everything_runs_on_also_by_who_was_killed() {
-    let mut hatch = Hatch::start_with(&Role::ALL, with_a_master_key).await;
+    let mut hatch = Hatch::start_with(&Role::ALL, without_an_account).await;
     make(&hatch, "a-main", ACCOUNT).await;
     for n in 1..=OTHERS {
         make(&hatch, &format!("b-{n}"), &sid(n)).await;
@@ -194,7 +192,7 @@ async fn a_master_key_is_replaced_while_everything_runs_on_also_by_who_was_kille
 
 #[tokio::test]
 async fn an_account_whose_master_key_is_missing_is_left_out_and_named() {
-    let mut hatch = Hatch::start_with(&Role::ALL, with_a_master_key).await;
+    let mut hatch = Hatch::start_with(&Role::ALL, without_an_account).await;
     make(&hatch, "a-main", ACCOUNT).await;
     delivered(&hatch, "with the key").await;
     for key in [None, Some(SECOND)] {

@@ -32,6 +32,7 @@ pub(super) struct Things {
     pub(super) attachments: Vec<String>,
     pub(super) webhooks: Vec<String>,
     pub(super) keys: Vec<String>,
+    pub(super) accounts: Vec<String>,
     pub(super) positions: Vec<String>,
     pub(super) requests: Vec<String>,
 }
@@ -89,9 +90,16 @@ impl Two {
         let of_team = hatch.request(Method::PUT, of_team, &[], None).await;
         assert_eq!(of_team.status, StatusCode::OK, "{}", of_team.body);
 
+        // Nobody sends from there, so nothing is sent by it.
+        let account = json!({"name": "of-the-first", "provider": "twilio", "senders": ["+12015550100"],
+            "settings": {"account_sid": format!("AC{}", "7".repeat(32)), "auth_token": "of the first"}});
+        let account = hatch.post("/api/v1/accounts", &account).await;
+        assert_eq!(account.status, StatusCode::CREATED, "{}", account.body);
+
         let id_of = |one: &Value| one["id"].as_str().expect("an id").to_owned();
         let mut things = Things {
             attachments: mail["attachments"].as_array().expect("files").iter().map(id_of).collect(),
+            accounts: vec![account.text("name").to_owned()],
             keys: self.first.iter().map(|key| key.id.clone()).collect(),
             messages: vec![sms, failed, later, id_of(&mail)],
             ..Things::default()
@@ -133,6 +141,7 @@ impl Things {
             ("attachments", &self.attachments),
             ("webhooks", &self.webhooks),
             ("keys", &self.keys),
+            ("accounts", &self.accounts),
             ("positions", &self.positions),
             ("requests", &self.requests),
         ]

@@ -81,6 +81,7 @@ impl Walk<'_> {
             "/api/v1/webhook-log/" | "/api/v1/webhooks/replay/" => &self.things.webhooks,
             "/api/v1/events/" => &self.things.positions,
             "/api/v1/requests/" => &self.things.requests,
+            "/api/v1/accounts/" => &self.things.accounts,
             "/api/v1/api-keys/" => &self.things.keys,
             "/api/v1/tenants/" => &tenants,
             "/api/v1/team-recipients/" => &addresses,
@@ -219,7 +220,12 @@ impl Walk<'_> {
                 | "/api/v1/webhooks/replay/{id}"
                 | "/api/v1/api-keys/{id}/rotate",
             )
-            | ("DELETE", "/api/v1/api-keys/{id}") => (None, Expected::Nothing),
+            | ("DELETE", "/api/v1/api-keys/{id}" | "/api/v1/accounts/{name}") => {
+                (None, Expected::Nothing)
+            }
+            ("PATCH", "/api/v1/accounts/{name}") => {
+                (Some(json!({"senders": []})), Expected::Nothing)
+            }
             ("POST", "/api/v1/conversations/{id}/messages") => {
                 (Some(json!({"body": "Hello"})), Expected::Nothing)
             }
@@ -244,6 +250,14 @@ impl Walk<'_> {
                 (Some(json!({"address": CUSTOMER, "state": "opted_in"})), Expected::Own)
             }
             ("PUT" | "DELETE", "/api/v1/team-recipients/{address}") => (None, Expected::Own),
+            ("POST", "/api/v1/accounts") => {
+                let sid = format!("AC{}", "8".repeat(32));
+                let settings = json!({"account_sid": sid, "auth_token": "of the second"});
+                let senders = ["+12015550100"];
+                let account = json!({"name": "of-the-second", "provider": "twilio", "senders": senders,
+                    "settings": settings});
+                (Some(account), Expected::Own)
+            }
             ("POST", "/api/v1/api-keys") => {
                 let scopes = ["messages:read"];
                 (Some(json!({"name": "another", "scopes": scopes})), Expected::Own)

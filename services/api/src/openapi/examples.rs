@@ -102,12 +102,14 @@ fn error(path: &str, status: &str) -> Value {
         "403" => Problem::foreign_site(),
         "404" if path.contains("webhook") => Problem::not_found("webhook"),
         "404" if path.contains("attachments") => Problem::not_found("attachment"),
+        "404" if path.contains("/accounts") => Problem::not_found("account"),
         "404" if path.contains("api-keys") => Problem::not_found("API key"),
         "404" if path.contains("team-recipients") => Problem::not_found("address"),
         "404" if path.contains("tenants") => Problem::not_found("tenant"),
         "404" if path.contains("events/") => Problem::not_found("event"),
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
+        "409" if path.contains("/accounts") => Problem::no_master_key("no master key is set"),
         "409" if path.ends_with("api-keys") => {
             Problem::too_many_keys("1000 keys have not ended, of 1000 at most: revoke one")
         }

@@ -36,13 +36,14 @@ use crate::names::{ChannelName, DirectionName, StatusName};
 use crate::problem::Body as Problem;
 
 /// What the groups of operations are about, in the order of the page.
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("messages", "Sending, and what became of it."),
     ("conversations", "What was said between whom."),
     ("consent", "Who may be written to."),
     ("events", "The log, live and event by event."),
     ("webhooks", "What providers post."),
     ("api-keys", "Who may ask for what."),
+    ("accounts", "By whom messages go out, at providers."),
     ("tenants", "Whose data it is."),
     ("operations", "How hatch itself is doing."),
     ("compatibility", "The paths of the systems that hatch replaces."),
