@@ -189,27 +189,30 @@ problems! {
         "1000 addresses are on the list, of 1000 at most";
     NO_MASTER_KEY = "no_master_key" [CONFLICT]
         "The installation's master key is missing"
-        "A secret is to be kept in the log, or to be read from it, and no process may do so without the master key \
-         under which it is sealed. Nothing was recorded."
-        "Whoever runs the installation makes a key by `hatch master-key create`, sets it as `HATCH_MASTER_KEY_FILE` \
-         for all processes, and restarts them. Accounts in files need none."
+        "A secret is to be kept in the log (an account's, a second factor's), or one that is kept is to be read, \
+         and no master key is set, or another one. Nothing was recorded."
+        "Whoever runs the installation makes a key by `hatch master-key create` and sets it for every process as \
+         `HATCH_MASTER_KEY_FILE`. Where `detail` names a key's id, that key has to be set, if only as \
+         `HATCH_MASTER_KEY_PREVIOUS_FILE`. Accounts in files need none."
         "the account's secrets cannot be kept: who runs the installation makes one by `hatch master-key create`";
     ACCOUNT_EXISTS = "account_exists" [CONFLICT]
         "There is an account of this name"
-        "Names of provider accounts are of the installation, and another account has this one."
-        "Choose another name, such as one with the tenant's before it."
+        "Names of provider accounts are of the installation: one of its files, of this tenant or of another one has \
+         this one. The name of an account that was removed stays its tenant's."
+        "Choose another name; an account of your own is changed by `PATCH`."
         "/name: twilio-main is taken in this installation";
     ACCOUNT_IN_USE = "account_in_use" [CONFLICT]
         "The provider's account is in use already"
-        "Another account of this installation is the same one at the provider. Two would sign each other's \
-         webhooks."
-        "Change the account that is there, or make another one at the provider (at Twilio, a subaccount)."
+        "Another account of this installation is the same one at the provider: whoever had both could sign the \
+         other's webhooks."
+        "Use the account that is there, change it by `PATCH`, or make one of its own at the provider, such as a \
+         subaccount."
         "another account of this installation is this one at twilio";
     TOO_MANY_ACCOUNTS = "too_many_accounts" [CONFLICT]
         "The tenant has as many accounts as it may"
-        "As many provider accounts of the tenant are kept in the log as may be; `detail` says what helps."
-        "Delete accounts that nobody uses, or configure accounts in files."
-        "20 accounts are kept, of 20 at most: delete one";
+        "The tenant keeps as many provider accounts in the log as it may, which are 100."
+        "Remove one that nobody uses, or have accounts configured in files."
+        "100 accounts are kept, of 100 at most: remove one";
     NOT_REPLAYED = "not_replayed" [CONFLICT]
         "The webhook cannot be replayed"
         "The webhook is not in the quarantine, or is still not understood; `detail` says which."
