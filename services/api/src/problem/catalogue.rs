@@ -29,8 +29,9 @@ problems! {
         "Nobody signs in by this"
         "Email, password, code or, with OpenID Connect, the identity are of no member who may sign in. Which of \
          them is wrong is not said."
-        "Check email and password. Who has lost the password asks somebody with the scope `admin` for a new link."
-        "expected the email and password of a member";
+        "Check email and password. Who has lost the password is removed and invited again (`hatch members remove`, \
+         `hatch members invite`)."
+        "expected the email, the password and, where one is asked for, the code of a member";
     TOTP_REQUIRED = "totp_required" [UNAUTHORIZED]
         "A second factor is asked for"
         "The password is right and the member has a second factor, and the request has no `totp`."
