@@ -95,6 +95,7 @@ mod several_mailboxes;
 mod shortage;
 mod shutdown;
 mod silence;
+mod stack;
 mod stops;
 mod storm;
 mod telemetry;

@@ -226,6 +226,7 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
     let consent = "/api/v1/consent?address=%2B18045551234";
     answered(&hatch, "/api/v1/consent", consent).await;
     who_may_ask(&hatch).await;
+    what_was_asked(&hatch).await;
     hatch.finish().await;
 }
 
@@ -242,6 +243,22 @@ async fn who_may_ask(hatch: &Hatch) {
         answered(hatch, &format!("{path}/{{id}}"), &one).await;
         answered(hatch, path, &format!("{path}?{after}")).await;
     }
+}
+
+/// The same of the audit and of the request log.
+async fn what_was_asked(hatch: &Hatch) {
+    let position = hatch.log_length().await;
+    let audit = format!("/api/v1/audit?after={position}&wait=30");
+    answered(hatch, "/api/v1/audit", &audit).await;
+    let logged = hatch
+        .eventually("a request with a body is logged", async |hatch| {
+            let path = "/api/v1/requests?status=2xx&limit=1&route=POST%20/api/v1/messages";
+            hatch.get(path).await.body["data"].as_array()?.first().cloned()
+        })
+        .await;
+    answered(hatch, "/api/v1/requests", "/api/v1/requests").await;
+    let one = format!("/api/v1/requests/{}", logged["id"].as_str().expect("an id"));
+    answered(hatch, "/api/v1/requests/{id}", &one).await;
 }
 
 /// What `just schemathesis` has to know of operations, which nobody would miss before it fails.

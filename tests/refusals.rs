@@ -1,4 +1,4 @@
-//! Ten thousand requests by credentials that do not count: all are refused, nothing is written, and how long that takes.
+//! Ten thousand requests by credentials that do not count: all are refused, nothing is written, and how long it takes.
 
 use std::time::{Duration, Instant};
 

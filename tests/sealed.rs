@@ -200,7 +200,7 @@ async fn an_account_whose_master_key_is_missing_is_left_out_and_named() {
         hatch
             .eventually("it is named", async |hatch| {
                 let ready = hatch.get("/ready").await;
-                let accounts = &ready.body["dependencies"]["accounts"];
+                let accounts = &ready.body["dependencies"]["kept_accounts"];
                 let detail = accounts["detail"].as_str().unwrap_or_default();
                 (detail.contains("a-main") && detail.contains("master key")).then_some(())
             })

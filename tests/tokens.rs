@@ -136,3 +136,61 @@ async fn with_an_issuer_of_tokens_it_listens_anywhere_and_doctor_looks_at_its_ke
     findings.assert_says("WRONG", "jwt", &["the keys of staff cannot be had"]);
     hatch.finish().await;
 }
+
+#[tokio::test]
+async fn issuers_are_read_again_at_a_signal_and_a_bad_file_leaves_those_that_there_were() {
+    let provider = IdentityProvider::start(SystemEnvironment.now()).await;
+    let hatch = Hatch::start_with(&[Role::Query], |_| {}).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("hatch.toml");
+    let write = |audience: &str| {
+        let (url, keys) = (&provider.url, provider.keys_url());
+        let text = format!(
+            "[[jwt]]\nname = \"staff\"\nissuer = \"{url}\"\naudience = [\"{audience}\"]\n\
+             jwks_url = \"{keys}\"\n"
+        );
+        std::fs::write(&file, text).expect("written");
+    };
+    write(AUDIENCE);
+    let listen = format!("127.0.0.1:{}", free_port().expect("a free port"));
+    let config = file.to_str().expect("UTF-8");
+    let variables = [
+        ("HATCH_CONFIG", config),
+        ("HATCH_LISTEN", listen.as_str()),
+        ("HATCH_RATE_LIMIT__ENABLED", "false"),
+    ];
+    let mut serve = command(&hatch, &["serve", "--roles", "command,query"], &variables);
+    let child = serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let http = hatch::http_client(PATIENCE).expect("an HTTP client");
+    let mut serve = Up { child, url: format!("http://{listen}"), http };
+    let (http, url) = (serve.http.clone(), format!("{}{LIST}", serve.url));
+    let answered = async |audience: &str, expected: StatusCode| {
+        let what = format!("a token for {audience} is answered {expected}");
+        eventually(&what, async || {
+            let mut claims = claims(&hatch, &provider.url);
+            claims["aud"] = audience.into();
+            let request = http.get(&url).bearer_auth(provider.sign(&claims));
+            let status = request.send().await.ok()?.status();
+            (status == expected).then_some(())
+        })
+        .await;
+    };
+    answered(AUDIENCE, StatusCode::OK).await;
+    answered("another", StatusCode::UNAUTHORIZED).await;
+    write("another");
+    serve.signal(Signal::SIGHUP);
+    answered("another", StatusCode::OK).await;
+    answered(AUDIENCE, StatusCode::UNAUTHORIZED).await;
+    assert_eq!(provider.asked(), 1, "the keys stay");
+    std::fs::write(&file, "[[jwt]]\nname = \"Staff\"\n").expect("written");
+    serve.signal(Signal::SIGHUP);
+    for _ in 0..50 {
+        answered("another", StatusCode::OK).await;
+    }
+    write(AUDIENCE);
+    serve.signal(Signal::SIGHUP);
+    answered(AUDIENCE, StatusCode::OK).await;
+    serve.signal(Signal::SIGTERM);
+    assert!(serve.child.wait().await.expect("it ends").success(), "a clean end");
+    hatch.finish().await;
+}

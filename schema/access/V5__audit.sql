@@ -91,7 +91,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    IF leaf.until_at > now() - CASE WHEN leaf.kind = 'audit' THEN interval '30 days' ELSE interval '1 day' END THEN
+    IF leaf.until_at > now() - (CASE WHEN leaf.kind = 'audit' THEN interval '30 days' ELSE interval '1 day' END) THEN
         RAISE EXCEPTION 'partition % does not lie far enough in the past', partition
             USING ERRCODE = 'invalid_parameter_value';
     END IF;

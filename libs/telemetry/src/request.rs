@@ -6,8 +6,9 @@ tokio::task_local! {
 }
 
 /// Runs `future` for the request of that id.
-pub async fn within<F: Future>(id: String, future: F) -> F::Output {
-    ID.scope(id, future).await
+// No async function: its future would have room for `future` twice.
+pub fn within<F: Future>(id: String, future: F) -> impl Future<Output = F::Output> {
+    ID.scope(id, future)
 }
 
 /// The id of the request that this is done for, if it is done for one.

@@ -189,6 +189,7 @@ const EXPECTED: [(&str, &str); 7] = [
     ("after", "expected a position of the log, such as 42"),
     ("from", "expected a position of the log, such as 42"),
     ("wait", "expected 0 to 30 seconds"),
+    ("min_duration_ms", "expected milliseconds, such as 250"),
     ("conversation", "expected a conversation's id, a UUID"),
     ("message", "expected a message's id, a UUID"),
     ("test", "expected true or false"),

@@ -131,7 +131,8 @@ async fn ready(State(needed): State<Arc<Needed>>) -> Response {
                 DependencyStatus { status: "down", detail: Some(detail) }
             }
         };
-        statuses.insert(name, status);
+        // An account may be called as something that is needed.
+        statuses.entry(name).or_insert(status);
     }
     let body = Readiness { status: worst.0, dependencies: statuses };
     let mut response = (worst.1, Json(body)).into_response();

@@ -41,8 +41,8 @@ mod sites;
 mod stall;
 #[cfg(test)]
 mod testing;
-pub mod tokens;
 mod tls;
+pub mod tokens;
 mod trail;
 mod unread;
 pub mod webhooks;

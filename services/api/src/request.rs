@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hatch_telemetry::measure::{Counter, Family, Histogram};
+use hatch_telemetry::request::within;
 use hatch_telemetry::{span, trace};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -140,8 +141,7 @@ pub(crate) async fn layer(
         (drain.in_time(answered).await, trace::current_trace_id())
     };
     let answered = trace::within(traced.clone(), traceparent.as_deref(), answered);
-    let answered = hatch_telemetry::request::within(id.clone(), answered.instrument(lines));
-    let (response, trace_id) = answered.await;
+    let (response, trace_id) = within(id.clone(), answered.instrument(lines)).await;
     drop(busy);
     let took = started.elapsed();
     noted.close(&response, took);

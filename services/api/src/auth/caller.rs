@@ -42,15 +42,7 @@ pub(crate) struct Caller {
 impl Caller {
     /// `actor`, for `tenant`, who may do what `scopes` say.
     pub(crate) fn of(tenant: TenantId, actor: Actor, scopes: Scopes) -> Self {
-        Self {
-            tenant,
-            actor,
-            scopes,
-            key: None,
-            secret: None,
-            team: None,
-            expires_at: None,
-        }
+        Self { tenant, actor, scopes, key: None, secret: None, team: None, expires_at: None }
     }
 
     /// A part of hatch, or who sent no credentials where none are asked for: the default tenant's, with every scope.

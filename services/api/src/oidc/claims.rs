@@ -84,7 +84,7 @@ impl About<'_> {
     }
 }
 
-/// The left half of the hash of `token` (section 3.1.3.6). Ed25519 hashes by SHA-512, the others by what they are named.
+/// The left half of the hash of `token` (section 3.1.3.6). Ed25519 hashes by SHA-512, others by what they are named.
 fn left_half(algorithm: Algorithm, token: &str) -> String {
     let by = match algorithm {
         Algorithm::EdDsa => &digest::SHA512,

@@ -5,8 +5,13 @@ use hatch_domain::account_name::AccountName;
 use super::{Problem, catalogue};
 
 impl Problem {
+    /// A secret cannot be kept, for want of the installation's master key.
+    pub(crate) fn no_master_key() -> Self {
+        Self::without_master_key("no master key is set")
+    }
+
     /// A secret cannot be kept, or not be read again, for want of the installation's master key; `detail` says why.
-    pub(crate) fn no_master_key(detail: impl Into<String>) -> Self {
+    pub(crate) fn without_master_key(detail: impl Into<String>) -> Self {
         let detail = format!(
             "{}: who runs the installation makes one by `hatch master-key create`, and sets it as \
              HATCH_MASTER_KEY_FILE",

@@ -20,10 +20,10 @@ problems! {
         "this address speaks TLS only: ask by https://";
     UNAUTHORIZED = "unauthorized" [UNAUTHORIZED]
         "The request has no valid credentials"
-        "The request has no credentials, or such as are malformed, unknown, revoked or expired. Which of these it \
-         is, a stranger does not learn."
-        "Send `Authorization: Bearer` and a valid key. `hatch keys list` shows whether a key has ended, `hatch keys \
-         create` makes one."
+        "The request has no key, token or session, or one that is malformed, unknown, ended or of nobody. Which of \
+         these it is, a stranger does not learn; the log of the process says it."
+        "Send `Authorization: Bearer` and a valid key or token, or sign in. `hatch keys list` shows whether a key \
+         has ended, `hatch keys create` makes one."
         "Authorization: expected Bearer and a valid API key";
     WRONG_SIGN_IN = "wrong_sign_in" [UNAUTHORIZED]
         "Nobody signs in by this"

@@ -186,7 +186,7 @@ fn of_ed25519(key: &[u8]) -> Result<DecodingKey, &'static str> {
     Ok(DecodingKey::from_ed_der(key))
 }
 
-/// The RSA key in a `SubjectPublicKeyInfo`. A length below 256, as short keys have, is written otherwise: they are none.
+/// The RSA key in a `SubjectPublicKeyInfo`. A length below 256, as short keys have, is written otherwise: it is none.
 fn rsa_public_key(der: &[u8]) -> Option<&[u8]> {
     let whole = element(der, 0x30)?;
     let key = element(whole.strip_prefix(&RSA)?, 0x03)?.strip_prefix(&[0])?;

@@ -1,6 +1,6 @@
 //! Tokens at the door: JSON Web Tokens (RFC 7519) that somebody else gives to those who may ask, and signs.
 //!
-//! Who that may be is set, as an [`Issuer`] each. A token says itself by whom and how it was signed, and none of that is
+//! Who that may be is set, as an [`Issuer`] each. A token says itself by whom and how it was signed. None of that is
 //! believed: it chooses an issuer that is set and a key of that issuer, and the key says by which algorithm it is
 //! verified. All keys are in memory, so a request asks nobody and waits for nothing.
 

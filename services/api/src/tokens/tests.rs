@@ -26,14 +26,21 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).expect("in range")
 }
 
-/// The one key of tests.
-fn signer() -> Ed25519KeyPair {
-    Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a seed")
+/// The keys of two issuers.
+const SEED: u8 = 7;
+const OTHER_SEED: u8 = 8;
+
+fn signer(seed: u8) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("a seed")
+}
+
+fn jwk_of(seed: u8, kid: &str) -> Value {
+    let x = URL_SAFE_NO_PAD.encode(signer(seed).public_key());
+    json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig"})
 }
 
 fn public_jwk() -> Value {
-    let x = URL_SAFE_NO_PAD.encode(signer().public_key());
-    json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": "first", "use": "sig"})
+    jwk_of(SEED, "first")
 }
 
 fn rules(name: &str, issuer: &str, keys: KeySource) -> IssuerRules {
@@ -75,8 +82,12 @@ fn hs256(header: &str, claims: &str) -> String {
 }
 
 fn ed25519(header: &str, claims: &str) -> String {
+    ed25519_by(SEED, header, claims)
+}
+
+fn ed25519_by(seed: u8, header: &str, claims: &str) -> String {
     let message = format!("{}.{}", encode(header), encode(claims));
-    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signer().sign(message.as_bytes())))
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signer(seed).sign(message.as_bytes())))
 }
 
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
@@ -175,7 +186,10 @@ fn a_token_with_claims_that_do_not_hold_is_refused() {
 
 #[test]
 fn a_token_chooses_neither_how_it_is_verified_nor_by_which_key() {
-    let tokens = tokens(vec![by_secret(), by_key()]);
+    let other = KeySource::PublicKey(jwk_of(OTHER_SEED, "second").to_string());
+    let tokens = tokens(vec![by_secret(), by_key(), rules("jobs", "jobs", other)]);
+    let of_other =
+        |claims: &str| ed25519_by(OTHER_SEED, r#"{"alg":"EdDSA","kid":"second"}"#, claims);
     let good = claims().to_string();
     let of_apps = with(json!({"iss": "apps"}));
     let sign_none =
@@ -195,7 +209,7 @@ fn a_token_chooses_neither_how_it_is_verified_nor_by_which_key() {
         ("none with a signature", hs256(r#"{"alg":"none"}"#, &good)),
         ("a signature taken away", format!("{unsigned}.")),
         ("no signature", unsigned.to_owned()),
-        ("HS256 by the public key", confused(signer().public_key().as_ref())),
+        ("HS256 by the public key", confused(signer(SEED).public_key().as_ref())),
         ("HS256 by the text of the public key", confused(public_jwk().to_string().as_bytes())),
         ("EdDSA of an issuer by secret", ed25519(r#"{"alg":"EdDSA"}"#, &good)),
         ("HS256 of an issuer by key", hs256(HEADER, &of_apps)),
@@ -210,6 +224,7 @@ fn a_token_chooses_neither_how_it_is_verified_nor_by_which_key() {
         ("encrypted", format!("{whole}.a.b")),
         ("another kind", hs256(r#"{"alg":"HS256","typ":"logout+jwt"}"#, &good)),
         ("a kid that is none", hs256(r#"{"alg":"HS256","kid":7}"#, &good)),
+        ("the key of another issuer", of_other(&of_apps)),
         ("another kid", ed25519(r#"{"alg":"EdDSA","kid":"second"}"#, &of_apps)),
         (
             "a key of its own",
@@ -243,6 +258,7 @@ fn a_token_chooses_neither_how_it_is_verified_nor_by_which_key() {
         assert!(tokens.caller(&text, now()).is_err(), "{what}");
     }
     assert!(tokens.caller(&whole, now()).is_ok());
+    assert!(tokens.caller(&of_other(&with(json!({"iss": "jobs"}))), now()).is_ok());
     assert!(Tokens::default().caller(&whole, now()).is_err(), "of nobody");
 }
 
@@ -325,6 +341,20 @@ fn an_issuer_that_cannot_be_is_refused_by_its_setting() {
         assert_eq!(refused, Some(setting));
     }
     assert!(Issuer::new(jwks("https://id.example.com/keys")).is_ok());
+}
+
+#[test]
+fn others_take_the_place_of_issuers_at_once() {
+    let tokens = tokens(vec![by_secret()]);
+    let (of_staff, of_apps) = (
+        hs256(HEADER, &claims().to_string()),
+        ed25519(r#"{"alg":"EdDSA"}"#, &with(json!({"iss": "apps"}))),
+    );
+    assert!(tokens.caller(&of_staff, now()).is_ok() && tokens.caller(&of_apps, now()).is_err());
+    assert!(tokens.takes_from("staff") && !tokens.takes_from("apps"));
+    tokens.replace(vec![Issuer::new(by_key()).expect("an issuer")]);
+    assert!(tokens.caller(&of_staff, now()).is_err() && tokens.caller(&of_apps, now()).is_ok());
+    assert!(!tokens.takes_from("staff") && tokens.takes_from("apps"));
 }
 
 /// The API with both issuers, which give tokens for the time of its clock.

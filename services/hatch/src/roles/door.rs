@@ -51,8 +51,8 @@ pub(super) async fn of(process: &Process, address: IpAddr) -> anyhow::Result<Doo
 /// Why a process without keys does not listen on `address`.
 pub(crate) fn refusal(address: IpAddr) -> String {
     format!(
-        "there is no key yet, and no issuer of tokens (`[[jwt]]`), so hatch listens on loopback only, not on {address}: \
-         {FIRST_KEY}"
+        "there is no key yet, and no issuer of tokens (`[[jwt]]`), so hatch listens on loopback only, not on \
+         {address}: {FIRST_KEY}"
     )
 }
 

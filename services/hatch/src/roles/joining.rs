@@ -19,7 +19,7 @@ use hatch_readmodel::StoredConfiguration;
 use hatch_seal::Keyring;
 use tokio::sync::watch;
 
-use super::configured;
+use super::accounts::accounts;
 use super::process::{Process, Workers};
 use crate::reload::Reload;
 use crate::settings::Settings;
@@ -207,8 +207,10 @@ struct Joining {
     files: Vec<Account>,
     joiner: Joiner,
     left_outs: LeftOuts,
-    /// What was used last; none before the first time.
-    used: Option<Vec<(AccountId, u64)>>,
+    /// Which ones of the log were used last.
+    used: Vec<(AccountId, u64)>,
+    /// Whether those of the files are others than were used last.
+    is_reloaded: bool,
 }
 
 /// Joins the accounts for the first time, and has a worker do so whenever they change or the settings are read again.
@@ -226,7 +228,8 @@ pub(super) async fn start(process: &Process, workers: &mut Workers) -> anyhow::R
         files: accounts.current().iter().map(|account| Account::clone(account)).collect(),
         joiner: Joiner::default(),
         left_outs: process.left_out.clone(),
-        used: None,
+        used: Vec::new(),
+        is_reloaded: false,
     };
     let head = process.head.current();
     if !process.directory.wait_for(head, FIRST_MAX).await {
@@ -261,8 +264,8 @@ impl Joining {
 
     /// Whoever has read them has refused what is wrong with them.
     fn read_again(&mut self, settings: &Settings) {
-        match configured::accounts(settings) {
-            Ok(files) => (self.files, self.used) = (files, None),
+        match accounts(settings) {
+            Ok(files) => (self.files, self.is_reloaded) = (files, true),
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::error!(error, "the accounts of the files stay as they were");
@@ -275,13 +278,9 @@ impl Joining {
         let kept = self.directory.accounts();
         let joined = self.joiner.join(&self.files, kept, &self.vault);
         self.tell(joined.left_out);
-        if self.used.as_ref() == Some(&joined.of_log) {
-            return;
-        }
-        let is_first = self.used.is_none() && joined.of_log.is_empty();
-        self.used = Some(joined.of_log);
-        // Those of the files are there already.
-        if !is_first || self.vault.accounts.current().len() != joined.accounts.len() {
+        // Whoever uses them begins anew by those that he gets.
+        if self.is_reloaded || self.used != joined.of_log {
+            (self.used, self.is_reloaded) = (joined.of_log, false);
             self.vault.accounts.replace(joined.accounts);
         }
     }

@@ -16,12 +16,17 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
     HeadWatch, Log, ServerClock, Store, SystemEnvironment,
 };
+use hatch_providers::Accounts;
 use hatch_readmodel::{PROJECTIONS, Projections, ReadModel};
+use hatch_seal::Keyring;
 use hatch_telemetry::limit::Limits;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::configured::{place, postgres, trail_rules};
+use super::accounts::accounts;
+use super::configured::{place, postgres};
+use super::joining::LeftOuts;
+use crate::reload::Reload;
 use crate::schemas::schemas;
 use crate::settings::Settings;
 use crate::{bus_end, feed, foreign, tokens};
@@ -63,10 +68,18 @@ pub(crate) struct Process {
     pub(crate) log: Log,
     pub(crate) bus: Bus,
     pub(crate) head: HeadWatch,
-    /// Tenants and keys.
+    /// Tenants, keys and accounts of the log.
     pub(crate) directory: Directory,
     /// Those whose tokens are taken.
     pub(crate) tokens: Tokens,
+    /// The provider accounts, as they are now.
+    pub(crate) accounts: Accounts,
+    /// The settings, as they were read last.
+    pub(crate) reload: Reload,
+    /// What opens the secrets of those.
+    pub(crate) keyring: Keyring,
+    /// Accounts of the log that are not used.
+    pub(crate) left_out: LeftOuts,
     /// What JetStream brings, read once for all roles that follow it.
     pub(crate) feed: Option<Feed>,
     pub(crate) limits: Limits,
@@ -86,11 +99,13 @@ pub struct Parts {
     pub projections: Projections,
     /// The clocks of the machine.
     pub machine: Arc<dyn Environment>,
+    /// Tells when the settings were read again.
+    pub reload: Option<Reload>,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { projections: PROJECTIONS, machine: Arc::new(SystemEnvironment) }
+        Self { projections: PROJECTIONS, machine: Arc::new(SystemEnvironment), reload: None }
     }
 }
 
@@ -124,7 +139,7 @@ impl Process {
         let bus = Bus::connect(settings.bus()?).await.context("NATS")?;
         let shutdown = CancellationToken::new();
         let config = FenceConfig { place, bus: Some(bus_end::of(bus.clone())) };
-        let Parts { projections, machine } = parts;
+        let Parts { projections, machine, reload } = parts;
         let clock = ServerClock::on(Arc::clone(&machine));
         let (head, _) = HeadWatch::start_by(clock, config, postgres.clone(), shutdown.clone());
         head.clock().ask(&pool).await.context("PostgreSQL's clock")?;
@@ -153,6 +168,10 @@ impl Process {
             head,
             directory,
             tokens,
+            accounts: Accounts::new(accounts(settings)?),
+            reload: reload.unwrap_or_else(|| Reload::never(settings)),
+            keyring: settings.keyring()?,
+            left_out: LeftOuts::default(),
             feed: None,
             limits: Limits::default(),
             rate_limits: RateLimits::default(),
@@ -180,7 +199,7 @@ impl Process {
 
     /// Starts the record of requests.
     fn record(&self, workers: &mut Workers) -> anyhow::Result<Trail> {
-        let rules = trail_rules(&self.settings)?;
+        let rules = self.settings.trail_rules()?;
         let clock = Arc::new(self.head.clock().clone());
         let read_model = ReadModel::of(self.pool.clone(), self.projections);
         let (trail, writing) = Trail::start(rules, clock, read_model, self.workers.clone());

@@ -17,8 +17,8 @@ use super::Settings;
 /// Bytes of a file with a key at most.
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
-/// Whose tokens are taken: an issuer of JSON Web Tokens. Exactly one of `secret`, `public_key` and `jwks_url` says where
-/// its keys are. A token needs `exp`, `iss`, `aud` and `sub`, and the tenant's claim.
+/// Whose tokens are taken: an issuer of JSON Web Tokens. Exactly one of `secret`, `public_key` and `jwks_url` says
+/// where its keys are. A token needs `exp`, `iss`, `aud` and `sub`, and the tenant's claim.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JwtSettings {
@@ -31,7 +31,7 @@ pub struct JwtSettings {
     pub audience: Vec<String>,
     /// By what it signs. Default: all that its keys are for, which with `jwks_url` are all but `HS256`.
     pub algorithms: Vec<JwtAlgorithm>,
-    /// The secret of `HS256`: 32 bytes or more.
+    /// The secret of `HS256`, as the text that it is and not as base64: 32 bytes or more.
     pub secret: Option<Secret>,
     /// A file with the secret.
     pub secret_file: Option<PathBuf>,

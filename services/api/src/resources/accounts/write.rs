@@ -60,7 +60,7 @@ pub(super) async fn create(
         return made_before(&first);
     }
     if !vault.keyring.can_seal() {
-        return Err(Problem::no_master_key("no master key is set"));
+        return Err(Problem::no_master_key());
     }
     let draft = Draft {
         name: &wanted.name,
@@ -264,7 +264,7 @@ fn sealed(
         let json = serde_json::to_vec(value).map_err(|error| Problem::fault(&error))?;
         let sealed = vault.keyring.seal(&json, &place(tenant, id, key));
         sealed.map(|sealed| (key.clone(), sealed)).map_err(|error| match error {
-            SealError::NoMasterKey => Problem::no_master_key(error.to_string()),
+            SealError::NoMasterKey => Problem::no_master_key(),
             SealError::TooLong => {
                 let pointer = format!("/settings{}", token(key));
                 let error = FieldError::coded(FieldCode::TooLong, pointer, error.to_string());
@@ -282,7 +282,7 @@ fn refused(why: &Unusable) -> Problem {
 
     let error = match why {
         Unusable::Sealed { why: hatch_seal::OpenError::Damaged, .. } => return Problem::fault(why),
-        Unusable::Sealed { .. } => return Problem::no_master_key(why.to_string()),
+        Unusable::Sealed { .. } => return Problem::without_master_key(why.to_string()),
         Unusable::Unreadable | Unusable::Provider(_) | Unusable::Setting(E::Client(_)) => {
             return Problem::fault(why);
         }

@@ -30,13 +30,13 @@ pub(super) trait Holder: Decider + 'static {
     /// What it has, by field.
     fn secrets(&self) -> BTreeMap<String, Sealed>;
 
-    /// Asks it to keep `to`, if it has `from` still.
+    /// Asks it to keep `to`, if it has `from` still. Neither is empty.
     fn keep(
         master_key_id: &str,
         from: BTreeMap<String, Sealed>,
         to: BTreeMap<String, Sealed>,
         at: DateTime<Utc>,
-    ) -> Self::Command;
+    ) -> Option<Self::Command>;
 }
 
 impl Holder for Account {
@@ -57,8 +57,8 @@ impl Holder for Account {
         from: BTreeMap<String, Sealed>,
         to: BTreeMap<String, Sealed>,
         at: DateTime<Utc>,
-    ) -> AccountCommand {
-        AccountCommand::Rewrap { master_key_id: master_key_id.to_owned(), from, to, at }
+    ) -> Option<AccountCommand> {
+        Some(AccountCommand::Rewrap { master_key_id: master_key_id.to_owned(), from, to, at })
     }
 }
 
@@ -117,7 +117,9 @@ async fn one<H: Holder>(
         }
         let there = count - wrapped;
         let current = keyring.current_id().unwrap_or_default();
-        let command = H::keep(current, from, to, store.environment().now());
+        let Some(command) = H::keep(current, from, to, store.environment().now()) else {
+            break;
+        };
         let metadata =
             Metadata { correlation_id: id, actor: actor().to_string(), ..Metadata::default() };
         let execute = Execute::<H>::new(tenant.0, id, &command, metadata).at(state, version);
