@@ -5,6 +5,7 @@
 //!
 //! Start at [`message`]: it holds the life of one message from request to receipt.
 
+pub mod account_name;
 pub mod actor;
 pub mod address;
 pub mod api_key;
@@ -36,6 +37,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod time;
+pub mod traffic;
 
 pub use attachment::Attachment;
 pub use channel::Channel;

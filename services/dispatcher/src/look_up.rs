@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::attempt::PendingMessage;
 use crate::health::Refusal;
-use crate::{Dispatcher, LEASE_MARGIN, SendingAccount, calls};
+use crate::account::SendingAccount;
+use crate::{Dispatcher, LEASE_MARGIN, calls};
 use hatch_due::Timers;
 
 /// The longest time for a look-up, the pages of a long answer included.
