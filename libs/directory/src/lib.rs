@@ -103,6 +103,14 @@ impl Directory {
         self.shared.view.tenant(id)
     }
 
+    /// All tenants, suspended ones among them, the default one first and then in the order in which they were made; none
+    /// until the log was read.
+    #[must_use]
+    pub fn tenants(&self) -> Option<Vec<TenantId>> {
+        self.shared.position.borrow().as_ref()?;
+        Some(self.shared.view.tenants())
+    }
+
     /// Whether a key was ever made, though all may have ended.
     #[must_use]
     pub fn has_keys(&self) -> bool {

@@ -80,6 +80,16 @@ impl View {
         state.or_else(|| (id == TenantId::DEFAULT).then(|| Arc::clone(&self.default_tenant)))
     }
 
+    /// The default one, and those of which there are events. Their ids are in the order of time.
+    pub(crate) fn tenants(&self) -> Vec<TenantId> {
+        let known = self.read();
+        let others = known.tenants.keys().copied().map(TenantId);
+        let mut others: Vec<TenantId> = others.filter(|id| *id != TenantId::DEFAULT).collect();
+        drop(known);
+        others.sort_unstable();
+        std::iter::once(TenantId::DEFAULT).chain(others).collect()
+    }
+
     pub(crate) fn has_keys(&self) -> bool {
         let known = self.read();
         let mut keys = known.keys.values().filter_map(|folded| folded.state.as_deref());

@@ -34,6 +34,23 @@ impl Tenants {
             Self::These(tenants) => tenants.contains(&tenant),
         }
     }
+
+    /// The default one alone.
+    #[must_use]
+    pub fn default_alone() -> Self {
+        Self::These(vec![TenantId::DEFAULT])
+    }
+
+    /// Whose is what nothing else is said about: the default tenant's, if it is one of them, else the first one's.
+    #[must_use]
+    pub fn home(&self) -> TenantId {
+        match self {
+            Self::These(these) if !these.contains(&TenantId::DEFAULT) => {
+                these.first().copied().unwrap_or(TenantId::DEFAULT)
+            }
+            Self::These(_) | Self::All => TenantId::DEFAULT,
+        }
+    }
 }
 
 /// What every account has, whatever its provider.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hatch_domain::address::Address;
 use hatch_domain::{Channel, DecodeError};
 use hatch_telemetry::chain::Chain;
 use serde::Serialize;
@@ -179,11 +180,13 @@ impl Problem {
         )
     }
 
-    /// No provider account carries the channel: the message would wait for ever.
-    pub(crate) fn no_account(channel: Channel) -> Self {
+    /// No provider account of the tenant carries the channel, or none does for this sender: the message would wait for
+    /// ever.
+    pub(crate) fn no_account(channel: Channel, from: Option<&Address>) -> Self {
         let channel = channel.as_str();
         let title = "No account carries the channel";
-        let detail = format!("no configured account carries {channel}: nothing was recorded");
+        let of = from.map_or_else(String::new, |from| format!(" from {from}"));
+        let detail = format!("no configured account carries {channel}{of}: nothing was recorded");
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no-account", title, detail)
     }
 

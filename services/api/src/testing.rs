@@ -21,12 +21,14 @@ use hatch_domain::mailbox::Mailbox;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::command::TenantCommand;
+use hatch_domain::traffic::Traffic;
 use hatch_domain::{Channel, Decider, Environment};
 use hatch_eventstore::testing::{ScriptedClock, Template, TestDatabase};
 use hatch_eventstore::{
     Appender, AppenderConfig, Execute, FenceConfig, HeadWatch, Log, Metadata, Position,
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
+use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Outbound, Outcome, Tenants};
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
 use hatch_telemetry::limit::{Limit, Limits};
 use serde_json::Value;
@@ -305,7 +307,7 @@ fn commands(store: Store, queries: &Queries) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
-        carried: Channel::ALL.into(),
+        accounts: Accounts::new(vec![account()]),
         conversations: Conversations {
             read_model: queries.read_model.clone(),
             read_position: queries.read_position.clone(),
@@ -318,13 +320,42 @@ fn commands(store: Store, queries: &Queries) -> Commands {
     }
 }
 
+/// An account by which everything can be sent, and nothing is.
+fn account() -> Account {
+    Account {
+        name: "nobody".parse().expect("a name"),
+        provider: "nobody",
+        account: "nobody".to_owned(),
+        channels: Channel::ALL.into(),
+        senders: Vec::new(),
+        tenants: Tenants::All,
+        traffic: Traffic::All,
+        adapter: Arc::new(Nobody),
+        hooks: Vec::new(),
+        acts_on_words: false,
+        http_timeout: PATIENCE,
+        default_subject: None,
+        is_at_provider: false,
+        reached_by: "http://localhost".parse().expect("a URL"),
+    }
+}
+
+/// Sends nothing.
+struct Nobody;
+
+impl Adapter for Nobody {
+    fn send<'a>(&'a self, _: &'a Outbound) -> BoxFuture<'a, Outcome> {
+        Box::pin(async { Outcome::Unknown { detail: "nothing is sent here".to_owned() } })
+    }
+}
+
 fn app(
     (commands, queries, live): (Commands, Queries, Live),
     door: Door,
     limits: &Limits,
     shutdown: CancellationToken,
 ) -> Router {
-    let routes = crate::health::router(Vec::new())
+    let routes = crate::health::router(Vec::new(), Box::new(Vec::new))
         .merge(crate::compat::commands(commands.clone()))
         .merge(crate::commands::router(commands))
         .merge(crate::compat::queries(queries.clone()))

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::openapi::{BEARER, document};
 
 /// Routes that are everybody's. What providers post is signed; the rest says nothing of any tenant.
-const PUBLIC: [&str; 9] = [
+const PUBLIC: [&str; 11] = [
     "/",
     "/health",
     "/ready",
@@ -18,6 +18,8 @@ const PUBLIC: [&str; 9] = [
     "/api/v1/openapi.json",
     "/api/v1/webhooks/{provider}",
     "/api/v1/webhooks/{provider}/inbound",
+    "/api/v1/webhooks/{provider}/{account}",
+    "/api/v1/webhooks/{provider}/{account}/inbound",
     "/api/webhooks/sms",
     "/api/webhooks/email",
 ];

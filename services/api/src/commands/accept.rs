@@ -13,7 +13,7 @@ use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_domain::message::mail_id::MailId;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::{Appended, CommandKey, Execute, Loaded, Position, RecordedEvent, Store};
-use hatch_providers::sendgrid;
+use hatch_providers::{Wanted, sendgrid};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -88,7 +88,7 @@ impl Commands {
     /// Records the request, or finds what `key` was answered the first time.
     ///
     /// # Errors
-    /// A channel or sender that the caller's key does not send by, more messages waiting than may, a channel that no
+    /// A channel or sender that the caller's key does not send by, more messages waiting than may, a channel or sender that no
     /// account carries, a `send_at` out of range, a key of another request, or a log that does not answer.
     pub(crate) async fn accept(
         &self,
@@ -101,7 +101,7 @@ impl Commands {
         let now = store.environment().now();
         let _on_its_way = self.admission.admit(send.channel, send.priority)?;
         let in_range = time_to_send(send.send_at, now);
-        let send_at = match (self.check_carried(send.channel), in_range) {
+        let send_at = match (self.check_carried(tenant, &send), in_range) {
             (Ok(()), Ok(send_at)) => send_at,
             // There may have been an account, and it may have been in range, when the key was used first.
             (carried, in_range) => match used_before(store, key).await? {
@@ -132,9 +132,15 @@ impl Commands {
         }
     }
 
-    fn check_carried(&self, channel: Channel) -> Result<(), Problem> {
-        let carried = !channel.has_provider() || self.carried.contains(&channel);
-        if carried { Ok(()) } else { Err(Problem::no_account(channel)) }
+    /// That some account takes the message. The dispatcher chooses by the same function.
+    fn check_carried(&self, tenant: TenantId, send: &Send) -> Result<(), Problem> {
+        let channel = send.channel;
+        let wanted = Wanted { tenant, channel, from: &send.from, is_test: false };
+        if !channel.has_provider() || self.accounts.choose(&wanted).is_some() {
+            return Ok(());
+        }
+        let is_carried = self.accounts.carried(tenant, wanted.is_test).contains(&channel);
+        Err(Problem::no_account(channel, is_carried.then_some(&send.from)))
     }
 
     /// The conversation that `send` says, or that of the mail that it answers, where that is known.

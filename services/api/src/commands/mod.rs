@@ -15,10 +15,10 @@ mod send_request;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
-use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::Store;
+use hatch_providers::Accounts;
 use http::Uri;
 use serde::de::DeserializeOwned;
 
@@ -57,8 +57,8 @@ pub struct Commands {
     pub store: Store,
     /// Which messages are taken.
     pub admission: Admission,
-    /// What some provider account carries. What is for another channel is refused, or it would wait for ever.
-    pub carried: Vec<Channel>,
+    /// The provider accounts that there are. What none of them takes is refused, or it would wait for ever.
+    pub accounts: Accounts,
     /// Where answers find what they answer.
     pub conversations: Conversations,
     /// The sender of an SMS or MMS that names none.

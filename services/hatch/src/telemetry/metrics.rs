@@ -267,9 +267,12 @@ pub(crate) const fn gauge(name: &'static str, help: &'static str, values: Sample
     Metric { name, help, values: Values::Gauge(values) }
 }
 
-pub(crate) fn labelled(label: &'static str, family: &Family<&'static str, Counter>) -> Values {
+pub(crate) fn labelled<L: Ord + Clone + Into<String>>(
+    label: &'static str,
+    family: &Family<L, Counter>,
+) -> Values {
     let all = family.all().into_iter();
-    Values::Counter(all.map(|(key, c)| (vec![(label, key.to_owned())], c.get())).collect())
+    Values::Counter(all.map(|(key, c)| (vec![(label, key.into())], c.get())).collect())
 }
 
 pub(crate) fn by_provider(family: &Family<(&'static str, &'static str), Counter>) -> Values {
