@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use hatch::reload::Reload;
 use hatch::roles::{self, Parts, Role};
 use hatch::settings::{BusSettings, NatsSettings, Settings};
 use hatch_bus::testing::TestBus;
@@ -46,6 +47,8 @@ pub(crate) struct Hatch {
     pub(crate) settings: Settings,
     /// What requests say in `Authorization` that do not say it themselves.
     pub(crate) key: Option<String>,
+    /// Tells those whose roles are started next when settings were read again.
+    pub(crate) reload: Option<Reload>,
     /// Those of the build whose roles are started next.
     pub(crate) projections: Projections,
     running: Vec<Running>,
@@ -131,6 +134,7 @@ impl Hatch {
             http,
             settings,
             key: None,
+            reload: None,
             projections: PROJECTIONS,
             running: Vec::new(),
             simulation,
@@ -155,7 +159,8 @@ impl Hatch {
         let shutdown = CancellationToken::new();
         let roles: BTreeSet<Role> = roles.iter().copied().collect();
         let (settings, token) = (self.settings.clone(), shutdown.clone());
-        let parts = Parts { projections: self.projections, machine: self.machine() };
+        let (projections, machine) = (self.projections, self.machine());
+        let parts = Parts { projections, machine, reload: self.reload.clone() };
         let task = tokio::spawn(async move {
             roles::run_with(&settings, &roles, parts, listener, token).await
         });

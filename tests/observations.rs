@@ -20,8 +20,9 @@ use hatch_domain::{Attachment, Channel, Email, Environment};
 use hatch_eventstore::{Appender, AppenderConfig, Log, Store, SystemEnvironment};
 use hatch_providers::twilio::TwilioWebhook;
 use hatch_providers::{
-    Account, Accounts, Adapter, BoxFuture, Correlation, Hook, Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome,
-    Verified, Webhook, WebhookRefusal,
+    Account, Accounts, Adapter, BoxFuture, Correlation, Hook, Inbound, NotUnderstood, Observation,
+    Outbound, Outcome, RawRequest, Receipt, ReportedOutcome, Tenants, Verified, Webhook,
+    WebhookRefusal,
 };
 use hatch_readmodel::ReadModel;
 use hatch_telemetry::limit::Limits;

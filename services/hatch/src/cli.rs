@@ -56,6 +56,9 @@ pub enum Command {
     /// Look at what providers posted, and read it again.
     #[command(subcommand, after_help = "Example: hatch webhooks list --outcome quarantined")]
     Webhooks(Webhooks),
+    /// Look at the accounts at providers, and ask the providers whether they let them in.
+    #[command(subcommand, after_help = "Example: hatch accounts check")]
+    Accounts(Accounts),
     /// Make tenants, suspend them, and let them go on.
     #[command(subcommand, after_help = "Example: hatch tenants create 'Example Ltd'")]
     Tenants(Tenants),
@@ -147,6 +150,29 @@ pub enum Projections {
 pub struct ProjectionName {
     /// A name that `hatch projections list` shows.
     pub name: String,
+}
+
+/// What to do with accounts at providers.
+#[derive(Debug, Subcommand)]
+pub enum Accounts {
+    /// Print the accounts that the settings have: name, provider, the provider's name of it, channels, traffic, tenants.
+    #[command(after_help = "Example: hatch accounts list --json\n\
+        --json also has the paths that the provider's webhooks come to.")]
+    List {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the providers whether they take the credentials and the accounts may send. Nothing is sent.
+    #[command(after_help = "Example: hatch accounts check twilio-main\n\
+        Exit status 1 when one of them is refused or its provider does not answer.")]
+    Check {
+        /// Their names [default: all].
+        names: Vec<String>,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to do about the fence.

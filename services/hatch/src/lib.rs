@@ -15,6 +15,7 @@ mod logging;
 pub mod output;
 pub mod progress;
 mod readiness;
+pub mod reload;
 pub mod roles;
 mod schemas;
 pub mod settings;
@@ -149,6 +150,12 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Webhooks(cli::Webhooks::Rederive(flags)) => {
             let settings = commands::running(settings)?;
             return Box::pin(commands::webhooks::rederive(&settings, &flags)).await;
+        }
+        Command::Accounts(cli::Accounts::List { json }) => {
+            commands::accounts::list(&settings, json)?;
+        }
+        Command::Accounts(cli::Accounts::Check { names, json }) => {
+            return commands::accounts::check(&settings, &names, json).await;
         }
         Command::Tenants(what) => {
             commands::tenants::run(&commands::running(settings)?, what).await?;

@@ -7,10 +7,11 @@ use chrono::TimeDelta;
 use hatch_api::Drain;
 use hatch_api::health::Dependency;
 use hatch_bus::{Bus, BusState};
-use hatch_dispatcher::Told;
+use hatch_dispatcher::{Health, Told};
 use hatch_eventstore::{
     Appender, Connection, Connections, Fence, FenceState, ServerClock, Standstill,
 };
+use hatch_providers::{Account, Accounts};
 
 use crate::output::counted;
 use crate::roles::Process;
@@ -94,28 +95,24 @@ fn directory(process: &Process) -> Dependency {
     Dependency { name: "directory", required: false, check: Box::new(check) }
 }
 
-/// The providers of a process that sends, as its calls found them: it asks none just to know.
-pub(crate) fn providers(
-    names: impl IntoIterator<Item = &'static str>,
-    stats: &Arc<hatch_dispatcher::Stats>,
-) -> Vec<Dependency> {
-    let dependency = |name| {
-        let stats = Arc::clone(stats);
-        let check = move || {
-            let told: Vec<String> = told(&stats, name).collect();
-            let answer = if told.is_empty() { Ok(()) } else { Err(told.join("; ")) };
-            Box::pin(std::future::ready(answer)) as _
-        };
-        Dependency { name, required: false, check: Box::new(check) }
+/// The accounts of a process that sends, as its calls found them: it asks no provider just to know.
+pub(crate) fn accounts(
+    accounts: &Accounts,
+    stats: &hatch_dispatcher::Stats,
+) -> Vec<(String, Result<(), String>)> {
+    let known = stats.accounts.all();
+    let answer = |account: &Arc<Account>| {
+        let (provider, name) = account.key();
+        let is_it = |one: &&Arc<Health>| one.provider() == provider && one.account() == name;
+        let health = known.iter().find(is_it);
+        let told = health.and_then(|health| health.condition().told(health.account()));
+        match told {
+            Some(Told { what, remedy, .. }) => Err(format!("{what}. {remedy}")),
+            None => Ok(()),
+        }
     };
-    names.into_iter().map(dependency).collect()
-}
-
-/// What is wrong with the accounts of a provider, and what to do about it.
-fn told(stats: &hatch_dispatcher::Stats, provider: &str) -> impl Iterator<Item = String> {
-    let all = stats.accounts.all().into_iter().filter(move |health| health.provider() == provider);
-    all.filter_map(|health| health.condition().told(health.account()))
-        .map(|Told { what, remedy, .. }| format!("{what}. {remedy}"))
+    let current = accounts.current();
+    current.iter().map(|account| (account.name.to_string(), answer(account))).collect()
 }
 
 /// The resources of a process that sends: while it lacks one, messages wait.

@@ -1,5 +1,6 @@
 //! The roles: each defines itself in a file of its own, and one loop runs them in a process.
 
+mod accounts;
 mod command;
 mod configured;
 mod definition;
@@ -23,9 +24,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use self::configured::postgres;
+#[cfg(feature = "dev")]
+pub(crate) use self::accounts::account_context;
+pub(crate) use self::accounts::{
+    SetAccount, accounts, check_accounts, each_account, generic_webhook,
+};
 pub(crate) use self::configured::{
-    check, check_accounts, keep_rules, own_mailboxes, place, refusals, sites, trusted_proxies,
-    webhook_accounts, word_rules,
+    check, keep_rules, own_mailboxes, place, refusals, sites, trusted_proxies, word_rules,
 };
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
@@ -35,7 +40,7 @@ pub(crate) use self::process::Process;
 use self::process::{Follows, Workers};
 use crate::settings::Settings;
 use crate::telemetry::metrics;
-use crate::{files, limits, readiness};
+use crate::{files, limits, readiness, reload};
 
 /// A role is a line here and a file beside this one.
 macro_rules! roles {
@@ -153,6 +158,7 @@ pub async fn run_with(
     for instance in running(&process, &instances) {
         instance.start(&process, &mut workers)?;
     }
+    workers.spawn(reload::follow(Arc::clone(&process)));
     files::log();
     tracing::info!(%address, "listening");
     let serving = shutdown.child_token();
@@ -216,7 +222,9 @@ fn routes(
     for instance in running(process, instances) {
         dependencies.extend(instance.ready(process)?);
     }
-    let mut routes = hatch_api::health::router(dependencies)
+    let (of, all) = (Arc::clone(process), Arc::clone(instances));
+    let each = move || running(&of, &all).flat_map(|one| one.ready_each(&of)).collect();
+    let mut routes = hatch_api::health::router(dependencies, Box::new(each))
         .merge(metrics::router(Arc::clone(process), Arc::clone(instances)));
     for instance in running(process, instances) {
         routes = routes.merge(instance.routes(process, drain)?);

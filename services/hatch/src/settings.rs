@@ -24,6 +24,7 @@ mod rate_limits;
 mod reference;
 mod refusal;
 
+pub use accounts::{AccountSettings, AccountsByName};
 pub use authentication::Authentication;
 pub use load::sendgrid_account;
 pub use rate_limits::RateLimitSettings;
@@ -92,6 +93,16 @@ pub struct Settings {
     /// The SendGrid account, where there is one.
     #[schemars(transform = accounts::with_event_keys)]
     pub sendgrid: Option<sendgrid::Settings>,
+    /// Accounts at providers, by hatch's own names for them.
+    pub accounts: AccountsByName,
+    /// Where the simulator of `up` is, beside which this process runs.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub simulator_url: Option<String>,
+    /// What file and variables have set, by key, as far as it can be told whether it has changed.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub set_keys: BTreeMap<String, u64>,
     /// Who may post messages as plain JSON, if anybody.
     pub generic: Option<generic::Settings>,
     /// How the dispatcher works.
@@ -198,8 +209,8 @@ pub struct DispatcherSettings {
     pub look_ups_ms: [u64; 2],
     /// How long a receipt is waited for before a doubt is left to a person.
     pub receipt_wait_ms: u64,
-    /// What becomes of attempts in doubt, for each provider (`twilio`, `sendgrid`): `look_up` (the default where the
-    /// provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
+    /// What becomes of attempts in doubt, for each account by its name, or else for each provider (`twilio`, `sendgrid`):
+    /// `look_up` (the default where the provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
 }
 
@@ -371,6 +382,9 @@ impl Default for Settings {
             default_email_sender: None,
             twilio: None,
             sendgrid: None,
+            accounts: AccountsByName::new(),
+            simulator_url: None,
+            set_keys: BTreeMap::new(),
             generic: None,
             dispatcher: DispatcherSettings::default(),
             relay: hatch_relay::Config::default(),

@@ -1,5 +1,6 @@
 //! The smaller subcommands, one file each.
 
+pub(crate) mod accounts;
 pub(crate) mod archive;
 pub(crate) mod bench;
 pub(crate) mod dead_letters;

@@ -15,12 +15,15 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
     HeadWatch, Log, ServerClock, Store, SystemEnvironment,
 };
+use hatch_providers::Accounts;
 use hatch_readmodel::{PROJECTIONS, Projections};
 use hatch_telemetry::limit::Limits;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::accounts::accounts;
 use super::configured::{place, postgres};
+use crate::reload::Reload;
 use crate::schemas::schemas;
 use crate::settings::Settings;
 use crate::{bus_end, feed, foreign};
@@ -64,6 +67,10 @@ pub(crate) struct Process {
     pub(crate) head: HeadWatch,
     /// Tenants and keys.
     pub(crate) directory: Directory,
+    /// The provider accounts, as they are now.
+    pub(crate) accounts: Accounts,
+    /// The settings, as they were read last.
+    pub(crate) reload: Reload,
     /// What JetStream brings, read once for all roles that follow it.
     pub(crate) feed: Option<Feed>,
     pub(crate) limits: Limits,
@@ -81,11 +88,13 @@ pub struct Parts {
     pub projections: Projections,
     /// The clocks of the machine.
     pub machine: Arc<dyn Environment>,
+    /// Tells when the settings were read again.
+    pub reload: Option<Reload>,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { projections: PROJECTIONS, machine: Arc::new(SystemEnvironment) }
+        Self { projections: PROJECTIONS, machine: Arc::new(SystemEnvironment), reload: None }
     }
 }
 
@@ -119,7 +128,7 @@ impl Process {
         let bus = Bus::connect(settings.bus()?).await.context("NATS")?;
         let shutdown = CancellationToken::new();
         let config = FenceConfig { place, bus: Some(bus_end::of(bus.clone())) };
-        let Parts { projections, machine } = parts;
+        let Parts { projections, machine, reload } = parts;
         let clock = ServerClock::on(Arc::clone(&machine));
         let (head, _) = HeadWatch::start_by(clock, config, postgres.clone(), shutdown.clone());
         head.clock().ask(&pool).await.context("PostgreSQL's clock")?;
@@ -144,6 +153,8 @@ impl Process {
             bus,
             head,
             directory,
+            accounts: Accounts::new(accounts(settings)?),
+            reload: reload.unwrap_or_else(|| Reload::never(settings)),
             feed: None,
             limits: Limits::default(),
             rate_limits: RateLimits::default(),

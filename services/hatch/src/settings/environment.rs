@@ -10,6 +10,9 @@ use super::Settings;
 
 const PREFIX: &str = "HATCH_";
 
+/// The section of accounts, each of which has a section of its name there.
+const ACCOUNTS: &str = "accounts";
+
 /// Names with the prefix that are no settings: they steer tests and child processes.
 const NOT_SETTINGS: [&str; 4] =
     ["HATCH_TEST_", hatch_process::EXIT_WITH_PARENT, "HATCH_CONFIG", "HATCH_DEVELOPMENT_"];
@@ -41,7 +44,7 @@ pub(super) fn keys(
     settings
         .map(|(name, value)| {
             let (key, value) = setting(&schema, &name, value)?;
-            let value = typed(find(&schema, &key), &value);
+            let value = typed(find(&schema, &key).or_else(|| of_account(&key)), &value);
             Ok((key, value))
         })
         .collect()
@@ -54,7 +57,9 @@ fn is_setting(name: &str) -> bool {
 /// The key and value of a variable; `..._FILE` stands for the content of the file that it names, unless
 /// there is a key of that name.
 fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, String)> {
-    let key = |name: &str| name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
+    let key = |name: &str| {
+        account_key(&name[PREFIX.len()..].to_ascii_lowercase().replace("__", "."))
+    };
     match name.strip_suffix("_FILE") {
         Some(_) if is_key(schema, &key(name)) => Ok((key(name), value)),
         Some(name) => {
@@ -65,6 +70,24 @@ fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, 
         }
         None => Ok((key(name), value)),
     }
+}
+
+/// `key`, in which the name of an account has dashes, for which a variable has underscores.
+fn account_key(key: &str) -> String {
+    let parts: Vec<&str> = key.splitn(3, '.').collect();
+    match parts.as_slice() {
+        [ACCOUNTS, name, rest @ ..] => {
+            let name = name.replace('_', "-");
+            [&[ACCOUNTS, name.as_str()][..], rest].concat().join(".")
+        }
+        _ => key.to_owned(),
+    }
+}
+
+/// The schema of a key that the provider of an account has.
+fn of_account(key: &str) -> Option<&'static Json> {
+    let (_, key) = key.strip_prefix(ACCOUNTS)?.strip_prefix('.')?.split_once('.')?;
+    hatch_providers::setting_schema(key)
 }
 
 /// Whether there is a key of exactly this name.

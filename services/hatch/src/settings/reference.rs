@@ -39,7 +39,12 @@ says so without starting anything. Where `hatch up` starts servers and a simulat
 are others, so that whatever can happen ends within a minute; they stand in the column `up`.
 
 Keys ending in `_ms` are milliseconds. The sections of accounts (`twilio`, `sendgrid`, `generic`) are there or
-not: what is required is so where any of their keys is set.
+not: what is required is so where any of their keys is set. `twilio` and `sendgrid` are accounts of that name; several of
+a provider, or some of few tenants, are set as `accounts.NAME`.
+
+`serve` reads file and variables again at `SIGHUP`. Accounts, `rate_limit` (but for `enabled` and `window_s`) and
+`log.filter` take effect at once; a line of the log names the others that have changed, which do at the next start. What
+cannot be read leaves everything as it was, and the log says why.
 ";
 
 /// The whole page.
@@ -53,8 +58,9 @@ fn page() -> String {
 /// A table of the keys at `path` that have a value, and then a section for each that has keys.
 fn section(page: &mut String, path: &str, schema: &Value, up: &Value) {
     let keys = schema["properties"].as_object().expect("the schema of an object");
-    let (sections, values): (Vec<_>, Vec<_>) =
-        keys.iter().partition(|(_, schema)| schema.get("properties").is_some());
+    let (sections, values): (Vec<_>, Vec<_>) = keys.iter().partition(|(_, schema)| {
+        schema.get("properties").is_some() || of_names(schema).is_some()
+    });
     let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     if path.is_empty() {
         page.push_str("\n## Top level\n");
@@ -67,8 +73,16 @@ fn section(page: &mut String, path: &str, schema: &Value, up: &Value) {
         page.push_str(&row(&inner(key), value, required, &up[key]));
     }
     for (key, value) in sections {
-        section(page, &inner(key), value, &up[key]);
+        match of_names(value) {
+            Some(each) => section(page, &format!("{}.NAME", inner(key)), each, &Value::Null),
+            None => section(page, &inner(key), value, &up[key]),
+        }
     }
+}
+
+/// The schema of each section in a section of names.
+fn of_names(schema: &Value) -> Option<&Value> {
+    schema.get("additionalProperties").filter(|each| each.get("properties").is_some())
 }
 
 fn row(path: &str, schema: &Value, required: bool, up: &Value) -> String {
