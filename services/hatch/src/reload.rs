@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::logging;
 use crate::roles::{self, Process};
 use crate::settings::Settings;
-use crate::logging;
 
 /// Sections, and single keys, that take effect when they are read again.
 const AT_ONCE: [&str; 6] = ["accounts", "twilio", "sendgrid", "rate_limit", "jwt", "log.filter"];
@@ -62,13 +62,19 @@ pub(crate) fn read_again(to: &Reloader, load: impl Fn() -> anyhow::Result<Settin
             tracing::info!("the settings were read again");
             if !later.is_empty() {
                 let keys = later.join(", ");
-                tracing::warn!(keys, "these settings have changed, and take effect at the next start");
+                tracing::warn!(
+                    keys,
+                    "these settings have changed, and take effect at the next start"
+                );
             }
             to.send_replace(Arc::new(settings));
         }
         Err(error) => {
             let error = format!("{error:#}");
-            tracing::error!(error, "the settings were read again and are wrong: they stay as they were");
+            tracing::error!(
+                error,
+                "the settings were read again and are wrong: they stay as they were"
+            );
         }
     }
 }

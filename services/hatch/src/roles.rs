@@ -23,12 +23,12 @@ use hatch_api::{Bodies, Drain, Ending, Entrance, Requests};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use self::configured::postgres;
 #[cfg(feature = "dev")]
 pub(crate) use self::accounts::account_context;
 pub(crate) use self::accounts::{
     SetAccount, accounts, check_accounts, each_account, generic_webhook,
 };
+pub use self::configured::postgres;
 pub(crate) use self::configured::{
     check, keep_rules, own_mailboxes, place, refusals, sites, trusted_proxies, word_rules,
 };

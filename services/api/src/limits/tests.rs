@@ -159,12 +159,8 @@ async fn where_nobody_is_heard_the_own_count_decides() {
 #[test]
 fn a_key_goes_before_its_tenant_and_that_before_the_route() {
     let of = |name: &str, limit| BTreeMap::from([(name.to_owned(), limit)]);
-    let rules = Rules {
-        routes: of("r", 1),
-        tenants: of("t", 2),
-        keys: of("k", 3),
-        ..Rules::default()
-    };
+    let rules =
+        Rules { routes: of("r", 1), tenants: of("t", 2), keys: of("k", 3), ..Rules::default() };
     let limits = Inner {
         current: RwLock::new(Arc::new(rules.clone())),
         rules,

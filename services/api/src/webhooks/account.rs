@@ -79,9 +79,10 @@ impl Webhooks {
         let paths = self.accounts.paths(provider);
         match paths.is_empty() {
             true => Problem::not_found("provider account"),
-            false => {
-                Problem::absent(format!("no account has this path: expected {}", paths.join(" or ")))
-            }
+            false => Problem::absent(format!(
+                "no account has this path: expected {}",
+                paths.join(" or ")
+            )),
         }
     }
 

@@ -81,11 +81,9 @@ impl Webhooks {
         }
         let wrote = answered.iter().filter_map(tenant_of).find(|one| tenants.contains(one));
         let groups = self.groups(inbound);
-        let found =
-            self.read_model.conversations_among(&tenants, &inbound.from, &groups).await?;
-        let first = wrote
-            .or_else(|| found.first().map(|(tenant, _)| *tenant))
-            .unwrap_or(account.tenant_id);
+        let found = self.read_model.conversations_among(&tenants, &inbound.from, &groups).await?;
+        let first =
+            wrote.or_else(|| found.first().map(|(tenant, _)| *tenant)).unwrap_or(account.tenant_id);
         let others = found.into_iter().filter(|(tenant, _)| *tenant != first);
         let elsewhere = others
             .map(|(tenant_id, conversation_id)| Elsewhere { tenant_id, conversation_id })
@@ -125,9 +123,7 @@ impl Recording<'_> {
         &self,
         observations: &mut [Observation],
     ) -> Result<(), Problem> {
-        let nameless = |observation: &Observation| {
-            matches!(observation, Observation::Receipt(receipt) if receipt.correlation.is_none())
-        };
+        let nameless = |observation: &Observation| matches!(observation, Observation::Receipt(receipt) if receipt.correlation.is_none());
         if !observations.iter().any(nameless) {
             return Ok(());
         }
@@ -181,8 +177,7 @@ impl Recording<'_> {
                 }
                 let meanings: Vec<Meaning> =
                     told.into_iter().map(|told| Meaning::Tells(Command::Consent(told))).collect();
-                let account =
-                    WebhookAccount { tenant_id: *tenant_id, ..self.account.clone() };
+                let account = WebhookAccount { tenant_id: *tenant_id, ..self.account.clone() };
                 let theirs = self.of(&account);
                 theirs.append(&meanings, &mut Summary::default(), false).await?;
             }

@@ -135,7 +135,9 @@ impl Sampler {
                 || now.saturating_duration_since(episode.began) >= EPISODE_MAX
         };
         let ended = state.paths.iter_mut();
-        ended.filter_map(|(path, of)| Some((Arc::clone(path), of.episode.take_if(is_over)?))).collect()
+        ended
+            .filter_map(|(path, of)| Some((Arc::clone(path), of.episode.take_if(is_over)?)))
+            .collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -258,7 +260,8 @@ mod tests {
     fn addresses_beyond_number_take_no_more_memory_and_no_more_rows() {
         let rates = RefusedRates { by_address_per_minute: 3, by_path_per_minute: 100 };
         let (sampler, start) = (Sampler::new(rates), Instant::now());
-        let kept = (0..20_000).filter(|n| sampler.note(&"a".into(), address(*n), true, start).0).count();
+        let kept =
+            (0..20_000).filter(|n| sampler.note(&"a".into(), address(*n), true, start).0).count();
         assert_eq!(kept, 100);
         assert!(sampler.state().addresses.len() <= ADDRESSES_MAX + 1);
         let later = start + Duration::from_secs(120);
@@ -269,7 +272,8 @@ mod tests {
     #[test]
     fn an_episode_is_told_once_with_its_number() {
         let (sampler, start) = (Sampler::new(RATES), Instant::now());
-        let firsts = (0..10).filter(|_| sampler.note(&"a".into(), address(1), true, start).1).count();
+        let firsts =
+            (0..10).filter(|_| sampler.note(&"a".into(), address(1), true, start).1).count();
         assert_eq!(firsts, 1);
         assert_eq!(sampler.over(start + Duration::from_secs(59)), []);
         let episode = Episode { began: start, last: start, refused: 10, kept: 3 };

@@ -194,8 +194,7 @@ mod tests {
         let accounts = accounts(&settings).expect("good accounts");
         let shown: Vec<_> =
             accounts.iter().map(|one| (one.name.as_str(), one.provider, one.traffic)).collect();
-        let expected =
-            [("a-second", "twilio", Traffic::Live), ("twilio", "twilio", Traffic::All)];
+        let expected = [("a-second", "twilio", Traffic::Live), ("twilio", "twilio", Traffic::All)];
         assert_eq!(shown, expected);
     }
 

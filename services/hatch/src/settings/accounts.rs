@@ -99,7 +99,8 @@ impl AccountSettings {
             let Some((of, property)) = of.and_then(|of| Some((of, known.get(of)?))) else {
                 continue;
             };
-            let path = value.as_str().with_context(|| format!("{key}: expected the path of a file"))?;
+            let path =
+                value.as_str().with_context(|| format!("{key}: expected the path of a file"))?;
             // The value may be the secret itself, by mistake.
             let text = std::fs::read_to_string(path)
                 .ok()
@@ -109,7 +110,8 @@ impl AccountSettings {
             read.insert(of.to_owned(), if is_list { Value::Array(vec![text]) } else { text });
         }
         let is_file = |key: &str| {
-            key.strip_suffix(FILE).is_some_and(|of| known.get(key).is_none() && known.get(of).is_some())
+            key.strip_suffix(FILE)
+                .is_some_and(|of| known.get(key).is_none() && known.get(of).is_some())
         };
         let direct = self.of_provider.iter().filter(|(key, _)| !is_file(key));
         // A variable is nearer than a file that hatch.toml names.

@@ -57,9 +57,8 @@ fn is_setting(name: &str) -> bool {
 /// The key and value of a variable; `..._FILE` stands for the content of the file that it names, unless
 /// there is a key of that name.
 fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, String)> {
-    let key = |name: &str| {
-        account_key(&name[PREFIX.len()..].to_ascii_lowercase().replace("__", "."))
-    };
+    let key =
+        |name: &str| account_key(&name[PREFIX.len()..].to_ascii_lowercase().replace("__", "."));
     match name.strip_suffix("_FILE") {
         Some(_) if is_key(schema, &key(name)) => Ok((key(name), value)),
         Some(name) => {

@@ -58,9 +58,9 @@ fn page() -> String {
 /// A table of the keys at `path` that have a value, and then a section for each that has keys.
 fn section(page: &mut String, path: &str, schema: &Value, up: &Value) {
     let keys = schema["properties"].as_object().expect("the schema of an object");
-    let (sections, values): (Vec<_>, Vec<_>) = keys.iter().partition(|(_, schema)| {
-        schema.get("properties").is_some() || of_names(schema).is_some()
-    });
+    let (sections, values): (Vec<_>, Vec<_>) = keys
+        .iter()
+        .partition(|(_, schema)| schema.get("properties").is_some() || of_names(schema).is_some());
     let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     if path.is_empty() {
         page.push_str("\n## Top level\n");
