@@ -151,12 +151,7 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             let settings = commands::running(settings)?;
             return Box::pin(commands::webhooks::rederive(&settings, &flags)).await;
         }
-        Command::Accounts(cli::Accounts::List { json }) => {
-            commands::accounts::list(&settings, json)?;
-        }
-        Command::Accounts(cli::Accounts::Check { names, json }) => {
-            return commands::accounts::check(&settings, &names, json).await;
-        }
+        Command::Accounts(what) => return commands::accounts::run(&settings, what).await,
         Command::Tenants(what) => {
             commands::tenants::run(&commands::running(settings)?, what).await?;
         }

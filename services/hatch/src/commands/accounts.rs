@@ -8,6 +8,7 @@ use futures::future::join_all;
 use hatch_providers::{Account, Checked, Tenants, webhook_path};
 use serde_json::{Value, json};
 
+use crate::cli;
 use crate::output::{field, line};
 use crate::roles::{self, SetAccount};
 use crate::settings::Settings;
@@ -15,8 +16,16 @@ use crate::settings::Settings;
 /// How long a provider may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
+/// Does what is asked for.
+pub(crate) async fn run(settings: &Settings, what: cli::Accounts) -> anyhow::Result<ExitCode> {
+    match what {
+        cli::Accounts::List { json } => list(settings, json).map(|()| ExitCode::SUCCESS),
+        cli::Accounts::Check { names, json } => check(settings, &names, json).await,
+    }
+}
+
 /// Prints the accounts that are set.
-pub(crate) fn list(settings: &Settings, as_json: bool) -> anyhow::Result<()> {
+fn list(settings: &Settings, as_json: bool) -> anyhow::Result<()> {
     let set = roles::each_account(settings);
     if set.is_empty() && !as_json {
         line("no provider account is set")?;
@@ -36,11 +45,7 @@ pub(crate) fn list(settings: &Settings, as_json: bool) -> anyhow::Result<()> {
 }
 
 /// Asks the providers of the accounts called `names`, or of all, whether they let them in; fails when one does not.
-pub(crate) async fn check(
-    settings: &Settings,
-    names: &[String],
-    as_json: bool,
-) -> anyhow::Result<ExitCode> {
+async fn check(settings: &Settings, names: &[String], as_json: bool) -> anyhow::Result<ExitCode> {
     let mut set = roles::each_account(settings);
     if let Some(unknown) = names.iter().find(|name| !set.iter().any(|one| one.name == **name)) {
         bail!("no account is called {}: `hatch accounts list` shows them", field(unknown));
