@@ -103,6 +103,10 @@ golden:
 events:
     @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch --test scenarios catalogue
 
+# Write docs/errors.md from the catalogue of errors, where the tests expect it
+errors:
+    @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch-api --lib problem::pages
+
 # Write docs/configuration.md from the types of the settings, where the tests expect it
 configuration:
     @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch --lib settings::reference
@@ -148,7 +152,7 @@ profile:
     "$profdata" merge --sparse --output target/hatch.profdata "$counts"
     gzip -9nc target/hatch.profdata >deploy/hatch.profdata.gz
 
-# Measure a release build: hatch bench ARGS against an up --split with data of its own, or --url
+# Measure a release build: hatch bench ARGS against an up --split with data of its own, or --url; --authenticated: with a key and limits
 [no-exit-message]
 bench *ARGS:
     #!/bin/sh
@@ -165,12 +169,22 @@ measure *ARGS:
     set -eu
     hatch="${CARGO_TARGET_DIR:-target}/release/hatch"
     for argument in "$@"; do
+        shift
         case $argument in
-        --url | --url=*) exec "$hatch" bench "$@" ;;
+        --url | --url=*) elsewhere=yes ;;
         # It asks how fast messages could be accepted, whether or not they can be sent.
         --accept-only) export HATCH_ADMISSION__ENABLED=false ;;
+        # As in production, with a key and limits. The benchmark itself is told of the key's file.
+        --authenticated)
+            keyed=yes
+            export HATCH_AUTHENTICATION=required
+            export HATCH_RATE_LIMIT__ENABLED=true HATCH_RATE_LIMIT__REQUESTS=1000000
+            continue
+            ;;
         esac
+        set -- "$@" "$argument"
     done
+    [ -z "${elsewhere:-}" ] || exec "$hatch" bench "$@"
     # On a disk, which the folder for temporary files may not be, and in reach of PostgreSQL's account.
     scratch=$(mktemp -d /var/tmp/hatch-bench.XXXXXX)
     chmod 711 "$scratch"
@@ -183,6 +197,11 @@ measure *ARGS:
         kill -0 "$up" 2>/dev/null || exit 1
         sleep 0.1
     done
+    if [ -n "${keyed:-}" ]; then
+        (umask 077 && "$hatch" keys create --name bench --scope messages:write --json |
+            sed -n 's/.*"key": *"\([^"]*\)".*/\1/p' >"$scratch/key")
+        set -- "$@" --api-key-file "$scratch/key"
+    fi
     "$hatch" bench "$@"
 
 # Measure the parts, each beside raw PostgreSQL in the same run; ARGS go to criterion

@@ -24,7 +24,7 @@ async fn a_name_that_somebody_lets_point_here_is_not_answered() {
     for path in ["/api/v1/messages", "/health", "/metrics", "/docs/", "/api/v1/nothing"] {
         let answer = hatch.request(Method::GET, path, &evil, None).await;
         assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{path}");
-        assert_eq!(answer.body["type"], "urn:hatch:problem:misdirected");
+        assert_eq!(answer.body["code"], "misdirected");
     }
     for path in ["/api/webhooks/sms", "/api/v1/webhooks/generic"] {
         let answer = hatch.request(Method::POST, path, &evil, Some("{}".to_owned())).await;
@@ -58,7 +58,7 @@ async fn a_form_of_another_site_changes_nothing() {
         for path in ["cancel", "retry"].map(|what| format!("/api/v1/messages/{id}/{what}")) {
             let answer = hatch.request(Method::POST, &path, &from, None).await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {from:?}");
-            assert_eq!(answer.body["type"], "urn:hatch:problem:foreign-site");
+            assert_eq!(answer.body["code"], "foreign_site");
         }
         let read = hatch.request(Method::GET, "/api/v1/messages", &from, None).await;
         assert_eq!(read.status, StatusCode::FORBIDDEN, "{from:?}");

@@ -61,6 +61,10 @@ id! {
     /// The stream of an API key ([`api_key_id`](crate::api_key::api_key_id)).
     ApiKeyId
 }
+id! {
+    /// The stream of a provider account ([`account_id`](crate::account::account_id)).
+    AccountId
+}
 
 impl TenantId {
     /// The tenant of an installation that has only one.

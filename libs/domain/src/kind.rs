@@ -1,6 +1,7 @@
 //! Every kind of stream that this build knows: the one list by which events are read whose kind only the
 //! log says.
 
+use crate::account::Account;
 use crate::api_key::ApiKey;
 use crate::consent::Consent;
 use crate::decider::{Decider, DomainEvent};
@@ -10,8 +11,13 @@ use crate::shape::Shape;
 use crate::tenant::Tenant;
 
 /// Every kind. A new aggregate is one more line.
-pub static KINDS: &[Kind] =
-    &[Kind::of::<Message>(), Kind::of::<Consent>(), Kind::of::<Tenant>(), Kind::of::<ApiKey>()];
+pub static KINDS: &[Kind] = &[
+    Kind::of::<Message>(),
+    Kind::of::<Consent>(),
+    Kind::of::<Tenant>(),
+    Kind::of::<ApiKey>(),
+    Kind::of::<Account>(),
+];
 
 /// A kind of stream, and what its events are.
 #[derive(Debug)]

@@ -5,6 +5,16 @@ use axum::http::HeaderName;
 /// The request's id, which is the client's own if that is sane.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Characters of a client's own request id at most.
+const REQUEST_ID_LENGTH_MAX: usize = 128;
+
+/// Whether a client's own request id is taken.
+pub(crate) fn is_request_id(id: &str) -> bool {
+    !id.is_empty()
+        && id.len() <= REQUEST_ID_LENGTH_MAX
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(&b))
+}
+
 /// Bytes of a request's path and query at most: what RFC 9110, section 4.1 asks every server to take.
 pub(crate) const URI_BYTES_MAX: usize = 8_000;
 

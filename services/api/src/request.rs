@@ -2,13 +2,14 @@
 //! counted once, every error has its body, and it ends with the process.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hatch_telemetry::measure::{Counter, Family, Histogram};
+use hatch_telemetry::request::within;
 use hatch_telemetry::{span, trace};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -21,10 +22,11 @@ use crate::connection;
 use crate::cors::Cors;
 use crate::drain::Drain;
 use crate::hardening;
-use crate::head::{HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_ID, URI_BYTES_MAX};
+use crate::head::{HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_ID, URI_BYTES_MAX, is_request_id};
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::sites::Sites;
+use crate::trail::Trail;
 use crate::unread::Reading;
 
 /// The name under which requests without a route are counted.
@@ -35,9 +37,6 @@ const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// Routes whose requests set nothing off, and come all the time.
 const UNTRACED: [&str; 4] = [NO_ROUTE, PROBES[0], PROBES[1], PROBES[2]];
-
-/// Characters of a client's own request id at most.
-const REQUEST_ID_LENGTH_MAX: usize = 128;
 
 /// What the HTTP interface has answered since it started, by route: the pattern, not the path.
 #[derive(Debug, Default)]
@@ -80,6 +79,8 @@ pub struct Entrance {
     pub door: Door,
     /// How often clients may ask.
     pub limits: Limits,
+    /// What is recorded of requests.
+    pub trail: Trail,
 }
 
 /// What the outermost layer works with.
@@ -96,14 +97,16 @@ pub(crate) async fn layer(
     next: Next,
 ) -> Response {
     let Outermost { entrance, drain } = &*outermost;
-    let Entrance { new_id, stats, trusted_proxies, sites, bodies, door, limits } = entrance;
+    let Entrance { new_id, stats, trusted_proxies, sites, bodies, door, limits, trail } = entrance;
     let busy = connection::identify(&mut request, trusted_proxies);
     let reading = Reading::of(&mut request);
     let quota = limits.open(&mut request);
     let origin = sites.cors().origin(&request);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     request.extensions_mut().insert(bodies.clone());
+    request.extensions_mut().insert(sites.error_pages().clone());
     let method = method_name(request.method());
+    let noted = trail.open(&mut request, &id, method);
     let is_page = hardening::is_page(request.uri().path());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
@@ -128,7 +131,9 @@ pub(crate) async fn layer(
                 Ok(()) => door.admit(&mut request).await,
                 Err(problem) => Err(problem),
             };
-            match quota.admit(admitted, &request) {
+            let admitted = quota.admit(admitted, &request);
+            noted.asked(door, &request);
+            match admitted {
                 Err(problem) => problem.into_response(),
                 Ok(()) => next.run(request).await,
             }
@@ -136,22 +141,17 @@ pub(crate) async fn layer(
         (drain.in_time(answered).await, trace::current_trace_id())
     };
     let answered = trace::within(traced.clone(), traceparent.as_deref(), answered);
-    let (response, trace_id) = answered.instrument(lines).await;
+    let (response, trace_id) = within(id.clone(), answered.instrument(lines)).await;
     drop(busy);
-    let mut response = with_body(response, &id);
-    let (status, took) = (response.status().as_u16(), started.elapsed());
+    let took = started.elapsed();
+    noted.close(&response, took);
+    let mut response = with_body(response, &id, sites);
+    let status = response.status().as_u16();
     traced.record("status", status);
     let route_stats = stats.routes.of(route);
     route_stats.answers.of(&(counted_method(method, response.status()), status)).increment();
     route_stats.seconds.observe_duration(took);
-    let (trace_id, duration_us) =
-        (trace_id.as_deref(), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-    // They come all the time, and what they say is said elsewhere.
-    if PROBES.contains(&route) {
-        tracing::debug!(request_id = %id, trace_id, method, route, status, duration_us, "request");
-    } else {
-        tracing::info!(request_id = %id, trace_id, method, route, status, duration_us, "request");
-    }
+    log((&id, trace_id.as_deref()), (method, route), status, took);
     name(response.headers_mut(), &id);
     hardening::harden(response.headers_mut(), is_page, sites.is_secure());
     sites.cors().tell(origin, response.headers_mut());
@@ -168,6 +168,21 @@ pub(crate) async fn layer(
 fn name(headers: &mut HeaderMap, id: &str) {
     if let Ok(value) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, value);
+    }
+}
+
+fn log(
+    (id, trace_id): (&str, Option<&str>),
+    (method, route): (&str, &str),
+    status: u16,
+    took: Duration,
+) {
+    let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    // They come all the time, and what they say is said elsewhere.
+    if PROBES.contains(&route) {
+        tracing::debug!(request_id = %id, trace_id, method, route, status, duration_us, "request");
+    } else {
+        tracing::info!(request_id = %id, trace_id, method, route, status, duration_us, "request");
     }
 }
 
@@ -207,15 +222,12 @@ fn counted_method(method: &'static str, status: StatusCode) -> &'static str {
 
 fn client_id(request: &Request) -> Option<String> {
     let id = request.headers().get(REQUEST_ID)?.to_str().ok()?;
-    let sane = !id.is_empty()
-        && id.len() <= REQUEST_ID_LENGTH_MAX
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(&b));
-    sane.then(|| id.to_owned())
+    is_request_id(id).then(|| id.to_owned())
 }
 
-fn with_body(mut response: Response, id: &str) -> Response {
+fn with_body(mut response: Response, id: &str, sites: &Sites) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        return problem.render(Some(id));
+        return sites.explain(problem).render(Some(id));
     }
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
@@ -227,7 +239,7 @@ fn with_body(mut response: Response, id: &str) -> Response {
         return response;
     }
     let allow = response.headers_mut().remove(header::ALLOW);
-    let mut rendered = Problem::bare(status).render(Some(id));
+    let mut rendered = sites.explain(Problem::bare(status)).render(Some(id));
     if let (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) = (status, allow) {
         rendered.headers_mut().insert(header::ALLOW, allow);
     }

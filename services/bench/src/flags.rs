@@ -36,6 +36,9 @@ pub struct Flags {
     /// Its simulator [default: where `up` has it].
     #[arg(long)]
     pub simulator: Option<String>,
+    /// Send each request with the API key in this file.
+    #[arg(long, value_name = "FILE")]
+    pub api_key_file: Option<std::path::PathBuf>,
     /// Another seed, other texts and recipients.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

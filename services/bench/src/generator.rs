@@ -3,13 +3,14 @@
 //! It shares the processors with what it measures, so it is lean: one thread keeps time, bodies are
 //! put together from prepared parts, and connections are kept.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use axum::body::{Body, Bytes};
-use axum::http::{Request, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Request, StatusCode, Uri, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -35,6 +36,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct Generator {
     http: Client<HttpConnector, Body>,
     messages: Uri,
+    /// What says who asks, if anything does.
+    authorization: Option<HeaderValue>,
     load: Load,
 }
 
@@ -50,11 +53,11 @@ struct Run {
 }
 
 impl Generator {
-    /// Sends `load` to the hatch at `url`.
+    /// Sends `load` to the hatch at `url`, with the key in `key_file` if there is one.
     ///
     /// # Errors
-    /// `url` is none of the form `http://HOST:PORT`.
-    pub(crate) fn new(url: &str, load: Load) -> anyhow::Result<Self> {
+    /// `url` is none of the form `http://HOST:PORT`, or the file cannot be read or has no key.
+    pub(crate) fn new(url: &str, key_file: Option<&Path>, load: Load) -> anyhow::Result<Self> {
         let messages: Uri = format!("{url}/api/v1/messages")
             .parse()
             .ok()
@@ -63,7 +66,8 @@ impl Generator {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let http = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { http, messages, load })
+        let authorization = key_file.map(authorization).transpose()?;
+        Ok(Self { http, messages, authorization, load })
     }
 
     /// Sends the requests of the book's plan, the first of which is number `first` of the load, and
@@ -105,10 +109,13 @@ impl Generator {
         struct Accepted {
             id: Uuid,
         }
-        let request = Request::post(self.messages.clone())
+        let mut request = Request::post(self.messages.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .header("idempotency-key", self.load.key(n))
             .body(Body::from(Bytes::from(self.load.body(n))))?;
+        if let Some(value) = &self.authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, value.clone());
+        }
         let response = self.http.request(request).await.context("the connection failed")?;
         let status = response.status();
         // Read to its end, so that the connection can be used again.
@@ -125,6 +132,17 @@ impl Generator {
             serde_json::from_slice(&body).context("answered 202 without an id")?;
         Ok(RequestAnswer::Accepted(accepted.id))
     }
+}
+
+/// The header for the API key in `file`.
+fn authorization(file: &Path) -> anyhow::Result<HeaderValue> {
+    let shown = file.display();
+    let key = std::fs::read_to_string(file).with_context(|| format!("failed to read {shown}"))?;
+    let value = format!("Bearer {}", key.trim());
+    let mut value = HeaderValue::from_str(&value)
+        .with_context(|| format!("--api-key-file: expected one key in {shown}"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 impl Run {

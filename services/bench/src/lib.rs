@@ -108,7 +108,7 @@ async fn measured(settings: Settings, flags: &Flags) -> anyhow::Result<Outcome> 
     if flags.overload && !flags.find_max {
         overload::check(&plan, 0)?;
     }
-    let bench = Bench::new(Target::find(settings, flags)?, flags.seed)?;
+    let bench = Bench::new(Target::find(settings, flags)?, flags)?;
     bench.run(plan, flags).await
 }
 
@@ -121,10 +121,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(target: Target, seed: u64) -> anyhow::Result<Self> {
+    fn new(target: Target, flags: &Flags) -> anyhow::Result<Self> {
         let [.., a, b, c, d] = SystemEnvironment.new_id().into_bytes();
-        let load = Load::new(seed, u32::from_be_bytes([a, b, c, d]));
-        let generator = Generator::new(&target.url, load.clone())?;
+        let load = Load::new(flags.seed, u32::from_be_bytes([a, b, c, d]));
+        let generator = Generator::new(&target.url, flags.api_key_file.as_deref(), load.clone())?;
         Ok(Self { pool: commands::pool(&target.settings)?, target, load, generator })
     }
 

@@ -1,12 +1,16 @@
 //! The command line.
 
 mod keys;
+mod master_key;
+mod requests;
 
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use self::keys::{CreateKey, Keys, Tenants};
+pub use self::keys::{CreateKey, Keys, Team, Tenants};
+pub use self::master_key::MasterKey;
+pub use self::requests::{Requests, TailRequests};
 use crate::roles::Role;
 
 /// Talk with your customers on every channel, and never lose or double a message.
@@ -56,6 +60,9 @@ pub enum Command {
     /// Look at what providers posted, and read it again.
     #[command(subcommand, after_help = "Example: hatch webhooks list --outcome quarantined")]
     Webhooks(Webhooks),
+    /// Look at the accounts at providers, and ask the providers whether they let them in.
+    #[command(subcommand, after_help = "Example: hatch accounts check")]
+    Accounts(Accounts),
     /// Make tenants, suspend them, and let them go on.
     #[command(subcommand, after_help = "Example: hatch tenants create 'Example Ltd'")]
     Tenants(Tenants),
@@ -65,6 +72,12 @@ pub enum Command {
         after_help = "Example: hatch keys create --name first --scope admin --scope platform"
     )]
     Keys(Keys),
+    /// Make the key that seals secrets in the log, and put another in its place.
+    #[command(subcommand, after_help = "Example: hatch master-key create")]
+    MasterKey(MasterKey),
+    /// Look at what clients asked, and how it was answered.
+    #[command(subcommand, after_help = "Example: hatch requests tail --status 4xx")]
+    Requests(Requests),
     /// Let a restored, cloned or failed-over database send again.
     #[command(subcommand, after_help = "Example: hatch fence lift")]
     Fence(Fence),
@@ -147,6 +160,29 @@ pub enum Projections {
 pub struct ProjectionName {
     /// A name that `hatch projections list` shows.
     pub name: String,
+}
+
+/// What to do with accounts at providers.
+#[derive(Debug, Subcommand)]
+pub enum Accounts {
+    /// Print the accounts that the settings and the log have: name, provider, the provider's name of it, channels, traffic, tenants.
+    #[command(after_help = "Example: hatch accounts list --json\n\
+        --json also has the paths that the provider's webhooks come to.")]
+    List {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the providers whether they take the credentials and the accounts may send. Nothing is sent.
+    #[command(after_help = "Example: hatch accounts check twilio-main\n\
+        Exit status 1 when one of them is refused or its provider does not answer.")]
+    Check {
+        /// Their names [default: all].
+        names: Vec<String>,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to do about the fence.

@@ -22,6 +22,10 @@ pub(crate) enum ListKind {
     Timeline = 4,
     ApiKeys = 5,
     Tenants = 6,
+    // 7 is the list of members.
+    Accounts = 8,
+    Audit = 9,
+    Requests = 10,
 }
 
 /// Why a page cannot be had.

@@ -9,6 +9,7 @@ mod door;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::access::is_route;
+pub(crate) use self::access::{is_public, is_route};
 pub(crate) use self::caller::Caller;
+pub(crate) use self::door::Claimed;
 pub use self::door::Door;

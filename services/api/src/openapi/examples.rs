@@ -2,29 +2,34 @@
 
 use hatch_domain::address::AddressError;
 use hatch_domain::shape;
+use hatch_domain::tenant::command::TenantRejection;
 use hatch_readmodel::PageError;
 use serde_json::{Map, Value, json};
 
 use super::walk::{each_answer, fields};
 use crate::admission::AdmissionRefusal;
-use crate::problem::{FieldCode, FieldError, Problem};
+use crate::problem::{ErrorPages, FieldCode, FieldError, Problem};
 
 /// The examples of what is answered, by the name of the schema.
 const BODIES: &str = include_str!("examples.json");
 
 /// What answers have that no schema describes, by their media type.
-const TEXTS: [(&str, &str); 4] = [
+const TEXTS: [(&str, &str); 5] = [
     (
         "text/event-stream",
         "id: 4711\nevent: MessageCanceled\ndata: {\"specversion\":\"1.0\",...}\n\n",
+    ),
+    (
+        "application/x-ndjson",
+        "{\"id\":\"01a1fc66-0b51-7c3e-9d20-5f6a1b2c3d4e\",\"action\":\"api_key.revoked\",...}\n",
     ),
     ("application/openmetrics-text", "hatch_log_position 4711\n# EOF\n"),
     ("application/octet-stream", "Order 42\n"),
     ("*/*", "Order 42\n"),
 ];
 
-/// The request id in examples of errors.
-const INSTANCE: &str = "01a1fc66-08e6-7294-8005-e216d05b09c5";
+/// The installation of the examples.
+const PUBLIC_URL: &str = "https://hatch.example.com";
 
 /// Adds an example to every answer that has none.
 pub(super) fn add(document: &mut Value) {
@@ -101,13 +106,20 @@ fn error(path: &str, status: &str) -> Value {
         "403" => Problem::foreign_site(),
         "404" if path.contains("webhook") => Problem::not_found("webhook"),
         "404" if path.contains("attachments") => Problem::not_found("attachment"),
+        "404" if path.contains("/accounts") => Problem::not_found("account"),
         "404" if path.contains("api-keys") => Problem::not_found("API key"),
+        "404" if path.contains("team-recipients") => Problem::not_found("address"),
         "404" if path.contains("tenants") => Problem::not_found("tenant"),
+        "404" if path.contains("requests") => Problem::not_found("request"),
         "404" if path.contains("events/") => Problem::not_found("event"),
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
+        "409" if path.contains("/accounts") => Problem::no_master_key(),
         "409" if path.ends_with("api-keys") => {
             Problem::too_many_keys("1000 keys have not ended, of 1000 at most: revoke one")
+        }
+        "409" if path.contains("team-recipients") => {
+            Problem::team_list_full(TenantRejection::TeamListFull.to_string())
         }
         "409" if path.contains("api-keys") => Problem::key_ended("the key is revoked"),
         "409" if path.contains("{id}/retry") || path.contains("{id}/cancel") => {
@@ -121,13 +133,11 @@ fn error(path: &str, status: &str) -> Value {
         "429" => AdmissionRefusal::Dispatch { retry_after_seconds: 1 }.into(),
         _ => Problem::unavailable("the log did not answer"),
     };
-    shown(&problem)
+    shown(problem)
 }
 
-fn shown(problem: &Problem) -> Value {
-    let mut error = problem.to_json();
-    error["instance"] = json!(INSTANCE);
-    error
+fn shown(problem: Problem) -> Value {
+    problem.shown(ErrorPages::of(PUBLIC_URL))
 }
 
 /// What is wrong with a request that only has a query is wrong there.
@@ -149,7 +159,7 @@ fn with_query_errors(document: &mut Value) {
                 "expected the id of an event of the stream, or 0 for the first one",
             )
         };
-        let example = shown(&Problem::invalid(vec![error]));
+        let example = shown(Problem::invalid(vec![error]));
         if let Some(answer) = get.pointer_mut("/responses/400/content/application~1problem+json") {
             answer["example"] = example;
         }

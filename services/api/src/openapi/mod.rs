@@ -5,6 +5,7 @@
 //! takes and answers when it succeeds; the router takes it by `routes!`. What every operation has in
 //! common is added here.
 
+mod codes;
 mod events;
 mod examples;
 mod finish;
@@ -35,13 +36,14 @@ use crate::names::{ChannelName, DirectionName, StatusName};
 use crate::problem::Body as Problem;
 
 /// What the groups of operations are about, in the order of the page.
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("messages", "Sending, and what became of it."),
     ("conversations", "What was said between whom."),
     ("consent", "Who may be written to."),
     ("events", "The log, live and event by event."),
     ("webhooks", "What providers post."),
     ("api-keys", "Who may ask for what."),
+    ("accounts", "By whom messages go out, at providers."),
     ("tenants", "Whose data it is."),
     ("operations", "How hatch itself is doing."),
     ("compatibility", "The paths of the systems that hatch replaces."),
@@ -76,11 +78,11 @@ const PROBLEMS: [(&str, &str); 10] = [
     (
         "422",
         "The idempotency key was used for another request; or, where a message is sent, no account carries its \
-             channel (`no-account`).",
+             channel (`no_account`).",
     ),
     (
         "429",
-        "The client asks too often (`quota-exceeded`), or more messages wait than can be sent soon. Nothing was recorded.",
+        "The client asks too often (`quota_exceeded`), or more messages wait than can be sent soon. Nothing was recorded.",
     ),
     (
         "503",
@@ -91,8 +93,8 @@ const PROBLEMS: [(&str, &str); 10] = [
 
 /// Why somebody who is known is refused; beside what [`PROBLEMS`] says of the status.
 const FORBIDDEN: &str = "The scope of the operation is missing, and `detail` names it (`missing_scope`); or the key is \
-    not for the client's address (`ip_not_allowed`), the sender (`sender_not_allowed`) or the channel \
-    (`channel_not_allowed`); or the tenant is suspended (`tenant_suspended`); or a page of another site made the \
+    not for the client's address (`ip_not_allowed`), the sender (`sender_not_allowed`), the channel \
+    (`channel_not_allowed`), the recipient (`recipient_not_on_list`) or a message that is no test (`message_is_live`); or the tenant is suspended (`tenant_suspended`); or a page of another site made the \
     request (`foreign_site`).";
 
 /// The name of the security scheme, and the scopes of what has none of its own.

@@ -5,11 +5,12 @@ use futures::future::BoxFuture;
 use hatch_api::admission::Admission;
 use hatch_api::commands::{Commands, Conversations};
 use hatch_api::{Drain, Requests};
-use hatch_providers::sendgrid;
+use hatch_providers::{Accounts, sendgrid};
 use hatch_readmodel::{ReadModel, ReadPosition};
 
-use super::configured::{carried, default_email_sender, default_sender};
+use super::configured::{default_email_sender, default_sender};
 use super::definition::{RoleDefinition, RoleInstance};
+use super::joining::vault;
 use super::process::{Follows, Process, Workers};
 use super::query::WAITING_READS_MAX;
 use crate::admission;
@@ -51,7 +52,8 @@ impl RoleInstance for Command {
         let commands = Commands {
             store: process.store.clone(),
             admission: self.admission.clone(),
-            carried: carried(settings),
+            accounts: process.accounts.clone(),
+            vault: vault(settings, process.keyring.clone(), process.accounts.clone())?,
             conversations: Conversations {
                 read_position: ReadPosition::new(read_model.clone()),
                 read_model,
@@ -59,10 +61,7 @@ impl RoleInstance for Command {
             },
             default_sms_sender: default_sender(settings)?,
             default_email_sender: default_email_sender(settings)?,
-            default_subject: settings.sendgrid.as_ref().map_or_else(
-                || sendgrid::DEFAULT_SUBJECT.to_owned(),
-                |account| account.default_subject.clone(),
-            ),
+            default_subject: default_subject(&process.accounts),
             mail_host: hatch_api::commands::mail_host(&settings.public_url()),
         };
         Ok(hatch_api::compat::commands(commands.clone())
@@ -73,6 +72,13 @@ impl RoleInstance for Command {
         let admission = process.runs(DEFINITION.name).then_some(&self.admission);
         Box::pin(std::future::ready(measured(admission).into()))
     }
+}
+
+/// What a mail without a subject has: that of the first account that says one.
+fn default_subject(accounts: &Accounts) -> String {
+    let all = accounts.current();
+    let first = all.iter().find_map(|account| account.default_subject.clone());
+    first.unwrap_or_else(|| sendgrid::DEFAULT_SUBJECT.to_owned())
 }
 
 fn measured(admission: Option<&Admission>) -> [Metric; 5] {

@@ -1,5 +1,7 @@
-//! Who may use this installation: its tenants, and the keys of its API.
+//! Who may use this installation, and what it uses: its tenants, the keys of its API, and its accounts at providers.
 
+mod account_query;
+mod accounts;
 mod fold;
 mod load;
 mod query;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use hatch_domain::Decider;
+use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::RecordedEvent;
@@ -21,6 +24,8 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+pub use self::account_query::AccountInfo;
+use self::accounts::{AccountRow, fold_accounts};
 use self::fold::{ApiKeyRow, TenantRow, fold_keys, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
 pub use self::query::{KeyInfo, LastUse, TenantInfo};
@@ -31,17 +36,17 @@ mod embedded {
     refinery::embed_migrations!("../../schema/rm_configuration");
 }
 
-/// The tenants and keys. No message waits for it: whoever lets requests in follows the log itself.
+/// Tenants, keys and accounts. No message waits for it: whoever lets requests in follows the log itself.
 pub static DEFINITION: Definition = Definition {
     name: "configuration",
-    version: 1,
+    version: 2,
     schema: Schema::new("rm_configuration", embedded::migrations::runner)
         .with_history_in(SCHEMA.name()),
     tables: "rm_configuration",
-    aggregates: &[<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND],
-    read_models: &["tenants", "api_keys"],
+    aggregates: &[<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND, <Account as Decider>::KIND],
+    read_models: &["tenants", "api_keys", "accounts"],
     gates_admission: false,
-    reads: &[tables::WRITTEN, tables::LOAD_TENANTS, tables::LOAD_KEYS],
+    reads: &[tables::WRITTEN, tables::LOAD_TENANTS, tables::LOAD_KEYS, accounts::LOAD_ACCOUNTS],
     writer: || Box::new(ConfigurationWriter),
     parallel: None,
 };
@@ -76,7 +81,19 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
     let tenants = fold_tenants(tenants, &of_tenants);
     let keys = fold_keys(keys, &of_keys)?;
     tables::TENANTS.upsert(into, &tenants.values().collect::<Vec<_>>()).await?;
-    tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await
+    tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await?;
+    apply_accounts(into, &page).await
+}
+
+async fn apply_accounts(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let of_accounts = facts::<Account>(page)?;
+    let mut rows = BTreeMap::new();
+    for row in into.query(accounts::LOAD_ACCOUNTS, &begun_before(&of_accounts)).await? {
+        let row = AccountRow::read(&row)?;
+        rows.insert(row.id, row);
+    }
+    let rows = fold_accounts(rows, &of_accounts)?;
+    accounts::ACCOUNTS.upsert(into, &rows.values().collect::<Vec<_>>()).await
 }
 
 /// The events of `page` that it reads, with all their fields. Those of a page that came by the bus are without the
