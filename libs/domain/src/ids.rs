@@ -61,6 +61,15 @@ id! {
     /// The stream of an API key ([`api_key_id`](crate::api_key::api_key_id)).
     ApiKeyId
 }
+id! {
+    /// A person of a tenant: a UUIDv5 of the tenant and the email
+    /// ([`member_id`](crate::member::member_id)).
+    MemberId
+}
+id! {
+    /// A session of a person who has signed in. It opens nothing: what does is a secret beside it.
+    SessionId
+}
 
 impl TenantId {
     /// The tenant of an installation that has only one.

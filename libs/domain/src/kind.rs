@@ -5,13 +5,19 @@ use crate::api_key::ApiKey;
 use crate::consent::Consent;
 use crate::decider::{Decider, DomainEvent};
 use crate::events::{DecodeError, EventType};
+use crate::member::Member;
 use crate::message::Message;
 use crate::shape::Shape;
 use crate::tenant::Tenant;
 
 /// Every kind. A new aggregate is one more line.
-pub static KINDS: &[Kind] =
-    &[Kind::of::<Message>(), Kind::of::<Consent>(), Kind::of::<Tenant>(), Kind::of::<ApiKey>()];
+pub static KINDS: &[Kind] = &[
+    Kind::of::<Message>(),
+    Kind::of::<Consent>(),
+    Kind::of::<Tenant>(),
+    Kind::of::<ApiKey>(),
+    Kind::of::<Member>(),
+];
 
 /// A kind of stream, and what its events are.
 #[derive(Debug)]
