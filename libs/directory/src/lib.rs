@@ -1,4 +1,5 @@
-//! Who may use this installation, in memory: tenants, keys of the API, and when each key was used last.
+//! Who may use this installation, in memory: tenants, keys of the API, members, and when each key was used last; and the
+//! sessions of members who have signed in.
 //!
 //! Every request asks who it is from, and no request may cost a query for that. So a [`Directory`] holds all of it. It
 //! reads the tables of the configuration once and follows the log from there, by events of tenants and keys alone. It
@@ -7,7 +8,9 @@
 //!
 //! What it notes of uses goes to a table of its own, some seconds late, in one statement for all keys.
 
+mod attempts;
 mod follow;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod uses;
@@ -19,7 +22,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hatch_domain::Environment;
 use hatch_domain::api_key::KeyId;
-use hatch_domain::ids::TenantId;
+use hatch_domain::address::Address;
+use hatch_domain::ids::{MemberId, TenantId};
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Log, Position};
@@ -28,10 +32,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::follow::Following;
+pub use self::attempts::{Attempts, TooMany};
+pub use self::sessions::{
+    Begun, Ended, SESSION_IDLE_MAX, SESSION_LIFE_MAX, Session, SessionError, SessionInfo, Sessions,
+};
 pub use self::uses::Use;
 use self::uses::Uses;
 use self::view::View;
-pub use self::view::{KeyCount, KeyEntry};
+pub use self::view::{KeyCount, KeyEntry, MemberEntry};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/access");
@@ -95,6 +103,30 @@ impl Directory {
     #[must_use]
     pub fn key(&self, id: &KeyId) -> Option<KeyEntry> {
         self.shared.view.key(id)
+    }
+
+    /// The member of that id, invited, removed or not, and whose he is.
+    #[must_use]
+    pub fn member(&self, id: MemberId) -> Option<MemberEntry> {
+        self.shared.view.member(id)
+    }
+
+    /// The members of all tenants that have this email, in the order of their ids.
+    #[must_use]
+    pub fn members_with(&self, email: &Address) -> Vec<MemberEntry> {
+        self.shared.view.members_with(email)
+    }
+
+    /// The members of all tenants that are known elsewhere as this. It walks all that there are.
+    #[must_use]
+    pub fn members_known_as(&self, issuer: &str, subject: &str) -> Vec<MemberEntry> {
+        self.shared.view.members_known_as(issuer, subject)
+    }
+
+    /// The members of the tenant. It walks all that there are.
+    #[must_use]
+    pub fn members_of(&self, id: TenantId) -> Vec<MemberEntry> {
+        self.shared.view.members_of(id)
     }
 
     /// The tenant. The default one is always there.

@@ -39,7 +39,9 @@ pub use engine::{
 pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
-pub use projections::configuration::{KeyInfo, LastUse, Stored, StoredConfiguration, TenantInfo};
+pub use projections::configuration::{
+    KeyInfo, LastUse, MemberInfo, Stored, StoredConfiguration, TenantInfo,
+};
 pub use projections::messages::query::{
     Conversation, ConversationFilter, Message, MessageFilter, NamedMail, Recipient, SentAs,
     TailMessage, Timeline,

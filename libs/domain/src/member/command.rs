@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 
 use super::event::MemberInvited;
 use super::role::Standing;
-use super::{Identity, PasswordHash, SealedText, SignInWay};
+use super::{Identity, PasswordHash, SignInWay};
 use crate::api_key::SecretHash;
 use crate::ids::SessionId;
+use crate::sealed::Sealed;
 
 /// What may be asked of a member. Whether who asks may ask it, others have looked at; so has who looks after owners.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub enum MemberCommand {
     /// Ask him for a second factor from now on.
     EnableTotp {
         /// The sealed secret.
-        secret: SealedText,
+        secret: Sealed,
         /// Codes that stand in for it, each once.
         recovery: Vec<SecretHash>,
         /// When.
@@ -66,10 +67,12 @@ pub enum MemberCommand {
         /// When.
         at: DateTime<Utc>,
     },
-    /// The same secret under another key.
-    Reseal {
-        /// The sealed secret.
-        secret: SealedText,
+    /// The same secret under another master key, unless it is another one by now.
+    RewrapTotp {
+        /// As it is sealed now.
+        from: Sealed,
+        /// As it is to be sealed.
+        to: Sealed,
         /// When.
         at: DateTime<Utc>,
     },

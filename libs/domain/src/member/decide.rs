@@ -6,7 +6,7 @@ use super::command::{Joining, MemberCommand, MemberRejection};
 use super::event::{
     MemberEvent, MemberInvited, MemberJoined, MemberRemoved, MemberRoleChanged, OidcLinked,
     PasswordSet, RecoveryCodeUsed, SessionEnded, SessionStarted, TotpDisabled, TotpEnabled,
-    TotpResealed,
+    TotpRewrapped,
 };
 use super::role::Standing;
 use super::{IDENTITIES_MAX, Identity, Member, MemberStatus, PasswordHash, SignInWay};
@@ -36,10 +36,10 @@ impl Member {
                 self.active()?;
                 Ok(self.totp.iter().map(|_| TotpDisabled { at: *at }.into()).collect())
             }
-            C::Reseal { secret, at } => {
-                let totp = self.totp.as_ref().ok_or(MemberRejection::NoTotp)?;
-                let event = TotpResealed { secret: secret.clone(), at: *at };
-                Ok(if totp.secret == *secret { Vec::new() } else { vec![event.into()] })
+            C::RewrapTotp { from, to, at } => {
+                let is_it = self.totp_secret() == Some(from) && from != to;
+                let event = TotpRewrapped { secret: to.clone(), at: *at };
+                Ok(if is_it { vec![event.into()] } else { Vec::new() })
             }
             C::SignIn { session_id, by, recovery, second_factor, at } => {
                 let how = (*by, recovery.as_ref(), *second_factor);

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::role::Role;
-use super::{PasswordHash, SealedText, SignInWay};
+use super::{PasswordHash, SignInWay};
 use crate::address::Address;
 use crate::api_key::SecretHash;
 use crate::ids::SessionId;
 use crate::scope::Scopes;
+use crate::sealed::Sealed;
 
 /// Somebody was given a link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -96,7 +97,7 @@ pub struct OidcLinked {
 pub struct TotpEnabled {
     /// The secret, sealed. It stays in the log.
     #[schema(ignore)]
-    pub secret: SealedText,
+    pub secret: Sealed,
     /// The SHA-256 of each code that stands in for it. They stay in the log.
     #[schema(ignore)]
     pub recovery_hashes: Vec<SecretHash>,
@@ -106,11 +107,11 @@ pub struct TotpEnabled {
 
 /// The secret of his second factor lies under another key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = TotpResealedData)]
-pub struct TotpResealed {
+#[schema(as = TotpRewrappedData)]
+pub struct TotpRewrapped {
     /// The secret, sealed. It stays in the log.
     #[schema(ignore)]
-    pub secret: SealedText,
+    pub secret: Sealed,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -175,7 +176,7 @@ crate::events! {
         PasswordSet without [hash],
         OidcLinked,
         TotpEnabled without [secret, recovery_hashes],
-        TotpResealed without [secret],
+        TotpRewrapped without [secret],
         TotpDisabled,
         RecoveryCodeUsed without [code_hash],
         SessionStarted,

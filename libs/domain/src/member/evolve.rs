@@ -51,7 +51,7 @@ impl Member {
                 let (secret, recovery) = (e.secret.clone(), e.recovery_hashes.clone());
                 self.totp = Some(Totp { secret, recovery });
             }
-            E::TotpResealed(e) => {
+            E::TotpRewrapped(e) => {
                 if let Some(totp) = &mut self.totp {
                     totp.secret = e.secret.clone();
                 }

@@ -20,12 +20,13 @@ use uuid::Uuid;
 use self::command::{MemberCommand, MemberRejection};
 use self::event::MemberEvent;
 pub use self::role::{BadStanding, Role, Standing, UnknownRole};
-pub use self::secrets::{PasswordHash, SealedText};
+pub use self::secrets::PasswordHash;
 use crate::address::Address;
 use crate::api_key::SecretHash;
 use crate::decider::{Decider, Routing};
 use crate::ids::{MemberId, SessionId, TenantId};
 use crate::scope::Scopes;
+use crate::sealed::Sealed;
 
 /// The aggregate's name in the log and in subjects.
 pub const AGGREGATE: &str = "member";
@@ -96,7 +97,7 @@ struct Invitation {
 /// A second factor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Totp {
-    secret: SealedText,
+    secret: Sealed,
     /// Of the codes that stand in for it, those that are unused.
     recovery: Vec<SecretHash>,
 }
@@ -218,7 +219,7 @@ impl Member {
 
     /// The secret of his second factor.
     #[must_use]
-    pub fn totp_secret(&self) -> Option<&SealedText> {
+    pub fn totp_secret(&self) -> Option<&Sealed> {
         self.totp.as_ref().map(|totp| &totp.secret)
     }
 

@@ -22,6 +22,7 @@ pub(crate) enum ListKind {
     Timeline = 4,
     ApiKeys = 5,
     Tenants = 6,
+    Members = 7,
 }
 
 /// Why a page cannot be had.

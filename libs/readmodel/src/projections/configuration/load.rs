@@ -2,6 +2,7 @@
 
 use hatch_domain::api_key::ApiKey;
 use hatch_domain::ids::TenantId;
+use hatch_domain::member::Member;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::Position;
 use serde::de::DeserializeOwned;
@@ -22,7 +23,9 @@ const ALL: &str = "
       LEFT JOIN (SELECT 'tenant' AS kind, tenant_id AS id, tenant_id, state, position
                    FROM rm_configuration.tenants
                   UNION ALL
-                 SELECT 'api_key', id, tenant_id, state, position FROM rm_configuration.api_keys) AS r
+                 SELECT 'api_key', id, tenant_id, state, position FROM rm_configuration.api_keys
+                  UNION ALL
+                 SELECT 'member', id, tenant_id, state, position FROM rm_configuration.members) AS r
         ON true";
 
 /// A stream as the tables have it.
@@ -47,6 +50,8 @@ pub struct StoredConfiguration {
     pub tenants: Vec<Stored<Tenant>>,
     /// The keys, with those that are revoked.
     pub api_keys: Vec<Stored<ApiKey>>,
+    /// The members, with those that were removed.
+    pub members: Vec<Stored<Member>>,
 }
 
 impl ReadModel {
@@ -62,6 +67,7 @@ impl ReadModel {
             all.position = Position(row.try_get(0)?);
             match row.try_get::<_, Option<&str>>(1)? {
                 Some("tenant") => all.tenants.push(stored(&row)?),
+                Some("member") => all.members.push(stored(&row)?),
                 Some(_) => all.api_keys.push(stored(&row)?),
                 None => {}
             }

@@ -1,7 +1,8 @@
-//! Who may use this installation: its tenants, and the keys of its API.
+//! Who may use this installation: its tenants, the keys of its API, and the people.
 
 mod fold;
 mod load;
+mod members;
 mod query;
 mod tables;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use hatch_domain::Decider;
 use hatch_domain::api_key::ApiKey;
+use hatch_domain::member::Member;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::RecordedEvent;
 use hatch_eventstore::schema::Schema;
@@ -21,8 +23,9 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use self::fold::{ApiKeyRow, TenantRow, fold_keys, fold_tenants};
+use self::fold::{ApiKeyRow, MemberRow, TenantRow, fold_keys, fold_members, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
+pub use self::members::MemberInfo;
 pub use self::query::{KeyInfo, LastUse, TenantInfo};
 use crate::engine::{WriteContext, Writer, begun_before, facts};
 use crate::{Definition, Error, SCHEMA};
@@ -31,17 +34,17 @@ mod embedded {
     refinery::embed_migrations!("../../schema/rm_configuration");
 }
 
-/// The tenants and keys. No message waits for it: whoever lets requests in follows the log itself.
+/// The tenants, keys and members. No message waits for it: whoever lets requests in follows the log itself.
 pub static DEFINITION: Definition = Definition {
     name: "configuration",
-    version: 1,
+    version: 2,
     schema: Schema::new("rm_configuration", embedded::migrations::runner)
         .with_history_in(SCHEMA.name()),
     tables: "rm_configuration",
-    aggregates: &[<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND],
-    read_models: &["tenants", "api_keys"],
+    aggregates: &[<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND, <Member as Decider>::KIND],
+    read_models: &["tenants", "api_keys", "members"],
     gates_admission: false,
-    reads: &[tables::WRITTEN, tables::LOAD_TENANTS, tables::LOAD_KEYS],
+    reads: &[tables::WRITTEN, tables::LOAD_TENANTS, tables::LOAD_KEYS, tables::LOAD_MEMBERS],
     writer: || Box::new(ConfigurationWriter),
     parallel: None,
 };
@@ -73,10 +76,18 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
         let row = ApiKeyRow::read(&row)?;
         keys.insert(row.id, row);
     }
+    let of_members = facts::<Member>(&page)?;
+    let mut members = BTreeMap::new();
+    for row in into.query(tables::LOAD_MEMBERS, &begun_before(&of_members)).await? {
+        let row = MemberRow::read(&row)?;
+        members.insert(row.id, row);
+    }
     let tenants = fold_tenants(tenants, &of_tenants);
     let keys = fold_keys(keys, &of_keys)?;
+    let members = fold_members(members, &of_members)?;
     tables::TENANTS.upsert(into, &tenants.values().collect::<Vec<_>>()).await?;
-    tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await
+    tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await?;
+    tables::MEMBERS.upsert(into, &members.values().collect::<Vec<_>>()).await
 }
 
 /// The events of `page` that it reads, with all their fields. Those of a page that came by the bus are without the
