@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::Environment;
-use hatch_domain::api_key::KeyId;
 use hatch_domain::address::Address;
+use hatch_domain::api_key::KeyId;
 use hatch_domain::ids::{MemberId, TenantId};
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::schema::Schema;
@@ -31,10 +31,11 @@ use hatch_readmodel::ReadModel;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use self::follow::Following;
 pub use self::attempts::{Attempts, TooMany};
+use self::follow::Following;
 pub use self::sessions::{
-    Begun, Ended, SESSION_IDLE_MAX, SESSION_LIFE_MAX, Session, SessionError, SessionInfo, Sessions,
+    Begun, SESSION_IDLE_MAX, SESSION_LIFE_MAX, Session, SessionError, SessionHash, SessionInfo,
+    Sessions,
 };
 pub use self::uses::Use;
 use self::uses::Uses;

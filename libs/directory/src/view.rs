@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::{DateTime, Utc};
 use hatch_domain::Decider;
-use hatch_domain::api_key::{ApiKey, KeyId, KeyType, api_key_id};
 use hatch_domain::address::Address;
+use hatch_domain::api_key::{ApiKey, KeyId, KeyType, api_key_id};
 use hatch_domain::ids::{MemberId, TenantId};
 use hatch_domain::member::Member;
 use hatch_domain::tenant::Tenant;

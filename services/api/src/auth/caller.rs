@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use hatch_directory::SessionHash;
 use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::{ApiKey, SecretHash};
 use hatch_domain::consent::Consent;
-use hatch_domain::ids::TenantId;
+use hatch_domain::ids::{MemberId, SessionId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::{Channel, Decider as _};
@@ -30,17 +31,37 @@ pub(crate) struct Caller {
     pub(crate) key: Option<Arc<ApiKey>>,
     /// By which of that key's texts it was presented, which may end before the key does.
     pub(crate) secret: Option<SecretHash>,
+    /// The session of a person who has signed in.
+    pub(crate) session: Option<CallerSession>,
+}
+
+/// By which session a person comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CallerSession {
+    /// The session.
+    pub(crate) id: SessionId,
+    /// What it is opened by.
+    pub(crate) hash: SessionHash,
+    /// It counts as long as this is the member's.
+    pub(crate) generation: i32,
 }
 
 impl Caller {
     /// A part of hatch, or who sent no credentials where none are asked for: the default tenant's, with every scope.
     pub(crate) fn system(name: &str) -> Self {
-        Self {
-            tenant: TenantId::DEFAULT,
-            actor: Actor::System(name.to_owned()),
-            scopes: Scopes::all(),
-            key: None,
-            secret: None,
+        Self::of(TenantId::DEFAULT, Actor::System(name.to_owned()), Scopes::all())
+    }
+
+    /// Whoever came without a key.
+    pub(crate) const fn of(tenant: TenantId, actor: Actor, scopes: Scopes) -> Self {
+        Self { tenant, actor, scopes, key: None, secret: None, session: None }
+    }
+
+    /// The person who makes the request; none where a program does.
+    pub(crate) fn member(&self) -> Option<MemberId> {
+        match &self.actor {
+            Actor::User(id) => Some(MemberId(*id)),
+            _ => None,
         }
     }
 

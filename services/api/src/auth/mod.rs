@@ -4,11 +4,14 @@
 
 mod access;
 mod caller;
+pub(crate) mod cookie;
 mod credentials;
 mod door;
 #[cfg(test)]
 mod tests;
+mod visits;
 
 pub(crate) use self::access::is_route;
 pub(crate) use self::caller::Caller;
 pub use self::door::Door;
+pub(crate) use self::visits::Visits;
