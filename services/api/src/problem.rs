@@ -1,6 +1,7 @@
 //! What a client is told when something cannot be done: `application/problem+json` (RFC 9457).
 
 mod causes;
+mod people;
 mod refusals;
 mod resources;
 

@@ -3,6 +3,8 @@
 pub mod api_keys;
 pub(crate) mod consent;
 pub(crate) mod conversations;
+pub mod members;
+pub(crate) mod sessions;
 pub mod tenants;
 
 use hatch_eventstore::{CommandKey, RecordedEvent, Store};
