@@ -19,11 +19,9 @@ use hatch_seal::Keyring;
 use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use self::link::Link;
-pub(crate) use self::passwords::{Passwords, check as check_password, is_possible};
-pub(crate) use self::sign_in::{Attempt, SignedIn};
-pub(crate) use self::totp::{
-    RECOVERY_CODES, SECRET_BYTES, base32, recovery_codes, recovery_hash, secret_text, step_of, uri,
-};
+pub(crate) use self::passwords::{Passwords, check as check_password};
+pub(crate) use self::sign_in::{Attempt, Origin, SignedIn, place};
+pub(crate) use self::totp::{SECRET_BYTES, base32, recovery_codes, recovery_hash, step_of, uri};
 use crate::oidc::Oidc;
 use crate::problem::Problem;
 use crate::resources::{members, sessions};
@@ -52,7 +50,7 @@ pub struct People {
 const CHANGED_MAX: Duration = Duration::from_secs(2);
 
 /// The field of a member's events that has the secret of the second factor.
-pub(crate) const TOTP_FIELD: &str = "totp";
+const TOTP_FIELD: &str = "totp";
 
 impl People {
     /// The people of an installation that is reached by `public_url`.

@@ -18,7 +18,7 @@ const SKEW_STEPS: i64 = 1;
 pub(crate) const SECRET_BYTES: usize = 20;
 
 /// Codes that stand in for the second factor, and the bytes of chance in each.
-pub(crate) const RECOVERY_CODES: usize = 10;
+const RECOVERY_CODES: usize = 10;
 const RECOVERY_BYTES: usize = 10;
 
 /// Of RFC 4648, section 6.

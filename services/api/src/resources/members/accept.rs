@@ -27,7 +27,7 @@ use crate::resources::api_keys::name_of;
 #[serde(deny_unknown_fields)]
 pub(super) struct Acceptance {
     /// A password of 12 to 128 characters, none of the commonest, and not the email.
-    #[schema(required, min_length = 12, max_length = 128, format = Password)]
+    #[schema(required, min_length = 12, max_length = 128)]
     password: Option<String>,
     /// What the person is called.
     #[schema(min_length = 1, max_length = 100)]

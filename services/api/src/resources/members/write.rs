@@ -46,7 +46,6 @@ pub struct Authority {
 }
 
 /// A member who was changed.
-#[derive(Debug)]
 pub struct Written {
     /// What is known of him.
     pub member: MemberInfo,
@@ -56,6 +55,13 @@ pub struct Written {
     pub position: Position,
     /// Whether the idempotency key was used before.
     pub replayed: bool,
+}
+
+/// Without the link.
+impl std::fmt::Debug for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Written").field("member", &self.member).finish_non_exhaustive()
+    }
 }
 
 impl Authority {
