@@ -58,6 +58,8 @@ const TAKE_STEP: &str = "
 pub struct TooMany {
     /// Seconds until he may try again.
     pub retry_after_seconds: u32,
+    /// Whether it is by where he comes from, and not by what he tries.
+    pub is_of_address: bool,
 }
 
 /// The attempts to sign in.
@@ -95,13 +97,13 @@ impl Attempts {
         let row = self.0.within(ANSWER_MAX, count).await?;
         let (since, count): (DateTime<Utc>, i32) = (row.try_get(0)?, row.try_get(1)?);
         if count > OF_ADDRESS_MAX {
-            return Ok(Some(TooMany::until(since + OF_ADDRESS, now)));
+            return Ok(Some(TooMany::until(since + OF_ADDRESS, now, true)));
         }
         let (since, count): (Option<DateTime<Utc>>, Option<i32>) =
             (row.try_get(2)?, row.try_get(3)?);
         let too_many = count.is_some_and(|count| count > OF_ACCOUNT_MAX);
         let until = since.unwrap_or(now) + OF_ACCOUNT;
-        Ok(too_many.then(|| TooMany::until(until, now)))
+        Ok(too_many.then(|| TooMany::until(until, now, false)))
     }
 
     /// Somebody has signed in as `account`: what was tried before counts no more. The address keeps its attempts, or one
@@ -139,9 +141,10 @@ impl Attempts {
 }
 
 impl TooMany {
-    fn until(end: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+    fn until(end: DateTime<Utc>, now: DateTime<Utc>, is_of_address: bool) -> Self {
         let seconds = (end - now).num_seconds().saturating_add(1).max(1);
-        Self { retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX) }
+        let retry_after_seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        Self { retry_after_seconds, is_of_address }
     }
 }
 
