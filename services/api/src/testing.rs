@@ -10,7 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_directory::Directory;
+use hatch_directory::{Attempts, Directory, Sessions};
 use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::command::ApiKeyCommand;
@@ -28,6 +28,7 @@ use hatch_eventstore::{
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
+use hatch_seal::Keyring;
 use hatch_telemetry::limit::{Limit, Limits};
 use serde_json::Value;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -37,6 +38,7 @@ use uuid::Uuid;
 use crate::admission::Admission;
 use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
+use crate::people::People;
 use crate::queries::Queries;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 
@@ -115,16 +117,26 @@ impl Api {
             turns: CatchingUp::default(),
         };
         let (directory, following) = Directory::start(
-            pool,
+            pool.clone(),
             queries.log.clone(),
             queries.head.clone(),
             Arc::new(clock.clone()),
             shutdown.clone(),
         );
         tokio::spawn(following);
+        let (sessions, looking) =
+            Sessions::start(pool.clone(), Arc::new(clock.clone()), shutdown.clone());
+        tokio::spawn(looking);
         let door = door(directory.clone(), Arc::new(clock.clone()));
+        let door = door.with_sessions(sessions.clone(), Sites::new("http://localhost", None, &[]));
+        let people = People::new(
+            (store.clone(), directory.clone()),
+            (sessions, Attempts::new(pool)),
+            (keyring(), None),
+            "http://localhost".to_owned(),
+        );
         let commands = commands(store.clone(), &queries);
-        let app = app((commands, queries, live), door, &limits, shutdown.clone());
+        let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
         Self { app, clock, store, directory, _running: shutdown.drop_guard(), database }
     }
 
@@ -265,6 +277,27 @@ impl Api {
         page.iter().map(|event| event.payload.get().to_owned()).collect()
     }
 
+    /// The session that a test signs in by, which no page of a browser keeps for it.
+    pub(crate) async fn by_session(
+        &self,
+        cookie: &str,
+        (method, path): (Method, &str),
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
+        let own = [("cookie", cookie), ("origin", "http://localhost")];
+        let named = |name: &str| headers.iter().any(|(other, _)| *other == name);
+        let own = own.into_iter().filter(|(name, _)| !named(name));
+        let all: Vec<_> = headers.iter().copied().chain(own).collect();
+        self.request(method, path, &all, body.map(|body| body.to_string())).await
+    }
+
+    /// Waits until what is done by the position of `answer` is known to whoever lets people in.
+    pub(crate) async fn known(&self, answer: &Answer) {
+        let position = answer.header("hatch-position").parse().expect("a position");
+        assert!(self.directory.wait_for(Position(position), PATIENCE).await, "it follows");
+    }
+
     /// How many events the log holds.
     pub(crate) async fn log_length(&self) -> i64 {
         let session = self.database.connect().await;
@@ -301,6 +334,12 @@ fn entropy() -> [u8; 64] {
     bytes
 }
 
+/// A master key that everybody knows.
+fn keyring() -> Keyring {
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("a master key");
+    Keyring::new(Some(key), None)
+}
+
 fn commands(store: Store, queries: &Queries) -> Commands {
     Commands {
         store,
@@ -319,7 +358,7 @@ fn commands(store: Store, queries: &Queries) -> Commands {
 }
 
 fn app(
-    (commands, queries, live): (Commands, Queries, Live),
+    (commands, queries, live, people): (Commands, Queries, Live, People),
     door: Door,
     limits: &Limits,
     shutdown: CancellationToken,
@@ -330,6 +369,7 @@ fn app(
         .merge(crate::compat::queries(queries.clone()))
         .merge(crate::queries::router(queries))
         .merge(crate::live::router(live))
+        .merge(crate::people::router(people))
         .merge(crate::openapi::router());
     let entrance = Entrance {
         new_id: || SystemEnvironment.new_id(),

@@ -1,12 +1,14 @@
 //! The command line.
 
 mod keys;
+mod members;
 
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
 pub use self::keys::{CreateKey, Keys, Tenants};
+pub use self::members::{InviteMember, Members};
 use crate::roles::Role;
 
 /// Talk with your customers on every channel, and never lose or double a message.
@@ -65,6 +67,9 @@ pub enum Command {
         after_help = "Example: hatch keys create --name first --scope admin --scope platform"
     )]
     Keys(Keys),
+    /// Invite people, look at the members of a tenant, and remove them.
+    #[command(subcommand, after_help = "Example: hatch members invite ann@example.com --role owner")]
+    Members(Members),
     /// Let a restored, cloned or failed-over database send again.
     #[command(subcommand, after_help = "Example: hatch fence lift")]
     Fence(Fence),

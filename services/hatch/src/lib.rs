@@ -154,6 +154,9 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             commands::tenants::run(&commands::running(settings)?, what).await?;
         }
         Command::Keys(what) => commands::keys::run(&commands::running(settings)?, what).await?,
+        Command::Members(what) => {
+            commands::members::run(&commands::running(settings)?, what).await?;
+        }
         Command::Fence(cli::Fence::Lift) => {
             commands::fence::lift(&commands::running(settings)?).await?;
         }

@@ -35,13 +35,15 @@ use crate::names::{ChannelName, DirectionName, StatusName};
 use crate::problem::Body as Problem;
 
 /// What the groups of operations are about, in the order of the page.
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 12] = [
     ("messages", "Sending, and what became of it."),
     ("conversations", "What was said between whom."),
     ("consent", "Who may be written to."),
     ("events", "The log, live and event by event."),
     ("webhooks", "What providers post."),
     ("api-keys", "Who may ask for what."),
+    ("members", "Who the people of a tenant are."),
+    ("sessions", "Who has signed in, and by what."),
     ("tenants", "Whose data it is."),
     ("operations", "How hatch itself is doing."),
     ("compatibility", "The paths of the systems that hatch replaces."),
@@ -111,6 +113,7 @@ pub fn document() -> OpenApi {
     for part in [
         crate::commands::routes().into_openapi(),
         crate::queries::routes().into_openapi(),
+        crate::people::routes().into_openapi(),
         crate::live::routes().into_openapi(),
         crate::webhooks::routes().into_openapi(),
         crate::health::routes().into_openapi(),

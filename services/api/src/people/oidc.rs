@@ -31,6 +31,9 @@ const PATH: &str = "/auth/oidc";
 /// Where the page is that people come back to.
 const SIGN_IN: &str = "/auth/sign-in";
 
+/// Characters of a name that are kept.
+const NAME_CHARACTERS_MAX: usize = 100;
+
 /// What somebody wants who goes to the other program. It comes back with him, sealed.
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -210,9 +213,15 @@ fn join(
     MemberCommand::Join {
         invitation: link.map(|link| link.hash()),
         by: Joining::Oidc(known_as(identity)),
-        name: identity.name.clone(),
+        name: identity.name.as_deref().and_then(shown_name),
         at,
     }
+}
+
+/// What he is called elsewhere, as it can be shown.
+fn shown_name(name: &str) -> Option<String> {
+    let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_CHARACTERS_MAX).collect();
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 fn known_as(identity: &Identity) -> Known {

@@ -10,7 +10,7 @@ use super::{
     list_message_recipients, list_messages, list_projections, list_webhooks,
 };
 use crate::limits::get_limits;
-use crate::resources::{api_keys, consent, tenants};
+use crate::resources::{api_keys, consent, members, sessions, tenants};
 
 /// The endpoints of the query role.
 pub fn router(queries: Queries) -> Router {
@@ -35,5 +35,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .routes(routes!(get_limits::handler))
         .merge(api_keys::query_routes())
         .merge(consent::query_routes())
+        .merge(members::query_routes())
+        .merge(sessions::query_routes())
         .merge(tenants::query_routes())
 }

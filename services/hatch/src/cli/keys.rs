@@ -142,7 +142,7 @@ pub struct CreateKey {
     pub json: bool,
 }
 
-fn tenant(text: &str) -> Result<TenantId, &'static str> {
+pub(super) fn tenant(text: &str) -> Result<TenantId, &'static str> {
     text.parse().map_err(|_| "expected a tenant's id, a UUID as `hatch tenants list` shows them")
 }
 
@@ -151,7 +151,7 @@ fn key(text: &str) -> Result<KeyId, &'static str> {
         .map_err(|_| "expected a key's id, 12 letters and digits as `hatch keys list` shows them")
 }
 
-fn scope(text: &str) -> Result<Scope, String> {
+pub(super) fn scope(text: &str) -> Result<Scope, String> {
     text.parse().map_err(|_| {
         let names: Vec<String> = Scope::ALL.iter().map(ToString::to_string).collect();
         format!("expected one of {}", names.join(", "))

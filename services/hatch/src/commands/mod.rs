@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod fence;
 pub(crate) mod keys;
+pub(crate) mod members;
 pub(crate) mod migrate;
 pub(crate) mod projections;
 pub(crate) mod serve;

@@ -8,6 +8,7 @@ use anyhow::bail;
 use hatch_api::Door;
 use hatch_domain::Environment;
 
+use super::configured::sites;
 use super::process::Process;
 use crate::settings::Authentication;
 
@@ -26,8 +27,10 @@ pub(crate) const FIRST_KEY: &str =
 pub(super) async fn of(process: &Process, address: IpAddr) -> anyhow::Result<Door> {
     let clock: Arc<dyn Environment> = Arc::new(process.head.clock().clone());
     let directory = process.directory.clone();
+    let with_people =
+        |door: Door| door.with_sessions(process.sessions.clone(), sites(&process.settings));
     if process.settings.authentication == Authentication::Off {
-        return Ok(Door::open(directory, clock));
+        return Ok(with_people(Door::open(directory, clock)));
     }
     let is_near = address.is_loopback();
     let patience = if is_near { HINT_SECONDS_MAX } else { KEYS_SECONDS_MAX };
@@ -38,7 +41,7 @@ pub(super) async fn of(process: &Process, address: IpAddr) -> anyhow::Result<Doo
         }
         (false, false) => bail!(refusal(address)),
     }
-    Ok(Door::closed(directory, clock))
+    Ok(with_people(Door::closed(directory, clock)))
 }
 
 /// Why a process without keys does not listen on `address`.

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use hatch_api::RequestStats;
 use hatch_api::limits::Limits as RateLimits;
 use hatch_bus::Bus;
-use hatch_directory::Directory;
+use hatch_directory::{Directory, Sessions};
 use hatch_domain::Environment;
 use hatch_eventstore::{
     Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
@@ -64,6 +64,8 @@ pub(crate) struct Process {
     pub(crate) head: HeadWatch,
     /// Tenants and keys.
     pub(crate) directory: Directory,
+    /// Who has signed in.
+    pub(crate) sessions: Sessions,
     /// What JetStream brings, read once for all roles that follow it.
     pub(crate) feed: Option<Feed>,
     pub(crate) limits: Limits,
@@ -131,6 +133,9 @@ impl Process {
             shutdown.clone(),
         );
         workers.spawn(following);
+        let clock = Arc::new(head.clock().clone());
+        let (sessions, looking) = Sessions::start(pool.clone(), clock, shutdown.clone());
+        workers.spawn(looking);
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let mut process = Self {
             settings: settings.clone(),
@@ -144,6 +149,7 @@ impl Process {
             bus,
             head,
             directory,
+            sessions,
             feed: None,
             limits: Limits::default(),
             rate_limits: RateLimits::default(),
