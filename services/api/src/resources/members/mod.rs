@@ -8,7 +8,7 @@ mod list;
 mod remove;
 mod request;
 #[cfg(test)]
-mod tests;
+pub(in crate::resources) mod tests;
 mod write;
 
 use std::sync::Arc;
