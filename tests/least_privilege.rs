@@ -137,7 +137,7 @@ async fn every_role_serves_as_a_member_of_hatch_app_in_a_database_that_an_owner_
     for sql in [
         "INSERT INTO access.key_uses VALUES ('k', gen_random_uuid(), now(), '192.0.2.1', NULL)
              ON CONFLICT (key_id) DO UPDATE SET at = EXCLUDED.at",
-        "SELECT FROM rm_configuration.tenants, rm_configuration.api_keys",
+        "SELECT FROM rm_configuration.tenants, rm_configuration.api_keys, rm_configuration.members",
     ] {
         session.batch_execute(sql).await.expect(sql);
     }

@@ -9,6 +9,7 @@ use crate::contents::{message_from, parsed, post_mail};
 use crate::harness::{CUSTOMER, Hatch, SENDER};
 use crate::keys::Key;
 use crate::live::Source;
+use crate::people::Visitor;
 use crate::webhooks::{Post, receipt};
 
 /// What stands in the texts of the first tenant, and nowhere else.
@@ -33,6 +34,8 @@ pub(super) struct Things {
     pub(super) webhooks: Vec<String>,
     pub(super) keys: Vec<String>,
     pub(super) positions: Vec<String>,
+    pub(super) members: Vec<String>,
+    pub(super) sessions: Vec<String>,
 }
 
 impl Two {
@@ -100,6 +103,9 @@ impl Two {
         };
         things.conversations = ids("/api/v1/conversations").await;
         things.webhooks = ids("/api/v1/webhook-log").await;
+        let visitor = Visitor::invited(hatch, "ann@example.com", "owner").await;
+        things.members = ids("/api/v1/members").await;
+        things.sessions = vec![visitor.session_id(hatch).await];
         let tenant = &self.second_tenant;
         let sql =
             format!("SELECT position FROM es.events WHERE tenant_id <> '{tenant}' ORDER BY 1");
@@ -113,7 +119,7 @@ impl Two {
 }
 
 impl Things {
-    fn by_name(&self) -> [(&'static str, &[String]); 6] {
+    fn by_name(&self) -> [(&'static str, &[String]); 8] {
         [
             ("messages", &self.messages),
             ("conversations", &self.conversations),
@@ -121,6 +127,8 @@ impl Things {
             ("webhooks", &self.webhooks),
             ("keys", &self.keys),
             ("positions", &self.positions),
+            ("members", &self.members),
+            ("sessions", &self.sessions),
         ]
     }
 

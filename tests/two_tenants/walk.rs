@@ -32,8 +32,10 @@ enum Expected {
     Refused,
     /// The item is answered by a problem, and nothing is recorded.
     RefusedItem,
-    /// Only a provider's signature counts here, and nothing is recorded.
+    /// Only a provider's signature, or what a person knows, counts here, and nothing is recorded.
     Unsigned,
+    /// It is about the person who asks, and a key is none: nothing is recorded.
+    NoPerson,
     /// It is the tenant's own, and the other one's is as it was.
     Own,
 }
@@ -70,6 +72,8 @@ impl Walk<'_> {
     fn paths(&self, path: &str) -> Vec<String> {
         let Some((before, _)) = path.split_once('{') else { return vec![path.to_owned()] };
         let tenants = [hatch_domain::ids::TenantId::DEFAULT.0.to_string()];
+        // None of the first tenant's is known to anybody by now.
+        let links = ["AAAA".repeat(16)];
         let providers = ["twilio".to_owned(), "sendgrid".to_owned()];
         let ids: &[String] = match before {
             "/api/v1/messages/" => &self.things.messages,
@@ -80,6 +84,9 @@ impl Walk<'_> {
             "/api/v1/webhook-log/" | "/api/v1/webhooks/replay/" => &self.things.webhooks,
             "/api/v1/events/" => &self.things.positions,
             "/api/v1/api-keys/" => &self.things.keys,
+            "/api/v1/members/" => &self.things.members,
+            "/api/v1/sessions/" => &self.things.sessions,
+            "/api/v1/invitations/" => &links,
             "/api/v1/tenants/" => &tenants,
             "/api/v1/webhooks/" => &providers,
             _ => panic!("the walk does not know what {path} is about: say it here"),
@@ -131,6 +138,7 @@ impl Walk<'_> {
             "channel" => vec!["sms".to_owned(), "email".to_owned()],
             "direction" => vec!["outbound".to_owned(), "inbound".to_owned()],
             "status" => vec!["delivered".to_owned(), "failed".to_owned()],
+            "all" => vec!["true".to_owned()],
             "outcome" => vec!["applied".to_owned(), "quarantined".to_owned()],
             _ => return None,
         };
@@ -197,7 +205,37 @@ impl Walk<'_> {
                 | "/api/v1/webhooks/replay/{id}"
                 | "/api/v1/api-keys/{id}/rotate",
             )
-            | ("DELETE", "/api/v1/api-keys/{id}") => (None, Expected::Nothing),
+            | (
+                "DELETE",
+                "/api/v1/api-keys/{id}" | "/api/v1/members/{id}" | "/api/v1/sessions/{id}",
+            ) => (None, Expected::Nothing),
+            ("PATCH", "/api/v1/members/{id}") => {
+                (Some(json!({"role": "viewer"})), Expected::Nothing)
+            }
+            ("POST", "/api/v1/members") => {
+                let invited = json!({"email": "of-the-second@example.com", "role": "agent"});
+                (Some(invited), Expected::Own)
+            }
+            ("POST", "/api/v1/session") => {
+                let guess = json!({"email": "nobody@example.com", "password": "a good guess"});
+                (Some(guess), Expected::Unsigned)
+            }
+            ("POST", "/api/v1/invitations/{token}/accept") => {
+                (Some(json!({"password": "a good guess"})), Expected::Unsigned)
+            }
+            ("DELETE", "/api/v1/session") | ("POST", "/api/v1/session/totp") => {
+                (None, Expected::NoPerson)
+            }
+            ("PUT", "/api/v1/session/totp") => {
+                (Some(json!({"enrolment": "s1", "code": "123456"})), Expected::NoPerson)
+            }
+            ("DELETE", "/api/v1/session/totp") => {
+                (Some(json!({"password": "a good guess"})), Expected::NoPerson)
+            }
+            ("PUT", "/api/v1/session/password") => {
+                let change = json!({"password": "a good guess", "new_password": "a better guess"});
+                (Some(change), Expected::NoPerson)
+            }
             ("POST", "/api/v1/conversations/{id}/messages") => {
                 (Some(json!({"body": "Hello"})), Expected::Nothing)
             }
@@ -246,6 +284,9 @@ impl Walk<'_> {
                 }
                 match (n == 1, &expected) {
                     (_, Expected::Unsigned) => assert!(answer.status.is_client_error(), "{at}"),
+                    (_, Expected::NoPerson) => {
+                        assert_eq!(answer.text("code"), "not_signed_in", "{at}")
+                    }
                     // One that can only read is not told whether there is such a thing.
                     (true, _) | (_, Expected::Refused) => {
                         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{at}");

@@ -22,6 +22,8 @@ pub(crate) use self::link::Link;
 pub(crate) use self::passwords::{Passwords, check as check_password};
 pub(crate) use self::sign_in::{Attempt, Origin, SignedIn, place};
 pub(crate) use self::totp::{SECRET_BYTES, base32, recovery_codes, recovery_hash, step_of, uri};
+#[cfg(test)]
+pub(crate) use self::totp::code_at;
 use crate::oidc::Oidc;
 use crate::problem::Problem;
 use crate::resources::{members, sessions};

@@ -38,6 +38,12 @@ pub(crate) fn step_of(secret: &[u8], code: &str, seconds: i64) -> Option<i64> {
     found
 }
 
+/// The code that an authenticator shows.
+#[cfg(test)]
+pub(crate) fn code_at(secret: &[u8], seconds: i64) -> String {
+    hotp(secret, seconds.div_euclid(STEP_SECONDS), DIGITS)
+}
+
 /// Whether `text` has the form of a code; what has not may be a recovery code.
 pub(crate) fn is_code(text: &str) -> bool {
     text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())

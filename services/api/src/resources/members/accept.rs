@@ -14,7 +14,6 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::refusal;
-use crate::client_address::ClientAddress;
 use crate::commands::tell_write;
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
 use crate::people::{Link, People, check_password};
@@ -36,8 +35,7 @@ pub(super) struct Acceptance {
 
 /// Accepts an invitation
 ///
-/// The link's secret is in the path, and lets in once. The person signs in by the password from then on. Attempts are counted
-/// by address, as those to sign in are.
+/// The link's secret is in the path, and lets in once. The person signs in by the password from then on.
 #[utoipa::path(
     post, path = "/api/v1/invitations/{token}/accept", operation_id = "accept_invitation", tag = "members",
     security(()),
@@ -49,14 +47,10 @@ pub(super) struct Acceptance {
 pub(super) async fn handler(
     State(people): State<Arc<People>>,
     Path(token): Path<String>,
-    address: axum::Extension<ClientAddress>,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     JsonBody(acceptance): JsonBody<Acceptance>,
 ) -> Result<Response, Problem> {
     let now = people.store.environment().now();
-    if let Some(too_many) = people.attempts.count(address.counted(), &token, now).await? {
-        return Err(Problem::too_many_attempts(too_many));
-    }
     let link = Link::read(&token).ok_or_else(Problem::invitation_invalid)?;
     let entry = people.directory.member(link.member());
     let entry = entry.filter(|entry| entry.member.admits(&link.hash(), now));
