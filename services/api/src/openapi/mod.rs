@@ -248,7 +248,8 @@ fn servers() -> [Server; 3] {
 
 /// How a client says who it is.
 fn bearer() -> SecurityScheme {
-    let about = "An API key. Each operation names the scope that it needs; `admin` has all of a tenant, and `platform` \
+    let about = "An API key; or, without this header, the cookie of a session (`POST /api/v1/session`), which counts for \
+        what changes something from pages of the installation only. Each operation names the scope that it needs; `admin` has all of a tenant, and `platform` \
         that of the tenants themselves. In development (`up`), a request without a key is the default tenant's, with \
         every scope; a key that is sent is checked.";
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about));
@@ -319,7 +320,9 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     let (is_plain, is_old) = (is_of("documentation"), is_of("compatibility"));
     // Whoever signs what he posts is no browser, and may use any name.
     let is_posted = operation.responses.responses.contains_key("401");
-    let is_guarded = operation.security.as_ref().is_some_and(|needed| !needed.is_empty());
+    // What is everybody's says so by a requirement that is empty.
+    let asks = |needed: &SecurityRequirement| *needed != SecurityRequirement::default();
+    let is_guarded = operation.security.as_ref().is_some_and(|needed| needed.iter().any(asks));
     // Where nothing is taken, a body is refused that says something.
     let posted = matches!(method, HttpMethod::Post);
     for (status, about) in PROBLEMS {

@@ -57,6 +57,10 @@ pub(super) struct Request {
     responses(
         (status = 201, description = "Signed in.", body = WhoAmI,
          headers(("Set-Cookie" = String, description = "The session."))),
+        (status = 401, description = "They are those of no member (`wrong_sign_in`), or a code is asked for (`totp_required`).",
+         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "A page of another site made the request.",
+         body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The email and the password are those of members of several tenants, which `errors` names.",
          body = ProblemBody, content_type = "application/problem+json"))
 )]
