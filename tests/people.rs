@@ -111,7 +111,9 @@ impl Visitor {
 /// Another process of the same installation.
 async fn another(hatch: &Hatch, listen: &str) -> Up {
     let mut serve = command(hatch, &["serve", "--roles", "command,query"], &[]);
-    serve.env("HATCH_LISTEN", listen).stdout(Stdio::null()).stderr(Stdio::null());
+    // It is asked again and again what it says of a session.
+    serve.env("HATCH_LISTEN", listen).env("HATCH_RATE_LIMIT__ENABLED", "false");
+    serve.stdout(Stdio::null()).stderr(Stdio::null());
     let child = serve.kill_on_drop(true).spawn().expect("it starts");
     let http = hatch::http_client(PATIENCE).expect("an HTTP client");
     let up = Up { child, url: format!("http://{listen}"), http };
