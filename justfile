@@ -28,7 +28,7 @@ lint:
     @if command -v cargo-deny >/dev/null; then cargo deny --log-level error check bans licenses sources; else echo "lint: without cargo-deny: dependencies are not checked" >&2; fi
     .ci/immutable
     @just redocly
-    @if command -v shellcheck >/dev/null; then shellcheck dev .ci/run .ci/immutable; else echo "lint: without shellcheck: scripts are not checked" >&2; fi
+    @if command -v shellcheck >/dev/null; then shellcheck dev .ci/run .ci/immutable .config/nginx.sh deploy/*.sh; else echo "lint: without shellcheck: scripts are not checked" >&2; fi
     @just advisories
 
 # Check the dependencies of Cargo.lock against the RustSec advisory database, where it can be had

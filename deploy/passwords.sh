@@ -17,4 +17,5 @@ word() {
     echo "OWNER_PASSWORD=$(word)"
     echo "APP_PASSWORD=$(word)"
     echo "NATS_PASSWORD=$(word)"
+    echo "SIMULATOR_PASSWORD=$(word)"
 } >.env

@@ -5,6 +5,8 @@
 # and `hatch projections rebuild`. hatch_login is a member of hatch_app, which may append and read and never
 # change what happened: every role logs in as it. Neither is a superuser or makes roles.
 set -eu
+# By TCP nobody is let in without TLS. The server reads it when it starts again, after this.
+sed -i 's/^host\([[:space:]]\)/hostssl\1/' "$PGDATA/pg_hba.conf"
 psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres \
     --set "owner=$OWNER_PASSWORD" --set "app=$APP_PASSWORD" <<'SQL'
 CREATE ROLE hatch_app NOLOGIN;

@@ -20,13 +20,16 @@ const SOON: Duration = Duration::from_secs(3);
 const LIST: &str = "/api/v1/messages";
 
 /// What everybody reaches: those that ask whether it is alive, those that read the document, and providers, who sign.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 11] = [
     "/health",
     "/ready",
     "/metrics",
     "/api/v1/openapi.json",
     "/api/v1/webhooks/{provider}",
     "/api/v1/webhooks/sendgrid/inbound",
+    "/api/v1/webhooks/twilio/{account}",
+    "/api/v1/webhooks/sendgrid/{account}",
+    "/api/v1/webhooks/sendgrid/{account}/inbound",
     "/api/webhooks/sms",
     "/api/webhooks/email",
 ];
@@ -124,6 +127,7 @@ async fn every_route_of_the_document_wants_credentials() {
     for (method, path, _) in openapi::operations() {
         let sent = path
             .replace("{id}", "00000000-0000-7000-8000-000000000000")
+            .replace("{address}", "ann@example.com")
             .replace("{position}", "1")
             .replace("{token}", "none")
             .replace("{provider}", "twilio");
@@ -203,11 +207,20 @@ async fn a_key_makes_none_that_may_do_more_than_itself() {
         let answer = hatch.post_by(&maker, "/api/v1/api-keys", &request(scopes)).await;
         assert_forbidden(&answer, "stronger_key", "");
     }
-    for key_type in ["test", "team"] {
-        let request = json!({"name": "made", "type": key_type, "scopes": ["messages:read"]});
+    let live = hatch.create_key(&["--scope", "keys:write"]).await;
+    let live = format!("/api/v1/api-keys/{}", live.id);
+    for (own, other) in [("test", "team"), ("test", "live"), ("team", "live")] {
+        let maker = hatch.create_key(&["--type", own, "--scope", "keys:write"]).await;
+        let mut request = json!({"name": "made", "type": own, "scopes": ["keys:write"]});
         let answer = hatch.post_by(&maker, "/api/v1/api-keys", &request).await;
-        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.body);
-        assert_eq!(answer.body["errors"][0]["pointer"], "/type");
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        request["type"] = other.into();
+        let answer = hatch.post_by(&maker, "/api/v1/api-keys", &request).await;
+        assert_forbidden(&answer, "stronger_key", "type");
+        let rotated = hatch.post_by(&maker, &format!("{live}/rotate"), &json!({})).await;
+        assert_forbidden(&rotated, "stronger_key", "type");
+        let ended = hatch.request_by(&maker, Method::DELETE, &live, None).await;
+        assert_forbidden(&ended, "stronger_key", "type");
     }
     // What was made is let in, is shown without its text, and did not leave it in the log.
     let key = Key::of(made.text("key"));

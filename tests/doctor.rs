@@ -194,6 +194,7 @@ async fn where_all_is_well_each_check_says_so() {
         ("quarantine", "none"),
         ("webhook log", "of 65536 MiB, refused "),
         ("directory", "known up to the end of the log"),
+        ("master key", "none is set: accounts are kept in files alone"),
     ] {
         findings.assert_says("ok", check, &[says]);
     }

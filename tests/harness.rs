@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use hatch::reload::Reload;
 use hatch::roles::{self, Parts, Role};
 use hatch::settings::{BusSettings, NatsSettings, Settings};
 use hatch_bus::testing::TestBus;
@@ -10,6 +11,7 @@ use hatch_bus::testing::TestBus;
 use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use hatch_eventstore::testing::{ScriptedClock, Template, TestDatabase};
+use hatch_providers::Secret;
 use hatch_readmodel::testing::COUNTS;
 use hatch_readmodel::{PROJECTIONS, Projections};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -25,6 +27,13 @@ pub(crate) const CUSTOMER: &str = "+18045551234";
 /// The account that `up` configures, too.
 pub(crate) const ACCOUNT: &str = "AC00000000000000000000000000000000";
 pub(crate) const AUTH_TOKEN: &str = "dev-twilio-auth-token";
+
+/// The master key of hatch, which everybody knows.
+pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// Another account that the simulator knows; hatch does where a test sets it, by the name `second`.
+pub(crate) const SECOND_ACCOUNT: &str = "AC22222222222222222222222222222222";
+pub(crate) const SECOND_TOKEN: &str = "second-twilio-auth-token";
 
 /// How long an answer of hatch's may take on a busy machine.
 const ANSWER_MAX: Duration = Duration::from_secs(120);
@@ -46,6 +55,8 @@ pub(crate) struct Hatch {
     pub(crate) settings: Settings,
     /// What requests say in `Authorization` that do not say it themselves.
     pub(crate) key: Option<String>,
+    /// Tells those whose roles are started next when settings were read again.
+    pub(crate) reload: Option<Reload>,
     /// Those of the build whose roles are started next.
     pub(crate) projections: Projections,
     running: Vec<Running>,
@@ -131,6 +142,7 @@ impl Hatch {
             http,
             settings,
             key: None,
+            reload: None,
             projections: PROJECTIONS,
             running: Vec::new(),
             simulation,
@@ -155,7 +167,8 @@ impl Hatch {
         let shutdown = CancellationToken::new();
         let roles: BTreeSet<Role> = roles.iter().copied().collect();
         let (settings, token) = (self.settings.clone(), shutdown.clone());
-        let parts = Parts { projections: self.projections, machine: self.machine() };
+        let (projections, machine) = (self.projections, self.machine());
+        let parts = Parts { projections, machine, reload: self.reload.clone() };
         let task = tokio::spawn(async move {
             roles::run_with(&settings, &roles, parts, listener, token).await
         });
@@ -378,8 +391,15 @@ async fn simulate_by(
 ) -> (String, CancellationToken, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
+    let usual = hatch_simulator::Config::default();
+    let second = hatch_simulator::TwilioAccount {
+        account_sid: SECOND_ACCOUNT.to_owned(),
+        auth_token: SECOND_TOKEN.to_owned(),
+        inbound_webhook_url: format!("{url}/api/v1/webhooks/twilio/second").parse().ok(),
+    };
     let config = hatch_simulator::Config {
         public_url: url.parse().expect("a URL"),
+        twilio: usual.twilio.into_iter().chain([second]).collect(),
         sendgrid: vec![hatch_simulator::SendGridAccount::development(keys().private_pem.clone())],
         clock: clock.clone(),
         ..hatch_simulator::Config::default()
@@ -408,6 +428,7 @@ fn settings(database: &TestDatabase, bus: &TestBus, url: &str, simulator: &str) 
     let sendgrid = hatch::settings::sendgrid_account(simulator, &keys().public_pem);
     settings.sendgrid = Some(serde_json::from_value(sendgrid).expect("an account"));
     settings.database_url = Some(database.url());
+    settings.master_key = Some(Secret::new(MASTER_KEY));
     settings.nats_url = Some(url);
     settings.nats = NatsSettings {
         tls_required: access.tls_required,

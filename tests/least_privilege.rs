@@ -137,7 +137,10 @@ async fn every_role_serves_as_a_member_of_hatch_app_in_a_database_that_an_owner_
     for sql in [
         "INSERT INTO access.key_uses VALUES ('k', gen_random_uuid(), now(), '192.0.2.1', NULL)
              ON CONFLICT (key_id) DO UPDATE SET at = EXCLUDED.at",
-        "SELECT FROM rm_configuration.tenants, rm_configuration.api_keys, rm_configuration.members",
+        "SELECT FROM rm_configuration.tenants, rm_configuration.api_keys, rm_configuration.accounts",
+        "SELECT FROM rm_configuration.members, access.sessions, access.totp_steps",
+        "SELECT FROM rm_audit.entries, access.audit, access.requests",
+        "SELECT access.ensure_trail_partitions(now(), 5)",
     ] {
         session.batch_execute(sql).await.expect(sql);
     }
@@ -149,6 +152,13 @@ async fn every_role_serves_as_a_member_of_hatch_app_in_a_database_that_an_owner_
         (&member, "DELETE FROM es.events"),
         (&member, "TRUNCATE hatch.webhook_log"),
         (&member, "DELETE FROM access.key_uses"),
+        (&member, "UPDATE rm_audit.entries SET actor = 'nobody'"),
+        (&member, "DELETE FROM rm_audit.entries"),
+        (&member, "UPDATE access.audit SET actor = 'nobody'"),
+        (&member, "DELETE FROM access.audit"),
+        (&member, "DELETE FROM access.audit_default"),
+        (&member, "UPDATE access.requests SET status = 200"),
+        (&member, "DELETE FROM access.requests"),
         (&member, "CREATE TABLE es.mine (n int)"),
         (&member, "DROP SCHEMA es CASCADE"),
         (&owner, "CREATE ROLE another"),

@@ -52,6 +52,7 @@ fn operations() -> Vec<(Method, String, Value)> {
     let named = |(method, path, operation): (Method, String, Value)| {
         let path = path
             .replace("{id}", "00000000-0000-7000-8000-000000000000")
+            .replace("{address}", "ann@example.com")
             .replace("{provider}", "generic")
             .replace("{position}", "1");
         (method, path, operation)

@@ -8,19 +8,21 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::http::HeaderMap;
 use hatch_api::admission::{Intake, Rules};
-use hatch_api::webhooks::{Readers, WebhookAccount, Webhooks};
+use hatch_api::webhooks::{Readers, Webhooks};
 use hatch_api::{Bodies, Connections, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 use hatch_directory::Directory;
 use hatch_domain::address::Address;
 use hatch_domain::authentication::{Authentication, Verdict};
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::TenantId;
+use hatch_domain::traffic::Traffic;
 use hatch_domain::{Attachment, Channel, Email, Environment};
 use hatch_eventstore::{Appender, AppenderConfig, Log, Store, SystemEnvironment};
 use hatch_providers::twilio::TwilioWebhook;
 use hatch_providers::{
-    Correlation, Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome,
-    Verified, Webhook, WebhookRefusal,
+    Account, Accounts, Adapter, BoxFuture, Correlation, Hook, Inbound, NotUnderstood, Observation,
+    Outbound, Outcome, RawRequest, Receipt, ReportedOutcome, Tenants, Verified, Webhook,
+    WebhookRefusal,
 };
 use hatch_readmodel::ReadModel;
 use hatch_telemetry::limit::Limits;
@@ -56,6 +58,34 @@ impl Webhook for Scripted {
     }
 }
 
+/// The account that it posts by, which sends nothing.
+fn scripted(webhook: Scripted) -> Account {
+    Account {
+        name: "scripted".parse().expect("a name"),
+        provider: "scripted",
+        account: "scripted".to_owned(),
+        channels: Channel::ALL.into(),
+        senders: Vec::new(),
+        tenants: Tenants::All,
+        traffic: Traffic::All,
+        adapter: Arc::new(Nobody),
+        hooks: vec![Hook { suffix: Some("inbound"), webhook: Arc::new(webhook) }],
+        acts_on_words: false,
+        http_timeout: Duration::from_secs(1),
+        default_subject: None,
+        is_at_provider: false,
+        reached_by: "http://127.0.0.1".parse().expect("a URL"),
+    }
+}
+
+struct Nobody;
+
+impl Adapter for Nobody {
+    fn send<'a>(&'a self, _: &'a Outbound) -> BoxFuture<'a, Outcome> {
+        Box::pin(async { Outcome::Unknown { detail: "nothing is sent here".to_owned() } })
+    }
+}
+
 /// A webhook role beside those of `hatch`.
 struct Role {
     address: String,
@@ -78,13 +108,9 @@ impl Role {
         let router = hatch_api::webhooks::router(Webhooks {
             store: Store::new(appender, log, Arc::new(SystemEnvironment)),
             read_model: ReadModel::new(pool),
-            accounts: vec![WebhookAccount {
-                tenant_id: TenantId::DEFAULT,
-                provider: "scripted",
-                path: "scripted/inbound",
-                acts_on_words: false,
-                webhook: Arc::new(Scripted { twilio, says: Arc::clone(&says) }),
-            }],
+            accounts: Accounts::new(vec![scripted(Scripted { twilio, says: Arc::clone(&says) })]),
+            generic: None,
+            tenants: Arc::new(|| Some(vec![TenantId::DEFAULT])),
             stats: Arc::default(),
             recent: Arc::default(),
             intake: Intake::new(Rules { wait: Duration::from_millis(400), burst: 2_000 }),
@@ -105,6 +131,7 @@ impl Role {
             bodies: Bodies::new(&Limits::default()),
             door: Door::open(Directory::of_nobody(), Arc::new(SystemEnvironment)),
             limits: hatch_api::limits::Limits::default(),
+            trail: hatch_api::Trail::default(),
         };
         let app = hatch_api::app(router, entrance, &drain);
         tokio::spawn(hatch_api::serve(listener, connections, app, drain));

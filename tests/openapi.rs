@@ -222,6 +222,8 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
         answered(&hatch, path, path).await;
     }
     who_may_ask(&hatch).await;
+    what_was_asked(&hatch).await;
+    by_whom_is_sent(&hatch).await;
     hatch.finish().await;
 }
 
@@ -241,6 +243,36 @@ async fn who_may_ask(hatch: &Hatch) {
         let one = format!("{path}/{}?{after}", made.text("id"));
         answered(hatch, &format!("{path}/{{id}}"), &one).await;
         answered(hatch, path, &format!("{path}?{after}")).await;
+    }
+}
+
+/// The same of the audit and of the request log.
+async fn what_was_asked(hatch: &Hatch) {
+    let position = hatch.log_length().await;
+    let audit = format!("/api/v1/audit?after={position}&wait=30");
+    answered(hatch, "/api/v1/audit", &audit).await;
+    let logged = hatch
+        .eventually("a request with a body is logged", async |hatch| {
+            let path = "/api/v1/requests?status=2xx&limit=1&route=POST%20/api/v1/messages";
+            hatch.get(path).await.body["data"].as_array()?.first().cloned()
+        })
+        .await;
+    answered(hatch, "/api/v1/requests", "/api/v1/requests").await;
+    let one = format!("/api/v1/requests/{}", logged["id"].as_str().expect("an id"));
+    answered(hatch, "/api/v1/requests/{id}", &one).await;
+}
+
+/// The same of accounts at providers.
+async fn by_whom_is_sent(hatch: &Hatch) {
+    let sid = format!("AC{}", "7".repeat(32));
+    // Nobody sends from there, so nothing is sent by it.
+    let account = json!({"name": "kept", "provider": "twilio", "senders": ["+12015550100"],
+        "settings": {"account_sid": sid, "auth_token": "12345"}});
+    let made = hatch.post("/api/v1/accounts", &account).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    let after = format!("?after={}&wait=30", made.header("hatch-position"));
+    for (at, path) in [("accounts", "accounts"), ("accounts/{name}", "accounts/kept")] {
+        answered(hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
     }
 }
 
@@ -279,6 +311,7 @@ async fn each_operation_exists_and_the_page_shows_them() {
     {
         let path = path
             .replace("{id}", "00000000-0000-0000-0000-000000000000")
+            .replace("{address}", "ann@example.com")
             .replace("{provider}", "twilio")
             .replace("{position}", "0");
         let request = hatch.http.request(method.clone(), format!("{}{path}", hatch.url));

@@ -127,7 +127,7 @@ async fn a_message_has_every_field_of_the_contract() {
     let fields = "id conversation_id contact_id direction channel from to to_count cc cc_count bcc \
         bcc_count subject body body_truncated html html_truncated attachments status provider provider_message_id attempts next_attempt_at error segments \
         metadata created_at scheduled_at sent_at delivered_at read_at updated_at position authentication cut \
-        programme suggests people message_id_header kind reply_to envelope signs repeated_id visible_body linked_to recipients recipients_count folded";
+        programme suggests people message_id_header kind reply_to envelope signs repeated_id visible_body linked_to recipients recipients_count folded test";
     let expected: BTreeSet<&str> = fields.split_whitespace().collect();
     let actual: BTreeSet<&str> =
         message.as_object().expect("an object").keys().map(String::as_str).collect();

@@ -75,6 +75,7 @@ impl Walk<'_> {
         // None of the first tenant's is known to anybody by now.
         let links = ["AAAA".repeat(16)];
         let providers = ["twilio".to_owned(), "sendgrid".to_owned()];
+        let addresses = ["bob@example.com".to_owned()];
         let ids: &[String] = match before {
             "/api/v1/messages/" => &self.things.messages,
             "/api/v1/conversations/" | "/api/conversations/" | "/api/conversation/" => {
@@ -83,12 +84,18 @@ impl Walk<'_> {
             "/api/v1/attachments/" => &self.things.attachments,
             "/api/v1/webhook-log/" | "/api/v1/webhooks/replay/" => &self.things.webhooks,
             "/api/v1/events/" => &self.things.positions,
+            "/api/v1/requests/" => &self.things.requests,
+            "/api/v1/accounts/" => &self.things.accounts,
             "/api/v1/api-keys/" => &self.things.keys,
             "/api/v1/members/" => &self.things.members,
             "/api/v1/sessions/" => &self.things.sessions,
             "/api/v1/invitations/" => &links,
             "/api/v1/tenants/" => &tenants,
+            "/api/v1/team-recipients/" => &addresses,
             "/api/v1/webhooks/" => &providers,
+            // Each account is called as its provider.
+            "/api/v1/webhooks/twilio/" => &providers[..1],
+            "/api/v1/webhooks/sendgrid/" => &providers[1..],
             _ => panic!("the walk does not know what {path} is about: say it here"),
         };
         let named = path[before.len()..].split_once('}').expect("the end of a name").1;
@@ -104,7 +111,7 @@ impl Walk<'_> {
             let name = parameter["name"].as_str().expect("a name");
             let values = match name {
                 "cursor" => self.cursors(path).await,
-                _ => self.values(name).unwrap_or_else(|| {
+                _ => self.values(path, name).unwrap_or_else(|| {
                     panic!("the walk does not know what to say as ?{name}= of {path}: say it here")
                 }),
             };
@@ -121,7 +128,7 @@ impl Walk<'_> {
         queries.into_iter().map(with).collect()
     }
 
-    fn values(&self, name: &str) -> Option<Vec<String>> {
+    fn values(&self, path: &str, name: &str) -> Option<Vec<String>> {
         let encoded = CUSTOMER.replace('+', "%2B");
         let now = self.two.hatch.in_time(chrono::TimeDelta::zero());
         let now = now.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
@@ -137,8 +144,20 @@ impl Walk<'_> {
             "programme" => vec!["sms".to_owned()],
             "channel" => vec!["sms".to_owned(), "email".to_owned()],
             "direction" => vec!["outbound".to_owned(), "inbound".to_owned()],
+            "status" if path == "/api/v1/requests" => vec!["200".to_owned(), "4xx".to_owned()],
+            "route" => vec!["/api/v1/messages".to_owned()],
+            "min_duration_ms" => vec!["1".to_owned()],
+            "actor" => vec![format!("key:{}", self.things.keys[0])],
+            "key" => self.things.keys.clone(),
+            "action" => vec!["consent.withdrawn".to_owned(), "request.refused".to_owned()],
+            "object_kind" => vec!["api_key".to_owned(), "consent".to_owned()],
+            "object_id" => self.things.keys.clone(),
+            "from" => vec!["2026-01-31T12:00:00Z".to_owned()],
+            "to" => vec![now],
+            "format" => vec!["ndjson".to_owned()],
             "status" => vec!["delivered".to_owned(), "failed".to_owned()],
             "all" => vec!["true".to_owned()],
+            "test" => vec!["true".to_owned(), "false".to_owned()],
             "outcome" => vec!["applied".to_owned(), "quarantined".to_owned()],
             _ => return None,
         };
@@ -179,6 +198,13 @@ impl Walk<'_> {
     fn unseen(&self, answer: &Answer, asked: &str, is_one: bool, is_narrow: bool) {
         let Answer { status, body, .. } = answer;
         self.things.assert_unseen(body, asked);
+        if asked.starts_with("/api/v1/requests") {
+            let own = self.two.second.each_ref().map(|key| key.id.as_str());
+            let rows = body["data"].as_array().into_iter().flatten();
+            for key in rows.map(|row| row["key"].as_str().unwrap_or_default()) {
+                assert!(own.contains(&key), "{asked} shows a request by {key}");
+            }
+        }
         let is_of_platform = asked.starts_with("/api/v1/tenants");
         let fits = match status.as_u16() {
             404 => true,
@@ -207,7 +233,10 @@ impl Walk<'_> {
             )
             | (
                 "DELETE",
-                "/api/v1/api-keys/{id}" | "/api/v1/members/{id}" | "/api/v1/sessions/{id}",
+                "/api/v1/api-keys/{id}"
+                | "/api/v1/accounts/{name}"
+                | "/api/v1/members/{id}"
+                | "/api/v1/sessions/{id}",
             ) => (None, Expected::Nothing),
             ("PATCH", "/api/v1/members/{id}") => {
                 (Some(json!({"role": "viewer"})), Expected::Nothing)
@@ -236,6 +265,9 @@ impl Walk<'_> {
                 let change = json!({"password": "a good guess", "new_password": "a better guess"});
                 (Some(change), Expected::NoPerson)
             }
+            ("PATCH", "/api/v1/accounts/{name}") => {
+                (Some(json!({"senders": []})), Expected::Nothing)
+            }
             ("POST", "/api/v1/conversations/{id}/messages") => {
                 (Some(json!({"body": "Hello"})), Expected::Nothing)
             }
@@ -253,11 +285,23 @@ impl Walk<'_> {
                 "POST",
                 "/api/v1/webhooks/{provider}"
                 | "/api/v1/webhooks/sendgrid/inbound"
+                | "/api/v1/webhooks/twilio/{account}"
+                | "/api/v1/webhooks/sendgrid/{account}"
+                | "/api/v1/webhooks/sendgrid/{account}/inbound"
                 | "/api/webhooks/sms"
                 | "/api/webhooks/email",
             ) => (Some(json!({})), Expected::Unsigned),
             ("PUT", "/api/v1/consent") => {
                 (Some(json!({"address": CUSTOMER, "state": "opted_in"})), Expected::Own)
+            }
+            ("PUT" | "DELETE", "/api/v1/team-recipients/{address}") => (None, Expected::Own),
+            ("POST", "/api/v1/accounts") => {
+                let sid = format!("AC{}", "8".repeat(32));
+                let settings = json!({"account_sid": sid, "auth_token": "of the second"});
+                let senders = ["+12015550100"];
+                let account = json!({"name": "of-the-second", "provider": "twilio", "senders": senders,
+                    "settings": settings});
+                (Some(account), Expected::Own)
             }
             ("POST", "/api/v1/api-keys") => {
                 let scopes = ["messages:read"];
@@ -312,6 +356,9 @@ impl Walk<'_> {
         let hatch = &self.two.hatch;
         let consent = format!("/api/v1/consent?address={}", CUSTOMER.replace('+', "%2B"));
         assert_eq!(hatch.get(&consent).await.body["state"], "opted_out", "{at}");
+        let team = hatch.get("/api/v1/team-recipients").await.body;
+        assert_eq!(team["data"][0]["address"], "ann@example.com", "{at}: {team}");
+        assert_eq!(team["data"].as_array().map(Vec::len), Some(1), "{at}: {team}");
         let keys = hatch.get("/api/v1/api-keys?limit=200").await;
         let listed = keys.body["data"].as_array().expect("a list");
         assert!(listed.iter().all(|one| one["name"] != "another"), "{at}: {}", keys.body);

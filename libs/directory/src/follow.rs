@@ -105,13 +105,16 @@ impl Following {
             match &mut at.aside {
                 Some(known) => known.apply(&look.events),
                 None => {
-                    self.shared.view.apply(&look.events);
+                    if self.shared.view.apply(&look.events) {
+                        self.shared.accounts_changed();
+                    }
                     self.shared.reached(mark.position);
                 }
             }
         }
         if let Some(known) = at.aside.take() {
             self.shared.view.replace(known);
+            self.shared.accounts_changed();
             self.shared.reached(mark.position);
         }
         Ok(())

@@ -1,8 +1,8 @@
-//! Who may use this installation, in memory: tenants, keys of the API, members, and when each key was used last; and the
-//! sessions of members who have signed in.
+//! Who may use this installation, and what it uses, in memory: tenants, keys of the API with when each was used last,
+//! members, and accounts at providers; and the sessions of members who have signed in.
 //!
 //! Every request asks who it is from, and no request may cost a query for that. So a [`Directory`] holds all of it. It
-//! reads the tables of the configuration once and follows the log from there, by events of tenants and keys alone. It
+//! reads the tables of the configuration once and follows the log from there, by events of those alone. It
 //! reads PostgreSQL only: a key that is revoked is refused within a second, whether NATS is there or not. While
 //! PostgreSQL is away, the directory answers with what it has.
 //!
@@ -23,7 +23,7 @@ use chrono::{DateTime, Utc};
 use hatch_domain::Environment;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::KeyId;
-use hatch_domain::ids::{MemberId, TenantId};
+use hatch_domain::ids::{AccountId, MemberId, TenantId};
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Log, Position};
@@ -40,7 +40,7 @@ pub use self::sessions::{
 pub use self::uses::Use;
 use self::uses::Uses;
 use self::view::View;
-pub use self::view::{KeyCount, KeyEntry, MemberEntry};
+pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/access");
@@ -62,6 +62,8 @@ struct Shared {
     uses: Uses,
     /// How far the log is in the view; none until the tables were read, and the log from there.
     position: watch::Sender<Option<Position>>,
+    /// How often the accounts have become others.
+    accounts: watch::Sender<u64>,
 }
 
 impl Directory {
@@ -97,7 +99,8 @@ impl Directory {
     #[must_use]
     pub fn of_nobody() -> Self {
         let (view, uses) = (View::default(), Uses::default());
-        Self { shared: Arc::new(Shared { view, uses, position: watch::Sender::new(None) }) }
+        let (position, accounts) = (watch::Sender::new(None), watch::Sender::new(0));
+        Self { shared: Arc::new(Shared { view, uses, position, accounts }) }
     }
 
     /// The key of that id, revoked or not, and whose it is.
@@ -136,6 +139,14 @@ impl Directory {
         self.shared.view.tenant(id)
     }
 
+    /// All tenants, suspended ones among them, the default one first and then in the order in which they were made; none
+    /// until the log was read.
+    #[must_use]
+    pub fn tenants(&self) -> Option<Vec<TenantId>> {
+        self.shared.position.borrow().as_ref()?;
+        Some(self.shared.view.tenants())
+    }
+
     /// Whether a key was ever made, though all may have ended.
     #[must_use]
     pub fn has_keys(&self) -> bool {
@@ -146,6 +157,25 @@ impl Directory {
     #[must_use]
     pub fn keys_of(&self, id: TenantId, now: DateTime<Utc>) -> KeyCount {
         self.shared.view.keys_of(id, now)
+    }
+
+    /// The accounts at providers that the log keeps, of all tenants, in the order of their streams. An entry without an
+    /// account is one that this build cannot read.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<AccountEntry> {
+        self.shared.view.accounts()
+    }
+
+    /// The account whose stream that is, also where it was removed.
+    #[must_use]
+    pub fn account(&self, id: AccountId) -> Option<AccountEntry> {
+        self.shared.view.account(id)
+    }
+
+    /// Changes whenever [`accounts`](Self::accounts) may be others.
+    #[must_use]
+    pub fn account_changes(&self) -> watch::Receiver<u64> {
+        self.shared.accounts.subscribe()
     }
 
     /// Notes that a key that was found here was used. It is written down some seconds later.
@@ -159,6 +189,12 @@ impl Directory {
         self.shared.position.borrow().unwrap_or(Position::START)
     }
 
+    /// Whether the tables were read, and the log as far as it went then: before that it knows nobody.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.shared.position.borrow().is_some()
+    }
+
     /// Waits until it has the log up to `position`, for `limit` at most; whether it has. Also where `position` is before
     /// the first event, it waits until the log has been read as far as it was.
     pub async fn wait_for(&self, position: Position, limit: Duration) -> bool {
@@ -169,6 +205,11 @@ impl Directory {
 }
 
 impl Shared {
+    /// The accounts may be others now.
+    fn accounts_changed(&self) {
+        self.accounts.send_modify(|times| *times = times.wrapping_add(1));
+    }
+
     /// The view has the log up to `position`.
     fn reached(&self, position: Position) {
         self.position.send_if_modified(|at| {

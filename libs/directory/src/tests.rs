@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use hatch_domain::account::account_id;
 use hatch_domain::api_key::{KeyId, api_key_id};
 use hatch_domain::ids::{MemberId, SessionId, TenantId};
 use hatch_domain::{Environment as _, Routing};
@@ -220,6 +221,45 @@ async fn it_begins_with_the_tables_and_goes_on_where_they_end() {
     place.reached(revoked).await;
     let followed = place.directory.key(&key()).expect("it is known");
     assert_eq!(entry.key, followed.key, "the tables have the hashes of secrets, too");
+    place.stop().await;
+    worker.await.expect("it ends in order");
+}
+
+#[tokio::test]
+async fn an_account_is_known_with_its_sealed_secrets_until_it_is_removed() {
+    let place = Place::new().await;
+    place.reached(Position::START).await;
+    let mut changes = place.directory.account_changes();
+    changes.mark_unchanged();
+    let name = "main".parse().expect("a name");
+    let stream = account_id(&name);
+    let sealed = "s1.0123456789abcdef.d3JhcHBlZA.Ym94";
+    let created = json!({
+        "name": "main", "provider": "twilio", "traffic": "live", "settings": {"account_sid": "AC1"},
+        "secrets": {"auth_token": sealed}, "created_by": "cli", "at": at(1),
+    });
+    place.reached(place.record(("account", stream.0, 1), "AccountCreated", created).await).await;
+    assert!(changes.has_changed().expect("it goes on"));
+    place.project().await;
+    let (later, worker) = follow(&place.database.config(), place.shutdown.clone());
+    let worker = tokio::spawn(worker);
+    assert!(later.wait_for(Position(1), PATIENCE).await);
+    for directory in [&place.directory, &later] {
+        let accounts = directory.accounts();
+        let [entry] = accounts.as_slice() else { panic!("{accounts:?}") };
+        assert_eq!((entry.id, entry.tenant_id), (stream, TENANT));
+        let account = entry.account.as_ref().expect("it can be read");
+        assert_eq!(account.name(), Some(&name));
+        assert_eq!(String::from(account.secrets()["auth_token"].clone()), sealed);
+    }
+    let other = place.record_others(1).await;
+    place.reached(other).await;
+    changes.mark_unchanged();
+    let removed = ("account", stream.0, 2);
+    place.reached(place.record(removed, "AccountRemoved", json!({"at": at(2)})).await).await;
+    assert!(changes.has_changed().expect("it goes on") && place.directory.accounts().is_empty());
+    let known = place.directory.account(stream).expect("its name stays its tenant's");
+    assert_eq!(known.tenant_id, TENANT);
     place.stop().await;
     worker.await.expect("it ends in order");
 }

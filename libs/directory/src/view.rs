@@ -5,9 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::{DateTime, Utc};
 use hatch_domain::Decider;
+use hatch_domain::account::Account;
 use hatch_domain::address::Address;
-use hatch_domain::api_key::{ApiKey, KeyId, KeyType, api_key_id};
-use hatch_domain::ids::{MemberId, TenantId};
+use hatch_domain::api_key::{ApiKey, KeyId, api_key_id};
+use hatch_domain::ids::{AccountId, MemberId, TenantId};
 use hatch_domain::member::Member;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::{Position, RecordedEvent};
@@ -15,8 +16,12 @@ use hatch_readmodel::{Stored, StoredConfiguration};
 use uuid::Uuid;
 
 /// The kinds of streams that it knows.
-pub(crate) const KINDS: [&str; 3] =
-    [<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND, <Member as Decider>::KIND];
+pub(crate) const KINDS: [&str; 3] = [
+    <Tenant as Decider>::KIND,
+    <ApiKey as Decider>::KIND,
+    <Account as Decider>::KIND,
+    <Member as Decider>::KIND,
+];
 
 /// The version of a stream's first event.
 const FIRST_VERSION: i64 = 1;
@@ -41,6 +46,17 @@ pub struct MemberEntry {
     pub member: Arc<Member>,
 }
 
+/// An account at a provider that the log keeps, and whose it is.
+#[derive(Debug, Clone)]
+pub struct AccountEntry {
+    /// Its stream.
+    pub id: AccountId,
+    /// The tenant whose it is.
+    pub tenant_id: TenantId,
+    /// The account; none where this build cannot read one of its events.
+    pub account: Option<Arc<Account>>,
+}
+
 /// How many keys a tenant has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyCount {
@@ -50,7 +66,7 @@ pub struct KeyCount {
     pub live: usize,
 }
 
-/// All tenants and keys. Whoever asks holds its lock for as long as a look into a map takes.
+/// All tenants, keys and accounts. Whoever asks holds its lock for as long as a look into a map takes.
 pub(crate) struct View {
     known: RwLock<Known>,
     /// The default tenant as it is without events.
@@ -65,6 +81,7 @@ pub(crate) struct Known {
     members: HashMap<Uuid, Folded<Member>>,
     /// The members of all tenants that have an email, by what it is compared by. An email never changes.
     by_email: HashMap<String, BTreeSet<Uuid>>,
+    accounts: HashMap<Uuid, Folded<Account>>,
 }
 
 /// A stream, folded.
@@ -122,10 +139,18 @@ impl View {
         state.or_else(|| (id == TenantId::DEFAULT).then(|| Arc::clone(&self.default_tenant)))
     }
 
-    pub(crate) fn has_keys(&self) -> bool {
+    /// The default one, and those of which there are events. Their ids are in the order of time.
+    pub(crate) fn tenants(&self) -> Vec<TenantId> {
         let known = self.read();
-        let mut keys = known.keys.values().filter_map(|folded| folded.state.as_deref());
-        keys.any(|key| matches!(key.key_type(), KeyType::Live))
+        let others = known.tenants.keys().copied().map(TenantId);
+        let mut others: Vec<TenantId> = others.filter(|id| *id != TenantId::DEFAULT).collect();
+        drop(known);
+        others.sort_unstable();
+        std::iter::once(TenantId::DEFAULT).chain(others).collect()
+    }
+
+    pub(crate) fn has_keys(&self) -> bool {
+        self.read().keys.values().any(|folded| folded.state.is_some())
     }
 
     pub(crate) fn keys_of(&self, id: TenantId, now: DateTime<Utc>) -> KeyCount {
@@ -138,16 +163,43 @@ impl View {
         })
     }
 
+    /// The accounts that are there, and those that cannot be read, in the order of their streams.
+    pub(crate) fn accounts(&self) -> Vec<AccountEntry> {
+        let known = self.read();
+        let is_there = |folded: &Folded<Account>| {
+            folded.state.as_ref().is_none_or(|account| account.is_there())
+        };
+        let there = known.accounts.iter().filter(|(_, folded)| is_there(folded));
+        let mut entries: Vec<AccountEntry> = there
+            .map(|(id, folded)| AccountEntry {
+                id: AccountId(*id),
+                tenant_id: folded.tenant_id,
+                account: folded.state.clone(),
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.id);
+        entries
+    }
+
+    /// The account whose stream that is, also where it was removed.
+    pub(crate) fn account(&self, id: AccountId) -> Option<AccountEntry> {
+        let known = self.read();
+        let folded = known.accounts.get(&id.0)?;
+        let (tenant_id, account) = (folded.tenant_id, folded.state.clone());
+        Some(AccountEntry { id, tenant_id, account })
+    }
+
     /// Shows `known`, and nothing of what was there before.
     pub(crate) fn replace(&self, known: Known) {
         *self.write() = known;
     }
 
-    /// As [`Known::apply`].
-    pub(crate) fn apply(&self, events: &[RecordedEvent]) {
+    /// As [`Known::apply`]. Whether an account was among what has changed.
+    pub(crate) fn apply(&self, events: &[RecordedEvent]) -> bool {
         if !events.is_empty() {
             self.write().apply(events);
         }
+        events.iter().any(|event| event.aggregate == <Account as Decider>::KIND)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {
@@ -165,6 +217,7 @@ impl Known {
         let mut known = Self {
             tenants: by_stream(stored.tenants),
             keys: by_stream(stored.api_keys),
+            accounts: by_stream(stored.accounts),
             members: by_stream(stored.members),
             by_email: HashMap::new(),
         };
@@ -198,6 +251,8 @@ impl Known {
             } else if event.aggregate == <Member as Decider>::KIND {
                 apply(&mut self.members, event);
                 self.note_email(event.stream_id);
+            } else if event.aggregate == <Account as Decider>::KIND {
+                apply(&mut self.accounts, event);
             }
         }
     }

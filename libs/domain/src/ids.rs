@@ -70,6 +70,10 @@ id! {
     /// A session of a person who has signed in. It opens nothing: what does is a secret beside it.
     SessionId
 }
+id! {
+    /// The stream of a provider account ([`account_id`](crate::account::account_id)).
+    AccountId
+}
 
 impl TenantId {
     /// The tenant of an installation that has only one.

@@ -1,6 +1,7 @@
 //! Every kind of stream that this build knows: the one list by which events are read whose kind only the
 //! log says.
 
+use crate::account::Account;
 use crate::api_key::ApiKey;
 use crate::consent::Consent;
 use crate::decider::{Decider, DomainEvent};
@@ -17,6 +18,7 @@ pub static KINDS: &[Kind] = &[
     Kind::of::<Tenant>(),
     Kind::of::<ApiKey>(),
     Kind::of::<Member>(),
+    Kind::of::<Account>(),
 ];
 
 /// A kind of stream, and what its events are.

@@ -5,6 +5,8 @@
 //!
 //! Start at [`message`]: it holds the life of one message from request to receipt.
 
+pub mod account;
+pub mod account_name;
 pub mod actor;
 pub mod address;
 pub mod api_key;
@@ -29,6 +31,7 @@ pub mod message;
 mod priority;
 pub mod published;
 pub mod scope;
+pub mod sealed;
 mod send_error;
 pub mod shape;
 pub mod tenant;
@@ -37,6 +40,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod time;
+pub mod traffic;
 
 pub use attachment::Attachment;
 pub use channel::Channel;

@@ -47,6 +47,7 @@ pub fn request_to(to: &str, at: DateTime<Utc>) -> MessageRequested {
         programme: None,
         confirms: None,
         metadata: BTreeMap::new(),
+        test: false,
         at,
     }
 }

@@ -23,6 +23,9 @@ pub struct Metadata {
     /// W3C Trace Context of the request that did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// The id of the request that did it. It stays in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 impl Metadata {
@@ -143,6 +146,7 @@ impl RecordedEvent {
                 causation_id: envelope.causation_id,
                 actor: envelope.actor,
                 traceparent: envelope.traceparent,
+                request_id: None,
             },
             payload: envelope.data?,
         })
@@ -178,6 +182,7 @@ mod tests {
                 causation_id: Some(id()),
                 actor: "test".to_owned(),
                 traceparent: Some("00-1-2-01".to_owned()),
+                request_id: None,
             },
             payload,
         };

@@ -36,6 +36,7 @@ const PARTITIONS_AHEAD: &str = "SELECT count(*) FROM pg_inherits AS i \
      WHERE i.inhparent = 'es.events'::regclass \
        AND (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \\(''(\\d+)''\\)'))[1]::bigint \
            > (SELECT coalesce(max(position), 0) + 1 FROM es.events)";
+const TENANTS: &str = "SELECT stream_id, tenant_id FROM es.streams WHERE stream_id = ANY($1)";
 const COMMAND: &str = "SELECT request_hash, first_position, last_position FROM es.commands \
      WHERE command_key = $1";
 const COMMANDS: &str = "SELECT request_hash, first_position, last_position FROM es.commands \
@@ -149,6 +150,21 @@ impl Log {
         let events = self.read_stream(tenant_id, stream_id).await?;
         let is_other = events.first().is_some_and(|first| first.aggregate != kind);
         Ok(if is_other { Vec::new() } else { events })
+    }
+
+    /// Whose those of `streams` are that exist: each with its tenant. For who has to find out the tenant; whoever knows
+    /// it asks for the stream.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`].
+    pub async fn tenants_of(&self, streams: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>, LogError> {
+        self.ask(async |client| {
+            let statement = client.prepare_cached(TENANTS).await.map_err(unavailable)?;
+            let rows = client.query(&statement, &[&streams]).await.map_err(unavailable)?;
+            let pair = |row: &Row| Ok((row.try_get(0)?, row.try_get(1)?));
+            rows.iter().map(pair).collect::<Result<_, tokio_postgres::Error>>().map_err(unavailable)
+        })
+        .await
     }
 
     /// The event at `position`, if the log reaches that far.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use futures::{StreamExt, stream};
 use hatch_domain::{Decider, DecodeError, DomainEvent, Ending};
-use hatch_telemetry::trace;
+use hatch_telemetry::{request, trace};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
@@ -118,8 +118,8 @@ impl Store {
     /// Lets `decide` work on streams of a tenant and appends what it decided, all of it or nothing.
     ///
     /// After a conflict on any stream, written or guarded, it runs again, a bounded number of times;
-    /// [`UnitOfWork::conflict`] says why. It is given the work and hands it back with its answer. `metadata` is recorded with each event; without a `traceparent` it gets the one
-    /// of what happens now. A stream that was assumed and decides nothing is guarded. One that was
+    /// [`UnitOfWork::conflict`] says why. It is given the work and hands it back with its answer. `metadata` is recorded with each event; without a `traceparent` or
+    /// a request id it gets those of what happens now. A stream that was assumed and decides nothing is guarded. One that was
     /// read and decides nothing is not: [`UnitOfWork::rely_on`] it, if a decision rests on it.
     ///
     /// # Errors
@@ -135,6 +135,7 @@ impl Store {
         F: Future<Output = Result<(UnitOfWork, T), E>>,
     {
         metadata.traceparent = metadata.traceparent.or_else(trace::current);
+        metadata.request_id = metadata.request_id.or_else(request::current);
         let mut conflict = None;
         let mut runs = 1;
         loop {

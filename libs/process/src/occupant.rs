@@ -27,11 +27,12 @@ async fn ask(address: SocketAddr) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Others may say that they are well, but not for a request with an id and in these words.
+/// Others may say that they are well, or that they speak TLS only, but not for a request with an id and in these words.
 fn is_hatchs(answer: &str) -> bool {
-    answer.starts_with("HTTP/1.1 200 ")
-        && answer.contains("\r\nx-request-id: ")
-        && answer.ends_with("{\"status\":\"ok\"}")
+    let is_well = answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("{\"status\":\"ok\"}");
+    let speaks_tls =
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("\"code\":\"https_required\"");
+    (is_well || speaks_tls) && answer.contains("\r\nx-request-id: ")
 }
 
 #[cfg(test)]
@@ -56,6 +57,9 @@ mod tests {
     async fn a_hatch_is_known_by_its_health() {
         const HATCH: &str = "HTTP/1.1 200 OK\r\nx-request-id: 1\r\n\r\n{\"status\":\"ok\"}";
         assert!(taken(HATCH).await);
+        const BY_TLS: &str = "HTTP/1.1 400 Bad Request\r\nx-request-id: 1\r\n\r\n\
+             {\"code\":\"https_required\"}";
+        assert!(taken(BY_TLS).await);
         assert!(!taken("HTTP/1.1 200 OK\r\n\r\n{\"status\":\"ok\"}").await);
         assert!(!taken("HTTP/1.1 404 Not Found\r\nx-request-id: 1\r\n\r\n").await);
         assert!(!taken("SSH-2.0-OpenSSH_9.2\r\n").await);

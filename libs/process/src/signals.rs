@@ -50,3 +50,26 @@ pub fn stop_on_signal(shutdown: &CancellationToken) -> anyhow::Result<()> {
     });
     Ok(())
 }
+
+/// Cancels `shutdown` at the first `SIGINT` or `SIGTERM`, and calls `again` at each `SIGHUP`: for a process without a
+/// terminal, which is to read its files again.
+///
+/// # Errors
+/// The system refuses to hand the signals over.
+pub fn stop_or_read_again(
+    shutdown: &CancellationToken,
+    mut again: impl FnMut() + Send + 'static,
+) -> anyhow::Result<()> {
+    let (mut signals, shutdown) = (StopSignals::new()?, shutdown.clone());
+    tokio::spawn(async move {
+        loop {
+            let signal = signals.next().await;
+            if signal != Signal::SIGHUP {
+                tracing::info!(%signal, "stopping");
+                return shutdown.cancel();
+            }
+            again();
+        }
+    });
+    Ok(())
+}

@@ -37,6 +37,37 @@ pub trait Adapter: Send + Sync {
             LookedUp::Inconclusive { detail: "this provider has no look-up".to_owned() }
         })
     }
+
+    /// Asks the provider whether it lets the account in and may be sent by. Changes nothing there.
+    fn check(&self) -> BoxFuture<'_, Checked> {
+        Box::pin(async { Checked::Unchecked })
+    }
+}
+
+/// The provider's answer about an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checked {
+    /// It takes the credentials, and the account may send.
+    Good {
+        /// What it says of the account.
+        detail: String,
+    },
+    /// It refuses the account.
+    Refused {
+        /// What is wrong.
+        trouble: Trouble,
+        /// The provider's own code.
+        code: String,
+        /// The provider's words.
+        detail: String,
+    },
+    /// It did not answer, or not so that anything follows from it.
+    Unanswered {
+        /// What was seen.
+        detail: String,
+    },
+    /// It cannot be asked.
+    Unchecked,
 }
 
 /// The facts about an attempt in doubt, for a look-up.

@@ -5,14 +5,20 @@
 //! receipt belongs to is decided elsewhere; everything that is needed for it travels through the
 //! provider as a [`Correlation`] and comes back.
 //!
+//! An [`Account`] has both, and what the settings say of it beside that. [`Accounts`] are those that there are now, and
+//! the one place where it is chosen by which of them a message goes.
+//!
 //! To add a provider, write a folder beside [`twilio`] with the same files: `settings` (what an
 //! operator configures), `wire` (the provider's own types and error codes), `adapter`, `webhook`,
-//! `signature` and `tests`. Nothing of it is named outside of that folder.
+//! `signature`, `provider` and `tests`, and its line in [`PROVIDERS`].
 
+mod account;
+mod accounts;
 mod adapter;
 mod correlation;
 pub mod generic;
 mod http_client;
+mod registry;
 mod secret;
 pub mod sendgrid;
 mod shortage;
@@ -22,8 +28,11 @@ mod trouble;
 pub mod twilio;
 mod webhook;
 
-pub use adapter::{Adapter, BoxFuture, Candidate, LookUp, LookedUp, Outbound, Outcome};
+pub use account::{Account, Common, Context, Hook, Tenants, Wanted, webhook_path};
+pub use accounts::{AccountList, Accounts, chosen};
+pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outbound, Outcome};
 pub use correlation::Correlation;
+pub use registry::{PROVIDERS, Provider, provider, provider_names, setting_schema};
 pub use secret::Secret;
 pub use shortage::Lack;
 pub use trouble::Trouble;
@@ -43,7 +52,46 @@ pub enum Error {
         /// What it must be.
         expected: &'static str,
     },
+    /// There is no such setting.
+    #[error("know {setting}: expected one of {known}")]
+    UnknownSetting {
+        /// The key, as far as it can be one.
+        setting: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// A setting is not there that has to be.
+    #[error("find {setting}: it is required")]
+    MissingSetting {
+        /// The setting's key.
+        setting: String,
+    },
+    /// A setting is of another type.
+    #[error("read {setting}: expected {expected}")]
+    SettingType {
+        /// The setting's key.
+        setting: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// Something about the settings that cannot be told without a value of them.
+    #[error("read the settings: they are not of the form that docs/configuration.md says")]
+    SettingForm,
     /// The HTTP client cannot be built, for want of root certificates as a rule.
     #[error("build an HTTP client for the provider")]
     Client(#[source] reqwest::Error),
+}
+
+impl Error {
+    /// The key of the setting that is wrong.
+    #[must_use]
+    pub fn setting(&self) -> Option<&str> {
+        match self {
+            Self::Setting { setting, .. } => Some(setting),
+            Self::UnknownSetting { setting, .. }
+            | Self::MissingSetting { setting }
+            | Self::SettingType { setting, .. } => Some(setting),
+            Self::SettingForm | Self::Client(_) => None,
+        }
+    }
 }

@@ -62,6 +62,7 @@ pub(crate) fn received(tenant: TenantId, from: &Address, to: &Address) -> Messag
         topic: None,
         segments: Some(1),
         suggests: None,
+        test: false,
         at: at(0),
     }
 }

@@ -27,6 +27,7 @@ mod raw_mails;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod wait;
 mod waiting;
 
@@ -40,19 +41,21 @@ pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
 pub use projections::configuration::{
-    KeyInfo, LastUse, MemberInfo, Stored, StoredConfiguration, TenantInfo,
+    AccountInfo, KeyInfo, LastUse, MemberInfo, Stored, StoredConfiguration, TenantInfo,
 };
 pub use projections::messages::query::{
     Conversation, ConversationFilter, Message, MessageFilter, NamedMail, Recipient, SentAs,
     TailMessage, Timeline,
 };
 pub use projections::messages::{Direction, Folded, LastMessage, PREVIEW_CHARACTERS_MAX};
-pub use projections::{PROJECTIONS, configuration, consent, messages, schemas};
+pub use projections::{PROJECTIONS, audit, configuration, consent, messages, schemas};
 pub use query::{
-    Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedWebhook, Moment, MomentError, Page, PageError,
-    ProjectionState, ProjectionStatus, QueryError, ReadModel, TALLY_MAX, Tally, WebhookContent,
-    WebhookFilter, WebhookOutcome,
+    AuditEntry, AuditFilter, AuditObject, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedRequest,
+    LoggedWebhook, Moment, MomentError, Page, PageError, ProjectionState, ProjectionStatus,
+    QueryError, ReadModel, RequestFilter, TALLY_MAX, Tally, WebhookContent, WebhookFilter,
+    WebhookOutcome,
 };
 pub use raw_mails::{KeptMail, RawMail, RawMailFilter};
+pub use trail::{AnsweredRequest, Audited, TrailKind, TrailPartition};
 pub use wait::ReadPosition;
 pub use waiting::WaitingReceipt;

@@ -14,6 +14,7 @@ use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use crate::problem::{FieldError, Problem};
+use crate::trail::Noted;
 
 /// Bytes of a command's or a webhook's body at most.
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -109,7 +110,13 @@ pub(crate) async fn read_of(parts: &Parts, mut body: Body, kind: Kind) -> Result
         let end = began + (HEAD_START + earned).min(TIME_MAX);
         let frame = match timeout_at(end, body.frame()).await {
             Ok(Some(frame)) => frame,
-            Ok(None) => return Ok(buffer.whole()),
+            Ok(None) => {
+                let body = buffer.whole();
+                if let Some(noted) = parts.extensions.get::<Noted>() {
+                    noted.body(&body);
+                }
+                return Ok(body);
+            }
             Err(_) => return Err(Problem::too_slow(end - began)),
         };
         let frame = frame.map_err(|_| {

@@ -9,7 +9,6 @@ use axum::serve::IncomingStream;
 
 use crate::client_address::TrustedProxies;
 use crate::connections::{Activity, Busy};
-use crate::drain::DrainListener;
 use crate::stall::StallListener;
 
 /// A request's connection, an extension of it.
@@ -21,6 +20,14 @@ pub struct Connection {
 }
 
 impl Connection {
+    pub(crate) const fn new(peer: SocketAddr, activity: Arc<Activity>) -> Self {
+        Self { peer, activity }
+    }
+
+    pub(crate) const fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
     /// Says that a request came, and keeps the connection from being idle until the value is dropped.
     pub fn busy(&self) -> Busy {
         self.activity.busy()
@@ -35,12 +42,6 @@ impl Connection {
 
 impl Connected<IncomingStream<'_, StallListener>> for Connection {
     fn connect_info(stream: IncomingStream<'_, StallListener>) -> Self {
-        Self { peer: *stream.remote_addr(), activity: stream.io().activity() }
-    }
-}
-
-impl Connected<IncomingStream<'_, DrainListener>> for Connection {
-    fn connect_info(stream: IncomingStream<'_, DrainListener>) -> Self {
         Self { peer: *stream.remote_addr(), activity: stream.io().activity() }
     }
 }

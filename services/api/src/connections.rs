@@ -5,9 +5,11 @@
 //! moment ago is about to ask. Only where no connection is idle is a new one refused.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
@@ -15,6 +17,7 @@ use hatch_telemetry::limit::{Limit, Limits};
 use tokio::time::Instant;
 
 use crate::client_address::{ClientAddress, TrustedProxies};
+use crate::multiplexed::{Multiplexed, Streams};
 use crate::refusal::Refusals;
 
 /// Of all connections, the part that one client may have: one that keeps its connections busy leaves as many
@@ -46,6 +49,8 @@ struct ConnectionsState {
     trusted_proxies: TrustedProxies,
     began: Instant,
     open: Mutex<Open>,
+    /// Requests on connections that have many at a time.
+    streams: Streams,
     refusals: Arc<Refusals>,
 }
 
@@ -67,6 +72,7 @@ impl Connections {
     #[must_use]
     pub fn new(limits: &Limits, max: u64, files_max: u64, trusted_proxies: TrustedProxies) -> Self {
         let each_client = max.div_ceil(CLIENT_SHARE);
+        let streams = Streams::new(limits, (max, each_client), trusted_proxies.clone());
         Self(Arc::new(ConnectionsState {
             all: limits.limit("connections", max),
             each_client: limits.limit("connections_per_client", each_client),
@@ -74,6 +80,7 @@ impl Connections {
             trusted_proxies,
             began: Instant::now(),
             open: Mutex::default(),
+            streams,
             refusals: Arc::new(Refusals::new(files_max)),
         }))
     }
@@ -81,6 +88,11 @@ impl Connections {
     /// Answers the clients that get no place.
     pub(crate) fn refusals(&self) -> &Arc<Refusals> {
         &self.0.refusals
+    }
+
+    /// The places of requests where a connection has many at a time: as many as there are connections.
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.0.streams
     }
 
     /// A place for the connection from `peer`, for which idle ones are closed where none is free.
@@ -198,6 +210,7 @@ pub(crate) struct Activity {
     streaming: AtomicBool,
     closing: AtomicBool,
     pub(crate) waker: AtomicWaker,
+    pub(crate) multiplexed: Multiplexed,
 }
 
 /// What the bytes of a connection say of it.
@@ -222,6 +235,7 @@ impl Activity {
             streaming: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             waker: AtomicWaker::new(),
+            multiplexed: Multiplexed::default(),
         };
         activity.does(Doing::Nothing, now);
         activity
@@ -236,6 +250,12 @@ impl Activity {
     /// A request came whole as far as its head goes; it is being answered until the value is dropped.
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    /// As [`busy`](Self::busy), of a request that is counted elsewhere.
+    pub(crate) fn held(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
@@ -264,7 +284,31 @@ impl Activity {
         self.closing.load(Ordering::Acquire)
     }
 
-    fn close(&self) {
+    /// Waits until it did, where nothing else does.
+    pub(crate) async fn closes(&self) {
+        poll_fn(|context| {
+            self.waker.register(context.waker());
+            if self.is_closing() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// How long nothing has been asked and nothing is being answered, whatever bytes moved.
+    pub(crate) fn idle_for(&self, now: Instant) -> Option<Duration> {
+        let since = self.began + Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
+        (!self.is_busy()).then(|| now.saturating_duration_since(since))
+    }
+
+    /// The client takes what is sent, or does not, which is no news of what it asks.
+    pub(crate) fn flows(&self) {
+        self.doing.store(Doing::Nothing as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stalls(&self) {
+        self.doing.store(Doing::Stalling as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
         self.waker.wake();
     }

@@ -1,27 +1,21 @@
 //! How the HTTP interface ends without cutting anybody off.
 //!
 //! 1. Notice: requests are taken as before, but each answer closes its connection, so that clients
-//!    come back by a new one, and who looks at `/ready` sends them elsewhere.
+//!    come back by a new one, and who looks at `/ready` sends them elsewhere. By HTTP/2 a GOAWAY says so.
 //! 2. The listener closes, and a client that connects is refused. Connections that the system has
 //!    made by then are still served; open streams end.
 //! 3. A moment later connections on which nothing is asked are closed, and what was asked before is
 //!    finished.
 //! 4. What is unfinished at the end of the grace time is answered with a 503.
 
-use std::collections::VecDeque;
-use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use axum::serve::Listener;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::connections::Full;
+use crate::accepting::Ends;
 use crate::problem::Problem;
-use crate::stall::{StallListener, StallStream};
 
 /// How long a client that was just connected may take to send its request.
 const FIRST_REQUEST_MAX: Duration = Duration::from_millis(250);
@@ -68,9 +62,10 @@ impl Drain {
         &self.closed
     }
 
-    /// When connections without a request are closed.
-    pub(crate) fn settled(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.settled.clone().cancelled_owned()
+    /// The same for connections.
+    pub(crate) fn ends(&self) -> Ends {
+        let Self { begun, closed, settled, .. } = self.clone();
+        Ends { begun, closed, settled }
     }
 
     /// Takes the steps, once the end has begun, each in its time.
@@ -95,68 +90,4 @@ impl Drain {
             None => Problem::unavailable(detail).into_response(),
         }
     }
-}
-
-/// A listener that closes in time, and hands out every connection that was made by then.
-pub(crate) struct DrainListener {
-    listener: Option<StallListener>,
-    address: SocketAddr,
-    /// Connections that were made and not yet taken when it closed.
-    last: VecDeque<(StallStream, SocketAddr)>,
-    closed: CancellationToken,
-}
-
-impl DrainListener {
-    pub(crate) fn new(listener: StallListener, drain: &Drain) -> io::Result<Self> {
-        let (address, closed) = (listener.local_addr()?, drain.closed.clone());
-        Ok(Self { listener: Some(listener), address, last: VecDeque::new(), closed })
-    }
-}
-
-impl Listener for DrainListener {
-    type Io = StallStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (StallStream, SocketAddr) {
-        if let Some(listener) = &mut self.listener {
-            tokio::select! {
-                biased;
-                () = self.closed.cancelled() => {}
-                accepted = listener.accept() => return accepted,
-            }
-        }
-        if let Some(StallListener { listener, connections, patience }) = self.listener.take() {
-            for (stream, from) in close(listener) {
-                match connections.admit(from) {
-                    Ok(place) => {
-                        self.last.push_back((StallStream::new(stream, place, patience), from));
-                    }
-                    Err(Full) => connections.refusals().refuse(stream),
-                }
-            }
-        }
-        match self.last.pop_front() {
-            Some(accepted) => accepted,
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.address)
-    }
-}
-
-/// Closes `listener`; what the system has connected until then, which would be reset otherwise.
-fn close(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
-    let mut last = Vec::new();
-    let Ok(listener) = listener.into_std() else { return last };
-    // It does not block: the first error says that no connection is left.
-    while let Ok((stream, from)) = listener.accept() {
-        if stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
-        {
-            last.push((stream, from));
-        }
-    }
-    last
 }

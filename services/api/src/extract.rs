@@ -184,13 +184,15 @@ fn parameter_error(rejection: &QueryRejection) -> FieldError {
 }
 
 /// What parameters that are no texts have to be; the parser's own words say nothing to a client.
-const EXPECTED: [(&str, &str); 6] = [
+const EXPECTED: [(&str, &str); 8] = [
     ("limit", "expected a limit from 1 to 200"),
     ("after", "expected a position of the log, such as 42"),
     ("from", "expected a position of the log, such as 42"),
     ("wait", "expected 0 to 30 seconds"),
+    ("min_duration_ms", "expected milliseconds, such as 250"),
     ("conversation", "expected a conversation's id, a UUID"),
     ("message", "expected a message's id, a UUID"),
+    ("test", "expected true or false"),
 ];
 
 #[cfg(test)]

@@ -30,6 +30,16 @@ pub struct Dependency {
 pub type Check =
     Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
+/// Finds out how those are whose number changes while the process runs, such as provider accounts: each by its name, and
+/// what is wrong with it. Work goes on without them, later.
+pub type CheckEach = Box<dyn Fn() -> Vec<(String, Result<(), String>)> + Send + Sync>;
+
+/// All that a process needs.
+pub(crate) struct Needed {
+    dependencies: Vec<Dependency>,
+    each: CheckEach,
+}
+
 #[derive(Serialize, ToSchema)]
 struct Health {
     status: &'static str,
@@ -41,7 +51,7 @@ struct Readiness {
     #[schema(value_type = ReadyStatus)]
     status: &'static str,
     #[schema(value_type = std::collections::HashMap<String, DependencyStatus>)]
-    dependencies: BTreeMap<&'static str, DependencyStatus>,
+    dependencies: BTreeMap<String, DependencyStatus>,
 }
 
 /// Whether work can be done: `degraded` where some of it waits.
@@ -74,11 +84,11 @@ struct DependencyStatus {
 
 /// `/health` says that the process is alive. `/ready` asks each dependency: 503 without a required
 /// one, 200 and `degraded` without another.
-pub fn router(dependencies: Vec<Dependency>) -> Router {
-    Router::from(routes()).with_state(Arc::new(dependencies))
+pub fn router(dependencies: Vec<Dependency>, each: CheckEach) -> Router {
+    Router::from(routes()).with_state(Arc::new(Needed { dependencies, each }))
 }
 
-pub(crate) fn routes() -> OpenApiRouter<Arc<Vec<Dependency>>> {
+pub(crate) fn routes() -> OpenApiRouter<Arc<Needed>> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready))
 }
 
@@ -103,15 +113,17 @@ async fn health() -> Json<Health> {
          body = Readiness)
     )
 )]
-async fn ready(State(dependencies): State<Arc<Vec<Dependency>>>) -> Response {
+async fn ready(State(needed): State<Arc<Needed>>) -> Response {
     let mut worst = ("ready", StatusCode::OK);
     let mut statuses = BTreeMap::new();
-    let answers = futures::future::join_all(dependencies.iter().map(|d| (d.check)())).await;
-    for (dependency, answer) in dependencies.iter().zip(answers) {
+    let answers = futures::future::join_all(needed.dependencies.iter().map(|d| (d.check)())).await;
+    let named = needed.dependencies.iter().map(|one| (one.name.to_owned(), one.required));
+    let each = (needed.each)().into_iter().map(|(name, answer)| ((name, false), answer));
+    for ((name, required), answer) in named.zip(answers).chain(each) {
         let status = match answer {
             Ok(()) => DependencyStatus { status: "up", detail: None },
             Err(detail) => {
-                if dependency.required {
+                if required {
                     worst = ("unavailable", StatusCode::SERVICE_UNAVAILABLE);
                 } else if worst.1 == StatusCode::OK {
                     worst.0 = "degraded";
@@ -119,7 +131,8 @@ async fn ready(State(dependencies): State<Arc<Vec<Dependency>>>) -> Response {
                 DependencyStatus { status: "down", detail: Some(detail) }
             }
         };
-        statuses.insert(dependency.name, status);
+        // An account may be called as something that is needed.
+        statuses.entry(name).or_insert(status);
     }
     let body = Readiness { status: worst.0, dependencies: statuses };
     let mut response = (worst.1, Json(body)).into_response();

@@ -1,5 +1,6 @@
 //! What a client is told when something cannot be done: `application/problem+json` (RFC 9457).
 
+mod accounts;
 mod causes;
 mod people;
 mod refusals;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use hatch_domain::address::Address;
 use hatch_domain::{Channel, DecodeError};
 use hatch_telemetry::chain::Chain;
 use serde::Serialize;
@@ -128,6 +130,16 @@ impl Problem {
         Self::invalid(vec![FieldError::new("Host", detail)])
     }
 
+    /// The request came in the clear to a listener that has a certificate.
+    pub(crate) fn https_required() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "https-required",
+            "The connection is not encrypted",
+            "this address speaks TLS only: ask by https://",
+        )
+    }
+
     /// The request was made to a name that is not ours.
     pub(crate) fn misdirected() -> Self {
         Self::new(
@@ -180,11 +192,15 @@ impl Problem {
         )
     }
 
-    /// No provider account carries the channel: the message would wait for ever.
-    pub(crate) fn no_account(channel: Channel) -> Self {
+    /// No provider account of the tenant carries the channel, or none does for this sender, or none carries tests: the
+    /// message would wait for ever.
+    pub(crate) fn no_account(channel: Channel, from: Option<&Address>, is_test: bool) -> Self {
         let channel = channel.as_str();
         let title = "No account carries the channel";
-        let detail = format!("no configured account carries {channel}: nothing was recorded");
+        let what = if is_test { "tests by " } else { "" };
+        let of = from.map_or_else(String::new, |from| format!(" from {from}"));
+        let detail =
+            format!("no configured account carries {what}{channel}{of}: nothing was recorded");
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no-account", title, detail)
     }
 
@@ -232,6 +248,11 @@ impl Problem {
             hint: Some(Hint::Policy(policy)),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", title, detail)
         }
+    }
+
+    /// The problem's name for programs.
+    pub(crate) fn code(&self) -> String {
+        code(self.kind)
     }
 
     /// Whether nobody knows who asks.

@@ -1,4 +1,4 @@
-//! The answer to a client that gets no connection: a ready-made 503, without a parser or a task of hyper's.
+//! The answer to a client that gets no connection: a ready-made problem, without a parser or a task of hyper's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +56,8 @@ impl Refusals {
         let told = Told(Arc::clone(self));
         tokio::spawn(async move {
             // It is told as well as it lets itself be.
-            let _ = told.0.tell(stream).await;
+            let detail = "all connections of this process are busy: try again in a second";
+            let _ = told.0.tell(stream, Problem::unavailable(detail)).await;
             drop(told);
         });
     }
@@ -72,15 +73,18 @@ impl Refusals {
 
     /// Answers the request when it comes: some clients take an answer before it for a broken connection. What is
     /// unread when the connection ends would have the system reset it, and the answer lost.
-    async fn tell(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    pub(crate) async fn tell(
+        &self,
+        mut stream: TcpStream,
+        problem: Problem,
+    ) -> std::io::Result<()> {
         let mut thrown_away = [0; READ_BYTES];
         if let Some(asked) = self.in_time(stream.read(&mut thrown_away)).await
             && asked? == 0
         {
             return Ok(());
         }
-        let detail = "all connections of this process are busy: try again in a second";
-        let answer = ready_made::answer(Problem::unavailable(detail));
+        let answer = ready_made::answer(problem);
         timeout(CLIENT_TIME_MAX, stream.write_all(&answer)).await??;
         stream.shutdown().await?;
         let reading = async {

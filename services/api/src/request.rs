@@ -2,13 +2,14 @@
 //! counted once, every error has its body, and it ends with the process.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hatch_telemetry::measure::{Counter, Family, Histogram};
+use hatch_telemetry::request::within;
 use hatch_telemetry::{span, trace};
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
@@ -18,12 +19,14 @@ use crate::auth::Door;
 use crate::body::Bodies;
 use crate::client_address::TrustedProxies;
 use crate::connection;
+use crate::cors::Cors;
 use crate::drain::Drain;
 use crate::hardening;
-use crate::head::{HEADERS_BYTES_MAX, REQUEST_ID, URI_BYTES_MAX};
+use crate::head::{HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_ID, URI_BYTES_MAX, is_request_id};
 use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::sites::Sites;
+use crate::trail::Trail;
 use crate::unread::Reading;
 
 /// The name under which requests without a route are counted.
@@ -34,9 +37,6 @@ const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 /// Routes whose requests set nothing off, and come all the time.
 const UNTRACED: [&str; 4] = [NO_ROUTE, PROBES[0], PROBES[1], PROBES[2]];
-
-/// Characters of a client's own request id at most.
-const REQUEST_ID_LENGTH_MAX: usize = 128;
 
 /// What the HTTP interface has answered since it started, by route: the pattern, not the path.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ pub struct Entrance {
     pub stats: Arc<RequestStats>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
-    /// By which names this process is reached.
+    /// By which names this process is reached, and which pages may ask.
     pub sites: Sites,
     /// How much of bodies may be in memory.
     pub bodies: Bodies,
@@ -79,6 +79,8 @@ pub struct Entrance {
     pub door: Door,
     /// How often clients may ask.
     pub limits: Limits,
+    /// What is recorded of requests.
+    pub trail: Trail,
 }
 
 /// What the outermost layer works with.
@@ -95,13 +97,15 @@ pub(crate) async fn layer(
     next: Next,
 ) -> Response {
     let Outermost { entrance, drain } = &*outermost;
-    let Entrance { new_id, stats, trusted_proxies, sites, bodies, door, limits } = entrance;
+    let Entrance { new_id, stats, trusted_proxies, sites, bodies, door, limits, trail } = entrance;
     let busy = connection::identify(&mut request, trusted_proxies);
     let reading = Reading::of(&mut request);
     let quota = limits.open(&mut request);
+    let origin = sites.cors().origin(&request);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     request.extensions_mut().insert(bodies.clone());
     let method = method_name(request.method());
+    let noted = trail.open(&mut request, &id, method);
     let is_page = hardening::is_page(request.uri().path());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
@@ -117,11 +121,18 @@ pub(crate) async fn layer(
     let answered = async {
         let answered = async {
             let checked = too_large(&request).map_or_else(|| sites.check(&request), Err);
+            // A browser asks it before it sends a key.
+            let preflight = Cors::preflight(origin.as_ref(), &request);
+            if let (Ok(()), Some(preflight)) = (&checked, preflight) {
+                return preflight;
+            }
             let admitted = match checked {
                 Ok(()) => door.admit(&mut request).await,
                 Err(problem) => Err(problem),
             };
-            match quota.admit(admitted, &request) {
+            let admitted = quota.admit(admitted, &request);
+            noted.asked(door, &request);
+            match admitted {
                 Err(problem) => problem.into_response(),
                 Ok(()) => next.run(request).await,
             }
@@ -129,26 +140,20 @@ pub(crate) async fn layer(
         (drain.in_time(answered).await, trace::current_trace_id())
     };
     let answered = trace::within(traced.clone(), traceparent.as_deref(), answered);
-    let (response, trace_id) = answered.instrument(lines).await;
+    let (response, trace_id) = within(id.clone(), answered.instrument(lines)).await;
     drop(busy);
+    let took = started.elapsed();
+    noted.close(&response, took);
     let mut response = with_body(response, &id);
-    let (status, took) = (response.status().as_u16(), started.elapsed());
+    let status = response.status().as_u16();
     traced.record("status", status);
     let route_stats = stats.routes.of(route);
     route_stats.answers.of(&(counted_method(method, response.status()), status)).increment();
     route_stats.seconds.observe_duration(took);
-    let (trace_id, duration_us) =
-        (trace_id.as_deref(), u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-    // They come all the time, and what they say is said elsewhere.
-    if PROBES.contains(&route) {
-        tracing::debug!(request_id = %id, trace_id, method, route, status, duration_us, "request");
-    } else {
-        tracing::info!(request_id = %id, trace_id, method, route, status, duration_us, "request");
-    }
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
+    log((&id, trace_id.as_deref()), (method, route), status, took);
+    name(response.headers_mut(), &id);
     hardening::harden(response.headers_mut(), is_page, sites.is_secure());
+    sites.cors().tell(origin, response.headers_mut());
     reading.tell(response.headers_mut());
     quota.tell(response.headers_mut());
     if drain.has_begun() {
@@ -158,11 +163,36 @@ pub(crate) async fn layer(
     response
 }
 
+/// Says in an answer which request it is of.
+fn name(headers: &mut HeaderMap, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, value);
+    }
+}
+
+fn log(
+    (id, trace_id): (&str, Option<&str>),
+    (method, route): (&str, &str),
+    status: u16,
+    took: Duration,
+) {
+    let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    // They come all the time, and what they say is said elsewhere.
+    if PROBES.contains(&route) {
+        tracing::debug!(request_id = %id, trace_id, method, route, status, duration_us, "request");
+    } else {
+        tracing::info!(request_id = %id, trace_id, method, route, status, duration_us, "request");
+    }
+}
+
 /// Why the request's head is not looked at.
 fn too_large(request: &Request) -> Option<Problem> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > URI_BYTES_MAX {
         return Some(Problem::uri_too_long(URI_BYTES_MAX));
+    }
+    if request.headers().len() > HEADERS_MAX {
+        return Some(Problem::too_many_headers(HEADERS_MAX, HEADERS_BYTES_MAX));
     }
     let sizes = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
     (sizes.sum::<usize>() > HEADERS_BYTES_MAX)
@@ -191,10 +221,7 @@ fn counted_method(method: &'static str, status: StatusCode) -> &'static str {
 
 fn client_id(request: &Request) -> Option<String> {
     let id = request.headers().get(REQUEST_ID)?.to_str().ok()?;
-    let sane = !id.is_empty()
-        && id.len() <= REQUEST_ID_LENGTH_MAX
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(&b));
-    sane.then(|| id.to_owned())
+    is_request_id(id).then(|| id.to_owned())
 }
 
 fn with_body(mut response: Response, id: &str) -> Response {

@@ -10,14 +10,16 @@ use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::accepting::{Accepting, Ends};
 use crate::connection::Connection;
 use crate::connections::Connections;
-use crate::drain::{Drain, DrainListener};
+use crate::drain::Drain;
 use crate::hardening;
 use crate::openapi;
 use crate::request::{self, Entrance, Outermost};
 use crate::sites::Sites;
 use crate::stall::StallListener;
+use crate::tls::Tls;
 
 /// The given routes with what every request goes through: its id, its client's address, its trace, its log line,
 /// the limits of bodies, headers for browsers, and problems for errors, also for those that `drain` cannot wait for.
@@ -43,10 +45,23 @@ pub fn serve_beside(
         let sites = sites.clone();
         async move { beside(&sites, prefix, request, next).await }
     }));
-    let routes = routes.into_make_service_with_connect_info::<Connection>();
-    let listener = StallListener::new(listener, connections);
-    let serving = axum::serve(listener, routes);
-    Box::pin(serving.with_graceful_shutdown(shutdown.cancelled_owned()).into_future())
+    serve_plain(StallListener::new(listener, connections), routes, shutdown)
+}
+
+/// Serves `routes` by HTTP/1 in the clear until `shutdown`, and then until the last request has ended.
+///
+/// # Errors
+/// None today.
+pub fn serve_plain(
+    listener: StallListener,
+    app: Router,
+    shutdown: CancellationToken,
+) -> BoxFuture<'static, std::io::Result<()>> {
+    let accepting = Accepting { listener, tls: None, http2: false, app, ends: Ends::at(&shutdown) };
+    Box::pin(async move {
+        accepting.run().await;
+        Ok(())
+    })
 }
 
 async fn beside(sites: &Sites, prefix: &str, request: Request, next: Next) -> Response {
@@ -61,23 +76,36 @@ async fn beside(sites: &Sites, prefix: &str, request: Request, next: Next) -> Re
     response
 }
 
-/// Serves `app` until the end of `drain`, by a [`StallListener`] of as many connections as `connections` has places.
+/// Serves `app` in the clear until the end of `drain`, on as many connections as `connections` has places.
 ///
 /// # Errors
-/// When the listener fails.
+/// None today.
 pub fn serve(
     listener: TcpListener,
     connections: Connections,
     app: Router,
     drain: Drain,
 ) -> BoxFuture<'static, std::io::Result<()>> {
+    serve_by(listener, (connections, None), app, drain)
+}
+
+/// As [`serve`], by TLS where it is given.
+///
+/// # Errors
+/// None today.
+pub fn serve_by(
+    listener: TcpListener,
+    (connections, tls): (Connections, Option<Tls>),
+    app: Router,
+    drain: Drain,
+) -> BoxFuture<'static, std::io::Result<()>> {
+    let listener = StallListener::new(listener, connections);
+    let accepting = Accepting { listener, tls, http2: true, app, ends: drain.ends() };
     Box::pin(async move {
-        let listener = DrainListener::new(StallListener::new(listener, connections), &drain)?;
-        let app = app.into_make_service_with_connect_info::<Connection>();
-        let serving = axum::serve(listener, app).with_graceful_shutdown(drain.settled());
         tokio::select! {
-            result = serving => result,
-            () = drain.run() => Ok(()),
+            () = accepting.run() => {}
+            () = drain.run() => {}
         }
+        Ok(())
     })
 }

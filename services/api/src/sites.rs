@@ -13,6 +13,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method, Version, header};
 use url::Url;
 
+use crate::cors::Cors;
 use crate::problem::Problem;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -27,7 +28,10 @@ const UNSIGNED: [&str; 2] = ["generic", "replay"];
 
 /// The names of an installation; cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Sites(Arc<Names>);
+pub struct Sites {
+    names: Arc<Names>,
+    cors: Cors,
+}
 
 #[derive(Debug)]
 struct Names {
@@ -50,17 +54,26 @@ impl Sites {
         let named = hosts.iter().cloned().chain(public_host).chain(listen.map(|ip| ip.to_string()));
         let origin = url.as_ref().map(|url| url.origin().ascii_serialization());
         let secure = url.is_some_and(|url| url.scheme() == "https");
-        Self(Arc::new(Names {
-            hosts: named.map(|name| bare(&name).into_owned()).collect(),
-            origin,
-            secure,
-        }))
+        let hosts = named.map(|name| bare(&name).into_owned()).collect();
+        let names = Arc::new(Names { hosts, origin, secure });
+        Self { names, cors: Cors::default() }
+    }
+
+    /// The same, of whose API pages of some other origins may ask.
+    #[must_use]
+    pub fn with_cors(self, cors: Cors) -> Self {
+        Self { cors, ..self }
+    }
+
+    /// The pages of other origins that may ask.
+    pub(crate) const fn cors(&self) -> &Cors {
+        &self.cors
     }
 
     /// Whether browsers are to come by TLS only.
     #[must_use]
     pub fn is_secure(&self) -> bool {
-        self.0.secure
+        self.names.secure
     }
 
     /// Refuses a request that was not made to one of our names, or that another site's page made.
@@ -77,7 +90,8 @@ impl Sites {
         if targets.into_iter().any(|target| !self.is_ours(target.host())) {
             return Err(Problem::misdirected());
         }
-        let is_foreign = self.is_foreign(request.headers(), host.as_ref());
+        let is_foreign = self.cors.origin(request).is_none()
+            && self.is_foreign(request.headers(), host.as_ref());
         if is_foreign && !is_navigation(request.method(), request.headers()) {
             return Err(Problem::foreign_site());
         }
@@ -104,7 +118,7 @@ impl Sites {
             Ok(address) => address.to_canonical().is_loopback(),
             Err(_) => host == "localhost" || host.ends_with(".localhost"),
         };
-        is_loopback() || self.0.hosts.iter().any(|ours| *ours == host)
+        is_loopback() || self.names.hosts.iter().any(|ours| *ours == host)
     }
 
     /// Whether a page of another site made it, as its browser says.
@@ -116,20 +130,27 @@ impl Sites {
         origins.any(|origin| {
             let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
             let is_host = || host.is_some_and(|host| is_origin_of(&origin, host));
-            self.0.origin.as_ref() != Some(&origin) && !is_host()
+            self.names.origin.as_ref() != Some(&origin) && !is_host()
         })
     }
 }
 
-/// The host of a request: the one `Host` header that HTTP/1.1 asks for (RFC 9112, section 3.2).
+/// The host of a request: the one `Host` header that HTTP/1.1 asks for (RFC 9112, section 3.2), or what HTTP/2 has
+/// instead, with which a `Host` has to agree (RFC 9113, section 8.3.1).
 fn host(request: &Request) -> Result<Option<Authority>, Problem> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
+    let without_user = |host: &Authority| !host.as_str().contains('@');
+    let instead =
+        (request.version() == Version::HTTP_2).then(|| request.uri().authority()).flatten();
     match (first, second) {
+        (None, _) if instead.is_some() => {
+            instead.cloned().filter(without_user).map(Some).ok_or_else(Problem::no_host)
+        }
         (None, _) if request.version() < Version::HTTP_11 => Ok(None),
         (Some(host), None) => {
-            let host = Authority::try_from(host.as_bytes()).ok();
-            let host = host.filter(|host| !host.as_str().contains('@'));
+            let host = Authority::try_from(host.as_bytes()).ok().filter(without_user);
+            let host = host.filter(|host| instead.is_none_or(|instead| instead == host));
             host.map(Some).ok_or_else(Problem::no_host)
         }
         _ => Err(Problem::no_host()),
@@ -290,6 +311,54 @@ mod tests {
                 .fold(request, |request, (name, value)| request.header(*name, *value));
             let request = request.body(Body::empty()).expect("a request");
             assert_eq!(sites.is_by_own_page(&request), own, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn by_http_2_the_authority_is_the_host() {
+        let asked = |uri: &str, hosts: &[&str]| {
+            let mut request = axum::http::Request::builder().version(Version::HTTP_2).uri(uri);
+            for host in hosts {
+                request = request.header("host", *host);
+            }
+            let request = request.body(Body::empty()).expect("a request");
+            let sites = Sites::new("https://hatch.example", None, &[]);
+            sites.check(&request).map_err(|problem| problem.render(None).status())
+        };
+        assert_eq!(asked("https://hatch.example/health", &[]), Ok(()));
+        assert_eq!(asked("https://hatch.example/health", &["hatch.example"]), Ok(()));
+        let no_host = Err(StatusCode::BAD_REQUEST);
+        assert_eq!(asked("https://hatch.example/health", &["localhost"]), no_host);
+        assert_eq!(asked("/health", &[]), no_host);
+        let misdirected = Err(StatusCode::MISDIRECTED_REQUEST);
+        assert_eq!(asked("https://evil.example/health", &[]), misdirected);
+    }
+
+    #[test]
+    fn a_page_of_a_listed_origin_may_ask_the_api() {
+        let cors = Cors::new(&["https://app.example".to_owned()]).expect("an origin");
+        let sites = Sites::new("https://hatch.example", None, &[]).with_cors(cors);
+        let asked = |path: &str, mode: &str| {
+            let request = axum::http::Request::builder().method("POST").uri(path);
+            let request = request.header("host", "hatch.example");
+            let request = request.header("origin", "https://app.example");
+            let request = request.header("sec-fetch-site", "cross-site");
+            let request = request.header("sec-fetch-mode", mode).body(Body::empty());
+            sites.check(&request.expect("a request")).is_ok()
+        };
+        assert!(asked("/api/v1/messages", "cors"));
+        assert!(!asked("/api/v1/messages", "navigate"), "a form");
+        assert!(!asked("/_sim/inbound", "cors"));
+    }
+
+    #[test]
+    fn what_a_proxy_says_of_the_host_changes_nothing() {
+        for name in ["x-forwarded-host", "x-forwarded-proto", "forwarded", "x-original-host"] {
+            let foreign = [("host", "evil.example"), (name, "hatch.example")];
+            let refused = Err(StatusCode::MISDIRECTED_REQUEST);
+            assert_eq!(asked("GET", "/health", &foreign), refused, "{name}");
+            let ours = [("host", "hatch.example"), (name, "evil.example")];
+            assert_eq!(asked("GET", "/health", &ours), Ok(()), "{name}");
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::connections::{Activity, ConnectionSlot, Connections, Doing, Full};
 use crate::ready_made;
+use crate::wire::Wire;
 
 /// How long connections are borne with.
 #[derive(Debug, Clone, Copy)]
@@ -39,10 +40,12 @@ pub(crate) struct Patience {
     pub(crate) linger_max: Duration,
     /// The same for a client that sends nothing more, and does not end the connection either.
     pub(crate) quiet_max: Duration,
+    /// How often a connection of HTTP/2 is looked at, of whose requests its bytes tell nothing.
+    pub(crate) look_every: Duration,
 }
 
 /// A body may take a minute, and a read waits for half of one at most.
-const PATIENCE: Patience = Patience {
+pub(crate) const PATIENCE: Patience = Patience {
     stall_max: Duration::from_secs(30),
     stream_stall_max: Duration::from_secs(10),
     unanswered_max: Duration::from_secs(120),
@@ -50,7 +53,11 @@ const PATIENCE: Patience = Patience {
     idle_max: Duration::from_secs(75),
     linger_max: Duration::from_secs(5),
     quiet_max: Duration::from_millis(250),
+    look_every: Duration::from_secs(5),
 };
+
+/// The first bytes of a connection of HTTP/2 (RFC 9113, section 3.4), as far as they are a line.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 
 /// Bytes that are read at a time to be thrown away.
 const THROWN_AWAY_BYTES: usize = 16 * 1024;
@@ -66,32 +73,39 @@ pub struct StallListener {
     pub(crate) listener: TcpListener,
     pub(crate) connections: Connections,
     pub(crate) patience: Patience,
+    /// Whether who finds no place can be told so as it is: one that expects TLS would not understand it.
+    pub(crate) tells: bool,
+}
+
+/// A connection that has its place.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) place: ConnectionSlot,
 }
 
 impl StallListener {
     /// Connections that come in by `listener`, as many as `connections` has places.
     #[must_use]
     pub const fn new(listener: TcpListener, connections: Connections) -> Self {
-        Self { listener, connections, patience: PATIENCE }
+        Self { listener, connections, patience: PATIENCE, tells: true }
     }
 
     /// Gives the connection its place, or tells its client that there is none.
-    pub(crate) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Option<StallStream> {
+    pub(crate) fn admit(&self, stream: TcpStream, peer: SocketAddr) -> Option<Accepted> {
         match self.connections.admit(peer) {
-            Ok(place) => Some(StallStream::new(stream, place, self.patience)),
+            Ok(place) => Some(Accepted { stream, peer, place }),
             Err(Full) => {
-                self.connections.refusals().refuse(stream);
+                if self.tells {
+                    self.connections.refusals().refuse(stream);
+                }
                 None
             }
         }
     }
-}
 
-impl Listener for StallListener {
-    type Io = StallStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (StallStream, SocketAddr) {
+    /// The next connection that finds a place.
+    pub(crate) async fn next(&self) -> Accepted {
         loop {
             self.connections.refusals().room().await;
             let (stream, peer) = match self.listener.accept().await {
@@ -107,10 +121,20 @@ impl Listener for StallListener {
             // An event of a stream that follows another would wait for the client's acknowledgement. Where it
             // cannot be set, the connection is already gone, which reading it says.
             let _ = stream.set_nodelay(true);
-            if let Some(stream) = self.admit(stream, peer) {
-                return (stream, peer);
+            if let Some(accepted) = self.admit(stream, peer) {
+                return accepted;
             }
         }
+    }
+}
+
+impl Listener for StallListener {
+    type Io = StallStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (StallStream, SocketAddr) {
+        let Accepted { stream, peer, place } = self.next().await;
+        (StallStream::new(Wire::Clear(stream), place, self.patience), peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -125,7 +149,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// A connection of a [`StallListener`].
 pub struct StallStream {
-    stream: TcpStream,
+    stream: Wire,
     patience: Patience,
     place: ConnectionSlot,
     /// Running since the client took nothing.
@@ -140,6 +164,8 @@ pub struct StallStream {
     instead: Option<Bytes>,
     /// Since the last answer was written.
     lingering: Option<Lingering>,
+    /// How much of the preface of HTTP/2 has come, until it is known whether all of it does.
+    preface: Option<usize>,
 }
 
 /// The end of a connection, while its client may still send.
@@ -149,7 +175,7 @@ struct Lingering {
 }
 
 impl StallStream {
-    pub(crate) fn new(stream: TcpStream, place: ConnectionSlot, patience: Patience) -> Self {
+    pub(crate) fn new(stream: Wire, place: ConnectionSlot, patience: Patience) -> Self {
         Self {
             stream,
             patience,
@@ -160,6 +186,7 @@ impl StallStream {
             due: None,
             instead: None,
             lingering: None,
+            preface: Some(0),
         }
     }
 
@@ -171,6 +198,10 @@ impl StallStream {
     /// When patience ends as things are, and what is said then.
     fn patience_ends(&self) -> Option<(Instant, &'static str)> {
         let activity = &self.place.activity;
+        // Its bytes tell nothing of its requests, so others look at those.
+        if activity.multiplexed.has_begun() {
+            return None;
+        }
         match self.asked {
             Some((asked, requests)) if activity.requests() == requests && !activity.is_busy() => {
                 Some((asked + self.patience.head_max, "the request's head does not end"))
@@ -240,20 +271,54 @@ impl StallStream {
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            (self.stalled, self.asked) = (None, None);
-            self.answered = Instant::now();
-            self.place.activity.does(Doing::Nothing, self.answered);
+            self.takes();
             return written;
         }
+        self.poll_stall(context).map(Err)
+    }
+
+    /// The client takes what is sent.
+    fn takes(&mut self) {
+        (self.stalled, self.asked) = (None, None);
+        self.answered = Instant::now();
+        match self.place.activity.multiplexed.has_begun() {
+            // It may be no more than the answer to a ping.
+            true => self.place.activity.flows(),
+            false => self.place.activity.does(Doing::Nothing, self.answered),
+        }
+    }
+
+    /// Ready when the client has taken nothing for too long.
+    fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let Self { stalled, place, patience, .. } = self;
         let stalled = stalled.get_or_insert_with(|| {
-            place.activity.does(Doing::Stalling, Instant::now());
+            match place.activity.multiplexed.has_begun() {
+                true => place.activity.stalls(),
+                false => place.activity.does(Doing::Stalling, Instant::now()),
+            }
             let is_stream = place.activity.is_streaming();
             let stall_max = if is_stream { patience.stream_stall_max } else { patience.stall_max };
             Box::pin(sleep(stall_max))
         });
         ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
+        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing"))
+    }
+
+    /// Looks in what came first for the preface of HTTP/2.
+    fn look_for_preface(&mut self, came: &[u8]) {
+        let Some(known) = self.preface.take() else { return };
+        let rest = &PREFACE[known..];
+        let both = rest.len().min(came.len());
+        if rest[..both] != came[..both] {
+            return;
+        }
+        if both < rest.len() {
+            self.preface = Some(known + both);
+            return;
+        }
+        self.asked = None;
+        self.place.activity.does(Doing::Nothing, Instant::now());
+        self.place.activity.multiplexed.begin();
     }
 }
 
@@ -293,7 +358,11 @@ impl AsyncRead for StallStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before && self.asked.is_none() {
+        if buffer.filled().len() > before {
+            self.look_for_preface(&buffer.filled()[before..]);
+        }
+        let is_asked = self.asked.is_none() && !self.place.activity.multiplexed.has_begun();
+        if buffer.filled().len() > before && is_asked {
             let (now, activity) = (Instant::now(), &self.place.activity);
             activity.does(Doing::Asking, now);
             self.asked = Some((now, activity.requests()));
@@ -333,12 +402,22 @@ impl AsyncWrite for StallStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_pending() {
+            return self.poll_stall(context).map(Err);
+        }
+        if self.stream.holds_back() && self.stalled.take().is_some() {
+            self.takes();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.lingering.is_none() {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+            match Pin::new(&mut self.stream).poll_shutdown(context) {
+                Poll::Ready(ended) => ended?,
+                Poll::Pending => return self.poll_stall(context).map(Err),
+            }
             self.place.activity.does(Doing::Nothing, Instant::now());
         }
         self.poll_linger(context).map(Ok)
@@ -364,7 +443,7 @@ mod tests {
         let address = listener.local_addr().expect("bound");
         let patience = Patience { linger_max: Duration::from_secs(20), ..patience };
         let connections = Connections::new(&Limits::default(), 10, 100, TrustedProxies::default());
-        let mut listener = StallListener { listener, connections, patience };
+        let mut listener = StallListener { listener, connections, patience, tells: true };
         let client = TcpStream::connect(address).await.expect("it listens");
         (Listener::accept(&mut listener).await.0, client)
     }

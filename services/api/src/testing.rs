@@ -15,18 +15,20 @@ use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::command::ApiKeyCommand;
 use hatch_domain::api_key::event::ApiKeyCreated;
-use hatch_domain::api_key::{ApiKey, ApiKeyText, KeyId, KeyType, api_key_id};
+use hatch_domain::api_key::{self, ApiKey, ApiKeyText, KeyId, KeyType, api_key_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::command::TenantCommand;
+use hatch_domain::traffic::Traffic;
 use hatch_domain::{Channel, Decider, Environment};
 use hatch_eventstore::testing::{ScriptedClock, Template, TestDatabase};
 use hatch_eventstore::{
     Appender, AppenderConfig, Execute, FenceConfig, HeadWatch, Log, Metadata, Position,
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
+use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Tenants};
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
 use hatch_seal::Keyring;
 use hatch_telemetry::limit::{Limit, Limits};
@@ -40,6 +42,7 @@ use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::people::People;
 use crate::queries::Queries;
+use crate::resources::accounts::Vault;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 
 /// Our number in tests, and a customer's.
@@ -71,6 +74,7 @@ pub(crate) struct Api {
     clock: ScriptedClock,
     store: Store,
     directory: Directory,
+    accounts: Accounts,
     // Before the database, which goes when nobody uses it any more.
     _running: DropGuard,
     database: TestDatabase,
@@ -82,12 +86,27 @@ impl Api {
         Self::start_behind(Door::open).await
     }
 
+    /// As [`start`](Self::start), of an installation that has no master key.
+    pub(crate) async fn start_without_master_key() -> Self {
+        Self::start_with(Door::open, Vault { keyring: Keyring::default(), ..vault() }).await
+    }
+
     /// The same routes, as `serve` has them: nobody is let in without a key.
     pub(crate) async fn start_closed() -> Self {
         Self::start_behind(Door::closed).await
     }
 
-    async fn start_behind(door: fn(Directory, Arc<dyn Environment>) -> Door) -> Self {
+    /// The same routes behind that door.
+    pub(crate) async fn start_behind(
+        door: impl FnOnce(Directory, Arc<dyn Environment>) -> Door,
+    ) -> Self {
+        Self::start_with(door, vault()).await
+    }
+
+    async fn start_with(
+        door: impl FnOnce(Directory, Arc<dyn Environment>) -> Door,
+        vault: Vault,
+    ) -> Self {
         let database = TestDatabase::create_from(&TEMPLATE).await;
         let (config, shutdown) = (database.config(), CancellationToken::new());
         let clock = ScriptedClock::of(&config).await;
@@ -132,12 +151,14 @@ impl Api {
         let people = People::new(
             (store.clone(), directory.clone()),
             (sessions, Attempts::new(pool)),
-            (keyring(), None),
+            (vault.keyring.clone(), None),
             "http://localhost".to_owned(),
         );
-        let commands = commands(store.clone(), &queries);
+        let accounts = vault.accounts.clone();
+        let commands = commands(store.clone(), &queries, vault);
         let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
-        Self { app, clock, store, directory, _running: shutdown.drop_guard(), database }
+        let _running = shutdown.drop_guard();
+        Self { app, clock, store, directory, accounts, _running, database }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -196,10 +217,13 @@ impl Api {
         scopes: &[Scope],
         set: impl FnOnce(&mut ApiKeyCreated),
     ) -> TestKey {
-        let minted = std::iter::repeat_with(|| ApiKeyText::mint(KeyType::Live, &entropy()));
-        let minted = minted.flatten().next().expect("a key");
+        let mint = |key_type| {
+            let minted = std::iter::repeat_with(|| ApiKeyText::mint(key_type, &entropy()));
+            minted.flatten().next().expect("a key")
+        };
+        let minted = mint(KeyType::Live);
         let mut created = ApiKeyCreated {
-            key_id: minted.id.clone(),
+            key_id: minted.id,
             name: "a test's".to_owned(),
             key_type: KeyType::Live,
             scopes: Scopes::of(scopes),
@@ -212,9 +236,24 @@ impl Api {
             at: self.clock.now(),
         };
         set(&mut created);
+        // The text says of which type it is.
+        let minted = mint(created.key_type);
+        (created.key_id, created.secret_hash) = (minted.id.clone(), minted.hash);
         let key = TestKey { tenant, id: minted.id, text: minted.text };
         self.change_key(&key, &ApiKeyCommand::Create(Box::new(created))).await;
         key
+    }
+
+    /// From now on there are accounts for such traffic and no others, each of which carries these channels.
+    pub(crate) fn set_accounts(&self, traffic: &[Traffic], channels: &[Channel]) {
+        let made = traffic.iter().map(|traffic| Account {
+            name: traffic.as_str().parse().expect("a name"),
+            account: traffic.as_str().to_owned(),
+            traffic: *traffic,
+            channels: channels.to_vec(),
+            ..account()
+        });
+        self.accounts.replace(made.collect());
     }
 
     /// Changes a key. The change holds from now on.
@@ -318,9 +357,9 @@ pub(crate) struct TestKey {
 impl TestKey {
     /// A key of the same id that was never made.
     pub(crate) fn with_another_secret(&self) -> String {
-        let minted = std::iter::repeat_with(|| {
-            ApiKeyText::mint_for(KeyType::Live, self.id.clone(), &entropy())
-        });
+        let key_type = api_key::read(&self.text).expect("a key").key_type;
+        let minted =
+            std::iter::repeat_with(|| ApiKeyText::mint_for(key_type, self.id.clone(), &entropy()));
         minted.flatten().next().expect("a key").text
     }
 }
@@ -334,17 +373,12 @@ fn entropy() -> [u8; 64] {
     bytes
 }
 
-/// A master key that everybody knows.
-fn keyring() -> Keyring {
-    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("a master key");
-    Keyring::new(Some(key), None)
-}
-
-fn commands(store: Store, queries: &Queries) -> Commands {
+fn commands(store: Store, queries: &Queries, vault: Vault) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
-        carried: Channel::ALL.into(),
+        accounts: vault.accounts.clone(),
+        vault,
         conversations: Conversations {
             read_model: queries.read_model.clone(),
             read_position: queries.read_position.clone(),
@@ -357,13 +391,53 @@ fn commands(store: Store, queries: &Queries) -> Commands {
     }
 }
 
+/// An account by which everything can be sent, and nothing is.
+fn account() -> Account {
+    Account {
+        name: "nobody".parse().expect("a name"),
+        provider: "nobody",
+        account: "nobody".to_owned(),
+        channels: Channel::ALL.into(),
+        senders: Vec::new(),
+        tenants: Tenants::All,
+        traffic: Traffic::All,
+        adapter: Arc::new(Nobody),
+        hooks: Vec::new(),
+        acts_on_words: false,
+        http_timeout: PATIENCE,
+        default_subject: None,
+        is_at_provider: false,
+        reached_by: "http://localhost".parse().expect("a URL"),
+    }
+}
+
+/// Sends nothing.
+struct Nobody;
+
+impl Adapter for Nobody {
+    fn send<'a>(&'a self, _: &'a Outbound) -> BoxFuture<'a, Outcome> {
+        Box::pin(async { Outcome::Unknown { detail: "nothing is sent here".to_owned() } })
+    }
+}
+
+/// One with a master key that everybody knows.
+fn vault() -> Vault {
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("a master key");
+    Vault {
+        keyring: Keyring::new(Some(key), None),
+        accounts: Accounts::new(vec![account()]),
+        context: Context { public_url: "https://hatch.example.com".parse().expect("a URL") },
+        http_timeout_max: Duration::from_secs(20),
+    }
+}
+
 fn app(
     (commands, queries, live, people): (Commands, Queries, Live, People),
     door: Door,
     limits: &Limits,
     shutdown: CancellationToken,
 ) -> Router {
-    let routes = crate::health::router(Vec::new())
+    let routes = crate::health::router(Vec::new(), Box::new(Vec::new))
         .merge(crate::compat::commands(commands.clone()))
         .merge(crate::commands::router(commands))
         .merge(crate::compat::queries(queries.clone()))
@@ -379,6 +453,7 @@ fn app(
         bodies: Bodies::new(limits),
         door,
         limits: crate::limits::Limits::default(),
+        trail: crate::Trail::default(),
     };
     let ending = Ending { notice: Duration::ZERO, grace: Duration::ZERO };
     crate::app(routes, entrance, &Drain::new(ending, shutdown))

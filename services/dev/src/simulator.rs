@@ -32,6 +32,8 @@ pub struct Account {
     pub name: String,
     /// What it authenticates by.
     pub secret: String,
+    /// Where its webhooks are posted, below the public URL.
+    pub path: String,
 }
 
 /// Without the secret.
@@ -54,10 +56,10 @@ pub struct Options {
     pub public_url: String,
     /// Further names that it may be called by.
     pub hosts: Vec<String>,
-    /// The account at Twilio that hatch has; that of development where it has none.
-    pub twilio: Option<Account>,
-    /// The account at SendGrid, likewise.
-    pub sendgrid: Option<Account>,
+    /// The accounts at Twilio that hatch has; that of development where it has none.
+    pub twilio: Vec<Account>,
+    /// The accounts at SendGrid, likewise.
+    pub sendgrid: Vec<Account>,
     /// Whether to say on standard output where it serves and whom it lets in: to who runs it alone.
     pub announced: bool,
     /// Callbacks under way at a time, at most.
@@ -94,13 +96,30 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Resul
         sendgrid: vec![SendGridAccount::development(keys.private_pem)],
         ..Config::default()
     };
-    if let Some(Account { name, secret }) = options.twilio.clone() {
-        config.twilio = vec![TwilioAccount { account_sid: name, auth_token: secret }];
+    let url = |path: String| {
+        let base = config.public_url.as_str().trim_end_matches('/');
+        format!("{base}{path}").parse().ok()
+    };
+    let of_twilio = |Account { name, secret, path }: Account| TwilioAccount {
+        account_sid: name,
+        auth_token: secret,
+        inbound_webhook_url: url(path),
+    };
+    let twilio: Vec<_> = options.twilio.iter().cloned().map(of_twilio).collect();
+    let private_key = config.sendgrid.first().map(|account| account.private_key.clone());
+    let of_sendgrid = |Account { name, secret, path }: Account| SendGridAccount {
+        account: name,
+        api_key: secret,
+        private_key: private_key.clone().unwrap_or_default(),
+        event_webhook_url: url(path.clone()),
+        inbound_webhook_url: url(format!("{path}/inbound")),
+    };
+    let sendgrid: Vec<_> = options.sendgrid.iter().cloned().map(of_sendgrid).collect();
+    if !twilio.is_empty() {
+        config.twilio = twilio;
     }
-    if let Some(Account { name, secret }) = options.sendgrid.clone() {
-        for account in &mut config.sendgrid {
-            (account.account, account.api_key) = (name.clone(), secret.clone());
-        }
+    if !sendgrid.is_empty() {
+        config.sendgrid = sendgrid;
     }
     let listen = listener.local_addr()?;
     if options.announced {
@@ -128,17 +147,22 @@ fn announce(
          where it posts webhooks (HATCH_PUBLIC_URL): {}\n  a hatch sends by it with:\n",
         options.public_url
     );
-    let secret = |variable: &str, secret: &str, own: &Option<Account>| match own {
-        Some(_) => format!("    # and {variable} as it is set here\n"),
-        None => format!("    export {variable}={secret}\n"),
+    let secret = |variable: &str, secret: &str, own: &[Account]| match own {
+        [_, ..] => format!("    # and {variable} as it is set here\n"),
+        [] => format!("    export {variable}={secret}\n"),
     };
-    for account in &config.twilio {
+    let others = config.twilio.iter().skip(1).map(|account| &account.account_sid);
+    let others = others.chain(config.sendgrid.iter().skip(1).map(|account| &account.account));
+    for other in others {
+        said += &format!("    # it knows the account {other} as it is set here, too\n");
+    }
+    for account in config.twilio.iter().take(1) {
         let sid = &account.account_sid;
         said += &format!("    export HATCH_TWILIO__BASE_URL=http://{listen}\n");
         said += &format!("    export HATCH_TWILIO__ACCOUNT_SID={sid}\n");
         said += &secret("HATCH_TWILIO__AUTH_TOKEN", &account.auth_token, &options.twilio);
     }
-    for account in &config.sendgrid {
+    for account in config.sendgrid.iter().take(1) {
         let public_key = public_key.display();
         said += &format!("    export HATCH_SENDGRID__BASE_URL=http://{listen}\n");
         said += &format!("    export HATCH_SENDGRID__EVENT_PUBLIC_KEYS_FILE={public_key}\n");

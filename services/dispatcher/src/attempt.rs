@@ -24,12 +24,13 @@ use tracing::Instrument;
 use tracing::field::Empty;
 use uuid::Uuid;
 
+use crate::Dispatcher;
+use crate::account::SendingAccount;
 use crate::due::{after, expired_round};
 use crate::health::Pass;
 use crate::precondition::{Checked, Refused};
 use crate::progress::Taken;
 use crate::stats::ABANDONED;
-use crate::{Dispatcher, SendingAccount};
 
 /// For how long a message is parked for which its account has no room: at least, at most.
 const PARKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
@@ -157,7 +158,7 @@ impl Dispatcher {
             }
             return next;
         }
-        let account = self.account_for(&request);
+        let account = self.account_for(pending.tenant_id, &request);
         let pass = account.and_then(|account| self.health(account).admit());
         let (Some(account), Some(pass)) = (account, pass) else {
             return self.wait_for_account(pending, taken, account).await;
@@ -558,6 +559,7 @@ fn execution<'a>(
         actor: "dispatcher".to_owned(),
         // The sweeper acts outside of any span: what it appends belongs to the message's trace.
         traceparent: trace::current().or_else(|| pending.traceparent.clone()),
+        request_id: None,
     };
     let execute = Execute::new(pending.tenant_id, pending.message_id, command, metadata);
     match known {

@@ -27,11 +27,11 @@ const TRIAL_PAUSE: Duration = Duration::from_millis(100);
 /// only one to try, each trial is two events of its stream, and a stream holds 10,000.
 const RARER: u32 = 32;
 
-/// The accounts of a process.
+/// What is known of the accounts of a process.
 #[derive(Debug, Default)]
-pub struct Accounts(Mutex<Vec<Arc<Health>>>);
+pub struct KnownAccounts(Mutex<Vec<Arc<Health>>>);
 
-impl Accounts {
+impl KnownAccounts {
     /// What is known of an account.
     #[must_use]
     pub fn of(&self, provider: &'static str, account: &str) -> Arc<Health> {
@@ -48,6 +48,11 @@ impl Accounts {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Health>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Nothing is known any more: the accounts have changed.
+    pub(crate) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

@@ -6,6 +6,7 @@
 //! it is the log's to bring the message back: parked, too early, or too late. What is due without a delivery, the sweeper finds
 //! in the timers, a projection of the log.
 
+mod account;
 mod attempt;
 mod calls;
 mod consent;
@@ -27,26 +28,30 @@ mod sweep;
 mod testing;
 mod waiting;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use hatch_bus::{Begin, Bus, Delivery, Work};
+use hatch_domain::ids::TenantId;
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::{AGGREGATE, Message};
 use hatch_domain::{Channel, Decider, DecodeError, DomainEvent, Priority};
 use hatch_due::{Lag, Sweeper, Timers};
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Position, Store, log_unless_away};
-use hatch_providers::Adapter;
+use hatch_providers::{AccountList, Accounts, Wanted, chosen};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
+use crate::account::{ChannelGroup, SendingAccount};
 use crate::attempt::{Next, PendingMessage};
 pub use crate::consent::ConsentPrecondition;
 pub use crate::due::{DoubtPolicy, Waits};
-pub use crate::health::{Accounts, Condition, Health, Refusal};
+pub use crate::health::{Condition, Health, KnownAccounts, Refusal};
 use crate::look_up::LookUps;
 pub use crate::messages::Messages;
 pub use crate::precondition::{Checked, Precondition, Refused};
@@ -77,50 +82,6 @@ const RETRIES_WAITING_MAX: usize = 10_000;
 /// Between the end of the call and the end of the lease, for the outcome to be recorded.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
-/// How long an attempt waits for room at its account before its message is parked.
-const ROOM_WAIT: Duration = Duration::from_secs(1);
-
-/// A provider account that messages are sent through.
-#[derive(Clone)]
-pub struct SendingAccount {
-    /// The provider, such as `twilio`.
-    pub provider: &'static str,
-    /// The account's name there.
-    pub account: String,
-    /// What it can carry.
-    pub channels: &'static [Channel],
-    /// Our code for it.
-    pub adapter: Arc<dyn Adapter>,
-    /// What becomes of attempts in doubt. By default they are looked up where the adapter can, and
-    /// otherwise wait.
-    pub in_doubt: Option<DoubtPolicy>,
-    /// One for each attempt that may be under way at a time.
-    pub room: Arc<Semaphore>,
-}
-
-impl SendingAccount {
-    /// What it is told from others by.
-    fn key(&self) -> (&'static str, &str) {
-        (self.provider, &self.account)
-    }
-
-    fn doubt_policy(&self) -> DoubtPolicy {
-        let can_look_up = self.adapter.can_look_up();
-        match self.in_doubt {
-            Some(DoubtPolicy::LookUp) if !can_look_up => DoubtPolicy::Wait,
-            Some(policy) => policy,
-            None if can_look_up => DoubtPolicy::LookUp,
-            None => DoubtPolicy::Wait,
-        }
-    }
-
-    /// Room for one attempt; none when there is none soon.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        let permit = self.room.clone().acquire_owned();
-        tokio::time::timeout(ROOM_WAIT, permit).await.ok()?.ok()
-    }
-}
-
 /// What the dispatcher works with.
 #[derive(Clone)]
 pub struct Dependencies {
@@ -132,8 +93,10 @@ pub struct Dependencies {
     pub head: HeadWatch,
     /// Where requests come from.
     pub bus: Bus,
-    /// Through whom messages are sent; the first that carries a channel is used for it.
-    pub accounts: Vec<SendingAccount>,
+    /// Through whom messages are sent. When they are replaced, it goes on with the new ones.
+    pub accounts: Accounts,
+    /// What becomes of attempts in doubt, by the name of the account or else of the provider.
+    pub in_doubt: BTreeMap<String, DoubtPolicy>,
     /// What must hold of other streams for a message to be sent, if anything must.
     pub precondition: Option<Arc<dyn Precondition>>,
     /// Counts what it does.
@@ -145,9 +108,11 @@ pub struct Dependencies {
 pub struct Config {
     /// Attempts under way at a time, for each queue, and for what is due of each account.
     pub concurrency_max: usize,
+    /// Attempts under way at a time, for each account.
+    pub account_concurrency_max: usize,
     /// From the claim of an attempt until, with no outcome, it is in doubt.
     pub lease: Duration,
-    /// How long a provider's answer may take.
+    /// How long a provider's answer may take: that of the slowest account, while there is one.
     pub http_timeout: Duration,
     /// Attempts and the waits between them.
     pub retry: RetryPolicy,
@@ -197,6 +162,15 @@ impl Config {
         Ok(())
     }
 
+    /// The same, for calls of these accounts.
+    fn of(mut self, accounts: &[SendingAccount]) -> Self {
+        if let Some(longest) = accounts.iter().map(|account| account.http_timeout).max() {
+            self.http_timeout = longest;
+            self.waits.call = longest + LEASE_MARGIN;
+        }
+        self
+    }
+
     /// How long after the claim the call may begin, so that it ends within the lease.
     fn start_within(&self) -> Duration {
         self.lease.saturating_sub(self.http_timeout).saturating_sub(LEASE_MARGIN)
@@ -206,6 +180,10 @@ impl Config {
 /// One dispatcher, shared by its attempts.
 struct Dispatcher {
     dependencies: Dependencies,
+    /// Those through whom it sends, as long as it runs.
+    accounts: Vec<SendingAccount>,
+    /// The channels, by who of them carries them.
+    groups: Vec<ChannelGroup>,
     /// For claims: it takes none while the fence is closed.
     sending: Store,
     timers: Timers,
@@ -229,53 +207,101 @@ pub fn run(
     Box::pin(dispatch(dependencies, config, shutdown))
 }
 
+/// Dispatches by the accounts that there are, and when these are replaced, begins anew by the others: what is under way is
+/// recorded before.
 async fn dispatch(dependencies: Dependencies, config: Config, shutdown: CancellationToken) {
-    let dispatcher = Arc::new(Dispatcher {
-        timers: Timers::of::<Messages>(dependencies.pool.clone()),
-        provider_ids: ProviderIds::new(dependencies.pool.clone()),
-        present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
-        sending: dependencies.store.for_sending(),
-        look_ups: LookUps::new(&dependencies.accounts),
-        dependencies,
-        config,
-        shutdown,
-        attempts: TaskTracker::new(),
-        retries_waiting: Arc::new(Semaphore::new(RETRIES_WAITING_MAX)),
-    });
-    let carried = |channel: &Channel| {
-        dispatcher.dependencies.accounts.iter().any(|account| account.channels.contains(channel))
-    };
-    let channels: Vec<Channel> = Channel::ALL.into_iter().filter(carried).collect();
-    let queue = |(channel, priority)| {
-        let permits = Arc::new(Semaphore::new(config.concurrency_max));
-        Arc::new(Queue::new(channel, priority, permits))
-    };
-    let queues: Vec<Arc<Queue>> = channels
-        .iter()
-        .flat_map(|channel| Priority::ALL.map(|priority| (*channel, priority)))
-        .map(queue)
-        .collect();
-    let drained = queues.iter().map(|queue| dispatcher.clone().drain(queue.clone()));
-    let report = Box::pin(progress::report(&dispatcher.dependencies.pool, &queues));
-    let report = dispatcher.shutdown.run_until_cancelled(report);
-    let sweeper = Arc::new(dispatcher.sweeper());
-    let sweeps = dispatcher.lanes().into_iter().map(|lane| sweeper.clone().run(lane));
-    let fold = Box::pin(dispatcher.fold());
-    // Dropped halfway, a fold is rolled back.
-    let fold = dispatcher.shutdown.run_until_cancelled(fold);
-    let release = dispatcher.shutdown.run_until_cancelled(Box::pin(dispatcher.release()));
-    let process = dispatcher.dependencies.store.environment().new_id();
-    for account in &dispatcher.dependencies.accounts {
-        // It is shown before it is used.
-        dispatcher.health(account);
+    let mut changes = dependencies.accounts.changes();
+    let process = dependencies.store.environment().new_id();
+    loop {
+        let accounts: AccountList = Arc::clone(&changes.borrow_and_update());
+        let accounts = SendingAccount::all(&accounts, &dependencies.in_doubt, &config);
+        let (round, stats) = (shutdown.child_token(), Arc::clone(&dependencies.stats));
+        let dispatcher = Dispatcher::new(dependencies.clone(), accounts, config, round.clone());
+        let mut running = Box::pin(dispatcher.run(process));
+        tokio::select! {
+            () = &mut running => {}
+            Ok(()) = changes.changed() => {
+                round.cancel();
+                running.await;
+            }
+        }
+        if shutdown.is_cancelled() {
+            return;
+        }
+        stats.accounts.forget();
+        tracing::info!("messages are sent by the accounts as they are now");
     }
-    let Dependencies { pool, stats, .. } = &dispatcher.dependencies;
-    let tell = Box::pin(reported::report(pool, process, &stats.accounts));
-    let tell = dispatcher.shutdown.run_until_cancelled(tell);
-    let (drained, sweeps) = (join_all(drained), join_all(sweeps));
-    futures::join!(drained, sweeps, fold, report, release, tell);
-    dispatcher.attempts.close();
-    dispatcher.attempts.wait().await;
+}
+
+impl Dispatcher {
+    fn new(
+        dependencies: Dependencies,
+        accounts: Vec<SendingAccount>,
+        config: Config,
+        shutdown: CancellationToken,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            timers: Timers::of::<Messages>(dependencies.pool.clone()),
+            provider_ids: ProviderIds::new(dependencies.pool.clone()),
+            present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
+            sending: dependencies.store.for_sending(),
+            look_ups: LookUps::new(&accounts),
+            config: config.of(&accounts),
+            groups: ChannelGroup::of(&accounts),
+            accounts,
+            dependencies,
+            shutdown,
+            attempts: TaskTracker::new(),
+            retries_waiting: Arc::new(Semaphore::new(RETRIES_WAITING_MAX)),
+        })
+    }
+
+    /// Works until it is told to end, and until what is under way then is recorded. `process` is who reports how the
+    /// accounts are.
+    async fn run(self: Arc<Self>, process: Uuid) {
+        let queues = self.queues();
+        let drained = queues.iter().map(|queue| self.clone().drain(queue.clone()));
+        let report = Box::pin(progress::report(&self.dependencies.pool, &queues));
+        let report = self.shutdown.run_until_cancelled(report);
+        let sweeper = Arc::new(self.sweeper());
+        let sweeps = self.lanes().into_iter().map(|lane| sweeper.clone().run(lane));
+        let fold = Box::pin(self.fold());
+        // Dropped halfway, a fold is rolled back.
+        let fold = self.shutdown.run_until_cancelled(fold);
+        let release = self.shutdown.run_until_cancelled(Box::pin(self.release()));
+        for account in &self.accounts {
+            // It is shown before it is used.
+            self.health(account);
+        }
+        let Dependencies { pool, stats, .. } = &self.dependencies;
+        let tell = Box::pin(reported::report(pool, process, &stats.accounts));
+        let tell = self.shutdown.run_until_cancelled(tell);
+        let (drained, sweeps) = (join_all(drained), join_all(sweeps));
+        futures::join!(drained, sweeps, fold, report, release, tell);
+        self.attempts.close();
+        self.attempts.wait().await;
+    }
+
+    /// One for each channel that is carried and each priority. Each account that carries it has its share of the permits.
+    fn queues(&self) -> Vec<Arc<Queue>> {
+        let queue = |channel, priority, width| {
+            let permits = Arc::new(Semaphore::new(self.config.concurrency_max * width));
+            Arc::new(Queue::new(channel, priority, permits))
+        };
+        let carried = Channel::ALL.into_iter().filter_map(|channel| {
+            let width = self.group_of(channel)?.width();
+            (width > 0).then_some((channel, width))
+        });
+        let each = carried.flat_map(|(channel, width)| {
+            Priority::ALL.map(|priority| queue(channel, priority, width))
+        });
+        each.collect()
+    }
+
+    /// Those who carry a channel, and what else they carry.
+    fn group_of(&self, channel: Channel) -> Option<&ChannelGroup> {
+        self.groups.iter().find(|group| group.channels.contains(&channel))
+    }
 }
 
 impl Dispatcher {
@@ -437,28 +463,22 @@ impl Dispatcher {
         self.dependencies.stats.accounts.of(account.provider, &account.account)
     }
 
-    fn account_for(&self, request: &MessageRequested) -> Option<&SendingAccount> {
-        self.account_of(request.channel)
-    }
-
-    /// The account by which messages of a channel are sent.
-    fn account_of(&self, channel: Channel) -> Option<&SendingAccount> {
-        self.dependencies.accounts.iter().find(|account| account.channels.contains(&channel))
-    }
-
-    /// The channels whose messages are sent by this account; without one, those that no account carries.
-    fn channels_of(&self, account: Option<&SendingAccount>) -> impl Iterator<Item = Channel> {
-        let key = account.map(SendingAccount::key);
-        let carried =
-            move |channel: &Channel| self.account_of(*channel).map(SendingAccount::key) == key;
-        Channel::ALL.into_iter().filter(carried)
+    /// The account by which a message is sent.
+    fn account_for(&self, tenant_id: Uuid, request: &MessageRequested) -> Option<&SendingAccount> {
+        let wanted = Wanted {
+            tenant: TenantId(tenant_id),
+            channel: request.channel,
+            from: &request.from,
+            is_test: request.test,
+        };
+        chosen(&self.accounts, &wanted)
     }
 
     /// The account by which the attempt in doubt was made.
     fn account_in_doubt(&self, message: &Message) -> Option<&SendingAccount> {
         let doubt = message.doubt()?;
         let used = |a: &&SendingAccount| a.provider == doubt.provider && a.account == doubt.account;
-        self.dependencies.accounts.iter().find(used)
+        self.accounts.iter().find(used)
     }
 }
 
@@ -481,6 +501,7 @@ mod tests {
     fn two_look_ups_are_not_at_the_same_time() {
         let apart = |look_ups: [u64; 2]| Config {
             concurrency_max: 1,
+            account_concurrency_max: 1,
             lease: Duration::from_secs(60),
             http_timeout: Duration::from_secs(15),
             retry: RetryPolicy::default(),

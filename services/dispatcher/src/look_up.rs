@@ -10,9 +10,10 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use crate::account::SendingAccount;
 use crate::attempt::PendingMessage;
 use crate::health::Refusal;
-use crate::{Dispatcher, LEASE_MARGIN, SendingAccount, calls};
+use crate::{Dispatcher, LEASE_MARGIN, calls};
 use hatch_due::Timers;
 
 /// The longest time for a look-up, the pages of a long answer included.

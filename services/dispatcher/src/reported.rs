@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use crate::ProgressError;
-use crate::health::{Accounts, Condition};
+use crate::health::{Condition, KnownAccounts};
 
 /// Between two reports.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -98,7 +98,11 @@ impl Condition {
 }
 
 /// Reports for ever.
-pub(crate) async fn report(pool: &Connections, process: Uuid, accounts: &Accounts) -> Infallible {
+pub(crate) async fn report(
+    pool: &Connections,
+    process: Uuid,
+    accounts: &KnownAccounts,
+) -> Infallible {
     let mut ticks = interval(REPORT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -112,7 +116,7 @@ pub(crate) async fn report(pool: &Connections, process: Uuid, accounts: &Account
 async fn write(
     pool: &Connections,
     process: Uuid,
-    accounts: &Accounts,
+    accounts: &KnownAccounts,
 ) -> Result<(), ProgressError> {
     let all = accounts.all();
     let told: Vec<_> = all.iter().map(|health| health.condition().told(health.account())).collect();

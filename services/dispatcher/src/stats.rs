@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hatch_due::Halts;
 use hatch_telemetry::measure::{Counter, Family, Gauge, Histogram};
 
-use crate::health::Accounts;
+use crate::health::KnownAccounts;
 use crate::shortage::Shortage;
 
 /// What a dispatcher has done since it started.
@@ -18,7 +18,7 @@ pub struct Stats {
     /// Attempts that were claimed and have an outcome, by provider and outcome.
     pub attempts: Family<(&'static str, &'static str), Counter>,
     /// How each account is.
-    pub accounts: Accounts,
+    pub accounts: KnownAccounts,
     /// What this process lacks for calls.
     pub shortage: Shortage,
     /// How long calls of a provider took, in seconds.

@@ -1,5 +1,5 @@
-//! Handles due messages: does what a message's state asks for. Each account has a lane of its own, with permits
-//! of its own, so that one whose provider hangs holds up the messages of no other.
+//! Handles due messages: does what a message's state asks for. The channels that the same accounts carry have a lane of
+//! their own, with permits for each of these accounts, so that one whose provider hangs holds up the messages of no other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,13 @@ use hatch_due::{DueTimer, Handler, Lane, Permit};
 use hatch_eventstore::{Loaded, log_unless_away};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::Dispatcher;
+use crate::account::{ChannelGroup, SendingAccount};
 use crate::attempt::{Next, PendingMessage};
 use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
 use crate::look_up::LookUpAnswer;
 use crate::messages::Messages;
 use crate::waiting::waiting_lane;
-use crate::{Dispatcher, SendingAccount};
 
 /// How often a doubt that is left to a person is looked at, in case its policy was changed.
 const LEFT_WAIT: Duration = Duration::from_secs(3_600);
@@ -67,20 +68,22 @@ impl Handler for Dispatcher {
 }
 
 impl Dispatcher {
-    /// One for each account that is used, and one for the channels that no account carries, among them those that
-    /// this build, or the one that set the timer, does not know.
+    /// One for the channels that the same accounts carry, and one for those that no account does, among them those that
+    /// this build, or the one that set the timer, does not know. Where one account alone carries them, its room limits
+    /// what is taken; each of several has its share of the permits.
     pub(crate) fn lanes(&self) -> Vec<Lane> {
-        let lane = |account: Option<&SendingAccount>| {
-            let lanes = |channel: Channel| [channel.as_str(), waiting_lane(channel)];
-            let known = self.channels_of(account).flat_map(lanes);
-            let unknown = account.is_none().then_some("");
+        let lane = |group: &ChannelGroup| {
+            let lanes = |channel: &Channel| [channel.as_str(), waiting_lane(*channel)];
+            let known = group.channels.iter().flat_map(lanes);
+            let unknown = (group.width() == 0).then_some("");
             let channels: Vec<_> = known.chain(unknown).collect();
-            let room = account.map(|account| account.room.clone());
-            let concurrency_max = self.config.concurrency_max;
+            let mut carriers = group.carriers(&self.accounts);
+            let only = carriers.next().filter(|_| group.width() == 1);
+            let room = only.map(|account| account.room.clone());
+            let concurrency_max = self.config.concurrency_max * group.width().max(1);
             (!channels.is_empty()).then(|| Lane::new(channels, TURNS, concurrency_max, room))
         };
-        let accounts = self.dependencies.accounts.iter().map(Some).chain([None]);
-        accounts.filter_map(lane).collect()
+        self.groups.iter().filter_map(lane).collect()
     }
 
     async fn act(
@@ -98,7 +101,7 @@ impl Dispatcher {
         // Nothing else calls for an attempt.
         let room = room.filter(|_| action == Action::Attempt);
         match action {
-            Action::Attempt if self.must_wait(&pending.message) => {
+            Action::Attempt if self.must_wait(&pending) => {
                 return self.leave_waiting(timer, pending).await;
             }
             Action::Attempt | Action::Expire => return Ok(self.attempt(pending, None, room).await),

@@ -13,12 +13,13 @@ use hatch_due::DueTimer;
 use tokio::time::sleep;
 use tokio_postgres::{Client, Error};
 
+use crate::Dispatcher;
+use crate::account::{ChannelGroup, SendingAccount};
 use crate::attempt::{Next, PendingMessage};
 use crate::due::after;
 use crate::health::RELEASED;
 use crate::progress::Taken;
 use crate::sweep::PRIORITIES;
-use crate::{Dispatcher, SendingAccount};
 
 /// What a message waits for that no account carries, in events and in its error.
 const NO_ACCOUNT: &str = "waiting_for_account";
@@ -81,8 +82,9 @@ pub async fn waiting_for_account(client: &Client) -> Result<Vec<Waiting>, Error>
 
 impl Dispatcher {
     /// Whether there is no account by which the message may be attempted now.
-    pub(crate) fn must_wait(&self, message: &Message) -> bool {
-        let account = message.requested().and_then(|request| self.account_for(request));
+    pub(crate) fn must_wait(&self, pending: &PendingMessage) -> bool {
+        let request = pending.message.requested();
+        let account = request.and_then(|request| self.account_for(pending.tenant_id, request));
         account.is_none_or(|account| !self.health(account).admits())
     }
 
@@ -112,11 +114,16 @@ impl Dispatcher {
         pending: PendingMessage,
     ) -> Result<Next, hatch_due::Error> {
         let Some(request) = pending.message.requested() else { return Ok(Next::Done) };
-        let (account, channel) = (self.account_for(request), request.channel);
+        let (account, channel) = (self.account_for(pending.tenant_id, request), request.channel);
         let wait = self.waits_for(&pending.message, account);
         if let Some(wait) = wait
             && pending.message.waits_for_account() == Some(wait.reason.as_str())
         {
+            // It was let go. Where one account alone carries its channel, that one is about to be tried.
+            let group = self.group_of(channel);
+            if let Some(group) = group.filter(|group| account.is_none() || group.width() > 1) {
+                group.came_back();
+            }
             self.timers.park(timer, waiting_lane(channel), wait.expires_at).await?;
             return Ok(Next::Done);
         }
@@ -154,10 +161,13 @@ impl Dispatcher {
     /// How long the sweep of these lanes waits: while their account is down, what is due there is left to others.
     pub(crate) fn pause(&self, lanes: &[&'static str]) -> Option<Duration> {
         let channel = Channel::ALL.into_iter().find(|channel| lanes.contains(&channel.as_str()))?;
-        match self.account_of(channel) {
-            Some(account) => self.health(account).pause(self.config.account_backoff.0),
-            None => Some(WITHOUT_ACCOUNT),
-        }
+        let group = self.group_of(channel).filter(|group| group.width() > 0);
+        let Some(group) = group else { return Some(WITHOUT_ACCOUNT) };
+        let pause =
+            |account: &SendingAccount| self.health(account).pause(self.config.account_backoff.0);
+        // One that works need not wait for another.
+        let pauses: Option<Vec<Duration>> = group.carriers(&self.accounts).map(pause).collect();
+        pauses?.into_iter().min()
     }
 
     /// Brings back what waits for the accounts of this process, for ever: all of it for one that works, and one
@@ -166,22 +176,24 @@ impl Dispatcher {
         loop {
             self.dependencies.head.fence().opened().await;
             let mut has_more = false;
-            for account in &self.dependencies.accounts {
-                has_more |= self.release_of(account).await;
+            for group in self.groups.iter().filter(|group| group.width() > 0) {
+                has_more |= self.release_of(group).await;
             }
             sleep(if has_more { RELEASE_EVERY.1 } else { RELEASE_EVERY.0 }).await;
         }
     }
 
     /// Whether there may be more.
-    async fn release_of(&self, account: &SendingAccount) -> bool {
-        let limit = self.health(account).releasable();
-        let channels: Vec<Channel> = self.channels_of(Some(account)).collect();
-        if limit == 0 || channels.is_empty() {
+    async fn release_of(&self, group: &ChannelGroup) -> bool {
+        let healths: Vec<_> =
+            group.carriers(&self.accounts).map(|account| self.health(account)).collect();
+        let limit = healths.iter().map(|health| health.releasable()).max().unwrap_or_default();
+        let up = healths.iter().map(|health| health.refusal().is_none()).collect();
+        if limit == 0 || !group.may_release(up, self.config.account_backoff.1) {
             return false;
         }
-        let parked: Vec<_> = channels.iter().copied().map(waiting_lane).collect();
-        let home: Vec<_> = channels.iter().copied().map(Channel::as_str).collect();
+        let parked: Vec<_> = group.channels.iter().copied().map(waiting_lane).collect();
+        let home: Vec<_> = group.channels.iter().copied().map(Channel::as_str).collect();
         match self.timers.release((&parked, &home), PRIORITIES, limit).await {
             // Of an account that nobody has tried yet, some go ahead of the others.
             Ok(released) => {

@@ -1,5 +1,6 @@
 //! A claim whose guard has moved, against real servers: it ends at once, by what the guarded stream says.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,21 +8,21 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hatch_bus::testing::{TestBus, eventually};
 use hatch_dispatcher::{
-    Checked, Config, Dependencies, Precondition, RetryPolicy, SendingAccount, Stats, Waits, run,
+    Checked, Config, Dependencies, Precondition, RetryPolicy, Stats, Waits, run,
 };
 
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::status::Status;
+use hatch_domain::traffic::Traffic;
 use hatch_domain::{Channel, Environment, Routing};
 use hatch_eventstore::testing::{Template, TestDatabase};
 use hatch_eventstore::{
     Append, Appender, AppenderConfig, Execute, ExpectedVersion, Guard, HeadWatch, LoadError, Log,
     Metadata, NewEvent, Store, StreamWrite, SystemEnvironment, pool,
 };
-use hatch_providers::{Adapter, BoxFuture, Outbound, Outcome};
-use tokio::sync::Semaphore;
+use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Outbound, Outcome, Tenants};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -103,14 +104,8 @@ impl World {
             pool: connections,
             head,
             bus: bus.connect_again().await,
-            accounts: vec![SendingAccount {
-                provider: "twilio",
-                account: "AC0".to_owned(),
-                channels: &[Channel::Sms],
-                adapter: provider.clone(),
-                in_doubt: None,
-                room: Arc::new(Semaphore::new(1)),
-            }],
+            accounts: Accounts::new(vec![account(provider.clone())]),
+            in_doubt: BTreeMap::new(),
             precondition: Some(expecting.clone()),
             stats: Arc::new(Stats::default()),
         };
@@ -146,6 +141,26 @@ impl World {
     }
 }
 
+/// An account that sends by `adapter`.
+fn account(adapter: Arc<dyn Adapter>) -> Account {
+    Account {
+        name: "twilio".parse().expect("a name"),
+        provider: "twilio",
+        account: "AC0".to_owned(),
+        channels: vec![Channel::Sms],
+        senders: Vec::new(),
+        tenants: Tenants::All,
+        traffic: Traffic::Live,
+        adapter,
+        hooks: Vec::new(),
+        acts_on_words: false,
+        http_timeout: Duration::from_secs(15),
+        default_subject: None,
+        is_at_provider: false,
+        reached_by: "http://127.0.0.1".parse().expect("a URL"),
+    }
+}
+
 /// One event for a stream of the guarded kind.
 fn begin(stream_id: Uuid) -> Append {
     let event = NewEvent {
@@ -165,6 +180,7 @@ fn begin(stream_id: Uuid) -> Append {
 fn config() -> Config {
     Config {
         concurrency_max: 1,
+        account_concurrency_max: 1,
         lease: Duration::from_secs(46),
         http_timeout: Duration::from_secs(15),
         retry: RetryPolicy::default(),

@@ -1,14 +1,18 @@
 //! The command line.
 
 mod keys;
+mod master_key;
 mod members;
+mod requests;
 
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use self::keys::{CreateKey, Keys, Tenants};
+pub use self::keys::{CreateKey, Keys, Team, Tenants};
+pub use self::master_key::MasterKey;
 pub use self::members::{InviteMember, Members};
+pub use self::requests::{Requests, TailRequests};
 use crate::roles::Role;
 
 /// Talk with your customers on every channel, and never lose or double a message.
@@ -58,6 +62,9 @@ pub enum Command {
     /// Look at what providers posted, and read it again.
     #[command(subcommand, after_help = "Example: hatch webhooks list --outcome quarantined")]
     Webhooks(Webhooks),
+    /// Look at the accounts at providers, and ask the providers whether they let them in.
+    #[command(subcommand, after_help = "Example: hatch accounts check")]
+    Accounts(Accounts),
     /// Make tenants, suspend them, and let them go on.
     #[command(subcommand, after_help = "Example: hatch tenants create 'Example Ltd'")]
     Tenants(Tenants),
@@ -68,8 +75,17 @@ pub enum Command {
     )]
     Keys(Keys),
     /// Invite people, look at the members of a tenant, and remove them.
-    #[command(subcommand, after_help = "Example: hatch members invite ann@example.com --role owner")]
+    #[command(
+        subcommand,
+        after_help = "Example: hatch members invite ann@example.com --role owner"
+    )]
     Members(Members),
+    /// Make the key that seals secrets in the log, and put another in its place.
+    #[command(subcommand, after_help = "Example: hatch master-key create")]
+    MasterKey(MasterKey),
+    /// Look at what clients asked, and how it was answered.
+    #[command(subcommand, after_help = "Example: hatch requests tail --status 4xx")]
+    Requests(Requests),
     /// Let a restored, cloned or failed-over database send again.
     #[command(subcommand, after_help = "Example: hatch fence lift")]
     Fence(Fence),
@@ -152,6 +168,29 @@ pub enum Projections {
 pub struct ProjectionName {
     /// A name that `hatch projections list` shows.
     pub name: String,
+}
+
+/// What to do with accounts at providers.
+#[derive(Debug, Subcommand)]
+pub enum Accounts {
+    /// Print the accounts that the settings and the log have: name, provider, the provider's name of it, channels, traffic, tenants.
+    #[command(after_help = "Example: hatch accounts list --json\n\
+        --json also has the paths that the provider's webhooks come to.")]
+    List {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask the providers whether they take the credentials and the accounts may send. Nothing is sent.
+    #[command(after_help = "Example: hatch accounts check twilio-main\n\
+        Exit status 1 when one of them is refused or its provider does not answer.")]
+    Check {
+        /// Their names [default: all].
+        names: Vec<String>,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to do about the fence.

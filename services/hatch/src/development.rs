@@ -12,7 +12,9 @@ use hatch_dev::demo::{self, Demo};
 use hatch_dev::up::{self, Application, Options, SplitRole, UpLocations};
 use hatch_dev::{Names, simulator};
 use hatch_devservers::make_data_folder;
+use hatch_domain::account_name::AccountName;
 use hatch_process::{Servers, stop_on_signal, stop_with_parent};
+use hatch_providers::{sendgrid, twilio, webhook_path};
 use hatch_telemetry::limit::Limits;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +41,7 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
     stop_on_signal(&stop)?;
     refuse_bad(&settings)?;
     let trusted_proxies = roles::trusted_proxies(&settings)?;
+    let names = roles::sites(&settings).with_cors(roles::cors(&settings)?);
     // Each connection goes on to a role by another.
     let connections =
         limits::connections(&settings.limits, &Limits::default(), 2, trusted_proxies.clone());
@@ -50,7 +53,7 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
         nats_url: settings.nats_url.clone(),
         deployment: settings.deployment.clone(),
         database_host: settings.database_host.clone(),
-        names: Names { sites: roles::sites(&settings), trusted_proxies },
+        names: Names { sites: names, trusted_proxies },
         connections,
         roles: Role::ALL
             .map(|role| SplitRole { name: role.as_str(), requests: role.requests() })
@@ -65,6 +68,10 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
 
 /// Refuses what no server is needed for to see that nothing starts with it.
 fn refuse_bad(settings: &Settings) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        settings.tls.certificate_file.is_none() && settings.tls.key_file.is_none(),
+        "configuration: tls: hatch up speaks HTTP in the clear on this machine: `hatch serve` speaks TLS"
+    );
     let mut settings = settings.clone();
     settings.database_url.get_or_insert_with(|| "postgres://127.0.0.1".to_owned());
     settings.nats_url.get_or_insert_with(|| "nats://127.0.0.1".to_owned());
@@ -83,24 +90,60 @@ pub(crate) async fn simulate(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn simulator_options(settings: &Settings) -> anyhow::Result<simulator::Options> {
+    let (twilio, sendgrid) = simulated(settings)?;
     Ok(simulator::Options {
         listen: address(&settings.simulator_listen, "simulator_listen")?,
         folder: settings.data_dir.clone(),
         sendgrid_public_key: SENDGRID_PUBLIC_KEY,
         public_url: settings.public_url(),
         hosts: settings.hosts.clone(),
-        twilio: settings.twilio.as_ref().map(|twilio| simulator::Account {
-            name: twilio.account_sid.clone(),
-            secret: twilio.auth_token.expose().to_owned(),
-        }),
-        sendgrid: settings.sendgrid.as_ref().map(|sendgrid| simulator::Account {
-            name: sendgrid.account.clone(),
-            secret: sendgrid.api_key.expose().to_owned(),
-        }),
+        twilio,
+        sendgrid,
         announced: false,
         callbacks_max: files::share(simulator::Options::usual_callbacks_max()),
         connections: limits::beside(),
     })
+}
+
+/// The accounts that the simulator is to know, of each provider: those of the sections, and those by name that are not at
+/// the provider itself.
+fn simulated(
+    settings: &Settings,
+) -> anyhow::Result<(Vec<simulator::Account>, Vec<simulator::Account>)> {
+    let of_twilio = |name: &AccountName, set: twilio::Settings| simulator::Account {
+        name: set.account_sid,
+        secret: set.auth_token.expose().to_owned(),
+        path: webhook_path(twilio::PROVIDER, name, None),
+    };
+    let of_sendgrid = |name: &AccountName, set: sendgrid::Settings| simulator::Account {
+        name: set.account,
+        secret: set.api_key.expose().to_owned(),
+        path: webhook_path(sendgrid::PROVIDER, name, None),
+    };
+    let (mut of_both, context) = ((Vec::new(), Vec::new()), roles::account_context(settings));
+    if let Some(set) = settings.twilio.clone() {
+        of_both.0.push(of_twilio(&twilio::PROVIDER.parse()?, set));
+    }
+    if let Some(set) = settings.sendgrid.clone() {
+        of_both.1.push(of_sendgrid(&sendgrid::PROVIDER.parse()?, set));
+    }
+    for (text, set) in &settings.accounts {
+        let section = || format!("configuration: accounts.{text}");
+        let provider = set.provider(text).with_context(section)?;
+        let (name, set) = (text.parse()?, set.read(provider).with_context(section)?);
+        match provider.name() {
+            twilio::PROVIDER => {
+                let set = twilio::Settings::read(set, &context).with_context(section)?;
+                of_both.0.extend((!set.is_at_provider()).then(|| of_twilio(&name, set)));
+            }
+            sendgrid::PROVIDER => {
+                let set = sendgrid::Settings::read(&name, set).with_context(section)?;
+                of_both.1.extend((!set.is_at_provider()).then(|| of_sendgrid(&name, set)));
+            }
+            _ => {}
+        }
+    }
+    Ok(of_both)
 }
 
 /// Shows the main path on the `hatch up` of this folder, or the one that the flags name.

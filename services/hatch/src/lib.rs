@@ -6,6 +6,7 @@ pub mod cli;
 pub mod commands;
 #[cfg(feature = "dev")]
 mod development;
+mod exposure;
 mod feed;
 mod files;
 mod foreign;
@@ -15,11 +16,13 @@ mod logging;
 pub mod output;
 pub mod progress;
 mod readiness;
+pub mod reload;
 pub mod roles;
 mod schemas;
 pub mod settings;
 pub mod telemetry;
 pub mod threads;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -43,6 +46,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             hatch_devservers::with_servers::run(&flags.command, flags.durable).await
         }
         Command::Bench { arguments } => Err(commands::bench::run(&arguments)),
+        Command::MasterKey(cli::MasterKey::Create) => {
+            commands::master_key::create()?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Openapi => {
             output::line(hatch_api::openapi::document_json().trim_end())?;
             Ok(ExitCode::SUCCESS)
@@ -150,12 +157,21 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             let settings = commands::running(settings)?;
             return Box::pin(commands::webhooks::rederive(&settings, &flags)).await;
         }
+        Command::Accounts(what) => {
+            return commands::accounts::run(&commands::running(settings)?, what).await;
+        }
         Command::Tenants(what) => {
             commands::tenants::run(&commands::running(settings)?, what).await?;
+        }
+        Command::Requests(cli::Requests::Tail(flags)) => {
+            commands::requests::tail(&commands::running(settings)?, flags).await?;
         }
         Command::Keys(what) => commands::keys::run(&commands::running(settings)?, what).await?,
         Command::Members(what) => {
             commands::members::run(&commands::running(settings)?, what).await?;
+        }
+        Command::MasterKey(_) => {
+            return Box::pin(commands::master_key::rotate(&commands::running(settings)?)).await;
         }
         Command::Fence(cli::Fence::Lift) => {
             commands::fence::lift(&commands::running(settings)?).await?;

@@ -4,13 +4,14 @@
 //! the end of a name (`duration_us`). An error is logged once, where it is handled, as `error`.
 
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
 use anyhow::Context;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
 
 use crate::output;
 use crate::settings::{LogFormat, LogSettings};
@@ -60,6 +61,24 @@ impl<W: Write> Write for Visible<W> {
     }
 }
 
+/// Takes another filter, or the usual one.
+type Again = Box<dyn Fn(Option<&str>) -> anyhow::Result<()> + Send + Sync>;
+
+/// That of the lines of this process, once there are some.
+static AGAIN: OnceLock<Again> = OnceLock::new();
+
+/// Logs by another filter from now on: the usual one, where none is set.
+///
+/// # Errors
+/// The filter is none.
+pub(crate) fn filter_again(filter: Option<&str>) -> anyhow::Result<()> {
+    AGAIN.get().map_or(Ok(()), |again| again(filter))
+}
+
+fn read(filter: &str) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(filter).with_context(|| format!("configuration: log.filter: {filter:?}"))
+}
+
 /// Log lines on the standard error, by `filter` unless the settings have another.
 ///
 /// # Errors
@@ -71,9 +90,14 @@ pub(crate) fn layer<S>(
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
-    let filter = settings.filter.as_deref().unwrap_or(filter);
-    let filter = EnvFilter::try_new(filter)
-        .with_context(|| format!("configuration: log.filter: {filter:?}"))?;
+    let usual = filter.to_owned();
+    let first = read(settings.filter.as_deref().unwrap_or(filter))?;
+    let (filter, again) = reload::Layer::<EnvFilter, S>::new(first);
+    let again = move |set: Option<&str>| {
+        again.reload(read(set.unwrap_or(&usual))?).context("failed to change what is logged")
+    };
+    // A process has one; the tests of others keep theirs.
+    drop(AGAIN.set(Box::new(again)));
     // Without a hint for both, whatever is below the filter is looked at line by line: clients say much of each statement.
     let cap = filter_fn(|line| *line.level() <= loudest(line.target()));
     let filter = filter.and(cap.with_max_level_hint(LevelFilter::TRACE));

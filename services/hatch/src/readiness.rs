@@ -4,20 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use hatch_api::Drain;
 use hatch_api::health::Dependency;
+use hatch_api::tokens::{KeysReport, Tokens};
+use hatch_api::{Drain, Tls};
 use hatch_bus::{Bus, BusState};
-use hatch_dispatcher::Told;
+use hatch_dispatcher::{Health, Told};
 use hatch_eventstore::{
     Appender, Connection, Connections, Fence, FenceState, ServerClock, Standstill,
 };
+use hatch_providers::{Account, Accounts, Tenants};
 
+use crate::exposure;
 use crate::output::counted;
 use crate::roles::Process;
 use crate::schemas::schemas;
+use crate::settings::Settings;
 
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
+
+/// Accounts that are named at most.
+const NAMED_MAX: usize = 5;
 
 /// From here on a machine's clock is too far from PostgreSQL's.
 pub(crate) const OFFSET_MAX: TimeDelta = TimeDelta::seconds(1);
@@ -70,6 +77,8 @@ pub(crate) fn dependencies(process: &Process, drain: Drain) -> Vec<Dependency> {
             }),
         },
         directory(process),
+        left_out(process),
+        issuers(process.tokens.clone()),
         ending(drain),
         clock(process.head.clock().clone()),
         appends(process.store.appender().clone()),
@@ -94,28 +103,86 @@ fn directory(process: &Process) -> Dependency {
     Dependency { name: "directory", required: false, check: Box::new(check) }
 }
 
-/// The providers of a process that sends, as its calls found them: it asks none just to know.
-pub(crate) fn providers(
-    names: impl IntoIterator<Item = &'static str>,
-    stats: &Arc<hatch_dispatcher::Stats>,
-) -> Vec<Dependency> {
-    let dependency = |name| {
-        let stats = Arc::clone(stats);
-        let check = move || {
-            let told: Vec<String> = told(&stats, name).collect();
-            let answer = if told.is_empty() { Ok(()) } else { Err(told.join("; ")) };
-            Box::pin(std::future::ready(answer)) as _
+/// The accounts that the log keeps. Without one its tenant's messages wait, and its webhooks are refused.
+fn left_out(process: &Process) -> Dependency {
+    let all = process.left_out.clone();
+    let check = move || {
+        let left_out = all.current();
+        let named = left_out.iter().take(NAMED_MAX);
+        let named: Vec<String> = named.map(|one| format!("{}: {}", one.name, one.why)).collect();
+        let answer = if named.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} of the log not used: {}", left_out.len(), named.join("; ")))
         };
-        Dependency { name, required: false, check: Box::new(check) }
+        Box::pin(std::future::ready(answer)) as _
     };
-    names.into_iter().map(dependency).collect()
+    Dependency { name: "kept_accounts", required: false, check: Box::new(check) }
 }
 
-/// What is wrong with the accounts of a provider, and what to do about it.
-fn told(stats: &hatch_dispatcher::Stats, provider: &str) -> impl Iterator<Item = String> {
-    let all = stats.accounts.all().into_iter().filter(move |health| health.provider() == provider);
-    all.filter_map(|health| health.condition().told(health.account()))
-        .map(|Told { what, remedy, .. }| format!("{what}. {remedy}"))
+/// The keys of those who give tokens. Without the newest of them some tokens are refused that are good.
+fn issuers(tokens: Tokens) -> Dependency {
+    let check = move || {
+        let wrong = |report: KeysReport| {
+            let KeysReport { issuer, keys, error, .. } = report;
+            let why =
+                error.or_else(|| (keys == 0).then(|| "they are not asked for yet".to_owned()));
+            why.map(|why| match keys {
+                0 => format!("{issuer} has no keys: {why}"),
+                _ => format!("{issuer} is known by its keys of before: {why}"),
+            })
+        };
+        let wrong: Vec<String> = tokens.reports().into_iter().filter_map(wrong).collect();
+        let answer = if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) };
+        Box::pin(std::future::ready(answer)) as _
+    };
+    Dependency { name: "jwt", required: false, check: Box::new(check) }
+}
+
+/// The certificate of the listener, where it has one, and whose word on clients counts. Nothing waits for either.
+pub(crate) fn listener(settings: &Settings, tls: Option<&Tls>) -> Vec<Dependency> {
+    let proxies = exposure::of_proxies(settings).map(|(why, _)| why.to_owned());
+    let of_proxies = proxies.map(|why| Dependency {
+        name: "proxies",
+        required: false,
+        check: Box::new(move || Box::pin(std::future::ready(Err(why.clone())))),
+    });
+    let certificate = tls.cloned().map(|tls| Dependency {
+        name: "certificate",
+        required: false,
+        check: Box::new(move || Box::pin(std::future::ready(tls.standing()))),
+    });
+    certificate.into_iter().chain(of_proxies).collect()
+}
+
+/// The accounts of a process that sends, as its calls found them: it asks no provider just to know. Those of some tenants
+/// alone have one line together: they are not everybody's to know.
+pub(crate) fn accounts(
+    accounts: &Accounts,
+    stats: &hatch_dispatcher::Stats,
+) -> Vec<(String, Result<(), String>)> {
+    let known = stats.accounts.all();
+    let answer = |account: &Arc<Account>| {
+        let (provider, name) = account.key();
+        let is_it = |one: &&Arc<Health>| one.provider() == provider && one.account() == name;
+        let health = known.iter().find(is_it);
+        let told = health.and_then(|health| health.condition().told(health.account()));
+        match told {
+            Some(Told { what, remedy, .. }) => Err(format!("{what}. {remedy}")),
+            None => Ok(()),
+        }
+    };
+    let current = accounts.current();
+    let (of_all, of_some): (Vec<_>, Vec<_>) =
+        current.iter().partition(|account| account.tenants == Tenants::All);
+    let refused = of_some.iter().filter(|account| answer(**account).is_err()).count();
+    let of_some = (!of_some.is_empty()).then(|| {
+        let said = || format!("{refused} do not send: `hatch doctor` says which, and why");
+        let answer = if refused == 0 { Ok(()) } else { Err(said()) };
+        ("accounts_of_tenants".to_owned(), answer)
+    });
+    let of_all = of_all.into_iter().map(|account| (account.name.to_string(), answer(account)));
+    of_all.chain(of_some).collect()
 }
 
 /// The resources of a process that sends: while it lacks one, messages wait.

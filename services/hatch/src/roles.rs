@@ -1,10 +1,13 @@
 //! The roles: each defines itself in a file of its own, and one loop runs them in a process.
 
+mod accounts;
 mod command;
 mod configured;
 mod definition;
 mod dispatcher;
 mod door;
+mod joining;
+mod listener;
 mod process;
 mod projector;
 mod query;
@@ -18,24 +21,30 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use clap::builder::PossibleValue;
-use hatch_api::{Bodies, Drain, Ending, Entrance, Requests};
+use hatch_api::{Bodies, Drain, Ending, Entrance, Requests, Tls};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "dev")]
+pub(crate) use self::accounts::account_context;
+pub(crate) use self::accounts::{
+    SetAccount, accounts, check_accounts, each_account, generic_webhook,
+};
 pub use self::configured::postgres;
 pub(crate) use self::configured::{
-    check, check_accounts, keep_rules, own_mailboxes, place, refusals, sites, trusted_proxies,
-    webhook_accounts, word_rules,
+    check, keep_rules, own_mailboxes, place, refusals, sites, trusted_proxies, word_rules,
 };
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
 pub(crate) use self::door::{FIRST_KEY, refusal};
+pub(crate) use self::joining::{Joiner, LeftOut, kept, vault};
+pub(crate) use self::listener::{certificate_files, cors};
 pub use self::process::Parts;
 pub(crate) use self::process::Process;
 use self::process::{Follows, Workers};
 use crate::settings::Settings;
 use crate::telemetry::metrics;
-use crate::{files, limits, readiness};
+use crate::{files, limits, readiness, reload};
 
 /// A role is a line here and a file beside this one.
 macro_rules! roles {
@@ -144,6 +153,7 @@ pub async fn run_with(
         appending.stop.cancel();
         return appending.task.await.context("the appender");
     };
+    joining::start(&process, &shutdown, &mut workers).await?;
     tracing::info!(roles = ?roles, "starting");
     let instances: Vec<_> = Role::ALL
         .into_iter()
@@ -153,24 +163,27 @@ pub async fn run_with(
     for instance in running(&process, &instances) {
         instance.start(&process, &mut workers)?;
     }
+    let tls = listener::tls(&process, &mut workers)?;
+    workers.spawn(reload::follow(Arc::clone(&process)));
     files::log();
-    tracing::info!(%address, "listening");
+    tracing::info!(%address, tls = tls.is_some(), "listening");
     let serving = shutdown.child_token();
     let drain = Drain::new(ending(settings, roles), serving.clone());
-    let routes = routes(&process, roles, &instances, &drain)?;
+    let routes = routes(&process, roles, &instances, (&drain, tls.as_ref()))?;
     let trusted = trusted_proxies(settings)?;
     let connections = limits::connections(&settings.limits, &process.limits, 1, trusted.clone());
     let entrance = Entrance {
         new_id: process::new_id,
         stats: Arc::clone(&process.requests),
         trusted_proxies: trusted,
-        sites: sites(settings),
+        sites: sites(settings).with_cors(cors(settings)?),
         bodies: Bodies::new(&process.limits),
         door,
         limits: process.rate_limits.clone(),
+        trail: process.trail.clone(),
     };
     let app = hatch_api::app(routes, entrance, &drain);
-    let mut api = tokio::spawn(hatch_api::serve(listener, connections, app, drain));
+    let mut api = tokio::spawn(hatch_api::serve_by(listener, (connections, tls), app, drain));
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         result = &mut api => result.context("the HTTP interface")?.context("the HTTP interface"),
@@ -210,13 +223,16 @@ fn routes(
     process: &Arc<Process>,
     roles: &BTreeSet<Role>,
     instances: &Instances,
-    drain: &Drain,
+    (drain, tls): (&Drain, Option<&Tls>),
 ) -> anyhow::Result<Router> {
     let mut dependencies = readiness::dependencies(process, drain.clone());
+    dependencies.extend(readiness::listener(&process.settings, tls));
     for instance in running(process, instances) {
         dependencies.extend(instance.ready(process)?);
     }
-    let mut routes = hatch_api::health::router(dependencies)
+    let (of, all) = (Arc::clone(process), Arc::clone(instances));
+    let each = move || running(&of, &all).flat_map(|one| one.ready_each(&of)).collect();
+    let mut routes = hatch_api::health::router(dependencies, Box::new(each))
         .merge(metrics::router(Arc::clone(process), Arc::clone(instances)));
     for instance in running(process, instances) {
         routes = routes.merge(instance.routes(process, drain)?);

@@ -11,22 +11,30 @@ use anyhow::Context;
 use chrono::TimeDelta;
 use hatch_api::webhooks::KeepRules;
 use hatch_dispatcher::{DoubtPolicy, RetryPolicy};
-use hatch_providers::{generic, sendgrid, twilio};
+use hatch_providers::{Secret, generic, sendgrid, twilio};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod accounts;
 mod authentication;
 mod environment;
+mod listener;
 mod load;
+mod master_key;
 mod rate_limits;
 #[cfg(test)]
 mod reference;
 mod refusal;
+mod tokens;
+mod trail;
 
+pub use accounts::{AccountSettings, AccountsByName};
 pub use authentication::Authentication;
+pub use listener::{CorsSettings, TlsSettings};
 pub use load::sendgrid_account;
 pub use rate_limits::RateLimitSettings;
+pub use tokens::{JwtAlgorithm, JwtSettings, OidcSettings};
+pub use trail::{AuditSettings, RequestLogSettings};
 
 /// The key that the simulator signs SendGrid's webhooks by, in the data folder.
 pub(crate) const SENDGRID_PUBLIC_KEY: &str = "simulator/sendgrid.public.pem";
@@ -57,6 +65,8 @@ pub struct Settings {
     pub nats: NatsSettings,
     /// Address and port of the HTTP interface.
     pub listen: String,
+    /// The certificate that `serve` shows to clients. Without one it speaks HTTP in the clear, for a proxy before it.
+    pub tls: TlsSettings,
     /// Whether clients have to say who they are. `off` lets everybody in who reaches `listen`, so it is refused for an
     /// address beyond the loopback's.
     pub authentication: Authentication,
@@ -70,12 +80,24 @@ pub struct Settings {
     /// a tunnel: requests to any other are refused, but for signed webhooks. Default: none.
     pub hosts: Vec<String>,
     /// Proxies in front of hatch, as addresses or networks such as `10.0.0.0/8`: what they say in
-    /// `X-Forwarded-For` is the address of the client. Default: none.
+    /// `X-Forwarded-For` is the address of the client. Nobody's `X-Forwarded-Host`, `X-Forwarded-Proto` or `Forwarded`
+    /// counts. Default: none.
     pub trusted_proxies: Vec<String>,
+    /// Which pages of other origins may ask the API from a browser.
+    pub cors: CorsSettings,
     /// How much of a process clients may take.
     pub limits: LimitSettings,
     /// How often clients may ask.
     pub rate_limit: RateLimitSettings,
+    /// Whose tokens are taken, beside API keys: 20 issuers at most, each a table `[[jwt]]`. As a variable it is a list in
+    /// JSON.
+    pub jwt: Vec<JwtSettings>,
+    /// Who signs people in, if not hatch alone.
+    pub oidc: Option<OidcSettings>,
+    /// The log of what clients asked, for those who build clients.
+    pub requests: RequestLogSettings,
+    /// What is kept of the audit.
+    pub audit: AuditSettings,
     /// Where `up` keeps its servers' data.
     pub data_dir: PathBuf,
     /// How the log is carried by NATS.
@@ -92,8 +114,25 @@ pub struct Settings {
     /// The SendGrid account, where there is one.
     #[schemars(transform = accounts::with_event_keys)]
     pub sendgrid: Option<sendgrid::Settings>,
+    /// Accounts at providers, by hatch's own names for them.
+    pub accounts: AccountsByName,
+    /// Where the simulator of `up` is, beside which this process runs.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub simulator_url: Option<String>,
+    /// What file and variables have set, by key, as far as it can be told whether it has changed.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub set_keys: BTreeMap<String, u64>,
     /// Who may post messages as plain JSON, if anybody.
     pub generic: Option<generic::Settings>,
+    /// The installation's master key: 32 bytes as base64, as `hatch master-key create` prints them, best given as a file.
+    /// The secrets that the log keeps are sealed with it, such as those of accounts made by `POST /api/v1/accounts`; without
+    /// it none are kept. Every process needs the same one.
+    pub master_key: Option<Secret>,
+    /// The master key before that, while `hatch master-key rotate` has not wrapped everything anew: what it sealed is still
+    /// read.
+    pub master_key_previous: Option<Secret>,
     /// How the dispatcher works.
     pub dispatcher: DispatcherSettings,
     /// How the relay works.
@@ -198,8 +237,8 @@ pub struct DispatcherSettings {
     pub look_ups_ms: [u64; 2],
     /// How long a receipt is waited for before a doubt is left to a person.
     pub receipt_wait_ms: u64,
-    /// What becomes of attempts in doubt, for each provider (`twilio`, `sendgrid`): `look_up` (the default where the
-    /// provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
+    /// What becomes of attempts in doubt, for each account by its name, or else for each provider (`twilio`, `sendgrid`):
+    /// `look_up` (the default where the provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
 }
 
@@ -357,13 +396,19 @@ impl Default for Settings {
             nats_url: None,
             nats: NatsSettings::default(),
             listen: "127.0.0.1:8080".to_owned(),
+            tls: TlsSettings::default(),
             authentication: Authentication::default(),
             simulator_listen: "127.0.0.1:8089".to_owned(),
             public_url: None,
             hosts: Vec::new(),
             trusted_proxies: Vec::new(),
+            cors: CorsSettings::default(),
             limits: LimitSettings::default(),
             rate_limit: RateLimitSettings::default(),
+            jwt: Vec::new(),
+            oidc: None,
+            requests: RequestLogSettings::default(),
+            audit: AuditSettings::default(),
             data_dir: data_dir(),
             bus: BusSettings::default(),
             archive: ArchiveSettings::default(),
@@ -371,7 +416,12 @@ impl Default for Settings {
             default_email_sender: None,
             twilio: None,
             sendgrid: None,
+            accounts: AccountsByName::new(),
+            simulator_url: None,
+            set_keys: BTreeMap::new(),
             generic: None,
+            master_key: None,
+            master_key_previous: None,
             dispatcher: DispatcherSettings::default(),
             relay: hatch_relay::Config::default(),
             projector: hatch_projector::Config::default(),

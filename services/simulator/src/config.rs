@@ -61,6 +61,9 @@ pub struct TwilioAccount {
     pub account_sid: String,
     /// Authenticates sends, and signs webhooks.
     pub auth_token: String,
+    /// Where messages that come in are posted; by default `/api/v1/webhooks/twilio` below the public URL.
+    #[serde(default)]
+    pub inbound_webhook_url: Option<Url>,
 }
 
 /// A SendGrid account.
@@ -77,6 +80,9 @@ pub struct SendGridAccount {
     /// Where events are posted; by default `/api/v1/webhooks/sendgrid` below the public URL.
     #[serde(default)]
     pub event_webhook_url: Option<Url>,
+    /// Where mails that come in are posted; by default `/api/v1/webhooks/sendgrid/inbound` below the public URL.
+    #[serde(default)]
+    pub inbound_webhook_url: Option<Url>,
 }
 
 impl SendGridAccount {
@@ -87,6 +93,7 @@ impl SendGridAccount {
             api_key: "dev-sendgrid-api-key".to_owned(),
             private_key: private_key.into(),
             event_webhook_url: None,
+            inbound_webhook_url: None,
         }
     }
 }
@@ -106,6 +113,7 @@ impl Default for Config {
             twilio: vec![TwilioAccount {
                 account_sid: format!("AC{}", "0".repeat(32)),
                 auth_token: "dev-twilio-auth-token".to_owned(),
+                inbound_webhook_url: None,
             }],
             sendgrid: Vec::new(),
             clock: Clock::default(),

@@ -70,6 +70,9 @@ async fn disturb(
 #[serde(deny_unknown_fields)]
 pub(crate) struct InboundRequest {
     provider: String,
+    /// By which of the provider's accounts: the first, where none is named.
+    #[serde(default)]
+    pub(crate) account: Option<String>,
     pub(crate) from: String,
     pub(crate) to: String,
     #[serde(default, deserialize_with = "or_default")]
@@ -116,7 +119,7 @@ async fn inbound(
         _ => return problem(StatusCode::BAD_REQUEST, "provider: expected twilio or sendgrid"),
     };
     let Some((id, callback)) = webhook else {
-        return problem(StatusCode::BAD_REQUEST, "no account of the provider is configured");
+        return problem(StatusCode::BAD_REQUEST, "no such account of the provider is configured");
     };
     match simulator.delivery.post_once(&callback).await {
         Ok(status) => Json(json!({"status": status, "provider_message_id": id})).into_response(),

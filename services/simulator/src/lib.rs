@@ -14,7 +14,9 @@
 //! |---|---|
 //! | `/2010-04-01/Accounts/{sid}/Messages.json` | Twilio: send (POST), look up (GET) |
 //! | `/2010-04-01/Accounts/{sid}/Messages/{sid}.json` | Twilio: look up one |
+//! | `GET /2010-04-01/Accounts/{sid}.json` | Twilio: how the account is |
 //! | `POST /v3/mail/send` | SendGrid: send |
+//! | `GET /v3/scopes` | SendGrid: what the key may do |
 //! | `GET /_sim/messages`, `DELETE /_sim` | the record as NDJSON; forget it |
 //! | `PUT /_sim/accounts/{account}` | disturb an account |
 //! | `POST /_sim/inbound` | have somebody write to us |

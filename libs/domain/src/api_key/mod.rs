@@ -17,14 +17,16 @@ use uuid::Uuid;
 
 use self::command::{ApiKeyCommand, ApiKeyRejection};
 use self::event::ApiKeyEvent;
-pub use self::text::{ApiKeyText, BadApiKey, KeyId, Minted, Presented, SecretHash, read};
+pub use self::text::{
+    ApiKeyText, BadApiKey, KeyId, Minted, Presented, SecretHash, is_meant, read,
+};
 use crate::actor::Actor;
 use crate::address::Address;
 use crate::channel::Channel;
 use crate::decider::{Decider, Routing};
 use crate::ids::ApiKeyId;
 use crate::ip_range::IpRange;
-use crate::scope::Scopes;
+use crate::scope::{Scope, Scopes};
 
 /// The aggregate's name in the log and in subjects.
 pub const AGGREGATE: &str = "api_key";
@@ -45,7 +47,7 @@ pub enum KeyType {
     /// What it sends goes to providers.
     #[default]
     Live,
-    /// What it sends goes to nobody.
+    /// What it sends are tests, which go to nobody.
     Test,
     /// What it sends goes to people on the tenant's list.
     Team,
@@ -62,6 +64,23 @@ impl KeyType {
             Self::Live => "live",
             Self::Test => "test",
             Self::Team => "team",
+        }
+    }
+
+    /// Whether a key of this type may have that scope. With what is the administrator's, one that reaches nobody could
+    /// make others that reach everybody.
+    #[must_use]
+    pub fn may_have(self, scope: Scope) -> bool {
+        self == Self::Live || !matches!(scope, Scope::Admin | Scope::Platform)
+    }
+
+    /// Whether nobody is reached by a key of the type `other` who is not by one of this.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        match self {
+            Self::Live => true,
+            Self::Team => other != Self::Live,
+            Self::Test => other == Self::Test,
         }
     }
 }

@@ -8,7 +8,6 @@ use super::command::{ApiKeyCommand as Command, ApiKeyRejection as Rejection};
 use super::event::{ApiKeyCreated, ApiKeyEvent, ApiKeyRevoked, ApiKeyRotated};
 use super::*;
 use crate::published::published;
-use crate::scope::Scope;
 use crate::tests::{decided_twice_adds_nothing, examples_are_the_golden_events};
 use crate::{DomainEvent, Kind};
 
@@ -189,6 +188,20 @@ fn another_text_of_a_key_has_its_id_and_another_secret() {
     assert_eq!(second.id, first.id);
     assert_ne!(second.hash, first.hash);
     assert!(ApiKeyText::mint(KeyType::Live, &[255; 64]).is_none(), "no byte of it is fair");
+}
+
+#[test]
+fn a_type_covers_those_that_reach_nobody_else_and_has_no_scope_that_undoes_it() {
+    use KeyType::{Live, Team, Test};
+    for (one, covered) in [(Live, &[Live, Test, Team][..]), (Team, &[Test, Team]), (Test, &[Test])]
+    {
+        let all = KeyType::ALL.into_iter().filter(|other| one.covers(*other));
+        assert_eq!(all.collect::<Vec<_>>(), covered, "{one:?}");
+        for scope in Scope::ALL {
+            let is_kept = matches!(scope, Scope::Admin | Scope::Platform);
+            assert_eq!(one.may_have(*scope), one == Live || !is_kept, "{one:?} {scope}");
+        }
+    }
 }
 
 #[test]

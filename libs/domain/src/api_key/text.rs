@@ -24,6 +24,12 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 /// Bytes of chance below this say a character of base62, each with the same probability.
 const FAIR_BYTES: u8 = 62 * 4;
 
+/// Whether a text that is presented is meant to be a key: other credentials begin otherwise.
+#[must_use]
+pub fn is_meant(text: &str) -> bool {
+    text.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with('_'))
+}
+
 /// The id that a key's text has: twelve characters of base62.
 #[derive(
     Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,

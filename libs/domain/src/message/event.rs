@@ -53,6 +53,9 @@ pub struct MessageRequested {
     /// The client's own notes, kept and never read.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, serde_json::Value>,
+    /// Whether it is a test: then no account that reaches people carries it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
     /// When it was asked for.
     pub at: DateTime<Utc>,
 }
@@ -239,6 +242,9 @@ pub struct MessageReceived {
     /// What its text seems to mean for the consent of its sender, where that is not certain: somebody should look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suggests: Option<Suggestion>,
+    /// Whether it is a test: the account that brought it carries nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
     /// When it came.
     pub at: DateTime<Utc>,
 }

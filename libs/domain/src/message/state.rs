@@ -98,6 +98,16 @@ impl Message {
         }
     }
 
+    /// Whether it is a test, whichever way it goes: nobody wrote it to anybody.
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        match &self.origin {
+            Some(Origin::Requested(request)) => request.test,
+            Some(Origin::Received(received)) => received.test,
+            None => false,
+        }
+    }
+
     /// How many attempts the present round has had, the one under way included. One that was abandoned was
     /// none: what the claimant lacked is not the provider's answer.
     #[must_use]

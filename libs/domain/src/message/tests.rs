@@ -116,6 +116,7 @@ fn inbound() -> MessageReceived {
         topic: None,
         segments: Some(1),
         suggests: None,
+        test: false,
         at: at(0),
     }
 }

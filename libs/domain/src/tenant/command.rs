@@ -2,6 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
+use super::TEAM_RECIPIENTS_MAX;
+use crate::address::Address;
+
 /// What may be asked of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TenantCommand {
@@ -31,6 +34,20 @@ pub enum TenantCommand {
         /// When.
         at: DateTime<Utc>,
     },
+    /// Let keys of the type team write to an address.
+    AddTeamRecipient {
+        /// Whose.
+        address: Address,
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// Let them write there no more.
+    RemoveTeamRecipient {
+        /// Whose.
+        address: Address,
+        /// When.
+        at: DateTime<Utc>,
+    },
 }
 
 /// Why a tenant does not do what it is asked.
@@ -42,4 +59,7 @@ pub enum TenantRejection {
     /// There is one already.
     #[error("the tenant exists already")]
     Exists,
+    /// Its team list is full.
+    #[error("the team list has {TEAM_RECIPIENTS_MAX} addresses, as many as it may")]
+    TeamListFull,
 }

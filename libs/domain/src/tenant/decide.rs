@@ -1,8 +1,11 @@
 //! What a tenant decides. What is so already is no event.
 
-use super::Tenant;
 use super::command::{TenantCommand, TenantRejection};
-use super::event::{TenantCreated, TenantEvent, TenantRenamed, TenantResumed, TenantSuspended};
+use super::event::{
+    TeamRecipientAdded, TeamRecipientRemoved, TenantCreated, TenantEvent, TenantRenamed,
+    TenantResumed, TenantSuspended,
+};
+use super::{TEAM_RECIPIENTS_MAX, Tenant};
 
 impl Tenant {
     pub(super) fn decide_command(
@@ -22,6 +25,17 @@ impl Tenant {
                 .then(|| TenantSuspended { reason: reason.clone(), at: *at }.into())),
             TenantCommand::Resume { at } => {
                 Ok(self.is_suspended().then(|| TenantResumed { at: *at }.into()))
+            }
+            TenantCommand::AddTeamRecipient { address, .. } if self.is_of_team(address) => Ok(None),
+            TenantCommand::AddTeamRecipient { .. } if self.team.len() >= TEAM_RECIPIENTS_MAX => {
+                Err(TenantRejection::TeamListFull)
+            }
+            TenantCommand::AddTeamRecipient { address, at } => {
+                Ok(Some(TeamRecipientAdded { address: address.clone(), at: *at }.into()))
+            }
+            TenantCommand::RemoveTeamRecipient { address, at } => {
+                let removed = || TeamRecipientRemoved { address: address.clone(), at: *at };
+                Ok(self.is_of_team(address).then(|| removed().into()))
             }
         }
     }

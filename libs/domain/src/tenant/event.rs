@@ -5,6 +5,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::address::Address;
+
 /// A tenant was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = TenantCreatedData)]
@@ -44,6 +46,26 @@ pub struct TenantResumed {
     pub at: DateTime<Utc>,
 }
 
+/// Keys of the type team may write to an address from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TeamRecipientAddedData)]
+pub struct TeamRecipientAdded {
+    /// Whose.
+    pub address: Address,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// They may write there no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TeamRecipientRemovedData)]
+pub struct TeamRecipientRemoved {
+    /// Whose.
+    pub address: Address,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
 crate::events! {
     /// Every event of a tenant's stream.
     pub enum TenantEvent {
@@ -51,5 +73,7 @@ crate::events! {
         TenantRenamed,
         TenantSuspended,
         TenantResumed,
+        TeamRecipientAdded,
+        TeamRecipientRemoved,
     }
 }

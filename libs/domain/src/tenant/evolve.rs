@@ -1,7 +1,7 @@
 //! What a tenant becomes by each of its events.
 
-use super::Tenant;
 use super::event::TenantEvent;
+use super::{TeamRecipient, Tenant, compared};
 
 impl Tenant {
     pub(super) fn after(mut self, event: &TenantEvent) -> Self {
@@ -17,6 +17,13 @@ impl Tenant {
                 self.suspended_for.clone_from(&e.reason);
             }
             E::TenantResumed(_) => (self.suspended_at, self.suspended_for) = (None, None),
+            E::TeamRecipientAdded(e) => {
+                let one = TeamRecipient { address: e.address.clone(), added_at: e.at };
+                self.team.entry(compared(&e.address)).or_insert(one);
+            }
+            E::TeamRecipientRemoved(e) => {
+                self.team.remove(&compared(&e.address));
+            }
         }
         self
     }

@@ -10,15 +10,35 @@ mod evolve;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use self::command::{TenantCommand, TenantRejection};
 use self::event::TenantEvent;
+use crate::address::Address;
 use crate::decider::{Decider, Routing};
 
 /// The aggregate's name in the log and in subjects.
 pub const AGGREGATE: &str = "tenant";
+
+/// Addresses on a tenant's team list at most. Each process has all of them in memory.
+pub const TEAM_RECIPIENTS_MAX: usize = 1_000;
+
+/// Somebody whom keys of the type team may write to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeamRecipient {
+    /// As it was written.
+    pub address: Address,
+    /// Since when.
+    pub added_at: DateTime<Utc>,
+}
+
+/// What an address is compared by.
+fn compared(address: &Address) -> String {
+    address.identity().as_str().to_owned()
+}
 
 /// A tenant, folded from its stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +47,9 @@ pub struct Tenant {
     created_at: Option<DateTime<Utc>>,
     suspended_at: Option<DateTime<Utc>>,
     suspended_for: Option<String>,
+    /// By what addresses are compared by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    team: BTreeMap<String, TeamRecipient>,
 }
 
 impl Tenant {
@@ -58,6 +81,23 @@ impl Tenant {
     #[must_use]
     pub fn suspended_for(&self) -> Option<&str> {
         self.suspended_for.as_deref()
+    }
+
+    /// Those whom keys of the type team may write to, in the order of what they are compared by.
+    pub fn team(&self) -> impl ExactSizeIterator<Item = &TeamRecipient> {
+        self.team.values()
+    }
+
+    /// The one of them with that address, however it is written.
+    #[must_use]
+    pub fn team_recipient(&self, address: &Address) -> Option<&TeamRecipient> {
+        self.team.get(address.identity().as_str())
+    }
+
+    /// Whether keys of the type team may write to that address.
+    #[must_use]
+    pub fn is_of_team(&self, address: &Address) -> bool {
+        self.team_recipient(address).is_some()
     }
 }
 

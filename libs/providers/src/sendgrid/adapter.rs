@@ -11,11 +11,11 @@ use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};
 use url::Url;
 
-use super::wire::{Content, CustomArgs, ErrorBody, File, Mail, Mailbox, Personalization};
+use super::wire::{Content, CustomArgs, ErrorBody, File, Mail, Mailbox, Personalization, Scopes};
 use super::{Settings, codes};
-use crate::Error;
-use crate::adapter::{Adapter, BoxFuture, Outbound, Outcome, bounded};
+use crate::adapter::{Adapter, BoxFuture, Checked, Outbound, Outcome, bounded};
 use crate::http_client::{self, ANSWER_BYTES_MAX, Exchange, HttpAnswer};
+use crate::{Error, Trouble};
 
 /// The answer's header with SendGrid's id of the mail.
 const MESSAGE_ID: HeaderName = HeaderName::from_static("x-message-id");
@@ -77,6 +77,48 @@ impl Adapter for SendGridAdapter {
             );
             outcome
         })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Checked> {
+        Box::pin(async move {
+            let url = http_client::below(&self.settings.base_url, "/v3/scopes");
+            let request = self.client.get(url).bearer_auth(self.settings.api_key.expose());
+            checked(http_client::exchange(request, ANSWER_BYTES_MAX).await)
+        })
+    }
+}
+
+/// What the answer about a key's scopes says
+/// (<https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions>).
+fn checked(exchange: Exchange) -> Checked {
+    let answer = match exchange {
+        Exchange::Answered(answer) => answer,
+        Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => {
+            return Checked::Unanswered { detail };
+        }
+        Exchange::Shortage(lack) => {
+            return Checked::Unanswered { detail: format!("this process lacks {}", lack.as_str()) };
+        }
+    };
+    let (status, code) = (answer.status, answer.status.as_str().to_owned());
+    if let Some(scopes) = Scopes::read(&answer.body).filter(|_| status.is_success()) {
+        return match scopes.may_send() {
+            true => Checked::Good { detail: "the key may send mail".to_owned() },
+            false => {
+                let detail = "the key lacks the scope mail.send".to_owned();
+                Checked::Refused { trouble: Trouble::Permission, code, detail }
+            }
+        };
+    }
+    let detail = ErrorBody::read(&answer.body).map(|error| bounded(&error.detail()));
+    let known = detail.and_then(|detail| {
+        codes::trouble(status.as_u16(), false, &detail).map(|trouble| (trouble, detail))
+    });
+    match known {
+        Some((trouble, detail)) => Checked::Refused { trouble, code, detail },
+        None => Checked::Unanswered {
+            detail: format!("HTTP {} without an answer of SendGrid's", status.as_u16()),
+        },
     }
 }
 

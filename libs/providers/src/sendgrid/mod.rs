@@ -12,6 +12,7 @@ mod envelope;
 mod event;
 mod files;
 mod inbound;
+mod provider;
 mod settings;
 mod signature;
 mod webhook;
@@ -19,16 +20,17 @@ mod wire;
 
 pub use adapter::SendGridAdapter;
 pub use codes::class_of_status;
+pub use provider::{SendGrid, account};
 pub use settings::{DEFAULT_SUBJECT, Settings};
 pub use webhook::{SendGridEvents, SendGridInbound};
 
 /// The provider's name in the log, the API and the webhook paths.
 pub const PROVIDER: &str = "sendgrid";
 
-/// Where SendGrid posts its events, below the public URL: [`SendGridEvents`] understands them.
+/// Where SendGrid posts its events, below the public URL, for an account that is called `sendgrid`: [`SendGridEvents`] understands them.
 pub const EVENTS_PATH: &str = "/api/v1/webhooks/sendgrid";
 
-/// Where SendGrid posts mail that came in, below the public URL: [`SendGridInbound`] understands it.
+/// Where SendGrid posts mail that came in, below the public URL, likewise: [`SendGridInbound`] understands it.
 pub const INBOUND_PATH: &str = "/api/v1/webhooks/sendgrid/inbound";
 
 #[cfg(test)]

@@ -8,8 +8,12 @@ use url::Url;
 
 use super::PROVIDER;
 use super::signature::{Key, public_key};
+use crate::account::is_in;
 use crate::http_client::{check_timeouts, check_url};
 use crate::{Error, Secret};
+
+/// All of SendGrid's hosts are in it.
+const DOMAIN: &str = "sendgrid.com";
 
 /// One SendGrid account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -101,7 +105,7 @@ impl Settings {
     /// Whether the account is at SendGrid itself, and not at something that stands in for it.
     #[must_use]
     pub fn is_at_provider(&self) -> bool {
-        self.base_url.host_str() == default_base_url().host_str()
+        is_in(&self.base_url, DOMAIN)
     }
 
     pub(super) const fn http_timeout(&self) -> Duration {

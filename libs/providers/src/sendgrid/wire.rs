@@ -115,3 +115,21 @@ pub(super) fn x_message_id(sg_message_id: &str) -> &str {
         _ => sg_message_id,
     }
 }
+
+/// What a key may do.
+#[derive(Debug, Deserialize)]
+pub(super) struct Scopes {
+    scopes: Vec<String>,
+}
+
+impl Scopes {
+    /// Reads the body; `None` when it is not SendGrid's.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    /// Whether mail may be sent with it.
+    pub(super) fn may_send(&self) -> bool {
+        self.scopes.iter().any(|scope| scope == "mail.send")
+    }
+}

@@ -7,11 +7,11 @@ use url::Url;
 
 use super::codes::{meaning, trouble};
 use super::look_up::{self, MessageList};
-use super::wire::{Created, ErrorBody};
+use super::wire::{AccountBody, Created, ErrorBody};
 use super::{Settings, WEBHOOK_PATH};
-use crate::adapter::{Adapter, BoxFuture, LookUp, LookedUp, Outbound, Outcome, bounded};
+use crate::adapter::{Adapter, BoxFuture, Checked, LookUp, LookedUp, Outbound, Outcome, bounded};
 use crate::http_client::{self, ANSWER_BYTES_MAX, Exchange, HttpAnswer};
-use crate::{Correlation, Error};
+use crate::{Correlation, Error, Trouble};
 
 /// By default Twilio posts a receipt once more when it cannot connect, and never after a 503: a
 /// restart of ours would lose it. The fragment of a callback URL asks for five retries after any
@@ -39,6 +39,11 @@ impl TwilioAdapter {
     /// # Errors
     /// [`Error::Setting`] for wrong settings, [`Error::Client`] when there is no HTTP client.
     pub fn new(settings: Settings) -> Result<Self, Error> {
+        Self::posted_to(settings, WEBHOOK_PATH)
+    }
+
+    /// The same, whose receipts are to be posted to `path` below the public URL.
+    pub(super) fn posted_to(settings: Settings, path: &str) -> Result<Self, Error> {
         settings.check()?;
         let client = http_client::client(settings.connect_timeout(), settings.http_timeout())?;
         let base = settings.base_url.as_str().trim_end_matches('/');
@@ -48,7 +53,7 @@ impl TwilioAdapter {
             base_url: base.to_owned(),
             messages_url: http_client::below(&settings.base_url, &messages_path),
             messages_path,
-            callback_url: format!("{public}{WEBHOOK_PATH}"),
+            callback_url: format!("{public}{path}"),
             client,
             settings,
         })
@@ -119,6 +124,48 @@ impl Adapter for TwilioAdapter {
                 Err(_) => LookedUp::NotFound,
             }
         })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Checked> {
+        Box::pin(async move {
+            let Settings { account_sid, auth_token, base_url, .. } = &self.settings;
+            let url =
+                http_client::below(base_url, &format!("/2010-04-01/Accounts/{account_sid}.json"));
+            let request = self.client.get(url).basic_auth(account_sid, Some(auth_token.expose()));
+            checked(http_client::exchange(request, ANSWER_BYTES_MAX).await)
+        })
+    }
+}
+
+/// What the answer about an account says (<https://www.twilio.com/docs/iam/api/account>).
+fn checked(exchange: Exchange) -> Checked {
+    let answer = match exchange {
+        Exchange::Answered(answer) => answer,
+        Exchange::NotSent { detail, .. } | Exchange::NoAnswer { detail } => {
+            return Checked::Unanswered { detail };
+        }
+        Exchange::Shortage(lack) => {
+            return Checked::Unanswered { detail: format!("this process lacks {}", lack.as_str()) };
+        }
+    };
+    let status = answer.status;
+    if let Some(account) = AccountBody::read(&answer.body).filter(|_| status.is_success()) {
+        let detail = format!("{}, {}", bounded(&account.status), bounded(&account.kind));
+        return match account.is_active() {
+            true => Checked::Good { detail },
+            false => Checked::Refused { trouble: Trouble::Suspended, code: account.status, detail },
+        };
+    }
+    let error = ErrorBody::read(&answer.body);
+    let known = error.and_then(|error| Some((trouble(status.as_u16(), error.code)?, error)));
+    match known {
+        Some((trouble, error)) => {
+            let (code, detail) = (error.code.to_string(), bounded(&error.message));
+            Checked::Refused { trouble, code, detail }
+        }
+        None => Checked::Unanswered {
+            detail: format!("HTTP {} without an answer of Twilio's", status.as_u16()),
+        },
     }
 }
 

@@ -7,19 +7,21 @@
 mod adapter;
 mod codes;
 mod look_up;
+mod provider;
 mod settings;
 mod signature;
 mod webhook;
 mod wire;
 
 pub use adapter::TwilioAdapter;
+pub use provider::{Twilio, account};
 pub use settings::Settings;
 pub use webhook::TwilioWebhook;
 
 /// The provider's name in the log, the API and the webhook path.
 pub const PROVIDER: &str = "twilio";
 
-/// Where Twilio posts both receipts and inbound messages, below the public URL.
+/// Where Twilio posts both receipts and inbound messages, below the public URL, for an account that is called `twilio`.
 pub const WEBHOOK_PATH: &str = "/api/v1/webhooks/twilio";
 
 #[cfg(test)]

@@ -6,8 +6,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use crate::account::is_in;
 use crate::http_client::{check_timeouts, check_url};
 use crate::{Error, Secret};
+
+/// All of Twilio's hosts are in it.
+const DOMAIN: &str = "twilio.com";
 
 /// One Twilio account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -79,7 +83,7 @@ impl Settings {
     /// Whether the account is at Twilio itself, and not at something that stands in for it.
     #[must_use]
     pub fn is_at_provider(&self) -> bool {
-        self.base_url.host_str() == default_base_url().host_str()
+        is_in(&self.base_url, DOMAIN)
     }
 
     pub(super) const fn http_timeout(&self) -> Duration {

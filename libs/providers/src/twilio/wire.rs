@@ -48,3 +48,24 @@ impl ErrorBody {
         serde_json::from_slice(body).ok().filter(|error: &Self| error.code >= CODE_MIN)
     }
 }
+
+/// An account, as far as it says whether it may be sent by.
+#[derive(Debug, Deserialize)]
+pub(super) struct AccountBody {
+    /// `active`, `suspended` or `closed`.
+    pub(super) status: String,
+    /// `Full` or `Trial`.
+    #[serde(rename = "type", default)]
+    pub(super) kind: String,
+}
+
+impl AccountBody {
+    /// Reads the body; `None` when it is not Twilio's.
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.status == "active"
+    }
+}

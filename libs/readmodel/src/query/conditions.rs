@@ -45,6 +45,12 @@ impl Conditions {
         self
     }
 
+    /// And what needs no value.
+    pub(crate) fn and_that(mut self, condition: &str) -> Self {
+        writeln!(self.sql, "  AND {condition}").expect("a String takes all that is written to it");
+        self
+    }
+
     /// The conditions.
     pub(crate) fn sql(&self) -> &str {
         &self.sql

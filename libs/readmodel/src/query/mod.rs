@@ -1,17 +1,22 @@
 //! The read side: every query names its tenant and reads the views.
 
+mod audit;
 pub(crate) mod conditions;
 mod moment;
 pub(crate) mod page;
 mod projections;
+mod requests;
 mod tally;
 mod webhook_log;
 
+pub use audit::{AuditEntry, AuditFilter, AuditObject};
 pub(crate) use moment::MESSAGES_MAX;
 pub use moment::{Moment, MomentError};
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page, PageError};
 pub use projections::{Halt, ProjectionState, ProjectionStatus};
+pub use requests::{LoggedRequest, RequestFilter};
 pub use tally::{TALLY_MAX, Tally};
+pub(crate) use webhook_log::Key as TimeKey;
 pub use webhook_log::{LoggedWebhook, WebhookContent, WebhookFilter, WebhookOutcome};
 
 use std::pin::pin;

@@ -23,6 +23,9 @@ pub(crate) enum ListKind {
     ApiKeys = 5,
     Tenants = 6,
     Members = 7,
+    Accounts = 8,
+    Audit = 9,
+    Requests = 10,
 }
 
 /// Why a page cannot be had.

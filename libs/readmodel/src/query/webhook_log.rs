@@ -144,7 +144,7 @@ pub struct WebhookFilter {
 }
 
 /// When it came, and its id, which breaks ties.
-struct Key(DateTime<Utc>, Uuid);
+pub(crate) struct Key(pub(crate) DateTime<Utc>, pub(crate) Uuid);
 
 impl SortKey for Key {
     fn to_bytes(&self) -> Vec<u8> {

@@ -52,7 +52,7 @@ async fn a_message_reads_back_as_the_apis_object() {
             "html_truncated": false, "attachments": [],
             "status": "undelivered", "provider": "twilio", "provider_message_id": "SM1",
             "attempts": 1, "next_attempt_at": null, "authentication": null, "cut": null,
-            "programme": "sms", "suggests": null,
+            "programme": "sms", "suggests": null, "test": false,
             "error": {"code": "30003", "class": "other", "detail": "because of 30003",
             "permanent": true}, "segments": 2, "people": [], "message_id_header": null, "metadata": {"order": "42"}, "created_at": shown(3),
             "scheduled_at": null, "sent_at": shown(11), "delivered_at": null, "read_at": null,

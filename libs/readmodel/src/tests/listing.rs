@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use hatch_domain::Channel;
 use hatch_domain::ids::{ConversationId, TenantId};
+use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
 
@@ -21,11 +22,12 @@ fn page(limit: u32, cursor: Option<String>) -> Page {
     Page::new(Some(limit), cursor).expect("a lawful limit")
 }
 
-/// Messages 1 and 2 to customer 1, 3 from customer 2, 4 to customer 1 of the other tenant.
+/// Messages 1 and 2 to customer 1, of which 2 is a test, 3 from customer 2, 4 to customer 1 of the other tenant.
 fn few() -> History {
     let mut history = History::default();
     history.record(TENANT, 1, requested(TENANT, &phone(OURS), &customer(1)));
-    history.record(TENANT, 2, requested(TENANT, &phone(OURS), &customer(1)));
+    let request = requested(TENANT, &phone(OURS), &customer(1));
+    history.record(TENANT, 2, MessageRequested { test: true, ..request });
     history.record(TENANT, 3, received(TENANT, &customer(2), &phone(OURS)));
     history.record(OTHER_TENANT, 4, requested(OTHER_TENANT, &phone(OURS), &customer(1)));
     history.record(TENANT, 2, attempted(1));
@@ -56,6 +58,8 @@ async fn messages_come_newest_first_and_each_filter_narrows_them() {
         (MessageFilter { direction: Some(Direction::Outbound), ..all.clone() }, vec![2, 1]),
         (MessageFilter { status: Some(Status::Failed), ..all.clone() }, vec![2]),
         (MessageFilter { status: Some(Status::Queued), ..all.clone() }, vec![1]),
+        (MessageFilter { test: Some(true), ..all.clone() }, vec![2]),
+        (MessageFilter { test: Some(false), ..all.clone() }, vec![3, 1]),
         (
             MessageFilter {
                 participant: Some(customer(1)),
@@ -63,6 +67,7 @@ async fn messages_come_newest_first_and_each_filter_narrows_them() {
                 channel: Some(Channel::Sms),
                 direction: Some(Direction::Outbound),
                 status: Some(Status::Queued),
+                test: Some(false),
             },
             vec![1],
         ),

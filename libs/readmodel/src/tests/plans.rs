@@ -4,6 +4,7 @@ use serde_json::Value;
 use tokio_postgres::types::{ToSql, Type};
 
 use hatch_domain::Channel;
+use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::Position;
 
@@ -28,7 +29,8 @@ async fn filled() -> Db {
         if n % 10 == 0 {
             history.record(tenant, message, received(tenant, &peer, &phone(OURS)));
         } else {
-            history.record(tenant, message, requested(tenant, &phone(OURS), &peer));
+            let request = requested(tenant, &phone(OURS), &peer);
+            history.record(tenant, message, MessageRequested { test: n % 50 == 9, ..request });
         }
         if n % 250 == 1 {
             history.record(tenant, message, attempted(1));
@@ -81,6 +83,8 @@ async fn every_list_of_messages_reads_a_page_by_an_index() {
             "messages_by_direction",
         ),
         (MessageFilter { status: Some(Status::Failed), ..all.clone() }, "messages_by_status"),
+        (MessageFilter { test: Some(true), ..all.clone() }, "messages_of_tests"),
+        (MessageFilter { test: Some(false), ..all.clone() }, "messages_"),
     ];
     for (filter, index) in cases {
         for before in [Position(i64::MAX), Position(2_000)] {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::openapi::{BEARER, document};
 
 /// Routes that are everybody's. What providers post is signed; the rest says nothing of any tenant.
-const PUBLIC: [&str; 9] = [
+const PUBLIC: [&str; 11] = [
     "/",
     "/health",
     "/ready",
@@ -18,6 +18,8 @@ const PUBLIC: [&str; 9] = [
     "/api/v1/openapi.json",
     "/api/v1/webhooks/{provider}",
     "/api/v1/webhooks/{provider}/inbound",
+    "/api/v1/webhooks/{provider}/{account}",
+    "/api/v1/webhooks/{provider}/{account}/inbound",
     "/api/webhooks/sms",
     "/api/webhooks/email",
 ];
@@ -68,7 +70,8 @@ pub(crate) fn is_route(text: &str) -> bool {
     methods.is_some_and(|methods| methods.iter().any(has_callers))
 }
 
-fn is_public(route: &str) -> bool {
+/// Whether `route` asks nothing of who comes to it.
+pub(crate) fn is_public(route: &str) -> bool {
     let is_of = |page: &&str| {
         route.strip_prefix(*page).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
@@ -183,6 +186,9 @@ mod tests {
             ("GET", "/api/v1/webhook-log/{id}", Scope::WebhooksRead),
             ("POST", "/api/v1/webhooks/replay/{id}", Scope::WebhooksWrite),
             ("GET", "/api/v1/projections", Scope::Admin),
+            ("GET", "/api/v1/team-recipients", Scope::Admin),
+            ("PUT", "/api/v1/team-recipients/{address}", Scope::Admin),
+            ("DELETE", "/api/v1/team-recipients/{address}", Scope::Admin),
             ("POST", "/api/messages/sms", Scope::MessagesWrite),
             ("POST", "/api/messages/email", Scope::MessagesWrite),
             ("POST", "/api/send_message", Scope::MessagesWrite),
@@ -207,6 +213,8 @@ mod tests {
             "/docs/{*rest}",
             "/api/v1/docs/{*rest}",
             "/api/v1/webhooks/{provider}",
+            "/api/v1/webhooks/{provider}/{account}",
+            "/api/v1/webhooks/{provider}/{account}/inbound",
         ] {
             assert_eq!(of(&Method::GET, route), Access::Public, "{route}");
         }

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
 use hatch_directory::SessionHash;
 use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
-use hatch_domain::api_key::{ApiKey, SecretHash};
+use hatch_domain::api_key::{ApiKey, KeyType, SecretHash};
 use hatch_domain::consent::Consent;
 use hatch_domain::ids::{MemberId, SessionId, TenantId};
 use hatch_domain::message::Message;
+use hatch_domain::message::event::MessageRequested;
 use hatch_domain::scope::{Scope, Scopes};
-use hatch_domain::{Channel, Decider as _};
+use hatch_domain::tenant::Tenant;
+use hatch_domain::{Channel, Decider as _, Email};
 use hatch_eventstore::Metadata;
 use uuid::Uuid;
 
@@ -31,6 +34,10 @@ pub(crate) struct Caller {
     pub(crate) key: Option<Arc<ApiKey>>,
     /// By which of that key's texts it was presented, which may end before the key does.
     pub(crate) secret: Option<SecretHash>,
+    /// The tenant, with its team list, where the key reaches nobody else.
+    pub(crate) team: Option<Arc<Tenant>>,
+    /// When what was presented ends, where it says so itself.
+    pub(crate) expires_at: Option<DateTime<Utc>>,
     /// The session of a person who has signed in.
     pub(crate) session: Option<CallerSession>,
 }
@@ -47,14 +54,23 @@ pub(crate) struct CallerSession {
 }
 
 impl Caller {
+    /// `actor`, for `tenant`, who may do what `scopes` say.
+    pub(crate) fn of(tenant: TenantId, actor: Actor, scopes: Scopes) -> Self {
+        Self {
+            tenant,
+            actor,
+            scopes,
+            key: None,
+            secret: None,
+            team: None,
+            expires_at: None,
+            session: None,
+        }
+    }
+
     /// A part of hatch, or who sent no credentials where none are asked for: the default tenant's, with every scope.
     pub(crate) fn system(name: &str) -> Self {
         Self::of(TenantId::DEFAULT, Actor::System(name.to_owned()), Scopes::all())
-    }
-
-    /// Whoever came without a key.
-    pub(crate) const fn of(tenant: TenantId, actor: Actor, scopes: Scopes) -> Self {
-        Self { tenant, actor, scopes, key: None, secret: None, session: None }
     }
 
     /// The person who makes the request; none where a program does.
@@ -91,10 +107,23 @@ impl Caller {
         })
     }
 
-    /// Whether the key sends from some addresses, or by some channels, only.
+    /// What the caller's messages are for. Who comes without a key means them.
+    fn key_type(&self) -> KeyType {
+        self.key.as_ref().map_or(KeyType::Live, |key| key.key_type())
+    }
+
+    /// Whether the caller's messages are tests.
+    pub(crate) fn is_test(&self) -> bool {
+        self.key_type() == KeyType::Test
+    }
+
+    /// Whether the key sends from some addresses, by some channels or to some people only, or nothing but tests.
     pub(crate) fn is_restricted(&self) -> bool {
-        let restricted =
-            |key: &Arc<ApiKey>| !key.senders().is_empty() || !key.channels().is_empty();
+        let restricted = |key: &Arc<ApiKey>| {
+            key.key_type() != KeyType::Live
+                || !key.senders().is_empty()
+                || !key.channels().is_empty()
+        };
         self.key.as_ref().is_some_and(restricted)
     }
 
@@ -108,6 +137,30 @@ impl Caller {
         let is_one = |sender: &Address| sender.identity() == from.identity();
         if !senders.is_empty() && !senders.iter().any(is_one) {
             return Err(Problem::sender_not_allowed(from));
+        }
+        Ok(())
+    }
+
+    /// Refuses a message that goes to these, with what its mail says of copies, unless the key reaches all of them.
+    pub(crate) fn may_reach(&self, to: &[Address], mail: Option<&Email>) -> Result<(), Problem> {
+        if self.key_type() != KeyType::Team {
+            return Ok(());
+        }
+        let copies = mail.into_iter().flat_map(|mail| mail.cc.iter().chain(&mail.bcc));
+        let on_list = |one: &Address| self.team.as_ref().is_some_and(|team| team.is_of_team(one));
+        match to.iter().chain(copies).find(|one| !on_list(one)) {
+            Some(stranger) => Err(Problem::recipient_not_on_list(stranger)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a message that exists, unless the key could have sent it: else it would be sent again, or not at all, by
+    /// who cannot send it.
+    pub(crate) fn may_change(&self, requested: &MessageRequested) -> Result<(), Problem> {
+        self.may_send(requested.channel, &requested.from)?;
+        self.may_reach(&requested.to, requested.email.as_deref())?;
+        if self.is_test() && !requested.test {
+            return Err(Problem::message_is_live());
         }
         Ok(())
     }

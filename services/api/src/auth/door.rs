@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use chrono::{DateTime, Utc};
-use hatch_directory::{Directory, KeyCount, KeyEntry, Session, Sessions, Use};
+use hatch_directory::{AccountEntry, Directory, KeyCount, KeyEntry, Session, Sessions, Use};
 use hatch_domain::Environment;
 use hatch_domain::actor::Actor;
-use hatch_domain::api_key::{self, KeyRefusal, KeyType, Presented};
-use hatch_domain::ids::TenantId;
+use hatch_domain::api_key::{self, KeyId, KeyRefusal, KeyType, Presented};
+use hatch_domain::ids::{AccountId, TenantId};
 use hatch_domain::scope::Scope;
+use hatch_domain::tenant::Tenant;
 use hatch_eventstore::Position;
 
 use super::access::{self, Access};
@@ -21,6 +23,7 @@ use super::visits::{Visit, Visits};
 use crate::client_address::ClientAddress;
 use crate::problem::Problem;
 use crate::sites::Sites;
+use crate::tokens::Tokens;
 
 /// Who makes requests without credentials, where none are asked for, as events have it.
 const NOBODY: &str = "api";
@@ -34,11 +37,15 @@ const LIVE_KEYS_MAX: usize = 1_000;
 /// Keys of a tenant at most with those that have ended, which stay.
 const KEYS_MAX: usize = 10_000;
 
-/// Who is let in. It asks nobody: the directory has every key in memory.
+/// Accounts of a tenant at most that the log keeps and that are not removed. Each process has all of them in memory.
+const ACCOUNTS_MAX: usize = 100;
+
+/// Who is let in. It asks nobody: the directory has every key in memory, and the keys of issuers of tokens are there.
 #[derive(Clone)]
 pub struct Door {
     directory: Directory,
     clock: Arc<dyn Environment>,
+    tokens: Tokens,
     is_open: bool,
     visits: Option<Visits>,
 }
@@ -48,7 +55,7 @@ impl Door {
     #[must_use]
     pub fn open(directory: Directory, clock: Arc<dyn Environment>) -> Self {
         access::prepare();
-        Self { directory, clock, is_open: true, visits: None }
+        Self { directory, clock, tokens: Tokens::default(), is_open: true, visits: None }
     }
 
     /// Lets nobody in without a key. Keys end by `clock`.
@@ -61,6 +68,12 @@ impl Door {
     #[must_use]
     pub fn with_sessions(self, sessions: Sessions, sites: Sites) -> Self {
         Self { visits: Some(Visits::new(sessions, sites)), ..self }
+    }
+
+    /// Lets in, too, whom one of these issuers has given a token.
+    #[must_use]
+    pub fn with_tokens(self, tokens: Tokens) -> Self {
+        Self { tokens, ..self }
     }
 
     /// Puts the caller into `request`, where its route needs one.
@@ -116,10 +129,25 @@ impl Door {
                 entry.is_some_and(|entry| entry.key.admits(secret, self.clock.now()).is_ok())
             }
             (Actor::Key(_), None) => false,
+            (Actor::Token { issuer, .. }, _) => {
+                let lasts = caller.expires_at.is_some_and(|end| self.clock.now() < end);
+                lasts && self.tokens.takes_from(issuer)
+            }
             (Actor::User(_), _) => self.still_visits(caller),
             (Actor::System(_), _) => true,
         };
         is_valid && !self.is_suspended(caller)
+    }
+
+    /// What the headers of a request claim that was not let in.
+    pub(crate) fn claimed(&self, headers: &HeaderMap) -> Claimed {
+        let presented = match credentials::read(headers) {
+            Credentials::Bearer(text) => api_key::read(text).ok(),
+            Credentials::None | Credentials::Unreadable => None,
+        };
+        let key = presented.map(|presented| presented.id);
+        let owner = key.as_ref().and_then(|id| self.directory.key(id)).map(|key| key.tenant_id);
+        Claimed { tenant: owner.unwrap_or(TenantId::DEFAULT), key, is_known: owner.is_some() }
     }
 
     /// Waits until what was changed at `position` holds in this process: a key that is answered lets in from then on.
@@ -179,6 +207,39 @@ impl Door {
         counts && visits.sessions().goes_on(session.hash)
     }
 
+    /// The tenant as this process knows it, once that has the log up to `position`.
+    ///
+    /// # Errors
+    /// 503 where it has not in time.
+    pub(crate) async fn tenant_at(
+        &self,
+        id: TenantId,
+        position: Option<Position>,
+    ) -> Result<Option<Arc<Tenant>>, Problem> {
+        let position = position.unwrap_or(Position::START);
+        if !self.directory.wait_for(position, CHANGED_MAX).await {
+            let detail = format!("the list is not known up to position {position} yet");
+            return Err(Problem::unavailable(detail));
+        }
+        Ok(self.directory.tenant(id))
+    }
+
+    /// Refuses another account to a tenant that has as many as it may. Those of the last half second are not counted yet.
+    pub(crate) fn room_for_an_account(&self, tenant: TenantId) -> Result<(), Problem> {
+        let accounts = self.directory.accounts();
+        let count = accounts.iter().filter(|entry| entry.tenant_id == tenant).count();
+        if count < ACCOUNTS_MAX {
+            return Ok(());
+        }
+        let detail = format!("{count} accounts, of {ACCOUNTS_MAX} at most: remove one");
+        Err(Problem::too_many_accounts(detail))
+    }
+
+    /// What is known of an account of the log, whosever it is, also where it was removed.
+    pub(crate) fn account(&self, id: AccountId) -> Option<AccountEntry> {
+        self.directory.account(id)
+    }
+
     fn is_suspended(&self, caller: &Caller) -> bool {
         self.directory.tenant(caller.tenant).is_some_and(|tenant| tenant.is_suspended())
     }
@@ -191,6 +252,9 @@ impl Door {
             Credentials::Bearer(text) => text,
         };
         let now = self.clock.now();
+        if !api_key::is_meant(text) {
+            return self.bearer_of_token(text, now);
+        }
         let (Presented { id, hash, .. }, entry) = self.holder(text, now)?;
         let client = request.extensions().get::<ClientAddress>();
         // A guess might be an address that the key is good from.
@@ -206,17 +270,27 @@ impl Door {
         self.directory.used(&entry, Use::new(now, ip, user_agent));
         let KeyEntry { tenant_id, key } = entry;
         let scopes = *key.scopes();
-        let (actor, key, secret) = (Actor::Key(id), Some(key), Some(hash));
-        Ok(Caller { key, secret, ..Caller::of(tenant_id, actor, scopes) })
+        let is_of_team = key.key_type() == KeyType::Team;
+        let team = if is_of_team { self.directory.tenant(tenant_id) } else { None };
+        let (key, secret) = (Some(key), Some(hash));
+        Ok(Caller { key, secret, team, ..Caller::of(tenant_id, Actor::Key(id), scopes) })
+    }
+
+    /// Whoever an issuer says presents the token, where it is about a tenant that there is.
+    fn bearer_of_token(&self, text: &str, now: DateTime<Utc>) -> Result<Caller, Refused> {
+        let caller = self.tokens.caller(text, now).map_err(wrong)?;
+        if !self.directory.is_read() {
+            return Err(Refused::Unknown);
+        }
+        match self.directory.tenant(caller.tenant) {
+            Some(_) => Ok(caller),
+            None => Err(wrong("a token of a tenant that there is not").into()),
+        }
     }
 
     /// The key that is presented, or why it is none. Only our log learns that.
     fn holder(&self, text: &str, now: DateTime<Utc>) -> Result<(Presented, KeyEntry), Refused> {
         let presented = api_key::read(text).map_err(|_| wrong("no key"))?;
-        // Those of the other types promise what is not kept yet.
-        if presented.key_type != KeyType::Live {
-            return Err(wrong("of a type that is not taken").into());
-        }
         let entry = self.directory.key(&presented.id).ok_or(Refused::Unknown)?;
         entry.key.admits(&presented.hash, now).map_err(|refusal| match refusal {
             KeyRefusal::WrongSecret => wrong("wrong secret"),
@@ -239,6 +313,16 @@ fn room_for_a_key(KeyCount { all, live }: KeyCount) -> Result<(), Problem> {
         return Err(Problem::too_many_keys(detail));
     }
     Ok(())
+}
+
+/// Who somebody says to be who was not let in.
+pub(crate) struct Claimed {
+    /// Whose key it names. What nobody is known to have asked is the default tenant's to know.
+    pub(crate) tenant: TenantId,
+    /// The key that it names.
+    pub(crate) key: Option<KeyId>,
+    /// Whether there is such a key.
+    pub(crate) is_known: bool,
 }
 
 /// Why a request is not let in.

@@ -11,7 +11,8 @@ mod door;
 mod tests;
 mod visits;
 
-pub(crate) use self::access::is_route;
+pub(crate) use self::access::{is_public, is_route};
 pub(crate) use self::caller::Caller;
+pub(crate) use self::door::Claimed;
 pub use self::door::Door;
 pub(crate) use self::visits::Visits;

@@ -13,7 +13,7 @@ use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_domain::message::mail_id::MailId;
 use hatch_domain::message::status::Status;
 use hatch_eventstore::{Appended, CommandKey, Execute, Loaded, Position, RecordedEvent, Store};
-use hatch_providers::sendgrid;
+use hatch_providers::{Wanted, sendgrid};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -51,6 +51,10 @@ pub(crate) struct Accepted {
     channel: Channel,
     #[serde(serialize_with = "hatch_domain::time::serialize")]
     created_at: DateTime<Utc>,
+    /// `true` for a test: it reaches nobody. Absent for what is none.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    test: bool,
     /// The log position of the request.
     #[schema(value_type = i64)]
     pub(super) position: Position,
@@ -67,6 +71,7 @@ impl Accepted {
             status: if event.send_at.is_some() { Status::Scheduled } else { Status::Queued },
             channel: event.channel,
             created_at: event.at,
+            test: event.test,
             position,
             replayed,
         }
@@ -84,12 +89,20 @@ impl Accepted {
     }
 }
 
+/// Where a message belongs by what it answers.
+struct Joined {
+    conversation_id: Option<ConversationId>,
+    /// Whether that is a test.
+    is_test: bool,
+}
+
 impl Commands {
     /// Records the request, or finds what `key` was answered the first time.
     ///
     /// # Errors
-    /// A channel or sender that the caller's key does not send by, more messages waiting than may, a channel that no
-    /// account carries, a `send_at` out of range, a key of another request, or a log that does not answer.
+    /// A channel or sender that the caller's key does not send by, a recipient whom it does not reach, more messages
+    /// waiting than may, a channel or sender that no account carries, a `send_at` out of range, a key of another request,
+    /// or a log that does not answer.
     pub(crate) async fn accept(
         &self,
         caller: &Caller,
@@ -97,11 +110,16 @@ impl Commands {
         key: Option<CommandKey>,
     ) -> Result<Accepted, Problem> {
         caller.may_send(send.channel, &send.from)?;
+        caller.may_reach(&send.to, send.email.as_deref())?;
         let (store, tenant) = (&self.store, caller.tenant);
         let now = store.environment().now();
         let _on_its_way = self.admission.admit(send.channel, send.priority)?;
         let in_range = time_to_send(send.send_at, now);
-        let send_at = match (self.check_carried(send.channel), in_range) {
+        let mut joined = self.joined(tenant, &send).await?;
+        // An answer to a test is one, whoever gives it: nobody has read the test.
+        joined.is_test |= caller.is_test();
+        let carried = self.check_carried(tenant, &send, joined.is_test);
+        let send_at = match (carried, in_range) {
             (Ok(()), Ok(send_at)) => send_at,
             // There may have been an account, and it may have been in range, when the key was used first.
             (carried, in_range) => match used_before(store, key).await? {
@@ -114,7 +132,6 @@ impl Commands {
             },
         };
         let id = MessageId(store.environment().new_id());
-        let joined = self.joined(tenant, &send).await?;
         let requested = self.requested(tenant, id, Send { send_at, ..send }, joined, now);
         let accepted = Accepted::new(id, &requested, Position::START, false);
         let command = MessageCommand::Request(requested.into());
@@ -132,20 +149,24 @@ impl Commands {
         }
     }
 
-    fn check_carried(&self, channel: Channel) -> Result<(), Problem> {
-        let carried = !channel.has_provider() || self.carried.contains(&channel);
-        if carried { Ok(()) } else { Err(Problem::no_account(channel)) }
+    /// That some account takes the message. The dispatcher chooses by the same function.
+    fn check_carried(&self, tenant: TenantId, send: &Send, is_test: bool) -> Result<(), Problem> {
+        let channel = send.channel;
+        let wanted = Wanted { tenant, channel, from: &send.from, is_test };
+        if !channel.has_provider() || self.accounts.choose(&wanted).is_some() {
+            return Ok(());
+        }
+        let is_carried = self.accounts.carried(tenant, is_test).contains(&channel);
+        let from = is_carried.then_some(&send.from);
+        Err(Problem::no_account(channel, from, is_test))
     }
 
     /// The conversation that `send` says, or that of the mail that it answers, where that is known.
-    async fn joined(
-        &self,
-        tenant: TenantId,
-        send: &Send,
-    ) -> Result<Option<ConversationId>, Problem> {
-        let said = send.conversation_id;
+    async fn joined(&self, tenant: TenantId, send: &Send) -> Result<Joined, Problem> {
+        let said = Joined { conversation_id: send.conversation_id, is_test: send.answers_test };
         let answered = send.email.as_ref().and_then(|email| email.in_reply_to.as_deref());
-        let Some(answered) = answered.filter(|id| said.is_none() || !is_message_id(id)) else {
+        let is_in_one = said.conversation_id.is_some();
+        let Some(answered) = answered.filter(|id| !is_in_one || !is_message_id(id)) else {
             return Ok(said);
         };
         let known = match MailId::parse(answered, &self.mail_host) {
@@ -153,13 +174,15 @@ impl Commands {
             None => None,
         };
         let known = match known {
-            Some(conversation_id) => Some(conversation_id),
+            Some(known) => Some(known),
             None => self.conversation_of_named(tenant, answered).await?,
         };
-        if known.is_none() && !is_message_id(answered) {
-            return Err(Problem::invalid(vec![no_message_id()]));
+        match known {
+            Some(_) if is_in_one => Ok(said),
+            Some(known) => Ok(known),
+            None if is_message_id(answered) => Ok(said),
+            None => Err(Problem::invalid(vec![no_message_id()])),
         }
-        Ok(said.or(known))
     }
 
     /// The conversation that the name of one of our mails tells. Whoever got a mail knows such names: the message itself is
@@ -168,12 +191,15 @@ impl Commands {
         &self,
         tenant: TenantId,
         mail: MailId,
-    ) -> Result<Option<ConversationId>, Problem> {
+    ) -> Result<Option<Joined>, Problem> {
         let Loaded::<Message> { state: message, .. } =
             self.store.load(tenant.0, mail.message_id.0).await?;
         let requested = message.requested();
-        let told = requested.map(|requested| requested.conversation_id);
-        Ok(told.filter(|conversation| *conversation == mail.conversation_id))
+        let told = requested.filter(|asked| asked.conversation_id == mail.conversation_id);
+        Ok(told.map(|asked| Joined {
+            conversation_id: Some(asked.conversation_id),
+            is_test: asked.test,
+        }))
     }
 
     /// The conversation of a mail by another name: its Message-ID, or what its provider calls it.
@@ -181,11 +207,13 @@ impl Commands {
         &self,
         tenant: TenantId,
         name: &str,
-    ) -> Result<Option<ConversationId>, Problem> {
+    ) -> Result<Option<Joined>, Problem> {
         let read_model = &self.conversations.read_model;
         let providers = [sendgrid::PROVIDER];
         let named = read_model.named_mails(tenant, &[name], &[name], &providers).await?;
-        Ok(named.first().map(|mail| mail.conversation_id))
+        Ok(named
+            .first()
+            .map(|mail| Joined { conversation_id: Some(mail.conversation_id), is_test: mail.test }))
     }
 
     fn requested(
@@ -193,10 +221,10 @@ impl Commands {
         tenant: TenantId,
         id: MessageId,
         send: Send,
-        joined: Option<ConversationId>,
+        joined: Joined,
         now: DateTime<Utc>,
     ) -> MessageRequested {
-        let conversation_id = joined.unwrap_or_else(|| {
+        let conversation_id = joined.conversation_id.unwrap_or_else(|| {
             let participants = std::iter::once(&send.from).chain(&send.to);
             conversation_id(tenant, participants, send.topic.as_deref())
         });
@@ -219,6 +247,7 @@ impl Commands {
             programme: send.programme,
             confirms: None,
             metadata: send.metadata,
+            test: joined.is_test,
             at: now,
         }
     }
@@ -245,10 +274,13 @@ pub(super) async fn replayed(
     let Some(recorded) = recorded else { return Err(Problem::not_found("first answer")) };
     match recorded.decode() {
         Ok(MessageEvent::MessageRequested(event)) => {
-            caller.may_send(event.channel, &event.from)?;
+            caller.may_change(&event)?;
             Ok(Accepted::new(MessageId(recorded.stream_id), &event, first, true))
         }
         Ok(_) => Err(Problem::key_reused()),
         Err(error) => Err(Problem::fault(&error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -127,20 +127,20 @@ impl Commands {
         if let Some(first) = used_before(&self.store, key).await? {
             return replayed(&self.store, caller, first).await;
         }
-        let send = self.completed(caller.tenant, answer).await?;
+        let send = self.completed(caller, answer).await?;
         self.accept(caller, send, key).await
     }
 
     /// The answer with what the conversation says of it.
-    async fn completed(&self, tenant: TenantId, answer: Answer) -> Result<Send, Problem> {
+    async fn completed(&self, caller: &Caller, answer: Answer) -> Result<Send, Problem> {
         let Answer { conversation_id, request, .. } = answer;
+        let tenant = caller.tenant;
         let tail = self.tail(tenant, conversation_id).await?;
         let mut request = *request;
-        let base = base(&request, &tail)?;
-        let last = self.said(tenant, base).await?;
+        let base = base(&request, &tail, caller.is_test())?;
+        let last = self.said(tenant, base.id).await?;
         let mut last = last.ok_or_else(|| Problem::not_found("conversation"))?;
-        let mailbox = tail.iter().find(|one| one.id == base).and_then(|one| one.mailbox.as_ref());
-        if let (Some(mailbox), Some(email)) = (mailbox, last.email.as_mut()) {
+        if let (Some(mailbox), Some(email)) = (&base.mailbox, last.email.as_mut()) {
             // A mail to several of us is answered from the mailbox whose conversation this is.
             email.ours.retain(|one| one.identity() != mailbox.identity());
             email.ours.insert(0, mailbox.clone());
@@ -153,16 +153,17 @@ impl Commands {
         addressing::complete(&mut request, &last, (&wrote, &came), self.defaults())?;
         if last.channel == Channel::Email
             && request.in_reply_to.is_none()
-            && let Some(answered) = tail.iter().find(|one| is_in_thread(one))
+            && let Some(answered) = tail.iter().find(|one| is_in_thread(one, base.test))
         {
-            let answered = match answered.id == base {
+            let answered = match answered.id == base.id {
                 true => Some(last),
                 false => self.said(tenant, answered.id).await?,
             };
             thread(&mut request, answered.and_then(|said| said.email));
         }
         let send = request.validate(self.defaults()).map_err(Problem::invalid)?;
-        Ok(Send { conversation_id: Some(conversation_id), ..send })
+        let (conversation_id, answers_test) = (Some(conversation_id), base.test);
+        Ok(Send { conversation_id, answers_test, ..send })
     }
 
     /// The latest messages of the conversation, those among them that were in the log when this was called.
@@ -197,8 +198,13 @@ impl Commands {
     }
 }
 
-/// The message that is answered: the latest one of the channel that the request names, or else of any.
-fn base(request: &SendRequest, tail: &[TailMessage]) -> Result<MessageId, Problem> {
+/// The message that is answered: the latest one of the channel that the request names, or else of any. Where tests and
+/// others are in one conversation, each is answered by its own: people read no tests.
+fn base<'a>(
+    request: &SendRequest,
+    tail: &'a [TailMessage],
+    is_test: bool,
+) -> Result<&'a TailMessage, Problem> {
     let named = request.channel.as_deref().or(request.r#type.as_deref());
     // An SMS with files is an MMS.
     let family = |name: &str| if name == "mms" { "sms".to_owned() } else { name.to_owned() };
@@ -208,8 +214,9 @@ fn base(request: &SendRequest, tail: &[TailMessage]) -> Result<MessageId, Proble
         channel.is_some() && (wanted.is_none() || channel == wanted)
     };
     // A mail server is not who is answered.
-    let written = tail.iter().find(|one| fits(one) && !one.is_bounce);
-    let found = written.or_else(|| tail.iter().find(fits)).map(|one| one.id);
+    let written = |one: &&TailMessage| fits(one) && !one.is_bounce;
+    let found = tail.iter().find(|one| written(one) && one.test == is_test);
+    let found = found.or_else(|| tail.iter().find(written)).or_else(|| tail.iter().find(fits));
     found.ok_or_else(|| {
         let pointer = if request.r#type.is_some() { "/type" } else { "/channel" };
         let detail = "expected a channel that the conversation has, or none";
@@ -217,11 +224,12 @@ fn base(request: &SendRequest, tail: &[TailMessage]) -> Result<MessageId, Proble
     })
 }
 
-/// Whether the other side may have the mail, so that an answer can name it.
-fn is_in_thread(message: &TailMessage) -> bool {
+/// Whether the other side may have the mail, so that an answer can name it. Only an answer to a test names tests.
+fn is_in_thread(message: &TailMessage, to_test: bool) -> bool {
     let unseen = [Status::Failed, Status::Undelivered, Status::Canceled, Status::Scheduled];
     message.is_named
         && !message.is_bounce
+        && (to_test || !message.test)
         && !unseen.iter().any(|status| status.as_str() == message.status)
 }
 
@@ -267,6 +275,7 @@ mod tests {
             is_named,
             is_bounce: false,
             mailbox: None,
+            test: false,
         }
     }
 
@@ -276,14 +285,32 @@ mod tests {
         let tail = tail.map(|channel| message(channel, Status::Delivered, false));
         let answers = |channel: Option<&str>| {
             let channel = channel.map(str::to_owned);
-            base(&SendRequest { channel, ..SendRequest::default() }, &tail).ok()
+            let request = SendRequest { channel, ..SendRequest::default() };
+            base(&request, &tail, false).ok().map(|one| one.id)
         };
         assert_eq!(answers(None), Some(tail[0].id));
         assert_eq!(answers(Some("sms")), Some(tail[1].id));
         assert_eq!(answers(Some("mms")), Some(tail[1].id));
         assert_eq!(answers(Some("email")), Some(tail[2].id));
         assert_eq!(answers(Some("pigeon")), None);
-        assert!(base(&SendRequest::default(), &[]).is_err());
+        assert!(base(&SendRequest::default(), &[], false).is_err());
+    }
+
+    #[test]
+    fn a_test_is_answered_by_who_tests_and_by_others_where_there_is_nothing_else() {
+        let meant = message(Channel::Email, Status::Delivered, true);
+        let test = TailMessage { id: MessageId(Uuid::from_u128(99)), test: true, ..meant.clone() };
+        let answered = |tail: &[TailMessage], is_test| {
+            base(&SendRequest::default(), tail, is_test).ok().map(|one| one.id)
+        };
+        for tail in [[test.clone(), meant.clone()], [meant.clone(), test.clone()]] {
+            assert_eq!(answered(&tail, false), Some(meant.id));
+            assert_eq!(answered(&tail, true), Some(test.id));
+        }
+        assert_eq!(answered(std::slice::from_ref(&test), false), Some(test.id));
+        assert_eq!(answered(std::slice::from_ref(&meant), true), Some(meant.id));
+        assert!(is_in_thread(&test, true) && !is_in_thread(&test, false));
+        assert!(is_in_thread(&meant, true) && is_in_thread(&meant, false));
     }
 
     #[test]
@@ -293,23 +320,25 @@ mod tests {
             is_bounce: true,
             ..message(Channel::Email, Status::Received, true)
         };
-        assert!(!is_in_thread(&bounce));
+        assert!(!is_in_thread(&bounce, false));
         let tail = [bounce, message(Channel::Email, Status::Delivered, true)];
-        let answered = |tail: &[TailMessage]| base(&SendRequest::default(), tail).ok();
+        let answered = |tail: &[TailMessage]| {
+            base(&SendRequest::default(), tail, false).ok().map(|one| one.id)
+        };
         assert_eq!(answered(&tail), Some(tail[1].id));
         assert_eq!(answered(&tail[..1]), Some(tail[0].id));
     }
 
     #[test]
     fn a_mail_that_nobody_got_is_in_no_thread() {
-        let named = |status| is_in_thread(&message(Channel::Email, status, true));
+        let named = |status| is_in_thread(&message(Channel::Email, status, true), false);
         for status in [Status::Received, Status::Delivered, Status::Sent, Status::Queued] {
             assert!(named(status), "{status:?}");
         }
         for status in [Status::Failed, Status::Undelivered, Status::Canceled, Status::Scheduled] {
             assert!(!named(status), "{status:?}");
         }
-        assert!(!is_in_thread(&message(Channel::Email, Status::Received, false)));
+        assert!(!is_in_thread(&message(Channel::Email, Status::Received, false), false));
     }
 
     #[test]

@@ -44,13 +44,13 @@ impl Change {
         (headers, route): (&HeaderMap, &str),
         id: MessageId,
     ) -> Result<Self, Problem> {
-        let key = command_key(headers, caller.tenant, route, &id)?;
+        let key = command_key(headers, &caller, route, &id)?;
         // Most keys send everything: then the message need not be known yet.
         if caller.is_restricted() {
             let Loaded::<Message> { state, .. } =
                 commands.store.load(caller.tenant.0, id.0).await?;
             if let Some(requested) = state.requested() {
-                caller.may_send(requested.channel, &requested.from)?;
+                caller.may_change(requested)?;
             }
         }
         Ok(Self { tenant_id: caller.tenant, actor: caller.actor, key })

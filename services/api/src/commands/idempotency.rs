@@ -1,13 +1,13 @@
 //! `Idempotency-Key`: the same key and request make one message, for ever.
 
 use axum::http::HeaderMap;
-use hatch_domain::ids::TenantId;
 use hatch_eventstore::CommandKey;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
+use crate::auth::Caller;
 use crate::problem::{FieldError, Problem};
 
 const HEADER: &str = "idempotency-key";
@@ -29,16 +29,24 @@ const KEY_LENGTH_MAX: usize = 255;
 /// Namespace of command keys: a UUIDv4 drawn once for hatch.
 const NAMESPACE: Uuid = Uuid::from_u128(0x9d3f_5f0a_6c1e_4f7b_8a52_0e4c_b7d1_93a6);
 
-/// The command key of a request, if its client gave one. It covers the tenant, the route and the
-/// request as it was understood: two spellings of one number are the same request.
+/// What is before a client's key, which has no line break, in the name of its command. Tests have keys of their own, by a
+/// line more: a program that is tried with a test key and goes on with a live one repeats its keys, and must not be
+/// answered by a test.
+fn scope(caller: &Caller, route: &str) -> String {
+    let tenant = caller.tenant;
+    if caller.is_test() { format!("{tenant}\ntest\n{route}") } else { format!("{tenant}\n{route}") }
+}
+
+/// The command key of a request, if its client gave one. It covers the tenant, whether it is for tests, the route and
+/// the request as it was understood: two spellings of one number are the same request.
 pub(crate) fn command_key(
     headers: &HeaderMap,
-    tenant: TenantId,
+    caller: &Caller,
     route: &str,
     normalised: &impl Serialize,
 ) -> Result<Option<CommandKey>, Problem> {
     let Some(key) = client_key(headers)? else { return Ok(None) };
-    of(&format!("{tenant}\n{route}\n{key}"), normalised).map(Some)
+    of(&format!("{}\n{key}", scope(caller, route)), normalised).map(Some)
 }
 
 /// The client's key for a batch. Each item is a command of its own, so that a batch that was interrupted
@@ -53,13 +61,13 @@ impl BatchKey {
     /// The key, if the client gave one, for the batch as it was understood.
     pub(super) fn of(
         headers: &HeaderMap,
-        tenant: TenantId,
+        caller: &Caller,
         route: &str,
         normalised: &impl Serialize,
     ) -> Result<Option<Self>, Problem> {
         let Some(client_key) = client_key(headers)?.map(str::to_owned) else { return Ok(None) };
         let request_hash = hash(normalised)?;
-        Ok(Some(Self { scope: format!("{tenant}\n{route}"), client_key, request_hash }))
+        Ok(Some(Self { scope: scope(caller, route), client_key, request_hash }))
     }
 
     /// The command key of the item at `index`.

@@ -15,10 +15,10 @@ mod send_request;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
-use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::Store;
+use hatch_providers::Accounts;
 use http::Uri;
 use serde::de::DeserializeOwned;
 
@@ -37,6 +37,7 @@ use crate::admission::Admission;
 use crate::body::{self, Kind};
 use crate::extract::JsonBody;
 use crate::problem::Problem;
+use crate::resources::accounts::Vault;
 
 /// Whether `body` would be taken as a request to send. For those who try random bytes (`tests/fuzz`).
 #[doc(hidden)]
@@ -57,8 +58,10 @@ pub struct Commands {
     pub store: Store,
     /// Which messages are taken.
     pub admission: Admission,
-    /// What some provider account carries. What is for another channel is refused, or it would wait for ever.
-    pub carried: Vec<Channel>,
+    /// The provider accounts that there are. What none of them takes is refused, or it would wait for ever.
+    pub accounts: Accounts,
+    /// What keeps accounts in the log.
+    pub vault: Vault,
     /// Where answers find what they answer.
     pub conversations: Conversations,
     /// The sender of an SMS or MMS that names none.

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Commands, cancel_message, retry_message, send_batch, send_message};
-use crate::resources::{api_keys, consent, conversations, tenants};
+use crate::resources::{accounts, api_keys, consent, conversations, team, tenants};
 
 /// The endpoints of the command role.
 pub fn router(commands: Commands) -> Router {
@@ -22,8 +22,10 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
         .routes(routes!(send_batch::handler))
         .routes(routes!(cancel_message::handler))
         .routes(routes!(retry_message::handler))
+        .merge(accounts::command_routes())
         .merge(api_keys::command_routes())
         .merge(consent::command_routes())
         .merge(conversations::command_routes())
+        .merge(team::command_routes())
         .merge(tenants::command_routes())
 }

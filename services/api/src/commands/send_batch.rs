@@ -96,7 +96,7 @@ pub(super) async fn handler(
         .zip(&batch.messages)
         .map(|(read, text)| read.as_ref().map_or(Understood::Not(text), Understood::As))
         .collect();
-    let key = BatchKey::of(&headers, caller.tenant, ROUTE, &understood)?;
+    let key = BatchKey::of(&headers, &caller, ROUTE, &understood)?;
     if let Some(key) = &key {
         refuse_other(&commands, key).await?;
     }

@@ -60,7 +60,7 @@ pub(super) async fn handler(
     Admissible(request): Admissible<SendRequest>,
 ) -> Result<Response, Problem> {
     let asked = Asked::read(&commands, request)?;
-    let key = command_key(&headers, caller.tenant, ROUTE, &asked)?;
+    let key = command_key(&headers, &caller, ROUTE, &asked)?;
     let accepted = commands.take(&caller, asked, key).await?;
     Ok(accepted.respond(StatusCode::ACCEPTED, &accepted))
 }

@@ -117,7 +117,7 @@ async fn accept(
     let send = request
         .validate(commands.defaults())
         .map_err(|errors| Problem::invalid(renamed(errors, &names)))?;
-    let key = command_key(headers, caller.tenant, route, &send)?;
+    let key = command_key(headers, caller, route, &send)?;
     let accepted = commands.accept(caller, send, key).await?;
     Ok(accepted.respond(StatusCode::ACCEPTED, &accepted))
 }

@@ -16,8 +16,8 @@ mod window;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::Request;
 use futures::future::BoxFuture;
@@ -85,7 +85,10 @@ struct Policy {
 pub struct Limits(Option<Arc<Inner>>);
 
 struct Inner {
+    /// Those that it began with: the length of a window stays.
     rules: Rules,
+    /// Those that count now.
+    current: RwLock<Arc<Rules>>,
     clock: Arc<dyn Environment>,
     table: Table,
     routes: Routes,
@@ -115,6 +118,7 @@ impl Limits {
             );
         }
         let inner = Arc::new(Inner {
+            current: RwLock::new(Arc::new(rules.clone())),
             rules,
             clock,
             table: Table::default(),
@@ -126,6 +130,13 @@ impl Limits {
         });
         let sharing = fleet::run(Arc::clone(&inner), pool, shutdown);
         (Self(Some(inner)), Box::pin(sharing))
+    }
+
+    /// From now on these rules count, in windows as they were; whether there are limits at all.
+    pub fn replace(&self, rules: Rules) -> bool {
+        let Some(inner) = &self.0 else { return false };
+        *inner.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        true
     }
 
     /// Counts a request with wrong credentials from `address`.
@@ -167,6 +178,10 @@ impl Limits {
 }
 
 impl Inner {
+    fn current(&self) -> Arc<Rules> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn moment(&self) -> Moment {
         let unix_ms = u64::try_from(self.clock.now().timestamp_millis()).unwrap_or_default();
         Moment::of(unix_ms, u64::from(self.rules.window_s) * 1_000)
@@ -176,7 +191,7 @@ impl Inner {
     fn of_wrong_credentials(&self, address: ClientAddress) -> (Key, Policy) {
         let client = Client::at(address.counted());
         let key = Key { client, route: self.routes.id(WRONG_CREDENTIALS) };
-        (key, Policy { name: WRONG_CREDENTIALS, limit: self.rules.wrong_credentials })
+        (key, Policy { name: WRONG_CREDENTIALS, limit: self.current().wrong_credentials })
     }
 
     /// Counts `cost` requests, of which all pass or none.
@@ -218,7 +233,8 @@ impl Inner {
 
     /// What `client` may, who is of `tenant` and known by `key` if he has one, at `route`.
     fn policy(&self, route: &str, tenant: &str, key: Option<&str>) -> Policy {
-        let Rules { requests, routes, tenants, keys, .. } = &self.rules;
+        let current = self.current();
+        let Rules { requests, routes, tenants, keys, .. } = &*current;
         let of_key = key.and_then(|key| Some(("key", keys.get(key)?)));
         let of_tenant = || Some(("tenant", tenants.get(tenant)?));
         let of_route = || Some(("route", routes.get(route)?));

@@ -85,11 +85,13 @@ impl Quota {
         let route = format!("{} {}", method(request.method()), path.as_str());
         let api_key = match &caller.actor {
             Actor::Key(id) => Some(id.to_string()),
-            Actor::User(_) | Actor::System(_) => None,
+            Actor::User(_) | Actor::Token { .. } | Actor::System(_) => None,
         };
         let client = match (&api_key, &caller.actor) {
             (Some(id), _) => Client::named(id),
-            (None, actor @ Actor::User(_)) => Client::named(&actor.to_string()),
+            (None, actor @ (Actor::User(_) | Actor::Token { .. })) => {
+                Client::named(&actor.to_string())
+            }
             (None, _) => Client::at(address.counted()),
         };
         let tenant = caller.tenant.to_string();

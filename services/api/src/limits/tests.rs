@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use hatch_domain::actor::Actor;
 use hatch_domain::scope::Scope;
 use hatch_eventstore::testing::{Template, TestDatabase, eventually};
 use hatch_eventstore::{SystemEnvironment, pool};
@@ -159,13 +160,11 @@ async fn where_nobody_is_heard_the_own_count_decides() {
 #[test]
 fn a_key_goes_before_its_tenant_and_that_before_the_route() {
     let of = |name: &str, limit| BTreeMap::from([(name.to_owned(), limit)]);
+    let rules =
+        Rules { routes: of("r", 1), tenants: of("t", 2), keys: of("k", 3), ..Rules::default() };
     let limits = Inner {
-        rules: Rules {
-            routes: of("r", 1),
-            tenants: of("t", 2),
-            keys: of("k", 3),
-            ..Rules::default()
-        },
+        current: RwLock::new(Arc::new(rules.clone())),
+        rules,
         clock: Arc::new(SystemEnvironment),
         table: Table::default(),
         routes: Routes::default(),
@@ -203,7 +202,12 @@ fn app(limits: Limits) -> Router {
 async fn layer(State(limits): State<Limits>, mut request: Request, next: Next) -> Response {
     let quota = limits.open(&mut request);
     if request.uri().path() != "/open" {
-        request.extensions_mut().insert(Caller::system("test"));
+        let mut caller = Caller::system("test");
+        if let Some(subject) = request.uri().path().strip_prefix("/things/of-") {
+            let (issuer, subject) = ("staff".to_owned(), subject.to_owned());
+            caller.actor = Actor::Token { issuer, subject };
+        }
+        request.extensions_mut().insert(caller);
     }
     let admitted = match request.uri().path() {
         "/things/unknown" => Err(Problem::wrong_credentials()),
@@ -317,6 +321,21 @@ async fn a_client_is_told_what_is_left_where_it_asked() {
     let told: Vec<_> = data.iter().map(|of| json!([of["route"], of["remaining"]])).collect();
     assert_eq!(body["enabled"], true);
     assert_eq!(told, [json!(["GET /limits", 9]), json!([ROUTE, 7])]);
+}
+
+#[tokio::test]
+async fn each_subject_of_a_token_is_a_client_of_its_own() {
+    let app = app(alone(rules(2)));
+    for (path, status) in [
+        ("/things/of-ann", StatusCode::OK),
+        ("/things/of-ann", StatusCode::OK),
+        ("/things/of-ann", StatusCode::TOO_MANY_REQUESTS),
+        ("/things/of-bob", StatusCode::OK),
+        ("/things/1", StatusCode::OK),
+    ] {
+        let (answered, _, _) = ask(&app, "GET", path, "").await;
+        assert_eq!(answered, status, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use hatch_domain::address::AddressError;
 use hatch_domain::shape;
+use hatch_domain::tenant::command::TenantRejection;
 use hatch_readmodel::PageError;
 use serde_json::{Map, Value, json};
 
@@ -13,10 +14,14 @@ use crate::problem::{FieldCode, FieldError, Problem};
 const BODIES: &str = include_str!("examples.json");
 
 /// What answers have that no schema describes, by their media type.
-const TEXTS: [(&str, &str); 4] = [
+const TEXTS: [(&str, &str); 5] = [
     (
         "text/event-stream",
         "id: 4711\nevent: MessageCanceled\ndata: {\"specversion\":\"1.0\",...}\n\n",
+    ),
+    (
+        "application/x-ndjson",
+        "{\"id\":\"01a1fc66-0b51-7c3e-9d20-5f6a1b2c3d4e\",\"action\":\"api_key.revoked\",...}\n",
     ),
     ("application/openmetrics-text", "hatch_log_position 4711\n# EOF\n"),
     ("application/octet-stream", "Order 42\n"),
@@ -102,14 +107,18 @@ fn error(path: &str, status: &str) -> Value {
         "403" => Problem::foreign_site(),
         "404" if path.contains("webhook") => Problem::not_found("webhook"),
         "404" if path.contains("attachments") => Problem::not_found("attachment"),
+        "404" if path.contains("/accounts") => Problem::not_found("account"),
         "404" if path.contains("api-keys") => Problem::not_found("API key"),
         "404" if path.contains("invitations") => Problem::invitation_invalid(),
         "404" if path.contains("members") => Problem::not_found("member"),
         "404" if path.contains("sessions") => Problem::not_found("session"),
+        "404" if path.contains("team-recipients") => Problem::not_found("address"),
         "404" if path.contains("tenants") => Problem::not_found("tenant"),
+        "404" if path.contains("requests") => Problem::not_found("request"),
         "404" if path.contains("events/") => Problem::not_found("event"),
         "404" => Problem::not_found(what),
         "409" if path.contains("replay") => Problem::not_replayed("it is not in the quarantine"),
+        "409" if path.contains("/accounts") => Problem::no_master_key(),
         "409" if path.ends_with("api-keys") => {
             Problem::too_many_keys("1000 keys have not ended, of 1000 at most: revoke one")
         }
@@ -119,6 +128,9 @@ fn error(path: &str, status: &str) -> Value {
         "409" if path.ends_with("session") => Problem::several_tenants(vec![
             "00000000-0000-0000-0000-000000000001 default".to_owned(),
         ]),
+        "409" if path.contains("team-recipients") => {
+            Problem::team_list_full(TenantRejection::TeamListFull.to_string())
+        }
         "409" if path.contains("api-keys") => Problem::key_ended("the key is revoked"),
         "409" if path.contains("{id}/retry") || path.contains("{id}/cancel") => {
             Problem::conflict("the message is delivered")

@@ -35,7 +35,7 @@ use crate::names::{ChannelName, DirectionName, StatusName};
 use crate::problem::Body as Problem;
 
 /// What the groups of operations are about, in the order of the page.
-const TAGS: [(&str, &str); 12] = [
+const TAGS: [(&str, &str); 13] = [
     ("messages", "Sending, and what became of it."),
     ("conversations", "What was said between whom."),
     ("consent", "Who may be written to."),
@@ -44,6 +44,7 @@ const TAGS: [(&str, &str); 12] = [
     ("api-keys", "Who may ask for what."),
     ("members", "Who the people of a tenant are."),
     ("sessions", "Who has signed in, and by what."),
+    ("accounts", "By whom messages go out, at providers."),
     ("tenants", "Whose data it is."),
     ("operations", "How hatch itself is doing."),
     ("compatibility", "The paths of the systems that hatch replaces."),
@@ -93,8 +94,8 @@ const PROBLEMS: [(&str, &str); 10] = [
 
 /// Why somebody who is known is refused; beside what [`PROBLEMS`] says of the status.
 const FORBIDDEN: &str = "The scope of the operation is missing, and `detail` names it (`missing_scope`); or the key is \
-    not for the client's address (`ip_not_allowed`), the sender (`sender_not_allowed`) or the channel \
-    (`channel_not_allowed`); or the tenant is suspended (`tenant_suspended`); or a page of another site made the \
+    not for the client's address (`ip_not_allowed`), the sender (`sender_not_allowed`), the channel \
+    (`channel_not_allowed`), the recipient (`recipient_not_on_list`) or a message that is no test (`message_is_live`); or the tenant is suspended (`tenant_suspended`); or a page of another site made the \
     request (`foreign_site`).";
 
 /// The name of the security scheme, and the scopes of what has none of its own.

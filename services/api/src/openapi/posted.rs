@@ -8,6 +8,14 @@ const PROVIDER: &str = "/api/v1/webhooks/{provider}";
 const MAIL: &str = "/api/v1/webhooks/sendgrid/inbound";
 /// Where the router has the one provider that posts mails.
 const MAIL_OF_PROVIDER: &str = "/api/v1/webhooks/{provider}/inbound";
+/// The same of one account. As `{provider}` could be another path's `replay`, too, each provider has a path of its own.
+const OF_ACCOUNT: &str = "/api/v1/webhooks/{provider}/{account}";
+const MAIL_OF_ACCOUNT: &str = "/api/v1/webhooks/{provider}/{account}/inbound";
+const OF_ACCOUNTS: [(&str, &str); 2] = [
+    ("/api/v1/webhooks/twilio/{account}", "receive_twilio_webhook"),
+    ("/api/v1/webhooks/sendgrid/{account}", "receive_sendgrid_webhook"),
+];
+const MAIL_OF_SENDGRID_ACCOUNT: &str = "/api/v1/webhooks/sendgrid/{account}/inbound";
 const GENERIC: [&str; 2] = ["/api/webhooks/sms", "/api/webhooks/email"];
 
 /// Describes the bodies of webhooks.
@@ -17,36 +25,53 @@ pub(super) fn describe(document: &mut Value) {
     schemas.insert("SendGridEvent".to_owned(), sendgrid_event());
     schemas.insert("SendGridMail".to_owned(), sendgrid_mail());
     schemas.insert("GenericMessage".to_owned(), generic());
+    let form = json!({
+        "schema": shape::reference("TwilioWebhook"),
+        "example": {"MessageSid": "SM00000000000000000000000000000001",
+            "AccountSid": "AC00000000000000000000000000000000", "MessageStatus": "delivered",
+            "From": "+12016661234", "To": "+18045551234"},
+    });
+    let events = json!([{"event": "delivered", "email": "ann@example.com", "sg_event_id": "ZXZlbnQtMQ",
+        "sg_message_id": "message-1.recvd-1", "timestamp": 1_764_000_000}]);
     content(
         document,
         PROVIDER,
         json!({
-            "application/x-www-form-urlencoded": {
-                "schema": shape::reference("TwilioWebhook"),
-                "example": {"MessageSid": "SM00000000000000000000000000000001",
-                    "AccountSid": "AC00000000000000000000000000000000", "MessageStatus": "delivered",
-                    "From": "+12016661234", "To": "+18045551234"},
-            },
+            "application/x-www-form-urlencoded": form.clone(),
             "application/json": {
                 "schema": {"oneOf": [
                     {"type": "array", "items": shape::reference("SendGridEvent")},
                     shape::reference("GenericMessage"),
                 ]},
-                "example": [{"event": "delivered", "email": "ann@example.com", "sg_event_id": "ZXZlbnQtMQ",
-                    "sg_message_id": "message-1.recvd-1", "timestamp": 1_764_000_000}],
+                "example": events.clone(),
             },
         }),
     );
     name_the_mails_provider(document);
+    name_the_accounts_providers(document);
+    let event = shape::reference("SendGridEvent");
+    let [(of_twilio, _), (of_sendgrid, _)] = OF_ACCOUNTS;
+    content(document, of_twilio, json!({"application/x-www-form-urlencoded": form}));
     content(
         document,
-        MAIL,
-        json!({"multipart/form-data": {
-            "schema": shape::reference("SendGridMail"),
-            "example": {"from": "Ann <ann@example.com>", "to": "support@example.com", "subject": "Hello",
-                "text": "Hi", "envelope": "{\"to\":[\"support@example.com\"],\"from\":\"ann@example.com\"}"},
+        of_sendgrid,
+        json!({"application/json": {
+            "schema": {"type": "array", "items": event},
+            "example": events,
         }}),
     );
+    for path in [MAIL, MAIL_OF_SENDGRID_ACCOUNT] {
+        content(
+            document,
+            path,
+            json!({"multipart/form-data": {
+                "schema": shape::reference("SendGridMail"),
+                "example": {"from": "Ann <ann@example.com>", "to": "support@example.com", "subject": "Hello",
+                    "text": "Hi",
+                    "envelope": "{\"to\":[\"support@example.com\"],\"from\":\"ann@example.com\"}"},
+            }}),
+        );
+    }
     for path in GENERIC {
         let media =
             &mut document["paths"][path]["post"]["requestBody"]["content"]["application/json"];
@@ -63,6 +88,27 @@ fn name_the_mails_provider(document: &mut Value) {
         operation["responses"].as_object_mut().map(|answers| answers.remove("404"));
     }
     paths.insert(MAIL.to_owned(), item);
+}
+
+/// The paths of accounts, each with its provider's name in it.
+fn name_the_accounts_providers(document: &mut Value) {
+    let paths = document["paths"].as_object_mut().expect("there are paths");
+    let item = paths.remove(OF_ACCOUNT).expect("accounts have paths");
+    for (path, id) in OF_ACCOUNTS {
+        let mut named = without_provider(item.clone());
+        named["post"]["operationId"] = json!(id);
+        paths.insert(path.to_owned(), named);
+    }
+    let mails = paths.remove(MAIL_OF_ACCOUNT).expect("mails are posted to accounts, too");
+    paths.insert(MAIL_OF_SENDGRID_ACCOUNT.to_owned(), without_provider(mails));
+}
+
+/// An operation whose path has the provider's name in it.
+fn without_provider(mut item: Value) -> Value {
+    if let Some(parameters) = item["post"]["parameters"].as_array_mut() {
+        parameters.retain(|parameter| parameter["name"] != "provider");
+    }
+    item
 }
 
 fn content(document: &mut Value, path: &str, content: Value) {

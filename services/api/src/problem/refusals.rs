@@ -64,6 +64,20 @@ impl Problem {
         Self::forbidden("channel-not-allowed", "The key is not for this channel", detail)
     }
 
+    /// The key reaches those on the tenant's team list only.
+    pub(crate) fn recipient_not_on_list(to: &Address) -> Self {
+        let title = "The key is not for this recipient";
+        let detail = format!("{to} is not on the tenant's team list");
+        Self::forbidden("recipient-not-on-list", title, detail)
+    }
+
+    /// The key sends and changes tests only.
+    pub(crate) fn message_is_live() -> Self {
+        let title = "The key is for tests only";
+        let detail = "the message is no test: a key of the type test does not change it";
+        Self::forbidden("message-is-live", title, detail)
+    }
+
     fn forbidden(kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, kind, title, detail)
     }

@@ -1,4 +1,4 @@
-//! What a client is told that changes API keys.
+//! What a client is told that changes API keys, or whom they reach.
 
 use axum::http::StatusCode;
 
@@ -15,6 +15,11 @@ impl Problem {
     pub(crate) fn too_many_keys(detail: impl Into<String>) -> Self {
         let title = "The tenant has as many keys as it may";
         Self::new(StatusCode::CONFLICT, "too-many-keys", title, detail)
+    }
+
+    /// The tenant's team list is full; `detail` says how many it may have.
+    pub(crate) fn team_list_full(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "team-list-full", "The team list is full", detail)
     }
 
     /// The key is revoked or has expired; `detail` says which.

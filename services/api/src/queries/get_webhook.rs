@@ -2,20 +2,22 @@
 
 use std::borrow::Cow;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hatch_domain::scope::Scope;
 use hatch_readmodel::LoggedWebhook;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::Queries;
 use super::parameters::FreshnessParameters;
 use crate::auth::Caller;
+use crate::client_address::ClientAddress;
 use crate::extract::{PathId, QueryParameters};
 use crate::problem::Problem;
+use crate::trail::Read;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Webhook {
@@ -31,6 +33,8 @@ pub(super) struct Webhook {
 }
 
 /// One webhook, with its headers and its body
+///
+/// That its body was shown is in the audit.
 #[utoipa::path(
     get, path = "/api/v1/webhook-log/{id}", operation_id = "get_webhook", tag = "webhooks",
     security(("bearer" = ["webhooks:read"])),
@@ -40,6 +44,7 @@ pub(super) struct Webhook {
 pub(super) async fn handler(
     State(queries): State<Queries>,
     caller: Caller,
+    Extension(client): Extension<ClientAddress>,
     PathId(id): PathId,
     QueryParameters(parameters): QueryParameters<FreshnessParameters>,
 ) -> Result<Json<Webhook>, Problem> {
@@ -51,6 +56,10 @@ pub(super) async fn handler(
         let headers = Value::Null;
         return Ok(Json(Webhook { webhook, headers, body: None, body_base64: None }));
     }
+    let details = json!({ "provider": webhook.provider, "bytes": found.body.len() });
+    let object = Some(("webhook", id.to_string()));
+    let read = Read { action: "webhook_body.read", object, details };
+    queries.audit_read(&caller, client, read).await?;
     let body = String::from_utf8_lossy(&found.body);
     let body_base64 = matches!(body, Cow::Owned(_)).then(|| BASE64_STANDARD.encode(&found.body));
     let body = Some(body.into_owned());

@@ -33,6 +33,8 @@ pub(super) struct Parameters {
     /// In this status.
     #[param(value_type = Option<StatusName>)]
     status: Option<String>,
+    /// `true` for tests, `false` for what is none.
+    test: Option<bool>,
     /// Rows of a page; 50 when it is left out.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
@@ -64,6 +66,7 @@ pub(super) async fn handler(
         channel: channel(parameters.channel.as_deref())?,
         direction: direction(parameters.direction.as_deref())?,
         status: status(parameters.status.as_deref())?,
+        test: parameters.test,
     };
     let page = page(parameters.limit, parameters.cursor)?;
     Freshness::new(parameters.after, parameters.wait)

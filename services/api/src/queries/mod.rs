@@ -4,7 +4,9 @@
 mod get_attachment;
 mod get_conversation;
 mod get_message;
+mod get_request;
 mod get_webhook;
+mod list_audit;
 mod list_conversation_events;
 mod list_conversation_messages;
 mod list_conversations;
@@ -13,6 +15,7 @@ mod list_message_events;
 mod list_message_recipients;
 mod list_messages;
 mod list_projections;
+mod list_requests;
 mod list_webhooks;
 mod parameters;
 pub(crate) mod past;

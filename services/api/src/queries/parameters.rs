@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::message::status::Status;
@@ -19,6 +20,8 @@ use crate::problem::{FieldCode, FieldError, Problem};
 const WAIT_SECONDS_DEFAULT: f64 = 2.0;
 /// Seconds that `after` waits at most.
 const WAIT_SECONDS_MAX: f64 = 30.0;
+/// The last second of the year 9999.
+const SECONDS_MAX: i64 = 253_402_300_799;
 
 /// `?after=` and `?wait=`: the answer is to show the log up to that position.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -41,6 +44,11 @@ pub(crate) struct FreshnessParameters {
 }
 
 impl FreshnessParameters {
+    /// The position up to which the log is to be shown.
+    pub(crate) const fn after(&self) -> Option<Position> {
+        self.after
+    }
+
     /// As [`Freshness::wait`].
     pub(crate) async fn wait(
         &self,
@@ -186,6 +194,40 @@ pub(crate) fn with_plus(text: &str) -> Cow<'_, str> {
     match text.strip_prefix(' ') {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => format!("+{rest}").into(),
         _ => text.into(),
+    }
+}
+
+/// Characters of a filter's text at most.
+const FILTER_CHARACTERS_MAX: usize = 200;
+
+/// A filter's text, which is compared as it is.
+pub(super) fn plain(parameter: &str, text: Option<String>) -> Result<Option<String>, Problem> {
+    let is_plain = |text: &String| {
+        (1..=FILTER_CHARACTERS_MAX).contains(&text.len()) && !text.contains(char::is_control)
+    };
+    match text {
+        Some(text) if !is_plain(&text) => {
+            let detail =
+                format!("expected 1 to {FILTER_CHARACTERS_MAX} characters that can be shown");
+            Err(Problem::invalid(vec![FieldError::new(parameter, detail)]))
+        }
+        text => Ok(text),
+    }
+}
+
+/// A filter's moment, from 1970 to 9999.
+pub(super) fn moment(
+    parameter: &str,
+    text: Option<&str>,
+) -> Result<Option<DateTime<Utc>>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let time = DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
+    match time.filter(|time| (0..=SECONDS_MAX).contains(&time.timestamp())) {
+        Some(time) => Ok(Some(time)),
+        None => {
+            let detail = "expected a time from 1970 to 9999 such as 2026-01-31T12:00:00Z";
+            Err(Problem::invalid(vec![FieldError::new(parameter, detail)]))
+        }
     }
 }
 

@@ -5,12 +5,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Queries, get_attachment, get_conversation, get_message, get_webhook, list_conversation_events,
-    list_conversation_messages, list_conversations, list_dead_letters, list_message_events,
-    list_message_recipients, list_messages, list_projections, list_webhooks,
+    Queries, get_attachment, get_conversation, get_message, get_request, get_webhook, list_audit,
+    list_conversation_events, list_conversation_messages, list_conversations, list_dead_letters,
+    list_message_events, list_message_recipients, list_messages, list_projections, list_requests,
+    list_webhooks,
 };
 use crate::limits::get_limits;
-use crate::resources::{api_keys, consent, members, sessions, tenants};
+use crate::resources::{accounts, api_keys, consent, members, sessions, team, tenants};
 
 /// The endpoints of the query role.
 pub fn router(queries: Queries) -> Router {
@@ -33,9 +34,14 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .routes(routes!(list_webhooks::handler))
         .routes(routes!(get_webhook::handler))
         .routes(routes!(get_limits::handler))
+        .routes(routes!(list_audit::handler))
+        .routes(routes!(list_requests::handler))
+        .routes(routes!(get_request::handler))
+        .merge(accounts::query_routes())
         .merge(api_keys::query_routes())
         .merge(consent::query_routes())
         .merge(members::query_routes())
         .merge(sessions::query_routes())
+        .merge(team::query_routes())
         .merge(tenants::query_routes())
 }

@@ -97,3 +97,32 @@ async fn filters_take_every_status_channel_and_kind_of_address_and_name_them_els
         assert_eq!(answer.body["errors"][0]["pointer"], pointer, "{query}");
     }
 }
+
+#[tokio::test]
+async fn filters_of_the_audit_and_of_the_request_log_are_checked() {
+    let api = Api::start().await;
+    for (path, parameter) in [
+        ("audit?from=yesterday", "?from"),
+        ("audit?to=-001000-01-01T00:00:00Z", "?to"),
+        ("audit?format=xml", "?format"),
+        ("audit?actor=%00", "?actor"),
+        ("audit?cursor=garbage", "?cursor"),
+        ("audit?cursor=garbage&format=ndjson", "?cursor"),
+        ("requests?status=delivered", "?status"),
+        ("requests?status=9xx", "?status"),
+        ("requests?min_duration_ms=-1", "?min_duration_ms"),
+        ("requests?limit=201", "?limit"),
+    ] {
+        let answer = api.get(&format!("/api/v1/{path}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {}", answer.body);
+        assert_eq!(answer.pointers(), [parameter], "{path}: {}", answer.body);
+    }
+    for id in ["never-made", "%00", "a%20b"] {
+        let answer = api.get(&format!("/api/v1/requests/{id}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{id}: {}", answer.body);
+    }
+    let none = api.get("/api/v1/audit?from=2026-01-31T12:00:00Z&format=ndjson").await;
+    assert_eq!((none.status, &none.body), (StatusCode::OK, &json!("")));
+    let own = api.get("/api/v1/audit").await;
+    assert_eq!(own.body["data"][0]["action"], "audit.exported", "{}", own.body);
+}

@@ -1,10 +1,12 @@
 //! One folder a resource: its commands and queries, each in a file of its own.
 
+pub mod accounts;
 pub mod api_keys;
 pub(crate) mod consent;
 pub(crate) mod conversations;
 pub mod members;
 pub(crate) mod sessions;
+pub(crate) mod team;
 pub mod tenants;
 
 use hatch_eventstore::{CommandKey, RecordedEvent, Store};

@@ -66,6 +66,7 @@ pub(super) fn answer(
         programme: None,
         confirms: Some(word),
         metadata: BTreeMap::new(),
+        test: received.test,
         at: received.at,
     };
     let answered = WordAnswered {
@@ -154,6 +155,7 @@ mod tests {
             topic: None,
             segments: None,
             suggests: None,
+            test: false,
             at: at(),
         }
     }

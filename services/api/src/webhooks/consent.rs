@@ -51,6 +51,8 @@ pub(super) struct Heard {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hearing<'a> {
     pub(super) tenant_id: TenantId,
+    /// Whether the account that heard it carries nothing but tests.
+    pub(super) is_test: bool,
     /// Whether the provider acts upon words by itself.
     pub(super) acts_on_words: bool,
     pub(super) rules: &'a WordRules,
@@ -65,7 +67,11 @@ pub(super) fn hear(
     received: &MessageReceived,
     hearing: Hearing<'_>,
 ) -> Heard {
-    let Hearing { tenant_id, acts_on_words, rules, said_at } = hearing;
+    let Hearing { tenant_id, acts_on_words, rules, said_at, .. } = hearing;
+    if received.test {
+        // No person wrote it, and what a test says must stop no message that is meant.
+        return Heard::default();
+    }
     let text = received.body.as_deref().filter(|_| is_by_phone(received.channel));
     let (Some(text), Some(programme)) = (text, Programme::default_of(received.channel)) else {
         return Heard::default();
@@ -174,16 +180,21 @@ pub(super) struct Source<'a> {
     pub(super) account: &'a str,
     pub(super) message_id: Option<MessageId>,
     pub(super) receipt_id: Uuid,
+    /// Whether that account carries nothing but tests.
+    pub(super) is_test: bool,
     pub(super) at: DateTime<Utc>,
 }
 
 /// What a provider's word about the recipient of a message says of a consent; none where nobody knows whom it means,
-/// and of an address that no provider carries anything to.
+/// of an address that no provider carries anything to, and of a test.
 pub(super) fn of_suppression(
     suppression: Suppression,
     message: Option<&MessageRequested>,
     source: &Source<'_>,
 ) -> Option<Told> {
+    if source.is_test || message.is_some_and(|request| request.test) {
+        return None;
+    }
     let address = suppression.address.or_else(|| only_recipient(message?).cloned())?;
     let programme = Programme::default_for(&address)?;
     let id = consent_id(source.tenant, &address, &programme);
@@ -245,13 +256,14 @@ mod tests {
             topic: None,
             segments: None,
             suggests: None,
+            test: false,
             at: at(),
         }
     }
 
     fn heard(channel: Channel, body: &str, acts_on_words: bool, rules: &WordRules) -> Heard {
         let tenant_id = TenantId::DEFAULT;
-        let hearing = Hearing { tenant_id, acts_on_words, rules, said_at: at() };
+        let hearing = Hearing { tenant_id, is_test: false, acts_on_words, rules, said_at: at() };
         hear(MessageId(Uuid::from_u128(7)), &received(channel, body), hearing)
     }
 
@@ -323,6 +335,18 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_a_test_changes_no_consent_and_has_no_answer() {
+        let (tenant_id, rules) = (TenantId::DEFAULT, &texts());
+        for body in ["STOP", "START", "HELP", "stop texting me"] {
+            let received = MessageReceived { test: true, ..received(Channel::Sms, body) };
+            let hearing =
+                Hearing { tenant_id, is_test: true, acts_on_words: false, rules, said_at: at() };
+            let heard = hear(MessageId(Uuid::from_u128(7)), &received, hearing);
+            assert!(heard.told.is_empty() && heard.answer.is_none(), "{body}");
+        }
+    }
+
+    #[test]
     fn a_text_that_comes_close_to_a_word_is_a_suggestion_or_withdraws_as_is_set() {
         let rules = texts();
         let near = heard(Channel::Sms, "stop texting me", false, &rules);
@@ -342,6 +366,7 @@ mod tests {
             account: "sendgrid",
             message_id: None,
             receipt_id: Uuid::from_u128(1),
+            is_test: false,
             at: at(),
         };
         let mailbox = Address::email("user@example.com").expect("a mailbox");
@@ -350,6 +375,12 @@ mod tests {
             let suppression = Suppression { address, reason, lifted };
             of_suppression(suppression, None, &source).map(|(_, command)| command)
         };
+        let suppression =
+            Suppression { address: Some(mailbox.clone()), reason: "x".to_owned(), lifted: false };
+        let test = MessageRequested { test: true, ..hatch_domain::testing::request(at()) };
+        assert!(of_suppression(suppression.clone(), Some(&test), &source).is_none());
+        let of_tests = Source { is_test: true, ..source };
+        assert!(of_suppression(suppression, None, &of_tests).is_none());
         assert!(matches!(told(false, &mailbox), Some(ConsentCommand::Block(_))));
         assert!(matches!(told(true, &mailbox), Some(ConsentCommand::Unblock(_))));
         let name = Address::name("alice").expect("a name");

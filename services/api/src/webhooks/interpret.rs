@@ -121,9 +121,9 @@ impl Recording<'_> {
         for of in inbound.email.iter().flat_map(|email| email.cut.keys()) {
             self.webhooks.stats.cut.of(of).increment();
         }
-        let &WebhookAccount { tenant_id, provider, acts_on_words, .. } = self.account;
+        let &WebhookAccount { tenant_id, provider, acts_on_words, is_test, .. } = self.account;
         let rules = &self.webhooks.words;
-        let hearing = Hearing { tenant_id, acts_on_words, rules, said_at: self.said_at };
+        let hearing = Hearing { tenant_id, is_test, acts_on_words, rules, said_at: self.said_at };
         Ok(meaning::of_inbound(inbound, place, provider, hearing, self.now))
     }
 
@@ -147,6 +147,7 @@ impl Recording<'_> {
             account: &receipt.account,
             message_id,
             receipt_id: receipt.receipt_id,
+            is_test: self.account.is_test,
             at: self.said_at,
         };
         Ok(consent::of_suppression(suppression, message.requested(), &source))

@@ -231,7 +231,7 @@ impl Recording<'_> {
 }
 
 /// The message and the conversation that a name tells, where it has the form of ours.
-fn own_id(name: &str) -> Option<MailId> {
+pub(super) fn own_id(name: &str) -> Option<MailId> {
     let id = |name: &str| MailId::parse_any(name).map(|(id, _)| id);
     id(name).or_else(|| id(&without_spaces(name)?))
 }

@@ -286,11 +286,11 @@ async fn keep(webhooks: Webhooks, shutdown: CancellationToken) {
 impl Webhooks {
     /// Shows with zeroes what has not happened yet.
     fn show_from_the_start(&self) {
-        for WebhookAccount { path, provider, .. } in &self.accounts {
+        for WebhookAccount { path, provider, .. } in self.all_posting() {
             for reason in REASONS {
-                self.stats.refused.of(&(*path, reason));
+                self.stats.refused.of(&(path.to_string(), reason));
             }
-            self.stats.refused_kept.of(path);
+            self.stats.refused_kept.of(&*path);
             self.keeping.show_waiting(provider);
         }
         self.stats.cut.of("parts");

@@ -232,6 +232,8 @@ impl Webhooks {
             account: &kept.account,
             message_id: Some(message_id),
             receipt_id: kept.receipt_id,
+            // Its message says so.
+            is_test: false,
             at: waiting.received_at,
         };
         let told = consent::of_suppression(suppression, state.requested(), &source);

@@ -362,6 +362,7 @@ pub(super) fn of_inbound(
         topic,
         segments: inbound.segments,
         suggests: None,
+        test: hearing.is_test,
         at,
     };
     let heard = consent::hear(id, &received, hearing);

@@ -1,5 +1,6 @@
 //! What providers post to us: receipts and inbound messages.
 
+mod account;
 mod answering;
 mod consent;
 mod fitting;
@@ -10,6 +11,7 @@ mod log;
 mod matching;
 mod meaning;
 mod own;
+mod ownership;
 mod reading;
 mod receive;
 mod recent;
@@ -27,14 +29,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::post;
-use hatch_domain::ids::TenantId;
 use hatch_eventstore::Store;
-use hatch_providers::Webhook;
+use hatch_providers::{Accounts, Webhook};
 use hatch_readmodel::ReadModel;
 use hatch_telemetry::measure::{Counter, Family};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use account::AllTenants;
 pub use consent::WordRules;
 pub use keeping::{KeepRules, Keeping, Quota, keep_webhooks};
 pub use matching::match_receipts;
@@ -44,6 +46,7 @@ pub use recent::RememberedMessages;
 pub use rederive::Rederived;
 pub use refused::RefusedRates;
 
+use self::account::WebhookAccount;
 use crate::admission::Intake;
 
 /// What the webhook role needs.
@@ -53,8 +56,12 @@ pub struct Webhooks {
     pub store: Store,
     /// Finds the message of a receipt that names only the provider's id.
     pub read_model: ReadModel,
-    /// Who may post.
-    pub accounts: Vec<WebhookAccount>,
+    /// Who may post: the accounts that there are.
+    pub accounts: Accounts,
+    /// Who may post messages as plain JSON, if anybody may.
+    pub generic: Option<Arc<dyn Webhook>>,
+    /// The tenants that there are.
+    pub tenants: AllTenants,
     /// Counts what comes.
     pub stats: Arc<WebhookStats>,
     /// The messages that receipts were about lately.
@@ -83,28 +90,13 @@ pub struct WebhookStats {
     /// How reading them goes.
     pub reading: Arc<ReadingStats>,
     /// Those that their provider has not signed, by path and reason.
-    pub refused: Family<(&'static str, &'static str), Counter>,
+    pub refused: Family<(String, &'static str), Counter>,
     /// Those of them that are kept, by path.
-    pub refused_kept: Family<&'static str, Counter>,
+    pub refused_kept: Family<String, Counter>,
 }
 
 /// The path, and the provider, of webhooks that no provider signs.
 const GENERIC: &str = "generic";
-
-/// A provider account that posts webhooks to us.
-#[derive(Clone)]
-pub struct WebhookAccount {
-    /// Whose account it is.
-    pub tenant_id: TenantId,
-    /// The provider: `twilio`.
-    pub provider: &'static str,
-    /// Where it posts, after `/api/v1/webhooks/`: `twilio`, `sendgrid/inbound`.
-    pub path: &'static str,
-    /// Whether the provider acts by itself upon words such as STOP and START, and answers them.
-    pub acts_on_words: bool,
-    /// Our code for it.
-    pub webhook: Arc<dyn Webhook>,
-}
 
 /// The endpoints of the webhook role.
 pub fn router(webhooks: Webhooks) -> Router {
@@ -115,6 +107,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Webhooks>> {
     OpenApiRouter::new()
         .routes(routes!(receive::handler))
         .routes(routes!(receive::inbound_handler))
+        .routes(routes!(receive::account_handler))
+        .routes(routes!(receive::account_inbound_handler))
         .routes(routes!(replay::handler))
         .routes(routes!(receive::generic_handler))
         .route("/api/webhooks/email", post(receive::generic_handler))

@@ -48,10 +48,10 @@ struct ReadersState {
 
 /// What a webhook turned out to be.
 pub(super) enum Seen {
-    /// Nobody's that we know; why the last account did not know it.
-    Refused(Option<WebhookRefusal>),
-    /// One of that account, by its place among those that were asked.
-    Signed(usize, Result<Vec<Observation>, NotUnderstood>),
+    /// None of the account's, for this reason.
+    Refused(WebhookRefusal),
+    /// One of the account's.
+    Signed(Result<Vec<Observation>, NotUnderstood>),
 }
 
 impl Readers {
@@ -68,19 +68,18 @@ impl Readers {
         }))
     }
 
-    /// Finds out which of `accounts` the request is of, and what it says.
+    /// Finds out whether the request is of `account`, and what it says.
     pub(super) async fn see(
         &self,
-        accounts: &[&WebhookAccount],
+        account: &WebhookAccount,
         raw: &RawRequest,
     ) -> Result<Seen, Problem> {
-        let webhooks = accounts.iter().map(|account| &account.webhook);
         if raw.body.len() <= INLINE_BYTES_MAX {
-            return Ok(see(webhooks, raw, &self.0.stats));
+            return Ok(see(&*account.webhook, raw, &self.0.stats));
         }
-        let webhooks: Vec<_> = webhooks.cloned().collect();
+        let webhook = Arc::clone(&account.webhook);
         let (request, stats) = (raw.clone(), Arc::clone(&self.0.stats));
-        self.read(raw.body.len(), move || see(&webhooks, &request, &stats)).await
+        self.read(raw.body.len(), move || see(&*webhook, &request, &stats)).await
     }
 
     /// Reads again what was verified when it came in.
@@ -134,20 +133,12 @@ impl Readers {
     }
 }
 
-fn see<'a>(
-    webhooks: impl IntoIterator<Item = &'a Arc<dyn Webhook>>,
-    raw: &RawRequest,
-    stats: &ReadingStats,
-) -> Seen {
-    let mut refusal = None;
-    for (place, webhook) in webhooks.into_iter().enumerate() {
-        match unwound(stats, || webhook.verify(raw)) {
-            Some(Ok(verified)) => return Seen::Signed(place, parse(&**webhook, &verified, stats)),
-            Some(Err(error)) => refusal = Some(error),
-            None => refusal = Some(WebhookRefusal::WrongSignature),
-        }
+fn see(webhook: &dyn Webhook, raw: &RawRequest, stats: &ReadingStats) -> Seen {
+    match unwound(stats, || webhook.verify(raw)) {
+        Some(Ok(verified)) => Seen::Signed(parse(webhook, &verified, stats)),
+        Some(Err(refusal)) => Seen::Refused(refusal),
+        None => Seen::Refused(WebhookRefusal::WrongSignature),
     }
-    Seen::Refused(refusal)
 }
 
 fn parse(
@@ -174,6 +165,7 @@ mod tests {
 
     use bytes::Bytes;
     use hatch_domain::ids::TenantId;
+    use hatch_providers::Tenants;
 
     use super::*;
 
@@ -214,16 +206,18 @@ mod tests {
         let readers = Readers::new(Arc::clone(&stats));
         let account = WebhookAccount {
             tenant_id: TenantId::DEFAULT,
+            tenants: Tenants::All,
             provider: "fragile",
-            path: "fragile",
+            path: "fragile".into(),
             acts_on_words: false,
+            is_test: false,
             webhook: Arc::new(Fragile),
         };
         for bytes in [1, INLINE_BYTES_MAX + 1] {
-            let seen = readers.see(&[&account], &request("", bytes)).await;
-            assert!(matches!(seen, Ok(Seen::Signed(0, Err(NotUnderstood::Unreadable)))));
-            let seen = readers.see(&[&account], &request("verify", bytes)).await;
-            assert!(matches!(seen, Ok(Seen::Refused(Some(WebhookRefusal::WrongSignature)))));
+            let seen = readers.see(&account, &request("", bytes)).await;
+            assert!(matches!(seen, Ok(Seen::Signed(Err(NotUnderstood::Unreadable)))));
+            let seen = readers.see(&account, &request("verify", bytes)).await;
+            assert!(matches!(seen, Ok(Seen::Refused(WebhookRefusal::WrongSignature))));
             let again = readers.parse(&account, &request("", bytes)).await;
             assert!(matches!(again, Ok(Err(NotUnderstood::Unreadable))));
         }

@@ -1,5 +1,5 @@
-//! `POST /api/v1/webhooks/{provider}` and `POST /api/v1/webhooks/{provider}/inbound`: verify,
-//! understand, record, and only then answer.
+//! `POST /api/v1/webhooks/{provider}/{account}` and `POST /api/v1/webhooks/{provider}/{account}/inbound`, and the same
+//! without the account: verify, understand, record, and only then answer.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use axum::response::Response;
 use hatch_providers::{NotUnderstood, Observation, RawRequest};
 
 use super::log::{REFUSED_PART_BYTES_MAX, WebhookLogEntry};
+use super::ownership::Elsewhere;
 use super::reading::Seen;
 use super::record::Recording;
 use super::refused::NO_SECRET;
@@ -76,6 +77,64 @@ pub(super) async fn inbound_handler(
     webhooks.receive(&path, &raw, client).await
 }
 
+/// What a provider posts of one of several accounts: twilio or sendgrid (Event Webhook)
+///
+/// As `/api/v1/webhooks/{provider}`, which is the path of the account that is called as its provider, and else of the
+/// provider's only one. The signature is checked by the credentials of this account alone.
+#[utoipa::path(
+    post, path = "/api/v1/webhooks/{provider}/{account}", operation_id = "receive_webhook_of_account",
+    tag = "webhooks",
+    params(("provider" = String, Path, description = "The provider.", example = "twilio"),
+           ("account" = String, Path, description = "The account, by its name in the settings.",
+            example = "twilio-main")),
+    request_body(content = String, content_type = "*/*", description = "As the provider defines it."),
+    responses(
+        (status = 200, description = "Everything it says is recorded, now or before."),
+        (status = 201, description = "The same, for providers that expect it."),
+        (status = 204, description = "The same, for providers that expect it."),
+        (status = 401, description = "It is not signed by the provider; nothing else happened.",
+         body = crate::problem::Body, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn account_handler(
+    State(webhooks): State<Arc<Webhooks>>,
+    Path((provider, account)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let path = format!("{provider}/{account}");
+    let client = client(&request);
+    let raw = webhooks.read(&path, request, Kind::Webhook).await?;
+    webhooks.receive(&path, &raw, client).await
+}
+
+/// A mail that comes in by one of several accounts: sendgrid (Inbound Parse)
+#[utoipa::path(
+    post, path = "/api/v1/webhooks/{provider}/{account}/inbound",
+    operation_id = "receive_mail_of_account", tag = "webhooks",
+    params(("provider" = String, Path, description = "The provider.", example = "sendgrid"),
+           ("account" = String, Path, description = "The account, by its name in the settings.",
+            example = "sendgrid-main")),
+    request_body(content = String, content_type = "multipart/form-data",
+        description = "As the provider defines it; 25 MiB at most."),
+    responses(
+        (status = 200, description = "Everything it says is recorded, now or before."),
+        (status = 201, description = "The same, for providers that expect it."),
+        (status = 204, description = "The same, for providers that expect it."),
+        (status = 401, description = "It is not signed by the provider; nothing else happened.",
+         body = crate::problem::Body, content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn account_inbound_handler(
+    State(webhooks): State<Arc<Webhooks>>,
+    Path((provider, account)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let path = format!("{provider}/{account}/inbound");
+    let client = client(&request);
+    let raw = webhooks.read(&path, request, Kind::Mail).await?;
+    webhooks.receive(&path, &raw, client).await
+}
+
 /// A message that comes in, as plain JSON
 ///
 /// `POST /api/webhooks/email` and `POST /api/v1/webhooks/generic` are other names. Open in `hatch up`
@@ -114,11 +173,11 @@ impl Webhooks {
     /// Nobody posts to `path`. Who has the generic one would come in with a secret.
     fn unknown(&self, path: &str) -> Problem {
         if path == GENERIC {
-            self.stats.refused.of(&(GENERIC, NO_SECRET)).increment();
+            self.stats.refused.of(&(GENERIC.to_owned(), NO_SECRET)).increment();
             let detail = "Authorization: expected a secret, and generic.bearer_secret is not set";
             return Problem::wrong_signature(detail);
         }
-        Problem::not_found("provider account")
+        self.no_account_at(path)
     }
 
     /// The request as it came in, within the limits of its kind. Where nobody posts to `path` nothing of it is read,
@@ -138,9 +197,8 @@ impl Webhooks {
     }
 
     fn may_be_signed(&self, path: &str, headers: &HeaderMap) -> Result<bool, Problem> {
-        let mut accounts = self.accounts.iter().filter(|account| account.path == path).peekable();
-        accounts.peek().ok_or_else(|| self.unknown(path))?;
-        Ok(accounts.any(|account| account.webhook.may_be_signed(headers)))
+        let account = self.posting(path).ok_or_else(|| self.unknown(path))?;
+        Ok(account.webhook.may_be_signed(headers))
     }
 
     async fn receive(
@@ -150,12 +208,10 @@ impl Webhooks {
         client: IpAddr,
     ) -> Result<Response, Problem> {
         let _on_its_way = self.intake.enter();
-        let accounts: Vec<&WebhookAccount> =
-            self.accounts.iter().filter(|account| account.path == path).collect();
-        let first = *accounts.first().ok_or_else(|| self.unknown(path))?;
-        match self.readers.see(&accounts, raw).await? {
-            Seen::Signed(place, said) => self.believe(accounts[place], raw, said).await,
-            Seen::Refused(refusal) => Err(self.refuse(first, raw, client, refusal).await),
+        let account = self.posting(path).ok_or_else(|| self.unknown(path))?;
+        match self.readers.see(&account, raw).await? {
+            Seen::Signed(said) => self.believe(&account, raw, said).await,
+            Seen::Refused(refusal) => Err(self.refuse(&account, raw, client, refusal).await),
         }
     }
 
@@ -168,7 +224,8 @@ impl Webhooks {
         if account.webhook.refuses_nonsense() && !is_json(&raw.headers) {
             return Err(Problem::unsupported_media_type("application/json"));
         }
-        let recording = self.recording(account, raw);
+        let owned = self.owned(account, said.as_deref().unwrap_or_default()).await?;
+        let recording = self.recording(&owned.account, owned.elsewhere, raw);
         let position = match said {
             Ok(observations) => recording.record(observations).await?.0,
             // Its sender can mend it, and is told; a provider cannot, and would only repeat it.
@@ -185,12 +242,13 @@ impl Webhooks {
     pub(super) fn recording<'a>(
         &'a self,
         account: &'a WebhookAccount,
+        elsewhere: Vec<Elsewhere>,
         raw: &RawRequest,
     ) -> Recording<'a> {
         let environment = self.store.environment();
         let (id, now) = (environment.new_id(), environment.now());
         let entry = WebhookLogEntry::new(id, account.tenant_id.0, account.provider, raw, now);
-        Recording { webhooks: self, account, entry, raw: None, now, said_at: now }
+        Recording { webhooks: self, account, elsewhere, entry, raw: None, now, said_at: now }
     }
 
     /// The entry of a request without a valid signature: no more than the beginning of its parts.
@@ -202,7 +260,8 @@ impl Webhooks {
         let environment = self.store.environment();
         let (id, now) = (environment.new_id(), environment.now());
         let entry = WebhookLogEntry::refused(id, account.tenant_id.0, account.provider, raw, now);
-        Recording { webhooks: self, account, entry, raw: None, now, said_at: now }
+        let elsewhere = Vec::new();
+        Recording { webhooks: self, account, elsewhere, entry, raw: None, now, said_at: now }
     }
 }
 

@@ -18,6 +18,7 @@ use super::fitting::{Aside, set_aside};
 use super::log::WebhookLogEntry;
 use super::matching::KeptReceipt;
 use super::meaning::{self, Command, Meaning};
+use super::ownership::Elsewhere;
 use super::repeated;
 use super::summary::Summary;
 use super::{WebhookAccount, Webhooks};
@@ -30,7 +31,7 @@ const STREAMS_MAX: usize = 200;
 type OfOthers = BTreeMap<TenantId, Vec<Observation>>;
 
 /// Why an append did not happen.
-enum Failed {
+pub(super) enum Failed {
     /// The log takes no such events, now or later.
     Refused(String),
     /// Anything else: the provider repeats the request.
@@ -74,6 +75,8 @@ impl From<Problem> for Failed {
 pub(super) struct Recording<'a> {
     pub(super) webhooks: &'a Webhooks,
     pub(super) account: &'a WebhookAccount,
+    /// The others of its tenants whom a word of consent in it concerns.
+    pub(super) elsewhere: Vec<Elsewhere>,
     pub(super) entry: WebhookLogEntry,
     /// The body of a request that brings a mail, as it is kept.
     pub(super) raw: Option<Content>,
@@ -90,12 +93,14 @@ impl Recording<'_> {
         mut self,
         observations: Vec<Observation>,
     ) -> Result<(Position, Outcome), Problem> {
-        let observations = self.set_aside(observations).await?;
+        let mut observations = self.set_aside(observations).await?;
+        self.name_tenants(&mut observations).await?;
         for (n, observation) in observations.iter().enumerate() {
             self.describe(n == 0, observation);
         }
-        let (observations, of_others) = self.apart(observations);
+        let (observations, of_others, foreign) = self.apart(observations);
         let mut meanings = self.meanings(observations).await?;
+        meanings.extend(foreign);
         self.describe_message(&meanings);
         self.name_raw(&mut meanings);
         let mut chunks = meaning::chunks(&meanings, STREAMS_MAX);
@@ -103,6 +108,8 @@ impl Recording<'_> {
         let last = chunks.pop().unwrap_or_default();
         let mut summary = Summary::default();
         let recorded = async {
+            // Before the message is known, or a repeat after a failure would not say it again.
+            self.tell_elsewhere(&meanings).await?;
             for (tenant_id, theirs) in of_others {
                 self.record_of(tenant_id, theirs, &mut summary).await?;
             }
@@ -134,20 +141,34 @@ impl Recording<'_> {
     }
 
     /// `observations`, and apart from them those of messages of other tenants. An account may send for several; what
-    /// the provider signed names the tenant that hatch had named to it.
-    fn apart(&self, observations: Vec<Observation>) -> (Vec<Observation>, OfOthers) {
+    /// the provider signed names the tenant that hatch had named to it. Of a tenant whose the account is not nothing is
+    /// believed: whoever has the account's secret may have written it.
+    fn apart(&self, observations: Vec<Observation>) -> (Vec<Observation>, OfOthers, Vec<Meaning>) {
         let (mut ours, mut of_others) = (Vec::with_capacity(observations.len()), OfOthers::new());
+        let mut foreign = Vec::new();
         for observation in observations {
             let named = match &observation {
                 Observation::Receipt(receipt) => receipt.correlation.map(|named| named.tenant_id),
                 Observation::Inbound(_) | Observation::Unclear(_) => None,
             };
             match named.filter(|tenant_id| *tenant_id != self.account.tenant_id) {
-                Some(tenant_id) => of_others.entry(tenant_id).or_default().push(observation),
+                Some(tenant_id) if self.account.tenants.has(tenant_id) => {
+                    of_others.entry(tenant_id).or_default().push(observation);
+                }
+                Some(_) => foreign.push(Meaning::Unclear(
+                    "it names a message of a tenant that does not have the account".to_owned(),
+                )),
                 None => ours.push(observation),
             }
         }
-        (ours, of_others)
+        (ours, of_others, foreign)
+    }
+
+    /// The same webhook, for the tenant of `account`.
+    pub(super) fn of<'a>(&'a self, account: &'a WebhookAccount) -> Recording<'a> {
+        let (webhooks, entry, elsewhere) = (self.webhooks, self.entry.clone(), Vec::new());
+        let (now, said_at) = (self.now, self.said_at);
+        Recording { webhooks, account, elsewhere, entry, raw: None, now, said_at }
     }
 
     /// Records what another tenant's messages hear. The webhook's row stays with the tenant of the account.
@@ -158,9 +179,7 @@ impl Recording<'_> {
         summary: &mut Summary,
     ) -> Result<(), Failed> {
         let account = WebhookAccount { tenant_id, ..self.account.clone() };
-        let (webhooks, entry) = (self.webhooks, self.entry.clone());
-        let (now, said_at) = (self.now, self.said_at);
-        let theirs = Recording { webhooks, account: &account, entry, raw: None, now, said_at };
+        let theirs = self.of(&account);
         let meanings = theirs.meanings(observations).await?;
         for chunk in meaning::chunks(&meanings, STREAMS_MAX) {
             theirs.append(chunk, summary, false).await?;
@@ -300,7 +319,7 @@ impl Recording<'_> {
 
 impl Recording<'_> {
     /// Appends what `meanings` come to, with the webhook's row if they are the `last`.
-    async fn append(
+    pub(super) async fn append(
         &self,
         meanings: &[Meaning],
         summary: &mut Summary,

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use hatch_domain::Email;
+use hatch_domain::ids::TenantId;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageReceived;
 use hatch_domain::message::{Message, inbound_message_id};
@@ -32,17 +33,21 @@ pub enum Rederived {
 }
 
 impl Webhooks {
-    /// Reads a mail again, and records what is new about it, unless it is only to be `tried`. Again is as once.
+    /// Reads a mail of `tenant` again, and records what is new about it, unless it is only to be `tried`. Again is as once.
     ///
     /// # Errors
     /// When the log or the read model cannot be read or written.
-    pub async fn rederive(&self, kept: &KeptMail, tried: bool) -> Result<Rederived, Problem> {
+    pub async fn rederive(
+        &self,
+        tenant: TenantId,
+        kept: &KeptMail,
+        tried: bool,
+    ) -> Result<Rederived, Problem> {
         let left = |why: String| Ok(Rederived::Left(why));
         let path = &kept.mail.path_and_query;
         let Some(account) = self.account_at(path) else {
             return left(format!("no account is set that takes {path}"));
         };
-        let tenant = account.tenant_id;
         let before = self.store.load::<Message>(tenant.0, kept.message_id.0).await?;
         let Some(before) = before.state.received() else {
             return left("no such message came in".to_owned());
@@ -52,7 +57,7 @@ impl Webhooks {
             // A repeat of it, which said nothing new when it came.
             return Ok(Rederived::Same);
         }
-        let (inbound, contents) = match self.read_again(account, kept, before).await? {
+        let (inbound, contents) = match self.read_again(&account, kept, before).await? {
             Ok(read) => read,
             Err(why) => return left(why),
         };
@@ -179,7 +184,6 @@ mod tests {
     use chrono::DateTime;
     use hatch_domain::address::Address;
     use hatch_domain::conversation::conversation_id;
-    use hatch_domain::ids::TenantId;
     use hatch_domain::{Attachment, Channel};
 
     use super::*;
@@ -201,6 +205,7 @@ mod tests {
             topic: None,
             segments: None,
             suggests: None,
+            test: false,
             at: DateTime::UNIX_EPOCH,
         }
     }

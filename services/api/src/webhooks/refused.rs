@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hatch_providers::{RawRequest, WebhookRefusal};
@@ -45,8 +45,8 @@ pub(super) struct Sampler {
 
 #[derive(Debug)]
 struct State {
-    paths: BTreeMap<&'static str, OfPath>,
-    addresses: HashMap<(&'static str, IpAddr), Bucket>,
+    paths: BTreeMap<Arc<str>, OfPath>,
+    addresses: HashMap<(Arc<str>, IpAddr), Bucket>,
     forgot_at: Option<Instant>,
 }
 
@@ -92,12 +92,12 @@ impl Sampler {
 
     /// Counts a request that is refused now, and says whether it is to be kept, where there is `room` for it;
     /// and whether it is the first of an episode.
-    fn note(&self, path: &'static str, address: IpAddr, room: bool, now: Instant) -> (bool, bool) {
+    fn note(&self, path: &Arc<str>, address: IpAddr, room: bool, now: Instant) -> (bool, bool) {
         let RefusedRates { by_address_per_minute, by_path_per_minute } = self.rates;
         let mut state = self.state();
         let key = state.place_of(path, address, by_address_per_minute, now);
         let State { paths, addresses, .. } = &mut *state;
-        let of_path = paths.entry(path).or_insert_with(|| OfPath {
+        let of_path = paths.entry(Arc::clone(path)).or_insert_with(|| OfPath {
             bucket: Bucket::full(by_path_per_minute, now),
             episode: None,
         });
@@ -124,18 +124,20 @@ impl Sampler {
         for (path, episode) in self.over(Instant::now()) {
             let Episode { began, last, refused, kept } = episode;
             let seconds = last.saturating_duration_since(began).as_secs();
-            tracing::warn!(path, refused, kept, seconds, "webhooks were refused");
+            tracing::warn!(path = &*path, refused, kept, seconds, "webhooks were refused");
         }
     }
 
-    fn over(&self, now: Instant) -> Vec<(&'static str, Episode)> {
+    fn over(&self, now: Instant) -> Vec<(Arc<str>, Episode)> {
         let mut state = self.state();
         let is_over = |episode: &mut Episode| {
             now.saturating_duration_since(episode.last) >= EPISODE_PAUSE
                 || now.saturating_duration_since(episode.began) >= EPISODE_MAX
         };
         let ended = state.paths.iter_mut();
-        ended.filter_map(|(path, of)| Some((*path, of.episode.take_if(is_over)?))).collect()
+        ended
+            .filter_map(|(path, of)| Some((Arc::clone(path), of.episode.take_if(is_over)?)))
+            .collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,12 +149,12 @@ impl State {
     /// Where the address is counted: by itself, while there is a place for it.
     fn place_of(
         &mut self,
-        path: &'static str,
+        path: &Arc<str>,
         address: IpAddr,
         per_minute: u32,
         now: Instant,
-    ) -> (&'static str, IpAddr) {
-        let key = (path, address);
+    ) -> (Arc<str>, IpAddr) {
+        let key = (Arc::clone(path), address);
         if self.addresses.len() < ADDRESSES_MAX || self.addresses.contains_key(&key) {
             return key;
         }
@@ -164,7 +166,7 @@ impl State {
                 bucket.tokens < f64::from(per_minute)
             });
         }
-        if self.addresses.len() < ADDRESSES_MAX { key } else { (path, OTHERS) }
+        if self.addresses.len() < ADDRESSES_MAX { key } else { (Arc::clone(path), OTHERS) }
     }
 }
 
@@ -175,23 +177,22 @@ impl Webhooks {
         account: &WebhookAccount,
         raw: &RawRequest,
         address: IpAddr,
-        refusal: Option<WebhookRefusal>,
+        refusal: WebhookRefusal,
     ) -> Problem {
-        let refusal = refusal.unwrap_or(WebhookRefusal::WrongSignature);
-        let (path, reason) = (account.path, reason(refusal));
+        let (path, reason) = (&*account.path, reason(refusal));
         let detail = format!("failed to {refusal}");
-        self.stats.refused.of(&(path, reason)).increment();
+        self.stats.refused.of(&(path.to_owned(), reason)).increment();
         let label = (account.provider, Outcome::RejectedSignature.as_str());
         self.stats.observations.of(&label).increment();
         let room = self.keeping.has_room_for_refused();
-        let (kept, first) = self.keeping.sampler.note(path, address, room, Instant::now());
+        let (kept, first) = self.keeping.sampler.note(&account.path, address, room, Instant::now());
         if first {
             tracing::warn!(path, reason, %address, "webhooks are refused; their number follows at the end");
         } else {
             tracing::debug!(path, reason, %address, kept, "webhook refused");
         }
         if kept {
-            self.stats.refused_kept.of(&path).increment();
+            self.stats.refused_kept.of(path).increment();
             let recording = self.refused_recording(account, raw);
             if let Err(problem) = recording.keep_refused(&detail).await {
                 return problem;
@@ -240,17 +241,17 @@ mod tests {
     #[test]
     fn an_address_and_a_path_have_a_rate_each() {
         let (sampler, start) = (Sampler::new(RATES), Instant::now());
-        let kept = |path, n, seconds| {
+        let kept = |path: &str, n, seconds| {
             let now = start + Duration::from_secs(seconds);
-            sampler.note(path, address(n), true, now).0
+            sampler.note(&Arc::from(path), address(n), true, now).0
         };
-        let count = |path, n, seconds| (0..100).filter(|_| kept(path, n, seconds)).count();
+        let count = |path: &str, n, seconds| (0..100).filter(|_| kept(path, n, seconds)).count();
         assert_eq!((count("a", 1, 0), count("a", 2, 0), count("a", 3, 0)), (3, 3, 0));
         assert_eq!(count("b", 1, 0), 3, "another path has a rate of its own");
         assert_eq!(count("a", 3, 20), 2, "a third of a minute, a third of the path's rate");
         assert_eq!(count("a", 1, 3_600), 3, "no more after an hour than after a minute");
         assert!(
-            !sampler.note("a", address(7), false, start + Duration::from_secs(7_200)).0,
+            !sampler.note(&"a".into(), address(7), false, start + Duration::from_secs(7_200)).0,
             "no room"
         );
     }
@@ -259,23 +260,25 @@ mod tests {
     fn addresses_beyond_number_take_no_more_memory_and_no_more_rows() {
         let rates = RefusedRates { by_address_per_minute: 3, by_path_per_minute: 100 };
         let (sampler, start) = (Sampler::new(rates), Instant::now());
-        let kept = (0..20_000).filter(|n| sampler.note("a", address(*n), true, start).0).count();
+        let kept =
+            (0..20_000).filter(|n| sampler.note(&"a".into(), address(*n), true, start).0).count();
         assert_eq!(kept, 100);
         assert!(sampler.state().addresses.len() <= ADDRESSES_MAX + 1);
         let later = start + Duration::from_secs(120);
-        assert!(sampler.note("a", address(50_000), true, later).0);
+        assert!(sampler.note(&"a".into(), address(50_000), true, later).0);
         assert_eq!(sampler.state().addresses.len(), 1, "rested ones are forgotten");
     }
 
     #[test]
     fn an_episode_is_told_once_with_its_number() {
         let (sampler, start) = (Sampler::new(RATES), Instant::now());
-        let firsts = (0..10).filter(|_| sampler.note("a", address(1), true, start).1).count();
+        let firsts =
+            (0..10).filter(|_| sampler.note(&"a".into(), address(1), true, start).1).count();
         assert_eq!(firsts, 1);
         assert_eq!(sampler.over(start + Duration::from_secs(59)), []);
         let episode = Episode { began: start, last: start, refused: 10, kept: 3 };
-        assert_eq!(sampler.over(start + Duration::from_secs(60)), [("a", episode)]);
+        assert_eq!(sampler.over(start + Duration::from_secs(60)), [(Arc::<str>::from("a"), episode)]);
         assert_eq!(sampler.over(start + Duration::from_secs(120)), []);
-        assert!(sampler.note("a", address(1), true, start + Duration::from_secs(121)).1);
+        assert!(sampler.note(&"a".into(), address(1), true, start + Duration::from_secs(121)).1);
     }
 }

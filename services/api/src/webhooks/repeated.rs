@@ -94,6 +94,7 @@ mod tests {
             topic: None,
             segments: None,
             suggests: None,
+            test: false,
             at: DateTime::UNIX_EPOCH,
         }
     }

@@ -16,15 +16,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::account::PREFIX;
+use super::ownership::Owned;
 use super::receive::failure;
 use super::record::Recording;
 use super::{GENERIC, WebhookAccount, Webhooks};
 use crate::auth::Caller;
 use crate::extract::{NoBody, PathId};
 use crate::problem::{POSITION, Problem};
-
-/// Where webhooks of accounts are posted, before the account's path.
-const PREFIX: &str = "/api/v1/webhooks/";
 
 /// What became of it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -90,15 +89,17 @@ impl Webhooks {
         let path = &kept.webhook.path_and_query;
         let account = self
             .account_at(path)
-            .filter(|account| account.tenant_id == tenant)
+            .filter(|account| account.tenants.has(tenant))
             .ok_or_else(|| Problem::not_replayed(format!("no account is set that takes {path}")))?;
+        let account = WebhookAccount { tenant_id: tenant, ..account };
         let said_at = kept.webhook.received_at;
         let raw = raw(kept)?;
-        let said = self.readers.parse(account, &raw).await?;
+        let said = self.readers.parse(&account, &raw).await?;
         let observations = said.map_err(|error| {
             Problem::not_replayed(format!("it is still not understood: {}", failure(&error)))
         })?;
-        let recording = Recording { said_at, ..self.recording(account, &raw) };
+        let Owned { account, elsewhere } = self.owned(&account, &observations).await?;
+        let recording = Recording { said_at, ..self.recording(&account, elsewhere, &raw) };
         let id = recording.entry.id;
         let (position, outcome) = recording.record(observations).await?;
         // One of the two is enough in the quarantine.
@@ -108,11 +109,10 @@ impl Webhooks {
     }
 
     /// Whose webhooks come in there.
-    pub(super) fn account_at(&self, path_and_query: &str) -> Option<&WebhookAccount> {
+    pub(super) fn account_at(&self, path_and_query: &str) -> Option<WebhookAccount> {
         let path = path_and_query.split('?').next()?;
         // What has no path of an account came in by a name of the generic one.
-        let path = path.strip_prefix(PREFIX).unwrap_or(GENERIC);
-        self.accounts.iter().find(|account| account.path == path)
+        self.posting(path.strip_prefix(PREFIX).unwrap_or(GENERIC))
     }
 }
 

@@ -98,6 +98,7 @@ pub(crate) fn life(n: u32) -> Life {
                     causation_id: None,
                     actor: "benchmark".to_owned(),
                     traceparent: Some(format!("00-{:032x}-{n:016x}-01", stream_id.as_u128())),
+                    request_id: None,
                 },
                 payload: event.encode(),
             });

@@ -80,10 +80,7 @@ pub(crate) async fn serve_proxy(
     let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE_MAX).build(connector);
     let app =
         Router::new().fallback(answer).with_state(Arc::new(Proxy { upstreams, names, client }));
-    let app = app.into_make_service_with_connect_info::<Connection>();
-    axum::serve(StallListener::new(listener, connections), app)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+    hatch_api::serve_plain(StallListener::new(listener, connections), app, shutdown).await
 }
 
 /// Whom requests may be made to, and who may say for whom.

@@ -9,7 +9,7 @@ use crate::testing::at;
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 fn health() -> Arc<Health> {
-    Accounts::default().of("twilio", "AC0")
+    KnownAccounts::default().of("twilio", "AC0")
 }
 
 fn call(health: &Arc<Health>, outcome: &Outcome) {

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use hatch_api::api_keys::KEEP_OLD_SECONDS_MAX;
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
-use hatch_domain::api_key::KeyId;
+use hatch_domain::api_key::{KeyId, KeyType};
 use hatch_domain::ids::TenantId;
 use hatch_domain::ip_range::IpRange;
 use hatch_domain::scope::Scope;
@@ -52,12 +52,51 @@ pub enum Tenants {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Say whom keys of the type team may write to.
+    #[command(subcommand, after_help = "Example: hatch tenants team add ann@example.com")]
+    Team(Team),
     /// Let the keys of a suspended tenant work again.
     #[command(after_help = "Example: hatch tenants resume 0199a0c4-7d1e-7c43-9a37-0d8b4f2f6a11")]
     Resume {
         /// The tenant's id.
         #[arg(value_parser = tenant)]
         id: TenantId,
+    },
+}
+
+/// What to do with a tenant's team list.
+#[derive(Debug, Subcommand)]
+pub enum Team {
+    /// Let keys of the type team write to an address.
+    #[command(after_help = "Example: hatch tenants team add ann@example.com\n\
+        Each process knows it within a second. Safe to repeat.")]
+    Add {
+        /// A phone number, a mailbox, or a name in chats.
+        #[arg(value_parser = address)]
+        address: Address,
+        /// Whose list [default: the default tenant].
+        #[arg(long, value_parser = tenant)]
+        tenant: Option<TenantId>,
+    },
+    /// Let them write to an address no more. What was taken before goes on its way.
+    #[command(after_help = "Example: hatch tenants team remove ann@example.com")]
+    Remove {
+        /// The address.
+        #[arg(value_parser = address)]
+        address: Address,
+        /// Whose list [default: the default tenant].
+        #[arg(long, value_parser = tenant)]
+        tenant: Option<TenantId>,
+    },
+    /// Print the list, in the order of the addresses.
+    #[command(after_help = "Example: hatch tenants team list --json")]
+    List {
+        /// Whose list [default: the default tenant].
+        #[arg(long, value_parser = tenant)]
+        tenant: Option<TenantId>,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -69,6 +108,8 @@ pub enum Keys {
         after_help = "Example: hatch keys create --name shop --scope messages:write --expires-in 90d\n\
         The first one, which may do everything:\n  \
         hatch keys create --name first --scope admin --scope platform\n\
+        One that tries hatch out, and reaches nobody:\n  \
+        hatch keys create --name trial --type test\n\
         The text alone goes to the standard output: KEY=$(hatch keys create --name shop)\n\
         It is kept nowhere: whoever has lost it rotates the key."
     )]
@@ -90,7 +131,7 @@ pub enum Keys {
     #[command(after_help = "Example: hatch keys rotate 7Qm2xVb9Lk4R --keep-old 2h\n\
         The text before works for that long, too, so that its users can change over.")]
     Rotate {
-        /// The key's id, the part of its text between hk_live_ and the next _.
+        /// The key's id, the part of its text between hk_live_ (hk_test_, hk_team_) and the next _.
         #[arg(value_parser = key)]
         id: KeyId,
         /// How long the text before works: a number and s, m, h or d, up to 7d.
@@ -104,7 +145,7 @@ pub enum Keys {
     #[command(after_help = "Example: hatch keys revoke 7Qm2xVb9Lk4R\n\
         Each process refuses it within a second. Safe to repeat.")]
     Revoke {
-        /// The key's id, the part of its text between hk_live_ and the next _.
+        /// The key's id, the part of its text between hk_live_ (hk_test_, hk_team_) and the next _.
         #[arg(value_parser = key)]
         id: KeyId,
         /// One JSON object.
@@ -122,11 +163,15 @@ pub struct CreateKey {
     /// Whose it is [default: the default tenant].
     #[arg(long, value_parser = tenant)]
     pub tenant: Option<TenantId>,
-    /// What it may do; may be repeated. admin is all of its tenant, platform the tenants themselves.
-    #[arg(long = "scope", default_value = "admin", value_parser = scope)]
+    /// What its messages are for: live, test (they reach nobody) or team (they reach those on the team list only).
+    #[arg(long = "type", default_value = "live", value_parser = key_type)]
+    pub key_type: KeyType,
+    /// What it may do; may be repeated. admin is all of its tenant, platform the tenants themselves; keys of the other
+    /// types have neither [default: admin; of the other types all but that and platform].
+    #[arg(long = "scope", value_parser = scope)]
     pub scopes: Vec<Scope>,
     /// An address that it may send from; may be repeated [default: all].
-    #[arg(long = "sender", value_parser = sender)]
+    #[arg(long = "sender", value_parser = address)]
     pub senders: Vec<Address>,
     /// A channel that it may send by; may be repeated [default: all].
     #[arg(long = "channel", value_parser = channel)]
@@ -151,15 +196,20 @@ fn key(text: &str) -> Result<KeyId, &'static str> {
         .map_err(|_| "expected a key's id, 12 letters and digits as `hatch keys list` shows them")
 }
 
+fn key_type(text: &str) -> Result<KeyType, String> {
+    let found = KeyType::ALL.into_iter().find(|one| one.as_str() == text);
+    found.ok_or_else(|| format!("expected one of {}", KeyType::ALL.map(KeyType::as_str).join(", ")))
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    Address::sought(text).map_err(|error| error.to_string())
+}
+
 pub(super) fn scope(text: &str) -> Result<Scope, String> {
     text.parse().map_err(|_| {
         let names: Vec<String> = Scope::ALL.iter().map(ToString::to_string).collect();
         format!("expected one of {}", names.join(", "))
     })
-}
-
-fn sender(text: &str) -> Result<Address, String> {
-    Address::sought(text).map_err(|error| error.to_string())
 }
 
 fn channel(text: &str) -> Result<Channel, String> {

@@ -6,9 +6,9 @@ use hatch_api::api_keys::{
     Changed, Issued, IssuedApiKey, Issuer, KeyRequest, create, revoke, rotate, shown,
 };
 use hatch_api::tenants;
-use hatch_domain::api_key::{AGGREGATE, KeyId, api_key_id};
+use hatch_domain::api_key::{AGGREGATE, KeyId, KeyType, api_key_id};
 use hatch_domain::ids::TenantId;
-use hatch_domain::scope::Scopes;
+use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::{Environment as _, time};
 use hatch_eventstore::{Connection, Connections, SystemEnvironment};
 use hatch_readmodel::{KeyInfo, Page, ReadModel};
@@ -60,13 +60,24 @@ fn request(flags: &CreateKey, now: DateTime<Utc>) -> anyhow::Result<KeyRequest> 
     };
     Ok(KeyRequest {
         name: Some(flags.name.clone()),
-        key_type: None,
-        scopes: Some(flags.scopes.iter().map(ToString::to_string).collect()),
+        key_type: Some(flags.key_type.as_str().to_owned()),
+        scopes: Some(scopes(flags).iter().map(ToString::to_string).collect()),
         senders: Some(flags.senders.iter().map(ToString::to_string).collect()),
         channels: Some(flags.channels.iter().map(|one| one.as_str().to_owned()).collect()),
         ip_ranges: Some(flags.ip_ranges.iter().map(ToString::to_string).collect()),
         expires_at,
     })
+}
+
+/// What it may do: where nothing is said, all of its tenant, as far as its type goes.
+fn scopes(flags: &CreateKey) -> Vec<Scope> {
+    match (flags.scopes.is_empty(), flags.key_type) {
+        (false, _) => flags.scopes.clone(),
+        (true, KeyType::Live) => vec![Scope::Admin],
+        (true, other) => {
+            Scope::ALL.iter().copied().filter(|scope| other.may_have(*scope)).collect()
+        }
+    }
 }
 
 async fn turn(
@@ -152,8 +163,13 @@ fn print(issued: &IssuedApiKey, json: bool) -> anyhow::Result<()> {
     line(issued.text().unwrap_or_default())?;
     let info = issued.info();
     let ends = info.expires_at.map(|end| format!(", until {}", time::text(end)));
+    let of_type = if info.key_type == KeyType::Live.as_str() {
+        String::new()
+    } else {
+        format!("{} ", info.key_type)
+    };
     note(format!(
-        "key {} ({}), which may do {}{}. This is its text, shown this once",
+        "{of_type}key {} ({}), which may do {}{}. This is its text, shown this once",
         info.id,
         field(&info.name),
         names(info),

@@ -1,5 +1,6 @@
 //! The smaller subcommands, one file each.
 
+pub(crate) mod accounts;
 pub(crate) mod archive;
 pub(crate) mod bench;
 pub(crate) mod dead_letters;
@@ -7,9 +8,11 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod fence;
 pub(crate) mod keys;
+pub(crate) mod master_key;
 pub(crate) mod members;
 pub(crate) mod migrate;
 pub(crate) mod projections;
+pub(crate) mod requests;
 pub(crate) mod serve;
 pub(crate) mod tenants;
 pub(crate) mod verify_log;

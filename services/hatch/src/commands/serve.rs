@@ -5,11 +5,12 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::bail;
-use hatch_process::{is_hatch, stop_on_signal, stop_with_parent};
+use hatch_process::{is_hatch, stop_or_read_again, stop_with_parent};
 use tokio::net::{TcpListener, lookup_host};
 use tokio_util::sync::CancellationToken;
 
-use crate::roles::{self, Role};
+use crate::reload::{self, Reload};
+use crate::roles::{self, Parts, Role};
 use crate::settings::{Authentication, Settings};
 
 /// Runs until a signal asks for the end.
@@ -23,10 +24,19 @@ pub(crate) async fn run(mut settings: Settings, roles: &[Role]) -> anyhow::Resul
     let listener = listen(&settings.listen).await?;
     refuse_open(&settings, listener.local_addr()?.ip())?;
     let shutdown = CancellationToken::new();
-    stop_on_signal(&shutdown)?;
+    let (again, reload) = Reload::of(settings.clone());
+    stop_or_read_again(&shutdown, move || reload::read_again(&again, load_again))?;
     stop_with_parent(&shutdown);
     let roles: BTreeSet<Role> = roles.iter().copied().collect();
-    roles::run(&settings, &roles, listener, shutdown).await
+    let parts = Parts { reload: Some(reload), ..Parts::default() };
+    roles::run_with(&settings, &roles, parts, listener, shutdown).await
+}
+
+/// The settings as file and variables have them now.
+fn load_again() -> anyhow::Result<Settings> {
+    let mut settings = Settings::load_serve()?;
+    settings.rate_limit.enabled.get_or_insert(true);
+    Ok(settings)
 }
 
 /// Opens the listener, or says in one line why not and what to do.

@@ -1,13 +1,17 @@
 //! `hatch tenants`: whose data it is.
 
 use anyhow::anyhow;
-use hatch_api::tenants::{Change, Written, change, create};
+use hatch_api::tenants::{Change, TeamChange, TeamChanged, Written, change, change_team, create};
 use hatch_domain::ids::TenantId;
+use hatch_domain::tenant::{AGGREGATE, TEAM_RECIPIENTS_MAX, TeamRecipient, Tenant};
+use hatch_domain::{Decider as _, time};
+use hatch_eventstore::Log;
 use hatch_readmodel::{Page, ReadModel, TenantInfo};
+use serde_json::json;
 
 use super::pool;
 use super::writer::{Writer, actor};
-use crate::cli::Tenants;
+use crate::cli::{Team, Tenants};
 use crate::output::{field, line};
 use crate::settings::Settings;
 
@@ -18,6 +22,13 @@ pub(crate) async fn run(settings: &Settings, what: Tenants) -> anyhow::Result<()
         Tenants::List { limit, json } => list(settings, limit, json).await,
         Tenants::Suspend { id, reason } => turn(settings, id, Change::Suspend(reason)).await,
         Tenants::Resume { id } => turn(settings, id, Change::Resume).await,
+        Tenants::Team(Team::Add { address, tenant }) => {
+            set(settings, tenant, TeamChange::Add(address)).await
+        }
+        Tenants::Team(Team::Remove { address, tenant }) => {
+            set(settings, tenant, TeamChange::Remove(address)).await
+        }
+        Tenants::Team(Team::List { tenant, json }) => team(settings, tenant, json).await,
     }
 }
 
@@ -40,6 +51,47 @@ async fn turn(settings: &Settings, id: TenantId, to: Change) -> anyhow::Result<(
     writer.end().await?;
     let Written { tenant, .. } = changed.map_err(|problem| anyhow!("{problem}"))?;
     line(row(&tenant))?;
+    Ok(())
+}
+
+/// Says what is on the list then, or is not.
+async fn set(
+    settings: &Settings,
+    tenant: Option<TenantId>,
+    change: TeamChange,
+) -> anyhow::Result<()> {
+    let tenant = tenant.unwrap_or(TenantId::DEFAULT);
+    let writer = Writer::start(settings).await?;
+    let changed = change_team(&writer.store, &actor(), tenant, &change).await;
+    writer.end().await?;
+    let TeamChanged { tenant, .. } = changed.map_err(|problem| anyhow!("{problem}"))?;
+    let address = field(change.address().as_str());
+    let on = if tenant.is_of_team(change.address()) { "on" } else { "not on" };
+    line(format!(
+        "{address} is {on} the list, which has {} of {TEAM_RECIPIENTS_MAX}",
+        tenant.team().len()
+    ))?;
+    Ok(())
+}
+
+async fn team(settings: &Settings, tenant: Option<TenantId>, json: bool) -> anyhow::Result<()> {
+    let id = tenant.unwrap_or(TenantId::DEFAULT).0;
+    let events = Log::new(pool(settings)?).read_stream_of(AGGREGATE, id, id).await?;
+    let mut tenant = Tenant::default();
+    for event in &events {
+        tenant = tenant.evolve(&event.decode()?);
+    }
+    for TeamRecipient { address, added_at } in tenant.team() {
+        let added_at = time::text(*added_at);
+        line(if json {
+            json!({"address": address, "added_at": added_at}).to_string()
+        } else {
+            format!("{}  since {added_at}", field(address.as_str()))
+        })?;
+    }
+    if !json && tenant.team().len() == 0 {
+        line("the list is empty: `hatch tenants team add ADDRESS` puts somebody on it")?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use hatch_api::admission::Intake;
 use hatch_api::webhooks::{Readers, Rederived, Webhooks};
 use hatch_domain::ids::{MessageId, TenantId};
 use hatch_eventstore::{Appender, AppenderConfig, Log, ServerClock, Store};
+use hatch_providers::Accounts;
 use hatch_readmodel::{
     LoggedWebhook, Page, RawMailFilter, ReadModel, WebhookFilter, WebhookOutcome,
 };
@@ -21,7 +22,7 @@ use crate::admission;
 use crate::cli::Rederive;
 use crate::output::{counted, field, line};
 use crate::progress;
-use crate::roles::{own_mailboxes, postgres, webhook_accounts, word_rules};
+use crate::roles::{accounts, generic_webhook, own_mailboxes, postgres, word_rules};
 use crate::settings::Settings;
 
 const TENANT: TenantId = TenantId::DEFAULT;
@@ -81,7 +82,7 @@ pub(crate) async fn rederive(settings: &Settings, flags: &Rederive) -> anyhow::R
     loop {
         let page = read_model.raw_mails(TENANT, &filter, last.as_ref()).await?;
         for kept in &page {
-            let read = reader.webhooks.rederive(kept, flags.dry_run).await;
+            let read = reader.webhooks.rederive(TENANT, kept, flags.dry_run).await;
             let read =
                 read.map_err(|problem| anyhow::anyhow!("message {}: {problem}", kept.message_id))?;
             bar.inc(1);
@@ -157,10 +158,16 @@ impl Reader {
             Appender::start(AppenderConfig::default(), postgres(settings)?, ending.clone());
         let (pool, clock) = (pool(settings)?, ServerClock::default());
         clock.ask(&pool).await?;
+        let read_model = ReadModel::new(pool.clone());
+        let others = read_model.configuration().await?.tenants.into_iter().map(|one| one.tenant_id);
+        let others = others.filter(|tenant| *tenant != TENANT);
+        let tenants: Vec<TenantId> = std::iter::once(TENANT).chain(others).collect();
         let webhooks = Webhooks {
-            store: Store::new(appender, Log::new(pool.clone()), Arc::new(clock)),
-            read_model: ReadModel::new(pool),
-            accounts: webhook_accounts(settings)?,
+            store: Store::new(appender, Log::new(pool), Arc::new(clock)),
+            read_model,
+            accounts: Accounts::new(accounts(settings)?),
+            generic: generic_webhook(settings)?,
+            tenants: Arc::new(move || Some(tenants.clone())),
             stats: Arc::default(),
             recent: Arc::default(),
             intake: Intake::new(admission::rules(&settings.admission)?),

@@ -8,11 +8,12 @@ use hatch_api::admission::Admission;
 use hatch_api::commands::{Commands, Conversations};
 use hatch_api::{Drain, People, Requests};
 use hatch_directory::Attempts;
-use hatch_providers::sendgrid;
+use hatch_providers::{Accounts, sendgrid};
 use hatch_readmodel::{ReadModel, ReadPosition};
 
-use super::configured::{carried, default_email_sender, default_sender};
+use super::configured::{default_email_sender, default_sender};
 use super::definition::{RoleDefinition, RoleInstance};
+use super::joining::vault;
 use super::process::{Follows, Process, Workers};
 use super::query::WAITING_READS_MAX;
 use crate::telemetry::exposition::{Metric, Samples, Values};
@@ -54,7 +55,8 @@ impl RoleInstance for Command {
         let commands = Commands {
             store: process.store.clone(),
             admission: self.admission.clone(),
-            carried: carried(settings),
+            accounts: process.accounts.clone(),
+            vault: vault(settings, process.keyring.clone(), process.accounts.clone())?,
             conversations: Conversations {
                 read_position: ReadPosition::new(read_model.clone()),
                 read_model,
@@ -62,10 +64,7 @@ impl RoleInstance for Command {
             },
             default_sms_sender: default_sender(settings)?,
             default_email_sender: default_email_sender(settings)?,
-            default_subject: settings.sendgrid.as_ref().map_or_else(
-                || sendgrid::DEFAULT_SUBJECT.to_owned(),
-                |account| account.default_subject.clone(),
-            ),
+            default_subject: default_subject(&process.accounts),
             mail_host: hatch_api::commands::mail_host(&settings.public_url()),
         };
         Ok(hatch_api::compat::commands(commands.clone())
@@ -89,6 +88,13 @@ fn people(process: &Process) -> anyhow::Result<People> {
         (process.keyring.clone(), oidc),
         process.settings.public_url(),
     ))
+}
+
+/// What a mail without a subject has: that of the first account that says one.
+fn default_subject(accounts: &Accounts) -> String {
+    let all = accounts.current();
+    let first = all.iter().find_map(|account| account.default_subject.clone());
+    first.unwrap_or_else(|| sendgrid::DEFAULT_SUBJECT.to_owned())
 }
 
 fn measured(admission: Option<&Admission>) -> [Metric; 5] {

@@ -8,30 +8,19 @@ use anyhow::Context;
 use chrono::TimeDelta;
 use hatch_api::webhooks::{KeepRules, OwnMailboxes, RefusedRates, WordRules};
 use hatch_api::{Sites, TrustedProxies};
-use hatch_dispatcher::DoubtPolicy;
-use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::consent::words;
-use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
-use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX};
-use hatch_providers::Webhook;
-use hatch_providers::generic::{self, GenericWebhook};
-use hatch_providers::sendgrid::{self, SendGridAdapter, SendGridEvents, SendGridInbound};
-use hatch_providers::twilio::{self, TwilioAdapter, TwilioWebhook};
+use hatch_eventstore::{
+    BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX, SystemEnvironment,
+};
 use reqwest::Url;
-use tokio::sync::Semaphore;
 
+use super::accounts::{at_providers, check_accounts, http_timeout, providers_in_doubt};
+use super::listener::{certificate_files, cors};
 use crate::settings::accounts::outside_url;
 use crate::settings::{Settings, SeveralMailboxes};
-use crate::{admission, files};
-
-/// The error for a bad setting of the account.
-const SENDGRID: &str = "configuration: sendgrid";
-
-/// What the accounts of each provider carry.
-const TWILIO_CHANNELS: &[Channel] = &[Channel::Sms, Channel::Mms];
-const SENDGRID_CHANNELS: &[Channel] = &[Channel::Email];
+use crate::{admission, files, tokens};
 
 /// How many attempts one process may have under way at a time.
 const AT_ONCE: std::ops::RangeInclusive<usize> = 1..=10_000;
@@ -50,6 +39,8 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
     let dispatcher = &settings.dispatcher;
     let config = hatch_dispatcher::Config {
         concurrency_max: dispatcher.concurrency_max,
+        // Each is a file.
+        account_concurrency_max: files::share(dispatcher.account_concurrency_max),
         lease: Duration::from_millis(dispatcher.lease_ms),
         http_timeout: http_timeout(settings),
         retry: dispatcher.retry,
@@ -188,41 +179,15 @@ pub(crate) fn keep_rules(settings: &Settings) -> anyhow::Result<KeepRules> {
     })
 }
 
-fn providers_in_doubt(settings: &Settings) -> anyhow::Result<()> {
-    const KNOWN: [&str; 2] = [twilio::PROVIDER, sendgrid::PROVIDER];
-    let unknown = settings.dispatcher.in_doubt.keys().find(|name| !KNOWN.contains(&name.as_str()));
-    if let Some(name) = unknown {
-        let known = KNOWN.join(" or ");
-        anyhow::bail!("configuration: dispatcher.in_doubt.{name}: expected {known}");
-    }
-    let sendgrid = settings.dispatcher.in_doubt.get(sendgrid::PROVIDER);
-    anyhow::ensure!(
-        sendgrid != Some(&DoubtPolicy::LookUp),
-        "configuration: dispatcher.in_doubt.sendgrid: expected wait, resend or fail: SendGrid cannot be \
-         asked what became of a mail"
-    );
-    Ok(())
-}
-
 /// Refuses a public URL that is none, and one by which no real provider that has an account here gets back.
 fn public_url(settings: &Settings) -> anyhow::Result<()> {
     let own = outside_url(&settings.public_url()).context(
         "configuration: public_url: expected a URL such as https://hatch.example.com, without user and \
          password",
     )?;
-    let accounts = [
-        settings
-            .twilio
-            .as_ref()
-            .map(|twilio| ("twilio", "Twilio", twilio.is_at_provider(), &twilio.public_url)),
-        settings
-            .sendgrid
-            .as_ref()
-            .map(|sendgrid| ("sendgrid", "SendGrid", sendgrid.is_at_provider(), &own)),
-    ];
-    for (name, provider, is_real, url) in accounts.into_iter().flatten() {
+    for (name, provider, url) in at_providers(settings, &own) {
         anyhow::ensure!(
-            !is_real || !is_of_this_machine(url),
+            !is_of_this_machine(&url),
             "configuration: public_url: expected the URL by which {provider} reaches hatch, such as \
              https://hatch.example.com, because {name} is an account there; {} leads to this machine only",
             url.host_str().unwrap_or_default()
@@ -294,6 +259,12 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         word_rules(settings).map(drop),
         own_mailboxes(settings).map(drop),
         settings.rate_limit.rules().map(drop),
+        settings.keyring().map(drop),
+        settings.issuers().map(drop),
+        tokens::oidc(settings, Arc::new(SystemEnvironment)).map(drop),
+        certificate_files(settings).map(drop),
+        cors(settings).map(drop),
+        settings.trail_rules().map(drop),
     ];
     checks.into_iter().filter_map(Result::err).collect()
 }
@@ -302,19 +273,6 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
 pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     let first = refusals(settings).into_iter().next();
     first.map_or_else(|| check_accounts(settings), Err)
-}
-
-/// Refuses accounts that keep a process from starting.
-pub(crate) fn check_accounts(settings: &Settings) -> anyhow::Result<()> {
-    sending_accounts(settings)?;
-    webhook_accounts(settings).map(drop)
-}
-
-/// The longest time that a provider may take to answer.
-fn http_timeout(settings: &Settings) -> Duration {
-    let twilio = settings.twilio.as_ref().map(|twilio| twilio.http_timeout_ms);
-    let sendgrid = settings.sendgrid.as_ref().map(|sendgrid| sendgrid.http_timeout_ms);
-    Duration::from_millis(twilio.max(sendgrid).unwrap_or_default())
 }
 
 pub(super) fn default_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
@@ -340,77 +298,6 @@ pub(crate) fn own_mailboxes(settings: &Settings) -> anyhow::Result<OwnMailboxes>
         own.in_one_conversation();
     }
     Ok(own)
-}
-
-/// The channels that some account carries.
-pub(super) fn carried(settings: &Settings) -> Vec<Channel> {
-    let twilio = settings.twilio.as_ref().map(|_| TWILIO_CHANNELS);
-    let sendgrid = settings.sendgrid.as_ref().map(|_| SENDGRID_CHANNELS);
-    twilio.into_iter().chain(sendgrid).flatten().copied().collect()
-}
-
-pub(super) fn sending_accounts(
-    settings: &Settings,
-) -> anyhow::Result<Vec<hatch_dispatcher::SendingAccount>> {
-    let mut accounts = Vec::new();
-    if let Some(twilio) = &settings.twilio {
-        let adapter = TwilioAdapter::new(twilio.clone()).context("configuration: twilio")?;
-        accounts.push(hatch_dispatcher::SendingAccount {
-            provider: twilio::PROVIDER,
-            account: twilio.account_sid.clone(),
-            channels: TWILIO_CHANNELS,
-            adapter: Arc::new(adapter),
-            in_doubt: settings.dispatcher.in_doubt.get(twilio::PROVIDER).copied(),
-            room: room(settings),
-        });
-    }
-    if let Some(sendgrid) = &settings.sendgrid {
-        let adapter = SendGridAdapter::new(sendgrid.clone()).context("configuration: sendgrid")?;
-        accounts.push(hatch_dispatcher::SendingAccount {
-            provider: sendgrid::PROVIDER,
-            account: sendgrid.account.clone(),
-            channels: SENDGRID_CHANNELS,
-            adapter: Arc::new(adapter),
-            in_doubt: settings.dispatcher.in_doubt.get(sendgrid::PROVIDER).copied(),
-            room: room(settings),
-        });
-    }
-    Ok(accounts)
-}
-
-/// One for each call of an account that may be under way. Each is a file.
-fn room(settings: &Settings) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(files::share(settings.dispatcher.account_concurrency_max)))
-}
-
-pub(crate) fn webhook_accounts(
-    settings: &Settings,
-) -> anyhow::Result<Vec<hatch_api::webhooks::WebhookAccount>> {
-    let account = |provider, path, webhook: Arc<dyn Webhook>| hatch_api::webhooks::WebhookAccount {
-        tenant_id: TenantId::DEFAULT,
-        provider,
-        path,
-        acts_on_words: false,
-        webhook,
-    };
-    let mut accounts = Vec::new();
-    if let Some(twilio) = &settings.twilio {
-        let webhook = TwilioWebhook::new(twilio.clone()).context("configuration: twilio")?;
-        let account = account(twilio::PROVIDER, twilio::PROVIDER, Arc::new(webhook));
-        let acts_on_words = twilio.acts_on_words;
-        accounts.push(hatch_api::webhooks::WebhookAccount { acts_on_words, ..account });
-    }
-    if let Some(sendgrid) = &settings.sendgrid {
-        let events = SendGridEvents::new(sendgrid).context(SENDGRID)?;
-        let inbound = SendGridInbound::new(sendgrid).context(SENDGRID)?;
-        accounts.push(account(sendgrid::PROVIDER, sendgrid::PROVIDER, Arc::new(events)));
-        accounts.push(account(sendgrid::PROVIDER, "sendgrid/inbound", Arc::new(inbound)));
-    }
-    if let Some(generic) = &settings.generic {
-        let webhook = GenericWebhook::new(generic.clone()).context("configuration: generic")?;
-        accounts.push(account(generic::PROVIDER, generic::PROVIDER, Arc::new(webhook)));
-    }
-    Ok(accounts)
 }
 
 #[cfg(test)]
@@ -459,27 +346,6 @@ mod tests {
         assert!(said.is_some_and(|said| {
             said.starts_with("configuration: public_url: expected a URL such")
         }));
-    }
-
-    #[test]
-    fn what_is_carried_is_what_the_sending_accounts_carry() {
-        let simulator = "http://127.0.0.1:8089";
-        let twilio = serde_json::json!({
-            "account_sid": format!("AC{}", "0".repeat(32)), "auth_token": "12345", "public_url": simulator,
-        });
-        let sendgrid = crate::settings::sendgrid_account(simulator, "");
-        let both = Settings {
-            twilio: Some(serde_json::from_value(twilio).expect("an account")),
-            sendgrid: Some(serde_json::from_value(sendgrid).expect("an account")),
-            ..Settings::default()
-        };
-        let one = Settings { twilio: None, ..both.clone() };
-        for settings in [Settings::default(), one, both] {
-            let accounts = sending_accounts(&settings).expect("good accounts");
-            let channels: Vec<Channel> =
-                accounts.iter().flat_map(|account| account.channels).copied().collect();
-            assert_eq!(carried(&settings), channels);
-        }
     }
 
     #[test]

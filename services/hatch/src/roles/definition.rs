@@ -50,6 +50,12 @@ pub(crate) trait RoleInstance: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// How those are that it can do without, later, and whose number changes: each by its name, for `/ready`.
+    fn ready_each(&self, process: &Process) -> Vec<(String, Result<(), String>)> {
+        let _ = process;
+        Vec::new()
+    }
+
     /// What it counts. Where the process does not run it, its metrics are named all the same.
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
         let _ = process;

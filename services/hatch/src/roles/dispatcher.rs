@@ -1,6 +1,5 @@
 //! The role that sends messages.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -9,7 +8,7 @@ use hatch_dispatcher::{Condition, ConsentPrecondition, Dependencies, Health, Sta
 use hatch_domain::Channel;
 use hatch_eventstore::Connection;
 
-use super::configured::{dispatcher_config, sending_accounts};
+use super::configured::dispatcher_config;
 use super::definition::{RoleDefinition, RoleInstance};
 use super::process::{Follows, Process, Workers};
 use crate::readiness;
@@ -32,8 +31,7 @@ struct Dispatcher {
 impl RoleInstance for Dispatcher {
     fn start(&self, process: &Process, workers: &mut Workers) -> anyhow::Result<()> {
         let config = dispatcher_config(&process.settings)?;
-        let accounts = sending_accounts(&process.settings)?;
-        if accounts.is_empty() {
+        if process.accounts.current().is_empty() {
             tracing::warn!("no provider account is set: messages are accepted, and none is sent");
         }
         let dependencies = Dependencies {
@@ -41,7 +39,8 @@ impl RoleInstance for Dispatcher {
             pool: process.pool.clone(),
             head: process.head.clone(),
             bus: process.bus.clone(),
-            accounts,
+            accounts: process.accounts.clone(),
+            in_doubt: process.settings.dispatcher.in_doubt.clone(),
             precondition: Some(Arc::new(ConsentPrecondition::new(process.store.clone()))),
             stats: Arc::clone(&self.stats),
         };
@@ -50,12 +49,14 @@ impl RoleInstance for Dispatcher {
     }
 
     fn ready(&self, process: &Process) -> anyhow::Result<Vec<Dependency>> {
-        let accounts = sending_accounts(&process.settings)?;
-        let names: BTreeSet<_> = accounts.iter().map(|account| account.provider).collect();
-        let mut dependencies = readiness::providers(names, &self.stats);
-        dependencies.push(readiness::resources(&self.stats));
-        dependencies.push(readiness::timers(process.pool.clone(), &self.stats));
-        Ok(dependencies)
+        Ok(vec![
+            readiness::resources(&self.stats),
+            readiness::timers(process.pool.clone(), &self.stats),
+        ])
+    }
+
+    fn ready_each(&self, process: &Process) -> Vec<(String, Result<(), String>)> {
+        readiness::accounts(&process.accounts, &self.stats)
     }
 
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {

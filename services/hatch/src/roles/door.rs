@@ -20,17 +20,26 @@ const HINT_SECONDS_MAX: u32 = 2;
 pub(crate) const FIRST_KEY: &str =
     "make the first one: `hatch keys create --name first --scope admin --scope platform`";
 
+/// How long the keys of issuers are waited for before anybody listens: requests before that would be refused.
+const ISSUERS_MAX: Duration = Duration::from_secs(6);
+
 /// The door of a process that listens on `address`.
 ///
 /// # Errors
-/// Others than this machine reach it, and nobody has a key.
+/// Others than this machine reach it, and nobody has a key or can get a token.
 pub(super) async fn of(process: &Process, address: IpAddr) -> anyhow::Result<Door> {
     let clock: Arc<dyn Environment> = Arc::new(process.head.clock().clone());
-    let directory = process.directory.clone();
-    let with_people =
-        |door: Door| door.with_sessions(process.sessions.clone(), sites(&process.settings));
+    let (directory, tokens) = (process.directory.clone(), process.tokens.clone());
+    tokens.looked(ISSUERS_MAX).await;
+    let with_people = |door: Door| {
+        let sites = sites(&process.settings);
+        door.with_tokens(tokens.clone()).with_sessions(process.sessions.clone(), sites)
+    };
     if process.settings.authentication == Authentication::Off {
         return Ok(with_people(Door::open(directory, clock)));
+    }
+    if !process.settings.jwt.is_empty() {
+        return Ok(with_people(Door::closed(directory, clock)));
     }
     let is_near = address.is_loopback();
     let patience = if is_near { HINT_SECONDS_MAX } else { KEYS_SECONDS_MAX };
@@ -46,7 +55,10 @@ pub(super) async fn of(process: &Process, address: IpAddr) -> anyhow::Result<Doo
 
 /// Why a process without keys does not listen on `address`.
 pub(crate) fn refusal(address: IpAddr) -> String {
-    format!("there is no key yet, so hatch listens on loopback only, not on {address}: {FIRST_KEY}")
+    format!(
+        "there is no key yet, and no issuer of tokens (`[[jwt]]`), so hatch listens on loopback only, not on \
+         {address}: {FIRST_KEY}"
+    )
 }
 
 /// Whether a key was ever made, once the directory has read as far as the log goes now. Where all have ended, nobody is

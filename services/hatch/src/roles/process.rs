@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use hatch_api::RequestStats;
 use hatch_api::limits::Limits as RateLimits;
+use hatch_api::tokens::Tokens;
+use hatch_api::{RequestStats, Trail};
 use hatch_bus::Bus;
 use hatch_directory::{Directory, Sessions};
 use hatch_domain::Environment;
@@ -15,15 +16,20 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
     HeadWatch, Log, ServerClock, Store, SystemEnvironment,
 };
-use hatch_readmodel::{PROJECTIONS, Projections};
+use hatch_providers::Accounts;
+use hatch_readmodel::{PROJECTIONS, Projections, ReadModel};
+use hatch_seal::Keyring;
 use hatch_telemetry::limit::Limits;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::accounts::accounts;
 use super::configured::{place, postgres};
+use super::joining::LeftOuts;
+use crate::reload::Reload;
 use crate::schemas::schemas;
 use crate::settings::Settings;
-use crate::{bus_end, feed, foreign};
+use crate::{bus_end, feed, foreign, tokens};
 
 /// Connections to PostgreSQL for reads, in one process.
 const POOL_CONNECTIONS_MAX: usize = 16;
@@ -62,15 +68,27 @@ pub(crate) struct Process {
     pub(crate) log: Log,
     pub(crate) bus: Bus,
     pub(crate) head: HeadWatch,
-    /// Tenants and keys.
+    /// Tenants, keys and accounts of the log.
     pub(crate) directory: Directory,
     /// Who has signed in.
     pub(crate) sessions: Sessions,
+    /// Those whose tokens are taken.
+    pub(crate) tokens: Tokens,
+    /// The provider accounts, as they are now.
+    pub(crate) accounts: Accounts,
+    /// The settings, as they were read last.
+    pub(crate) reload: Reload,
+    /// What opens the secrets of those.
+    pub(crate) keyring: Keyring,
+    /// Accounts of the log that are not used.
+    pub(crate) left_out: LeftOuts,
     /// What JetStream brings, read once for all roles that follow it.
     pub(crate) feed: Option<Feed>,
     pub(crate) limits: Limits,
     /// How often clients may ask.
     pub(crate) rate_limits: RateLimits,
+    /// What is recorded of requests.
+    pub(crate) trail: Trail,
     pub(crate) requests: Arc<RequestStats>,
     /// Ends the work of the roles.
     pub(crate) workers: CancellationToken,
@@ -83,11 +101,13 @@ pub struct Parts {
     pub projections: Projections,
     /// The clocks of the machine.
     pub machine: Arc<dyn Environment>,
+    /// Tells when the settings were read again.
+    pub reload: Option<Reload>,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { projections: PROJECTIONS, machine: Arc::new(SystemEnvironment) }
+        Self { projections: PROJECTIONS, machine: Arc::new(SystemEnvironment), reload: None }
     }
 }
 
@@ -121,7 +141,7 @@ impl Process {
         let bus = Bus::connect(settings.bus()?).await.context("NATS")?;
         let shutdown = CancellationToken::new();
         let config = FenceConfig { place, bus: Some(bus_end::of(bus.clone())) };
-        let Parts { projections, machine } = parts;
+        let Parts { projections, machine, reload } = parts;
         let clock = ServerClock::on(Arc::clone(&machine));
         let (head, _) = HeadWatch::start_by(clock, config, postgres.clone(), shutdown.clone());
         head.clock().ask(&pool).await.context("PostgreSQL's clock")?;
@@ -134,8 +154,10 @@ impl Process {
         );
         workers.spawn(following);
         let clock = Arc::new(head.clock().clone());
-        let (sessions, looking) = Sessions::start(pool.clone(), clock, shutdown.clone());
+        let (sessions, looking) = Sessions::start(pool.clone(), clock.clone(), shutdown.clone());
         workers.spawn(looking);
+        let (tokens, keeping) = tokens::start(settings, clock, shutdown.clone())?;
+        workers.spawn(keeping);
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let mut process = Self {
             settings: settings.clone(),
@@ -150,9 +172,15 @@ impl Process {
             head,
             directory,
             sessions,
+            tokens,
+            accounts: Accounts::new(accounts(settings)?),
+            reload: reload.unwrap_or_else(|| Reload::never(settings)),
+            keyring: settings.keyring()?,
+            left_out: LeftOuts::default(),
             feed: None,
             limits: Limits::default(),
             rate_limits: RateLimits::default(),
+            trail: Trail::default(),
             requests: Arc::default(),
             workers: shutdown,
         };
@@ -160,6 +188,7 @@ impl Process {
         if settings.rate_limit.enabled == Some(true) {
             process.rate_limits = process.limit_rates(workers)?;
         }
+        process.trail = process.record(workers)?;
         Ok((Arc::new(process), Appending { stop, task }))
     }
 
@@ -171,6 +200,16 @@ impl Process {
             RateLimits::start(rules, clock, self.pool.clone(), self.workers.clone());
         workers.spawn(sharing);
         Ok(limits)
+    }
+
+    /// Starts the record of requests.
+    fn record(&self, workers: &mut Workers) -> anyhow::Result<Trail> {
+        let rules = self.settings.trail_rules()?;
+        let clock = Arc::new(self.head.clock().clone());
+        let read_model = ReadModel::of(self.pool.clone(), self.projections);
+        let (trail, writing) = Trail::start(rules, clock, read_model, self.workers.clone());
+        workers.spawn(writing);
+        Ok(trail)
     }
 
     /// Whether it runs the role of this name.

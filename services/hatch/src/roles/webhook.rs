@@ -11,7 +11,8 @@ use hatch_readmodel::ReadModel;
 use hatch_telemetry::limit::Limit;
 use hatch_telemetry::measure::Counter;
 
-use super::configured::{keep_rules, own_mailboxes, webhook_accounts, word_rules};
+use super::accounts::generic_webhook;
+use super::configured::{keep_rules, own_mailboxes, word_rules};
 use super::definition::{RoleDefinition, RoleInstance};
 use super::process::{Follows, Process, Workers};
 use crate::admission;
@@ -43,10 +44,13 @@ impl Webhook {
     }
 
     fn webhooks(&self, process: &Process) -> anyhow::Result<Webhooks> {
+        let directory = process.directory.clone();
         Ok(Webhooks {
             store: process.store.clone(),
             read_model: ReadModel::of(process.pool.clone(), process.projections),
-            accounts: webhook_accounts(&process.settings)?,
+            accounts: process.accounts.clone(),
+            generic: generic_webhook(&process.settings)?,
+            tenants: Arc::new(move || directory.tenants()),
             stats: Arc::clone(&self.stats),
             recent: Arc::default(),
             intake: self.intake.clone(),

@@ -1,7 +1,150 @@
 //! What the settings of accounts are beyond their types.
 
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, bail};
+use hatch_domain::Channel;
+use hatch_domain::address::Address;
+use hatch_domain::ids::TenantId;
+use hatch_domain::traffic::Traffic;
+use hatch_providers::{Common, Provider, Tenants, provider, provider_names};
 use reqwest::Url;
-use schemars::Schema;
+use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// How the key of a file ends that holds the value of another key.
+const FILE: &str = "_file";
+
+/// Stands for all tenants.
+const ALL: &str = "*";
+
+/// An account at a provider, by hatch's own name for it: 1 to 32 lower-case letters and digits with single dashes between
+/// them, such as `[accounts.twilio-main]`. In a variable the dash is an underscore: `HATCH_ACCOUNTS__TWILIO_MAIN__PROVIDER`.
+/// Beside these keys it has those of its provider's section below, such as `account_sid`, and each of them as a file, too:
+/// `auth_token_file = "/run/secrets/twilio"`. A message goes by the first account in the order of names that carries its
+/// channel, is of its tenant and sends for its sender. Webhooks come to `/api/v1/webhooks/PROVIDER/NAME`.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct AccountSettings {
+    /// The provider: `twilio` or `sendgrid`. Default: the account's name.
+    pub provider: Option<String>,
+    /// What it carries: `sms`, `mms`, `email`. Default: all that its provider can.
+    pub channels: Vec<String>,
+    /// The senders that it sends for, such as `+12016661234`. Default: any.
+    pub senders: Vec<String>,
+    /// The tenants that it is of, by their ids, or `*` for all that there are and will be. Default: `*`.
+    pub tenants: Vec<String>,
+    /// Which messages it takes: `live`, `test`, or `all` of both. Only an account at a simulator takes tests. Default: `live`;
+    /// for an account at the simulator of `up`, `all`.
+    pub traffic: Option<String>,
+    /// What its provider asks for. It may hold secrets.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub of_provider: Map<String, Value>,
+}
+
+impl AccountSettings {
+    /// The provider of the account `name`.
+    pub(crate) fn provider(&self, name: &str) -> anyhow::Result<&'static dyn Provider> {
+        let set = self.provider.as_deref();
+        provider(set.unwrap_or(name)).with_context(|| {
+            let wrong = if set.is_some() { "another" } else { "none, and is not called as one" };
+            format!("provider: expected {}, got {wrong}", provider_names())
+        })
+    }
+
+    /// What it has beside its provider's settings. Where nothing is said of tests, `simulator` takes them, too.
+    pub(crate) fn common(&self, simulator: Option<&str>) -> anyhow::Result<Common> {
+        let channel = |text: &String| {
+            let known = Channel::ALL.into_iter().filter(|channel| channel.has_provider());
+            let found = known.into_iter().find(|channel| channel.as_str() == text);
+            found.context("channels: expected some of sms, mms and email")
+        };
+        let sender = |text: &String| {
+            Address::phone(text)
+                .or_else(|_| Address::email(text))
+                .context("senders: expected phone numbers and mailboxes")
+        };
+        let tenant = |text: &String| {
+            text.parse::<TenantId>().ok().context("tenants: expected ids of tenants, or * alone")
+        };
+        let tenants = match self.tenants.as_slice() {
+            [] => Tenants::All,
+            [all] if all == ALL => Tenants::All,
+            these => Tenants::These(these.iter().map(tenant).collect::<anyhow::Result<_>>()?),
+        };
+        let traffic = match self.traffic.as_deref() {
+            None => traffic_of(self.of_provider.get("base_url").and_then(Value::as_str), simulator),
+            Some(text) => {
+                let known = [Traffic::Live, Traffic::Test, Traffic::All];
+                let found = known.into_iter().find(|traffic| traffic.as_str() == text);
+                found.context("traffic: expected live, test or all")?
+            }
+        };
+        Ok(Common {
+            channels: self.channels.iter().map(channel).collect::<anyhow::Result<_>>()?,
+            senders: self.senders.iter().map(sender).collect::<anyhow::Result<_>>()?,
+            tenants,
+            traffic,
+        })
+    }
+
+    /// The settings of its provider, with the files read that hold some of them.
+    pub(crate) fn read(&self, provider: &dyn Provider) -> anyhow::Result<Value> {
+        let known = &provider.schema()["properties"];
+        let mut read = Map::new();
+        for (key, value) in &self.of_provider {
+            let of = key.strip_suffix(FILE).filter(|_| known.get(key).is_none());
+            let Some((of, property)) = of.and_then(|of| Some((of, known.get(of)?))) else {
+                continue;
+            };
+            let path =
+                value.as_str().with_context(|| format!("{key}: expected the path of a file"))?;
+            // The value may be the secret itself, by mistake.
+            let text = std::fs::read_to_string(path)
+                .ok()
+                .with_context(|| format!("{key}: failed to read the file that it names"))?;
+            let text = Value::from(text.trim_end_matches(['\r', '\n']));
+            let is_list = property["type"] == "array";
+            read.insert(of.to_owned(), if is_list { Value::Array(vec![text]) } else { text });
+        }
+        let is_file = |key: &str| {
+            key.strip_suffix(FILE)
+                .is_some_and(|of| known.get(key).is_none() && known.get(of).is_some())
+        };
+        let direct = self.of_provider.iter().filter(|(key, _)| !is_file(key));
+        // A variable is nearer than a file that hatch.toml names.
+        read.extend(direct.map(|(key, value)| (key.clone(), value.clone())));
+        Ok(Value::Object(read))
+    }
+}
+
+/// Which messages an account at `base_url` takes, where nothing is said of it: those that go to the simulator of `up` reach
+/// nobody, so that tests may.
+pub(crate) fn traffic_of(base_url: Option<&str>, simulator: Option<&str>) -> Traffic {
+    let url = |text: &str| Url::parse(text).ok().map(|url| url.origin());
+    match (base_url.and_then(url), simulator.and_then(url)) {
+        (Some(base), Some(simulator)) if base == simulator => Traffic::All,
+        _ => Traffic::Live,
+    }
+}
+
+/// Refuses a name that a section of its own has, too.
+pub(super) fn refuse_twice(is_set: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    for section in ["twilio", "sendgrid"] {
+        if is_set(section) && is_set(&format!("accounts.{section}")) {
+            bail!(
+                "configuration: accounts.{section}: the section {section} sets the account of that name, too: leave \
+                 one of them out"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The accounts that are set by name.
+pub type AccountsByName = BTreeMap<String, AccountSettings>;
 
 /// The account's `public_url` need not be set where the one of all is, or `listen`.
 pub(super) fn with_public_url(account: &mut Schema) {
@@ -33,6 +176,69 @@ pub(crate) fn outside_url(text: &str) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::super::load::tests::load;
+    use super::*;
+
+    #[test]
+    fn an_account_by_name_has_common_keys_and_those_of_its_provider_from_file_and_environment() {
+        let secret = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(secret.path(), "a-token\n").expect("written");
+        let path = secret.path().to_str().expect("UTF-8");
+        let sid = format!("AC{}", "0".repeat(32));
+        let toml = format!(
+            "[accounts.twilio-main]\nprovider = \"twilio\"\nchannels = [\"sms\"]\n\
+             senders = [\"+12016661234\"]\nauth_token_file = {path:?}\n"
+        );
+        let variables = [
+            ("HATCH_ACCOUNTS__TWILIO_MAIN__ACCOUNT_SID", sid.as_str()),
+            ("HATCH_ACCOUNTS__TWILIO_MAIN__HTTP_TIMEOUT_MS", "5000"),
+            ("HATCH_ACCOUNTS__SECOND__AUTH_TOKEN_FILE", path),
+        ];
+        let settings = load(&toml, &variables).expect("valid");
+        let account = &settings.accounts["twilio-main"];
+        let provider = account.provider("twilio-main").expect("a provider");
+        let read = account.read(provider).expect("the file is there");
+        assert_eq!(read["auth_token"], "a-token");
+        assert_eq!(read["account_sid"], sid.as_str());
+        assert_eq!(read["http_timeout_ms"], 5_000);
+        assert!(read.get("auth_token_file").is_none() && read.get("channels").is_none());
+        let common = account.common(None).expect("good ones");
+        assert_eq!((common.channels, common.traffic), (vec![Channel::Sms], Traffic::Live));
+        assert_eq!((common.tenants, common.senders.len()), (Tenants::All, 1));
+        assert_eq!(settings.accounts["second"].of_provider["auth_token"], "a-token");
+        assert!(settings.accounts["second"].provider("second").is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_account_is_named_and_no_value_is_said() {
+        const CANARY: &str = "CANARY";
+        for (set, said) in [
+            ("channels = [\"CANARY\"]", "channels"),
+            ("senders = [\"CANARY\"]", "senders"),
+            ("tenants = [\"CANARY\"]", "tenants"),
+            ("tenants = [\"*\", \"00000000-0000-0000-0000-000000000001\"]", "tenants"),
+            ("traffic = \"CANARY\"", "traffic"),
+        ] {
+            let settings = load(&format!("[accounts.a]\n{set}\n"), &[]).expect("texts");
+            let error = format!("{:#}", settings.accounts["a"].common(None).expect_err(set));
+            assert!(error.starts_with(said) && !error.contains(CANARY), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_section_and_an_account_of_one_name_are_refused() {
+        let toml = "[twilio]\naccount_sid = \"AC\"\nauth_token = \"t\"\n[accounts.twilio]\n";
+        let error = load(toml, &[]).expect_err("both").to_string();
+        assert!(error.starts_with("configuration: accounts.twilio:"), "{error}");
+    }
+
+    #[test]
+    fn only_what_goes_to_the_simulator_takes_tests_unasked() {
+        let simulator = Some("http://127.0.0.1:8089");
+        assert_eq!(traffic_of(Some("http://127.0.0.1:8089/"), simulator), Traffic::All);
+        assert_eq!(traffic_of(Some("http://127.0.0.1:8090"), simulator), Traffic::Live);
+        assert_eq!(traffic_of(Some("https://api.twilio.com"), None), Traffic::Live);
+        assert_eq!(traffic_of(None, simulator), Traffic::Live);
+    }
 
     #[test]
     fn a_public_url_that_is_none_is_left_to_be_refused_by_its_own_name() {

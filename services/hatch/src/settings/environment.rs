@@ -10,6 +10,9 @@ use super::Settings;
 
 const PREFIX: &str = "HATCH_";
 
+/// The section of accounts, each of which has a section of its name there.
+const ACCOUNTS: &str = "accounts";
+
 /// Names with the prefix that are no settings: they steer tests and child processes.
 const NOT_SETTINGS: [&str; 4] =
     ["HATCH_TEST_", hatch_process::EXIT_WITH_PARENT, "HATCH_CONFIG", "HATCH_DEVELOPMENT_"];
@@ -41,7 +44,7 @@ pub(super) fn keys(
     settings
         .map(|(name, value)| {
             let (key, value) = setting(&schema, &name, value)?;
-            let value = typed(find(&schema, &key), &value);
+            let value = typed(find(&schema, &key).or_else(|| of_account(&key)), &value);
             Ok((key, value))
         })
         .collect()
@@ -54,7 +57,8 @@ fn is_setting(name: &str) -> bool {
 /// The key and value of a variable; `..._FILE` stands for the content of the file that it names, unless
 /// there is a key of that name.
 fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, String)> {
-    let key = |name: &str| name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
+    let key =
+        |name: &str| account_key(&name[PREFIX.len()..].to_ascii_lowercase().replace("__", "."));
     match name.strip_suffix("_FILE") {
         Some(_) if is_key(schema, &key(name)) => Ok((key(name), value)),
         Some(name) => {
@@ -67,6 +71,24 @@ fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, 
     }
 }
 
+/// `key`, in which the name of an account has dashes, for which a variable has underscores.
+fn account_key(key: &str) -> String {
+    let parts: Vec<&str> = key.splitn(3, '.').collect();
+    match parts.as_slice() {
+        [ACCOUNTS, name, rest @ ..] => {
+            let name = name.replace('_', "-");
+            [&[ACCOUNTS, name.as_str()][..], rest].concat().join(".")
+        }
+        _ => key.to_owned(),
+    }
+}
+
+/// The schema of a key that the provider of an account has.
+fn of_account(key: &str) -> Option<&'static Json> {
+    let (_, key) = key.strip_prefix(ACCOUNTS)?.strip_prefix('.')?.split_once('.')?;
+    hatch_providers::setting_schema(key)
+}
+
 /// Whether there is a key of exactly this name.
 fn is_key(schema: &Json, key: &str) -> bool {
     key.split('.').try_fold(schema, |schema, name| schema["properties"].get(name)).is_some()
@@ -75,8 +97,15 @@ fn is_key(schema: &Json, key: &str) -> bool {
 /// The schema of `key`, where there is such a key.
 pub(super) fn find<'schema>(schema: &'schema Json, key: &str) -> Option<&'schema Json> {
     key.split('.').try_fold(schema, |schema, name| {
-        schema["properties"].get(name).or_else(|| schema.get("additionalProperties"))
+        let item = || schema.get("items").filter(|_| is_index(name));
+        let known = schema["properties"].get(name).or_else(item);
+        known.or_else(|| schema.get("additionalProperties"))
     })
+}
+
+/// Whether it is a place in a list.
+pub(super) fn is_index(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `text` as what `schema` describes; as it is where it cannot be that, so that the error names the key
@@ -87,6 +116,11 @@ fn typed(schema: Option<&Json>, text: &str) -> Value {
         Some("integer") => text.parse().ok().map(|number: i64| number.into()),
         Some("number") => text.parse().ok().map(|number: f64| number.into()),
         Some("boolean") => text.parse().ok().map(|truth: bool| truth.into()),
+        // A list of tables has no shorter form.
+        Some("array") if schema["items"].get("properties").is_some() => {
+            let list = serde_json::from_str(text).ok().filter(Json::is_array);
+            list.and_then(|list| Value::serialize(list).ok())
+        }
         Some("array") => {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             let items: Vec<Value> = items.map(|item| typed(schema.get("items"), item)).collect();

@@ -1,5 +1,7 @@
 //! Where settings come from: defaults, `hatch.toml`, the environment.
 
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +11,7 @@ use figment::providers::{Format, Serialized, Toml};
 use hatch_process::Servers;
 use serde_json::json;
 
-use super::accounts::outside_url;
+use super::accounts::{outside_url, refuse_twice};
 use super::{DEVELOPMENT, SENDGRID_PUBLIC_KEY, Settings, data_dir, environment, refusal};
 use crate::commands::running;
 
@@ -24,7 +26,10 @@ impl Settings {
     pub fn load() -> anyhow::Result<Self> {
         let set = set(file()?.as_deref(), std::env::vars())?;
         match std::env::var(DEVELOPMENT) {
-            Ok(simulator) => Self::from(development(&simulator, &folder(&set)), &set),
+            Ok(simulator) => {
+                let settings = Self::from(development(&simulator, &folder(&set)), &set)?;
+                Ok(Self { simulator_url: Some(simulator), ..settings })
+            }
             Err(_) => Self::from(Figment::new(), &set),
         }
     }
@@ -64,7 +69,10 @@ impl Settings {
             return Self::load();
         }
         match Servers::read(&folder)? {
-            Some(servers) => running(Self::from(beside(&servers, &folder), &set)?),
+            Some(servers) => {
+                let settings = Self::from(beside(&servers, &folder), &set)?;
+                running(Self { simulator_url: servers.simulator_url, ..settings })
+            }
             None => Self::load(),
         }
     }
@@ -78,7 +86,8 @@ impl Settings {
         let set = set(file()?.as_deref(), std::env::vars())?;
         // The account's key may not be made yet, and the rest of it may be set already.
         let defaults = development(&simulator, &folder(&set)).join(sendgrid(&simulator, ""));
-        Self::from(defaults, &set)
+        let settings = Self::from(defaults, &set)?;
+        Ok(Self { simulator_url: Some(simulator), ..settings })
     }
 
     /// As [`load`](Self::load), with the defaults of `up`: an account at `simulator`, short waits, and
@@ -89,11 +98,13 @@ impl Settings {
     pub fn load_development(simulator: &str, listen: SocketAddr) -> anyhow::Result<Self> {
         let listen = ("HATCH_LISTEN".to_owned(), listen.to_string());
         let set = set(file()?.as_deref(), std::env::vars().chain([listen]))?;
-        Self::from(development(simulator, &folder(&set)), &set)
+        let settings = Self::from(development(simulator, &folder(&set)), &set)?;
+        Ok(Self { simulator_url: Some(simulator.to_owned()), ..settings })
     }
 
     fn from(defaults: Figment, set: &Figment) -> anyhow::Result<Self> {
         let mut figment = defaults.merge(set);
+        refuse_twice(|key| set.contains(key))?;
         // Webhooks that are open by default are not, for who gives them a secret.
         if set.contains("generic.bearer_secret") && !set.contains("generic.open") {
             figment = figment.merge(Serialized::default("generic.open", false));
@@ -114,8 +125,39 @@ impl Settings {
             });
             figment = figment.join(Serialized::default("twilio.public_url", public_url));
         }
-        figment.extract().map_err(|error| refusal::describe(&error))
+        let mut settings: Self = figment.extract().map_err(|error| refusal::describe(&error))?;
+        // Who sets an account of that name has it in the place of the one of `up`.
+        if set.contains("accounts.twilio") {
+            settings.twilio = None;
+        }
+        if set.contains("accounts.sendgrid") {
+            settings.sendgrid = None;
+        }
+        settings.set_keys = set_keys(set);
+        Ok(settings)
     }
+}
+
+/// A number for each key that is set, which is another one when its value is: what may be a secret is not kept.
+fn set_keys(set: &Figment) -> BTreeMap<String, u64> {
+    let mut keys = BTreeMap::new();
+    if let Ok(all) = set.extract::<serde_json::Value>() {
+        note_keys(&mut keys, "", &all);
+    }
+    keys
+}
+
+fn note_keys(keys: &mut BTreeMap<String, u64>, path: &str, value: &serde_json::Value) {
+    if let Some(section) = value.as_object() {
+        for (key, value) in section {
+            let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            note_keys(keys, &inner, value);
+        }
+        return;
+    }
+    let mut hasher = DefaultHasher::new();
+    value.to_string().hash(&mut hasher);
+    keys.insert(path.to_owned(), hasher.finish());
 }
 
 /// The file that is to be read, if there is one.

@@ -7,8 +7,8 @@ use hatch_api::limits::{REQUESTS_MAX, Rules, WINDOW_S_MAX};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// How often a client may ask, over all processes together: at each route for itself, where a client is an API key, else
-/// an address (of IPv6 the first 64 bits). A batch counts as its messages. What goes beyond is answered `429` with
+/// How often a client may ask, over all processes together: at each route for itself, where a client is an API key,
+/// the subject of a token, else an address (of IPv6 the first 64 bits). A batch counts as its messages. What goes beyond is answered `429` with
 /// `Retry-After`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -31,6 +31,7 @@ attempts_max = 5
 $ export HATCH_DISPATCHER__RETRY__ATTEMPTS_MAX=5                  # the same
 $ export HATCH_DISPATCHER__LOOK_UPS_MS=30000,120000               # a list
 $ export HATCH_DISPATCHER__IN_DOUBT__TWILIO=wait                  # a value by name
+$ export HATCH_JWT='[{\"name\": \"staff\"}]'                       # a list of tables, as JSON
 $ export HATCH_DATABASE_URL_FILE=/run/secrets/database-url        # any value may be the content of a file
 ```
 
@@ -39,7 +40,12 @@ says so without starting anything. Where `hatch up` starts servers and a simulat
 are others, so that whatever can happen ends within a minute; they stand in the column `up`.
 
 Keys ending in `_ms` are milliseconds. The sections of accounts (`twilio`, `sendgrid`, `generic`) are there or
-not: what is required is so where any of their keys is set.
+not: what is required is so where any of their keys is set. `twilio` and `sendgrid` are accounts of that name; several of
+a provider, or some of few tenants, are set as `accounts.NAME`.
+
+`serve` reads file and variables again at `SIGHUP`. Accounts, `rate_limit` (but for `enabled` and `window_s`) and
+`log.filter` take effect at once; a line of the log names the others that have changed, which do at the next start. What
+cannot be read leaves everything as it was, and the log says why.
 ";
 
 /// The whole page.
@@ -53,8 +59,9 @@ fn page() -> String {
 /// A table of the keys at `path` that have a value, and then a section for each that has keys.
 fn section(page: &mut String, path: &str, schema: &Value, up: &Value) {
     let keys = schema["properties"].as_object().expect("the schema of an object");
-    let (sections, values): (Vec<_>, Vec<_>) =
-        keys.iter().partition(|(_, schema)| schema.get("properties").is_some());
+    let (sections, values): (Vec<_>, Vec<_>) = keys
+        .iter()
+        .partition(|(_, schema)| schema.get("properties").is_some() || of_names(schema).is_some());
     let inner = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     if path.is_empty() {
         page.push_str("\n## Top level\n");
@@ -62,13 +69,44 @@ fn section(page: &mut String, path: &str, schema: &Value, up: &Value) {
         page.push_str(&format!("\n## `{path}`\n\n{}\n", description(schema)));
     }
     page.push_str("\n| key and variable | value | default | `up` | |\n|---|---|---|---|---|\n");
+    let lists: Vec<_> = values.iter().filter(|(_, value)| has_tables(value)).copied().collect();
     for (key, value) in values {
         let required = schema["required"].as_array().is_some_and(|all| all.contains(&json!(key)));
         page.push_str(&row(&inner(key), value, required, &up[key]));
     }
-    for (key, value) in sections {
-        section(page, &inner(key), value, &up[key]);
+    for (key, value) in lists {
+        list(page, &inner(key), &value["items"]);
     }
+    for (key, value) in sections {
+        match of_names(value) {
+            Some(each) => section(page, &format!("{}.NAME", inner(key)), each, &Value::Null),
+            None => section(page, &inner(key), value, &up[key]),
+        }
+    }
+}
+
+/// Whether it is a list whose items have keys of their own.
+fn has_tables(schema: &Value) -> bool {
+    schema["items"].get("properties").is_some()
+}
+
+/// A table of the keys that each item of the list at `path` has.
+fn list(page: &mut String, path: &str, item: &Value) {
+    page.push_str(&format!("\n## `[[{path}]]`\n\n{}\n", description(item)));
+    page.push_str("\n| key | value | default | |\n|---|---|---|---|\n");
+    for (key, value) in item["properties"].as_object().expect("the schema of an object") {
+        let default = match &value["default"] {
+            default if default.is_null() => String::new(),
+            default => format!("`{default}`"),
+        };
+        let (kind, description) = (kind(value), description(value));
+        page.push_str(&format!("| `{key}` | {kind} | {default} | {description} |\n"));
+    }
+}
+
+/// The schema of each section in a section of names.
+fn of_names(schema: &Value) -> Option<&Value> {
+    schema.get("additionalProperties").filter(|each| each.get("properties").is_some())
 }
 
 fn row(path: &str, schema: &Value, required: bool, up: &Value) -> String {
@@ -102,6 +140,7 @@ fn kind(schema: &Value) -> String {
         (Some("integer"), _) => "integer".to_owned(),
         (Some("number"), _) => "number".to_owned(),
         (Some("boolean"), _) => "`true` or `false`".to_owned(),
+        (Some("array"), _) if has_tables(schema) => "list of tables".to_owned(),
         (Some("array"), _) => format!("list: {}", kind(&schema["items"])),
         (Some("object"), _) => format!("by name: {}", kind(&schema["additionalProperties"])),
         _ => panic!("no words for {schema}"),

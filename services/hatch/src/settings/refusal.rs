@@ -53,18 +53,30 @@ fn shown(key: &str) -> String {
     let schema = environment::schema();
     let (mut at, mut shown) = (&schema, Vec::new());
     for name in key.split('.') {
+        if let Some(item) = at.get("items").filter(|_| environment::is_index(name)) {
+            shown.push(name);
+            at = item;
+            continue;
+        }
         let known = at["properties"].as_object();
         let is_word = name.len() <= WORDS_MAX
             && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         let mut known = known.into_iter().flatten();
         let is_near = is_word || known.any(|(known, _)| distance(known, name) <= 2);
-        shown.push(if is_near { name } else { "\u{2026}" });
-        match at["properties"].get(name) {
+        let is_account = shown == ["accounts"] && is_account_name(name);
+        shown.push(if is_near || is_account { name } else { "\u{2026}" });
+        match at["properties"].get(name).or_else(|| at.get("additionalProperties")) {
             Some(next) => at = next,
             None => break,
         }
     }
     shown.join(".")
+}
+
+/// Whether it can be the name of an account, and no token: those are longer.
+fn is_account_name(name: &str) -> bool {
+    const CHARACTERS_MAX: usize = 24;
+    name.len() <= CHARACTERS_MAX && name.parse::<hatch_domain::account_name::AccountName>().is_ok()
 }
 
 /// How many letters have to be changed, added or left out to make one of the other.

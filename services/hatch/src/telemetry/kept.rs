@@ -8,7 +8,7 @@ use super::metrics::{gauge, labelled, number, seconds};
 /// Webhooks that are not signed.
 pub(crate) fn refused(stats: &WebhookStats) -> [Metric; 2] {
     let refused = stats.refused.all().into_iter().map(|((path, reason), counter)| {
-        let labels = vec![("path", path.to_owned()), ("reason", reason.to_owned())];
+        let labels = vec![("path", path), ("reason", reason.to_owned())];
         (labels, counter.get())
     });
     [

@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
+use hatch_api::TrailStats;
 use hatch_domain::Ending;
 use hatch_eventstore::FenceState;
 use hatch_telemetry::measure::{Counter, Family, Histogram};
@@ -54,6 +55,7 @@ impl Process {
         metrics.extend(self.requests());
         metrics.extend(self.limits());
         metrics.extend(self.rate_limits());
+        metrics.extend(self.trail());
         metrics.extend(self.appends());
         metrics.push(self.outcomes());
         metrics.extend(self.fence());
@@ -137,6 +139,27 @@ impl Process {
                 "Whether the counts of the other processes are not known, so that this one decides alone",
                 alone,
             ),
+        ]
+    }
+
+    fn trail(&self) -> [Metric; 2] {
+        let stats = self.trail.stats();
+        let counted = |family: fn(&TrailStats) -> &Family<&'static str, Counter>| {
+            stats
+                .map_or_else(|| Values::Counter(vec![]), |stats| labelled("outcome", family(stats)))
+        };
+        [
+            Metric {
+                name: "hatch_request_log_rows",
+                help: "Requests for the request log: written, or dropped because too many waited or PostgreSQL did \
+                       not take them",
+                values: counted(|stats| &stats.requests),
+            },
+            Metric {
+                name: "hatch_audit_refusals",
+                help: "Refused requests: kept in the audit, left_out where a client had too many, or lost",
+                values: counted(|stats| &stats.refusals),
+            },
         ]
     }
 
@@ -267,9 +290,12 @@ pub(crate) const fn gauge(name: &'static str, help: &'static str, values: Sample
     Metric { name, help, values: Values::Gauge(values) }
 }
 
-pub(crate) fn labelled(label: &'static str, family: &Family<&'static str, Counter>) -> Values {
+pub(crate) fn labelled<L: Ord + Clone + Into<String>>(
+    label: &'static str,
+    family: &Family<L, Counter>,
+) -> Values {
     let all = family.all().into_iter();
-    Values::Counter(all.map(|(key, c)| (vec![(label, key.to_owned())], c.get())).collect())
+    Values::Counter(all.map(|(key, c)| (vec![(label, key.into())], c.get())).collect())
 }
 
 pub(crate) fn by_provider(family: &Family<(&'static str, &'static str), Counter>) -> Values {

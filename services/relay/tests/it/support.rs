@@ -201,6 +201,7 @@ fn new_event() -> NewEvent {
             causation_id: Some(Uuid::from_u128(6)),
             actor: "test".to_owned(),
             traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+            request_id: None,
         },
         payload: format!(r#"{{ "of": "{event_id}" }}"#),
     }

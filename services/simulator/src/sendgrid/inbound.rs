@@ -11,13 +11,16 @@ use crate::{Clock, clock};
 /// Below the public URL of hatch.
 const WEBHOOK_PATH: &str = "/api/v1/webhooks/sendgrid/inbound";
 
-/// The mail's Message-ID, without its angle brackets, and its signed webhook, of the first account;
-/// `None` without one.
+/// The mail's Message-ID, without its angle brackets, and its signed webhook, of the account that is asked for, or of
+/// the first; `None` without one.
 pub(crate) fn inbound(
     simulator: &Simulator,
     request: InboundRequest,
 ) -> Option<(String, Callback)> {
-    let account = simulator.sendgrid.accounts.first()?;
+    let account = match &request.account {
+        Some(name) => simulator.sendgrid.account(name)?,
+        None => simulator.sendgrid.accounts.first()?,
+    };
     let id = request
         .provider_message_id
         .as_deref()
@@ -27,7 +30,8 @@ pub(crate) fn inbound(
     let body = form(&request, &id, &boundary, &account.clock);
     let base = simulator.config.public_url.as_str().trim_end_matches('/');
     let content_type = format!("multipart/form-data; boundary={boundary}");
-    Some((id, signed(&format!("{base}{WEBHOOK_PATH}"), content_type, body, account)))
+    let url = account.inbound_url.clone().unwrap_or_else(|| format!("{base}{WEBHOOK_PATH}"));
+    Some((id, signed(&url, content_type, body, account)))
 }
 
 fn form(request: &InboundRequest, id: &str, boundary: &str, clock: &Clock) -> Vec<u8> {

@@ -10,14 +10,16 @@ mod signature;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, header};
-use axum::routing::post;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use p256::SecretKey;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use self::error::ApiError;
@@ -53,6 +55,7 @@ struct Account {
     key: EcdsaKeyPair,
     clock: Clock,
     events_url: String,
+    inbound_url: Option<String>,
 }
 
 impl SendGrid {
@@ -69,6 +72,7 @@ impl SendGrid {
                 key,
                 clock: config.clock.clone(),
                 events_url: url.unwrap_or_else(|| default_url.clone()),
+                inbound_url: account.inbound_webhook_url.as_ref().map(ToString::to_string),
             })
         };
         let accounts = config.sendgrid.iter().map(account).collect::<Result<_, Error>>()?;
@@ -105,7 +109,24 @@ fn signing_key(pem: &str) -> Result<EcdsaKeyPair, Error> {
 
 pub(crate) fn routes() -> Router<Arc<Simulator>> {
     let send = post(send::create).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    Router::new().route("/v3/mail/send", send)
+    Router::new().route("/v3/mail/send", send).route("/v3/scopes", get(scopes))
+}
+
+/// `GET /v3/scopes`: what the key may do
+/// (<https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions>).
+async fn scopes(State(simulator): State<Arc<Simulator>>, headers: HeaderMap) -> Response {
+    let known = simulator.sendgrid.authenticate(&simulator.accounts, &headers);
+    let checked = known.and_then(|account| {
+        let disturbance = simulator.accounts.get(&account.name);
+        check_mode(disturbance.mode, &account.clock).map(|()| disturbance.latency())
+    });
+    match checked {
+        Ok(latency) => {
+            tokio::time::sleep(latency).await;
+            Json(json!({"scopes": ["mail.send", "alerts.read"]})).into_response()
+        }
+        Err(error) => error.into_response(),
+    }
 }
 
 /// Fails as a disturbed account does; a slow one is slow elsewhere.

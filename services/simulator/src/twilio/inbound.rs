@@ -11,9 +11,12 @@ use crate::segments;
 /// Below the public URL of hatch.
 const WEBHOOK_PATH: &str = "/api/v1/webhooks/twilio";
 
-/// The message's SID and its signed webhook, of the first account; `None` without one.
+/// The message's SID and its signed webhook, of the account that is asked for, or of the first; `None` without one.
 pub(crate) fn inbound(config: &Config, request: InboundRequest) -> Option<(String, Callback)> {
-    let account = config.twilio.first()?;
+    let account = match &request.account {
+        Some(sid) => config.twilio.iter().find(|account| account.account_sid == *sid)?,
+        None => config.twilio.first()?,
+    };
     let prefix = if request.attachments.is_empty() { "SM" } else { "MM" };
     let sid = request
         .provider_message_id
@@ -45,7 +48,9 @@ pub(crate) fn inbound(config: &Config, request: InboundRequest) -> Option<(Strin
     ];
     fields.extend(media.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     let base = config.public_url.as_str().trim_end_matches('/');
-    let callback = signed_form(&format!("{base}{WEBHOOK_PATH}"), &fields, &account.auth_token);
+    let own = account.inbound_webhook_url.as_ref().map(ToString::to_string);
+    let url = own.unwrap_or_else(|| format!("{base}{WEBHOOK_PATH}"));
+    let callback = signed_form(&url, &fields, &account.auth_token);
     Some((sid, callback))
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::{API_VERSION, authenticate, check_mode, resource};
+use crate::accounts::Mode;
 use crate::record::Message;
 use crate::server::Simulator;
 
@@ -47,6 +48,29 @@ pub(super) async fn fetch(
                 .ok_or_else(ApiError::not_found)
         });
     tokio::time::sleep(simulator.accounts.get(&account_sid).latency()).await;
+    found.map(Json).into_response()
+}
+
+/// `GET /2010-04-01/Accounts/{sid}.json` (<https://www.twilio.com/docs/iam/api/account>). A suspended account still says
+/// that it is.
+pub(super) async fn account(
+    State(simulator): State<Arc<Simulator>>,
+    Path(file): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(sid) = file.strip_suffix(".json") else {
+        return ApiError::not_found().into_response();
+    };
+    let disturbance = simulator.accounts.get(sid);
+    let is_suspended = matches!(disturbance.mode, Mode::Suspended | Mode::NoCredit);
+    let found = authenticate(&simulator, sid, &headers).and_then(|account| {
+        if !is_suspended {
+            check_mode(disturbance.mode)?;
+        }
+        let status = if is_suspended { "suspended" } else { "active" };
+        Ok(json!({"sid": account.account_sid, "status": status, "type": "Full"}))
+    });
+    tokio::time::sleep(disturbance.latency()).await;
     found.map(Json).into_response()
 }
 

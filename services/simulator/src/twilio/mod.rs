@@ -33,6 +33,7 @@ pub(crate) fn routes() -> Router<Arc<Simulator>> {
     let messages = "/2010-04-01/Accounts/{account_sid}/Messages.json";
     let message = "/2010-04-01/Accounts/{account_sid}/Messages/{file}";
     Router::new()
+        .route("/2010-04-01/Accounts/{account_sid}", get(lookup::account))
         .route(messages, get(lookup::list).post(send::create))
         .route(message, get(lookup::fetch))
         .fallback(async || ApiError::not_found())

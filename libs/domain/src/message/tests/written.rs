@@ -154,6 +154,25 @@ fn what_a_message_says_of_consent_is_absent_or_read_as_it_was_written() {
 }
 
 #[test]
+fn a_test_says_so_and_every_other_message_says_nothing_of_it() {
+    for event in [MessageEvent::from(request()), inbound().into()] {
+        assert!(!event.encode().contains("test"), "{}", event.encode());
+    }
+    let asked = MessageRequested { test: true, ..request() };
+    let came = MessageReceived { test: true, ..inbound() };
+    for event in [MessageEvent::from(asked), came.into()] {
+        let written = event.encode();
+        assert!(written.contains(r#""test":true"#), "{written}");
+        let read = MessageEvent::decode(event.event_type(), event.schema_version(), &written);
+        assert_eq!(read.expect("readable"), event);
+        assert!(given(&[event]).0.is_test(), "{written}");
+    }
+    for history in [vec![request().into()], vec![inbound().into()], vec![]] {
+        assert!(!given(&history).0.is_test(), "{history:?}");
+    }
+}
+
+#[test]
 fn each_word_has_one_answer() {
     let inbound = |n| MessageId(Uuid::from_u128(n));
     assert_eq!(confirmation_id(inbound(1)), confirmation_id(inbound(1)));

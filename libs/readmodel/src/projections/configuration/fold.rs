@@ -208,6 +208,8 @@ impl TenantRow {
                 (self.suspended_at, self.suspended_for) = (None, None);
                 e.at
             }
+            E::TeamRecipientAdded(e) => e.at,
+            E::TeamRecipientRemoved(e) => e.at,
         };
     }
 }

@@ -1,5 +1,6 @@
 //! The tables as whoever keeps all of it in memory begins with them.
 
+use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
 use hatch_domain::ids::TenantId;
 use hatch_domain::member::Member;
@@ -24,6 +25,8 @@ const ALL: &str = "
                    FROM rm_configuration.tenants
                   UNION ALL
                  SELECT 'api_key', id, tenant_id, state, position FROM rm_configuration.api_keys
+                  UNION ALL
+                 SELECT 'account', id, tenant_id, state, position FROM rm_configuration.accounts
                   UNION ALL
                  SELECT 'member', id, tenant_id, state, position FROM rm_configuration.members) AS r
         ON true";
@@ -52,6 +55,8 @@ pub struct StoredConfiguration {
     pub api_keys: Vec<Stored<ApiKey>>,
     /// The members, with those that were removed.
     pub members: Vec<Stored<Member>>,
+    /// The accounts at providers, with those that are removed.
+    pub accounts: Vec<Stored<Account>>,
 }
 
 impl ReadModel {
@@ -68,6 +73,7 @@ impl ReadModel {
             match row.try_get::<_, Option<&str>>(1)? {
                 Some("tenant") => all.tenants.push(stored(&row)?),
                 Some("member") => all.members.push(stored(&row)?),
+                Some("account") => all.accounts.push(stored(&row)?),
                 Some(_) => all.api_keys.push(stored(&row)?),
                 None => {}
             }

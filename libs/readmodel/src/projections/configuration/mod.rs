@@ -1,5 +1,8 @@
-//! Who may use this installation: its tenants, the keys of its API, and the people.
+//! Who may use this installation, and what it uses: its tenants, the keys of its API, its members, and its accounts at
+//! providers.
 
+mod account_query;
+mod accounts;
 mod fold;
 mod load;
 mod members;
@@ -14,6 +17,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use hatch_domain::Decider;
+use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
 use hatch_domain::member::Member;
 use hatch_domain::tenant::Tenant;
@@ -23,6 +27,8 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+pub use self::account_query::AccountInfo;
+use self::accounts::{AccountRow, fold_accounts};
 use self::fold::{ApiKeyRow, MemberRow, TenantRow, fold_keys, fold_members, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
 pub use self::members::MemberInfo;
@@ -34,17 +40,28 @@ mod embedded {
     refinery::embed_migrations!("../../schema/rm_configuration");
 }
 
-/// The tenants, keys and members. No message waits for it: whoever lets requests in follows the log itself.
+/// Tenants, keys, members and accounts. No message waits for it: whoever lets requests in follows the log itself.
 pub static DEFINITION: Definition = Definition {
     name: "configuration",
     version: 2,
     schema: Schema::new("rm_configuration", embedded::migrations::runner)
         .with_history_in(SCHEMA.name()),
     tables: "rm_configuration",
-    aggregates: &[<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND, <Member as Decider>::KIND],
-    read_models: &["tenants", "api_keys", "members"],
+    aggregates: &[
+        <Tenant as Decider>::KIND,
+        <ApiKey as Decider>::KIND,
+        <Account as Decider>::KIND,
+        <Member as Decider>::KIND,
+    ],
+    read_models: &["tenants", "api_keys", "accounts", "members"],
     gates_admission: false,
-    reads: &[tables::WRITTEN, tables::LOAD_TENANTS, tables::LOAD_KEYS, tables::LOAD_MEMBERS],
+    reads: &[
+        tables::WRITTEN,
+        tables::LOAD_TENANTS,
+        tables::LOAD_KEYS,
+        accounts::LOAD_ACCOUNTS,
+        tables::LOAD_MEMBERS,
+    ],
     writer: || Box::new(ConfigurationWriter),
     parallel: None,
 };
@@ -87,7 +104,19 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
     let members = fold_members(members, &of_members)?;
     tables::TENANTS.upsert(into, &tenants.values().collect::<Vec<_>>()).await?;
     tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await?;
-    tables::MEMBERS.upsert(into, &members.values().collect::<Vec<_>>()).await
+    tables::MEMBERS.upsert(into, &members.values().collect::<Vec<_>>()).await?;
+    apply_accounts(into, &page).await
+}
+
+async fn apply_accounts(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let of_accounts = facts::<Account>(page)?;
+    let mut rows = BTreeMap::new();
+    for row in into.query(accounts::LOAD_ACCOUNTS, &begun_before(&of_accounts)).await? {
+        let row = AccountRow::read(&row)?;
+        rows.insert(row.id, row);
+    }
+    let rows = fold_accounts(rows, &of_accounts)?;
+    accounts::ACCOUNTS.upsert(into, &rows.values().collect::<Vec<_>>()).await
 }
 
 /// The events of `page` that it reads, with all their fields. Those of a page that came by the bus are without the

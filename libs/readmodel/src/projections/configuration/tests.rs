@@ -19,11 +19,12 @@ type Rows = (BTreeMap<Uuid, TenantRow>, BTreeMap<Uuid, ApiKeyRow>);
 fn event(choice: u8, second: i64) -> (&'static str, &'static str, serde_json::Value) {
     let (tenant, key) = (<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND);
     let (at, hash) = (at(second), format!("{choice:02x}").repeat(32));
-    match choice % 6 {
+    match choice % 7 {
         0 => (tenant, "TenantCreated", json!({"name": "Acme", "at": at})),
         1 => (tenant, "TenantRenamed", json!({"name": format!("Acme {choice}"), "at": at})),
         2 => (tenant, "TenantSuspended", json!({"reason": "unpaid", "at": at})),
         3 => (tenant, "TenantResumed", json!({"at": at})),
+        6 => (tenant, "TeamRecipientAdded", json!({"address": "ann@example.com", "at": at})),
         4 => (
             key,
             "ApiKeyRotated",

@@ -83,6 +83,7 @@ pub(crate) struct MessageContent {
     pub(crate) mail: Option<MailDetails>,
     /// The part of the text that its sender wrote for it; none where that is all of it.
     pub(crate) visible_body: Option<String>,
+    pub(crate) test: bool,
 }
 
 /// What only a mail has, as its row keeps it and the API shows it.
@@ -181,6 +182,7 @@ impl MessageContent {
             kind: Some(email.kind).filter(|kind| !kind.is_person()).map(MailKind::as_str),
             mail: MailDetails::of(email),
             visible_body,
+            test: begun.test,
         })
     }
 
@@ -244,6 +246,7 @@ struct Begun<'a> {
     send_at: Option<DateTime<Utc>>,
     programme: Option<&'a Programme>,
     suggests: Option<Suggestion>,
+    test: bool,
 }
 
 impl Begun<'_> {
@@ -271,6 +274,7 @@ impl<'a> From<&'a MessageRequested> for Begun<'a> {
             send_at: event.send_at,
             programme: event.programme.as_ref(),
             suggests: None,
+            test: event.test,
         }
     }
 }
@@ -292,6 +296,7 @@ impl<'a> From<&'a MessageReceived> for Begun<'a> {
             send_at: None,
             programme: None,
             suggests: event.suggests,
+            test: event.test,
         }
     }
 }

@@ -82,6 +82,7 @@ table! {
         fixed kind: "text" = row.kind,
         fixed mail: "json" = row.mail.as_ref().map(Json),
         fixed visible_body: "text" = row.visible_body.as_deref(),
+        fixed test: "boolean" = row.test,
     }
 
     /// What a new reading of a message changes.

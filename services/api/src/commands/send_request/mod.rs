@@ -135,6 +135,9 @@ pub(crate) struct Send {
     /// The conversation that it is an answer in. Such a one is compared by what was asked for.
     #[serde(skip)]
     pub(super) conversation_id: Option<ConversationId>,
+    /// Whether what it answers there is a test.
+    #[serde(skip)]
+    pub(super) answers_test: bool,
 }
 
 /// What stands in for what a message leaves out.
@@ -192,6 +195,7 @@ impl SendRequest {
                     programme,
                     send_at,
                     conversation_id: None,
+                    answers_test: false,
                 };
                 size::check(&send, errors);
                 if errors.0.is_empty() { Ok(send) } else { Err(std::mem::take(&mut errors.0)) }

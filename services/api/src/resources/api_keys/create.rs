@@ -18,7 +18,7 @@ const ROUTE: &str = "POST /api/v1/api-keys";
 
 /// Makes an API key
 ///
-/// The answer has the key's text, which is shown this once. A key may do no more than the one that makes it: scopes,
+/// The answer has the key's text, which is shown this once. A key may do no more than the one that makes it: type, scopes,
 /// senders, channels, IP ranges or a life beyond the caller's are a `403` (`stronger_key`). Repeated with the same
 /// `Idempotency-Key`, it makes no other key and answers the first one without its text.
 #[utoipa::path(
@@ -44,7 +44,7 @@ pub(super) async fn handler(
     JsonBody(request): JsonBody<KeyRequest>,
 ) -> Result<Response, Problem> {
     let wanted = request.validate().map_err(Problem::invalid)?;
-    let key = command_key(&headers, caller.tenant, ROUTE, &wanted)?;
+    let key = command_key(&headers, &caller, ROUTE, &wanted)?;
     let tenant = caller.tenant;
     let (store, issuer) = (&commands.store, Issuer::from(caller));
     let issued = create_once(store, &issuer, wanted, key, Some(&door)).await?;

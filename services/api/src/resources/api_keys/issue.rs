@@ -11,7 +11,7 @@ use hatch_domain::Decider as _;
 use hatch_domain::actor::Actor;
 use hatch_domain::api_key::command::{ApiKeyCommand, ApiKeyRejection};
 use hatch_domain::api_key::event::{ApiKeyCreated, ApiKeyEvent};
-use hatch_domain::api_key::{ApiKey, ApiKeyText, KeyId, KeyType, Minted, api_key_id};
+use hatch_domain::api_key::{ApiKey, ApiKeyText, KeyId, Minted, api_key_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::scope::Scopes;
 use hatch_eventstore::{
@@ -117,12 +117,12 @@ pub(super) async fn create_once(
         let error = FieldError::coded(FieldCode::OutOfRange, "/expires_at", detail);
         return Err(Problem::invalid(vec![error]));
     }
-    let Minted { text, id, hash } = mint(|entropy| ApiKeyText::mint(KeyType::Live, entropy))?;
-    let Wanted { name, scopes, senders, channels, ip_ranges, expires_at } = wanted;
+    let Minted { text, id, hash } = mint(|entropy| ApiKeyText::mint(wanted.key_type, entropy))?;
+    let Wanted { name, key_type, scopes, senders, channels, ip_ranges, expires_at } = wanted;
     let command = ApiKeyCommand::Create(Box::new(ApiKeyCreated {
         key_id: id.clone(),
         name,
-        key_type: KeyType::Live,
+        key_type,
         scopes,
         senders,
         channels,
@@ -191,12 +191,13 @@ pub async fn rotate(
 /// Ends a key, at once and for good. One that is ended already stays so.
 ///
 /// # Errors
-/// A key that there is not, or with scopes that `issuer` has not; or a log that does not answer.
+/// A key that there is not, with scopes that `issuer` has not, or of a type that it does not cover; or a log that does
+/// not answer.
 pub async fn revoke(store: &Store, issuer: &Issuer, id: &KeyId) -> Result<Changed, Problem> {
     let Loaded::<ApiKey> { state, .. } = store.load(issuer.tenant_id.0, api_key_id(id).0).await?;
     // Else who finds a weak key keeps everybody out. Whoever has a key may end it.
     if issuer.actor != Actor::Key(id.clone()) {
-        issuer.refuse_other_scopes(state.scopes())?;
+        issuer.refuse_beyond(&state)?;
     }
     let command = ApiKeyCommand::Revoke { at: store.environment().now() };
     let executed = match store.execute(issuer.execute(id, &command)).await {

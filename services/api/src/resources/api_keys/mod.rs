@@ -28,7 +28,7 @@ use utoipa_axum::routes;
 
 pub use self::issue::{Changed, Issued, Issuer, create, revoke, rotate};
 pub use self::request::KeyRequest;
-pub(super) use self::request::name_of;
+pub(super) use self::request::{channels_of, name_of, senders_of};
 use crate::auth::Door;
 use crate::commands::{Commands, tell_write};
 use crate::problem::Problem;

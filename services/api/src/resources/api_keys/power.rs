@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
-use hatch_domain::api_key::ApiKey;
+use hatch_domain::api_key::{ApiKey, KeyType};
 use hatch_domain::ip_range::IpRange;
 use hatch_domain::scope::Scopes;
 
@@ -21,6 +21,9 @@ impl Issuer {
                 "{what}: expected no more than the caller's key has"
             )))
         };
+        if !own.key_type.covers(asked.key_type) {
+            return refuse("type");
+        }
         if !is_part(asked.senders, own.senders, |one, of| one.identity() == of.identity()) {
             return refuse("senders");
         }
@@ -37,8 +40,19 @@ impl Issuer {
         Ok(())
     }
 
+    /// Refuses a key that is not to be ended by who asks: one that has a scope which that has not, or reaches others.
+    pub(super) fn refuse_beyond(&self, key: &ApiKey) -> Result<(), Problem> {
+        self.refuse_other_scopes(key.scopes())?;
+        let covers = |own: &ApiKey| own.key_type().covers(key.key_type());
+        if self.key.as_deref().is_none_or(covers) {
+            return Ok(());
+        }
+        let detail = format!("type: the caller's key does not cover {}", key.key_type().as_str());
+        Err(Problem::stronger_key(detail))
+    }
+
     /// Refuses a key that has a scope which who asks has not.
-    pub(super) fn refuse_other_scopes(&self, scopes: &Scopes) -> Result<(), Problem> {
+    fn refuse_other_scopes(&self, scopes: &Scopes) -> Result<(), Problem> {
         match scopes.iter().find(|scope| !self.scopes.allows(*scope)) {
             Some(scope) => {
                 let detail = format!("scopes: {scope} is none of the caller's");
@@ -57,6 +71,7 @@ fn is_part<T>(asked: &[T], own: &[T], is: impl Fn(&T, &T) -> bool) -> bool {
 
 /// What may be done with a key.
 pub(super) struct Power<'a> {
+    key_type: KeyType,
     scopes: &'a Scopes,
     senders: &'a [Address],
     channels: &'a [Channel],
@@ -67,6 +82,7 @@ pub(super) struct Power<'a> {
 impl<'a> Power<'a> {
     pub(super) fn of_wanted(wanted: &'a Wanted) -> Self {
         Self {
+            key_type: wanted.key_type,
             scopes: &wanted.scopes,
             senders: &wanted.senders,
             channels: &wanted.channels,
@@ -77,6 +93,7 @@ impl<'a> Power<'a> {
 
     pub(super) fn of_key(key: &'a ApiKey) -> Self {
         Self {
+            key_type: key.key_type(),
             scopes: key.scopes(),
             senders: key.senders(),
             channels: key.channels(),
@@ -93,7 +110,7 @@ mod tests {
     use hatch_domain::Decider as _;
     use hatch_domain::actor::Actor;
     use hatch_domain::api_key::event::{ApiKeyCreated, ApiKeyEvent};
-    use hatch_domain::api_key::{ApiKeyText, KeyType, Minted, read};
+    use hatch_domain::api_key::{ApiKeyText, Minted, read};
     use hatch_domain::ids::TenantId;
     use hatch_domain::scope::Scope;
     use hatch_eventstore::SystemEnvironment;
@@ -112,11 +129,12 @@ mod tests {
         let Minted { text, id, hash } =
             ApiKeyText::mint(KeyType::Live, &SystemEnvironment::entropy()).expect("a key");
         assert!(read(&text).is_ok_and(|presented| presented.id == id));
-        let Wanted { name, scopes, senders, channels, ip_ranges, expires_at } = wanted(request);
+        let Wanted { name, key_type, scopes, senders, channels, ip_ranges, expires_at } =
+            wanted(request);
         let created = ApiKeyEvent::from(ApiKeyCreated {
             key_id: id.clone(),
             name,
-            key_type: KeyType::Live,
+            key_type,
             scopes,
             senders,
             channels,
@@ -161,6 +179,28 @@ mod tests {
         };
         for scope in Scope::ALL {
             assert_eq!(told(&cli, of(&[&scope.to_string()])), None, "{scope}");
+        }
+    }
+
+    #[test]
+    fn a_key_makes_rotates_and_ends_none_that_reaches_others() {
+        let of = |named: &str| json!({"name": "n", "type": named, "scopes": ["keys:write"]});
+        for (own, asked, fits) in [
+            ("live", "live", true),
+            ("live", "test", true),
+            ("live", "team", true),
+            ("team", "team", true),
+            ("team", "test", true),
+            ("team", "live", false),
+            ("test", "test", true),
+            ("test", "team", false),
+            ("test", "live", false),
+        ] {
+            let told = told(&holder(of(own)), of(asked));
+            let expected = (!fits).then_some("stronger_key");
+            assert_eq!(told.as_deref(), expected, "{own} gives {asked}");
+            let other = holder(of(asked)).key.expect("a key");
+            assert_eq!(holder(of(own)).refuse_beyond(&other).is_ok(), fits, "{own} ends {asked}");
         }
     }
 

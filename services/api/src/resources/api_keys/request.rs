@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use hatch_domain::Channel;
 use hatch_domain::address::Address;
+use hatch_domain::api_key::KeyType;
 use hatch_domain::ip_range::IpRange;
 use hatch_domain::scope::{Scope, Scopes};
 use serde::{Deserialize, Serialize};
@@ -22,9 +23,6 @@ const CHANNELS_MAX: usize = 32;
 /// IP ranges of a key at most.
 const IP_RANGES_MAX: usize = 100;
 
-/// The one type of key that is made.
-const LIVE: &str = "live";
-
 /// A key that is to be made.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[schema(as = ApiKeyRequest)]
@@ -33,11 +31,12 @@ pub struct KeyRequest {
     /// What it is for, in your own words.
     #[schema(example = "shop", required, min_length = 1, max_length = 100)]
     pub name: Option<String>,
-    /// `live`, which it is when it is left out: no other type is made yet.
+    /// What it is for; `live` when it is left out. What a `test` key sends are tests, which no provider gets, and a `team`
+    /// key sends to those on the tenant's team list only.
     #[serde(rename = "type")]
-    #[schema(example = "live")]
+    #[schema(value_type = Option<KeyType>, example = "live")]
     pub key_type: Option<String>,
-    /// What it may do: some of what the caller may.
+    /// What it may do: some of what the caller may. `admin` and `platform` are for `live` keys.
     #[schema(value_type = Vec<Scope>, required, min_items = 1, max_items = 32)]
     pub scopes: Option<Vec<String>>,
     /// The addresses that it sends from; all when there are none.
@@ -58,6 +57,9 @@ pub struct KeyRequest {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Wanted {
     pub(super) name: String,
+    /// Absent for the type that there was first, as idempotency keys have it.
+    #[serde(skip_serializing_if = "is_live")]
+    pub(super) key_type: KeyType,
     pub(super) scopes: Scopes,
     pub(super) senders: Vec<Address>,
     pub(super) channels: Vec<Channel>,
@@ -70,23 +72,22 @@ impl KeyRequest {
     pub(super) fn validate(self) -> Result<Wanted, Vec<FieldError>> {
         let mut errors = Vec::new();
         let name = name_of("/name", self.name, &mut errors);
-        if self.key_type.as_deref().is_some_and(|named| named != LIVE) {
-            let detail = "expected live: keys of the types test and team are not made yet";
-            errors.push(FieldError::coded(FieldCode::NotAvailable, "/type", detail));
-        }
+        let key_type = key_type(self.key_type.as_deref(), &mut errors);
         if self.scopes.as_ref().is_none_or(Vec::is_empty) {
             let detail = "is required: one scope at least, such as messages:write";
             errors.push(FieldError::coded(FieldCode::Required, "/scopes", detail));
         }
-        let scopes = each(("/scopes", SCOPES_MAX), self.scopes, &mut errors, scope);
-        let senders = each(("/senders", SENDERS_MAX), self.senders, &mut errors, sender);
-        let channels = each(("/channels", CHANNELS_MAX), self.channels, &mut errors, channel);
+        let scopes = each(("/scopes", SCOPES_MAX), self.scopes, &mut errors, |text, pointer| {
+            scope(text, pointer, key_type)
+        });
+        let senders = senders_of(self.senders, &mut errors);
+        let channels = channels_of(self.channels, &mut errors);
         let ip_ranges = each(("/ip_ranges", IP_RANGES_MAX), self.ip_ranges, &mut errors, ip_range);
         let expires_at = self.expires_at.and_then(|text| time(&text, &mut errors));
         match name {
             Some(name) if errors.is_empty() => {
                 let scopes = Scopes::of(&scopes);
-                Ok(Wanted { name, scopes, senders, channels, ip_ranges, expires_at })
+                Ok(Wanted { name, key_type, scopes, senders, channels, ip_ranges, expires_at })
             }
             _ => Err(errors),
         }
@@ -115,6 +116,22 @@ pub(in crate::resources) fn name_of(
     None
 }
 
+/// The addresses of a field `senders`.
+pub(in crate::resources) fn senders_of(
+    texts: Option<Vec<String>>,
+    errors: &mut Vec<FieldError>,
+) -> Vec<Address> {
+    each(("/senders", SENDERS_MAX), texts, errors, sender)
+}
+
+/// The channels of a field `channels`.
+pub(in crate::resources) fn channels_of(
+    texts: Option<Vec<String>>,
+    errors: &mut Vec<FieldError>,
+) -> Vec<Channel> {
+    each(("/channels", CHANNELS_MAX), texts, errors, channel)
+}
+
 /// Reads each text of a list of at most so many, and leaves out what is there twice.
 fn each<T: PartialEq>(
     (pointer, max): (&str, usize),
@@ -139,12 +156,34 @@ fn each<T: PartialEq>(
     all
 }
 
-fn scope(text: &str, pointer: String) -> Result<Scope, FieldError> {
-    text.parse().map_err(|_| {
+/// The type of that name; the one that may have every scope, where there is none, so that no scope is found wrong by it.
+fn key_type(named: Option<&str>, errors: &mut Vec<FieldError>) -> KeyType {
+    let Some(named) = named else { return KeyType::Live };
+    let found = KeyType::ALL.into_iter().find(|one| one.as_str() == named);
+    found.unwrap_or_else(|| {
+        let names = KeyType::ALL.map(KeyType::as_str).join(", ");
+        let detail = format!("expected one of {names}");
+        errors.push(FieldError::coded(FieldCode::UnknownValue, "/type", detail));
+        KeyType::Live
+    })
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_live(key_type: &KeyType) -> bool {
+    *key_type == KeyType::Live
+}
+
+fn scope(text: &str, pointer: String, key_type: KeyType) -> Result<Scope, FieldError> {
+    let scope: Scope = text.parse().map_err(|_| {
         let names: Vec<String> = Scope::ALL.iter().map(ToString::to_string).collect();
         let detail = format!("expected one of {}", names.join(", "));
-        FieldError::coded(FieldCode::UnknownValue, pointer, detail)
-    })
+        FieldError::coded(FieldCode::UnknownValue, pointer.clone(), detail)
+    })?;
+    if key_type.may_have(scope) {
+        return Ok(scope);
+    }
+    let detail = format!("{scope} is for keys of the type live: whoever has it can make such keys");
+    Err(FieldError::coded(FieldCode::NotAllowed, pointer, detail))
 }
 
 fn sender(text: &str, pointer: String) -> Result<Address, FieldError> {

@@ -58,7 +58,7 @@ pub(super) async fn handler(
     OptionalJsonBody(rotation): OptionalJsonBody<Rotation>,
 ) -> Result<Response, Problem> {
     let keep_old = rotation.keep_old()?;
-    let key = command_key(&headers, caller.tenant, ROUTE, &(&id, keep_old.num_seconds()))?;
+    let key = command_key(&headers, &caller, ROUTE, &(&id, keep_old.num_seconds()))?;
     let tenant = caller.tenant;
     let issued = rotate(&commands.store, &Issuer::from(caller), &id, keep_old, key).await?;
     Ok(answer((&commands, &door), tenant, StatusCode::OK, issued).await)

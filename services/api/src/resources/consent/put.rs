@@ -76,7 +76,7 @@ pub(super) async fn handler(
     let tenant = caller.tenant;
     let (subject, state, note) = request.validate().map_err(Problem::invalid)?;
     let normalised = (&subject.address, &subject.programme, state, &note);
-    let key = command_key(&headers, tenant, ROUTE, &normalised)?;
+    let key = command_key(&headers, &caller, ROUTE, &normalised)?;
     let store = &commands.store;
     let (address, programme) = (subject.address.clone(), subject.programme.clone());
     let (evidence, at) = (Evidence::Request { note }, store.environment().now());

@@ -99,7 +99,7 @@ pub(super) async fn handler(
     Admissible(reply): Admissible<Reply>,
 ) -> Result<Response, Problem> {
     let asked = Asked::read(&commands, reply.within(id.to_string()))?;
-    let key = command_key(&headers, caller.tenant, ROUTE, &asked)?;
+    let key = command_key(&headers, &caller, ROUTE, &asked)?;
     let accepted = commands.take(&caller, asked, key).await?;
     Ok(accepted.respond(StatusCode::ACCEPTED, &accepted))
 }

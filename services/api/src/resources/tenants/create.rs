@@ -49,7 +49,7 @@ pub(super) async fn handler(
     JsonBody(TenantRequest { name }): JsonBody<TenantRequest>,
 ) -> Result<Response, Problem> {
     let name = checked_name(name).map_err(Problem::invalid)?;
-    let key = command_key(&headers, caller.tenant, ROUTE, &name)?;
+    let key = command_key(&headers, &caller, ROUTE, &name)?;
     let Written { tenant, position, replayed } =
         create(&commands.store, &caller.actor, name, key).await?;
     let mut response = (StatusCode::CREATED, Json(tenant)).into_response();

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use self::write::{Change, Written, change, create, exists};
+pub use self::write::{
+    Change, TeamChange, TeamChanged, Written, change, change_team, create, exists,
+};
 use crate::commands::Commands;
 use crate::queries::Queries;
 

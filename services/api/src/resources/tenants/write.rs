@@ -5,11 +5,14 @@
 
 use hatch_domain::Decider as _;
 use hatch_domain::actor::Actor;
+use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::command::{TenantCommand, TenantRejection};
 use hatch_domain::tenant::event::TenantEvent;
-use hatch_eventstore::{Appended, CommandKey, Execute, ExecuteError, Metadata, Position, Store};
+use hatch_eventstore::{
+    Appended, CommandKey, Execute, ExecuteError, Loaded, Metadata, Position, Store,
+};
 use hatch_readmodel::TenantInfo;
 
 use crate::problem::{FieldCode, FieldError, Problem};
@@ -42,6 +45,34 @@ pub enum Change {
     Suspend(Option<String>),
     /// Everything is done for it again.
     Resume,
+}
+
+/// What becomes of a tenant's team list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TeamChange {
+    /// The address is on it.
+    Add(Address),
+    /// The address is not on it.
+    Remove(Address),
+}
+
+impl TeamChange {
+    /// The address.
+    #[must_use]
+    pub const fn address(&self) -> &Address {
+        match self {
+            Self::Add(address) | Self::Remove(address) => address,
+        }
+    }
+}
+
+/// A team list that was changed.
+#[derive(Debug)]
+pub struct TeamChanged {
+    /// Whose it is, with the list.
+    pub tenant: Tenant,
+    /// A position by which whoever reads sees the change.
+    pub position: Position,
 }
 
 /// Makes a tenant, or finds the one that `key` made.
@@ -108,6 +139,41 @@ pub async fn change(
     Ok(Written { tenant, position, replayed: false })
 }
 
+/// Changes a tenant's team list. What is so already leaves no event.
+///
+/// # Errors
+/// A tenant that there is not, a list that is full, or a log that does not answer.
+pub async fn change_team(
+    store: &Store,
+    actor: &Actor,
+    id: TenantId,
+    change: &TeamChange,
+) -> Result<TeamChanged, Problem> {
+    let Loaded { state: tenant, version, .. } = store.load::<Tenant>(id.0, id.0).await?;
+    if version == 0 && !is_default(id) {
+        return Err(Problem::not_found(WHAT));
+    }
+    let (address, at) = (change.address().clone(), store.environment().now());
+    let (command, is_so) = match change {
+        TeamChange::Add(_) => {
+            let is_so = tenant.is_of_team(&address);
+            (TenantCommand::AddTeamRecipient { address, at }, is_so)
+        }
+        TeamChange::Remove(_) => {
+            let is_so = !tenant.is_of_team(&address);
+            (TenantCommand::RemoveTeamRecipient { address, at }, is_so)
+        }
+    };
+    let appended = if is_so { None } else { apply(store, actor, id, &command).await? };
+    let position = match appended {
+        Some(position) => position,
+        // It was so already: whoever reads up to here sees it.
+        None => store.log().head().await?,
+    };
+    let Loaded { state: tenant, .. } = store.load::<Tenant>(id.0, id.0).await?;
+    Ok(TeamChanged { tenant, position })
+}
+
 /// Whether there is such a tenant.
 ///
 /// # Errors
@@ -139,6 +205,9 @@ async fn apply(
     match executed {
         Ok(executed) => Ok(executed.appended.map(|appended| appended.last())),
         Err(ExecuteError::Rejected(TenantRejection::Unknown)) => Err(Problem::not_found(WHAT)),
+        Err(ExecuteError::Rejected(full @ TenantRejection::TeamListFull)) => {
+            Err(Problem::team_list_full(full.to_string()))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -198,6 +267,8 @@ fn evolve(tenant: &mut TenantInfo, event: TenantEvent) {
             (tenant.suspended_at, tenant.suspended_for) = (None, None);
             event.at
         }
+        TenantEvent::TeamRecipientAdded(event) => event.at,
+        TenantEvent::TeamRecipientRemoved(event) => event.at,
     };
     tenant.updated_at = Some(at);
 }

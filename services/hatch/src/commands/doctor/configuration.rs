@@ -13,7 +13,7 @@ use super::made;
 use crate::commands::running;
 use crate::commands::serve::refuse_open;
 use crate::files::{self, FILES_LOW, Files};
-use crate::roles;
+use crate::roles::{self, SetAccount};
 use crate::settings::Settings;
 
 /// How long whoever listens may take to answer.
@@ -143,34 +143,24 @@ async fn listen(settings: &Settings, embedded: bool) -> anyhow::Result<Finding> 
 
 /// Each account that is set, with what it lacks.
 fn accounts(settings: &Settings) -> Vec<Finding> {
-    let none = Settings { twilio: None, sendgrid: None, generic: None, ..settings.clone() };
-    let twilio = settings.twilio.as_ref().map(|account| {
-        let only = Settings { twilio: settings.twilio.clone(), ..none.clone() };
-        ("twilio", format!("account {}", account.account_sid), only)
-    });
-    let sendgrid = settings.sendgrid.as_ref().map(|account| {
-        let only = Settings { sendgrid: settings.sendgrid.clone(), ..none.clone() };
-        ("sendgrid", format!("account {}", account.account), only)
+    let set = roles::each_account(settings);
+    let carries = !set.is_empty();
+    let of_accounts = set.into_iter().map(|SetAccount { section, name, account }| match account {
+        Ok(account) => Finding::good(name, format!("account {}", account.account)),
+        Err(error) => wrong(name, &section, &error),
     });
     let generic = settings.generic.as_ref().map(|generic| {
-        let only = Settings { generic: settings.generic.clone(), ..none };
         let whose = if generic.open { "open to everybody" } else { "for who has the secret" };
-        ("generic", format!("webhooks are {whose}"), only)
+        match roles::generic_webhook(settings) {
+            Ok(_) => Finding::good("generic", format!("webhooks are {whose}")),
+            Err(error) => wrong("generic".to_owned(), "generic", &error),
+        }
     });
-    let carries = twilio.is_some() || sendgrid.is_some();
-    let set = [twilio, sendgrid, generic].into_iter().flatten();
-    let mut findings: Vec<Finding> = set
-        .map(|(name, what, only)| match roles::check_accounts(&only) {
-            Ok(()) => Finding::good(name, what),
-            Err(error) => {
-                let remedy = format!(
-                    "set HATCH_{}__ and that key in capitals; `serve` does not start before",
-                    name.to_ascii_uppercase()
-                );
-                Finding::failure(name, format!("{error:#}"), remedy)
-            }
-        })
-        .collect();
+    let mut findings: Vec<Finding> = of_accounts.chain(generic).collect();
+    let is_wrong = findings.iter().any(Finding::is_failure);
+    if let Some(error) = roles::check_accounts(settings).err().filter(|_| !is_wrong) {
+        findings.push(wrong("accounts".to_owned(), "accounts", &error));
+    }
     if !carries {
         findings.push(Finding::warning(
             "accounts",
@@ -180,6 +170,14 @@ fn accounts(settings: &Settings) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// An account with which `serve` does not start.
+fn wrong(name: String, section: &str, error: &anyhow::Error) -> Finding {
+    let variable = section.to_ascii_uppercase().replace('.', "__").replace('-', "_");
+    let remedy =
+        format!("set HATCH_{variable}__ and that key in capitals; `serve` does not start before");
+    Finding::failure(name, format!("{error:#}"), remedy)
 }
 
 /// The disk of PostgreSQL and NATS, where `up` runs them.

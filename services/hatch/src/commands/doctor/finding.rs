@@ -1,5 +1,6 @@
 //! What a check found.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -22,7 +23,7 @@ enum Verdict {
 /// What a check found: what is so, since when, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
-    check: &'static str,
+    check: Cow<'static, str>,
     verdict: Verdict,
     what: String,
     #[serde(serialize_with = "hatch_domain::time::serialize_option")]
@@ -32,13 +33,14 @@ pub(super) struct Finding {
 
 impl Finding {
     /// All is well.
-    pub(super) fn good(check: &'static str, what: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, what: what.into(), since: None, remedy: None }
+    pub(super) fn good(check: impl Into<Cow<'static, str>>, what: impl Into<String>) -> Self {
+        let (check, what) = (check.into(), what.into());
+        Self { check, verdict: Verdict::Ok, what, since: None, remedy: None }
     }
 
     /// Hatch works, and somebody should look at it.
     pub(super) fn warning(
-        check: &'static str,
+        check: impl Into<Cow<'static, str>>,
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
@@ -48,7 +50,7 @@ impl Finding {
 
     /// Something does not work.
     pub(super) fn failure(
-        check: &'static str,
+        check: impl Into<Cow<'static, str>>,
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {

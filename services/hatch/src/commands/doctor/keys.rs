@@ -12,7 +12,7 @@ use super::database::{Database, Reached};
 use super::finding::Finding;
 use super::made;
 use crate::commands::ANSWER_MAX;
-use crate::http_client;
+use crate::http_client::{http_client, near_client};
 use crate::output::counted;
 use crate::roles::{FIRST_KEY, refusal};
 use crate::settings::{Authentication, Settings};
@@ -35,7 +35,7 @@ const LOOK: &str = "
            min(ends) FILTER (WHERE ends > $1 AND ends <= $2)
       FROM (SELECT key_id, (state->>'expires_at')::timestamptz AS ends
               FROM rm_configuration.api_keys
-             WHERE revoked_at IS NULL AND key_type = 'live') AS k";
+             WHERE revoked_at IS NULL) AS k";
 
 /// Both checks. Without a key `serve` listens on the loopback only: then that replaces what is said of `listen`.
 pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Finding> {
@@ -60,6 +60,8 @@ struct Looked {
     ending: i64,
     /// The one that ends first, and when.
     first: Option<(String, DateTime<Utc>)>,
+    /// Whether others than those who have keys are let in, by tokens.
+    has_issuers: bool,
 }
 
 async fn keys(settings: &Settings, database: &Database) -> anyhow::Result<Finding> {
@@ -67,9 +69,11 @@ async fn keys(settings: &Settings, database: &Database) -> anyhow::Result<Findin
     let look = async |client: &mut Connection| {
         let row = client.query_one(LOOK, &[&database.now, &soon]).await?;
         let (id, end): (Option<String>, Option<DateTime<Utc>>) = (row.try_get(2)?, row.try_get(3)?);
-        anyhow::Ok(Looked { live: row.try_get(0)?, ending: row.try_get(1)?, first: id.zip(end) })
+        let (live, ending, first) = (row.try_get(0)?, row.try_get(1)?, id.zip(end));
+        anyhow::Ok(Looked { live, ending, first, has_issuers: false })
     };
     let looked = database.pool.within(ANSWER_MAX, look).await?;
+    let looked = Looked { has_issuers: !settings.jwt.is_empty(), ..looked };
     Ok(found(&looked, settings.authentication, beyond_loopback(&settings.listen).await))
 }
 
@@ -83,11 +87,14 @@ async fn beyond_loopback(listen: &str) -> Option<IpAddr> {
 }
 
 fn found(looked: &Looked, authentication: Authentication, beyond: Option<IpAddr>) -> Finding {
-    let Looked { live, ending, first } = looked;
+    let Looked { live, ending, first, has_issuers } = looked;
     if authentication == Authentication::Off {
         return Finding::good(KEYS, "authentication is off: who sends no key may do everything");
     }
     match (live, beyond) {
+        (0, _) if *has_issuers => {
+            return Finding::good(KEYS, "there is no key: clients come with tokens only");
+        }
         (0, Some(address)) => {
             let remedy =
                 "run that command with the settings of `serve`, which does not start before";
@@ -129,7 +136,11 @@ fn near(listen: &str) -> String {
 /// Whether the hatch that answers where one is to listen knows all keys.
 async fn directory(settings: &Settings) -> anyhow::Result<Finding> {
     let listen = near(&settings.listen);
-    let asked = http_client(READY_MAX)?.get(format!("http://{listen}/ready")).send().await;
+    let asked = match settings.tls.certificate_file {
+        None => http_client(READY_MAX)?.get(format!("http://{listen}/ready")),
+        Some(_) => near_client(READY_MAX)?.get(format!("https://{listen}/ready")),
+    };
+    let asked = asked.send().await;
     let said: Option<Value> = match asked {
         Ok(answer) => answer.json().await.ok(),
         Err(_) => None,
@@ -161,12 +172,15 @@ mod tests {
             live,
             ending,
             first: (ending > 0).then(|| ("7Qm2xVb9Lk4R".to_owned(), end)),
+            has_issuers: false,
         };
+        let with_tokens = Looked { has_issuers: true, ..of(0, 0) };
         let (required, off) = (Authentication::Required, Authentication::Off);
         let open: IpAddr = [0, 0, 0, 0].into();
         for (looked, authentication, beyond, start, says) in [
             (of(0, 0), required, None, "warning", "hatch keys create"),
             (of(0, 0), required, Some(open), "WRONG", "loopback only, not on 0.0.0.0"),
+            (with_tokens, required, Some(open), "ok", "tokens only"),
             (of(0, 0), off, None, "ok", "authentication is off"),
             (of(2, 0), required, Some(open), "ok", "2 keys can be used"),
             (of(2, 1), required, None, "warning", "1 key ends within 14 days, 7Qm2xVb9Lk4R first"),

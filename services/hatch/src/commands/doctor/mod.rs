@@ -11,7 +11,10 @@ mod database;
 mod finding;
 mod keeping;
 mod keys;
+mod listener;
+mod sealed;
 mod tls;
+mod tokens;
 mod work;
 
 use std::process::ExitCode;
@@ -33,19 +36,22 @@ const LATE: TimeDelta = TimeDelta::seconds(5);
 /// Checks everything and prints what it found; fails when something is wrong.
 pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCode> {
     let (settings, embedded) = configuration::effective(settings)?;
-    let (mut findings, (server, database), (nats, stream)) = tokio::join!(
+    let (mut findings, (server, database), (nats, stream), of_the_tokens) = tokio::join!(
         configuration::check(&settings, embedded),
         database::reach(&settings, embedded),
         bus::reach(&settings, embedded),
+        tokens::check(&settings),
     );
+    findings.extend(listener::check(&settings));
     findings.push(nats);
     findings.extend(database::last_seen(server, &stream));
-    let (tls, of_the_log, of_the_bus, of_the_work, of_the_keys) = tokio::join!(
+    let (tls, of_the_log, of_the_bus, of_the_work, of_the_keys, sealed) = tokio::join!(
         made("tls", tls::check(&settings, &database)),
         database::check(&settings, &database),
         bus::check(&settings, &database, &stream),
         work::check(&settings, &database),
         keys::check(&settings, &database),
+        sealed::check(&settings, &database),
     );
     accounts::tell(&settings, &database, &mut findings).await;
     keys::tell(&mut findings, &of_the_keys);
@@ -54,6 +60,8 @@ pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCo
     findings.extend(of_the_bus);
     findings.extend(of_the_work);
     findings.extend(of_the_keys);
+    findings.push(sealed);
+    findings.extend(of_the_tokens);
     for finding in &findings {
         line(if json { serde_json::to_string(finding)? } else { finding.to_string() })?;
     }

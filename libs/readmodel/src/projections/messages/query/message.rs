@@ -158,6 +158,8 @@ pub struct Message {
     /// Of one that came in, what its text seems to mean for the consent of its sender without being a word such as
     /// `STOP`: `opted_out`. Nothing follows from it by itself.
     pub suggests: Option<String>,
+    /// Whether it is a test: sent with a key of the type `test`, or brought by an account that carries nothing else.
+    pub test: bool,
     /// The position of its latest event.
     #[schema(value_type = i64)]
     pub position: Position,
@@ -173,6 +175,7 @@ impl From<(MessageContent, MessageState)> for Message {
         Self {
             programme: programme(named, content.direction.as_str(), content.channel),
             suggests: content.suggests.map(str::to_owned),
+            test: content.test,
             id: content.id,
             conversation_id: content.conversation_id,
             contact_id: content.contact_id,
@@ -292,6 +295,7 @@ pub(super) fn message(row: &Row) -> Result<Message, Error> {
         folded: None,
         programme: programme(row.try_get("programme")?, &direction, &channel),
         suggests: row.try_get("suggests")?,
+        test: row.try_get("test")?,
         id: MessageId(row.try_get("id")?),
         conversation_id: ConversationId(row.try_get("conversation_id")?),
         contact_id: row.try_get("contact_id")?,

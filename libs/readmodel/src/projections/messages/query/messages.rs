@@ -42,7 +42,7 @@ macro_rules! columns {
          m.provider, m.provider_message_id, m.attempts, m.next_attempt_at, m.error, m.segments,
          m.metadata, m.created_at, m.scheduled_at, m.sent_at, m.delivered_at, m.read_at,
          m.updated_at, m.position, m.created_position, m.authentication, m.cut, m.message_id_header,
-         m.programme, m.suggests, m.kind, m.mail"
+         m.programme, m.suggests, m.kind, m.mail, m.test"
         )
     };
 }
@@ -101,6 +101,8 @@ pub struct MessageFilter {
     pub direction: Option<Direction>,
     /// With this status.
     pub status: Option<Status>,
+    /// Tests, or what is none.
+    pub test: Option<bool>,
 }
 
 /// Which message, and which attempt of it, a provider speaks of.
@@ -262,6 +264,10 @@ fn conditions(
     }
     if let Some(direction) = filter.direction {
         conditions = conditions.and("m.direction = ", "", direction.as_str(), Type::TEXT);
+    }
+    if let Some(test) = filter.test {
+        // No value, so that the planner knows the index of tests for what it is.
+        conditions = conditions.and_that(if test { "m.test" } else { "NOT m.test" });
     }
     conditions
 }

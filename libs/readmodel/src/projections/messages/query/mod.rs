@@ -32,6 +32,7 @@ macro_rules! recipients_count {
     };
 }
 
+mod among;
 mod conversation;
 mod message;
 mod messages;

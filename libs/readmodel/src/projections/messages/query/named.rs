@@ -14,7 +14,7 @@ use crate::{Error, QueryError, ReadModel};
 /// The mails that call themselves so, and those that a provider of mail calls so.
 const NAMED: &str = "
     SELECT n.name, n.by_provider, m.direction, m.conversation_id, c.topic, m.subject,
-           json_build_array(m.from_address) AS sender, m.to_addresses, m.cc, m.mail, m.kind,
+           json_build_array(m.from_address) AS sender, m.to_addresses, m.cc, m.mail, m.kind, m.test,
            (SELECT json_agg(json_build_array(j.conversation_id, j.mailbox) ORDER BY j.position)
               FROM rm.joined_messages j
              WHERE j.tenant_id = $1 AND j.message_id = m.id) AS joined
@@ -84,6 +84,8 @@ pub struct NamedMail {
     pub people: Vec<Address>,
     /// Those of them that are known to be ours.
     pub ours: Vec<Address>,
+    /// Whether it is a test.
+    pub test: bool,
 }
 
 impl ReadModel {
@@ -162,5 +164,6 @@ fn named_mail(row: &Row) -> Result<NamedMail, Error> {
         topic: row.try_get("topic")?,
         subject: row.try_get("subject")?,
         people,
+        test: row.try_get("test")?,
     })
 }

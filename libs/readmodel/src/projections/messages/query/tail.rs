@@ -11,14 +11,15 @@ use crate::{Error, QueryError, ReadModel};
 /// The latest messages of a conversation; as many as an answer may have to look through.
 const TAIL: &str = "
     (SELECT id, direction, channel, from_address, status, message_id_header IS NOT NULL AS is_named,
-            coalesce(kind = 'bounce', false) AS is_bounce, created_position AS place, NULL::text AS mailbox
+            coalesce(kind = 'bounce', false) AS is_bounce, created_position AS place, NULL::text AS mailbox,
+            test
        FROM rm.messages
       WHERE tenant_id = $1 AND conversation_id = $2
       ORDER BY created_position DESC
       LIMIT 20)
      UNION ALL
     (SELECT m.id, m.direction, m.channel, m.from_address, m.status, m.message_id_header IS NOT NULL,
-            coalesce(m.kind = 'bounce', false), j.position, j.mailbox
+            coalesce(m.kind = 'bounce', false), j.position, j.mailbox, m.test
        FROM rm.joined_messages j
        JOIN rm.messages m ON m.tenant_id = j.tenant_id AND m.created_position = j.created_position
       WHERE j.tenant_id = $1 AND j.conversation_id = $2
@@ -46,6 +47,8 @@ pub struct TailMessage {
     pub is_bounce: bool,
     /// The mailbox of ours whose conversation it is, where it began in that of another one.
     pub mailbox: Option<Address>,
+    /// Whether it is a test.
+    pub test: bool,
 }
 
 impl ReadModel {
@@ -76,5 +79,6 @@ fn tail_message(row: &Row) -> Result<TailMessage, Error> {
         is_named: row.try_get("is_named")?,
         is_bounce: row.try_get("is_bounce")?,
         mailbox: row.try_get::<_, Option<&str>>("mailbox")?.map(Address::recorded),
+        test: row.try_get("test")?,
     })
 }

@@ -1,0 +1,211 @@
+//! An account at a provider: all that hatch sends by it, and takes from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hatch_domain::Channel;
+use hatch_domain::account_name::AccountName;
+use hatch_domain::address::Address;
+use hatch_domain::ids::TenantId;
+use hatch_domain::traffic::Traffic;
+use url::Url;
+
+use crate::{Adapter, Error, Webhook};
+
+/// Below the public URL: where all webhooks are posted.
+const WEBHOOKS: &str = "/api/v1/webhooks";
+
+/// Which tenants an account is of.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Tenants {
+    /// All that there are, and all that will be.
+    #[default]
+    All,
+    /// These alone.
+    These(Vec<TenantId>),
+}
+
+impl Tenants {
+    /// Whether the account is this tenant's, too.
+    #[must_use]
+    pub fn has(&self, tenant: TenantId) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(tenants) => tenants.contains(&tenant),
+        }
+    }
+
+    /// The default one alone.
+    #[must_use]
+    pub fn default_alone() -> Self {
+        Self::These(vec![TenantId::DEFAULT])
+    }
+
+    /// Whose is what nothing else is said about: the default tenant's, if it is one of them, else the first one's.
+    #[must_use]
+    pub fn home(&self) -> TenantId {
+        match self {
+            Self::These(these) if !these.contains(&TenantId::DEFAULT) => {
+                these.first().copied().unwrap_or(TenantId::DEFAULT)
+            }
+            Self::These(_) | Self::All => TenantId::DEFAULT,
+        }
+    }
+}
+
+/// What every account has, whatever its provider.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Common {
+    /// What it carries: all that its provider can, where none is named.
+    pub channels: Vec<Channel>,
+    /// The senders that it sends for: any, where none is named.
+    pub senders: Vec<Address>,
+    /// The tenants that it is of.
+    pub tenants: Tenants,
+    /// Which messages it takes.
+    pub traffic: Traffic,
+}
+
+/// What an installation has beside its accounts.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Where the outside reaches it.
+    pub public_url: Url,
+}
+
+/// Webhooks of one kind that an account's provider posts.
+#[derive(Clone)]
+pub struct Hook {
+    /// How the path of these ends, after the account: none where it is the account's own path.
+    pub suffix: Option<&'static str>,
+    /// Our code for them.
+    pub webhook: Arc<dyn Webhook>,
+}
+
+/// An account at a provider.
+#[derive(Clone)]
+pub struct Account {
+    /// hatch's own name of it.
+    pub name: AccountName,
+    /// The provider.
+    pub provider: &'static str,
+    /// What the provider calls it, as the log has it.
+    pub account: String,
+    /// What it carries.
+    pub channels: Vec<Channel>,
+    /// The senders that it sends for; any, where it is empty.
+    pub senders: Vec<Address>,
+    /// The tenants that it is of.
+    pub tenants: Tenants,
+    /// Which messages it takes.
+    pub traffic: Traffic,
+    /// Sends by it.
+    pub adapter: Arc<dyn Adapter>,
+    /// What its provider posts.
+    pub hooks: Vec<Hook>,
+    /// Whether the provider acts by itself upon words such as STOP and START, and answers them.
+    pub acts_on_words: bool,
+    /// How long a call may take.
+    pub http_timeout: Duration,
+    /// The subject of a mail that has none.
+    pub default_subject: Option<String>,
+    /// Whether it is at the provider itself, and not at something that stands in for it.
+    pub is_at_provider: bool,
+    /// Where the provider reaches hatch.
+    pub reached_by: Url,
+}
+
+/// Says which account it is, and nothing of its secrets.
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Account");
+        shown.field("name", &self.name.as_str()).field("provider", &self.provider);
+        shown.field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// What an account is wanted for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Whose the message is.
+    pub tenant: TenantId,
+    /// How it travels.
+    pub channel: Channel,
+    /// Who sends it.
+    pub from: &'a Address,
+    /// Whether it only tries hatch out.
+    pub is_test: bool,
+}
+
+impl Account {
+    /// Whether the message may be sent by this account.
+    #[must_use]
+    pub fn takes(&self, wanted: &Wanted<'_>) -> bool {
+        let Wanted { tenant, channel, from, is_test } = *wanted;
+        let is_sender = || self.senders.iter().any(|one| one.identity() == from.identity());
+        self.traffic.admits(is_test)
+            && self.tenants.has(tenant)
+            && self.channels.contains(&channel)
+            && (self.senders.is_empty() || is_sender())
+    }
+
+    /// What the provider and we call it, by which attempts, blocks and what is known of it are told apart.
+    #[must_use]
+    pub fn key(&self) -> (&'static str, &str) {
+        (self.provider, &self.account)
+    }
+
+    /// The hook whose path ends so.
+    #[must_use]
+    pub fn hook(&self, suffix: Option<&str>) -> Option<&Hook> {
+        self.hooks.iter().find(|hook| hook.suffix == suffix)
+    }
+
+    /// Refuses what the common settings ask of the account and it cannot have.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the setting's name.
+    pub(crate) fn check(self, carried: &[Channel]) -> Result<Self, Error> {
+        if self.channels.iter().any(|channel| !carried.contains(channel)) {
+            let expected = "channels that the provider carries";
+            return Err(Error::Setting { setting: "channels", expected });
+        }
+        if self.traffic.is_simulated() && self.is_at_provider {
+            let expected =
+                "live for an account at the provider itself: tests go to a simulator alone";
+            return Err(Error::Setting { setting: "traffic", expected });
+        }
+        if matches!(&self.tenants, Tenants::These(tenants) if tenants.is_empty()) {
+            let expected = "at least one tenant, or *";
+            return Err(Error::Setting { setting: "tenants", expected });
+        }
+        Ok(self)
+    }
+}
+
+impl Common {
+    /// What the account carries, whose provider carries `all`.
+    pub(crate) fn channels_of(&self, all: &[Channel]) -> Vec<Channel> {
+        if self.channels.is_empty() { all.to_vec() } else { self.channels.clone() }
+    }
+}
+
+/// Where the webhooks of an account are posted, below the public URL. An account that is called as its provider has the
+/// short path.
+#[must_use]
+pub fn webhook_path(provider: &str, name: &AccountName, suffix: Option<&str>) -> String {
+    let mut path = format!("{WEBHOOKS}/{provider}");
+    if name.as_str() != provider {
+        path = format!("{path}/{name}");
+    }
+    match suffix {
+        Some(suffix) => format!("{path}/{suffix}"),
+        None => path,
+    }
+}
+
+/// Whether `host` is `domain`, or a name in it.
+pub(crate) fn is_in(url: &Url, domain: &str) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}

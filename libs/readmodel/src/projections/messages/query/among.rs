@@ -1,0 +1,82 @@
+//! What several tenants know of the same people and messages: asked where a provider account is of all of them.
+
+use std::cmp::Reverse;
+
+use hatch_domain::address::Address;
+use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
+use serde_json::{Value, json};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::{Error, QueryError, ReadModel, SentAs};
+
+/// The newest conversation of each tenant, of those that have exactly these participants.
+const CONVERSATIONS: &str = "
+    SELECT DISTINCT ON (c.tenant_id) c.tenant_id, c.id, c.last_message_position
+      FROM rm.conversation_participants p
+      JOIN rm.conversations c ON c.tenant_id = p.tenant_id AND c.id = p.conversation_id
+     WHERE p.tenant_id = ANY($1) AND p.address = $2 AND c.participants::jsonb = ANY($3::jsonb[])
+     ORDER BY c.tenant_id, c.last_message_position DESC";
+
+const SENT: &str = "
+    SELECT tenant_id, message_id, attempt
+      FROM rm.provider_messages
+     WHERE tenant_id = ANY($1) AND provider = $2 AND provider_message_id = $3 AND account = $4
+     LIMIT 2";
+
+impl ReadModel {
+    /// The tenants of `tenants` that have a conversation of exactly one of `groups`, which are identities in order, each
+    /// with its newest one; the tenant with the newest one first. `one` is in each group.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn conversations_among(
+        &self,
+        tenants: &[TenantId],
+        one: &Address,
+        groups: &[Vec<String>],
+    ) -> Result<Vec<(TenantId, ConversationId)>, QueryError> {
+        let tenants: Vec<Uuid> = tenants.iter().map(|tenant| tenant.0).collect();
+        let address = one.identity().as_str().to_owned();
+        let groups: Vec<Value> = groups.iter().map(|group| json!(group)).collect();
+        let values: [&(dyn ToSql + Sync); 3] = [&tenants, &address, &groups];
+        let rows = self.prepared(CONVERSATIONS, &values).await?;
+        let mut found = rows.iter().map(one_of).collect::<Result<Vec<_>, Error>>()?;
+        found.sort_unstable_by_key(|(position, ..)| Reverse(*position));
+        Ok(found.into_iter().map(|(_, tenant, conversation)| (tenant, conversation)).collect())
+    }
+
+    /// Which of `tenants` has sent the message that the provider calls so, and as what; none where none has, or several.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn sent_among(
+        &self,
+        tenants: &[TenantId],
+        provider: &str,
+        account: &str,
+        provider_message_id: &str,
+    ) -> Result<Option<(TenantId, SentAs)>, QueryError> {
+        if !is_provider_id(provider_message_id) {
+            return Ok(None);
+        }
+        let tenants: Vec<Uuid> = tenants.iter().map(|tenant| tenant.0).collect();
+        let values: [&(dyn ToSql + Sync); 4] =
+            [&tenants, &provider, &provider_message_id, &account];
+        let rows = self.prepared(SENT, &values).await?;
+        let [row] = rows.as_slice() else { return Ok(None) };
+        let attempt: i32 = row.try_get("attempt").map_err(Error::from)?;
+        let tenant = TenantId(row.try_get("tenant_id").map_err(Error::from)?);
+        let sent_as = SentAs {
+            message_id: MessageId(row.try_get("message_id").map_err(Error::from)?),
+            attempt: u32::try_from(attempt).unwrap_or_default(),
+        };
+        Ok(Some((tenant, sent_as)))
+    }
+}
+
+fn one_of(row: &Row) -> Result<(i64, TenantId, ConversationId), Error> {
+    let (tenant, conversation) = (row.try_get("tenant_id")?, row.try_get("id")?);
+    Ok((row.try_get("last_message_position")?, TenantId(tenant), ConversationId(conversation)))
+}

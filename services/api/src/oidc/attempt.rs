@@ -1,0 +1,111 @@
+//! An attempt to sign in, as the person's browser keeps it until the person is back.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::OidcSettings;
+
+/// How long a person may take to sign in at the provider.
+pub const COOKIE_SECONDS: u32 = 600;
+
+/// Bytes at most of where a person goes on, and of a cookie that is looked at.
+const RETURN_BYTES_MAX: usize = 1_024;
+const COOKIE_BYTES_MAX: usize = 4_096;
+
+const AAD: &[u8] = b"hatch: an attempt to sign in";
+
+/// What nobody can guess, of which an attempt is made.
+pub(super) type Entropy = [[u8; 64]; 2];
+
+/// An attempt to sign in.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Attempt {
+    /// What the answer has to have.
+    pub(super) state: String,
+    /// What the ID token has to have.
+    pub(super) nonce: String,
+    /// What proves that the code is ours (RFC 7636, section 4.1).
+    pub(super) verifier: String,
+    /// Where the person goes on.
+    pub(super) return_to: String,
+    /// When it ends, in seconds since 1970.
+    ends_at: i64,
+}
+
+impl Attempt {
+    pub(super) fn new(return_to: &str, now: DateTime<Utc>, entropy: &Entropy) -> Self {
+        let [[first, second], [third, _]] = halves(entropy);
+        let ends_at = now + TimeDelta::seconds(COOKIE_SECONDS.into());
+        Self {
+            state: URL_SAFE_NO_PAD.encode(first),
+            nonce: URL_SAFE_NO_PAD.encode(second),
+            verifier: URL_SAFE_NO_PAD.encode(third),
+            return_to: if is_ours(return_to) { return_to.to_owned() } else { "/".to_owned() },
+            ends_at: ends_at.timestamp(),
+        }
+    }
+
+    /// What the provider is told first of [`verifier`](Self::verifier) (RFC 7636, section 4.2).
+    pub(super) fn challenge(&self) -> String {
+        URL_SAFE_NO_PAD.encode(Sha256::digest(&self.verifier))
+    }
+}
+
+/// Two halves of each.
+fn halves(entropy: &Entropy) -> [[&[u8]; 2]; 2] {
+    entropy.each_ref().map(|bytes| {
+        let (first, second) = bytes.split_at(32);
+        [first, second]
+    })
+}
+
+/// Whether `path` is one of this site: a browser would read others as the names of others.
+fn is_ours(path: &str) -> bool {
+    let is_path = path.starts_with('/') && !path.starts_with("//");
+    let is_clean = !path.chars().any(|c| c.is_control() || c == '\\' || c.is_whitespace());
+    is_path && is_clean && path.len() <= RETURN_BYTES_MAX
+}
+
+/// Seals attempts, with a key that all processes of the same settings have.
+pub(super) struct Sealing(LessSafeKey);
+
+impl Sealing {
+    pub(super) fn new(settings: &OidcSettings) -> Option<Self> {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, settings.client_secret.expose().as_bytes());
+        let mut context = hmac::Context::with_key(&secret);
+        for part in [AAD, settings.issuer.as_bytes(), settings.client_id.as_bytes()] {
+            context.update(part);
+            context.update(&[0]);
+        }
+        let key = UnboundKey::new(&AES_256_GCM, context.sign().as_ref()).ok()?;
+        Some(Self(LessSafeKey::new(key)))
+    }
+
+    /// The cookie of an attempt that was made of the same entropy.
+    pub(super) fn seal(&self, attempt: &Attempt, entropy: &Entropy) -> Option<String> {
+        let [_, [_, rest]] = halves(entropy);
+        let nonce: [u8; NONCE_LEN] = rest.first_chunk().copied()?;
+        let mut sealed = serde_json::to_vec(attempt).ok()?;
+        let unique = Nonce::assume_unique_for_key(nonce);
+        self.0.seal_in_place_append_tag(unique, Aad::from(AAD), &mut sealed).ok()?;
+        Some(URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat()))
+    }
+
+    /// The attempt of a cookie, if it is one of ours and has not ended.
+    pub(super) fn open(&self, cookie: &str, now: DateTime<Utc>) -> Option<Attempt> {
+        if cookie.len() > COOKIE_BYTES_MAX {
+            return None;
+        }
+        let mut cookie = URL_SAFE_NO_PAD.decode(cookie).ok()?;
+        let (nonce, sealed) = cookie.split_first_chunk_mut::<NONCE_LEN>()?;
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let opened = self.0.open_in_place(nonce, Aad::from(AAD), sealed).ok()?;
+        let attempt: Attempt = serde_json::from_slice(opened).ok()?;
+        (now.timestamp() < attempt.ends_at).then_some(attempt)
+    }
+}

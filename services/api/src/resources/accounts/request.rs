@@ -1,0 +1,233 @@
+//! What somebody asks for who wants an account, and what of it can be had.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hatch_domain::Channel;
+use hatch_domain::account_name::AccountName;
+use hatch_domain::address::Address;
+use hatch_domain::traffic::Traffic;
+use hatch_providers::{Provider, provider, provider_names};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::field_error::token;
+use crate::names::ChannelName;
+use crate::problem::{FieldCode, FieldError};
+use crate::resources::api_keys::{channels_of, senders_of};
+
+/// Settings of an account at most.
+const SETTINGS_MAX: usize = 32;
+/// Bytes of all of them as JSON, at most.
+const SETTINGS_BYTES_MAX: usize = 32 * 1024;
+
+/// An account that is to be made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountRequest {
+    /// What hatch is to call it: no other account of the installation is called so.
+    #[schema(
+        required,
+        pattern = "^[a-z0-9](-?[a-z0-9])*$",
+        max_length = 32,
+        example = "twilio-main"
+    )]
+    name: Option<String>,
+    /// The provider that it is at; the one that is called as the account where it is left out.
+    #[schema(example = "twilio")]
+    provider: Option<String>,
+    /// What it is to carry; all that its provider can when there are none.
+    #[schema(value_type = Option<Vec<ChannelName>>, max_items = 32)]
+    channels: Option<Vec<String>>,
+    /// The addresses that it sends from; any when there are none.
+    #[schema(max_items = 100)]
+    senders: Option<Vec<String>>,
+    /// Which messages it takes: `live`, which it is when it is left out, or `test` or `all` for a simulator.
+    #[schema(value_type = Option<Traffic>)]
+    traffic: Option<String>,
+    /// What its provider asks for, by the keys of the configuration: an account's SID, its token and so on.
+    #[schema(value_type = Object, required)]
+    settings: Option<Map<String, Value>>,
+}
+
+/// What is to become of an account. What is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountChange {
+    /// What it is to carry; all that its provider can when there are none.
+    #[schema(value_type = Option<Vec<ChannelName>>, max_items = 32)]
+    channels: Option<Vec<String>>,
+    /// The addresses that it sends from; any when there are none.
+    #[schema(max_items = 100)]
+    senders: Option<Vec<String>>,
+    /// Which messages it takes.
+    #[schema(value_type = Option<Traffic>)]
+    traffic: Option<String>,
+    /// The settings that are to be others, by their keys; `null` takes one away.
+    #[schema(value_type = Object, required = false)]
+    settings: Option<Map<String, Value>>,
+}
+
+/// Secrets as they came, by their keys. Nobody prints them, and what is made of a request has their keys alone.
+#[derive(Clone, Default)]
+pub(super) struct Secrets(pub(super) BTreeMap<String, Value>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Serialize for Secrets {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.keys())
+    }
+}
+
+/// What a request for an account comes to.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Wanted {
+    pub(super) name: AccountName,
+    pub(super) provider: &'static str,
+    pub(super) channels: Vec<Channel>,
+    pub(super) senders: Vec<Address>,
+    pub(super) traffic: Traffic,
+    pub(super) settings: BTreeMap<String, Value>,
+    pub(super) secrets: Secrets,
+}
+
+/// What a request for a change comes to.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) channels: Option<Vec<Channel>>,
+    pub(super) senders: Option<Vec<Address>>,
+    pub(super) traffic: Option<Traffic>,
+    /// Null where one is to go.
+    pub(super) settings: Changes,
+}
+
+/// Settings as they came: which are secret, only their provider knows.
+#[derive(Clone, Default)]
+pub(super) struct Changes(pub(super) Map<String, Value>);
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl AccountRequest {
+    /// Reads all of it, or says of each field what is wrong. What its settings are worth, their provider says.
+    pub(super) fn validate(self) -> Result<Wanted, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let name = name_of(self.name, &mut errors);
+        let named = self.provider.or_else(|| name.as_ref().map(ToString::to_string));
+        let provider = named.and_then(|named| provider_of(&named, &mut errors));
+        let channels = channels_of(self.channels, &mut errors);
+        let senders = senders_of(self.senders, &mut errors);
+        let traffic = self.traffic.and_then(|text| traffic_of(&text, &mut errors));
+        if self.settings.is_none() {
+            let detail = "is required: what the provider asks for";
+            errors.push(FieldError::coded(FieldCode::Required, "/settings", detail));
+        }
+        let mut settings = self.settings.unwrap_or_default();
+        check_settings(&settings, &mut errors);
+        settings.retain(|_, value| !value.is_null());
+        let (Some(name), Some(provider), true) = (name, provider, errors.is_empty()) else {
+            return Err(errors);
+        };
+        let (settings, secrets) = parted(provider, settings);
+        let (provider, traffic) = (provider.name(), traffic.unwrap_or_default());
+        Ok(Wanted { name, provider, channels, senders, traffic, settings, secrets })
+    }
+}
+
+impl AccountChange {
+    /// As [`AccountRequest::validate`].
+    pub(super) fn validate(self) -> Result<Asked, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let channels = self.channels.map(|texts| channels_of(Some(texts), &mut errors));
+        let senders = self.senders.map(|texts| senders_of(Some(texts), &mut errors));
+        let traffic = self.traffic.and_then(|text| traffic_of(&text, &mut errors));
+        let settings = Changes(self.settings.unwrap_or_default());
+        check_settings(&settings.0, &mut errors);
+        if errors.is_empty() {
+            Ok(Asked { channels, senders, traffic, settings })
+        } else {
+            Err(errors)
+        }
+    }
+}
+
+/// The settings that are no secrets, and those that are.
+pub(super) fn parted(
+    of: &dyn Provider,
+    settings: Map<String, Value>,
+) -> (BTreeMap<String, Value>, Secrets) {
+    let is_secret = |key: &String| of.secrets().contains(&key.as_str());
+    let (secrets, settings) = settings.into_iter().partition(|(key, _)| is_secret(key));
+    (settings, Secrets(secrets))
+}
+
+fn name_of(name: Option<String>, errors: &mut Vec<FieldError>) -> Option<AccountName> {
+    let Some(text) = name else {
+        errors.push(FieldError::coded(FieldCode::Required, "/name", "is required"));
+        return None;
+    };
+    let read = text.parse::<AccountName>();
+    read.map_err(|error| errors.push(FieldError::new("/name", error.to_string()))).ok()
+}
+
+fn provider_of(named: &str, errors: &mut Vec<FieldError>) -> Option<&'static dyn Provider> {
+    let found = provider(named);
+    if found.is_none() {
+        let detail = format!("expected {}", provider_names());
+        errors.push(FieldError::coded(FieldCode::UnknownValue, "/provider", detail));
+    }
+    found
+}
+
+fn traffic_of(text: &str, errors: &mut Vec<FieldError>) -> Option<Traffic> {
+    let all = [Traffic::Live, Traffic::Test, Traffic::All];
+    let found = all.into_iter().find(|one| one.as_str() == text);
+    if found.is_none() {
+        let detail = "expected live, test or all";
+        errors.push(FieldError::coded(FieldCode::UnknownValue, "/traffic", detail));
+    }
+    found
+}
+
+/// What holds of settings whatever they mean.
+fn check_settings(settings: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    if settings.len() > SETTINGS_MAX {
+        let detail = format!("expected at most {SETTINGS_MAX}, got {}", settings.len());
+        errors.push(FieldError::coded(FieldCode::WrongCount, "/settings", detail));
+        return;
+    }
+    let bytes = serde_json::to_vec(settings).map_or(usize::MAX, |json| json.len());
+    if bytes > SETTINGS_BYTES_MAX {
+        let detail = format!("expected at most {SETTINGS_BYTES_MAX} bytes, got {bytes}");
+        errors.push(FieldError::coded(FieldCode::TooLong, "/settings", detail));
+        return;
+    }
+    for (key, value) in settings {
+        if key.contains('\0') || has_nul(value) {
+            let pointer = format!("/settings{}", token(key));
+            let detail = "expected no NUL";
+            errors.push(FieldError::coded(FieldCode::ForbiddenCharacter, pointer, detail));
+        }
+    }
+}
+
+/// Whether a text in it has the one character that PostgreSQL does not keep. A body nests 128 deep at most.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(all) => all.iter().any(has_nul),
+        Value::Object(fields) => {
+            fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}

@@ -1,0 +1,133 @@
+//! What is kept in the log of an account, and what it comes to: whoever has the master key can use it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hatch_domain::Channel;
+use hatch_domain::account::{Account as KeptAccount, account_id};
+use hatch_domain::account_name::AccountName;
+use hatch_domain::address::Address;
+use hatch_domain::ids::{AccountId, TenantId};
+use hatch_domain::sealed::Sealed;
+use hatch_domain::traffic::Traffic;
+use hatch_providers::{Account, Accounts, Common, Context, Tenants, provider};
+use hatch_seal::{Keyring, OpenError, Place};
+use serde_json::Value;
+
+/// What the process knows that keeps accounts in the log, or uses them.
+#[derive(Debug, Clone)]
+pub struct Vault {
+    /// The master keys.
+    pub keyring: Keyring,
+    /// The accounts that are used now, of files and of the log.
+    pub accounts: Accounts,
+    /// What accounts are made in.
+    pub context: Context,
+    /// How long a call to a provider may take, for the leases of attempts to be longer.
+    pub http_timeout_max: Duration,
+}
+
+/// Why an account cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// A newer hatch made it, or one of another build.
+    #[error("this build cannot read it")]
+    Unreadable,
+    /// Its provider is none that this build has.
+    #[error("this build knows no provider {0}")]
+    Provider(String),
+    /// One of its secrets does not open.
+    #[error("{key} cannot be read: {why}")]
+    Sealed {
+        /// The secret's key.
+        key: String,
+        /// Why not.
+        why: OpenError,
+    },
+    /// Its settings are not what its provider asks for.
+    #[error(transparent)]
+    Setting(hatch_providers::Error),
+    /// Its calls may take longer than the leases of attempts leave room for.
+    #[error("http_timeout_ms: expected at most {} here", .0.as_millis())]
+    Slow(Duration),
+}
+
+/// An account as it is to be, all in clear.
+#[derive(Clone, Copy)]
+pub(super) struct Draft<'a> {
+    pub(super) name: &'a AccountName,
+    pub(super) provider: &'a str,
+    pub(super) channels: &'a [Channel],
+    pub(super) senders: &'a [Address],
+    pub(super) traffic: Traffic,
+    pub(super) settings: &'a BTreeMap<String, Value>,
+    pub(super) secrets: &'a BTreeMap<String, Value>,
+}
+
+impl Vault {
+    /// The account by which messages are sent and webhooks are believed. It is its tenant's alone.
+    ///
+    /// # Errors
+    /// Why there is none: the master key is missing or another, or its settings are not good for this build.
+    pub fn account(&self, tenant: TenantId, kept: &KeptAccount) -> Result<Account, Unusable> {
+        let name = kept.name().ok_or(Unusable::Unreadable)?;
+        let secrets = self.opened(tenant, account_id(name), kept.secrets())?;
+        self.made(
+            tenant,
+            &Draft {
+                name,
+                provider: kept.provider(),
+                channels: kept.channels(),
+                senders: kept.senders(),
+                traffic: kept.traffic(),
+                settings: kept.settings(),
+                secrets: &secrets,
+            },
+        )
+    }
+
+    /// The account that a draft comes to, by its provider's own reading.
+    pub(super) fn made(&self, tenant: TenantId, draft: &Draft<'_>) -> Result<Account, Unusable> {
+        let named = || Unusable::Provider(draft.provider.to_owned());
+        let provider = provider(draft.provider).ok_or_else(named)?;
+        let common = Common {
+            channels: draft.channels.to_vec(),
+            senders: draft.senders.to_vec(),
+            tenants: Tenants::These(vec![tenant]),
+            traffic: draft.traffic,
+        };
+        let all = draft.settings.iter().chain(draft.secrets);
+        let settings = all.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let account = provider
+            .account(draft.name, common, Value::Object(settings), &self.context)
+            .map_err(Unusable::Setting)?;
+        if account.http_timeout > self.http_timeout_max {
+            return Err(Unusable::Slow(self.http_timeout_max));
+        }
+        Ok(account)
+    }
+
+    /// Secrets in clear, by their keys.
+    pub(super) fn opened(
+        &self,
+        tenant: TenantId,
+        id: AccountId,
+        secrets: &BTreeMap<String, Sealed>,
+    ) -> Result<BTreeMap<String, Value>, Unusable> {
+        let mut all = BTreeMap::new();
+        for (key, sealed) in secrets {
+            let refused = |why| Unusable::Sealed { key: key.clone(), why };
+            let opened = self.keyring.open(sealed, &place(tenant, id, key)).map_err(refused)?;
+            let value = serde_json::from_slice(opened.expose());
+            let value: Value = value.map_err(|_| refused(OpenError::Damaged))?;
+            all.insert(key.clone(), value);
+        }
+        Ok(all)
+    }
+}
+
+/// Where a secret of an account belongs.
+#[must_use]
+pub const fn place(tenant: TenantId, id: AccountId, key: &str) -> Place<'_> {
+    Place { tenant: tenant.0, stream: id.0, field: key }
+}

@@ -1,0 +1,148 @@
+//! Who posts to a path.
+
+use std::sync::Arc;
+
+use hatch_domain::ids::TenantId;
+use hatch_domain::traffic::Traffic;
+use hatch_providers::{Account, Tenants, Webhook, webhook_path};
+
+use super::{GENERIC, Webhooks};
+use crate::problem::Problem;
+
+/// Where webhooks of accounts are posted, before the account's path.
+pub(super) const PREFIX: &str = "/api/v1/webhooks/";
+
+/// How the path of mails ends that come in. No account is called so.
+const INBOUND: &str = "inbound";
+
+/// The tenants that there are, at most 1,000 of which are looked at; none while that is not known.
+pub type AllTenants = Arc<dyn Fn() -> Option<Vec<TenantId>> + Send + Sync>;
+
+/// A provider account that posts webhooks of one kind to us.
+#[derive(Clone)]
+pub(super) struct WebhookAccount {
+    /// Whose its webhooks are, as far as nothing says otherwise.
+    pub(super) tenant_id: TenantId,
+    /// All whose account it is.
+    pub(super) tenants: Tenants,
+    /// The provider: `twilio`.
+    pub(super) provider: &'static str,
+    /// Where it posts, after `/api/v1/webhooks/`: `twilio`, `sendgrid/inbound`, `twilio/main`.
+    pub(super) path: Arc<str>,
+    /// Whether the provider acts by itself upon words such as STOP and START, and answers them.
+    pub(super) acts_on_words: bool,
+    /// Whether nothing but tests goes by it.
+    pub(super) is_test: bool,
+    /// Our code for it.
+    pub(super) webhook: Arc<dyn Webhook>,
+}
+
+/// The parts of a path: provider, account, and what the path of the hook ends with.
+struct Parts<'p> {
+    provider: &'p str,
+    name: Option<&'p str>,
+    suffix: Option<&'p str>,
+}
+
+impl<'p> Parts<'p> {
+    fn of(path: &'p str) -> Option<Self> {
+        let mut parts = path.split('/');
+        let (provider, second, third) = (parts.next()?, parts.next(), parts.next());
+        let (name, suffix) = match (second, third, parts.next()) {
+            (Some(INBOUND), None, None) => (None, Some(INBOUND)),
+            (name, suffix, None) => (name, suffix),
+            _ => return None,
+        };
+        Some(Self { provider, name, suffix })
+    }
+}
+
+impl Webhooks {
+    /// Who posts to `path`, which is what comes after `/api/v1/webhooks/`.
+    pub(super) fn posting(&self, path: &str) -> Option<WebhookAccount> {
+        if path == GENERIC {
+            return Some(generic(Arc::clone(self.generic.as_ref()?)));
+        }
+        let Parts { provider, name, suffix } = Parts::of(path)?;
+        of_account(self.accounts.posted_to(provider, name)?.as_ref(), suffix)
+    }
+
+    /// Everybody who posts now.
+    pub(super) fn all_posting(&self) -> Vec<WebhookAccount> {
+        let accounts = self.accounts.current();
+        let of_accounts = accounts.iter().flat_map(|account| {
+            account.hooks.iter().filter_map(move |hook| of_account(account, hook.suffix))
+        });
+        of_accounts.chain(self.generic.clone().map(generic)).collect()
+    }
+
+    /// Nobody posts to `path`: what may be meant by it, where it is one of several accounts.
+    pub(super) fn no_account_at(&self, path: &str) -> Problem {
+        let provider = path.split('/').next().unwrap_or_default();
+        let paths = self.accounts.paths(provider);
+        match paths.is_empty() {
+            true => Problem::not_found("provider account"),
+            false => Problem::absent(format!(
+                "no account has this path: expected {}",
+                paths.join(" or ")
+            )),
+        }
+    }
+
+    /// The tenants of `account`.
+    ///
+    /// # Errors
+    /// They are not known yet.
+    pub(super) fn tenants_of(&self, account: &WebhookAccount) -> Result<Vec<TenantId>, Problem> {
+        match &account.tenants {
+            Tenants::These(tenants) => Ok(tenants.clone()),
+            Tenants::All => (self.tenants)()
+                .ok_or_else(|| Problem::unavailable("the tenants are not known yet")),
+        }
+    }
+}
+
+fn generic(webhook: Arc<dyn Webhook>) -> WebhookAccount {
+    let tenants = Tenants::default_alone();
+    WebhookAccount {
+        tenant_id: tenants.home(),
+        tenants,
+        provider: GENERIC,
+        path: GENERIC.into(),
+        acts_on_words: false,
+        is_test: false,
+        webhook,
+    }
+}
+
+fn of_account(account: &Account, suffix: Option<&str>) -> Option<WebhookAccount> {
+    let hook = account.hook(suffix)?;
+    let path = webhook_path(account.provider, &account.name, hook.suffix);
+    Some(WebhookAccount {
+        tenant_id: account.tenants.home(),
+        tenants: account.tenants.clone(),
+        provider: account.provider,
+        path: path.strip_prefix(PREFIX)?.into(),
+        acts_on_words: account.acts_on_words,
+        is_test: account.traffic == Traffic::Test,
+        webhook: Arc::clone(&hook.webhook),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_provider_an_account_and_a_kind() {
+        let parts = |path: &'static str| {
+            Parts::of(path).map(|Parts { provider, name, suffix }| (provider, name, suffix))
+        };
+        assert_eq!(parts("twilio"), Some(("twilio", None, None)));
+        assert_eq!(parts("sendgrid/inbound"), Some(("sendgrid", None, Some("inbound"))));
+        assert_eq!(parts("twilio/main"), Some(("twilio", Some("main"), None)));
+        let both = Some(("sendgrid", Some("main"), Some("inbound")));
+        assert_eq!(parts("sendgrid/main/inbound"), both);
+        assert_eq!(parts("a/b/c/d"), None);
+    }
+}

@@ -1,0 +1,236 @@
+//! The provider accounts that the settings have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use hatch_dispatcher::DoubtPolicy;
+use hatch_domain::account_name::AccountName;
+use hatch_providers::generic::GenericWebhook;
+use hatch_providers::{
+    Account, Common, Context, Error, PROVIDERS, Webhook, provider_names, sendgrid, twilio,
+};
+use reqwest::Url;
+
+use crate::settings::Settings;
+use crate::settings::accounts::{outside_url, traffic_of};
+
+/// The key of how long a provider may take to answer.
+const HTTP_TIMEOUT: &str = "http_timeout_ms";
+
+/// An account that is set, or what is wrong with it.
+pub(crate) struct SetAccount {
+    /// Its section: `twilio`, `accounts.twilio-main`.
+    pub(crate) section: String,
+    /// hatch's own name of it.
+    pub(crate) name: String,
+    /// The account.
+    pub(crate) account: anyhow::Result<Account>,
+}
+
+/// Every account that is set, in the order of their names: the sections that providers have, and those by name.
+pub(crate) fn each_account(settings: &Settings) -> Vec<SetAccount> {
+    let context = account_context(settings);
+    let simulator = settings.simulator_url.as_deref();
+    let simulated = |base_url: &Url| Common {
+        traffic: traffic_of(Some(base_url.as_str()), simulator),
+        ..Common::default()
+    };
+    let twilio = settings.twilio.clone().map(|set| {
+        let common = simulated(&set.base_url);
+        of_section(twilio::PROVIDER, |name| twilio::account(name, common, set))
+    });
+    let sendgrid = settings.sendgrid.clone().map(|set| {
+        let common = simulated(&set.base_url);
+        of_section(sendgrid::PROVIDER, |name| sendgrid::account(name, common, set, &context))
+    });
+    let by_name = settings.accounts.iter().map(|(name, set)| {
+        let section = format!("accounts.{name}");
+        let made = || -> anyhow::Result<Account> {
+            let provider = set.provider(name)?;
+            let common = set.common(simulator)?;
+            let name: AccountName = name.parse()?;
+            Ok(provider.account(&name, common, set.read(provider)?, &context)?)
+        };
+        let account = made().with_context(|| format!("configuration: {section}"));
+        SetAccount { section, name: name.clone(), account }
+    });
+    let mut all: Vec<SetAccount> = twilio.into_iter().chain(sendgrid).chain(by_name).collect();
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    all
+}
+
+/// The account of a section that is called as its provider.
+fn of_section(
+    provider: &str,
+    account: impl FnOnce(&AccountName) -> Result<Account, Error>,
+) -> SetAccount {
+    let made = || -> anyhow::Result<Account> { Ok(account(&provider.parse()?)?) };
+    let account = made().with_context(|| format!("configuration: {provider}"));
+    SetAccount { section: provider.to_owned(), name: provider.to_owned(), account }
+}
+
+/// The accounts that are set.
+///
+/// # Errors
+/// What is wrong with one, with its section; and two that are one and the same at their provider.
+pub(crate) fn accounts(settings: &Settings) -> anyhow::Result<Vec<Account>> {
+    let mut accounts: Vec<Account> = Vec::new();
+    for SetAccount { section, account, .. } in each_account(settings) {
+        let account = account?;
+        let same = accounts.iter().find(|known| known.key() == account.key());
+        if let Some(same) = same {
+            anyhow::bail!(
+                "configuration: {section}: it is the same account at its provider as {}: expected another",
+                same.name
+            );
+        }
+        accounts.push(account);
+    }
+    Ok(accounts)
+}
+
+/// Who may post messages as plain JSON, if anybody may.
+pub(crate) fn generic_webhook(settings: &Settings) -> anyhow::Result<Option<Arc<dyn Webhook>>> {
+    let made = settings.generic.clone().map(GenericWebhook::new).transpose();
+    let made = made.context("configuration: generic")?;
+    Ok(made.map(|webhook| Arc::new(webhook) as Arc<dyn Webhook>))
+}
+
+/// Refuses accounts that keep a process from starting.
+pub(crate) fn check_accounts(settings: &Settings) -> anyhow::Result<()> {
+    accounts(settings)?;
+    generic_webhook(settings).map(drop)
+}
+
+/// The longest time that a provider may take to answer, by what is set: no account is made for that.
+pub(super) fn http_timeout(settings: &Settings) -> Duration {
+    let twilio = settings.twilio.as_ref().map(|twilio| twilio.http_timeout_ms);
+    let sendgrid = settings.sendgrid.as_ref().map(|sendgrid| sendgrid.http_timeout_ms);
+    let by_name = settings.accounts.iter().filter_map(|(name, set)| {
+        let usual = &set.provider(name).ok()?.schema()["properties"][HTTP_TIMEOUT]["default"];
+        set.of_provider.get(HTTP_TIMEOUT).unwrap_or(usual).as_u64()
+    });
+    let longest = twilio.into_iter().chain(sendgrid).chain(by_name).max();
+    Duration::from_millis(longest.unwrap_or_default())
+}
+
+/// Refuses a policy of what is not there, and look-ups where nothing can be looked up.
+pub(super) fn providers_in_doubt(settings: &Settings) -> anyhow::Result<()> {
+    for (name, policy) in &settings.dispatcher.in_doubt {
+        let set = settings.accounts.get(name);
+        let is_provider = PROVIDERS.iter().any(|provider| provider.name() == name);
+        let expected = provider_names();
+        ensure!(
+            is_provider || set.is_some(),
+            "configuration: dispatcher.in_doubt.{name}: expected {expected}"
+        );
+        let provider = set.and_then(|set| set.provider.as_deref()).unwrap_or(name);
+        ensure!(
+            provider != sendgrid::PROVIDER || *policy != DoubtPolicy::LookUp,
+            "configuration: dispatcher.in_doubt.{name}: expected wait, resend or fail: SendGrid cannot be \
+             asked what became of a mail"
+        );
+    }
+    Ok(())
+}
+
+/// The accounts that are at a provider itself: name, provider for people, and where that one reaches hatch.
+pub(super) fn at_providers(settings: &Settings, own: &Url) -> Vec<(String, &'static str, Url)> {
+    let title = |name: &str| {
+        let found = PROVIDERS.iter().find(|provider| provider.name() == name);
+        found.map_or("its provider", |provider| provider.title())
+    };
+    let twilio = settings.twilio.as_ref().filter(|set| set.is_at_provider());
+    let twilio = twilio.map(|set| (twilio::PROVIDER, set.public_url.clone()));
+    let sendgrid = settings.sendgrid.as_ref().filter(|set| set.is_at_provider());
+    let sendgrid = sendgrid.map(|_| (sendgrid::PROVIDER, own.clone()));
+    let of_sections = twilio.into_iter().chain(sendgrid);
+    let of_sections =
+        of_sections.map(|(provider, url)| (provider.to_owned(), title(provider), url));
+    let all = if settings.accounts.is_empty() { Vec::new() } else { each_account(settings) };
+    let by_name = all.into_iter().filter(|set| set.section != set.name);
+    let by_name = by_name.filter_map(|set| set.account.ok()).filter(|one| one.is_at_provider);
+    of_sections
+        .chain(by_name.map(|one| (one.name.to_string(), title(one.provider), one.reached_by)))
+        .collect()
+}
+
+/// What the accounts have in common. A public URL that is none is refused by its own name.
+pub(crate) fn account_context(settings: &Settings) -> Context {
+    let public_url = outside_url(&settings.public_url());
+    let nowhere = || Url::parse("http://127.0.0.1").expect("a constant URL parses");
+    Context { public_url: public_url.unwrap_or_else(nowhere) }
+}
+
+#[cfg(test)]
+mod tests {
+    use hatch_domain::traffic::Traffic;
+    use serde_json::json;
+
+    use super::*;
+
+    const SIMULATOR: &str = "http://127.0.0.1:8089";
+
+    fn twilio_at(base_url: &str) -> twilio::Settings {
+        let set = json!({
+            "account_sid": format!("AC{}", "0".repeat(32)), "auth_token": "12345",
+            "base_url": base_url, "public_url": SIMULATOR,
+        });
+        serde_json::from_value(set).expect("an account")
+    }
+
+    fn named(name: &str, set: serde_json::Value) -> (String, crate::settings::AccountSettings) {
+        (name.to_owned(), serde_json::from_value(set).expect("settings"))
+    }
+
+    #[test]
+    fn sections_are_accounts_of_their_name_beside_those_by_name() {
+        let other = json!({
+            "provider": "twilio", "account_sid": format!("AC{}", "1".repeat(32)),
+            "auth_token": "12345", "tenants": ["00000000-0000-0000-0000-000000000002"],
+        });
+        let settings = Settings {
+            twilio: Some(twilio_at(SIMULATOR)),
+            accounts: [named("a-second", other.clone())].into(),
+            simulator_url: Some(SIMULATOR.to_owned()),
+            ..Settings::default()
+        };
+        let accounts = accounts(&settings).expect("good accounts");
+        let shown: Vec<_> =
+            accounts.iter().map(|one| (one.name.as_str(), one.provider, one.traffic)).collect();
+        let expected = [("a-second", "twilio", Traffic::Live), ("twilio", "twilio", Traffic::All)];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn one_account_is_not_set_twice_and_each_has_a_good_name() {
+        let same = json!({
+            "provider": "twilio", "account_sid": format!("AC{}", "0".repeat(32)),
+            "auth_token": "12345",
+        });
+        for (name, said) in [("other", "the same account"), ("In_Valid", "lower-case letters")] {
+            let settings = Settings {
+                twilio: Some(twilio_at(SIMULATOR)),
+                accounts: [named(name, same.clone())].into(),
+                ..Settings::default()
+            };
+            let error = format!("{:#}", accounts(&settings).map(drop).expect_err(name));
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_done_about_doubts_is_set_for_accounts_that_there_are() {
+        let set = |name: &str, policy| {
+            let mut settings = Settings::default();
+            let mail = json!({"provider": "sendgrid", "api_key": "SG.x"});
+            settings.accounts = [named("mail", mail)].into();
+            settings.dispatcher.in_doubt.insert(name.to_owned(), policy);
+            providers_in_doubt(&settings).is_ok()
+        };
+        assert!(set("twilio", DoubtPolicy::LookUp) && set("mail", DoubtPolicy::Wait));
+        assert!(!set("mail", DoubtPolicy::LookUp) && !set("sendgrid", DoubtPolicy::LookUp));
+        assert!(!set("nobody", DoubtPolicy::Wait));
+    }
+}
