@@ -127,6 +127,12 @@ impl Directory {
         self.shared.view.members_known_as(issuer, subject)
     }
 
+    /// The members of all tenants. It walks all that there are.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberEntry> {
+        self.shared.view.members()
+    }
+
     /// The members of the tenant. It walks all that there are.
     #[must_use]
     pub fn members_of(&self, id: TenantId) -> Vec<MemberEntry> {

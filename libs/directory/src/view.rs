@@ -16,7 +16,7 @@ use hatch_readmodel::{Stored, StoredConfiguration};
 use uuid::Uuid;
 
 /// The kinds of streams that it knows.
-pub(crate) const KINDS: [&str; 3] = [
+pub(crate) const KINDS: [&str; 4] = [
     <Tenant as Decider>::KIND,
     <ApiKey as Decider>::KIND,
     <Account as Decider>::KIND,
@@ -126,6 +126,11 @@ impl View {
         };
         let ids = known.members.iter().filter(|(_, folded)| is_it(folded));
         ids.filter_map(|(id, _)| known.member(MemberId(*id))).collect()
+    }
+
+    pub(crate) fn members(&self) -> Vec<MemberEntry> {
+        let known = self.read();
+        known.members.keys().filter_map(|id| known.member(MemberId(*id))).collect()
     }
 
     pub(crate) fn members_of(&self, id: TenantId) -> Vec<MemberEntry> {
