@@ -316,6 +316,19 @@ impl Api {
         page.iter().map(|event| event.payload.get().to_owned()).collect()
     }
 
+    /// What people sign in by, without what goes on beside it.
+    pub(crate) fn people(&self) -> People {
+        let pool = pool(&self.database.config(), 2, PATIENCE);
+        let clock = Arc::new(self.clock.clone());
+        let (sessions, _) = Sessions::start(pool.clone(), clock, CancellationToken::new());
+        People::new(
+            (self.store.clone(), self.directory.clone()),
+            (sessions, Attempts::new(pool)),
+            (vault().keyring, None),
+            "http://localhost".to_owned(),
+        )
+    }
+
     /// The session that a test signs in by, which no page of a browser keeps for it.
     pub(crate) async fn by_session(
         &self,

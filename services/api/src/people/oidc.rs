@@ -278,7 +278,70 @@ fn is_path(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Method;
+
     use super::*;
+    use crate::resources::members::tests::{MEMBERS, invite, joined};
+    use crate::testing::Api;
+
+    fn identity(subject: &str, email: &str, email_verified: bool) -> Identity {
+        Identity {
+            issuer: "https://id.example".to_owned(),
+            subject: subject.to_owned(),
+            email: Some(email.to_owned()),
+            email_verified,
+            name: Some("Ann\u{7} Lee".to_owned()),
+            return_to: SIGN_IN.to_owned(),
+        }
+    }
+
+    /// Whose it is, or the code of what is answered.
+    async fn found(
+        api: &Api,
+        identity: Identity,
+        invitation: Option<&str>,
+    ) -> Result<String, String> {
+        let wish = Wish { invitation: invitation.map(str::to_owned), ..Wish::default() };
+        let entry = whose(&api.people(), &identity, &wish).await;
+        entry
+            .map(|entry| entry.id.to_string())
+            .map_err(|problem| problem.to_json()["code"].as_str().expect("a code").to_owned())
+    }
+
+    #[tokio::test]
+    async fn an_identity_is_a_members_by_an_invitation_or_a_verified_email_and_by_nothing_else() {
+        let api = Api::start().await;
+        let refused = Err("wrong_sign_in".to_owned());
+        let (ann, _) = invite(&api, "ann@example.com", "agent").await;
+        let unverified = identity("ann", "ann@example.com", false);
+        assert_eq!(found(&api, unverified, None).await, refused);
+        let other = identity("ann", "ann@example.org", true);
+        assert_eq!(found(&api, other, None).await, refused);
+        let verified = identity("ann", "Ann@Example.com", true);
+        assert_eq!(found(&api, verified, None).await, Ok(ann.clone()));
+        let later = identity("ann", "ann.lee@example.org", false);
+        assert_eq!(found(&api, later, None).await, Ok(ann.clone()), "he is known by then");
+
+        let (bob, link) = invite(&api, "bob@example.com", "agent").await;
+        let stranger = || identity("bob", "somebody@example.org", false);
+        assert_eq!(
+            found(&api, stranger(), Some("none")).await,
+            Err("invitation_invalid".to_owned())
+        );
+        assert_eq!(found(&api, stranger(), Some(&link)).await, Ok(bob.clone()));
+        assert_eq!(
+            found(&api, stranger(), Some(&link)).await,
+            Err("invitation_invalid".to_owned())
+        );
+        assert_eq!(found(&api, stranger(), None).await, Ok(bob.clone()));
+
+        let cy = joined(&api, "cy@example.com", "agent").await;
+        let linked = identity("cy", "cy@example.com", true);
+        assert_eq!(found(&api, linked, None).await, Ok(cy), "who has a password, too");
+        let removed = api.request(Method::DELETE, &format!("{MEMBERS}/{bob}"), &[], None).await;
+        assert_eq!(removed.status, StatusCode::OK, "{}", removed.body);
+        assert_eq!(found(&api, stranger(), None).await, refused, "who was removed is nobody");
+    }
 
     #[test]
     fn a_wish_comes_back_as_it_was_sent_and_leads_to_nobody_else() {

@@ -8,7 +8,7 @@ mod list;
 mod remove;
 mod request;
 #[cfg(test)]
-pub(in crate::resources) mod tests;
+pub(crate) mod tests;
 mod write;
 
 use std::sync::Arc;

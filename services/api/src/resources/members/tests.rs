@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use crate::testing::{Answer, Api};
 
-pub(in crate::resources) const MEMBERS: &str = "/api/v1/members";
-pub(in crate::resources) const PASSWORD: &str = "correct horse battery";
+pub(crate) const MEMBERS: &str = "/api/v1/members";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// Invites somebody, and says what stands behind `#` in the link.
-pub(in crate::resources) async fn invite(api: &Api, email: &str, role: &str) -> (String, String) {
+pub(crate) async fn invite(api: &Api, email: &str, role: &str) -> (String, String) {
     let invited = api.post(MEMBERS, &json!({"email": email, "role": role})).await;
     assert_eq!(invited.status, StatusCode::CREATED, "{}", invited.body);
     api.known(&invited).await;
@@ -21,7 +21,7 @@ pub(in crate::resources) async fn invite(api: &Api, email: &str, role: &str) -> 
     (invited.text("id").to_owned(), token)
 }
 
-pub(in crate::resources) async fn accept(api: &Api, token: &str) -> Answer {
+pub(crate) async fn accept(api: &Api, token: &str) -> Answer {
     let path = format!("/api/v1/invitations/{token}/accept");
     // Attempts from one address are counted.
     api.advance(TimeDelta::seconds(30)).await;
@@ -29,7 +29,7 @@ pub(in crate::resources) async fn accept(api: &Api, token: &str) -> Answer {
 }
 
 /// Invites somebody who comes; says who he is.
-pub(in crate::resources) async fn joined(api: &Api, email: &str, role: &str) -> String {
+pub(crate) async fn joined(api: &Api, email: &str, role: &str) -> String {
     let (id, token) = invite(api, email, role).await;
     let accepted = accept(api, &token).await;
     assert_eq!(accepted.status, StatusCode::OK, "{}", accepted.body);
