@@ -103,6 +103,10 @@ golden:
 events:
     @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch --test scenarios catalogue
 
+# Write docs/errors.md from the catalogue of errors, where the tests expect it
+errors:
+    @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch-api --lib problem::pages
+
 # Write docs/configuration.md from the types of the settings, where the tests expect it
 configuration:
     @HATCH_TEST_WRITE=1 cargo test --quiet --package hatch --lib settings::reference

@@ -405,13 +405,13 @@ async fn simulate_by(
         ..hatch_simulator::Config::default()
     };
     let shutdown = CancellationToken::new();
-    let token = shutdown.clone();
+    let (token, at) = (shutdown.clone(), address.clone());
     let task = tokio::spawn(async move {
         let serve = async |routes, shutdown| {
             let limits = hatch_telemetry::limit::Limits::default();
             let trusted = hatch_api::TrustedProxies::loopback();
             let connections = hatch_api::Connections::new(&limits, 1_000, 1_000, trusted);
-            let guard = (hatch_api::Sites::new("http://127.0.0.1", None, &[]), "/_sim");
+            let guard = (hatch_api::Sites::new(&at, None, &[]), "/_sim");
             hatch_api::serve_beside(listener, connections, routes, guard, shutdown).await
         };
         let running = hatch_simulator::run_by(config, serve, token);

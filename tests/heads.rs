@@ -37,6 +37,7 @@ async fn answer(address: SocketAddr, head: &str) -> String {
 }
 
 pub(crate) async fn each_is_answered_by(url: &str) {
+    let http = hatch::http_client(std::time::Duration::from_secs(30)).expect("an HTTP client");
     let address = url.trim_start_matches("http://").parse().expect("an address");
     for (status, head) in heads() {
         let what = &head[..head.len().min(40)];
@@ -60,6 +61,12 @@ pub(crate) async fn each_is_answered_by(url: &str) {
         }
         let body: Value = serde_json::from_str(body).expect("JSON");
         assert_eq!(body["status"].to_string(), status, "{what}: {body}");
+        let page = body["type"].as_str().expect("an address");
+        // Where the system chose the port, it is relative.
+        let path = page.strip_prefix(url).unwrap_or(page);
+        assert!(path.starts_with("/docs/errors/"), "{what}: {page}");
+        let explained = http.get(format!("{url}{path}")).send().await.expect("an answer");
+        assert_eq!(explained.status(), 200, "{what}: {page}");
         let id = format!("x-request-id: {}", body["instance"].as_str().expect("an id"));
         assert!(head.contains(&id), "{what}: {head}");
     }

@@ -21,7 +21,7 @@ async fn an_id_of_another_kind_is_no_message() {
     ] {
         let answer = hatch.request(method, &format!("{path}{rest}"), &[], None).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{rest}: {}", answer.body);
-        assert_eq!(answer.body["type"], "urn:hatch:problem:not-found");
+        assert_eq!(answer.body["code"], "not_found");
     }
     hatch.finish().await;
 }

@@ -31,6 +31,7 @@ mod docs;
 mod doctor;
 mod doubt;
 mod due;
+mod errors;
 mod events;
 mod failover;
 mod faults;

@@ -30,7 +30,7 @@ fn assert_refused(answer: &Answer) {
     let seconds: u32 = answer.header("retry-after").parse().expect("whole seconds");
     assert!((1..=30).contains(&seconds), "{seconds}");
     assert_eq!(answer.header("content-type"), "application/problem+json");
-    assert_eq!(answer.text("type"), "urn:hatch:problem:overloaded");
+    assert_eq!(answer.text("code"), "overloaded");
     let says = |part| answer.text("detail").contains(part);
     assert!(says("wait") || says("under way") || says("on their way"), "{}", answer.body);
     assert!(!answer.text("instance").is_empty());

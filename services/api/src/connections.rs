@@ -18,7 +18,9 @@ use tokio::time::Instant;
 
 use crate::client_address::{ClientAddress, TrustedProxies};
 use crate::multiplexed::{Multiplexed, Streams};
+use crate::problem::ErrorPages;
 use crate::refusal::Refusals;
+use crate::sites::Sites;
 
 /// Of all connections, the part that one client may have: one that keeps its connections busy leaves as many
 /// to the others.
@@ -83,6 +85,13 @@ impl Connections {
             streams,
             refusals: Arc::new(Refusals::new(files_max)),
         }))
+    }
+
+    /// The same, whose errors the pages of the installation explain that `sites` names.
+    #[must_use]
+    pub fn explained_by(self, sites: &Sites) -> Self {
+        self.0.refusals.explain_by(sites.error_pages());
+        self
     }
 
     /// Answers the clients that get no place.
@@ -185,6 +194,13 @@ pub(crate) struct ConnectionSlot {
     connections: Connections,
     number: u64,
     pub(crate) activity: Arc<Activity>,
+}
+
+impl ConnectionSlot {
+    /// Where errors are explained.
+    pub(crate) fn error_pages(&self) -> ErrorPages {
+        self.connections.0.refusals.error_pages()
+    }
 }
 
 impl Drop for ConnectionSlot {

@@ -1,7 +1,11 @@
 //! What a client is told when something cannot be done: `application/problem+json` (RFC 9457).
 
 mod accounts;
+mod address;
+pub(crate) mod catalogue;
 mod causes;
+mod entry;
+mod pages;
 mod people;
 mod refusals;
 mod resources;
@@ -16,33 +20,31 @@ use hatch_telemetry::chain::Chain;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(crate) use self::address::ErrorPages;
+pub(crate) use self::entry::Entry;
+pub(crate) use self::pages::router as error_pages;
 pub(crate) use crate::field_error::{FieldCode, FieldError};
 
 /// The media type of a problem (RFC 9457, section 3).
 pub(crate) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Titles that several problems of one type share: a type has one title (RFC 9457, section 3.1.3).
-const NOT_FOUND: &str = "There is no such thing";
-const TOO_LARGE: &str = "The request is too large";
-const CONTENT_TYPE: &str = "The content type is not supported";
-const OVERLOADED: &str = "Too much is under way";
-const OTHER: &str = "The request cannot be answered";
-
 /// Seconds that a client is asked to wait while a dependency is away.
 pub(crate) const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// An error answer. It becomes a body when the outermost layer adds the request's id as `instance`.
+/// An error answer. It becomes a body when the outermost layer adds the request's id, and where its page is.
 #[derive(Debug, Clone)]
 pub struct Problem {
+    /// What the catalogue says of it.
+    entry: &'static Entry,
     status: StatusCode,
-    kind: &'static str,
-    title: &'static str,
     detail: String,
     errors: Vec<FieldError>,
     retry_after_seconds: Option<u32>,
     /// Whether only reads have to wait: the log is there.
     reads_only: bool,
     hint: Option<Hint>,
+    /// Where its page is.
+    pages: ErrorPages,
 }
 
 /// What an answer says beside the problem.
@@ -57,18 +59,19 @@ enum Hint {
 /// What went wrong (RFC 9457).
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem, example = json!({
-    "type": "urn:hatch:problem:invalid-request", "code": "invalid_request",
+    "type": "https://hatch.example.com/docs/errors/invalid-request", "code": "invalid_request",
     "title": "The request is invalid", "status": 400,
     "detail": "/to: no phone number of this country code has this many digits",
     "instance": "01a1fc66-08e6-7294-8005-e216d05b09c5",
+    "request_id": "01a1fc66-08e6-7294-8005-e216d05b09c5",
     "errors": [{"pointer": "/to", "code": "invalid_phone_number",
         "detail": "no phone number of this country code has this many digits"}]}))]
 pub(crate) struct Body {
-    /// Which problem: `urn:hatch:problem:` and its name.
+    /// The address of a page with the problem's cause and what to do.
     #[serde(rename = "type")]
     kind: String,
-    /// The same name for programs, such as `invalid_request`. A code keeps its meaning.
-    code: String,
+    /// Which problem, for programs. A code keeps its meaning; others may come.
+    code: &'static str,
     /// The problem in a few words, the same each time.
     title: &'static str,
     /// The HTTP status.
@@ -78,6 +81,9 @@ pub(crate) struct Body {
     /// The request's id, which is in our log, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
+    /// The same id, under the name by which it is looked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
     /// Each wrong field, where some are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
@@ -94,23 +100,23 @@ impl std::fmt::Display for Problem {
 }
 
 impl Problem {
-    fn new(
-        status: StatusCode,
-        kind: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
-        let detail = detail.into();
+    /// The problem that the catalogue has as `entry`.
+    fn of(entry: &'static Entry, detail: impl Into<String>) -> Self {
         Self {
-            status,
-            kind,
-            title,
-            detail,
+            entry,
+            status: entry.status(),
+            detail: detail.into(),
             errors: Vec::new(),
             retry_after_seconds: None,
             reads_only: false,
             hint: None,
+            pages: ErrorPages::default(),
         }
+    }
+
+    /// The same with another of the statuses that it can have.
+    fn with(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 
     /// The request cannot be understood or breaks a rule; `errors` names each field.
@@ -120,8 +126,7 @@ impl Problem {
             [only] => format!("{}: {}", only.pointer, only.detail),
             several => format!("{} fields are invalid; see errors", several.len()),
         };
-        let title = "The request is invalid";
-        Self { errors, ..Self::new(StatusCode::BAD_REQUEST, "invalid-request", title, detail) }
+        Self { errors, ..Self::of(&catalogue::INVALID_REQUEST, detail) }
     }
 
     /// The request does not say once to whom it is made.
@@ -132,20 +137,13 @@ impl Problem {
 
     /// The request came in the clear to a listener that has a certificate.
     pub(crate) fn https_required() -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "https-required",
-            "The connection is not encrypted",
-            "this address speaks TLS only: ask by https://",
-        )
+        Self::of(&catalogue::HTTPS_REQUIRED, "this address speaks TLS only: ask by https://")
     }
 
     /// The request was made to a name that is not ours.
     pub(crate) fn misdirected() -> Self {
-        Self::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "misdirected",
-            "The request was made to another host",
+        Self::of(
+            &catalogue::MISDIRECTED,
             "Host: expected a name of this installation: the loopback's, that of public_url, or one of \
              the setting hosts",
         )
@@ -157,16 +155,13 @@ impl Problem {
             "this process does not have the role {role}, which answers this: ask one that has it \
              (`hatch serve --roles {role}`)"
         );
-        let title = "Another role answers this request";
-        Self::new(StatusCode::MISDIRECTED_REQUEST, "other-role", title, detail)
+        Self::of(&catalogue::OTHER_ROLE, detail)
     }
 
     /// A page of another site made the request.
     pub(crate) fn foreign_site() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "foreign-site",
-            "The request was made by a page of another site",
+        Self::of(
+            &catalogue::FOREIGN_SITE,
             "Origin, Sec-Fetch-Site: expected a request that no page made, or one of our own",
         )
     }
@@ -174,20 +169,18 @@ impl Problem {
     /// There is nothing of that name, for this tenant.
     pub(crate) fn not_found(what: &str) -> Self {
         let detail = format!("there is no such {what}");
-        Self::new(StatusCode::NOT_FOUND, "not-found", NOT_FOUND, detail)
+        Self::of(&catalogue::NOT_FOUND, detail)
     }
 
     /// What was asked for is known and not here; `detail` says why.
     pub(crate) fn absent(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", NOT_FOUND, detail)
+        Self::of(&catalogue::NOT_FOUND, detail)
     }
 
     /// The idempotency key was used for another request.
     pub(crate) fn key_reused() -> Self {
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "idempotency-key-reused",
-            "The idempotency key was used for another request",
+        Self::of(
+            &catalogue::IDEMPOTENCY_KEY_REUSED,
             "Idempotency-Key: use a new key for a new request, or repeat the first one unchanged",
         )
     }
@@ -196,43 +189,38 @@ impl Problem {
     /// message would wait for ever.
     pub(crate) fn no_account(channel: Channel, from: Option<&Address>, is_test: bool) -> Self {
         let channel = channel.as_str();
-        let title = "No account carries the channel";
         let what = if is_test { "tests by " } else { "" };
         let of = from.map_or_else(String::new, |from| format!(" from {from}"));
         let detail =
             format!("no configured account carries {what}{channel}{of}: nothing was recorded");
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no-account", title, detail)
+        Self::of(&catalogue::NO_ACCOUNT, detail)
     }
 
     /// The message is in a status in which it cannot be done; `detail` says the status.
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
-        let title = "The message's status does not allow it";
-        Self::new(StatusCode::CONFLICT, "conflict", title, detail)
+        Self::of(&catalogue::CONFLICT, detail)
     }
 
     /// Nothing can be sent as an answer in the conversation; `detail` says why.
     pub(crate) fn unanswerable(detail: impl Into<String>) -> Self {
-        let title = "The conversation cannot be answered";
-        Self::new(StatusCode::CONFLICT, "unanswerable", title, detail)
+        Self::of(&catalogue::UNANSWERABLE, detail)
     }
 
     /// The webhook cannot be replayed.
     pub(crate) fn not_replayed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, "not-replayed", "The webhook cannot be replayed", detail)
+        Self::of(&catalogue::NOT_REPLAYED, detail)
     }
 
     /// The webhook's signature is missing or wrong.
     pub(crate) fn wrong_signature(detail: impl Into<String>) -> Self {
-        let title = "The signature is wrong";
-        Self::new(StatusCode::UNAUTHORIZED, "wrong-signature", title, detail)
+        Self::of(&catalogue::WRONG_SIGNATURE, detail)
     }
 
     /// The client has as much as one may have.
     pub(crate) fn too_many(detail: impl Into<String>) -> Self {
-        let title = OVERLOADED;
         Self {
             retry_after_seconds: Some(RETRY_AFTER_SECONDS),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", title, detail)
+            ..Self::of(&catalogue::OVERLOADED, detail)
         }
     }
 
@@ -242,17 +230,16 @@ impl Problem {
         retry_after_seconds: u32,
         detail: impl Into<String>,
     ) -> Self {
-        let title = "The client asks too often";
         Self {
             retry_after_seconds: Some(retry_after_seconds),
             hint: Some(Hint::Policy(policy)),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "quota-exceeded", title, detail)
+            ..Self::of(&catalogue::QUOTA_EXCEEDED, detail)
         }
     }
 
     /// The problem's name for programs.
     pub(crate) fn code(&self) -> String {
-        code(self.kind)
+        self.entry.code.to_owned()
     }
 
     /// Whether nobody knows who asks.
@@ -271,15 +258,14 @@ impl Problem {
     pub fn hung_up() -> Self {
         let detail = "the role hung up before it answered; whether it acted is unknown: repeat the request \
             with the same Idempotency-Key";
-        Self { status: StatusCode::BAD_GATEWAY, ..Self::unavailable(detail) }
+        Self::unavailable(detail).with(StatusCode::BAD_GATEWAY)
     }
 
     /// PostgreSQL is away or too slow; whether a command happened, its idempotency key tells.
     pub fn unavailable(detail: impl Into<String>) -> Self {
-        let title = "The service is unavailable";
         Self {
             retry_after_seconds: Some(RETRY_AFTER_SECONDS),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail)
+            ..Self::of(&catalogue::UNAVAILABLE, detail)
         }
     }
 
@@ -290,78 +276,71 @@ impl Problem {
 
     /// More waits than can be finished soon; nothing was recorded.
     fn overloaded(detail: &str, retry_after_seconds: u32) -> Self {
-        let title = OVERLOADED;
         Self {
             retry_after_seconds: Some(retry_after_seconds),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "overloaded", title, detail)
+            ..Self::of(&catalogue::OVERLOADED, detail)
         }
     }
 
     /// Our own fault. The cause is logged here, once, with its chain, and not shown.
     pub(crate) fn fault(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %Chain(error), "request failed");
-        let title = "Something went wrong";
-        let detail = "the error is logged under this request id";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title, detail)
+        Self::of(&catalogue::INTERNAL, "the error is logged under this request id")
     }
 
     /// A problem for an error answer that the framework made without one.
     pub(crate) fn bare(status: StatusCode) -> Self {
-        let (kind, title, detail) = match status {
-            StatusCode::NOT_FOUND => ("not-found", NOT_FOUND, "no endpoint has this path"),
+        let (entry, detail) = match status {
+            StatusCode::NOT_FOUND => (&catalogue::NOT_FOUND, "no endpoint has this path"),
             StatusCode::METHOD_NOT_ALLOWED => {
-                ("method-not-allowed", "The method is not allowed", "see the Allow header")
+                (&catalogue::METHOD_NOT_ALLOWED, "see the Allow header")
             }
-            StatusCode::PAYLOAD_TOO_LARGE => ("too-large", TOO_LARGE, "the body is over the limit"),
-            _ => ("other", OTHER, status.canonical_reason().unwrap_or("an error")),
+            StatusCode::PAYLOAD_TOO_LARGE => (&catalogue::TOO_LARGE, "the body is over the limit"),
+            _ => (&catalogue::OTHER, status.canonical_reason().unwrap_or("an error")),
         };
-        Self::new(status, kind, title, detail)
+        Self::of(entry, detail).with(status)
     }
 
     /// The body is over the limit.
     pub(crate) fn too_large(limit_bytes: usize) -> Self {
         let detail = format!("the body is over the limit of {limit_bytes} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", TOO_LARGE, detail)
+        Self::of(&catalogue::TOO_LARGE, detail)
     }
 
     /// The path and query are over the limit.
     pub(crate) fn uri_too_long(limit_bytes: usize) -> Self {
         let detail = format!("the path and query are over the limit of {limit_bytes} bytes");
-        Self::new(StatusCode::URI_TOO_LONG, "too-large", TOO_LARGE, detail)
+        Self::of(&catalogue::TOO_LARGE, detail).with(StatusCode::URI_TOO_LONG)
     }
 
     /// The headers are over the limit.
     pub(crate) fn headers_too_large(limit_bytes: usize) -> Self {
         let detail = format!("the headers are over the limit of {limit_bytes} bytes");
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        Self::new(status, "too-large", TOO_LARGE, detail)
+        Self::of(&catalogue::TOO_LARGE, detail).with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     }
 
     /// There are more headers than are read at all.
     pub(crate) fn too_many_headers(limit: usize, limit_bytes: usize) -> Self {
         let detail = format!("expected at most {limit} headers, and {limit_bytes} bytes of them");
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        Self::new(status, "too-large", TOO_LARGE, detail)
+        Self::of(&catalogue::TOO_LARGE, detail).with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     }
 
     /// The body did not come in time.
     pub(crate) fn too_slow(limit: Duration) -> Self {
         let detail = format!("the body was not whole after {} seconds", limit.as_secs());
-        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "The body came too slowly", detail)
+        Self::of(&catalogue::TIMEOUT, detail)
     }
 
     /// The body is of another type than the endpoint takes.
     pub(crate) fn unsupported_media_type(expected: &str) -> Self {
-        let title = CONTENT_TYPE;
         let detail = format!("Content-Type: expected {expected}");
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", title, detail)
+        Self::of(&catalogue::CONTENT_TYPE, detail)
     }
 
     /// The body is compressed (RFC 9110, section 15.5.16).
     pub(crate) fn unsupported_encoding() -> Self {
-        let title = CONTENT_TYPE;
         let detail = "Content-Encoding: expected none, the body as it is";
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", title, detail)
+        Self::of(&catalogue::CONTENT_TYPE, detail)
     }
 
     /// A stream has an event that this build cannot read.
@@ -385,15 +364,28 @@ impl Problem {
         serde_json::to_value(self.clone().into_body(None)).unwrap_or_default()
     }
 
-    fn into_body(self, instance: Option<String>) -> Body {
-        let Self { status, kind, title, detail, errors, hint, .. } = self;
+    /// The same where `pages` explain errors.
+    pub(crate) fn explained_by(self, pages: ErrorPages) -> Self {
+        Self { pages, ..self }
+    }
+
+    fn into_body(self, request_id: Option<String>) -> Body {
+        let Self { entry, status, detail, errors, hint, pages, .. } = self;
         let violated_policies = match hint {
             Some(Hint::Policy(policy)) => vec![policy],
             Some(Hint::Challenge(_)) | None => Vec::new(),
         };
-        let (kind, code) = (kind_uri(kind), code(kind));
-        let status = status.as_u16();
-        Body { kind, code, title, status, detail, instance, errors, violated_policies }
+        Body {
+            kind: pages.address(entry),
+            code: entry.code,
+            title: entry.title,
+            status: status.as_u16(),
+            detail,
+            instance: request_id.clone(),
+            request_id,
+            errors,
+            violated_policies,
+        }
     }
 
     /// The answer; of a request that has an id, with that.
@@ -415,16 +407,6 @@ impl Problem {
         let body = self.into_body(request_id.map(str::to_owned));
         (status, headers, serde_json::to_vec(&body).unwrap_or_default())
     }
-}
-
-/// The `type` of the problems that are called `name`.
-pub(crate) fn kind_uri(name: &str) -> String {
-    format!("urn:hatch:problem:{name}")
-}
-
-/// The `code` of the problems that are called `name`.
-pub(crate) fn code(name: &str) -> String {
-    name.replace('-', "_")
 }
 
 impl IntoResponse for Problem {

@@ -10,7 +10,7 @@ use hatch_eventstore::SystemEnvironment;
 
 use crate::hardening;
 use crate::head::{HEADERS_BYTES_MAX, HEADERS_MAX, REQUEST_ID, URI_BYTES_MAX};
-use crate::problem::{FieldError, Problem};
+use crate::problem::{ErrorPages, FieldError, Problem};
 
 /// The beginning of every answer that the HTTP library makes by itself.
 const BEGINNING: &[u8] = b"HTTP/1.1 4";
@@ -39,8 +39,9 @@ pub(crate) fn answer(problem: Problem) -> Vec<u8> {
     answer
 }
 
-/// The answer that replaces `bytes`, if those are an answer of the HTTP library's own: a head without a body.
-pub(crate) fn instead_of(bytes: &[u8]) -> Option<Vec<u8>> {
+/// The answer that replaces `bytes`, if those are an answer of the HTTP library's own: a head without a body. `pages`
+/// explain it.
+pub(crate) fn instead_of(bytes: &[u8], pages: impl FnOnce() -> ErrorPages) -> Option<Vec<u8>> {
     let rest = bytes.strip_prefix(BEGINNING)?;
     let ends = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     if ends != bytes.len() || bytes.windows(OURS.len()).any(|part| part == OURS) {
@@ -58,7 +59,7 @@ pub(crate) fn instead_of(bytes: &[u8]) -> Option<Vec<u8>> {
             Problem::bare(StatusCode::from_u16(status).ok()?)
         }
     };
-    Some(answer(problem))
+    Some(answer(problem.explained_by(pages())))
 }
 
 #[cfg(test)]
@@ -81,9 +82,15 @@ mod tests {
 
     #[test]
     fn the_librarys_own_answer_is_known_from_ours_and_from_what_is_no_answer() {
-        let instead = instead_of(LIBRARYS.as_bytes()).expect("it is the library's");
+        let pages = || ErrorPages::of("https://hatch.example.com");
+        let instead = instead_of(LIBRARYS.as_bytes(), pages).expect("it is the library's");
         assert!(instead.starts_with(b"HTTP/1.1 431 "));
-        assert_eq!(instead_of(&instead), None, "ours");
+        assert_eq!(instead_of(&instead, pages), None, "ours");
+        let said = String::from_utf8(instead).expect("text");
+        assert!(
+            said.contains("\"type\":\"https://hatch.example.com/docs/errors/too-large\""),
+            "{said}"
+        );
         for other in [
             "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
             "HTTP/1.1 100 Continue\r\n\r\n",
@@ -92,7 +99,7 @@ mod tests {
             &format!("{LIBRARYS}more"),
             "",
         ] {
-            assert_eq!(instead_of(other.as_bytes()), None, "{other}");
+            assert_eq!(instead_of(other.as_bytes(), pages), None, "{other}");
         }
     }
 }

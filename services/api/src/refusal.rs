@@ -1,7 +1,7 @@
 //! The answer to a client that gets no connection: a ready-made problem, without a parser or a task of hyper's.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use crate::problem::Problem;
+use crate::problem::{ErrorPages, Problem};
 use crate::ready_made;
 
 /// The part of a process' files that such clients may use while they are answered.
@@ -37,6 +37,8 @@ pub(crate) struct Refusals {
     /// Others wait: who has had the least time has had enough.
     hurry: Notify,
     left: Notify,
+    /// Where errors are explained, once that is known.
+    error_pages: OnceLock<ErrorPages>,
 }
 
 impl Refusals {
@@ -47,7 +49,19 @@ impl Refusals {
             under_way: AtomicU64::new(0),
             hurry: Notify::new(),
             left: Notify::new(),
+            error_pages: OnceLock::new(),
         }
+    }
+
+    /// Errors are explained there from now on.
+    pub(crate) fn explain_by(&self, pages: &ErrorPages) {
+        // Whoever said so first did.
+        let _ = self.error_pages.set(pages.clone());
+    }
+
+    /// Where errors are explained.
+    pub(crate) fn error_pages(&self) -> ErrorPages {
+        self.error_pages.get().cloned().unwrap_or_default()
     }
 
     /// Tells the client of `stream`, and ends the connection.
@@ -84,7 +98,7 @@ impl Refusals {
         {
             return Ok(());
         }
-        let answer = ready_made::answer(problem);
+        let answer = ready_made::answer(problem.explained_by(self.error_pages()));
         timeout(CLIENT_TIME_MAX, stream.write_all(&answer)).await??;
         stream.shutdown().await?;
         let reading = async {

@@ -104,6 +104,7 @@ pub(crate) async fn layer(
     let origin = sites.cors().origin(&request);
     let id = client_id(&request).unwrap_or_else(|| new_id().to_string());
     request.extensions_mut().insert(bodies.clone());
+    request.extensions_mut().insert(sites.error_pages().clone());
     let method = method_name(request.method());
     let noted = trail.open(&mut request, &id, method);
     let is_page = hardening::is_page(request.uri().path());
@@ -144,7 +145,7 @@ pub(crate) async fn layer(
     drop(busy);
     let took = started.elapsed();
     noted.close(&response, took);
-    let mut response = with_body(response, &id);
+    let mut response = with_body(response, &id, sites);
     let status = response.status().as_u16();
     traced.record("status", status);
     let route_stats = stats.routes.of(route);
@@ -224,9 +225,9 @@ fn client_id(request: &Request) -> Option<String> {
     is_request_id(id).then(|| id.to_owned())
 }
 
-fn with_body(mut response: Response, id: &str) -> Response {
+fn with_body(mut response: Response, id: &str, sites: &Sites) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        return problem.render(Some(id));
+        return sites.explain(problem).render(Some(id));
     }
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
@@ -238,7 +239,7 @@ fn with_body(mut response: Response, id: &str) -> Response {
         return response;
     }
     let allow = response.headers_mut().remove(header::ALLOW);
-    let mut rendered = Problem::bare(status).render(Some(id));
+    let mut rendered = sites.explain(Problem::bare(status)).render(Some(id));
     if let (StatusCode::METHOD_NOT_ALLOWED, Some(allow)) = (status, allow) {
         rendered.headers_mut().insert(header::ALLOW, allow);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +16,7 @@ use crate::connections::Connections;
 use crate::drain::Drain;
 use crate::hardening;
 use crate::openapi;
+use crate::problem::{Problem, error_pages};
 use crate::request::{self, Entrance, Outermost};
 use crate::sites::Sites;
 use crate::stall::StallListener;
@@ -30,7 +31,7 @@ pub fn app(routes: Router, entrance: Entrance, drain: &Drain) -> Router {
 }
 
 /// Serves routes that are no part of the API until `shutdown`, on as many connections as `connections` has places. What
-/// lies below `prefix` is asked for by no stranger's page.
+/// lies below `prefix` is asked for by no stranger's page. The pages of errors are there, too.
 ///
 /// # Errors
 /// When the listener fails.
@@ -41,7 +42,8 @@ pub fn serve_beside(
     (sites, prefix): (Sites, &'static str),
     shutdown: CancellationToken,
 ) -> BoxFuture<'static, std::io::Result<()>> {
-    let routes = routes.layer(from_fn(move |request: Request, next: Next| {
+    let connections = connections.explained_by(&sites);
+    let routes = routes.merge(error_pages()).layer(from_fn(move |request: Request, next: Next| {
         let sites = sites.clone();
         async move { beside(&sites, prefix, request, next).await }
     }));
@@ -64,15 +66,20 @@ pub fn serve_plain(
     })
 }
 
-async fn beside(sites: &Sites, prefix: &str, request: Request, next: Next) -> Response {
+async fn beside(sites: &Sites, prefix: &str, mut request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<ConnectInfo<Connection>>();
     let _busy = connection.map(|connection| connection.0.busy());
-    let is_open = !request.uri().path().starts_with(prefix);
+    let path = request.uri().path();
+    let (is_open, is_page) = (!path.starts_with(prefix), hardening::is_page(path));
+    request.extensions_mut().insert(sites.error_pages().clone());
     let mut response = match sites.check(&request) {
-        Err(problem) if !is_open => problem.render(None),
+        Err(problem) if !is_open => problem.into_response(),
         _ => next.run(request).await,
     };
-    hardening::harden(response.headers_mut(), false, sites.is_secure());
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = sites.explain(problem).render(None);
+    }
+    hardening::harden(response.headers_mut(), is_page, sites.is_secure());
     response
 }
 

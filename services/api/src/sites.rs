@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderName, Method, Version, header};
 use url::Url;
 
 use crate::cors::Cors;
-use crate::problem::Problem;
+use crate::problem::{ErrorPages, Problem};
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -41,6 +41,8 @@ struct Names {
     origin: Option<String>,
     /// Whether browsers are to come by TLS only.
     secure: bool,
+    /// Below the public URL.
+    error_pages: ErrorPages,
 }
 
 impl Sites {
@@ -53,9 +55,12 @@ impl Sites {
         let listen = listen.filter(|address| !address.is_unspecified());
         let named = hosts.iter().cloned().chain(public_host).chain(listen.map(|ip| ip.to_string()));
         let origin = url.as_ref().map(|url| url.origin().ascii_serialization());
+        // Where the system is to choose the port, nobody knows it here, and addresses are relative.
+        let is_open = url.as_ref().and_then(Url::port) == Some(0);
+        let error_pages = if is_open { ErrorPages::default() } else { ErrorPages::of(public_url) };
         let secure = url.is_some_and(|url| url.scheme() == "https");
         let hosts = named.map(|name| bare(&name).into_owned()).collect();
-        let names = Arc::new(Names { hosts, origin, secure });
+        let names = Arc::new(Names { hosts, origin, secure, error_pages });
         Self { names, cors: Cors::default() }
     }
 
@@ -74,6 +79,17 @@ impl Sites {
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.names.secure
+    }
+
+    /// Where errors are explained.
+    pub(crate) fn error_pages(&self) -> &ErrorPages {
+        &self.names.error_pages
+    }
+
+    /// `problem` as this installation answers it: its `type` is an address here.
+    #[must_use]
+    pub fn explain(&self, problem: Problem) -> Problem {
+        problem.explained_by(self.error_pages().clone())
     }
 
     /// Refuses a request that was not made to one of our names, or that another site's page made.

@@ -330,7 +330,8 @@ impl StallStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.instead.is_none() {
-            self.instead = ready_made::instead_of(bytes).map(Bytes::from);
+            let pages = || self.place.error_pages();
+            self.instead = ready_made::instead_of(bytes, pages).map(Bytes::from);
         }
         let Some(mut instead) = self.instead.take() else {
             let written = Pin::new(&mut self.stream).poll_write(context, bytes);

@@ -44,7 +44,8 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
     let names = roles::sites(&settings).with_cors(roles::cors(&settings)?);
     // Each connection goes on to a role by another.
     let connections =
-        limits::connections(&settings.limits, &Limits::default(), 2, trusted_proxies.clone());
+        limits::connections(&settings.limits, &Limits::default(), 2, trusted_proxies.clone())
+            .explained_by(&names);
     let options = Options {
         folder: settings.data_dir.clone(),
         listen: address(&settings.listen, "listen")?,

@@ -171,12 +171,14 @@ pub async fn run_with(
     let drain = Drain::new(ending(settings, roles), serving.clone());
     let routes = routes(&process, roles, &instances, (&drain, tls.as_ref()))?;
     let trusted = trusted_proxies(settings)?;
-    let connections = limits::connections(&settings.limits, &process.limits, 1, trusted.clone());
+    let sites = sites(settings).with_cors(cors(settings)?);
+    let connections = limits::connections(&settings.limits, &process.limits, 1, trusted.clone())
+        .explained_by(&sites);
     let entrance = Entrance {
         new_id: process::new_id,
         stats: Arc::clone(&process.requests),
         trusted_proxies: trusted,
-        sites: sites(settings).with_cors(cors(settings)?),
+        sites,
         bodies: Bodies::new(&process.limits),
         door,
         limits: process.rate_limits.clone(),

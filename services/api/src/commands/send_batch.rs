@@ -20,7 +20,7 @@ use super::{Admissible, Commands};
 use crate::auth::Caller;
 use crate::extract::{NoParameters, QueryParameters, parse_json};
 use crate::limits::Quota;
-use crate::problem::{FieldCode, FieldError, Problem};
+use crate::problem::{ErrorPages, FieldCode, FieldError, Problem};
 
 /// Messages of a batch at most.
 const MESSAGES_MAX: usize = 1_000;
@@ -79,6 +79,7 @@ pub(super) async fn handler(
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     headers: HeaderMap,
     quota: Quota,
+    pages: ErrorPages,
     Admissible(batch): Admissible<Batch>,
 ) -> Result<Response, Problem> {
     let count = batch.messages.len();
@@ -119,7 +120,7 @@ pub(super) async fn handler(
             .buffered(CONCURRENCY_MAX)
             .collect()
             .await;
-    answer(results)
+    answer(results, &pages)
 }
 
 /// An item as batches are compared by: what was understood, or else its text.
@@ -146,7 +147,10 @@ async fn refuse_other(commands: &Commands, key: &BatchKey) -> Result<(), Problem
     }
 }
 
-fn answer(results: Vec<Result<Accepted, Problem>>) -> Result<Response, Problem> {
+fn answer(
+    results: Vec<Result<Accepted, Problem>>,
+    pages: &ErrorPages,
+) -> Result<Response, Problem> {
     let position = results.iter().flatten().map(|accepted| accepted.position).max();
     let replayed = position.is_some() && results.iter().flatten().all(|accepted| accepted.replayed);
     let mut failed = results.iter().filter_map(|result| result.as_ref().err());
@@ -157,7 +161,9 @@ fn answer(results: Vec<Result<Accepted, Problem>>) -> Result<Response, Problem> 
         .into_iter()
         .map(|result| match result {
             Ok(accepted) => ItemResult::Accepted(accepted),
-            Err(problem) => ItemResult::Refused { error: problem.to_json() },
+            Err(problem) => {
+                ItemResult::Refused { error: problem.explained_by(pages.clone()).to_json() }
+            }
         })
         .collect();
     let mut response = (StatusCode::ACCEPTED, Json(Results { data })).into_response();

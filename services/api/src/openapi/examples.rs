@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::walk::{each_answer, fields};
 use crate::admission::AdmissionRefusal;
-use crate::problem::{FieldCode, FieldError, Problem};
+use crate::problem::{ErrorPages, FieldCode, FieldError, Problem};
 
 /// The examples of what is answered, by the name of the schema.
 const BODIES: &str = include_str!("examples.json");
@@ -28,8 +28,8 @@ const TEXTS: [(&str, &str); 5] = [
     ("*/*", "Order 42\n"),
 ];
 
-/// The request id in examples of errors.
-const INSTANCE: &str = "01a1fc66-08e6-7294-8005-e216d05b09c5";
+/// The installation of the examples.
+const PUBLIC_URL: &str = "https://hatch.example.com";
 
 /// Adds an example to every answer that has none.
 pub(super) fn add(document: &mut Value) {
@@ -143,13 +143,11 @@ fn error(path: &str, status: &str) -> Value {
         "429" => AdmissionRefusal::Dispatch { retry_after_seconds: 1 }.into(),
         _ => Problem::unavailable("the log did not answer"),
     };
-    shown(&problem)
+    shown(problem)
 }
 
-fn shown(problem: &Problem) -> Value {
-    let mut error = problem.to_json();
-    error["instance"] = json!(INSTANCE);
-    error
+fn shown(problem: Problem) -> Value {
+    problem.shown(ErrorPages::of(PUBLIC_URL))
 }
 
 /// What is wrong with a request that only has a query is wrong there.
@@ -171,7 +169,7 @@ fn with_query_errors(document: &mut Value) {
                 "expected the id of an event of the stream, or 0 for the first one",
             )
         };
-        let example = shown(&Problem::invalid(vec![error]));
+        let example = shown(Problem::invalid(vec![error]));
         if let Some(answer) = get.pointer_mut("/responses/400/content/application~1problem+json") {
             answer["example"] = example;
         }

@@ -9,7 +9,7 @@ use hatch_domain::shape::{self, plain};
 use serde_json::{Value, json};
 
 use super::walk::each_answer;
-use super::{events, examples, posted};
+use super::{codes, events, examples, posted};
 
 /// Answers that leave out a field which has nothing to say: an error is as RFC 9457 has it, and older clients
 /// know the one or the other id.
@@ -22,6 +22,7 @@ pub(super) fn finish(document: &mut Value) {
     events::describe(document);
     posted::describe(document);
     examples::add(document);
+    codes::name(document);
     in_plain_words(document);
 }
 

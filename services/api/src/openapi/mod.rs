@@ -5,6 +5,7 @@
 //! takes and answers when it succeeds; the router takes it by `routes!`. What every operation has in
 //! common is added here.
 
+mod codes;
 mod events;
 mod examples;
 mod finish;
@@ -79,11 +80,11 @@ const PROBLEMS: [(&str, &str); 10] = [
     (
         "422",
         "The idempotency key was used for another request; or, where a message is sent, no account carries its \
-             channel (`no-account`).",
+             channel (`no_account`).",
     ),
     (
         "429",
-        "The client asks too often (`quota-exceeded`), or more messages wait than can be sent soon. Nothing was recorded.",
+        "The client asks too often (`quota_exceeded`), or more messages wait than can be sent soon. Nothing was recorded.",
     ),
     (
         "503",

@@ -10,20 +10,23 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::problem::error_pages;
+
 const DOCUMENT: &str = "/api/v1/openapi.json";
 
 /// Bytes of the page at most; it has one.
 const PAGE_BYTES_MAX: usize = 64 * 1024;
 
-/// The document, and at `/docs` and `/api/v1/docs` a page that shows it and can try it out, to which `/`
-/// leads. The page comes with the program: it needs nothing from elsewhere.
+/// The document, the pages of errors, and at `/docs` and `/api/v1/docs` a page that shows the document and can try it
+/// out, to which `/` leads. The page comes with the program: it needs nothing from elsewhere.
 pub fn router() -> Router {
     let page = |path: &'static str| {
         let page = SwaggerUi::new(path).config(Config::from(DOCUMENT));
         Router::from(page).layer(map_response(with_title))
     };
     let start = get(async || Redirect::temporary("/docs/"));
-    Router::from(routes()).merge(page("/docs")).merge(page("/api/v1/docs")).route("/", start)
+    let pages = page("/docs").merge(error_pages());
+    Router::from(routes()).merge(pages).merge(page("/api/v1/docs")).route("/", start)
 }
 
 /// The page under hatch's name instead of that of the program which shows it.

@@ -20,9 +20,10 @@ async fn a_head_that_is_too_large_is_refused_with_what_is_taken() {
         (head, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "32768 bytes"),
     ] {
         assert_eq!(answer.status, status, "{}", answer.body);
-        assert_eq!(answer.body["type"], "urn:hatch:problem:too-large");
+        assert_eq!(answer.body["type"], "http://localhost/docs/errors/too-large");
         assert!(answer.body["detail"].as_str().is_some_and(|why| why.contains(limit)));
         assert_eq!(answer.body["instance"], answer.header("x-request-id"));
+        assert_eq!(answer.body["request_id"], answer.body["instance"]);
     }
     assert_eq!(api.log_length().await, 0);
 }

@@ -108,7 +108,7 @@ async fn answer(
     let reading = Reading::of(&mut request);
     let mut response = match sites.check(&request) {
         Ok(()) => forward(&proxy, &connection, request).await,
-        Err(refusal) => problem(refusal),
+        Err(refusal) => problem(refusal, sites),
     };
     // A role has done that.
     if !response.headers().contains_key(X_CONTENT_TYPE_OPTIONS) {
@@ -119,13 +119,13 @@ async fn answer(
 }
 
 async fn forward(proxy: &Proxy, connection: &Connection, mut request: Request) -> Response {
-    let busy = connection.busy();
+    let (busy, sites) = (connection.busy(), &proxy.names.sites);
     if matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path() == READY {
         let response = readiness::gather(&proxy.client, &proxy.upstreams.all).await;
         return with_id(response, &SystemEnvironment.new_id().to_string());
     }
     let Some(upstream) = proxy.upstreams.of(request.method(), request.uri().path()) else {
-        return problem(Problem::unavailable("there is no role that answers this"));
+        return problem(Problem::unavailable("there is no role that answers this"), sites);
     };
     let target = request.uri().path_and_query().cloned();
     let uri = Uri::builder()
@@ -134,7 +134,7 @@ async fn forward(proxy: &Proxy, connection: &Connection, mut request: Request) -
         .path_and_query(target.unwrap_or_else(|| PathAndQuery::from_static("/")))
         .build();
     let Ok(uri) = uri else {
-        return problem(Problem::unreadable("the request's target is not a path"));
+        return problem(Problem::unreadable("the request's target is not a path"), sites);
     };
     *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_11;
@@ -165,14 +165,14 @@ async fn forward(proxy: &Proxy, connection: &Connection, mut request: Request) -
             response
         }
         Err(error) if error.is_connect() => {
-            problem(Problem::unavailable("the role that answers this is restarting"))
+            problem(Problem::unavailable("the role that answers this is restarting"), sites)
         }
         Err(_) if broken.load(Ordering::Relaxed) => {
-            problem(Problem::unreadable("the body ended before it was whole"))
+            problem(Problem::unreadable("the body ended before it was whole"), sites)
         }
         Err(error) => {
             tracing::warn!(%upstream, %error, "a role hung up in the middle of a request");
-            problem(Problem::hung_up())
+            problem(Problem::hung_up(), sites)
         }
     }
 }
@@ -201,9 +201,9 @@ fn with_id(mut response: Response, id: &str) -> Response {
 }
 
 /// An answer of the proxy itself.
-fn problem(problem: Problem) -> Response {
+fn problem(problem: Problem, sites: &Sites) -> Response {
     let id = SystemEnvironment.new_id().to_string();
-    with_id(problem.render(Some(&id)), &id)
+    with_id(sites.explain(problem).render(Some(&id)), &id)
 }
 
 #[cfg(test)]
