@@ -3,13 +3,20 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use hatch::roles::Role;
+use hatch::settings::OidcSettings;
 use hatch_devservers::free_port;
+use hatch_domain::Environment as _;
+use hatch_eventstore::SystemEnvironment;
+use hatch_providers::Secret;
 use nix::sys::signal::Signal;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::doctor::{command, run};
 use crate::harness::{Answer, CUSTOMER, Hatch};
+use crate::identity_provider::{CLIENT_ID, CLIENT_SECRET, IdentityProvider};
+use crate::keys::closed;
 use crate::process::Up;
 use crate::time::{eventually, eventually_within};
 
@@ -200,5 +207,64 @@ async fn the_pages_are_there_and_run_nothing_but_their_own_script() {
     // No other program is set that knows people.
     let start = hatch.http.get(format!("{}/auth/oidc/start", hatch.url)).send().await;
     assert_eq!(start.expect("an answer").status(), StatusCode::NOT_FOUND);
+    hatch.finish().await;
+}
+
+/// Where an answer leads, and the cookies that it gives.
+fn led(answer: &reqwest::Response) -> (String, Vec<String>) {
+    let text = |value: &reqwest::header::HeaderValue| value.to_str().expect("text").to_owned();
+    let leads = answer.headers().get("location").map(text).unwrap_or_default();
+    let given = answer.headers().get_all("set-cookie").iter().map(text);
+    (leads, given.map(|one| one.split(';').next().expect("a pair").to_owned()).collect())
+}
+
+#[tokio::test]
+async fn a_person_signs_in_by_another_program_that_knows_his_email() {
+    let provider = IdentityProvider::start(SystemEnvironment.now()).await;
+    let issuer = provider.url.clone();
+    let hatch = Hatch::start_with(&Role::ALL, |settings| {
+        closed(settings);
+        settings.oidc = Some(OidcSettings {
+            issuer: Some(issuer),
+            client_id: Some(CLIENT_ID.to_owned()),
+            client_secret: Some(Secret::new(CLIENT_SECRET)),
+            ..OidcSettings::default()
+        });
+    });
+    let hatch = hatch.await.opened().await;
+    let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    let browser = browser.build().expect("a client");
+    let get = async |url: &str, cookie: &str| {
+        browser.get(url).header("cookie", cookie).send().await.expect("an answer")
+    };
+    let attempt = async || {
+        let start = format!("{}/auth/oidc/start?return_to=/docs/", hatch.url);
+        let (leads, cookies) = led(&get(&start, "").await);
+        assert!(leads.starts_with(&format!("{}/authorize?", provider.url)), "{leads}");
+        let (back, _) = led(&get(&leads, "").await);
+        led(&get(&back, &cookies.join("; ")).await)
+    };
+    let (leads, cookies) = attempt().await;
+    assert!(leads.starts_with("/auth/sign-in#") && leads.contains("wrong_sign_in"), "{leads}");
+    assert!(cookies.iter().all(|cookie| !cookie.starts_with("hatch=")), "{cookies:?}");
+
+    let token = invite(&hatch, "person@example.com", "agent").await;
+    // Attempts are counted; whether an invitation is known, a password shows that is none.
+    let path = format!("{}/api/v1/invitations/{token}/accept", hatch.url);
+    eventually("the invitation is known", async || {
+        let short = browser.post(&path).json(&json!({"password": "short"})).send().await;
+        short.expect("an answer").status() == StatusCode::BAD_REQUEST
+    })
+    .await;
+    let (leads, cookies) = attempt().await;
+    assert_eq!(leads, "/docs/");
+    let cookie = cookies.into_iter().find(|cookie| cookie.starts_with("hatch="));
+    let cookie = cookie.expect("a session");
+    let visitor = Visitor { http: browser.clone(), cookie };
+    assert_eq!(visitor.status(&hatch.url).await, Some(StatusCode::OK));
+    let who = (Method::GET, format!("{}/api/v1/session", hatch.url));
+    let who = visitor.ask(who, None, None).await.expect("an answer");
+    assert_eq!(who.body["member"]["email"], "person@example.com", "{}", who.body);
+    assert_eq!(who.body["member"]["has_password"], false);
     hatch.finish().await;
 }
