@@ -8,6 +8,8 @@ CREATE TABLE access.sessions (
     member_id  uuid        NOT NULL,
     -- How often all sessions of the member had been ended when it began. It counts as long as that is so.
     generation integer     NOT NULL,
+    -- How far the log was known where it began: whoever knows less cannot say yet whether it counts.
+    position   bigint      NOT NULL,
     -- password or oidc.
     way        text        NOT NULL,
     started_at timestamptz NOT NULL,

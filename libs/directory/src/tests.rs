@@ -446,6 +446,7 @@ fn session(n: u128, now: DateTime<Utc>) -> Session {
         tenant_id: TENANT,
         member_id: MemberId(Uuid::from_u128(7)),
         generation: 1,
+        position: Position::START,
         ends_at: now + SESSION_LIFE_MAX,
     }
 }

@@ -131,6 +131,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use hatch_domain::ids::{MemberId, TenantId};
+    use hatch_eventstore::Position;
 
     use super::*;
 
@@ -148,6 +149,7 @@ mod tests {
             tenant_id: TenantId::DEFAULT,
             member_id: MemberId::default(),
             generation: 1,
+            position: Position::START,
             ends_at: at(ends_at),
         }
     }

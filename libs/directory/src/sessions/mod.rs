@@ -14,7 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch_domain::Environment;
 use hatch_domain::ids::{MemberId, SessionId, TenantId};
-use hatch_eventstore::{Connections, Unanswered};
+use hatch_eventstore::{Connections, Position, Unanswered};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +69,8 @@ pub struct Session {
     pub member_id: MemberId,
     /// How often all of the member's sessions had been ended when it began. It counts as long as that is so.
     pub generation: i32,
+    /// How far the log was known where it began: whoever knows less cannot say yet whether it counts.
+    pub position: Position,
     /// When it ends, however much it is used.
     pub ends_at: DateTime<Utc>,
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use hatch_domain::ids::{MemberId, SessionId, TenantId};
-use hatch_eventstore::{Connection, Connections};
+use hatch_eventstore::{Connection, Connections, Position};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -25,12 +25,12 @@ const INSERT: &str = "
                                ORDER BY started_at DESC OFFSET $11)
     )
     INSERT INTO access.sessions (token_hash, id, tenant_id, member_id, generation, way, started_at,
-                                 seen_at, ends_at, ip, user_agent)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10)";
+                                 seen_at, ends_at, ip, user_agent, position)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $12)";
 
 /// The tenant is what it is asked for.
 const FIND: &str = "
-    SELECT id, tenant_id, member_id, generation, ends_at, seen_at FROM access.sessions
+    SELECT id, tenant_id, member_id, generation, ends_at, position, seen_at FROM access.sessions
      WHERE token_hash = $1 AND ends_at > $2 AND seen_at > $3";
 
 const DELETE: &str = "
@@ -39,7 +39,8 @@ const DELETE: &str = "
     RETURNING member_id";
 
 const LIST: &str = "
-    SELECT id, tenant_id, member_id, generation, ends_at, seen_at, way, started_at, ip, user_agent
+    SELECT id, tenant_id, member_id, generation, ends_at, position, seen_at, way, started_at, ip,
+           user_agent
       FROM access.sessions
      WHERE tenant_id = $1 AND ($2::uuid IS NULL OR member_id = $2) AND ends_at > $3 AND seen_at > $4
      ORDER BY started_at DESC LIMIT $5";
@@ -87,6 +88,7 @@ fn session(row: &Row) -> Result<Session, tokio_postgres::Error> {
         member_id: MemberId(row.try_get(2)?),
         generation: row.try_get(3)?,
         ends_at: row.try_get(4)?,
+        position: Position(row.try_get(5)?),
     })
 }
 
@@ -96,7 +98,7 @@ pub(super) async fn insert(
     begun: &Begun,
 ) -> Result<(), SessionError> {
     let Begun { session, way, used } = begun;
-    let values: [&(dyn ToSql + Sync); 11] = [
+    let values: [&(dyn ToSql + Sync); 12] = [
         &bytes(&hash),
         &session.id.0,
         &session.tenant_id.0,
@@ -108,6 +110,7 @@ pub(super) async fn insert(
         &used.ip,
         &used.user_agent(),
         &(SESSIONS_OF_MEMBER_MAX - 1),
+        &session.position.0,
     ];
     ask(connections, INSERT, &values).await.map(|_| ())
 }
@@ -120,7 +123,7 @@ pub(super) async fn find(
 ) -> Result<Option<(Session, DateTime<Utc>)>, SessionError> {
     let values: [&(dyn ToSql + Sync); 3] = [&bytes(&hash), &now, &(now - SESSION_IDLE_MAX)];
     let rows = ask(connections, FIND, &values).await?;
-    let found = rows.first().map(|row| Ok::<_, SessionError>((session(row)?, row.try_get(5)?)));
+    let found = rows.first().map(|row| Ok::<_, SessionError>((session(row)?, row.try_get(6)?)));
     found.transpose()
 }
 
@@ -148,11 +151,11 @@ pub(super) async fn list(
     let info = |row: &Row| {
         Ok(SessionInfo {
             session: session(row)?,
-            seen_at: row.try_get(5)?,
-            way: row.try_get(6)?,
-            started_at: row.try_get(7)?,
-            ip: row.try_get(8)?,
-            user_agent: row.try_get(9)?,
+            seen_at: row.try_get(6)?,
+            way: row.try_get(7)?,
+            started_at: row.try_get(8)?,
+            ip: row.try_get(9)?,
+            user_agent: row.try_get(10)?,
         })
     };
     ask(connections, LIST, &values).await?.iter().map(info).collect()

@@ -179,6 +179,10 @@ impl Door {
             Err(problem) if !self.is_open => return Err(problem.into()),
             found => found.unwrap_or_default(),
         };
+        if let Some(session) = found.filter(|one| self.directory.position() < one.position) {
+            // It began where more was known, such as that its member has joined.
+            self.knows(session.position).await;
+        }
         let caller = found.and_then(|session| {
             let entry = self.directory.member(session.member_id)?;
             let counts = entry.member.is_active()

@@ -177,6 +177,8 @@ impl People {
             tenant_id: entry.tenant_id,
             member_id: entry.id,
             generation: entry.member.generation(),
+            // What is known of the member is known up to here.
+            position: self.directory.position(),
             ends_at: now + SESSION_LIFE_MAX,
         };
         let used = Use::new(now, origin.address.0, origin.user_agent.as_deref());
