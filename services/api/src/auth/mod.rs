@@ -4,12 +4,15 @@
 
 mod access;
 mod caller;
+pub(crate) mod cookie;
 mod credentials;
 mod door;
 #[cfg(test)]
 mod tests;
+mod visits;
 
 pub(crate) use self::access::{is_public, is_route};
 pub(crate) use self::caller::Caller;
 pub(crate) use self::door::Claimed;
 pub use self::door::Door;
+pub(crate) use self::visits::Visits;
