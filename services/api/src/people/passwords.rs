@@ -83,8 +83,9 @@ impl Passwords {
         let mut salt = [0; SALT_BYTES];
         salt.copy_from_slice(&SystemEnvironment::entropy()[..SALT_BYTES]);
         let made = aside(turn, move || {
-            let parts = Parts { salt, ..NOBODY };
-            parts.derive(&password).map(|hash| Parts { hash, ..parts })
+            let mut parts = Parts { salt, ..NOBODY };
+            parts.hash = parts.derive(&password)?;
+            Some(parts)
         });
         let parts = made.await?.ok_or_else(unmade)?;
         Ok(parts.write().into())

@@ -43,7 +43,7 @@ pub(super) async fn handler(
     JsonBody(request): JsonBody<InviteRequest>,
 ) -> Result<Response, Problem> {
     let wanted = request.validate().map_err(Problem::invalid)?;
-    let key = command_key(&headers, caller.tenant, ROUTE, &wanted)?;
+    let key = command_key(&headers, &caller, ROUTE, &wanted)?;
     let authority = Authority::of(&caller, &door);
     let wanted = (wanted, people.public_url.as_str());
     let written = invite_once(&people.store, &authority, wanted, key, Some(&door)).await?;
