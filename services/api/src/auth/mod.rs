@@ -15,4 +15,3 @@ pub(crate) use self::access::{is_public, is_route};
 pub(crate) use self::caller::Caller;
 pub(crate) use self::door::Claimed;
 pub use self::door::Door;
-pub(crate) use self::visits::Visits;
