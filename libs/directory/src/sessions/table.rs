@@ -149,7 +149,7 @@ pub(super) async fn list(
     let values: [&(dyn ToSql + Sync); 5] =
         [&tenant.0, &member, &now, &(now - SESSION_IDLE_MAX), &LISTED_MAX];
     let info = |row: &Row| {
-        Ok(SessionInfo {
+        Ok::<_, SessionError>(SessionInfo {
             session: session(row)?,
             seen_at: row.try_get(6)?,
             way: row.try_get(7)?,
