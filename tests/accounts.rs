@@ -143,7 +143,7 @@ async fn a_botched_rotation_of_keys_under_load_costs_no_message_and_sends_none_t
     }
     send(&hatch, &mut ids, AFTER).await;
     let detail = ready_says(&hatch, "twilio", "down").await;
-    for part in [ACCOUNT, "20003", "credentials", "start the dispatchers again"] {
+    for part in [ACCOUNT, "20003", "credentials", "read them again"] {
         assert!(detail.contains(part), "{detail}");
     }
     let detail = ready_says(&hatch, "sendgrid", "down").await;

@@ -20,13 +20,16 @@ const SOON: Duration = Duration::from_secs(3);
 const LIST: &str = "/api/v1/messages";
 
 /// What everybody reaches: those that ask whether it is alive, those that read the document, and providers, who sign.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 11] = [
     "/health",
     "/ready",
     "/metrics",
     "/api/v1/openapi.json",
     "/api/v1/webhooks/{provider}",
     "/api/v1/webhooks/sendgrid/inbound",
+    "/api/v1/webhooks/twilio/{account}",
+    "/api/v1/webhooks/sendgrid/{account}",
+    "/api/v1/webhooks/sendgrid/{account}/inbound",
     "/api/webhooks/sms",
     "/api/webhooks/email",
 ];

@@ -1,10 +1,12 @@
 //! What a browser may be made to do on behalf of a page that is not ours: nothing.
 
+use hatch::roles::Role;
 use reqwest::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{CUSTOMER, Hatch};
+use crate::keys::closed;
 
 async fn raw(hatch: &Hatch, request: &str) -> String {
     let address = hatch.url.trim_start_matches("http://");
@@ -105,5 +107,52 @@ async fn every_answer_tells_browsers_to_do_little_with_it() {
         assert_eq!(kept, path.starts_with("/docs"), "{path}");
         assert!(!headers.contains_key("strict-transport-security"), "it is not https");
     }
+    hatch.finish().await;
+}
+
+/// As `cors.origins` says, and with no more than a key that the page shows itself.
+#[tokio::test]
+async fn a_page_of_a_listed_origin_may_ask_with_a_key_and_no_other_may() {
+    const APP: &str = "https://app.example.com";
+    let hatch = Hatch::start_with(&Role::ALL, |settings| {
+        closed(settings);
+        settings.cors.origins = vec![APP.to_owned()];
+    });
+    let hatch = hatch.await.opened().await;
+    let (origin, method) = (("origin", APP), ("access-control-request-method", "POST"));
+    let cross = ("sec-fetch-site", "cross-site");
+    let asked = async |method, headers: &[(&str, &str)]| {
+        hatch.request(method, "/api/v1/messages", headers, None).await
+    };
+    // Nobody shows a key when a browser asks beforehand.
+    let preflight = [origin, cross, method, ("authorization", "")];
+    let answer = asked(Method::OPTIONS, &preflight).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.body);
+    assert_eq!(answer.header("access-control-allow-origin"), APP);
+    assert!(answer.header("access-control-allow-headers").contains("authorization"));
+    assert_eq!(answer.header("access-control-max-age"), "600");
+
+    let answer = asked(Method::GET, &[origin, cross, ("sec-fetch-mode", "cors")]).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert_eq!(answer.header("access-control-allow-origin"), APP);
+    assert!(answer.header("access-control-expose-headers").contains("x-request-id"));
+    assert!(!answer.headers.contains_key("access-control-allow-credentials"));
+    let unknown = asked(Method::GET, &[origin, cross, ("authorization", "Bearer nobody")]).await;
+    assert_eq!(unknown.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(unknown.header("access-control-allow-origin"), APP, "a page may read why");
+
+    for headers in [
+        &[("origin", "https://evil.example"), cross, method][..],
+        &[("origin", "null"), cross, method],
+        &[origin, cross, method, ("sec-fetch-mode", "navigate")],
+    ] {
+        for method in [Method::OPTIONS, Method::POST, Method::GET] {
+            let answer = asked(method, headers).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{headers:?}");
+            assert!(!answer.headers.contains_key("access-control-allow-origin"), "{headers:?}");
+        }
+    }
+    let metrics = hatch.request(Method::GET, "/metrics", &[origin, cross], None).await;
+    assert_eq!(metrics.status, StatusCode::FORBIDDEN);
     hatch.finish().await;
 }

@@ -31,6 +31,10 @@ pub(crate) const AUTH_TOKEN: &str = "dev-twilio-auth-token";
 /// The master key of hatch, which everybody knows.
 pub(crate) const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
+/// Another account that the simulator knows; hatch does where a test sets it, by the name `second`.
+pub(crate) const SECOND_ACCOUNT: &str = "AC22222222222222222222222222222222";
+pub(crate) const SECOND_TOKEN: &str = "second-twilio-auth-token";
+
 /// How long an answer of hatch's may take on a busy machine.
 const ANSWER_MAX: Duration = Duration::from_secs(120);
 
@@ -387,8 +391,15 @@ async fn simulate_by(
 ) -> (String, CancellationToken, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
+    let usual = hatch_simulator::Config::default();
+    let second = hatch_simulator::TwilioAccount {
+        account_sid: SECOND_ACCOUNT.to_owned(),
+        auth_token: SECOND_TOKEN.to_owned(),
+        inbound_webhook_url: format!("{url}/api/v1/webhooks/twilio/second").parse().ok(),
+    };
     let config = hatch_simulator::Config {
         public_url: url.parse().expect("a URL"),
+        twilio: usual.twilio.into_iter().chain([second]).collect(),
         sendgrid: vec![hatch_simulator::SendGridAccount::development(keys().private_pem.clone())],
         clock: clock.clone(),
         ..hatch_simulator::Config::default()

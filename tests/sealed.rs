@@ -20,7 +20,7 @@ const ACCOUNTS: &str = "/api/v1/accounts";
 const SECOND: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 
 /// Accounts beside the one that sends.
-const OTHERS: usize = 60;
+const OTHERS: usize = 30;
 
 /// No account for text messages in the files.
 fn without_an_account(settings: &mut Settings) {

@@ -9,7 +9,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use self::world::{PATIENCE, World, file, nginx, said};
-use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, SENDER};
+use crate::harness::{CUSTOMER, SENDER};
 use crate::keys::Key;
 use crate::time::eventually_within;
 
@@ -42,13 +42,10 @@ fn documented() -> Vec<Vec<String>> {
     commands.map(words).collect()
 }
 
-/// The account that the messages of the test go out by, as `hatch.env` would have it.
-fn account(world: &World) -> [(&'static str, String); 3] {
-    [
-        ("HATCH_TWILIO__ACCOUNT_SID", ACCOUNT.to_owned()),
-        ("HATCH_TWILIO__AUTH_TOKEN", AUTH_TOKEN.to_owned()),
-        ("HATCH_TWILIO__BASE_URL", format!("http://{}:8089", world.address("simulator"))),
-    ]
+/// The keys of a stack: that of its operators, and that of the first message.
+struct Keys {
+    operators: Key,
+    first: Key,
 }
 
 #[tokio::test]
@@ -67,20 +64,23 @@ async fn the_first_message_goes_through_the_stack() {
     let mut world = World::prepare().await;
     world.start_postgres().await;
     world.start_nats().await;
-    let key = first_key(&world).await;
+    world.start_simulator().await;
+    let keys = first_keys(&world).await;
     start_all(&mut world, &program).await;
     nobody_comes_in_the_clear(&world).await;
-    let id = first_message(&world, &key).await;
-    is_shut(&world, &key).await;
+    let id = first_message(&world, &keys.first).await;
+    is_shut(&world, &keys.operators).await;
     encrypted(&world).await;
-    print_log(&world, &key, &id).await;
+    print_log(&world, &keys.first, &id).await;
     world.stop().await;
 }
 
-/// As README.md says it: the schema, a start that is refused, and the first key.
-async fn first_key(world: &World) -> Key {
+/// As README.md says it: the schema, a start that is refused, and the first keys.
+async fn first_keys(world: &World) -> Keys {
     let documented = documented();
-    let [migrate, keys] = &documented[..] else { panic!("two commands: {documented:?}") };
+    let [migrate, operators, first] = &documented[..] else {
+        panic!("three commands: {documented:?}")
+    };
     assert_eq!(*migrate, ["migrate"]);
     let (migrated, output) = said(&mut world.hatch("migrate", None)).await;
     assert!(migrated, "{output}");
@@ -90,7 +90,12 @@ async fn first_key(world: &World) -> Key {
     let (served, why) = said(&mut early).await;
     assert!(!served && why.contains("there is no key yet"), "{why}");
     assert!(why.contains("hatch keys create"), "{why}");
-    let (service, arguments) = keys.split_first().expect("a service");
+    Keys { operators: made(world, operators).await, first: made(world, first).await }
+}
+
+/// The key that a documented command makes.
+async fn made(world: &World, documented: &[String]) -> Key {
+    let (service, arguments) = documented.split_first().expect("a service");
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (made, output) = said(&mut world.hatch(service, Some(&arguments))).await;
     assert!(made, "{output}");
@@ -98,14 +103,8 @@ async fn first_key(world: &World) -> Key {
 }
 
 async fn start_all(world: &mut World, nginx: &std::path::Path) {
-    let account = account(world);
-    let mut simulator = world.hatch("command", Some(&["simulator"]));
-    simulator.env("HATCH_SIMULATOR_LISTEN", format!("{}:8089", world.address("simulator")));
-    simulator.envs(account.clone());
-    world.start("simulator", &mut simulator);
     for role in ROLES {
         let mut serve = world.hatch(role, None);
-        serve.envs(account.clone());
         world.start(role, &mut serve);
     }
     world.start_gateway(nginx).await;

@@ -134,7 +134,7 @@ impl Two {
 }
 
 impl Things {
-    fn by_name(&self) -> [(&'static str, &[String]); 7] {
+    fn by_name(&self) -> [(&'static str, &[String]); 8] {
         [
             ("messages", &self.messages),
             ("conversations", &self.conversations),

@@ -99,6 +99,9 @@ impl World {
             .replace("/certificates", self.path("certificates").to_str().expect("UTF-8"))
             .replace("@nats:4222", &format!("@{}:4222", self.address("nats")))
             .replace("127.0.0.1:8080", &gateway)
+            .replace("//simulator:", &format!("//{}:", self.address("simulator")))
+            .replace("webhook:8080", &format!("{}:8080", self.address("webhook")))
+            .replace("/var/lib/hatch", self.path("simulator").to_str().expect("UTF-8"))
             // Those that docker gives; here all come by the loopback.
             .replace("172.16.0.0/12,192.168.0.0/16", "127.0.0.1");
         let text = match SERVICES.iter().any(|(name, _)| *name == service) {
@@ -261,6 +264,15 @@ impl World {
         self.start("nats", &mut server);
         let ready = async || self.log("nats").contains("Server is ready");
         eventually_within(PATIENCE, "NATS is ready", ready).await;
+    }
+
+    /// The simulator, which makes the keys that its receipts are signed by.
+    pub(crate) async fn start_simulator(&mut self) {
+        fs::create_dir(self.path("simulator")).expect("a folder");
+        let mut simulator = self.hatch("simulator", None);
+        self.start("simulator", &mut simulator);
+        let key = self.path("simulator/simulator/sendgrid.public.pem");
+        eventually_within(PATIENCE, "the simulator has keys", async || key.is_file()).await;
     }
 
     /// The gateway by `gateway.conf`, of nginx at `program`.

@@ -2,5 +2,6 @@
 
 mod certificates;
 mod cluster;
+mod listener;
 mod postgres;
 mod scenario;

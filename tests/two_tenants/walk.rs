@@ -86,6 +86,9 @@ impl Walk<'_> {
             "/api/v1/tenants/" => &tenants,
             "/api/v1/team-recipients/" => &addresses,
             "/api/v1/webhooks/" => &providers,
+            // Each account is called as its provider.
+            "/api/v1/webhooks/twilio/" => &providers[..1],
+            "/api/v1/webhooks/sendgrid/" => &providers[1..],
             _ => panic!("the walk does not know what {path} is about: say it here"),
         };
         let named = path[before.len()..].split_once('}').expect("the end of a name").1;
@@ -243,6 +246,9 @@ impl Walk<'_> {
                 "POST",
                 "/api/v1/webhooks/{provider}"
                 | "/api/v1/webhooks/sendgrid/inbound"
+                | "/api/v1/webhooks/twilio/{account}"
+                | "/api/v1/webhooks/sendgrid/{account}"
+                | "/api/v1/webhooks/sendgrid/{account}/inbound"
                 | "/api/webhooks/sms"
                 | "/api/webhooks/email",
             ) => (Some(json!({})), Expected::Unsigned),

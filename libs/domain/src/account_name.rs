@@ -43,7 +43,8 @@ impl FromStr for AccountName {
             !part.is_empty()
                 && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
         };
-        let is_name = text.len() <= CHARACTERS_MAX && text != TAKEN && text.split('-').all(is_plain);
+        let is_name =
+            text.len() <= CHARACTERS_MAX && text != TAKEN && text.split('-').all(is_plain);
         if is_name { Ok(Self(text.to_owned())) } else { Err(BadAccountName) }
     }
 }

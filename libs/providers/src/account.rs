@@ -171,7 +171,8 @@ impl Account {
             return Err(Error::Setting { setting: "channels", expected });
         }
         if self.traffic.is_simulated() && self.is_at_provider {
-            let expected = "live for an account at the provider itself: tests go to a simulator alone";
+            let expected =
+                "live for an account at the provider itself: tests go to a simulator alone";
             return Err(Error::Setting { setting: "traffic", expected });
         }
         if matches!(&self.tenants, Tenants::These(tenants) if tenants.is_empty()) {

@@ -8,10 +8,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::Error;
 use crate::account::{Account, Common, Context};
 use crate::sendgrid::SendGrid;
 use crate::twilio::Twilio;
-use crate::Error;
 
 /// Every provider that has accounts.
 pub static PROVIDERS: &[&dyn Provider] = &[&SendGrid, &Twilio];

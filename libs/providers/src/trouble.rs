@@ -49,8 +49,8 @@ impl Trouble {
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Credentials => {
-                "make the credentials good again at the provider, or set the right ones and start the \
-                 dispatchers again"
+                "make the credentials good again at the provider, or set the right ones and have hatch read \
+                 them again (SIGHUP)"
             }
             Self::Suspended => "settle it with the provider",
             Self::Credit => "pay at the provider",

@@ -68,7 +68,7 @@ impl FromStr for MasterKey {
         if bytes.iter().all(|byte| Some(byte) == bytes.first()) {
             return Err(BadMasterKey::NotRandom);
         }
-        let mut named = [ID_DOMAIN, &bytes].concat();
+        let mut named = [ID_DOMAIN, bytes.as_slice()].concat();
         let id = digest(&SHA256, &named);
         named.zeroize();
         let id = id.as_ref().iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect();

@@ -184,7 +184,7 @@ fn parameter_error(rejection: &QueryRejection) -> FieldError {
 }
 
 /// What parameters that are no texts have to be; the parser's own words say nothing to a client.
-const EXPECTED: [(&str, &str); 7] = [
+const EXPECTED: [(&str, &str); 8] = [
     ("limit", "expected a limit from 1 to 200"),
     ("after", "expected a position of the log, such as 42"),
     ("from", "expected a position of the log, such as 42"),

@@ -182,7 +182,11 @@ mod tests {
     use super::*;
 
     fn group() -> ChannelGroup {
-        ChannelGroup { channels: vec![Channel::Sms], carriers: vec![0, 1], releases: Mutex::default() }
+        ChannelGroup {
+            channels: vec![Channel::Sms],
+            carriers: vec![0, 1],
+            releases: Mutex::default(),
+        }
     }
 
     #[tokio::test(start_paused = true)]

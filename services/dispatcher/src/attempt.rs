@@ -24,13 +24,13 @@ use tracing::Instrument;
 use tracing::field::Empty;
 use uuid::Uuid;
 
+use crate::Dispatcher;
+use crate::account::SendingAccount;
 use crate::due::{after, expired_round};
 use crate::health::Pass;
 use crate::precondition::{Checked, Refused};
 use crate::progress::Taken;
 use crate::stats::ABANDONED;
-use crate::Dispatcher;
-use crate::account::SendingAccount;
 
 /// For how long a message is parked for which its account has no room: at least, at most.
 const PARKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));

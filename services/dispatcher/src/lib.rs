@@ -216,8 +216,7 @@ async fn dispatch(dependencies: Dependencies, config: Config, shutdown: Cancella
         let accounts: AccountList = Arc::clone(&changes.borrow_and_update());
         let accounts = SendingAccount::all(&accounts, &dependencies.in_doubt, &config);
         let (round, stats) = (shutdown.child_token(), Arc::clone(&dependencies.stats));
-        let dispatcher =
-            Dispatcher::new(dependencies.clone(), accounts, config, round.clone());
+        let dispatcher = Dispatcher::new(dependencies.clone(), accounts, config, round.clone());
         let mut running = Box::pin(dispatcher.run(process));
         tokio::select! {
             () = &mut running => {}

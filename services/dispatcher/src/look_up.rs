@@ -10,9 +10,9 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
+use crate::account::SendingAccount;
 use crate::attempt::PendingMessage;
 use crate::health::Refusal;
-use crate::account::SendingAccount;
 use crate::{Dispatcher, LEASE_MARGIN, calls};
 use hatch_due::Timers;
 

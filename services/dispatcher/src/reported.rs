@@ -98,7 +98,11 @@ impl Condition {
 }
 
 /// Reports for ever.
-pub(crate) async fn report(pool: &Connections, process: Uuid, accounts: &KnownAccounts) -> Infallible {
+pub(crate) async fn report(
+    pool: &Connections,
+    process: Uuid,
+    accounts: &KnownAccounts,
+) -> Infallible {
     let mut ticks = interval(REPORT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -11,13 +11,13 @@ use hatch_due::{DueTimer, Handler, Lane, Permit};
 use hatch_eventstore::{Loaded, log_unless_away};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::Dispatcher;
+use crate::account::{ChannelGroup, SendingAccount};
 use crate::attempt::{Next, PendingMessage};
 use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
 use crate::look_up::LookUpAnswer;
 use crate::messages::Messages;
 use crate::waiting::waiting_lane;
-use crate::Dispatcher;
-use crate::account::{ChannelGroup, SendingAccount};
 
 /// How often a doubt that is left to a person is looked at, in case its policy was changed.
 const LEFT_WAIT: Duration = Duration::from_secs(3_600);

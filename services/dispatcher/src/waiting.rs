@@ -13,13 +13,13 @@ use hatch_due::DueTimer;
 use tokio::time::sleep;
 use tokio_postgres::{Client, Error};
 
+use crate::Dispatcher;
+use crate::account::{ChannelGroup, SendingAccount};
 use crate::attempt::{Next, PendingMessage};
 use crate::due::after;
 use crate::health::RELEASED;
 use crate::progress::Taken;
 use crate::sweep::PRIORITIES;
-use crate::Dispatcher;
-use crate::account::{ChannelGroup, SendingAccount};
 
 /// What a message waits for that no account carries, in events and in its error.
 const NO_ACCOUNT: &str = "waiting_for_account";
@@ -163,7 +163,8 @@ impl Dispatcher {
         let channel = Channel::ALL.into_iter().find(|channel| lanes.contains(&channel.as_str()))?;
         let group = self.group_of(channel).filter(|group| group.width() > 0);
         let Some(group) = group else { return Some(WITHOUT_ACCOUNT) };
-        let pause = |account: &SendingAccount| self.health(account).pause(self.config.account_backoff.0);
+        let pause =
+            |account: &SendingAccount| self.health(account).pause(self.config.account_backoff.0);
         // One that works need not wait for another.
         let pauses: Option<Vec<Duration>> = group.carriers(&self.accounts).map(pause).collect();
         pauses?.into_iter().min()

@@ -157,12 +157,8 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             let settings = commands::running(settings)?;
             return Box::pin(commands::webhooks::rederive(&settings, &flags)).await;
         }
-        Command::Accounts(cli::Accounts::List { json }) => {
-            commands::accounts::list(&commands::running(settings)?, json).await?;
-        }
-        Command::Accounts(cli::Accounts::Check { names, json }) => {
-            let settings = commands::running(settings)?;
-            return commands::accounts::check(&settings, &names, json).await;
+        Command::Accounts(what) => {
+            return commands::accounts::run(&commands::running(settings)?, what).await;
         }
         Command::Tenants(what) => {
             commands::tenants::run(&commands::running(settings)?, what).await?;
@@ -171,9 +167,8 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             commands::requests::tail(&commands::running(settings)?, flags).await?;
         }
         Command::Keys(what) => commands::keys::run(&commands::running(settings)?, what).await?,
-        Command::MasterKey(cli::MasterKey::Rotate) => {
-            let settings = commands::running(settings)?;
-            return Box::pin(commands::master_key::rotate(&settings)).await;
+        Command::MasterKey(_) => {
+            return Box::pin(commands::master_key::rotate(&commands::running(settings)?)).await;
         }
         Command::Fence(cli::Fence::Lift) => {
             commands::fence::lift(&commands::running(settings)?).await?;
@@ -182,7 +177,7 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             return Box::pin(commands::doctor::run(settings, flags.json)).await;
         }
         // They have been run before there were settings.
-        Command::MasterKey(cli::MasterKey::Create) | Command::Openapi | Command::Bench { .. } => {}
+        Command::Openapi | Command::Bench { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -145,7 +145,7 @@ pub(crate) fn listener(settings: &Settings, tls: Option<&Tls>) -> Vec<Dependency
     let of_proxies = proxies.map(|why| Dependency {
         name: "proxies",
         required: false,
-        check: Box::new(move || Box::pin(std::future::ready(Err(why.clone())))),
+        check: Box::new(move || Box::pin(std::future::ready(Err::<(), String>(why.clone())))),
     });
     let certificate = tls.cloned().map(|tls| Dependency {
         name: "certificate",

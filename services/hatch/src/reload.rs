@@ -107,7 +107,7 @@ pub(crate) async fn follow(process: Arc<Process>) {
     let _: Option<()> = shutdown.run_until_cancelled(following).await;
 }
 
-/// Those who have it also join the accounts of the files anew with those of the log (`roles/joining.rs`).
+/// The accounts of the files are joined with those of the log elsewhere (`roles/joining.rs`), by the same settings.
 fn apply(process: &Process, settings: &Settings) {
     match settings.rate_limit.rules() {
         Ok(rules) => {
@@ -116,6 +116,13 @@ fn apply(process: &Process, settings: &Settings) {
         Err(error) => {
             let error = format!("{error:#}");
             tracing::error!(error, "the limits of requests stay as they were");
+        }
+    }
+    match settings.issuers() {
+        Ok(issuers) => process.tokens.replace(issuers),
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(error, "the issuers of tokens stay as they were");
         }
     }
     if let Err(error) = logging::filter_again(settings.log.filter.as_deref()) {

@@ -37,7 +37,7 @@ pub(crate) use self::configured::{
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
 pub(crate) use self::door::{FIRST_KEY, refusal};
-pub(crate) use self::joining::{Joiner, LeftOut, LeftOuts, kept, vault};
+pub(crate) use self::joining::{Joiner, LeftOut, kept, vault};
 pub(crate) use self::listener::{certificate_files, cors};
 pub use self::process::Parts;
 pub(crate) use self::process::Process;
@@ -153,7 +153,7 @@ pub async fn run_with(
         appending.stop.cancel();
         return appending.task.await.context("the appender");
     };
-    joining::start(&process, &mut workers).await?;
+    joining::start(&process, &shutdown, &mut workers).await?;
     tracing::info!(roles = ?roles, "starting");
     let instances: Vec<_> = Role::ALL
         .into_iter()

@@ -11,9 +11,7 @@ use http::status::StatusCode;
 use reqwest::{Client, RequestBuilder};
 use url::Url;
 
-use super::wire::{
-    Content, CustomArgs, ErrorBody, File, Mail, Mailbox, Personalization, Scopes,
-};
+use super::wire::{Content, CustomArgs, ErrorBody, File, Mail, Mailbox, Personalization, Scopes};
 use super::{Settings, codes};
 use crate::adapter::{Adapter, BoxFuture, Checked, Outbound, Outcome, bounded};
 use crate::http_client::{self, ANSWER_BYTES_MAX, Exchange, HttpAnswer};

@@ -7,9 +7,9 @@ use hatch_domain::account_name::AccountName;
 use serde_json::Value;
 
 use super::{PROVIDER, SendGridAdapter, SendGridEvents, SendGridInbound, Settings};
+use crate::Error;
 use crate::account::{Account, Common, Context, Hook};
 use crate::registry::{self, Provider, schema_of};
-use crate::Error;
 
 const CHANNELS: &[Channel] = &[Channel::Email];
 

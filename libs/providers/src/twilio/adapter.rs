@@ -9,9 +9,7 @@ use super::codes::{meaning, trouble};
 use super::look_up::{self, MessageList};
 use super::wire::{AccountBody, Created, ErrorBody};
 use super::{Settings, WEBHOOK_PATH};
-use crate::adapter::{
-    Adapter, BoxFuture, Checked, LookUp, LookedUp, Outbound, Outcome, bounded,
-};
+use crate::adapter::{Adapter, BoxFuture, Checked, LookUp, LookedUp, Outbound, Outcome, bounded};
 use crate::http_client::{self, ANSWER_BYTES_MAX, Exchange, HttpAnswer};
 use crate::{Correlation, Error, Trouble};
 
@@ -131,7 +129,8 @@ impl Adapter for TwilioAdapter {
     fn check(&self) -> BoxFuture<'_, Checked> {
         Box::pin(async move {
             let Settings { account_sid, auth_token, base_url, .. } = &self.settings;
-            let url = http_client::below(base_url, &format!("/2010-04-01/Accounts/{account_sid}.json"));
+            let url =
+                http_client::below(base_url, &format!("/2010-04-01/Accounts/{account_sid}.json"));
             let request = self.client.get(url).basic_auth(account_sid, Some(auth_token.expose()));
             checked(http_client::exchange(request, ANSWER_BYTES_MAX).await)
         })

@@ -7,9 +7,9 @@ use hatch_domain::account_name::AccountName;
 use serde_json::Value;
 
 use super::{PROVIDER, Settings, TwilioAdapter, TwilioWebhook};
+use crate::Error;
 use crate::account::{Account, Common, Context, Hook, webhook_path};
 use crate::registry::{self, Provider, schema_of};
-use crate::Error;
 
 const CHANNELS: &[Channel] = &[Channel::Sms, Channel::Mms];
 
@@ -69,11 +69,7 @@ impl Settings {
 ///
 /// # Errors
 /// As [`Provider::account`].
-pub fn account(
-    name: &AccountName,
-    common: Common,
-    settings: Settings,
-) -> Result<Account, Error> {
+pub fn account(name: &AccountName, common: Common, settings: Settings) -> Result<Account, Error> {
     let path = webhook_path(PROVIDER, name, None);
     let adapter = TwilioAdapter::posted_to(settings.clone(), &path)?;
     let webhook = TwilioWebhook::new(settings.clone())?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::routing::get;
+use hatch_eventstore::testing::eventually;
 use hatch_telemetry::limit::Limits;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -137,6 +138,7 @@ struct Server {
     address: std::net::SocketAddr,
     ends: Ends,
     connections: Connections,
+    limits: Limits,
 }
 
 impl Server {
@@ -144,18 +146,24 @@ impl Server {
         let app = Router::new()
             .route("/", get(|| async { "Hello" }))
             .route("/long", get(|| async { vec![b'x'; 1024 * 1024] }))
-            .route("/slow", get(async || tokio::time::sleep(BRIEFLY).await))
+            .route("/slow", get(|| async { tokio::time::sleep(BRIEFLY).await }))
             .route("/never", get(std::future::pending::<()>));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let connections =
-            Connections::new(&Limits::default(), 500, 1_000, TrustedProxies::default());
+        let limits = Limits::default();
+        let connections = Connections::new(&limits, 500, 1_000, TrustedProxies::default());
         let ends = Ends { begun: token(), closed: token(), settled: token() };
         let listener =
             StallListener { patience, ..StallListener::new(listener, connections.clone()) };
         let accepting = Accepting { listener, tls: None, http2: true, app, ends: ends.clone() };
         tokio::spawn(accepting.run());
-        Self { address, ends, connections }
+        Self { address, ends, connections, limits }
+    }
+
+    /// Waits until so many requests are under way.
+    async fn answers(&self, count: u64) {
+        let limit = self.limits.limit("http2_requests", 0);
+        eventually("they are under way", async || limit.used() == count).await;
     }
 
     async fn connect(&self) -> TcpStream {
@@ -213,10 +221,18 @@ async fn at_the_end_a_client_is_told_and_what_it_asked_is_answered() {
     client.is_answered(1, "/").await;
     assert!(client.get(3, "/slow").await);
     server.ends.begun.cancel();
-    client.first(GOAWAY).await;
-    let head = client.first(HEADERS).await;
-    assert_eq!((head.stream, head.payload[0]), (3, OK));
-    client.ends().await;
+    let reading = async {
+        let mut frames = Vec::new();
+        while let Some(frame) = client.next().await {
+            frames.push(frame);
+        }
+        frames
+    };
+    let frames = timeout(SOON, reading).await.expect("it ends");
+    assert!(frames.iter().any(|frame| frame.kind == GOAWAY), "{frames:?}");
+    let answered = |frame: &Frame| frame.kind == HEADERS && frame.stream == 3;
+    let answer = frames.iter().find(|frame| answered(frame)).expect("an answer");
+    assert_eq!(answer.payload[0], OK);
 }
 
 #[tokio::test]
@@ -248,12 +264,14 @@ async fn one_connection_has_so_many_requests_and_one_client_so_many() {
     }
     let refused = client.first(RST_STREAM).await;
     assert_eq!(refused.stream, 2 * STREAMS_MAX + 1);
+    server.answers(100).await;
     let mut others = Vec::new();
-    for _ in 0..2 {
+    for under_way in [200, 250] {
         let mut other = Client::begin(server.connect().await).await;
         for number in 0..STREAMS_MAX {
             assert!(other.get(2 * number + 1, "/never").await);
         }
+        server.answers(under_way).await;
         others.push(other);
     }
     // A client has half of 500.

@@ -203,6 +203,8 @@ mod tests {
             "/docs/{*rest}",
             "/api/v1/docs/{*rest}",
             "/api/v1/webhooks/{provider}",
+            "/api/v1/webhooks/{provider}/{account}",
+            "/api/v1/webhooks/{provider}/{account}/inbound",
         ] {
             assert_eq!(of(&Method::GET, route), Access::Public, "{route}");
         }

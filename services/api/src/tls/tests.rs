@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::routing::get;
 use hatch_eventstore::SystemEnvironment;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -34,7 +34,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
+        params.distinguished_name.push(DnType::CommonName, "a CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
         let authority = params.self_signed(&key).expect("a certificate").pem();
@@ -222,7 +223,7 @@ async fn who_says_nothing_is_not_waited_for() {
     let world = World::new();
     let (certificate, key) = world.pair(2099);
     world.write(&certificate, &key);
-    let tls = world.open(Duration::from_millis(200)).expect("a good pair");
+    let tls = world.open(Duration::from_secs(1)).expect("a good pair");
     let address = serve(&tls).await;
     let mut silent = TcpStream::connect(address).await.expect("it listens");
     let ended = timeout(SOON, silent.read(&mut [0])).await.expect("in time");

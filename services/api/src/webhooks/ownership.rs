@@ -123,8 +123,11 @@ impl Recording<'_> {
         &self,
         observations: &mut [Observation],
     ) -> Result<(), Problem> {
-        let nameless = |observation: &Observation| matches!(observation, Observation::Receipt(receipt) if receipt.correlation.is_none());
-        if !observations.iter().any(nameless) {
+        let is_nameless = |observation: &Observation| match observation {
+            Observation::Receipt(receipt) => receipt.correlation.is_none(),
+            Observation::Inbound(_) | Observation::Unclear(_) => false,
+        };
+        if !observations.iter().any(is_nameless) {
             return Ok(());
         }
         let mut tenants = self.webhooks.tenants_of(self.account)?;

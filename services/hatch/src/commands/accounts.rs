@@ -10,6 +10,7 @@ use hatch_readmodel::ReadModel;
 use serde_json::{Value, json};
 
 use super::pool;
+use crate::cli;
 use crate::output::{field, line, note};
 use crate::roles::{self, Joiner, SetAccount, kept, vault};
 use crate::settings::Settings;
@@ -50,8 +51,16 @@ async fn of_the_log(settings: &Settings) -> anyhow::Result<Vec<SetAccount>> {
     Ok(used.chain(left_out).collect())
 }
 
+/// Runs one of its subcommands.
+pub(crate) async fn run(settings: &Settings, what: cli::Accounts) -> anyhow::Result<ExitCode> {
+    match what {
+        cli::Accounts::List { json } => list(settings, json).await.map(|()| ExitCode::SUCCESS),
+        cli::Accounts::Check { names, json } => check(settings, &names, json).await,
+    }
+}
+
 /// Prints the accounts that there are.
-pub(crate) async fn list(settings: &Settings, as_json: bool) -> anyhow::Result<()> {
+async fn list(settings: &Settings, as_json: bool) -> anyhow::Result<()> {
     let set = all(settings).await;
     if set.is_empty() && !as_json {
         line("no provider account is set")?;
@@ -71,11 +80,7 @@ pub(crate) async fn list(settings: &Settings, as_json: bool) -> anyhow::Result<(
 }
 
 /// Asks the providers of the accounts called `names`, or of all, whether they let them in; fails when one does not.
-pub(crate) async fn check(
-    settings: &Settings,
-    names: &[String],
-    as_json: bool,
-) -> anyhow::Result<ExitCode> {
+async fn check(settings: &Settings, names: &[String], as_json: bool) -> anyhow::Result<ExitCode> {
     let mut set = all(settings).await;
     if let Some(unknown) = names.iter().find(|name| !set.iter().any(|one| one.name == **name)) {
         bail!("no account is called {}: `hatch accounts list` shows them", field(unknown));

@@ -15,6 +15,9 @@ use reqwest::Url;
 use crate::settings::Settings;
 use crate::settings::accounts::{outside_url, traffic_of};
 
+/// The key of how long a provider may take to answer.
+const HTTP_TIMEOUT: &str = "http_timeout_ms";
+
 /// An account that is set, or what is wrong with it.
 pub(crate) struct SetAccount {
     /// Its section: `twilio`, `accounts.twilio-main`.
@@ -100,15 +103,16 @@ pub(crate) fn check_accounts(settings: &Settings) -> anyhow::Result<()> {
     generic_webhook(settings).map(drop)
 }
 
-/// The longest time that a provider may take to answer.
+/// The longest time that a provider may take to answer, by what is set: no account is made for that.
 pub(super) fn http_timeout(settings: &Settings) -> Duration {
-    let good = each_account(settings).into_iter().filter_map(|set| set.account.ok());
-    let of_sections = [
-        settings.twilio.as_ref().map(|twilio| twilio.http_timeout_ms),
-        settings.sendgrid.as_ref().map(|sendgrid| sendgrid.http_timeout_ms),
-    ];
-    let of_sections = of_sections.into_iter().flatten().map(Duration::from_millis);
-    good.map(|account| account.http_timeout).chain(of_sections).max().unwrap_or_default()
+    let twilio = settings.twilio.as_ref().map(|twilio| twilio.http_timeout_ms);
+    let sendgrid = settings.sendgrid.as_ref().map(|sendgrid| sendgrid.http_timeout_ms);
+    let by_name = settings.accounts.iter().filter_map(|(name, set)| {
+        let usual = &set.provider(name).ok()?.schema()["properties"][HTTP_TIMEOUT]["default"];
+        set.of_provider.get(HTTP_TIMEOUT).unwrap_or(usual).as_u64()
+    });
+    let longest = twilio.into_iter().chain(sendgrid).chain(by_name).max();
+    Duration::from_millis(longest.unwrap_or_default())
 }
 
 /// Refuses a policy of what is not there, and look-ups where nothing can be looked up.
@@ -144,7 +148,8 @@ pub(super) fn at_providers(settings: &Settings, own: &Url) -> Vec<(String, &'sta
     let of_sections = twilio.into_iter().chain(sendgrid);
     let of_sections =
         of_sections.map(|(provider, url)| (provider.to_owned(), title(provider), url));
-    let by_name = each_account(settings).into_iter().filter(|set| set.section != set.name);
+    let all = if settings.accounts.is_empty() { Vec::new() } else { each_account(settings) };
+    let by_name = all.into_iter().filter(|set| set.section != set.name);
     let by_name = by_name.filter_map(|set| set.account.ok()).filter(|one| one.is_at_provider);
     of_sections
         .chain(by_name.map(|one| (one.name.to_string(), title(one.provider), one.reached_by)))

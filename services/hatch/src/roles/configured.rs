@@ -1,6 +1,7 @@
 //! Builds what each role needs from the settings. A bad setting is refused with its key.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;

@@ -18,6 +18,7 @@ use hatch_providers::{Account, Accounts, Context};
 use hatch_readmodel::StoredConfiguration;
 use hatch_seal::Keyring;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::accounts::accounts;
 use super::process::{Process, Workers};
@@ -213,11 +214,16 @@ struct Joining {
     is_reloaded: bool,
 }
 
-/// Joins the accounts for the first time, and has a worker do so whenever they change or the settings are read again.
+/// Joins the accounts for the first time, and has a worker do so whenever they change or the settings are read again. It
+/// waits for the log until `shutdown` at most.
 ///
 /// # Errors
 /// A bad setting.
-pub(super) async fn start(process: &Process, workers: &mut Workers) -> anyhow::Result<()> {
+pub(super) async fn start(
+    process: &Process,
+    shutdown: &CancellationToken,
+    workers: &mut Workers,
+) -> anyhow::Result<()> {
     let accounts = process.accounts.clone();
     let vault = vault(&process.settings, process.keyring.clone(), accounts.clone())?;
     let mut joining = Joining {
@@ -232,7 +238,8 @@ pub(super) async fn start(process: &Process, workers: &mut Workers) -> anyhow::R
         is_reloaded: false,
     };
     let head = process.head.current();
-    if !process.directory.wait_for(head, FIRST_MAX).await {
+    let known = shutdown.run_until_cancelled(process.directory.wait_for(head, FIRST_MAX)).await;
+    if known == Some(false) {
         tracing::warn!(
             "the accounts of the log are not known yet, and join those of the files later"
         );

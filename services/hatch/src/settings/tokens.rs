@@ -246,7 +246,6 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::super::load::tests::load;
-    use super::*;
 
     const STAFF: &str = "[[jwt]]\nname = \"staff\"\nissuer = \"https://id.example.com\"\n\
         audience = [\"hatch\"]\n";

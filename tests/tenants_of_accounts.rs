@@ -1,0 +1,234 @@
+//! Accounts of several tenants and of one: by which a message goes, whose one is that comes in, and who hears a STOP.
+
+use hatch::roles::Role;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::doctor::run;
+use crate::harness::{
+    ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SECOND_ACCOUNT, SECOND_TOKEN, SENDER, unique,
+};
+use crate::keys::Key;
+use crate::webhooks::{Post, receipt};
+
+/// The default tenant and two others, each with a key.
+struct Three {
+    hatch: Hatch,
+    keys: [Key; 3],
+    second: String,
+}
+
+impl Three {
+    async fn start() -> Self {
+        let mut hatch = Hatch::closed().await;
+        let first = hatch.create_key(&["--scope", "admin"]).await;
+        hatch.key = Some(first.bearer());
+        let (second, third) =
+            (hatch.create_tenant("second").await, hatch.create_tenant("third").await);
+        let of =
+            async |tenant: &str| hatch.create_key(&["--tenant", tenant, "--scope", "admin"]).await;
+        let keys = [first, of(&second).await, of(&third).await];
+        Self { hatch, keys, second }
+    }
+
+    /// The same hatch with the account `second`, which is the second tenant's alone; `shared` says whether the other one
+    /// is there, too.
+    async fn with_an_account_of_the_second(mut self, shared: bool) -> Self {
+        self.hatch.stop().await;
+        let set = json!({
+            "provider": "twilio", "account_sid": SECOND_ACCOUNT, "auth_token": SECOND_TOKEN,
+            "base_url": self.hatch.simulator, "public_url": self.hatch.url,
+            "tenants": [self.second],
+        });
+        let set = serde_json::from_value(set).expect("settings");
+        self.hatch.settings.accounts.insert("second".to_owned(), set);
+        if !shared {
+            self.hatch.settings.twilio = None;
+        }
+        self.hatch.start_again(&Role::ALL).await;
+        let hatch = &self.hatch;
+        hatch
+            .eventually("it is ready", async |hatch| {
+                (hatch.get("/ready").await.body["status"] == "ready").then_some(())
+            })
+            .await;
+        self
+    }
+
+    /// Sends an SMS for a tenant and waits for its receipt.
+    async fn write_to_customer(&self, of: usize) -> String {
+        let sms = json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": "Hello"});
+        let answer = self.hatch.post_by(&self.keys[of], "/api/v1/messages", &sms).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        let path = format!("/api/v1/messages/{}", answer.text("id"));
+        self.hatch
+            .eventually("it is delivered", async |hatch| {
+                let message = hatch.get_by(&self.keys[of], &path).await.body;
+                (message["status"] == "delivered").then_some(())
+            })
+            .await;
+        answer.text("id").to_owned()
+    }
+
+    /// Somebody writes to us by the shared account, or by another one.
+    async fn customer_writes(&self, from: &str, body: &str, account: Option<&str>) -> String {
+        let id = format!("SM{}", unique());
+        self.customer_repeats(&id, from, body, account).await;
+        id
+    }
+
+    async fn customer_repeats(&self, id: &str, from: &str, body: &str, account: Option<&str>) {
+        let inbound = json!({"provider": "twilio", "account": account, "from": from, "to": SENDER,
+            "body": body, "provider_message_id": id});
+        assert_eq!(self.hatch.simulate_inbound(&inbound).await / 100, 2);
+    }
+
+    /// The tenants that see a message of that text.
+    async fn seen_by(&self, body: &str) -> Vec<usize> {
+        let position = self.hatch.log_length().await;
+        let mut seen = Vec::new();
+        for (n, key) in self.keys.iter().enumerate() {
+            let path = format!("/api/v1/messages?limit=200&after={position}&wait=30");
+            let list = self.hatch.get_by(key, &path).await.body;
+            let messages = list["data"].as_array().expect("a list");
+            seen.extend(messages.iter().any(|message| message["body"] == body).then_some(n));
+        }
+        seen
+    }
+
+    /// What each tenant knows of the customer's wish.
+    async fn wishes(&self) -> [String; 3] {
+        let path = format!("/api/v1/consent?address={}", CUSTOMER.replace('+', "%2B"));
+        let mut wishes = [const { String::new() }; 3];
+        for (key, wish) in self.keys.iter().zip(&mut wishes) {
+            let consent = self.hatch.get_by(key, &path).await;
+            consent.text("state").clone_into(wish);
+        }
+        wishes
+    }
+}
+
+/// The accounts by which the simulator was asked for messages.
+fn accounts_of(record: &[Value]) -> Vec<&str> {
+    record.iter().map(|line| line["account"].as_str().expect("an account")).collect()
+}
+
+#[tokio::test]
+async fn what_comes_in_by_a_shared_account_is_of_the_tenant_that_wrote_last_and_a_stop_is_for_all()
+{
+    let three = Three::start().await;
+    three.customer_writes("+18045550101", "from a stranger", None).await;
+    assert_eq!(three.seen_by("from a stranger").await, [0], "nobody knows who it is");
+    three.write_to_customer(1).await;
+    three.customer_writes(CUSTOMER, "to the second", None).await;
+    assert_eq!(three.seen_by("to the second").await, [1]);
+    three.write_to_customer(0).await;
+    let answer = three.customer_writes(CUSTOMER, "to the first", None).await;
+    assert_eq!(three.seen_by("to the first").await, [0]);
+    // Whoever wrote since then: it has been here before.
+    three.write_to_customer(1).await;
+    three.customer_repeats(&answer, CUSTOMER, "to the first", None).await;
+    assert_eq!(three.seen_by("to the first").await, [0]);
+
+    let stop = three.customer_writes(CUSTOMER, "STOP", None).await;
+    assert_eq!(three.seen_by("STOP").await, [1]);
+    assert_eq!(three.wishes().await, ["opted_out", "opted_out", "unknown"]);
+    three.customer_writes(CUSTOMER, "START", None).await;
+    assert_eq!(three.wishes().await, ["opted_in", "opted_in", "unknown"]);
+    three.customer_repeats(&stop, CUSTOMER, "STOP", None).await;
+    let wishes = three.wishes().await;
+    assert_eq!(wishes, ["opted_in", "opted_in", "unknown"], "what a repeat says was said before");
+    three.hatch.finish().await;
+}
+
+#[tokio::test]
+async fn an_account_of_one_tenant_sends_for_it_alone_and_what_comes_in_by_it_is_its_own() {
+    let three = Three::start().await.with_an_account_of_the_second(true).await;
+    let first = three.write_to_customer(0).await;
+    three.write_to_customer(1).await;
+    assert_eq!(accounts_of(&three.hatch.record().await), [ACCOUNT, SECOND_ACCOUNT]);
+
+    three.customer_writes(CUSTOMER, "by its own", Some(SECOND_ACCOUNT)).await;
+    assert_eq!(three.seen_by("by its own").await, [1]);
+    three.customer_writes(CUSTOMER, "STOP", Some(SECOND_ACCOUNT)).await;
+    assert_eq!(three.wishes().await, ["unknown", "opted_out", "unknown"]);
+
+    // Each path believes its account alone.
+    let path = "/api/v1/webhooks/twilio/second?";
+    let at_second = |post: Post<'static>| {
+        let path_and_query = post.path_and_query.replace("/api/v1/webhooks/twilio?", path);
+        Post { path_and_query, ..post }
+    };
+    let forged = at_second(receipt(&first, "SM00000000000000000000000000000009", "read"));
+    assert_eq!(forged.send(&three.hatch).await, StatusCode::UNAUTHORIZED);
+    // Nor may whoever has its token say anything of another tenant's message.
+    let mut signed = Post { token: SECOND_TOKEN, ..forged };
+    for (key, value) in &mut signed.form {
+        if *key == "AccountSid" {
+            SECOND_ACCOUNT.clone_into(value);
+        }
+    }
+    let events = three.hatch.event_types(&first).await;
+    assert!(signed.send(&three.hatch).await.is_success(), "it is kept");
+    assert_eq!(three.hatch.event_types(&first).await, events);
+    let kept = three.hatch.get_by(&three.keys[1], "/api/v1/webhook-log?outcome=quarantined").await;
+    assert!(kept.body.to_string().contains("does not have the account"), "{}", kept.body);
+    let unknown = Post { path_and_query: "/api/v1/webhooks/twilio/third".to_owned(), ..signed };
+    assert_eq!(unknown.send(&three.hatch).await, StatusCode::NOT_FOUND);
+    three.hatch.finish().await;
+}
+
+#[tokio::test]
+async fn a_tenant_without_an_account_is_told_so() {
+    let three = Three::start().await.with_an_account_of_the_second(false).await;
+    let sms = json!({"channel": "sms", "from": SENDER, "to": CUSTOMER, "body": "Hello"});
+    let answer = three.hatch.post_by(&three.keys[0], "/api/v1/messages", &sms).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+    assert_eq!(answer.text("code"), "no_account");
+    three.write_to_customer(1).await;
+    // The short path is the only account's.
+    let of_shared = receipt("", "SM00000000000000000000000000000010", "sent");
+    let form = of_shared.form.into_iter().map(|(key, value)| match key {
+        "AccountSid" => (key, SECOND_ACCOUNT.to_owned()),
+        _ => (key, value),
+    });
+    let path_and_query = "/api/v1/webhooks/twilio".to_owned();
+    let short = Post { path_and_query, form: form.collect(), token: SECOND_TOKEN };
+    assert!(short.send(&three.hatch).await.is_success());
+    three.hatch.finish().await;
+}
+
+#[tokio::test]
+async fn the_program_lists_accounts_and_asks_their_providers() {
+    let hatch = Hatch::start().await;
+    let second = [
+        ("HATCH_ACCOUNTS__SECOND__PROVIDER", "twilio"),
+        ("HATCH_ACCOUNTS__SECOND__ACCOUNT_SID", SECOND_ACCOUNT),
+        ("HATCH_ACCOUNTS__SECOND__AUTH_TOKEN", SECOND_TOKEN),
+        ("HATCH_ACCOUNTS__SECOND__BASE_URL", hatch.simulator.as_str()),
+        ("HATCH_ACCOUNTS__SECOND__CHANNELS", "sms"),
+        ("HATCH_TWILIO__BASE_URL", hatch.simulator.as_str()),
+    ];
+    let good = [&second[..], &[("HATCH_TWILIO__AUTH_TOKEN", AUTH_TOKEN)][..]].concat();
+    let (listed, said) = run(&hatch, &["accounts", "list", "--json"], &good).await;
+    assert!(listed, "{said}");
+    assert!(
+        said.contains("/api/v1/webhooks/twilio/second") && !said.contains(SECOND_TOKEN),
+        "{said}"
+    );
+    let (checked, said) = run(&hatch, &["accounts", "check"], &good).await;
+    assert!(checked && said.contains("active"), "{said}");
+    // The token that the harness sets is another's.
+    let (checked, said) = run(&hatch, &["accounts", "check", "--json"], &second).await;
+    assert!(!checked, "{said}");
+    let verdict = |name: &str| {
+        let mut lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find(|line| line["name"] == name).map(|line| line["verdict"].clone())
+    };
+    assert_eq!((verdict("twilio"), verdict("second")), (Some(json!("refused")), Some(json!("ok"))));
+    let (checked, said) = run(&hatch, &["accounts", "check", "second"], &second).await;
+    assert!(checked, "{said}");
+    let (known, said) = run(&hatch, &["accounts", "check", "nobody"], &second).await;
+    assert!(!known && said.contains("hatch accounts list"), "{said}");
+    hatch.finish().await;
+}
