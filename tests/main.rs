@@ -71,6 +71,7 @@ mod outcomes;
 mod overload;
 mod own_simulator;
 mod pages;
+mod people;
 mod plans;
 mod private;
 mod process;

@@ -174,6 +174,7 @@ async fn a_read_waits_for_no_projection_that_it_does_not_read() {
         "webhook-log".to_owned(),
         "accounts".to_owned(),
         "api-keys".to_owned(),
+        "members".to_owned(),
         "tenants".to_owned(),
         format!("tenants/{}", TenantId::DEFAULT),
     ] {

@@ -210,6 +210,7 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
     for (at, path) in [
         ("api-keys", "api-keys".to_owned()),
         ("api-keys/{id}", format!("api-keys/{}", key.text("id"))),
+        ("members", "members".to_owned()),
         ("tenants", "tenants".to_owned()),
         ("tenants/{id}", format!("tenants/{}", hatch_domain::ids::TenantId::DEFAULT)),
     ] {
@@ -217,6 +218,9 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
     }
     let consent = "/api/v1/consent?address=%2B18045551234";
     answered(&hatch, "/api/v1/consent", consent).await;
+    for path in ["/api/v1/session", "/api/v1/sessions"] {
+        answered(&hatch, path, path).await;
+    }
     who_may_ask(&hatch).await;
     what_was_asked(&hatch).await;
     by_whom_is_sent(&hatch).await;
@@ -227,8 +231,12 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
 async fn who_may_ask(hatch: &Hatch) {
     let key = json!({"name": "shop", "scopes": ["messages:write"], "senders": [SENDER],
         "channels": ["sms"], "ip_ranges": ["10.0.0.0/8"]});
-    for (path, made) in [("/api/v1/api-keys", key), ("/api/v1/tenants", json!({"name": "second"}))]
-    {
+    let member = json!({"email": "ann@example.com", "role": "agent"});
+    for (path, made) in [
+        ("/api/v1/api-keys", key),
+        ("/api/v1/tenants", json!({"name": "second"})),
+        ("/api/v1/members", member),
+    ] {
         let made = hatch.post(path, &made).await;
         assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
         let after = format!("after={}&wait=30", made.header("hatch-position"));

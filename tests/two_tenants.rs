@@ -9,6 +9,7 @@ use crate::contents::{message_from, parsed, post_mail};
 use crate::harness::{CUSTOMER, Hatch, SENDER};
 use crate::keys::Key;
 use crate::live::Source;
+use crate::people::Visitor;
 use crate::webhooks::{Post, receipt};
 
 /// What stands in the texts of the first tenant, and nowhere else.
@@ -34,6 +35,8 @@ pub(super) struct Things {
     pub(super) keys: Vec<String>,
     pub(super) accounts: Vec<String>,
     pub(super) positions: Vec<String>,
+    pub(super) members: Vec<String>,
+    pub(super) sessions: Vec<String>,
     pub(super) requests: Vec<String>,
 }
 
@@ -112,6 +115,9 @@ impl Two {
         };
         things.conversations = ids("/api/v1/conversations").await;
         things.webhooks = ids("/api/v1/webhook-log").await;
+        let visitor = Visitor::invited(hatch, "ann@example.com", "owner").await;
+        things.members = ids("/api/v1/members").await;
+        things.sessions = vec![visitor.session_id(hatch).await];
         let tenant = &self.second_tenant;
         let sql =
             format!("SELECT position FROM es.events WHERE tenant_id <> '{tenant}' ORDER BY 1");
@@ -134,7 +140,7 @@ impl Two {
 }
 
 impl Things {
-    fn by_name(&self) -> [(&'static str, &[String]); 8] {
+    fn by_name(&self) -> [(&'static str, &[String]); 10] {
         [
             ("messages", &self.messages),
             ("conversations", &self.conversations),
@@ -143,6 +149,8 @@ impl Things {
             ("keys", &self.keys),
             ("accounts", &self.accounts),
             ("positions", &self.positions),
+            ("members", &self.members),
+            ("sessions", &self.sessions),
             ("requests", &self.requests),
         ]
     }

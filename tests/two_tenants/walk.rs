@@ -32,8 +32,10 @@ enum Expected {
     Refused,
     /// The item is answered by a problem, and nothing is recorded.
     RefusedItem,
-    /// Only a provider's signature counts here, and nothing is recorded.
+    /// Only a provider's signature, or what a person knows, counts here, and nothing is recorded.
     Unsigned,
+    /// It is about the person who asks, and a key is none: nothing is recorded.
+    NoPerson,
     /// It is the tenant's own, and the other one's is as it was.
     Own,
 }
@@ -70,6 +72,8 @@ impl Walk<'_> {
     fn paths(&self, path: &str) -> Vec<String> {
         let Some((before, _)) = path.split_once('{') else { return vec![path.to_owned()] };
         let tenants = [hatch_domain::ids::TenantId::DEFAULT.0.to_string()];
+        // None of the first tenant's is known to anybody by now.
+        let links = ["AAAA".repeat(16)];
         let providers = ["twilio".to_owned(), "sendgrid".to_owned()];
         let addresses = ["bob@example.com".to_owned()];
         let ids: &[String] = match before {
@@ -83,6 +87,9 @@ impl Walk<'_> {
             "/api/v1/requests/" => &self.things.requests,
             "/api/v1/accounts/" => &self.things.accounts,
             "/api/v1/api-keys/" => &self.things.keys,
+            "/api/v1/members/" => &self.things.members,
+            "/api/v1/sessions/" => &self.things.sessions,
+            "/api/v1/invitations/" => &links,
             "/api/v1/tenants/" => &tenants,
             "/api/v1/team-recipients/" => &addresses,
             "/api/v1/webhooks/" => &providers,
@@ -149,6 +156,7 @@ impl Walk<'_> {
             "to" => vec![now],
             "format" => vec!["ndjson".to_owned()],
             "status" => vec!["delivered".to_owned(), "failed".to_owned()],
+            "all" => vec!["true".to_owned()],
             "test" => vec!["true".to_owned(), "false".to_owned()],
             "outcome" => vec!["applied".to_owned(), "quarantined".to_owned()],
             _ => return None,
@@ -223,8 +231,39 @@ impl Walk<'_> {
                 | "/api/v1/webhooks/replay/{id}"
                 | "/api/v1/api-keys/{id}/rotate",
             )
-            | ("DELETE", "/api/v1/api-keys/{id}" | "/api/v1/accounts/{name}") => {
-                (None, Expected::Nothing)
+            | (
+                "DELETE",
+                "/api/v1/api-keys/{id}"
+                | "/api/v1/accounts/{name}"
+                | "/api/v1/members/{id}"
+                | "/api/v1/sessions/{id}",
+            ) => (None, Expected::Nothing),
+            ("PATCH", "/api/v1/members/{id}") => {
+                (Some(json!({"role": "viewer"})), Expected::Nothing)
+            }
+            ("POST", "/api/v1/members") => {
+                let invited = json!({"email": "of-the-second@example.com", "role": "agent"});
+                (Some(invited), Expected::Own)
+            }
+            ("POST", "/api/v1/session") => {
+                let guess = json!({"email": "nobody@example.com", "password": "a good guess"});
+                (Some(guess), Expected::Unsigned)
+            }
+            ("POST", "/api/v1/invitations/{token}/accept") => {
+                (Some(json!({"password": "a good guess"})), Expected::Unsigned)
+            }
+            ("DELETE", "/api/v1/session") | ("POST", "/api/v1/session/totp") => {
+                (None, Expected::NoPerson)
+            }
+            ("PUT", "/api/v1/session/totp") => {
+                (Some(json!({"enrolment": "s1", "code": "123456"})), Expected::NoPerson)
+            }
+            ("DELETE", "/api/v1/session/totp") => {
+                (Some(json!({"password": "a good guess"})), Expected::NoPerson)
+            }
+            ("PUT", "/api/v1/session/password") => {
+                let change = json!({"password": "a good guess", "new_password": "a better guess"});
+                (Some(change), Expected::NoPerson)
             }
             ("PATCH", "/api/v1/accounts/{name}") => {
                 (Some(json!({"senders": []})), Expected::Nothing)
@@ -289,6 +328,9 @@ impl Walk<'_> {
                 }
                 match (n == 1, &expected) {
                     (_, Expected::Unsigned) => assert!(answer.status.is_client_error(), "{at}"),
+                    (_, Expected::NoPerson) => {
+                        assert_eq!(answer.text("code"), "not_signed_in", "{at}")
+                    }
                     // One that can only read is not told whether there is such a thing.
                     (true, _) | (_, Expected::Refused) => {
                         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{at}");

@@ -1,5 +1,5 @@
-//! Who may use this installation, and what it uses, in memory: tenants, keys of the API with when each was used last, and
-//! accounts at providers.
+//! Who may use this installation, and what it uses, in memory: tenants, keys of the API with when each was used last,
+//! members, and accounts at providers; and the sessions of members who have signed in.
 //!
 //! Every request asks who it is from, and no request may cost a query for that. So a [`Directory`] holds all of it. It
 //! reads the tables of the configuration once and follows the log from there, by events of those alone. It
@@ -8,7 +8,9 @@
 //!
 //! What it notes of uses goes to a table of its own, some seconds late, in one statement for all keys.
 
+mod attempts;
 mod follow;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod uses;
@@ -19,8 +21,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::Environment;
+use hatch_domain::address::Address;
 use hatch_domain::api_key::KeyId;
-use hatch_domain::ids::{AccountId, TenantId};
+use hatch_domain::ids::{AccountId, MemberId, TenantId};
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Log, Position};
@@ -28,11 +31,16 @@ use hatch_readmodel::ReadModel;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::attempts::{Attempts, TooMany};
 use self::follow::Following;
+pub use self::sessions::{
+    Begun, SESSION_IDLE_MAX, SESSION_LIFE_MAX, Session, SessionError, SessionHash, SessionInfo,
+    Sessions,
+};
 pub use self::uses::Use;
 use self::uses::Uses;
 use self::view::View;
-pub use self::view::{AccountEntry, KeyCount, KeyEntry};
+pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/access");
@@ -99,6 +107,36 @@ impl Directory {
     #[must_use]
     pub fn key(&self, id: &KeyId) -> Option<KeyEntry> {
         self.shared.view.key(id)
+    }
+
+    /// The member of that id, invited, removed or not, and whose he is.
+    #[must_use]
+    pub fn member(&self, id: MemberId) -> Option<MemberEntry> {
+        self.shared.view.member(id)
+    }
+
+    /// The members of all tenants that have this email, in the order of their ids.
+    #[must_use]
+    pub fn members_with(&self, email: &Address) -> Vec<MemberEntry> {
+        self.shared.view.members_with(email)
+    }
+
+    /// The members of all tenants that are known elsewhere as this. It walks all that there are.
+    #[must_use]
+    pub fn members_known_as(&self, issuer: &str, subject: &str) -> Vec<MemberEntry> {
+        self.shared.view.members_known_as(issuer, subject)
+    }
+
+    /// The members of all tenants. It walks all that there are.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberEntry> {
+        self.shared.view.members()
+    }
+
+    /// The members of the tenant. It walks all that there are.
+    #[must_use]
+    pub fn members_of(&self, id: TenantId) -> Vec<MemberEntry> {
+        self.shared.view.members_of(id)
     }
 
     /// The tenant. The default one is always there.

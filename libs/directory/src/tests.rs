@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hatch_domain::account::account_id;
 use hatch_domain::api_key::{KeyId, api_key_id};
-use hatch_domain::ids::TenantId;
+use hatch_domain::ids::{MemberId, SessionId, TenantId};
 use hatch_domain::{Environment as _, Routing};
 use hatch_eventstore::testing::{Fault, PATIENCE, Proxy, Template, TestDatabase, eventually};
 use hatch_eventstore::{
@@ -21,7 +21,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::follow::Following;
-use crate::{Directory, KeyCount, Use};
+use crate::{
+    Attempts, Begun, Directory, KeyCount, SESSION_LIFE_MAX, Session, SessionHash, Sessions, Use,
+};
 
 const TEMPLATE: Template = Template {
     name: "directory",
@@ -436,4 +438,94 @@ async fn an_empty_directory_knows_nobody_but_the_default_tenant() {
     assert!(directory.tenant(TenantId::DEFAULT).is_some());
     assert!(!directory.has_keys());
     assert_eq!(directory.position(), Position::START);
+}
+
+fn session(n: u128, now: DateTime<Utc>) -> Session {
+    Session {
+        id: SessionId(Uuid::from_u128(n)),
+        tenant_id: TENANT,
+        member_id: MemberId(Uuid::from_u128(7)),
+        generation: 1,
+        position: Position::START,
+        ends_at: now + SESSION_LIFE_MAX,
+    }
+}
+
+/// Two processes.
+fn two(place: &Place) -> [Sessions; 2] {
+    [(); 2].map(|()| {
+        let token = place.shutdown.clone();
+        let clock = Arc::new(SystemEnvironment);
+        let (sessions, worker) = Sessions::start(place.connections.clone(), clock, token);
+        tokio::spawn(worker);
+        sessions
+    })
+}
+
+#[tokio::test]
+async fn a_session_that_is_ended_in_one_process_is_refused_in_the_other() {
+    let place = Place::new().await;
+    let [here, there] = two(&place);
+    let now = SystemEnvironment.now();
+    let used = || Use::new(SystemEnvironment.now(), IpAddr::from([192, 0, 2, 1]), Some("browser"));
+    let hashes = ["one", "two"].map(SessionHash::of);
+    for (n, hash) in (1..).zip(hashes) {
+        let begun = Begun { session: session(n, now), way: "password", used: used() };
+        here.begin(hash, &begun).await.expect("recorded");
+    }
+    for hash in hashes {
+        for sessions in [&here, &there] {
+            let found = sessions.find(hash, &used()).await.expect("an answer");
+            assert!(found.is_some() && sessions.goes_on(hash));
+        }
+    }
+    assert_eq!(there.find(SessionHash::of("three"), &used()).await.expect("an answer"), None);
+    let listed = there.list(TENANT, None).await.expect("a list");
+    assert_eq!(listed.len(), 2);
+    assert_eq!(listed[0].user_agent.as_deref(), Some("browser"));
+    let other = TenantId(Uuid::from_u128(2));
+    let id = session(1, now).id;
+    assert_eq!(here.end(other, None, id).await.expect("an answer"), None, "of another tenant");
+    let of_another = Some(MemberId(Uuid::from_u128(8)));
+    assert_eq!(here.end(TENANT, of_another, id).await.expect("an answer"), None);
+    let ended = here.end(TENANT, None, id).await.expect("an answer");
+    assert_eq!(ended, Some(session(1, now).member_id));
+    assert!(!here.goes_on(hashes[0]));
+    eventually("it is refused there", async || {
+        there.find(hashes[0], &used()).await.expect("an answer").is_none()
+    })
+    .await;
+    assert!(there.goes_on(hashes[1]));
+}
+
+#[tokio::test]
+async fn attempts_are_counted_by_address_and_by_account_and_a_step_is_taken_once() {
+    let place = Place::new().await;
+    let attempts = Attempts::new(place.connections.clone());
+    let address = |n: u8| IpAddr::from([192, 0, 2, n]);
+    let count = async |n, account, second| {
+        attempts.count(address(n), account, at(second)).await.expect("counted")
+    };
+    for _ in 0..5 {
+        assert_eq!(count(1, "ann", 0).await, None);
+    }
+    let sixth = count(1, "ann", 5).await.expect("one too many");
+    assert!(sixth.is_of_address);
+    assert_eq!(sixth.retry_after_seconds, 16);
+    assert_eq!(count(1, "ann", 20).await, None, "a window later");
+    // Six of them count for the account by now: what an address had too many of does not.
+    for n in 2..16 {
+        assert_eq!(count(n, "ann", 21).await, None, "{n}");
+    }
+    let by_account = count(20, "ann", 22).await.expect("one too many");
+    assert!(!by_account.is_of_address);
+    assert_eq!(count(21, "bob", 22).await, None);
+    attempts.forget("ann").await.expect("forgotten");
+    assert_eq!(count(22, "ann", 23).await, None);
+
+    let member = MemberId(Uuid::from_u128(7));
+    for (step, fresh) in [(10, true), (10, false), (9, false), (11, true)] {
+        let taken = attempts.take_step(TENANT, member, step).await.expect("an answer");
+        assert_eq!(taken, fresh, "{step}");
+    }
 }

@@ -49,6 +49,12 @@ pub struct Use {
 }
 
 impl Use {
+    /// The program, as it calls itself.
+    #[must_use]
+    pub fn user_agent(&self) -> Option<&str> {
+        self.user_agent.as_deref()
+    }
+
     /// A use at that time, from there, by the program that calls itself so. Of its name 256 bytes are kept, without
     /// control characters.
     #[must_use]

@@ -1,21 +1,27 @@
 //! What is known, and how events change it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::{DateTime, Utc};
 use hatch_domain::Decider;
 use hatch_domain::account::Account;
+use hatch_domain::address::Address;
 use hatch_domain::api_key::{ApiKey, KeyId, api_key_id};
-use hatch_domain::ids::{AccountId, TenantId};
+use hatch_domain::ids::{AccountId, MemberId, TenantId};
+use hatch_domain::member::Member;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::{Position, RecordedEvent};
 use hatch_readmodel::{Stored, StoredConfiguration};
 use uuid::Uuid;
 
 /// The kinds of streams that it knows.
-pub(crate) const KINDS: [&str; 3] =
-    [<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND, <Account as Decider>::KIND];
+pub(crate) const KINDS: [&str; 4] = [
+    <Tenant as Decider>::KIND,
+    <ApiKey as Decider>::KIND,
+    <Account as Decider>::KIND,
+    <Member as Decider>::KIND,
+];
 
 /// The version of a stream's first event.
 const FIRST_VERSION: i64 = 1;
@@ -27,6 +33,17 @@ pub struct KeyEntry {
     pub tenant_id: TenantId,
     /// The key.
     pub key: Arc<ApiKey>,
+}
+
+/// A member, and of which tenant.
+#[derive(Debug, Clone)]
+pub struct MemberEntry {
+    /// Which.
+    pub id: MemberId,
+    /// The tenant whose member he is.
+    pub tenant_id: TenantId,
+    /// The member.
+    pub member: Arc<Member>,
 }
 
 /// An account at a provider that the log keeps, and whose it is.
@@ -61,6 +78,9 @@ pub(crate) struct View {
 pub(crate) struct Known {
     tenants: HashMap<Uuid, Folded<Tenant>>,
     keys: HashMap<Uuid, Folded<ApiKey>>,
+    members: HashMap<Uuid, Folded<Member>>,
+    /// The members of all tenants that have an email, by what it is compared by. An email never changes.
+    by_email: HashMap<String, BTreeSet<Uuid>>,
     accounts: HashMap<Uuid, Folded<Account>>,
 }
 
@@ -87,6 +107,36 @@ impl View {
         // What this build cannot read of a tenant may be that it was suspended.
         known.tenants.get(&folded.tenant_id.0).is_none_or(|of| of.state.is_some()).then_some(())?;
         Some(KeyEntry { tenant_id: folded.tenant_id, key: folded.state.clone()? })
+    }
+
+    pub(crate) fn member(&self, id: MemberId) -> Option<MemberEntry> {
+        self.read().member(id)
+    }
+
+    pub(crate) fn members_with(&self, email: &Address) -> Vec<MemberEntry> {
+        let known = self.read();
+        let ids = known.by_email.get(email.identity().as_str()).into_iter().flatten();
+        ids.filter_map(|id| known.member(MemberId(*id))).collect()
+    }
+
+    pub(crate) fn members_known_as(&self, issuer: &str, subject: &str) -> Vec<MemberEntry> {
+        let known = self.read();
+        let is_it = |folded: &Folded<Member>| {
+            folded.state.as_ref().is_some_and(|member| member.is_known_as(issuer, subject))
+        };
+        let ids = known.members.iter().filter(|(_, folded)| is_it(folded));
+        ids.filter_map(|(id, _)| known.member(MemberId(*id))).collect()
+    }
+
+    pub(crate) fn members(&self) -> Vec<MemberEntry> {
+        let known = self.read();
+        known.members.keys().filter_map(|id| known.member(MemberId(*id))).collect()
+    }
+
+    pub(crate) fn members_of(&self, id: TenantId) -> Vec<MemberEntry> {
+        let known = self.read();
+        let ids = known.members.iter().filter(|(_, folded)| folded.tenant_id == id);
+        ids.filter_map(|(id, _)| known.member(MemberId(*id))).collect()
     }
 
     pub(crate) fn tenant(&self, id: TenantId) -> Option<Arc<Tenant>> {
@@ -169,11 +219,31 @@ impl View {
 impl Known {
     /// What the tables have.
     pub(crate) fn of(stored: StoredConfiguration) -> Self {
-        Self {
+        let mut known = Self {
             tenants: by_stream(stored.tenants),
             keys: by_stream(stored.api_keys),
             accounts: by_stream(stored.accounts),
-        }
+            members: by_stream(stored.members),
+            by_email: HashMap::new(),
+        };
+        let ids: Vec<Uuid> = known.members.keys().copied().collect();
+        ids.into_iter().for_each(|id| known.note_email(id));
+        known
+    }
+
+    fn member(&self, id: MemberId) -> Option<MemberEntry> {
+        let folded = self.members.get(&id.0)?;
+        // What this build cannot read of a tenant may be that it was suspended.
+        self.tenants.get(&folded.tenant_id.0).is_none_or(|of| of.state.is_some()).then_some(())?;
+        let (tenant_id, member) = (folded.tenant_id, folded.state.clone()?);
+        Some(MemberEntry { id, tenant_id, member })
+    }
+
+    fn note_email(&mut self, id: Uuid) {
+        let member = self.members.get(&id).and_then(|folded| folded.state.as_ref());
+        let Some(email) = member.and_then(|member| member.email()) else { return };
+        let email = email.identity().as_str().to_owned();
+        self.by_email.entry(email).or_default().insert(id);
     }
 
     /// Applies events of the kinds that it knows, in the order of the log.
@@ -183,6 +253,9 @@ impl Known {
                 apply(&mut self.tenants, event);
             } else if event.aggregate == <ApiKey as Decider>::KIND {
                 apply(&mut self.keys, event);
+            } else if event.aggregate == <Member as Decider>::KIND {
+                apply(&mut self.members, event);
+                self.note_email(event.stream_id);
             } else if event.aggregate == <Account as Decider>::KIND {
                 apply(&mut self.accounts, event);
             }

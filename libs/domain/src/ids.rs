@@ -62,6 +62,15 @@ id! {
     ApiKeyId
 }
 id! {
+    /// A person of a tenant: a UUIDv5 of the tenant and the email
+    /// ([`member_id`](crate::member::member_id)).
+    MemberId
+}
+id! {
+    /// A session of a person who has signed in. It opens nothing: what does is a secret beside it.
+    SessionId
+}
+id! {
     /// The stream of a provider account ([`account_id`](crate::account::account_id)).
     AccountId
 }

@@ -6,6 +6,7 @@ use crate::api_key::ApiKey;
 use crate::consent::Consent;
 use crate::decider::{Decider, DomainEvent};
 use crate::events::{DecodeError, EventType};
+use crate::member::Member;
 use crate::message::Message;
 use crate::shape::Shape;
 use crate::tenant::Tenant;
@@ -16,6 +17,7 @@ pub static KINDS: &[Kind] = &[
     Kind::of::<Consent>(),
     Kind::of::<Tenant>(),
     Kind::of::<ApiKey>(),
+    Kind::of::<Member>(),
     Kind::of::<Account>(),
 ];
 

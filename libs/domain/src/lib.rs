@@ -26,6 +26,7 @@ pub mod ids;
 pub mod ip_range;
 mod kind;
 pub mod mailbox;
+pub mod member;
 pub mod message;
 mod priority;
 pub mod published;

@@ -111,6 +111,12 @@ impl Scopes {
         Scope::ALL.iter().copied().filter(move |scope| self.has(*scope))
     }
 
+    /// Whether it allows everything that `other` does.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        other.iter().all(|scope| self.allows(scope))
+    }
+
     const fn has(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
     }

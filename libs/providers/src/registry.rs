@@ -88,8 +88,9 @@ pub(crate) fn read<T: DeserializeOwned>(
             return Err(Error::SettingType { setting: key.clone(), expected });
         }
     }
-    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    if let Some(missing) = required.into_iter().find(|key| !settings.contains_key(*key)) {
+    let mut required =
+        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    if let Some(missing) = required.find(|key| !settings.contains_key(*key)) {
         return Err(Error::MissingSetting { setting: missing.to_owned() });
     }
     // What remains may quote a value.

@@ -41,7 +41,7 @@ pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
 pub use projections::configuration::{
-    AccountInfo, KeyInfo, LastUse, Stored, StoredConfiguration, TenantInfo,
+    AccountInfo, KeyInfo, LastUse, MemberInfo, Stored, StoredConfiguration, TenantInfo,
 };
 pub use projections::messages::query::{
     Conversation, ConversationFilter, Message, MessageFilter, NamedMail, Recipient, SentAs,

@@ -25,6 +25,12 @@ const PAGE: HeaderValue = HeaderValue::from_static(
      connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 );
 
+/// The pages by which people sign in have a script and a style of their own, and nothing that stands in the page runs.
+pub(crate) const SIGN_IN: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+     frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+);
+
 /// Two years, as the lists of browsers ask for.
 const SECURE: HeaderValue = HeaderValue::from_static("max-age=63072000");
 
@@ -36,8 +42,9 @@ pub fn is_page(path: &str) -> bool {
 
 /// Adds them to an answer, which may be a page; `secure` where browsers are to come by TLS only.
 pub fn harden(headers: &mut HeaderMap, is_page: bool, secure: bool) {
-    // Only an answer that allows less than data does has one of its own.
-    let own = headers.get(CONTENT_SECURITY_POLICY).filter(|own| **own == FILE).cloned();
+    // Only a file, which allows less than data does, and the pages by which people sign in have one of their own.
+    let own = headers.get(CONTENT_SECURITY_POLICY);
+    let own = own.filter(|own| **own == FILE || **own == SIGN_IN).cloned();
     let policy = own.unwrap_or(if is_page { PAGE } else { DATA });
     let set = [
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

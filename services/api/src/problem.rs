@@ -6,6 +6,7 @@ pub(crate) mod catalogue;
 mod causes;
 mod entry;
 mod pages;
+mod people;
 mod refusals;
 mod resources;
 

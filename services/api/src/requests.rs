@@ -5,6 +5,9 @@ use http::Method;
 /// Paths whose requests come from providers.
 const WEBHOOKS: [&str; 2] = ["/api/v1/webhooks", "/api/webhooks"];
 
+/// Pages by which people sign in. Who comes there may come in, which is a write.
+const PEOPLE: &str = "/auth";
+
 /// Requests that one role answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requests {
@@ -35,7 +38,7 @@ impl Requests {
         };
         if WEBHOOKS.into_iter().any(is_under) {
             Self::Webhooks
-        } else if matches!(*method, Method::GET | Method::HEAD) {
+        } else if matches!(*method, Method::GET | Method::HEAD) && !is_under(PEOPLE) {
             Self::Reads
         } else {
             Self::Writes
@@ -58,6 +61,8 @@ mod tests {
             (Method::HEAD, "/health", Requests::Reads),
             (Method::POST, "/api/v1/messages", Requests::Writes),
             (Method::DELETE, "/api/v1/contacts/1", Requests::Writes),
+            (Method::GET, "/auth/sign-in", Requests::Writes),
+            (Method::GET, "/authors", Requests::Reads),
         ] {
             assert_eq!(Requests::of(&method, path), requests, "{method} {path}");
         }

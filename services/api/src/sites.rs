@@ -114,6 +114,20 @@ impl Sites {
         Ok(())
     }
 
+    /// Whether the browser says that a page of our own made it. What says nothing, none of our pages made.
+    pub(crate) fn is_by_own_page(&self, request: &Request) -> bool {
+        let headers = request.headers();
+        let mut said = headers.get_all(FETCH_SITE).iter();
+        let by_own = match (said.next(), said.next()) {
+            (Some(site), None) => site.as_bytes() == b"same-origin",
+            (Some(_), Some(_)) => false,
+            (None, _) => headers.contains_key(header::ORIGIN),
+        };
+        let host = host(request).ok().flatten();
+        let host = host.as_ref().or_else(|| request.uri().authority());
+        by_own && !self.is_foreign(headers, host)
+    }
+
     fn is_ours(&self, host: &str) -> bool {
         let host = bare(host);
         let is_loopback = || match host.parse::<IpAddr>() {
@@ -288,6 +302,32 @@ mod tests {
         }
         let by_default_port = [("host", "hatch.example"), ("origin", "https://hatch.example")];
         assert_eq!(asked("POST", "/api/v1/messages", &by_default_port), Ok(()));
+    }
+
+    #[test]
+    fn only_what_says_that_our_own_page_made_it_counts_as_made_by_one() {
+        let sites = Sites::new("https://hatch.example", None, &[]);
+        for (headers, own) in [
+            (&[][..], false),
+            (&[("sec-fetch-site", "same-origin")], true),
+            (&[("sec-fetch-site", "same-site")], false),
+            (&[("sec-fetch-site", "none")], false),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (&[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "same-origin")], false),
+            (&[("origin", "https://hatch.example")], true),
+            (&[("origin", "http://localhost:8080")], true),
+            (&[("origin", "http://localhost:3000")], false),
+            (&[("origin", "null")], false),
+            (&[("sec-fetch-site", "same-origin"), ("origin", "https://evil.example")], false),
+        ] {
+            let request = axum::http::Request::builder().method("POST").uri("/api/v1/messages");
+            let request = request.header("host", "localhost:8080");
+            let request = headers
+                .iter()
+                .fold(request, |request, (name, value)| request.header(*name, *value));
+            let request = request.body(Body::empty()).expect("a request");
+            assert_eq!(sites.is_by_own_page(&request), own, "{headers:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use chrono::{DateTime, TimeDelta, Utc};
-use hatch_directory::Directory;
+use hatch_directory::{Attempts, Directory, Sessions};
 use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::command::ApiKeyCommand;
@@ -40,6 +40,7 @@ use uuid::Uuid;
 use crate::admission::Admission;
 use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
+use crate::people::People;
 use crate::queries::Queries;
 use crate::resources::accounts::Vault;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
@@ -135,17 +136,27 @@ impl Api {
             turns: CatchingUp::default(),
         };
         let (directory, following) = Directory::start(
-            pool,
+            pool.clone(),
             queries.log.clone(),
             queries.head.clone(),
             Arc::new(clock.clone()),
             shutdown.clone(),
         );
         tokio::spawn(following);
+        let (sessions, looking) =
+            Sessions::start(pool.clone(), Arc::new(clock.clone()), shutdown.clone());
+        tokio::spawn(looking);
         let door = door(directory.clone(), Arc::new(clock.clone()));
+        let door = door.with_sessions(sessions.clone(), Sites::new("http://localhost", None, &[]));
+        let people = People::new(
+            (store.clone(), directory.clone()),
+            (sessions, Attempts::new(pool)),
+            (vault.keyring.clone(), None),
+            "http://localhost".to_owned(),
+        );
         let accounts = vault.accounts.clone();
         let commands = commands(store.clone(), &queries, vault);
-        let app = app((commands, queries, live), door, &limits, shutdown.clone());
+        let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
         let _running = shutdown.drop_guard();
         Self { app, clock, store, directory, accounts, _running, database }
     }
@@ -305,6 +316,40 @@ impl Api {
         page.iter().map(|event| event.payload.get().to_owned()).collect()
     }
 
+    /// What people sign in by, without what goes on beside it.
+    pub(crate) fn people(&self) -> People {
+        let pool = pool(&self.database.config(), 2, PATIENCE);
+        let clock = Arc::new(self.clock.clone());
+        let (sessions, _) = Sessions::start(pool.clone(), clock, CancellationToken::new());
+        People::new(
+            (self.store.clone(), self.directory.clone()),
+            (sessions, Attempts::new(pool)),
+            (vault().keyring, None),
+            "http://localhost".to_owned(),
+        )
+    }
+
+    /// The session that a test signs in by, which no page of a browser keeps for it.
+    pub(crate) async fn by_session(
+        &self,
+        cookie: &str,
+        (method, path): (Method, &str),
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
+        let own = [("cookie", cookie), ("origin", "http://localhost")];
+        let named = |name: &str| headers.iter().any(|(other, _)| *other == name);
+        let own = own.into_iter().filter(|(name, _)| !named(name));
+        let all: Vec<_> = headers.iter().copied().chain(own).collect();
+        self.request(method, path, &all, body.map(|body| body.to_string())).await
+    }
+
+    /// Waits until what is done by the position of `answer` is known to whoever lets people in.
+    pub(crate) async fn known(&self, answer: &Answer) {
+        let position = answer.header("hatch-position").parse().expect("a position");
+        assert!(self.directory.wait_for(Position(position), PATIENCE).await, "it follows");
+    }
+
     /// How many events the log holds.
     pub(crate) async fn log_length(&self) -> i64 {
         let session = self.database.connect().await;
@@ -400,7 +445,7 @@ fn vault() -> Vault {
 }
 
 fn app(
-    (commands, queries, live): (Commands, Queries, Live),
+    (commands, queries, live, people): (Commands, Queries, Live, People),
     door: Door,
     limits: &Limits,
     shutdown: CancellationToken,
@@ -411,6 +456,7 @@ fn app(
         .merge(crate::compat::queries(queries.clone()))
         .merge(crate::queries::router(queries))
         .merge(crate::live::router(live))
+        .merge(crate::people::router(people))
         .merge(crate::openapi::router());
     let entrance = Entrance {
         new_id: || SystemEnvironment.new_id(),

@@ -2,6 +2,7 @@
 
 mod keys;
 mod master_key;
+mod members;
 mod requests;
 
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use self::keys::{CreateKey, Keys, Team, Tenants};
 pub use self::master_key::MasterKey;
+pub use self::members::{InviteMember, Members};
 pub use self::requests::{Requests, TailRequests};
 use crate::roles::Role;
 
@@ -72,6 +74,12 @@ pub enum Command {
         after_help = "Example: hatch keys create --name first --scope admin --scope platform"
     )]
     Keys(Keys),
+    /// Invite people, look at the members of a tenant, and remove them.
+    #[command(
+        subcommand,
+        after_help = "Example: hatch members invite ann@example.com --role owner"
+    )]
+    Members(Members),
     /// Make the key that seals secrets in the log, and put another in its place.
     #[command(subcommand, after_help = "Example: hatch master-key create")]
     MasterKey(MasterKey),

@@ -167,6 +167,9 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             commands::requests::tail(&commands::running(settings)?, flags).await?;
         }
         Command::Keys(what) => commands::keys::run(&commands::running(settings)?, what).await?,
+        Command::Members(what) => {
+            commands::members::run(&commands::running(settings)?, what).await?;
+        }
         Command::MasterKey(_) => {
             return Box::pin(commands::master_key::rotate(&commands::running(settings)?)).await;
         }

@@ -160,11 +160,8 @@ pub async fn run_with(
         .map(|role| anyhow::Ok((role.as_str(), (role.definition().make)(&process)?)))
         .collect::<Result<_, _>>()?;
     let instances: Instances = instances.into();
-    for instance in running(&process, &instances) {
-        instance.start(&process, &mut workers)?;
-    }
+    start(&process, &instances, &mut workers)?;
     let tls = listener::tls(&process, &mut workers)?;
-    workers.spawn(reload::follow(Arc::clone(&process)));
     files::log();
     tracing::info!(%address, tls = tls.is_some(), "listening");
     let serving = shutdown.child_token();
@@ -209,6 +206,19 @@ pub async fn run_with(
         (&mut appending.task).await.context("the appender")?;
     }
     ended
+}
+
+/// Starts what the roles of this process do, and what follows the settings.
+fn start(
+    process: &Arc<Process>,
+    instances: &Instances,
+    workers: &mut Workers,
+) -> anyhow::Result<()> {
+    for instance in running(process, instances) {
+        instance.start(process, workers)?;
+    }
+    workers.spawn(reload::follow(Arc::clone(process)));
+    Ok(())
 }
 
 /// The roles that this process runs.

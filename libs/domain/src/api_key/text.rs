@@ -87,7 +87,9 @@ impl TryFrom<String> for KeyId {
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
-    fn of(text: &str) -> Self {
+    /// The hash of a text that nobody can guess.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 }

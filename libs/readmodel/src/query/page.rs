@@ -22,7 +22,7 @@ pub(crate) enum ListKind {
     Timeline = 4,
     ApiKeys = 5,
     Tenants = 6,
-    // 7 is the list of members.
+    Members = 7,
     Accounts = 8,
     Audit = 9,
     Requests = 10,

@@ -69,12 +69,12 @@ async fn who_has_a_part_in_a_conversation_is_told_for_each() {
     let ours = requested(TENANT, &mailbox(US), &ann).conversation_id;
     let theirs = requested(TENANT, &mailbox(US), &bob).conversation_id;
     let read_model = db.read_model();
-    let members = read_model.members(TENANT, &[ours, theirs], &[&ann, &bob]).await;
+    let members = read_model.taking_part(TENANT, &[ours, theirs], &[&ann, &bob]).await;
     let mut members = members.expect("an answer");
     members.sort();
     let mut expected = [(ours, ann.clone()), (theirs, bob.identity().into_owned())];
     expected.sort();
     assert_eq!(members, expected, "a copy alone makes no member here");
-    let none = read_model.members(OTHER_TENANT, &[ours, theirs], &[&ann, &bob]).await;
+    let none = read_model.taking_part(OTHER_TENANT, &[ours, theirs], &[&ann, &bob]).await;
     assert_eq!(none.expect("an answer"), []);
 }

@@ -25,27 +25,28 @@ const PUBLIC: [&str; 11] = [
 ];
 
 /// Pages that are everybody's with all that lies below them.
-const PUBLIC_PAGES: [&str; 2] = ["/docs", "/api/v1/docs"];
+const PUBLIC_PAGES: [&str; 3] = ["/docs", "/api/v1/docs", "/auth"];
 
 /// What a route asks of who comes to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     /// Nothing.
     Public,
-    /// Valid credentials: nothing is done there by that method, and it is said so.
+    /// Valid credentials, whatever they allow: it is about the caller himself. So is a method by which nothing is done
+    /// there, and it is said so.
     Known,
     /// Valid credentials with this scope.
     Needs(Scope),
 }
 
-/// The scopes by route and method.
-type Scopes = HashMap<String, Vec<(String, Scope)>>;
+/// What is asked for, by route and method.
+type Asked = HashMap<String, Vec<(String, Access)>>;
 
-static SCOPES: LazyLock<Scopes> = LazyLock::new(scopes);
+static ASKED: LazyLock<Asked> = LazyLock::new(asked);
 
 /// Reads the document now, and not when the first request comes.
 pub(super) fn prepare() {
-    LazyLock::force(&SCOPES);
+    LazyLock::force(&ASKED);
 }
 
 /// What a request by `method` needs that the router matched with `route`.
@@ -54,17 +55,19 @@ pub(super) fn of(method: &Method, route: &str) -> Access {
         return Access::Public;
     }
     // What nobody has thought of is the administrator's.
-    let Some(methods) = SCOPES.get(route) else { return Access::Needs(Scope::Admin) };
+    let Some(methods) = ASKED.get(route) else { return Access::Needs(Scope::Admin) };
     let method = if *method == Method::HEAD { &Method::GET } else { method };
     let found = methods.iter().find(|(name, _)| name == method.as_str());
-    found.map_or(Access::Known, |(_, scope)| Access::Needs(*scope))
+    found.map_or(Access::Known, |(_, access)| *access)
 }
 
 /// Whether `text` is the method and the pattern of the path of a route that has callers, such as `GET /api/v1/messages`.
 pub(crate) fn is_route(text: &str) -> bool {
     let Some((method, path)) = text.split_once(' ') else { return false };
-    let methods = SCOPES.get(path).filter(|_| !is_public(path));
-    methods.is_some_and(|methods| methods.iter().any(|(name, _)| name == method))
+    let methods = ASKED.get(path).filter(|_| !is_public(path));
+    let has_callers =
+        |(name, access): &(String, Access)| name == method && *access != Access::Public;
+    methods.is_some_and(|methods| methods.iter().any(has_callers))
 }
 
 /// Whether `route` asks nothing of who comes to it.
@@ -75,24 +78,31 @@ pub(crate) fn is_public(route: &str) -> bool {
     PUBLIC.contains(&route) || PUBLIC_PAGES.iter().any(is_of)
 }
 
-fn scopes() -> Scopes {
+fn asked() -> Asked {
     let document = serde_json::to_value(document()).unwrap_or_default();
     let paths = document["paths"].as_object();
     let of_path = |(path, item): (&String, &Value)| {
         let methods = item.as_object().into_iter().flatten();
         let methods = methods.map(|(method, operation)| {
-            (method.to_ascii_uppercase(), scope(operation).unwrap_or(Scope::Admin))
+            (method.to_ascii_uppercase(), said(operation).unwrap_or(Access::Needs(Scope::Admin)))
         });
         (path.clone(), methods.collect())
     };
     paths.into_iter().flatten().map(of_path).collect()
 }
 
-/// The one scope that an operation says.
-fn scope(operation: &Value) -> Option<Scope> {
+/// What an operation says that it asks for: one scope; no scope, of somebody who is known; or, by a requirement that is
+/// empty, nothing.
+fn said(operation: &Value) -> Option<Access> {
     let requirements = operation["security"].as_array()?;
-    let named = requirements.iter().find_map(|requirement| requirement[BEARER][0].as_str());
-    named?.parse().ok()
+    if requirements.iter().any(|one| one.as_object().is_some_and(serde_json::Map::is_empty)) {
+        return Some(Access::Public);
+    }
+    let scopes = requirements.iter().find_map(|requirement| requirement[BEARER].as_array())?;
+    match scopes.first() {
+        None => Some(Access::Known),
+        Some(scope) => scope.as_str()?.parse().ok().map(Access::Needs),
+    }
 }
 
 #[cfg(test)]
@@ -133,10 +143,10 @@ mod tests {
     fn every_operation_names_its_scope_or_is_in_the_list_of_public_ones() {
         let (mut public, mut scoped) = (0, 0);
         for (method, path, operation) in operations() {
-            match (scope(&operation), is_public(&path)) {
-                (None, true) => public += 1,
-                (Some(scope), false) => {
-                    assert_eq!(of(&method, &path), Access::Needs(scope), "{method} {path}");
+            match (said(&operation), is_public(&path)) {
+                (None, true) | (Some(Access::Public), false) => public += 1,
+                (Some(access), false) => {
+                    assert_eq!(of(&method, &path), access, "{method} {path}");
                     scoped += 1;
                 }
                 (said, _) => {
@@ -208,6 +218,20 @@ mod tests {
         ] {
             assert_eq!(of(&Method::GET, route), Access::Public, "{route}");
         }
+        for (method, route, access) in [
+            ("POST", "/api/v1/session", Access::Public),
+            ("GET", "/api/v1/session", Access::Known),
+            ("DELETE", "/api/v1/session", Access::Known),
+            ("GET", "/api/v1/sessions", Access::Known),
+            ("POST", "/api/v1/invitations/{token}/accept", Access::Public),
+            ("PUT", "/api/v1/session/password", Access::Known),
+            ("GET", "/api/v1/members", Access::Needs(Scope::Admin)),
+            ("GET", "/auth/sign-in", Access::Public),
+        ] {
+            let method = method.parse().expect("a method");
+            assert_eq!(of(&method, route), access, "{method} {route}");
+        }
+        assert!(!is_route("POST /api/v1/session") && is_route("GET /api/v1/session"));
         assert_eq!(of(&Method::GET, "/docsother"), Access::Needs(Scope::Admin));
         assert_eq!(of(&Method::DELETE, "/api/v1/messages"), Access::Known);
     }

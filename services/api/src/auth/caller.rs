@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
+use hatch_directory::SessionHash;
 use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::{ApiKey, KeyType, SecretHash};
 use hatch_domain::consent::Consent;
-use hatch_domain::ids::TenantId;
+use hatch_domain::ids::{MemberId, SessionId, TenantId};
 use hatch_domain::message::Message;
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::scope::{Scope, Scopes};
@@ -37,17 +38,47 @@ pub(crate) struct Caller {
     pub(crate) team: Option<Arc<Tenant>>,
     /// When what was presented ends, where it says so itself.
     pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// The session of a person who has signed in.
+    pub(crate) session: Option<CallerSession>,
+}
+
+/// By which session a person comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CallerSession {
+    /// The session.
+    pub(crate) id: SessionId,
+    /// What it is opened by.
+    pub(crate) hash: SessionHash,
+    /// It counts as long as this is the member's.
+    pub(crate) generation: i32,
 }
 
 impl Caller {
     /// `actor`, for `tenant`, who may do what `scopes` say.
     pub(crate) fn of(tenant: TenantId, actor: Actor, scopes: Scopes) -> Self {
-        Self { tenant, actor, scopes, key: None, secret: None, team: None, expires_at: None }
+        Self {
+            tenant,
+            actor,
+            scopes,
+            key: None,
+            secret: None,
+            team: None,
+            expires_at: None,
+            session: None,
+        }
     }
 
     /// A part of hatch, or who sent no credentials where none are asked for: the default tenant's, with every scope.
     pub(crate) fn system(name: &str) -> Self {
         Self::of(TenantId::DEFAULT, Actor::System(name.to_owned()), Scopes::all())
+    }
+
+    /// The person who makes the request; none where a program does.
+    pub(crate) fn member(&self) -> Option<MemberId> {
+        match &self.actor {
+            Actor::User(id) => Some(MemberId(*id)),
+            _ => None,
+        }
     }
 
     /// The metadata of what the caller does; `correlation_id` is that of what it sets off.

@@ -7,7 +7,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use chrono::{DateTime, Utc};
-use hatch_directory::{AccountEntry, Directory, KeyCount, KeyEntry, Use};
+use hatch_directory::{AccountEntry, Directory, KeyCount, KeyEntry, Session, Sessions, Use};
 use hatch_domain::Environment;
 use hatch_domain::actor::Actor;
 use hatch_domain::api_key::{self, KeyId, KeyRefusal, KeyType, Presented};
@@ -16,11 +16,13 @@ use hatch_domain::scope::Scope;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::Position;
 
-use super::Caller;
 use super::access::{self, Access};
+use super::caller::{Caller, CallerSession};
 use super::credentials::{self, Credentials};
+use super::visits::{Visit, Visits};
 use crate::client_address::ClientAddress;
 use crate::problem::Problem;
+use crate::sites::Sites;
 use crate::tokens::Tokens;
 
 /// Who makes requests without credentials, where none are asked for, as events have it.
@@ -45,6 +47,7 @@ pub struct Door {
     clock: Arc<dyn Environment>,
     tokens: Tokens,
     is_open: bool,
+    visits: Option<Visits>,
 }
 
 impl Door {
@@ -52,13 +55,19 @@ impl Door {
     #[must_use]
     pub fn open(directory: Directory, clock: Arc<dyn Environment>) -> Self {
         access::prepare();
-        Self { directory, clock, tokens: Tokens::default(), is_open: true }
+        Self { directory, clock, tokens: Tokens::default(), is_open: true, visits: None }
     }
 
     /// Lets nobody in without a key. Keys end by `clock`.
     #[must_use]
     pub fn closed(directory: Directory, clock: Arc<dyn Environment>) -> Self {
         Self { is_open: false, ..Self::open(directory, clock) }
+    }
+
+    /// Lets people in, too, who have signed in, from pages of `sites`.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Sessions, sites: Sites) -> Self {
+        Self { visits: Some(Visits::new(sessions, sites)), ..self }
     }
 
     /// Lets in, too, whom one of these issuers has given a token.
@@ -72,7 +81,7 @@ impl Door {
     /// # Errors
     /// 401 without valid credentials, 403 where they do not suffice, 503 before the keys are read.
     pub(crate) async fn admit(&self, request: &mut Request) -> Result<(), Problem> {
-        match self.look_at(request) {
+        match self.look_at(request).await {
             Ok(()) => Ok(()),
             Err(Refused::For(problem)) => Err(problem),
             Err(Refused::Unknown) => {
@@ -86,14 +95,18 @@ impl Door {
         }
     }
 
-    fn look_at(&self, request: &mut Request) -> Result<(), Refused> {
+    async fn look_at(&self, request: &mut Request) -> Result<(), Refused> {
         // Where no route is, everybody is told so.
         let Some(route) = request.extensions().get::<MatchedPath>() else { return Ok(()) };
         let access = access::of(request.method(), route.as_str());
         if access == Access::Public {
             return Ok(());
         }
-        let caller = self.caller(request)?;
+        let visit = self.visits.as_ref().and_then(|visits| Some((visits, visits.read(request)?)));
+        let caller = match visit {
+            Some((visits, visit)) => self.visitor(visits, visit).await?,
+            None => self.caller(request)?,
+        };
         // Also where it is refused: it is charged for that.
         request.extensions_mut().insert(caller.clone());
         // Who runs the installation must be able to let a tenant in again.
@@ -120,7 +133,8 @@ impl Door {
                 let lasts = caller.expires_at.is_some_and(|end| self.clock.now() < end);
                 lasts && self.tokens.takes_from(issuer)
             }
-            (Actor::User(_) | Actor::System(_), _) => true,
+            (Actor::User(_), _) => self.still_visits(caller),
+            (Actor::System(_), _) => true,
         };
         is_valid && !self.is_suspended(caller)
     }
@@ -145,6 +159,56 @@ impl Door {
     /// Refuses another key to a tenant that has as many as it may. Those of the last half second are not counted yet.
     pub(crate) fn room_for_a_key(&self, tenant: TenantId) -> Result<(), Problem> {
         room_for_a_key(self.directory.keys_of(tenant, self.clock.now()))
+    }
+
+    /// What people sign in by, where they do.
+    pub(crate) fn visits(&self) -> Option<&Visits> {
+        self.visits.as_ref()
+    }
+
+    /// The tenants, keys and members.
+    pub(crate) const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Who comes by a session.
+    async fn visitor(&self, visits: &Visits, visit: Visit) -> Result<Caller, Refused> {
+        let hash = visit.hash;
+        let found = match visits.find(visit, self.clock.now()).await {
+            // A page of another site may send a cookie, and must not use it by that.
+            Err(problem) if !self.is_open => return Err(problem.into()),
+            found => found.unwrap_or_default(),
+        };
+        if let Some(session) = found.filter(|one| self.directory.position() < one.position) {
+            // It began where more was known, such as that its member has joined.
+            self.knows(session.position).await;
+        }
+        let caller = found.and_then(|session| {
+            let entry = self.directory.member(session.member_id)?;
+            let counts = entry.member.is_active()
+                && entry.member.generation() == session.generation
+                && entry.tenant_id == session.tenant_id;
+            let (actor, scopes) = (Actor::User(entry.id.0), entry.member.scopes());
+            let Session { id, generation, .. } = session;
+            let session = Some(CallerSession { id, hash, generation });
+            counts.then(|| Caller { session, ..Caller::of(entry.tenant_id, actor, scopes) })
+        });
+        match caller {
+            Some(caller) => Ok(caller),
+            // A browser sends what is long over, without anybody's wish.
+            None if self.is_open => Ok(Caller::system(NOBODY)),
+            None if found.is_some() => Err(Refused::Unknown),
+            None => Err(wrong("no session").into()),
+        }
+    }
+
+    fn still_visits(&self, caller: &Caller) -> bool {
+        let (Some(visits), Some(session)) = (&self.visits, caller.session) else { return false };
+        let entry = caller.member().and_then(|id| self.directory.member(id));
+        let counts = entry.is_some_and(|entry| {
+            entry.member.is_active() && entry.member.generation() == session.generation
+        });
+        counts && visits.sessions().goes_on(session.hash)
     }
 
     /// The tenant as this process knows it, once that has the log up to `position`.

@@ -4,10 +4,12 @@
 
 mod access;
 mod caller;
+pub(crate) mod cookie;
 mod credentials;
 mod door;
 #[cfg(test)]
 mod tests;
+mod visits;
 
 pub(crate) use self::access::{is_public, is_route};
 pub(crate) use self::caller::Caller;

@@ -97,6 +97,7 @@ fn error(path: &str, status: &str) -> Value {
     let what = if path.contains("conversation") { "conversation" } else { "message" };
     let problem = match status {
         "400" => Problem::invalid(vec![FieldError::of("/to", &AddressError::Impossible)]),
+        "401" if path == "/api/v1/session" => Problem::wrong_sign_in(),
         "401" if !path.contains("/webhooks/") || path.contains("replay") => {
             Problem::no_credentials()
         }
@@ -108,6 +109,9 @@ fn error(path: &str, status: &str) -> Value {
         "404" if path.contains("attachments") => Problem::not_found("attachment"),
         "404" if path.contains("/accounts") => Problem::not_found("account"),
         "404" if path.contains("api-keys") => Problem::not_found("API key"),
+        "404" if path.contains("invitations") => Problem::invitation_invalid(),
+        "404" if path.contains("members") => Problem::not_found("member"),
+        "404" if path.contains("sessions") => Problem::not_found("session"),
         "404" if path.contains("team-recipients") => Problem::not_found("address"),
         "404" if path.contains("tenants") => Problem::not_found("tenant"),
         "404" if path.contains("requests") => Problem::not_found("request"),
@@ -118,6 +122,12 @@ fn error(path: &str, status: &str) -> Value {
         "409" if path.ends_with("api-keys") => {
             Problem::too_many_keys("1000 keys have not ended, of 1000 at most: revoke one")
         }
+        "409" if path.ends_with("members") => Problem::member_joined(),
+        "409" if path.contains("members") => Problem::last_owner(),
+        "409" if path.ends_with("totp") => Problem::no_master_key(),
+        "409" if path.ends_with("session") => Problem::several_tenants(vec![
+            "00000000-0000-0000-0000-000000000001 default".to_owned(),
+        ]),
         "409" if path.contains("team-recipients") => {
             Problem::team_list_full(TenantRejection::TeamListFull.to_string())
         }

@@ -36,13 +36,15 @@ use crate::names::{ChannelName, DirectionName, StatusName};
 use crate::problem::Body as Problem;
 
 /// What the groups of operations are about, in the order of the page.
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 13] = [
     ("messages", "Sending, and what became of it."),
     ("conversations", "What was said between whom."),
     ("consent", "Who may be written to."),
     ("events", "The log, live and event by event."),
     ("webhooks", "What providers post."),
     ("api-keys", "Who may ask for what."),
+    ("members", "Who the people of a tenant are."),
+    ("sessions", "Who has signed in, and by what."),
     ("accounts", "By whom messages go out, at providers."),
     ("tenants", "Whose data it is."),
     ("operations", "How hatch itself is doing."),
@@ -113,6 +115,7 @@ pub fn document() -> OpenApi {
     for part in [
         crate::commands::routes().into_openapi(),
         crate::queries::routes().into_openapi(),
+        crate::people::routes().into_openapi(),
         crate::live::routes().into_openapi(),
         crate::webhooks::routes().into_openapi(),
         crate::health::routes().into_openapi(),
@@ -247,7 +250,8 @@ fn servers() -> [Server; 3] {
 
 /// How a client says who it is.
 fn bearer() -> SecurityScheme {
-    let about = "An API key. Each operation names the scope that it needs; `admin` has all of a tenant, and `platform` \
+    let about = "An API key; or, without this header, the cookie of a session (`POST /api/v1/session`), which counts for \
+        what changes something from pages of the installation only. Each operation names the scope that it needs; `admin` has all of a tenant, and `platform` \
         that of the tenants themselves. In development (`up`), a request without a key is the default tenant's, with \
         every scope; a key that is sent is checked.";
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about));
@@ -318,7 +322,9 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     let (is_plain, is_old) = (is_of("documentation"), is_of("compatibility"));
     // Whoever signs what he posts is no browser, and may use any name.
     let is_posted = operation.responses.responses.contains_key("401");
-    let is_guarded = operation.security.as_ref().is_some_and(|needed| !needed.is_empty());
+    // What is everybody's says so by a requirement that is empty.
+    let asks = |needed: &SecurityRequirement| *needed != SecurityRequirement::default();
+    let is_guarded = operation.security.as_ref().is_some_and(|needed| needed.iter().any(asks));
     // Where nothing is taken, a body is refused that says something.
     let posted = matches!(method, HttpMethod::Post);
     for (status, about) in PROBLEMS {

@@ -4,6 +4,8 @@ pub mod accounts;
 pub mod api_keys;
 pub(crate) mod consent;
 pub(crate) mod conversations;
+pub mod members;
+pub(crate) mod sessions;
 pub(crate) mod team;
 pub mod tenants;
 

@@ -225,7 +225,7 @@ impl Recording<'_> {
         ids.dedup();
         let writers: Vec<&Address> = writers.all().collect();
         let tenant_id = self.account.tenant_id;
-        let members = self.webhooks.read_model.members(tenant_id, &ids, &writers).await?;
+        let members = self.webhooks.read_model.taking_part(tenant_id, &ids, &writers).await?;
         Ok(members.into_iter().collect())
     }
 }

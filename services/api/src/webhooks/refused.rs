@@ -277,7 +277,10 @@ mod tests {
         assert_eq!(firsts, 1);
         assert_eq!(sampler.over(start + Duration::from_secs(59)), []);
         let episode = Episode { began: start, last: start, refused: 10, kept: 3 };
-        assert_eq!(sampler.over(start + Duration::from_secs(60)), [(Arc::<str>::from("a"), episode)]);
+        assert_eq!(
+            sampler.over(start + Duration::from_secs(60)),
+            [(Arc::<str>::from("a"), episode)]
+        );
         assert_eq!(sampler.over(start + Duration::from_secs(120)), []);
         assert!(sampler.note(&"a".into(), address(1), true, start + Duration::from_secs(121)).1);
     }

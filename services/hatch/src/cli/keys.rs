@@ -205,7 +205,7 @@ fn address(text: &str) -> Result<Address, String> {
     Address::sought(text).map_err(|error| error.to_string())
 }
 
-fn scope(text: &str) -> Result<Scope, String> {
+pub(super) fn scope(text: &str) -> Result<Scope, String> {
     text.parse().map_err(|_| {
         let names: Vec<String> = Scope::ALL.iter().map(ToString::to_string).collect();
         format!("expected one of {}", names.join(", "))

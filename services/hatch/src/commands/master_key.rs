@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use hatch_directory::Directory;
 use hatch_domain::account::Account;
+use hatch_domain::member::Member;
 use hatch_eventstore::{HeadWatch, Log, SystemEnvironment};
 use hatch_seal::{Keyring, MasterKey};
 use tokio_util::sync::CancellationToken;
@@ -80,6 +81,7 @@ async fn all(
     let mut outcome = Outcome::default();
     // A kind of stream that has secrets is a line here, and its code in `rewrap.rs`.
     rewrap::<Account>(&writer.store, keyring, &directory, &mut outcome).await?;
+    rewrap::<Member>(&writer.store, keyring, &directory, &mut outcome).await?;
     Ok(outcome)
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod events;
 pub(crate) mod fence;
 pub(crate) mod keys;
 pub(crate) mod master_key;
+pub(crate) mod members;
 pub(crate) mod migrate;
 pub(crate) mod projections;
 pub(crate) mod requests;

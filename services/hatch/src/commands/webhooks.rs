@@ -76,21 +76,28 @@ pub(crate) async fn rederive(settings: &Settings, flags: &Rederive) -> anyhow::R
         until: flags.until.unwrap_or_else(|| reader.webhooks.store.environment().now()),
         message: flags.message.map(MessageId),
     };
-    let count = read_model.count_raw_mails(TENANT, &filter).await?;
+    let tenants = (reader.webhooks.tenants)().unwrap_or_default();
+    let mut count = 0;
+    for tenant in &tenants {
+        count += read_model.count_raw_mails(*tenant, &filter).await?;
+    }
     let bar = progress::bar("reading again", count);
-    let (mut summary, mut last) = (Summary::default(), None);
-    loop {
-        let page = read_model.raw_mails(TENANT, &filter, last.as_ref()).await?;
-        for kept in &page {
-            let read = reader.webhooks.rederive(TENANT, kept, flags.dry_run).await;
-            let read =
-                read.map_err(|problem| anyhow::anyhow!("message {}: {problem}", kept.message_id))?;
-            bar.inc(1);
-            bar.suspend(|| summary.add(kept.message_id, read))?;
-        }
-        last = page.into_iter().next_back();
-        if last.is_none() {
-            break;
+    let mut summary = Summary::default();
+    for tenant in tenants {
+        let mut last = None;
+        loop {
+            let page = read_model.raw_mails(tenant, &filter, last.as_ref()).await?;
+            for kept in &page {
+                let read = reader.webhooks.rederive(tenant, kept, flags.dry_run).await;
+                let read = read
+                    .map_err(|problem| anyhow::anyhow!("message {}: {problem}", kept.message_id))?;
+                bar.inc(1);
+                bar.suspend(|| summary.add(kept.message_id, read))?;
+            }
+            last = page.into_iter().next_back();
+            if last.is_none() {
+                break;
+            }
         }
     }
     bar.finish_and_clear();

@@ -45,7 +45,10 @@ pub(crate) fn each_account(settings: &Settings) -> Vec<SetAccount> {
         of_section(sendgrid::PROVIDER, |name| sendgrid::account(name, common, set, &context))
     });
     let by_name = settings.accounts.iter().map(|(name, set)| {
-        let section = format!("accounts.{name}");
+        // What is no name may be a secret.
+        let is_name = name.parse::<AccountName>().is_ok();
+        let shown = if is_name { name.as_str() } else { "\u{2026}" };
+        let section = format!("accounts.{shown}");
         let made = || -> anyhow::Result<Account> {
             let provider = set.provider(name)?;
             let common = set.common(simulator)?;
@@ -53,7 +56,7 @@ pub(crate) fn each_account(settings: &Settings) -> Vec<SetAccount> {
             Ok(provider.account(&name, common, set.read(provider)?, &context)?)
         };
         let account = made().with_context(|| format!("configuration: {section}"));
-        SetAccount { section, name: name.clone(), account }
+        SetAccount { section, name: shown.to_owned(), account }
     });
     let mut all: Vec<SetAccount> = twilio.into_iter().chain(sendgrid).chain(by_name).collect();
     all.sort_by(|one, other| one.name.cmp(&other.name));

@@ -1,10 +1,13 @@
 //! The role that takes what clients ask for.
 
+use std::sync::Arc;
+
 use axum::Router;
 use futures::future::BoxFuture;
 use hatch_api::admission::Admission;
 use hatch_api::commands::{Commands, Conversations};
-use hatch_api::{Drain, Requests};
+use hatch_api::{Drain, People, Requests};
+use hatch_directory::Attempts;
 use hatch_providers::{Accounts, sendgrid};
 use hatch_readmodel::{ReadModel, ReadPosition};
 
@@ -13,9 +16,9 @@ use super::definition::{RoleDefinition, RoleInstance};
 use super::joining::vault;
 use super::process::{Follows, Process, Workers};
 use super::query::WAITING_READS_MAX;
-use crate::admission;
 use crate::telemetry::exposition::{Metric, Samples, Values};
 use crate::telemetry::metrics::{amount, gauge, labelled};
+use crate::{admission, tokens};
 
 pub(super) const DEFINITION: RoleDefinition = RoleDefinition {
     name: Requests::Writes.role(),
@@ -65,13 +68,26 @@ impl RoleInstance for Command {
             mail_host: hatch_api::commands::mail_host(&settings.public_url()),
         };
         Ok(hatch_api::compat::commands(commands.clone())
-            .merge(hatch_api::commands::router(commands)))
+            .merge(hatch_api::commands::router(commands))
+            .merge(hatch_api::people_router(people(process)?)))
     }
 
     fn metrics<'a>(&'a self, process: &'a Process) -> BoxFuture<'a, Vec<Metric>> {
         let admission = process.runs(DEFINITION.name).then_some(&self.admission);
         Box::pin(std::future::ready(measured(admission).into()))
     }
+}
+
+/// What people sign in by.
+fn people(process: &Process) -> anyhow::Result<People> {
+    let clock = Arc::new(process.head.clock().clone());
+    let oidc = tokens::oidc(&process.settings, clock)?;
+    Ok(People::new(
+        (process.store.clone(), process.directory.clone()),
+        (process.sessions.clone(), Attempts::new(process.pool.clone())),
+        (process.keyring.clone(), oidc),
+        process.settings.public_url(),
+    ))
 }
 
 /// What a mail without a subject has: that of the first account that says one.

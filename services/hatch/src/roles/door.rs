@@ -8,6 +8,7 @@ use anyhow::bail;
 use hatch_api::Door;
 use hatch_domain::Environment;
 
+use super::configured::sites;
 use super::process::Process;
 use crate::settings::Authentication;
 
@@ -30,11 +31,15 @@ pub(super) async fn of(process: &Process, address: IpAddr) -> anyhow::Result<Doo
     let clock: Arc<dyn Environment> = Arc::new(process.head.clock().clone());
     let (directory, tokens) = (process.directory.clone(), process.tokens.clone());
     tokens.looked(ISSUERS_MAX).await;
+    let with_people = |door: Door| {
+        let sites = sites(&process.settings);
+        door.with_tokens(tokens.clone()).with_sessions(process.sessions.clone(), sites)
+    };
     if process.settings.authentication == Authentication::Off {
-        return Ok(Door::open(directory, clock).with_tokens(tokens));
+        return Ok(with_people(Door::open(directory, clock)));
     }
     if !process.settings.jwt.is_empty() {
-        return Ok(Door::closed(directory, clock).with_tokens(tokens));
+        return Ok(with_people(Door::closed(directory, clock)));
     }
     let is_near = address.is_loopback();
     let patience = if is_near { HINT_SECONDS_MAX } else { KEYS_SECONDS_MAX };
@@ -45,7 +50,7 @@ pub(super) async fn of(process: &Process, address: IpAddr) -> anyhow::Result<Doo
         }
         (false, false) => bail!(refusal(address)),
     }
-    Ok(Door::closed(directory, clock).with_tokens(tokens))
+    Ok(with_people(Door::closed(directory, clock)))
 }
 
 /// Why a process without keys does not listen on `address`.

@@ -10,7 +10,7 @@ use hatch_api::limits::Limits as RateLimits;
 use hatch_api::tokens::Tokens;
 use hatch_api::{RequestStats, Trail};
 use hatch_bus::Bus;
-use hatch_directory::Directory;
+use hatch_directory::{Directory, Sessions};
 use hatch_domain::Environment;
 use hatch_eventstore::{
     Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
@@ -70,6 +70,8 @@ pub(crate) struct Process {
     pub(crate) head: HeadWatch,
     /// Tenants, keys and accounts of the log.
     pub(crate) directory: Directory,
+    /// Who has signed in.
+    pub(crate) sessions: Sessions,
     /// Those whose tokens are taken.
     pub(crate) tokens: Tokens,
     /// The provider accounts, as they are now.
@@ -152,6 +154,8 @@ impl Process {
         );
         workers.spawn(following);
         let clock = Arc::new(head.clock().clone());
+        let (sessions, looking) = Sessions::start(pool.clone(), clock.clone(), shutdown.clone());
+        workers.spawn(looking);
         let (tokens, keeping) = tokens::start(settings, clock, shutdown.clone())?;
         workers.spawn(keeping);
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
@@ -167,6 +171,7 @@ impl Process {
             bus,
             head,
             directory,
+            sessions,
             tokens,
             accounts: Accounts::new(accounts(settings)?),
             reload: reload.unwrap_or_else(|| Reload::never(settings)),

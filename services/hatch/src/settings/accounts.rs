@@ -57,8 +57,8 @@ impl AccountSettings {
     /// What it has beside its provider's settings. Where nothing is said of tests, `simulator` takes them, too.
     pub(crate) fn common(&self, simulator: Option<&str>) -> anyhow::Result<Common> {
         let channel = |text: &String| {
-            let known = Channel::ALL.into_iter().filter(|channel| channel.has_provider());
-            let found = known.into_iter().find(|channel| channel.as_str() == text);
+            let mut known = Channel::ALL.into_iter().filter(|channel| channel.has_provider());
+            let found = known.find(|channel| channel.as_str() == text.as_str());
             found.context("channels: expected some of sms, mms and email")
         };
         let sender = |text: &String| {
@@ -113,7 +113,7 @@ impl AccountSettings {
             key.strip_suffix(FILE)
                 .is_some_and(|of| known.get(key).is_none() && known.get(of).is_some())
         };
-        let direct = self.of_provider.iter().filter(|(key, _)| !is_file(key));
+        let direct = self.of_provider.iter().filter(|(key, _)| !is_file(key.as_str()));
         // A variable is nearer than a file that hatch.toml names.
         read.extend(direct.map(|(key, value)| (key.clone(), value.clone())));
         Ok(Value::Object(read))

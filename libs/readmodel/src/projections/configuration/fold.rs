@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use hatch_domain::api_key::ApiKey;
 use hatch_domain::api_key::event::ApiKeyEvent;
 use hatch_domain::ids::TenantId;
+use hatch_domain::member::Member;
+use hatch_domain::member::event::MemberEvent;
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::event::TenantEvent;
 use hatch_domain::{Decider, DomainEvent};
@@ -29,6 +31,18 @@ pub(super) struct ApiKeyRow {
     pub(super) state: ApiKey,
     pub(super) created_at: DateTime<Utc>,
     pub(super) revoked_at: Option<DateTime<Utc>>,
+    pub(super) created_position: Position,
+    pub(super) position: Position,
+}
+
+/// The row of a member.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct MemberRow {
+    pub(super) id: Uuid,
+    pub(super) tenant_id: Uuid,
+    pub(super) email: String,
+    pub(super) status: String,
+    pub(super) state: Member,
     pub(super) created_position: Position,
     pub(super) position: Position,
 }
@@ -58,6 +72,27 @@ pub(super) fn fold_keys(
     for fact in facts {
         if let ApiKeyEvent::ApiKeyCreated(_) = &fact.event {
             rows.entry(fact.id).or_insert_with(|| ApiKeyRow::begun_by(fact));
+        }
+        let row = rows.get_mut(&fact.id).ok_or_else(|| Error::Misplaced {
+            position: fact.position,
+            event_type: fact.event.event_type().to_owned(),
+        })?;
+        row.apply(fact);
+    }
+    Ok(rows)
+}
+
+/// The rows of members as `facts` leave them, with those that begin among them.
+///
+/// # Errors
+/// [`Error::Misplaced`] for an event of somebody who was never invited.
+pub(super) fn fold_members(
+    mut rows: BTreeMap<Uuid, MemberRow>,
+    facts: &[Fact<MemberEvent>],
+) -> Result<BTreeMap<Uuid, MemberRow>, Error> {
+    for fact in facts {
+        if let MemberEvent::MemberInvited(_) = &fact.event {
+            rows.entry(fact.id).or_insert_with(|| MemberRow::begun_by(fact));
         }
         let row = rows.get_mut(&fact.id).ok_or_else(|| Error::Misplaced {
             position: fact.position,
@@ -109,6 +144,27 @@ impl ApiKeyRow {
             E::ApiKeyRotated(_) => {}
             E::ApiKeyRevoked(e) => self.revoked_at = Some(e.at),
         }
+    }
+}
+
+impl MemberRow {
+    fn begun_by(fact: &Fact<MemberEvent>) -> Self {
+        Self {
+            id: fact.id,
+            tenant_id: fact.tenant_id,
+            email: String::new(),
+            status: String::new(),
+            state: Member::default(),
+            created_position: fact.position,
+            position: fact.position,
+        }
+    }
+
+    fn apply(&mut self, fact: &Fact<MemberEvent>) {
+        self.position = fact.position;
+        self.state = std::mem::take(&mut self.state).evolve(&fact.event);
+        self.email = self.state.email().map(ToString::to_string).unwrap_or_default();
+        self.status = self.state.status().map_or_else(String::new, |one| one.as_str().to_owned());
     }
 }
 

@@ -3,6 +3,7 @@
 use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
 use hatch_domain::ids::TenantId;
+use hatch_domain::member::Member;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::Position;
 use serde::de::DeserializeOwned;
@@ -25,7 +26,9 @@ const ALL: &str = "
                   UNION ALL
                  SELECT 'api_key', id, tenant_id, state, position FROM rm_configuration.api_keys
                   UNION ALL
-                 SELECT 'account', id, tenant_id, state, position FROM rm_configuration.accounts) AS r
+                 SELECT 'account', id, tenant_id, state, position FROM rm_configuration.accounts
+                  UNION ALL
+                 SELECT 'member', id, tenant_id, state, position FROM rm_configuration.members) AS r
         ON true";
 
 /// A stream as the tables have it.
@@ -50,6 +53,8 @@ pub struct StoredConfiguration {
     pub tenants: Vec<Stored<Tenant>>,
     /// The keys, with those that are revoked.
     pub api_keys: Vec<Stored<ApiKey>>,
+    /// The members, with those that were removed.
+    pub members: Vec<Stored<Member>>,
     /// The accounts at providers, with those that are removed.
     pub accounts: Vec<Stored<Account>>,
 }
@@ -67,6 +72,7 @@ impl ReadModel {
             all.position = Position(row.try_get(0)?);
             match row.try_get::<_, Option<&str>>(1)? {
                 Some("tenant") => all.tenants.push(stored(&row)?),
+                Some("member") => all.members.push(stored(&row)?),
                 Some("account") => all.accounts.push(stored(&row)?),
                 Some(_) => all.api_keys.push(stored(&row)?),
                 None => {}

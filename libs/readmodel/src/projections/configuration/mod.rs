@@ -1,9 +1,11 @@
-//! Who may use this installation, and what it uses: its tenants, the keys of its API, and its accounts at providers.
+//! Who may use this installation, and what it uses: its tenants, the keys of its API, its members, and its accounts at
+//! providers.
 
 mod account_query;
 mod accounts;
 mod fold;
 mod load;
+mod members;
 mod query;
 mod tables;
 #[cfg(test)]
@@ -17,6 +19,7 @@ use futures::future::BoxFuture;
 use hatch_domain::Decider;
 use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
+use hatch_domain::member::Member;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::RecordedEvent;
 use hatch_eventstore::schema::Schema;
@@ -26,8 +29,9 @@ use uuid::Uuid;
 
 pub use self::account_query::AccountInfo;
 use self::accounts::{AccountRow, fold_accounts};
-use self::fold::{ApiKeyRow, TenantRow, fold_keys, fold_tenants};
+use self::fold::{ApiKeyRow, MemberRow, TenantRow, fold_keys, fold_members, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
+pub use self::members::MemberInfo;
 pub use self::query::{KeyInfo, LastUse, TenantInfo};
 use crate::engine::{WriteContext, Writer, begun_before, facts};
 use crate::{Definition, Error, SCHEMA};
@@ -36,17 +40,28 @@ mod embedded {
     refinery::embed_migrations!("../../schema/rm_configuration");
 }
 
-/// Tenants, keys and accounts. No message waits for it: whoever lets requests in follows the log itself.
+/// Tenants, keys, members and accounts. No message waits for it: whoever lets requests in follows the log itself.
 pub static DEFINITION: Definition = Definition {
     name: "configuration",
     version: 2,
     schema: Schema::new("rm_configuration", embedded::migrations::runner)
         .with_history_in(SCHEMA.name()),
     tables: "rm_configuration",
-    aggregates: &[<Tenant as Decider>::KIND, <ApiKey as Decider>::KIND, <Account as Decider>::KIND],
-    read_models: &["tenants", "api_keys", "accounts"],
+    aggregates: &[
+        <Tenant as Decider>::KIND,
+        <ApiKey as Decider>::KIND,
+        <Account as Decider>::KIND,
+        <Member as Decider>::KIND,
+    ],
+    read_models: &["tenants", "api_keys", "accounts", "members"],
     gates_admission: false,
-    reads: &[tables::WRITTEN, tables::LOAD_TENANTS, tables::LOAD_KEYS, accounts::LOAD_ACCOUNTS],
+    reads: &[
+        tables::WRITTEN,
+        tables::LOAD_TENANTS,
+        tables::LOAD_KEYS,
+        accounts::LOAD_ACCOUNTS,
+        tables::LOAD_MEMBERS,
+    ],
     writer: || Box::new(ConfigurationWriter),
     parallel: None,
 };
@@ -78,10 +93,18 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
         let row = ApiKeyRow::read(&row)?;
         keys.insert(row.id, row);
     }
+    let of_members = facts::<Member>(&page)?;
+    let mut members = BTreeMap::new();
+    for row in into.query(tables::LOAD_MEMBERS, &begun_before(&of_members)).await? {
+        let row = MemberRow::read(&row)?;
+        members.insert(row.id, row);
+    }
     let tenants = fold_tenants(tenants, &of_tenants);
     let keys = fold_keys(keys, &of_keys)?;
+    let members = fold_members(members, &of_members)?;
     tables::TENANTS.upsert(into, &tenants.values().collect::<Vec<_>>()).await?;
     tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await?;
+    tables::MEMBERS.upsert(into, &members.values().collect::<Vec<_>>()).await?;
     apply_accounts(into, &page).await
 }
 

@@ -4,7 +4,7 @@ use hatch_eventstore::Position;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-use super::fold::{ApiKeyRow, TenantRow};
+use super::fold::{ApiKeyRow, MemberRow, TenantRow};
 use crate::Error;
 use crate::engine::table;
 
@@ -14,6 +14,10 @@ pub(super) const WRITTEN: &str = "SELECT event_id, payload FROM es.events WHERE 
 /// The rows of some keys.
 pub(super) const LOAD_KEYS: &str = "SELECT id, tenant_id, key_id, name, key_type, state, created_at, \
      revoked_at, created_position, position FROM rm_configuration.api_keys WHERE id = ANY($1)";
+
+/// The rows of some members.
+pub(super) const LOAD_MEMBERS: &str = "SELECT id, tenant_id, email, status, state, created_position, position \
+     FROM rm_configuration.members WHERE id = ANY($1)";
 
 /// The rows of some tenants.
 pub(super) const LOAD_TENANTS: &str = "SELECT tenant_id, name, suspended_at, suspended_for, state, \
@@ -31,6 +35,17 @@ table! {
         moving state: "json" = Json(&row.state),
         fixed created_at: "timestamptz" = row.created_at,
         moving revoked_at: "timestamptz" = row.revoked_at,
+        fixed created_position: "bigint" = row.created_position.0,
+        moving position: "bigint" = row.position.0,
+    }
+
+    /// One row a stream.
+    pub(super) static MEMBERS: MemberRow = "rm_configuration.members", row => {
+        key id: "uuid" = row.id,
+        fixed tenant_id: "uuid" = row.tenant_id,
+        fixed email: "text" = row.email.as_str(),
+        moving status: "text" = row.status.as_str(),
+        moving state: "json" = Json(&row.state),
         fixed created_position: "bigint" = row.created_position.0,
         moving position: "bigint" = row.position.0,
     }
@@ -64,6 +79,22 @@ impl ApiKeyRow {
             revoked_at: row.try_get(7)?,
             created_position: Position(row.try_get(8)?),
             position: Position(row.try_get(9)?),
+        })
+    }
+}
+
+impl MemberRow {
+    /// Reads what [`LOAD_MEMBERS`] finds.
+    pub(super) fn read(row: &Row) -> Result<Self, Error> {
+        let Json(state) = row.try_get(4)?;
+        Ok(Self {
+            id: row.try_get(0)?,
+            tenant_id: row.try_get(1)?,
+            email: row.try_get(2)?,
+            status: row.try_get(3)?,
+            state,
+            created_position: Position(row.try_get(5)?),
+            position: Position(row.try_get(6)?),
         })
     }
 }

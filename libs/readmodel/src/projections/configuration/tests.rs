@@ -94,6 +94,30 @@ fn a_row_shows_what_became_of_a_key_and_of_a_tenant() {
 }
 
 #[test]
+fn a_row_shows_what_became_of_a_member() {
+    let kind = <Member as Decider>::KIND;
+    let invited = json!({"email": "Ann@example.com", "role": "agent", "scopes": [],
+        "invitation_hash": "00".repeat(32), "expires_at": at(900), "invited_by": "cli", "at": at(1)});
+    let page = recorded(vec![
+        (kind, "MemberInvited", invited),
+        (kind, "MemberJoined", json!({"by": "password", "at": at(2)})),
+        (kind, "MemberRemoved", json!({"at": at(3)})),
+    ]);
+    let facts = facts::<Member>(&page).expect("known events");
+    for (events, status) in [(1, "invited"), (2, "active"), (3, "removed")] {
+        let rows = fold_members(BTreeMap::new(), &facts[..events]).expect("they fit");
+        let row = rows.values().next().expect("a member");
+        assert_eq!((row.email.as_str(), row.status.as_str()), ("Ann@example.com", status));
+        assert_eq!(row.created_position, Position(1));
+        let (first, second) = facts[..events].split_at(1);
+        let in_two = fold_members(fold_members(BTreeMap::new(), first).expect("they fit"), second);
+        assert_eq!(in_two.expect("they fit"), rows, "however the log is cut");
+    }
+    let orphan = fold_members(BTreeMap::new(), &facts[1..]);
+    assert!(matches!(orphan, Err(Error::Misplaced { .. })));
+}
+
+#[test]
 fn a_key_that_was_never_created_halts_and_events_of_others_do_not() {
     let mut page = recorded(vec![event(5, 1)]);
     let orphan = facts::<ApiKey>(&page).expect("known events");

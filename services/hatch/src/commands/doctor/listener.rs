@@ -9,16 +9,18 @@ use reqwest::Url;
 use super::finding::Finding;
 use crate::exposure::{lacks_https, of_proxies};
 use crate::roles::certificate_files;
-use crate::settings::Settings;
+use crate::settings::{Authentication, Settings};
 
 const CERTIFICATE: &str = "certificate";
 const PROXIES: &str = "proxies";
+const AUTHENTICATION: &str = "authentication";
 
 /// A certificate that ends within so many days is spoken of.
 const ENDS_SOON_DAYS: i64 = 14;
 
-/// The certificate, where one is set, and the proxies.
-pub(super) fn check(settings: &Settings) -> Vec<Finding> {
+/// The certificate, where one is set, the proxies, and whether everybody is let in who comes through them, where that is
+/// not what `hatch up` is for.
+pub(super) fn check(settings: &Settings, embedded: bool) -> Vec<Finding> {
     let certificate = match certificate_files(settings) {
         // What only one is set of, the line of the settings says.
         Ok(None) | Err(_) => None,
@@ -27,7 +29,14 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
             Some(certificate(Certificate::of(&files), public_url, SystemEnvironment.now()))
         }
     };
-    certificate.into_iter().chain([proxies(settings)]).collect()
+    let open = (settings.authentication == Authentication::Off && !embedded).then(|| {
+        let what = format!(
+            "it is off: whoever reaches {} may do everything, also by a proxy or a tunnel before it",
+            settings.listen
+        );
+        Finding::warning(AUTHENTICATION, what, "set HATCH_AUTHENTICATION=required, and make keys")
+    });
+    certificate.into_iter().chain([proxies(settings)]).chain(open).collect()
 }
 
 fn certificate(
@@ -123,6 +132,17 @@ mod tests {
         std::fs::write(&files.key, "").expect("written");
         let line = certificate(read(), ours, end).to_string();
         assert!(line.starts_with("WRONG") && line.contains("hatch.key"), "{line}");
+    }
+
+    #[test]
+    fn whoever_lets_everybody_in_is_warned_unless_it_is_for_development() {
+        let settings = Settings { authentication: Authentication::Off, ..Settings::default() };
+        let says = |embedded| {
+            let found = check(&settings, embedded);
+            found.iter().any(|finding| finding.to_string().contains("may do everything"))
+        };
+        assert!(says(false) && !says(true));
+        assert_eq!(check(&Settings::default(), false).len(), 1, "the proxies alone");
     }
 
     #[test]

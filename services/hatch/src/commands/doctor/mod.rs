@@ -42,7 +42,7 @@ pub(crate) async fn run(settings: Settings, json: bool) -> anyhow::Result<ExitCo
         bus::reach(&settings, embedded),
         tokens::check(&settings),
     );
-    findings.extend(listener::check(&settings));
+    findings.extend(listener::check(&settings, embedded));
     findings.push(nats);
     findings.extend(database::last_seen(server, &stream));
     let (tls, of_the_log, of_the_bus, of_the_work, of_the_keys, sealed) = tokio::join!(

@@ -9,6 +9,8 @@ use hatch_domain::Decider;
 use hatch_domain::account::Account;
 use hatch_domain::account::command::AccountCommand;
 use hatch_domain::ids::{AccountId, TenantId};
+use hatch_domain::member::Member;
+use hatch_domain::member::command::MemberCommand;
 use hatch_domain::sealed::Sealed;
 use hatch_eventstore::{Execute, ExecuteError, LoadError, Loaded, Metadata, Store};
 use hatch_seal::{Keyring, OpenError};
@@ -18,6 +20,9 @@ use crate::commands::writer::actor;
 
 /// How often one stream is tried whose secrets others change meanwhile.
 const TRIALS_MAX: usize = 8;
+
+/// The name of the secret of a second factor.
+const TOTP: &str = "totp";
 
 /// A kind of stream that has sealed secrets.
 pub(super) trait Holder: Decider + 'static {
@@ -59,6 +64,30 @@ impl Holder for Account {
         at: DateTime<Utc>,
     ) -> Option<AccountCommand> {
         Some(AccountCommand::Rewrap { master_key_id: master_key_id.to_owned(), from, to, at })
+    }
+}
+
+impl Holder for Member {
+    fn all(directory: &Directory) -> Vec<(TenantId, Uuid)> {
+        directory.members().iter().map(|entry| (entry.tenant_id, entry.id.0)).collect()
+    }
+
+    fn named(&self, id: Uuid) -> String {
+        format!("member {id}")
+    }
+
+    fn secrets(&self) -> BTreeMap<String, Sealed> {
+        self.totp_secret().map(|secret| (TOTP.to_owned(), secret.clone())).into_iter().collect()
+    }
+
+    fn keep(
+        _: &str,
+        mut from: BTreeMap<String, Sealed>,
+        mut to: BTreeMap<String, Sealed>,
+        at: DateTime<Utc>,
+    ) -> Option<MemberCommand> {
+        let (from, to) = (from.remove(TOTP)?, to.remove(TOTP)?);
+        Some(MemberCommand::RewrapTotp { from, to, at })
     }
 }
 

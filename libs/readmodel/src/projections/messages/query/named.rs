@@ -112,7 +112,7 @@ impl ReadModel {
     ///
     /// # Errors
     /// [`QueryError::Database`].
-    pub async fn members(
+    pub async fn taking_part(
         &self,
         tenant: TenantId,
         conversations: &[ConversationId],

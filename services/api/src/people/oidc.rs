@@ -1,0 +1,361 @@
+//! Signing in by another program that knows the person (OpenID Connect). Who the person is there, is somebody's here only by
+//! an invitation that he holds, by a verified email that is a member's own, or because it was so before.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, RawQuery, State};
+use axum::http::header::{LOCATION, SET_COOKIE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Extension, Json, Router};
+use hatch_directory::{MemberEntry, SESSION_LIFE_MAX};
+use hatch_domain::address::Address;
+use hatch_domain::ids::TenantId;
+use hatch_domain::member::command::{Joining, MemberCommand};
+use hatch_domain::member::{Identity as Known, MemberStatus};
+use serde::{Deserialize, Serialize};
+
+use super::sign_in::Origin;
+use super::{Link, People};
+use crate::auth::cookie;
+use crate::client_address::ClientAddress;
+use crate::extract::JsonBody;
+use crate::oidc::{COOKIE_SECONDS, Identity, Oidc, OidcError};
+use crate::problem::Problem;
+
+/// The cookie of an attempt, and the paths that see it.
+const COOKIE: &str = "hatch-oidc";
+const PATH: &str = "/auth/oidc";
+
+/// Where the page is that people come back to.
+const SIGN_IN: &str = "/auth/sign-in";
+
+/// Characters of a name that are kept.
+const NAME_CHARACTERS_MAX: usize = 100;
+
+/// What somebody wants who goes to the other program. It comes back with him, sealed.
+#[derive(Debug, Default, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+struct Wish {
+    /// An invitation that he holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invitation: Option<String>,
+    /// Of which tenant he is a member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<TenantId>,
+    /// Where he goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    return_to: Option<String>,
+}
+
+/// Where a page sends its browser.
+#[derive(Serialize)]
+struct Elsewhere {
+    url: String,
+}
+
+/// They are of pages, and no part of the document.
+pub(super) fn routes() -> Router<Arc<People>> {
+    Router::new()
+        .route("/auth/oidc/start", get(start).post(start_by_page))
+        .route("/auth/oidc/callback", get(callback))
+}
+
+async fn start(
+    State(people): State<Arc<People>>,
+    Extension(address): Extension<ClientAddress>,
+    Query(wish): Query<Wish>,
+) -> Result<Response, Problem> {
+    // A link in an address bar is in logs.
+    let wish = Wish { invitation: None, ..wish };
+    let (url, headers) = begin(&people, address, &wish).await?;
+    Ok((StatusCode::SEE_OTHER, headers, [(LOCATION, url)]).into_response())
+}
+
+async fn start_by_page(
+    State(people): State<Arc<People>>,
+    Extension(address): Extension<ClientAddress>,
+    JsonBody(wish): JsonBody<Wish>,
+) -> Result<Response, Problem> {
+    let (url, headers) = begin(&people, address, &wish).await?;
+    Ok((headers, Json(Elsewhere { url })).into_response())
+}
+
+async fn begin(
+    people: &People,
+    address: ClientAddress,
+    wish: &Wish,
+) -> Result<(String, HeaderMap), Problem> {
+    let oidc = provider(people)?;
+    let now = people.store.environment().now();
+    if let Some(too_many) = people.attempts.count(address.counted(), PATH, now).await? {
+        // All who come by it are one account here: only their addresses tell them apart.
+        if too_many.is_of_address {
+            return Err(Problem::too_many_attempts(too_many));
+        }
+    }
+    let begun = oidc.begin(&wish.write()).await.map_err(|error| failed(&error))?;
+    let seconds = i64::from(COOKIE_SECONDS);
+    let cookie = cookie::set((COOKIE, &begun.cookie), PATH, seconds, people.is_secure());
+    let headers = cookie.map(|cookie| (SET_COOKIE, cookie)).into_iter().collect();
+    Ok((begun.url.to_string(), headers))
+}
+
+async fn callback(
+    State(people): State<Arc<People>>,
+    Extension(address): Extension<ClientAddress>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let oidc = provider(&people)?;
+    let kept = cookie::value_of(&headers, COOKIE).unwrap_or_default();
+    let finished = oidc.finish(&query.unwrap_or_default(), kept).await;
+    let identity = match finished {
+        Ok(identity) => identity,
+        Err(error) => return Ok(back(&people, &error_fragment(&failed(&error)), None)),
+    };
+    let wish = Wish::read(&identity.return_to);
+    let entry = match whose(&people, &identity, &wish).await {
+        Ok(entry) => entry,
+        Err(problem) => return Ok(back(&people, &error_fragment(&problem), None)),
+    };
+    let origin = Origin::of(address, &headers);
+    let signed_in = people.sign_in_by_oidc(entry, &origin).await?;
+    let (seconds, secure) = (SESSION_LIFE_MAX.num_seconds(), people.is_secure());
+    let goes_on = wish.return_to.as_deref().filter(|path| is_path(path)).unwrap_or(SIGN_IN);
+    Ok(back(&people, goes_on, cookie::give(&signed_in.secret, seconds, secure)))
+}
+
+fn provider(people: &People) -> Result<&Oidc, Problem> {
+    people.oidc.as_ref().ok_or_else(Problem::no_oidc)
+}
+
+fn failed(error: &OidcError) -> Problem {
+    match error {
+        OidcError::Unavailable(why) => {
+            tracing::warn!(why, "the program that people sign in by does not answer");
+            Problem::unavailable("the program that people sign in by does not answer")
+        }
+        OidcError::Refused(why) => {
+            tracing::info!(why, "a sign-in by another program was refused");
+            Problem::wrong_sign_in()
+        }
+    }
+}
+
+/// Where the page reads what went wrong. A browser sends it to nobody.
+fn error_fragment(problem: &Problem) -> String {
+    let body = problem.to_json();
+    let told = serde_json::json!({"code": body["code"], "errors": body["errors"]}).to_string();
+    let told: String = url::form_urlencoded::byte_serialize(told.as_bytes()).collect();
+    format!("{SIGN_IN}#{told}")
+}
+
+/// Sends the browser to a path of ours, without the cookie of the attempt, and perhaps with a session.
+fn back(people: &People, path: &str, session: Option<axum::http::HeaderValue>) -> Response {
+    let gone = cookie::set((COOKIE, ""), PATH, 0, people.is_secure());
+    let mut response = (StatusCode::SEE_OTHER, [(LOCATION, path.to_owned())]).into_response();
+    for cookie in gone.into_iter().chain(session) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Whose identity it is; it is linked where it may be, and was not.
+async fn whose(people: &People, identity: &Identity, wish: &Wish) -> Result<MemberEntry, Problem> {
+    if let Some(invitation) = &wish.invitation {
+        return by_invitation(people, identity, invitation).await;
+    }
+    let fits = |entry: &MemberEntry| {
+        wish.tenant.is_none_or(|tenant| tenant == entry.tenant_id)
+            && entry.member.status().is_some_and(|status| status != MemberStatus::Removed)
+    };
+    let known = people.directory.members_known_as(&identity.issuer, &identity.subject);
+    let mut known: Vec<MemberEntry> = known.into_iter().filter(fits).collect();
+    if known.is_empty() && identity.email_verified {
+        let email = identity.email.as_deref().and_then(|email| Address::email(email).ok());
+        let with = email.map(|email| people.directory.members_with(&email)).unwrap_or_default();
+        known = with.into_iter().filter(fits).collect();
+    }
+    if known.len() > 1 {
+        return Err(people.several(&known));
+    }
+    let entry = known.pop().ok_or_else(Problem::wrong_sign_in)?;
+    let at = people.store.environment().now();
+    let command = match entry.member.is_active() {
+        true if entry.member.is_known_as(&identity.issuer, &identity.subject) => return Ok(entry),
+        true => MemberCommand::Link { identity: known_as(identity), at },
+        false => join(identity, None, at),
+    };
+    recorded(people, entry, &command).await
+}
+
+/// Who holds an invitation is whom it was given to, whatever he is called elsewhere.
+async fn by_invitation(
+    people: &People,
+    identity: &Identity,
+    invitation: &str,
+) -> Result<MemberEntry, Problem> {
+    let at = people.store.environment().now();
+    let link = Link::read(invitation).ok_or_else(Problem::invitation_invalid)?;
+    let entry = people.directory.member(link.member());
+    let entry = entry.filter(|entry| entry.member.admits(&link.hash(), at));
+    let entry = entry.ok_or_else(Problem::invitation_invalid)?;
+    recorded(people, entry, &join(identity, Some(link), at)).await
+}
+
+fn join(
+    identity: &Identity,
+    link: Option<Link>,
+    at: chrono::DateTime<chrono::Utc>,
+) -> MemberCommand {
+    MemberCommand::Join {
+        invitation: link.map(|link| link.hash()),
+        by: Joining::Oidc(known_as(identity)),
+        name: identity.name.as_deref().and_then(shown_name),
+        at,
+    }
+}
+
+/// What he is called elsewhere, as it can be shown.
+fn shown_name(name: &str) -> Option<String> {
+    let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_CHARACTERS_MAX).collect();
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+fn known_as(identity: &Identity) -> Known {
+    Known { issuer: identity.issuer.clone(), subject: identity.subject.clone() }
+}
+
+/// The member as the command left him.
+async fn recorded(
+    people: &People,
+    entry: MemberEntry,
+    command: &MemberCommand,
+) -> Result<MemberEntry, Problem> {
+    let (position, state) = people.record(&entry, command).await?;
+    people.knows(position).await;
+    Ok(MemberEntry { member: Arc::new(state), ..entry })
+}
+
+impl Wish {
+    /// As a path of ours, which is what the other program's answer is kept with.
+    fn write(&self) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let tenant = self.tenant.map(|tenant| tenant.to_string());
+        let pairs = [
+            ("invitation", self.invitation.as_deref()),
+            ("tenant", tenant.as_deref()),
+            ("return_to", self.return_to.as_deref().filter(|path| is_path(path))),
+        ];
+        for (name, value) in pairs {
+            query.extend_pairs(value.map(|value| (name, value)));
+        }
+        format!("{SIGN_IN}?{}", query.finish())
+    }
+
+    fn read(path: &str) -> Self {
+        let mut wish = Self::default();
+        let query = path.split_once('?').map(|(_, query)| query).unwrap_or_default();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "invitation" => wish.invitation = Some(value.into_owned()),
+                "tenant" => wish.tenant = value.parse().ok(),
+                "return_to" => wish.return_to = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        wish
+    }
+}
+
+/// Whether a browser that is sent there stays here.
+fn is_path(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
+    text.starts_with('/') && !text.starts_with("//") && text.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Method;
+
+    use super::*;
+    use crate::resources::members::tests::{MEMBERS, invite, joined};
+    use crate::testing::Api;
+
+    fn identity(subject: &str, email: &str, email_verified: bool) -> Identity {
+        Identity {
+            issuer: "https://id.example".to_owned(),
+            subject: subject.to_owned(),
+            email: Some(email.to_owned()),
+            email_verified,
+            name: Some("Ann\u{7} Lee".to_owned()),
+            return_to: SIGN_IN.to_owned(),
+        }
+    }
+
+    /// Whose it is, or the code of what is answered.
+    async fn found(
+        api: &Api,
+        identity: Identity,
+        invitation: Option<&str>,
+    ) -> Result<String, String> {
+        let wish = Wish { invitation: invitation.map(str::to_owned), ..Wish::default() };
+        let entry = whose(&api.people(), &identity, &wish).await;
+        entry
+            .map(|entry| entry.id.to_string())
+            .map_err(|problem| problem.to_json()["code"].as_str().expect("a code").to_owned())
+    }
+
+    #[tokio::test]
+    async fn an_identity_is_a_members_by_an_invitation_or_a_verified_email_and_by_nothing_else() {
+        let api = Api::start().await;
+        let refused = Err("wrong_sign_in".to_owned());
+        let (ann, _) = invite(&api, "ann@example.com", "agent").await;
+        let unverified = identity("ann", "ann@example.com", false);
+        assert_eq!(found(&api, unverified, None).await, refused);
+        let other = identity("ann", "ann@example.org", true);
+        assert_eq!(found(&api, other, None).await, refused);
+        let verified = identity("ann", "Ann@Example.com", true);
+        assert_eq!(found(&api, verified, None).await, Ok(ann.clone()));
+        let later = identity("ann", "ann.lee@example.org", false);
+        assert_eq!(found(&api, later, None).await, Ok(ann.clone()), "he is known by then");
+
+        let (bob, link) = invite(&api, "bob@example.com", "agent").await;
+        let stranger = || identity("bob", "somebody@example.org", false);
+        assert_eq!(
+            found(&api, stranger(), Some("none")).await,
+            Err("invitation_invalid".to_owned())
+        );
+        assert_eq!(found(&api, stranger(), Some(&link)).await, Ok(bob.clone()));
+        assert_eq!(
+            found(&api, stranger(), Some(&link)).await,
+            Err("invitation_invalid".to_owned())
+        );
+        assert_eq!(found(&api, stranger(), None).await, Ok(bob.clone()));
+
+        let cy = joined(&api, "cy@example.com", "agent").await;
+        let linked = identity("cy", "cy@example.com", true);
+        assert_eq!(found(&api, linked, None).await, Ok(cy), "who has a password, too");
+        let removed = api.request(Method::DELETE, &format!("{MEMBERS}/{bob}"), &[], None).await;
+        assert_eq!(removed.status, StatusCode::OK, "{}", removed.body);
+        assert_eq!(found(&api, stranger(), None).await, refused, "who was removed is nobody");
+    }
+
+    #[test]
+    fn a_wish_comes_back_as_it_was_sent_and_leads_to_nobody_else() {
+        let wish = Wish {
+            invitation: Some("a b&c".to_owned()),
+            tenant: Some(TenantId::DEFAULT),
+            return_to: Some("/docs/?x=1#y".to_owned()),
+        };
+        let read = Wish::read(&wish.write());
+        assert_eq!((read.invitation, read.tenant), (wish.invitation, wish.tenant));
+        assert_eq!(read.return_to, wish.return_to);
+        for elsewhere in ["https://evil.example", "//evil.example", "/\\evil.example", "", "/a b"] {
+            let wish = Wish { return_to: Some(elsewhere.to_owned()), ..Wish::default() };
+            assert_eq!(Wish::read(&wish.write()).return_to, None, "{elsewhere}");
+        }
+    }
+}

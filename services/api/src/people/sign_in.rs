@@ -1,0 +1,297 @@
+//! Signing in by a password. Whoever guesses learns nothing from what is answered, nor from how long it takes.
+
+use axum::http::HeaderMap;
+use axum::http::header::USER_AGENT;
+use chrono::{DateTime, Utc};
+use hatch_directory::{Begun, MemberEntry, SESSION_LIFE_MAX, Session, SessionHash, Use};
+use hatch_domain::actor::Actor;
+use hatch_domain::address::Address;
+use hatch_domain::api_key::SecretHash;
+use hatch_domain::ids::{MemberId, SessionId, TenantId};
+use hatch_domain::member::command::MemberCommand;
+use hatch_domain::member::{Member, SignInWay};
+use hatch_eventstore::{Execute, ExecuteError, Metadata, Position, SystemEnvironment};
+use hatch_seal::{OpenError, Place};
+
+use super::passwords::is_possible;
+use super::totp::{is_code, recovery_hash, secret_text, step_of};
+use super::{People, TOTP_FIELD};
+use crate::auth::Caller;
+use crate::client_address::ClientAddress;
+use crate::problem::Problem;
+use crate::resources::members::refusal;
+
+/// Tenants that a person is looked for in who names none. Whoever is a member of more has to name one. So often a password is
+/// worked on, however many there are.
+const TENANTS_TRIED: usize = 3;
+
+/// What somebody tries to sign in by.
+pub(crate) struct Attempt {
+    pub(crate) email: Address,
+    pub(crate) tenant: Option<TenantId>,
+    pub(crate) password: String,
+    pub(crate) totp: Option<String>,
+}
+
+/// Somebody who has signed in.
+pub(crate) struct SignedIn {
+    /// What opens the session. It is told once.
+    pub(crate) secret: String,
+    pub(crate) session: Session,
+    pub(crate) entry: MemberEntry,
+    /// Of the event that says so.
+    pub(crate) position: Position,
+}
+
+/// What stood beside the password.
+#[derive(Default)]
+struct SecondFactor {
+    was_asked_for: bool,
+    recovery: Option<SecretHash>,
+}
+
+/// From where somebody comes, and by what.
+pub(crate) struct Origin {
+    pub(crate) address: ClientAddress,
+    pub(crate) user_agent: Option<String>,
+}
+
+impl Origin {
+    pub(crate) fn of(address: ClientAddress, headers: &HeaderMap) -> Self {
+        let user_agent = headers.get(USER_AGENT).and_then(|name| name.to_str().ok());
+        Self { address, user_agent: user_agent.map(str::to_owned) }
+    }
+}
+
+impl People {
+    /// Signs somebody in by a password.
+    pub(crate) async fn sign_in(
+        &self,
+        attempt: Attempt,
+        origin: &Origin,
+    ) -> Result<SignedIn, Problem> {
+        let Attempt { email, tenant, password, totp } = attempt;
+        let (now, account) = (self.store.environment().now(), email.identity().to_string());
+        let counted = self.attempts.count(origin.address.counted(), &account, now).await?;
+        if let Some(too_many) = counted {
+            return Err(Problem::too_many_attempts(too_many));
+        }
+        // It is nobody's: that says nothing of anybody.
+        if !is_possible(&password) {
+            return Err(Problem::wrong_sign_in());
+        }
+        let known = self.directory.members_with(&email).into_iter();
+        let mut known: Vec<MemberEntry> = known
+            .filter(|entry| entry.member.is_active())
+            .filter(|entry| tenant.is_none_or(|tenant| tenant == entry.tenant_id))
+            .collect();
+        known.truncate(TENANTS_TRIED);
+        let hashes = known.iter().map(|entry| entry.member.password().cloned()).collect();
+        let times = if tenant.is_some() { 1 } else { TENANTS_TRIED };
+        let compared = self.passwords.compare(password.clone(), hashes, times).await?;
+        let fitting = known.into_iter().zip(compared.fits).filter(|(_, fits)| *fits);
+        let mut fitting: Vec<MemberEntry> = fitting.map(|(entry, _)| entry).collect();
+        if fitting.len() > 1 {
+            return Err(self.several(&fitting));
+        }
+        let entry = fitting.pop().ok_or_else(Problem::wrong_sign_in)?;
+        let factor = self.second_factor(&entry, totp.as_deref(), now).await?;
+        let signed_in = self.begin(entry, SignInWay::Password, factor, origin).await?;
+        if let Err(error) = self.attempts.forget(&account).await {
+            tracing::debug!(%error, "attempts to sign in count on");
+        }
+        if compared.is_weak {
+            self.strengthen(&signed_in.entry, password).await;
+        }
+        Ok(signed_in)
+    }
+
+    /// Signs a member in whom another program knows.
+    pub(crate) async fn sign_in_by_oidc(
+        &self,
+        entry: MemberEntry,
+        origin: &Origin,
+    ) -> Result<SignedIn, Problem> {
+        // That program asks for a second factor, if one is to be asked for.
+        self.begin(entry, SignInWay::Oidc, SecondFactor::default(), origin).await
+    }
+
+    /// The tenants among which somebody has to choose.
+    pub(crate) fn several(&self, entries: &[MemberEntry]) -> Problem {
+        let name = |entry: &MemberEntry| {
+            let tenant = self.directory.tenant(entry.tenant_id);
+            let name = tenant.as_ref().and_then(|tenant| tenant.name()).unwrap_or("default");
+            format!("{} {name}", entry.tenant_id)
+        };
+        Problem::several_tenants(entries.iter().map(name).collect())
+    }
+
+    /// Looks at the second factor, where the member is asked for one.
+    async fn second_factor(
+        &self,
+        entry: &MemberEntry,
+        code: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<SecondFactor, Problem> {
+        if entry.member.totp_secret().is_none() {
+            return Ok(SecondFactor::default());
+        }
+        let code = code.map(str::trim).filter(|code| !code.is_empty());
+        let code = code.ok_or_else(Problem::totp_required)?;
+        if !is_code(code) {
+            let hash = recovery_hash(code);
+            let counts = entry.member.has_recovery_code(&hash);
+            let factor = SecondFactor { was_asked_for: true, recovery: Some(hash) };
+            return if counts { Ok(factor) } else { Err(Problem::wrong_sign_in()) };
+        }
+        if !self.takes_code(entry, code, now).await? {
+            return Err(Problem::wrong_sign_in());
+        }
+        Ok(SecondFactor { was_asked_for: true, recovery: None })
+    }
+
+    /// Whether `code` is one of the member's authenticator now, and was not used; it is from now on.
+    pub(crate) async fn takes_code(
+        &self,
+        entry: &MemberEntry,
+        code: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Problem> {
+        let Some(sealed) = entry.member.totp_secret() else { return Ok(false) };
+        let opened = self.keyring.open(sealed, &place(entry)).map_err(|error| unopened(&error))?;
+        let Some(step) = step_of(opened.expose(), code, now.timestamp()) else { return Ok(false) };
+        Ok(self.attempts.take_step(entry.tenant_id, entry.id, step).await?)
+    }
+
+    async fn begin(
+        &self,
+        entry: MemberEntry,
+        by: SignInWay,
+        factor: SecondFactor,
+        origin: &Origin,
+    ) -> Result<SignedIn, Problem> {
+        let environment = self.store.environment();
+        let (secret, now) = (secret_text(&SystemEnvironment::entropy()), environment.now());
+        let session = Session {
+            id: SessionId(environment.new_id()),
+            tenant_id: entry.tenant_id,
+            member_id: entry.id,
+            generation: entry.member.generation(),
+            // What is known of the member is known up to here.
+            position: self.directory.position(),
+            ends_at: now + SESSION_LIFE_MAX,
+        };
+        let used = Use::new(now, origin.address.0, origin.user_agent.as_deref());
+        let way = match by {
+            SignInWay::Password => "password",
+            SignInWay::Oidc => "oidc",
+        };
+        // The row first: a session that nobody is told of opens nothing.
+        let begun = Begun { session, way, used };
+        self.sessions.begin(SessionHash::of(&secret), &begun).await?;
+        let SecondFactor { was_asked_for: second_factor, recovery } = factor;
+        let (session_id, at) = (session.id, now);
+        let command = MemberCommand::SignIn { session_id, by, recovery, second_factor, at };
+        match self.record(&entry, &command).await {
+            // What he has signed in by may count no more since it was looked at.
+            Ok((position, state)) if state.generation() == session.generation => {
+                Ok(SignedIn { secret, session, entry, position })
+            }
+            Ok(_) => {
+                self.sessions.end(session.tenant_id, Some(session.member_id), session.id).await?;
+                Err(Problem::wrong_sign_in())
+            }
+            Err(problem) => {
+                let member = Some(session.member_id);
+                let _ = self.sessions.end(session.tenant_id, member, session.id).await;
+                Err(problem)
+            }
+        }
+    }
+
+    /// The same password costs more to guess from now on. Where that fails, it does so another time.
+    async fn strengthen(&self, entry: &MemberEntry, password: String) {
+        let Ok(hash) = self.passwords.hash(password).await else { return };
+        let at = self.store.environment().now();
+        if let Err(problem) = self.record(entry, &MemberCommand::RehashPassword { hash, at }).await
+        {
+            tracing::debug!(%problem, "a password costs as little to guess as before");
+        }
+    }
+
+    /// Refuses who does not know the member's password, though he has a session. Who has none has shown who he is by that.
+    pub(crate) async fn prove(
+        &self,
+        entry: &MemberEntry,
+        password: String,
+        address: ClientAddress,
+    ) -> Result<(), Problem> {
+        let Some(hash) = entry.member.password().cloned() else { return Ok(()) };
+        let (now, account) = (self.store.environment().now(), entry.id.to_string());
+        if let Some(too_many) = self.attempts.count(address.counted(), &account, now).await? {
+            return Err(Problem::too_many_attempts(too_many));
+        }
+        if !is_possible(&password) {
+            return Err(Problem::wrong_password());
+        }
+        let compared = self.passwords.compare(password, vec![Some(hash)], 1).await?;
+        if compared.fits == [true] { Ok(()) } else { Err(Problem::wrong_password()) }
+    }
+
+    /// Ends a session of the member's, and says so in the log.
+    pub(crate) async fn end_session(
+        &self,
+        caller: &Caller,
+        member: MemberId,
+        id: SessionId,
+    ) -> Result<(), Problem> {
+        if self.sessions.end(caller.tenant, Some(member), id).await?.is_some() {
+            self.session_ended(caller, member, id).await?;
+        }
+        Ok(())
+    }
+
+    /// Says in the log that a session was ended, and by whom.
+    pub(crate) async fn session_ended(
+        &self,
+        caller: &Caller,
+        member: MemberId,
+        session_id: SessionId,
+    ) -> Result<(), Problem> {
+        let command = MemberCommand::EndSession { session_id, at: self.store.environment().now() };
+        let metadata = caller.metadata(member.0);
+        let execute = Execute::<Member>::new(caller.tenant.0, member.0, &command, metadata);
+        match self.store.execute(execute).await {
+            // All of them have ended by that.
+            Ok(_) | Err(ExecuteError::Rejected(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lets a member decide on what he asks for himself.
+    pub(crate) async fn record(
+        &self,
+        entry: &MemberEntry,
+        command: &MemberCommand,
+    ) -> Result<(Position, Member), Problem> {
+        let actor = Actor::User(entry.id.0).to_string();
+        let metadata = Metadata { correlation_id: entry.id.0, actor, ..Metadata::default() };
+        let execute = Execute::<Member>::new(entry.tenant_id.0, entry.id.0, command, metadata);
+        let executed = self.store.execute(execute).await.map_err(refusal)?;
+        let position = match executed.appended {
+            Some(appended) => appended.last(),
+            None => self.store.log().head().await?,
+        };
+        Ok((position, executed.state))
+    }
+}
+
+/// Where a member's secret of the second factor belongs.
+pub(crate) fn place(entry: &MemberEntry) -> Place<'static> {
+    Place { tenant: entry.tenant_id.0, stream: entry.id.0, field: TOTP_FIELD }
+}
+
+fn unopened(error: &OpenError) -> Problem {
+    tracing::error!(%error, "the secret of a second factor cannot be read: its member needs a recovery code");
+    Problem::unavailable("the second factor cannot be looked at: use a recovery code")
+}
