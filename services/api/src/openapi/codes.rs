@@ -57,8 +57,9 @@ pub(super) fn name(document: &mut Value) {
     document["components"]["schemas"]["Problem"]["properties"]["code"][OF_SCHEMA] = json!(all);
     for (path, item) in fields(&mut document["paths"]) {
         for (method, operation) in fields(item) {
+            let asks = |one: &Value| one.as_object().is_some_and(|one| !one.is_empty());
             let is_guarded =
-                operation["security"].as_array().is_none_or(|needed| !needed.is_empty());
+                operation["security"].as_array().is_none_or(|needed| needed.iter().any(asks));
             let asked = Asked { method, path, is_guarded };
             for (status, answer) in fields(&mut operation["responses"]) {
                 if answer["content"]["application/problem+json"].is_null() {
