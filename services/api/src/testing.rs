@@ -146,6 +146,7 @@ impl Api {
         let (sessions, looking) =
             Sessions::start(pool.clone(), Arc::new(clock.clone()), shutdown.clone());
         tokio::spawn(looking);
+        assert!(directory.wait_for(Position::START, PATIENCE).await, "the directory is read");
         let door = door(directory.clone(), Arc::new(clock.clone()));
         let door = door.with_sessions(sessions.clone(), Sites::new("http://localhost", None, &[]));
         let people = People::new(

@@ -250,7 +250,8 @@ async fn who_asks_only_to_give_up_is_cut_off() {
                 return;
             }
         }
-        panic!("all of it was taken");
+        // All of it may be on its way before anybody reads it.
+        client.ends().await;
     };
     timeout(SOON, flood).await.expect("it ends");
 }

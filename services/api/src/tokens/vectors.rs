@@ -138,6 +138,7 @@ fn the_examples_of_the_standards_are_signed_as_they_say() {
 
 #[test]
 fn the_claims_of_the_examples_are_read_by_the_whole_way() {
+    crypto::install();
     for (what, algorithm, keys) in keys() {
         if algorithm == Algorithm::EdDsa {
             continue;
