@@ -131,6 +131,8 @@ async fn every_route_of_the_document_wants_credentials() {
             .replace("{address}", "ann@example.com")
             .replace("{position}", "1")
             .replace("{token}", "none")
+            .replace("{name}", "kept")
+            .replace("{account}", "kept")
             .replace("{provider}", "twilio");
         assert!(!sent.contains('{'), "{path}: say here what it names");
         // Also a body that would be refused for itself.

@@ -23,7 +23,7 @@ pub struct AccountName(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected 1 to 32 lower-case letters and digits with single dashes between them, such as twilio-main, and not \
-     `inbound`"
+     inbound"
 )]
 pub struct BadAccountName;
 

@@ -52,8 +52,7 @@ pub(crate) struct Accepted {
     #[serde(serialize_with = "hatch_domain::time::serialize")]
     created_at: DateTime<Utc>,
     /// `true` for a test: it reaches nobody. Absent for what is none.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     test: bool,
     /// The log position of the request.
     #[schema(value_type = i64)]
