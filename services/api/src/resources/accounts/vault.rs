@@ -12,7 +12,10 @@ use hatch_domain::sealed::Sealed;
 use hatch_domain::traffic::Traffic;
 use hatch_providers::{Account, Accounts, Common, Context, Tenants, provider};
 use hatch_seal::{Keyring, OpenError, Place};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// The setting of every provider that says how long it may take to answer.
+const HTTP_TIMEOUT: &str = "http_timeout_ms";
 
 /// What the process knows that keeps accounts in the log, or uses them.
 #[derive(Debug, Clone)]
@@ -97,14 +100,24 @@ impl Vault {
             traffic: draft.traffic,
         };
         let all = draft.settings.iter().chain(draft.secrets);
-        let settings = all.map(|(key, value)| (key.clone(), value.clone())).collect();
-        let account = provider
-            .account(draft.name, common, Value::Object(settings), &self.context)
-            .map_err(Unusable::Setting)?;
-        if account.http_timeout > self.http_timeout_max {
+        let mut settings: Map<String, Value> =
+            all.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let make = |settings: &Map<String, Value>| {
+            let settings = Value::Object(settings.clone());
+            let made = provider.account(draft.name, common.clone(), settings, &self.context);
+            made.map_err(Unusable::Setting)
+        };
+        let account = make(&settings)?;
+        if account.http_timeout <= self.http_timeout_max {
+            return Ok(account);
+        }
+        if settings.contains_key(HTTP_TIMEOUT) {
             return Err(Unusable::Slow(self.http_timeout_max));
         }
-        Ok(account)
+        // Leases here leave less time than the provider's own default.
+        let most = u64::try_from(self.http_timeout_max.as_millis()).unwrap_or(u64::MAX);
+        settings.insert(HTTP_TIMEOUT.to_owned(), most.into());
+        make(&settings)
     }
 
     /// Secrets in clear, by their keys.
