@@ -36,7 +36,9 @@ pub(crate) struct Visitor {
 
 /// Invites by the program, and says what stands behind `#` in the link.
 async fn invite(hatch: &Hatch, email: &str, role: &str) -> String {
-    let output = command(hatch, &["members", "invite", email, "--role", role], &[]).output().await;
+    let reached = [("HATCH_PUBLIC_URL", hatch.url.as_str())];
+    let invite = ["members", "invite", email, "--role", role];
+    let output = command(hatch, &invite, &reached).output().await;
     let output = output.expect("it runs");
     let said = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));

@@ -332,12 +332,12 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
             "401" => is_guarded,
             "403" => !is_posted,
             "421" => true,
-            "400" => in_path || in_query || in_header || posted,
+            "400" => in_path || in_query || in_header || posted || has_body,
             "404" => in_path,
             "413" => posted || has_body,
             "415" => takes_json || (posted && !has_body),
             "422" => keyed,
-            "429" => !is_posted && !is_plain,
+            "429" => (!is_posted || is_of("sessions")) && !is_plain,
             _ => !is_plain,
         };
         if can_be && !operation.responses.responses.contains_key(status) {
