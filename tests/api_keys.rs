@@ -35,7 +35,7 @@ const PUBLIC: [&str; 11] = [
 ];
 
 /// What people do who have shown nobody yet who they are.
-const PUBLIC_WRITES: [&str; 2] = ["/api/v1/session", "/api/v1/invitations/{token}/accept"];
+const PUBLIC_WRITES: [&str; 2] = ["/api/v1/session", "/api/v1/invitations/accept"];
 
 /// Asks with that `Authorization`, or without any.
 async fn ask(hatch: &Hatch, authorization: Option<&str>, path: &str) -> Answer {

@@ -42,7 +42,8 @@ const COUNT: &str = "
     SELECT address.since, address.count, account.since, account.count
       FROM address LEFT JOIN account ON true";
 
-const FORGET: &str = "DELETE FROM access.sign_in_attempts WHERE key = $1";
+const GIVE_BACK: &str = "
+    UPDATE access.sign_in_attempts SET count = count - 1 WHERE key = $1 AND count > 0";
 
 const DELETE_PAST: &str = "
     DELETE FROM access.sign_in_attempts
@@ -106,20 +107,21 @@ impl Attempts {
         Ok(too_many.then(|| TooMany::until(until, now, false)))
     }
 
-    /// Somebody has signed in as `account`: what was tried before counts no more. The address keeps its attempts, or one
-    /// account of his own would let somebody guess those of others.
+    /// Somebody has signed in as `account`: his own attempt counts no more. What others tried does, for the email may be
+    /// a member's of another tenant, who would guess on behind it; and the address keeps its attempts, or one account of
+    /// his own would let somebody guess those of others.
     ///
     /// # Errors
-    /// They count on.
-    pub async fn forget(&self, account: &str) -> Result<(), SessionError> {
+    /// It counts on.
+    pub async fn give_back(&self, account: &str) -> Result<(), SessionError> {
         let key = key("account", account);
         let key = &key[..];
-        let forget = async |client: &mut Connection| {
-            let statement = client.prepare_cached(FORGET).await?;
+        let give_back = async |client: &mut Connection| {
+            let statement = client.prepare_cached(GIVE_BACK).await?;
             client.execute(&statement, &[&key]).await?;
             Ok(())
         };
-        self.0.within(ANSWER_MAX, forget).await
+        self.0.within(ANSWER_MAX, give_back).await
     }
 
     /// Uses up the codes of a second factor up to this step of time; says whether the step was unused.

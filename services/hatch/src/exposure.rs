@@ -14,7 +14,9 @@ pub(crate) fn of_proxies(settings: &Settings) -> Option<(&'static str, &'static 
 /// Whether clients come by https, as the public URL says, through nothing that could speak it: neither has the process
 /// a certificate, nor does it know of a proxy.
 pub(crate) fn lacks_https(settings: &Settings) -> bool {
-    let is_secure = settings.public_url.as_ref().is_some_and(|url| url.starts_with("https://"));
+    let is_https =
+        |url: &String| url.get(..8).is_some_and(|way| way.eq_ignore_ascii_case("https://"));
+    let is_secure = settings.public_url.as_ref().is_some_and(is_https);
     is_secure && settings.tls.certificate_file.is_none() && settings.trusted_proxies.is_empty()
 }
 

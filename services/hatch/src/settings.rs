@@ -73,8 +73,8 @@ pub struct Settings {
     /// Address and port of the provider simulator that `up` starts.
     pub simulator_listen: String,
     /// Where the outside reaches `listen`: providers send their webhooks there, and signatures are
-    /// checked against it. Default: `http://` and `listen`, which no provider reaches: an account at a real
-    /// provider needs another.
+    /// checked against it. Default: `http://`, or `https://` with `tls.certificate_file`, and `listen`, which no
+    /// provider reaches: an account at a real provider needs another.
     pub public_url: Option<String>,
     /// Names beside that of `public_url` and the loopback's that requests may be made to (`Host`), such as those of
     /// a tunnel: requests to any other are refused, but for signed webhooks. Default: none.
@@ -504,7 +504,8 @@ impl Settings {
     /// Where the outside reaches the HTTP interface.
     #[must_use]
     pub fn public_url(&self) -> String {
-        let url = self.public_url.clone().unwrap_or_else(|| format!("http://{}", self.listen));
+        let way = if self.tls.certificate_file.is_some() { "https" } else { "http" };
+        let url = self.public_url.clone().unwrap_or_else(|| format!("{way}://{}", self.listen));
         url.trim_end_matches('/').to_owned()
     }
 

@@ -56,6 +56,10 @@ impl Held {
         Some(Some(one.session))
     }
 
+    pub(super) fn holds(&self, hash: SessionHash) -> bool {
+        self.lock().contains_key(&hash)
+    }
+
     pub(super) fn goes_on(&self, hash: SessionHash, now: DateTime<Utc>) -> bool {
         let mut held = self.lock();
         let Some(one) = held.get_mut(&hash) else { return false };

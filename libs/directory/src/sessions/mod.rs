@@ -17,6 +17,7 @@ use hatch_domain::ids::{MemberId, SessionId, TenantId};
 use hatch_eventstore::{Connections, Position, Unanswered};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::held::Held;
@@ -34,8 +35,10 @@ const SESSIONS_OF_MEMBER_MAX: i64 = 100;
 /// Sessions of a list at most.
 const LISTED_MAX: i64 = 200;
 
-/// Sessions that are asked for at a time because they are not in memory. Whoever invents some gets no further.
-const LOOK_UPS_MAX: usize = 16;
+/// Sessions that are asked for at a time because they are not in memory, and how long others wait for their turn. Whoever
+/// invents some gets no further, and leaves most connections to others.
+const LOOK_UPS_MAX: usize = 4;
+const TURN_MAX: Duration = Duration::from_millis(500);
 
 /// How long PostgreSQL may take for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -171,7 +174,8 @@ impl Sessions {
         if let Some(found) = self.shared.held.touch(hash, used) {
             return Ok(found);
         }
-        let _place = self.shared.look_ups.try_acquire().map_err(|_| SessionError::Busy)?;
+        let turn = timeout(TURN_MAX, self.shared.look_ups.acquire()).await;
+        let _turn = turn.ok().and_then(Result::ok).ok_or(SessionError::Busy)?;
         let found = table::find(&self.shared.connections, hash, used.at).await?;
         if let Some((session, seen_at)) = found {
             self.shared.held.insert(hash, session, seen_at);
@@ -180,10 +184,28 @@ impl Sessions {
         Ok(found.map(|(session, _)| session))
     }
 
+    /// Whether what this opens is in memory, so that nothing has to be asked for it.
+    #[must_use]
+    pub fn holds(&self, hash: SessionHash) -> bool {
+        self.shared.held.holds(hash)
+    }
+
     /// Whether the session that this opens goes on, as far as is known here: nothing is asked.
     #[must_use]
     pub fn goes_on(&self, hash: SessionHash) -> bool {
         self.shared.held.goes_on(hash, self.shared.environment.now())
+    }
+
+    /// Whose a session of the tenant is, if there is one of that id.
+    ///
+    /// # Errors
+    /// PostgreSQL does not answer.
+    pub async fn member_of(
+        &self,
+        tenant: TenantId,
+        id: SessionId,
+    ) -> Result<Option<MemberId>, SessionError> {
+        table::member_of(&self.shared.connections, tenant, id).await
     }
 
     /// Ends a session of the tenant, of this member if one is named; says whose it was. It is refused here from now on, and

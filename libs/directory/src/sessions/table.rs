@@ -33,6 +33,8 @@ const FIND: &str = "
     SELECT id, tenant_id, member_id, generation, ends_at, position, seen_at FROM access.sessions
      WHERE token_hash = $1 AND ends_at > $2 AND seen_at > $3";
 
+const MEMBER_OF: &str = "SELECT member_id FROM access.sessions WHERE id = $1 AND tenant_id = $2";
+
 const DELETE: &str = "
     DELETE FROM access.sessions
      WHERE id = $1 AND tenant_id = $2 AND ($3::uuid IS NULL OR member_id = $3)
@@ -125,6 +127,15 @@ pub(super) async fn find(
     let rows = ask(connections, FIND, &values).await?;
     let found = rows.first().map(|row| Ok::<_, SessionError>((session(row)?, row.try_get(6)?)));
     found.transpose()
+}
+
+pub(super) async fn member_of(
+    connections: &Connections,
+    tenant: TenantId,
+    id: SessionId,
+) -> Result<Option<MemberId>, SessionError> {
+    let rows = ask(connections, MEMBER_OF, &[&id.0, &tenant.0]).await?;
+    Ok(rows.first().map(|row| row.try_get(0)).transpose()?.map(MemberId))
 }
 
 pub(super) async fn delete(

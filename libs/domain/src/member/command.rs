@@ -46,14 +46,16 @@ pub enum MemberCommand {
         /// When.
         at: DateTime<Utc>,
     },
-    /// The same password, made into something that costs more to guess.
+    /// The same password, made into something that costs more to guess, unless it is another one by now.
     RehashPassword {
+        /// What it was made into.
+        from: PasswordHash,
         /// What it is made into now.
-        hash: PasswordHash,
+        to: PasswordHash,
         /// When.
         at: DateTime<Utc>,
     },
-    /// Ask him for a second factor from now on.
+    /// Ask him for a second factor from now on. Another one takes its place only after that was ended.
     EnableTotp {
         /// The sealed secret.
         secret: Sealed,
@@ -130,9 +132,9 @@ pub enum MemberRejection {
     /// The link is not his, was used, or is too old.
     #[error("the invitation is not valid any more")]
     NoInvitation,
-    /// He is asked for no second factor.
-    #[error("there is no second factor")]
-    NoTotp,
+    /// He is asked for a second factor already.
+    #[error("there is a second factor already")]
+    HasTotp,
     /// The code was used, or never was one.
     #[error("the code does not count")]
     NoSuchCode,

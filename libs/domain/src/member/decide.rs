@@ -12,6 +12,7 @@ use super::role::Standing;
 use super::{IDENTITIES_MAX, Identity, Member, MemberStatus, PasswordHash, SignInWay};
 use crate::api_key::SecretHash;
 use crate::ids::SessionId;
+use crate::sealed::Sealed;
 
 type Decided = Result<Vec<MemberEvent>, MemberRejection>;
 
@@ -24,14 +25,11 @@ impl Member {
             C::Link { identity, at } => self.active().and_then(|()| self.link(identity, *at)),
             C::ChangeRole { standing, at } => self.change_role(*standing, *at),
             C::SetPassword { hash, at } => self.set_password(hash, true, *at),
-            C::RehashPassword { hash, at } => self.set_password(hash, false, *at),
-            C::EnableTotp { secret, recovery, at } => {
-                self.active()?;
-                let same = self.totp.as_ref().is_some_and(|totp| totp.secret == *secret);
-                let (secret, recovery_hashes, at) = (secret.clone(), recovery.clone(), *at);
-                let event = TotpEnabled { secret, recovery_hashes, at };
-                Ok(if same { Vec::new() } else { vec![event.into()] })
+            C::RehashPassword { from, to, at } => {
+                let is_it = self.password() == Some(from);
+                if is_it { self.set_password(to, false, *at) } else { Ok(Vec::new()) }
             }
+            C::EnableTotp { secret, recovery, at } => self.enable_totp(secret, recovery, *at),
             C::DisableTotp { at } => {
                 self.active()?;
                 Ok(self.totp.iter().map(|_| TotpDisabled { at: *at }.into()).collect())
@@ -121,6 +119,10 @@ impl Member {
         if self.standing == standing {
             return Ok(Vec::new());
         }
+        // Who made the link, and may have kept it, could not have given so much: that takes another link.
+        if !self.is_active() && self.standing.is_less_than(standing) {
+            return Err(MemberRejection::NotJoined);
+        }
         let ends_sessions = standing.is_less_than(self.standing);
         let (role, scopes) = (standing.role(), standing.chosen());
         Ok(vec![MemberRoleChanged { role, scopes, ends_sessions, at }.into()])
@@ -132,6 +134,18 @@ impl Member {
             return Ok(Vec::new());
         }
         Ok(vec![PasswordSet { hash: hash.clone(), ends_sessions: is_new, at }.into()])
+    }
+
+    fn enable_totp(&self, secret: &Sealed, recovery: &[SecretHash], at: DateTime<Utc>) -> Decided {
+        self.active()?;
+        match self.totp_secret() {
+            Some(present) if present == secret => Ok(Vec::new()),
+            Some(_) => Err(MemberRejection::HasTotp),
+            None => {
+                let (secret, recovery_hashes) = (secret.clone(), recovery.to_vec());
+                Ok(vec![TotpEnabled { secret, recovery_hashes, at }.into()])
+            }
+        }
     }
 
     fn sign_in(

@@ -190,7 +190,7 @@ fn whatever_takes_something_away_ends_all_sessions_and_nothing_else_does() {
         (Role::Viewer, custom(&[Scope::MessagesRead, Scope::RawRead]), true),
         (Role::Admin, custom(&[Scope::Admin, Scope::Platform]), false),
         (Role::Agent, Command::SetPassword { hash: password(2), at }, true),
-        (Role::Agent, Command::RehashPassword { hash: password(2), at }, false),
+        (Role::Agent, Command::RehashPassword { from: password(1), to: password(2), at }, false),
         (Role::Agent, Command::Link { identity: identity(), at }, false),
         (Role::Agent, Command::Remove { at }, true),
     ] {
@@ -200,6 +200,29 @@ fn whatever_takes_something_away_ends_all_sessions_and_nothing_else_does() {
         let changed = events.iter().fold(before, Member::evolve);
         assert_eq!(changed.generation() != generation, ends, "{role} {command:?}");
     }
+}
+
+#[test]
+fn who_made_a_link_gets_no_more_by_it_than_it_was_made_for() {
+    let change = |role| Command::ChangeRole { standing: Standing::of(role), at: at(5) };
+    let invited = after(&[invite(Role::Agent, 1)]);
+    for role in [Role::Owner, Role::Admin] {
+        assert_eq!(invited.decide(&change(role)), Err(Rejection::NotJoined), "{role}");
+    }
+    let less = after(&[invite(Role::Agent, 1), change(Role::Viewer), join(1, 10)]);
+    assert_eq!(less.standing().role(), Role::Viewer);
+    let more = after(&[invite(Role::Agent, 1), join(1, 10), change(Role::Owner)]);
+    assert!(more.is_active_owner());
+}
+
+#[test]
+fn a_password_that_is_another_by_now_is_not_made_anew() {
+    let mut commands = joined(Role::Agent);
+    commands.push(Command::SetPassword { hash: password(2), at: at(20) });
+    commands.push(Command::RehashPassword { from: password(1), to: password(3), at: at(21) });
+    assert_eq!(after(&commands).password(), Some(&password(2)));
+    commands.push(Command::RehashPassword { from: password(2), to: password(4), at: at(22) });
+    assert_eq!(after(&commands).password(), Some(&password(4)));
 }
 
 #[test]
@@ -219,6 +242,8 @@ fn a_recovery_code_counts_once() {
     assert_eq!(member.recovery_codes(), 1);
     assert_eq!(member.decide(&sign_in(2, 7)), Err(Rejection::NoSuchCode));
     assert!(member.decide(&sign_in(3, 8)).is_ok());
+    let another = Command::EnableTotp { secret: sealed(2), recovery: vec![hash(9)], at: at(35) };
+    assert_eq!(member.decide(&another), Err(Rejection::HasTotp), "not over the one that there is");
     commands.push(Command::DisableTotp { at: at(40) });
     assert!(after(&commands).totp_secret().is_none());
 }
@@ -287,7 +312,7 @@ fn any_command() -> impl Strategy<Value = Command> {
                 at,
             },
             9 => Command::EndSession { session_id: session(n), at },
-            10 => Command::RehashPassword { hash: password(n), at },
+            10 => Command::RehashPassword { from: password(n), to: password(n / 2), at },
             _ => Command::Remove { at },
         }
     })

@@ -27,6 +27,10 @@ const PUBLIC: [&str; 11] = [
 /// Pages that are everybody's with all that lies below them.
 const PUBLIC_PAGES: [&str; 3] = ["/docs", "/api/v1/docs", "/auth"];
 
+/// Where people come by another program that knows them, which is no part of the document.
+const BY_OTHERS: [&str; 3] =
+    ["GET /auth/oidc/start", "POST /auth/oidc/start", "GET /auth/oidc/callback"];
+
 /// What a route asks of who comes to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
@@ -61,13 +65,23 @@ pub(super) fn of(method: &Method, route: &str) -> Access {
     found.map_or(Access::Known, |(_, access)| *access)
 }
 
-/// Whether `text` is the method and the pattern of the path of a route that has callers, such as `GET /api/v1/messages`.
+/// Whether `text` is the method and the pattern of the path of a route whose requests are counted, such as
+/// `GET /api/v1/messages`.
 pub(crate) fn is_route(text: &str) -> bool {
-    let Some((method, path)) = text.split_once(' ') else { return false };
-    let methods = ASKED.get(path).filter(|_| !is_public(path));
-    let has_callers =
-        |(name, access): &(String, Access)| name == method && *access != Access::Public;
-    methods.is_some_and(|methods| methods.iter().any(has_callers))
+    BY_OTHERS.contains(&text) || asked_by(text).is_some()
+}
+
+/// Whether `text`, a method and the pattern of a path, is of a route by which somebody comes who has shown nobody yet who he
+/// is: his address is what is counted.
+pub(crate) fn is_sign_in(text: &str) -> bool {
+    BY_OTHERS.contains(&text) || asked_by(text) == Some(Access::Public)
+}
+
+/// What the document says of the route.
+fn asked_by(text: &str) -> Option<Access> {
+    let (method, path) = text.split_once(' ')?;
+    let methods = ASKED.get(path).filter(|_| !is_public(path))?;
+    methods.iter().find(|(name, _)| name == method).map(|(_, access)| *access)
 }
 
 /// Whether `route` asks nothing of who comes to it.
@@ -223,7 +237,7 @@ mod tests {
             ("GET", "/api/v1/session", Access::Known),
             ("DELETE", "/api/v1/session", Access::Known),
             ("GET", "/api/v1/sessions", Access::Known),
-            ("POST", "/api/v1/invitations/{token}/accept", Access::Public),
+            ("POST", "/api/v1/invitations/accept", Access::Public),
             ("PUT", "/api/v1/session/password", Access::Known),
             ("GET", "/api/v1/members", Access::Needs(Scope::Admin)),
             ("GET", "/auth/sign-in", Access::Public),
@@ -231,7 +245,17 @@ mod tests {
             let method = method.parse().expect("a method");
             assert_eq!(of(&method, route), access, "{method} {route}");
         }
-        assert!(!is_route("POST /api/v1/session") && is_route("GET /api/v1/session"));
+        for (text, is_one) in [
+            ("POST /api/v1/session", true),
+            ("POST /api/v1/invitations/accept", true),
+            ("GET /auth/oidc/callback", true),
+            ("GET /api/v1/session", false),
+            ("GET /auth/sign-in", false),
+            ("GET /health", false),
+        ] {
+            assert_eq!(is_sign_in(text), is_one, "{text}");
+        }
+        assert!(is_route("POST /api/v1/session") && is_route("GET /api/v1/session"));
         assert_eq!(of(&Method::GET, "/docsother"), Access::Needs(Scope::Admin));
         assert_eq!(of(&Method::DELETE, "/api/v1/messages"), Access::Known);
     }

@@ -11,6 +11,16 @@ const PLAIN_NAME: &str = "hatch";
 /// Characters of a session's secret: 32 bytes as URL-safe base64.
 const SECRET_LENGTH: usize = 43;
 
+/// The name of the cookie that keeps an attempt to sign in by another program.
+pub(crate) const fn name_of_attempt(is_secure: bool) -> &'static str {
+    if is_secure { "__Host-hatch-oidc" } else { "hatch-oidc" }
+}
+
+/// The name of the cookie by which a browser is known that somebody has signed in by.
+pub(crate) const fn name_of_browser(is_secure: bool) -> &'static str {
+    if is_secure { "__Host-hatch-known" } else { "hatch-known" }
+}
+
 /// The name, where browsers are to come by TLS only or not.
 pub(crate) const fn name(is_secure: bool) -> &'static str {
     if is_secure { SECURE_NAME } else { PLAIN_NAME }
@@ -23,11 +33,11 @@ pub(crate) fn read(headers: &HeaderMap, is_secure: bool) -> Option<&str> {
     (secret.len() == SECRET_LENGTH && secret.bytes().all(fits)).then_some(secret)
 }
 
-/// The value of the one cookie of that name.
+/// The value of the one cookie of that name. Others beside it may be of whatever bytes: they are other programs'.
 pub(crate) fn value_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs =
-        lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let lines = headers.get_all(COOKIE).iter();
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
     let mut found = pairs.filter(|(named, _)| *named == name).map(|(_, value)| value);
     let first = found.next()?;
     found.next().is_none().then_some(first)
@@ -63,7 +73,8 @@ mod tests {
     const SECRET: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA0";
 
     fn headers(lines: &[&str]) -> HeaderMap {
-        let value = |line: &&str| (COOKIE, HeaderValue::from_str(line).expect("a value"));
+        let value =
+            |line: &&str| (COOKIE, HeaderValue::from_bytes(line.as_bytes()).expect("a value"));
         lines.iter().map(value).collect()
     }
 
@@ -73,6 +84,7 @@ mod tests {
         for (lines, found) in [
             (vec![of("hatch=S")], true),
             (vec![of("a=b; hatch=S ; c=d")], true),
+            (vec![of("a=\u{e9}; hatch=S")], true),
             (vec!["a=b".to_owned(), of("hatch=S")], true),
             (vec![of("hatch=S; hatch=S")], false),
             (vec![of("__Host-hatch=S")], false),

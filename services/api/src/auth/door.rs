@@ -182,6 +182,11 @@ impl Door {
         if let Some(session) = found.filter(|one| self.directory.position() < one.position) {
             // It began where more was known, such as that its member has joined.
             self.knows(session.position).await;
+            if !self.is_open && self.directory.position() < session.position {
+                let detail =
+                    "the members are not read up to this session yet: try again in a second";
+                return Err(Problem::unavailable(detail).into());
+            }
         }
         let caller = found.and_then(|session| {
             let entry = self.directory.member(session.member_id)?;

@@ -11,7 +11,7 @@ mod door;
 mod tests;
 mod visits;
 
-pub(crate) use self::access::{is_public, is_route};
+pub(crate) use self::access::{is_public, is_route, is_sign_in};
 pub(crate) use self::caller::Caller;
 pub(crate) use self::door::Claimed;
 pub use self::door::Door;

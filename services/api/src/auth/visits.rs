@@ -8,6 +8,7 @@ use hatch_directory::{Session, SessionError, SessionHash, Sessions, Use};
 
 use super::cookie;
 use crate::client_address::ClientAddress;
+use crate::limits::Quota;
 use crate::problem::Problem;
 use crate::sites::Sites;
 
@@ -24,6 +25,8 @@ pub(super) struct Visit {
     pub(super) hash: SessionHash,
     /// Whether it may change something, and no page of ours made it.
     is_foreign: bool,
+    /// What is left to who asks.
+    quota: Quota,
     address: Option<ClientAddress>,
     user_agent: Option<String>,
 }
@@ -49,6 +52,7 @@ impl Visits {
         Some(Visit {
             hash: SessionHash::of(secret),
             is_foreign: !is_safe && !self.sites.is_by_own_page(request),
+            quota: request.extensions().get::<Quota>().cloned().unwrap_or_default(),
             address: request.extensions().get::<ClientAddress>().copied(),
             user_agent: user_agent.map(str::to_owned),
         })
@@ -67,6 +71,10 @@ impl Visits {
             let fault = std::io::Error::other("nobody looked where the request comes from");
             return Err(Problem::fault(&fault));
         };
+        // What is not in memory costs a query, whoever invented it.
+        if !self.sessions.holds(visit.hash) {
+            visit.quota.refuse_guesser(ClientAddress(ip))?;
+        }
         let used = Use::new(now, ip, visit.user_agent.as_deref());
         Ok(self.sessions.find(visit.hash, &used).await?)
     }

@@ -12,7 +12,7 @@ use hatch_domain::actor::Actor;
 use super::table::{Client, Key};
 use super::window::Standing;
 use super::{Inner, Policy, seconds};
-use crate::auth::Caller;
+use crate::auth::{Caller, is_sign_in};
 use crate::client_address::ClientAddress;
 use crate::problem::Problem;
 
@@ -23,7 +23,7 @@ const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The account of one request: its layer opens it, its handler may charge more to it, and the answer says what is
-/// left. Without limits, and at a route that has no caller, nothing is charged.
+/// left. Without limits, and at a route that has neither a caller nor makes somebody one, nothing is charged.
 #[derive(Clone, Default)]
 pub(crate) struct Quota(Option<Arc<Opened>>);
 
@@ -80,27 +80,36 @@ impl Quota {
             limits.take(opened.key(), policy, 1)?;
             return admitted;
         }
-        let Some(caller) = request.extensions().get::<Caller>() else { return admitted };
         let Some(path) = request.extensions().get::<MatchedPath>() else { return admitted };
         let route = format!("{} {}", method(request.method()), path.as_str());
-        let api_key = match &caller.actor {
-            Actor::Key(id) => Some(id.to_string()),
-            Actor::User(_) | Actor::Token { .. } | Actor::System(_) => None,
+        let (client, tenant, api_key) = match request.extensions().get::<Caller>() {
+            Some(caller) => of_caller(caller, address),
+            // Who he is, he is about to show.
+            None if is_sign_in(&route) => (Client::at(address.counted()), String::new(), None),
+            None => return admitted,
         };
-        let client = match (&api_key, &caller.actor) {
-            (Some(id), _) => Client::named(id),
-            (None, actor @ (Actor::User(_) | Actor::Token { .. })) => {
-                Client::named(&actor.to_string())
-            }
-            (None, _) => Client::at(address.counted()),
-        };
-        let tenant = caller.tenant.to_string();
         let policy = limits.policy(&route, &tenant, api_key.as_deref());
         let route = limits.routes.id(&route);
         let opened = account.get_or_init(|| Account { client, tenant, api_key, route, policy });
         limits.take(opened.key(), policy, 1)?;
         // Whoever may not do it asks no oftener than who may.
         admitted
+    }
+
+    /// Refuses whose address has had as many wrong credentials as it may, before others are looked for.
+    ///
+    /// # Errors
+    /// Nothing is left.
+    pub(crate) fn refuse_guesser(&self, address: ClientAddress) -> Result<(), Problem> {
+        let Some(Opened { limits, account }) = self.0.as_deref() else { return Ok(()) };
+        let (key, policy) = limits.of_wrong_credentials(address);
+        if limits.standing(key, policy).left > 0 {
+            return Ok(());
+        }
+        let (client, route, tenant) = (key.client, key.route, String::new());
+        let opened =
+            account.get_or_init(|| Account { client, tenant, api_key: None, route, policy });
+        limits.take(opened.key(), policy, 1)
     }
 
     /// Charges `count` more, when it is known that the request asks for so much.
@@ -159,6 +168,16 @@ impl Quota {
         let Opened { limits, account } = self.0.as_deref()?;
         Some((limits, account.get()?))
     }
+}
+
+/// Whose account it is who makes a request: by which name, of which tenant, and by which key.
+fn of_caller(caller: &Caller, address: ClientAddress) -> (Client, String, Option<String>) {
+    let (client, api_key) = match &caller.actor {
+        Actor::Key(id) => (Client::named(&id.to_string()), Some(id.to_string())),
+        actor @ (Actor::User(_) | Actor::Token { .. }) => (Client::named(&actor.to_string()), None),
+        Actor::System(_) => (Client::at(address.counted()), None),
+    };
+    (client, caller.tenant.to_string(), api_key)
 }
 
 /// The method under which a request is counted: one for all that no route has.

@@ -195,13 +195,14 @@ fn app(limits: Limits) -> Router {
         .route("/batch", post(batch))
         .route("/limits", get(get_limits::handler))
         .route("/open", get(|| async { "open" }))
+        .route("/api/v1/session", post(|| async { "signed in" }))
         .layer(from_fn_with_state(limits, layer))
 }
 
 /// What the outermost layer does about limits.
 async fn layer(State(limits): State<Limits>, mut request: Request, next: Next) -> Response {
     let quota = limits.open(&mut request);
-    if request.uri().path() != "/open" {
+    if !["/open", "/api/v1/session"].contains(&request.uri().path()) {
         let mut caller = Caller::system("test");
         if let Some(subject) = request.uri().path().strip_prefix("/things/of-") {
             let (issuer, subject) = ("staff".to_owned(), subject.to_owned());
@@ -268,6 +269,32 @@ async fn every_answer_says_what_is_left_and_the_last_one_when_to_come_back() {
     let (status, headers, _) = ask(&app, "GET", "/open", "").await;
     assert_eq!(status, StatusCode::OK);
     assert!(!headers.contains_key("ratelimit"), "nobody in particular asks there");
+}
+
+#[tokio::test]
+async fn who_is_about_to_sign_in_is_counted_by_his_address() {
+    let app = app(alone(rules(2)));
+    for (status, left) in [(200, "1"), (200, "0"), (429, "0")] {
+        let (answered, headers, _) = ask(&app, "POST", "/api/v1/session", "").await;
+        assert_eq!(answered.as_u16(), status);
+        assert_eq!(header(&headers, "x-ratelimit-remaining"), left);
+    }
+}
+
+#[tokio::test]
+async fn who_has_guessed_too_often_is_refused_before_anything_is_looked_for() {
+    let limits = alone(Rules { wrong_credentials: 2, ..rules(2) });
+    let address = ClientAddress(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    for passes in [true, true, false, false] {
+        let quota = limits.open(&mut Request::default());
+        assert_eq!(quota.refuse_guesser(address).is_ok(), passes);
+        let mut headers = HeaderMap::new();
+        quota.tell(&mut headers);
+        assert_eq!(headers.contains_key("ratelimit"), !passes);
+        let _ = limits.wrong_credentials(address.0);
+    }
+    let other = ClientAddress(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)));
+    assert!(limits.open(&mut Request::default()).refuse_guesser(other).is_ok());
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use hatch_eventstore::SystemEnvironment;
 use hatch_providers::Secret;
 use reqwest::Client;
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use url::Url;
 
 pub use self::attempt::COOKIE_SECONDS;
@@ -34,6 +34,9 @@ const KNOWN: Duration = Duration::from_secs(3_600);
 const AGAIN: Duration = Duration::from_secs(5);
 /// How often keys are fetched because one is not known.
 const WANTED: Duration = Duration::from_secs(60);
+
+/// Codes that the provider is asked about at a time: whoever invents some does not have it asked without end.
+const EXCHANGES_MAX: usize = 16;
 
 /// How far the provider's clock may be from ours.
 const LEEWAY: TimeDelta = TimeDelta::seconds(60);
@@ -95,6 +98,7 @@ struct Inner {
     client: Client,
     clock: Arc<dyn Environment>,
     known: Mutex<Known>,
+    exchanges: Semaphore,
 }
 
 /// What is known of the provider, and since when, by the clock that nobody sets.
@@ -134,8 +138,10 @@ impl Oidc {
         let client = client.map_err(|_| bad("issuer", "there can be no HTTP client"))?;
         let audience = std::slice::from_ref(&settings.client_id);
         let checks = Checks::new(&settings.issuer, audience, &Algorithm::PUBLIC, LEEWAY);
-        let known = Mutex::default();
-        Ok(Self(Arc::new(Inner { settings, description, sealing, checks, client, clock, known })))
+        let (known, exchanges) = (Mutex::default(), Semaphore::new(EXCHANGES_MAX));
+        let inner =
+            Inner { settings, description, sealing, checks, client, clock, known, exchanges };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Begins an attempt, after which the person goes on at `return_to`, a path of ours.
@@ -263,7 +269,9 @@ impl Oidc {
         code: &str,
         attempt: &Attempt,
     ) -> Result<Given, OidcError> {
-        let Inner { settings, client, .. } = &*self.0;
+        let Inner { settings, client, exchanges, .. } = &*self.0;
+        let too_many = |_| OidcError::Unavailable("too many sign in at once".to_owned());
+        let _place = exchanges.try_acquire().map_err(too_many)?;
         let form = [
             ("grant_type", "authorization_code"),
             ("code", code),

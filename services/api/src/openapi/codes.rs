@@ -9,12 +9,12 @@ use crate::problem::catalogue::{
     ACCOUNT_EXISTS, ACCOUNT_IN_USE, CHANNEL_NOT_ALLOWED, CONFLICT, CONTENT_TYPE, FOREIGN_SITE,
     IDEMPOTENCY_KEY_REUSED, INVALID_REQUEST, INVITATION_INVALID, IP_NOT_ALLOWED, KEY_ENDED,
     LAST_OWNER, MEMBER_INACTIVE, MEMBER_JOINED, MESSAGE_IS_LIVE, MISDIRECTED, MISSING_SCOPE,
-    NO_ACCOUNT, NO_MASTER_KEY, NOT_FOUND, NOT_REPLAYED, NOT_SIGNED_IN, OTHER, OTHER_ROLE,
-    OVERLOADED, PROBLEMS, QUOTA_EXCEEDED, RECIPIENT_NOT_ON_LIST, SENDER_NOT_ALLOWED,
+    NO_ACCOUNT, NO_MASTER_KEY, NO_PASSWORD, NOT_FOUND, NOT_REPLAYED, NOT_SIGNED_IN, OTHER,
+    OTHER_ROLE, OVERLOADED, PROBLEMS, QUOTA_EXCEEDED, RECIPIENT_NOT_ON_LIST, SENDER_NOT_ALLOWED,
     SEVERAL_TENANTS, STRONGER_KEY, STRONGER_ROLE, TEAM_LIST_FULL, TENANT_SUSPENDED, TOO_LARGE,
-    TOO_MANY_ACCOUNTS, TOO_MANY_ATTEMPTS, TOO_MANY_KEYS, TOO_MANY_MEMBERS, TOTP_REQUIRED,
-    UNANSWERABLE, UNAUTHORIZED, UNAVAILABLE, WRONG_CODE, WRONG_PASSWORD, WRONG_SIGN_IN,
-    WRONG_SIGNATURE,
+    TOO_MANY_ACCOUNTS, TOO_MANY_ATTEMPTS, TOO_MANY_KEYS, TOO_MANY_MEMBERS, TOTP_ENABLED,
+    TOTP_REQUIRED, UNANSWERABLE, UNAUTHORIZED, UNAVAILABLE, WRONG_CODE, WRONG_PASSWORD,
+    WRONG_SIGN_IN, WRONG_SIGNATURE,
 };
 
 /// Where the codes of a schema, and of an answer, stand. More may come, so they are no closed list.
@@ -122,7 +122,7 @@ impl Asked<'_> {
         if self.is_of("/api/v1/api-keys") && self.method != "get" {
             codes.push(&STRONGER_KEY);
         }
-        if self.is_of(MEMBERS) && self.method != "get" {
+        if (self.is_of(MEMBERS) || self.is_of("/api/v1/sessions")) && self.method != "get" {
             codes.push(&STRONGER_ROLE);
         }
         if self.path.starts_with("/api/v1/session/") {
@@ -144,7 +144,8 @@ impl Asked<'_> {
             MEMBERS => vec![&MEMBER_JOINED, &TOO_MANY_MEMBERS],
             _ if self.is_of(MEMBERS) => vec![&MEMBER_INACTIVE, &LAST_OWNER],
             SESSION => vec![&SEVERAL_TENANTS],
-            _ if self.is_of(SESSION) => vec![&NO_MASTER_KEY],
+            path if path.ends_with("/session/password") => vec![&NO_PASSWORD],
+            _ if self.is_of(SESSION) => vec![&NO_MASTER_KEY, &NO_PASSWORD, &TOTP_ENABLED],
             _ if self.is_of(INVITATIONS) => vec![&MEMBER_JOINED],
             _ if self.is_of("/api/v1/team-recipients") => vec![&TEAM_LIST_FULL],
             _ if keys => vec![&KEY_ENDED, &TOO_MANY_KEYS],

@@ -124,6 +124,7 @@ fn error(path: &str, status: &str) -> Value {
         }
         "409" if path.ends_with("members") => Problem::member_joined(),
         "409" if path.contains("members") => Problem::last_owner(),
+        "409" if path.ends_with("session/password") => Problem::no_password(),
         "409" if path.ends_with("totp") => Problem::no_master_key(),
         "409" if path.ends_with("session") => Problem::several_tenants(vec![
             "00000000-0000-0000-0000-000000000001 default".to_owned(),

@@ -2,6 +2,7 @@
 //! him; and the pages for it, so that a link that was printed works.
 
 mod common;
+mod known;
 mod link;
 mod oidc;
 mod pages;
@@ -18,12 +19,13 @@ use hatch_eventstore::{Position, Store};
 use hatch_seal::Keyring;
 use utoipa_axum::router::OpenApiRouter;
 
+pub(crate) use self::known::{KNOWN_SECONDS, mint as known_browser};
 pub(crate) use self::link::Link;
 pub(crate) use self::passwords::{Passwords, check as check_password};
 pub(crate) use self::sign_in::{Attempt, Origin, SignedIn, place};
-pub(crate) use self::totp::{SECRET_BYTES, base32, recovery_codes, recovery_hash, step_of, uri};
 #[cfg(test)]
 pub(crate) use self::totp::code_at;
+pub(crate) use self::totp::{SECRET_BYTES, base32, recovery_codes, recovery_hash, step_of, uri};
 use crate::oidc::Oidc;
 use crate::problem::Problem;
 use crate::resources::{members, sessions};
@@ -63,7 +65,7 @@ impl People {
         (keyring, oidc): (Keyring, Option<Oidc>),
         public_url: String,
     ) -> Self {
-        let is_secure = public_url.starts_with("https://");
+        let is_secure = url::Url::parse(&public_url).is_ok_and(|url| url.scheme() == "https");
         let passwords = Passwords::default();
         Self {
             store,

@@ -16,17 +16,19 @@ use hatch_domain::member::command::{Joining, MemberCommand};
 use hatch_domain::member::{Identity as Known, MemberStatus};
 use serde::{Deserialize, Serialize};
 
-use super::sign_in::Origin;
+use super::sign_in::{Origin, SignedIn};
 use super::{Link, People};
 use crate::auth::cookie;
 use crate::client_address::ClientAddress;
 use crate::extract::JsonBody;
 use crate::oidc::{COOKIE_SECONDS, Identity, Oidc, OidcError};
-use crate::problem::Problem;
+use crate::problem::{FieldCode, FieldError, Problem};
 
-/// The cookie of an attempt, and the paths that see it.
-const COOKIE: &str = "hatch-oidc";
-const PATH: &str = "/auth/oidc";
+/// What attempts by the other program are counted as.
+const ACCOUNT: &str = "/auth/oidc";
+
+/// Bytes of what somebody wants at most, as it is kept with the attempt.
+const WISH_BYTES_MAX: usize = 1_024;
 
 /// Where the page is that people come back to.
 const SIGN_IN: &str = "/auth/sign-in";
@@ -88,18 +90,30 @@ async fn begin(
     wish: &Wish,
 ) -> Result<(String, HeaderMap), Problem> {
     let oidc = provider(people)?;
-    let now = people.store.environment().now();
-    if let Some(too_many) = people.attempts.count(address.counted(), PATH, now).await? {
-        // All who come by it are one account here: only their addresses tell them apart.
-        if too_many.is_of_address {
-            return Err(Problem::too_many_attempts(too_many));
-        }
+    count(people, address).await?;
+    let kept = wish.write();
+    if kept.len() > WISH_BYTES_MAX {
+        let detail = format!("expected {WISH_BYTES_MAX} bytes at most, with the rest of the wish");
+        let error = FieldError::coded(FieldCode::TooLong, "/return_to", detail);
+        return Err(Problem::invalid(vec![error]));
     }
-    let begun = oidc.begin(&wish.write()).await.map_err(|error| failed(&error))?;
-    let seconds = i64::from(COOKIE_SECONDS);
-    let cookie = cookie::set((COOKIE, &begun.cookie), PATH, seconds, people.is_secure());
+    let begun = oidc.begin(&kept).await.map_err(|error| failed(&error))?;
+    let (seconds, is_secure) = (i64::from(COOKIE_SECONDS), people.is_secure());
+    // No sibling of this host may plant an attempt of his own.
+    let named = (cookie::name_of_attempt(is_secure), begun.cookie.as_str());
+    let cookie = cookie::set(named, "/", seconds, is_secure);
     let headers = cookie.map(|cookie| (SET_COOKIE, cookie)).into_iter().collect();
     Ok((begun.url.to_string(), headers))
+}
+
+/// Refuses whose address comes too often. All who come by the other program are one account here: only their addresses tell
+/// them apart.
+async fn count(people: &People, address: ClientAddress) -> Result<(), Problem> {
+    let now = people.store.environment().now();
+    match people.attempts.count(address.counted(), ACCOUNT, now).await? {
+        Some(too_many) if too_many.is_of_address => Err(Problem::too_many_attempts(too_many)),
+        Some(_) | None => Ok(()),
+    }
 }
 
 async fn callback(
@@ -109,22 +123,35 @@ async fn callback(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let oidc = provider(&people)?;
-    let kept = cookie::value_of(&headers, COOKIE).unwrap_or_default();
-    let finished = oidc.finish(&query.unwrap_or_default(), kept).await;
-    let identity = match finished {
-        Ok(identity) => identity,
-        Err(error) => return Ok(back(&people, &error_fragment(&failed(&error)), None)),
-    };
+    let query = query.unwrap_or_default();
+    let finished = finish(&people, oidc, (address, &query), &headers).await;
+    Ok(match finished {
+        Ok((wish, signed_in)) => {
+            let (seconds, secure) = (SESSION_LIFE_MAX.num_seconds(), people.is_secure());
+            let goes_on = wish.return_to.as_deref().filter(|path| is_path(path));
+            let given = cookie::give(&signed_in.secret, seconds, secure);
+            back(&people, goes_on.unwrap_or(SIGN_IN), given)
+        }
+        // A person sees the page, and no problem in JSON.
+        Err(problem) => back(&people, &error_fragment(&problem), None),
+    })
+}
+
+async fn finish(
+    people: &People,
+    oidc: &Oidc,
+    (address, query): (ClientAddress, &str),
+    headers: &HeaderMap,
+) -> Result<(Wish, SignedIn), Problem> {
+    // Each asks the other program, also by a code that somebody has invented.
+    count(people, address).await?;
+    let kept = cookie::value_of(headers, cookie::name_of_attempt(people.is_secure()));
+    let finished = oidc.finish(query, kept.unwrap_or_default()).await;
+    let identity = finished.map_err(|error| failed(&error))?;
     let wish = Wish::read(&identity.return_to);
-    let entry = match whose(&people, &identity, &wish).await {
-        Ok(entry) => entry,
-        Err(problem) => return Ok(back(&people, &error_fragment(&problem), None)),
-    };
-    let origin = Origin::of(address, &headers);
-    let signed_in = people.sign_in_by_oidc(entry, &origin).await?;
-    let (seconds, secure) = (SESSION_LIFE_MAX.num_seconds(), people.is_secure());
-    let goes_on = wish.return_to.as_deref().filter(|path| is_path(path)).unwrap_or(SIGN_IN);
-    Ok(back(&people, goes_on, cookie::give(&signed_in.secret, seconds, secure)))
+    let entry = whose(people, &identity, &wish).await?;
+    let signed_in = people.sign_in_by_oidc(entry, &Origin::of(address, headers)).await?;
+    Ok((wish, signed_in))
 }
 
 fn provider(people: &People) -> Result<&Oidc, Problem> {
@@ -154,7 +181,8 @@ fn error_fragment(problem: &Problem) -> String {
 
 /// Sends the browser to a path of ours, without the cookie of the attempt, and perhaps with a session.
 fn back(people: &People, path: &str, session: Option<axum::http::HeaderValue>) -> Response {
-    let gone = cookie::set((COOKIE, ""), PATH, 0, people.is_secure());
+    let is_secure = people.is_secure();
+    let gone = cookie::set((cookie::name_of_attempt(is_secure), ""), "/", 0, is_secure);
     let mut response = (StatusCode::SEE_OTHER, [(LOCATION, path.to_owned())]).into_response();
     for cookie in gone.into_iter().chain(session) {
         response.headers_mut().append(SET_COOKIE, cookie);
@@ -167,22 +195,32 @@ async fn whose(people: &People, identity: &Identity, wish: &Wish) -> Result<Memb
     if let Some(invitation) = &wish.invitation {
         return by_invitation(people, identity, invitation).await;
     }
+    let at = people.store.environment().now();
     let fits = |entry: &MemberEntry| {
-        wish.tenant.is_none_or(|tenant| tenant == entry.tenant_id)
-            && entry.member.status().is_some_and(|status| status != MemberStatus::Removed)
+        let counts = match entry.member.status() {
+            Some(MemberStatus::Active) => true,
+            Some(MemberStatus::Invited) => {
+                entry.member.invitation_expires_at().is_some_and(|end| at < end)
+            }
+            Some(MemberStatus::Removed) | None => false,
+        };
+        counts && wish.tenant.is_none_or(|tenant| tenant == entry.tenant_id)
     };
     let known = people.directory.members_known_as(&identity.issuer, &identity.subject);
     let mut known: Vec<MemberEntry> = known.into_iter().filter(fits).collect();
     if known.is_empty() && identity.email_verified {
         let email = identity.email.as_deref().and_then(|email| Address::email(email).ok());
         let with = email.map(|email| people.directory.members_with(&email)).unwrap_or_default();
-        known = with.into_iter().filter(fits).collect();
+        // Whom the other program calls something else, it means somebody else by: an email may be given to another person.
+        let is_new = |entry: &MemberEntry| {
+            entry.member.identities().iter().all(|one| one.issuer != identity.issuer)
+        };
+        known = with.into_iter().filter(fits).filter(is_new).collect();
     }
     if known.len() > 1 {
         return Err(people.several(&known));
     }
     let entry = known.pop().ok_or_else(Problem::wrong_sign_in)?;
-    let at = people.store.environment().now();
     let command = match entry.member.is_active() {
         true if entry.member.is_known_as(&identity.issuer, &identity.subject) => return Ok(entry),
         true => MemberCommand::Link { identity: known_as(identity), at },
@@ -338,9 +376,36 @@ mod tests {
         let cy = joined(&api, "cy@example.com", "agent").await;
         let linked = identity("cy", "cy@example.com", true);
         assert_eq!(found(&api, linked, None).await, Ok(cy), "who has a password, too");
+        let heir = identity("another person", "cy@example.com", true);
+        assert_eq!(
+            found(&api, heir, None).await,
+            refused,
+            "an email may be given to another person"
+        );
         let removed = api.request(Method::DELETE, &format!("{MEMBERS}/{bob}"), &[], None).await;
         assert_eq!(removed.status, StatusCode::OK, "{}", removed.body);
         assert_eq!(found(&api, stranger(), None).await, refused, "who was removed is nobody");
+    }
+
+    #[tokio::test]
+    async fn who_comes_by_another_program_gets_no_password_by_his_session() {
+        let api = Api::start().await;
+        invite(&api, "ann@example.com", "agent").await;
+        let (people, ann) = (api.people(), identity("ann", "ann@example.com", true));
+        let entry = whose(&people, &ann, &Wish::default()).await.expect("a member");
+        let address = ClientAddress(std::net::IpAddr::from([192, 0, 2, 1]));
+        let origin = Origin { address, user_agent: None };
+        let signed_in = people.sign_in_by_oidc(entry, &origin).await;
+        let session = format!("hatch={}", signed_in.expect("a session").secret);
+        let change = serde_json::json!({"new_password": "staple in the rain"});
+        for (method, path, body) in [
+            (Method::PUT, "/api/v1/session/password", Some(change)),
+            (Method::POST, "/api/v1/session/totp", None),
+        ] {
+            let refused = api.by_session(&session, (method, path), &[], body).await;
+            assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+            assert_eq!(refused.text("code"), "no_password");
+        }
     }
 
     #[test]

@@ -35,6 +35,47 @@ pub(super) fn routes() -> Router {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
+    /// Where the page goes on that is opened with this `return_to`, as node runs it; nothing where there is no node.
+    fn goes_on(wanted: &str) -> Option<String> {
+        let script = include_str!("pages/people.js");
+        let next = script.split("function next() {").nth(1).expect("a function");
+        let next = next.split("\n}\n").next().expect("its end");
+        let program = format!(
+            "const search = '?' + new URLSearchParams({{ return_to: process.argv[1] }});
+             const location = {{ search, origin: 'https://hatch.example.com' }};
+             function next() {{ {next} }}
+             console.log(next());"
+        );
+        let output = Command::new("node").args(["-e", &program, "--", wanted]).output().ok()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Some(String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned())
+    }
+
+    #[test]
+    fn who_has_signed_in_goes_on_here_and_nowhere_else() {
+        for (wanted, expected) in [
+            ("/inbox/1?x=1#y", "/inbox/1?x=1#y"),
+            ("/a/../inbox", "/inbox"),
+            ("", ""),
+            ("inbox", ""),
+            ("//", ""),
+            ("//evil.example", ""),
+            ("/\\evil.example", ""),
+            ("/.//evil.example", ""),
+            ("/..//evil.example", ""),
+            ("/%2e//evil.example", ""),
+            ("/x/..//evil.example", ""),
+            ("/\t/evil.example", ""),
+            ("https://evil.example/", ""),
+            ("javascript:alert(1)", ""),
+        ] {
+            let Some(path) = goes_on(wanted) else { return };
+            assert_eq!(path, expected, "{wanted}");
+        }
+    }
+
     /// Nothing that stands in a page runs, so nothing may stand there that would have to.
     #[test]
     fn pages_have_no_script_and_no_style_of_their_own_and_each_field_has_a_name() {

@@ -15,14 +15,14 @@ use hatch_seal::{OpenError, Place};
 
 use super::passwords::is_possible;
 use super::totp::{is_code, recovery_hash, secret_text, step_of};
-use super::{People, TOTP_FIELD};
+use super::{People, TOTP_FIELD, known};
 use crate::auth::Caller;
 use crate::client_address::ClientAddress;
 use crate::problem::Problem;
 use crate::resources::members::refusal;
 
-/// Tenants that a person is looked for in who names none. Whoever is a member of more has to name one. So often a password is
-/// worked on, however many there are.
+/// Tenants that a person is looked for in who names none: those where he joined first. For others he names one. So often a
+/// password is worked on, however many there are.
 const TENANTS_TRIED: usize = 3;
 
 /// What somebody tries to sign in by.
@@ -31,6 +31,8 @@ pub(crate) struct Attempt {
     pub(crate) tenant: Option<TenantId>,
     pub(crate) password: String,
     pub(crate) totp: Option<String>,
+    /// What the browser keeps, if somebody has signed in by it before.
+    pub(crate) browser: Option<String>,
 }
 
 /// Somebody who has signed in.
@@ -70,11 +72,19 @@ impl People {
         attempt: Attempt,
         origin: &Origin,
     ) -> Result<SignedIn, Problem> {
-        let Attempt { email, tenant, password, totp } = attempt;
-        let (now, account) = (self.store.environment().now(), email.identity().to_string());
+        let Attempt { email, tenant, password, totp, browser } = attempt;
+        let (now, mut account) = (self.store.environment().now(), email.identity().to_string());
         let counted = self.attempts.count(origin.address.counted(), &account, now).await?;
+        let mut only = None;
         if let Some(too_many) = counted {
-            return Err(Problem::too_many_attempts(too_many));
+            let kept = browser.filter(|_| !too_many.is_of_address);
+            only = kept.and_then(|kept| self.owner_of_browser(&email, &kept));
+            let Some(member) = only else { return Err(Problem::too_many_attempts(too_many)) };
+            account = format!("known browsers of {member}");
+            let counted = self.attempts.count(origin.address.counted(), &account, now).await?;
+            if let Some(too_many) = counted {
+                return Err(Problem::too_many_attempts(too_many));
+            }
         }
         // It is nobody's: that says nothing of anybody.
         if !is_possible(&password) {
@@ -84,7 +94,10 @@ impl People {
         let mut known: Vec<MemberEntry> = known
             .filter(|entry| entry.member.is_active())
             .filter(|entry| tenant.is_none_or(|tenant| tenant == entry.tenant_id))
+            .filter(|entry| only.is_none_or(|only| only == entry.id))
             .collect();
+        // Whoever invites the same email later takes nobody's place.
+        known.sort_by_key(|entry| entry.member.joined_at());
         known.truncate(TENANTS_TRIED);
         let hashes = known.iter().map(|entry| entry.member.password().cloned()).collect();
         let times = if tenant.is_some() { 1 } else { TENANTS_TRIED };
@@ -97,13 +110,20 @@ impl People {
         let entry = fitting.pop().ok_or_else(Problem::wrong_sign_in)?;
         let factor = self.second_factor(&entry, totp.as_deref(), now).await?;
         let signed_in = self.begin(entry, SignInWay::Password, factor, origin).await?;
-        if let Err(error) = self.attempts.forget(&account).await {
-            tracing::debug!(%error, "attempts to sign in count on");
+        if let Err(error) = self.attempts.give_back(&account).await {
+            tracing::debug!(%error, "an attempt to sign in counts on");
         }
         if compared.is_weak {
             self.strengthen(&signed_in.entry, password).await;
         }
         Ok(signed_in)
+    }
+
+    /// The member of this email whose browser it is that keeps `kept`.
+    fn owner_of_browser(&self, email: &Address, kept: &str) -> Option<MemberId> {
+        let mut members = self.directory.members_with(email).into_iter();
+        let owner = members.find(|entry| entry.member.is_active() && known::is_of(kept, entry));
+        owner.map(|entry| entry.id)
     }
 
     /// Signs a member in whom another program knows.
@@ -211,22 +231,24 @@ impl People {
 
     /// The same password costs more to guess from now on. Where that fails, it does so another time.
     async fn strengthen(&self, entry: &MemberEntry, password: String) {
-        let Ok(hash) = self.passwords.hash(password).await else { return };
+        let Some(from) = entry.member.password().cloned() else { return };
+        let Ok(to) = self.passwords.hash(password).await else { return };
         let at = self.store.environment().now();
-        if let Err(problem) = self.record(entry, &MemberCommand::RehashPassword { hash, at }).await
-        {
+        let command = MemberCommand::RehashPassword { from, to, at };
+        if let Err(problem) = self.record(entry, &command).await {
             tracing::debug!(%problem, "a password costs as little to guess as before");
         }
     }
 
-    /// Refuses who does not know the member's password, though he has a session. Who has none has shown who he is by that.
+    /// Refuses who does not know the member's password, though he has a session; and who has none, for whoever has taken
+    /// such a session over would outlast by it what the other program says of the member.
     pub(crate) async fn prove(
         &self,
         entry: &MemberEntry,
         password: String,
         address: ClientAddress,
     ) -> Result<(), Problem> {
-        let Some(hash) = entry.member.password().cloned() else { return Ok(()) };
+        let hash = entry.member.password().cloned().ok_or_else(Problem::no_password)?;
         let (now, account) = (self.store.environment().now(), entry.id.to_string());
         if let Some(too_many) = self.attempts.count(address.counted(), &account, now).await? {
             return Err(Problem::too_many_attempts(too_many));

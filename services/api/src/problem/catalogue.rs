@@ -148,9 +148,22 @@ problems! {
         "ann@example.com is a member already";
     MEMBER_INACTIVE = "member_inactive" [CONFLICT]
         "The person is no active member"
-        "The member was removed, or has not come by the invitation yet."
-        "Invite the person again."
+        "The member was removed, or has not come by the invitation yet, by which nobody gets more than it was made \
+         for."
+        "Invite the person again, with the role that is wanted."
         "the member was removed";
+    NO_PASSWORD = "no_password" [CONFLICT]
+        "The member has no password"
+        "A password or a second factor was to be set by the session of a member who signs in by another program \
+         (OpenID Connect) alone. Whoever takes such a session over is not to keep it by a password."
+        "Sign in by that program, which asks for second factors of its own. For a password, remove the member and \
+         invite the person again."
+        "the member signs in by another program";
+    TOTP_ENABLED = "totp_enabled" [CONFLICT]
+        "There is a second factor already"
+        "A second factor was to be set while there is one."
+        "End the present one by `DELETE /api/v1/session/totp`, which takes the password, and begin again."
+        "a second factor is asked for already";
     LAST_OWNER = "last_owner" [CONFLICT]
         "The tenant would have no owner"
         "The member who is to be removed, or to get another role, is the last active owner."

@@ -49,7 +49,7 @@ impl Problem {
 
     /// What is asked of a member needs him to have joined.
     pub(crate) fn member_inactive() -> Self {
-        let detail = "the member has not joined yet, or was removed";
+        let detail = "the member has not joined yet, or was removed: invite the person again";
         Self::of(&catalogue::MEMBER_INACTIVE, detail)
     }
 
@@ -87,6 +87,18 @@ impl Problem {
     pub(crate) fn wrong_password() -> Self {
         let detail = "password: expected the one that counts now";
         Self::of(&catalogue::WRONG_PASSWORD, detail)
+    }
+
+    /// The member signs in by another program, and has no password.
+    pub(crate) fn no_password() -> Self {
+        let detail = "the member signs in by another program: removed and invited again, he chooses a password";
+        Self::of(&catalogue::NO_PASSWORD, detail)
+    }
+
+    /// Another second factor takes the place of none.
+    pub(crate) fn totp_enabled() -> Self {
+        let detail = "a second factor is asked for already: DELETE ends it, by the password";
+        Self::of(&catalogue::TOTP_ENABLED, detail)
     }
 
     /// There is no other program that people sign in by.

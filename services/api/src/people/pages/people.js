@@ -27,6 +27,13 @@ function show(problem) {
   if (problem.code === "several_tenants") choose(problem.errors || []);
 }
 
+// Anybody can make a link to this page: of what it says only what is known is shown, and a tenant's name as such.
+function showTold({ code, errors }) {
+  if (!Object.hasOwn(WORDS, code)) return;
+  const isTenant = ({ detail }) => /^[0-9a-f-]{36} .{1,100}$/.test(detail);
+  show({ code, errors: Array.isArray(errors) ? errors.filter(isTenant) : [] });
+}
+
 function choose(errors) {
   at("tenant").replaceChildren(...errors.map(({ detail }) => {
     const space = detail.indexOf(" ");
@@ -68,15 +75,24 @@ function on(id, event, work) {
   });
 }
 
-// A path of this site, and of no other.
+// A path of this site, and of no other. What a browser makes of it is what counts: without its dots, `/.//name` is `//name`,
+// which is another site.
 function next() {
   const wanted = new URLSearchParams(location.search).get("return_to") || "";
-  const url = new URL(wanted || location.pathname, location.origin);
-  return wanted.startsWith("/") && url.origin === location.origin ? url.pathname + url.search + url.hash : "";
+  if (!wanted.startsWith("/")) return "";
+  try {
+    const url = new URL(wanted, location.origin);
+    const path = url.pathname + url.search + url.hash;
+    return url.origin === location.origin && !path.startsWith("//") ? path : "";
+  } catch {
+    return "";
+  }
 }
 
+// The tenant that was chosen, or the one that the page was opened for.
 function tenant() {
-  return at("several") && !at("several").hidden ? at("tenant").value : undefined;
+  if (at("several") && !at("several").hidden) return at("tenant").value;
+  return new URLSearchParams(location.search).get("tenant") || undefined;
 }
 
 async function greet() {
@@ -104,10 +120,9 @@ on("out", "click", async () => {
 });
 
 on("accept", "submit", async () => {
-  const body = { password: at("password").value };
+  const body = { token: location.hash.slice(1), password: at("password").value };
   if (at("name").value.trim()) body.name = at("name").value;
-  const token = encodeURIComponent(location.hash.slice(1));
-  await ask("POST", `/api/v1/invitations/${token}/accept`, body);
+  await ask("POST", "/api/v1/invitations/accept", body);
   location.assign("/auth/sign-in");
 });
 
@@ -126,7 +141,7 @@ if (at("sign-in")) {
   if (told) {
     history.replaceState(null, "", location.pathname + location.search);
     try {
-      show(JSON.parse(decodeURIComponent(told.replaceAll("+", " "))));
+      showTold(JSON.parse(decodeURIComponent(told.replaceAll("+", " "))));
     } catch {
       // It was no word of ours.
     }

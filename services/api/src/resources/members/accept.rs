@@ -1,9 +1,9 @@
-//! `POST /api/v1/invitations/{token}/accept`: a person comes by his link, and chooses a password.
+//! `POST /api/v1/invitations/accept`: a person comes by his link, and chooses a password.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use hatch_domain::actor::Actor;
 use hatch_domain::member::Member;
@@ -17,7 +17,7 @@ use super::refusal;
 use crate::commands::tell_write;
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
 use crate::people::{Link, People, check_password};
-use crate::problem::{FieldCode, FieldError, Problem};
+use crate::problem::{Body as ProblemBody, FieldCode, FieldError, Problem};
 use crate::resources::api_keys::name_of;
 
 /// By what a person will come again.
@@ -25,6 +25,9 @@ use crate::resources::api_keys::name_of;
 #[schema(as = Acceptance)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Acceptance {
+    /// What stands behind `#` in the link.
+    #[schema(required)]
+    token: Option<String>,
     /// A password of 12 to 128 characters, none of the commonest, and not the email.
     #[schema(required, min_length = 12, max_length = 128)]
     password: Option<String>,
@@ -35,22 +38,28 @@ pub(super) struct Acceptance {
 
 /// Accepts an invitation
 ///
-/// The link's secret is in the path, and lets in once. The person signs in by the password from then on.
+/// The link's secret is in the body, for paths stand in logs, and lets in once. The person signs in by the password from then
+/// on.
 #[utoipa::path(
-    post, path = "/api/v1/invitations/{token}/accept", operation_id = "accept_invitation", tag = "members",
+    post, path = "/api/v1/invitations/accept", operation_id = "accept_invitation", tag = "members",
     security(()),
-    params(("token" = String, Path, description = "What stands behind `#` in the link.")),
-    request_body(content = Acceptance, example = json!({"password": "correct horse battery"})),
+    request_body(content = Acceptance, example = json!({
+        "token": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "password": "correct horse battery"})),
     responses((status = 200, description = "The person is a member.", body = MemberInfo,
-        headers(("Hatch-Position" = i64, description = "The log position of the write."))))
+        headers(("Hatch-Position" = i64, description = "The log position of the write."))),
+        (status = 404, description = "The link was used, is too old, or never was one.",
+         body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(super) async fn handler(
     State(people): State<Arc<People>>,
-    Path(token): Path<String>,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
-    JsonBody(acceptance): JsonBody<Acceptance>,
+    JsonBody(mut acceptance): JsonBody<Acceptance>,
 ) -> Result<Response, Problem> {
     let now = people.store.environment().now();
+    let Some(token) = acceptance.token.take() else {
+        let error = FieldError::coded(FieldCode::Required, "/token", "is required");
+        return Err(Problem::invalid(vec![error]));
+    };
     let link = Link::read(&token).ok_or_else(Problem::invitation_invalid)?;
     let entry = people.directory.member(link.member());
     let entry = entry.filter(|entry| entry.member.admits(&link.hash(), now));

@@ -19,7 +19,8 @@ use crate::problem::{Body as ProblemBody, Problem};
 
 /// Gives a member another role
 ///
-/// A role that is less than before ends all of the member's sessions within a second. The last owner of a tenant stays one:
+/// A role that is less than before ends all of the member's sessions within a second. Who has not come yet gets more than he
+/// was invited for by another invitation only: `409` (`member_inactive`). The last owner of a tenant stays one:
 /// `409` (`last_owner`). What is so already changes nothing.
 #[utoipa::path(
     patch, path = "/api/v1/members/{id}", operation_id = "change_member", tag = "members",
@@ -28,7 +29,7 @@ use crate::problem::{Body as ProblemBody, Problem};
     request_body(content = ChangeRequest, example = json!({"role": "viewer"})),
     responses((status = 200, description = "Changed, now or before.", body = MemberInfo,
         headers(("Hatch-Position" = i64, description = "A log position by which it is so."))),
-        (status = 409, description = "The member is the last owner, or was removed.",
+        (status = 409, description = "The member is the last owner, was removed, or has not come yet.",
          body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(super) async fn handler(

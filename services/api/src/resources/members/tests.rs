@@ -2,14 +2,17 @@
 
 use axum::http::{Method, StatusCode};
 use chrono::TimeDelta;
+use hatch_domain::actor::Actor;
 use hatch_domain::ids::TenantId;
-use hatch_domain::scope::Scope;
+use hatch_domain::scope::{Scope, Scopes};
 use hatch_readmodel::configuration;
 use serde_json::{Value, json};
 
+use super::{Authority, InviteRequest};
 use crate::testing::{Answer, Api};
 
 pub(crate) const MEMBERS: &str = "/api/v1/members";
+const ACCEPT: &str = "/api/v1/invitations/accept";
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// Invites somebody, and says what stands behind `#` in the link.
@@ -22,10 +25,9 @@ pub(crate) async fn invite(api: &Api, email: &str, role: &str) -> (String, Strin
 }
 
 pub(crate) async fn accept(api: &Api, token: &str) -> Answer {
-    let path = format!("/api/v1/invitations/{token}/accept");
     // Attempts from one address are counted.
     api.advance(TimeDelta::seconds(30)).await;
-    api.post(&path, &json!({"password": PASSWORD, "name": " Ann "})).await
+    api.post(ACCEPT, &json!({"token": token, "password": PASSWORD, "name": " Ann "})).await
 }
 
 /// Invites somebody who comes; says who he is.
@@ -53,9 +55,12 @@ async fn remove(api: &Api, id: &str) -> Answer {
 async fn a_person_is_invited_comes_by_the_link_once_and_is_shown() {
     let api = Api::start().await;
     let (id, token) = invite(&api, "Ann@Example.com", "agent").await;
-    let short = json!({"password": "short"});
-    let refused = api.post(&format!("/api/v1/invitations/{token}/accept"), &short).await;
-    assert_eq!(refused.pointers(), ["/password"]);
+    for (body, pointer) in [
+        (json!({"token": token, "password": "short"}), "/password"),
+        (json!({"password": PASSWORD}), "/token"),
+    ] {
+        assert_eq!(api.post(ACCEPT, &body).await.pointers(), [pointer]);
+    }
     let accepted = accept(&api, &token).await;
     assert_eq!(accepted.status, StatusCode::OK, "{}", accepted.body);
     assert_eq!((accepted.text("id"), accepted.text("status")), (id.as_str(), "active"));
@@ -147,6 +152,25 @@ async fn nobody_gives_or_takes_more_than_he_has() {
         let answer = invite(body.clone()).await;
         let told = answer.body["code"].as_str();
         assert_eq!(told, code, "{body}: {}", answer.body);
+    }
+    // Nor is an owner changed or removed by who is none, also before he has come.
+    let owner = InviteRequest {
+        email: Some("ann@example.com".to_owned()),
+        role: Some("owner".to_owned()),
+        ..InviteRequest::default()
+    };
+    let above = Authority {
+        tenant_id: tenant,
+        actor: Actor::System("test".to_owned()),
+        scopes: Scopes::of(&[Scope::Admin]),
+        over_owners: true,
+    };
+    let owner = super::invite(&api.people().store, &above, owner, "http://localhost").await;
+    let owner = format!("{MEMBERS}/{}", owner.expect("invited").member.id);
+    let less = json!({"role": "viewer"});
+    for (method, body) in [(Method::PATCH, Some(&less)), (Method::DELETE, None)] {
+        let refused = api.by(&admin, method, &owner, body).await;
+        assert_eq!(refused.text("code"), "stronger_role", "{}", refused.body);
     }
     let reader = api.key(tenant, &[Scope::MessagesRead], |_| ()).await;
     let refused = api.by(&reader, Method::POST, MEMBERS, Some(&of("viewer"))).await;

@@ -78,7 +78,7 @@ impl Authority {
     }
 
     /// Refuses to give, or take away, what who asks has not.
-    fn refuse_stronger(&self, standing: Standing) -> Result<(), Problem> {
+    pub(crate) fn refuse_stronger(&self, standing: Standing) -> Result<(), Problem> {
         if standing.role() == Role::Owner && !self.over_owners {
             return Err(Problem::stronger_role(
                 "role: owners are made, changed and removed by owners",
@@ -269,6 +269,7 @@ pub(crate) fn refusal(error: ExecuteError<MemberRejection>) -> Problem {
         ExecuteError::Rejected(R::NotJoined | R::Removed) => Problem::member_inactive(),
         ExecuteError::Rejected(R::NoInvitation) => Problem::invitation_invalid(),
         ExecuteError::Rejected(R::NoSuchCode) => Problem::wrong_sign_in(),
+        ExecuteError::Rejected(R::HasTotp) => Problem::totp_enabled(),
         error => error.into(),
     }
 }

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use hatch_domain::ids::SessionId;
 use hatch_domain::scope::Scope;
 
-use crate::auth::Caller;
+use crate::auth::{Caller, Door};
 use crate::extract::{NoBody, NoParameters, PathId, QueryParameters};
 use crate::people::People;
 use crate::problem::Problem;
+use crate::resources::members::Authority;
 
 /// Ends a session
 ///
-/// One's own, or with the scope `admin` anybody's of the tenant. Each process refuses it within a second.
+/// One's own, or with the scope `admin` anybody's of the tenant who has no more than the caller: an owner's, owners end. Each
+/// process refuses it within a second.
 #[utoipa::path(
     delete, path = "/api/v1/sessions/{id}", operation_id = "end_session", tag = "sessions",
     security(("bearer" = [])),
@@ -24,6 +27,7 @@ use crate::problem::Problem;
 pub(super) async fn handler(
     State(people): State<Arc<People>>,
     caller: Caller,
+    Extension(door): Extension<Door>,
     PathId(id): PathId,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     NoBody: NoBody,
@@ -31,6 +35,11 @@ pub(super) async fn handler(
     let own = caller.member().filter(|_| !caller.allows(Scope::Admin));
     if own.is_none() {
         caller.require(Scope::Admin)?;
+        let member = people.sessions.member_of(caller.tenant, SessionId(id)).await?;
+        let other = member.filter(|member| caller.member() != Some(*member));
+        if let Some(entry) = other.and_then(|member| people.directory.member(member)) {
+            Authority::of(&caller, &door).refuse_stronger(*entry.member.standing())?;
+        }
     }
     let ended = people.sessions.end(caller.tenant, own, SessionId(id)).await?;
     let member = ended.ok_or_else(|| Problem::not_found("session"))?;

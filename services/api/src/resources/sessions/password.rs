@@ -16,14 +16,15 @@ use crate::client_address::ClientAddress;
 use crate::commands::tell_write;
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
 use crate::people::{People, check_password};
-use crate::problem::{FieldCode, FieldError, Problem};
+use crate::problem::{Body as ProblemBody, FieldCode, FieldError, Problem};
 
 /// The password of now, and the one from now on.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = PasswordChange)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
-    /// The one that counts now. Who has none leaves it out.
+    /// The one that counts now.
+    #[schema(required)]
     password: Option<String>,
     /// 12 to 128 characters, none of the commonest, and not the email.
     #[schema(required, min_length = 12, max_length = 128)]
@@ -32,14 +33,17 @@ pub(super) struct Change {
 
 /// Gives oneself another password
 ///
-/// All of one's sessions end, this one too: sign in by the new one.
+/// All of one's sessions end, this one too: sign in by the new one. Who has none, because another program knows him, gets
+/// none by this: `409` (`no_password`).
 #[utoipa::path(
     put, path = "/api/v1/session/password", operation_id = "set_password", tag = "sessions",
     security(("bearer" = [])),
     request_body(content = Change, example = json!({
         "password": "correct horse battery", "new_password": "staple in the rain"})),
     responses((status = 204, description = "It counts from now on.",
-        headers(("Hatch-Position" = i64, description = "The log position of the write."))))
+        headers(("Hatch-Position" = i64, description = "The log position of the write."))),
+        (status = 409, description = "The member has no password.",
+         body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(super) async fn handler(
     State(people): State<Arc<People>>,

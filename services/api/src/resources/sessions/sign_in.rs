@@ -10,6 +10,7 @@ use hatch_directory::SESSION_LIFE_MAX;
 use hatch_domain::actor::Actor;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
+use hatch_eventstore::SystemEnvironment;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,7 +19,7 @@ use crate::auth::{Caller, cookie};
 use crate::client_address::ClientAddress;
 use crate::commands::tell_write;
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
-use crate::people::{Attempt, Origin, People, SignedIn};
+use crate::people::{Attempt, KNOWN_SECONDS, Origin, People, SignedIn, known_browser};
 use crate::problem::{Body as ProblemBody, FieldCode, FieldError, Problem};
 
 /// Characters of a code at most, as people type it.
@@ -48,7 +49,7 @@ pub(super) struct Request {
 /// The answer sets a cookie, which opens a new session: `HttpOnly`, `SameSite=Lax`. Requests that change something count by
 /// it only from a page of this installation (`Sec-Fetch-Site`, `Origin`). The answer and the time that it takes are the same
 /// whether there is such a member or not. 5 attempts in 20 seconds are taken from an address, and 20 in 5 minutes for an
-/// email.
+/// email; a browser that its member has signed in by before, which another cookie says, is counted apart.
 #[utoipa::path(
     post, path = "/api/v1/session", operation_id = "sign_in", tag = "sessions",
     security(()),
@@ -62,7 +63,10 @@ pub(super) struct Request {
         (status = 403, description = "A page of another site made the request.",
          body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The email and the password are those of members of several tenants, which `errors` names.",
-         body = ProblemBody, content_type = "application/problem+json"))
+         body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "Too many attempts of the address or for the email, or too many requests of the address.",
+         body = ProblemBody, content_type = "application/problem+json",
+         headers(("Retry-After" = i64, description = "Seconds to wait before the next attempt."))))
 )]
 pub(super) async fn handler(
     State(people): State<Arc<People>>,
@@ -71,7 +75,9 @@ pub(super) async fn handler(
     headers: HeaderMap,
     JsonBody(request): JsonBody<Request>,
 ) -> Result<Response, Problem> {
-    let attempt = request.validate().map_err(Problem::invalid)?;
+    let mut attempt = request.validate().map_err(Problem::invalid)?;
+    let name_of_browser = cookie::name_of_browser(people.is_secure());
+    attempt.browser = cookie::value_of(&headers, name_of_browser).map(str::to_owned);
     let origin = Origin::of(address, &headers);
     let signed_in = people.sign_in(attempt, &origin).await?;
     let position = signed_in.position;
@@ -83,6 +89,10 @@ pub(super) async fn handler(
     body.session_id = Some(session.id);
     let mut response = (StatusCode::CREATED, Json(body)).into_response();
     set_cookie(response.headers_mut(), given);
+    let known = known_browser(&entry, &SystemEnvironment::entropy()).and_then(|known| {
+        cookie::set((name_of_browser, &known), "/", KNOWN_SECONDS, people.is_secure())
+    });
+    set_cookie(response.headers_mut(), known);
     tell_write(response.headers_mut(), position, false);
     Ok(response)
 }
@@ -107,6 +117,6 @@ impl Request {
             let detail = "expected six digits or a recovery code";
             return Err(vec![FieldError::coded(FieldCode::TooLong, "/totp", detail)]);
         }
-        Ok(Attempt { email, tenant, password, totp })
+        Ok(Attempt { email, tenant, password, totp, browser: None })
     }
 }

@@ -45,6 +45,9 @@ pub(super) struct Confirmation {
     /// Six digits, as the authenticator shows them now.
     #[schema(required, example = "123456")]
     code: Option<String>,
+    /// The password.
+    #[schema(required)]
+    password: Option<String>,
 }
 
 /// Codes that stand in for the second factor.
@@ -60,19 +63,21 @@ pub(super) struct Codes {
 #[schema(as = TotpRemoval)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Removal {
-    /// The password. Who has none leaves it out.
+    /// The password.
+    #[schema(required)]
     password: Option<String>,
 }
 
 /// Begins a second factor
 ///
 /// Nothing is asked for yet: put the secret into an authenticator, and confirm by its first code. Without a master key of the
-/// installation there is no second factor: `409` (`no_master_key`).
+/// installation there is no second factor: `409` (`no_master_key`). Nor is there another one before the present one is ended
+/// (`totp_enabled`), or one of somebody who signs in by another program (`no_password`).
 #[utoipa::path(
     post, path = "/api/v1/session/totp", operation_id = "begin_totp", tag = "sessions",
     security(("bearer" = [])),
     responses((status = 200, description = "What an authenticator is given.", body = Enrolment),
-        (status = 409, description = "The installation has no master key.",
+        (status = 409, description = "The installation has no master key, or the member no password, or a second factor.",
          body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(super) async fn begin(
@@ -83,6 +88,12 @@ pub(super) async fn begin(
 ) -> Result<Json<Enrolment>, Problem> {
     let entry = person(&people, &caller)?;
     people.refuse_unsealed()?;
+    if entry.member.password().is_none() {
+        return Err(Problem::no_password());
+    }
+    if entry.member.totp_secret().is_some() {
+        return Err(Problem::totp_enabled());
+    }
     let secret = &SystemEnvironment::entropy()[..SECRET_BYTES];
     let sealed = people.keyring.seal(secret, &place(&entry));
     let sealed = sealed.map_err(|error| Problem::fault(&error))?;
@@ -93,18 +104,22 @@ pub(super) async fn begin(
 
 /// Confirms a second factor
 ///
-/// It is asked for from now on. The answer has ten codes that stand in for it where the authenticator is lost, each once; they
-/// are shown this once.
+/// It is asked for from now on. The password shows that it is oneself. The answer has ten codes that stand in for it where
+/// the authenticator is lost, each once; they are shown this once.
 #[utoipa::path(
     put, path = "/api/v1/session/totp", operation_id = "confirm_totp", tag = "sessions",
     security(("bearer" = [])),
-    request_body(content = Confirmation, example = json!({"enrolment": "s1.0123456789abcdef.a2V5.Ym94", "code": "123456"})),
+    request_body(content = Confirmation, example = json!({
+        "enrolment": "s1.0123456789abcdef.a2V5.Ym94", "code": "123456", "password": "correct horse battery"})),
     responses((status = 200, description = "It is asked for from now on.", body = Codes,
-        headers(("Hatch-Position" = i64, description = "The log position of the write."))))
+        headers(("Hatch-Position" = i64, description = "The log position of the write."))),
+        (status = 409, description = "The installation has no master key, or the member no password, or a second factor.",
+         body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(super) async fn confirm(
     State(people): State<Arc<People>>,
     caller: Caller,
+    Extension(address): Extension<ClientAddress>,
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     JsonBody(confirmation): JsonBody<Confirmation>,
 ) -> Result<Response, Problem> {
@@ -117,6 +132,7 @@ pub(super) async fn confirm(
     };
     let sealed: Sealed = text.parse().map_err(|_| unknown())?;
     let opened = people.keyring.open(&sealed, &place(&entry)).map_err(|_| unknown())?;
+    people.prove(&entry, confirmation.password.unwrap_or_default(), address).await?;
     let (code, at) = (confirmation.code.unwrap_or_default(), people.store.environment().now());
     let step = step_of(opened.expose(), code.trim(), at.timestamp());
     let step = step.ok_or_else(Problem::wrong_code)?;
@@ -141,7 +157,9 @@ pub(super) async fn confirm(
     security(("bearer" = [])),
     request_body(content = Removal, example = json!({"password": "correct horse battery"})),
     responses((status = 204, description = "It is asked for no more.",
-        headers(("Hatch-Position" = i64, description = "A log position by which it is so."))))
+        headers(("Hatch-Position" = i64, description = "A log position by which it is so."))),
+        (status = 409, description = "The member has no password.",
+         body = ProblemBody, content_type = "application/problem+json"))
 )]
 pub(super) async fn disable(
     State(people): State<Arc<People>>,
