@@ -37,6 +37,7 @@ impl Three {
         self.hatch.stop().await;
         let set = json!({
             "provider": "twilio", "account_sid": SECOND_ACCOUNT, "auth_token": SECOND_TOKEN,
+            "http_timeout_ms": 3_000, "connect_timeout_ms": 1_000,
             "base_url": self.hatch.simulator, "public_url": self.hatch.url,
             "tenants": [self.second],
         });

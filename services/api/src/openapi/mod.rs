@@ -354,10 +354,8 @@ fn complete(method: &HttpMethod, operation: &mut Operation) {
     if is_old {
         operation.deprecated = Some(Deprecated::True);
     }
-    if !is_guarded {
-        // Everybody's, or by the provider's own signature.
-        operation.security = Some(Vec::new());
-    }
+    // Everybody's, or by the provider's own signature. Where a single method is, a requirement that is empty says so.
+    operation.security.get_or_insert_default();
 }
 
 /// What is no reference to elsewhere; nothing here is one.
