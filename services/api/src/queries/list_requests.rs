@@ -27,7 +27,7 @@ pub(super) struct Parameters {
     /// Before that time.
     to: Option<String>,
     /// That took so many milliseconds or more until their answer began.
-    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295)]
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_i64)]
     min_duration_ms: Option<u32>,
     /// Rows of a page; 50 when it is left out.
     #[param(minimum = 1, maximum = 200)]
