@@ -61,8 +61,10 @@ impl Ends {
     /// Waits until the connection of `activity` is to take no more. By HTTP/1 each answer says so by itself.
     async fn of(&self, activity: &Activity) {
         self.begun.cancelled().await;
-        if !activity.multiplexed.has_begun() {
-            self.settled.cancelled().await;
+        // One that was made since then has said nothing yet.
+        tokio::select! {
+            () = activity.multiplexed.begun() => {}
+            () = self.settled.cancelled() => {}
         }
     }
 }
