@@ -163,7 +163,7 @@ impl Open {
             request_id: Some(self.request_id.clone()),
             address: Some(self.address.0),
         };
-        let kept = self.trail.refusals.note(self.at, client, audited);
+        let kept = self.trail.refusals.note(self.at, (asker.tenant, client), audited);
         let outcome = if kept { "kept" } else { "left_out" };
         self.trail.stats.refusals.of(&outcome).increment();
         kept

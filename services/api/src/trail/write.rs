@@ -77,14 +77,13 @@ async fn write(trail: &Inner, waiting: &mut mpsc::Receiver<Answered>, read_model
 }
 
 async fn audit(trail: &Inner, read_model: &ReadModel, rows: Vec<Audited>) {
-    if rows.is_empty() {
-        return;
-    }
-    if let Err(error) = read_model.add_audited(&rows).await {
+    if !rows.is_empty()
+        && let Err(error) = read_model.add_audited(&rows).await
+    {
         log_unless_away!(warn, &error, error = %error, count = rows.len(), "refusals are not in the audit yet");
-        let lost = u64::try_from(trail.refusals.put_back(rows)).unwrap_or_default();
-        trail.stats.refusals.of(&"lost").add(lost);
+        trail.refusals.put_back(rows);
     }
+    trail.stats.refusals.of(&"lost").add(trail.refusals.take_lost());
 }
 
 /// The row, with the shape of the body.
