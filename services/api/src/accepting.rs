@@ -166,8 +166,9 @@ impl Shared {
             None if self.http2 => (Wire::Clear(stream), Protocol::Either),
             None => (Wire::Clear(stream), Protocol::Http1),
             Some(tls) => {
+                let client = self.connections.client(peer.ip());
                 let refusals = self.connections.refusals();
-                match tls.shake_hands(stream, &activity, refusals).await {
+                match tls.shake_hands(stream, &activity, (client, refusals)).await {
                     Some(agreed) => agreed,
                     None => return,
                 }

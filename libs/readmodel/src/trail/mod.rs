@@ -33,8 +33,9 @@ const ADD_AUDITED: &str = "
            AS u(id, tenant_id, at, actor, key_id, action, object_kind, object_id, details, request_id, address)";
 
 const ENSURE: &str = "SELECT access.ensure_trail_partitions($1, $2)";
-const PARTITIONS: &str =
-    "SELECT kind, name, until_at FROM access.trail_partitions ORDER BY until_at";
+const PARTITIONS: &str = "SELECT kind, name, until_at,
+            COALESCE(pg_total_relation_size(to_regclass(format('access.%I', name))), 0)
+       FROM access.trail_partitions ORDER BY until_at";
 const DROP: &str = "SELECT access.drop_trail_partition($1)";
 
 /// A request that was answered.
@@ -121,6 +122,8 @@ pub struct TrailPartition {
     pub name: String,
     /// Its rows are of a time before this.
     pub until: DateTime<Utc>,
+    /// With its indexes.
+    pub bytes: u64,
 }
 
 /// Parameters of a statement.
@@ -241,7 +244,10 @@ impl ReadModel {
                 _ => TrailKind::Audit,
             };
             let name = row.try_get(1).map_err(Error::from)?;
-            all.push(TrailPartition { kind, name, until: row.try_get(2).map_err(Error::from)? });
+            let until = row.try_get(2).map_err(Error::from)?;
+            let bytes = row.try_get::<_, i64>(3).map_err(Error::from)?;
+            let bytes = u64::try_from(bytes).unwrap_or_default();
+            all.push(TrailPartition { kind, name, until, bytes });
         }
         Ok(all)
     }
