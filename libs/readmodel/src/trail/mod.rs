@@ -37,6 +37,7 @@ const PARTITIONS: &str = "SELECT kind, name, until_at,
             COALESCE(pg_total_relation_size(to_regclass(format('access.%I', name))), 0)
        FROM access.trail_partitions ORDER BY until_at";
 const DROP: &str = "SELECT access.drop_trail_partition($1)";
+const FORGET: &str = "SELECT access.forget_caught_trail($1, $2)";
 
 /// A request that was answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -258,6 +259,23 @@ impl ReadModel {
     /// [`QueryError::Database`]; [`QueryError::is_busy`] when it is to be tried again.
     pub async fn drop_trail_partition(&self, name: &str) -> Result<bool, QueryError> {
         let rows = self.prepared(DROP, &[&name]).await?;
+        Ok(rows[0].try_get(0).map_err(Error::from)?)
+    }
+
+    /// Lets go what came of before `before` when its partition was missing; says how many rows.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn forget_caught_trail(
+        &self,
+        kind: TrailKind,
+        before: DateTime<Utc>,
+    ) -> Result<i64, QueryError> {
+        let kind = match kind {
+            TrailKind::Requests => "requests",
+            TrailKind::Audit => "audit",
+        };
+        let rows = self.prepared(FORGET, &[&kind, &before]).await?;
         Ok(rows[0].try_get(0).map_err(Error::from)?)
     }
 }

@@ -29,6 +29,9 @@ const DAYS_AHEAD: i32 = 3;
 /// Days of requests that are over for less than this stay, however many bytes there are: PostgreSQL drops none of them.
 const DROPPED_AFTER: TimeDelta = TimeDelta::days(1);
 
+/// How far hatch's clock and PostgreSQL's may be apart.
+const CLOCKS_DIFFER_MAX: TimeDelta = TimeDelta::hours(1);
+
 /// How often, and how long after each other, a partition is tried that is in use. Nobody waits for a lock on it,
 /// because everybody else would wait behind.
 const TRIES_MAX: u32 = 100;
@@ -117,6 +120,14 @@ async fn keep_once(trail: &Inner, read_model: &ReadModel) -> Result<(), QueryErr
     let partitions = read_model.trail_partitions().await?;
     for name in past(&partitions, &rules, now) {
         drop_partition(read_model, name).await?;
+    }
+    for (kind, kept) in [(TrailKind::Requests, rules.requests), (TrailKind::Audit, rules.audit)] {
+        // PostgreSQL has a clock of its own, and refuses what is too soon by it.
+        let forgotten =
+            read_model.forget_caught_trail(kind, now - kept - CLOCKS_DIFFER_MAX).await?;
+        if forgotten > 0 {
+            tracing::info!(forgotten, "records without a partition are no longer kept");
+        }
     }
     let is_full = requests_bytes(&read_model.trail_partitions().await?) > rules.requests_bytes_max;
     if is_full && !trail.is_full.swap(is_full, Ordering::Relaxed) {
