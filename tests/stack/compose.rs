@@ -67,7 +67,8 @@ fn filled(text: &str, variables: &BTreeMap<String, String>) -> String {
         let (variable, rest) = part.split_once('}').expect("it ends");
         let (name, otherwise) = variable.split_once(':').unwrap_or((variable, ""));
         let value = variables.get(name).map(String::as_str);
-        filled += value.or(otherwise.strip_prefix('-')).unwrap_or_else(|| panic!("no {name}"));
+        filled +=
+            value.or_else(|| otherwise.strip_prefix('-')).unwrap_or_else(|| panic!("no {name}"));
         filled += rest;
     }
     filled

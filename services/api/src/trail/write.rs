@@ -26,8 +26,9 @@ const KEEP_INTERVAL: Duration = Duration::from_secs(600);
 /// Days whose partitions are made ahead.
 const DAYS_AHEAD: i32 = 3;
 
-/// Days of requests that are over for less than this stay, however many bytes there are: PostgreSQL drops none of them.
-const DROPPED_AFTER: TimeDelta = TimeDelta::days(1);
+/// Days of requests that are over for less than this stay, however many bytes there are: PostgreSQL drops none of a day ago
+/// by its own clock.
+const DROPPED_AFTER: TimeDelta = TimeDelta::hours(25);
 
 /// How far hatch's clock and PostgreSQL's may be apart.
 const CLOCKS_DIFFER_MAX: TimeDelta = TimeDelta::hours(1);
