@@ -212,6 +212,13 @@ impl Drop for Piece {
     }
 }
 
+/// `request` as one for which there is no place.
+#[cfg(test)]
+pub(crate) fn without_place(mut request: Request<Body>) -> Request<Body> {
+    request.extensions_mut().insert(NoPlace);
+    request
+}
+
 /// Answers who has no place, where nothing of ours stands before the routes.
 #[cfg(test)]
 pub(crate) async fn refuse_without_place(
