@@ -1,4 +1,4 @@
-//! What is kept of webhooks and requests: how much of its quotas it takes, and whether partitions are ready for what comes.
+//! What is kept of webhooks and requests: how much of its quotas it takes, and whether there are partitions for more.
 
 use chrono::TimeDelta;
 use hatch_readmodel::{Kept, ReadModel, TrailKind};
