@@ -193,6 +193,7 @@ async fn where_all_is_well_each_check_says_so() {
         ("dead letters", "none"),
         ("quarantine", "none"),
         ("webhook log", "of 65536 MiB, refused "),
+        ("request log", "of 16384 MiB"),
         ("directory", "known up to the end of the log"),
         ("master key", "none is set: accounts are kept in files alone"),
     ] {

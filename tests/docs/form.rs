@@ -92,6 +92,23 @@ fn each_link_within_the_repository_leads_somewhere() {
     assert!(links > 100, "{links} links were found, so they are written in another way now");
 }
 
+#[test]
+fn the_proxies_of_the_page_pass_on_what_the_gateway_does() {
+    let gateway = std::fs::read_to_string(root().join("deploy/gateway.conf")).expect("UTF-8");
+    let pages = pages();
+    let page = pages.iter().find(|page| page.name == "docs/going-live.md").expect("the page");
+    let proxies = page.blocks().into_iter();
+    let proxies = proxies.filter(|block| ["nginx", "caddyfile"].contains(&block.language.as_str()));
+    let proxies: Vec<_> = proxies.collect();
+    assert_eq!(proxies.len(), 2, "nginx and Caddy");
+    for path in ["/health", "/docs/errors", "/api/", "/auth/"] {
+        assert!(gateway.contains(path), "{path}");
+        for proxy in &proxies {
+            assert!(proxy.text().contains(path), "{}: {path}", proxy.place);
+        }
+    }
+}
+
 /// Tables and their privileges, as the page about going live has them.
 fn privileges_of_the_page() -> BTreeMap<String, BTreeSet<String>> {
     let pages = pages();

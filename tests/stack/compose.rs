@@ -11,10 +11,12 @@ pub(crate) struct Compose(Value);
 pub(crate) struct Service {
     pub(crate) command: Vec<String>,
     pub(crate) environment: BTreeMap<String, String>,
+    /// Files with more of it, which the environment goes before.
+    pub(crate) env_files: Vec<String>,
 }
 
 impl Compose {
-    /// Reads `text`, in which `${NAME:?...}` stands for a variable.
+    /// Reads `text`, in which `${NAME:?...}` stands for a variable, and `${NAME:-...}` for one that need not be.
     pub(crate) fn read(text: &str, variables: &BTreeMap<String, String>) -> Self {
         let text = filled(text, variables);
         let lines = text.lines().filter(|line| {
@@ -34,7 +36,9 @@ impl Compose {
     pub(crate) fn service(&self, name: &str) -> Service {
         let service = &self.0["services"][name];
         let environment = service["environment"].as_object().into_iter().flatten();
+        let files = service["env_file"].as_array().into_iter().flatten();
         Service {
+            env_files: files.map(|file| text(&file["path"])).collect(),
             command: texts(&service["command"]),
             environment: environment.map(|(name, value)| (name.clone(), text(value))).collect(),
         }
@@ -61,8 +65,10 @@ fn filled(text: &str, variables: &BTreeMap<String, String>) -> String {
     let mut filled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (variable, rest) = part.split_once('}').expect("it ends");
-        let name = variable.split(':').next().unwrap_or_default();
-        filled += variables.get(name).unwrap_or_else(|| panic!("no {name}"));
+        let (name, otherwise) = variable.split_once(':').unwrap_or((variable, ""));
+        let value = variables.get(name).map(String::as_str);
+        filled +=
+            value.or_else(|| otherwise.strip_prefix('-')).unwrap_or_else(|| panic!("no {name}"));
         filled += rest;
     }
     filled
@@ -101,7 +107,8 @@ fn block(lines: &mut VecDeque<Line>, anchors: &mut Map<String, Value>) -> Value 
         if let Some(name) = rest.strip_prefix('*').filter(|_| key == "<<") {
             map.extend(anchors[name].as_object().expect("a map").clone());
         } else if let Some(name) = anchor {
-            anchors.insert(name, value);
+            anchors.insert(name, value.clone());
+            map.insert(key, value);
         } else {
             map.insert(key, value);
         }
@@ -128,8 +135,9 @@ fn scalar(text: &str) -> Value {
 fn a_service_has_what_it_says_and_what_it_merges() {
     let text = "
 x-base: &base
-  environment:
+  environment: &environment
     URL: postgres://a:${PASSWORD:?draw it}@b/c?d=e&f=g
+    ADDRESS: ${ADDRESS:-http://127.0.0.1:1}
   networks: [one, two]
 services:
   # One of its own.
@@ -139,6 +147,7 @@ services:
   second:
     <<: *base
     environment:
+      <<: *environment
       URL: other
     env_file:
       - path: some.env
@@ -157,4 +166,6 @@ volumes:
     let second = compose.service("second");
     assert_eq!(second.command, ["second", "-cssl=on"]);
     assert_eq!(second.environment["URL"], "other");
+    assert_eq!(second.environment["ADDRESS"], "http://127.0.0.1:1");
+    assert_eq!((first.env_files, second.env_files), (vec![], vec!["some.env".to_owned()]));
 }

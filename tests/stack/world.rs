@@ -59,10 +59,7 @@ impl World {
         fs::copy(root().join("deploy/passwords.sh"), deploy.join("passwords.sh")).expect("copied");
         let mut draw = Command::new("sh");
         succeeds(draw.arg(deploy.join("passwords.sh"))).await;
-        let drawn = fs::read_to_string(folder.path().join(".env")).expect("passwords");
-        let drawn = drawn.lines().filter_map(|line| line.split_once('='));
-        let passwords: BTreeMap<_, _> =
-            drawn.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let passwords = variables(&folder.path().join(".env"));
         let compose = Compose::read(&file("docker-compose.yml"), &passwords);
         let account = geteuid().is_root().then(|| {
             let found =
@@ -79,6 +76,14 @@ impl World {
         }
         succeeds(&mut make).await;
         world
+    }
+
+    /// Adds a line to `.env` or `hatch.env`; what is started from then on has it.
+    pub(crate) fn set(&mut self, file_name: &str, line: &str) {
+        let path = self.path(file_name);
+        let text = fs::read_to_string(&path).unwrap_or_default() + line + "\n";
+        fs::write(path, text).expect("written");
+        self.compose = Compose::read(&file("docker-compose.yml"), &variables(&self.path(".env")));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -124,8 +129,10 @@ impl World {
             None => command.args(&of_service.command),
         };
         command.env_clear().current_dir(self.folder.path()).kill_on_drop(true);
-        for (name, value) in &of_service.environment {
-            command.env(name, self.here(service, value));
+        // The later one counts.
+        let files = of_service.env_files.iter().flat_map(|name| variables(&self.path(name)));
+        for (name, value) in files.chain(of_service.environment) {
+            command.env(name, self.here(service, &value));
         }
         command.stdin(Stdio::null());
         command
@@ -275,9 +282,38 @@ impl World {
         eventually_within(PATIENCE, "the simulator has keys", async || key.is_file()).await;
     }
 
-    /// The gateway by `gateway.conf`, of nginx at `program`.
+    /// Starts the gateway by `gateway.conf`, of nginx at `program`.
     pub(crate) async fn start_gateway(&mut self, program: &Path) {
-        let folder = self.path("gateway");
+        let mut gateway = self.gateway(program, "gateway", |sites| sites);
+        self.start("gateway", &mut gateway);
+    }
+
+    /// What nginx finds wrong with `gateway.conf` where it has a certificate, as the file says how.
+    pub(crate) async fn check_gateway_with_tls(&self, program: &Path) -> (bool, String) {
+        let certificates = self.path("certificates");
+        let pair = |end: &str| certificates.join(format!("nats.{end}")).display().to_string();
+        let mut check = self.gateway(program, "gateway-tls", |sites| {
+            let address = self.address("gateway");
+            let sites = sites
+                .replace("# ssl_", "ssl_")
+                .replace(&format!("listen {address}:8080"), &format!("listen {address}:8443 ssl"));
+            // nginx before 1.25 has no such line.
+            assert!(sites.contains("# http2"), "it is among those");
+            sites
+                .replace("/etc/nginx/hatch.crt", &pair("crt"))
+                .replace("/etc/nginx/hatch.key", &pair("key"))
+        });
+        said(check.arg("-t")).await
+    }
+
+    /// nginx by `gateway.conf`, of which `change` makes something else.
+    fn gateway(
+        &self,
+        program: &Path,
+        folder: &str,
+        change: impl FnOnce(String) -> String,
+    ) -> Command {
+        let folder = self.path(folder);
         fs::create_dir(&folder).expect("a folder");
         let mut sites = file("deploy/gateway.conf")
             .replace("listen 8080", &format!("listen {}:8080", self.address("gateway")))
@@ -292,7 +328,7 @@ impl World {
                 sites = sites.replace(&format!("{place}{role};"), &format!("{place}{address};"));
             }
         }
-        fs::write(folder.join("sites.conf"), sites).expect("written");
+        fs::write(folder.join("sites.conf"), change(sites)).expect("written");
         let at = folder.display();
         let user = if self.account.is_some() { "user root;" } else { "" };
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
@@ -304,8 +340,15 @@ impl World {
         fs::write(folder.join("nginx.conf"), main).expect("written");
         let mut gateway = Command::new(program);
         gateway.args(["-e", "stderr", "-p"]).arg(&folder).arg("-c").arg(folder.join("nginx.conf"));
-        self.start("gateway", &mut gateway);
+        gateway
     }
+}
+
+/// The variables of a file such as `.env`, which need not be there.
+fn variables(path: &Path) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once('='));
+    lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Where nginx is, or why there is none.

@@ -61,8 +61,10 @@ impl Ends {
     /// Waits until the connection of `activity` is to take no more. By HTTP/1 each answer says so by itself.
     async fn of(&self, activity: &Activity) {
         self.begun.cancelled().await;
-        if !activity.multiplexed.has_begun() {
-            self.settled.cancelled().await;
+        // One that was made since then has said nothing yet.
+        tokio::select! {
+            () = activity.multiplexed.begun() => {}
+            () = self.settled.cancelled() => {}
         }
     }
 }
@@ -164,8 +166,9 @@ impl Shared {
             None if self.http2 => (Wire::Clear(stream), Protocol::Either),
             None => (Wire::Clear(stream), Protocol::Http1),
             Some(tls) => {
+                let client = self.connections.client(peer.ip());
                 let refusals = self.connections.refusals();
-                match tls.shake_hands(stream, &activity, refusals).await {
+                match tls.shake_hands(stream, &activity, (client, refusals)).await {
                     Some(agreed) => agreed,
                     None => return,
                 }

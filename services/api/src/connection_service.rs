@@ -12,16 +12,13 @@ use axum::response::Response;
 use axum::routing::future::RouteFuture;
 use axum::{BoxError, Router};
 use bytes::Bytes;
-use futures::future::{BoxFuture, Either, ready as done};
-use hatch_domain::Environment as _;
-use hatch_eventstore::SystemEnvironment;
+use futures::future::{BoxFuture, Either};
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::connection::Connection;
 use crate::connections::{Activity, Busy};
-use crate::hardening;
 use crate::multiplexed::{StreamPlace, Streams};
 use crate::problem::Problem;
 
@@ -42,22 +39,22 @@ impl ConnectionService {
     }
 
     /// Answers one of many requests of the connection.
-    fn multiplexed<B>(&mut self, request: Request<B>) -> BoxFuture<'static, Answered>
+    fn multiplexed<B>(&mut self, mut request: Request<B>) -> BoxFuture<'static, Answered>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let Ok(place) = self.streams.begin(self.connection.peer.ip()) else {
-            return Box::pin(done(Ok(too_many())));
-        };
-        let activity = Arc::clone(self.connection.activity());
-        let busy = activity.held();
-        let unanswered = Unanswered(Some(Arc::clone(&activity)));
+        let place = self.streams.begin(self.connection.peer.ip()).ok();
+        if place.is_none() {
+            request.extensions_mut().insert(NoPlace);
+        }
+        let held = Held::new(self.connection.activity(), place);
+        let unanswered = Unanswered(Some(Arc::clone(self.connection.activity())));
         let answer = self.app.call(request);
         Box::pin(async move {
             let response = answer.await?;
             unanswered.answered();
-            Ok(response.map(|body| Body::new(Taken::new(body, activity, (place, busy)))))
+            Ok(response.map(|body| Body::new(Taken::new(body, held))))
         })
     }
 }
@@ -87,13 +84,18 @@ where
     }
 }
 
-/// What a request is told for which there is no place.
-fn too_many() -> Response {
-    let id = SystemEnvironment.new_id().to_string();
-    let detail = "too many requests are under way: try again in a second";
-    let mut response = Problem::unavailable(detail).render(Some(&id));
-    hardening::harden(response.headers_mut(), false, false);
-    response
+/// That there is no place for a request, an extension of it.
+#[derive(Debug, Clone, Copy)]
+struct NoPlace;
+
+/// Whether there is a place for `request`.
+pub(crate) fn has_place<B>(request: &Request<B>) -> Result<(), Problem> {
+    match request.extensions().get::<NoPlace>() {
+        None => Ok(()),
+        Some(NoPlace) => {
+            Err(Problem::unavailable("too many requests are under way: try again in a second"))
+        }
+    }
 }
 
 /// A request that is not answered yet. Where it is given up too often, its connection ends.
@@ -117,22 +119,33 @@ impl Drop for Unanswered {
     }
 }
 
+/// What a request has until its answer went out whole.
+struct Held {
+    activity: Arc<Activity>,
+    number: u64,
+    _place: Option<StreamPlace>,
+    _busy: Busy,
+}
+
+impl Held {
+    fn new(activity: &Arc<Activity>, place: Option<StreamPlace>) -> Self {
+        let number = activity.multiplexed.number();
+        Self { activity: Arc::clone(activity), number, _place: place, _busy: activity.held() }
+    }
+}
+
 /// The body of an answer, which says whether its client takes it: by HTTP/2 a client that takes nothing of one answer
 /// may take others, so that the bytes of its connection do not show it.
 struct Taken {
     body: Body,
     /// What was read of it and not handed out.
     rest: Bytes,
-    activity: Arc<Activity>,
-    number: u64,
-    _held: (StreamPlace, Busy),
+    held: Arc<Held>,
 }
 
 impl Taken {
-    fn new(body: Body, activity: Arc<Activity>, held: (StreamPlace, Busy)) -> Self {
-        let number = activity.multiplexed.number();
-        activity.multiplexed.waits(number, Instant::now());
-        Self { body, rest: Bytes::new(), activity, number, _held: held }
+    fn new(body: Body, held: Held) -> Self {
+        Self { body, rest: Bytes::new(), held: Arc::new(held) }
     }
 }
 
@@ -145,8 +158,6 @@ impl HttpBody for Taken {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
-        // It is asked for more, so that its client has taken what there was.
-        this.activity.multiplexed.goes_on(this.number);
         if this.rest.is_empty() {
             let frame = match ready!(Pin::new(&mut this.body).poll_frame(context)) {
                 Some(Ok(frame)) => frame,
@@ -158,7 +169,7 @@ impl HttpBody for Taken {
             }
         }
         let piece = this.rest.split_to(this.rest.len().min(PIECE_BYTES));
-        this.activity.multiplexed.waits(this.number, Instant::now());
+        let piece = Bytes::from_owner(Piece::new(&piece, Arc::clone(&this.held)));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
@@ -175,9 +186,48 @@ impl HttpBody for Taken {
     }
 }
 
-impl Drop for Taken {
+/// A piece of an answer, from when it is handed out until it went out whole: the HTTP library queues one for which its
+/// client leaves too little room. It is a copy, so that it keeps nothing of the rest in memory.
+struct Piece {
+    bytes: Box<[u8]>,
+    held: Arc<Held>,
+}
+
+impl Piece {
+    fn new(bytes: &[u8], held: Arc<Held>) -> Self {
+        held.activity.multiplexed.hands_out(held.number, Instant::now());
+        Self { bytes: bytes.into(), held }
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
     fn drop(&mut self) {
-        self.activity.multiplexed.goes_on(self.number);
+        self.held.activity.multiplexed.goes_out(self.held.number, Instant::now());
+    }
+}
+
+/// `request` as one for which there is no place.
+#[cfg(test)]
+pub(crate) fn without_place(mut request: Request<Body>) -> Request<Body> {
+    request.extensions_mut().insert(NoPlace);
+    request
+}
+
+/// Answers who has no place, where nothing of ours stands before the routes.
+#[cfg(test)]
+pub(crate) async fn refuse_without_place(
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    match has_place(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => axum::response::IntoResponse::into_response(problem),
     }
 }
 
@@ -185,6 +235,7 @@ impl Drop for Taken {
 mod tests {
     use std::net::SocketAddr;
 
+    use axum::middleware::from_fn;
     use axum::routing::get;
     use hatch_telemetry::limit::Limits;
     use http_body_util::BodyExt as _;
@@ -198,7 +249,8 @@ mod tests {
     fn service() -> (ConnectionService, ConnectionSlot) {
         let app = Router::new()
             .route("/long", get(|| async { vec![b'x'; LONG] }))
-            .route("/never", get(std::future::pending::<()>));
+            .route("/never", get(std::future::pending::<()>))
+            .layer(from_fn(refuse_without_place));
         let connections = Connections::new(&Limits::default(), 4, 100, TrustedProxies::default());
         let peer = SocketAddr::from(([192, 0, 2, 1], 1));
         let slot = connections.admit(peer).expect("a place");
@@ -217,12 +269,25 @@ mod tests {
         let answer = service.call(asked("/long")).await.unwrap_or_else(|never| match never {});
         let (activity, mut body) = (&slot.activity, answer.into_body());
         assert_eq!(body.size_hint().exact(), Some(LONG as u64));
-        assert!(activity.multiplexed.waits_since().is_some(), "nothing of it was taken");
+        assert!(activity.multiplexed.waits_since().is_none(), "nothing was handed out");
         assert!(activity.is_busy());
         let first = body.frame().await.expect("a frame").expect("no error").into_data();
-        assert_eq!(first.expect("data").len(), PIECE_BYTES);
-        assert!(activity.multiplexed.waits_since().is_some(), "there is more");
-        assert_eq!(body.collect().await.expect("no error").to_bytes().len(), LONG - PIECE_BYTES);
+        let first = first.expect("data");
+        assert_eq!(first.len(), PIECE_BYTES);
+        assert!(activity.multiplexed.waits_since().is_some(), "it is not taken yet");
+        drop(first);
+        assert!(activity.multiplexed.waits_since().is_none(), "it is taken");
+        let mut rest = Vec::new();
+        while let Some(frame) = body.frame().await {
+            rest.push(frame.expect("no error").into_data().expect("data"));
+        }
+        drop(body);
+        assert_eq!(rest.iter().map(Bytes::len).sum::<usize>(), LONG - PIECE_BYTES);
+        let last = rest.pop().expect("a piece");
+        drop(rest);
+        assert!(activity.is_busy(), "the answer is read to its end, and not taken");
+        assert!(activity.multiplexed.waits_since().is_some());
+        drop(last);
         assert!(activity.multiplexed.waits_since().is_none() && !activity.is_busy());
     }
 

@@ -104,6 +104,13 @@ impl Connections {
         &self.0.streams
     }
 
+    /// The client at `peer`, as it is counted; none where that is a trusted proxy, which is many.
+    pub(crate) fn client(&self, peer: IpAddr) -> Option<IpAddr> {
+        let address = peer.to_canonical();
+        let is_proxy = self.0.trusted_proxies.contains(address);
+        (!is_proxy).then(|| ClientAddress(address).counted())
+    }
+
     /// A place for the connection from `peer`, for which idle ones are closed where none is free.
     pub(crate) fn admit(&self, peer: SocketAddr) -> Result<ConnectionSlot, Full> {
         self.admit_at(peer, Instant::now())

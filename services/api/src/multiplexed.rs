@@ -24,10 +24,19 @@ const GIVEN_UP_MAX: u64 = 100;
 pub(crate) struct Multiplexed {
     begun: AtomicBool,
     waker: AtomicWaker,
-    /// Answers that go on when their client takes more, and since when they wait.
-    waiting: Mutex<Vec<(u64, Instant)>>,
+    /// Answers of which their client has something to take.
+    waiting: Mutex<Vec<Waiting>>,
     next: AtomicU64,
     given_up: AtomicU64,
+}
+
+/// An answer of which pieces are handed out that did not go out yet.
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    pieces: usize,
+    /// When the first of them was handed out, or the one before them went out.
+    since: Instant,
 }
 
 impl Multiplexed {
@@ -56,22 +65,31 @@ impl Multiplexed {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The answer of this number has more, which its client has to take first.
-    pub(crate) fn waits(&self, number: u64, since: Instant) {
-        self.waiting().push((number, since));
+    /// A piece of the answer of this number is handed out, which its client has to take.
+    pub(crate) fn hands_out(&self, number: u64, now: Instant) {
+        let mut waiting = self.waiting();
+        match waiting.iter_mut().find(|answer| answer.number == number) {
+            Some(answer) => answer.pieces += 1,
+            None => waiting.push(Waiting { number, pieces: 1, since: now }),
+        }
     }
 
-    /// It goes on, or is over.
-    pub(crate) fn goes_on(&self, number: u64) {
-        self.waiting().retain(|(waiting, _)| *waiting != number);
+    /// A piece of it went out, or will never.
+    pub(crate) fn goes_out(&self, number: u64, now: Instant) {
+        self.waiting().retain_mut(|answer| {
+            if answer.number == number {
+                (answer.pieces, answer.since) = (answer.pieces.saturating_sub(1), now);
+            }
+            answer.pieces > 0
+        });
     }
 
     /// Since when the answer waits that does so longest.
     pub(crate) fn waits_since(&self) -> Option<Instant> {
-        self.waiting().iter().map(|(_, since)| *since).min()
+        self.waiting().iter().map(|answer| answer.since).min()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<(u64, Instant)>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -144,7 +162,7 @@ impl StreamsState {
     }
 }
 
-/// The place of a request by HTTP/2, until its answer is taken whole.
+/// The place of a request by HTTP/2, until its answer went out whole.
 #[derive(Debug)]
 pub(crate) struct StreamPlace {
     _share: Share,
@@ -201,12 +219,15 @@ mod tests {
     async fn the_answer_that_waits_longest_is_known() {
         let multiplexed = Multiplexed::default();
         let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(1));
-        multiplexed.waits(1, now);
-        multiplexed.waits(2, later);
+        multiplexed.hands_out(1, now);
+        multiplexed.hands_out(1, now);
+        multiplexed.hands_out(2, later);
         assert_eq!(multiplexed.waits_since(), Some(now));
-        multiplexed.goes_on(1);
-        assert_eq!(multiplexed.waits_since(), Some(later));
-        multiplexed.goes_on(2);
+        multiplexed.goes_out(1, later);
+        assert_eq!(multiplexed.waits_since(), Some(later), "a piece of it went out");
+        multiplexed.goes_out(2, later);
+        assert_eq!(multiplexed.waits_since(), Some(later), "there is another");
+        multiplexed.goes_out(1, later);
         assert_eq!(multiplexed.waits_since(), None);
     }
 }

@@ -19,6 +19,7 @@ use crate::auth::Door;
 use crate::body::Bodies;
 use crate::client_address::TrustedProxies;
 use crate::connection;
+use crate::connection_service::has_place;
 use crate::cors::Cors;
 use crate::drain::Drain;
 use crate::hardening;
@@ -121,7 +122,7 @@ pub(crate) async fn layer(
     };
     let answered = async {
         let answered = async {
-            let checked = too_large(&request).map_or_else(|| sites.check(&request), Err);
+            let checked = unheard(&request).map_or_else(|| sites.check(&request), Err);
             // A browser asks it before it sends a key.
             let preflight = Cors::preflight(origin.as_ref(), &request);
             if let (Ok(()), Some(preflight)) = (&checked, preflight) {
@@ -187,7 +188,10 @@ fn log(
 }
 
 /// Why the request's head is not looked at.
-fn too_large(request: &Request) -> Option<Problem> {
+fn unheard(request: &Request) -> Option<Problem> {
+    if let Err(problem) = has_place(request) {
+        return Some(problem);
+    }
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > URI_BYTES_MAX {
         return Some(Problem::uri_too_long(URI_BYTES_MAX));

@@ -3,6 +3,7 @@
 mod certificate;
 mod handshakes;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ struct State {
     files: CertificateFiles,
     config: Arc<ServerConfig>,
     shown: Arc<Shown>,
+    /// What the files were like just before they were read first.
+    opened: Option<Stamp>,
     clock: Arc<dyn Environment>,
     handshakes: Handshakes,
     handshake_max: Duration,
@@ -114,6 +117,7 @@ impl Tls {
         limits: &Limits,
         handshake_max: Duration,
     ) -> Result<Self, String> {
+        let opened = Stamp::of(&files);
         let pair = Pair::read(&files)?;
         let ended = ended(&pair.certificate, clock.now());
         if let Some(ended) = &ended {
@@ -131,6 +135,7 @@ impl Tls {
             files,
             config: Arc::new(config),
             shown,
+            opened,
             clock,
             handshakes: Handshakes::new(limits),
             handshake_max,
@@ -163,7 +168,7 @@ impl Tls {
 
     /// Reads the files again whenever they change, until `shutdown`. Connections go on with what they began with.
     pub async fn watch(self, shutdown: CancellationToken) {
-        let mut seen = Seen { loaded: Stamp::of(&self.0.files), refused: None };
+        let mut seen = self.unwatched();
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -181,6 +186,11 @@ impl Tls {
             let Ok(looked) = looked.await else { return };
             seen = looked;
         }
+    }
+
+    /// What was seen where nobody has watched yet: what was changed since the files were read is new.
+    fn unwatched(&self) -> Seen {
+        Seen { loaded: self.0.opened, refused: None }
     }
 
     fn look(&self, seen: &mut Seen) {
@@ -231,14 +241,14 @@ impl Tls {
         ended(new, now).filter(|_| is_good)
     }
 
-    /// Comes to terms with the client of `stream`, or tells it why not.
+    /// Comes to terms with the client of `stream`, or tells it why not. A proxy is no client, but many.
     pub(crate) async fn shake_hands(
         &self,
         stream: TcpStream,
         activity: &Activity,
-        refusals: &Refusals,
+        (client, refusals): (Option<IpAddr>, &Refusals),
     ) -> Option<(Wire, Protocol)> {
-        let turn = self.0.handshakes.begin()?;
+        let turn = self.0.handshakes.begin(client)?;
         let acceptor = TlsAcceptor::from(Arc::clone(&self.0.config));
         let shaking = async {
             let mut first = [0];

@@ -32,8 +32,10 @@ macro_rules! requests {
 const LIST: &str = requests!("NULL::json", "");
 const ONE: &str =
     requests!("body", "WHERE tenant_id = $1 AND request_id = $2 ORDER BY at DESC, id DESC LIMIT 1");
-const SINCE: &str =
-    requests!("NULL::json", "WHERE tenant_id = $1 AND at >= $2 ORDER BY at DESC, id DESC LIMIT $3");
+const SINCE: &str = requests!(
+    "NULL::json",
+    "WHERE tenant_id = $1 AND at >= $2 AND id >= $3 ORDER BY id DESC LIMIT $4"
+);
 
 /// A request that a client made. Serialises to exactly the API's object.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -161,17 +163,18 @@ impl ReadModel {
         Ok(rows.first().map(request).transpose()?)
     }
 
-    /// The newest requests of `tenant` that came at `since` or later, at most so many, the newest first.
+    /// The requests of `tenant` that came at `since` or later and have this row or one that was made later, at most so
+    /// many, the one first that was answered last.
     ///
     /// # Errors
     /// [`QueryError::Database`].
     pub async fn requests_since(
         &self,
         tenant: TenantId,
-        since: DateTime<Utc>,
+        (since, row): (DateTime<Utc>, Uuid),
         max: i64,
     ) -> Result<Vec<LoggedRequest>, QueryError> {
-        let rows = self.prepared(SINCE, &[&tenant.0, &since, &max]).await?;
+        let rows = self.prepared(SINCE, &[&tenant.0, &since, &row, &max]).await?;
         Ok(rows.iter().map(request).collect::<Result<_, _>>()?)
     }
 }

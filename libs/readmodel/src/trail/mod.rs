@@ -33,9 +33,11 @@ const ADD_AUDITED: &str = "
            AS u(id, tenant_id, at, actor, key_id, action, object_kind, object_id, details, request_id, address)";
 
 const ENSURE: &str = "SELECT access.ensure_trail_partitions($1, $2)";
-const PARTITIONS: &str =
-    "SELECT kind, name, until_at FROM access.trail_partitions ORDER BY until_at";
+const PARTITIONS: &str = "SELECT kind, name, until_at,
+            COALESCE(pg_total_relation_size(to_regclass(format('access.%I', name))), 0)
+       FROM access.trail_partitions ORDER BY until_at";
 const DROP: &str = "SELECT access.drop_trail_partition($1)";
+const FORGET: &str = "SELECT access.forget_caught_trail($1, $2)";
 
 /// A request that was answered.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,6 +123,8 @@ pub struct TrailPartition {
     pub name: String,
     /// Its rows are of a time before this.
     pub until: DateTime<Utc>,
+    /// With its indexes.
+    pub bytes: u64,
 }
 
 /// Parameters of a statement.
@@ -241,7 +245,10 @@ impl ReadModel {
                 _ => TrailKind::Audit,
             };
             let name = row.try_get(1).map_err(Error::from)?;
-            all.push(TrailPartition { kind, name, until: row.try_get(2).map_err(Error::from)? });
+            let until = row.try_get(2).map_err(Error::from)?;
+            let bytes = row.try_get::<_, i64>(3).map_err(Error::from)?;
+            let bytes = u64::try_from(bytes).unwrap_or_default();
+            all.push(TrailPartition { kind, name, until, bytes });
         }
         Ok(all)
     }
@@ -252,6 +259,23 @@ impl ReadModel {
     /// [`QueryError::Database`]; [`QueryError::is_busy`] when it is to be tried again.
     pub async fn drop_trail_partition(&self, name: &str) -> Result<bool, QueryError> {
         let rows = self.prepared(DROP, &[&name]).await?;
+        Ok(rows[0].try_get(0).map_err(Error::from)?)
+    }
+
+    /// Lets go what came of before `before` when its partition was missing; says how many rows.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn forget_caught_trail(
+        &self,
+        kind: TrailKind,
+        before: DateTime<Utc>,
+    ) -> Result<i64, QueryError> {
+        let kind = match kind {
+            TrailKind::Requests => "requests",
+            TrailKind::Audit => "audit",
+        };
+        let rows = self.prepared(FORGET, &[&kind, &before]).await?;
         Ok(rows[0].try_get(0).map_err(Error::from)?)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::middleware::from_fn;
 use axum::routing::get;
 use hatch_eventstore::testing::eventually;
 use hatch_telemetry::limit::Limits;
@@ -10,6 +11,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::client_address::TrustedProxies;
+use crate::connection_service::refuse_without_place;
 use crate::stall::PATIENCE;
 
 /// How long a busy machine may take.
@@ -24,10 +26,14 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
-const INITIAL_WINDOW_SIZE: [u8; 6] = [0, 4, 0, 0, 0, 0];
+const INITIAL_WINDOW_SIZE: u8 = 4;
+
+/// Bytes of `/long`.
+const LONG: u32 = 1024 * 1024;
 
 /// `:status: 200`, as HPACK has it.
 const OK: u8 = 0x88;
@@ -145,9 +151,10 @@ impl Server {
     async fn start(patience: Patience) -> Self {
         let app = Router::new()
             .route("/", get(|| async { "Hello" }))
-            .route("/long", get(|| async { vec![b'x'; 1024 * 1024] }))
+            .route("/long", get(|| async { vec![b'x'; LONG as usize] }))
             .route("/slow", get(|| async { tokio::time::sleep(BRIEFLY).await }))
-            .route("/never", get(std::future::pending::<()>));
+            .route("/never", get(std::future::pending::<()>))
+            .layer(from_fn(refuse_without_place));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let limits = Limits::default();
@@ -206,12 +213,33 @@ async fn who_asks_nothing_is_told_and_closed_however_often_he_pings() {
     timeout(SOON, pinging).await.expect("it ends");
 }
 
-#[tokio::test]
-async fn who_takes_nothing_of_an_answer_is_cut_off() {
-    let server = Server::start(impatient()).await;
-    let mut client = Client::begin_with(server.connect().await, &INITIAL_WINDOW_SIZE).await;
-    assert!(client.get(1, "/long").await);
+/// That who takes no more than `window` bytes of an answer is cut off, though he asks nothing improper and is not idle.
+async fn is_cut_off(path: &str, window: u32) {
+    let server = Server::start(Patience { idle_max: PATIENCE.idle_max, ..impatient() }).await;
+    let mut settings = vec![0, INITIAL_WINDOW_SIZE];
+    settings.extend(window.to_be_bytes());
+    let mut client = Client::begin_with(server.connect().await, &settings).await;
+    // The connection is not what is too narrow.
+    assert!(client.send(WINDOW_UPDATE, 0, 0, &LONG.to_be_bytes()).await);
+    assert!(client.get(1, path).await);
     client.ends().await;
+    server.answers(0).await;
+}
+
+#[tokio::test]
+async fn who_does_not_take_an_answer_to_its_end_is_cut_off() {
+    for (path, window) in [("/long", 0), ("/long", 1), ("/long", LONG - 1024), ("/", 1)] {
+        is_cut_off(path, window).await;
+    }
+}
+
+#[tokio::test]
+async fn who_comes_when_the_end_has_begun_is_told_too() {
+    let server = Server::start(PATIENCE).await;
+    server.ends.begun.cancel();
+    let mut client = Client::begin(server.connect().await).await;
+    assert!(client.get(1, "/").await);
+    client.first(GOAWAY).await;
 }
 
 #[tokio::test]

@@ -172,6 +172,23 @@ mod tests {
     }
 
     #[test]
+    fn the_page_has_each_scope_and_says_which_no_operation_needs() {
+        let page = include_str!("../../../../docs/api.md");
+        let (_, table) = page.split_once("| scope | allows |\n").expect("a table");
+        let rows = table.lines().take_while(|line| line.starts_with('|'));
+        let shown: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+        let idle = page.lines().find(|line| line.contains("no endpoint needs them yet"));
+        let idle: Vec<&str> = idle.expect("a line").split('`').skip(1).step_by(2).collect();
+        let needed: Vec<_> = operations().iter().filter_map(|(.., of)| said(of)).collect();
+        for scope in Scope::ALL {
+            let name = scope.as_str();
+            assert!(shown.contains(&name) != idle.contains(&name), "{name}: in one of both");
+            let is_needed = needed.contains(&Access::Needs(*scope));
+            assert!(!is_needed || shown.contains(&name), "{name} is needed");
+        }
+    }
+
+    #[test]
     fn routes_need_what_their_handlers_say() {
         for (method, route, scope) in [
             ("GET", "/api/v1/messages", Scope::MessagesRead),

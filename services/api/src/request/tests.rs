@@ -1,7 +1,9 @@
 //! What every request goes through.
 
-use axum::http::{Method, StatusCode};
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
 
+use crate::connection_service::without_place;
 use crate::testing::Api;
 
 #[tokio::test]
@@ -26,6 +28,19 @@ async fn a_head_that_is_too_large_is_refused_with_what_is_taken() {
         assert_eq!(answer.body["request_id"], answer.body["instance"]);
     }
     assert_eq!(api.log_length().await, 0);
+}
+
+#[tokio::test]
+async fn who_finds_no_place_is_told_as_anybody_is() {
+    let api = Api::start().await;
+    let request = Request::get("/api/v1/messages").header("x-request-id", "mine-1");
+    let request = request.body(Body::empty()).expect("a request");
+    let answer = api.send(without_place(request)).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
+    assert_eq!(answer.header("x-request-id"), "mine-1");
+    assert_eq!(answer.body["instance"], "mine-1");
+    assert!(answer.body["type"].as_str().is_some_and(|page| page.starts_with("http://localhost/")));
+    assert_eq!(answer.header("retry-after"), "1");
 }
 
 #[tokio::test]

@@ -218,6 +218,19 @@ async fn a_renewed_pair_is_shown_from_then_on_and_connections_go_on() {
     assert_eq!(shown(&world.connect(address, &[]).await), pem(&second));
 }
 
+#[test]
+fn a_pair_that_is_renewed_before_anybody_watches_is_seen() {
+    let world = World::new();
+    let (first, key) = world.pair(2098);
+    world.write(&first, &key);
+    let tls = world.open(HANDSHAKE_MAX).expect("a good pair");
+    let before = tls.certificate();
+    let (second, key) = world.pair(2099);
+    world.write(&second, &key);
+    tls.look(&mut tls.unwatched());
+    assert_ne!(tls.certificate(), before);
+}
+
 #[tokio::test]
 async fn who_says_nothing_is_not_waited_for() {
     let world = World::new();

@@ -22,7 +22,10 @@ const FIELDS_MAX: usize = 40;
 const ITEMS_MAX: usize = 3;
 
 /// Fields of objects whose fields the client names.
-const FREE: [&str; 3] = ["metadata", "variables", "headers"];
+const FREE: [&str; 4] = ["metadata", "variables", "headers", "attributes"];
+
+/// Where the ids of keys stand, which look like any other word.
+const KEYS: &str = "/api/v1/api-keys/";
 
 /// A program's name as a table takes it.
 pub(super) fn readable(name: &str) -> String {
@@ -35,7 +38,7 @@ pub(super) fn readable(name: &str) -> String {
 pub(super) fn path(route: &str, path: &str) -> String {
     let segments = segments(route, path).map(|(pattern, said)| match is_variable(pattern) {
         false => pattern,
-        true if is_id(pattern, said) => said,
+        true if is_id(route, pattern, said) => said,
         true => MASK,
     });
     segments.collect::<Vec<_>>().join("/")
@@ -44,14 +47,14 @@ pub(super) fn path(route: &str, path: &str) -> String {
 /// The ids that stand in a path.
 pub(super) fn ids_of_path(route: &str, path: &str) -> Vec<String> {
     let ids = segments(route, path)
-        .filter(|(pattern, said)| is_variable(pattern) && is_id(pattern, said));
+        .filter(|(pattern, said)| is_variable(pattern) && is_id(route, pattern, said));
     ids.map(|(_, id)| id.to_owned()).collect()
 }
 
 /// The id of what an answer says to have made.
 pub(super) fn ids_of_location(location: &str) -> Option<String> {
     let last = location.rsplit('/').next()?;
-    is_id("{id}", last).then(|| last.to_owned())
+    is_id(location, "{id}", last).then(|| last.to_owned())
 }
 
 /// A query: the names of its parameters.
@@ -105,10 +108,11 @@ fn is_variable(pattern: &str) -> bool {
     pattern.starts_with('{')
 }
 
-/// Whether what stands in the place of `pattern` is an id of ours.
-fn is_id(pattern: &str, said: &str) -> bool {
+/// Whether what stands in the place of `pattern` is an id of ours, in a path such as `route`.
+fn is_id(route: &str, pattern: &str, said: &str) -> bool {
     match pattern {
-        "{id}" => Uuid::try_parse(said).is_ok() || said.parse::<KeyId>().is_ok(),
+        "{id}" if route.starts_with(KEYS) => said.parse::<KeyId>().is_ok(),
+        "{id}" => Uuid::try_parse(said).is_ok(),
         "{position}" => said.parse::<i64>().is_ok(),
         _ => false,
     }
@@ -129,11 +133,13 @@ mod tests {
 
     #[test]
     fn of_a_path_ids_stay_and_nothing_else_that_a_client_chose() {
+        let key = "/api/v1/api-keys/0123456789AB";
         let (events, secret) = (format!("/x/{ID}/events"), format!("/x/{SECRET}"));
         for (route, said, shown) in [
             ("/api/v1/messages", "/api/v1/messages", "/api/v1/messages"),
             ("/x/{id}/events", events.as_str(), events.as_str()),
-            ("/x/{id}", "/x/0123456789AB", "/x/0123456789AB"),
+            ("/api/v1/api-keys/{id}", key, key),
+            ("/x/{id}", "/x/conversation", "/x/***"),
             ("/x/{id}", secret.as_str(), "/x/***"),
             ("/x/{position}", "/x/42", "/x/42"),
             ("/x/{address}", "/x/%2B18045551234", "/x/***"),
@@ -144,6 +150,8 @@ mod tests {
         assert_eq!(ids_of_path("/x/{id}", &format!("/x/{ID}")), [ID]);
         assert_eq!(ids_of_path("/x/{id}", "/x/y"), Vec::<String>::new());
         assert_eq!(ids_of_location(&format!("/api/v1/messages/{ID}")).as_deref(), Some(ID));
+        assert_eq!(ids_of_location(key).as_deref(), Some("0123456789AB"));
+        assert_eq!(ids_of_location("/api/v1/conversation"), None);
     }
 
     #[test]
@@ -164,14 +172,14 @@ mod tests {
     fn of_a_body_the_form_stays() {
         let body = json!({
             "to": ["+18045551234"], "body": SECRET, "send_at": null, "topic": "", "n": 1, SECRET: 2,
-            "metadata": {"password": SECRET}, "email": {"cc": [SECRET], "is": true},
+            "metadata": {"password": SECRET}, "attributes": {"password": SECRET}, "email": {"cc": [SECRET], "is": true},
         });
         let shown = shape(body.to_string().as_bytes());
         assert_eq!(
             shown,
             json!({
                 "to": ["string"], "body": "string", "send_at": "null", "topic": "empty string", "n": "number",
-                "***": "number", "metadata": "object", "email": {"cc": ["string"], "is": "boolean"},
+                "***": "number", "metadata": "object", "attributes": "object", "email": {"cc": ["string"], "is": "boolean"},
             })
         );
         assert_eq!(shape(b"password=x"), json!({"bytes": 10}));

@@ -5,9 +5,11 @@ mod mask;
 mod noted;
 mod reads;
 mod refusals;
+mod shares;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::USER_AGENT;
@@ -23,6 +25,7 @@ pub(crate) use self::noted::Noted;
 use self::noted::{Answered, Open};
 pub(crate) use self::reads::Read;
 use self::refusals::Refusals;
+use self::shares::Shares;
 use crate::auth::is_public;
 use crate::client_address::ClientAddress;
 
@@ -35,8 +38,12 @@ const SIGN_INS: [&str; 3] = ["/api/v1/session", "/api/v1/invitations", "/auth/"]
 /// What is recorded, and how long it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrailRules {
-    /// How long the request log is kept; none where there is none.
-    pub requests: Option<TimeDelta>,
+    /// Whether the request log is written.
+    pub logs_requests: bool,
+    /// How long it is kept, also what was written before.
+    pub requests: TimeDelta,
+    /// Bytes of it; beyond them the oldest days go, and then nothing more is written.
+    pub requests_bytes_max: u64,
     /// How long the audit of what is no event is kept.
     pub audit: TimeDelta,
 }
@@ -44,7 +51,8 @@ pub struct TrailRules {
 /// What became of what was to be recorded.
 #[derive(Debug, Default)]
 pub struct TrailStats {
-    /// Requests: `written`, or `dropped` because too many waited or PostgreSQL did not take them.
+    /// Requests: `written`, `left_out` where a client asks too often, or `dropped` because too many waited, PostgreSQL
+    /// did not take them or there are too many bytes.
     pub requests: Family<&'static str, Counter>,
     /// Refused requests: `kept`, `left_out` where a client had too many, or `lost`.
     pub refusals: Family<&'static str, Counter>,
@@ -59,6 +67,9 @@ struct Inner {
     clock: Arc<dyn Environment>,
     answered: mpsc::Sender<Answered>,
     refusals: Refusals,
+    shares: Shares,
+    /// Whether the request log has all the bytes that it may have.
+    is_full: AtomicBool,
     stats: TrailStats,
 }
 
@@ -73,13 +84,14 @@ impl Trail {
     ) -> (Self, BoxFuture<'static, ()>) {
         let (answered, waiting) = mpsc::channel(WAITING_MAX);
         let (refusals, stats) = (Refusals::default(), TrailStats::default());
-        for outcome in ["written", "dropped"] {
+        for outcome in ["written", "left_out", "dropped"] {
             stats.requests.of(&outcome);
         }
         for outcome in ["kept", "left_out", "lost"] {
             stats.refusals.of(&outcome);
         }
-        let inner = Arc::new(Inner { rules, clock, answered, refusals, stats });
+        let (shares, is_full) = (Shares::default(), AtomicBool::new(false));
+        let inner = Arc::new(Inner { rules, clock, answered, refusals, shares, is_full, stats });
         let writing = write::run(Arc::clone(&inner), waiting, read_model, shutdown);
         (Self(Some(inner)), Box::pin(writing))
     }

@@ -1,5 +1,6 @@
 //! The record of one request, while it is answered.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -98,7 +99,7 @@ impl Noted {
         let Some(open) = &self.0 else { return };
         let route = open.route.as_str();
         let is_secret = CREDENTIALS.iter().any(|prefix| route.starts_with(prefix));
-        let is_wanted = open.trail.rules.requests.is_some() && !is_secret;
+        let is_wanted = open.trail.rules.logs_requests && !is_secret;
         if is_wanted && (1..=BODY_BYTES_MAX).contains(&body.len()) {
             let _ = open.body.set(Bytes::copy_from_slice(body));
         }
@@ -118,7 +119,11 @@ impl Noted {
         } else if !is_known {
             return;
         }
-        if open.trail.rules.requests.is_some() {
+        if open.trail.rules.logs_requests {
+            if !open.has_share(asker, response.status()) {
+                open.trail.stats.requests.of(&"left_out").increment();
+                return;
+            }
             let row = open.row(asker, response, code, took);
             open.trail.answered(Answered { row, body: open.body.get().cloned() });
         }
@@ -163,10 +168,20 @@ impl Open {
             request_id: Some(self.request_id.clone()),
             address: Some(self.address.0),
         };
-        let kept = self.trail.refusals.note(self.at, client, audited);
+        let kept = self.trail.refusals.note(self.at, (asker.tenant, client), audited);
         let outcome = if kept { "kept" } else { "left_out" };
         self.trail.stats.refusals.of(&outcome).increment();
         kept
+    }
+
+    /// Whether an answer of that status has a row: who is told that he asks too often may be told so all the time.
+    fn has_share(&self, asker: &Asker, status: StatusCode) -> bool {
+        match &asker.actor {
+            Some(actor) if status == StatusCode::TOO_MANY_REQUESTS => {
+                self.trail.shares.too_often(self.at, asker.tenant, actor)
+            }
+            _ => true,
+        }
     }
 
     fn row(
@@ -207,8 +222,14 @@ impl Open {
 
 impl Inner {
     fn answered(&self, answered: Answered) {
-        if self.answered.try_send(answered).is_err() {
-            self.stats.requests.of(&"dropped").increment();
+        let tenant = answered.row.tenant;
+        let has_room = !self.is_full.load(Ordering::Relaxed) && self.shares.begin(tenant);
+        if has_room && self.answered.try_send(answered).is_ok() {
+            return;
         }
+        if has_room {
+            self.shares.end(tenant);
+        }
+        self.stats.requests.of(&"dropped").increment();
     }
 }

@@ -2,16 +2,17 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use hatch_eventstore::log_unless_away;
-use hatch_readmodel::{AnsweredRequest, Audited, QueryError, ReadModel, TrailKind};
+use hatch_readmodel::{AnsweredRequest, Audited, QueryError, ReadModel, TrailKind, TrailPartition};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::noted::Answered;
-use super::{Inner, mask};
+use super::{Inner, TrailRules, mask};
 
 /// Between two writes.
 const WRITE_INTERVAL: Duration = Duration::from_millis(250);
@@ -24,6 +25,13 @@ const KEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Days whose partitions are made ahead.
 const DAYS_AHEAD: i32 = 3;
+
+/// Days of requests that are over for less than this stay, however many bytes there are: PostgreSQL drops none of a day ago
+/// by its own clock.
+const DROPPED_AFTER: TimeDelta = TimeDelta::hours(25);
+
+/// How far hatch's clock and PostgreSQL's may be apart.
+const CLOCKS_DIFFER_MAX: TimeDelta = TimeDelta::hours(1);
 
 /// How often, and how long after each other, a partition is tried that is in use. Nobody waits for a lock on it,
 /// because everybody else would wait behind.
@@ -55,6 +63,7 @@ async fn write(trail: &Inner, waiting: &mut mpsc::Receiver<Answered>, read_model
         while rows.len() < ROWS_MAX
             && let Ok(answered) = waiting.try_recv()
         {
+            trail.shares.end(answered.row.tenant);
             rows.push(shaped(answered));
         }
         let is_full = rows.len() == ROWS_MAX;
@@ -77,14 +86,13 @@ async fn write(trail: &Inner, waiting: &mut mpsc::Receiver<Answered>, read_model
 }
 
 async fn audit(trail: &Inner, read_model: &ReadModel, rows: Vec<Audited>) {
-    if rows.is_empty() {
-        return;
-    }
-    if let Err(error) = read_model.add_audited(&rows).await {
+    if !rows.is_empty()
+        && let Err(error) = read_model.add_audited(&rows).await
+    {
         log_unless_away!(warn, &error, error = %error, count = rows.len(), "refusals are not in the audit yet");
-        let lost = u64::try_from(trail.refusals.put_back(rows)).unwrap_or_default();
-        trail.stats.refusals.of(&"lost").add(lost);
+        trail.refusals.put_back(rows);
     }
+    trail.stats.refusals.of(&"lost").add(trail.refusals.take_lost());
 }
 
 /// The row, with the shape of the body.
@@ -109,17 +117,56 @@ async fn keep_once(trail: &Inner, read_model: &ReadModel) -> Result<(), QueryErr
     if !trail.clock.is_certain() {
         return Ok(());
     }
-    for partition in read_model.trail_partitions().await? {
-        let kept = match partition.kind {
-            TrailKind::Requests => trail.rules.requests,
-            TrailKind::Audit => Some(trail.rules.audit),
-        };
-        // Where no request log is written, what there is of it is another process's.
-        if kept.is_some_and(|kept| partition.until <= now - kept) {
-            drop_partition(read_model, &partition.name).await?;
+    let rules = trail.rules;
+    let partitions = read_model.trail_partitions().await?;
+    for name in past(&partitions, &rules, now) {
+        drop_partition(read_model, name).await?;
+    }
+    for (kind, kept) in [(TrailKind::Requests, rules.requests), (TrailKind::Audit, rules.audit)] {
+        // PostgreSQL has a clock of its own, and refuses what is too soon by it.
+        let forgotten =
+            read_model.forget_caught_trail(kind, now - kept - CLOCKS_DIFFER_MAX).await?;
+        if forgotten > 0 {
+            tracing::info!(forgotten, "records without a partition are no longer kept");
         }
     }
+    let is_full = requests_bytes(&read_model.trail_partitions().await?) > rules.requests_bytes_max;
+    if is_full && !trail.is_full.swap(is_full, Ordering::Relaxed) {
+        tracing::warn!(
+            bytes_max = rules.requests_bytes_max,
+            "the request log has all the bytes that it may have: nothing more is written to it"
+        );
+    }
+    trail.is_full.store(is_full, Ordering::Relaxed);
     Ok(())
+}
+
+/// Those of `partitions`, the oldest first, that are past their retention, or are requests for which there are too many
+/// bytes.
+fn past<'a>(
+    partitions: &'a [TrailPartition],
+    rules: &TrailRules,
+    now: DateTime<Utc>,
+) -> Vec<&'a str> {
+    let mut bytes = requests_bytes(partitions);
+    let is_past = |partition: &&TrailPartition| match partition.kind {
+        TrailKind::Audit => partition.until <= now - rules.audit,
+        TrailKind::Requests => {
+            let may_go = partition.until <= now - DROPPED_AFTER;
+            let goes = partition.until <= now - rules.requests
+                || may_go && bytes > rules.requests_bytes_max;
+            if goes {
+                bytes = bytes.saturating_sub(partition.bytes);
+            }
+            goes
+        }
+    };
+    partitions.iter().filter(is_past).map(|partition| partition.name.as_str()).collect()
+}
+
+fn requests_bytes(partitions: &[TrailPartition]) -> u64 {
+    let requests = partitions.iter().filter(|partition| partition.kind == TrailKind::Requests);
+    requests.map(|partition| partition.bytes).sum()
 }
 
 async fn ensure(read_model: &ReadModel, now: DateTime<Utc>) -> Result<(), QueryError> {
@@ -145,4 +192,44 @@ async fn drop_partition(read_model: &ReadModel, name: &str) -> Result<(), QueryE
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_old_goes_and_the_oldest_where_there_are_too_many_bytes() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
+        let days = TimeDelta::days;
+        let partition = |kind, name: &str, ago, bytes| TrailPartition {
+            kind,
+            name: name.to_owned(),
+            until: now - days(ago),
+            bytes,
+        };
+        let partitions = [
+            partition(TrailKind::Audit, "audit_400", 400, 1_000),
+            partition(TrailKind::Audit, "audit_40", 40, 1_000),
+            partition(TrailKind::Requests, "requests_8", 8, 10),
+            partition(TrailKind::Requests, "requests_5", 5, 10),
+            partition(TrailKind::Requests, "requests_4", 4, 10),
+            partition(TrailKind::Requests, "requests_0", 0, 10),
+        ];
+        for (logs_requests, requests_bytes_max, gone) in [
+            (true, 40, vec!["audit_400", "requests_8"]),
+            // What is written no more is kept no longer.
+            (false, 40, vec!["audit_400", "requests_8"]),
+            (true, 20, vec!["audit_400", "requests_8", "requests_5"]),
+            (true, 0, vec!["audit_400", "requests_8", "requests_5", "requests_4"]),
+        ] {
+            let rules = TrailRules {
+                logs_requests,
+                requests: days(7),
+                requests_bytes_max,
+                audit: days(365),
+            };
+            assert_eq!(past(&partitions, &rules, now), gone, "{rules:?}");
+        }
+    }
 }

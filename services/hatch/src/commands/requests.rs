@@ -1,6 +1,6 @@
 //! `hatch requests`: what clients asked, and how it was answered.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,9 +16,15 @@ use crate::settings::Settings;
 /// Between two looks at the log.
 const POLL: Duration = Duration::from_millis(250);
 
-/// How late a process may write what it answered, for a follower to see it: it writes every quarter of a second, and a
-/// request is written at its end and has the time of its beginning.
-const LATE_MAX: TimeDelta = TimeDelta::seconds(30);
+/// How long a request may take, for a follower to see it: it is written at its end and has the time of its beginning.
+const TAKES_MAX: TimeDelta = TimeDelta::seconds(30);
+
+/// How late its row may come beside that of another process, which makes rows by its own clock and writes them every
+/// quarter of a second.
+const LATE_MAX_MS: u128 = 5_000;
+
+/// Bits of a row's id after its time in milliseconds (RFC 9562, section 5.7).
+const BITS_AFTER_TIME: u32 = 80;
 
 /// Requests of one look at most.
 const LOOK_MAX: i64 = 10_000;
@@ -43,18 +49,18 @@ pub(crate) async fn tail(settings: &Settings, flags: TailRequests) -> anyhow::Re
     }
     // What is there already was not asked for, but for these.
     let page = read_model.requests(tenant, &RequestFilter::default(), &Page::default()).await?;
-    let from = page.data.first().map_or(DateTime::UNIX_EPOCH, |request| request.at);
-    for request in read_model.requests_since(tenant, from - LATE_MAX, LOOK_MAX).await? {
+    page.data.iter().for_each(|request| tail.pass(request));
+    for request in read_model.requests_since(tenant, tail.since(), LOOK_MAX).await? {
         tail.pass(&request);
     }
     loop {
         tokio::time::sleep(POLL).await;
-        let seen = tail.newest.unwrap_or(from);
-        let mut found = read_model.requests_since(tenant, seen - LATE_MAX, LOOK_MAX).await?;
-        if i64::try_from(found.len())? == LOOK_MAX {
+        let mut found = read_model.requests_since(tenant, tail.since(), LOOK_MAX).await?;
+        let is_full = i64::try_from(found.len())? == LOOK_MAX;
+        if is_full && found.last().is_some_and(|oldest| !tail.seen.contains(&oldest.row)) {
             note("more requests come than can be shown: some are left out");
         }
-        found.retain(|request| !tail.seen.contains_key(&request.row));
+        found.retain(|request| !tail.seen.contains(&request.row));
         for request in &found {
             tail.pass(request);
         }
@@ -67,8 +73,8 @@ pub(crate) async fn tail(settings: &Settings, flags: TailRequests) -> anyhow::Re
 /// What was printed or passed over.
 #[derive(Default)]
 struct Tail {
-    /// The rows of lately, with their times: they come in an order of their own.
-    seen: BTreeMap<Uuid, DateTime<Utc>>,
+    /// The rows of lately, which come a little out of their order.
+    seen: BTreeSet<Uuid>,
     newest: Option<DateTime<Utc>>,
 }
 
@@ -83,15 +89,21 @@ impl Tail {
     }
 
     fn pass(&mut self, request: &LoggedRequest) {
-        self.seen.insert(request.row, request.at);
+        self.seen.insert(request.row);
         self.newest = self.newest.max(Some(request.at));
+    }
+
+    /// From when on requests are looked for, and from which row on.
+    fn since(&self) -> (DateTime<Utc>, Uuid) {
+        let at = self.newest.map_or(DateTime::UNIX_EPOCH, |newest| newest - TAKES_MAX);
+        let made_ms = self.seen.last().map_or(0, |row| row.as_u128() >> BITS_AFTER_TIME);
+        (at, Uuid::from_u128(made_ms.saturating_sub(LATE_MAX_MS) << BITS_AFTER_TIME))
     }
 
     /// Forgets what no look finds any more.
     fn forget(&mut self) {
-        if let Some(newest) = self.newest {
-            self.seen.retain(|_, at| *at >= newest - LATE_MAX);
-        }
+        let (_, row) = self.since();
+        self.seen = self.seen.split_off(&row);
     }
 }
 
@@ -109,4 +121,24 @@ fn row(request: &LoggedRequest) -> String {
         field(&text(&request.actor)),
         field(&request.id),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_looked_for_that_may_come_yet_and_others_are_forgotten() {
+        let row = |ms: u128| Uuid::from_u128((ms << BITS_AFTER_TIME) | 0x7abc);
+        let mut tail = Tail::default();
+        assert_eq!(tail.since(), (DateTime::UNIX_EPOCH, Uuid::nil()));
+        let newest = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
+        tail.newest = Some(newest);
+        tail.seen.extend([row(100_000), row(96_000), row(94_999)]);
+        let (at, from) = tail.since();
+        assert_eq!(at, newest - TAKES_MAX);
+        assert!(from <= row(95_000) && from > row(94_999));
+        tail.forget();
+        assert_eq!(tail.seen.len(), 2);
+    }
 }

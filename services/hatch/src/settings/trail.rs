@@ -20,10 +20,12 @@ const AUDIT_DAYS: RangeInclusive<u32> = 30..=3_650;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequestLogSettings {
-    /// Whether it is written.
+    /// Whether it is written. What was written before goes in its time in any case.
     pub enabled: bool,
     /// How long it is kept: 1 to 3,650.
     pub retention_days: u32,
+    /// Bytes of it. Beyond them the oldest days go, and then nothing more is written to it.
+    pub bytes_max: u64,
 }
 
 /// What is kept of the audit. What the log of events says is kept as long as that; the rest goes whole weeks at once.
@@ -36,7 +38,7 @@ pub struct AuditSettings {
 
 impl Default for RequestLogSettings {
     fn default() -> Self {
-        Self { enabled: true, retention_days: 7 }
+        Self { enabled: true, retention_days: 7, bytes_max: 16 << 30 }
     }
 }
 
@@ -52,7 +54,12 @@ impl Settings {
         let Self { requests, audit, .. } = self;
         let kept = days("requests", requests.retention_days, &REQUEST_DAYS)?;
         let audit = days("audit", audit.retention_days, &AUDIT_DAYS)?;
-        Ok(TrailRules { requests: requests.enabled.then_some(kept), audit })
+        Ok(TrailRules {
+            logs_requests: requests.enabled,
+            requests: kept,
+            requests_bytes_max: requests.bytes_max,
+            audit,
+        })
     }
 }
 
@@ -77,7 +84,8 @@ mod tests {
             settings.trail_rules().map_err(|error| error.to_string())
         };
         let days = TimeDelta::days;
-        assert_eq!(rules(1, 30), Ok(TrailRules { requests: Some(days(1)), audit: days(30) }));
+        let kept = rules(1, 30).expect("valid");
+        assert_eq!((kept.requests, kept.audit), (days(1), days(30)));
         for (requests, audit, key) in
             [(0, 30, "requests"), (3_651, 30, "requests"), (7, 29, "audit")]
         {
@@ -86,6 +94,10 @@ mod tests {
         }
         let mut settings = Settings::default();
         settings.requests.enabled = false;
-        assert!(settings.trail_rules().is_ok_and(|rules| rules.requests.is_none()));
+        let rules = settings.trail_rules().expect("valid");
+        assert!(
+            !rules.logs_requests && rules.requests == days(7),
+            "what there is goes all the same"
+        );
     }
 }

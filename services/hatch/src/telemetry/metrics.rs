@@ -151,8 +151,8 @@ impl Process {
         [
             Metric {
                 name: "hatch_request_log_rows",
-                help: "Requests for the request log: written, or dropped because too many waited or PostgreSQL did \
-                       not take them",
+                help: "Requests for the request log: written, left_out where a client asks too often, or dropped \
+                       because too many waited, PostgreSQL did not take them or it has `requests.bytes_max`",
                 values: counted(|stats| &stats.requests),
             },
             Metric {

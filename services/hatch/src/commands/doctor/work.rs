@@ -33,12 +33,13 @@ pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Findin
         Ok(database) => database,
         Err(why) => {
             let waits = ["timers", "due", "waiting", "in doubt", "dead letters", "quarantine"];
-            let checks = [PROJECTIONS].into_iter().chain(waits).chain([keeping::CHECK]);
+            let checks =
+                [PROJECTIONS].into_iter().chain(waits).chain([keeping::CHECK, keeping::REQUESTS]);
             return checks.map(|check| Finding::not_checked(check, why)).collect();
         }
     };
     let read_model = ReadModel::new(database.pool.clone());
-    let (mut findings, timers, waiting, in_doubt, dead_letters, quarantine, kept) = tokio::join!(
+    let (mut findings, timers, waiting, in_doubt, dead_letters, quarantine, kept, requests) = tokio::join!(
         projections(&read_model, database),
         timers(settings, database),
         made("waiting", waiting(database)),
@@ -46,9 +47,10 @@ pub(super) async fn check(settings: &Settings, database: &Reached) -> Vec<Findin
         made("dead letters", dead_letters(&read_model)),
         made("quarantine", quarantine(&read_model)),
         made(keeping::CHECK, keeping::webhook_log(settings, database, &read_model)),
+        made(keeping::REQUESTS, keeping::request_log(settings, database, &read_model)),
     );
     findings.extend(timers);
-    findings.extend([waiting, in_doubt, dead_letters, quarantine, kept]);
+    findings.extend([waiting, in_doubt, dead_letters, quarantine, kept, requests]);
     findings
 }
 
