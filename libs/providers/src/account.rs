@@ -113,6 +113,8 @@ pub struct Account {
     pub is_at_provider: bool,
     /// Where the provider reaches hatch.
     pub reached_by: Url,
+    /// Whether a tenant keeps it in the log, and not the operator in the files.
+    pub of_log: bool,
 }
 
 /// Says which account it is, and nothing of its secrets.

@@ -25,6 +25,12 @@ pub(super) struct WebhookAccount {
     pub(super) tenant_id: TenantId,
     /// All whose account it is.
     pub(super) tenants: Tenants,
+    /// hatch's own name of it.
+    pub(super) name: Arc<str>,
+    /// What its provider calls it.
+    pub(super) account: Arc<str>,
+    /// Whether a tenant keeps it in the log.
+    pub(super) of_log: bool,
     /// The provider: `twilio`.
     pub(super) provider: &'static str,
     /// Where it posts, after `/api/v1/webhooks/`: `twilio`, `sendgrid/inbound`, `twilio/main`.
@@ -107,6 +113,9 @@ fn generic(webhook: Arc<dyn Webhook>) -> WebhookAccount {
     WebhookAccount {
         tenant_id: tenants.home(),
         tenants,
+        name: GENERIC.into(),
+        account: GENERIC.into(),
+        of_log: false,
         provider: GENERIC,
         path: GENERIC.into(),
         acts_on_words: false,
@@ -121,6 +130,9 @@ fn of_account(account: &Account, suffix: Option<&str>) -> Option<WebhookAccount>
     Some(WebhookAccount {
         tenant_id: account.tenants.home(),
         tenants: account.tenants.clone(),
+        name: account.name.as_str().into(),
+        account: account.account.as_str().into(),
+        of_log: account.of_log,
         provider: account.provider,
         path: path.strip_prefix(PREFIX)?.into(),
         acts_on_words: account.acts_on_words,

@@ -207,6 +207,9 @@ mod tests {
         let account = WebhookAccount {
             tenant_id: TenantId::DEFAULT,
             tenants: Tenants::All,
+            name: "fragile".into(),
+            account: "fragile".into(),
+            of_log: false,
             provider: "fragile",
             path: "fragile".into(),
             acts_on_words: false,

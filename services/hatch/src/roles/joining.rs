@@ -417,6 +417,16 @@ mod tests {
     }
 
     #[test]
+    fn none_is_called_as_what_has_a_short_webhook_path() {
+        let kept = [("twilio", 1), ("sendgrid", 2), ("generic", 3), ("main", 4)];
+        let kept = kept.map(|(name, n)| made(name, n, &sid(n)));
+        let joined = Joiner::default().join(&[], kept.into(), &first());
+        assert_eq!(names(&joined), ["main"]);
+        assert!(joined.accounts[0].of_log);
+        assert_eq!(joined.left_out.len(), 3, "{:?}", joined.left_out);
+    }
+
+    #[test]
     fn none_takes_the_name_or_the_account_at_the_provider_of_one_before_it() {
         let files = Joiner::default().join(&[], vec![made("file", 1, &sid(9))], &first()).accounts;
         let kept = vec![

@@ -14,6 +14,8 @@ use hatch_providers::{Account, Accounts, Common, Context, Tenants, provider};
 use hatch_seal::{Keyring, OpenError, Place};
 use serde_json::Value;
 
+use crate::webhooks::GENERIC;
+
 /// What the process knows that keeps accounts in the log, or uses them.
 #[derive(Debug, Clone)]
 pub struct Vault {
@@ -33,6 +35,9 @@ pub enum Unusable {
     /// A newer hatch made it, or one of another build.
     #[error("this build cannot read it")]
     Unreadable,
+    /// It is called as a provider is, or as what has no account: the short webhook paths are the operator's.
+    #[error("an account of the log is called neither as a provider nor `generic`")]
+    Name,
     /// Its provider is none that this build has.
     #[error("this build knows no provider {0}")]
     Provider(String),
@@ -88,6 +93,9 @@ impl Vault {
 
     /// The account that a draft comes to, by its provider's own reading.
     pub(super) fn made(&self, tenant: TenantId, draft: &Draft<'_>) -> Result<Account, Unusable> {
+        if provider(draft.name.as_str()).is_some() || draft.name.as_str() == GENERIC {
+            return Err(Unusable::Name);
+        }
         let named = || Unusable::Provider(draft.provider.to_owned());
         let provider = provider(draft.provider).ok_or_else(named)?;
         let common = Common {
@@ -104,7 +112,7 @@ impl Vault {
         if account.http_timeout > self.http_timeout_max {
             return Err(Unusable::Slow(self.http_timeout_max));
         }
-        Ok(account)
+        Ok(Account { of_log: true, ..account })
     }
 
     /// Secrets in clear, by their keys.

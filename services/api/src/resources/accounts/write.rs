@@ -286,6 +286,10 @@ fn refused(why: &Unusable) -> Problem {
         Unusable::Unreadable | Unusable::Provider(_) | Unusable::Setting(E::Client(_)) => {
             return Problem::fault(why);
         }
+        Unusable::Name => {
+            let detail = "expected a name that is no provider's, such as twilio-main";
+            FieldError::new("/name", detail)
+        }
         Unusable::Slow(max) => {
             let detail = format!("expected at most {} here", max.as_millis());
             FieldError::coded(FieldCode::OutOfRange, "/settings/http_timeout_ms", detail)
