@@ -37,6 +37,8 @@ pub(super) struct WebhookAccount {
     pub(super) path: Arc<str>,
     /// Whether the provider acts by itself upon words such as STOP and START, and answers them.
     pub(super) acts_on_words: bool,
+    /// Whether tests go by it.
+    pub(super) takes_tests: bool,
     /// Whether nothing but tests goes by it.
     pub(super) is_test: bool,
     /// Our code for it.
@@ -119,6 +121,7 @@ fn generic(webhook: Arc<dyn Webhook>) -> WebhookAccount {
         provider: GENERIC,
         path: GENERIC.into(),
         acts_on_words: false,
+        takes_tests: false,
         is_test: false,
         webhook,
     }
@@ -136,6 +139,7 @@ fn of_account(account: &Account, suffix: Option<&str>) -> Option<WebhookAccount>
         provider: account.provider,
         path: path.strip_prefix(PREFIX)?.into(),
         acts_on_words: account.acts_on_words,
+        takes_tests: account.traffic.admits(true),
         is_test: account.traffic == Traffic::Test,
         webhook: Arc::clone(&hook.webhook),
     })

@@ -38,8 +38,8 @@ pub(super) struct Owned {
 
 impl Webhooks {
     /// Whose the message among `observations` is, if there is one: that tenant's of the account who has already got it,
-    /// who wrote the mail that it answers, or who has the newest conversation of exactly its participants. An account of
-    /// one tenant costs no question.
+    /// who wrote the mail that it answers, or who has the newest conversation of exactly its participants in which somebody
+    /// has written. An account of one tenant costs no question.
     ///
     /// # Errors
     /// When that cannot be read.
@@ -81,12 +81,14 @@ impl Webhooks {
         }
         let wrote = answered.iter().filter_map(tenant_of).find(|one| tenants.contains(one));
         let groups = self.groups(inbound);
-        let found = self.read_model.conversations_among(&tenants, &inbound.from, &groups).await?;
-        let first =
-            wrote.or_else(|| found.first().map(|(tenant, _)| *tenant)).unwrap_or(account.tenant_id);
-        let others = found.into_iter().filter(|(tenant, _)| *tenant != first);
+        let (from, tests) = (&inbound.from, account.takes_tests);
+        let found = self.read_model.conversations_among(&tenants, from, &groups, tests).await?;
+        let newest = found.iter().find(|one| one.is_live).map(|one| one.tenant_id);
+        let first = wrote.or(newest).unwrap_or(account.tenant_id);
+        // Who only means to write hears a STOP all the same.
+        let others = found.into_iter().filter(|one| one.tenant_id != first);
         let elsewhere = others
-            .map(|(tenant_id, conversation_id)| Elsewhere { tenant_id, conversation_id })
+            .map(|one| Elsewhere { tenant_id: one.tenant_id, conversation_id: one.id })
             .collect();
         Ok(of(first, elsewhere))
     }

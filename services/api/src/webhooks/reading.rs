@@ -213,6 +213,7 @@ mod tests {
             provider: "fragile",
             path: "fragile".into(),
             acts_on_words: false,
+            takes_tests: false,
             is_test: false,
             webhook: Arc::new(Fragile),
         };

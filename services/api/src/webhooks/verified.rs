@@ -123,6 +123,7 @@ mod tests {
             provider: "twilio",
             path: "twilio/main".into(),
             acts_on_words: false,
+            takes_tests: false,
             is_test: false,
             webhook: Arc::new(Mute),
         }
