@@ -15,7 +15,7 @@ pub(super) const PREFIX: &str = "/api/v1/webhooks/";
 /// How the path of mails ends that come in. No account is called so.
 const INBOUND: &str = "inbound";
 
-/// The tenants that there are, at most 1,000 of which are looked at; none while that is not known.
+/// The tenants that there are; none while that is not known.
 pub type AllTenants = Arc<dyn Fn() -> Option<Vec<TenantId>> + Send + Sync>;
 
 /// A provider account that posts webhooks of one kind to us.

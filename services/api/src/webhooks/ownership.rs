@@ -18,9 +18,6 @@ use super::threading::names;
 use super::{Webhooks, record};
 use crate::problem::Problem;
 
-/// Tenants of an account that are asked whether they know whom a message is of.
-const TENANTS_MAX: usize = 1_000;
-
 /// The conversation that another tenant of the account has with those whom a message is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Elsewhere {
@@ -57,8 +54,7 @@ impl Webhooks {
             Observation::Receipt(_) | Observation::Unclear(_) => None,
         });
         let Some(inbound) = inbound else { return Ok(of(account.tenant_id, Vec::new())) };
-        let mut tenants = self.tenants_of(account)?;
-        tenants.truncate(TENANTS_MAX);
+        let tenants = self.tenants_of(account)?;
         if let [only] = tenants.as_slice() {
             return Ok(of(*only, Vec::new()));
         }
@@ -132,8 +128,7 @@ impl Recording<'_> {
         if !observations.iter().any(is_nameless) {
             return Ok(());
         }
-        let mut tenants = self.webhooks.tenants_of(self.account)?;
-        tenants.truncate(TENANTS_MAX);
+        let tenants = self.webhooks.tenants_of(self.account)?;
         if tenants.len() <= 1 {
             return Ok(());
         }

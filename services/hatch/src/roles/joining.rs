@@ -206,6 +206,8 @@ struct Joining {
     changes: watch::Receiver<u64>,
     reload: Reload,
     files: Vec<Account>,
+    /// Where the outside reaches this process until its end, for the accounts of files and log alike.
+    public_url: String,
     joiner: Joiner,
     left_outs: LeftOuts,
     /// Which ones of the log were used last.
@@ -232,6 +234,7 @@ pub(super) async fn start(
         changes: process.directory.account_changes(),
         reload: process.reload.clone(),
         files: accounts.current().iter().map(|account| Account::clone(account)).collect(),
+        public_url: process.settings.public_url(),
         joiner: Joiner::default(),
         left_outs: process.left_out.clone(),
         used: Vec::new(),
@@ -271,7 +274,8 @@ impl Joining {
 
     /// Whoever has read them has refused what is wrong with them.
     fn read_again(&mut self, settings: &Settings) {
-        match accounts(settings) {
+        let public_url = Some(self.public_url.clone());
+        match accounts(&Settings { public_url, ..settings.clone() }) {
             Ok(files) => (self.files, self.is_reloaded) = (files, true),
             Err(error) => {
                 let error = format!("{error:#}");

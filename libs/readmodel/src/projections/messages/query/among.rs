@@ -11,6 +11,9 @@ use uuid::Uuid;
 
 use crate::{Error, QueryError, ReadModel, SentAs};
 
+/// Tenants that one statement asks about.
+const TENANTS_AT_ONCE: usize = 1_000;
+
 /// The newest conversation of each tenant, of those that have exactly these participants, and rather one in which
 /// somebody has written: of its last hundred messages one has come in, or was tried to be sent. $4 says whether tests
 /// count.
@@ -60,12 +63,15 @@ impl ReadModel {
         groups: &[Vec<String>],
         tests: bool,
     ) -> Result<Vec<ConversationAmong>, QueryError> {
-        let tenants: Vec<Uuid> = tenants.iter().map(|tenant| tenant.0).collect();
         let address = one.identity().as_str().to_owned();
         let groups: Vec<Value> = groups.iter().map(|group| json!(group)).collect();
-        let values: [&(dyn ToSql + Sync); 4] = [&tenants, &address, &groups, &tests];
-        let rows = self.prepared(CONVERSATIONS, &values).await?;
-        let mut found = rows.iter().map(one_of).collect::<Result<Vec<_>, Error>>()?;
+        let mut found = Vec::new();
+        for some in tenants.chunks(TENANTS_AT_ONCE) {
+            let tenants: Vec<Uuid> = some.iter().map(|tenant| tenant.0).collect();
+            let values: [&(dyn ToSql + Sync); 4] = [&tenants, &address, &groups, &tests];
+            let rows = self.prepared(CONVERSATIONS, &values).await?;
+            found.extend(rows.iter().map(one_of).collect::<Result<Vec<_>, Error>>()?);
+        }
         found.sort_unstable_by_key(|(position, _)| Reverse(*position));
         Ok(found.into_iter().map(|(_, conversation)| conversation).collect())
     }
@@ -84,19 +90,28 @@ impl ReadModel {
         if !is_provider_id(provider_message_id) {
             return Ok(None);
         }
-        let tenants: Vec<Uuid> = tenants.iter().map(|tenant| tenant.0).collect();
-        let values: [&(dyn ToSql + Sync); 4] =
-            [&tenants, &provider, &provider_message_id, &account];
-        let rows = self.prepared(SENT, &values).await?;
-        let [row] = rows.as_slice() else { return Ok(None) };
-        let attempt: i32 = row.try_get("attempt").map_err(Error::from)?;
-        let tenant = TenantId(row.try_get("tenant_id").map_err(Error::from)?);
-        let sent_as = SentAs {
-            message_id: MessageId(row.try_get("message_id").map_err(Error::from)?),
-            attempt: u32::try_from(attempt).unwrap_or_default(),
-        };
-        Ok(Some((tenant, sent_as)))
+        let mut sent = None;
+        for some in tenants.chunks(TENANTS_AT_ONCE) {
+            let tenants: Vec<Uuid> = some.iter().map(|tenant| tenant.0).collect();
+            let values: [&(dyn ToSql + Sync); 4] =
+                [&tenants, &provider, &provider_message_id, &account];
+            for row in &self.prepared(SENT, &values).await? {
+                if sent.replace(sent_of(row)?).is_some() {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(sent)
     }
+}
+
+fn sent_of(row: &Row) -> Result<(TenantId, SentAs), Error> {
+    let attempt: i32 = row.try_get("attempt")?;
+    let sent_as = SentAs {
+        message_id: MessageId(row.try_get("message_id")?),
+        attempt: u32::try_from(attempt).unwrap_or_default(),
+    };
+    Ok((TenantId(row.try_get("tenant_id")?), sent_as))
 }
 
 fn one_of(row: &Row) -> Result<(i64, ConversationAmong), Error> {
