@@ -72,8 +72,8 @@ pub(super) async fn create(
         secrets: &wanted.secrets.0,
     };
     check(vault, caller, &draft)?;
-    door.room_for_an_account(tenant)?;
     let id = account_id(&wanted.name);
+    door.room_for_an_account(tenant, id)?;
     // Those of the log, the log itself tells of.
     if is_used(vault, &wanted.name) && door.account(id).is_none() {
         return Err(Problem::account_exists(&wanted.name));
