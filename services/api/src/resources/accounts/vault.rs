@@ -77,7 +77,7 @@ impl Vault {
     pub fn account(&self, tenant: TenantId, kept: &KeptAccount) -> Result<Account, Unusable> {
         let name = kept.name().ok_or(Unusable::Unreadable)?;
         let secrets = self.opened(tenant, account_id(name), kept.secrets())?;
-        self.made(
+        let made = self.made(
             tenant,
             &Draft {
                 name,
@@ -88,7 +88,8 @@ impl Vault {
                 settings: kept.settings(),
                 secrets: &secrets,
             },
-        )
+        );
+        made.map(|account| Account { of_log: true, ..account })
     }
 
     /// The account that a draft comes to, by its provider's own reading.
@@ -112,7 +113,7 @@ impl Vault {
         if account.http_timeout > self.http_timeout_max {
             return Err(Unusable::Slow(self.http_timeout_max));
         }
-        Ok(Account { of_log: true, ..account })
+        Ok(account)
     }
 
     /// Secrets in clear, by their keys.
