@@ -77,8 +77,12 @@ impl Webhooks {
         }
         let wrote = answered.iter().filter_map(tenant_of).find(|one| tenants.contains(one));
         let groups = self.groups(inbound);
-        let (from, tests) = (&inbound.from, account.takes_tests);
-        let found = self.read_model.conversations_among(&tenants, from, &groups, tests).await?;
+        // What a tenant did by an account of its own, which it may have signed itself, gives it nothing of a shared one.
+        let (by, tests) = ((account.provider, inbound.account.as_str()), account.takes_tests);
+        let found = self
+            .read_model
+            .conversations_among(&tenants, &inbound.from, &groups, by, tests)
+            .await?;
         let newest = found.iter().find(|one| one.is_live).map(|one| one.tenant_id);
         let first = wrote.or(newest).unwrap_or(account.tenant_id);
         // Who only means to write hears a STOP all the same.

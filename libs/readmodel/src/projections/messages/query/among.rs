@@ -15,21 +15,29 @@ use crate::{Error, QueryError, ReadModel, SentAs};
 const TENANTS_AT_ONCE: usize = 1_000;
 
 /// The newest conversation of each tenant, of those that have exactly these participants, and rather one in which
-/// somebody has written: of its last hundred messages one has come in, or was tried to be sent. $4 says whether tests
-/// count.
+/// somebody has written by this account: of its last hundred messages, and the last hundred that joined it, one has come
+/// in by it, or was tried to be sent by it. $4 says whether tests count.
 const CONVERSATIONS: &str = "
     SELECT DISTINCT ON (c.tenant_id) c.tenant_id, c.id, c.last_message_position, said.is_live
       FROM rm.conversation_participants p
       JOIN rm.conversations c ON c.tenant_id = p.tenant_id AND c.id = p.conversation_id
      CROSS JOIN LATERAL (
-           SELECT EXISTS (SELECT FROM rm.joined_messages j
-                           WHERE j.tenant_id = c.tenant_id AND j.conversation_id = c.id)
-               OR EXISTS (SELECT FROM (SELECT m.test, m.direction, m.attempts FROM rm.messages m
-                                        WHERE m.tenant_id = c.tenant_id AND m.conversation_id = c.id
-                                        ORDER BY m.created_position DESC LIMIT 100) AS newest
-                           WHERE ($4::boolean OR NOT newest.test)
-                             AND (newest.direction = 'inbound' OR newest.attempts > 0))
-               AS is_live) AS said
+           SELECT EXISTS (
+                  SELECT FROM (
+                         (SELECT m.test, m.direction, m.attempts, m.provider, m.account
+                            FROM rm.messages m
+                           WHERE m.tenant_id = c.tenant_id AND m.conversation_id = c.id
+                           ORDER BY m.created_position DESC LIMIT 100)
+                         UNION ALL
+                         (SELECT m.test, m.direction, m.attempts, m.provider, m.account
+                            FROM rm.joined_messages j
+                            JOIN rm.messages m
+                              ON m.tenant_id = j.tenant_id AND m.created_position = j.created_position
+                           WHERE j.tenant_id = c.tenant_id AND j.conversation_id = c.id
+                           ORDER BY j.position DESC LIMIT 100)) AS newest
+                   WHERE newest.provider = $5 AND newest.account = $6
+                     AND ($4::boolean OR NOT newest.test)
+                     AND (newest.direction = 'inbound' OR newest.attempts > 0)) AS is_live) AS said
      WHERE p.tenant_id = ANY($1) AND p.address = $2 AND c.participants::jsonb = ANY($3::jsonb[])
      ORDER BY c.tenant_id, said.is_live DESC, c.last_message_position DESC";
 
@@ -46,13 +54,14 @@ pub struct ConversationAmong {
     pub tenant_id: TenantId,
     /// The conversation.
     pub id: ConversationId,
-    /// Whether somebody has written in it. A message that waits, or was refused, is no sign of that.
+    /// Whether somebody has written in it by the account. A message that waits, or was refused, is no sign of that.
     pub is_live: bool,
 }
 
 impl ReadModel {
     /// The conversations that `tenants` have of exactly one of `groups`, which are identities in order: the newest one of
-    /// each, the newest of all first. `one` is in each group. Whether `tests` count as written, too.
+    /// each, the newest of all first. `one` is in each group. `account` is a provider and what it calls the account by which
+    /// somebody has to have written; whether `tests` count, too.
     ///
     /// # Errors
     /// [`QueryError::Database`].
@@ -61,6 +70,7 @@ impl ReadModel {
         tenants: &[TenantId],
         one: &Address,
         groups: &[Vec<String>],
+        (provider, account): (&str, &str),
         tests: bool,
     ) -> Result<Vec<ConversationAmong>, QueryError> {
         let address = one.identity().as_str().to_owned();
@@ -68,7 +78,8 @@ impl ReadModel {
         let mut found = Vec::new();
         for some in tenants.chunks(TENANTS_AT_ONCE) {
             let tenants: Vec<Uuid> = some.iter().map(|tenant| tenant.0).collect();
-            let values: [&(dyn ToSql + Sync); 4] = [&tenants, &address, &groups, &tests];
+            let values: [&(dyn ToSql + Sync); 6] =
+                [&tenants, &address, &groups, &tests, &provider, &account];
             let rows = self.prepared(CONVERSATIONS, &values).await?;
             found.extend(rows.iter().map(one_of).collect::<Result<Vec<_>, Error>>()?);
         }
