@@ -1,7 +1,7 @@
 //! Accounts of several tenants and of one: by which a message goes, whose one is that comes in, and who hears a STOP.
 
 use hatch::roles::Role;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::doctor::run;
@@ -53,6 +53,20 @@ impl Three {
                 (hatch.get("/ready").await.body["status"] == "ready").then_some(())
             })
             .await;
+        self
+    }
+
+    /// The same hatch, where another account has the name, and so the path, that the second tenant's one had.
+    async fn with_another_at_the_path_of_the_second(mut self) -> Self {
+        self.hatch.stop().await;
+        let set = json!({
+            "provider": "twilio", "account_sid": format!("AC{}", "3".repeat(32)),
+            "auth_token": SECOND_TOKEN, "base_url": self.hatch.simulator,
+            "public_url": self.hatch.url,
+        });
+        let set = serde_json::from_value(set).expect("settings");
+        self.hatch.settings.accounts.insert("second".to_owned(), set);
+        self.hatch.start_again(&Role::ALL).await;
         self
     }
 
@@ -176,6 +190,20 @@ async fn an_account_of_one_tenant_sends_for_it_alone_and_what_comes_in_by_it_is_
     assert!(kept.body.to_string().contains("does not have the account"), "{}", kept.body);
     let unknown = Post { path_and_query: "/api/v1/webhooks/twilio/third".to_owned(), ..signed };
     assert_eq!(unknown.send(&three.hatch).await, StatusCode::NOT_FOUND);
+
+    // What one account has signed is not read again as another's.
+    let id = kept.body["data"][0]["id"].as_str().expect("an id");
+    let replay = format!("/api/v1/webhooks/replay/{id}");
+    let three = three.with_another_at_the_path_of_the_second().await;
+    let refused = three
+        .hatch
+        .eventually("it is not replayed", async |hatch| {
+            let answer = hatch.request_by(&three.keys[1], Method::POST, &replay, None).await;
+            (answer.status == StatusCode::CONFLICT).then_some(answer)
+        })
+        .await;
+    assert!(refused.text("detail").contains("is not there any more"), "{}", refused.body);
+    assert_eq!(three.hatch.event_types(&first).await, events);
     three.hatch.finish().await;
 }
 

@@ -172,6 +172,12 @@ impl Directory {
         self.shared.view.accounts()
     }
 
+    /// How many accounts of a tenant are there, and how many it has ever made.
+    #[must_use]
+    pub fn accounts_of(&self, tenant: TenantId) -> [usize; 2] {
+        self.shared.view.accounts_of(tenant)
+    }
+
     /// The account whose stream that is, also where it was removed.
     #[must_use]
     pub fn account(&self, id: AccountId) -> Option<AccountEntry> {

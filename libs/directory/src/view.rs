@@ -168,6 +168,16 @@ impl View {
         })
     }
 
+    /// How many accounts of a tenant are there, and how many it has ever made.
+    pub(crate) fn accounts_of(&self, tenant: TenantId) -> [usize; 2] {
+        let known = self.read();
+        let of_tenant = known.accounts.values().filter(|folded| folded.tenant_id == tenant);
+        of_tenant.fold([0, 0], |[there, all], folded| {
+            let is_there = folded.state.as_ref().is_none_or(|account| account.is_there());
+            [there + usize::from(is_there), all + 1]
+        })
+    }
+
     /// The accounts that are there, and those that cannot be read, in the order of their streams.
     pub(crate) fn accounts(&self) -> Vec<AccountEntry> {
         let known = self.read();

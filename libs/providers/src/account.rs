@@ -10,10 +10,14 @@ use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
 use url::Url;
 
+use crate::http_client::check_url;
 use crate::{Adapter, Error, Webhook};
 
 /// Below the public URL: where all webhooks are posted.
 const WEBHOOKS: &str = "/api/v1/webhooks";
+
+/// The key of where a provider's API is.
+const BASE_URL: &str = "base_url";
 
 /// Which tenants an account is of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -113,6 +117,8 @@ pub struct Account {
     pub is_at_provider: bool,
     /// Where the provider reaches hatch.
     pub reached_by: Url,
+    /// Whether a tenant keeps it in the log, and not the operator in the files.
+    pub of_log: bool,
 }
 
 /// Says which account it is, and nothing of its secrets.
@@ -202,6 +208,16 @@ pub fn webhook_path(provider: &str, name: &AccountName, suffix: Option<&str>) ->
         Some(suffix) => format!("{path}/{suffix}"),
         None => path,
     }
+}
+
+/// Refuses a base URL that is none, or leads to a provider's hosts in `domain` by another way than its API's.
+pub(crate) fn check_base_url(url: &Url, domain: &str) -> Result<(), Error> {
+    check_url(BASE_URL, url)?;
+    if is_in(url, domain) && (url.scheme() != "https" || url.port().is_some()) {
+        let expected = "https without a port, at the provider itself";
+        return Err(Error::Setting { setting: BASE_URL, expected });
+    }
+    Ok(())
 }
 
 /// Whether `host` is `domain`, or a name in it.

@@ -6,7 +6,10 @@ use hatch_domain::Channel;
 use hatch_domain::ids::TenantId;
 use tokio::sync::watch;
 
-use crate::account::{Account, Wanted, webhook_path};
+use crate::account::{Account, Tenants, Wanted, webhook_path};
+
+/// Paths that are told to whoever asks for one that is nobody's, at most.
+const PATHS_MAX: usize = 10;
 
 /// Accounts, in the order of their names.
 pub type AccountList = Arc<[Arc<Account>]>;
@@ -66,32 +69,40 @@ impl Accounts {
     }
 
     /// The account whose webhooks come to the path of `name`; without one, to the short path: it belongs to the account
-    /// that is called as its provider, and else to the only one of that provider.
+    /// that is called as its provider, and else to the only one of that provider. Those of the log have no part in it, or
+    /// a tenant could take it from the operator.
     #[must_use]
     pub fn posted_to(&self, provider: &str, name: Option<&str>) -> Option<Arc<Account>> {
         let accounts = self.current();
         let of_provider = || accounts.iter().filter(|account| account.provider == provider);
         let named = |name: &str| of_provider().find(|account| account.name.as_str() == name);
+        let of_files = || of_provider().filter(|account| !account.of_log);
         match name {
             Some(name) => named(name).cloned(),
-            None => named(provider).cloned().or_else(|| {
-                let mut all = of_provider();
-                let only = all.next()?;
-                all.next().is_none().then(|| Arc::clone(only))
-            }),
+            None => {
+                let called_so = of_files().find(|account| account.name.as_str() == provider);
+                called_so.cloned().or_else(|| {
+                    let mut all = of_files();
+                    let only = all.next()?;
+                    all.next().is_none().then(|| Arc::clone(only))
+                })
+            }
         }
     }
 
-    /// Where the webhooks of a provider's accounts are posted.
+    /// Where webhooks of a provider's accounts are posted, as anybody may know: of no account that is some tenants' alone,
+    /// and ten at most.
     #[must_use]
     pub fn paths(&self, provider: &str) -> Vec<String> {
         let accounts = self.current();
-        let of_provider = accounts.iter().filter(|account| account.provider == provider);
-        let paths = of_provider.flat_map(|account| {
+        let is_known = |account: &&Arc<Account>| {
+            account.provider == provider && !account.of_log && account.tenants == Tenants::All
+        };
+        let paths = accounts.iter().filter(is_known).flat_map(|account| {
             let path = |suffix| webhook_path(account.provider, &account.name, suffix);
             account.hooks.iter().map(move |hook| path(hook.suffix)).collect::<Vec<_>>()
         });
-        paths.collect()
+        paths.take(PATHS_MAX).collect()
     }
 }
 

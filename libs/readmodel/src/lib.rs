@@ -44,8 +44,8 @@ pub use projections::configuration::{
     AccountInfo, KeyInfo, LastUse, MemberInfo, Stored, StoredConfiguration, TenantInfo,
 };
 pub use projections::messages::query::{
-    Conversation, ConversationFilter, Message, MessageFilter, NamedMail, Recipient, SentAs,
-    TailMessage, Timeline,
+    Conversation, ConversationAmong, ConversationFilter, Message, MessageFilter, NamedMail,
+    Recipient, SentAs, TailMessage, Timeline,
 };
 pub use projections::messages::{Direction, Folded, LastMessage, PREVIEW_CHARACTERS_MAX};
 pub use projections::{PROJECTIONS, audit, configuration, consent, messages, schemas};

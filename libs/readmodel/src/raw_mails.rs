@@ -11,9 +11,9 @@ use crate::{Error, QueryError, ReadModel};
 
 const KEEP: &str = "
     INSERT INTO hatch.raw_mails (tenant_id, message_id, digest, webhook_id, provider, method,
-           path_and_query, headers, bytes, encoding, body, received_at)
+           path_and_query, headers, bytes, encoding, body, received_at, verified)
     SELECT $1::uuid, message_id, $3::bytea, $4::uuid, $5::text, $6::text, $7::text, $8::json,
-           $9::bigint, $10::text, $11::bytea, $12::timestamptz
+           $9::bigint, $10::text, $11::bytea, $12::timestamptz, $13::json
       FROM unnest($2::uuid[]) AS message_id
         ON CONFLICT (tenant_id, message_id, digest) DO NOTHING";
 
@@ -28,7 +28,7 @@ const COUNT: &str = "
 /// 16 MiB together, and one at least.
 const PAGE: &str = "
     SELECT r.message_id, r.digest, r.webhook_id, r.provider, r.method, r.path_and_query, r.headers,
-           r.bytes, r.encoding, r.body, r.received_at
+           r.bytes, r.encoding, r.body, r.received_at, r.verified
       FROM (SELECT tenant_id, message_id, digest, row_number() OVER w AS n, sum(bytes) OVER w AS bytes
               FROM (SELECT tenant_id, message_id, digest, bytes, received_at FROM hatch.raw_mails
                      WHERE tenant_id = $1 AND received_at >= $2 AND received_at < $3
@@ -53,6 +53,8 @@ pub struct RawMail {
     pub path_and_query: String,
     /// The request's headers, without secrets, as a JSON object.
     pub headers: Value,
+    /// By which account it was verified, as whoever wrote the row wrote it.
+    pub verified: Option<Value>,
     /// When it came.
     pub received_at: DateTime<Utc>,
 }
@@ -110,6 +112,7 @@ impl ReadModel {
                 &encoding,
                 &body.stored,
                 &mail.received_at,
+                &mail.verified,
             ],
         )
         .await?;
@@ -180,6 +183,7 @@ fn kept_mail(row: &Row) -> Result<KeptMail, Error> {
             method: row.try_get("method")?,
             path_and_query: row.try_get("path_and_query")?,
             headers: row.try_get("headers")?,
+            verified: row.try_get("verified")?,
             received_at: row.try_get("received_at")?,
         },
         body: decoded(row, "body")?,

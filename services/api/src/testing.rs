@@ -422,6 +422,7 @@ fn account() -> Account {
         default_subject: None,
         is_at_provider: false,
         reached_by: "http://localhost".parse().expect("a URL"),
+        of_log: false,
     }
 }
 

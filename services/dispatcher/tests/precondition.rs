@@ -158,6 +158,7 @@ fn account(adapter: Arc<dyn Adapter>) -> Account {
         default_subject: None,
         is_at_provider: false,
         reached_by: "http://127.0.0.1".parse().expect("a URL"),
+        of_log: false,
     }
 }
 

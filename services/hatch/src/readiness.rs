@@ -23,9 +23,6 @@ use crate::settings::Settings;
 /// How long a dependency may take to answer.
 const CHECK_MAX: Duration = Duration::from_secs(2);
 
-/// Accounts that are named at most.
-const NAMED_MAX: usize = 5;
-
 /// From here on a machine's clock is too far from PostgreSQL's.
 pub(crate) const OFFSET_MAX: TimeDelta = TimeDelta::seconds(1);
 
@@ -103,17 +100,20 @@ fn directory(process: &Process) -> Dependency {
     Dependency { name: "directory", required: false, check: Box::new(check) }
 }
 
-/// The accounts that the log keeps. Without one its tenant's messages wait, and its webhooks are refused.
+/// The accounts that the log keeps. Without one its tenant's messages wait, and its webhooks are refused. Anybody may ask
+/// here: what tenants call them is for `hatch doctor`.
 fn left_out(process: &Process) -> Dependency {
     let all = process.left_out.clone();
     let check = move || {
         let left_out = all.current();
-        let named = left_out.iter().take(NAMED_MAX);
-        let named: Vec<String> = named.map(|one| format!("{}: {}", one.name, one.why)).collect();
-        let answer = if named.is_empty() {
+        let sealed = left_out.iter().filter(|one| one.is_sealed).count();
+        let answer = if left_out.is_empty() {
             Ok(())
         } else {
-            Err(format!("{} of the log not used: {}", left_out.len(), named.join("; ")))
+            let all = left_out.len();
+            let why =
+                format!("{all} of the log not used, {sealed} of them for want of their master key");
+            Err(format!("{why}: hatch doctor says which and why"))
         };
         Box::pin(std::future::ready(answer)) as _
     };

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::account::{Hook, Tenants};
+use crate::account::Hook;
 use crate::{Adapter, BoxFuture, Outbound, Outcome};
 
 /// Sends nothing.
@@ -36,6 +36,7 @@ fn account(provider: &'static str, name: &str) -> Account {
         default_subject: None,
         is_at_provider: false,
         reached_by: "https://hatch.example.com".parse().expect("a URL"),
+        of_log: false,
     }
 }
 
@@ -126,6 +127,29 @@ fn the_short_path_is_of_the_account_of_that_name_or_of_the_only_one() {
     accounts.replace(vec![account("twilio", "main"), account("twilio", "twilio")]);
     assert_eq!(name(&accounts, None).as_deref(), Some("twilio"));
     assert_eq!(name(&accounts, Some("twilio")).as_deref(), Some("twilio"));
+}
+
+#[test]
+fn the_short_path_is_the_operators_whatever_a_tenant_makes() {
+    let short = |accounts: Vec<Account>| {
+        let posted_to = Accounts::new(accounts).posted_to("twilio", None);
+        posted_to.map(|account| account.name.to_string())
+    };
+    let of_log = |name| Account {
+        of_log: true,
+        tenants: Tenants::These(vec![tenant(2)]),
+        hooks: vec![Hook { suffix: None, webhook: Arc::new(Mute) }],
+        ..account("twilio", name)
+    };
+    let main = || account("twilio", "main");
+    for theirs in ["twilio", "a-second"] {
+        let accounts = vec![main(), of_log(theirs)];
+        assert_eq!(short(accounts).as_deref(), Some("main"), "beside {theirs}");
+        assert_eq!(short(vec![of_log(theirs)]), None, "{theirs} alone");
+    }
+    let accounts = Accounts::new(vec![main(), of_log("a-second")]);
+    assert!(accounts.posted_to("twilio", Some("a-second")).is_some(), "its own path it has");
+    assert!(accounts.paths("twilio").is_empty(), "and nobody is told of it");
 }
 
 #[test]

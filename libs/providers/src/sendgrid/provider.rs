@@ -97,6 +97,7 @@ pub fn account(
         http_timeout: settings.http_timeout(),
         is_at_provider: settings.is_at_provider(),
         reached_by: context.public_url.clone(),
+        of_log: false,
         account: settings.account,
         default_subject: Some(settings.default_subject),
     };

@@ -8,12 +8,15 @@ use url::Url;
 
 use super::PROVIDER;
 use super::signature::{Key, public_key};
-use crate::account::is_in;
-use crate::http_client::{check_timeouts, check_url};
+use crate::account::{check_base_url, is_in};
+use crate::http_client::check_timeouts;
 use crate::{Error, Secret};
 
 /// All of SendGrid's hosts are in it.
 const DOMAIN: &str = "sendgrid.com";
+
+/// Keys of one kind at most: each is tried for whatever anybody posts.
+const KEYS_MAX: usize = 4;
 
 /// One SendGrid account.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -85,7 +88,7 @@ impl Settings {
         if self.default_subject.trim().is_empty() {
             return refuse("default_subject", "a subject that is not empty");
         }
-        check_url("base_url", &self.base_url)?;
+        check_base_url(&self.base_url, DOMAIN)?;
         check_timeouts(self.connect_timeout_ms, self.http_timeout_ms)
     }
 
@@ -118,7 +121,9 @@ impl Settings {
 }
 
 fn keys(setting: &'static str, texts: &[String]) -> Result<Vec<Key>, Error> {
-    let expected = "at least one P-256 public key, as PEM or as base64 of its DER form";
-    let keys: Option<Vec<Key>> = texts.iter().map(|text| public_key(text)).collect();
-    keys.filter(|keys| !keys.is_empty()).ok_or(Error::Setting { setting, expected })
+    let expected = "one to four P-256 public keys, as PEM or as base64 of their DER form";
+    let few = (1..=KEYS_MAX).contains(&texts.len()).then_some(texts);
+    let keys: Option<Vec<Key>> =
+        few.and_then(|texts| texts.iter().map(|text| public_key(text)).collect());
+    keys.ok_or(Error::Setting { setting, expected })
 }

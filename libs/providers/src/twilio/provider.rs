@@ -88,6 +88,7 @@ pub fn account(name: &AccountName, common: Common, settings: Settings) -> Result
         default_subject: None,
         is_at_provider: settings.is_at_provider(),
         reached_by: settings.public_url,
+        of_log: false,
     };
     account.check(CHANNELS)
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
-use crate::account::is_in;
+use crate::account::{check_base_url, is_in};
 use crate::http_client::{check_timeouts, check_url};
 use crate::{Error, Secret};
 
@@ -64,14 +64,15 @@ impl Settings {
     pub(super) fn check(&self) -> Result<(), Error> {
         let refuse = |setting, expected| Err(Error::Setting { setting, expected });
         let sid = self.account_sid.strip_prefix("AC").unwrap_or_default();
-        if sid.len() != 32 || !sid.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return refuse("account_sid", "AC and 32 hexadecimal digits");
+        // One account has one SID, by which two are told apart.
+        if sid.len() != 32 || !sid.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return refuse("account_sid", "AC and 32 hexadecimal digits in lower case");
         }
         let tokens = [Some(&self.auth_token), self.auth_token_secondary.as_ref()];
         if tokens.into_iter().flatten().any(|token| token.expose().is_empty()) {
             return refuse("auth_token", "a token that is not empty");
         }
-        check_url("base_url", &self.base_url)?;
+        check_base_url(&self.base_url, DOMAIN)?;
         check_url("public_url", &self.public_url)?;
         // Twilio answers 21609 to such a callback, which would fail each and every send.
         if self.public_url.host_str().is_some_and(|host| host.contains('_')) {

@@ -27,7 +27,7 @@ const LIST: &str = "
 
 const ONE: &str = "
     SELECT l.id, l.provider, l.account, l.kind, l.outcome, l.provider_message_id, l.message_id,
-           l.detail, l.method, l.path_and_query, l.received_at, l.headers,
+           l.detail, l.method, l.path_and_query, l.received_at, l.headers, l.verified,
            coalesce(raw.body, whole.body, l.body) AS body, raw.encoding, raw.bytes,
            coalesce(raw.bytes::integer, octet_length(coalesce(whole.body, l.body))) AS body_bytes
       FROM hatch.webhook_log l
@@ -132,6 +132,8 @@ pub struct WebhookContent {
     pub headers: Value,
     /// Its body, as far as it is kept.
     pub body: Vec<u8>,
+    /// By which account it was verified, as whoever wrote the row wrote it. Only what is in quarantine has that.
+    pub verified: Option<Value>,
 }
 
 /// Which webhooks are wanted: those that every given field holds for.
@@ -278,5 +280,6 @@ fn content(row: &Row) -> Result<WebhookContent, Error> {
         Some(encoding) => Encoding::decode(encoding, row.try_get("body")?, row.try_get("bytes")?)?,
         None => row.try_get("body")?,
     };
-    Ok(WebhookContent { webhook: logged(row)?, headers: row.try_get("headers")?, body })
+    let (headers, verified) = (row.try_get("headers")?, row.try_get("verified")?);
+    Ok(WebhookContent { webhook: logged(row)?, headers, body, verified })
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use hatch_domain::Channel;
+use hatch_domain::address::Address;
 use hatch_domain::ids::{ConversationId, TenantId};
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::status::Status;
@@ -123,6 +124,32 @@ async fn no_query_sees_another_tenants_rows() {
     };
     check(TENANT, 4, ours, theirs).await;
     check(OTHER_TENANT, 1, theirs, ours).await;
+}
+
+#[tokio::test]
+async fn a_conversation_is_live_once_somebody_has_written_in_it() {
+    let db = Db::with(&few().events).await;
+    let tenants = [TENANT, OTHER_TENANT];
+    let live_by = async |account: &str, one: Address, tests: bool| {
+        let by = ("twilio", account);
+        let mut group = vec![OURS.to_owned(), one.identity().as_str().to_owned()];
+        group.sort_unstable();
+        let among = db.read_model().conversations_among(&tenants, &one, &[group], by, tests).await;
+        let mut among = among.expect("it can be read");
+        among.sort_unstable_by_key(|one| one.tenant_id);
+        among.iter().map(|one| (one.tenant_id, one.is_live)).collect::<Vec<_>>()
+    };
+    let live = async |one: Address, tests: bool| live_by(ACCOUNT, one, tests).await;
+    // Messages that wait, and a test that was tried.
+    let mut waiting = vec![(TENANT, false), (OTHER_TENANT, false)];
+    waiting.sort_unstable();
+    assert_eq!(live(customer(1), false).await, waiting);
+    let mut tried = vec![(TENANT, true), (OTHER_TENANT, false)];
+    tried.sort_unstable();
+    assert_eq!(live(customer(1), true).await, tried);
+    assert_eq!(live(customer(2), false).await, [(TENANT, true)], "it came in");
+    assert_eq!(live_by("AC2", customer(2), false).await, [(TENANT, false)], "by another account");
+    assert!(live(customer(7), false).await.is_empty());
 }
 
 #[tokio::test]

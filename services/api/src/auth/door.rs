@@ -40,6 +40,9 @@ const KEYS_MAX: usize = 10_000;
 /// Accounts of a tenant at most that the log keeps and that are not removed. Each process has all of them in memory.
 const ACCOUNTS_MAX: usize = 100;
 
+/// Names of accounts of a tenant at most, with those of accounts that were removed.
+const ACCOUNT_NAMES_MAX: usize = 1_000;
+
 /// Who is let in. It asks nobody: the directory has every key in memory, and the keys of issuers of tokens are there.
 #[derive(Clone)]
 pub struct Door {
@@ -234,14 +237,13 @@ impl Door {
     }
 
     /// Refuses another account to a tenant that has as many as it may. Those of the last half second are not counted yet.
-    pub(crate) fn room_for_an_account(&self, tenant: TenantId) -> Result<(), Problem> {
-        let accounts = self.directory.accounts();
-        let count = accounts.iter().filter(|entry| entry.tenant_id == tenant).count();
-        if count < ACCOUNTS_MAX {
-            return Ok(());
-        }
-        let detail = format!("{count} accounts, of {ACCOUNTS_MAX} at most: remove one");
-        Err(Problem::too_many_accounts(detail))
+    pub(crate) fn room_for_an_account(
+        &self,
+        tenant: TenantId,
+        id: AccountId,
+    ) -> Result<(), Problem> {
+        let is_new = self.directory.account(id).is_none();
+        room_for_an_account(self.directory.accounts_of(tenant), is_new)
     }
 
     /// What is known of an account of the log, whosever it is, also where it was removed.
@@ -308,6 +310,22 @@ impl Door {
         })?;
         Ok((presented, entry))
     }
+}
+
+/// Those that are there, and all that were ever made: their names stay their tenant's.
+fn room_for_an_account([there, all]: [usize; 2], is_new: bool) -> Result<(), Problem> {
+    if there >= ACCOUNTS_MAX {
+        let detail = format!("{there} accounts, of {ACCOUNTS_MAX} at most: remove one");
+        return Err(Problem::too_many_accounts(detail));
+    }
+    if is_new && all >= ACCOUNT_NAMES_MAX {
+        let detail = format!(
+            "{all} names of accounts, of {ACCOUNT_NAMES_MAX} at most with those that were removed: \
+             take one of these"
+        );
+        return Err(Problem::too_many_accounts(detail));
+    }
+    Ok(())
 }
 
 fn room_for_a_key(KeyCount { all, live }: KeyCount) -> Result<(), Problem> {
@@ -411,6 +429,20 @@ mod tests {
             (KEYS_MAX, 0, false),
         ] {
             assert_eq!(room_for_a_key(KeyCount { all, live }).is_ok(), has_room, "{all} {live}");
+        }
+    }
+
+    #[test]
+    fn a_tenant_has_so_many_accounts_and_names_of_them() {
+        for (there, all, is_new, has_room) in [
+            (0, 0, true, true),
+            (ACCOUNTS_MAX, ACCOUNTS_MAX, true, false),
+            (ACCOUNTS_MAX - 1, ACCOUNT_NAMES_MAX - 1, true, true),
+            (0, ACCOUNT_NAMES_MAX, true, false),
+            (0, ACCOUNT_NAMES_MAX, false, true),
+        ] {
+            let room = room_for_an_account([there, all], is_new);
+            assert_eq!(room.is_ok(), has_room, "{there} of {all}");
         }
     }
 

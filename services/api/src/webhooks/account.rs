@@ -15,7 +15,7 @@ pub(super) const PREFIX: &str = "/api/v1/webhooks/";
 /// How the path of mails ends that come in. No account is called so.
 const INBOUND: &str = "inbound";
 
-/// The tenants that there are, at most 1,000 of which are looked at; none while that is not known.
+/// The tenants that there are; none while that is not known.
 pub type AllTenants = Arc<dyn Fn() -> Option<Vec<TenantId>> + Send + Sync>;
 
 /// A provider account that posts webhooks of one kind to us.
@@ -25,12 +25,20 @@ pub(super) struct WebhookAccount {
     pub(super) tenant_id: TenantId,
     /// All whose account it is.
     pub(super) tenants: Tenants,
+    /// hatch's own name of it.
+    pub(super) name: Arc<str>,
+    /// What its provider calls it.
+    pub(super) account: Arc<str>,
+    /// Whether a tenant keeps it in the log.
+    pub(super) of_log: bool,
     /// The provider: `twilio`.
     pub(super) provider: &'static str,
     /// Where it posts, after `/api/v1/webhooks/`: `twilio`, `sendgrid/inbound`, `twilio/main`.
     pub(super) path: Arc<str>,
     /// Whether the provider acts by itself upon words such as STOP and START, and answers them.
     pub(super) acts_on_words: bool,
+    /// Whether tests go by it.
+    pub(super) takes_tests: bool,
     /// Whether nothing but tests goes by it.
     pub(super) is_test: bool,
     /// Our code for it.
@@ -107,9 +115,13 @@ fn generic(webhook: Arc<dyn Webhook>) -> WebhookAccount {
     WebhookAccount {
         tenant_id: tenants.home(),
         tenants,
+        name: GENERIC.into(),
+        account: GENERIC.into(),
+        of_log: false,
         provider: GENERIC,
         path: GENERIC.into(),
         acts_on_words: false,
+        takes_tests: false,
         is_test: false,
         webhook,
     }
@@ -121,9 +133,13 @@ fn of_account(account: &Account, suffix: Option<&str>) -> Option<WebhookAccount>
     Some(WebhookAccount {
         tenant_id: account.tenants.home(),
         tenants: account.tenants.clone(),
+        name: account.name.as_str().into(),
+        account: account.account.as_str().into(),
+        of_log: account.of_log,
         provider: account.provider,
         path: path.strip_prefix(PREFIX)?.into(),
         acts_on_words: account.acts_on_words,
+        takes_tests: account.traffic.admits(true),
         is_test: account.traffic == Traffic::Test,
         webhook: Arc::clone(&hook.webhook),
     })

@@ -13,6 +13,8 @@ use hatch_providers::RawRequest;
 use hatch_readmodel::{RawMail, WebhookOutcome as Outcome};
 use uuid::Uuid;
 
+use super::verified::VerifiedBy;
+
 /// The table; its rows commit with the events of their webhook.
 static TABLE: SideTable = SideTable {
     name: "hatch.webhook_log",
@@ -31,6 +33,7 @@ static TABLE: SideTable = SideTable {
         ("headers", "json"),
         ("body", "bytea"),
         ("received_at", "timestamptz"),
+        ("verified", "json"),
     ],
 };
 
@@ -66,6 +69,8 @@ pub(super) struct WebhookLogEntry {
     pub(super) whole_body: Bytes,
     /// What the row has only the beginning of, if anything.
     pub(super) cut: Option<String>,
+    /// By which account it was verified, if it was.
+    pub(super) verified: Option<VerifiedBy>,
     received_at: DateTime<Utc>,
 }
 
@@ -116,6 +121,7 @@ impl WebhookLogEntry {
             body: hex(parts.body),
             whole_body: request.body.clone(),
             cut: None,
+            verified: None,
             received_at,
         }
     }
@@ -128,6 +134,7 @@ impl WebhookLogEntry {
             method: self.method.clone(),
             path_and_query: self.path_and_query.clone(),
             headers: serde_json::from_str(&self.headers).unwrap_or_default(),
+            verified: self.verified.as_ref().and_then(|by| serde_json::to_value(by).ok()),
             received_at: self.received_at,
         }
     }
@@ -140,6 +147,9 @@ impl WebhookLogEntry {
     /// The row for an outcome, with a sentence where there is one.
     pub(super) fn row(&self, outcome: Outcome, detail: Option<String>) -> SideRow {
         let text = |text: &Option<String>| Some(storable(text.as_deref()?).into_owned());
+        // Nothing else is read again.
+        let verified = self.verified.as_ref().filter(|_| outcome == Outcome::Quarantined);
+        let verified = verified.map(|by| serde_json::to_string(by).expect("an account serialises"));
         let values = vec![
             Some(self.id.to_string()),
             Some(self.tenant_id.to_string()),
@@ -155,6 +165,7 @@ impl WebhookLogEntry {
             Some(self.headers.clone()),
             Some(self.body.clone()),
             Some(self.received_at.to_rfc3339()),
+            verified,
         ];
         SideRow { table: &TABLE, values }
     }

@@ -24,6 +24,7 @@ mod returned;
 mod subject;
 mod summary;
 mod threading;
+mod verified;
 
 use std::sync::Arc;
 
@@ -96,7 +97,7 @@ pub struct WebhookStats {
 }
 
 /// The path, and the provider, of webhooks that no provider signs.
-const GENERIC: &str = "generic";
+pub(crate) const GENERIC: &str = "generic";
 
 /// The endpoints of the webhook role.
 pub fn router(webhooks: Webhooks) -> Router {

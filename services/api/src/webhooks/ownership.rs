@@ -18,9 +18,6 @@ use super::threading::names;
 use super::{Webhooks, record};
 use crate::problem::Problem;
 
-/// Tenants of an account that are asked whether they know whom a message is of.
-const TENANTS_MAX: usize = 1_000;
-
 /// The conversation that another tenant of the account has with those whom a message is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Elsewhere {
@@ -38,8 +35,8 @@ pub(super) struct Owned {
 
 impl Webhooks {
     /// Whose the message among `observations` is, if there is one: that tenant's of the account who has already got it,
-    /// who wrote the mail that it answers, or who has the newest conversation of exactly its participants. An account of
-    /// one tenant costs no question.
+    /// who wrote the mail that it answers, or who has the newest conversation of exactly its participants in which somebody
+    /// has written. An account of one tenant costs no question.
     ///
     /// # Errors
     /// When that cannot be read.
@@ -57,8 +54,7 @@ impl Webhooks {
             Observation::Receipt(_) | Observation::Unclear(_) => None,
         });
         let Some(inbound) = inbound else { return Ok(of(account.tenant_id, Vec::new())) };
-        let mut tenants = self.tenants_of(account)?;
-        tenants.truncate(TENANTS_MAX);
+        let tenants = self.tenants_of(account)?;
         if let [only] = tenants.as_slice() {
             return Ok(of(*only, Vec::new()));
         }
@@ -81,12 +77,18 @@ impl Webhooks {
         }
         let wrote = answered.iter().filter_map(tenant_of).find(|one| tenants.contains(one));
         let groups = self.groups(inbound);
-        let found = self.read_model.conversations_among(&tenants, &inbound.from, &groups).await?;
-        let first =
-            wrote.or_else(|| found.first().map(|(tenant, _)| *tenant)).unwrap_or(account.tenant_id);
-        let others = found.into_iter().filter(|(tenant, _)| *tenant != first);
+        // What a tenant did by an account of its own, which it may have signed itself, gives it nothing of a shared one.
+        let (by, tests) = ((account.provider, inbound.account.as_str()), account.takes_tests);
+        let found = self
+            .read_model
+            .conversations_among(&tenants, &inbound.from, &groups, by, tests)
+            .await?;
+        let newest = found.iter().find(|one| one.is_live).map(|one| one.tenant_id);
+        let first = wrote.or(newest).unwrap_or(account.tenant_id);
+        // Who only means to write hears a STOP all the same.
+        let others = found.into_iter().filter(|one| one.tenant_id != first);
         let elsewhere = others
-            .map(|(tenant_id, conversation_id)| Elsewhere { tenant_id, conversation_id })
+            .map(|one| Elsewhere { tenant_id: one.tenant_id, conversation_id: one.id })
             .collect();
         Ok(of(first, elsewhere))
     }
@@ -130,8 +132,7 @@ impl Recording<'_> {
         if !observations.iter().any(is_nameless) {
             return Ok(());
         }
-        let mut tenants = self.webhooks.tenants_of(self.account)?;
-        tenants.truncate(TENANTS_MAX);
+        let tenants = self.webhooks.tenants_of(self.account)?;
         if tenants.len() <= 1 {
             return Ok(());
         }

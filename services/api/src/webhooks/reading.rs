@@ -207,9 +207,13 @@ mod tests {
         let account = WebhookAccount {
             tenant_id: TenantId::DEFAULT,
             tenants: Tenants::All,
+            name: "fragile".into(),
+            account: "fragile".into(),
+            of_log: false,
             provider: "fragile",
             path: "fragile".into(),
             acts_on_words: false,
+            takes_tests: false,
             is_test: false,
             webhook: Arc::new(Fragile),
         };

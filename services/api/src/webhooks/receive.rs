@@ -17,6 +17,7 @@ use super::ownership::Elsewhere;
 use super::reading::Seen;
 use super::record::Recording;
 use super::refused::NO_SECRET;
+use super::verified::VerifiedBy;
 use super::{GENERIC, WebhookAccount, Webhooks};
 use crate::body::{self, Kind};
 use crate::client_address::ClientAddress;
@@ -247,7 +248,8 @@ impl Webhooks {
     ) -> Recording<'a> {
         let environment = self.store.environment();
         let (id, now) = (environment.new_id(), environment.now());
-        let entry = WebhookLogEntry::new(id, account.tenant_id.0, account.provider, raw, now);
+        let mut entry = WebhookLogEntry::new(id, account.tenant_id.0, account.provider, raw, now);
+        entry.verified = Some(VerifiedBy::of(account));
         Recording { webhooks: self, account, elsewhere, entry, raw: None, now, said_at: now }
     }
 

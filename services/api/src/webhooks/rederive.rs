@@ -15,6 +15,7 @@ use hatch_readmodel::{Content, KeptMail};
 use super::fitting::{Aside, MAILBOXES, fit, set_aside};
 use super::receive::failure;
 use super::replay::request;
+use super::verified::verified;
 use super::{WebhookAccount, Webhooks};
 use crate::problem::Problem;
 
@@ -47,6 +48,9 @@ impl Webhooks {
         let path = &kept.mail.path_and_query;
         let Some(account) = self.account_at(path) else {
             return left(format!("no account is set that takes {path}"));
+        };
+        let Ok(account) = verified(account, tenant, kept.mail.verified.as_ref()) else {
+            return left(format!("another account takes {path} than the one that it came by"));
         };
         let before = self.store.load::<Message>(tenant.0, kept.message_id.0).await?;
         let Some(before) = before.state.received() else {

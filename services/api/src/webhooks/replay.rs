@@ -20,6 +20,7 @@ use super::account::PREFIX;
 use super::ownership::Owned;
 use super::receive::failure;
 use super::record::Recording;
+use super::verified::verified;
 use super::{GENERIC, WebhookAccount, Webhooks};
 use crate::auth::Caller;
 use crate::extract::{NoBody, PathId};
@@ -89,9 +90,9 @@ impl Webhooks {
         let path = &kept.webhook.path_and_query;
         let account = self
             .account_at(path)
-            .filter(|account| account.tenants.has(tenant))
             .ok_or_else(|| Problem::not_replayed(format!("no account is set that takes {path}")))?;
-        let account = WebhookAccount { tenant_id: tenant, ..account };
+        let account = verified(account, tenant, kept.verified.as_ref())?;
+        let tenants = account.tenants.clone();
         let said_at = kept.webhook.received_at;
         let raw = raw(kept)?;
         let said = self.readers.parse(&account, &raw).await?;
@@ -99,6 +100,10 @@ impl Webhooks {
             Problem::not_replayed(format!("it is still not understood: {}", failure(&error)))
         })?;
         let Owned { account, elsewhere } = self.owned(&account, &observations).await?;
+        if !tenants.has(account.tenant_id) {
+            let detail = "what it says is known already, and is of a tenant without the account";
+            return Err(Problem::not_replayed(detail));
+        }
         let recording = Recording { said_at, ..self.recording(&account, elsewhere, &raw) };
         let id = recording.entry.id;
         let (position, outcome) = recording.record(observations).await?;
@@ -118,7 +123,7 @@ impl Webhooks {
 
 /// The request as it came in, as far as the log has it.
 fn raw(kept: WebhookContent) -> Result<RawRequest, Problem> {
-    let WebhookContent { webhook, headers, body } = kept;
+    let WebhookContent { webhook, headers, body, .. } = kept;
     let parts = (webhook.method.as_str(), webhook.path_and_query.as_str(), &headers);
     let damaged = || Problem::not_replayed("its entry in the log cannot be read");
     request(parts, body).ok_or_else(damaged)

@@ -90,10 +90,12 @@ fn people(process: &Process) -> anyhow::Result<People> {
     ))
 }
 
-/// What a mail without a subject has: that of the first account that says one.
+/// What a mail without a subject has: that of the first account of the files that says one. No tenant's account speaks for
+/// the others.
 fn default_subject(accounts: &Accounts) -> String {
     let all = accounts.current();
-    let first = all.iter().find_map(|account| account.default_subject.clone());
+    let mut of_files = all.iter().filter(|account| !account.of_log);
+    let first = of_files.find_map(|account| account.default_subject.clone());
     first.unwrap_or_else(|| sendgrid::DEFAULT_SUBJECT.to_owned())
 }
 

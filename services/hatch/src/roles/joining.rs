@@ -206,6 +206,8 @@ struct Joining {
     changes: watch::Receiver<u64>,
     reload: Reload,
     files: Vec<Account>,
+    /// Where the outside reaches this process until its end, for the accounts of files and log alike.
+    public_url: String,
     joiner: Joiner,
     left_outs: LeftOuts,
     /// Which ones of the log were used last.
@@ -232,6 +234,7 @@ pub(super) async fn start(
         changes: process.directory.account_changes(),
         reload: process.reload.clone(),
         files: accounts.current().iter().map(|account| Account::clone(account)).collect(),
+        public_url: process.settings.public_url(),
         joiner: Joiner::default(),
         left_outs: process.left_out.clone(),
         used: Vec::new(),
@@ -271,7 +274,8 @@ impl Joining {
 
     /// Whoever has read them has refused what is wrong with them.
     fn read_again(&mut self, settings: &Settings) {
-        match accounts(settings) {
+        let public_url = Some(self.public_url.clone());
+        match accounts(&Settings { public_url, ..settings.clone() }) {
             Ok(files) => (self.files, self.is_reloaded) = (files, true),
             Err(error) => {
                 let error = format!("{error:#}");
@@ -414,6 +418,16 @@ mod tests {
         let unreadable = AccountEntry { account: None, ..made("main", 2, &sid(1)) };
         let joined = Joiner::default().join(&[], vec![unreadable], &first());
         assert!(joined.left_out[0].why.contains("this build"), "{:?}", joined.left_out);
+    }
+
+    #[test]
+    fn none_is_called_as_what_has_a_short_webhook_path() {
+        let kept = [("twilio", 1), ("sendgrid", 2), ("generic", 3), ("main", 4)];
+        let kept = kept.map(|(name, n)| made(name, n, &sid(n)));
+        let joined = Joiner::default().join(&[], kept.into(), &first());
+        assert_eq!(names(&joined), ["main"]);
+        assert!(joined.accounts[0].of_log);
+        assert_eq!(joined.left_out.len(), 3, "{:?}", joined.left_out);
     }
 
     #[test]

@@ -119,7 +119,9 @@ mod configuration {
                     ZcgA+nUO7Ru9euZRuCsm47R1DF8Wt8BlbWKRp2e+J4c4h0WWMNqSnBIONFn6ODUV9dweJSAYY63oHF\
                     Gtdr";
         let good = settings("https://api.sendgrid.com");
-        for keys in [vec![], vec!["***"], vec![PUBLIC_KEY, p384], vec![PRIVATE_KEY]] {
+        for keys in
+            [vec![], vec!["***"], vec![PUBLIC_KEY, p384], vec![PRIVATE_KEY], vec![PUBLIC_KEY; 5]]
+        {
             let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
             let settings = Settings { event_public_keys: keys, ..good.clone() };
             for error in

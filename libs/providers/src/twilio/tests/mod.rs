@@ -59,7 +59,13 @@ mod configuration {
         let wrong = [
             ("account_sid", Settings { account_sid: "AC1".into(), ..good.clone() }),
             ("auth_token", Settings { auth_token: crate::Secret::new(""), ..good.clone() }),
+            (
+                "account_sid",
+                Settings { account_sid: format!("AC{}", "A".repeat(32)), ..good.clone() },
+            ),
             ("base_url", Settings { base_url: url("ftp://api.twilio.com"), ..good.clone() }),
+            ("base_url", Settings { base_url: url("http://api.twilio.com"), ..good.clone() }),
+            ("base_url", Settings { base_url: url("https://twilio.com.:8443"), ..good.clone() }),
             ("public_url", Settings { public_url: url("https://h.example/?a=1"), ..good.clone() }),
             ("public_url", Settings { public_url: url("https://h_1.example"), ..good.clone() }),
             ("connect_timeout_ms", Settings { connect_timeout_ms: 10_000, ..good }),

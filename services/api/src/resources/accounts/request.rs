@@ -26,7 +26,7 @@ const SETTINGS_BYTES_MAX: usize = 32 * 1024;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AccountRequest {
-    /// What hatch is to call it: no other account of the installation is called so.
+    /// What hatch is to call it: no other account of the installation is called so, and no provider.
     #[schema(
         required,
         pattern = "^[a-z0-9](-?[a-z0-9])*$",
@@ -34,8 +34,8 @@ pub(super) struct AccountRequest {
         example = "twilio-main"
     )]
     name: Option<String>,
-    /// The provider that it is at; the one that is called as the account where it is left out.
-    #[schema(example = "twilio")]
+    /// The provider that it is at.
+    #[schema(required, example = "twilio")]
     provider: Option<String>,
     /// What it is to carry; all that its provider can when there are none.
     #[schema(value_type = Option<Vec<ChannelName>>, max_items = 32)]
@@ -122,8 +122,7 @@ impl AccountRequest {
     pub(super) fn validate(self) -> Result<Wanted, Vec<FieldError>> {
         let mut errors = Vec::new();
         let name = name_of(self.name, &mut errors);
-        let named = self.provider.or_else(|| name.as_ref().map(ToString::to_string));
-        let provider = named.and_then(|named| provider_of(&named, &mut errors));
+        let provider = provider_of(self.provider, &mut errors);
         let channels = channels_of(self.channels, &mut errors);
         let senders = senders_of(self.senders, &mut errors);
         let traffic = self.traffic.and_then(|text| traffic_of(&text, &mut errors));
@@ -179,8 +178,15 @@ fn name_of(name: Option<String>, errors: &mut Vec<FieldError>) -> Option<Account
     read.map_err(|error| errors.push(FieldError::new("/name", error.to_string()))).ok()
 }
 
-fn provider_of(named: &str, errors: &mut Vec<FieldError>) -> Option<&'static dyn Provider> {
-    let found = provider(named);
+fn provider_of(
+    named: Option<String>,
+    errors: &mut Vec<FieldError>,
+) -> Option<&'static dyn Provider> {
+    let Some(named) = named else {
+        errors.push(FieldError::coded(FieldCode::Required, "/provider", "is required"));
+        return None;
+    };
+    let found = provider(&named);
     if found.is_none() {
         let detail = format!("expected {}", provider_names());
         errors.push(FieldError::coded(FieldCode::UnknownValue, "/provider", detail));

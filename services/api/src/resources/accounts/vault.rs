@@ -17,6 +17,8 @@ use serde_json::{Map, Value};
 /// The setting of every provider that says how long it may take to answer.
 const HTTP_TIMEOUT: &str = "http_timeout_ms";
 
+use crate::webhooks::GENERIC;
+
 /// What the process knows that keeps accounts in the log, or uses them.
 #[derive(Debug, Clone)]
 pub struct Vault {
@@ -36,6 +38,9 @@ pub enum Unusable {
     /// A newer hatch made it, or one of another build.
     #[error("this build cannot read it")]
     Unreadable,
+    /// It is called as a provider is, or as what has no account: the short webhook paths are the operator's.
+    #[error("an account of the log is called neither as a provider nor `generic`")]
+    Name,
     /// Its provider is none that this build has.
     #[error("this build knows no provider {0}")]
     Provider(String),
@@ -75,7 +80,7 @@ impl Vault {
     pub fn account(&self, tenant: TenantId, kept: &KeptAccount) -> Result<Account, Unusable> {
         let name = kept.name().ok_or(Unusable::Unreadable)?;
         let secrets = self.opened(tenant, account_id(name), kept.secrets())?;
-        self.made(
+        let made = self.made(
             tenant,
             &Draft {
                 name,
@@ -86,11 +91,15 @@ impl Vault {
                 settings: kept.settings(),
                 secrets: &secrets,
             },
-        )
+        );
+        made.map(|account| Account { of_log: true, ..account })
     }
 
     /// The account that a draft comes to, by its provider's own reading.
     pub(super) fn made(&self, tenant: TenantId, draft: &Draft<'_>) -> Result<Account, Unusable> {
+        if provider(draft.name.as_str()).is_some() || draft.name.as_str() == GENERIC {
+            return Err(Unusable::Name);
+        }
         let named = || Unusable::Provider(draft.provider.to_owned());
         let provider = provider(draft.provider).ok_or_else(named)?;
         let common = Common {

@@ -72,8 +72,8 @@ pub(super) async fn create(
         secrets: &wanted.secrets.0,
     };
     check(vault, caller, &draft)?;
-    door.room_for_an_account(tenant)?;
     let id = account_id(&wanted.name);
+    door.room_for_an_account(tenant, id)?;
     // Those of the log, the log itself tells of.
     if is_used(vault, &wanted.name) && door.account(id).is_none() {
         return Err(Problem::account_exists(&wanted.name));
@@ -285,6 +285,10 @@ fn refused(why: &Unusable) -> Problem {
         Unusable::Sealed { .. } => return Problem::without_master_key(why.to_string()),
         Unusable::Unreadable | Unusable::Provider(_) | Unusable::Setting(E::Client(_)) => {
             return Problem::fault(why);
+        }
+        Unusable::Name => {
+            let detail = "expected a name that is no provider's, such as twilio-main";
+            FieldError::new("/name", detail)
         }
         Unusable::Slow(max) => {
             let detail = format!("expected at most {} here", max.as_millis());

@@ -44,6 +44,7 @@ mod send_error;
 mod tail;
 mod timeline;
 
+pub use among::ConversationAmong;
 pub use conversation::{Conversation, ConversationFilter};
 pub use message::Message;
 pub use messages::{MessageFilter, SentAs};
