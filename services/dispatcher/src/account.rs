@@ -155,7 +155,7 @@ impl Carriers {
     /// The accounts at providers that carry a channel, each once.
     pub(crate) fn on(&self, channel: Channel) -> impl Iterator<Item = &SendingAccount> {
         let known = self.by_channel.iter().filter(move |(known, _)| *known == channel);
-        known.flat_map(|(_, places)| places).filter_map(|place| self.accounts.get(*place))
+        known.flat_map(|(_, places)| places).filter_map(move |place| self.accounts.get(*place))
     }
 
     /// How many these are.
