@@ -266,9 +266,12 @@ impl Dispatcher {
                 // While nothing comes, those who try again have all the room.
                 drop(permits.acquire().await.ok()?);
                 let free = permits.available_permits().clamp(1, BATCH_MAX);
+                let nobody_carries = async {
+                    drop(carriers.wait_for(|now| now.width(queue.channel) == 0).await);
+                };
                 let deliveries = tokio::select! {
                     deliveries = work.fetch(free) => deliveries,
-                    _ = carriers.wait_for(|now| now.width(queue.channel) == 0) => Vec::new(),
+                    () = nobody_carries => Vec::new(),
                 };
                 fence.known().await;
                 Some(deliveries)
