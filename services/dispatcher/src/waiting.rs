@@ -32,7 +32,7 @@ const NO_ACCOUNT: &str = "waiting_for_account";
 const RELEASE_EVERY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(20));
 
 /// Messages that are sorted at a time, and that are read side by side for it.
-const SORTED_AT_ONCE: (usize, usize) = (256, 16);
+const SORTED_AT_ONCE: (usize, usize) = (256, 4);
 
 /// For whom a message waits that no account of this process takes.
 const NOBODY: &str = "-";
