@@ -9,7 +9,7 @@ use crate::harness::{
     ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SECOND_ACCOUNT, SECOND_TOKEN, SENDER, unique,
 };
 use crate::keys::Key;
-use crate::webhooks::{Post, receipt};
+use crate::webhooks::{Post, inbound, receipt};
 
 /// The default tenant and two others, each with a key.
 struct Three {
@@ -224,6 +224,62 @@ async fn a_tenant_without_an_account_is_told_so() {
     let path_and_query = "/api/v1/webhooks/twilio".to_owned();
     let short = Post { path_and_query, form: form.collect(), token: SECOND_TOKEN };
     assert!(short.send(&three.hatch).await.is_success());
+    three.hatch.finish().await;
+}
+
+#[tokio::test]
+async fn senders_of_one_account_are_told_apart_whichever_path_its_provider_was_told() {
+    const OTHER_SENDER: &str = "+12016661235";
+    let mut three = Three::start().await;
+    three.hatch.stop().await;
+    let default = "00000000-0000-0000-0000-000000000001".to_owned();
+    let second = three.second.clone();
+    for (name, sender, tenant) in [("first", SENDER, default), ("second", OTHER_SENDER, second)] {
+        let set = json!({
+            "provider": "twilio", "account_sid": ACCOUNT, "auth_token": AUTH_TOKEN,
+            "base_url": three.hatch.simulator, "public_url": three.hatch.url,
+            "senders": [sender], "tenants": [tenant],
+        });
+        let set = serde_json::from_value(set).expect("settings");
+        three.hatch.settings.accounts.insert(name.to_owned(), set);
+    }
+    three.hatch.settings.twilio = None;
+    three.hatch.start_again(&Role::ALL).await;
+    three
+        .hatch
+        .eventually("it is ready", async |hatch| {
+            (hatch.get("/ready").await.body["status"] == "ready").then_some(())
+        })
+        .await;
+    let sms = json!({"channel": "sms", "from": OTHER_SENDER, "to": CUSTOMER, "body": "Hello"});
+    let answer = three.hatch.post_by(&three.keys[0], "/api/v1/messages", &sms).await;
+    assert_eq!(answer.text("code"), "no_account", "the number is another tenant's");
+    let answer = three.hatch.post_by(&three.keys[1], "/api/v1/messages", &sms).await;
+    let path = format!("/api/v1/messages/{}", answer.text("id"));
+    three
+        .hatch
+        .eventually("it is delivered", async |hatch| {
+            let message = hatch.get_by(&three.keys[1], &path).await.body;
+            (message["status"] == "delivered").then_some(())
+        })
+        .await;
+
+    let to_the_second = |body: &str| {
+        let mut post = inbound(&format!("SM{}", unique()));
+        post.path_and_query = "/api/v1/webhooks/twilio/first".to_owned();
+        for (key, value) in &mut post.form {
+            match *key {
+                "To" => OTHER_SENDER.clone_into(value),
+                "Body" => body.clone_into(value),
+                _ => {}
+            }
+        }
+        post
+    };
+    assert!(to_the_second("by the other path").send(&three.hatch).await.is_success());
+    assert_eq!(three.seen_by("by the other path").await, [1]);
+    assert!(to_the_second("STOP").send(&three.hatch).await.is_success());
+    assert_eq!(three.wishes().await, ["unknown", "opted_out", "unknown"]);
     three.hatch.finish().await;
 }
 

@@ -12,6 +12,7 @@ mod fold;
 pub mod follow;
 mod kind;
 mod observe;
+mod parked;
 mod store;
 mod sweep;
 #[cfg(test)]
@@ -22,8 +23,9 @@ use hatch_eventstore::schema::Schema;
 pub use follow::{Halts, Lag};
 pub use kind::{DueKind, DueTime, KeptNote, WorkClass};
 pub use observe::{TimersReport, observe, undecodable};
+pub use parked::Unsorted;
 pub use store::{DueTimer, Timers};
-pub use sweep::{Handler, Lane, Permit, Sweeper};
+pub use sweep::{FindRoom, Handler, Lane, Permit, Sweeper};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/due");

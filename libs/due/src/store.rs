@@ -14,7 +14,7 @@ use crate::{DueKind, Error};
 
 /// How long PostgreSQL may take to say or to note something about some timers, the wait for a
 /// connection included.
-const ASK_MAX: Duration = Duration::from_secs(4);
+pub(crate) const ASK_MAX: Duration = Duration::from_secs(4);
 
 /// How long it may take to write what a fold made of its events.
 const APPLY_MAX: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ const SET: &str = "
     ON CONFLICT (stream_id) DO UPDATE
        SET due_at = EXCLUDED.due_at, step = EXCLUDED.step, position = EXCLUDED.position,
            look_at = EXCLUDED.look_at, looks = 0, not_found = 0,
-           lane = EXCLUDED.lane, priority = EXCLUDED.priority,
+           lane = EXCLUDED.lane, priority = EXCLUDED.priority, waits_for = '',
            undecodable_at = CASE WHEN EXCLUDED.undecodable_at IS NOT NULL
                                  THEN coalesce(t.undecodable_at, EXCLUDED.undecodable_at) END";
 
@@ -84,25 +84,6 @@ const READABLE: &str = "
 /// may be able to.
 const UNREADABLE_WAIT: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
 
-const PARK: &str = "
-    UPDATE due.timers SET look_at = $3, lane = $4 WHERE stream_id = $1 AND position = $2";
-
-/// An index holds the lanes of those who wait alone, by how their names end. As many as are asked for, of the first priority first, and none before others of the first hundred: one that
-/// cannot be helped holds up no others.
-const RELEASE: &str = "
-    UPDATE due.timers t
-       SET look_at = statement_timestamp(), lane = parked.home
-      FROM (SELECT turn.stream_id, l.home
-              FROM unnest($2::text[], $3::text[]) AS l(lane, home)
-             CROSS JOIN unnest($4::text[]) WITH ORDINALITY AS p(priority, place)
-             CROSS JOIN LATERAL (
-                   SELECT stream_id FROM due.timers
-                    WHERE kind = $1 AND lane = l.lane AND priority = p.priority
-                      AND lane LIKE '% waiting'
-                    ORDER BY look_at LIMIT greatest($5::bigint, 100) FOR UPDATE SKIP LOCKED) AS turn
-             ORDER BY CASE WHEN $5::bigint > 1 THEN p.place END, random() LIMIT $5::bigint) AS parked
-     WHERE t.stream_id = parked.stream_id";
-
 const FORGET: &str = "DELETE FROM due.timers WHERE stream_id = $1 AND position = $2";
 
 const DELETE_ALL: &str = "DELETE FROM due.timers WHERE kind = $1";
@@ -111,7 +92,7 @@ const DELETE_ALL: &str = "DELETE FROM due.timers WHERE kind = $1";
 #[derive(Clone)]
 pub struct Timers {
     pub(crate) pool: Connections,
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     checkpoint: (&'static str, i32),
 }
 
@@ -276,43 +257,6 @@ impl Timers {
         self.execute(READABLE, &[&timer.stream_id, &timer.position.0]).await
     }
 
-    /// Has a stream wait in another lane, until somebody releases it or `look_at`, unless the log has said something
-    /// new meanwhile.
-    ///
-    /// # Errors
-    /// PostgreSQL's.
-    pub async fn park(
-        &self,
-        timer: &DueTimer,
-        lane: &'static str,
-        look_at: DateTime<Utc>,
-    ) -> Result<(), Error> {
-        let (id, position) = (&timer.stream_id, &timer.position.0);
-        self.execute(PARK, &[id, position, &look_at, &lane]).await
-    }
-
-    /// Brings streams that are parked back to their lanes, to be looked at now: `limit` at most, of the first of
-    /// `priorities` first. The lanes in which they are parked have names that end in ` waiting`; those where they
-    /// belong come second. How many there were is returned.
-    ///
-    /// # Errors
-    /// PostgreSQL's.
-    pub async fn release(
-        &self,
-        (parked, home): (&[&str], &[&str]),
-        priorities: &[&str],
-        limit: usize,
-    ) -> Result<u64, Error> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let release = async |client: &mut Connection| {
-            let statement = client.prepare_cached(RELEASE).await?;
-            let values: [&(dyn ToSql + Sync); 5] =
-                [&self.kind, &parked, &home, &priorities, &limit];
-            Ok::<_, Error>(client.execute(&statement, &values).await?)
-        };
-        self.pool.within(ASK_MAX, release).await
-    }
-
     /// Drops a timer of which nothing is due any more, unless the log has said something new.
     ///
     /// # Errors
@@ -322,7 +266,11 @@ impl Timers {
     }
 
     /// Does one thing that has no answer.
-    async fn execute(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<(), Error> {
+    pub(crate) async fn execute(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<(), Error> {
         let execute = async |client: &mut Connection| {
             let statement = client.prepare_cached(sql).await?;
             client.execute(&statement, values).await?;

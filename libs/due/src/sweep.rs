@@ -59,9 +59,11 @@ pub struct Lane {
     turn: usize,
     /// One for each stream that may be looked at at a time.
     permits: Arc<Semaphore>,
-    /// For what takes more than a look.
-    room: Option<Arc<Semaphore>>,
+    find_room: FindRoom,
 }
+
+/// Finds what most of the work of a lane takes, where that is limited now.
+pub type FindRoom = Box<dyn Fn() -> Option<Arc<Semaphore>> + Send + Sync>;
 
 /// A permit to look at a stream.
 pub struct Permit {
@@ -74,34 +76,39 @@ pub struct Permit {
 }
 
 impl Lane {
-    /// The streams whose timers are in these lanes, `concurrency_max` at a time. Priorities are taken in the orders of
-    /// `turns`, so that none waits for ever for a higher one. `room` is what most of the work takes, where that is
-    /// limited.
+    /// The streams whose timers are in these lanes, as many at a time as there are `permits`. Priorities are taken in the
+    /// orders of `turns`, so that none waits for ever for a higher one. `find_room` finds what most of the work takes,
+    /// where that is limited.
     #[must_use]
     pub fn new(
         names: Vec<&'static str>,
         turns: &'static [&'static [&'static str]],
-        concurrency_max: usize,
-        room: Option<Arc<Semaphore>>,
+        permits: Arc<Semaphore>,
+        find_room: FindRoom,
     ) -> Self {
-        let permits = Arc::new(Semaphore::new(concurrency_max));
-        Self { names, turns, turn: 0, permits, room }
+        Self { names, turns, turn: 0, permits, find_room }
     }
 
-    /// Permits for as many streams as may be looked at: at least one, for which it waits.
-    async fn take(&self) -> Vec<Permit> {
-        let Ok(first) = self.permits.clone().acquire_owned().await else { return Vec::new() };
+    /// Permits for as many streams as may be looked at: at least one, for which it waits. And whether there is no room
+    /// for more.
+    async fn take(&self) -> (Vec<Permit>, bool) {
+        let Ok(first) = self.permits.clone().acquire_owned().await else {
+            return (Vec::new(), true);
+        };
         let more = std::iter::from_fn(|| self.permits.clone().try_acquire_owned().ok());
         let permits = std::iter::once(first).chain(more).take(BATCH_MAX);
-        let room = || self.room.as_ref()?.clone().try_acquire_owned().ok();
+        let limited = (self.find_room)();
+        let room = || limited.as_ref()?.clone().try_acquire_owned().ok();
         let mut taken: Vec<Permit> = permits
             .map(|permit| Permit { permit, permits: self.permits.clone(), room: room() })
             .collect();
-        if self.room.is_some() {
-            let roomy = taken.iter().filter(|permit| permit.room.is_some()).count();
-            taken.truncate(roomy.max(BATCH_WITHOUT_ROOM));
+        if limited.is_none() {
+            return (taken, false);
         }
-        taken
+        let roomy = taken.iter().filter(|permit| permit.room.is_some()).count();
+        taken.truncate(roomy.max(BATCH_WITHOUT_ROOM));
+        let is_full = roomy < taken.len();
+        (taken, is_full)
     }
 
     /// The order in which priorities are taken this time.
@@ -174,8 +181,8 @@ impl<H: Handler> Sweeper<H> {
     /// Takes what is due of a lane, as much as may be under way, and says whether there may be more for which
     /// there is room.
     async fn sweep_once(self: Arc<Self>, lane: &mut Lane) -> bool {
-        let mut permits = lane.take().await;
-        let (limit, is_full) = (permits.len(), permits.iter().any(|permit| permit.room.is_none()));
+        let (permits, is_full) = lane.take().await;
+        let limit = permits.len();
         let priorities = lane.priorities();
         let of = (lane.names.as_slice(), priorities);
         let (hold, now) = (self.lag.0 + HOLD_MARGIN, self.store.environment().now());
@@ -187,9 +194,9 @@ impl<H: Handler> Sweeper<H> {
                 return false;
             }
         };
-        let has_more = due.len() == limit && !(is_full && lane.room.is_some());
+        let has_more = due.len() == limit && !is_full;
         // Those with room come first.
-        for (timer, permit) in due.into_iter().zip(permits.drain(..)) {
+        for (timer, permit) in due.into_iter().zip(permits) {
             self.tasks.spawn(self.clone().look_at(timer, permit));
         }
         has_more

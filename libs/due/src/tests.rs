@@ -242,3 +242,47 @@ async fn what_nobody_can_read_is_looked_at_ever_more_seldom_until_somebody_can()
     timers.readable(&taken[0]).await.expect("noted");
     assert_eq!(marked().await, 1);
 }
+
+#[tokio::test]
+async fn a_parked_stream_comes_back_for_the_one_it_waits_for_whatever_else_is_parked() {
+    let (_database, timers) = timers().await;
+    let (parked, home): ([&str; 1], [&str; 1]) = (["sms waiting"], ["sms"]);
+    let apart = |n| {
+        let mut fact = fact(n, stream(n), DueTime::At { step: None, at: at(1) });
+        let place = WorkClass { lane: "sms waiting", priority: "normal" };
+        fact.stream.as_mut().expect("a stream's").place = place;
+        fact
+    };
+    fold(&timers, &[apart(1), apart(2)]).await;
+    let unsorted = async || timers.unsorted(&parked, 9).await.expect("asked");
+    let waited_for = async || {
+        let mut all = timers.waited_for(&parked).await.expect("asked");
+        all.sort_unstable();
+        all
+    };
+    assert!(waited_for().await.is_empty(), "nobody has said it");
+    let whom = |id: Uuid| if id == stream(1) { "one" } else { "other" };
+    let sorted = unsorted().await.into_iter().map(|one| (one, whom(one.stream_id).to_owned()));
+    timers.sort(&sorted.collect::<Vec<_>>()).await.expect("sorted");
+    assert_eq!(waited_for().await, ["one", "other"]);
+    assert!(unsorted().await.is_empty());
+
+    let release = async |whom: &str| {
+        let lanes = (parked.as_slice(), home.as_slice());
+        timers.release(lanes, &[whom], &["normal"], 9).await.expect("released")
+    };
+    assert_eq!((release("nobody").await, release("other").await), (0, 1));
+    let back = take_now(&timers, (&home, &["normal"]), 9).await;
+    assert_eq!(back.iter().map(|timer| timer.stream_id).collect::<Vec<_>>(), [stream(2)]);
+    timers.park(&back[0], ("sms waiting", "one"), at(1)).await.expect("parked");
+    assert_eq!(waited_for().await, ["one"]);
+
+    timers.unsort(Some(&[Uuid::from_u128(2)])).await.expect("of nobody");
+    assert!(unsorted().await.is_empty());
+    timers.unsort(Some(&[TENANT])).await.expect("of both");
+    assert_eq!(unsorted().await.len(), 2);
+    fold(&timers, &[apart(3)]).await;
+    timers.sort(&[(unsorted().await[0], "one".to_owned())]).await.expect("sorted");
+    timers.unsort(None).await.expect("of all");
+    assert_eq!(unsorted().await.len(), 3);
+}

@@ -1,35 +1,41 @@
-//! The accounts of a dispatcher, and which channels the same of them carry.
+//! The accounts of a dispatcher: by which of them a message goes, and who carries a channel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hatch_domain::Channel;
-use hatch_providers::Account;
+use hatch_providers::{Account, Tenants, Wanted, chosen};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::due::DoubtPolicy;
+use crate::health::{Health, KnownAccounts};
 use crate::{Config, LEASE_MARGIN};
 
 /// How long an attempt waits for room at its account before its message is parked.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 
-/// The first wait before messages are let go again of which some came back at once.
-const CAME_BACK_WAIT: Duration = Duration::from_secs(1);
+/// Look-ups of an account under way at a time. A provider that is slow answers none of very many in time.
+const ASKED_AT_ONCE: usize = 16;
 
-/// How long it is remembered that some came back.
-const CAME_BACK_KNOWN: Duration = Duration::from_secs(60);
-
-/// An account that messages are sent through.
+/// An account that messages are sent through. What it shares with others, it shares with those that are the same account
+/// at their provider, and with itself as it was before the accounts were replaced.
+#[derive(Clone)]
 pub(crate) struct SendingAccount {
     of: Arc<Account>,
     /// What becomes of attempts in doubt. By default they are looked up where the adapter can, and
     /// otherwise wait.
     in_doubt: Option<DoubtPolicy>,
+    /// What is known of it.
+    pub(crate) health: Arc<Health>,
     /// One for each attempt that may be under way at a time.
     pub(crate) room: Arc<Semaphore>,
+    /// One for each look-up that may be.
+    pub(crate) asked: Arc<Semaphore>,
+    /// How the timers of messages call it that wait for it.
+    pub(crate) waited_for: Arc<str>,
 }
 
 impl Deref for SendingAccount {
@@ -47,32 +53,6 @@ impl AsRef<Account> for SendingAccount {
 }
 
 impl SendingAccount {
-    /// Those of `accounts` whose calls end within a lease.
-    pub(crate) fn all(
-        accounts: &[Arc<Account>],
-        in_doubt: &BTreeMap<String, DoubtPolicy>,
-        config: &Config,
-    ) -> Vec<Self> {
-        let ends_in_time = |account: &&Arc<Account>| {
-            let ends_in_time = account.http_timeout + LEASE_MARGIN < config.lease;
-            if !ends_in_time {
-                let (account, lease_ms) = (account.name.as_str(), config.lease.as_millis());
-                tracing::error!(
-                    account,
-                    lease_ms,
-                    "a call of the account outlasts the lease: nothing is sent by it"
-                );
-            }
-            ends_in_time
-        };
-        let sending = |account: &Arc<Account>| Self {
-            in_doubt: policy_of(account, in_doubt),
-            room: Arc::new(Semaphore::new(config.account_concurrency_max)),
-            of: Arc::clone(account),
-        };
-        accounts.iter().filter(ends_in_time).map(sending).collect()
-    }
-
     pub(crate) fn doubt_policy(&self) -> DoubtPolicy {
         let can_look_up = self.adapter.can_look_up();
         match self.in_doubt {
@@ -88,6 +68,16 @@ impl SendingAccount {
         let permit = self.room.clone().acquire_owned();
         tokio::time::timeout(ROOM_WAIT, permit).await.ok()?.ok()
     }
+
+    /// Whether the same messages go by it.
+    fn takes_the_same_as(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.key() == other.key()
+            && self.channels == other.channels
+            && self.senders == other.senders
+            && self.tenants == other.tenants
+            && self.traffic == other.traffic
+    }
 }
 
 /// What is set for the account, or else for its provider.
@@ -95,118 +85,132 @@ fn policy_of(account: &Account, set: &BTreeMap<String, DoubtPolicy>) -> Option<D
     set.get(account.name.as_str()).or_else(|| set.get(account.provider)).copied()
 }
 
-/// Channels that the same accounts carry: what is due of them is swept together.
-pub(crate) struct ChannelGroup {
-    pub(crate) channels: Vec<Channel>,
-    /// The places of these accounts in the list.
-    carriers: Vec<usize>,
-    releases: Mutex<Releases>,
+/// Those through whom a dispatcher sends, until they are replaced.
+#[derive(Default)]
+pub(crate) struct Carriers {
+    accounts: Vec<SendingAccount>,
+    /// Of each channel that is carried, who carries it: places in the list, one for each account at a provider.
+    by_channel: Vec<(Channel, Vec<usize>)>,
 }
 
-/// How the messages fared that were let go.
-#[derive(Debug, Default)]
-struct Releases {
-    /// Which of the accounts are not refused.
-    up: Vec<bool>,
-    /// Some came back since the last look.
-    came_back: bool,
-    came_back_at: Option<Instant>,
-    /// Between two releases, while some come back.
-    wait: Duration,
-    /// None is let go before.
-    until: Option<Instant>,
-}
+impl Carriers {
+    /// Those of `accounts` whose calls end within a lease. What was known of one, and what is under way by it, counts on
+    /// if it is one of `before`: but of one that was made anew, such as by other credentials, nothing is known.
+    pub(crate) fn of(
+        accounts: &[Arc<Account>],
+        in_doubt: &BTreeMap<String, DoubtPolicy>,
+        config: &Config,
+        (before, known): (&Self, &KnownAccounts),
+    ) -> Self {
+        let accounts: Vec<_> = accounts.iter().filter(|one| ends_in_time(one, config)).collect();
+        known.keep(|health| {
+            accounts.iter().any(|account| health.is(account.key()) && before.has_made(account))
+        });
+        let mut now: Vec<SendingAccount> = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            let (provider, called) = account.key();
+            let same = now.iter().chain(&before.accounts).find(|one| one.key() == account.key());
+            let room = || Arc::new(Semaphore::new(config.account_concurrency_max));
+            let asked = || Arc::new(Semaphore::new(ASKED_AT_ONCE));
+            let sending = SendingAccount {
+                in_doubt: policy_of(account, in_doubt),
+                health: known.of(provider, called),
+                room: same.map_or_else(room, |same| same.room.clone()),
+                asked: same.map_or_else(asked, |same| same.asked.clone()),
+                waited_for: format!("{provider}/{called}").into(),
+                of: Arc::clone(account),
+            };
+            now.push(sending);
+        }
+        let by_channel = Channel::ALL.into_iter().map(|channel| (channel, places(&now, channel)));
+        Self { by_channel: by_channel.collect(), accounts: now }
+    }
 
-impl ChannelGroup {
-    /// The groups of all channels: the first is of those that no account carries.
-    pub(crate) fn of(accounts: &[SendingAccount]) -> Vec<Self> {
-        let group = |carriers| Self { channels: Vec::new(), carriers, releases: Mutex::default() };
-        let mut groups = vec![group(Vec::new())];
-        for channel in Channel::ALL {
-            let carries = |place: &usize| accounts[*place].channels.contains(&channel);
-            let carriers: Vec<usize> = (0..accounts.len()).filter(carries).collect();
-            match groups.iter_mut().find(|known| known.carriers == carriers) {
-                Some(known) => known.channels.push(channel),
-                None => {
-                    groups.push(Self { channels: vec![channel], ..group(carriers) });
+    /// Whether the account is one of these as it was made.
+    fn has_made(&self, account: &Account) -> bool {
+        let is_it = |one: &SendingAccount| {
+            one.key() == account.key() && Arc::ptr_eq(&one.adapter, &account.adapter)
+        };
+        self.accounts.iter().any(is_it)
+    }
+
+    /// The account by which a message is sent.
+    pub(crate) fn choose(&self, wanted: &Wanted<'_>) -> Option<&SendingAccount> {
+        chosen(&self.accounts, wanted)
+    }
+
+    /// The account by which an attempt was made of a message of this kind, that is known by `key`: never another tenant's.
+    pub(crate) fn that_made(
+        &self,
+        key: (&str, &str),
+        wanted: &Wanted<'_>,
+    ) -> Option<&SendingAccount> {
+        let is_it = |one: &&SendingAccount| {
+            one.key() == key && one.tenants.has(wanted.tenant) && one.traffic.admits(wanted.is_test)
+        };
+        let takes = self.accounts.iter().filter(is_it).find(|one| one.takes(wanted));
+        takes.or_else(|| self.accounts.iter().find(is_it))
+    }
+
+    /// The accounts at providers that carry a channel, each once.
+    pub(crate) fn on(&self, channel: Channel) -> impl Iterator<Item = &SendingAccount> {
+        let known = self.by_channel.iter().filter(move |(known, _)| *known == channel);
+        known.flat_map(|(_, places)| places).filter_map(move |place| self.accounts.get(*place))
+    }
+
+    /// How many these are.
+    pub(crate) fn width(&self, channel: Channel) -> usize {
+        self.on(channel).count()
+    }
+
+    /// The room of the account that alone carries a channel.
+    pub(crate) fn only_room(&self, channel: Channel) -> Option<Arc<Semaphore>> {
+        let mut all = self.on(channel);
+        let only = all.next()?;
+        all.next().is_none().then(|| only.room.clone())
+    }
+
+    /// What is known of the account that timers call so.
+    pub(crate) fn waited_for(&self, called: &str) -> Option<&Health> {
+        let found = self.accounts.iter().find(|account| *account.waited_for == *called);
+        found.map(|account| &*account.health)
+    }
+
+    /// The tenants whose messages may go by other accounts than by those `before`; none where they may be anybody's.
+    pub(crate) fn rerouted(&self, before: &Self) -> Option<Vec<Uuid>> {
+        let mut rerouted = BTreeSet::new();
+        for (ours, others) in [(self, before), (before, self)] {
+            for account in &ours.accounts {
+                if others.accounts.iter().any(|other| account.takes_the_same_as(other)) {
+                    continue;
+                }
+                match &account.tenants {
+                    Tenants::All => return None,
+                    Tenants::These(tenants) => rerouted.extend(tenants.iter().map(|one| one.0)),
                 }
             }
         }
-        groups
-    }
-
-    /// The accounts, of that list.
-    pub(crate) fn carriers<'a>(
-        &'a self,
-        accounts: &'a [SendingAccount],
-    ) -> impl Iterator<Item = &'a SendingAccount> {
-        self.carriers.iter().filter_map(|place| accounts.get(*place))
-    }
-
-    /// How many accounts these are.
-    pub(crate) const fn width(&self) -> usize {
-        self.carriers.len()
-    }
-
-    /// A message that was let go has nobody to be sent by: one that waits for another account, or for none that there is.
-    pub(crate) fn came_back(&self) {
-        self.lock().came_back = true;
-    }
-
-    /// Whether messages that wait may be let go now: at once when an account has changed, and ever later, up to `most`,
-    /// while some come back.
-    pub(crate) fn may_release(&self, up: Vec<bool>, most: Duration) -> bool {
-        let (mut releases, now) = (self.lock(), Instant::now());
-        if releases.up != up {
-            *releases = Releases { up, ..Releases::default() };
-            return true;
-        }
-        if std::mem::take(&mut releases.came_back) {
-            releases.wait = (releases.wait * 2).max(CAME_BACK_WAIT).min(most);
-            releases.until = Some(now + releases.wait);
-            releases.came_back_at = Some(now);
-        } else if releases.came_back_at.is_some_and(|at| now - at > CAME_BACK_KNOWN.max(most * 2)) {
-            releases.wait = Duration::ZERO;
-            releases.came_back_at = None;
-        }
-        releases.until.is_none_or(|until| until <= now)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Releases> {
-        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
+        Some(rerouted.into_iter().collect())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn group() -> ChannelGroup {
-        ChannelGroup {
-            channels: vec![Channel::Sms],
-            carriers: vec![0, 1],
-            releases: Mutex::default(),
-        }
+fn ends_in_time(account: &Account, config: &Config) -> bool {
+    let ends_in_time = account.http_timeout + LEASE_MARGIN < config.lease;
+    if !ends_in_time {
+        let (account, lease_ms) = (account.name.as_str(), config.lease.as_millis());
+        tracing::error!(
+            account,
+            lease_ms,
+            "a call of the account outlasts the lease: nothing is sent by it"
+        );
     }
+    ends_in_time
+}
 
-    #[tokio::test(start_paused = true)]
-    async fn what_comes_back_is_let_go_later_and_later_until_an_account_changes() {
-        const MOST: Duration = Duration::from_secs(30);
-        let (group, up) = (group(), vec![true, false]);
-        assert!(group.may_release(up.clone(), MOST));
-        let mut waits = Vec::new();
-        for _ in 0..7 {
-            group.came_back();
-            let begun = Instant::now();
-            while !group.may_release(up.clone(), MOST) {
-                tokio::time::advance(Duration::from_millis(500)).await;
-            }
-            waits.push(begun.elapsed().as_secs());
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
-        group.came_back();
-        assert!(!group.may_release(up, MOST));
-        assert!(group.may_release(vec![true, true], MOST), "one is back");
-        assert!(group.may_release(vec![true, true], MOST), "and none came back");
-    }
+/// Who carries a channel, each account at a provider once.
+fn places(accounts: &[SendingAccount], channel: Channel) -> Vec<usize> {
+    let mut seen = BTreeSet::new();
+    let carries = |account: &SendingAccount| account.channels.contains(&channel);
+    let all = accounts.iter().enumerate().filter(|(_, account)| carries(account));
+    all.filter(|(_, account)| seen.insert(account.key())).map(|(place, _)| place).collect()
 }

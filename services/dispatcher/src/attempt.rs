@@ -159,9 +159,9 @@ impl Dispatcher {
             return next;
         }
         let account = self.account_for(pending.tenant_id, &request);
-        let pass = account.and_then(|account| self.health(account).admit());
-        let (Some(account), Some(pass)) = (account, pass) else {
-            return self.wait_for_account(pending, taken, account).await;
+        let pass = account.as_ref().and_then(|account| account.health.admit());
+        let (Some(account), Some(pass)) = (&account, pass) else {
+            return self.wait_for_account(pending, taken, account.as_ref()).await;
         };
         let _under_way = self.dependencies.stats.under_way.hold();
         let (message_id, provider) = (pending.message_id, account.provider);
@@ -272,7 +272,7 @@ impl Dispatcher {
     ) -> Claiming {
         let store = &self.dependencies.store;
         let token = store.environment().new_id();
-        let start_within = self.config.start_within();
+        let start_within = self.config.start_within(account.http_timeout);
         let (deadline, call_before) =
             (self.uptime() + start_within, after(self.now(), start_within));
         let mut known = Some((pending.message.clone(), pending.version));
@@ -377,7 +377,7 @@ impl Dispatcher {
             provider: account.provider.to_owned(),
             account: account.account.clone(),
             token,
-            call_before: after(self.config.start_within()),
+            call_before: after(self.config.start_within(account.http_timeout)),
             lease_until: after(self.config.lease),
             at: now,
         })

@@ -36,7 +36,7 @@ impl KnownAccounts {
     #[must_use]
     pub fn of(&self, provider: &'static str, account: &str) -> Arc<Health> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.iter().find(|known| known.is(provider, account)).cloned();
+        let found = known.iter().find(|known| known.is((provider, account))).cloned();
         found.unwrap_or_else(|| {
             let health = Arc::new(Health::new(provider, account));
             known.push(Arc::clone(&health));
@@ -50,9 +50,9 @@ impl KnownAccounts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Nothing is known any more: the accounts have changed.
-    pub(crate) fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Nothing is known any more of others than these.
+    pub(crate) fn keep(&self, is_kept: impl Fn(&Health) -> bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|health| is_kept(health));
     }
 }
 
@@ -154,8 +154,9 @@ impl Health {
         &self.account
     }
 
-    fn is(&self, provider: &str, account: &str) -> bool {
-        self.provider == provider && self.account == account
+    /// Whether it is of the account with this key.
+    pub(crate) fn is(&self, key: (&str, &str)) -> bool {
+        (self.provider, self.account.as_str()) == key
     }
 
     /// How it is.

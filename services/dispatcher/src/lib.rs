@@ -9,12 +9,14 @@
 mod account;
 mod attempt;
 mod calls;
+mod config;
 mod consent;
 mod due;
 mod health;
 mod known;
 mod look_up;
 mod messages;
+mod permits;
 mod precondition;
 mod present;
 mod progress;
@@ -30,7 +32,6 @@ mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use hatch_bus::{Begin, Bus, Delivery, Work};
@@ -41,19 +42,21 @@ use hatch_domain::{Channel, Decider, DecodeError, DomainEvent, Priority};
 use hatch_due::{Lag, Sweeper, Timers};
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Position, Store, log_unless_away};
-use hatch_providers::{AccountList, Accounts, Wanted, chosen};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use hatch_providers::{Account, AccountList, Accounts, Wanted};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::account::{ChannelGroup, SendingAccount};
+use crate::account::{Carriers, SendingAccount};
 use crate::attempt::{Next, PendingMessage};
+pub use crate::config::{Config, LEASE_MARGIN};
 pub use crate::consent::ConsentPrecondition;
 pub use crate::due::{DoubtPolicy, Waits};
 pub use crate::health::{Condition, Health, KnownAccounts, Refusal};
 use crate::look_up::LookUps;
 pub use crate::messages::Messages;
+use crate::permits::Permits;
 pub use crate::precondition::{Checked, Precondition, Refused};
 use crate::present::Present;
 pub use crate::progress::{Error as ProgressError, progress, waiting};
@@ -79,9 +82,6 @@ const BATCH_MAX: usize = 64;
 /// Messages that wait in memory for their next attempt, at most.
 const RETRIES_WAITING_MAX: usize = 10_000;
 
-/// Between the end of the call and the end of the lease, for the outcome to be recorded.
-pub const LEASE_MARGIN: Duration = Duration::from_secs(1);
-
 /// What the dispatcher works with.
 #[derive(Clone)]
 pub struct Dependencies {
@@ -103,87 +103,15 @@ pub struct Dependencies {
     pub stats: Arc<Stats>,
 }
 
-/// How the dispatcher works.
-#[derive(Debug, Clone, Copy)]
-pub struct Config {
-    /// Attempts under way at a time, for each queue, and for what is due of each account.
-    pub concurrency_max: usize,
-    /// Attempts under way at a time, for each account.
-    pub account_concurrency_max: usize,
-    /// From the claim of an attempt until, with no outcome, it is in doubt.
-    pub lease: Duration,
-    /// How long a provider's answer may take: that of the slowest account, while there is one.
-    pub http_timeout: Duration,
-    /// Attempts and the waits between them.
-    pub retry: RetryPolicy,
-    /// Between two trials of an account that its provider refuses: the first wait and the longest.
-    pub account_backoff: (Duration, Duration),
-    /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
-    /// memory.
-    pub timers_lag: Duration,
-    /// The waits that decide what is due.
-    pub waits: Waits,
-}
-
-impl Config {
-    /// Refuses a lease that leaves no time for a call.
-    ///
-    /// # Errors
-    /// The setting's name and what was expected.
-    pub fn check(&self) -> Result<(), String> {
-        if self.start_within().is_zero() {
-            let least = self.http_timeout + LEASE_MARGIN;
-            let (least, lease) = (least.as_millis(), self.lease.as_millis());
-            return Err(format!("lease_ms: expected more than {least}, got {lease}"));
-        }
-        let RetryPolicy { attempts_max, backoff_min_ms, backoff_max_ms } = self.retry;
-        if attempts_max == 0 {
-            return Err("retry.attempts_max: expected at least 1, got 0".to_owned());
-        }
-        if backoff_min_ms > backoff_max_ms {
-            return Err(format!(
-                "retry.backoff_min_ms: expected at most backoff_max_ms, {backoff_max_ms}, got \
-                 {backoff_min_ms}"
-            ));
-        }
-        if self.waits.validity.is_zero() {
-            return Err("validity_ms: expected at least 1, got 0".to_owned());
-        }
-        let (first, longest) = self.account_backoff;
-        if first.is_zero() || first > longest {
-            return Err("account_backoff_ms: expected at least 1 and the second at least as long as the first"
-                .to_owned());
-        }
-        let [first, second] = self.waits.look_ups;
-        // Two answers of one moment are one.
-        if first >= second {
-            return Err("look_ups_ms: expected the first earlier than the second".to_owned());
-        }
-        Ok(())
-    }
-
-    /// The same, for calls of these accounts.
-    fn of(mut self, accounts: &[SendingAccount]) -> Self {
-        if let Some(longest) = accounts.iter().map(|account| account.http_timeout).max() {
-            self.http_timeout = longest;
-            self.waits.call = longest + LEASE_MARGIN;
-        }
-        self
-    }
-
-    /// How long after the claim the call may begin, so that it ends within the lease.
-    fn start_within(&self) -> Duration {
-        self.lease.saturating_sub(self.http_timeout).saturating_sub(LEASE_MARGIN)
-    }
-}
-
 /// One dispatcher, shared by its attempts.
 struct Dispatcher {
     dependencies: Dependencies,
-    /// Those through whom it sends, as long as it runs.
-    accounts: Vec<SendingAccount>,
-    /// The channels, by who of them carries them.
-    groups: Vec<ChannelGroup>,
+    /// Those through whom it sends now. Who has begun something with one of them, goes on with that.
+    carriers: watch::Sender<Arc<Carriers>>,
+    /// One for each channel and priority.
+    queues: Vec<Arc<Queue>>,
+    /// What may be under way of what is due, by channel.
+    swept: Vec<(Channel, Permits)>,
     /// For claims: it takes none while the fence is closed.
     sending: Store,
     timers: Timers,
@@ -204,51 +132,26 @@ pub fn run(
     config: Config,
     shutdown: CancellationToken,
 ) -> BoxFuture<'static, ()> {
-    Box::pin(dispatch(dependencies, config, shutdown))
-}
-
-/// Dispatches by the accounts that there are, and when these are replaced, begins anew by the others: what is under way is
-/// recorded before.
-async fn dispatch(dependencies: Dependencies, config: Config, shutdown: CancellationToken) {
-    let mut changes = dependencies.accounts.changes();
     let process = dependencies.store.environment().new_id();
-    loop {
-        let accounts: AccountList = Arc::clone(&changes.borrow_and_update());
-        let accounts = SendingAccount::all(&accounts, &dependencies.in_doubt, &config);
-        let (round, stats) = (shutdown.child_token(), Arc::clone(&dependencies.stats));
-        let dispatcher = Dispatcher::new(dependencies.clone(), accounts, config, round.clone());
-        let mut running = Box::pin(dispatcher.run(process));
-        tokio::select! {
-            () = &mut running => {}
-            Ok(()) = changes.changed() => {
-                round.cancel();
-                running.await;
-            }
-        }
-        if shutdown.is_cancelled() {
-            return;
-        }
-        stats.accounts.forget();
-        tracing::info!("messages are sent by the accounts as they are now");
-    }
+    Box::pin(Dispatcher::new(dependencies, config, shutdown).run(process))
 }
 
 impl Dispatcher {
-    fn new(
-        dependencies: Dependencies,
-        accounts: Vec<SendingAccount>,
-        config: Config,
-        shutdown: CancellationToken,
-    ) -> Arc<Self> {
+    fn new(dependencies: Dependencies, config: Config, shutdown: CancellationToken) -> Arc<Self> {
+        let permits = || Permits::new(config.concurrency_max);
+        let queues = Channel::ALL.into_iter().flat_map(|channel| {
+            Priority::ALL.map(|priority| Arc::new(Queue::new(channel, priority, permits())))
+        });
         Arc::new(Self {
             timers: Timers::of::<Messages>(dependencies.pool.clone()),
             provider_ids: ProviderIds::new(dependencies.pool.clone()),
             present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
             sending: dependencies.store.for_sending(),
-            look_ups: LookUps::new(&accounts),
-            config: config.of(&accounts),
-            groups: ChannelGroup::of(&accounts),
-            accounts,
+            look_ups: LookUps::default(),
+            config,
+            carriers: watch::Sender::default(),
+            queues: queues.collect(),
+            swept: Channel::ALL.map(|channel| (channel, permits())).into(),
             dependencies,
             shutdown,
             attempts: TaskTracker::new(),
@@ -259,9 +162,11 @@ impl Dispatcher {
     /// Works until it is told to end, and until what is under way then is recorded. `process` is who reports how the
     /// accounts are.
     async fn run(self: Arc<Self>, process: Uuid) {
-        let queues = self.queues();
-        let drained = queues.iter().map(|queue| self.clone().drain(queue.clone()));
-        let report = Box::pin(progress::report(&self.dependencies.pool, &queues));
+        let changes = self.dependencies.accounts.changes();
+        self.send_by(&self.dependencies.accounts.current());
+        let follow = self.shutdown.run_until_cancelled(self.follow(changes));
+        let drained = self.queues.iter().map(|queue| self.clone().drain(queue.clone()));
+        let report = Box::pin(progress::report(&self.dependencies.pool, &self.queues));
         let report = self.shutdown.run_until_cancelled(report);
         let sweeper = Arc::new(self.sweeper());
         let sweeps = self.lanes().into_iter().map(|lane| sweeper.clone().run(lane));
@@ -269,38 +174,42 @@ impl Dispatcher {
         // Dropped halfway, a fold is rolled back.
         let fold = self.shutdown.run_until_cancelled(fold);
         let release = self.shutdown.run_until_cancelled(Box::pin(self.release()));
-        for account in &self.accounts {
-            // It is shown before it is used.
-            self.health(account);
-        }
         let Dependencies { pool, stats, .. } = &self.dependencies;
         let tell = Box::pin(reported::report(pool, process, &stats.accounts));
         let tell = self.shutdown.run_until_cancelled(tell);
         let (drained, sweeps) = (join_all(drained), join_all(sweeps));
-        futures::join!(drained, sweeps, fold, report, release, tell);
+        futures::join!(follow, drained, sweeps, fold, report, release, tell);
         self.attempts.close();
         self.attempts.wait().await;
     }
 
-    /// One for each channel that is carried and each priority. Each account that carries it has its share of the permits.
-    fn queues(&self) -> Vec<Arc<Queue>> {
-        let queue = |channel, priority, width| {
-            let permits = Arc::new(Semaphore::new(self.config.concurrency_max * width));
-            Arc::new(Queue::new(channel, priority, permits))
-        };
-        let carried = Channel::ALL.into_iter().filter_map(|channel| {
-            let width = self.group_of(channel)?.width();
-            (width > 0).then_some((channel, width))
-        });
-        let each = carried.flat_map(|(channel, width)| {
-            Priority::ALL.map(|priority| queue(channel, priority, width))
-        });
-        each.collect()
+    /// Sends by the accounts that there are, whenever they are replaced.
+    async fn follow(&self, mut changes: watch::Receiver<AccountList>) {
+        // Its sender is one of our own dependencies.
+        while changes.changed().await.is_ok() {
+            let accounts = Arc::clone(&changes.borrow_and_update());
+            self.send_by(&accounts);
+            tracing::info!("messages are sent by the accounts as they are now");
+        }
     }
 
-    /// Those who carry a channel, and what else they carry.
-    fn group_of(&self, channel: Channel) -> Option<&ChannelGroup> {
-        self.groups.iter().find(|group| group.channels.contains(&channel))
+    /// From now on messages are claimed for these accounts. What is under way by others goes on beside it.
+    fn send_by(&self, accounts: &[Arc<Account>]) {
+        let Dependencies { in_doubt, stats, .. } = &self.dependencies;
+        let before = self.carriers();
+        let carriers = Carriers::of(accounts, in_doubt, &self.config, (&before, &stats.accounts));
+        for queue in &self.queues {
+            queue.permits.share_among(carriers.width(queue.channel));
+        }
+        for (channel, permits) in &self.swept {
+            permits.share_among(carriers.width(*channel));
+        }
+        self.carriers.send_replace(Arc::new(carriers));
+    }
+
+    /// Those through whom it sends now.
+    fn carriers(&self) -> Arc<Carriers> {
+        Arc::clone(&self.carriers.borrow())
     }
 }
 
@@ -345,16 +254,25 @@ impl Dispatcher {
             ..Work::default()
         };
         let mut work = self.dependencies.bus.work_queue(work, self.beginning());
-        let permits = queue.permits.clone();
+        let permits = queue.permits.all.clone();
         let fence = self.dependencies.head.fence();
+        let mut carriers = self.carriers.subscribe();
         loop {
             let next = async {
+                // While nobody here carries the channel, others may.
+                drop(carriers.wait_for(|now| now.width(queue.channel) > 0).await.ok()?);
                 fence.trusting().await;
                 self.dependencies.stats.shortage.passed().await;
                 // While nothing comes, those who try again have all the room.
                 drop(permits.acquire().await.ok()?);
                 let free = permits.available_permits().clamp(1, BATCH_MAX);
-                let deliveries = work.fetch(free).await;
+                let nobody_carries = async {
+                    drop(carriers.wait_for(|now| now.width(queue.channel) == 0).await);
+                };
+                let deliveries = tokio::select! {
+                    deliveries = work.fetch(free) => deliveries,
+                    () = nobody_carries => Vec::new(),
+                };
                 fence.known().await;
                 Some(deliveries)
             };
@@ -458,27 +376,26 @@ impl Dispatcher {
         })
     }
 
-    /// What is known of an account.
-    fn health(&self, account: &SendingAccount) -> Arc<Health> {
-        self.dependencies.stats.accounts.of(account.provider, &account.account)
-    }
-
     /// The account by which a message is sent.
-    fn account_for(&self, tenant_id: Uuid, request: &MessageRequested) -> Option<&SendingAccount> {
-        let wanted = Wanted {
-            tenant: TenantId(tenant_id),
-            channel: request.channel,
-            from: &request.from,
-            is_test: request.test,
-        };
-        chosen(&self.accounts, &wanted)
+    fn account_for(&self, tenant_id: Uuid, request: &MessageRequested) -> Option<SendingAccount> {
+        self.carriers().choose(&wanted(tenant_id, request)).cloned()
     }
 
     /// The account by which the attempt in doubt was made.
-    fn account_in_doubt(&self, message: &Message) -> Option<&SendingAccount> {
-        let doubt = message.doubt()?;
-        let used = |a: &&SendingAccount| a.provider == doubt.provider && a.account == doubt.account;
-        self.accounts.iter().find(used)
+    fn account_in_doubt(&self, tenant_id: Uuid, message: &Message) -> Option<SendingAccount> {
+        let (doubt, request) = (message.doubt()?, message.requested()?);
+        let key = (doubt.provider, doubt.account);
+        self.carriers().that_made(key, &wanted(tenant_id, request)).cloned()
+    }
+}
+
+/// What an account is wanted for by whom a message is sent.
+fn wanted(tenant_id: Uuid, request: &MessageRequested) -> Wanted<'_> {
+    Wanted {
+        tenant: TenantId(tenant_id),
+        channel: request.channel,
+        from: &request.from,
+        is_test: request.test,
     }
 }
 
@@ -491,34 +408,4 @@ enum PendingError {
     Log(#[from] hatch_eventstore::LogError),
     #[error("position {0} is not in the log")]
     Missing(Position),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_look_ups_are_not_at_the_same_time() {
-        let apart = |look_ups: [u64; 2]| Config {
-            concurrency_max: 1,
-            account_concurrency_max: 1,
-            lease: Duration::from_secs(60),
-            http_timeout: Duration::from_secs(15),
-            retry: RetryPolicy::default(),
-            account_backoff: (Duration::from_secs(1), Duration::from_secs(30)),
-            timers_lag: Duration::from_secs(5),
-            waits: Waits {
-                delivery_grace: Duration::from_secs(5),
-                validity: Duration::from_secs(3_600),
-                look_ups: look_ups.map(Duration::from_secs),
-                call: Duration::from_secs(16),
-                receipt: Duration::from_secs(600),
-            },
-        };
-        assert_eq!(apart([30, 120]).check(), Ok(()));
-        for look_ups in [[30, 30], [31, 30], [0, 0]] {
-            let refused = apart(look_ups).check().expect_err("no two looks");
-            assert!(refused.starts_with("look_ups_ms: "), "{refused}");
-        }
-    }
 }

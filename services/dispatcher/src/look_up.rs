@@ -6,7 +6,7 @@ use hatch_domain::message::Message;
 use hatch_eventstore::Position;
 use hatch_providers::{Candidate, LookUp, LookedUp, Trouble};
 use hatch_telemetry::{span, trace};
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -31,16 +31,12 @@ const FOLD_MARGIN: Duration = Duration::from_secs(10);
 /// Between two looks at how far the timers are.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Look-ups of an account under way at a time. A provider that is slow answers none of very many in time.
-const ASKED_AT_ONCE: usize = 16;
-
 /// How long a doubt waits for which there is no room: at least, at most.
 const ROOM_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(6));
 
-/// The limits and the cache that the look-ups of this process share.
+/// The cache that the look-ups of this process share.
+#[derive(Default)]
 pub(crate) struct LookUps {
-    /// One for each that an account may have under way.
-    rooms: Vec<((&'static str, String), Semaphore)>,
     folded: Mutex<Folded>,
 }
 
@@ -52,19 +48,6 @@ struct Folded {
 }
 
 impl LookUps {
-    pub(crate) fn new(accounts: &[SendingAccount]) -> Self {
-        let key = |account: &SendingAccount| (account.provider, account.account.clone());
-        let room = |account| (key(account), Semaphore::new(ASKED_AT_ONCE));
-        Self { rooms: accounts.iter().map(room).collect(), folded: Mutex::default() }
-    }
-
-    /// Room for one look-up, if there is.
-    fn room(&self, account: &SendingAccount) -> Option<SemaphorePermit<'_>> {
-        let ours =
-            |key: &(&'static str, String)| key.0 == account.provider && key.1 == account.account;
-        self.rooms.iter().find(|(key, _)| ours(key))?.1.try_acquire().ok()
-    }
-
     /// How far the timers are folded. Those who wait for that share the answers, as many as they may be.
     async fn folded(&self, timers: &Timers) -> Option<Position> {
         let mut folded = self.folded.lock().await;
@@ -109,13 +92,13 @@ impl Dispatcher {
         };
         // Credentials that are refused read nothing either, until it is time to try them again. What else is wrong with
         // an account keeps it from sending, and perhaps not from telling.
-        let health = self.health(account);
+        let health = &account.health;
         let is_unknown =
             |refusal: Refusal| matches!(refusal.trouble, Trouble::Credentials | Trouble::NotFound);
         if health.refusal().is_some_and(is_unknown) && !health.admits() {
             return unasked("the provider refuses the account");
         }
-        let Some(room) = self.look_ups.room(account) else {
+        let Ok(room) = account.asked.try_acquire() else {
             let chance = self.dependencies.store.environment().chance();
             let wait = ROOM_WAIT.0 + (ROOM_WAIT.1 - ROOM_WAIT.0).mul_f64(chance);
             let detail = "many others of the account are looked up".to_owned();
@@ -127,7 +110,7 @@ impl Dispatcher {
         let looked_up = trace::within(span, pending.traceparent.as_deref(), looked_up).await;
         drop(room);
         if let Ok(LookedUp::Found { .. } | LookedUp::NotFound) = looked_up {
-            self.health(account).answered();
+            health.answered();
         }
         match looked_up {
             Err(_) => inconclusive("no answer in time"),
@@ -213,7 +196,8 @@ impl Dispatcher {
         let longest =
             calls::longest(&self.dependencies.pool, account.provider, &account.account).await;
         let longest = longest.map_err(|_| unasked("which calls are open cannot be read"))?;
-        Ok(longest.max(self.config.http_timeout + LEASE_MARGIN) + AGE_EXACTNESS)
+        let ours = self.config.http_timeout.max(account.http_timeout);
+        Ok(longest.max(ours + LEASE_MARGIN) + AGE_EXACTNESS)
     }
 
     /// Waits until the timers have folded every outcome that is recorded by now.

@@ -13,11 +13,11 @@ use hatch_domain::message::Message;
 use hatch_domain::{Channel, Decider as _, Priority};
 use hatch_due::DueKind as _;
 use hatch_eventstore::{Connection, Connections, Position, Unanswered};
-use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::types::ToSql;
 
 use crate::messages::Messages;
+use crate::permits::Permits;
 use crate::waiting::waiting_lane;
 
 /// Between two reports.
@@ -60,11 +60,11 @@ pub(crate) struct Queue {
     /// before the first.
     taken: AtomicI64,
     /// One for each attempt that may be under way.
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) permits: Permits,
 }
 
 impl Queue {
-    pub(crate) fn new(channel: Channel, priority: Priority, permits: Arc<Semaphore>) -> Self {
+    pub(crate) fn new(channel: Channel, priority: Priority, permits: Permits) -> Self {
         Self { channel, priority, taken: AtomicI64::new(0), permits }
     }
 
@@ -72,7 +72,7 @@ impl Queue {
     fn news(&self, reported: &mut i64) -> Option<i64> {
         let taken = self.taken.load(Ordering::Relaxed);
         let is_new = std::mem::replace(reported, taken) != taken;
-        (is_new || taken > 0 && self.permits.available_permits() == 0).then_some(taken)
+        (is_new || taken > 0 && self.permits.all.available_permits() == 0).then_some(taken)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Handles due messages: does what a message's state asks for. The channels that the same accounts carry have a lane of
-//! their own, with permits for each of these accounts, so that one whose provider hangs holds up the messages of no other.
+//! Handles due messages: does what a message's state asks for. Each channel has a lane of its own, with permits for each of
+//! the accounts that carry it, so that one whose provider hangs holds up the messages of no other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,15 @@ use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
 use hatch_domain::{Channel, Priority};
 use hatch_due::{DueTimer, Handler, Lane, Permit};
 use hatch_eventstore::{Loaded, log_unless_away};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Dispatcher;
-use crate::account::{ChannelGroup, SendingAccount};
+use crate::account::SendingAccount;
 use crate::attempt::{Next, PendingMessage};
 use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
 use crate::look_up::LookUpAnswer;
 use crate::messages::Messages;
+use crate::permits::Permits;
 use crate::waiting::waiting_lane;
 
 /// How often a doubt that is left to a person is looked at, in case its policy was changed.
@@ -68,22 +69,18 @@ impl Handler for Dispatcher {
 }
 
 impl Dispatcher {
-    /// One for the channels that the same accounts carry, and one for those that no account does, among them those that
-    /// this build, or the one that set the timer, does not know. Where one account alone carries them, its room limits
-    /// what is taken; each of several has its share of the permits.
-    pub(crate) fn lanes(&self) -> Vec<Lane> {
-        let lane = |group: &ChannelGroup| {
-            let lanes = |channel: &Channel| [channel.as_str(), waiting_lane(*channel)];
-            let known = group.channels.iter().flat_map(lanes);
-            let unknown = (group.width() == 0).then_some("");
-            let channels: Vec<_> = known.chain(unknown).collect();
-            let mut carriers = group.carriers(&self.accounts);
-            let only = carriers.next().filter(|_| group.width() == 1);
-            let room = only.map(|account| account.room.clone());
-            let concurrency_max = self.config.concurrency_max * group.width().max(1);
-            (!channels.is_empty()).then(|| Lane::new(channels, TURNS, concurrency_max, room))
+    /// One for each channel, and one for messages of those that this build, or the one that set the timer, does not know.
+    /// Where one account alone carries a channel, its room limits what is taken.
+    pub(crate) fn lanes(self: &Arc<Self>) -> Vec<Lane> {
+        let lane = |(channel, permits): &(Channel, Permits)| {
+            let (channel, dispatcher) = (*channel, Arc::clone(self));
+            let names = vec![channel.as_str(), waiting_lane(channel)];
+            let find_room = Box::new(move || dispatcher.carriers().only_room(channel));
+            Lane::new(names, TURNS, Arc::clone(&permits.all), find_room)
         };
-        self.groups.iter().filter_map(lane).collect()
+        let permits = Arc::new(Semaphore::new(self.config.concurrency_max));
+        let unknown = Lane::new(vec![""], TURNS, permits, Box::new(|| None));
+        self.swept.iter().map(lane).chain([unknown]).collect()
     }
 
     async fn act(
@@ -94,9 +91,11 @@ impl Dispatcher {
     ) -> Result<Next, hatch_due::Error> {
         let (now, message_id) = (timer.taken_at, timer.stream_id);
         let timer = &timer.of_step(pending.message.attempt());
-        let account = self.account_in_doubt(&pending.message);
+        let account = self.account_in_doubt(pending.tenant_id, &pending.message);
+        let account = account.as_ref();
         let policy = account.map_or(DoubtPolicy::Wait, SendingAccount::doubt_policy);
-        let action = decide(&pending.message, now, policy, &self.config.waits, timer.looks);
+        let waits = self.config.waits_of(account);
+        let action = decide(&pending.message, now, policy, &waits, timer.looks);
         tracing::debug!(%message_id, ?action, "due");
         // Nothing else calls for an attempt.
         let room = room.filter(|_| action == Action::Attempt);

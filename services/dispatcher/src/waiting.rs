@@ -1,20 +1,24 @@
 //! Messages that wait for an account: none carries their channel, or its provider refuses the one that does.
 //!
 //! Each says so in the log, once. Its timer is then in a lane apart, where nobody looks at it before its validity ends.
-//! Whoever has an account that works brings them back, and whoever is to try one brings one back.
+//! There they are sorted by the account for which they wait. Whoever has one that works brings its messages back, and
+//! whoever is to try one brings one back: those of an account that stays down are in nobody's way.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::future::join_all;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, WaitForAccount};
 use hatch_domain::{Channel, Decider as _, ErrorClass, SendError};
-use hatch_due::DueTimer;
-use tokio::time::sleep;
+use hatch_due::{DueTimer, Unsorted};
+use hatch_eventstore::LoadError;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, Error};
 
 use crate::Dispatcher;
-use crate::account::{ChannelGroup, SendingAccount};
+use crate::account::{Carriers, SendingAccount};
 use crate::attempt::{Next, PendingMessage};
 use crate::due::after;
 use crate::health::RELEASED;
@@ -26,6 +30,15 @@ const NO_ACCOUNT: &str = "waiting_for_account";
 
 /// Between two looks at whether messages may go on, and between two parts of many that may.
 const RELEASE_EVERY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(20));
+
+/// Messages that are sorted at a time, and that are read side by side for it.
+const SORTED_AT_ONCE: (usize, usize) = (256, 4);
+
+/// For whom a message waits that no account of this process takes.
+const NOBODY: &str = "-";
+
+/// The first wait before messages are let go again that nobody here takes.
+const NOBODYS_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the lanes wait that no account of this process carries: others may have one, and come first.
 const WITHOUT_ACCOUNT: Duration = Duration::from_secs(2);
@@ -85,7 +98,7 @@ impl Dispatcher {
     pub(crate) fn must_wait(&self, pending: &PendingMessage) -> bool {
         let request = pending.message.requested();
         let account = request.and_then(|request| self.account_for(pending.tenant_id, request));
-        account.is_none_or(|account| !self.health(account).admits())
+        account.is_none_or(|account| !account.health.admits())
     }
 
     /// Has a message wait for an account. `taken` is acknowledged: the log brings it back.
@@ -115,16 +128,14 @@ impl Dispatcher {
     ) -> Result<Next, hatch_due::Error> {
         let Some(request) = pending.message.requested() else { return Ok(Next::Done) };
         let (account, channel) = (self.account_for(pending.tenant_id, request), request.channel);
+        let account = account.as_ref();
         let wait = self.waits_for(&pending.message, account);
         if let Some(wait) = wait
             && pending.message.waits_for_account() == Some(wait.reason.as_str())
         {
-            // It was let go. Where one account alone carries its channel, that one is about to be tried.
-            let group = self.group_of(channel);
-            if let Some(group) = group.filter(|group| account.is_none() || group.width() > 1) {
-                group.came_back();
-            }
-            self.timers.park(timer, waiting_lane(channel), wait.expires_at).await?;
+            // It was let go, and somebody else tries, or it goes by another account by now.
+            let place = (waiting_lane(channel), waited_for(account));
+            self.timers.park(timer, place, wait.expires_at).await?;
             return Ok(Next::Done);
         }
         Ok(self.wait_for_account(pending, None, account).await)
@@ -137,7 +148,7 @@ impl Dispatcher {
         account: Option<&SendingAccount>,
     ) -> Option<WaitForAccount> {
         let (class, permanent) = (ErrorClass::Account, false);
-        let refusal = account.and_then(|account| self.health(account).refusal());
+        let refusal = account.and_then(|account| account.health.refusal());
         let (reason, code, detail) = match (account, refusal) {
             (Some(_), Some(refusal)) => (refusal.trouble.reason(), refusal.code, refusal.detail),
             (Some(_), None) => return None,
@@ -160,52 +171,132 @@ impl Dispatcher {
 
     /// How long the sweep of these lanes waits: while their account is down, what is due there is left to others.
     pub(crate) fn pause(&self, lanes: &[&'static str]) -> Option<Duration> {
-        let channel = Channel::ALL.into_iter().find(|channel| lanes.contains(&channel.as_str()))?;
-        let group = self.group_of(channel).filter(|group| group.width() > 0);
-        let Some(group) = group else { return Some(WITHOUT_ACCOUNT) };
-        let pause =
-            |account: &SendingAccount| self.health(account).pause(self.config.account_backoff.0);
+        let channel = Channel::ALL.into_iter().find(|channel| lanes.contains(&channel.as_str()));
+        let carriers = self.carriers();
+        let Some(channel) = channel.filter(|channel| carriers.width(*channel) > 0) else {
+            return Some(WITHOUT_ACCOUNT);
+        };
+        let pause = |account: &SendingAccount| account.health.pause(self.config.account_backoff.0);
         // One that works need not wait for another.
-        let pauses: Option<Vec<Duration>> = group.carriers(&self.accounts).map(pause).collect();
+        let pauses: Option<Vec<Duration>> = carriers.on(channel).map(pause).collect();
         pauses?.into_iter().min()
     }
 
     /// Brings back what waits for the accounts of this process, for ever: all of it for one that works, and one
     /// message for one that is to be tried.
     pub(crate) async fn release(&self) {
+        let mut sorted = Sorted::default();
         loop {
             self.dependencies.head.fence().opened().await;
-            let mut has_more = false;
-            for group in self.groups.iter().filter(|group| group.width() > 0) {
-                has_more |= self.release_of(group).await;
-            }
+            let has_more = self.release_waiting(&mut sorted).await.unwrap_or_else(|error| {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, "messages that wait for an account stay where they are");
+                false
+            });
             sleep(if has_more { RELEASE_EVERY.1 } else { RELEASE_EVERY.0 }).await;
         }
     }
 
     /// Whether there may be more.
-    async fn release_of(&self, group: &ChannelGroup) -> bool {
-        let healths: Vec<_> =
-            group.carriers(&self.accounts).map(|account| self.health(account)).collect();
-        let limit = healths.iter().map(|health| health.releasable()).max().unwrap_or_default();
-        let up = healths.iter().map(|health| health.refusal().is_none()).collect();
-        if limit == 0 || !group.may_release(up, self.config.account_backoff.1) {
+    async fn release_waiting(&self, sorted: &mut Sorted) -> Result<bool, hatch_due::Error> {
+        let carriers = self.carriers();
+        if !Arc::ptr_eq(&carriers, &sorted.by) {
+            let tenants = carriers.rerouted(&sorted.by);
+            if tenants.as_ref().is_none_or(|tenants| !tenants.is_empty()) {
+                self.timers.unsort(tenants.as_deref()).await?;
+            }
+            sorted.by = Arc::clone(&carriers);
+        }
+        let carried = Channel::ALL.into_iter().filter(|channel| carriers.width(*channel) > 0);
+        let (parked, home): (Vec<_>, Vec<_>) =
+            carried.map(|channel| (waiting_lane(channel), channel.as_str())).unzip();
+        if parked.is_empty() {
+            return Ok(false);
+        }
+        let mut has_more = self.sort(&parked).await?;
+        let mut nobodys = Vec::new();
+        for called in self.timers.waited_for(&parked).await? {
+            let Some(health) = carriers.waited_for(&called) else {
+                nobodys.push(called);
+                continue;
+            };
+            let limit = health.releasable();
+            if limit > 0 {
+                let (of, lanes) = ([called.as_str()], (parked.as_slice(), home.as_slice()));
+                let released = self.timers.release(lanes, &of, PRIORITIES, limit).await?;
+                // Of an account that nobody has tried yet, some go ahead of the others.
+                has_more |= limit == RELEASED.1 && reaches(released, limit);
+            }
+        }
+        if sorted.nobodys_go(!nobodys.is_empty(), self.config.account_backoff.1) {
+            let of: Vec<_> = nobodys.iter().map(String::as_str).collect();
+            self.timers.release((&parked, &home), &of, PRIORITIES, RELEASED.1).await?;
+        }
+        Ok(has_more)
+    }
+
+    /// Finds out for whom messages wait of which nobody knows it yet. Whether there may be more.
+    async fn sort(&self, parked: &[&str]) -> Result<bool, hatch_due::Error> {
+        let (most, side_by_side) = SORTED_AT_ONCE;
+        let unsorted = self.timers.unsorted(parked, most).await?;
+        let mut sorted = Vec::with_capacity(unsorted.len());
+        for some in unsorted.chunks(side_by_side) {
+            let found = join_all(some.iter().map(|one| self.sorted(*one))).await;
+            sorted.extend(found.into_iter().flatten());
+        }
+        if sorted.is_empty() {
+            return Ok(false);
+        }
+        self.timers.sort(&sorted).await?;
+        Ok(sorted.len() == most)
+    }
+
+    /// For whom the message waits; none while the log cannot be read.
+    async fn sorted(&self, one: Unsorted) -> Option<(Unsorted, String)> {
+        let loaded = self.dependencies.store.load::<Message>(one.tenant_id, one.stream_id).await;
+        let account = match &loaded {
+            Ok(loaded) => {
+                let request = loaded.state.requested();
+                request.and_then(|request| self.account_for(one.tenant_id, request))
+            }
+            Err(LoadError::Log(error)) if error.is_unavailable() => return None,
+            // Whoever can read it is another.
+            Err(_) => None,
+        };
+        Some((one, waited_for(account.as_ref()).to_owned()))
+    }
+}
+
+/// By which accounts the waiting messages are sorted, and when those are let go that nobody here takes: another process
+/// may have what they wait for, and comes by them only so.
+#[derive(Default)]
+struct Sorted {
+    by: Arc<Carriers>,
+    wait: Duration,
+    until: Option<Instant>,
+}
+
+impl Sorted {
+    /// Whether they are let go now: later and later, up to `most`, as long as there are any.
+    fn nobodys_go(&mut self, are_there: bool, most: Duration) -> bool {
+        let now = Instant::now();
+        if self.until.is_some_and(|until| until > now) {
             return false;
         }
-        let parked: Vec<_> = group.channels.iter().copied().map(waiting_lane).collect();
-        let home: Vec<_> = group.channels.iter().copied().map(Channel::as_str).collect();
-        match self.timers.release((&parked, &home), PRIORITIES, limit).await {
-            // Of an account that nobody has tried yet, some go ahead of the others.
-            Ok(released) => {
-                limit == RELEASED.1 && usize::try_from(released).is_ok_and(|n| n == limit)
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::debug!(error, "messages that wait for an account stay where they are");
-                false
-            }
-        }
+        let wait = (self.wait * 2).max(NOBODYS_WAIT).min(most);
+        (self.wait, self.until) =
+            if are_there { (wait, Some(now + wait)) } else { (Duration::ZERO, None) };
+        are_there
     }
+}
+
+/// How the timers call the one for whom a message waits.
+fn waited_for(account: Option<&SendingAccount>) -> &str {
+    account.map_or(NOBODY, |account| &*account.waited_for)
+}
+
+fn reaches(released: u64, limit: usize) -> bool {
+    usize::try_from(released).is_ok_and(|released| released == limit)
 }
 
 #[cfg(test)]
@@ -213,6 +304,27 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_takes_is_let_go_later_and_later_as_long_as_there_is_some() {
+        const MOST: Duration = Duration::from_secs(30);
+        let mut sorted = Sorted::default();
+        assert!(!sorted.nobodys_go(false, MOST));
+        assert!(sorted.nobodys_go(true, MOST), "at once");
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let begun = Instant::now();
+            // While they are looked at, none is there.
+            while !sorted.nobodys_go(begun.elapsed() > Duration::ZERO, MOST) {
+                tokio::time::advance(Duration::from_millis(500)).await;
+            }
+            waits.push(begun.elapsed().as_secs());
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+        tokio::time::advance(MOST).await;
+        assert!(!sorted.nobodys_go(false, MOST), "there are none any more");
+        assert!(sorted.nobodys_go(true, MOST), "others, at once");
+    }
 
     #[test]
     fn each_channel_has_a_lane_of_its_own_for_those_that_wait() {

@@ -9,7 +9,7 @@ use hatch_eventstore::{
     Append, Appender, AppenderConfig, Execute, ExpectedVersion, HeadWatch, Loaded, Log, Metadata,
     NewEvent, RecordedEvent, Store, StreamWrite,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -175,7 +175,9 @@ impl World {
             tasks: self.tasks.clone(),
             shutdown: self.shutdown.clone(),
         });
-        self.tasks.spawn(sweeper.run(Lane::new(vec!["all"], &[&["normal"]], 4, None)));
+        let permits = Arc::new(Semaphore::new(4));
+        let lane = Lane::new(vec!["all"], &[&["normal"]], permits, Box::new(|| None));
+        self.tasks.spawn(sweeper.run(lane));
         let (store, head) = (self.store.clone(), self.head.clone());
         let fold =
             follow::run::<Alarms<SNOOZE>>(store, head, timers, LAG, Arc::new(Halts::default()));

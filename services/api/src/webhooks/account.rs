@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
-use hatch_providers::{Account, Tenants, Webhook, webhook_path};
+use hatch_providers::{Account, Observation, Tenants, Webhook, webhook_path};
 
 use super::{GENERIC, Webhooks};
 use crate::problem::Problem;
@@ -143,6 +143,42 @@ fn of_account(account: &Account, suffix: Option<&str>) -> Option<WebhookAccount>
         is_test: account.traffic == Traffic::Test,
         webhook: Arc::clone(&hook.webhook),
     })
+}
+
+impl Webhooks {
+    /// For which account what came in is: where several are one at their provider, each for senders of its own, it is
+    /// for the one that sends for whom it was sent to, whichever of their paths the provider was told. What nobody of
+    /// them sends for stays with the account of the path.
+    pub(super) fn by_recipient(
+        &self,
+        account: &WebhookAccount,
+        observations: &[Observation],
+    ) -> WebhookAccount {
+        self.sibling(account, observations).unwrap_or_else(|| account.clone())
+    }
+
+    fn sibling(
+        &self,
+        account: &WebhookAccount,
+        observations: &[Observation],
+    ) -> Option<WebhookAccount> {
+        let inbound = observations.iter().find_map(|observation| match observation {
+            Observation::Inbound(inbound) => Some(inbound),
+            Observation::Receipt(_) | Observation::Unclear(_) => None,
+        })?;
+        let Parts { provider, name, suffix } = Parts::of(&account.path)?;
+        let posted = self.accounts.posted_to(provider, name)?;
+        let sends_for = |one: &Account| {
+            let mut to = inbound.to.iter().chain(&inbound.delivered_to);
+            to.any(|to| one.senders.iter().any(|sender| sender.identity() == to.identity()))
+        };
+        if posted.senders.is_empty() || sends_for(&posted) {
+            return None;
+        }
+        let current = self.accounts.current();
+        let sibling = current.iter().find(|one| one.key() == posted.key() && sends_for(one))?;
+        of_account(sibling, suffix)
+    }
 }
 
 #[cfg(test)]

@@ -225,7 +225,8 @@ impl Webhooks {
         if account.webhook.refuses_nonsense() && !is_json(&raw.headers) {
             return Err(Problem::unsupported_media_type("application/json"));
         }
-        let owned = self.owned(account, said.as_deref().unwrap_or_default()).await?;
+        let observations = said.as_deref().unwrap_or_default();
+        let owned = self.owned(&self.by_recipient(account, observations), observations).await?;
         let recording = self.recording(&owned.account, owned.elsewhere, raw);
         let position = match said {
             Ok(observations) => recording.record(observations).await?.0,

@@ -6,11 +6,13 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use hatch_dispatcher::DoubtPolicy;
 use hatch_domain::account_name::AccountName;
+use hatch_domain::address::Address;
 use hatch_providers::generic::GenericWebhook;
 use hatch_providers::{
-    Account, Common, Context, Error, PROVIDERS, Webhook, provider_names, sendgrid, twilio,
+    Account, Common, Context, Error, PROVIDERS, Webhook, provider, provider_names, sendgrid, twilio,
 };
 use reqwest::Url;
+use serde_json::Value;
 
 use crate::settings::Settings;
 use crate::settings::accounts::{outside_url, traffic_of};
@@ -76,21 +78,43 @@ fn of_section(
 /// The accounts that are set.
 ///
 /// # Errors
-/// What is wrong with one, with its section; and two that are one and the same at their provider.
+/// What is wrong with one, with its section; and two that are one and the same at their provider, but for those that may
+/// be.
 pub(crate) fn accounts(settings: &Settings) -> anyhow::Result<Vec<Account>> {
     let mut accounts: Vec<Account> = Vec::new();
     for SetAccount { section, account, .. } in each_account(settings) {
         let account = account?;
-        let same = accounts.iter().find(|known| known.key() == account.key());
-        if let Some(same) = same {
+        let mut same = accounts.iter().filter(|known| known.key() == account.key());
+        if let Some(other) = same.find(|known| !may_be_one(settings, [*known, &account])) {
             anyhow::bail!(
-                "configuration: {section}: it is the same account at its provider as {}: expected another",
-                same.name
+                "configuration: {section}: it is the same account at its provider as {}: expected another, or for \
+                 both `senders` of their own and otherwise the same settings of the provider",
+                other.name
             );
         }
         accounts.push(account);
     }
     Ok(accounts)
+}
+
+/// Whether two may be one account at their provider: with the same credentials, and what comes in is told apart by the
+/// senders that each has. Only Twilio says of each message where its receipts are to be posted: SendGrid has one place for
+/// those of all messages, and that is one account's.
+fn may_be_one(settings: &Settings, [one, other]: [&Account; 2]) -> bool {
+    let read = |account: &Account| -> Option<Value> {
+        let (name, provider) = (account.name.as_str(), provider(account.provider)?);
+        settings.accounts.get(name)?.read(provider).ok()
+    };
+    let has =
+        |address: &Address| one.senders.iter().any(|own| own.identity() == address.identity());
+    let are_apart = [one, other].iter().all(|account| !account.senders.is_empty())
+        && !other.senders.iter().any(has);
+    let known = read(one);
+    one.provider == twilio::PROVIDER
+        && are_apart
+        && one.traffic == other.traffic
+        && known.is_some()
+        && known == read(other)
 }
 
 /// Who may post messages as plain JSON, if anybody may.
@@ -220,6 +244,41 @@ mod tests {
             };
             let error = format!("{:#}", accounts(&settings).map(drop).expect_err(name));
             assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn accounts_of_files_may_be_one_at_their_provider_that_differ_in_senders_alone() {
+        let with = |changes: serde_json::Value| {
+            let mut set = json!({
+                "provider": "twilio", "account_sid": format!("AC{}", "1".repeat(32)),
+                "auth_token": "12345", "senders": ["+12016661234"],
+            });
+            for (key, value) in changes.as_object().expect("changes") {
+                set[key.as_str()] = value.clone();
+            }
+            set
+        };
+        let first = with(json!({"tenants": ["00000000-0000-0000-0000-000000000002"]}));
+        let second = |changes| {
+            let accounts_set = [named("first", first.clone()), named("second", with(changes))];
+            let settings = Settings { accounts: accounts_set.into(), ..Settings::default() };
+            accounts(&settings).map(|all| all.len()).map_err(|error| format!("{error:#}"))
+        };
+        let others = ["+12016661235"];
+        let tenants = ["00000000-0000-0000-0000-000000000003"];
+        assert_eq!(second(json!({"senders": others, "tenants": tenants})), Ok(2));
+        assert_eq!(second(json!({"senders": others, "channels": ["sms"]})), Ok(2));
+        for changes in [
+            json!({"senders": []}),
+            json!({"senders": ["+12016661235", "+12016661234"]}),
+            json!({"senders": others, "auth_token": "another"}),
+            json!({"senders": others, "http_timeout_ms": 9_000}),
+            json!({"senders": others, "base_url": SIMULATOR, "traffic": "test"}),
+        ] {
+            let refused = second(changes.clone()).expect_err("refused");
+            assert!(refused.contains("the same account"), "{changes}: {refused}");
+            assert!(!refused.contains("12345"), "{refused}");
         }
     }
 

@@ -289,7 +289,7 @@ impl Joining {
         let kept = self.directory.accounts();
         let joined = self.joiner.join(&self.files, kept, &self.vault);
         self.tell(joined.left_out);
-        // Whoever uses them begins anew by those that he gets.
+        // Whoever uses them knows by their adapters which ones are as they were.
         if self.is_reloaded || self.used != joined.of_log {
             (self.used, self.is_reloaded) = (joined.of_log, false);
             self.vault.accounts.replace(joined.accounts);

@@ -1,0 +1,188 @@
+//! Streams that are parked: each is in a lane apart, where nobody looks at it, and waits for somebody. Whoever can help
+//! those who wait for him brings them back, and never has to look through those who wait for others.
+
+use chrono::{DateTime, Utc};
+use hatch_eventstore::{Connection, Position};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::store::ASK_MAX;
+use crate::{DueTimer, Error, Timers};
+
+/// Streams of which it is forgotten at a time for whom they wait.
+const UNSORTED_AT_ONCE: i64 = 10_000;
+
+const PARK: &str = "
+    UPDATE due.timers SET look_at = $3, lane = $4, waits_for = $5 WHERE stream_id = $1 AND position = $2";
+
+/// From one that is waited for to the next, by the index: however many wait for each.
+const WAITED_FOR: &str = "
+    WITH RECURSIVE waited(lane, waits_for) AS (
+        SELECT l.lane, (SELECT t.waits_for FROM due.timers t
+                         WHERE t.kind = $1 AND t.lane = l.lane AND t.lane LIKE '% waiting'
+                         ORDER BY t.waits_for LIMIT 1)
+          FROM unnest($2::text[]) AS l(lane)
+        UNION ALL
+        SELECT w.lane, (SELECT t.waits_for FROM due.timers t
+                         WHERE t.kind = $1 AND t.lane = w.lane AND t.lane LIKE '% waiting'
+                           AND t.waits_for > w.waits_for
+                         ORDER BY t.waits_for LIMIT 1)
+          FROM waited w WHERE w.waits_for IS NOT NULL)
+    SELECT DISTINCT waits_for FROM waited WHERE waits_for <> ''";
+
+const UNSORTED: &str = "
+    SELECT stream_id, tenant_id, position FROM due.timers
+     WHERE kind = $1 AND lane = ANY($2) AND lane LIKE '% waiting' AND waits_for = '' LIMIT $3";
+
+/// Others may do the same: nobody waits for them.
+const SORT: &str = "
+    UPDATE due.timers t
+       SET waits_for = sorted.waits_for
+      FROM (SELECT t.stream_id, u.waits_for
+              FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS u(stream_id, position, waits_for)
+              JOIN due.timers t ON t.stream_id = u.stream_id AND t.position = u.position
+             WHERE t.lane LIKE '% waiting'
+               FOR UPDATE OF t SKIP LOCKED) AS sorted
+     WHERE t.stream_id = sorted.stream_id";
+
+const UNSORT: &str = "
+    UPDATE due.timers t
+       SET waits_for = ''
+      FROM (SELECT stream_id FROM due.timers
+             WHERE kind = $1 AND lane LIKE '% waiting' AND waits_for <> ''
+               AND ($2::uuid[] IS NULL OR tenant_id = ANY($2))
+             ORDER BY stream_id LIMIT $3 FOR UPDATE) AS sorted
+     WHERE t.stream_id = sorted.stream_id";
+
+/// An index holds the lanes of those who wait alone, by how their names end. As many as are asked for, of the first
+/// priority first, and none before others of the first hundred: one that cannot be helped holds up no others.
+const RELEASE: &str = "
+    UPDATE due.timers t
+       SET look_at = statement_timestamp(), lane = parked.home
+      FROM (SELECT turn.stream_id, l.home
+              FROM unnest($2::text[], $3::text[]) AS l(lane, home)
+             CROSS JOIN unnest($6::text[]) AS w(waits_for)
+             CROSS JOIN unnest($4::text[]) WITH ORDINALITY AS p(priority, place)
+             CROSS JOIN LATERAL (
+                   SELECT stream_id FROM due.timers
+                    WHERE kind = $1 AND lane = l.lane AND waits_for = w.waits_for AND priority = p.priority
+                      AND lane LIKE '% waiting'
+                    ORDER BY look_at LIMIT greatest($5::bigint, 100) FOR UPDATE SKIP LOCKED) AS turn
+             ORDER BY CASE WHEN $5::bigint > 1 THEN p.place END, random() LIMIT $5::bigint) AS parked
+     WHERE t.stream_id = parked.stream_id";
+
+/// A parked stream of which nobody has said yet for whom it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsorted {
+    /// The stream.
+    pub stream_id: Uuid,
+    /// Whose it is.
+    pub tenant_id: Uuid,
+    /// The event that set its timer.
+    pub position: Position,
+}
+
+impl Timers {
+    /// Has a stream wait in another lane for `waits_for`, until somebody releases it or `look_at`, unless the log has
+    /// said something new meanwhile.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn park(
+        &self,
+        timer: &DueTimer,
+        (lane, waits_for): (&'static str, &str),
+        look_at: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let (id, position) = (&timer.stream_id, &timer.position.0);
+        self.execute(PARK, &[id, position, &look_at, &lane, &waits_for]).await
+    }
+
+    /// For whom streams wait that are parked in these lanes.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn waited_for(&self, parked: &[&str]) -> Result<Vec<String>, Error> {
+        let ask = async |client: &mut Connection| {
+            let statement = client.prepare_cached(WAITED_FOR).await?;
+            let values: [&(dyn ToSql + Sync); 2] = [&self.kind, &parked];
+            Ok::<_, Error>(client.query(&statement, &values).await?)
+        };
+        let rows = self.pool.within(ASK_MAX, ask).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    /// Parked streams of which nobody has said yet for whom they wait: `limit` at most.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn unsorted(&self, parked: &[&str], limit: usize) -> Result<Vec<Unsorted>, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let ask = async |client: &mut Connection| {
+            let statement = client.prepare_cached(UNSORTED).await?;
+            let values: [&(dyn ToSql + Sync); 3] = [&self.kind, &parked, &limit];
+            Ok::<_, Error>(client.query(&statement, &values).await?)
+        };
+        let rows = self.pool.within(ASK_MAX, ask).await?;
+        let unsorted = |row: &tokio_postgres::Row| {
+            Ok(Unsorted {
+                stream_id: row.try_get(0)?,
+                tenant_id: row.try_get(1)?,
+                position: Position(row.try_get(2)?),
+            })
+        };
+        rows.iter().map(unsorted).collect()
+    }
+
+    /// Says for whom parked streams wait, of which the log has said nothing new meanwhile.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn sort(&self, sorted: &[(Unsorted, String)]) -> Result<(), Error> {
+        let ids: Vec<_> = sorted.iter().map(|(one, _)| one.stream_id).collect();
+        let positions: Vec<_> = sorted.iter().map(|(one, _)| one.position.0).collect();
+        let waits_for: Vec<_> = sorted.iter().map(|(_, waits_for)| waits_for.as_str()).collect();
+        self.execute(SORT, &[&ids, &positions, &waits_for]).await
+    }
+
+    /// Forgets for whom the parked streams of these tenants wait; of all tenants where none are named.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn unsort(&self, tenants: Option<&[Uuid]>) -> Result<(), Error> {
+        loop {
+            let unsort = async |client: &mut Connection| {
+                let statement = client.prepare_cached(UNSORT).await?;
+                let values: [&(dyn ToSql + Sync); 3] = [&self.kind, &tenants, &UNSORTED_AT_ONCE];
+                Ok::<_, Error>(client.execute(&statement, &values).await?)
+            };
+            let unsorted = self.pool.within(ASK_MAX, unsort).await?;
+            if unsorted < UNSORTED_AT_ONCE.unsigned_abs() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Brings streams back that are parked and wait for one of `waits_for`, to be looked at now: `limit` at most, of
+    /// the first of `priorities` first. The lanes in which they are parked have names that end in ` waiting`; those
+    /// where they belong come second. How many there were is returned.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn release(
+        &self,
+        (parked, home): (&[&str], &[&str]),
+        waits_for: &[&str],
+        priorities: &[&str],
+        limit: usize,
+    ) -> Result<u64, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let release = async |client: &mut Connection| {
+            let statement = client.prepare_cached(RELEASE).await?;
+            let values: [&(dyn ToSql + Sync); 6] =
+                [&self.kind, &parked, &home, &priorities, &limit, &waits_for];
+            Ok::<_, Error>(client.execute(&statement, &values).await?)
+        };
+        self.pool.within(ASK_MAX, release).await
+    }
+}
