@@ -120,7 +120,12 @@ impl Visitor {
 
 /// Another process of the same installation.
 async fn another(hatch: &Hatch, listen: &str) -> Up {
-    let mut serve = command(hatch, &["serve", "--roles", "command,query"], &[]);
+    // The name of the cookie is that of one installation.
+    let same = [
+        ("HATCH_PUBLIC_URL", hatch.url.as_str()),
+        ("HATCH_TWILIO__BASE_URL", hatch.simulator.as_str()),
+    ];
+    let mut serve = command(hatch, &["serve", "--roles", "command,query"], &same);
     // It is asked again and again what it says of a session.
     serve.env("HATCH_LISTEN", listen).env("HATCH_RATE_LIMIT__ENABLED", "false");
     serve.stdout(Stdio::null()).stderr(Stdio::null());

@@ -77,6 +77,7 @@ impl Adapter for Provider {
 /// The account of a tenant.
 fn account(tenant: Uuid, adapter: Arc<dyn Adapter>) -> Account {
     Account {
+        of_log: false,
         name: format!("of-{}", tenant.as_u128()).parse().expect("a name"),
         provider: "twilio",
         account: format!("AC{}", tenant.as_u128()),

@@ -52,8 +52,9 @@ pub(crate) struct Accepted {
     #[serde(serialize_with = "hatch_domain::time::serialize")]
     created_at: DateTime<Utc>,
     /// `true` for a test: it reaches nobody. Absent for what is none.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    test: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    test: Option<bool>,
     /// The log position of the request.
     #[schema(value_type = i64)]
     pub(super) position: Position,
@@ -70,7 +71,7 @@ impl Accepted {
             status: if event.send_at.is_some() { Status::Scheduled } else { Status::Queued },
             channel: event.channel,
             created_at: event.at,
-            test: event.test,
+            test: event.test.then_some(true),
             position,
             replayed,
         }

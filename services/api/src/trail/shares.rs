@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn who_asks_too_often_has_a_few_rows_a_minute() {
         let shares = Shares::default();
-        let at = |second| DateTime::from_timestamp(1_800_000_000 + second, 0).expect("in range");
+        let at = |second| DateTime::from_timestamp(1_800_000_000 + i64::from(second), 0).expect("in range");
         let count = |second, of, actor| {
             (0..1_000).filter(|_| shares.too_often(at(second), tenant(of), actor)).count()
         };
