@@ -207,8 +207,8 @@ impl Directory {
         self.shared.position.borrow().is_some()
     }
 
-    /// Where it is behind the head of the log as it is known now, waits until it is there, for `limit` at most; whether it
-    /// may know more now. It asks nobody.
+    /// Where it is behind the head of the log as it is known now, waits until it is there, for `limit` at most;
+    /// whether it may know more now. It asks nobody.
     pub async fn catch_up(&self, limit: Duration) -> bool {
         let Some(head) = self.shared.head.as_ref().map(HeadWatch::current) else { return false };
         if head <= self.position() {

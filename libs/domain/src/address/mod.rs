@@ -217,8 +217,8 @@ impl Address {
         })
     }
 
-    /// Reads the address that messages are to go from, or to, of whatever kind: as one that came in it could be neither,
-    /// and a name has a letter or a digit.
+    /// Reads the address that messages are to go from, or to, of whatever kind: strictly, and a name has a letter or a
+    /// digit.
     ///
     /// # Errors
     /// [`AddressError`], as of [`read`](Self::read).

@@ -54,8 +54,8 @@ pub struct Door {
 }
 
 impl Door {
-    /// For development: who sends no credentials is the default tenant's, with every scope. What is sent is looked at, a
-    /// session's cookie, too.
+    /// For development: who sends no credentials is the default tenant's, with every scope. What is sent is looked at,
+    /// also a session's cookie.
     #[must_use]
     pub fn open(directory: Directory, clock: Arc<dyn Environment>) -> Self {
         access::prepare();
@@ -252,8 +252,8 @@ impl Door {
         self.directory.tenant(caller.tenant).is_some_and(|tenant| tenant.is_suspended())
     }
 
-    /// As [`caller`](Self::caller), of what the log says by now where this process does not know who it is: a key that was
-    /// made elsewhere a moment ago lets in.
+    /// As [`caller`](Self::caller), by what the log says now where this process does not know who it is: a key that
+    /// was made elsewhere a moment ago lets in.
     async fn caller_or_news(&self, request: &mut Request) -> Result<Caller, Refused> {
         let mut caller = self.caller(request);
         let is_unknown = matches!(caller, Err(Refused::Unknown));

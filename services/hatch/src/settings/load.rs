@@ -141,7 +141,8 @@ impl Settings {
     }
 }
 
-/// The waits of the account of `up`, for each account that is set by name: its leases leave no room for a provider's own.
+/// The waits of the account of `up`, for each account that is set by name: its leases leave no room for a provider's
+/// own.
 fn with_short_waits(defaults: Figment, set: &Figment) -> Figment {
     let accounts = set.find_value("accounts").ok().and_then(figment::value::Value::into_dict);
     let names = accounts.into_iter().flatten().map(|(name, _)| name);
