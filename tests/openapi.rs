@@ -267,7 +267,7 @@ async fn by_whom_is_sent(hatch: &Hatch) {
     let sid = format!("AC{}", "7".repeat(32));
     // Nobody sends from there, so nothing is sent by it.
     let account = json!({"name": "kept", "provider": "twilio", "senders": ["+12015550100"],
-        "settings": {"account_sid": sid, "auth_token": "12345"}});
+        "settings": {"account_sid": sid, "auth_token": "12345", "public_url": "https://hatch.example.com"}});
     let made = hatch.post("/api/v1/accounts", &account).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
     let after = format!("?after={}&wait=30", made.header("hatch-position"));

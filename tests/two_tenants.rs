@@ -95,7 +95,8 @@ impl Two {
 
         // Nobody sends from there, so nothing is sent by it.
         let account = json!({"name": "of-the-first", "provider": "twilio", "senders": ["+12015550100"],
-            "settings": {"account_sid": format!("AC{}", "7".repeat(32)), "auth_token": "of the first"}});
+            "settings": {"account_sid": format!("AC{}", "7".repeat(32)), "auth_token": "of the first",
+                "public_url": "https://hatch.example.com"}});
         let account = hatch.post("/api/v1/accounts", &account).await;
         assert_eq!(account.status, StatusCode::CREATED, "{}", account.body);
 

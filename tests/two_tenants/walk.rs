@@ -296,7 +296,9 @@ impl Walk<'_> {
             ("PUT" | "DELETE", "/api/v1/team-recipients/{address}") => (None, Expected::Own),
             ("POST", "/api/v1/accounts") => {
                 let sid = format!("AC{}", "8".repeat(32));
-                let settings = json!({"account_sid": sid, "auth_token": "of the second"});
+                let url = "https://hatch.example.com";
+                let settings =
+                    json!({"account_sid": sid, "auth_token": "of the second", "public_url": url});
                 let senders = ["+12015550100"];
                 let account = json!({"name": "of-the-second", "provider": "twilio", "senders": senders,
                     "settings": settings});

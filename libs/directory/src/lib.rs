@@ -64,6 +64,8 @@ struct Shared {
     position: watch::Sender<Option<Position>>,
     /// How often the accounts have become others.
     accounts: watch::Sender<u64>,
+    /// How far the log goes; none where nothing follows it.
+    head: Option<HeadWatch>,
 }
 
 impl Directory {
@@ -76,7 +78,7 @@ impl Directory {
         environment: Arc<dyn Environment>,
         shutdown: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
-        let directory = Self::of_nobody();
+        let directory = Self::with_head(Some(head.clone()));
         let following = Following {
             read_model: ReadModel::new(connections.clone()),
             log,
@@ -98,9 +100,13 @@ impl Directory {
     /// One that is empty and follows nothing: for tests and tools.
     #[must_use]
     pub fn of_nobody() -> Self {
+        Self::with_head(None)
+    }
+
+    fn with_head(head: Option<HeadWatch>) -> Self {
         let (view, uses) = (View::default(), Uses::default());
         let (position, accounts) = (watch::Sender::new(None), watch::Sender::new(0));
-        Self { shared: Arc::new(Shared { view, uses, position, accounts }) }
+        Self { shared: Arc::new(Shared { view, uses, position, accounts, head }) }
     }
 
     /// The key of that id, revoked or not, and whose it is.
@@ -205,6 +211,17 @@ impl Directory {
     #[must_use]
     pub fn is_read(&self) -> bool {
         self.shared.position.borrow().is_some()
+    }
+
+    /// Where it is behind the head of the log as it is known now, waits until it is there, for `limit` at most;
+    /// whether it may know more now. It asks nobody.
+    pub async fn catch_up(&self, limit: Duration) -> bool {
+        let Some(head) = self.shared.head.as_ref().map(HeadWatch::current) else { return false };
+        if head <= self.position() {
+            return false;
+        }
+        let _ = self.wait_for(head, limit).await;
+        true
     }
 
     /// Waits until it has the log up to `position`, for `limit` at most; whether it has. Also where `position` is before

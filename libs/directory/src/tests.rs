@@ -194,6 +194,21 @@ async fn a_key_is_known_and_refused_as_soon_as_the_log_says_so() {
 }
 
 #[tokio::test]
+async fn who_is_asked_for_someone_new_waits_for_what_the_log_is_known_to_have() {
+    let place = Place::new().await;
+    place.reached(Position::START).await;
+    assert!(!place.directory.catch_up(PATIENCE).await, "there is nothing to wait for");
+    let position = place.create_key().await;
+    let mut heads = place.directory.shared.head.as_ref().expect("one").subscribe();
+    heads.wait_for(|head| *head >= position).await.expect("the head is followed");
+    // Where it is not behind any more, it knows the key without.
+    place.directory.catch_up(PATIENCE).await;
+    assert!(place.directory.key(&key()).is_some());
+    assert!(!place.directory.catch_up(PATIENCE).await);
+    assert!(!Directory::of_nobody().catch_up(PATIENCE).await);
+}
+
+#[tokio::test]
 async fn a_suspended_tenant_is_known_and_the_default_one_needs_no_event() {
     let place = Place::new().await;
     place.reached(place.create_tenant().await).await;

@@ -1,5 +1,6 @@
 //! An account at a provider: all that hatch sends by it, and takes from it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -224,4 +225,12 @@ pub(crate) fn check_base_url(url: &Url, domain: &str) -> Result<(), Error> {
 pub(crate) fn is_in(url: &Url, domain: &str) -> bool {
     let host = url.host_str().unwrap_or_default().trim_end_matches('.');
     host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Whether nobody but this machine gets anywhere by `url`.
+#[must_use]
+pub fn is_of_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_local = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(is_local)
 }

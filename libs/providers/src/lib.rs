@@ -28,11 +28,13 @@ mod trouble;
 pub mod twilio;
 mod webhook;
 
-pub use account::{Account, Common, Context, Hook, Tenants, Wanted, webhook_path};
+pub use account::{
+    Account, Common, Context, Hook, Tenants, Wanted, is_of_this_machine, webhook_path,
+};
 pub use accounts::{AccountList, Accounts, chosen};
 pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outbound, Outcome};
 pub use correlation::Correlation;
-pub use registry::{PROVIDERS, Provider, provider, provider_names, setting_schema};
+pub use registry::{PROVIDERS, Provider, faults, provider, provider_names, setting_schema};
 pub use secret::Secret;
 pub use shortage::Lack;
 pub use trouble::Trouble;
@@ -45,7 +47,7 @@ pub use webhook::{
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A setting is wrong.
-    #[error("use {setting}: expected {expected}")]
+    #[error("{setting}: expected {expected}")]
     Setting {
         /// The setting's key.
         setting: &'static str,
@@ -53,7 +55,7 @@ pub enum Error {
         expected: &'static str,
     },
     /// There is no such setting.
-    #[error("know {setting}: expected one of {known}")]
+    #[error("{setting}: unknown key, expected one of {known}")]
     UnknownSetting {
         /// The key, as far as it can be one.
         setting: String,
@@ -61,13 +63,13 @@ pub enum Error {
         known: String,
     },
     /// A setting is not there that has to be.
-    #[error("find {setting}: it is required")]
+    #[error("{setting}: is required")]
     MissingSetting {
         /// The setting's key.
         setting: String,
     },
     /// A setting is of another type.
-    #[error("read {setting}: expected {expected}")]
+    #[error("{setting}: expected {expected}")]
     SettingType {
         /// The setting's key.
         setting: String,
@@ -75,10 +77,10 @@ pub enum Error {
         expected: &'static str,
     },
     /// Something about the settings that cannot be told without a value of them.
-    #[error("read the settings: they are not of the form that docs/configuration.md says")]
+    #[error("the settings are not of the form that docs/configuration.md says")]
     SettingForm,
     /// The HTTP client cannot be built, for want of root certificates as a rule.
-    #[error("build an HTTP client for the provider")]
+    #[error("no HTTP client for the provider can be made")]
     Client(#[source] reqwest::Error),
 }
 

@@ -78,15 +78,8 @@ pub(crate) fn read<T: DeserializeOwned>(
     schema: &Value,
 ) -> Result<T, Error> {
     settings.retain(|_, value| !value.is_null());
-    let known = schema["properties"].as_object().ok_or(Error::SettingForm)?;
-    for (key, value) in &settings {
-        let Some(property) = known.get(key) else {
-            let known = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(Error::UnknownSetting { setting: worded(key), known });
-        };
-        if let Some(expected) = mismatch(value, property) {
-            return Err(Error::SettingType { setting: key.clone(), expected });
-        }
+    if let Some(fault) = faults(&settings, schema).into_iter().next() {
+        return Err(fault);
     }
     let mut required =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -95,6 +88,21 @@ pub(crate) fn read<T: DeserializeOwned>(
     }
     // What remains may quote a value.
     serde_json::from_value(Value::Object(settings)).map_err(|_| Error::SettingForm)
+}
+
+/// The settings that are none of `schema`, or of another type: each by its key.
+#[must_use]
+pub fn faults(settings: &Map<String, Value>, schema: &Value) -> Vec<Error> {
+    let Some(known) = schema["properties"].as_object() else { return vec![Error::SettingForm] };
+    let fault = |(key, value): (&String, &Value)| match known.get(key) {
+        None => {
+            let known = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            Some(Error::UnknownSetting { setting: worded(key), known })
+        }
+        Some(property) => mismatch(value, property)
+            .map(|expected| Error::SettingType { setting: key.clone(), expected }),
+    };
+    settings.iter().filter(|(_, value)| !value.is_null()).filter_map(fault).collect()
 }
 
 /// What was expected, where `value` is not of the type that `property` has.

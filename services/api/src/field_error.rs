@@ -101,7 +101,7 @@ impl Fault for AddressError {
                 FieldCode::InvalidPhoneNumber
             }
             Self::NotEmail | Self::NameForEmail | Self::LongEmail => FieldCode::InvalidEmailAddress,
-            Self::NotName => FieldCode::InvalidName,
+            Self::NotName | Self::NotSaid => FieldCode::InvalidName,
             Self::NoDisplayName => FieldCode::NotAllowed,
             _ => FieldCode::InvalidValue,
         }

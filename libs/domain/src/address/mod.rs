@@ -125,6 +125,9 @@ pub enum AddressError {
     /// It is empty, too long, or holds control characters.
     #[error("expected a name of 1 to 255 printable characters")]
     NotName,
+    /// It is a name of signs alone.
+    #[error("expected a name with a letter or a digit")]
+    NotSaid,
     /// The name that is shown with it is too long, or holds control characters.
     #[error("expected a display name of at most 255 printable characters")]
     NotDisplayName,
@@ -212,6 +215,17 @@ impl Address {
             };
             received.map(Self).ok_or(error)
         })
+    }
+
+    /// Reads the address that messages are to go from, or to, of whatever kind: strictly, and a name has a letter or a
+    /// digit.
+    ///
+    /// # Errors
+    /// [`AddressError`], as of [`read`](Self::read).
+    pub fn wanted(text: &str) -> Result<Self, AddressError> {
+        let address = Self::read(text)?;
+        let is_said = address.kind() != AddressKind::Name || text.contains(char::is_alphanumeric);
+        is_said.then_some(address).ok_or(AddressError::NotSaid)
     }
 
     /// Reads the name of a chat participant, or the one that a provider gave a sender.

@@ -436,3 +436,13 @@ fn an_id_has_the_scope_that_it_means_something_in() {
         assert_eq!(Address::scoped(text), Err(AddressError::NotScoped), "{text}");
     }
 }
+
+#[test]
+fn what_messages_are_to_go_from_or_to_is_read_strictly_and_a_name_says_something() {
+    for text in ["+12016661234", "ann@example.com", "MYBANK", "73822", "\u{9280}\u{884c}"] {
+        assert!(Address::wanted(text).is_ok(), "{text}");
+    }
+    for text in ["+1804", "\u{2603}", "--", ""] {
+        assert!(Address::wanted(text).is_err(), "{text}");
+    }
+}

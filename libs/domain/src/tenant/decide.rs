@@ -21,8 +21,12 @@ impl Tenant {
             _ if !is_there => Err(TenantRejection::Unknown),
             TenantCommand::Rename { name, at } => Ok((self.name.as_ref() != Some(name))
                 .then(|| TenantRenamed { name: name.clone(), at: *at }.into())),
-            TenantCommand::Suspend { reason, at } => Ok((!self.is_suspended())
-                .then(|| TenantSuspended { reason: reason.clone(), at: *at }.into())),
+            TenantCommand::Suspend { reason, at } => {
+                // Who says no reason keeps the one that was said.
+                let has_another = reason.is_some() && *reason != self.suspended_for;
+                let suspended = || TenantSuspended { reason: reason.clone(), at: *at };
+                Ok((!self.is_suspended() || has_another).then(|| suspended().into()))
+            }
             TenantCommand::Resume { at } => {
                 Ok(self.is_suspended().then(|| TenantResumed { at: *at }.into()))
             }

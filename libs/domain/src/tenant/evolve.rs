@@ -13,7 +13,8 @@ impl Tenant {
             }
             E::TenantRenamed(e) => self.name = Some(e.name.clone()),
             E::TenantSuspended(e) => {
-                self.suspended_at = Some(e.at);
+                // Another reason is no other beginning.
+                self.suspended_at.get_or_insert(e.at);
                 self.suspended_for.clone_from(&e.reason);
             }
             E::TenantResumed(_) => (self.suspended_at, self.suspended_for) = (None, None),

@@ -73,6 +73,10 @@ fn a_tenant_is_suspended_until_it_is_resumed() {
         (Some(at(1)), Some("unpaid"))
     );
     assert_eq!(suspended.decide(&suspend), Ok(Vec::new()), "it is so already");
+    assert_eq!(suspended.decide(&Command::Suspend { reason: None, at: at(2) }), Ok(Vec::new()));
+    let other = Command::Suspend { reason: Some("fraud".to_owned()), at: at(2) };
+    let other = after(&[create("a"), suspend.clone(), other]);
+    assert_eq!((other.suspended_at(), other.suspended_for()), (Some(at(1)), Some("fraud")));
     let resumed = after(&[create("a"), suspend, Command::Resume { at: at(2) }]);
     assert!(!resumed.is_suspended() && resumed.suspended_for().is_none());
     assert_eq!(resumed.decide(&Command::Resume { at: at(3) }), Ok(Vec::new()));

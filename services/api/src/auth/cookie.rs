@@ -33,14 +33,24 @@ pub(crate) fn read(headers: &HeaderMap, is_secure: bool) -> Option<&str> {
     (secret.len() == SECRET_LENGTH && secret.bytes().all(fits)).then_some(secret)
 }
 
-/// The value of the one cookie of that name. Others beside it may be of whatever bytes: they are other programs'.
+/// Whether a request has a session's cookie, of whatever value.
+pub(super) fn is_there(headers: &HeaderMap, is_secure: bool) -> bool {
+    values_of(headers, name(is_secure)).next().is_some()
+}
+
+/// The value of the one cookie of that name.
 pub(crate) fn value_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut found = values_of(headers, name);
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+/// The values of all cookies of that name. Others beside them may be of whatever bytes: they are other programs'.
+fn values_of<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(COOKIE).iter();
     let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
     let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
-    let mut found = pairs.filter(|(named, _)| *named == name).map(|(_, value)| value);
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
+    pairs.filter(move |(named, _)| *named == name).map(|(_, value)| value)
 }
 
 /// The header that gives a browser a session, for so many seconds.

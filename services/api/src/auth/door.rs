@@ -31,6 +31,9 @@ const NOBODY: &str = "api";
 /// How long an answer waits at most until what was changed holds here. It takes half a second as a rule.
 const CHANGED_MAX: Duration = Duration::from_secs(2);
 
+/// How long a request waits at most that names somebody whom the process may only not know yet.
+pub(crate) const NEWS_MAX: Duration = Duration::from_millis(500);
+
 /// Keys of a tenant at most that have not ended. Each process has all of them in memory.
 const LIVE_KEYS_MAX: usize = 1_000;
 
@@ -54,7 +57,8 @@ pub struct Door {
 }
 
 impl Door {
-    /// For development: who sends no credentials is the default tenant's, with every scope. What is sent is looked at.
+    /// For development: who sends no credentials is the default tenant's, with every scope. What is sent is looked at,
+    /// also a session's cookie.
     #[must_use]
     pub fn open(directory: Directory, clock: Arc<dyn Environment>) -> Self {
         access::prepare();
@@ -108,7 +112,7 @@ impl Door {
         let visit = self.visits.as_ref().and_then(|visits| Some((visits, visits.read(request)?)));
         let caller = match visit {
             Some((visits, visit)) => self.visitor(visits, visit).await?,
-            None => self.caller(request)?,
+            None => self.caller_or_news(request).await?,
         };
         // Also where it is refused: it is charged for that.
         request.extensions_mut().insert(caller.clone());
@@ -177,15 +181,12 @@ impl Door {
     /// Who comes by a session.
     async fn visitor(&self, visits: &Visits, visit: Visit) -> Result<Caller, Refused> {
         let hash = visit.hash;
-        let found = match visits.find(visit, self.clock.now()).await {
-            // A page of another site may send a cookie, and must not use it by that.
-            Err(problem) if !self.is_open => return Err(problem.into()),
-            found => found.unwrap_or_default(),
-        };
+        // A page of another site may send a cookie, and must not use it by that.
+        let found = visits.find(visit, self.clock.now()).await?;
         if let Some(session) = found.filter(|one| self.directory.position() < one.position) {
             // It began where more was known, such as that its member has joined.
             self.knows(session.position).await;
-            if !self.is_open && self.directory.position() < session.position {
+            if self.directory.position() < session.position {
                 let detail =
                     "the members are not read up to this session yet: try again in a second";
                 return Err(Problem::unavailable(detail).into());
@@ -203,8 +204,6 @@ impl Door {
         });
         match caller {
             Some(caller) => Ok(caller),
-            // A browser sends what is long over, without anybody's wish.
-            None if self.is_open => Ok(Caller::system(NOBODY)),
             None if found.is_some() => Err(Refused::Unknown),
             None => Err(wrong("no session").into()),
         }
@@ -255,8 +254,24 @@ impl Door {
         self.directory.tenant(caller.tenant).is_some_and(|tenant| tenant.is_suspended())
     }
 
+    /// As [`caller`](Self::caller), by what the log says now where this process does not know who it is: a key that
+    /// was made elsewhere a moment ago lets in.
+    async fn caller_or_news(&self, request: &mut Request) -> Result<Caller, Refused> {
+        let mut caller = self.caller(request);
+        let is_unknown = matches!(caller, Err(Refused::Unknown));
+        if is_unknown && self.directory.catch_up(NEWS_MAX).await {
+            caller = self.caller(request);
+        }
+        caller
+    }
+
     fn caller(&self, request: &Request) -> Result<Caller, Refused> {
+        let is_of_a_session = |visits: &Visits| visits.is_meant(request.headers());
         let text = match credentials::read(request.headers()) {
+            // A cookie of ours that is none counts as little as one that has ended.
+            Credentials::None if self.visits.as_ref().is_some_and(is_of_a_session) => {
+                return Err(wrong("no session").into());
+            }
             Credentials::None if self.is_open => return Ok(Caller::system(NOBODY)),
             Credentials::None => return Err(Problem::no_credentials().into()),
             Credentials::Unreadable => return Err(wrong("no bearer").into()),

@@ -13,5 +13,5 @@ mod visits;
 
 pub(crate) use self::access::{is_public, is_route, is_sign_in};
 pub(crate) use self::caller::Caller;
-pub(crate) use self::door::Claimed;
 pub use self::door::Door;
+pub(crate) use self::door::{Claimed, NEWS_MAX};

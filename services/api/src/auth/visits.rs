@@ -1,8 +1,8 @@
 //! People who have signed in: what a request says of its session, and whether that counts.
 
 use axum::extract::Request;
-use axum::http::Method;
 use axum::http::header::{AUTHORIZATION, USER_AGENT};
+use axum::http::{HeaderMap, Method};
 use chrono::{DateTime, Utc};
 use hatch_directory::{Session, SessionError, SessionHash, Sessions, Use};
 
@@ -56,6 +56,11 @@ impl Visits {
             address: request.extensions().get::<ClientAddress>().copied(),
             user_agent: user_agent.map(str::to_owned),
         })
+    }
+
+    /// Whether there is a cookie of ours, though it may be none that opens anything.
+    pub(super) fn is_meant(&self, headers: &HeaderMap) -> bool {
+        cookie::is_there(headers, self.sites.is_secure())
     }
 
     /// The session, if it goes on.

@@ -10,6 +10,7 @@ use hatch_domain::api_key::SecretHash;
 use hatch_domain::ids::{MemberId, SessionId, TenantId};
 use hatch_domain::member::command::MemberCommand;
 use hatch_domain::member::{Member, SignInWay};
+use hatch_domain::scope::Scope;
 use hatch_eventstore::{Execute, ExecuteError, Metadata, Position, SystemEnvironment};
 use hatch_seal::{OpenError, Place};
 
@@ -190,6 +191,11 @@ impl People {
         factor: SecondFactor,
         origin: &Origin,
     ) -> Result<SignedIn, Problem> {
+        // Nobody learns it who does not know the password.
+        let tenant = self.directory.tenant(entry.tenant_id);
+        if tenant.is_some_and(|tenant| tenant.is_suspended()) && !may_resume(&entry) {
+            return Err(Problem::tenant_suspended());
+        }
         let environment = self.store.environment();
         let (secret, now) = (secret_text(&SystemEnvironment::entropy()), environment.now());
         let session = Session {
@@ -306,6 +312,11 @@ impl People {
         };
         Ok((position, executed.state))
     }
+}
+
+/// Whether he may let a suspended tenant in again: for that he has to get in himself.
+fn may_resume(entry: &MemberEntry) -> bool {
+    entry.member.scopes().allows(Scope::Platform)
 }
 
 /// Where a member's secret of the second factor belongs.

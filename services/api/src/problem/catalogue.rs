@@ -24,7 +24,7 @@ problems! {
          these it is, a stranger does not learn; the log of the process says it."
         "Send `Authorization: Bearer` and a valid key or token, or sign in. `hatch keys list` shows whether a key \
          has ended, `hatch keys create` makes one."
-        "Authorization: expected Bearer and a valid API key";
+        "expected Authorization with Bearer and a valid API key or token, or a session's cookie";
     WRONG_SIGN_IN = "wrong_sign_in" [UNAUTHORIZED]
         "Nobody signs in by this"
         "Email, password, code or, with OpenID Connect, the identity are of no member who may sign in. Which of \
@@ -101,9 +101,9 @@ problems! {
         "the message is no test: a key of the type test does not change it";
     TENANT_SUSPENDED = "tenant_suspended" [FORBIDDEN]
         "The tenant is suspended"
-        "Whoever runs the installation has suspended the tenant of the key. Its messages wait."
+        "Whoever runs the installation has suspended the tenant of the key, token or member. Its messages wait."
         "Ask whoever runs the installation; a key with the scope `platform` resumes a tenant."
-        "the keys of this tenant are refused until it is resumed";
+        "the credentials of this tenant are refused until it is resumed";
     STRONGER_KEY = "stronger_key" [FORBIDDEN]
         "The key could do more than the one that makes it"
         "A key may only make, rotate and end keys that can do no more than itself; `detail` says what is more."

@@ -24,7 +24,7 @@ impl Problem {
     }
 
     fn unauthorized(challenge: &'static str) -> Self {
-        let detail = "Authorization: expected Bearer and a valid API key";
+        let detail = "expected Authorization with Bearer and a valid API key or token, or a session's cookie";
         let hint = Some(Hint::Challenge(challenge));
         Self { hint, ..Self::of(&catalogue::UNAUTHORIZED, detail) }
     }
@@ -42,7 +42,7 @@ impl Problem {
 
     /// Nothing is done for the tenant for now.
     pub(crate) fn tenant_suspended() -> Self {
-        let detail = "the keys of this tenant are refused until it is resumed";
+        let detail = "the credentials of this tenant are refused until it is resumed";
         Self::of(&catalogue::TENANT_SUSPENDED, detail)
     }
 

@@ -247,7 +247,7 @@ mod tests {
             let _ = refusals.note(at(0), client(n), audited);
         }
         for n in 0..5_000 {
-            let _ = known(tenant(1), format!("token:staff/{n}"));
+            let _ = known(tenant(3), format!("token:staff/{n}"));
         }
         assert!(known(tenant(2), "token:staff/1".to_owned()), "another of the same name");
         assert!(refusals.note(at(0), (tenant(2), Client::Claiming("KEY".to_owned())), || {
@@ -258,7 +258,7 @@ mod tests {
             let rows = rows.iter().filter(|row| row.tenant == tenant(n));
             rows.map(|row| row.details["left_out"].as_u64().unwrap_or(1)).sum::<u64>()
         };
-        assert_eq!((of(1), of(2)), (5_000, 2), "each is in its tenant's audit");
+        assert_eq!((of(3), of(2)), (5_000, 2), "each is in its tenant's audit");
         assert!(rows.len() <= WAITING_MAX);
     }
 

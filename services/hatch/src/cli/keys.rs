@@ -72,7 +72,7 @@ pub enum Team {
         Each process knows it within a second. Safe to repeat.")]
     Add {
         /// A phone number, a mailbox, or a name in chats.
-        #[arg(value_parser = address)]
+        #[arg(value_parser = wanted)]
         address: Address,
         /// Whose list [default: the default tenant].
         #[arg(long, value_parser = tenant)]
@@ -111,7 +111,8 @@ pub enum Keys {
         One that tries hatch out, and reaches nobody:\n  \
         hatch keys create --name trial --type test\n\
         The text alone goes to the standard output: KEY=$(hatch keys create --name shop)\n\
-        It is kept nowhere: whoever has lost it rotates the key."
+        It is kept nowhere: whoever has lost it rotates the key.\n\
+        Processes that run know it within half a second: a script that uses it at once tries again after a 401."
     )]
     Create(CreateKey),
     /// Print the keys of a tenant, the newest first.
@@ -129,7 +130,8 @@ pub enum Keys {
     },
     /// Give a key another text, and print that this once.
     #[command(after_help = "Example: hatch keys rotate 7Qm2xVb9Lk4R --keep-old 2h\n\
-        The text before works for that long, too, so that its users can change over.")]
+        The text before works for that long, too, so that its users can change over. Processes that run know\n\
+        the new one within half a second.")]
     Rotate {
         /// The key's id, the part of its text between hk_live_ (hk_test_, hk_team_) and the next _.
         #[arg(value_parser = key)]
@@ -171,7 +173,7 @@ pub struct CreateKey {
     #[arg(long = "scope", value_parser = scope)]
     pub scopes: Vec<Scope>,
     /// An address that it may send from; may be repeated [default: all].
-    #[arg(long = "sender", value_parser = address)]
+    #[arg(long = "sender", value_parser = wanted)]
     pub senders: Vec<Address>,
     /// A channel that it may send by; may be repeated [default: all].
     #[arg(long = "channel", value_parser = channel)]
@@ -203,6 +205,11 @@ fn key_type(text: &str) -> Result<KeyType, String> {
 
 fn address(text: &str) -> Result<Address, String> {
     Address::sought(text).map_err(|error| error.to_string())
+}
+
+/// One that messages go from, or to.
+fn wanted(text: &str) -> Result<Address, String> {
+    Address::wanted(text).map_err(|error| error.to_string())
 }
 
 pub(super) fn scope(text: &str) -> Result<Scope, String> {

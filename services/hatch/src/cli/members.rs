@@ -14,7 +14,8 @@ pub enum Members {
     /// Invite a person, and print the link this once.
     #[command(after_help = "Example: hatch members invite ann@example.com --role owner\n\
         The link alone goes to the standard output. It lets in once, and for three days; who is invited again gets\n\
-        another one, and the one before ends. A set of scopes of one's own:\n  \
+        another one, and the one before ends. Processes that run know the link within half a\n\
+        second. A set of scopes of one's own:\n  \
         hatch members invite bob@example.com --role custom --scope messages:read --scope raw:read")]
     Invite(InviteMember),
     /// Print the members of a tenant, the newest first.

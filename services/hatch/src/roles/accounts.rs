@@ -47,15 +47,14 @@ pub(crate) fn each_account(settings: &Settings) -> Vec<SetAccount> {
         of_section(sendgrid::PROVIDER, |name| sendgrid::account(name, common, set, &context))
     });
     let by_name = settings.accounts.iter().map(|(name, set)| {
-        // What is no name may be a secret.
-        let is_name = name.parse::<AccountName>().is_ok();
-        let shown = if is_name { name.as_str() } else { "\u{2026}" };
+        let shown = shown(name);
         let section = format!("accounts.{shown}");
         let made = || -> anyhow::Result<Account> {
             let provider = set.provider(name)?;
             let common = set.common(simulator)?;
             let name: AccountName = name.parse()?;
-            Ok(provider.account(&name, common, set.read(provider)?, &context)?)
+            let made = provider.account(&name, common, set.read(provider)?, &context);
+            Ok(made.map_err(with_common_keys)?)
         };
         let account = made().with_context(|| format!("configuration: {section}"));
         SetAccount { section, name: shown.to_owned(), account }
@@ -63,6 +62,17 @@ pub(crate) fn each_account(settings: &Settings) -> Vec<SetAccount> {
     let mut all: Vec<SetAccount> = twilio.into_iter().chain(sendgrid).chain(by_name).collect();
     all.sort_by(|one, other| one.name.cmp(&other.name));
     all
+}
+
+/// An unknown key of an account by name may have been meant as one that all accounts have.
+fn with_common_keys(error: Error) -> Error {
+    match error {
+        Error::UnknownSetting { setting, known } => {
+            let known = format!("{known}, channels, provider, senders, tenants, traffic");
+            Error::UnknownSetting { setting, known }
+        }
+        error => error,
+    }
 }
 
 /// The account of a section that is called as its provider.
@@ -132,14 +142,33 @@ pub(crate) fn check_accounts(settings: &Settings) -> anyhow::Result<()> {
 
 /// The longest time that a provider may take to answer, by what is set: no account is made for that.
 pub(super) fn http_timeout(settings: &Settings) -> Duration {
-    let twilio = settings.twilio.as_ref().map(|twilio| twilio.http_timeout_ms);
-    let sendgrid = settings.sendgrid.as_ref().map(|sendgrid| sendgrid.http_timeout_ms);
+    slowest(settings).map(|(_, longest)| longest).unwrap_or_default()
+}
+
+/// That time, and the key that has it.
+pub(super) fn slowest(settings: &Settings) -> Option<(String, Duration)> {
+    let twilio = settings.twilio.as_ref().map(|set| (twilio::PROVIDER, set.http_timeout_ms));
+    let sendgrid = settings.sendgrid.as_ref().map(|set| (sendgrid::PROVIDER, set.http_timeout_ms));
+    let sections = twilio.into_iter().chain(sendgrid);
+    let sections = sections.map(|(section, ms)| (section.to_owned(), ms));
     let by_name = settings.accounts.iter().filter_map(|(name, set)| {
         let usual = &set.provider(name).ok()?.schema()["properties"][HTTP_TIMEOUT]["default"];
-        set.of_provider.get(HTTP_TIMEOUT).unwrap_or(usual).as_u64()
+        let ms = set.of_provider.get(HTTP_TIMEOUT).unwrap_or(usual).as_u64()?;
+        Some((format!("accounts.{}", shown(name)), ms))
     });
-    let longest = twilio.into_iter().chain(sendgrid).chain(by_name).max();
-    Duration::from_millis(longest.unwrap_or_default())
+    let (section, ms) = sections.chain(by_name).max_by_key(|(_, ms)| *ms)?;
+    Some((format!("{section}.{HTTP_TIMEOUT}"), Duration::from_millis(ms)))
+}
+
+/// `name` as far as it can be a name, or nearly: what is none may be a secret, which is longer or has more digits.
+fn shown(name: &str) -> &str {
+    const CHARACTERS_MAX: usize = 24;
+    const DIGITS_MAX: usize = 2;
+    let is_of_words = |byte: u8| byte.is_ascii_alphanumeric() || b"-_. ".contains(&byte);
+    let is_near = name.len() <= CHARACTERS_MAX
+        && name.bytes().all(is_of_words)
+        && name.bytes().filter(u8::is_ascii_digit).count() <= DIGITS_MAX;
+    if is_near || name.parse::<AccountName>().is_ok() { name } else { "\u{2026}" }
 }
 
 /// Refuses a policy of what is not there, and look-ups where nothing can be looked up.
@@ -280,6 +309,23 @@ mod tests {
             assert!(refused.contains("the same account"), "{changes}: {refused}");
             assert!(!refused.contains("12345"), "{refused}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_account_by_name_is_told_by_its_name_and_key() {
+        let set = |name: &str, key: &str| {
+            let mut one = json!({"provider": "twilio", "auth_token": "12345"});
+            one[key] = json!(["+12016661234"]);
+            let settings = Settings { accounts: [named(name, one)].into(), ..Settings::default() };
+            format!("{:#}", accounts(&settings).map(drop).expect_err(name))
+        };
+        let unknown = set("acme", "sendres");
+        assert!(unknown.starts_with("configuration: accounts.acme: sendres: unknown"), "{unknown}");
+        assert!(unknown.contains("auth_token") && unknown.contains("senders"), "{unknown}");
+        let misnamed = set("Acme_2", "senders");
+        assert!(misnamed.starts_with("configuration: accounts.Acme_2: "), "{misnamed}");
+        let secret = set("SK0123456789abcdef", "senders");
+        assert!(!secret.contains("0123456789"), "{secret}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Builds what each role needs from the settings. A bad setting is refused with its key.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,10 @@ use hatch_api::{Sites, TrustedProxies};
 use hatch_domain::address::Address;
 use hatch_domain::consent::words;
 use hatch_domain::mailbox::Mailbox;
-use hatch_eventstore::{
-    BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX, SystemEnvironment,
-};
-use reqwest::Url;
+use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX, SystemEnvironment};
+use hatch_providers::is_of_this_machine;
 
-use super::accounts::{at_providers, check_accounts, http_timeout, providers_in_doubt};
+use super::accounts::{at_providers, check_accounts, http_timeout, providers_in_doubt, slowest};
 use super::listener::{certificate_files, cors};
 use crate::settings::accounts::outside_url;
 use crate::settings::{Settings, SeveralMailboxes};
@@ -66,6 +64,16 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
             "configuration: dispatcher.{key}: expected {} to {}, got {value}",
             AT_ONCE.start(),
             AT_ONCE.end()
+        );
+    }
+    if let Some((key, longest)) = slowest(settings) {
+        let least = longest + hatch_dispatcher::LEASE_MARGIN;
+        anyhow::ensure!(
+            config.lease > least,
+            "configuration: dispatcher.lease_ms: expected more than {}, because {key} is {}, got {}",
+            least.as_millis(),
+            longest.as_millis(),
+            dispatcher.lease_ms
         );
     }
     config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher.{e}"))?;
@@ -194,13 +202,6 @@ fn public_url(settings: &Settings) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// Whether nobody else gets anywhere by `url`.
-fn is_of_this_machine(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_local = |address: IpAddr| address.is_loopback() || address.is_unspecified();
-    host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(is_local)
 }
 
 pub(crate) fn trusted_proxies(settings: &Settings) -> anyhow::Result<TrustedProxies> {

@@ -1,7 +1,7 @@
 //! Reads the variables of the environment. They are all text; the schema of the settings says what a
 //! key holds, so that a short code of digits stays a text and a list can be given at all.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use figment::value::Value;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
@@ -9,6 +9,9 @@ use serde_json::Value as Json;
 use super::Settings;
 
 const PREFIX: &str = "HATCH_";
+
+/// How a variable ends that names the file of a value.
+const FILE: &str = "_FILE";
 
 /// The section of accounts, each of which has a section of its name there.
 const ACCOUNTS: &str = "accounts";
@@ -40,9 +43,21 @@ pub(super) fn keys(
     variables: impl Iterator<Item = (String, String)>,
 ) -> anyhow::Result<Vec<(String, Value)>> {
     let schema = schema();
-    let settings = variables.filter(|(name, _)| is_setting(name));
+    let all: Vec<(String, String)> = variables.collect();
+    let settings = all.iter().filter(|(name, _)| is_setting(name)).cloned();
+    // A process that was started by another one has what that has, and what that tells it.
+    let is_child = all.iter().any(|(name, _)| name == hatch_process::EXIT_WITH_PARENT);
+    let is_set = |name: &str| all.iter().any(|(other, _)| other == name);
+    let twice = |name: &str| {
+        let of = name.strip_suffix(FILE).filter(|of| is_set(of))?;
+        (!is_key(&schema, &key_of(name))).then(|| of.to_owned())
+    };
     settings
+        .filter(|(name, _)| !is_child || twice(name).is_none())
         .map(|(name, value)| {
+            if let Some(of) = twice(&name) {
+                bail!("{of} and {name} are both set: leave one of them out");
+            }
             let (key, value) = setting(&schema, &name, value)?;
             let value = typed(find(&schema, &key).or_else(|| of_account(&key)), &value);
             Ok((key, value))
@@ -57,18 +72,21 @@ fn is_setting(name: &str) -> bool {
 /// The key and value of a variable; `..._FILE` stands for the content of the file that it names, unless
 /// there is a key of that name.
 fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, String)> {
-    let key =
-        |name: &str| account_key(&name[PREFIX.len()..].to_ascii_lowercase().replace("__", "."));
-    match name.strip_suffix("_FILE") {
-        Some(_) if is_key(schema, &key(name)) => Ok((key(name), value)),
+    match name.strip_suffix(FILE) {
+        Some(_) if is_key(schema, &key_of(name)) => Ok((key_of(name), value)),
         Some(name) => {
             // The value may be the secret itself, by mistake.
             let content = std::fs::read_to_string(&value)
                 .with_context(|| format!("failed to read the file that {name}_FILE names"))?;
-            Ok((key(name), content.trim_end_matches(['\r', '\n']).to_owned()))
+            Ok((key_of(name), content.trim_end_matches(['\r', '\n']).to_owned()))
         }
-        None => Ok((key(name), value)),
+        None => Ok((key_of(name), value)),
     }
+}
+
+/// The key of a variable.
+fn key_of(name: &str) -> String {
+    account_key(&name[PREFIX.len()..].to_ascii_lowercase().replace("__", "."))
 }
 
 /// `key`, in which the name of an account has dashes, for which a variable has underscores.
@@ -176,6 +194,29 @@ mod tests {
         let settings = load("", &variables).expect("valid");
         assert_eq!(settings.database_url.as_deref(), Some("postgres://h/d"));
         assert_eq!(settings.nats.ca_file.as_deref(), Some(file.as_path()));
+    }
+
+    #[test]
+    fn a_value_is_said_once_by_a_variable_or_by_the_file_that_one_names() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "a-token").expect("written");
+        let path = file.path().to_str().expect("UTF-8");
+        for (name, file) in [
+            ("HATCH_DATABASE_URL", "HATCH_DATABASE_URL_FILE"),
+            ("HATCH_ACCOUNTS__A__AUTH_TOKEN", "HATCH_ACCOUNTS__A__AUTH_TOKEN_FILE"),
+        ] {
+            let both = [(name, "CANARY"), (file, path)];
+            let text = format!("{:#}", load("", &both).expect_err(name));
+            assert!(text.contains(&format!("{name} and {file}")), "{text}");
+            assert!(!text.contains("CANARY"), "{text}");
+        }
+        let told = [
+            ("HATCH_EXIT_WITH_PARENT", "1"),
+            ("HATCH_DATABASE_URL_FILE", path),
+            ("HATCH_DATABASE_URL", "postgres://h/told"),
+        ];
+        let settings = load("", &told).expect("what a process is told by the one that started it");
+        assert_eq!(settings.database_url.as_deref(), Some("postgres://h/told"));
     }
 
     #[test]

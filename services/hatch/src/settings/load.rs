@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
+use hatch_domain::account_name::AccountName;
 use hatch_process::Servers;
 use serde_json::json;
 
@@ -97,13 +98,15 @@ impl Settings {
     /// As [`load`](Self::load).
     pub fn load_development(simulator: &str, listen: SocketAddr) -> anyhow::Result<Self> {
         let listen = ("HATCH_LISTEN".to_owned(), listen.to_string());
-        let set = set(file()?.as_deref(), std::env::vars().chain([listen]))?;
+        // It takes the place of whatever says where.
+        let others = std::env::vars().filter(|(name, _)| name != "HATCH_LISTEN_FILE");
+        let set = set(file()?.as_deref(), others.chain([listen]))?;
         let settings = Self::from(development(simulator, &folder(&set)), &set)?;
         Ok(Self { simulator_url: Some(simulator.to_owned()), ..settings })
     }
 
     fn from(defaults: Figment, set: &Figment) -> anyhow::Result<Self> {
-        let mut figment = defaults.merge(set);
+        let mut figment = with_short_waits(defaults, set).merge(set);
         refuse_twice(|key| set.contains(key))?;
         // Webhooks that are open by default are not, for who gives them a secret.
         if set.contains("generic.bearer_secret") && !set.contains("generic.open") {
@@ -138,6 +141,22 @@ impl Settings {
     }
 }
 
+/// The waits of the account of `up`, for each account that is set by name: its leases leave no room for a provider's
+/// own.
+fn with_short_waits(defaults: Figment, set: &Figment) -> Figment {
+    let accounts = set.find_value("accounts").ok().and_then(figment::value::Value::into_dict);
+    let names = accounts.into_iter().flatten().map(|(name, _)| name);
+    // What is no name is refused later, and may have a dot in it.
+    let names: Vec<String> = names.filter(|name| name.parse::<AccountName>().is_ok()).collect();
+    ["http_timeout_ms", "connect_timeout_ms"].into_iter().fold(defaults, |defaults, key| {
+        let Ok(usual) = defaults.find_value(&format!("twilio.{key}")) else { return defaults };
+        names.iter().fold(defaults, |defaults, name| {
+            let key = format!("accounts.{name}.{key}");
+            defaults.merge(Serialized::default(&key, usual.clone()))
+        })
+    })
+}
+
 /// A number for each key that is set, which is another one when its value is: what may be a secret is not kept.
 fn set_keys(set: &Figment) -> BTreeMap<String, u64> {
     let mut keys = BTreeMap::new();
@@ -165,7 +184,8 @@ fn file() -> anyhow::Result<Option<PathBuf>> {
     let Some(named) = std::env::var_os("HATCH_CONFIG").map(PathBuf::from) else {
         return Ok(Some(PathBuf::from(FILE)).filter(|file| file.exists()));
     };
-    anyhow::ensure!(named.is_file(), "HATCH_CONFIG names {}, which is no file", named.display());
+    let is = if named.is_dir() { "a folder" } else { "no file that is there" };
+    anyhow::ensure!(named.is_file(), "HATCH_CONFIG names {}, which is {is}", named.display());
     Ok(Some(named))
 }
 
@@ -322,6 +342,28 @@ pub(super) mod tests {
         assert_eq!(twilio.http_timeout_ms, 5_000);
         assert_eq!(twilio.base_url.as_str(), "http://127.0.0.1:8089/");
         assert_eq!(twilio.public_url.as_str(), "http://127.0.0.1:8080/");
+    }
+
+    #[test]
+    fn accounts_by_name_wait_no_longer_in_development_than_that_of_up() {
+        let variables = [
+            ("HATCH_ACCOUNTS__TWILIO_MAIN__PROVIDER", "twilio"),
+            ("HATCH_ACCOUNTS__OTHER__PROVIDER", "sendgrid"),
+            ("HATCH_ACCOUNTS__OTHER__HTTP_TIMEOUT_MS", "4000"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let set = set(None, variables.into_iter()).expect("valid");
+        let servers = Servers { simulator_url: Some("http://s".to_owned()), ..Servers::default() };
+        let nowhere = Path::new("nowhere");
+        for defaults in [development("http://127.0.0.1:8089", nowhere), beside(&servers, nowhere)] {
+            let settings = Settings::from(defaults, &set).expect("valid");
+            let of = |name: &str, key: &str| settings.accounts[name].of_provider[key].clone();
+            assert_eq!(of("twilio-main", "http_timeout_ms"), 3_000);
+            assert_eq!(of("twilio-main", "connect_timeout_ms"), 1_000);
+            assert_eq!(of("other", "http_timeout_ms"), 4_000, "what is set goes first");
+        }
+        let settings = Settings::from(Figment::new(), &set).expect("valid");
+        assert!(settings.accounts["twilio-main"].of_provider.get("http_timeout_ms").is_none());
     }
 
     #[test]

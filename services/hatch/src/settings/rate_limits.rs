@@ -13,7 +13,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimitSettings {
-    /// Whether any request is refused. Default: true for `serve`, false for `up`.
+    /// Whether any request is refused. Default: true for `serve`, false for `up`, and for a
+    /// `serve` that uses the servers of an `up`.
     pub enabled: Option<bool>,
     /// Requests of a client at a route in a window.
     pub requests: u32,

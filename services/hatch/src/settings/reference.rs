@@ -35,6 +35,7 @@ $ export HATCH_JWT='[{\"name\": \"staff\"}]'                       # a list of t
 $ export HATCH_DATABASE_URL_FILE=/run/secrets/database-url        # any value may be the content of a file
 ```
 
+A variable and its `..._FILE` together are refused.
 An unknown key or a bad value stops the start with the key's name and what was expected; `hatch doctor`
 says so without starting anything. Where `hatch up` starts servers and a simulator of its own, some defaults
 are others, so that whatever can happen ends within a minute; they stand in the column `up`.

@@ -19,6 +19,10 @@ pub(super) fn describe(error: &figment::Error) -> anyhow::Error {
     {
         return broken(file, said.lines().next().unwrap_or_default());
     }
+    if let (Some(Err(unread)), "") = (file.map(std::fs::read_to_string), key.as_str()) {
+        let file = file.unwrap_or(Path::new("")).display();
+        return anyhow::anyhow!("configuration: {file} cannot be read as text: {unread}");
+    }
     let kind = kind(&error.kind, &key);
     let named = shown(&key);
     let place = file.and_then(|file| Some((file, place_of(file, &key)?)));

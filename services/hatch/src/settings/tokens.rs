@@ -206,7 +206,7 @@ impl Settings {
         );
         let mut issuers: Vec<Issuer> = Vec::new();
         for (n, set) in self.jwt.iter().enumerate() {
-            let place = || format!("configuration: jwt[{n}]");
+            let place = || format!("configuration: jwt.{n}");
             let issuer = set.rules().and_then(|rules| Ok(Issuer::new(rules)?));
             let issuer = issuer.map_err(|error| anyhow::anyhow!("{}.{error:#}", place()))?;
             for (key, is_taken) in [
@@ -282,7 +282,7 @@ mod tests {
         let toml = format!("{STAFF}secret_file = {file:?}\n");
         assert!(load(&toml, &[]).expect("valid").issuers().is_ok());
         let missing = refusal(&format!("{STAFF}public_key_file = \"/no/such/file\"\n"));
-        assert!(missing.starts_with("configuration: jwt[0].public_key_file: "), "{missing}");
+        assert!(missing.starts_with("configuration: jwt.0.public_key_file: "), "{missing}");
         std::fs::write(&file, "x".repeat(70_000)).expect("written");
         let long = refusal(&format!("{STAFF}public_key_file = {file:?}\n"));
         assert!(long.contains("65536 bytes at most"), "{long}");
@@ -293,17 +293,17 @@ mod tests {
         let secret = "secret = \"CANARY-0123456789abcdef0123456789abcdef\"\n";
         let fixed = "tenant = \"00000000-0000-0000-0000-000000000000\"\n";
         for (toml, key) in [
-            (STAFF.to_owned(), "jwt[0].secret"),
-            (format!("{STAFF}secret = \"CANARY\"\n"), "jwt[0].secret"),
-            (format!("{STAFF}{secret}public_key = \"CANARY\"\n"), "jwt[0].secret"),
-            (format!("{STAFF}public_key = \"CANARY\"\n"), "jwt[0].public_key"),
-            (format!("{STAFF}jwks_url = \"CANARY\"\n"), "jwt[0].jwks_url"),
-            (format!("{STAFF}jwks_url = \"http://h/k\"\n"), "jwt[0].jwks_url"),
-            (format!("{STAFF}{secret}algorithms = [\"RS256\"]\n"), "jwt[0].algorithms"),
-            (format!("{STAFF}{secret}tenant = \"acme\"\n"), "jwt[0].tenant"),
-            (format!("{STAFF}{secret}{fixed}tenant_claim = \"org\"\n"), "jwt[0].tenant"),
-            (format!("{STAFF}{secret}{STAFF}{secret}"), "jwt[1].name"),
-            (format!("{STAFF}{secret}{}{secret}", STAFF.replace("staff", "apps")), "jwt[1].issuer"),
+            (STAFF.to_owned(), "jwt.0.secret"),
+            (format!("{STAFF}secret = \"CANARY\"\n"), "jwt.0.secret"),
+            (format!("{STAFF}{secret}public_key = \"CANARY\"\n"), "jwt.0.secret"),
+            (format!("{STAFF}public_key = \"CANARY\"\n"), "jwt.0.public_key"),
+            (format!("{STAFF}jwks_url = \"CANARY\"\n"), "jwt.0.jwks_url"),
+            (format!("{STAFF}jwks_url = \"http://h/k\"\n"), "jwt.0.jwks_url"),
+            (format!("{STAFF}{secret}algorithms = [\"RS256\"]\n"), "jwt.0.algorithms"),
+            (format!("{STAFF}{secret}tenant = \"acme\"\n"), "jwt.0.tenant"),
+            (format!("{STAFF}{secret}{fixed}tenant_claim = \"org\"\n"), "jwt.0.tenant"),
+            (format!("{STAFF}{secret}{STAFF}{secret}"), "jwt.1.name"),
+            (format!("{STAFF}{secret}{}{secret}", STAFF.replace("staff", "apps")), "jwt.1.issuer"),
             (STAFF.repeat(21), "jwt"),
         ] {
             let said = refusal(&toml);

@@ -45,7 +45,7 @@ pub(super) struct Entry {
     pub(super) correlation_id: Uuid,
 }
 
-/// What people call a key of the API.
+/// What people call a key of the API, or an account.
 #[derive(Debug, Clone)]
 pub(super) struct KeyName {
     pub(super) id: Uuid,
@@ -81,11 +81,24 @@ pub(super) fn check(event: &RecordedEvent) -> Result<(), Error> {
     })
 }
 
-/// The name of the key that begins with `event`.
+/// Whether people call a stream of that kind otherwise than by its id.
+pub(super) fn is_called(kind: &str) -> bool {
+    [<ApiKey as Decider>::KIND, ACCOUNT].contains(&kind)
+}
+
+/// The name of the key, or of the account, that begins with `event`.
 pub(super) fn begins_key(event: &RecordedEvent) -> Option<KeyName> {
     #[derive(Deserialize)]
     struct Named {
         key_id: String,
+    }
+    #[derive(Deserialize)]
+    struct NamedAccount {
+        name: String,
+    }
+    if event.aggregate == ACCOUNT {
+        let NamedAccount { name } = serde_json::from_str(event.payload.get()).ok()?;
+        return Some(KeyName { id: event.stream_id, tenant_id: event.tenant_id, key_id: name });
     }
     if event.aggregate != <ApiKey as Decider>::KIND {
         return None;

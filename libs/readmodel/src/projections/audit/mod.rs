@@ -20,7 +20,9 @@ use hatch_eventstore::RecordedEvent;
 use hatch_eventstore::schema::Schema;
 use uuid::Uuid;
 
-use self::fold::{ACCOUNT, Entry, KeyName, MEMBER, begins_key, check, entry, is_audited};
+use self::fold::{
+    ACCOUNT, Entry, KeyName, MEMBER, begins_key, check, entry, is_audited, is_called,
+};
 use crate::engine::{WriteContext, Writer};
 use crate::{Definition, Error, SCHEMA};
 
@@ -78,7 +80,7 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
     let begun: Vec<KeyName> = audited.iter().filter_map(|event| begins_key(event)).collect();
     let mut key_names: BTreeMap<Uuid, String> =
         begun.iter().map(|name| (name.id, name.key_id.clone())).collect();
-    let keys = audited.iter().filter(|event| event.aggregate == <ApiKey as Decider>::KIND);
+    let keys = audited.iter().filter(|event| is_called(&event.aggregate));
     let known_before: Vec<Uuid> =
         keys.map(|event| event.stream_id).filter(|id| !key_names.contains_key(id)).collect();
     for row in into.query(tables::LOAD_KEY_NAMES, &known_before).await? {

@@ -69,6 +69,20 @@ fn an_entry_says_who_did_what_to_what_and_no_field_that_stays_in_the_log() {
 }
 
 #[test]
+fn an_account_is_called_by_its_name_as_long_as_it_is_there() {
+    let made = recorded("account", "AccountCreated", "cli", &json!({"name": "twilio-main"}));
+    let name = begins_key(&made).expect("an account begins");
+    assert_eq!((name.id, name.key_id.as_str()), (made.stream_id, "twilio-main"));
+    let removed = recorded("account", "AccountRemoved", "cli", &json!({}));
+    assert!(begins_key(&removed).is_none() && is_called(&removed.aggregate));
+    let called = entry(&removed, None, Some(&name.key_id));
+    assert_eq!(
+        (called.action.as_str(), called.object_id.as_str()),
+        ("account.removed", "twilio-main")
+    );
+}
+
+#[test]
 fn an_event_that_this_build_does_not_know_halts() {
     for (aggregate, event_type) in [("api_key", "ApiKeyTeleported"), ("member", "MemberTeleported")]
     {

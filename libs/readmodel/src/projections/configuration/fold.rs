@@ -200,7 +200,7 @@ impl TenantRow {
                 e.at
             }
             E::TenantSuspended(e) => {
-                self.suspended_at = Some(e.at);
+                self.suspended_at.get_or_insert(e.at);
                 self.suspended_for = e.reason.as_ref().map(ToString::to_string);
                 e.at
             }

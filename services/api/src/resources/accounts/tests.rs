@@ -78,6 +78,27 @@ async fn an_account_is_made_shown_changed_and_removed_and_never_shows_its_secret
 }
 
 #[tokio::test]
+async fn an_account_at_a_provider_is_one_that_it_reports_to() {
+    let api = Api::start().await;
+    for (url, fits) in [
+        ("http://127.0.0.1:8080", false),
+        ("http://[::1]:8080", false),
+        ("http://hatch.localhost", false),
+        ("https://hatch.example.com", true),
+    ] {
+        let mut account = twilio("main", '1');
+        account["settings"]["public_url"] = json!(url);
+        let made = api.post(ACCOUNTS, &account).await;
+        if fits {
+            assert_eq!(made.status, StatusCode::CREATED, "{url}: {}", made.body);
+        } else {
+            assert_eq!(made.status, StatusCode::BAD_REQUEST, "{url}: {}", made.body);
+            assert_eq!(made.pointers(), ["/settings/public_url"], "{url}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_name_is_one_of_the_installation() {
     let api = Api::start_closed().await;
     let other_tenant = TenantId(Uuid::from_u128(2));
@@ -205,6 +226,22 @@ async fn each_bad_field_is_named_and_nothing_is_written() {
         assert_eq!(delete(&api, name).await.status, StatusCode::NOT_FOUND, "{name}");
         assert_eq!(patch(&api, name, &json!({})).await.status, StatusCode::NOT_FOUND, "{name}");
     }
+}
+
+#[tokio::test]
+async fn all_settings_that_are_wrong_by_themselves_are_named_at_once() {
+    let api = Api::start().await;
+    let mut account = twilio("main", '1');
+    account["settings"] = json!({"account_sid": 5, "auth_token": CANARY, "auth_token_file": "/a"});
+    let refused = api.post(ACCOUNTS, &account).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+    let mut pointers = refused.pointers();
+    pointers.sort_unstable();
+    assert_eq!(pointers, ["/settings/account_sid", "/settings/auth_token_file"]);
+    account = twilio("main", '1');
+    account["senders"] = json!(["\u{2603}", "+1804"]);
+    let refused = api.post(ACCOUNTS, &account).await;
+    assert_eq!(refused.pointers(), ["/senders/0", "/senders/1"], "{}", refused.body);
 }
 
 #[tokio::test]

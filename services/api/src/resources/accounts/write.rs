@@ -17,10 +17,10 @@ use hatch_eventstore::{
     AppendError, Appended, CommandKey, Execute, ExecuteError, Executed, Loaded, Position,
     RecordedEvent, Store,
 };
-use hatch_providers::provider;
+use hatch_providers::{faults, is_of_this_machine, provider};
 use hatch_readmodel::AccountInfo;
 use hatch_seal::SealError;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::WHAT;
 use super::request::{Asked, Secrets, Wanted, parted};
@@ -238,10 +238,23 @@ fn resealed(
 
 /// Refuses what no account can be, and what the caller may not make one.
 fn check(vault: &Vault, caller: &Caller, draft: &Draft<'_>) -> Result<(), Problem> {
+    // All that is wrong at once, where that can be seen of each setting by itself.
+    if let Some(provider) = provider(draft.provider) {
+        let all = draft.settings.iter().chain(draft.secrets);
+        let all: Map<String, Value> =
+            all.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let faults = faults(&all, provider.schema());
+        let errors: Vec<FieldError> = faults.iter().filter_map(setting_error).collect();
+        if !errors.is_empty() {
+            return Err(Problem::invalid(errors));
+        }
+    }
     let made = vault.made(caller.tenant, draft).map_err(|why| refused(&why))?;
     // A tenant must not have hatch call whatever it reaches.
     if !made.is_at_provider {
         caller.require(Scope::Platform)?;
+    } else if is_of_this_machine(&made.reached_by) {
+        return Err(unreached(draft.provider));
     }
     // Whoever has the same one could sign its webhooks by a token of his own, or have it paused.
     let current = vault.accounts.current();
@@ -249,6 +262,20 @@ fn check(vault: &Vault, caller: &Caller, draft: &Draft<'_>) -> Result<(), Proble
         return Err(Problem::account_in_use(made.provider));
     }
     Ok(())
+}
+
+/// Refuses an account whose provider could not tell what became of a message.
+fn unreached(named: &str) -> Problem {
+    let provider = provider(named);
+    let title = provider.map_or(named, |provider| provider.title());
+    let sets_it =
+        provider.is_some_and(|one| one.schema()["properties"].get("public_url").is_some());
+    let pointer = if sets_it { "/settings/public_url" } else { "/settings" };
+    let detail = format!(
+        "expected an account that {title} can report to: its public_url, or else that of the installation, leads to \
+         this machine only"
+    );
+    Problem::invalid(vec![FieldError::new(pointer, detail)])
 }
 
 fn is_used(vault: &Vault, name: &AccountName) -> bool {
@@ -278,41 +305,48 @@ fn sealed(
 
 /// What is said of an account that could not be used.
 fn refused(why: &Unusable) -> Problem {
-    use hatch_providers::Error as E;
-
     let error = match why {
-        Unusable::Sealed { why: hatch_seal::OpenError::Damaged, .. } => return Problem::fault(why),
+        Unusable::Sealed { why: hatch_seal::OpenError::Damaged, .. } => None,
         Unusable::Sealed { .. } => return Problem::without_master_key(why.to_string()),
-        Unusable::Unreadable | Unusable::Provider(_) | Unusable::Setting(E::Client(_)) => {
-            return Problem::fault(why);
-        }
+        Unusable::Unreadable | Unusable::Provider(_) => None,
         Unusable::Name => {
             let detail = "expected a name that is no provider's, such as twilio-main";
-            FieldError::new("/name", detail)
+            Some(FieldError::new("/name", detail))
         }
         Unusable::Slow(max) => {
             let detail = format!("expected at most {} here", max.as_millis());
-            FieldError::coded(FieldCode::OutOfRange, "/settings/http_timeout_ms", detail)
+            let pointer = "/settings/http_timeout_ms";
+            Some(FieldError::coded(FieldCode::OutOfRange, pointer, detail))
         }
-        Unusable::Setting(E::Setting { setting, expected }) => {
+        Unusable::Setting(error) => setting_error(error),
+    };
+    error.map_or_else(|| Problem::fault(why), |error| Problem::invalid(vec![error]))
+}
+
+/// What is said of a wrong setting; none where the settings are not at fault.
+fn setting_error(error: &hatch_providers::Error) -> Option<FieldError> {
+    use hatch_providers::Error as E;
+
+    Some(match error {
+        E::Client(_) => return None,
+        E::Setting { setting, expected } => {
             FieldError::new(pointer(setting), format!("expected {expected}"))
         }
-        Unusable::Setting(E::SettingType { setting, expected }) => {
+        E::SettingType { setting, expected } => {
             let detail = format!("expected {expected}");
             FieldError::coded(FieldCode::WrongType, pointer(setting), detail)
         }
-        Unusable::Setting(E::UnknownSetting { setting, known }) => {
+        E::UnknownSetting { setting, known } => {
             let detail = format!("expected one of {known}");
             FieldError::coded(FieldCode::UnknownField, pointer(setting), detail)
         }
-        Unusable::Setting(E::MissingSetting { setting }) => {
+        E::MissingSetting { setting } => {
             FieldError::coded(FieldCode::Required, pointer(setting), "is required")
         }
-        Unusable::Setting(E::SettingForm) => {
+        E::SettingForm => {
             FieldError::new("/settings", "expected what docs/configuration.md says of them")
         }
-    };
-    Problem::invalid(vec![error])
+    })
 }
 
 fn pointer(setting: &str) -> String {

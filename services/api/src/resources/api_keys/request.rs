@@ -187,7 +187,7 @@ fn scope(text: &str, pointer: String, key_type: KeyType) -> Result<Scope, FieldE
 }
 
 fn sender(text: &str, pointer: String) -> Result<Address, FieldError> {
-    Address::sought(text).map_err(|error| FieldError::of(pointer, &error))
+    Address::wanted(text).map_err(|error| FieldError::of(pointer, &error))
 }
 
 fn channel(text: &str, pointer: String) -> Result<Channel, FieldError> {

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::refusal;
+use crate::auth::NEWS_MAX;
 use crate::commands::tell_write;
 use crate::extract::{JsonBody, NoParameters, QueryParameters};
 use crate::people::{Link, People, check_password};
@@ -61,8 +62,15 @@ pub(super) async fn handler(
         return Err(Problem::invalid(vec![error]));
     };
     let link = Link::read(&token).ok_or_else(Problem::invitation_invalid)?;
-    let entry = people.directory.member(link.member());
-    let entry = entry.filter(|entry| entry.member.admits(&link.hash(), now));
+    let invited = || {
+        let entry = people.directory.member(link.member());
+        entry.filter(|entry| entry.member.admits(&link.hash(), now))
+    };
+    let mut entry = invited();
+    // It may have been made a moment ago, elsewhere.
+    if entry.is_none() && people.directory.catch_up(NEWS_MAX).await {
+        entry = invited();
+    }
     let entry = entry.ok_or_else(Problem::invitation_invalid)?;
     let (password, name) = acceptance.validate(&entry.member).map_err(Problem::invalid)?;
     let by = Joining::Password(people.passwords().hash(password).await?);

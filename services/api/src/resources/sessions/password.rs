@@ -62,7 +62,13 @@ pub(super) async fn handler(
             .map_err(|error| Problem::invalid(vec![error]))?;
     }
     let present = change.password.unwrap_or_default();
+    let is_same = present == new;
     people.prove(&entry, present, address).await?;
+    if is_same {
+        let detail = "expected another password than the one that counts now";
+        let error = FieldError::coded(FieldCode::NotAllowed, "/new_password", detail);
+        return Err(Problem::invalid(vec![error]));
+    }
     let hash = people.passwords().hash(new).await?;
     let at = people.store.environment().now();
     let (position, _) = people.record(&entry, &MemberCommand::SetPassword { hash, at }).await?;

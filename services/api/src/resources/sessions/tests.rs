@@ -110,6 +110,53 @@ async fn what_changes_something_counts_by_a_cookie_from_our_own_pages_only() {
 }
 
 #[tokio::test]
+async fn in_development_too_a_cookie_that_opens_nothing_lets_nobody_in() {
+    let api = Api::start().await;
+    joined(&api, EMAIL, "viewer").await;
+    let cookie = signed_in(&api).await;
+    assert_eq!(get(&api, &cookie, SESSION).await.status, StatusCode::OK);
+    let gone = api.by_session(&cookie, (Method::DELETE, SESSION), &[], None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT, "{}", gone.body);
+    let invented = format!("hatch={}", "x".repeat(43));
+    for cookie in [cookie.as_str(), &invented, "hatch=x"] {
+        let refused = get(&api, cookie, "/api/v1/api-keys").await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{cookie}: {}", refused.body);
+    }
+    let others = get(&api, "another=x", "/api/v1/api-keys").await;
+    assert_eq!(others.status, StatusCode::OK, "{}", others.body);
+}
+
+#[tokio::test]
+async fn nobody_signs_in_to_a_suspended_tenant_and_a_stranger_does_not_learn_that_it_is() {
+    let api = Api::start().await;
+    joined(&api, EMAIL, "owner").await;
+    let at = api.in_time(TimeDelta::zero());
+    let create = TenantCommand::Create { name: "default".to_owned(), at };
+    api.change_tenant(TenantId::DEFAULT, &create).await;
+    api.change_tenant(TenantId::DEFAULT, &TenantCommand::Suspend { reason: None, at }).await;
+    api.advance(PAUSE).await;
+    let refused = try_to(&api, json!({})).await;
+    assert_eq!((refused.status, refused.text("code")), (StatusCode::FORBIDDEN, "tenant_suspended"));
+    let wrong = try_to(&api, json!({"password": "another password"})).await;
+    assert_eq!(wrong.status, StatusCode::UNAUTHORIZED, "{}", wrong.body);
+    api.change_tenant(TenantId::DEFAULT, &TenantCommand::Resume { at }).await;
+    signed_in(&api).await;
+}
+
+#[tokio::test]
+async fn another_password_is_another_one() {
+    let api = Api::start().await;
+    joined(&api, EMAIL, "viewer").await;
+    let cookie = signed_in(&api).await;
+    let same = json!({"password": PASSWORD, "new_password": PASSWORD});
+    let path = "/api/v1/session/password";
+    let refused = api.by_session(&cookie, (Method::PUT, path), &[], Some(same)).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.body);
+    assert_eq!(refused.pointers(), ["/new_password"]);
+    assert_eq!(get(&api, &cookie, SESSION).await.status, StatusCode::OK, "no session has ended");
+}
+
+#[tokio::test]
 async fn who_guesses_is_told_nothing_and_not_for_long() {
     let api = Api::start().await;
     joined(&api, EMAIL, "agent").await;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use hatch_domain::address::Address;
 
 use super::{PathAddress, TeamRecipientInfo};
 use crate::auth::{Caller, Door};
 use crate::commands::{Commands, tell_write};
 use crate::extract::{NoBody, NoParameters, QueryParameters};
-use crate::problem::{Body as ProblemBody, Problem};
+use crate::problem::{Body as ProblemBody, FieldError, Problem};
 use crate::resources::tenants::{TeamChange, change_team};
 
 /// Puts an address on the team list
@@ -36,6 +37,8 @@ pub(super) async fn handler(
     QueryParameters(NoParameters {}): QueryParameters<NoParameters>,
     NoBody: NoBody,
 ) -> Result<Response, Problem> {
+    let address = Address::wanted(address.as_str())
+        .map_err(|error| Problem::invalid(vec![FieldError::of("", &error)]))?;
     let add = TeamChange::Add(address);
     let changed = change_team(&commands.store, &caller.actor, caller.tenant, &add).await?;
     door.knows(changed.position).await;

@@ -52,7 +52,7 @@ async fn an_address_is_put_on_the_list_shown_and_taken_away() {
     }
     assert_eq!(api.get(TEAM).await.body["data"], json!([phone.body]));
     assert_eq!(api.log_length().await, 4, "what was so already is no event");
-    for address in ["", "a@", "+1201CALL", "%FF"] {
+    for address in ["", "a@", "+1201CALL", "%FF", "%2B1804", "%E2%98%83"] {
         let answer = put(&api, address).await;
         assert!(answer.status.is_client_error(), "{address}: {}", answer.status);
     }

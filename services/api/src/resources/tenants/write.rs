@@ -260,7 +260,8 @@ fn evolve(tenant: &mut TenantInfo, event: TenantEvent) {
             event.at
         }
         TenantEvent::TenantSuspended(event) => {
-            (tenant.suspended_at, tenant.suspended_for) = (Some(event.at), event.reason);
+            tenant.suspended_at.get_or_insert(event.at);
+            tenant.suspended_for = event.reason;
             event.at
         }
         TenantEvent::TenantResumed(event) => {
