@@ -99,13 +99,8 @@ async fn changes_refusals_looks_and_exports_are_in_the_audit_with_who_did_them()
     let entry = watched.entry(&format!("object_id={}&action=api_key.revoked", key.id)).await;
     assert_eq!(entry["actor"], admin);
     assert_eq!(hatch.get_by(&key, "/api/v1/messages").await.status, StatusCode::UNAUTHORIZED);
-    let entry = watched
-        .entry(&format!(
-            "action=request.refused&key={}&from={}",
-            key.id,
-            entry["at"].as_str().expect("a time")
-        ))
-        .await;
+    let from = entry["at"].as_str().expect("a time");
+    let entry = watched.entry(&format!("action=request.refused&key={}&from={from}", key.id)).await;
     assert_eq!((&entry["actor"], &entry["details"]["status"]), (&Value::Null, &json!(401)));
     assert_eq!(entry["address"], "127.0.0.1");
 

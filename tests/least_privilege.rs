@@ -101,6 +101,20 @@ async fn works(hatch: &Hatch) {
     assert_eq!(ready.body["status"], "ready", "{}", ready.body);
 }
 
+/// What came without a partition goes in its time, and no sooner.
+async fn forgets_what_is_old(session: &tokio_postgres::Client) {
+    let caught = "INSERT INTO access.audit (id, tenant_id, at, action, details)
+        SELECT gen_random_uuid(), gen_random_uuid(), now() - days * interval '1 day', 'looked', '{}'
+          FROM unnest(ARRAY[100, 400]) AS days";
+    session.batch_execute(caught).await.expect("it is caught");
+    let forget = |days| {
+        format!("SELECT access.forget_caught_trail('audit', now() - interval '{days} days')")
+    };
+    let forgotten = session.query(forget(365).as_str(), &[]).await.expect("a number");
+    assert_eq!(forgotten[0].get::<_, i64>(0), 1);
+    session.batch_execute(&forget(29)).await.expect_err("it is too soon");
+}
+
 #[tokio::test]
 async fn every_role_serves_as_a_member_of_hatch_app_in_a_database_that_an_owner_migrated() {
     let logins = Logins::create().await;
@@ -147,17 +161,7 @@ async fn every_role_serves_as_a_member_of_hatch_app_in_a_database_that_an_owner_
     }
     session.batch_execute("RESET ROLE").await.expect("it may");
 
-    // What came without a partition goes in its time, and no sooner.
-    let caught = "INSERT INTO access.audit (id, tenant_id, at, action, details)
-        SELECT gen_random_uuid(), gen_random_uuid(), now() - days * interval '1 day', 'looked', '{}'
-          FROM unnest(ARRAY[100, 400]) AS days";
-    session.batch_execute(caught).await.expect("it is caught");
-    let forget = |days| {
-        format!("SELECT access.forget_caught_trail('audit', now() - interval '{days} days')")
-    };
-    let forgotten = session.query(forget(365).as_str(), &[]).await.expect("a number");
-    assert_eq!(forgotten[0].get::<_, i64>(0), 1);
-    session.batch_execute(&forget(29)).await.expect_err("it is too soon");
+    forgets_what_is_old(&session).await;
 
     // What happened is not a member's to change, and the server is not the owner's.
     let forbidden = [

@@ -203,6 +203,15 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
     let webhook = log["data"][0]["id"].as_str().expect("a webhook");
     let path = format!("/api/v1/webhook-log/{webhook}");
     answered(&hatch, "/api/v1/webhook-log/{id}", &path).await;
+    who_there_is(&hatch).await;
+    who_may_ask(&hatch).await;
+    what_was_asked(&hatch).await;
+    by_whom_is_sent(&hatch).await;
+    hatch.finish().await;
+}
+
+/// The same of lists of tenants, members, keys and sessions.
+async fn who_there_is(hatch: &Hatch) {
     let key = json!({"name": "shop", "scopes": ["admin"]});
     let key = hatch.post("/api/v1/api-keys", &key).await;
     let position = key.headers["hatch-position"].to_str().expect("text").to_owned();
@@ -214,17 +223,13 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
         ("tenants", "tenants".to_owned()),
         ("tenants/{id}", format!("tenants/{}", hatch_domain::ids::TenantId::DEFAULT)),
     ] {
-        answered(&hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
+        answered(hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
     }
     let consent = "/api/v1/consent?address=%2B18045551234";
-    answered(&hatch, "/api/v1/consent", consent).await;
+    answered(hatch, "/api/v1/consent", consent).await;
     for path in ["/api/v1/session", "/api/v1/sessions"] {
-        answered(&hatch, path, path).await;
+        answered(hatch, path, path).await;
     }
-    who_may_ask(&hatch).await;
-    what_was_asked(&hatch).await;
-    by_whom_is_sent(&hatch).await;
-    hatch.finish().await;
 }
 
 /// The same of keys and tenants.

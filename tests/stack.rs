@@ -234,6 +234,7 @@ async fn for_real_customers(world: &mut World) {
 }
 
 /// What everything said while the first message went through, by its time.
+#[expect(clippy::print_stdout, reason = "it is shown to who runs the test with its output")]
 async fn print_log(world: &World, key: &Key, id: &str) {
     let mut lines = Vec::new();
     for role in ROLES {

@@ -235,35 +235,6 @@ impl Walk<'_> {
                 | "/api/v1/members/{id}"
                 | "/api/v1/sessions/{id}",
             ) => (None, Expected::Nothing),
-            ("PATCH", "/api/v1/members/{id}") => {
-                (Some(json!({"role": "viewer"})), Expected::Nothing)
-            }
-            ("POST", "/api/v1/members") => {
-                let invited = json!({"email": "of-the-second@example.com", "role": "agent"});
-                (Some(invited), Expected::Own)
-            }
-            ("POST", "/api/v1/session") => {
-                let guess = json!({"email": "nobody@example.com", "password": "a good guess"});
-                (Some(guess), Expected::Unsigned)
-            }
-            ("POST", "/api/v1/invitations/accept") => {
-                // None of the first tenant's is known to anybody by now.
-                let guess = json!({"token": "AAAA".repeat(16), "password": "a good guess"});
-                (Some(guess), Expected::Unsigned)
-            }
-            ("DELETE", "/api/v1/session") | ("POST", "/api/v1/session/totp") => {
-                (None, Expected::NoPerson)
-            }
-            ("PUT", "/api/v1/session/totp") => {
-                (Some(json!({"enrolment": "s1", "code": "123456"})), Expected::NoPerson)
-            }
-            ("DELETE", "/api/v1/session/totp") => {
-                (Some(json!({"password": "a good guess"})), Expected::NoPerson)
-            }
-            ("PUT", "/api/v1/session/password") => {
-                let change = json!({"password": "a good guess", "new_password": "a better guess"});
-                (Some(change), Expected::NoPerson)
-            }
             ("PATCH", "/api/v1/accounts/{name}") => {
                 (Some(json!({"senders": []})), Expected::Nothing)
             }
@@ -309,6 +280,9 @@ impl Walk<'_> {
                 (Some(json!({"name": "another", "scopes": scopes})), Expected::Own)
             }
             ("POST", path) if compat(path).is_some() => (compat(path), Expected::Own),
+            (method, path) if of_people(method, path).is_some() => {
+                of_people(method, path).expect("it is one")
+            }
             _ => panic!("the walk does not know how to call {method} {path}: say it here"),
         }
     }
@@ -383,4 +357,38 @@ fn compat(path: &str) -> Option<Value> {
         _ => return None,
     };
     Some(body)
+}
+
+/// The same of writes that people make.
+fn of_people(method: &str, path: &str) -> Option<(Option<Value>, Expected)> {
+    Some(match (method, path) {
+        ("PATCH", "/api/v1/members/{id}") => (Some(json!({"role": "viewer"})), Expected::Nothing),
+        ("POST", "/api/v1/members") => {
+            let invited = json!({"email": "of-the-second@example.com", "role": "agent"});
+            (Some(invited), Expected::Own)
+        }
+        ("POST", "/api/v1/session") => {
+            let guess = json!({"email": "nobody@example.com", "password": "a good guess"});
+            (Some(guess), Expected::Unsigned)
+        }
+        ("POST", "/api/v1/invitations/accept") => {
+            // None of the first tenant's is known to anybody by now.
+            let guess = json!({"token": "AAAA".repeat(16), "password": "a good guess"});
+            (Some(guess), Expected::Unsigned)
+        }
+        ("DELETE", "/api/v1/session") | ("POST", "/api/v1/session/totp") => {
+            (None, Expected::NoPerson)
+        }
+        ("PUT", "/api/v1/session/totp") => {
+            (Some(json!({"enrolment": "s1", "code": "123456"})), Expected::NoPerson)
+        }
+        ("DELETE", "/api/v1/session/totp") => {
+            (Some(json!({"password": "a good guess"})), Expected::NoPerson)
+        }
+        ("PUT", "/api/v1/session/password") => {
+            let change = json!({"password": "a good guess", "new_password": "a better guess"});
+            (Some(change), Expected::NoPerson)
+        }
+        _ => return None,
+    })
 }

@@ -145,17 +145,8 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::DeadLetters(cli::DeadLetters::Redrive(flags)) => {
             return commands::dead_letters::redrive(&commands::running(settings)?, flags).await;
         }
-        Command::Webhooks(cli::Webhooks::List { outcome, limit, json }) => {
-            let settings = commands::running(settings)?;
-            commands::webhooks::list(&settings, outcome, limit, json).await?;
-        }
-        Command::Webhooks(cli::Webhooks::Replay { ids }) => {
-            let settings = commands::running(settings)?;
-            return Box::pin(commands::webhooks::replay(&settings, &ids)).await;
-        }
-        Command::Webhooks(cli::Webhooks::Rederive(flags)) => {
-            let settings = commands::running(settings)?;
-            return Box::pin(commands::webhooks::rederive(&settings, &flags)).await;
+        Command::Webhooks(what) => {
+            return Box::pin(webhooks(&commands::running(settings)?, what)).await;
         }
         Command::Accounts(what) => {
             return commands::accounts::run(&commands::running(settings)?, what).await;
@@ -183,4 +174,15 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Openapi | Command::Bench { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn webhooks(settings: &Settings, what: cli::Webhooks) -> anyhow::Result<ExitCode> {
+    match what {
+        cli::Webhooks::List { outcome, limit, json } => {
+            commands::webhooks::list(settings, outcome, limit, json).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        cli::Webhooks::Replay { ids } => commands::webhooks::replay(settings, &ids).await,
+        cli::Webhooks::Rederive(flags) => commands::webhooks::rederive(settings, &flags).await,
+    }
 }

@@ -175,7 +175,7 @@ pub(crate) fn accounts(
     let current = accounts.current();
     let (of_all, of_some): (Vec<_>, Vec<_>) =
         current.iter().partition(|account| account.tenants == Tenants::All);
-    let refused = of_some.iter().filter(|account| answer(**account).is_err()).count();
+    let refused = of_some.iter().filter(|account| answer(account).is_err()).count();
     let of_some = (!of_some.is_empty()).then(|| {
         let said = || format!("{refused} do not send: `hatch doctor` says which, and why");
         let answer = if refused == 0 { Ok(()) } else { Err(said()) };

@@ -111,7 +111,8 @@ impl Door {
         }
         let visit = self.visits.as_ref().and_then(|visits| Some((visits, visits.read(request)?)));
         let caller = match visit {
-            Some((visits, visit)) => self.visitor(visits, visit).await?,
+            // Requests without a session have no room for what this takes.
+            Some((visits, visit)) => Box::pin(self.visitor(visits, visit)).await?,
             None => self.caller_or_news(request).await?,
         };
         // Also where it is refused: it is charged for that.

@@ -250,17 +250,19 @@ fn bold(text: &str) -> String {
 /// `[text](address)` as a link; our texts have no other brackets.
 fn linked(text: &str) -> String {
     let (mut linked, mut rest) = (String::new(), text);
-    while let Some((before, (name, (address, after)))) = link(rest) {
+    while let Some([before, name, address, after]) = link(rest) {
         let _ = write!(linked, "{before}<a href=\"{address}\">{name}</a>");
         rest = after;
     }
     linked + rest
 }
 
-fn link(text: &str) -> Option<(&str, (&str, (&str, &str)))> {
+/// What stands before the first link, its text, its address, and what stands after it.
+fn link(text: &str) -> Option<[&str; 4]> {
     let (before, rest) = text.split_once('[')?;
     let (name, rest) = rest.split_once("](")?;
-    Some((before, (name, rest.split_once(')')?)))
+    let (address, after) = rest.split_once(')')?;
+    Some([before, name, address, after])
 }
 
 fn escaped(text: &str) -> String {

@@ -200,6 +200,8 @@ fn a_token_chooses_neither_how_it_is_verified_nor_by_which_key() {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes())))
     };
+    let own_key = json!({"alg": "EdDSA", "kid": "second", "jwk": public_jwk()}).to_string();
+    let deep = format!(r#"{{"a":{}{},"#, "[".repeat(2_000), "]".repeat(2_000));
     let whole = hs256(HEADER, &good);
     let (unsigned, _) = whole.rsplit_once('.').expect("a signature");
     for (what, text) in [
@@ -226,29 +228,13 @@ fn a_token_chooses_neither_how_it_is_verified_nor_by_which_key() {
         ("a kid that is none", hs256(r#"{"alg":"HS256","kid":7}"#, &good)),
         ("the key of another issuer", of_other(&of_apps)),
         ("another kid", ed25519(r#"{"alg":"EdDSA","kid":"second"}"#, &of_apps)),
-        (
-            "a key of its own",
-            ed25519(
-                &json!({"alg": "EdDSA", "kid": "second", "jwk": public_jwk()}).to_string(),
-                &of_apps,
-            ),
-        ),
+        ("a key of its own", ed25519(&own_key, &of_apps)),
         ("a claim twice", hs256(HEADER, &good.replacen('{', r#"{"sub":"root","#, 1))),
         ("a tenant twice", hs256(HEADER, &good.replacen('{', r#"{"tenant":"x","#, 1))),
         ("no object", hs256(HEADER, "[]")),
         ("no JSON", hs256(HEADER, "ann")),
         ("more after it", hs256(HEADER, &format!("{good} {good}"))),
-        (
-            "too deep",
-            hs256(
-                HEADER,
-                &good.replacen(
-                    '{',
-                    &format!(r#"{{"a":{}{},"#, "[".repeat(2_000), "]".repeat(2_000)),
-                    1,
-                ),
-            ),
-        ),
+        ("too deep", hs256(HEADER, &good.replacen('{', &deep, 1))),
         ("too long", hs256(HEADER, &with(json!({"a": "x".repeat(TOKEN_BYTES_MAX)})))),
         ("with padding", format!("{whole}=")),
         ("with a space", whole.replace('.', " .")),

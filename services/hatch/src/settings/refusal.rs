@@ -20,7 +20,7 @@ pub(super) fn describe(error: &figment::Error) -> anyhow::Error {
         return broken(file, said.lines().next().unwrap_or_default());
     }
     if let (Some(Err(unread)), "") = (file.map(std::fs::read_to_string), key.as_str()) {
-        let file = file.unwrap_or(Path::new("")).display();
+        let file = file.unwrap_or_else(|| Path::new("")).display();
         return anyhow::anyhow!("configuration: {file} cannot be read as text: {unread}");
     }
     let kind = kind(&error.kind, &key);
