@@ -14,7 +14,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::doctor::{command, run};
-use crate::harness::{Answer, CUSTOMER, Hatch};
+use crate::harness::{Answer, CUSTOMER, SENDER, Hatch};
 use crate::identity_provider::{CLIENT_ID, CLIENT_SECRET, IdentityProvider};
 use crate::keys::closed;
 use crate::process::Up;
@@ -152,7 +152,7 @@ async fn a_person_is_invited_signs_in_works_and_is_signed_out_everywhere() {
         assert_eq!(first.status(url).await, Some(StatusCode::OK), "{url}");
     }
 
-    let send = || Some(json!({"to": CUSTOMER, "body": "Hello"}));
+    let send = || Some(json!({"from": SENDER, "to": CUSTOMER, "body": "Hello"}));
     let path = || (Method::POST, format!("{}{LIST}", other.url));
     let foreign = first.ask(path(), Some("https://evil.example"), send()).await;
     assert_eq!(foreign.expect("an answer").status, StatusCode::FORBIDDEN);

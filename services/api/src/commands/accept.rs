@@ -53,7 +53,6 @@ pub(crate) struct Accepted {
     created_at: DateTime<Utc>,
     /// `true` for a test: it reaches nobody. Absent for what is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
     test: Option<bool>,
     /// The log position of the request.
     #[schema(value_type = i64)]
