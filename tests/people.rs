@@ -212,7 +212,7 @@ async fn the_pages_are_there_and_run_nothing_but_their_own_script() {
             hatch.http.get(format!("{}{file}", hatch.url)).send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::OK, "{file}");
     }
-    // No other program is set that knows people.
+    // No identity provider is set.
     let start = hatch.http.get(format!("{}/auth/oidc/start", hatch.url)).send().await;
     assert_eq!(start.expect("an answer").status(), StatusCode::NOT_FOUND);
     hatch.finish().await;
@@ -227,7 +227,7 @@ fn led(answer: &reqwest::Response) -> (String, Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_person_signs_in_by_another_program_that_knows_his_email() {
+async fn a_person_signs_in_by_an_identity_provider_that_knows_his_email() {
     let provider = IdentityProvider::start(SystemEnvironment.now()).await;
     let issuer = provider.url.clone();
     let hatch = Hatch::start_with(&Role::ALL, |settings| {

@@ -39,14 +39,19 @@ impl FromStr for AccountName {
     type Err = BadAccountName;
 
     fn from_str(text: &str) -> Result<Self, BadAccountName> {
-        let is_plain = |part: &str| {
-            !part.is_empty()
-                && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        };
-        let is_name =
-            text.len() <= CHARACTERS_MAX && text != TAKEN && text.split('-').all(is_plain);
+        let is_name = is_plain(text) && text != TAKEN;
         if is_name { Ok(Self(text.to_owned())) } else { Err(BadAccountName) }
     }
+}
+
+/// Whether `text` has the form of an account's name, as the names of issuers have, too.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    text.len() <= CHARACTERS_MAX && text.split('-').all(is_part)
 }
 
 impl fmt::Display for AccountName {

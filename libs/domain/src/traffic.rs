@@ -27,6 +27,12 @@ impl Traffic {
         }
     }
 
+    /// What is called so.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        [Self::Live, Self::Test, Self::All].into_iter().find(|one| one.as_str() == text)
+    }
+
     /// Its name in settings and in the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -2,11 +2,17 @@
 
 use std::io::Write as _;
 
+use chrono::{DateTime, Utc};
 use hatch_eventstore::ServerRefusal;
 pub use hatch_process::terminal::{colored, counted, field, line, note, visible};
 
 /// What the pool of connections says before each error of making one.
 const POOLED: &str = "Error occurred while creating a new object: ";
+
+/// A time as a row of a list has it: in UTC, to the second.
+pub(crate) fn moment(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S").to_string()
+}
 
 /// An error with its causes, in one line. A cause that was quoted by what it caused is not said again.
 #[must_use]

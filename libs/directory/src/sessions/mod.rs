@@ -162,7 +162,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// The session that this opens, used as `used` says. Without `used` it is looked at only.
+    /// The session that this opens, used as `used` says.
     ///
     /// # Errors
     /// It is not in memory, and PostgreSQL does not answer.

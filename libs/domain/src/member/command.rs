@@ -14,9 +14,9 @@ use crate::sealed::Sealed;
 pub enum MemberCommand {
     /// Give him a link. Who has one gets another in its place; who was removed may come back.
     Invite(Box<MemberInvited>),
-    /// He came by his link, or by who else knows his email.
+    /// He came by his link, or by an identity provider that knows his email.
     Join {
-        /// The link's hash; none where another program vouches for his email.
+        /// The link's hash; none where an identity provider vouches for his email.
         invitation: Option<SecretHash>,
         /// How.
         by: Joining,
@@ -110,7 +110,7 @@ pub enum MemberCommand {
 pub enum Joining {
     /// By a password that he has chosen.
     Password(PasswordHash),
-    /// By another program that knows him.
+    /// By an identity provider.
     Oidc(Identity),
 }
 

@@ -83,7 +83,7 @@ impl Member {
             Some(hash) => self.admits(hash, at),
             None => self.invitation_expires_at().is_some_and(|end| at < end),
         };
-        // Without a link there is nothing but another program's word.
+        // Without a link there is nothing but an identity provider's word.
         if !counts || (invitation.is_none() && matches!(by, Joining::Password(_))) {
             return Err(MemberRejection::NoInvitation);
         }

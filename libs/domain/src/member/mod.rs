@@ -51,14 +51,17 @@ pub enum SignInWay {
     Oidc,
 }
 
-/// Who somebody is at another program: what the program calls itself, and what it calls him.
+/// Who somebody is at an identity provider: what that calls itself, and what it calls him.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The program.
+    /// The identity provider.
     pub issuer: String,
     /// The person.
     pub subject: String,
 }
+
+/// The field of a member's events that has the sealed secret of the second factor.
+pub const TOTP_FIELD: &str = "totp";
 
 /// Identities of a member at most.
 pub const IDENTITIES_MAX: usize = 8;
@@ -241,7 +244,7 @@ impl Member {
         &self.identities
     }
 
-    /// Whether a program that calls itself `issuer` calls him `subject`.
+    /// Whether an identity provider that calls itself `issuer` calls him `subject`.
     #[must_use]
     pub fn is_known_as(&self, issuer: &str, subject: &str) -> bool {
         self.identities.iter().any(|one| one.issuer == issuer && one.subject == subject)

@@ -27,10 +27,8 @@ pub use webhook::{SendGridEvents, SendGridInbound};
 /// The provider's name in the log, the API and the webhook paths.
 pub const PROVIDER: &str = "sendgrid";
 
-/// Where SendGrid posts its events, below the public URL, for an account that is called `sendgrid`: [`SendGridEvents`] understands them.
-pub const EVENTS_PATH: &str = "/api/v1/webhooks/sendgrid";
-
-/// Where SendGrid posts mail that came in, below the public URL, likewise: [`SendGridInbound`] understands it.
+/// Where SendGrid posts mail that came in, below the public URL, for an account that is called `sendgrid`:
+/// [`SendGridInbound`] understands it.
 pub const INBOUND_PATH: &str = "/api/v1/webhooks/sendgrid/inbound";
 
 #[cfg(test)]

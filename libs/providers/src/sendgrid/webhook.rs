@@ -8,7 +8,7 @@ use super::{Settings, event, inbound, signature};
 use crate::Error;
 use crate::webhook::{NotUnderstood, Observation, RawRequest, Verified, Webhook, WebhookRefusal};
 
-/// Believes and understands the event webhook, posted to [`EVENTS_PATH`](super::EVENTS_PATH).
+/// Believes and understands the event webhook, posted to the account's path.
 pub struct SendGridEvents {
     account: String,
     keys: Vec<signature::Key>,
@@ -43,7 +43,7 @@ impl Webhook for SendGridEvents {
     }
 }
 
-/// Believes and understands Inbound Parse, posted to [`INBOUND_PATH`](super::INBOUND_PATH).
+/// Believes and understands Inbound Parse, posted to the account's path with `/inbound` at its end.
 pub struct SendGridInbound {
     account: String,
     keys: Vec<signature::Key>,

@@ -14,7 +14,7 @@ use super::OidcSettings;
 pub const COOKIE_SECONDS: u32 = 600;
 
 /// Bytes at most of where a person goes on, and of a cookie that is looked at.
-const RETURN_BYTES_MAX: usize = 1_024;
+pub(crate) const RETURN_BYTES_MAX: usize = 1_024;
 const COOKIE_BYTES_MAX: usize = 4_096;
 
 const AAD: &[u8] = b"hatch: an attempt to sign in";
@@ -41,11 +41,12 @@ impl Attempt {
     pub(super) fn new(return_to: &str, now: DateTime<Utc>, entropy: &Entropy) -> Self {
         let [[first, second], [third, _]] = halves(entropy);
         let ends_at = now + TimeDelta::seconds(COOKIE_SECONDS.into());
+        let goes_on = is_path(return_to) && return_to.len() <= RETURN_BYTES_MAX;
         Self {
             state: URL_SAFE_NO_PAD.encode(first),
             nonce: URL_SAFE_NO_PAD.encode(second),
             verifier: URL_SAFE_NO_PAD.encode(third),
-            return_to: if is_ours(return_to) { return_to.to_owned() } else { "/".to_owned() },
+            return_to: if goes_on { return_to.to_owned() } else { "/".to_owned() },
             ends_at: ends_at.timestamp(),
         }
     }
@@ -64,11 +65,10 @@ fn halves(entropy: &Entropy) -> [[&[u8]; 2]; 2] {
     })
 }
 
-/// Whether `path` is one of this site: a browser would read others as the names of others.
-fn is_ours(path: &str) -> bool {
-    let is_path = path.starts_with('/') && !path.starts_with("//");
-    let is_clean = !path.chars().any(|c| c.is_control() || c == '\\' || c.is_whitespace());
-    is_path && is_clean && path.len() <= RETURN_BYTES_MAX
+/// Whether a browser that is sent there stays on this site: it would read others as the names of others.
+pub(crate) fn is_path(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
+    text.starts_with('/') && !text.starts_with("//") && text.bytes().all(plain)
 }
 
 /// Seals attempts, with a key that all processes of the same settings have.

@@ -24,6 +24,7 @@ use url::Url;
 
 pub use self::attempt::COOKIE_SECONDS;
 use self::attempt::{Attempt, Sealing};
+pub(crate) use self::attempt::{RETURN_BYTES_MAX, is_path};
 pub use self::claims::Identity;
 use self::provider::{Answer, Given, Provider};
 use crate::outgoing;

@@ -146,7 +146,6 @@ impl Asked<'_> {
             SESSION => vec![&SEVERAL_TENANTS],
             path if path.ends_with("/session/password") => vec![&NO_PASSWORD],
             _ if self.is_of(SESSION) => vec![&NO_MASTER_KEY, &NO_PASSWORD, &TOTP_ENABLED],
-            _ if self.is_of(INVITATIONS) => vec![&MEMBER_JOINED],
             _ if self.is_of("/api/v1/team-recipients") => vec![&TEAM_LIST_FULL],
             _ if keys => vec![&KEY_ENDED, &TOO_MANY_KEYS],
             _ if messages => vec![&CONFLICT],

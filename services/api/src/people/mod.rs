@@ -1,5 +1,5 @@
-//! People: how somebody shows who he is, by a password with or without a second factor, or by another program that knows
-//! him; and the pages for it, so that a link that was printed works.
+//! People: how somebody shows who he is, by a password with or without a second factor, or by an identity provider; and
+//! the pages for it, so that a link that was printed works.
 
 mod common;
 mod known;
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use hatch_directory::{Attempts, Directory, Sessions};
+use hatch_domain::member::TOTP_FIELD;
 use hatch_eventstore::{Position, Store};
 use hatch_seal::Keyring;
 use utoipa_axum::router::OpenApiRouter;
@@ -42,7 +43,7 @@ pub struct People {
     pub attempts: Attempts,
     /// What opens the secrets of second factors.
     pub keyring: Keyring,
-    /// Another program that knows people, if one is set.
+    /// Who signs people in beside hatch, if one is set.
     pub oidc: Option<Oidc>,
     /// Where the outside reaches this installation.
     pub public_url: String,
@@ -52,9 +53,6 @@ pub struct People {
 
 /// How long an answer waits at most until what was changed holds here.
 const CHANGED_MAX: Duration = Duration::from_secs(2);
-
-/// The field of a member's events that has the secret of the second factor.
-const TOTP_FIELD: &str = "totp";
 
 impl People {
     /// The people of an installation that is reached by `public_url`.

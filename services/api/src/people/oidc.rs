@@ -1,5 +1,5 @@
-//! Signing in by another program that knows the person (OpenID Connect). Who the person is there, is somebody's here only by
-//! an invitation that he holds, by a verified email that is a member's own, or because it was so before.
+//! Signing in by an identity provider (OpenID Connect). Who the person is there, is somebody's here only by an invitation
+//! that he holds, by a verified email that is a member's own, or because it was so before.
 
 use std::sync::Arc;
 
@@ -21,14 +21,11 @@ use super::{Link, People};
 use crate::auth::cookie;
 use crate::client_address::ClientAddress;
 use crate::extract::JsonBody;
-use crate::oidc::{COOKIE_SECONDS, Identity, Oidc, OidcError};
+use crate::oidc::{COOKIE_SECONDS, Identity, Oidc, OidcError, RETURN_BYTES_MAX, is_path};
 use crate::problem::{FieldCode, FieldError, Problem};
 
-/// What attempts by the other program are counted as.
+/// What attempts by the identity provider are counted as.
 const ACCOUNT: &str = "/auth/oidc";
-
-/// Bytes of what somebody wants at most, as it is kept with the attempt.
-const WISH_BYTES_MAX: usize = 1_024;
 
 /// Where the page is that people come back to.
 const SIGN_IN: &str = "/auth/sign-in";
@@ -36,10 +33,10 @@ const SIGN_IN: &str = "/auth/sign-in";
 /// Characters of a name that are kept.
 const NAME_CHARACTERS_MAX: usize = 100;
 
-/// What somebody wants who goes to the other program. It comes back with him, sealed.
+/// What somebody wants who goes to the identity provider. It comes back with him, sealed.
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-struct Wish {
+struct Errand {
     /// An invitation that he holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     invitation: Option<String>,
@@ -67,33 +64,34 @@ pub(super) fn routes() -> Router<Arc<People>> {
 async fn start(
     State(people): State<Arc<People>>,
     Extension(address): Extension<ClientAddress>,
-    Query(wish): Query<Wish>,
+    Query(errand): Query<Errand>,
 ) -> Result<Response, Problem> {
     // A link in an address bar is in logs.
-    let wish = Wish { invitation: None, ..wish };
-    let (url, headers) = begin(&people, address, &wish).await?;
+    let errand = Errand { invitation: None, ..errand };
+    let (url, headers) = begin(&people, address, &errand).await?;
     Ok((StatusCode::SEE_OTHER, headers, [(LOCATION, url)]).into_response())
 }
 
 async fn start_by_page(
     State(people): State<Arc<People>>,
     Extension(address): Extension<ClientAddress>,
-    JsonBody(wish): JsonBody<Wish>,
+    JsonBody(errand): JsonBody<Errand>,
 ) -> Result<Response, Problem> {
-    let (url, headers) = begin(&people, address, &wish).await?;
+    let (url, headers) = begin(&people, address, &errand).await?;
     Ok((headers, Json(Elsewhere { url })).into_response())
 }
 
 async fn begin(
     people: &People,
     address: ClientAddress,
-    wish: &Wish,
+    errand: &Errand,
 ) -> Result<(String, HeaderMap), Problem> {
     let oidc = provider(people)?;
     count(people, address).await?;
-    let kept = wish.write();
-    if kept.len() > WISH_BYTES_MAX {
-        let detail = format!("expected {WISH_BYTES_MAX} bytes at most, with the rest of the wish");
+    let kept = errand.write();
+    if kept.len() > RETURN_BYTES_MAX {
+        let detail =
+            format!("expected {RETURN_BYTES_MAX} bytes at most, with the rest of what is wanted");
         let error = FieldError::coded(FieldCode::TooLong, "/return_to", detail);
         return Err(Problem::invalid(vec![error]));
     }
@@ -106,8 +104,8 @@ async fn begin(
     Ok((begun.url.to_string(), headers))
 }
 
-/// Refuses whose address comes too often. All who come by the other program are one account here: only their addresses tell
-/// them apart.
+/// Refuses whose address comes too often. All who come by the identity provider are counted as one: only their addresses
+/// tell them apart.
 async fn count(people: &People, address: ClientAddress) -> Result<(), Problem> {
     let now = people.store.environment().now();
     match people.attempts.count(address.counted(), ACCOUNT, now).await? {
@@ -126,9 +124,9 @@ async fn callback(
     let query = query.unwrap_or_default();
     let finished = finish(&people, oidc, (address, &query), &headers).await;
     Ok(match finished {
-        Ok((wish, signed_in)) => {
+        Ok((errand, signed_in)) => {
             let (seconds, secure) = (SESSION_LIFE_MAX.num_seconds(), people.is_secure());
-            let goes_on = wish.return_to.as_deref().filter(|path| is_path(path));
+            let goes_on = errand.return_to.as_deref().filter(|path| is_path(path));
             let given = cookie::give(&signed_in.secret, seconds, secure);
             back(&people, goes_on.unwrap_or(SIGN_IN), given)
         }
@@ -142,16 +140,16 @@ async fn finish(
     oidc: &Oidc,
     (address, query): (ClientAddress, &str),
     headers: &HeaderMap,
-) -> Result<(Wish, SignedIn), Problem> {
-    // Each asks the other program, also by a code that somebody has invented.
+) -> Result<(Errand, SignedIn), Problem> {
+    // Each asks the identity provider, also by a code that somebody has invented.
     count(people, address).await?;
     let kept = cookie::value_of(headers, cookie::name_of_attempt(people.is_secure()));
     let finished = oidc.finish(query, kept.unwrap_or_default()).await;
     let identity = finished.map_err(|error| failed(&error))?;
-    let wish = Wish::read(&identity.return_to);
-    let entry = whose(people, &identity, &wish).await?;
+    let errand = Errand::read(&identity.return_to);
+    let entry = whose(people, &identity, &errand).await?;
     let signed_in = people.sign_in_by_oidc(entry, &Origin::of(address, headers)).await?;
-    Ok((wish, signed_in))
+    Ok((errand, signed_in))
 }
 
 fn provider(people: &People) -> Result<&Oidc, Problem> {
@@ -161,11 +159,11 @@ fn provider(people: &People) -> Result<&Oidc, Problem> {
 fn failed(error: &OidcError) -> Problem {
     match error {
         OidcError::Unavailable(why) => {
-            tracing::warn!(why, "the program that people sign in by does not answer");
-            Problem::unavailable("the program that people sign in by does not answer")
+            tracing::warn!(why, "the identity provider does not answer");
+            Problem::unavailable("the identity provider does not answer")
         }
         OidcError::Refused(why) => {
-            tracing::info!(why, "a sign-in by another program was refused");
+            tracing::info!(why, "a sign-in by the identity provider was refused");
             Problem::wrong_sign_in()
         }
     }
@@ -191,8 +189,12 @@ fn back(people: &People, path: &str, session: Option<axum::http::HeaderValue>) -
 }
 
 /// Whose identity it is; it is linked where it may be, and was not.
-async fn whose(people: &People, identity: &Identity, wish: &Wish) -> Result<MemberEntry, Problem> {
-    if let Some(invitation) = &wish.invitation {
+async fn whose(
+    people: &People,
+    identity: &Identity,
+    errand: &Errand,
+) -> Result<MemberEntry, Problem> {
+    if let Some(invitation) = &errand.invitation {
         return by_invitation(people, identity, invitation).await;
     }
     let at = people.store.environment().now();
@@ -204,14 +206,15 @@ async fn whose(people: &People, identity: &Identity, wish: &Wish) -> Result<Memb
             }
             Some(MemberStatus::Removed) | None => false,
         };
-        counts && wish.tenant.is_none_or(|tenant| tenant == entry.tenant_id)
+        counts && errand.tenant.is_none_or(|tenant| tenant == entry.tenant_id)
     };
     let known = people.directory.members_known_as(&identity.issuer, &identity.subject);
     let mut known: Vec<MemberEntry> = known.into_iter().filter(fits).collect();
     if known.is_empty() && identity.email_verified {
         let email = identity.email.as_deref().and_then(|email| Address::email(email).ok());
         let with = email.map(|email| people.directory.members_with(&email)).unwrap_or_default();
-        // Whom the other program calls something else, it means somebody else by: an email may be given to another person.
+        // Whom the identity provider calls something else, it means somebody else by: an email may be given to another
+        // person.
         let is_new = |entry: &MemberEntry| {
             entry.member.identities().iter().all(|one| one.issuer != identity.issuer)
         };
@@ -277,8 +280,8 @@ async fn recorded(
     Ok(MemberEntry { member: Arc::new(state), ..entry })
 }
 
-impl Wish {
-    /// As a path of ours, which is what the other program's answer is kept with.
+impl Errand {
+    /// As a path of ours, which is what the attempt is kept with.
     fn write(&self) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         let tenant = self.tenant.map(|tenant| tenant.to_string());
@@ -294,24 +297,18 @@ impl Wish {
     }
 
     fn read(path: &str) -> Self {
-        let mut wish = Self::default();
+        let mut errand = Self::default();
         let query = path.split_once('?').map(|(_, query)| query).unwrap_or_default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             match &*name {
-                "invitation" => wish.invitation = Some(value.into_owned()),
-                "tenant" => wish.tenant = value.parse().ok(),
-                "return_to" => wish.return_to = Some(value.into_owned()),
+                "invitation" => errand.invitation = Some(value.into_owned()),
+                "tenant" => errand.tenant = value.parse().ok(),
+                "return_to" => errand.return_to = Some(value.into_owned()),
                 _ => {}
             }
         }
-        wish
+        errand
     }
-}
-
-/// Whether a browser that is sent there stays here.
-fn is_path(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
-    text.starts_with('/') && !text.starts_with("//") && text.bytes().all(plain)
 }
 
 #[cfg(test)]
@@ -339,8 +336,8 @@ mod tests {
         identity: Identity,
         invitation: Option<&str>,
     ) -> Result<String, String> {
-        let wish = Wish { invitation: invitation.map(str::to_owned), ..Wish::default() };
-        let entry = whose(&api.people(), &identity, &wish).await;
+        let errand = Errand { invitation: invitation.map(str::to_owned), ..Errand::default() };
+        let entry = whose(&api.people(), &identity, &errand).await;
         entry
             .map(|entry| entry.id.to_string())
             .map_err(|problem| problem.to_json()["code"].as_str().expect("a code").to_owned())
@@ -388,11 +385,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_comes_by_another_program_gets_no_password_by_his_session() {
+    async fn who_comes_by_the_identity_provider_gets_no_password_by_his_session() {
         let api = Api::start().await;
         invite(&api, "ann@example.com", "agent").await;
         let (people, ann) = (api.people(), identity("ann", "ann@example.com", true));
-        let entry = whose(&people, &ann, &Wish::default()).await.expect("a member");
+        let entry = whose(&people, &ann, &Errand::default()).await.expect("a member");
         let address = ClientAddress(std::net::IpAddr::from([192, 0, 2, 1]));
         let origin = Origin { address, user_agent: None };
         let signed_in = people.sign_in_by_oidc(entry, &origin).await;
@@ -409,18 +406,18 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_comes_back_as_it_was_sent_and_leads_to_nobody_else() {
-        let wish = Wish {
+    fn an_errand_comes_back_as_it_was_sent_and_leads_to_nobody_else() {
+        let errand = Errand {
             invitation: Some("a b&c".to_owned()),
             tenant: Some(TenantId::DEFAULT),
             return_to: Some("/docs/?x=1#y".to_owned()),
         };
-        let read = Wish::read(&wish.write());
-        assert_eq!((read.invitation, read.tenant), (wish.invitation, wish.tenant));
-        assert_eq!(read.return_to, wish.return_to);
+        let read = Errand::read(&errand.write());
+        assert_eq!((read.invitation, read.tenant), (errand.invitation, errand.tenant));
+        assert_eq!(read.return_to, errand.return_to);
         for elsewhere in ["https://evil.example", "//evil.example", "/\\evil.example", "", "/a b"] {
-            let wish = Wish { return_to: Some(elsewhere.to_owned()), ..Wish::default() };
-            assert_eq!(Wish::read(&wish.write()).return_to, None, "{elsewhere}");
+            let errand = Errand { return_to: Some(elsewhere.to_owned()), ..Errand::default() };
+            assert_eq!(Errand::read(&errand.write()).return_to, None, "{elsewhere}");
         }
     }
 }

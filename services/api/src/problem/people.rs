@@ -64,9 +64,8 @@ impl Problem {
         Self::of(&catalogue::STRONGER_ROLE, detail)
     }
 
-    /// The tenant has as many members as it may.
-    pub(crate) fn too_many_members(max: usize) -> Self {
-        let detail = format!("there are {max} members and more are not taken: remove one");
+    /// The tenant has as many members as it may; `detail` says of which.
+    pub(crate) fn too_many_members(detail: impl Into<String>) -> Self {
         Self::of(&catalogue::TOO_MANY_MEMBERS, detail)
     }
 
@@ -83,13 +82,13 @@ impl Problem {
         Self::of(&catalogue::WRONG_CODE, detail)
     }
 
-    /// The password that was given beside the new one is not his.
+    /// The password that was given, so that it is himself who asks, is not his.
     pub(crate) fn wrong_password() -> Self {
         let detail = "password: expected the one that counts now";
         Self::of(&catalogue::WRONG_PASSWORD, detail)
     }
 
-    /// The member signs in by another program, and has no password.
+    /// The member signs in by an identity provider, and has no password.
     pub(crate) fn no_password() -> Self {
         let detail = "the member signs in by another program: removed and invited again, he chooses a password";
         Self::of(&catalogue::NO_PASSWORD, detail)
@@ -101,7 +100,7 @@ impl Problem {
         Self::of(&catalogue::TOTP_ENABLED, detail)
     }
 
-    /// There is no other program that people sign in by.
+    /// There is no identity provider that people sign in by.
     pub(crate) fn no_oidc() -> Self {
         Self::absent("no sign-in by OpenID Connect is set: set [oidc]")
     }

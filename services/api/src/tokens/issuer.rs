@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use hatch_domain::account_name::is_plain;
 use hatch_domain::actor::Actor;
 use hatch_domain::ids::TenantId;
 use hatch_domain::scope::{Scope, Scopes};
@@ -105,7 +106,8 @@ impl Issuer {
     /// They cannot be followed.
     pub fn new(rules: IssuerRules) -> Result<Self, BadIssuer> {
         let bad = |setting, reason: &str| Err(BadIssuer { setting, reason: reason.to_owned() });
-        if !is_name(&rules.name) {
+        // It stands before the subject in events, with a slash between.
+        if !is_plain(&rules.name) {
             return bad("name", "expected 1 to 32 lower-case letters, digits and single dashes");
         }
         if rules.issuer.is_empty() {
@@ -256,12 +258,4 @@ fn algorithms(set: &[Algorithm], keys: &Keys) -> Result<Vec<Algorithm>, BadIssue
             Err(BadIssuer { setting: "algorithms", reason })
         }
     }
-}
-
-/// A name as accounts have one. It stands before the subject in events, with a slash between.
-fn is_name(name: &str) -> bool {
-    let is_part = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    };
-    name.len() <= 32 && name.split('-').all(is_part)
 }

@@ -12,7 +12,7 @@ use hatch_readmodel::{Message, MessageFilter, Page, ReadModel};
 use super::pool;
 use super::writer::{Writer, actor};
 use crate::cli::Redrive;
-use crate::output::{counted, field, line};
+use crate::output::{counted, field, line, moment};
 use crate::progress;
 use crate::settings::Settings;
 
@@ -124,7 +124,7 @@ fn row(message: &Message) -> String {
     format!(
         "{}  {}  {:<5}  {:<24}  {:<11}  {}",
         message.id,
-        message.updated_at.format("%Y-%m-%d %H:%M:%S"),
+        moment(message.updated_at),
         message.channel,
         field(&message.to.join(",")),
         counted(i64::from(message.attempts), "attempt"),

@@ -16,7 +16,7 @@ use hatch_readmodel::{KeyInfo, Page, ReadModel};
 use super::writer::{Writer, actor};
 use super::{ANSWER_MAX, pool};
 use crate::cli::{CreateKey, Keys};
-use crate::output::{field, line, note};
+use crate::output::{field, line, moment, note};
 use crate::settings::Settings;
 
 /// Whose a key is. An id of a key stands for itself, so that nobody has to know its tenant.
@@ -190,7 +190,7 @@ fn row(key: &KeyInfo, now: DateTime<Utc>) -> String {
     };
     let used = key.last_used.as_ref().map_or_else(
         || "never used".to_owned(),
-        |used| format!("used {} from {}", used.at.format("%Y-%m-%d %H:%M:%S"), used.ip),
+        |used| format!("used {} from {}", moment(used.at), used.ip),
     );
     format!("{}  {state:<7}  {:<24}  {}  {used}", key.id, field(&key.name), names(key))
 }

@@ -13,7 +13,7 @@ use hatch_readmodel::{MemberInfo, Page, ReadModel};
 use super::writer::{Writer, actor};
 use super::{ANSWER_MAX, pool};
 use crate::cli::{InviteMember, Members};
-use crate::output::{field, line, note};
+use crate::output::{field, line, moment, note};
 use crate::settings::Settings;
 
 /// The members of a tenant as the log has them, which no projector has to have seen.
@@ -130,7 +130,7 @@ fn row(member: &MemberInfo) -> String {
         MemberStatus::Active => member.joined_at,
         MemberStatus::Removed => member.removed_at,
     };
-    let since = since.map(|at| at.format("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default();
+    let since = since.map(moment).unwrap_or_default();
     let (status, role) = (member.status.as_str(), member.role.as_str());
     format!("{}  {status:<7}  {role:<6}  {:<32}  since {since}", member.id, field(&member.email))
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::pool;
 use super::writer::{Writer, actor};
 use crate::cli::{Team, Tenants};
-use crate::output::{field, line};
+use crate::output::{field, line, moment};
 use crate::settings::Settings;
 
 /// Runs one of its subcommands.
@@ -113,7 +113,7 @@ fn row(tenant: &TenantInfo) -> String {
         (None, _) => "active".to_owned(),
         (Some(at), reason) => {
             let reason = reason.as_ref().map(|reason| format!(": {}", field(reason)));
-            let since = at.format("%Y-%m-%d %H:%M:%S");
+            let since = moment(at);
             format!("suspended since {since}{}", reason.unwrap_or_default())
         }
     };

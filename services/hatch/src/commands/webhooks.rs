@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use hatch_api::admission::Intake;
 use hatch_api::webhooks::{Readers, Rederived, Webhooks};
 use hatch_domain::ids::{MessageId, TenantId};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::pool;
 use crate::admission;
 use crate::cli::Rederive;
-use crate::output::{counted, field, line};
+use crate::output::{counted, field, line, moment};
 use crate::progress;
 use crate::roles::{accounts, generic_webhook, own_mailboxes, postgres, word_rules};
 use crate::settings::Settings;
@@ -199,14 +199,10 @@ fn row(webhook: &LoggedWebhook) -> String {
     format!(
         "{}  {}  {:<10}  {:<18}  {:<7}  {}",
         webhook.id,
-        time(webhook.received_at),
+        moment(webhook.received_at),
         field(&webhook.provider),
         webhook.outcome,
         text(&webhook.kind),
         field(&text(&webhook.detail)),
     )
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%d %H:%M:%S").to_string()
 }

@@ -76,11 +76,7 @@ impl AccountSettings {
         };
         let traffic = match self.traffic.as_deref() {
             None => traffic_of(self.of_provider.get("base_url").and_then(Value::as_str), simulator),
-            Some(text) => {
-                let known = [Traffic::Live, Traffic::Test, Traffic::All];
-                let found = known.into_iter().find(|traffic| traffic.as_str() == text);
-                found.context("traffic: expected live, test or all")?
-            }
+            Some(text) => Traffic::named(text).context("traffic: expected live, test or all")?,
         };
         Ok(Common {
             channels: self.channels.iter().map(channel).collect::<anyhow::Result<_>>()?,

@@ -5,7 +5,7 @@ use tokio_postgres::types::Json;
 use super::fold::{Entry, KeyName};
 use crate::engine::table;
 
-/// For which requests events were recorded, those of every tenant_id. What an archive holds says it itself.
+/// For which requests events were recorded, those of every tenant. What an archive holds says it itself.
 pub(super) const REQUEST_IDS: &str =
     "SELECT event_id, metadata->>'request_id' FROM es.events WHERE position = ANY($1)";
 

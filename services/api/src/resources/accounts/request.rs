@@ -195,8 +195,7 @@ fn provider_of(
 }
 
 fn traffic_of(text: &str, errors: &mut Vec<FieldError>) -> Option<Traffic> {
-    let all = [Traffic::Live, Traffic::Test, Traffic::All];
-    let found = all.into_iter().find(|one| one.as_str() == text);
+    let found = Traffic::named(text);
     if found.is_none() {
         let detail = "expected live, test or all";
         errors.push(FieldError::coded(FieldCode::UnknownValue, "/traffic", detail));

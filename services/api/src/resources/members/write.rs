@@ -168,11 +168,16 @@ fn room_for(door: &Door, tenant: TenantId, id: MemberId) -> Result<(), Problem> 
         return Ok(());
     }
     let present = all.iter().filter(|entry| entry.member.removed_at().is_none()).count();
-    match () {
-        () if present >= MEMBERS_MAX => Err(Problem::too_many_members(MEMBERS_MAX)),
-        () if all.len() >= MEMBERS_EVER_MAX => Err(Problem::too_many_members(MEMBERS_EVER_MAX)),
-        () => Ok(()),
-    }
+    let detail = match () {
+        () if present >= MEMBERS_MAX => {
+            format!("{present} members have not been removed, of {MEMBERS_MAX} at most: remove one")
+        }
+        () if all.len() >= MEMBERS_EVER_MAX => {
+            format!("{} were ever invited, of {MEMBERS_EVER_MAX} at most", all.len())
+        }
+        () => return Ok(()),
+    };
+    Err(Problem::too_many_members(detail))
 }
 
 /// Gives a member another role. One that he has already changes nothing.
@@ -268,7 +273,7 @@ pub(crate) fn refusal(error: ExecuteError<MemberRejection>) -> Problem {
         ExecuteError::Rejected(R::Joined) => Problem::member_joined(),
         ExecuteError::Rejected(R::NotJoined | R::Removed) => Problem::member_inactive(),
         ExecuteError::Rejected(R::NoInvitation) => Problem::invitation_invalid(),
-        ExecuteError::Rejected(R::NoSuchCode) => Problem::wrong_sign_in(),
+        ExecuteError::Rejected(R::NoSuchCode | R::TooManyIdentities) => Problem::wrong_sign_in(),
         ExecuteError::Rejected(R::HasTotp) => Problem::totp_enabled(),
         error => error.into(),
     }

@@ -8,7 +8,7 @@ use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use serde::Serialize;
 
-use crate::output::field;
+use crate::output::{field, moment};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -92,7 +92,7 @@ impl fmt::Display for Finding {
         write!(f, "{mark:<8} {:<14} {}", self.check, field(&self.what))?;
         if let Some(since) = self.since {
             let age = age(SystemEnvironment.now() - since);
-            write!(f, ", since {} UTC ({age})", since.format("%Y-%m-%d %H:%M:%S"))?;
+            write!(f, ", since {} UTC ({age})", moment(since))?;
         }
         match &self.remedy {
             Some(remedy) => write!(f, " -> {remedy}"),

@@ -13,7 +13,7 @@ use super::finding::Finding;
 use super::made;
 use crate::commands::ANSWER_MAX;
 use crate::http_client::{http_client, near_client};
-use crate::output::counted;
+use crate::output::{counted, moment};
 use crate::roles::{FIRST_KEY, refusal};
 use crate::settings::{Authentication, Settings};
 
@@ -112,7 +112,7 @@ fn found(looked: &Looked, authentication: Authentication, beyond: Option<IpAddr>
     let what = format!("{} can be used", counted(*live, "key"));
     let Some((id, end)) = first else { return Finding::good(KEYS, what) };
     let ends = if *ending == 1 { "ends" } else { "end" };
-    let end = end.format("%Y-%m-%d %H:%M:%S");
+    let end = moment(*end);
     let what = format!(
         "{what}; {} {ends} within 14 days, {id} first, at {end} UTC",
         counted(*ending, "key")

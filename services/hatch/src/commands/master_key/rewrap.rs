@@ -3,26 +3,22 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use hatch_api::accounts::place;
 use hatch_directory::Directory;
 use hatch_domain::Decider;
 use hatch_domain::account::Account;
 use hatch_domain::account::command::AccountCommand;
-use hatch_domain::ids::{AccountId, TenantId};
-use hatch_domain::member::Member;
+use hatch_domain::ids::TenantId;
 use hatch_domain::member::command::MemberCommand;
+use hatch_domain::member::{Member, TOTP_FIELD};
 use hatch_domain::sealed::Sealed;
 use hatch_eventstore::{Execute, ExecuteError, LoadError, Loaded, Metadata, Store};
-use hatch_seal::{Keyring, OpenError};
+use hatch_seal::{Keyring, OpenError, Place};
 use uuid::Uuid;
 
 use crate::commands::writer::actor;
 
 /// How often one stream is tried whose secrets others change meanwhile.
 const TRIALS_MAX: usize = 8;
-
-/// The name of the secret of a second factor.
-const TOTP: &str = "totp";
 
 /// A kind of stream that has sealed secrets.
 pub(super) trait Holder: Decider + 'static {
@@ -77,7 +73,8 @@ impl Holder for Member {
     }
 
     fn secrets(&self) -> BTreeMap<String, Sealed> {
-        self.totp_secret().map(|secret| (TOTP.to_owned(), secret.clone())).into_iter().collect()
+        let secret = self.totp_secret().map(|secret| (TOTP_FIELD.to_owned(), secret.clone()));
+        secret.into_iter().collect()
     }
 
     fn keep(
@@ -86,7 +83,7 @@ impl Holder for Member {
         mut to: BTreeMap<String, Sealed>,
         at: DateTime<Utc>,
     ) -> Option<MemberCommand> {
-        let (from, to) = (from.remove(TOTP)?, to.remove(TOTP)?);
+        let (from, to) = (from.remove(TOTP_FIELD)?, to.remove(TOTP_FIELD)?);
         Some(MemberCommand::RewrapTotp { from, to, at })
     }
 }
@@ -176,7 +173,8 @@ fn anew(
 ) -> Result<(BTreeMap<String, Sealed>, i64), OpenError> {
     let (mut to, mut wrapped) = (from.clone(), 0);
     for (field, sealed) in from {
-        if let Some(anew) = keyring.rewrap(sealed, &place(tenant, AccountId(id), field))? {
+        let place = Place { tenant: tenant.0, stream: id, field };
+        if let Some(anew) = keyring.rewrap(sealed, &place)? {
             to.insert(field.clone(), anew);
             wrapped += 1;
         }
