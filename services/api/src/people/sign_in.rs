@@ -53,6 +53,9 @@ struct SecondFactor {
     recovery: Option<SecretHash>,
 }
 
+/// Attempts by the known browsers of one member, in five minutes.
+const OF_KNOWN_MAX: i32 = 20;
+
 /// From where somebody comes, and by what.
 pub(crate) struct Origin {
     pub(crate) address: ClientAddress,
@@ -82,7 +85,8 @@ impl People {
             only = kept.and_then(|kept| self.owner_of_browser(&email, &kept));
             let Some(member) = only else { return Err(Problem::too_many_attempts(too_many)) };
             account = format!("known browsers of {member}");
-            let counted = self.attempts.count(origin.address.counted(), &account, now).await?;
+            // The address is counted already.
+            let counted = self.attempts.count_alone(&account, OF_KNOWN_MAX, now).await?;
             if let Some(too_many) = counted {
                 return Err(Problem::too_many_attempts(too_many));
             }
