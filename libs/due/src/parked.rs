@@ -80,7 +80,7 @@ const RELEASE: &str = "
                     WHERE kind = $1 AND lane = l.lane AND waits_for = w.waits_for AND priority = p.priority
                       AND lane LIKE '% waiting'
                     ORDER BY look_at LIMIT greatest($5::bigint, 100) FOR UPDATE SKIP LOCKED) AS turn
-             ORDER BY CASE WHEN $5::bigint > 1 THEN p.place END, random() LIMIT $5::bigint) AS parked
+             ORDER BY CASE WHEN $7 AND $5::bigint > 1 THEN p.place END, random() LIMIT $5::bigint) AS parked
      WHERE t.stream_id = parked.stream_id";
 
 /// A parked stream.
@@ -181,7 +181,7 @@ impl Timers {
     }
 
     /// Brings streams back that are parked and wait for one of `waits_for`, to be looked at now: `limit` at most, of
-    /// the first of `priorities` first. The lanes in which they are parked have names that end in ` waiting`; those
+    /// the first of `priorities` first if they are in order, and otherwise any of them. The lanes in which they are parked have names that end in ` waiting`; those
     /// where they belong come second. How many there were is returned.
     ///
     /// # Errors
@@ -190,14 +190,14 @@ impl Timers {
         &self,
         (parked, home): (&[&str], &[&str]),
         waits_for: &[&str],
-        priorities: &[&str],
+        (priorities, are_in_order): (&[&str], bool),
         limit: usize,
     ) -> Result<u64, Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let release = async |client: &mut Connection| {
             let statement = client.prepare_cached(RELEASE).await?;
-            let values: [&(dyn ToSql + Sync); 6] =
-                [&self.kind, &parked, &home, &priorities, &limit, &waits_for];
+            let values: [&(dyn ToSql + Sync); 7] =
+                [&self.kind, &parked, &home, &priorities, &limit, &waits_for, &are_in_order];
             Ok::<_, Error>(client.execute(&statement, &values).await?)
         };
         self.pool.within(ASK_MAX, release).await

@@ -269,7 +269,7 @@ async fn a_parked_stream_comes_back_for_the_one_it_waits_for_whatever_else_is_pa
 
     let release = async |whom: &str| {
         let lanes = (parked.as_slice(), home.as_slice());
-        timers.release(lanes, &[whom], &["normal"], 9).await.expect("released")
+        timers.release(lanes, &[whom], (&["normal"], true), 9).await.expect("released")
     };
     assert_eq!((release("nobody").await, release("other").await), (0, 1));
     let back = take_now(&timers, (&home, &["normal"]), 9).await;

@@ -223,14 +223,16 @@ impl Dispatcher {
             let limit = health.releasable();
             if limit > 0 {
                 let (of, lanes) = ([called.as_str()], (parked.as_slice(), home.as_slice()));
-                let released = self.timers.release(lanes, &of, PRIORITIES, limit).await?;
+                let released = self.timers.release(lanes, &of, (PRIORITIES, true), limit).await?;
                 // Of an account that nobody has tried yet, some go ahead of the others.
                 has_more |= limit == RELEASED.1 && reaches(released, limit);
             }
         }
         if sorted.nobodys_go(!nobodys.is_empty(), self.config.account_backoff.1) {
             let of: Vec<_> = nobodys.iter().map(String::as_str).collect();
-            self.timers.release((&parked, &home), &of, PRIORITIES, RELEASED.1).await?;
+            // Whose high ones nobody takes at all, they would stand before all others for ever.
+            let (lanes, priorities) = ((&parked[..], &home[..]), (PRIORITIES, false));
+            self.timers.release(lanes, &of, priorities, RELEASED.1).await?;
         }
         Ok(has_more)
     }
@@ -308,9 +310,13 @@ impl Sorted {
         if self.until.is_some_and(|until| until > now) {
             return false;
         }
-        let wait = (self.wait * 2).max(NOBODYS_WAIT).min(most);
-        (self.wait, self.until) =
-            if are_there { (wait, Some(now + wait)) } else { (Duration::ZERO, None) };
+        if are_there {
+            self.wait = (self.wait * 2).max(NOBODYS_WAIT).min(most);
+            self.until = Some(now + self.wait);
+        } else if self.until.is_some_and(|until| until + self.wait <= now) {
+            // None at one look are those that somebody looks at, and that come back.
+            (self.wait, self.until) = (Duration::ZERO, None);
+        }
         are_there
     }
 }
@@ -393,6 +399,12 @@ mod tests {
         tokio::time::advance(MOST).await;
         assert!(!sorted.nobodys_go(false, MOST), "there are none any more");
         assert!(sorted.nobodys_go(true, MOST), "others, at once");
+        tokio::time::advance(NOBODYS_WAIT).await;
+        assert!(!sorted.nobodys_go(true, MOST), "they may be the same");
+        tokio::time::advance(MOST * 2).await;
+        assert!(!sorted.nobodys_go(false, MOST) && sorted.nobodys_go(true, MOST));
+        tokio::time::advance(NOBODYS_WAIT).await;
+        assert!(sorted.nobodys_go(true, MOST), "these are not");
     }
 
     #[tokio::test(start_paused = true)]
