@@ -1,5 +1,7 @@
 //! Signing in by a password. Whoever guesses learns nothing from what is answered, nor from how long it takes.
 
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use chrono::{DateTime, Utc};
@@ -114,12 +116,12 @@ impl People {
         }
         let entry = fitting.pop().ok_or_else(Problem::wrong_sign_in)?;
         let factor = self.second_factor(&entry, totp.as_deref(), now).await?;
-        let signed_in = self.begin(entry, SignInWay::Password, factor, origin).await?;
+        let mut signed_in = self.begin(entry, SignInWay::Password, factor, origin).await?;
         if let Err(error) = self.attempts.give_back(&account).await {
             tracing::debug!(%error, "an attempt to sign in counts on");
         }
         if compared.is_weak {
-            self.strengthen(&signed_in.entry, password).await;
+            self.strengthen(&mut signed_in.entry, password).await;
         }
         Ok(signed_in)
     }
@@ -240,13 +242,17 @@ impl People {
     }
 
     /// The same password costs more to guess from now on. Where that fails, it does so another time.
-    async fn strengthen(&self, entry: &MemberEntry, password: String) {
+    async fn strengthen(&self, entry: &mut MemberEntry, password: String) {
         let Some(from) = entry.member.password().cloned() else { return };
         let Ok(to) = self.passwords.hash(password).await else { return };
         let at = self.store.environment().now();
         let command = MemberCommand::RehashPassword { from, to, at };
-        if let Err(problem) = self.record(entry, &command).await {
-            tracing::debug!(%problem, "a password costs as little to guess as before");
+        match self.record(entry, &command).await {
+            // What his browser is known by is made of the hash.
+            Ok((_, member)) => entry.member = Arc::new(member),
+            Err(problem) => {
+                tracing::debug!(%problem, "a password costs as little to guess as before");
+            }
         }
     }
 
