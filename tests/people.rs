@@ -275,5 +275,9 @@ async fn a_person_signs_in_by_an_identity_provider_that_knows_his_email() {
     let who = visitor.ask(who, None, None).await.expect("an answer");
     assert_eq!(who.body["member"]["email"], "person@example.com", "{}", who.body);
     assert_eq!(who.body["member"]["has_password"], false);
+    // Others of one address come a moment later.
+    for n in 3..=5 {
+        assert_eq!(attempt().await.0, "/docs/", "the {n}th of one address in some seconds");
+    }
     hatch.finish().await;
 }

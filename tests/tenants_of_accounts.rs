@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::doctor::run;
 use crate::harness::{
-    ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SECOND_ACCOUNT, SECOND_TOKEN, SENDER, unique,
+    ACCOUNT, AUTH_TOKEN, Answer, CUSTOMER, Hatch, SECOND_ACCOUNT, SECOND_TOKEN, SENDER, unique,
 };
 use crate::keys::Key;
 use crate::webhooks::{Post, inbound, receipt};
@@ -109,6 +109,29 @@ impl Three {
             seen.extend(messages.iter().any(|message| message["body"] == body).then_some(n));
         }
         seen
+    }
+
+    /// Has the newest webhook of a tenant be in the quarantine, perhaps with another number in it, and replays it.
+    async fn replayed_from_quarantine(&self, of: usize, number: Option<(&str, &str)>) -> Answer {
+        let (hatch, key) = (&self.hatch, &self.keys[of]);
+        let applied = "/api/v1/webhook-log?outcome=applied";
+        let id = hatch
+            .eventually("it is in the log", async |hatch| {
+                let log = hatch.get_by(key, applied).await.body;
+                log["data"][0]["id"].as_str().map(str::to_owned)
+            })
+            .await;
+        let (from, to) = number.unwrap_or_default();
+        let (from, to) = (from.trim_start_matches('+'), to.trim_start_matches('+'));
+        let session = hatch.database.connect().await;
+        let sql = format!(
+            "UPDATE hatch.webhook_log SET outcome = 'quarantined',
+                    body = convert_to(replace(convert_from(body, 'UTF8'), '{from}', '{to}'), 'UTF8')
+              WHERE id = '{id}'"
+        );
+        session.batch_execute(&sql).await.expect("in the quarantine");
+        let replay = format!("/api/v1/webhooks/replay/{id}");
+        hatch.request_by(key, Method::POST, &replay, None).await
     }
 
     /// What each tenant knows of the customer's wish.
@@ -280,6 +303,20 @@ async fn senders_of_one_account_are_told_apart_whichever_path_its_provider_was_t
     assert_eq!(three.seen_by("by the other path").await, [1]);
     assert!(to_the_second("STOP").send(&three.hatch).await.is_success());
     assert_eq!(three.wishes().await, ["unknown", "opted_out", "unknown"]);
+
+    // What was not understood then is read again as the one's that it is for, and as nobody else's.
+    let again = three.replayed_from_quarantine(1, None).await;
+    assert_eq!((again.status, again.text("outcome")), (StatusCode::OK, "duplicate"));
+    let mut to_the_first = to_the_second("of the first");
+    for (key, value) in &mut to_the_first.form {
+        if *key == "To" {
+            SENDER.clone_into(value);
+        }
+    }
+    assert!(to_the_first.send(&three.hatch).await.is_success());
+    let refused = three.replayed_from_quarantine(0, Some((SENDER, OTHER_SENDER))).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+    assert!(refused.text("detail").contains("not this tenant's"), "{}", refused.body);
     three.hatch.finish().await;
 }
 

@@ -42,6 +42,13 @@ const COUNT: &str = "
     SELECT address.since, address.count, account.since, account.count
       FROM address LEFT JOIN account ON true";
 
+const COUNT_ALONE: &str = "
+    INSERT INTO access.sign_in_attempts AS a (key, since, count) VALUES ($1::bytea, $2::timestamptz, 1)
+    ON CONFLICT (key) DO UPDATE
+       SET since = CASE WHEN a.since <= $3 THEN $2 ELSE a.since END,
+           count = CASE WHEN a.since <= $3 THEN 1 ELSE least(a.count + 1, 1000000) END
+    RETURNING since, count";
+
 const GIVE_BACK: &str = "
     UPDATE access.sign_in_attempts SET count = count - 1 WHERE key = $1 AND count > 0";
 
@@ -105,6 +112,27 @@ impl Attempts {
         let too_many = count.is_some_and(|count| count > OF_ACCOUNT_MAX);
         let until = since.unwrap_or(now) + OF_ACCOUNT;
         Ok(too_many.then(|| TooMany::until(until, now, false)))
+    }
+
+    /// Counts an attempt for `account` of somebody whose address is counted already; says whether it is more than `max`.
+    ///
+    /// # Errors
+    /// It is not counted.
+    pub async fn count_alone(
+        &self,
+        account: &str,
+        max: i32,
+        now: DateTime<Utc>,
+    ) -> Result<Option<TooMany>, SessionError> {
+        let (key, from) = (key("account", account), now - OF_ACCOUNT);
+        let key = &key[..];
+        let count = async |client: &mut Connection| {
+            let statement = client.prepare_cached(COUNT_ALONE).await?;
+            Ok::<_, SessionError>(client.query_one(&statement, &[&key, &now, &from]).await?)
+        };
+        let row = self.0.within(ANSWER_MAX, count).await?;
+        let (since, count): (DateTime<Utc>, i32) = (row.try_get(0)?, row.try_get(1)?);
+        Ok((count > max).then(|| TooMany::until(since + OF_ACCOUNT, now, false)))
     }
 
     /// Somebody has signed in as `account`: his own attempt counts no more. What others tried does, for the email may be

@@ -494,7 +494,10 @@ async fn a_session_that_is_ended_in_one_process_is_refused_in_the_other() {
             assert!(found.is_some() && sessions.goes_on(hash));
         }
     }
-    assert_eq!(there.find(SessionHash::of("three"), &used()).await.expect("an answer"), None);
+    let none = SessionHash::of("three");
+    assert!(!there.opens_nothing(none, now), "nobody has looked");
+    assert_eq!(there.find(none, &used()).await.expect("an answer"), None);
+    assert!(there.opens_nothing(none, now) && !there.opens_nothing(hashes[0], now));
     let listed = there.list(TENANT, None).await.expect("a list");
     assert_eq!(listed.len(), 2);
     assert_eq!(listed[0].user_agent.as_deref(), Some("browser"));
@@ -542,6 +545,13 @@ async fn attempts_are_counted_by_address_and_by_account_and_a_step_is_taken_once
         attempts.give_back("ann").await.expect("given back");
     }
     assert_eq!(count(23, "ann", 24).await, None);
+
+    let alone =
+        async |second| attempts.count_alone("an answer", 2, at(second)).await.expect("counted");
+    assert_eq!((alone(30).await, alone(31).await), (None, None));
+    let third = alone(32).await.expect("one too many");
+    assert_eq!((third.is_of_address, third.retry_after_seconds), (false, 299));
+    assert_eq!(alone(330).await, None, "a window later");
 
     let member = MemberId(Uuid::from_u128(7));
     for (step, fresh) in [(10, true), (10, false), (9, false), (11, true)] {

@@ -23,7 +23,7 @@ use hatch_eventstore::schema::Schema;
 pub use follow::{Halts, Lag};
 pub use kind::{DueKind, DueTime, KeptNote, WorkClass};
 pub use observe::{TimersReport, observe, undecodable};
-pub use parked::Unsorted;
+pub use parked::Parked;
 pub use store::{DueTimer, Timers};
 pub use sweep::{FindRoom, Handler, Lane, Permit, Sweeper};
 

@@ -9,9 +9,6 @@ use uuid::Uuid;
 use crate::store::ASK_MAX;
 use crate::{DueTimer, Error, Timers};
 
-/// Streams of which it is forgotten at a time for whom they wait.
-const UNSORTED_AT_ONCE: i64 = 10_000;
-
 const PARK: &str = "
     UPDATE due.timers SET look_at = $3, lane = $4, waits_for = $5 WHERE stream_id = $1 AND position = $2";
 
@@ -30,9 +27,33 @@ const WAITED_FOR: &str = "
           FROM waited w WHERE w.waits_for IS NOT NULL)
     SELECT DISTINCT waits_for FROM waited WHERE waits_for <> ''";
 
+/// Of each tenant a share: from one tenant to the next by the index, however many streams each has.
 const UNSORTED: &str = "
+    WITH RECURSIVE turn(lane, tenant_id) AS (
+        SELECT l.lane, (SELECT t.tenant_id FROM due.timers t
+                         WHERE t.kind = $1 AND t.lane = l.lane AND t.lane LIKE '% waiting' AND t.waits_for = ''
+                         ORDER BY t.tenant_id LIMIT 1)
+          FROM unnest($2::text[]) AS l(lane)
+        UNION ALL
+        SELECT o.lane, (SELECT t.tenant_id FROM due.timers t
+                         WHERE t.kind = $1 AND t.lane = o.lane AND t.lane LIKE '% waiting' AND t.waits_for = ''
+                           AND t.tenant_id > o.tenant_id
+                         ORDER BY t.tenant_id LIMIT 1)
+          FROM turn o WHERE o.tenant_id IS NOT NULL)
+    SELECT one.stream_id, turn.tenant_id, one.position
+      FROM turn
+     CROSS JOIN LATERAL (
+           SELECT t.stream_id, t.position, row_number() OVER () AS place FROM due.timers t
+            WHERE t.kind = $1 AND t.lane = turn.lane AND t.lane LIKE '% waiting' AND t.waits_for = ''
+              AND t.tenant_id = turn.tenant_id
+            LIMIT 1 + $3::bigint / (SELECT greatest(count(tenant_id), 1) FROM turn)) AS one
+     ORDER BY one.place, random() LIMIT $3::bigint";
+
+const SORTED: &str = "
     SELECT stream_id, tenant_id, position FROM due.timers
-     WHERE kind = $1 AND lane = ANY($2) AND lane LIKE '% waiting' AND waits_for = '' LIMIT $3";
+     WHERE kind = $1 AND lane LIKE '% waiting' AND waits_for <> ''
+       AND ($2::uuid IS NULL OR tenant_id = $2) AND stream_id > $3
+     ORDER BY stream_id LIMIT $4";
 
 /// Others may do the same: nobody waits for them.
 const SORT: &str = "
@@ -41,17 +62,8 @@ const SORT: &str = "
       FROM (SELECT t.stream_id, u.waits_for
               FROM unnest($1::uuid[], $2::bigint[], $3::text[]) AS u(stream_id, position, waits_for)
               JOIN due.timers t ON t.stream_id = u.stream_id AND t.position = u.position
-             WHERE t.lane LIKE '% waiting'
+             WHERE t.lane LIKE '% waiting' AND t.waits_for <> u.waits_for
                FOR UPDATE OF t SKIP LOCKED) AS sorted
-     WHERE t.stream_id = sorted.stream_id";
-
-const UNSORT: &str = "
-    UPDATE due.timers t
-       SET waits_for = ''
-      FROM (SELECT stream_id FROM due.timers
-             WHERE kind = $1 AND lane LIKE '% waiting' AND waits_for <> ''
-               AND ($2::uuid[] IS NULL OR tenant_id = ANY($2))
-             ORDER BY stream_id LIMIT $3 FOR UPDATE) AS sorted
      WHERE t.stream_id = sorted.stream_id";
 
 /// An index holds the lanes of those who wait alone, by how their names end. As many as are asked for, of the first
@@ -68,12 +80,12 @@ const RELEASE: &str = "
                     WHERE kind = $1 AND lane = l.lane AND waits_for = w.waits_for AND priority = p.priority
                       AND lane LIKE '% waiting'
                     ORDER BY look_at LIMIT greatest($5::bigint, 100) FOR UPDATE SKIP LOCKED) AS turn
-             ORDER BY CASE WHEN $5::bigint > 1 THEN p.place END, random() LIMIT $5::bigint) AS parked
+             ORDER BY CASE WHEN $7 AND $5::bigint > 1 THEN p.place END, random() LIMIT $5::bigint) AS parked
      WHERE t.stream_id = parked.stream_id";
 
-/// A parked stream of which nobody has said yet for whom it waits.
+/// A parked stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unsorted {
+pub struct Parked {
     /// The stream.
     pub stream_id: Uuid,
     /// Whose it is.
@@ -112,59 +124,64 @@ impl Timers {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    /// Parked streams of which nobody has said yet for whom they wait: `limit` at most.
+    /// Parked streams of which nobody has said yet for whom they wait: `limit` at most, of each tenant its share. There
+    /// may be more unless there are none.
     ///
     /// # Errors
     /// PostgreSQL's.
-    pub async fn unsorted(&self, parked: &[&str], limit: usize) -> Result<Vec<Unsorted>, Error> {
+    pub async fn unsorted(&self, parked: &[&str], limit: usize) -> Result<Vec<Parked>, Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.parked(UNSORTED, &[&self.kind, &parked, &limit]).await
+    }
+
+    /// Parked streams of which somebody has said for whom they wait, by their ids, `limit` at most of those behind
+    /// `after`: a tenant's, or everybody's.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn sorted(
+        &self,
+        tenant: Option<Uuid>,
+        after: Uuid,
+        limit: usize,
+    ) -> Result<Vec<Parked>, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.parked(SORTED, &[&self.kind, &tenant, &after, &limit]).await
+    }
+
+    async fn parked(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Parked>, Error> {
         let ask = async |client: &mut Connection| {
-            let statement = client.prepare_cached(UNSORTED).await?;
-            let values: [&(dyn ToSql + Sync); 3] = [&self.kind, &parked, &limit];
-            Ok::<_, Error>(client.query(&statement, &values).await?)
+            let statement = client.prepare_cached(sql).await?;
+            Ok::<_, Error>(client.query(&statement, values).await?)
         };
         let rows = self.pool.within(ASK_MAX, ask).await?;
-        let unsorted = |row: &tokio_postgres::Row| {
-            Ok(Unsorted {
+        let parked = |row: &tokio_postgres::Row| {
+            Ok(Parked {
                 stream_id: row.try_get(0)?,
                 tenant_id: row.try_get(1)?,
                 position: Position(row.try_get(2)?),
             })
         };
-        rows.iter().map(unsorted).collect()
+        rows.iter().map(parked).collect()
     }
 
     /// Says for whom parked streams wait, of which the log has said nothing new meanwhile.
     ///
     /// # Errors
     /// PostgreSQL's.
-    pub async fn sort(&self, sorted: &[(Unsorted, String)]) -> Result<(), Error> {
+    pub async fn sort(&self, sorted: &[(Parked, String)]) -> Result<(), Error> {
         let ids: Vec<_> = sorted.iter().map(|(one, _)| one.stream_id).collect();
         let positions: Vec<_> = sorted.iter().map(|(one, _)| one.position.0).collect();
         let waits_for: Vec<_> = sorted.iter().map(|(_, waits_for)| waits_for.as_str()).collect();
         self.execute(SORT, &[&ids, &positions, &waits_for]).await
     }
 
-    /// Forgets for whom the parked streams of these tenants wait; of all tenants where none are named.
-    ///
-    /// # Errors
-    /// PostgreSQL's.
-    pub async fn unsort(&self, tenants: Option<&[Uuid]>) -> Result<(), Error> {
-        loop {
-            let unsort = async |client: &mut Connection| {
-                let statement = client.prepare_cached(UNSORT).await?;
-                let values: [&(dyn ToSql + Sync); 3] = [&self.kind, &tenants, &UNSORTED_AT_ONCE];
-                Ok::<_, Error>(client.execute(&statement, &values).await?)
-            };
-            let unsorted = self.pool.within(ASK_MAX, unsort).await?;
-            if unsorted < UNSORTED_AT_ONCE.unsigned_abs() {
-                return Ok(());
-            }
-        }
-    }
-
     /// Brings streams back that are parked and wait for one of `waits_for`, to be looked at now: `limit` at most, of
-    /// the first of `priorities` first. The lanes in which they are parked have names that end in ` waiting`; those
+    /// the first of `priorities` first if they are in order, and otherwise any of them. The lanes in which they are parked have names that end in ` waiting`; those
     /// where they belong come second. How many there were is returned.
     ///
     /// # Errors
@@ -173,14 +190,14 @@ impl Timers {
         &self,
         (parked, home): (&[&str], &[&str]),
         waits_for: &[&str],
-        priorities: &[&str],
+        (priorities, are_in_order): (&[&str], bool),
         limit: usize,
     ) -> Result<u64, Error> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let release = async |client: &mut Connection| {
             let statement = client.prepare_cached(RELEASE).await?;
-            let values: [&(dyn ToSql + Sync); 6] =
-                [&self.kind, &parked, &home, &priorities, &limit, &waits_for];
+            let values: [&(dyn ToSql + Sync); 7] =
+                [&self.kind, &parked, &home, &priorities, &limit, &waits_for, &are_in_order];
             Ok::<_, Error>(client.execute(&statement, &values).await?)
         };
         self.pool.within(ASK_MAX, release).await

@@ -269,7 +269,7 @@ async fn a_parked_stream_comes_back_for_the_one_it_waits_for_whatever_else_is_pa
 
     let release = async |whom: &str| {
         let lanes = (parked.as_slice(), home.as_slice());
-        timers.release(lanes, &[whom], &["normal"], 9).await.expect("released")
+        timers.release(lanes, &[whom], (&["normal"], true), 9).await.expect("released")
     };
     assert_eq!((release("nobody").await, release("other").await), (0, 1));
     let back = take_now(&timers, (&home, &["normal"]), 9).await;
@@ -277,12 +277,47 @@ async fn a_parked_stream_comes_back_for_the_one_it_waits_for_whatever_else_is_pa
     timers.park(&back[0], ("sms waiting", "one"), at(1)).await.expect("parked");
     assert_eq!(waited_for().await, ["one"]);
 
-    timers.unsort(Some(&[Uuid::from_u128(2)])).await.expect("of nobody");
-    assert!(unsorted().await.is_empty());
-    timers.unsort(Some(&[TENANT])).await.expect("of both");
-    assert_eq!(unsorted().await.len(), 2);
-    fold(&timers, &[apart(3)]).await;
-    timers.sort(&[(unsorted().await[0], "one".to_owned())]).await.expect("sorted");
-    timers.unsort(None).await.expect("of all");
-    assert_eq!(unsorted().await.len(), 3);
+    let known = async |tenant, after, limit| -> Vec<Uuid> {
+        let sorted = timers.sorted(tenant, after, limit).await.expect("asked");
+        sorted.iter().map(|one| one.stream_id).collect()
+    };
+    assert!(known(Some(Uuid::from_u128(2)), Uuid::nil(), 9).await.is_empty(), "of nobody");
+    for tenant in [Some(TENANT), None] {
+        assert_eq!(known(tenant, Uuid::nil(), 1).await, [stream(1)]);
+        assert_eq!(known(tenant, stream(1), 9).await, [stream(2)], "from there on");
+    }
+    let again = timers.sorted(None, Uuid::nil(), 9).await.expect("asked");
+    let again: Vec<_> = again.into_iter().map(|one| (one, "third".to_owned())).collect();
+    timers.sort(&again).await.expect("sorted");
+    assert_eq!(waited_for().await, ["third"], "by others than before");
+}
+
+#[tokio::test]
+async fn a_tenants_parked_streams_are_found_whatever_others_have() {
+    const MANY: i64 = 600;
+    let (_database, timers) = timers().await;
+    let parked = |n, tenant_id, priority| {
+        let mut fact = fact(n, stream(n), DueTime::At { step: None, at: at(n) });
+        let stream = fact.stream.as_mut().expect("a stream's");
+        (stream.tenant_id, stream.place) = (tenant_id, WorkClass { lane: "sms waiting", priority });
+        fact
+    };
+    let other = Uuid::from_u128(2);
+    let mut facts: Vec<_> = (1..=MANY).map(|n| parked(n, TENANT, "high")).collect();
+    facts.push(parked(MANY + 1, other, "low"));
+    fold(&timers, &facts).await;
+    let (mut seen, mut first) = (HashSet::new(), None);
+    loop {
+        let some = timers.unsorted(&["sms waiting"], 16).await.expect("asked");
+        if some.is_empty() {
+            break;
+        }
+        assert!(some.len() <= 16);
+        first.get_or_insert_with(|| some.iter().any(|one| one.tenant_id == other));
+        seen.extend(some.iter().map(|one| one.stream_id));
+        let said: Vec<_> = some.into_iter().map(|one| (one, "one".to_owned())).collect();
+        timers.sort(&said).await.expect("sorted");
+    }
+    assert_eq!(first, Some(true), "among the first");
+    assert_eq!(seen.len(), facts.len(), "and all of them");
 }

@@ -4,6 +4,7 @@
 //! There they are sorted by the account for which they wait. Whoever has one that works brings its messages back, and
 //! whoever is to try one brings one back: those of an account that stays down are in nobody's way.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use futures::future::join_all;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, WaitForAccount};
 use hatch_domain::{Channel, Decider as _, ErrorClass, SendError};
-use hatch_due::{DueTimer, Unsorted};
+use hatch_due::{DueTimer, Parked};
 use hatch_eventstore::LoadError;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{Client, Error};
+use uuid::Uuid;
 
 use crate::Dispatcher;
 use crate::account::{Carriers, SendingAccount};
@@ -33,6 +35,9 @@ const RELEASE_EVERY: (Duration, Duration) = (Duration::from_millis(500), Duratio
 
 /// Messages that are sorted at a time, and that are read side by side for it.
 const SORTED_AT_ONCE: (usize, usize) = (256, 4);
+
+/// Between two times that a tenant's waiting messages are sorted again because its accounts are others.
+const SORTED_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// For whom a message waits that no account of this process takes.
 const NOBODY: &str = "-";
@@ -200,13 +205,7 @@ impl Dispatcher {
     /// Whether there may be more.
     async fn release_waiting(&self, sorted: &mut Sorted) -> Result<bool, hatch_due::Error> {
         let carriers = self.carriers();
-        if !Arc::ptr_eq(&carriers, &sorted.by) {
-            let tenants = carriers.rerouted(&sorted.by);
-            if tenants.as_ref().is_none_or(|tenants| !tenants.is_empty()) {
-                self.timers.unsort(tenants.as_deref()).await?;
-            }
-            sorted.by = Arc::clone(&carriers);
-        }
+        sorted.go_by(&carriers);
         let carried = Channel::ALL.into_iter().filter(|channel| carriers.width(*channel) > 0);
         let (parked, home): (Vec<_>, Vec<_>) =
             carried.map(|channel| (waiting_lane(channel), channel.as_str())).unzip();
@@ -214,6 +213,7 @@ impl Dispatcher {
             return Ok(false);
         }
         let mut has_more = self.sort(&parked).await?;
+        has_more |= self.sort_again(&mut sorted.again).await?;
         let mut nobodys = Vec::new();
         for called in self.timers.waited_for(&parked).await? {
             let Some(health) = carriers.waited_for(&called) else {
@@ -223,36 +223,52 @@ impl Dispatcher {
             let limit = health.releasable();
             if limit > 0 {
                 let (of, lanes) = ([called.as_str()], (parked.as_slice(), home.as_slice()));
-                let released = self.timers.release(lanes, &of, PRIORITIES, limit).await?;
+                let released = self.timers.release(lanes, &of, (PRIORITIES, true), limit).await?;
                 // Of an account that nobody has tried yet, some go ahead of the others.
                 has_more |= limit == RELEASED.1 && reaches(released, limit);
             }
         }
         if sorted.nobodys_go(!nobodys.is_empty(), self.config.account_backoff.1) {
             let of: Vec<_> = nobodys.iter().map(String::as_str).collect();
-            self.timers.release((&parked, &home), &of, PRIORITIES, RELEASED.1).await?;
+            // Whose high ones nobody takes at all, they would stand before all others for ever.
+            let (lanes, priorities) = ((&parked[..], &home[..]), (PRIORITIES, false));
+            self.timers.release(lanes, &of, priorities, RELEASED.1).await?;
         }
         Ok(has_more)
     }
 
     /// Finds out for whom messages wait of which nobody knows it yet. Whether there may be more.
     async fn sort(&self, parked: &[&str]) -> Result<bool, hatch_due::Error> {
-        let (most, side_by_side) = SORTED_AT_ONCE;
-        let unsorted = self.timers.unsorted(parked, most).await?;
-        let mut sorted = Vec::with_capacity(unsorted.len());
-        for some in unsorted.chunks(side_by_side) {
+        let unsorted = self.timers.unsorted(parked, SORTED_AT_ONCE.0).await?;
+        Ok(self.sort_these(&unsorted).await? > 0)
+    }
+
+    /// Finds out once more for whom some messages wait whose accounts were replaced. Whether there may be more.
+    async fn sort_again(&self, again: &mut Again) -> Result<bool, hatch_due::Error> {
+        let Some((tenant, after)) = again.next() else { return Ok(false) };
+        let some = self.timers.sorted(tenant, after, SORTED_AT_ONCE.0).await?;
+        if self.sort_these(&some).await? < some.len() {
+            return Ok(false);
+        }
+        let has_more = some.len() == SORTED_AT_ONCE.0;
+        Ok(again.go_on(some.last().filter(|_| has_more).map(|last| last.stream_id)))
+    }
+
+    /// Of how many it is known by now.
+    async fn sort_these(&self, parked: &[Parked]) -> Result<usize, hatch_due::Error> {
+        let mut sorted = Vec::with_capacity(parked.len());
+        for some in parked.chunks(SORTED_AT_ONCE.1) {
             let found = join_all(some.iter().map(|one| self.sorted(*one))).await;
             sorted.extend(found.into_iter().flatten());
         }
-        if sorted.is_empty() {
-            return Ok(false);
+        if !sorted.is_empty() {
+            self.timers.sort(&sorted).await?;
         }
-        self.timers.sort(&sorted).await?;
-        Ok(sorted.len() == most)
+        Ok(sorted.len())
     }
 
     /// For whom the message waits; none while the log cannot be read.
-    async fn sorted(&self, one: Unsorted) -> Option<(Unsorted, String)> {
+    async fn sorted(&self, one: Parked) -> Option<(Parked, String)> {
         let loaded = self.dependencies.store.load::<Message>(one.tenant_id, one.stream_id).await;
         let account = match &loaded {
             Ok(loaded) => {
@@ -271,22 +287,83 @@ impl Dispatcher {
 /// may have what they wait for, and comes by them only so.
 #[derive(Default)]
 struct Sorted {
-    by: Arc<Carriers>,
+    /// None at first: what others have sorted stays so.
+    by: Option<Arc<Carriers>>,
+    again: Again,
     wait: Duration,
     until: Option<Instant>,
 }
 
 impl Sorted {
+    fn go_by(&mut self, carriers: &Arc<Carriers>) {
+        match &self.by {
+            Some(before) if Arc::ptr_eq(before, carriers) => return,
+            Some(before) => self.again.want(carriers.rerouted(before)),
+            None => {}
+        }
+        self.by = Some(Arc::clone(carriers));
+    }
+
     /// Whether they are let go now: later and later, up to `most`, as long as there are any.
     fn nobodys_go(&mut self, are_there: bool, most: Duration) -> bool {
         let now = Instant::now();
         if self.until.is_some_and(|until| until > now) {
             return false;
         }
-        let wait = (self.wait * 2).max(NOBODYS_WAIT).min(most);
-        (self.wait, self.until) =
-            if are_there { (wait, Some(now + wait)) } else { (Duration::ZERO, None) };
+        if are_there {
+            self.wait = (self.wait * 2).max(NOBODYS_WAIT).min(most);
+            self.until = Some(now + self.wait);
+        } else if self.until.is_some_and(|until| until + self.wait <= now) {
+            // None at one look are those that somebody looks at, and that come back.
+            (self.wait, self.until) = (Duration::ZERO, None);
+        }
         are_there
+    }
+}
+
+/// Tenants whose waiting messages are sorted again, in turn; none of them is everybody.
+#[derive(Default)]
+struct Again {
+    wanted: BTreeSet<Option<Uuid>>,
+    begun: BTreeMap<Option<Uuid>, Instant>,
+    /// With the message up to which it is done.
+    walks: VecDeque<(Option<Uuid>, Uuid)>,
+}
+
+impl Again {
+    /// Has those of these tenants sorted again; of everybody where none are named.
+    fn want(&mut self, tenants: Option<Vec<Uuid>>) {
+        match tenants {
+            Some(tenants) => self.wanted.extend(tenants.into_iter().map(Some)),
+            None => _ = self.wanted.insert(None),
+        }
+    }
+
+    /// Whose turn it is, and behind which message. Each begins anew when it has ended, and not too often.
+    fn next(&mut self) -> Option<(Option<Uuid>, Uuid)> {
+        let Self { wanted, begun, walks } = self;
+        let now = Instant::now();
+        begun.retain(|_, at| now.duration_since(*at) < SORTED_AGAIN_AFTER);
+        wanted.retain(|tenant| {
+            let must_wait =
+                begun.contains_key(tenant) || walks.iter().any(|(walking, _)| walking == tenant);
+            if !must_wait {
+                begun.insert(*tenant, now);
+                walks.push_back((*tenant, Uuid::nil()));
+            }
+            must_wait
+        });
+        walks.front().copied()
+    }
+
+    /// The one whose turn it was goes on behind `after`, after the others; or has ended. Whether any goes on.
+    fn go_on(&mut self, after: Option<Uuid>) -> bool {
+        if let Some((tenant, _)) = self.walks.pop_front()
+            && let Some(after) = after
+        {
+            self.walks.push_back((tenant, after));
+        }
+        !self.walks.is_empty()
     }
 }
 
@@ -301,8 +378,6 @@ fn reaches(released: u64, limit: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -324,6 +399,34 @@ mod tests {
         tokio::time::advance(MOST).await;
         assert!(!sorted.nobodys_go(false, MOST), "there are none any more");
         assert!(sorted.nobodys_go(true, MOST), "others, at once");
+        tokio::time::advance(NOBODYS_WAIT).await;
+        assert!(!sorted.nobodys_go(true, MOST), "they may be the same");
+        tokio::time::advance(MOST * 2).await;
+        assert!(!sorted.nobodys_go(false, MOST) && sorted.nobodys_go(true, MOST));
+        tokio::time::advance(NOBODYS_WAIT).await;
+        assert!(sorted.nobodys_go(true, MOST), "these are not");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_changes_accounts_all_the_time_is_sorted_seldom_and_in_turn() {
+        let (one, other, last) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(9));
+        let mut again = Again::default();
+        assert_eq!(again.next(), None);
+        again.want(Some(vec![one, other]));
+        assert_eq!(again.next(), Some((Some(one), Uuid::nil())));
+        assert!(again.go_on(Some(last)), "it has more");
+        assert_eq!(again.next(), Some((Some(other), Uuid::nil())), "its turn");
+        assert!(again.go_on(None), "the first goes on");
+        again.want(Some(vec![one]));
+        assert_eq!(again.next(), Some((Some(one), last)), "where it was");
+        assert!(!again.go_on(None));
+        assert_eq!(again.next(), None, "too soon");
+        tokio::time::advance(SORTED_AGAIN_AFTER).await;
+        assert_eq!(again.next(), Some((Some(one), Uuid::nil())), "from the beginning");
+        again.want(None);
+        assert_eq!(again.next(), Some((Some(one), Uuid::nil())));
+        assert!(again.go_on(None));
+        assert_eq!(again.next(), Some((None, Uuid::nil())), "everybody's");
     }
 
     #[test]

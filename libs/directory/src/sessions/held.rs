@@ -16,6 +16,34 @@ const HELD_MAX: usize = 20_000;
 /// How long one stays that nobody looks at.
 const UNUSED_MAX: TimeDelta = TimeDelta::minutes(5);
 
+/// What opens nothing, of so many at most, and for how long nobody asks again. No session begins by what was presented.
+const UNKNOWN_MAX: usize = 4_096;
+const UNKNOWN_FOR: TimeDelta = TimeDelta::minutes(1);
+
+/// What was looked for and opens nothing.
+#[derive(Default)]
+pub(super) struct Unknown(Mutex<HashMap<SessionHash, DateTime<Utc>>>);
+
+impl Unknown {
+    pub(super) fn has(&self, hash: SessionHash, now: DateTime<Utc>) -> bool {
+        self.lock().get(&hash).is_some_and(|since| now < *since + UNKNOWN_FOR)
+    }
+
+    pub(super) fn insert(&self, hash: SessionHash, now: DateTime<Utc>) {
+        let mut unknown = self.lock();
+        if unknown.len() >= UNKNOWN_MAX {
+            unknown.retain(|_, since| now < *since + UNKNOWN_FOR);
+        }
+        if unknown.len() < UNKNOWN_MAX {
+            unknown.insert(hash, now);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SessionHash, DateTime<Utc>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Held(Mutex<HashMap<SessionHash, One>>);
 
@@ -176,6 +204,18 @@ mod tests {
             assert_eq!(held.goes_on(hash, at(asked)), goes_on, "{uses:?} {asked}");
             assert_eq!(held.touch(hash, &used(asked)).flatten().is_some(), goes_on);
         }
+    }
+
+    #[test]
+    fn what_opens_nothing_is_known_for_a_minute_and_there_is_an_end_of_it() {
+        let unknown = Unknown::default();
+        let hash = |n: usize| SessionHash::of(&n.to_string());
+        (0..2 * UNKNOWN_MAX).for_each(|n| unknown.insert(hash(n), at(0)));
+        assert_eq!(unknown.lock().len(), UNKNOWN_MAX);
+        assert!(unknown.has(hash(0), at(0)) && !unknown.has(hash(UNKNOWN_MAX), at(0)));
+        assert!(!unknown.has(hash(0), at(1)));
+        unknown.insert(hash(UNKNOWN_MAX), at(1));
+        assert!(unknown.has(hash(UNKNOWN_MAX), at(1)), "others have gone");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use self::held::Held;
+use self::held::{Held, Unknown};
 use crate::uses::Use;
 
 /// How long a session goes on that nobody uses.
@@ -130,6 +130,7 @@ struct Shared {
     connections: Connections,
     environment: Arc<dyn Environment>,
     held: Held,
+    unknown: Unknown,
     look_ups: Semaphore,
 }
 
@@ -141,8 +142,9 @@ impl Sessions {
         shutdown: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (held, look_ups) = (Held::default(), Semaphore::new(LOOK_UPS_MAX));
-        let sessions =
-            Self { shared: Arc::new(Shared { connections, environment, held, look_ups }) };
+        let unknown = Unknown::default();
+        let shared = Shared { connections, environment, held, unknown, look_ups };
+        let sessions = Self { shared: Arc::new(shared) };
         let working = sessions.clone();
         let worker = async move {
             // It goes on for ever.
@@ -180,8 +182,16 @@ impl Sessions {
         if let Some((session, seen_at)) = found {
             self.shared.held.insert(hash, session, seen_at);
             self.shared.held.touch(hash, used);
+        } else {
+            self.shared.unknown.insert(hash, used.at);
         }
         Ok(found.map(|(session, _)| session))
+    }
+
+    /// Whether it was found out a moment ago that this opens nothing.
+    #[must_use]
+    pub fn opens_nothing(&self, hash: SessionHash, now: DateTime<Utc>) -> bool {
+        self.shared.unknown.has(hash, now)
     }
 
     /// Whether what this opens is in memory, so that nothing has to be asked for it.

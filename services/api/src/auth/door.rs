@@ -21,6 +21,7 @@ use super::caller::{Caller, CallerSession};
 use super::credentials::{self, Credentials};
 use super::visits::{Visit, Visits};
 use crate::client_address::ClientAddress;
+use crate::limits::Quota;
 use crate::problem::Problem;
 use crate::sites::Sites;
 use crate::tokens::Tokens;
@@ -260,6 +261,14 @@ impl Door {
     async fn caller_or_news(&self, request: &mut Request) -> Result<Caller, Refused> {
         let mut caller = self.caller(request);
         let is_unknown = matches!(caller, Err(Refused::Unknown));
+        if is_unknown {
+            // Whoever guesses keeps nothing open.
+            let address = request.extensions().get::<ClientAddress>();
+            let quota = request.extensions().get::<Quota>();
+            if let (Some(quota), Some(address)) = (quota, address) {
+                quota.refuse_guesser(*address)?;
+            }
+        }
         if is_unknown && self.directory.catch_up(NEWS_MAX).await {
             caller = self.caller(request);
         }

@@ -76,6 +76,11 @@ impl Visits {
             let fault = std::io::Error::other("nobody looked where the request comes from");
             return Err(Problem::fault(&fault));
         };
+        // A page that is open since its session has ended asks on, and guesses nothing.
+        if self.sessions.opens_nothing(visit.hash, now) {
+            visit.quota.forgive();
+            return Ok(None);
+        }
         // What is not in memory costs a query, whoever invented it.
         if !self.sessions.holds(visit.hash) {
             visit.quota.refuse_guesser(ClientAddress(ip))?;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::{FromRequestParts, MatchedPath, Request};
@@ -30,6 +31,8 @@ pub(crate) struct Quota(Option<Arc<Opened>>);
 struct Opened {
     limits: Arc<Inner>,
     account: OnceLock<Account>,
+    /// Whether its wrong credentials are not counted.
+    is_forgiven: AtomicBool,
 }
 
 /// Whose account it is.
@@ -57,7 +60,11 @@ pub(super) struct Left {
 
 impl Quota {
     pub(super) fn of(limits: Arc<Inner>) -> Self {
-        Self(Some(Arc::new(Opened { limits, account: OnceLock::new() })))
+        Self(Some(Arc::new(Opened {
+            limits,
+            account: OnceLock::new(),
+            is_forgiven: AtomicBool::new(false),
+        })))
     }
 
     /// Charges `request`, which was `admitted` or not, before its body is read.
@@ -69,10 +76,15 @@ impl Quota {
         admitted: Result<(), Problem>,
         request: &Request,
     ) -> Result<(), Problem> {
-        let Some(Opened { limits, account }) = self.0.as_deref() else { return admitted };
+        let Some(Opened { limits, account, is_forgiven }) = self.0.as_deref() else {
+            return admitted;
+        };
         let address = request.extensions().get::<ClientAddress>();
         let address = address.copied().unwrap_or(ClientAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         if admitted.as_ref().is_err_and(Problem::is_unauthorized) {
+            if is_forgiven.load(Ordering::Relaxed) {
+                return admitted;
+            }
             let (key, policy) = limits.of_wrong_credentials(address);
             let (client, route, tenant) = (key.client, key.route, String::new());
             let open = || Account { client, tenant, api_key: None, route, policy };
@@ -96,12 +108,19 @@ impl Quota {
         admitted
     }
 
+    /// The wrong credentials of this request were counted when they were first presented.
+    pub(crate) fn forgive(&self) {
+        if let Some(opened) = self.0.as_deref() {
+            opened.is_forgiven.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Refuses whose address has had as many wrong credentials as it may, before others are looked for.
     ///
     /// # Errors
     /// Nothing is left.
     pub(crate) fn refuse_guesser(&self, address: ClientAddress) -> Result<(), Problem> {
-        let Some(Opened { limits, account }) = self.0.as_deref() else { return Ok(()) };
+        let Some(Opened { limits, account, .. }) = self.0.as_deref() else { return Ok(()) };
         let (key, policy) = limits.of_wrong_credentials(address);
         if limits.standing(key, policy).left > 0 {
             return Ok(());
@@ -165,7 +184,7 @@ impl Quota {
     }
 
     fn account(&self) -> Option<(&Inner, &Account)> {
-        let Opened { limits, account } = self.0.as_deref()?;
+        let Opened { limits, account, .. } = self.0.as_deref()?;
         Some((limits, account.get()?))
     }
 }

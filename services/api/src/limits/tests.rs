@@ -282,6 +282,23 @@ async fn who_is_about_to_sign_in_is_counted_by_his_address() {
 }
 
 #[tokio::test]
+async fn what_was_counted_once_as_wrong_is_forgiven() {
+    let limits = alone(Rules { wrong_credentials: 1, ..rules(2) });
+    let address = ClientAddress(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+    let mut request = Request::default();
+    request.extensions_mut().insert(address);
+    for (forgiven, code) in [(true, 401), (true, 401), (false, 401), (true, 401), (false, 429)] {
+        let quota = limits.open(&mut Request::default());
+        if forgiven {
+            quota.forgive();
+        }
+        let wrong = Err(Problem::no_credentials());
+        let refused = quota.admit(wrong, &request).expect_err("refused");
+        assert_eq!(refused.to_json()["status"], code);
+    }
+}
+
+#[tokio::test]
 async fn who_has_guessed_too_often_is_refused_before_anything_is_looked_for() {
     let limits = alone(Rules { wrong_credentials: 2, ..rules(2) });
     let address = ClientAddress(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));

@@ -169,6 +169,16 @@ impl Oidc {
         Ok(Begun { url, cookie })
     }
 
+    /// What tells the attempt of `cookie` from others, where it is one of ours and `query` answers it. For no other one the
+    /// provider is asked.
+    #[must_use]
+    pub fn answered(&self, query: &str, cookie: &str) -> Option<String> {
+        let Inner { sealing, clock, .. } = &*self.0;
+        let attempt = sealing.open(cookie, clock.now())?;
+        let answer = Answer::read(query)?;
+        is_same(&attempt.state, &answer.state).then_some(attempt.state)
+    }
+
     /// Who has signed in, by the `query` with which the person came back and the `cookie` of the attempt.
     ///
     /// # Errors

@@ -27,6 +27,9 @@ use crate::problem::{FieldCode, FieldError, Problem};
 /// What attempts by the identity provider are counted as.
 const ACCOUNT: &str = "/auth/oidc";
 
+/// Answers to one attempt at most.
+const ANSWERS_MAX: i32 = 5;
+
 /// Where the page is that people come back to.
 const SIGN_IN: &str = "/auth/sign-in";
 
@@ -114,6 +117,15 @@ async fn count(people: &People, address: ClientAddress) -> Result<(), Problem> {
     }
 }
 
+/// Refuses an attempt that was answered often enough.
+async fn count_answers(people: &People, attempt: &str) -> Result<(), Problem> {
+    let (account, now) = (format!("{ACCOUNT} {attempt}"), people.store.environment().now());
+    match people.attempts.count_alone(&account, ANSWERS_MAX, now).await? {
+        Some(too_many) => Err(Problem::too_many_attempts(too_many)),
+        None => Ok(()),
+    }
+}
+
 async fn callback(
     State(people): State<Arc<People>>,
     Extension(address): Extension<ClientAddress>,
@@ -141,10 +153,13 @@ async fn finish(
     (address, query): (ClientAddress, &str),
     headers: &HeaderMap,
 ) -> Result<(Errand, SignedIn), Problem> {
-    // Each asks the identity provider, also by a code that somebody has invented.
-    count(people, address).await?;
     let kept = cookie::value_of(headers, cookie::name_of_attempt(people.is_secure()));
-    let finished = oidc.finish(query, kept.unwrap_or_default()).await;
+    let kept = kept.unwrap_or_default();
+    // Each asks the identity provider, also by a code that somebody has invented. The address was counted at its beginning.
+    if let Some(attempt) = oidc.answered(query, kept) {
+        count_answers(people, &attempt).await?;
+    }
+    let finished = oidc.finish(query, kept).await;
     let identity = finished.map_err(|error| failed(&error))?;
     let errand = Errand::read(&identity.return_to);
     let entry = whose(people, &identity, &errand).await?;

@@ -48,7 +48,13 @@ mod tests {
              function next() {{ {next} }}
              console.log(next());"
         );
-        let output = Command::new("node").args(["-e", &program, "--", wanted]).output().ok()?;
+        let output = match Command::new("node").args(["-e", &program, "--", wanted]).output() {
+            Ok(output) => output,
+            Err(error) => {
+                assert!(std::env::var_os("CI").is_none(), "there is no node: {error}");
+                return None;
+            }
+        };
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Some(String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned())
     }

@@ -1,5 +1,7 @@
 //! Signing in by a password. Whoever guesses learns nothing from what is answered, nor from how long it takes.
 
+use std::sync::Arc;
+
 use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use chrono::{DateTime, Utc};
@@ -53,6 +55,9 @@ struct SecondFactor {
     recovery: Option<SecretHash>,
 }
 
+/// Attempts by the known browsers of one member, in five minutes.
+const OF_KNOWN_MAX: i32 = 20;
+
 /// From where somebody comes, and by what.
 pub(crate) struct Origin {
     pub(crate) address: ClientAddress,
@@ -82,7 +87,8 @@ impl People {
             only = kept.and_then(|kept| self.owner_of_browser(&email, &kept));
             let Some(member) = only else { return Err(Problem::too_many_attempts(too_many)) };
             account = format!("known browsers of {member}");
-            let counted = self.attempts.count(origin.address.counted(), &account, now).await?;
+            // The address is counted already.
+            let counted = self.attempts.count_alone(&account, OF_KNOWN_MAX, now).await?;
             if let Some(too_many) = counted {
                 return Err(Problem::too_many_attempts(too_many));
             }
@@ -110,12 +116,12 @@ impl People {
         }
         let entry = fitting.pop().ok_or_else(Problem::wrong_sign_in)?;
         let factor = self.second_factor(&entry, totp.as_deref(), now).await?;
-        let signed_in = self.begin(entry, SignInWay::Password, factor, origin).await?;
+        let mut signed_in = self.begin(entry, SignInWay::Password, factor, origin).await?;
         if let Err(error) = self.attempts.give_back(&account).await {
             tracing::debug!(%error, "an attempt to sign in counts on");
         }
         if compared.is_weak {
-            self.strengthen(&signed_in.entry, password).await;
+            self.strengthen(&mut signed_in.entry, password).await;
         }
         Ok(signed_in)
     }
@@ -236,13 +242,17 @@ impl People {
     }
 
     /// The same password costs more to guess from now on. Where that fails, it does so another time.
-    async fn strengthen(&self, entry: &MemberEntry, password: String) {
+    async fn strengthen(&self, entry: &mut MemberEntry, password: String) {
         let Some(from) = entry.member.password().cloned() else { return };
         let Ok(to) = self.passwords.hash(password).await else { return };
         let at = self.store.environment().now();
         let command = MemberCommand::RehashPassword { from, to, at };
-        if let Err(problem) = self.record(entry, &command).await {
-            tracing::debug!(%problem, "a password costs as little to guess as before");
+        match self.record(entry, &command).await {
+            // What his browser is known by is made of the hash.
+            Ok((_, member)) => entry.member = Arc::new(member),
+            Err(problem) => {
+                tracing::debug!(%problem, "a password costs as little to guess as before");
+            }
         }
     }
 

@@ -52,7 +52,7 @@ pub struct TrailRules {
 #[derive(Debug, Default)]
 pub struct TrailStats {
     /// Requests: `written`, `left_out` where a client asks too often, or `dropped` because too many waited, PostgreSQL
-    /// did not take them or there are too many bytes.
+    /// did not take them or there are too many bytes, of all or of a tenant's day.
     pub requests: Family<&'static str, Counter>,
     /// Refused requests: `kept`, `left_out` where a client had too many, or `lost`.
     pub refusals: Family<&'static str, Counter>,

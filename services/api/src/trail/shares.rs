@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use hatch_domain::ids::TenantId;
+use hatch_readmodel::AnsweredRequest;
 
 use super::WAITING_MAX;
 
@@ -17,6 +18,12 @@ const CLIENTS_MAX: usize = 4_096;
 /// Of the rows that wait, those of one tenant at most.
 const OF_TENANT_MAX: usize = WAITING_MAX / 2;
 
+/// Of the bytes that the request log may have, those of one tenant and day at most are one such part.
+const OF_TENANT_BYTES: u64 = 8;
+
+/// Bytes of a row and of its places in indexes, beside its texts.
+const ROW_BYTES: usize = 512;
+
 /// The shares of a process.
 #[derive(Default)]
 pub(super) struct Shares(Mutex<State>);
@@ -27,6 +34,10 @@ struct State {
     minute: i64,
     too_often: HashMap<(TenantId, String), u32>,
     waiting: HashMap<TenantId, usize>,
+    /// Since 1970.
+    day: i64,
+    /// What was written that day, as far as that can be told.
+    bytes: HashMap<TenantId, u64>,
 }
 
 impl Shares {
@@ -69,9 +80,39 @@ impl Shares {
         }
     }
 
+    /// Whether the row may be written, of `bytes_max` of all.
+    pub(super) fn has_bytes(
+        &self,
+        now: DateTime<Utc>,
+        row: &AnsweredRequest,
+        bytes_max: u64,
+    ) -> bool {
+        let mut state = self.lock();
+        let day = now.timestamp().div_euclid(86_400);
+        if day != state.day {
+            state.day = day;
+            state.bytes.clear();
+        }
+        let had = state.bytes.entry(row.tenant).or_default();
+        let has = had.saturating_add(bytes_of(row));
+        let fits = has <= bytes_max / OF_TENANT_BYTES;
+        if fits {
+            *had = has;
+        }
+        fits
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn bytes_of(row: &AnsweredRequest) -> u64 {
+    let texts = [&row.query, &row.code, &row.actor, &row.key_id, &row.user_agent];
+    let texts: usize = texts.into_iter().flatten().chain(&row.touched).map(String::len).sum();
+    let body = row.body.as_ref().map_or(0, |body| body.to_string().len());
+    let bytes = ROW_BYTES + row.request_id.len() + row.path.len() + row.route.len() + texts + body;
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -87,7 +128,9 @@ mod tests {
     #[test]
     fn who_asks_too_often_has_a_few_rows_a_minute() {
         let shares = Shares::default();
-        let at = |second| DateTime::from_timestamp(1_800_000_000 + i64::from(second), 0).expect("in range");
+        let at = |second| {
+            DateTime::from_timestamp(1_800_000_000 + i64::from(second), 0).expect("in range")
+        };
         let count = |second, of, actor| {
             (0..1_000).filter(|_| shares.too_often(at(second), tenant(of), actor)).count()
         };
@@ -97,6 +140,39 @@ mod tests {
             shares.too_often(at(61), tenant(3), &n.to_string());
         }
         assert_eq!(shares.lock().too_often.len(), CLIENTS_MAX);
+    }
+
+    #[test]
+    fn one_tenant_has_a_part_of_a_days_bytes() {
+        const BYTES_MAX: u64 = 1_000_000;
+        let shares = Shares::default();
+        let row = |of| AnsweredRequest {
+            id: Uuid::nil(),
+            tenant: tenant(of),
+            request_id: "request".to_owned(),
+            at: DateTime::UNIX_EPOCH,
+            method: "POST",
+            path: "/api/v1/messages".to_owned(),
+            query: None,
+            route: "/api/v1/messages".to_owned(),
+            status: 202,
+            code: None,
+            actor: None,
+            key_id: None,
+            address: std::net::IpAddr::from([192, 0, 2, 1]),
+            user_agent: Some("x".repeat(200)),
+            duration_us: 1,
+            position: None,
+            touched: vec!["t".repeat(100)],
+            body: Some(serde_json::json!({"body": "string"})),
+        };
+        let day = |day| DateTime::from_timestamp(86_400 * day, 0).expect("in range");
+        let written =
+            |at, of| (0..1_000).filter(|_| shares.has_bytes(at, &row(of), BYTES_MAX)).count();
+        let share = written(day(1), 1);
+        assert!((100..=160).contains(&share), "{share}");
+        assert_eq!((written(day(1), 1), written(day(1), 2)), (0, share), "nothing of others");
+        assert_eq!(written(day(2), 1), share, "another day");
     }
 
     #[test]

@@ -59,14 +59,21 @@ pub(super) async fn run(
 
 async fn write(trail: &Inner, waiting: &mut mpsc::Receiver<Answered>, read_model: &ReadModel) {
     loop {
-        let mut rows = Vec::new();
-        while rows.len() < ROWS_MAX
+        let (mut rows, mut taken) = (Vec::new(), 0);
+        let (now, bytes_max) = (trail.clock.now(), trail.rules.requests_bytes_max);
+        while taken < ROWS_MAX
             && let Ok(answered) = waiting.try_recv()
         {
+            taken += 1;
             trail.shares.end(answered.row.tenant);
-            rows.push(shaped(answered));
+            let row = shaped(answered);
+            if trail.shares.has_bytes(now, &row, bytes_max) {
+                rows.push(row);
+            } else {
+                trail.stats.requests.of(&"dropped").increment();
+            }
         }
-        let is_full = rows.len() == ROWS_MAX;
+        let is_full = taken == ROWS_MAX;
         if !rows.is_empty() {
             let count = u64::try_from(rows.len()).unwrap_or_default();
             let outcome = match read_model.add_requests(&rows).await {

@@ -157,6 +157,19 @@ impl Webhooks {
         self.sibling(account, observations).unwrap_or_else(|| account.clone())
     }
 
+    /// The one called `name` of those that are the same account at their provider as `account`.
+    pub(super) fn sibling_called(
+        &self,
+        account: &WebhookAccount,
+        name: &str,
+    ) -> Option<WebhookAccount> {
+        let Parts { suffix, .. } = Parts::of(&account.path)?;
+        let current = self.accounts.current();
+        let key = (account.provider, &*account.account);
+        let sibling = current.iter().find(|one| one.name.as_str() == name && one.key() == key)?;
+        of_account(sibling, suffix)
+    }
+
     fn sibling(
         &self,
         account: &WebhookAccount,

@@ -20,7 +20,7 @@ use super::account::PREFIX;
 use super::ownership::Owned;
 use super::receive::failure;
 use super::record::Recording;
-use super::verified::verified;
+use super::verified::{verified, verified_as};
 use super::{GENERIC, WebhookAccount, Webhooks};
 use crate::auth::Caller;
 use crate::extract::{NoBody, PathId};
@@ -89,16 +89,23 @@ impl Webhooks {
         }
         let path = &kept.webhook.path_and_query;
         let account = self
-            .account_at(path)
+            .account_of(path, kept.verified.as_ref())
             .ok_or_else(|| Problem::not_replayed(format!("no account is set that takes {path}")))?;
         let account = verified(account, tenant, kept.verified.as_ref())?;
-        let tenants = account.tenants.clone();
         let said_at = kept.webhook.received_at;
         let raw = raw(kept)?;
         let said = self.readers.parse(&account, &raw).await?;
         let observations = said.map_err(|error| {
             Problem::not_replayed(format!("it is still not understood: {}", failure(&error)))
         })?;
+        // Nobody knew for whom it is before it was understood.
+        let account =
+            WebhookAccount { tenant_id: tenant, ..self.by_recipient(&account, &observations) };
+        let tenants = account.tenants.clone();
+        if !tenants.has(tenant) {
+            let detail = "it is for who has another account, and that account is not this tenant's";
+            return Err(Problem::not_replayed(detail));
+        }
         let Owned { account, elsewhere } = self.owned(&account, &observations).await?;
         if !tenants.has(account.tenant_id) {
             let detail = "what it says is known already, and is of a tenant without the account";
@@ -111,6 +118,14 @@ impl Webhooks {
         let left = if outcome == Outcome::Quarantined { Outcome::Ignored } else { outcome };
         self.read_model.release_webhook(old, left, &format!("replayed as {id}")).await?;
         Ok(Replayed { id, outcome, position })
+    }
+
+    /// Whose a webhook is that came in there: of several that are one account at their provider, the one that it was for.
+    fn account_of(&self, path_and_query: &str, verified: Option<&Value>) -> Option<WebhookAccount> {
+        let account = self.account_at(path_and_query)?;
+        let name = verified.and_then(verified_as).filter(|name| **name != *account.name);
+        let sibling = name.and_then(|name| self.sibling_called(&account, &name));
+        Some(sibling.unwrap_or(account))
     }
 
     /// Whose webhooks come in there.

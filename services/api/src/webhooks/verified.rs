@@ -50,6 +50,11 @@ impl VerifiedBy {
     }
 }
 
+/// hatch's name of the account by which a request was verified that was kept with `kept`.
+pub(super) fn verified_as(kept: &Value) -> Option<String> {
+    VerifiedBy::deserialize(kept).ok().map(|by| by.name)
+}
+
 /// `account` as the one by which the request was verified that `tenant` has kept with `kept`, with those tenants alone
 /// that it had then, too. A row from before that was kept is of an account of the files, and concerns its tenant alone.
 ///

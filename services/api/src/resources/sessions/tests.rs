@@ -207,6 +207,7 @@ async fn who_guesses_is_told_nothing_and_not_for_long() {
     for (known, password, status) in [
         (forged.as_str(), PASSWORD, StatusCode::TOO_MANY_REQUESTS),
         (known, "another password", StatusCode::UNAUTHORIZED),
+        (known, "another password", StatusCode::UNAUTHORIZED),
         (known, PASSWORD, StatusCode::CREATED),
     ] {
         let body = json!({"email": EMAIL, "password": password}).to_string();
