@@ -126,7 +126,8 @@ fn without_answer(error: &reqwest::Error) -> Exchange {
     }
 }
 
-/// The innermost cause, which is the operating system's or the TLS library's sentence. The error itself would name the URL.
+/// The innermost cause, which is the operating system's or the TLS library's sentence. The error itself would name the
+/// URL.
 #[must_use]
 pub fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;

@@ -273,7 +273,7 @@ problems! {
         "no configured account carries sms: nothing was recorded";
     TOO_MANY_ATTEMPTS = "too_many_attempts" [TOO_MANY_REQUESTS]
         "Somebody tried to sign in too often"
-        "More attempts came from the address, or for the email, than may in the time that `detail` names."
+        "More attempts came from the address, or for the email, than may: 5 in 20 seconds, and 20 in 5 minutes."
         "Wait as long as `Retry-After` says."
         "try again in 20 seconds";
     QUOTA_EXCEEDED = "quota_exceeded" [TOO_MANY_REQUESTS]
