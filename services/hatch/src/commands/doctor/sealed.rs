@@ -67,7 +67,9 @@ async fn sealed(settings: &Settings, database: &Database) -> anyhow::Result<Find
     let kept = kept(stored);
     for account in kept.iter().filter_map(|entry| entry.account.as_ref()) {
         secrets.accounts += 1;
-        account.secrets().values().for_each(|sealed| secrets.note(sealed, &keyring));
+        for sealed in account.secrets().values() {
+            secrets.note(sealed, &keyring);
+        }
     }
     // What is wrong with those of the files, another line says.
     let files = accounts(settings).unwrap_or_default();
