@@ -102,7 +102,7 @@ async fn changes_refusals_looks_and_exports_are_in_the_audit_with_who_did_them()
     let from = entry["at"].as_str().expect("a time");
     let entry = watched.entry(&format!("action=request.refused&key={}&from={from}", key.id)).await;
     assert_eq!((&entry["actor"], &entry["details"]["status"]), (&Value::Null, &json!(401)));
-    assert_eq!(entry["address"], "127.0.0.1");
+    assert_eq!(entry["ip"], "127.0.0.1");
 
     // Looks at what not everybody may see.
     let unknown = receipt("", "SM00000000000000000000000000000043", "delivered");

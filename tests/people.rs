@@ -42,15 +42,15 @@ async fn invite(hatch: &Hatch, email: &str, role: &str) -> String {
     let output = output.expect("it runs");
     let said = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    let (page, token) = said.trim_end().split_once('#').expect("a link alone");
+    let (page, invitation) = said.trim_end().split_once('#').expect("a link alone");
     assert_eq!(page, format!("{}/auth/invitation", hatch.url));
-    token.to_owned()
+    invitation.to_owned()
 }
 
 /// Accepts by the process at `url`, once that knows of the invitation.
-async fn accept(http: &reqwest::Client, url: &str, token: &str) {
+async fn accept(http: &reqwest::Client, url: &str, invitation: &str) {
     let path = format!("{url}/api/v1/invitations/accept");
-    let body = json!({"token": token, "password": PASSWORD});
+    let body = json!({"invitation": invitation, "password": PASSWORD});
     eventually("the invitation is known", async || {
         let answer = http.post(&path).json(&body).send().await.ok()?;
         let answer = Answer::read(answer).await;
@@ -66,8 +66,8 @@ async fn accept(http: &reqwest::Client, url: &str, token: &str) {
 impl Visitor {
     /// Somebody who is invited, comes, and signs in.
     pub(crate) async fn invited(hatch: &Hatch, email: &str, role: &str) -> Self {
-        let token = invite(hatch, email, role).await;
-        accept(&hatch.http, &hatch.url, &token).await;
+        let invitation = invite(hatch, email, role).await;
+        accept(&hatch.http, &hatch.url, &invitation).await;
         Self::sign_in(&hatch.http, &hatch.url, email).await
     }
 
@@ -145,8 +145,8 @@ async fn a_person_is_invited_signs_in_works_and_is_signed_out_everywhere() {
     let hatch = Hatch::closed().await;
     let listen = format!("127.0.0.1:{}", free_port().expect("a free port"));
     let mut other = another(&hatch, &listen).await;
-    let token = invite(&hatch, "ann@example.com", "owner").await;
-    accept(&other.http, &other.url, &token).await;
+    let invitation = invite(&hatch, "ann@example.com", "owner").await;
+    accept(&other.http, &other.url, &invitation).await;
     let first = Visitor::sign_in(&other.http, &other.url, "ann@example.com").await;
     for url in [&other.url, &hatch.url] {
         assert_eq!(first.status(url).await, Some(StatusCode::OK), "{url}");
@@ -176,8 +176,8 @@ async fn a_person_is_invited_signs_in_works_and_is_signed_out_everywhere() {
 
     let (removed, said) = run(&hatch, &["members", "remove", "ann@example.com"], &[]).await;
     assert!(!removed && said.contains("last owner"), "{said}");
-    let token = invite(&hatch, "bob@example.com", "owner").await;
-    accept(&other.http, &other.url, &token).await;
+    let invitation = invite(&hatch, "bob@example.com", "owner").await;
+    accept(&other.http, &other.url, &invitation).await;
     let (removed, said) = run(&hatch, &["members", "remove", "ann@example.com"], &[]).await;
     assert!(removed, "{said}");
     second.is_refused_soon(&other.url, "who was removed is refused").await;
@@ -186,7 +186,7 @@ async fn a_person_is_invited_signs_in_works_and_is_signed_out_everywhere() {
     // Nothing that anybody signs in by is told outside, and no secret is in the log in clear.
     let list = command(&hatch, &["members", "list"], &[]).output().await.expect("it runs");
     let list = String::from_utf8_lossy(&list.stdout).into_owned();
-    assert!(!list.contains(&token) && !list.contains("argon2"), "{list}");
+    assert!(!list.contains(&invitation) && !list.contains("argon2"), "{list}");
     let hashes = "SELECT count(*) FROM es.events WHERE payload::text LIKE '%correct horse%'";
     assert_eq!(hatch.count(hashes).await, 0);
     hatch.finish().await;
@@ -256,10 +256,10 @@ async fn a_person_signs_in_by_an_identity_provider_that_knows_his_email() {
     assert!(leads.starts_with("/auth/sign-in#") && leads.contains("wrong_sign_in"), "{leads}");
     assert!(cookies.iter().all(|cookie| !cookie.starts_with("hatch=")), "{cookies:?}");
 
-    let token = invite(&hatch, "person@example.com", "agent").await;
+    let invitation = invite(&hatch, "person@example.com", "agent").await;
     // Attempts are counted; whether an invitation is known, a password shows that is none.
     let path = format!("{}/api/v1/invitations/accept", hatch.url);
-    let body = json!({"token": token, "password": "short"});
+    let body = json!({"invitation": invitation, "password": "short"});
     eventually("the invitation is known", async || {
         let short = browser.post(&path).json(&body).send().await;
         short.expect("an answer").status() == StatusCode::BAD_REQUEST

@@ -1,7 +1,7 @@
 -- Who has signed in: one row a session. What opens it is a secret in a cookie, of which the SHA-256 is here. No event has
 -- that, so it is no projection. Who ends a session deletes its row.
 CREATE TABLE access.sessions (
-    token_hash bytea       PRIMARY KEY,
+    secret_hash bytea      PRIMARY KEY,
     -- The session as it is shown.
     id         uuid        NOT NULL UNIQUE,
     tenant_id  uuid        NOT NULL,

@@ -20,7 +20,7 @@ CREATE TABLE access.requests (
     actor       text,
     -- The key that was presented, also where it was refused.
     key_id      text,
-    address     inet        NOT NULL,
+    ip          inet        NOT NULL,
     user_agent  text,
     duration_us bigint      NOT NULL,
     -- The log position of what it wrote.

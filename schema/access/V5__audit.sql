@@ -14,7 +14,7 @@ CREATE TABLE access.audit (
     object_id   text,
     details     json        NOT NULL,
     request_id  text,
-    address     inet
+    ip          inet
 ) PARTITION BY RANGE (at);
 
 -- Serves the list, the newest first.

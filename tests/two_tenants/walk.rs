@@ -373,7 +373,7 @@ fn of_people(method: &str, path: &str) -> Option<(Option<Value>, Expected)> {
         }
         ("POST", "/api/v1/invitations/accept") => {
             // None of the first tenant's is known to anybody by now.
-            let guess = json!({"token": "AAAA".repeat(16), "password": "a good guess"});
+            let guess = json!({"invitation": "AAAA".repeat(16), "password": "a good guess"});
             (Some(guess), Expected::Unsigned)
         }
         ("DELETE", "/api/v1/session") | ("POST", "/api/v1/session/totp") => {

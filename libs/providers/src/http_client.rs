@@ -1,6 +1,7 @@
 //! One HTTP exchange, sorted by what is known after it: the part that is the same for all providers.
 //!
-//! The client makes exactly one request: no retries, no redirects, no proxy from the environment.
+//! The client makes exactly one request: no retries, no redirects, no proxy from the environment. So do those of all
+//! other requests of ours, which begin as it does.
 //! (hyper moves a request to a fresh connection when an idle one turns out to be closed *before* a
 //! byte of it was written. That is the same request, not a second one.)
 
@@ -10,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, FixedOffset};
 use http::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use http::status::StatusCode;
-use reqwest::{Client, RequestBuilder, redirect, retry};
+use reqwest::{Client, ClientBuilder, RequestBuilder, redirect, retry};
 use url::Url;
 
 use crate::shortage::SystemNames;
@@ -48,20 +49,26 @@ pub(crate) struct HttpAnswer {
     pub(crate) body: Bytes,
 }
 
-/// The client for one provider account.
-pub(crate) fn client(connect_timeout: Duration, timeout: Duration) -> Result<Client, Error> {
+/// What every client of ours begins as: it asks exactly the URL that it is given, once, within `timeout`.
+pub fn client_builder(timeout: Duration) -> ClientBuilder {
     // Fails only when the process chose its cryptography before; then that is used.
     drop(rustls::crypto::ring::default_provider().install_default());
     Client::builder()
-        .connect_timeout(connect_timeout)
         .timeout(timeout)
-        .pool_idle_timeout(IDLE)
+        .http1_only()
         .redirect(redirect::Policy::none())
         .retry(retry::never())
         .no_proxy()
         .dns_resolver(SystemNames)
         .referer(false)
         .user_agent(concat!("hatch/", env!("CARGO_PKG_VERSION")))
+}
+
+/// The client for one provider account.
+pub(crate) fn client(connect_timeout: Duration, timeout: Duration) -> Result<Client, Error> {
+    client_builder(timeout)
+        .connect_timeout(connect_timeout)
+        .pool_idle_timeout(IDLE)
         .build()
         .map_err(Error::Client)
 }
@@ -106,18 +113,23 @@ fn without_answer(error: &reqwest::Error) -> Exchange {
     } else if error.is_connect() && timeout {
         Exchange::NotSent { code: "connect", detail: "connecting took too long".into() }
     } else if error.is_connect() {
-        Exchange::NotSent { code: "connect", detail: format!("no connection: {}", root(error)) }
+        Exchange::NotSent {
+            code: "connect",
+            detail: format!("no connection: {}", root_cause(error)),
+        }
     } else if error.is_builder() {
         Exchange::NotSent { code: "request", detail: "the request could not be built".into() }
     } else if timeout {
         Exchange::NoAnswer { detail: "no answer in time".into() }
     } else {
-        Exchange::NoAnswer { detail: format!("the connection broke: {}", root(error)) }
+        Exchange::NoAnswer { detail: format!("the connection broke: {}", root_cause(error)) }
     }
 }
 
-/// The innermost cause, which is the operating system's or the TLS library's sentence.
-fn root(error: &reqwest::Error) -> String {
+/// The innermost cause, which is the operating system's or the TLS library's sentence. The error itself would name the
+/// URL.
+#[must_use]
+pub fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

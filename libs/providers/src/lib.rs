@@ -34,6 +34,7 @@ pub use account::{
 pub use accounts::{AccountList, Accounts, chosen};
 pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outbound, Outcome};
 pub use correlation::Correlation;
+pub use http_client::{client_builder, root_cause};
 pub use registry::{PROVIDERS, Provider, faults, provider, provider_names, setting_schema};
 pub use secret::Secret;
 pub use shortage::Lack;

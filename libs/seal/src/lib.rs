@@ -5,10 +5,13 @@
 //! anew and leaves the secrets sealed as they are. Two master keys count at a time, each known by its id.
 //!
 //! Both layers are bound to the [`Place`] of the secret: put anywhere else, it does not open.
+//!
+//! A [`Sealer`] makes the same boxes with a key of other settings, for what is kept by nobody here.
 
 mod aead;
 mod keyring;
 mod master;
+mod sealer;
 #[cfg(test)]
 mod tests;
 
@@ -16,3 +19,4 @@ pub use hatch_domain::sealed::Sealed;
 
 pub use self::keyring::{Keyring, OpenError, Opened, Place, SealError};
 pub use self::master::{BadMasterKey, MasterKey};
+pub use self::sealer::Sealer;

@@ -63,7 +63,7 @@ pub use request::{Entrance, RequestStats, RouteStats};
 pub use requests::Requests;
 pub use resources::{accounts, api_keys, members, tenants};
 pub use service::{app, serve, serve_beside, serve_by, serve_plain};
-pub use sites::Sites;
+pub use sites::{Sites, is_secure};
 pub use stall::{StallListener, StallStream};
 pub use tls::{Certificate, CertificateFiles, Tls};
 pub use trail::{Trail, TrailRules, TrailStats};

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use reqwest::{Client, RequestBuilder, redirect, retry};
+use hatch_providers::{client_builder, root_cause};
+use reqwest::{Client, RequestBuilder};
 use url::{Host, Url};
 
 /// How long a connection may take, and all of an exchange.
@@ -13,18 +14,7 @@ const EXCHANGE_MAX: Duration = Duration::from_secs(5);
 
 /// A client that asks exactly the URL that it is given: whoever answers there sends it nowhere else.
 pub(crate) fn client() -> Result<Client, reqwest::Error> {
-    // Fails only when the process chose its cryptography before; then that is used.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    Client::builder()
-        .connect_timeout(CONNECT_MAX)
-        .timeout(EXCHANGE_MAX)
-        .http1_only()
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .no_proxy()
-        .referer(false)
-        .user_agent(concat!("hatch/", env!("CARGO_PKG_VERSION")))
-        .build()
+    client_builder(EXCHANGE_MAX).connect_timeout(CONNECT_MAX).build()
 }
 
 /// The answer to `request`, with a body of `bytes_max` at most; or why there is none, without the URL.
@@ -56,16 +46,12 @@ pub(crate) fn is_trusted(url: &Url) -> bool {
     is_plain && (url.scheme() == "https" || (url.scheme() == "http" && is_near))
 }
 
-/// The innermost cause: the error itself would name the URL.
+/// Why there is no answer, without the URL.
 fn said(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
     }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+    root_cause(error)
 }
 
 #[cfg(test)]

@@ -114,6 +114,11 @@ impl Problem {
         }
     }
 
+    /// One of which there is no more to say than the catalogue's example does.
+    fn plain(entry: &'static Entry) -> Self {
+        Self::of(entry, entry.example)
+    }
+
     /// The same with another of the statuses that it can have.
     fn with(self, status: StatusCode) -> Self {
         Self { status, ..self }
@@ -137,16 +142,12 @@ impl Problem {
 
     /// The request came in the clear to a listener that has a certificate.
     pub(crate) fn https_required() -> Self {
-        Self::of(&catalogue::HTTPS_REQUIRED, "this address speaks TLS only: ask by https://")
+        Self::plain(&catalogue::HTTPS_REQUIRED)
     }
 
     /// The request was made to a name that is not ours.
     pub(crate) fn misdirected() -> Self {
-        Self::of(
-            &catalogue::MISDIRECTED,
-            "Host: expected a name of this installation: the loopback's, that of public_url, or one of \
-             the setting hosts",
-        )
+        Self::plain(&catalogue::MISDIRECTED)
     }
 
     /// Another process answers such requests: one with `role`.
@@ -160,10 +161,7 @@ impl Problem {
 
     /// A page of another site made the request.
     pub(crate) fn foreign_site() -> Self {
-        Self::of(
-            &catalogue::FOREIGN_SITE,
-            "Origin, Sec-Fetch-Site: expected a request that no page made, or one of our own",
-        )
+        Self::plain(&catalogue::FOREIGN_SITE)
     }
 
     /// There is nothing of that name, for this tenant.
@@ -179,10 +177,7 @@ impl Problem {
 
     /// The idempotency key was used for another request.
     pub(crate) fn key_reused() -> Self {
-        Self::of(
-            &catalogue::IDEMPOTENCY_KEY_REUSED,
-            "Idempotency-Key: use a new key for a new request, or repeat the first one unchanged",
-        )
+        Self::plain(&catalogue::IDEMPOTENCY_KEY_REUSED)
     }
 
     /// No provider account of the tenant carries the channel, or none does for this sender, or none carries tests: the
@@ -285,7 +280,7 @@ impl Problem {
     /// Our own fault. The cause is logged here, once, with its chain, and not shown.
     pub(crate) fn fault(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %Chain(error), "request failed");
-        Self::of(&catalogue::INTERNAL, "the error is logged under this request id")
+        Self::plain(&catalogue::INTERNAL)
     }
 
     /// A problem for an error answer that the framework made without one.

@@ -45,6 +45,12 @@ struct Names {
     error_pages: ErrorPages,
 }
 
+/// Whether browsers are to come to `public_url` by TLS only.
+#[must_use]
+pub fn is_secure(public_url: &str) -> bool {
+    Url::parse(public_url).is_ok_and(|url| url.scheme() == "https")
+}
+
 impl Sites {
     /// The names of an installation whose public URL is `public_url`, beside those of the loopback: the address that
     /// it listens on, and `hosts`.
@@ -58,7 +64,7 @@ impl Sites {
         // Where the system is to choose the port, nobody knows it here, and addresses are relative.
         let is_open = url.as_ref().and_then(Url::port) == Some(0);
         let error_pages = if is_open { ErrorPages::default() } else { ErrorPages::of(public_url) };
-        let secure = url.is_some_and(|url| url.scheme() == "https");
+        let secure = is_secure(public_url);
         let hosts = named.map(|name| bare(&name).into_owned()).collect();
         let names = Arc::new(Names { hosts, origin, secure, error_pages });
         Self { names, cors: Cors::default() }

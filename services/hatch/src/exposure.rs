@@ -1,5 +1,7 @@
 //! What stands between clients and a process, as far as its settings say.
 
+use hatch_api::is_secure;
+
 use crate::settings::Settings;
 
 /// What is wrong with the proxies that are trusted, and what to do about it.
@@ -14,9 +16,7 @@ pub(crate) fn of_proxies(settings: &Settings) -> Option<(&'static str, &'static 
 /// Whether clients come by https, as the public URL says, through nothing that could speak it: neither has the process
 /// a certificate, nor does it know of a proxy.
 pub(crate) fn lacks_https(settings: &Settings) -> bool {
-    let is_https =
-        |url: &String| url.get(..8).is_some_and(|way| way.eq_ignore_ascii_case("https://"));
-    let is_secure = settings.public_url.as_ref().is_some_and(is_https);
+    let is_secure = settings.public_url.as_deref().is_some_and(is_secure);
     is_secure && settings.tls.certificate_file.is_none() && settings.trusted_proxies.is_empty()
 }
 
@@ -29,6 +29,8 @@ mod tests {
         let mut settings = Settings::default();
         assert!(of_proxies(&settings).is_none() && !lacks_https(&settings));
         settings.public_url = Some("https://hatch.example.com".to_owned());
+        assert!(lacks_https(&settings));
+        settings.public_url = Some("HTTPS://hatch.example.com".to_owned());
         assert!(lacks_https(&settings));
         settings.trusted_proxies = vec!["10.0.0.0/8".to_owned()];
         assert!(of_proxies(&settings).is_none() && !lacks_https(&settings));

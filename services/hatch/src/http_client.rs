@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use hatch_providers::client_builder;
 
 /// A client whose requests each end within `timeout`.
 ///
 /// # Errors
 /// When the system's root certificates cannot be had.
 pub fn http_client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
-    builder(timeout).build().context("failed to make an HTTP client")
+    client_builder(timeout).build().context("failed to make an HTTP client")
 }
 
 /// The same for a process on this machine, whose certificate is made for the name by which others reach it.
@@ -17,12 +18,6 @@ pub fn http_client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
 /// # Errors
 /// When it cannot be made.
 pub(crate) fn near_client(timeout: Duration) -> anyhow::Result<reqwest::Client> {
-    let client = builder(timeout).tls_danger_accept_invalid_certs(true);
+    let client = client_builder(timeout).tls_danger_accept_invalid_certs(true);
     client.build().context("failed to make an HTTP client")
-}
-
-fn builder(timeout: Duration) -> reqwest::ClientBuilder {
-    // Fails only when the process chose its cryptography before; then that is used.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    reqwest::Client::builder().timeout(timeout).no_proxy()
 }

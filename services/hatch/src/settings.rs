@@ -25,6 +25,7 @@ mod rate_limits;
 #[cfg(test)]
 mod reference;
 mod refusal;
+mod secret_file;
 mod tokens;
 mod trail;
 

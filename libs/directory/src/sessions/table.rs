@@ -20,18 +20,18 @@ type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 const INSERT: &str = "
     WITH ended AS (
         DELETE FROM access.sessions
-         WHERE token_hash IN (SELECT token_hash FROM access.sessions
+         WHERE secret_hash IN (SELECT secret_hash FROM access.sessions
                                WHERE tenant_id = $3 AND member_id = $4
                                ORDER BY started_at DESC OFFSET $11)
     )
-    INSERT INTO access.sessions (token_hash, id, tenant_id, member_id, generation, way, started_at,
+    INSERT INTO access.sessions (secret_hash, id, tenant_id, member_id, generation, way, started_at,
                                  seen_at, ends_at, ip, user_agent, position)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $10, $12)";
 
 /// The tenant is what it is asked for.
 const FIND: &str = "
     SELECT id, tenant_id, member_id, generation, ends_at, position, seen_at FROM access.sessions
-     WHERE token_hash = $1 AND ends_at > $2 AND seen_at > $3";
+     WHERE secret_hash = $1 AND ends_at > $2 AND seen_at > $3";
 
 const MEMBER_OF: &str = "SELECT member_id FROM access.sessions WHERE id = $1 AND tenant_id = $2";
 
@@ -47,20 +47,20 @@ const LIST: &str = "
      WHERE tenant_id = $1 AND ($2::uuid IS NULL OR member_id = $2) AND ends_at > $3 AND seen_at > $4
      ORDER BY started_at DESC LIMIT $5";
 
-const THERE: &str = "SELECT token_hash, seen_at FROM access.sessions WHERE token_hash = ANY($1)";
+const THERE: &str = "SELECT secret_hash, seen_at FROM access.sessions WHERE secret_hash = ANY($1)";
 
 /// Rows are locked in one order by everybody, so that nobody waits for somebody who waits for him.
 const SEEN: &str = "
     WITH seen AS (
-        SELECT s.token_hash, u.at, u.ip
+        SELECT s.secret_hash, u.at, u.ip
           FROM access.sessions s
-          JOIN unnest($1::bytea[], $2::timestamptz[], $3::inet[]) AS u(token_hash, at, ip)
-            ON u.token_hash = s.token_hash AND s.seen_at < u.at
-         ORDER BY s.token_hash
+          JOIN unnest($1::bytea[], $2::timestamptz[], $3::inet[]) AS u(secret_hash, at, ip)
+            ON u.secret_hash = s.secret_hash AND s.seen_at < u.at
+         ORDER BY s.secret_hash
            FOR UPDATE OF s
     )
     UPDATE access.sessions s SET seen_at = seen.at, ip = seen.ip
-      FROM seen WHERE s.token_hash = seen.token_hash";
+      FROM seen WHERE s.secret_hash = seen.secret_hash";
 
 const DELETE_OVER: &str = "
     DELETE FROM access.sessions

@@ -83,7 +83,7 @@ pub struct PasswordSet {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = OidcLinkedData)]
 pub struct OidcLinked {
-    /// What the other program calls itself.
+    /// What the identity provider calls itself.
     pub issuer: String,
     /// What it calls him.
     pub subject: String,

@@ -47,7 +47,7 @@ pub fn member_id(tenant: TenantId, email: &Address) -> MemberId {
 pub enum SignInWay {
     /// By a password.
     Password,
-    /// By another program that knows him (OpenID Connect).
+    /// By an identity provider (OpenID Connect).
     Oidc,
 }
 

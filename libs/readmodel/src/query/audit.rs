@@ -17,10 +17,10 @@ use super::{QueryError, ReadModel, TimeKey};
 use crate::Error;
 
 const OF_EVENTS: &str = "SELECT id, tenant_id, at, position, actor, key_id, action, object_kind, object_id, details, \
-     request_id, correlation_id, NULL::inet AS address FROM rm_audit.entries\n";
+     request_id, correlation_id, NULL::inet AS ip FROM rm_audit.entries\n";
 
 const OF_NO_EVENTS: &str = "SELECT id, tenant_id, at, NULL::bigint AS position, actor, key_id, action, object_kind, \
-     object_id, details, request_id, NULL::uuid AS correlation_id, address FROM access.audit\n";
+     object_id, details, request_id, NULL::uuid AS correlation_id, ip FROM access.audit\n";
 
 /// Something that somebody did, or was refused.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -49,7 +49,7 @@ pub struct AuditEntry {
     pub correlation_id: Option<Uuid>,
     /// Where the request came from, where it left no event.
     #[schema(value_type = Option<String>)]
-    pub address: Option<IpAddr>,
+    pub ip: Option<IpAddr>,
 }
 
 /// What something was done to.
@@ -160,6 +160,6 @@ fn entry(row: &Row) -> Result<AuditEntry, Error> {
         details,
         request_id: row.try_get("request_id")?,
         correlation_id: row.try_get("correlation_id")?,
-        address: row.try_get("address")?,
+        ip: row.try_get("ip")?,
     })
 }

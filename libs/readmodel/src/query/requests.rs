@@ -20,7 +20,7 @@ use crate::Error;
 macro_rules! requests {
     ($body:literal, $rest:literal) => {
         concat!(
-            "SELECT id, request_id, at, method, path, query, route, status, code, actor, key_id, address, user_agent,
+            "SELECT id, request_id, at, method, path, query, route, status, code, actor, key_id, ip, user_agent,
                     duration_us, position, touched, ",
             $body,
             " AS body FROM access.requests\n",
@@ -66,7 +66,7 @@ pub struct LoggedRequest {
     pub key: Option<String>,
     /// Where it came from.
     #[schema(value_type = String)]
-    pub address: IpAddr,
+    pub ip: IpAddr,
     /// By which program, as that calls itself.
     pub user_agent: Option<String>,
     /// Milliseconds until its answer began.
@@ -232,7 +232,7 @@ fn request(row: &Row) -> Result<LoggedRequest, Error> {
         code: row.try_get("code")?,
         actor: row.try_get("actor")?,
         key: row.try_get("key_id")?,
-        address: row.try_get("address")?,
+        ip: row.try_get("ip")?,
         user_agent: row.try_get("user_agent")?,
         duration_ms: milliseconds(duration_us),
         position: row.try_get("position")?,

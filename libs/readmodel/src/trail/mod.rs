@@ -13,24 +13,24 @@ use crate::{Error, QueryError, ReadModel};
 
 const ADD_REQUESTS: &str = "
     INSERT INTO access.requests
-           (id, tenant_id, request_id, at, method, path, query, route, status, code, actor, key_id, address,
+           (id, tenant_id, request_id, at, method, path, query, route, status, code, actor, key_id, ip,
             user_agent, duration_us, position, touched, body)
     SELECT u.id, u.tenant_id, u.request_id, u.at, u.method, u.path, u.query, u.route, u.status, u.code, u.actor,
-           u.key_id, u.address, u.user_agent, u.duration_us, u.position, string_to_array(u.touched, ' '), u.body::json
+           u.key_id, u.ip, u.user_agent, u.duration_us, u.position, string_to_array(u.touched, ' '), u.body::json
       FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
                   $8::text[], $9::smallint[], $10::text[], $11::text[], $12::text[], $13::inet[], $14::text[],
                   $15::bigint[], $16::bigint[], $17::text[], $18::text[])
-           AS u(id, tenant_id, request_id, at, method, path, query, route, status, code, actor, key_id, address,
+           AS u(id, tenant_id, request_id, at, method, path, query, route, status, code, actor, key_id, ip,
                 user_agent, duration_us, position, touched, body)";
 
 const ADD_AUDITED: &str = "
     INSERT INTO access.audit
-           (id, tenant_id, at, actor, key_id, action, object_kind, object_id, details, request_id, address)
+           (id, tenant_id, at, actor, key_id, action, object_kind, object_id, details, request_id, ip)
     SELECT u.id, u.tenant_id, u.at, u.actor, u.key_id, u.action, u.object_kind, u.object_id, u.details::json,
-           u.request_id, u.address
+           u.request_id, u.ip
       FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::text[],
                   $8::text[], $9::text[], $10::text[], $11::inet[])
-           AS u(id, tenant_id, at, actor, key_id, action, object_kind, object_id, details, request_id, address)";
+           AS u(id, tenant_id, at, actor, key_id, action, object_kind, object_id, details, request_id, ip)";
 
 const ENSURE: &str = "SELECT access.ensure_trail_partitions($1, $2)";
 const PARTITIONS: &str = "SELECT kind, name, until_at,

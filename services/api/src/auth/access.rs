@@ -27,7 +27,7 @@ const PUBLIC: [&str; 11] = [
 /// Pages that are everybody's with all that lies below them.
 const PUBLIC_PAGES: [&str; 3] = ["/docs", "/api/v1/docs", "/auth"];
 
-/// Where people come by another program that knows them, which is no part of the document.
+/// Where people come by an identity provider, which is no part of the document.
 const BY_OTHERS: [&str; 3] =
     ["GET /auth/oidc/start", "POST /auth/oidc/start", "GET /auth/oidc/callback"];
 

@@ -11,7 +11,7 @@ const PLAIN_NAME: &str = "hatch";
 /// Characters of a session's secret: 32 bytes as URL-safe base64.
 const SECRET_LENGTH: usize = 43;
 
-/// The name of the cookie that keeps an attempt to sign in by another program.
+/// The name of the cookie that keeps an attempt to sign in by an identity provider.
 pub(crate) const fn name_of_attempt(is_secure: bool) -> &'static str {
     if is_secure { "__Host-hatch-oidc" } else { "hatch-oidc" }
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use hatch_seal::Sealer;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -72,7 +72,7 @@ pub(crate) fn is_path(text: &str) -> bool {
 }
 
 /// Seals attempts, with a key that all processes of the same settings have.
-pub(super) struct Sealing(LessSafeKey);
+pub(super) struct Sealing(Sealer);
 
 impl Sealing {
     pub(super) fn new(settings: &OidcSettings) -> Option<Self> {
@@ -82,18 +82,13 @@ impl Sealing {
             context.update(part);
             context.update(&[0]);
         }
-        let key = UnboundKey::new(&AES_256_GCM, context.sign().as_ref()).ok()?;
-        Some(Self(LessSafeKey::new(key)))
+        Sealer::of(context.sign().as_ref()).map(Self)
     }
 
-    /// The cookie of an attempt that was made of the same entropy.
-    pub(super) fn seal(&self, attempt: &Attempt, entropy: &Entropy) -> Option<String> {
-        let [_, [_, rest]] = halves(entropy);
-        let nonce: [u8; NONCE_LEN] = rest.first_chunk().copied()?;
-        let mut sealed = serde_json::to_vec(attempt).ok()?;
-        let unique = Nonce::assume_unique_for_key(nonce);
-        self.0.seal_in_place_append_tag(unique, Aad::from(AAD), &mut sealed).ok()?;
-        Some(URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat()))
+    /// The cookie of an attempt.
+    pub(super) fn seal(&self, attempt: &Attempt) -> Option<String> {
+        let sealed = self.0.seal(&serde_json::to_vec(attempt).ok()?, AAD).ok()?;
+        Some(URL_SAFE_NO_PAD.encode(sealed))
     }
 
     /// The attempt of a cookie, if it is one of ours and has not ended.
@@ -101,11 +96,8 @@ impl Sealing {
         if cookie.len() > COOKIE_BYTES_MAX {
             return None;
         }
-        let mut cookie = URL_SAFE_NO_PAD.decode(cookie).ok()?;
-        let (nonce, sealed) = cookie.split_first_chunk_mut::<NONCE_LEN>()?;
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let opened = self.0.open_in_place(nonce, Aad::from(AAD), sealed).ok()?;
-        let attempt: Attempt = serde_json::from_slice(opened).ok()?;
+        let opened = self.0.open(URL_SAFE_NO_PAD.decode(cookie).ok()?, AAD)?;
+        let attempt: Attempt = serde_json::from_slice(&opened).ok()?;
         (now.timestamp() < attempt.ends_at).then_some(attempt)
     }
 }

@@ -164,7 +164,7 @@ impl Oidc {
             .append_pair("nonce", &attempt.nonce)
             .append_pair("code_challenge", &attempt.challenge())
             .append_pair("code_challenge_method", "S256");
-        let cookie = sealing.seal(&attempt, &entropy);
+        let cookie = sealing.seal(&attempt);
         let cookie = cookie.ok_or(OidcError::Refused("the attempt cannot be kept"))?;
         Ok(Begun { url, cookie })
     }

@@ -30,6 +30,14 @@ const MEMBERS: &str = "/api/v1/members";
 const SESSION: &str = "/api/v1/session";
 const INVITATIONS: &str = "/api/v1/invitations";
 
+/// Where a password is asked for, and attempts are counted.
+const PROVES: [(&str, &str); 4] = [
+    ("post", SESSION),
+    ("put", "/api/v1/session/password"),
+    ("put", "/api/v1/session/totp"),
+    ("delete", "/api/v1/session/totp"),
+];
+
 /// Where messages are sent.
 const SENDS: [&str; 8] = [
     "/api/v1/messages",
@@ -100,9 +108,7 @@ impl Asked<'_> {
             "421" => vec![&MISDIRECTED, &OTHER_ROLE],
             "422" if self.sends() && path != BATCH => vec![&IDEMPOTENCY_KEY_REUSED, &NO_ACCOUNT],
             "422" => vec![&IDEMPOTENCY_KEY_REUSED],
-            "429" if self.is_of(SESSION) || self.is_of(INVITATIONS) => {
-                vec![&TOO_MANY_ATTEMPTS, &QUOTA_EXCEEDED, &OVERLOADED]
-            }
+            "429" if self.proves() => vec![&TOO_MANY_ATTEMPTS, &QUOTA_EXCEEDED, &OVERLOADED],
             "429" => vec![&QUOTA_EXCEEDED, &OVERLOADED],
             "503" => vec![&UNAVAILABLE],
             // One that says so itself: whatever the catalogue has of it.
@@ -153,6 +159,11 @@ impl Asked<'_> {
         }
     }
 
+    /// Whether somebody shows by it, with a password, who he is.
+    fn proves(self) -> bool {
+        PROVES.contains(&(self.method, self.path))
+    }
+
     /// Whether messages are sent by it.
     fn sends(self) -> bool {
         self.method == "post" && SENDS.contains(&self.path)
@@ -167,4 +178,28 @@ fn of_status(status: &str) -> Vec<&'static Entry> {
     let has = |entry: &&&'static Entry| entry.statuses.iter().any(|one| one.as_str() == status);
     let codes: Vec<_> = PROBLEMS.iter().filter(has).copied().collect();
     if codes.is_empty() { vec![&OTHER] } else { codes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_where_a_password_is_asked_for_are_there_too_many_attempts() {
+        for (method, path, expected) in [
+            ("post", "/api/v1/session", true),
+            ("put", "/api/v1/session/password", true),
+            ("put", "/api/v1/session/totp", true),
+            ("delete", "/api/v1/session/totp", true),
+            ("post", "/api/v1/session/totp", false),
+            ("get", "/api/v1/session", false),
+            ("delete", "/api/v1/session", false),
+            ("post", "/api/v1/invitations/accept", false),
+            ("post", "/api/v1/messages", false),
+        ] {
+            let codes = Asked { method, path, is_guarded: true }.errors("429");
+            let counts = codes.iter().any(|entry| entry.code == TOO_MANY_ATTEMPTS.code);
+            assert_eq!(counts, expected, "{method} {path}");
+        }
+    }
 }

@@ -30,6 +30,7 @@ pub(crate) use self::totp::{SECRET_BYTES, base32, recovery_codes, recovery_hash,
 use crate::oidc::Oidc;
 use crate::problem::Problem;
 use crate::resources::{members, sessions};
+use crate::sites;
 
 /// What people sign in by.
 pub struct People {
@@ -63,7 +64,7 @@ impl People {
         (keyring, oidc): (Keyring, Option<Oidc>),
         public_url: String,
     ) -> Self {
-        let is_secure = url::Url::parse(&public_url).is_ok_and(|url| url.scheme() == "https");
+        let is_secure = sites::is_secure(&public_url);
         let passwords = Passwords::default();
         Self {
             store,

@@ -133,7 +133,7 @@ impl People {
         owner.map(|entry| entry.id)
     }
 
-    /// Signs a member in whom another program knows.
+    /// Signs a member in whom an identity provider knows.
     pub(crate) async fn sign_in_by_oidc(
         &self,
         entry: MemberEntry,
@@ -257,7 +257,7 @@ impl People {
     }
 
     /// Refuses who does not know the member's password, though he has a session; and who has none, for whoever has taken
-    /// such a session over would outlast by it what the other program says of the member.
+    /// such a session over would outlast by it what the identity provider says of the member.
     pub(crate) async fn prove(
         &self,
         entry: &MemberEntry,

@@ -36,7 +36,7 @@ problems! {
         "A second factor is asked for"
         "The password is right and the member has a second factor, and the request has no `totp`."
         "Send the six digits of the authenticator, or one of the recovery codes, as `totp`."
-        "/totp: expected the code of the authenticator";
+        "totp: expected the code of the authenticator, or one of the recovery codes";
     WRONG_SIGNATURE = "wrong_signature" [UNAUTHORIZED]
         "The signature is wrong"
         "A webhook is not signed by the provider of its path, or with another key, or for another URL than \
@@ -49,17 +49,17 @@ problems! {
         "Password, second factor and sessions are of a person, and the request came by a key, by a token or without \
          credentials."
         "Sign in, and send the cookie of the session."
-        "this is for people who have signed in";
+        "expected a request by the cookie of a session";
     WRONG_PASSWORD = "wrong_password" [FORBIDDEN]
         "The password is wrong"
-        "The password beside the new one is not the one that counts now."
+        "The password that shows who asks, beside a new one or for a second factor, is not the one that counts now."
         "Send the present password."
-        "/password: expected the present password";
+        "password: expected the one that counts now";
     WRONG_CODE = "wrong_code" [FORBIDDEN]
         "The code is wrong"
         "The code of the authenticator is wrong, too old, or was used."
         "Wait for the next code, and check the clock of the device."
-        "/totp: expected the code that the authenticator shows now";
+        "code: expected the six digits that the authenticator shows now, not used before";
     STRONGER_ROLE = "stronger_role" [FORBIDDEN]
         "The member could do more than who asks"
         "A role or a scope was to be given to somebody, or taken away, that the caller does not have. Owners are \
@@ -118,7 +118,7 @@ problems! {
         "The invitation is not valid"
         "The link was used, has expired, was replaced by a newer one, or is not whole."
         "Ask whoever invited you for a new link (`hatch members invite`)."
-        "the link was used, has expired, or was replaced by a newer one";
+        "the invitation was used, has expired, or another one took its place: ask for a new one";
     NOT_FOUND = "not_found" [NOT_FOUND]
         "There is no such thing"
         "No endpoint has this path, or there is nothing of that id in the tenant of the key. What belongs to \
@@ -140,40 +140,40 @@ problems! {
         "The person is a member of several tenants"
         "The email and password, or the identity, are of members of several tenants, and none was named."
         "Send `tenant` with one of the ids in `errors`."
-        "/tenant: expected one of the tenants of this person";
+        "tenant: expected one of those in errors";
     MEMBER_JOINED = "member_joined" [CONFLICT]
         "The person is a member already"
         "The email that was to be invited is that of an active member."
         "Change the role by `PATCH /api/v1/members/{id}`."
-        "ann@example.com is a member already";
+        "email: a member has it; PATCH gives him another role";
     MEMBER_INACTIVE = "member_inactive" [CONFLICT]
         "The person is no active member"
         "The member was removed, or has not come by the invitation yet, by which nobody gets more than it was made \
          for."
         "Invite the person again, with the role that is wanted."
-        "the member was removed";
+        "the member has not joined yet, or was removed: invite the person again";
     NO_PASSWORD = "no_password" [CONFLICT]
         "The member has no password"
-        "A password or a second factor was to be set by the session of a member who signs in by another program \
-         (OpenID Connect) alone. Whoever takes such a session over is not to keep it by a password."
-        "Sign in by that program, which asks for second factors of its own. For a password, remove the member and \
-         invite the person again."
-        "the member signs in by another program";
+        "A password or a second factor was to be set by the session of a member who signs in by an identity \
+         provider (OpenID Connect) alone. Whoever takes such a session over is not to keep it by a password."
+        "Sign in by the identity provider, which asks for second factors of its own. For a password, remove the \
+         member and invite the person again."
+        "the member signs in by an identity provider: removed and invited again, he chooses a password";
     TOTP_ENABLED = "totp_enabled" [CONFLICT]
         "There is a second factor already"
         "A second factor was to be set while there is one."
         "End the present one by `DELETE /api/v1/session/totp`, which takes the password, and begin again."
-        "a second factor is asked for already";
+        "a second factor is asked for already: DELETE ends it, by the password";
     LAST_OWNER = "last_owner" [CONFLICT]
         "The tenant would have no owner"
         "The member who is to be removed, or to get another role, is the last active owner."
         "Make another member an owner first."
-        "this is the last owner";
+        "the member is the last owner: make somebody else one first";
     TOO_MANY_MEMBERS = "too_many_members" [CONFLICT]
         "The tenant has as many members as it may"
         "1,000 members have not been removed, or 10,000 were ever invited."
         "Remove members who have left."
-        "1000 members have not been removed, of 1000 at most";
+        "1000 members have not been removed, of 1000 at most: remove one";
     CONFLICT = "conflict" [CONFLICT]
         "The message's status does not allow it"
         "What was asked for can only be done to a message in another status; `detail` names the one that it has."
@@ -200,7 +200,7 @@ problems! {
         "The team list is full"
         "The tenant has as many addresses on its team list as it may."
         "Remove addresses that nobody uses (`hatch tenants team list`, `hatch tenants team remove`)."
-        "1000 addresses are on the list, of 1000 at most";
+        "the team list has 1000 addresses, as many as it may";
     NO_MASTER_KEY = "no_master_key" [CONFLICT]
         "The installation's master key is missing"
         "A secret is to be kept in the log (an account's, a second factor's), or one that is kept is to be read, \
@@ -208,7 +208,8 @@ problems! {
         "Whoever runs the installation makes a key by `hatch master-key create` and sets it for every process as \
          `HATCH_MASTER_KEY_FILE`. Where `detail` names a key's id, that key has to be set, if only as \
          `HATCH_MASTER_KEY_PREVIOUS_FILE`. Accounts in files need none."
-        "the account's secrets cannot be kept: who runs the installation makes one by `hatch master-key create`";
+        "no master key is set: who runs the installation makes one by `hatch master-key create`, and sets it as \
+         HATCH_MASTER_KEY_FILE";
     ACCOUNT_EXISTS = "account_exists" [CONFLICT]
         "There is an account of this name"
         "Names of provider accounts are of the installation: one of its files, of this tenant or of another one has \
@@ -272,9 +273,9 @@ problems! {
         "no configured account carries sms: nothing was recorded";
     TOO_MANY_ATTEMPTS = "too_many_attempts" [TOO_MANY_REQUESTS]
         "Somebody tried to sign in too often"
-        "More attempts came from the address, or for the email, than may in the time that `detail` names."
+        "More attempts came from the address, or for the email, than may: 5 in 20 seconds, and 20 in 5 minutes."
         "Wait as long as `Retry-After` says."
-        "more than 5 attempts in 20 seconds";
+        "try again in 20 seconds";
     QUOTA_EXCEEDED = "quota_exceeded" [TOO_MANY_REQUESTS]
         "The client asks too often"
         "The client has used up the rate limit that `violated-policies` names. Nothing was done."

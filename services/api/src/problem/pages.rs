@@ -173,7 +173,7 @@ fn problem_of(error: FieldError) -> Problem {
 
 /// The problem `entry` as an answer.
 fn example(entry: &'static Entry, pages: ErrorPages) -> Value {
-    let mut problem = Problem::of(entry, entry.example);
+    let mut problem = Problem::plain(entry);
     if entry.code == catalogue::INVALID_REQUEST.code {
         let (pointer, detail) = entry.example.split_once(": ").unwrap_or_default();
         problem = problem_of(FieldError::new(pointer, detail));

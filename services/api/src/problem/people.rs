@@ -7,23 +7,19 @@ use super::{FieldCode, FieldError, Problem, catalogue};
 impl Problem {
     /// Email, password or code are wrong: which, and whether there is such a person, a stranger does not learn.
     pub(crate) fn wrong_sign_in() -> Self {
-        let detail =
-            "expected the email, the password and, where one is asked for, the code of a member";
-        Self::of(&catalogue::WRONG_SIGN_IN, detail)
+        Self::plain(&catalogue::WRONG_SIGN_IN)
     }
 
     /// The password is right, and a code is asked for beside it.
     pub(crate) fn totp_required() -> Self {
-        let detail = "totp: expected the code of the authenticator, or one of the recovery codes";
-        Self::of(&catalogue::TOTP_REQUIRED, detail)
+        Self::plain(&catalogue::TOTP_REQUIRED)
     }
 
     /// The person is a member of several tenants; each is named by an error.
     pub(crate) fn several_tenants(tenants: Vec<String>) -> Self {
-        let detail = "tenant: expected one of those in errors";
         let error = |tenant| FieldError::coded(FieldCode::Required, "/tenant", tenant);
         let errors = tenants.into_iter().map(error).collect();
-        Self { errors, ..Self::of(&catalogue::SEVERAL_TENANTS, detail) }
+        Self { errors, ..Self::plain(&catalogue::SEVERAL_TENANTS) }
     }
 
     /// Somebody tried to sign in too often.
@@ -37,26 +33,22 @@ impl Problem {
 
     /// The link was used, is too old, or never was one.
     pub(crate) fn invitation_invalid() -> Self {
-        let detail = "the invitation was used, has expired, or another one took its place: ask for a new one";
-        Self::of(&catalogue::INVITATION_INVALID, detail)
+        Self::plain(&catalogue::INVITATION_INVALID)
     }
 
     /// Who is invited is here already.
     pub(crate) fn member_joined() -> Self {
-        let detail = "email: a member has it; PATCH gives him another role";
-        Self::of(&catalogue::MEMBER_JOINED, detail)
+        Self::plain(&catalogue::MEMBER_JOINED)
     }
 
     /// What is asked of a member needs him to have joined.
     pub(crate) fn member_inactive() -> Self {
-        let detail = "the member has not joined yet, or was removed: invite the person again";
-        Self::of(&catalogue::MEMBER_INACTIVE, detail)
+        Self::plain(&catalogue::MEMBER_INACTIVE)
     }
 
     /// Without him nobody could do everything.
     pub(crate) fn last_owner() -> Self {
-        let detail = "the member is the last owner: make somebody else one first";
-        Self::of(&catalogue::LAST_OWNER, detail)
+        Self::plain(&catalogue::LAST_OWNER)
     }
 
     /// The role could do more than the one who gives or takes it; `detail` says what.
@@ -71,33 +63,27 @@ impl Problem {
 
     /// Only a person who has signed in has what was asked for.
     pub(crate) fn not_signed_in() -> Self {
-        let detail = "expected a request by the cookie of a session";
-        Self::of(&catalogue::NOT_SIGNED_IN, detail)
+        Self::plain(&catalogue::NOT_SIGNED_IN)
     }
 
     /// The code is not the authenticator's now, or was used.
     pub(crate) fn wrong_code() -> Self {
-        let detail =
-            "code: expected the six digits that the authenticator shows now, not used before";
-        Self::of(&catalogue::WRONG_CODE, detail)
+        Self::plain(&catalogue::WRONG_CODE)
     }
 
     /// The password that was given, so that it is himself who asks, is not his.
     pub(crate) fn wrong_password() -> Self {
-        let detail = "password: expected the one that counts now";
-        Self::of(&catalogue::WRONG_PASSWORD, detail)
+        Self::plain(&catalogue::WRONG_PASSWORD)
     }
 
     /// The member signs in by an identity provider, and has no password.
     pub(crate) fn no_password() -> Self {
-        let detail = "the member signs in by another program: removed and invited again, he chooses a password";
-        Self::of(&catalogue::NO_PASSWORD, detail)
+        Self::plain(&catalogue::NO_PASSWORD)
     }
 
     /// Another second factor takes the place of none.
     pub(crate) fn totp_enabled() -> Self {
-        let detail = "a second factor is asked for already: DELETE ends it, by the password";
-        Self::of(&catalogue::TOTP_ENABLED, detail)
+        Self::plain(&catalogue::TOTP_ENABLED)
     }
 
     /// There is no identity provider that people sign in by.

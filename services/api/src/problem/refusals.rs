@@ -24,9 +24,8 @@ impl Problem {
     }
 
     fn unauthorized(challenge: &'static str) -> Self {
-        let detail = "expected Authorization with Bearer and a valid API key or token, or a session's cookie";
         let hint = Some(Hint::Challenge(challenge));
-        Self { hint, ..Self::of(&catalogue::UNAUTHORIZED, detail) }
+        Self { hint, ..Self::plain(&catalogue::UNAUTHORIZED) }
     }
 
     /// The key is not to be used from there.
@@ -42,8 +41,7 @@ impl Problem {
 
     /// Nothing is done for the tenant for now.
     pub(crate) fn tenant_suspended() -> Self {
-        let detail = "the credentials of this tenant are refused until it is resumed";
-        Self::of(&catalogue::TENANT_SUSPENDED, detail)
+        Self::plain(&catalogue::TENANT_SUSPENDED)
     }
 
     /// The key sends from some addresses only.
@@ -66,7 +64,6 @@ impl Problem {
 
     /// The key sends and changes tests only.
     pub(crate) fn message_is_live() -> Self {
-        let detail = "the message is no test: a key of the type test does not change it";
-        Self::of(&catalogue::MESSAGE_IS_LIVE, detail)
+        Self::plain(&catalogue::MESSAGE_IS_LIVE)
     }
 }

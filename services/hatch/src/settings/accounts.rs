@@ -13,6 +13,8 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::secret_file;
+
 /// How the key of a file ends that holds the value of another key.
 const FILE: &str = "_file";
 
@@ -97,11 +99,9 @@ impl AccountSettings {
             };
             let path =
                 value.as_str().with_context(|| format!("{key}: expected the path of a file"))?;
-            // The value may be the secret itself, by mistake.
-            let text = std::fs::read_to_string(path)
-                .ok()
+            let text = secret_file::read(path)
                 .with_context(|| format!("{key}: failed to read the file that it names"))?;
-            let text = Value::from(text.trim_end_matches(['\r', '\n']));
+            let text = Value::from(text);
             let is_list = property["type"] == "array";
             read.insert(of.to_owned(), if is_list { Value::Array(vec![text]) } else { text });
         }

@@ -6,7 +6,7 @@ use figment::value::Value;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 
-use super::Settings;
+use super::{Settings, secret_file};
 
 const PREFIX: &str = "HATCH_";
 
@@ -75,10 +75,9 @@ fn setting(schema: &Json, name: &str, value: String) -> anyhow::Result<(String, 
     match name.strip_suffix(FILE) {
         Some(_) if is_key(schema, &key_of(name)) => Ok((key_of(name), value)),
         Some(name) => {
-            // The value may be the secret itself, by mistake.
-            let content = std::fs::read_to_string(&value)
+            let content = secret_file::read(value)
                 .with_context(|| format!("failed to read the file that {name}_FILE names"))?;
-            Ok((key_of(name), content.trim_end_matches(['\r', '\n']).to_owned()))
+            Ok((key_of(name), content))
         }
         None => Ok((key_of(name), value)),
     }

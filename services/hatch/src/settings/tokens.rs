@@ -1,6 +1,6 @@
 //! Whose tokens are taken, and who signs people in, as it is set.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -12,10 +12,7 @@ use reqwest::Url;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Settings;
-
-/// Bytes of a file with a key at most.
-const KEY_BYTES_MAX: u64 = 64 * 1024;
+use super::{Settings, secret_file};
 
 /// Whose tokens are taken: an issuer of JSON Web Tokens. Exactly one of `secret`, `public_key` and `jwks_url` says
 /// where its keys are. A token needs `exp`, `iss`, `aud` and `sub`, and the tenant's claim.
@@ -152,14 +149,14 @@ impl JwtSettings {
             places.push(KeySource::Secret(secret.clone()));
         }
         if let Some(file) = &self.secret_file {
-            let secret = read(file).context("secret_file")?;
-            places.push(KeySource::Secret(Secret::new(secret.trim_end_matches(['\r', '\n']))));
+            let secret = secret_file::read(file).context("secret_file")?;
+            places.push(KeySource::Secret(Secret::new(secret)));
         }
         if let Some(key) = &self.public_key {
             places.push(KeySource::PublicKey(key.clone()));
         }
         if let Some(file) = &self.public_key_file {
-            places.push(KeySource::PublicKey(read(file).context("public_key_file")?));
+            places.push(KeySource::PublicKey(secret_file::read(file).context("public_key_file")?));
         }
         if let Some(url) = &self.jwks_url {
             let url = Url::parse(url).ok().context("jwks_url: expected a URL")?;
@@ -184,13 +181,6 @@ impl JwtSettings {
             }
         }
     }
-}
-
-/// The content of a file that is as short as one with a key.
-fn read(file: &Path) -> anyhow::Result<String> {
-    let length = std::fs::metadata(file).context("it cannot be read")?.len();
-    ensure!(length <= KEY_BYTES_MAX, "expected {KEY_BYTES_MAX} bytes at most, and it has {length}");
-    std::fs::read_to_string(file).context("it cannot be read")
 }
 
 impl Settings {

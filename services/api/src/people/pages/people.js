@@ -120,7 +120,7 @@ on("out", "click", async () => {
 });
 
 on("accept", "submit", async () => {
-  const body = { token: location.hash.slice(1), password: at("password").value };
+  const body = { invitation: location.hash.slice(1), password: at("password").value };
   if (at("name").value.trim()) body.name = at("name").value;
   await ask("POST", "/api/v1/invitations/accept", body);
   location.assign("/auth/sign-in");

@@ -28,7 +28,7 @@ use crate::resources::api_keys::name_of;
 pub(super) struct Acceptance {
     /// What stands behind `#` in the link.
     #[schema(required)]
-    token: Option<String>,
+    invitation: Option<String>,
     /// A password of 12 to 128 characters, none of the commonest, and not the email.
     #[schema(required, min_length = 12, max_length = 128)]
     password: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct Acceptance {
     post, path = "/api/v1/invitations/accept", operation_id = "accept_invitation", tag = "members",
     security(()),
     request_body(content = Acceptance, example = json!({
-        "token": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "password": "correct horse battery"})),
+        "invitation": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "password": "correct horse battery"})),
     responses((status = 200, description = "The person is a member.", body = MemberInfo,
         headers(("Hatch-Position" = i64, description = "The log position of the write."))),
         (status = 404, description = "The link was used, is too old, or never was one.",
@@ -57,11 +57,11 @@ pub(super) async fn handler(
     JsonBody(mut acceptance): JsonBody<Acceptance>,
 ) -> Result<Response, Problem> {
     let now = people.store.environment().now();
-    let Some(token) = acceptance.token.take() else {
-        let error = FieldError::coded(FieldCode::Required, "/token", "is required");
+    let Some(invitation) = acceptance.invitation.take() else {
+        let error = FieldError::coded(FieldCode::Required, "/invitation", "is required");
         return Err(Problem::invalid(vec![error]));
     };
-    let link = Link::read(&token).ok_or_else(Problem::invitation_invalid)?;
+    let link = Link::read(&invitation).ok_or_else(Problem::invitation_invalid)?;
     let invited = || {
         let entry = people.directory.member(link.member());
         entry.filter(|entry| entry.member.admits(&link.hash(), now))

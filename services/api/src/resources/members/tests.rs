@@ -20,20 +20,21 @@ pub(crate) async fn invite(api: &Api, email: &str, role: &str) -> (String, Strin
     let invited = api.post(MEMBERS, &json!({"email": email, "role": role})).await;
     assert_eq!(invited.status, StatusCode::CREATED, "{}", invited.body);
     api.known(&invited).await;
-    let token = invited.text("invitation_url").split_once('#').expect("a secret").1.to_owned();
-    (invited.text("id").to_owned(), token)
+    let invitation = invited.text("invitation_url").split_once('#').expect("a secret").1.to_owned();
+    (invited.text("id").to_owned(), invitation)
 }
 
-pub(crate) async fn accept(api: &Api, token: &str) -> Answer {
+pub(crate) async fn accept(api: &Api, invitation: &str) -> Answer {
     // Attempts from one address are counted.
     api.advance(TimeDelta::seconds(30)).await;
-    api.post(ACCEPT, &json!({"token": token, "password": PASSWORD, "name": " Ann "})).await
+    api.post(ACCEPT, &json!({"invitation": invitation, "password": PASSWORD, "name": " Ann "}))
+        .await
 }
 
 /// Invites somebody who comes; says who he is.
 pub(crate) async fn joined(api: &Api, email: &str, role: &str) -> String {
-    let (id, token) = invite(api, email, role).await;
-    let accepted = accept(api, &token).await;
+    let (id, invitation) = invite(api, email, role).await;
+    let accepted = accept(api, &invitation).await;
     assert_eq!(accepted.status, StatusCode::OK, "{}", accepted.body);
     id
 }
@@ -54,18 +55,18 @@ async fn remove(api: &Api, id: &str) -> Answer {
 #[tokio::test]
 async fn a_person_is_invited_comes_by_the_link_once_and_is_shown() {
     let api = Api::start().await;
-    let (id, token) = invite(&api, "Ann@Example.com", "agent").await;
+    let (id, invitation) = invite(&api, "Ann@Example.com", "agent").await;
     for (body, pointer) in [
-        (json!({"token": token, "password": "short"}), "/password"),
-        (json!({"password": PASSWORD}), "/token"),
+        (json!({"invitation": invitation, "password": "short"}), "/password"),
+        (json!({"password": PASSWORD}), "/invitation"),
     ] {
         assert_eq!(api.post(ACCEPT, &body).await.pointers(), [pointer]);
     }
-    let accepted = accept(&api, &token).await;
+    let accepted = accept(&api, &invitation).await;
     assert_eq!(accepted.status, StatusCode::OK, "{}", accepted.body);
     assert_eq!((accepted.text("id"), accepted.text("status")), (id.as_str(), "active"));
     assert_eq!((accepted.text("name"), accepted.text("role")), ("Ann", "agent"));
-    let again = accept(&api, &token).await;
+    let again = accept(&api, &invitation).await;
     assert_eq!((again.status, again.text("code")), (StatusCode::NOT_FOUND, "invitation_invalid"));
     let joined = api.post(MEMBERS, &json!({"email": "ann@example.com", "role": "agent"})).await;
     assert_eq!((joined.status, joined.text("code")), (StatusCode::CONFLICT, "member_joined"));
@@ -78,7 +79,7 @@ async fn a_person_is_invited_comes_by_the_link_once_and_is_shown() {
     let none = api.get(&format!("{MEMBERS}/00000000-0000-7000-8000-000000000000")).await;
     assert_eq!(none.status, StatusCode::NOT_FOUND);
     for payload in api.payloads().await {
-        assert!(!payload.contains(&token) && !payload.contains(PASSWORD), "{payload}");
+        assert!(!payload.contains(&invitation) && !payload.contains(PASSWORD), "{payload}");
     }
 }
 
@@ -121,11 +122,11 @@ async fn the_last_owner_stays_whatever_is_asked() {
     let api = Api::start().await;
     let ann = joined(&api, "ann@example.com", "owner").await;
     // Who has not come yet is none who could do anything.
-    let (bob, token) = invite(&api, "bob@example.com", "owner").await;
+    let (bob, invitation) = invite(&api, "bob@example.com", "owner").await;
     for refused in [remove(&api, &ann).await, change(&api, &ann, json!({"role": "admin"})).await] {
         assert_eq!((refused.status, refused.text("code")), (StatusCode::CONFLICT, "last_owner"));
     }
-    assert_eq!(accept(&api, &token).await.status, StatusCode::OK);
+    assert_eq!(accept(&api, &invitation).await.status, StatusCode::OK);
     // Both at once: one of them is the last.
     let (first, second) = tokio::join!(remove(&api, &ann), remove(&api, &bob));
     let mut statuses = [first.status.as_u16(), second.status.as_u16()];

@@ -47,7 +47,7 @@ pub(crate) fn query_routes() -> OpenApiRouter<Queries> {
 
 /// Who makes a request, and what he may do.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = CallerSession)]
+#[schema(as = Caller)]
 pub(crate) struct WhoAmI {
     /// As events have it, such as `user:` or `key:` and an id.
     actor: String,

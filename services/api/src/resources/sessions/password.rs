@@ -33,8 +33,8 @@ pub(super) struct Change {
 
 /// Gives oneself another password
 ///
-/// All of one's sessions end, this one too: sign in by the new one. Who has none, because another program knows him, gets
-/// none by this: `409` (`no_password`).
+/// All of one's sessions end, this one too: sign in by the new one. Who has none, because he signs in by an identity
+/// provider, gets none by this: `409` (`no_password`).
 #[utoipa::path(
     put, path = "/api/v1/session/password", operation_id = "set_password", tag = "sessions",
     security(("bearer" = [])),

@@ -72,7 +72,7 @@ pub(super) struct Removal {
 ///
 /// Nothing is asked for yet: put the secret into an authenticator, and confirm by its first code. Without a master key of the
 /// installation there is no second factor: `409` (`no_master_key`). Nor is there another one before the present one is ended
-/// (`totp_enabled`), or one of somebody who signs in by another program (`no_password`).
+/// (`totp_enabled`), or one of somebody who signs in by an identity provider (`no_password`).
 #[utoipa::path(
     post, path = "/api/v1/session/totp", operation_id = "begin_totp", tag = "sessions",
     security(("bearer" = [])),
