@@ -48,7 +48,11 @@ mod tests {
              function next() {{ {next} }}
              console.log(next());"
         );
-        let output = Command::new("node").args(["-e", &program, "--", wanted]).output().ok()?;
+        let output = match Command::new("node").args(["-e", &program, "--", wanted]).output() {
+            // Where the tests of generated clients run there is one.
+            Err(_) if std::env::var_os("HATCH_TEST_TYPESCRIPT").is_none() => return None,
+            output => output.expect("node runs"),
+        };
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Some(String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned())
     }
