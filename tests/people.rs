@@ -14,7 +14,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::doctor::{command, run};
-use crate::harness::{Answer, CUSTOMER, SENDER, Hatch};
+use crate::harness::{Answer, CUSTOMER, Hatch, SENDER};
 use crate::identity_provider::{CLIENT_ID, CLIENT_SECRET, IdentityProvider};
 use crate::keys::closed;
 use crate::process::Up;

@@ -128,8 +128,8 @@ async fn an_account_made_by_http_sends_and_takes_its_receipts_and_its_secret_is_
     assert_eq!(hatch.count(sealed).await, 1, "the log has it sealed");
 
     let taken = hatch.post(ACCOUNTS, &account(&hatch, "sendgrid", &sid(1))).await;
-    assert_eq!(taken.status, StatusCode::CONFLICT, "{}", taken.body);
-    assert_eq!(taken.text("code"), "account_exists", "the files have one of that name");
+    assert_eq!(taken.status, StatusCode::BAD_REQUEST, "{}", taken.body);
+    assert_eq!(taken.body["errors"][0]["pointer"], "/name", "the short paths are the operator's");
     hatch
         .eventually("the same account at the provider is refused", async |hatch| {
             let twice = hatch.post(ACCOUNTS, &account(hatch, "twice", ACCOUNT)).await;

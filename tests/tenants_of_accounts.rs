@@ -62,6 +62,7 @@ impl Three {
         let set = json!({
             "provider": "twilio", "account_sid": format!("AC{}", "3".repeat(32)),
             "auth_token": SECOND_TOKEN, "base_url": self.hatch.simulator,
+            "http_timeout_ms": 3_000, "connect_timeout_ms": 1_000,
             "public_url": self.hatch.url,
         });
         let set = serde_json::from_value(set).expect("settings");
@@ -260,6 +261,7 @@ async fn senders_of_one_account_are_told_apart_whichever_path_its_provider_was_t
     for (name, sender, tenant) in [("first", SENDER, default), ("second", OTHER_SENDER, second)] {
         let set = json!({
             "provider": "twilio", "account_sid": ACCOUNT, "auth_token": AUTH_TOKEN,
+            "http_timeout_ms": 3_000, "connect_timeout_ms": 1_000,
             "base_url": three.hatch.simulator, "public_url": three.hatch.url,
             "senders": [sender], "tenants": [tenant],
         });

@@ -51,9 +51,8 @@ pub(crate) struct Accepted {
     channel: Channel,
     #[serde(serialize_with = "hatch_domain::time::serialize")]
     created_at: DateTime<Utc>,
-    /// `true` for a test: it reaches nobody. Absent for what is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    test: Option<bool>,
+    /// Whether it is a test, which reaches nobody.
+    test: bool,
     /// The log position of the request.
     #[schema(value_type = i64)]
     pub(super) position: Position,
@@ -70,7 +69,7 @@ impl Accepted {
             status: if event.send_at.is_some() { Status::Scheduled } else { Status::Queued },
             channel: event.channel,
             created_at: event.at,
-            test: event.test.then_some(true),
+            test: event.test,
             position,
             replayed,
         }

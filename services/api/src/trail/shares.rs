@@ -166,7 +166,7 @@ mod tests {
             touched: vec!["t".repeat(100)],
             body: Some(serde_json::json!({"body": "string"})),
         };
-        let day = |day| DateTime::from_timestamp(86_400 * day, 0).expect("in range");
+        let day = |day| DateTime::from_timestamp(86_400 * i64::from(day), 0).expect("in range");
         let written =
             |at, of| (0..1_000).filter(|_| shares.has_bytes(at, &row(of), BYTES_MAX)).count();
         let share = written(day(1), 1);
