@@ -17,9 +17,7 @@ use uuid::Uuid;
 
 use self::command::{ApiKeyCommand, ApiKeyRejection};
 use self::event::ApiKeyEvent;
-pub use self::text::{
-    ApiKeyText, BadApiKey, KeyId, Minted, Presented, SecretHash, is_meant, read,
-};
+pub use self::text::{ApiKeyText, BadApiKey, KeyId, Minted, Presented, SecretHash, is_meant, read};
 use crate::actor::Actor;
 use crate::address::Address;
 use crate::channel::Channel;
