@@ -135,6 +135,17 @@ impl Three {
         hatch.request_by(key, Method::POST, &replay, None).await
     }
 
+    /// Has the webhooks of the second tenant be kept as quarantined ones are: with the account that verified them.
+    async fn kept_as_verified_by(&self, name: &str) {
+        let by =
+            json!({"name": name, "account": ACCOUNT, "of_log": false, "tenants": [self.second]});
+        let session = self.hatch.database.connect().await;
+        let kept = "UPDATE hatch.webhook_log SET verified = $1::text::json WHERE tenant_id = $2::text::uuid";
+        let kept = session.execute(kept, &[&by.to_string(), &self.second]).await;
+        assert!(kept.expect("it is kept") > 0);
+        session.close().await;
+    }
+
     /// What each tenant knows of the customer's wish.
     async fn wishes(&self) -> [String; 3] {
         let path = format!("/api/v1/consent?address={}", CUSTOMER.replace('+', "%2B"));
@@ -307,14 +318,7 @@ async fn senders_of_one_account_are_told_apart_whichever_path_its_provider_was_t
     assert_eq!(three.wishes().await, ["unknown", "opted_out", "unknown"]);
 
     // What was not understood then is read again as the one's that it is for, and as nobody else's.
-    let by =
-        json!({"name": "second", "account": ACCOUNT, "of_log": false, "tenants": [three.second]});
-    let session = three.hatch.database.connect().await;
-    let kept =
-        "UPDATE hatch.webhook_log SET verified = $1::text::json WHERE tenant_id = $2::text::uuid";
-    let kept = session.execute(kept, &[&by.to_string(), &three.second]).await;
-    assert!(kept.expect("it is kept") > 0);
-    session.close().await;
+    three.kept_as_verified_by("second").await;
     let again = three.replayed_from_quarantine(1, None).await;
     assert_eq!((again.status, again.text("outcome")), (StatusCode::OK, "duplicate"));
     let mut to_the_first = to_the_second("of the first");
