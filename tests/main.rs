@@ -88,6 +88,7 @@ mod reload;
 mod replies;
 mod restore;
 mod schemathesis;
+mod scripted;
 mod sealed;
 mod secrets;
 mod send;

@@ -1,19 +1,21 @@
 //! Accounts that are replaced and accounts that are down, against real servers: those of one tenant hold up no other's.
 
+mod shared;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hatch_bus::testing::{TestBus, eventually};
-use hatch_dispatcher::{Config, Dependencies, RetryPolicy, Stats, Waits, run};
+use hatch_dispatcher::{Dependencies, Stats, run};
 use hatch_domain::ids::TenantId;
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::status::Status;
 use hatch_domain::traffic::Traffic;
 use hatch_domain::{Channel, Environment};
-use hatch_eventstore::testing::{Template, TestDatabase};
+use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Appender, AppenderConfig, Execute, HeadWatch, Log, Metadata, Store, SystemEnvironment, pool,
 };
@@ -23,11 +25,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const TEMPLATE: Template = Template {
-    name: "dispatch",
-    schemas: || vec![hatch_due::SCHEMA, hatch_dispatcher::SCHEMA],
-    sql: "",
-};
+use crate::shared::{TEMPLATE, config};
 
 /// The tenants; each has an account.
 const FIRST: Uuid = Uuid::from_u128(1);
@@ -127,7 +125,7 @@ impl World {
             precondition: None,
             stats: Arc::clone(&stats),
         };
-        let running = tokio::spawn(run(dependencies, config(), shutdown.clone()));
+        let running = tokio::spawn(run(dependencies, config(64, 8), shutdown.clone()));
         Self { store, accounts, stats, shutdown, running, database, _bus: bus }
     }
 
@@ -163,25 +161,6 @@ impl World {
     async fn stop(self) {
         self.shutdown.cancel();
         self.running.await.expect("no panic");
-    }
-}
-
-fn config() -> Config {
-    Config {
-        concurrency_max: 64,
-        account_concurrency_max: 8,
-        lease: Duration::from_secs(46),
-        http_timeout: Duration::from_secs(15),
-        retry: RetryPolicy::default(),
-        account_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
-        timers_lag: Duration::from_millis(50),
-        waits: Waits {
-            delivery_grace: Duration::ZERO,
-            validity: Duration::from_secs(3_600),
-            look_ups: [1, 2].map(Duration::from_secs),
-            call: Duration::from_secs(15),
-            receipt: Duration::from_secs(60),
-        },
     }
 }
 

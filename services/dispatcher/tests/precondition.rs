@@ -1,5 +1,7 @@
 //! A claim whose guard has moved, against real servers: it ends at once, by what the guarded stream says.
 
+mod shared;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,17 +9,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hatch_bus::testing::{TestBus, eventually};
-use hatch_dispatcher::{
-    Checked, Config, Dependencies, Precondition, RetryPolicy, Stats, Waits, run,
-};
-
+use hatch_dispatcher::{Checked, Dependencies, Precondition, Stats, run};
 use hatch_domain::message::Message;
 use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::status::Status;
 use hatch_domain::traffic::Traffic;
 use hatch_domain::{Channel, Environment, Routing};
-use hatch_eventstore::testing::{Template, TestDatabase};
+use hatch_eventstore::testing::TestDatabase;
 use hatch_eventstore::{
     Append, Appender, AppenderConfig, Execute, ExpectedVersion, Guard, HeadWatch, LoadError, Log,
     Metadata, NewEvent, Store, StreamWrite, SystemEnvironment, pool,
@@ -27,11 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-const TEMPLATE: Template = Template {
-    name: "dispatch",
-    schemas: || vec![hatch_due::SCHEMA, hatch_dispatcher::SCHEMA],
-    sql: "",
-};
+use crate::shared::{TEMPLATE, config};
 
 const TENANT: Uuid = Uuid::from_u128(1);
 
@@ -110,7 +105,7 @@ impl World {
             stats: Arc::new(Stats::default()),
         };
         store.appender().append(begin(GUARDED)).await.expect("appended");
-        let running = tokio::spawn(run(dependencies, config(), shutdown.clone()));
+        let running = tokio::spawn(run(dependencies, config(1, 1), shutdown.clone()));
         let (_bus, _database) = (bus, database);
         Self { store, provider, expecting, shutdown, running, _bus, _database }
     }
@@ -175,26 +170,6 @@ fn begin(stream_id: Uuid) -> Append {
     let expected = ExpectedVersion::NoStream;
     let write = StreamWrite { stream_id, tenant_id: TENANT, expected, events: vec![event] };
     Append { writes: vec![write], ..Append::default() }
-}
-
-/// A claim is given up only after 30 seconds, far beyond what a test waits.
-fn config() -> Config {
-    Config {
-        concurrency_max: 1,
-        account_concurrency_max: 1,
-        lease: Duration::from_secs(46),
-        http_timeout: Duration::from_secs(15),
-        retry: RetryPolicy::default(),
-        account_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
-        timers_lag: Duration::from_millis(50),
-        waits: Waits {
-            delivery_grace: Duration::ZERO,
-            validity: Duration::from_secs(3_600),
-            look_ups: [1, 2].map(Duration::from_secs),
-            call: Duration::from_secs(15),
-            receipt: Duration::from_secs(60),
-        },
-    }
 }
 
 #[tokio::test]

@@ -149,17 +149,19 @@ struct Server {
 
 impl Server {
     async fn start(patience: Patience) -> Self {
+        let ends = Ends { begun: token(), closed: token(), settled: token() };
+        let begun = ends.begun.clone();
         let app = Router::new()
             .route("/", get(|| async { "Hello" }))
             .route("/long", get(|| async { vec![b'x'; LONG as usize] }))
-            .route("/slow", get(|| async { tokio::time::sleep(BRIEFLY).await }))
+            // Under way when the end begins, whenever that is.
+            .route("/slow", get(move || begun.clone().cancelled_owned()))
             .route("/never", get(std::future::pending::<()>))
             .layer(from_fn(refuse_without_place));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let limits = Limits::default();
         let connections = Connections::new(&limits, 500, 1_000, TrustedProxies::default());
-        let ends = Ends { begun: token(), closed: token(), settled: token() };
         let listener =
             StallListener { patience, ..StallListener::new(listener, connections.clone()) };
         let accepting = Accepting { listener, tls: None, http2: true, app, ends: ends.clone() };
@@ -193,6 +195,7 @@ async fn many_requests_at_a_time_are_answered() {
     let mut client = Client::begin(server.connect().await).await;
     assert!(client.get(1, "/slow").await);
     client.is_answered(3, "/").await;
+    server.ends.begun.cancel();
     assert_eq!(client.first(HEADERS).await.stream, 1, "the slow one comes later");
 }
 

@@ -9,8 +9,8 @@ use hatch_domain::message::status::Status;
 use hatch_eventstore::Store;
 use hatch_readmodel::{Message, MessageFilter, Page, ReadModel};
 
-use super::pool;
 use super::writer::{Writer, actor};
+use super::{pool, print_page};
 use crate::cli::Redrive;
 use crate::output::{counted, field, line, moment};
 use crate::progress;
@@ -27,17 +27,7 @@ const CONCURRENCY_MAX: usize = 64;
 pub(crate) async fn list(settings: &Settings, limit: u32, json: bool) -> anyhow::Result<()> {
     let read_model = ReadModel::new(pool(settings)?);
     let page = read_model.messages(TENANT, &failed(), &Page::new(Some(limit), None)?).await?;
-    for message in &page.data {
-        line(if json { serde_json::to_string(message)? } else { row(message) })?;
-    }
-    if !json && page.data.is_empty() {
-        line("no message has failed for good")?;
-    }
-    if !json && page.next_cursor.is_some() {
-        let shown = page.data.len();
-        line(format!("there are more than these {shown}: --limit shows up to 200"))?;
-    }
-    Ok(())
+    print_page(&page, json, "no message has failed for good", row)
 }
 
 /// Sends dead letters again; fails when one of them cannot be.

@@ -14,7 +14,7 @@ use hatch_eventstore::{Connection, Connections, SystemEnvironment};
 use hatch_readmodel::{KeyInfo, Page, ReadModel};
 
 use super::writer::{Writer, actor};
-use super::{ANSWER_MAX, pool};
+use super::{ANSWER_MAX, pool, print_page};
 use crate::cli::{CreateKey, Keys};
 use crate::output::{field, line, moment, note};
 use crate::settings::Settings;
@@ -124,17 +124,9 @@ async fn list(
     let tenant = tenant.unwrap_or(TenantId::DEFAULT);
     let page = read_model.api_keys(tenant, &Page::new(Some(limit), None)?).await?;
     let now = SystemEnvironment.now();
-    for key in &page.data {
-        line(if json { serde_json::to_string(key)? } else { row(key, now) })?;
-    }
-    if !json && page.data.is_empty() {
-        line("there is no key: `hatch keys create --name first` makes one")?;
-    }
-    if !json && page.next_cursor.is_some() {
-        let shown = page.data.len();
-        line(format!("there are more than these {shown}: --limit shows up to 200"))?;
-    }
-    Ok(())
+    print_page(&page, json, "there is no key: `hatch keys create --name first` makes one", |key| {
+        row(key, now)
+    })
 }
 
 /// Who has the database may give every right.

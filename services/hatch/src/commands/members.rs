@@ -11,7 +11,7 @@ use hatch_eventstore::{Connection, Connections};
 use hatch_readmodel::{MemberInfo, Page, ReadModel};
 
 use super::writer::{Writer, actor};
-use super::{ANSWER_MAX, pool};
+use super::{ANSWER_MAX, pool, print_page};
 use crate::cli::{InviteMember, Members};
 use crate::output::{field, line, moment, note};
 use crate::settings::Settings;
@@ -97,17 +97,12 @@ async fn list(
     let read_model = ReadModel::new(pool(settings)?);
     let tenant = tenant.unwrap_or(TenantId::DEFAULT);
     let page = read_model.members(tenant, &Page::new(Some(limit), None)?).await?;
-    for member in &page.data {
-        line(if json { serde_json::to_string(member)? } else { row(member) })?;
-    }
-    if !json && page.data.is_empty() {
-        line("there is no member: `hatch members invite EMAIL --role owner` invites one")?;
-    }
-    if !json && page.next_cursor.is_some() {
-        let shown = page.data.len();
-        line(format!("there are more than these {shown}: --limit shows up to 200"))?;
-    }
-    Ok(())
+    print_page(
+        &page,
+        json,
+        "there is no member: `hatch members invite EMAIL --role owner` invites one",
+        row,
+    )
 }
 
 /// Who has the database may give every right, and take it.

@@ -23,8 +23,11 @@ use std::time::Duration;
 
 use hatch_eventstore::{Connections, Database, ServerRefusal};
 use hatch_process::Servers;
+use hatch_readmodel::List;
+use serde::Serialize;
 use tokio_postgres::config::Host;
 
+use crate::output::line;
 use crate::roles::postgres;
 use crate::settings::Settings;
 
@@ -43,6 +46,26 @@ pub fn running(mut settings: Settings) -> anyhow::Result<Settings> {
         settings.archive.directory.get_or_insert_with(|| settings.data_dir.join("archive"));
     }
     Ok(settings)
+}
+
+/// Prints a page of a list, a line each: as JSON, or for people by `row`, who are told where there is none, and more.
+fn print_page<T: Serialize>(
+    page: &List<T>,
+    json: bool,
+    none: &str,
+    row: impl Fn(&T) -> String,
+) -> anyhow::Result<()> {
+    for one in &page.data {
+        line(if json { serde_json::to_string(one)? } else { row(one) })?;
+    }
+    if !json && page.data.is_empty() {
+        line(none)?;
+    }
+    if !json && page.next_cursor.is_some() {
+        let shown = page.data.len();
+        line(format!("there are more than these {shown}: --limit shows up to 200"))?;
+    }
+    Ok(())
 }
 
 /// `error`, with PostgreSQL's address if it is that there is no connection to it: the error itself does

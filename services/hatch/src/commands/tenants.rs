@@ -9,8 +9,8 @@ use hatch_eventstore::Log;
 use hatch_readmodel::{Page, ReadModel, TenantInfo};
 use serde_json::json;
 
-use super::pool;
 use super::writer::{Writer, actor};
+use super::{pool, print_page};
 use crate::cli::{Team, Tenants};
 use crate::output::{field, line, moment};
 use crate::settings::Settings;
@@ -98,14 +98,7 @@ async fn team(settings: &Settings, tenant: Option<TenantId>, json: bool) -> anyh
 async fn list(settings: &Settings, limit: u32, json: bool) -> anyhow::Result<()> {
     let read_model = ReadModel::new(pool(settings)?);
     let page = read_model.tenants(&Page::new(Some(limit), None)?).await?;
-    for tenant in &page.data {
-        line(if json { serde_json::to_string(tenant)? } else { row(tenant) })?;
-    }
-    if !json && page.next_cursor.is_some() {
-        let shown = page.data.len();
-        line(format!("there are more than these {shown}: --limit shows up to 200"))?;
-    }
-    Ok(())
+    print_page(&page, json, "there is no tenant", row)
 }
 
 fn row(tenant: &TenantInfo) -> String {

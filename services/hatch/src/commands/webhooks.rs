@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::pool;
+use super::{pool, print_page};
 use crate::admission;
 use crate::cli::Rederive;
 use crate::output::{counted, field, line, moment};
@@ -37,17 +37,7 @@ pub(crate) async fn list(
     let read_model = ReadModel::new(pool(settings)?);
     let filter = WebhookFilter { outcome, message: None };
     let page = read_model.webhooks(TENANT, &filter, &Page::new(Some(limit), None)?).await?;
-    for webhook in &page.data {
-        line(if json { serde_json::to_string(webhook)? } else { row(webhook) })?;
-    }
-    if !json && page.data.is_empty() {
-        line("there is no such webhook in the log")?;
-    }
-    if !json && page.next_cursor.is_some() {
-        let shown = page.data.len();
-        line(format!("there are more than these {shown}: --limit shows up to 200"))?;
-    }
-    Ok(())
+    print_page(&page, json, "there is no such webhook in the log", row)
 }
 
 /// Reads webhooks of the quarantine again; fails when one of them is still not understood.

@@ -1,16 +1,15 @@
 //! The rows of provider accounts.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
+use hatch_domain::Decider;
 use hatch_domain::account::Account;
 use hatch_domain::account::event::AccountEvent;
-use hatch_domain::{Decider, DomainEvent};
 use hatch_eventstore::Position;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+use super::fold::StreamRow;
 use crate::Error;
 use crate::engine::{Fact, table};
 
@@ -47,28 +46,13 @@ pub(super) struct AccountRow {
     pub(super) position: Position,
 }
 
-/// The rows of accounts as `facts` leave them, with those that begin among them.
-///
-/// # Errors
-/// [`Error::Misplaced`] for an event of an account that was never created.
-pub(super) fn fold_accounts(
-    mut rows: BTreeMap<Uuid, AccountRow>,
-    facts: &[Fact<AccountEvent>],
-) -> Result<BTreeMap<Uuid, AccountRow>, Error> {
-    for fact in facts {
-        if let AccountEvent::AccountCreated(_) = &fact.event {
-            rows.entry(fact.id).or_insert_with(|| AccountRow::begun_by(fact));
-        }
-        let row = rows.get_mut(&fact.id).ok_or_else(|| Error::Misplaced {
-            position: fact.position,
-            event_type: fact.event.event_type().to_owned(),
-        })?;
-        row.apply(fact);
-    }
-    Ok(rows)
-}
+impl StreamRow for AccountRow {
+    type Event = AccountEvent;
 
-impl AccountRow {
+    fn begins(event: &AccountEvent) -> bool {
+        matches!(event, AccountEvent::AccountCreated(_))
+    }
+
     fn begun_by(fact: &Fact<AccountEvent>) -> Self {
         Self {
             id: fact.id,
@@ -97,7 +81,9 @@ impl AccountRow {
             E::AccountRemoved(e) => self.removed_at = Some(e.at),
         }
     }
+}
 
+impl AccountRow {
     /// Reads what [`LOAD_ACCOUNTS`] finds.
     pub(super) fn read(row: &Row) -> Result<Self, Error> {
         let Json(state) = row.try_get(4)?;
@@ -117,13 +103,16 @@ impl AccountRow {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
+    use hatch_domain::DomainEvent as _;
     use hatch_domain::account::event::{AccountCreated, AccountRemoved};
     use hatch_domain::traffic::Traffic;
     use hatch_eventstore::{Metadata, RecordedEvent};
     use serde_json::value::RawValue;
 
+    use super::super::fold::fold;
     use super::*;
     use crate::engine::facts;
 
@@ -181,8 +170,8 @@ mod tests {
         for cut in 0..=page.len() {
             let (first, second) = page.split_at(cut);
             let of = |page| facts::<Account>(page).expect("known events");
-            let rows = fold_accounts(BTreeMap::new(), &of(first)).expect("they fit");
-            let rows = fold_accounts(rows, &of(second)).expect("they fit");
+            let rows = fold::<AccountRow>(BTreeMap::new(), &of(first)).expect("they fit");
+            let rows = fold(rows, &of(second)).expect("they fit");
             let row = rows.values().next().expect("a row");
             assert_eq!((row.name.as_str(), row.provider.as_str()), ("main", "sendgrid"));
             assert_eq!((row.created_at, row.removed_at), (at(6), None));
@@ -195,7 +184,7 @@ mod tests {
     fn an_account_that_was_never_created_halts() {
         let orphan = [recorded(1, 1, &removed(1))];
         let orphan = facts::<Account>(&orphan).expect("known events");
-        let halted = fold_accounts(BTreeMap::new(), &orphan);
+        let halted = fold::<AccountRow>(BTreeMap::new(), &orphan);
         assert!(matches!(halted, Err(Error::Misplaced { .. })));
     }
 }

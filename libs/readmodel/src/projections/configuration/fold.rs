@@ -61,38 +61,32 @@ pub(super) struct TenantRow {
     pub(super) position: Position,
 }
 
-/// The rows of keys as `facts` leave them, with those that begin among them.
-///
-/// # Errors
-/// [`Error::Misplaced`] for an event of a key that was never created.
-pub(super) fn fold_keys(
-    mut rows: BTreeMap<Uuid, ApiKeyRow>,
-    facts: &[Fact<ApiKeyEvent>],
-) -> Result<BTreeMap<Uuid, ApiKeyRow>, Error> {
-    for fact in facts {
-        if let ApiKeyEvent::ApiKeyCreated(_) = &fact.event {
-            rows.entry(fact.id).or_insert_with(|| ApiKeyRow::begun_by(fact));
-        }
-        let row = rows.get_mut(&fact.id).ok_or_else(|| Error::Misplaced {
-            position: fact.position,
-            event_type: fact.event.event_type().to_owned(),
-        })?;
-        row.apply(fact);
-    }
-    Ok(rows)
+/// The row of a stream that begins with an event of its own.
+pub(super) trait StreamRow: Sized {
+    /// What its stream has.
+    type Event: DomainEvent;
+
+    /// Whether a row begins with this event.
+    fn begins(event: &Self::Event) -> bool;
+
+    /// The row before its first event.
+    fn begun_by(fact: &Fact<Self::Event>) -> Self;
+
+    /// The row as the event leaves it.
+    fn apply(&mut self, fact: &Fact<Self::Event>);
 }
 
-/// The rows of members as `facts` leave them, with those that begin among them.
+/// Rows as `facts` leave them, with those that begin among them.
 ///
 /// # Errors
-/// [`Error::Misplaced`] for an event of somebody who was never invited.
-pub(super) fn fold_members(
-    mut rows: BTreeMap<Uuid, MemberRow>,
-    facts: &[Fact<MemberEvent>],
-) -> Result<BTreeMap<Uuid, MemberRow>, Error> {
+/// [`Error::Misplaced`] for an event of a stream that never began.
+pub(super) fn fold<R: StreamRow>(
+    mut rows: BTreeMap<Uuid, R>,
+    facts: &[Fact<R::Event>],
+) -> Result<BTreeMap<Uuid, R>, Error> {
     for fact in facts {
-        if let MemberEvent::MemberInvited(_) = &fact.event {
-            rows.entry(fact.id).or_insert_with(|| MemberRow::begun_by(fact));
+        if R::begins(&fact.event) {
+            rows.entry(fact.id).or_insert_with(|| R::begun_by(fact));
         }
         let row = rows.get_mut(&fact.id).ok_or_else(|| Error::Misplaced {
             position: fact.position,
@@ -114,7 +108,13 @@ pub(super) fn fold_tenants(
     rows
 }
 
-impl ApiKeyRow {
+impl StreamRow for ApiKeyRow {
+    type Event = ApiKeyEvent;
+
+    fn begins(event: &ApiKeyEvent) -> bool {
+        matches!(event, ApiKeyEvent::ApiKeyCreated(_))
+    }
+
     fn begun_by(fact: &Fact<ApiKeyEvent>) -> Self {
         Self {
             id: fact.id,
@@ -147,7 +147,13 @@ impl ApiKeyRow {
     }
 }
 
-impl MemberRow {
+impl StreamRow for MemberRow {
+    type Event = MemberEvent;
+
+    fn begins(event: &MemberEvent) -> bool {
+        matches!(event, MemberEvent::MemberInvited(_))
+    }
+
     fn begun_by(fact: &Fact<MemberEvent>) -> Self {
         Self {
             id: fact.id,

@@ -28,8 +28,8 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 pub use self::account_query::AccountInfo;
-use self::accounts::{AccountRow, fold_accounts};
-use self::fold::{ApiKeyRow, MemberRow, TenantRow, fold_keys, fold_members, fold_tenants};
+use self::accounts::AccountRow;
+use self::fold::{ApiKeyRow, MemberRow, TenantRow, fold, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
 pub use self::members::MemberInfo;
 pub use self::query::{KeyInfo, LastUse, TenantInfo};
@@ -100,8 +100,8 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
         members.insert(row.id, row);
     }
     let tenants = fold_tenants(tenants, &of_tenants);
-    let keys = fold_keys(keys, &of_keys)?;
-    let members = fold_members(members, &of_members)?;
+    let keys = fold(keys, &of_keys)?;
+    let members = fold(members, &of_members)?;
     tables::TENANTS.upsert(into, &tenants.values().collect::<Vec<_>>()).await?;
     tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await?;
     tables::MEMBERS.upsert(into, &members.values().collect::<Vec<_>>()).await?;
@@ -115,7 +115,7 @@ async fn apply_accounts(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> 
         let row = AccountRow::read(&row)?;
         rows.insert(row.id, row);
     }
-    let rows = fold_accounts(rows, &of_accounts)?;
+    let rows = fold(rows, &of_accounts)?;
     accounts::ACCOUNTS.upsert(into, &rows.values().collect::<Vec<_>>()).await
 }
 

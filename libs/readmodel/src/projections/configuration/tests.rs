@@ -75,7 +75,7 @@ fn recorded(
 fn rows_of((tenants, keys): Rows, page: &[Arc<RecordedEvent>]) -> Rows {
     let of_tenants = facts::<Tenant>(page).expect("known events");
     let of_keys = facts::<ApiKey>(page).expect("known events");
-    (fold_tenants(tenants, &of_tenants), fold_keys(keys, &of_keys).expect("they fit"))
+    (fold_tenants(tenants, &of_tenants), fold(keys, &of_keys).expect("they fit"))
 }
 
 #[test]
@@ -105,15 +105,15 @@ fn a_row_shows_what_became_of_a_member() {
     ]);
     let facts = facts::<Member>(&page).expect("known events");
     for (events, status) in [(1, "invited"), (2, "active"), (3, "removed")] {
-        let rows = fold_members(BTreeMap::new(), &facts[..events]).expect("they fit");
+        let rows = fold::<MemberRow>(BTreeMap::new(), &facts[..events]).expect("they fit");
         let row = rows.values().next().expect("a member");
         assert_eq!((row.email.as_str(), row.status.as_str()), ("Ann@example.com", status));
         assert_eq!(row.created_position, Position(1));
         let (first, second) = facts[..events].split_at(1);
-        let in_two = fold_members(fold_members(BTreeMap::new(), first).expect("they fit"), second);
+        let in_two = fold(fold::<MemberRow>(BTreeMap::new(), first).expect("they fit"), second);
         assert_eq!(in_two.expect("they fit"), rows, "however the log is cut");
     }
-    let orphan = fold_members(BTreeMap::new(), &facts[1..]);
+    let orphan = fold::<MemberRow>(BTreeMap::new(), &facts[1..]);
     assert!(matches!(orphan, Err(Error::Misplaced { .. })));
 }
 
@@ -121,7 +121,7 @@ fn a_row_shows_what_became_of_a_member() {
 fn a_key_that_was_never_created_halts_and_events_of_others_do_not() {
     let mut page = recorded(vec![event(5, 1)]);
     let orphan = facts::<ApiKey>(&page).expect("known events");
-    assert!(matches!(fold_keys(BTreeMap::new(), &orphan), Err(Error::Misplaced { .. })));
+    assert!(matches!(fold::<ApiKeyRow>(BTreeMap::new(), &orphan), Err(Error::Misplaced { .. })));
     let first = Arc::make_mut(&mut page[0]);
     first.event_type = "ApiKeyForgotten".to_owned();
     assert!(matches!(facts::<ApiKey>(&page), Err(Error::Undecodable { .. })));

@@ -3,13 +3,14 @@
 use axum::http::{Method, StatusCode};
 use chrono::TimeDelta;
 use hatch_domain::ids::TenantId;
+use hatch_domain::scope::Scope;
 use hatch_domain::tenant::command::TenantCommand;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::people::code_at;
 use crate::resources::members::tests::{MEMBERS, PASSWORD, accept, joined};
-use crate::testing::{Answer, Api};
+use crate::testing::{Answer, Api, TestKey};
 
 const SESSION: &str = "/api/v1/session";
 const EMAIL: &str = "ann@example.com";
@@ -41,15 +42,22 @@ async fn get(api: &Api, cookie: &str, path: &str) -> Answer {
     api.by_session(cookie, (Method::GET, path), &[], None).await
 }
 
-#[tokio::test]
-async fn a_member_signs_in_does_what_his_role_may_and_signs_out() {
+/// An installation that a person of that role is let in to, and the key of who has invited him; and his id.
+async fn closed_to_all_but(role: &str) -> (Api, TestKey, String) {
     let api = Api::start_closed().await;
-    let admin = api.key(TenantId::DEFAULT, &[hatch_domain::scope::Scope::Admin], |_| ()).await;
-    let invited = json!({"email": EMAIL, "role": "agent"});
+    let admin = api.key(TenantId::DEFAULT, &[Scope::Admin], |_| ()).await;
+    let invited = json!({"email": EMAIL, "role": role});
     let invited = api.by(&admin, Method::POST, MEMBERS, Some(&invited)).await;
     api.known(&invited).await;
     let token = invited.text("invitation_url").split_once('#').expect("a secret").1.to_owned();
     assert_eq!(accept(&api, &token).await.status, StatusCode::OK);
+    let id = invited.text("id").to_owned();
+    (api, admin, id)
+}
+
+#[tokio::test]
+async fn a_member_signs_in_does_what_his_role_may_and_signs_out() {
+    let (api, admin, id) = closed_to_all_but("agent").await;
 
     api.advance(PAUSE).await;
     let answer = try_to(&api, json!({"email": "ANN@example.com"})).await;
@@ -62,7 +70,7 @@ async fn a_member_signs_in_does_what_his_role_may_and_signs_out() {
     let who = get(&api, &cookie, SESSION).await;
     assert_eq!(who.body["member"]["email"], EMAIL, "{}", who.body);
     assert_eq!(who.body["session_id"], answer.body["session_id"]);
-    assert_eq!(who.text("actor"), format!("user:{}", invited.text("id")));
+    assert_eq!(who.text("actor"), format!("user:{id}"));
     assert_eq!(get(&api, &cookie, "/api/v1/messages").await.status, StatusCode::OK);
     let members = get(&api, &cookie, MEMBERS).await;
     assert_eq!((members.status, members.text("code")), (StatusCode::FORBIDDEN, "missing_scope"));
@@ -79,13 +87,7 @@ async fn a_member_signs_in_does_what_his_role_may_and_signs_out() {
 
 #[tokio::test]
 async fn what_changes_something_counts_by_a_cookie_from_our_own_pages_only() {
-    let api = Api::start_closed().await;
-    let admin = api.key(TenantId::DEFAULT, &[hatch_domain::scope::Scope::Admin], |_| ()).await;
-    let invited = json!({"email": EMAIL, "role": "admin"});
-    let invited = api.by(&admin, Method::POST, MEMBERS, Some(&invited)).await;
-    api.known(&invited).await;
-    let token = invited.text("invitation_url").split_once('#').expect("a secret").1.to_owned();
-    assert_eq!(accept(&api, &token).await.status, StatusCode::OK);
+    let (api, _, _) = closed_to_all_but("admin").await;
     let cookie = signed_in(&api).await;
     let post = json!({"name": "k", "scopes": ["messages:read"]});
     for (headers, passes) in [
@@ -220,13 +222,7 @@ async fn who_guesses_is_told_nothing_and_not_for_long() {
 
 #[tokio::test]
 async fn sessions_end_one_by_one_by_time_and_all_with_what_they_rest_on() {
-    let api = Api::start_closed().await;
-    let admin = api.key(TenantId::DEFAULT, &[hatch_domain::scope::Scope::Admin], |_| ()).await;
-    let invited = json!({"email": EMAIL, "role": "agent"});
-    let invited = api.by(&admin, Method::POST, MEMBERS, Some(&invited)).await;
-    api.known(&invited).await;
-    let token = invited.text("invitation_url").split_once('#').expect("a secret").1.to_owned();
-    assert_eq!(accept(&api, &token).await.status, StatusCode::OK);
+    let (api, admin, member) = closed_to_all_but("agent").await;
     let status = async |cookie: &str| get(&api, cookie, SESSION).await.status;
 
     let (first, second) = (signed_in(&api).await, signed_in(&api).await);
@@ -255,7 +251,7 @@ async fn sessions_end_one_by_one_by_time_and_all_with_what_they_rest_on() {
     assert_eq!(status(&third).await, StatusCode::OK);
 
     let role = json!({"role": "viewer"});
-    let path = format!("{MEMBERS}/{}", invited.text("id"));
+    let path = format!("{MEMBERS}/{member}");
     let lowered = api.by(&admin, Method::PATCH, &path, Some(&role)).await;
     assert_eq!(lowered.status, StatusCode::OK, "{}", lowered.body);
     assert_eq!(status(&third).await, StatusCode::UNAUTHORIZED);
@@ -278,7 +274,7 @@ async fn an_owners_session_is_ended_by_no_administrator() {
     let session = signed_in(&api).await;
     let who = get(&api, &session, SESSION).await;
     let path = format!("/api/v1/sessions/{}", who.text("session_id"));
-    let admin = api.key(TenantId::DEFAULT, &[hatch_domain::scope::Scope::Admin], |_| ()).await;
+    let admin = api.key(TenantId::DEFAULT, &[Scope::Admin], |_| ()).await;
     let refused = api.by(&admin, Method::DELETE, &path, None).await;
     assert_eq!((refused.status, refused.text("code")), (StatusCode::FORBIDDEN, "stronger_role"));
     let ended = api.by_session(&session, (Method::DELETE, &path), &[], None).await;
@@ -366,7 +362,7 @@ async fn a_member_of_several_tenants_says_which_one() {
     let created =
         TenantCommand::Create { name: "Other".to_owned(), at: api.in_time(TimeDelta::zero()) };
     api.change_tenant(other, &created).await;
-    let admin = api.key(other, &[hatch_domain::scope::Scope::Admin], |_| ()).await;
+    let admin = api.key(other, &[Scope::Admin], |_| ()).await;
     let invited = json!({"email": EMAIL, "role": "viewer"});
     let invited = api.by(&admin, Method::POST, MEMBERS, Some(&invited)).await;
     api.known(&invited).await;

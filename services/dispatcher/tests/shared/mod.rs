@@ -1,0 +1,33 @@
+//! What the tests of the dispatcher have in common.
+
+use std::time::Duration;
+
+use hatch_dispatcher::{Config, RetryPolicy, Waits};
+use hatch_eventstore::testing::Template;
+
+/// A database with the dispatcher's tables.
+pub(crate) const TEMPLATE: Template = Template {
+    name: "dispatch",
+    schemas: || vec![hatch_due::SCHEMA, hatch_dispatcher::SCHEMA],
+    sql: "",
+};
+
+/// So many attempts at a time. A claim is given up only after 30 seconds, far beyond what a test waits.
+pub(crate) fn config(concurrency_max: usize, account_concurrency_max: usize) -> Config {
+    Config {
+        concurrency_max,
+        account_concurrency_max,
+        lease: Duration::from_secs(46),
+        http_timeout: Duration::from_secs(15),
+        retry: RetryPolicy::default(),
+        account_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
+        timers_lag: Duration::from_millis(50),
+        waits: Waits {
+            delivery_grace: Duration::ZERO,
+            validity: Duration::from_secs(3_600),
+            look_ups: [1, 2].map(Duration::from_secs),
+            call: Duration::from_secs(15),
+            receipt: Duration::from_secs(60),
+        },
+    }
+}
