@@ -338,6 +338,7 @@ mod tests {
                 attempt: 1,
                 provider: "twilio".to_owned(),
                 account: "AC".to_owned(),
+                choice: None,
                 token: Some(Uuid::nil()),
                 call_before: at,
                 lease_until: at,

@@ -33,6 +33,7 @@ pub mod published;
 pub mod scope;
 pub mod sealed;
 mod send_error;
+mod send_options;
 pub mod shape;
 pub mod tenant;
 #[cfg(any(test, feature = "testing"))]
@@ -51,3 +52,4 @@ pub use events::{DecodeError, EventType, Upcaster};
 pub use kind::{CurrentEvent, KINDS, Kind, event_types};
 pub use priority::Priority;
 pub use send_error::{ErrorClass, SendError};
+pub use send_options::{AccountChoice, OnDoubt, PoolChoice, SendOptions};

@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::conversation::conversation_id;
 use crate::ids::TenantId;
 use crate::message::event::MessageRequested;
-use crate::{Channel, Priority};
+use crate::{Channel, Priority, SendOptions};
 
 /// Our number in tests.
 pub const SENDER: &str = "+12016661234";
@@ -48,6 +48,7 @@ pub fn request_to(to: &str, at: DateTime<Utc>) -> MessageRequested {
         confirms: None,
         metadata: BTreeMap::new(),
         test: false,
+        options: SendOptions::default(),
         at,
     }
 }

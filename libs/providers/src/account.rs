@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use url::Url;
 
 use crate::http_client::check_url;
@@ -59,7 +59,7 @@ impl Tenants {
 }
 
 /// What every account has, whatever its provider.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Common {
     /// What it carries: all that its provider can, where none is named.
     pub channels: Vec<Channel>,
@@ -69,6 +69,23 @@ pub struct Common {
     pub tenants: Tenants,
     /// Which messages it takes.
     pub traffic: Traffic,
+    /// How much it is given.
+    pub limits: Limits,
+    /// What becomes of its attempts in doubt, where that is said.
+    pub on_doubt: Option<OnDoubt>,
+}
+
+/// How much an account is given, by all processes together. None of a limit is as much as there is.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Limits {
+    /// Messages a second.
+    pub per_s: Option<f64>,
+    /// Messages a second of each of its senders.
+    pub per_sender_per_s: Option<f64>,
+    /// Messages of a day, in UTC.
+    pub per_day: Option<u64>,
+    /// Calls under way at a time.
+    pub concurrency: Option<u32>,
 }
 
 /// What an installation has beside its accounts.
@@ -104,6 +121,10 @@ pub struct Account {
     pub tenants: Tenants,
     /// Which messages it takes.
     pub traffic: Traffic,
+    /// How much it is given.
+    pub limits: Limits,
+    /// What becomes of its attempts in doubt, where that is said.
+    pub on_doubt: Option<OnDoubt>,
     /// Sends by it.
     pub adapter: Arc<dyn Adapter>,
     /// What its provider posts.

@@ -29,7 +29,7 @@ pub mod twilio;
 mod webhook;
 
 pub use account::{
-    Account, Common, Context, Hook, Tenants, Wanted, is_of_this_machine, webhook_path,
+    Account, Common, Context, Hook, Limits, Tenants, Wanted, is_of_this_machine, webhook_path,
 };
 pub use accounts::{AccountList, Accounts, chosen};
 pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outbound, Outcome};

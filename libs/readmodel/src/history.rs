@@ -91,6 +91,7 @@ pub(crate) fn attempted(attempt: u32) -> MessageEvent {
         attempt,
         provider: "twilio".to_owned(),
         account: ACCOUNT.to_owned(),
+        choice: None,
         token: Some(Uuid::from_u128(7)),
         call_before: at(1_000),
         lease_until: at(2_000),

@@ -415,6 +415,8 @@ fn account() -> Account {
         senders: Vec::new(),
         tenants: Tenants::All,
         traffic: Traffic::All,
+        limits: hatch_providers::Limits::default(),
+        on_doubt: None,
         adapter: Arc::new(Nobody),
         hooks: Vec::new(),
         acts_on_words: false,

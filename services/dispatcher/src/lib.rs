@@ -8,7 +8,9 @@
 
 mod account;
 mod attempt;
+mod call;
 mod calls;
+mod claim;
 mod config;
 mod consent;
 mod due;
@@ -16,6 +18,7 @@ mod health;
 mod known;
 mod look_up;
 mod messages;
+mod outcome;
 mod permits;
 mod precondition;
 mod present;

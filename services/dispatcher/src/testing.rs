@@ -31,6 +31,7 @@ pub(crate) fn attempted(attempt: u32) -> MessageEvent {
         attempt,
         provider: "twilio".to_owned(),
         account: "AC0".to_owned(),
+        choice: None,
         token: Some(Uuid::nil()),
         call_before: at(5),
         lease_until: at(10),

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::event::{MessageReceived, MessageRequested};
 use super::status::Status;
-use crate::SendError;
 use crate::address::Address;
 use crate::ids::ConversationId;
+use crate::{AccountChoice, SendError};
 
 /// A command to one message.
 #[derive(Debug, Clone)]
@@ -141,6 +141,8 @@ pub struct StartAttempt {
     pub provider: String,
     /// The account to be used there.
     pub account: String,
+    /// How it was chosen.
+    pub choice: Option<AccountChoice>,
     /// The claimant's token, never used before.
     pub token: Uuid,
     /// The call must begin before this.

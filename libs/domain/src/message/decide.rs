@@ -101,6 +101,7 @@ impl Message {
                 attempt: self.attempt().saturating_add(1),
                 provider: start.provider.clone(),
                 account: start.account.clone(),
+                choice: start.choice.clone(),
                 token: Some(start.token),
                 call_before: start.call_before,
                 lease_until: start.lease_until,

@@ -13,7 +13,9 @@ use crate::address::Address;
 use crate::consent::Programme;
 use crate::consent::words::{Confirmed, Suggestion};
 use crate::ids::ConversationId;
-use crate::{Attachment, Channel, Email, MailKind, Priority, SendError};
+use crate::{
+    AccountChoice, Attachment, Channel, Email, MailKind, Priority, SendError, SendOptions,
+};
 
 /// Somebody asked for a message to be sent, and it was accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -56,6 +58,9 @@ pub struct MessageRequested {
     /// Whether it is a test: then no account that reaches people carries it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test: bool,
+    /// How it is to be sent, where more was said than usual.
+    #[serde(default, skip_serializing_if = "SendOptions::is_default")]
+    pub options: SendOptions,
     /// When it was asked for.
     pub at: DateTime<Utc>,
 }
@@ -71,6 +76,9 @@ pub struct SendAttempted {
     pub provider: String,
     /// The provider account that is used.
     pub account: String,
+    /// How it was chosen. Attempts from before there were routes do not say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<AccountChoice>,
     /// The claimant's token. It stays in the log: an event that was read elsewhere has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]

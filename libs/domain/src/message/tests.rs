@@ -130,6 +130,7 @@ fn start(n: u32, second: i64) -> StartAttempt {
     StartAttempt {
         provider: "twilio".to_owned(),
         account: "AC0".to_owned(),
+        choice: None,
         token: token(n),
         call_before: at(second + 5),
         lease_until: at(second + 10),
@@ -138,9 +139,10 @@ fn start(n: u32, second: i64) -> StartAttempt {
 }
 
 fn attempted(n: u32, second: i64) -> MessageEvent {
-    let StartAttempt { provider, account, token, call_before, lease_until, at } = start(n, second);
-    let token = Some(token);
-    SendAttempted { attempt: n, provider, account, token, call_before, lease_until, at }.into()
+    let StartAttempt { provider, account, choice, token, call_before, lease_until, at } =
+        start(n, second);
+    let (attempt, token) = (n, Some(token));
+    SendAttempted { attempt, provider, account, choice, token, call_before, lease_until, at }.into()
 }
 
 fn outcome(n: u32, outcome: AttemptOutcome) -> RecordOutcome {

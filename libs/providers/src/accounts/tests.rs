@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::account::Hook;
+use crate::account::{Hook, Limits};
 use crate::{Adapter, BoxFuture, Outbound, Outcome};
 
 /// Sends nothing.
@@ -29,6 +29,8 @@ fn account(provider: &'static str, name: &str) -> Account {
         senders: Vec::new(),
         tenants: Tenants::All,
         traffic: Traffic::Live,
+        limits: Limits::default(),
+        on_doubt: None,
         adapter: Arc::new(Nobody),
         hooks: Vec::new(),
         acts_on_words: false,

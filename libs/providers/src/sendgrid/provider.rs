@@ -88,6 +88,8 @@ pub fn account(
         senders: common.senders,
         tenants: common.tenants,
         traffic: common.traffic,
+        limits: common.limits,
+        on_doubt: common.on_doubt,
         adapter: Arc::new(adapter),
         hooks: vec![
             Hook { suffix: None, webhook: Arc::new(events) },

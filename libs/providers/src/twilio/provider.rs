@@ -81,6 +81,8 @@ pub fn account(name: &AccountName, common: Common, settings: Settings) -> Result
         senders: common.senders,
         tenants: common.tenants,
         traffic: common.traffic,
+        limits: common.limits,
+        on_doubt: common.on_doubt,
         adapter: Arc::new(adapter),
         hooks: vec![Hook { suffix: None, webhook: Arc::new(webhook) }],
         acts_on_words: settings.acts_on_words,

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use hatch_domain::Channel;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId};
 use hatch_domain::message::Message;
@@ -12,6 +11,7 @@ use hatch_domain::message::command::MessageCommand;
 use hatch_domain::message::event::{MessageEvent, MessageRequested};
 use hatch_domain::message::mail_id::MailId;
 use hatch_domain::message::status::Status;
+use hatch_domain::{Channel, SendOptions};
 use hatch_eventstore::{Appended, CommandKey, Execute, Loaded, Position, RecordedEvent, Store};
 use hatch_providers::{Wanted, sendgrid};
 use serde::Serialize;
@@ -246,6 +246,7 @@ impl Commands {
             confirms: None,
             metadata: send.metadata,
             test: joined.is_test,
+            options: SendOptions::default(),
             at: now,
         }
     }

@@ -11,7 +11,7 @@ use hatch_domain::ids::{ConsentId, MessageId};
 use hatch_domain::message::command::{MessageCommand, MessageRejection};
 use hatch_domain::message::event::{MessageReceived, MessageRequested};
 use hatch_domain::message::{Message, confirmation_id};
-use hatch_domain::{Channel, MailKind, Priority};
+use hatch_domain::{Channel, MailKind, Priority, SendOptions};
 use hatch_eventstore::{ExecuteError, UnitOfWork};
 
 use super::consent::{Told, WordRules, decide};
@@ -67,6 +67,7 @@ pub(super) fn answer(
         confirms: Some(word),
         metadata: BTreeMap::new(),
         test: received.test,
+        options: SendOptions::default(),
         at: received.at,
     };
     let answered = WordAnswered {

@@ -7,7 +7,7 @@ use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
-use hatch_providers::{Common, Provider, Tenants, provider, provider_names};
+use hatch_providers::{Common, Limits, Provider, Tenants, provider, provider_names};
 use reqwest::Url;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
@@ -85,6 +85,8 @@ impl AccountSettings {
             senders: self.senders.iter().map(sender).collect::<anyhow::Result<_>>()?,
             tenants,
             traffic,
+            limits: Limits::default(),
+            on_doubt: None,
         })
     }
 

@@ -10,7 +10,7 @@ use hatch_domain::address::Address;
 use hatch_domain::ids::{AccountId, TenantId};
 use hatch_domain::sealed::Sealed;
 use hatch_domain::traffic::Traffic;
-use hatch_providers::{Account, Accounts, Common, Context, Tenants, provider};
+use hatch_providers::{Account, Accounts, Common, Context, Limits, Tenants, provider};
 use hatch_seal::{Keyring, OpenError, Place};
 use serde_json::{Map, Value};
 
@@ -107,6 +107,8 @@ impl Vault {
             senders: draft.senders.to_vec(),
             tenants: Tenants::These(vec![tenant]),
             traffic: draft.traffic,
+            limits: Limits::default(),
+            on_doubt: None,
         };
         let all = draft.settings.iter().chain(draft.secrets);
         let mut settings: Map<String, Value> =

@@ -1,0 +1,92 @@
+//! The call of a provider for a claimed attempt.
+
+use std::time::Instant;
+
+use hatch_domain::message::command::AttemptOutcome;
+use hatch_domain::message::event::MessageRequested;
+use hatch_domain::time;
+use hatch_providers::Outcome;
+use hatch_telemetry::{span, trace};
+use tracing::Instrument;
+use tracing::field::Empty;
+
+use crate::Dispatcher;
+use crate::account::SendingAccount;
+use crate::attempt::PendingMessage;
+use crate::claim::Claim;
+use crate::health::Pass;
+use crate::outcome::LOG_WAIT;
+use crate::precondition::Refused;
+use crate::stats::ABANDONED;
+
+impl Dispatcher {
+    /// Calls the provider, unless the deadline has passed or the fence was closed.
+    pub(crate) async fn call(
+        &self,
+        pending: &PendingMessage,
+        request: &MessageRequested,
+        (account, pass): (&SendingAccount, Pass),
+        claim: &Claim,
+    ) -> AttemptOutcome {
+        let (stats, provider) = (&self.dependencies.stats, account.provider);
+        let mut outbound = pending.outbound(request, claim.attempt);
+        let in_round = pending.message.attempt_in_round();
+        let environment = self.dependencies.store.environment();
+        let chance = environment.chance();
+        if self.is_late(claim).await || self.is_fenced() {
+            let wait = self.config.retry.wait(in_round, chance);
+            let wait = time::delta(wait);
+            stats.attempts.of(&(provider, ABANDONED)).increment();
+            return AttemptOutcome::Abandoned { reason: None, retry_at: environment.now() + wait };
+        }
+        let (attempt, called) = (claim.attempt, Instant::now());
+        let span = span!("provider call", otel.kind = "client", provider, attempt, outcome = Empty);
+        outbound.traceparent = span.in_scope(trace::current);
+        let outcome = account.adapter.send(&outbound).instrument(span.clone()).await;
+        pass.called(&outcome, environment.now(), self.config.account_backoff);
+        stats.call_seconds.of(&provider).observe_duration(called.elapsed());
+        stats.attempts.of(&(provider, outcome.name())).increment();
+        span.record("outcome", outcome.name());
+        match outcome {
+            Outcome::Shortage(lack) => stats.shortage.could_not_call(lack),
+            _ => stats.shortage.called(),
+        }
+        let expires_at = self.expires_at(&pending.message);
+        self.config.retry.judge(in_round, outcome, (environment.now(), expires_at), chance)
+    }
+
+    /// Whether it is too late for the call, by what PostgreSQL says the time is now. While it does not
+    /// answer, nobody is called.
+    async fn is_late(&self, claim: &Claim) -> bool {
+        while self.uptime() < claim.deadline {
+            match self.present.now().await {
+                Some(now) => return now >= claim.call_before,
+                None if self.shutdown.is_cancelled() => return true,
+                None => tokio::time::sleep(LOG_WAIT).await,
+            }
+        }
+        true
+    }
+
+    /// Tells the precondition why a provider did not send.
+    pub(crate) async fn learn(
+        &self,
+        pending: &PendingMessage,
+        request: &MessageRequested,
+        account: &SendingAccount,
+        outcome: &AttemptOutcome,
+    ) {
+        let Some(precondition) = &self.dependencies.precondition else { return };
+        let AttemptOutcome::NotSent { error, .. } = outcome else { return };
+        let refused = Refused {
+            tenant_id: pending.tenant_id,
+            message_id: pending.message_id,
+            request,
+            provider: account.provider,
+            account: &account.account,
+            error,
+            at: self.now(),
+        };
+        precondition.refused(refused).await;
+    }
+}
