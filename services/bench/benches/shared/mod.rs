@@ -56,6 +56,7 @@ pub(crate) fn commands(n: u32) -> [MessageCommand; LIFE_EVENTS] {
         MessageCommand::StartAttempt(StartAttempt {
             provider: "twilio".to_owned(),
             account: "AC00000000000000000000000000000000".to_owned(),
+            choice: None,
             token,
             call_before: at + Duration::seconds(20),
             lease_until: at + Duration::seconds(30),
