@@ -26,6 +26,7 @@ mod shortage;
 mod stub;
 mod trouble;
 pub mod twilio;
+pub mod vonage;
 mod webhook;
 
 pub use account::{

@@ -110,6 +110,9 @@ pub enum WebhookRefusal {
     /// The signature does not cover the body, and the hash that should is missing or another's.
     #[error("match the body to the hash of it that was signed")]
     WrongBody,
+    /// It was signed too long ago, or in the future.
+    #[error("match the time of the signature to ours")]
+    WrongTime,
 }
 
 /// Why a verified request makes no sense to this build.

@@ -206,12 +206,13 @@ impl Webhooks {
 pub(super) const NO_SECRET: &str = "missing_secret";
 
 /// Why requests are refused, likewise.
-pub(super) const REASONS: [&str; 6] = [
+pub(super) const REASONS: [&str; 7] = [
     "missing_signature",
     "wrong_signature",
     NO_SECRET,
     "wrong_secret",
     "wrong_body",
+    "wrong_time",
     "too_many_fields",
 ];
 
@@ -222,6 +223,7 @@ const fn reason(refusal: WebhookRefusal) -> &'static str {
         WebhookRefusal::MissingSecret => NO_SECRET,
         WebhookRefusal::WrongSecret => "wrong_secret",
         WebhookRefusal::WrongBody => "wrong_body",
+        WebhookRefusal::WrongTime => "wrong_time",
         WebhookRefusal::TooManyFields => "too_many_fields",
     }
 }
