@@ -107,12 +107,15 @@ pub enum WebhookRefusal {
     /// It has more fields than any request of the provider, and none of them was looked at.
     #[error("check a form of more than 1,000 fields")]
     TooManyFields,
+    /// Its signature is older than any repeat of a provider's, or is of a time that is not yet.
+    #[error("believe a signature of another time")]
+    Stale,
+    /// Its signature has been used for a request that said something else.
+    #[error("believe a signature that was used for another request")]
+    Used,
     /// The signature does not cover the body, and the hash that should is missing or another's.
     #[error("match the body to the hash of it that was signed")]
     WrongBody,
-    /// It was signed too long ago, or in the future.
-    #[error("match the time of the signature to ours")]
-    WrongTime,
 }
 
 /// Why a verified request makes no sense to this build.

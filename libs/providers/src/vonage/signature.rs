@@ -89,7 +89,7 @@ fn claims(
         return Err(WebhookRefusal::WrongSignature);
     }
     if claims.iat.abs_diff(now.timestamp()) > AGE_S_MAX {
-        return Err(WebhookRefusal::WrongTime);
+        return Err(WebhookRefusal::Stale);
     }
     Ok(claims)
 }
