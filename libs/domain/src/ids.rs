@@ -74,6 +74,10 @@ id! {
     /// The stream of a provider account ([`account_id`](crate::account::account_id)).
     AccountId
 }
+id! {
+    /// The stream of a route: a UUIDv7.
+    RouteId
+}
 
 impl TenantId {
     /// The tenant of an installation that has only one.

@@ -8,6 +8,7 @@ use crate::decider::{Decider, DomainEvent};
 use crate::events::{DecodeError, EventType};
 use crate::member::Member;
 use crate::message::Message;
+use crate::route::Route;
 use crate::shape::Shape;
 use crate::tenant::Tenant;
 
@@ -19,6 +20,7 @@ pub static KINDS: &[Kind] = &[
     Kind::of::<ApiKey>(),
     Kind::of::<Member>(),
     Kind::of::<Account>(),
+    Kind::of::<Route>(),
 ];
 
 /// A kind of stream, and what its events are.

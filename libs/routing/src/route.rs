@@ -1,5 +1,6 @@
 //! Routes: which messages are for which accounts.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -98,24 +99,50 @@ impl Route {
 
 /// Routes in their order: of those that fit a message the first decides, alone.
 #[derive(Debug, Clone, Default)]
-pub struct RouteTable(Arc<[Route]>);
+pub struct RouteTable(Arc<Indexed>);
+
+/// Routes, and which ones there are to look at for a message: those of other tenants cost it nothing.
+#[derive(Debug, Default)]
+struct Indexed {
+    routes: Vec<Route>,
+    /// The places of those that some tenants alone have, in their order.
+    of_tenants: HashMap<TenantId, Vec<usize>>,
+    /// The places of those that all have.
+    of_all: Vec<usize>,
+}
 
 impl RouteTable {
     /// These routes, in this order.
     #[must_use]
     pub fn new(routes: Vec<Route>) -> Self {
-        Self(routes.into())
+        let mut indexed = Indexed::default();
+        for (place, route) in routes.iter().enumerate() {
+            match &route.tenants {
+                None => indexed.of_all.push(place),
+                Some(tenants) => {
+                    for tenant in tenants {
+                        indexed.of_tenants.entry(*tenant).or_default().push(place);
+                    }
+                }
+            }
+        }
+        Self(Arc::new(Indexed { routes, ..indexed }))
     }
 
     /// All of them, in their order.
     #[must_use]
     pub fn routes(&self) -> &[Route] {
-        &self.0
+        &self.0.routes
     }
 
     /// The route that decides about the message.
     #[must_use]
     pub fn first_that_fits(&self, asked: &Asked<'_>) -> Option<&Route> {
-        self.0.iter().find(|route| route.fits(asked))
+        let first = |places: &[usize]| {
+            places.iter().copied().find(|place| self.0.routes[*place].fits(asked))
+        };
+        let own = self.0.of_tenants.get(&asked.tenant).and_then(|places| first(places));
+        let place = own.into_iter().chain(first(&self.0.of_all)).min()?;
+        self.0.routes.get(place)
     }
 }

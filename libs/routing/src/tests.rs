@@ -174,6 +174,38 @@ fn the_first_route_that_fits_decides_alone() {
 }
 
 #[test]
+fn routes_of_a_tenant_stand_where_they_stand_among_those_of_all() {
+    let other = TenantId(Uuid::from_u128(9));
+    let (from, to) = (address("+12016661234"), address("+447700900123"));
+    let called = |name: &str, tenants: Option<Vec<TenantId>>| Route {
+        name: RouteName::new(name),
+        tenants,
+        ..route(&[("one", 1)], &[])
+    };
+    let table = RouteTable::new(vec![
+        called("others", Some(vec![other])),
+        called("own", Some(vec![TenantId::DEFAULT, other])),
+        called("all", None),
+        called("late", Some(vec![TenantId(Uuid::from_u128(8))])),
+    ]);
+    for (tenant, name) in
+        [(TenantId::DEFAULT, "own"), (other, "others"), (TenantId(Uuid::from_u128(8)), "all")]
+    {
+        let asked = Asked {
+            tenant,
+            channel: Channel::Sms,
+            from: &from,
+            to: &to,
+            priority: Priority::Normal,
+            account: None,
+            seed: 0,
+        };
+        let first = table.first_that_fits(&asked).expect("a route");
+        assert_eq!(first.name.as_str(), name, "{tenant}");
+    }
+}
+
+#[test]
 fn every_condition_of_a_route_counts() {
     let (from, to) = (address("+12016661234"), address("+447700900123"));
     let asked = Asked {

@@ -6,7 +6,6 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::account_name::AccountName;
 use crate::address::{Address, AddressKind, domain_of, domain_to_ascii, is_domain};
 
 /// Digits of a number's beginning, at most: a whole number has no more.
@@ -95,15 +94,6 @@ impl From<Reach> for String {
             Reach::Prefix(text) | Reach::Domain(text) => text,
         }
     }
-}
-
-/// An account that shares a route's messages, and how much of them it carries in relation to the others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Weighted {
-    /// hatch's own name of it.
-    pub account: AccountName,
-    /// Its weight, 0 to 100.
-    pub weight: u16,
 }
 
 #[cfg(test)]
