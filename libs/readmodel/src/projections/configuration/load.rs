@@ -4,6 +4,7 @@ use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
 use hatch_domain::ids::TenantId;
 use hatch_domain::member::Member;
+use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::Position;
 use serde::de::DeserializeOwned;
@@ -25,6 +26,8 @@ const ALL: &str = "
                    FROM rm_configuration.tenants
                   UNION ALL
                  SELECT 'api_key', id, tenant_id, state, position FROM rm_configuration.api_keys
+                  UNION ALL
+                 SELECT 'route', id, tenant_id, state, position FROM rm_configuration.routes
                   UNION ALL
                  SELECT 'account', id, tenant_id, state, position FROM rm_configuration.accounts
                   UNION ALL
@@ -57,6 +60,8 @@ pub struct StoredConfiguration {
     pub members: Vec<Stored<Member>>,
     /// The accounts at providers, with those that are removed.
     pub accounts: Vec<Stored<Account>>,
+    /// The routes, with those that are removed.
+    pub routes: Vec<Stored<Route>>,
 }
 
 impl ReadModel {
@@ -73,6 +78,7 @@ impl ReadModel {
             match row.try_get::<_, Option<&str>>(1)? {
                 Some("tenant") => all.tenants.push(stored(&row)?),
                 Some("member") => all.members.push(stored(&row)?),
+                Some("route") => all.routes.push(stored(&row)?),
                 Some("account") => all.accounts.push(stored(&row)?),
                 Some(_) => all.api_keys.push(stored(&row)?),
                 None => {}
