@@ -86,7 +86,7 @@ fn a_transition_is_told_once_however_many_saw_it() {
 #[test]
 fn what_was_opened_in_one_month_is_closed_in_the_next() {
     let before = given(&[opened(0).into()]);
-    let Ok(events) = given(&[]).decide(&close(0, 9)) else { panic!("it is open") };
+    let events = given(&[]).decide(&close(0, 9)).expect("it is open");
     assert_eq!(events, [closed(9).into()]);
     let now = given(&events).following(before.clone());
     assert_eq!((now.open(), now.key()), (None, ("twilio", "AC0")));
