@@ -31,6 +31,7 @@ pub mod member;
 pub mod message;
 mod priority;
 pub mod published;
+pub mod route;
 pub mod scope;
 pub mod sealed;
 mod send_error;
