@@ -75,8 +75,14 @@ id! {
     AccountId
 }
 id! {
+<<<<<<< HEAD
+    /// The stream of what is told of an account at a provider in a month
+    /// ([`carrier_id`](crate::carrier::carrier_id)).
+    CarrierId
+=======
     /// The stream of a route: a UUIDv7.
     RouteId
+>>>>>>> rte
 }
 
 impl TenantId {

@@ -3,6 +3,7 @@
 
 use crate::account::Account;
 use crate::api_key::ApiKey;
+use crate::carrier::Carrier;
 use crate::consent::Consent;
 use crate::decider::{Decider, DomainEvent};
 use crate::events::{DecodeError, EventType};
@@ -20,6 +21,7 @@ pub static KINDS: &[Kind] = &[
     Kind::of::<ApiKey>(),
     Kind::of::<Member>(),
     Kind::of::<Account>(),
+    Kind::of::<Carrier>(),
     Kind::of::<Route>(),
 ];
 

@@ -12,6 +12,7 @@ pub mod address;
 pub mod api_key;
 mod attachment;
 pub mod authentication;
+pub mod carrier;
 mod channel;
 pub mod consent;
 pub mod contact;

@@ -2,6 +2,7 @@
 
 use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
+use hatch_domain::carrier::Carrier;
 use hatch_domain::ids::TenantId;
 use hatch_domain::member::Member;
 use hatch_domain::route::Route;
@@ -31,7 +32,9 @@ const ALL: &str = "
                   UNION ALL
                  SELECT 'account', id, tenant_id, state, position FROM rm_configuration.accounts
                   UNION ALL
-                 SELECT 'member', id, tenant_id, state, position FROM rm_configuration.members) AS r
+                 SELECT 'member', id, tenant_id, state, position FROM rm_configuration.members
+                  UNION ALL
+                 SELECT 'carrier', id, tenant_id, state, position FROM rm_configuration.carriers) AS r
         ON true";
 
 /// A stream as the tables have it.
@@ -62,6 +65,8 @@ pub struct StoredConfiguration {
     pub accounts: Vec<Stored<Account>>,
     /// The routes, with those that are removed.
     pub routes: Vec<Stored<Route>>,
+    /// What the fleet told of accounts, each in a month.
+    pub carriers: Vec<Stored<Carrier>>,
 }
 
 impl ReadModel {
@@ -80,6 +85,7 @@ impl ReadModel {
                 Some("member") => all.members.push(stored(&row)?),
                 Some("route") => all.routes.push(stored(&row)?),
                 Some("account") => all.accounts.push(stored(&row)?),
+                Some("carrier") => all.carriers.push(stored(&row)?),
                 Some(_) => all.api_keys.push(stored(&row)?),
                 None => {}
             }

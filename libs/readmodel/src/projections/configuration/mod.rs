@@ -1,8 +1,9 @@
 //! Who may use this installation, and what it uses: its tenants, the keys of its API, its members, its accounts at
-//! providers, and its routes.
+//! providers with how those are, and its routes.
 
 mod account_query;
 mod accounts;
+mod carriers;
 mod fold;
 mod load;
 mod members;
@@ -21,6 +22,7 @@ use futures::future::BoxFuture;
 use hatch_domain::Decider;
 use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
+use hatch_domain::carrier::Carrier;
 use hatch_domain::member::Member;
 use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
@@ -32,6 +34,7 @@ use uuid::Uuid;
 
 pub use self::account_query::AccountInfo;
 use self::accounts::AccountRow;
+use self::carriers::CarrierRow;
 use self::fold::{ApiKeyRow, MemberRow, TenantRow, fold, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
 pub use self::members::MemberInfo;
@@ -58,8 +61,9 @@ pub static DEFINITION: Definition = Definition {
         <Account as Decider>::KIND,
         <Member as Decider>::KIND,
         <Route as Decider>::KIND,
+        <Carrier as Decider>::KIND,
     ],
-    read_models: &["tenants", "api_keys", "accounts", "members", "routes"],
+    read_models: &["tenants", "api_keys", "accounts", "members", "routes", "carriers"],
     gates_admission: false,
     reads: &[
         tables::WRITTEN,
@@ -68,6 +72,7 @@ pub static DEFINITION: Definition = Definition {
         accounts::LOAD_ACCOUNTS,
         tables::LOAD_MEMBERS,
         routes::LOAD_ROUTES,
+        carriers::LOAD_CARRIERS,
     ],
     writer: || Box::new(ConfigurationWriter),
     parallel: None,
@@ -113,7 +118,19 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
     tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await?;
     tables::MEMBERS.upsert(into, &members.values().collect::<Vec<_>>()).await?;
     apply_accounts(into, &page).await?;
-    apply_routes(into, &page).await
+    apply_routes(into, &page).await?;
+    apply_carriers(into, &page).await
+}
+
+async fn apply_carriers(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let of_carriers = facts::<Carrier>(page)?;
+    let mut rows = BTreeMap::new();
+    for row in into.query(carriers::LOAD_CARRIERS, &begun_before(&of_carriers)).await? {
+        let row = CarrierRow::read(&row)?;
+        rows.insert(row.id, row);
+    }
+    let rows = fold(rows, &of_carriers)?;
+    carriers::CARRIERS.upsert(into, &rows.values().collect::<Vec<_>>()).await
 }
 
 async fn apply_accounts(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
