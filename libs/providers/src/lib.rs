@@ -6,7 +6,7 @@
 //! provider as a [`Correlation`] and comes back.
 //!
 //! An [`Account`] has both, and what the settings say of it beside that. [`Accounts`] are those that there are now, and
-//! the one place where it is chosen by which of them a message goes.
+//! [`Routes`] say which of them carry which messages.
 //!
 //! To add a provider, write a folder beside [`twilio`] with the same files: `settings` (what an
 //! operator configures), `wire` (the provider's own types and error codes), `adapter`, `webhook`,
@@ -19,6 +19,7 @@ mod correlation;
 pub mod generic;
 mod http_client;
 mod registry;
+mod routes;
 mod secret;
 pub mod sendgrid;
 mod shortage;
@@ -37,6 +38,7 @@ pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outb
 pub use correlation::Correlation;
 pub use http_client::{client_builder, root_cause};
 pub use registry::{PROVIDERS, Provider, faults, provider, provider_names, setting_schema};
+pub use routes::{AccountHealth, RouteQuestion, Routes, route};
 pub use secret::Secret;
 pub use shortage::Lack;
 pub use trouble::Trouble;
