@@ -34,6 +34,7 @@ pub(super) struct Things {
     pub(super) webhooks: Vec<String>,
     pub(super) keys: Vec<String>,
     pub(super) accounts: Vec<String>,
+    pub(super) pools: Vec<String>,
     pub(super) positions: Vec<String>,
     pub(super) members: Vec<String>,
     pub(super) sessions: Vec<String>,
@@ -101,7 +102,11 @@ impl Two {
         assert_eq!(account.status, StatusCode::CREATED, "{}", account.body);
 
         let id_of = |one: &Value| one["id"].as_str().expect("an id").to_owned();
+        let pool = json!({"name": "of-the-first", "channel": "mms", "senders": ["+12015550100"]});
+        let pool = hatch.post("/api/v1/pools", &pool).await;
+        assert_eq!(pool.status, StatusCode::CREATED, "{}", pool.body);
         let mut things = Things {
+            pools: vec![pool.text("name").to_owned()],
             attachments: mail["attachments"].as_array().expect("files").iter().map(id_of).collect(),
             accounts: vec![account.text("name").to_owned()],
             keys: self.first.iter().map(|key| key.id.clone()).collect(),
@@ -149,6 +154,7 @@ impl Things {
             ("webhooks", &self.webhooks),
             ("keys", &self.keys),
             ("accounts", &self.accounts),
+            ("pools", &self.pools),
             ("positions", &self.positions),
             ("members", &self.members),
             ("sessions", &self.sessions),

@@ -28,7 +28,9 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Execute, FenceConfig, HeadWatch, Log, Metadata, Position,
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
-use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Tenants};
+use hatch_providers::{
+    Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Pools, Tenants,
+};
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
 use hatch_seal::Keyring;
 use hatch_telemetry::limit::{Limit, Limits};
@@ -38,7 +40,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::admission::Admission;
-use crate::commands::{Commands, Conversations};
+use crate::commands::{Commands, Conversations, PoolSenders};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::people::People;
 use crate::queries::Queries;
@@ -75,6 +77,8 @@ pub(crate) struct Api {
     store: Store,
     directory: Directory,
     accounts: Accounts,
+    /// The pools of senders that there are: a test sets them.
+    pub(crate) pools: Pools,
     // Before the database, which goes when nobody uses it any more.
     _running: DropGuard,
     database: TestDatabase,
@@ -156,10 +160,12 @@ impl Api {
             "http://localhost".to_owned(),
         );
         let accounts = vault.accounts.clone();
-        let commands = commands(store.clone(), &queries, vault);
+        let pools = Pools::default();
+        let senders = PoolSenders::new(pools.clone(), directory.clone());
+        let commands = commands(store.clone(), &queries, vault, senders);
         let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
         let _running = shutdown.drop_guard();
-        Self { app, clock, store, directory, accounts, _running, database }
+        Self { app, clock, store, directory, accounts, pools, _running, database }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -387,7 +393,12 @@ fn entropy() -> [u8; 64] {
     bytes
 }
 
-fn commands(store: Store, queries: &Queries, vault: Vault) -> Commands {
+fn commands(
+    store: Store,
+    queries: &Queries,
+    vault: Vault,
+    senders: PoolSenders,
+) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
@@ -398,6 +409,7 @@ fn commands(store: Store, queries: &Queries, vault: Vault) -> Commands {
             read_position: queries.read_position.clone(),
             waiting: Arc::clone(&queries.waiting),
         },
+        senders,
         default_sms_sender: Address::phone(SENDER).ok(),
         default_email_sender: Address::email(MAILBOX).ok().map(Mailbox::from),
         default_subject: "(no subject)".to_owned(),

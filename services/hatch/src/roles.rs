@@ -12,6 +12,7 @@ mod process;
 mod projector;
 mod query;
 mod relay;
+mod pool_table;
 mod route_table;
 mod webhook;
 

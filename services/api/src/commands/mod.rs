@@ -6,6 +6,7 @@ mod answer;
 mod cancel_message;
 mod change;
 mod idempotency;
+mod pooled;
 mod retry_message;
 mod routes;
 mod send_batch;
@@ -27,6 +28,7 @@ pub(crate) use self::answer::Asked;
 pub use self::answer::Conversations;
 pub use self::change::{Change, ChangeResult, retry};
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
+pub use self::pooled::PoolSenders;
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
 use self::send_request::Defaults;
@@ -64,6 +66,8 @@ pub struct Commands {
     pub vault: Vault,
     /// Where answers find what they answer.
     pub conversations: Conversations,
+    /// From what of a pool a message goes.
+    pub senders: PoolSenders,
     /// The sender of an SMS or MMS that names none.
     pub default_sms_sender: Option<Address>,
     /// The sender of a mail that names none.
@@ -78,7 +82,7 @@ impl Commands {
     pub(crate) fn defaults(&self) -> Defaults<'_> {
         Defaults {
             subject: &self.default_subject,
-            phone: self.default_sms_sender.as_ref(),
+            phone: self.default_sms_sender.as_ref().or_else(|| self.senders.stand_in()),
             email: self.default_email_sender.as_ref(),
         }
     }

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Commands, cancel_message, retry_message, send_batch, send_message};
-use crate::resources::{accounts, api_keys, consent, conversations, team, tenants};
+use crate::resources::{accounts, api_keys, consent, conversations, pools, team, tenants};
 
 /// The endpoints of the command role.
 pub fn router(commands: Commands) -> Router {
@@ -26,6 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
         .merge(api_keys::command_routes())
         .merge(consent::command_routes())
         .merge(conversations::command_routes())
+        .merge(pools::command_routes())
         .merge(team::command_routes())
         .merge(tenants::command_routes())
 }
