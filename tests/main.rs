@@ -7,6 +7,7 @@ mod absence;
 mod abuse;
 mod accounts;
 mod addresses;
+mod alerts;
 mod api_keys;
 mod architecture;
 mod archive;
