@@ -18,6 +18,8 @@ mod adapter;
 mod correlation;
 pub mod generic;
 mod http_client;
+mod mail;
+pub mod mailgun;
 mod registry;
 mod secret;
 pub mod sendgrid;
@@ -35,12 +37,13 @@ pub use accounts::{AccountList, Accounts, chosen};
 pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outbound, Outcome};
 pub use correlation::Correlation;
 pub use http_client::{client_builder, root_cause};
+pub use mail::{DEFAULT_SUBJECT, class_of_status};
 pub use registry::{PROVIDERS, Provider, faults, provider, provider_names, setting_schema};
 pub use secret::Secret;
 pub use shortage::Lack;
 pub use trouble::Trouble;
 pub use webhook::{
-    Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome, Suppression,
+    Inbound, NotUnderstood, Observation, Once, RawRequest, Receipt, ReportedOutcome, Suppression,
     Verified, Webhook, WebhookRefusal,
 };
 

@@ -10,11 +10,12 @@ use url::Url;
 
 use crate::Error;
 use crate::account::{Account, Common, Context};
+use crate::mailgun::Mailgun;
 use crate::sendgrid::SendGrid;
 use crate::twilio::Twilio;
 
 /// Every provider that has accounts.
-pub static PROVIDERS: &[&dyn Provider] = &[&SendGrid, &Twilio];
+pub static PROVIDERS: &[&dyn Provider] = &[&SendGrid, &Twilio, &Mailgun];
 
 /// A company that carries messages, as far as its accounts are concerned.
 pub trait Provider: Send + Sync {

@@ -4,7 +4,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use hatch_providers::{NotUnderstood, Observation, RawRequest, Verified, Webhook, WebhookRefusal};
+use hatch_providers::{
+    NotUnderstood, Observation, Once, RawRequest, Verified, Webhook, WebhookRefusal,
+};
 use hatch_telemetry::measure::{Counter, Gauge};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -51,7 +53,12 @@ pub(super) enum Seen {
     /// None of the account's, for this reason.
     Refused(WebhookRefusal),
     /// One of the account's.
-    Signed(Result<Vec<Observation>, NotUnderstood>),
+    Signed {
+        /// What it says.
+        said: Result<Vec<Observation>, NotUnderstood>,
+        /// What of its signature may be used once only.
+        once: Option<Once>,
+    },
 }
 
 impl Readers {
@@ -135,7 +142,10 @@ impl Readers {
 
 fn see(webhook: &dyn Webhook, raw: &RawRequest, stats: &ReadingStats) -> Seen {
     match unwound(stats, || webhook.verify(raw)) {
-        Some(Ok(verified)) => Seen::Signed(parse(webhook, &verified, stats)),
+        Some(Ok(verified)) => match unwound(stats, || webhook.once(&verified)) {
+            Some(once) => Seen::Signed { said: parse(webhook, &verified, stats), once },
+            None => Seen::Refused(WebhookRefusal::WrongSignature),
+        },
         Some(Err(refusal)) => Seen::Refused(refusal),
         None => Seen::Refused(WebhookRefusal::WrongSignature),
     }
@@ -219,7 +229,8 @@ mod tests {
         };
         for bytes in [1, INLINE_BYTES_MAX + 1] {
             let seen = readers.see(&account, &request("", bytes)).await;
-            assert!(matches!(seen, Ok(Seen::Signed(Err(NotUnderstood::Unreadable)))));
+            let unread = Err(NotUnderstood::Unreadable);
+            assert!(matches!(seen, Ok(Seen::Signed { said, once: None }) if said == unread));
             let seen = readers.see(&account, &request("verify", bytes)).await;
             assert!(matches!(seen, Ok(Seen::Refused(WebhookRefusal::WrongSignature))));
             let again = readers.parse(&account, &request("", bytes)).await;

@@ -211,7 +211,10 @@ impl Webhooks {
         let _on_its_way = self.intake.enter();
         let account = self.posting(path).ok_or_else(|| self.unknown(path))?;
         match self.readers.see(&account, raw).await? {
-            Seen::Signed(said) => self.believe(&account, raw, said).await,
+            Seen::Signed { said, once } => match self.reused(&account, once).await? {
+                None => self.believe(&account, raw, said).await,
+                Some(refusal) => Err(self.refuse(&account, raw, client, refusal).await),
+            },
             Seen::Refused(refusal) => Err(self.refuse(&account, raw, client, refusal).await),
         }
     }
