@@ -33,7 +33,7 @@ fn page(items: &[Value]) -> Reply {
 
 fn event(mail_id: &str, variables: Value) -> Value {
     json!({
-        "event": "accepted", "id": "a", "timestamp": time(CLAIMED).timestamp() as f64 + 0.5,
+        "event": "accepted", "id": "a", "timestamp": 1_769_860_800.5,
         "message": {"headers": {"message-id": mail_id}}, "user-variables": variables,
     })
 }
