@@ -12,6 +12,7 @@ mod envelope;
 mod event;
 mod files;
 mod inbound;
+mod posted;
 mod provider;
 mod settings;
 mod signature;
@@ -19,7 +20,6 @@ mod webhook;
 mod wire;
 
 pub use adapter::SendGridAdapter;
-pub use codes::class_of_status;
 pub use provider::{SendGrid, account};
 pub use settings::{DEFAULT_SUBJECT, Settings};
 pub use webhook::{SendGridEvents, SendGridInbound};
