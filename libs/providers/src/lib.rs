@@ -16,7 +16,6 @@ mod account;
 mod accounts;
 mod adapter;
 mod correlation;
-mod enhanced_status;
 pub mod generic;
 mod http_client;
 mod posted;
@@ -36,11 +35,11 @@ pub use account::{
 pub use accounts::{AccountList, Accounts, chosen};
 pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outbound, Outcome};
 pub use correlation::Correlation;
-pub use enhanced_status::class_of_status;
 pub use http_client::{client_builder, root_cause};
 pub use posted::Posted;
 pub use registry::{
-    PROVIDERS, Provider, default_subject, faults, provider, provider_names, setting_schema,
+    PROVIDERS, Provider, carriers_of, default_subject, faults, provider, provider_names,
+    setting_schema,
 };
 pub use secret::Secret;
 pub use shortage::Lack;

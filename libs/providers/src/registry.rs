@@ -93,6 +93,13 @@ pub fn provider(name: &str) -> Option<&'static dyn Provider> {
     PROVIDERS.iter().copied().find(|provider| provider.name() == name)
 }
 
+/// The names of those that carry `channel`.
+#[must_use]
+pub fn carriers_of(channel: Channel) -> Vec<&'static str> {
+    let carry = PROVIDERS.iter().filter(|provider| provider.channels().contains(&channel));
+    carry.map(|provider| provider.name()).collect()
+}
+
 /// The names of all of them, for a sentence.
 #[must_use]
 pub fn provider_names() -> String {

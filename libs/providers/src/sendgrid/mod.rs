@@ -20,6 +20,7 @@ mod webhook;
 mod wire;
 
 pub use adapter::SendGridAdapter;
+pub use codes::class_of_status;
 pub use provider::{SendGrid, account};
 pub use settings::{DEFAULT_SUBJECT, Settings};
 pub use webhook::{SendGridEvents, SendGridInbound};
