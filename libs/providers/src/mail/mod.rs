@@ -8,5 +8,5 @@ pub(crate) mod incoming;
 pub(crate) mod outgoing;
 pub(crate) mod status;
 
-pub use outgoing::DEFAULT_SUBJECT;
+pub(crate) use outgoing::DEFAULT_SUBJECT;
 pub use status::class_of_status;

@@ -14,7 +14,7 @@ use crate::adapter::Outbound;
 pub(crate) const FILENAME: &str = "attachment";
 
 /// The subject of a mail without, where no other is set.
-pub const DEFAULT_SUBJECT: &str = "(no subject)";
+pub(crate) const DEFAULT_SUBJECT: &str = "(no subject)";
 
 /// The header by which mails name each other.
 pub(crate) const MESSAGE_ID: &str = "Message-ID";

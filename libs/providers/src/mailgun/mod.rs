@@ -9,6 +9,7 @@ mod codes;
 mod event;
 mod inbound;
 mod look_up;
+mod posted;
 mod provider;
 mod settings;
 mod signature;

@@ -1,20 +1,23 @@
 //! Mailgun as a provider of accounts.
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
-use serde_json::Value;
+use serde_json::{Value, json};
+use url::Url;
 
-use super::{MailgunAdapter, MailgunEvents, MailgunRoutes, PROVIDER, Settings};
-use crate::Error;
+use super::{MailgunAdapter, MailgunEvents, MailgunRoutes, PROVIDER, Settings, posted};
 use crate::account::{Account, Common, Context, Hook};
-use crate::registry::{self, Provider, schema_of};
+use crate::mail::DEFAULT_SUBJECT;
+use crate::registry::{self, Provider, of_development, schema_of};
+use crate::{Error, Posted};
 
 const CHANNELS: &[Channel] = &[Channel::Email];
 
 /// How the path of mails that come in ends, after the account.
-const INBOUND: &str = "inbound";
+pub(super) const INBOUND: &str = "inbound";
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Settings>);
 
@@ -78,5 +81,29 @@ impl Provider for Mailgun {
             default_subject: Some(settings.default_subject),
         };
         account.check(CHANNELS)
+    }
+
+    fn can_look_up(&self) -> bool {
+        true
+    }
+
+    fn default_subject(&self) -> Option<&'static str> {
+        Some(DEFAULT_SUBJECT)
+    }
+
+    fn development(&self, simulator: &Url, _files: &Path) -> Vec<(AccountName, Value)> {
+        let set = json!({
+            "domain": "mail.usehatchapp.com",
+            "api_key": "dev-mailgun-api-key",
+            "signing_key": "dev-mailgun-signing-key",
+            "base_url": simulator.as_str().trim_end_matches('/'),
+            // What is at the simulator is among its events at once.
+            "events_settled_after_ms": 0,
+        });
+        of_development([("mailgun", set)])
+    }
+
+    fn posted(&self) -> Vec<Posted> {
+        posted::posted()
     }
 }

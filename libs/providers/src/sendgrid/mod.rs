@@ -11,6 +11,7 @@ mod codes;
 mod envelope;
 mod event;
 mod inbound;
+mod posted;
 mod provider;
 mod settings;
 mod signature;
