@@ -93,8 +93,9 @@ impl Role {
     pub(crate) async fn start(hatch: &Hatch) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = format!("http://{}", listener.local_addr().expect("bound"));
-        let mut settings = hatch.settings.twilio.clone().expect("it is configured");
-        settings.public_url = address.parse().expect("a URL");
+        let mut settings = hatch.settings.accounts["twilio"].of_provider.clone();
+        settings.insert("public_url".to_owned(), address.as_str().into());
+        let settings = serde_json::from_value(Value::Object(settings)).expect("settings");
         let twilio = TwilioWebhook::new(settings).expect("settings");
         let (says, shutdown) = (Arc::default(), CancellationToken::new());
         let config = hatch.database.config();

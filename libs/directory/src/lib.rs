@@ -23,6 +23,7 @@ use chrono::{DateTime, Utc};
 use hatch_domain::Environment;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::KeyId;
+use hatch_domain::carrier::Carrier;
 use hatch_domain::ids::{AccountId, MemberId, TenantId};
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::schema::Schema;
@@ -39,8 +40,8 @@ pub use self::sessions::{
 };
 pub use self::uses::Use;
 use self::uses::Uses;
-use self::view::View;
 pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry};
+use self::view::{Changes, View};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/access");
@@ -64,6 +65,8 @@ struct Shared {
     position: watch::Sender<Option<Position>>,
     /// How often the accounts have become others.
     accounts: watch::Sender<u64>,
+    /// How often more was told of accounts.
+    carriers: watch::Sender<u64>,
     /// How far the log goes; none where nothing follows it.
     head: Option<HeadWatch>,
 }
@@ -106,7 +109,8 @@ impl Directory {
     fn with_head(head: Option<HeadWatch>) -> Self {
         let (view, uses) = (View::default(), Uses::default());
         let (position, accounts) = (watch::Sender::new(None), watch::Sender::new(0));
-        Self { shared: Arc::new(Shared { view, uses, position, accounts, head }) }
+        let carriers = watch::Sender::new(0);
+        Self { shared: Arc::new(Shared { view, uses, position, accounts, carriers, head }) }
     }
 
     /// The key of that id, revoked or not, and whose it is.
@@ -196,6 +200,24 @@ impl Directory {
         self.shared.accounts.subscribe()
     }
 
+    /// What the fleet told of accounts at providers, of each of which anything was told.
+    #[must_use]
+    pub fn carriers(&self) -> Vec<Arc<Carrier>> {
+        self.shared.view.carriers()
+    }
+
+    /// What the fleet told of the account that the provider calls `key`.
+    #[must_use]
+    pub fn carrier(&self, provider: &str, key: &str) -> Option<Arc<Carrier>> {
+        self.shared.view.carrier(provider, key)
+    }
+
+    /// Changes whenever [`carriers`](Self::carriers) may be others.
+    #[must_use]
+    pub fn carrier_changes(&self) -> watch::Receiver<u64> {
+        self.shared.carriers.subscribe()
+    }
+
     /// Notes that a key that was found here was used. It is written down some seconds later.
     pub fn used(&self, entry: &KeyEntry, used: Use) {
         self.shared.uses.note(entry.key.id(), entry.tenant_id, used);
@@ -234,9 +256,13 @@ impl Directory {
 }
 
 impl Shared {
-    /// The accounts may be others now.
-    fn accounts_changed(&self) {
-        self.accounts.send_modify(|times| *times = times.wrapping_add(1));
+    /// Tells those who wait for it what may be otherwise now.
+    fn changed(&self, Changes { accounts, carriers }: Changes) {
+        for (has_changed, told) in [(accounts, &self.accounts), (carriers, &self.carriers)] {
+            if has_changed {
+                told.send_modify(|times| *times = times.wrapping_add(1));
+            }
+        }
     }
 
     /// The view has the log up to `position`.

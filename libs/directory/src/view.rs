@@ -1,6 +1,6 @@
 //! What is known, and how events change it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use chrono::{DateTime, Utc};
@@ -8,6 +8,8 @@ use hatch_domain::Decider;
 use hatch_domain::account::Account;
 use hatch_domain::address::Address;
 use hatch_domain::api_key::{ApiKey, KeyId, api_key_id};
+use hatch_domain::carrier::Carrier;
+use hatch_domain::carrier::event::CarrierEvent;
 use hatch_domain::ids::{AccountId, MemberId, TenantId};
 use hatch_domain::member::Member;
 use hatch_domain::tenant::Tenant;
@@ -16,11 +18,12 @@ use hatch_readmodel::{Stored, StoredConfiguration};
 use uuid::Uuid;
 
 /// The kinds of streams that it knows.
-pub(crate) const KINDS: [&str; 4] = [
+pub(crate) const KINDS: [&str; 5] = [
     <Tenant as Decider>::KIND,
     <ApiKey as Decider>::KIND,
     <Account as Decider>::KIND,
     <Member as Decider>::KIND,
+    <Carrier as Decider>::KIND,
 ];
 
 /// The version of a stream's first event.
@@ -82,6 +85,23 @@ pub(crate) struct Known {
     /// The members of all tenants that have an email, by what it is compared by. An email never changes.
     by_email: HashMap<String, BTreeSet<Uuid>>,
     accounts: HashMap<Uuid, Folded<Account>>,
+    /// What the fleet told of accounts, by provider and what that calls them: their streams are of a month each.
+    carriers: BTreeMap<(String, String), Told>,
+}
+
+/// What was told of an account, by its last event.
+struct Told {
+    carrier: Arc<Carrier>,
+    position: Position,
+}
+
+/// What has changed by some events.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// Accounts of the log.
+    pub(crate) accounts: bool,
+    /// What was told of accounts.
+    pub(crate) carriers: bool,
 }
 
 /// A stream, folded.
@@ -209,12 +229,27 @@ impl View {
         *self.write() = known;
     }
 
-    /// As [`Known::apply`]. Whether an account was among what has changed.
-    pub(crate) fn apply(&self, events: &[RecordedEvent]) -> bool {
+    /// What the fleet told of accounts, by provider and what that calls them.
+    pub(crate) fn carriers(&self) -> Vec<Arc<Carrier>> {
+        self.read().carriers.values().map(|told| Arc::clone(&told.carrier)).collect()
+    }
+
+    /// What the fleet told of one account.
+    pub(crate) fn carrier(&self, provider: &str, key: &str) -> Option<Arc<Carrier>> {
+        let of = (provider.to_owned(), key.to_owned());
+        self.read().carriers.get(&of).map(|told| Arc::clone(&told.carrier))
+    }
+
+    /// As [`Known::apply`]. What was among what has changed.
+    pub(crate) fn apply(&self, events: &[RecordedEvent]) -> Changes {
         if !events.is_empty() {
             self.write().apply(events);
         }
-        events.iter().any(|event| event.aggregate == <Account as Decider>::KIND)
+        let has = |kind: &str| events.iter().any(|event| event.aggregate == kind);
+        Changes {
+            accounts: has(<Account as Decider>::KIND),
+            carriers: has(<Carrier as Decider>::KIND),
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {
@@ -235,6 +270,7 @@ impl Known {
             accounts: by_stream(stored.accounts),
             members: by_stream(stored.members),
             by_email: HashMap::new(),
+            carriers: told(stored.carriers),
         };
         let ids: Vec<Uuid> = known.members.keys().copied().collect();
         ids.into_iter().for_each(|id| known.note_email(id));
@@ -268,9 +304,49 @@ impl Known {
                 self.note_email(event.stream_id);
             } else if event.aggregate == <Account as Decider>::KIND {
                 apply(&mut self.accounts, event);
+            } else if event.aggregate == <Carrier as Decider>::KIND {
+                self.hear(event);
             }
         }
     }
+
+    /// Notes what is told of an account. One that this build cannot read tells it nothing.
+    fn hear(&mut self, event: &RecordedEvent) {
+        let decoded = match event.decode::<CarrierEvent>() {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                let position = event.position.0;
+                tracing::error!(position, %error, "this build cannot read what is told of an account");
+                return;
+            }
+        };
+        let alone = Carrier::default().evolve(&decoded);
+        let (provider, key) = alone.key();
+        let of = (provider.to_owned(), key.to_owned());
+        let told = self
+            .carriers
+            .entry(of)
+            .or_insert_with(|| Told { carrier: Arc::default(), position: Position::START });
+        if event.position > told.position {
+            told.position = event.position;
+            told.carrier = Arc::new(Carrier::clone(&told.carrier).evolve(&decoded));
+        }
+    }
+}
+
+/// What the tables have of accounts, whose months follow each other.
+fn told(mut stored: Vec<Stored<Carrier>>) -> BTreeMap<(String, String), Told> {
+    stored.sort_by_key(|one| one.position);
+    let mut all: BTreeMap<(String, String), Told> = BTreeMap::new();
+    for Stored { state, position, .. } in stored {
+        let Some(carrier) = state else { continue };
+        let (provider, key) = carrier.key();
+        let of = (provider.to_owned(), key.to_owned());
+        let before = all.remove(&of).map(|told| Arc::unwrap_or_clone(told.carrier));
+        let carrier = Arc::new(carrier.following(before.unwrap_or_default()));
+        all.insert(of, Told { carrier, position });
+    }
+    all
 }
 
 fn has_not_ended(key: &ApiKey, now: DateTime<Utc>) -> bool {

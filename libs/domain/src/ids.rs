@@ -74,6 +74,16 @@ id! {
     /// The stream of a provider account ([`account_id`](crate::account::account_id)).
     AccountId
 }
+id! {
+<<<<<<< HEAD
+    /// The stream of what is told of an account at a provider in a month
+    /// ([`carrier_id`](crate::carrier::carrier_id)).
+    CarrierId
+=======
+    /// The stream of a route: a UUIDv7.
+    RouteId
+>>>>>>> rte
+}
 
 impl TenantId {
     /// The tenant of an installation that has only one.

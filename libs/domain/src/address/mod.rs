@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub(crate) use self::mailbox::domain_to_ascii;
+pub(crate) use self::mailbox::{domain_of, domain_to_ascii, is_domain};
 pub(crate) use self::written::is_invisible;
 
 /// Bytes of a written address at most: what is longer is none, and is not looked at.

@@ -195,8 +195,8 @@ pub enum AttemptOutcome {
         reason: String,
         /// What the provider said.
         error: SendError,
-        /// When the message is given up, if it still waits.
-        expires_at: DateTime<Utc>,
+        /// When the message is given up, if it still waits for the account; none where it goes by another one at once.
+        expires_at: Option<DateTime<Utc>>,
     },
     /// No call was made, for a reason of the claimant's own: nothing was sent, and the attempt counts for none.
     Abandoned {

@@ -150,7 +150,7 @@ impl Message {
             }
             AttemptOutcome::AccountRefused { reason, error, expires_at } if unsettled => {
                 let (reason, error) = (Some(reason.clone()), Some(error.clone()));
-                let (attempt, retry_at, expires_at) = (number, at, Some(*expires_at));
+                let (attempt, retry_at, expires_at) = (number, at, *expires_at);
                 vec![AttemptAbandoned { attempt, reason, retry_at, error, expires_at, at }.into()]
             }
             _ => Vec::new(),

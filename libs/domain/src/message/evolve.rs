@@ -39,13 +39,18 @@ impl Message {
                     attempt.in_doubt_at = Some(e.at);
                 }
             }
-            E::SendFailed(e) => self.not_before = e.retry_at,
+            E::SendFailed(e) => {
+                self.not_before = e.retry_at;
+                self.note(e.attempt, |attempt| attempt.not_sent = true);
+            }
             E::AttemptAbandoned(e) => {
                 self.not_before = Some(e.retry_at);
                 self.waits_for = e.reason.clone().filter(|_| e.expires_at.is_some());
-                if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
+                self.note(e.attempt, |attempt| {
                     attempt.abandoned = true;
-                }
+                    // What the provider says of its account keeps the message from that.
+                    attempt.not_sent = e.error.is_some();
+                });
             }
             E::MessageDeferred(e) => {
                 self.not_before = Some(e.until);
@@ -82,6 +87,7 @@ impl Message {
             number: event.attempt,
             provider: event.provider.clone(),
             account: event.account.clone(),
+            name: event.choice.as_ref().map(|choice| choice.name.clone()),
             token: event.token,
             at: event.at,
             lease_until: event.lease_until,
@@ -89,6 +95,7 @@ impl Message {
             provider_message_id: None,
             segments: None,
             abandoned: false,
+            not_sent: false,
             arrived: Told::default(),
             bounced: Told::default(),
         });

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use self::command::{MessageCommand, MessageRejection};
 use self::event::MessageEvent;
-pub use self::state::{Doubt, Message};
+pub use self::state::{Doubt, Message, Tried};
 use crate::Channel;
 use crate::decider::{Decider, Ending, Routing};
 use crate::ids::MessageId;

@@ -2,6 +2,7 @@
 
 use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
+use hatch_domain::carrier::Carrier;
 use hatch_domain::ids::TenantId;
 use hatch_domain::member::Member;
 use hatch_domain::tenant::Tenant;
@@ -28,7 +29,9 @@ const ALL: &str = "
                   UNION ALL
                  SELECT 'account', id, tenant_id, state, position FROM rm_configuration.accounts
                   UNION ALL
-                 SELECT 'member', id, tenant_id, state, position FROM rm_configuration.members) AS r
+                 SELECT 'member', id, tenant_id, state, position FROM rm_configuration.members
+                  UNION ALL
+                 SELECT 'carrier', id, tenant_id, state, position FROM rm_configuration.carriers) AS r
         ON true";
 
 /// A stream as the tables have it.
@@ -57,6 +60,8 @@ pub struct StoredConfiguration {
     pub members: Vec<Stored<Member>>,
     /// The accounts at providers, with those that are removed.
     pub accounts: Vec<Stored<Account>>,
+    /// What the fleet told of accounts, each in a month.
+    pub carriers: Vec<Stored<Carrier>>,
 }
 
 impl ReadModel {
@@ -74,6 +79,7 @@ impl ReadModel {
                 Some("tenant") => all.tenants.push(stored(&row)?),
                 Some("member") => all.members.push(stored(&row)?),
                 Some("account") => all.accounts.push(stored(&row)?),
+                Some("carrier") => all.carriers.push(stored(&row)?),
                 Some(_) => all.api_keys.push(stored(&row)?),
                 None => {}
             }

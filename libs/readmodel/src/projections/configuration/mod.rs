@@ -1,8 +1,9 @@
-//! Who may use this installation, and what it uses: its tenants, the keys of its API, its members, and its accounts at
-//! providers.
+//! Who may use this installation, and what it uses: its tenants, the keys of its API, its members, its accounts at
+//! providers, and how those are.
 
 mod account_query;
 mod accounts;
+mod carriers;
 mod fold;
 mod load;
 mod members;
@@ -19,6 +20,7 @@ use futures::future::BoxFuture;
 use hatch_domain::Decider;
 use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
+use hatch_domain::carrier::Carrier;
 use hatch_domain::member::Member;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::RecordedEvent;
@@ -29,6 +31,7 @@ use uuid::Uuid;
 
 pub use self::account_query::AccountInfo;
 use self::accounts::AccountRow;
+use self::carriers::CarrierRow;
 use self::fold::{ApiKeyRow, MemberRow, TenantRow, fold, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
 pub use self::members::MemberInfo;
@@ -43,7 +46,7 @@ mod embedded {
 /// Tenants, keys, members and accounts. No message waits for it: whoever lets requests in follows the log itself.
 pub static DEFINITION: Definition = Definition {
     name: "configuration",
-    version: 2,
+    version: 3,
     schema: Schema::new("rm_configuration", embedded::migrations::runner)
         .with_history_in(SCHEMA.name()),
     tables: "rm_configuration",
@@ -52,8 +55,9 @@ pub static DEFINITION: Definition = Definition {
         <ApiKey as Decider>::KIND,
         <Account as Decider>::KIND,
         <Member as Decider>::KIND,
+        <Carrier as Decider>::KIND,
     ],
-    read_models: &["tenants", "api_keys", "accounts", "members"],
+    read_models: &["tenants", "api_keys", "accounts", "members", "carriers"],
     gates_admission: false,
     reads: &[
         tables::WRITTEN,
@@ -61,6 +65,7 @@ pub static DEFINITION: Definition = Definition {
         tables::LOAD_KEYS,
         accounts::LOAD_ACCOUNTS,
         tables::LOAD_MEMBERS,
+        carriers::LOAD_CARRIERS,
     ],
     writer: || Box::new(ConfigurationWriter),
     parallel: None,
@@ -105,7 +110,19 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
     tables::TENANTS.upsert(into, &tenants.values().collect::<Vec<_>>()).await?;
     tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await?;
     tables::MEMBERS.upsert(into, &members.values().collect::<Vec<_>>()).await?;
-    apply_accounts(into, &page).await
+    apply_accounts(into, &page).await?;
+    apply_carriers(into, &page).await
+}
+
+async fn apply_carriers(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let of_carriers = facts::<Carrier>(page)?;
+    let mut rows = BTreeMap::new();
+    for row in into.query(carriers::LOAD_CARRIERS, &begun_before(&of_carriers)).await? {
+        let row = CarrierRow::read(&row)?;
+        rows.insert(row.id, row);
+    }
+    let rows = fold(rows, &of_carriers)?;
+    carriers::CARRIERS.upsert(into, &rows.values().collect::<Vec<_>>()).await
 }
 
 async fn apply_accounts(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
