@@ -8,9 +8,9 @@
 //! An [`Account`] has both, and what the settings say of it beside that. [`Accounts`] are those that there are now, and
 //! the one place where it is chosen by which of them a message goes.
 //!
-//! To add a provider, write a folder beside [`twilio`] with the same files: `settings` (what an
+//! To add a provider, write a folder beside the others with the same files: `settings` (what an
 //! operator configures), `wire` (the provider's own types and error codes), `adapter`, `webhook`,
-//! `signature`, `provider` and `tests`, and its line in [`PROVIDERS`].
+//! `signature`, `provider` and `tests`, and its line in [`PROVIDERS`] (docs/recipes/provider.md).
 
 mod account;
 mod accounts;
@@ -18,6 +18,7 @@ mod adapter;
 mod correlation;
 pub mod generic;
 mod http_client;
+mod posted;
 mod registry;
 mod secret;
 pub mod sendgrid;
@@ -35,13 +36,17 @@ pub use accounts::{AccountList, Accounts, chosen};
 pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outbound, Outcome};
 pub use correlation::Correlation;
 pub use http_client::{client_builder, root_cause};
-pub use registry::{PROVIDERS, Provider, faults, provider, provider_names, setting_schema};
+pub use posted::Posted;
+pub use registry::{
+    PROVIDERS, Provider, carriers_of, default_subject, faults, provider, provider_names,
+    setting_schema,
+};
 pub use secret::Secret;
 pub use shortage::Lack;
 pub use trouble::Trouble;
 pub use webhook::{
-    Inbound, NotUnderstood, Observation, RawRequest, Receipt, ReportedOutcome, Suppression,
-    Verified, Webhook, WebhookRefusal,
+    Inbound, NotUnderstood, Observation, RawRequest, Receipt, Received, ReportedOutcome,
+    Suppression, Verified, Webhook, WebhookRefusal,
 };
 
 /// Why an adapter or a webhook cannot be made from its settings.

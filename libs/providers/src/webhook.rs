@@ -11,18 +11,37 @@ use http::method::Method;
 use http::uri::PathAndQuery;
 use uuid::Uuid;
 
-use crate::Correlation;
+use crate::{BoxFuture, Correlation};
+
+/// By which most providers say what happened.
+static POST: [Method; 1] = [Method::POST];
 
 /// Verifies and understands the webhooks of one account at one provider.
 pub trait Webhook: Send + Sync {
+    /// The methods of its requests. One that comes by another method is refused before anything of it is read.
+    fn methods(&self) -> &[Method] {
+        &POST
+    }
+
+    /// Finds out what a request is. It is [`verify`](Self::verify) that says so, unless that takes a question to
+    /// somebody else, or the provider wants an answer before it posts anything. It may wait: who calls it gives it a time.
+    fn receive<'r>(&'r self, request: &'r RawRequest) -> BoxFuture<'r, Received<'r>> {
+        Box::pin(async move {
+            match self.verify(request) {
+                Ok(verified) => Received::Verified(verified),
+                Err(refusal) => Received::Refused(refusal),
+            }
+        })
+    }
+
     /// Checks the signature over the raw bytes. Nothing that is in the request is believed before.
     ///
     /// # Errors
     /// [`WebhookRefusal`] when the request is not proven to come from the provider's account.
     fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, WebhookRefusal>;
 
-    /// Whether [`verify`](Self::verify) may find a request with these headers good, whatever its body is. Where it
-    /// cannot, the body need not be read.
+    /// Whether [`receive`](Self::receive) may find a request with these headers good, whatever its body is. Where it
+    /// cannot, no more than the beginning of the body is read.
     fn may_be_signed(&self, headers: &HeaderMap) -> bool;
 
     /// Says what a request means, in the order in which it says so.
@@ -66,7 +85,18 @@ impl fmt::Debug for RawRequest {
     }
 }
 
-/// A request whose signature was found good: by [`Webhook::verify`], now or when it came in.
+/// What a request turned out to be.
+#[derive(Debug)]
+pub enum Received<'r> {
+    /// The account's own, proven: it is to be parsed.
+    Verified(Verified<'r>),
+    /// A question of the provider's, such as a handshake: this is the answer, and nothing else follows.
+    Answer(http::Response<Bytes>),
+    /// Not proven to come from the provider's account.
+    Refused(WebhookRefusal),
+}
+
+/// A request whose signature was found good: by [`Webhook::receive`], now or when it came in.
 #[derive(Debug, Clone, Copy)]
 pub struct Verified<'r>(&'r RawRequest);
 

@@ -12,6 +12,7 @@ mod envelope;
 mod event;
 mod files;
 mod inbound;
+mod posted;
 mod provider;
 mod settings;
 mod signature;

@@ -13,7 +13,7 @@ use hatch_domain::message::mail_id::MailId;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, SendOptions};
 use hatch_eventstore::{Appended, CommandKey, Execute, Loaded, Position, RecordedEvent, Store};
-use hatch_providers::{Wanted, sendgrid};
+use hatch_providers::{Wanted, carriers_of};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -207,7 +207,7 @@ impl Commands {
         name: &str,
     ) -> Result<Option<Joined>, Problem> {
         let read_model = &self.conversations.read_model;
-        let providers = [sendgrid::PROVIDER];
+        let providers = carriers_of(Channel::Email);
         let named = read_model.named_mails(tenant, &[name], &[name], &providers).await?;
         Ok(named
             .first()

@@ -8,7 +8,7 @@ use hatch_api::admission::Admission;
 use hatch_api::commands::{Commands, Conversations};
 use hatch_api::{Drain, People, Requests};
 use hatch_directory::Attempts;
-use hatch_providers::{Accounts, sendgrid};
+use hatch_providers::Accounts;
 use hatch_readmodel::{ReadModel, ReadPosition};
 
 use super::configured::{default_email_sender, default_sender};
@@ -96,7 +96,7 @@ fn default_subject(accounts: &Accounts) -> String {
     let all = accounts.current();
     let mut of_files = all.iter().filter(|account| !account.of_log);
     let first = of_files.find_map(|account| account.default_subject.clone());
-    first.unwrap_or_else(|| sendgrid::DEFAULT_SUBJECT.to_owned())
+    first.unwrap_or_else(|| hatch_providers::default_subject().to_owned())
 }
 
 fn measured(admission: Option<&Admission>) -> [Metric; 5] {
