@@ -101,9 +101,9 @@ fn error(path: &str, status: &str) -> Value {
         "401" if !path.contains("/webhooks/") || path.contains("replay") => {
             Problem::no_credentials()
         }
-        "401" => {
-            Problem::wrong_signature("X-Twilio-Signature: expected the signature of this request")
-        }
+        "401" => Problem::wrong_signature(
+            "failed to match the signature to the request and our public URL",
+        ),
         "403" => Problem::foreign_site(),
         "404" if path.contains("webhook") => Problem::not_found("webhook"),
         "404" if path.contains("attachments") => Problem::not_found("attachment"),

@@ -293,10 +293,7 @@ impl Webhooks {
 }
 
 /// What a provider's question is answered: as its webhook says, and no more than an answer needs.
-fn answered(
-    account: &WebhookAccount,
-    answer: http::Response<Bytes>,
-) -> Result<Response, Problem> {
+fn answered(account: &WebhookAccount, answer: http::Response<Bytes>) -> Result<Response, Problem> {
     let bytes = answer.body().len();
     if bytes > ANSWER_BYTES_MAX {
         tracing::error!(path = &*account.path, bytes, "a webhook's answer is too long to be given");

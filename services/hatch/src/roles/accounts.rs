@@ -199,10 +199,13 @@ mod tests {
     const SIMULATOR: &str = "http://127.0.0.1:8089";
 
     fn section_at(base_url: &str) -> (String, AccountSettings) {
-        let (name, set) = named("twilio", json!({
-            "account_sid": format!("AC{}", "0".repeat(32)), "auth_token": "12345",
-            "base_url": base_url, "public_url": SIMULATOR,
-        }));
+        let (name, set) = named(
+            "twilio",
+            json!({
+                "account_sid": format!("AC{}", "0".repeat(32)), "auth_token": "12345",
+                "base_url": base_url, "public_url": SIMULATOR,
+            }),
+        );
         (name, AccountSettings { is_section: true, ..set })
     }
 
