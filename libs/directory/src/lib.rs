@@ -1,5 +1,5 @@
 //! Who may use this installation, and what it uses, in memory: tenants, keys of the API with when each was used last,
-//! members, and accounts at providers; and the sessions of members who have signed in.
+//! members, accounts at providers, and routes; and the sessions of members who have signed in.
 //!
 //! Every request asks who it is from, and no request may cost a query for that. So a [`Directory`] holds all of it. It
 //! reads the tables of the configuration once and follows the log from there, by events of those alone. It
@@ -40,7 +40,7 @@ pub use self::sessions::{
 };
 pub use self::uses::Use;
 use self::uses::Uses;
-pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry};
+pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry, RouteEntry};
 use self::view::{Changes, View};
 
 mod embedded {
@@ -63,7 +63,7 @@ struct Shared {
     uses: Uses,
     /// How far the log is in the view; none until the tables were read, and the log from there.
     position: watch::Sender<Option<Position>>,
-    /// How often the accounts have become others.
+    /// How often the accounts or the routes have become others.
     accounts: watch::Sender<u64>,
     /// How often more was told of accounts.
     carriers: watch::Sender<u64>,
@@ -194,7 +194,20 @@ impl Directory {
         self.shared.view.account(id)
     }
 
-    /// Changes whenever [`accounts`](Self::accounts) may be others.
+    /// The routes that the log keeps, of all tenants, in the order in which they were made. An entry without a route is one
+    /// that this build cannot read.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteEntry> {
+        self.shared.view.routes()
+    }
+
+    /// How many routes of a tenant are there, and how many it has ever made.
+    #[must_use]
+    pub fn routes_of(&self, tenant: TenantId) -> [usize; 2] {
+        self.shared.view.routes_of(tenant)
+    }
+
+    /// Changes whenever [`accounts`](Self::accounts) or [`routes`](Self::routes) may be others.
     #[must_use]
     pub fn account_changes(&self) -> watch::Receiver<u64> {
         self.shared.accounts.subscribe()

@@ -8,7 +8,7 @@ use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
-use hatch_domain::{Channel, OnDoubt};
+use hatch_domain::{Channel, Environment, OnDoubt};
 use url::Url;
 
 use crate::http_client::check_url;
@@ -89,10 +89,18 @@ pub struct Limits {
 }
 
 /// What an installation has beside its accounts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Context {
     /// Where the outside reaches it.
     pub public_url: Url,
+    /// The time, for those that sign with it, or believe what was signed a short time ago.
+    pub clock: Arc<dyn Environment>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
 }
 
 /// Webhooks of one kind that an account's provider posts.

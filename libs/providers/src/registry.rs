@@ -15,10 +15,11 @@ use crate::mail::DEFAULT_SUBJECT;
 use crate::mailgun::Mailgun;
 use crate::sendgrid::SendGrid;
 use crate::twilio::Twilio;
+use crate::vonage::Vonage;
 use crate::{Error, Posted};
 
 /// Every provider that has accounts.
-pub static PROVIDERS: &[&dyn Provider] = &[&SendGrid, &Twilio, &Mailgun];
+pub static PROVIDERS: &[&dyn Provider] = &[&SendGrid, &Twilio, &Vonage, &Mailgun];
 
 /// A company that carries messages, as far as its accounts are concerned.
 pub trait Provider: Send + Sync {
@@ -189,12 +190,18 @@ fn worded(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
+    use crate::stub::Fixed;
 
     fn context() -> Context {
-        Context { public_url: "https://hatch.example.com".parse().expect("a URL") }
+        Context {
+            public_url: "https://hatch.example.com".parse().expect("a URL"),
+            clock: Arc::new(Fixed::default()),
+        }
     }
 
     fn made(name: &str, provider: &str, settings: Value) -> Result<Account, Error> {

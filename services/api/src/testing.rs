@@ -443,7 +443,10 @@ fn vault() -> Vault {
     Vault {
         keyring: Keyring::new(Some(key), None),
         accounts: Accounts::new(vec![account()]),
-        context: Context { public_url: "https://hatch.example.com".parse().expect("a URL") },
+        context: Context {
+            public_url: "https://hatch.example.com".parse().expect("a URL"),
+            clock: Arc::new(SystemEnvironment),
+        },
         http_timeout_max: Duration::from_secs(20),
     }
 }

@@ -25,6 +25,7 @@ mod rate_limits;
 #[cfg(test)]
 mod reference;
 mod refusal;
+mod routes;
 mod secret_file;
 mod sections;
 mod tokens;
@@ -34,6 +35,7 @@ pub use accounts::{AccountSettings, AccountsByName};
 pub use authentication::Authentication;
 pub use listener::{CorsSettings, TlsSettings};
 pub use rate_limits::RateLimitSettings;
+pub use routes::{RouteAccount, RouteSettings};
 pub use tokens::{JwtAlgorithm, JwtSettings, OidcSettings};
 pub use trail::{AuditSettings, RequestLogSettings};
 
@@ -108,6 +110,9 @@ pub struct Settings {
     pub default_email_sender: Option<String>,
     /// Accounts at providers, by hatch's own names for them: those of the sections that are called as providers, too.
     pub accounts: AccountsByName,
+    /// Which messages go by which accounts: 1,000 routes at most, each a table `[[routes]]`. As a variable it is a list in
+    /// JSON.
+    pub routes: Vec<RouteSettings>,
     /// Where the simulator of `up` is, beside which this process runs.
     #[serde(skip)]
     #[schemars(skip)]
@@ -407,6 +412,7 @@ impl Default for Settings {
             default_sms_sender: None,
             default_email_sender: None,
             accounts: AccountsByName::new(),
+            routes: Vec::new(),
             simulator_url: None,
             set_keys: BTreeMap::new(),
             generic: None,
