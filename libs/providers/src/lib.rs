@@ -30,14 +30,15 @@ pub mod twilio;
 mod webhook;
 
 pub use account::{
-    Account, Common, Context, Hook, Limits, Tenants, Wanted, is_of_this_machine, webhook_path,
+    Account, Common, Context, Hook, Limits, Tenants, Terms, Wanted, is_of_this_machine,
+    webhook_path,
 };
 pub use accounts::{AccountList, Accounts, chosen};
 pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outbound, Outcome};
 pub use correlation::Correlation;
 pub use http_client::{client_builder, root_cause};
 pub use registry::{PROVIDERS, Provider, faults, provider, provider_names, setting_schema};
-pub use routes::{AccountHealth, RouteQuestion, Routes, route};
+pub use routes::{AccountHealth, RouteQuestion, Routes, route, route_among};
 pub use secret::Secret;
 pub use shortage::Lack;
 pub use trouble::Trouble;
