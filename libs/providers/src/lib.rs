@@ -34,7 +34,8 @@ pub mod vonage;
 mod webhook;
 
 pub use account::{
-    Account, Common, Context, Hook, Limits, Tenants, Wanted, is_of_this_machine, webhook_path,
+    Account, Common, Context, Hook, Limits, Tenants, Terms, Wanted, is_of_this_machine,
+    webhook_path,
 };
 pub use accounts::{AccountList, Accounts, chosen};
 pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outbound, Outcome};
@@ -46,7 +47,7 @@ pub use registry::{
     PROVIDERS, Provider, carriers_of, default_subject, faults, provider, provider_names,
     setting_schema,
 };
-pub use routes::{AccountHealth, RouteQuestion, Routes, route};
+pub use routes::{AccountHealth, RouteQuestion, Routes, route, route_among};
 pub use secret::Secret;
 pub use shortage::Lack;
 pub use trouble::Trouble;
