@@ -271,6 +271,20 @@ mod tests {
     }
 
     #[test]
+    fn accounts_of_development_have_keys_that_there_are_and_are_at_the_simulator() {
+        let simulator = "http://127.0.0.1:8089".parse().expect("a URL");
+        for provider in PROVIDERS {
+            for (name, set) in provider.development(&simulator, Path::new("files")) {
+                let mut set = set.as_object().cloned().expect("settings");
+                assert_eq!(set["base_url"], "http://127.0.0.1:8089", "{name}");
+                set.retain(|key, _| !key.ends_with("_file"));
+                let faults = faults(&set, provider.schema());
+                assert!(faults.is_empty(), "{name}: {faults:?}");
+            }
+        }
+    }
+
+    #[test]
     fn every_secret_is_a_key_and_is_marked_as_one() {
         for provider in PROVIDERS {
             let properties = provider.schema()["properties"].as_object().expect("keys");
