@@ -85,7 +85,7 @@ impl KnownSetting {
 /// know.
 #[must_use]
 pub fn known_settings(provider: &str) -> &'static [KnownSetting] {
-    registry::kind(provider).map_or(&[], |kind| kind.settings())
+    registry::kind(provider).map(|kind| kind.settings()).unwrap_or_default()
 }
 
 /// Why the simulator cannot start or go on.
