@@ -60,6 +60,34 @@ pub fn prepare(folder: &Path) -> Result<(), Error> {
     registry::KINDS.iter().try_for_each(|kind| kind.prepare(folder))
 }
 
+/// A setting of hatch's that says how an account is at the simulator.
+#[derive(Debug, Clone, Copy)]
+pub struct KnownSetting {
+    /// Its key.
+    pub key: &'static str,
+    /// Whether it is secret.
+    pub is_secret: bool,
+    /// The key that names a file of it, and the file that [`prepare`] makes.
+    pub file: Option<(&'static str, &'static str)>,
+}
+
+impl KnownSetting {
+    const fn plain(key: &'static str) -> Self {
+        Self { key, is_secret: false, file: None }
+    }
+
+    const fn secret(key: &'static str) -> Self {
+        Self { key, is_secret: true, file: None }
+    }
+}
+
+/// The settings of hatch's for an account at `provider` that matter to the simulator; none of a provider that it does not
+/// know.
+#[must_use]
+pub fn known_settings(provider: &str) -> &'static [KnownSetting] {
+    registry::kind(provider).map(|kind| kind.settings()).unwrap_or_default()
+}
+
 /// Why the simulator cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -11,11 +11,11 @@ use crate::control::InboundRequest;
 use crate::delivery::Callback;
 use crate::record::Message;
 use crate::server::Simulator;
-use crate::{Account, Config, Error, mailgun, sendgrid, twilio, vonage};
+use crate::{Account, Config, Error, KnownSetting, mailgun, sendgrid, twilio, vonage};
 
 /// Every provider.
 pub(crate) static KINDS: &[&dyn Kind] =
-    &[&mailgun::Kind, &sendgrid::Kind, &twilio::Kind, &vonage::Kind];
+    &[&twilio::Kind, &sendgrid::Kind, &vonage::Kind, &mailgun::Kind];
 
 /// A provider before it has accounts.
 pub(crate) trait Kind: Sync {
@@ -24,6 +24,9 @@ pub(crate) trait Kind: Sync {
 
     /// The accounts of `hatch up`, whose secrets everybody knows.
     fn usual(&self) -> Vec<Account>;
+
+    /// Those of hatch's settings of an account that matter to it.
+    fn settings(&self) -> &'static [KnownSetting];
 
     /// Makes its key files in `folder`, where they are missing.
     ///

@@ -19,6 +19,9 @@ fn form(account: &Account, request: &InboundRequest, id: &str) -> Form {
     let subject = request.subject.as_deref().unwrap_or_default();
     let mut headers = inbound_mail::headers(request, id, &account.clock);
     headers.push(("Subject", subject.replace(['\r', '\n'], " ")));
+    // A form has each on one line.
+    let headers: Vec<_> =
+        headers.into_iter().map(|(name, value)| (name, value.replace("\r\n ", " "))).collect();
     let listed: Vec<_> = headers.iter().map(|(name, value)| json!([name, value])).collect();
     let Signed { timestamp, token, signature } = sign(account);
     let mut form = Form::new();
@@ -40,7 +43,7 @@ fn form(account: &Account, request: &InboundRequest, id: &str) -> Form {
     }
     // Every header is a field of its own, too.
     for (name, value) in &headers {
-        form.field(name, &value.replace("\r\n ", " "));
+        form.field(name, value);
     }
     let files: Vec<File> = request.attachments.iter().map(File::of).collect();
     if !files.is_empty() {

@@ -27,7 +27,7 @@ use crate::receipts::{self, Told};
 use crate::record::Message;
 use crate::registry::{self, Known, Provider, Side};
 use crate::server::Simulator;
-use crate::{Clock, Config, Error};
+use crate::{Clock, Config, Error, KnownSetting};
 
 /// The provider's name in the record.
 const PROVIDER: &str = "mailgun";
@@ -94,6 +94,15 @@ impl registry::Kind for Kind {
             "signing_key": "dev-mailgun-signing-key",
         });
         vec![crate::Account::new(PROVIDER, "mailgun", settings)]
+    }
+
+    fn settings(&self) -> &'static [KnownSetting] {
+        const SETTINGS: &[KnownSetting] = &[
+            KnownSetting::plain("domain"),
+            KnownSetting::secret("api_key"),
+            KnownSetting::secret("signing_key"),
+        ];
+        SETTINGS
     }
 
     fn prepare(&self, _: &Path) -> Result<(), Error> {

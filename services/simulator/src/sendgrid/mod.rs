@@ -32,7 +32,7 @@ use crate::disturbance::{Disturbances, Mode};
 use crate::record::Message;
 use crate::registry::{self, Known, Provider, Side};
 use crate::server::Simulator;
-use crate::{Clock, Config, Error, KeyPair, clock, key_pair};
+use crate::{Clock, Config, Error, KeyPair, KnownSetting, clock, key_pair};
 
 /// The provider's name in the record.
 const PROVIDER: &str = "sendgrid";
@@ -76,6 +76,18 @@ impl registry::Kind for Kind {
             account("sendgrid", "dev-sendgrid-api-key"),
             account("sendgrid-2", "dev-sendgrid-2-api-key"),
         ]
+    }
+
+    fn settings(&self) -> &'static [KnownSetting] {
+        const SETTINGS: &[KnownSetting] = &[
+            KnownSetting {
+                key: "event_public_keys",
+                is_secret: false,
+                file: Some(("event_public_keys_file", PUBLIC_KEY)),
+            },
+            KnownSetting::secret("api_key"),
+        ];
+        SETTINGS
     }
 
     fn prepare(&self, folder: &Path) -> Result<(), Error> {

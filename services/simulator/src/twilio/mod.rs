@@ -28,7 +28,7 @@ use crate::receipts::Told;
 use crate::record::Message;
 use crate::registry::{self, Known, Provider, Side};
 use crate::server::Simulator;
-use crate::{Config, Error};
+use crate::{Config, Error, KnownSetting};
 
 /// The provider's name in the record.
 const PROVIDER: &str = "twilio";
@@ -86,6 +86,12 @@ impl registry::Kind for Kind {
             account("twilio", format!("AC{}", "0".repeat(32))),
             account("twilio-2", format!("AC{}2", "0".repeat(31))),
         ]
+    }
+
+    fn settings(&self) -> &'static [KnownSetting] {
+        const SETTINGS: &[KnownSetting] =
+            &[KnownSetting::plain("account_sid"), KnownSetting::secret("auth_token")];
+        SETTINGS
     }
 
     fn prepare(&self, _: &Path) -> Result<(), Error> {

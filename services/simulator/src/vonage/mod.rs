@@ -30,7 +30,7 @@ use crate::receipts::{self, Told};
 use crate::record::Message;
 use crate::registry::{self, Known, Provider, Side};
 use crate::server::Simulator;
-use crate::{Clock, Config, Error};
+use crate::{Clock, Config, Error, KnownSetting};
 
 /// The provider's name in the record.
 const PROVIDER: &str = "vonage";
@@ -110,12 +110,26 @@ impl registry::Kind for Kind {
 
     fn usual(&self) -> Vec<crate::Account> {
         let settings = json!({
-            "api_key": "dev-vonage", "api_secret": "dev-vonage-api-secret",
+            "api_key": "dev-vonage",
             "application_id": "00000000-0000-4000-8000-000000000001",
             "private_key": DEVELOPMENT_ONLY_PRIVATE_KEY,
             "signature_secret": "dev-vonage-signature-secret",
         });
         vec![crate::Account::new(PROVIDER, "vonage", settings)]
+    }
+
+    fn settings(&self) -> &'static [KnownSetting] {
+        const SETTINGS: &[KnownSetting] = &[
+            KnownSetting::plain("api_key"),
+            KnownSetting::plain("application_id"),
+            KnownSetting {
+                key: "private_key",
+                is_secret: true,
+                file: Some(("private_key_file", PRIVATE_KEY)),
+            },
+            KnownSetting::secret("signature_secret"),
+        ];
+        SETTINGS
     }
 
     fn prepare(&self, folder: &Path) -> Result<(), Error> {
