@@ -20,6 +20,7 @@ pub mod generic;
 mod http_client;
 mod mail;
 pub mod mailgun;
+mod pools;
 mod posted;
 mod registry;
 mod routes;
@@ -42,6 +43,7 @@ pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outb
 pub use correlation::Correlation;
 pub use http_client::{client_builder, root_cause};
 pub use mail::class_of_status;
+pub use pools::Pools;
 pub use posted::Posted;
 pub use registry::{
     PROVIDERS, Provider, carriers_of, default_subject, faults, provider, provider_names,

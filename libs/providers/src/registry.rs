@@ -4,6 +4,7 @@ use std::path::Path;
 
 use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
+use hatch_domain::address::SenderKind;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
@@ -31,6 +32,11 @@ pub trait Provider: Send + Sync {
 
     /// What its accounts can carry.
     fn channels(&self) -> &'static [Channel];
+
+    /// From what its accounts can send text messages.
+    fn sender_kinds(&self) -> &'static [SenderKind] {
+        &[SenderKind::Number]
+    }
 
     /// The keys of its settings that are secret.
     fn secrets(&self) -> &'static [&'static str];

@@ -7,6 +7,8 @@ use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
 use serde_json::{Value, json};
 use url::Url;
+use hatch_domain::address::SenderKind;
+use serde_json::Value;
 
 use super::{PROVIDER, Settings, TwilioAdapter, TwilioWebhook, posted};
 use crate::account::{Account, Common, Context, Hook, webhook_path};
@@ -39,6 +41,10 @@ impl Provider for Twilio {
 
     fn channels(&self) -> &'static [Channel] {
         CHANNELS
+    }
+
+    fn sender_kinds(&self) -> &'static [SenderKind] {
+        &SenderKind::ALL
     }
 
     fn secrets(&self) -> &'static [&'static str] {

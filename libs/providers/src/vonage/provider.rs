@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
+use hatch_domain::address::SenderKind;
 use serde_json::Value;
 
 use super::{PROVIDER, Settings, VonageAdapter, VonageWebhook};
@@ -30,6 +31,10 @@ impl Provider for Vonage {
 
     fn channels(&self) -> &'static [Channel] {
         CHANNELS
+    }
+
+    fn sender_kinds(&self) -> &'static [SenderKind] {
+        &[SenderKind::Number, SenderKind::ShortCode, SenderKind::Alphanumeric]
     }
 
     fn secrets(&self) -> &'static [&'static str] {

@@ -27,6 +27,7 @@ pub(crate) enum ListKind {
     Audit = 9,
     Requests = 10,
     Routes = 20,
+    Pools = 21,
 }
 
 /// Why a page cannot be had.
