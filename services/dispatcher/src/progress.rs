@@ -155,7 +155,7 @@ pub async fn progress(client: &Connection) -> Result<Vec<(Channel, Priority, Pos
     for row in rows {
         let (channel, priority): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
         let channel = Channel::ALL.into_iter().find(|known| known.as_str() == channel);
-        let priority = Priority::ALL.into_iter().find(|known| known.as_str() == priority);
+        let priority = Priority::named(priority);
         // A later build's queue is none of this one's.
         if let (Some(channel), Some(priority)) = (channel, priority) {
             queues.push((channel, priority, Position(row.try_get(2)?)));

@@ -25,6 +25,7 @@ mod rate_limits;
 #[cfg(test)]
 mod reference;
 mod refusal;
+mod routes;
 mod secret_file;
 mod tokens;
 mod trail;
@@ -34,6 +35,7 @@ pub use authentication::Authentication;
 pub use listener::{CorsSettings, TlsSettings};
 pub use load::sendgrid_account;
 pub use rate_limits::RateLimitSettings;
+pub use routes::{RouteAccount, RouteSettings};
 pub use tokens::{JwtAlgorithm, JwtSettings, OidcSettings};
 pub use trail::{AuditSettings, RequestLogSettings};
 
@@ -117,6 +119,9 @@ pub struct Settings {
     pub sendgrid: Option<sendgrid::Settings>,
     /// Accounts at providers, by hatch's own names for them.
     pub accounts: AccountsByName,
+    /// Which messages go by which accounts: 1,000 routes at most, each a table `[[routes]]`. As a variable it is a list in
+    /// JSON.
+    pub routes: Vec<RouteSettings>,
     /// Where the simulator of `up` is, beside which this process runs.
     #[serde(skip)]
     #[schemars(skip)]
@@ -421,6 +426,7 @@ impl Default for Settings {
             twilio: None,
             sendgrid: None,
             accounts: AccountsByName::new(),
+            routes: Vec::new(),
             simulator_url: None,
             set_keys: BTreeMap::new(),
             generic: None,
