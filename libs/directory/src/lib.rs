@@ -1,5 +1,5 @@
 //! Who may use this installation, and what it uses, in memory: tenants, keys of the API with when each was used last,
-//! members, and accounts at providers; and the sessions of members who have signed in.
+//! members, accounts at providers, and routes; and the sessions of members who have signed in.
 //!
 //! Every request asks who it is from, and no request may cost a query for that. So a [`Directory`] holds all of it. It
 //! reads the tables of the configuration once and follows the log from there, by events of those alone. It
@@ -28,7 +28,7 @@ use hatch_domain::ids::{AccountId, MemberId, TenantId};
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Log, Position};
-use hatch_readmodel::ReadModel;
+use hatch_readmodel::{ReadModel, StoredConfiguration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +40,7 @@ pub use self::sessions::{
 };
 pub use self::uses::Use;
 use self::uses::Uses;
-pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry};
+pub use self::view::{AccountEntry, KeyCount, KeyEntry, MemberEntry, RouteEntry};
 use self::view::{Changes, View};
 
 mod embedded {
@@ -63,7 +63,7 @@ struct Shared {
     uses: Uses,
     /// How far the log is in the view; none until the tables were read, and the log from there.
     position: watch::Sender<Option<Position>>,
-    /// How often the accounts have become others.
+    /// How often the accounts or the routes have become others.
     accounts: watch::Sender<u64>,
     /// How often more was told of accounts.
     carriers: watch::Sender<u64>,
@@ -104,6 +104,16 @@ impl Directory {
     #[must_use]
     pub fn of_nobody() -> Self {
         Self::with_head(None)
+    }
+
+    /// One of what the tables have, which follows nothing: for tools that look once.
+    #[must_use]
+    pub fn of(stored: StoredConfiguration) -> Self {
+        let directory = Self::of_nobody();
+        let position = stored.position;
+        directory.shared.view.replace(view::Known::of(stored));
+        directory.shared.reached(position);
+        directory
     }
 
     fn with_head(head: Option<HeadWatch>) -> Self {
@@ -194,7 +204,33 @@ impl Directory {
         self.shared.view.account(id)
     }
 
-    /// Changes whenever [`accounts`](Self::accounts) may be others.
+    /// The routes that the log keeps, of all tenants, in the order in which they were made. An entry without a route is one
+    /// that this build cannot read.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteEntry> {
+        self.shared.view.routes()
+    }
+
+    /// Every route of a tenant, also those that were removed, each with the position of its last event: for who looks for
+    /// what there was once.
+    #[must_use]
+    pub fn routes_ever(&self, tenant: TenantId) -> Vec<(RouteEntry, Position)> {
+        self.shared.view.routes_ever(tenant)
+    }
+
+    /// As [`routes_ever`](Self::routes_ever), of accounts at providers.
+    #[must_use]
+    pub fn accounts_ever(&self, tenant: TenantId) -> Vec<(AccountEntry, Position)> {
+        self.shared.view.accounts_ever(tenant)
+    }
+
+    /// How many routes of a tenant are there, and how many it has ever made.
+    #[must_use]
+    pub fn routes_of(&self, tenant: TenantId) -> [usize; 2] {
+        self.shared.view.routes_of(tenant)
+    }
+
+    /// Changes whenever [`accounts`](Self::accounts) or [`routes`](Self::routes) may be others.
     #[must_use]
     pub fn account_changes(&self) -> watch::Receiver<u64> {
         self.shared.accounts.subscribe()

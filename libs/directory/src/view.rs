@@ -10,19 +10,21 @@ use hatch_domain::address::Address;
 use hatch_domain::api_key::{ApiKey, KeyId, api_key_id};
 use hatch_domain::carrier::Carrier;
 use hatch_domain::carrier::event::CarrierEvent;
-use hatch_domain::ids::{AccountId, MemberId, TenantId};
+use hatch_domain::ids::{AccountId, MemberId, RouteId, TenantId};
 use hatch_domain::member::Member;
+use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::{Position, RecordedEvent};
 use hatch_readmodel::{Stored, StoredConfiguration};
 use uuid::Uuid;
 
 /// The kinds of streams that it knows.
-pub(crate) const KINDS: [&str; 5] = [
+pub(crate) const KINDS: [&str; 6] = [
     <Tenant as Decider>::KIND,
     <ApiKey as Decider>::KIND,
     <Account as Decider>::KIND,
     <Member as Decider>::KIND,
+    <Route as Decider>::KIND,
     <Carrier as Decider>::KIND,
 ];
 
@@ -60,6 +62,17 @@ pub struct AccountEntry {
     pub account: Option<Arc<Account>>,
 }
 
+/// A route that the log keeps, and whose it is.
+#[derive(Debug, Clone)]
+pub struct RouteEntry {
+    /// Its stream.
+    pub id: RouteId,
+    /// The tenant whose it is.
+    pub tenant_id: TenantId,
+    /// The route; none where this build cannot read one of its events.
+    pub route: Option<Arc<Route>>,
+}
+
 /// How many keys a tenant has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KeyCount {
@@ -85,6 +98,7 @@ pub(crate) struct Known {
     /// The members of all tenants that have an email, by what it is compared by. An email never changes.
     by_email: HashMap<String, BTreeSet<Uuid>>,
     accounts: HashMap<Uuid, Folded<Account>>,
+    routes: HashMap<Uuid, Folded<Route>>,
     /// What the fleet told of accounts, by provider and what that calls them: their streams are of a month each.
     carriers: BTreeMap<(String, String), Told>,
 }
@@ -98,7 +112,7 @@ struct Told {
 /// What has changed by some events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// Accounts of the log.
+    /// Accounts of the log, or routes.
     pub(crate) accounts: bool,
     /// What was told of accounts.
     pub(crate) carriers: bool,
@@ -224,6 +238,62 @@ impl View {
         Some(AccountEntry { id, tenant_id, account })
     }
 
+    /// The routes that are there, and those that cannot be read, in the order of their streams, which is that in which they
+    /// were made.
+    pub(crate) fn routes(&self) -> Vec<RouteEntry> {
+        let known = self.read();
+        let is_there =
+            |folded: &Folded<Route>| folded.state.as_ref().is_none_or(|route| route.is_there());
+        let there = known.routes.iter().filter(|(_, folded)| is_there(folded));
+        let mut entries: Vec<RouteEntry> = there
+            .map(|(id, folded)| RouteEntry {
+                id: RouteId(*id),
+                tenant_id: folded.tenant_id,
+                route: folded.state.clone(),
+            })
+            .collect();
+        entries.sort_by_key(|entry| entry.id);
+        entries
+    }
+
+    /// Every route of a tenant, also those that were removed, each with the position of its last event.
+    pub(crate) fn routes_ever(&self, tenant: TenantId) -> Vec<(RouteEntry, Position)> {
+        let known = self.read();
+        let of_tenant = known.routes.iter().filter(|(_, folded)| folded.tenant_id == tenant);
+        let mut entries: Vec<(RouteEntry, Position)> = of_tenant
+            .map(|(id, folded)| {
+                let (id, route) = (RouteId(*id), folded.state.clone());
+                (RouteEntry { id, tenant_id: tenant, route }, folded.position)
+            })
+            .collect();
+        entries.sort_by_key(|(entry, _)| entry.id);
+        entries
+    }
+
+    /// As [`routes_ever`](Self::routes_ever), of accounts.
+    pub(crate) fn accounts_ever(&self, tenant: TenantId) -> Vec<(AccountEntry, Position)> {
+        let known = self.read();
+        let of_tenant = known.accounts.iter().filter(|(_, folded)| folded.tenant_id == tenant);
+        let mut entries: Vec<(AccountEntry, Position)> = of_tenant
+            .map(|(id, folded)| {
+                let (id, account) = (AccountId(*id), folded.state.clone());
+                (AccountEntry { id, tenant_id: tenant, account }, folded.position)
+            })
+            .collect();
+        entries.sort_by_key(|(entry, _)| entry.id);
+        entries
+    }
+
+    /// How many routes of a tenant are there, and how many it has ever made.
+    pub(crate) fn routes_of(&self, tenant: TenantId) -> [usize; 2] {
+        let known = self.read();
+        let of_tenant = known.routes.values().filter(|folded| folded.tenant_id == tenant);
+        of_tenant.fold([0, 0], |[there, all], folded| {
+            let is_there = folded.state.as_ref().is_none_or(|route| route.is_there());
+            [there + usize::from(is_there), all + 1]
+        })
+    }
+
     /// Shows `known`, and nothing of what was there before.
     pub(crate) fn replace(&self, known: Known) {
         *self.write() = known;
@@ -247,7 +317,7 @@ impl View {
         }
         let has = |kind: &str| events.iter().any(|event| event.aggregate == kind);
         Changes {
-            accounts: has(<Account as Decider>::KIND),
+            accounts: has(<Account as Decider>::KIND) || has(<Route as Decider>::KIND),
             carriers: has(<Carrier as Decider>::KIND),
         }
     }
@@ -269,6 +339,7 @@ impl Known {
             keys: by_stream(stored.api_keys),
             accounts: by_stream(stored.accounts),
             members: by_stream(stored.members),
+            routes: by_stream(stored.routes),
             by_email: HashMap::new(),
             carriers: told(stored.carriers),
         };
@@ -304,6 +375,8 @@ impl Known {
                 self.note_email(event.stream_id);
             } else if event.aggregate == <Account as Decider>::KIND {
                 apply(&mut self.accounts, event);
+            } else if event.aggregate == <Route as Decider>::KIND {
+                apply(&mut self.routes, event);
             } else if event.aggregate == <Carrier as Decider>::KIND {
                 self.hear(event);
             }

@@ -165,16 +165,38 @@ pub struct Wanted<'a> {
     pub is_test: bool,
 }
 
-impl Account {
-    /// Whether the message may be sent by this account.
+/// By what it is decided whether an account takes a message: the one that there is, or one as it was.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// Which messages it takes.
+    pub traffic: Traffic,
+    /// The tenants that it is of.
+    pub tenants: &'a Tenants,
+    /// What it carries.
+    pub channels: &'a [Channel],
+    /// The senders that it sends for; any, where it is empty.
+    pub senders: &'a [Address],
+}
+
+impl Terms<'_> {
+    /// Whether the message may be sent by the account. Nothing else decides that: no test reaches a live account.
     #[must_use]
-    pub fn takes(&self, wanted: &Wanted<'_>) -> bool {
+    pub fn take(&self, wanted: &Wanted<'_>) -> bool {
         let Wanted { tenant, channel, from, is_test } = *wanted;
         let is_sender = || self.senders.iter().any(|one| one.identity() == from.identity());
         self.traffic.admits(is_test)
             && self.tenants.has(tenant)
             && self.channels.contains(&channel)
             && (self.senders.is_empty() || is_sender())
+    }
+}
+
+impl Account {
+    /// Whether the message may be sent by this account.
+    #[must_use]
+    pub fn takes(&self, wanted: &Wanted<'_>) -> bool {
+        let Self { traffic, tenants, channels, senders, .. } = self;
+        Terms { traffic: *traffic, tenants, channels, senders }.take(wanted)
     }
 
     /// What the provider and we call it, by which attempts, blocks and what is known of it are told apart.

@@ -6,7 +6,7 @@
 //! provider as a [`Correlation`] and comes back.
 //!
 //! An [`Account`] has both, and what the settings say of it beside that. [`Accounts`] are those that there are now, and
-//! the one place where it is chosen by which of them a message goes.
+//! [`Routes`] say which of them carry which messages.
 //!
 //! To add a provider, write a folder beside the others with the same files: `settings` (what an
 //! operator configures), `wire` (the provider's own types and error codes), `adapter`, `webhook`,
@@ -22,6 +22,7 @@ mod mail;
 pub mod mailgun;
 mod posted;
 mod registry;
+mod routes;
 mod secret;
 pub mod sendgrid;
 mod shortage;
@@ -32,7 +33,8 @@ pub mod twilio;
 mod webhook;
 
 pub use account::{
-    Account, Common, Context, Hook, Limits, Tenants, Wanted, is_of_this_machine, webhook_path,
+    Account, Common, Context, Hook, Limits, Tenants, Terms, Wanted, is_of_this_machine,
+    webhook_path,
 };
 pub use accounts::{AccountList, Accounts, chosen};
 pub use adapter::{Adapter, BoxFuture, Candidate, Checked, LookUp, LookedUp, Outbound, Outcome};
@@ -44,6 +46,7 @@ pub use registry::{
     PROVIDERS, Provider, carriers_of, default_subject, faults, provider, provider_names,
     setting_schema,
 };
+pub use routes::{AccountHealth, RouteQuestion, Routes, route, route_among};
 pub use secret::Secret;
 pub use shortage::Lack;
 pub use trouble::Trouble;

@@ -41,7 +41,8 @@ pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
 pub use projections::configuration::{
-    AccountInfo, KeyInfo, LastUse, MemberInfo, Stored, StoredConfiguration, TenantInfo,
+    AccountInfo, KeyInfo, LastUse, MemberInfo, RouteAccount, RouteInfo, Stored,
+    StoredConfiguration, TenantInfo,
 };
 pub use projections::messages::query::{
     Conversation, ConversationAmong, ConversationFilter, Message, MessageFilter, NamedMail,

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 use super::command::{
     AttemptOutcome, ReceiptOutcome, RecordOutcome, RecordReceipt, SettleDoubt, Settlement,
-    StartAttempt, WaitForAccount,
+    StartAttempt, WaitForAccount, WaitInLine,
 };
 use super::event::{
     AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageFailed,

@@ -26,6 +26,7 @@ pub(crate) enum ListKind {
     Accounts = 8,
     Audit = 9,
     Requests = 10,
+    Routes = 20,
 }
 
 /// Why a page cannot be had.

@@ -8,7 +8,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Commands, cancel_message, retry_message, send_batch, send_message};
-use crate::resources::{accounts, api_keys, consent, conversations, team, tenants};
+use crate::resources::{
+    accounts, api_keys, consent, conversations, preview, routes as of_accounts, team, tenants,
+};
 
 /// The endpoints of the command role.
 pub fn router(commands: Commands) -> Router {
@@ -26,6 +28,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
         .merge(api_keys::command_routes())
         .merge(consent::command_routes())
         .merge(conversations::command_routes())
+        .merge(preview::command_routes())
+        .merge(of_accounts::command_routes())
         .merge(team::command_routes())
         .merge(tenants::command_routes())
 }

@@ -228,6 +228,13 @@ problems! {
         "The tenant keeps as many provider accounts in the log as it may, which are 100."
         "Remove one that nobody uses, or have accounts configured in files."
         "100 accounts are kept, of 100 at most: remove one";
+    TOO_MANY_ROUTES = "too_many_routes" [CONFLICT]
+        "The tenant has as many routes as it may"
+        "The tenant keeps as many routes in the log as it may, which are 1,000, or has made as many as it may with \
+         those that were removed, which are 10,000."
+        "Remove routes that decide about nothing, or change one in place of making another. The settings have \
+         `[[routes]]`, too."
+        "1000 routes, of 1000 at most: remove one";
     NOT_REPLAYED = "not_replayed" [CONFLICT]
         "The webhook cannot be replayed"
         "The webhook is not in the quarantine, or is still not understood; `detail` says which."

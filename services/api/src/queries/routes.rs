@@ -11,7 +11,9 @@ use super::{
     list_webhooks,
 };
 use crate::limits::get_limits;
-use crate::resources::{accounts, api_keys, consent, members, sessions, team, tenants};
+use crate::resources::{
+    accounts, api_keys, consent, members, routes as of_accounts, sessions, team, tenants,
+};
 
 /// The endpoints of the query role.
 pub fn router(queries: Queries) -> Router {
@@ -41,6 +43,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .merge(api_keys::query_routes())
         .merge(consent::query_routes())
         .merge(members::query_routes())
+        .merge(of_accounts::query_routes())
         .merge(sessions::query_routes())
         .merge(team::query_routes())
         .merge(tenants::query_routes())

@@ -116,7 +116,7 @@ pub(crate) fn generic_webhook(settings: &Settings) -> anyhow::Result<Option<Arc<
 
 /// Refuses accounts that keep a process from starting.
 pub(crate) fn check_accounts(settings: &Settings) -> anyhow::Result<()> {
-    accounts(settings)?;
+    settings.routes(&accounts(settings)?)?;
     generic_webhook(settings).map(drop)
 }
 

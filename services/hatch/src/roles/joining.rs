@@ -1,4 +1,4 @@
-//! The accounts of a process: those of its files, and those that the log keeps.
+//! The accounts and routes of a process: those of its files, and those that the log keeps.
 //!
 //! One place joins them. Those of the files are there whatever the log says; one of the log that cannot be used, or would
 //! take something from another one, is left out, and `/ready` and `hatch doctor` say which and why.
@@ -14,14 +14,16 @@ use hatch_directory::{AccountEntry, Directory};
 use hatch_domain::account::Account as KeptAccount;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::ids::AccountId;
-use hatch_providers::{Account, Accounts, Context};
+use hatch_providers::{Account, Accounts, Context, Routes};
 use hatch_readmodel::StoredConfiguration;
+use hatch_routing::Route;
 use hatch_seal::Keyring;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::accounts;
 use super::process::{Process, Workers};
+use super::route_table::route_table;
 use crate::reload::Reload;
 use crate::settings::Settings;
 use crate::settings::accounts::outside_url;
@@ -206,6 +208,8 @@ struct Joining {
     changes: watch::Receiver<u64>,
     reload: Reload,
     files: Vec<Account>,
+    routes: Routes,
+    file_routes: Vec<Route>,
     /// Where the outside reaches this process until its end, for the accounts of files and log alike.
     public_url: String,
     joiner: Joiner,
@@ -228,12 +232,16 @@ pub(super) async fn start(
 ) -> anyhow::Result<()> {
     let accounts = process.accounts.clone();
     let vault = vault(&process.settings, process.keyring.clone(), accounts.clone())?;
+    let files: Vec<Account> =
+        accounts.current().iter().map(|account| Account::clone(account)).collect();
     let mut joining = Joining {
         vault,
+        routes: process.routes.clone(),
+        file_routes: process.settings.routes(&files)?,
         directory: process.directory.clone(),
         changes: process.directory.account_changes(),
         reload: process.reload.clone(),
-        files: accounts.current().iter().map(|account| Account::clone(account)).collect(),
+        files,
         public_url: process.settings.public_url(),
         joiner: Joiner::default(),
         left_outs: process.left_out.clone(),
@@ -275,11 +283,15 @@ impl Joining {
     /// Whoever has read them has refused what is wrong with them.
     fn read_again(&mut self, settings: &Settings) {
         let public_url = Some(self.public_url.clone());
-        match accounts(&Settings { public_url, ..settings.clone() }) {
-            Ok(files) => (self.files, self.is_reloaded) = (files, true),
+        let read = accounts(&Settings { public_url, ..settings.clone() })
+            .and_then(|files| Ok((settings.routes(&files)?, files)));
+        match read {
+            Ok((routes, files)) => {
+                (self.file_routes, self.files, self.is_reloaded) = (routes, files, true);
+            }
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(error, "the accounts of the files stay as they were");
+                tracing::error!(error, "the accounts and routes of the files stay as they were");
             }
         }
     }
@@ -294,6 +306,7 @@ impl Joining {
             (self.used, self.is_reloaded) = (joined.of_log, false);
             self.vault.accounts.replace(joined.accounts);
         }
+        self.routes.replace(route_table(&self.file_routes, self.directory.routes()));
     }
 
     fn tell(&self, left_out: Vec<LeftOut>) {

@@ -16,7 +16,7 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Connection, Connections, Database, Feed, FeedPublisher, FenceConfig,
     HeadWatch, Log, ServerClock, Store, SystemEnvironment,
 };
-use hatch_providers::Accounts;
+use hatch_providers::{Accounts, Routes};
 use hatch_readmodel::{PROJECTIONS, Projections, ReadModel};
 use hatch_seal::Keyring;
 use hatch_telemetry::limit::Limits;
@@ -76,6 +76,8 @@ pub(crate) struct Process {
     pub(crate) tokens: Tokens,
     /// The provider accounts, as they are now.
     pub(crate) accounts: Accounts,
+    /// Which messages go by which of them, as it is now.
+    pub(crate) routes: Routes,
     /// The settings, as they were read last.
     pub(crate) reload: Reload,
     /// What opens the secrets of those.
@@ -174,6 +176,7 @@ impl Process {
             sessions,
             tokens,
             accounts: Accounts::new(accounts(settings)?),
+            routes: Routes::default(),
             reload: reload.unwrap_or_else(|| Reload::never(settings)),
             keyring: settings.keyring()?,
             left_out: LeftOuts::default(),

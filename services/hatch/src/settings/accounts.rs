@@ -24,8 +24,9 @@ const ALL: &str = "*";
 /// An account at a provider, by hatch's own name for it: 1 to 32 lower-case letters and digits with single dashes between
 /// them, such as `[accounts.twilio-main]`. In a variable the dash is an underscore: `HATCH_ACCOUNTS__TWILIO_MAIN__PROVIDER`.
 /// Beside these keys it has those of its provider's section below, such as `base_url`, and each of them as a file, too:
-/// `auth_token_file = "/run/secrets/auth-token"`. The section of a provider, such as `[twilio]`, is the account of that name. A message goes by the first account in the order of names that carries its
-/// channel, is of its tenant and sends for its sender. Webhooks come to `/api/v1/webhooks/PROVIDER/NAME`.
+/// `auth_token_file = "/run/secrets/auth-token"`. The section of a provider, such as `[twilio]`, is the account of that
+/// name. An account takes a message whose channel it carries, of whose tenant it is, and for whose sender it sends; which
+/// one of several, `[[routes]]` says. Webhooks come to `/api/v1/webhooks/PROVIDER/NAME`.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AccountSettings {

@@ -5,6 +5,7 @@ use hatch_domain::api_key::ApiKey;
 use hatch_domain::carrier::Carrier;
 use hatch_domain::ids::TenantId;
 use hatch_domain::member::Member;
+use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::Position;
 use serde::de::DeserializeOwned;
@@ -26,6 +27,8 @@ const ALL: &str = "
                    FROM rm_configuration.tenants
                   UNION ALL
                  SELECT 'api_key', id, tenant_id, state, position FROM rm_configuration.api_keys
+                  UNION ALL
+                 SELECT 'route', id, tenant_id, state, position FROM rm_configuration.routes
                   UNION ALL
                  SELECT 'account', id, tenant_id, state, position FROM rm_configuration.accounts
                   UNION ALL
@@ -60,6 +63,8 @@ pub struct StoredConfiguration {
     pub members: Vec<Stored<Member>>,
     /// The accounts at providers, with those that are removed.
     pub accounts: Vec<Stored<Account>>,
+    /// The routes, with those that are removed.
+    pub routes: Vec<Stored<Route>>,
     /// What the fleet told of accounts, each in a month.
     pub carriers: Vec<Stored<Carrier>>,
 }
@@ -78,6 +83,7 @@ impl ReadModel {
             match row.try_get::<_, Option<&str>>(1)? {
                 Some("tenant") => all.tenants.push(stored(&row)?),
                 Some("member") => all.members.push(stored(&row)?),
+                Some("route") => all.routes.push(stored(&row)?),
                 Some("account") => all.accounts.push(stored(&row)?),
                 Some("carrier") => all.carriers.push(stored(&row)?),
                 Some(_) => all.api_keys.push(stored(&row)?),

@@ -1,5 +1,5 @@
 //! Who may use this installation, and what it uses: its tenants, the keys of its API, its members, its accounts at
-//! providers, and how those are.
+//! providers with how those are, and its routes.
 
 mod account_query;
 mod accounts;
@@ -8,6 +8,8 @@ mod fold;
 mod load;
 mod members;
 mod query;
+mod route_query;
+mod routes;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -22,6 +24,7 @@ use hatch_domain::account::Account;
 use hatch_domain::api_key::ApiKey;
 use hatch_domain::carrier::Carrier;
 use hatch_domain::member::Member;
+use hatch_domain::route::Route;
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::RecordedEvent;
 use hatch_eventstore::schema::Schema;
@@ -36,6 +39,8 @@ use self::fold::{ApiKeyRow, MemberRow, TenantRow, fold, fold_tenants};
 pub use self::load::{Stored, StoredConfiguration};
 pub use self::members::MemberInfo;
 pub use self::query::{KeyInfo, LastUse, TenantInfo};
+pub use self::route_query::{RouteAccount, RouteInfo};
+use self::routes::RouteRow;
 use crate::engine::{WriteContext, Writer, begun_before, facts};
 use crate::{Definition, Error, SCHEMA};
 
@@ -43,7 +48,7 @@ mod embedded {
     refinery::embed_migrations!("../../schema/rm_configuration");
 }
 
-/// Tenants, keys, members and accounts. No message waits for it: whoever lets requests in follows the log itself.
+/// Tenants, keys, members, accounts and routes. No message waits for it: whoever lets requests in follows the log itself.
 pub static DEFINITION: Definition = Definition {
     name: "configuration",
     version: 3,
@@ -55,9 +60,10 @@ pub static DEFINITION: Definition = Definition {
         <ApiKey as Decider>::KIND,
         <Account as Decider>::KIND,
         <Member as Decider>::KIND,
+        <Route as Decider>::KIND,
         <Carrier as Decider>::KIND,
     ],
-    read_models: &["tenants", "api_keys", "accounts", "members", "carriers"],
+    read_models: &["tenants", "api_keys", "accounts", "members", "routes", "carriers"],
     gates_admission: false,
     reads: &[
         tables::WRITTEN,
@@ -65,6 +71,7 @@ pub static DEFINITION: Definition = Definition {
         tables::LOAD_KEYS,
         accounts::LOAD_ACCOUNTS,
         tables::LOAD_MEMBERS,
+        routes::LOAD_ROUTES,
         carriers::LOAD_CARRIERS,
     ],
     writer: || Box::new(ConfigurationWriter),
@@ -111,6 +118,7 @@ async fn apply(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<()
     tables::API_KEYS.upsert(into, &keys.values().collect::<Vec<_>>()).await?;
     tables::MEMBERS.upsert(into, &members.values().collect::<Vec<_>>()).await?;
     apply_accounts(into, &page).await?;
+    apply_routes(into, &page).await?;
     apply_carriers(into, &page).await
 }
 
@@ -134,6 +142,17 @@ async fn apply_accounts(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> 
     }
     let rows = fold(rows, &of_accounts)?;
     accounts::ACCOUNTS.upsert(into, &rows.values().collect::<Vec<_>>()).await
+}
+
+async fn apply_routes(into: WriteContext<'_>, page: &[Arc<RecordedEvent>]) -> Result<(), Error> {
+    let of_routes = facts::<Route>(page)?;
+    let mut rows = BTreeMap::new();
+    for row in into.query(routes::LOAD_ROUTES, &begun_before(&of_routes)).await? {
+        let row = RouteRow::read(&row)?;
+        rows.insert(row.id, row);
+    }
+    let rows = fold(rows, &of_routes)?;
+    routes::ROUTES.upsert(into, &rows.values().collect::<Vec<_>>()).await
 }
 
 /// The events of `page` that it reads, with all their fields. Those of a page that came by the bus are without the
