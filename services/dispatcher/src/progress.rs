@@ -5,7 +5,7 @@
 //! it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use hatch_bus::Delivery;
@@ -59,20 +59,25 @@ pub(crate) struct Queue {
     /// The position of the newest request whose attempt is claimed, or that is settled otherwise; 0
     /// before the first.
     taken: AtomicI64,
-    /// One for each attempt that may be under way.
+    /// One for each message that may be claimed at a time.
     pub(crate) permits: Permits,
+    /// Whether nothing is taken because no account has room.
+    pub(crate) held_up: AtomicBool,
 }
 
 impl Queue {
     pub(crate) fn new(channel: Channel, priority: Priority, permits: Permits) -> Self {
-        Self { channel, priority, taken: AtomicI64::new(0), permits }
+        let (taken, held_up) = (AtomicI64::new(0), AtomicBool::new(false));
+        Self { channel, priority, taken, permits, held_up }
     }
 
     /// The queue's last request, if it has had one since `reported` or can take no more.
     fn news(&self, reported: &mut i64) -> Option<i64> {
         let taken = self.taken.load(Ordering::Relaxed);
         let is_new = std::mem::replace(reported, taken) != taken;
-        (is_new || taken > 0 && self.permits.all.available_permits() == 0).then_some(taken)
+        let is_full =
+            || self.held_up.load(Ordering::Relaxed) || self.permits.all.available_permits() == 0;
+        (is_new || taken > 0 && is_full()).then_some(taken)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use crate::ProgressError;
-use crate::health::{Condition, KnownAccounts};
+use crate::health::{Condition, Failing, KnownAccounts};
 
 /// Between two reports.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
@@ -23,6 +23,10 @@ const REPORT_MAX: Duration = Duration::from_secs(2);
 
 /// A report that is older says nothing: its process is gone.
 const FRESH: Duration = Duration::from_secs(15);
+
+/// What to do about a provider that does not answer.
+const OUTAGE_REMEDY: &str =
+    "see whether the provider has an outage, and check base_url and the way there";
 
 const REPORT: &str = "
     INSERT INTO dispatch.accounts (process, provider, account, what, remedy, since, seen_at)
@@ -80,17 +84,28 @@ impl Condition {
                 };
                 Some(Told {
                     what: format!(
-                        "account {account} is down, and its messages wait: {trouble} ({code}: {detail})"
+                        "account {account} is down, and its messages go by another or wait: {trouble} \
+                         ({code}: {detail})"
                     ),
                     remedy: refusal.trouble.remedy().to_owned(),
                     since: refusal.since,
                 })
             }
+            Self::Failing { failing, since } => {
+                let Failing { detail, cause, .. } = failing;
+                let remedy = if cause == "throttled" {
+                    "set rate_per_s of the account to what the provider allows, or have it raised there"
+                } else {
+                    OUTAGE_REMEDY
+                };
+                let what = format!(
+                    "account {account}: {detail}; its breaker is open, and its messages go by another or wait"
+                );
+                Some(Told { what, remedy: remedy.to_owned(), since: *since })
+            }
             Self::Silent { calls, since } => Some(Told {
                 what: format!("account {account}: the last {calls} calls failed"),
-                remedy:
-                    "see whether the provider has an outage, and check base_url and the way there"
-                        .to_owned(),
+                remedy: OUTAGE_REMEDY.to_owned(),
                 since: *since,
             }),
         }

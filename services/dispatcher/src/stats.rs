@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hatch_domain::account_name::AccountName;
 use hatch_due::Halts;
 use hatch_telemetry::measure::{Counter, Family, Gauge, Histogram};
 
@@ -17,6 +18,8 @@ pub struct Stats {
     pub undecodable: Counter,
     /// Attempts that were claimed and have an outcome, by provider and outcome.
     pub attempts: Family<(&'static str, &'static str), Counter>,
+    /// Messages that went by another account at once: from one, to another, by the class of the error.
+    pub failovers: Family<(AccountName, AccountName, &'static str), Counter>,
     /// How each account is.
     pub accounts: KnownAccounts,
     /// What this process lacks for calls.

@@ -156,6 +156,13 @@ impl Dialled {
     }
 }
 
+/// The country code that begins a number in E.164 form, or its first digits.
+pub(super) fn calling_code(number: &str) -> Option<u16> {
+    let digits = number.strip_prefix('+')?;
+    let digits = digits.get(..CODE_DIGITS_MAX.min(digits.len()))?;
+    digits[..country_code(digits)?].parse().ok()
+}
+
 /// How many digits of the number are its country code. Country codes are prefix-free (ITU-T E.164).
 fn country_code(digits: &str) -> Option<usize> {
     let known = |split: &usize| {

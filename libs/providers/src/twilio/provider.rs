@@ -5,10 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
+use hatch_domain::address::SenderKind;
 use serde_json::{Value, json};
 use url::Url;
-use hatch_domain::address::SenderKind;
-use serde_json::Value;
 
 use super::{PROVIDER, Settings, TwilioAdapter, TwilioWebhook, posted};
 use crate::account::{Account, Common, Context, Hook, webhook_path};
