@@ -12,7 +12,6 @@ mod process;
 mod projector;
 mod query;
 mod relay;
-mod route_table;
 mod webhook;
 
 use std::collections::BTreeSet;
@@ -42,7 +41,6 @@ pub(crate) use self::joining::{Joiner, LeftOut, kept, vault};
 pub(crate) use self::listener::{certificate_files, cors};
 pub use self::process::Parts;
 pub(crate) use self::process::Process;
-pub(crate) use self::route_table::{of_terms, route_table};
 use self::process::{Follows, Workers};
 use crate::settings::Settings;
 use crate::telemetry::metrics;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use hatch_api::accounts::{Unusable, Vault};
+use hatch_api::planning::route_table;
 use hatch_directory::{AccountEntry, Directory};
 use hatch_domain::account::Account as KeptAccount;
 use hatch_domain::account_name::AccountName;
@@ -23,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::accounts::accounts;
 use super::process::{Process, Workers};
-use super::route_table::route_table;
 use crate::reload::Reload;
 use crate::settings::Settings;
 use crate::settings::accounts::outside_url;
