@@ -28,7 +28,9 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Execute, FenceConfig, HeadWatch, Log, Metadata, Position,
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
-use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Tenants};
+use hatch_providers::{
+    Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Routes, Tenants,
+};
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
 use hatch_seal::Keyring;
 use hatch_telemetry::limit::{Limit, Limits};
@@ -41,7 +43,7 @@ use crate::admission::Admission;
 use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::people::People;
-use crate::queries::Queries;
+use crate::queries::{AccountFigures, Carriers, Queries, Reported};
 use crate::resources::accounts::Vault;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 
@@ -119,12 +121,26 @@ impl Api {
         let log = Log::new(pool.clone());
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let read_model = ReadModel::of(pool.clone(), PROJECTIONS);
+        let (directory, following) = Directory::start(
+            pool.clone(),
+            log.clone(),
+            head.clone(),
+            Arc::new(clock.clone()),
+            shutdown.clone(),
+        );
+        tokio::spawn(following);
         let queries = Queries {
             read_position: ReadPosition::new(read_model.clone()),
             read_model,
             log: log.clone(),
             head: head.clone(),
             waiting: Arc::new(Limit::new("waiting_reads", 16)),
+            carriers: Carriers {
+                accounts: vault.accounts.clone(),
+                routes: Routes::default(),
+                directory: directory.clone(),
+                figures: Arc::new(NoFigures),
+            },
         };
         let limits = Limits::default();
         let live = Live {
@@ -135,14 +151,6 @@ impl Api {
             shutdown: shutdown.clone(),
             turns: CatchingUp::default(),
         };
-        let (directory, following) = Directory::start(
-            pool.clone(),
-            queries.log.clone(),
-            queries.head.clone(),
-            Arc::new(clock.clone()),
-            shutdown.clone(),
-        );
-        tokio::spawn(following);
         let (sessions, looking) =
             Sessions::start(pool.clone(), Arc::new(clock.clone()), shutdown.clone());
         tokio::spawn(looking);
@@ -434,6 +442,15 @@ struct Nobody;
 impl Adapter for Nobody {
     fn send<'a>(&'a self, _: &'a Outbound) -> BoxFuture<'a, Outcome> {
         Box::pin(async { Outcome::Unknown { detail: "nothing is sent here".to_owned() } })
+    }
+}
+
+/// Nothing runs that reports accounts.
+struct NoFigures;
+
+impl AccountFigures for NoFigures {
+    fn reported(&self) -> BoxFuture<'_, Vec<Reported>> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 }
 

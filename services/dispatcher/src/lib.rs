@@ -186,7 +186,8 @@ impl Dispatcher {
         let fold = self.shutdown.run_until_cancelled(fold);
         let release = self.shutdown.run_until_cancelled(Box::pin(self.release()));
         let Dependencies { pool, stats, .. } = &self.dependencies;
-        let tell = Box::pin(reported::report(pool, process, &stats.accounts));
+        let clock = self.dependencies.head.clock();
+        let tell = Box::pin(reported::report(pool, (process, clock), &stats.accounts));
         let tell = self.shutdown.run_until_cancelled(tell);
         let fleet = self.shutdown.run_until_cancelled(Box::pin(self.share_breakers()));
         let (drained, sweeps) = (join_all(drained), join_all(sweeps));
