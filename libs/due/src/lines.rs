@@ -18,7 +18,7 @@ const COUNTED_MAX: i64 = 100_000;
 /// The fold of the same event writes the same row later, or what has become of it since.
 const ENTER: &str = "
     INSERT INTO due.timers AS t (stream_id, tenant_id, due_at, position, look_at, lane, priority, waits_for, kind)
-    SELECT DISTINCT ON (stream_id) stream_id, tenant_id, due_at, position, due_at, lane, priority, waits_for, $8
+    SELECT DISTINCT ON (stream_id) stream_id, tenant_id, due_at, position, due_at, lane, priority, waits_for, $8::text
       FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::bigint[], $5::text[], $6::text[], $7::text[])
            AS u(stream_id, tenant_id, due_at, position, lane, priority, waits_for)
      ORDER BY stream_id, position DESC
@@ -27,6 +27,12 @@ const ENTER: &str = "
            looks = 0, not_found = 0, lane = EXCLUDED.lane, priority = EXCLUDED.priority,
            waits_for = EXCLUDED.waits_for, undecodable_at = NULL
      WHERE t.position < EXCLUDED.position";
+
+/// It is where it belongs, or was; the log has said nothing of it since, or it would be due at another time.
+const ENTER_AGAIN: &str = "
+    UPDATE due.timers t SET look_at = t.due_at, lane = l.parked, waits_for = $4
+      FROM unnest($2::text[], $3::text[]) AS l(home, parked)
+     WHERE t.stream_id = $1 AND t.lane = l.home AND t.due_at = $5";
 
 /// From one line, priority and tenant to the next, by the index: however many stand in each.
 const LINES: &str = "
@@ -189,6 +195,22 @@ impl Timers {
         let values: [&(dyn ToSql + Sync); 8] =
             [&ids, &tenants, &due, &positions, &lanes, &priorities, &waits_for, &self.kind];
         self.execute(ENTER, &values).await
+    }
+
+    /// Puts a stream back into a line that was let go: `lanes` are where it may belong, each with the one where it is
+    /// parked. Nothing is done where the log has said something new of it, which made it due at another time.
+    ///
+    /// # Errors
+    /// PostgreSQL's.
+    pub async fn enter_again(
+        &self,
+        stream_id: Uuid,
+        due_at: DateTime<Utc>,
+        lanes: &[(&str, &str)],
+        waits_for: &str,
+    ) -> Result<(), Error> {
+        let (home, parked): (Vec<_>, Vec<_>) = lanes.iter().copied().unzip();
+        self.execute(ENTER_AGAIN, &[&stream_id, &home, &parked, &waits_for, &due_at]).await
     }
 
     /// Who stands in the lines whose names begin with `prefix`: `limit` at most of each lane.
