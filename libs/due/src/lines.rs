@@ -12,6 +12,10 @@ use uuid::Uuid;
 use crate::store::ASK_MAX;
 use crate::{DueTimer, Error, Timers};
 
+/// How the names of lines begin, among all that is waited for: an event says in which its stream stands, and nobody has to
+/// find out.
+pub const LINES: &str = "rate:";
+
 /// Streams that are counted, of all lines.
 const COUNTED_MAX: i64 = 100_000;
 
@@ -35,7 +39,7 @@ const ENTER_AGAIN: &str = "
      WHERE t.stream_id = $1 AND t.lane = l.home AND t.due_at = $5";
 
 /// From one line, priority and tenant to the next, by the index: however many stand in each.
-const LINES: &str = "
+const STANDING: &str = "
     WITH RECURSIVE line(lane, waits_for, priority, tenant_id, number) AS (
         SELECT l.lane, f.waits_for, f.priority, f.tenant_id, 1
           FROM unnest($2::text[]) AS l(lane)
@@ -224,7 +228,7 @@ impl Timers {
         limit: i32,
     ) -> Result<Vec<Standing>, Error> {
         let ask = async |client: &mut Connection| {
-            let statement = client.prepare_cached(LINES).await?;
+            let statement = client.prepare_cached(STANDING).await?;
             let values: [&(dyn ToSql + Sync); 4] = [&self.kind, &parked, &limit, &prefix];
             Ok::<_, Error>(client.query(&statement, &values).await?)
         };

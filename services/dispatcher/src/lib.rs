@@ -67,12 +67,12 @@ pub use crate::progress::{Error as ProgressError, progress, waiting};
 use crate::progress::{Queue, Taken};
 use crate::provider_ids::ProviderIds;
 use crate::rates::{Entering, Rates};
-pub use crate::rates::RateStats;
+pub use crate::rates::{RateStats, in_lines};
 pub use crate::reported::{AccountReport, Told, reported_accounts};
 pub use crate::retry::RetryPolicy;
 pub use crate::shortage::Shortage;
 pub use crate::stats::Stats;
-pub use crate::waiting::{Waiting, in_lines, waiting_for_account};
+pub use crate::waiting::{Waiting, waiting_for_account};
 
 mod embedded {
     refinery::embed_migrations!("../../schema/dispatcher");
@@ -183,8 +183,9 @@ impl Dispatcher {
         let changes = self.dependencies.accounts.changes();
         self.send_by(&self.dependencies.accounts.current());
         let follow = self.shutdown.run_until_cancelled(self.follow(changes));
+        let this = &self;
         let drained = self.queues.iter().flat_map(|queue| {
-            let named = |priority| self.clone().drain(queue.clone(), priority);
+            let named = move |priority| Arc::clone(this).drain(Arc::clone(queue), priority);
             // What was published by an older build is taken, too.
             let once = (queue.priority == Priority::Bulk).then_some(Priority::BULK_ONCE);
             [Some(queue.priority.as_str()), once].into_iter().flatten().map(named)

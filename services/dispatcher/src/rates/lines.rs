@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::account::SendingAccount;
 
 /// How the lines of accounts are called, among all that is waited for.
-pub(crate) const PREFIX: &str = "rate:";
+pub(crate) const PREFIX: &str = hatch_due::LINES;
 
 /// Who has been put into a line so lately is in it, whatever a look at the timers says.
 const NEW: Duration = Duration::from_secs(1);

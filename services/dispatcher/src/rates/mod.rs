@@ -3,15 +3,17 @@
 //! Each process leases tokens ahead, for all buckets of which somebody wants some, in one statement at a time, and nobody
 //! asks for a message of its own: what is in the hand is in memory. Accounts without limits cost nothing.
 
+mod allowance;
 mod bucket;
 mod hand;
+mod leases;
 mod lines;
+mod park;
 mod release;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,35 +26,22 @@ use hatch_providers::Limits;
 use hatch_routing::{Availability, Busy};
 use hatch_telemetry::measure::{Counter, Family};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use self::bucket::{Ask, Buckets, Settled};
+pub(crate) use self::allowance::Allowance;
+use self::bucket::Buckets;
 use self::hand::{Hand, Size, Tokens};
-pub(crate) use self::lines::{Entering, PREFIX, is_line_of, line_of};
+pub(crate) use self::lines::{Entering, PREFIX, is_line_of};
 use self::lines::{Lines, Who};
+pub use self::park::in_lines;
 use crate::account::SendingAccount;
-
-/// Between two leases, while somebody wants some.
-const TICK: Duration = Duration::from_millis(50);
-
-/// Between two looks at calls under way, whose share is renewed.
-const CALLS_TICK: Duration = Duration::from_secs(1);
 
 /// How long a message may wait in memory for a lease.
 const SOON: Duration = Duration::from_millis(100);
 
 /// Messages that wait so, at most.
 const SOON_MAX: usize = 256;
-
-/// Buckets of one statement, at most.
-const LEASES_AT_ONCE: usize = 500;
-
-/// A hand that nobody has used for so long is forgotten.
-const IDLE: Duration = Duration::from_secs(60);
-
-/// Between two looks at buckets that nobody uses any more.
-const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What the rates of a process have done.
 #[derive(Debug, Default)]
@@ -144,48 +133,6 @@ struct State {
     soon: usize,
 }
 
-/// Leave to make one call. It is held as long as the call goes on.
-#[must_use]
-pub(crate) struct Allowance {
-    rates: Arc<Inner>,
-    parts: Vec<(Key, u64)>,
-    is_spent: bool,
-}
-
-impl Allowance {
-    /// The call begins.
-    pub(crate) fn spent(&mut self) {
-        if std::mem::replace(&mut self.is_spent, true) || self.parts.is_empty() {
-            return;
-        }
-        let (now, mut state) = (Instant::now(), self.rates.lock());
-        for (key, lease) in &self.parts {
-            if let Some(hand) = state.hands.get_mut(key) {
-                hand.spend(*lease, now);
-            }
-        }
-    }
-}
-
-impl Drop for Allowance {
-    fn drop(&mut self) {
-        if self.parts.is_empty() {
-            return;
-        }
-        let mut state = self.rates.lock();
-        for (key, lease) in &self.parts {
-            // What was used is used; a call that is over makes room.
-            if (!self.is_spent || key.what == What::Calls)
-                && let Some(hand) = state.hands.get_mut(key)
-            {
-                hand.give_back(*lease);
-            }
-        }
-        drop(state);
-        self.rates.brought.notify_waiters();
-    }
-}
-
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -232,7 +179,7 @@ impl Rates {
 
     /// Room for one call, if there is some now.
     pub(crate) fn take(&self, load: &Load<'_>) -> Result<Allowance, Availability> {
-        if let Some(allowance) = self.from_hand(load) {
+        if let Some(allowance) = self.take_kept(load) {
             return Ok(allowance);
         }
         let keys = self.keys(load);
@@ -312,33 +259,6 @@ impl Rates {
         busy(&self.0.lock(), &key, Instant::now()).is_none()
     }
 
-    /// Keeps an allowance for a message that was let go.
-    fn keep_for(&self, message: Uuid, account: &SendingAccount, allowance: Allowance) {
-        let of = Arc::clone(&account.waited_for);
-        let before = self.0.held().insert(message, (of, allowance));
-        // Not with the lock: it gives its tokens back.
-        drop(before);
-    }
-
-    /// What was kept for the message and not taken goes back.
-    fn forget_kept(&self, message: Uuid) {
-        let kept = self.0.held().remove(&message);
-        drop(kept);
-    }
-
-    fn has_in_hand(&self, load: &Load<'_>) -> bool {
-        let held = self.0.held();
-        held.get(&load.message).is_some_and(|(of, _)| *of == load.account.waited_for)
-    }
-
-    fn from_hand(&self, load: &Load<'_>) -> Option<Allowance> {
-        let mut held = self.0.held();
-        let is_it = held.get(&load.message).is_some_and(|(of, _)| *of == load.account.waited_for);
-        let found = is_it.then(|| held.remove(&load.message)).flatten();
-        drop(held);
-        found.map(|(_, allowance)| allowance)
-    }
-
     fn has_line(&self, load: &Load<'_>) -> bool {
         self.0.lock().lines.has(&who(load))
     }
@@ -404,77 +324,6 @@ impl Rates {
         })
     }
 
-    /// Leases what is wanted, for ever.
-    pub(crate) async fn run(&self) -> Infallible {
-        let mut forgotten = Instant::now();
-        loop {
-            // Who asks while nobody listens is heard all the same; calls are looked at without being asked.
-            let _ = timeout(CALLS_TICK, self.0.wanted.notified()).await;
-            let begun = Instant::now();
-            let is_answered = self.lease(begun).await;
-            let pause = if is_answered { TICK } else { TICK * 10 };
-            sleep_until(begun + pause).await;
-            if forgotten.elapsed() > FORGET_EVERY {
-                forgotten = Instant::now();
-                if let Err(error) = self.0.buckets.forget().await {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::debug!(error, "buckets that nobody uses stay");
-                }
-            }
-        }
-    }
-
-    /// Leases once; whether PostgreSQL answered, or nothing was to be asked.
-    async fn lease(&self, begun: Instant) -> bool {
-        let (keys, asked, settled) = self.asks(begun);
-        if asked.is_empty() {
-            return true;
-        }
-        let granted = match self.0.buckets.lease(&asked, &settled).await {
-            Ok(granted) => granted,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::debug!(error, "no room is leased: messages wait");
-                return false;
-            }
-        };
-        let (now, mut state) = (Instant::now(), self.0.lock());
-        for (key, ask) in keys.iter().zip(&asked) {
-            let Some(grant) = granted.iter().find(|grant| grant.key == ask.key) else {
-                // Its bucket is new: it is asked again.
-                want_more(&mut state, &[(key.clone(), Size::per_day(1))], 1);
-                self.0.wanted.notify_one();
-                continue;
-            };
-            if let Some(hand) = state.hands.get_mut(key) {
-                hand.granted(ask.wanted, grant, begun, now);
-            }
-            if grant.tokens > 0 {
-                self.0.stats.leases.of(&key.what.as_str()).increment();
-            }
-        }
-        drop(state);
-        self.0.brought.notify_waiters();
-        true
-    }
-
-    fn asks(&self, now: Instant) -> (Vec<Key>, Vec<Ask>, Vec<Settled>) {
-        let (mut keys, mut asked, mut settled) = (Vec::new(), Vec::new(), Vec::new());
-        let mut state = self.0.lock();
-        state.hands.retain(|_, hand| !hand.is_idle(now, IDLE));
-        for (key, hand) in &mut state.hands {
-            if keys.len() >= LEASES_AT_ONCE {
-                self.0.wanted.notify_one();
-                break;
-            }
-            if let Some((ask, over)) = hand.ask(&key.name(), now) {
-                keys.push(key.clone());
-                asked.push(ask);
-                settled.extend(over);
-            }
-        }
-        (keys, asked, settled)
-    }
 }
 
 /// A place among those that wait in memory.
