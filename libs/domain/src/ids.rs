@@ -75,14 +75,13 @@ id! {
     AccountId
 }
 id! {
-<<<<<<< HEAD
     /// The stream of what is told of an account at a provider in a month
     /// ([`carrier_id`](crate::carrier::carrier_id)).
     CarrierId
-=======
+}
+id! {
     /// The stream of a route: a UUIDv7.
     RouteId
->>>>>>> rte
 }
 
 impl TenantId {

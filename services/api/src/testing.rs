@@ -46,7 +46,7 @@ use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::people::People;
 use crate::planning::{Planning, route_table};
-use crate::queries::Queries;
+use crate::queries::{AccountFigures, Carriers, Queries, Reported};
 use crate::resources::accounts::Vault;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 
@@ -125,12 +125,26 @@ impl Api {
         let log = Log::new(pool.clone());
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let read_model = ReadModel::of(pool.clone(), PROJECTIONS);
+        let (directory, following) = Directory::start(
+            pool.clone(),
+            log.clone(),
+            head.clone(),
+            Arc::new(clock.clone()),
+            shutdown.clone(),
+        );
+        tokio::spawn(following);
         let queries = Queries {
             read_position: ReadPosition::new(read_model.clone()),
             read_model,
             log: log.clone(),
             head: head.clone(),
             waiting: Arc::new(Limit::new("waiting_reads", 16)),
+            carriers: Carriers {
+                accounts: vault.accounts.clone(),
+                routes: Routes::default(),
+                directory: directory.clone(),
+                figures: Arc::new(NoFigures),
+            },
         };
         let limits = Limits::default();
         let live = Live {
@@ -141,14 +155,6 @@ impl Api {
             shutdown: shutdown.clone(),
             turns: CatchingUp::default(),
         };
-        let (directory, following) = Directory::start(
-            pool.clone(),
-            queries.log.clone(),
-            queries.head.clone(),
-            Arc::new(clock.clone()),
-            shutdown.clone(),
-        );
-        tokio::spawn(following);
         let (sessions, looking) =
             Sessions::start(pool.clone(), Arc::new(clock.clone()), shutdown.clone());
         tokio::spawn(looking);
@@ -472,6 +478,15 @@ struct Nobody;
 impl Adapter for Nobody {
     fn send<'a>(&'a self, _: &'a Outbound) -> BoxFuture<'a, Outcome> {
         Box::pin(async { Outcome::Unknown { detail: "nothing is sent here".to_owned() } })
+    }
+}
+
+/// Nothing runs that reports accounts.
+struct NoFigures;
+
+impl AccountFigures for NoFigures {
+    fn reported(&self) -> BoxFuture<'_, Vec<Reported>> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 }
 

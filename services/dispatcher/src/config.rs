@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::account::SendingAccount;
+use crate::breaker::BreakerRules;
 use crate::due::Waits;
 use crate::retry::RetryPolicy;
 
@@ -24,6 +25,10 @@ pub struct Config {
     pub retry: RetryPolicy,
     /// Between two trials of an account that its provider refuses: the first wait and the longest.
     pub account_backoff: (Duration, Duration),
+    /// When nothing is given to an account for a while.
+    pub breaker: BreakerRules,
+    /// Messages of a day, in UTC, that each tenant may have sent; none: as many as there are.
+    pub tenant_per_day: Option<u64>,
     /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
     /// memory.
     pub timers_lag: Duration,
@@ -60,6 +65,7 @@ impl Config {
             return Err("account_backoff_ms: expected at least 1 and the second at least as long as the first"
                 .to_owned());
         }
+        self.breaker.check()?;
         let [first, second] = self.waits.look_ups;
         // Two answers of one moment are one.
         if first >= second {
@@ -93,6 +99,8 @@ mod tests {
             http_timeout: Duration::from_secs(15),
             retry: RetryPolicy::default(),
             account_backoff: (Duration::from_secs(1), Duration::from_secs(30)),
+            breaker: BreakerRules::default(),
+            tenant_per_day: None,
             timers_lag: Duration::from_secs(5),
             waits: Waits {
                 delivery_grace: Duration::from_secs(5),

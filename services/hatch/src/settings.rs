@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use chrono::TimeDelta;
 use hatch_api::webhooks::KeepRules;
-use hatch_dispatcher::{DoubtPolicy, RetryPolicy};
+use hatch_dispatcher::{BreakerRules, DoubtPolicy, RetryPolicy};
 use hatch_providers::{Secret, generic, sendgrid, twilio};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -226,9 +226,12 @@ pub struct DispatcherSettings {
     pub lease_ms: u64,
     /// Attempts and the waits between them.
     pub retry: RetryPolicy,
-    /// Between two trials of an account that its provider refuses (credentials, suspension, credit): the first wait
-    /// and the longest. Its messages wait meanwhile.
+    /// Between two trials of an account that its provider refuses (credentials, suspension, credit): the first wait; and
+    /// the longest between two trials of any account to which nothing else is given. Its messages go by another account
+    /// meanwhile, or wait.
     pub account_backoff_ms: [u64; 2],
+    /// When nothing is given to an account for a while: its calls fail, are not answered, or are too many.
+    pub breaker: BreakerRules,
     /// Attempts under way at a time for each provider account, 1 to 10,000; what finds no room is
     /// parked.
     pub account_concurrency_max: usize,
@@ -489,6 +492,7 @@ impl Default for DispatcherSettings {
             lease_ms: 60_000,
             retry: RetryPolicy::default(),
             account_backoff_ms: [1_000, 30_000],
+            breaker: BreakerRules::default(),
             account_concurrency_max: 256,
             timers_lag_ms: 3_000,
             delivery_grace_ms: 10_000,

@@ -46,12 +46,8 @@ impl Message {
             E::AttemptAbandoned(e) => {
                 self.not_before = Some(e.retry_at);
                 self.waits_for = e.reason.clone().filter(|_| e.expires_at.is_some());
-<<<<<<< HEAD
-                self.note(e.attempt, |attempt| {
-=======
                 self.line = None;
-                if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
->>>>>>> 6733cf3e
+                self.note(e.attempt, |attempt| {
                     attempt.abandoned = true;
                     // What the provider says of its account keeps the message from that.
                     attempt.not_sent = e.error.is_some();

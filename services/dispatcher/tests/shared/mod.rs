@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hatch_dispatcher::{Config, RetryPolicy, Waits};
+use hatch_dispatcher::{BreakerRules, Config, RetryPolicy, Waits};
 use hatch_eventstore::testing::Template;
 
 /// A database with the dispatcher's tables.
@@ -21,6 +21,8 @@ pub(crate) fn config(concurrency_max: usize, account_concurrency_max: usize) -> 
         http_timeout: Duration::from_secs(15),
         retry: RetryPolicy::default(),
         account_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
+        breaker: BreakerRules { open_ms: 200, ..BreakerRules::default() },
+        tenant_per_day: None,
         timers_lag: Duration::from_millis(50),
         waits: Waits {
             delivery_grace: Duration::ZERO,

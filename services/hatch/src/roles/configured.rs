@@ -45,6 +45,7 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
         account_backoff: <(Duration, Duration)>::from(
             dispatcher.account_backoff_ms.map(Duration::from_millis),
         ),
+        breaker: dispatcher.breaker,
         timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
         waits: hatch_dispatcher::Waits {
             delivery_grace: Duration::from_millis(dispatcher.delivery_grace_ms),
