@@ -32,7 +32,8 @@ pub(crate) use self::accounts::{
 };
 pub use self::configured::postgres;
 pub(crate) use self::configured::{
-    check, keep_rules, own_mailboxes, place, refusals, sites, trusted_proxies, word_rules,
+    check, default_email_sender, default_sender, keep_rules, own_mailboxes, place, refusals, sites,
+    trusted_proxies, word_rules,
 };
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
