@@ -193,6 +193,7 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
         "/api/v1/conversations",
         "/api/v1/dead-letters",
         "/api/v1/projections",
+        "/api/v1/providers",
         "/api/conversations",
         "/health",
         "/ready",

@@ -16,6 +16,8 @@ use hatch_domain::address::Address;
 use hatch_domain::api_key::command::ApiKeyCommand;
 use hatch_domain::api_key::event::ApiKeyCreated;
 use hatch_domain::api_key::{self, ApiKey, ApiKeyText, KeyId, KeyType, api_key_id};
+use hatch_domain::carrier::command::CarrierCommand;
+use hatch_domain::carrier::{Carrier, carrier_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_domain::scope::{Scope, Scopes};
@@ -28,7 +30,9 @@ use hatch_eventstore::{
     Appender, AppenderConfig, Execute, FenceConfig, HeadWatch, Log, Metadata, Position,
     RecordedEvent, ServerClock, Store, SystemEnvironment, pool,
 };
-use hatch_providers::{Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Tenants};
+use hatch_providers::{
+    Account, Accounts, Adapter, BoxFuture, Context, Outbound, Outcome, Routes, Tenants,
+};
 use hatch_readmodel::{Definition, Origin, PROJECTIONS, Projection, ReadModel, ReadPosition};
 use hatch_seal::Keyring;
 use hatch_telemetry::limit::{Limit, Limits};
@@ -41,7 +45,8 @@ use crate::admission::Admission;
 use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::people::People;
-use crate::queries::Queries;
+use crate::planning::{Planning, route_table};
+use crate::queries::{AccountFigures, Carriers, Queries, Reported};
 use crate::resources::accounts::Vault;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 
@@ -75,6 +80,7 @@ pub(crate) struct Api {
     store: Store,
     directory: Directory,
     accounts: Accounts,
+    routes: Routes,
     // Before the database, which goes when nobody uses it any more.
     _running: DropGuard,
     database: TestDatabase,
@@ -119,12 +125,26 @@ impl Api {
         let log = Log::new(pool.clone());
         let store = Store::new(appender, log.clone(), Arc::new(head.clock().clone()));
         let read_model = ReadModel::of(pool.clone(), PROJECTIONS);
+        let (directory, following) = Directory::start(
+            pool.clone(),
+            log.clone(),
+            head.clone(),
+            Arc::new(clock.clone()),
+            shutdown.clone(),
+        );
+        tokio::spawn(following);
         let queries = Queries {
             read_position: ReadPosition::new(read_model.clone()),
             read_model,
             log: log.clone(),
             head: head.clone(),
             waiting: Arc::new(Limit::new("waiting_reads", 16)),
+            carriers: Carriers {
+                accounts: vault.accounts.clone(),
+                routes: Routes::default(),
+                directory: directory.clone(),
+                figures: Arc::new(NoFigures),
+            },
         };
         let limits = Limits::default();
         let live = Live {
@@ -135,14 +155,6 @@ impl Api {
             shutdown: shutdown.clone(),
             turns: CatchingUp::default(),
         };
-        let (directory, following) = Directory::start(
-            pool.clone(),
-            queries.log.clone(),
-            queries.head.clone(),
-            Arc::new(clock.clone()),
-            shutdown.clone(),
-        );
-        tokio::spawn(following);
         let (sessions, looking) =
             Sessions::start(pool.clone(), Arc::new(clock.clone()), shutdown.clone());
         tokio::spawn(looking);
@@ -156,10 +168,17 @@ impl Api {
             "http://localhost".to_owned(),
         );
         let accounts = vault.accounts.clone();
-        let commands = commands(store.clone(), &queries, vault);
+        let routes = Routes::default();
+        let planning = Planning {
+            accounts: accounts.clone(),
+            routes: routes.clone(),
+            directory: directory.clone(),
+            log: queries.log.clone(),
+        };
+        let commands = commands(store.clone(), &queries, (planning, vault));
         let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
         let _running = shutdown.drop_guard();
-        Self { app, clock, store, directory, accounts, _running, database }
+        Self { app, clock, store, directory, accounts, routes, _running, database }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -255,6 +274,30 @@ impl Api {
             ..account()
         });
         self.accounts.replace(made.collect());
+    }
+
+    /// From now on there are accounts of these names, each of which carries these channels for these tenants, and no
+    /// others.
+    pub(crate) fn name_accounts(&self, named: &[(&str, Tenants)], channels: &[Channel]) {
+        let made = named.iter().map(|(name, tenants)| Account {
+            name: name.parse().expect("a name"),
+            account: (*name).to_owned(),
+            tenants: tenants.clone(),
+            channels: channels.to_vec(),
+            ..account()
+        });
+        self.accounts.replace(made.collect());
+    }
+
+    /// Has the process work by the routes that the log has by now, as its worker does.
+    pub(crate) fn join_routes(&self) {
+        self.routes.replace(route_table(&[], self.directory.routes()));
+    }
+
+    /// Tells of an account what the fleet is to know.
+    pub(crate) async fn tell_of_account(&self, name: &str, command: &CarrierCommand) {
+        let id = carrier_id("nobody", name, self.clock.now());
+        self.execute::<Carrier>(TenantId::DEFAULT, id.0, command).await;
     }
 
     /// Changes a key. The change holds from now on.
@@ -387,11 +430,12 @@ fn entropy() -> [u8; 64] {
     bytes
 }
 
-fn commands(store: Store, queries: &Queries, vault: Vault) -> Commands {
+fn commands(store: Store, queries: &Queries, (planning, vault): (Planning, Vault)) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
         accounts: vault.accounts.clone(),
+        planning,
         vault,
         conversations: Conversations {
             read_model: queries.read_model.clone(),
@@ -434,6 +478,15 @@ struct Nobody;
 impl Adapter for Nobody {
     fn send<'a>(&'a self, _: &'a Outbound) -> BoxFuture<'a, Outcome> {
         Box::pin(async { Outcome::Unknown { detail: "nothing is sent here".to_owned() } })
+    }
+}
+
+/// Nothing runs that reports accounts.
+struct NoFigures;
+
+impl AccountFigures for NoFigures {
+    fn reported(&self) -> BoxFuture<'_, Vec<Reported>> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 }
 

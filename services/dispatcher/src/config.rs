@@ -27,6 +27,8 @@ pub struct Config {
     pub account_backoff: (Duration, Duration),
     /// When nothing is given to an account for a while.
     pub breaker: BreakerRules,
+    /// Messages of a day, in UTC, that each tenant may have sent; none: as many as there are.
+    pub tenant_per_day: Option<u64>,
     /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
     /// memory.
     pub timers_lag: Duration,
@@ -98,6 +100,7 @@ mod tests {
             retry: RetryPolicy::default(),
             account_backoff: (Duration::from_secs(1), Duration::from_secs(30)),
             breaker: BreakerRules::default(),
+            tenant_per_day: None,
             timers_lag: Duration::from_secs(5),
             waits: Waits {
                 delivery_grace: Duration::from_secs(5),

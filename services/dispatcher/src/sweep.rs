@@ -84,7 +84,8 @@ impl Dispatcher {
         self.swept.iter().map(lane).chain([unknown]).collect()
     }
 
-    async fn act(
+    /// Does what the message asks for now.
+    pub(crate) async fn act(
         &self,
         timer: &DueTimer,
         pending: PendingMessage,

@@ -15,6 +15,7 @@ mod list_message_events;
 mod list_message_recipients;
 mod list_messages;
 mod list_projections;
+mod list_providers;
 mod list_requests;
 mod list_webhooks;
 mod parameters;
@@ -27,6 +28,7 @@ use hatch_eventstore::{HeadWatch, Log};
 use hatch_readmodel::{QueryError, ReadModel, ReadPosition};
 use hatch_telemetry::limit::Limit;
 
+pub use self::list_providers::{AccountFigures, Carriers, Reported};
 pub(crate) use self::parameters::{Freshness, FreshnessParameters, PageParameters, with_plus};
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
@@ -45,6 +47,8 @@ pub struct Queries {
     pub head: HeadWatch,
     /// Reads that may wait for a position at a time.
     pub waiting: Arc<Limit>,
+    /// The accounts that messages go by.
+    pub carriers: Carriers,
 }
 
 impl From<QueryError> for Problem {

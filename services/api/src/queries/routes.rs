@@ -7,8 +7,8 @@ use utoipa_axum::routes;
 use super::{
     Queries, get_attachment, get_conversation, get_message, get_request, get_webhook, list_audit,
     list_conversation_events, list_conversation_messages, list_conversations, list_dead_letters,
-    list_message_events, list_message_recipients, list_messages, list_projections, list_requests,
-    list_webhooks,
+    list_message_events, list_message_recipients, list_messages, list_projections, list_providers,
+    list_requests, list_webhooks,
 };
 use crate::limits::get_limits;
 use crate::resources::{
@@ -32,6 +32,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .routes(routes!(list_conversation_messages::handler))
         .routes(routes!(list_conversation_events::handler))
         .routes(routes!(list_projections::handler))
+        .routes(routes!(list_providers::handler))
         .routes(routes!(list_dead_letters::handler))
         .routes(routes!(list_webhooks::handler))
         .routes(routes!(get_webhook::handler))

@@ -22,6 +22,7 @@ pub(crate) fn config(concurrency_max: usize, account_concurrency_max: usize) -> 
         retry: RetryPolicy::default(),
         account_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
         breaker: BreakerRules { open_ms: 200, ..BreakerRules::default() },
+        tenant_per_day: None,
         timers_lag: Duration::from_millis(50),
         waits: Waits {
             delivery_grace: Duration::ZERO,

@@ -64,7 +64,10 @@ fn section(name: &str, set: &AccountSettings) -> String {
 fn with_common_keys(error: Error) -> Error {
     match error {
         Error::UnknownSetting { setting, known } => {
-            let known = format!("{known}, channels, provider, senders, tenants, traffic");
+            let known = format!(
+                "{known}, channels, concurrency_max, per_day, provider, rate_per_s, rate_per_sender_per_s, senders, \
+                 tenants, traffic"
+            );
             Error::UnknownSetting { setting, known }
         }
         error => error,

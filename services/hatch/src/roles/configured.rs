@@ -14,7 +14,9 @@ use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX, SystemEnvironment};
 use hatch_providers::is_of_this_machine;
 
-use super::accounts::{at_providers, check_accounts, http_timeout, providers_in_doubt, slowest};
+use super::accounts::{
+    accounts, at_providers, check_accounts, http_timeout, providers_in_doubt, slowest,
+};
 use super::listener::{certificate_files, cors};
 use crate::settings::accounts::outside_url;
 use crate::settings::{Settings, SeveralMailboxes};
@@ -267,8 +269,14 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         certificate_files(settings).map(drop),
         cors(settings).map(drop),
         settings.trail_rules().map(drop),
+        routes(settings),
     ];
     checks.into_iter().filter_map(Result::err).collect()
+}
+
+/// Refuses wrong routes. What is wrong with the accounts, others say.
+fn routes(settings: &Settings) -> anyhow::Result<()> {
+    accounts(settings).map_or(Ok(()), |accounts| settings.routes(&accounts).map(drop))
 }
 
 /// Refuses settings that keep a process from starting, whatever roles it has.
@@ -277,12 +285,12 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     first.map_or_else(|| check_accounts(settings), Err)
 }
 
-pub(super) fn default_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
+pub(crate) fn default_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
     let sender = settings.default_sms_sender.as_deref();
     sender.map(Address::phone).transpose().context("configuration: default_sms_sender")
 }
 
-pub(super) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option<Mailbox>> {
+pub(crate) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option<Mailbox>> {
     let sender = settings.default_email_sender.as_deref();
     sender.map(Mailbox::parse).transpose().context("configuration: default_email_sender")
 }

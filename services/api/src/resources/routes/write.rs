@@ -150,7 +150,11 @@ fn execute<'a>(caller: &Caller, id: RouteId, command: &'a RouteCommand) -> Execu
     Execute::new(caller.tenant.0, id.0, command, caller.metadata(id.0))
 }
 
-async fn written(store: &Store, id: RouteId, executed: Executed<Route>) -> Result<Written, Problem> {
+async fn written(
+    store: &Store,
+    id: RouteId,
+    executed: Executed<Route>,
+) -> Result<Written, Problem> {
     let position = match executed.appended {
         Some(appended) => appended.last(),
         // It was so already: whoever reads up to here sees it.
