@@ -5,6 +5,7 @@
 
 mod absence;
 mod abuse;
+mod account_failover;
 mod accounts;
 mod addresses;
 mod api_keys;
