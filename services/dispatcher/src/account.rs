@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hatch_domain::Channel;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_providers::{Account, Tenants, Wanted, chosen};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -25,8 +25,7 @@ const ASKED_AT_ONCE: usize = 16;
 #[derive(Clone)]
 pub(crate) struct SendingAccount {
     of: Arc<Account>,
-    /// What becomes of attempts in doubt. By default they are looked up where the adapter can, and
-    /// otherwise wait.
+    /// What is set to become of attempts in doubt, where the account does not say so itself.
     in_doubt: Option<DoubtPolicy>,
     /// What is known of it.
     pub(crate) health: Arc<Health>,
@@ -53,14 +52,9 @@ impl AsRef<Account> for SendingAccount {
 }
 
 impl SendingAccount {
-    pub(crate) fn doubt_policy(&self) -> DoubtPolicy {
-        let can_look_up = self.adapter.can_look_up();
-        match self.in_doubt {
-            Some(DoubtPolicy::LookUp) if !can_look_up => DoubtPolicy::Wait,
-            Some(policy) => policy,
-            None if can_look_up => DoubtPolicy::LookUp,
-            None => DoubtPolicy::Wait,
-        }
+    /// What becomes of a doubt of a message for which that is asked.
+    pub(crate) fn doubt_policy(&self, asked: Option<OnDoubt>) -> DoubtPolicy {
+        self.of.policy_for(asked, self.in_doubt.map(OnDoubt::from)).into()
     }
 
     /// Room for one attempt; none when there is none soon.

@@ -46,6 +46,7 @@ impl Message {
             MessageCommand::Refuse { error, at } => self.refuse(error, *at),
             MessageCommand::ExpireLease { at } => self.expire_lease(*at),
             MessageCommand::SettleDoubt(settle) => self.settle_doubt(settle),
+            MessageCommand::ResolveDoubt(resolve) => self.resolve_doubt(resolve),
             MessageCommand::Expire { round_from, at } => self.expire(*round_from, *at),
         }
     }
@@ -340,7 +341,7 @@ impl Message {
 }
 
 /// The attempt surely did not send; without another one the message has failed.
-fn not_sent(
+pub(super) fn not_sent(
     attempt: u32,
     error: &SendError,
     retry_at: Option<DateTime<Utc>>,

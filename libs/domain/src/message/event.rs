@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+pub use super::doubt::{DoubtResolved, Resolution};
 use crate::address::Address;
 use crate::consent::Programme;
 use crate::consent::words::{Confirmed, Suggestion};
@@ -397,6 +398,7 @@ crate::events! {
         RecipientComplained,
         RecipientUnsubscribed,
         MessageJoinedConversation,
+        DoubtResolved,
     }
 }
 
@@ -423,6 +425,7 @@ impl MessageEvent {
             Self::RecipientComplained(e) => e.at,
             Self::RecipientUnsubscribed(e) => e.at,
             Self::MessageJoinedConversation(e) => e.at,
+            Self::DoubtResolved(e) => e.at,
         }
     }
 

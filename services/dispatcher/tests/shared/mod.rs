@@ -22,10 +22,12 @@ pub(crate) fn config(concurrency_max: usize, account_concurrency_max: usize) -> 
         retry: RetryPolicy::default(),
         account_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
         timers_lag: Duration::from_millis(50),
+        attempts_kept: Duration::from_secs(86_400),
         waits: Waits {
             delivery_grace: Duration::ZERO,
             validity: Duration::from_secs(3_600),
             look_ups: [1, 2].map(Duration::from_secs),
+            conclusive_after: Duration::ZERO,
             call: Duration::from_secs(15),
             receipt: Duration::from_secs(60),
         },

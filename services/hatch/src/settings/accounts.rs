@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
-use hatch_domain::Channel;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
@@ -40,6 +40,10 @@ pub struct AccountSettings {
     /// Which messages it takes: `live`, `test`, or `all` of both. Only an account at a simulator takes tests. Default: `live`;
     /// for an account at the simulator of `up`, `all`.
     pub traffic: Option<String>,
+    /// What becomes of its attempts in doubt: `look_up` (the default where the provider can be asked), `wait` (the default
+    /// elsewhere, and instead of a look-up that there is not), `resend` or `fail`. It comes before `dispatcher.in_doubt`; what
+    /// a message asks for comes before both.
+    pub on_doubt: Option<String>,
     /// What its provider asks for. It may hold secrets.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -80,13 +84,19 @@ impl AccountSettings {
             None => traffic_of(self.of_provider.get("base_url").and_then(Value::as_str), simulator),
             Some(text) => Traffic::named(text).context("traffic: expected live, test or all")?,
         };
+        let on_doubt = match self.on_doubt.as_deref() {
+            None => None,
+            Some(text) => Some(
+                OnDoubt::named(text).context("on_doubt: expected look_up, wait, resend or fail")?,
+            ),
+        };
         Ok(Common {
             channels: self.channels.iter().map(channel).collect::<anyhow::Result<_>>()?,
             senders: self.senders.iter().map(sender).collect::<anyhow::Result<_>>()?,
             tenants,
             traffic,
             limits: Limits::default(),
-            on_doubt: None,
+            on_doubt,
         })
     }
 
@@ -215,6 +225,7 @@ mod tests {
             ("tenants = [\"CANARY\"]", "tenants"),
             ("tenants = [\"*\", \"00000000-0000-0000-0000-000000000001\"]", "tenants"),
             ("traffic = \"CANARY\"", "traffic"),
+            ("on_doubt = \"CANARY\"", "on_doubt"),
         ] {
             let settings = load(&format!("[accounts.a]\n{set}\n"), &[]).expect("texts");
             let error = format!("{:#}", settings.accounts["a"].common(None).expect_err(set));
