@@ -44,13 +44,13 @@ pub use projections::configuration::{
     AccountInfo, KeyInfo, LastUse, MemberInfo, Stored, StoredConfiguration, TenantInfo,
 };
 pub use projections::messages::query::{
-    Conversation, ConversationAmong, ConversationFilter, Message, MessageFilter, NamedMail,
-    Recipient, SentAs, TailMessage, Timeline,
+    Conversation, ConversationAmong, ConversationFilter, DoubtFilter, Message, MessageFilter,
+    MessageInDoubt, NamedMail, Recipient, SentAs, TailMessage, Timeline, UsedAccount,
 };
 pub use projections::messages::{Direction, Folded, LastMessage, PREVIEW_CHARACTERS_MAX};
 pub use projections::{PROJECTIONS, audit, configuration, consent, messages, schemas};
 pub use query::{
-    AuditEntry, AuditFilter, AuditObject, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedRequest,
+    AttemptDetails, AuditEntry, AuditFilter, AuditObject, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedRequest,
     LoggedWebhook, Moment, MomentError, Page, PageError, ProjectionState, ProjectionStatus,
     QueryError, ReadModel, RequestFilter, TALLY_MAX, Tally, WebhookContent, WebhookFilter,
     WebhookOutcome,

@@ -18,6 +18,8 @@ use hatch_domain::api_key::event::ApiKeyCreated;
 use hatch_domain::api_key::{self, ApiKey, ApiKeyText, KeyId, KeyType, api_key_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
+use hatch_domain::message::Message;
+use hatch_domain::message::command::MessageCommand;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::command::TenantCommand;
@@ -41,7 +43,7 @@ use crate::admission::Admission;
 use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::people::People;
-use crate::queries::Queries;
+use crate::queries::{DoubtRules, Queries};
 use crate::resources::accounts::Vault;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 
@@ -60,7 +62,7 @@ const TEMPLATE: Template = Template {
     name: "api",
     schemas: || {
         let read = hatch_readmodel::schemas(PROJECTIONS).into_iter();
-        read.chain([hatch_directory::SCHEMA]).collect()
+        read.chain([hatch_due::SCHEMA, hatch_dispatcher::SCHEMA, hatch_directory::SCHEMA]).collect()
     },
     sql: "",
 };
@@ -124,6 +126,10 @@ impl Api {
             read_model,
             log: log.clone(),
             head: head.clone(),
+            doubts: Arc::new(DoubtRules {
+                accounts: vault.accounts.clone(),
+                ..DoubtRules::default()
+            }),
             waiting: Arc::new(Limit::new("waiting_reads", 16)),
         };
         let limits = Limits::default();
@@ -260,6 +266,17 @@ impl Api {
     /// Changes a key. The change holds from now on.
     pub(crate) async fn change_key(&self, key: &TestKey, command: &ApiKeyCommand) {
         self.execute::<ApiKey>(key.tenant, api_key_id(&key.id).0, command).await;
+    }
+
+    /// Changes a message as a dispatcher does, or a provider.
+    pub(crate) async fn change_message(&self, tenant: TenantId, id: Uuid, command: &MessageCommand) {
+        self.execute::<Message>(tenant, id, command).await;
+    }
+
+    /// Writes to tables that are beside the log.
+    pub(crate) async fn sql(&self, statement: &str) {
+        let client = pool(&self.database.config(), 1, PATIENCE).get().await.expect("a connection");
+        client.batch_execute(statement).await.expect("a statement");
     }
 
     /// Creates or changes a tenant. The change holds from now on.

@@ -7,7 +7,9 @@ use axum::routing::post;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Commands, cancel_message, retry_message, send_batch, send_message};
+use super::{
+    Commands, cancel_message, resolve_message, retry_message, send_batch, send_message,
+};
 use crate::resources::{accounts, api_keys, consent, conversations, team, tenants};
 
 /// The endpoints of the command role.
@@ -22,6 +24,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
         .routes(routes!(send_batch::handler))
         .routes(routes!(cancel_message::handler))
         .routes(routes!(retry_message::handler))
+        .routes(routes!(resolve_message::handler))
         .merge(accounts::command_routes())
         .merge(api_keys::command_routes())
         .merge(consent::command_routes())

@@ -5,8 +5,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Queries, get_attachment, get_conversation, get_message, get_request, get_webhook, list_audit,
+    Queries, get_attachment, get_conversation, get_message, get_request, get_webhook, list_attempts, list_audit,
     list_conversation_events, list_conversation_messages, list_conversations, list_dead_letters,
+    list_in_doubt,
     list_message_events, list_message_recipients, list_messages, list_projections, list_requests,
     list_webhooks,
 };
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .routes(routes!(get_message::handler))
         .routes(routes!(list_message_events::handler))
         .routes(routes!(get_attachment::handler))
+        .routes(routes!(list_attempts::handler))
         .routes(routes!(list_message_recipients::handler))
         .routes(routes!(list_conversations::handler))
         .routes(routes!(get_conversation::handler))
@@ -31,6 +33,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .routes(routes!(list_conversation_events::handler))
         .routes(routes!(list_projections::handler))
         .routes(routes!(list_dead_letters::handler))
+        .routes(routes!(list_in_doubt::handler))
         .routes(routes!(list_webhooks::handler))
         .routes(routes!(get_webhook::handler))
         .routes(routes!(get_limits::handler))

@@ -1,8 +1,10 @@
 //! The role that answers what clients read.
 
+use std::sync::Arc;
+
 use axum::Router;
 use hatch_api::live::{CatchingUp, Live, StreamSlots};
-use hatch_api::queries::Queries;
+use hatch_api::queries::{DoubtRules, Queries};
 use hatch_api::{Drain, Requests};
 use hatch_readmodel::{ReadModel, ReadPosition};
 
@@ -37,6 +39,7 @@ impl RoleInstance for Query {
             read_model,
             log: process.log.clone(),
             head: process.head.clone(),
+            doubts: Arc::new(doubt_rules(process)),
             waiting: process.limits.limit("waiting_reads", WAITING_READS_MAX),
         };
         let streams_max = process.settings.limits.live_streams_max.unwrap_or(LIVE_STREAMS_MAX);
@@ -51,5 +54,14 @@ impl RoleInstance for Query {
         Ok(hatch_api::compat::queries(queries.clone())
             .merge(hatch_api::queries::router(queries))
             .merge(hatch_api::live::router(live)))
+    }
+}
+
+/// What becomes of doubts, as the dispatchers have it.
+fn doubt_rules(process: &Process) -> DoubtRules {
+    let set = process.settings.dispatcher.in_doubt.iter();
+    DoubtRules {
+        accounts: process.accounts.clone(),
+        set: set.map(|(name, policy)| (name.clone(), (*policy).into())).collect(),
     }
 }

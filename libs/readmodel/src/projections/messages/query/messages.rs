@@ -1,9 +1,10 @@
 //! The queries of messages: one, a page of many, those of a conversation.
 
-use hatch_domain::Channel;
+use chrono::{DateTime, Utc};
 use hatch_domain::address::Address;
 use hatch_domain::ids::{ConversationId, MessageId, TenantId, is_provider_id};
 use hatch_domain::message::status::Status;
+use hatch_domain::{Channel, ErrorClass};
 use hatch_eventstore::Position;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
@@ -49,7 +50,7 @@ macro_rules! columns {
 
 /// Lists have the first 16,384 characters of a text, the first 100 addresses of a field, and what became of recipients
 /// where that takes 16 KiB at most.
-const LIST: &str = concat!(
+pub(super) const LIST: &str = concat!(
     "SELECT ",
     columns!(
         "left(m.body, 16384)",
@@ -103,6 +104,36 @@ pub struct MessageFilter {
     pub status: Option<Status>,
     /// Tests, or what is none.
     pub test: Option<bool>,
+    /// Whose error is of this class.
+    pub class: Option<ErrorClass>,
+    /// Whose error has this code.
+    pub code: Option<String>,
+    /// Whose latest attempt was by this account.
+    pub account: Option<UsedAccount>,
+    /// Whose latest event happened then or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Whose latest event happened before.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// By which account messages were attempted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedAccount {
+    /// The provider; any, if none.
+    pub provider: Option<String>,
+    /// What that provider calls it.
+    pub account: String,
+}
+
+impl UsedAccount {
+    /// The condition that the attempts of a message fulfil.
+    pub(super) fn added_to(&self, conditions: Conditions) -> Conditions {
+        let conditions = match &self.provider {
+            Some(provider) => conditions.and("m.provider = ", "", provider.clone(), Type::TEXT),
+            None => conditions,
+        };
+        conditions.and("m.account = ", "", self.account.clone(), Type::TEXT)
+    }
 }
 
 /// Which message, and which attempt of it, a provider speaks of.
@@ -268,6 +299,27 @@ fn conditions(
     if let Some(test) = filter.test {
         // No value, so that the planner knows the index of tests for what it is.
         conditions = conditions.and_that(if test { "m.test" } else { "NOT m.test" });
+    }
+    of_error(filter, conditions)
+}
+
+/// And those by what went wrong, by which account, and when.
+fn of_error(filter: &MessageFilter, mut conditions: Conditions) -> Conditions {
+    if let Some(class) = filter.class {
+        // The log leaves the default out.
+        let column = "m.error IS NOT NULL AND coalesce(m.error->>'class', 'other') = ";
+        conditions = conditions.and(column, "", class.as_str(), Type::TEXT);
+    }
+    if let Some(code) = &filter.code {
+        conditions = conditions.and("m.error->>'code' = ", "", code.clone(), Type::TEXT);
+    }
+    if let Some(account) = &filter.account {
+        conditions = account.added_to(conditions);
+    }
+    for (column, at) in [("m.updated_at >= ", filter.from), ("m.updated_at < ", filter.to)] {
+        if let Some(at) = at {
+            conditions = conditions.and(column, "", at, Type::TIMESTAMPTZ);
+        }
     }
     conditions
 }
