@@ -23,6 +23,7 @@ mod migrations;
 mod projections;
 mod query;
 mod raw_mails;
+mod tasks;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
@@ -56,6 +57,9 @@ pub use query::{
     WebhookOutcome,
 };
 pub use raw_mails::{KeptMail, RawMail, RawMailFilter};
+pub use tasks::{
+    Begun, LeasedTask, NewTask, TASK_ERRORS_MAX, TASKS_OPEN_MAX, Task, TaskError, TaskStatus,
+};
 pub use trail::{AnsweredRequest, Audited, TrailKind, TrailPartition};
 pub use wait::ReadPosition;
 pub use waiting::WaitingReceipt;

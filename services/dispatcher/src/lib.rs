@@ -8,6 +8,7 @@
 
 mod account;
 mod attempt;
+mod attempts;
 mod call;
 mod calls;
 mod claim;
@@ -53,6 +54,7 @@ use uuid::Uuid;
 
 use crate::account::{Carriers, SendingAccount};
 use crate::attempt::{Next, PendingMessage};
+use crate::attempts::Recorder;
 pub use crate::config::{Config, LEASE_MARGIN};
 pub use crate::consent::ConsentPrecondition;
 pub use crate::due::{DoubtPolicy, Waits};
@@ -121,6 +123,7 @@ struct Dispatcher {
     provider_ids: ProviderIds,
     present: Present,
     look_ups: LookUps,
+    recorder: Recorder,
     config: Config,
     shutdown: CancellationToken,
     attempts: TaskTracker,
@@ -151,6 +154,7 @@ impl Dispatcher {
             present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
             sending: dependencies.store.for_sending(),
             look_ups: LookUps::default(),
+            recorder: Recorder::default(),
             config,
             carriers: watch::Sender::default(),
             queues: queues.collect(),
@@ -181,9 +185,11 @@ impl Dispatcher {
         let tell = Box::pin(reported::report(pool, process, &stats.accounts));
         let tell = self.shutdown.run_until_cancelled(tell);
         let (drained, sweeps) = (join_all(drained), join_all(sweeps));
-        futures::join!(follow, drained, sweeps, fold, report, release, tell);
+        let keep = self.shutdown.run_until_cancelled(Box::pin(self.keep_attempts()));
+        futures::join!(follow, drained, sweeps, fold, report, release, tell, keep);
         self.attempts.close();
         self.attempts.wait().await;
+        self.keep_last_attempts().await;
     }
 
     /// Sends by the accounts that there are, whenever they are replaced.
