@@ -19,8 +19,8 @@ pub const TASK_ERRORS_MAX: usize = 100;
 
 const BEGIN: &str = "
     INSERT INTO hatch.tasks (id, tenant_id, kind, status, request, request_hash, actor, total, created_at)
-    SELECT $1, $2, $3, 'queued', $4, $5, $6, $7, $8
-     WHERE (SELECT count(*) FROM hatch.tasks WHERE tenant_id = $2 AND finished_at IS NULL) < $9
+    SELECT $1::uuid, $2::uuid, $3::text, 'queued', $4::json, $5::bytea, $6::text, $7::bigint, $8::timestamptz
+     WHERE (SELECT count(*) FROM hatch.tasks WHERE tenant_id = $2 AND finished_at IS NULL) < $9::bigint
     ON CONFLICT (id) DO NOTHING";
 
 const ONE: &str = "

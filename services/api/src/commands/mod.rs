@@ -28,6 +28,7 @@ pub(crate) use self::answer::Asked;
 pub use self::answer::Conversations;
 pub use self::change::{Change, ChangeResult, resolve, retry};
 pub(crate) use self::idempotency::{IdempotencyKey, command_key};
+pub(crate) use self::resolve_message::reason_fault;
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
 use self::send_request::Defaults;

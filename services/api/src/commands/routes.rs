@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::{
     Commands, cancel_message, resolve_message, retry_message, send_batch, send_message,
 };
-use crate::resources::{accounts, api_keys, consent, conversations, team, tenants};
+use crate::resources::{accounts, api_keys, consent, conversations, tasks, team, tenants};
 
 /// The endpoints of the command role.
 pub fn router(commands: Commands) -> Router {
@@ -29,6 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Commands>> {
         .merge(api_keys::command_routes())
         .merge(consent::command_routes())
         .merge(conversations::command_routes())
+        .merge(tasks::command_routes())
         .merge(team::command_routes())
         .merge(tenants::command_routes())
 }

@@ -37,16 +37,21 @@ impl DoubtRules {
         account.policy_for(asked, set.copied())
     }
 
-    /// The account that a filter names: by hatch's own name of it, or else by what its provider calls it.
+    /// The account that a filter names.
     pub(super) fn used(&self, tenant: TenantId, named: String) -> UsedAccount {
-        let accounts = self.accounts.current();
-        let is_it = |one: &&Arc<Account>| one.name.as_str() == named && one.tenants.has(tenant);
-        match accounts.iter().find(is_it) {
-            Some(account) => UsedAccount {
-                provider: Some(account.provider.to_owned()),
-                account: account.account.clone(),
-            },
-            None => UsedAccount { provider: None, account: named },
-        }
+        used_account(&self.accounts, tenant, named)
+    }
+}
+
+/// The account that a filter names: by hatch's own name of it, or else by what its provider calls it.
+pub(crate) fn used_account(accounts: &Accounts, tenant: TenantId, named: String) -> UsedAccount {
+    let accounts = accounts.current();
+    let is_it = |one: &&Arc<Account>| one.name.as_str() == named && one.tenants.has(tenant);
+    match accounts.iter().find(is_it) {
+        Some(account) => UsedAccount {
+            provider: Some(account.provider.to_owned()),
+            account: account.account.clone(),
+        },
+        None => UsedAccount { provider: None, account: named },
     }
 }

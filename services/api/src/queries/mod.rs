@@ -31,7 +31,10 @@ use hatch_readmodel::{QueryError, ReadModel, ReadPosition};
 use hatch_telemetry::limit::Limit;
 
 pub use self::doubts::DoubtRules;
-pub(crate) use self::parameters::{Freshness, FreshnessParameters, PageParameters, with_plus};
+pub(crate) use self::doubts::used_account;
+pub(crate) use self::parameters::{
+    Freshness, FreshnessParameters, PageParameters, moment, one_of, plain, with_plus,
+};
 pub use self::routes::router;
 pub(crate) use self::routes::routes;
 use crate::problem::{FieldCode, FieldError, Problem};

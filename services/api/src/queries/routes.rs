@@ -12,7 +12,7 @@ use super::{
     list_webhooks,
 };
 use crate::limits::get_limits;
-use crate::resources::{accounts, api_keys, consent, members, sessions, team, tenants};
+use crate::resources::{accounts, api_keys, consent, members, sessions, tasks, team, tenants};
 
 /// The endpoints of the query role.
 pub fn router(queries: Queries) -> Router {
@@ -45,6 +45,7 @@ pub(crate) fn routes() -> OpenApiRouter<Queries> {
         .merge(consent::query_routes())
         .merge(members::query_routes())
         .merge(sessions::query_routes())
+        .merge(tasks::query_routes())
         .merge(team::query_routes())
         .merge(tenants::query_routes())
 }

@@ -6,6 +6,7 @@ pub(crate) mod consent;
 pub(crate) mod conversations;
 pub mod members;
 pub(crate) mod sessions;
+pub mod tasks;
 pub(crate) mod team;
 pub mod tenants;
 

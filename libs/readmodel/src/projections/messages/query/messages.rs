@@ -172,6 +172,48 @@ impl ReadModel {
         Ok(list)
     }
 
+    /// Those of `tenant` that `filter` lets through and that began before `before`, the newest first: where each began, and
+    /// its id.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn message_ids(
+        &self,
+        tenant: TenantId,
+        filter: &MessageFilter,
+        before: Position,
+        limit: u32,
+    ) -> Result<Vec<(Position, MessageId)>, QueryError> {
+        let (sql, conditions) = ids_sql(tenant, filter, before, limit);
+        let rows =
+            self.ask(async |client| Ok(client.query_typed(&sql, &conditions.values()).await?)).await?;
+        let read = |row: &Row| {
+            Ok::<_, Error>((Position(row.try_get("created_position")?), MessageId(row.try_get("id")?)))
+        };
+        Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// How many of `tenant` `filter` lets through; none where these are more than `most`.
+    ///
+    /// # Errors
+    /// [`QueryError::Database`].
+    pub async fn count_messages(
+        &self,
+        tenant: TenantId,
+        filter: &MessageFilter,
+        most: u32,
+    ) -> Result<Option<i64>, QueryError> {
+        let (sql, conditions) = ids_sql(tenant, filter, Position(i64::MAX), most + 1);
+        let sql = format!("SELECT count(*) FROM ({sql}) AS counted");
+        let count: i64 = self
+            .ask(async |client| {
+                let rows = client.query_typed(&sql, &conditions.values()).await?;
+                Ok(rows.first().map_or(Ok(0), |row| row.try_get(0))?)
+            })
+            .await?;
+        Ok((count <= i64::from(most)).then_some(count))
+    }
+
     /// One message of `tenant`.
     ///
     /// # Errors
@@ -266,6 +308,23 @@ pub(crate) fn list_sql(
             joins(filter, "true", "true")
         );
     }
+    (sql, conditions)
+}
+
+/// The ids alone, and where each message began.
+fn ids_sql(
+    tenant: TenantId,
+    filter: &MessageFilter,
+    before: Position,
+    limit: u32,
+) -> (String, Conditions) {
+    let conditions = conditions(tenant, filter, before, "m.created_position", "m");
+    let sql = format!(
+        "SELECT m.id, m.created_position FROM rm.messages m
+         {}{}ORDER BY m.created_position DESC LIMIT {limit}",
+        joins(filter, "p.created_position < $2", "s.created_position < $2"),
+        conditions.sql()
+    );
     (sql, conditions)
 }
 
