@@ -265,7 +265,7 @@ impl FilterRequest {
             (used.provider, used.account)
         });
         let (channel, class) = (self.channel.as_deref(), self.class.as_deref());
-        let classes = ErrorClass::ALL.as_slice();
+        let classes = &ErrorClass::ALL;
         let filter = Filter {
             participant,
             channel: one_of("/filter/channel", channel, &Channel::ALL, Channel::as_str)?,
