@@ -30,6 +30,7 @@ mod dispatch;
 mod docs;
 mod doctor;
 mod doubt;
+mod doubts;
 mod due;
 mod errors;
 mod events;

@@ -19,7 +19,10 @@ use hatch_domain::api_key::{self, ApiKey, ApiKeyText, KeyId, KeyType, api_key_id
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_domain::message::Message;
-use hatch_domain::message::command::MessageCommand;
+use hatch_domain::message::command::{
+    AttemptOutcome, MessageCommand, RecordOutcome, ResolveDoubt, StartAttempt,
+};
+use hatch_domain::message::event::Resolution;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::command::TenantCommand;
@@ -273,6 +276,16 @@ impl Api {
         self.execute::<Message>(tenant, id, command).await;
     }
 
+    /// The log.
+    pub(crate) fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// What reads the tables.
+    pub(crate) fn read_model(&self) -> ReadModel {
+        ReadModel::of(pool(&self.database.config(), 4, PATIENCE), PROJECTIONS)
+    }
+
     /// Writes to tables that are beside the log.
     pub(crate) async fn sql(&self, statement: &str) {
         let client = pool(&self.database.config(), 1, PATIENCE).get().await.expect("a connection");
@@ -420,6 +433,39 @@ fn commands(store: Store, queries: &Queries, vault: Vault) -> Commands {
         default_subject: "(no subject)".to_owned(),
         mail_host: "127.0.0.1".to_owned(),
     }
+}
+
+/// A message of the tenant whose first attempt got no answer.
+pub(crate) async fn in_doubt(api: &Api, tenant: TenantId) -> Uuid {
+    let (now, id) = (api.clock.now(), api.store.environment().new_id());
+    let token = api.store.environment().new_id();
+    let lease_until = now + TimeDelta::seconds(60);
+    let start = StartAttempt {
+        provider: "nobody".to_owned(),
+        account: "nobody".to_owned(),
+        choice: None,
+        token,
+        call_before: lease_until,
+        lease_until,
+        at: now,
+    };
+    let outcome = AttemptOutcome::Unknown { detail: "no answer in time".to_owned() };
+    let record = RecordOutcome { attempt: 1, token, outcome, at: now };
+    for command in [
+        MessageCommand::Request(Arc::new(hatch_domain::testing::request(now))),
+        MessageCommand::StartAttempt(start),
+        MessageCommand::RecordOutcome(record),
+    ] {
+        api.change_message(tenant, id, &command).await;
+    }
+    id
+}
+
+/// Says of a message of the default tenant what its attempt was.
+pub(crate) async fn resolved(api: &Api, id: Uuid, resolution: Resolution) {
+    let (reason, at) = ("asked their support".to_owned(), api.clock.now());
+    let command = MessageCommand::ResolveDoubt(ResolveDoubt { resolution, reason, at });
+    api.change_message(TenantId::DEFAULT, id, &command).await;
 }
 
 /// An account by which everything can be sent, and nothing is.
