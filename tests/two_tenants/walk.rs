@@ -87,6 +87,7 @@ impl Walk<'_> {
             "/api/v1/api-keys/" => &self.things.keys,
             "/api/v1/members/" => &self.things.members,
             "/api/v1/sessions/" => &self.things.sessions,
+            "/api/v1/tasks/" => &self.things.tasks,
             "/api/v1/tenants/" => &tenants,
             "/api/v1/team-recipients/" => &addresses,
             "/api/v1/webhooks/" => &providers,
