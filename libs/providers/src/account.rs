@@ -88,6 +88,25 @@ pub struct Limits {
     pub concurrency: Option<u32>,
 }
 
+impl Limits {
+    /// What a rate is, for people.
+    pub const RATE_EXPECTED: &'static str = "a number of 0.001 to 100,000, such as 100 or 0.5";
+    /// What a number of messages or calls is, for people.
+    pub const COUNT_EXPECTED: &'static str = "a whole number of 1 to 1,000,000,000";
+
+    /// Whether it can be a rate.
+    #[must_use]
+    pub fn is_rate(rate: f64) -> bool {
+        (0.001..=100_000.0).contains(&rate)
+    }
+
+    /// Whether it can be a number of messages or calls.
+    #[must_use]
+    pub fn is_count(number: u64) -> bool {
+        (1..=1_000_000_000).contains(&number)
+    }
+}
+
 /// What an installation has beside its accounts.
 #[derive(Debug, Clone)]
 pub struct Context {

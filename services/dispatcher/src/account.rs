@@ -128,6 +128,11 @@ impl Carriers {
         self.accounts.iter().any(is_it)
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> &[SendingAccount] {
+        &self.accounts
+    }
+
     /// The account by which a message is sent.
     pub(crate) fn choose(&self, wanted: &Wanted<'_>) -> Option<&SendingAccount> {
         chosen(&self.accounts, wanted)

@@ -24,6 +24,8 @@ pub struct Config {
     pub retry: RetryPolicy,
     /// Between two trials of an account that its provider refuses: the first wait and the longest.
     pub account_backoff: (Duration, Duration),
+    /// Messages of a day, in UTC, that each tenant may have sent; none: as many as there are.
+    pub tenant_per_day: Option<u64>,
     /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
     /// memory.
     pub timers_lag: Duration,
@@ -95,6 +97,7 @@ mod tests {
             http_timeout: Duration::from_secs(15),
             retry: RetryPolicy::default(),
             account_backoff: (Duration::from_secs(1), Duration::from_secs(30)),
+            tenant_per_day: None,
             timers_lag: Duration::from_secs(5),
             attempts_kept: Duration::from_secs(86_400),
             waits: Waits {

@@ -253,7 +253,8 @@ mod tests {
         assert_eq!(due(&retrying, 19), Action::LookAgain(at(20)));
         assert_eq!(due(&retrying, 20), Action::Attempt);
         let (reason, error, expires_at) = ("rate".to_owned(), None, None);
-        let deferral = MessageDeferred { reason, until: at(30), error, expires_at, at: at(1) };
+        let (until, waits_for) = (at(30), None);
+        let deferral = MessageDeferred { reason, until, error, expires_at, waits_for, at: at(1) };
         assert_eq!(due(&[requested(), deferral.into()], 30), Action::Attempt);
     }
 

@@ -25,6 +25,7 @@ mod precondition;
 mod present;
 mod progress;
 mod provider_ids;
+mod rates;
 mod reported;
 mod retry;
 mod shortage;
@@ -47,7 +48,7 @@ use hatch_due::{Lag, Sweeper, Timers};
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Position, Store, log_unless_away};
 use hatch_providers::{Account, AccountList, Accounts, Wanted};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -67,6 +68,8 @@ use crate::present::Present;
 pub use crate::progress::{Error as ProgressError, progress, waiting};
 use crate::progress::{Queue, Taken};
 use crate::provider_ids::ProviderIds;
+use crate::rates::{Entering, Rates};
+pub use crate::rates::{RateStats, in_lines};
 pub use crate::reported::{AccountReport, Told, reported_accounts};
 pub use crate::retry::RetryPolicy;
 pub use crate::shortage::Shortage;
@@ -124,6 +127,12 @@ struct Dispatcher {
     present: Present,
     look_ups: LookUps,
     recorder: Recorder,
+    /// How much room the accounts have.
+    rates: Rates,
+    /// Those that stand in lines from now on.
+    entering: Entering,
+    /// Some of them are written.
+    entered: Notify,
     config: Config,
     shutdown: CancellationToken,
     attempts: TaskTracker,
@@ -148,7 +157,13 @@ impl Dispatcher {
         let queues = Channel::ALL.into_iter().flat_map(|channel| {
             Priority::ALL.map(|priority| Arc::new(Queue::new(channel, priority, permits())))
         });
+        let process = dependencies.store.environment().new_id();
+        let rates = Arc::clone(&dependencies.stats.rates);
+        let rates = Rates::new(dependencies.pool.clone(), process, config.tenant_per_day, rates);
         Arc::new(Self {
+            rates,
+            entering: Entering::default(),
+            entered: Notify::new(),
             timers: Timers::of::<Messages>(dependencies.pool.clone()),
             provider_ids: ProviderIds::new(dependencies.pool.clone()),
             present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
@@ -172,7 +187,13 @@ impl Dispatcher {
         let changes = self.dependencies.accounts.changes();
         self.send_by(&self.dependencies.accounts.current());
         let follow = self.shutdown.run_until_cancelled(self.follow(changes));
-        let drained = self.queues.iter().map(|queue| self.clone().drain(queue.clone()));
+        let this = &self;
+        let drained = self.queues.iter().flat_map(|queue| {
+            let named = move |priority| Arc::clone(this).drain(Arc::clone(queue), priority);
+            // What was published by an older build is taken, too.
+            let once = (queue.priority == Priority::Bulk).then_some(Priority::BULK_ONCE);
+            [Some(queue.priority.as_str()), once].into_iter().flatten().map(named)
+        });
         let report = Box::pin(progress::report(&self.dependencies.pool, &self.queues));
         let report = self.shutdown.run_until_cancelled(report);
         let sweeper = Arc::new(self.sweeper());
@@ -181,12 +202,17 @@ impl Dispatcher {
         // Dropped halfway, a fold is rolled back.
         let fold = self.shutdown.run_until_cancelled(fold);
         let release = self.shutdown.run_until_cancelled(Box::pin(self.release()));
+        let rates = self.shutdown.run_until_cancelled(self.rates.run());
+        let entering = self.entering.write(&self.timers, &self.entered);
+        let entering = self.shutdown.run_until_cancelled(entering);
+        let serve = self.shutdown.run_until_cancelled(Box::pin(self.clone().serve_lines()));
+        let lines = async { futures::join!(rates, entering, serve) };
         let Dependencies { pool, stats, .. } = &self.dependencies;
         let tell = Box::pin(reported::report(pool, process, &stats.accounts));
         let tell = self.shutdown.run_until_cancelled(tell);
         let (drained, sweeps) = (join_all(drained), join_all(sweeps));
         let keep = self.shutdown.run_until_cancelled(Box::pin(self.keep_attempts()));
-        futures::join!(follow, drained, sweeps, fold, report, release, tell, keep);
+        futures::join!(follow, drained, sweeps, fold, report, release, tell, lines, keep);
         self.attempts.close();
         self.attempts.wait().await;
         self.keep_last_attempts().await;
@@ -253,13 +279,13 @@ impl Dispatcher {
         hatch_due::follow::run::<Messages>(store, head, timers, lag, halts).await;
     }
 
-    /// Takes deliveries of one queue, as many as may be under way.
-    async fn drain(self: Arc<Self>, queue: Arc<Queue>) {
+    /// Takes deliveries of one queue, as many as may be under way. `priority` is what they call their own.
+    async fn drain(self: Arc<Self>, queue: Arc<Queue>, priority: &'static str) {
         let work = Work {
             aggregate: AGGREGATE.to_owned(),
             event_type: "MessageRequested".to_owned(),
             channel: Some(queue.channel.as_str().to_owned()),
-            priority: Some(queue.priority.as_str().to_owned()),
+            priority: Some(priority.to_owned()),
             ..Work::default()
         };
         let mut work = self.dependencies.bus.work_queue(work, self.beginning());

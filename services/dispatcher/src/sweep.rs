@@ -29,12 +29,15 @@ const NOT_FOUND_ENOUGH: u32 = 2;
 /// Every priority, the first first.
 pub(crate) const PRIORITIES: &[&str] = TURNS[0];
 
-/// The orders in which priorities are taken, one after the other: none waits for ever for a higher one.
+/// The orders in which priorities are taken, one after the other. Nothing is before a login code; bulk has a turn
+/// before normal messages, so that it does not wait for ever for those. Rows of older builds have its old name.
 const TURNS: &[&[&str]] = {
     const HIGH: &str = Priority::High.as_str();
     const NORMAL: &str = Priority::Normal.as_str();
-    const LOW: &str = Priority::Low.as_str();
-    &[&[HIGH, NORMAL, LOW], &[HIGH, NORMAL, LOW], &[NORMAL, HIGH, LOW], &[LOW, HIGH, NORMAL]]
+    const BULK: &str = Priority::Bulk.as_str();
+    const ONCE: &str = Priority::BULK_ONCE;
+    const USUAL: &[&str] = &[HIGH, NORMAL, BULK, ONCE];
+    &[USUAL, USUAL, USUAL, &[HIGH, BULK, ONCE, NORMAL]]
 };
 
 impl Handler for Dispatcher {
@@ -83,7 +86,8 @@ impl Dispatcher {
         self.swept.iter().map(lane).chain([unknown]).collect()
     }
 
-    async fn act(
+    /// Does what the message asks for now.
+    pub(crate) async fn act(
         &self,
         timer: &DueTimer,
         pending: PendingMessage,

@@ -15,6 +15,7 @@ impl Account {
                     channels: e.channels,
                     senders: e.senders,
                     traffic: e.traffic,
+                    limits: e.limits,
                     settings: e.settings,
                     secrets: e.secrets,
                     created_by: e.created_by,
@@ -30,6 +31,7 @@ impl Account {
                 self.channels = e.channels;
                 self.senders = e.senders;
                 self.traffic = e.traffic;
+                self.limits = e.limits;
                 self.settings = e.settings;
                 self.secrets = e.secrets;
                 self.changed_at = Some(e.at);

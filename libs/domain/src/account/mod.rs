@@ -8,6 +8,7 @@ pub mod command;
 mod decide;
 pub mod event;
 mod evolve;
+mod limits;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use self::command::{AccountCommand, AccountRejection};
 use self::event::AccountEvent;
+pub use self::limits::AccountLimits;
 use crate::account_name::AccountName;
 use crate::address::Address;
 use crate::channel::Channel;
@@ -48,6 +50,8 @@ pub struct Account {
     channels: Vec<Channel>,
     senders: Vec<Address>,
     traffic: Traffic,
+    #[serde(default)]
+    limits: AccountLimits,
     settings: BTreeMap<String, Value>,
     secrets: BTreeMap<String, Sealed>,
     created_by: String,
@@ -86,6 +90,12 @@ impl Account {
     #[must_use]
     pub const fn traffic(&self) -> Traffic {
         self.traffic
+    }
+
+    /// How much it is given.
+    #[must_use]
+    pub const fn limits(&self) -> AccountLimits {
+        self.limits
     }
 
     /// The provider's settings that are no secrets.

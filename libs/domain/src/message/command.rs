@@ -54,6 +54,8 @@ pub enum MessageCommand {
     },
     /// Let the next attempt wait until there is an account for it that works.
     WaitForAccount(WaitForAccount),
+    /// Let the next attempt wait in a line of its account, until there is room for it.
+    WaitInLine(WaitInLine),
     /// Let a message that waits for an attempt fail without one.
     Refuse {
         /// Why, such as a recipient who opted out.
@@ -102,6 +104,21 @@ pub struct WaitForAccount {
     pub reason: String,
     /// The same for people.
     pub error: SendError,
+    /// When it is given up, if it still waits.
+    pub expires_at: DateTime<Utc>,
+    /// Now.
+    pub at: DateTime<Utc>,
+}
+
+/// Has a message wait in a line of its account.
+#[derive(Debug, Clone)]
+pub struct WaitInLine {
+    /// What there is not enough of, in one word.
+    pub reason: String,
+    /// The line.
+    pub waits_for: String,
+    /// No attempt starts before; none where one may at any time.
+    pub until: Option<DateTime<Utc>>,
     /// When it is given up, if it still waits.
     pub expires_at: DateTime<Utc>,
     /// Now.

@@ -47,6 +47,7 @@ impl Message {
             E::AttemptAbandoned(e) => {
                 self.not_before = Some(e.retry_at);
                 self.waits_for = e.reason.clone().filter(|_| e.expires_at.is_some());
+                self.line = None;
                 if let Some(attempt) = self.attempts.iter_mut().find(|a| a.number == e.attempt) {
                     attempt.abandoned = true;
                 }
@@ -54,10 +55,11 @@ impl Message {
             E::MessageDeferred(e) => {
                 self.not_before = Some(e.until);
                 self.waits_for = e.expires_at.map(|_| e.reason.clone());
+                self.line.clone_from(&e.waits_for);
             }
             E::RetryRequested(e) => {
                 self.not_before = Some(e.at);
-                self.waits_for = None;
+                (self.waits_for, self.line) = (None, None);
                 self.attempts_before = self.attempt();
                 self.round_from = Some(e.at);
             }
@@ -82,7 +84,7 @@ impl Message {
     }
 
     fn begin(&mut self, event: &SendAttempted) {
-        self.waits_for = None;
+        (self.waits_for, self.line) = (None, None);
         self.attempts.push(Attempt {
             number: event.attempt,
             provider: event.provider.clone(),

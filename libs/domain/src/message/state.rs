@@ -26,6 +26,8 @@ pub struct Message {
     pub(super) not_before: Option<DateTime<Utc>>,
     /// What it waits for, where that is an account.
     pub(super) waits_for: Option<String>,
+    /// The line of its account in which it waits.
+    pub(super) line: Option<String>,
     /// The attempts of the rounds before the present one.
     pub(super) attempts_before: u32,
     /// When the present round of attempts could begin.
@@ -178,6 +180,12 @@ impl Message {
     #[must_use]
     pub fn waits_for_account(&self) -> Option<&str> {
         self.waits_for.as_deref()
+    }
+
+    /// The line of its account in which it waits; none where it waits in none.
+    #[must_use]
+    pub fn waits_in_line(&self) -> Option<&str> {
+        self.line.as_deref()
     }
 
     /// Whether an attempt may begin, now or later.

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 
 use super::command::{
     AttemptOutcome, ReceiptOutcome, RecordOutcome, RecordReceipt, ResolveDoubt, SettleDoubt,
-    Settlement, StartAttempt, WaitForAccount,
+    Settlement, StartAttempt, WaitForAccount, WaitInLine,
 };
 use super::event::{
     AttemptAbandoned, DoubtResolved, MessageCanceled, MessageDeferred, MessageDelivered,

@@ -126,7 +126,7 @@ fn of_what_the_projections_have_no_room_for_high_priority_is_refused_last() {
     let admission = given(16, Channel::Sms, Priority::Normal);
     admission.observe(&Signals { projections: Some(Position(0)), ..Signals::default() });
     let refused = Err(AdmissionRefusal::Projections { retry_after_seconds: 1 });
-    assert_eq!(admission.admit(Channel::Email, Priority::Low).map(drop), refused);
+    assert_eq!(admission.admit(Channel::Email, Priority::Bulk).map(drop), refused);
     for _ in 0..4 {
         assert_eq!(admission.admit(Channel::Email, Priority::High).map(drop), Ok(()));
     }
@@ -145,7 +145,7 @@ fn when_all_that_may_wait_does_everything_is_refused() {
     assert_eq!(admission.shut(), Some(AdmissionRefusal::Backlog));
     admission.observe(&Signals::default());
     assert_eq!(admission.admit(Channel::Chat, Priority::High).map(drop), Ok(()));
-    assert_eq!(Admission::unlimited().admit(Channel::Sms, Priority::Low).map(drop), Ok(()));
+    assert_eq!(Admission::unlimited().admit(Channel::Sms, Priority::Bulk).map(drop), Ok(()));
 }
 
 /// One process, as the loop sees it.

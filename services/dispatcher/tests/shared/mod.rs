@@ -21,6 +21,7 @@ pub(crate) fn config(concurrency_max: usize, account_concurrency_max: usize) -> 
         http_timeout: Duration::from_secs(15),
         retry: RetryPolicy::default(),
         account_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
+        tenant_per_day: None,
         timers_lag: Duration::from_millis(50),
         attempts_kept: Duration::from_secs(86_400),
         waits: Waits {

@@ -68,7 +68,10 @@ pub(crate) fn each_account(settings: &Settings) -> Vec<SetAccount> {
 fn with_common_keys(error: Error) -> Error {
     match error {
         Error::UnknownSetting { setting, known } => {
-            let known = format!("{known}, channels, provider, senders, tenants, traffic");
+            let known = format!(
+                "{known}, channels, concurrency_max, per_day, provider, rate_per_s, rate_per_sender_per_s, senders, \
+                 tenants, traffic"
+            );
             Error::UnknownSetting { setting, known }
         }
         error => error,

@@ -358,6 +358,7 @@ mod tests {
             channels: Vec::new(),
             senders: Vec::new(),
             traffic: Traffic::Live,
+            limits: hatch_domain::account::AccountLimits::default(),
             settings: BTreeMap::from([("account_sid".to_owned(), json!(account_sid))]),
             secrets: BTreeMap::from([("auth_token".to_owned(), sealed)]),
             created_by: "cli".to_owned(),

@@ -44,6 +44,16 @@ pub struct AccountSettings {
     /// elsewhere, and instead of a look-up that there is not), `resend` or `fail`. It comes before `dispatcher.in_doubt`; what
     /// a message asks for comes before both.
     pub on_doubt: Option<String>,
+    /// Messages that it is given a second, by all processes together: 0.001 to 100,000. Default: as many as there are.
+    pub rate_per_s: Option<f64>,
+    /// Messages that each of its senders is given a second, as above.
+    pub rate_per_sender_per_s: Option<f64>,
+    /// Messages that it is given a day, in UTC: 1 to 1,000,000,000. Those above it wait for the next day. Default: as many
+    /// as there are.
+    pub per_day: Option<u64>,
+    /// Calls of its provider under way at a time, of all processes together: 1 to 1,000,000,000. Default: as many as the
+    /// processes make.
+    pub concurrency_max: Option<u64>,
     /// What its provider asks for. It may hold secrets.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -95,8 +105,29 @@ impl AccountSettings {
             senders: self.senders.iter().map(sender).collect::<anyhow::Result<_>>()?,
             tenants,
             traffic,
-            limits: Limits::default(),
+            limits: self.limits()?,
             on_doubt,
+        })
+    }
+
+    /// How much it is given.
+    fn limits(&self) -> anyhow::Result<Limits> {
+        let rate = |key: &str, set: Option<f64>| {
+            let is_good = set.is_none_or(Limits::is_rate);
+            anyhow::ensure!(is_good, "{key}: expected {}", Limits::RATE_EXPECTED);
+            Ok(set)
+        };
+        let count = |key: &str, set: Option<u64>| {
+            let is_good = set.is_none_or(Limits::is_count);
+            anyhow::ensure!(is_good, "{key}: expected {}", Limits::COUNT_EXPECTED);
+            Ok(set)
+        };
+        let calls = count("concurrency_max", self.concurrency_max)?;
+        Ok(Limits {
+            per_s: rate("rate_per_s", self.rate_per_s)?,
+            per_sender_per_s: rate("rate_per_sender_per_s", self.rate_per_sender_per_s)?,
+            per_day: count("per_day", self.per_day)?,
+            concurrency: calls.map(|number| u32::try_from(number).unwrap_or(u32::MAX)),
         })
     }
 
@@ -226,6 +257,11 @@ mod tests {
             ("tenants = [\"*\", \"00000000-0000-0000-0000-000000000001\"]", "tenants"),
             ("traffic = \"CANARY\"", "traffic"),
             ("on_doubt = \"CANARY\"", "on_doubt"),
+            ("rate_per_s = 0.0", "rate_per_s"),
+            ("rate_per_s = -1.0", "rate_per_s"),
+            ("rate_per_sender_per_s = 1e9", "rate_per_sender_per_s"),
+            ("per_day = 0", "per_day"),
+            ("concurrency_max = 0", "concurrency_max"),
         ] {
             let settings = load(&format!("[accounts.a]\n{set}\n"), &[]).expect("texts");
             let error = format!("{:#}", settings.accounts["a"].common(None).expect_err(set));

@@ -13,7 +13,8 @@ pub(super) fn abandoned(n: u32, reason: Option<&str>, retry_at: i64) -> MessageE
 /// The message is put off at second 1.
 pub(super) fn deferred(reason: &str, until: i64) -> MessageEvent {
     let (reason, until) = (reason.to_owned(), at(until));
-    MessageDeferred { reason, until, error: None, expires_at: None, at: at(1) }.into()
+    MessageDeferred { reason, until, error: None, expires_at: None, waits_for: None, at: at(1) }
+        .into()
 }
 
 fn refusal() -> SendError {
@@ -72,4 +73,30 @@ fn waiting_for_an_account_shortens_no_other_wait() {
     let waiting = Given(retrying.0.evolve(&events[0]));
     assert_eq!(waiting.when(start(2, 59)), Err(MessageRejection::NotDue(at(60))));
     assert!(waiting.when(start(2, 60)).is_ok());
+}
+
+#[test]
+fn a_message_says_once_that_it_stands_in_a_line_and_leaves_it_with_its_claim() {
+    let in_line = |line: &str, until| {
+        MessageCommand::WaitInLine(WaitInLine {
+            reason: "rate".to_owned(),
+            waits_for: line.to_owned(),
+            until,
+            expires_at: at(1_000),
+            at: at(5),
+        })
+    };
+    let new = given(&[request().into()]);
+    let events = new.when(in_line("rate:one", None)).expect("it waits");
+    assert_eq!(names(&events), ["MessageDeferred"]);
+    assert!(events[0].waits_for_account());
+    assert_eq!(events[0].due(), Due::At { attempt: None, at: at(1_000) });
+    let waiting = Given(new.0.evolve(&events[0]));
+    assert_eq!(waiting.0.waits_in_line(), Some("rate:one"));
+    assert!(waiting.when(in_line("rate:one", None)).expect("known").is_empty());
+    let other = waiting.when(in_line("rate:other", Some(at(900)))).expect("another line");
+    let put_off = Given(waiting.0.evolve(&other[0]));
+    assert!(matches!(put_off.when(start(1, 899)), Err(MessageRejection::NotDue(_))));
+    let claimed = put_off.when(start(1, 900)).expect("its time");
+    assert_eq!(Given(put_off.0.evolve(&claimed[0])).0.waits_in_line(), None);
 }

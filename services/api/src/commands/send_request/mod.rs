@@ -265,7 +265,7 @@ fn on_doubt(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Option
 
 fn priority(name: Option<&str>, errors: &mut Errors) -> Priority {
     let Some(name) = name else { return Priority::default() };
-    let found = Priority::ALL.into_iter().find(|priority| priority.as_str() == name);
+    let found = Priority::named(name);
     found.unwrap_or_else(|| {
         let known = Priority::ALL.map(Priority::as_str).join(", ");
         let detail = format!("expected one of {known}, got {name:?}");

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use hatch_domain::Channel;
+use hatch_domain::account::AccountLimits;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::traffic::Traffic;
 use hatch_providers::{Provider, provider, provider_names};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::limits::LimitChanges;
 use crate::field_error::token;
 use crate::names::ChannelName;
 use crate::problem::{FieldCode, FieldError};
@@ -46,6 +48,22 @@ pub(super) struct AccountRequest {
     /// Which messages it takes: `live`, which it is when it is left out, or `test` or `all` for a simulator.
     #[schema(value_type = Option<Traffic>)]
     traffic: Option<String>,
+    /// Messages that it is given a second, by all processes together, such as `100` or `0.5`.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<f64>)]
+    rate_per_s: Option<Value>,
+    /// Messages that each of its senders is given a second.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<f64>)]
+    rate_per_sender_per_s: Option<Value>,
+    /// Messages that it is given a day, in UTC.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<u64>)]
+    per_day: Option<Value>,
+    /// Calls of its provider under way at a time.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<u32>)]
+    concurrency_max: Option<Value>,
     /// What its provider asks for, by the keys of the configuration: an account's SID, its token and so on.
     #[schema(value_type = Object, required)]
     settings: Option<Map<String, Value>>,
@@ -64,6 +82,23 @@ pub(super) struct AccountChange {
     /// Which messages it takes.
     #[schema(value_type = Option<Traffic>)]
     traffic: Option<String>,
+    /// Messages that it is given a second, by all processes together, such as `100` or `0.5`; `null` takes the limit away, as of
+    /// those below.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<f64>)]
+    rate_per_s: Option<Value>,
+    /// Messages that each of its senders is given a second.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<f64>)]
+    rate_per_sender_per_s: Option<Value>,
+    /// Messages that it is given a day, in UTC.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<u64>)]
+    per_day: Option<Value>,
+    /// Calls of its provider under way at a time.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<u32>)]
+    concurrency_max: Option<Value>,
     /// The settings that are to be others, by their keys; `null` takes one away.
     #[schema(value_type = Object, required = false)]
     settings: Option<Map<String, Value>>,
@@ -93,6 +128,7 @@ pub(super) struct Wanted {
     pub(super) channels: Vec<Channel>,
     pub(super) senders: Vec<Address>,
     pub(super) traffic: Traffic,
+    pub(super) limits: AccountLimits,
     pub(super) settings: BTreeMap<String, Value>,
     pub(super) secrets: Secrets,
 }
@@ -103,6 +139,7 @@ pub(super) struct Asked {
     pub(super) channels: Option<Vec<Channel>>,
     pub(super) senders: Option<Vec<Address>>,
     pub(super) traffic: Option<Traffic>,
+    pub(super) limits: LimitChanges,
     /// Null where one is to go.
     pub(super) settings: Changes,
 }
@@ -126,6 +163,9 @@ impl AccountRequest {
         let channels = channels_of(self.channels, &mut errors);
         let senders = senders_of(self.senders, &mut errors);
         let traffic = self.traffic.and_then(|text| traffic_of(&text, &mut errors));
+        let Self { rate_per_s, rate_per_sender_per_s, per_day, concurrency_max, .. } = &self;
+        let limits = [rate_per_s, rate_per_sender_per_s, per_day, concurrency_max];
+        let limits = LimitChanges::read(limits, &mut errors).of(AccountLimits::default());
         if self.settings.is_none() {
             let detail = "is required: what the provider asks for";
             errors.push(FieldError::coded(FieldCode::Required, "/settings", detail));
@@ -138,7 +178,7 @@ impl AccountRequest {
         };
         let (settings, secrets) = parted(provider, settings);
         let (provider, traffic) = (provider.name(), traffic.unwrap_or_default());
-        Ok(Wanted { name, provider, channels, senders, traffic, settings, secrets })
+        Ok(Wanted { name, provider, channels, senders, traffic, limits, settings, secrets })
     }
 }
 
@@ -149,14 +189,22 @@ impl AccountChange {
         let channels = self.channels.map(|texts| channels_of(Some(texts), &mut errors));
         let senders = self.senders.map(|texts| senders_of(Some(texts), &mut errors));
         let traffic = self.traffic.and_then(|text| traffic_of(&text, &mut errors));
+        let limits =
+            [&self.rate_per_s, &self.rate_per_sender_per_s, &self.per_day, &self.concurrency_max];
+        let limits = LimitChanges::read(limits, &mut errors);
         let settings = Changes(self.settings.unwrap_or_default());
         check_settings(&settings.0, &mut errors);
         if errors.is_empty() {
-            Ok(Asked { channels, senders, traffic, settings })
+            Ok(Asked { channels, senders, traffic, limits, settings })
         } else {
             Err(errors)
         }
     }
+}
+
+/// What a key says that is there: also that it is `null`.
+fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
 }
 
 /// The settings that are no secrets, and those that are.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hatch_domain::Channel;
-use hatch_domain::account::{Account as KeptAccount, account_id};
+use hatch_domain::account::{Account as KeptAccount, AccountLimits, account_id};
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::ids::{AccountId, TenantId};
@@ -68,6 +68,7 @@ pub(super) struct Draft<'a> {
     pub(super) channels: &'a [Channel],
     pub(super) senders: &'a [Address],
     pub(super) traffic: Traffic,
+    pub(super) limits: AccountLimits,
     pub(super) settings: &'a BTreeMap<String, Value>,
     pub(super) secrets: &'a BTreeMap<String, Value>,
 }
@@ -88,6 +89,7 @@ impl Vault {
                 channels: kept.channels(),
                 senders: kept.senders(),
                 traffic: kept.traffic(),
+                limits: kept.limits(),
                 settings: kept.settings(),
                 secrets: &secrets,
             },
@@ -107,7 +109,7 @@ impl Vault {
             senders: draft.senders.to_vec(),
             tenants: Tenants::These(vec![tenant]),
             traffic: draft.traffic,
-            limits: Limits::default(),
+            limits: limits_of(draft.limits),
             on_doubt: None,
         };
         let all = draft.settings.iter().chain(draft.secrets);
@@ -154,4 +156,14 @@ impl Vault {
 #[must_use]
 pub const fn place(tenant: TenantId, id: AccountId, key: &str) -> Place<'_> {
     Place { tenant: tenant.0, stream: id.0, field: key }
+}
+
+/// As whoever sends by the account goes by them.
+const fn limits_of(kept: AccountLimits) -> Limits {
+    Limits {
+        per_s: kept.rate_per_s,
+        per_sender_per_s: kept.rate_per_sender_per_s,
+        per_day: kept.per_day,
+        concurrency: kept.concurrency_max,
+    }
 }
