@@ -64,7 +64,8 @@ async fn nobody_gets_a_message_twice_and_no_doubt_stays_whenever_a_dispatcher_is
     let mut dispatcher = fleet.serve("dispatcher").await;
     let mut sent = Sent::default();
     for n in 0..kills {
-        let before = (fleet.count(CLAIMS).await, fleet.record().await.len(), fleet.count(DOUBTS).await);
+        let before =
+            (fleet.count(CLAIMS).await, fleet.record().await.len(), fleet.count(DOUBTS).await);
         sent.some_more(&fleet, &api, n).await;
         let moment = MOMENTS[n % MOMENTS.len()];
         eventually_within(PATIENCE, &format!("{moment:?} of kill {n}"), async || {
@@ -117,7 +118,8 @@ impl Sent {
         assert!(twice.is_empty(), "accepted twice: {twice:?}");
         for id in &self.mute {
             let events = fleet.events(id).await;
-            let is_sent = events.iter().any(|one| one == "MessageSent" || one == "MessageDelivered");
+            let is_sent =
+                events.iter().any(|one| one == "MessageSent" || one == "MessageDelivered");
             assert_eq!(taken.contains_key(id), is_sent, "{id}: {events:?}");
         }
         for id in &self.holes {

@@ -171,7 +171,8 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
         answered(&hatch, &format!("{at}/events"), &format!("/api/v1/messages/{id}/events")).await;
         let recipients = format!("/api/v1/messages/{id}/recipients");
         answered(&hatch, &format!("{at}/recipients"), &recipients).await;
-        answered(&hatch, &format!("{at}/attempts"), &format!("/api/v1/messages/{id}/attempts")).await;
+        answered(&hatch, &format!("{at}/attempts"), &format!("/api/v1/messages/{id}/attempts"))
+            .await;
         let conversation = message["conversation_id"].as_str().expect("an id");
         let at = "/api/v1/conversations/{id}";
         let path = format!("/api/v1/conversations/{conversation}");

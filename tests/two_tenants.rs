@@ -120,7 +120,8 @@ impl Two {
         let visitor = Visitor::invited(hatch, "ann@example.com", "owner").await;
         things.members = ids("/api/v1/members").await;
         things.sessions = vec![visitor.session_id(hatch).await];
-        let task = hatch.post("/api/v1/dead-letters/redrive", &json!({"ids": things.messages})).await;
+        let task =
+            hatch.post("/api/v1/dead-letters/redrive", &json!({"ids": things.messages})).await;
         things.tasks = vec![task.text("id").to_owned()];
         let tenant = &self.second_tenant;
         let sql =

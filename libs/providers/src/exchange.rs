@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use reqwest::Request;
 use serde::Serialize;
 
-pub(crate) use self::timed::TimedConnections;
 use self::redact::Secrets;
+pub(crate) use self::timed::TimedConnections;
 use crate::http_client::HttpAnswer;
 
 tokio::task_local! {
@@ -124,7 +124,8 @@ fn connected(took: Duration) {
 }
 
 fn note<T>(note: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
-    let noted = RECORDED.try_with(|recorded| recorded.try_borrow_mut().ok().map(|mut it| note(&mut it)));
+    let noted =
+        RECORDED.try_with(|recorded| recorded.try_borrow_mut().ok().map(|mut it| note(&mut it)));
     noted.ok().flatten()
 }
 

@@ -51,10 +51,10 @@ pub use projections::messages::query::{
 pub use projections::messages::{Direction, Folded, LastMessage, PREVIEW_CHARACTERS_MAX};
 pub use projections::{PROJECTIONS, audit, configuration, consent, messages, schemas};
 pub use query::{
-    AttemptDetails, AuditEntry, AuditFilter, AuditObject, Halt, LIMIT_DEFAULT, LIMIT_MAX, List, LoggedRequest,
-    LoggedWebhook, Moment, MomentError, Page, PageError, ProjectionState, ProjectionStatus,
-    QueryError, ReadModel, RequestFilter, TALLY_MAX, Tally, WebhookContent, WebhookFilter,
-    WebhookOutcome,
+    AttemptDetails, AuditEntry, AuditFilter, AuditObject, Halt, LIMIT_DEFAULT, LIMIT_MAX, List,
+    LoggedRequest, LoggedWebhook, Moment, MomentError, Page, PageError, ProjectionState,
+    ProjectionStatus, QueryError, ReadModel, RequestFilter, TALLY_MAX, Tally, WebhookContent,
+    WebhookFilter, WebhookOutcome,
 };
 pub use raw_mails::{KeptMail, RawMail, RawMailFilter};
 pub use tasks::{

@@ -175,7 +175,14 @@ impl ReadModel {
     pub async fn begin_task(&self, new: &NewTask) -> Result<Begun, QueryError> {
         let hash: &[u8] = &new.request_hash;
         let values: [&(dyn ToSql + Sync); 9] = [
-            &new.id, &new.tenant.0, &new.kind, &new.request, &hash, &new.actor, &new.total, &new.at,
+            &new.id,
+            &new.tenant.0,
+            &new.kind,
+            &new.request,
+            &hash,
+            &new.actor,
+            &new.total,
+            &new.at,
             &TASKS_OPEN_MAX,
         ];
         let begun = self
@@ -232,7 +239,14 @@ impl ReadModel {
     ) -> Result<bool, QueryError> {
         let errors = Json(&task.errors);
         let values: [&(dyn ToSql + Sync); 9] = [
-            &task.id, &lease, &task.total, &task.done, &task.failed, &errors, &task.place, &task.page,
+            &task.id,
+            &lease,
+            &task.total,
+            &task.done,
+            &task.failed,
+            &errors,
+            &task.place,
+            &task.page,
             &seconds,
         ];
         Ok(self.changed_task(ADVANCE, &values).await?)

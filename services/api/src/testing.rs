@@ -272,7 +272,12 @@ impl Api {
     }
 
     /// Changes a message as a dispatcher does, or a provider.
-    pub(crate) async fn change_message(&self, tenant: TenantId, id: Uuid, command: &MessageCommand) {
+    pub(crate) async fn change_message(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        command: &MessageCommand,
+    ) {
         self.execute::<Message>(tenant, id, command).await;
     }
 

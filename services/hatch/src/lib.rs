@@ -140,7 +140,8 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             return Box::pin(commands::archive::run(&settings, flags)).await;
         }
         Command::DeadLetters(what) => {
-            return Box::pin(commands::dead_letters::run(&commands::running(settings)?, what)).await;
+            return Box::pin(commands::dead_letters::run(&commands::running(settings)?, what))
+                .await;
         }
         Command::InDoubt(what) => {
             return Box::pin(commands::in_doubt::run(&commands::running(settings)?, what)).await;

@@ -47,7 +47,16 @@ impl Account {
     }
 
     fn is_so(&self, to: &AccountChanged) -> bool {
-        let AccountChanged { channels, senders, traffic, limits, on_doubt, settings, secrets, at: _ } = to;
+        let AccountChanged {
+            channels,
+            senders,
+            traffic,
+            limits,
+            on_doubt,
+            settings,
+            secrets,
+            at: _,
+        } = to;
         self.channels == *channels
             && self.senders == *senders
             && self.traffic == *traffic

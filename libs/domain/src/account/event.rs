@@ -9,10 +9,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::limits::AccountLimits;
+use crate::OnDoubt;
 use crate::account_name::AccountName;
 use crate::address::Address;
 use crate::channel::Channel;
-use crate::OnDoubt;
 use crate::sealed::Sealed;
 use crate::traffic::Traffic;
 

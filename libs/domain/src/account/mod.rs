@@ -22,12 +22,12 @@ use uuid::Uuid;
 use self::command::{AccountCommand, AccountRejection};
 use self::event::AccountEvent;
 pub use self::limits::AccountLimits;
+use crate::OnDoubt;
 use crate::account_name::AccountName;
 use crate::address::Address;
 use crate::channel::Channel;
 use crate::decider::{Decider, Routing};
 use crate::ids::AccountId;
-use crate::OnDoubt;
 use crate::sealed::Sealed;
 use crate::traffic::Traffic;
 

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::command::{
     AttemptOutcome, JoinConversation, MessageCommand, MessageRejection, ReceiptOutcome,
-    RecordOutcome, RecordReceipt, SettleDoubt, Settlement, StartAttempt, WaitForAccount, WaitInLine,
+    RecordOutcome, RecordReceipt, SettleDoubt, Settlement, StartAttempt, WaitForAccount,
+    WaitInLine,
 };
 use super::event::{
     AttemptAbandoned, MessageCanceled, MessageDeferred, MessageDelivered, MessageEvent,
@@ -234,9 +235,7 @@ impl Message {
         }
         let WaitForAccount { reason, error, expires_at, at } = wait.clone();
         let (until, error, expires_at) = (at.max(due), Some(error), Some(expires_at));
-        Ok(vec![
-            MessageDeferred { reason, until, error, expires_at, waits_for: None, at }.into(),
-        ])
+        Ok(vec![MessageDeferred { reason, until, error, expires_at, waits_for: None, at }.into()])
     }
 
     /// Says so once, as long as it stays in that line.

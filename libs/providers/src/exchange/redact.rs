@@ -98,9 +98,8 @@ impl Secrets {
 
 /// The headers that are kept.
 pub(super) fn headers(all: &HeaderMap) -> BTreeMap<String, String> {
-    let is_kept = |name: &str| {
-        HEADERS.contains(&name) || IDS.iter().any(|ending| name.ends_with(ending))
-    };
+    let is_kept =
+        |name: &str| HEADERS.contains(&name) || IDS.iter().any(|ending| name.ends_with(ending));
     let kept = all.iter().filter(|(name, _)| is_kept(name.as_str()));
     kept.map(|(name, value)| {
         let text = String::from_utf8_lossy(value.as_bytes()).into_owned();

@@ -35,7 +35,12 @@ pub(super) struct ResolveRequest {
     #[schema(required, value_type = Resolution)]
     resolution: Option<String>,
     /// How the person knows: it stands in the event.
-    #[schema(required, min_length = 1, max_length = 500, example = "their console shows it as sent")]
+    #[schema(
+        required,
+        min_length = 1,
+        max_length = 500,
+        example = "their console shows it as sent"
+    )]
     reason: Option<String>,
 }
 
@@ -135,7 +140,8 @@ pub(crate) fn reason_fault(text: &str) -> Option<(FieldCode, String)> {
         return Some((FieldCode::Required, "expected how you know".to_owned()));
     }
     (characters > REASON_CHARACTERS_MAX).then(|| {
-        let detail = format!("expected at most {REASON_CHARACTERS_MAX} characters, got {characters}");
+        let detail =
+            format!("expected at most {REASON_CHARACTERS_MAX} characters, got {characters}");
         (FieldCode::TooLong, detail)
     })
 }

@@ -7,9 +7,7 @@ use axum::routing::post;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{
-    Commands, cancel_message, resolve_message, retry_message, send_batch, send_message,
-};
+use super::{Commands, cancel_message, resolve_message, retry_message, send_batch, send_message};
 use crate::resources::{accounts, api_keys, consent, conversations, tasks, team, tenants};
 
 /// The endpoints of the command role.

@@ -123,7 +123,8 @@ impl Asked<'_> {
         if self.sends() || (self.method == "post" && of_messages) {
             codes.extend([&SENDER_NOT_ALLOWED, &CHANNEL_NOT_ALLOWED, &RECIPIENT_NOT_ON_LIST]);
         }
-        if ["/retry", "/cancel", "/resolve", "/redrive"].iter().any(|end| self.path.ends_with(end)) {
+        if ["/retry", "/cancel", "/resolve", "/redrive"].iter().any(|end| self.path.ends_with(end))
+        {
             codes.push(&MESSAGE_IS_LIVE);
         }
         if self.is_of("/api/v1/api-keys") && self.method != "get" {

@@ -26,7 +26,8 @@ impl DoubtRules {
         account: Option<&str>,
     ) -> Option<Arc<Account>> {
         let (provider, account) = (provider?, account?);
-        let is_it = |one: &&Arc<Account>| one.key() == (provider, account) && one.tenants.has(tenant);
+        let is_it =
+            |one: &&Arc<Account>| one.key() == (provider, account) && one.tenants.has(tenant);
         self.accounts.current().iter().find(is_it).cloned()
     }
 

@@ -65,7 +65,8 @@ pub(super) async fn handler(
     QueryParameters(parameters): QueryParameters<Parameters>,
 ) -> Result<Json<List<Message>>, Problem> {
     let account = plain("?account", parameters.account)?;
-    let class = one_of("?class", parameters.class.as_deref(), &ErrorClass::ALL, ErrorClass::as_str)?;
+    let class =
+        one_of("?class", parameters.class.as_deref(), &ErrorClass::ALL, ErrorClass::as_str)?;
     let filter = MessageFilter {
         class,
         code: plain("?code", parameters.code)?,

@@ -5,11 +5,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    Queries, get_attachment, get_conversation, get_message, get_request, get_webhook, list_attempts, list_audit,
-    list_conversation_events, list_conversation_messages, list_conversations, list_dead_letters,
-    list_in_doubt,
-    list_message_events, list_message_recipients, list_messages, list_projections, list_requests,
-    list_webhooks,
+    Queries, get_attachment, get_conversation, get_message, get_request, get_webhook,
+    list_attempts, list_audit, list_conversation_events, list_conversation_messages,
+    list_conversations, list_dead_letters, list_in_doubt, list_message_events,
+    list_message_recipients, list_messages, list_projections, list_requests, list_webhooks,
 };
 use crate::limits::get_limits;
 use crate::resources::{accounts, api_keys, consent, members, sessions, tasks, team, tenants};

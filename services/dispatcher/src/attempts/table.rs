@@ -53,8 +53,16 @@ pub(super) async fn write(
     let write = async |client: &mut Connection| {
         let statement = client.prepare_cached(WRITE).await?;
         let values: [&(dyn ToSql + Sync); 10] = [
-            &tenants, &messages, &attempts, &called, &connect, &first_byte, &total, &statuses,
-            &requests, &responses,
+            &tenants,
+            &messages,
+            &attempts,
+            &called,
+            &connect,
+            &first_byte,
+            &total,
+            &statuses,
+            &requests,
+            &responses,
         ];
         client.execute(&statement, &values).await?;
         Ok(())

@@ -15,7 +15,9 @@ use super::message_id;
 #[derive(Debug, Subcommand)]
 pub enum DeadLetters {
     /// Print the messages that failed for good, the newest first.
-    #[command(after_help = "Example: hatch dead-letters list --class unreachable --limit 20 --json")]
+    #[command(
+        after_help = "Example: hatch dead-letters list --class unreachable --limit 20 --json"
+    )]
     List {
         /// Which of them.
         #[command(flatten)]

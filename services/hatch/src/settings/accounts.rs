@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
-use hatch_domain::{Channel, OnDoubt};
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_providers::{Common, Limits, Provider, Tenants, provider, provider_names};
 use reqwest::Url;
 use schemars::{JsonSchema, Schema};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use hatch_domain::{Channel, OnDoubt};
 use hatch_domain::account::{Account, account_id};
 use hatch_domain::account_name::AccountName;
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_eventstore::Position;
 use serde::Serialize;
 use serde_json::Value;

@@ -183,11 +183,8 @@ mod tests {
             .iter()
             .map(|one| (one.attempt, one.round, one.queued.num_seconds(), one.outcome))
             .collect();
-        let expected = [
-            (1, 1, 2, Outcome::NotSent),
-            (2, 1, 1, Outcome::NotSent),
-            (3, 2, 2, Outcome::Sent),
-        ];
+        let expected =
+            [(1, 1, 2, Outcome::NotSent), (2, 1, 1, Outcome::NotSent), (3, 2, 2, Outcome::Sent)];
         assert_eq!(told, expected);
         assert_eq!(attempts[0].error.as_ref().map(|error| error.code.as_str()), Some("30008"));
         assert_eq!(attempts[2].provider_message_id.as_deref(), Some("SM3"));

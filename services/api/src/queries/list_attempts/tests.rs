@@ -20,7 +20,9 @@ async fn an_attempt_is_told_from_the_log_and_its_request_to_whom_may_see_it() {
     assert_eq!((&attempt["attempt"], &attempt["round"]), (&1.into(), &1.into()));
     assert_eq!((&attempt["account"], &attempt["outcome"]), (&"nobody".into(), &"in_doubt".into()));
     assert_eq!(attempt["detail"], "no answer in time");
-    for absent in ["called_at", "connect_ms", "total_ms", "http_status", "request", "response", "class"] {
+    for absent in
+        ["called_at", "connect_ms", "total_ms", "http_status", "request", "response", "class"]
+    {
         assert!(attempt.get(absent).is_some_and(serde_json::Value::is_null), "{absent}: {attempt}");
     }
     api.sql(&format!(

@@ -33,7 +33,8 @@ async fn those_in_doubt_are_listed_the_oldest_first_and_a_tenant_sees_its_own() 
     // This account's provider cannot be asked.
     assert_eq!((&doubt["policy"], &doubt["left_to_person"]), (&"wait".into(), &false.into()));
     assert!(doubt["since"].is_string() && doubt["next_look_at"].is_null(), "{doubt}");
-    for (filter, count) in [("channel=sms", 3), ("channel=email", 0), ("account=nobody", 3), ("account=AC9", 0)]
+    for (filter, count) in
+        [("channel=sms", 3), ("channel=email", 0), ("account=nobody", 3), ("account=AC9", 0)]
     {
         let answer = api.get(&format!("/api/v1/in-doubt?{filter}")).await;
         assert_eq!(ids(&answer.body).len(), count, "{filter}: {}", answer.body);

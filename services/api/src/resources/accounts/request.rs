@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use hatch_domain::{Channel, OnDoubt};
 use hatch_domain::account::AccountLimits;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_providers::{Provider, provider, provider_names};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -190,7 +190,17 @@ impl AccountRequest {
         };
         let (settings, secrets) = parted(provider, settings);
         let (provider, traffic) = (provider.name(), traffic.unwrap_or_default());
-        Ok(Wanted { name, provider, channels, senders, traffic, limits, on_doubt, settings, secrets })
+        Ok(Wanted {
+            name,
+            provider,
+            channels,
+            senders,
+            traffic,
+            limits,
+            on_doubt,
+            settings,
+            secrets,
+        })
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hatch_domain::{Channel, OnDoubt};
 use hatch_domain::account::{Account as KeptAccount, AccountLimits, account_id};
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::ids::{AccountId, TenantId};
 use hatch_domain::sealed::Sealed;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_providers::{Account, Accounts, Common, Context, Limits, Tenants, provider};
 use hatch_seal::{Keyring, OpenError, Place};
 use serde_json::{Map, Value};

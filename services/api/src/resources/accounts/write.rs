@@ -81,7 +81,8 @@ pub(super) async fn create(
         return Err(Problem::account_exists(&wanted.name));
     }
     let secrets = sealed(vault, (tenant, id), &wanted.secrets.0)?;
-    let Wanted { name, provider, channels, senders, traffic, limits, on_doubt, settings, .. } = wanted;
+    let Wanted { name, provider, channels, senders, traffic, limits, on_doubt, settings, .. } =
+        wanted;
     let (provider, created_by) = (provider.to_owned(), caller.actor.to_string());
     let at = store.environment().now();
     let command = AccountCommand::Create(Box::new(AccountCreated {

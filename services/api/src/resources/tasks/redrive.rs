@@ -168,7 +168,8 @@ pub(super) async fn handler(
         Begun::Again(task) => Ok(answer(task, true)),
         Begun::Other => Err(Problem::key_reused()),
         Begun::TooMany => {
-            let detail = format!("expected at most {TASKS_OPEN_MAX} tasks at a time: wait for one to end");
+            let detail =
+                format!("expected at most {TASKS_OPEN_MAX} tasks at a time: wait for one to end");
             Err(Problem::too_many(detail))
         }
     }
@@ -218,7 +219,9 @@ impl RedriveRequest {
         let all = self.all.unwrap_or_default();
         let which = match (self.ids, self.filter, all) {
             (Some(ids), None, false) => Which::Ids(read_ids(&ids)?),
-            (None, Some(filter), false) => Which::Filter(Box::new(filter.understood(commands, caller)?)),
+            (None, Some(filter), false) => {
+                Which::Filter(Box::new(filter.understood(commands, caller)?))
+            }
             (None, None, true) => Which::Filter(Box::default()),
             (None, None, false) => {
                 let detail = "expected ids, a filter or all".to_owned();
@@ -246,7 +249,10 @@ fn read_ids(texts: &[String]) -> Result<Vec<Uuid>, Problem> {
             Ok(id) if !ids.contains(&id) => ids.push(id),
             Ok(_) => {}
             Err(_) => {
-                errors.push(FieldError::new(format!("/ids/{place}"), "expected a message's id, a UUID"));
+                errors.push(FieldError::new(
+                    format!("/ids/{place}"),
+                    "expected a message's id, a UUID",
+                ));
             }
         }
     }

@@ -31,7 +31,8 @@ async fn failed(api: &Api, count: usize) -> Vec<Uuid> {
 /// The task, once it is over.
 async fn over(api: &Api, id: &Value) -> Value {
     let path = format!("/api/v1/tasks/{}", id.as_str().expect("an id"));
-    let (token, mut ticks) = (CancellationToken::new(), tokio::time::interval(Duration::from_millis(50)));
+    let (token, mut ticks) =
+        (CancellationToken::new(), tokio::time::interval(Duration::from_millis(50)));
     let working = tokio::spawn(super::run(api.store(), api.read_model(), token.clone()));
     let task = loop {
         ticks.tick().await;
@@ -56,7 +57,8 @@ async fn those_of_a_filter_get_a_new_round_and_nothing_says_that_they_are_sent()
     let api = Api::start().await;
     let ids = failed(&api, 3).await;
     api.advance(chrono::TimeDelta::seconds(5)).await;
-    let asked = json!({"filter": {"code": "resolved_not_sent", "account": "nobody"}, "rate_per_s": 1000});
+    let asked =
+        json!({"filter": {"code": "resolved_not_sent", "account": "nobody"}, "rate_per_s": 1000});
     let answer = api.post(REDRIVE, &asked).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
     assert_eq!((&answer.body["status"], &answer.body["done"]), (&"queued".into(), &0.into()));

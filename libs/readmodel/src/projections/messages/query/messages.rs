@@ -185,10 +185,14 @@ impl ReadModel {
         limit: u32,
     ) -> Result<Vec<(Position, MessageId)>, QueryError> {
         let (sql, conditions) = ids_sql(tenant, filter, before, limit);
-        let rows =
-            self.ask(async |client| Ok(client.query_typed(&sql, &conditions.values()).await?)).await?;
+        let rows = self
+            .ask(async |client| Ok(client.query_typed(&sql, &conditions.values()).await?))
+            .await?;
         let read = |row: &Row| {
-            Ok::<_, Error>((Position(row.try_get("created_position")?), MessageId(row.try_get("id")?)))
+            Ok::<_, Error>((
+                Position(row.try_get("created_position")?),
+                MessageId(row.try_get("id")?),
+            ))
         };
         Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
