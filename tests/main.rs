@@ -87,6 +87,7 @@ mod recipients;
 mod refusals;
 mod reload;
 mod replies;
+mod resolved;
 mod restore;
 mod schemathesis;
 mod scripted;
