@@ -246,7 +246,7 @@ impl Commands {
             confirms: None,
             metadata: send.metadata,
             test: joined.is_test,
-            options: SendOptions::default(),
+            options: SendOptions { on_doubt: send.on_doubt, ..SendOptions::default() },
             at: now,
         }
     }

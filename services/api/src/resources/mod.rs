@@ -8,6 +8,7 @@ pub mod members;
 pub(crate) mod preview;
 pub(crate) mod routes;
 pub(crate) mod sessions;
+pub mod tasks;
 pub(crate) mod team;
 pub mod tenants;
 
