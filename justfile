@@ -240,6 +240,10 @@ conformance *ARGS:
 crash KILLS="200" MESSAGES="10000":
     @HATCH_TEST_CRASH_KILLS={{KILLS}} HATCH_TEST_CRASH_MESSAGES={{MESSAGES}} just test --no-capture nothing_is_lost_doubled_or_stuck
 
+# Kill the dispatcher KILLS times between claim, call and outcome, then count what was accepted twice or stays in doubt
+doubts KILLS="1000":
+    @HATCH_TEST_KILLS={{KILLS}} just test --no-capture nobody_gets_a_message_twice_and_no_doubt_stays
+
 # Let PAIRS withdrawals, up to 1,000, race with messages to the same recipients
 consent-race PAIRS="1000":
     @HATCH_TEST_CONSENT_PAIRS={{PAIRS}} just test --no-capture no_message_is_attempted_after

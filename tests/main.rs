@@ -5,6 +5,7 @@
 
 mod absence;
 mod abuse;
+mod account_failover;
 mod accounts;
 mod addresses;
 mod alerts;
@@ -31,6 +32,7 @@ mod dispatch;
 mod docs;
 mod doctor;
 mod doubt;
+mod doubts;
 mod due;
 mod errors;
 mod events;
@@ -89,6 +91,7 @@ mod recipients;
 mod refusals;
 mod reload;
 mod replies;
+mod resolved;
 mod restore;
 mod schemathesis;
 mod scripted;

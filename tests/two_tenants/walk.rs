@@ -101,6 +101,7 @@ impl Walk<'_> {
             "/api/v1/api-keys/" => &self.things.keys,
             "/api/v1/members/" => &self.things.members,
             "/api/v1/sessions/" => &self.things.sessions,
+            "/api/v1/tasks/" => &self.things.tasks,
             "/api/v1/tenants/" => &tenants,
             "/api/v1/team-recipients/" => &addresses,
             "/api/v1/webhooks/" => &providers,
@@ -150,6 +151,9 @@ impl Walk<'_> {
             "address" => vec![encoded],
             "participant" => vec![encoded, "ann@example.com".to_owned()],
             "conversation" => self.things.conversations.clone(),
+            "class" => vec!["other".to_owned()],
+            "code" => vec!["21211".to_owned()],
+            "account" => vec!["twilio".to_owned()],
             "message" => self.things.messages.clone(),
             "programme" => vec!["sms".to_owned()],
             "channel" => vec!["sms".to_owned(), "email".to_owned()],
@@ -248,6 +252,12 @@ impl Walk<'_> {
                 | "/api/v1/members/{id}"
                 | "/api/v1/sessions/{id}",
             ) => (None, Expected::Nothing),
+            ("POST", "/api/v1/messages/{id}/resolve") => {
+                (Some(json!({"as": "sent", "reason": "seen there"})), Expected::Nothing)
+            }
+            ("POST", "/api/v1/dead-letters/redrive") => {
+                (Some(json!({"ids": self.things.messages})), Expected::Own)
+            }
             ("PATCH", "/api/v1/accounts/{name}") => {
                 (Some(json!({"senders": []})), Expected::Nothing)
             }

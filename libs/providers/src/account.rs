@@ -246,6 +246,13 @@ impl Account {
         (self.provider, &self.account)
     }
 
+    /// What becomes of a doubt about an attempt by this account: `asked` for its message, or else what the account says
+    /// itself, or else what is `set` for it.
+    #[must_use]
+    pub fn policy_for(&self, asked: Option<OnDoubt>, set: Option<OnDoubt>) -> OnDoubt {
+        OnDoubt::of(asked, self.on_doubt.or(set), self.adapter.can_look_up())
+    }
+
     /// The hook whose path ends so.
     #[must_use]
     pub fn hook(&self, suffix: Option<&str>) -> Option<&Hook> {

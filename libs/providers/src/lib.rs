@@ -16,6 +16,7 @@ mod account;
 mod accounts;
 mod adapter;
 mod correlation;
+pub mod exchange;
 pub mod generic;
 mod http_client;
 mod mail;

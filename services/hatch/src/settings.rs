@@ -240,6 +240,8 @@ pub struct DispatcherSettings {
     /// What becomes of attempts in doubt, for each account by its name, or else for each provider:
     /// `look_up` (the default where the provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
+    /// Days that it is kept what was said to providers, and what they answered, outside of the log: 1 to 3,650.
+    pub attempts_kept_days: u32,
 }
 
 /// How many messages are taken, where more are offered than can be finished.
@@ -489,6 +491,7 @@ impl Default for DispatcherSettings {
             look_ups_ms: [30_000, 120_000],
             receipt_wait_ms: 600_000,
             in_doubt: BTreeMap::new(),
+            attempts_kept_days: 30,
         }
     }
 }

@@ -261,7 +261,7 @@ impl Commands {
             confirms: None,
             metadata: send.metadata,
             test: joined.is_test,
-            options: SendOptions { account: send.account, ..SendOptions::default() },
+            options: SendOptions { account: send.account, on_doubt: send.on_doubt, pool: None },
             at: now,
         }
     }

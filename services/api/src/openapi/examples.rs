@@ -133,7 +133,11 @@ fn error(path: &str, status: &str) -> Value {
             Problem::team_list_full(TenantRejection::TeamListFull.to_string())
         }
         "409" if path.contains("api-keys") => Problem::key_ended("the key is revoked"),
-        "409" if path.contains("{id}/retry") || path.contains("{id}/cancel") => {
+        "409"
+            if ["retry", "cancel", "resolve"]
+                .iter()
+                .any(|end| path.contains(&format!("{{id}}/{end}"))) =>
+        {
             Problem::conflict("the message is delivered")
         }
         "409" => Problem::unanswerable("it has no message that could be answered"),

@@ -47,6 +47,9 @@ impl RoleInstance for Command {
                 process.workers.clone(),
             ));
         }
+        let read_model = ReadModel::of(process.pool.clone(), process.projections);
+        let (store, workers_end) = (process.store.clone(), process.workers.clone());
+        workers.spawn(hatch_api::tasks::run(store, read_model, workers_end));
         Ok(())
     }
 

@@ -49,14 +49,23 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
         ),
         breaker: dispatcher.breaker,
         timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
+        attempts_kept: Duration::from_secs(u64::from(dispatcher.attempts_kept_days) * 86_400),
         waits: hatch_dispatcher::Waits {
             delivery_grace: Duration::from_millis(dispatcher.delivery_grace_ms),
             validity: Duration::from_millis(dispatcher.validity_ms),
             look_ups: dispatcher.look_ups_ms.map(Duration::from_millis),
+            conclusive_after: Duration::ZERO,
             call: http_timeout(settings) + hatch_dispatcher::LEASE_MARGIN,
             receipt: Duration::from_millis(dispatcher.receipt_wait_ms),
         },
     };
+    anyhow::ensure!(
+        RETENTION_DAYS.contains(&dispatcher.attempts_kept_days),
+        "configuration: dispatcher.attempts_kept_days: expected {} to {}, got {}",
+        RETENTION_DAYS.start(),
+        RETENTION_DAYS.end(),
+        dispatcher.attempts_kept_days
+    );
     let at_once = [
         ("concurrency_max", dispatcher.concurrency_max),
         ("account_concurrency_max", dispatcher.account_concurrency_max),

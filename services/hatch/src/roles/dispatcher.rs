@@ -156,7 +156,7 @@ async fn timers(stats: &Stats, process: &Process) -> [Metric; 3] {
     ]
 }
 
-fn calls(stats: &Stats) -> [Metric; 5] {
+fn calls(stats: &Stats) -> [Metric; 6] {
     let calls = stats.call_seconds.all().into_iter();
     let calls = calls
         .map(|(provider, histogram)| (vec![("provider", provider.to_owned())], histogram.get()));
@@ -177,6 +177,11 @@ fn calls(stats: &Stats) -> [Metric; 5] {
             name: "hatch_dispatch_undecodable",
             help: "Requests of the bus that this build cannot read; it leaves them to the log",
             values: Values::Counter(vec![(vec![], stats.undecodable.get())]),
+        },
+        Metric {
+            name: "hatch_dispatch_attempts_unkept",
+            help: "Attempts of which it could not be kept what was said to the provider",
+            values: Values::Counter(vec![(vec![], stats.attempts_unkept.get())]),
         },
         Metric {
             name: "hatch_dispatch_under_way",

@@ -376,6 +376,7 @@ mod tests {
             senders: Vec::new(),
             traffic: Traffic::Live,
             limits: hatch_domain::account::AccountLimits::default(),
+            on_doubt: None,
             settings: BTreeMap::from([("account_sid".to_owned(), json!(account_sid))]),
             secrets: BTreeMap::from([("auth_token".to_owned(), sealed)]),
             created_by: "cli".to_owned(),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use hatch_domain::Channel;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_providers::{Common, Limits, Provider, Tenants, provider, provider_names};
 use reqwest::Url;
 use schemars::JsonSchema;
@@ -41,6 +41,10 @@ pub struct AccountSettings {
     /// Which messages it takes: `live`, `test`, or `all` of both. Only an account at a simulator takes tests. Default: `live`;
     /// for an account at the simulator of `up`, `all`.
     pub traffic: Option<String>,
+    /// What becomes of its attempts in doubt: `look_up` (the default where the provider can be asked), `wait` (the default
+    /// elsewhere, and instead of a look-up that there is not), `resend` or `fail`. It comes before `dispatcher.in_doubt`; what
+    /// a message asks for comes before both.
+    pub on_doubt: Option<String>,
     /// Messages that it is given a second, by all processes together: 0.001 to 100,000. Default: as many as there are.
     pub rate_per_s: Option<f64>,
     /// Messages that each of its senders is given a second, as above.
@@ -95,13 +99,19 @@ impl AccountSettings {
             None => traffic_of(self.of_provider.get("base_url").and_then(Value::as_str), simulator),
             Some(text) => Traffic::named(text).context("traffic: expected live, test or all")?,
         };
+        let on_doubt = match self.on_doubt.as_deref() {
+            None => None,
+            Some(text) => Some(
+                OnDoubt::named(text).context("on_doubt: expected look_up, wait, resend or fail")?,
+            ),
+        };
         Ok(Common {
             channels: self.channels.iter().map(channel).collect::<anyhow::Result<_>>()?,
             senders: self.senders.iter().map(sender).collect::<anyhow::Result<_>>()?,
             tenants,
             traffic,
             limits: self.limits()?,
-            on_doubt: None,
+            on_doubt,
         })
     }
 
@@ -223,6 +233,7 @@ mod tests {
             ("tenants = [\"CANARY\"]", "tenants"),
             ("tenants = [\"*\", \"00000000-0000-0000-0000-000000000001\"]", "tenants"),
             ("traffic = \"CANARY\"", "traffic"),
+            ("on_doubt = \"CANARY\"", "on_doubt"),
             ("rate_per_s = 0.0", "rate_per_s"),
             ("rate_per_s = -1.0", "rate_per_s"),
             ("rate_per_sender_per_s = 1e9", "rate_per_sender_per_s"),
