@@ -63,7 +63,7 @@ pub use crate::messages::Messages;
 use crate::permits::Permits;
 pub use crate::precondition::{Checked, Precondition, Refused};
 use crate::present::Present;
-pub use crate::progress::{Error as ProgressError, progress, waiting};
+pub use crate::progress::{Error as ProgressError, crowded_tenants, progress, waiting};
 use crate::progress::{Queue, Taken};
 use crate::provider_ids::ProviderIds;
 use crate::rates::{Entering, Rates};

@@ -250,7 +250,8 @@ impl Dispatcher {
         due_at: DateTime<Utc>,
         (line, account): (&str, &SendingAccount),
     ) -> Result<(), hatch_due::Error> {
-        let lanes: Vec<_> = account.channels.iter().map(|of| (of.as_str(), waiting_lane(*of))).collect();
+        let lanes: Vec<_> =
+            account.channels.iter().map(|of| (of.as_str(), waiting_lane(*of))).collect();
         self.timers.enter_again(message_id, due_at, &lanes, line).await
     }
 }
