@@ -28,7 +28,7 @@ use hatch_domain::ids::{AccountId, MemberId, PoolId, TenantId};
 use hatch_domain::tenant::Tenant;
 use hatch_eventstore::schema::Schema;
 use hatch_eventstore::{Connections, HeadWatch, Log, Position};
-use hatch_readmodel::ReadModel;
+use hatch_readmodel::{ReadModel, StoredConfiguration};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -104,6 +104,16 @@ impl Directory {
     #[must_use]
     pub fn of_nobody() -> Self {
         Self::with_head(None)
+    }
+
+    /// One of what the tables have, which follows nothing: for tools that look once.
+    #[must_use]
+    pub fn of(stored: StoredConfiguration) -> Self {
+        let directory = Self::of_nobody();
+        let position = stored.position;
+        directory.shared.view.replace(view::Known::of(stored));
+        directory.shared.reached(position);
+        directory
     }
 
     fn with_head(head: Option<HeadWatch>) -> Self {
@@ -199,6 +209,19 @@ impl Directory {
     #[must_use]
     pub fn routes(&self) -> Vec<RouteEntry> {
         self.shared.view.routes()
+    }
+
+    /// Every route of a tenant, also those that were removed, each with the position of its last event: for who looks for
+    /// what there was once.
+    #[must_use]
+    pub fn routes_ever(&self, tenant: TenantId) -> Vec<(RouteEntry, Position)> {
+        self.shared.view.routes_ever(tenant)
+    }
+
+    /// As [`routes_ever`](Self::routes_ever), of accounts at providers.
+    #[must_use]
+    pub fn accounts_ever(&self, tenant: TenantId) -> Vec<(AccountEntry, Position)> {
+        self.shared.view.accounts_ever(tenant)
     }
 
     /// How many routes of a tenant are there, and how many it has ever made.

@@ -270,6 +270,34 @@ impl View {
         entries
     }
 
+    /// Every route of a tenant, also those that were removed, each with the position of its last event.
+    pub(crate) fn routes_ever(&self, tenant: TenantId) -> Vec<(RouteEntry, Position)> {
+        let known = self.read();
+        let of_tenant = known.routes.iter().filter(|(_, folded)| folded.tenant_id == tenant);
+        let mut entries: Vec<(RouteEntry, Position)> = of_tenant
+            .map(|(id, folded)| {
+                let (id, route) = (RouteId(*id), folded.state.clone());
+                (RouteEntry { id, tenant_id: tenant, route }, folded.position)
+            })
+            .collect();
+        entries.sort_by_key(|(entry, _)| entry.id);
+        entries
+    }
+
+    /// As [`routes_ever`](Self::routes_ever), of accounts.
+    pub(crate) fn accounts_ever(&self, tenant: TenantId) -> Vec<(AccountEntry, Position)> {
+        let known = self.read();
+        let of_tenant = known.accounts.iter().filter(|(_, folded)| folded.tenant_id == tenant);
+        let mut entries: Vec<(AccountEntry, Position)> = of_tenant
+            .map(|(id, folded)| {
+                let (id, account) = (AccountId(*id), folded.state.clone());
+                (AccountEntry { id, tenant_id: tenant, account }, folded.position)
+            })
+            .collect();
+        entries.sort_by_key(|(entry, _)| entry.id);
+        entries
+    }
+
     /// How many routes of a tenant are there, and how many it has ever made.
     pub(crate) fn routes_of(&self, tenant: TenantId) -> [usize; 2] {
         let known = self.read();

@@ -35,6 +35,7 @@ pub mod published;
 pub mod route;
 pub mod scope;
 pub mod sealed;
+pub mod segments;
 mod send_error;
 mod send_options;
 pub mod shape;

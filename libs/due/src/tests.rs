@@ -42,6 +42,7 @@ fn fact(position: i64, stream_id: Uuid, due: DueTime) -> Fact<()> {
         begins: false,
         note: None,
         place: WorkClass { lane: "sms", priority: "normal" },
+        waits_for: None,
         undecodable: false,
     };
     Fact { position: Position(position), epoch: 1, recorded_at: at(0), stream: Some(stream) }

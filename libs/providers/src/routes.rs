@@ -80,20 +80,31 @@ pub fn route<A: AsRef<Account>>(
     accounts: &[A],
     health: impl Fn(&Account) -> AccountHealth,
 ) -> Plan {
-    let RouteQuestion { wanted, to, priority, account, tried, seed } = *question;
-    let takes = accounts.iter().map(AsRef::as_ref).filter(|account| account.takes(&wanted));
+    let takes =
+        accounts.iter().map(AsRef::as_ref).filter(|account| account.takes(&question.wanted));
     let states: Vec<AccountState<'_>> = takes
         .map(|account| {
             let AccountHealth { availability, weight } = health(account);
             AccountState { name: &account.name, availability, weight }
         })
         .collect();
+    route_among(question, table, &states)
+}
+
+/// As [`route`], among accounts that are known to take the message.
+#[must_use]
+pub fn route_among(
+    question: &RouteQuestion<'_>,
+    table: &RouteTable,
+    states: &[AccountState<'_>],
+) -> Plan {
+    let RouteQuestion { wanted, to, priority, account, tried, seed } = *question;
     let (tenant, channel, from) = (wanted.tenant, wanted.channel, wanted.from);
     let (plan, seed): (Planner, u64) = match seed {
         Some(seed) => (plan, seed),
         None => (likeliest, 0),
     };
-    plan(table, &Asked { tenant, channel, from, to, priority, account, seed }, tried, &states)
+    plan(table, &Asked { tenant, channel, from, to, priority, account, seed }, tried, states)
 }
 
 /// As a plan is made.

@@ -6,6 +6,7 @@
 //! A caller names only accounts that may carry the message at all (`hatch_providers::Account::takes`): that a test never
 //! reaches a live account is decided there and nowhere else.
 
+pub mod balance;
 mod plan;
 mod pool;
 mod route;

@@ -39,6 +39,8 @@ pub struct Step {
     pub account: AccountName,
     /// Whether it shares the route's messages, or carries what others cannot.
     pub tier: Tier,
+    /// Its weight, of a primary: the balance's, where that says one.
+    pub weight: Option<u16>,
     /// Which share of the route's messages it has, of a primary that may carry this one.
     pub share_percent: Option<u8>,
     /// What becomes of it.
@@ -422,7 +424,8 @@ fn steps(candidates: &[Candidate<'_>], chosen: &Chosen) -> Vec<Step> {
             }
         };
         let share_percent = share(candidates, one);
-        Step { account: one.name.clone(), tier: one.tier, share_percent, verdict }
+        let weight = (one.tier == Tier::Primary).then_some(one.weight);
+        Step { account: one.name.clone(), tier: one.tier, weight, share_percent, verdict }
     };
     candidates.iter().enumerate().map(step).collect()
 }

@@ -105,6 +105,8 @@ pub struct RouteTable(Arc<Indexed>);
 #[derive(Debug, Default)]
 struct Indexed {
     routes: Vec<Route>,
+    /// How many of them the log has; the others are of the files.
+    of_log: usize,
     /// The places of those that some tenants alone have, in their order.
     of_tenants: HashMap<TenantId, Vec<usize>>,
     /// The places of those that all have.
@@ -115,7 +117,11 @@ impl RouteTable {
     /// These routes, in this order.
     #[must_use]
     pub fn new(routes: Vec<Route>) -> Self {
-        let mut indexed = Indexed::default();
+        Self::with(routes, 0)
+    }
+
+    fn with(routes: Vec<Route>, of_log: usize) -> Self {
+        let mut indexed = Indexed { of_log, ..Indexed::default() };
         for (place, route) in routes.iter().enumerate() {
             match &route.tenants {
                 None => indexed.of_all.push(place),
@@ -127,6 +133,19 @@ impl RouteTable {
             }
         }
         Self(Arc::new(Indexed { routes, ..indexed }))
+    }
+
+    /// Those of the log before those of the files.
+    #[must_use]
+    pub fn joined(of_log: Vec<Route>, of_files: &[Route]) -> Self {
+        let count = of_log.len();
+        Self::with(of_log.into_iter().chain(of_files.iter().cloned()).collect(), count)
+    }
+
+    /// Those that the log does not have, in their order.
+    #[must_use]
+    pub fn of_files(&self) -> &[Route] {
+        &self.0.routes[self.0.of_log..]
     }
 
     /// All of them, in their order.

@@ -251,10 +251,9 @@ impl Breaker {
         }
         match seen {
             Seen::Nothing => return None,
-            Seen::Success => self.in_row = 0,
-            Seen::Failure => self.in_row = self.in_row.saturating_add(1),
             // It answers.
-            Seen::Throttled | Seen::Refused => {}
+            Seen::Success | Seen::Throttled | Seen::Refused => self.in_row = 0,
+            Seen::Failure => self.in_row = self.in_row.saturating_add(1),
         }
         self.window.count(timing.now, seen, rules.window());
         let Counted { calls, failed, throttled } = self.window.counted();

@@ -8,12 +8,11 @@ mod dispatcher;
 mod door;
 mod joining;
 mod listener;
+mod pool_table;
 mod process;
 mod projector;
 mod query;
 mod relay;
-mod pool_table;
-mod route_table;
 mod webhook;
 
 use std::collections::BTreeSet;
@@ -34,7 +33,8 @@ pub(crate) use self::accounts::{
 };
 pub use self::configured::postgres;
 pub(crate) use self::configured::{
-    check, keep_rules, own_mailboxes, place, refusals, sites, trusted_proxies, word_rules,
+    check, default_email_sender, default_sender, keep_rules, own_mailboxes, place, refusals, sites,
+    trusted_proxies, word_rules,
 };
 pub(crate) use self::definition::Instances;
 use self::definition::{RoleDefinition, RoleInstance};
@@ -43,7 +43,6 @@ pub(crate) use self::joining::{Joiner, LeftOut, kept, vault};
 pub(crate) use self::listener::{certificate_files, cors};
 pub use self::process::Parts;
 pub(crate) use self::process::Process;
-pub(crate) use self::route_table::{of_terms, route_table};
 use self::process::{Follows, Workers};
 use crate::settings::Settings;
 use crate::telemetry::metrics;

@@ -1,6 +1,6 @@
 //! Configuration: `hatch.toml` overlaid by `HATCH_` environment variables.
 //!
-//! Nested keys take `__` in the environment (`HATCH_TWILIO__AUTH_TOKEN`), and any text may be given
+//! Nested keys take `__` in the environment (`HATCH_BUS__PREFIX`), and any text may be given
 //! as a file (`HATCH_DATABASE_URL_FILE=/run/secrets/url`). An unknown key or a bad value stops the
 //! start with the key's name and what was expected.
 
@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use chrono::TimeDelta;
 use hatch_api::webhooks::KeepRules;
-use hatch_dispatcher::{DoubtPolicy, RetryPolicy};
-use hatch_providers::{Secret, generic, sendgrid, twilio};
+use hatch_dispatcher::{BreakerRules, DoubtPolicy, RetryPolicy};
+use hatch_providers::{Secret, generic};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,28 +28,25 @@ mod refusal;
 mod pools;
 mod routes;
 mod secret_file;
+mod sections;
 mod tokens;
 mod trail;
 
 pub use accounts::{AccountSettings, AccountsByName};
 pub use authentication::Authentication;
 pub use listener::{CorsSettings, TlsSettings};
-pub use load::sendgrid_account;
 pub use rate_limits::RateLimitSettings;
 pub use pools::{PoolSenderSettings, PoolSettings};
 pub use routes::{RouteAccount, RouteSettings};
 pub use tokens::{JwtAlgorithm, JwtSettings, OidcSettings};
 pub use trail::{AuditSettings, RequestLogSettings};
 
-/// The key that the simulator signs SendGrid's webhooks by, in the data folder.
-pub(crate) const SENDGRID_PUBLIC_KEY: &str = "simulator/sendgrid.public.pem";
-
 /// Names the simulator's URL in the children of `up --split`, which work as `up` does.
 pub(crate) const DEVELOPMENT: &str = "HATCH_DEVELOPMENT_SIMULATOR";
 
-/// Everything that can be set.
+/// Everything that can be set, beside the sections of providers. What is unknown is refused before.
 #[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Settings {
     /// PostgreSQL 15 or newer: a `postgres://` URL or `key=value` pairs, with libpq's `sslmode` and what
     /// belongs to it (`docs/tls.md`). `up` starts one of its own where this is not set.
@@ -113,13 +110,7 @@ pub struct Settings {
     pub default_sms_sender: Option<String>,
     /// The sender of a mail that names none, such as `support@example.com` or `Support <support@example.com>`.
     pub default_email_sender: Option<String>,
-    /// The Twilio account, where there is one.
-    #[schemars(transform = accounts::with_public_url)]
-    pub twilio: Option<twilio::Settings>,
-    /// The SendGrid account, where there is one.
-    #[schemars(transform = accounts::with_event_keys)]
-    pub sendgrid: Option<sendgrid::Settings>,
-    /// Accounts at providers, by hatch's own names for them.
+    /// Accounts at providers, by hatch's own names for them: those of the sections that are called as providers, too.
     pub accounts: AccountsByName,
     /// Which messages go by which accounts: 1,000 routes at most, each a table `[[routes]]`. As a variable it is a list in
     /// JSON.
@@ -174,6 +165,9 @@ pub struct LimitSettings {
     pub connections_max: Option<u64>,
     /// Clients that may follow the live feed at a time, of which one client has a quarter at most. Default: 256.
     pub live_streams_max: Option<u64>,
+    /// Messages of a day, in UTC, that each tenant may have sent: 1 to 1,000,000,000. Those above it wait for the next day.
+    /// Default: as many as there are.
+    pub messages_per_day: Option<u64>,
 }
 
 /// What becomes of the oldest part of the log.
@@ -230,9 +224,12 @@ pub struct DispatcherSettings {
     pub lease_ms: u64,
     /// Attempts and the waits between them.
     pub retry: RetryPolicy,
-    /// Between two trials of an account that its provider refuses (credentials, suspension, credit): the first wait
-    /// and the longest. Its messages wait meanwhile.
+    /// Between two trials of an account that its provider refuses (credentials, suspension, credit): the first wait; and
+    /// the longest between two trials of any account to which nothing else is given. Its messages go by another account
+    /// meanwhile, or wait.
     pub account_backoff_ms: [u64; 2],
+    /// When nothing is given to an account for a while: its calls fail, are not answered, or are too many.
+    pub breaker: BreakerRules,
     /// Attempts under way at a time for each provider account, 1 to 10,000; what finds no room is
     /// parked.
     pub account_concurrency_max: usize,
@@ -247,9 +244,11 @@ pub struct DispatcherSettings {
     pub look_ups_ms: [u64; 2],
     /// How long a receipt is waited for before a doubt is left to a person.
     pub receipt_wait_ms: u64,
-    /// What becomes of attempts in doubt, for each account by its name, or else for each provider (`twilio`, `sendgrid`):
+    /// What becomes of attempts in doubt, for each account by its name, or else for each provider:
     /// `look_up` (the default where the provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
+    /// Days that it is kept what was said to providers, and what they answered, outside of the log: 1 to 3,650.
+    pub attempts_kept_days: u32,
 }
 
 /// How many messages are taken, where more are offered than can be finished.
@@ -268,10 +267,13 @@ pub struct AdmissionSettings {
     /// Messages that may wait at all, also while NATS or the dispatchers are away: the disk's
     /// bound.
     pub waiting_max: u64,
+    /// Messages of one tenant that may wait for room at their accounts, whose rates they are beyond. Others are none of
+    /// their business: only that tenant is refused more.
+    pub waiting_per_tenant_max: u64,
 }
 
 /// What is done about words such as STOP that people write by SMS or MMS. A word is answered by an SMS if its text is set,
-/// once for each change: not if it is repeated, and not where the provider answers by itself (`twilio.acts_on_words`).
+/// once for each change: not if it is repeated, and not where the provider answers by itself (`acts_on_words` of its account).
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConsentSettings {
@@ -424,8 +426,6 @@ impl Default for Settings {
             archive: ArchiveSettings::default(),
             default_sms_sender: None,
             default_email_sender: None,
-            twilio: None,
-            sendgrid: None,
             accounts: AccountsByName::new(),
             routes: Vec::new(),
             pools: Vec::new(),
@@ -463,7 +463,13 @@ impl Default for ShutdownSettings {
 
 impl Default for AdmissionSettings {
     fn default() -> Self {
-        Self { enabled: true, wait_ms: None, burst: None, waiting_max: 1_000_000 }
+        Self {
+            enabled: true,
+            wait_ms: None,
+            burst: None,
+            waiting_max: 1_000_000,
+            waiting_per_tenant_max: 2_000_000,
+        }
     }
 }
 
@@ -494,6 +500,7 @@ impl Default for DispatcherSettings {
             lease_ms: 60_000,
             retry: RetryPolicy::default(),
             account_backoff_ms: [1_000, 30_000],
+            breaker: BreakerRules::default(),
             account_concurrency_max: 256,
             timers_lag_ms: 3_000,
             delivery_grace_ms: 10_000,
@@ -501,6 +508,7 @@ impl Default for DispatcherSettings {
             look_ups_ms: [30_000, 120_000],
             receipt_wait_ms: 600_000,
             in_doubt: BTreeMap::new(),
+            attempts_kept_days: 30,
         }
     }
 }

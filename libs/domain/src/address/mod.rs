@@ -381,6 +381,12 @@ impl Address {
         Scoped::read(&self.0).map(|scoped| scoped.scope)
     }
 
+    /// The calling code of a phone number's country, such as 44; that of its first digits is enough.
+    #[must_use]
+    pub fn calling_code(number: &str) -> Option<u16> {
+        phone::calling_code(number)
+    }
+
     /// The normalised text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,5 +1,6 @@
 //! The read side: every query names its tenant and reads the views.
 
+mod attempts;
 mod audit;
 pub(crate) mod conditions;
 mod moment;
@@ -10,6 +11,7 @@ mod sender_memory;
 mod tally;
 mod webhook_log;
 
+pub use attempts::AttemptDetails;
 pub use audit::{AuditEntry, AuditFilter, AuditObject};
 pub(crate) use moment::MESSAGES_MAX;
 pub use moment::{Moment, MomentError};

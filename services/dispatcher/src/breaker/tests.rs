@@ -73,7 +73,7 @@ fn a_breaker_opens_by_what_it_sees() {
         ("fffff", Some((Cause::InRow, 5))),
         ("ffffsffff", None),
         ("ffff-f", Some((Cause::InRow, 5))),
-        ("fffftf", Some((Cause::InRow, 5))),
+        ("fffftffff", None),
         ("r", Some((Cause::Refused, 1))),
         (half.as_str(), Some((Cause::Ratio, 10))),
         (below.as_str(), None),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use hatch_api::accounts::{Unusable, Vault};
+use hatch_api::planning::route_table;
 use hatch_directory::{AccountEntry, Directory};
 use hatch_domain::account::Account as KeptAccount;
 use hatch_domain::account_name::AccountName;
@@ -25,7 +26,6 @@ use tokio_util::sync::CancellationToken;
 use super::accounts::accounts_by;
 use super::pool_table::pool_table;
 use super::process::{Process, Workers};
-use super::route_table::route_table;
 use crate::reload::Reload;
 use crate::settings::Settings;
 use crate::settings::accounts::outside_url;
@@ -382,6 +382,8 @@ mod tests {
             channels: Vec::new(),
             senders: Vec::new(),
             traffic: Traffic::Live,
+            limits: hatch_domain::account::AccountLimits::default(),
+            on_doubt: None,
             settings: BTreeMap::from([("account_sid".to_owned(), json!(account_sid))]),
             secrets: BTreeMap::from([("auth_token".to_owned(), sealed)]),
             created_by: "cli".to_owned(),
