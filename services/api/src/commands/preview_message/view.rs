@@ -21,6 +21,10 @@ pub(crate) struct Preview {
     /// Into how many messages a carrier cuts an SMS: an upper bound where the provider replaces characters. `null` for other
     /// channels.
     segments: Option<u32>,
+    /// Who sends it: of a pool the sender that the recipient would have.
+    from: String,
+    /// The pool that has the sender, and why that one; `null` where the sender is of none.
+    pool: Option<PoolView>,
     /// The account by which it would go; `null` where none could take it just then, or no provider carries it.
     account: Option<AccountName>,
     /// The accounts of the route in the order in which they come, and what becomes of each.
@@ -34,6 +38,16 @@ pub(crate) struct Preview {
     quiet_until: Option<DateTime<Utc>>,
     /// What may not be as it is meant.
     warnings: Vec<Warning>,
+}
+
+/// The pool that a sender is of.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PreviewPool)]
+struct PoolView {
+    /// What it is called.
+    name: String,
+    /// Why it is this sender, in words that may change, such as `sticky` or `country`.
+    reason: String,
 }
 
 /// An account of a preview's route.
@@ -140,6 +154,11 @@ impl Preview {
         Self {
             encoding: cut.map(|cut| cut.encoding),
             segments: cut.map(|cut| cut.count),
+            from: send.from.to_string(),
+            pool: send.pool_choice.as_ref().map(|choice| PoolView {
+                name: choice.name.clone(),
+                reason: choice.reason.clone(),
+            }),
             account,
             route,
             route_name,
