@@ -73,7 +73,7 @@ use crate::permits::Permits;
 pub use crate::precondition::{Checked, Precondition, Refused};
 use crate::present::Present;
 use crate::progress::Queue;
-pub use crate::progress::{Error as ProgressError, progress, waiting};
+pub use crate::progress::{Error as ProgressError, crowded_tenants, progress, waiting};
 use crate::provider_ids::ProviderIds;
 use crate::rates::{Entering, Rates};
 pub use crate::rates::{RateStats, in_lines};

@@ -111,6 +111,7 @@ impl Commands {
         caller.may_reach(&send.to, send.email.as_deref())?;
         let (store, tenant) = (&self.store, caller.tenant);
         let now = store.environment().now();
+        self.admission.admit_tenant(tenant)?;
         let _on_its_way = self.admission.admit(send.channel, send.priority)?;
         let in_range = time_to_send(send.send_at, now);
         let mut joined = self.joined(tenant, &send).await?;

@@ -45,6 +45,12 @@ impl RoleInstance for Command {
                 process.head.clone(),
                 process.workers.clone(),
             ));
+            workers.spawn(admission::watch_lines(
+                self.admission.clone(),
+                process.settings.admission.waiting_per_tenant_max,
+                process.pool.clone(),
+                process.workers.clone(),
+            ));
         }
         let read_model = ReadModel::of(process.pool.clone(), process.projections);
         let (store, workers_end) = (process.store.clone(), process.workers.clone());

@@ -12,7 +12,7 @@ use hatch_domain::address::Address;
 use hatch_domain::consent::words;
 use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX, SystemEnvironment};
-use hatch_providers::is_of_this_machine;
+use hatch_providers::{Limits, is_of_this_machine};
 
 use super::accounts::{at_providers, check_accounts, http_timeout, providers_in_doubt, slowest};
 use super::listener::{certificate_files, cors};
@@ -46,6 +46,7 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
             dispatcher.account_backoff_ms.map(Duration::from_millis),
         ),
         breaker: dispatcher.breaker,
+        tenant_per_day: settings.limits.messages_per_day,
         timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
         attempts_kept: Duration::from_secs(u64::from(dispatcher.attempts_kept_days) * 86_400),
         waits: hatch_dispatcher::Waits {
@@ -76,6 +77,11 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
             AT_ONCE.end()
         );
     }
+    anyhow::ensure!(
+        settings.limits.messages_per_day.is_none_or(Limits::is_count),
+        "configuration: limits.messages_per_day: expected {}",
+        Limits::COUNT_EXPECTED
+    );
     if let Some((key, longest)) = slowest(settings) {
         let least = longest + hatch_dispatcher::LEASE_MARGIN;
         anyhow::ensure!(

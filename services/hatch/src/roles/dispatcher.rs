@@ -65,6 +65,7 @@ impl RoleInstance for Dispatcher {
         Box::pin(async move {
             let mut metrics: Vec<_> = calls(&self.stats).into();
             metrics.extend(accounts(&self.stats));
+            metrics.extend(rates(&self.stats, process).await);
             metrics.extend(timers(&self.stats, process).await);
             metrics
         })
@@ -113,6 +114,42 @@ fn accounts(stats: &Stats) -> [Metric; 3] {
             help: "Messages that went by another account at once, by the class of the error",
             values: Values::Counter(failovers.collect()),
         },
+    ]
+}
+
+/// How much room accounts had, and what stands in their lines.
+async fn rates(stats: &Stats, process: &Process) -> [Metric; 3] {
+    let deferred = stats.rates.deferred.all().into_iter().map(|((account, reason), counter)| {
+        (vec![("account", account), ("reason", reason.to_owned())], counter.get())
+    });
+    let mut standing = Samples::new();
+    if process.runs(DEFINITION.name) {
+        let count =
+            async |client: &mut Connection| anyhow::Ok(hatch_dispatcher::in_lines(client).await?);
+        let counts = process.pool.within(LAG_MAX, count).await.unwrap_or_default();
+        standing.extend(counts.into_iter().map(|(of, count)| {
+            let (provider, account) = of.split_once('/').unwrap_or((of.as_str(), ""));
+            let labels = vec![("provider", provider.to_owned()), ("account", account.to_owned())];
+            (labels, number(count))
+        }));
+    }
+    [
+        Metric {
+            name: "hatch_rate_deferred",
+            help: "Messages that were put into a line, by account and reason: rate, sender_rate, daily_cap, \
+                   concurrency",
+            values: Values::Counter(deferred.collect()),
+        },
+        Metric {
+            name: "hatch_rate_leases",
+            help: "Leases of the fleet's buckets that brought something, by bucket: second, sender, day, tenant, calls",
+            values: labelled("bucket", &stats.rates.leases),
+        },
+        gauge(
+            "hatch_messages_in_line",
+            "Messages that stand in the line of an account, 100,000 of all at most",
+            standing,
+        ),
     ]
 }
 
