@@ -28,7 +28,11 @@ async fn a_person_says_what_a_message_in_doubt_was_and_sends_it_again() {
     let list = hatch.get("/api/v1/in-doubt").await;
     let doubt = &list.body["data"][0]["doubt"];
     assert_eq!((&list.body["data"][0]["id"], &doubt["attempt"]), (&json!(id), &json!(1)));
-    assert_eq!((&doubt["account"], &doubt["policy"]), (&json!("twilio"), &json!("wait")), "{doubt}");
+    assert_eq!(
+        (&doubt["account"], &doubt["policy"]),
+        (&json!("twilio"), &json!("wait")),
+        "{doubt}"
+    );
     let (ok, table) = run(&hatch, &["in-doubt", "list"]).await;
     assert!(ok && table.contains(&id), "{table}");
 

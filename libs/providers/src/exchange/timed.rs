@@ -30,6 +30,8 @@ impl<S> Layer<S> for TimedConnections {
 impl<S, R> Service<R> for Timed<S>
 where
     S: Service<R>,
+    S::Response: 'static,
+    S::Error: 'static,
     S::Future: Send + 'static,
 {
     type Response = S::Response;

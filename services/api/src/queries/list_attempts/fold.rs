@@ -200,7 +200,8 @@ mod tests {
         let mut events = vec![requested(), attempted(1, 2), doubt.into()];
         assert_eq!(attempts_of(&events)[0].outcome, Outcome::InDoubt);
         events.push(resolved.into());
-        let [attempt] = &attempts_of(&events)[..] else { panic!("one attempt") };
+        let attempts = attempts_of(&events);
+        let [attempt] = &attempts[..] else { panic!("one attempt") };
         assert_eq!(attempt.outcome, Outcome::Sent);
         assert_eq!(attempt.detail.as_deref(), Some("seen in their console"));
     }
