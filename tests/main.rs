@@ -87,6 +87,7 @@ mod refusals;
 mod reload;
 mod replies;
 mod restore;
+mod routes;
 mod schemathesis;
 mod scripted;
 mod sealed;

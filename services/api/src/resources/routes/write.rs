@@ -141,15 +141,15 @@ fn unfit(
     let error = |(pointer, name): (String, &AccountName)| {
         let mut own = current.iter().filter(|one| one.name == *name && one.tenants.has(tenant));
         // One that was made a moment ago is used in a moment.
-        let made = || made(door, tenant, name).map(|channels| (channels, terms.channel));
-        let carried = own.next().map(|one| (one.channels.clone(), terms.channel)).or_else(made);
-        let detail = match carried {
+        let carried = own.next().map(|one| one.channels.clone());
+        let carried = carried.or_else(|| made(door, tenant, name));
+        let detail = match (carried, terms.channel) {
             // Those of others are not told of.
-            None => "expected an account that the tenant has".to_owned(),
-            Some((channels, Some(channel))) if !channels.contains(&channel) => {
+            (None, _) => "expected an account that the tenant has".to_owned(),
+            (Some(channels), Some(channel)) if !channels.contains(&channel) => {
                 format!("expected an account that carries {}", channel.as_str())
             }
-            Some(_) => return None,
+            (Some(_), _) => return None,
         };
         Some(FieldError::coded(FieldCode::UnknownValue, pointer, detail))
     };
