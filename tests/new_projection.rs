@@ -171,6 +171,8 @@ async fn a_read_waits_for_no_projection_that_it_does_not_read() {
         format!("conversations/{conversation}/messages"),
         format!("conversations/{conversation}/events"),
         "dead-letters".to_owned(),
+        "in-doubt".to_owned(),
+        format!("messages/{id}/attempts"),
         "webhook-log".to_owned(),
         "accounts".to_owned(),
         "api-keys".to_owned(),

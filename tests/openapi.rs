@@ -171,6 +171,8 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
         answered(&hatch, &format!("{at}/events"), &format!("/api/v1/messages/{id}/events")).await;
         let recipients = format!("/api/v1/messages/{id}/recipients");
         answered(&hatch, &format!("{at}/recipients"), &recipients).await;
+        answered(&hatch, &format!("{at}/attempts"), &format!("/api/v1/messages/{id}/attempts"))
+            .await;
         let conversation = message["conversation_id"].as_str().expect("an id");
         let at = "/api/v1/conversations/{id}";
         let path = format!("/api/v1/conversations/{conversation}");
@@ -192,6 +194,7 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
         "/api/v1/messages",
         "/api/v1/conversations",
         "/api/v1/dead-letters",
+        "/api/v1/in-doubt",
         "/api/v1/projections",
         "/api/v1/providers",
         "/api/conversations",
@@ -200,6 +203,9 @@ async fn what_is_answered_has_exactly_what_the_document_says() {
     ] {
         answered(&hatch, path, path).await;
     }
+    let task = hatch.post("/api/v1/dead-letters/redrive", &json!({"all": true})).await;
+    let path = format!("/api/v1/tasks/{}", task.text("id"));
+    answered(&hatch, "/api/v1/tasks/{id}", &path).await;
     let log = answered(&hatch, "/api/v1/webhook-log", "/api/v1/webhook-log").await;
     let webhook = log["data"][0]["id"].as_str().expect("a webhook");
     let path = format!("/api/v1/webhook-log/{webhook}");

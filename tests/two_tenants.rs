@@ -39,6 +39,7 @@ pub(super) struct Things {
     pub(super) members: Vec<String>,
     pub(super) sessions: Vec<String>,
     pub(super) requests: Vec<String>,
+    pub(super) tasks: Vec<String>,
 }
 
 impl Two {
@@ -124,6 +125,9 @@ impl Two {
         let visitor = Visitor::invited(hatch, "ann@example.com", "owner").await;
         things.members = ids("/api/v1/members").await;
         things.sessions = vec![visitor.session_id(hatch).await];
+        let task =
+            hatch.post("/api/v1/dead-letters/redrive", &json!({"ids": things.messages})).await;
+        things.tasks = vec![task.text("id").to_owned()];
         let tenant = &self.second_tenant;
         let sql =
             format!("SELECT position FROM es.events WHERE tenant_id <> '{tenant}' ORDER BY 1");
@@ -159,6 +163,7 @@ impl Things {
             ("members", &self.members),
             ("sessions", &self.sessions),
             ("requests", &self.requests),
+            ("tasks", &self.tasks),
         ]
     }
 

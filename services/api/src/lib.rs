@@ -62,7 +62,7 @@ pub use people::{People, router as people_router};
 pub use problem::Problem;
 pub use request::{Entrance, RequestStats, RouteStats};
 pub use requests::Requests;
-pub use resources::{accounts, api_keys, members, tenants};
+pub use resources::{accounts, api_keys, members, tasks, tenants};
 pub use service::{app, serve, serve_beside, serve_by, serve_plain};
 pub use sites::{Sites, is_secure};
 pub use stall::{StallListener, StallStream};

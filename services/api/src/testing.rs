@@ -20,6 +20,11 @@ use hatch_domain::carrier::command::CarrierCommand;
 use hatch_domain::carrier::{Carrier, carrier_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
+use hatch_domain::message::Message;
+use hatch_domain::message::command::{
+    AttemptOutcome, MessageCommand, RecordOutcome, ResolveDoubt, StartAttempt,
+};
+use hatch_domain::message::event::Resolution;
 use hatch_domain::scope::{Scope, Scopes};
 use hatch_domain::tenant::Tenant;
 use hatch_domain::tenant::command::TenantCommand;
@@ -46,7 +51,7 @@ use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::people::People;
 use crate::planning::{Planning, route_table};
-use crate::queries::{AccountFigures, Carriers, Queries, Reported};
+use crate::queries::{AccountFigures, Carriers, DoubtRules, Queries, Reported};
 use crate::resources::accounts::Vault;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
 
@@ -65,7 +70,7 @@ const TEMPLATE: Template = Template {
     name: "api",
     schemas: || {
         let read = hatch_readmodel::schemas(PROJECTIONS).into_iter();
-        read.chain([hatch_directory::SCHEMA]).collect()
+        read.chain([hatch_due::SCHEMA, hatch_dispatcher::SCHEMA, hatch_directory::SCHEMA]).collect()
     },
     sql: "",
 };
@@ -138,6 +143,10 @@ impl Api {
             read_model,
             log: log.clone(),
             head: head.clone(),
+            doubts: Arc::new(DoubtRules {
+                accounts: vault.accounts.clone(),
+                ..DoubtRules::default()
+            }),
             waiting: Arc::new(Limit::new("waiting_reads", 16)),
             carriers: Carriers {
                 accounts: vault.accounts.clone(),
@@ -305,6 +314,32 @@ impl Api {
         self.execute::<ApiKey>(key.tenant, api_key_id(&key.id).0, command).await;
     }
 
+    /// Changes a message as a dispatcher does, or a provider.
+    pub(crate) async fn change_message(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        command: &MessageCommand,
+    ) {
+        self.execute::<Message>(tenant, id, command).await;
+    }
+
+    /// The log.
+    pub(crate) fn store(&self) -> Store {
+        self.store.clone()
+    }
+
+    /// What reads the tables.
+    pub(crate) fn read_model(&self) -> ReadModel {
+        ReadModel::of(pool(&self.database.config(), 4, PATIENCE), PROJECTIONS)
+    }
+
+    /// Writes to tables that are beside the log.
+    pub(crate) async fn sql(&self, statement: &str) {
+        let client = pool(&self.database.config(), 1, PATIENCE).get().await.expect("a connection");
+        client.batch_execute(statement).await.expect("a statement");
+    }
+
     /// Creates or changes a tenant. The change holds from now on.
     pub(crate) async fn change_tenant(&self, tenant: TenantId, command: &TenantCommand) {
         self.execute::<Tenant>(tenant, tenant.0, command).await;
@@ -449,6 +484,39 @@ fn commands(store: Store, queries: &Queries, (planning, vault): (Planning, Vault
     }
 }
 
+/// A message of the tenant whose first attempt got no answer.
+pub(crate) async fn in_doubt(api: &Api, tenant: TenantId) -> Uuid {
+    let (now, id) = (api.clock.now(), api.store.environment().new_id());
+    let token = api.store.environment().new_id();
+    let lease_until = now + TimeDelta::seconds(60);
+    let start = StartAttempt {
+        provider: "nobody".to_owned(),
+        account: "nobody".to_owned(),
+        choice: None,
+        token,
+        call_before: lease_until,
+        lease_until,
+        at: now,
+    };
+    let outcome = AttemptOutcome::Unknown { detail: "no answer in time".to_owned() };
+    let record = RecordOutcome { attempt: 1, token, outcome, at: now };
+    for command in [
+        MessageCommand::Request(Arc::new(hatch_domain::testing::request(now))),
+        MessageCommand::StartAttempt(start),
+        MessageCommand::RecordOutcome(record),
+    ] {
+        api.change_message(tenant, id, &command).await;
+    }
+    id
+}
+
+/// Says of a message of the default tenant what its attempt was.
+pub(crate) async fn resolved(api: &Api, id: Uuid, resolution: Resolution) {
+    let (reason, at) = ("asked their support".to_owned(), api.clock.now());
+    let command = MessageCommand::ResolveDoubt(ResolveDoubt { resolution, reason, at });
+    api.change_message(TenantId::DEFAULT, id, &command).await;
+}
+
 /// An account by which everything can be sent, and nothing is.
 fn account() -> Account {
     Account {
@@ -496,7 +564,10 @@ fn vault() -> Vault {
     Vault {
         keyring: Keyring::new(Some(key), None),
         accounts: Accounts::new(vec![account()]),
-        context: Context { public_url: "https://hatch.example.com".parse().expect("a URL") },
+        context: Context {
+            public_url: "https://hatch.example.com".parse().expect("a URL"),
+            clock: Arc::new(SystemEnvironment),
+        },
         http_timeout_max: Duration::from_secs(20),
     }
 }

@@ -32,6 +32,8 @@ pub struct Config {
     /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
     /// memory.
     pub timers_lag: Duration,
+    /// How long it is kept what was said to providers, and what they answered.
+    pub attempts_kept: Duration,
     /// The waits that decide what is due.
     pub waits: Waits,
 }
@@ -102,10 +104,12 @@ mod tests {
             breaker: BreakerRules::default(),
             tenant_per_day: None,
             timers_lag: Duration::from_secs(5),
+            attempts_kept: Duration::from_secs(86_400),
             waits: Waits {
                 delivery_grace: Duration::from_secs(5),
                 validity: Duration::from_secs(3_600),
                 look_ups: look_ups.map(Duration::from_secs),
+                conclusive_after: Duration::ZERO,
                 call: Duration::from_secs(16),
                 receipt: Duration::from_secs(600),
             },

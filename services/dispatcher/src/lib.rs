@@ -8,6 +8,7 @@
 
 mod account;
 mod attempt;
+mod attempts;
 mod breaker;
 mod call;
 mod calls;
@@ -60,6 +61,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::account::{Carriers, SendingAccount};
+use crate::attempts::Recorder;
 pub use crate::breaker::{BreakerRules, BreakerState};
 pub use crate::config::{Config, LEASE_MARGIN};
 pub use crate::consent::ConsentPrecondition;
@@ -71,7 +73,7 @@ use crate::permits::Permits;
 pub use crate::precondition::{Checked, Precondition, Refused};
 use crate::present::Present;
 use crate::progress::Queue;
-pub use crate::progress::{Error as ProgressError, progress, waiting};
+pub use crate::progress::{Error as ProgressError, crowded_tenants, progress, waiting};
 use crate::provider_ids::ProviderIds;
 use crate::rates::{Entering, Rates};
 pub use crate::rates::{RateStats, in_lines};
@@ -132,6 +134,7 @@ struct Dispatcher {
     provider_ids: ProviderIds,
     present: Present,
     look_ups: LookUps,
+    recorder: Recorder,
     /// How much room the accounts have.
     rates: Rates,
     /// Those that stand in lines from now on.
@@ -174,6 +177,7 @@ impl Dispatcher {
             present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
             sending: dependencies.store.for_sending(),
             look_ups: LookUps::default(),
+            recorder: Recorder::default(),
             config,
             carriers: watch::Sender::default(),
             queues: queues.collect(),
@@ -217,9 +221,12 @@ impl Dispatcher {
         let tell = self.shutdown.run_until_cancelled(tell);
         let fleet = self.shutdown.run_until_cancelled(Box::pin(self.share_breakers()));
         let (drained, sweeps) = (join_all(drained), join_all(sweeps));
-        futures::join!(follow, drained, sweeps, fold, report, release, tell, fleet, lines);
+        let keep = self.shutdown.run_until_cancelled(Box::pin(self.keep_attempts()));
+        let own = async { futures::join!(tell, fleet, lines, keep) };
+        futures::join!(follow, drained, sweeps, fold, report, release, own);
         self.attempts.close();
         self.attempts.wait().await;
+        self.keep_last_attempts().await;
     }
 
     /// Sends by the accounts that there are, whenever they are replaced.

@@ -15,6 +15,7 @@ use hatch_due::DueKind as _;
 use hatch_eventstore::{Connection, Connections, Position, Unanswered};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use crate::messages::Messages;
 use crate::permits::Permits;
@@ -52,6 +53,21 @@ const WAITING: &str = "
                        AND look_at >= now() AND NOT starts_with(waits_for, $6) LIMIT $1) AS waiting)
          + (SELECT coalesce(max(position), 0) FROM es.events)
          - coalesce((SELECT position FROM es.checkpoints WHERE name = $2 AND version = $3), 0)";
+
+/// From tenant to tenant by an index; of each as many places of it are passed over as may be.
+const CROWDED: &str = "
+    WITH RECURSIVE tenant(tenant_id, number) AS (
+        SELECT (SELECT t.tenant_id FROM due.timers t WHERE t.kind = $1 AND t.lane LIKE '% waiting'
+                 ORDER BY t.tenant_id LIMIT 1), 1
+        UNION ALL
+        SELECT (SELECT t.tenant_id FROM due.timers t WHERE t.kind = $1 AND t.lane LIKE '% waiting'
+                   AND t.tenant_id > o.tenant_id ORDER BY t.tenant_id LIMIT 1), o.number + 1
+          FROM tenant o WHERE o.tenant_id IS NOT NULL AND o.number < 10000)
+    SELECT tenant_id FROM tenant
+     WHERE tenant_id IS NOT NULL
+       AND EXISTS (SELECT FROM due.timers t
+                    WHERE t.kind = $1 AND t.lane LIKE '% waiting' AND t.tenant_id = tenant.tenant_id
+                   OFFSET $2 LIMIT 1)";
 
 /// One queue of this process, as its reports need it.
 pub(crate) struct Queue {
@@ -163,6 +179,16 @@ pub async fn progress(client: &Connection) -> Result<Vec<(Channel, Priority, Pos
         }
     }
     Ok(queues)
+}
+
+/// Tenants of which more than `most` messages stand in lines or wait for an account; those of 10,000 tenants are counted.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn crowded_tenants(client: &Connection, most: i64) -> Result<Vec<Uuid>, Error> {
+    let statement = client.prepare_cached(CROWDED).await?;
+    let rows = client.query(&statement, &[&Message::KIND, &most]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// About how many messages wait to be sent, whatever the bus says: those that are due, counted up

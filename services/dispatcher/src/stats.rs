@@ -27,6 +27,8 @@ pub struct Stats {
     pub shortage: Shortage,
     /// How long calls of a provider took, in seconds.
     pub call_seconds: Family<&'static str, Histogram>,
+    /// Attempts of which it could not be kept what was said to the provider.
+    pub attempts_unkept: Counter,
     /// How much room accounts had.
     pub rates: Arc<RateStats>,
     /// Whether the timers are stopped by damage of the log.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hatch_domain::message::Message;
 use hatch_domain::message::command::{MessageCommand, SettleDoubt, Settlement};
-use hatch_domain::{Channel, Priority};
+use hatch_domain::{Channel, OnDoubt, Priority};
 use hatch_due::{DueTimer, Handler, Lane, Permit};
 use hatch_eventstore::{Loaded, log_unless_away};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -96,7 +96,11 @@ impl Dispatcher {
         let timer = &timer.of_step(pending.message.attempt());
         let account = self.account_in_doubt(pending.tenant_id, &pending.message);
         let account = account.as_ref();
-        let policy = account.map_or(DoubtPolicy::Wait, SendingAccount::doubt_policy);
+        let asked = pending.message.requested().and_then(|request| request.options.on_doubt);
+        let policy = match account {
+            Some(account) => account.doubt_policy(asked),
+            None => OnDoubt::of(asked, None, false).into(),
+        };
         let waits = self.config.waits_of(account);
         let action = decide(&pending.message, now, policy, &waits, timer.looks);
         tracing::debug!(%message_id, ?action, "due");

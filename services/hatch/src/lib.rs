@@ -139,11 +139,12 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
             let settings = commands::running(settings)?;
             return Box::pin(commands::archive::run(&settings, flags)).await;
         }
-        Command::DeadLetters(cli::DeadLetters::List { limit, json }) => {
-            commands::dead_letters::list(&commands::running(settings)?, limit, json).await?;
+        Command::DeadLetters(what) => {
+            return Box::pin(commands::dead_letters::run(&commands::running(settings)?, what))
+                .await;
         }
-        Command::DeadLetters(cli::DeadLetters::Redrive(flags)) => {
-            return commands::dead_letters::redrive(&commands::running(settings)?, flags).await;
+        Command::InDoubt(what) => {
+            return Box::pin(commands::in_doubt::run(&commands::running(settings)?, what)).await;
         }
         Command::Webhooks(what) => {
             return Box::pin(webhooks(&commands::running(settings)?, what)).await;

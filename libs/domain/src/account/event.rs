@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::limits::AccountLimits;
+use crate::OnDoubt;
 use crate::account_name::AccountName;
 use crate::address::Address;
 use crate::channel::Channel;
@@ -35,6 +36,9 @@ pub struct AccountCreated {
     /// How much it is given; as much as there is, if nothing is said.
     #[serde(default, skip_serializing_if = "AccountLimits::is_none")]
     pub limits: AccountLimits,
+    /// What becomes of its attempts in doubt; what is set for the installation, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_doubt: Option<OnDoubt>,
     /// The provider's settings that are no secrets.
     #[schema(value_type = Object)]
     pub settings: BTreeMap<String, Value>,
@@ -63,6 +67,9 @@ pub struct AccountChanged {
     /// How much it is given; as much as there is, if nothing is said.
     #[serde(default, skip_serializing_if = "AccountLimits::is_none")]
     pub limits: AccountLimits,
+    /// What becomes of its attempts in doubt; what is set for the installation, if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_doubt: Option<OnDoubt>,
     /// The provider's settings that are no secrets.
     #[schema(value_type = Object)]
     pub settings: BTreeMap<String, Value>,

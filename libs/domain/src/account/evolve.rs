@@ -16,6 +16,7 @@ impl Account {
                     senders: e.senders,
                     traffic: e.traffic,
                     limits: e.limits,
+                    on_doubt: e.on_doubt,
                     settings: e.settings,
                     secrets: e.secrets,
                     created_by: e.created_by,
@@ -32,6 +33,7 @@ impl Account {
                 self.senders = e.senders;
                 self.traffic = e.traffic;
                 self.limits = e.limits;
+                self.on_doubt = e.on_doubt;
                 self.settings = e.settings;
                 self.secrets = e.secrets;
                 self.changed_at = Some(e.at);

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use self::command::{AccountCommand, AccountRejection};
 use self::event::AccountEvent;
 pub use self::limits::AccountLimits;
+use crate::OnDoubt;
 use crate::account_name::AccountName;
 use crate::address::Address;
 use crate::channel::Channel;
@@ -52,6 +53,8 @@ pub struct Account {
     traffic: Traffic,
     #[serde(default)]
     limits: AccountLimits,
+    #[serde(default)]
+    on_doubt: Option<OnDoubt>,
     settings: BTreeMap<String, Value>,
     secrets: BTreeMap<String, Sealed>,
     created_by: String,
@@ -96,6 +99,12 @@ impl Account {
     #[must_use]
     pub const fn limits(&self) -> AccountLimits {
         self.limits
+    }
+
+    /// What becomes of its attempts in doubt, where that is said.
+    #[must_use]
+    pub const fn on_doubt(&self) -> Option<OnDoubt> {
+        self.on_doubt
     }
 
     /// The provider's settings that are no secrets.

@@ -13,7 +13,7 @@ use hatch_domain::message::mail_id::MailId;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, SendOptions};
 use hatch_eventstore::{Appended, CommandKey, Execute, Loaded, Position, RecordedEvent, Store};
-use hatch_providers::{Wanted, sendgrid};
+use hatch_providers::{Wanted, carriers_of};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -111,6 +111,7 @@ impl Commands {
         caller.may_reach(&send.to, send.email.as_deref())?;
         let (store, tenant) = (&self.store, caller.tenant);
         let now = store.environment().now();
+        self.admission.admit_tenant(tenant)?;
         let _on_its_way = self.admission.admit(send.channel, send.priority)?;
         let in_range = time_to_send(send.send_at, now);
         let mut joined = self.joined(tenant, &send).await?;
@@ -217,7 +218,7 @@ impl Commands {
         name: &str,
     ) -> Result<Option<Joined>, Problem> {
         let read_model = &self.conversations.read_model;
-        let providers = [sendgrid::PROVIDER];
+        let providers = carriers_of(Channel::Email);
         let named = read_model.named_mails(tenant, &[name], &[name], &providers).await?;
         Ok(named
             .first()
@@ -261,7 +262,7 @@ impl Commands {
             confirms: None,
             metadata: send.metadata,
             test: joined.is_test,
-            options: SendOptions { account: send.account, ..SendOptions::default() },
+            options: SendOptions { account: send.account, on_doubt: send.on_doubt, pool: None },
             at: now,
         }
     }

@@ -123,10 +123,12 @@ impl Asked<'_> {
     /// Why somebody who is known may not do it.
     fn forbidden(self) -> Vec<&'static Entry> {
         let mut codes = vec![&MISSING_SCOPE, &IP_NOT_ALLOWED, &TENANT_SUSPENDED, &FOREIGN_SITE];
-        if self.sends() || (self.method == "post" && self.is_of("/api/v1/messages")) {
+        let of_messages = self.is_of("/api/v1/messages") || self.is_of("/api/v1/dead-letters");
+        if self.sends() || (self.method == "post" && of_messages) {
             codes.extend([&SENDER_NOT_ALLOWED, &CHANNEL_NOT_ALLOWED, &RECIPIENT_NOT_ON_LIST]);
         }
-        if self.path.ends_with("/retry") || self.path.ends_with("/cancel") {
+        if ["/retry", "/cancel", "/resolve", "/redrive"].iter().any(|end| self.path.ends_with(end))
+        {
             codes.push(&MESSAGE_IS_LIVE);
         }
         if self.is_of("/api/v1/api-keys") && self.method != "get" {

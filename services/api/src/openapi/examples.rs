@@ -102,9 +102,9 @@ fn error(path: &str, status: &str) -> Value {
         "401" if !path.contains("/webhooks/") || path.contains("replay") => {
             Problem::no_credentials()
         }
-        "401" => {
-            Problem::wrong_signature("X-Twilio-Signature: expected the signature of this request")
-        }
+        "401" => Problem::wrong_signature(
+            "failed to match the signature to the request and our public URL",
+        ),
         "403" => Problem::foreign_site(),
         "404" if path.contains("webhook") => Problem::not_found("webhook"),
         "404" if path.contains("attachments") => Problem::not_found("attachment"),
@@ -138,7 +138,11 @@ fn error(path: &str, status: &str) -> Value {
             Problem::team_list_full(TenantRejection::TeamListFull.to_string())
         }
         "409" if path.contains("api-keys") => Problem::key_ended("the key is revoked"),
-        "409" if path.contains("{id}/retry") || path.contains("{id}/cancel") => {
+        "409"
+            if ["retry", "cancel", "resolve"]
+                .iter()
+                .any(|end| path.contains(&format!("{{id}}/{end}"))) =>
+        {
             Problem::conflict("the message is delivered")
         }
         "409" => Problem::unanswerable("it has no message that could be answered"),

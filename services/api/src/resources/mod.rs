@@ -7,6 +7,7 @@ pub(crate) mod conversations;
 pub mod members;
 pub(crate) mod routes;
 pub(crate) mod sessions;
+pub mod tasks;
 pub(crate) mod team;
 pub mod tenants;
 

@@ -172,9 +172,7 @@ impl Rates {
             return Availability::Busy { why: busy, until: None };
         }
         let now = Instant::now();
-        keys.iter()
-            .find_map(|(key, _)| busy(&state, key, now))
-            .unwrap_or(Availability::Ready)
+        keys.iter().find_map(|(key, _)| busy(&state, key, now)).unwrap_or(Availability::Ready)
     }
 
     /// Room for one call, if there is some now.
@@ -323,7 +321,6 @@ impl Rates {
             Tokens::Some | Tokens::Unknown => None,
         })
     }
-
 }
 
 /// A place among those that wait in memory.
@@ -347,12 +344,7 @@ impl Drop for Place<'_> {
 }
 
 fn who<'a>(load: &Load<'a>) -> Who<'a> {
-    Who {
-        account: load.account,
-        from: load.from,
-        tenant: load.tenant.0,
-        priority: load.priority,
-    }
+    Who { account: load.account, from: load.from, tenant: load.tenant.0, priority: load.priority }
 }
 
 fn keys_of(account: &SendingAccount, sender: Option<&str>) -> Vec<(Key, Size)> {

@@ -24,10 +24,12 @@ pub(crate) fn config(concurrency_max: usize, account_concurrency_max: usize) -> 
         breaker: BreakerRules { open_ms: 200, ..BreakerRules::default() },
         tenant_per_day: None,
         timers_lag: Duration::from_millis(50),
+        attempts_kept: Duration::from_secs(86_400),
         waits: Waits {
             delivery_grace: Duration::ZERO,
             validity: Duration::from_secs(3_600),
             look_ups: [1, 2].map(Duration::from_secs),
+            conclusive_after: Duration::ZERO,
             call: Duration::from_secs(15),
             receipt: Duration::from_secs(60),
         },

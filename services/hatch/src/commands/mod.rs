@@ -7,6 +7,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod fence;
+pub(crate) mod in_doubt;
 pub(crate) mod keys;
 pub(crate) mod master_key;
 pub(crate) mod members;

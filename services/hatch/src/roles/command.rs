@@ -9,7 +9,7 @@ use hatch_api::commands::{Commands, Conversations};
 use hatch_api::planning::Planning;
 use hatch_api::{Drain, People, Requests};
 use hatch_directory::Attempts;
-use hatch_providers::{Accounts, sendgrid};
+use hatch_providers::Accounts;
 use hatch_readmodel::{ReadModel, ReadPosition};
 
 use super::configured::{default_email_sender, default_sender};
@@ -46,7 +46,16 @@ impl RoleInstance for Command {
                 process.head.clone(),
                 process.workers.clone(),
             ));
+            workers.spawn(admission::watch_lines(
+                self.admission.clone(),
+                process.settings.admission.waiting_per_tenant_max,
+                process.pool.clone(),
+                process.workers.clone(),
+            ));
         }
+        let read_model = ReadModel::of(process.pool.clone(), process.projections);
+        let (store, workers_end) = (process.store.clone(), process.workers.clone());
+        workers.spawn(hatch_api::tasks::run(store, read_model, workers_end));
         Ok(())
     }
 
@@ -108,7 +117,7 @@ fn default_subject(accounts: &Accounts) -> String {
     let all = accounts.current();
     let mut of_files = all.iter().filter(|account| !account.of_log);
     let first = of_files.find_map(|account| account.default_subject.clone());
-    first.unwrap_or_else(|| sendgrid::DEFAULT_SUBJECT.to_owned())
+    first.unwrap_or_else(|| hatch_providers::default_subject().to_owned())
 }
 
 fn measured(admission: Option<&Admission>) -> [Metric; 5] {

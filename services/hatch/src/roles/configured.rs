@@ -12,7 +12,7 @@ use hatch_domain::address::Address;
 use hatch_domain::consent::words;
 use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX, SystemEnvironment};
-use hatch_providers::is_of_this_machine;
+use hatch_providers::{Limits, is_of_this_machine};
 
 use super::accounts::{
     accounts, at_providers, check_accounts, http_timeout, providers_in_doubt, slowest,
@@ -48,15 +48,25 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
             dispatcher.account_backoff_ms.map(Duration::from_millis),
         ),
         breaker: dispatcher.breaker,
+        tenant_per_day: settings.limits.messages_per_day,
         timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
+        attempts_kept: Duration::from_secs(u64::from(dispatcher.attempts_kept_days) * 86_400),
         waits: hatch_dispatcher::Waits {
             delivery_grace: Duration::from_millis(dispatcher.delivery_grace_ms),
             validity: Duration::from_millis(dispatcher.validity_ms),
             look_ups: dispatcher.look_ups_ms.map(Duration::from_millis),
+            conclusive_after: Duration::ZERO,
             call: http_timeout(settings) + hatch_dispatcher::LEASE_MARGIN,
             receipt: Duration::from_millis(dispatcher.receipt_wait_ms),
         },
     };
+    anyhow::ensure!(
+        RETENTION_DAYS.contains(&dispatcher.attempts_kept_days),
+        "configuration: dispatcher.attempts_kept_days: expected {} to {}, got {}",
+        RETENTION_DAYS.start(),
+        RETENTION_DAYS.end(),
+        dispatcher.attempts_kept_days
+    );
     let at_once = [
         ("concurrency_max", dispatcher.concurrency_max),
         ("account_concurrency_max", dispatcher.account_concurrency_max),
@@ -69,6 +79,11 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
             AT_ONCE.end()
         );
     }
+    anyhow::ensure!(
+        settings.limits.messages_per_day.is_none_or(Limits::is_count),
+        "configuration: limits.messages_per_day: expected {}",
+        Limits::COUNT_EXPECTED
+    );
     if let Some((key, longest)) = slowest(settings) {
         let least = longest + hatch_dispatcher::LEASE_MARGIN;
         anyhow::ensure!(
@@ -192,11 +207,11 @@ pub(crate) fn keep_rules(settings: &Settings) -> anyhow::Result<KeepRules> {
 
 /// Refuses a public URL that is none, and one by which no real provider that has an account here gets back.
 fn public_url(settings: &Settings) -> anyhow::Result<()> {
-    let own = outside_url(&settings.public_url()).context(
+    outside_url(&settings.public_url()).context(
         "configuration: public_url: expected a URL such as https://hatch.example.com, without user and \
          password",
     )?;
-    for (name, provider, url) in at_providers(settings, &own) {
+    for (name, provider, url) in at_providers(settings) {
         anyhow::ensure!(
             !is_of_this_machine(&url),
             "configuration: public_url: expected the URL by which {provider} reaches hatch, such as \
@@ -320,11 +335,19 @@ mod tests {
             "base_url": base_url, "public_url": public_url.unwrap_or("http://127.0.0.1:8080"),
         });
         let settings = Settings {
-            twilio: Some(serde_json::from_value(account).expect("an account")),
+            accounts: accounts("twilio", account),
             public_url: public_url.map(str::to_owned),
             ..Settings::default()
         };
         public_url_refusal(&settings)
+    }
+
+    /// A key that a provider could sign events by.
+    const EVENT_KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEHpiceljrYb6KGXWPKxtJEq8kDqAfvPPZq7m7m0Ye1HDa\
+        +vXmxOhozGFcipvrk4U82oGdYO3jb0R9XW1eKrBlOQ==";
+
+    fn accounts(name: &str, set: serde_json::Value) -> crate::settings::AccountsByName {
+        [(name.to_owned(), serde_json::from_value(set).expect("an account"))].into()
     }
 
     fn public_url_refusal(settings: &Settings) -> Option<String> {
@@ -343,9 +366,9 @@ mod tests {
         }
         assert_eq!(refusal_of(Some("https://hatch.example.com"), REAL), None);
         assert_eq!(refusal_of(None, "http://127.0.0.1:8089"), None, "a simulator");
-        let mail = serde_json::json!({"api_key": "SG.x", "event_public_keys": ["MFkw"]});
-        let sendgrid = Some(serde_json::from_value(mail).expect("an account"));
-        let said = public_url_refusal(&Settings { sendgrid, ..Settings::default() });
+        let mail = serde_json::json!({"api_key": "SG.x", "event_public_keys": [EVENT_KEY]});
+        let accounts = accounts("sendgrid", mail);
+        let said = public_url_refusal(&Settings { accounts, ..Settings::default() });
         assert!(said.is_some_and(|said| said.contains("SendGrid")), "its webhooks come by it");
     }
 

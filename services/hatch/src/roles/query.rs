@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use futures::future::BoxFuture;
 use hatch_api::live::{CatchingUp, Live, StreamSlots};
-use hatch_api::queries::{AccountFigures, Carriers, Queries, Reported};
+use hatch_api::queries::{AccountFigures, Carriers, DoubtRules, Queries, Reported};
 use hatch_api::{Drain, Requests};
 use hatch_eventstore::{Connection, Connections};
 use hatch_readmodel::{ReadModel, ReadPosition};
@@ -42,6 +42,7 @@ impl RoleInstance for Query {
             read_model,
             log: process.log.clone(),
             head: process.head.clone(),
+            doubts: Arc::new(doubt_rules(process)),
             waiting: process.limits.limit("waiting_reads", WAITING_READS_MAX),
             carriers: Carriers {
                 accounts: process.accounts.clone(),
@@ -90,5 +91,14 @@ impl AccountFigures for Dispatchers {
             });
             reported.collect()
         })
+    }
+}
+
+/// What becomes of doubts, as the dispatchers have it.
+fn doubt_rules(process: &Process) -> DoubtRules {
+    let set = process.settings.dispatcher.in_doubt.iter();
+    DoubtRules {
+        accounts: process.accounts.clone(),
+        set: set.map(|(name, policy)| (name.clone(), (*policy).into())).collect(),
     }
 }

@@ -150,6 +150,7 @@ mod tests {
             senders: Vec::new(),
             traffic: Traffic::Live,
             limits: AccountLimits::default(),
+            on_doubt: None,
             settings: BTreeMap::new(),
             secrets: BTreeMap::new(),
             created_by: "cli".to_owned(),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use hatch_domain::Channel;
 use hatch_domain::account::AccountLimits;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_providers::{Provider, provider, provider_names};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -64,6 +64,9 @@ pub(super) struct AccountRequest {
     #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<u32>)]
     concurrency_max: Option<Value>,
+    /// What becomes of its attempts in doubt; `dispatcher.in_doubt` says it when it is left out.
+    #[schema(value_type = Option<OnDoubt>)]
+    on_doubt: Option<Value>,
     /// What its provider asks for, by the keys of the configuration: an account's SID, its token and so on.
     #[schema(value_type = Object, required)]
     settings: Option<Map<String, Value>>,
@@ -99,6 +102,10 @@ pub(super) struct AccountChange {
     #[serde(default, deserialize_with = "said")]
     #[schema(value_type = Option<u32>)]
     concurrency_max: Option<Value>,
+    /// What becomes of its attempts in doubt; `null` leaves it to `dispatcher.in_doubt`.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<OnDoubt>)]
+    on_doubt: Option<Value>,
     /// The settings that are to be others, by their keys; `null` takes one away.
     #[schema(value_type = Object, required = false)]
     settings: Option<Map<String, Value>>,
@@ -129,6 +136,8 @@ pub(super) struct Wanted {
     pub(super) senders: Vec<Address>,
     pub(super) traffic: Traffic,
     pub(super) limits: AccountLimits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) on_doubt: Option<OnDoubt>,
     pub(super) settings: BTreeMap<String, Value>,
     pub(super) secrets: Secrets,
 }
@@ -140,6 +149,8 @@ pub(super) struct Asked {
     pub(super) senders: Option<Vec<Address>>,
     pub(super) traffic: Option<Traffic>,
     pub(super) limits: LimitChanges,
+    /// Inside, none where the account is to say nothing.
+    pub(super) on_doubt: Option<Option<OnDoubt>>,
     /// Null where one is to go.
     pub(super) settings: Changes,
 }
@@ -163,9 +174,10 @@ impl AccountRequest {
         let channels = channels_of(self.channels, &mut errors);
         let senders = senders_of(self.senders, &mut errors);
         let traffic = self.traffic.and_then(|text| traffic_of(&text, &mut errors));
-        let Self { rate_per_s, rate_per_sender_per_s, per_day, concurrency_max, .. } = &self;
-        let limits = [rate_per_s, rate_per_sender_per_s, per_day, concurrency_max];
+        let limits =
+            [&self.rate_per_s, &self.rate_per_sender_per_s, &self.per_day, &self.concurrency_max];
         let limits = LimitChanges::read(limits, &mut errors).of(AccountLimits::default());
+        let on_doubt = on_doubt_of(self.on_doubt.as_ref(), &mut errors).flatten();
         if self.settings.is_none() {
             let detail = "is required: what the provider asks for";
             errors.push(FieldError::coded(FieldCode::Required, "/settings", detail));
@@ -178,7 +190,17 @@ impl AccountRequest {
         };
         let (settings, secrets) = parted(provider, settings);
         let (provider, traffic) = (provider.name(), traffic.unwrap_or_default());
-        Ok(Wanted { name, provider, channels, senders, traffic, limits, settings, secrets })
+        Ok(Wanted {
+            name,
+            provider,
+            channels,
+            senders,
+            traffic,
+            limits,
+            on_doubt,
+            settings,
+            secrets,
+        })
     }
 }
 
@@ -192,14 +214,29 @@ impl AccountChange {
         let limits =
             [&self.rate_per_s, &self.rate_per_sender_per_s, &self.per_day, &self.concurrency_max];
         let limits = LimitChanges::read(limits, &mut errors);
+        let on_doubt = on_doubt_of(self.on_doubt.as_ref(), &mut errors);
         let settings = Changes(self.settings.unwrap_or_default());
         check_settings(&settings.0, &mut errors);
         if errors.is_empty() {
-            Ok(Asked { channels, senders, traffic, limits, settings })
+            Ok(Asked { channels, senders, traffic, limits, on_doubt, settings })
         } else {
             Err(errors)
         }
     }
+}
+
+/// What is to become of attempts in doubt: nothing where nothing is said, none inside where it is taken away.
+fn on_doubt_of(said: Option<&Value>, errors: &mut Vec<FieldError>) -> Option<Option<OnDoubt>> {
+    let said = said?;
+    if said.is_null() {
+        return Some(None);
+    }
+    let found = said.as_str().and_then(OnDoubt::named);
+    if found.is_none() {
+        let detail = format!("expected one of {}", OnDoubt::ALL.map(OnDoubt::as_str).join(", "));
+        errors.push(FieldError::coded(FieldCode::UnknownValue, "/on_doubt", detail));
+    }
+    found.map(Some)
 }
 
 /// What a key says that is there: also that it is `null`.

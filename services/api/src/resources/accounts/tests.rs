@@ -192,6 +192,7 @@ async fn each_bad_field_is_named_and_nothing_is_written() {
         (of("senders", json!(["user@"])), "/senders/0"),
         (of("traffic", json!("some")), "/traffic"),
         (of("traffic", json!("test")), "/traffic"),
+        (of("on_doubt", json!("guess")), "/on_doubt"),
         (of("rate_per_s", json!(0)), "/rate_per_s"),
         (of("rate_per_sender_per_s", json!("1")), "/rate_per_sender_per_s"),
         (of("per_day", json!(1.5)), "/per_day"),
@@ -275,4 +276,17 @@ async fn an_account_is_given_limits_that_can_be_changed_and_taken_away() {
     assert_eq!(limits(&changed), [json!(null), json!(0.5), json!(5_000), json!(8)]);
     assert_eq!(patch(&api, "main", &wanted).await.body, changed.body, "it is so already");
     assert_eq!(api.log_length().await, 2);
+}
+
+#[tokio::test]
+async fn an_account_says_what_becomes_of_its_doubts_until_that_is_taken_away() {
+    let api = Api::start().await;
+    let mut account = twilio("main", '1');
+    account["on_doubt"] = json!("resend");
+    let made = api.post(ACCOUNTS, &account).await;
+    assert_eq!((made.status, &made.body["on_doubt"]), (StatusCode::CREATED, &json!("resend")));
+    let same = patch(&api, "main", &json!({"senders": []})).await;
+    assert_eq!(same.body["on_doubt"], "resend");
+    let none = patch(&api, "main", &json!({"on_doubt": null})).await;
+    assert_eq!(none.body["on_doubt"], json!(null), "{}", none.body);
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hatch_domain::Channel;
 use hatch_domain::account::{Account as KeptAccount, AccountLimits, account_id};
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::ids::{AccountId, TenantId};
 use hatch_domain::sealed::Sealed;
 use hatch_domain::traffic::Traffic;
+use hatch_domain::{Channel, OnDoubt};
 use hatch_providers::{Account, Accounts, Common, Context, Limits, Tenants, provider};
 use hatch_seal::{Keyring, OpenError, Place};
 use serde_json::{Map, Value};
@@ -69,6 +69,7 @@ pub(super) struct Draft<'a> {
     pub(super) senders: &'a [Address],
     pub(super) traffic: Traffic,
     pub(super) limits: AccountLimits,
+    pub(super) on_doubt: Option<OnDoubt>,
     pub(super) settings: &'a BTreeMap<String, Value>,
     pub(super) secrets: &'a BTreeMap<String, Value>,
 }
@@ -90,6 +91,7 @@ impl Vault {
                 senders: kept.senders(),
                 traffic: kept.traffic(),
                 limits: kept.limits(),
+                on_doubt: kept.on_doubt(),
                 settings: kept.settings(),
                 secrets: &secrets,
             },
@@ -110,7 +112,7 @@ impl Vault {
             tenants: Tenants::These(vec![tenant]),
             traffic: draft.traffic,
             limits: limits_of(draft.limits),
-            on_doubt: None,
+            on_doubt: draft.on_doubt,
         };
         let all = draft.settings.iter().chain(draft.secrets);
         let mut settings: Map<String, Value> =
