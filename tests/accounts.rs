@@ -6,13 +6,12 @@ use std::time::Duration;
 use hatch::roles::Role;
 use hatch::settings::Settings;
 use hatch_eventstore::testing::PATIENCE;
-use hatch_providers::Secret;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::dispatch::NOBODY_DISPATCHES;
 use crate::doctor::doctor_with;
-use crate::harness::{ACCOUNT, CUSTOMER, Hatch, SENDER};
+use crate::harness::{ACCOUNT, CUSTOMER, Hatch, SENDER, set_of};
 use crate::time::eventually_within;
 
 const MAIL_ACCOUNT: &str = "sendgrid";
@@ -39,7 +38,7 @@ fn hurried(settings: &mut Settings) {
 /// As [`hurried`], with a token that Twilio does not take.
 fn with_a_wrong_token(settings: &mut Settings) {
     hurried(settings);
-    settings.twilio.as_mut().expect("an account").auth_token = Secret::new("a wrong token");
+    set_of(settings, "twilio", "auth_token", json!("a wrong token"));
 }
 
 async fn disturb(hatch: &Hatch, account: &str, disturbance: &Value) {
@@ -293,7 +292,7 @@ async fn a_message_that_waits_for_longer_than_it_is_valid_expires() {
 #[tokio::test]
 async fn a_message_that_finds_no_account_any_more_says_so_and_is_sent_when_there_is_one() {
     let mut hatch = Hatch::start_with(NOBODY_DISPATCHES, hurried).await;
-    let sendgrid = hatch.settings.sendgrid.take();
+    let sendgrid = hatch.settings.accounts.remove("sendgrid").expect("an account");
     hatch.start_more(&[Role::Dispatcher]).await;
     let id = send_mail(&hatch, "Hello").await;
     let message = waits(&hatch, &id, "waiting_for_account").await;
@@ -307,7 +306,7 @@ async fn a_message_that_finds_no_account_any_more_says_so_and_is_sent_when_there
             findings.says("warning", "waiting", &["1 message waits", "email 1"]).then_some(())
         })
         .await;
-    hatch.settings.sendgrid = sendgrid;
+    hatch.settings.accounts.insert("sendgrid".to_owned(), sendgrid);
     hatch.start_more(&[Role::Dispatcher]).await;
     let message = hatch.message_with_status(&id, "delivered").await;
     assert_eq!(message["error"], json!(null));

@@ -96,7 +96,7 @@ async fn what_no_account_carries_is_refused_by_name_and_not_recorded() {
     assert_eq!(first.status, StatusCode::ACCEPTED, "{}", first.body);
     hatch.message_with_status(first.text("id"), "delivered").await;
     hatch.stop().await;
-    hatch.settings.sendgrid = None;
+    hatch.settings.accounts.remove("sendgrid");
     hatch.start_again(&hatch::roles::Role::ALL).await;
     let recorded = hatch.log_length().await;
 

@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, CUSTOMER, Hatch, SENDER};
+use crate::harness::{Answer, CUSTOMER, Hatch, SENDER, set_of};
 
 const SEND: &str = "/api/v1/messages";
 const MAILBOX: &str = "user@usehatchapp.com";
@@ -32,7 +32,7 @@ fn mail() -> Value {
 #[tokio::test]
 async fn an_email_without_a_subject_has_the_one_of_its_account() {
     let hatch = Hatch::start_with(&hatch::roles::Role::ALL, |settings| {
-        settings.sendgrid.as_mut().expect("an account").default_subject = "News".to_owned();
+        set_of(settings, "sendgrid", "default_subject", json!("News"));
     })
     .await;
     let answer =

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::consent::{assert_refused, consent, write};
 use crate::dispatch::NOBODY_DISPATCHES;
-use crate::harness::{CUSTOMER, Hatch, SENDER, unique};
+use crate::harness::{CUSTOMER, Hatch, SENDER, set_of, unique};
 use crate::webhooks::{Post, receipt, sent};
 
 const STOPPED: &str = "Example Ltd: you get no more messages. START to get them again.";
@@ -18,7 +18,7 @@ const STARTED: &str = "Example Ltd: welcome back.";
 const HELP: &str = "Example Ltd: call +1 201 666 1234.";
 
 fn words_are_answered(settings: &mut Settings) {
-    settings.twilio.as_mut().expect("it is configured").acts_on_words = false;
+    set_of(settings, "twilio", "acts_on_words", json!(false));
     settings.consent.stop_text = Some(STOPPED.to_owned());
     settings.consent.start_text = Some(STARTED.to_owned());
     settings.consent.help_text = Some(HELP.to_owned());

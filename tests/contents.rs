@@ -235,8 +235,8 @@ async fn misread(hatch: &Hatch, id: &str) {
 
 /// What a command prints that knows the account of SendGrid, and that it succeeds.
 async fn command(hatch: &Hatch, folder: &TempDir, arguments: &[&str]) -> String {
-    let sendgrid = hatch.settings.sendgrid.as_ref().expect("it is set");
-    let key = &sendgrid.event_public_keys[0];
+    let sendgrid = &hatch.settings.accounts["sendgrid"].of_provider;
+    let key = sendgrid["event_public_keys"][0].as_str().expect("it is set");
     let file =
         format!("[sendgrid]\napi_key = \"any\"\nevent_public_keys = [\"\"\"\n{key}\"\"\"]\n");
     std::fs::write(folder.path().join("hatch.toml"), file).expect("written");

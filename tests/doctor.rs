@@ -482,8 +482,10 @@ async fn an_account_without_a_secret_is_named_with_the_key_that_lacks() {
     let hatch = Hatch::start_with(NOBODY_DISPATCHES, |_| {}).await;
     let mut command = command(&hatch, &["doctor"], &[]);
     let output = command.env_remove("HATCH_TWILIO__AUTH_TOKEN").output().await.expect("it runs");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && error.contains("auth_token"), "{error}");
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let findings = Findings { healthy: output.status.success(), lines };
+    assert!(!findings.healthy);
+    findings.assert_says("WRONG", "twilio", &["auth_token: is required", "HATCH_TWILIO__"]);
 
     let mut none = self::command(&hatch, &["doctor"], &[]);
     none.env_remove("HATCH_TWILIO__AUTH_TOKEN").env_remove("HATCH_TWILIO__ACCOUNT_SID");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::clocks::{Clocks, SettableClock};
 use crate::dispatch::{NOBODY_DISPATCHES, claim, claim_in};
 use crate::fleet::{Fleet, Member};
-use crate::harness::{ACCOUNT, Hatch};
+use crate::harness::{ACCOUNT, Hatch, set_of};
 use crate::restore::Cluster;
 use crate::time::{as_in_production, eventually};
 
@@ -29,7 +29,7 @@ async fn disturb(hatch: &Hatch, disturbance: &Value) {
 async fn a_look_up_leaves_alone_what_may_be_of_a_call_that_is_not_answered_yet() {
     let mut hatch = Hatch::start_with_clock(NOBODY_DISPATCHES, |settings| {
         as_in_production(settings);
-        settings.twilio.as_mut().expect("an account").http_timeout_ms = 4_500;
+        set_of(settings, "twilio", "http_timeout_ms", json!(4_500));
         // The first look-up is made before the slow answer.
         settings.dispatcher.look_ups_ms = [100, 120_000];
     })

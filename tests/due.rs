@@ -11,7 +11,7 @@ use hatch_domain::message::event::MessageRequested;
 use serde_json::{Value, json};
 
 use crate::dispatch::{NOBODY_DISPATCHES, claim, execute};
-use crate::harness::{CUSTOMER, Hatch};
+use crate::harness::{CUSTOMER, Hatch, set_of};
 use crate::time::as_in_production;
 
 /// A recipient whose requests vanish, and one whose requests are never answered.
@@ -292,7 +292,7 @@ async fn without_nats_messages_are_accepted_sent_once_and_shown() {
 async fn what_finds_no_room_at_its_account_is_parked_and_sent_later() {
     let hatch = Hatch::start_with_clock(&Role::ALL, |settings| {
         twice(settings);
-        settings.twilio.as_mut().expect("an account").http_timeout_ms = 3_000;
+        set_of(settings, "twilio", "http_timeout_ms", json!(3_000));
         settings.dispatcher.account_concurrency_max = 1;
     })
     .await;

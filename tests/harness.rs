@@ -391,16 +391,21 @@ async fn simulate_by(
 ) -> (String, CancellationToken, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = format!("http://{}", listener.local_addr().expect("bound"));
-    let usual = hatch_simulator::Config::default();
-    let second = hatch_simulator::TwilioAccount {
-        account_sid: SECOND_ACCOUNT.to_owned(),
-        auth_token: SECOND_TOKEN.to_owned(),
-        inbound_webhook_url: format!("{url}/api/v1/webhooks/twilio/second").parse().ok(),
+    let webhooks = format!("{url}/api/v1/webhooks/twilio/second").parse().ok();
+    let second = json!({"account_sid": SECOND_ACCOUNT, "auth_token": SECOND_TOKEN});
+    let second = hatch_simulator::Account {
+        webhooks,
+        ..hatch_simulator::Account::new("twilio", "second", second)
+    };
+    let sign = |mut account: hatch_simulator::Account| {
+        if account.provider == "sendgrid" {
+            account.settings.insert("private_key".to_owned(), mail_key().into());
+        }
+        account
     };
     let config = hatch_simulator::Config {
         public_url: url.parse().expect("a URL"),
-        twilio: usual.twilio.into_iter().chain([second]).collect(),
-        sendgrid: vec![hatch_simulator::SendGridAccount::development(keys().private_pem.clone())],
+        accounts: hatch_simulator::Account::usual().into_iter().map(sign).chain([second]).collect(),
         clock: clock.clone(),
         ..hatch_simulator::Config::default()
     };
@@ -420,13 +425,20 @@ async fn simulate_by(
     (address, shutdown, task)
 }
 
+/// Sets `key` of the account `name`.
+pub(crate) fn set_of(settings: &mut Settings, name: &str, key: &str, value: Value) {
+    let account = settings.accounts.get_mut(name).expect("an account");
+    account.of_provider.insert(key.to_owned(), value);
+}
+
 fn settings(database: &TestDatabase, bus: &TestBus, url: &str, simulator: &str) -> Settings {
     let address = url.trim_start_matches("http://").parse().expect("an address");
     let mut settings = Settings::load_development(simulator, address).expect("settings");
     let hatch_bus::Settings { url, access, prefix, replicas, stream_bytes_max } =
         bus.settings().clone();
-    let sendgrid = hatch::settings::sendgrid_account(simulator, &keys().public_pem);
-    settings.sendgrid = Some(serde_json::from_value(sendgrid).expect("an account"));
+    // Tests know one account of a provider, and say themselves by which others something goes.
+    settings.accounts.retain(|name, _| ["twilio", "sendgrid"].contains(&name.as_str()));
+    set_of(&mut settings, "sendgrid", "event_public_keys", json!([keys().public_pem]));
     settings.database_url = Some(database.url());
     settings.master_key = Some(Secret::new(MASTER_KEY));
     settings.nats_url = Some(url);

@@ -14,7 +14,7 @@ use hatch_eventstore::SystemEnvironment;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SENDER};
+use crate::harness::{ACCOUNT, AUTH_TOKEN, CUSTOMER, Hatch, SENDER, set_of};
 use crate::restore::Cluster;
 use crate::webhooks::Post;
 
@@ -161,10 +161,10 @@ const FILL: &str = r#"
 /// Waits so short that a doubt ends within seconds.
 fn hurried(settings: &mut Settings, cluster: &Cluster) {
     settings.database_url = Some(format!("{}?options=-c%20enable_seqscan%3Don", cluster.url()));
-    let twilio = settings.twilio.as_mut().expect("an account");
-    (twilio.http_timeout_ms, twilio.connect_timeout_ms) = (400, 300);
-    let sendgrid = settings.sendgrid.as_mut().expect("an account");
-    (sendgrid.http_timeout_ms, sendgrid.connect_timeout_ms) = (400, 300);
+    for name in ["twilio", "sendgrid"] {
+        set_of(settings, name, "http_timeout_ms", json!(400));
+        set_of(settings, name, "connect_timeout_ms", json!(300));
+    }
     settings.dispatcher.lease_ms = 2_400;
     settings.dispatcher.timers_lag_ms = 200;
     settings.dispatcher.delivery_grace_ms = 300;

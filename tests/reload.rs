@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use hatch::reload::Reload;
 use hatch::roles::Role;
-use hatch_providers::Secret;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -14,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::ChildStderr;
 
 use crate::doctor::command;
-use crate::harness::{CUSTOMER, Hatch};
+use crate::harness::{CUSTOMER, Hatch, set_of};
 use crate::process::data_folder;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -24,8 +23,7 @@ async fn an_account_whose_token_is_mended_sends_again_without_a_restart() {
     let mut hatch = Hatch::start().await;
     hatch.stop().await;
     let good = hatch.settings.clone();
-    let token = Secret::new("a wrong token");
-    hatch.settings.twilio.as_mut().expect("an account").auth_token = token;
+    set_of(&mut hatch.settings, "twilio", "auth_token", json!("a wrong token"));
     let (again, reload) = Reload::of(hatch.settings.clone());
     hatch.reload = Some(reload);
     hatch.start_again(&Role::ALL).await;

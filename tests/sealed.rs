@@ -24,7 +24,7 @@ const OTHERS: usize = 30;
 
 /// No account for text messages in the files.
 fn without_an_account(settings: &mut Settings) {
-    settings.twilio = None;
+    settings.accounts.remove("twilio");
 }
 
 /// An account at the simulator.

@@ -44,7 +44,7 @@ impl Three {
         let set = serde_json::from_value(set).expect("settings");
         self.hatch.settings.accounts.insert("second".to_owned(), set);
         if !shared {
-            self.hatch.settings.twilio = None;
+            self.hatch.settings.accounts.remove("twilio");
         }
         self.hatch.start_again(&Role::ALL).await;
         let hatch = &self.hatch;
@@ -279,7 +279,7 @@ async fn senders_of_one_account_are_told_apart_whichever_path_its_provider_was_t
         let set = serde_json::from_value(set).expect("settings");
         three.hatch.settings.accounts.insert(name.to_owned(), set);
     }
-    three.hatch.settings.twilio = None;
+    three.hatch.settings.accounts.remove("twilio");
     three.hatch.start_again(&Role::ALL).await;
     three
         .hatch

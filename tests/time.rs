@@ -9,10 +9,10 @@ use hatch_domain::Environment;
 use hatch_eventstore::SystemEnvironment;
 use hatch_eventstore::testing::Found;
 pub(crate) use hatch_eventstore::testing::{eventually, eventually_within};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::harness::Hatch;
+use crate::harness::{Hatch, set_of};
 
 /// Seconds after which what a sweeper holds comes back, and a little more: a shorter wait is not passed over, because
 /// the sweeper may be at it.
@@ -20,10 +20,10 @@ const HOLD_SECONDS: f64 = 6.0;
 
 /// Times as they are in production: they pass at the test's word. Calls take real time, and are short.
 pub(crate) fn as_in_production(settings: &mut Settings) {
-    let twilio = settings.twilio.as_mut().expect("an account");
-    (twilio.http_timeout_ms, twilio.connect_timeout_ms) = (400, 300);
-    let sendgrid = settings.sendgrid.as_mut().expect("an account");
-    (sendgrid.http_timeout_ms, sendgrid.connect_timeout_ms) = (400, 300);
+    for name in ["twilio", "sendgrid"] {
+        set_of(settings, name, "http_timeout_ms", json!(400));
+        set_of(settings, name, "connect_timeout_ms", json!(300));
+    }
     let dispatcher = &mut settings.dispatcher;
     dispatcher.lease_ms = 60_000;
     dispatcher.look_ups_ms = [30_000, 120_000];

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use hatch::roles::Role;
 use reqwest::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::consent::{put, write};
-use crate::harness::{CUSTOMER, Hatch};
+use crate::harness::{CUSTOMER, Hatch, set_of};
 
 async fn page(hatch: &Hatch, id: &str, query: &str) -> Value {
     let answer = hatch.get(&format!("/api/v1/conversations/{id}/events?{query}")).await;
@@ -24,7 +24,7 @@ fn positions(page: &Value) -> Vec<i64> {
 #[tokio::test]
 async fn a_conversation_shows_the_events_of_its_messages_and_of_consent() {
     let hatch = Hatch::start_with(&Role::ALL, |settings| {
-        settings.twilio.as_mut().expect("it is configured").acts_on_words = false;
+        set_of(settings, "twilio", "acts_on_words", json!(false));
         settings.consent.stop_text = Some("You get no more messages.".to_owned());
     })
     .await;
@@ -35,7 +35,7 @@ async fn a_conversation_shows_the_events_of_its_messages_and_of_consent() {
     // Of another conversation, and of none.
     let other = hatch.send_sms("+18045551235", "Hello").await;
     hatch.message_with_status(&other, "delivered").await;
-    put(&hatch, &serde_json::json!({"address": CUSTOMER, "state": "opted_in"})).await;
+    put(&hatch, &json!({"address": CUSTOMER, "state": "opted_in"})).await;
     let head = hatch
         .eventually("the answer is delivered", async |hatch| {
             let list = hatch.get("/api/v1/messages?status=delivered&direction=outbound").await;

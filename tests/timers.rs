@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::doctor::doctor_with;
 use crate::due::{schedule, time};
 use crate::halt::append;
-use crate::harness::{Hatch, SENDER};
+use crate::harness::{Hatch, SENDER, set_of};
 use crate::kept::metric;
 use crate::time::as_in_production;
 
@@ -103,7 +103,7 @@ async fn accepted(hatch: &Hatch, request: &Value) -> String {
 async fn a_provider_that_hangs_holds_up_no_due_message_of_another() {
     let hatch = Hatch::start_with_clock(&Role::ALL, |settings| {
         as_in_production(settings);
-        settings.twilio.as_mut().expect("an account").http_timeout_ms = 3_000;
+        set_of(settings, "twilio", "http_timeout_ms", json!(3_000));
         settings.dispatcher.concurrency_max = 4;
     })
     .await;

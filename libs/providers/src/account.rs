@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hatch_domain::account_name::AccountName;
-use hatch_domain::address::Address;
+use hatch_domain::address::{Address, SenderKind};
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
-use hatch_domain::{Channel, OnDoubt};
+use hatch_domain::{Channel, Environment, OnDoubt};
 use url::Url;
 
 use crate::http_client::check_url;
+use crate::registry::provider;
 use crate::{Adapter, Error, Webhook};
 
 /// Below the public URL: where all webhooks are posted.
@@ -108,10 +109,18 @@ impl Limits {
 }
 
 /// What an installation has beside its accounts.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Context {
     /// Where the outside reaches it.
     pub public_url: Url,
+    /// The time, for those that sign with it, or believe what was signed a short time ago.
+    pub clock: Arc<dyn Environment>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("public_url", &self.public_url).finish_non_exhaustive()
+    }
 }
 
 /// Webhooks of one kind that an account's provider posts.
@@ -206,6 +215,7 @@ impl Terms<'_> {
         self.traffic.admits(is_test)
             && self.tenants.has(tenant)
             && self.channels.contains(&channel)
+            && self.can_send_from(channel, from)
             && (self.senders.is_empty() || is_sender())
     }
 }
@@ -216,6 +226,18 @@ impl Account {
     pub fn takes(&self, wanted: &Wanted<'_>) -> bool {
         let Self { traffic, tenants, channels, senders, .. } = self;
         Terms { traffic: *traffic, tenants, channels, senders }.take(wanted)
+    }
+
+    /// Whether its provider sends text messages from a sender of this kind. Mails and chats have other senders, which are
+    /// checked elsewhere. A name carries no files, at no provider.
+    #[must_use]
+    pub fn can_send_from(&self, channel: Channel, from: &Address) -> bool {
+        if !matches!(channel, Channel::Sms | Channel::Mms) {
+            return true;
+        }
+        let Some(kind) = SenderKind::of(from) else { return false };
+        let is_known = provider(self.provider).is_none_or(|of| of.sender_kinds().contains(&kind));
+        is_known && (channel == Channel::Sms || kind != SenderKind::Alphanumeric)
     }
 
     /// What the provider and we call it, by which attempts, blocks and what is known of it are told apart.

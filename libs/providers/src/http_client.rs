@@ -177,6 +177,11 @@ impl HttpAnswer {
         self.headers.get(header)?.to_str().ok().map(str::trim)
     }
 
+    /// The wait until a time that the answer tells in another way, by its own clock and bounded as above.
+    pub(crate) fn wait_until(&self, time: DateTime<FixedOffset>) -> Option<Duration> {
+        Some(self.until(time)?.min(RETRY_AFTER_MAX))
+    }
+
     fn until(&self, time: DateTime<FixedOffset>) -> Option<Duration> {
         Some((time - self.date()?).to_std().unwrap_or_default())
     }

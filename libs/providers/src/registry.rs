@@ -1,20 +1,26 @@
 //! The providers that there are. To add one, write its folder and its line in [`PROVIDERS`].
 
+use std::path::Path;
+
 use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
+use hatch_domain::address::SenderKind;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::Error;
 use crate::account::{Account, Common, Context};
+use crate::mail::DEFAULT_SUBJECT;
+use crate::mailgun::Mailgun;
 use crate::sendgrid::SendGrid;
 use crate::twilio::Twilio;
+use crate::vonage::Vonage;
+use crate::{Error, Posted};
 
 /// Every provider that has accounts.
-pub static PROVIDERS: &[&dyn Provider] = &[&SendGrid, &Twilio];
+pub static PROVIDERS: &[&dyn Provider] = &[&SendGrid, &Twilio, &Vonage, &Mailgun];
 
 /// A company that carries messages, as far as its accounts are concerned.
 pub trait Provider: Send + Sync {
@@ -26,6 +32,11 @@ pub trait Provider: Send + Sync {
 
     /// What its accounts can carry.
     fn channels(&self) -> &'static [Channel];
+
+    /// From what its accounts can send text messages.
+    fn sender_kinds(&self) -> &'static [SenderKind] {
+        &[SenderKind::Number]
+    }
 
     /// The keys of its settings that are secret.
     fn secrets(&self) -> &'static [&'static str];
@@ -44,12 +55,58 @@ pub trait Provider: Send + Sync {
         settings: Value,
         context: &Context,
     ) -> Result<Account, Error>;
+
+    /// Whether it can be asked what became of an attempt in doubt.
+    fn can_look_up(&self) -> bool {
+        false
+    }
+
+    /// Whether each message says where its receipts are posted. Then two accounts of hatch can be one there.
+    fn receipts_by_message(&self) -> bool {
+        false
+    }
+
+    /// The subject of a mail that has none, where no account has another.
+    fn default_subject(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The accounts of `up`, which are at `simulator`: by name, with what is set of each. `files` is the folder of the
+    /// simulator's files; a key `..._file` names one that holds the value, and is read when the account is made.
+    fn development(&self, _simulator: &Url, _files: &Path) -> Vec<(AccountName, Value)> {
+        Vec::new()
+    }
+
+    /// What it posts to its paths, for the document of the API.
+    fn posted(&self) -> Vec<Posted> {
+        Vec::new()
+    }
+}
+
+/// Accounts of `up`, for [`Provider::development`].
+pub(crate) fn of_development<const N: usize>(
+    accounts: [(&str, Value); N],
+) -> Vec<(AccountName, Value)> {
+    accounts.into_iter().filter_map(|(name, set)| Some((name.parse().ok()?, set))).collect()
+}
+
+/// The subject of a mail that has none, where no account has another.
+#[must_use]
+pub fn default_subject() -> &'static str {
+    PROVIDERS.iter().find_map(|provider| provider.default_subject()).unwrap_or(DEFAULT_SUBJECT)
 }
 
 /// The provider of that name.
 #[must_use]
 pub fn provider(name: &str) -> Option<&'static dyn Provider> {
     PROVIDERS.iter().copied().find(|provider| provider.name() == name)
+}
+
+/// The names of those that carry `channel`.
+#[must_use]
+pub fn carriers_of(channel: Channel) -> Vec<&'static str> {
+    let carry = PROVIDERS.iter().filter(|provider| provider.channels().contains(&channel));
+    carry.map(|provider| provider.name()).collect()
 }
 
 /// The names of all of them, for a sentence.
@@ -139,12 +196,18 @@ fn worded(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
+    use crate::stub::Fixed;
 
     fn context() -> Context {
-        Context { public_url: "https://hatch.example.com".parse().expect("a URL") }
+        Context {
+            public_url: "https://hatch.example.com".parse().expect("a URL"),
+            clock: Arc::new(Fixed::default()),
+        }
     }
 
     fn made(name: &str, provider: &str, settings: Value) -> Result<Account, Error> {
@@ -209,6 +272,20 @@ mod tests {
                 let name = "a".parse().expect("a name");
                 let made = of.account(&name, common, settings, &context());
                 assert_eq!(made.is_ok(), good, "{base_url} {traffic:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn accounts_of_development_have_keys_that_there_are_and_are_at_the_simulator() {
+        let simulator = "http://127.0.0.1:8089".parse().expect("a URL");
+        for provider in PROVIDERS {
+            for (name, set) in provider.development(&simulator, Path::new("files")) {
+                let mut set = set.as_object().cloned().expect("settings");
+                assert_eq!(set["base_url"], "http://127.0.0.1:8089", "{name}");
+                set.retain(|key, _| !key.ends_with("_file"));
+                let faults = faults(&set, provider.schema());
+                assert!(faults.is_empty(), "{name}: {faults:?}");
             }
         }
     }

@@ -11,19 +11,44 @@ use http::method::Method;
 use http::uri::PathAndQuery;
 use uuid::Uuid;
 
-use crate::Correlation;
+use crate::{BoxFuture, Correlation};
+
+/// By which most providers say what happened.
+static POST: [Method; 1] = [Method::POST];
 
 /// Verifies and understands the webhooks of one account at one provider.
 pub trait Webhook: Send + Sync {
+    /// The methods of its requests. One that comes by another method is refused before anything of it is read.
+    fn methods(&self) -> &[Method] {
+        &POST
+    }
+
+    /// Finds out what a request is. It is [`verify`](Self::verify) that says so, unless that takes a question to
+    /// somebody else, or the provider wants an answer before it posts anything. It may wait: who calls it gives it a time.
+    fn receive<'r>(&'r self, request: &'r RawRequest) -> BoxFuture<'r, Received<'r>> {
+        Box::pin(async move {
+            match self.verify(request) {
+                Ok(verified) => Received::Verified(verified),
+                Err(refusal) => Received::Refused(refusal),
+            }
+        })
+    }
+
     /// Checks the signature over the raw bytes. Nothing that is in the request is believed before.
     ///
     /// # Errors
     /// [`WebhookRefusal`] when the request is not proven to come from the provider's account.
     fn verify<'r>(&self, request: &'r RawRequest) -> Result<Verified<'r>, WebhookRefusal>;
 
-    /// Whether [`verify`](Self::verify) may find a request with these headers good, whatever its body is. Where it
-    /// cannot, the body need not be read.
+    /// Whether [`receive`](Self::receive) may find a request with these headers good, whatever its body is. Where it
+    /// cannot, no more than the beginning of the body is read.
     fn may_be_signed(&self, headers: &HeaderMap) -> bool;
+
+    /// What may be used once only, where the signature does not cover what the request says: whoever has seen one request
+    /// could else have it say something else. A repeat says the same.
+    fn once(&self, _request: &Verified<'_>) -> Option<Once> {
+        None
+    }
 
     /// Says what a request means, in the order in which it says so.
     ///
@@ -66,7 +91,18 @@ impl fmt::Debug for RawRequest {
     }
 }
 
-/// A request whose signature was found good: by [`Webhook::verify`], now or when it came in.
+/// What a request turned out to be.
+#[derive(Debug)]
+pub enum Received<'r> {
+    /// The account's own, proven: it is to be parsed.
+    Verified(Verified<'r>),
+    /// A question of the provider's, such as a handshake: this is the answer, and nothing else follows.
+    Answer(http::Response<Bytes>),
+    /// Not proven to come from the provider's account.
+    Refused(WebhookRefusal),
+}
+
+/// A request whose signature was found good: by [`Webhook::receive`], now or when it came in.
 #[derive(Debug, Clone, Copy)]
 pub struct Verified<'r>(&'r RawRequest);
 
@@ -89,6 +125,17 @@ impl<'r> Verified<'r> {
     }
 }
 
+/// A signature that is good for one thing that a request says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Once {
+    /// What the signature has for no other request.
+    pub token: String,
+    /// When it was made, in seconds since 1970, as it says itself.
+    pub signed_at: i64,
+    /// A SHA-256 of what the request says: the same for a repeat, however it is written.
+    pub said: [u8; 32],
+}
+
 /// Why a request is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookRefusal {
@@ -107,6 +154,12 @@ pub enum WebhookRefusal {
     /// It has more fields than any request of the provider, and none of them was looked at.
     #[error("check a form of more than 1,000 fields")]
     TooManyFields,
+    /// Its signature is older than any repeat of a provider's, or is of a time that is not yet.
+    #[error("believe a signature of another time")]
+    Stale,
+    /// Its signature has been used for a request that said something else.
+    #[error("believe a signature that was used for another request")]
+    Used,
     /// The signature does not cover the body, and the hash that should is missing or another's.
     #[error("match the body to the hash of it that was signed")]
     WrongBody,

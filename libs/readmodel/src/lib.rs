@@ -42,8 +42,8 @@ pub use error::{Error, MaintenanceError};
 pub use keeping::{Kept, KeptKind, KeptPartition, WaitingCount};
 pub use migrations::SCHEMA;
 pub use projections::configuration::{
-    AccountInfo, KeyInfo, LastUse, MemberInfo, RouteAccount, RouteInfo, Stored,
-    StoredConfiguration, TenantInfo,
+    AccountInfo, KeyInfo, LastUse, MemberInfo, PoolInfo, PoolSenderInfo, RouteAccount, RouteInfo,
+    Stored, StoredConfiguration, TenantInfo,
 };
 pub use projections::messages::query::{
     Conversation, ConversationAmong, ConversationFilter, DoubtFilter, Message, MessageFilter,

@@ -6,7 +6,9 @@
 //! A caller names only accounts that may carry the message at all (`hatch_providers::Account::takes`): that a test never
 //! reaches a live account is decided there and nowhere else.
 
+pub mod balance;
 mod plan;
+mod pool;
 mod route;
 mod state;
 #[cfg(test)]
@@ -15,5 +17,8 @@ mod tests;
 pub use hatch_domain::route::{Reach, Weighted};
 
 pub use self::plan::{Decision, Plan, Step, Tier, Verdict, likeliest, plan, seed};
+pub use self::pool::{
+    Chosen, Pool, PoolName, PoolSender, PoolTable, PoolTerms, SenderHealth, choose_sender,
+};
 pub use self::route::{Asked, Route, RouteName, RouteTable};
 pub use self::state::{AccountState, Availability, Busy};

@@ -30,6 +30,7 @@ pub mod oidc;
 pub mod openapi;
 mod outgoing;
 mod people;
+pub mod planning;
 mod problem;
 pub mod queries;
 mod ready_made;

@@ -16,6 +16,8 @@ use hatch_domain::address::Address;
 use hatch_domain::api_key::command::ApiKeyCommand;
 use hatch_domain::api_key::event::ApiKeyCreated;
 use hatch_domain::api_key::{self, ApiKey, ApiKeyText, KeyId, KeyType, api_key_id};
+use hatch_domain::carrier::command::CarrierCommand;
+use hatch_domain::carrier::{Carrier, carrier_id};
 use hatch_domain::ids::TenantId;
 use hatch_domain::mailbox::Mailbox;
 use hatch_domain::message::Message;
@@ -48,6 +50,7 @@ use crate::admission::Admission;
 use crate::commands::{Commands, Conversations};
 use crate::live::{CatchingUp, Live, StreamSlots};
 use crate::people::People;
+use crate::planning::{Planning, route_table};
 use crate::queries::{AccountFigures, Carriers, DoubtRules, Queries, Reported};
 use crate::resources::accounts::Vault;
 use crate::{Bodies, Door, Drain, Ending, Entrance, Sites, TrustedProxies};
@@ -82,6 +85,7 @@ pub(crate) struct Api {
     store: Store,
     directory: Directory,
     accounts: Accounts,
+    routes: Routes,
     // Before the database, which goes when nobody uses it any more.
     _running: DropGuard,
     database: TestDatabase,
@@ -173,10 +177,17 @@ impl Api {
             "http://localhost".to_owned(),
         );
         let accounts = vault.accounts.clone();
-        let commands = commands(store.clone(), &queries, vault);
+        let routes = Routes::default();
+        let planning = Planning {
+            accounts: accounts.clone(),
+            routes: routes.clone(),
+            directory: directory.clone(),
+            log: queries.log.clone(),
+        };
+        let commands = commands(store.clone(), &queries, (planning, vault));
         let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
         let _running = shutdown.drop_guard();
-        Self { app, clock, store, directory, accounts, _running, database }
+        Self { app, clock, store, directory, accounts, routes, _running, database }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -272,6 +283,30 @@ impl Api {
             ..account()
         });
         self.accounts.replace(made.collect());
+    }
+
+    /// From now on there are accounts of these names, each of which carries these channels for these tenants, and no
+    /// others.
+    pub(crate) fn name_accounts(&self, named: &[(&str, Tenants)], channels: &[Channel]) {
+        let made = named.iter().map(|(name, tenants)| Account {
+            name: name.parse().expect("a name"),
+            account: (*name).to_owned(),
+            tenants: tenants.clone(),
+            channels: channels.to_vec(),
+            ..account()
+        });
+        self.accounts.replace(made.collect());
+    }
+
+    /// Has the process work by the routes that the log has by now, as its worker does.
+    pub(crate) fn join_routes(&self) {
+        self.routes.replace(route_table(&[], self.directory.routes()));
+    }
+
+    /// Tells of an account what the fleet is to know.
+    pub(crate) async fn tell_of_account(&self, name: &str, command: &CarrierCommand) {
+        let id = carrier_id("nobody", name, self.clock.now());
+        self.execute::<Carrier>(TenantId::DEFAULT, id.0, command).await;
     }
 
     /// Changes a key. The change holds from now on.
@@ -430,11 +465,12 @@ fn entropy() -> [u8; 64] {
     bytes
 }
 
-fn commands(store: Store, queries: &Queries, vault: Vault) -> Commands {
+fn commands(store: Store, queries: &Queries, (planning, vault): (Planning, Vault)) -> Commands {
     Commands {
         store,
         admission: Admission::unlimited(),
         accounts: vault.accounts.clone(),
+        planning,
         vault,
         conversations: Conversations {
             read_model: queries.read_model.clone(),
@@ -532,7 +568,10 @@ fn vault() -> Vault {
     Vault {
         keyring: Keyring::new(Some(key), None),
         accounts: Accounts::new(vec![account()]),
-        context: Context { public_url: "https://hatch.example.com".parse().expect("a URL") },
+        context: Context {
+            public_url: "https://hatch.example.com".parse().expect("a URL"),
+            clock: Arc::new(SystemEnvironment),
+        },
         http_timeout_max: Duration::from_secs(20),
     }
 }

@@ -5,6 +5,7 @@ mod keys;
 mod master_key;
 mod members;
 mod requests;
+mod routes;
 
 use std::ffi::OsString;
 
@@ -15,6 +16,7 @@ pub use self::keys::{CreateKey, Keys, Team, Tenants};
 pub use self::master_key::MasterKey;
 pub use self::members::{InviteMember, Members};
 pub use self::requests::{Requests, TailRequests};
+pub use self::routes::{Explain, Routes};
 use crate::roles::Role;
 
 /// Talk with your customers on every channel, and never lose or double a message.
@@ -70,6 +72,12 @@ pub enum Command {
     /// Look at the accounts at providers, and ask the providers whether they let them in.
     #[command(subcommand, after_help = "Example: hatch accounts check")]
     Accounts(Accounts),
+    /// Say by which account a message goes, and why.
+    #[command(
+        subcommand,
+        after_help = "Example: hatch routes explain --channel sms --to +447700900123"
+    )]
+    Routes(Routes),
     /// Make tenants, suspend them, and let them go on.
     #[command(subcommand, after_help = "Example: hatch tenants create 'Example Ltd'")]
     Tenants(Tenants),

@@ -12,16 +12,17 @@ use hatch_dev::demo::{self, Demo};
 use hatch_dev::up::{self, Application, Options, SplitRole, UpLocations};
 use hatch_dev::{Names, simulator};
 use hatch_devservers::make_data_folder;
+use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
 use hatch_process::{Servers, stop_on_signal, stop_with_parent};
-use hatch_providers::{sendgrid, twilio, webhook_path};
+use hatch_providers::{Common, carriers_of, webhook_path};
 use hatch_telemetry::limit::Limits;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::migrate;
 use crate::roles::{self, Role};
-use crate::settings::{DEVELOPMENT, SENDGRID_PUBLIC_KEY, Settings};
+use crate::settings::{DEVELOPMENT, Settings};
 use crate::{cli, files, http_client, limits, threads};
 
 /// How long an accepted message may have to wait before others are refused: on a developer's machine, as
@@ -63,7 +64,7 @@ pub(crate) async fn run(settings: Settings, split: bool) -> anyhow::Result<()> {
         program: std::env::current_exe().context("failed to find this program")?,
     };
     make_data_folder(&settings.data_dir)?;
-    simulator::keys(&settings.data_dir, SENDGRID_PUBLIC_KEY)?;
+    simulator::keys(&settings.data_dir)?;
     up::run(Development { public_url: settings.public_url }, options, &stop).await
 }
 
@@ -91,60 +92,39 @@ pub(crate) async fn simulate(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn simulator_options(settings: &Settings) -> anyhow::Result<simulator::Options> {
-    let (twilio, sendgrid) = simulated(settings)?;
     Ok(simulator::Options {
         listen: address(&settings.simulator_listen, "simulator_listen")?,
         folder: settings.data_dir.clone(),
-        sendgrid_public_key: SENDGRID_PUBLIC_KEY,
         public_url: settings.public_url(),
         hosts: settings.hosts.clone(),
-        twilio,
-        sendgrid,
+        accounts: simulated(settings)?,
         announced: false,
         callbacks_max: files::share(simulator::Options::usual_callbacks_max()),
         connections: limits::beside(),
     })
 }
 
-/// The accounts that the simulator is to know, of each provider: those of the sections, and those by name that are not at
-/// the provider itself.
-fn simulated(
-    settings: &Settings,
-) -> anyhow::Result<(Vec<simulator::Account>, Vec<simulator::Account>)> {
-    let of_twilio = |name: &AccountName, set: twilio::Settings| simulator::Account {
-        name: set.account_sid,
-        secret: set.auth_token.expose().to_owned(),
-        path: webhook_path(twilio::PROVIDER, name, None),
-    };
-    let of_sendgrid = |name: &AccountName, set: sendgrid::Settings| simulator::Account {
-        name: set.account,
-        secret: set.api_key.expose().to_owned(),
-        path: webhook_path(sendgrid::PROVIDER, name, None),
-    };
-    let (mut of_both, context) = ((Vec::new(), Vec::new()), roles::account_context(settings));
-    if let Some(set) = settings.twilio.clone() {
-        of_both.0.push(of_twilio(&twilio::PROVIDER.parse()?, set));
-    }
-    if let Some(set) = settings.sendgrid.clone() {
-        of_both.1.push(of_sendgrid(&sendgrid::PROVIDER.parse()?, set));
-    }
+/// The accounts that the simulator is to know, with what is set of them: those of the sections, and those by name that are
+/// not at the provider itself.
+fn simulated(settings: &Settings) -> anyhow::Result<Vec<simulator::Account>> {
+    let (context, mut accounts) = (roles::account_context(settings), Vec::new());
     for (text, set) in &settings.accounts {
         let section = || format!("configuration: accounts.{text}");
         let provider = set.provider(text).with_context(section)?;
-        let (name, set) = (text.parse()?, set.read(provider).with_context(section)?);
-        match provider.name() {
-            twilio::PROVIDER => {
-                let set = twilio::Settings::read(set, &context).with_context(section)?;
-                of_both.0.extend((!set.is_at_provider()).then(|| of_twilio(&name, set)));
-            }
-            sendgrid::PROVIDER => {
-                let set = sendgrid::Settings::read(&name, set).with_context(section)?;
-                of_both.1.extend((!set.is_at_provider()).then(|| of_sendgrid(&name, set)));
-            }
-            _ => {}
+        let name: AccountName = text.parse()?;
+        let read = set.read(provider).with_context(section)?;
+        let is_there = || -> anyhow::Result<bool> {
+            let made = provider.account(&name, Common::default(), read.clone(), &context);
+            Ok(made.with_context(section)?.is_at_provider)
+        };
+        // Whoever runs a simulator with a section means that account of it, which may lack what only a hatch needs.
+        if set.is_section || !is_there()? {
+            let path = webhook_path(provider.name(), &name, None);
+            let (provider, name) = (provider.name().to_owned(), text.clone());
+            accounts.push(simulator::Account { provider, name, settings: read, path });
         }
     }
-    Ok(of_both)
+    Ok(accounts)
 }
 
 /// Shows the main path on the `hatch up` of this folder, or the one that the flags name.
@@ -157,6 +137,7 @@ pub(crate) async fn demonstrate(settings: &Settings, flags: cli::Demo) -> anyhow
             .simulator
             .or(running.simulator_url)
             .unwrap_or_else(|| format!("http://{}", settings.simulator_listen)),
+        provider: carriers_of(Channel::Sms).first().copied().unwrap_or_default(),
     };
     demo::run(demo).await
 }

@@ -152,6 +152,9 @@ async fn execute(command: Command, settings: Settings) -> anyhow::Result<ExitCod
         Command::Accounts(what) => {
             return commands::accounts::run(&commands::running(settings)?, what).await;
         }
+        Command::Routes(cli::Routes::Explain(flags)) => {
+            return Box::pin(commands::routes::explain(&commands::running(settings)?, flags)).await;
+        }
         Command::Tenants(what) => {
             commands::tenants::run(&commands::running(settings)?, what).await?;
         }

@@ -9,9 +9,8 @@ use crate::logging;
 use crate::roles::{self, Process};
 use crate::settings::Settings;
 
-/// Sections, and single keys, that take effect when they are read again.
-const AT_ONCE: [&str; 7] =
-    ["accounts", "routes", "twilio", "sendgrid", "rate_limit", "jwt", "log.filter"];
+/// Sections, and single keys, that take effect when they are read again. So do those of providers.
+const AT_ONCE: [&str; 5] = ["accounts", "routes", "rate_limit", "jwt", "log.filter"];
 
 /// Keys in these that do not.
 const LATER: [&str; 2] = ["rate_limit.enabled", "rate_limit.window_s"];
@@ -93,7 +92,9 @@ fn is_at_once(key: &str) -> bool {
     let is_in = |section: &&str| {
         key.strip_prefix(*section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    AT_ONCE.iter().any(is_in) && !LATER.contains(&key) && !key.ends_with(SUBJECT)
+    let section = key.split('.').next().unwrap_or_default();
+    let is_at_once = AT_ONCE.iter().any(is_in) || hatch_providers::provider(section).is_some();
+    is_at_once && !LATER.contains(&key) && !key.ends_with(SUBJECT)
 }
 
 /// Has the process work by the settings as they are read again, until it ends.

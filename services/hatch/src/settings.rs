@@ -1,6 +1,6 @@
 //! Configuration: `hatch.toml` overlaid by `HATCH_` environment variables.
 //!
-//! Nested keys take `__` in the environment (`HATCH_TWILIO__AUTH_TOKEN`), and any text may be given
+//! Nested keys take `__` in the environment (`HATCH_BUS__PREFIX`), and any text may be given
 //! as a file (`HATCH_DATABASE_URL_FILE=/run/secrets/url`). An unknown key or a bad value stops the
 //! start with the key's name and what was expected.
 
@@ -11,7 +11,7 @@ use anyhow::Context;
 use chrono::TimeDelta;
 use hatch_api::webhooks::KeepRules;
 use hatch_dispatcher::{BreakerRules, DoubtPolicy, RetryPolicy};
-use hatch_providers::{Secret, generic, sendgrid, twilio};
+use hatch_providers::{Secret, generic};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,27 +27,24 @@ mod reference;
 mod refusal;
 mod routes;
 mod secret_file;
+mod sections;
 mod tokens;
 mod trail;
 
 pub use accounts::{AccountSettings, AccountsByName};
 pub use authentication::Authentication;
 pub use listener::{CorsSettings, TlsSettings};
-pub use load::sendgrid_account;
 pub use rate_limits::RateLimitSettings;
 pub use routes::{RouteAccount, RouteSettings};
 pub use tokens::{JwtAlgorithm, JwtSettings, OidcSettings};
 pub use trail::{AuditSettings, RequestLogSettings};
 
-/// The key that the simulator signs SendGrid's webhooks by, in the data folder.
-pub(crate) const SENDGRID_PUBLIC_KEY: &str = "simulator/sendgrid.public.pem";
-
 /// Names the simulator's URL in the children of `up --split`, which work as `up` does.
 pub(crate) const DEVELOPMENT: &str = "HATCH_DEVELOPMENT_SIMULATOR";
 
-/// Everything that can be set.
+/// Everything that can be set, beside the sections of providers. What is unknown is refused before.
 #[derive(Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Settings {
     /// PostgreSQL 15 or newer: a `postgres://` URL or `key=value` pairs, with libpq's `sslmode` and what
     /// belongs to it (`docs/tls.md`). `up` starts one of its own where this is not set.
@@ -111,13 +108,7 @@ pub struct Settings {
     pub default_sms_sender: Option<String>,
     /// The sender of a mail that names none, such as `support@example.com` or `Support <support@example.com>`.
     pub default_email_sender: Option<String>,
-    /// The Twilio account, where there is one.
-    #[schemars(transform = accounts::with_public_url)]
-    pub twilio: Option<twilio::Settings>,
-    /// The SendGrid account, where there is one.
-    #[schemars(transform = accounts::with_event_keys)]
-    pub sendgrid: Option<sendgrid::Settings>,
-    /// Accounts at providers, by hatch's own names for them.
+    /// Accounts at providers, by hatch's own names for them: those of the sections that are called as providers, too.
     pub accounts: AccountsByName,
     /// Which messages go by which accounts: 1,000 routes at most, each a table `[[routes]]`. As a variable it is a list in
     /// JSON.
@@ -249,7 +240,7 @@ pub struct DispatcherSettings {
     pub look_ups_ms: [u64; 2],
     /// How long a receipt is waited for before a doubt is left to a person.
     pub receipt_wait_ms: u64,
-    /// What becomes of attempts in doubt, for each account by its name, or else for each provider (`twilio`, `sendgrid`):
+    /// What becomes of attempts in doubt, for each account by its name, or else for each provider:
     /// `look_up` (the default where the provider can be asked), `wait` (the default elsewhere), `resend` or `fail`.
     pub in_doubt: BTreeMap<String, DoubtPolicy>,
     /// Days that it is kept what was said to providers, and what they answered, outside of the log: 1 to 3,650.
@@ -278,7 +269,7 @@ pub struct AdmissionSettings {
 }
 
 /// What is done about words such as STOP that people write by SMS or MMS. A word is answered by an SMS if its text is set,
-/// once for each change: not if it is repeated, and not where the provider answers by itself (`twilio.acts_on_words`).
+/// once for each change: not if it is repeated, and not where the provider answers by itself (`acts_on_words` of its account).
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConsentSettings {
@@ -431,8 +422,6 @@ impl Default for Settings {
             archive: ArchiveSettings::default(),
             default_sms_sender: None,
             default_email_sender: None,
-            twilio: None,
-            sendgrid: None,
             accounts: AccountsByName::new(),
             routes: Vec::new(),
             simulator_url: None,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::event::{BreakerClosed, BreakerOpened};
+use super::event::{BreakerClosed, BreakerOpened, WeightsShifted};
 
 /// What may be told of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum CarrierCommand {
         /// When the breaker was opened that closes: one that was opened since stays as it is.
         opened_at: DateTime<Utc>,
     },
+    /// Messages are shared in another way.
+    Shift(WeightsShifted),
 }
 
 /// Why an account is not told of. It always is.

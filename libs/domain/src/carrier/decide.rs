@@ -22,6 +22,13 @@ impl Carrier {
                 };
                 if is_open { vec![closed.clone().into()] } else { Vec::new() }
             }
+            CarrierCommand::Shift(shifted) => {
+                let known = self.shifts.iter().find(|shift| shift.is_of(shifted));
+                // Another process was faster.
+                let is_current = known.is_none_or(|shift| shift.is_before(shifted));
+                let changes = shifted.weights.iter().any(|one| one.before != one.after);
+                if is_current && changes { vec![shifted.clone().into()] } else { Vec::new() }
+            }
         })
     }
 }

@@ -1,7 +1,7 @@
 //! What an account becomes by what is told of it.
 
 use super::event::CarrierEvent;
-use super::{Carrier, OPENINGS_MAX, Opening};
+use super::{Carrier, OPENINGS_MAX, Opening, SHIFTS_MAX, Shift};
 use crate::account_name::AccountName;
 
 impl Carrier {
@@ -26,6 +26,14 @@ impl Carrier {
                 self.called(&e.account, &e.provider, &e.key);
                 self.open = None;
                 self.closed_at = Some(e.at);
+            }
+            E::WeightsShifted(e) => {
+                self.called(&e.account, &e.provider, &e.key);
+                self.shifts.retain(|shift| !shift.is_of(e));
+                self.shifts.push_back(Shift::of(e));
+                if self.shifts.len() > SHIFTS_MAX {
+                    self.shifts.pop_front();
+                }
             }
         }
         self

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::command::CarrierCommand as Command;
-use super::event::{BreakerClosed, BreakerOpened};
+use super::event::{BreakerClosed, BreakerOpened, CarrierFigures};
 use super::*;
 use crate::tests::{decided_twice_adds_nothing, examples_are_the_golden_events, fold};
 
@@ -42,13 +42,48 @@ fn close(opened_at: i64, second: i64) -> Command {
     Command::Close { closed: closed(second), opened_at: at(opened_at) }
 }
 
+/// Of two accounts that rest at 50 each, parts before and after in hundreds.
+fn shifted(before: [u16; 2], after: [u16; 2], second: i64) -> WeightsShifted {
+    let name = |n: usize| ["twilio-main", "vonage"][n].parse::<AccountName>().expect("a name");
+    let weight = |n: usize| ShiftedWeight {
+        account: name(n),
+        rest: 50,
+        before: before[n] * 100,
+        after: after[n] * 100,
+    };
+    let figures = |n: usize| CarrierFigures {
+        account: name(n),
+        attempts: 200,
+        failed: [40, 0][n],
+        in_doubt: 1,
+        messages: 100,
+        slow: 3,
+        undelivered: 0,
+    };
+    WeightsShifted {
+        account: name(0),
+        provider: "twilio".to_owned(),
+        key: "AC0".to_owned(),
+        channel: Channel::Sms,
+        country: Some(44),
+        weights: [0, 1].map(weight).into(),
+        reason: "failing".to_owned(),
+        figures: [0, 1].map(figures).into(),
+        at: at(second),
+    }
+}
+
 fn given(history: &[CarrierEvent]) -> Carrier {
     fold::<Carrier>(history)
 }
 
 #[test]
 fn golden_events_are_read_and_written_alike() {
-    examples_are_the_golden_events::<Carrier>(&[opened(0).into(), closed(9).into()]);
+    examples_are_the_golden_events::<Carrier>(&[
+        opened(0).into(),
+        closed(9).into(),
+        shifted([50, 50], [40, 60], 60).into(),
+    ]);
 }
 
 #[test]
@@ -95,8 +130,39 @@ fn what_was_opened_in_one_month_is_closed_in_the_next() {
 }
 
 #[test]
+fn messages_are_shared_as_was_told_last() {
+    let first = shifted([50, 50], [40, 60], 0);
+    let second = shifted([40, 60], [30, 70], 300);
+    let shift = |shifted: &WeightsShifted| Command::Shift(shifted.clone());
+    assert_eq!(given(&[]).decide(&shift(&first)), Ok(vec![first.clone().into()]));
+    let carrier = given(&[first.clone().into()]);
+    assert_eq!(carrier.decide(&shift(&first)), Ok(Vec::new()), "another process was faster");
+    assert_eq!(carrier.decide(&shift(&second)), Ok(vec![second.clone().into()]));
+    let still = shifted([40, 60], [40, 60], 300);
+    assert_eq!(carrier.decide(&shift(&still)), Ok(Vec::new()));
+    let elsewhere = WeightsShifted { country: Some(1), ..first.clone() };
+    let carrier = given(&[first.into(), elsewhere.clone().into(), second.clone().into()]);
+    let vonage = "vonage".parse().expect("a name");
+    let parts: Vec<_> = carrier.shifts().map(|one| (one.country, one.weight(&vonage))).collect();
+    assert_eq!(parts, [(Some(1), Some(6_000)), (Some(44), Some(7_000))]);
+}
+
+#[test]
+fn a_month_that_tells_of_one_thing_leaves_the_other_as_it_was() {
+    let before = given(&[opened(0).into(), shifted([50, 50], [40, 60], 1).into()]);
+    let shared = given(&[shifted([40, 60], [50, 50], 9).into()]).following(before.clone());
+    assert!(shared.open().is_some(), "nobody told that it closed");
+    assert_eq!(shared.shifts().map(|shift| shift.at).collect::<Vec<_>>(), [at(9)]);
+    let closed = given(&[closed(9).into()]).following(before);
+    assert_eq!((closed.open(), closed.shifts().count()), (None, 1));
+}
+
+#[test]
 fn the_state_is_kept_and_read_again() {
-    for carrier in [given(&[opened(0).into(), closed(1).into(), opened(2).into()]), given(&[])] {
+    let shifted = shifted([50, 50], [40, 60], 3).into();
+    for carrier in
+        [given(&[opened(0).into(), closed(1).into(), opened(2).into(), shifted]), given(&[])]
+    {
         let json = serde_json::to_string(&carrier).expect("JSON");
         assert_eq!(serde_json::from_str::<Carrier>(&json).expect("a carrier"), carrier);
     }

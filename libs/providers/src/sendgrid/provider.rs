@@ -1,22 +1,32 @@
 //! SendGrid as a provider of accounts.
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
-use serde_json::Value;
+use serde_json::{Value, json};
+use url::Url;
 
-use super::{PROVIDER, SendGridAdapter, SendGridEvents, SendGridInbound, Settings};
-use crate::Error;
+use super::{PROVIDER, SendGridAdapter, SendGridEvents, SendGridInbound, Settings, posted};
 use crate::account::{Account, Common, Context, Hook};
-use crate::registry::{self, Provider, schema_of};
+use crate::mail::DEFAULT_SUBJECT;
+use crate::registry::{self, Provider, of_development, schema_of};
+use crate::{Error, Posted};
 
 const CHANNELS: &[Channel] = &[Channel::Email];
 
 /// How the path of mails that come in ends, after the account.
-const INBOUND: &str = "inbound";
+pub(super) const INBOUND: &str = "inbound";
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Settings>);
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let mut schema = schema_of::<Settings>();
+    if let Some(required) = schema["required"].as_array_mut() {
+        // Without a key no event could be believed.
+        required.push("event_public_keys".into());
+    }
+    schema
+});
 
 /// SendGrid.
 #[derive(Debug)]
@@ -51,6 +61,28 @@ impl Provider for SendGrid {
         context: &Context,
     ) -> Result<Account, Error> {
         account(name, common, Settings::read(name, settings)?, context)
+    }
+
+    fn default_subject(&self) -> Option<&'static str> {
+        Some(DEFAULT_SUBJECT)
+    }
+
+    fn development(&self, simulator: &Url, files: &Path) -> Vec<(AccountName, Value)> {
+        let set = |api_key: &str| {
+            json!({
+                "api_key": api_key,
+                "base_url": simulator.as_str().trim_end_matches('/'),
+                "event_public_keys_file": files.join("sendgrid.public.pem").display().to_string(),
+            })
+        };
+        of_development([
+            ("sendgrid", set("dev-sendgrid-api-key")),
+            ("sendgrid-2", set("dev-sendgrid-2-api-key")),
+        ])
+    }
+
+    fn posted(&self) -> Vec<Posted> {
+        posted::posted()
     }
 }
 

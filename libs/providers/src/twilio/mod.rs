@@ -7,6 +7,7 @@
 mod adapter;
 mod codes;
 mod look_up;
+mod posted;
 mod provider;
 mod settings;
 mod signature;

@@ -1,19 +1,29 @@
 //! Twilio as a provider of accounts.
 
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
-use serde_json::Value;
+use hatch_domain::address::SenderKind;
+use serde_json::{Value, json};
+use url::Url;
 
-use super::{PROVIDER, Settings, TwilioAdapter, TwilioWebhook};
-use crate::Error;
+use super::{PROVIDER, Settings, TwilioAdapter, TwilioWebhook, posted};
 use crate::account::{Account, Common, Context, Hook, webhook_path};
-use crate::registry::{self, Provider, schema_of};
+use crate::registry::{self, Provider, of_development, schema_of};
+use crate::{Error, Posted};
 
 const CHANNELS: &[Channel] = &[Channel::Sms, Channel::Mms];
 
-static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Settings>);
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let mut schema = schema_of::<Settings>();
+    if let Some(required) = schema["required"].as_array_mut() {
+        // The installation's own, where it is not set.
+        required.retain(|key| key != "public_url");
+    }
+    schema
+});
 
 /// Twilio.
 #[derive(Debug)]
@@ -32,6 +42,10 @@ impl Provider for Twilio {
         CHANNELS
     }
 
+    fn sender_kinds(&self) -> &'static [SenderKind] {
+        &SenderKind::ALL
+    }
+
     fn secrets(&self) -> &'static [&'static str] {
         &["auth_token", "auth_token_secondary"]
     }
@@ -48,6 +62,29 @@ impl Provider for Twilio {
         context: &Context,
     ) -> Result<Account, Error> {
         account(name, common, Settings::read(settings, context)?)
+    }
+
+    fn can_look_up(&self) -> bool {
+        true
+    }
+
+    fn receipts_by_message(&self) -> bool {
+        true
+    }
+
+    fn development(&self, simulator: &Url, _files: &Path) -> Vec<(AccountName, Value)> {
+        let set = |sid: &str| {
+            json!({
+                "account_sid": format!("AC{sid:0>32}"),
+                "auth_token": "dev-twilio-auth-token",
+                "base_url": simulator.as_str().trim_end_matches('/'),
+            })
+        };
+        of_development([("twilio", set("0")), ("twilio-2", set("2"))])
+    }
+
+    fn posted(&self) -> Vec<Posted> {
+        posted::posted()
     }
 }
 

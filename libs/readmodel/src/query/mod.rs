@@ -7,6 +7,7 @@ mod moment;
 pub(crate) mod page;
 mod projections;
 mod requests;
+mod sender_memory;
 mod tally;
 mod webhook_log;
 

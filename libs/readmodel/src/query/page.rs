@@ -29,6 +29,7 @@ pub(crate) enum ListKind {
     /// The messages in doubt, the oldest first.
     InDoubt = 11,
     Routes = 20,
+    Pools = 21,
 }
 
 /// Why a page cannot be had.

@@ -13,7 +13,7 @@ use hatch_domain::message::mail_id::MailId;
 use hatch_domain::message::status::Status;
 use hatch_domain::{Channel, SendOptions};
 use hatch_eventstore::{Appended, CommandKey, Execute, Loaded, Position, RecordedEvent, Store};
-use hatch_providers::{Wanted, sendgrid};
+use hatch_providers::{Wanted, carriers_of};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -148,10 +148,20 @@ impl Commands {
         }
     }
 
-    /// That some account takes the message. The dispatcher chooses by the same function.
-    fn check_carried(&self, tenant: TenantId, send: &Send, is_test: bool) -> Result<(), Problem> {
+    /// That some account takes the message, or the one that it names. The dispatcher asks them by the same function.
+    pub(super) fn check_carried(
+        &self,
+        tenant: TenantId,
+        send: &Send,
+        is_test: bool,
+    ) -> Result<(), Problem> {
         let channel = send.channel;
         let wanted = Wanted { tenant, channel, from: &send.from, is_test };
+        if let Some(name) = send.account.as_ref().filter(|_| channel.has_provider()) {
+            let current = self.accounts.current();
+            let takes = current.iter().any(|one| one.name == *name && one.takes(&wanted));
+            return takes.then_some(()).ok_or_else(|| Problem::account_unfit(name, channel));
+        }
         if !channel.has_provider() || self.accounts.choose(&wanted).is_some() {
             return Ok(());
         }
@@ -208,11 +218,16 @@ impl Commands {
         name: &str,
     ) -> Result<Option<Joined>, Problem> {
         let read_model = &self.conversations.read_model;
-        let providers = [sendgrid::PROVIDER];
+        let providers = carriers_of(Channel::Email);
         let named = read_model.named_mails(tenant, &[name], &[name], &providers).await?;
         Ok(named
             .first()
             .map(|mail| Joined { conversation_id: Some(mail.conversation_id), is_test: mail.test }))
+    }
+
+    /// Whether what the send answers is a test, so that it is one, too.
+    pub(super) async fn is_test(&self, tenant: TenantId, send: &Send) -> Result<bool, Problem> {
+        Ok(self.joined(tenant, send).await?.is_test)
     }
 
     fn requested(
@@ -247,7 +262,7 @@ impl Commands {
             confirms: None,
             metadata: send.metadata,
             test: joined.is_test,
-            options: SendOptions { on_doubt: send.on_doubt, ..SendOptions::default() },
+            options: SendOptions { account: send.account, on_doubt: send.on_doubt, pool: None },
             at: now,
         }
     }

@@ -6,6 +6,7 @@ mod answer;
 mod cancel_message;
 mod change;
 mod idempotency;
+mod preview_message;
 mod resolve_message;
 mod retry_message;
 mod routes;
@@ -38,6 +39,7 @@ pub(crate) use self::send_request::{
 use crate::admission::Admission;
 use crate::body::{self, Kind};
 use crate::extract::JsonBody;
+use crate::planning::Planning;
 use crate::problem::Problem;
 use crate::resources::accounts::Vault;
 
@@ -62,6 +64,8 @@ pub struct Commands {
     pub admission: Admission,
     /// The provider accounts that there are. What none of them takes is refused, or it would wait for ever.
     pub accounts: Accounts,
+    /// By which of them a message would go.
+    pub planning: Planning,
     /// What keeps accounts in the log.
     pub vault: Vault,
     /// Where answers find what they answer.

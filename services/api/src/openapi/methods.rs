@@ -12,6 +12,10 @@ use utoipa::openapi::path::PathItem;
 use crate::problem::Problem;
 use crate::requests::Requests;
 
+/// How the paths begin where providers come, by whatever methods they have: what comes there knows the account.
+const OF_PROVIDERS: &str = "/api/v1/webhooks/{provider}";
+const BY_PROVIDERS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
 /// `routes`, which answer every path of the document whatever roles this process has: 405 to a method that no
 /// role takes, with those that one does; 421 to one that another role takes. 404 to everything else.
 pub(crate) fn complete(routes: Router) -> Router {
@@ -34,7 +38,12 @@ struct Paths(Vec<(String, Vec<&'static str>)>);
 impl Paths {
     fn of(document: &OpenApi) -> Self {
         let paths = document.paths.paths.iter();
-        let mut paths: Vec<_> = paths.map(|(path, item)| (path.clone(), methods(item))).collect();
+        let methods = |path: &str, item| match path.starts_with(OF_PROVIDERS) {
+            true => BY_PROVIDERS.to_vec(),
+            false => methods(item),
+        };
+        let mut paths: Vec<_> =
+            paths.map(|(path, item)| (path.clone(), methods(path, item))).collect();
         paths.sort_by_key(|(path, _)| path.contains('{'));
         Self(paths)
     }
@@ -102,7 +111,7 @@ mod tests {
             ("POST", "/api/events", "GET,HEAD"),
             ("POST", "/api/v1/messages/018f", "GET,HEAD"),
             ("GET", "/api/send_email", "POST"),
-            ("GET", "/api/v1/webhooks/twilio", "POST"),
+            ("TRACE", "/api/v1/webhooks/twilio", "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS"),
         ] {
             assert_eq!(refused(method, path), (405, Some(allow.to_owned())), "{method} {path}");
         }
@@ -115,6 +124,7 @@ mod tests {
             ("HEAD", "/api/v1/messages"),
             ("PUT", "/api/v1/consent"),
             ("POST", "/api/v1/webhooks/twilio"),
+            ("GET", "/api/v1/webhooks/twilio"),
         ] {
             assert_eq!(refused(method, path), (421, None), "{method} {path}");
         }

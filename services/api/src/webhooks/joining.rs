@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::slice;
 
 use futures::future::try_join_all;
-use hatch_domain::Email;
 use hatch_domain::address::Address;
 use hatch_domain::authentication::UNPROVEN_TOPIC;
 use hatch_domain::conversation::conversation_id;
 use hatch_domain::ids::ConversationId;
 use hatch_domain::message::event::MessageRequested;
 use hatch_domain::message::mail_id::MailId;
-use hatch_providers::{Inbound, sendgrid};
+use hatch_domain::{Channel, Email};
+use hatch_providers::{Inbound, carriers_of};
 use hatch_readmodel::NamedMail;
 
 use super::fitting::{MAILBOXES, count};
@@ -195,7 +195,8 @@ impl Recording<'_> {
         let asked = others.iter().copied().chain(joined.iter().map(String::as_str));
         let asked: Vec<&str> = asked.collect();
         let given: Vec<&str> = others.iter().flat_map(|name| [*name, local_part(name)]).collect();
-        let providers = [self.account.provider, sendgrid::PROVIDER];
+        let mut providers = carriers_of(Channel::Email);
+        providers.push(self.account.provider);
         let tenant_id = self.account.tenant_id;
         let mails =
             self.webhooks.read_model.named_mails(tenant_id, &asked, &given, &providers).await?;

@@ -10,6 +10,7 @@ mod keeping;
 mod log;
 mod matching;
 mod meaning;
+mod once;
 mod own;
 mod ownership;
 mod reading;
@@ -29,7 +30,7 @@ mod verified;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::post;
+use axum::routing::{MethodFilter, on, post};
 use hatch_eventstore::Store;
 use hatch_providers::{Accounts, Webhook};
 use hatch_readmodel::ReadModel;
@@ -104,6 +105,14 @@ pub fn router(webhooks: Webhooks) -> Router {
     Router::from(routes()).with_state(Arc::new(webhooks))
 }
 
+/// The methods beside POST by which a provider may come, where its webhook takes them.
+const OTHER_METHODS: MethodFilter = MethodFilter::GET
+    .or(MethodFilter::HEAD)
+    .or(MethodFilter::PUT)
+    .or(MethodFilter::PATCH)
+    .or(MethodFilter::DELETE)
+    .or(MethodFilter::OPTIONS);
+
 pub(crate) fn routes() -> OpenApiRouter<Arc<Webhooks>> {
     OpenApiRouter::new()
         .routes(routes!(receive::handler))
@@ -113,4 +122,11 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Webhooks>> {
         .routes(routes!(replay::handler))
         .routes(routes!(receive::generic_handler))
         .route("/api/webhooks/email", post(receive::generic_handler))
+        .route("/api/v1/webhooks/{provider}", on(OTHER_METHODS, receive::handler))
+        .route("/api/v1/webhooks/{provider}/inbound", on(OTHER_METHODS, receive::inbound_handler))
+        .route("/api/v1/webhooks/{provider}/{account}", on(OTHER_METHODS, receive::account_handler))
+        .route(
+            "/api/v1/webhooks/{provider}/{account}/inbound",
+            on(OTHER_METHODS, receive::account_inbound_handler),
+        )
 }

@@ -3,10 +3,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
-use hatch_providers::{NotUnderstood, Observation, RawRequest, Verified, Webhook, WebhookRefusal};
+use bytes::Bytes;
+use futures::FutureExt as _;
+use hatch_providers::{
+    NotUnderstood, Observation, Once, RawRequest, Received, Verified, Webhook, WebhookRefusal,
+};
 use hatch_telemetry::measure::{Counter, Gauge};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
 use super::WebhookAccount;
 use crate::problem::Problem;
@@ -20,6 +27,9 @@ const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// Webhooks that are being read or wait for it.
 const WAITING_MAX: usize = 64;
+
+/// How long a webhook may take to find out whether a request is its account's. Its provider comes again after that.
+const RECEIVE_MAX: Duration = Duration::from_secs(5);
 
 /// KiB of their bodies.
 const WAITING_KIB_MAX: usize = 128 * 1024;
@@ -51,7 +61,14 @@ pub(super) enum Seen {
     /// None of the account's, for this reason.
     Refused(WebhookRefusal),
     /// One of the account's.
-    Signed(Result<Vec<Observation>, NotUnderstood>),
+    Signed {
+        /// What it says.
+        said: Result<Vec<Observation>, NotUnderstood>,
+        /// What of its signature may be used once only.
+        once: Option<Once>,
+    },
+    /// A question, with the answer to it.
+    Question(http::Response<Bytes>),
 }
 
 impl Readers {
@@ -75,11 +92,13 @@ impl Readers {
         raw: &RawRequest,
     ) -> Result<Seen, Problem> {
         if raw.body.len() <= INLINE_BYTES_MAX {
-            return Ok(see(&*account.webhook, raw, &self.0.stats));
+            return see(&*account.webhook, raw, &self.0.stats, RECEIVE_MAX).await;
         }
         let webhook = Arc::clone(&account.webhook);
         let (request, stats) = (raw.clone(), Arc::clone(&self.0.stats));
-        self.read(raw.body.len(), move || see(&*webhook, &request, &stats)).await
+        let runtime = Handle::current();
+        let read = move || runtime.block_on(see(&*webhook, &request, &stats, RECEIVE_MAX));
+        self.read(raw.body.len(), read).await?
     }
 
     /// Reads again what was verified when it came in.
@@ -133,12 +152,28 @@ impl Readers {
     }
 }
 
-fn see(webhook: &dyn Webhook, raw: &RawRequest, stats: &ReadingStats) -> Seen {
-    match unwound(stats, || webhook.verify(raw)) {
-        Some(Ok(verified)) => Seen::Signed(parse(webhook, &verified, stats)),
-        Some(Err(refusal)) => Seen::Refused(refusal),
-        None => Seen::Refused(WebhookRefusal::WrongSignature),
-    }
+async fn see(
+    webhook: &dyn Webhook,
+    raw: &RawRequest,
+    stats: &ReadingStats,
+    limit: Duration,
+) -> Result<Seen, Problem> {
+    let receiving = AssertUnwindSafe(timeout(limit, async { webhook.receive(raw).await }));
+    Ok(match receiving.catch_unwind().await {
+        Ok(Ok(Received::Verified(verified))) => match unwound(stats, || webhook.once(&verified)) {
+            Some(once) => Seen::Signed { said: parse(webhook, &verified, stats), once },
+            None => Seen::Refused(WebhookRefusal::WrongSignature),
+        },
+        Ok(Ok(Received::Refused(refusal))) => Seen::Refused(refusal),
+        Ok(Ok(Received::Answer(answer))) => Seen::Question(answer),
+        Ok(Err(_)) => {
+            return Err(Problem::unavailable("it took too long to find out whether it is signed"));
+        }
+        Err(_) => {
+            panicked(stats);
+            Seen::Refused(WebhookRefusal::WrongSignature)
+        }
+    })
 }
 
 fn parse(
@@ -153,19 +188,22 @@ fn parse(
 fn unwound<T>(stats: &ReadingStats, read: impl FnOnce() -> T) -> Option<T> {
     let outcome = catch_unwind(AssertUnwindSafe(read));
     if outcome.is_err() {
-        stats.panics.increment();
-        tracing::error!("the reader of a webhook panicked: the webhook is kept");
+        panicked(stats);
     }
     outcome.ok()
+}
+
+fn panicked(stats: &ReadingStats) {
+    stats.panics.increment();
+    tracing::error!("the reader of a webhook panicked: the webhook is kept");
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
 
-    use bytes::Bytes;
     use hatch_domain::ids::TenantId;
-    use hatch_providers::Tenants;
+    use hatch_providers::{BoxFuture, Tenants};
 
     use super::*;
 
@@ -219,13 +257,46 @@ mod tests {
         };
         for bytes in [1, INLINE_BYTES_MAX + 1] {
             let seen = readers.see(&account, &request("", bytes)).await;
-            assert!(matches!(seen, Ok(Seen::Signed(Err(NotUnderstood::Unreadable)))));
+            let unread = Err(NotUnderstood::Unreadable);
+            assert!(matches!(seen, Ok(Seen::Signed { said, once: None }) if said == unread));
             let seen = readers.see(&account, &request("verify", bytes)).await;
             assert!(matches!(seen, Ok(Seen::Refused(WebhookRefusal::WrongSignature))));
             let again = readers.parse(&account, &request("", bytes)).await;
             assert!(matches!(again, Ok(Err(NotUnderstood::Unreadable))));
         }
         assert_eq!((stats.panics.get(), stats.under_way.get()), (6, 0));
+    }
+
+    /// Never finds out who sent a request.
+    struct Endless;
+
+    impl Webhook for Endless {
+        fn receive<'r>(&'r self, _: &'r RawRequest) -> BoxFuture<'r, Received<'r>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn may_be_signed(&self, _: &http::HeaderMap) -> bool {
+            true
+        }
+
+        fn verify<'r>(&self, _: &'r RawRequest) -> Result<Verified<'r>, WebhookRefusal> {
+            Err(WebhookRefusal::WrongSignature)
+        }
+
+        fn parse(&self, _: &Verified<'_>) -> Result<Vec<Observation>, NotUnderstood> {
+            Ok(Vec::new())
+        }
+
+        fn success(&self) -> http::Response<Bytes> {
+            http::Response::new(Bytes::new())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_webhook_that_does_not_find_out_in_time_is_asked_to_come_again() {
+        let stats = ReadingStats::default();
+        let seen = see(&Endless, &request("", 1), &stats, Duration::ZERO).await;
+        assert!(seen.err().is_some_and(|problem| problem.is_passing()));
     }
 
     #[tokio::test]

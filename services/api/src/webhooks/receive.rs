@@ -1,15 +1,17 @@
-//! `POST /api/v1/webhooks/{provider}/{account}` and `POST /api/v1/webhooks/{provider}/{account}/inbound`, and the same
-//! without the account: verify, understand, record, and only then answer.
+//! `/api/v1/webhooks/{provider}/{account}` and `/api/v1/webhooks/{provider}/{account}/inbound`, and the same without the
+//! account, by the methods that the provider comes by: verify, understand, record, and only then answer.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use axum::http::header::ALLOW;
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use hatch_providers::{NotUnderstood, Observation, RawRequest};
 
 use super::log::{REFUSED_PART_BYTES_MAX, WebhookLogEntry};
@@ -26,7 +28,10 @@ use crate::field_error::token;
 use crate::malformed;
 use crate::problem::{FieldCode, FieldError, POSITION, Problem};
 
-/// What a provider posts: twilio, sendgrid (Event Webhook) or generic
+/// Bytes of the answer to a provider's question, at most: it is what the provider sent, as a rule.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// What a provider posts
 ///
 /// The signature is checked over the raw bytes and the public URL before anything is parsed. A
 /// repeat is answered as the first was, and adds nothing.
@@ -47,12 +52,10 @@ pub(super) async fn handler(
     Path(provider): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let client = client(&request);
-    let raw = webhooks.read(&provider, request, Kind::Webhook).await?;
-    webhooks.receive(&provider, &raw, client).await
+    webhooks.take(&provider, request, Kind::Webhook).await
 }
 
-/// A mail that comes in: sendgrid (Inbound Parse)
+/// A mail that comes in
 #[utoipa::path(
     post, path = "/api/v1/webhooks/{provider}/inbound", operation_id = "receive_mail",
     tag = "webhooks",
@@ -73,12 +76,10 @@ pub(super) async fn inbound_handler(
     request: Request,
 ) -> Result<Response, Problem> {
     let path = format!("{provider}/inbound");
-    let client = client(&request);
-    let raw = webhooks.read(&path, request, Kind::Mail).await?;
-    webhooks.receive(&path, &raw, client).await
+    webhooks.take(&path, request, Kind::Mail).await
 }
 
-/// What a provider posts of one of several accounts: twilio or sendgrid (Event Webhook)
+/// What a provider posts of one of several accounts
 ///
 /// As `/api/v1/webhooks/{provider}`, which is the path of the account that is called as its provider, and else of the
 /// provider's only one. The signature is checked by the credentials of this account alone.
@@ -103,12 +104,10 @@ pub(super) async fn account_handler(
     request: Request,
 ) -> Result<Response, Problem> {
     let path = format!("{provider}/{account}");
-    let client = client(&request);
-    let raw = webhooks.read(&path, request, Kind::Webhook).await?;
-    webhooks.receive(&path, &raw, client).await
+    webhooks.take(&path, request, Kind::Webhook).await
 }
 
-/// A mail that comes in by one of several accounts: sendgrid (Inbound Parse)
+/// A mail that comes in by one of several accounts
 #[utoipa::path(
     post, path = "/api/v1/webhooks/{provider}/{account}/inbound",
     operation_id = "receive_mail_of_account", tag = "webhooks",
@@ -131,9 +130,7 @@ pub(super) async fn account_inbound_handler(
     request: Request,
 ) -> Result<Response, Problem> {
     let path = format!("{provider}/{account}/inbound");
-    let client = client(&request);
-    let raw = webhooks.read(&path, request, Kind::Mail).await?;
-    webhooks.receive(&path, &raw, client).await
+    webhooks.take(&path, request, Kind::Mail).await
 }
 
 /// A message that comes in, as plain JSON
@@ -159,9 +156,7 @@ pub(super) async fn generic_handler(
     State(webhooks): State<Arc<Webhooks>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let client = client(&request);
-    let raw = webhooks.read(GENERIC, request, Kind::Webhook).await?;
-    webhooks.receive(GENERIC, &raw, client).await
+    webhooks.take(GENERIC, request, Kind::Webhook).await
 }
 
 /// The client address for which a refused request is counted.
@@ -179,6 +174,31 @@ impl Webhooks {
             return Problem::wrong_signature(detail);
         }
         self.no_account_at(path)
+    }
+
+    /// What is answered to a request that comes to `path`.
+    async fn take(&self, path: &str, request: Request, kind: Kind) -> Result<Response, Problem> {
+        let client = client(&request);
+        if let Some(refused) = self.refuse_method(path, request.method()) {
+            return Ok(refused);
+        }
+        let raw = self.read(path, request, kind).await?;
+        self.receive(path, &raw, client).await
+    }
+
+    /// What is answered where no provider comes to `path` by `method`. Where nobody posts, nobody comes by another method.
+    fn refuse_method(&self, path: &str, method: &Method) -> Option<Response> {
+        let (account, usual) = (self.posting(path), [Method::POST]);
+        let methods = account.as_ref().map_or(&usual[..], |one| one.webhook.methods());
+        if methods.contains(method) {
+            return None;
+        }
+        let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(",");
+        let mut refused = StatusCode::METHOD_NOT_ALLOWED.into_response();
+        if let Ok(allow) = HeaderValue::from_str(&allow) {
+            refused.headers_mut().insert(ALLOW, allow);
+        }
+        Some(refused)
     }
 
     /// The request as it came in, within the limits of its kind. Where nobody posts to `path` nothing of it is read,
@@ -211,8 +231,12 @@ impl Webhooks {
         let _on_its_way = self.intake.enter();
         let account = self.posting(path).ok_or_else(|| self.unknown(path))?;
         match self.readers.see(&account, raw).await? {
-            Seen::Signed(said) => self.believe(&account, raw, said).await,
+            Seen::Signed { said, once } => match self.reused(&account, once).await? {
+                None => self.believe(&account, raw, said).await,
+                Some(refusal) => Err(self.refuse(&account, raw, client, refusal).await),
+            },
             Seen::Refused(refusal) => Err(self.refuse(&account, raw, client, refusal).await),
+            Seen::Question(answer) => answered(&account, answer),
         }
     }
 
@@ -266,6 +290,16 @@ impl Webhooks {
         let elsewhere = Vec::new();
         Recording { webhooks: self, account, elsewhere, entry, raw: None, now, said_at: now }
     }
+}
+
+/// What a provider's question is answered: as its webhook says, and no more than an answer needs.
+fn answered(account: &WebhookAccount, answer: http::Response<Bytes>) -> Result<Response, Problem> {
+    let bytes = answer.body().len();
+    if bytes > ANSWER_BYTES_MAX {
+        tracing::error!(path = &*account.path, bytes, "a webhook's answer is too long to be given");
+        return Err(Problem::unavailable("its answer is too long"));
+    }
+    Ok(answer.map(Body::from))
 }
 
 /// The problem that the sender of a request is told.

@@ -14,6 +14,7 @@ pub(crate) mod members;
 pub(crate) mod migrate;
 pub(crate) mod projections;
 pub(crate) mod requests;
+pub(crate) mod routes;
 pub(crate) mod serve;
 pub(crate) mod tenants;
 pub(crate) mod verify_log;

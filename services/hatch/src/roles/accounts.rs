@@ -5,24 +5,26 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use hatch_dispatcher::DoubtPolicy;
+use hatch_domain::Environment;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
+use hatch_eventstore::SystemEnvironment;
 use hatch_providers::generic::GenericWebhook;
 use hatch_providers::{
-    Account, Common, Context, Error, PROVIDERS, Webhook, provider, provider_names, sendgrid, twilio,
+    Account, Context, Error, PROVIDERS, Provider, Webhook, provider, provider_names,
 };
 use reqwest::Url;
 use serde_json::Value;
 
-use crate::settings::Settings;
-use crate::settings::accounts::{outside_url, traffic_of};
+use crate::settings::accounts::outside_url;
+use crate::settings::{AccountSettings, Settings};
 
 /// The key of how long a provider may take to answer.
 const HTTP_TIMEOUT: &str = "http_timeout_ms";
 
 /// An account that is set, or what is wrong with it.
 pub(crate) struct SetAccount {
-    /// Its section: `twilio`, `accounts.twilio-main`.
+    /// Its section: `accounts.main`, or its provider's name.
     pub(crate) section: String,
     /// hatch's own name of it.
     pub(crate) name: String,
@@ -30,38 +32,32 @@ pub(crate) struct SetAccount {
     pub(crate) account: anyhow::Result<Account>,
 }
 
-/// Every account that is set, in the order of their names: the sections that providers have, and those by name.
+/// Every account that is set, in the order of their names.
 pub(crate) fn each_account(settings: &Settings) -> Vec<SetAccount> {
-    let context = account_context(settings);
+    each_in(settings, &account_context(settings))
+}
+
+/// The same, made in `context`.
+fn each_in(settings: &Settings, context: &Context) -> Vec<SetAccount> {
     let simulator = settings.simulator_url.as_deref();
-    let simulated = |base_url: &Url| Common {
-        traffic: traffic_of(Some(base_url.as_str()), simulator),
-        ..Common::default()
-    };
-    let twilio = settings.twilio.clone().map(|set| {
-        let common = simulated(&set.base_url);
-        of_section(twilio::PROVIDER, |name| twilio::account(name, common, set))
-    });
-    let sendgrid = settings.sendgrid.clone().map(|set| {
-        let common = simulated(&set.base_url);
-        of_section(sendgrid::PROVIDER, |name| sendgrid::account(name, common, set, &context))
-    });
-    let by_name = settings.accounts.iter().map(|(name, set)| {
-        let shown = shown(name);
-        let section = format!("accounts.{shown}");
+    let of = |(name, set): (&String, &AccountSettings)| {
+        let section = section(name, set);
         let made = || -> anyhow::Result<Account> {
             let provider = set.provider(name)?;
             let common = set.common(simulator)?;
             let name: AccountName = name.parse()?;
-            let made = provider.account(&name, common, set.read(provider)?, &context);
+            let made = provider.account(&name, common, set.read(provider)?, context);
             Ok(made.map_err(with_common_keys)?)
         };
         let account = made().with_context(|| format!("configuration: {section}"));
-        SetAccount { section, name: shown.to_owned(), account }
-    });
-    let mut all: Vec<SetAccount> = twilio.into_iter().chain(sendgrid).chain(by_name).collect();
-    all.sort_by(|one, other| one.name.cmp(&other.name));
-    all
+        SetAccount { section, name: shown(name).to_owned(), account }
+    };
+    settings.accounts.iter().map(of).collect()
+}
+
+/// Where the account `name` is set.
+fn section(name: &str, set: &AccountSettings) -> String {
+    if set.is_section { name.to_owned() } else { format!("accounts.{}", shown(name)) }
 }
 
 /// An unknown key of an account by name may have been meant as one that all accounts have.
@@ -78,24 +74,26 @@ fn with_common_keys(error: Error) -> Error {
     }
 }
 
-/// The account of a section that is called as its provider.
-fn of_section(
-    provider: &str,
-    account: impl FnOnce(&AccountName) -> Result<Account, Error>,
-) -> SetAccount {
-    let made = || -> anyhow::Result<Account> { Ok(account(&provider.parse()?)?) };
-    let account = made().with_context(|| format!("configuration: {provider}"));
-    SetAccount { section: provider.to_owned(), name: provider.to_owned(), account }
-}
-
 /// The accounts that are set.
 ///
 /// # Errors
 /// What is wrong with one, with its section; and two that are one and the same at their provider, but for those that may
 /// be.
 pub(crate) fn accounts(settings: &Settings) -> anyhow::Result<Vec<Account>> {
+    accounts_by(settings, Arc::new(SystemEnvironment))
+}
+
+/// The same, of a process that goes by `clock`.
+///
+/// # Errors
+/// As above.
+pub(crate) fn accounts_by(
+    settings: &Settings,
+    clock: Arc<dyn Environment>,
+) -> anyhow::Result<Vec<Account>> {
     let mut accounts: Vec<Account> = Vec::new();
-    for SetAccount { section, account, .. } in each_account(settings) {
+    let context = Context { clock, ..account_context(settings) };
+    for SetAccount { section, account, .. } in each_in(settings, &context) {
         let account = account?;
         let mut same = accounts.iter().filter(|known| known.key() == account.key());
         if let Some(other) = same.find(|known| !may_be_one(settings, [*known, &account])) {
@@ -111,7 +109,7 @@ pub(crate) fn accounts(settings: &Settings) -> anyhow::Result<Vec<Account>> {
 }
 
 /// Whether two may be one account at their provider: with the same credentials, and what comes in is told apart by the
-/// senders that each has. Only Twilio says of each message where its receipts are to be posted: SendGrid has one place for
+/// senders that each has. Where it is not said of each message where its receipts are to be posted, there is one place for
 /// those of all messages, and that is one account's.
 fn may_be_one(settings: &Settings, [one, other]: [&Account; 2]) -> bool {
     let read = |account: &Account| -> Option<Value> {
@@ -123,7 +121,7 @@ fn may_be_one(settings: &Settings, [one, other]: [&Account; 2]) -> bool {
     let are_apart = [one, other].iter().all(|account| !account.senders.is_empty())
         && !other.senders.iter().any(has);
     let known = read(one);
-    one.provider == twilio::PROVIDER
+    provider(one.provider).is_some_and(Provider::receipts_by_message)
         && are_apart
         && one.traffic == other.traffic
         && known.is_some()
@@ -150,16 +148,12 @@ pub(super) fn http_timeout(settings: &Settings) -> Duration {
 
 /// That time, and the key that has it.
 pub(super) fn slowest(settings: &Settings) -> Option<(String, Duration)> {
-    let twilio = settings.twilio.as_ref().map(|set| (twilio::PROVIDER, set.http_timeout_ms));
-    let sendgrid = settings.sendgrid.as_ref().map(|set| (sendgrid::PROVIDER, set.http_timeout_ms));
-    let sections = twilio.into_iter().chain(sendgrid);
-    let sections = sections.map(|(section, ms)| (section.to_owned(), ms));
-    let by_name = settings.accounts.iter().filter_map(|(name, set)| {
+    let of = |(name, set): (&String, &AccountSettings)| {
         let usual = &set.provider(name).ok()?.schema()["properties"][HTTP_TIMEOUT]["default"];
         let ms = set.of_provider.get(HTTP_TIMEOUT).unwrap_or(usual).as_u64()?;
-        Some((format!("accounts.{}", shown(name)), ms))
-    });
-    let (section, ms) = sections.chain(by_name).max_by_key(|(_, ms)| *ms)?;
+        Some((section(name, set), ms))
+    };
+    let (section, ms) = settings.accounts.iter().filter_map(of).max_by_key(|(_, ms)| *ms)?;
     Some((format!("{section}.{HTTP_TIMEOUT}"), Duration::from_millis(ms)))
 }
 
@@ -184,34 +178,28 @@ pub(super) fn providers_in_doubt(settings: &Settings) -> anyhow::Result<()> {
             is_provider || set.is_some(),
             "configuration: dispatcher.in_doubt.{name}: expected {expected}"
         );
-        let provider = set.and_then(|set| set.provider.as_deref()).unwrap_or(name);
-        ensure!(
-            provider != sendgrid::PROVIDER || *policy != DoubtPolicy::LookUp,
-            "configuration: dispatcher.in_doubt.{name}: expected wait, resend or fail: SendGrid cannot be \
-             asked what became of a mail"
-        );
+        let provider = provider(set.and_then(|set| set.provider.as_deref()).unwrap_or(name));
+        let cannot = provider.filter(|provider| !provider.can_look_up());
+        if let Some(title) = cannot.map(Provider::title) {
+            ensure!(
+                *policy != DoubtPolicy::LookUp,
+                "configuration: dispatcher.in_doubt.{name}: expected wait, resend or fail: {title} cannot be \
+                 asked what became of a message"
+            );
+        }
     }
     Ok(())
 }
 
 /// The accounts that are at a provider itself: name, provider for people, and where that one reaches hatch.
-pub(super) fn at_providers(settings: &Settings, own: &Url) -> Vec<(String, &'static str, Url)> {
-    let title = |name: &str| {
-        let found = PROVIDERS.iter().find(|provider| provider.name() == name);
-        found.map_or("its provider", |provider| provider.title())
-    };
-    let twilio = settings.twilio.as_ref().filter(|set| set.is_at_provider());
-    let twilio = twilio.map(|set| (twilio::PROVIDER, set.public_url.clone()));
-    let sendgrid = settings.sendgrid.as_ref().filter(|set| set.is_at_provider());
-    let sendgrid = sendgrid.map(|_| (sendgrid::PROVIDER, own.clone()));
-    let of_sections = twilio.into_iter().chain(sendgrid);
-    let of_sections =
-        of_sections.map(|(provider, url)| (provider.to_owned(), title(provider), url));
-    let all = if settings.accounts.is_empty() { Vec::new() } else { each_account(settings) };
-    let by_name = all.into_iter().filter(|set| set.section != set.name);
-    let by_name = by_name.filter_map(|set| set.account.ok()).filter(|one| one.is_at_provider);
-    of_sections
-        .chain(by_name.map(|one| (one.name.to_string(), title(one.provider), one.reached_by)))
+pub(super) fn at_providers(settings: &Settings) -> Vec<(String, &'static str, Url)> {
+    let made = each_account(settings).into_iter().filter_map(|set| set.account.ok());
+    let there = made.filter(|account| account.is_at_provider);
+    there
+        .map(|account| {
+            let title = provider(account.provider).map_or("its provider", Provider::title);
+            (account.name.to_string(), title, account.reached_by)
+        })
         .collect()
 }
 
@@ -219,7 +207,7 @@ pub(super) fn at_providers(settings: &Settings, own: &Url) -> Vec<(String, &'sta
 pub(crate) fn account_context(settings: &Settings) -> Context {
     let public_url = outside_url(&settings.public_url());
     let nowhere = || Url::parse("http://127.0.0.1").expect("a constant URL parses");
-    Context { public_url: public_url.unwrap_or_else(nowhere) }
+    Context { public_url: public_url.unwrap_or_else(nowhere), clock: Arc::new(SystemEnvironment) }
 }
 
 #[cfg(test)]
@@ -231,15 +219,18 @@ mod tests {
 
     const SIMULATOR: &str = "http://127.0.0.1:8089";
 
-    fn twilio_at(base_url: &str) -> twilio::Settings {
-        let set = json!({
-            "account_sid": format!("AC{}", "0".repeat(32)), "auth_token": "12345",
-            "base_url": base_url, "public_url": SIMULATOR,
-        });
-        serde_json::from_value(set).expect("an account")
+    fn section_at(base_url: &str) -> (String, AccountSettings) {
+        let (name, set) = named(
+            "twilio",
+            json!({
+                "account_sid": format!("AC{}", "0".repeat(32)), "auth_token": "12345",
+                "base_url": base_url, "public_url": SIMULATOR,
+            }),
+        );
+        (name, AccountSettings { is_section: true, ..set })
     }
 
-    fn named(name: &str, set: serde_json::Value) -> (String, crate::settings::AccountSettings) {
+    fn named(name: &str, set: serde_json::Value) -> (String, AccountSettings) {
         (name.to_owned(), serde_json::from_value(set).expect("settings"))
     }
 
@@ -250,8 +241,7 @@ mod tests {
             "auth_token": "12345", "tenants": ["00000000-0000-0000-0000-000000000002"],
         });
         let settings = Settings {
-            twilio: Some(twilio_at(SIMULATOR)),
-            accounts: [named("a-second", other.clone())].into(),
+            accounts: [section_at(SIMULATOR), named("a-second", other.clone())].into(),
             simulator_url: Some(SIMULATOR.to_owned()),
             ..Settings::default()
         };
@@ -270,8 +260,7 @@ mod tests {
         });
         for (name, said) in [("other", "the same account"), ("In_Valid", "lower-case letters")] {
             let settings = Settings {
-                twilio: Some(twilio_at(SIMULATOR)),
-                accounts: [named(name, same.clone())].into(),
+                accounts: [section_at(SIMULATOR), named(name, same.clone())].into(),
                 ..Settings::default()
             };
             let error = format!("{:#}", accounts(&settings).map(drop).expect_err(name));

@@ -6,9 +6,10 @@ use axum::Router;
 use futures::future::BoxFuture;
 use hatch_api::admission::Admission;
 use hatch_api::commands::{Commands, Conversations};
+use hatch_api::planning::Planning;
 use hatch_api::{Drain, People, Requests};
 use hatch_directory::Attempts;
-use hatch_providers::{Accounts, sendgrid};
+use hatch_providers::Accounts;
 use hatch_readmodel::{ReadModel, ReadPosition};
 
 use super::configured::{default_email_sender, default_sender};
@@ -65,6 +66,7 @@ impl RoleInstance for Command {
             store: process.store.clone(),
             admission: self.admission.clone(),
             accounts: process.accounts.clone(),
+            planning: planning(process),
             vault: vault(settings, process.keyring.clone(), process.accounts.clone())?,
             conversations: Conversations {
                 read_position: ReadPosition::new(read_model.clone()),
@@ -87,6 +89,16 @@ impl RoleInstance for Command {
     }
 }
 
+/// By which account a message would go.
+fn planning(process: &Process) -> Planning {
+    Planning {
+        accounts: process.accounts.clone(),
+        routes: process.routes.clone(),
+        directory: process.directory.clone(),
+        log: process.log.clone(),
+    }
+}
+
 /// What people sign in by.
 fn people(process: &Process) -> anyhow::Result<People> {
     let clock = Arc::new(process.head.clock().clone());
@@ -105,7 +117,7 @@ fn default_subject(accounts: &Accounts) -> String {
     let all = accounts.current();
     let mut of_files = all.iter().filter(|account| !account.of_log);
     let first = of_files.find_map(|account| account.default_subject.clone());
-    first.unwrap_or_else(|| sendgrid::DEFAULT_SUBJECT.to_owned())
+    first.unwrap_or_else(|| hatch_providers::default_subject().to_owned())
 }
 
 fn measured(admission: Option<&Admission>) -> [Metric; 5] {

@@ -14,7 +14,9 @@ use hatch_domain::mailbox::Mailbox;
 use hatch_eventstore::{BadDatabase, Database, DatabasePlace, PAGE_EVENTS_MAX, SystemEnvironment};
 use hatch_providers::{Limits, is_of_this_machine};
 
-use super::accounts::{at_providers, check_accounts, http_timeout, providers_in_doubt, slowest};
+use super::accounts::{
+    accounts, at_providers, check_accounts, http_timeout, providers_in_doubt, slowest,
+};
 use super::listener::{certificate_files, cors};
 use crate::settings::accounts::outside_url;
 use crate::settings::{Settings, SeveralMailboxes};
@@ -205,11 +207,11 @@ pub(crate) fn keep_rules(settings: &Settings) -> anyhow::Result<KeepRules> {
 
 /// Refuses a public URL that is none, and one by which no real provider that has an account here gets back.
 fn public_url(settings: &Settings) -> anyhow::Result<()> {
-    let own = outside_url(&settings.public_url()).context(
+    outside_url(&settings.public_url()).context(
         "configuration: public_url: expected a URL such as https://hatch.example.com, without user and \
          password",
     )?;
-    for (name, provider, url) in at_providers(settings, &own) {
+    for (name, provider, url) in at_providers(settings) {
         anyhow::ensure!(
             !is_of_this_machine(&url),
             "configuration: public_url: expected the URL by which {provider} reaches hatch, such as \
@@ -282,8 +284,14 @@ pub(crate) fn refusals(settings: &Settings) -> Vec<anyhow::Error> {
         certificate_files(settings).map(drop),
         cors(settings).map(drop),
         settings.trail_rules().map(drop),
+        routes(settings),
     ];
     checks.into_iter().filter_map(Result::err).collect()
+}
+
+/// Refuses wrong routes. What is wrong with the accounts, others say.
+fn routes(settings: &Settings) -> anyhow::Result<()> {
+    accounts(settings).map_or(Ok(()), |accounts| settings.routes(&accounts).map(drop))
 }
 
 /// Refuses settings that keep a process from starting, whatever roles it has.
@@ -292,12 +300,12 @@ pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
     first.map_or_else(|| check_accounts(settings), Err)
 }
 
-pub(super) fn default_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
+pub(crate) fn default_sender(settings: &Settings) -> anyhow::Result<Option<Address>> {
     let sender = settings.default_sms_sender.as_deref();
     sender.map(Address::phone).transpose().context("configuration: default_sms_sender")
 }
 
-pub(super) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option<Mailbox>> {
+pub(crate) fn default_email_sender(settings: &Settings) -> anyhow::Result<Option<Mailbox>> {
     let sender = settings.default_email_sender.as_deref();
     sender.map(Mailbox::parse).transpose().context("configuration: default_email_sender")
 }
@@ -327,11 +335,19 @@ mod tests {
             "base_url": base_url, "public_url": public_url.unwrap_or("http://127.0.0.1:8080"),
         });
         let settings = Settings {
-            twilio: Some(serde_json::from_value(account).expect("an account")),
+            accounts: accounts("twilio", account),
             public_url: public_url.map(str::to_owned),
             ..Settings::default()
         };
         public_url_refusal(&settings)
+    }
+
+    /// A key that a provider could sign events by.
+    const EVENT_KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEHpiceljrYb6KGXWPKxtJEq8kDqAfvPPZq7m7m0Ye1HDa\
+        +vXmxOhozGFcipvrk4U82oGdYO3jb0R9XW1eKrBlOQ==";
+
+    fn accounts(name: &str, set: serde_json::Value) -> crate::settings::AccountsByName {
+        [(name.to_owned(), serde_json::from_value(set).expect("an account"))].into()
     }
 
     fn public_url_refusal(settings: &Settings) -> Option<String> {
@@ -350,9 +366,9 @@ mod tests {
         }
         assert_eq!(refusal_of(Some("https://hatch.example.com"), REAL), None);
         assert_eq!(refusal_of(None, "http://127.0.0.1:8089"), None, "a simulator");
-        let mail = serde_json::json!({"api_key": "SG.x", "event_public_keys": ["MFkw"]});
-        let sendgrid = Some(serde_json::from_value(mail).expect("an account"));
-        let said = public_url_refusal(&Settings { sendgrid, ..Settings::default() });
+        let mail = serde_json::json!({"api_key": "SG.x", "event_public_keys": [EVENT_KEY]});
+        let accounts = accounts("sendgrid", mail);
+        let said = public_url_refusal(&Settings { accounts, ..Settings::default() });
         assert!(said.is_some_and(|said| said.contains("SendGrid")), "its webhooks come by it");
     }
 

@@ -2,34 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use hatch_domain::address::Address;
 use hatch_domain::ids::TenantId;
 use hatch_domain::traffic::Traffic;
 use hatch_domain::{Channel, OnDoubt};
 use hatch_providers::{Common, Limits, Provider, Tenants, provider, provider_names};
 use reqwest::Url;
-use schemars::{JsonSchema, Schema};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::secret_file;
 
 /// How the key of a file ends that holds the value of another key.
-const FILE: &str = "_file";
+pub(super) const FILE: &str = "_file";
 
 /// Stands for all tenants.
 const ALL: &str = "*";
 
 /// An account at a provider, by hatch's own name for it: 1 to 32 lower-case letters and digits with single dashes between
 /// them, such as `[accounts.twilio-main]`. In a variable the dash is an underscore: `HATCH_ACCOUNTS__TWILIO_MAIN__PROVIDER`.
-/// Beside these keys it has those of its provider's section below, such as `account_sid`, and each of them as a file, too:
-/// `auth_token_file = "/run/secrets/twilio"`. An account takes a message whose channel
-/// it carries, of whose tenant it is, and for whose sender it sends; which one of several, `[[routes]]` says. Webhooks come to `/api/v1/webhooks/PROVIDER/NAME`.
+/// Beside these keys it has those of its provider's section below, such as `base_url`, and each of them as a file, too:
+/// `auth_token_file = "/run/secrets/auth-token"`. The section of a provider, such as `[twilio]`, is the account of that
+/// name. An account takes a message whose channel it carries, of whose tenant it is, and for whose sender it sends; which
+/// one of several, `[[routes]]` says. Webhooks come to `/api/v1/webhooks/PROVIDER/NAME`.
 #[derive(Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AccountSettings {
-    /// The provider: `twilio` or `sendgrid`. Default: the account's name.
+    /// The provider, as its section below is called. Default: the account's name.
     pub provider: Option<String>,
     /// What it carries: `sms`, `mms`, `email`. Default: all that its provider can.
     pub channels: Vec<String>,
@@ -58,6 +59,10 @@ pub struct AccountSettings {
     #[serde(flatten)]
     #[schemars(skip)]
     pub of_provider: Map<String, Value>,
+    /// Whether it is set by the section that is called as its provider.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub is_section: bool,
 }
 
 impl AccountSettings {
@@ -140,6 +145,10 @@ impl AccountSettings {
             let Some((of, property)) = of.and_then(|of| Some((of, known.get(of)?))) else {
                 continue;
             };
+            // A variable is nearer than a file that is named elsewhere.
+            if self.of_provider.contains_key(of) {
+                continue;
+            }
             let path =
                 value.as_str().with_context(|| format!("{key}: expected the path of a file"))?;
             let text = secret_file::read(path)
@@ -153,7 +162,6 @@ impl AccountSettings {
                 .is_some_and(|of| known.get(key).is_none() && known.get(of).is_some())
         };
         let direct = self.of_provider.iter().filter(|(key, _)| !is_file(key.as_str()));
-        // A variable is nearer than a file that hatch.toml names.
         read.extend(direct.map(|(key, value)| (key.clone(), value.clone())));
         Ok(Value::Object(read))
     }
@@ -169,39 +177,8 @@ pub(crate) fn traffic_of(base_url: Option<&str>, simulator: Option<&str>) -> Tra
     }
 }
 
-/// Refuses a name that a section of its own has, too.
-pub(super) fn refuse_twice(is_set: impl Fn(&str) -> bool) -> anyhow::Result<()> {
-    for section in ["twilio", "sendgrid"] {
-        if is_set(section) && is_set(&format!("accounts.{section}")) {
-            bail!(
-                "configuration: accounts.{section}: the section {section} sets the account of that name, too: leave \
-                 one of them out"
-            );
-        }
-    }
-    Ok(())
-}
-
 /// The accounts that are set by name.
 pub type AccountsByName = BTreeMap<String, AccountSettings>;
-
-/// The account's `public_url` need not be set where the one of all is, or `listen`.
-pub(super) fn with_public_url(account: &mut Schema) {
-    if let Some(required) = required(account) {
-        required.retain(|key| key != "public_url");
-    }
-}
-
-/// Without a key no webhook of the account's could be believed.
-pub(super) fn with_event_keys(account: &mut Schema) {
-    if let Some(required) = required(account) {
-        required.push("event_public_keys".into());
-    }
-}
-
-fn required(account: &mut Schema) -> Option<&mut Vec<serde_json::Value>> {
-    account.get_mut("required").and_then(|required| required.as_array_mut())
-}
 
 /// `text` as a URL by which the outside comes: without user and password.
 pub(crate) fn outside_url(text: &str) -> Option<Url> {
@@ -277,6 +254,29 @@ mod tests {
     }
 
     #[test]
+    fn a_section_is_the_account_of_its_name_with_the_keys_that_every_account_has() {
+        let secret = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(secret.path(), "a-token\n").expect("written");
+        let path = secret.path().to_str().expect("UTF-8");
+        let toml = format!(
+            "[twilio]\naccount_sid = \"AC{}\"\nauth_token_file = {path:?}\nsenders = [\"+12016661234\"]\n",
+            "0".repeat(32)
+        );
+        let settings = load(&toml, &[]).expect("valid");
+        let made = crate::roles::each_account(&settings).remove(0);
+        assert_eq!((made.section.as_str(), made.name.as_str()), ("twilio", "twilio"));
+        assert_eq!(made.account.expect("a good account").senders.len(), 1);
+        for (toml, said) in [
+            ("[twilio]\nprovider = \"sendgrid\"", "twilio.provider: expected twilio"),
+            ("[twilio]\nauth_tokn = \"t\"", "twilio.auth_tokn: unknown key"),
+            ("[sendgrid]\naccount_sid = \"AC\"", "sendgrid.account_sid: unknown key"),
+        ] {
+            let error = format!("{:#}", load(toml, &[]).expect_err(toml));
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
     fn only_what_goes_to_the_simulator_takes_tests_unasked() {
         let simulator = Some("http://127.0.0.1:8089");
         assert_eq!(traffic_of(Some("http://127.0.0.1:8089/"), simulator), Traffic::All);
@@ -295,7 +295,7 @@ mod tests {
         ];
         let settings = load("", &variables).expect("what is wrong is said later");
         assert_eq!(settings.public_url(), "hatch.example.com");
-        let twilio = settings.twilio.expect("an account");
-        assert_eq!(twilio.public_url.as_str(), "http://127.0.0.1:8080/");
+        let made = crate::roles::each_account(&settings).remove(0).account;
+        assert!(made.is_ok(), "it is not the account that is wrong");
     }
 }

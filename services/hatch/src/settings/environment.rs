@@ -3,6 +3,7 @@
 
 use anyhow::{Context, bail};
 use figment::value::Value;
+use hatch_providers::PROVIDERS;
 use schemars::generate::SchemaSettings;
 use serde_json::Value as Json;
 
@@ -20,11 +21,20 @@ const ACCOUNTS: &str = "accounts";
 const NOT_SETTINGS: [&str; 4] =
     ["HATCH_TEST_", hatch_process::EXIT_WITH_PARENT, "HATCH_CONFIG", "HATCH_DEVELOPMENT_"];
 
-/// The types of all keys, as JSON Schema without references.
+/// The types of all keys, as JSON Schema without references. Each provider has a section of its name.
 pub(super) fn schema() -> Json {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
-    settings.into_generator().into_root_schema_for::<Settings>().to_value()
+    let mut schema = settings.into_generator().into_root_schema_for::<Settings>().to_value();
+    for provider in PROVIDERS {
+        let (name, title) = (provider.name(), provider.title());
+        let mut section = provider.schema().clone();
+        section["description"] = Json::from(format!(
+            "The account `{name}` at {title}, where there is one. Beside these keys it has those of `accounts.NAME`."
+        ));
+        schema["properties"][name] = section;
+    }
+    schema
 }
 
 /// The type of what `schema` describes, `null` left out; none where it lists its values.
@@ -59,7 +69,8 @@ pub(super) fn keys(
                 bail!("{of} and {name} are both set: leave one of them out");
             }
             let (key, value) = setting(&schema, &name, value)?;
-            let value = typed(find(&schema, &key).or_else(|| of_account(&key)), &value);
+            let known = of_section(&schema, &key).or_else(|| find(&schema, &key));
+            let value = typed(known.or_else(|| of_account(&key)), &value);
             Ok((key, value))
         })
         .collect()
@@ -104,6 +115,13 @@ fn account_key(key: &str) -> String {
 fn of_account(key: &str) -> Option<&'static Json> {
     let (_, key) = key.strip_prefix(ACCOUNTS)?.strip_prefix('.')?.split_once('.')?;
     hatch_providers::setting_schema(key)
+}
+
+/// The schema of a key that every account has, in the section of a provider.
+fn of_section<'schema>(schema: &'schema Json, key: &str) -> Option<&'schema Json> {
+    let (section, key) = key.split_once('.')?;
+    hatch_providers::provider(section)?;
+    schema["properties"][ACCOUNTS]["additionalProperties"]["properties"].get(key)
 }
 
 /// Whether there is a key of exactly this name.
@@ -167,6 +185,7 @@ mod tests {
                 ("HATCH_DISPATCHER__IN_DOUBT__TWILIO", "wait"),
                 ("HATCH_SENDGRID__API_KEY", "123456"),
                 ("HATCH_SENDGRID__EVENT_PUBLIC_KEYS", "MFkw,MFkx"),
+                ("HATCH_SENDGRID__CHANNELS", "email"),
             ],
         );
         let settings = settings.expect("valid");
@@ -178,9 +197,10 @@ mod tests {
         assert_eq!(settings.projector.page_events_max, 200);
         assert_eq!(settings.dispatcher.look_ups_ms, [1_000, 2_000]);
         assert!(settings.dispatcher.in_doubt.contains_key("twilio"));
-        let sendgrid = settings.sendgrid.expect("an account");
-        assert_eq!(sendgrid.api_key.expose(), "123456");
-        assert_eq!(sendgrid.event_public_keys, ["MFkw", "MFkx"]);
+        let sendgrid = &settings.accounts["sendgrid"];
+        assert_eq!(sendgrid.of_provider["api_key"], "123456");
+        assert_eq!(sendgrid.of_provider["event_public_keys"], serde_json::json!(["MFkw", "MFkx"]));
+        assert_eq!(sendgrid.channels, ["email"]);
     }
 
     #[test]

@@ -8,12 +8,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
-use hatch_domain::account_name::AccountName;
 use hatch_process::Servers;
 use serde_json::json;
 
-use super::accounts::{outside_url, refuse_twice};
-use super::{DEVELOPMENT, SENDGRID_PUBLIC_KEY, Settings, data_dir, environment, refusal};
+use super::{DEVELOPMENT, Settings, data_dir, environment, refusal, sections};
 use crate::commands::running;
 
 /// The configuration file, in the current directory.
@@ -28,7 +26,7 @@ impl Settings {
         let set = set(file()?.as_deref(), std::env::vars())?;
         match std::env::var(DEVELOPMENT) {
             Ok(simulator) => {
-                let settings = Self::from(development(&simulator, &folder(&set)), &set)?;
+                let settings = Self::from(development(&simulator, &set), &set)?;
                 Ok(Self { simulator_url: Some(simulator), ..settings })
             }
             Err(_) => Self::from(Figment::new(), &set),
@@ -65,13 +63,12 @@ impl Settings {
     /// As [`load`](Self::load).
     pub fn load_serve() -> anyhow::Result<Self> {
         let set = set(file()?.as_deref(), std::env::vars())?;
-        let folder = folder(&set);
         if set.contains("database_url") || set.contains("nats_url") {
             return Self::load();
         }
-        match Servers::read(&folder)? {
+        match Servers::read(&folder(&set))? {
             Some(servers) => {
-                let settings = Self::from(beside(&servers, &folder), &set)?;
+                let settings = Self::from(beside(&servers, &set), &set)?;
                 running(Self { simulator_url: servers.simulator_url, ..settings })
             }
             None => Self::load(),
@@ -85,9 +82,7 @@ impl Settings {
     pub fn load_up() -> anyhow::Result<Self> {
         let simulator = format!("http://{}", Self::default().simulator_listen);
         let set = set(file()?.as_deref(), std::env::vars())?;
-        // The account's key may not be made yet, and the rest of it may be set already.
-        let defaults = development(&simulator, &folder(&set)).join(sendgrid(&simulator, ""));
-        let settings = Self::from(defaults, &set)?;
+        let settings = Self::from(development(&simulator, &set), &set)?;
         Ok(Self { simulator_url: Some(simulator), ..settings })
     }
 
@@ -101,13 +96,13 @@ impl Settings {
         // It takes the place of whatever says where.
         let others = std::env::vars().filter(|(name, _)| name != "HATCH_LISTEN_FILE");
         let set = set(file()?.as_deref(), others.chain([listen]))?;
-        let settings = Self::from(development(simulator, &folder(&set)), &set)?;
+        let settings = Self::from(development(simulator, &set), &set)?;
         Ok(Self { simulator_url: Some(simulator.to_owned()), ..settings })
     }
 
     fn from(defaults: Figment, set: &Figment) -> anyhow::Result<Self> {
-        let mut figment = with_short_waits(defaults, set).merge(set);
-        refuse_twice(|key| set.contains(key))?;
+        let mut figment = defaults.merge(set);
+        sections::refuse_twice(|key| set.contains(key))?;
         // Webhooks that are open by default are not, for who gives them a secret.
         if set.contains("generic.bearer_secret") && !set.contains("generic.open") {
             figment = figment.merge(Serialized::default("generic.open", false));
@@ -118,43 +113,12 @@ impl Settings {
                 check_port(key, &address)?;
             }
         }
-        if figment.contains("twilio") {
-            // One that is no URL is refused by its own name, and not by that of the account.
-            let public_url: Option<String> = figment.extract_inner("public_url").ok();
-            let public_url = public_url.filter(|url| outside_url(url).is_some());
-            let public_url = public_url.unwrap_or_else(|| {
-                let listen = figment.extract_inner("listen");
-                format!("http://{}", listen.unwrap_or_else(|_| Self::default().listen))
-            });
-            figment = figment.join(Serialized::default("twilio.public_url", public_url));
-        }
+        sections::refuse_unknown(&figment)?;
         let mut settings: Self = figment.extract().map_err(|error| refusal::describe(&error))?;
-        // Who sets an account of that name has it in the place of the one of `up`.
-        if set.contains("accounts.twilio") {
-            settings.twilio = None;
-        }
-        if set.contains("accounts.sendgrid") {
-            settings.sendgrid = None;
-        }
+        settings.accounts.extend(sections::read(&figment, set)?);
         settings.set_keys = set_keys(set);
         Ok(settings)
     }
-}
-
-/// The waits of the account of `up`, for each account that is set by name: its leases leave no room for a provider's
-/// own.
-fn with_short_waits(defaults: Figment, set: &Figment) -> Figment {
-    let accounts = set.find_value("accounts").ok().and_then(figment::value::Value::into_dict);
-    let names = accounts.into_iter().flatten().map(|(name, _)| name);
-    // What is no name is refused later, and may have a dot in it.
-    let names: Vec<String> = names.filter(|name| name.parse::<AccountName>().is_ok()).collect();
-    ["http_timeout_ms", "connect_timeout_ms"].into_iter().fold(defaults, |defaults, key| {
-        let Ok(usual) = defaults.find_value(&format!("twilio.{key}")) else { return defaults };
-        names.iter().fold(defaults, |defaults, name| {
-            let key = format!("accounts.{name}.{key}");
-            defaults.merge(Serialized::default(&key, usual.clone()))
-        })
-    })
 }
 
 /// A number for each key that is set, which is another one when its value is: what may be a secret is not kept.
@@ -206,50 +170,32 @@ fn folder(set: &Figment) -> PathBuf {
     set.extract_inner("data_dir").unwrap_or_else(|_| data_dir())
 }
 
-/// The defaults of `up` in `folder`, with the simulator's SendGrid account once its key is made there: at the
-/// first start, before anybody needs it.
-fn development(simulator: &str, folder: &Path) -> Figment {
-    with_sendgrid(defaults_of_up(simulator), simulator, folder)
+/// The defaults of `up`, and its accounts at `simulator`, by what is `set`.
+fn development(simulator: &str, set: &Figment) -> Figment {
+    let defaults = Figment::from(Serialized::defaults(defaults_of_up()));
+    defaults.merge(sections::defaults_of_up(simulator, &folder(set), set))
 }
 
-/// The defaults of a process beside an `up` that runs in `folder`.
-fn beside(servers: &Servers, folder: &Path) -> Figment {
+/// The defaults of a process beside an `up` that runs.
+fn beside(servers: &Servers, set: &Figment) -> Figment {
     let figment = servers.simulator_url.as_ref().map_or_else(Figment::new, |simulator| {
-        let mut defaults = defaults_of_up(simulator);
+        let mut defaults = defaults_of_up();
         for own in ["authentication", "generic", "log", "shutdown"] {
             defaults.as_object_mut().expect("an object").remove(own);
         }
-        with_sendgrid(defaults, simulator, folder)
+        let defaults = Figment::from(Serialized::defaults(defaults));
+        defaults.merge(sections::defaults_of_up(simulator, &folder(set), set))
     });
     figment.merge(Serialized::default("public_url", &servers.url))
 }
 
-fn with_sendgrid(defaults: serde_json::Value, simulator: &str, folder: &Path) -> Figment {
-    let figment = Figment::from(Serialized::defaults(defaults));
-    match std::fs::read_to_string(folder.join(SENDGRID_PUBLIC_KEY)) {
-        Ok(key) => figment.merge(sendgrid(simulator, &key)),
-        Err(_) => figment,
-    }
-}
-
-fn sendgrid(simulator: &str, public_key: &str) -> Serialized<serde_json::Value> {
-    Serialized::default("sendgrid", sendgrid_account(simulator, public_key))
-}
-
-/// What `up` does otherwise. Its waits are short, so that whatever can happen ends within a minute.
-pub(super) fn defaults_of_up(simulator: &str) -> serde_json::Value {
+/// What `up` does otherwise, beside its accounts. Its waits are short, so that whatever can happen ends within a minute.
+pub(super) fn defaults_of_up() -> serde_json::Value {
     json!({
         "authentication": "off",
         "default_sms_sender": "+12016661234",
         "default_email_sender": "user@usehatchapp.com",
         "generic": { "open": true },
-        "twilio": {
-            "account_sid": format!("AC{}", "0".repeat(32)),
-            "auth_token": "dev-twilio-auth-token",
-            "base_url": simulator,
-            "http_timeout_ms": 3_000,
-            "connect_timeout_ms": 1_000,
-        },
         "bus": { "stream_bytes_max": 1 << 30 },
         "log": { "filter": crate::logging::QUIET },
         "shutdown": { "notice_ms": 0 },
@@ -264,18 +210,6 @@ pub(super) fn defaults_of_up(simulator: &str) -> serde_json::Value {
             "breaker": { "open_ms": 200 },
             "retry": { "attempts_max": 5, "backoff_min_ms": 200, "backoff_max_ms": 5_000 },
         },
-    })
-}
-
-/// The simulator's SendGrid account, whose webhooks are signed with the key pair of `public_key`.
-#[must_use]
-pub fn sendgrid_account(simulator: &str, public_key: &str) -> serde_json::Value {
-    json!({
-        "api_key": "dev-sendgrid-api-key",
-        "base_url": simulator,
-        "event_public_keys": [public_key],
-        "http_timeout_ms": 3_000,
-        "connect_timeout_ms": 1_000,
     })
 }
 
@@ -334,15 +268,19 @@ pub(super) mod tests {
         let file = folder.path().join("hatch.toml");
         std::fs::write(&file, toml).expect("written");
         let variables = [("HATCH_TWILIO__HTTP_TIMEOUT_MS".to_owned(), "5000".to_owned())];
-        let defaults = development("http://127.0.0.1:8089", folder.path());
         let set = set(Some(&file), variables.into_iter()).expect("valid");
-        let settings = Settings::from(defaults, &set).expect("valid");
+        let settings = Settings::from(development("http://127.0.0.1:8089", &set), &set);
+        let settings = settings.expect("valid");
         assert_eq!(settings.dispatcher.lease_ms, 20_000);
         assert_eq!(settings.dispatcher.retry.attempts_max, 5);
-        let twilio = settings.twilio.expect("an account");
-        assert_eq!(twilio.http_timeout_ms, 5_000);
-        assert_eq!(twilio.base_url.as_str(), "http://127.0.0.1:8089/");
-        assert_eq!(twilio.public_url.as_str(), "http://127.0.0.1:8080/");
+        let twilio = &settings.accounts["twilio"].of_provider;
+        assert_eq!(twilio["http_timeout_ms"], 5_000);
+        assert_eq!(twilio["base_url"], "http://127.0.0.1:8089");
+        for (name, provider) in [("twilio-2", "twilio"), ("sendgrid-2", "sendgrid")] {
+            let backup = &settings.accounts[name];
+            assert_eq!(backup.provider.as_deref(), Some(provider));
+            assert_eq!(backup.of_provider["http_timeout_ms"], 3_000);
+        }
     }
 
     #[test]
@@ -355,8 +293,7 @@ pub(super) mod tests {
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let set = set(None, variables.into_iter()).expect("valid");
         let servers = Servers { simulator_url: Some("http://s".to_owned()), ..Servers::default() };
-        let nowhere = Path::new("nowhere");
-        for defaults in [development("http://127.0.0.1:8089", nowhere), beside(&servers, nowhere)] {
+        for defaults in [development("http://127.0.0.1:8089", &set), beside(&servers, &set)] {
             let settings = Settings::from(defaults, &set).expect("valid");
             let of = |name: &str, key: &str| settings.accounts[name].of_provider[key].clone();
             assert_eq!(of("twilio-main", "http_timeout_ms"), 3_000);
@@ -375,18 +312,31 @@ pub(super) mod tests {
         let file = folder.path().join("hatch.toml");
         std::fs::write(&file, toml).expect("written");
         let set = set(Some(&file), std::iter::empty()).expect("valid");
-        let key = folder.path().join(SENDGRID_PUBLIC_KEY);
-        std::fs::create_dir_all(key.parent().expect("a folder")).expect("made");
-        std::fs::write(key, "a key").expect("written");
-        let settings = Settings::from(development("http://127.0.0.1:8089", folder.path()), &set);
+        let settings = Settings::from(development("http://127.0.0.1:8089", &set), &set);
         let settings = settings.expect("valid");
-        let sendgrid = settings.sendgrid.expect("an account");
+        let sendgrid = &settings.accounts["sendgrid"].of_provider;
         assert_eq!(
-            (sendgrid.default_subject.as_str(), sendgrid.base_url.as_str()),
-            ("Hi", "http://127.0.0.1:1/")
+            (sendgrid["default_subject"].as_str(), sendgrid["base_url"].as_str()),
+            (Some("Hi"), Some("http://127.0.0.1:1"))
         );
-        assert_eq!(sendgrid.api_key.expose(), "dev-sendgrid-api-key");
-        assert_eq!(settings.twilio.expect("an account").public_url.as_str(), "https://b.example/");
+        assert_eq!(sendgrid["api_key"], "dev-sendgrid-api-key");
+        assert_eq!(settings.accounts["twilio"].of_provider["public_url"], "https://b.example");
+    }
+
+    #[test]
+    fn an_account_of_ones_own_takes_the_place_of_the_one_of_up() {
+        let variables = [
+            ("HATCH_ACCOUNTS__TWILIO__AUTH_TOKEN", "own"),
+            ("HATCH_ACCOUNTS__TWILIO_2__PROVIDER", "sendgrid"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let set = set(None, variables.into_iter()).expect("valid");
+        let settings = Settings::from(development("http://127.0.0.1:8089", &set), &set);
+        let settings = settings.expect("valid");
+        let of = |name: &str| &settings.accounts[name];
+        assert!(!of("twilio").is_section && of("sendgrid").is_section);
+        assert!(of("twilio").of_provider.get("account_sid").is_none());
+        assert!(of("twilio-2").of_provider.get("base_url").is_none());
     }
 
     #[test]
@@ -394,9 +344,8 @@ pub(super) mod tests {
         let secret = ("HATCH_GENERIC__BEARER_SECRET".to_owned(), "0123456789abcdef".to_owned());
         let open = ("HATCH_GENERIC__OPEN".to_owned(), "true".to_owned());
         let load = |variables: Vec<_>| {
-            let defaults = development("http://127.0.0.1:8089", Path::new("nowhere"));
             let set = set(None, variables.into_iter()).expect("valid");
-            Settings::from(defaults, &set).expect("valid")
+            Settings::from(development("http://127.0.0.1:8089", &set), &set).expect("valid")
         };
         let generic = |settings: Settings| settings.generic.expect("set").open;
         assert!(generic(load(vec![])));
@@ -410,12 +359,12 @@ pub(super) mod tests {
         use crate::settings::Authentication;
 
         let set = set(None, std::iter::empty()).expect("valid");
-        let up = development("http://127.0.0.1:8089", Path::new("nowhere"));
+        let up = development("http://127.0.0.1:8089", &set);
         let servers = Servers { simulator_url: Some("http://s".to_owned()), ..Servers::default() };
         for (defaults, expected) in [
             (Figment::new(), Authentication::Required),
             (up, Authentication::Off),
-            (beside(&servers, Path::new("nowhere")), Authentication::Required),
+            (beside(&servers, &set), Authentication::Required),
         ] {
             let settings = Settings::from(defaults, &set).expect("valid");
             assert_eq!(settings.authentication, expected);
@@ -528,15 +477,16 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn twilio_is_told_the_public_url() {
+    fn an_account_is_told_the_public_url() {
         let sid = format!("AC{}", "0".repeat(32));
         let variables = [
             ("HATCH_TWILIO__ACCOUNT_SID", sid.as_str()),
             ("HATCH_TWILIO__AUTH_TOKEN", "secret"),
             ("HATCH_PUBLIC_URL", "https://hatch.example"),
         ];
-        let twilio = load("", &variables).expect("valid").twilio.expect("an account");
-        assert_eq!(twilio.public_url.as_str(), "https://hatch.example/");
+        let settings = load("", &variables).expect("valid");
+        let account = crate::roles::each_account(&settings).remove(0).account;
+        assert_eq!(account.expect("good").reached_by.as_str(), "https://hatch.example/");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! `docs/configuration.md`, written from the types: a key is there because it is a field, with the
 //! field's documentation, and with the value that it has where nothing is set.
 
+use hatch_providers::PROVIDERS;
 use serde_json::{Value, json};
 
-use super::environment;
 use super::load::defaults_of_up;
+use super::{data_dir, environment, sections};
 
 /// What the page says before its tables.
 const INTRODUCTION: &str = "\
@@ -30,7 +31,7 @@ attempts_max = 5
 ```console
 $ export HATCH_DISPATCHER__RETRY__ATTEMPTS_MAX=5                  # the same
 $ export HATCH_DISPATCHER__LOOK_UPS_MS=30000,120000               # a list
-$ export HATCH_DISPATCHER__IN_DOUBT__TWILIO=wait                  # a value by name
+$ export HATCH_DISPATCHER__IN_DOUBT__MAIN=wait                    # a value by name
 $ export HATCH_JWT='[{\"name\": \"staff\"}]'                       # a list of tables, as JSON
 $ export HATCH_DATABASE_URL_FILE=/run/secrets/database-url        # any value may be the content of a file
 ```
@@ -40,9 +41,9 @@ An unknown key or a bad value stops the start with the key's name and what was e
 says so without starting anything. Where `hatch up` starts servers and a simulator of its own, some defaults
 are others, so that whatever can happen ends within a minute; they stand in the column `up`.
 
-Keys ending in `_ms` are milliseconds. The sections of accounts (`twilio`, `sendgrid`, `generic`) are there or
-not: what is required is so where any of their keys is set. `twilio` and `sendgrid` are accounts of that name; several of
-a provider, or some of few tenants, are set as `accounts.NAME`.
+Keys ending in `_ms` are milliseconds. The sections of accounts (PROVIDERS, `generic`) are there or not: what is required is
+so where any of their keys is set. A section that is called as a provider is the account of that name; several of a provider,
+or some of few tenants, are set as `accounts.NAME`.
 
 `serve` reads file and variables again at `SIGHUP`. Accounts, `routes`, `rate_limit` (but for `enabled` and `window_s`) and
 `log.filter` take effect at once; a line of the log names the others that have changed, which do at the next start. What
@@ -51,8 +52,14 @@ cannot be read leaves everything as it was, and the log says why.
 
 /// The whole page.
 fn page() -> String {
-    let up = defaults_of_up("http://127.0.0.1:8089");
-    let mut page = INTRODUCTION.to_owned();
+    let mut up = defaults_of_up();
+    let folder = data_dir();
+    let accounts = sections::of_up("http://127.0.0.1:8089", &folder);
+    for account in accounts.into_iter().filter(|one| one.name.as_str() == one.provider) {
+        up[account.provider] = account.set;
+    }
+    let names = PROVIDERS.iter().map(|provider| format!("`{}`", provider.name()));
+    let mut page = INTRODUCTION.replace("PROVIDERS", &names.collect::<Vec<_>>().join(", "));
     section(&mut page, "", &environment::schema(), &up);
     page
 }

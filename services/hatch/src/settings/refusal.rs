@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use figment::Figment;
 use figment::error::{Actual, Kind};
 
 use super::environment;
@@ -36,6 +37,16 @@ pub(super) fn describe(error: &figment::Error) -> anyhow::Error {
     }
 }
 
+/// Where a file sets `key`, in brackets; nothing where none does.
+pub(super) fn place(figment: &Figment, key: &str) -> String {
+    let place = || {
+        let file = figment.find_metadata(key)?.source.as_ref()?.file_path()?;
+        let (line, column) = place_of(file, key)?;
+        Some(format!(" ({}: line {line}, column {column})", file.display()))
+    };
+    place().unwrap_or_default()
+}
+
 /// The file is no TOML at `place`, which is `line 3, column 14`.
 fn broken(file: &Path, place: &str) -> anyhow::Error {
     let line = place.strip_prefix("line ").and_then(|rest| rest.split(',').next()?.parse().ok());
@@ -53,7 +64,7 @@ const WORDS_MAX: usize = 32;
 
 /// `key` as far as it is one, or nearly, or made of words as keys are: somebody may have written a secret where a key
 /// belongs.
-fn shown(key: &str) -> String {
+pub(super) fn shown(key: &str) -> String {
     let schema = environment::schema();
     let (mut at, mut shown) = (&schema, Vec::new());
     for name in key.split('.') {

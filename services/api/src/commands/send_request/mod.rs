@@ -18,6 +18,7 @@ mod text;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use hatch_domain::account_name::AccountName;
 use hatch_domain::address::Address;
 use hatch_domain::consent::Programme;
 use hatch_domain::ids::ConversationId;
@@ -74,6 +75,10 @@ pub(crate) struct SendRequest {
     /// chat has none.
     #[schema(example = "news", max_length = 64)]
     pub(crate) programme: Option<String>,
+    /// The provider account that is to carry it, by its name, for those who must choose: no other one does, and none of the
+    /// tenant's routes is asked. A chat has none.
+    #[schema(example = "twilio-main", max_length = 32)]
+    pub(crate) account: Option<String>,
     /// A conversation of its own between the same participants; `email` and `chat` only.
     #[schema(max_length = 255)]
     pub(crate) topic: Option<String>,
@@ -135,6 +140,9 @@ pub(crate) struct Send {
     /// Absent for the default one, also where the client names that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) programme: Option<Programme>,
+    /// The only account that may carry it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) account: Option<AccountName>,
     /// As it was asked for; whether it is in range depends on the time and is judged later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) send_at: Option<DateTime<Utc>>,
@@ -188,6 +196,7 @@ impl SendRequest {
         let send_at = schedule::read(self.send_at.as_deref(), channel, errors);
         let priority = priority(self.priority.as_deref(), errors);
         let programme = programme(self.programme.as_deref(), channel, errors);
+        let account = account(self.account.as_deref(), channel, errors);
         let on_doubt = on_doubt(self.on_doubt.as_deref(), channel, errors);
         match addressed.from {
             Some(from) if errors.0.is_empty() => {
@@ -203,6 +212,7 @@ impl SendRequest {
                     email,
                     topic,
                     programme,
+                    account,
                     send_at,
                     on_doubt,
                     conversation_id: None,
@@ -245,6 +255,18 @@ fn programme(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Optio
     };
     let named = errors.take("/programme", Programme::new(name))?;
     (named != default).then_some(named)
+}
+
+/// Whether the tenant has it, its look-up says later.
+fn account(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Option<AccountName> {
+    let name = name?;
+    if !channel.has_provider() {
+        let detail = format!("no account carries a {}", channel.as_str());
+        errors.add_coded(FieldCode::NotAllowed, "/account", detail);
+        return None;
+    }
+    let read = name.parse::<AccountName>();
+    read.map_err(|error| errors.add("/account", error.to_string())).ok()
 }
 
 fn on_doubt(name: Option<&str>, channel: Channel, errors: &mut Errors) -> Option<OnDoubt> {

@@ -319,7 +319,7 @@ fn refused(why: &Unusable) -> Problem {
         Unusable::Sealed { .. } => return Problem::without_master_key(why.to_string()),
         Unusable::Unreadable | Unusable::Provider(_) => None,
         Unusable::Name => {
-            let detail = "expected a name that is no provider's, such as twilio-main";
+            let detail = "expected a name that is no provider's, such as main";
             Some(FieldError::new("/name", detail))
         }
         Unusable::Slow(max) => {

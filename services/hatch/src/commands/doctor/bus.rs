@@ -273,7 +273,7 @@ fn queues(
     const CHECK: &str = "queues";
     const START: &str = "start a dispatcher: `hatch serve --roles dispatcher`";
     if stream.queues.is_empty() {
-        if settings.twilio.is_none() && settings.sendgrid.is_none() {
+        if settings.accounts.is_empty() {
             return Finding::good(CHECK, "none, without an account to send by");
         }
         return match head {

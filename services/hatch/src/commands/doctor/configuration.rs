@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use hatch_process::{Servers, is_hatch};
+use hatch_providers::{PROVIDERS, Provider};
 use nix::sys::statvfs::statvfs;
+use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 use super::finding::Finding;
@@ -165,11 +167,22 @@ fn accounts(settings: &Settings) -> Vec<Finding> {
         findings.push(Finding::warning(
             "accounts",
             "no provider account is set: messages are accepted, and none is sent",
-            "set HATCH_TWILIO__ACCOUNT_SID and HATCH_TWILIO__AUTH_TOKEN, or HATCH_SENDGRID__API_KEY \
-             and HATCH_SENDGRID__EVENT_PUBLIC_KEYS",
+            how_to_set(),
         ));
     }
     findings
+}
+
+/// The variables of which an account is made, for each provider.
+fn how_to_set() -> String {
+    let of = |provider: &&dyn Provider| {
+        let required = provider.schema()["required"].as_array();
+        let keys = required.into_iter().flatten().filter_map(Value::as_str);
+        let section = provider.name().to_ascii_uppercase();
+        let variables = keys.map(|key| format!("HATCH_{section}__{}", key.to_ascii_uppercase()));
+        variables.collect::<Vec<_>>().join(" and ")
+    };
+    format!("set {}", PROVIDERS.iter().map(of).collect::<Vec<_>>().join(", or "))
 }
 
 /// An account with which `serve` does not start.
