@@ -34,6 +34,7 @@ pub(super) struct Things {
     pub(super) webhooks: Vec<String>,
     pub(super) keys: Vec<String>,
     pub(super) accounts: Vec<String>,
+    pub(super) routes: Vec<String>,
     pub(super) positions: Vec<String>,
     pub(super) members: Vec<String>,
     pub(super) sessions: Vec<String>,
@@ -102,9 +103,13 @@ impl Two {
         assert_eq!(account.status, StatusCode::CREATED, "{}", account.body);
 
         let id_of = |one: &Value| one["id"].as_str().expect("an id").to_owned();
+        let route = json!({"from": "+12015550100", "accounts": ["twilio"]});
+        let route = hatch.post("/api/v1/routes", &route).await;
+        assert_eq!(route.status, StatusCode::CREATED, "{}", route.body);
         let mut things = Things {
             attachments: mail["attachments"].as_array().expect("files").iter().map(id_of).collect(),
             accounts: vec![account.text("name").to_owned()],
+            routes: vec![route.text("id").to_owned()],
             keys: self.first.iter().map(|key| key.id.clone()).collect(),
             messages: vec![sms, failed, later, id_of(&mail)],
             ..Things::default()
@@ -145,7 +150,7 @@ impl Two {
 }
 
 impl Things {
-    fn by_name(&self) -> [(&'static str, &[String]); 10] {
+    fn by_name(&self) -> [(&'static str, &[String]); 11] {
         [
             ("messages", &self.messages),
             ("conversations", &self.conversations),
@@ -153,6 +158,7 @@ impl Things {
             ("webhooks", &self.webhooks),
             ("keys", &self.keys),
             ("accounts", &self.accounts),
+            ("routes", &self.routes),
             ("positions", &self.positions),
             ("members", &self.members),
             ("sessions", &self.sessions),

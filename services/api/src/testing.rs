@@ -556,6 +556,10 @@ impl AccountFigures for NoFigures {
     fn reported(&self) -> BoxFuture<'_, Vec<Reported>> {
         Box::pin(std::future::ready(Vec::new()))
     }
+
+    fn used_today(&self, _: Vec<String>) -> BoxFuture<'_, Vec<(String, i64)>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
 }
 
 /// One with a master key that everybody knows.
