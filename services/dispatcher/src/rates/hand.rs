@@ -289,11 +289,6 @@ impl Hand {
         now.duration_since(self.used) > after && self.leases.iter().all(is_free)
     }
 
-    /// Whether it is to be looked at, although nobody wants anything.
-    pub(crate) fn has_calls(&self) -> bool {
-        self.size.per == Per::Call && self.leases.front().is_some_and(|lease| lease.granted > 0)
-    }
-
     fn left(&self, now: Instant) -> u64 {
         self.leases.iter().filter(|lease| now < lease.until).map(|lease| lease.left).sum()
     }
