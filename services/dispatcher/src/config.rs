@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::account::SendingAccount;
+use crate::balance::BalanceSettings;
 use crate::breaker::BreakerRules;
 use crate::due::Waits;
 use crate::retry::RetryPolicy;
@@ -27,6 +28,8 @@ pub struct Config {
     pub account_backoff: (Duration, Duration),
     /// When nothing is given to an account for a while.
     pub breaker: BreakerRules,
+    /// How messages are balanced among the accounts that share them.
+    pub balance: BalanceSettings,
     /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
     /// memory.
     pub timers_lag: Duration,
@@ -98,6 +101,7 @@ mod tests {
             retry: RetryPolicy::default(),
             account_backoff: (Duration::from_secs(1), Duration::from_secs(30)),
             breaker: BreakerRules::default(),
+            balance: BalanceSettings::default(),
             timers_lag: Duration::from_secs(5),
             waits: Waits {
                 delivery_grace: Duration::from_secs(5),

@@ -8,6 +8,7 @@
 
 mod account;
 mod attempt;
+mod balance;
 mod breaker;
 mod call;
 mod calls;
@@ -59,6 +60,8 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::account::{Carriers, SendingAccount};
+use crate::balance::Balance;
+pub use crate::balance::{Advice, BalanceMode, BalanceSettings, balance_advice};
 pub use crate::breaker::{BreakerRules, BreakerState};
 pub use crate::config::{Config, LEASE_MARGIN};
 pub use crate::consent::ConsentPrecondition;
@@ -127,6 +130,7 @@ struct Dispatcher {
     sending: Store,
     timers: Timers,
     provider_ids: ProviderIds,
+    balance: Balance,
     present: Present,
     look_ups: LookUps,
     config: Config,
@@ -156,6 +160,7 @@ impl Dispatcher {
         Arc::new(Self {
             timers: Timers::of::<Messages>(dependencies.pool.clone()),
             provider_ids: ProviderIds::new(dependencies.pool.clone()),
+            balance: Balance::default(),
             present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
             sending: dependencies.store.for_sending(),
             look_ups: LookUps::default(),
@@ -189,8 +194,9 @@ impl Dispatcher {
         let tell = Box::pin(reported::report(pool, process, &stats.accounts));
         let tell = self.shutdown.run_until_cancelled(tell);
         let fleet = self.shutdown.run_until_cancelled(Box::pin(self.share_breakers()));
+        let balance = self.shutdown.run_until_cancelled(Box::pin(self.balance()));
         let (drained, sweeps) = (join_all(drained), join_all(sweeps));
-        futures::join!(follow, drained, sweeps, fold, report, release, tell, fleet);
+        futures::join!(follow, drained, sweeps, fold, report, release, tell, fleet, balance);
         self.attempts.close();
         self.attempts.wait().await;
     }

@@ -46,6 +46,7 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
             dispatcher.account_backoff_ms.map(Duration::from_millis),
         ),
         breaker: dispatcher.breaker,
+        balance: settings.balance,
         timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
         waits: hatch_dispatcher::Waits {
             delivery_grace: Duration::from_millis(dispatcher.delivery_grace_ms),
@@ -78,6 +79,7 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
         );
     }
     config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher.{e}"))?;
+    config.balance.check().map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
     Ok(config)
 }
 
