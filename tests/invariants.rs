@@ -16,6 +16,9 @@ const OF_NOBODY: [&str; 14] = [
     "access.sign_in_attempts",
     // What each dispatcher has seen of the accounts that are set.
     "dispatch.accounts",
+    // Of all messages by an account, whosever they are.
+    "dispatch.balance",
+    "dispatch.outcomes",
     "dispatch.progress",
     "es.archives",
     "es.bus_generations",

@@ -78,6 +78,7 @@ impl Shift {
     }
 
     /// Whether it is about these accounts, with these weights in the routes, each once.
+    #[must_use]
     pub fn is_among<'a>(
         &self,
         channel: Channel,
