@@ -195,10 +195,9 @@ impl<H: Handler> Sweeper<H> {
     async fn sweep_once(self: Arc<Self>, lane: &mut Lane) -> bool {
         let (permits, is_full) = lane.take().await;
         let limit = permits.len();
-        let priorities = lane.priorities();
+        let (priorities, in_turn) = (lane.priorities(), lane.is_tenants_turn());
         let of = (lane.names.as_slice(), priorities);
         let (hold, now) = (self.lag.0 + HOLD_MARGIN, self.store.environment().now());
-        let in_turn = lane.is_tenants_turn();
         let taken = match in_turn {
             true => self.timers.take_in_turn(of, &mut lane.last, limit, (hold, now)).await,
             false => self.timers.take(of, limit, hold, now).await,

@@ -196,6 +196,8 @@ pub struct Wanted<'a> {
 /// By what it is decided whether an account takes a message: the one that there is, or one as it was.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
+    /// Its provider.
+    pub provider: &'a str,
     /// Which messages it takes.
     pub traffic: Traffic,
     /// The tenants that it is of.
@@ -218,26 +220,25 @@ impl Terms<'_> {
             && self.can_send_from(channel, from)
             && (self.senders.is_empty() || is_sender())
     }
-}
-
-impl Account {
-    /// Whether the message may be sent by this account.
-    #[must_use]
-    pub fn takes(&self, wanted: &Wanted<'_>) -> bool {
-        let Self { traffic, tenants, channels, senders, .. } = self;
-        Terms { traffic: *traffic, tenants, channels, senders }.take(wanted)
-    }
 
     /// Whether its provider sends text messages from a sender of this kind. Mails and chats have other senders, which are
     /// checked elsewhere. A name carries no files, at no provider.
-    #[must_use]
-    pub fn can_send_from(&self, channel: Channel, from: &Address) -> bool {
+    fn can_send_from(&self, channel: Channel, from: &Address) -> bool {
         if !matches!(channel, Channel::Sms | Channel::Mms) {
             return true;
         }
         let Some(kind) = SenderKind::of(from) else { return false };
         let is_known = provider(self.provider).is_none_or(|of| of.sender_kinds().contains(&kind));
         is_known && (channel == Channel::Sms || kind != SenderKind::Alphanumeric)
+    }
+}
+
+impl Account {
+    /// Whether the message may be sent by this account.
+    #[must_use]
+    pub fn takes(&self, wanted: &Wanted<'_>) -> bool {
+        let Self { provider, traffic, tenants, channels, senders, .. } = self;
+        Terms { provider, traffic: *traffic, tenants, channels, senders }.take(wanted)
     }
 
     /// What the provider and we call it, by which attempts, blocks and what is known of it are told apart.

@@ -55,8 +55,8 @@ pub use secret::Secret;
 pub use shortage::Lack;
 pub use trouble::Trouble;
 pub use webhook::{
-    Inbound, NotUnderstood, Observation, Once, RawRequest, Receipt, Received,
-    ReportedOutcome, Suppression, Verified, Webhook, WebhookRefusal,
+    Inbound, NotUnderstood, Observation, Once, RawRequest, Receipt, Received, ReportedOutcome,
+    Suppression, Verified, Webhook, WebhookRefusal,
 };
 
 /// Why an adapter or a webhook cannot be made from its settings.

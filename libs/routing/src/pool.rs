@@ -125,10 +125,7 @@ pub fn choose_sender<'a>(
 }
 
 /// Those that may be chosen: of what is there, the best kind alone.
-fn candidates<'a>(
-    pool: &'a Pool,
-    health: impl Fn(&Address) -> SenderHealth,
-) -> Vec<Candidate<'a>> {
+fn candidates<'a>(pool: &'a Pool, health: impl Fn(&Address) -> SenderHealth) -> Vec<Candidate<'a>> {
     let all = pool.terms.senders.iter().enumerate();
     let mut left: Vec<Candidate<'a>> = all
         .map(|(place, sender)| Candidate { sender, health: health(&sender.address), place })

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hatch_bus::{Delivery, Work};
 use hatch_domain::message::{AGGREGATE, Message};
-use hatch_domain::{Decider, DecodeError, DomainEvent, Environment as _};
+use hatch_domain::{Decider, DecodeError, DomainEvent};
 use hatch_eventstore::{LogError, Position, log_unless_away};
 
 use crate::Dispatcher;

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::Dispatcher;
 use crate::account::SendingAccount;
 use crate::attempt::{Next, PendingMessage};
-use crate::due::{self, Action, DoubtPolicy, Settled, after, decide};
+use crate::due::{self, Action, Settled, after, decide};
 use crate::look_up::LookUpAnswer;
 use crate::messages::Messages;
 use crate::permits::Permits;

@@ -85,8 +85,7 @@ pub(super) fn are_of_one_country(one: &str, other: &str) -> bool {
     let region = |number: &str| phonenumber::parse(None, number).ok()?.country().id();
     let (Some(code_of_one), Some(code_of_other)) = (code(one), code(other)) else { return false };
     let regions = (region(one), region(other));
-    code_of_one == code_of_other
-        && !matches!(regions, (Some(one), Some(other)) if one != other)
+    code_of_one == code_of_other && !matches!(regions, (Some(one), Some(other)) if one != other)
 }
 
 /// What is dialled after the plus.

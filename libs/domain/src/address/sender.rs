@@ -152,7 +152,11 @@ mod tests {
             (service, service, Service),
         ] {
             let sender = Address::sender(text).expect(text);
-            assert_eq!((sender.as_str(), SenderKind::of(&sender)), (expected, Some(kind)), "{text}");
+            assert_eq!(
+                (sender.as_str(), SenderKind::of(&sender)),
+                (expected, Some(kind)),
+                "{text}"
+            );
         }
         for text in [
             "",

@@ -130,7 +130,6 @@ impl AttemptStatus {
             | E::MessageDeferred(_)
             | E::MessageReread(_)
             | E::MessageJoinedConversation(_)
-            | E::DoubtResolved(_)
             | E::RecipientComplained(_)
             | E::RecipientUnsubscribed(_) => self,
             E::MessageCanceled(_) => self.raised(self.attempt, Status::Canceled),
@@ -144,6 +143,7 @@ impl AttemptStatus {
             E::DoubtResolved(e) if e.resolution == Resolution::Sent => {
                 self.raised(e.attempt, Status::Sent)
             }
+            E::DoubtResolved(_) => self,
             E::SendFailed(e) => self.raised(e.attempt, Status::Retrying),
             E::SendInDoubt(e) => self.raised(e.attempt, Status::InDoubt),
             E::AttemptAbandoned(e) => self.raised(e.attempt, Status::Retrying),

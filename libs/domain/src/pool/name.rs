@@ -16,7 +16,9 @@ pub struct PoolName(String);
 
 /// A text that cannot be the name of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected 1 to 32 lower-case letters and digits with single dashes between them, such as support")]
+#[error(
+    "expected 1 to 32 lower-case letters and digits with single dashes between them, such as support"
+)]
 pub struct BadPoolName;
 
 impl PoolName {

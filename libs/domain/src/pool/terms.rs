@@ -68,7 +68,9 @@ pub enum BadPool {
     #[error("expected each sender once")]
     Twice(usize),
     /// What stands at that place sends no text messages.
-    #[error("expected a phone number, a short code, a name of at most 11 characters, or a messaging service")]
+    #[error(
+        "expected a phone number, a short code, a name of at most 11 characters, or a messaging service"
+    )]
     Sender(usize),
     /// What stands at that place is the name of a sender, which carries no files.
     #[error("expected a sender of mms: a name sends none")]

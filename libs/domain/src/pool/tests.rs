@@ -88,10 +88,8 @@ fn a_pool_from_which_nothing_could_be_sent_is_refused() {
     let number = || sender("+12016661234", 100);
     let with = |senders: Vec<PoolSender>| PoolTerms { senders, ..PoolTerms::default() };
     let area = |text: &str| PoolSender { area: Some(text.to_owned()), ..number() };
-    let mailbox = PoolSender {
-        address: Address::email("user@example.com").expect("a mailbox"),
-        ..number()
-    };
+    let mailbox =
+        PoolSender { address: Address::email("user@example.com").expect("a mailbox"), ..number() };
     let many = (0..501).map(|n| sender(&format!("Shop {n}"), 1)).collect();
     for (said, terms, refused) in [
         ("one", with(vec![number()]), None),
@@ -99,7 +97,11 @@ fn a_pool_from_which_nothing_could_be_sent_is_refused() {
         ("none", with(Vec::new()), Some(BadPool::Count)),
         ("too many", with(many), Some(BadPool::Count)),
         ("mail", PoolTerms { channel: Some(Channel::Email), ..terms(1) }, Some(BadPool::Channel)),
-        ("a name for files", PoolTerms { channel: Some(Channel::Mms), ..terms(1) }, Some(BadPool::Name(2))),
+        (
+            "a name for files",
+            PoolTerms { channel: Some(Channel::Mms), ..terms(1) },
+            Some(BadPool::Name(2)),
+        ),
         ("too much", with(vec![sender("73822", 101)]), Some(BadPool::Weight(0))),
         ("nothing", with(vec![sender("73822", 0)]), Some(BadPool::Weights)),
         ("twice", with(vec![number(), number()]), Some(BadPool::Twice(1))),

@@ -117,7 +117,8 @@ impl Adapter for TwilioAdapter {
         Box::pin(async move {
             match sendable(&asked.message) {
                 Ok(to) => {
-                    let request = |path: &str, message: &Outbound| self.list_request(path, message);
+                    let request =
+                        move |path: &str, message: &Outbound| self.list_request(path, message);
                     let list = MessageList { path: &self.messages_path, request: &request };
                     look_up::look_up(&list, asked, to).await
                 }

@@ -46,16 +46,20 @@ pub(super) struct MessageList<'a> {
     pub(super) request: &'a (dyn Fn(&str, &Outbound) -> RequestBuilder + Send + Sync),
 }
 
-/// Reads the whole list of messages from the sender to the recipient.
-pub(super) async fn look_up(list: &MessageList<'_>, asked: &LookUp, to: &str) -> LookedUp {
+/// What the list is asked for.
+fn query(message: &Outbound, to: &str) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("To", to);
     // Which number a service has chosen is not known.
-    if !is_from_service(&asked.message) {
-        query.append_pair("From", asked.message.from.as_str());
+    if !is_from_service(message) {
+        query.append_pair("From", message.from.as_str());
     }
-    query.append_pair("PageSize", PAGE_SIZE);
-    let mut path = format!("{}?{}", list.path, query.finish());
+    query.append_pair("PageSize", PAGE_SIZE).finish()
+}
+
+/// Reads the whole list of messages from the sender to the recipient.
+pub(super) async fn look_up(list: &MessageList<'_>, asked: &LookUp, to: &str) -> LookedUp {
+    let mut path = format!("{}?{}", list.path, query(&asked.message, to));
     let (mut found, mut doubtful, mut since) = (Vec::new(), Vec::new(), None);
     for _ in 0..PAGES_MAX {
         let requested = Instant::now();

@@ -110,9 +110,8 @@ fn what_is_down_is_skipped_and_what_is_busy_where_another_is_not() {
     ] {
         assert_eq!(choose_with(&pool, to, None, &bad), expected(chosen, why), "{bad:?}");
     }
-    let nobody = choose_sender(
-        &pool_of(Vec::new()), &address(to), None, |_| SenderHealth::Ready, |_| 0, 0,
-    );
+    let nobody =
+        choose_sender(&pool_of(Vec::new()), &address(to), None, |_| SenderHealth::Ready, |_| 0, 0);
     assert_eq!(nobody, None);
 }
 
@@ -126,16 +125,17 @@ fn shares_are_as_the_weights_and_alike_where_these_are() {
         let usage = |one: &Address| used.borrow().get(one.as_str()).copied().unwrap_or(0);
         for seed in 0..1_000 {
             let to = address("+13035551234");
-            let chosen =
-                choose_sender(&pool, &to, None, |_| SenderHealth::Ready, usage, seed);
+            let chosen = choose_sender(&pool, &to, None, |_| SenderHealth::Ready, usage, seed);
             let chosen = chosen.expect("the pool has senders").address.to_string();
             *used.borrow_mut().entry(chosen).or_default() += 1;
         }
         numbers.map(|text| used.borrow().get(text).copied().unwrap_or(0))
     };
-    for (weights, expected) in
-        [([70, 20, 10], [700, 200, 100]), ([1, 1, 1], [333, 333, 333]), ([100, 0, 100], [500, 0, 500])]
-    {
+    for (weights, expected) in [
+        ([70, 20, 10], [700, 200, 100]),
+        ([1, 1, 1], [333, 333, 333]),
+        ([100, 0, 100], [500, 0, 500]),
+    ] {
         let shares = shares(weights);
         let is_near = |(have, want): (u64, u64)| have.abs_diff(want) <= 1;
         assert!(shares.into_iter().zip(expected).all(is_near), "{weights:?}: {shares:?}");

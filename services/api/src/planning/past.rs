@@ -38,6 +38,7 @@ const MONTHS_MAX: u32 = 12;
 /// An account as it was.
 struct PastAccount {
     name: AccountName,
+    provider: String,
     /// The provider, and what that calls it, where that is known still.
     key: Option<(String, String)>,
     home: TenantId,
@@ -53,6 +54,7 @@ impl PastAccount {
         let (provider, key) = account.key();
         Self {
             name: account.name.clone(),
+            provider: provider.to_owned(),
             key: Some((provider.to_owned(), key.to_owned())),
             home: account.tenants.home(),
             channels: account.channels.clone(),
@@ -75,6 +77,7 @@ impl PastAccount {
         };
         Some(Self {
             name,
+            provider: kept.provider().to_owned(),
             key,
             home: tenant,
             channels,
@@ -85,8 +88,8 @@ impl PastAccount {
     }
 
     fn takes(&self, question: &RouteQuestion<'_>) -> bool {
-        let Self { traffic, tenants, channels, senders, .. } = self;
-        Terms { traffic: *traffic, tenants, channels, senders }.take(&question.wanted)
+        let Self { provider, traffic, tenants, channels, senders, .. } = self;
+        Terms { provider, traffic: *traffic, tenants, channels, senders }.take(&question.wanted)
     }
 }
 

@@ -167,8 +167,7 @@ impl Entering {
                     break;
                 }
                 if let Err(error) = timers.enter(&some).await {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::debug!(error, "who was put into a line is known after the lag");
+                    tracing::debug!(error = %error, "who was put into a line is known after the lag");
                     tokio::time::sleep(ENTER_AGAIN).await;
                 }
                 entered.notify_one();

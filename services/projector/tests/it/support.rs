@@ -108,8 +108,7 @@ impl World {
         let (provider, account) = ("twilio".to_owned(), "AC1".to_owned());
         let (call_before, lease_until) = (at, at);
         let choice = None;
-        let start =
-            StartAttempt { provider, account, choice, token, call_before, lease_until, at };
+        let start = StartAttempt { provider, account, choice, token, call_before, lease_until, at };
         self.execute(id, MessageCommand::StartAttempt(start)).await;
         let called = format!("SM{n}");
         let outcome =

@@ -99,8 +99,7 @@ async fn the_request_is_exactly_twilios() {
 #[tokio::test]
 async fn a_messaging_service_is_named_as_one_and_every_other_sender_as_from() {
     let service = "MG0123456789abcdef0123456789abcdef";
-    for (from, field) in
-        [(service, "MessagingServiceSid"), ("73822", "From"), ("My Shop", "From")]
+    for (from, field) in [(service, "MessagingServiceSid"), ("73822", "From"), ("My Shop", "From")]
     {
         let stub = Stub::start(reply(201, created())).await;
         let message = Outbound { from: Address::sender(from).expect("a sender"), ..outbound() };

@@ -89,11 +89,7 @@ impl ReadModel {
     ///
     /// # Errors
     /// [`QueryError::Page`] for a cursor that is none; [`QueryError::Database`].
-    pub async fn pools(
-        &self,
-        tenant: TenantId,
-        page: &Page,
-    ) -> Result<List<PoolInfo>, QueryError> {
+    pub async fn pools(&self, tenant: TenantId, page: &Page) -> Result<List<PoolInfo>, QueryError> {
         let before = page.before(ListKind::Pools)?;
         let (sql, conditions) = pools_sql(tenant, before, page.limit());
         Ok(self.list(ListKind::Pools, page.limit(), &sql, &conditions, keyed_pool).await?)

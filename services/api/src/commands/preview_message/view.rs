@@ -15,7 +15,7 @@ use crate::resources::consent::ConsentView;
 /// What would become of a send.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MessagePreview)]
-pub(super) struct Preview {
+pub(crate) struct Preview {
     /// How the characters of an SMS are written; `null` for other channels.
     encoding: Option<Encoding>,
     /// Into how many messages a carrier cuts an SMS: an upper bound where the provider replaces characters. `null` for other
