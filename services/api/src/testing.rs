@@ -187,6 +187,7 @@ impl Api {
             routes: routes.clone(),
             directory: directory.clone(),
             log: queries.log.clone(),
+            is_balanced: true,
         };
         let commands = commands(store.clone(), &queries, (planning, vault), senders);
         let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
