@@ -179,6 +179,7 @@ async fn a_read_waits_for_no_projection_that_it_does_not_read() {
         "api-keys".to_owned(),
         "members".to_owned(),
         "providers".to_owned(),
+        "routes".to_owned(),
         "tenants".to_owned(),
         format!("tenants/{}", TenantId::DEFAULT),
     ] {

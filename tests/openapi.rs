@@ -293,6 +293,14 @@ async fn by_whom_is_sent(hatch: &Hatch) {
     for (at, path) in [("accounts", "accounts"), ("accounts/{name}", "accounts/kept")] {
         answered(hatch, &format!("/api/v1/{at}"), &format!("/api/v1/{path}{after}")).await;
     }
+    let route =
+        json!({"name": "kept", "from": "+12015550100", "accounts": ["kept"], "backup": ["twilio"]});
+    let made = hatch.post("/api/v1/routes", &route).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    let after = format!("?after={}&wait=30", made.header("hatch-position"));
+    answered(hatch, "/api/v1/routes", &format!("/api/v1/routes{after}")).await;
+    let one = format!("/api/v1/routes/{}{after}", made.text("id"));
+    answered(hatch, "/api/v1/routes/{id}", &one).await;
 }
 
 /// What `just schemathesis` has to know of operations, which nobody would miss before it fails.

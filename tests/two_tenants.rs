@@ -34,6 +34,7 @@ pub(super) struct Things {
     pub(super) webhooks: Vec<String>,
     pub(super) keys: Vec<String>,
     pub(super) accounts: Vec<String>,
+    pub(super) routes: Vec<String>,
     pub(super) pools: Vec<String>,
     pub(super) positions: Vec<String>,
     pub(super) members: Vec<String>,
@@ -103,6 +104,9 @@ impl Two {
         assert_eq!(account.status, StatusCode::CREATED, "{}", account.body);
 
         let id_of = |one: &Value| one["id"].as_str().expect("an id").to_owned();
+        let route = json!({"from": "+12015550100", "accounts": ["twilio"]});
+        let route = hatch.post("/api/v1/routes", &route).await;
+        assert_eq!(route.status, StatusCode::CREATED, "{}", route.body);
         let pool = json!({"name": "of-the-first", "channel": "mms", "senders": ["+12015550100"]});
         let pool = hatch.post("/api/v1/pools", &pool).await;
         assert_eq!(pool.status, StatusCode::CREATED, "{}", pool.body);
@@ -110,6 +114,7 @@ impl Two {
             pools: vec![pool.text("name").to_owned()],
             attachments: mail["attachments"].as_array().expect("files").iter().map(id_of).collect(),
             accounts: vec![account.text("name").to_owned()],
+            routes: vec![route.text("id").to_owned()],
             keys: self.first.iter().map(|key| key.id.clone()).collect(),
             messages: vec![sms, failed, later, id_of(&mail)],
             ..Things::default()
@@ -150,7 +155,7 @@ impl Two {
 }
 
 impl Things {
-    fn by_name(&self) -> [(&'static str, &[String]); 10] {
+    fn by_name(&self) -> [(&'static str, &[String]); 11] {
         [
             ("messages", &self.messages),
             ("conversations", &self.conversations),
@@ -158,6 +163,7 @@ impl Things {
             ("webhooks", &self.webhooks),
             ("keys", &self.keys),
             ("accounts", &self.accounts),
+            ("routes", &self.routes),
             ("pools", &self.pools),
             ("positions", &self.positions),
             ("members", &self.members),

@@ -98,6 +98,7 @@ impl Walk<'_> {
             "/api/v1/events/" => &self.things.positions,
             "/api/v1/requests/" => &self.things.requests,
             "/api/v1/accounts/" => &self.things.accounts,
+            "/api/v1/routes/" => &self.things.routes,
             "/api/v1/pools/" => &self.things.pools,
             "/api/v1/api-keys/" => &self.things.keys,
             "/api/v1/members/" => &self.things.members,
@@ -250,6 +251,7 @@ impl Walk<'_> {
                 "DELETE",
                 "/api/v1/api-keys/{id}"
                 | "/api/v1/accounts/{name}"
+                | "/api/v1/routes/{id}"
                 | "/api/v1/pools/{name}"
                 | "/api/v1/members/{id}"
                 | "/api/v1/sessions/{id}",
@@ -270,10 +272,11 @@ impl Walk<'_> {
             ("PATCH", "/api/v1/accounts/{name}") => {
                 (Some(json!({"senders": []})), Expected::Nothing)
             }
+            ("PATCH", "/api/v1/routes/{id}") => (Some(json!({"order": 5})), Expected::Nothing),
             ("POST", "/api/v1/conversations/{id}/messages") => {
                 (Some(json!({"body": "Hello"})), Expected::Nothing)
             }
-            ("POST", "/api/v1/messages" | "/api/v1/messages/send") => {
+            ("POST", "/api/v1/messages" | "/api/v1/messages/send" | "/api/v1/messages/preview") => {
                 (Some(answer), Expected::Nothing)
             }
             ("POST", "/api/v1/messages/batch") => {
@@ -301,6 +304,10 @@ impl Walk<'_> {
                 let account = json!({"name": "of-the-second", "provider": "twilio", "senders": senders,
                     "settings": settings});
                 (Some(account), Expected::Own)
+            }
+            ("POST", "/api/v1/routes") => {
+                let from = "+12015550100";
+                (Some(json!({"from": from, "accounts": ["twilio"]})), Expected::Own)
             }
             ("POST", "/api/v1/api-keys") => {
                 let scopes = ["messages:read"];

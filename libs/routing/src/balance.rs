@@ -268,6 +268,11 @@ impl Shifts {
         self.0.is_empty()
     }
 
+    /// Of which messages anything was ever moved: how they travel, and to which country.
+    pub fn ways(&self) -> impl Iterator<Item = (Channel, Option<u16>)> + '_ {
+        self.0.keys().copied()
+    }
+
     /// How accounts that share messages in this way share them now; none where nothing was ever moved.
     #[must_use]
     pub fn among(

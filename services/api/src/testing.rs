@@ -187,6 +187,7 @@ impl Api {
             routes: routes.clone(),
             directory: directory.clone(),
             log: queries.log.clone(),
+            is_balanced: true,
         };
         let commands = commands(store.clone(), &queries, (planning, vault), senders);
         let app = app((commands, queries, live, people), door, &limits, shutdown.clone());
@@ -564,6 +565,10 @@ struct NoFigures;
 
 impl AccountFigures for NoFigures {
     fn reported(&self) -> BoxFuture<'_, Vec<Reported>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    fn used_today(&self, _: Vec<String>) -> BoxFuture<'_, Vec<(String, i64)>> {
         Box::pin(std::future::ready(Vec::new()))
     }
 }

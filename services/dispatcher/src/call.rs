@@ -110,7 +110,7 @@ impl Dispatcher {
         true
     }
 
-    /// Tells the precondition why a provider did not send.
+    /// Counts what became of an attempt, and tells the precondition why a provider did not send.
     pub(crate) async fn learn(
         &self,
         pending: &PendingMessage,
@@ -118,6 +118,7 @@ impl Dispatcher {
         account: &SendingAccount,
         outcome: &AttemptOutcome,
     ) {
+        self.count(account, request, outcome);
         let Some(precondition) = &self.dependencies.precondition else { return };
         let AttemptOutcome::NotSent { error, .. } = outcome else { return };
         let refused = Refused {

@@ -90,7 +90,7 @@ impl Dispatcher {
     }
 
     /// What the next attempt of a message is made with. `room` is an account's, if it was found already.
-    pub(crate) async fn choose(
+    pub(crate) async fn choose_account(
         &self,
         sought: Sought<'_>,
         mut room: Option<OwnedSemaphorePermit>,
@@ -170,14 +170,16 @@ impl Dispatcher {
             tried,
             seed: Some(seed(MessageId(message_id), message.round())),
         };
+        let table = self.dependencies.routes.current();
+        let shift = self.balance.shift(&table, &question);
         let health = |account: &Account| match carriers.named(&account.name) {
             Some(account) => AccountHealth {
                 availability: self.availability(sought, account, room),
-                weight: None,
+                weight: shift.as_ref().and_then(|shift| shift.weight(&account.name)),
             },
             None => AccountHealth::unknown(),
         };
-        route(&question, &self.dependencies.routes.current(), carriers.accounts(), health)
+        route(&question, &table, carriers.accounts(), health)
     }
 
     /// Whether the message can be given to the account now.

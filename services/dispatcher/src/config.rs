@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::account::SendingAccount;
+use crate::balance::BalanceSettings;
 use crate::breaker::BreakerRules;
 use crate::due::Waits;
 use crate::retry::RetryPolicy;
@@ -29,6 +30,8 @@ pub struct Config {
     pub breaker: BreakerRules,
     /// Messages of a day, in UTC, that each tenant may have sent; none: as many as there are.
     pub tenant_per_day: Option<u64>,
+    /// How messages are balanced among the accounts that share them.
+    pub balance: BalanceSettings,
     /// How far behind the log's head the timers are folded. A wait that is shorter is waited in
     /// memory.
     pub timers_lag: Duration,
@@ -103,6 +106,7 @@ mod tests {
             account_backoff: (Duration::from_secs(1), Duration::from_secs(30)),
             breaker: BreakerRules::default(),
             tenant_per_day: None,
+            balance: BalanceSettings::default(),
             timers_lag: Duration::from_secs(5),
             attempts_kept: Duration::from_secs(86_400),
             waits: Waits {

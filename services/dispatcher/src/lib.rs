@@ -9,6 +9,7 @@
 mod account;
 mod attempt;
 mod attempts;
+mod balance;
 mod breaker;
 mod call;
 mod calls;
@@ -62,6 +63,8 @@ use uuid::Uuid;
 
 use crate::account::{Carriers, SendingAccount};
 use crate::attempts::Recorder;
+use crate::balance::Balance;
+pub use crate::balance::{Advice, BalanceMode, BalanceSettings, balance_advice};
 pub use crate::breaker::{BreakerRules, BreakerState};
 pub use crate::config::{Config, LEASE_MARGIN};
 pub use crate::consent::ConsentPrecondition;
@@ -77,7 +80,7 @@ pub use crate::progress::{Error as ProgressError, crowded_tenants, progress, wai
 use crate::provider_ids::ProviderIds;
 use crate::rates::{Entering, Rates};
 pub use crate::rates::{RateStats, in_lines};
-pub use crate::reported::{AccountReport, Told, reported_accounts};
+pub use crate::reported::{AccountReport, Told, reported_accounts, used_today};
 pub use crate::retry::RetryPolicy;
 pub use crate::shortage::Shortage;
 pub use crate::stats::Stats;
@@ -132,6 +135,7 @@ struct Dispatcher {
     sending: Store,
     timers: Timers,
     provider_ids: ProviderIds,
+    balance: Balance,
     present: Present,
     look_ups: LookUps,
     recorder: Recorder,
@@ -174,6 +178,7 @@ impl Dispatcher {
             entered: Notify::new(),
             timers: Timers::of::<Messages>(dependencies.pool.clone()),
             provider_ids: ProviderIds::new(dependencies.pool.clone()),
+            balance: Balance::default(),
             present: Present::new(dependencies.head.clock().clone(), dependencies.pool.clone()),
             sending: dependencies.store.for_sending(),
             look_ups: LookUps::default(),
@@ -220,9 +225,10 @@ impl Dispatcher {
         let tell = Box::pin(reported::report(pool, (process, clock), &stats.accounts));
         let tell = self.shutdown.run_until_cancelled(tell);
         let fleet = self.shutdown.run_until_cancelled(Box::pin(self.share_breakers()));
+        let balance = self.shutdown.run_until_cancelled(Box::pin(self.balance()));
         let (drained, sweeps) = (join_all(drained), join_all(sweeps));
         let keep = self.shutdown.run_until_cancelled(Box::pin(self.keep_attempts()));
-        let own = async { futures::join!(tell, fleet, lines, keep) };
+        let own = async { futures::join!(tell, fleet, lines, keep, balance) };
         futures::join!(follow, drained, sweeps, fold, report, release, own);
         self.attempts.close();
         self.attempts.wait().await;

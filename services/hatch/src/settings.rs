@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use chrono::TimeDelta;
 use hatch_api::webhooks::KeepRules;
-use hatch_dispatcher::{BreakerRules, DoubtPolicy, RetryPolicy};
+use hatch_dispatcher::{BalanceSettings, BreakerRules, DoubtPolicy, RetryPolicy};
 use hatch_providers::{Secret, generic};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,8 @@ pub struct Settings {
     pub master_key_previous: Option<Secret>,
     /// How the dispatcher works.
     pub dispatcher: DispatcherSettings,
+    /// How messages are balanced among the accounts that share them in a route.
+    pub balance: BalanceSettings,
     /// How the relay works.
     pub relay: hatch_relay::Config,
     /// How the projector works.
@@ -435,6 +437,7 @@ impl Default for Settings {
             master_key: None,
             master_key_previous: None,
             dispatcher: DispatcherSettings::default(),
+            balance: BalanceSettings::default(),
             relay: hatch_relay::Config::default(),
             projector: hatch_projector::Config::default(),
             admission: AdmissionSettings::default(),

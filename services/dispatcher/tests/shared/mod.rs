@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hatch_dispatcher::{BreakerRules, Config, RetryPolicy, Waits};
+use hatch_dispatcher::{BalanceSettings, BreakerRules, Config, RetryPolicy, Waits};
 use hatch_eventstore::testing::Template;
 
 /// A database with the dispatcher's tables.
@@ -23,6 +23,7 @@ pub(crate) fn config(concurrency_max: usize, account_concurrency_max: usize) -> 
         account_backoff: (Duration::from_millis(100), Duration::from_secs(1)),
         breaker: BreakerRules { open_ms: 200, ..BreakerRules::default() },
         tenant_per_day: None,
+        balance: BalanceSettings::default(),
         timers_lag: Duration::from_millis(50),
         attempts_kept: Duration::from_secs(86_400),
         waits: Waits {

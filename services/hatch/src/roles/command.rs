@@ -9,6 +9,7 @@ use hatch_api::commands::{Commands, Conversations, PoolSenders};
 use hatch_api::planning::Planning;
 use hatch_api::{Drain, People, Requests};
 use hatch_directory::Attempts;
+use hatch_dispatcher::BalanceMode;
 use hatch_providers::Accounts;
 use hatch_readmodel::{ReadModel, ReadPosition};
 
@@ -97,6 +98,7 @@ fn planning(process: &Process) -> Planning {
         routes: process.routes.clone(),
         directory: process.directory.clone(),
         log: process.log.clone(),
+        is_balanced: process.settings.balance.mode == BalanceMode::On,
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
         ),
         breaker: dispatcher.breaker,
         tenant_per_day: settings.limits.messages_per_day,
+        balance: settings.balance,
         timers_lag: Duration::from_millis(dispatcher.timers_lag_ms),
         attempts_kept: Duration::from_secs(u64::from(dispatcher.attempts_kept_days) * 86_400),
         waits: hatch_dispatcher::Waits {
@@ -95,6 +96,7 @@ pub(super) fn dispatcher_config(settings: &Settings) -> anyhow::Result<hatch_dis
         );
     }
     config.check().map_err(|e| anyhow::anyhow!("configuration: dispatcher.{e}"))?;
+    config.balance.check().map_err(|e| anyhow::anyhow!("configuration: {e}"))?;
     Ok(config)
 }
 

@@ -57,7 +57,7 @@ struct PreviewStep {
     account: AccountName,
     /// Whether it shares the route's messages, or carries what others cannot.
     tier: TierView,
-    /// Its weight; `null` for a backup.
+    /// Its weight, or its part of 10,000 where the balance has moved it; `null` for a backup.
     weight: Option<u16>,
     /// Which share of the route's messages it has; `null` for a backup, and for one that does not carry them.
     share_percent: Option<u8>,
