@@ -140,7 +140,8 @@ impl Form {
         for (key, value) in form_urlencoded::parse(body) {
             match &*key {
                 "To" => form.to = value.into_owned(),
-                "From" => form.from = value.into_owned(),
+                // A service chooses among its numbers; here it is the sender itself.
+                "From" | "MessagingServiceSid" => form.from = value.into_owned(),
                 "Body" => form.body = value.into_owned(),
                 "MediaUrl" => form.media.push(value.into_owned()),
                 "StatusCallback" if !value.is_empty() => {
