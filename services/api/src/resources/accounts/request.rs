@@ -163,8 +163,8 @@ impl AccountRequest {
         let channels = channels_of(self.channels, &mut errors);
         let senders = senders_of(self.senders, &mut errors);
         let traffic = self.traffic.and_then(|text| traffic_of(&text, &mut errors));
-        let Self { rate_per_s, rate_per_sender_per_s, per_day, concurrency_max, .. } = &self;
-        let limits = [rate_per_s, rate_per_sender_per_s, per_day, concurrency_max];
+        let limits =
+            [&self.rate_per_s, &self.rate_per_sender_per_s, &self.per_day, &self.concurrency_max];
         let limits = LimitChanges::read(limits, &mut errors).of(AccountLimits::default());
         if self.settings.is_none() {
             let detail = "is required: what the provider asks for";
