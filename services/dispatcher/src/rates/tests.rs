@@ -182,4 +182,5 @@ async fn leases_of_many_processes_at_once_are_never_more_than_the_bucket_holds()
     let granted: u64 =
         granted.into_iter().flat_map(|granted| granted.expect("asked")).map(|one| one.tokens).sum();
     assert_eq!(granted, 50);
+    assert_eq!(out_of(&pool, "second a/b").await, 50, "and each is remembered");
 }
