@@ -73,7 +73,7 @@ pub(crate) struct SendRequest {
     /// When to send it: up to a year ahead.
     #[schema(value_type = Option<chrono::DateTime<Utc>>)]
     pub(crate) send_at: Option<String>,
-    /// `normal` when it is left out.
+    /// `normal` when it is left out. `low` is another word for `bulk`.
     #[schema(value_type = Option<PriorityName>)]
     pub(crate) priority: Option<String>,
     /// What its recipients consent to; the default programme of the channel (`sms` or `email`) when it is left out. A
