@@ -85,6 +85,7 @@ mod queries;
 mod queues;
 mod random_input;
 mod random_threads;
+mod rates;
 mod rebuild;
 mod recipes;
 mod recipients;

@@ -1,5 +1,6 @@
 //! Timers on a real server, of a tiny kind of streams.
 
+mod lines;
 mod second_kind;
 
 use std::collections::HashSet;

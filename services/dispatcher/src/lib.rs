@@ -80,7 +80,7 @@ pub use crate::progress::{Error as ProgressError, crowded_tenants, progress, wai
 use crate::provider_ids::ProviderIds;
 use crate::rates::{Entering, Rates};
 pub use crate::rates::{RateStats, in_lines};
-pub use crate::reported::{AccountReport, Told, reported_accounts};
+pub use crate::reported::{AccountReport, Told, reported_accounts, used_today};
 pub use crate::retry::RetryPolicy;
 pub use crate::shortage::Shortage;
 pub use crate::stats::Stats;

@@ -49,6 +49,15 @@ const READ: &str = "
      WHERE seen_at > now() - make_interval(secs => $1)
      ORDER BY provider, account, since NULLS LAST";
 
+/// What is leased of a day is used, or comes back to the bucket.
+const USED_TODAY: &str = "
+    SELECT key, (SELECT coalesce(sum(number), 0)::bigint
+                   FROM unnest(returns, tokens) AS lease(at, number) WHERE at > now())
+      FROM dispatch.buckets WHERE key = ANY($1)";
+
+/// Before the account, in the name of what it is given of a day.
+const DAY: &str = "day ";
+
 /// What is wrong with an account, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
@@ -195,4 +204,19 @@ pub async fn reported_accounts(client: &Client) -> Result<Vec<AccountReport>, Er
         })
     };
     rows.iter().map(reported).collect()
+}
+
+/// How many messages of today these accounts have used, with what the processes have leased ahead: of those that have a
+/// limit. An account is called by its provider and what that calls it, as in `twilio/AC0`.
+///
+/// # Errors
+/// PostgreSQL's.
+pub async fn used_today(client: &Client, accounts: &[String]) -> Result<Vec<(String, i64)>, Error> {
+    let keys: Vec<String> = accounts.iter().map(|account| format!("{DAY}{account}")).collect();
+    let rows = client.query(USED_TODAY, &[&keys]).await?;
+    let used = |row: &tokio_postgres::Row| {
+        let key: &str = row.try_get(0)?;
+        Ok((key.strip_prefix(DAY).unwrap_or(key).to_owned(), row.try_get(1)?))
+    };
+    rows.iter().map(used).collect()
 }

@@ -1,5 +1,7 @@
 //! Several accounts, and several dispatchers that know of each other by the log alone.
 
+#[path = "shared/balance.rs"]
+mod balance;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ use hatch_providers::{
     Account, Accounts, Adapter, BoxFuture, Limits, Outbound, Outcome, Routes, Tenants, Trouble,
 };
 use hatch_readmodel::PROJECTIONS;
+use hatch_routing::RouteTable;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -152,6 +155,15 @@ impl World {
     }
 
     async fn dispatch(&self, accounts: Vec<Account>, config: Config) -> Process {
+        self.dispatch_by(RouteTable::default(), accounts, config).await
+    }
+
+    async fn dispatch_by(
+        &self,
+        routes: RouteTable,
+        accounts: Vec<Account>,
+        config: Config,
+    ) -> Process {
         let shutdown = self.shutdown.child_token();
         let connections = pool(&self.database.config(), 8, Duration::from_secs(5));
         let (head, _task) = HeadWatch::start(self.database.config(), shutdown.clone());
@@ -170,7 +182,7 @@ impl World {
             head,
             bus: self.bus.connect_again().await,
             accounts: Accounts::new(accounts),
-            routes: Routes::default(),
+            routes: Routes::new(routes),
             directory,
             in_doubt: BTreeMap::new(),
             precondition: None,
@@ -199,10 +211,15 @@ impl World {
 
     /// The accounts of a message's attempts, in order.
     async fn attempted(&self, id: Uuid) -> Vec<String> {
+        self.choices(id, "name").await
+    }
+
+    /// What the claims of a message say of how its accounts were chosen, in order.
+    async fn choices(&self, id: Uuid, what: &str) -> Vec<String> {
         let session = self.database.connect().await;
-        let rows = "SELECT payload::json->'choice'->>'name' FROM es.events \
+        let rows = "SELECT payload::json->'choice'->>$2 FROM es.events \
                      WHERE stream_id = $1 AND type = 'SendAttempted' ORDER BY position";
-        let rows = session.query(rows, &[&id]).await.expect("rows");
+        let rows = session.query(rows, &[&id, &what]).await.expect("rows");
         rows.iter().map(|row| row.get(0)).collect()
     }
 

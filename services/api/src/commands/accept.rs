@@ -107,9 +107,22 @@ impl Commands {
         send: Send,
         key: Option<CommandKey>,
     ) -> Result<Accepted, Problem> {
-        caller.may_send(send.channel, &send.from)?;
+        let wants_pool = self.wants_pool(&send);
+        if !wants_pool {
+            caller.may_send(send.channel, &send.from)?;
+        }
         caller.may_reach(&send.to, send.email.as_deref())?;
         let (store, tenant) = (&self.store, caller.tenant);
+        let send = if wants_pool {
+            // The pool may be another, and its choice, since the key was used first.
+            if let Some(first) = used_before(store, key).await? {
+                return replayed(store, caller, first).await;
+            }
+            self.with_sender(caller, send, caller.is_test()).await?
+        } else {
+            send
+        };
+        caller.may_send(send.channel, &send.from)?;
         let now = store.environment().now();
         self.admission.admit_tenant(tenant)?;
         let _on_its_way = self.admission.admit(send.channel, send.priority)?;
@@ -117,7 +130,9 @@ impl Commands {
         let mut joined = self.joined(tenant, &send).await?;
         // An answer to a test is one, whoever gives it: nobody has read the test.
         joined.is_test |= caller.is_test();
-        let carried = self.check_carried(tenant, &send, joined.is_test);
+        let carried = self
+            .check_kind(tenant, &send, joined.is_test)
+            .and_then(|()| self.check_carried(tenant, &send, joined.is_test));
         let send_at = match (carried, in_range) {
             (Ok(()), Ok(send_at)) => send_at,
             // There may have been an account, and it may have been in range, when the key was used first.
@@ -271,7 +286,11 @@ impl Commands {
             confirms: None,
             metadata: send.metadata,
             test: joined.is_test,
-            options: SendOptions { account: send.account, on_doubt: send.on_doubt, pool: None },
+            options: SendOptions {
+                account: send.account,
+                on_doubt: send.on_doubt,
+                pool: send.pool_choice,
+            },
             at: now,
         }
     }

@@ -228,6 +228,12 @@ problems! {
         "The tenant keeps as many provider accounts in the log as it may, which are 100."
         "Remove one that nobody uses, or have accounts configured in files."
         "100 accounts are kept, of 100 at most: remove one";
+    TOO_MANY_POOLS = "too_many_pools" [CONFLICT]
+        "The tenant has as many pools of senders as it may"
+        "The tenant keeps as many pools in the log as it may, which are 100, or has given as many names to pools as it may \
+         with those that were removed, which are 1,000."
+        "Remove a pool that nobody uses, or make one again that was removed. The settings have `[[pools]]`, too."
+        "100 pools, of 100 at most: remove one";
     TOO_MANY_ROUTES = "too_many_routes" [CONFLICT]
         "The tenant has as many routes as it may"
         "The tenant keeps as many routes in the log as it may, which are 1,000, or has made as many as it may with \

@@ -39,6 +39,10 @@ pub struct Carriers {
 pub trait AccountFigures: Send + Sync {
     /// The reports of all dispatchers that run; none where they cannot be read.
     fn reported(&self) -> BoxFuture<'_, Vec<Reported>>;
+
+    /// How many messages of today these accounts have used, of those of which that is counted. An account is called by its
+    /// provider and what that calls it, as in `twilio/AC0`.
+    fn used_today(&self, accounts: Vec<String>) -> BoxFuture<'_, Vec<(String, i64)>>;
 }
 
 /// What a dispatcher reports of an account.
@@ -145,7 +149,7 @@ struct AccountRates {
     per_sender_per_s: Option<f64>,
     /// Messages of a day at most.
     per_day: Option<u64>,
-    /// Messages of today. Only of an account that no other tenant has, and for the default tenant.
+    /// Messages of today, where they have a limit. Only of an account that no other tenant has, and for the default tenant.
     used_today: Option<u64>,
     /// Calls under way at a time at most.
     concurrency: Option<u32>,
@@ -185,13 +189,26 @@ pub(super) async fn handler(
     let carriers = &queries.carriers;
     let reported = carriers.figures.reported().await;
     let all = carriers.accounts.current();
-    let may_use = all.iter().filter(|account| account.tenants.has(caller.tenant));
-    let data = may_use.map(|account| carriers.shown(account, caller.tenant, &reported)).collect();
+    let may_use: Vec<_> = all.iter().filter(|account| account.tenants.has(caller.tenant)).collect();
+    let limited = may_use.iter().filter(|account| account.limits.per_day.is_some());
+    let limited: Vec<String> = limited.map(|account| called(account)).collect();
+    let used = match limited.is_empty() {
+        true => Vec::new(),
+        false => carriers.figures.used_today(limited).await,
+    };
+    let figures = (reported.as_slice(), used.as_slice());
+    let shown = |account: &&Arc<Account>| carriers.shown(account, caller.tenant, figures);
+    let data = may_use.iter().map(shown).collect();
     Ok(Json(List { data, next_cursor: None }))
 }
 
 impl Carriers {
-    fn shown(&self, account: &Account, tenant: TenantId, reported: &[Reported]) -> ProviderAccount {
+    fn shown(
+        &self,
+        account: &Account,
+        tenant: TenantId,
+        (reported, used): (&[Reported], &[(String, i64)]),
+    ) -> ProviderAccount {
         let (provider, key) = account.key();
         let told = self.directory.carrier(provider, key);
         let of_it = |one: &&Reported| one.provider == provider && one.key == key;
@@ -201,6 +218,9 @@ impl Carriers {
         let is_own = tenant == TenantId::DEFAULT || account.tenants == Tenants::These(vec![tenant]);
         let under_way: i64 = reported.iter().map(|one| one.under_way).sum();
         let limits = account.limits;
+        let name = called(account);
+        let used_today = used.iter().find(|(of, _)| *of == name);
+        let used_today = used_today.and_then(|(_, used)| u64::try_from(*used).ok());
         ProviderAccount {
             name: account.name.to_string(),
             provider,
@@ -210,7 +230,7 @@ impl Carriers {
                 per_s: limits.per_s,
                 per_sender_per_s: limits.per_sender_per_s,
                 per_day: limits.per_day,
-                used_today: None,
+                used_today: used_today.filter(|_| is_own),
                 concurrency: limits.concurrency,
                 under_way: u64::try_from(under_way).ok().filter(|_| is_own),
             },
@@ -239,6 +259,12 @@ impl Carriers {
         };
         account.channels.iter().map(weight).collect()
     }
+}
+
+/// What an account is called where figures are counted.
+fn called(account: &Account) -> String {
+    let (provider, key) = account.key();
+    format!("{provider}/{key}")
 }
 
 /// How the breaker of an account stands, by what the fleet was told and by who tries it.

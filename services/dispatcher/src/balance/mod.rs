@@ -165,7 +165,9 @@ impl Dispatcher {
         let pool = &self.dependencies.pool;
         let table = self.dependencies.routes.current();
         let groups = decide::groups(&table);
-        if groups.is_empty() || !table::turn(pool, settings.every(), settings.window()).await? {
+        // Nobody shares anything, and nothing was said that is to be taken back.
+        let is_idle = groups.is_empty() && told.is_empty();
+        if is_idle || !table::turn(pool, settings.every(), settings.window()).await? {
             return Ok(());
         }
         let now = self.now();

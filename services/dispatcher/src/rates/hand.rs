@@ -24,9 +24,9 @@ const DAY_ASKED_EVERY: Duration = Duration::from_secs(5);
 /// How long it is believed that a bucket is empty.
 const EMPTY_KNOWN: Duration = Duration::from_millis(250);
 
-/// A lease is this part of a bucket at most, so that processes share, and 500 of a day.
+/// A lease is this part of a bucket at most, so that processes share; of a day it is a fiftieth, and 20 to 500.
 const SLICE: f64 = 0.2;
-const DAY_SLICE: (u64, u64) = (50, 500);
+const DAY_SLICE: (u64, u64, u64) = (50, 20, 500);
 
 /// In what a bucket's tokens are counted.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,7 +78,9 @@ impl Size {
                 let a_second = self.capacity as f64 / span.as_secs_f64().max(0.001);
                 ((a_second * SLICE).ceil() as u64).clamp(1, self.capacity)
             }
-            Per::Day => (self.capacity / DAY_SLICE.0).clamp(1, DAY_SLICE.1),
+            Per::Day => {
+                (self.capacity / DAY_SLICE.0).clamp(DAY_SLICE.1, DAY_SLICE.2).min(self.capacity)
+            }
             Per::Call => self.capacity,
         }
     }
@@ -285,11 +287,6 @@ impl Hand {
             lease.out == 0 && (now >= lease.until || lease.left == 0 || lease.granted == 0)
         };
         now.duration_since(self.used) > after && self.leases.iter().all(is_free)
-    }
-
-    /// Whether it is to be looked at, although nobody wants anything.
-    pub(crate) fn has_calls(&self) -> bool {
-        self.size.per == Per::Call && self.leases.front().is_some_and(|lease| lease.granted > 0)
     }
 
     fn left(&self, now: Instant) -> u64 {

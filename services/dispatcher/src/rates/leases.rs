@@ -1,5 +1,6 @@
 //! Leases what is wanted of the buckets, in one statement for all of them.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ const TICK: Duration = Duration::from_millis(50);
 const CALLS_TICK: Duration = Duration::from_secs(1);
 
 /// Buckets of one statement, at most.
-const LEASES_AT_ONCE: usize = 500;
+const LEASES_AT_ONCE: usize = 2_000;
 
 /// A hand that nobody has used for so long is forgotten.
 const IDLE: Duration = Duration::from_secs(60);
@@ -59,9 +60,11 @@ impl Rates {
                 return false;
             }
         };
+        let granted: HashMap<_, _> =
+            granted.iter().map(|grant| (grant.key.as_str(), grant)).collect();
         let (now, mut state) = (Instant::now(), self.0.lock());
         for (key, ask) in keys.iter().zip(&asked) {
-            let Some(grant) = granted.iter().find(|grant| grant.key == ask.key) else {
+            let Some(grant) = granted.get(ask.key.as_str()) else {
                 // Its bucket is new: it is asked again.
                 want_more(&mut state, &[(key.clone(), Size::per_day(1))], 1);
                 self.0.wanted.notify_one();

@@ -10,12 +10,12 @@ mod leases;
 mod lines;
 mod park;
 mod release;
+mod soon;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hatch_domain::Priority;
@@ -26,7 +26,7 @@ use hatch_providers::Limits;
 use hatch_routing::{Availability, Busy};
 use hatch_telemetry::measure::{Counter, Family};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 pub(crate) use self::allowance::Allowance;
@@ -35,13 +35,8 @@ use self::hand::{Hand, Size, Tokens};
 pub(crate) use self::lines::{Entering, PREFIX, is_line_of};
 use self::lines::{Lines, Who};
 pub use self::park::in_lines;
+use self::soon::Soon;
 use crate::account::SendingAccount;
-
-/// How long a message may wait in memory for a lease.
-const SOON: Duration = Duration::from_millis(100);
-
-/// Messages that wait so, at most.
-const SOON_MAX: usize = 256;
 
 /// What the rates of a process have done.
 #[derive(Debug, Default)]
@@ -116,6 +111,8 @@ struct Inner {
     /// Messages of a day, of each tenant.
     tenant_per_day: Option<u64>,
     state: Mutex<State>,
+    /// Those that wait in memory.
+    soon: Mutex<Soon>,
     /// Allowances of messages that were let go.
     in_hand: Mutex<HashMap<Uuid, (Arc<str>, Allowance)>>,
     /// Somebody wants tokens.
@@ -129,8 +126,6 @@ struct Inner {
 struct State {
     hands: HashMap<Key, Hand>,
     lines: Lines,
-    /// Those that wait in memory.
-    soon: usize,
 }
 
 impl Inner {
@@ -154,6 +149,7 @@ impl Rates {
             buckets: Buckets::new(pool, process),
             tenant_per_day,
             state: Mutex::default(),
+            soon: Mutex::default(),
             in_hand: Mutex::default(),
             wanted: Notify::new(),
             brought: Notify::new(),
@@ -171,12 +167,27 @@ impl Rates {
         if let Some(busy) = state.lines.must_join(&who(load)) {
             return Availability::Busy { why: busy, until: None };
         }
-        let now = Instant::now();
-        keys.iter().find_map(|(key, _)| busy(&state, key, now)).unwrap_or(Availability::Ready)
+        let (now, has_line) = (Instant::now(), state.lines.has(&who(load)));
+        let full = |key: &Key| match state.hands.get(key).map(|hand| hand.tokens(now)) {
+            Some(Tokens::Some) => None,
+            Some(Tokens::None(until)) => Some(Availability::Busy { why: key.what.busy(), until }),
+            // Whoever stands in the line comes first.
+            Some(Tokens::Unknown) | None => {
+                has_line.then(|| Availability::Busy { why: key.what.busy(), until: None })
+            }
+        };
+        keys.iter().find_map(|(key, _)| full(key)).unwrap_or(Availability::Ready)
     }
 
-    /// Room for one call, if there is some now.
+    /// Room for one call, if there is some now, and nobody waits for it.
     pub(crate) fn take(&self, load: &Load<'_>) -> Result<Allowance, Availability> {
+        if self.others_wait(load) && !self.has_in_hand(load) {
+            return Err(Availability::Busy { why: Busy::Rate, until: None });
+        }
+        self.take_now(load)
+    }
+
+    fn take_now(&self, load: &Load<'_>) -> Result<Allowance, Availability> {
         if let Some(allowance) = self.take_kept(load) {
             return Ok(allowance);
         }
@@ -188,31 +199,11 @@ impl Rates {
         self.take_all(&mut state, keys)
     }
 
-    /// The same, but where a lease may bring it soon it is waited for, as long as not too many do.
-    pub(crate) async fn take_soon(&self, load: &Load<'_>) -> Result<Allowance, Availability> {
-        let until = Instant::now() + SOON;
-        let mut place: Option<Place<'_>> = None;
-        loop {
-            let mut brought = std::pin::pin!(self.0.brought.notified());
-            brought.as_mut().enable();
-            let refused = match self.take(load) {
-                Ok(allowance) => return Ok(allowance),
-                Err(refused) => refused,
-            };
-            // It is known to be full: nothing comes soon, or others stand before it.
-            if self.availability(load) != Availability::Ready || self.has_line(load) {
-                return Err(refused);
-            }
-            if place.is_none() {
-                place = Place::find(&self.0);
-                if place.is_none() {
-                    return Err(refused);
-                }
-            }
-            if timeout_at(until, brought).await.is_err() {
-                return self.take(load);
-            }
-        }
+    /// A message wants what it takes, without trying to take it.
+    fn want(&self, load: &Load<'_>) {
+        let keys = self.keys(load);
+        want_more(&mut self.0.lock(), &keys, 1);
+        self.0.wanted.notify_one();
     }
 
     /// As many allowances for messages that stand in a line as there are, up to `most`.
@@ -320,26 +311,6 @@ impl Rates {
             Tokens::None(until) => until,
             Tokens::Some | Tokens::Unknown => None,
         })
-    }
-}
-
-/// A place among those that wait in memory.
-struct Place<'a>(&'a Inner);
-
-impl<'a> Place<'a> {
-    fn find(rates: &'a Inner) -> Option<Self> {
-        let mut state = rates.lock();
-        if state.soon >= SOON_MAX {
-            return None;
-        }
-        state.soon += 1;
-        Some(Place(rates))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.lock().soon -= 1;
     }
 }
 

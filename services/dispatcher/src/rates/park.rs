@@ -74,11 +74,14 @@ impl Dispatcher {
         if pending.message.waits_in_line() == Some(line.as_str()) {
             return Ok(self.stand_again(message, due_at, (&line, account)).await?);
         }
-        let reason = busy.as_str();
+        let until = (busy == Busy::DailyCap).then(|| self.rates.day_ends(&load)).flatten();
+        // As long as nobody knows that the day is used up, it may go on at any time.
+        let is_early = busy == Busy::DailyCap && until.is_none();
+        let reason = if is_early { Busy::Rate.as_str() } else { busy.as_str() };
         let wait = WaitInLine {
             reason: reason.to_owned(),
             waits_for: line.clone(),
-            until: (busy == Busy::DailyCap).then(|| self.rates.day_ends(&load)).flatten(),
+            until,
             expires_at: due_at,
             at,
         };

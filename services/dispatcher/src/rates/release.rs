@@ -11,6 +11,7 @@ use hatch_domain::message::Message;
 use hatch_domain::{Channel, Priority};
 use hatch_due::{Line, Released, Turn};
 use hatch_eventstore::log_unless_away;
+use hatch_routing::Availability;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
@@ -119,10 +120,14 @@ impl Dispatcher {
             seen.push(account.key());
             let all = lines.iter().map(String::as_str);
             let own: Vec<_> = all.filter(|line| is_line_of(line, account).is_some()).collect();
-            match account.health.breaker() {
-                BreakerState::Open => self.send_elsewhere(account, &own, turns).await?,
-                BreakerState::Closed | BreakerState::HalfOpen => {
-                    self.serve_account(account, &own, turns).await?;
+            match account.health.availability(self.now()) {
+                Availability::Ready => self.serve_account(account, &own, turns).await?,
+                // Its provider wants to be left alone, or somebody tries it just now.
+                Availability::Busy { .. } => {}
+                Availability::Open { .. } => {
+                    if account.health.breaker() == BreakerState::Open {
+                        self.send_elsewhere(account, &own, turns).await?;
+                    }
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Buckets on a real server: whatever processes ask, the fleet never has more than there is.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hatch_eventstore::Connection;
 use hatch_eventstore::testing::{Template, TestDatabase};

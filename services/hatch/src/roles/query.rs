@@ -92,6 +92,15 @@ impl AccountFigures for Dispatchers {
             reported.collect()
         })
     }
+
+    fn used_today(&self, accounts: Vec<String>) -> BoxFuture<'_, Vec<(String, i64)>> {
+        Box::pin(async move {
+            let read = async |client: &mut Connection| {
+                anyhow::Ok(hatch_dispatcher::used_today(client, &accounts).await?)
+            };
+            self.0.within(FIGURES_MAX, read).await.unwrap_or_default()
+        })
+    }
 }
 
 /// What becomes of doubts, as the dispatchers have it.
