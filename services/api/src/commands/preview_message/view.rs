@@ -1,9 +1,9 @@
 //! The answer of a preview.
 
 use chrono::{DateTime, Utc};
-use hatch_domain::Channel;
 use hatch_domain::account_name::AccountName;
 use hatch_domain::segments::{Encoding, Segments, segments};
+use hatch_domain::{Channel, PoolChoice};
 use hatch_routing::{Decision, Step, Tier, Verdict};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -21,6 +21,10 @@ pub(crate) struct Preview {
     /// Into how many messages a carrier cuts an SMS: an upper bound where the provider replaces characters. `null` for other
     /// channels.
     segments: Option<u32>,
+    /// Who would send it.
+    from: String,
+    /// The pool that the sender is taken from, and why it is this one; `null` where it is taken from none.
+    pool: Option<PoolChoice>,
     /// The account by which it would go; `null` where none could take it just then, or no provider carries it.
     account: Option<AccountName>,
     /// The accounts of the route in the order in which they come, and what becomes of each.
@@ -140,6 +144,8 @@ impl Preview {
         Self {
             encoding: cut.map(|cut| cut.encoding),
             segments: cut.map(|cut| cut.count),
+            from: send.from.to_string(),
+            pool: send.pool_choice.clone(),
             account,
             route,
             route_name,

@@ -33,8 +33,8 @@ pub(super) use self::email::{
     SUBJECT_CHARACTERS_MAX, is_message_id, no_message_id, stands_in_header,
 };
 use self::errors::Errors;
-pub(crate) use self::recipients::{OneAddress, OneOrSeveral, Recipients, Written};
 pub(super) use self::phone::stand_in;
+pub(crate) use self::recipients::{OneAddress, OneOrSeveral, Recipients, Written};
 pub(super) use self::schedule::time_to_send;
 pub(super) use self::text::breaks_line;
 use crate::names::{ChannelName, OnDoubtName, PriorityName};
